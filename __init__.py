@@ -1,0 +1,1 @@
+"""Aerotile: the onboard map-tile cache for aircraft that navigate by sight."""

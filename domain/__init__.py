@@ -1,0 +1,1 @@
+"""The pure core: values, policies, ports, errors and use cases. Knows no infrastructure."""

@@ -1,0 +1,83 @@
+"""What Aerotile knows about a descriptor index, and what a search returns."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+
+import attrs
+
+from .tile_key import VariantTable
+from .tiles import TileId, check_aware_utc
+
+
+class DescriptorMetric(str, Enum):
+    """How two descriptors are compared."""
+
+    L2 = "l2"
+    """Squared Euclidean distance; smaller is nearer."""
+    INNER_PRODUCT = "inner_product"
+    """Inner product; larger is nearer. On descriptors of length 1 it is the cosine."""
+
+
+def _at_least(low: int) -> object:
+    def check(_: object, attribute: attrs.Attribute[int], value: int) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise ValueError(f"{attribute.name} must be a whole number of {low} or more, got {value!r}")
+
+    return check
+
+
+@attrs.frozen
+class HnswParams:
+    """Parameters of the HNSW graph (Malkov and Yashunin 2018, the names are theirs)."""
+
+    m: int = attrs.field(default=32, validator=_at_least(2))
+    """Links per node and layer."""
+    ef_construction: int = attrs.field(default=200, validator=_at_least(1))
+    ef_search: int = attrs.field(default=64, validator=_at_least(1))
+    metric: DescriptorMetric = attrs.field(
+        default=DescriptorMetric.L2, validator=attrs.validators.instance_of(DescriptorMetric)
+    )
+
+
+class VectorStorage(str, Enum):
+    """How the index keeps its vectors."""
+
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
+
+
+@attrs.frozen(kw_only=True)
+class IndexMetadata:
+    """What `tiles.meta.json` says about the index beside it; checked against the index when it is opened."""
+
+    dimension: int = attrs.field(validator=_at_least(1))
+    count: int = attrs.field(validator=_at_least(0))
+    params: HnswParams
+    storage: VectorStorage
+    descriptor_model: str
+    """Name of the network whose descriptors these are; descriptors of another one can't be compared."""
+    faiss_version: str
+    sha256: str
+    """Of the file `tiles.index`."""
+    built_at: datetime = attrs.field()
+    variants: VariantTable
+    """Decodes the tile keys that the index holds as ids."""
+
+    @built_at.validator
+    def _aware(self, _: attrs.Attribute[datetime], value: datetime) -> None:
+        check_aware_utc(value, "built_at")
+
+    @property
+    def metric(self) -> DescriptorMetric:
+        """The metric of `params`."""
+        return self.params.metric
+
+
+@attrs.frozen
+class SearchHit:
+    """One tile that looks like the query, with its distance in the index's metric."""
+
+    tile_id: TileId
+    distance: float

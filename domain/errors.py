@@ -1,0 +1,144 @@
+"""Every error that Aerotile raises on purpose.
+
+TileCacheError                   anything that goes wrong with the cache in use
+├── TileNotFoundError            the tile is not in the store
+├── TileMetadataError            the facts about a tile are impossible, contradictory or already taken
+├── ContentHashMismatchError     the bytes are not the bytes that were promised
+├── FreshnessRejectionError      the tile is too old for the sector that it lies in
+├── CacheBudgetExhaustedError    no room, even after a full eviction sweep
+├── IndexUnavailableError        the descriptor index can't be opened or can't answer
+└── StoreUnavailableError        the database or the disk does not answer; nothing was lost
+IndexBuildError                  a build tool failed on the ground; never raised in flight
+RuntimeNotAvailableError         a part was left out of this installation; raised at composition only
+ConfigurationError               a setting is unknown, of the wrong type or out of range
+
+Errors carry their facts as fields and keep their `__cause__`; no driver's exception passes a port.
+Each message says what was wrong and where; `remedy`, when set, says what to do about it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .sectors import FreshnessRule, SectorClassification
+    from .tiles import TileId
+
+
+class AerotileError(Exception):
+    """The root: lets a person's interface tell our errors from bugs. Not a family to catch in flight."""
+
+    remedy: str | None
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class TileCacheError(AerotileError):
+    """Anything that goes wrong with the cache in use."""
+
+
+class TileNotFoundError(TileCacheError):
+    """The store holds no such tile."""
+
+    def __init__(self, tile_id: TileId) -> None:
+        super().__init__(f"no tile {tile_id} in the store")
+        self.tile_id = tile_id
+
+
+class TileMetadataError(TileCacheError):
+    """The facts about a tile are impossible, contradict its bytes, or are already taken."""
+
+    def __init__(self, message: str, *, tile_id: TileId | None = None, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.tile_id = tile_id
+
+
+class DuplicateTileError(TileMetadataError):
+    """The store already holds this tile; the first one stays as it is."""
+
+    def __init__(self, tile_id: TileId) -> None:
+        super().__init__(f"tile {tile_id} is already in the store", tile_id=tile_id)
+
+
+class CaptureTimeInFutureError(TileMetadataError):
+    """The capture time lies further ahead of the clock than clocks may differ."""
+
+    def __init__(self, captured_at: datetime, now: datetime, *, tile_id: TileId | None = None) -> None:
+        super().__init__(
+            f"capture time {captured_at.isoformat()} is in the future (the clock says {now.isoformat()})",
+            tile_id=tile_id,
+            remedy="check the capture time and this machine's clock",
+        )
+        self.captured_at = captured_at
+        self.now = now
+
+
+class ContentHashMismatchError(TileCacheError):
+    """The bytes do not have the SHA-256 or the length that their metadata promise."""
+
+    def __init__(
+        self, what: str, *, expected: str | int, actual: str | int, tile_id: TileId | None = None
+    ) -> None:
+        where = f" of tile {tile_id}" if tile_id is not None else ""
+        super().__init__(f"{what}{where} is {actual}, expected {expected}")
+        self.what = what
+        self.expected = expected
+        self.actual = actual
+        self.tile_id = tile_id
+
+
+class FreshnessRejectionError(TileCacheError):
+    """The tile is older than its sector allows, and its sector refuses old tiles."""
+
+    def __init__(
+        self,
+        tile_id: TileId,
+        age_seconds: float,
+        classification: SectorClassification,
+        rule: FreshnessRule,
+    ) -> None:
+        age = timedelta(seconds=age_seconds)
+        super().__init__(
+            f"tile {tile_id} is {age.days} days old; {classification.value} allows {rule.max_age.days} days"
+        )
+        self.tile_id = tile_id
+        self.age_seconds = age_seconds
+        self.classification = classification
+        self.rule = rule
+
+
+class CacheBudgetExhaustedError(TileCacheError):
+    """No room for the tile, even after everything that may be evicted was evicted."""
+
+    def __init__(self, needed_bytes: int, budget_bytes: int, total_bytes: int) -> None:
+        super().__init__(
+            f"no room for {needed_bytes} bytes: {total_bytes} of {budget_bytes} bytes are in use "
+            "and nothing more may be evicted",
+            remedy="raise budget.max_bytes, upload onboard tiles, or remove pins",
+        )
+        self.needed_bytes = needed_bytes
+        self.budget_bytes = budget_bytes
+        self.total_bytes = total_bytes
+
+
+class IndexUnavailableError(TileCacheError):
+    """The descriptor index can't be opened, or can't answer this query."""
+
+
+class StoreUnavailableError(TileCacheError):
+    """The database or the disk does not answer. What was committed is safe; this call did nothing."""
+
+
+class IndexBuildError(AerotileError):
+    """Building the descriptor index failed. A ground tool's failure, outside the flight family on purpose."""
+
+
+class RuntimeNotAvailableError(AerotileError):
+    """A part that the configuration asks for is not in this installation. Raised at composition only."""
+
+
+class ConfigurationError(AerotileError):
+    """A setting is unknown, of the wrong type, or out of range."""

@@ -1,0 +1,51 @@
+"""Sectors: areas with a threat classification, and how old a tile may be in each kind."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import Enum
+
+import attrs
+
+from .tile_grid import Bbox
+
+
+class SectorClassification(str, Enum):
+    """How dangerous it is to trust an old map there. Declared from the strictest to the most lenient."""
+
+    ACTIVE_CONFLICT = "active_conflict"
+    STABLE_REAR = "stable_rear"
+
+
+@attrs.frozen
+class SectorBoundary:
+    """One box of ground with its classification."""
+
+    sector_id: str = attrs.field()
+    classification: SectorClassification = attrs.field(validator=attrs.validators.instance_of(SectorClassification))
+    bbox: Bbox = attrs.field(validator=attrs.validators.instance_of(Bbox))
+
+    @sector_id.validator
+    def _named(self, _: attrs.Attribute[str], value: str) -> None:
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError(f"sector_id must be a non-empty text, got {value!r}")
+
+
+@attrs.frozen
+class FreshnessRule:
+    """The greatest age, counted from the capture time, that counts as fresh in one classification."""
+
+    classification: SectorClassification = attrs.field(validator=attrs.validators.instance_of(SectorClassification))
+    max_age: timedelta = attrs.field()
+
+    @max_age.validator
+    def _positive(self, _: attrs.Attribute[timedelta], value: timedelta) -> None:
+        if not isinstance(value, timedelta) or value <= timedelta(0):
+            raise ValueError(f"max_age must be a positive duration, got {value!r}")
+
+
+SEEDED_RULES = (
+    FreshnessRule(SectorClassification.ACTIVE_CONFLICT, timedelta(days=180)),
+    FreshnessRule(SectorClassification.STABLE_REAR, timedelta(days=365)),
+)
+"""What migration 0002 writes into `tile_freshness_rules`."""

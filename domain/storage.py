@@ -1,0 +1,170 @@
+"""The two halves of a tile store, rows and files, as the store's use cases need them.
+
+A store is `aerotile.domain.store.FileBackedTileStore` over one implementation of each: PostgreSQL and a
+filesystem in an aircraft, memory in tests. The use cases own the order of the steps; the halves own the SQL
+and the system calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from enum import Enum
+from typing import Protocol
+
+import attrs
+
+from .errors import StoreUnavailableError
+from .ports import TilePixelHandle
+from .tiles import TileId, TileMetadata, TileMetadataPersistent
+
+
+class CommitOutcomeUnknownError(StoreUnavailableError):
+    """The connection was lost during COMMIT and the database can't be asked how it ended.
+
+    The files stay: if the rows were committed they belong to them, if not the next open removes them.
+    """
+
+
+class OpenRow(Protocol):
+    """A row inserted in a transaction that is still open."""
+
+    def commit(self) -> TileMetadataPersistent:
+        """Commit. Raises `CacheBudgetExhaustedError` when other processes took the room meanwhile,
+        `StoreUnavailableError` when the row is certainly not committed, `CommitOutcomeUnknownError`."""
+        ...
+
+
+class OpenRows(Protocol):
+    """Many rows inserted in one transaction that is still open."""
+
+    @property
+    def duplicates(self) -> frozenset[TileId]:
+        """Which of the tiles were already committed, and so were not inserted."""
+        ...
+
+    def discard(self, tile_ids: Sequence[TileId]) -> None:
+        """Take rows back out of the open transaction, because their files could not be placed."""
+        ...
+
+    def commit(self) -> dict[TileId, TileMetadataPersistent]:
+        """Commit all the rest at once; raises as `OpenRow.commit` does."""
+        ...
+
+
+class LockedRows(Protocol):
+    """The rows while no writer, in any process, is between INSERT and COMMIT."""
+
+    def committed_among(self, tile_ids: Iterable[TileId]) -> set[TileId]:
+        """Which of the tiles have a committed row."""
+        ...
+
+
+class TileRows(Protocol):
+    """The rows of a store. Every method raises `StoreUnavailableError` when the database can't answer."""
+
+    def insert(self, metadata: TileMetadata, created_at: datetime) -> AbstractContextManager[OpenRow]:
+        """Insert in an open transaction that keeps `locked` out; leaving without `commit` rolls back.
+
+        Raises `DuplicateTileError` at once when the tile has a committed row, and when another writer
+        commits the same tile first.
+        """
+        ...
+
+    def insert_many(
+        self, metadata: Sequence[TileMetadata], created_at: datetime
+    ) -> AbstractContextManager[OpenRows]:
+        """`insert` for a batch of distinct tiles."""
+        ...
+
+    def remove(self, tile_id: TileId) -> int | None:
+        """Delete the row, commit, and return its `disk_bytes`; None when there is none."""
+        ...
+
+    def committed(self) -> Iterator[TileMetadataPersistent]:
+        """Every committed row, as one consistent snapshot."""
+        ...
+
+    def locked(self, timeout_s: float) -> AbstractContextManager[LockedRows]:
+        """Wait until no writer is between INSERT and COMMIT, and keep new ones waiting.
+
+        Raises `StoreUnavailableError` when that takes longer than `timeout_s` seconds.
+        """
+        ...
+
+    def mark_files_missing(self, tile_ids: Iterable[TileId], at: datetime) -> None:
+        """Note on rows that their file was not there at `at`; a note made earlier stays."""
+        ...
+
+
+class StagedTile(Protocol):
+    """A tile whose bytes passed the hash gate and can now be placed. Nothing is on the disk yet."""
+
+    def place(self) -> None:
+        """Put file and sidecar durably in place. Raises `StoreUnavailableError`; then neither is there."""
+        ...
+
+    def withdraw(self) -> None:
+        """Remove the file and sidecar that `place` made, unless another writer has replaced them since."""
+        ...
+
+
+class FoundKind(str, Enum):
+    """What a walk over the store's folders can meet."""
+
+    TILE = "tile"
+    SIDECAR = "sidecar"
+    TEMPORARY = "temporary"
+
+
+@attrs.frozen
+class FoundFile:
+    """A file that a walk met; `path` is relative to the store's root."""
+
+    kind: FoundKind
+    tile_id: TileId
+    path: str
+
+
+class TileFiles(Protocol):
+    """The files of a store. Methods raise `StoreUnavailableError` when the disk fails them."""
+
+    def stage(self, pixels: bytes, metadata: TileMetadata) -> StagedTile:
+        """The hash gate: length, SHA-256, and the JPEG start and end markers, before any I/O.
+
+        Raises `ContentHashMismatchError` (length, hash) or `TileMetadataError` (no JPEG).
+        """
+        ...
+
+    def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
+        """Place a batch durably; entry i is why tile i could not be placed, or None."""
+        ...
+
+    def open(self, tile_id: TileId) -> TilePixelHandle:
+        """The tile's bytes, read-only. Raises `TileNotFoundError`."""
+        ...
+
+    def remove(self, tile_id: TileId) -> bool:
+        """Unlink file and sidecar; whether the file was there."""
+        ...
+
+    def discard(self, found: FoundFile) -> None:
+        """Unlink one file that a walk found, if it is still there."""
+        ...
+
+    def walk(self) -> Iterator[FoundFile]:
+        """Every tile, sidecar and temporary file under the root, in no particular order."""
+        ...
+
+    def restore_sidecar(self, tile_id: TileId, content_sha256: str) -> None:
+        """Write the sidecar anew from the database's hash."""
+        ...
+
+    def content_sha256(self, tile_id: TileId) -> str:
+        """Hash the file as it is on the disk now. Raises `TileNotFoundError`."""
+        ...
+
+    def sidecar_sha256(self, tile_id: TileId) -> str | None:
+        """What the sidecar claims; None when it is missing or not one well-formed line."""
+        ...

@@ -1,0 +1,136 @@
+"""The Web-Mercator tile grid (XYZ scheme, EPSG:3857): where a tile lies and which tile covers a place.
+
+Formulas: OGC Two Dimensional Tile Matrix Set, WebMercatorQuad; x grows east from the antimeridian, y grows
+south from the northern edge.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import attrs
+
+MAX_ZOOM = 22
+MAX_LATITUDE = 85.0511287798066
+"""Latitude in degrees at which the projected world becomes a square: atan(sinh(pi))."""
+EARTH_CIRCUMFERENCE_M = 2 * math.pi * 6_378_137.0
+"""Length of the equator of the WGS 84 sphere that Web Mercator uses, in metres."""
+
+
+def _finite_within(low: float, high: float) -> _RangeValidator:
+    return _RangeValidator(low, high)
+
+
+@attrs.frozen
+class _RangeValidator:
+    low: float
+    high: float
+
+    def __call__(self, instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+        # The negated comparison also refuses NaN.
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not self.low <= value <= self.high:
+            raise ValueError(f"{attribute.name} must be within {self.low}..{self.high}, got {value!r}")
+
+
+@attrs.frozen
+class Bbox:
+    """A box in degrees (WGS 84), edges included. Across the antimeridian it is expressed as two boxes."""
+
+    min_lat: float = attrs.field(validator=_finite_within(-90.0, 90.0))
+    min_lon: float = attrs.field(validator=_finite_within(-180.0, 180.0))
+    max_lat: float = attrs.field(validator=_finite_within(-90.0, 90.0))
+    max_lon: float = attrs.field(validator=_finite_within(-180.0, 180.0))
+
+    def __attrs_post_init__(self) -> None:
+        if self.min_lat > self.max_lat:
+            raise ValueError(f"min_lat {self.min_lat!r} is north of max_lat {self.max_lat!r}")
+        if self.min_lon > self.max_lon:
+            raise ValueError(
+                f"min_lon {self.min_lon!r} is east of max_lon {self.max_lon!r}; "
+                "a box across the antimeridian is two boxes"
+            )
+
+    def intersects(self, other: Bbox) -> bool:
+        """Whether the two boxes share at least one point; a common edge or corner counts."""
+        return (
+            self.min_lat <= other.max_lat
+            and other.min_lat <= self.max_lat
+            and self.min_lon <= other.max_lon
+            and other.min_lon <= self.max_lon
+        )
+
+    def contains(self, lat: float, lon: float) -> bool:
+        """Whether the point lies in the box or on its edge."""
+        return self.min_lat <= lat <= self.max_lat and self.min_lon <= lon <= self.max_lon
+
+
+def check_zoom(zoom_level: int) -> None:
+    """Raise `ValueError` unless `zoom_level` is an integer within 0..22."""
+    if isinstance(zoom_level, bool) or not isinstance(zoom_level, int) or not 0 <= zoom_level <= MAX_ZOOM:
+        raise ValueError(f"zoom_level must be an integer within 0..{MAX_ZOOM}, got {zoom_level!r}")
+
+
+def column_and_row(lat: float, lon: float, zoom_level: int) -> tuple[int, int]:
+    """The (x, y) of the tile that covers a place.
+
+    The last column and row include the eastern and southern edge of the world.
+    Raises `ValueError` for non-finite values, |lat| > 85.0511287798066, lon outside -180..180.
+    """
+    check_zoom(zoom_level)
+    if not abs(lat) <= MAX_LATITUDE:
+        raise ValueError(f"lat must be within ±{MAX_LATITUDE}, got {lat!r}")
+    if not -180.0 <= lon <= 180.0:
+        raise ValueError(f"lon must be within -180..180, got {lon!r}")
+    size = 1 << zoom_level
+    sine = math.sin(math.radians(lat))
+    x = math.floor((lon / 360.0 + 0.5) * size)
+    y = math.floor((0.5 - math.log((1 + sine) / (1 - sine)) / (4 * math.pi)) * size)
+    return min(max(x, 0), size - 1), min(max(y, 0), size - 1)
+
+
+def north_west_corner(x: float, y: float, zoom_level: int) -> tuple[float, float]:
+    """Latitude and longitude in degrees of a (possibly fractional) grid position's north-west corner."""
+    size = 1 << zoom_level
+    lat = math.degrees(math.atan(math.sinh(math.pi * (1 - 2 * y / size))))
+    return max(-90.0, min(90.0, lat)), x / size * 360.0 - 180.0
+
+
+def tile_bbox(x: int, y: int, zoom_level: int) -> Bbox:
+    """The box that a tile covers."""
+    max_lat, min_lon = north_west_corner(x, y, zoom_level)
+    min_lat, max_lon = north_west_corner(x + 1, y + 1, zoom_level)
+    return Bbox(min_lat, min_lon, max_lat, max_lon)
+
+
+def ground_sample_distance(lat: float, zoom_level: int, tile_size_pixels: int = 256) -> float:
+    """Metres of ground per pixel at a latitude: equator length * cos(lat) / pixels around the world."""
+    return EARTH_CIRCUMFERENCE_M * math.cos(math.radians(lat)) / (tile_size_pixels << zoom_level)
+
+
+@attrs.frozen
+class GridRange:
+    """A rectangle of tiles at one zoom, edges included."""
+
+    zoom_level: int
+    min_x: int
+    min_y: int
+    max_x: int
+    max_y: int
+
+    @classmethod
+    def covering(cls, bbox: Bbox, zoom_level: int) -> GridRange:
+        """Every tile that the box touches. Latitudes beyond the projection are cut to its edge."""
+        north = max(-MAX_LATITUDE, min(MAX_LATITUDE, bbox.max_lat))
+        south = max(-MAX_LATITUDE, min(MAX_LATITUDE, bbox.min_lat))
+        min_x, min_y = column_and_row(north, bbox.min_lon, zoom_level)
+        max_x, max_y = column_and_row(south, bbox.max_lon, zoom_level)
+        return cls(zoom_level, min_x, min_y, max_x, max_y)
+
+    def __len__(self) -> int:
+        return (self.max_x - self.min_x + 1) * (self.max_y - self.min_y + 1)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        for x in range(self.min_x, self.max_x + 1):
+            for y in range(self.min_y, self.max_y + 1):
+                yield x, y

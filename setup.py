@@ -1,0 +1,48 @@
+"""Build the Cython extension, and keep everything that is not the package out of the wheel.
+
+The repository root is the import package, so setuptools would also pick up this script; everything else
+about the project is declared in pyproject.toml.
+"""
+
+from __future__ import annotations
+
+from Cython.Build import cythonize
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT_MODULES = {"__init__"}
+PACKAGES = ["aerotile"] + [
+    f"aerotile.{name}"
+    for name in find_packages(include=["domain*", "adapters*", "ext*", "migrations*"])
+]
+
+
+class PackageOnly(build_py):
+    """`build_py` that takes only the package's own modules from the repository root."""
+
+    def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
+        modules = super().find_package_modules(package, package_dir)
+        if package == "aerotile":
+            return [module for module in modules if module[1] in ROOT_MODULES]
+        return modules
+
+
+setup(
+    packages=PACKAGES,
+    package_dir={"aerotile": "."},
+    package_data={
+        "aerotile": ["py.typed"],
+        "aerotile.ext": ["*.pyi", "*.pyx", "*.pxd"],
+        "aerotile.adapters.postgres": ["*.sql"],
+        "aerotile.migrations": ["*.mako"],
+    },
+    include_package_data=False,
+    cmdclass={"build_py": PackageOnly},
+    ext_modules=cythonize(
+        [
+            Extension(f"aerotile.ext.{name}", [f"ext/{name}.pyx"], define_macros=[("_GNU_SOURCE", "1")])
+            for name in ("pixels", "gated_write")
+        ],
+        compiler_directives={"language_level": "3", "embedsignature": True},
+    ),
+)
