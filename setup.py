@@ -12,8 +12,7 @@ from setuptools.command.build_py import build_py
 
 ROOT_MODULES = {"__init__"}
 PACKAGES = ["aerotile"] + [
-    f"aerotile.{name}"
-    for name in find_packages(include=["domain*", "adapters*", "ext*", "migrations*"])
+    f"aerotile.{name}" for name in find_packages(include=["domain*", "adapters*", "ext*", "migrations*"])
 ]
 
 

@@ -240,5 +240,3 @@ class SectorIndex(Protocol):
     def sectors_intersecting(self, bbox: Bbox) -> tuple[SectorBoundary, ...]:
         """The sectors that share at least one point with the box, ordered by id."""
         ...
-
-

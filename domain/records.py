@@ -63,7 +63,9 @@ CATALOGUE: Mapping[Kind, KindSpecification] = {
         "1.2.0", Severity.INFO, ("tile", "age_seconds", "classification", "max_age_seconds")
     ),
     Kind.EVICTION_BATCH: KindSpecification("1.3.0", Severity.INFO, ("tiles", "count", "freed_bytes")),
-    Kind.UPLOAD_GIVEUP: KindSpecification("1.4.0", Severity.ERROR, ("tile", "tile_uuid", "attempts", "reason")),
+    Kind.UPLOAD_GIVEUP: KindSpecification(
+        "1.4.0", Severity.ERROR, ("tile", "tile_uuid", "attempts", "reason")
+    ),
 }
 
 LISTED_TILES = 5
@@ -196,7 +198,11 @@ def eviction_batch_event(tile_ids: Sequence[TileId], freed_bytes: int) -> Flight
     return FlightEvent(
         Kind.EVICTION_BATCH,
         "disk_budget",
-        {"tiles": [str(t) for t in tile_ids[:LISTED_TILES]], "count": len(tile_ids), "freed_bytes": freed_bytes},
+        {
+            "tiles": [str(t) for t in tile_ids[:LISTED_TILES]],
+            "count": len(tile_ids),
+            "freed_bytes": freed_bytes,
+        },
     )
 
 

@@ -22,7 +22,9 @@ class SectorBoundary:
     """One box of ground with its classification."""
 
     sector_id: str = attrs.field()
-    classification: SectorClassification = attrs.field(validator=attrs.validators.instance_of(SectorClassification))
+    classification: SectorClassification = attrs.field(
+        validator=attrs.validators.instance_of(SectorClassification)
+    )
     bbox: Bbox = attrs.field(validator=attrs.validators.instance_of(Bbox))
 
     @sector_id.validator
@@ -35,7 +37,9 @@ class SectorBoundary:
 class FreshnessRule:
     """The greatest age, counted from the capture time, that counts as fresh in one classification."""
 
-    classification: SectorClassification = attrs.field(validator=attrs.validators.instance_of(SectorClassification))
+    classification: SectorClassification = attrs.field(
+        validator=attrs.validators.instance_of(SectorClassification)
+    )
     max_age: timedelta = attrs.field()
 
     @max_age.validator

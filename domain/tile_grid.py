@@ -29,7 +29,11 @@ class _RangeValidator:
 
     def __call__(self, instance: object, attribute: attrs.Attribute[float], value: float) -> None:
         # The negated comparison also refuses NaN.
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not self.low <= value <= self.high:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or not self.low <= value <= self.high
+        ):
             raise ValueError(f"{attribute.name} must be within {self.low}..{self.high}, got {value!r}")
 
 

@@ -64,7 +64,9 @@ class VariantTable:
 
     def __attrs_post_init__(self) -> None:
         if len(self.flights) > MAX_VARIANTS - len(_FIXED_VARIANTS):
-            raise ValueError(f"a table names at most {MAX_VARIANTS} variants, got {len(self.flights)} flights")
+            raise ValueError(
+                f"a table names at most {MAX_VARIANTS} variants, got {len(self.flights)} flights"
+            )
         if len(set(self.flights)) != len(self.flights):
             raise ValueError(f"each flight has one ordinal, got {self.flights!r}")
         ordinals = {flight: place + len(_FIXED_VARIANTS) for place, flight in enumerate(self.flights)}

@@ -176,7 +176,9 @@ class TileMetadata:
         if self.captured_at is None:
             raise ValueError("captured_at must be an aware datetime in UTC, got None")
         if self.quality is not None and self.tile_id.source is not TileSource.ONBOARD:
-            raise ValueError(f"only onboard tiles carry quality, this one is from {self.tile_id.source.value}")
+            raise ValueError(
+                f"only onboard tiles carry quality, this one is from {self.tile_id.source.value}"
+            )
         if self.location_hash is not None and self.location_hash != self.tile_id.location_hash:
             raise ValueError(f"location_hash {self.location_hash} is not that of {self.tile_id}")
 
