@@ -42,6 +42,9 @@ setup(
             Extension(f"aerotile.ext.{name}", [f"ext/{name}.pyx"], define_macros=[("_GNU_SOURCE", "1")])
             for name in ("pixels", "gated_write")
         ],
+        # Cython resolves a relative `cimport` by folder names, and the root folder may have any name; so
+        # shared declarations are found as `from _posix cimport ...`. They are C only, nothing is imported.
+        include_path=["ext"],
         compiler_directives={"language_level": "3", "embedsignature": True},
     ),
 )

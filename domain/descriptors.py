@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
 
@@ -20,7 +21,7 @@ class DescriptorMetric(str, Enum):
     """Inner product; larger is nearer. On descriptors of length 1 it is the cosine."""
 
 
-def _at_least(low: int) -> object:
+def _at_least(low: int) -> Callable[[object, attrs.Attribute[int], int], None]:
     def check(_: object, attribute: attrs.Attribute[int], value: int) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < low:
             raise ValueError(f"{attribute.name} must be a whole number of {low} or more, got {value!r}")

@@ -1,4 +1,4 @@
-"""Names that Aerotile and the satellite provider derive alike, each on its own, from a tile's grid position."""
+"""Names that Aerotile and the satellite provider derive alike, each on its own, from a grid position."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from .budget import Headroom
+    from .storage import Headroom
     from .write_tiles import TileWriteOutcome
 
 
@@ -96,7 +96,7 @@ class SupportsBulkWrite(Protocol):
 
 @runtime_checkable
 class SupportsHeadroom(Protocol):
-    """A store that can reserve room between its freshness gate and its INSERT, where the write order has it."""
+    """A store that can reserve room between its freshness gate and its INSERT, as the write order has it."""
 
     def write_tile_within(
         self, pixels: bytes, metadata: TileMetadata, headroom: Headroom

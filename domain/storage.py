@@ -8,14 +8,14 @@ and the system calls.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
 import attrs
 
-from .errors import StoreUnavailableError
+from .errors import CacheBudgetExhaustedError, StoreUnavailableError
 from .ports import TilePixelHandle
 from .tiles import TileId, TileMetadata, TileMetadataPersistent
 
@@ -27,12 +27,35 @@ class CommitOutcomeUnknownError(StoreUnavailableError):
     """
 
 
+class Headroom(Protocol):
+    """Where a write reserves its room."""
+
+    def reserve_headroom(self, needed_bytes: int) -> AbstractContextManager[object]:
+        """Reserve room until the context is left. Raises `CacheBudgetExhaustedError`."""
+        ...
+
+
+class NoBudget:
+    """Headroom without a limit, for a store whose budget is kept elsewhere."""
+
+    def reserve_headroom(self, needed_bytes: int) -> AbstractContextManager[object]:
+        """Room for everything."""
+        return nullcontext()
+
+
+class HeadroomTakenError(CacheBudgetExhaustedError):
+    """Another process took the reserved room before the commit; evicting again may help."""
+
+
 class OpenRow(Protocol):
     """A row inserted in a transaction that is still open."""
 
     def commit(self) -> TileMetadataPersistent:
-        """Commit. Raises `CacheBudgetExhaustedError` when other processes took the room meanwhile,
-        `StoreUnavailableError` when the row is certainly not committed, `CommitOutcomeUnknownError`."""
+        """Commit.
+
+        Raises `HeadroomTakenError` (the transaction stays open), `StoreUnavailableError` when the row is
+        certainly not committed, `CommitOutcomeUnknownError` when that can't be known.
+        """
         ...
 
 
@@ -56,8 +79,8 @@ class OpenRows(Protocol):
 class LockedRows(Protocol):
     """The rows while no writer, in any process, is between INSERT and COMMIT."""
 
-    def committed_among(self, tile_ids: Iterable[TileId]) -> set[TileId]:
-        """Which of the tiles have a committed row."""
+    def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
+        """The committed rows of those tiles that have one."""
         ...
 
 
@@ -78,8 +101,15 @@ class TileRows(Protocol):
         """`insert` for a batch of distinct tiles."""
         ...
 
-    def remove(self, tile_id: TileId) -> int | None:
-        """Delete the row, commit, and return its `disk_bytes`; None when there is none."""
+    def removing(self, tile_id: TileId) -> AbstractContextManager[int | None]:
+        """Delete the row, commit, and yield its `disk_bytes`; None when there is none.
+
+        Until the context is left, no writer can insert the same tile, so its file can be unlinked safely.
+        """
+        ...
+
+    def get(self, tile_id: TileId) -> TileMetadataPersistent | None:
+        """The tile's committed row, or None."""
         ...
 
     def committed(self) -> Iterator[TileMetadataPersistent]:
@@ -91,6 +121,14 @@ class TileRows(Protocol):
 
         Raises `StoreUnavailableError` when that takes longer than `timeout_s` seconds.
         """
+        ...
+
+    def incomplete(self) -> Iterator[TileId]:
+        """Rows from before migration 0002, which know neither hash nor size yet."""
+        ...
+
+    def complete(self, tile_id: TileId, content_sha256: str, disk_bytes: int) -> None:
+        """Give such a row the hash and size of its file."""
         ...
 
     def mark_files_missing(self, tile_ids: Iterable[TileId], at: datetime) -> None:
@@ -143,6 +181,10 @@ class TileFiles(Protocol):
 
     def open(self, tile_id: TileId) -> TilePixelHandle:
         """The tile's bytes, read-only. Raises `TileNotFoundError`."""
+        ...
+
+    def exists(self, tile_id: TileId) -> bool:
+        """Whether the tile's file is there."""
         ...
 
     def remove(self, tile_id: TileId) -> bool:

@@ -4,8 +4,8 @@ Bits, from the highest: 0 (sign), 5 of zoom, 44 of the Morton interleave of x an
 the variant ordinal. Keys sort by zoom and then along the Z-curve, so tiles that are near each other on the
 ground are near each other in a sorted array. The key is the id inside FAISS.
 
-The variant ordinal names a (source, flight) pair in a `VariantTable`, which travels with whatever stores keys,
-so a key decodes to a `TileId` without a database.
+The variant ordinal names a (source, flight) pair in a `VariantTable`, which travels with whatever stores
+keys, so a key decodes to a `TileId` without a database.
 """
 
 from __future__ import annotations

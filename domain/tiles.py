@@ -127,6 +127,12 @@ def _whole(_: object, attribute: attrs.Attribute[int], value: int) -> None:
         raise ValueError(f"{attribute.name} must be a whole number of 0 or more, got {value!r}")
 
 
+def _positive_whole(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
+    _whole(instance, attribute, value)
+    if value == 0:
+        raise ValueError(f"{attribute.name} must be greater than 0, got {value!r}")
+
+
 @attrs.frozen
 class TileQualityMetadata:
     """How well an onboard tile was placed on the ground by the estimator that made it."""
@@ -150,8 +156,8 @@ class TileMetadata:
     captured_at: datetime = attrs.field(validator=_aware_utc)
     """When the ground looked like that, not when the file was fetched."""
     content_sha256: str = attrs.field()
-    disk_bytes: int = attrs.field(validator=[_whole, _positive])
-    tile_size_pixels: int = attrs.field(default=256, validator=[_whole, _positive])
+    disk_bytes: int = attrs.field(validator=_positive_whole)
+    tile_size_pixels: int = attrs.field(default=256, validator=_positive_whole)
     ground_sample_distance: float = attrs.field(validator=_positive)
     """Metres of ground per pixel."""
     freshness_label: FreshnessLabel = attrs.field(

@@ -1,0 +1,22 @@
+"""The machine's own clock."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+
+
+class SystemClock:
+    """The domain's `Clock` over the operating system: wall time in UTC, `CLOCK_MONOTONIC`, a real sleep."""
+
+    def now(self) -> datetime:
+        """Wall time, aware, UTC."""
+        return datetime.now(timezone.utc)
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, from an arbitrary start."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Block this thread for `seconds`. Raises `ValueError` for a negative number."""
+        time.sleep(seconds)

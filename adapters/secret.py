@@ -1,0 +1,90 @@
+"""A value that must not be seen, and what may be shown of a database address."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+HIDDEN = "***"
+
+
+class Secret:
+    """A text that no log, repr, error or JSON shows. `reveal` is the only way to it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        if not isinstance(text, str):
+            # The value itself is left out on purpose: it may be the secret in another type.
+            raise ValueError(f"a secret must be a text, got {type(text).__name__}")
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself, for the one call that needs it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return HIDDEN
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return self._text == other._text if isinstance(other, Secret) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._text))
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is not pickled")
+
+
+_URL = re.compile(r"\s*(postgres(?:ql)?://)(.*)", re.DOTALL | re.IGNORECASE)
+_SECRET_KEYS = r"(?:ssl)?password|passfile|oauth_client_secret|scram_\w+_key"
+_URL_PARAMETER = re.compile(rf"([?&](?:{_SECRET_KEYS})=)[^&]*", re.IGNORECASE)
+_KEYWORD = re.compile(
+    rf"(?<![\w])((?:{_SECRET_KEYS})\s*=\s*)('(?:\\.|[^'\\])*(?:'|\Z)|(?:\\.|[^\s'\\])*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_SHORTEST_REPLACED = 4
+_KEYWORD_FORM = re.compile(r"\s*\w+\s*=")
+
+
+def is_dsn(text: str) -> bool:
+    """Whether the text has one of the two forms that libpq reads: a URL, or `keyword=value` pairs."""
+    return bool(_URL.match(text) or _KEYWORD_FORM.match(text))
+
+
+def redact_dsn(dsn: str) -> str:
+    """A database address with every password replaced, as a URL or as `keyword=value` pairs.
+
+    Rather too much is hidden than too little: a text in neither form is hidden whole, and in a URL everything
+    from the first colon to the last at sign counts as password.
+    """
+    if match := _URL.match(dsn):
+        scheme, rest = match.groups()
+        credentials, at, place = rest.rpartition("@")
+        user, colon, _ = credentials.partition(":")
+        shown = f"{user}:{HIDDEN}" if colon else user
+        return scheme + shown + at + _URL_PARAMETER.sub(rf"\g<1>{HIDDEN}", place)
+    if _KEYWORD_FORM.match(dsn):
+        return _KEYWORD.sub(rf"\g<1>{HIDDEN}", dsn)
+    return HIDDEN
+
+
+def passwords_in(dsn: str) -> list[str]:
+    """The passwords that a database address holds, as written and as meant, longest first.
+
+    For taking them out of a text that somebody else wrote, such as a driver's message. Passwords of fewer
+    than four characters are left out: replacing them would garble the text without hiding them.
+    """
+    found: set[str] = set()
+    if match := _URL.match(dsn):
+        credentials, _, place = match[2].rpartition("@")
+        found.add(credentials.partition(":")[2])
+        found.update(part[0].partition("=")[2] for part in _URL_PARAMETER.finditer(place))
+        found.update([unquote(text) for text in found])
+    else:
+        for part in _KEYWORD.finditer(dsn):
+            value = part[2].strip("'")
+            found.update((value, re.sub(r"\\(.)", r"\1", value)))
+    return sorted((text for text in found if len(text) >= _SHORTEST_REPLACED), key=len, reverse=True)

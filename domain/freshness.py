@@ -1,0 +1,158 @@
+"""How old a tile may be where it lies: the rule, and the gate that applies it.
+
+The age is `now - captured_at`. Several sectors may lie over one tile; the strictest verdict wins. What an
+aircraft flies over ages on while it is stored, so whatever is read later is judged anew, as of then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from enum import IntEnum
+
+import attrs
+
+from .errors import CaptureTimeInFutureError, ConfigurationError, FreshnessRejectionError
+from .ports import Clock, FlightRecorder, SectorIndex
+from .records import freshness_downgraded_event, freshness_rejected_event
+from .sectors import FreshnessRule, SectorBoundary, SectorClassification
+from .tile_grid import Bbox
+from .tiles import FreshnessLabel, TileId, TileMetadata
+
+FUTURE_TOLERANCE = timedelta(minutes=5)
+"""How far two honest clocks may differ; a capture time further ahead is refused."""
+
+Rules = Mapping[SectorClassification, FreshnessRule]
+
+
+class FreshnessDecision(IntEnum):
+    """What happens to the tile; a greater value is stricter."""
+
+    ACCEPT = 0
+    DOWNGRADE = 1
+    REJECT = 2
+
+
+@attrs.frozen
+class FreshnessVerdict:
+    """A decision with what it rests on."""
+
+    decision: FreshnessDecision
+    age: timedelta
+    rule: FreshnessRule
+    sector: SectorBoundary | None
+    """The sector whose rule decided; None when the default classification did."""
+
+
+_TOO_OLD = {
+    SectorClassification.ACTIVE_CONFLICT: FreshnessDecision.REJECT,
+    SectorClassification.STABLE_REAR: FreshnessDecision.DOWNGRADE,
+}
+_STRICTNESS = {kind: -place for place, kind in enumerate(SectorClassification)}
+
+
+def judge_freshness(
+    captured_at: datetime,
+    now: datetime,
+    sectors: Iterable[SectorBoundary],
+    rules: Rules,
+    default_classification: SectorClassification,
+) -> FreshnessVerdict:
+    """The strictest verdict of the sectors over a tile, or the default classification's when there is none.
+
+    Raises `CaptureTimeInFutureError` for a capture time more than 5 minutes ahead of `now`.
+    """
+    age = now - captured_at
+    if age < -FUTURE_TOLERANCE:
+        raise CaptureTimeInFutureError(captured_at, now)
+
+    def verdict(classification: SectorClassification, sector: SectorBoundary | None) -> FreshnessVerdict:
+        rule = rules[classification]
+        decision = FreshnessDecision.ACCEPT if age <= rule.max_age else _TOO_OLD[classification]
+        return FreshnessVerdict(decision, age, rule, sector)
+
+    return max(
+        (verdict(sector.classification, sector) for sector in sectors),
+        key=lambda v: (v.decision, _STRICTNESS[v.rule.classification]),
+        default=None,
+    ) or verdict(default_classification, None)
+
+
+def rules_by_classification(
+    rules: Iterable[FreshnessRule],
+    sectors: Iterable[SectorBoundary],
+    default_classification: SectorClassification,
+) -> Rules:
+    """The rules as a table. Raises `ConfigurationError` when a sector or the default has no rule."""
+    table = {rule.classification: rule for rule in rules}
+    for sector in sectors:
+        if sector.classification not in table:
+            raise ConfigurationError(
+                f"sector {sector.sector_id} is {sector.classification.value}, which has no freshness rule",
+                remedy="add the rule to tile_freshness_rules",
+            )
+    if default_classification not in table:
+        raise ConfigurationError(
+            f"the default classification {default_classification.value} has no freshness rule",
+            remedy="add the rule to tile_freshness_rules, or change freshness.default_classification",
+        )
+    return table
+
+
+class FreshnessGate:
+    """Judges tiles by the sectors and rules it was built with. Any number of threads may ask at once."""
+
+    def __init__(
+        self,
+        sectors: Iterable[SectorBoundary],
+        rules: Iterable[FreshnessRule],
+        *,
+        sector_index: SectorIndex,
+        default_classification: SectorClassification,
+        clock: Clock,
+        recorder: FlightRecorder,
+    ) -> None:
+        """`sector_index` must have been built from the same `sectors`. Raises `ConfigurationError`."""
+        self._rules = rules_by_classification(rules, sectors, default_classification)
+        self._sector_index = sector_index
+        self._default = default_classification
+        self._clock = clock
+        self._recorder = recorder
+
+    def verdict(self, bbox: Bbox, captured_at: datetime) -> FreshnessVerdict:
+        """The verdict on a tile that covers `bbox`, as of now; records nothing.
+
+        Raises `CaptureTimeInFutureError`.
+        """
+        sectors = self._sector_index.sectors_intersecting(bbox)
+        return judge_freshness(captured_at, self._clock.now(), sectors, self._rules, self._default)
+
+    def verdict_at(self, lat: float, lon: float, captured_at: datetime) -> FreshnessVerdict:
+        """The verdict on a place, as of now; records nothing. Raises `CaptureTimeInFutureError`."""
+        sectors = self._sector_index.sectors_at(lat, lon)
+        return judge_freshness(captured_at, self._clock.now(), sectors, self._rules, self._default)
+
+    def admit(self, metadata: TileMetadata) -> TileMetadata:
+        """The metadata to store: the same object when fresh, a copy labelled `downgraded` when not.
+
+        Raises `FreshnessRejectionError` or `CaptureTimeInFutureError`.
+        """
+        tile_id = metadata.tile_id
+        try:
+            verdict = self.verdict(tile_id.bbox, metadata.captured_at)
+        except CaptureTimeInFutureError as error:
+            raise CaptureTimeInFutureError(error.captured_at, error.now, tile_id=tile_id) from None
+        if verdict.decision is FreshnessDecision.ACCEPT:
+            return metadata
+        if verdict.decision is FreshnessDecision.REJECT:
+            rejection = _rejection(tile_id, verdict)
+            self._recorder.record(freshness_rejected_event(rejection))
+            raise rejection
+        self._recorder.record(freshness_downgraded_event(tile_id, verdict.age.total_seconds(), verdict.rule))
+        return attrs.evolve(metadata, freshness_label=FreshnessLabel.DOWNGRADED)
+
+
+def _rejection(tile_id: TileId, verdict: FreshnessVerdict) -> FreshnessRejectionError:
+    return FreshnessRejectionError(
+        tile_id, verdict.age.total_seconds(), verdict.rule.classification, verdict.rule
+    )

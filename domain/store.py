@@ -1,0 +1,127 @@
+"""The tile store: rows and files as one, read without the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .catalogue import TileCatalogue
+from .errors import StoreUnavailableError, TileNotFoundError
+from .freshness import FreshnessGate, FreshnessVerdict
+from .lru import LruAccessBuffer
+from .ports import Clock, FlightRecorder, TilePixelHandle
+from .reconcile import ReconcileReport, reconcile
+from .storage import Headroom, NoBudget, TileFiles, TileRows
+from .tiles import TileId, TileMetadata, TileMetadataPersistent
+from .write_tiles import TileWriteOutcome, TileWriter
+
+
+class FileBackedTileStore:
+    """A `TileStore` over `TileRows` and `TileFiles`, for one process; others may use the same store.
+
+    A committed tile has its file with the right hash; a file without a committed row is never read.
+    """
+
+    def __init__(
+        self,
+        rows: TileRows,
+        files: TileFiles,
+        *,
+        gate: FreshnessGate,
+        clock: Clock,
+        recorder: FlightRecorder,
+        lru_clock: Clock | None = None,
+        lru_buffer: LruAccessBuffer | None = None,
+        lock_timeout_s: float = 5.0,
+    ) -> None:
+        """Reconcile files and rows and load the catalogue. Raises `StoreUnavailableError`.
+
+        Reads are noted in `lru_buffer` by `lru_clock` when both are given.
+        """
+        self._rows = rows
+        self._files = files
+        self._gate = gate
+        self._lru_clock = lru_clock
+        self._lru_buffer = lru_buffer
+        self._catalogue = TileCatalogue()
+        self._writer = TileWriter(rows=rows, files=files, gate=gate, clock=clock, recorder=recorder)
+        self.opened: ReconcileReport = reconcile(
+            rows, files, self._catalogue, now=clock.now(), lock_timeout_s=lock_timeout_s
+        )
+
+    def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
+        """See `TileStore`."""
+        if not self.tile_exists(tile_id):
+            raise TileNotFoundError(tile_id)
+        try:
+            handle = self._files.open(tile_id)
+        except TileNotFoundError:  # another process deleted it
+            self._catalogue.remove(tile_id)
+            raise
+        if self._lru_clock is not None and self._lru_buffer is not None:
+            self._lru_buffer.note(tile_id, self._lru_clock.now())
+        return handle
+
+    def tile_exists(self, tile_id: TileId) -> bool:
+        """See `TileStore`."""
+        return tile_id in self._catalogue or self._adopt(tile_id)
+
+    def _adopt(self, tile_id: TileId) -> bool:
+        """Learn of a tile that another process committed since this one opened the store.
+
+        The database is asked only when a file is there that the catalogue can't explain. While it does not
+        answer, such a file may be an orphan, and is not read.
+        """
+        if not self._files.exists(tile_id):
+            return False
+        try:
+            row = self._rows.get(tile_id)
+        except StoreUnavailableError:
+            return False
+        if row is None:
+            return False
+        self._catalogue.add(row)
+        return True
+
+    def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
+        """The freshness verdict on a stored tile as of now; None when the store does not hold it."""
+        entry = self._catalogue.get(tile_id)
+        return None if entry is None else self._gate.verdict(tile_id.bbox, entry.captured_at)
+
+    def write_tile(self, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
+        """See `TileStore`."""
+        return self.write_tile_within(pixels, metadata, NoBudget())
+
+    def write_tiles(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
+        """See `SupportsBulkWrite`."""
+        return self.write_tiles_within(tiles, NoBudget())
+
+    def write_tile_within(
+        self, pixels: bytes, metadata: TileMetadata, headroom: Headroom
+    ) -> TileMetadataPersistent:
+        """See `SupportsHeadroom`."""
+        stored = self._writer.write(pixels, metadata, headroom)
+        self._catalogue.add(stored)
+        return stored
+
+    def write_tiles_within(
+        self, tiles: Sequence[tuple[bytes, TileMetadata]], headroom: Headroom
+    ) -> list[TileWriteOutcome]:
+        """See `SupportsHeadroom`."""
+        outcomes = self._writer.write_batch(tiles, headroom)
+        for outcome in outcomes:
+            if outcome.stored is not None:
+                self._catalogue.add(outcome.stored)
+        return outcomes
+
+    def delete_tile(self, tile_id: TileId) -> int:
+        """See `TileStore`: the row's removal is committed, then the file is unlinked."""
+        with self._rows.removing(tile_id) as freed:
+            self._catalogue.remove(tile_id)
+            if freed is None:
+                raise TileNotFoundError(tile_id)
+            self._files.remove(tile_id)
+        return freed
+
+    def __len__(self) -> int:
+        """How many committed tiles this process knows of."""
+        return len(self._catalogue)

@@ -1,0 +1,28 @@
+"""The provider's verdict on a tile moves forward only."""
+
+from __future__ import annotations
+
+from .errors import TileMetadataError
+from .tiles import VotingStatus
+
+_FORWARD: dict[VotingStatus | None, frozenset[VotingStatus]] = {
+    None: frozenset(VotingStatus),
+    VotingStatus.PENDING: frozenset(
+        {VotingStatus.TRUSTED, VotingStatus.REJECTED, VotingStatus.UPLOAD_GIVEUP}
+    ),
+    VotingStatus.TRUSTED: frozenset({VotingStatus.REJECTED, VotingStatus.UPLOAD_GIVEUP}),
+    VotingStatus.REJECTED: frozenset(),
+    VotingStatus.UPLOAD_GIVEUP: frozenset(),
+}
+
+
+def may_move(current: VotingStatus | None, new: VotingStatus) -> bool:
+    """Whether a vote may go from `current` to `new`; staying where it is always may."""
+    return current is new or new in _FORWARD[current]
+
+
+def check_voting_step(current: VotingStatus | None, new: VotingStatus) -> None:
+    """Raise `TileMetadataError` unless a vote may go from `current` to `new`."""
+    if not may_move(current, new):
+        before = "no vote" if current is None else current.value
+        raise TileMetadataError(f"a vote can't go back from {before} to {new.value}")

@@ -1,0 +1,146 @@
+"""The C that the extension calls: declarations, and the one way in which it opens anything below a root."""
+
+from libc.errno cimport EAGAIN, EINTR, EINVAL, ENOSYS, EPERM, errno
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy, strchr, strlen
+
+
+cdef extern from "<sys/types.h>" nogil:
+    ctypedef unsigned long dev_t
+    ctypedef unsigned long ino_t
+    ctypedef unsigned int mode_t
+    ctypedef long off_t
+
+cdef extern from "<fcntl.h>" nogil:
+    enum:
+        AT_SYMLINK_NOFOLLOW
+        O_CLOEXEC
+        O_CREAT
+        O_DIRECTORY
+        O_EXCL
+        O_NOFOLLOW
+        O_NONBLOCK
+        O_PATH
+        O_RDONLY
+        O_WRONLY
+    int openat(int directory, const char *path, int flags, ...)
+
+cdef extern from "<unistd.h>" nogil:
+    int close(int descriptor)
+    int fdatasync(int descriptor)
+    int fsync(int descriptor)
+    int syncfs(int descriptor)
+    int unlinkat(int directory, const char *path, int flags)
+    Py_ssize_t write(int descriptor, const void *bytes, size_t count)
+
+cdef extern from "<stdio.h>" nogil:
+    int renameat(int old_directory, const char *old_path, int new_directory, const char *new_path)
+
+cdef extern from "<time.h>" nogil:
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+
+cdef extern from "<sys/stat.h>" nogil:
+    struct stat_facts "stat":
+        dev_t st_dev
+        ino_t st_ino
+        mode_t st_mode
+        off_t st_size
+        timespec st_mtim
+    int S_ISDIR(mode_t mode)
+    int S_ISREG(mode_t mode)
+    int fchmod(int descriptor, mode_t mode)
+    int fstat(int descriptor, stat_facts *facts)
+    int fstatat(int directory, const char *path, stat_facts *facts, int flags)
+
+cdef extern from "<sys/mman.h>" nogil:
+    enum:
+        MAP_SHARED
+        PROT_READ
+    void *MAP_FAILED
+    void *mmap(void *address, size_t length, int protection, int flags, int descriptor, off_t offset)
+    int munmap(void *address, size_t length)
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+
+    /* Declared here because build machines have older kernel headers than aircraft have kernels.
+       The call has the same number on every architecture. */
+    #ifndef SYS_openat2
+    #define SYS_openat2 437
+    #endif
+    #define AEROTILE_RESOLVE_NO_SYMLINKS 0x04
+    #define AEROTILE_RESOLVE_BENEATH 0x08
+
+    struct aerotile_open_how { uint64_t flags; uint64_t mode; uint64_t resolve; };
+
+    static int aerotile_openat2(int directory, const char *path, struct aerotile_open_how *how) {
+        return (int)syscall(SYS_openat2, directory, path, how, sizeof(*how));
+    }
+    """
+    struct aerotile_open_how:
+        uint64_t flags
+        uint64_t mode
+        uint64_t resolve
+    enum:
+        AEROTILE_RESOLVE_BENEATH
+        AEROTILE_RESOLVE_NO_SYMLINKS
+    int aerotile_openat2(int directory, const char *path, aerotile_open_how *how) nogil
+
+
+cdef inline int close_quietly(int descriptor) noexcept nogil:
+    """Close and keep the errno of what went before."""
+    cdef int earlier = errno
+    close(descriptor)
+    (&errno)[0] = earlier
+    return 0
+
+
+cdef inline int walk_beneath(int root, const char *path, int flags) noexcept nogil:
+    """`open_beneath` one component at a time, for kernels and sandboxes without openat2."""
+    cdef char component[256]
+    cdef const char *rest = path
+    cdef const char *slash
+    cdef size_t length
+    cdef int folder = root
+    cdef int opened
+    while True:
+        slash = strchr(rest, b"/")
+        length = slash - rest if slash != NULL else strlen(rest)
+        if length == 0 or length >= sizeof(component) or (length <= 2 and rest[0] == b"." and rest[length - 1] == b"."):
+            (&errno)[0] = EINVAL
+            opened = -1
+        else:
+            memcpy(component, rest, length)
+            component[length] = 0
+            if slash == NULL:
+                opened = openat(folder, component, flags | O_NOFOLLOW | O_CLOEXEC)
+            else:
+                opened = openat(folder, component, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        if folder != root:
+            close_quietly(folder)
+        if opened < 0 or slash == NULL:
+            return opened
+        folder = opened
+        rest = slash + 1
+
+
+cdef inline int open_beneath(int root, const char *path, int flags) noexcept nogil:
+    """Open `path` below the folder `root`, following no symbolic link on the way; -1 with errno when it fails."""
+    cdef aerotile_open_how how
+    cdef int descriptor
+    how.flags = flags | O_NOFOLLOW | O_CLOEXEC
+    how.mode = 0
+    how.resolve = AEROTILE_RESOLVE_BENEATH | AEROTILE_RESOLVE_NO_SYMLINKS
+    while True:
+        descriptor = aerotile_openat2(root, path, &how)
+        if descriptor >= 0:
+            return descriptor
+        if errno == ENOSYS or errno == EPERM:  # EPERM: older container sandboxes answer unknown calls with it
+            return walk_beneath(root, path, flags)
+        if errno != EINTR:
+            return -1
