@@ -16,7 +16,8 @@ if TYPE_CHECKING:
         build_tile_metadata_store,
         build_tile_store,
     )
-    from .adapters.config import AerotileConfig, load_config
+    from .adapters.config import AerotileConfig
+    from .adapters.config_loader import load_config
     from .domain.descriptors import DescriptorMetric, HnswParams, IndexMetadata, SearchHit, VectorStorage
     from .domain.errors import (
         AerotileError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         TileMetadataError,
         TileNotFoundError,
     )
+    from .domain.find_tiles import FoundTile, find_tiles
     from .domain.identity import derive_location_hash, derive_tile_id
     from .domain.ports import (
         Clock,
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
         TileSource,
         VotingStatus,
     )
+    from .domain.write_tiles import TileWriteOutcome
 
 _NAMES_BY_MODULE = {
     ".adapters.composition": (
@@ -67,7 +70,8 @@ _NAMES_BY_MODULE = {
         "build_tile_metadata_store",
         "build_tile_store",
     ),
-    ".adapters.config": ("AerotileConfig", "load_config"),
+    ".adapters.config": ("AerotileConfig",),
+    ".adapters.config_loader": ("load_config",),
     ".domain.descriptors": (
         "DescriptorMetric",
         "HnswParams",
@@ -91,6 +95,7 @@ _NAMES_BY_MODULE = {
         "TileMetadataError",
         "TileNotFoundError",
     ),
+    ".domain.find_tiles": ("FoundTile", "find_tiles"),
     ".domain.identity": ("derive_location_hash", "derive_tile_id"),
     ".domain.ports": (
         "Clock",
@@ -116,6 +121,7 @@ _NAMES_BY_MODULE = {
         "TileSource",
         "VotingStatus",
     ),
+    ".domain.write_tiles": ("TileWriteOutcome",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 
@@ -133,6 +139,7 @@ __all__ = [
     "DuplicateTileError",
     "FlightEvent",
     "FlightRecorder",
+    "FoundTile",
     "FreshnessLabel",
     "FreshnessRejectionError",
     "FreshnessRule",
@@ -161,6 +168,7 @@ __all__ = [
     "TileQualityMetadata",
     "TileSource",
     "TileStore",
+    "TileWriteOutcome",
     "VariantTable",
     "VectorStorage",
     "VotingStatus",
@@ -172,6 +180,7 @@ __all__ = [
     "derive_location_hash",
     "derive_tile_id",
     "encode_tile_key",
+    "find_tiles",
     "ground_sample_distance",
     "load_config",
 ]

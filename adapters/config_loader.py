@@ -7,6 +7,7 @@ Each later one overrides the earlier. Whatever is unknown, of the wrong type or 
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -59,23 +60,36 @@ class _Given:
     """What a relative path is relative to."""
 
 
-class _RefusedValueError(ValueError):
+class _BadValueError(ValueError):
     """What is wrong with a value, as the rest of a sentence that begins with the setting's name."""
 
 
 def load_config(
     *,
-    environment: Mapping[str, str],
-    folder: Path,
     file: Path | None = None,
     root: Path | None = None,
-) -> LoadedConfig:
-    """Read the configuration that holds for a process.
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> AerotileConfig:
+    """Read the configuration that holds for a process; see `read_config`. Raises `ConfigurationError`."""
+    return read_config(file=file, root=root, environment=environment, folder=folder).config
 
-    `file`, else the variable `AEROTILE_CONFIG`, else `aerotile.toml` in `folder` when it exists. Relative
+
+def read_config(
+    *,
+    file: Path | None = None,
+    root: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> LoadedConfig:
+    """Read the configuration that holds for a process, and note where each value came from.
+
+    `environment` and `folder` are by default the process's own variables and current folder. `file`, else the variable `AEROTILE_CONFIG`, else `aerotile.toml` in `folder` when it exists. Relative
     paths are relative to the file that names them; those of variables and of `root` to `folder`.
     Raises `ConfigurationError`.
     """
+    environment = os.environ if environment is None else environment
+    folder = Path.cwd() if folder is None else folder.absolute()
     given: dict[str, _Given] = {}
     chosen = _choose_file(environment, folder, file)
     if chosen is not None:
@@ -93,7 +107,8 @@ def parse_byte_size(text: str) -> int:
     if match is None or match[3].lower() not in _BYTE_UNITS:
         raise ValueError(f'must be a number of bytes or a size such as "64 GiB", got {text!r}')
     whole, fraction, unit = match[1], match[2] or "", match[3].lower()
-    size, rest = divmod(int(whole + fraction) * _BYTE_UNITS[unit], 10 ** len(fraction))
+    scale: int = 10 ** len(fraction)
+    size, rest = divmod(int(whole + fraction) * _BYTE_UNITS[unit], scale)
     if rest:
         raise ValueError(f"must be a whole number of bytes, got {text!r}")
     return size
@@ -171,7 +186,7 @@ def _read_environment(environment: Mapping[str, str], folder: Path) -> dict[str,
         setting = by_variable[variable]
         try:
             value = _from_text(setting, text)
-        except _RefusedValueError as refused:
+        except _BadValueError as refused:
             raise _refusal(setting, str(refused), f"in variable {variable}") from None
         given[setting.name] = _Given(value, f"in variable {variable}", folder)
     return given
@@ -182,18 +197,18 @@ def _from_text(setting: Setting, text: str) -> Any:
     kind = _plain_type(setting.type)
     if kind is bool:
         if text.strip().lower() not in _BOOLEANS:
-            raise _RefusedValueError(f"must be true or false, got {text!r}")
+            raise _BadValueError(f"must be true or false, got {text!r}")
         return _BOOLEANS[text.strip().lower()]
     if kind is int and setting.unit != "bytes":
         try:
             return int(text)
         except ValueError:
-            raise _RefusedValueError(f"must be a whole number, got {text!r}") from None
+            raise _BadValueError(f"must be a whole number, got {text!r}") from None
     if kind is float:
         try:
             return float(text)
         except ValueError:
-            raise _RefusedValueError(f"must be a number, got {text!r}") from None
+            raise _BadValueError(f"must be a number, got {text!r}") from None
     return text
 
 
@@ -209,7 +224,7 @@ def _build(given: Mapping[str, _Given]) -> LoadedConfig:
         origins[setting.name] = source.origin.removeprefix("in ")
         try:
             arguments[setting.section][setting.key] = _to_value(setting, source)
-        except _RefusedValueError as refused:
+        except _BadValueError as refused:
             raise _refusal(setting, str(refused), source.origin) from None
     built: dict[str, Any] = {}
     for name, kind in sections().items():
@@ -235,26 +250,26 @@ def _to_value(setting: Setting, given: _Given) -> Any:
     kind, value = _plain_type(setting.type), given.value
     if kind is Secret:
         if not isinstance(value, str):
-            raise _RefusedValueError(f"must be a text, got {_type_name(value)}")
+            raise _BadValueError(f"must be a text, got {_type_name(value)}")
         return Secret(value) if value else None
     if kind is Path:
         if isinstance(value, str) and not value.strip():
-            raise _RefusedValueError("must name a folder, got an empty text")
+            raise _BadValueError("must name a folder, got an empty text")
         if not isinstance(value, (str, Path)):
-            raise _RefusedValueError(f"must be a text, got {_type_name(value)}")
+            raise _BadValueError(f"must be a text, got {_type_name(value)}")
         return given.folder / Path(value).expanduser()
     if issubclass(kind, Enum):
         values = [choice.value for choice in kind]
         if value not in values:
-            raise _RefusedValueError(f"must be one of {', '.join(values)}, got {value!r}")
+            raise _BadValueError(f"must be one of {', '.join(values)}, got {value!r}")
         return kind(value)
     if kind is int and setting.unit == "bytes" and isinstance(value, str):
         try:
             return parse_byte_size(value)
         except ValueError as error:
-            raise _RefusedValueError(str(error)) from None
+            raise _BadValueError(str(error)) from None
     if kind is bool and not isinstance(value, bool):
-        raise _RefusedValueError(f"must be true or false, got {value!r}")
+        raise _BadValueError(f"must be true or false, got {value!r}")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value

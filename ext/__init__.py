@@ -1,6 +1,6 @@
 """The compiled hot path, reached only through this door so that import checks see the edge."""
 
-from .gated_write import GatedWrite
-from .pixels import MappedPixels
+from .gated_write import GatedWrite, GateRefusedError, sync_file_system
+from .pixels import MappedPixels, open_beneath
 
-__all__ = ["GatedWrite", "MappedPixels"]
+__all__ = ["GateRefusedError", "GatedWrite", "MappedPixels", "open_beneath", "sync_file_system"]

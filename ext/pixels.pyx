@@ -4,7 +4,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE
 from libc.errno cimport EBADMSG, EINVAL, EISDIR, ENODATA, errno
 
-from ._posix cimport (
+from _posix cimport (
     MAP_FAILED,
     MAP_SHARED,
     O_NONBLOCK,
@@ -21,6 +21,8 @@ from ._posix cimport (
 )
 
 import os
+
+cdef char *UNSIGNED_BYTE = b"B"
 
 
 cdef bytes encoded(str path):
@@ -137,7 +139,7 @@ cdef class MappedPixels:
         buffer.itemsize = 1
         buffer.readonly = 1
         buffer.ndim = 1
-        buffer.format = b"B" if flags & PyBUF_FORMAT else NULL
+        buffer.format = UNSIGNED_BYTE if flags & PyBUF_FORMAT else NULL
         buffer.shape = &self.length if flags & PyBUF_ND else NULL
         buffer.strides = &buffer.itemsize if (flags & PyBUF_STRIDES) == PyBUF_STRIDES else NULL
         buffer.suboffsets = NULL

@@ -22,7 +22,9 @@ FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
 )
 def test_tile_uuids_match_the_locked_vectors(tile_id: TileId, expected: str) -> None:
     place = (tile_id.zoom_level, tile_id.x, tile_id.y)
-    assert tile_id.tile_uuid == derive_tile_id(*place, tile_id.source, tile_id.flight_id) == UUID(expected)
+    assert (
+        tile_id.tile_uuid == derive_tile_id(*place, tile_id.source.value, tile_id.flight_id) == UUID(expected)
+    )
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from aerotile.domain.tile_grid import (
     tile_bbox,
 )
 
-NANOMETRES_DEG = 1e-9
+ROUNDING_DEGREES = 1e-9
 """Rounding of double precision around 180 degrees, with room; a tenth of a millimetre on the ground."""
 
 zooms = st.integers(0, MAX_ZOOM)
@@ -57,15 +57,15 @@ def test_a_place_inside_a_tile_is_covered_by_the_tile_that_mercantile_names(
 def test_every_place_lies_in_the_tile_that_covers_it(lat: float, lon: float, zoom: int) -> None:
     x, y = column_and_row(lat, lon, zoom)
     bounds = mercantile.bounds(x, y, zoom)
-    assert bounds.west - NANOMETRES_DEG <= lon <= bounds.east + NANOMETRES_DEG
-    assert bounds.south - NANOMETRES_DEG <= lat <= bounds.north + NANOMETRES_DEG
+    assert bounds.west - ROUNDING_DEGREES <= lon <= bounds.east + ROUNDING_DEGREES
+    assert bounds.south - ROUNDING_DEGREES <= lat <= bounds.north + ROUNDING_DEGREES
 
 
 @given(cells())
 def test_a_tile_covers_the_box_that_mercantile_gives_it(cell: tuple[int, int, int]) -> None:
     ours, theirs = tile_bbox(*cell), mercantile.bounds(*cell)
     assert (ours.min_lat, ours.min_lon, ours.max_lat, ours.max_lon) == pytest.approx(
-        (theirs.south, theirs.west, theirs.north, theirs.east), abs=NANOMETRES_DEG
+        (theirs.south, theirs.west, theirs.north, theirs.east), abs=ROUNDING_DEGREES
     )
 
 
@@ -90,23 +90,25 @@ def test_the_corners_of_the_world_belong_to_the_corner_tiles(zoom: int) -> None:
     assert column_and_row(-MAX_LATITUDE, 180.0, zoom) == (last, last)
 
 
-@pytest.mark.parametrize("lat", [math.nan, math.inf, -math.inf, 85.06, -85.06, math.nextafter(MAX_LATITUDE, 90)])
+@pytest.mark.parametrize(
+    "lat", [math.nan, math.inf, -math.inf, 85.06, -85.06, math.nextafter(MAX_LATITUDE, 90)]
+)
 def test_a_latitude_that_web_mercator_does_not_show_is_refused_by_value(lat: float) -> None:
-    with pytest.raises(ValueError, match="^lat ") as refusal:
+    with pytest.raises(ValueError, match=r"^lat ") as refusal:
         column_and_row(lat, 0.0, 3)
     assert repr(lat) in str(refusal.value)
 
 
 @pytest.mark.parametrize("lon", [math.nan, math.inf, -math.inf, math.nextafter(180, 181), -180.5])
 def test_a_longitude_off_the_globe_is_refused_by_value(lon: float) -> None:
-    with pytest.raises(ValueError, match="^lon ") as refusal:
+    with pytest.raises(ValueError, match=r"^lon ") as refusal:
         column_and_row(0.0, lon, 3)
     assert repr(lon) in str(refusal.value)
 
 
 @pytest.mark.parametrize("zoom", [-1, 23, 1.0, "3", None, True])
 def test_a_zoom_off_the_grid_is_refused_by_value(zoom: object) -> None:
-    with pytest.raises(ValueError, match="^zoom_level ") as refusal:
+    with pytest.raises(ValueError, match=r"^zoom_level ") as refusal:
         check_zoom(zoom)  # type: ignore[arg-type] # wrong types are part of what is tested
     assert repr(zoom) in str(refusal.value)
 
@@ -126,7 +128,9 @@ def test_a_zoom_off_the_grid_is_refused_by_value(zoom: object) -> None:
         ((0.0, True, 1.0, 1.0), "True"),
     ],
 )
-def test_an_impossible_box_is_refused_by_value(corners: tuple[float, float, float, float], offender: str) -> None:
+def test_an_impossible_box_is_refused_by_value(
+    corners: tuple[float, float, float, float], offender: str
+) -> None:
     with pytest.raises(ValueError) as refusal:  # noqa: PT011 - the value in the message is checked below
         Bbox(*corners)
     assert offender in str(refusal.value)
@@ -183,10 +187,10 @@ def test_a_range_holds_every_tile_that_mercantile_finds_in_the_box(bbox: Bbox, z
 def test_a_range_holds_only_tiles_that_touch_the_box(bbox: Bbox, zoom: int) -> None:
     for x, y in GridRange.covering(bbox, zoom):
         tile = mercantile.bounds(x, y, zoom)
-        assert tile.west <= bbox.max_lon + NANOMETRES_DEG
-        assert tile.east >= bbox.min_lon - NANOMETRES_DEG
-        assert tile.south <= bbox.max_lat + NANOMETRES_DEG
-        assert tile.north >= bbox.min_lat - NANOMETRES_DEG
+        assert tile.west <= bbox.max_lon + ROUNDING_DEGREES
+        assert tile.east >= bbox.min_lon - ROUNDING_DEGREES
+        assert tile.south <= bbox.max_lat + ROUNDING_DEGREES
+        assert tile.north >= bbox.min_lat - ROUNDING_DEGREES
 
 
 @given(boxes(), st.integers(0, 5))

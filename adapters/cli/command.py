@@ -1,0 +1,114 @@
+"""Commands that carry the shared options, and groups that import a command when it is called."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .session import Session
+
+CommandTable = Mapping[str, tuple[str, str]]
+"""By a command's name: the module that holds it, under the name with underscores, and its short help."""
+
+
+def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
+    """Note a shared option in the session; one after the command overrides one before it."""
+    if value and option.name is not None:
+        setattr(ctx.ensure_object(Session), option.name, value)
+    return value
+
+
+def shared_options() -> list[click.Parameter]:
+    """The options that may stand before or after the command."""
+    return [
+        click.Option(
+            ["--root"],
+            type=click.Path(path_type=Path, file_okay=False),
+            metavar="FOLDER",
+            help="Folder that holds the tiles, the index, the record and the database.",
+            expose_value=False,
+            callback=_remember,
+        ),
+        click.Option(
+            ["--config", "config_file"],
+            type=click.Path(path_type=Path, dir_okay=False),
+            metavar="FILE",
+            help="Configuration file; default aerotile.toml in the current folder.",
+            expose_value=False,
+            callback=_remember,
+        ),
+        click.Option(
+            ["-v", "--verbose", "verbosity"],
+            count=True,
+            help="Log what is done to standard error; twice for more.",
+            expose_value=False,
+            callback=_remember,
+        ),
+        click.Option(
+            ["--debug"],
+            is_flag=True,
+            help="Show the traceback of an error.",
+            expose_value=False,
+            callback=_remember,
+        ),
+    ]
+
+
+class AerotileCommand(click.Command):
+    """A command with the shared options, whose logging is set up before it runs."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.params.extend(shared_options())
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Configure logging, then run the command."""
+        ctx.ensure_object(Session).configure_logging()
+        return super().invoke(ctx)
+
+
+class LazyGroup(click.Group):
+    """A group whose help comes from a table, and whose commands are imported when they are called."""
+
+    command_class = AerotileCommand
+
+    def __init__(
+        self, *arguments: Any, commands_table: CommandTable, package: str | None, **settings: Any
+    ) -> None:
+        super().__init__(*arguments, **settings)
+        self._table = commands_table
+        self._package = package
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names in the table's order, which is the order in which a mission needs them."""
+        return list(self._table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of a command."""
+        if cmd_name not in self._table:
+            return None
+        module = import_module(f".{self._table[cmd_name][0]}", self._package)
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which one was probably meant."""
+        name = args[0]
+        if name not in self._table and not name.startswith("-"):
+            near = difflib.get_close_matches(name, self._table, n=1)
+            hint = f", did you mean {near[0]}?" if near else ""
+            raise click.UsageError(f"no command {name!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table; nothing is imported for it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in self._table.items()])

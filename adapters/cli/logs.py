@@ -1,0 +1,61 @@
+"""Logging of the command line: one line per entry, on standard error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import TextIO
+
+from .failures import one_line
+
+_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+# Libraries that log what our own errors already say; at -vv they may speak.
+_CHATTY = ("psycopg", "psycopg.pool", "sqlalchemy", "alembic", "rtree", "faiss", "faiss.loader")
+
+
+class _StandardErrorHandler(logging.StreamHandler[TextIO]):
+    """Writes to whatever `sys.stderr` is at that moment, so that lines go above a progress bar."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _: TextIO) -> None:
+        raise AttributeError("the stream is always sys.stderr")
+
+
+class _OneLineFormatter(logging.Formatter):
+    """Puts an entry on one line and takes passwords out of it."""
+
+    def __init__(self, redacted: Callable[[str], str], *, with_trace: bool) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S%z")
+        self._redacted = redacted
+        self._with_trace = with_trace
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record) if self._with_trace else self._without_trace(record)
+        return one_line(self._redacted(line))
+
+    def _without_trace(self, record: logging.LogRecord) -> str:
+        record.message = record.getMessage()
+        record.asctime = self.formatTime(record, self.datefmt)
+        return self.formatMessage(record)
+
+
+def configure_logging(verbosity: int, redacted: Callable[[str], str]) -> None:
+    """Log to standard error from WARNING up, with one -v from INFO, with two from DEBUG."""
+    level = _LEVELS[min(verbosity, len(_LEVELS) - 1)]
+    handler = _StandardErrorHandler()
+    handler.setFormatter(_OneLineFormatter(redacted, with_trace=level == logging.DEBUG))
+    root = logging.getLogger()
+    for old in [h for h in root.handlers if isinstance(h, _StandardErrorHandler)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(level if level == logging.DEBUG else logging.CRITICAL)

@@ -1,0 +1,64 @@
+"""Facts on standard output: as text for a person, or as JSON for a program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from .failures import OutputClosedError
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+
+
+def write_line(text: str) -> None:
+    """One line. Raises `OutputClosedError` when nobody reads any more."""
+    try:
+        click.echo(text)
+    except BrokenPipeError as error:
+        raise OutputClosedError from error
+
+
+def write_json(facts: Any) -> None:
+    """One JSON document, indented."""
+    write_line(json.dumps(facts, indent=2, ensure_ascii=False))
+
+
+def write_json_line(facts: Any) -> None:
+    """One JSON document on one line, as a stream of them is read."""
+    write_line(json.dumps(facts, ensure_ascii=False, separators=(",", ":")))
+
+
+def write_facts(facts: Mapping[str, Any]) -> None:
+    """One `name  value` line each, values aligned."""
+    width = max((len(name) for name in facts), default=0)
+    for name, value in facts.items():
+        write_line(f"{name:<{width}}  {'-' if value is None else value}")
+
+
+def write_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Columns under a header, numbers to the right."""
+    cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[place]) for row in [list(header), *cells]) for place in range(len(header))]
+    numeric = [
+        bool(rows) and all(isinstance(row[place], (int, float)) for row in rows)
+        for place in range(len(header))
+    ]
+    for row in [list(header), *cells]:
+        parts = (
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        )
+        write_line("  ".join(parts).rstrip())
+
+
+def in_words(size: int) -> str:
+    """A number of bytes as a person reads it."""
+    value, unit = float(size), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{size} bytes" if unit == "bytes" else f"{value:.1f} {unit}"

@@ -1,0 +1,88 @@
+"""The table of commands, and how a run of the program ends.
+
+Only click and the standard library are imported here: `aerotile --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from . import failures
+from .command import LazyGroup, shared_options
+from .session import Session
+
+PROGRAM = "aerotile"
+
+COMMANDS = {
+    "migrate": ("migrate", "Create the database's tables, or bring them up to date."),
+    "sectors": ("sectors", "Load and list the sectors that tiles are judged by."),
+    "ingest": ("ingest", "Bring a folder of XYZ tiles into the store."),
+    "index": ("index", "Build, inspect and switch the descriptor index."),
+    "search": ("search", "Find the tiles that look like a descriptor."),
+    "status": ("status", "Show the store, the database, the index and the configuration."),
+    "dump": ("dump", "Print the stored tiles' metadata as JSON lines or CSV."),
+    "explain": ("explain", "Say what the freshness gate decides for a place and a capture time."),
+    "record": ("record", "Read, filter, follow and export the flight record."),
+    "verify": ("verify", "Compare rows, files, sidecars and hashes."),
+    "demo": ("demo", "Prepare a base from real imagery and fly over it."),
+}
+
+
+class Program(LazyGroup):
+    """The top of the command line."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; click would print a bare newline on an interrupt, `failures` prints one line."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise failures.InterruptedRunError from error
+
+
+@click.command(
+    cls=Program,
+    commands_table=COMMANDS,
+    package=__package__,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    params=shared_options(),
+    epilog="""\b
+Example:
+  aerotile migrate
+  aerotile sectors load sectors.geojson
+  aerotile ingest tiles/ --captured-at 2024-05-01
+  aerotile status
+""",
+)
+@click.version_option(package_name=PROGRAM, message="%(prog)s %(version)s")
+def aerotile() -> None:
+    """The map-tile cache of an aircraft that navigates by sight.
+
+    Settings come from aerotile.toml in the current folder, from AEROTILE_* variables and from options, each
+    overriding the one before.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit code: 0 done, 1 the job failed, 2 the call was wrong."""
+    session = Session()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # What fails while the options are being read must already know of this one.
+    session.debug = "--debug" in given
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        code = aerotile.main(given, prog_name=PROGRAM, standalone_mode=False, obj=session)
+        failures.flush_output()
+    except Exception as error:  # noqa: BLE001 - the top of the program: every error ends as one line
+        return failures.report(error, session)
+    return code if isinstance(code, int) else 0
+
+
+def _leave(signal_number: int, _: FrameType | None) -> NoReturn:
+    """Unwind, so that what was opened is closed."""
+    raise SystemExit(128 + signal_number)

@@ -1,0 +1,67 @@
+"""What one run of the program was told, and what all its commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..config import AerotileConfig
+    from ..config_loader import LoadedConfig
+
+
+class Session:
+    """The shared options of one run, and the configuration that follows from them."""
+
+    def __init__(self) -> None:
+        self.root: Path | None = None
+        self.config_file: Path | None = None
+        self.verbosity = 0
+        self.debug = False
+        self._loaded: LoadedConfig | None = None
+
+    @property
+    def loaded(self) -> LoadedConfig:
+        """The configuration with the origin of each value. Raises `ConfigurationError`."""
+        if self._loaded is None:
+            from ..config_loader import read_config
+
+            self._loaded = read_config(file=self.config_file, root=self.root)
+        return self._loaded
+
+    @property
+    def config(self) -> AerotileConfig:
+        """The configuration. Raises `ConfigurationError`."""
+        return self.loaded.config
+
+    def existing(self) -> AerotileConfig:
+        """The configuration, for a command that creates no store: a mistyped folder must not become one.
+
+        Raises `BadInputError` when the root folder is not there.
+        """
+        from .failures import BadInputError
+
+        root = self.config.root
+        if not root.is_dir():
+            raise BadInputError(
+                f"no folder {root}", remedy="correct --root, or create the store there with aerotile migrate"
+            )
+        return self.config
+
+    def configure_logging(self) -> None:
+        """Send what is logged to standard error, as -v asks."""
+        from .logs import configure_logging
+
+        configure_logging(self.verbosity, self.redacted)
+
+    def redacted(self, text: str) -> str:
+        """A text that somebody else wrote, without the passwords of the configuration."""
+        if self._loaded is None or self._loaded.config.database.dsn is None:
+            return text
+        from ..secret import HIDDEN, passwords_in, redact_dsn
+
+        dsn = self._loaded.config.database.dsn.reveal()
+        text = text.replace(dsn, redact_dsn(dsn))
+        for password in passwords_in(dsn):
+            text = text.replace(password, HIDDEN)
+        return text

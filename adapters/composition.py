@@ -1,0 +1,277 @@
+"""The composition root: the only place that builds concrete classes from a configuration.
+
+Heavy modules are imported where they are needed. One process holds one `Runtime` per configuration, so that
+calling a factory again costs a dictionary look-up and returns the same object; `close_runtimes` ends them,
+and so does the interpreter's exit.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..domain.budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
+from ..domain.errors import RuntimeNotAvailableError
+from ..domain.freshness import FreshnessGate
+from ..domain.lru import LruAccessBuffer
+from ..domain.ports import DescriptorIndex, FlightRecorder, TileMetadataStore, TileStore
+from ..domain.store import FileBackedTileStore
+from .clocks import SystemClock
+from .config import AerotileConfig
+from .lru_flusher import LruFlusher
+
+if TYPE_CHECKING:
+    from .filesystem import FilesystemTileFiles
+    from .postgres.connection import Database
+    from .postgres.migrate import MigrationReport
+    from .postgres.rows import PostgresTileRows
+    from .postgres.sector_store import PostgresSectorStore
+
+T = TypeVar("T")
+
+
+class Runtime:
+    """Everything that one configuration composes, each part built when it is first asked for."""
+
+    def __init__(self, config: AerotileConfig) -> None:
+        self.config = config
+        self.clock = SystemClock()
+        self._lock = threading.RLock()
+        self._closers: list[Callable[[], None]] = []
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the parts, the last built first. A second call does nothing."""
+        with self._lock:
+            while self._closers:
+                self._closers.pop()()
+
+    def part(self, name: str) -> Any:
+        """A part by its attribute name, built by one thread only."""
+        with self._lock:
+            return getattr(self, name)
+
+    def _closing(self, part: T, close: Callable[[], None]) -> T:
+        self._closers.append(close)
+        return part
+
+    @cached_property
+    def dsn(self) -> str:
+        """Address of the database; starts the embedded one when none is configured."""
+        database = self.config.database
+        if database.dsn is not None:
+            return database.dsn.reveal()
+        from .postgres.embedded import EmbeddedPostgres
+
+        server = EmbeddedPostgres(self.config.postgres_folder, binaries=database.embedded_binaries)
+        dsn = server.start()
+        return self._closing(dsn, server.stop)
+
+    def apply_migrations(self) -> MigrationReport:
+        """Bring the database to the newest revision."""
+        from .postgres.migrate import apply_migrations
+
+        return apply_migrations(self.dsn)
+
+    @cached_property
+    def database(self) -> Database:
+        """The connection pool, over a database at the newest revision."""
+        from .postgres.connection import Database
+        from .postgres.migrate import apply_migrations, check_revision
+
+        settings = self.config.database
+        if settings.dsn is None:
+            apply_migrations(self.dsn)  # nobody else uses the embedded database
+        else:
+            check_revision(self.dsn)
+        database = Database(
+            self.dsn,
+            min_size=settings.pool_min_size,
+            max_size=settings.pool_max_size,
+            connect_timeout_s=settings.connect_timeout_s,
+            statement_timeout_s=settings.statement_timeout_s,
+        )
+        return self._closing(database, database.close)
+
+    @cached_property
+    def rows(self) -> PostgresTileRows:
+        """The rows' half of the tile store."""
+        from .postgres.rows import PostgresTileRows
+
+        return PostgresTileRows(self.database, disk_budget_bytes=self.config.budget.max_bytes)
+
+    @cached_property
+    def files(self) -> FilesystemTileFiles:
+        """The files' half of the tile store."""
+        from .filesystem import FilesystemTileFiles
+
+        files = FilesystemTileFiles(self.config.tiles_folder)
+        return self._closing(files, files.close)
+
+    @cached_property
+    def metadata_store(self) -> TileMetadataStore:
+        """What the database knows of tiles."""
+        from .postgres.metadata_store import PostgresTileMetadataStore
+
+        return PostgresTileMetadataStore(self.database)
+
+    @cached_property
+    def sector_store(self) -> PostgresSectorStore:
+        """Sectors and freshness rules as the database has them."""
+        from .postgres.sector_store import PostgresSectorStore
+
+        return PostgresSectorStore(self.database)
+
+    @cached_property
+    def recorder(self) -> FlightRecorder:
+        """The flight record."""
+        from .recorder.writer import JsonLinesRecorder
+
+        settings = self.config.record
+        recorder = JsonLinesRecorder(
+            self.config.record_folder,
+            clock=self.clock,
+            queue_size=settings.queue_size,
+            segment_bytes=settings.segment_bytes,
+            max_total_bytes=settings.max_total_bytes,
+            sync_interval_s=settings.sync_interval_s,
+        )
+        return self._closing(recorder, recorder.close)
+
+    @cached_property
+    def freshness_gate(self) -> FreshnessGate:
+        """The gate over the sectors and rules as they are now; later changes need a new runtime."""
+        from .rtree.sector_index import RtreeSectorIndex
+
+        sectors = self.sector_store.sectors()
+        return FreshnessGate(
+            sectors,
+            self.sector_store.rules(),
+            sector_index=RtreeSectorIndex(sectors),
+            default_classification=self.config.freshness.default_classification,
+            clock=self.clock,
+            recorder=self.recorder,
+        )
+
+    @cached_property
+    def lru_flusher(self) -> LruFlusher:
+        """Carries access times to the database."""
+        flusher = LruFlusher(
+            self._lru_buffer, self.metadata_store, interval_s=self.config.lru.flush_interval_s
+        )
+        return self._closing(flusher, flusher.close)
+
+    @cached_property
+    def _lru_buffer(self) -> LruAccessBuffer:
+        return LruAccessBuffer(
+            flush_entries=self.config.lru.flush_entries, when_full=lambda: self.lru_flusher.wake()
+        )
+
+    @cached_property
+    def unbudgeted_store(self) -> FileBackedTileStore:
+        """The tile store as opened: reconciled, with its catalogue. Writers use `tile_store`."""
+        return FileBackedTileStore(
+            self.rows,
+            self.files,
+            gate=self.freshness_gate,
+            clock=self.clock,
+            recorder=self.recorder,
+            lru_clock=self.clock,
+            lru_buffer=self._lru_buffer,
+        )
+
+    @cached_property
+    def tile_store(self) -> BudgetEnforcedTileStore:
+        """The tile store, kept within its disk budget."""
+        enforcer = CacheBudgetEnforcer(
+            self.unbudgeted_store,
+            self.metadata_store,
+            budget_bytes=self.config.budget.max_bytes,
+            eviction_batch_size=self.config.budget.eviction_batch_size,
+            recorder=self.recorder,
+            before_sweep=self.lru_flusher.flush,
+        )
+        return BudgetEnforcedTileStore(self.unbudgeted_store, enforcer)
+
+    @cached_property
+    def descriptor_index(self) -> DescriptorIndex:
+        """The descriptor index. Raises `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX=0`."""
+        if os.environ.get("BUILD_FAISS_INDEX") == "0":
+            raise RuntimeNotAvailableError(
+                "the descriptor index is switched off by BUILD_FAISS_INDEX=0",
+                remedy="unset BUILD_FAISS_INDEX",
+            )
+        from .faiss.index import FaissDescriptorIndex
+
+        settings = self.config.index
+        index = FaissDescriptorIndex(
+            self.config.index_folder,
+            params=settings.hnsw_params,
+            storage=settings.storage,
+            keep_generations=settings.keep_generations,
+            warm_up=settings.warm_up,
+        )
+        return self._closing(index, index.close)
+
+
+_runtimes: dict[tuple[int, AerotileConfig], Runtime] = {}
+_runtimes_lock = threading.Lock()
+
+
+def runtime_of(config: AerotileConfig) -> Runtime:
+    """This process's runtime for a configuration; a forked child gets one of its own."""
+    with _runtimes_lock:
+        return _runtimes.setdefault((os.getpid(), config), Runtime(config))
+
+
+def close_runtimes() -> None:
+    """Close every runtime that this process's factories opened."""
+    with _runtimes_lock:
+        mine = [key for key in _runtimes if key[0] == os.getpid()]
+        closing = [_runtimes.pop(key) for key in mine]
+    for runtime in closing:
+        runtime.close()
+
+
+atexit.register(close_runtimes)
+
+
+def build_tile_store(config: AerotileConfig) -> TileStore:
+    """The tile store within its budget, opened and reconciled. It also `SupportsBulkWrite`.
+
+    Raises `StoreUnavailableError`, `ConfigurationError`, `RuntimeNotAvailableError`.
+    """
+    store: TileStore = runtime_of(config).part("tile_store")
+    return store
+
+
+def build_tile_metadata_store(config: AerotileConfig) -> TileMetadataStore:
+    """What the database knows of tiles. Raises `StoreUnavailableError`, `RuntimeNotAvailableError`."""
+    store: TileMetadataStore = runtime_of(config).part("metadata_store")
+    return store
+
+
+def build_descriptor_index(config: AerotileConfig) -> DescriptorIndex:
+    """The descriptor index. Raises `IndexUnavailableError`, `RuntimeNotAvailableError`."""
+    index: DescriptorIndex = runtime_of(config).part("descriptor_index")
+    return index
+
+
+def apply_migrations(config: AerotileConfig) -> MigrationReport:
+    """Bring the database to the newest revision; starts the embedded one when none is configured.
+
+    Raises `StoreUnavailableError`, `ConfigurationError` for a database that is newer than this code.
+    """
+    return runtime_of(config).apply_migrations()

@@ -1,0 +1,178 @@
+"""The folders that hold an index's generations, and the one pointer that says which is in use.
+
+    {root}/current                      one line: the name of the generation in use
+    {root}/generations/000001/          tiles.index, tiles.index.sha256, tiles.meta.json; never changed
+    {root}/generations/000002.partial/  a build under way, or one whose process died
+    {root}/.lock                        held by whoever builds or switches
+
+Everything under a generation's name was synced before it got that name, and the pointer is switched last, by
+rename: a crash at any instant leaves the old or the new generation in use, both whole.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ...domain.errors import IndexBuildError, IndexUnavailableError
+
+POINTER_FILE = "current"
+INDEX_FILE = "tiles.index"
+SIDECAR_FILE = "tiles.index.sha256"
+METADATA_FILE = "tiles.meta.json"
+_PARTIAL_SUFFIX = ".partial"
+# A name is digits alone, so a pointer can never lead out of the generations folder.
+_NAME = re.compile(r"[0-9]{6,18}")
+_REMEDY = "switch to another generation with `aerotile index rollback`, or build a new one"
+
+
+class IndexGenerations:
+    """The generations under one root. Methods raise `OSError` unless they say otherwise."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._folder = root / "generations"
+        self._pointer = root / POINTER_FILE
+
+    def folder(self, name: str) -> Path:
+        """Where a generation's three files are."""
+        return self._folder / name
+
+    def names(self) -> list[str]:
+        """Every whole generation, oldest first."""
+        try:
+            found = [entry.name for entry in self._folder.iterdir() if _NAME.fullmatch(entry.name)]
+        except FileNotFoundError:
+            return []
+        return sorted(found, key=int)
+
+    def current(self) -> str | None:
+        """The generation in use; None when there is no pointer.
+
+        Raises `IndexUnavailableError` when the pointer can't be read or names no generation.
+        """
+        try:
+            with self._pointer.open("rb") as file:
+                content = file.read(64)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise IndexUnavailableError(
+                f"the index pointer {self._pointer} can't be read: {error.strerror}", remedy=_REMEDY
+            ) from error
+        name = content.decode("ascii", "replace").removesuffix("\n")
+        if not _NAME.fullmatch(name) or not self.folder(name).is_dir():
+            raise IndexUnavailableError(
+                f"the index pointer {self._pointer} names no generation: {name!r}", remedy=_REMEDY
+            )
+        return name
+
+    def previous(self) -> str:
+        """The newest generation older than the one in use; the newest of all when the pointer is damaged.
+
+        Raises `IndexUnavailableError` when there is none.
+        """
+        names = self.names()
+        try:
+            current = self.current()
+        except IndexUnavailableError:
+            current = None
+        older = [name for name in names if current is None or int(name) < int(current)]
+        if not older:
+            raise IndexUnavailableError(
+                f"{self.root} holds no generation older than {current or 'none'}",
+                remedy="build a new one with `aerotile index build`",
+            )
+        return older[-1]
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other builder and switcher, thread or process, out; readers are not disturbed.
+
+        Raises `IndexBuildError` at once when another one is at work. The lock dies with its process.
+        """
+        make_folders(self._folder)
+        lock = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise IndexBuildError(
+                    f"another build or switch of the index in {self.root} is under way",
+                    remedy="wait until it has finished, then try again",
+                ) from error
+            yield
+        finally:
+            os.close(lock)
+
+    def begin(self) -> Path:
+        """Remove what killed builds left and make the folder of a new build. Needs `locked`."""
+        for entry in self._folder.iterdir():
+            if entry.name.endswith(_PARTIAL_SUFFIX):
+                shutil.rmtree(entry)
+        names = self.names()
+        number = int(names[-1]) + 1 if names else 1
+        partial = self._folder / f"{number:06d}{_PARTIAL_SUFFIX}"
+        partial.mkdir(0o750)
+        return partial
+
+    def complete(self, partial: Path) -> str:
+        """Give a folder, whose files are synced already, its name, durably. Needs `locked`."""
+        sync_folder(partial)
+        name = partial.name.removesuffix(_PARTIAL_SUFFIX)
+        partial.rename(self.folder(name))
+        sync_folder(self._folder)
+        return name
+
+    def switch(self, name: str) -> None:
+        """Make a generation the one in use, durably, by one rename. Needs `locked`."""
+        replacement = self.root / f".{POINTER_FILE}{_PARTIAL_SUFFIX}"
+        write_durably(replacement, f"{name}\n".encode("ascii"), mode=0o640)
+        replacement.rename(self._pointer)
+        sync_folder(self.root)
+
+    def prune(self, keep_older: int) -> None:
+        """Remove all but the one in use and the newest `keep_older` others. Needs `locked`.
+
+        Readers that mapped a removed generation go on with their mapping.
+        """
+        current = self.current()
+        others = [name for name in self.names() if name != current]
+        for name in others[: max(0, len(others) - keep_older)]:
+            # Under the name of a leftover, a removal that is cut short is finished by the next build.
+            doomed = self._folder / f"{name}{_PARTIAL_SUFFIX}"
+            self.folder(name).rename(doomed)
+            shutil.rmtree(doomed)
+
+
+def write_durably(path: Path, content: bytes, *, mode: int) -> None:
+    """Write a file and sync it; its folder is for the caller to sync. Raises `OSError`."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the entries of a folder durable. Raises `OSError`."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder and the parents that it lacks, each synced into its own parent. Raises `OSError`."""
+    if folder.is_dir():
+        return
+    make_folders(folder.parent)
+    folder.mkdir(0o750, exist_ok=True)
+    sync_folder(folder.parent)

@@ -1,0 +1,241 @@
+"""The descriptor index: an HNSW graph that FAISS searches inside a mapped, verified file."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from ...domain.descriptors import HnswParams, IndexMetadata, SearchHit, VectorStorage
+from ...domain.errors import IndexBuildError, IndexUnavailableError
+from ...domain.tile_key import VariantTable, decode_tile_key, encode_tile_key
+from ...domain.tiles import TileId
+from ..descriptor_arrays import check_descriptors, check_query
+from .build import build_index, write_generation
+from .generations import IndexGenerations
+from .mapped_index import MappedIndex, open_mapped_index
+
+_logger = logging.getLogger(__name__)
+_ATTEMPTS = 3
+"""How often opening starts anew because another process switched and pruned meanwhile."""
+
+
+class FaissDescriptorIndex:
+    """A `DescriptorIndex` over generation folders (see `generations`); threads may share it.
+
+    The generation in use decides dimension, metric, graph and storage of a search; of `params` a search takes
+    `ef_search`, a rebuild all. `keep_generations` older generations stay for a rollback. `threads` is for
+    building; a search runs on its caller's thread. Memory: the mapping is shared with the page cache, what is
+    private is about 50 bytes per tile.
+
+    Construction raises `IndexUnavailableError` when the generation in use is damaged. Without any generation
+    it succeeds and searches raise, so that a first build has something to call; `open_existing=False` gives
+    a tool the same freedom over a damaged one.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        params: HnswParams | None = None,
+        storage: VectorStorage = VectorStorage.FLOAT16,
+        keep_generations: int = 2,
+        warm_up: bool = True,
+        threads: int | None = None,
+        open_existing: bool = True,
+    ) -> None:
+        if keep_generations < 0:
+            raise ValueError(f"keep_generations must be 0 or more, got {keep_generations!r}")
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads must be 1 or more, got {threads!r}")
+        self.generations = IndexGenerations(root)
+        self._params = HnswParams() if params is None else params
+        self._storage = storage
+        self._keep_generations = keep_generations
+        self._warm_up = warm_up
+        self._threads = threads
+        self._closed = False
+        self._swap = threading.Lock()
+        self._mapped = self._open_current() if open_existing else None
+
+    def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
+        """The `k` nearest tiles, nearest first; fewer when the index holds fewer. No database is asked.
+
+        `descriptor` has shape (dimension,), dtype float32, finite. Raises `ValueError` for any other query
+        and for k < 1, `IndexUnavailableError` when no generation is open.
+        """
+        # The local reference keeps the mapping alive while a rebuild swaps and drops it.
+        mapped = self._in_use()
+        metadata = mapped.metadata
+        check_query(descriptor, metadata.dimension, k)
+        try:
+            distances, keys = mapped.index.search(descriptor[np.newaxis], min(int(k), metadata.count))
+        except (RuntimeError, MemoryError) as error:
+            raise IndexUnavailableError(f"faiss can't search the index: {error}") from error
+        try:
+            return [
+                SearchHit(decode_tile_key(key, metadata.variants), distance)
+                for key, distance in zip(keys[0].tolist(), distances[0].tolist(), strict=True)
+                # FAISS fills the places of neighbours that it did not find with -1.
+                if key != -1
+            ]
+        except (KeyError, ValueError) as error:
+            raise IndexUnavailableError(f"the index holds an id that names no tile: {error}") from error
+
+    def rebuild(
+        self,
+        tile_ids: Sequence[TileId],
+        descriptors: npt.NDArray[np.float32],
+        *,
+        descriptor_model: str,
+        built_at: datetime,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> IndexMetadata:
+        """Build a new generation from row i = tile i, make it durable, and answer from it.
+
+        `descriptors` has shape (n, d), float32, finite. `progress(done, total)` counts descriptors. Searches
+        under way finish on the old generation. The new one is read back and verified before the switch.
+        Raises `IndexBuildError`, also while another build is under way; then the old generation stays.
+        """
+        if self._closed:
+            raise IndexBuildError(f"the descriptor index in {self.generations.root} is closed")
+        check_descriptors(tile_ids, descriptors)
+        try:
+            with self.generations.locked():
+                partial = self.generations.begin()
+                try:
+                    mapped = self._build_into(
+                        partial, tile_ids, descriptors, descriptor_model, built_at, progress
+                    )
+                    name = self.generations.complete(partial)
+                except BaseException:
+                    shutil.rmtree(partial, ignore_errors=True)
+                    raise
+                self.generations.switch(name)
+                self._adopt(mapped)
+                self._prune()
+        except OSError as error:
+            raise IndexBuildError(
+                f"a new generation in {self.generations.root} can't be written: {error.strerror or error}",
+                remedy="make room or mend the disk, then build again",
+            ) from error
+        return mapped.metadata
+
+    def rollback(self, generation: str | None = None) -> IndexMetadata:
+        """Verify another generation, by default the one before, and answer from it, durably, by one rename.
+
+        Raises `IndexUnavailableError` when there is none or it is damaged, `IndexBuildError` when a build is
+        under way; then nothing changed.
+        """
+        try:
+            with self.generations.locked():
+                name = self.generations.previous() if generation is None else generation
+                if name not in self.generations.names():
+                    raise IndexUnavailableError(
+                        f"{self.generations.root} holds no generation {name!r}",
+                        remedy=f"it holds {', '.join(self.generations.names()) or 'none'}",
+                    )
+                mapped = open_mapped_index(self.generations.folder(name), self._params.ef_search)
+                self.generations.switch(name)
+                self._adopt(mapped)
+        except OSError as error:
+            raise IndexUnavailableError(
+                f"the generation in use in {self.generations.root} can't be switched: "
+                f"{error.strerror or error}"
+            ) from error
+        return mapped.metadata
+
+    def metadata(self) -> IndexMetadata:
+        """What is known about the generation in use. Raises `IndexUnavailableError`."""
+        return self._in_use().metadata
+
+    def dimension(self) -> int:
+        """Length of a descriptor. Raises `IndexUnavailableError`."""
+        return self._in_use().metadata.dimension
+
+    def close(self) -> None:
+        """Give the index's memory back once the searches under way are done; a second call does nothing."""
+        with self._swap:
+            self._closed = True
+            self._mapped = None
+
+    def _in_use(self) -> MappedIndex:
+        mapped = self._mapped
+        if mapped is None:
+            root = self.generations.root
+            if self._closed:
+                raise IndexUnavailableError(f"the descriptor index in {root} is closed")
+            raise IndexUnavailableError(
+                f"there is no descriptor index in {root}", remedy="build one with `aerotile index build`"
+            )
+        return mapped
+
+    def _adopt(self, mapped: MappedIndex) -> None:
+        with self._swap:
+            if not self._closed:
+                self._mapped = mapped
+
+    def _open_current(self) -> MappedIndex | None:
+        name = self.generations.current()
+        for attempt in range(_ATTEMPTS):
+            if name is None:
+                return None
+            try:
+                mapped = open_mapped_index(self.generations.folder(name), self._params.ef_search)
+            except IndexUnavailableError:
+                before, name = name, self.generations.current()
+                if name == before or attempt == _ATTEMPTS - 1:
+                    raise
+                continue
+            if self._warm_up:
+                mapped.index.search(np.zeros((1, mapped.metadata.dimension), np.float32), 1)
+            return mapped
+        return None
+
+    def _build_into(
+        self,
+        folder: Path,
+        tile_ids: Sequence[TileId],
+        descriptors: npt.NDArray[np.float32],
+        descriptor_model: str,
+        built_at: datetime,
+        progress: Callable[[int, int], None] | None,
+    ) -> MappedIndex:
+        try:
+            variants = VariantTable.naming(tile_ids)
+        except ValueError as error:
+            raise IndexBuildError(f"too many flights for one index: {error}") from error
+        keys = np.array([encode_tile_key(tile, variants) for tile in tile_ids], np.int64)
+        index = build_index(
+            keys, descriptors, self._params, self._storage, threads=self._threads, progress=progress
+        )
+        metadata = IndexMetadata(
+            dimension=descriptors.shape[1],
+            count=len(keys),
+            params=self._params,
+            storage=self._storage,
+            descriptor_model=descriptor_model,
+            faiss_version=faiss.__version__,
+            sha256="",
+            built_at=built_at,
+            variants=variants,
+        )
+        write_generation(folder, index, metadata)
+        try:
+            return open_mapped_index(folder, self._params.ef_search)
+        except IndexUnavailableError as error:
+            raise IndexBuildError(f"what was written does not read back: {error}") from error
+
+    def _prune(self) -> None:
+        try:
+            self.generations.prune(self._keep_generations)
+        except (OSError, IndexUnavailableError) as error:
+            # The new generation is in use and durable; an old one too many is no reason to fail.
+            _logger.warning("old index generations in %s stay: %s", self.generations.root, error)

@@ -1,0 +1,167 @@
+"""Opening a generation: verify every byte, then let FAISS search in the very mapping that was verified."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import faiss
+import numpy as np
+
+from ...domain.descriptors import DescriptorMetric, IndexMetadata, VectorStorage
+from ...domain.errors import IndexUnavailableError
+from .generations import INDEX_FILE, METADATA_FILE, SIDECAR_FILE
+from .metadata_file import decode_metadata
+
+# The type stubs that faiss ships lack some names and get others wrong.
+_faiss: Any = faiss
+FAISS_METRICS = {
+    DescriptorMetric.L2: faiss.METRIC_L2,
+    DescriptorMetric.INNER_PRODUCT: faiss.METRIC_INNER_PRODUCT,
+}
+_REMEDY = "switch to another generation with `aerotile index rollback`, or build a new one"
+_SMALL_FILE_BYTES = 4 << 20
+"""Room for the metadata of 16,382 flights; nothing larger is read into memory."""
+
+
+@attrs.frozen(eq=False)
+class MappedIndex:
+    """A verified index over its mapping; any number of threads may search it, none may add to it.
+
+    The index points into the mapping, so whoever searches holds this object, not the index alone.
+    """
+
+    index: faiss.IndexIDMap2
+    metadata: IndexMetadata
+    _mapping: mmap.mmap
+
+
+def open_mapped_index(folder: Path, ef_search: int) -> MappedIndex:
+    """Open the generation in `folder`.
+
+    The two hashes of the sidecar (of index and metadata), the hash in the metadata, and the index's own type,
+    dimension, count, metric and graph must agree, and this FAISS must be one that reads what the writer's
+    wrote: the same major version, and a minor version that is not older.
+    Raises `IndexUnavailableError` naming what differs.
+    """
+    try:
+        sidecar = read_small_file(folder / SIDECAR_FILE)
+        metadata_bytes = read_small_file(folder / METADATA_FILE)
+        mapping = _map_file(folder / INDEX_FILE)
+    except OSError as error:
+        raise IndexUnavailableError(
+            f"{error.filename or folder} can't be read: {error.strerror or error}", remedy=_REMEDY
+        ) from error
+    # Hashing reads every page, so the first search finds them in memory.
+    index_sha256 = hashlib.sha256(mapping).hexdigest()
+    hashes = {INDEX_FILE: index_sha256, METADATA_FILE: hashlib.sha256(metadata_bytes).hexdigest()}
+    if sidecar != sidecar_content(hashes):
+        raise _unavailable(folder, _difference_from_sidecar(sidecar, hashes))
+    try:
+        metadata = decode_metadata(metadata_bytes)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unavailable(folder, f"{METADATA_FILE} is not index metadata ({error!r})") from error
+    if metadata.sha256 != index_sha256:
+        raise _unavailable(folder, f"{INDEX_FILE} is not the file that {METADATA_FILE} describes")
+    if not _readable_version(metadata.faiss_version):
+        raise _unavailable(
+            folder, f"it was written by faiss {metadata.faiss_version}, this is {faiss.__version__}"
+        )
+    index = _index_over(mapping, folder)
+    differences = list(_differences(index, metadata))
+    if differences:
+        raise _unavailable(folder, f"{INDEX_FILE} and {METADATA_FILE} differ: {'; '.join(differences)}")
+    _faiss.downcast_index(index.index).hnsw.efSearch = ef_search
+    return MappedIndex(index, metadata, mapping)
+
+
+def sidecar_content(hashes: dict[str, str]) -> bytes:
+    """The sidecar, a line per file, as `sha256sum -c` takes it."""
+    return "".join(f"{digest}  {name}\n" for name, digest in hashes.items()).encode("ascii")
+
+
+def read_small_file(path: Path) -> bytes:
+    """A file's bytes. Raises `OSError`, also when it is larger than any that we write."""
+    with path.open("rb") as file:
+        content = file.read(_SMALL_FILE_BYTES + 1)
+    if len(content) > _SMALL_FILE_BYTES:
+        raise OSError(0, f"it is larger than {_SMALL_FILE_BYTES} bytes", str(path))
+    return content
+
+
+def _map_file(path: Path) -> mmap.mmap:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        if os.fstat(descriptor).st_size == 0:
+            raise OSError(0, "it is empty", str(path))
+        return mmap.mmap(descriptor, 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+    finally:
+        os.close(descriptor)
+
+
+def _index_over(mapping: mmap.mmap, folder: Path) -> faiss.IndexIDMap2:
+    buffer = np.frombuffer(mapping, dtype=np.uint8)
+    try:
+        index = faiss.read_index(_faiss.ZeroCopyIOReader(_faiss.swig_ptr(buffer), buffer.size))
+    except (RuntimeError, MemoryError) as error:
+        raise _unavailable(folder, f"faiss can't read {INDEX_FILE} ({_first_line(error)})") from error
+    if not isinstance(index, faiss.IndexIDMap2):
+        raise _unavailable(folder, f"{INDEX_FILE} holds a {type(index).__name__}, not an IndexIDMap2")
+    return index
+
+
+def _differences(index: faiss.IndexIDMap2, metadata: IndexMetadata) -> Iterator[str]:
+    """What the index is and its metadata say otherwise, one text each."""
+    graph = _faiss.downcast_index(index.index)
+    expected = _faiss.IndexHNSWSQ if metadata.storage is VectorStorage.FLOAT16 else _faiss.IndexHNSWFlat
+    if type(graph) is not expected:
+        yield f"the graph is a {type(graph).__name__}, not a {expected.__name__}"
+        return
+    if metadata.storage is VectorStorage.FLOAT16:
+        quantizer = _faiss.downcast_index(graph.storage).sq
+        if quantizer.qtype != faiss.ScalarQuantizer.QT_fp16:
+            yield f"the vectors are quantized as {quantizer.qtype}, not as float16"
+    facts = (
+        ("dimension", index.d, metadata.dimension),
+        ("dimension of the graph", graph.d, metadata.dimension),
+        ("count", index.ntotal, metadata.count),
+        ("count of the graph", graph.ntotal, metadata.count),
+        ("metric", graph.metric_type, FAISS_METRICS[metadata.metric]),
+        ("metric of the ids", index.metric_type, FAISS_METRICS[metadata.metric]),
+        # FAISS links a node to m others, on the lowest layer to 2 m.
+        ("m", graph.hnsw.nb_neighbors(1), metadata.params.m),
+        ("ef_construction", graph.hnsw.efConstruction, metadata.params.ef_construction),
+    )
+    for name, actual, promised in facts:
+        if actual != promised:
+            yield f"{name} is {actual} in the index, {promised} in the metadata"
+
+
+def _readable_version(written_by: str) -> bool:
+    try:
+        writer = tuple(int(part) for part in written_by.split(".")[:2])
+    except ValueError:
+        return False
+    reader = tuple(int(part) for part in faiss.__version__.split(".")[:2])
+    return len(writer) == 2 and writer[0] == reader[0] and writer <= reader
+
+
+def _difference_from_sidecar(sidecar: bytes, hashes: dict[str, str]) -> str:
+    lines = sidecar.splitlines(keepends=True)
+    for name, digest in hashes.items():
+        if sidecar_content({name: digest}) not in lines:
+            return f"the SHA-256 of {name} is {digest}, which {SIDECAR_FILE} does not say"
+    return f"{SIDECAR_FILE} holds lines that do not belong there"
+
+
+def _unavailable(folder: Path, difference: str) -> IndexUnavailableError:
+    return IndexUnavailableError(f"the index generation {folder} can't be used: {difference}", remedy=_REMEDY)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

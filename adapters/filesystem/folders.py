@@ -1,0 +1,109 @@
+"""The store's folders: the root held open, and the folders below it made durable before they are used."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ...ext import open_beneath
+from .disk_errors import disk_errors
+
+_FOLDER_MODE = 0o750
+_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_KNOWN_LIMIT = 65_536
+
+
+class OpenFolder:
+    """A folder's descriptor that closes with its last reference.
+
+    Whoever works with it holds a reference meanwhile, so that closing the store in another thread can't hand
+    the descriptor's number to another file in the middle of an operation.
+    """
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._descriptor
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+
+def open_below(folder: OpenFolder, path: str) -> OpenFolder:
+    """Open a folder below another, following no symbolic link. Raises `OSError`."""
+    return OpenFolder(open_beneath(folder.fileno(), path, _FLAGS))
+
+
+def open_root(root: Path) -> OpenFolder:
+    """Open the root, making it and its parents (durably) where they are missing.
+
+    The way to the root may lead over symbolic links: it is the operator's. Raises `StoreUnavailableError`.
+    """
+    with disk_errors("open the tile folder", root):
+        _make_root(root)
+        return OpenFolder(os.open(root, _FLAGS))
+
+
+def _make_root(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=_FOLDER_MODE)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        if folder.parent == folder:
+            raise
+        _make_root(folder.parent)
+        folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+    os.fsync(OpenFolder(os.open(folder.parent, _FLAGS)).fileno())
+
+
+class FolderMaker:
+    """Makes folders below the root, and knows which of them are already sure to survive a power cut.
+
+    A folder made by another process may not be durable yet, so each process syncs the parents of a folder once
+    before it relies on it; after that the folder costs nothing. Any number of threads may use it.
+    """
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def make(self, root: OpenFolder, folder: str, *, durable: bool) -> None:
+        """Make `folder` and its parents below `root` unless known.
+
+        With `durable`, each is synced into its parent; without, the caller syncs the file system and then calls
+        `learn`. Raises `OSError`.
+        """
+        if folder in self._known:
+            return
+        parent = root
+        made = ""
+        for name in folder.split("/"):
+            made = f"{made}/{name}" if made else name
+            if made not in self._known:
+                try:
+                    os.mkdir(name, mode=_FOLDER_MODE, dir_fd=parent.fileno())
+                except FileExistsError:
+                    pass  # opening it below tells whether it is a folder
+                if durable:
+                    os.fsync(parent.fileno())
+            parent = open_below(parent, name)
+        if durable:
+            self.learn(folder)
+
+    def learn(self, folder: str) -> None:
+        """Note that `folder` and its parents are durable."""
+        if len(self._known) >= _KNOWN_LIMIT:
+            self._known.clear()
+        while folder:
+            self._known.add(folder)
+            folder = folder.rpartition("/")[0]
+
+    def forget(self) -> None:
+        """Know nothing any more; for when a known folder turns out to be gone."""
+        self._known.clear()
+
+

@@ -1,0 +1,112 @@
+"""Where a tile's files lie below the root, and which tile a path belongs to. Pure arithmetic on names.
+
+    {source}[/{flight_id}]/{zoom}/{x}/{y}.jpg           the tile, served as XYZ by any static web server
+    {source}[/{flight_id}]/{zoom}/{x}/{y}.jpg.sha256    its sidecar; `sha256sum -c` accepts it in that folder
+    {source}[/{flight_id}]/{zoom}/{x}/.{y}.jpg[.sha256].{pid}-{run}-{number}.tmp    either of them on its way
+
+Paths are made of a tile id's validated parts alone, and parsing accepts exactly what is made here: a number with
+a leading zero, or a flight id in capitals, names no tile.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import secrets
+from uuid import UUID
+
+import attrs
+
+from ...domain.storage import FoundFile, FoundKind
+from ...domain.tiles import TileId, TileSource
+
+_SIDECAR_SUFFIX = ".sha256"
+_NUMBER = r"0|[1-9][0-9]{0,6}"  # 2**22 - 1, the largest column or row, has seven digits
+_PATH = re.compile(
+    rf"(?P<source>{'|'.join(source.value for source in TileSource)})"
+    r"(?:/(?P<flight>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))?"
+    rf"/(?P<zoom>{_NUMBER})/(?P<x>{_NUMBER})/"
+    rf"(?:(?P<y>{_NUMBER})\.jpg(?P<sidecar>\.sha256)?"
+    rf"|\.(?P<temporary_y>{_NUMBER})\.jpg(?:\.sha256)?\.[0-9]+-[0-9a-f]+-[0-9]+\.tmp)"
+)
+_SIDECAR_LINE = re.compile(r"([0-9a-f]{64})  (.+)\n")
+
+SIDECAR_LINE_LIMIT = 128
+"""No sidecar is longer, in bytes: 64 digits, two spaces, a name, a line feed."""
+
+_run = secrets.token_hex(4)
+_numbers = itertools.count()
+
+
+@attrs.frozen
+class TilePath:
+    """Where one tile's two files lie."""
+
+    folder: str
+    """Relative to the root."""
+    name: str
+
+    @property
+    def sidecar_name(self) -> str:
+        """The sidecar's name in the folder."""
+        return self.name + _SIDECAR_SUFFIX
+
+    @property
+    def tile(self) -> str:
+        """The tile's path relative to the root."""
+        return f"{self.folder}/{self.name}"
+
+    @property
+    def sidecar(self) -> str:
+        """The sidecar's path relative to the root."""
+        return f"{self.folder}/{self.sidecar_name}"
+
+
+def tile_path(tile_id: TileId) -> TilePath:
+    """Where the files of `tile_id` lie."""
+    variant = tile_id.source.value
+    if tile_id.flight_id is not None:
+        variant = f"{variant}/{tile_id.flight_id}"
+    return TilePath(f"{variant}/{tile_id.zoom_level}/{tile_id.x}", f"{tile_id.y}.jpg")
+
+
+def temporary_name(name: str) -> str:
+    """A name for `name` on its way, unique among all writers on this file system.
+
+    The process id and the counter keep writers apart, also across a fork; the random part keeps them apart when
+    containers share a volume, or when a process id comes round again.
+    """
+    return f".{name}.{os.getpid()}-{_run}-{next(_numbers)}.tmp"
+
+
+def found_file(path: str) -> FoundFile | None:
+    """What the file at `path` (relative to the root) is by its name; None for a foreign one."""
+    match = _PATH.fullmatch(path)
+    if match is None:
+        return None
+    flight, temporary_y = match["flight"], match["temporary_y"]
+    try:
+        tile_id = TileId(
+            int(match["zoom"]),
+            int(match["x"]),
+            int(match["y"] if temporary_y is None else temporary_y),
+            TileSource(match["source"]),
+            None if flight is None else UUID(flight),
+        )
+    except ValueError:  # off the grid, or a flight where none belongs
+        return None
+    if temporary_y is not None:
+        return FoundFile(FoundKind.TEMPORARY, tile_id, path)
+    return FoundFile(FoundKind.SIDECAR if match["sidecar"] else FoundKind.TILE, tile_id, path)
+
+
+def sidecar_line(content_sha256: str, name: str) -> str:
+    """The sidecar of the tile called `name`, as `sha256sum` writes it."""
+    return f"{content_sha256}  {name}\n"
+
+
+def parse_sidecar(text: str, name: str) -> str | None:
+    """The SHA-256 that a sidecar of the tile called `name` claims; None unless it is that one line exactly."""
+    match = _SIDECAR_LINE.fullmatch(text)
+    return match[1] if match is not None and match[2] == name else None

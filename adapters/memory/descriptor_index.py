@@ -1,0 +1,100 @@
+"""A descriptor index that compares with every descriptor."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from ...domain.descriptors import DescriptorMetric, HnswParams, IndexMetadata, SearchHit, VectorStorage
+from ...domain.errors import IndexUnavailableError
+from ...domain.tile_key import VariantTable
+from ...domain.tiles import TileId
+from ..descriptor_arrays import check_descriptors, check_query
+
+
+@attrs.frozen(eq=False)
+class _Built:
+    """One whole generation, so that a search sees either the old one or the new one."""
+
+    tile_ids: tuple[TileId, ...]
+    descriptors: npt.NDArray[np.float32]
+    metadata: IndexMetadata
+
+
+class MemoryDescriptorIndex:
+    """A `DescriptorIndex` by exact search in memory: the reference for faster ones. Nothing is durable.
+
+    Of `params` only the metric has an effect; there is no graph to tune.
+    """
+
+    def __init__(self, params: HnswParams | None = None) -> None:
+        self._params = HnswParams() if params is None else params
+        self._built: _Built | None = None
+
+    def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
+        """The `k` nearest tiles, nearest first; fewer when the index holds fewer.
+
+        Raises `ValueError` for a query that is not (dimension,) float32 and finite, or k < 1;
+        `IndexUnavailableError` before the first rebuild and after `close`.
+        """
+        built = self._in_use()
+        check_query(descriptor, built.metadata.dimension, k)
+        if self._params.metric is DescriptorMetric.L2:
+            distances = np.square(built.descriptors - descriptor).sum(axis=1)
+            order = np.argsort(distances, kind="stable")
+        else:
+            distances = built.descriptors @ descriptor
+            order = np.argsort(-distances, kind="stable")
+        return [SearchHit(built.tile_ids[row], float(distances[row])) for row in order[:k]]
+
+    def rebuild(
+        self,
+        tile_ids: Sequence[TileId],
+        descriptors: npt.NDArray[np.float32],
+        *,
+        descriptor_model: str,
+        built_at: datetime,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> IndexMetadata:
+        """Answer from row i = tile i from now on. Raises `IndexBuildError`; then the old content stays."""
+        check_descriptors(tile_ids, descriptors)
+        own = np.array(descriptors, dtype=np.float32, order="C")
+        metadata = IndexMetadata(
+            dimension=own.shape[1],
+            count=len(own),
+            params=self._params,
+            storage=VectorStorage.FLOAT32,
+            descriptor_model=descriptor_model,
+            faiss_version="none",
+            sha256=hashlib.sha256(own.tobytes()).hexdigest(),
+            built_at=built_at,
+            variants=VariantTable.naming(tile_ids),
+        )
+        if progress is not None:
+            progress(len(own), len(own))
+        self._built = _Built(tuple(tile_ids), own, metadata)
+        return metadata
+
+    def metadata(self) -> IndexMetadata:
+        """What is known about the content. Raises `IndexUnavailableError`."""
+        return self._in_use().metadata
+
+    def dimension(self) -> int:
+        """Length of a descriptor. Raises `IndexUnavailableError`."""
+        return self._in_use().metadata.dimension
+
+    def close(self) -> None:
+        """Give the memory back; a second call does nothing."""
+        self._built = None
+
+    def _in_use(self) -> _Built:
+        if self._built is None:
+            raise IndexUnavailableError(
+                "the descriptor index in memory is empty or closed", remedy="rebuild it from descriptors"
+            )
+        return self._built

@@ -1,0 +1,60 @@
+"""Whom an embedded server runs as: PostgreSQL refuses to run as root, and nothing on the system may change."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+import attrs
+
+from ...domain.errors import RuntimeNotAvailableError
+
+
+@attrs.frozen
+class ServerAccount:
+    """The owner of a cluster's files, and the uid that the server sees itself as when it must not see 0."""
+
+    uid: int
+    gid: int
+    namespace_uid: int | None = None
+
+    def __str__(self) -> str:
+        if self.namespace_uid is not None:
+            return f"uid {self.uid}, shown as uid {self.namespace_uid} in a user namespace"
+        return f"uid {self.uid}"
+
+
+def possible_accounts(data_folder: Path, cluster: Path) -> tuple[ServerAccount, ...]:
+    """The accounts that may run this cluster's server, best first.
+
+    Files keep the owner that they have: a server for somebody's folder runs as that person. For root's own
+    folder, a user namespace shows PostgreSQL another uid; where namespaces are refused, a new cluster may
+    belong to `nobody`. Raises `RuntimeNotAvailableError`, `OSError`.
+    """
+    owner = (cluster if cluster.exists() else data_folder).stat()
+    own_uid = os.geteuid()
+    if own_uid != 0:
+        if owner.st_uid != own_uid:
+            raise RuntimeNotAvailableError(
+                f"the database in {data_folder} belongs to uid {owner.st_uid}, this process runs as uid {own_uid}",
+                remedy="run as the owner of the folder, choose another folder, or set a DSN",
+            )
+        return (ServerAccount(own_uid, os.getegid()),)
+    if owner.st_uid != 0:
+        return (ServerAccount(owner.st_uid, owner.st_gid),)
+    in_namespace = ServerAccount(0, 0, _ordinary_uid())
+    if cluster.exists():
+        return (in_namespace,)
+    try:
+        nobody = pwd.getpwnam("nobody")
+    except KeyError:
+        return (in_namespace,)
+    return in_namespace, ServerAccount(nobody.pw_uid, nobody.pw_gid)
+
+
+def _ordinary_uid() -> int:
+    """A uid other than root's that has a name, since initdb asks for the name of its user."""
+    # 65534 is also what every unmapped owner looks like inside a namespace, so it comes last.
+    uids = sorted(entry.pw_uid for entry in pwd.getpwall() if entry.pw_uid != 0)
+    return next(iter(uids), 65534)

