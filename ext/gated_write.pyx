@@ -1,41 +1,23 @@
 """The hash-gated, durable, atomic write of a tile and its sidecar."""
 
 cimport cython
-from libc.errno cimport EINTR, EIO, ENOENT, errno
+from libc.errno cimport ENOENT, errno
 
-from _posix cimport (
-    AT_SYMLINK_NOFOLLOW,
-    O_CLOEXEC,
-    O_CREAT,
-    O_DIRECTORY,
-    O_EXCL,
-    O_NOFOLLOW,
-    O_RDONLY,
-    O_WRONLY,
-    close,
-    close_quietly,
-    dev_t,
-    fchmod,
-    fdatasync,
-    fstat,
-    fstatat,
-    fsync,
-    ino_t,
-    mode_t,
-    open_beneath,
-    openat,
-    renameat,
-    stat_facts,
-    syncfs,
-    timespec,
-    unlinkat,
-    write,
+from _placed_file cimport (
+    ABSENT,
+    TEMPORARY,
+    Failure,
+    PlacedFile,
+    fail,
+    remove_ours,
+    rename_into_place,
+    sync_retrying,
+    write_temporary,
 )
+from _posix cimport O_DIRECTORY, O_RDONLY, close_quietly, fsync, open_beneath, syncfs
 
 import hashlib
 import os
-
-cdef mode_t PLACED_MODE = 0o440
 
 cdef bytes JPEG_START = b"\xff\xd8\xff"
 cdef bytes JPEG_END = b"\xff\xd9"
@@ -49,125 +31,6 @@ class GateRefusedError(ValueError):
         self.what = what
         self.expected = expected
         self.actual = actual
-
-
-cdef enum Stage:
-    ABSENT     # nothing of ours is on the disk
-    TEMPORARY  # under the temporary name
-    PLACED     # under the final name
-
-
-cdef struct PlacedFile:
-    # What is needed to find the file again and to know that it is still the one written here.
-    const char *temporary
-    const char *name
-    Stage stage
-    dev_t device
-    ino_t inode
-    timespec modified  # a freed inode number is given out again; the time tells the two files apart
-
-
-cdef struct Failure:
-    int number
-    const char *call
-
-
-cdef int fail(Failure *failure, const char *call) noexcept nogil:
-    """Note the errno of the call that just failed; always -1."""
-    failure.number = errno
-    failure.call = call
-    return -1
-
-
-cdef int write_whole(int descriptor, const char *content, size_t length) noexcept nogil:
-    """Write all of it; 0, or -1 with errno."""
-    cdef Py_ssize_t written
-    while length > 0:
-        written = write(descriptor, content, length)
-        if written > 0:
-            content += written
-            length -= written
-        elif written == 0:
-            (&errno)[0] = EIO
-            return -1
-        elif errno != EINTR:
-            return -1
-    return 0
-
-
-cdef int sync_retrying(int (*call)(int) noexcept nogil, int descriptor) noexcept nogil:
-    """Call fsync or one of its kin until no signal interrupts it; 0, or -1 with errno."""
-    while call(descriptor) != 0:
-        if errno != EINTR:
-            return -1
-    return 0
-
-
-cdef int write_temporary(
-    int folder, PlacedFile *file, const char *content, size_t length, bint durable, Failure *failure
-) noexcept nogil:
-    """Create the temporary file with all of its content and its final mode; 0, or -1 with `failure` set."""
-    cdef stat_facts facts
-    cdef int descriptor
-    while True:
-        descriptor = openat(folder, file.temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, PLACED_MODE)
-        if descriptor >= 0:
-            break
-        if errno != EINTR:
-            return fail(failure, b"open")
-    file.stage = TEMPORARY
-    if fchmod(descriptor, PLACED_MODE) != 0:  # the umask had its say at open
-        fail(failure, b"fchmod")
-    elif write_whole(descriptor, content, length) != 0:
-        fail(failure, b"write")
-    elif durable and sync_retrying(fdatasync, descriptor) != 0:
-        fail(failure, b"fdatasync")
-    elif fstat(descriptor, &facts) != 0:
-        fail(failure, b"fstat")
-    if failure.number != 0:
-        close_quietly(descriptor)
-        return -1
-    file.device = facts.st_dev
-    file.inode = facts.st_ino
-    file.modified = facts.st_mtim
-    if close(descriptor) != 0 and errno != EINTR:  # the descriptor is gone either way
-        return fail(failure, b"close")
-    return 0
-
-
-cdef int rename_into_place(int folder, PlacedFile *file, Failure *failure) noexcept nogil:
-    """Give the temporary file its final name; 0, or -1 with `failure` set."""
-    if renameat(folder, file.temporary, folder, file.name) != 0:
-        return fail(failure, b"rename")
-    file.stage = PLACED
-    return 0
-
-
-cdef int remove_ours(int folder, PlacedFile *file, Failure *failure) noexcept nogil:
-    """Unlink the file unless another one has taken its name; 0, or -1 with `failure` set."""
-    cdef stat_facts facts
-    cdef const char *name = file.temporary
-    if file.stage == ABSENT:
-        return 0
-    if file.stage == PLACED:
-        name = file.name
-        if fstatat(folder, name, &facts, AT_SYMLINK_NOFOLLOW) != 0:
-            if errno != ENOENT:
-                return fail(failure, b"fstatat")
-            file.stage = ABSENT
-            return 0
-        if (
-            facts.st_dev != file.device
-            or facts.st_ino != file.inode
-            or facts.st_mtim.tv_sec != file.modified.tv_sec
-            or facts.st_mtim.tv_nsec != file.modified.tv_nsec
-        ):
-            file.stage = ABSENT
-            return 0
-    if unlinkat(folder, name, 0) != 0 and errno != ENOENT:
-        return fail(failure, b"unlink")
-    file.stage = ABSENT
-    return 0
 
 
 cdef object os_error(Failure *failure, str path):

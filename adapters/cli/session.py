@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ..composition import Runtime
     from ..config import AerotileConfig
     from ..config_loader import LoadedConfig
 
@@ -34,8 +35,14 @@ class Session:
         """The configuration. Raises `ConfigurationError`."""
         return self.loaded.config
 
-    def existing(self) -> AerotileConfig:
-        """The configuration, for a command that creates no store: a mistyped folder must not become one.
+    def runtime(self) -> Runtime:
+        """The parts that the configuration composes; a context manager that closes them."""
+        from ..composition import Runtime
+
+        return Runtime(self.config)
+
+    def existing_runtime(self) -> Runtime:
+        """`runtime` for a command that makes no store: a mistyped folder must not become one.
 
         Raises `BadInputError` when the root folder is not there.
         """
@@ -46,7 +53,7 @@ class Session:
             raise BadInputError(
                 f"no folder {root}", remedy="correct --root, or create the store there with aerotile migrate"
             )
-        return self.config
+        return self.runtime()
 
     def configure_logging(self) -> None:
         """Send what is logged to standard error, as -v asks."""

@@ -17,7 +17,9 @@ _DAMAGED = frozenset({errno.ENODATA, errno.EBADMSG})
 
 def store_unavailable(doing: str, path: Path, error: OSError) -> StoreUnavailableError:
     """The error to raise when the disk failed us while `doing` something with `path`."""
-    return StoreUnavailableError(f"cannot {doing} {path}: {error.strerror}", remedy=_remedy(error.errno, path))
+    return StoreUnavailableError(
+        f"cannot {doing} {path}: {error.strerror}", remedy=_remedy(error.errno, path)
+    )
 
 
 @contextmanager
@@ -37,7 +39,9 @@ def _remedy(number: int | None, path: Path) -> str:
     if number in _FORBIDDEN:
         return "let this process's user read and write there, or run it as the user who owns the store"
     if number in _IN_THE_WAY:
-        return "something that is not part of the store stands in that path, such as a symbolic link; remove it"
+        return (
+            "something that is not part of the store stands in that path, such as a symbolic link; remove it"
+        )
     if number in _DAMAGED:
         return "the file is damaged; `aerotile verify` names every such tile, fetch them again"
     if number in (errno.EMFILE, errno.ENFILE):

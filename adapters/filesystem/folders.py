@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from ...ext import open_beneath
@@ -29,13 +31,18 @@ class OpenFolder:
         """The descriptor."""
         return self._descriptor
 
-    def __del__(self) -> None:
-        os.close(self._descriptor)
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:  # at exit, `os` may be gone already
+        close(self._descriptor)
 
 
 def open_below(folder: OpenFolder, path: str) -> OpenFolder:
     """Open a folder below another, following no symbolic link. Raises `OSError`."""
     return OpenFolder(open_beneath(folder.fileno(), path, _FLAGS))
+
+
+def open_again(folder: OpenFolder) -> OpenFolder:
+    """A second descriptor of the same folder, with its own position and error state. Raises `OSError`."""
+    return OpenFolder(os.open(".", _FLAGS, dir_fd=folder.fileno()))
 
 
 def open_root(root: Path) -> OpenFolder:
@@ -58,14 +65,15 @@ def _make_root(folder: Path) -> None:
             raise
         _make_root(folder.parent)
         folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-    os.fsync(OpenFolder(os.open(folder.parent, _FLAGS)).fileno())
+    parent = OpenFolder(os.open(folder.parent, _FLAGS))
+    os.fsync(parent.fileno())
 
 
 class FolderMaker:
     """Makes folders below the root, and knows which of them are already sure to survive a power cut.
 
-    A folder made by another process may not be durable yet, so each process syncs the parents of a folder once
-    before it relies on it; after that the folder costs nothing. Any number of threads may use it.
+    A folder made by another process may not be durable yet, so each process syncs the parents of a folder
+    once before it relies on it; after that the folder costs nothing. Any number of threads may use it.
     """
 
     def __init__(self) -> None:
@@ -74,8 +82,8 @@ class FolderMaker:
     def make(self, root: OpenFolder, folder: str, *, durable: bool) -> None:
         """Make `folder` and its parents below `root` unless known.
 
-        With `durable`, each is synced into its parent; without, the caller syncs the file system and then calls
-        `learn`. Raises `OSError`.
+        With `durable`, each is synced into its parent; without, the caller syncs the file system and then
+        calls `learn`. Raises `OSError`.
         """
         if folder in self._known:
             return
@@ -84,10 +92,8 @@ class FolderMaker:
         for name in folder.split("/"):
             made = f"{made}/{name}" if made else name
             if made not in self._known:
-                try:
+                with suppress(FileExistsError):  # opening it below tells whether it is a folder
                     os.mkdir(name, mode=_FOLDER_MODE, dir_fd=parent.fileno())
-                except FileExistsError:
-                    pass  # opening it below tells whether it is a folder
                 if durable:
                     os.fsync(parent.fileno())
             parent = open_below(parent, name)
@@ -105,5 +111,3 @@ class FolderMaker:
     def forget(self) -> None:
         """Know nothing any more; for when a known folder turns out to be gone."""
         self._known.clear()
-
-

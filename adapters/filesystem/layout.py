@@ -4,8 +4,8 @@
     {source}[/{flight_id}]/{zoom}/{x}/{y}.jpg.sha256    its sidecar; `sha256sum -c` accepts it in that folder
     {source}[/{flight_id}]/{zoom}/{x}/.{y}.jpg[.sha256].{pid}-{run}-{number}.tmp    either of them on its way
 
-Paths are made of a tile id's validated parts alone, and parsing accepts exactly what is made here: a number with
-a leading zero, or a flight id in capitals, names no tile.
+Paths are made of a tile id's validated parts alone, and parsing accepts exactly what is made here: a number
+with a leading zero, or a flight id in capitals, names no tile.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from ...domain.storage import FoundFile, FoundKind
 from ...domain.tiles import TileId, TileSource
 
 _SIDECAR_SUFFIX = ".sha256"
-_NUMBER = r"0|[1-9][0-9]{0,6}"  # 2**22 - 1, the largest column or row, has seven digits
-_PATH = re.compile(
+_NUMBER = r"(?:0|[1-9][0-9]{0,6})"  # 2**22 - 1, the largest column or row, has seven digits
+_VARIANT = (
     rf"(?P<source>{'|'.join(source.value for source in TileSource)})"
     r"(?:/(?P<flight>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))?"
-    rf"/(?P<zoom>{_NUMBER})/(?P<x>{_NUMBER})/"
+)
+_FOLDER = re.compile(rf"{_VARIANT}(?:/{_NUMBER}(?:/{_NUMBER})?)?")
+_PATH = re.compile(
+    rf"{_VARIANT}/(?P<zoom>{_NUMBER})/(?P<x>{_NUMBER})/"
     rf"(?:(?P<y>{_NUMBER})\.jpg(?P<sidecar>\.sha256)?"
     rf"|\.(?P<temporary_y>{_NUMBER})\.jpg(?:\.sha256)?\.[0-9]+-[0-9a-f]+-[0-9]+\.tmp)"
 )
@@ -74,10 +77,15 @@ def tile_path(tile_id: TileId) -> TilePath:
 def temporary_name(name: str) -> str:
     """A name for `name` on its way, unique among all writers on this file system.
 
-    The process id and the counter keep writers apart, also across a fork; the random part keeps them apart when
-    containers share a volume, or when a process id comes round again.
+    The process id and the counter keep writers apart, also across a fork; the random part keeps them apart
+    when containers share a volume, or when a process id comes round again.
     """
     return f".{name}.{os.getpid()}-{_run}-{next(_numbers)}.tmp"
+
+
+def may_hold_tiles(folder: str) -> bool:
+    """Whether the folder at this path (relative to the root) can be one of the store's."""
+    return _FOLDER.fullmatch(folder) is not None
 
 
 def found_file(path: str) -> FoundFile | None:
@@ -107,6 +115,6 @@ def sidecar_line(content_sha256: str, name: str) -> str:
 
 
 def parse_sidecar(text: str, name: str) -> str | None:
-    """The SHA-256 that a sidecar of the tile called `name` claims; None unless it is that one line exactly."""
+    """The SHA-256 that a sidecar of the tile called `name` claims; None unless it is exactly that line."""
     match = _SIDECAR_LINE.fullmatch(text)
     return match[1] if match is not None and match[2] == name else None

@@ -1,4 +1,4 @@
-"""Whom an embedded server runs as: PostgreSQL refuses to run as root, and nothing on the system may change."""
+"""Whom an embedded server runs as: PostgreSQL refuses root, and nothing on the system may be changed."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ def possible_accounts(data_folder: Path, cluster: Path) -> tuple[ServerAccount, 
     owner = (cluster if cluster.exists() else data_folder).stat()
     own_uid = os.geteuid()
     if own_uid != 0:
-        if owner.st_uid != own_uid:
+        if cluster.exists() and owner.st_uid != own_uid:
             raise RuntimeNotAvailableError(
-                f"the database in {data_folder} belongs to uid {owner.st_uid}, this process runs as uid {own_uid}",
+                f"the database in {data_folder} belongs to uid {owner.st_uid}, not to uid {own_uid}, "
+                "which this process runs as",
                 remedy="run as the owner of the folder, choose another folder, or set a DSN",
             )
         return (ServerAccount(own_uid, os.getegid()),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ import attrs
 
 from ...domain.errors import RuntimeNotAvailableError, StoreUnavailableError
 from .embedded_account import ServerAccount
-from .file_lock import is_free
+from .file_lock import FileLock, is_free
 
 PORT = 5432  # names the socket file; nothing listens on a network
 _SOCKET_NAME = f".s.PGSQL.{PORT}"
@@ -70,7 +71,7 @@ class DataFolder:
         self.server_lock = path / "server.lock"
 
     def prepare(self) -> None:
-        """Make the folder, the lock files and the password, durably, where they are missing. Raises `OSError`."""
+        """Make the folder and the lock files where they are missing. Raises `OSError`."""
         make_folder_durably(self.path, 0o711)
         for lock in (self.turn_lock, self.claims_lock, self.server_lock):
             os.close(self._open_owned(lock, os.O_RDWR | os.O_CREAT))
@@ -100,6 +101,15 @@ class DataFolder:
     def server_is_alive(self) -> bool:
         """Whether any process of the server lives, answering or not. Raises `OSError`."""
         return not is_free(self.server_lock)
+
+    def take_server_lock(self) -> FileLock | None:
+        """The server lock, to be handed to a new server; None when one lives. Raises `OSError`."""
+        lock = FileLock(self.server_lock)
+        if not lock.try_acquire():
+            return None
+        # What the last server wrote is no longer true, and may be from before a reboot.
+        os.truncate(self.server_lock, 0)
+        return lock
 
     def running_server(self) -> RunningServer | None:
         """What the holder of the server lock wrote into it; None while it has not. Raises `OSError`."""
@@ -153,12 +163,18 @@ class DataFolder:
             (folder / name).unlink(missing_ok=True)
         return folder
 
+    def remove_socket_folder(self, folder: Path) -> None:
+        """Leave nothing outside the data folder once the server has stopped."""
+        if folder.parent != self.path:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
     def open_log(self) -> int:
         """A descriptor that appends to the log. Raises `OSError`."""
         return self._open_owned(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def bound_log(self) -> None:
-        """Set a long log aside, even under a running server, whose next line starts it anew. Raises `OSError`."""
+        """Set a long log aside, under a running server too: its next line starts anew. Raises `OSError`."""
         try:
             if self.log.stat().st_size <= _LONGEST_LOG:
                 return

@@ -2,11 +2,11 @@
 
 The one argument is a JSON object:
     command        the program and its arguments
-    folder         the data folder; it becomes the working folder, so a program that can't enter it says so here
+    folder         the data folder; it becomes the working folder, so who can't enter it finds out here
     uid, gid       whom the program runs as
     namespace_uid  null, or the uid that it sees itself as inside a user namespace that maps onto uid
-    lock           null, or the server lock's file; the program and all its children hold it while one of them
-                   lives, through kill -9 as well, because the kernel ties a flock to the open file
+    lock           null, or the inherited descriptor of the server lock; the program and all its children hold
+                   it while one of them lives, because the kernel ties a flock to the open file
     detach         whether to leave the program running and exit at once with status 0
     socket_folder  noted in the lock with the program's boot id, pid and start time; null for none
 
@@ -16,7 +16,6 @@ Nothing here may need more than the standard library: it runs with -I -S, before
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import json
 import os
 import sys
@@ -56,11 +55,6 @@ def start_ticks() -> int:
 def main(argument: str) -> None:
     """Do what `argument` orders; returns only in the process that detaches. Raises `OSError`."""
     order = json.loads(argument)
-    lock: int | None = None
-    if order["lock"] is not None:
-        lock = os.open(order["lock"], os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(lock, 0)
     if order["detach"] and os.fork() != 0:
         return
     if order["namespace_uid"] is not None:
@@ -68,16 +62,14 @@ def main(argument: str) -> None:
     elif os.geteuid() != order["uid"]:
         become_account(order["uid"], order["gid"])
     os.chdir(order["folder"])
-    if lock is not None:
-        if order["socket_folder"] is not None:
-            identity = {
-                "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
-                "pid": os.getpid(),
-                "start_ticks": start_ticks(),
-                "socket_folder": order["socket_folder"],
-            }
-            os.pwrite(lock, json.dumps(identity).encode(), 0)
-        os.set_inheritable(lock, True)
+    if order["socket_folder"] is not None:
+        identity = {
+            "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+            "pid": os.getpid(),
+            "start_ticks": start_ticks(),
+            "socket_folder": order["socket_folder"],
+        }
+        os.pwrite(order["lock"], json.dumps(identity).encode(), 0)
     os.execve(order["command"][0], order["command"], os.environ)
 
 

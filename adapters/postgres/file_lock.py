@@ -46,9 +46,17 @@ class FileLock:
             return
         # Unlocked, not just closed: a child forked meanwhile may have a copy of the descriptor.
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        self._forget()
+        self.leave_to_heirs()
 
-    def _forget(self) -> None:
+    @property
+    def descriptor(self) -> int:
+        """The open file that holds the lock, to be inherited. Raises `ValueError` when it is not held."""
+        if self._descriptor is None:
+            raise ValueError(f"the lock {self._path} is not held")
+        return self._descriptor
+
+    def leave_to_heirs(self) -> None:
+        """Let go, except for processes that inherited the descriptor: they hold the lock from now on."""
         if self._descriptor is not None:
             os.close(self._descriptor)
         self._descriptor = None
@@ -63,9 +71,9 @@ def is_free(path: Path) -> bool:
 
 
 def _forget_locks_of_the_parent() -> None:
-    # Closed without unlocking: the lock belongs to the open file that the parent still holds.
+    # Closed, not unlocked: the lock belongs to the open file, which the parent still has.
     for lock in list(_open_locks):
-        lock._forget()
+        lock.leave_to_heirs()
 
 
 os.register_at_fork(after_in_child=_forget_locks_of_the_parent)

@@ -1,4 +1,8 @@
-"""Baseline: the tables `tiles` and `sector_classifications`."""
+"""Baseline: the tables `tiles` and `sector_classifications`.
+
+Two rows of one place and source are possible here when neither has a flight: to a UNIQUE constraint two NULL
+flight ids are different. Revision 0002 closes that.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ TILES = """
         source text NOT NULL,
         flight_id uuid,
         captured_at timestamp with time zone NOT NULL,
-        freshness_status text DEFAULT 'unknown' NOT NULL,
+        freshness_status text NOT NULL DEFAULT 'unknown',
         voting_status text,
         tile_size_pixels integer NOT NULL,
         ground_sample_distance double precision NOT NULL,
@@ -28,16 +32,16 @@ TILES = """
         inlier_count integer,
         mean_reprojection_error_px double precision,
         sharpness double precision,
-        created_at timestamp with time zone DEFAULT now() NOT NULL,
+        created_at timestamp with time zone NOT NULL DEFAULT now(),
         CONSTRAINT pk_tiles PRIMARY KEY (id),
         CONSTRAINT uq_tiles_place_source_flight UNIQUE (zoom_level, x, y, source, flight_id),
-        CONSTRAINT ck_tiles_grid_position CHECK (
+        CONSTRAINT ck_tiles_place CHECK (
             zoom_level BETWEEN 0 AND 22
-            AND x >= 0 AND x < (1 << zoom_level::integer)
-            AND y >= 0 AND y < (1 << zoom_level::integer)
+            AND x >= 0 AND x < (1 << zoom_level)
+            AND y >= 0 AND y < (1 << zoom_level)
         ),
         CONSTRAINT ck_tiles_source CHECK (source IN ('satellite_provider', 'onboard', 'imported')),
-        CONSTRAINT ck_tiles_flight_id CHECK (flight_id IS NULL OR source = 'onboard'),
+        CONSTRAINT ck_tiles_flight_id CHECK ((source = 'onboard') = (flight_id IS NOT NULL)),
         CONSTRAINT ck_tiles_freshness_status CHECK (freshness_status IN ('fresh', 'stale', 'unknown')),
         CONSTRAINT ck_tiles_voting_status CHECK (
             voting_status IS NULL OR voting_status IN ('pending', 'trusted', 'rejected')
@@ -49,8 +53,8 @@ TILES = """
         CONSTRAINT ck_tiles_quality CHECK (
             num_nulls(horizontal_error_m, inlier_count, mean_reprojection_error_px, sharpness) = 4
             OR (
-                source = 'onboard'
-                AND num_nulls(horizontal_error_m, inlier_count, mean_reprojection_error_px, sharpness) = 0
+                num_nulls(horizontal_error_m, inlier_count, mean_reprojection_error_px, sharpness) = 0
+                AND source = 'onboard'
                 AND horizontal_error_m >= 0 AND horizontal_error_m < 'infinity'
                 AND inlier_count >= 0
                 AND mean_reprojection_error_px >= 0 AND mean_reprojection_error_px < 'infinity'
@@ -59,3 +63,34 @@ TILES = """
         )
     )
 """
+
+SECTOR_CLASSIFICATIONS = """
+    CREATE TABLE sector_classifications (
+        sector_id text NOT NULL,
+        classification text NOT NULL,
+        CONSTRAINT pk_sector_classifications PRIMARY KEY (sector_id),
+        CONSTRAINT ck_sector_classifications_classification CHECK (
+            classification IN ('active_conflict', 'stable_rear')
+        )
+    )
+"""
+
+
+def upgrade() -> None:
+    """Make the two tables."""
+    op.execute(TILES)
+    op.execute(SECTOR_CLASSIFICATIONS)
+
+
+def downgrade() -> None:
+    """Drop the two tables; refused while one of them holds a row."""
+    for table in ("tiles", "sector_classifications"):
+        # The table's name is one of the two constants above.
+        rows = op.get_bind().exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
+        if rows:
+            raise TileCacheError(
+                f"revision 0001 can't be undone: table {table} holds {rows} rows, which would be lost",
+                remedy="delete the rows first if they are not needed",
+            )
+    op.execute("DROP TABLE sector_classifications")
+    op.execute("DROP TABLE tiles")

@@ -1,0 +1,194 @@
+"""The demo's global image descriptor: what its places' gradients look like, wherever they lie in the image.
+
+It stands where the flight stack's own network would. Small patches are described by histograms of gradient
+orientations (Lowe, 2004), square-rooted (Arandjelovic and Zisserman, RootSIFT, 2012), and summed per visual
+word (Jegou et al., VLAD, 2010) with each word normalised by itself (Arandjelovic and Zisserman, All about
+VLAD, 2013); the sums are projected to 512 numbers with damped PCA whitening. Brightness cancels in the
+gradient, contrast in the patch's norm, and sums over the image hardly change when the camera is off the grid.
+Words and projection are learned from the base's own tiles. Colour is not used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from ...domain.errors import RuntimeNotAvailableError
+from .imagery import Pixels
+
+DIMENSION = 512
+IMAGE_SIZE_PIXELS = 256
+WORD_COUNT = 64
+_ORIENTATIONS = 8
+_CELL = 8
+_CELL_STEP = 4
+_PATCH_LENGTH = 4 * _ORIENTATIONS
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""Rec. 601 weights of red, green and blue."""
+_FLAT = 3.0
+"""Gradient, in levels per pixel, below which a patch counts as flat and its noise is not amplified."""
+_SAMPLED_PATCHES = 30_000
+_KMEANS_ROUNDS = 15
+
+Vectors = npt.NDArray[np.float32]
+
+
+@attrs.frozen(eq=False)
+class DescriptorModel:
+    """Visual words and a projection, learned once from tiles; the same file gives the same descriptors."""
+
+    words: Vectors
+    """Shape (64, 32): centres of the patch descriptors."""
+    mean: Vectors
+    """Shape (2048,): the mean of the learning tiles' word sums."""
+    projection: Vectors
+    """Shape (2048, 512); trailing columns are 0 when there were fewer than 513 learning tiles."""
+
+    @classmethod
+    def fit(
+        cls,
+        images: Sequence[Pixels],
+        *,
+        seed: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> DescriptorModel:
+        """Learn from at least 64 images, each of shape (256, 256, 3), with seeded k-means and PCA.
+
+        `progress(done, total)` counts images. Raises `ValueError` for fewer or otherwise shaped images.
+        """
+        if len(images) < WORD_COUNT:
+            raise ValueError(f"a descriptor model needs at least {WORD_COUNT} images, got {len(images)}")
+        rng = np.random.default_rng(seed)
+        patches = []
+        for done, image in enumerate(images, start=1):
+            patches.append(_patches(image))
+            if progress is not None:
+                progress(done, len(images))
+        pool = np.concatenate(patches)
+        sample = pool[rng.choice(len(pool), min(_SAMPLED_PATCHES, len(pool)), replace=False)]
+        words = _cluster(sample, rng)
+        sums = np.stack([_word_sums(image_patches, words) for image_patches in patches])
+        mean = sums.mean(axis=0)
+        _, scales, axes = np.linalg.svd(sums - mean, full_matrices=False)
+        # Fewer than 513 images span fewer directions; the last one is only rounding.
+        kept = np.flatnonzero(scales[:DIMENSION] > 1e-4 * scales[0])
+        projection = np.zeros((len(mean), DIMENSION), np.float32)
+        # Halfway to whitening: common directions say little about a place, rare ones are mostly noise.
+        projection[:, : len(kept)] = axes[kept].T / np.sqrt(scales[kept])
+        return cls(words, mean, projection)
+
+    def describe(self, image: Pixels) -> Vectors:
+        """The image's descriptor, shape (512,), unit length.
+
+        `image` has shape (256, 256, 3), 8-bit RGB; `ValueError` otherwise.
+        """
+        vector = (_word_sums(_patches(image), self.words) - self.mean) @ self.projection
+        return _unit(vector)
+
+    @property
+    def name(self) -> str:
+        """A name that changes with the numbers, for the index's metadata."""
+        digest = hashlib.sha256()
+        for part in (self.words, self.mean, self.projection):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return f"gradient-vlad-{DIMENSION}-{digest.hexdigest()[:12]}"
+
+    def save(self, path: Path) -> None:
+        """Write the model as an `.npz`; not synced, the demo can learn it again."""
+        with path.open("wb") as stream:
+            np.savez(stream, words=self.words, mean=self.mean, projection=self.projection)
+
+    @classmethod
+    def load(cls, path: Path) -> DescriptorModel:
+        """Read what `save` wrote. Raises `RuntimeNotAvailableError` for any other file."""
+        length = WORD_COUNT * _PATCH_LENGTH
+        shapes = {"words": (WORD_COUNT, _PATCH_LENGTH), "mean": (length,), "projection": (length, DIMENSION)}
+        try:
+            with np.load(path, allow_pickle=False) as parts:
+                model = {name: parts[name].astype(np.float32, casting="equiv") for name in shapes}
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise RuntimeNotAvailableError(
+                f"{path} is no descriptor model: {error}", remedy="prepare the demo's base again"
+            ) from error
+        for name, shape in shapes.items():
+            if model[name].shape != shape:
+                raise RuntimeNotAvailableError(
+                    f"{name} in {path} has shape {model[name].shape}, expected {shape}",
+                    remedy="prepare the demo's base again",
+                )
+        return cls(**model)
+
+
+def _patches(image: Pixels) -> Vectors:
+    """Descriptors of overlapping patches of 2 x 2 cells, shape (841, 32), of the image at half size."""
+    size = IMAGE_SIZE_PIXELS
+    if image.shape != (size, size, 3) or image.dtype != np.uint8:
+        raise ValueError(
+            f"image must have shape ({size}, {size}, 3) and type uint8, got {image.shape}, {image.dtype}"
+        )
+    half = size // 2
+    luma = image.reshape(half, 2, half, 2, 3).mean(axis=(1, 3), dtype=np.float32) @ _LUMA
+    down, right = np.gradient(luma)
+    strength = np.hypot(right, down)
+    turn = np.arctan2(down, right) / (2 * np.pi) * _ORIENTATIONS
+    lower = np.floor(turn)
+    upper_share = turn - lower
+    bins = lower.astype(np.intp) % _ORIENTATIONS
+    rows, columns = np.indices(bins.shape, sparse=True)
+    histogram = np.zeros((half, half, _ORIENTATIONS))
+    histogram[rows, columns, bins] = strength * (1 - upper_share)
+    histogram[rows, columns, (bins + 1) % _ORIENTATIONS] += strength * upper_share
+    cells = _cell_means(histogram)
+    # A patch's four cells touch, so the neighbour is one cell away, not one step.
+    apart = _CELL // _CELL_STEP
+    corners = (cells[:-apart, :-apart], cells[:-apart, apart:], cells[apart:, :-apart], cells[apart:, apart:])
+    patches = np.concatenate(corners, axis=-1).reshape(-1, _PATCH_LENGTH)
+    length = np.linalg.norm(patches, axis=1, keepdims=True)
+    return np.sqrt(patches / (length + _FLAT)).astype(np.float32)
+
+
+def _cell_means(histogram: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Means over overlapping squares of 8 x 8 pixels, every 4 pixels, by a summed-area table."""
+    table = np.pad(histogram.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0), (0, 0)))
+    start = np.arange(0, histogram.shape[0] - _CELL + 1, _CELL_STEP)
+    upper, lower = table[start], table[start + _CELL]
+    total = lower[:, start + _CELL] - lower[:, start] - upper[:, start + _CELL] + upper[:, start]
+    # The subtraction can leave a tiny negative where there is no gradient at all.
+    return np.maximum(total, 0.0) / _CELL**2
+
+
+def _nearest_words(patches: Vectors, words: Vectors) -> npt.NDArray[np.intp]:
+    # |p - w|^2 without |p|^2, which is the same for every word.
+    return (np.square(words).sum(axis=1) - 2 * patches @ words.T).argmin(axis=1)
+
+
+def _cluster(sample: Vectors, rng: np.random.Generator) -> Vectors:
+    """The words: k-means from randomly chosen patches."""
+    words = sample[rng.choice(len(sample), WORD_COUNT, replace=False)]
+    for _ in range(_KMEANS_ROUNDS):
+        nearest = _nearest_words(sample, words)
+        for word in range(WORD_COUNT):
+            members = sample[nearest == word]
+            words[word] = members.mean(axis=0) if len(members) else sample[rng.integers(len(sample))]
+    return words
+
+
+def _word_sums(patches: Vectors, words: Vectors) -> Vectors:
+    """For each word the direction in which its patches differ from it, shape (2048,), unit length."""
+    nearest = _nearest_words(patches, words)
+    sums = np.zeros_like(words)
+    np.add.at(sums, nearest, patches - words[nearest])
+    length = np.linalg.norm(sums, axis=1, keepdims=True)
+    np.divide(sums, length, out=sums, where=length > 0)
+    return _unit(sums.ravel())
+
+
+def _unit(vector: Vectors) -> Vectors:
+    length = float(np.linalg.norm(vector))
+    return vector / np.float32(length) if length > 0 else vector

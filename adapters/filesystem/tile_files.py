@@ -1,0 +1,219 @@
+"""The files' half of a tile store, on a local file system."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import cast
+
+from ...domain.errors import (
+    ContentHashMismatchError,
+    StoreUnavailableError,
+    TileMetadataError,
+    TileNotFoundError,
+)
+from ...domain.ports import TilePixelHandle
+from ...domain.storage import FoundFile, StagedTile
+from ...domain.tiles import TileId, TileMetadata
+from ...ext import GatedWrite, GateRefusedError, MappedPixels, open_beneath
+from .disk_errors import disk_errors, store_unavailable
+from .folders import OpenFolder, open_below, open_root
+from .layout import SIDECAR_LINE_LIMIT, parse_sidecar, sidecar_line, temporary_name, tile_path
+from .placement import Placement, StagedFile
+from .walk import walk_files
+
+TilePixelHandle.register(MappedPixels)
+
+_READ = os.O_RDONLY | os.O_NONBLOCK  # a FIFO in a file's place must not hang its reader
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_HASH_CHUNK_BYTES = 1 << 20
+_PLACED_MODE = 0o440
+_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+
+
+class FilesystemTileFiles:
+    """A `TileFiles` below `root`, laid out as `layout.py` says, for any number of threads and processes.
+
+    No symbolic link below the root is followed: where one stands, `exists` and the walk see nothing, and
+    everything else raises `StoreUnavailableError`. Empty folders are left where they are: removing them would
+    race with writers, and the next tile there needs them again.
+
+    Not promised: that a removed or withdrawn file stays gone after a power cut. It comes back as an orphan,
+    which the next open of the store removes.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Open the root, made with its parents and mode 0750 if missing. Raises `StoreUnavailableError`."""
+        self._path = root
+        self._root: OpenFolder | None = open_root(root)
+        self._placement = Placement(root)
+
+    def close(self) -> None:
+        """Let go of the root; a second call does nothing. Operations under way finish, handles stay valid."""
+        self._root = None
+
+    def __enter__(self) -> FilesystemTileFiles:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def stage(self, pixels: bytes, metadata: TileMetadata) -> StagedTile:
+        """See `TileFiles`. Raises `TypeError` for anything but `bytes`, which nobody can change meanwhile."""
+        tile_id = metadata.tile_id
+        try:
+            write = GatedWrite(pixels, metadata.content_sha256, metadata.disk_bytes)
+        except GateRefusedError as refusal:
+            if refusal.what in ("length", "SHA-256"):
+                raise ContentHashMismatchError(
+                    refusal.what, expected=refusal.expected, actual=refusal.actual, tile_id=tile_id
+                ) from refusal
+            raise TileMetadataError(
+                f"tile {tile_id} is no JPEG: {refusal}", tile_id=tile_id, remedy="store complete JPEG files"
+            ) from refusal
+        return StagedFile(
+            write, tile_path(tile_id), metadata.content_sha256, self._placement, self._open_root
+        )
+
+    def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
+        """See `TileFiles`: two syncs of the file system for the whole batch."""
+        files = []
+        for tile in staged:
+            if not isinstance(tile, StagedFile):
+                raise TypeError(f"not staged by a FilesystemTileFiles: {tile!r}")
+            files.append(tile)
+        return self._placement.place_many(self._open_root(), files)
+
+    def open(self, tile_id: TileId) -> TilePixelHandle:
+        """See `TileFiles`. Raises `StoreUnavailableError` when what is there is no readable regular file."""
+        root = self._open_root()
+        path = tile_path(tile_id).tile
+        try:
+            handle = MappedPixels(root.fileno(), path)
+        except FileNotFoundError as error:
+            raise TileNotFoundError(tile_id) from error
+        except OSError as error:
+            raise store_unavailable("read tile file", self._path / path, error) from error
+        return cast(TilePixelHandle, handle)  # registered above, which a type checker can't see
+
+    def exists(self, tile_id: TileId) -> bool:
+        """See `TileFiles`. What is no regular file is not the tile's."""
+        root = self._open_root()
+        path = tile_path(tile_id).tile
+        try:
+            descriptor = open_beneath(root.fileno(), path, os.O_PATH)
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                return False
+            raise store_unavailable("look for tile file", self._path / path, error) from error
+        try:
+            return stat.S_ISREG(os.fstat(descriptor).st_mode)
+        finally:
+            os.close(descriptor)
+
+    def remove(self, tile_id: TileId) -> bool:
+        """See `TileFiles`."""
+        path = tile_path(tile_id)
+        with disk_errors("remove tile file", self._path / path.tile):
+            try:
+                folder = open_below(self._open_root(), path.folder)
+            except FileNotFoundError:
+                return False
+            was_there = _unlink(folder, path.name)
+            _unlink(folder, path.sidecar_name)
+        return was_there
+
+    def discard(self, found: FoundFile) -> None:
+        """See `TileFiles`."""
+        folder_path, _, name = found.path.rpartition("/")
+        with disk_errors("remove", self._path / found.path):
+            try:
+                folder = open_below(self._open_root(), folder_path)
+            except FileNotFoundError:
+                return
+            _unlink(folder, name)
+
+    def walk(self) -> Iterator[FoundFile]:
+        """See `TileFiles`. Foreign files, and whatever is no regular file, are passed by."""
+        return walk_files(self._open_root(), self._path)
+
+    def restore_sidecar(self, tile_id: TileId, content_sha256: str) -> None:
+        """See `TileFiles`: replaced by rename, durable when this returns."""
+        path = tile_path(tile_id)
+        line = sidecar_line(content_sha256, path.name).encode("ascii")
+        with disk_errors("write sidecar", self._path / path.sidecar):
+            folder = open_below(self._open_root(), path.folder)
+            _replace(folder, path.sidecar_name, line)
+
+    def content_sha256(self, tile_id: TileId) -> str:
+        """See `TileFiles`. Reads rather than maps: a failing disk is then an error, not a SIGBUS."""
+        root = self._open_root()
+        path = tile_path(tile_id).tile
+        with disk_errors("hash tile file", self._path / path):
+            try:
+                descriptor = open_beneath(root.fileno(), path, _READ)
+            except FileNotFoundError as error:
+                raise TileNotFoundError(tile_id) from error
+            digest = hashlib.sha256()
+            try:
+                while chunk := os.read(descriptor, _HASH_CHUNK_BYTES):
+                    digest.update(chunk)
+            finally:
+                os.close(descriptor)
+        return digest.hexdigest()
+
+    def sidecar_sha256(self, tile_id: TileId) -> str | None:
+        """See `TileFiles`."""
+        root = self._open_root()
+        path = tile_path(tile_id)
+        try:
+            descriptor = open_beneath(root.fileno(), path.sidecar, _READ)
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                return None
+            raise store_unavailable("read sidecar", self._path / path.sidecar, error) from error
+        with disk_errors("read sidecar", self._path / path.sidecar):
+            try:
+                line = os.read(descriptor, SIDECAR_LINE_LIMIT + 1)
+            finally:
+                os.close(descriptor)
+        return parse_sidecar(line.decode("ascii", errors="replace"), path.name)
+
+    def _open_root(self) -> OpenFolder:
+        root = self._root
+        if root is None:
+            raise StoreUnavailableError(f"the tile files in {self._path} are closed", remedy="open the store")
+        return root
+
+
+def _unlink(folder: OpenFolder, name: str) -> bool:
+    """Unlink and say whether the file was there."""
+    try:
+        os.unlink(name, dir_fd=folder.fileno())
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _replace(folder: OpenFolder, name: str, content: bytes) -> None:
+    """Put a small file in place by rename, durably; on failure the old one stays and nothing else does."""
+    temporary = temporary_name(name)
+    descriptor = os.open(temporary, _CREATE, _PLACED_MODE, dir_fd=folder.fileno())
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, _PLACED_MODE)
+            file.write(content)
+            file.flush()
+            os.fdatasync(descriptor)
+        os.rename(temporary, name, src_dir_fd=folder.fileno(), dst_dir_fd=folder.fileno())
+    except BaseException:
+        _unlink(folder, temporary)
+        raise
+    os.fsync(folder.fileno())

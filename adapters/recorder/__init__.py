@@ -1,0 +1,14 @@
+"""The flight record on the disk: write it, read it, follow it, export it."""
+
+from .mcap_export import export_mcap
+from .reader import RecordFilter, RecordReader, read_record
+from .writer import JsonLinesRecorder, RecorderStatus
+
+__all__ = [
+    "JsonLinesRecorder",
+    "RecordFilter",
+    "RecordReader",
+    "RecorderStatus",
+    "export_mcap",
+    "read_record",
+]

@@ -1,0 +1,72 @@
+"""One event, one line: the CRC-32 of the JSON as eight hexadecimal digits, a space, compact JSON, a newline.
+
+    3d1f0a52 {"schema_version":"1.4.0","kind":"c6.write",...}
+
+The JSON is ASCII (other characters are escaped), so a newline ends a line and nothing else does: whatever a
+torn or damaged line holds, the next line is found.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from ...domain.records import RecordEnvelope
+
+MAX_LINE_BYTES = 1 << 20
+"""Longer lines are neither written nor read, so damage can't make a reader fill its memory."""
+_PREFIX_BYTES = 9
+_SHOWN_CHARACTERS = 1000
+
+
+@attrs.frozen
+class RecordLine:
+    """A whole line: the envelope, and the JSON as it was written, with fields that this code doesn't know."""
+
+    envelope: RecordEnvelope
+    json: bytes
+
+
+def encode_line(envelope: RecordEnvelope) -> bytes:
+    """The line of an event.
+
+    A payload that JSON can't hold, or that is too long, is replaced by the beginning of its repr under
+    `unencodable`, so that the event itself is kept.
+    """
+    facts = envelope.to_json()
+    try:
+        text = _dump(facts)
+    except (TypeError, ValueError, RecursionError):
+        text = None
+    if text is None or len(text) > MAX_LINE_BYTES - _PREFIX_BYTES - 1:
+        text = _dump({**facts, "payload": {"unencodable": _beginning_of(envelope.payload)}})
+    content = text.encode("ascii")
+    return b"%08x %s\n" % (zlib.crc32(content), content)
+
+
+def decode_line(line: bytes) -> RecordLine:
+    """Read a line, with or without its newline. Raises `ValueError` when it is damaged."""
+    content = line.removesuffix(b"\n")
+    text = content[_PREFIX_BYTES:]
+    if content[:_PREFIX_BYTES] != b"%08x " % zlib.crc32(text):
+        raise ValueError("the checksum does not match")
+    try:
+        return RecordLine(RecordEnvelope.from_json(json.loads(text)), text)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"it is not an envelope: {error!r}") from error
+
+
+def _dump(facts: Mapping[str, Any]) -> str:
+    # NaN and Infinity are not JSON; other readers would choke on them.
+    return json.dumps(facts, separators=(",", ":"), allow_nan=False)
+
+
+def _beginning_of(payload: Mapping[str, Any]) -> str:
+    try:
+        return repr(payload)[:_SHOWN_CHARACTERS]
+    except Exception:  # noqa: BLE001 - a foreign object's repr may raise anything; the event is kept anyway
+        return f"a {type(payload).__name__}"

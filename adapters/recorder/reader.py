@@ -1,0 +1,141 @@
+"""Reading a flight record: every whole line, whatever else the files hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import attrs
+
+from ...domain.errors import StoreUnavailableError
+from ...domain.ports import Clock
+from ...domain.records import RecordEnvelope, Severity
+from .line_format import MAX_LINE_BYTES, RecordLine, decode_line
+from .segments import segment_paths
+
+_CHUNK_BYTES = 1 << 20
+_SEVERITIES = [severity.value for severity in Severity]
+
+
+@attrs.frozen(kw_only=True)
+class RecordFilter:
+    """Which events to show; the default shows all."""
+
+    kinds: tuple[str, ...] = ()
+    """Shell patterns, e.g. `c6.freshness.*`; one of them must match. None given: any kind."""
+    minimum_severity: Severity = Severity.INFO
+    """Severities that are newer than this code pass."""
+    since: datetime | None = None
+    until: datetime | None = None
+    """Aware wall times; both ends are included."""
+
+    def matches(self, envelope: RecordEnvelope) -> bool:
+        """Whether to show the event."""
+        if self.kinds and not any(fnmatchcase(envelope.kind, pattern) for pattern in self.kinds):
+            return False
+        if envelope.severity in _SEVERITIES[: _SEVERITIES.index(self.minimum_severity.value)]:
+            return False
+        if self.since is not None and envelope.wall_time < self.since:
+            return False
+        return self.until is None or envelope.wall_time <= self.until
+
+
+@attrs.frozen
+class DamagedLine:
+    """Where a line was that can't be read: torn by a power cut, or changed since."""
+
+    path: Path
+    offset: int
+    """Of its first byte."""
+    reason: str
+
+
+class RecordReader:
+    """Reads one record: a folder of segments, oldest first, or a single file.
+
+    Kinds and fields that this code doesn't know pass through. Damaged lines are skipped and counted. Reading
+    needs memory for one chunk, and disturbs no writer. Raises `StoreUnavailableError` when there is no record
+    at the path or the disk fails.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offsets: dict[Path, int] = {}
+        self.damaged_lines = 0
+        self.first_damaged: DamagedLine | None = None
+
+    def lines(self, matching: RecordFilter | None = None) -> Iterator[RecordLine]:
+        """Every whole line that this reader has not given yet, in the order of the files."""
+        for path in self._paths():
+            yield from self._matching(path, matching, writer_may_go_on=False)
+
+    def follow(
+        self,
+        matching: RecordFilter | None = None,
+        *,
+        clock: Clock,
+        stopped: Callable[[], bool],
+        poll_interval_s: float = 0.2,
+    ) -> Iterator[RecordLine]:
+        """`lines`, and then new ones as writers add them, until `stopped()`; also over several writers.
+
+        A line without its newline is waited for.
+        """
+        while True:
+            # Asked before the files are read, so that what was written before the stop is still given.
+            stop = stopped()
+            for path in self._paths():
+                yield from self._matching(path, matching, writer_may_go_on=True)
+            if stop:
+                return
+            clock.sleep(poll_interval_s)
+
+    def skip_to_end(self) -> None:
+        """Let `follow` begin with what is written from now on."""
+        try:
+            self._offsets = {path: path.stat().st_size for path in self._paths()}
+        except OSError as error:
+            raise self._unavailable(error) from error
+
+    def _paths(self) -> list[Path]:
+        try:
+            return [self._path] if self._path.is_file() else segment_paths(self._path)
+        except OSError as error:
+            raise self._unavailable(error) from error
+
+    def _matching(
+        self, path: Path, matching: RecordFilter | None, *, writer_may_go_on: bool
+    ) -> Iterator[RecordLine]:
+        for offset, content in self._raw_lines(path, writer_may_go_on=writer_may_go_on):
+            try:
+                line = decode_line(content)
+            except ValueError as error:
+                self._note_damage(DamagedLine(path, offset, str(error)))
+                continue
+            if matching is None or matching.matches(line.envelope):
+                yield line
+
+    def _raw_lines(self, path: Path, *, writer_may_go_on: bool) -> Iterator[tuple[int, bytes]]:
+        """Each line with its offset. The offset read up to is kept, so that a second call goes on there."""
+        try:
+            with path.open("rb") as file:
+                start = self._offsets.get(path, 0)
+                file.seek(start)
+                while line := file.readline(MAX_LINE_BYTES):
+                    end = start + len(line)
+                    if not line.endswith(b"\n"):
+                        if len(line) == MAX_LINE_BYTES:
+                            end = self._end_of_line(path, start)
+                        elif writer_may_go_on:
+                            return
+                    self._offsets[path] = end
+                    yield start, line
+                    start = end
+                    file.seek(end)
+        except FileNotFoundError:
+            # The oldest segments are deleted while others are being read.
+            return
+        except OSError as error:
+            raise self._unavailable(error) from error

@@ -1,0 +1,153 @@
+"""The files of a flight record: `record-000001.jsonl`, `record-000002.jsonl`, ... in one folder.
+
+Each segment has at most one writer, which holds an advisory lock on it; several processes may write one
+record, each into a segment of its own. Methods and functions raise `OSError`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from pathlib import Path
+
+_NAME = re.compile(r"record-([0-9]{6,18})\.jsonl")
+
+
+def segment_paths(folder: Path) -> list[Path]:
+    """The segments of a record, oldest first."""
+    found = {entry: _NAME.fullmatch(entry.name) for entry in folder.iterdir()}
+    return sorted((path for path, match in found.items() if match), key=segment_number)
+
+
+def segment_number(path: Path) -> int:
+    """The number in a segment's name."""
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        raise ValueError(f"{path} is not a segment of a flight record")
+    return int(match[1])
+
+
+class Segment:
+    """One segment, opened and locked for appending."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.size = os.fstat(descriptor).st_size
+        self._descriptor = descriptor
+
+    @classmethod
+    def open_for_append(cls, folder: Path, max_bytes: int) -> Segment:
+        """Go on with the newest segment, or with a new one when that is full or another writer's."""
+        folder.mkdir(0o750, parents=True, exist_ok=True)
+        paths = segment_paths(folder)
+        if paths:
+            segment = cls.adopt(paths[-1])
+            if segment is not None and segment.size < max_bytes:
+                segment._end_torn_line()
+                return segment
+            if segment is not None:
+                segment.close()
+        return cls.create(folder)
+
+    @classmethod
+    def create(cls, folder: Path) -> Segment:
+        """Make the next segment, its name durable."""
+        paths = segment_paths(folder)
+        number = segment_number(paths[-1]) + 1 if paths else 1
+        while True:
+            path = folder / f"record-{number:06d}.jsonl"
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            except FileExistsError:
+                number += 1
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _sync_folder(folder)
+            except BlockingIOError:
+                # Another writer went on with it in the instant since it was made.
+                os.close(descriptor)
+                continue
+            except BaseException:
+                os.close(descriptor)
+                raise
+            return cls(path, descriptor)
+
+    @classmethod
+    def adopt(cls, path: Path) -> Segment | None:
+        """Open and lock an existing segment; None when another writer has it or it has just been deleted."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_nlink == 0:
+                os.close(descriptor)
+                return None
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return cls(path, descriptor)
+
+    def _end_torn_line(self) -> None:
+        """Start on a fresh line where the last writer was cut off in the middle of one."""
+        try:
+            if self.size and os.pread(self._descriptor, 1, self.size - 1) != b"\n":
+                self.size += os.write(self._descriptor, b"\n")
+        except BaseException:
+            self.close()
+            raise
+
+    def append(self, content: bytes | memoryview) -> int:
+        """Write at the end and return how many bytes went in, which may be fewer than given."""
+        written = os.write(self._descriptor, content)
+        self.size += written
+        return written
+
+    def sync(self) -> None:
+        """Make what was appended durable."""
+        os.fdatasync(self._descriptor)
+
+    def close(self) -> None:
+        """Give the file and its lock back; does not sync."""
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+
+def delete_oldest(folder: Path, max_total_bytes: int) -> None:
+    """Delete segments, oldest first, until the rest has at most `max_total_bytes`.
+
+    A segment that a writer holds stays.
+    """
+    sizes = []
+    for path in segment_paths(folder):
+        try:
+            sizes.append((path, path.stat().st_size))
+        except FileNotFoundError:
+            continue
+    excess = sum(size for _, size in sizes) - max_total_bytes
+    for path, size in sizes:
+        if excess <= 0:
+            return
+        segment = Segment.adopt(path)
+        if segment is None:
+            continue
+        try:
+            path.unlink(missing_ok=True)
+        finally:
+            segment.close()
+        excess -= size
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,224 @@
+"""The flight recorder: a bounded queue, and a thread that brings what it holds to the disk."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import queue
+import threading
+import weakref
+from datetime import datetime
+from pathlib import Path
+
+import attrs
+
+from ...domain.ports import Clock
+from ...domain.records import FlightEvent, RecordEnvelope, recorder_dropped_event
+from .journal import Journal
+from .line_format import encode_line
+
+_logger = logging.getLogger(__name__)
+_CLOSE_TIMEOUT_S = 5.0
+
+_Entry = tuple[FlightEvent, datetime, float]
+
+
+@attrs.frozen
+class RecorderStatus:
+    """How a recorder is doing."""
+
+    written: int
+    """Lines that the operating system has taken."""
+    dropped: int
+    """Events that were lost: the queue was full, the recorder closed, or the disk failed until the end."""
+    failures: int
+    """Writes and syncs that the disk refused."""
+    failing: bool
+    """Whether the latest of them was refused."""
+    last_error: str | None
+
+
+class JsonLinesRecorder:
+    """A `FlightRecorder` over the segments of one folder (see `segments` and `line_format`).
+
+    `record` takes the two clocks and puts the event into a queue; it never blocks, never raises and takes no
+    lock, so signal handlers may call it too. The payload must not be changed afterwards. When `queue_size`
+    events wait, further ones are dropped, counted, and the count recorded as `c0.recorder.dropped` when there
+    is room again.
+
+    Durability: an event is on the disk about `sync_interval_s` seconds after it was recorded, or when `close`
+    returns; a power cut loses what was recorded later, and nothing before it. A disk that fails is tried
+    again every `retry_interval_s` seconds; meanwhile the queue fills and drops are counted.
+
+    Disk: segments of `segment_bytes`, the oldest deleted beyond `max_total_bytes`. A child made by fork
+    records nothing (it counts drops): its parent writes what was queued; it needs a recorder of its own.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Clock,
+        queue_size: int = 8192,
+        sync_interval_s: float = 0.5,
+        segment_bytes: int = 64 << 20,
+        max_total_bytes: int = 4 << 30,
+        retry_interval_s: float = 1.0,
+    ) -> None:
+        for name, value in (("queue_size", queue_size), ("segment_bytes", segment_bytes)):
+            if value < 1:
+                raise ValueError(f"{name} must be 1 or more, got {value!r}")
+        if max_total_bytes < segment_bytes:
+            raise ValueError(
+                f"max_total_bytes must be at least segment_bytes ({segment_bytes}), got {max_total_bytes!r}"
+            )
+        self._clock = clock
+        self._queue_size = queue_size
+        self._pid = os.getpid()
+        self._closed = False
+        journal = Journal(
+            folder,
+            clock=clock,
+            segment_bytes=segment_bytes,
+            max_total_bytes=max_total_bytes,
+            sync_interval_s=sync_interval_s,
+        )
+        self._writer = _Writer(journal, clock, retry_interval_s)
+        # Runs at interpreter exit too, where a recorder that nobody closed still holds events.
+        self._shut_down = weakref.finalize(self, _shut_down, self._writer, self._pid)
+        self._writer.thread.start()
+
+    def record(self, event: FlightEvent) -> None:
+        """Note an event; never blocks and never raises. A full queue drops it and counts the drop."""
+        writer = self._writer
+        try:
+            # Threads that pass this check together overshoot the bound by at most one event each.
+            if self._closed or writer.queue.qsize() >= self._queue_size or os.getpid() != self._pid:
+                writer.dropped.add()
+            else:
+                writer.queue.put((event, self._clock.now(), self._clock.monotonic()))
+        except Exception:  # noqa: BLE001 - the port promises that recording never fails its caller
+            writer.dropped.add()
+
+    def status(self) -> RecorderStatus:
+        """How the recorder is doing."""
+        journal = self._writer.journal
+        return RecorderStatus(
+            written=journal.lines_written,
+            dropped=self._writer.dropped.value(),
+            failures=journal.failures,
+            failing=journal.failing,
+            last_error=journal.last_error,
+        )
+
+    def close(self, timeout_s: float = _CLOSE_TIMEOUT_S) -> None:
+        """Bring what is queued to the disk and stop; a second call does nothing.
+
+        A disk that is stuck is waited for at most `timeout_s` seconds, one that fails gets one more try.
+        """
+        self._closed = True
+        if self._shut_down.detach() is not None:
+            self._writer.stop(self._pid, timeout_s)
+
+
+class _Tally:
+    """A counter whose `add` takes no lock: `next` of an `itertools.count` is one atomic step."""
+
+    def __init__(self) -> None:
+        self._steps = itertools.count()
+        self._reads = 0
+        self._lock = threading.Lock()
+
+    def add(self) -> None:
+        next(self._steps)
+
+    def value(self) -> int:
+        # A read is a step too, so the reads so far are taken off again.
+        with self._lock:
+            value = next(self._steps) - self._reads
+            self._reads += 1
+            return value
+
+
+class _Writer:
+    """The thread between queue and journal. It does not know the recorder, so that one can be collected."""
+
+    def __init__(self, journal: Journal, clock: Clock, retry_interval_s: float) -> None:
+        # `SimpleQueue.put` is reentrant and never waits for the consumer, unlike that of `Queue`.
+        self.queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self.dropped = _Tally()
+        self.journal = journal
+        self.thread = threading.Thread(target=self._run, name="aerotile-recorder", daemon=True)
+        self._clock = clock
+        self._retry_interval_s = retry_interval_s
+        self._stopping = threading.Event()
+        self._drops_recorded = 0
+
+    def stop(self, pid: int, timeout_s: float) -> None:
+        """Let the thread finish and wait for it; in a child made by fork there is no thread to wait for."""
+        if os.getpid() != pid or threading.current_thread() is self.thread:
+            return
+        self._stopping.set()
+        self.queue.put(None)
+        self.thread.join(timeout_s)
+        if self.thread.is_alive():
+            _logger.warning("the flight record's disk is stuck; queued events may be lost")
+
+    def _run(self) -> None:
+        while True:
+            # Read before the queue is: events from before `stop` are then in it.
+            stopping = self._stopping.is_set()
+            try:
+                self._step()
+            except Exception:
+                _logger.exception("the flight recorder failed and goes on")
+                self._stopping.wait(self._retry_interval_s)
+            if stopping and (self.journal.failing or self.queue.empty()):
+                break
+        self.journal.close()
+        for _ in range(self.journal.pending_lines + self.queue.qsize()):
+            self.dropped.add()
+
+    def _step(self) -> None:
+        journal = self.journal
+        if journal.failing:
+            self._stopping.wait(self._retry_interval_s)
+            self._gather(wait_s=0.0)
+            journal.write()
+            return
+        idle = not self._gather(wait_s=journal.seconds_to_sync())
+        journal.write()
+        if idle or journal.seconds_to_sync() == 0.0:
+            journal.sync()
+
+    def _gather(self, wait_s: float | None) -> bool:
+        """Move events from the queue to the journal; whether there were any.
+
+        Waits for the first one `wait_s` seconds, or for ever when that is None.
+        """
+        found = False
+        while self.journal.has_room:
+            try:
+                entry = self.queue.get_nowait() if found or wait_s == 0.0 else self.queue.get(timeout=wait_s)
+            except queue.Empty:
+                break
+            found = True
+            if entry is not None:
+                self._add(*entry)
+        drops = self.dropped.value() - self._drops_recorded
+        if drops > 0 and self.journal.has_room:
+            self._drops_recorded += drops
+            self._add(recorder_dropped_event(drops), self._clock.now(), self._clock.monotonic())
+        return found
+
+    def _add(self, event: FlightEvent, wall_time: datetime, monotonic_s: float) -> None:
+        try:
+            envelope = RecordEnvelope.of(event, wall_time=wall_time, monotonic_ns=round(monotonic_s * 1e9))
+            self.journal.add(encode_line(envelope))
+        except Exception:  # noqa: BLE001 - an event made wrongly must not end the recording of the others
+            self.dropped.add()
+
+
+def _shut_down(writer: _Writer, pid: int) -> None:
+    writer.stop(pid, _CLOSE_TIMEOUT_S)

@@ -1,0 +1,23 @@
+"""A tile file mapped read-only into memory."""
+
+from types import TracebackType
+from typing import final
+
+def open_beneath(directory: int, path: str, flags: int) -> int:
+    """Open `path` below the folder `directory`, following no symbolic link. Raises `OSError`."""
+
+@final
+class MappedPixels:
+    """The bytes of one file as a read-only buffer."""
+
+    def __init__(self, directory: int, path: str, expected_bytes: int = 0) -> None: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> MappedPixels: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...

@@ -1,0 +1,395 @@
+"""What every `TileStore` holds, whatever its halves are made of."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from uuid import UUID
+
+import attrs
+import pytest
+
+from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.sector_index import MemorySectorIndex
+from aerotile.adapters.memory.tile_files import MemoryTileFiles
+from aerotile.domain.budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
+from aerotile.domain.errors import (
+    CaptureTimeInFutureError,
+    ContentHashMismatchError,
+    DuplicateTileError,
+    FreshnessRejectionError,
+    StoreUnavailableError,
+    TileCacheError,
+    TileMetadataError,
+    TileNotFoundError,
+)
+from aerotile.domain.freshness import FreshnessDecision, FreshnessGate
+from aerotile.domain.lru import LruAccessBuffer
+from aerotile.domain.ports import SupportsBulkWrite, TileStore
+from aerotile.domain.records import Kind
+from aerotile.domain.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
+from aerotile.domain.storage import FoundKind, StagedTile, TileFiles, TileRows
+from aerotile.domain.store import FileBackedTileStore
+from aerotile.domain.tile_grid import Bbox
+from aerotile.domain.tiles import FreshnessLabel, TileId, TileMetadata, TileSource
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
+CONFLICT = SectorBoundary("front", SectorClassification.ACTIVE_CONFLICT, Bbox(40.0, 30.0, 50.0, 40.0))
+IN_CONFLICT = TileId.covering(45.0, 35.0, 10, TileSource.SATELLITE_PROVIDER)
+IN_REAR = TileId.covering(-20.0, 25.0, 10, TileSource.SATELLITE_PROVIDER)
+ONBOARD = TileId(10, 3, 4, TileSource.ONBOARD, UUID(int=7))
+
+
+def jpeg(seed: int = 0, size: int = 64) -> bytes:
+    return b"\xff\xd8\xff" + seed.to_bytes(4, "big") + bytes(size - 9) + b"\xff\xd9"
+
+
+def described(
+    pixels: bytes, tile_id: TileId = IN_REAR, age: timedelta = timedelta(0), **changes: object
+) -> TileMetadata:
+    metadata = TileMetadata(
+        tile_id=tile_id,
+        captured_at=NOW - age,
+        content_sha256=hashlib.sha256(pixels).hexdigest(),
+        disk_bytes=len(pixels),
+        ground_sample_distance=tile_id.zoom_level + 1.0,
+    )
+    return attrs.evolve(metadata, **changes)
+
+
+@attrs.define
+class Subject:
+    """The store under test, with its halves so that a test can look past it."""
+
+    rows: TileRows
+    files: TileFiles
+    budgeted: bool
+    clock: ManualClock = attrs.field(factory=lambda: ManualClock(NOW))
+    recorder: MemoryFlightRecorder = attrs.field(factory=MemoryFlightRecorder)
+    lru_buffer: LruAccessBuffer = attrs.field(factory=LruAccessBuffer)
+
+    def open_inner(self, files: TileFiles | None = None) -> FileBackedTileStore:
+        gate = FreshnessGate(
+            [CONFLICT],
+            SEEDED_RULES,
+            sector_index=MemorySectorIndex([CONFLICT]),
+            default_classification=SectorClassification.STABLE_REAR,
+            clock=self.clock,
+            recorder=self.recorder,
+        )
+        return FileBackedTileStore(
+            self.rows,
+            files or self.files,
+            gate=gate,
+            clock=self.clock,
+            recorder=self.recorder,
+            lru_clock=self.clock,
+            lru_buffer=self.lru_buffer,
+        )
+
+    def open(self, files: TileFiles | None = None) -> TileStore:
+        inner = self.open_inner(files)
+        if not self.budgeted:
+            return inner
+        enforcer = CacheBudgetEnforcer(
+            inner,
+            NoCandidates(self.rows),
+            budget_bytes=1 << 30,
+            eviction_batch_size=8,
+            recorder=self.recorder,
+        )
+        return BudgetEnforcedTileStore(inner, enforcer)
+
+    def kinds(self) -> list[Kind]:
+        return [event.kind for event in self.recorder.events]
+
+    def on_disk(self) -> dict[TileId, set[FoundKind]]:
+        found: dict[TileId, set[FoundKind]] = {}
+        for file in self.files.walk():
+            found.setdefault(file.tile_id, set()).add(file.kind)
+        return found
+
+    def committed(self) -> dict[TileId, str]:
+        return {row.tile_id: row.content_sha256 for row in self.rows.committed()}
+
+
+@attrs.frozen
+class NoCandidates:
+    """The budget's view of a store in which nothing needs to be evicted."""
+
+    rows: TileRows
+
+    def lru_candidates(self, limit: int) -> list[object]:
+        return []
+
+    def total_disk_bytes(self) -> int:
+        return sum(row.disk_bytes for row in self.rows.committed())
+
+
+@pytest.fixture(params=["memory", "memory, budgeted", "postgres and files", "postgres and files, budgeted"])
+def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
+    budgeted = "budgeted" in request.param
+    if request.param.startswith("memory"):
+        yield Subject(MemoryTileRows(), MemoryTileFiles(), budgeted)
+        return
+    from aerotile.adapters.filesystem import FilesystemTileFiles
+    from aerotile.adapters.postgres.connection import Database
+    from aerotile.adapters.postgres.rows import PostgresTileRows
+
+    database = Database(request.getfixturevalue("migrated_database"))
+    files = FilesystemTileFiles(tmp_path / "tiles")
+    yield Subject(PostgresTileRows(database), files, budgeted)
+    files.close()
+    database.close()
+
+
+def test_it_is_a_tile_store_that_also_writes_in_bulk(subject: Subject) -> None:
+    store = subject.open()
+    assert isinstance(store, TileStore)
+    assert isinstance(store, SupportsBulkWrite)
+
+
+def test_what_was_written_is_read_back_byte_for_byte(subject: Subject) -> None:
+    store, pixels = subject.open(), jpeg(1)
+    stored = store.write_tile(pixels, described(pixels))
+    assert stored.tile_id == IN_REAR
+    assert stored.created_at == NOW
+    assert stored.tile_uuid == IN_REAR.tile_uuid
+    with store.read_tile_pixels(IN_REAR) as handle:
+        assert bytes(memoryview(handle)) == pixels  # type: ignore[arg-type] # buffers are structural
+        assert handle.nbytes == len(pixels)
+    assert store.tile_exists(IN_REAR)
+    assert subject.committed() == {IN_REAR: hashlib.sha256(pixels).hexdigest()}
+    assert subject.kinds() == [Kind.WRITE]
+
+
+def test_a_tile_that_was_never_written_is_not_found(subject: Subject) -> None:
+    store = subject.open()
+    assert not store.tile_exists(IN_REAR)
+    with pytest.raises(TileNotFoundError):
+        store.read_tile_pixels(IN_REAR)
+    with pytest.raises(TileNotFoundError):
+        store.delete_tile(IN_REAR)
+
+
+def test_duplicate_key_leaves_first_file_byte_identical(subject: Subject) -> None:
+    store, first, second = subject.open(), jpeg(1), jpeg(2)
+    store.write_tile(first, described(first))
+    sidecar = subject.files.sidecar_sha256(IN_REAR)
+    with pytest.raises(DuplicateTileError):
+        store.write_tile(second, described(second))
+    with store.read_tile_pixels(IN_REAR) as handle:
+        assert bytes(memoryview(handle)) == first  # type: ignore[arg-type] # buffers are structural
+    assert subject.files.sidecar_sha256(IN_REAR) == sidecar == hashlib.sha256(first).hexdigest()
+
+
+def refused_cases() -> Iterator[tuple[str, bytes, TileMetadata, type[TileCacheError], str]]:
+    good, other = jpeg(1), jpeg(2)
+    yield "wrong hash", other, described(good), ContentHashMismatchError, "hash_gate"
+    yield "wrong length", good, described(good, disk_bytes=65), ContentHashMismatchError, "hash_gate"
+    for name, pixels in [("no start marker", b"x" + good), ("no end marker", good + b"x")]:
+        yield name, pixels, described(pixels), TileMetadataError, "hash_gate"
+    stale = timedelta(days=181)
+    yield "stale", good, described(good, IN_CONFLICT, stale), FreshnessRejectionError, "freshness_gate"
+    future = timedelta(minutes=-6)
+    yield "future", good, described(good, IN_REAR, future), CaptureTimeInFutureError, "freshness_gate"
+
+
+@pytest.mark.parametrize(
+    ("pixels", "metadata", "error", "step"),
+    [pytest.param(*case[1:], id=case[0]) for case in refused_cases()],
+)
+def test_a_refused_tile_leaves_the_world_as_it_was_and_a_record_of_the_step(
+    subject: Subject, pixels: bytes, metadata: TileMetadata, error: type[TileCacheError], step: str
+) -> None:
+    store = subject.open()
+    with pytest.raises(error):
+        store.write_tile(pixels, metadata)
+    assert subject.committed() == {}
+    assert subject.on_disk() == {}
+    assert not store.tile_exists(metadata.tile_id)
+    failed = subject.recorder.events[-1]
+    assert failed.kind is Kind.WRITE_FAILED
+    assert failed.payload["step"] == step
+
+
+def test_an_old_tile_outside_the_conflict_is_stored_with_its_label(subject: Subject) -> None:
+    store, pixels = subject.open(), jpeg()
+    stored = store.write_tile(pixels, described(pixels, age=timedelta(days=366)))
+    assert stored.freshness_label is FreshnessLabel.DOWNGRADED
+    assert subject.kinds() == [Kind.FRESHNESS_DOWNGRADED, Kind.WRITE]
+
+
+def test_a_handle_outlives_the_deletion_of_its_tile(subject: Subject) -> None:
+    store, pixels = subject.open(), jpeg(1)
+    store.write_tile(pixels, described(pixels))
+    handle = store.read_tile_pixels(IN_REAR)
+    assert store.delete_tile(IN_REAR) == len(pixels)
+    assert bytes(memoryview(handle)) == pixels  # type: ignore[arg-type] # buffers are structural
+    handle.close()
+    assert not store.tile_exists(IN_REAR)
+    assert subject.committed() == {}
+    assert subject.on_disk() == {}
+    again = jpeg(2)
+    store.write_tile(again, described(again))
+    with store.read_tile_pixels(IN_REAR) as second:
+        assert bytes(memoryview(second)) == again  # type: ignore[arg-type] # buffers are structural
+
+
+def test_a_file_without_a_committed_row_is_never_read_and_goes_at_the_next_open(subject: Subject) -> None:
+    store, pixels = subject.open(), jpeg(1)
+    subject.files.stage(pixels, described(pixels)).place()
+    assert not store.tile_exists(IN_REAR)
+    with pytest.raises(TileNotFoundError):
+        store.read_tile_pixels(IN_REAR)
+    assert subject.open_inner().opened.orphans_removed == 1
+    assert subject.on_disk() == {}
+
+
+def test_a_row_without_its_file_is_reported_and_kept(subject: Subject) -> None:
+    pixels = jpeg(1)
+    subject.open().write_tile(pixels, described(pixels))
+    subject.files.remove(IN_REAR)
+    reopened = subject.open_inner()
+    assert reopened.opened.files_missing == 1
+    assert IN_REAR in subject.committed()
+    with pytest.raises(TileNotFoundError):
+        reopened.read_tile_pixels(IN_REAR)
+
+
+def test_a_lost_sidecar_is_restored_by_the_next_open(subject: Subject) -> None:
+    pixels = jpeg(1)
+    subject.open().write_tile(pixels, described(pixels))
+    for found in list(subject.files.walk()):
+        if found.kind is FoundKind.SIDECAR:
+            subject.files.discard(found)
+    assert subject.open_inner().opened.sidecars_restored == 1
+    assert subject.files.sidecar_sha256(IN_REAR) == hashlib.sha256(pixels).hexdigest()
+
+
+def test_a_reopened_store_knows_what_was_written_before(subject: Subject) -> None:
+    pixels = jpeg(1)
+    subject.open().write_tile(pixels, described(pixels))
+    reopened = subject.open_inner()
+    assert reopened.opened.tiles == 1
+    with reopened.read_tile_pixels(IN_REAR) as handle:
+        assert handle.nbytes == len(pixels)
+
+
+def test_a_tile_that_another_store_wrote_or_deleted_meanwhile_is_seen(subject: Subject) -> None:
+    one, other, pixels = subject.open(), subject.open(), jpeg(1)
+    one.write_tile(pixels, described(pixels))
+    with other.read_tile_pixels(IN_REAR) as handle:
+        assert handle.nbytes == len(pixels)
+    other.delete_tile(IN_REAR)
+    with pytest.raises(TileNotFoundError):
+        one.read_tile_pixels(IN_REAR)
+    assert not one.tile_exists(IN_REAR)
+
+
+def test_reads_are_noted_for_eviction_and_writes_are_not(subject: Subject) -> None:
+    store, pixels = subject.open(), jpeg(1)
+    store.write_tile(pixels, described(pixels))
+    assert len(subject.lru_buffer) == 0
+    store.read_tile_pixels(IN_REAR).close()
+    assert len(subject.lru_buffer) == 1
+
+
+def test_the_verdict_on_a_stored_tile_is_as_of_now(subject: Subject) -> None:
+    store, pixels = subject.open_inner(), jpeg(1)
+    store.write_tile(pixels, described(pixels, IN_CONFLICT))
+    before = store.verdict(IN_CONFLICT)
+    subject.clock.advance(timedelta(days=181))
+    after = store.verdict(IN_CONFLICT)
+    assert before is not None
+    assert after is not None
+    assert (before.decision, after.decision) == (FreshnessDecision.ACCEPT, FreshnessDecision.REJECT)
+    assert store.verdict(IN_REAR) is None
+
+
+def test_a_bad_tile_never_sinks_its_batch(subject: Subject) -> None:
+    store = subject.open()
+    assert isinstance(store, SupportsBulkWrite)
+    present, good, twice, onboard = jpeg(0), jpeg(1), jpeg(2), jpeg(3)
+    ids = [TileId(10, x, 9, TileSource.IMPORTED) for x in range(3)]
+    store.write_tile(present, described(present, ids[0]))
+    outcomes = store.write_tiles(
+        [
+            (present, described(present, ids[0])),
+            (good, described(good, ids[1])),
+            (good, described(present, ids[2])),
+            (twice, described(twice, ids[2])),
+            (twice, described(twice, ids[2])),
+            (good, described(good, IN_CONFLICT, timedelta(days=200))),
+            (onboard, described(onboard, ONBOARD)),
+        ]
+    )
+    assert [type(outcome.error) for outcome in outcomes] == [
+        DuplicateTileError,
+        type(None),
+        ContentHashMismatchError,
+        type(None),
+        DuplicateTileError,
+        FreshnessRejectionError,
+        type(None),
+    ]
+    assert [o.tile_id for o in outcomes if o.stored] == [ids[1], ids[2], ONBOARD]
+    assert set(subject.committed()) == {ids[0], ids[1], ids[2], ONBOARD}
+    assert set(subject.on_disk()) == {ids[0], ids[1], ids[2], ONBOARD}
+    with store.read_tile_pixels(ids[2]) as handle:
+        assert bytes(memoryview(handle)) == twice  # type: ignore[arg-type] # buffers are structural
+
+
+@attrs.frozen
+class _BrokenStaged:
+    inner: StagedTile
+
+    def place(self) -> None:
+        raise StoreUnavailableError("the disk does not answer")
+
+    def withdraw(self) -> None:
+        self.inner.withdraw()
+
+
+class _BrokenFiles:
+    """Real files whose disk fails when tiles of one column are placed."""
+
+    def __init__(self, inner: TileFiles, broken_x: int) -> None:
+        self._inner = inner
+        self._broken_x = broken_x
+        self._broken: list[StagedTile] = []
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        method: Callable[..., object] = getattr(self._inner, name)
+        return method
+
+    def stage(self, pixels: bytes, metadata: TileMetadata) -> StagedTile:
+        staged = self._inner.stage(pixels, metadata)
+        return _BrokenStaged(staged) if metadata.tile_id.x == self._broken_x else staged
+
+    def place_many(self, staged: list[StagedTile]) -> list[StoreUnavailableError | None]:
+        whole = [tile for tile in staged if not isinstance(tile, _BrokenStaged)]
+        placed = iter(self._inner.place_many(whole))
+        return [
+            StoreUnavailableError("the disk does not answer")
+            if isinstance(tile, _BrokenStaged)
+            else next(placed)
+            for tile in staged
+        ]
+
+
+def test_a_disk_that_fails_one_tile_leaves_no_row_of_it(subject: Subject) -> None:
+    store = subject.open(_BrokenFiles(subject.files, broken_x=1))  # type: ignore[arg-type] # delegates the rest
+    assert isinstance(store, SupportsBulkWrite)
+    ids = [TileId(10, x, 9, TileSource.IMPORTED) for x in range(3)]
+    pixels = jpeg(1)
+    with pytest.raises(StoreUnavailableError):
+        store.write_tile(pixels, described(pixels, ids[1]))
+    assert subject.committed() == {}
+    outcomes = store.write_tiles([(pixels, described(pixels, tile_id)) for tile_id in ids])
+    assert [outcome.stored is not None for outcome in outcomes] == [True, False, True]
+    assert set(subject.committed()) == set(subject.on_disk()) == {ids[0], ids[2]}

@@ -1,0 +1,301 @@
+"""The disk budget over an in-memory store: what goes, what stays, and what is never exceeded."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from uuid import UUID
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.sector_index import MemorySectorIndex
+from aerotile.adapters.memory.tile_files import MemoryTileFiles
+from aerotile.domain.budget import BudgetEnforcedTileStore, CacheBudgetEnforcer, may_be_evicted
+from aerotile.domain.errors import (
+    CacheBudgetExhaustedError,
+    ContentHashMismatchError,
+    FreshnessRejectionError,
+    TileNotFoundError,
+)
+from aerotile.domain.freshness import FreshnessGate
+from aerotile.domain.ports import TilePixelHandle
+from aerotile.domain.records import Kind
+from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.store import FileBackedTileStore
+from aerotile.domain.tiles import (
+    TileId,
+    TileMetadata,
+    TileMetadataPersistent,
+    TileSource,
+    VotingStatus,
+)
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
+FLIGHT = UUID(int=7)
+
+
+def pixels_of(size: int, seed: int = 0) -> bytes:
+    return b"\xff\xd8\xff" + seed.to_bytes(4, "big") + bytes(size - 9) + b"\xff\xd9"
+
+
+def metadata_of(tile_id: TileId, pixels: bytes, captured_at: datetime = NOW) -> TileMetadata:
+    return TileMetadata(
+        tile_id=tile_id,
+        captured_at=captured_at,
+        content_sha256=hashlib.sha256(pixels).hexdigest(),
+        disk_bytes=len(pixels),
+        ground_sample_distance=1.0,
+        voting_status=VotingStatus.PENDING if tile_id.source is TileSource.ONBOARD else None,
+    )
+
+
+def imported(x: int) -> TileId:
+    return TileId(8, x, 0, TileSource.IMPORTED)
+
+
+def onboard(x: int) -> TileId:
+    return TileId(8, x, 0, TileSource.ONBOARD, FLIGHT)
+
+
+@attrs.frozen
+class Cache:
+    """A budgeted in-memory store with everything a test looks at."""
+
+    store: BudgetEnforcedTileStore
+    inner: FileBackedTileStore
+    enforcer: CacheBudgetEnforcer
+    rows: MemoryTileRows
+    clock: ManualClock
+    recorder: MemoryFlightRecorder
+
+    @classmethod
+    def of(
+        cls,
+        budget_bytes: int,
+        batch: int = 3,
+        classification: SectorClassification = SectorClassification.STABLE_REAR,
+    ) -> Cache:
+        clock, recorder, rows = ManualClock(NOW), MemoryFlightRecorder(), MemoryTileRows()
+        gate = FreshnessGate(
+            [],
+            SEEDED_RULES,
+            sector_index=MemorySectorIndex([]),
+            default_classification=classification,
+            clock=clock,
+            recorder=recorder,
+        )
+        inner = FileBackedTileStore(rows, MemoryTileFiles(), gate=gate, clock=clock, recorder=recorder)
+        enforcer = CacheBudgetEnforcer(
+            inner, rows, budget_bytes=budget_bytes, eviction_batch_size=batch, recorder=recorder
+        )
+        return cls(BudgetEnforcedTileStore(inner, enforcer), inner, enforcer, rows, clock, recorder)
+
+    def write(self, tile_id: TileId, size: int = 100) -> TileMetadataPersistent:
+        self.clock.advance(timedelta(seconds=1))
+        pixels = pixels_of(size)
+        return self.store.write_tile(pixels, metadata_of(tile_id, pixels))
+
+    def kinds(self) -> list[Kind]:
+        return [event.kind for event in self.recorder.events]
+
+
+def test_nothing_is_evicted_while_there_is_room_to_the_last_byte() -> None:
+    cache = Cache.of(300)
+    for x in range(3):
+        cache.write(imported(x))
+    assert cache.rows.total_disk_bytes() == 300
+    assert Kind.EVICTION_BATCH not in cache.kinds()
+
+
+def test_the_least_recently_used_tile_makes_room() -> None:
+    cache = Cache.of(300)
+    for x in range(3):
+        cache.write(imported(x))
+    cache.rows.record_lru_access({imported(0): cache.clock.now() + timedelta(hours=1)})
+    cache.write(imported(3))
+    assert not cache.store.tile_exists(imported(1))
+    assert all(cache.store.tile_exists(imported(x)) for x in (0, 2, 3))
+
+
+def test_no_more_is_evicted_than_the_write_needs() -> None:
+    cache = Cache.of(300, batch=3)
+    for x in range(3):
+        cache.write(imported(x))
+    cache.write(imported(3), size=150)
+    assert cache.rows.total_disk_bytes() == 250
+
+
+def test_each_eviction_is_logged_and_each_batch_recorded_with_five_names_at_most(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cache = Cache.of(1000, batch=7)
+    for x in range(10):
+        cache.write(imported(x))
+    with caplog.at_level(logging.INFO, "aerotile.budget"):
+        cache.write(imported(10), size=1000)
+    batches = [e.payload for e in cache.recorder.events if e.kind is Kind.EVICTION_BATCH]
+    assert [(len(b["tiles"]), b["count"], b["freed_bytes"]) for b in batches] == [(5, 7, 700), (3, 3, 300)]
+    assert sum("c6.evicted" in message for message in caplog.messages) == 10
+
+
+def test_pinned_tiles_and_onboard_tiles_that_exist_only_here_are_never_evicted() -> None:
+    cache = Cache.of(300)
+    cache.write(imported(0))
+    cache.rows.set_pinned(imported(0), True)
+    cache.write(onboard(1))
+    cache.write(imported(2))
+    cache.write(imported(3))
+    assert cache.store.tile_exists(imported(0))
+    assert cache.store.tile_exists(onboard(1))
+    assert not cache.store.tile_exists(imported(2))
+
+
+def test_when_nothing_may_go_the_error_comes_after_the_sweep_with_every_figure() -> None:
+    cache = Cache.of(250)
+    cache.write(onboard(0))
+    cache.write(imported(1))
+    with pytest.raises(CacheBudgetExhaustedError) as refusal:
+        cache.write(imported(2), size=200)
+    assert (refusal.value.needed_bytes, refusal.value.budget_bytes, refusal.value.total_bytes) == (
+        200,
+        250,
+        100,
+    )
+    assert not cache.store.tile_exists(imported(1))
+    assert cache.store.tile_exists(onboard(0))
+
+
+def test_a_tile_larger_than_the_whole_budget_evicts_nothing() -> None:
+    cache = Cache.of(250)
+    cache.write(imported(0))
+    with pytest.raises(CacheBudgetExhaustedError):
+        cache.write(imported(1), size=251)
+    assert cache.store.tile_exists(imported(0))
+
+
+def test_a_refused_tile_costs_no_other_its_place() -> None:
+    cache = Cache.of(100, classification=SectorClassification.ACTIVE_CONFLICT)
+    cache.write(imported(0))
+    pixels = pixels_of(100)
+    with pytest.raises(ContentHashMismatchError):
+        cache.store.write_tile(pixels_of(100, seed=1), metadata_of(imported(1), pixels))
+    with pytest.raises(FreshnessRejectionError):
+        cache.store.write_tile(pixels, metadata_of(imported(1), pixels, NOW - timedelta(days=181)))
+    assert cache.store.tile_exists(imported(0))
+
+
+def test_a_reservation_that_nobody_holds_is_released() -> None:
+    cache = Cache.of(100)
+    cache.enforcer.reserve_headroom(100)
+    with cache.enforcer.reserve_headroom(100), pytest.raises(CacheBudgetExhaustedError):
+        cache.enforcer.reserve_headroom(1)
+    cache.enforcer.reserve_headroom(100)
+
+
+def test_a_batch_stores_as_many_tiles_as_fit() -> None:
+    cache = Cache.of(350)
+    batch = [(p, metadata_of(onboard(x), p)) for x in range(5) for p in [pixels_of(100)]]
+    outcomes = cache.store.write_tiles(batch)
+    assert [outcome.stored is not None for outcome in outcomes] == [True, True, True, False, False]
+    assert all(isinstance(o.error, CacheBudgetExhaustedError) for o in outcomes[3:])
+    assert cache.rows.total_disk_bytes() == 300
+
+
+class OneByOneStore:
+    """A `TileStore` that can nothing more."""
+
+    def __init__(self, inner: FileBackedTileStore) -> None:
+        self._inner = inner
+
+    def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
+        return self._inner.read_tile_pixels(tile_id)
+
+    def write_tile(self, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
+        return self._inner.write_tile(pixels, metadata)
+
+    def tile_exists(self, tile_id: TileId) -> bool:
+        return self._inner.tile_exists(tile_id)
+
+    def delete_tile(self, tile_id: TileId) -> int:
+        return self._inner.delete_tile(tile_id)
+
+
+def test_any_tile_store_can_be_kept_within_a_budget() -> None:
+    cache = Cache.of(200)
+    store = BudgetEnforcedTileStore(OneByOneStore(cache.inner), cache.enforcer)
+    batch = [(p, metadata_of(imported(x), p)) for x in range(3) for p in [pixels_of(100)]]
+    assert all(outcome.stored for outcome in store.write_tiles(batch))
+    assert cache.rows.total_disk_bytes() == 200
+    with pytest.raises(TileNotFoundError):
+        store.read_tile_pixels(imported(0))
+
+
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.integers(10, 120)),
+        min_size=1,
+        max_size=25,
+    )
+)
+def test_no_sequence_of_writes_ever_passes_the_budget_or_loses_what_must_stay(
+    writes: list[tuple[bool, int]],
+) -> None:
+    cache = Cache.of(300)
+    kept: set[TileId] = set()
+    refusals: list[tuple[int, int]] = []
+    for x, (is_onboard, size) in enumerate(writes):
+        tile_id = onboard(x) if is_onboard else imported(x)
+        try:
+            cache.write(tile_id, size)
+        except CacheBudgetExhaustedError as refusal:
+            refusals.append((refusal.total_bytes, size))
+        else:
+            kept.update({tile_id} if is_onboard else ())
+        assert cache.rows.total_disk_bytes() <= 300
+        assert all(cache.store.tile_exists(tile) for tile in kept)
+    assert all(total + size > 300 for total, size in refusals)
+
+
+def test_writers_on_many_threads_together_never_pass_the_budget() -> None:
+    cache = Cache.of(1000)
+    seen: list[int] = []
+
+    def write(first: int) -> None:
+        for x in range(first, first + 20):
+            pixels = pixels_of(90)
+            cache.store.write_tile(pixels, metadata_of(imported(x), pixels))
+            seen.append(cache.rows.total_disk_bytes())
+
+    threads = [threading.Thread(target=write, args=(n * 20,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 160
+    assert max(seen) <= 1000
+
+
+def evictable_cases() -> Iterator[tuple[TileId, dict[str, object], bool]]:
+    yield imported(0), {}, True
+    yield imported(0), {"pinned": True}, False
+    yield onboard(0), {}, False
+    yield onboard(0), {"uploaded_at": NOW}, True
+    yield onboard(0), {"uploaded_at": NOW, "pinned": True}, False
+    yield onboard(0), {"voting_status": VotingStatus.TRUSTED}, False
+    yield onboard(0), {"voting_status": VotingStatus.UPLOAD_GIVEUP}, True
+    yield onboard(0), {"voting_status": VotingStatus.REJECTED}, True
+
+
+@pytest.mark.parametrize(("tile_id", "facts", "expected"), list(evictable_cases()))
+def test_what_may_be_evicted(tile_id: TileId, facts: dict[str, object], expected: bool) -> None:
+    stored = TileMetadataPersistent.of(metadata_of(tile_id, pixels_of(10)), created_at=NOW)
+    assert may_be_evicted(attrs.evolve(stored, **facts)) is expected
