@@ -84,7 +84,8 @@ def read_config(
 ) -> LoadedConfig:
     """Read the configuration that holds for a process, and note where each value came from.
 
-    `environment` and `folder` are by default the process's own variables and current folder. `file`, else the variable `AEROTILE_CONFIG`, else `aerotile.toml` in `folder` when it exists. Relative
+    `environment` and `folder` are by default the process's own variables and current folder. The file is
+    `file`, else the variable `AEROTILE_CONFIG`, else `aerotile.toml` in `folder` when it exists. Relative
     paths are relative to the file that names them; those of variables and of `root` to `folder`.
     Raises `ConfigurationError`.
     """

@@ -165,8 +165,8 @@ def _ring(ring: Any) -> list[Position]:
         # A whole turn (-180 to 180) is the edge of a box around the world; nothing else is that long.
         if 180 < abs(next_lon - lon) < 360:
             raise GeoJsonError(
-                "an edge is longer than 180 degrees; cut a polygon that crosses the antimeridian in two there "
-                "(RFC 7946, 3.1.9), give a longer edge more points"
+                "an edge is longer than 180 degrees; cut a polygon that crosses the antimeridian in two "
+                "there (RFC 7946, 3.1.9), give a longer edge more points"
             )
     return positions
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import BinaryIO
 
 import attrs
 
@@ -15,7 +16,6 @@ from ...domain.records import RecordEnvelope, Severity
 from .line_format import MAX_LINE_BYTES, RecordLine, decode_line
 from .segments import segment_paths
 
-_CHUNK_BYTES = 1 << 20
 _SEVERITIES = [severity.value for severity in Severity]
 
 
@@ -124,18 +124,43 @@ class RecordReader:
                 start = self._offsets.get(path, 0)
                 file.seek(start)
                 while line := file.readline(MAX_LINE_BYTES):
-                    end = start + len(line)
-                    if not line.endswith(b"\n"):
-                        if len(line) == MAX_LINE_BYTES:
-                            end = self._end_of_line(path, start)
-                        elif writer_may_go_on:
-                            return
+                    if writer_may_go_on and len(line) < MAX_LINE_BYTES and not line.endswith(b"\n"):
+                        return
+                    end = start + len(line) + _skip_rest_of_line(file, line)
                     self._offsets[path] = end
                     yield start, line
                     start = end
-                    file.seek(end)
         except FileNotFoundError:
             # The oldest segments are deleted while others are being read.
             return
         except OSError as error:
             raise self._unavailable(error) from error
+
+    def _note_damage(self, damaged: DamagedLine) -> None:
+        self.damaged_lines += 1
+        if self.first_damaged is None:
+            self.first_damaged = damaged
+
+    def _unavailable(self, error: OSError) -> StoreUnavailableError:
+        where = error.filename or self._path
+        return StoreUnavailableError(
+            f"the flight record {where} can't be read: {error.strerror or error}",
+            remedy="give the folder of a flight record, or one of its record-*.jsonl files",
+        )
+
+
+def read_record(path: Path) -> Iterator[RecordEnvelope]:
+    """Every whole event of a record, oldest file first; use `RecordReader` to learn of damage."""
+    for line in RecordReader(path).lines():
+        yield line.envelope
+
+
+def _skip_rest_of_line(file: BinaryIO, beginning: bytes) -> int:
+    """Pass over what is left of a line longer than any that we write; how many bytes that was."""
+    skipped = 0
+    if len(beginning) == MAX_LINE_BYTES and not beginning.endswith(b"\n"):
+        while rest := file.readline(MAX_LINE_BYTES):
+            skipped += len(rest)
+            if rest.endswith(b"\n"):
+                break
+    return skipped

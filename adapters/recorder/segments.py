@@ -58,7 +58,9 @@ class Segment:
         while True:
             path = folder / f"record-{number:06d}.jsonl"
             try:
-                descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+                descriptor = os.open(
+                    path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640
+                )
             except FileExistsError:
                 number += 1
                 continue

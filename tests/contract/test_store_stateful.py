@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
@@ -160,13 +159,17 @@ class StoreMachine(RuleBasedStateMachine):
     def die_between_the_files_and_the_commit(self, tile_id: TileId, seed: int, in_batch: bool) -> None:
         dying = self.halves.open(DyingFiles(self.halves.files))  # type: ignore[arg-type] # delegates the rest
         pixels = jpeg(seed)
-        with contextlib.suppress(DuplicateTileError), pytest.raises(Killed):
-            if in_batch and tile_id not in self.model:
-                dying.write_tiles([(pixels, described(tile_id, pixels))])
-            else:
-                dying.write_tile(pixels, described(tile_id, pixels))
-        if tile_id not in self.model:
-            assert not self.store.tile_exists(tile_id)
+        metadata = described(tile_id, pixels)
+        if tile_id in self.model:
+            with pytest.raises(DuplicateTileError):
+                dying.write_tile(pixels, metadata)
+        elif in_batch:
+            with pytest.raises(Killed):
+                dying.write_tiles([(pixels, metadata)])
+        else:
+            with pytest.raises(Killed):
+                dying.write_tile(pixels, metadata)
+        assert self.store.tile_exists(tile_id) == (tile_id in self.model)
         self.store = self.halves.open()
         assert self.store.opened.orphans_removed == (tile_id not in self.model)
 

@@ -1,0 +1,73 @@
+# What a person types. Every target makes the environment that it needs in .venv/ and is quick the second time.
+# Another interpreter: `make test PYTHON=python3.12`.
+
+PYTHON = python3
+VENV = .venv
+PIP = $(VENV)/bin/pip --disable-pip-version-check --quiet
+EXTENSION = $(wildcard ext/*.pyx ext/*.pxd)
+PACKAGE = __init__.py py.typed $(EXTENSION) \
+	$(shell find domain adapters ext migrations -name '*.py' -o -name '*.pyi' -o -name '*.sql' -o -name '*.mako')
+
+.PHONY: help demo test lint wheel clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make demo    fly over real imagery with a real database, and see what happened'
+	@echo 'make test    run every test'
+	@echo 'make lint    check style, types and who imports whom'
+	@echo 'make wheel   build the wheel into dist/'
+	@echo 'make clean   remove everything that make made'
+
+demo: $(VENV)/.demo
+	$(VENV)/bin/aerotile demo
+
+# The `pytest` script rather than `python -m pytest`: the latter puts the current folder on the import path.
+test: $(VENV)/.test
+	$(VENV)/bin/pytest
+
+# Types and imports are checked in what is shipped: the root folder is the package, but under another name.
+lint: $(VENV)/.dev build/.unpacked
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	PYTHONPATH=build/unpacked $(VENV)/bin/lint-imports --no-cache
+	cd build && MYPYPATH=unpacked ../$(VENV)/bin/mypy --config-file ../pyproject.toml -p aerotile
+
+wheel: dist/.built
+	@ls dist/*.whl
+
+clean:
+	rm -rf $(VENV) build dist demo-output *.egg-info ext/*.c ext/*.so
+	rm -rf .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One stamp per extra. The install is editable, so only what changes the compiled parts or the dependencies
+# makes it stale.
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: $(VENV)/.created pyproject.toml setup.py $(EXTENSION)
+	@echo 'Installing Aerotile with the extra "$*" into $(VENV)/ (a minute or two the first time)'
+	@$(PIP) install --editable '.[$*]'
+	@touch $@
+
+dist/.built: $(VENV)/.created pyproject.toml setup.py LICENSE README.md $(PACKAGE)
+	@rm -rf dist build/lib* build/bdist*
+	@$(PIP) wheel --no-deps --wheel-dir dist .
+	@touch $@
+
+build/.unpacked: dist/.built
+	@rm -rf build/unpacked
+	@$(VENV)/bin/python -m zipfile -e dist/*.whl build/unpacked
+	@touch $@
+
+$(VENV)/.created:
+	@command -v $(PYTHON) >/dev/null || \
+		{ echo 'There is no $(PYTHON). Debian and Ubuntu: sudo apt install python3 python3-venv python3-dev'; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "$(PYTHON) is $$($(PYTHON) -V), Aerotile needs 3.10 or newer: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null || \
+		{ echo 'The headers of $(PYTHON) are missing. Debian and Ubuntu: sudo apt install python3-dev'; exit 1; }
+	@command -v $${CC:-cc} >/dev/null || \
+		{ echo 'There is no C compiler. Debian and Ubuntu: sudo apt install gcc libc6-dev'; exit 1; }
+	@rm -rf $(VENV)
+	@if $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then $(PYTHON) -m venv $(VENV); \
+		elif $(PYTHON) -m virtualenv --version >/dev/null 2>&1; then $(PYTHON) -m virtualenv --quiet $(VENV); \
+		else echo '$(PYTHON) cannot make environments. Debian and Ubuntu: sudo apt install python3-venv'; exit 1; fi
+	@touch $@

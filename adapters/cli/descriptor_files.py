@@ -1,0 +1,88 @@
+"""Descriptors in numpy's files: `.npz` for many with their tiles, `.npy` for one query."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .arguments import parse_tile_id
+from .failures import BadInputError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ...domain.tiles import TileId
+
+TILES = "tiles"
+DESCRIPTORS = "descriptors"
+_LAYOUT = (
+    f"save it with numpy.savez(file, {TILES}=[tile ids as text], {DESCRIPTORS}=float32 array of shape (n, d))"
+)
+
+
+def read_described_tiles(path: Path) -> tuple[list[TileId], npt.NDArray[np.float32]]:
+    """Tile i and row i of the descriptors, from a `.npz`. Raises `BadInputError`."""
+    with _readable(path, "a .npz with descriptors", _LAYOUT):
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise ValueError("it holds one array")
+        with loaded as archive:
+            arrays = {name: archive[name] for name in (TILES, DESCRIPTORS) if name in archive}
+    for name in (TILES, DESCRIPTORS):
+        if name not in arrays:
+            raise BadInputError(f"{path} holds no array {name!r}", remedy=_LAYOUT)
+    names, descriptors = arrays[TILES], arrays[DESCRIPTORS]
+    if names.ndim != 1 or names.dtype.kind != "U":
+        raise BadInputError(
+            f"{path}: {TILES} must be a list of texts, it is {names.dtype} of shape {names.shape}",
+            remedy=_LAYOUT,
+        )
+    if descriptors.ndim != 2 or len(descriptors) != len(names):
+        raise BadInputError(
+            f"{path}: {DESCRIPTORS} must have shape ({len(names)}, d), it has {descriptors.shape}",
+            remedy=_LAYOUT,
+        )
+    tile_ids = []
+    for place, name in enumerate(names.tolist()):
+        try:
+            tile_ids.append(parse_tile_id(name))
+        except ValueError as error:
+            raise BadInputError(f"{path}: {TILES}[{place}]: {error}", remedy=_LAYOUT) from error
+    return tile_ids, _as_float32(path, descriptors)
+
+
+def read_query(path: Path) -> npt.NDArray[np.float32]:
+    """One descriptor, of shape (d,) or (1, d), from a `.npy`. Raises `BadInputError`."""
+    remedy = "save it with numpy.save(file, float32 array of shape (d,))"
+    with _readable(path, "a .npy with one descriptor", remedy):
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.ndarray):
+            raise ValueError("it holds several arrays")
+    if loaded.ndim == 2 and len(loaded) == 1:
+        loaded = loaded[0]
+    if loaded.ndim != 1:
+        raise BadInputError(f"{path}: a query has shape (d,), this one {loaded.shape}", remedy=remedy)
+    return _as_float32(path, loaded)
+
+
+@contextmanager
+def _readable(path: Path, what: str, remedy: str) -> Iterator[None]:
+    """Turn everything that a damaged or foreign file makes numpy raise into one error."""
+    try:
+        yield
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise BadInputError(f"{path} is not {what}: {error}", remedy=remedy) from error
+
+
+def _as_float32(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    if array.dtype.kind != "f":
+        raise BadInputError(f"{path}: descriptors must be floating point, these are {array.dtype}")
+    # What does not fit becomes infinite, which every index refuses by name.
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, np.float32)

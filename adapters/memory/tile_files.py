@@ -1,0 +1,167 @@
+"""The files' half of a tile store, in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+
+from ...domain.errors import (
+    ContentHashMismatchError,
+    StoreUnavailableError,
+    TileMetadataError,
+    TileNotFoundError,
+)
+from ...domain.jpeg import has_jpeg_markers
+from ...domain.ports import TilePixelHandle
+from ...domain.storage import FoundFile, FoundKind, StagedTile
+from ...domain.tiles import TileId, TileMetadata
+
+
+class MemoryTilePixelHandle(mmap.mmap, TilePixelHandle):
+    """A read-only map of a nameless file, which brings the buffer, its export count and `close` with it."""
+
+    @property
+    def nbytes(self) -> int:
+        """See `TilePixelHandle`."""
+        return len(self)
+
+    @classmethod
+    def of(cls, pixels: bytes) -> MemoryTilePixelHandle:
+        """A handle on a copy of `pixels`."""
+        # Not every build of CPython was made where the C library has memfd_create.
+        if hasattr(os, "memfd_create"):
+            descriptor = os.memfd_create("tile")
+        else:
+            with tempfile.TemporaryFile() as file:
+                descriptor = os.dup(file.fileno())
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            file.write(pixels)
+            return cls(descriptor, len(pixels), access=mmap.ACCESS_READ)
+
+
+class _StagedInMemory:
+    """A `StagedTile`; once placed it is the stored tile itself."""
+
+    def __init__(self, files: MemoryTileFiles, tile_id: TileId, pixels: bytes, content_sha256: str) -> None:
+        self.tile_id = tile_id
+        self.pixels = pixels
+        self.content_sha256 = content_sha256
+        self._files = files
+
+    def place(self) -> None:
+        """See `StagedTile`."""
+        self._files.put(self)
+
+    def withdraw(self) -> None:
+        """See `StagedTile`."""
+        self._files.take_back(self)
+
+
+class MemoryTileFiles:
+    """A `TileFiles` in memory; nothing survives the process. Any number of threads may use it.
+
+    Placing can't fail halfway here, so a walk never meets a temporary file.
+    """
+
+    def __init__(self) -> None:
+        self._tiles: dict[TileId, _StagedInMemory] = {}
+        self._sidecars: dict[TileId, str] = {}
+        self._lock = threading.Lock()
+
+    def stage(self, pixels: bytes, metadata: TileMetadata) -> StagedTile:
+        """See `TileFiles`. Raises `TypeError` for anything but `bytes`."""
+        if type(pixels) is not bytes:
+            raise TypeError(f"pixels must be bytes, got {type(pixels).__name__}")
+        tile_id = metadata.tile_id
+        if len(pixels) != metadata.disk_bytes:
+            raise ContentHashMismatchError(
+                "length", expected=metadata.disk_bytes, actual=len(pixels), tile_id=tile_id
+            )
+        digest = hashlib.sha256(pixels).hexdigest()
+        if digest != metadata.content_sha256:
+            raise ContentHashMismatchError(
+                "SHA-256", expected=metadata.content_sha256, actual=digest, tile_id=tile_id
+            )
+        if not has_jpeg_markers(pixels):
+            raise TileMetadataError(
+                f"tile {tile_id} is no JPEG: its start or end marker is missing",
+                tile_id=tile_id,
+                remedy="store complete JPEG files",
+            )
+        return _StagedInMemory(self, tile_id, pixels, digest)
+
+    def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
+        """See `TileFiles`."""
+        for tile in staged:
+            tile.place()
+        return [None] * len(staged)
+
+    def open(self, tile_id: TileId) -> TilePixelHandle:
+        """See `TileFiles`."""
+        return MemoryTilePixelHandle.of(self._pixels(tile_id))
+
+    def exists(self, tile_id: TileId) -> bool:
+        """See `TileFiles`."""
+        with self._lock:
+            return tile_id in self._tiles
+
+    def remove(self, tile_id: TileId) -> bool:
+        """See `TileFiles`."""
+        with self._lock:
+            self._sidecars.pop(tile_id, None)
+            return self._tiles.pop(tile_id, None) is not None
+
+    def discard(self, found: FoundFile) -> None:
+        """See `TileFiles`."""
+        with self._lock:
+            if found.kind is FoundKind.TILE:
+                self._tiles.pop(found.tile_id, None)
+            elif found.kind is FoundKind.SIDECAR:
+                self._sidecars.pop(found.tile_id, None)
+
+    def walk(self) -> Iterator[FoundFile]:
+        """See `TileFiles`: what was there when the walk began."""
+        with self._lock:
+            found = [FoundFile(FoundKind.TILE, tile_id, f"{tile_id}.jpg") for tile_id in self._tiles]
+            found += [
+                FoundFile(FoundKind.SIDECAR, tile_id, f"{tile_id}.jpg.sha256") for tile_id in self._sidecars
+            ]
+        return iter(found)
+
+    def restore_sidecar(self, tile_id: TileId, content_sha256: str) -> None:
+        """See `TileFiles`."""
+        with self._lock:
+            self._sidecars[tile_id] = content_sha256
+
+    def content_sha256(self, tile_id: TileId) -> str:
+        """See `TileFiles`."""
+        return hashlib.sha256(self._pixels(tile_id)).hexdigest()
+
+    def sidecar_sha256(self, tile_id: TileId) -> str | None:
+        """See `TileFiles`."""
+        with self._lock:
+            return self._sidecars.get(tile_id)
+
+    def put(self, tile: _StagedInMemory) -> None:
+        """Put a tile and its sidecar in place in one step, over what was there."""
+        with self._lock:
+            self._tiles[tile.tile_id] = tile
+            self._sidecars[tile.tile_id] = tile.content_sha256
+
+    def take_back(self, tile: _StagedInMemory) -> None:
+        """Remove what `put` put in place, unless another tile has replaced it."""
+        with self._lock:
+            if self._tiles.get(tile.tile_id) is tile:
+                del self._tiles[tile.tile_id]
+                self._sidecars.pop(tile.tile_id, None)
+
+    def _pixels(self, tile_id: TileId) -> bytes:
+        with self._lock:
+            tile = self._tiles.get(tile_id)
+        if tile is None:
+            raise TileNotFoundError(tile_id)
+        return tile.pixels
