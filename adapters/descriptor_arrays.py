@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,10 +51,9 @@ def check_descriptors(tile_ids: Sequence[TileId], descriptors: Any) -> None:
     if not finite.all():
         row = int(np.argmin(finite))
         raise IndexBuildError(f"the descriptor of tile {tile_ids[row]} (row {row}) is not finite")
-    if len(set(tile_ids)) != len(tile_ids):
-        seen: set[TileId] = set()
-        twice = next(tile for tile in tile_ids if tile in seen or seen.add(tile))
-        raise IndexBuildError(f"tile {twice} comes more than once")
+    times = Counter(tile_ids)
+    if len(times) != len(tile_ids):
+        raise IndexBuildError(f"tile {times.most_common(1)[0][0]} comes more than once")
 
 
 def _first_not_finite(descriptor: npt.NDArray[np.float32]) -> int:

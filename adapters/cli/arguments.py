@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
@@ -14,77 +14,53 @@ if TYPE_CHECKING:
     from ...domain.tiles import TileId
 
 
-class _Moment(click.ParamType):
-    """A moment in ISO 8601: a date (its first instant in UTC), or a date and time with an offset."""
-
-    name = "moment"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Read the text as a datetime in UTC."""
-        if isinstance(value, datetime):
-            return value
-        text = str(value).strip()
-        try:
-            day = date.fromisoformat(text)
-        except ValueError:
-            pass
-        else:
-            return datetime(day.year, day.month, day.day, tzinfo=timezone.utc)
-        try:
-            # CPython 3.10 does not read the Z of ISO 8601.
-            moment = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text)
-        except ValueError:
-            self.fail(f"{value!r} is not a date such as 2024-05-01 or 2024-05-01T12:00:00Z", param, ctx)
-        if moment.utcoffset() is None:
-            self.fail(f"{value!r} has a time but no offset; write {text}Z for UTC", param, ctx)
-        try:
-            return moment.astimezone(timezone.utc)
-        except OverflowError:
-            self.fail(f"{value!r} is out of range", param, ctx)
+def moment(text: str) -> datetime:
+    """Read ISO 8601: a date (its first instant in UTC), or a date and time with an offset; gives UTC."""
+    text = text.strip()
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        pass
+    else:
+        return datetime(day.year, day.month, day.day, tzinfo=timezone.utc)
+    try:
+        # CPython 3.10 does not read the Z of ISO 8601.
+        read = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no date such as 2024-05-01 or 2024-05-01T12:00:00Z") from None
+    if read.utcoffset() is None:
+        raise click.BadParameter(f"{text!r} has a time but no offset; write {text}Z for UTC")
+    try:
+        return read.astimezone(timezone.utc)
+    except OverflowError:
+        raise click.BadParameter(f"{text!r} is out of range") from None
 
 
-class _Zoom(click.ParamType):
-    """A zoom level."""
+def zoom(text: str) -> int:
+    """Read a zoom level within 0..22."""
+    from ...domain.tile_grid import MAX_ZOOM
 
-    name = "zoom"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read the text as a zoom level within 0..22."""
-        from ...domain.tile_grid import MAX_ZOOM
-
-        try:
-            zoom = int(value)
-        except ValueError:
-            zoom = -1
-        if not 0 <= zoom <= MAX_ZOOM:
-            self.fail(f"a zoom level is a whole number within 0..{MAX_ZOOM}, got {value!r}", param, ctx)
-        return zoom
+    if not (text.isascii() and text.isdigit() and int(text) <= MAX_ZOOM):
+        raise click.BadParameter(f"a zoom level is a whole number within 0..{MAX_ZOOM}, got {text!r}")
+    return int(text)
 
 
-class _Box(click.ParamType):
-    """A box in degrees as `MIN_LON,MIN_LAT,MAX_LON,MAX_LAT`, the order of GeoJSON and OGC."""
+def box(text: str) -> Bbox:
+    """Read `MIN_LON,MIN_LAT,MAX_LON,MAX_LAT` in degrees, the order of GeoJSON and OGC."""
+    from ...domain.tile_grid import Bbox
 
-    name = "box"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Bbox:
-        """Read the text as a box."""
-        from ...domain.tile_grid import Bbox
-
-        if isinstance(value, Bbox):
-            return value
-        try:
-            min_lon, min_lat, max_lon, max_lat = (float(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"a box is MIN_LON,MIN_LAT,MAX_LON,MAX_LAT in degrees, got {value!r}", param, ctx)
-        try:
-            return Bbox(min_lat, min_lon, max_lat, max_lon)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+    try:
+        min_lon, min_lat, max_lon, max_lat = (float(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(
+            f"a box is MIN_LON,MIN_LAT,MAX_LON,MAX_LAT in degrees, got {text!r}"
+        ) from None
+    try:
+        return Bbox(min_lat, min_lon, max_lat, max_lon)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
-MOMENT = _Moment()
-ZOOM = _Zoom()
-BOX = _Box()
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 EXISTING_FOLDER = click.Path(exists=True, file_okay=False, readable=True, path_type=Path)
 

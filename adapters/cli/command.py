@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
+from .failures import BAD_CALL
 from .session import Session
 
 CommandTable = Mapping[str, tuple[str, str]]
-"""By a command's name: the module that holds it, under the name with underscores, and its short help."""
+"""By a command's name: the module that holds it, under that name, and its short help."""
 
 
 def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
@@ -84,6 +85,13 @@ class LazyGroup(click.Group):
         self._table = commands_table
         self._package = package
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options; a call without a command gets the help, and is wrong all the same."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(BAD_CALL)
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names in the table's order, which is the order in which a mission needs them."""
         return list(self._table)
@@ -93,7 +101,8 @@ class LazyGroup(click.Group):
         if cmd_name not in self._table:
             return None
         module = import_module(f".{self._table[cmd_name][0]}", self._package)
-        command = getattr(module, cmd_name)
+        # A function can't have the name of a keyword or shadow a builtin; then it ends in an underscore.
+        command = getattr(module, cmd_name, None) or getattr(module, f"{cmd_name}_")
         assert isinstance(command, click.Command)
         return command
 

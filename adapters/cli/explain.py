@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .arguments import MOMENT
+from .arguments import moment
 from .command import AerotileCommand
 from .output import json_option, write_facts, write_json
 from .session import Session
@@ -29,7 +29,7 @@ Example:
 )
 @click.argument("lat", type=float)
 @click.argument("lon", type=float)
-@click.argument("captured_at", type=MOMENT)
+@click.argument("captured_at", type=moment)
 @json_option
 @click.pass_obj
 def explain(session: Session, lat: float, lon: float, captured_at: datetime, as_json: bool) -> None:

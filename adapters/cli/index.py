@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...domain.errors import RuntimeNotAvailableError
 from .arguments import EXISTING_FILE
 from .command import AerotileCommand, LazyGroup
 from .output import json_option, write_facts, write_json, write_line, write_table
@@ -14,6 +16,8 @@ from .session import Session
 
 if TYPE_CHECKING:
     from ...domain.descriptors import IndexMetadata
+    from ..config import AerotileConfig
+    from ..faiss.index import FaissDescriptorIndex
 
 COMMANDS = {
     "build": ("index", "Build a new generation from descriptors."),
@@ -52,18 +56,18 @@ def build(session: Session, file: Path, model: str, as_json: bool) -> None:
     FILE is a .npz with the arrays `tiles` (tile ids as text) and `descriptors` (float32, one row per tile).
     The generation in use stays until the new one is whole and durable, and is kept for a rollback.
     """
+    from ..clocks import SystemClock
     from .descriptor_files import read_described_tiles
     from .progress import progress_bar
 
     tile_ids, descriptors = read_described_tiles(file)
-    with session.runtime() as runtime:
-        built_at = runtime.clock.now()
-        with progress_bar("descriptors", len(tile_ids)) as advance:
-            metadata = runtime.descriptor_index_for_tools.rebuild(
-                tile_ids, descriptors, descriptor_model=model, built_at=built_at, progress=advance
-            )
-        generation = runtime.descriptor_index_for_tools.generations.current()
-    _print(generation, metadata, as_json=as_json)
+    tool = _index_tool(session.config)
+    built_at = SystemClock().now()
+    with progress_bar("descriptors", len(tile_ids)) as advance:
+        metadata = tool.rebuild(
+            tile_ids, descriptors, descriptor_model=model, built_at=built_at, progress=advance
+        )
+    _print(tool.generations.current(), metadata, as_json=as_json)
 
 
 @click.command(
@@ -78,9 +82,8 @@ Example:
 def info(session: Session, as_json: bool) -> None:
     """Open the generation in use, check it against its hash and metadata, and show what it is."""
     with session.existing_runtime() as runtime:
-        opened = runtime.descriptor_index
-        generation, metadata = opened.generations.current(), opened.metadata()
-    _print(generation, metadata, as_json=as_json)
+        metadata = runtime.descriptor_index.metadata()
+    _print(_index_tool(session.config).generations.current(), metadata, as_json=as_json)
 
 
 @click.command(
@@ -94,10 +97,9 @@ Example:
 @click.pass_obj
 def generations(session: Session, as_json: bool) -> None:
     """List the generations that are kept, oldest first, and mark the one in use."""
-    with session.existing_runtime() as runtime:
-        kept = runtime.descriptor_index_for_tools.generations
-        current = kept.current()
-        facts = [{"generation": name, "in_use": name == current} for name in kept.names()]
+    kept = _index_tool(session.existing_config()).generations
+    current = kept.current()
+    facts = [{"generation": name, "in_use": name == current} for name in kept.names()]
     if as_json:
         write_json(facts)
     elif facts:
@@ -121,11 +123,26 @@ Example:
 @click.pass_obj
 def rollback(session: Session, generation: str | None, as_json: bool) -> None:
     """Check an older generation and switch to it by one rename; nothing changes when it is damaged."""
-    with session.existing_runtime() as runtime:
-        tool = runtime.descriptor_index_for_tools
-        metadata = tool.rollback(generation)
-        current = tool.generations.current()
-    _print(current, metadata, as_json=as_json)
+    tool = _index_tool(session.existing_config())
+    metadata = tool.rollback(generation)
+    _print(tool.generations.current(), metadata, as_json=as_json)
+
+
+def _index_tool(config: AerotileConfig) -> FaissDescriptorIndex:
+    """The index for a tool that must work over a damaged generation, and so does not open the one in use."""
+    if os.environ.get("BUILD_FAISS_INDEX") == "0":
+        raise RuntimeNotAvailableError(
+            "the descriptor index is switched off by BUILD_FAISS_INDEX=0", remedy="unset BUILD_FAISS_INDEX"
+        )
+    from ..faiss.index import FaissDescriptorIndex
+
+    return FaissDescriptorIndex(
+        config.index_folder,
+        params=config.index.hnsw_params,
+        storage=config.index.storage,
+        keep_generations=config.index.keep_generations,
+        open_existing=False,
+    )
 
 
 def index_facts(generation: str | None, metadata: IndexMetadata) -> dict[str, Any]:

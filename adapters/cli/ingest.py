@@ -11,7 +11,7 @@ import click
 
 from ...domain.errors import AerotileError, CacheBudgetExhaustedError, StoreUnavailableError
 from ...domain.tiles import TileSource
-from .arguments import EXISTING_FOLDER, MOMENT, ZOOM
+from .arguments import EXISTING_FOLDER, moment, zoom
 from .command import AerotileCommand
 from .failures import BadInputError, JobFailedError, one_line
 from .ingest_run import Ingest, IngestReport
@@ -34,7 +34,7 @@ Example:
 @click.argument("folder", type=EXISTING_FOLDER)
 @click.option(
     "--captured-at",
-    type=MOMENT,
+    type=moment,
     required=True,
     metavar="DATE",
     help="When the ground looked like that: a date, or a date and time with an offset.",
@@ -46,7 +46,7 @@ Example:
     show_default=True,
     help="Who made the tiles.",
 )
-@click.option("--zoom", "zooms", type=ZOOM, multiple=True, help="Only this zoom; may be given again.")
+@click.option("--zoom", "zooms", type=zoom, multiple=True, help="Only this zoom; may be given again.")
 @click.option(
     "--batch-size",
     type=click.IntRange(1, 4096),
@@ -77,13 +77,13 @@ def ingest(
         raise BadInputError(
             f"{folder} holds no tiles zoom/x/y.jpg{at}", remedy="name the folder that holds the zoom folders"
         )
-    started = time.monotonic()
     with session.runtime() as runtime:
         run = Ingest(
             runtime.tile_store, TileSource(source), captured_at, session.config.tiles.tile_size_pixels
         )
         _warn_of_evictions(found, runtime.metadata_store.total_disk_bytes(), session.config.budget.max_bytes)
         stopped_by: AerotileError | None = None
+        started = time.monotonic()
         batches = [found.tiles[i : i + batch_size] for i in range(0, len(found.tiles), batch_size)]
         try:
             with progress_bar("tiles", len(found.tiles)) as advance:
@@ -91,7 +91,7 @@ def ingest(
                     advance(done, len(found.tiles))
         except (CacheBudgetExhaustedError, StoreUnavailableError) as error:
             stopped_by = error
-    seconds = time.monotonic() - started
+        seconds = time.monotonic() - started
     _print_report(run.report, found, seconds, stopped_by, as_json=as_json, call=(folder, source, captured_at))
     if stopped_by is not None:
         raise stopped_by

@@ -135,8 +135,9 @@ class Ingest:
         if not self.store.tile_exists(tile_id):
             return False
         try:
-            with self.store.read_tile_pixels(tile_id) as stored, memoryview(stored) as view:
-                same = view == pixels
+            with self.store.read_tile_pixels(tile_id) as stored:
+                # The buffer protocol is implemented in C, where the type checker does not see it.
+                same = bytes(memoryview(stored)) == pixels  # type: ignore[arg-type]
         except TileNotFoundError:  # evicted or deleted meanwhile
             return False
         if not same:

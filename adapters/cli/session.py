@@ -42,7 +42,12 @@ class Session:
         return Runtime(self.config)
 
     def existing_runtime(self) -> Runtime:
-        """`runtime` for a command that makes no store: a mistyped folder must not become one.
+        """`runtime` for a command that makes no store; raises as `existing_config`."""
+        self.existing_config()
+        return self.runtime()
+
+    def existing_config(self) -> AerotileConfig:
+        """The configuration, for a command that makes no store: a mistyped folder must not become one.
 
         Raises `BadInputError` when the root folder is not there.
         """
@@ -53,7 +58,7 @@ class Session:
             raise BadInputError(
                 f"no folder {root}", remedy="correct --root, or create the store there with aerotile migrate"
             )
-        return self.runtime()
+        return self.config
 
     def configure_logging(self) -> None:
         """Send what is logged to standard error, as -v asks."""

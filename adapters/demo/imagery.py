@@ -152,7 +152,8 @@ def _data_folder() -> Path:
 
 def to_pixels(values: npt.NDArray[np.floating[Any]]) -> Pixels:
     """Round and clip to 0..255."""
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    pixels: Pixels = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def encode_tile(pixels: Pixels) -> bytes:

@@ -57,7 +57,7 @@ CAPE_TO_BEIJING = Mission(
     ),
     # Invented: they mark no real conflict.
     sectors=(
-        SectorBoundary("front-west", SectorClassification.ACTIVE_CONFLICT, Bbox(17.0, 25.0, 27.0, 38.0)),
+        SectorBoundary("front-west", SectorClassification.ACTIVE_CONFLICT, Bbox(17.0, 20.0, 27.0, 37.0)),
         SectorBoundary("front-east", SectorClassification.ACTIVE_CONFLICT, Bbox(37.0, 70.0, 47.0, 84.0)),
         SectorBoundary("rear-south", SectorClassification.STABLE_REAR, Bbox(-30.0, 14.0, 2.0, 42.0)),
         SectorBoundary("rear-east", SectorClassification.STABLE_REAR, Bbox(29.0, 94.0, 45.0, 121.0)),
@@ -86,12 +86,15 @@ def plan_frames(mission: Mission, count: int, *, seed: int) -> list[FramePlan]:
 def along(waypoints: Sequence[Place], count: int) -> list[Place]:
     """`count` places at equal distances along the great circles between the waypoints, ends included.
 
-    Raises `ValueError` for fewer than two waypoints or places. Spherical linear interpolation of unit vectors.
+    Raises `ValueError` for fewer than two waypoints or places, and for a waypoint given twice in a row.
+    Spherical linear interpolation of unit vectors (Shoemake, 1985).
     """
     if len(waypoints) < 2 or count < 2:
         raise ValueError(f"a route needs 2 waypoints and 2 places, got {len(waypoints)} and {count}")
     corners = [_unit_vector(place) for place in waypoints]
     angles = [math.acos(float(np.clip(start @ end, -1.0, 1.0))) for start, end in pairwise(corners)]
+    if min(angles) == 0.0:
+        raise ValueError("a route needs different waypoints, got the same place twice in a row")
     flown = np.concatenate([[0.0], np.cumsum(angles)])
     places = []
     for distance in np.linspace(0.0, flown[-1], count):

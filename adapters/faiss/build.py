@@ -43,7 +43,7 @@ def build_index(
         if storage is VectorStorage.FLOAT16:
             # Larger numbers are infinite in float16, and an infinite distance hides the tile for good.
             largest = float(np.abs(descriptors).max())
-            if largest > np.finfo(np.float16).max:
+            if largest > float(np.finfo(np.float16).max):
                 raise IndexBuildError(
                     f"a descriptor component of {largest:g} does not fit into float16",
                     remedy="normalise the descriptors or keep the vectors as float32",

@@ -64,7 +64,7 @@ def open_mapped_index(folder: Path, ef_search: int) -> MappedIndex:
         raise _unavailable(folder, _difference_from_sidecar(sidecar, hashes))
     try:
         metadata = decode_metadata(metadata_bytes)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _unavailable(folder, f"{METADATA_FILE} is not index metadata ({error!r})") from error
     if metadata.sha256 != index_sha256:
         raise _unavailable(folder, f"{INDEX_FILE} is not the file that {METADATA_FILE} describes")

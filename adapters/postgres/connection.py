@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -132,7 +132,8 @@ class DatabaseAddress:
         if version >= MIN_SERVER_VERSION:
             return None
         return StoreUnavailableError(
-            f"{self} is PostgreSQL {version // 10_000}, Aerotile needs {MIN_SERVER_VERSION // 10_000} or newer",
+            f"{self} is PostgreSQL {version // 10_000}; "
+            f"Aerotile needs {MIN_SERVER_VERSION // 10_000} or newer",
             remedy="use a newer server, or leave the DSN out to use the embedded one",
         )
 
@@ -221,7 +222,7 @@ class Database:
         finally:
             self._pool.putconn(connection)
 
-    def fetch_all(self, doing: str, query: LiteralString, parameters: Any = None) -> list[TupleRow]:
+    def fetch_all(self, doing: str, query: str, parameters: Any = None) -> list[TupleRow]:
         """Run one statement on its own and return its rows; errors as `translate_errors` has them."""
         with self.connection() as connection, translate_errors(doing):
             return connection.execute(query, parameters).fetchall()

@@ -83,7 +83,7 @@ class EmbeddedPostgres:
 
     @property
     def dsn(self) -> str:
-        """How to connect, as the superuser, password included. Raises `StoreUnavailableError` unless started."""
+        """How to connect, as the superuser. Raises `StoreUnavailableError` unless started."""
         if self._dsn is None or not self._claim.is_held:
             raise StoreUnavailableError(f"the database in {self._folder.path} has not been started")
         return self._dsn
@@ -182,6 +182,7 @@ class EmbeddedPostgres:
     def _run_until_it_answers(self, deadline: float) -> str:
         """Find or start the server, and return its DSN once it has answered there."""
         launched = False
+        log_size = self._folder.log_size()
         answer = "its server has not opened its socket"
         while True:
             lock = self._folder.take_server_lock()
@@ -190,7 +191,7 @@ class EmbeddedPostgres:
                     lock.release()
                     raise StoreUnavailableError(
                         f"the server for {self._folder.path} stopped while starting: "
-                        f"{self._folder.last_log_lines()}",
+                        f"{self._folder.complaint_in_log(log_size)}",
                         remedy=f"see {self._folder.log}",
                     )
                 self._launch(lock, deadline)

@@ -30,7 +30,7 @@ def possible_accounts(data_folder: Path, cluster: Path) -> tuple[ServerAccount, 
 
     Files keep the owner that they have: a server for somebody's folder runs as that person. For root's own
     folder, a user namespace shows PostgreSQL another uid; where namespaces are refused, a new cluster may
-    belong to `nobody`. Raises `RuntimeNotAvailableError`, `OSError`.
+    belong to `nobody`. A uid without a name, as containers have, is shown as a named one to initdb. Raises `RuntimeNotAvailableError`, `OSError`.
     """
     owner = (cluster if cluster.exists() else data_folder).stat()
     own_uid = os.geteuid()
@@ -41,7 +41,10 @@ def possible_accounts(data_folder: Path, cluster: Path) -> tuple[ServerAccount, 
                 "which this process runs as",
                 remedy="run as the owner of the folder, choose another folder, or set a DSN",
             )
-        return (ServerAccount(own_uid, os.getegid()),)
+        as_ourselves = ServerAccount(own_uid, os.getegid())
+        if cluster.exists() or _has_name(own_uid):
+            return (as_ourselves,)
+        return attrs.evolve(as_ourselves, namespace_uid=_ordinary_uid()), as_ourselves
     if owner.st_uid != 0:
         return (ServerAccount(owner.st_uid, owner.st_gid),)
     in_namespace = ServerAccount(0, 0, _ordinary_uid())
@@ -52,6 +55,14 @@ def possible_accounts(data_folder: Path, cluster: Path) -> tuple[ServerAccount, 
     except KeyError:
         return (in_namespace,)
     return in_namespace, ServerAccount(nobody.pw_uid, nobody.pw_gid)
+
+
+def _has_name(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
 
 
 def _ordinary_uid() -> int:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 import stat
 import tempfile
@@ -21,6 +22,7 @@ PORT = 5432  # names the socket file; nothing listens on a network
 _SOCKET_NAME = f".s.PGSQL.{PORT}"
 _LONGEST_SOCKET_PATH = 107  # bytes: sockaddr_un.sun_path of Linux, less its closing NUL
 _LONGEST_LOG = 1 << 20  # bytes
+_FAILURE = re.compile(r"(?:FATAL|PANIC|error|launcher): +(.*)")
 
 
 @attrs.frozen
@@ -190,15 +192,15 @@ class DataFolder:
             copy.write(log.read(_LONGEST_LOG))
         os.truncate(self.log, 0)
 
-    def last_log_lines(self, count: int = 3) -> str:
-        """The end of the log on one line."""
-        try:
-            with self.log.open("rb") as log:
-                log.seek(max(0, log.seek(0, os.SEEK_END) - 4096))
-                lines = log.read().decode(errors="replace").split("\n")
-        except FileNotFoundError:
-            return "no log"
-        return " | ".join([line.strip() for line in lines if line.strip()][-count:]) or "an empty log"
+    def log_size(self) -> int:
+        """Length of the log in bytes. Raises `OSError`."""
+        return self.log.stat().st_size if self.log.exists() else 0
+
+    def complaint_in_log(self, since: int) -> str:
+        """What the log's lines after byte `since` complain of. Raises `OSError`."""
+        with self.log.open("rb") as log:
+            log.seek(since)
+            return complaint_in(log.read(_LONGEST_LOG).decode(errors="replace"))
 
     def _open_owned(self, path: Path, flags: int) -> int:
         # What root makes in somebody's folder belongs to the folder's owner, or the owner is locked out.
@@ -214,6 +216,13 @@ def can_hold_socket(folder: Path) -> bool:
     path = os.fsencode(folder / _SOCKET_NAME)
     # Both ends split lists of folders at commas, and PostgreSQL strips quotes.
     return len(path) <= _LONGEST_SOCKET_PATH and path.isascii() and not set(path) & set(b',"')
+
+
+def complaint_in(output: str) -> str:
+    """The last failure that a PostgreSQL program names in its output, else the last line, as one line."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    failures = [match[1] for match in map(_FAILURE.search, lines) if match]
+    return (failures or lines or ["it said nothing"])[-1]
 
 
 def sync_folder(folder: Path) -> None:

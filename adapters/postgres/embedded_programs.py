@@ -8,14 +8,13 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from ...domain.errors import RuntimeNotAvailableError, StoreUnavailableError
 from .embedded_account import ServerAccount, possible_accounts
 from .embedded_binaries import OLDEST_MAJOR, PostgresBinaries, parse_major
-from .embedded_folder import DataFolder, sync_folder
+from .embedded_folder import DataFolder, complaint_in, sync_folder
 from .file_lock import FileLock
 
 logger = logging.getLogger(__name__)
@@ -70,9 +69,9 @@ class ServerPrograms:
         finally:
             os.close(password)
         if completed.returncode != 0:
-            said = " | ".join(completed.stderr.strip().split("\n")[-3:])
+            shutil.rmtree(new, ignore_errors=True)
             raise StoreUnavailableError(
-                f"the database in {self._folder.path} could not be made: {said}",
+                f"the database in {self._folder.path} could not be made: {complaint_in(completed.stderr)}",
                 remedy="check that the folder is yours to write and the disk has room",
             )
         new.rename(self._folder.cluster)
@@ -93,6 +92,7 @@ class ServerPrograms:
         if stale_pid is not None:
             # How pg_ctl says that a live pid in postmaster.pid is no server. The lock told us.
             environment["PG_GRANDPARENT_PID"] = str(stale_pid)
+        log_size = self._folder.log_size()
         log = self._folder.open_log()
         try:
             completed = subprocess.run(
@@ -109,7 +109,8 @@ class ServerPrograms:
             os.close(log)
         if completed.returncode != 0:
             raise StoreUnavailableError(
-                f"no server for {self._folder.path} could be launched: {self._folder.last_log_lines(1)}",
+                f"no server for {self._folder.path} could be launched: "
+                f"{self._folder.complaint_in_log(log_size)}",
                 remedy=f"see {self._folder.log}",
             )
 
@@ -137,7 +138,7 @@ class ServerPrograms:
                 return account
             refusals.append(f"as {account}: {' '.join(completed.stderr.split()) or 'no answer'}")
         raise RuntimeNotAvailableError(
-            f"PostgreSQL in {self._binaries.folder} can't run for {self._folder.path} ({'; '.join(refusals)})",
+            f"PostgreSQL in {self._binaries.folder} can't run for {self._folder.path}: {'; '.join(refusals)}",
             remedy="run as an ordinary user, allow user namespaces, or set a DSN",
         )
 

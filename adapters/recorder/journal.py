@@ -97,11 +97,15 @@ class Journal:
         self._let_go()
 
     def _segment_with_room(self, line_bytes: int) -> Segment:
-        segment = self._segment
-        if segment is not None and segment.size and segment.size + line_bytes > self._segment_bytes:
+        segment = self._opened()
+        if segment.size and segment.size + line_bytes > self._segment_bytes:
             self.sync()
             self._let_go()
             self._begin_new_segment = True
+            segment = self._opened()
+        return segment
+
+    def _opened(self) -> Segment:
         if self._segment is None:
             self._make_room()
             if self._begin_new_segment:

@@ -35,7 +35,7 @@ def export_mcap(lines: Iterable[RecordLine], target: Path) -> int:
     try:
         try:
             with partial.open("wb") as file:
-                writer = Writer(file)
+                writer: Any = Writer(file)
                 writer.start(profile="", library="aerotile")
                 count = _write_messages(writer, lines)
                 writer.finish()

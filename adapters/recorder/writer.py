@@ -170,7 +170,7 @@ class _Writer:
             # Read before the queue is: events from before `stop` are then in it.
             stopping = self._stopping.is_set()
             try:
-                self._step()
+                self._step(stopping)
             except Exception:
                 _logger.exception("the flight recorder failed and goes on")
                 self._stopping.wait(self._retry_interval_s)
@@ -180,16 +180,15 @@ class _Writer:
         for _ in range(self.journal.pending_lines + self.queue.qsize()):
             self.dropped.add()
 
-    def _step(self) -> None:
+    def _step(self, stopping: bool) -> None:
         journal = self.journal
         if journal.failing:
             self._stopping.wait(self._retry_interval_s)
-            self._gather(wait_s=0.0)
-            journal.write()
-            return
-        idle = not self._gather(wait_s=journal.seconds_to_sync())
+        # `stop` wakes the queue once; a step that begins after it must not wait for a second time.
+        waits = not (journal.failing or stopping)
+        found = self._gather(wait_s=journal.seconds_to_sync() if waits else 0.0)
         journal.write()
-        if idle or journal.seconds_to_sync() == 0.0:
+        if not found or journal.seconds_to_sync() == 0.0:
             journal.sync()
 
     def _gather(self, wait_s: float | None) -> bool:

@@ -1,8 +1,8 @@
 """Identity, content and use of tiles; boxes of sectors; freshness rules. Strictly additive.
 
-Every row stays. `tile_uuid` and `location_hash` of rows that are there are derived as the domain derives them;
-what nobody knows about such rows (`content_sha256`, `disk_bytes`, `accessed_at`, `uploaded_at`, the boxes of
-sectors) stays NULL. Refused, with nothing changed, when two rows have the same place, source and flight.
+Every row stays. `tile_uuid` and `location_hash` of rows that are there are derived as the domain derives
+them; what nobody knows about such rows (`content_sha256`, `disk_bytes`, `accessed_at`, `uploaded_at`, the
+boxes of sectors) stays NULL. Refused, with nothing changed, when two rows have the same place, source and flight.
 """
 
 from __future__ import annotations

@@ -43,6 +43,14 @@ def domain_modules() -> list[str]:
     return sorted(f"aerotile.domain.{stem}" for stem in stems - {"__init__"})
 
 
+def absolute_imports(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.level == 0:
+        return [node.module or ""]
+    return []
+
+
 def lazily_imported_names() -> dict[str, str]:
     """The names under `if TYPE_CHECKING` of the root, each with the module that it is imported from."""
     tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
@@ -66,6 +74,17 @@ def test_importing_all_of_the_domain_imports_no_driver_and_no_adapter() -> None:
     assert set(domain_modules()) <= loaded
     assert not loaded & DRIVERS
     assert not {name for name in loaded if name.startswith(("aerotile.adapters", "aerotile.ext"))}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "domain").glob("*.py")), ids=lambda path: path.stem)
+def test_a_module_of_the_domain_names_only_the_standard_library_attrs_and_numpy(path: Path) -> None:
+    # Imports inside functions and under TYPE_CHECKING count too.
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in absolute_imports(node)
+    }
+    assert imported <= {*sys.stdlib_module_names, "attrs", "numpy"}
 
 
 def test_a_name_of_the_domain_is_public_without_any_driver() -> None:

@@ -1,0 +1,74 @@
+"""`aerotile verify`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice
+
+import click
+
+from .command import AerotileCommand
+from .failures import JobFailedError
+from .output import json_option, write_json, write_line, write_table
+from .progress import progress_bar
+from .session import Session
+
+_LISTED_FINDINGS = 20
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog="""\b
+Example:
+  aerotile verify
+  aerotile verify --json > findings.json
+""",
+)
+@json_option
+@click.pass_obj
+def verify(session: Session, as_json: bool) -> None:
+    """Read and hash every tile, and compare rows, files and sidecars. Nothing is changed.
+
+    Each finding says what to do about it. The exit code is 1 when there is any. Run it while nobody writes:
+    a tile that is just being written may show up as one without a row.
+    """
+    from ...domain.verify import verify_store
+
+    checked = 0
+    with session.existing_runtime() as runtime, progress_bar("tiles") as advance:
+
+        def count(done: int, total: int) -> None:
+            nonlocal checked
+            checked = total
+            advance(done, total)
+
+        findings = list(verify_store(runtime.rows, runtime.files, count))
+    if as_json:
+        write_json(
+            {
+                "tiles": checked,
+                "findings": [
+                    {
+                        "kind": finding.kind.value,
+                        "tile": str(finding.tile_id),
+                        "detail": finding.detail,
+                        "remedy": finding.remedy,
+                    }
+                    for finding in findings
+                ],
+            }
+        )
+    elif findings:
+        write_table(
+            ["finding", "tile", "detail"],
+            [[f.kind.value, str(f.tile_id), f.detail] for f in islice(findings, _LISTED_FINDINGS)],
+        )
+        if len(findings) > _LISTED_FINDINGS:
+            write_line(f"and {len(findings) - _LISTED_FINDINGS} more; --json lists them all")
+        for kind, number in Counter(finding.kind for finding in findings).items():
+            remedy = next(finding.remedy for finding in findings if finding.kind is kind)
+            write_line(f"{number} x {kind.value}: {remedy}")
+    else:
+        write_line(f"{checked} tiles: every row has its file, every file its hash, row and sidecar")
+    if findings:
+        raise JobFailedError(f"{len(findings)} findings in {checked} tiles", remedy="see the remedy of each")

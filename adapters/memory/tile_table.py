@@ -1,0 +1,269 @@
+"""A table of tiles in memory, with the transactions and locks of the rows half of a tile store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import Any
+
+import attrs
+
+from ...domain.errors import DuplicateTileError, StoreUnavailableError, TileNotFoundError
+from ...domain.storage import HeadroomTakenError
+from ...domain.tiles import TileId, TileMetadata, TileMetadataPersistent, check_aware_utc
+
+STATEMENT_TIMEOUT_S = 30.0
+"""How long a write waits for another one of the same tile, as a database's statement timeout has it."""
+
+
+class MemoryOpenRows:
+    """See `OpenRows`; `MemoryOpenRow` is the same for one row."""
+
+    def __init__(
+        self,
+        table: MemoryTileTable,
+        inserted: dict[TileId, TileMetadataPersistent],
+        duplicates: frozenset[TileId],
+    ) -> None:
+        self._table = table
+        self._inserted = inserted
+        self._duplicates = duplicates
+        self._open = True
+
+    def end(self) -> None:
+        """Close the transaction; what was not committed is forgotten."""
+        self._open = False
+
+    @property
+    def duplicates(self) -> frozenset[TileId]:
+        """See `OpenRows`."""
+        return self._duplicates
+
+    def discard(self, tile_ids: Sequence[TileId]) -> None:
+        """See `OpenRows`."""
+        for tile_id in tile_ids:
+            self._inserted.pop(tile_id, None)
+
+    def commit(self) -> dict[TileId, TileMetadataPersistent]:
+        """See `OpenRows`."""
+        if not self._open:
+            raise ValueError("the transaction has ended")
+        self._table.add(self._inserted)
+        self.end()
+        return dict(self._inserted)
+
+
+@attrs.frozen
+class MemoryOpenRow:
+    """See `OpenRow`."""
+
+    rows: MemoryOpenRows
+    tile_id: TileId
+
+    def commit(self) -> TileMetadataPersistent:
+        """See `OpenRow`."""
+        return self.rows.commit()[self.tile_id]
+
+
+@attrs.frozen
+class MemoryLockedRows:
+    """See `LockedRows`."""
+
+    table: MemoryTileTable
+
+    def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
+        """See `LockedRows`."""
+        found = ((tile_id, self.table.get(tile_id)) for tile_id in tile_ids)
+        return {tile_id: tile for tile_id, tile in found if tile is not None}
+
+
+class MemoryTileTable:
+    """`TileRows` in memory; the base of `MemoryTileRows`.
+
+    Any number of threads may use it; transactions exclude each other as they do in a database. While
+    `answers` is False every call raises `StoreUnavailableError`, as when a database is gone.
+    """
+
+    def __init__(
+        self,
+        *,
+        disk_budget_bytes: int | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        """`now` is the database's own time, which only `insert_metadata` takes from it."""
+        self.answers = True
+        self.disk_budget_bytes = disk_budget_bytes
+        self._now = now
+        self._changed = threading.Condition()
+        self._committed: dict[TileId, TileMetadataPersistent] = {}
+        self._incomplete: dict[TileId, TileMetadataPersistent] = {}
+        self._files_missing: dict[TileId, datetime] = {}
+        self._total_bytes = 0
+        self._taken: set[TileId] = set()
+        """Tiles in an open transaction, or whose removal is not over yet."""
+        self._writers = 0
+        self._locks_wanted = 0
+        self._locked = False
+
+    @contextmanager
+    def insert(self, metadata: TileMetadata, created_at: datetime) -> Iterator[MemoryOpenRow]:
+        """See `TileRows`."""
+        with self.insert_many([metadata], created_at) as rows:
+            if rows.duplicates:
+                raise DuplicateTileError(metadata.tile_id)
+            yield MemoryOpenRow(rows, metadata.tile_id)
+
+    @contextmanager
+    def insert_many(self, metadata: Sequence[TileMetadata], created_at: datetime) -> Iterator[MemoryOpenRows]:
+        """See `TileRows`. Raises `ValueError` when a tile is named twice."""
+        stored = {m.tile_id: TileMetadataPersistent.of(m, created_at=created_at) for m in metadata}
+        if len(stored) != len(metadata):
+            raise ValueError("a batch must not name a tile twice")
+        taken: set[TileId] = set()
+        rows: MemoryOpenRows | None = None
+        with self._answering():
+            self._wait_until(lambda: not self._locks_wanted, "the store's lock")
+            self._writers += 1
+        try:
+            for tile_id in sorted(stored, key=lambda tile_id: tile_id.tile_uuid):
+                if self._take(tile_id):
+                    taken.add(tile_id)
+            rows = MemoryOpenRows(
+                self, {t: stored[t] for t in stored if t in taken}, frozenset(stored.keys() - taken)
+            )
+            yield rows
+        finally:
+            if rows is not None:
+                rows.end()
+            with self._changed:
+                self._taken -= taken
+                self._writers -= 1
+                self._changed.notify_all()
+
+    def _take(self, tile_id: TileId) -> bool:
+        """Keep other writers from a tile; False when it has a row."""
+        with self._answering():
+            self._wait_until(lambda: tile_id not in self._taken, f"another writer of tile {tile_id}")
+            if tile_id in self._committed or tile_id in self._incomplete:
+                return False
+            self._taken.add(tile_id)
+            return True
+
+    def add(self, inserted: Mapping[TileId, TileMetadataPersistent]) -> None:
+        """Commit rows; what `commit` of an open row does. Raises `HeadroomTakenError`."""
+        with self._answering():
+            added_bytes = sum(tile.disk_bytes for tile in inserted.values())
+            ceiling = self.disk_budget_bytes
+            if ceiling is not None and self._total_bytes + added_bytes > ceiling:
+                raise HeadroomTakenError(added_bytes, ceiling, self._total_bytes)
+            self._committed.update(inserted)
+            self._total_bytes += added_bytes
+
+    @contextmanager
+    def removing(self, tile_id: TileId) -> Iterator[int | None]:
+        """See `TileRows`."""
+        with self._answering():
+            self._wait_until(lambda: tile_id not in self._taken, f"another writer of tile {tile_id}")
+            removed = self._committed.pop(tile_id, None)
+            legacy = self._incomplete.pop(tile_id, None)
+            self._files_missing.pop(tile_id, None)
+            self._total_bytes -= 0 if removed is None else removed.disk_bytes
+            self._taken.add(tile_id)
+        try:
+            yield 0 if legacy is not None else None if removed is None else removed.disk_bytes
+        finally:
+            with self._changed:
+                self._taken.discard(tile_id)
+                self._changed.notify_all()
+
+    def get(self, tile_id: TileId) -> TileMetadataPersistent | None:
+        """See `TileRows`."""
+        with self._answering():
+            return self._committed.get(tile_id)
+
+    def committed(self) -> Iterator[TileMetadataPersistent]:
+        """See `TileRows`."""
+        with self._answering():
+            return iter(list(self._committed.values()))
+
+    @contextmanager
+    def locked(self, timeout_s: float) -> Iterator[MemoryLockedRows]:
+        """See `TileRows`."""
+        with self._answering():
+            self._locks_wanted += 1
+        try:
+            with self._changed:
+                self._wait_until(
+                    lambda: not self._writers and not self._locked, "every writer to finish", timeout_s
+                )
+                self._locked = True
+            try:
+                yield MemoryLockedRows(self)
+            finally:
+                self._locked = False
+        finally:
+            with self._changed:
+                self._locks_wanted -= 1
+                self._changed.notify_all()
+
+    def incomplete(self) -> Iterator[TileId]:
+        """See `TileRows`."""
+        with self._answering():
+            return iter(list(self._incomplete))
+
+    def complete(self, tile_id: TileId, content_sha256: str, disk_bytes: int) -> None:
+        """See `TileRows`. Raises `TileNotFoundError` when there is no such incomplete row."""
+        with self._answering():
+            if tile_id not in self._incomplete:
+                raise TileNotFoundError(tile_id)
+            known = attrs.evolve(
+                self._incomplete[tile_id], content_sha256=content_sha256, disk_bytes=disk_bytes
+            )
+            del self._incomplete[tile_id]
+            self._committed[tile_id] = known
+            self._total_bytes += disk_bytes
+
+    def add_incomplete(self, tile: TileMetadataPersistent) -> None:
+        """Add a row as a database from before revision 0002 has it: its hash and size count as unknown."""
+        with self._answering():
+            self._incomplete[tile.tile_id] = tile
+
+    def mark_files_missing(self, tile_ids: Iterable[TileId], at: datetime) -> None:
+        """See `TileRows`."""
+        check_aware_utc(at, "at")
+        with self._answering():
+            for tile_id in tile_ids:
+                if tile_id in self._committed:
+                    self._files_missing.setdefault(tile_id, at)
+
+    @property
+    def files_missing(self) -> dict[TileId, datetime]:
+        """Which tiles were marked, and when first."""
+        with self._changed:
+            return dict(self._files_missing)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        with self._changed:
+            if not self.answers:
+                raise StoreUnavailableError("the rows in memory do not answer")
+            yield
+
+    def _wait_until(
+        self, free: Callable[[], bool], waited_for: str, timeout_s: float = STATEMENT_TIMEOUT_S
+    ) -> None:
+        if not self._changed.wait_for(free, timeout_s):
+            raise StoreUnavailableError(f"waited {timeout_s:g} s for {waited_for}")
+
+    def _known(self, tile_id: TileId) -> TileMetadataPersistent:
+        tile = self._committed.get(tile_id)
+        if tile is None:
+            raise TileNotFoundError(tile_id)
+        return tile
+
+    def _change(self, tile_id: TileId, **facts: Any) -> TileMetadataPersistent:
+        changed: TileMetadataPersistent = attrs.evolve(self._committed[tile_id], **facts)
+        self._committed[tile_id] = changed
+        return changed

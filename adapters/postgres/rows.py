@@ -1,0 +1,275 @@
+"""The rows half of a tile store: `TileRows` over PostgreSQL.
+
+Three locks make it safe beside other processes:
+- the store's lock, held in common from INSERT to COMMIT, and alone in `locked`;
+- the unique key of a tile: a second INSERT of the same tile waits until the first has ended;
+- a tile's lock, held by `removing` from before the DELETE until the file is unlinked. An INSERT that succeeds
+  after that DELETE waits for it. It need not hold it: a later `removing` does not see the open row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import islice
+
+import psycopg
+
+from ...domain.errors import DuplicateTileError, TileNotFoundError
+from ...domain.storage import CommitOutcomeUnknownError
+from ...domain.tiles import TileId, TileMetadata, TileMetadataPersistent, check_aware_utc
+from .connection import Connection, Database, translate_errors
+from .queries import (
+    AWAIT_TILES,
+    COMPLETE_TILE,
+    DELETE_TILE,
+    DELETE_TILES,
+    INSERT_TILE,
+    INSERT_TILES,
+    LOCK_EXCLUSIVE,
+    LOCK_SHARED,
+    LOCK_TILE,
+    SELECT_ALL,
+    SELECT_INCOMPLETE,
+    SELECT_TILE,
+    SELECT_TILES,
+    STORE_LOCK,
+    UNLOCK_TILE,
+    UPDATE_FILES_MISSING,
+    insert_values,
+    read_tile,
+    read_tile_id,
+    tile_lock,
+)
+from .transactions import TileTransaction, tile_transaction
+
+FETCH_ROWS = 5_000
+"""Rows per round trip of a stream, and tiles per statement of a batch: bounds memory at both ends."""
+
+
+class PostgresOpenRow:
+    """See `OpenRow`."""
+
+    def __init__(self, transaction: TileTransaction, stored: TileMetadataPersistent) -> None:
+        self._transaction = transaction
+        self._stored = stored
+
+    def commit(self) -> TileMetadataPersistent:
+        """See `OpenRow`."""
+        self._transaction.commit(f"storing tile {self._stored.tile_id}", self._stored.disk_bytes)
+        return self._stored
+
+
+class PostgresOpenRows:
+    """See `OpenRows`."""
+
+    def __init__(
+        self,
+        transaction: TileTransaction,
+        inserted: dict[TileId, TileMetadataPersistent],
+        duplicates: frozenset[TileId],
+    ) -> None:
+        self._transaction = transaction
+        self._inserted = inserted
+        self._duplicates = duplicates
+
+    @property
+    def duplicates(self) -> frozenset[TileId]:
+        """See `OpenRows`."""
+        return self._duplicates
+
+    def discard(self, tile_ids: Sequence[TileId]) -> None:
+        """See `OpenRows`."""
+        discarded = [tile_id for tile_id in tile_ids if tile_id in self._inserted]
+        if discarded:
+            uuids = [tile_id.tile_uuid for tile_id in discarded]
+            self._transaction.execute(f"taking back {len(uuids)} tiles", DELETE_TILES, (uuids,))
+            for tile_id in discarded:
+                del self._inserted[tile_id]
+
+    def commit(self) -> dict[TileId, TileMetadataPersistent]:
+        """See `OpenRows`."""
+        added_bytes = sum(tile.disk_bytes for tile in self._inserted.values())
+        self._transaction.commit(f"storing {len(self._inserted)} tiles", added_bytes)
+        return dict(self._inserted)
+
+
+class PostgresLockedRows:
+    """See `LockedRows`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
+        """See `LockedRows`."""
+        committed: dict[TileId, TileMetadataPersistent] = {}
+        for batch in _batches(tile_ids):
+            with translate_errors(f"looking for the rows of {len(batch)} tiles"):
+                rows = self._connection.execute(SELECT_TILES, ([t.tile_uuid for t in batch],)).fetchall()
+            committed.update((tile.tile_id, tile) for tile in map(read_tile, rows))
+        return committed
+
+
+class PostgresTileRows:
+    """`TileRows` over PostgreSQL, for any number of threads and processes.
+
+    No commit takes the sum of all tiles past `disk_budget_bytes` (None: no ceiling), whoever else writes.
+    What is committed is on the database's disk, unless its administrator has turned fsync off.
+    """
+
+    def __init__(self, database: Database, *, disk_budget_bytes: int | None = None) -> None:
+        self._database = database
+        self._disk_budget_bytes = disk_budget_bytes
+
+    @contextmanager
+    def insert(self, metadata: TileMetadata, created_at: datetime) -> Iterator[PostgresOpenRow]:
+        """See `TileRows`."""
+        stored = TileMetadataPersistent.of(metadata, created_at=created_at)
+        tile_id = metadata.tile_id
+        with tile_transaction(self._database, self._disk_budget_bytes) as transaction:
+            try:
+                _, inserted, _ = transaction.begin(
+                    f"inserting tile {tile_id}",
+                    (LOCK_SHARED, STORE_LOCK),
+                    (INSERT_TILE, insert_values(metadata, created_at)),
+                    (AWAIT_TILES, ([tile_lock(tile_id)],)),
+                )
+            except psycopg.errors.UniqueViolation as error:
+                raise DuplicateTileError(tile_id) from error
+            transaction.xid = inserted[0][0]
+            yield PostgresOpenRow(transaction, stored)
+
+    @contextmanager
+    def insert_many(
+        self, metadata: Sequence[TileMetadata], created_at: datetime
+    ) -> Iterator[PostgresOpenRows]:
+        """See `TileRows`. Raises `ValueError` when a tile is named twice."""
+        stored = {m.tile_id: TileMetadataPersistent.of(m, created_at=created_at) for m in metadata}
+        if len(stored) != len(metadata):
+            raise ValueError("a batch must not name a tile twice")
+        # One order for everybody: two batches that share tiles then wait for each other one way only.
+        in_order = sorted(stored.values(), key=lambda tile: tile.tile_uuid)
+        columns = zip(*(insert_values(tile, created_at) for tile in in_order), strict=True)
+        with tile_transaction(self._database, self._disk_budget_bytes) as transaction:
+            inserted: list[tuple[object, ...]] = []
+            if in_order:
+                _, inserted, _ = transaction.begin(
+                    f"inserting {len(in_order)} tiles",
+                    (LOCK_SHARED, STORE_LOCK),
+                    (INSERT_TILES, [list(column) for column in columns]),
+                    (AWAIT_TILES, ([tile_lock(tile.tile_id) for tile in in_order],)),
+                )
+            else:
+                transaction.begin("inserting no tiles")
+            new = {tile_uuid for tile_uuid, _ in inserted}
+            if inserted:
+                transaction.xid = str(inserted[0][1])
+            yield PostgresOpenRows(
+                transaction,
+                {tile_id: tile for tile_id, tile in stored.items() if tile.tile_uuid in new},
+                frozenset(tile_id for tile_id, tile in stored.items() if tile.tile_uuid not in new),
+            )
+
+    @contextmanager
+    def removing(self, tile_id: TileId) -> Iterator[int | None]:
+        """See `TileRows`.
+
+        Raises `CommitOutcomeUnknownError` also when the connection is lost and the row is gone: without the
+        tile's lock the file can't be unlinked safely, and is left to the next open.
+        """
+        doing = f"removing the row of tile {tile_id}"
+        lock = tile_lock(tile_id)
+        with self._database.connection() as connection:
+            try:
+                with translate_errors(doing):
+                    connection.execute(LOCK_TILE, (lock,))
+                yield self._remove(connection, tile_id, doing)
+                with translate_errors(doing):
+                    connection.execute(UNLOCK_TILE, (lock,))
+            except BaseException:
+                # Whatever happened, the lock must not go back into the pool with the connection.
+                connection.close()
+                raise
+
+    def _remove(self, connection: Connection, tile_id: TileId, doing: str) -> int | None:
+        transaction = TileTransaction(self._database, connection, None)
+        try:
+            (deleted,) = transaction.begin(doing, (DELETE_TILE, (tile_id.tile_uuid,)))
+            if not deleted:
+                return None
+            freed_bytes, transaction.xid = deleted[0]
+            transaction.commit(doing, -freed_bytes)
+        finally:
+            transaction.end()
+        if connection.closed:
+            raise CommitOutcomeUnknownError(
+                f"{doing}: it is gone, but the connection was lost before its file could be",
+                remedy="open the store again: it removes files without a row",
+            )
+        return int(freed_bytes)
+
+    def get(self, tile_id: TileId) -> TileMetadataPersistent | None:
+        """See `TileRows`."""
+        rows = self._database.fetch_all(f"reading tile {tile_id}", SELECT_TILE, (tile_id.tile_uuid,))
+        return read_tile(rows[0]) if rows else None
+
+    def committed(self) -> Iterator[TileMetadataPersistent]:
+        """See `TileRows`; streamed, a bounded number of rows in memory at a time."""
+        return map(read_tile, self._stream("reading all tiles", SELECT_ALL))
+
+    def incomplete(self) -> Iterator[TileId]:
+        """See `TileRows`."""
+        return map(read_tile_id, self._stream("reading the rows without a hash", SELECT_INCOMPLETE))
+
+    def _stream(self, doing: str, query: str) -> Iterator[tuple[object, ...]]:
+        # A cursor on the server: one snapshot, and the statement timeout counts for each fetch alone.
+        with (
+            self._database.connection() as connection,
+            translate_errors(doing),
+            connection.transaction(),
+            connection.cursor(name="stream", binary=True) as cursor,
+        ):
+            cursor.itersize = FETCH_ROWS
+            yield from cursor.execute(query)
+
+    def complete(self, tile_id: TileId, content_sha256: str, disk_bytes: int) -> None:
+        """See `TileRows`. What the row knew already stays; the budget does not stop what is on the disk.
+
+        Raises `TileNotFoundError` when there is no such row that lacks its hash or size.
+        """
+        doing = f"completing the row of tile {tile_id}"
+        with tile_transaction(self._database) as transaction:
+            (completed,) = transaction.begin(
+                doing, (COMPLETE_TILE, (tile_id.tile_uuid, content_sha256, disk_bytes))
+            )
+            if not completed:
+                raise TileNotFoundError(tile_id)
+            added_bytes, transaction.xid = completed[0]
+            transaction.commit(doing, added_bytes)
+
+    @contextmanager
+    def locked(self, timeout_s: float) -> Iterator[PostgresLockedRows]:
+        """See `TileRows`."""
+        doing = f"waiting {timeout_s:g} s for every writer to finish"
+        timeout = f"{max(1, round(timeout_s * 1000))}ms"
+        with tile_transaction(self._database) as transaction:
+            transaction.begin(
+                doing,
+                ("SELECT set_config('lock_timeout', %s, true)", (timeout,)),
+                (LOCK_EXCLUSIVE, STORE_LOCK),
+            )
+            yield PostgresLockedRows(transaction.connection)
+
+    def mark_files_missing(self, tile_ids: Iterable[TileId], at: datetime) -> None:
+        """See `TileRows`."""
+        check_aware_utc(at, "at")
+        for batch in _batches(tile_ids):
+            with self._database.connection() as connection, translate_errors("noting missing files"):
+                connection.execute(UPDATE_FILES_MISSING, (at, [t.tile_uuid for t in batch]))
+
+
+def _batches(tile_ids: Iterable[TileId]) -> Iterator[list[TileId]]:
+    remaining = iter(tile_ids)
+    while batch := list(islice(remaining, FETCH_ROWS)):
+        yield batch

@@ -1,0 +1,162 @@
+"""A transaction that changes which tiles there are, and the disk accounting with them.
+
+The accounting is one row that every such transaction updates, so the update travels with the COMMIT, as the
+last thing before it: the row stays locked for one round trip less and for the flush of the log, no longer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow
+
+from ...domain.errors import StoreUnavailableError
+from ...domain.storage import CommitOutcomeUnknownError, HeadroomTakenError
+from .connection import Connection, Database, describe, translate_errors, translated
+from .queries import (
+    ADD_DISK_BYTES,
+    CEILING_CONSTRAINT,
+    TERMINATE_XACT,
+    XACT_STATUS,
+    read_total,
+)
+
+OUTCOME_WAIT_S = 5.0
+"""How long a commit whose connection was lost asks for its outcome before it gives up."""
+OUTCOME_PAUSE_S = 0.1
+
+Statement = tuple[str, Sequence[Any]]
+
+
+class TileTransaction:
+    """One open transaction. `xid`, set once a statement told it, is what COMMIT's outcome is asked by."""
+
+    def __init__(self, database: Database, connection: Connection, disk_budget_bytes: int | None) -> None:
+        self._database = database
+        self.connection = connection
+        self._disk_budget_bytes = disk_budget_bytes
+        self._open = False
+        self.xid: str | None = None
+
+    def begin(self, doing: str, *statements: Statement) -> list[list[TupleRow]]:
+        """BEGIN and run `statements` in one round trip; entry i is what statement i returned.
+
+        The driver's UniqueViolation passes, for the caller to name the tile; all else is translated.
+        """
+        self._open = True
+        try:
+            with self.connection.pipeline():
+                self.connection.execute("BEGIN")
+                cursors = [self.connection.execute(query, values) for query, values in statements]
+            return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+        except psycopg.errors.UniqueViolation:
+            raise
+        except psycopg.Error as error:
+            # A tile's session lock may be left behind, which no ROLLBACK gives back.
+            self.connection.close()
+            raise translated(error, doing) from error
+
+    def execute(self, doing: str, query: str, values: Sequence[Any]) -> None:
+        """Run one more statement in the transaction."""
+        with translate_errors(doing):
+            self.connection.execute(query, values)
+
+    def commit(self, doing: str, added_bytes: int, *, within_budget: bool = True) -> None:
+        """Add `added_bytes` to the accounting and COMMIT.
+
+        Raises `HeadroomTakenError` when that would pass the budget (the transaction stays open and keeps its
+        locks), `StoreUnavailableError` when it is certainly not committed, `CommitOutcomeUnknownError`.
+        """
+        if not self._open:
+            raise ValueError(f"{doing}: the transaction has ended")
+        ceiling = self._disk_budget_bytes if within_budget else None
+        try:
+            with self.connection.pipeline():
+                if added_bytes:
+                    self.connection.execute("SAVEPOINT counted")
+                    self.connection.execute(ADD_DISK_BYTES, {"added": added_bytes, "ceiling": ceiling})
+                committed = self.connection.execute("COMMIT")
+        except psycopg.errors.CheckViolation as error:
+            if error.diag.constraint_name != CEILING_CONSTRAINT or ceiling is None:
+                raise translated(error, doing) from error
+            raise self._headroom_taken(doing, added_bytes, ceiling) from error
+        except psycopg.Error as error:
+            if not self.connection.closed:
+                raise translated(error, doing) from error
+            self._open = False
+            self._settle(doing, error)
+        else:
+            self._open = False
+            if committed.statusmessage != "COMMIT":
+                raise StoreUnavailableError(f"{doing} failed: the transaction had been aborted before")
+
+    def end(self) -> None:
+        """Roll back unless committed."""
+        if not self._open:
+            return
+        self._open = False
+        # Without an answer the server rolls back when it sees the connection go.
+        with suppress(psycopg.Error):
+            if self.connection.info.transaction_status in (
+                TransactionStatus.INTRANS,
+                TransactionStatus.INERROR,
+            ):
+                self.connection.execute("ROLLBACK")
+                return
+        self.connection.close()
+
+    def _headroom_taken(self, doing: str, added_bytes: int, ceiling: int) -> HeadroomTakenError:
+        with translate_errors(doing):
+            self.connection.execute("ROLLBACK TO SAVEPOINT counted")
+            return HeadroomTakenError(added_bytes, ceiling, read_total(self.connection))
+
+    def _settle(self, doing: str, error: psycopg.Error) -> None:
+        """Return when the lost COMMIT was done after all; raise what is true otherwise."""
+        outcome = "aborted" if self.xid is None else self._outcome(self.xid)
+        if outcome == "committed":
+            return
+        message = f"{doing} failed: the connection was lost: {describe(error)}"
+        if outcome == "aborted":
+            raise StoreUnavailableError(
+                message, remedy="check that the database is running, then try again"
+            ) from error
+        raise CommitOutcomeUnknownError(
+            f"{message}; whether it was committed can't be known yet",
+            remedy="open the store again when the database answers: it settles what is left",
+        ) from error
+
+    def _outcome(self, xid: str) -> str | None:
+        """`committed`, `aborted`, or None when the server does not say so in time."""
+        deadline = time.monotonic() + OUTCOME_WAIT_S
+        while time.monotonic() < deadline:
+            with suppress(StoreUnavailableError, psycopg.Error):
+                connection = self._database.connect_once()
+                try:
+                    while time.monotonic() < deadline:
+                        row = connection.execute(XACT_STATUS, (xid,)).fetchone()
+                        if row is not None and row[0] != "in progress":
+                            return None if row[0] is None else str(row[0])
+                        # Nobody is left at the other end of that session. If it has the COMMIT it will
+                        # finish it; if it never got it, it must not be waited for.
+                        connection.execute(TERMINATE_XACT, (xid,))
+                        time.sleep(OUTCOME_PAUSE_S)
+                finally:
+                    connection.close()
+            time.sleep(OUTCOME_PAUSE_S)
+        return None
+
+
+@contextmanager
+def tile_transaction(database: Database, disk_budget_bytes: int | None = None) -> Iterator[TileTransaction]:
+    """A transaction on a connection of the pool, rolled back when left without `commit`."""
+    with database.connection() as connection:
+        transaction = TileTransaction(database, connection, disk_budget_bytes)
+        try:
+            yield transaction
+        finally:
+            transaction.end()

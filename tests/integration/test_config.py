@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import attrs
+import pytest
+
+from aerotile.adapters.config import AerotileConfig, BudgetConfig, DatabaseConfig, settings, shown
+from aerotile.adapters.config_loader import load_config, parse_byte_size, read_config
+from aerotile.adapters.secret import Secret, passwords_in, redact_dsn
+from aerotile.domain.errors import ConfigurationError
+from aerotile.domain.sectors import SectorClassification
+
+PASSWORD = "hunter2-very-secret"
+
+
+def load(folder: Path, toml: str | None = None, **environment: str) -> AerotileConfig:
+    if toml is not None:
+        (folder / "aerotile.toml").write_text(toml)
+    return load_config(environment=environment, folder=folder)
+
+
+def refusal(folder: Path, toml: str | None = None, **environment: str) -> ConfigurationError:
+    with pytest.raises(ConfigurationError) as caught:
+        load(folder, toml, **environment)
+    assert "\n" not in f"{caught.value} {caught.value.remedy}"
+    return caught.value
+
+
+def test_without_any_setting_the_defaults_hold(tmp_path: Path) -> None:
+    assert load(tmp_path) == attrs.evolve(AerotileConfig(), root=tmp_path / "aerotile-data")
+
+
+def test_a_file_sets_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        """
+        [budget]
+        max_bytes = "64 MiB"
+        [freshness]
+        default_classification = "active_conflict"
+        """,
+    )
+    assert config.budget == BudgetConfig(max_bytes=64 << 20)
+    assert config.freshness.default_classification is SectorClassification.ACTIVE_CONFLICT
+    assert config.index == AerotileConfig().index
+
+
+def test_a_variable_overrides_the_file_and_the_option_overrides_both(tmp_path: Path) -> None:
+    (tmp_path / "aerotile.toml").write_text('root = "from-file"\n[index]\nm = 16\n')
+    environment = {"AEROTILE_ROOT": "from-variable", "AEROTILE_INDEX_M": "48"}
+    by_variable = load_config(environment=environment, folder=tmp_path)
+    assert (by_variable.root, by_variable.index.m) == (tmp_path / "from-variable", 48)
+    by_option = load_config(environment=environment, folder=tmp_path, root=Path("from-option"))
+    assert by_option.root == tmp_path / "from-option"
+
+
+def test_every_setting_can_be_set_by_its_variable(tmp_path: Path) -> None:
+    for setting in settings():
+        text = "postgresql://host/db" if setting.default is None else str(shown(setting.default))
+        loaded = read_config(environment={setting.variable: text}, folder=tmp_path)
+        assert loaded.origins[setting.name] == f"variable {setting.variable}"
+
+
+def test_origins_say_where_each_value_came_from(tmp_path: Path) -> None:
+    (tmp_path / "aerotile.toml").write_text("[index]\nm = 16\n")
+    origins = read_config(environment={}, folder=tmp_path).origins
+    assert origins["index.m"] == str(tmp_path / "aerotile.toml")
+    assert origins["index.ef_search"] == "default"
+
+
+def test_a_relative_path_in_a_file_is_relative_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "mission.toml").write_text('root = "../data"')
+    config = load_config(environment={"AEROTILE_CONFIG": "etc/mission.toml"}, folder=tmp_path)
+    assert config.root.resolve() == tmp_path / "data"
+
+
+@pytest.mark.parametrize(
+    ("toml", "message", "remedy"),
+    [
+        ("[budget]\nmax_byte = 1", "unknown key budget.max_byte", "did you mean budget.max_bytes?"),
+        ("[budgte]\nmax_bytes = 1", "unknown section budgte", "did you mean budget?"),
+        ("max_bytes = 1", "unknown key max_bytes", "did you mean budget.max_bytes?"),
+        ("colour = 1", "unknown key colour", "remove it"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_one(
+    tmp_path: Path, toml: str, message: str, remedy: str
+) -> None:
+    error = refusal(tmp_path, toml)
+    assert str(error) == f"{message}, in {tmp_path / 'aerotile.toml'}"
+    assert error.remedy == remedy
+
+
+def test_an_unknown_variable_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
+    error = refusal(tmp_path, AEROTILE_BUDGET_MAX_BYTE="1")
+    assert str(error) == "unknown variable AEROTILE_BUDGET_MAX_BYTE, in the environment"
+    assert error.remedy == "did you mean AEROTILE_BUDGET_MAX_BYTES?"
+
+
+def test_variables_of_others_are_none_of_our_business(tmp_path: Path) -> None:
+    load(tmp_path, PGPASSWORD="x", AEROTILES="x", aerotile_root="x")
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        ("[budget]\nmax_bytes = 0", "budget.max_bytes must be 1 or more, got 0"),
+        ("[budget]\nmax_bytes = 1.5", "budget.max_bytes must be a whole number, got 1.5"),
+        ("[budget]\nmax_bytes = true", "budget.max_bytes must be a whole number, got True"),
+        ("[budget]\nmax_bytes = 'much'", "budget.max_bytes must be a number of bytes or a size"),
+        ("[index]\nm = '32'", "index.m must be a whole number, got '32'"),
+        ("[index]\nm = 1", "index.m must be within 2..512, got 1"),
+        ("[index]\nwarm_up = 1", "index.warm_up must be true or false, got 1"),
+        ("[index]\nmetric = 'cosine'", "index.metric must be one of l2, inner_product, got 'cosine'"),
+        ("[freshness]\ndefault_classification = []", "freshness.default_classification must be one of"),
+        ("[lru]\nflush_interval_s = nan", "lru.flush_interval_s must be a number of seconds, got nan"),
+        ("[lru]\nflush_interval_s = 0", "lru.flush_interval_s must be within 0.01..3600 seconds"),
+        ("[record]\nsync_interval_s = '1'", "record.sync_interval_s must be a number of seconds"),
+        ("[database]\npool_max_size = 0", "database.pool_max_size must be within 1..1000, got 0"),
+        ("[database]\nembedded_binaries = 3", "database.embedded_binaries must be a text, got a number"),
+        ("root = ''", "root must name a folder"),
+        ("budget = 3", "budget must be a section, got a number"),
+    ],
+)
+def test_a_value_of_the_wrong_type_or_range_is_refused_by_name(
+    tmp_path: Path, toml: str, message: str
+) -> None:
+    error = refusal(tmp_path, toml)
+    assert str(error).startswith(message)
+    assert str(error).endswith(f", in {tmp_path / 'aerotile.toml'}")
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "message"),
+    [
+        ("AEROTILE_INDEX_M", "many", "index.m must be a whole number, got 'many'"),
+        ("AEROTILE_INDEX_M", "1", "index.m must be within 2..512, got 1"),
+        ("AEROTILE_INDEX_WARM_UP", "maybe", "index.warm_up must be true or false, got 'maybe'"),
+        ("AEROTILE_LRU_FLUSH_INTERVAL_S", "soon", "lru.flush_interval_s must be a number, got 'soon'"),
+        ("AEROTILE_BUDGET_MAX_BYTES", "-5", "budget.max_bytes must be a number of bytes or a size"),
+    ],
+)
+def test_a_variable_of_the_wrong_type_or_range_is_refused_by_name(
+    tmp_path: Path, variable: str, text: str, message: str
+) -> None:
+    error = refusal(tmp_path, **{variable: text})
+    assert str(error).startswith(message)
+    assert str(error).endswith(f", in variable {variable}")
+
+
+def test_two_settings_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    error = refusal(tmp_path, "[database]\npool_min_size = 50")
+    assert "database.pool_min_size must not exceed pool_max_size (8), got 50" in str(error)
+
+
+def test_a_contradiction_with_a_default_names_the_setting_that_was_given(tmp_path: Path) -> None:
+    error = refusal(tmp_path, '[record]\nmax_total_bytes = "1 MiB"')
+    assert "record.segment_bytes must not exceed max_total_bytes (1048576)" in str(error)
+    assert str(error).endswith("aerotile.toml")
+
+
+def test_a_file_that_is_no_toml_is_refused_by_place_and_without_its_content(tmp_path: Path) -> None:
+    error = refusal(tmp_path, f'[database]\ndsn = "postgresql://nav:{PASSWORD}@host/db')
+    assert str(error).startswith(f"{tmp_path / 'aerotile.toml'} is not TOML")
+    assert PASSWORD not in str(error)
+
+
+def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "aerotile.toml").write_bytes(b"root = '\xff'")
+    assert "is not TOML" in str(refusal(tmp_path))
+
+
+def test_a_named_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    error = refusal(tmp_path, AEROTILE_CONFIG="missing.toml")
+    assert str(tmp_path / "missing.toml") in str(error)
+    assert "AEROTILE_CONFIG" in str(error)
+
+
+def test_an_empty_dsn_means_the_embedded_database(tmp_path: Path) -> None:
+    assert load(tmp_path, AEROTILE_DATABASE_DSN="").database.dsn is None
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("1024", 1024),
+        ("64 GiB", 64 << 30),
+        ("1.5 KiB", 1536),
+        ("2kB", 2000),
+        ("500 MB", 500_000_000),
+        ("1 tib", 1 << 40),
+        ("7 B", 7),
+    ],
+)
+def test_a_byte_size_is_read_exactly(text: str, size: int) -> None:
+    assert parse_byte_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GiB", "1e9", "-1", "1 GiB/s", "1.0001 KiB", "٣", "1 parsec", "nan"])
+def test_what_is_no_whole_number_of_bytes_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be a"):
+        parse_byte_size(text)
+
+
+def test_a_secret_shows_itself_only_when_revealed() -> None:
+    secret = Secret(PASSWORD)
+    assert secret.reveal() == PASSWORD
+    for text in (repr(secret), str(secret), f"{secret}", f"{secret!r}", repr({"a": [secret]})):
+        assert PASSWORD not in text
+    with pytest.raises(TypeError):
+        pickle.dumps(secret)
+
+
+DSNS = [
+    f"postgresql://nav:{PASSWORD}@host:5432/tiles",
+    f"postgres://nav:{PASSWORD}@host/tiles?sslmode=require",
+    f"postgresql://nav:with@sign/{PASSWORD}@host/tiles",
+    f"postgresql://host/tiles?user=nav&password={PASSWORD}&sslmode=require",
+    f"host=host user=nav password={PASSWORD} dbname=tiles",
+    f"host=host password = '{PASSWORD} it\\'s' dbname=tiles",
+    f"PASSWORD={PASSWORD} host=host",
+    f"host=host sslpassword={PASSWORD}",
+    f"host=host password='{PASSWORD}",
+]
+
+
+@pytest.mark.parametrize("dsn", DSNS)
+def test_a_password_never_shows_in_a_redacted_dsn(dsn: str) -> None:
+    assert PASSWORD not in redact_dsn(dsn)
+    assert "host" in redact_dsn(dsn)
+    assert any(PASSWORD in password for password in passwords_in(dsn))
+
+
+def test_a_dsn_of_neither_form_is_hidden_whole() -> None:
+    assert redact_dsn(PASSWORD) == "***"
+
+
+@pytest.mark.parametrize("dsn", DSNS)
+def test_a_password_never_shows_in_a_configuration(tmp_path: Path, dsn: str) -> None:
+    config = load(tmp_path, AEROTILE_DATABASE_DSN=dsn)
+    assert config.database.dsn == Secret(dsn)
+    assert PASSWORD not in f"{config!r} {config} {config.describe()}"
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        f'[database]\ndsn = "{PASSWORD}"',
+        f'[database]\ndns = "{PASSWORD}"',
+        f'[database]\ndsn = ["{PASSWORD}"]',
+        f'database = "{PASSWORD}"',
+        f'dsn = "{PASSWORD}"',
+    ],
+)
+def test_a_password_never_shows_in_a_refusal(tmp_path: Path, toml: str) -> None:
+    error = refusal(tmp_path, toml)
+    assert PASSWORD not in f"{error} {error.remedy}"
+
+
+def test_the_constructors_refuse_bad_values_by_themselves() -> None:
+    with pytest.raises(ValueError, match="max_bytes must be 1 or more, got 0"):
+        BudgetConfig(max_bytes=0)
+    with pytest.raises(ValueError, match="dsn must be a Secret"):
+        DatabaseConfig(dsn="postgresql://host/db")  # type: ignore[arg-type] # that is the point
+
+
+def test_every_setting_says_what_it_means() -> None:
+    for setting in settings():
+        assert setting.about.endswith(".")

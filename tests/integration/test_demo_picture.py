@@ -1,0 +1,120 @@
+"""The demo's picture: each mark lies where it belongs, in its colour."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import UUID
+
+import attrs
+import numpy as np
+import pytest
+from PIL import Image
+
+from aerotile.adapters.demo.imagery import BlueMarble
+from aerotile.adapters.demo.picture import FlightPicture, FrameMark, FrameOutcome, draw_flight
+from aerotile.domain.errors import StoreUnavailableError
+from aerotile.domain.sectors import SectorBoundary, SectorClassification
+from aerotile.domain.tile_grid import Bbox
+from aerotile.domain.tiles import TileId, TileSource
+
+HEADER_PIXELS = 96
+MAP_HEIGHT_PIXELS = 1600
+EMPTY = FlightPicture(
+    title="A flight",
+    facts="No frames",
+    # Four by four tiles around 0, 0: a square, so that 400 pixels are one tile.
+    area=Bbox(-21.943045, -22.5, 21.943045, 22.5),
+    grid_zoom=5,
+    route=[],
+    frames=[],
+    sectors=[],
+    onboard=[],
+    evicted=[],
+)
+
+
+@pytest.fixture(scope="module")
+def blue_marble() -> BlueMarble:
+    return BlueMarble.load()
+
+
+@pytest.fixture
+def draw(tmp_path: Path, blue_marble: BlueMarble):
+    def drawn(**changes: object) -> Image.Image:
+        path = draw_flight(attrs.evolve(EMPTY, **changes), blue_marble, tmp_path / "flight.png")
+        with Image.open(path) as image:
+            assert image.format == "PNG"
+            return image.convert("RGB")
+
+    return drawn
+
+
+def on_map(column: int, row: int) -> tuple[int, int]:
+    return column, HEADER_PIXELS + row
+
+
+def test_the_picture_is_1600_pixels_wide_with_the_map_in_true_proportions(draw) -> None:
+    image = draw()
+    assert image.width == 1600
+    assert image.height == pytest.approx(HEADER_PIXELS + MAP_HEIGHT_PIXELS + 104, abs=1)
+
+
+def test_a_frame_is_a_dot_at_its_place_in_its_outcomes_colour(draw) -> None:
+    frames = [
+        FrameMark(0.0, -11.25, FrameOutcome.TOP_1),
+        FrameMark(0.0, 0.0, FrameOutcome.TOP_5),
+        FrameMark(0.0, 11.25, FrameOutcome.MISS),
+    ]
+    image = draw(frames=frames)
+    green, yellow, red = (image.getpixel(on_map(column, 800)) for column in (400, 800, 1200))
+    assert green[1] > green[0] + 80
+    assert min(yellow[:2]) > yellow[2] + 80
+    assert red[0] > red[1] + 80
+
+
+def test_a_miss_is_not_hidden_under_a_hit(draw) -> None:
+    image = draw(frames=[FrameMark(0.0, 0.0, FrameOutcome.MISS), FrameMark(0.0, 0.0, FrameOutcome.TOP_1)])
+    red, green, _ = image.getpixel(on_map(800, 800))
+    assert red > green + 80
+
+
+def test_the_route_is_a_line_between_its_places(draw) -> None:
+    image = draw(route=[(0.0, -22.5), (0.0, 22.5)])
+    assert min(image.getpixel(on_map(300, 800))) > 200
+
+
+def test_a_sector_tints_its_ground_and_leaves_the_rest(draw) -> None:
+    sector = SectorBoundary("front", SectorClassification.ACTIVE_CONFLICT, Bbox(-10.0, -10.0, 0.0, 0.0))
+    plain, tinted = draw(), draw(sectors=[sector])
+    inside, outside = on_map(620, 1000), on_map(1000, 600)
+    assert tinted.getpixel(inside)[0] > plain.getpixel(inside)[0] + 20
+    assert tinted.getpixel(outside) == plain.getpixel(outside)
+
+
+def test_tiles_made_on_board_are_outlined_and_evicted_ones_hatched(draw) -> None:
+    onboard = TileId(5, 15, 15, TileSource.ONBOARD, UUID(int=1))
+    evicted = TileId(5, 16, 16, TileSource.SATELLITE_PROVIDER)
+    plain, marked = draw(), draw(onboard=[onboard], evicted=[evicted])
+
+    def changed(left: int, top: int) -> float:
+        box = (left + 20, HEADER_PIXELS + top + 20, left + 380, HEADER_PIXELS + top + 380)
+        return float((np.asarray(plain.crop(box)) != np.asarray(marked.crop(box))).any(axis=2).mean())
+
+    assert changed(400, 400) == 0
+    assert 0.05 < changed(800, 800) < 0.7
+    assert plain.getpixel(on_map(401, 600)) != marked.getpixel(on_map(401, 600))
+
+
+def test_marks_outside_the_area_are_cut_off(draw) -> None:
+    far = [FrameMark(80.0, 170.0, FrameOutcome.MISS)]
+    sector = SectorBoundary("far", SectorClassification.STABLE_REAR, Bbox(60.0, 100.0, 90.0, 120.0))
+    evicted = [TileId(5, 31, 0, TileSource.SATELLITE_PROVIDER)]
+    image = draw(frames=far, sectors=[sector], evicted=evicted, route=[(80.0, 170.0), (60.0, 100.0)])
+    map_box = (0, HEADER_PIXELS, 1600, HEADER_PIXELS + MAP_HEIGHT_PIXELS - 2)
+    assert image.crop(map_box).tobytes() == draw().crop(map_box).tobytes()
+
+
+def test_a_picture_that_cannot_be_written_says_where(tmp_path: Path, blue_marble: BlueMarble) -> None:
+    path = tmp_path / "missing" / "flight.png"
+    with pytest.raises(StoreUnavailableError, match=r"missing/flight\.png can't be written"):
+        draw_flight(EMPTY, blue_marble, path)

@@ -1,0 +1,314 @@
+"""The gated write against the operating system: what it leaves on the disk, and what failures leave."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aerotile.ext import GatedWrite, GateRefusedError, sync_file_system
+
+PIXELS = b"\xff\xd8\xff\xe0" + bytes(50_000) + b"\xff\xd9"
+DIGEST = hashlib.sha256(PIXELS).hexdigest()
+TARGET = ("x", "5.jpg", ".5.jpg.1.tmp", "5.jpg.sha256", ".5.jpg.sha256.1.tmp", f"{DIGEST}  5.jpg\n".encode())
+
+# Run by a new interpreter, so that a tracer or a limit meets nothing but this write.
+PROLOGUE = f"""
+import hashlib, os, sys
+from aerotile.ext import GatedWrite, sync_file_system
+pixels = b"\\xff\\xd8\\xff\\xe0" + bytes(50_000) + b"\\xff\\xd9"
+write = GatedWrite(pixels, "{DIGEST}", len(pixels))
+target = {TARGET!r}
+root = os.open(sys.argv[1], os.O_RDONLY)
+"""
+PLACE = """
+try:
+    write.place(root, target)
+except OSError as error:
+    print(error.errno, error)
+"""
+
+STRACE = shutil.which("strace")
+needs_strace = pytest.mark.skipif(STRACE is None, reason="needs strace to make system calls fail")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "x").mkdir()
+    return tmp_path / "x"
+
+
+@pytest.fixture
+def root(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
+    yield descriptor
+    os.close(descriptor)
+
+
+@pytest.fixture
+def write() -> GatedWrite:
+    return GatedWrite(PIXELS, DIGEST, len(PIXELS))
+
+
+def run_python(script: str, root: Path, *, under: tuple[str, ...] = ()) -> str:
+    ended = subprocess.run(
+        [*under, sys.executable, "-c", PROLOGUE + script, str(root)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
+
+
+def inject(*faults: str) -> tuple[str, ...]:
+    assert STRACE is not None
+    return (
+        STRACE,
+        "-f",
+        "-o",
+        "/dev/null",
+        *(word for fault in faults for word in ("-e", f"inject={fault}")),
+    )
+
+
+def names(folder: Path) -> set[str]:
+    return {entry.name for entry in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("pixels", "what"),
+    [(PIXELS + b"\0", "length"), (PIXELS[:-1] + b"\0", "SHA-256")],
+)
+def test_bytes_that_were_not_promised_are_refused(pixels: bytes, what: str) -> None:
+    with pytest.raises(GateRefusedError) as caught:
+        GatedWrite(pixels, DIGEST, len(PIXELS))
+    assert caught.value.what == what
+    assert str(caught.value.expected) in str(caught.value)
+    assert str(caught.value.actual) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "what", "actual"),
+    [(b"GIF89a\xff\xd9", "JPEG start", "474946"), (b"\xff\xd8\xff\xe0", "JPEG end", "ffe0")],
+)
+def test_a_refusal_shows_the_marker_that_was_met(pixels: bytes, what: str, actual: str) -> None:
+    with pytest.raises(GateRefusedError) as caught:
+        GatedWrite(pixels, hashlib.sha256(pixels).hexdigest(), len(pixels))
+    assert (caught.value.what, caught.value.actual) == (what, actual)
+
+
+def test_the_files_are_read_only_and_whole_whatever_the_umask(
+    root: int, folder: Path, write: GatedWrite
+) -> None:
+    earlier = os.umask(0o777)
+    try:
+        write.place(root, TARGET)
+    finally:
+        os.umask(earlier)
+    assert names(folder) == {"5.jpg", "5.jpg.sha256"}
+    assert {stat.S_IMODE(entry.stat().st_mode) for entry in folder.iterdir()} == {0o440}
+    assert (folder / "5.jpg").read_bytes() == PIXELS
+
+
+@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="needs sha256sum")
+def test_sha256sum_accepts_the_sidecar_and_notices_a_changed_tile(
+    root: int, folder: Path, write: GatedWrite
+) -> None:
+    write.place(root, TARGET)
+    command = ["sha256sum", "--strict", "-c", "5.jpg.sha256"]
+    assert subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode == 0
+    (folder / "5.jpg").chmod(0o640)
+    (folder / "5.jpg").write_bytes(PIXELS[:-3] + b"\1\xff\xd9")
+    assert subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode == 1
+
+
+def test_a_symbolic_link_in_the_folders_place_is_not_followed(
+    root: int, folder: Path, write: GatedWrite
+) -> None:
+    elsewhere = folder.parent / "elsewhere"
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere)
+    with pytest.raises(OSError):  # noqa: PT011  # ELOOP or ENOTDIR, by the kernel
+        write.place(root, TARGET)
+    assert names(elsewhere) == set()
+
+
+def test_a_symbolic_link_in_the_tiles_place_is_replaced_not_followed(
+    root: int, folder: Path, write: GatedWrite
+) -> None:
+    precious = folder.parent / "precious"
+    precious.write_text("keep me")
+    (folder / "5.jpg").symlink_to(precious)
+    write.place(root, TARGET)
+    assert precious.read_text() == "keep me"
+    assert not (folder / "5.jpg").is_symlink()
+
+
+def test_another_writers_temporary_file_is_left_alone(root: int, folder: Path, write: GatedWrite) -> None:
+    (folder / ".5.jpg.1.tmp").write_text("theirs")
+    with pytest.raises(FileExistsError, match="open"):
+        write.place(root, TARGET)
+    assert names(folder) == {".5.jpg.1.tmp"}
+    assert (folder / ".5.jpg.1.tmp").read_text() == "theirs"
+
+
+def test_the_two_halves_make_what_the_whole_makes(root: int, folder: Path, write: GatedWrite) -> None:
+    write.write_temporaries(root, TARGET)
+    assert names(folder) == {".5.jpg.1.tmp", ".5.jpg.sha256.1.tmp"}
+    sync_file_system(root)
+    write.rename(root)
+    assert names(folder) == {"5.jpg", "5.jpg.sha256"}
+
+
+def test_withdrawing_between_the_halves_removes_the_temporaries(
+    root: int, folder: Path, write: GatedWrite
+) -> None:
+    write.write_temporaries(root, TARGET)
+    write.withdraw(root)
+    assert names(folder) == set()
+
+
+def test_withdrawing_removes_only_what_is_still_its_own(root: int, folder: Path, write: GatedWrite) -> None:
+    write.place(root, TARGET)
+    (folder / "5.jpg").rename(folder / "kept")  # the inode lives on, so its number is not given out again
+    (folder / "5.jpg").write_bytes(PIXELS)
+    write.withdraw(root)
+    assert names(folder) == {"5.jpg", "kept"}
+
+
+def test_withdrawing_from_a_folder_that_is_gone_does_nothing(
+    root: int, folder: Path, write: GatedWrite
+) -> None:
+    write.place(root, TARGET)
+    shutil.rmtree(folder)
+    write.withdraw(root)
+
+
+def test_steps_out_of_order_are_refused(root: int, write: GatedWrite) -> None:
+    with pytest.raises(RuntimeError):
+        write.rename(root)
+    write.place(root, TARGET)
+    with pytest.raises(RuntimeError):
+        write.place(root, TARGET)
+
+
+@pytest.mark.parametrize("name", ["../5.jpg", "a/5.jpg", "5\0.jpg"])
+def test_a_name_that_leaves_the_folder_is_refused(
+    root: int, folder: Path, write: GatedWrite, name: str
+) -> None:
+    with pytest.raises(ValueError, match="name of a file"):
+        write.place(root, (TARGET[0], name, *TARGET[2:]))
+    with pytest.raises(TypeError):
+        write.place(root, (*TARGET[:5], "a line as text"))  # type: ignore[arg-type]  # what is refused
+    assert names(folder) == set()
+
+
+@needs_strace
+@pytest.mark.parametrize(
+    ("fault", "call"),
+    [
+        ("write:error=ENOSPC:when=1", "write"),
+        ("write:error=EIO:when=2", "write"),
+        ("write:retval=0:when=1", "write"),
+        ("fchmod:error=EPERM:when=1", "fchmod"),
+        ("fdatasync:error=EIO:when=1", "fdatasync"),
+        ("fdatasync:error=ENOSPC:when=2", "fdatasync"),
+        ("renameat,renameat2:error=EIO:when=1", "rename"),
+        ("renameat,renameat2:error=EIO:when=2", "rename"),
+        ("fsync:error=EIO:when=1", "fsync"),
+    ],
+)
+def test_a_failing_call_is_named_and_leaves_nothing_behind(folder: Path, fault: str, call: str) -> None:
+    printed = run_python(PLACE, folder.parent, under=inject(fault))
+    assert f"({call})" in printed
+    assert names(folder) == set()
+
+
+@needs_strace
+@pytest.mark.parametrize("call", ["write", "fdatasync", "fsync", "openat2"])
+def test_an_interrupted_call_is_made_again(folder: Path, call: str) -> None:
+    printed = run_python(PLACE, folder.parent, under=inject(f"{call}:error=EINTR:when=1"))
+    assert printed == ""
+    assert names(folder) == {"5.jpg", "5.jpg.sha256"}
+
+
+@needs_strace
+def test_a_failing_rename_of_the_second_half_leaves_nothing_behind(folder: Path) -> None:
+    script = """
+write.write_temporaries(root, target)
+try:
+    write.rename(root)
+except OSError as error:
+    print(error)
+"""
+    printed = run_python(script, folder.parent, under=inject("renameat,renameat2:error=EIO:when=2"))
+    assert "(rename)" in printed
+    assert names(folder) == set()
+
+
+@needs_strace
+def test_a_failing_sync_of_the_file_system_is_an_os_error(folder: Path) -> None:
+    script = """
+try:
+    sync_file_system(root)
+except OSError as error:
+    print(error)
+"""
+    assert "(syncfs)" in run_python(script, folder.parent, under=inject("syncfs:error=EIO:when=1"))
+
+
+def test_a_write_cut_short_by_a_limit_leaves_nothing_behind(folder: Path) -> None:
+    script = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+"""
+    printed = run_python(script + PLACE, folder.parent)
+    assert "(write)" in printed
+    assert names(folder) == set()
+
+
+@needs_strace
+def test_other_threads_run_while_the_disk_is_slow(folder: Path) -> None:
+    # With the GIL held across the write, this thread could see the folder only before it or after it.
+    script = """
+import threading
+placing = threading.Thread(target=write.place, args=(root, target))
+placing.start()
+seen = set()
+while placing.is_alive():
+    seen.update(os.listdir(sys.argv[1] + "/x"))
+print(sorted(seen & {".5.jpg.1.tmp", ".5.jpg.sha256.1.tmp"}))
+"""
+    printed = run_python(script, folder.parent, under=inject("fdatasync:delay_enter=300000"))
+    assert printed.split() == ["['.5.jpg.1.tmp',", "'.5.jpg.sha256.1.tmp']"]
+    assert names(folder) == {"5.jpg", "5.jpg.sha256"}
+
+
+@needs_strace
+def test_a_second_thread_on_the_same_write_is_turned_away(folder: Path) -> None:
+    script = """
+import threading
+placing = threading.Thread(target=write.place, args=(root, target))
+placing.start()
+while not os.listdir(sys.argv[1] + "/x"):
+    pass
+for call in (lambda: write.place(root, target), lambda: write.withdraw(root), lambda: write.rename(root)):
+    try:
+        call()
+    except RuntimeError as error:
+        print(error)
+placing.join()
+"""
+    printed = run_python(script, folder.parent, under=inject("fdatasync:delay_enter=300000"))
+    assert printed.count("another thread") == 3
+    assert names(folder) == {"5.jpg", "5.jpg.sha256"}

@@ -1,0 +1,225 @@
+"""The filesystem's tile files on a disk that is full or fails, and the order of their syncs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from aerotile.adapters.filesystem import FilesystemTileFiles
+from aerotile.domain.errors import StoreUnavailableError
+from aerotile.domain.storage import FoundKind, StagedTile
+from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+
+TILE = TileId(3, 1, 5, TileSource.IMPORTED)
+PIXELS = b"\xff\xd8\xff\xe0ground\xff\xd9"
+TILE_PATH = "imported/3/1/5.jpg"
+
+STRACE = shutil.which("strace")
+needs_strace = pytest.mark.skipif(
+    STRACE is None, reason="needs strace to watch system calls or make them fail"
+)
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
+
+# Run by a new interpreter, so that a tracer meets nothing but these writes.
+SCRIPT = """
+import hashlib, sys
+from datetime import datetime, timezone
+from pathlib import Path
+from aerotile.adapters.filesystem import FilesystemTileFiles
+from aerotile.domain.errors import StoreUnavailableError
+from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+
+files = FilesystemTileFiles(Path(sys.argv[1]))
+
+def stage(tile_id, pixels=b"\\xff\\xd8\\xff\\xe0ground\\xff\\xd9"):
+    return files.stage(pixels, TileMetadata(
+        tile_id=tile_id, captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc),
+        content_sha256=hashlib.sha256(pixels).hexdigest(), disk_bytes=len(pixels),
+        ground_sample_distance=0.6))
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "tiles"
+
+
+def stage(files: FilesystemTileFiles, tile_id: TileId = TILE, pixels: bytes = PIXELS) -> StagedTile:
+    metadata = TileMetadata(
+        tile_id=tile_id,
+        captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc),
+        content_sha256=hashlib.sha256(pixels).hexdigest(),
+        disk_bytes=len(pixels),
+        ground_sample_distance=0.6,
+    )
+    return files.stage(pixels, metadata)
+
+
+def files_below(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
+
+
+def run_python(script: str, root: Path, *, under: tuple[str, ...] = ()) -> str:
+    ended = subprocess.run(
+        [*under, sys.executable, "-c", SCRIPT + script, str(root)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
+
+
+def inject(fault: str) -> tuple[str, ...]:
+    assert STRACE is not None
+    return (STRACE, "-f", "-o", "/dev/null", "-e", f"inject={fault}")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    mount = tmp_path / "small"
+    mount.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "aerotile-test", str(mount)], check=True)
+    yield mount
+    subprocess.run(["umount", "--lazy", str(mount)], check=True)
+
+
+@needs_root
+def test_a_full_disk_refuses_the_tile_and_keeps_nothing_of_it(small_disk: Path) -> None:
+    pixels = b"\xff\xd8\xff" + bytes(100_000) + b"\xff\xd9"
+    with FilesystemTileFiles(small_disk) as files:
+        tiles = [TileId(3, 1, y, TileSource.IMPORTED) for y in range(3)]
+        for tile_id in tiles[:2]:
+            stage(files, tile_id, pixels).place()
+        with pytest.raises(StoreUnavailableError, match="No space left on device") as caught:
+            stage(files, tiles[2], pixels).place()
+        assert "free space" in (caught.value.remedy or "")
+        assert {found.tile_id for found in files.walk()} == set(tiles[:2])
+        files.remove(tiles[0])
+        stage(files, TILE, pixels).place()
+        assert files.exists(TILE)
+
+
+@needs_root
+def test_a_full_disk_refuses_single_tiles_of_a_batch(small_disk: Path) -> None:
+    pixels = b"\xff\xd8\xff" + bytes(100_000) + b"\xff\xd9"
+    with FilesystemTileFiles(small_disk) as files:
+        tiles = [TileId(3, 1, y, TileSource.IMPORTED) for y in range(8)]
+        outcome = files.place_many([stage(files, tile_id, pixels) for tile_id in tiles])
+        placed = {tile_id for tile_id, failure in zip(tiles, outcome, strict=True) if failure is None}
+        assert 0 < len(placed) < len(tiles)
+        assert {found.tile_id for found in files.walk()} == placed
+        assert {found.kind for found in files.walk()} == {FoundKind.TILE, FoundKind.SIDECAR}
+
+
+@needs_strace
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "mkdirat:error=ENOSPC:when=3",
+        "fsync:error=EIO:when=3",
+        "fsync:error=EIO:when=4",
+        "write:error=ENOSPC:when=2",
+        "fdatasync:error=EIO:when=1",
+        "renameat,renameat2:error=EIO:when=2",
+    ],
+)
+def test_a_disk_that_fails_a_write_leaves_nothing_behind(root: Path, fault: str) -> None:
+    root.mkdir(parents=True)
+    script = """
+try:
+    stage(TileId(3, 1, 5, TileSource.IMPORTED)).place()
+except StoreUnavailableError as error:
+    print(error, "|", error.remedy)
+"""
+    printed = run_python(script, root, under=inject(fault))
+    assert re.fullmatch(r"cannot write tile file \S+5\.jpg: .+ \| .+\n", printed)
+    assert files_below(root) == set()
+
+
+@needs_strace
+@pytest.mark.parametrize(
+    ("fault", "failed"),
+    [
+        ("syncfs:error=EIO:when=1", 3),
+        ("syncfs:error=EIO:when=2", 3),
+        ("write:error=ENOSPC:when=3", 1),
+        ("renameat,renameat2:error=EIO:when=4", 1),
+    ],
+)
+def test_a_disk_that_fails_a_batch_leaves_nothing_of_the_failed_tiles(
+    root: Path, fault: str, failed: int
+) -> None:
+    root.mkdir(parents=True)
+    script = """
+outcome = files.place_many([stage(TileId(3, x, 5, TileSource.IMPORTED)) for x in range(3)])
+print(sum(failure is not None for failure in outcome))
+"""
+    assert run_python(script, root, under=inject(fault)) == f"{failed}\n"
+    assert len(files_below(root)) == 2 * (3 - failed)
+
+
+@needs_strace
+def test_a_failed_restore_keeps_the_old_sidecar(root: Path) -> None:
+    script = """
+tile = TileId(3, 1, 5, TileSource.IMPORTED)
+stage(tile).place()
+try:
+    files.restore_sidecar(tile, "0" * 64)
+except StoreUnavailableError as error:
+    print(error)
+"""
+    assert "cannot write sidecar" in run_python(script, root, under=inject("fdatasync:error=EIO:when=3"))
+    assert files_below(root) == {TILE_PATH, TILE_PATH + ".sha256"}
+    assert (root / (TILE_PATH + ".sha256")).read_text().startswith(hashlib.sha256(PIXELS).hexdigest())
+
+
+@needs_strace
+def test_folders_are_synced_into_their_parents_once_and_before_the_tile(root: Path, tmp_path: Path) -> None:
+    log = tmp_path / "trace"
+    script = """
+for y in (5, 6):
+    stage(TileId(3, 1, y, TileSource.IMPORTED)).place()
+"""
+    assert STRACE is not None
+    calls = "mkdir,mkdirat,fsync,fdatasync,renameat,renameat2"
+    run_python(script, root, under=(STRACE, "-f", "-y", "-o", str(log), "-e", f"trace={calls}"))
+    where = re.compile(re.escape(f"<{tmp_path}") + "(.*?)>")
+    told = []
+    for line in log.read_text().splitlines():
+        call = line.split("(")[0].split()[-1]
+        at = where.search(line)
+        if call in ("fsync", "fdatasync") and at is not None:
+            told.append((call, re.sub(r"\.tmp$", "", re.sub(r"\.[0-9]+-[0-9a-f]+-[0-9]+\.tmp", "", at[1]))))
+        elif call.startswith("rename"):
+            told.append(("rename", ""))
+    tile = "/data/tiles/imported/3/1"
+
+    def one_tile(y: int) -> list[tuple[str, str]]:
+        return [
+            ("fdatasync", f"{tile}/.{y}.jpg"),
+            ("fdatasync", f"{tile}/.{y}.jpg.sha256"),
+            ("rename", ""),
+            ("rename", ""),
+            ("fsync", tile),
+        ]
+
+    assert told == [
+        ("fsync", ""),
+        ("fsync", "/data"),
+        ("fsync", "/data/tiles"),
+        ("fsync", "/data/tiles/imported"),
+        ("fsync", "/data/tiles/imported/3"),
+        *one_tile(5),
+        *one_tile(6),
+    ]

@@ -1,0 +1,278 @@
+"""The filesystem's tile files on a real disk: modes, links, foreign things in the way, closing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from aerotile.adapters.filesystem import FilesystemTileFiles
+from aerotile.domain.errors import StoreUnavailableError
+from aerotile.domain.storage import FoundKind, StagedTile
+from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+
+TILE = TileId(3, 1, 5, TileSource.IMPORTED)
+PIXELS = b"\xff\xd8\xff\xe0ground\xff\xd9"
+TILE_PATH = "imported/3/1/5.jpg"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "tiles"
+
+
+@pytest.fixture
+def files(root: Path) -> Iterator[FilesystemTileFiles]:
+    with FilesystemTileFiles(root) as files:
+        yield files
+
+
+def stage(files: FilesystemTileFiles, tile_id: TileId = TILE, pixels: bytes = PIXELS) -> StagedTile:
+    metadata = TileMetadata(
+        tile_id=tile_id,
+        captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc),
+        content_sha256=hashlib.sha256(pixels).hexdigest(),
+        disk_bytes=len(pixels),
+        ground_sample_distance=0.6,
+    )
+    return files.stage(pixels, metadata)
+
+
+def files_below(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
+
+
+def test_the_root_and_its_parents_are_made_for_the_owner_and_group_alone(root: Path) -> None:
+    earlier = os.umask(0o022)
+    try:
+        with FilesystemTileFiles(root) as files:
+            stage(files).place()
+    finally:
+        os.umask(earlier)
+    for folder in (root.parent, root, root / "imported", root / "imported" / "3" / "1"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o750
+
+
+def test_opening_a_root_that_is_there_changes_nothing(root: Path) -> None:
+    root.mkdir(parents=True)
+    root.chmod(0o700)
+    FilesystemTileFiles(root).close()
+    assert stat.S_IMODE(root.stat().st_mode) == 0o700
+
+
+def test_a_file_in_the_roots_place_is_one_clear_line(root: Path) -> None:
+    root.parent.mkdir(parents=True)
+    root.touch()
+    with pytest.raises(
+        StoreUnavailableError, match=r"cannot open the tile folder .*tiles: Not a directory"
+    ) as caught:
+        FilesystemTileFiles(root)
+    assert caught.value.remedy is not None
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_the_root_may_lie_behind_the_operators_own_symbolic_link(root: Path) -> None:
+    (root.parent.parent / "disk").mkdir()
+    root.parent.symlink_to(root.parent.parent / "disk")
+    with FilesystemTileFiles(root) as files:
+        stage(files).place()
+    assert (root.parent.parent / "disk" / "tiles" / TILE_PATH).is_file()
+
+
+@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="needs sha256sum")
+def test_sha256sum_accepts_every_sidecar_in_its_folder(files: FilesystemTileFiles, root: Path) -> None:
+    tiles = [TileId(3, x, y, TileSource.IMPORTED) for x in range(3) for y in range(3)]
+    files.place_many([stage(files, tile_id) for tile_id in tiles[:8]])
+    stage(files, tiles[8]).place()
+    files.restore_sidecar(tiles[0], hashlib.sha256(PIXELS).hexdigest())
+    for sidecar in root.rglob("*.sha256"):
+        subprocess.run(
+            ["sha256sum", "--quiet", "--strict", "-c", sidecar.name], cwd=sidecar.parent, check=True
+        )
+    assert len(files_below(root)) == 18
+
+
+def test_every_file_is_read_only(files: FilesystemTileFiles, root: Path) -> None:
+    stage(files).place()
+    files.place_many([stage(files, TileId(3, 1, 6, TileSource.IMPORTED))])
+    files.restore_sidecar(TILE, "0" * 64)
+    assert {stat.S_IMODE((root / path).stat().st_mode) for path in files_below(root)} == {0o440}
+
+
+def test_the_walk_ignores_what_is_not_the_stores(files: FilesystemTileFiles, root: Path) -> None:
+    stage(files).place()
+    folder = (root / TILE_PATH).parent
+    for name in ("README", "5.jpeg", "05.jpg", "99.jpg", ".5.jpg", ".nfs0001"):
+        (folder / name).touch()
+    (folder / "6.jpg").mkdir()
+    os.mkfifo(folder / "7.jpg")
+    (root / "lost+found").mkdir()
+    (root / "imported" / "3" / "x").mkdir()
+    (root / "5.jpg").touch()
+    assert {found.path for found in files.walk()} == {TILE_PATH, TILE_PATH + ".sha256"}
+
+
+def test_the_walk_names_temporary_files_of_dead_writers(files: FilesystemTileFiles, root: Path) -> None:
+    stage(files).place()
+    temporary = root / "imported/3/1/.5.jpg.4711-0badcafe-3.tmp"
+    temporary.touch()
+    (found,) = [found for found in files.walk() if found.kind is FoundKind.TEMPORARY]
+    assert found.tile_id == TILE
+    files.discard(found)
+    assert not temporary.exists()
+
+
+def test_the_walk_follows_no_symbolic_link(files: FilesystemTileFiles, root: Path, tmp_path: Path) -> None:
+    with FilesystemTileFiles(tmp_path / "elsewhere") as elsewhere:
+        stage(elsewhere).place()
+    (root / "imported").symlink_to(tmp_path / "elsewhere" / "imported")
+    (root / "satellite_provider" / "3" / "1").mkdir(parents=True)
+    (root / "satellite_provider" / "3" / "1" / "5.jpg").symlink_to(tmp_path / "elsewhere" / TILE_PATH)
+    assert list(files.walk()) == []
+
+
+def test_a_walk_passes_by_folders_that_vanish_meanwhile(files: FilesystemTileFiles, root: Path) -> None:
+    for x in range(4):
+        stage(files, TileId(3, x, 5, TileSource.IMPORTED)).place()
+    walk = files.walk()
+    first = next(walk)
+    for x in range(4):
+        if x != first.tile_id.x:
+            shutil.rmtree(root / "imported" / "3" / str(x))
+    assert {found.tile_id for found in walk} == {first.tile_id}
+
+
+def test_two_walks_at_once_each_see_everything(files: FilesystemTileFiles) -> None:
+    for x in range(4):
+        stage(files, TileId(3, x, 5, TileSource.IMPORTED)).place()
+    pairs = list(zip(files.walk(), files.walk(), strict=True))
+    assert len(pairs) == 8
+
+
+@pytest.mark.parametrize("link", ["imported", "imported/3", "imported/3/1", TILE_PATH])
+def test_a_symbolic_link_in_a_tiles_path_makes_it_unreadable_not_someone_elses(
+    files: FilesystemTileFiles, root: Path, tmp_path: Path, link: str
+) -> None:
+    stage(files).place()
+    moved = tmp_path / "moved"
+    (root / link).rename(moved)
+    (root / link).symlink_to(moved)
+    assert not files.exists(TILE)
+    for read in (files.open, files.content_sha256):
+        with pytest.raises(StoreUnavailableError) as caught:
+            read(TILE)
+        assert str(root / TILE_PATH) in str(caught.value)
+        assert "symbolic link" in (caught.value.remedy or "")
+
+
+def test_an_empty_tile_file_is_damage_not_a_tile(files: FilesystemTileFiles, root: Path) -> None:
+    stage(files).place()
+    (root / TILE_PATH).unlink()
+    (root / TILE_PATH).touch()
+    with pytest.raises(StoreUnavailableError, match="empty") as caught:
+        files.open(TILE)
+    assert "aerotile verify" in (caught.value.remedy or "")
+
+
+def test_the_hash_is_of_the_file_as_it_is_now(files: FilesystemTileFiles, root: Path) -> None:
+    stage(files).place()
+    (root / TILE_PATH).chmod(0o640)
+    (root / TILE_PATH).write_bytes(b"damaged")
+    assert files.content_sha256(TILE) == hashlib.sha256(b"damaged").hexdigest()
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 73, b"\xff" * 73, b"0" * 64 + b"  6.jpg\n", b"0" * 10_000])
+def test_a_damaged_sidecar_claims_nothing_and_can_be_restored(
+    files: FilesystemTileFiles, root: Path, content: bytes
+) -> None:
+    stage(files).place()
+    sidecar = root / (TILE_PATH + ".sha256")
+    sidecar.unlink()
+    sidecar.write_bytes(content)
+    assert files.sidecar_sha256(TILE) is None
+    files.restore_sidecar(TILE, "0" * 64)
+    assert files.sidecar_sha256(TILE) == "0" * 64
+
+
+def test_a_folder_removed_by_hand_is_made_again(files: FilesystemTileFiles, root: Path) -> None:
+    stage(files).place()
+    shutil.rmtree(root / "imported")
+    stage(files).place()
+    shutil.rmtree(root / "imported")
+    assert files.place_many([stage(files)]) == [None]
+    assert files_below(root) == {TILE_PATH, TILE_PATH + ".sha256"}
+
+
+def test_a_root_removed_by_hand_is_one_clear_line(files: FilesystemTileFiles, root: Path) -> None:
+    shutil.rmtree(root)
+    with pytest.raises(StoreUnavailableError, match="No such file") as caught:
+        stage(files).place()
+    assert "removed" in (caught.value.remedy or "")
+
+
+def test_one_bad_place_does_not_sink_its_batch(files: FilesystemTileFiles, root: Path) -> None:
+    good, bad = TileId(3, 1, 5, TileSource.IMPORTED), TileId(3, 2, 5, TileSource.IMPORTED)
+    (root / "imported" / "3").mkdir(parents=True)
+    (root / "imported" / "3" / "2").write_text("in the way")
+    outcome = files.place_many([stage(files, bad), stage(files, good)])
+    assert isinstance(outcome[0], StoreUnavailableError)
+    assert isinstance(outcome[0].__cause__, OSError)
+    assert outcome[1] is None
+    assert files_below(root) == {TILE_PATH, TILE_PATH + ".sha256", "imported/3/2"}
+
+
+def test_a_folder_in_the_tiles_place_fails_that_tile_alone(files: FilesystemTileFiles, root: Path) -> None:
+    (root / "imported" / "3" / "1" / "5.jpg").mkdir(parents=True)
+    outcome = files.place_many([stage(files), stage(files, TileId(3, 1, 6, TileSource.IMPORTED))])
+    assert isinstance(outcome[0], StoreUnavailableError)
+    assert outcome[1] is None
+    assert files_below(root) == {"imported/3/1/6.jpg", "imported/3/1/6.jpg.sha256"}
+
+
+def test_a_closed_store_answers_in_our_own_words(files: FilesystemTileFiles) -> None:
+    staged = stage(files)
+    staged.place()
+    handle = files.open(TILE)
+    files.close()
+    files.close()
+    for call in (
+        lambda: files.open(TILE),
+        lambda: files.exists(TILE),
+        lambda: files.remove(TILE),
+        lambda: list(files.walk()),
+        lambda: files.place_many([staged]),
+        staged.withdraw,
+    ):
+        with pytest.raises(StoreUnavailableError, match="closed"):
+            call()
+    assert bytes(handle) == PIXELS  # type: ignore[call-overload]  # the ABC does not show the buffer
+    handle.close()
+
+
+def test_no_operation_leaves_a_descriptor_open(files: FilesystemTileFiles) -> None:
+    def work() -> None:
+        staged = stage(files)
+        files.place_many([staged])
+        staged.withdraw()
+        staged.place()
+        files.open(TILE).close()
+        files.exists(TILE)
+        files.content_sha256(TILE)
+        files.sidecar_sha256(TILE)
+        files.restore_sidecar(TILE, "0" * 64)
+        for found in list(files.walk()):
+            files.discard(found)
+        files.remove(TILE)
+
+    work()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(10):
+        work()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aerotile.adapters.geojson import GeoJsonError, parse_sectors, read_sectors
+from aerotile.domain.sectors import SectorBoundary, SectorClassification
+from aerotile.domain.tile_grid import Bbox
+
+BOX = [[10.0, 50.0], [12.0, 50.0], [12.0, 51.0], [10.0, 51.0], [10.0, 50.0]]
+TRIANGLE = [[10.0, 50.0], [12.0, 50.0], [11.0, 51.0], [10.0, 50.0]]
+PROPERTIES = {"sector_id": "north", "classification": "active_conflict"}
+
+
+def feature(geometry: Any, **properties: Any) -> dict[str, Any]:
+    return {"type": "Feature", "geometry": geometry, "properties": {**PROPERTIES, **properties}}
+
+
+def polygon(*rings: Any) -> dict[str, Any]:
+    return {"type": "Polygon", "coordinates": list(rings)}
+
+
+def collection(*features: Any) -> str:
+    return json.dumps({"type": "FeatureCollection", "features": list(features)})
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(GeoJsonError) as caught:
+        parse_sectors(text)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_box_becomes_a_sector_as_it_is() -> None:
+    read = parse_sectors(collection(feature(polygon(BOX))))
+    assert read.sectors == (
+        SectorBoundary("north", SectorClassification.ACTIVE_CONFLICT, Bbox(50.0, 10.0, 51.0, 12.0)),
+    )
+    assert read.widened == ()
+
+
+def test_a_box_with_more_points_along_its_edges_is_still_a_box() -> None:
+    ring = [[10, 50], [11, 50], [12, 50], [12, 50.5], [12, 51], [10, 51], [10, 50]]
+    assert parse_sectors(collection(feature(polygon(ring)))).widened == ()
+
+
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        polygon(TRIANGLE),
+        polygon(BOX, [[10.5, 50.2], [11.0, 50.2], [11.0, 50.5], [10.5, 50.2]]),
+        polygon([[10, 50], [12, 51], [12, 50], [10, 51], [10, 50]]),
+    ],
+    ids=["triangle", "hole", "bow tie"],
+)
+def test_a_polygon_that_is_no_box_is_widened_and_named(geometry: Any) -> None:
+    read = parse_sectors(collection(feature(geometry)))
+    assert read.sectors[0].bbox == Bbox(50.0, 10.0, 51.0, 12.0)
+    assert read.widened == ("north",)
+
+
+def test_a_multipolygon_becomes_one_sector_per_polygon() -> None:
+    west = [[-180, 0], [-170, 0], [-170, 5], [-180, 5], [-180, 0]]
+    east = [[170, 0], [180, 0], [180, 5], [170, 5], [170, 0]]
+    read = parse_sectors(collection(feature({"type": "MultiPolygon", "coordinates": [[west], [east]]})))
+    assert [(s.sector_id, s.bbox) for s in read.sectors] == [
+        ("north/1", Bbox(0.0, -180.0, 5.0, -170.0)),
+        ("north/2", Bbox(0.0, 170.0, 5.0, 180.0)),
+    ]
+
+
+def test_the_whole_world_is_a_box() -> None:
+    world = [[-180, -90], [180, -90], [180, 90], [-180, 90], [-180, -90]]
+    assert parse_sectors(collection(feature(polygon(world)))).widened == ()
+
+
+@pytest.mark.parametrize(
+    "ring",
+    [
+        [[179, 0], [-179, 0], [-179, 5], [179, 5], [179, 0]],
+        [[179, 0], [181, 0], [181, 5], [179, 5], [179, 0]],
+    ],
+    ids=["wrapped", "unwrapped"],
+)
+def test_a_polygon_across_the_antimeridian_is_refused(ring: Any) -> None:
+    message = refusal(collection(feature(polygon(ring))))
+    assert message.startswith("feature 1: ")
+    assert "antimeridian" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not JSON"),
+        ("lat,lon\n1,2", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[]", "not a FeatureCollection but 'a list'"),
+        ('{"type": "Feature"}', "not a FeatureCollection but 'Feature'"),
+        ('{"type": "FeatureCollection"}', "it has no features"),
+        ('{"type": "FeatureCollection", "features": []}', "it has no features"),
+        ('{"type": "FeatureCollection", "features": {}}', "it has no features"),
+        (collection(1), "feature 1: not a Feature"),
+        (collection({"type": "Feature"}), "feature 1: it has no properties"),
+        (collection(feature(None)), "feature 1: its geometry must be a Polygon or MultiPolygon"),
+        (collection(feature({"type": "Point", "coordinates": [1, 2]})), "got 'Point'"),
+        (collection(feature({"type": "Polygon"})), "a polygon must be a non-empty list of rings"),
+        (collection(feature({"type": "MultiPolygon", "coordinates": []})), "has no coordinates"),
+        (collection(feature(polygon(BOX[:3]))), "four or more positions"),
+        (collection(feature(polygon(BOX[:4]))), "must end where it begins"),
+        (collection(feature(polygon([[0, 0]] * 4))), "has no area"),
+        (collection(feature(polygon([["a", 0], *BOX[1:]]))), "must hold numbers"),
+        (collection(feature(polygon([[True, 0], *BOX[1:]]))), "must hold numbers"),
+        (collection(feature(polygon([[1], *BOX[1:]]))), "must be [longitude, latitude]"),
+        (collection(feature(polygon([[50, 100], *BOX[1:]]))), "latitude 100 is not within"),
+        (collection(feature(polygon(BOX), sector_id="")), "sector_id must be"),
+        (collection(feature(polygon(BOX), sector_id=7)), "sector_id must be"),
+        (collection(feature(polygon(BOX), sector_id="a\u001b[31m")), "sector_id must be"),
+        (collection(feature(polygon(BOX), sector_id="n" * 201)), "longer than 200"),
+        (collection(feature(polygon(BOX), classification="quiet")), "classification must be one of"),
+        (collection(feature(polygon(BOX), classification=["x"])), "classification must be one of"),
+    ],
+)
+def test_what_is_no_geojson_of_sectors_is_refused_in_one_line(text: str, message: str) -> None:
+    assert message in refusal(text)
+
+
+def test_numbers_that_are_not_json_are_refused() -> None:
+    text = collection(feature(polygon([[float("nan"), 0], *BOX[1:]])))
+    assert "NaN is not a JSON number" in refusal(text)
+
+
+def test_an_id_that_comes_twice_is_refused_with_both_places() -> None:
+    text = collection(feature(polygon(BOX)), feature(polygon(BOX)))
+    assert refusal(text) == "feature 2: sector_id 'north' is already that of feature 1"
+
+
+def test_another_coordinate_system_is_refused() -> None:
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::3857"}}
+    text = json.dumps(
+        {"type": "FeatureCollection", "crs": crs, "features": [feature(polygon(BOX))]},
+    )
+    assert "WGS 84" in refusal(text)
+
+
+def test_a_refusal_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "sectors.geojson"
+    path.write_text("nonsense")
+    with pytest.raises(GeoJsonError, match=r"sectors\.geojson: not JSON"):
+        read_sectors(path)
+    path.write_bytes(b"\xff\xfe{}")
+    with pytest.raises(GeoJsonError, match=r"sectors\.geojson is not GeoJSON"):
+        read_sectors(path)

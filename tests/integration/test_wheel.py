@@ -1,0 +1,106 @@
+"""The wheel: what is in it, and that an environment with nothing else can use it.
+
+`AEROTILE_WHEEL` names a wheel that was already built; otherwise one is built from a copy of the source tree.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PACKAGE_FOLDERS = ("domain", "adapters", "ext", "migrations")
+SHIPPED_SUFFIXES = {".py", ".pyi", ".pyx", ".pxd", ".sql", ".mako"}
+TOP_LEVEL = {*PACKAGE_FOLDERS, "__init__.py", "py.typed"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    built = os.environ.get("AEROTILE_WHEEL")
+    if built:
+        return Path(built)
+    # A copy, because a build leaves files in the tree and takes stale ones from it.
+    source = tmp_path_factory.mktemp("source")
+    for name in ("__init__.py", "py.typed", "setup.py", "pyproject.toml", "LICENSE", "README.md"):
+        shutil.copy(REPOSITORY / name, source)
+    for name in (*PACKAGE_FOLDERS, "tests", "bench"):
+        if (REPOSITORY / name).is_dir():
+            compiled = shutil.ignore_patterns("__pycache__", "*.so", "*.c")
+            shutil.copytree(REPOSITORY / name, source / name, ignore=compiled)
+    built_into = tmp_path_factory.mktemp("wheel")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        built_into,
+        source,
+    ]
+    subprocess.run(command, check=True, cwd=built_into)
+    (found,) = built_into.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def shipped(wheel: Path) -> set[str]:
+    """The wheel's files below `aerotile/`."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = [PurePosixPath(name) for name in archive.namelist()]
+    package = [name for name in names if name.parts[0] == "aerotile"]
+    others = {name.parts[0] for name in names} - {"aerotile"}
+    assert all(other.endswith(".dist-info") for other in others)
+    return {str(name.relative_to("aerotile")) for name in package}
+
+
+def test_the_wheel_holds_the_package_and_nothing_else_of_the_repository(shipped: set[str]) -> None:
+    assert {PurePosixPath(name).parts[0] for name in shipped} == TOP_LEVEL
+
+
+def test_the_wheel_holds_every_source_file_of_the_package(shipped: set[str]) -> None:
+    in_tree = {
+        str(path.relative_to(REPOSITORY))
+        for folder in PACKAGE_FOLDERS
+        for path in (REPOSITORY / folder).rglob("*")
+        if path.suffix in SHIPPED_SUFFIXES
+    }
+    compiled = {name for name in shipped if name.endswith(".so")}
+    assert shipped - compiled == in_tree | {"__init__.py", "py.typed"}
+
+
+def test_every_extension_module_is_compiled_and_has_its_types(shipped: set[str]) -> None:
+    extension = {PurePosixPath(name) for name in shipped if name.startswith("ext/")}
+    sources = {path.stem for path in extension if path.suffix == ".pyx"}
+    assert sources
+    assert {path.name.split(".")[0] for path in extension if path.suffix == ".so"} == sources
+    assert {path.stem for path in extension if path.suffix == ".pyi"} == sources
+
+
+def test_the_wheel_carries_its_licence(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/licenses/LICENSE")]
+        assert archive.read(name) == (REPOSITORY / "LICENSE").read_bytes()
+
+
+def test_the_wheel_alone_can_be_imported(wheel: Path, tmp_path: Path) -> None:
+    # No dependency is installed in the new environment: the root's names are lazy.
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path], check=True)
+    python = tmp_path / "bin" / "python"
+    (libraries,) = (tmp_path / "lib").glob("python*/site-packages")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(libraries)
+    finished = subprocess.run(
+        [python, "-I", "-c", "import aerotile; print(aerotile.__file__); print('TileId' in dir(aerotile))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert finished.stdout == f"{libraries}/aerotile/__init__.py\nTrue\n"
