@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...domain.errors import CaptureTimeInFutureError
 from .arguments import moment
 from .command import AerotileCommand
+from .failures import BadInputError
 from .output import json_option, write_facts, write_json
 from .session import Session
 
@@ -43,7 +45,10 @@ def explain(session: Session, lat: float, lon: float, captured_at: datetime, as_
                 f"must be within -{limit}..{limit} degrees, got {value}", param_hint=name
             )
     with session.existing_runtime() as runtime:
-        verdict = runtime.freshness_gate.verdict_at(lat, lon, captured_at)
+        try:
+            verdict = runtime.freshness_gate.verdict_at(lat, lon, captured_at)
+        except CaptureTimeInFutureError as error:
+            raise BadInputError(str(error), remedy=error.remedy) from error
     facts = _facts(lat, lon, captured_at, verdict)
     if as_json:
         write_json(facts)

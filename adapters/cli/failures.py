@@ -39,14 +39,6 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in joined)
 
 
-def flush_output() -> None:
-    """Write out what is buffered, while a closed pipe can still be answered. Raises `OutputClosedError`."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError as error:
-        raise OutputClosedError from error
-
-
 def report(error: Exception, session: Session) -> int:
     """Tell the person at the terminal, and return the exit code."""
     if isinstance(error, click.exceptions.Exit):

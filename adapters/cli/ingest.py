@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import attrs
 import click
 
-from ...domain.errors import AerotileError, CacheBudgetExhaustedError, StoreUnavailableError
+from ...domain.errors import (
+    AerotileError,
+    CacheBudgetExhaustedError,
+    CaptureTimeInFutureError,
+    StoreUnavailableError,
+)
+from ...domain.freshness import FUTURE_TOLERANCE
 from ...domain.tiles import TileSource
 from .arguments import EXISTING_FOLDER, moment, zoom
 from .command import AerotileCommand
 from .failures import BadInputError, JobFailedError, one_line
-from .ingest_run import Ingest, IngestReport
+from .ingest_run import Ingest, IngestReport, Refusal
 from .output import in_words, json_option, write_json, write_line
 from .progress import progress_bar
 from .session import Session
@@ -81,7 +88,10 @@ def ingest(
         run = Ingest(
             runtime.tile_store, TileSource(source), captured_at, session.config.tiles.tile_size_pixels
         )
-        _warn_of_evictions(found, runtime.metadata_store.total_disk_bytes(), session.config.budget.max_bytes)
+        _refuse_future(captured_at, runtime.clock.now())
+        room = session.config.budget.max_bytes - runtime.metadata_store.total_disk_bytes()
+        if found.total_bytes > room:
+            _warn_of_evictions(run.needed_bytes(found.tiles), max(0, room))
         stopped_by: AerotileError | None = None
         started = time.monotonic()
         batches = [found.tiles[i : i + batch_size] for i in range(0, len(found.tiles), batch_size)]
@@ -96,20 +106,31 @@ def ingest(
     if stopped_by is not None:
         raise stopped_by
     if run.report.counts["refused"]:
-        raise JobFailedError(
-            f"{run.report.counts['refused']} of {len(found.tiles)} tiles were refused",
-            remedy="mend or remove them and run again; the others are in the store",
-        )
+        raise _refusals_error(run.report.refusals, len(found.tiles))
 
 
-def _warn_of_evictions(found: XyzFolder, used: int, budget: int) -> None:
-    room = max(0, budget - used)
-    if found.total_bytes > room:
+def _refuse_future(captured_at: datetime, now: datetime) -> None:
+    if captured_at - now > FUTURE_TOLERANCE:
+        error = CaptureTimeInFutureError(captured_at, now)
+        raise BadInputError(str(error), remedy=error.remedy)
+
+
+def _warn_of_evictions(needed: int, room: int) -> None:
+    if needed > room:
         click.echo(
-            f"warning: the tiles are {in_words(found.total_bytes)}, the budget has room for "
-            f"{in_words(room)} more; the least recently used tiles make place for new ones",
+            f"warning: new tiles need {in_words(needed)}, the budget has room for {in_words(room)}; "
+            "the least recently used tiles make place for them",
             err=True,
         )
+
+
+def _refusals_error(refusals: Sequence[Refusal], found: int) -> JobFailedError:
+    remedy = "mend or remove it and run again" if len(refusals) == 1 else "mend or remove them and run again"
+    if len(refusals) == 1:
+        message = f"1 of {found} tiles was refused: {refusals[0].file}: {refusals[0].message}"
+    else:
+        message = f"{len(refusals)} of {found} tiles were refused"
+    return JobFailedError(message, remedy=f"{remedy}; the others are in the store")
 
 
 def _print_report(
@@ -122,6 +143,7 @@ def _print_report(
     call: tuple[Path, str, datetime],
 ) -> None:
     counts = {name: report.counts[name] for name in ("stored", "downgraded", "present", "refused")}
+    left = len(found.tiles) - report.done
     rate = report.counts["stored"] / seconds if seconds else 0.0
     if as_json:
         folder, source, captured_at = call
@@ -132,6 +154,7 @@ def _print_report(
                 "captured_at": captured_at.isoformat(),
                 "found": len(found.tiles),
                 **counts,
+                "left": left,
                 "ignored_files": found.ignored,
                 "stored_bytes": report.stored_bytes,
                 "seconds": round(seconds, 3),
@@ -141,8 +164,10 @@ def _print_report(
             }
         )
         return
-    for refusal in report.refusals[:_LISTED_REFUSALS]:
-        click.echo(one_line(f"refused: {refusal.file}: {refusal.message}"), err=True)
+    # A single refusal is what the error at the end names.
+    if len(report.refusals) > 1 or stopped_by is not None:
+        for refusal in report.refusals[:_LISTED_REFUSALS]:
+            click.echo(one_line(f"refused: {refusal.file}: {refusal.message}"), err=True)
     if len(report.refusals) > _LISTED_REFUSALS:
         click.echo(
             f"refused: {len(report.refusals) - _LISTED_REFUSALS} more; --json lists them all", err=True
@@ -150,6 +175,7 @@ def _print_report(
     write_line(
         f"{len(found.tiles)} tiles found: {counts['stored']} stored "
         f"({counts['downgraded']} of them downgraded), "
-        f"{counts['present']} already present, {counts['refused']} refused; "
+        f"{counts['present']} already present, {counts['refused']} refused"
+        f"{f', {left} left' if left else ''}; "
         f"{in_words(report.stored_bytes)} in {seconds:.1f} s, {rate:.0f} tiles/s"
     )

@@ -94,12 +94,22 @@ class Ingest:
             if fatal is not None:
                 raise fatal
 
+    def needed_bytes(self, tiles: Sequence[XyzFile]) -> int:
+        """How much room the tiles need that are not in the store yet."""
+        return sum(tile.size for tile in tiles if not self._is_known(tile))
+
+    def _is_known(self, tile: XyzFile) -> bool:
+        try:
+            return self.store.tile_exists(TileId(tile.zoom_level, tile.x, tile.y, self.source))
+        except ValueError:  # off the grid; it will be refused by name
+            return True
+
     def _load(self, batch: Batch) -> _Loaded:
         loaded = _Loaded()
         for tile in batch:
             try:
                 pixels, metadata = self._read(tile)
-                if self._is_present(pixels, metadata.tile_id):
+                if self._is_present(pixels, metadata):
                     loaded.present.append(tile)
                 else:
                     loaded.writable.append((tile, pixels, metadata))
@@ -120,7 +130,7 @@ class Ingest:
                 f"it is {width} x {height} pixels, expected {expected} x {expected} (tiles.tile_size_pixels)",
                 tile_id=tile_id,
             )
-        claimed = read_sidecar(tile) if tile.has_sidecar else hashlib.sha256(pixels).hexdigest()
+        claimed = read_sidecar(tile) if tile.has_sidecar else _sha256(pixels)
         return pixels, TileMetadata(
             tile_id=tile_id,
             captured_at=self.captured_at,
@@ -130,9 +140,13 @@ class Ingest:
             ground_sample_distance=ground_sample_distance(tile_id.centre[0], tile_id.zoom_level, expected),
         )
 
-    def _is_present(self, pixels: bytes, tile_id: TileId) -> bool:
-        """Whether the store holds these bytes. Raises `TileMetadataError` when it holds others."""
-        if not self.store.tile_exists(tile_id):
+    def _is_present(self, pixels: bytes, metadata: TileMetadata) -> bool:
+        """Whether the store holds these bytes. Raises `TileMetadataError` when it holds others.
+
+        Bytes that are not what their sidecar claims count as absent: the store's hash gate refuses them.
+        """
+        tile_id = metadata.tile_id
+        if not self.store.tile_exists(tile_id) or _sha256(pixels) != metadata.content_sha256:
             return False
         try:
             with self.store.read_tile_pixels(tile_id) as stored:
@@ -161,11 +175,15 @@ class Ingest:
                     self.report.counts["downgraded"] += 1
             elif isinstance(outcome.error, DuplicateTileError):
                 self.report.counts["present"] += 1
+            elif isinstance(outcome.error, (CacheBudgetExhaustedError, StoreUnavailableError)):
+                fatal = outcome.error
             elif outcome.error is not None:
                 self.report.refuse(tile, outcome.error, self.source)
-                if isinstance(outcome.error, (CacheBudgetExhaustedError, StoreUnavailableError)):
-                    fatal = outcome.error
         return fatal
+
+
+def _sha256(pixels: bytes) -> str:
+    return hashlib.sha256(pixels).hexdigest()
 
 
 def _one_ahead(batches: Sequence[Batch], load: Callable[[Batch], _Loaded]) -> Iterator[_Loaded]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +13,20 @@ import click
 from .failures import OutputClosedError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+
+
+def prepare_output() -> None:
+    """Let a name that the terminal's encoding lacks show as an escape, not as an error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def flush_output() -> None:
+    """Write out what is buffered, while a closed pipe can still be answered. Raises `OutputClosedError`."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise OutputClosedError from error
 
 
 def write_line(text: str) -> None:
@@ -23,12 +39,12 @@ def write_line(text: str) -> None:
 
 def write_json(facts: Any) -> None:
     """One JSON document, indented."""
-    write_line(json.dumps(facts, indent=2, ensure_ascii=False))
+    write_line(json.dumps(facts, indent=2))
 
 
 def write_json_line(facts: Any) -> None:
     """One JSON document on one line, as a stream of them is read."""
-    write_line(json.dumps(facts, ensure_ascii=False, separators=(",", ":")))
+    write_line(json.dumps(facts, separators=(",", ":")))
 
 
 def write_facts(facts: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ import click
 
 from . import failures
 from .command import LazyGroup, shared_options
+from .output import flush_output, prepare_output
 from .session import Session
 
 PROGRAM = "aerotile"
@@ -74,12 +75,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     # What fails while the options are being read must already know of this one.
     session.debug = "--debug" in given
-    signal.signal(signal.SIGTERM, _leave)
+    handled_before = signal.signal(signal.SIGTERM, _leave)
+    prepare_output()
     try:
         code = aerotile.main(given, prog_name=PROGRAM, standalone_mode=False, obj=session)
-        failures.flush_output()
+        flush_output()
     except Exception as error:  # noqa: BLE001 - the top of the program: every error ends as one line
         return failures.report(error, session)
+    finally:
+        signal.signal(signal.SIGTERM, handled_before)
     return code if isinstance(code, int) else 0
 
 

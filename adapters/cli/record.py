@@ -11,8 +11,8 @@ import click
 
 from .arguments import moment
 from .command import AerotileCommand
-from .failures import BadInputError, flush_output, one_line
-from .output import write_line
+from .failures import BadInputError, one_line
+from .output import flush_output, write_line
 from .session import Session
 
 if TYPE_CHECKING:

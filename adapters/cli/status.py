@@ -120,7 +120,7 @@ def _print(facts: dict[str, Any], origins: Any) -> None:
         write_line(f"{name}:")
         part = facts[name]
         if "error" in part:
-            write_line(one_line(f"  does not answer: {part['error']}"))
+            write_line(f"  does not answer: {one_line(part['error'])}")
             continue
         write_facts({f"  {key}": _shown(key, value) for key, value in part.items()})
     write_line("configuration (what is not a default):")

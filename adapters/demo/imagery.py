@@ -169,7 +169,8 @@ def decode_tile(jpeg: bytes | memoryview, tile_size_pixels: int = TILE_SIZE_PIXE
     The size is read from the header and compared first: a JPEG of 2 kB may claim 65500 x 65500 pixels.
     """
     try:
-        # Not Image.open: that warns about the claimed size by itself, before ours is compared.
+        # The decoder's own reading of the header, so that no second frame header can differ from it. Not
+        # Image.open, which judges the claimed size by itself, with a warning or an error of its own.
         with JpegImageFile(io.BytesIO(jpeg)) as image:
             if image.size != (tile_size_pixels, tile_size_pixels):
                 raise TileMetadataError(

@@ -11,6 +11,7 @@ rename: a crash at any instant leaves the old or the new generation in use, both
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -26,6 +27,7 @@ INDEX_FILE = "tiles.index"
 SIDECAR_FILE = "tiles.index.sha256"
 METADATA_FILE = "tiles.meta.json"
 _PARTIAL_SUFFIX = ".partial"
+_POINTER_REPLACEMENT = f".{POINTER_FILE}{_PARTIAL_SUFFIX}"
 # A name is digits alone, so a pointer can never lead out of the generations folder.
 _NAME = re.compile(r"[0-9]{6,18}")
 _REMEDY = "switch to another generation with `aerotile index rollback`, or build a new one"
@@ -44,7 +46,16 @@ class IndexGenerations:
         return self._folder / name
 
     def names(self) -> list[str]:
-        """Every whole generation, oldest first."""
+        """Every whole generation, oldest first. Raises `IndexUnavailableError` when they can't be listed."""
+        try:
+            return self._names()
+        except OSError as error:
+            raise IndexUnavailableError(
+                f"the index generations in {self._folder} can't be listed: {error.strerror}",
+                remedy="check the folder and who may read it",
+            ) from error
+
+    def _names(self) -> list[str]:
         try:
             found = [entry.name for entry in self._folder.iterdir() if _NAME.fullmatch(entry.name)]
         except FileNotFoundError:
@@ -115,7 +126,7 @@ class IndexGenerations:
         for entry in self._folder.iterdir():
             if entry.name.endswith(_PARTIAL_SUFFIX):
                 shutil.rmtree(entry)
-        names = self.names()
+        names = self._names()
         number = int(names[-1]) + 1 if names else 1
         partial = self._folder / f"{number:06d}{_PARTIAL_SUFFIX}"
         partial.mkdir(0o750)
@@ -130,11 +141,28 @@ class IndexGenerations:
         return name
 
     def switch(self, name: str) -> None:
-        """Make a generation the one in use, durably, by one rename. Needs `locked`."""
-        replacement = self.root / f".{POINTER_FILE}{_PARTIAL_SUFFIX}"
+        """Make a generation the one in use, durably, by one rename. Needs `locked`.
+
+        When the very last sync fails the switch has been made, but may not outlast a power cut.
+        """
+        replacement = self.root / _POINTER_REPLACEMENT
         write_durably(replacement, f"{name}\n".encode("ascii"), mode=0o640)
         replacement.rename(self._pointer)
         sync_folder(self.root)
+
+    def discard(self, partial: Path) -> None:
+        """Remove what a failed build left, as far as the disk allows; never the one in use. Needs `locked`.
+
+        Raises nothing: what stays under a leftover's name is removed by the next build.
+        """
+        folders = [partial]
+        with contextlib.suppress(OSError, IndexUnavailableError):
+            name = partial.name.removesuffix(_PARTIAL_SUFFIX)
+            if self.current() != name:
+                folders.append(self.folder(name))
+            (self.root / _POINTER_REPLACEMENT).unlink(missing_ok=True)
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def prune(self, keep_older: int) -> None:
         """Remove all but the one in use and the newest `keep_older` others. Needs `locked`.
@@ -142,7 +170,7 @@ class IndexGenerations:
         Readers that mapped a removed generation go on with their mapping.
         """
         current = self.current()
-        others = [name for name in self.names() if name != current]
+        others = [name for name in self._names() if name != current]
         for name in others[: max(0, len(others) - keep_older)]:
             # Under the name of a leftover, a removal that is cut short is finished by the next build.
             doomed = self._folder / f"{name}{_PARTIAL_SUFFIX}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -102,7 +101,8 @@ class FaissDescriptorIndex:
 
         `descriptors` has shape (n, d), float32, finite. `progress(done, total)` counts descriptors. Searches
         under way finish on the old generation. The new one is read back and verified before the switch.
-        Raises `IndexBuildError`, also while another build is under way; then the old generation stays.
+        Raises `IndexBuildError`, also while another build is under way; then the old generation stays. Only
+        when the last sync of all fails may the next process find either, whole.
         """
         if self._closed:
             raise IndexBuildError(f"the descriptor index in {self.generations.root} is closed")
@@ -114,11 +114,10 @@ class FaissDescriptorIndex:
                     mapped = self._build_into(
                         partial, tile_ids, descriptors, descriptor_model, built_at, progress
                     )
-                    name = self.generations.complete(partial)
+                    self.generations.switch(self.generations.complete(partial))
                 except BaseException:
-                    shutil.rmtree(partial, ignore_errors=True)
+                    self.generations.discard(partial)
                     raise
-                self.generations.switch(name)
                 self._adopt(mapped)
                 self._prune()
         except OSError as error:
@@ -134,6 +133,8 @@ class FaissDescriptorIndex:
         Raises `IndexUnavailableError` when there is none or it is damaged, `IndexBuildError` when a build is
         under way; then nothing changed.
         """
+        if not self.generations.names():
+            raise self._none_built()
         try:
             with self.generations.locked():
                 name = self.generations.previous() if generation is None else generation
@@ -169,13 +170,16 @@ class FaissDescriptorIndex:
     def _in_use(self) -> MappedIndex:
         mapped = self._mapped
         if mapped is None:
-            root = self.generations.root
             if self._closed:
-                raise IndexUnavailableError(f"the descriptor index in {root} is closed")
-            raise IndexUnavailableError(
-                f"there is no descriptor index in {root}", remedy="build one with `aerotile index build`"
-            )
+                raise IndexUnavailableError(f"the descriptor index in {self.generations.root} is closed")
+            raise self._none_built()
         return mapped
+
+    def _none_built(self) -> IndexUnavailableError:
+        return IndexUnavailableError(
+            f"there is no descriptor index in {self.generations.root}",
+            remedy="build one with `aerotile index build`",
+        )
 
     def _adopt(self, mapped: MappedIndex) -> None:
         with self._swap:

@@ -30,7 +30,8 @@ def possible_accounts(data_folder: Path, cluster: Path) -> tuple[ServerAccount, 
 
     Files keep the owner that they have: a server for somebody's folder runs as that person. For root's own
     folder, a user namespace shows PostgreSQL another uid; where namespaces are refused, a new cluster may
-    belong to `nobody`. A uid without a name, as containers have, is shown as a named one to initdb. Raises `RuntimeNotAvailableError`, `OSError`.
+    belong to `nobody`. A uid without a name, as containers have, is shown to initdb as one with a name.
+    Raises `RuntimeNotAvailableError`, `OSError`.
     """
     owner = (cluster if cluster.exists() else data_folder).stat()
     own_uid = os.geteuid()

@@ -22,7 +22,8 @@ PORT = 5432  # names the socket file; nothing listens on a network
 _SOCKET_NAME = f".s.PGSQL.{PORT}"
 _LONGEST_SOCKET_PATH = 107  # bytes: sockaddr_un.sun_path of Linux, less its closing NUL
 _LONGEST_LOG = 1 << 20  # bytes
-_FAILURE = re.compile(r"(?:FATAL|PANIC|error|launcher): +(.*)")
+# Less the answer to a client that came too early, which is no failure.
+_FAILURE = re.compile(r"(?:FATAL|PANIC|error|launcher): +(?!the database system is )(.*)")
 
 
 @attrs.frozen
@@ -219,10 +220,10 @@ def can_hold_socket(folder: Path) -> bool:
 
 
 def complaint_in(output: str) -> str:
-    """The last failure that a PostgreSQL program names in its output, else the last line, as one line."""
+    """The first failure that a PostgreSQL program names in its output, else the last line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     failures = [match[1] for match in map(_FAILURE.search, lines) if match]
-    return (failures or lines or ["it said nothing"])[-1]
+    return failures[0] if failures else lines[-1] if lines else "it said nothing"
 
 
 def sync_folder(folder: Path) -> None:

@@ -22,7 +22,8 @@ class Journal:
     A line is pending until the operating system has taken all of it, and unsynced until fdatasync succeeded
     after that. While the disk fails, pending lines are kept and tried again; what is pending is bounded, so
     whoever adds asks `has_room` first. After a failed sync the file is left alone and a new segment begun:
-    nobody can know which of its pages reached the disk.
+    nobody can know which of its pages reached the disk. The disk counts as failing from a refused write or
+    sync until a sync succeeds with nothing left to write.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Journal:
         self._sync_interval_s = sync_interval_s
         self._segment: Segment | None = None
         self._begin_new_segment = False
+        self._segment_ever_synced = False
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._unsynced_bytes = 0
@@ -65,11 +67,11 @@ class Journal:
             while self._pending:
                 self._append(self._segment_with_room(len(self._pending[0])))
         except OSError as error:
+            if self._segment is not None:
+                # The next attempt may go to another segment; what this one took before is made durable now.
+                with contextlib.suppress(OSError):
+                    self._segment.sync()
             self._fail(error)
-            return
-        if self.failing:
-            self.failing = False
-            _logger.warning("the flight record in %s can be written again", self._folder)
 
     def seconds_to_sync(self) -> float | None:
         """How long the oldest unsynced line may still wait; None when there is none."""
@@ -83,12 +85,18 @@ class Journal:
         """Make every written line durable, as far as the disk allows."""
         if self._segment is None or not self._unsynced_bytes:
             return
+        self._unsynced_bytes = 0
         try:
             self._segment.sync()
         except OSError as error:
-            self._begin_new_segment = True
+            # One new segment is enough for a disk that goes on refusing.
+            self._begin_new_segment = self._segment_ever_synced
             self._fail(error)
-        self._unsynced_bytes = 0
+            return
+        self._segment_ever_synced = True
+        if self.failing and not self._pending:
+            self.failing = False
+            _logger.warning("the flight record in %s is written again", self._folder)
 
     def close(self) -> None:
         """Write and sync once more, then give the file back."""
@@ -107,22 +115,14 @@ class Journal:
 
     def _opened(self) -> Segment:
         if self._segment is None:
-            self._make_room()
+            delete_oldest(self._folder, self._max_total_bytes - self._segment_bytes)
             if self._begin_new_segment:
                 self._segment = Segment.create(self._folder)
             else:
                 self._segment = Segment.open_for_append(self._folder, self._segment_bytes)
             self._begin_new_segment = False
+            self._segment_ever_synced = False
         return self._segment
-
-    def _make_room(self) -> None:
-        try:
-            delete_oldest(self._folder, self._max_total_bytes - self._segment_bytes)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            # Going on recording matters more than the bound; the next segment tries again.
-            _logger.warning("old flight records in %s can't be deleted: %s", self._folder, error)
 
     def _append(self, segment: Segment) -> None:
         """Write the pending lines that fit into the segment, at least one."""

@@ -6,11 +6,14 @@ record, each into a segment of its own. Methods and functions raise `OSError`.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import logging
 import os
 import re
 from pathlib import Path
 
+_logger = logging.getLogger(__name__)
 _NAME = re.compile(r"record-([0-9]{6,18})\.jsonl")
 
 
@@ -78,23 +81,23 @@ class Segment:
 
     @classmethod
     def adopt(cls, path: Path) -> Segment | None:
-        """Open and lock an existing segment; None when another writer has it or it has just been deleted."""
+        """Open and lock an existing segment.
+
+        None when another writer has it, it has just been deleted, or it can't be opened, e.g. because it is
+        another user's: a record goes on beside it.
+        """
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
+        except OSError:
             return None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_nlink == 0:
-                os.close(descriptor)
-                return None
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return cls(path, descriptor)
+            if os.fstat(descriptor).st_nlink > 0:
+                return cls(path, descriptor)
+        except OSError:
+            pass
+        os.close(descriptor)
+        return None
 
     def _end_torn_line(self) -> None:
         """Start on a fresh line where the last writer was cut off in the middle of one."""
@@ -125,14 +128,13 @@ class Segment:
 def delete_oldest(folder: Path, max_total_bytes: int) -> None:
     """Delete segments, oldest first, until the rest has at most `max_total_bytes`.
 
-    A segment that a writer holds stays.
+    A segment that a writer holds, or that this process may not delete, stays.
     """
     sizes = []
-    for path in segment_paths(folder):
-        try:
-            sizes.append((path, path.stat().st_size))
-        except FileNotFoundError:
-            continue
+    for path in segment_paths(folder) if folder.exists() else []:
+        # Another process may be deleting the same ones.
+        with contextlib.suppress(FileNotFoundError):
+            sizes.append((path, path.lstat().st_size))
     excess = sum(size for _, size in sizes) - max_total_bytes
     for path, size in sizes:
         if excess <= 0:
@@ -142,9 +144,12 @@ def delete_oldest(folder: Path, max_total_bytes: int) -> None:
             continue
         try:
             path.unlink(missing_ok=True)
+            excess -= size
+        except OSError as error:
+            # Going on recording matters more than the bound; the next segment tries again.
+            _logger.warning("the old flight record %s can't be deleted: %s", path, error.strerror)
         finally:
             segment.close()
-        excess -= size
 
 
 def _sync_folder(folder: Path) -> None:

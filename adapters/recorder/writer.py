@@ -35,7 +35,7 @@ class RecorderStatus:
     failures: int
     """Writes and syncs that the disk refused."""
     failing: bool
-    """Whether the latest of them was refused."""
+    """Whether the disk has not taken everything since one of them."""
     last_error: str | None
 
 
@@ -188,7 +188,7 @@ class _Writer:
         waits = not (journal.failing or stopping)
         found = self._gather(wait_s=journal.seconds_to_sync() if waits else 0.0)
         journal.write()
-        if not found or journal.seconds_to_sync() == 0.0:
+        if not found or journal.failing or journal.seconds_to_sync() == 0.0:
             journal.sync()
 
     def _gather(self, wait_s: float | None) -> bool:
@@ -206,7 +206,8 @@ class _Writer:
             if entry is not None:
                 self._add(*entry)
         drops = self.dropped.value() - self._drops_recorded
-        if drops > 0 and self.journal.has_room:
+        # While the disk fails, one count is kept growing instead of pushing events aside with many.
+        if drops > 0 and self.journal.has_room and not self.journal.failing:
             self._drops_recorded += drops
             self._add(recorder_dropped_event(drops), self._clock.now(), self._clock.monotonic())
         return found

@@ -89,7 +89,7 @@ def downgrade() -> None:
         rows = op.get_bind().exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
         if rows:
             raise TileCacheError(
-                f"revision 0001 can't be undone: table {table} holds {rows} rows, which would be lost",
+                f"revision 0001 can't be undone: table {table} would be lost; rows: {rows}",
                 remedy="delete the rows first if they are not needed",
             )
     op.execute("DROP TABLE sector_classifications")

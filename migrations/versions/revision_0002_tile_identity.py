@@ -2,7 +2,8 @@
 
 Every row stays. `tile_uuid` and `location_hash` of rows that are there are derived as the domain derives
 them; what nobody knows about such rows (`content_sha256`, `disk_bytes`, `accessed_at`, `uploaded_at`, the
-boxes of sectors) stays NULL. Refused, with nothing changed, when two rows have the same place, source and flight.
+boxes of sectors) stays NULL. Refused, with nothing changed, when two rows have the same place, source and
+flight.
 """
 
 from __future__ import annotations
@@ -107,15 +108,15 @@ KEYS_AND_INDEXES = (
 
 LOSSES = (
     (
-        "tiles know their content or upload",
+        "what tiles know of their content or upload",
         """
         SELECT count(*) FROM tiles
         WHERE content_sha256 IS NOT NULL OR disk_bytes IS NOT NULL OR uploaded_at IS NOT NULL
         """,
     ),
-    ("sectors have a box", "SELECT count(*) FROM sector_classifications WHERE min_lat IS NOT NULL"),
+    ("the boxes of sectors", "SELECT count(*) FROM sector_classifications WHERE min_lat IS NOT NULL"),
     (
-        "freshness rules differ from the seeded ones",
+        "freshness rules that differ from the seeded ones",
         """
         SELECT count(*) FROM tile_freshness_rules
         WHERE (classification, max_age) NOT IN (
@@ -175,7 +176,7 @@ def downgrade() -> None:
         rows = op.get_bind().exec_driver_sql(count).scalar_one()
         if rows:
             raise TileCacheError(
-                f"revision 0002 can't be undone: {rows} {what}, which would be lost",
+                f"revision 0002 can't be undone: {what} would be lost; rows: {rows}",
                 remedy="stay at revision 0002 or newer, or restore a backup made before it",
             )
     op.execute("DROP TABLE tile_freshness_rules")

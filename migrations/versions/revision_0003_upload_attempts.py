@@ -12,8 +12,8 @@ branch_labels = None
 depends_on = None
 
 LOSSES = (
-    ("tiles were given up (voting_status upload_giveup)", "voting_status = 'upload_giveup'"),
-    ("tiles have counted upload attempts", "upload_attempts > 0"),
+    ("voting_status upload_giveup", "voting_status = 'upload_giveup'"),
+    ("counted upload attempts", "upload_attempts > 0"),
 )
 
 
@@ -39,7 +39,7 @@ def downgrade() -> None:
         rows = op.get_bind().exec_driver_sql(f"SELECT count(*) FROM tiles WHERE {condition}").scalar_one()
         if rows:
             raise TileCacheError(
-                f"revision 0003 can't be undone: {rows} {what}, which would be lost",
+                f"revision 0003 can't be undone: {what} would be lost; rows: {rows}",
                 remedy="stay at revision 0003 or newer, or restore a backup made before it",
             )
     op.execute(

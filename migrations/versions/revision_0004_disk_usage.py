@@ -47,7 +47,7 @@ def downgrade() -> None:
     pinned = op.get_bind().exec_driver_sql("SELECT count(*) FROM tiles WHERE pinned").scalar_one()
     if pinned:
         raise TileCacheError(
-            f"revision 0004 can't be undone: {pinned} tiles are pinned, which would be lost",
+            f"revision 0004 can't be undone: pins would be lost; rows: {pinned}",
             remedy="remove the pins first if they are not needed",
         )
     op.execute("DROP TABLE disk_usage")

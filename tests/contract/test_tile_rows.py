@@ -116,7 +116,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
                 "reading the marks",
                 "SELECT zoom_level, x, y, file_missing_at FROM tiles WHERE file_missing_at IS NOT NULL",
             )
-            return {TileId(*place, TileSource.IMPORTED): at for *place, at in marked}
+            return {TileId(zoom_level, x, y, TileSource.IMPORTED): at for zoom_level, x, y, at in marked}
 
         yield Subject(
             rows,

@@ -185,6 +185,16 @@ def test_withdrawing_removes_only_what_is_still_its_own(root: int, folder: Path,
     assert names(folder) == {"5.jpg", "kept"}
 
 
+def test_withdrawing_leaves_a_new_file_alone_that_was_given_the_old_inode_number(
+    root: int, folder: Path, write: GatedWrite
+) -> None:
+    write.place(root, TARGET)
+    (folder / "5.jpg").unlink()
+    (folder / "5.jpg").write_bytes(b"another writer's")
+    write.withdraw(root)
+    assert names(folder) == {"5.jpg"}
+
+
 def test_withdrawing_from_a_folder_that_is_gone_does_nothing(
     root: int, folder: Path, write: GatedWrite
 ) -> None:

@@ -168,6 +168,12 @@ def test_a_rollback_to_a_generation_that_is_not_there_is_refused(built: Path, na
         FaissDescriptorIndex(built).rollback(name)
 
 
+def test_a_rollback_where_nothing_was_built_is_refused_and_makes_no_folder(root: Path) -> None:
+    with pytest.raises(IndexUnavailableError, match="no descriptor index"):
+        FaissDescriptorIndex(root).rollback()
+    assert not root.exists()
+
+
 def test_a_reader_of_the_old_generation_is_not_disturbed_by_its_removal(built: Path) -> None:
     reader = FaissDescriptorIndex(built)
     build(FaissDescriptorIndex(built, keep_generations=0), 200)

@@ -47,6 +47,12 @@ def test_an_impossible_graph_parameter_is_refused_by_name_and_value(name: str, v
     assert repr(value) in str(refusal.value)
 
 
+def test_the_least_sensible_parameters_are_accepted() -> None:
+    params = HnswParams(m=2, ef_construction=1, ef_search=1)
+    assert (params.m, params.ef_construction, params.ef_search) == (2, 1, 1)
+    assert (index_metadata(dimension=1).dimension, index_metadata(count=0).count) == (1, 0)
+
+
 def test_a_metric_that_is_only_a_text_is_refused_by_value() -> None:
     with pytest.raises((ValueError, TypeError), match="'l2'"):
         HnswParams(metric="l2")  # type: ignore[arg-type] # the wrong type is what is tested

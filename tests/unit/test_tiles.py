@@ -55,10 +55,16 @@ def quality(**changes: Any) -> TileQualityMetadata:
 def test_every_cell_of_the_grid_has_a_tile_id(data: st.DataObject, zoom: int) -> None:
     coordinate = st.integers(0, (1 << zoom) - 1)
     tile = TileId(zoom, data.draw(coordinate), data.draw(coordinate), TileSource.IMPORTED)
-    bounds = mercantile.bounds(tile.x, tile.y, tile.zoom_level)
     assert tile.bbox.contains(*tile.centre)
-    assert tile.centre[1] == pytest.approx((bounds.west + bounds.east) / 2, abs=1e-9)
     assert TileId.covering(*tile.centre, zoom, TileSource.IMPORTED) == tile
+
+
+@given(st.data(), st.integers(0, MAX_ZOOM))
+def test_the_centre_of_a_tile_is_where_its_four_children_meet(data: st.DataObject, zoom: int) -> None:
+    coordinate = st.integers(0, (1 << zoom) - 1)
+    tile = TileId(zoom, data.draw(coordinate), data.draw(coordinate), TileSource.IMPORTED)
+    north_western = mercantile.bounds(2 * tile.x, 2 * tile.y, zoom + 1)
+    assert tile.centre == pytest.approx((north_western.south, north_western.east), abs=1e-9)
 
 
 @given(st.integers(0, MAX_ZOOM), st.data())

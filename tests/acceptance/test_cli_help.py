@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Call = Callable[..., Any]
+
+COMMANDS = [
+    ("migrate",),
+    ("sectors", "load"),
+    ("sectors", "list"),
+    ("ingest",),
+    ("index", "build"),
+    ("index", "info"),
+    ("index", "generations"),
+    ("index", "rollback"),
+    ("search",),
+    ("status",),
+    ("dump",),
+    ("explain",),
+    ("record",),
+    ("verify",),
+    ("demo",),
+]
+
+
+def in_new_process(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_the_help_of_each_command_shows_an_example(call: Call, command: tuple[str, ...]) -> None:
+    result = call(*command, "--help")
+    assert result.code == 0
+    assert f"Usage: aerotile {' '.join(command)}" in result.out
+    assert "Example:\n" in result.out
+    assert f"  aerotile {' '.join(command)}" in result.out.partition("Example:")[2]
+    for option in ("--root", "--config", "--verbose", "--debug"):
+        assert option in result.out
+
+
+def test_the_help_lists_every_command(call: Call) -> None:
+    out = call("--help").out
+    for command in COMMANDS:
+        assert f"\n  {command[0]} " in out
+
+
+def test_the_help_needs_nothing_but_click_and_the_standard_library() -> None:
+    imported = in_new_process(
+        "import sys\n"
+        "from aerotile.adapters.cli import main\n"
+        "main(['--help'])\n"
+        "print(sorted(m for m in sys.modules if '.' not in m))"
+    )
+    for name in ("numpy", "attr", "psycopg", "alembic", "sqlalchemy", "faiss", "rtree", "rich", "PIL"):
+        assert f"'{name}'" not in imported
+
+
+def test_the_help_of_a_command_opens_no_driver() -> None:
+    imported = in_new_process(
+        "import sys\n"
+        "from aerotile.adapters.cli import main\n"
+        f"for command in {[c for c in COMMANDS if c != ('demo',)]!r}: main([*command, '--help'])\n"
+        "print(sorted(m for m in sys.modules if '.' not in m))"
+    )
+    for name in ("psycopg", "alembic", "sqlalchemy", "faiss", "rtree", "rich", "PIL"):
+        assert f"'{name}'" not in imported
+
+
+@pytest.mark.parametrize("arguments", [(), ("sectors",), ("index",)], ids=" ".join)
+def test_a_call_without_a_command_shows_the_help_and_is_wrong(call: Call, arguments: tuple[str, ...]) -> None:
+    result = call(*arguments)
+    assert result.code == 2
+    assert result.out == ""
+    assert result.err.startswith("Usage: aerotile")
+
+
+def test_a_misspelt_command_is_answered_with_the_nearest_one(call: Call) -> None:
+    result = call("statsu")
+    assert result.code == 2
+    assert result.error == "no command 'statsu', did you mean status? — see aerotile --help"
+
+
+def test_shared_options_may_stand_before_or_after_the_command(call: Call, tmp_path: Path) -> None:
+    before = call("--root", "elsewhere", "status")
+    after = call("status", "--root", "elsewhere")
+    assert before == after
+    assert str(tmp_path / "elsewhere") in after.error
+
+
+def test_the_option_after_the_command_overrides_the_one_before(call: Call) -> None:
+    assert "second" in call("--root", "first", "status", "--root", "second").error

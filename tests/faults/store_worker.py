@@ -1,0 +1,73 @@
+"""One of several processes that write, delete and reopen the same store until told to stop.
+
+Usage: store_worker.py ROOT DSN NUMBER SECONDS. Prints a line for each change after the store confirmed it:
+`+ TILE SHA256` or `- TILE`, then `opens N`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+from aerotile.adapters.composition import Runtime
+from aerotile.adapters.config import AerotileConfig, DatabaseConfig
+from aerotile.adapters.secret import Secret
+from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+
+
+def tile_of(number: int, count: int, chance: random.Random) -> tuple[bytes, TileMetadata]:
+    pixels = b"\xff\xd8\xff" + chance.randbytes(2000) + b"\xff\xd9"
+    metadata = TileMetadata(
+        tile_id=TileId(20, number * 100_000 + count % 50_000, count // 50_000, TileSource.IMPORTED),
+        captured_at=datetime.now(timezone.utc),
+        content_sha256=hashlib.sha256(pixels).hexdigest(),
+        disk_bytes=len(pixels),
+        ground_sample_distance=0.15,
+    )
+    return pixels, metadata
+
+
+def confirm(line: str) -> None:
+    sys.stdout.write(line + "\n")
+
+
+def main() -> None:
+    root, dsn, number, seconds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+    config = AerotileConfig(root=root, database=DatabaseConfig(dsn=Secret(dsn)))
+    chance = random.Random(number)
+    deadline = time.monotonic() + seconds
+    count = opens = 0
+    mine: list[TileId] = []
+    while time.monotonic() < deadline:
+        with Runtime(config) as runtime:
+            store = runtime.tile_store
+            opens += 1
+            for _ in range(40):
+                count += 1
+                pixels, metadata = tile_of(number, count, chance)
+                store.write_tile(pixels, metadata)
+                mine.append(metadata.tile_id)
+                confirm(f"+ {metadata.tile_id} {metadata.content_sha256}")
+                if count % 4 == 0:
+                    gone = mine.pop(chance.randrange(len(mine)))
+                    store.delete_tile(gone)
+                    confirm(f"- {gone}")
+            batch = []
+            for _ in range(20):
+                count += 1
+                batch.append(tile_of(number, count, chance))
+            for outcome in store.write_tiles(batch):
+                if outcome.error is not None:
+                    raise outcome.error
+            for _, metadata in batch:
+                mine.append(metadata.tile_id)
+                confirm(f"+ {metadata.tile_id} {metadata.content_sha256}")
+    confirm(f"opens {opens}")
+
+
+if __name__ == "__main__":
+    main()

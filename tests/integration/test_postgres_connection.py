@@ -1,0 +1,284 @@
+"""The way to the database: what is said when it can't be used, and what its defaults can't change."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import datetime, timezone
+
+import attrs
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from aerotile.adapters.postgres.connection import Database
+from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
+from aerotile.adapters.postgres.rows import PostgresTileRows
+from aerotile.domain.errors import ConfigurationError, StoreUnavailableError, TileMetadataError
+from aerotile.domain.tiles import TileId, TileMetadata, TileQualityMetadata, TileSource
+
+NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
+METADATA = TileMetadata(
+    tile_id=TileId(3, 1, 2, TileSource.IMPORTED),
+    captured_at=NOW,
+    content_sha256="a" * 64,
+    disk_bytes=10,
+    ground_sample_distance=1.0,
+)
+PASSWORD = "s3cr3tword"
+
+
+def said(error: BaseException) -> str:
+    """Everything that a person could come to see of an error, causes included."""
+    texts = []
+    cause: BaseException | None = error
+    while cause is not None:
+        texts += [str(cause), repr(cause), str(getattr(cause, "remedy", ""))]
+        cause = cause.__cause__
+    return "\n".join(texts)
+
+
+@pytest.fixture
+def listener() -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
+    """Start a server that treats each connection as given, and return its DSN."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    accepted: list[socket.socket] = []
+
+    def serve(treat: Callable[[socket.socket], None]) -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            accepted.append(connection)
+            treat(connection)
+
+    def start(treat: Callable[[socket.socket], None]) -> str:
+        threading.Thread(target=serve, args=(treat,), daemon=True).start()
+        return f"postgresql://pilot:{PASSWORD}@127.0.0.1:{listening.getsockname()[1]}/tiles?sslmode=disable"
+
+    yield start
+    listening.shutdown(socket.SHUT_RDWR)
+    listening.close()
+    for connection in accepted:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        f"postgresql://pilot:{PASSWORD}%zz@example.org/tiles",
+        f"postgresql://pilot:{PASSWORD} more@example.org/tiles",
+        f"host=example.org passwort={PASSWORD}",
+        f"postgresql://pilot:x@{PASSWORD}@example.org/tiles",
+        PASSWORD,
+    ],
+)
+def test_a_dsn_that_cannot_be_read_is_refused_without_being_shown(dsn: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Database(dsn)
+    assert PASSWORD not in said(refused.value)
+    assert refused.value.__context__ is None or refused.value.__suppress_context__
+
+
+def refused_port() -> int:
+    """A port on which nobody listens."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        port: int = listening.getsockname()[1]
+    return port
+
+
+def test_a_server_that_is_not_there_is_told_at_once_and_on_every_call_without_the_password() -> None:
+    port = refused_port()
+    with Database(f"postgresql://pilot:{PASSWORD}@127.0.0.1:{port}/tiles", connect_timeout_s=1.0) as database:
+        store = PostgresTileMetadataStore(database)
+        calls: list[Callable[[], object]] = [
+            database.verify,
+            store.total_disk_bytes,
+            lambda: store.get_by_id(METADATA.tile_id),
+            lambda: list(PostgresTileRows(database).committed()),
+            lambda: store.insert_metadata(METADATA),
+        ]
+        for call in calls:
+            with pytest.raises(StoreUnavailableError) as refused:
+                call()
+            message = str(refused.value)
+            assert message.startswith(f"database tiles at 127.0.0.1:{port} does not answer: ")
+            assert "Connection refused" in message
+            assert "\n" not in message
+            assert PASSWORD not in said(refused.value)
+
+
+def test_a_server_that_accepts_and_says_nothing_is_given_up(
+    listener: Callable[[Callable[[socket.socket], None]], str],
+) -> None:
+    dsn = listener(lambda connection: None)
+    with Database(dsn, connect_timeout_s=1.0) as database:
+        for ask in (database.verify, PostgresTileMetadataStore(database).total_disk_bytes):
+            with pytest.raises(StoreUnavailableError, match="does not answer: .*timeout|in time") as refused:
+                ask()
+            assert PASSWORD not in said(refused.value)
+
+
+def message(kind: bytes, body: bytes) -> bytes:
+    return kind + struct.pack("!i", len(body) + 4) + body
+
+
+def test_a_server_older_than_14_is_refused_by_version(
+    listener: Callable[[Callable[[socket.socket], None]], str],
+) -> None:
+    def greet_as_13(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(
+            message(b"R", struct.pack("!i", 0))
+            + message(b"S", b"server_version\x0013.9\x00")
+            + message(b"Z", b"I")
+        )
+
+    with Database(listener(greet_as_13), connect_timeout_s=1.0) as database:
+        for ask in (database.verify, PostgresTileMetadataStore(database).total_disk_bytes):
+            with pytest.raises(StoreUnavailableError, match="is PostgreSQL 13; Aerotile needs 14 or newer"):
+                ask()
+
+
+def test_a_missing_database_is_named(empty_database: str) -> None:
+    dsn = make_conninfo(empty_database, dbname="no_such_database")
+    with Database(dsn) as database, pytest.raises(StoreUnavailableError) as refused:
+        database.verify()
+    assert 'database "no_such_database" does not exist' in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_database_without_tables_is_told_to_migrate(empty_database: str) -> None:
+    with Database(empty_database) as database:
+        with pytest.raises(StoreUnavailableError) as refused:
+            PostgresTileMetadataStore(database).total_disk_bytes()
+        assert "aerotile migrate" in (refused.value.remedy or "")
+
+
+def test_a_database_that_is_not_there_yet_is_used_once_it_is(empty_database: str) -> None:
+    name = str(conninfo_to_dict(empty_database)["dbname"])
+    with psycopg.connect(make_conninfo(empty_database, dbname="postgres"), autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {name} RENAME TO {name}_away")
+        with Database(empty_database, connect_timeout_s=1.0) as database:
+            with pytest.raises(StoreUnavailableError, match="does not exist"):
+                database.fetch_all("asking", "SELECT 1")
+            admin.execute(f"ALTER DATABASE {name}_away RENAME TO {name}")
+            assert database.fetch_all("asking", "SELECT 1") == [(1,)]
+
+
+def test_connections_that_the_server_ended_are_replaced_without_an_error(migrated_database: str) -> None:
+    with Database(migrated_database, min_size=4, max_size=4) as database:
+        store = PostgresTileMetadataStore(database)
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(3):
+                assert list(pool.map(lambda _: store.total_disk_bytes(), range(16))) == [0] * 16
+                end_every_other_session(migrated_database)
+
+
+def end_every_other_session(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(
+            """
+            SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()
+            """
+        )
+
+
+def test_people_are_not_shown_the_drivers_own_warnings(
+    migrated_database: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Database(migrated_database, min_size=2) as database:
+        store = PostgresTileMetadataStore(database)
+        store.total_disk_bytes()
+        end_every_other_session(migrated_database)
+        store.total_disk_bytes()
+    with (
+        Database(f"host=127.0.0.1 port={refused_port()}", connect_timeout_s=1.0) as gone,
+        pytest.raises(StoreUnavailableError),
+    ):
+        gone.fetch_all("asking", "SELECT 1")
+    assert [record for record in caplog.records if record.name.startswith("psycopg")] == []
+    assert capfd.readouterr() == ("", "")
+    assert logging.getLogger("psycopg.pool").getEffectiveLevel() == logging.ERROR
+
+
+def test_when_every_connection_is_busy_that_is_what_is_said(migrated_database: str) -> None:
+    with Database(migrated_database, max_size=1, connect_timeout_s=0.3) as database:
+        store = PostgresTileMetadataStore(database)
+        with database.connection(), pytest.raises(StoreUnavailableError, match="all 1 connections .* busy"):
+            store.total_disk_bytes()
+        assert store.total_disk_bytes() == 0
+
+
+def test_a_closed_database_says_so(migrated_database: str) -> None:
+    database = Database(migrated_database)
+    database.close()
+    database.close()
+    with pytest.raises(StoreUnavailableError, match="closed"):
+        PostgresTileMetadataStore(database).total_disk_bytes()
+
+
+def test_a_write_that_waits_too_long_for_another_gives_up_and_leaves_no_trace(migrated_database: str) -> None:
+    with (
+        Database(migrated_database) as patient,
+        Database(migrated_database, statement_timeout_s=0.2) as hasty,
+    ):
+        rows = PostgresTileRows(hasty)
+        with PostgresTileRows(patient).insert(METADATA, NOW) as row:
+            with pytest.raises(StoreUnavailableError, match="statement timeout"), rows.insert(METADATA, NOW):
+                pytest.fail("inserted beside an open row of the same tile")
+            row.commit()
+        assert PostgresTileMetadataStore(hasty).total_disk_bytes() == 10
+
+
+def test_a_value_that_the_database_cannot_hold_is_the_values_fault(migrated_database: str) -> None:
+    onboard = TileId(3, 1, 2, TileSource.ONBOARD, METADATA.tile_id.tile_uuid)
+    impossible = [
+        attrs.evolve(METADATA, disk_bytes=2**63),
+        attrs.evolve(METADATA, tile_id=onboard, quality=TileQualityMetadata(1.0, 2**31, 1.0, 1.0)),
+    ]
+    with Database(migrated_database) as database:
+        rows, store = PostgresTileRows(database), PostgresTileMetadataStore(database)
+        for metadata in impossible:
+            with pytest.raises(TileMetadataError, match="out of range"):
+                store.insert_metadata(metadata)
+            with pytest.raises(TileMetadataError, match="out of range"), rows.insert_many([metadata], NOW):
+                pytest.fail("an impossible value was inserted")
+        store.insert_metadata(METADATA)
+        assert store.total_disk_bytes() == 10
+
+
+def test_settings_of_the_server_do_not_weaken_a_session(migrated_database: str) -> None:
+    name = conninfo_to_dict(migrated_database)["dbname"]
+    with psycopg.connect(migrated_database, autocommit=True) as connection:
+        for setting in (
+            "synchronous_commit TO off",
+            "default_transaction_isolation TO serializable",
+            "TimeZone TO 'Asia/Kathmandu'",
+            "statement_timeout TO 1",
+        ):
+            connection.execute(f"ALTER DATABASE {name} SET {setting}")
+    with Database(migrated_database, statement_timeout_s=7) as database:
+        (found,) = database.fetch_all(
+            "reading the settings",
+            """
+            SELECT current_setting('synchronous_commit'), current_setting('transaction_isolation'),
+                   current_setting('TimeZone'), current_setting('statement_timeout')
+            """,
+        )
+        assert found == ("on", "read committed", "UTC", "7s")
+
+
+def test_a_stricter_durability_of_the_server_is_kept(migrated_database: str) -> None:
+    name = conninfo_to_dict(migrated_database)["dbname"]
+    with psycopg.connect(migrated_database, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} SET synchronous_commit TO remote_apply")
+    with Database(migrated_database) as database:
+        assert database.fetch_all("reading", "SHOW synchronous_commit") == [("remote_apply",)]
