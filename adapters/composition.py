@@ -28,6 +28,7 @@ from .lru_flusher import LruFlusher
 if TYPE_CHECKING:
     from .filesystem import FilesystemTileFiles
     from .postgres.connection import Database
+    from .postgres.embedded import EmbeddedPostgres
     from .postgres.migrate import MigrationReport
     from .postgres.rows import PostgresTileRows
     from .postgres.sector_store import PostgresSectorStore
@@ -70,14 +71,17 @@ class Runtime:
     @cached_property
     def dsn(self) -> str:
         """Address of the database; starts the embedded one when none is configured."""
-        database = self.config.database
-        if database.dsn is not None:
-            return database.dsn.reveal()
+        configured = self.config.database.dsn
+        return self.embedded_server.start() if configured is None else configured.reveal()
+
+    @cached_property
+    def embedded_server(self) -> EmbeddedPostgres:
+        """The embedded database, not started yet; used when no DSN is configured."""
         from .postgres.embedded import EmbeddedPostgres
 
-        server = EmbeddedPostgres(self.config.postgres_folder, binaries=database.embedded_binaries)
-        dsn = server.start()
-        return self._closing(dsn, server.stop)
+        binaries = self.config.database.embedded_binaries
+        server = EmbeddedPostgres(self.config.postgres_folder, binaries=binaries)
+        return self._closing(server, server.stop)
 
     def apply_migrations(self) -> MigrationReport:
         """Bring the database to the newest revision."""

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from .descriptors import SearchHit
 from .errors import TileNotFoundError
 from .freshness import FreshnessVerdict
-from .ports import DescriptorIndex, TilePixelHandle, TileStore
+from .ports import TilePixelHandle
 from .tiles import TileId
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+
+class DescriptorSearch(Protocol):
+    """The one call to the `DescriptorIndex` that a lookup makes."""
+
+    def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]: ...
+
+
+class PixelReader(Protocol):
+    """The one call to the `TileStore` that a lookup makes, once per candidate."""
+
+    def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle: ...
 
 
 @attrs.frozen
@@ -32,8 +45,8 @@ def find_tiles(
     descriptor: npt.NDArray[np.float32],
     k: int,
     *,
-    index: DescriptorIndex,
-    store: TileStore,
+    index: DescriptorSearch,
+    store: PixelReader,
     verdict_of: Callable[[TileId], FreshnessVerdict | None],
 ) -> list[FoundTile]:
     """The nearest tiles with their pixels, nearest first, without a database access.

@@ -92,7 +92,9 @@ cdef inline int write_temporary(
     cdef stat_facts facts
     cdef int descriptor
     while True:
-        descriptor = openat(folder, file.temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, PLACED_MODE)
+        descriptor = openat(
+            folder, file.temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, PLACED_MODE
+        )
         if descriptor >= 0:
             break
         if errno != EINTR:

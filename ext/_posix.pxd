@@ -111,7 +111,11 @@ cdef inline int walk_beneath(int root, const char *path, int flags) noexcept nog
     while True:
         slash = strchr(rest, b"/")
         length = slash - rest if slash != NULL else strlen(rest)
-        if length == 0 or length >= sizeof(component) or (length <= 2 and rest[0] == b"." and rest[length - 1] == b"."):
+        if (
+            length == 0
+            or length >= sizeof(component)
+            or (length <= 2 and rest[0] == b"." and rest[length - 1] == b".")
+        ):
             (&errno)[0] = EINVAL
             opened = -1
         else:
@@ -130,7 +134,7 @@ cdef inline int walk_beneath(int root, const char *path, int flags) noexcept nog
 
 
 cdef inline int open_beneath(int root, const char *path, int flags) noexcept nogil:
-    """Open `path` below the folder `root`, following no symbolic link on the way; -1 with errno when it fails."""
+    """Open `path` below the folder `root`, following no symbolic link; -1 with errno when it fails."""
     cdef aerotile_open_how how
     cdef int descriptor
     how.flags = flags | O_NOFOLLOW | O_CLOEXEC

@@ -41,8 +41,8 @@ cdef object os_error(Failure *failure, str path):
 def sync_file_system(int descriptor):
     """Make everything written to the file system that `descriptor` lies on durable. Raises `OSError`.
 
-    An I/O error is reported once per descriptor, and only when it came after that descriptor was opened: open one
-    before the writes that this call is to vouch for, and don't share it.
+    An I/O error is reported once per descriptor, and only when it came after that descriptor was opened: open
+    one before the writes that this call is to vouch for, and don't share it.
     """
     cdef Failure failure
     failure.number = 0
@@ -57,9 +57,9 @@ def sync_file_system(int descriptor):
 cdef class GatedWrite:
     """One tile's bytes, admitted by the hash gate, on their way to the disk.
 
-    `GatedWrite(pixels, content_sha256, disk_bytes)` does no I/O. It raises `GateRefusedError` unless `pixels` has
-    `disk_bytes` bytes, has the SHA-256 `content_sha256` (64 lower-case hexadecimal digits), and begins and ends
-    with JPEG's markers. Only `bytes` are taken, because nobody can change them between the gate and the disk.
+    `GatedWrite(pixels, content_sha256, disk_bytes)` does no I/O. It raises `GateRefusedError` unless `pixels`
+    has `disk_bytes` bytes, has the SHA-256 `content_sha256` (64 lower-case hexadecimal digits), and begins and
+    ends with JPEG's markers. Only `bytes` are taken: nobody can change them between the gate and the disk.
 
     One write at a time: a second thread's call on the same object raises `RuntimeError`.
     """
@@ -115,7 +115,13 @@ cdef class GatedWrite:
         return 0
 
     cdef int write_both(
-        self, int folder, const char *pixels, size_t length, const char *line, size_t line_length, bint durable,
+        self,
+        int folder,
+        const char *pixels,
+        size_t length,
+        const char *line,
+        size_t line_length,
+        bint durable,
         Failure *failure,
     ) noexcept nogil:
         if write_temporary(folder, &self.tile, pixels, length, durable, failure) != 0:
@@ -166,10 +172,10 @@ cdef class GatedWrite:
     def place(self, int root, object target not None):
         """Write, sync and rename the tile and its sidecar, then sync their folder.
 
-        `root` is a descriptor of the store's root; `target` is (folder below the root, tile's name, its temporary
-        name, sidecar's name, its temporary name, the sidecar's line as bytes). Both files get mode 0440. Durable
-        when this returns, given that the folder itself is. When it raises `OSError`, neither file is there; the
-        error names the call that failed.
+        `root` is a descriptor of the store's root; `target` is (folder below the root, tile's name, its
+        temporary name, sidecar's name, its temporary name, the sidecar's line as bytes). Both files get mode
+        0440. Durable when this returns, given that the folder itself is. When it raises `OSError`, neither file
+        is there; the error names the call that failed.
         """
         self.begin()
         try:

@@ -34,11 +34,10 @@ cdef bytes encoded(str path):
 
 
 def open_beneath(int directory, str path not None, int flags):
-    """Open `path` below the folder `directory` and return its descriptor; close-on-exec is set.
+    """Open what is at `path` below the folder `directory` and return its descriptor; close-on-exec is set.
 
-    No symbolic link is followed, also not in the middle of the path, and no path leaves the folder. `flags` are
-    `os.O_...`; creating files is not offered. Raises `OSError` with the errno of the open (ELOOP or ENOTDIR for
-    a symbolic link in the way).
+    No symbolic link is followed, also not in the middle of the path, and no path leaves the folder. `flags`
+    are `os.O_...`. Raises `OSError` with the errno of the open (ELOOP or ENOTDIR for a symbolic link).
     """
     cdef bytes name = encoded(path)
     cdef const char *name_bytes = name
@@ -58,12 +57,13 @@ cdef class MappedPixels:
     """The bytes of one file as a read-only buffer, shared with the page cache.
 
     `MappedPixels(directory, path, expected_bytes=0)` opens `path` below the folder that the descriptor
-    `directory` stands for, following no symbolic link. The mapping outlives the file's name and the descriptor.
-    It is MAP_SHARED of a descriptor opened for reading only, so that not even `mprotect` can make it writable.
+    `directory` stands for, following no symbolic link. The mapping outlives the file's name and the
+    descriptor. It is MAP_SHARED of a descriptor opened for reading only, which not even `mprotect` can make
+    writable; a private mapping could be.
 
-    Raises `OSError`: the errno of open, fstat or mmap; EISDIR or EINVAL for what is no regular file; ENODATA for
-    an empty file; EBADMSG when `expected_bytes` is given and the file has another length. A file that is cut
-    short while it is mapped kills its readers with SIGBUS: files are replaced by rename, never in place.
+    Raises `OSError`: the errno of open, fstat or mmap; EISDIR or EINVAL for what is no regular file; ENODATA
+    for an empty file; EBADMSG when `expected_bytes` is given and the file has another length. A file that is
+    cut short while it is mapped kills its readers with SIGBUS: files are replaced by rename, never in place.
     """
 
     cdef void *address

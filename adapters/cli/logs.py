@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
-from typing import TextIO
 
 from .failures import one_line
 
@@ -14,19 +13,15 @@ _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 _CHATTY = ("psycopg", "psycopg.pool", "sqlalchemy", "alembic", "rtree", "faiss", "faiss.loader")
 
 
-class _StandardErrorHandler(logging.StreamHandler[TextIO]):
+class _StandardErrorHandler(logging.Handler):
     """Writes to whatever `sys.stderr` is at that moment, so that lines go above a progress bar."""
 
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> TextIO:
-        return sys.stderr
-
-    @stream.setter
-    def stream(self, _: TextIO) -> None:
-        raise AttributeError("the stream is always sys.stderr")
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        try:
+            print(self.format(record), file=sys.stderr, flush=True)  # noqa: T201 - this is the log's channel
+        except Exception:  # noqa: BLE001 - logging must not fail its caller; this is logging's own way out
+            self.handleError(record)
 
 
 class _OneLineFormatter(logging.Formatter):

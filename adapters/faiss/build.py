@@ -24,6 +24,7 @@ from .metadata_file import encode_metadata
 _faiss: Any = faiss
 _CHUNK = 4096
 """Descriptors added at once: enough to keep every thread busy, few enough for progress to move."""
+_DESCRIPTORS_PER_THREAD = 1000
 _FILE_MODE = 0o440
 
 
@@ -54,7 +55,7 @@ def build_index(
         graph.hnsw.efConstruction = params.ef_construction
         graph.hnsw.efSearch = params.ef_search
         index = faiss.IndexIDMap2(graph)
-        with _threads(threads):
+        with _threads(threads, len(keys)):
             # Nothing is learned for float16; FAISS wants the call.
             index.train(descriptors[:_CHUNK])
             for start in range(0, len(keys), _CHUNK):
@@ -111,13 +112,13 @@ def _write_index(path: Path, index: faiss.IndexIDMap2) -> str:
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Build with `count` threads; OpenMP keeps the number per calling thread."""
-    if count is None:
-        yield
-        return
+def _threads(most: int | None, descriptors: int) -> Iterator[None]:
+    """Build with at most `most` threads, by default one per core; OpenMP keeps the number per calling thread.
+
+    Threads without enough to do cost more than they bring: they spin while they wait for each other.
+    """
     before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(count)
+    faiss.omp_set_num_threads(min(most or before, 1 + descriptors // _DESCRIPTORS_PER_THREAD))
     try:
         yield
     finally:

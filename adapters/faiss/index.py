@@ -75,13 +75,13 @@ class FaissDescriptorIndex:
         metadata = mapped.metadata
         check_query(descriptor, metadata.dimension, k)
         try:
-            distances, keys = mapped.index.search(descriptor[np.newaxis], min(int(k), metadata.count))
+            distances, keys = mapped.nearest(descriptor, min(int(k), metadata.count))
         except (RuntimeError, MemoryError) as error:
             raise IndexUnavailableError(f"faiss can't search the index: {error}") from error
         try:
             return [
                 SearchHit(decode_tile_key(key, metadata.variants), distance)
-                for key, distance in zip(keys[0].tolist(), distances[0].tolist(), strict=True)
+                for key, distance in zip(keys, distances, strict=True)
                 # FAISS fills the places of neighbours that it did not find with -1.
                 if key != -1
             ]
@@ -199,7 +199,7 @@ class FaissDescriptorIndex:
                     raise
                 continue
             if self._warm_up:
-                mapped.index.search(np.zeros((1, mapped.metadata.dimension), np.float32), 1)
+                mapped.nearest(np.zeros(mapped.metadata.dimension, np.float32), 1)
             return mapped
         return None
 

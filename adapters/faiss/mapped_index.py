@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import faiss
 import numpy as np
+import numpy.typing as npt
 
 from ...domain.descriptors import DescriptorMetric, IndexMetadata, VectorStorage
 from ...domain.errors import IndexUnavailableError
@@ -39,6 +40,20 @@ class MappedIndex:
     index: faiss.IndexIDMap2
     metadata: IndexMetadata
     _mapping: mmap.mmap
+
+    def nearest(self, descriptor: npt.NDArray[np.float32], k: int) -> tuple[list[float], list[int]]:
+        """Distances and keys of the `k` nearest, nearest first; key -1 where FAISS found none.
+
+        Raises what FAISS raises. One OpenMP thread: FAISS would start all for a single query too, and wait
+        for them to be scheduled, which on a busy machine took 20 ms instead of 0.6 ms.
+        """
+        before = faiss.omp_get_max_threads()
+        faiss.omp_set_num_threads(1)
+        try:
+            distances, keys = self.index.search(descriptor[np.newaxis], k)
+        finally:
+            faiss.omp_set_num_threads(before)
+        return distances[0].tolist(), keys[0].tolist()
 
 
 def open_mapped_index(folder: Path, ef_search: int) -> MappedIndex:

@@ -46,10 +46,11 @@ _SESSION = """
 """
 
 # The pool and the driver warn about every connection that a restarting server drops. Callers are told by
-# StoreUnavailableError; a program that wants the warnings too sets the level itself.
-_driver_logger = logging.getLogger("psycopg")
-if _driver_logger.level == logging.NOTSET:
-    _driver_logger.setLevel(logging.ERROR)
+# StoreUnavailableError; a program that wants the warnings too sets another level itself.
+for _name in ("psycopg", "psycopg.pool"):
+    _driver_logger = logging.getLogger(_name)
+    if _driver_logger.level in (logging.NOTSET, logging.WARNING):  # WARNING is what the driver sets
+        _driver_logger.setLevel(logging.ERROR)
 
 Connection = psycopg.Connection[TupleRow]
 

@@ -88,6 +88,12 @@ class EmbeddedPostgres:
             raise StoreUnavailableError(f"the database in {self._folder.path} has not been started")
         return self._dsn
 
+    @property
+    def server_pid(self) -> int | None:
+        """The server's process as seen from here; None when it does not run, or not where we can see it."""
+        server = self._folder.running_server() if self._folder.server_is_alive() else None
+        return server.pid if server is not None and server.is_visible else None
+
     def start(self) -> str:
         """Claim the server, make and start it where needed, wait until it answers, and return its DSN.
 

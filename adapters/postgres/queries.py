@@ -156,7 +156,20 @@ ADD_DISK_BYTES = """
 CEILING_CONSTRAINT = "ck_disk_usage_total_bytes"
 
 XACT_STATUS = "SELECT pg_xact_status(%s::xid8)"
-TERMINATE_XACT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = %s::xid8::xid"
+TERMINATE_XACT = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_xid = %s::xid8::xid
+"""
+# Traces of a transaction, for when its connection was lost. A row that was committed and then evicted leaves
+# none, and is not stored any more; a batch is committed as a whole, so that one row is enough.
+INSERTED_TRACE = """
+    SELECT EXISTS (
+        SELECT FROM tiles JOIN unnest(%s::uuid[], %s::text[]) AS given (tile_uuid, content_sha256)
+            USING (tile_uuid, content_sha256)
+        WHERE created_at = %s
+    )
+"""
+DELETED_TRACE = "SELECT NOT EXISTS (SELECT FROM tiles WHERE tile_uuid = %s)"
+COMPLETED_TRACE = f"SELECT EXISTS (SELECT FROM tiles WHERE tile_uuid = %s AND {_COMPLETE})"
 
 LOCK_SHARED = "SELECT pg_advisory_xact_lock_shared(%s, %s)"
 LOCK_EXCLUSIVE = "SELECT pg_advisory_xact_lock(%s, %s)"

@@ -9,7 +9,7 @@ Three locks make it safe beside other processes:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
@@ -23,10 +23,13 @@ from .connection import Connection, Database, translate_errors
 from .queries import (
     AWAIT_TILES,
     COMPLETE_TILE,
+    COMPLETED_TRACE,
     DELETE_TILE,
     DELETE_TILES,
+    DELETED_TRACE,
     INSERT_TILE,
     INSERT_TILES,
+    INSERTED_TRACE,
     LOCK_EXCLUSIVE,
     LOCK_SHARED,
     LOCK_TILE,
@@ -42,7 +45,7 @@ from .queries import (
     read_tile_id,
     tile_lock,
 )
-from .transactions import TileTransaction, tile_transaction
+from .transactions import Statement, TileTransaction, tile_transaction
 
 FETCH_ROWS = 5_000
 """Rows per round trip of a stream, and tiles per statement of a batch: bounds memory at both ends."""
@@ -57,7 +60,9 @@ class PostgresOpenRow:
 
     def commit(self) -> TileMetadataPersistent:
         """See `OpenRow`."""
-        self._transaction.commit(f"storing tile {self._stored.tile_id}", self._stored.disk_bytes)
+        self._transaction.commit(
+            f"storing tile {self._stored.tile_id}", self._stored.disk_bytes, _inserted_trace([self._stored])
+        )
         return self._stored
 
 
@@ -90,8 +95,10 @@ class PostgresOpenRows:
 
     def commit(self) -> dict[TileId, TileMetadataPersistent]:
         """See `OpenRows`."""
-        added_bytes = sum(tile.disk_bytes for tile in self._inserted.values())
-        self._transaction.commit(f"storing {len(self._inserted)} tiles", added_bytes)
+        tiles = self._inserted.values()
+        self._transaction.commit(
+            f"storing {len(tiles)} tiles", sum(tile.disk_bytes for tile in tiles), _inserted_trace(tiles)
+        )
         return dict(self._inserted)
 
 
@@ -185,12 +192,12 @@ class PostgresTileRows:
                 with translate_errors(doing):
                     connection.execute(LOCK_TILE, (lock,))
                 yield self._remove(connection, tile_id, doing)
-                with translate_errors(doing):
+            finally:
+                try:
                     connection.execute(UNLOCK_TILE, (lock,))
-            except BaseException:
-                # Whatever happened, the lock must not go back into the pool with the connection.
-                connection.close()
-                raise
+                except psycopg.Error:
+                    # The lock must not go back into the pool with the connection; the row is gone either way.
+                    connection.close()
 
     def _remove(self, connection: Connection, tile_id: TileId, doing: str) -> int | None:
         transaction = TileTransaction(self._database, connection, None)
@@ -199,7 +206,7 @@ class PostgresTileRows:
             if not deleted:
                 return None
             freed_bytes, transaction.xid = deleted[0]
-            transaction.commit(doing, -freed_bytes)
+            transaction.commit(doing, -freed_bytes, (DELETED_TRACE, (tile_id.tile_uuid,)))
         finally:
             transaction.end()
         if connection.closed:
@@ -246,7 +253,7 @@ class PostgresTileRows:
             if not completed:
                 raise TileNotFoundError(tile_id)
             added_bytes, transaction.xid = completed[0]
-            transaction.commit(doing, added_bytes)
+            transaction.commit(doing, added_bytes, (COMPLETED_TRACE, (tile_id.tile_uuid,)))
 
     @contextmanager
     def locked(self, timeout_s: float) -> Iterator[PostgresLockedRows]:
@@ -267,6 +274,12 @@ class PostgresTileRows:
         for batch in _batches(tile_ids):
             with self._database.connection() as connection, translate_errors("noting missing files"):
                 connection.execute(UPDATE_FILES_MISSING, (at, [t.tile_uuid for t in batch]))
+
+
+def _inserted_trace(tiles: Collection[TileMetadataPersistent]) -> Statement:
+    """The question whether tiles that were inserted by one transaction are to be seen."""
+    created_at = next((tile.created_at for tile in tiles), None)
+    return INSERTED_TRACE, ([t.tile_uuid for t in tiles], [t.content_sha256 for t in tiles], created_at)
 
 
 def _batches(tile_ids: Iterable[TileId]) -> Iterator[list[TileId]]:

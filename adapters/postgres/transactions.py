@@ -20,6 +20,7 @@ from ...domain.storage import CommitOutcomeUnknownError, HeadroomTakenError
 from .connection import Connection, Database, describe, translate_errors, translated
 from .queries import (
     ADD_DISK_BYTES,
+    AWAIT_TILES,
     CEILING_CONSTRAINT,
     TERMINATE_XACT,
     XACT_STATUS,
@@ -40,6 +41,7 @@ class TileTransaction:
         self._database = database
         self.connection = connection
         self._disk_budget_bytes = disk_budget_bytes
+        self._backend_pid = connection.info.backend_pid
         self._open = False
         self.xid: str | None = None
 
@@ -51,45 +53,53 @@ class TileTransaction:
         self._open = True
         try:
             with self.connection.pipeline():
-                self.connection.execute("BEGIN")
-                cursors = [self.connection.execute(query, values) for query, values in statements]
+                self.connection.execute("BEGIN", prepare=False)
+                cursors = [
+                    self.connection.execute(query, values, prepare=_preparation(query))
+                    for query, values in statements
+                ]
             return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
         except psycopg.errors.UniqueViolation:
             raise
-        except psycopg.Error as error:
+        except BaseException as error:
             # A tile's session lock may be left behind, which no ROLLBACK gives back.
             self.connection.close()
-            raise translated(error, doing) from error
+            if isinstance(error, psycopg.Error):
+                raise translated(error, doing) from error
+            raise
 
     def execute(self, doing: str, query: str, values: Sequence[Any]) -> None:
         """Run one more statement in the transaction."""
         with translate_errors(doing):
             self.connection.execute(query, values)
 
-    def commit(self, doing: str, added_bytes: int, *, within_budget: bool = True) -> None:
+    def commit(self, doing: str, added_bytes: int, trace: Statement) -> None:
         """Add `added_bytes` to the accounting and COMMIT.
 
-        Raises `HeadroomTakenError` when that would pass the budget (the transaction stays open and keeps its
+        `trace` asks whether what the transaction did is to be seen; it is needed when the connection is lost.
+        Raises `HeadroomTakenError` when the budget would be passed (the transaction stays open and keeps its
         locks), `StoreUnavailableError` when it is certainly not committed, `CommitOutcomeUnknownError`.
         """
         if not self._open:
             raise ValueError(f"{doing}: the transaction has ended")
-        ceiling = self._disk_budget_bytes if within_budget else None
+        ceiling = self._disk_budget_bytes
         try:
             with self.connection.pipeline():
                 if added_bytes:
-                    self.connection.execute("SAVEPOINT counted")
+                    self.connection.execute("SAVEPOINT counted", prepare=False)
                     self.connection.execute(ADD_DISK_BYTES, {"added": added_bytes, "ceiling": ceiling})
-                committed = self.connection.execute("COMMIT")
-        except psycopg.errors.CheckViolation as error:
-            if error.diag.constraint_name != CEILING_CONSTRAINT or ceiling is None:
+                committed = self.connection.execute("COMMIT", prepare=False)
+        except psycopg.Error as error:
+            # Only a server that reports a failed transaction has certainly not gone on to the COMMIT. A
+            # session that it ended may have got there before: its last message does not say.
+            if self.connection.info.transaction_status is not TransactionStatus.INERROR:
+                self._open = False
+                self.connection.close()
+                self._settle(doing, trace, error)
+                return
+            if ceiling is None or error.diag.constraint_name != CEILING_CONSTRAINT:
                 raise translated(error, doing) from error
             raise self._headroom_taken(doing, added_bytes, ceiling) from error
-        except psycopg.Error as error:
-            if not self.connection.closed:
-                raise translated(error, doing) from error
-            self._open = False
-            self._settle(doing, error)
         else:
             self._open = False
             if committed.statusmessage != "COMMIT":
@@ -115,13 +125,13 @@ class TileTransaction:
             self.connection.execute("ROLLBACK TO SAVEPOINT counted")
             return HeadroomTakenError(added_bytes, ceiling, read_total(self.connection))
 
-    def _settle(self, doing: str, error: psycopg.Error) -> None:
+    def _settle(self, doing: str, trace: Statement, error: psycopg.Error) -> None:
         """Return when the lost COMMIT was done after all; raise what is true otherwise."""
-        outcome = "aborted" if self.xid is None else self._outcome(self.xid)
-        if outcome == "committed":
+        committed = False if self.xid is None else self._was_committed(self.xid, trace)
+        if committed:
             return
         message = f"{doing} failed: the connection was lost: {describe(error)}"
-        if outcome == "aborted":
+        if committed is False:
             raise StoreUnavailableError(
                 message, remedy="check that the database is running, then try again"
             ) from error
@@ -130,25 +140,50 @@ class TileTransaction:
             remedy="open the store again when the database answers: it settles what is left",
         ) from error
 
-    def _outcome(self, xid: str) -> str | None:
-        """`committed`, `aborted`, or None when the server does not say so in time."""
+    def _was_committed(self, xid: str, trace: Statement) -> bool | None:
+        """None when the server does not say so in time."""
         deadline = time.monotonic() + OUTCOME_WAIT_S
         while time.monotonic() < deadline:
             with suppress(StoreUnavailableError, psycopg.Error):
                 connection = self._database.connect_once()
                 try:
-                    while time.monotonic() < deadline:
-                        row = connection.execute(XACT_STATUS, (xid,)).fetchone()
-                        if row is not None and row[0] != "in progress":
-                            return None if row[0] is None else str(row[0])
-                        # Nobody is left at the other end of that session. If it has the COMMIT it will
-                        # finish it; if it never got it, it must not be waited for.
-                        connection.execute(TERMINATE_XACT, (xid,))
-                        time.sleep(OUTCOME_PAUSE_S)
+                    status = self._final_status(connection, xid, deadline)
+                    # A server that crashed may give the number of a transaction that left nothing on its
+                    # disk to another one, so "committed" alone could be said of somebody else.
+                    if status == "committed":
+                        row = connection.execute(*trace).fetchone()
+                        return row is not None and bool(row[0])
+                    return False if status == "aborted" else None
                 finally:
                     connection.close()
             time.sleep(OUTCOME_PAUSE_S)
         return None
+
+    def _final_status(self, connection: Connection, xid: str, deadline: float) -> str | None:
+        """`committed`, `aborted`, or None when it is still in progress at the deadline or too old to tell."""
+        while time.monotonic() < deadline:
+            try:
+                row = connection.execute(XACT_STATUS, (xid,)).fetchone()
+            except psycopg.errors.InvalidParameterValue:
+                return (
+                    "aborted"  # a number of the future: a crash took the transaction, and all that it wrote
+                )
+            if row is None or row[0] != "in progress":
+                return None if row is None else row[0]
+            # Nobody is left at the other end of our old session. If it has the COMMIT it will finish it; if
+            # it never got it, it must not be waited for.
+            connection.execute(TERMINATE_XACT, (self._backend_pid, xid))
+            time.sleep(OUTCOME_PAUSE_S)
+        return None
+
+
+def _preparation(query: str) -> bool | None:
+    """Whether the driver may prepare a statement of a pipeline: False for never, None for when it pays.
+
+    What stands behind a statement that may fail is skipped with it, while the driver believes that it was
+    prepared: the next use would fail. Only an INSERT fails without the connection being closed.
+    """
+    return False if query == AWAIT_TILES else None
 
 
 @contextmanager

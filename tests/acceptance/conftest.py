@@ -1,4 +1,4 @@
-"""Parts that the acceptance tests share: the command `aerotile` as a person calls it, and tiles to feed it."""
+"""Parts that the acceptance tests share: the command `aerotile` as a person calls it, and its input."""
 
 from __future__ import annotations
 

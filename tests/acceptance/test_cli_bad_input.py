@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from aerotile.adapters.cli.session import Session
 
 Call = Callable[..., Any]
 BAD_CALL = 2
@@ -99,6 +102,26 @@ def test_a_dsn_that_does_not_answer_shows_no_password_in_a_traceback_or_log(call
     result = call("migrate", "--debug", "-vv", AEROTILE_DATABASE_DSN=dsn)
     assert "Traceback" in result.err
     assert PASSWORD not in result.out + result.err
+
+
+def test_a_password_that_turns_up_elsewhere_is_taken_out_of_errors_tracebacks_and_logs(
+    call: Call, capfd: pytest.CaptureFixture[str]
+) -> None:
+    dsn = f"postgresql://nav:{PASSWORD}@127.0.0.1:1/tiles"
+    result = call("status", "--debug", "--root", f"no-{PASSWORD}-here", AEROTILE_DATABASE_DSN=dsn)
+    assert result.err.splitlines()[-1].startswith("error: no folder ")
+    assert "Traceback" in result.err
+    assert "no-***-here" in result.err
+    assert PASSWORD not in result.err
+    session = Session()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AEROTILE_DATABASE_DSN", dsn)
+        assert session.config.database.dsn is not None
+    session.configure_logging()
+    logging.getLogger("aerotile.test").warning("connecting to %s\nwith %s", dsn, PASSWORD)
+    logged = capfd.readouterr().err
+    assert logged.count("\n") == 1
+    assert logged.endswith(" connecting to postgresql://nav:***@127.0.0.1:1/tiles with ***\n")
 
 
 def test_a_dsn_that_can_not_be_read(call: Call) -> None:
@@ -275,12 +298,16 @@ def test_a_query_of_another_length(call: Call) -> None:
     assert "q.npy: descriptor must have shape (4,), got (5,) — describe the frame with demo" in result.error
 
 
-def test_a_file_name_that_could_steer_the_terminal_is_shown_harmless(
-    call: Call, tmp_path: Path, days_ago: Callable[[int], str]
+def test_a_name_that_could_steer_the_terminal_is_shown_harmless(
+    call: Call, xyz_folder: Callable[..., Path], days_ago: Callable[[int], str], tmp_path: Path
 ) -> None:
-    result = call("ingest", "no\x1b[31mwhere\n", "--captured-at", days_ago(1))
+    result = call("status", "--root", "no\x1b[31mwhere\n")
     assert result.code == BAD_CALL
-    assert "\x1b" not in result.error
+    assert "no\\x1b[31mwhere" in result.error
+    folder = xyz_folder("tiles\x1b[31m", count=2)
+    for path in folder.rglob("*.jpg"):
+        path.write_bytes(b"no jpeg")
+    assert "\x1b" not in call("ingest", folder.name, "--captured-at", days_ago(1)).err
 
 
 @pytest.fixture

@@ -177,6 +177,18 @@ def test_a_second_row_of_a_tile_is_refused_at_once_and_the_first_stays(subject: 
     assert subject.total() == 100
 
 
+def test_refusals_do_not_spoil_the_writes_that_follow(subject: Subject) -> None:
+    rows = subject.with_budget(1200)
+    for x in range(12):
+        with rows.insert(described(imported(x)), NOW) as row:
+            row.commit()
+        with pytest.raises(DuplicateTileError), rows.insert(described(imported(x)), NOW):
+            pytest.fail("a duplicate was inserted")
+        with rows.insert(described(imported(99), 1201), NOW) as row, pytest.raises(HeadroomTakenError):
+            row.commit()
+    assert subject.committed() == {imported(x) for x in range(12)}
+
+
 def test_a_transaction_is_committed_once_only(subject: Subject) -> None:
     with subject.rows.insert(described(imported(1)), NOW) as row:
         row.commit()

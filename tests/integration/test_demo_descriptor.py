@@ -42,7 +42,7 @@ def frame(blue_marble: BlueMarble, **changes: float) -> Pixels:
     return take_frame(blue_marble, plan, ground_span_m=tile_ground_span(plan.lat, ZOOM))
 
 
-def test_four_of_five_frames_over_land_find_their_tile_among_five_candidates(
+def test_19_of_20_frames_over_land_find_their_tile_among_five_candidates(
     blue_marble: BlueMarble, tiles: dict[tuple[int, int], Pixels], model: DescriptorModel
 ) -> None:
     index = np.stack([model.describe(tile) for tile in tiles.values()])
@@ -58,7 +58,7 @@ def test_four_of_five_frames_over_land_find_their_tile_among_five_candidates(
         nearest = np.argsort(-index @ model.describe(seen))[:5]
         hits += column_and_row(plan.lat, plan.lon, ZOOM) in [places[row] for row in nearest]
     assert len(plans) > 80
-    assert hits >= 0.8 * len(plans)
+    assert hits >= 0.95 * len(plans)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_a_spoiled_frame_stays_nearer_than_another_place(
     plain = model.describe(frame(blue_marble))
     spoiled = model.describe(frame(blue_marble, **changes))
     elsewhere = model.describe(frame(blue_marble, lat=PLACE.lat - 12.0))
-    assert plain @ spoiled > 0.6
-    assert plain @ spoiled > plain @ elsewhere + 0.3
+    assert plain @ spoiled > 0.92
+    assert plain @ spoiled > plain @ elsewhere + 0.5
 
 
 def test_a_descriptor_is_512_numbers_of_unit_length(blue_marble: BlueMarble, model: DescriptorModel) -> None:

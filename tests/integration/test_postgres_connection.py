@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import struct
 import threading
@@ -120,7 +119,9 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up(
     dsn = listener(lambda connection: None)
     with Database(dsn, connect_timeout_s=1.0) as database:
         for ask in (database.verify, PostgresTileMetadataStore(database).total_disk_bytes):
-            with pytest.raises(StoreUnavailableError, match="does not answer: .*timeout|in time") as refused:
+            with pytest.raises(
+                StoreUnavailableError, match=r"does not answer: .*(timeout|in time)"
+            ) as refused:
                 ask()
             assert PASSWORD not in said(refused.value)
 
@@ -206,13 +207,12 @@ def test_people_are_not_shown_the_drivers_own_warnings(
         gone.fetch_all("asking", "SELECT 1")
     assert [record for record in caplog.records if record.name.startswith("psycopg")] == []
     assert capfd.readouterr() == ("", "")
-    assert logging.getLogger("psycopg.pool").getEffectiveLevel() == logging.ERROR
 
 
 def test_when_every_connection_is_busy_that_is_what_is_said(migrated_database: str) -> None:
     with Database(migrated_database, max_size=1, connect_timeout_s=0.3) as database:
         store = PostgresTileMetadataStore(database)
-        with database.connection(), pytest.raises(StoreUnavailableError, match="all 1 connections .* busy"):
+        with database.connection(), pytest.raises(StoreUnavailableError, match=r"all 1 connections .* busy"):
             store.total_disk_bytes()
         assert store.total_disk_bytes() == 0
 

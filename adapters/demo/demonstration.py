@@ -1,0 +1,147 @@
+"""The whole demo: prepare a base, fly over it, and say what happened."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import attrs
+
+from ...domain.errors import ConfigurationError
+from ...domain.tiles import TileId
+from ..composition import Runtime
+from ..config import AerotileConfig, BudgetConfig, DatabaseConfig, LruConfig
+from ..recorder.reader import RecordReader
+from .base import PreparedBase, ProgressBar, prepare_base
+from .flight import Flight, FlightLog
+from .imagery import BlueMarble
+from .mission import CAPE_TO_BEIJING, Mission, plan_frames
+from .picture import FlightPicture, FrameOutcome, draw_flight
+
+_MARKER = ".aerotile-demo"
+_ROOM_BYTES = 64 * 1024
+"""What the flight's budget leaves free above the base: a few tiles, so that the flight has to evict."""
+
+
+@attrs.frozen(kw_only=True)
+class Demonstration:
+    """What happened in one run; every figure was measured or counted in it."""
+
+    mission: Mission
+    base: PreparedBase
+    log: FlightLog
+    evicted: tuple[TileId, ...]
+    budget_bytes: int
+    used_bytes: int
+    record_kinds: Counter[str]
+    record_damaged_lines: int
+    record_folder: Path
+    picture: Path
+    flight_s: float
+    total_s: float
+
+    @property
+    def top_1(self) -> float | None:
+        """Share of the frames over land whose tile was the first candidate."""
+        return self._share(self.log.land_outcomes[FrameOutcome.TOP_1])
+
+    @property
+    def top_5(self) -> float | None:
+        """Share of the frames over land whose tile was among the five candidates."""
+        hits = self.log.land_frames - self.log.land_outcomes[FrameOutcome.MISS]
+        return self._share(hits)
+
+    def _share(self, hits: int) -> float | None:
+        return hits / self.log.land_frames if self.log.land_frames else None
+
+
+def demonstrate(
+    folder: Path, *, frames: int, seed: int, bar: ProgressBar, say: Callable[[str], None]
+) -> Demonstration:
+    """Run the demo in `folder`, where an earlier run's base is replaced.
+
+    Raises `ConfigurationError` for a folder with other things in it, and whatever a part that fails raises.
+    """
+    started = time.perf_counter()
+    root = _fresh_root(folder)
+    imagery, mission = BlueMarble.load(), CAPE_TO_BEIJING
+    say(f"preparing the base for {mission.name} in {root}")
+    # A short wait, so that the frames flown without a database do not crawl.
+    database = DatabaseConfig(connect_timeout_s=0.5)
+    with Runtime(AerotileConfig(root=root, database=database)) as runtime:
+        base = prepare_base(runtime, mission, imagery, bar)
+    budget_bytes = base.total_bytes + _ROOM_BYTES
+    flight_config = AerotileConfig(
+        root=root,
+        database=database,
+        budget=BudgetConfig(max_bytes=budget_bytes, eviction_batch_size=8),
+        lru=LruConfig(flush_interval_s=1.0),
+    )
+    took_off = time.perf_counter()
+    with Runtime(flight_config) as runtime:
+        flight = Flight(
+            runtime=runtime, mission=mission, imagery=imagery, base=base, flight_id=uuid4(), say=say
+        )
+        plans = plan_frames(mission, frames, seed=seed)
+        # The store is opened before the first frame, as a flight stack would.
+        say(f"flying {frames} frames over {len(runtime.unbudgeted_store)} tiles")
+        with bar("Flying") as advance:
+            log = flight.fly(plans, advance)
+        evicted = tuple(t for t in base.tile_ids if not runtime.tile_store.tile_exists(t))
+        used_bytes = runtime.metadata_store.total_disk_bytes()
+    landed = time.perf_counter()
+    record = RecordReader(flight_config.record_folder)
+    kinds = Counter(line.envelope.kind for line in record.lines())
+    return Demonstration(
+        mission=mission,
+        base=base,
+        log=log,
+        evicted=evicted,
+        budget_bytes=budget_bytes,
+        used_bytes=used_bytes,
+        record_kinds=kinds,
+        record_damaged_lines=record.damaged_lines,
+        record_folder=flight_config.record_folder,
+        picture=_draw(folder / "flight.png", mission, imagery, log, evicted),
+        flight_s=landed - took_off,
+        total_s=time.perf_counter() - started,
+    )
+
+
+def _fresh_root(folder: Path) -> Path:
+    marker = folder / _MARKER
+    if folder.exists() and not marker.exists() and any(folder.iterdir()):
+        raise ConfigurationError(
+            f"{folder} has other things in it", remedy="name an empty or a new folder with --folder"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    marker.touch()
+    root = folder / "base"
+    if root.exists():
+        shutil.rmtree(root)
+    return root
+
+
+def _draw(
+    path: Path, mission: Mission, imagery: BlueMarble, log: FlightLog, evicted: tuple[TileId, ...]
+) -> Path:
+    hits = log.land_frames - log.land_outcomes[FrameOutcome.MISS]
+    picture = FlightPicture(
+        title=f"Aerotile: {mission.name}, by sight",
+        facts=(
+            f"{len(log.frames)} frames, {hits} of {log.land_frames} over land found among five candidates, "
+            f"{len(log.onboard)} tiles made on board, {len(evicted)} evicted"
+        ),
+        area=mission.area,
+        grid_zoom=mission.search_zoom,
+        route=[(frame.lat, frame.lon) for frame in log.frames],
+        frames=log.frames,
+        sectors=mission.sectors,
+        onboard=log.onboard,
+        evicted=evicted,
+    )
+    return draw_flight(picture, imagery, path)

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+Call = Callable[..., Any]
+TILES = [f"imported/6/0/{y}" for y in range(40)]
+
+
+@pytest.fixture
+def descriptors() -> npt.NDArray[np.float32]:
+    return np.random.default_rng(5).normal(size=(len(TILES), 16)).astype(np.float32)
+
+
+@pytest.fixture
+def build(call: Call, descriptors: npt.NDArray[np.float32]) -> Callable[..., Any]:
+    def run(*arguments: str, factor: float = 1.0) -> Any:
+        np.savez("d.npz", tiles=TILES, descriptors=descriptors * np.float32(factor))
+        return call("index", "build", "d.npz", "--model", "demo-16", "--json", *arguments)
+
+    return run
+
+
+def test_a_search_finds_the_tile_that_was_described(
+    call: Call, build: Callable[..., Any], descriptors: npt.NDArray[np.float32]
+) -> None:
+    build()
+    np.save("q.npy", descriptors[7] + np.float32(0.01))
+    facts = call("search", "q.npy", "-k", "3", "--json").json
+    assert (facts["descriptor_model"], facts["metric"]) == ("demo-16", "l2")
+    assert facts["hits"][0]["tile"] == TILES[7]
+    distances = [hit["distance"] for hit in facts["hits"]]
+    assert len(distances) == 3
+    assert distances == sorted(distances)
+
+
+def test_a_search_for_a_person_is_a_table(
+    call: Call, build: Callable[..., Any], descriptors: npt.NDArray[np.float32]
+) -> None:
+    build()
+    np.save("q.npy", descriptors[0])
+    lines = call("search", "q.npy", "-k", "2").out.splitlines()
+    assert lines[0].split() == ["rank", "tile", "distance", "lat", "lon"]
+    assert lines[1].split()[:2] == ["1", TILES[0]]
+
+
+def test_a_search_asks_no_database(
+    call: Call, build: Callable[..., Any], descriptors: npt.NDArray[np.float32]
+) -> None:
+    build()
+    np.save("q.npy", descriptors[0])
+    gone = "postgresql://nobody@127.0.0.1:1/none"
+    assert call("search", "q.npy", AEROTILE_DATABASE_DSN=gone).code == 0
+
+
+def test_a_query_of_one_row_and_of_double_precision_is_read(
+    call: Call, build: Callable[..., Any], descriptors: npt.NDArray[np.float32]
+) -> None:
+    build()
+    np.save("q.npy", descriptors[2:3].astype(np.float64))
+    assert call("search", "q.npy", "-k1", "--json").json["hits"][0]["tile"] == TILES[2]
+
+
+def test_info_shows_what_was_built(call: Call, build: Callable[..., Any]) -> None:
+    built = build().json
+    assert call("index", "info", "--json").json == built
+    assert (built["count"], built["dimension"], built["storage"]) == (len(TILES), 16, "float16")
+    assert built["generation"] == "000001"
+
+
+def test_a_rollback_answers_from_the_generation_before(call: Call, build: Callable[..., Any]) -> None:
+    first, second = build().json, build(factor=2.0).json
+    assert first["sha256"] != second["sha256"]
+    assert call("index", "rollback", "--json").json == first
+    assert call("index", "info", "--json").json == first
+    assert call("index", "generations", "--json").json == [
+        {"generation": "000001", "in_use": True},
+        {"generation": "000002", "in_use": False},
+    ]
+    assert call("index", "rollback", "--to", "000002", "--json").json == second
+
+
+def test_a_rollback_without_an_older_generation_fails_and_changes_nothing(
+    call: Call, build: Callable[..., Any]
+) -> None:
+    built = build().json
+    assert call("index", "rollback").code == 1
+    assert call("index", "info", "--json").json == built
+
+
+def test_a_damaged_generation_in_use_can_be_rolled_back_and_built_over(
+    call: Call, build: Callable[..., Any], tmp_path: Any
+) -> None:
+    first = build().json
+    build(factor=2.0)
+    damaged = tmp_path / "aerotile-data/index/generations/000002/tiles.index"
+    damaged.chmod(0o640)
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert call("index", "info").code == 1
+    assert call("index", "rollback", "--json").json == first
+    assert call("index", "rollback", "--to", "000002").code == 1
+    assert build(factor=3.0).code == 0
+
+
+def test_descriptors_that_are_not_finite_are_refused_and_the_old_index_stays(
+    call: Call, build: Callable[..., Any], descriptors: npt.NDArray[np.float32]
+) -> None:
+    built = build().json
+    descriptors[3, 3] = np.nan
+    result = build()
+    assert result.code == 1
+    assert "the descriptor of tile imported/6/0/3 (row 3) is not finite" in result.error
+    assert call("index", "info", "--json").json == built
+
+
+def test_an_index_that_is_switched_off_says_so(call: Call, build: Callable[..., Any]) -> None:
+    build()
+    for command in (["index", "info"], ["index", "build", "d.npz", "--model", "m"]):
+        result = call(*command, BUILD_FAISS_INDEX="0")
+        assert result.code == 1
+        assert result.error == (
+            "the descriptor index is switched off by BUILD_FAISS_INDEX=0 — unset BUILD_FAISS_INDEX"
+        )
+
+
+def test_the_configured_graph_is_what_is_built(call: Call, descriptors: npt.NDArray[np.float32]) -> None:
+    np.savez("d.npz", tiles=TILES, descriptors=descriptors)
+    built = call(
+        "index",
+        "build",
+        "d.npz",
+        "--model=m",
+        "--json",
+        AEROTILE_INDEX_M="8",
+        AEROTILE_INDEX_METRIC="inner_product",
+        AEROTILE_INDEX_STORAGE="float32",
+    ).json
+    assert (built["m"], built["metric"], built["storage"]) == (8, "inner_product", "float32")

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Call = Callable[..., Any]
+DaysAgo = Callable[[int], str]
+MakeFolder = Callable[..., Path]
+
+
+def test_tiles_go_in_with_their_bytes_their_hash_and_their_facts(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo, tmp_path: Path
+) -> None:
+    folder = xyz_folder(count=1)
+    result = call("ingest", "tiles", "--captured-at", days_ago(3), "--source", "satellite_provider")
+    assert result.code == 0
+    pixels = (folder / "7/60/0.jpg").read_bytes()
+    stored = tmp_path / "aerotile-data/tiles/satellite_provider/7/60/0.jpg"
+    assert stored.read_bytes() == pixels
+    (row,) = call("dump").json_lines
+    assert row["tile"] == "satellite_provider/7/60/0"
+    assert row["content_sha256"] == hashlib.sha256(pixels).hexdigest()
+    assert row["disk_bytes"] == len(pixels)
+    assert row["captured_at"] == f"{days_ago(3)}T00:00:00+00:00"
+    # 156543.03 m/px at zoom 0 on the equator, halved 7 times, times cos(84.9 degrees) at the tile's centre.
+    assert row["ground_sample_distance"] == pytest.approx(108.0, rel=0.01)
+
+
+def test_an_ingest_that_is_run_again_finds_its_tiles_present(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo
+) -> None:
+    folder = xyz_folder()
+    first = call("ingest", "tiles", "--captured-at", days_ago(1), "--json").json
+    assert (first["stored"], first["present"], first["refused"]) == (4, 0, 0)
+    (folder / "7/60/4.jpg").write_bytes((folder / "7/60/0.jpg").read_bytes())
+    again = call("ingest", "tiles", "--captured-at", days_ago(1), "--json")
+    assert again.code == 0
+    assert (again.json["stored"], again.json["present"], again.json["refused"]) == (1, 4, 0)
+
+
+def test_a_stored_tile_with_other_content_is_refused_and_stays(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo, jpeg: Callable[..., bytes], tmp_path: Path
+) -> None:
+    folder = xyz_folder(count=1)
+    before = (folder / "7/60/0.jpg").read_bytes()
+    call("ingest", "tiles", "--captured-at", days_ago(1))
+    (folder / "7/60/0.jpg").write_bytes(jpeg(99))
+    result = call("ingest", "tiles", "--captured-at", days_ago(1))
+    assert result.code == 1
+    assert "the store already holds this tile with other content" in result.err
+    assert (tmp_path / "aerotile-data/tiles/imported/7/60/0.jpg").read_bytes() == before
+
+
+def test_bad_tiles_are_named_and_the_others_go_in(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo
+) -> None:
+    folder = xyz_folder(count=5)
+    (folder / "7/60/1.jpg").write_bytes(b"")
+    (folder / "7/60/3.jpg").write_bytes(b"no jpeg")
+    result = call("ingest", "tiles", "--captured-at", days_ago(1))
+    assert result.code == 1
+    lines = result.err.splitlines()
+    assert [line.split(": ")[:2] for line in lines[:2]] == [
+        ["refused", "tiles/7/60/1.jpg"],
+        ["refused", "tiles/7/60/3.jpg"],
+    ]
+    assert lines[2].startswith("error: 2 of 5 tiles were refused — ")
+    assert [row["y"] for row in sorted(call("dump").json_lines, key=lambda row: row["y"])] == [0, 2, 4]
+
+
+def test_every_refusal_is_in_the_json(call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo) -> None:
+    folder = xyz_folder(count=30)
+    for y in range(25):
+        (folder / f"7/60/{y}.jpg").write_bytes(b"no jpeg")
+    result = call("ingest", "tiles", "--captured-at", days_ago(1), "--json")
+    assert len(result.json["refusals"]) == result.json["refused"] == 25
+    assert result.json["refusals"][0] == {
+        "file": "tiles/7/60/0.jpg",
+        "tile": "imported/7/60/0",
+        "error": "ValueError",
+        "message": "not a JPEG: its start or end marker is missing",
+    }
+
+
+def test_only_the_chosen_zooms_go_in(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo, jpeg: Callable[..., bytes]
+) -> None:
+    folder = xyz_folder(zoom=7, count=2)
+    (folder / "8/60").mkdir(parents=True)
+    (folder / "8/60/0.jpg").write_bytes(jpeg())
+    facts = call("ingest", "tiles", "--captured-at", days_ago(1), "--zoom", "8", "--json").json
+    assert (facts["found"], facts["stored"]) == (1, 1)
+    assert [row["zoom_level"] for row in call("dump").json_lines] == [8]
+
+
+def test_what_is_no_tile_is_passed_over_and_counted(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo
+) -> None:
+    folder = xyz_folder(count=1)
+    (folder / "README").touch()
+    (folder / "metadata.json").touch()
+    (folder / "7/60/0.png").touch()
+    (folder / "7/60/07.jpg").touch()
+    (folder / "7/060").mkdir()
+    facts = call("ingest", "tiles", "--captured-at", days_ago(1), "--json").json
+    assert (facts["found"], facts["stored"], facts["ignored_files"]) == (1, 1, 2)
+
+
+def test_a_right_sidecar_is_accepted(call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo) -> None:
+    folder = xyz_folder(count=1)
+    digest = hashlib.sha256((folder / "7/60/0.jpg").read_bytes()).hexdigest()
+    (folder / "7/60/0.jpg.sha256").write_text(f"{digest}  0.jpg\n")
+    assert call("ingest", "tiles", "--captured-at", days_ago(1)).code == 0
+
+
+def test_a_sidecar_that_is_none_refuses_its_tile(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo
+) -> None:
+    folder = xyz_folder(count=1)
+    (folder / "7/60/0.jpg.sha256").write_text("md5: 123\n")
+    result = call("ingest", "tiles", "--captured-at", days_ago(1))
+    assert result.code == 1
+    assert "0.jpg.sha256 is not one line as sha256sum writes it" in result.err
+
+
+def test_a_wrong_sidecar_beside_a_present_tile_is_still_refused(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo
+) -> None:
+    folder = xyz_folder(count=1)
+    call("ingest", "tiles", "--captured-at", days_ago(1))
+    (folder / "7/60/0.jpg.sha256").write_text(f"{'0' * 64}  0.jpg\n")
+    result = call("ingest", "tiles", "--captured-at", days_ago(1))
+    assert result.code == 1
+    assert "expected 000" in result.err
+
+
+def test_the_capture_time_is_converted_to_utc(call: Call, xyz_folder: MakeFolder) -> None:
+    xyz_folder(count=1)
+    call("ingest", "tiles", "--captured-at", "2024-05-01T01:30:00+02:00")
+    (row,) = call("dump").json_lines
+    assert row["captured_at"] == "2024-04-30T23:30:00+00:00"
+
+
+def test_old_tiles_outside_every_sector_are_stored_as_downgraded(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo
+) -> None:
+    xyz_folder()
+    facts = call("ingest", "tiles", "--captured-at", days_ago(400), "--json").json
+    assert (facts["stored"], facts["downgraded"]) == (4, 4)
+    assert {row["freshness_label"] for row in call("dump").json_lines} == {"downgraded"}
+
+
+def test_a_batch_size_changes_nothing_but_the_batches(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo
+) -> None:
+    xyz_folder(count=7)
+    facts = call("ingest", "tiles", "--captured-at", days_ago(1), "--batch-size", "3", "--json").json
+    assert facts["stored"] == 7
+
+
+def test_an_ingest_beyond_the_budget_warns_and_stays_within_it(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo, tmp_path: Path
+) -> None:
+    folder = xyz_folder(count=6)
+    size = max(path.stat().st_size for path in folder.rglob("*.jpg"))
+    budget = str(3 * size)
+    result = call(
+        "ingest", "tiles", "--captured-at", days_ago(1), "--batch-size=1", AEROTILE_BUDGET_MAX_BYTES=budget
+    )
+    assert result.code == 0
+    assert result.err.startswith("warning: new tiles need ")
+    kept = list((tmp_path / "aerotile-data/tiles").rglob("*.jpg"))
+    assert 0 < sum(path.stat().st_size for path in kept) <= 3 * size
+
+
+def test_nothing_is_drawn_where_there_is_no_terminal(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo
+) -> None:
+    xyz_folder()
+    assert call("ingest", "tiles", "--captured-at", days_ago(1)).err == ""

@@ -1,0 +1,121 @@
+"""The program as a process of its own, with its own embedded database."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Run = Callable[..., Any]
+Spawn = Callable[..., "subprocess.Popen[str]"]
+DaysAgo = Callable[[int], str]
+
+
+def test_a_mission_is_prepared_without_any_configuration(
+    run_process: Run, xyz_folder: Callable[..., Path], days_ago: DaysAgo, tmp_path: Path
+) -> None:
+    xyz_folder()
+    assert run_process("migrate").code == 0
+    assert run_process("ingest", "tiles", "--captured-at", days_ago(1), "--json").json["stored"] == 4
+    assert run_process("verify").code == 0
+    assert (tmp_path / "aerotile-data/postgres").is_dir()
+    assert run_process("status", "--json").json["tiles"]["count"] == 4
+
+
+def test_ctrl_c_ends_an_ingest_in_one_line_and_a_second_run_completes_it(
+    run_process: Run,
+    spawn: Spawn,
+    xyz_folder: Callable[..., Path],
+    days_ago: DaysAgo,
+    migrated_database: str,
+) -> None:
+    import psycopg
+
+    xyz_folder(count=6)
+    arguments = ["ingest", "tiles", "--captured-at", days_ago(1), "--batch-size", "2", "--root", "data"]
+    with (
+        psycopg.connect(migrated_database) as holder,
+        psycopg.connect(migrated_database, autocommit=True) as observer,
+    ):
+        holder.execute("LOCK TABLE tiles IN EXCLUSIVE MODE")
+        process = spawn(*arguments, AEROTILE_DATABASE_DSN=migrated_database)
+        while not observer.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "interrupted\n")
+    again = run_process(*arguments, "--json", AEROTILE_DATABASE_DSN=migrated_database)
+    assert again.json["stored"] == 6
+    assert run_process("verify", "--root", "data", AEROTILE_DATABASE_DSN=migrated_database).code == 0
+
+
+def test_a_reader_that_goes_away_ends_the_program_quietly(
+    run_process: Run, spawn: Spawn, xyz_folder: Callable[..., Path], days_ago: DaysAgo
+) -> None:
+    xyz_folder(count=100)
+    run_process("ingest", "tiles", "--captured-at", days_ago(1))
+    process = spawn("dump")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=60) == 141
+
+
+def test_follow_shows_what_is_recorded_from_then_on(
+    run_process: Run, spawn: Spawn, xyz_folder: Callable[..., Path], days_ago: DaysAgo
+) -> None:
+    xyz_folder("first", x=1, count=1)
+    xyz_folder("second", x=2, count=1)
+    run_process("ingest", "first", "--captured-at", days_ago(1))
+    follower = spawn("record", "--follow")
+    assert follower.stdout is not None
+    assert "imported/7/1/0" in follower.stdout.readline()
+    run_process("ingest", "second", "--captured-at", days_ago(1))
+    assert "imported/7/2/0" in follower.stdout.readline()
+    follower.send_signal(signal.SIGINT)
+    _, err = follower.communicate(timeout=60)
+    assert (follower.returncode, err) == (130, "interrupted\n")
+
+
+def test_a_terminal_is_shown_a_progress_bar(
+    run_process: Run, xyz_folder: Callable[..., Path], days_ago: DaysAgo, tmp_path: Path
+) -> None:
+    xyz_folder()
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aerotile.adapters.cli", "ingest", "tiles", "--captured-at", days_ago(1)],
+        cwd=tmp_path,
+        env={name: text for name, text in os.environ.items() if not name.startswith("AEROTILE_")}
+        | {"TERM": "xterm"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=follower,
+        text=True,
+    )
+    os.close(follower)
+    drawn = b""
+    try:
+        while chunk := os.read(leader, 65_536):
+            drawn += chunk
+    except OSError:  # the other end of a terminal is gone
+        pass
+    os.close(leader)
+    out, _ = process.communicate(timeout=60)
+    assert b"tiles" in drawn
+    assert b"4/4" in drawn
+    assert out.startswith("4 tiles found: 4 stored")
+
+
+def test_debug_shows_the_traceback_and_nothing_else_does(run_process: Run) -> None:
+    quiet, loud = run_process("status"), run_process("status", "--debug")
+    assert "Traceback" not in quiet.err
+    assert "Traceback" in loud.err
+    assert loud.err.endswith(quiet.err)

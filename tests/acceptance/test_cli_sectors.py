@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Call = Callable[..., Any]
+DaysAgo = Callable[[int], str]
+LoadSectors = Callable[..., Any]
+
+NORTH = ("north", "active_conflict", (10.0, 50.0, 12.0, 51.0))
+SOUTH = ("south", "stable_rear", (10.0, 40.0, 12.0, 50.5))
+
+
+def write_geojson(path: Path, *sectors: tuple[str, str, tuple[float, float, float, float]]) -> Path:
+    features = []
+    for sector_id, classification, (west, south, east, north) in sectors:
+        ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+        features.append(
+            {
+                "type": "Feature",
+                "properties": {"sector_id": sector_id, "classification": classification},
+                "geometry": {"type": "Polygon", "coordinates": [ring]},
+            }
+        )
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+@pytest.fixture
+def load_sectors(call: Call, tmp_path: Path) -> LoadSectors:
+    return lambda *sectors: call("sectors", "load", write_geojson(tmp_path / "s.geojson", *sectors))
+
+
+def test_loaded_sectors_are_listed(call: Call, load_sectors: LoadSectors) -> None:
+    assert load_sectors(SOUTH, NORTH).out == "2 sectors loaded\n"
+    facts = call("sectors", "list", "--json").json
+    assert facts["sectors"][0] == {
+        "sector_id": "north",
+        "classification": "active_conflict",
+        "min_lon": 10.0,
+        "min_lat": 50.0,
+        "max_lon": 12.0,
+        "max_lat": 51.0,
+    }
+    assert [sector["sector_id"] for sector in facts["sectors"]] == ["north", "south"]
+    assert facts["rules"] == [
+        {"classification": "active_conflict", "max_age_seconds": 180 * 86_400},
+        {"classification": "stable_rear", "max_age_seconds": 365 * 86_400},
+    ]
+
+
+def test_loading_replaces_what_was_loaded(call: Call, load_sectors: LoadSectors) -> None:
+    load_sectors(NORTH)
+    load_sectors(SOUTH)
+    assert [s["sector_id"] for s in call("sectors", "list", "--json").json["sectors"]] == ["south"]
+
+
+def test_several_files_are_loaded_together(call: Call, tmp_path: Path) -> None:
+    files = [write_geojson(tmp_path / f"{s[0]}.geojson", s) for s in (NORTH, SOUTH)]
+    assert call("sectors", "load", *files, "--json").json == {"loaded": 2, "widened": []}
+
+
+def test_an_id_in_two_files_is_refused(call: Call, tmp_path: Path) -> None:
+    files = [write_geojson(tmp_path / name, NORTH) for name in ("a.geojson", "b.geojson")]
+    result = call("sectors", "load", *files)
+    assert result.code == 2
+    assert "b.geojson: sector_id 'north' is already that of a sector in another file" in result.error
+
+
+def test_a_polygon_that_is_no_box_is_named(call: Call, tmp_path: Path) -> None:
+    path = write_geojson(tmp_path / "s.geojson", NORTH)
+    document = json.loads(path.read_text())
+    document["features"][0]["geometry"]["coordinates"][0][1] = [11.5, 50.0]
+    path.write_text(json.dumps(document))
+    result = call("sectors", "load", path)
+    assert result.out.splitlines() == [
+        "sector north is no box: its bounding box was loaded, which covers more",
+        "1 sectors loaded",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("age", "lat", "decision", "sector"),
+    [
+        (179, "50.7", "accept", "north"),
+        (181, "50.7", "reject", "north"),
+        (364, "45.0", "accept", "south"),
+        (366, "45.0", "downgrade", "south"),
+        (181, "50.2", "reject", "north"),
+        (400, "10.0", "downgrade", None),
+    ],
+    ids=["young in conflict", "old in conflict", "young in rear", "old in rear", "in both", "in none"],
+)
+def test_explain_says_what_the_gate_decides_and_why(
+    call: Call,
+    load_sectors: LoadSectors,
+    days_ago: DaysAgo,
+    age: int,
+    lat: str,
+    decision: str,
+    sector: str | None,
+) -> None:
+    load_sectors(NORTH, SOUTH)
+    facts = call("explain", lat, "11.0", days_ago(age), "--json").json
+    assert (facts["decision"], facts["sector"]) == (decision, sector)
+    assert facts["age_seconds"] // 86_400 == age
+    assert facts["max_age_seconds"] == (180 if sector == "north" else 365) * 86_400
+
+
+def test_explain_speaks_to_a_person(call: Call, load_sectors: LoadSectors, days_ago: DaysAgo) -> None:
+    load_sectors(NORTH)
+    out = call("explain", "50.5", "11", days_ago(200)).out
+    assert [line.split(maxsplit=1)[0] for line in out.splitlines()] == ["decision", "sector", "rule", "age"]
+    assert "reject" in out
+    assert "active_conflict allows 180.0 days" in out
+
+
+def test_explain_reads_southern_and_western_places(call: Call, days_ago: DaysAgo) -> None:
+    facts = call("explain", "-33.9", "-151.2", days_ago(1), "--json").json
+    assert (facts["lat"], facts["lon"]) == (-33.9, -151.2)
+
+
+def test_explain_touches_no_tile(call: Call, days_ago: DaysAgo, tmp_path: Path) -> None:
+    call("explain", "0", "0", days_ago(1))
+    assert not (tmp_path / "aerotile-data/tiles").exists()
+
+
+def test_explain_agrees_with_what_an_ingest_does(
+    call: Call, load_sectors: LoadSectors, days_ago: DaysAgo, xyz_folder: Callable[..., Path]
+) -> None:
+    # Tile 7/68/43 lies over 11.25..14.06 east, 50.7..52.5 north, so it touches the sector.
+    folder = xyz_folder(zoom=7, x=68, count=1)
+    (folder / "7/68/0.jpg").rename(folder / "7/68/43.jpg")
+    load_sectors(NORTH)
+    assert call("explain", "50.8", "11.5", days_ago(200), "--json").json["decision"] == "reject"
+    result = call("ingest", "tiles", "--captured-at", days_ago(200))
+    assert result.code == 1
+    assert "tile imported/7/68/43 is 200 days old; active_conflict allows 180 days" in result.err
+
+
+def test_the_default_classification_is_configurable(call: Call, days_ago: DaysAgo) -> None:
+    facts = call(
+        "explain",
+        "0",
+        "0",
+        days_ago(200),
+        "--json",
+        AEROTILE_FRESHNESS_DEFAULT_CLASSIFICATION="active_conflict",
+    ).json
+    assert (facts["decision"], facts["classification"]) == ("reject", "active_conflict")

@@ -1,0 +1,170 @@
+"""What an operator asks of a filled store: status, dump, verify, record."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture
+def filled(
+    call: Call, xyz_folder: Callable[..., Path], days_ago: Callable[[int], str], tmp_path: Path
+) -> Path:
+    """The folder of the stored tiles imported/7/60/0 to 3."""
+    xyz_folder()
+    assert call("ingest", "tiles", "--captured-at", days_ago(1)).code == 0
+    return tmp_path / "aerotile-data/tiles/imported/7/60"
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put other content in place of a file that is read-only on purpose."""
+    path.unlink()
+    path.write_bytes(content)
+
+
+def test_status_counts_what_is_there(call: Call, filled: Path) -> None:
+    result = call("status", "--json")
+    assert result.code == 0
+    tiles = result.json["tiles"]
+    assert tiles["count"] == 4
+    assert tiles["by_source"] == {"imported": 4}
+    assert tiles["by_zoom"] == {"7": 4}
+    assert tiles["disk_bytes"] == sum(path.stat().st_size for path in filled.glob("*.jpg"))
+    assert result.json["index"] == {"generation": None}
+    assert result.json["record"]["files"] == 1
+
+
+def test_status_shows_settings_with_their_origin_and_no_password(call: Call, migrated_database: str) -> None:
+    from psycopg.conninfo import conninfo_to_dict
+
+    password = str(conninfo_to_dict(migrated_database)["password"])
+    facts = call("status", "--json", AEROTILE_INDEX_M="48")
+    assert facts.json["configuration"]["index.m"] == 48
+    assert facts.json["configuration_origins"]["index.m"] == "variable AEROTILE_INDEX_M"
+    assert facts.json["configuration_origins"]["index.ef_search"] == "default"
+    assert "***" in facts.json["configuration"]["database.dsn"]
+    assert password not in facts.out + call("status", "-vv").out
+
+
+def test_status_with_a_part_that_fails_shows_the_others(call: Call, filled: Path, tmp_path: Path) -> None:
+    (tmp_path / "aerotile-data/index").mkdir()
+    (tmp_path / "aerotile-data/index/current").write_text("nonsense")
+    result = call("status", "--json")
+    assert result.code == 1
+    assert result.json["tiles"]["count"] == 4
+    assert "nonsense" in result.json["index"]["error"]
+    assert result.err.startswith("error: index: ")
+
+
+def test_dump_as_csv_has_the_same_facts(call: Call, filled: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(call("dump", "--csv").out)))
+    lines = call("dump", "--json").json_lines
+    assert [row["tile"] for row in rows] == [line["tile"] for line in lines]
+    assert list(rows[0]) == list(lines[0])
+
+
+def test_dump_by_box_gives_the_tiles_that_touch_it(call: Call, filled: Path) -> None:
+    # Rows 0 and 1 of zoom 7 meet at 84.9 degrees north, rows 1 and 2 at 84.7.
+    rows = call("dump", "--bbox=-11,84.75,-9,84.8").json_lines
+    assert [row["y"] for row in rows] == [1]
+    assert call("dump", "--bbox=-11,84.75,-9,84.8", "--zoom", "6").out == ""
+    assert len(call("dump", "--bbox=-180,-85,180,85.05", "--zoom", "7").json_lines) == 4
+
+
+def test_verify_of_a_whole_store_finds_nothing(call: Call, filled: Path) -> None:
+    result = call("verify", "--json")
+    assert result.code == 0
+    assert result.json == {"tiles": 4, "findings": []}
+
+
+def test_verify_finds_each_kind_of_damage_and_mends_none(call: Call, filled: Path) -> None:
+    (filled / "0.jpg").unlink()
+    replace(filled / "1.jpg", (filled / "2.jpg").read_bytes())
+    (filled / "2.jpg.sha256").unlink()
+    replace(filled / "3.jpg.sha256", b"0" * 64 + b"  3.jpg\n")
+    (filled / "9.jpg").write_bytes((filled / "2.jpg").read_bytes())
+    before = sorted(filled.iterdir())
+    result = call("verify", "--json")
+    assert result.code == 1
+    found = {(finding["kind"], finding["tile"]) for finding in result.json["findings"]}
+    assert found == {
+        ("file_missing", "imported/7/60/0"),
+        ("content_damaged", "imported/7/60/1"),
+        ("sidecar_missing", "imported/7/60/2"),
+        ("sidecar_wrong", "imported/7/60/3"),
+        ("orphan_file", "imported/7/60/9"),
+    } | ({("orphan_sidecar", "imported/7/60/0")} & found)
+    assert all(finding["remedy"] for finding in result.json["findings"])
+    assert sorted(filled.iterdir()) == before
+
+
+def test_verify_tells_a_person_what_to_do(call: Call, filled: Path) -> None:
+    (filled / "0.jpg").unlink()
+    result = call("verify")
+    assert result.code == 1
+    assert "1 x file_missing: " in result.out
+    assert result.err.startswith("error: 1 findings in 4 tiles")
+
+
+def test_the_record_tells_of_each_write(call: Call, filled: Path) -> None:
+    events = call("record", "--json").json_lines
+    assert [event["kind"] for event in events] == ["c6.write"] * 4
+    assert {event["payload"]["tile"] for event in events} == {f"imported/7/60/{y}" for y in range(4)}
+    lines = call("record").out.splitlines()
+    assert len(lines) == 4
+    assert all(" info " in line and " c6.write committed tile=imported/7/60/" in line for line in lines)
+
+
+def test_the_record_is_filtered(
+    call: Call, filled: Path, days_ago: Callable[[int], str], jpeg: Callable[..., bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "bad/7/61").mkdir(parents=True)
+    (tmp_path / "bad/7/61/0.jpg").write_bytes(jpeg())
+    (tmp_path / "bad/7/61/0.jpg.sha256").write_text(f"{'0' * 64}  0.jpg\n")
+    call("ingest", "bad", "--captured-at", days_ago(1))
+    (failed,) = call("record", "--severity", "warning", "--json").json_lines
+    assert (failed["kind"], failed["reason"]) == ("c6.write_failed", "hash_gate")
+    assert len(call("record", "--kind", "c6.write", "--json").json_lines) == 4
+    assert len(call("record", "--kind", "c6.write*", "--json").json_lines) == 5
+    assert call("record", "--since", days_ago(-1)).out == ""
+    assert call("record", "--until", days_ago(1)).out == ""
+    assert len(call("record", "--since", days_ago(1), "--json").json_lines) == 5
+
+
+def test_the_record_is_exported_to_mcap(call: Call, filled: Path, tmp_path: Path) -> None:
+    from mcap.reader import make_reader
+
+    assert call("record", "--mcap", "flight.mcap", "--json").json == {"file": "flight.mcap", "events": 4}
+    with (tmp_path / "flight.mcap").open("rb") as stream:
+        topics = [channel.topic for _, channel, _ in make_reader(stream).iter_messages()]
+    assert topics == ["c6.write"] * 4
+
+
+def test_a_record_that_was_cut_is_read_as_far_as_it_goes(call: Call, filled: Path, tmp_path: Path) -> None:
+    (segment,) = (tmp_path / "aerotile-data/record").glob("*.jsonl")
+    segment.write_bytes(segment.read_bytes()[:-10])
+    result = call("record", "--json")
+    assert result.code == 0
+    assert len(result.json_lines) == 3
+    assert result.err.startswith("warning: 1 damaged lines skipped, the first in ")
+
+
+def test_a_record_that_is_not_there_says_so(call: Call) -> None:
+    result = call("record")
+    assert result.code == 2
+    assert result.error.startswith("no flight record in ")
+
+
+def test_migrate_says_what_it_did(call: Call, empty_database: str) -> None:
+    first = call("migrate", "--json", AEROTILE_DATABASE_DSN=empty_database).json
+    assert first["revision_before"] is None
+    assert first["applied"][-1] == first["revision"]
+    again = call("migrate", AEROTILE_DATABASE_DSN=empty_database)
+    assert again.out == f"nothing to do; the database is at revision {first['revision']}\n"

@@ -1,0 +1,285 @@
+"""A connection that is lost around COMMIT: the write says what is true of it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime, timezone
+from enum import Enum
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from aerotile.adapters.postgres import transactions
+from aerotile.adapters.postgres.connection import Database
+from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
+from aerotile.adapters.postgres.rows import PostgresTileRows
+from aerotile.domain.errors import StoreUnavailableError
+from aerotile.domain.storage import CommitOutcomeUnknownError
+from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+
+NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
+
+
+def described(x: int) -> TileMetadata:
+    return TileMetadata(
+        tile_id=TileId(8, x, 0, TileSource.IMPORTED),
+        captured_at=NOW,
+        content_sha256="a" * 64,
+        disk_bytes=10,
+        ground_sample_distance=1.0,
+    )
+
+
+class Cut(Enum):
+    """What happens to the connection that carries a COMMIT."""
+
+    BEFORE = "the COMMIT does not reach the server, which sees the connection close"
+    SWALLOWED = "the COMMIT does not reach the server, which sees nothing"
+    AFTER = "the COMMIT reaches the server, its answer is lost"
+
+
+class Proxy:
+    """A line between client and server that can be cut at a COMMIT, or for good."""
+
+    def __init__(self, dsn: str) -> None:
+        self._server = conninfo_to_dict(dsn)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._sockets: list[socket.socket] = []
+        self.cut: Cut | None = None
+        self.gone_after_cut = False
+        self.dsn = make_conninfo(
+            dsn, host="127.0.0.1", port=self._listening.getsockname()[1], sslmode="disable"
+        )
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self.refuse()
+        for end in self._sockets:
+            end.close()
+
+    def refuse(self) -> None:
+        """Take no new connections."""
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+
+    def _connect(self) -> socket.socket:
+        host, port = str(self._server["host"]), int(self._server.get("port") or 5432)
+        if not host.startswith("/"):
+            return socket.create_connection((host, port))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(str(Path(host) / f".s.PGSQL.{port}"))
+        return server
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listening.accept()
+            except OSError:
+                return
+            server = self._connect()
+            self._sockets += [client, server]
+            for source, target, watch in ((client, server, True), (server, client, False)):
+                threading.Thread(target=self._forward, args=(source, target, watch), daemon=True).start()
+
+    def _forward(self, source: socket.socket, target: socket.socket, watch: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if watch and self.cut is not None and b"COMMIT\x00" in data:
+                    self._cut_line(self.cut, source, target, data)
+                    return
+                target.sendall(data)
+            target.shutdown(socket.SHUT_RDWR)
+
+    def _cut_line(self, cut: Cut, client: socket.socket, server: socket.socket, data: bytes) -> None:
+        if self.gone_after_cut:
+            self.refuse()
+        if cut is Cut.AFTER:
+            client.shutdown(socket.SHUT_RDWR)
+            server.sendall(data)
+        elif cut is Cut.SWALLOWED:
+            client.shutdown(socket.SHUT_RDWR)
+        else:
+            server.shutdown(socket.SHUT_RDWR)
+            client.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def proxy(migrated_database: str) -> Iterator[Proxy]:
+    proxy = Proxy(migrated_database)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def rows(proxy: Proxy) -> Iterator[PostgresTileRows]:
+    with Database(proxy.dsn, connect_timeout_s=1.0) as database:
+        yield PostgresTileRows(database, disk_budget_bytes=1000)
+
+
+@pytest.fixture
+def straight(migrated_database: str) -> Iterator[PostgresTileMetadataStore]:
+    """The same rows, not by way of the proxy."""
+    with Database(migrated_database) as database:
+        yield PostgresTileMetadataStore(database)
+
+
+def write_one(rows: PostgresTileRows, before_commit: Callable[[], None]) -> None:
+    with rows.insert(described(0), NOW) as row:
+        before_commit()
+        row.commit()
+
+
+def write_batch(rows: PostgresTileRows, before_commit: Callable[[], None]) -> None:
+    with rows.insert_many([described(x) for x in range(3)], NOW) as batch:
+        before_commit()
+        batch.commit()
+
+
+def end_every_other_session(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(
+            """
+            SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()
+            """
+        )
+
+
+WRITES = pytest.mark.parametrize("write", [write_one, write_batch])
+Write = Callable[[PostgresTileRows, Callable[[], None]], None]
+
+
+def cutting(proxy: Proxy, cut: Cut) -> Callable[[], None]:
+    def arm() -> None:
+        proxy.cut = cut
+
+    return arm
+
+
+@WRITES
+def test_a_commit_whose_answer_was_lost_counts_as_done(
+    write: Write, proxy: Proxy, rows: PostgresTileRows, straight: PostgresTileMetadataStore
+) -> None:
+    write(rows, cutting(proxy, Cut.AFTER))
+    proxy.cut = None
+    stored = list(rows.committed())
+    assert described(0).tile_id in {tile.tile_id for tile in stored}
+    assert straight.total_disk_bytes() == sum(tile.disk_bytes for tile in stored) > 0
+
+
+@WRITES
+@pytest.mark.parametrize("cut", [Cut.BEFORE, Cut.SWALLOWED])
+def test_a_commit_that_did_not_arrive_is_certainly_not_done(
+    write: Write, cut: Cut, proxy: Proxy, rows: PostgresTileRows, straight: PostgresTileMetadataStore
+) -> None:
+    with pytest.raises(StoreUnavailableError, match="connection was lost") as refused:
+        write(rows, cutting(proxy, cut))
+    assert not isinstance(refused.value, CommitOutcomeUnknownError)
+    proxy.cut = None
+    assert list(rows.committed()) == []
+    assert straight.total_disk_bytes() == 0
+    write(rows, lambda: None)
+    assert straight.total_disk_bytes() == sum(tile.disk_bytes for tile in rows.committed()) > 0
+
+
+@pytest.mark.parametrize("cut", list(Cut))
+def test_a_commit_that_nobody_can_be_asked_about_is_unknown_in_bounded_time(
+    cut: Cut, proxy: Proxy, rows: PostgresTileRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions, "OUTCOME_WAIT_S", 0.5)
+    proxy.gone_after_cut = True
+    with pytest.raises(CommitOutcomeUnknownError, match="can't be known yet"):
+        write_one(rows, cutting(proxy, cut))
+
+
+@WRITES
+def test_a_session_that_was_ended_between_file_and_commit_is_certainly_not_committed(
+    write: Write, migrated_database: str, straight: PostgresTileMetadataStore
+) -> None:
+    with Database(migrated_database) as database:
+        rows = PostgresTileRows(database)
+        with pytest.raises(StoreUnavailableError, match="connection was lost") as refused:
+            write(rows, lambda: end_every_other_session(migrated_database))
+        assert not isinstance(refused.value, CommitOutcomeUnknownError)
+        assert straight.total_disk_bytes() == 0
+        write(rows, lambda: None)
+        assert straight.total_disk_bytes() > 0
+
+
+@WRITES
+def test_a_transaction_number_that_a_crashed_server_gave_to_another_proves_nothing(
+    write: Write, migrated_database: str, straight: PostgresTileMetadataStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight.insert_metadata(described(9))
+    with psycopg.connect(migrated_database) as connection:
+        (other,) = connection.execute("SELECT xmin::text FROM tiles").fetchall()
+
+    def end_the_session_and_reuse_its_number() -> None:
+        monkeypatch.setattr(transactions.TileTransaction, "xid", property(lambda _: other[0]), raising=False)
+        end_every_other_session(migrated_database)
+
+    with Database(migrated_database) as database:
+        rows = PostgresTileRows(database)
+        with pytest.raises(StoreUnavailableError, match="connection was lost") as refused:
+            write(rows, end_the_session_and_reuse_its_number)
+        assert not isinstance(refused.value, CommitOutcomeUnknownError)
+        assert [tile.tile_id.x for tile in rows.committed()] == [9]
+
+
+def test_a_transaction_number_of_the_future_was_never_committed(
+    migrated_database: str, straight: PostgresTileMetadataStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end_the_session_and_lose_its_number() -> None:
+        monkeypatch.setattr(
+            transactions.TileTransaction, "xid", property(lambda _: str(1 << 30)), raising=False
+        )
+        end_every_other_session(migrated_database)
+
+    with Database(migrated_database) as database:
+        with pytest.raises(StoreUnavailableError, match="connection was lost") as refused:
+            write_one(PostgresTileRows(database), end_the_session_and_lose_its_number)
+        assert not isinstance(refused.value, CommitOutcomeUnknownError)
+
+
+def test_a_row_whose_removal_was_committed_unheard_leaves_its_file_to_the_next_open(
+    proxy: Proxy, rows: PostgresTileRows, straight: PostgresTileMetadataStore
+) -> None:
+    write_one(rows, lambda: None)
+    proxy.cut = Cut.AFTER
+    with pytest.raises(CommitOutcomeUnknownError), rows.removing(described(0).tile_id):
+        pytest.fail("the file could be unlinked without the tile's lock")
+    assert straight.get_by_id(described(0).tile_id) is None
+    assert straight.total_disk_bytes() == 0
+
+
+def test_a_row_whose_removal_did_not_arrive_stays(
+    proxy: Proxy, rows: PostgresTileRows, straight: PostgresTileMetadataStore
+) -> None:
+    write_one(rows, lambda: None)
+    proxy.cut = Cut.BEFORE
+    with pytest.raises(StoreUnavailableError) as refused, rows.removing(described(0).tile_id):
+        pytest.fail("a removal that was not committed went on")
+    assert not isinstance(refused.value, CommitOutcomeUnknownError)
+    assert straight.get_by_id(described(0).tile_id) is not None
+    proxy.cut = None
+    with rows.removing(described(0).tile_id) as freed:
+        assert freed == 10
+
+
+def test_a_connection_that_is_lost_while_a_file_is_unlinked_is_no_matter_once_the_row_is_gone(
+    migrated_database: str, straight: PostgresTileMetadataStore
+) -> None:
+    with Database(migrated_database) as database:
+        rows = PostgresTileRows(database)
+        write_one(rows, lambda: None)
+        with rows.removing(described(0).tile_id) as freed:
+            assert freed == 10
+            end_every_other_session(migrated_database)
+        assert straight.get_by_id(described(0).tile_id) is None
+        write_one(rows, lambda: None)
