@@ -58,8 +58,8 @@ cdef class GatedWrite:
     """One tile's bytes, admitted by the hash gate, on their way to the disk.
 
     `GatedWrite(pixels, content_sha256, disk_bytes)` does no I/O. It raises `GateRefusedError` unless `pixels`
-    has `disk_bytes` bytes, has the SHA-256 `content_sha256` (64 lower-case hexadecimal digits), and begins and
-    ends with JPEG's markers. Only `bytes` are taken: nobody can change them between the gate and the disk.
+    has `disk_bytes` bytes, has the SHA-256 `content_sha256` (64 lower-case hexadecimal digits), and begins
+    and ends with JPEG's markers. Only `bytes` are taken: nobody can change them between gate and disk.
 
     One write at a time: a second thread's call on the same object raises `RuntimeError`.
     """
@@ -174,8 +174,8 @@ cdef class GatedWrite:
 
         `root` is a descriptor of the store's root; `target` is (folder below the root, tile's name, its
         temporary name, sidecar's name, its temporary name, the sidecar's line as bytes). Both files get mode
-        0440. Durable when this returns, given that the folder itself is. When it raises `OSError`, neither file
-        is there; the error names the call that failed.
+        0440. Durable when this returns, given that the folder itself is. When it raises `OSError`, neither
+        file is there; the error names the call that failed.
         """
         self.begin()
         try:

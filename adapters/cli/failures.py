@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 
@@ -44,8 +43,6 @@ def report(error: Exception, session: Session) -> int:
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, OutputClosedError):
-        # Python flushes standard output once more when it ends; that must not fail either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     if session.debug:
         trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))

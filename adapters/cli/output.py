@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from .failures import OutputClosedError
+from .failures import JobFailedError, OutputClosedError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 
@@ -22,19 +24,35 @@ def prepare_output() -> None:
 
 
 def flush_output() -> None:
-    """Write out what is buffered, while a closed pipe can still be answered. Raises `OutputClosedError`."""
-    try:
+    """Write out what is buffered while a failure can still be answered; raises as `write_line`."""
+    if sys.stdout is None:  # started with standard output closed
+        return
+    with _failures_named():
         sys.stdout.flush()
-    except BrokenPipeError as error:
-        raise OutputClosedError from error
+
+
+def abandon_output() -> None:
+    """Let what can't be written go: Python would try, and complain, once more when it ends."""
+    try:
+        flush_output()
+    except (JobFailedError, OutputClosedError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def write_line(text: str) -> None:
-    """One line. Raises `OutputClosedError` when nobody reads any more."""
-    try:
+    """One line. Raises `OutputClosedError` when nobody reads any more, `JobFailedError` when a disk fails."""
+    with _failures_named():
         click.echo(text)
+
+
+@contextmanager
+def _failures_named() -> Iterator[None]:
+    try:
+        yield
     except BrokenPipeError as error:
         raise OutputClosedError from error
+    except OSError as error:
+        raise JobFailedError(f"can't write to standard output: {error.strerror or error}") from error
 
 
 def write_json(facts: Any) -> None:

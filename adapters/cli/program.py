@@ -15,7 +15,7 @@ import click
 
 from . import failures
 from .command import LazyGroup, shared_options
-from .output import flush_output, prepare_output
+from .output import abandon_output, flush_output, prepare_output
 from .session import Session
 
 PROGRAM = "aerotile"
@@ -31,6 +31,7 @@ COMMANDS = {
     "explain": ("explain", "Say what the freshness gate decides for a place and a capture time."),
     "record": ("record", "Read, filter, follow and export the flight record."),
     "verify": ("verify", "Compare rows, files, sidecars and hashes."),
+    "delete": ("delete", "Remove tiles from the store."),
     "demo": ("demo", "Prepare a base from real imagery and fly over it."),
 }
 
@@ -81,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = aerotile.main(given, prog_name=PROGRAM, standalone_mode=False, obj=session)
         flush_output()
     except Exception as error:  # noqa: BLE001 - the top of the program: every error ends as one line
+        abandon_output()
         return failures.report(error, session)
     finally:
         signal.signal(signal.SIGTERM, handled_before)

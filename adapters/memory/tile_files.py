@@ -38,8 +38,9 @@ class MemoryTilePixelHandle(mmap.mmap, TilePixelHandle):
         else:
             with tempfile.TemporaryFile() as file:
                 descriptor = os.dup(file.fileno())
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(pixels)
+            file.flush()
             return cls(descriptor, len(pixels), access=mmap.ACCESS_READ)
 
 

@@ -85,6 +85,12 @@ def call(
 
 
 @pytest.fixture
+def spawn_environment() -> dict[str, str]:
+    """This process's variables without any that configure Aerotile."""
+    return _clean_environment()
+
+
+@pytest.fixture
 def spawn(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start the program as a process of its own, in a folder of its own, with an embedded database."""
     started: list[subprocess.Popen[str]] = []

@@ -69,6 +69,21 @@ def test_a_reader_that_goes_away_ends_the_program_quietly(
     assert process.wait(timeout=60) == 141
 
 
+def test_an_output_that_takes_no_more_is_named(spawn_environment: dict[str, str], tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "aerotile.adapters.cli", "index", "generations", "--root", "."],
+            cwd=tmp_path,
+            env=spawn_environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert process.returncode == 1
+    assert process.stderr == "error: can't write to standard output: No space left on device\n"
+
+
 def test_follow_shows_what_is_recorded_from_then_on(
     run_process: Run, spawn: Spawn, xyz_folder: Callable[..., Path], days_ago: DaysAgo
 ) -> None:
@@ -86,15 +101,14 @@ def test_follow_shows_what_is_recorded_from_then_on(
 
 
 def test_a_terminal_is_shown_a_progress_bar(
-    run_process: Run, xyz_folder: Callable[..., Path], days_ago: DaysAgo, tmp_path: Path
+    spawn_environment: dict[str, str], xyz_folder: Callable[..., Path], days_ago: DaysAgo, tmp_path: Path
 ) -> None:
     xyz_folder()
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "aerotile.adapters.cli", "ingest", "tiles", "--captured-at", days_ago(1)],
         cwd=tmp_path,
-        env={name: text for name, text in os.environ.items() if not name.startswith("AEROTILE_")}
-        | {"TERM": "xterm"},
+        env=spawn_environment | {"TERM": "xterm"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=follower,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.adapters.memory.tile_files import MemoryTileFiles
+from aerotile.adapters.memory.tile_files import MemoryTileFiles, MemoryTilePixelHandle
 from aerotile.domain.ports import TilePixelHandle
 from aerotile.domain.storage import TileFiles
 from aerotile.domain.tiles import TileId, TileMetadata, TileSource
@@ -124,6 +125,14 @@ def test_a_closed_handle_says_so(open_handle: OpenHandle) -> None:
         memoryview(handle)
     with pytest.raises(ValueError, match="closed"):
         handle.__enter__()
+
+
+def test_the_memory_handle_works_where_python_lacks_memfd_create(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    with MemoryTilePixelHandle.of(PIXELS) as handle:
+        assert bytes(handle) == PIXELS
+        with memoryview(handle) as view:
+            assert view.readonly
 
 
 def test_eight_threads_view_and_close_without_losing_count(open_handle: OpenHandle) -> None:

@@ -108,6 +108,24 @@ def test_vectors_are_searched_inside_the_mapping_and_not_copied(root: Path) -> N
     assert int(finished.stdout) < size_kib / 4
 
 
+def test_a_search_runs_on_its_callers_thread_alone(built: Path) -> None:
+    program = """
+        import os, sys
+        from pathlib import Path
+        import numpy as np
+        from aerotile.adapters.faiss import FaissDescriptorIndex
+
+        index = FaissDescriptorIndex(Path(sys.argv[1]), warm_up=False)
+        before = len(os.listdir("/proc/self/task"))
+        index.search(np.ones(16, np.float32), 10)
+        print(len(os.listdir("/proc/self/task")) - before)
+    """
+    finished = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), built], check=True, capture_output=True, text=True
+    )
+    assert finished.stdout == "0\n"
+
+
 def test_as_many_older_generations_are_kept_as_asked_for(root: Path) -> None:
     index = FaissDescriptorIndex(root, keep_generations=2)
     for number in range(5):

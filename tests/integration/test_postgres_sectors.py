@@ -1,0 +1,102 @@
+"""Sectors and freshness rules in a real database."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from aerotile.adapters.postgres.connection import Database
+from aerotile.adapters.postgres.sector_store import PostgresSectorStore
+from aerotile.domain.errors import StoreUnavailableError, TileMetadataError
+from aerotile.domain.sectors import SEEDED_RULES, FreshnessRule, SectorBoundary, SectorClassification
+from aerotile.domain.tile_grid import Bbox
+
+FRONT = SectorBoundary("front", SectorClassification.ACTIVE_CONFLICT, Bbox(48.1, 37.0, 49.2, 38.9))
+REAR = SectorBoundary("Rear, 'west' \u2192 100 %", SectorClassification.STABLE_REAR, Bbox(-90, -180, 90, 180))
+
+
+@pytest.fixture
+def store(migrated_database: str) -> Iterator[PostgresSectorStore]:
+    with Database(migrated_database) as database:
+        yield PostgresSectorStore(database)
+
+
+def test_a_new_database_has_no_sectors_and_the_seeded_rules(store: PostgresSectorStore) -> None:
+    assert store.sectors() == ()
+    assert store.rules() == SEEDED_RULES
+
+
+def test_sectors_come_back_as_they_were_given_ordered_by_id(store: PostgresSectorStore) -> None:
+    store.replace_sectors([FRONT, REAR])
+    assert store.sectors() == (REAR, FRONT)
+
+
+def test_new_sectors_take_the_place_of_all_others(store: PostgresSectorStore) -> None:
+    store.replace_sectors([FRONT])
+    store.replace_sectors([REAR])
+    assert store.sectors() == (REAR,)
+    store.replace_sectors([])
+    assert store.sectors() == ()
+
+
+def test_two_sectors_of_one_id_are_refused_and_nothing_changes(store: PostgresSectorStore) -> None:
+    store.replace_sectors([REAR])
+    twice = [FRONT, SectorBoundary("front", SectorClassification.STABLE_REAR, FRONT.bbox)]
+    with pytest.raises(ValueError, match="'front' occurs twice"):
+        store.replace_sectors(twice)
+    assert store.sectors() == (REAR,)
+
+
+def test_a_text_that_the_database_cannot_hold_is_refused_and_nothing_changes(
+    store: PostgresSectorStore,
+) -> None:
+    store.replace_sectors([REAR])
+    with pytest.raises(TileMetadataError):
+        store.replace_sectors([SectorBoundary("a\x00b", REAR.classification, REAR.bbox)])
+    assert store.sectors() == (REAR,)
+
+
+def test_replacements_at_once_leave_one_of_them_whole(store: PostgresSectorStore) -> None:
+    def sectors_of(author: int) -> list[SectorBoundary]:
+        return [SectorBoundary(f"{author}-{n}", FRONT.classification, FRONT.bbox) for n in range(5)]
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda author: store.replace_sectors(sectors_of(author)), range(24)))
+    found = store.sectors()
+    assert list(found) == sectors_of(int(found[0].sector_id.split("-")[0]))
+
+
+def test_a_sector_without_a_box_is_left_out_with_a_warning(
+    migrated_database: str, store: PostgresSectorStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.replace_sectors([FRONT])
+    with psycopg.connect(migrated_database) as connection:
+        connection.execute("INSERT INTO sector_classifications VALUES ('old', 'active_conflict')")
+    with caplog.at_level(logging.WARNING, logger="aerotile.sectors"):
+        assert store.sectors() == (FRONT,)
+    assert caplog.messages == ["1 sectors have no box and are left out (first: old); load the sectors again"]
+    store.replace_sectors([FRONT])
+    caplog.clear()
+    assert store.sectors() == (FRONT,)
+    assert caplog.messages == []
+
+
+def test_a_rule_takes_the_place_of_the_one_for_its_classification(store: PostgresSectorStore) -> None:
+    stricter = FreshnessRule(SectorClassification.ACTIVE_CONFLICT, timedelta(days=2, hours=3, seconds=4))
+    store.set_rule(stricter)
+    assert store.rules() == (stricter, SEEDED_RULES[1])
+
+
+def test_an_impossible_rule_in_the_database_is_one_clear_line(
+    migrated_database: str, store: PostgresSectorStore
+) -> None:
+    with psycopg.connect(migrated_database) as connection:
+        connection.execute("ALTER TABLE tile_freshness_rules DROP CONSTRAINT ck_tile_freshness_rules_max_age")
+        connection.execute("UPDATE tile_freshness_rules SET max_age = interval '-1 day'")
+    with pytest.raises(StoreUnavailableError, match="impossible freshness rule: max_age must be"):
+        store.rules()
