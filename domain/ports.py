@@ -35,6 +35,10 @@ class TilePixelHandle(ABC):
 
     __slots__ = ()
 
+    if TYPE_CHECKING:
+        # Implemented in C; declared so that type checkers accept `memoryview(handle)` (PEP 688).
+        def __buffer__(self, flags: int, /) -> memoryview: ...
+
     @property
     @abstractmethod
     def nbytes(self) -> int:

@@ -150,8 +150,7 @@ class Ingest:
             return False
         try:
             with self.store.read_tile_pixels(tile_id) as stored:
-                # The buffer protocol is implemented in C, where the type checker does not see it.
-                same = bytes(memoryview(stored)) == pixels  # type: ignore[arg-type]
+                same = bytes(memoryview(stored)) == pixels
         except TileNotFoundError:  # evicted or deleted meanwhile
             return False
         if not same:

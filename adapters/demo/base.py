@@ -109,7 +109,7 @@ def describe_tile(tile_id: TileId, pixels: bytes, captured_at: datetime) -> Tile
 
 def _read_back(runtime: Runtime, tile_id: TileId) -> Pixels:
     with runtime.tile_store.read_tile_pixels(tile_id) as handle:
-        return decode_tile(bytes(memoryview(handle)))  # type: ignore[arg-type] # a buffer, though not by type
+        return decode_tile(bytes(memoryview(handle)))
 
 
 def _counted(images: Sequence[Pixels], advance: Callable[[int, int], None]) -> Iterator[Pixels]:

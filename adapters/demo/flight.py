@@ -141,7 +141,7 @@ class Flight:
             )
         for candidate in found:
             with log.decode.timed(), candidate.pixels as handle:
-                decode_tile(bytes(memoryview(handle)))  # type: ignore[arg-type] # a buffer, though not by type
+                decode_tile(bytes(memoryview(handle)))
         log.reads_in_outage += len(found) if in_outage else 0
         below = TileId.covering(plan.lat, plan.lon, zoom, TileSource.SATELLITE_PROVIDER)
         outcome = _judge([candidate.tile_id for candidate in found], below)

@@ -178,7 +178,7 @@ class StoreMachine(RuleBasedStateMachine):
         for tile_id in TILES:
             if tile_id in self.model:
                 with self.store.read_tile_pixels(tile_id) as handle:
-                    assert bytes(memoryview(handle)) == self.model[tile_id]  # type: ignore[arg-type] # buffer
+                    assert bytes(memoryview(handle)) == self.model[tile_id]
             else:
                 assert not self.store.tile_exists(tile_id)
 

@@ -160,7 +160,7 @@ def test_what_was_written_is_read_back_byte_for_byte(subject: Subject) -> None:
     assert stored.created_at == NOW
     assert stored.tile_uuid == IN_REAR.tile_uuid
     with store.read_tile_pixels(IN_REAR) as handle:
-        assert bytes(memoryview(handle)) == pixels  # type: ignore[arg-type] # buffers are structural
+        assert bytes(memoryview(handle)) == pixels
         assert handle.nbytes == len(pixels)
     assert store.tile_exists(IN_REAR)
     assert subject.committed() == {IN_REAR: hashlib.sha256(pixels).hexdigest()}
@@ -183,7 +183,7 @@ def test_duplicate_key_leaves_first_file_byte_identical(subject: Subject) -> Non
     with pytest.raises(DuplicateTileError):
         store.write_tile(second, described(second))
     with store.read_tile_pixels(IN_REAR) as handle:
-        assert bytes(memoryview(handle)) == first  # type: ignore[arg-type] # buffers are structural
+        assert bytes(memoryview(handle)) == first
     assert subject.files.sidecar_sha256(IN_REAR) == sidecar == hashlib.sha256(first).hexdigest()
 
 
@@ -229,7 +229,7 @@ def test_a_handle_outlives_the_deletion_of_its_tile(subject: Subject) -> None:
     store.write_tile(pixels, described(pixels))
     handle = store.read_tile_pixels(IN_REAR)
     assert store.delete_tile(IN_REAR) == len(pixels)
-    assert bytes(memoryview(handle)) == pixels  # type: ignore[arg-type] # buffers are structural
+    assert bytes(memoryview(handle)) == pixels
     handle.close()
     assert not store.tile_exists(IN_REAR)
     assert subject.committed() == {}
@@ -237,7 +237,7 @@ def test_a_handle_outlives_the_deletion_of_its_tile(subject: Subject) -> None:
     again = jpeg(2)
     store.write_tile(again, described(again))
     with store.read_tile_pixels(IN_REAR) as second:
-        assert bytes(memoryview(second)) == again  # type: ignore[arg-type] # buffers are structural
+        assert bytes(memoryview(second)) == again
 
 
 def test_a_file_without_a_committed_row_is_never_read_and_goes_at_the_next_open(subject: Subject) -> None:
@@ -341,7 +341,7 @@ def test_a_bad_tile_never_sinks_its_batch(subject: Subject) -> None:
     assert set(subject.committed()) == {ids[0], ids[1], ids[2], ONBOARD}
     assert set(subject.on_disk()) == {ids[0], ids[1], ids[2], ONBOARD}
     with store.read_tile_pixels(ids[2]) as handle:
-        assert bytes(memoryview(handle)) == twice  # type: ignore[arg-type] # buffers are structural
+        assert bytes(memoryview(handle)) == twice
 
 
 @attrs.frozen
