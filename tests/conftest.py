@@ -1,7 +1,7 @@
 """Parts that tests share: a real PostgreSQL of their own, databases on it, and hypothesis profiles.
 
 Drivers are imported inside the fixtures: tests/unit runs where none of them is installed.
-`AEROTILE_TEST_DSN` names a server to use in place of the embedded one; its role must be allowed to create
+`TEST_POSTGRES_DSN` names a server to use in place of the embedded one; its role must be allowed to create
 databases.
 """
 
@@ -63,8 +63,8 @@ class PostgresServer:
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """A real server: this session's own, or the one that AEROTILE_TEST_DSN names."""
-    dsn = os.environ.get("AEROTILE_TEST_DSN")
+    """A real server: this session's own, or the one that TEST_POSTGRES_DSN names."""
+    dsn = os.environ.get("TEST_POSTGRES_DSN")
     if dsn:
         yield PostgresServer(dsn)
         return

@@ -4,7 +4,7 @@ It stands where the flight stack's own network would. Small patches are describe
 orientations (Lowe, 2004), square-rooted (Arandjelovic and Zisserman, RootSIFT, 2012), and summed per visual
 word (Jegou et al., VLAD, 2010) with each word normalised by itself (Arandjelovic and Zisserman, All about
 VLAD, 2013); the sums are projected to 512 numbers with damped PCA whitening. Brightness cancels in the
-gradient, contrast in the patch's norm, and sums over the image hardly change when the camera is off the grid.
+gradient, contrast in the patch's sum, and sums over the image hardly change when the camera is off the grid.
 Words and projection are learned from the base's own tiles. Colour is not used.
 """
 
@@ -32,8 +32,6 @@ _CELL_STEP = 4
 _PATCH_LENGTH = 4 * _ORIENTATIONS
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Rec. 601 weights of red, green and blue."""
-_FLAT = 3.0
-"""Gradient, in levels per pixel, below which a patch counts as flat and its noise is not amplified."""
 _SAMPLED_PATCHES = 30_000
 _KMEANS_ROUNDS = 15
 
@@ -150,8 +148,9 @@ def _patches(image: Pixels) -> Vectors:
     apart = _CELL // _CELL_STEP
     corners = (cells[:-apart, :-apart], cells[:-apart, apart:], cells[apart:, :-apart], cells[apart:, apart:])
     patches = np.concatenate(corners, axis=-1).reshape(-1, _PATCH_LENGTH)
-    length = np.linalg.norm(patches, axis=1, keepdims=True)
-    rooted: Vectors = np.sqrt(patches / (length + _FLAT)).astype(np.float32)
+    # The square roots of shares have unit length; a patch without any gradient stays 0.
+    total = patches.sum(axis=1, keepdims=True)
+    rooted: Vectors = np.sqrt(patches / np.where(total > 0, total, 1.0)).astype(np.float32)
     return rooted
 
 

@@ -1,6 +1,6 @@
 """Several processes write, delete and reconcile one store at once; nothing is lost and nothing is left over.
 
-AEROTILE_TEST_CONCURRENT_SECONDS sets how long they go on (default 8).
+TEST_CONCURRENT_SECONDS sets how long they go on (default 8).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from aerotile.domain.verify import verify_store
 pytestmark = pytest.mark.faults
 
 WORKER = Path(__file__).with_name("store_worker.py")
-SECONDS = float(os.environ.get("AEROTILE_TEST_CONCURRENT_SECONDS", "8"))
+SECONDS = float(os.environ.get("TEST_CONCURRENT_SECONDS", "8"))
 PROCESSES = 2
 
 

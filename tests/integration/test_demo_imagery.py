@@ -34,7 +34,7 @@ def blue_marble() -> BlueMarble:
 
 
 def measuring_earth(centre_lat: float, centre_lon: float) -> BlueMarble:
-    """An Earth whose red is longitude and whose green is latitude, 40 levels per degree, 128 at the centre."""
+    """An Earth whose red is longitude and whose green is latitude, 40 levels a degree, 128 at the centre."""
     rows, columns, _ = RASTER_SHAPE
     lon = (np.arange(columns) + 0.5) / columns * 360 - 180
     lat = 90 - (np.arange(rows) + 0.5) / rows * 180

@@ -1,6 +1,6 @@
 """The wheel: what is in it, and that an environment with nothing else can use it.
 
-`AEROTILE_WHEEL` names a wheel that was already built; otherwise one is built from a copy of the source tree.
+`TEST_WHEEL` names a wheel that was already built; otherwise one is built from a copy of the source tree.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TOP_LEVEL = {*PACKAGE_FOLDERS, "__init__.py", "py.typed"}
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    built = os.environ.get("AEROTILE_WHEEL")
+    built = os.environ.get("TEST_WHEEL")
     if built:
         return Path(built)
     # A copy, because a build leaves files in the tree and takes stale ones from it.
