@@ -26,6 +26,7 @@ from .config import AerotileConfig
 from .lru_flusher import LruFlusher
 
 if TYPE_CHECKING:
+    from .faiss.index import FaissDescriptorIndex
     from .filesystem import FilesystemTileFiles
     from .postgres.connection import Database
     from .postgres.embedded import EmbeddedPostgres
@@ -212,6 +213,14 @@ class Runtime:
     @cached_property
     def descriptor_index(self) -> DescriptorIndex:
         """The descriptor index. Raises `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX=0`."""
+        return self._faiss_index(open_existing=True)
+
+    @cached_property
+    def index_builder(self) -> FaissDescriptorIndex:
+        """The descriptor index for tools that build and roll back, also over a damaged generation."""
+        return self._faiss_index(open_existing=False)
+
+    def _faiss_index(self, *, open_existing: bool) -> FaissDescriptorIndex:
         if os.environ.get("BUILD_FAISS_INDEX") == "0":
             raise RuntimeNotAvailableError(
                 "the descriptor index is switched off by BUILD_FAISS_INDEX=0",
@@ -226,6 +235,7 @@ class Runtime:
             storage=settings.storage,
             keep_generations=settings.keep_generations,
             warm_up=settings.warm_up,
+            open_existing=open_existing,
         )
         return self._closing(index, index.close)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...domain.errors import RuntimeNotAvailableError
 from .arguments import EXISTING_FILE
 from .command import AerotileCommand, LazyGroup
 from .output import json_option, write_facts, write_json, write_line, write_table
@@ -16,8 +14,6 @@ from .session import Session
 
 if TYPE_CHECKING:
     from ...domain.descriptors import IndexMetadata
-    from ..config import AerotileConfig
-    from ..faiss.index import FaissDescriptorIndex
 
 COMMANDS = {
     "build": ("index", "Build a new generation from descriptors."),
@@ -56,18 +52,21 @@ def build(session: Session, file: Path, model: str, as_json: bool) -> None:
     FILE is a .npz with the arrays `tiles` (tile ids as text) and `descriptors` (float32, one row per tile).
     The generation in use stays until the new one is whole and durable, and is kept for a rollback.
     """
-    from ..clocks import SystemClock
     from .descriptor_files import read_described_tiles
     from .progress import progress_bar
 
     tile_ids, descriptors = read_described_tiles(file)
-    tool = _index_tool(session.config)
-    built_at = SystemClock().now()
-    with progress_bar("descriptors", len(tile_ids)) as advance:
-        metadata = tool.rebuild(
-            tile_ids, descriptors, descriptor_model=model, built_at=built_at, progress=advance
-        )
-    _print(tool.generations.current(), metadata, as_json=as_json)
+    with session.runtime() as runtime:
+        builder = runtime.index_builder
+        with progress_bar("descriptors", len(tile_ids)) as advance:
+            metadata = builder.rebuild(
+                tile_ids,
+                descriptors,
+                descriptor_model=model,
+                built_at=runtime.clock.now(),
+                progress=advance,
+            )
+        _print(builder.generations.current(), metadata, as_json=as_json)
 
 
 @click.command(
@@ -83,7 +82,7 @@ def info(session: Session, as_json: bool) -> None:
     """Open the generation in use, check it against its hash and metadata, and show what it is."""
     with session.existing_runtime() as runtime:
         metadata = runtime.descriptor_index.metadata()
-    _print(_index_tool(session.config).generations.current(), metadata, as_json=as_json)
+        _print(runtime.index_builder.generations.current(), metadata, as_json=as_json)
 
 
 @click.command(
@@ -97,9 +96,10 @@ Example:
 @click.pass_obj
 def generations(session: Session, as_json: bool) -> None:
     """List the generations that are kept, oldest first, and mark the one in use."""
-    kept = _index_tool(session.existing_config()).generations
-    current = kept.current()
-    facts = [{"generation": name, "in_use": name == current} for name in kept.names()]
+    with session.existing_runtime() as runtime:
+        kept = runtime.index_builder.generations
+        current = kept.current()
+        facts = [{"generation": name, "in_use": name == current} for name in kept.names()]
     if as_json:
         write_json(facts)
     elif facts:
@@ -123,26 +123,10 @@ Example:
 @click.pass_obj
 def rollback(session: Session, generation: str | None, as_json: bool) -> None:
     """Check an older generation and switch to it by one rename; nothing changes when it is damaged."""
-    tool = _index_tool(session.existing_config())
-    metadata = tool.rollback(generation)
-    _print(tool.generations.current(), metadata, as_json=as_json)
-
-
-def _index_tool(config: AerotileConfig) -> FaissDescriptorIndex:
-    """The index for a tool that must work over a damaged generation, and so does not open the one in use."""
-    if os.environ.get("BUILD_FAISS_INDEX") == "0":
-        raise RuntimeNotAvailableError(
-            "the descriptor index is switched off by BUILD_FAISS_INDEX=0", remedy="unset BUILD_FAISS_INDEX"
-        )
-    from ..faiss.index import FaissDescriptorIndex
-
-    return FaissDescriptorIndex(
-        config.index_folder,
-        params=config.index.hnsw_params,
-        storage=config.index.storage,
-        keep_generations=config.index.keep_generations,
-        open_existing=False,
-    )
+    with session.existing_runtime() as runtime:
+        builder = runtime.index_builder
+        metadata = builder.rollback(generation)
+        _print(builder.generations.current(), metadata, as_json=as_json)
 
 
 def index_facts(generation: str | None, metadata: IndexMetadata) -> dict[str, Any]:

@@ -128,7 +128,8 @@ UPDATE_UPLOAD_ATTEMPTS = f"""
     WHERE tile_uuid = %s AND {_COMPLETE}
     RETURNING upload_attempts
 """
-# The rows are locked in one order, so that two batches at once can't wait for each other.
+# The rows are locked in one order, so that two batches at once can't wait for each other, and looked at as they
+# are once they are locked, so that time does not go back.
 UPDATE_ACCESSED = """
     WITH accessed AS (
         SELECT tiles.id, given.accessed_at
@@ -138,7 +139,7 @@ UPDATE_ACCESSED = """
         ORDER BY tiles.id
         FOR NO KEY UPDATE OF tiles
     )
-    UPDATE tiles SET accessed_at = GREATEST(tiles.accessed_at, accessed.accessed_at)
+    UPDATE tiles SET accessed_at = accessed.accessed_at
     FROM accessed WHERE tiles.id = accessed.id
 """
 UPDATE_FILES_MISSING = """
@@ -235,6 +236,7 @@ def read_total(connection: Connection) -> int:
 def insert_values(metadata: TileMetadata, created_at: datetime) -> tuple[Any, ...]:
     """A new tile's row, as `INSERT_TILE` takes it; `INSERT_TILES` takes the columns of many."""
     tile_id, quality = metadata.tile_id, metadata.quality
+    # Whole numbers are allowed as floats; in one column of many rows the driver wants one type.
     return (
         tile_id.zoom_level,
         tile_id.x,
@@ -245,11 +247,11 @@ def insert_values(metadata: TileMetadata, created_at: datetime) -> tuple[Any, ..
         metadata.freshness_label.value,
         None if metadata.voting_status is None else metadata.voting_status.value,
         metadata.tile_size_pixels,
-        metadata.ground_sample_distance,
-        None if quality is None else quality.horizontal_error_m,
+        float(metadata.ground_sample_distance),
+        None if quality is None else float(quality.horizontal_error_m),
         None if quality is None else quality.inlier_count,
-        None if quality is None else quality.mean_reprojection_error_px,
-        None if quality is None else quality.sharpness,
+        None if quality is None else float(quality.mean_reprojection_error_px),
+        None if quality is None else float(quality.sharpness),
         created_at,
         created_at,
         tile_id.tile_uuid,

@@ -54,10 +54,10 @@ class PostgresSectorStore:
         columns = (
             list(by_id),
             [s.classification.value for s in by_id.values()],
-            [s.bbox.min_lat for s in by_id.values()],
-            [s.bbox.min_lon for s in by_id.values()],
-            [s.bbox.max_lat for s in by_id.values()],
-            [s.bbox.max_lon for s in by_id.values()],
+            [float(s.bbox.min_lat) for s in by_id.values()],
+            [float(s.bbox.min_lon) for s in by_id.values()],
+            [float(s.bbox.max_lat) for s in by_id.values()],
+            [float(s.bbox.max_lon) for s in by_id.values()],
         )
         with (
             self._database.connection() as connection,

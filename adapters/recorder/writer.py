@@ -156,7 +156,10 @@ class _Writer:
         self._drops_recorded = 0
 
     def stop(self, pid: int, timeout_s: float) -> None:
-        """Let the thread finish and wait for it; in a child made by fork there is no thread to wait for."""
+        """Let the thread finish and wait for it.
+
+        A child made by fork has no such thread, and its copy of the queue may be locked for ever.
+        """
         if os.getpid() != pid or threading.current_thread() is self.thread:
             return
         self._stopping.set()

@@ -278,19 +278,21 @@ def test_a_batch_that_names_a_tile_twice_is_refused(subject: Subject) -> None:
 def test_batches_that_share_tiles_in_any_order_never_wait_for_each_other_in_a_circle(
     subject: Subject,
 ) -> None:
-    tiles = [described(imported(x)) for x in range(60)]
+    tiles = [described(imported(x)) for x in range(2000)]
+    both_ready = threading.Barrier(2)
 
-    def write(shift: int) -> int:
-        with subject.rows.insert_many(tiles[shift:] + tiles[:shift], NOW) as rows:
+    def write(batch: list[TileMetadata]) -> int:
+        both_ready.wait()
+        with subject.rows.insert_many(batch, NOW) as rows:
             return len(rows.commit())
 
-    with ThreadPoolExecutor(6) as pool:
-        assert sum(pool.map(write, range(0, 60, 10))) == 60
-    assert subject.total() == 6000
+    with ThreadPoolExecutor(2) as pool:
+        assert sum(pool.map(write, (tiles, tiles[::-1]))) == 2000
+    assert subject.total() == 200_000
 
 
 def test_a_batch_of_many_kinds_of_tile_keeps_the_facts_of_each(subject: Subject) -> None:
-    plain = described(imported(3), 10)
+    plain = attrs.evolve(described(imported(3), 10), ground_sample_distance=2)
     onboard = TileMetadata(
         tile_id=TileId(12, 3, 0, TileSource.ONBOARD, FLIGHT),
         captured_at=NOW,
@@ -298,10 +300,15 @@ def test_a_batch_of_many_kinds_of_tile_keeps_the_facts_of_each(subject: Subject)
         disk_bytes=20,
         ground_sample_distance=3.0,
         voting_status=VotingStatus.TRUSTED,
-        quality=TileQualityMetadata(0.0, 0, 0.0, 0.0),
+        quality=TileQualityMetadata(0, 0, 0.5, 0.0),
     )
-    subject.store(plain, onboard)
-    for metadata in (plain, onboard):
+    other = attrs.evolve(
+        onboard,
+        tile_id=TileId(12, 3, 0, TileSource.ONBOARD, UUID(int=8)),
+        quality=TileQualityMetadata(0.25, 3, 1, 2),
+    )
+    subject.store(plain, onboard, other)
+    for metadata in (plain, onboard, other):
         expected = TileMetadataPersistent.of(metadata, created_at=NOW)
         assert subject.rows.get(metadata.tile_id) == expected
 

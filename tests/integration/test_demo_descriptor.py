@@ -62,27 +62,26 @@ def test_19_of_20_frames_over_land_find_their_tile_among_five_candidates(
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "likeness"),
     [
-        {"brightness": 0.8},
-        {"brightness": 1.2},
-        {"contrast": 0.8},
-        {"contrast": 1.2},
-        {"heading_error": 5.0},
-        {"heading_error": -5.0},
-        {"noise_seed": 6},
-        {"lon": PLACE.lon + 0.5},
+        ({"brightness": 0.8}, 0.93),
+        ({"brightness": 1.2}, 0.93),
+        ({"contrast": 0.8}, 0.93),
+        ({"contrast": 1.2}, 0.93),
+        ({"noise_seed": 6}, 0.93),
+        ({"heading_error": 5.0}, 0.85),
+        ({"heading_error": -5.0}, 0.85),
+        ({"lon": PLACE.lon + 0.5}, 0.85),
     ],
-    ids=lambda changes: next(iter(changes)),
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_spoiled_frame_stays_nearer_than_another_place(
-    blue_marble: BlueMarble, model: DescriptorModel, changes: dict[str, float]
+def test_a_spoiled_frame_stays_alike_while_another_place_is_not(
+    blue_marble: BlueMarble, model: DescriptorModel, changes: dict[str, float], likeness: float
 ) -> None:
     plain = model.describe(frame(blue_marble))
-    spoiled = model.describe(frame(blue_marble, **changes))
     elsewhere = model.describe(frame(blue_marble, lat=PLACE.lat - 12.0))
-    assert plain @ spoiled > 0.92
-    assert plain @ spoiled > plain @ elsewhere + 0.5
+    assert plain @ model.describe(frame(blue_marble, **changes)) > likeness
+    assert plain @ elsewhere < 0.4
 
 
 def test_a_descriptor_is_512_numbers_of_unit_length(blue_marble: BlueMarble, model: DescriptorModel) -> None:

@@ -126,6 +126,14 @@ def test_a_search_runs_on_its_callers_thread_alone(built: Path) -> None:
     assert finished.stdout == "0\n"
 
 
+def test_tiles_that_the_graph_does_not_reach_are_left_out_of_the_hits(root: Path) -> None:
+    index = FaissDescriptorIndex(root, params=HnswParams(m=2, ef_construction=1), threads=1)
+    build(index, count=500)
+    hits = index.search(vectors(1)[0], 500)
+    assert 1 <= len(hits) < 500
+    assert len({hit.tile_id for hit in hits}) == len(hits)
+
+
 def test_as_many_older_generations_are_kept_as_asked_for(root: Path) -> None:
     index = FaissDescriptorIndex(root, keep_generations=2)
     for number in range(5):
