@@ -11,16 +11,13 @@ Words and projection are learned from the base's own tiles. Colour is not used.
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from ...domain.errors import RuntimeNotAvailableError
 from .imagery import Pixels
 
 DIMENSION = 512
@@ -97,31 +94,6 @@ class DescriptorModel:
         for part in (self.words, self.mean, self.projection):
             digest.update(np.ascontiguousarray(part).tobytes())
         return f"gradient-vlad-{DIMENSION}-{digest.hexdigest()[:12]}"
-
-    def save(self, path: Path) -> None:
-        """Write the model as an `.npz`; not synced, the demo can learn it again."""
-        with path.open("wb") as stream:
-            np.savez(stream, words=self.words, mean=self.mean, projection=self.projection)
-
-    @classmethod
-    def load(cls, path: Path) -> DescriptorModel:
-        """Read what `save` wrote. Raises `RuntimeNotAvailableError` for any other file."""
-        length = WORD_COUNT * _PATCH_LENGTH
-        shapes = {"words": (WORD_COUNT, _PATCH_LENGTH), "mean": (length,), "projection": (length, DIMENSION)}
-        try:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as parts:
-                model = {name: parts[name].astype(np.float32, casting="equiv") for name in shapes}
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            raise RuntimeNotAvailableError(
-                f"{path} is no descriptor model: {error}", remedy="prepare the demo's base again"
-            ) from error
-        for name, shape in shapes.items():
-            if model[name].shape != shape:
-                raise RuntimeNotAvailableError(
-                    f"{name} in {path} has shape {model[name].shape}, expected {shape}",
-                    remedy="prepare the demo's base again",
-                )
-        return cls(**model)
 
 
 def _patches(image: Pixels) -> Vectors:

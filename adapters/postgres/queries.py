@@ -128,8 +128,8 @@ UPDATE_UPLOAD_ATTEMPTS = f"""
     WHERE tile_uuid = %s AND {_COMPLETE}
     RETURNING upload_attempts
 """
-# The rows are locked in one order, so that two batches at once can't wait for each other, and looked at as they
-# are once they are locked, so that time does not go back.
+# The rows are locked in one order, so that two batches at once can't wait for each other, and looked at as
+# they are once they are locked, so that time does not go back.
 UPDATE_ACCESSED = """
     WITH accessed AS (
         SELECT tiles.id, given.accessed_at

@@ -165,9 +165,8 @@ class TileTransaction:
             try:
                 row = connection.execute(XACT_STATUS, (xid,)).fetchone()
             except psycopg.errors.InvalidParameterValue:
-                return (
-                    "aborted"  # a number of the future: a crash took the transaction, and all that it wrote
-                )
+                # A number of the future: a crash has taken the transaction and all that it wrote.
+                return "aborted"
             if row is None or row[0] != "in progress":
                 return None if row is None else row[0]
             # Nobody is left at the other end of our old session. If it has the COMMIT it will finish it; if

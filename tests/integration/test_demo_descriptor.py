@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import attrs
 import numpy as np
 import pytest
@@ -12,7 +10,6 @@ from aerotile.adapters.demo.camera import FramePlan, take_frame, tile_ground_spa
 from aerotile.adapters.demo.descriptor import DIMENSION, DescriptorModel
 from aerotile.adapters.demo.imagery import BlueMarble, Pixels, decode_tile, encode_tile
 from aerotile.adapters.demo.mission import CAPE_TO_BEIJING, along, plan_frames
-from aerotile.domain.errors import RuntimeNotAvailableError
 from aerotile.domain.tile_grid import Bbox, GridRange, column_and_row
 
 ZOOM = 6
@@ -102,46 +99,6 @@ def test_the_same_seed_learns_the_same_model(
     images = list(tiles.values())
     assert DescriptorModel.fit(images, seed=7).name == model.name
     assert DescriptorModel.fit(images, seed=8).name != model.name
-
-
-def test_a_saved_model_describes_as_before(
-    tmp_path: Path, blue_marble: BlueMarble, model: DescriptorModel
-) -> None:
-    path = tmp_path / "model.npz"
-    model.save(path)
-    loaded = DescriptorModel.load(path)
-    assert loaded.name == model.name
-    assert np.array_equal(loaded.describe(frame(blue_marble)), model.describe(frame(blue_marble)))
-
-
-def test_a_damaged_model_is_refused(tmp_path: Path, model: DescriptorModel) -> None:
-    path = tmp_path / "model.npz"
-    model.save(path)
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0x40
-    path.write_bytes(content)
-    with pytest.raises(RuntimeNotAvailableError, match="is no descriptor model"):
-        DescriptorModel.load(path)
-
-
-def test_a_model_of_other_shapes_is_refused(tmp_path: Path, model: DescriptorModel) -> None:
-    path = tmp_path / "model.npz"
-    attrs.evolve(model, projection=model.projection[:, :100]).save(path)
-    with pytest.raises(RuntimeNotAvailableError, match=r"projection in .* has shape \(2048, 100\)"):
-        DescriptorModel.load(path)
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a model"])
-def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "model.npz"
-    path.write_bytes(content)
-    with pytest.raises(RuntimeNotAvailableError, match="is no descriptor model"):
-        DescriptorModel.load(path)
-
-
-def test_a_missing_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeNotAvailableError, match="is no descriptor model"):
-        DescriptorModel.load(tmp_path / "model.npz")
 
 
 def test_an_image_of_another_size_is_refused(model: DescriptorModel) -> None:
