@@ -29,6 +29,17 @@ once, while the pool's own pauses would have grown to minutes."""
 GONE_WAIT_S = 1.5
 """How long a call waits when the last attempt to connect failed: enough for one more."""
 
+_CONNECTION_LOST = ("08", "57P")
+"""SQLSTATE classes of a connection that broke, and of a server that is shutting down or starting."""
+# How soon a host that vanished without a word is noticed: after about 15 s, where the system's own settings
+# mean hours. Only TCP has these; a DSN may set others.
+_KEEPALIVE = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+
 # One answer for all of a session: results in UTC, a commit that is on the disk, and counters that see what
 # others committed meanwhile. What the server or the role sets as defaults must not weaken these.
 _SESSION = """
@@ -71,13 +82,21 @@ def translate_errors(doing: str) -> Iterator[None]:
 def translated(error: psycopg.Error, doing: str) -> TileMetadataError | StoreUnavailableError:
     """The domain's error for one of the driver's, to be raised from it."""
     message = f"{doing} failed: {describe(error)}"
-    if isinstance(error, (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)):
-        return StoreUnavailableError(
-            message, remedy="the database lacks a migration; run `aerotile migrate` on it"
-        )
     if isinstance(error, (psycopg.IntegrityError, psycopg.DataError)):
         return TileMetadataError(message)
-    return StoreUnavailableError(message, remedy="check that the database is running and reachable")
+    return StoreUnavailableError(message, remedy=_remedy(error))
+
+
+def _remedy(error: psycopg.Error) -> str | None:
+    if isinstance(error, (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)):
+        return "the database lacks a migration; run `aerotile migrate` on it"
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return "give the role the right to create and use tables in this database"
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return "raise database.statement_timeout_s, or look for what keeps the database busy"
+    if error.sqlstate is None or error.sqlstate.startswith(_CONNECTION_LOST):
+        return "check that the database is running and reachable"
+    return None
 
 
 def describe(error: BaseException) -> str:
@@ -106,6 +125,7 @@ class DatabaseAddress:
                 remedy="write an @ in the password as %40",
             )
         self.dsn = dsn
+        self._keepalive = {name: value for name, value in _KEEPALIVE.items() if name not in parts}
         self._password = str(parts.get("password") or "")
         host = parts.get("host") or parts.get("hostaddr") or "the default host"
         port = f":{parts['port']}" if parts.get("port") else ""
@@ -114,12 +134,18 @@ class DatabaseAddress:
     def __str__(self) -> str:
         return self._place
 
-    def connect(self, connect_timeout_s: float, **parameters: Any) -> Connection:
+    def parameters(self, connect_timeout_s: float) -> dict[str, Any]:
+        """What every connection is made with, besides the DSN."""
+        return {
+            **self._keepalive,
+            "autocommit": True,
+            "connect_timeout": max(1, math.ceil(connect_timeout_s)),
+        }
+
+    def connect(self, connect_timeout_s: float) -> Connection:
         """Connect once. Raises `StoreUnavailableError`, also for a server that is too old."""
         try:
-            connection = psycopg.connect(
-                self.dsn, autocommit=True, connect_timeout=_whole_seconds(connect_timeout_s), **parameters
-            )
+            connection = psycopg.connect(self.dsn, **self.parameters(connect_timeout_s))
         except psycopg.Error as error:
             raise self.unavailable(error) from error
         if too_old := self.refuse_old_server(connection):
@@ -150,10 +176,6 @@ class DatabaseAddress:
         )
 
 
-def _whole_seconds(seconds: float) -> int:
-    return max(1, math.ceil(seconds))
-
-
 class Database:
     """Connections to one database, shared by any number of threads.
 
@@ -179,7 +201,7 @@ class Database:
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             dsn,
             connection_class=self._connection_class(),
-            kwargs={"autocommit": True, "connect_timeout": _whole_seconds(connect_timeout_s)},
+            kwargs=self.address.parameters(connect_timeout_s),
             min_size=min_size,
             max_size=max_size,
             configure=self._configure,

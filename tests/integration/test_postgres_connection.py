@@ -282,3 +282,31 @@ def test_a_stricter_durability_of_the_server_is_kept(migrated_database: str) -> 
         connection.execute(f"ALTER DATABASE {name} SET synchronous_commit TO remote_apply")
     with Database(migrated_database) as database:
         assert database.fetch_all("reading", "SHOW synchronous_commit") == [("remote_apply",)]
+
+
+def test_a_host_that_vanishes_is_noticed_soon_unless_the_dsn_says_otherwise(migrated_database: str) -> None:
+    with Database(migrated_database) as database, database.connection() as connection:
+        assert connection.info.get_parameters()["keepalives_idle"] == "5"
+        assert connection.info.get_parameters()["tcp_user_timeout"] == "15000"
+    own = make_conninfo(migrated_database, keepalives_idle=77)
+    with Database(own) as database, database.connection() as connection:
+        assert connection.info.get_parameters()["keepalives_idle"] == "77"
+
+
+def test_a_role_that_may_not_write_is_told_what_it_lacks(migrated_database: str) -> None:
+    name = f"reader_{conninfo_to_dict(migrated_database)['dbname']}"
+    with psycopg.connect(migrated_database, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {name} LOGIN")
+        admin.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}")
+        try:
+            with Database(make_conninfo(migrated_database, options=f"-c role={name}")) as database:
+                store = PostgresTileMetadataStore(database)
+                assert store.total_disk_bytes() == 0
+                with pytest.raises(
+                    StoreUnavailableError, match="permission denied for table tiles"
+                ) as refused:
+                    store.insert_metadata(METADATA)
+                assert "give the role the right" in (refused.value.remedy or "")
+        finally:
+            admin.execute(f"DROP OWNED BY {name}")
+            admin.execute(f"DROP ROLE {name}")
