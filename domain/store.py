@@ -10,7 +10,7 @@ from .freshness import FreshnessGate, FreshnessVerdict
 from .lru import LruAccessBuffer
 from .ports import Clock, FlightRecorder, TilePixelHandle
 from .reconcile import ReconcileReport, reconcile
-from .storage import Headroom, NoBudget, TileFiles, TileRows
+from .storage import CommitOutcomeUnknownError, Headroom, NoBudget, TileFiles, TileRows
 from .tiles import TileId, TileMetadata, TileMetadataPersistent
 from .write_tiles import TileWriteOutcome, TileWriter
 
@@ -115,11 +115,16 @@ class FileBackedTileStore:
 
     def delete_tile(self, tile_id: TileId) -> int:
         """See `TileStore`: the row's removal is committed, then the file is unlinked."""
-        with self._rows.removing(tile_id) as freed:
+        try:
+            with self._rows.removing(tile_id) as freed:
+                self._catalogue.remove(tile_id)
+                if freed is None:
+                    raise TileNotFoundError(tile_id)
+                self._files.remove(tile_id)
+        except CommitOutcomeUnknownError:
+            # Its file may be an orphan by now. If the row is there after all, the next read finds it.
             self._catalogue.remove(tile_id)
-            if freed is None:
-                raise TileNotFoundError(tile_id)
-            self._files.remove(tile_id)
+            raise
         return freed
 
     def __len__(self) -> int:

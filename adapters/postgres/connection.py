@@ -1,4 +1,4 @@
-"""The way to the database: a pool of connections, and the one place where the driver's errors end.
+"""The way to the database: a pool of connections that answer.
 
 Every connection is in autocommit: what needs a transaction says so. A server that was gone is found again
 without help; until then each call waits a bounded time and raises `StoreUnavailableError`.
@@ -7,7 +7,6 @@ without help; until then each call waits a bounded time and raises `StoreUnavail
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,30 +14,18 @@ from types import TracebackType
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from ...domain.errors import ConfigurationError, StoreUnavailableError, TileMetadataError
+from ...domain.errors import StoreUnavailableError
+from .address import Connection, DatabaseAddress
+from .driver_errors import translate_errors, translated
 
-MIN_SERVER_VERSION = 140_000
-"""PostgreSQL 14, as libpq counts versions."""
 RETRY_S = 1.0
 """How long the pool goes on with one failed attempt to connect. Short: the next caller starts a new one at
 once, while the pool's own pauses would have grown to minutes."""
 GONE_WAIT_S = 1.5
 """How long a call waits when the last attempt to connect failed: enough for one more."""
-
-_CONNECTION_LOST = ("08", "57P")
-"""SQLSTATE classes of a connection that broke, and of a server that is shutting down or starting."""
-# How soon a host that vanished without a word is noticed: after about 15 s, where the system's own settings
-# mean hours. Only TCP has these; a DSN may set others.
-_KEEPALIVE = {
-    "keepalives_idle": 5,
-    "keepalives_interval": 3,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 15_000,
-}
 
 # One answer for all of a session: results in UTC, a commit that is on the disk, and counters that see what
 # others committed meanwhile. What the server or the role sets as defaults must not weaken these.
@@ -62,118 +49,6 @@ for _name in ("psycopg", "psycopg.pool"):
     _driver_logger = logging.getLogger(_name)
     if _driver_logger.level in (logging.NOTSET, logging.WARNING):  # WARNING is what the driver sets
         _driver_logger.setLevel(logging.ERROR)
-
-Connection = psycopg.Connection[TupleRow]
-
-
-@contextmanager
-def translate_errors(doing: str) -> Iterator[None]:
-    """Turn every error of the driver into one of the domain's; `doing` ends up in its message.
-
-    A value that the database refuses is `TileMetadataError`; everything else means that the database can't
-    do its work and is `StoreUnavailableError`.
-    """
-    try:
-        yield
-    except psycopg.Error as error:
-        raise translated(error, doing) from error
-
-
-def translated(error: psycopg.Error, doing: str) -> TileMetadataError | StoreUnavailableError:
-    """The domain's error for one of the driver's, to be raised from it."""
-    message = f"{doing} failed: {describe(error)}"
-    if isinstance(error, (psycopg.IntegrityError, psycopg.DataError)):
-        return TileMetadataError(message)
-    return StoreUnavailableError(message, remedy=_remedy(error))
-
-
-def _remedy(error: psycopg.Error) -> str | None:
-    if isinstance(error, (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)):
-        return "the database lacks a migration; run `aerotile migrate` on it"
-    if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        return "give the role the right to create and use tables in this database"
-    if isinstance(error, psycopg.errors.QueryCanceled):
-        return "raise database.statement_timeout_s, or look for what keeps the database busy"
-    if error.sqlstate is None or error.sqlstate.startswith(_CONNECTION_LOST):
-        return "check that the database is running and reachable"
-    return None
-
-
-def describe(error: BaseException) -> str:
-    """What the driver says, on one line."""
-    if isinstance(error, psycopg.Error) and error.diag.message_primary:
-        return error.diag.message_primary
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-class DatabaseAddress:
-    """A DSN that can be read, and what of it may be shown."""
-
-    def __init__(self, dsn: str) -> None:
-        try:
-            parts = conninfo_to_dict(dsn)
-        except psycopg.Error:
-            # The driver quotes the part that it stumbles over, which may be the password.
-            raise ConfigurationError(
-                "the database DSN can't be read (it is not shown: it may hold a password)",
-                remedy="use postgresql://user:password@host:port/database with special characters "
-                "percent-encoded, or 'host=... dbname=...'",
-            ) from None
-        if "@" in str(parts.get("host", "")):
-            raise ConfigurationError(
-                "the database DSN names a host with an @ in it",
-                remedy="write an @ in the password as %40",
-            )
-        self.dsn = dsn
-        self._keepalive = {name: value for name, value in _KEEPALIVE.items() if name not in parts}
-        self._password = str(parts.get("password") or "")
-        host = parts.get("host") or parts.get("hostaddr") or "the default host"
-        port = f":{parts['port']}" if parts.get("port") else ""
-        self._place = f"database {parts.get('dbname') or 'of the default name'} at {host}{port}"
-
-    def __str__(self) -> str:
-        return self._place
-
-    def parameters(self, connect_timeout_s: float) -> dict[str, Any]:
-        """What every connection is made with, besides the DSN."""
-        return {
-            **self._keepalive,
-            "autocommit": True,
-            "connect_timeout": max(1, math.ceil(connect_timeout_s)),
-        }
-
-    def connect(self, connect_timeout_s: float) -> Connection:
-        """Connect once. Raises `StoreUnavailableError`, also for a server that is too old."""
-        try:
-            connection = psycopg.connect(self.dsn, **self.parameters(connect_timeout_s))
-        except psycopg.Error as error:
-            raise self.unavailable(error) from error
-        if too_old := self.refuse_old_server(connection):
-            connection.close()
-            raise too_old
-        return connection
-
-    def refuse_old_server(self, connection: psycopg.Connection[Any]) -> StoreUnavailableError | None:
-        """Why the server at the other end can't be used, or None."""
-        version = connection.info.server_version
-        if version >= MIN_SERVER_VERSION:
-            return None
-        return StoreUnavailableError(
-            f"{self} is PostgreSQL {version // 10_000}; "
-            f"Aerotile needs {MIN_SERVER_VERSION // 10_000} or newer",
-            remedy="use a newer server, or leave the DSN out to use the embedded one",
-        )
-
-    def unavailable(self, error: BaseException | None) -> StoreUnavailableError:
-        """The domain's error for a server that can't be reached."""
-        if isinstance(error, StoreUnavailableError):
-            return StoreUnavailableError(str(error), remedy=error.remedy)
-        reason = describe(error) if error is not None else "no answer in time"
-        if self._password:
-            reason = reason.replace(self._password, "***")
-        return StoreUnavailableError(
-            f"{self} does not answer: {reason}", remedy="check the DSN, and that the server is running"
-        )
 
 
 class Database:

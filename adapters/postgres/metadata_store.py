@@ -9,7 +9,8 @@ from ...domain.errors import ContentHashMismatchError, TileNotFoundError
 from ...domain.tile_grid import Bbox, GridRange
 from ...domain.tiles import TileId, TileMetadata, TileMetadataPersistent, VotingStatus, check_aware_utc
 from ...domain.voting import check_voting_step
-from .connection import Database, translate_errors
+from .connection import Database
+from .driver_errors import translate_errors
 from .queries import (
     SELECT_BBOX,
     SELECT_LRU_CANDIDATES,

@@ -20,7 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from ...domain.errors import StoreUnavailableError
-from .connection import DatabaseAddress, translated
+from .address import DatabaseAddress
+from .driver_errors import translated
 from .queries import MIGRATION_LOCK
 
 _log = logging.getLogger("aerotile.migrate")

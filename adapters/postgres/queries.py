@@ -20,7 +20,7 @@ from ...domain.tiles import (
     TileSource,
     VotingStatus,
 )
-from .connection import Connection
+from .address import Connection
 
 # Two-number advisory locks of a database; tiles have the one-number ones for themselves.
 MIGRATION_LOCK = (0x4145524F, 1)

@@ -19,7 +19,9 @@ import psycopg
 from ...domain.errors import DuplicateTileError, TileNotFoundError
 from ...domain.storage import CommitOutcomeUnknownError
 from ...domain.tiles import TileId, TileMetadata, TileMetadataPersistent, check_aware_utc
-from .connection import Connection, Database, translate_errors
+from .address import Connection
+from .connection import Database
+from .driver_errors import translate_errors
 from .queries import (
     AWAIT_TILES,
     COMPLETE_TILE,

@@ -10,7 +10,8 @@ from psycopg.rows import TupleRow
 from ...domain.errors import StoreUnavailableError
 from ...domain.sectors import FreshnessRule, SectorBoundary, SectorClassification
 from ...domain.tile_grid import Bbox
-from .connection import Database, translate_errors
+from .connection import Database
+from .driver_errors import translate_errors
 
 _log = logging.getLogger("aerotile.sectors")
 

@@ -17,7 +17,9 @@ from psycopg.rows import TupleRow
 
 from ...domain.errors import StoreUnavailableError
 from ...domain.storage import CommitOutcomeUnknownError, HeadroomTakenError
-from .connection import Connection, Database, describe, translate_errors, translated
+from .address import Connection
+from .connection import Database
+from .driver_errors import describe, translate_errors, translated
 from .queries import (
     ADD_DISK_BYTES,
     AWAIT_TILES,

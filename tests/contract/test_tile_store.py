@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from uuid import UUID
@@ -32,7 +33,7 @@ from aerotile.domain.lru import LruAccessBuffer
 from aerotile.domain.ports import SupportsBulkWrite, TileStore
 from aerotile.domain.records import Kind
 from aerotile.domain.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
-from aerotile.domain.storage import FoundKind, StagedTile, TileFiles, TileRows
+from aerotile.domain.storage import CommitOutcomeUnknownError, FoundKind, StagedTile, TileFiles, TileRows
 from aerotile.domain.store import FileBackedTileStore
 from aerotile.domain.tile_grid import Bbox
 from aerotile.domain.tiles import FreshnessLabel, TileId, TileMetadata, TileSource
@@ -238,6 +239,36 @@ def test_a_handle_outlives_the_deletion_of_its_tile(subject: Subject) -> None:
     store.write_tile(again, described(again))
     with store.read_tile_pixels(IN_REAR) as second:
         assert bytes(memoryview(second)) == again
+
+
+class _LostConnection:
+    """Real rows whose connection is lost when a removal commits: the row is gone, the caller can't know."""
+
+    def __init__(self, inner: TileRows) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        method: Callable[..., object] = getattr(self._inner, name)
+        return method
+
+    @contextmanager
+    def removing(self, tile_id: TileId) -> Iterator[int | None]:
+        with self._inner.removing(tile_id):
+            raise CommitOutcomeUnknownError("the connection was lost")
+        yield None
+
+
+def test_a_tile_whose_removal_may_have_been_committed_is_not_read_any_more(subject: Subject) -> None:
+    pixels = jpeg(1)
+    subject.open().write_tile(pixels, described(pixels))
+    subject.rows = _LostConnection(subject.rows)  # type: ignore[assignment] # delegates the rest
+    store = subject.open()
+    with pytest.raises(CommitOutcomeUnknownError):
+        store.delete_tile(IN_REAR)
+    assert subject.files.exists(IN_REAR)
+    assert not store.tile_exists(IN_REAR)
+    with pytest.raises(TileNotFoundError):
+        store.read_tile_pixels(IN_REAR)
 
 
 def test_a_file_without_a_committed_row_is_never_read_and_goes_at_the_next_open(subject: Subject) -> None:

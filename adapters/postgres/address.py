@@ -1,0 +1,96 @@
+"""Where a database is: a DSN that can be read, and what of it may be shown."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import TupleRow
+
+from ...domain.errors import ConfigurationError, StoreUnavailableError
+from .driver_errors import describe
+
+MIN_SERVER_VERSION = 140_000
+"""PostgreSQL 14, as libpq counts versions."""
+# How soon a host that vanished without a word is noticed: after about 15 s, where the system's own settings
+# mean hours. Only TCP has these; a DSN may set others.
+_KEEPALIVE = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+
+Connection = psycopg.Connection[TupleRow]
+
+
+class DatabaseAddress:
+    """A DSN that can be read, and what of it may be shown."""
+
+    def __init__(self, dsn: str) -> None:
+        try:
+            parts = conninfo_to_dict(dsn)
+        except psycopg.Error:
+            # The driver quotes the part that it stumbles over, which may be the password.
+            raise ConfigurationError(
+                "the database DSN can't be read (it is not shown: it may hold a password)",
+                remedy="use postgresql://user:password@host:port/database with special characters "
+                "percent-encoded, or 'host=... dbname=...'",
+            ) from None
+        if "@" in str(parts.get("host", ""))[1:]:  # a first @ is an abstract socket
+            raise ConfigurationError(
+                "the database DSN names a host with an @ in it",
+                remedy="write an @ in the password as %40",
+            )
+        self.dsn = dsn
+        self._keepalive = {name: value for name, value in _KEEPALIVE.items() if name not in parts}
+        self._password = str(parts.get("password") or "")
+        host = parts.get("host") or parts.get("hostaddr") or "the default host"
+        port = f":{parts['port']}" if parts.get("port") else ""
+        self._place = f"database {parts.get('dbname') or 'of the default name'} at {host}{port}"
+
+    def __str__(self) -> str:
+        return self._place
+
+    def parameters(self, connect_timeout_s: float) -> dict[str, Any]:
+        """What every connection is made with, besides the DSN."""
+        return {
+            **self._keepalive,
+            "autocommit": True,
+            "connect_timeout": max(1, math.ceil(connect_timeout_s)),
+        }
+
+    def connect(self, connect_timeout_s: float) -> Connection:
+        """Connect once. Raises `StoreUnavailableError`, also for a server that is too old."""
+        try:
+            connection = psycopg.connect(self.dsn, **self.parameters(connect_timeout_s))
+        except psycopg.Error as error:
+            raise self.unavailable(error) from error
+        if too_old := self.refuse_old_server(connection):
+            connection.close()
+            raise too_old
+        return connection
+
+    def refuse_old_server(self, connection: psycopg.Connection[Any]) -> StoreUnavailableError | None:
+        """Why the server at the other end can't be used, or None."""
+        version = connection.info.server_version
+        if version >= MIN_SERVER_VERSION:
+            return None
+        return StoreUnavailableError(
+            f"{self} is PostgreSQL {version // 10_000}; "
+            f"Aerotile needs {MIN_SERVER_VERSION // 10_000} or newer",
+            remedy="use a newer server, or leave the DSN out to use the embedded one",
+        )
+
+    def unavailable(self, error: BaseException | None) -> StoreUnavailableError:
+        """The domain's error for a server that can't be reached."""
+        if isinstance(error, StoreUnavailableError):
+            return StoreUnavailableError(str(error), remedy=error.remedy)
+        reason = describe(error) if error is not None else "no answer in time"
+        if self._password:
+            reason = reason.replace(self._password, "***")
+        return StoreUnavailableError(
+            f"{self} does not answer: {reason}", remedy="check the DSN, and that the server is running"
+        )

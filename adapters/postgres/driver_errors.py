@@ -1,0 +1,53 @@
+"""Where the driver's errors end: each becomes one of the domain's, on one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from ...domain.errors import StoreUnavailableError, TileMetadataError
+
+_CONNECTION_LOST = ("08", "57P")
+"""SQLSTATE classes of a connection that broke, and of a server that is shutting down or starting."""
+
+
+@contextmanager
+def translate_errors(doing: str) -> Iterator[None]:
+    """Turn every error of the driver into one of the domain's; `doing` ends up in its message.
+
+    A value that the database refuses is `TileMetadataError`; everything else means that the database can't
+    do its work and is `StoreUnavailableError`.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translated(error, doing) from error
+
+
+def translated(error: psycopg.Error, doing: str) -> TileMetadataError | StoreUnavailableError:
+    """The domain's error for one of the driver's, to be raised from it."""
+    message = f"{doing} failed: {describe(error)}"
+    if isinstance(error, (psycopg.IntegrityError, psycopg.DataError)):
+        return TileMetadataError(message)
+    return StoreUnavailableError(message, remedy=_remedy(error))
+
+
+def _remedy(error: psycopg.Error) -> str | None:
+    if isinstance(error, (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)):
+        return "the database lacks a migration; run `aerotile migrate` on it"
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return "give the role the right to create and use tables in this database"
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return "raise database.statement_timeout_s, or look for what keeps the database busy"
+    if error.sqlstate is None or error.sqlstate.startswith(_CONNECTION_LOST):
+        return "check that the database is running and reachable"
+    return None
+
+
+def describe(error: BaseException) -> str:
+    """What the driver says, on one line."""
+    if isinstance(error, psycopg.Error) and error.diag.message_primary:
+        return error.diag.message_primary
+    return " ".join(str(error).split()) or type(error).__name__
