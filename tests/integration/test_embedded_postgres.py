@@ -28,6 +28,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from aerotile.adapters.postgres.embedded import EmbeddedPostgres
+from aerotile.adapters.postgres.embedded_binaries import find_binaries
 from aerotile.adapters.postgres.file_lock import FileLock, is_free
 from aerotile.domain.errors import RuntimeNotAvailableError, StoreUnavailableError
 
@@ -161,11 +162,25 @@ def open_folder() -> Iterator[Path]:
         kill_server(folder / "data")
 
 
-def as_ordinary_user(uid: int) -> list[str]:
-    """What to put before a command so that it runs as `uid`."""
+def as_user(uid: int) -> list[str]:
+    """What to put before a command so that it runs as `uid`, with no more rights than that user has."""
     if shutil.which("setpriv") is None:
         pytest.skip("needs setpriv, from util-linux")
-    command = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+    return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+
+
+def skip_unless_reachable_by(uid: int) -> None:
+    """Skip where the server's programs lie in a folder that the user can't enter, below root's home perhaps."""
+    postgres = find_binaries().postgres
+    reach = [*as_user(uid), "test", "-x", str(postgres)]
+    if subprocess.run(reach, check=False, capture_output=True).returncode != 0:
+        pytest.skip(f"uid {uid} can't reach {postgres}")
+
+
+def as_ordinary_user(uid: int) -> list[str]:
+    """`as_user`, for a command that runs this interpreter and the server's programs."""
+    skip_unless_reachable_by(uid)
+    command = as_user(uid)
     # From within, since setpriv itself still opens its program as root.
     runs_itself = "import subprocess, sys; subprocess.run([sys.executable, '-c', ''], check=True)"
     # The interpreter may lie where an ordinary user can't read, below root's home perhaps.
@@ -923,6 +938,7 @@ def without_user_namespaces() -> list[str]:
 
 @needs_root
 def test_root_without_user_namespaces_runs_the_server_as_nobody(open_folder: Path) -> None:
+    skip_unless_reachable_by(pwd.getpwnam("nobody").pw_uid)
     data_folder = open_folder / "data"
     with holder(data_folder, *without_user_namespaces()) as process:
         assert ask(dsn_of(process), "SELECT 1") == 1
