@@ -2,7 +2,9 @@
 
 TileCacheError                   anything that goes wrong with the cache in use
 ├── TileNotFoundError            the tile is not in the store
-├── TileMetadataError            the facts about a tile are impossible, contradictory or already taken
+├── TileMetadataError            the facts about a tile are impossible or contradictory
+│   ├── DuplicateTileError       the store already holds the tile
+│   └── CaptureTimeInFutureError the capture time lies ahead of the clock
 ├── ContentHashMismatchError     the bytes are not the bytes that were promised
 ├── FreshnessRejectionError      the tile is too old for the sector that it lies in
 ├── CacheBudgetExhaustedError    no room, even after a full eviction sweep

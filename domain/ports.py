@@ -124,7 +124,7 @@ class TileMetadataStore(Protocol):
         ...
 
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> list[TileMetadataPersistent]:
-        """Tiles of one zoom whose box touches `bbox`, ordered by x, y, source, flight."""
+        """Tiles of one zoom that cover a point of `bbox`, ordered by x, y, source, flight."""
         ...
 
     def insert_metadata(self, metadata: TileMetadata) -> TileMetadataPersistent:

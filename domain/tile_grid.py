@@ -18,6 +18,11 @@ EARTH_CIRCUMFERENCE_M = 2 * math.pi * 6_378_137.0
 """Length of the equator of the WGS 84 sphere that Web Mercator uses, in metres."""
 
 
+def _as_float(value: float) -> float:
+    """A whole number as a float, so that equal boxes are alike; anything else is left to the validator."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _finite_within(low: float, high: float) -> _RangeValidator:
     return _RangeValidator(low, high)
 
@@ -41,10 +46,10 @@ class _RangeValidator:
 class Bbox:
     """A box in degrees (WGS 84), edges included. Across the antimeridian it is expressed as two boxes."""
 
-    min_lat: float = attrs.field(validator=_finite_within(-90.0, 90.0))
-    min_lon: float = attrs.field(validator=_finite_within(-180.0, 180.0))
-    max_lat: float = attrs.field(validator=_finite_within(-90.0, 90.0))
-    max_lon: float = attrs.field(validator=_finite_within(-180.0, 180.0))
+    min_lat: float = attrs.field(converter=_as_float, validator=_finite_within(-90.0, 90.0))
+    min_lon: float = attrs.field(converter=_as_float, validator=_finite_within(-180.0, 180.0))
+    max_lat: float = attrs.field(converter=_as_float, validator=_finite_within(-90.0, 90.0))
+    max_lon: float = attrs.field(converter=_as_float, validator=_finite_within(-180.0, 180.0))
 
     def __attrs_post_init__(self) -> None:
         if self.min_lat > self.max_lat:
@@ -82,6 +87,9 @@ def column_and_row(lat: float, lon: float, zoom_level: int) -> tuple[int, int]:
     Raises `ValueError` for non-finite values, |lat| > 85.0511287798066, lon outside -180..180.
     """
     check_zoom(zoom_level)
+    for name, value in (("lat", lat), ("lon", lon)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(f"{name} must be a number of degrees, got {value!r}")
     if not abs(lat) <= MAX_LATITUDE:
         raise ValueError(f"lat must be within ±{MAX_LATITUDE}, got {lat!r}")
     if not -180.0 <= lon <= 180.0:
@@ -124,7 +132,10 @@ class GridRange:
 
     @classmethod
     def covering(cls, bbox: Bbox, zoom_level: int) -> GridRange:
-        """Every tile that the box touches. Latitudes beyond the projection are cut to its edge."""
+        """Every tile that covers a point of the box; a point on a border belongs to the south-eastern tile.
+
+        Latitudes beyond the projection are cut to its edge.
+        """
         north = max(-MAX_LATITUDE, min(MAX_LATITUDE, bbox.max_lat))
         south = max(-MAX_LATITUDE, min(MAX_LATITUDE, bbox.min_lat))
         min_x, min_y = column_and_row(north, bbox.min_lon, zoom_level)

@@ -170,7 +170,7 @@ def as_user(uid: int) -> list[str]:
 
 
 def skip_unless_reachable_by(uid: int) -> None:
-    """Skip where the server's programs lie in a folder that the user can't enter, below root's home perhaps."""
+    """Skip where the server's programs lie below a folder that the user can't enter, as root's home."""
     postgres = find_binaries().postgres
     reach = [*as_user(uid), "test", "-x", str(postgres)]
     if subprocess.run(reach, check=False, capture_output=True).returncode != 0:

@@ -48,3 +48,9 @@ def test_the_location_hash_is_the_same_for_every_source() -> None:
 
 def test_the_namespace_is_the_one_that_the_provider_uses() -> None:
     assert UUID("5b8d0c2e-1a4f-4b3a-8c9d-e7f6a3b2c1d0") == NAMESPACE
+
+
+@pytest.mark.parametrize("source", list(TileSource))
+def test_a_source_and_its_value_name_the_same_tile(source: TileSource) -> None:
+    flight = UUID(int=7) if source is TileSource.ONBOARD else None
+    assert derive_tile_id(5, 1, 2, source, flight) == derive_tile_id(5, 1, 2, source.value, flight)
