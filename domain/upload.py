@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from enum import Enum
 from uuid import UUID
 
 import attrs
 
 from .ports import TilePixelHandle
-from .tiles import TileId, TileMetadataPersistent
+from .tiles import TileId, TileMetadataPersistent, VotingStatus
 
 FRAME_ALLOWANCE_BYTES = 1024
 """What a tile adds to a request besides its pixels; no frame's header is longer."""
@@ -152,8 +153,10 @@ class BatchProgress:
     """One batch that has ended, as it is told while the call goes on."""
 
     results: tuple[TileUploadResult, ...]
-    sent_bytes: int
+    sent_bytes: int = 0
     """Pixels that went out, whether or not an answer came."""
+    taken_bytes: int = 0
+    """Pixels of the tiles that the provider now holds by its word."""
     problem: UploadProblem | None = None
 
 
@@ -199,6 +202,48 @@ class UploadBatchReport:
     def retry_after_s(self) -> float | None:
         """Seconds that the provider asked us to wait."""
         return None if self.problem is None else self.problem.retry_after_s
+
+
+class UploadState(str, Enum):
+    """Where an onboard tile stands."""
+
+    PENDING = "pending"
+    UPLOADED = "uploaded"
+    """The provider holds our content, by its own word."""
+    GIVEN_UP = "given_up"
+    VOTED_OUT = "voted_out"
+    """The provider's verdict came before the upload: it will not be sent."""
+
+
+def upload_state(tile: TileMetadataPersistent) -> UploadState:
+    """Where an onboard tile stands, by its row."""
+    if tile.uploaded_at is not None:
+        return UploadState.UPLOADED
+    if tile.voting_status is VotingStatus.UPLOAD_GIVEUP:
+        return UploadState.GIVEN_UP
+    if tile.voting_status is VotingStatus.REJECTED:
+        return UploadState.VOTED_OUT
+    return UploadState.PENDING
+
+
+@attrs.frozen(kw_only=True)
+class UploadListEntry:
+    """An onboard tile and the last thing that the ledger holds about it."""
+
+    tile: TileMetadataPersistent
+    generation: int = 1
+    """Its life in the queue; each requeue begins another."""
+    times_sent: int = 0
+    """In this generation, whether or not an answer came."""
+    last_event: str | None = None
+    """`sent` (no answer heard), one of `TileUploadOutcome`, or `requeued`."""
+    last_reason: UploadReason | None = None
+    last_at: datetime | None = None
+
+    @property
+    def state(self) -> UploadState:
+        """Where the tile stands."""
+        return upload_state(self.tile)
 
 
 def idempotency_key(tile: TileMetadataPersistent) -> str:

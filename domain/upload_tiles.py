@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from typing import Protocol
@@ -221,7 +221,7 @@ class _Pass:
         self._tell(
             [self._marked(result, now) for result in results],
             passed_over=passed_over,
-            sent_bytes=sum(tile.disk_bytes for tile in tiles),
+            sizes={tile.tile_id: tile.disk_bytes for tile in tiles},
             problem=answer.problem,
         )
 
@@ -277,7 +277,7 @@ class _Pass:
         results: Sequence[TileUploadResult],
         *,
         passed_over: bool,
-        sent_bytes: int = 0,
+        sizes: Mapping[TileId, int] | None = None,
         problem: UploadProblem | None = None,
     ) -> None:
         """Note how tiles ended, and tell the caller."""
@@ -289,8 +289,14 @@ class _Pass:
             self._not_taken[result.tile_id] = result
             if passed_over:
                 self._passed_over.add(result.tile_id)
+        sent = sizes or {}
         self._request.after_batch(
-            BatchProgress(results=tuple(results), sent_bytes=sent_bytes, problem=problem)
+            BatchProgress(
+                results=tuple(results),
+                sent_bytes=sum(sent.values()),
+                taken_bytes=sum(sent[result.tile_id] for result in results if result.taken),
+                problem=problem,
+            )
         )
 
     def _report(self) -> UploadBatchReport:
