@@ -155,12 +155,11 @@ def _result_facts(result: TileUploadResult) -> dict[str, Any]:
 
 
 def _print_report(report: UploadBatchReport, facts: dict[str, Any]) -> None:
-    for what, results in (
-        ("given up", report.given_up),
-        ("rejected", report.rejected),
-        ("unanswered", report.unanswered),
-    ):
-        _print_results(what, results)
+    _print_results("given up", report.given_up)
+    _print_results("rejected", report.rejected)
+    # A problem is the reason for all of them, and the last line names it.
+    if report.problem is None:
+        _print_results("unanswered", report.unanswered)
     there_before = f" ({report.duplicates} of them were there before)" if report.duplicates else ""
     seconds, size = facts["seconds"], facts["uploaded_bytes"]
     rate = in_words(round(size / seconds)) if seconds else in_words(size)

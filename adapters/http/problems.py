@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
 from collections.abc import Iterator
 from datetime import datetime
@@ -86,7 +88,7 @@ def too_slow(seconds: float) -> UploadProblem:
 def problem_of_error(error: Exception, place: str) -> UploadProblem:
     """What an error of httpx means; `place` is the provider's address as it may be shown."""
     chain = list(_chain(error))
-    reason = plain_text(next((str(e) for e in reversed(chain) if str(e)), type(error).__name__))
+    reason = _reason(chain)
     if any(isinstance(e, ssl.SSLCertVerificationError) for e in chain):
         return UploadProblem(
             kind=ProblemKind.REFUSED,
@@ -110,6 +112,22 @@ def problem_of_error(error: Exception, place: str) -> UploadProblem:
         reason=UploadReason("connection_lost", f"{place}: {reason}"),
         remedy="check the link",
     )
+
+
+def _reason(chain: list[BaseException]) -> str:
+    """The innermost error in words; asyncio's own leave out what the operating system said."""
+    for error in reversed(chain):
+        if (
+            isinstance(error, OSError)
+            and not isinstance(error, (ssl.SSLError, socket.gaierror))
+            and error.errno
+        ):
+            return os.strerror(error.errno)
+        if isinstance(error, (httpx.TimeoutException, TimeoutError)):
+            return "no answer in time"
+        if str(error):
+            return plain_text(str(error))
+    return type(chain[0]).__name__
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
