@@ -20,6 +20,9 @@ COMMANDS = [
     ("index", "generations"),
     ("index", "rollback"),
     ("search",),
+    ("upload",),
+    ("uploads",),
+    ("uploads", "requeue"),
     ("status",),
     ("dump",),
     ("explain",),
@@ -58,7 +61,18 @@ def test_the_help_needs_nothing_but_click_and_the_standard_library() -> None:
         "main(['--help'])\n"
         "print(sorted(m for m in sys.modules if '.' not in m))"
     )
-    for name in ("numpy", "attr", "psycopg", "alembic", "sqlalchemy", "faiss", "rtree", "rich", "PIL"):
+    for name in (
+        "numpy",
+        "attr",
+        "psycopg",
+        "alembic",
+        "sqlalchemy",
+        "faiss",
+        "rtree",
+        "rich",
+        "PIL",
+        "httpx",
+    ):
         assert f"'{name}'" not in imported
 
 
@@ -69,7 +83,7 @@ def test_the_help_of_a_command_opens_no_driver() -> None:
         f"for command in {[c for c in COMMANDS if c != ('demo',)]!r}: main([*command, '--help'])\n"
         "print(sorted(m for m in sys.modules if '.' not in m))"
     )
-    for name in ("psycopg", "alembic", "sqlalchemy", "faiss", "rtree", "rich", "PIL"):
+    for name in ("psycopg", "alembic", "sqlalchemy", "faiss", "rtree", "rich", "PIL", "httpx"):
         assert f"'{name}'" not in imported
 
 
