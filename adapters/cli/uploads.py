@@ -1,4 +1,4 @@
-"""`aerotile uploads`, `aerotile uploads requeue`."""
+"""`aerotile uploads`, `aerotile uploads requeue|votes`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from .arguments import parse_tile_id
 from .command import AerotileCommand, LazyGroup, shared_options
-from .failures import BadInputError, one_line
+from .failures import BadInputError, JobFailedError, one_line
 from .output import json_option, write_json, write_json_line, write_line, write_table
 from .session import Session
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "requeue": ("uploads", "Give given-up tiles another life, on the record."),
+    "votes": ("uploads", "Pull the provider's verdicts on tiles that it holds."),
 }
 _STATES = ("pending", "uploaded", "given_up", "voted_out")
 
@@ -147,3 +148,39 @@ def requeue(session: Session, tiles: tuple[str, ...], every: bool, as_json: bool
     for tile_id, life in lives:
         write_line(f"{tile_id} is pending again; this is its life number {life}")
     write_line(f"{len(lives)} tiles requeued")
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog="""\b
+Example:
+  aerotile uploads votes
+""",
+)
+@json_option
+@click.pass_obj
+def votes(session: Session, as_json: bool) -> None:
+    """Pull the provider's verdicts on earlier tiles, from where the last pull ended.
+
+    A verdict moves a tile's vote forward only: to trusted, or from there to rejected.
+    """
+    from ...domain.pull_votes import pull_votes
+    from ..http.votes import HttpVoteSource
+
+    with session.existing_runtime() as runtime:
+        address = runtime.provider_address
+        with HttpVoteSource(address, clock=runtime.clock) as source:
+            pulled = pull_votes(
+                address.url,
+                source=source,
+                cursor=runtime.upload_ledger,
+                votes=runtime.metadata_store,
+                clock=runtime.clock,
+            )
+    if as_json:
+        write_json({"read": pulled.read, "moved": pulled.moved, "unknown": pulled.unknown})
+    else:
+        write_line(f"{pulled.read} votes read, {pulled.moved} tiles moved, {pulled.unknown} not known here")
+    if pulled.problem is not None:
+        remedy = pulled.problem.remedy or "run it again; it goes on from there"
+        raise JobFailedError(f"not all votes could be read: {pulled.problem.reason}", remedy=remedy)

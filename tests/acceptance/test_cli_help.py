@@ -23,6 +23,7 @@ COMMANDS = [
     ("upload",),
     ("uploads",),
     ("uploads", "requeue"),
+    ("uploads", "votes"),
     ("status",),
     ("dump",),
     ("explain",),

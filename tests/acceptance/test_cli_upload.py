@@ -13,6 +13,7 @@ from aerotile.adapters.config import AerotileConfig, DatabaseConfig
 from aerotile.adapters.provider.behaviour import Behaviour
 from aerotile.adapters.provider.server import ReferenceProvider
 from aerotile.adapters.secret import Secret
+from aerotile.domain.tiles import VotingStatus
 
 Call = Callable[..., Any]
 TOKEN = "t0ps3cr3t-t0k3n"
@@ -148,6 +149,32 @@ def test_a_tile_whose_file_is_gone_is_named_and_the_others_go_up(
     assert result.code == 1
     assert result.out.startswith("2 tiles uploaded, 0 given up, 1 left pending")
     assert f"rejected: {flown[2]}: file_missing" in result.err
+
+
+def test_votes_that_the_provider_has_cast_are_pulled_once(
+    upload: Call, call: Call, provider: ReferenceProvider, flown: list[Any]
+) -> None:
+    verdicts = {flown[0].tile_uuid: VotingStatus.REJECTED}
+    provider.behaviour = Behaviour(verdict=VotingStatus.TRUSTED, verdicts=verdicts)
+    assert upload().code == 0
+    assert call("uploads", "votes").out == "3 votes read, 3 tiles moved, 0 not known here\n"
+    listed = call("uploads", "--json").json_lines
+    assert {entry["tile"]: entry["voting_status"] for entry in listed} == {
+        str(flown[0]): "rejected",
+        str(flown[1]): "trusted",
+        str(flown[2]): "trusted",
+    }
+    assert {entry["state"] for entry in listed} == {"uploaded"}
+    assert call("uploads", "votes", "--json").json["moved"] == 0
+
+
+@pytest.mark.usefixtures("upload", "flown")
+def test_votes_that_can_not_be_read_fail_the_command(upload: Call, call: Call, tmp_path: Path) -> None:
+    upload()
+    (tmp_path / "token").write_text("another")
+    result = call("uploads", "votes")
+    assert result.code == 1
+    assert "error: not all votes could be read: http_401" in result.err
 
 
 @pytest.mark.parametrize(
