@@ -18,6 +18,7 @@ from .connections import Connections
 from .problems import PROTOCOL_HEADER, Problem, problem_response
 
 _BOMB_CHUNK = bytes(1 << 20)
+_GOODBYE_S = 1.0
 
 
 def answer_instead(fault: Fault) -> Response | None:
@@ -93,17 +94,16 @@ class _BadlySentAnswer(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._fault.kind is FaultKind.DRIP_ANSWER:
             await self._drip(receive, send)
-        elif self._fault.kind is FaultKind.TRUNCATE_ANSWER:
+            return
+        if self._fault.kind is FaultKind.TRUNCATE_ANSWER:
             await self._start(send)
-            await send(
-                {"type": "http.response.body", "body": self.body[: len(self.body) // 2], "more_body": True}
-            )
+            await send(_part(self.body[: len(self.body) // 2]))
             self._connections.close(scope)
-        elif self._fault.kind is FaultKind.HANG:
-            await _disconnected(receive, self._fault.seconds)
-            self._connections.reset(scope)
         else:
+            if self._fault.kind is FaultKind.HANG:
+                await _disconnected(receive, self._fault.seconds)
             self._connections.reset(scope)
+        await _disconnected(receive, _GOODBYE_S)  # or uvicorn would miss the rest of the answer
 
     async def _start(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -113,16 +113,23 @@ class _BadlySentAnswer(Response):
         for place in range(len(self.body)):
             if await _disconnected(receive, self._fault.seconds):
                 return
-            await send(
-                {"type": "http.response.body", "body": self.body[place : place + 1], "more_body": True}
-            )
+            await send(_part(self.body[place : place + 1]))
         await send({"type": "http.response.body", "body": b""})
 
 
+def _part(body: bytes | memoryview) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": bytes(body), "more_body": True}
+
+
 async def _disconnected(receive: Receive, seconds: float) -> bool:
-    """Wait; whether the client left meanwhile."""
+    """Wait until the client has left, at most `seconds`; whether it has."""
+
+    async def left() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
     try:
-        await asyncio.wait_for(receive(), seconds)
+        await asyncio.wait_for(left(), seconds)
     except asyncio.TimeoutError:
         return False
     return True

@@ -179,7 +179,7 @@ def _convert(value: Any, hint: Any, name: str) -> Any:
         return float(value)
     if hint in (int, float, bool, str):
         if type(value) is not hint:
-            raise ValueError(f"{name} must be a {hint.__name__}, got {value!r}")
+            raise ValueError(f"{name} must be of type {hint.__name__}, got {value!r}")
         return value
     try:
         return hint(value)
