@@ -95,13 +95,14 @@ def problem_of_error(error: Exception, place: str) -> UploadProblem:
             reason=UploadReason("certificate_refused", f"{place}: {reason}"),
             remedy="check this machine's clock, upload.ca_file, and the provider's certificate",
         )
-    if any(isinstance(e, ssl.SSLError) and not isinstance(e, ssl.SSLEOFError) for e in chain):
+    connecting = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError))
+    if connecting and any(isinstance(e, ssl.SSLError) and not isinstance(e, ssl.SSLEOFError) for e in chain):
         return UploadProblem(
             kind=ProblemKind.REFUSED,
             reason=UploadReason("tls_failed", f"{place}: {reason}"),
             remedy="check that upload.url names an HTTPS port",
         )
-    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
+    if connecting:
         return UploadProblem(
             kind=ProblemKind.UNREACHABLE,
             reason=UploadReason("unreachable", f"{place}: {reason}"),

@@ -101,6 +101,13 @@ def answer_without_end(exchange: Any) -> None:
         exchange.send(b"10000\r\n" + bytes(0x10000) + b"\r\n")
 
 
+def send_headers_without_end(exchange: Any) -> None:
+    exchange.receive_body()
+    exchange.send(b"HTTP/1.1 200 OK\r\n")
+    while not exchange.provider.ended.is_set():
+        exchange.send(b"X-More: " + b"a" * 10_000 + b"\r\n")
+
+
 def status(number: int, **headers: str) -> Act:
     def act(exchange: Any) -> None:
         exchange.receive_body()
@@ -160,6 +167,7 @@ CASES = {
     "slow drip in the body": Case(drip_the_body, "too_slow", "too_slow", settings=SOON),
     "black hole": Case(swallow, "not over after 0.5 s", "too_slow", settings=SOON),
     "gzip bomb": Case(send_a_bomb, "the answer is compressed", "garbled_answer"),
+    "endless headers": Case(send_headers_without_end, "connection_lost", "connection_lost"),
     "endless answer": Case(answer_without_end, "larger than 1048576 bytes", "garbled_answer"),
 }
 
@@ -360,6 +368,37 @@ def test_the_token_travels_in_its_header_only_and_is_shown_nowhere(
     assert "t0ps3cr3t" not in status_of_all.out + status_of_all.err
     record = b"".join(path.read_bytes() for path in (flown.root / "record").iterdir())
     assert b"t0ps3cr3t" not in record
+
+
+def test_a_provider_below_a_path_is_asked_there(flown: Any, scripted_provider: Callable[..., Any]) -> None:
+    provider, lines = scripted_provider(), []
+
+    def note(exchange: Any) -> None:
+        lines.append(exchange.request_line)
+        obey(exchange)
+
+    provider.always = note
+    for base in ("/maps/north", "/maps/north/"):
+        site_result = flown.call("upload", upload_url=provider.url + base)
+        assert site_result.code == 0
+    assert lines == ["POST /maps/north/v1/tiles:batch HTTP/1.1"] * 2
+
+
+def test_a_black_hole_behind_tls_costs_no_more_than_its_deadline(
+    flown: Any, scripted_provider: Callable[..., Any], certificates: Any
+) -> None:
+    provider = scripted_provider(certificates["good"])
+    provider.acts = [swallow]
+    trusted = certificates["authority"]
+    result = flown.call(
+        "upload",
+        upload_url=provider.url,
+        upload_ca_file=trusted,
+        upload_request_timeout_s=0.5,
+        upload_max_in_call_retries=1,
+    )
+    assert result.code == 0
+    assert flown.states() == {"uploaded": TILES}
 
 
 def test_cookies_are_not_kept(flown: Any, scripted_provider: Callable[..., Any]) -> None:

@@ -118,6 +118,12 @@ def test_a_token_that_the_provider_does_not_know_fails_and_is_shown_nowhere(
     assert "wr0ng" not in f"{report} {caplog.text} {cache.ledger.entries}"
 
 
+def test_an_address_shows_its_place_and_hides_its_token() -> None:
+    address = ProviderAddress(url="https://provider.example:8443/maps", token=Secret(TOKEN))
+    assert address.place == "https://provider.example:8443"
+    assert TOKEN not in f"{address!r} {address}"
+
+
 def test_no_address_is_logged(
     provider: ReferenceProvider, memory_cache: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
