@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         build_descriptor_index,
         build_tile_metadata_store,
         build_tile_store,
+        build_tile_uploader,
     )
     from .adapters.config import AerotileConfig
     from .adapters.config_loader import load_config
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         TileMetadataStore,
         TilePixelHandle,
         TileStore,
+        TileUploader,
     )
     from .domain.records import FlightEvent, RecordEnvelope
     from .domain.sectors import FreshnessRule, SectorBoundary, SectorClassification
@@ -61,6 +63,16 @@ if TYPE_CHECKING:
         TileSource,
         VotingStatus,
     )
+    from .domain.upload import (
+        BatchOutcome,
+        BatchProgress,
+        TileUploadOutcome,
+        TileUploadResult,
+        UploadBatchReport,
+        UploadProblem,
+        UploadReason,
+        UploadRequest,
+    )
     from .domain.write_tiles import TileWriteOutcome
 
 _NAMES_BY_MODULE = {
@@ -69,6 +81,7 @@ _NAMES_BY_MODULE = {
         "build_descriptor_index",
         "build_tile_metadata_store",
         "build_tile_store",
+        "build_tile_uploader",
     ),
     ".adapters.config": ("AerotileConfig",),
     ".adapters.config_loader": ("load_config",),
@@ -107,6 +120,7 @@ _NAMES_BY_MODULE = {
         "TileMetadataStore",
         "TilePixelHandle",
         "TileStore",
+        "TileUploader",
     ),
     ".domain.records": ("FlightEvent", "RecordEnvelope"),
     ".domain.sectors": ("FreshnessRule", "SectorBoundary", "SectorClassification"),
@@ -121,6 +135,16 @@ _NAMES_BY_MODULE = {
         "TileSource",
         "VotingStatus",
     ),
+    ".domain.upload": (
+        "BatchOutcome",
+        "BatchProgress",
+        "TileUploadOutcome",
+        "TileUploadResult",
+        "UploadBatchReport",
+        "UploadProblem",
+        "UploadReason",
+        "UploadRequest",
+    ),
     ".domain.write_tiles": ("TileWriteOutcome",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
@@ -128,6 +152,8 @@ _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for nam
 __all__ = [
     "AerotileConfig",
     "AerotileError",
+    "BatchOutcome",
+    "BatchProgress",
     "Bbox",
     "CacheBudgetExhaustedError",
     "CaptureTimeInFutureError",
@@ -168,7 +194,14 @@ __all__ = [
     "TileQualityMetadata",
     "TileSource",
     "TileStore",
+    "TileUploadOutcome",
+    "TileUploadResult",
+    "TileUploader",
     "TileWriteOutcome",
+    "UploadBatchReport",
+    "UploadProblem",
+    "UploadReason",
+    "UploadRequest",
     "VariantTable",
     "VectorStorage",
     "VotingStatus",
@@ -176,6 +209,7 @@ __all__ = [
     "build_descriptor_index",
     "build_tile_metadata_store",
     "build_tile_store",
+    "build_tile_uploader",
     "decode_tile_key",
     "derive_location_hash",
     "derive_tile_id",

@@ -16,23 +16,36 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..domain.budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
-from ..domain.errors import RuntimeNotAvailableError
+from ..domain.errors import ConfigurationError, RuntimeNotAvailableError
 from ..domain.freshness import FreshnessGate
 from ..domain.lru import LruAccessBuffer
-from ..domain.ports import DescriptorIndex, FlightRecorder, TileMetadataStore, TileStore
+from ..domain.ports import (
+    Clock,
+    DescriptorIndex,
+    FlightRecorder,
+    TileMetadataStore,
+    TileStore,
+    TileUploader,
+)
+from ..domain.retry import RetryBudget
+from ..domain.retrying_uploader import RetryingTileUploader
 from ..domain.store import FileBackedTileStore
+from ..domain.upload_pass import BatchLimits
 from .clocks import SystemClock
 from .config import AerotileConfig
 from .lru_flusher import LruFlusher
+from .upload_token import read_upload_token
 
 if TYPE_CHECKING:
     from .faiss.index import FaissDescriptorIndex
     from .filesystem import FilesystemTileFiles
+    from .http.client import ProviderAddress
     from .postgres.connection import Database
     from .postgres.embedded import EmbeddedPostgres
     from .postgres.migrate import MigrationReport
     from .postgres.rows import PostgresTileRows
     from .postgres.sector_store import PostgresSectorStore
+    from .postgres.upload_ledger import PostgresUploadLedger
 
 T = TypeVar("T")
 
@@ -45,6 +58,7 @@ class Runtime:
         self.clock = SystemClock()
         self._lock = threading.RLock()
         self._closers: list[Callable[[], None]] = []
+        self._uploaders: dict[int, TileUploader] = {}
 
     def __enter__(self) -> Runtime:
         return self
@@ -239,6 +253,71 @@ class Runtime:
         )
         return self._closing(index, index.close)
 
+    @cached_property
+    def upload_ledger(self) -> PostgresUploadLedger:
+        """What was sent to the provider and what it said."""
+        from .postgres.upload_ledger import PostgresUploadLedger
+
+        return PostgresUploadLedger(self.database)
+
+    @cached_property
+    def provider_address(self) -> ProviderAddress:
+        """Where the provider is. Raises `ConfigurationError` when the configuration does not say."""
+        from .http.client import ProviderAddress
+
+        settings = self.config.upload
+        if settings.url is None:
+            raise ConfigurationError(
+                "upload.url is not set, so there is no provider to upload to",
+                remedy="set url under [upload] in aerotile.toml, or AEROTILE_UPLOAD_URL",
+            )
+        return ProviderAddress(
+            url=settings.url,
+            token=read_upload_token(settings),
+            ca_file=settings.ca_file,
+            trust_env=settings.trust_env,
+            connect_timeout_s=settings.connect_timeout_s,
+            request_timeout_s=settings.request_timeout_s,
+            max_response_bytes=settings.max_response_bytes,
+        )
+
+    def tile_uploader(self, clock: Clock | None = None) -> TileUploader:
+        """The uploader, with its retries unless `upload.disable_retry_decorator`; one for each clock."""
+        with self._lock:
+            key = id(self.clock if clock is None else clock)
+            if key not in self._uploaders:
+                self._uploaders[key] = self._new_tile_uploader(self.clock if clock is None else clock)
+            return self._uploaders[key]
+
+    def _new_tile_uploader(self, clock: Clock) -> TileUploader:
+        from .http.uploader import HttpTileUploader
+
+        settings = self.config.upload
+        bare = HttpTileUploader(
+            self.provider_address,
+            tiles=self.metadata_store,
+            store=self.tile_store,
+            ledger=self.upload_ledger,
+            clock=clock,
+            limits=BatchLimits(max_bytes=settings.max_batch_bytes, max_tiles=settings.max_batch_tiles),
+            parallel=settings.parallel_requests,
+        )
+        self._closing(bare, bare.close)
+        if settings.disable_retry_decorator:
+            return bare
+        return RetryingTileUploader(
+            bare,
+            attempts=self.metadata_store,
+            budget=RetryBudget(
+                max_in_call_retries=settings.max_in_call_retries,
+                max_per_tile_attempts=settings.max_per_tile_attempts,
+                backoff_base_s=settings.backoff_base_s,
+                backoff_cap_s=settings.backoff_cap_s,
+            ),
+            clock=clock,
+            recorder=self.recorder,
+        )
+
 
 _runtimes: dict[tuple[int, AerotileConfig], Runtime] = {}
 _runtimes_lock = threading.Lock()
@@ -281,6 +360,15 @@ def build_descriptor_index(config: AerotileConfig) -> DescriptorIndex:
     """The descriptor index. Raises `IndexUnavailableError`, `RuntimeNotAvailableError`."""
     index: DescriptorIndex = runtime_of(config).part("descriptor_index")
     return index
+
+
+def build_tile_uploader(config: AerotileConfig, *, clock: Clock | None = None) -> TileUploader:
+    """The uploader to the satellite provider, over the tile store and its database.
+
+    `clock` waits between retries and tells when to come back; default the machine's. Raises as
+    `build_tile_store` does, and `ConfigurationError` when no provider or token is configured.
+    """
+    return runtime_of(config).tile_uploader(clock)
 
 
 def apply_migrations(config: AerotileConfig) -> MigrationReport:

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_type_hints
+from urllib.parse import urlsplit
 
 import attrs
 
 from ..domain.descriptors import DescriptorMetric, HnswParams, VectorStorage
 from ..domain.sectors import SectorClassification
-from .secret import Secret, is_dsn, redact_dsn
+from .secret import HIDDEN, Secret, is_dsn, redact_dsn
 
 ENVIRONMENT_PREFIX = "AEROTILE_"
 MIB = 1 << 20
@@ -237,6 +238,121 @@ class TilesConfig:
     )
 
 
+_LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
+
+
+@attrs.frozen(kw_only=True)
+class UploadConfig:
+    """`[upload]`: where the aircraft's own tiles go after the flight, and how patiently."""
+
+    url: str | None = attrs.field(
+        default=None,
+        metadata=_about("Address of the satellite provider, in front of `/v1/`. Not set: no upload."),
+    )
+    token: Secret | None = attrs.field(
+        default=None,
+        validator=attrs.validators.optional(_a(Secret)),
+        metadata=_about("Bearer token that the provider gave; better kept in a file."),
+    )
+    token_file: Path | None = attrs.field(
+        default=None,
+        validator=attrs.validators.optional(_a(Path)),
+        metadata=_about("File whose one line is the bearer token."),
+    )
+    ca_file: Path | None = attrs.field(
+        default=None,
+        validator=attrs.validators.optional(_a(Path)),
+        metadata=_about(
+            "PEM file of the only certificate authorities to trust. Not set: those of this machine."
+        ),
+    )
+    allow_plaintext: bool = attrs.field(
+        default=False,
+        validator=_a(bool),
+        metadata=_about("Allow `http://` to other machines: the token then travels unencrypted."),
+    )
+    trust_env: bool = attrs.field(
+        default=False,
+        validator=_a(bool),
+        metadata=_about("Go through the proxies that HTTPS_PROXY and its kin name."),
+    )
+    max_batch_bytes: int = attrs.field(
+        default=4 * MIB,
+        validator=_whole(1, 64 * MIB),
+        metadata=_about("Most bytes in one request.", "bytes"),
+    )
+    max_batch_tiles: int = attrs.field(
+        default=256, validator=_whole(1, 4096), metadata=_about("Most tiles in one request.")
+    )
+    parallel_requests: int = attrs.field(
+        default=2,
+        validator=_whole(1, 16),
+        metadata=_about("Requests under way at once; with two the link is busy while one is answered."),
+    )
+    connect_timeout_s: float = attrs.field(
+        default=10.0, validator=_seconds(0.1, 300), metadata=_about("Longest time to connect.", "s")
+    )
+    request_timeout_s: float = attrs.field(
+        default=120.0,
+        validator=_seconds(0.1, 86_400),
+        metadata=_about("Longest time for a whole request, its answer included.", "s"),
+    )
+    max_response_bytes: int = attrs.field(
+        default=MIB, validator=_whole(1, 64 * MIB), metadata=_about("Most bytes of an answer.", "bytes")
+    )
+    max_in_call_retries: int = attrs.field(
+        default=3, validator=_whole(0, 1000), metadata=_about("Times that a run goes over what is left.")
+    )
+    max_per_tile_attempts: int = attrs.field(
+        default=5,
+        validator=_whole(1, 1000),
+        metadata=_about("Rejections, over all runs, after which a tile is given up."),
+    )
+    backoff_base_s: float = attrs.field(
+        default=2.0,
+        validator=_seconds(1, 3600),
+        metadata=_about("Wait before retry n: this to the power of n, up to the cap.", "s"),
+    )
+    backoff_cap_s: float = attrs.field(
+        default=60.0, validator=_seconds(0.001, 86_400), metadata=_about("Longest wait before a retry.", "s")
+    )
+    disable_retry_decorator: bool = attrs.field(
+        default=False,
+        validator=_a(bool),
+        metadata=_about("Go over what is pending once, count no rejection and give nothing up."),
+    )
+
+    @url.validator
+    def _usable(self, _: attrs.Attribute[str | None], value: str | None) -> None:
+        if value is None:
+            return
+        if not isinstance(value, str):
+            raise ValueError(f"url must be a text, got {value!r}")
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable or not value.isascii() or not value.isprintable() or " " in value:
+            raise ValueError("url must be an https:// address (the value is not shown)")
+        if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+            raise ValueError(
+                "url must hold no user, password, query or fragment (the value is not shown); "
+                "the token has a setting of its own"
+            )
+
+    def __attrs_post_init__(self) -> None:
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("token must not be set beside token_file")
+        if self.url is None or self.allow_plaintext:
+            return
+        parts = urlsplit(self.url)
+        if parts.scheme == "http" and parts.hostname not in _LOOPBACK_HOSTS:
+            raise ValueError(
+                "url must begin with https:// (http:// only to this machine, or with allow_plaintext)"
+            )
+
+
 @attrs.frozen(kw_only=True)
 class AerotileConfig:
     """The whole configuration. `AerotileConfig()` works as it is, in the current folder, embedded."""
@@ -253,6 +369,7 @@ class AerotileConfig:
     lru: LruConfig = attrs.field(factory=LruConfig, validator=_a(LruConfig))
     record: RecordConfig = attrs.field(factory=RecordConfig, validator=_a(RecordConfig))
     tiles: TilesConfig = attrs.field(factory=TilesConfig, validator=_a(TilesConfig))
+    upload: UploadConfig = attrs.field(factory=UploadConfig, validator=_a(UploadConfig))
 
     @property
     def tiles_folder(self) -> Path:
@@ -276,7 +393,7 @@ class AerotileConfig:
 
     def describe(self) -> dict[str, Any]:
         """Every setting by its full name as a JSON-ready value, passwords replaced."""
-        return {setting.name: shown(setting.value(self)) for setting in settings()}
+        return {setting.name: setting.shown(setting.value(self)) for setting in settings()}
 
 
 def shown(value: Any) -> Any:
@@ -312,6 +429,12 @@ class Setting:
     def variable(self) -> str:
         """The environment variable that sets it, e.g. `AEROTILE_BUDGET_MAX_BYTES`."""
         return ENVIRONMENT_PREFIX + self.name.replace(".", "_").upper()
+
+    def shown(self, value: Any) -> Any:
+        """A value of it as a person may see it: of the database's address the place, of a token nothing."""
+        if isinstance(value, Secret) and self.key != "dsn":
+            return HIDDEN
+        return shown(value)
 
     def value(self, config: AerotileConfig) -> Any:
         """What a configuration sets it to."""

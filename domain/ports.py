@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from .storage import Headroom
+    from .upload import UploadBatchReport, UploadRequest
     from .write_tiles import TileWriteOutcome
 
 
@@ -204,6 +205,20 @@ class DescriptorIndex(Protocol):
 
     def close(self) -> None:
         """Give the index's memory back; a second call does nothing."""
+        ...
+
+
+@runtime_checkable
+class TileUploader(Protocol):
+    """Brings the tiles that the aircraft made to the satellite provider."""
+
+    def upload_pending_tiles(self, request: UploadRequest) -> UploadBatchReport:
+        """Send every pending tile, and report how that ended; what goes wrong out there is in the report.
+
+        A tile is marked as uploaded only on the provider's word that it holds our content. May be called
+        again after any end, a crash included. Raises `StoreUnavailableError` when our own database or disk
+        does not answer; what was marked until then stays.
+        """
         ...
 
 

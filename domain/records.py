@@ -17,7 +17,7 @@ from .errors import FreshnessRejectionError
 from .sectors import FreshnessRule
 from .tiles import TileId, TileMetadata, check_aware_utc
 
-SCHEMA_VERSION = "1.4.0"
+SCHEMA_VERSION = "1.5.0"
 
 
 class Severity(str, Enum):
@@ -38,6 +38,7 @@ class Kind(str, Enum):
     FRESHNESS_DOWNGRADED = "c6.freshness.downgraded"
     EVICTION_BATCH = "c6.eviction_batch"
     UPLOAD_GIVEUP = "c11.upload.giveup"
+    UPLOAD_REQUEUED = "c11.upload.requeued"
 
 
 @attrs.frozen
@@ -66,6 +67,7 @@ CATALOGUE: Mapping[Kind, KindSpecification] = {
     Kind.UPLOAD_GIVEUP: KindSpecification(
         "1.4.0", Severity.ERROR, ("tile", "tile_uuid", "attempts", "reason")
     ),
+    Kind.UPLOAD_REQUEUED: KindSpecification("1.5.0", Severity.INFO, ("tile", "tile_uuid", "generation")),
 }
 
 LISTED_TILES = 5
@@ -203,6 +205,29 @@ def eviction_batch_event(tile_ids: Sequence[TileId], freed_bytes: int) -> Flight
             "count": len(tile_ids),
             "freed_bytes": freed_bytes,
         },
+    )
+
+
+def upload_giveup_event(tile_id: TileId, attempts: int, reason: str) -> FlightEvent:
+    """A tile was rejected once too often and leaves the pending uploads for good."""
+    return FlightEvent(
+        Kind.UPLOAD_GIVEUP,
+        "max_per_tile_attempts",
+        {
+            "tile": str(tile_id),
+            "tile_uuid": str(tile_id.tile_uuid),
+            "attempts": attempts,
+            "reason": reason,
+        },
+    )
+
+
+def upload_requeued_event(tile_id: TileId, generation: int) -> FlightEvent:
+    """An operator gave a given-up tile another life, which is its `generation`-th."""
+    return FlightEvent(
+        Kind.UPLOAD_REQUEUED,
+        "operator",
+        {"tile": str(tile_id), "tile_uuid": str(tile_id.tile_uuid), "generation": generation},
     )
 
 

@@ -26,3 +26,15 @@ def check_voting_step(current: VotingStatus | None, new: VotingStatus) -> None:
     if not may_move(current, new):
         before = "no vote" if current is None else current.value
         raise TileMetadataError(f"a vote can't go back from {before} to {new.value}")
+
+
+def check_requeue(current: VotingStatus | None) -> None:
+    """Raise `TileMetadataError` unless a tile may be given another life, which only a given-up one may.
+
+    This is no step of a vote: it begins the tile's next generation, with `pending` and no attempts.
+    """
+    if current is not VotingStatus.UPLOAD_GIVEUP:
+        raise TileMetadataError(
+            "only a given-up tile can be requeued; this one's vote is "
+            + ("not begun" if current is None else current.value)
+        )

@@ -7,13 +7,26 @@ databases.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
+import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from aerotile.adapters.memory.rows import MemoryTileRows
+    from aerotile.adapters.memory.tile_files import MemoryTileFiles
+    from aerotile.adapters.memory.uploader import MemoryUploadLedger
+    from aerotile.domain.ports import TilePixelHandle
+    from aerotile.domain.tiles import TileId, TileMetadata
 
 # A deadline would be a timing assertion: a busy machine is not a failed test.
 settings.register_profile("default", deadline=None)
@@ -101,3 +114,146 @@ def migrated_database(postgres_server: PostgresServer, _migrated_template: str) 
     name = postgres_server.create_database(template=_migrated_template)
     yield postgres_server.dsn_of(name)
     postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def onboard_tile() -> Callable[..., tuple[bytes, TileMetadata]]:
+    """Make a tile of the aircraft: its pixels (no picture, but with a JPEG's markers) and its facts."""
+    from aerotile.domain.tiles import TileId, TileMetadata, TileQualityMetadata, TileSource, VotingStatus
+
+    def make(x: int, size: int = 300) -> tuple[bytes, TileMetadata]:
+        pixels = b"\xff\xd8\xff" + hashlib.shake_128(str(x).encode()).digest(size - 5) + b"\xff\xd9"
+        return pixels, TileMetadata(
+            tile_id=TileId(
+                18, x, 90123, TileSource.ONBOARD, uuid.UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
+            ),
+            captured_at=datetime.now(timezone.utc),
+            content_sha256=hashlib.sha256(pixels).hexdigest(),
+            disk_bytes=len(pixels),
+            ground_sample_distance=0.59,
+            voting_status=VotingStatus.PENDING,
+            quality=TileQualityMetadata(2.5, 41, 0.75, 123.5) if x % 2 else None,
+        )
+
+    return make
+
+
+@pytest.fixture
+def memory_cache(onboard_tile: Callable[..., tuple[bytes, TileMetadata]]) -> Callable[..., MemoryCache]:
+    """Make a cache in memory that holds `count` pending tiles."""
+    from aerotile.adapters.memory.rows import MemoryTileRows
+    from aerotile.adapters.memory.tile_files import MemoryTileFiles
+    from aerotile.adapters.memory.uploader import MemoryUploadLedger
+
+    def make(count: int, size: int = 300) -> MemoryCache:
+        cache = MemoryCache(MemoryTileRows(), MemoryTileFiles(), MemoryUploadLedger())
+        for x in range(count):
+            pixels, metadata = onboard_tile(x, size)
+            cache.rows.insert_metadata(metadata)
+            cache.files.stage(pixels, metadata).place()
+        return cache
+
+    return make
+
+
+@attrs.frozen
+class MemoryCache:
+    """Rows, files and upload ledger in memory."""
+
+    rows: MemoryTileRows
+    files: MemoryTileFiles
+    ledger: MemoryUploadLedger
+
+    def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
+        """As a store reads them."""
+        return self.files.open(tile_id)
+
+    @property
+    def pending(self) -> list[int]:
+        """The columns of the tiles that are pending."""
+        return [tile.tile_id.x for tile in self.rows.pending_uploads(1_000_000)]
+
+    @property
+    def uploaded(self) -> dict[uuid.UUID, str]:
+        """The hashes of the tiles that are marked as uploaded."""
+        return {t.tile_uuid: t.content_sha256 for t in self.rows.committed() if t.uploaded_at is not None}
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Authorities made for these tests, and certificates of servers: good, expired, foreign, misnamed."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs the program openssl (Debian package openssl)")
+    made = Certificates(tmp_path_factory.mktemp("certificates"))
+    made.make_authority("authority")
+    made.make_authority("stranger")
+    made.make_server("good", "authority", "20200101000000Z", "21200101000000Z")
+    made.make_server("expired", "authority", "20200101000000Z", "20210101000000Z")
+    made.make_server("foreign", "stranger", "20200101000000Z", "21200101000000Z")
+    made.make_server("misnamed", "authority", "20200101000000Z", "21200101000000Z", "DNS:elsewhere.example")
+    return made
+
+
+@attrs.frozen
+class Certificates:
+    """PEM files in a folder; of a server's, chain and key in one."""
+
+    folder: Path
+
+    def __getitem__(self, name: str) -> Path:
+        return self.folder / f"{name}.pem"
+
+    def make_authority(self, name: str) -> None:
+        """An authority that signs what it is asked to."""
+        self._openssl(
+            *(
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "36500",
+            ),
+            *("-subj", f"/CN=Aerotile test {name}", "-keyout", f"{name}.key", "-out", f"{name}.pem"),
+        )
+
+    def make_server(
+        self, name: str, authority: str, begins: str, ends: str, subject: str = "IP:127.0.0.1"
+    ) -> None:
+        """A server's certificate, valid between two moments."""
+        self._openssl(
+            *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *("-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr"),
+        )
+        (self.folder / f"{name}.cnf").write_text(
+            f"""
+            [ca]
+            default_ca = a
+            [a]
+            database = {name}.txt
+            new_certs_dir = .
+            rand_serial = yes
+            default_md = sha256
+            policy = p
+            x509_extensions = e
+            [p]
+            commonName = supplied
+            [e]
+            subjectAltName = {subject}
+            """
+        )
+        (self.folder / f"{name}.txt").touch()
+        self._openssl(
+            *("ca", "-batch", "-notext", "-config", f"{name}.cnf", "-startdate", begins, "-enddate", ends),
+            *("-cert", f"{authority}.pem", "-keyfile", f"{authority}.key"),
+            *("-in", f"{name}.csr", "-out", f"{name}.pem"),
+        )
+        with self[name].open("a") as chain:
+            chain.write((self.folder / f"{name}.key").read_text())
+
+    def _openssl(self, *arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=self.folder, check=True, capture_output=True)

@@ -26,12 +26,15 @@ COMMANDS = {
     "ingest": ("ingest", "Bring a folder of XYZ tiles into the store."),
     "index": ("index", "Build, inspect and switch the descriptor index."),
     "search": ("search", "Find the tiles that look like a descriptor."),
+    "upload": ("upload", "Bring the aircraft's own tiles to the satellite provider."),
+    "uploads": ("uploads", "List what is pending, uploaded and given up; give a tile another life."),
     "status": ("status", "Show the store, the database, the index and the configuration."),
     "dump": ("dump", "Print the stored tiles' metadata as JSON lines or CSV."),
     "explain": ("explain", "Say what the freshness gate decides for a place and a capture time."),
     "record": ("record", "Read, filter, follow and export the flight record."),
     "verify": ("verify", "Compare rows, files, sidecars and hashes."),
     "delete": ("delete", "Remove tiles from the store."),
+    "provider": ("provider", "Run a satellite provider for development."),
     "demo": ("demo", "Prepare a base from real imagery and fly over it."),
 }
 

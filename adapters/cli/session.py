@@ -68,10 +68,15 @@ class Session:
 
     def redacted(self, text: str) -> str:
         """A text that somebody else wrote, without the passwords of the configuration."""
-        if self._loaded is None or self._loaded.config.database.dsn is None:
+        if self._loaded is None:
             return text
         from ..secret import HIDDEN, passwords_in, redact_dsn
 
+        token = self._loaded.config.upload.token
+        if token is not None:
+            text = text.replace(token.reveal(), HIDDEN)
+        if self._loaded.config.database.dsn is None:
+            return text
         dsn = self._loaded.config.database.dsn.reveal()
         text = text.replace(dsn, redact_dsn(dsn))
         for password in passwords_in(dsn):

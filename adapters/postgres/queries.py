@@ -29,31 +29,31 @@ STORE_LOCK = (0x4145524F, 2)
 
 _ZERO_FLIGHT = "'00000000-0000-0000-0000-000000000000'::uuid"
 _COMPLETE = "content_sha256 IS NOT NULL AND disk_bytes IS NOT NULL"
-_COLUMNS = """
+TILE_COLUMNS = """
     zoom_level, x, y, source, flight_id, captured_at, content_sha256, disk_bytes, tile_size_pixels,
     ground_sample_distance, freshness_status, voting_status, horizontal_error_m, inlier_count,
     mean_reprojection_error_px, sharpness, location_hash, tile_uuid, created_at,
     COALESCE(accessed_at, created_at), uploaded_at, upload_attempts, pinned
 """
 
-SELECT_TILE = f"SELECT {_COLUMNS} FROM tiles WHERE tile_uuid = %s AND {_COMPLETE}"
+SELECT_TILE = f"SELECT {TILE_COLUMNS} FROM tiles WHERE tile_uuid = %s AND {_COMPLETE}"
 SELECT_TILE_FOR_UPDATE = f"{SELECT_TILE} FOR UPDATE"
-SELECT_TILES = f"SELECT {_COLUMNS} FROM tiles WHERE tile_uuid = ANY(%s) AND {_COMPLETE}"
-SELECT_ALL = f"SELECT {_COLUMNS} FROM tiles WHERE {_COMPLETE}"
+SELECT_TILES = f"SELECT {TILE_COLUMNS} FROM tiles WHERE tile_uuid = ANY(%s) AND {_COMPLETE}"
+SELECT_ALL = f"SELECT {TILE_COLUMNS} FROM tiles WHERE {_COMPLETE}"
 SELECT_BBOX = f"""
-    SELECT {_COLUMNS} FROM tiles
+    SELECT {TILE_COLUMNS} FROM tiles
     WHERE zoom_level = %s AND x BETWEEN %s AND %s AND y BETWEEN %s AND %s AND {_COMPLETE}
     ORDER BY x, y, source, COALESCE(flight_id, {_ZERO_FLIGHT})
 """
 SELECT_PENDING_UPLOADS = f"""
-    SELECT {_COLUMNS} FROM tiles
+    SELECT {TILE_COLUMNS} FROM tiles
     WHERE source = 'onboard' AND uploaded_at IS NULL AND {_COMPLETE}
         AND (voting_status IS NULL OR voting_status NOT IN ('rejected', 'upload_giveup'))
     ORDER BY created_at, id
     LIMIT %s
 """
 SELECT_LRU_CANDIDATES = f"""
-    SELECT {_COLUMNS} FROM tiles
+    SELECT {TILE_COLUMNS} FROM tiles
     WHERE NOT pinned AND {_COMPLETE}
         AND (
             source <> 'onboard' OR uploaded_at IS NOT NULL

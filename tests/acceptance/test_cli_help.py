@@ -20,6 +20,10 @@ COMMANDS = [
     ("index", "generations"),
     ("index", "rollback"),
     ("search",),
+    ("upload",),
+    ("uploads",),
+    ("uploads", "requeue"),
+    ("uploads", "votes"),
     ("status",),
     ("dump",),
     ("explain",),
@@ -58,7 +62,18 @@ def test_the_help_needs_nothing_but_click_and_the_standard_library() -> None:
         "main(['--help'])\n"
         "print(sorted(m for m in sys.modules if '.' not in m))"
     )
-    for name in ("numpy", "attr", "psycopg", "alembic", "sqlalchemy", "faiss", "rtree", "rich", "PIL"):
+    for name in (
+        "numpy",
+        "attr",
+        "psycopg",
+        "alembic",
+        "sqlalchemy",
+        "faiss",
+        "rtree",
+        "rich",
+        "PIL",
+        "httpx",
+    ):
         assert f"'{name}'" not in imported
 
 
@@ -69,7 +84,7 @@ def test_the_help_of_a_command_opens_no_driver() -> None:
         f"for command in {[c for c in COMMANDS if c != ('demo',)]!r}: main([*command, '--help'])\n"
         "print(sorted(m for m in sys.modules if '.' not in m))"
     )
-    for name in ("psycopg", "alembic", "sqlalchemy", "faiss", "rtree", "rich", "PIL"):
+    for name in ("psycopg", "alembic", "sqlalchemy", "faiss", "rtree", "rich", "PIL", "httpx"):
         assert f"'{name}'" not in imported
 
 

@@ -58,7 +58,8 @@ def test_a_variable_overrides_the_file_and_the_option_overrides_both(tmp_path: P
 
 def test_every_setting_can_be_set_by_its_variable(tmp_path: Path) -> None:
     for setting in settings():
-        text = "postgresql://host/db" if setting.default is None else str(shown(setting.default))
+        url = "https://host/" if setting.key == "url" else "postgresql://host/db"
+        text = url if setting.default is None else str(shown(setting.default))
         loaded = read_config(environment={setting.variable: text}, folder=tmp_path)
         assert loaded.origins[setting.name] == f"variable {setting.variable}"
 
@@ -259,6 +260,48 @@ def test_a_password_never_shows_in_a_configuration(tmp_path: Path, dsn: str) -> 
 def test_a_password_never_shows_in_a_refusal(tmp_path: Path, toml: str) -> None:
     error = refusal(tmp_path, toml)
     assert PASSWORD not in f"{error} {error.remedy}"
+
+
+@pytest.mark.parametrize("token", [PASSWORD, "cGFzc3dvcmQ=", "password=abc", f"postgresql://{PASSWORD}@host"])
+def test_a_token_never_shows_in_a_configuration(tmp_path: Path, token: str) -> None:
+    config = load(tmp_path, AEROTILE_UPLOAD_TOKEN=token)
+    assert config.upload.token == Secret(token)
+    assert token not in f"{config!r} {config} {config.describe()}"
+    assert config.describe()["upload.token"] == "***"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://nav:{PASSWORD}@host/",
+        f"https://{PASSWORD}@host/",
+        f"https://host/?token={PASSWORD}",
+        f"https://host/#{PASSWORD}",
+        f"ftp://host/{PASSWORD}",
+        f"https:///{PASSWORD}",
+        f"https://host:99999/{PASSWORD}",
+        f"https://host/{PASSWORD}\nX-Evil: 1",
+    ],
+)
+def test_an_upload_address_that_could_hold_a_secret_or_is_none_is_refused_unshown(
+    tmp_path: Path, url: str
+) -> None:
+    error = refusal(tmp_path, AEROTILE_UPLOAD_URL=url)
+    assert str(error).startswith("upload.url must ")
+    assert PASSWORD not in f"{error} {error.remedy}"
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "[::1]:81"])
+def test_plain_http_is_for_this_machine_unless_it_is_allowed(tmp_path: Path, host: str) -> None:
+    assert load(tmp_path, AEROTILE_UPLOAD_URL=f"http://{host}/base").upload.url == f"http://{host}/base"
+    assert "must begin with https://" in str(refusal(tmp_path, AEROTILE_UPLOAD_URL="http://10.0.0.1"))
+    load(tmp_path, AEROTILE_UPLOAD_URL="http://10.0.0.1", AEROTILE_UPLOAD_ALLOW_PLAINTEXT="true")
+
+
+def test_two_places_for_one_token_are_refused(tmp_path: Path) -> None:
+    error = refusal(tmp_path, AEROTILE_UPLOAD_TOKEN=PASSWORD, AEROTILE_UPLOAD_TOKEN_FILE="token")
+    assert "upload.token must not be set beside token_file" in str(error)
+    assert PASSWORD not in str(error)
 
 
 def test_the_constructors_refuse_bad_values_by_themselves() -> None:

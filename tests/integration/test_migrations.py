@@ -35,7 +35,7 @@ from aerotile.domain.identity import derive_location_hash, derive_tile_id
 from aerotile.domain.sectors import SEEDED_RULES
 from aerotile.domain.tiles import FreshnessLabel, TileId, TileSource
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 HEAD = REVISIONS[-1]
 FLIGHT = UUID(int=7)
 HASH = "ab" * 32
@@ -73,7 +73,16 @@ ROWS_OF_0002 = (
 )
 ROWS_OF_0003 = ("UPDATE tiles SET upload_attempts = 5, voting_status = 'upload_giveup' WHERE id = 2",)
 ROWS_OF_0004 = ("UPDATE tiles SET pinned = true WHERE id = 1",)
-ADDED_AT = dict(zip(REVISIONS, (ROWS_OF_0001, ROWS_OF_0002, ROWS_OF_0003, ROWS_OF_0004), strict=True))
+ROWS_OF_0005 = (
+    f"""
+    INSERT INTO uploads (tile_uuid, generation, attempt, event, request_id, content_sha256, happened_at)
+    SELECT tile_uuid, 1, 1, 'sent', '{FLIGHT}', '{HASH}', '2025-09-01Z' FROM tiles WHERE id = 2
+    """,
+    "INSERT INTO vote_cursors VALUES ('https://provider.example', '17', '2025-09-01Z')",
+)
+ADDED_AT = dict(
+    zip(REVISIONS, (ROWS_OF_0001, ROWS_OF_0002, ROWS_OF_0003, ROWS_OF_0004, ROWS_OF_0005), strict=True)
+)
 
 
 def upgrade_without_the_runner(dsn: str, revision: str) -> None:
@@ -257,6 +266,7 @@ def test_a_downgraded_tile_is_called_stale_at_the_first_revision(empty_database:
 @pytest.mark.parametrize(
     ("use", "revision", "named"),
     [
+        (ROWS_OF_0005[0], "0004", "the upload ledger would be lost; rows: 1"),
         ("UPDATE tiles SET pinned = true WHERE id = 1", "0003", "pins would be lost; rows: 1"),
         ("UPDATE tiles SET voting_status = 'upload_giveup'", "0002", "upload_giveup would be lost; rows: 4"),
         (
@@ -409,9 +419,9 @@ def test_a_run_says_what_it_did_and_leaves_logging_as_it_was(
         apply_migrations(empty_database)
         apply_migrations(empty_database)
     assert [record.name for record in caplog.records] == ["aerotile.migrate"] * 2
-    assert caplog.messages[0].startswith("applied 0001, 0002, 0003, 0004; database aerotile_test_")
+    assert caplog.messages[0].startswith("applied 0001, 0002, 0003, 0004, 0005; database aerotile_test_")
     assert caplog.messages[1].startswith("nothing to do; database aerotile_test_")
-    assert all(message.endswith("is at revision 0004") for message in caplog.messages)
+    assert all(message.endswith("is at revision 0005") for message in caplog.messages)
     assert (root.level, list(root.handlers)) == before
     assert not logging.getLogger("aerotile").disabled
 

@@ -24,6 +24,8 @@ from aerotile.domain.records import (
     freshness_downgraded_event,
     freshness_rejected_event,
     recorder_dropped_event,
+    upload_giveup_event,
+    upload_requeued_event,
     write_event,
     write_failed_event,
 )
@@ -47,6 +49,8 @@ EVENTS: tuple[Callable[[], FlightEvent], ...] = (
     lambda: freshness_downgraded_event(TILE, AGE_SECONDS, SEEDED_RULES[1]),
     lambda: eviction_batch_event([TILE], 1234),
     lambda: recorder_dropped_event(17),
+    lambda: upload_giveup_event(TILE, 5, "not_jpeg: no end marker"),
+    lambda: upload_requeued_event(TILE, 2),
 )
 
 json_values = st.recursive(
@@ -119,6 +123,7 @@ def test_an_envelope_takes_kind_and_severity_from_the_catalogue_and_the_clocks_f
         ("c6.freshness.downgraded", "1.2.0"),
         ("c6.eviction_batch", "1.3.0"),
         ("c11.upload.giveup", "1.4.0"),
+        ("c11.upload.requeued", "1.5.0"),
     ],
 )
 def test_a_kind_is_there_since_the_version_that_the_specification_names(kind: str, since: str) -> None:

@@ -1,0 +1,147 @@
+"""One exchange with the provider, within a deadline and a size."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterable, Callable
+from datetime import datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
+
+import attrs
+import httpx
+
+from ...domain.errors import ConfigurationError
+from ..secret import Secret
+from .problems import ProviderProblemError, garbled, problem_of_error, problem_of_status, too_slow
+from .protocol import PROTOCOL_VERSION
+
+# httpx writes every URL at INFO, httpcore every event at DEBUG; what matters is said here in our words.
+for _name in ("httpx", "httpcore"):
+    if logging.getLogger(_name).level == logging.NOTSET:
+        logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+@attrs.frozen(kw_only=True)
+class ProviderAddress:
+    """Where the provider is and how it is spoken to. The token shows in no repr."""
+
+    url: str
+    token: Secret
+    ca_file: Path | None = None
+    """The only certificate authorities to trust; None: those of the machine."""
+    trust_env: bool = False
+    """Whether proxies of the environment are used."""
+    connect_timeout_s: float = 10.0
+    request_timeout_s: float = 120.0
+    """For the whole exchange, from connecting to the last byte of the answer."""
+    max_response_bytes: int = 1 << 20
+
+    @property
+    def place(self) -> str:
+        """Scheme, host and port."""
+        url = httpx.URL(self.url)
+        return f"{url.scheme}://{url.netloc.decode('ascii')}"
+
+
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """What verifies the provider: its name, and its chain up to `ca_file` or the machine's authorities.
+
+    Raises `ConfigurationError` for a file that holds no certificate.
+    """
+    try:
+        return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+    except (OSError, ssl.SSLError) as error:
+        reason = getattr(error, "strerror", None) or "it holds no certificate in PEM form"
+        raise ConfigurationError(
+            f"upload.ca_file {ca_file} can't be used: {reason}", remedy="name a PEM file of certificates"
+        ) from error
+
+
+class ProviderClient:
+    """Exchanges over kept connections. Lives in one event loop."""
+
+    def __init__(self, address: ProviderAddress, *, connections: int, now: Callable[[], datetime]) -> None:
+        self._address = address
+        self._now = now
+        secure = httpx.URL(address.url).scheme == "https"
+        self._client = httpx.AsyncClient(
+            base_url=address.url,
+            verify=tls_context(address.ca_file) if secure else False,
+            trust_env=address.trust_env,
+            follow_redirects=False,
+            timeout=httpx.Timeout(None, connect=address.connect_timeout_s),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            headers={
+                "Authorization": f"Bearer {address.token.reveal()}",
+                "Aerotile-Protocol": PROTOCOL_VERSION,
+                "Accept": "application/json, application/problem+json",
+                "Accept-Encoding": "identity",
+                "User-Agent": "aerotile",
+            },
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: dict[str, str] | None = None,
+        content: AsyncIterable[bytes] | None = None,
+        parameters: dict[str, str] | None = None,
+    ) -> bytes:
+        """The body of an answer 200. Raises `ProviderProblemError` for everything else."""
+        try:
+            return await asyncio.wait_for(
+                self._exchange(method, path, headers, content, parameters), self._address.request_timeout_s
+            )
+        except asyncio.TimeoutError as error:
+            raise ProviderProblemError(too_slow(self._address.request_timeout_s)) from error
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise ProviderProblemError(problem_of_error(error, self._address.place)) from error
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None,
+        content: AsyncIterable[bytes] | None,
+        parameters: dict[str, str] | None,
+    ) -> bytes:
+        async with self._client.stream(
+            method, path, headers=headers, content=content, params=parameters
+        ) as response:
+            if response.status_code != httpx.codes.OK:
+                raise ProviderProblemError(
+                    problem_of_status(
+                        response.status_code, response.headers, await self._beginning(response), self._now()
+                    )
+                )
+            if not _is_plain(response):
+                raise ProviderProblemError(garbled("the answer is compressed, which was not asked for"))
+            body = await self._beginning(response)
+            if len(body) > self._address.max_response_bytes:
+                raise ProviderProblemError(
+                    garbled(f"the answer is larger than {self._address.max_response_bytes} bytes")
+                )
+            return body
+
+    async def _beginning(self, response: httpx.Response) -> bytes:
+        """The body as it was sent, until it is longer than an answer may be."""
+        body = bytearray()
+        async for part in response.aiter_raw():
+            body += part
+            if len(body) > self._address.max_response_bytes:
+                break
+        return bytes(body)
+
+
+def _is_plain(response: httpx.Response) -> bool:
+    return response.headers.get("Content-Encoding", "").strip().lower() in ("", "identity")

@@ -1,0 +1,219 @@
+"""The upload protocol's bodies and headers: tiles to frames, JSON to the provider's words.
+
+Nothing that comes from the provider is trusted: every text is cut to a length and freed of what could steer a
+terminal or break a database, and every field is checked before it counts.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any
+from uuid import UUID
+
+from ...domain.tiles import TileMetadataPersistent
+from ...domain.upload import (
+    TileToSend,
+    TileUploadOutcome,
+    TileWord,
+    UploadBatch,
+    UploadReason,
+    idempotency_key,
+)
+
+PROTOCOL_VERSION = "1"
+BATCH_PATH = "/v1/tiles:batch"
+VOTES_PATH = "/v1/votes"
+BATCH_TYPE = "application/vnd.aerotile.tile-batch"
+MAX_CODE_LENGTH = 64
+MAX_DETAIL_LENGTH = 500
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_SECONDS = re.compile(r"[0-9]{1,15}")
+_PROBLEM_TYPE = "urn:aerotile:problem:"
+
+
+class GarbledAnswerError(ValueError):
+    """The provider's answer is not what the protocol says."""
+
+
+def tile_header(tile: TileMetadataPersistent) -> dict[str, Any]:
+    """The facts about a tile, as its frame carries them."""
+    tile_id, quality = tile.tile_id, tile.quality
+    return {
+        "tile_uuid": str(tile.tile_uuid),
+        "idempotency_key": idempotency_key(tile),
+        "zoom_level": tile_id.zoom_level,
+        "x": tile_id.x,
+        "y": tile_id.y,
+        "source": tile_id.source.value,
+        "flight_id": None if tile_id.flight_id is None else str(tile_id.flight_id),
+        "captured_at": tile.captured_at.isoformat(),
+        "content_sha256": tile.content_sha256,
+        "disk_bytes": tile.disk_bytes,
+        "tile_size_pixels": tile.tile_size_pixels,
+        "ground_sample_distance": tile.ground_sample_distance,
+        "quality": None
+        if quality is None
+        else {
+            "horizontal_error_m": quality.horizontal_error_m,
+            "inlier_count": quality.inlier_count,
+            "mean_reprojection_error_px": quality.mean_reprojection_error_px,
+            "sharpness": quality.sharpness,
+        },
+    }
+
+
+def frame(tile: TileToSend) -> bytes:
+    """One tile of a body: length of the header, the header, the pixels. Copies the pixels of this tile."""
+    header = json.dumps(tile_header(tile.metadata), separators=(",", ":"), allow_nan=False).encode()
+    # The buffer protocol is implemented in C, where the type checker does not see it.
+    pixels: memoryview = memoryview(tile.pixels)  # type: ignore[arg-type]
+    with pixels:
+        return b"".join((len(header).to_bytes(4, "big"), header, pixels))
+
+
+def frames(batch: UploadBatch) -> Iterator[bytes]:
+    """The body of a batch, one tile at a time."""
+    return map(frame, batch.tiles)
+
+
+def batch_headers(batch: UploadBatch) -> dict[str, str]:
+    """The headers that describe a body; it is made once for them and once more to be sent."""
+    length, digest = 0, hashlib.sha256()
+    for part in frames(batch):
+        length += len(part)
+        digest.update(part)
+    return {
+        "Content-Type": BATCH_TYPE,
+        "Content-Length": str(length),
+        "Content-Digest": f"sha-256=:{base64.b64encode(digest.digest()).decode()}:",
+    }
+
+
+def read_words(body: bytes, batch: UploadBatch) -> dict[UUID, TileWord]:
+    """The provider's words on the tiles of a batch.
+
+    Results that can't be used count as left out: for other tiles, malformed ones, and all that contradict
+    another one for the same tile. Raises `GarbledAnswerError` when no word is left.
+    """
+    results = _member(_json_object(body), "results", list)
+    sent = {str(tile.metadata.tile_uuid): tile.metadata.tile_uuid for tile in batch.tiles}
+    words: dict[UUID, TileWord] = {}
+    contradicted: set[UUID] = set()
+    for result in results:
+        if not isinstance(result, dict) or not isinstance(result.get("tile_uuid"), str):
+            continue
+        tile_uuid = sent.get(result["tile_uuid"].lower())
+        word = _word(result)
+        if tile_uuid is None or word is None:
+            continue
+        if words.setdefault(tile_uuid, word) != word:
+            contradicted.add(tile_uuid)
+    for tile_uuid in contradicted:
+        del words[tile_uuid]
+    if not words:
+        raise GarbledAnswerError("the answer has no usable result for any tile of the batch")
+    return words
+
+
+def _word(result: Mapping[str, Any]) -> TileWord | None:
+    outcome, stored = result.get("outcome"), result.get("stored_sha256")
+    if outcome in (TileUploadOutcome.ACCEPTED.value, TileUploadOutcome.DUPLICATE.value):
+        if not isinstance(stored, str) or not _SHA256.fullmatch(stored):
+            return None
+        return TileWord(TileUploadOutcome(outcome), stored_sha256=stored)
+    if outcome != TileUploadOutcome.REJECTED.value:
+        return None
+    reason = result.get("reason")
+    given = reason if isinstance(reason, dict) else {}
+    code = given.get("code")
+    return TileWord(
+        TileUploadOutcome.REJECTED,
+        reason=UploadReason(
+            code if isinstance(code, str) and _CODE.fullmatch(code) else "no_code",
+            plain_text(given.get("detail")),
+        ),
+    )
+
+
+def read_votes(body: bytes) -> tuple[list[tuple[UUID, str, str]], str | None]:
+    """A page of votes as (tile_uuid, verdict, reason), and the next cursor. Raises `GarbledAnswerError`."""
+    page = _json_object(body)
+    votes: list[tuple[UUID, str, str]] = []
+    for vote in _member(page, "votes", list):
+        try:
+            votes.append((UUID(vote["tile_uuid"]), str(vote["verdict"]), plain_text(vote.get("reason"))))
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise GarbledAnswerError("the answer has a vote that can't be read") from error
+    cursor = page.get("next")
+    if cursor is not None and not (isinstance(cursor, str) and re.fullmatch(r"[0-9]{1,18}", cursor)):
+        raise GarbledAnswerError("the answer has a cursor that can't be used")
+    return votes, cursor
+
+
+def read_problem(body: bytes) -> tuple[str | None, str]:
+    """The code and the text of an RFC 9457 problem; none and nothing when the body is another thing."""
+    try:
+        problem = _json_object(body)
+    except GarbledAnswerError:
+        return None, ""
+    kind = problem.get("type")
+    code = kind[len(_PROBLEM_TYPE) :] if isinstance(kind, str) and kind.startswith(_PROBLEM_TYPE) else None
+    texts = [plain_text(problem.get(name)) for name in ("title", "detail")]
+    return code if code and _CODE.fullmatch(code) else None, ": ".join(text for text in texts if text)
+
+
+def retry_after_s(value: str | None, date: str | None, now: datetime) -> float | None:
+    """`Retry-After` in seconds from now; None when it is not there or can't be read.
+
+    A date counts from the answer's own `Date` when it has one: our clock may be wrong, its is the same.
+    """
+    if value is None:
+        return None
+    if _SECONDS.fullmatch(value.strip()):
+        return float(value)
+    until = _http_date(value)
+    if until is None:
+        return None
+    return max(0.0, (until - (_http_date(date) or now)).total_seconds())
+
+
+def _http_date(value: str | None) -> datetime | None:
+    try:
+        read = parsedate_to_datetime(value) if value is not None else None
+        # A date without a zone is in GMT.
+        return None if read is None else read.replace(tzinfo=read.tzinfo or timezone.utc)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def plain_text(value: object) -> str:
+    """A provider's text on one line, of bounded length, without anything that is not printable."""
+    if not isinstance(value, str):
+        return ""
+    joined = " ".join(value[: 2 * MAX_DETAIL_LENGTH].split())[:MAX_DETAIL_LENGTH]
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in joined)
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise GarbledAnswerError("the answer is not JSON") from error
+    if not isinstance(value, dict):
+        raise GarbledAnswerError("the answer is not a JSON object")
+    return value
+
+
+def _member(value: Mapping[str, Any], name: str, kind: type[list[Any]]) -> list[Any]:
+    member = value.get(name)
+    if not isinstance(member, kind):
+        raise GarbledAnswerError(f"the answer has no list {name!r}")
+    return member

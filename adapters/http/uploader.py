@@ -1,0 +1,50 @@
+"""`TileUploader` over HTTP."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from ...domain.ports import Clock
+from ...domain.upload_pass import BatchLimits
+from ...domain.upload_tiles import PendingTiles, PendingTileUploader, PixelSource, UploadLedger
+from .client import ProviderAddress
+from .link import HttpProviderLink
+
+
+class HttpTileUploader(PendingTileUploader):
+    """The pass over what is pending, to a provider that speaks docs/openapi.yaml."""
+
+    def __init__(
+        self,
+        address: ProviderAddress,
+        *,
+        tiles: PendingTiles,
+        store: PixelSource,
+        ledger: UploadLedger,
+        clock: Clock,
+        limits: BatchLimits | None = None,
+        parallel: int = 2,
+    ) -> None:
+        """With `parallel` requests under way the link is not idle while one of them waits for its answer."""
+        self._http = HttpProviderLink(address, connections=parallel, clock=clock)
+        super().__init__(
+            tiles=tiles,
+            store=store,
+            ledger=ledger,
+            link=self._http,
+            clock=clock,
+            limits=limits,
+            parallel=parallel,
+        )
+
+    def close(self) -> None:
+        """Break off what is under way and close the connections; a second call does nothing."""
+        self._http.close()
+
+    def __enter__(self) -> HttpTileUploader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,43 @@
+"""The provider's votes over HTTP."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from ...domain.ports import Clock
+from ...domain.pull_votes import ProviderVote, VotesPage
+from .client import ProviderAddress, ProviderClient
+from .loop_thread import LoopThread
+from .problems import ProviderProblemError, garbled
+from .protocol import VOTES_PATH, GarbledAnswerError, read_votes
+
+VOTES_PER_PAGE = 100
+"""So many with the longest reasons, every character escaped, fit into the default answer of 1 MiB."""
+
+
+class HttpVoteSource:
+    """See `VoteSource`. Raises `ConfigurationError` when the provider's address can't be used."""
+
+    def __init__(self, address: ProviderAddress, *, clock: Clock) -> None:
+        self._client = ProviderClient(address, connections=1, now=clock.now)
+        self._loop = LoopThread("aerotile-votes")
+
+    def read_page(self, after: str | None) -> VotesPage:
+        """See `VoteSource`."""
+        parameters = {"limit": str(VOTES_PER_PAGE)} | ({} if after is None else {"after": after})
+        try:
+            body = self._loop.submit(self._client.exchange("GET", VOTES_PATH, parameters=parameters)).result()
+            votes, cursor = read_votes(body)
+        except ProviderProblemError as error:
+            return VotesPage(problem=error.problem)
+        except GarbledAnswerError as error:
+            return VotesPage(problem=garbled(str(error)))
+        return VotesPage(tuple(ProviderVote(*vote) for vote in votes), cursor)
+
+    def __enter__(self) -> HttpVoteSource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.close(self._client.close())

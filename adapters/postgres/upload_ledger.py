@@ -1,0 +1,127 @@
+"""`UploadLedger` over PostgreSQL, what an operator asks of it, and how far the votes were read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from ...domain.errors import TileNotFoundError
+from ...domain.tiles import TileId, TileMetadataPersistent, check_aware_utc
+from ...domain.upload import TileUploadResult, UploadListEntry
+from ...domain.voting import check_requeue
+from .connection import Database, translate_errors
+from .queries import SELECT_TILE_FOR_UPDATE, read_tile, read_tile_id
+from .upload_queries import (
+    INSERT_REQUEUED,
+    INSERT_RESULTS,
+    INSERT_SENT,
+    SELECT_CURSOR,
+    SELECT_ENTRIES,
+    SELECT_PENDING_TOTAL,
+    SELECT_TILE_ID,
+    UPDATE_REQUEUED,
+    UPSERT_CURSOR,
+    read_entry,
+)
+
+_PAGE = 1000
+
+
+class PostgresUploadLedger:
+    """See `UploadLedger`. What a method noted is committed when it returns; any number of threads may call.
+
+    Every method raises `StoreUnavailableError` when the database does not answer.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def note_sent(self, request_id: UUID, tiles: Sequence[TileMetadataPersistent], at: datetime) -> None:
+        """See `UploadLedger`."""
+        check_aware_utc(at, "at")
+        values = {
+            "request_id": request_id,
+            "at": at,
+            "tile_uuids": [tile.tile_uuid for tile in tiles],
+            "content_sha256s": [tile.content_sha256 for tile in tiles],
+        }
+        with (
+            self._database.connection() as connection,
+            translate_errors(f"noting that {len(tiles)} tiles are sent"),
+        ):
+            connection.execute(INSERT_SENT, values)
+
+    def note_results(
+        self, request_id: UUID | None, results: Sequence[TileUploadResult], at: datetime
+    ) -> None:
+        """See `UploadLedger`."""
+        check_aware_utc(at, "at")
+        values = {
+            "request_id": request_id,
+            "at": at,
+            "tile_uuids": [result.tile_id.tile_uuid for result in results],
+            "events": [result.outcome.value for result in results],
+            "content_sha256s": [result.content_sha256 for result in results],
+            "stored_sha256s": [result.stored_sha256 for result in results],
+            "reason_codes": [None if r.reason is None else r.reason.code for r in results],
+            "reason_details": [None if r.reason is None else r.reason.detail for r in results],
+        }
+        with (
+            self._database.connection() as connection,
+            translate_errors(f"noting how the upload of {len(results)} tiles ended"),
+        ):
+            connection.execute(INSERT_RESULTS, values)
+
+    def pending_total(self) -> tuple[int, int]:
+        """How many tiles are pending, and their bytes."""
+        ((count, disk_bytes),) = self._database.fetch_all("counting pending uploads", SELECT_PENDING_TOTAL)
+        return int(count), int(disk_bytes)
+
+    def entries(self) -> Iterator[UploadListEntry]:
+        """Every onboard tile with its last line in the ledger, the oldest row first, a page at a time."""
+        after = 0
+        while True:
+            page = self._database.fetch_all("listing uploads", SELECT_ENTRIES, (after, _PAGE))
+            for row in page:
+                after, entry = read_entry(row)
+                yield entry
+            if len(page) < _PAGE:
+                return
+
+    def requeue(self, tile_id: TileId, at: datetime) -> int:
+        """Give a given-up tile another life, and return its number: pending again, with no attempts.
+
+        Raises `TileNotFoundError`, or `TileMetadataError` for a tile that is not given up.
+        """
+        check_aware_utc(at, "at")
+        with (
+            self._database.connection() as connection,
+            translate_errors(f"requeueing tile {tile_id}"),
+            connection.transaction(),
+        ):
+            row = connection.execute(SELECT_TILE_FOR_UPDATE, (tile_id.tile_uuid,)).fetchone()
+            if row is None:
+                raise TileNotFoundError(tile_id)
+            tile = read_tile(row)
+            check_requeue(tile.voting_status)
+            connection.execute(UPDATE_REQUEUED, (tile_id.tile_uuid,))
+            values = {"tile_uuid": tile_id.tile_uuid, "content_sha256": tile.content_sha256, "at": at}
+            ((generation,),) = connection.execute(INSERT_REQUEUED, values).fetchall()
+        return int(generation)
+
+    def tile_named(self, tile_uuid: UUID) -> TileId | None:
+        """The tile that a provider names, or None when there is no row for it."""
+        rows = self._database.fetch_all(f"looking for tile {tile_uuid}", SELECT_TILE_ID, (tile_uuid,))
+        return read_tile_id(rows[0]) if rows else None
+
+    def vote_cursor(self, provider_url: str) -> str | None:
+        """Up to where this provider's votes were read; None: never."""
+        rows = self._database.fetch_all("reading the cursor of votes", SELECT_CURSOR, (provider_url,))
+        return str(rows[0][0]) if rows else None
+
+    def keep_vote_cursor(self, provider_url: str, cursor: str, at: datetime) -> None:
+        """Go on from there the next time."""
+        check_aware_utc(at, "at")
+        with self._database.connection() as connection, translate_errors("keeping the cursor of votes"):
+            connection.execute(UPSERT_CURSOR, (provider_url, cursor, at))

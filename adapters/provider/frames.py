@@ -1,0 +1,93 @@
+"""The body of a batch, taken apart: frames of a length, a JSON header and the tile's bytes."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+from uuid import UUID
+
+import attrs
+
+_LENGTH_BYTES = 4
+MAX_HEADER_BYTES = 16_384
+_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class MalformedBatchError(ValueError):
+    """The body does not add up to frames; none of its tiles can be told from the others."""
+
+
+class TooManyTilesError(ValueError):
+    """The body holds more frames than are taken at once."""
+
+
+@attrs.frozen
+class Frame:
+    """One tile as it was sent; of the header only `tile_uuid` and `disk_bytes` are known to be right."""
+
+    tile_uuid: UUID
+    header: dict[str, Any]
+    content: bytes
+
+
+def split_frames(body: bytes, max_tiles: int) -> list[Frame]:
+    """The frames of a body, at least one, each with its own `tile_uuid`.
+
+    Raises `MalformedBatchError`, and `TooManyTilesError` at frame number `max_tiles` + 1.
+    """
+    frames: list[Frame] = []
+    seen: set[UUID] = set()
+    position = 0
+    while position < len(body):
+        if len(frames) == max_tiles:
+            raise TooManyTilesError(f"the batch holds more than {max_tiles} tiles")
+        where = f"frame {len(frames)} at byte {position}"
+        frame, position = _frame_at(body, position, where)
+        if frame.tile_uuid in seen:
+            raise MalformedBatchError(f"{where}: the batch holds tile {frame.tile_uuid} twice")
+        seen.add(frame.tile_uuid)
+        frames.append(frame)
+    if not frames:
+        raise MalformedBatchError("the batch holds no tile")
+    return frames
+
+
+def _frame_at(body: bytes, position: int, where: str) -> tuple[Frame, int]:
+    header_at = position + _LENGTH_BYTES
+    if header_at > len(body):
+        raise MalformedBatchError(f"{where}: the body ends within the header's length")
+    header_bytes = int.from_bytes(body[position:header_at], "big")
+    if not 2 <= header_bytes <= MAX_HEADER_BYTES:
+        raise MalformedBatchError(
+            f"{where}: a header has 2 to {MAX_HEADER_BYTES} bytes, this one claims {header_bytes}"
+        )
+    content_at = header_at + header_bytes
+    if content_at > len(body):
+        raise MalformedBatchError(f"{where}: the body ends within the header")
+    header = _read_header(body[header_at:content_at], where)
+    tile_uuid = header.get("tile_uuid")
+    if not isinstance(tile_uuid, str) or not _CANONICAL_UUID.fullmatch(tile_uuid):
+        raise MalformedBatchError(f"{where}: tile_uuid is no UUID in its canonical form")
+    disk_bytes = header.get("disk_bytes")
+    if isinstance(disk_bytes, bool) or not isinstance(disk_bytes, int) or disk_bytes < 1:
+        raise MalformedBatchError(f"{where}: disk_bytes is no whole number of 1 or more")
+    end = content_at + disk_bytes
+    if end > len(body):
+        raise MalformedBatchError(f"{where}: the body ends within the tile's {disk_bytes} bytes")
+    return Frame(UUID(tile_uuid), header, body[content_at:end]), end
+
+
+def _read_header(text: bytes, where: str) -> dict[str, Any]:
+    try:
+        header = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise MalformedBatchError(f"{where}: the header is no JSON") from error
+    if not isinstance(header, dict):
+        raise MalformedBatchError(f"{where}: the header is no JSON object")
+    return header
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    """Python's reader takes NaN and Infinity, which are no JSON."""
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,153 @@
+"""The tiles that the provider holds: `tiles/{tile_uuid}.jpg`, each with its facts beside it as JSON.
+
+A tile is held when its JSON file is there; that one is renamed into place last. What a crash leaves of other
+files goes at the next open.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from enum import Enum
+from pathlib import Path
+from uuid import UUID
+
+from ...domain.errors import StoreUnavailableError
+from ...ext import sync_file_system
+from .admission import AdmittedTile
+
+_CONTENT = ".jpg"
+_FACTS = ".json"
+_TEMPORARY = ".tmp"
+
+
+class StoreOutcome(str, Enum):
+    """What became of an admitted tile."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+
+
+class TileFolder:
+    """The tiles below `folder`, for any number of threads of one process; a lock keeps others out.
+
+    Holds one hash per tile in memory.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open, making the folder if it is missing. Raises `StoreUnavailableError`."""
+        self._folder = folder / "tiles"
+        self._guard = threading.Lock()
+        with self._disk_errors("open"):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            try:
+                self._take_lock(folder)
+                self._hashes = self._load()
+            except BaseException:
+                os.close(self._lock)
+                raise
+
+    def close(self) -> None:
+        """Let another process have the folder."""
+        with self._guard:
+            if self._lock >= 0:
+                os.close(self._lock)
+                self._lock = -1
+
+    def hashes(self) -> dict[UUID, str]:
+        """The SHA-256 of each tile that is held."""
+        with self._guard:
+            return dict(self._hashes)
+
+    def store(self, tiles: Sequence[AdmittedTile]) -> list[StoreOutcome]:
+        """Store a batch of distinct tiles; outcome i is tile i's. What is accepted is durable on return.
+
+        A tile that is held with another content is a conflict and stays as it is. Raises
+        `StoreUnavailableError`; then any part of the batch may have been stored, as the next call tells.
+        """
+        with self._guard:
+            held = [self._hashes.get(tile.tile_uuid) for tile in tiles]
+            new = [tile for tile, sha256 in zip(tiles, held, strict=True) if sha256 is None]
+            if new:
+                with self._disk_errors("write to"):
+                    self._write(new)
+            self._hashes.update((tile.tile_uuid, tile.content_sha256) for tile in new)
+        return [_outcome(tile, sha256) for tile, sha256 in zip(tiles, held, strict=True)]
+
+    def _write(self, tiles: Sequence[AdmittedTile]) -> None:
+        # Opened before the first write: it is this batch's errors that its syncs must report.
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        names = [f"{self._folder}/{tile.tile_uuid}" for tile in tiles]
+        try:
+            for name, tile in zip(names, tiles, strict=True):
+                Path(name + _CONTENT + _TEMPORARY).write_bytes(tile.content)
+                Path(name + _FACTS + _TEMPORARY).write_text(json.dumps(tile.header), encoding="ascii")
+            sync_file_system(folder)
+            for suffix in (_CONTENT, _FACTS):
+                for name in names:
+                    Path(name + suffix + _TEMPORARY).rename(name + suffix)
+                # After a power cut no tile's facts may be there without its content.
+                os.fsync(folder)
+        except OSError:
+            for name in names:
+                for suffix in (_CONTENT, _FACTS):
+                    with suppress(OSError):  # the next open removes the rest
+                        Path(name + suffix + _TEMPORARY).unlink()
+            raise
+        finally:
+            os.close(folder)
+
+    def _take_lock(self, folder: Path) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreUnavailableError(
+                f"{folder} is in use by another provider", remedy="stop that one, or name another folder"
+            ) from error
+
+    def _load(self) -> dict[UUID, str]:
+        """Remove what crashes left, and read the hash of each tile."""
+        hashes: dict[UUID, str] = {}
+        for path in sorted(self._folder.iterdir()):
+            if path.suffix == _TEMPORARY or (
+                path.suffix == _CONTENT and not path.with_suffix(_FACTS).exists()
+            ):
+                path.unlink()
+            elif path.suffix == _FACTS:
+                hashes[UUID(path.stem)] = self._read_hash(path)
+        return hashes
+
+    def _read_hash(self, path: Path) -> str:
+        content = path.with_suffix(_CONTENT)
+        try:
+            facts = json.loads(path.read_bytes())
+            if content.stat().st_size != facts["disk_bytes"]:
+                raise ValueError("its length is not that in the facts")
+            return str(facts["content_sha256"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+            raise StoreUnavailableError(
+                f"{content} is damaged: {error}",
+                remedy=f"remove it and {path.name}; then the tile can be sent again",
+            ) from error
+
+    @contextmanager
+    def _disk_errors(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreUnavailableError(
+                f"cannot {doing} {self._folder}: {error.strerror}",
+                remedy="check the folder's permissions and free space",
+            ) from error
+
+
+def _outcome(tile: AdmittedTile, held_sha256: str | None) -> StoreOutcome:
+    if held_sha256 is None:
+        return StoreOutcome.ACCEPTED
+    return StoreOutcome.DUPLICATE if held_sha256 == tile.content_sha256 else StoreOutcome.CONFLICT

@@ -1,0 +1,109 @@
+"""The provider's verdicts: `votes.jsonl`, a line each, appended and never changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from uuid import UUID
+
+import attrs
+
+from ...domain.errors import StoreUnavailableError
+from ...domain.tiles import VotingStatus
+from ...domain.voting import check_voting_step
+
+VERDICTS = (VotingStatus.TRUSTED, VotingStatus.REJECTED)
+
+
+@attrs.frozen
+class Vote:
+    """One verdict on one tile."""
+
+    tile_uuid: UUID
+    verdict: VotingStatus = attrs.field(validator=attrs.validators.in_(VERDICTS))
+    reason: str | None = None
+
+    def facts(self) -> dict[str, str]:
+        """As it is sent."""
+        facts = {"tile_uuid": str(self.tile_uuid), "verdict": self.verdict.value}
+        return facts if self.reason is None else {**facts, "reason": self.reason}
+
+
+class VoteBook:
+    """Every vote given, in order, for any number of threads of the one process that has the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the votes given before. Raises `StoreUnavailableError`."""
+        self._path = folder / "votes.jsonl"
+        self._guard = threading.Lock()
+        self._votes: list[Vote] = []
+        self._standing: dict[UUID, VotingStatus] = {}
+        try:
+            self._path.touch(mode=0o640)
+            text = self._path.read_bytes()
+            whole = text[: text.rfind(b"\n") + 1]
+            if len(whole) < len(text):  # a crash cut the last line
+                os.truncate(self._path, len(whole))
+            for line in whole.splitlines():
+                facts = json.loads(line)
+                verdict = VotingStatus(facts["verdict"])
+                self._note(Vote(UUID(facts["tile_uuid"]), verdict, facts.get("reason")))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StoreUnavailableError(
+                f"cannot read {self._path}: {error}", remedy="repair or remove that file"
+            ) from error
+
+    def standing(self, tile_uuid: UUID) -> VotingStatus | None:
+        """The last verdict on a tile."""
+        with self._guard:
+            return self._standing.get(tile_uuid)
+
+    def give(self, votes: Iterable[Vote]) -> None:
+        """Append votes, durably; those that repeat the tile's standing verdict are left out.
+
+        Raises `TileMetadataError` for a step back, `StoreUnavailableError`; then none of them was given.
+        """
+        with self._guard:
+            standing = dict(self._standing)
+            new = []
+            for vote in votes:
+                before = standing.get(vote.tile_uuid)
+                check_voting_step(before, vote.verdict)
+                if before is not vote.verdict:
+                    standing[vote.tile_uuid] = vote.verdict
+                    new.append(vote)
+            if new:
+                self._append(new)
+                for vote in new:
+                    self._note(vote)
+
+    def page(self, after: int, limit: int) -> tuple[list[Vote], int | None]:
+        """At most `limit` votes after the first `after`, and the `after` of the next page if there is one."""
+        with self._guard:
+            votes = self._votes[after : after + limit]
+            following = after + len(votes)
+            return votes, following if following < len(self._votes) else None
+
+    def _note(self, vote: Vote) -> None:
+        self._votes.append(vote)
+        self._standing[vote.tile_uuid] = vote.verdict
+
+    def _append(self, votes: list[Vote]) -> None:
+        lines = "".join(json.dumps(vote.facts()) + "\n" for vote in votes)
+        try:
+            with self._path.open("ab") as file:
+                length = file.tell()
+                try:
+                    file.write(lines.encode("ascii"))
+                    file.flush()
+                    os.fdatasync(file.fileno())
+                except OSError:
+                    os.truncate(self._path, length)
+                    raise
+        except OSError as error:
+            raise StoreUnavailableError(
+                f"cannot write {self._path}: {error.strerror}", remedy="check the disk's free space"
+            ) from error

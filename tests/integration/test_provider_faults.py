@@ -1,0 +1,330 @@
+"""The reference provider behaves badly exactly when it is told to, and in the way it is told."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from aerotile.adapters.provider.behaviour import (
+    Behaviour,
+    Fault,
+    FaultKind,
+    FaultTarget,
+    RetryAfterForm,
+    parse_fault,
+    read_behaviour,
+)
+from aerotile.adapters.provider.link import BadLink, Breakage, Direction, LinkConditions
+from aerotile.adapters.provider.server import ReferenceProvider
+from aerotile.adapters.secret import Secret
+from aerotile.domain.errors import ConfigurationError
+from aerotile.domain.tiles import TileMetadata, VotingStatus
+
+TOKEN = "a-token-of-the-tests"
+MakeTile = Callable[..., tuple[bytes, TileMetadata]]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """What goes wrong on purpose is no reason to alarm anybody."""
+    yield
+    assert [record.getMessage() for record in caplog.get_records("call")] == []
+
+
+@pytest.fixture
+def provider(tmp_path: Path) -> Iterator[ReferenceProvider]:
+    with ReferenceProvider(tmp_path / "provider", Secret(TOKEN)) as running:
+        yield running
+
+
+@pytest.fixture
+def batch(onboard_tile: MakeTile) -> bytes:
+    """Three good tiles."""
+    return b"".join(map(_frame, map(onboard_tile, range(3))))
+
+
+def _frame(tile: tuple[bytes, TileMetadata]) -> bytes:
+    content, metadata = tile
+    tile_id = metadata.tile_id
+    header = {
+        "tile_uuid": str(tile_id.tile_uuid),
+        "idempotency_key": f"{tile_id.tile_uuid}:{metadata.content_sha256}",
+        "zoom_level": tile_id.zoom_level,
+        "x": tile_id.x,
+        "y": tile_id.y,
+        "source": tile_id.source.value,
+        "flight_id": str(tile_id.flight_id),
+        "captured_at": metadata.captured_at.isoformat(),
+        "content_sha256": metadata.content_sha256,
+        "disk_bytes": metadata.disk_bytes,
+        "tile_size_pixels": metadata.tile_size_pixels,
+        "ground_sample_distance": metadata.ground_sample_distance,
+        "quality": None,
+    }
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(4, "big") + text + content
+
+
+def send(url: str, body: bytes, timeout_s: float = 20.0) -> httpx.Response:
+    digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
+    headers = {
+        "Authorization": f"Bearer {TOKEN}",
+        "Aerotile-Protocol": "1",
+        "Content-Type": "application/vnd.aerotile.tile-batch",
+        "Content-Digest": f"sha-256=:{digest}:",
+    }
+    return httpx.post(f"{url}/v1/tiles:batch", content=body, headers=headers, timeout=timeout_s)
+
+
+def misbehave(provider: ReferenceProvider, kind: FaultKind, **settings: Any) -> None:
+    provider.behaviour = Behaviour(faults=(Fault(kind=kind, **settings),))
+
+
+def held(provider: ReferenceProvider) -> int:
+    return len(provider.tiles.hashes())
+
+
+def test_a_fault_hits_every_nth_request_until_its_last(provider: ReferenceProvider, batch: bytes) -> None:
+    misbehave(provider, FaultKind.STATUS, status=500, every=2, until=5)
+    assert [send(provider.url, batch).status_code for _ in range(7)] == [200, 500, 200, 500, 200, 200, 200]
+    assert provider.requests() == 7
+
+
+def test_a_fault_of_votes_leaves_tiles_alone(provider: ReferenceProvider, batch: bytes) -> None:
+    misbehave(provider, FaultKind.STATUS, on=FaultTarget.VOTES)
+    assert send(provider.url, batch).status_code == 200
+    headers = {"Authorization": f"Bearer {TOKEN}", "Aerotile-Protocol": "1"}
+    assert httpx.get(f"{provider.url}/v1/votes", headers=headers).status_code == 503
+
+
+@pytest.mark.parametrize("after_storing", [False, True])
+def test_a_failing_request_stores_its_tiles_only_if_it_is_told_to(
+    provider: ReferenceProvider, batch: bytes, after_storing: bool
+) -> None:
+    misbehave(provider, FaultKind.STATUS, after_storing=after_storing)
+    assert send(provider.url, batch).status_code == 503
+    assert held(provider) == (3 if after_storing else 0)
+
+
+def test_retry_after_comes_as_seconds_or_as_a_date(provider: ReferenceProvider, batch: bytes) -> None:
+    misbehave(provider, FaultKind.STATUS, status=429, retry_after_s=90)
+    assert send(provider.url, batch).headers["Retry-After"] == "90"
+    misbehave(provider, FaultKind.STATUS, status=429, retry_after_s=90, retry_after_form=RetryAfterForm.DATE)
+    text = send(provider.url, batch).headers["Retry-After"]
+    assert re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", text)
+    assert 0 < (parsedate_to_datetime(text) - datetime.now(timezone.utc)).total_seconds() <= 90
+
+
+def test_a_reset_in_the_request_stores_nothing(provider: ReferenceProvider, onboard_tile: MakeTile) -> None:
+    # More than the sockets' buffers take, so that the client is still sending.
+    body = b"".join(_frame(onboard_tile(x, 200_000)) for x in range(20))
+    misbehave(provider, FaultKind.RESET_IN_REQUEST)
+    with pytest.raises((httpx.WriteError, httpx.ReadError)):
+        send(provider.url, body)
+    assert held(provider) == 0
+
+
+def test_a_reset_before_the_answer_comes_after_the_tiles_are_stored(
+    provider: ReferenceProvider, batch: bytes
+) -> None:
+    misbehave(provider, FaultKind.RESET_BEFORE_ANSWER)
+    with pytest.raises(httpx.ReadError):
+        send(provider.url, batch)
+    assert held(provider) == 3
+
+
+def test_a_hanging_provider_stores_and_says_nothing(provider: ReferenceProvider, batch: bytes) -> None:
+    misbehave(provider, FaultKind.HANG, seconds=60)
+    with pytest.raises(httpx.ReadTimeout):
+        send(provider.url, batch, timeout_s=0.3)
+    assert held(provider) == 3
+
+
+def test_a_truncated_answer_is_shorter_than_it_says(provider: ReferenceProvider, batch: bytes) -> None:
+    misbehave(provider, FaultKind.TRUNCATE_ANSWER)
+    with pytest.raises(httpx.RemoteProtocolError, match=r"incomplete|without sending complete"):
+        send(provider.url, batch)
+    assert held(provider) == 3
+
+
+def test_a_garbage_answer_is_200_and_no_json(provider: ReferenceProvider, batch: bytes) -> None:
+    misbehave(provider, FaultKind.GARBAGE_ANSWER)
+    answer = send(provider.url, batch)
+    assert answer.status_code == 200
+    with pytest.raises(ValueError, match="Expecting value"):
+        answer.json()
+
+
+def test_a_wrong_hash_has_the_form_of_a_hash_and_is_none_of_ours(
+    provider: ReferenceProvider, batch: bytes
+) -> None:
+    misbehave(provider, FaultKind.WRONG_HASH)
+    claimed = {result["stored_sha256"] for result in send(provider.url, batch).json()["results"]}
+    assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256 in claimed)
+    assert not claimed & set(provider.tiles.hashes().values())
+
+
+def test_an_answer_may_leave_tiles_out(provider: ReferenceProvider, batch: bytes) -> None:
+    misbehave(provider, FaultKind.OMIT_TILES)
+    assert len(send(provider.url, batch).json()["results"]) == 1
+    assert held(provider) == 3
+
+
+def test_a_dripping_answer_is_right_in_the_end(provider: ReferenceProvider, batch: bytes) -> None:
+    misbehave(provider, FaultKind.DRIP_ANSWER, seconds=0.0001)
+    assert len(send(provider.url, batch).json()["results"]) == 3
+
+
+def test_a_gzip_bomb_is_small_on_the_way_and_large_when_unpacked(
+    provider: ReferenceProvider, batch: bytes
+) -> None:
+    misbehave(provider, FaultKind.GZIP_BOMB, unpacked_bytes=20_000_000)
+    answer = send(provider.url, batch)
+    assert len(answer.content) == 20_000_000
+    assert answer.num_bytes_downloaded < 25_000
+
+
+def test_a_redirect_names_the_place_it_was_told(provider: ReferenceProvider, batch: bytes) -> None:
+    misbehave(provider, FaultKind.REDIRECT, location="http://127.0.0.1:9/elsewhere")
+    answer = send(provider.url, batch)
+    assert (answer.status_code, answer.headers["Location"]) == (307, "http://127.0.0.1:9/elsewhere")
+
+
+def test_a_closing_provider_does_not_wait_for_what_hangs(tmp_path: Path, batch: bytes) -> None:
+    behaviour = Behaviour(faults=(Fault(kind=FaultKind.DRIP_ANSWER, seconds=30),))
+    with (
+        ReferenceProvider(tmp_path / "provider", Secret(TOKEN), behaviour=behaviour) as running,
+        pytest.raises(httpx.ReadTimeout),
+    ):
+        send(running.url, batch, timeout_s=0.3)
+
+
+def test_faults_read_from_an_option_are_those_it_names() -> None:
+    assert parse_fault("reset_before_answer") == Fault(kind=FaultKind.RESET_BEFORE_ANSWER)
+    assert parse_fault("status,status=429,every=3,retry_after_s=2,retry_after_form=date") == Fault(
+        kind=FaultKind.STATUS,
+        status=429,
+        every=3,
+        retry_after_s=2,
+        retry_after_form=RetryAfterForm.DATE,
+    )
+    assert parse_fault("redirect,location=http://127.0.0.1:9/").location == "http://127.0.0.1:9/"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("explode", "kind: 'explode' is not valid"),
+        ("status,colour=red", "there is no setting 'colour'"),
+        ("status,every=0", "every"),
+        ("status,every=often", "every must be of type int"),
+        ("status,status=200", "status"),
+    ],
+)
+def test_a_fault_that_makes_no_sense_is_refused_by_name(text: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        parse_fault(text)
+
+
+def test_a_behaviour_file_holds_everything(tmp_path: Path) -> None:
+    tile = "fc29fd9c-1c0a-53ef-8b46-0df12ce73f18"
+    path = tmp_path / "behaviour.json"
+    path.write_text(
+        json.dumps(
+            {
+                "faults": [{"kind": "hang", "on": "votes", "seconds": 3}],
+                "refused": {tile: "cloudy"},
+                "verdict": "trusted",
+                "verdicts": {tile: "rejected"},
+                "max_body_bytes": 1000,
+            }
+        )
+    )
+    behaviour = read_behaviour(path)
+    assert behaviour.faults == (Fault(kind=FaultKind.HANG, on=FaultTarget.VOTES, seconds=3.0),)
+    assert [str(name) for name in behaviour.refused] == [tile]
+    assert behaviour.verdict is VotingStatus.TRUSTED
+    assert list(behaviour.verdicts.values()) == [VotingStatus.REJECTED]
+    assert behaviour.max_body_bytes == 1000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"no_such": 1}',
+        '{"faults": {}}',
+        '{"faults": [{}]}',
+        '{"refused": {"one": "x"}}',
+        '{"refused": []}',
+        '{"verdict": "upload_giveup"}',
+        '{"max_tiles": 257}',
+        '{"max_tiles": true}',
+    ],
+)
+def test_a_behaviour_file_that_makes_no_sense_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "behaviour.json"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=re.escape(str(path))):
+        read_behaviour(path)
+
+
+@pytest.fixture
+def link(provider: ReferenceProvider) -> Iterator[BadLink]:
+    with BadLink("127.0.0.1", provider.port) as link:
+        yield link
+
+
+def test_a_good_link_carries_everything(link: BadLink, batch: bytes) -> None:
+    assert send(f"http://127.0.0.1:{link.port}", batch).status_code == 200
+    assert link.connections == 1
+
+
+def test_a_link_breaks_every_nth_connection(link: BadLink, provider: ReferenceProvider, batch: bytes) -> None:
+    link.conditions = LinkConditions(breakage=Breakage.RESET, break_every=2, break_after_bytes=100)
+    url = f"http://127.0.0.1:{link.port}"
+    assert send(url, batch).status_code == 200
+    with pytest.raises((httpx.ReadError, httpx.WriteError)):
+        send(url, batch)
+    assert send(url, batch).status_code == 200
+    assert provider.requests() == 2
+
+
+def test_a_link_that_ends_the_answer_lets_the_request_through(
+    link: BadLink, provider: ReferenceProvider, batch: bytes
+) -> None:
+    link.conditions = LinkConditions(
+        breakage=Breakage.END, break_after_bytes=10, break_in=Direction.TO_CLIENT
+    )
+    with pytest.raises(httpx.RemoteProtocolError):
+        send(f"http://127.0.0.1:{link.port}", batch)
+    assert held(provider) == 3
+
+
+def test_a_silent_link_tells_nobody(link: BadLink, batch: bytes) -> None:
+    link.conditions = LinkConditions(breakage=Breakage.SILENCE)
+    with pytest.raises(httpx.ReadTimeout):
+        send(f"http://127.0.0.1:{link.port}", batch, timeout_s=0.3)
+
+
+def test_a_slow_link_takes_its_time_and_loses_nothing(link: BadLink, batch: bytes) -> None:
+    link.conditions = LinkConditions(bytes_per_s=len(batch) / 0.3)
+    answer = send(f"http://127.0.0.1:{link.port}", batch)
+    assert len(answer.json()["results"]) == 3
+    assert answer.elapsed.total_seconds() > 0.2
+
+
+def test_a_link_to_nowhere_resets(onboard_tile: MakeTile) -> None:
+    with BadLink("127.0.0.1", 9) as link, pytest.raises(httpx.TransportError):
+        send(f"http://127.0.0.1:{link.port}", b"any")
