@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from .output import in_words, json_option, write_json, write_line, write_table
 from .progress import progress_bar
 
 if TYPE_CHECKING:
+    from ...domain.upload import UploadListEntry
     from ..demo.demonstration import Demonstration
     from ..demo.figures import Samples
 
@@ -42,10 +44,13 @@ Example:
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the frames' errors.")
 @json_option
 def demo(folder: Path, frames: int, seed: int, as_json: bool) -> None:
-    """Prepare a base from real imagery and fly over it.
+    """Prepare a base from real imagery, fly over it, and upload what the aircraft made.
 
     Imagery: NASA Blue Marble. The database is a real PostgreSQL of the demo's own; it is killed on the way.
+    The provider that takes the tiles in the end is the reference provider, over a link that breaks.
     """
+    # The descriptor's matrices are small: more threads only get in each other's way on a busy machine.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         from ..demo.demonstration import demonstrate
     except ModuleNotFoundError as error:
@@ -76,7 +81,7 @@ def _paths(shown: Demonstration) -> list[tuple[str, Samples]]:
 
 
 def _counts(shown: Demonstration) -> dict[str, Any]:
-    base, log = shown.base, shown.log
+    base, log, landing = shown.base, shown.log, shown.landing
     return {
         "tiles in the base": len(base.tile_ids),
         "base size": in_words(base.total_bytes),
@@ -94,7 +99,16 @@ def _counts(shown: Demonstration) -> dict[str, Any]:
         "disk used of budget": f"{shown.used_bytes} of {shown.budget_bytes} bytes",
         "tiles read while the database was dead": log.reads_in_outage,
         "writes refused meanwhile": log.writes_refused,
+        "tiles uploaded, held by the provider with our hash": landing.held_by_provider,
+        "tiles given up": ", ".join(_given_up(entry) for entry in landing.given_up) or 0,
+        "upload": f"{landing.runs} runs, {landing.requests} requests that arrived, "
+        f"{landing.connections} connections, {shown.upload_s:.1f} s",
     }
+
+
+def _given_up(entry: UploadListEntry) -> str:
+    reason = "" if entry.last_reason is None else f" ({entry.last_reason.detail})"
+    return f"{entry.tile.tile_id} after {entry.tile.upload_attempts} attempts{reason}"
 
 
 def _percent(share: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The whole demo: prepare a base, fly over it, and say what happened."""
+"""The whole demo: prepare a base, fly over it, upload what the aircraft made, and say what happened."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ..recorder.reader import RecordReader
 from .base import PreparedBase, ProgressBar, prepare_base
 from .flight import Flight, FlightLog
 from .imagery import BlueMarble
+from .landing import Landing, land
 from .mission import CAPE_TO_BEIJING, Mission, plan_frames
 from .picture import FlightPicture, FrameOutcome, draw_flight
 
@@ -34,6 +35,7 @@ class Demonstration:
     mission: Mission
     base: PreparedBase
     log: FlightLog
+    landing: Landing
     evicted: tuple[TileId, ...]
     budget_bytes: int
     used_bytes: int
@@ -42,6 +44,7 @@ class Demonstration:
     record_folder: Path
     picture: Path
     flight_s: float
+    upload_s: float
     total_s: float
 
     @property
@@ -94,12 +97,15 @@ def demonstrate(
         evicted = tuple(t for t in base.tile_ids if not runtime.tile_store.tile_exists(t))
         used_bytes = runtime.metadata_store.total_disk_bytes()
     landed = time.perf_counter()
+    landing = land(flight_config, folder=folder / "provider", never_taken=log.onboard[0], bar=bar, say=say)
+    uploaded = time.perf_counter()
     record = RecordReader(flight_config.record_folder)
     kinds = Counter(line.envelope.kind for line in record.lines())
     return Demonstration(
         mission=mission,
         base=base,
         log=log,
+        landing=landing,
         evicted=evicted,
         budget_bytes=budget_bytes,
         used_bytes=used_bytes,
@@ -108,6 +114,7 @@ def demonstrate(
         record_folder=flight_config.record_folder,
         picture=_draw(folder / "flight.png", mission, imagery, log, evicted),
         flight_s=landed - took_off,
+        upload_s=uploaded - landed,
         total_s=time.perf_counter() - started,
     )
 
@@ -120,10 +127,10 @@ def _fresh_root(folder: Path) -> Path:
         )
     folder.mkdir(parents=True, exist_ok=True)
     marker.touch()
-    root = folder / "base"
-    if root.exists():
-        shutil.rmtree(root)
-    return root
+    for old in (folder / "base", folder / "provider"):
+        if old.exists():
+            shutil.rmtree(old)
+    return folder / "base"
 
 
 def _draw(
