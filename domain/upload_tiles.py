@@ -200,8 +200,7 @@ class _Pass:
             pixels = handles.enter_context(self._uploader.store.read_tile_pixels(tile.tile_id))
         except TileNotFoundError:
             return _result(tile, TileWord(TileUploadOutcome.REJECTED, reason=NO_LONGER_THERE))
-        # The buffer protocol is implemented in C, where the type checker does not see it.
-        actual = hashlib.sha256(pixels).hexdigest()  # type: ignore[arg-type]
+        actual = hashlib.sha256(pixels).hexdigest()
         if actual == tile.content_sha256:
             return TileToSend(tile, pixels)
         reason = UploadReason(DAMAGED, f"the file's SHA-256 is {actual}, the row's {tile.content_sha256}")

@@ -73,8 +73,7 @@ def tile_header(tile: TileMetadataPersistent) -> dict[str, Any]:
 def frame(tile: TileToSend) -> bytes:
     """One tile of a body: length of the header, the header, the pixels. Copies the pixels of this tile."""
     header = json.dumps(tile_header(tile.metadata), separators=(",", ":"), allow_nan=False).encode()
-    # The buffer protocol is implemented in C, where the type checker does not see it.
-    pixels: memoryview = memoryview(tile.pixels)  # type: ignore[arg-type]
+    pixels: memoryview = memoryview(tile.pixels)
     with pixels:
         return b"".join((len(header).to_bytes(4, "big"), header, pixels))
 

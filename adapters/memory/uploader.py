@@ -61,8 +61,7 @@ class MemoryProvider:
 
     def _store(self, tile: TileToSend) -> TileWord:
         tile_uuid = tile.metadata.tile_uuid
-        # The buffer protocol is implemented in C, where the type checker does not see it.
-        sha256 = hashlib.sha256(tile.pixels).hexdigest()  # type: ignore[arg-type]
+        sha256 = hashlib.sha256(tile.pixels).hexdigest()
         if tile_uuid in self.rejections:
             return TileWord(TileUploadOutcome.REJECTED, reason=self.rejections[tile_uuid])
         held = self.stored.get(tile_uuid)

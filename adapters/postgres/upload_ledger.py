@@ -10,7 +10,8 @@ from ...domain.errors import TileNotFoundError
 from ...domain.tiles import TileId, TileMetadataPersistent, check_aware_utc
 from ...domain.upload import TileUploadResult, UploadListEntry
 from ...domain.voting import check_requeue
-from .connection import Database, translate_errors
+from .connection import Database
+from .driver_errors import translate_errors
 from .queries import SELECT_TILE_FOR_UPDATE, read_tile, read_tile_id
 from .upload_queries import (
     INSERT_REQUEUED,
