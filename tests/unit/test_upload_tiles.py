@@ -431,6 +431,20 @@ def test_a_wish_to_wait_ends_the_pass_whatever_the_status() -> None:
     assert (report.outcome, report.retry_after_s, len(scenario.sent)) == (FAILURE, 3.0, 1)
 
 
+def test_a_wish_to_wait_is_kept_when_another_batch_under_way_goes_through() -> None:
+    scenario = Scenario(8, parallel=2)
+    scenario.provider.troubles.append(problem(ProblemKind.BUSY, 3.0))
+    report = scenario.run(scenario.bare)
+    assert (report.outcome, report.accepted, report.retry_after_s) == (PARTIAL, 4, 3.0)
+
+
+def test_tiles_that_are_refused_one_by_one_are_words_and_no_silence() -> None:
+    scenario = Scenario(6, limits=BatchLimits(max_tiles=1))
+    scenario.provider.refusal = lambda _: problem(ProblemKind.UNREADABLE_BATCH)
+    report = scenario.run(scenario.bare)
+    assert (report.outcome, len(report.rejected)) == (PARTIAL, 6)
+
+
 # --- retries and giving up ------------------------------------------------------------------------------
 
 
@@ -546,6 +560,20 @@ def test_a_stopped_call_ends_between_batches_and_waits_no_more() -> None:
     assert (report.outcome, report.accepted) == (PARTIAL, 8)
     assert scenario.pending == [8, 9, 10, 11]
     assert scenario.clock.slept == []
+
+
+def test_a_wish_to_stop_during_the_wait_ends_the_call_whatever_the_uploader_makes_of_it() -> None:
+    scenario = Scenario(1)
+    calls: list[UploadRequest] = []
+
+    class Deaf:
+        def upload_pending_tiles(self, request: UploadRequest) -> UploadBatchReport:
+            calls.append(request)
+            return UploadBatchReport(outcome=PARTIAL)
+
+    request = UploadRequest(stopped=lambda: bool(scenario.clock.slept))
+    assert scenario.retrying(Deaf(), BUDGET).upload_pending_tiles(request).outcome is PARTIAL
+    assert (len(calls), scenario.clock.slept) == (1, [2.0])
 
 
 def test_a_call_that_is_stopped_when_all_is_done_is_a_success() -> None:
