@@ -31,9 +31,9 @@ from ..domain.retry import RetryBudget
 from ..domain.retrying_uploader import RetryingTileUploader
 from ..domain.store import FileBackedTileStore
 from ..domain.upload_pass import BatchLimits
+from .background import BackgroundTask
 from .clocks import SystemClock
 from .config import AerotileConfig
-from .lru_flusher import LruFlusher
 from .upload_token import read_upload_token
 
 if TYPE_CHECKING:
@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from .postgres.upload_ledger import PostgresUploadLedger
 
 T = TypeVar("T")
+
+LEARN_INTERVAL_S = 5.0
+"""How soon a look-up of other processes' tiles is tried again when the database was away."""
 
 
 class Runtime:
@@ -185,10 +188,13 @@ class Runtime:
         )
 
     @cached_property
-    def lru_flusher(self) -> LruFlusher:
+    def lru_flusher(self) -> BackgroundTask:
         """Carries access times to the database."""
-        flusher = LruFlusher(
-            self._lru_buffer, self.metadata_store, interval_s=self.config.lru.flush_interval_s
+        store = self.metadata_store
+        flusher = BackgroundTask(
+            "access times",
+            lambda: self._lru_buffer.flush(store),
+            interval_s=self.config.lru.flush_interval_s,
         )
         return self._closing(flusher, flusher.close)
 
@@ -197,6 +203,14 @@ class Runtime:
         return LruAccessBuffer(
             flush_entries=self.config.lru.flush_entries, when_full=lambda: self.lru_flusher.wake()
         )
+
+    @cached_property
+    def learner(self) -> BackgroundTask:
+        """Learns of tiles that other processes wrote, after a reader has met their files."""
+        learner = BackgroundTask(
+            "other processes' tiles", self.unbudgeted_store.learn, interval_s=LEARN_INTERVAL_S
+        )
+        return self._closing(learner, learner.close)
 
     @cached_property
     def unbudgeted_store(self) -> FileBackedTileStore:
@@ -209,18 +223,20 @@ class Runtime:
             recorder=self.recorder,
             lru_clock=self.clock,
             lru_buffer=self._lru_buffer,
+            when_unexplained=lambda: self.learner.wake(),
         )
 
     @cached_property
     def tile_store(self) -> BudgetEnforcedTileStore:
         """The tile store, kept within its disk budget."""
+        self.part("learner")
         enforcer = CacheBudgetEnforcer(
             self.unbudgeted_store,
             self.metadata_store,
             budget_bytes=self.config.budget.max_bytes,
             eviction_batch_size=self.config.budget.eviction_batch_size,
             recorder=self.recorder,
-            before_sweep=self.lru_flusher.flush,
+            before_sweep=self.lru_flusher.do_now,
         )
         return BudgetEnforcedTileStore(self.unbudgeted_store, enforcer)
 
@@ -342,7 +358,9 @@ atexit.register(close_runtimes)
 
 
 def build_tile_store(config: AerotileConfig) -> TileStore:
-    """The tile store within its budget, opened and reconciled. It also `SupportsBulkWrite`.
+    """The tile store within its budget, opened and reconciled.
+
+    It also `SupportsBulkWrite` and `SupportsVerdict`.
 
     Raises `StoreUnavailableError`, `ConfigurationError`, `RuntimeNotAvailableError`.
     """
@@ -374,6 +392,6 @@ def build_tile_uploader(config: AerotileConfig, *, clock: Clock | None = None) -
 def apply_migrations(config: AerotileConfig) -> MigrationReport:
     """Bring the database to the newest revision; starts the embedded one when none is configured.
 
-    Raises `StoreUnavailableError`, `ConfigurationError` for a database that is newer than this code.
+    Raises `StoreUnavailableError`, also for a database that is newer than this code.
     """
     return runtime_of(config).apply_migrations()

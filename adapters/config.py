@@ -23,6 +23,8 @@ from .secret import HIDDEN, Secret, is_dsn, redact_dsn
 ENVIRONMENT_PREFIX = "AEROTILE_"
 MIB = 1 << 20
 GIB = 1 << 30
+MAX_BYTES = (1 << 63) - 1
+"""The largest number of bytes that the database holds."""
 
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
@@ -121,7 +123,7 @@ class BudgetConfig:
 
     max_bytes: int = attrs.field(
         default=64 * GIB,
-        validator=_whole(1),
+        validator=_whole(1, MAX_BYTES),
         metadata=_about("Most bytes of tiles; beyond it the least recently used are evicted.", "bytes"),
     )
     eviction_batch_size: int = attrs.field(
@@ -205,12 +207,12 @@ class RecordConfig:
     )
     segment_bytes: int = attrs.field(
         default=64 * MIB,
-        validator=_whole(4096),
+        validator=_whole(4096, MAX_BYTES),
         metadata=_about("Size at which the record goes on in a new file.", "bytes"),
     )
     max_total_bytes: int = attrs.field(
         default=4 * GIB,
-        validator=_whole(4096),
+        validator=_whole(4096, MAX_BYTES),
         metadata=_about("Size of all files at which the oldest go.", "bytes"),
     )
     sync_interval_s: float = attrs.field(

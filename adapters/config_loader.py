@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
@@ -122,13 +122,20 @@ def _choose_file(environment: Mapping[str, str], folder: Path, file: Path | None
         chosen, named_by = Path(environment[FILE_VARIABLE]), f"variable {FILE_VARIABLE}"
     else:
         default = folder / DEFAULT_FILE
-        return default if default.exists() else None
+        return default if _is_there(default, Path.exists) else None
     chosen = folder / chosen
-    if not chosen.is_file():
+    if not _is_there(chosen, Path.is_file):
         raise ConfigurationError(
             f"no configuration file {chosen} (named by {named_by})", remedy="create it or correct its name"
         )
     return chosen
+
+
+def _is_there(path: Path, look: Callable[[Path], bool]) -> bool:
+    try:
+        return look(path)
+    except OSError as error:
+        raise ConfigurationError(f"can't read configuration file {path}: {error.strerror}") from error
 
 
 def _read_file(path: Path) -> dict[str, _Given]:
@@ -258,7 +265,7 @@ def _to_value(setting: Setting, given: _Given) -> Any:
             raise _BadValueError("must name a folder, got an empty text")
         if not isinstance(value, (str, Path)):
             raise _BadValueError(f"must be a text, got {_type_name(value)}")
-        return given.folder / Path(value).expanduser()
+        return _to_path(given.folder, value)
     if issubclass(kind, Enum):
         values = [choice.value for choice in kind]
         if value not in values:
@@ -274,6 +281,21 @@ def _to_value(setting: Setting, given: _Given) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
+
+
+def _to_path(folder: Path, value: str | Path) -> Path:
+    try:
+        path = folder / Path(value).expanduser()
+    except RuntimeError:
+        raise _BadValueError(f"names the home of a user that is not known here, got {str(value)!r}") from None
+    try:
+        # The database's client and the flight record take text, not bytes.
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise _BadValueError(f"must be UTF-8 text, got {str(path)!r}") from None
+    if "\0" in str(path):
+        raise _BadValueError(f"must hold no null character, got {str(value)!r}")
+    return path
 
 
 def _plain_type(kind: Any) -> type[Any]:

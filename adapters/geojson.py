@@ -176,11 +176,13 @@ def _position(position: Any) -> Position:
         raise GeoJsonError(f"a position must be [longitude, latitude], got {_shortened(position)}")
     lon, lat = position[0], position[1]
     for value in (lon, lat):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        # A comparison, because `isfinite` can't take an integer that no float holds.
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < math.inf:
             raise GeoJsonError(f"a position must hold numbers, got {_shortened(position)}")
     if not -180 <= lon <= 180:
         raise GeoJsonError(
-            f"longitude {lon} is not within -180..180; cut polygons that cross the antimeridian in two"
+            f"longitude {_shortened(lon)} is not within -180..180; "
+            "cut polygons that cross the antimeridian in two"
         )
     if not -90 <= lat <= 90:
         raise GeoJsonError(f"latitude {lat} is not within -90..90; positions are [longitude, latitude]")

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Protocol
 
 from .errors import CacheBudgetExhaustedError, StoreUnavailableError, TileCacheError, TileNotFoundError
-from .ports import FlightRecorder, SupportsHeadroom, TilePixelHandle, TileStore
+from .freshness import FreshnessVerdict
+from .ports import FlightRecorder, SupportsHeadroom, SupportsVerdict, TilePixelHandle, TileStore
 from .records import eviction_batch_event
 from .storage import HeadroomTakenError
 from .tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, VotingStatus
@@ -27,10 +28,7 @@ def may_be_evicted(tile: TileMetadataPersistent) -> bool:
         return False
     if tile.tile_id.source is not TileSource.ONBOARD:
         return True
-    return tile.uploaded_at is not None or tile.voting_status in (
-        VotingStatus.UPLOAD_GIVEUP,
-        VotingStatus.REJECTED,
-    )
+    return tile.uploaded_at is not None or tile.voting_status is VotingStatus.UPLOAD_GIVEUP
 
 
 class EvictionCandidates(Protocol):
@@ -174,6 +172,10 @@ class BudgetEnforcedTileStore:
     def tile_exists(self, tile_id: TileId) -> bool:
         """See `TileStore`."""
         return self._store.tile_exists(tile_id)
+
+    def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
+        """See `SupportsVerdict`; None over a store that does not judge."""
+        return self._store.verdict(tile_id) if isinstance(self._store, SupportsVerdict) else None
 
     def delete_tile(self, tile_id: TileId) -> int:
         """See `TileStore`."""

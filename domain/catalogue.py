@@ -35,15 +35,15 @@ class CatalogueEntry:
 
 @attrs.frozen(eq=False)
 class _Arrays:
-    """Sorted keys with the facts of each beside it: 20 bytes a tile."""
+    """Sorted keys with the facts of each beside it: 24 bytes a tile."""
 
     keys: Keys
     captured_us: npt.NDArray[np.int64]
-    disk_bytes: npt.NDArray[np.int32]
+    disk_bytes: npt.NDArray[np.int64]
 
     @classmethod
     def empty(cls) -> _Arrays:
-        return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int32))
+        return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64))
 
     def position(self, key: int) -> int | None:
         place = int(np.searchsorted(self.keys, key))
@@ -155,7 +155,7 @@ class TileCatalogue:
         new = _Arrays(
             np.array([key for key, _ in added], np.int64),
             np.array([_microseconds(entry.captured_at) for _, entry in added], np.int64),
-            np.array([entry.disk_bytes for _, entry in added], np.int32),
+            np.array([entry.disk_bytes for _, entry in added], np.int64),
         )
         self._state = _State(_sorted([kept, new]), {})
 
@@ -164,7 +164,7 @@ class TileCatalogue:
         return _Arrays(
             np.array([encode_tile_key(row.tile_id, self._variants) for row in rows], np.int64),
             np.array([_microseconds(row.captured_at) for row in rows], np.int64),
-            np.array([row.disk_bytes for row in rows], np.int32),
+            np.array([row.disk_bytes for row in rows], np.int64),
         )
 
 

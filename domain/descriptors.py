@@ -10,6 +10,7 @@ import attrs
 
 from .tile_key import VariantTable
 from .tiles import TileId, check_aware_utc
+from .validators import is_a
 
 
 class DescriptorMetric(str, Enum):
@@ -37,9 +38,7 @@ class HnswParams:
     """Links per node and layer."""
     ef_construction: int = attrs.field(default=200, validator=_at_least(1))
     ef_search: int = attrs.field(default=64, validator=_at_least(1))
-    metric: DescriptorMetric = attrs.field(
-        default=DescriptorMetric.L2, validator=attrs.validators.instance_of(DescriptorMetric)
-    )
+    metric: DescriptorMetric = attrs.field(default=DescriptorMetric.L2, validator=is_a(DescriptorMetric))
 
 
 class VectorStorage(str, Enum):
@@ -55,15 +54,15 @@ class IndexMetadata:
 
     dimension: int = attrs.field(validator=_at_least(1))
     count: int = attrs.field(validator=_at_least(0))
-    params: HnswParams
-    storage: VectorStorage
-    descriptor_model: str
+    params: HnswParams = attrs.field(validator=is_a(HnswParams))
+    storage: VectorStorage = attrs.field(validator=is_a(VectorStorage))
+    descriptor_model: str = attrs.field(validator=is_a(str))
     """Name of the network whose descriptors these are; descriptors of another one can't be compared."""
-    faiss_version: str
-    sha256: str
+    faiss_version: str = attrs.field(validator=is_a(str))
+    sha256: str = attrs.field(validator=is_a(str))
     """Of the file `tiles.index`."""
     built_at: datetime = attrs.field()
-    variants: VariantTable
+    variants: VariantTable = attrs.field(validator=is_a(VariantTable))
     """Decodes the tile keys that the index holds as ids."""
 
     @built_at.validator

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
 from .descriptors import SearchHit
-from .errors import TileNotFoundError
+from .errors import StoreUnavailableError, TileNotFoundError
 from .freshness import FreshnessVerdict
 from .ports import TilePixelHandle
 from .tiles import TileId
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+_log = logging.getLogger("aerotile.find")
+
+
 class DescriptorSearch(Protocol):
     """The one call to the `DescriptorIndex` that a lookup makes."""
 
@@ -25,9 +28,11 @@ class DescriptorSearch(Protocol):
 
 
 class PixelReader(Protocol):
-    """The one call to the `TileStore` that a lookup makes, once per candidate."""
+    """The calls to the store that a lookup makes, once per candidate; see `TileStore`, `SupportsVerdict`."""
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle: ...
+
+    def verdict(self, tile_id: TileId) -> FreshnessVerdict | None: ...
 
 
 @attrs.frozen
@@ -47,18 +52,20 @@ def find_tiles(
     *,
     index: DescriptorSearch,
     store: PixelReader,
-    verdict_of: Callable[[TileId], FreshnessVerdict | None],
 ) -> list[FoundTile]:
     """The nearest tiles with their pixels, nearest first, without a database access.
 
-    Tiles that were evicted since the index was built are left out, so fewer than `k` may come back.
-    Raises what `DescriptorIndex.search` and `TileStore.read_tile_pixels` raise.
+    Tiles that were evicted since the index was built, and tiles that the disk fails to give, are left out, so
+    fewer than `k` may come back. Raises what `DescriptorIndex.search` raises.
     """
-    found = []
+    found: list[FoundTile] = []
     for hit in index.search(descriptor, k):
         try:
             pixels = store.read_tile_pixels(hit.tile_id)
         except TileNotFoundError:
             continue
-        found.append(FoundTile(hit.tile_id, hit.distance, verdict_of(hit.tile_id), pixels))
+        except StoreUnavailableError as error:
+            _log.warning("candidate %s is left out: %s", hit.tile_id, error)
+            continue
+        found.append(FoundTile(hit.tile_id, hit.distance, store.verdict(hit.tile_id), pixels))
     return found

@@ -60,11 +60,9 @@ def judge_freshness(
 ) -> FreshnessVerdict:
     """The strictest verdict of the sectors over a tile, or the default classification's when there is none.
 
-    Raises `CaptureTimeInFutureError` for a capture time more than 5 minutes ahead of `now`.
+    A capture time ahead of `now` counts as fresh: what is stored must stay readable when the clock is wrong.
     """
     age = now - captured_at
-    if age < -FUTURE_TOLERANCE:
-        raise CaptureTimeInFutureError(captured_at, now)
 
     def verdict(classification: SectorClassification, sector: SectorBoundary | None) -> FreshnessVerdict:
         rule = rules[classification]
@@ -76,6 +74,12 @@ def judge_freshness(
         key=lambda v: (v.decision, _STRICTNESS[v.rule.classification]),
         default=None,
     ) or verdict(default_classification, None)
+
+
+def check_capture_time(captured_at: datetime, now: datetime, tile_id: TileId | None = None) -> None:
+    """Raise `CaptureTimeInFutureError` for a capture time more than 5 minutes ahead of `now`."""
+    if captured_at - now > FUTURE_TOLERANCE:
+        raise CaptureTimeInFutureError(captured_at, now, tile_id=tile_id)
 
 
 def rules_by_classification(
@@ -120,17 +124,19 @@ class FreshnessGate:
         self._recorder = recorder
 
     def verdict(self, bbox: Bbox, captured_at: datetime) -> FreshnessVerdict:
-        """The verdict on a tile that covers `bbox`, as of now; records nothing.
-
-        Raises `CaptureTimeInFutureError`.
-        """
+        """The verdict on a stored tile that covers `bbox`, as of now; records nothing and never raises."""
         sectors = self._sector_index.sectors_intersecting(bbox)
         return judge_freshness(captured_at, self._clock.now(), sectors, self._rules, self._default)
 
-    def verdict_at(self, lat: float, lon: float, captured_at: datetime) -> FreshnessVerdict:
-        """The verdict on a place, as of now; records nothing. Raises `CaptureTimeInFutureError`."""
+    def explain(self, lat: float, lon: float, captured_at: datetime) -> FreshnessVerdict:
+        """What a write would meet at a place, as of now; records nothing.
+
+        Raises `CaptureTimeInFutureError`.
+        """
+        now = self._clock.now()
+        check_capture_time(captured_at, now)
         sectors = self._sector_index.sectors_at(lat, lon)
-        return judge_freshness(captured_at, self._clock.now(), sectors, self._rules, self._default)
+        return judge_freshness(captured_at, now, sectors, self._rules, self._default)
 
     def admit(self, metadata: TileMetadata) -> TileMetadata:
         """The metadata to store: the same object when fresh, a copy labelled `downgraded` when not.
@@ -138,10 +144,8 @@ class FreshnessGate:
         Raises `FreshnessRejectionError` or `CaptureTimeInFutureError`.
         """
         tile_id = metadata.tile_id
-        try:
-            verdict = self.verdict(tile_id.bbox, metadata.captured_at)
-        except CaptureTimeInFutureError as error:
-            raise CaptureTimeInFutureError(error.captured_at, error.now, tile_id=tile_id) from None
+        check_capture_time(metadata.captured_at, self._clock.now(), tile_id)
+        verdict = self.verdict(tile_id.bbox, metadata.captured_at)
         if verdict.decision is FreshnessDecision.ACCEPT:
             return metadata
         if verdict.decision is FreshnessDecision.REJECT:

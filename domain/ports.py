@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from .freshness import FreshnessVerdict
     from .storage import Headroom
     from .upload import UploadBatchReport, UploadRequest
     from .write_tiles import TileWriteOutcome
@@ -63,7 +64,11 @@ class TileStore(Protocol):
     """Tiles' pixels, kept durably with their metadata."""
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
-        """The tile's JPEG bytes, without a database access. Raises `TileNotFoundError`."""
+        """The tile's JPEG bytes, without a database access.
+
+        A tile that another process wrote is not found until this one has learnt of it in the background.
+        Raises `TileNotFoundError`, and `StoreUnavailableError` when the disk fails.
+        """
         ...
 
     def write_tile(self, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
@@ -75,7 +80,7 @@ class TileStore(Protocol):
         ...
 
     def tile_exists(self, tile_id: TileId) -> bool:
-        """Whether a committed tile is there, without a database access."""
+        """Whether a committed tile is there, as far as this process knows, without a database access."""
         ...
 
     def delete_tile(self, tile_id: TileId) -> int:
@@ -117,6 +122,18 @@ class SupportsHeadroom(Protocol):
 
 
 @runtime_checkable
+class SupportsVerdict(Protocol):
+    """A store that judges what it holds anew."""
+
+    def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
+        """The freshness verdict on a stored tile as of now, without a database access.
+
+        None when the store does not hold the tile.
+        """
+        ...
+
+
+@runtime_checkable
 class TileMetadataStore(Protocol):
     """The database's knowledge of tiles. Every method raises `StoreUnavailableError` when it can't answer."""
 
@@ -154,7 +171,7 @@ class TileMetadataStore(Protocol):
     def lru_candidates(self, limit: int) -> list[TileMetadataPersistent]:
         """The tiles that may be evicted, least recently used first.
 
-        Never a pinned tile, nor an onboard tile that is neither uploaded nor given up nor rejected.
+        Never a pinned tile, nor an onboard tile that is neither uploaded nor given up.
         """
         ...
 

@@ -8,6 +8,7 @@ from enum import Enum
 import attrs
 
 from .tile_grid import Bbox
+from .validators import is_a
 
 
 class SectorClassification(str, Enum):
@@ -22,10 +23,8 @@ class SectorBoundary:
     """One box of ground with its classification."""
 
     sector_id: str = attrs.field()
-    classification: SectorClassification = attrs.field(
-        validator=attrs.validators.instance_of(SectorClassification)
-    )
-    bbox: Bbox = attrs.field(validator=attrs.validators.instance_of(Bbox))
+    classification: SectorClassification = attrs.field(validator=is_a(SectorClassification))
+    bbox: Bbox = attrs.field(validator=is_a(Bbox))
 
     @sector_id.validator
     def _named(self, _: attrs.Attribute[str], value: str) -> None:
@@ -37,9 +36,7 @@ class SectorBoundary:
 class FreshnessRule:
     """The greatest age, counted from the capture time, that counts as fresh in one classification."""
 
-    classification: SectorClassification = attrs.field(
-        validator=attrs.validators.instance_of(SectorClassification)
-    )
+    classification: SectorClassification = attrs.field(validator=is_a(SectorClassification))
     max_age: timedelta = attrs.field()
 
     @max_age.validator

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
+from uuid import UUID
 
 import attrs
 
@@ -87,6 +88,10 @@ class LockedRows(Protocol):
 class TileRows(Protocol):
     """The rows of a store. Every method raises `StoreUnavailableError` when the database can't answer."""
 
+    def store_id(self) -> UUID:
+        """The identity of the store, made with the database and never changed."""
+        ...
+
     def insert(self, metadata: TileMetadata, created_at: datetime) -> AbstractContextManager[OpenRow]:
         """Insert in an open transaction that keeps `locked` out; leaving without `commit` rolls back.
 
@@ -135,6 +140,14 @@ class TileRows(Protocol):
         """Note on rows that their file was not there at `at`; a note made earlier stays."""
         ...
 
+    def marked_missing(self) -> Iterator[TileId]:
+        """The rows that bear such a note."""
+        ...
+
+    def mark_files_present(self, tile_ids: Iterable[TileId]) -> None:
+        """Take such notes away again."""
+        ...
+
 
 class StagedTile(Protocol):
     """A tile whose bytes passed the hash gate and can now be placed. Nothing is on the disk yet."""
@@ -166,7 +179,15 @@ class FoundFile:
 
 
 class TileFiles(Protocol):
-    """The files of a store. Methods raise `StoreUnavailableError` when the disk fails them."""
+    """The files of a store; `str` names the place. Methods raise `StoreUnavailableError` on a failing disk."""
+
+    def store_id(self) -> UUID | None:
+        """The identity of the store that these files belong to; None when no store has claimed them."""
+        ...
+
+    def claim(self, store_id: UUID) -> UUID:
+        """Note durably that the files belong to this store, unless another was first; return whose they are."""
+        ...
 
     def stage(self, pixels: bytes, metadata: TileMetadata) -> StagedTile:
         """The hash gate: length, SHA-256, and the JPEG start and end markers, before any I/O.

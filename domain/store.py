@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 
 from .catalogue import TileCatalogue
-from .errors import StoreUnavailableError, TileNotFoundError
+from .errors import TileNotFoundError
 from .freshness import FreshnessGate, FreshnessVerdict
 from .lru import LruAccessBuffer
 from .ports import Clock, FlightRecorder, TilePixelHandle
@@ -13,6 +14,9 @@ from .reconcile import ReconcileReport, reconcile
 from .storage import CommitOutcomeUnknownError, Headroom, NoBudget, TileFiles, TileRows
 from .tiles import TileId, TileMetadata, TileMetadataPersistent
 from .write_tiles import TileWriteOutcome, TileWriter
+
+MAX_UNEXPLAINED = 4_096
+"""Tiles of other processes that may wait to be learnt of; more are asked for again by their readers."""
 
 
 class FileBackedTileStore:
@@ -31,11 +35,14 @@ class FileBackedTileStore:
         recorder: FlightRecorder,
         lru_clock: Clock | None = None,
         lru_buffer: LruAccessBuffer | None = None,
+        when_unexplained: Callable[[], None] = lambda: None,
         lock_timeout_s: float = 5.0,
     ) -> None:
         """Reconcile files and rows and load the catalogue. Raises `StoreUnavailableError`.
 
-        Reads are noted in `lru_buffer` by `lru_clock` when both are given.
+        Reads are noted in `lru_buffer` by `lru_clock` when both are given. `when_unexplained` is called by a
+        reader that met a file of which the catalogue knows nothing; it must return at once and see to it that
+        `learn` is called soon, on another thread.
         """
         self._rows = rows
         self._files = files
@@ -43,6 +50,9 @@ class FileBackedTileStore:
         self._lru_clock = lru_clock
         self._lru_buffer = lru_buffer
         self._catalogue = TileCatalogue()
+        self._when_unexplained = when_unexplained
+        self._unexplained: set[TileId] = set()
+        self._unexplained_lock = threading.Lock()
         self._writer = TileWriter(rows=rows, files=files, gate=gate, clock=clock, recorder=recorder)
         self.opened: ReconcileReport = reconcile(
             rows, files, self._catalogue, now=clock.now(), lock_timeout_s=lock_timeout_s
@@ -63,24 +73,32 @@ class FileBackedTileStore:
 
     def tile_exists(self, tile_id: TileId) -> bool:
         """See `TileStore`."""
-        return tile_id in self._catalogue or self._adopt(tile_id)
+        if tile_id in self._catalogue:
+            return True
+        if self._files.exists(tile_id):
+            # Another process committed it, or is about to, or died before it could: not for a reader to ask.
+            with self._unexplained_lock:
+                if len(self._unexplained) < MAX_UNEXPLAINED:
+                    self._unexplained.add(tile_id)
+            self._when_unexplained()
+        return False
 
-    def _adopt(self, tile_id: TileId) -> bool:
-        """Learn of a tile that another process committed since this one opened the store.
+    def learn(self) -> int:
+        """Ask the database about files that readers met and the catalogue can't explain.
 
-        The database is asked only when a file is there that the catalogue can't explain. While it does not
-        answer, such a file may be an orphan, and is not read.
+        Returns how many tiles of other processes this one now knows of. Raises `StoreUnavailableError`.
         """
-        if not self._files.exists(tile_id):
-            return False
-        try:
+        learnt = 0
+        while self._unexplained:
+            with self._unexplained_lock:
+                tile_id = next(iter(self._unexplained))
             row = self._rows.get(tile_id)
-        except StoreUnavailableError:
-            return False
-        if row is None:
-            return False
-        self._catalogue.add(row)
-        return True
+            with self._unexplained_lock:
+                self._unexplained.discard(tile_id)
+            if row is not None:
+                self._catalogue.add(row)
+                learnt += 1
+        return learnt
 
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """The freshness verdict on a stored tile as of now; None when the store does not hold it."""
@@ -122,7 +140,7 @@ class FileBackedTileStore:
                     raise TileNotFoundError(tile_id)
                 self._files.remove(tile_id)
         except CommitOutcomeUnknownError:
-            # Its file may be an orphan by now. If the row is there after all, the next read finds it.
+            # Its file may be an orphan by now. If the row is there after all, `learn` finds it again.
             self._catalogue.remove(tile_id)
             raise
         return freed

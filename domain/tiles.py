@@ -12,6 +12,7 @@ import attrs
 
 from .identity import derive_location_hash, derive_tile_id
 from .tile_grid import Bbox, check_zoom, column_and_row, north_west_corner, tile_bbox
+from .validators import is_a
 
 
 class TileSource(str, Enum):
@@ -106,7 +107,13 @@ def check_aware_utc(value: datetime, name: str) -> None:
         raise ValueError(f"{name} must be an aware datetime in UTC, got {value!r}")
 
 
-def _aware_utc(_: object, attribute: attrs.Attribute[datetime], value: datetime | None) -> None:
+def _aware_utc(_: object, attribute: attrs.Attribute[datetime], value: datetime) -> None:
+    check_aware_utc(value, attribute.name)
+
+
+def _aware_utc_or_none(
+    _: object, attribute: attrs.Attribute[datetime | None], value: datetime | None
+) -> None:
     if value is not None:
         check_aware_utc(value, attribute.name)
 
@@ -152,7 +159,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class TileMetadata:
     """The facts about a tile that travel with its bytes."""
 
-    tile_id: TileId = attrs.field(validator=attrs.validators.instance_of(TileId))
+    tile_id: TileId = attrs.field(validator=is_a(TileId))
     captured_at: datetime = attrs.field(validator=_aware_utc)
     """When the ground looked like that, not when the file was fetched."""
     content_sha256: str = attrs.field()
@@ -161,26 +168,23 @@ class TileMetadata:
     ground_sample_distance: float = attrs.field(validator=_positive)
     """Metres of ground per pixel."""
     freshness_label: FreshnessLabel = attrs.field(
-        default=FreshnessLabel.FRESH, validator=attrs.validators.instance_of(FreshnessLabel)
+        default=FreshnessLabel.FRESH, validator=is_a(FreshnessLabel)
     )
-    voting_status: VotingStatus | None = attrs.field(default=None)
+    voting_status: VotingStatus | None = attrs.field(
+        default=None, validator=is_a(VotingStatus, or_none=True)
+    )
     """Where the provider's verdict stands; None for tiles that are not put to the vote."""
-    quality: TileQualityMetadata | None = attrs.field(default=None)
-    location_hash: UUID | None = attrs.field(default=None)
+    quality: TileQualityMetadata | None = attrs.field(
+        default=None, validator=is_a(TileQualityMetadata, or_none=True)
+    )
+    location_hash: UUID | None = attrs.field(default=None, validator=is_a(UUID, or_none=True))
 
     @content_sha256.validator
     def _lower_hex(self, _: attrs.Attribute[str], value: str) -> None:
         if not isinstance(value, str) or not _SHA256.fullmatch(value):
             raise ValueError(f"content_sha256 must be 64 lower-case hexadecimal digits, got {value!r}")
 
-    @voting_status.validator
-    def _known_status(self, _: attrs.Attribute[VotingStatus | None], value: VotingStatus | None) -> None:
-        if value is not None and not isinstance(value, VotingStatus):
-            raise ValueError(f"voting_status must be a VotingStatus or None, got {value!r}")
-
     def __attrs_post_init__(self) -> None:
-        if self.captured_at is None:
-            raise ValueError("captured_at must be an aware datetime in UTC, got None")
         if self.quality is not None and self.tile_id.source is not TileSource.ONBOARD:
             raise ValueError(
                 f"only onboard tiles carry quality, this one is from {self.tile_id.source.value}"
@@ -196,9 +200,9 @@ class TileMetadataPersistent(TileMetadata):
     tile_uuid: UUID = attrs.field()
     created_at: datetime = attrs.field(validator=_aware_utc)
     accessed_at: datetime = attrs.field(validator=_aware_utc)
-    uploaded_at: datetime | None = attrs.field(default=None, validator=_aware_utc)
+    uploaded_at: datetime | None = attrs.field(default=None, validator=_aware_utc_or_none)
     upload_attempts: int = attrs.field(default=0, validator=_whole)
-    pinned: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+    pinned: bool = attrs.field(default=False, validator=is_a(bool))
     """A pinned tile is never evicted."""
 
     @tile_uuid.validator

@@ -8,81 +8,170 @@ from enum import Enum
 import attrs
 
 from .catalogue import TileCatalogue
-from .errors import TileNotFoundError
+from .errors import StoreUnavailableError, TileNotFoundError
 from .storage import FoundKind, TileFiles, TileRows
 from .tile_key import decode_tile_key
-from .tiles import TileId
+from .tiles import TileId, TileMetadataPersistent
 
 
 class FindingKind(str, Enum):
     """What can be wrong with a tile."""
 
     FILE_MISSING = "file_missing"
+    FILE_UNREADABLE = "file_unreadable"
     CONTENT_DAMAGED = "content_damaged"
+    HASH_UNKNOWN = "hash_unknown"
     SIDECAR_MISSING = "sidecar_missing"
     SIDECAR_WRONG = "sidecar_wrong"
     ORPHAN_FILE = "orphan_file"
     TEMPORARY_FILE = "temporary_file"
 
 
+_INGEST_AGAIN = "run aerotile delete TILE, then ingest it again"
+_MEND_FIRST = "mend what else is wrong with the tile or its folder, then run aerotile verify again"
+
 REMEDIES = {
-    FindingKind.FILE_MISSING: "delete the tile and ingest it again",
-    FindingKind.CONTENT_DAMAGED: "delete the tile and ingest it again",
-    FindingKind.SIDECAR_MISSING: "open the store again: it restores missing sidecars",
-    FindingKind.SIDECAR_WRONG: "remove the sidecar and open the store again: it restores it",
-    FindingKind.ORPHAN_FILE: "open the store again: it removes files without a row",
-    FindingKind.TEMPORARY_FILE: "open the store again: it removes what dead writers left",
+    FindingKind.FILE_MISSING: _INGEST_AGAIN,
+    FindingKind.FILE_UNREADABLE: "check the disk and the permissions, then run aerotile verify again",
+    FindingKind.CONTENT_DAMAGED: _INGEST_AGAIN,
+    FindingKind.HASH_UNKNOWN: "run aerotile verify --reconcile: it takes the hash of the file, if there is one",
+    FindingKind.SIDECAR_MISSING: _MEND_FIRST,
+    FindingKind.SIDECAR_WRONG: _MEND_FIRST,
+    FindingKind.ORPHAN_FILE: "run aerotile verify --reconcile: it removes files without a row",
+    FindingKind.TEMPORARY_FILE: "run aerotile verify --reconcile: it removes what dead writers left",
 }
 
 
 @attrs.frozen
 class Finding:
-    """One thing that is not as it should be."""
+    """One thing that is not as it should be, or was not before it was mended."""
 
     kind: FindingKind
     tile_id: TileId
     detail: str
+    mended: bool = False
+    """Whether the check put it right; nothing is left to do then."""
 
     @property
     def remedy(self) -> str:
         """What to do about it."""
-        return REMEDIES[self.kind]
+        return "nothing: it was restored from the database's hash" if self.mended else REMEDIES[self.kind]
 
 
 def verify_store(
     rows: TileRows, files: TileFiles, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Iterator[Finding]:
-    """Read and hash every tile; yields what is wrong, changes nothing.
+    """Read and hash every tile; yields what is wrong, and restores sidecars of tiles that match their row.
 
-    Writers may go on: a tile that one of them is just placing can show up as an orphan or a temporary file.
-    `progress(done, total)` counts tiles. Raises `StoreUnavailableError`.
+    Nothing else is changed. A file that the disk does not give is a finding, and the check goes on. Writers
+    may go on too: a tile that one of them is just placing can show up as an orphan or a temporary file, and a
+    sidecar restored while its tile is deleted stays behind as an orphan.
+    `progress(done, total)` counts tiles. Raises `StoreUnavailableError` when the database does not answer, or
+    when the folders can't be walked though every tile in them could be read.
     """
+    without_hash = frozenset(rows.incomplete())
+    for tile_id in without_hash:
+        yield Finding(FindingKind.HASH_UNKNOWN, tile_id, "its row knows no hash to compare its file with")
     catalogue = TileCatalogue()
     catalogue.load(rows.committed())
     keys, variants = catalogue.snapshot()
+    illegible: dict[TileId, _Sidecar] = {}
+    unreadable: TileId | None = None
     for done, key in enumerate(keys):
         progress(done, len(keys))
         row = rows.get(decode_tile_key(int(key), variants))
-        if row is not None:
-            yield from _verify_tile(files, row.tile_id, row.content_sha256)
+        if row is None:
+            continue
+        tile_id = row.tile_id
+        finding = _verify_content(rows, files, row)
+        if finding is not None:
+            yield finding
+        if finding is None or finding.kind is FindingKind.CONTENT_DAMAGED:
+            try:
+                sidecar = _Sidecar(row.content_sha256, files.sidecar_sha256(tile_id), finding is None)
+            except StoreUnavailableError as error:
+                finding = Finding(FindingKind.FILE_UNREADABLE, tile_id, str(error))
+                yield finding
+            else:
+                if sidecar.claimed is None:
+                    illegible[tile_id] = sidecar
+                elif sidecar.claimed != sidecar.expected:
+                    yield from _restore(rows, files, tile_id, sidecar, FindingKind.SIDECAR_WRONG)
+        if finding is not None and finding.kind is FindingKind.FILE_UNREADABLE:
+            unreadable = tile_id
     progress(len(keys), len(keys))
-    for found in files.walk():
-        if found.kind is FoundKind.TEMPORARY:
-            yield Finding(FindingKind.TEMPORARY_FILE, found.tile_id, found.path)
-        elif found.tile_id not in catalogue and rows.get(found.tile_id) is None:
-            yield Finding(FindingKind.ORPHAN_FILE, found.tile_id, found.path)
+    malformed: set[TileId] = set()
+    try:
+        for found in files.walk():
+            if found.kind is FoundKind.TEMPORARY:
+                yield Finding(FindingKind.TEMPORARY_FILE, found.tile_id, found.path)
+            elif found.tile_id in catalogue:
+                if found.kind is FoundKind.SIDECAR and found.tile_id in illegible:
+                    malformed.add(found.tile_id)
+            elif found.tile_id not in without_hash and rows.get(found.tile_id) is None:
+                yield Finding(FindingKind.ORPHAN_FILE, found.tile_id, found.path)
+    except StoreUnavailableError as error:
+        if unreadable is None:
+            raise
+        yield Finding(
+            FindingKind.FILE_UNREADABLE, unreadable, f"not every folder was searched for orphans: {error}"
+        )
+    for tile_id, sidecar in illegible.items():
+        kind = FindingKind.SIDECAR_WRONG if tile_id in malformed else FindingKind.SIDECAR_MISSING
+        yield from _restore(rows, files, tile_id, sidecar, kind)
 
 
-def _verify_tile(files: TileFiles, tile_id: TileId, expected: str) -> Iterator[Finding]:
+@attrs.frozen
+class _Sidecar:
+    """What a sidecar should say and what it says."""
+
+    expected: str
+    claimed: str | None
+    """None when it is missing or malformed; only a walk tells which."""
+    tile_matches_row: bool
+
+
+def _verify_content(rows: TileRows, files: TileFiles, row: TileMetadataPersistent) -> Finding | None:
+    tile_id, expected = row.tile_id, row.content_sha256
     try:
         actual = files.content_sha256(tile_id)
     except TileNotFoundError:
-        yield Finding(FindingKind.FILE_MISSING, tile_id, "its row is committed, its file is gone")
+        finding = Finding(FindingKind.FILE_MISSING, tile_id, "its row is committed, its file is gone")
+    except StoreUnavailableError as error:
+        return Finding(FindingKind.FILE_UNREADABLE, tile_id, str(error))
+    else:
+        if actual == expected:
+            return None
+        finding = Finding(
+            FindingKind.CONTENT_DAMAGED, tile_id, f"SHA-256 is {actual}, expected {expected}"
+        )
+    # A writer may have deleted the tile, or put another one in its place, since the row was read.
+    return finding if _row_stands(rows, tile_id, expected) else None
+
+
+def _restore(
+    rows: TileRows, files: TileFiles, tile_id: TileId, sidecar: _Sidecar, kind: FindingKind
+) -> Iterator[Finding]:
+    """Write the sidecar anew if the tile is still the one that was checked, and say how that went."""
+    if kind is FindingKind.SIDECAR_MISSING:
+        detail = "its sidecar is missing"
+    elif sidecar.claimed is None:
+        detail = "its sidecar is not one well-formed line"
+    else:
+        detail = f"its sidecar says {sidecar.claimed}, expected {sidecar.expected}"
+    if not _row_stands(rows, tile_id, sidecar.expected):
         return
-    if actual != expected:
-        yield Finding(FindingKind.CONTENT_DAMAGED, tile_id, f"SHA-256 is {actual}, expected {expected}")
-    sidecar = files.sidecar_sha256(tile_id)
-    if sidecar is None:
-        yield Finding(FindingKind.SIDECAR_MISSING, tile_id, "its sidecar is missing or unreadable")
-    elif sidecar != expected:
-        yield Finding(FindingKind.SIDECAR_WRONG, tile_id, f"its sidecar says {sidecar}, expected {expected}")
+    if not sidecar.tile_matches_row:
+        yield Finding(kind, tile_id, detail)
+        return
+    try:
+        files.restore_sidecar(tile_id, sidecar.expected)
+    except StoreUnavailableError as error:
+        yield Finding(kind, tile_id, f"{detail}, and it can't be restored: {error}")
+    else:
+        yield Finding(kind, tile_id, detail, mended=True)
+
+
+def _row_stands(rows: TileRows, tile_id: TileId, content_sha256: str) -> bool:
+    row = rows.get(tile_id)
+    return row is not None and row.content_sha256 == content_sha256

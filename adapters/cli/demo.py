@@ -10,8 +10,10 @@ import click
 
 from ...domain.errors import RuntimeNotAvailableError
 from .command import AerotileCommand
+from .failures import BadInputError
 from .output import in_words, json_option, write_json, write_line, write_table
 from .progress import progress_bar
+from .session import Session
 
 if TYPE_CHECKING:
     from ...domain.upload import UploadListEntry
@@ -43,12 +45,18 @@ Example:
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the frames' errors.")
 @json_option
-def demo(folder: Path, frames: int, seed: int, as_json: bool) -> None:
+@click.pass_obj
+def demo(session: Session, folder: Path, frames: int, seed: int, as_json: bool) -> None:
     """Prepare a base from real imagery, fly over it, and upload what the aircraft made.
 
     Imagery: NASA Blue Marble. The database is a real PostgreSQL of the demo's own; it is killed on the way.
     The provider that takes the tiles in the end is the reference provider, over a link that breaks.
     """
+    if session.root is not None or session.config_file is not None:
+        raise BadInputError(
+            "the demo makes a store of its own, so --root and --config do nothing",
+            remedy="say with --folder where it goes",
+        )
     # The descriptor's matrices are small: more threads only get in each other's way on a busy machine.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:

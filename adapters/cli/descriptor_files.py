@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -21,6 +22,20 @@ if TYPE_CHECKING:
 
 TILES = "tiles"
 DESCRIPTORS = "descriptors"
+_DAMAGE = (
+    OSError,
+    ValueError,
+    EOFError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+    # numpy reads a header as a Python literal, and multiplies the shape that it finds there.
+    SyntaxError,
+    tokenize.TokenError,
+    OverflowError,
+    RecursionError,
+)
+"""What numpy raises for a damaged or foreign file."""
 _LAYOUT = (
     f"save it with numpy.savez(file, {TILES}=[tile ids as text], {DESCRIPTORS}=float32 array of shape (n, d))"
 )
@@ -76,7 +91,7 @@ def _readable(path: Path, what: str, remedy: str) -> Iterator[None]:
     """Turn everything that a damaged or foreign file makes numpy raise into one error."""
     try:
         yield
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGE as error:
         raise BadInputError(f"{path} is not {what}: {error}", remedy=remedy) from error
 
 

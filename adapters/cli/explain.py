@@ -46,7 +46,7 @@ def explain(session: Session, lat: float, lon: float, captured_at: datetime, as_
             )
     with session.existing_runtime() as runtime:
         try:
-            verdict = runtime.freshness_gate.verdict_at(lat, lon, captured_at)
+            verdict = runtime.freshness_gate.explain(lat, lon, captured_at)
         except CaptureTimeInFutureError as error:
             raise BadInputError(str(error), remedy=error.remedy) from error
     facts = _facts(lat, lon, captured_at, verdict)

@@ -80,7 +80,7 @@ Example:
 @click.pass_obj
 def info(session: Session, as_json: bool) -> None:
     """Open the generation in use, check it against its hash and metadata, and show what it is."""
-    with session.existing_runtime() as runtime:
+    with session.existing_runtime("index") as runtime:
         metadata = runtime.descriptor_index.metadata()
         _print(runtime.index_builder.generations.current(), metadata, as_json=as_json)
 
@@ -96,7 +96,7 @@ Example:
 @click.pass_obj
 def generations(session: Session, as_json: bool) -> None:
     """List the generations that are kept, oldest first, and mark the one in use."""
-    with session.existing_runtime() as runtime:
+    with session.existing_runtime("index") as runtime:
         kept = runtime.index_builder.generations
         current = kept.current()
         facts = [{"generation": name, "in_use": name == current} for name in kept.names()]
@@ -123,7 +123,7 @@ Example:
 @click.pass_obj
 def rollback(session: Session, generation: str | None, as_json: bool) -> None:
     """Check an older generation and switch to it by one rename; nothing changes when it is damaged."""
-    with session.existing_runtime() as runtime:
+    with session.existing_runtime("index") as runtime:
         builder = runtime.index_builder
         metadata = builder.rollback(generation)
         _print(builder.generations.current(), metadata, as_json=as_json)

@@ -128,6 +128,7 @@ def _refusals_error(refusals: Sequence[Refusal], found: int) -> JobFailedError:
     remedy = "mend or remove it and run again" if len(refusals) == 1 else "mend or remove them and run again"
     if len(refusals) == 1:
         message = f"1 of {found} tiles was refused: {refusals[0].file}: {refusals[0].message}"
+        remedy = refusals[0].remedy or remedy
     else:
         message = f"{len(refusals)} of {found} tiles were refused"
     return JobFailedError(message, remedy=f"{remedy}; the others are in the store")
@@ -167,7 +168,8 @@ def _print_report(
     # A single refusal is what the error at the end names.
     if len(report.refusals) > 1 or stopped_by is not None:
         for refusal in report.refusals[:_LISTED_REFUSALS]:
-            click.echo(one_line(f"refused: {refusal.file}: {refusal.message}"), err=True)
+            remedy = f" — {refusal.remedy}" if refusal.remedy else ""
+            click.echo(one_line(f"refused: {refusal.file}: {refusal.message}{remedy}"), err=True)
     if len(report.refusals) > _LISTED_REFUSALS:
         click.echo(
             f"refused: {len(report.refusals) - _LISTED_REFUSALS} more; --json lists them all", err=True

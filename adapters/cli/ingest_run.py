@@ -40,6 +40,7 @@ class Refusal:
     tile: str
     error: str
     message: str
+    remedy: str | None
 
 
 @attrs.define
@@ -55,7 +56,8 @@ class IngestReport:
         """Note a tile that was not taken."""
         self.counts["refused"] += 1
         name = f"{source.value}/{tile.zoom_level}/{tile.x}/{tile.y}"
-        self.refusals.append(Refusal(tile.path, name, type(error).__name__, one_line(str(error))))
+        remedy = error.remedy if isinstance(error, AerotileError) else None
+        self.refusals.append(Refusal(tile.path, name, type(error).__name__, one_line(str(error)), remedy))
 
     @property
     def done(self) -> int:
@@ -166,19 +168,35 @@ class Ingest:
         """Write a batch; returns the error after which going on is pointless."""
         outcomes = self.store.write_tiles([(pixels, metadata) for _, pixels, metadata in loaded.writable])
         fatal: AerotileError | None = None
-        for (tile, _, _), outcome in zip(loaded.writable, outcomes, strict=True):
+        for (tile, pixels, metadata), outcome in zip(loaded.writable, outcomes, strict=True):
             if outcome.stored is not None:
                 self.report.counts["stored"] += 1
                 self.report.stored_bytes += outcome.stored.disk_bytes
                 if outcome.stored.freshness_label is FreshnessLabel.DOWNGRADED:
                     self.report.counts["downgraded"] += 1
             elif isinstance(outcome.error, DuplicateTileError):
-                self.report.counts["present"] += 1
+                self._note_duplicate(tile, pixels, metadata)
             elif isinstance(outcome.error, (CacheBudgetExhaustedError, StoreUnavailableError)):
                 fatal = outcome.error
             elif outcome.error is not None:
                 self.report.refuse(tile, outcome.error, self.source)
         return fatal
+
+    def _note_duplicate(self, tile: XyzFile, pixels: bytes, metadata: TileMetadata) -> None:
+        """Its row was there, yet it could not be read: another writer was faster, or the file is gone."""
+        try:
+            if self._is_present(pixels, metadata):
+                self.report.counts["present"] += 1
+                return
+        except TileCacheError as error:
+            self.report.refuse(tile, error, self.source)
+            return
+        gone = TileMetadataError(
+            "its row is there, its file is missing",
+            tile_id=metadata.tile_id,
+            remedy=f"aerotile delete {metadata.tile_id}, then ingest again",
+        )
+        self.report.refuse(tile, gone, self.source)
 
 
 def _sha256(pixels: bytes) -> str:

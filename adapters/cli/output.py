@@ -18,15 +18,29 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the fa
 
 
 def prepare_output() -> None:
-    """Let a name that the terminal's encoding lacks show as an escape, not as an error."""
+    """Replace closed standard streams; let a name that the terminal's encoding lacks show as an escape."""
+    _occupy_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+def _occupy_closed_streams() -> None:
+    """Send what is printed to a closed stream nowhere.
+
+    Its number must be taken as well: the next file that is opened would get it, and with it whatever a
+    library prints.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - it lives as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - it lives as long as the process
+
+
 def flush_output() -> None:
     """Write out what is buffered while a failure can still be answered; raises as `write_line`."""
-    if sys.stdout is None:  # started with standard output closed
-        return
     with _failures_named():
         sys.stdout.flush()
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..provider.behaviour import Behaviour
     from ..secret import Secret
 
-TOKEN_VARIABLE = "AEROTILE_PROVIDER_TOKEN"
+TOKEN_VARIABLE = "REFERENCE_PROVIDER_TOKEN"
 _TOKEN_BYTES = 32
 _REFUSED = "the operator of this provider refuses it"
 

@@ -74,7 +74,7 @@ def record(
 
     if follow and target is not None:
         raise click.UsageError("--follow and --mcap exclude each other")
-    folder = session.existing_config().record_folder
+    folder = session.existing_config("record").record_folder
     if not folder.is_dir():
         raise BadInputError(f"no flight record in {folder}", remedy="it begins with the first write")
     matching = RecordFilter(kinds=kinds, minimum_severity=Severity(severity), since=since, until=until)

@@ -33,7 +33,7 @@ def search(session: Session, file: Path, count: int, as_json: bool) -> None:
     from .descriptor_files import read_query
 
     query = read_query(file)
-    with session.existing_runtime() as runtime:
+    with session.existing_runtime("index") as runtime:
         opened = runtime.descriptor_index
         metadata = opened.metadata()
         try:

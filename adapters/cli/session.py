@@ -41,24 +41,33 @@ class Session:
 
         return Runtime(self.config)
 
-    def existing_runtime(self) -> Runtime:
+    def existing_runtime(self, part: str | None = None) -> Runtime:
         """`runtime` for a command that makes no store; raises as `existing_config`."""
-        self.existing_config()
+        self.existing_config(part)
         return self.runtime()
 
-    def existing_config(self) -> AerotileConfig:
+    def existing_config(self, part: str | None = None) -> AerotileConfig:
         """The configuration, for a command that makes no store: a mistyped folder must not become one.
 
-        Raises `BadInputError` when the root folder is not there.
+        `part` is the folder inside the root that is all the command needs of a store. Raises
+        `BadInputError` when the root folder is not there, or holds neither an embedded database nor `part`
+        while no other database is configured.
         """
         from .failures import BadInputError
 
-        root = self.config.root
-        if not root.is_dir():
-            raise BadInputError(
-                f"no folder {root}", remedy="correct --root, or create the store there with aerotile migrate"
-            )
-        return self.config
+        config = self.config
+        remedy = "correct --root, or create the store there with aerotile migrate"
+        try:
+            if not config.root.is_dir():
+                raise BadInputError(f"no folder {config.root}", remedy=remedy)
+            # The cluster, not the folder around it: an interrupted migrate leaves that one empty.
+            parts = (config.postgres_folder / "cluster", *([] if part is None else [config.root / part]))
+            has_store = config.database.dsn is not None or any(folder.is_dir() for folder in parts)
+        except OSError as error:
+            raise BadInputError(f"can't look into {config.root}: {error.strerror}", remedy=remedy) from error
+        if not has_store:
+            raise BadInputError(f"no store in {config.root}", remedy=remedy)
+        return config
 
     def configure_logging(self) -> None:
         """Send what is logged to standard error, as -v asks."""

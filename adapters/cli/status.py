@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...domain.errors import AerotileError
+from ...domain.errors import AerotileError, RuntimeNotAvailableError
 from .command import AerotileCommand
-from .failures import JobFailedError, one_line
+from .failures import JobFailedError, describe, one_line
 from .output import in_words, json_option, write_facts, write_json, write_line
 from .session import Session
 
@@ -62,6 +62,9 @@ def _answer(part: Callable[[Runtime], dict[str, Any]], runtime: Runtime, session
         return part(runtime)
     except AerotileError as error:
         return {"error": session.redacted(str(error)), "remedy": error.remedy}
+    except OSError as error:
+        message, remedy, _ = describe(error)
+        return {"error": session.redacted(message), "remedy": remedy}
 
 
 def _tiles(runtime: Runtime) -> dict[str, Any]:
@@ -93,13 +96,17 @@ def _sectors(runtime: Runtime) -> dict[str, Any]:
 
 
 def _index(runtime: Runtime) -> dict[str, Any]:
+    try:
+        opened = runtime.descriptor_index
+    except RuntimeNotAvailableError as error:  # nobody misses a part that was left out on purpose
+        return {"generation": None, "switched_off": str(error)}
     from ..faiss.generations import IndexGenerations
     from .index import index_facts
 
     generation = IndexGenerations(runtime.config.index_folder).current()
     if generation is None:
         return {"generation": None}
-    return index_facts(generation, runtime.descriptor_index.metadata())
+    return index_facts(generation, opened.metadata())
 
 
 def _record(runtime: Runtime) -> dict[str, Any]:

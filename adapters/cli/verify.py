@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import islice
 
+import attrs
 import click
 
 from .command import AerotileCommand
@@ -22,20 +23,29 @@ _LISTED_FINDINGS = 20
 Example:
   aerotile verify
   aerotile verify --json > findings.json
+  aerotile verify --reconcile
 """,
+)
+@click.option(
+    "--reconcile",
+    is_flag=True,
+    help="First mend what opening a store mends: files without a row, dead writers' files, lost sidecars.",
 )
 @json_option
 @click.pass_obj
-def verify(session: Session, as_json: bool) -> None:
-    """Read and hash every tile, and compare rows, files and sidecars. Nothing is changed.
+def verify(session: Session, reconcile: bool, as_json: bool) -> None:
+    """Read and hash every tile, and compare rows, files and sidecars.
 
-    Each finding says what to do about it. The exit code is 1 when there is any. Run it while nobody writes:
+    Nothing is changed without --reconcile; with it, what is found is what an open can't mend. Each finding says what to do about it. The exit code is 1 when there is any. Run it while nobody writes:
     a tile that is just being written may show up as one without a row.
     """
     from ...domain.verify import verify_store
 
     checked = 0
+    mended: dict[str, int] = {}
     with session.existing_runtime() as runtime, progress_bar("tiles") as advance:
+        if reconcile:
+            mended = attrs.asdict(runtime.unbudgeted_store.opened)
 
         def count(done: int, total: int) -> None:
             nonlocal checked
@@ -47,6 +57,7 @@ def verify(session: Session, as_json: bool) -> None:
         write_json(
             {
                 "tiles": checked,
+                **({"reconciled": mended} if reconcile else {}),
                 "findings": [
                     {
                         "kind": finding.kind.value,
@@ -58,7 +69,14 @@ def verify(session: Session, as_json: bool) -> None:
                 ],
             }
         )
-    elif findings:
+        _raise_findings(len(findings), checked)
+        return
+    if reconcile:
+        write_line(
+            f"{mended['orphans_removed']} files without a row and {mended['temporaries_removed']} temporary "
+            f"files removed, {mended['sidecars_restored']} sidecars restored"
+        )
+    if findings:
         write_table(
             ["finding", "tile", "detail"],
             [[f.kind.value, str(f.tile_id), f.detail] for f in islice(findings, _LISTED_FINDINGS)],
@@ -70,5 +88,9 @@ def verify(session: Session, as_json: bool) -> None:
             write_line(f"{number} x {kind.value}: {remedy}")
     else:
         write_line(f"{checked} tiles: every row has its file, every file its hash, row and sidecar")
-    if findings:
-        raise JobFailedError(f"{len(findings)} findings in {checked} tiles", remedy="see the remedy of each")
+    _raise_findings(len(findings), checked)
+
+
+def _raise_findings(count: int, checked: int) -> None:
+    if count:
+        raise JobFailedError(f"{count} findings in {checked} tiles", remedy="see the remedy of each")

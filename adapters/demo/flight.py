@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ...domain.descriptors import SearchHit
 from ...domain.errors import FreshnessRejectionError, StoreUnavailableError
 from ...domain.find_tiles import find_tiles
+from ...domain.freshness import FreshnessVerdict
 from ...domain.ports import TilePixelHandle
 from ...domain.sectors import SectorClassification
 from ...domain.tiles import FreshnessLabel, TileId, TileMetadata, TileSource, VotingStatus
@@ -78,6 +79,9 @@ class _TimedReads:
         with self.samples.timed():
             return self.runtime.tile_store.read_tile_pixels(tile_id)
 
+    def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
+        return self.runtime.tile_store.verdict(tile_id)
+
 
 @attrs.frozen(kw_only=True)
 class Flight:
@@ -137,7 +141,6 @@ class Flight:
                 CANDIDATES,
                 index=_TimedSearch(self.runtime, log.search),
                 store=_TimedReads(self.runtime, log.read),
-                verdict_of=self.runtime.unbudgeted_store.verdict,
             )
         for candidate in found:
             with log.decode.timed(), candidate.pixels as handle:

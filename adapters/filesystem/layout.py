@@ -3,6 +3,7 @@
     {source}[/{flight_id}]/{zoom}/{x}/{y}.jpg           the tile, served as XYZ by any static web server
     {source}[/{flight_id}]/{zoom}/{x}/{y}.jpg.sha256    its sidecar; `sha256sum -c` accepts it in that folder
     {source}[/{flight_id}]/{zoom}/{x}/.{y}.jpg[.sha256].{pid}-{run}-{number}.tmp    either of them on its way
+    .aerotile-store                                     which database they belong to
 
 Paths are made of a tile id's validated parts alone, and parsing accepts exactly what is made here: a number
 with a leading zero, or a flight id in capitals, names no tile.

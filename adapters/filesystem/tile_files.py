@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import cast
+from uuid import UUID
 
 from ...domain.errors import (
     ContentHashMismatchError,
@@ -23,6 +24,7 @@ from ...domain.tiles import TileId, TileMetadata
 from ...ext import GatedWrite, GateRefusedError, MappedPixels, open_beneath
 from .disk_errors import disk_errors, store_unavailable
 from .folders import OpenFolder, open_below, open_root
+from .identity_file import claim_identity, read_identity
 from .layout import SIDECAR_LINE_LIMIT, parse_sidecar, sidecar_line, temporary_name, tile_path
 from .placement import Placement, StagedFile
 from .walk import walk_files
@@ -64,6 +66,17 @@ class FilesystemTileFiles:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def store_id(self) -> UUID | None:
+        """See `TileFiles`."""
+        return read_identity(self._open_root(), self._path)
+
+    def claim(self, store_id: UUID) -> UUID:
+        """See `TileFiles`."""
+        return claim_identity(self._open_root(), self._path, store_id)
 
     def stage(self, pixels: bytes, metadata: TileMetadata) -> StagedTile:
         """See `TileFiles`. Raises `TypeError` for anything but `bytes`, which nobody can change meanwhile."""

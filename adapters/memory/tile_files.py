@@ -8,6 +8,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from uuid import UUID
 
 from ...domain.errors import (
     ContentHashMismatchError,
@@ -71,7 +72,23 @@ class MemoryTileFiles:
     def __init__(self) -> None:
         self._tiles: dict[TileId, _StagedInMemory] = {}
         self._sidecars: dict[TileId, str] = {}
+        self._store_id: UUID | None = None
         self._lock = threading.Lock()
+
+    def __str__(self) -> str:
+        return "memory"
+
+    def store_id(self) -> UUID | None:
+        """See `TileFiles`."""
+        with self._lock:
+            return self._store_id
+
+    def claim(self, store_id: UUID) -> UUID:
+        """See `TileFiles`."""
+        with self._lock:
+            if self._store_id is None:
+                self._store_id = store_id
+            return self._store_id
 
     def stage(self, pixels: bytes, metadata: TileMetadata) -> StagedTile:
         """See `TileFiles`. Raises `TypeError` for anything but `bytes`."""

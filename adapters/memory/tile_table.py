@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any
+from uuid import UUID, uuid4
 
 import attrs
 
@@ -95,6 +96,7 @@ class MemoryTileTable:
         """`now` is the database's own time, which only `insert_metadata` takes from it."""
         self.answers = True
         self.disk_budget_bytes = disk_budget_bytes
+        self._store_id = uuid4()
         self._now = now
         self._changed = threading.Condition()
         self._committed: dict[TileId, TileMetadataPersistent] = {}
@@ -106,6 +108,11 @@ class MemoryTileTable:
         self._writers = 0
         self._locks_wanted = 0
         self._locked = False
+
+    def store_id(self) -> UUID:
+        """See `TileRows`."""
+        with self._answering():
+            return self._store_id
 
     @contextmanager
     def insert(self, metadata: TileMetadata, created_at: datetime) -> Iterator[MemoryOpenRow]:
@@ -235,8 +242,19 @@ class MemoryTileTable:
         check_aware_utc(at, "at")
         with self._answering():
             for tile_id in tile_ids:
-                if tile_id in self._committed:
+                if tile_id in self._committed or tile_id in self._incomplete:
                     self._files_missing.setdefault(tile_id, at)
+
+    def marked_missing(self) -> Iterator[TileId]:
+        """See `TileRows`."""
+        with self._answering():
+            return iter(list(self._files_missing))
+
+    def mark_files_present(self, tile_ids: Iterable[TileId]) -> None:
+        """See `TileRows`."""
+        with self._answering():
+            for tile_id in tile_ids:
+                self._files_missing.pop(tile_id, None)
 
     @property
     def files_missing(self) -> dict[TileId, datetime]:

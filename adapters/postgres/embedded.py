@@ -51,6 +51,10 @@ _SETTINGS = {
 }
 
 
+class _NotAnsweringYetError(StoreUnavailableError):
+    """The time is up while the server may still be recovering; it is left to go on."""
+
+
 class EmbeddedPostgres:
     """A server that processes share: the first to start it starts it, the last to stop it stops it.
 
@@ -115,7 +119,8 @@ class EmbeddedPostgres:
                 except BaseException as error:
                     if not claimed_before:
                         self._claim.release()
-                        if not isinstance(error, StoreUnavailableError) and self._is_unclaimed():
+                        recovering = isinstance(error, _NotAnsweringYetError)
+                        if not recovering and self._is_unclaimed() and self._folder.server_is_alive():
                             self._ask_server_to_stop()
                     raise
                 return self._dsn
@@ -210,7 +215,7 @@ class EmbeddedPostgres:
                     return dsn
                 answer = refusal
             if time.monotonic() > deadline:
-                raise StoreUnavailableError(
+                raise _NotAnsweringYetError(
                     f"the database in {self._folder.path} did not answer within "
                     f"{self._start_timeout_s:g} s: {answer}",
                     remedy=f"try again if it is still recovering, see {self._folder.log}",

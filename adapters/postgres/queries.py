@@ -55,17 +55,18 @@ SELECT_PENDING_UPLOADS = f"""
 SELECT_LRU_CANDIDATES = f"""
     SELECT {TILE_COLUMNS} FROM tiles
     WHERE NOT pinned AND {_COMPLETE}
-        AND (
-            source <> 'onboard' OR uploaded_at IS NOT NULL
-            OR voting_status IN ('rejected', 'upload_giveup')
-        )
+        AND (source <> 'onboard' OR uploaded_at IS NOT NULL OR voting_status = 'upload_giveup')
     ORDER BY accessed_at NULLS FIRST, id
     LIMIT %s
 """
 SELECT_INCOMPLETE = f"""
     SELECT zoom_level, x, y, source, flight_id FROM tiles WHERE NOT ({_COMPLETE}) ORDER BY id
 """
+SELECT_MARKED_MISSING = """
+    SELECT zoom_level, x, y, source, flight_id FROM tiles WHERE file_missing_at IS NOT NULL
+"""
 SELECT_TOTAL = "SELECT total_bytes FROM disk_usage"
+SELECT_STORE_ID = "SELECT store_id FROM disk_usage"
 SELECT_NOW = "SELECT now()"
 
 # What an INSERT gives, and the type of each; `insert_values` gives them in this order.
@@ -144,6 +145,9 @@ UPDATE_ACCESSED = """
 """
 UPDATE_FILES_MISSING = """
     UPDATE tiles SET file_missing_at = %s WHERE tile_uuid = ANY(%s) AND file_missing_at IS NULL
+"""
+UPDATE_FILES_PRESENT = """
+    UPDATE tiles SET file_missing_at = NULL WHERE tile_uuid = ANY(%s) AND file_missing_at IS NOT NULL
 """
 
 # Refused by ck_disk_usage_total_bytes when the ceiling (NULL: none) would be passed: an error, unlike an

@@ -13,10 +13,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
+from uuid import UUID
 
 import psycopg
 
-from ...domain.errors import DuplicateTileError, TileNotFoundError
+from ...domain.errors import DuplicateTileError, StoreUnavailableError, TileNotFoundError
 from ...domain.storage import CommitOutcomeUnknownError
 from ...domain.tiles import TileId, TileMetadata, TileMetadataPersistent, check_aware_utc
 from .address import Connection
@@ -37,11 +38,14 @@ from .queries import (
     LOCK_TILE,
     SELECT_ALL,
     SELECT_INCOMPLETE,
+    SELECT_MARKED_MISSING,
+    SELECT_STORE_ID,
     SELECT_TILE,
     SELECT_TILES,
     STORE_LOCK,
     UNLOCK_TILE,
     UPDATE_FILES_MISSING,
+    UPDATE_FILES_PRESENT,
     insert_values,
     read_tile,
     read_tile_id,
@@ -130,6 +134,18 @@ class PostgresTileRows:
     def __init__(self, database: Database, *, disk_budget_bytes: int | None = None) -> None:
         self._database = database
         self._disk_budget_bytes = disk_budget_bytes
+
+    def store_id(self) -> UUID:
+        """See `TileRows`."""
+        rows = self._database.fetch_all("reading the store's identity", SELECT_STORE_ID)
+        if not rows:
+            raise StoreUnavailableError(
+                "table disk_usage has lost its row",
+                remedy="INSERT INTO disk_usage (total_bytes, store_id) SELECT COALESCE(sum(disk_bytes), 0), "
+                "'the UUID in .aerotile-store' FROM tiles",
+            )
+        identity: UUID = rows[0][0]
+        return identity
 
     @contextmanager
     def insert(self, metadata: TileMetadata, created_at: datetime) -> Iterator[PostgresOpenRow]:
@@ -276,6 +292,16 @@ class PostgresTileRows:
         for batch in _batches(tile_ids):
             with self._database.connection() as connection, translate_errors("noting missing files"):
                 connection.execute(UPDATE_FILES_MISSING, (at, [t.tile_uuid for t in batch]))
+
+    def marked_missing(self) -> Iterator[TileId]:
+        """See `TileRows`."""
+        return map(read_tile_id, self._stream("reading which files were missing", SELECT_MARKED_MISSING))
+
+    def mark_files_present(self, tile_ids: Iterable[TileId]) -> None:
+        """See `TileRows`."""
+        for batch in _batches(tile_ids):
+            with self._database.connection() as connection, translate_errors("noting files that are back"):
+                connection.execute(UPDATE_FILES_PRESENT, ([t.tile_uuid for t in batch],))
 
 
 def _inserted_trace(tiles: Collection[TileMetadataPersistent]) -> Statement:

@@ -105,10 +105,12 @@ CREATE TABLE tile_freshness_rules (
 INSERT INTO tile_freshness_rules (classification, max_age)
 VALUES ('active_conflict', interval '180 days'), ('stable_rear', interval '365 days');
 
--- One row: the sum of tiles.disk_bytes, moved by every transaction that adds or removes tiles.
+-- One row: what is true of the store as a whole. The sum of tiles.disk_bytes is moved by every transaction that
+-- adds or removes tiles; the identity never changes, and the folder of the tiles holds it too.
 CREATE TABLE disk_usage (
     only_row boolean NOT NULL DEFAULT true,
     total_bytes bigint NOT NULL,
+    store_id uuid NOT NULL DEFAULT gen_random_uuid(),
     CONSTRAINT pk_disk_usage PRIMARY KEY (only_row),
     CONSTRAINT ck_disk_usage_only_row CHECK (only_row),
     CONSTRAINT ck_disk_usage_total_bytes CHECK (total_bytes >= 0)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from psycopg.rows import TupleRow
 
-from ...domain.errors import StoreUnavailableError
+from ...domain.errors import ConfigurationError, StoreUnavailableError
 from ...domain.sectors import FreshnessRule, SectorBoundary, SectorClassification
 from ...domain.tile_grid import Bbox
 from .connection import Database
@@ -72,10 +72,20 @@ class PostgresSectorStore:
     def sectors(self) -> tuple[SectorBoundary, ...]:
         """Every sector that has a box, ordered by id.
 
-        Sectors from before revision 0002 that were never given a box are left out, with a warning in the log.
+        Sectors from before revision 0002 may never have been given a box. Raises `ConfigurationError` when
+        one of them is in active conflict: without it old tiles would pass there. A stable rear is left out,
+        with a warning in the log.
         """
         rows = self._database.fetch_all("reading the sectors", SELECT_SECTORS)
-        without_box = [row[0] for row in rows if row[2] is None]
+        unbounded = [row for row in rows if row[2] is None]
+        without_box = [row[0] for row in unbounded]
+        dangerous = [row[0] for row in unbounded if row[1] != SectorClassification.STABLE_REAR.value]
+        if dangerous:
+            raise ConfigurationError(
+                f"{len(dangerous)} sectors in active conflict have no box (first: {dangerous[0]!r}), so the "
+                "freshness rule can't be kept there",
+                remedy="load the sectors again: aerotile sectors load FILE",
+            )
         if without_box:
             _log.warning(
                 "%d sectors have no box and are left out (first: %s); load the sectors again",

@@ -59,7 +59,7 @@ def test_it_behaves_as_badly_as_its_options_say(spawn: Spawn, tmp_path: Path) ->
     spawn(
         *("provider", "--folder", "received", "--port", "0", "--port-file", "port"),
         *("--behaviour", "behaviour.json", "--fault", "status,on=votes,status=429,retry_after_s=5"),
-        AEROTILE_PROVIDER_TOKEN="a-token",
+        REFERENCE_PROVIDER_TOKEN="a-token",
     )
     url = f"http://127.0.0.1:{port_in(tmp_path / 'port')}/v1"
     answer = httpx.get(f"{url}/votes", headers={"Authorization": "Bearer a-token", "Aerotile-Protocol": "1"})

@@ -73,7 +73,9 @@ class Subject:
     recorder: MemoryFlightRecorder = attrs.field(factory=MemoryFlightRecorder)
     lru_buffer: LruAccessBuffer = attrs.field(factory=LruAccessBuffer)
 
-    def open_inner(self, files: TileFiles | None = None) -> FileBackedTileStore:
+    def open_inner(
+        self, files: TileFiles | None = None, when_unexplained: Callable[[], None] = lambda: None
+    ) -> FileBackedTileStore:
         gate = FreshnessGate(
             [CONFLICT],
             SEEDED_RULES,
@@ -90,6 +92,7 @@ class Subject:
             recorder=self.recorder,
             lru_clock=self.clock,
             lru_buffer=self.lru_buffer,
+            when_unexplained=when_unexplained,
         )
 
     def open(self, files: TileFiles | None = None) -> TileStore:
@@ -312,14 +315,49 @@ def test_a_reopened_store_knows_what_was_written_before(subject: Subject) -> Non
 
 
 def test_a_tile_that_another_store_wrote_or_deleted_meanwhile_is_seen(subject: Subject) -> None:
-    one, other, pixels = subject.open(), subject.open(), jpeg(1)
+    asked: list[bool] = []
+    one, other, pixels = (
+        subject.open(),
+        subject.open_inner(when_unexplained=lambda: asked.append(True)),
+        jpeg(1),
+    )
     one.write_tile(pixels, described(pixels))
+    with pytest.raises(TileNotFoundError):
+        other.read_tile_pixels(IN_REAR)
+    assert asked
+    assert other.learn() == 1
     with other.read_tile_pixels(IN_REAR) as handle:
         assert handle.nbytes == len(pixels)
     other.delete_tile(IN_REAR)
     with pytest.raises(TileNotFoundError):
         one.read_tile_pixels(IN_REAR)
     assert not one.tile_exists(IN_REAR)
+
+
+def test_a_file_that_nobody_committed_is_asked_about_once_and_stays_unread(subject: Subject) -> None:
+    store, pixels = subject.open_inner(), jpeg(1)
+    subject.files.stage(pixels, described(pixels)).place()
+    assert not store.tile_exists(IN_REAR)
+    assert store.learn() == 0
+    assert not store.tile_exists(IN_REAR)
+
+
+class _SilentRows:
+    """Rows of a database that must not be asked."""
+
+    def get(self, tile_id: TileId) -> None:
+        raise AssertionError(f"a read asked the database for {tile_id}")
+
+
+def test_a_read_never_asks_the_database(subject: Subject) -> None:
+    store, pixels = subject.open_inner(), jpeg(1)
+    store.write_tile(pixels, described(pixels))
+    subject.files.stage(pixels, described(pixels, IN_CONFLICT)).place()
+    store._rows = _SilentRows()  # type: ignore[assignment] # only what a read could ask
+    store.read_tile_pixels(IN_REAR).close()
+    assert not store.tile_exists(IN_CONFLICT)
+    assert not store.tile_exists(ONBOARD)
+    assert store.verdict(IN_REAR) is not None
 
 
 def test_reads_are_noted_for_eviction_and_writes_are_not(subject: Subject) -> None:

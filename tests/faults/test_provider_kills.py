@@ -114,7 +114,7 @@ def start(folder: Path, port_file: Path) -> tuple[subprocess.Popen[bytes], str]:
             *(sys.executable, "-m", "aerotile.adapters.cli", "provider", "--folder", folder),
             *("--port", "0", "--port-file", port_file, "--verdict", "trusted"),
         ],
-        env={**os.environ, "AEROTILE_PROVIDER_TOKEN": TOKEN},
+        env={**os.environ, "REFERENCE_PROVIDER_TOKEN": TOKEN},
         stdout=subprocess.DEVNULL,
     )
     while not port_file.exists():

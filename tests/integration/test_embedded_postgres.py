@@ -334,6 +334,24 @@ def test_a_wrong_password_file_is_named(data_folder: Path) -> None:
         EmbeddedPostgres(data_folder).start()
 
 
+def test_a_server_started_with_a_wrong_password_file_is_not_left_running(data_folder: Path) -> None:
+    (data_folder / "password").write_text("not the one")
+    with pytest.raises(StoreUnavailableError, match="is not that of the database"):
+        EmbeddedPostgres(data_folder).start()
+    wait_until(lambda: not server_processes(data_folder))
+    assert "database system is shut down" in (data_folder / "server.log").read_text()
+
+
+def test_a_server_in_use_is_not_stopped_by_who_has_a_wrong_password_file(data_folder: Path) -> None:
+    with EmbeddedPostgres(data_folder) as server:
+        right = (data_folder / "password").read_text()
+        (data_folder / "password").write_text("not the one")
+        with pytest.raises(StoreUnavailableError, match="is not that of the database"):
+            EmbeddedPostgres(data_folder).start()
+        (data_folder / "password").write_text(right)
+        assert ask(server.dsn, "SELECT number FROM kept") == 7
+
+
 def test_a_missing_password_file_is_named_and_not_replaced(data_folder: Path) -> None:
     (data_folder / "password").unlink()
     with pytest.raises(StoreUnavailableError, match=r"password .* is missing"):

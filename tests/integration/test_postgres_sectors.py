@@ -12,7 +12,7 @@ import pytest
 
 from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.sector_store import PostgresSectorStore
-from aerotile.domain.errors import StoreUnavailableError, TileMetadataError
+from aerotile.domain.errors import ConfigurationError, StoreUnavailableError, TileMetadataError
 from aerotile.domain.sectors import SEEDED_RULES, FreshnessRule, SectorBoundary, SectorClassification
 from aerotile.domain.tile_grid import Bbox
 
@@ -71,12 +71,12 @@ def test_replacements_at_once_leave_one_of_them_whole(store: PostgresSectorStore
     assert list(found) == sectors_of(int(found[0].sector_id.split("-")[0]))
 
 
-def test_a_sector_without_a_box_is_left_out_with_a_warning(
+def test_a_stable_rear_without_a_box_is_left_out_with_a_warning(
     migrated_database: str, store: PostgresSectorStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.replace_sectors([FRONT])
     with psycopg.connect(migrated_database) as connection:
-        connection.execute("INSERT INTO sector_classifications VALUES ('old', 'active_conflict')")
+        connection.execute("INSERT INTO sector_classifications VALUES ('old', 'stable_rear')")
     with caplog.at_level(logging.WARNING, logger="aerotile.sectors"):
         assert store.sectors() == (FRONT,)
     assert caplog.messages == ["1 sectors have no box and are left out (first: old); load the sectors again"]
@@ -84,6 +84,19 @@ def test_a_sector_without_a_box_is_left_out_with_a_warning(
     caplog.clear()
     assert store.sectors() == (FRONT,)
     assert caplog.messages == []
+
+
+def test_a_sector_in_active_conflict_without_a_box_is_refused_until_sectors_are_loaded(
+    migrated_database: str, store: PostgresSectorStore
+) -> None:
+    with psycopg.connect(migrated_database) as connection:
+        connection.execute("INSERT INTO sector_classifications VALUES ('a rear', 'stable_rear')")
+        connection.execute("INSERT INTO sector_classifications VALUES ('old front', 'active_conflict')")
+    with pytest.raises(ConfigurationError, match="1 sectors in active conflict .*'old front'") as refusal:
+        store.sectors()
+    assert "sectors load" in str(refusal.value.remedy)
+    store.replace_sectors([FRONT])
+    assert store.sectors() == (FRONT,)
 
 
 def test_a_rule_takes_the_place_of_the_one_for_its_classification(store: PostgresSectorStore) -> None:

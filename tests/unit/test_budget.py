@@ -292,7 +292,7 @@ def evictable_cases() -> Iterator[tuple[TileId, dict[str, object], bool]]:
     yield onboard(0), {"uploaded_at": NOW, "pinned": True}, False
     yield onboard(0), {"voting_status": VotingStatus.TRUSTED}, False
     yield onboard(0), {"voting_status": VotingStatus.UPLOAD_GIVEUP}, True
-    yield onboard(0), {"voting_status": VotingStatus.REJECTED}, True
+    yield onboard(0), {"voting_status": VotingStatus.REJECTED}, False
 
 
 @pytest.mark.parametrize(("tile_id", "facts", "expected"), list(evictable_cases()))

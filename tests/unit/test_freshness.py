@@ -157,6 +157,14 @@ def test_a_capture_time_five_minutes_ahead_is_accepted_and_one_more_microsecond_
     assert refusal.value.tile_id == TILE
 
 
+def test_a_stored_tile_stays_readable_when_the_clock_is_behind_its_capture_time() -> None:
+    freshness_gate, _, clock = gate(sector(CONFLICT))
+    clock.set(NOW - timedelta(days=20_000))
+    assert freshness_gate.verdict(TILE.bbox, NOW).decision is FreshnessDecision.ACCEPT
+    with pytest.raises(CaptureTimeInFutureError):
+        freshness_gate.explain(*TILE.centre, NOW)
+
+
 def test_the_verdict_grows_older_with_the_clock() -> None:
     freshness_gate, _, clock = gate(sector(CONFLICT))
     assert freshness_gate.verdict(TILE.bbox, NOW).decision is FreshnessDecision.ACCEPT

@@ -1,0 +1,52 @@
+"""Work against the database that must not be done on the thread of whoever caused it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from ..domain.errors import StoreUnavailableError
+
+_log = logging.getLogger("aerotile.background")
+
+
+class BackgroundTask:
+    """Does a task every few seconds, and soon after `wake`, on a thread of its own.
+
+    While the database is away the task fails and is tried again at the next turn; nobody is told but the log.
+    """
+
+    def __init__(self, name: str, task: Callable[[], object], *, interval_s: float) -> None:
+        self._name = name
+        self._task = task
+        self._interval_s = interval_s
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name=f"aerotile-{name}", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Do the task soon; returns at once."""
+        self._wake.set()
+
+    def do_now(self) -> None:
+        """Do the task on the calling thread."""
+        try:
+            self._task()
+        except StoreUnavailableError as error:
+            _log.info("%s waits until the database is back: %s", self._name, error)
+
+    def close(self) -> None:
+        """Stop the thread and do the task once more."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join()
+        self.do_now()
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._wake.wait(self._interval_s)
+            self._wake.clear()
+            if not self._closing:
+                self.do_now()

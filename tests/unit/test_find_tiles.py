@@ -1,0 +1,59 @@
+"""A lookup: what the index names, as far as the store can give it, judged as of now."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
+from aerotile.domain.descriptors import SearchHit
+from aerotile.domain.errors import StoreUnavailableError, TileNotFoundError
+from aerotile.domain.find_tiles import find_tiles
+from aerotile.domain.freshness import FreshnessVerdict, judge_freshness
+from aerotile.domain.ports import TilePixelHandle
+from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.tiles import TileId, TileSource
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
+TILES = [TileId(4, x, 0, TileSource.IMPORTED) for x in range(4)]
+QUERY = np.zeros(3, np.float32)
+VERDICT = judge_freshness(
+    NOW, NOW, [], {rule.classification: rule for rule in SEEDED_RULES}, SectorClassification.STABLE_REAR
+)
+
+
+class Index:
+    def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
+        return [SearchHit(tile_id, float(place)) for place, tile_id in enumerate(TILES[:k])]
+
+
+class Store:
+    """Gives a tile's column as its pixels; column 1 is gone and column 2 can't be read."""
+
+    def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
+        if tile_id.x == 1:
+            raise TileNotFoundError(tile_id)
+        if tile_id.x == 2:
+            raise StoreUnavailableError("the disk does not answer")
+        return MemoryTilePixelHandle.of(bytes([tile_id.x, 9]))
+
+    def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
+        return VERDICT
+
+
+def test_the_nearest_tiles_come_with_their_pixels_and_their_verdicts() -> None:
+    (found,) = find_tiles(QUERY, 1, index=Index(), store=Store())
+    assert (found.tile_id, found.distance, found.verdict) == (TILES[0], 0.0, VERDICT)
+    assert bytes(memoryview(found.pixels)) == b"\0\x09"
+    found.pixels.close()
+
+
+def test_tiles_that_are_gone_or_unreadable_cost_no_other_candidate(caplog: pytest.LogCaptureFixture) -> None:
+    found = find_tiles(QUERY, 4, index=Index(), store=Store())
+    assert [candidate.tile_id for candidate in found] == [TILES[0], TILES[3]]
+    assert [f"candidate {TILES[2]} is left out: the disk does not answer"] == caplog.messages
+    for candidate in found:
+        candidate.pixels.close()
