@@ -24,7 +24,6 @@ from ..domain.ports import (
     DescriptorIndex,
     FlightRecorder,
     TileMetadataStore,
-    TileStore,
     TileUploader,
 )
 from ..domain.retry import RetryBudget
@@ -357,14 +356,14 @@ def close_runtimes() -> None:
 atexit.register(close_runtimes)
 
 
-def build_tile_store(config: AerotileConfig) -> TileStore:
+def build_tile_store(config: AerotileConfig) -> BudgetEnforcedTileStore:
     """The tile store within its budget, opened and reconciled.
 
     It also `SupportsBulkWrite` and `SupportsVerdict`.
 
     Raises `StoreUnavailableError`, `ConfigurationError`, `RuntimeNotAvailableError`.
     """
-    store: TileStore = runtime_of(config).part("tile_store")
+    store: BudgetEnforcedTileStore = runtime_of(config).part("tile_store")
     return store
 
 

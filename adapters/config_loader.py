@@ -193,7 +193,10 @@ def _read_environment(environment: Mapping[str, str], folder: Path) -> dict[str,
             raise _unknown("variable", variable, [*by_variable, FILE_VARIABLE], "in the environment")
         setting = by_variable[variable]
         try:
+            text.encode()
             value = _from_text(setting, text)
+        except UnicodeEncodeError:
+            raise _refusal(setting, "must be UTF-8 text", f"in variable {variable}") from None
         except _BadValueError as refused:
             raise _refusal(setting, str(refused), f"in variable {variable}") from None
         given[setting.name] = _Given(value, f"in variable {variable}", folder)

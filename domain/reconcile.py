@@ -1,12 +1,14 @@
 """Opening a store: make files and rows agree again after whatever happened, beside writers that go on.
 
 A file without a committed row is either an orphan of a dead writer or belongs to a living one between its
-fifth and sixth step. Only what is still without a row while every writer is kept out is removed.
+fifth and sixth step. Only what is still without a row while every writer is kept out is removed, and only
+where the files are known to belong to these rows: to another database's rows, every file is an orphan.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 
 import attrs
@@ -16,6 +18,9 @@ from .catalogue import TileCatalogue
 from .errors import StoreUnavailableError, TileNotFoundError
 from .storage import FoundFile, FoundKind, TileFiles, TileRows
 from .tile_key import decode_tile_key
+from .tiles import TileId, TileMetadataPersistent
+
+_NAMED_IN_LOG = 3
 
 _log = logging.getLogger("aerotile.store")
 
@@ -29,7 +34,9 @@ class ReconcileReport:
     orphans_removed: int
     temporaries_removed: int
     files_missing: int
-    """Committed rows whose file is gone; marked, never dropped."""
+    """Rows whose file is gone; marked, never dropped."""
+    files_back: int
+    """Rows that were marked so at an earlier open, and whose file is there again."""
     sidecars_restored: int
     rows_completed: int
     """Rows from before migration 0002 that were given their file's hash."""
@@ -40,28 +47,81 @@ class ReconcileReport:
 def reconcile(
     rows: TileRows, files: TileFiles, catalogue: TileCatalogue, *, now: datetime, lock_timeout_s: float
 ) -> ReconcileReport:
-    """Load the catalogue, walk the files, and mend what differs. Raises `StoreUnavailableError`."""
-    completed = _complete_old_rows(rows, files)
+    """Load the catalogue, walk the files, and mend what differs.
+
+    Raises `StoreUnavailableError`, also when the files belong to another database; then nothing is changed.
+    """
+    _check_identity(rows, files)
+    completed, missing = _complete_old_rows(rows, files)
     catalogue.load(rows.committed())
     walk = _Walk(files, catalogue)
-    mended = _mend(rows, files, catalogue, walk, now, lock_timeout_s)
-    report = ReconcileReport(tiles=len(catalogue), rows_completed=completed, **mended)
+    mended, lost = _mend(rows, files, catalogue, walk, lock_timeout_s)
+    missing += lost
+    report = ReconcileReport(
+        tiles=len(catalogue),
+        rows_completed=completed,
+        files_missing=len(missing),
+        files_back=_mark(rows, files, missing, now),
+        **mended,
+    )
     _log.info("c6.store.construct %s", " ".join(f"{k}={v}" for k, v in attrs.asdict(report).items()))
     return report
 
 
-def _complete_old_rows(rows: TileRows, files: TileFiles) -> int:
+def _check_identity(rows: TileRows, files: TileFiles) -> None:
+    """Let the store claim files that nobody has claimed. Raises `StoreUnavailableError` for another's."""
+    ours, owner = rows.store_id(), files.store_id()
+    if owner is None:
+        if not _any_tile(files) or _explain_a_tile(rows, files):
+            owner = files.claim(ours)
+        else:  # those tiles may be of a process that claimed the folder just now
+            owner = files.store_id()
+    if owner == ours:
+        return
+    what = "to none that is known" if owner is None else f"to store {owner}"
+    raise StoreUnavailableError(
+        f"the tiles in {files} belong to another database: {what}, and the database at hand is store {ours}",
+        remedy="set the DSN of the database that they were written with, or use another root",
+    )
+
+
+def _any_tile(files: TileFiles) -> bool:
+    return any(found.kind is FoundKind.TILE for found in files.walk())
+
+
+def _explain_a_tile(rows: TileRows, files: TileFiles) -> bool:
+    """Whether files from before stores had an identity are these rows': one row has its file."""
+    return any(_is_stored(files, tile) for tile in rows.committed()) or any(
+        files.exists(tile_id) for tile_id in rows.incomplete()
+    )
+
+
+def _is_stored(files: TileFiles, tile: TileMetadataPersistent) -> bool:
+    """Whether the row's file is there with the row's content, by its sidecar or else by its bytes."""
+    if not files.exists(tile.tile_id):
+        return False
+    if files.sidecar_sha256(tile.tile_id) == tile.content_sha256:
+        return True
+    try:
+        return files.content_sha256(tile.tile_id) == tile.content_sha256
+    except TileNotFoundError:  # deleted meanwhile
+        return False
+
+
+def _complete_old_rows(rows: TileRows, files: TileFiles) -> tuple[int, list[TileId]]:
+    """Give rows from revision 0001 their hash; how many, and those that can't have it for want of a file."""
     completed = 0
+    without_file: list[TileId] = []
     for tile_id in list(rows.incomplete()):
         try:
             with files.open(tile_id) as handle:
                 disk_bytes = handle.nbytes
             rows.complete(tile_id, files.content_sha256(tile_id), disk_bytes)
         except TileNotFoundError:
-            _log.warning("row of %s has neither a hash nor a file", tile_id)
+            without_file.append(tile_id)
         else:
             completed += 1
-    return completed
+    return completed, without_file
 
 
 class _Walk:
@@ -91,16 +151,16 @@ def _mend(
     files: TileFiles,
     catalogue: TileCatalogue,
     walk: _Walk,
-    now: datetime,
     lock_timeout_s: float,
-) -> dict[str, int]:
+) -> tuple[dict[str, int], list[TileId]]:
+    """Mend what the walk met; what was mended, and the committed tiles whose file is gone."""
     mended = dict.fromkeys(
-        ("orphans_removed", "temporaries_removed", "files_missing", "sidecars_restored", "left_for_later"), 0
+        ("orphans_removed", "temporaries_removed", "sidecars_restored", "left_for_later"), 0
     )
     doubtful = {found.tile_id for found in walk.unexplained}
     doubtful.update(walk.without_file, walk.without_sidecar)
     if not doubtful:
-        return mended
+        return mended, []
     try:
         with rows.locked(lock_timeout_s) as locked:
             committed = locked.committed_among(doubtful)
@@ -117,7 +177,7 @@ def _mend(
     except StoreUnavailableError as error:
         _log.warning("could not keep writers out to look for orphans: %s", error)
         mended["left_for_later"] = len(walk.unexplained)
-        return mended
+        return mended, []
     for tile_id in walk.without_sidecar:
         if tile_id in committed and files.exists(tile_id):
             files.restore_sidecar(tile_id, committed[tile_id].content_sha256)
@@ -125,8 +185,16 @@ def _mend(
     for tile_id in walk.without_file:
         if tile_id not in committed or tile_id in missing:
             catalogue.remove(tile_id)
-    for tile_id in missing:
-        _log.error("the file of committed tile %s is gone; fetch it again", tile_id)
-    rows.mark_files_missing(missing, now)
-    mended["files_missing"] = len(missing)
-    return mended
+    return mended, missing
+
+
+def _mark(rows: TileRows, files: TileFiles, missing: Sequence[TileId], now: datetime) -> int:
+    """Note on rows that their file is gone, and take the note from those whose file is back; how many."""
+    if missing:
+        named = ", ".join(str(tile_id) for tile_id in missing[:_NAMED_IN_LOG])
+        more = f" and {len(missing) - _NAMED_IN_LOG} more" if len(missing) > _NAMED_IN_LOG else ""
+        _log.error("the files of %d tiles are gone, fetch them again: %s%s", len(missing), named, more)
+        rows.mark_files_missing(missing, now)
+    back = [tile_id for tile_id in rows.marked_missing() if files.exists(tile_id)]
+    rows.mark_files_present(back)
+    return len(back)

@@ -179,14 +179,14 @@ class FoundFile:
 
 
 class TileFiles(Protocol):
-    """The files of a store; `str` names the place. Methods raise `StoreUnavailableError` on a failing disk."""
+    """The files of a store; `str` names the place. Every method may raise `StoreUnavailableError`."""
 
     def store_id(self) -> UUID | None:
         """The identity of the store that these files belong to; None when no store has claimed them."""
         ...
 
     def claim(self, store_id: UUID) -> UUID:
-        """Note durably that the files belong to this store, unless another was first; return whose they are."""
+        """Note durably that the files belong to this store, unless one was first; return whose they are."""
         ...
 
     def stage(self, pixels: bytes, metadata: TileMetadata) -> StagedTile:

@@ -170,9 +170,7 @@ class TileMetadata:
     freshness_label: FreshnessLabel = attrs.field(
         default=FreshnessLabel.FRESH, validator=is_a(FreshnessLabel)
     )
-    voting_status: VotingStatus | None = attrs.field(
-        default=None, validator=is_a(VotingStatus, or_none=True)
-    )
+    voting_status: VotingStatus | None = attrs.field(default=None, validator=is_a(VotingStatus, or_none=True))
     """Where the provider's verdict stands; None for tiles that are not put to the vote."""
     quality: TileQualityMetadata | None = attrs.field(
         default=None, validator=is_a(TileQualityMetadata, or_none=True)

@@ -34,7 +34,7 @@ REMEDIES = {
     FindingKind.FILE_MISSING: _INGEST_AGAIN,
     FindingKind.FILE_UNREADABLE: "check the disk and the permissions, then run aerotile verify again",
     FindingKind.CONTENT_DAMAGED: _INGEST_AGAIN,
-    FindingKind.HASH_UNKNOWN: "run aerotile verify --reconcile: it takes the hash of the file, if there is one",
+    FindingKind.HASH_UNKNOWN: "run aerotile verify --reconcile: it takes the hash of the file that is there",
     FindingKind.SIDECAR_MISSING: _MEND_FIRST,
     FindingKind.SIDECAR_WRONG: _MEND_FIRST,
     FindingKind.ORPHAN_FILE: "run aerotile verify --reconcile: it removes files without a row",
@@ -142,9 +142,7 @@ def _verify_content(rows: TileRows, files: TileFiles, row: TileMetadataPersisten
     else:
         if actual == expected:
             return None
-        finding = Finding(
-            FindingKind.CONTENT_DAMAGED, tile_id, f"SHA-256 is {actual}, expected {expected}"
-        )
+        finding = Finding(FindingKind.CONTENT_DAMAGED, tile_id, f"SHA-256 is {actual}, expected {expected}")
     # A writer may have deleted the tile, or put another one in its place, since the row was read.
     return finding if _row_stands(rows, tile_id, expected) else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from contextlib import suppress
 
 import click
 
@@ -79,4 +80,5 @@ def _usage_message(error: click.UsageError) -> str:
 
 
 def _print_line(line: str) -> None:
-    print(one_line(line), file=sys.stderr)  # noqa: T201 - the error's own channel
+    with suppress(OSError):  # a standard error that takes no more; the exit code still tells
+        print(one_line(line), file=sys.stderr)  # noqa: T201 - the error's own channel

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -111,7 +110,7 @@ def _index(runtime: Runtime) -> dict[str, Any]:
 
 def _record(runtime: Runtime) -> dict[str, Any]:
     folder = runtime.config.record_folder
-    sizes = [_size(Path(entry.path)) for entry in os.scandir(folder)] if folder.is_dir() else []
+    sizes = [_size(path) for path in folder.iterdir()] if folder.is_dir() else []
     return {"folder": str(folder), "files": len(sizes), "bytes": sum(sizes)}
 
 

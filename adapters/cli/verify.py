@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import attrs
 import click
@@ -13,6 +15,9 @@ from .failures import JobFailedError
 from .output import json_option, write_json, write_line, write_table
 from .progress import progress_bar
 from .session import Session
+
+if TYPE_CHECKING:
+    from ...domain.verify import Finding
 
 _LISTED_FINDINGS = 20
 
@@ -36,8 +41,9 @@ Example:
 def verify(session: Session, reconcile: bool, as_json: bool) -> None:
     """Read and hash every tile, and compare rows, files and sidecars.
 
-    Nothing is changed without --reconcile; with it, what is found is what an open can't mend. Each finding says what to do about it. The exit code is 1 when there is any. Run it while nobody writes:
-    a tile that is just being written may show up as one without a row.
+    A sidecar that is missing or wrong beside an intact tile is restored; without --reconcile nothing else is
+    changed. Each finding says what to do about it. The exit code is 1 when any is left. Run it while nobody
+    writes: a tile that is just being written may show up as one without a row.
     """
     from ...domain.verify import verify_store
 
@@ -63,13 +69,14 @@ def verify(session: Session, reconcile: bool, as_json: bool) -> None:
                         "kind": finding.kind.value,
                         "tile": str(finding.tile_id),
                         "detail": finding.detail,
+                        "mended": finding.mended,
                         "remedy": finding.remedy,
                     }
                     for finding in findings
                 ],
             }
         )
-        _raise_findings(len(findings), checked)
+        _raise_what_is_left(findings, checked)
         return
     if reconcile:
         write_line(
@@ -83,14 +90,14 @@ def verify(session: Session, reconcile: bool, as_json: bool) -> None:
         )
         if len(findings) > _LISTED_FINDINGS:
             write_line(f"and {len(findings) - _LISTED_FINDINGS} more; --json lists them all")
-        for kind, number in Counter(finding.kind for finding in findings).items():
-            remedy = next(finding.remedy for finding in findings if finding.kind is kind)
+        for (kind, remedy), number in Counter((f.kind, f.remedy) for f in findings).items():
             write_line(f"{number} x {kind.value}: {remedy}")
     else:
         write_line(f"{checked} tiles: every row has its file, every file its hash, row and sidecar")
-    _raise_findings(len(findings), checked)
+    _raise_what_is_left(findings, checked)
 
 
-def _raise_findings(count: int, checked: int) -> None:
-    if count:
-        raise JobFailedError(f"{count} findings in {checked} tiles", remedy="see the remedy of each")
+def _raise_what_is_left(findings: Sequence[Finding], checked: int) -> None:
+    left = sum(not finding.mended for finding in findings)
+    if left:
+        raise JobFailedError(f"{left} findings in {checked} tiles", remedy="see the remedy of each")

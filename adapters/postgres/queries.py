@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from ...domain.errors import StoreUnavailableError, TileMetadataError
 from ...domain.tiles import (
@@ -228,13 +229,23 @@ def read_tile(row: Sequence[Any]) -> TileMetadataPersistent:
 
 def read_total(connection: Connection) -> int:
     """The sum of all committed tiles' bytes. Raises `StoreUnavailableError` when nobody knows it."""
-    row = connection.execute(SELECT_TOTAL).fetchone()
+    return int(_read_store(connection, SELECT_TOTAL))
+
+
+def read_store_id(connection: Connection) -> UUID:
+    """The identity of the store. Raises `StoreUnavailableError` when nobody knows it."""
+    return UUID(str(_read_store(connection, SELECT_STORE_ID)))
+
+
+def _read_store(connection: Connection, query: str) -> Any:
+    row = connection.execute(query).fetchone()
     if row is None:
         raise StoreUnavailableError(
             "table disk_usage has lost its row",
-            remedy="INSERT INTO disk_usage (total_bytes) SELECT COALESCE(sum(disk_bytes), 0) FROM tiles",
+            remedy="INSERT INTO disk_usage (total_bytes, store_id) SELECT COALESCE(sum(disk_bytes), 0), "
+            "'the UUID in .aerotile-store' FROM tiles",
         )
-    return int(row[0])
+    return row[0]
 
 
 def insert_values(metadata: TileMetadata, created_at: datetime) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import psycopg
 
-from ...domain.errors import DuplicateTileError, StoreUnavailableError, TileNotFoundError
+from ...domain.errors import DuplicateTileError, TileNotFoundError
 from ...domain.storage import CommitOutcomeUnknownError
 from ...domain.tiles import TileId, TileMetadata, TileMetadataPersistent, check_aware_utc
 from .address import Connection
@@ -39,7 +39,6 @@ from .queries import (
     SELECT_ALL,
     SELECT_INCOMPLETE,
     SELECT_MARKED_MISSING,
-    SELECT_STORE_ID,
     SELECT_TILE,
     SELECT_TILES,
     STORE_LOCK,
@@ -47,6 +46,7 @@ from .queries import (
     UPDATE_FILES_MISSING,
     UPDATE_FILES_PRESENT,
     insert_values,
+    read_store_id,
     read_tile,
     read_tile_id,
     tile_lock,
@@ -137,15 +137,8 @@ class PostgresTileRows:
 
     def store_id(self) -> UUID:
         """See `TileRows`."""
-        rows = self._database.fetch_all("reading the store's identity", SELECT_STORE_ID)
-        if not rows:
-            raise StoreUnavailableError(
-                "table disk_usage has lost its row",
-                remedy="INSERT INTO disk_usage (total_bytes, store_id) SELECT COALESCE(sum(disk_bytes), 0), "
-                "'the UUID in .aerotile-store' FROM tiles",
-            )
-        identity: UUID = rows[0][0]
-        return identity
+        with self._database.connection() as connection, translate_errors("reading the store's identity"):
+            return read_store_id(connection)
 
     @contextmanager
     def insert(self, metadata: TileMetadata, created_at: datetime) -> Iterator[PostgresOpenRow]:

@@ -289,6 +289,67 @@ def test_descriptors_that_are_none(call: Call, tmp_path: Path) -> None:
     assert not (tmp_path / "aerotile-data/index").exists()
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (4,}",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (4L,",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (10000000000000000000000000,), }",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000000,), }",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (-4,), }",
+        b"{'descr': 'no type', 'fortran_order': False, 'shape': (4,), }",
+        b"((((((((((((((((((((",
+        b"\xff\x00",
+    ],
+)
+def test_a_query_with_a_damaged_header(call: Call, tmp_path: Path, header: bytes) -> None:
+    # numpy's format 1.0: magic, version, the header's length in two bytes, the header.
+    head = header.ljust(117) + b"\n"
+    (tmp_path / "q.npy").write_bytes(
+        b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + bytes(16)
+    )
+    result = call("search", "q.npy")
+    assert result.code == BAD_CALL
+    assert result.error.startswith("q.npy is not a .npy with one descriptor: ")
+
+
+@pytest.mark.parametrize(
+    ("root", "reason"),
+    [
+        ("~nosuchuser/x", "root names the home of a user that is not known here"),
+        ("caf\udce9", "root must be UTF-8 text"),
+    ],
+)
+def test_a_root_that_can_be_no_folder(
+    call: Call, xyz_folder: Callable[..., Path], days_ago: Callable[[int], str], root: str, reason: str
+) -> None:
+    xyz_folder()
+    for command in (["status"], ["ingest", "tiles", "--captured-at", days_ago(1)]):
+        result = call(*command, "--root", root)
+        assert result.code == BAD_CALL
+        assert result.error.startswith(reason)
+
+
+def test_a_root_that_can_not_be_looked_into(call: Call) -> None:
+    result = call("status", "--root", "x" * 5000)
+    assert result.code == BAD_CALL
+    assert "x" * 5000 in result.error
+
+
+def test_a_configuration_file_that_can_not_be_looked_for(call: Call) -> None:
+    result = call("status", "--config", "x" * 5000)
+    assert result.code == BAD_CALL
+    assert "configuration file" in result.error
+
+
+@pytest.mark.parametrize("option", ["--root", "--config"])
+def test_a_demo_with_a_store_that_it_would_not_use(call: Call, tmp_path: Path, option: str) -> None:
+    result = call("demo", option, "elsewhere")
+    assert result.code == BAD_CALL
+    assert result.error.endswith(" — say with --folder where it goes")
+    assert not (tmp_path / "demo-output").exists()
+
+
 def test_a_query_of_another_length(call: Call) -> None:
     np.savez("d.npz", tiles=["imported/1/0/0"], descriptors=np.ones((1, 4), np.float32))
     call("index", "build", "d.npz", "--model", "demo")

@@ -55,6 +55,31 @@ def test_a_stored_tile_with_other_content_is_refused_and_stays(
     assert (tmp_path / "aerotile-data/tiles/imported/7/60/0.jpg").read_bytes() == before
 
 
+def test_a_tile_whose_row_is_there_and_whose_file_is_gone_is_refused_with_the_way_out(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo, tmp_path: Path
+) -> None:
+    xyz_folder(count=2)
+    call("ingest", "tiles", "--captured-at", days_ago(1))
+    (tmp_path / "aerotile-data/tiles/imported/7/60/0.jpg").unlink()
+    result = call("ingest", "tiles", "--captured-at", days_ago(1))
+    assert result.code == 1
+    assert "1 already present, 1 refused" in result.out
+    assert "tiles/7/60/0.jpg: its row is there, its file is missing" in result.err
+    assert " — aerotile delete imported/7/60/0, then ingest again; the others are in the store" in result.err
+
+
+def test_a_tile_that_another_writer_stored_meanwhile_counts_as_present_only_with_the_same_content(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo, jpeg: Callable[..., bytes]
+) -> None:
+    # Both names mean the same tile, so that the second is a duplicate that was not there when it was read.
+    folder = xyz_folder(count=2)
+    (folder / "7/60/0.jpeg").write_bytes((folder / "7/60/0.jpg").read_bytes())
+    (folder / "7/60/1.jpeg").write_bytes(jpeg(99))
+    facts = call("ingest", "tiles", "--captured-at", days_ago(1), "--json").json
+    assert (facts["stored"], facts["present"], facts["refused"]) == (2, 1, 1)
+    assert facts["refusals"][0]["message"] == "the store already holds this tile with other content"
+
+
 def test_bad_tiles_are_named_and_the_others_go_in(
     call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo
 ) -> None:
@@ -83,6 +108,7 @@ def test_every_refusal_is_in_the_json(call: Call, xyz_folder: MakeFolder, days_a
         "tile": "imported/7/60/0",
         "error": "ValueError",
         "message": "not a JPEG: its start or end marker is missing",
+        "remedy": None,
     }
 
 

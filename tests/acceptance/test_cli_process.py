@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 Run = Callable[..., Any]
 Spawn = Callable[..., "subprocess.Popen[str]"]
 DaysAgo = Callable[[int], str]
@@ -70,6 +72,7 @@ def test_a_reader_that_goes_away_ends_the_program_quietly(
 
 
 def test_an_output_that_takes_no_more_is_named(spawn_environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "index").mkdir()
     with Path("/dev/full").open("w") as full:
         process = subprocess.run(
             [sys.executable, "-m", "aerotile.adapters.cli", "index", "generations", "--root", "."],
@@ -82,6 +85,59 @@ def test_an_output_that_takes_no_more_is_named(spawn_environment: dict[str, str]
         )
     assert process.returncode == 1
     assert process.stderr == "error: can't write to standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_change_nothing(
+    run_process: Run,
+    spawn_environment: dict[str, str],
+    xyz_folder: Callable[..., Path],
+    days_ago: DaysAgo,
+    tmp_path: Path,
+    migrated_database: str,
+    closed: str,
+) -> None:
+    xyz_folder()
+    environment = spawn_environment | {"AEROTILE_DATABASE_DSN": migrated_database}
+    for arguments, code in (
+        (["ingest", "tiles", "--captured-at", days_ago(1), "-vv"], 0),
+        (["verify"], 0),
+        (["delete", "imported/1/0/0"], 1),
+    ):
+        program = [sys.executable, "-m", "aerotile.adapters.cli", *arguments]
+        process = subprocess.run(
+            ["sh", "-c", f'exec "$@" {closed}', "sh", *program],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (process.returncode, process.stderr) == (code, "")
+        # What belongs on a closed standard error must not turn up on standard output.
+        assert "error" not in process.stdout
+    findings = run_process("verify", "--json", AEROTILE_DATABASE_DSN=migrated_database).json
+    assert findings == {"tiles": 4, "findings": []}
+
+
+def test_a_folder_without_a_store_is_refused_and_stays_empty(run_process: Run, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    for command in (
+        ["status"],
+        ["verify"],
+        ["dump"],
+        ["explain", "0", "0", "2024-05-01"],
+        ["sectors", "list"],
+        ["delete", "imported/1/0/0"],
+        ["uploads"],
+        ["index", "info"],
+        ["record"],
+    ):
+        result = run_process("--root", "elsewhere", *command)
+        assert result.code == 2
+        assert result.error.startswith(f"no store in {tmp_path / 'elsewhere'} — ")
+        assert result.error.endswith("aerotile migrate")
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_follow_shows_what_is_recorded_from_then_on(

@@ -84,7 +84,7 @@ def test_verify_of_a_whole_store_finds_nothing(call: Call, filled: Path) -> None
     assert result.json == {"tiles": 4, "findings": []}
 
 
-def test_verify_finds_each_kind_of_damage_and_mends_none(call: Call, filled: Path) -> None:
+def test_verify_finds_each_kind_of_damage_and_mends_only_what_it_is_sure_of(call: Call, filled: Path) -> None:
     (filled / "0.jpg").unlink()
     replace(filled / "1.jpg", (filled / "2.jpg").read_bytes())
     (filled / "2.jpg.sha256").unlink()
@@ -102,7 +102,76 @@ def test_verify_finds_each_kind_of_damage_and_mends_none(call: Call, filled: Pat
         ("orphan_file", "imported/7/60/9"),
     } | ({("orphan_sidecar", "imported/7/60/0")} & found)
     assert all(finding["remedy"] for finding in result.json["findings"])
-    assert sorted(filled.iterdir()) == before
+    mended = {finding["kind"] for finding in result.json["findings"] if finding["mended"]}
+    assert mended == {"sidecar_missing", "sidecar_wrong"}
+    assert set(filled.iterdir()) == {*before, filled / "2.jpg.sha256"}
+
+
+def test_verify_that_has_mended_everything_succeeds(call: Call, filled: Path) -> None:
+    (filled / "2.jpg.sha256").unlink()
+    result = call("verify")
+    assert result.code == 0
+    assert "1 x sidecar_missing: nothing: it was restored" in result.out
+    assert call("verify", "--json").json["findings"] == []
+
+
+def test_verify_reconciles_only_when_it_is_told_to(call: Call, filled: Path) -> None:
+    (filled / "9.jpg").write_bytes((filled / "2.jpg").read_bytes())
+    (kept,) = call("verify", "--json").json["findings"]
+    assert (kept["kind"], kept["mended"]) == ("orphan_file", False)
+    assert "aerotile verify --reconcile" in kept["remedy"]
+    told = call("verify", "--reconcile", "--json")
+    assert told.code == 0
+    assert told.json["reconciled"]["orphans_removed"] == 1
+    assert told.json["findings"] == []
+    assert not (filled / "9.jpg").exists()
+
+
+def test_verify_says_what_it_reconciled(call: Call, filled: Path) -> None:
+    (filled / "9.jpg").write_bytes((filled / "2.jpg").read_bytes())
+    result = call("verify", "--reconcile")
+    assert result.code == 0
+    assert result.out.startswith("1 files without a row and 0 temporary files removed, 0 sidecars restored\n")
+
+
+def test_status_with_a_record_that_can_not_be_read_shows_the_others(
+    call: Call, filled: Path, tmp_path: Path
+) -> None:
+    endless = tmp_path / "aerotile-data/record/endless"
+    endless.symlink_to(endless)
+    result = call("status", "--json")
+    assert result.code == 1
+    assert result.json["tiles"]["count"] == 4
+    assert str(endless) in result.json["record"]["error"]
+    assert result.err.startswith("error: record: ")
+
+
+def test_status_shows_an_index_that_is_switched_off_as_no_failure(call: Call, filled: Path) -> None:
+    result = call("status", "--json", BUILD_FAISS_INDEX="0")
+    assert result.code == 0
+    assert "BUILD_FAISS_INDEX=0" in result.json["index"]["switched_off"]
+
+
+def test_delete_removes_nothing_when_one_of_the_tiles_is_absent(call: Call, filled: Path) -> None:
+    result = call("delete", "imported/7/60/0", "imported/7/60/9")
+    assert result.code == 1
+    assert result.error == "no tile imported/7/60/9 in the store — leave it out; nothing was deleted"
+    assert call("status", "--json").json["tiles"]["count"] == 4
+    assert (filled / "0.jpg").is_file()
+
+
+def test_delete_of_a_tile_that_is_named_twice_removes_it(call: Call, filled: Path) -> None:
+    facts = call("delete", "imported/7/60/0", "imported/7/60/0", "--json").json
+    assert facts["deleted"] == ["imported/7/60/0"]
+
+
+def test_a_tile_whose_file_is_gone_can_be_deleted_and_ingested_again(
+    call: Call, filled: Path, days_ago: Callable[[int], str]
+) -> None:
+    (filled / "0.jpg").unlink()
+    assert call("delete", "imported/7/60/0").code == 0
+    assert call("ingest", "tiles", "--captured-at", days_ago(1), "--json").json["stored"] == 1
+    assert call("verify", "--json").json["findings"] == []
 
 
 def test_verify_tells_a_person_what_to_do(call: Call, filled: Path) -> None:

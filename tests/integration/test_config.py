@@ -32,6 +32,31 @@ def test_without_any_setting_the_defaults_hold(tmp_path: Path) -> None:
     assert load(tmp_path) == attrs.evolve(AerotileConfig(), root=tmp_path / "aerotile-data")
 
 
+@pytest.mark.parametrize("name", ["budget.max_bytes", "record.segment_bytes", "record.max_total_bytes"])
+def test_more_bytes_than_the_database_can_hold_are_refused(tmp_path: Path, name: str) -> None:
+    variable = "AEROTILE_" + name.replace(".", "_").upper()
+    error = refusal(tmp_path, **{variable: "99999999999TiB"})
+    assert str(error).startswith(f"{name} must be within ")
+    assert "9223372036854775807" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("~nosuchuser/x", "root names the home of a user that is not known here"),
+        ("a\\u0000b", "root must hold no null character"),
+    ],
+)
+def test_a_folder_that_can_not_be_one_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    assert str(refusal(tmp_path, f'root = "{text}"')).startswith(reason)
+
+
+def test_a_variable_that_is_no_text_is_refused_and_not_shown(tmp_path: Path) -> None:
+    # Bytes that are not UTF-8 come out of the environment as lone surrogates.
+    error = refusal(tmp_path, AEROTILE_DATABASE_DSN=f"postgresql://nav:{PASSWORD}@host/\udcff")
+    assert str(error) == "database.dsn must be UTF-8 text, in variable AEROTILE_DATABASE_DSN"
+
+
 def test_a_file_sets_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
     config = load(
         tmp_path,
@@ -108,7 +133,7 @@ def test_variables_of_others_are_none_of_our_business(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("toml", "message"),
     [
-        ("[budget]\nmax_bytes = 0", "budget.max_bytes must be 1 or more, got 0"),
+        ("[budget]\nmax_bytes = 0", "budget.max_bytes must be within 1..9223372036854775807, got 0"),
         ("[budget]\nmax_bytes = 1.5", "budget.max_bytes must be a whole number, got 1.5"),
         ("[budget]\nmax_bytes = true", "budget.max_bytes must be a whole number, got True"),
         ("[budget]\nmax_bytes = 'much'", "budget.max_bytes must be a number of bytes or a size"),
@@ -305,7 +330,7 @@ def test_two_places_for_one_token_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_constructors_refuse_bad_values_by_themselves() -> None:
-    with pytest.raises(ValueError, match="max_bytes must be 1 or more, got 0"):
+    with pytest.raises(ValueError, match=r"max_bytes must be within 1\.\.9223372036854775807, got 0"):
         BudgetConfig(max_bytes=0)
     with pytest.raises(ValueError, match="dsn must be a Secret"):
         DatabaseConfig(dsn="postgresql://host/db")  # type: ignore[arg-type] # that is the point

@@ -411,6 +411,21 @@ def test_a_killed_owner_leaves_a_server_that_the_next_one_finds(data_folder: Pat
     assert not server_processes(data_folder)
 
 
+def test_a_server_that_does_not_answer_in_time_is_left_to_go_on(data_folder: Path) -> None:
+    with holder(data_folder) as owner:
+        dsn_of(owner)
+        first = postmaster(data_folder)
+        owner.kill()
+        owner.wait()
+    os.kill(first, signal.SIGSTOP)
+    with pytest.raises(StoreUnavailableError, match="did not answer"):
+        EmbeddedPostgres(data_folder, start_timeout_s=0.5).start()
+    os.kill(first, signal.SIGCONT)
+    with EmbeddedPostgres(data_folder) as server:
+        assert ask(server.dsn, "SELECT number FROM kept") == 7
+        assert postmaster(data_folder) == first
+
+
 def test_the_death_of_everything_at_once_is_survived(data_folder: Path) -> None:
     with holder(data_folder) as owner:
         run(dsn_of(owner), "INSERT INTO kept VALUES (8)")

@@ -42,6 +42,13 @@ def test_a_box_becomes_a_sector_as_it_is() -> None:
     assert read.widened == ()
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_coordinate_that_no_float_holds_is_refused(place: int) -> None:
+    ring = [list(position) for position in BOX]
+    ring[1][place] = 10**400  # type: ignore[assignment]  # an integer in JSON has no bound
+    assert "feature 1: l" in refusal(collection(feature(polygon(ring))))
+
+
 def test_a_box_with_more_points_along_its_edges_is_still_a_box() -> None:
     ring = [[10, 50], [11, 50], [12, 50], [12, 50.5], [12, 51], [10, 51], [10, 50]]
     assert parse_sectors(collection(feature(polygon(ring)))).widened == ()

@@ -92,7 +92,7 @@ def test_a_sector_in_active_conflict_without_a_box_is_refused_until_sectors_are_
     with psycopg.connect(migrated_database) as connection:
         connection.execute("INSERT INTO sector_classifications VALUES ('a rear', 'stable_rear')")
         connection.execute("INSERT INTO sector_classifications VALUES ('old front', 'active_conflict')")
-    with pytest.raises(ConfigurationError, match="1 sectors in active conflict .*'old front'") as refusal:
+    with pytest.raises(ConfigurationError, match=r"1 sectors in active conflict .*'old front'") as refusal:
         store.sectors()
     assert "sectors load" in str(refusal.value.remedy)
     store.replace_sectors([FRONT])

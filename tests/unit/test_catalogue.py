@@ -107,3 +107,26 @@ def test_a_second_load_replaces_the_first() -> None:
     tested.load([row(second, 1)])
     assert first not in tested
     assert second in tested
+
+
+def test_a_tile_larger_than_2_gib_does_not_keep_the_store_from_opening() -> None:
+    tested = TileCatalogue()
+    loaded, added = (TileId(4, x, 0, TileSource.IMPORTED) for x in (0, 1))
+    large = 3_000_000_000
+    facts = [
+        TileMetadataPersistent.of(
+            TileMetadata(
+                tile_id=tile_id,
+                captured_at=NOW,
+                content_sha256="0" * 64,
+                disk_bytes=large,
+                ground_sample_distance=1.0,
+            ),
+            created_at=NOW,
+        )
+        for tile_id in (loaded, added)
+    ]
+    tested.load(facts[:1])
+    tested.add(facts[1])
+    tested.snapshot()
+    assert tested.get(loaded) == tested.get(added) == CatalogueEntry(NOW, large)
