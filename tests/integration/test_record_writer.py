@@ -19,7 +19,7 @@ import pytest
 from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.recorder import JsonLinesRecorder, RecordReader, read_record
-from aerotile.domain.records import FlightEvent, Kind
+from aerotile.domain.records import SCHEMA_VERSION, FlightEvent, Kind
 
 START = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=timezone.utc)
 
@@ -79,7 +79,7 @@ def test_an_event_carries_both_clocks_and_the_catalogue_facts(tmp_path: Path) ->
     (envelope,) = read_record(tmp_path)
     assert envelope.wall_time == START + timedelta(seconds=1.5)
     assert envelope.monotonic_ns == 1_500_000_000
-    assert (envelope.kind, envelope.severity, envelope.schema_version) == ("c6.write", "info", "1.4.0")
+    assert (envelope.kind, envelope.severity, envelope.schema_version) == ("c6.write", "info", SCHEMA_VERSION)
 
 
 def test_an_event_reaches_the_disk_without_a_close(tmp_path: Path) -> None:
