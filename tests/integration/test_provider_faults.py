@@ -328,3 +328,18 @@ def test_a_slow_link_takes_its_time_and_loses_nothing(link: BadLink, batch: byte
 def test_a_link_to_nowhere_resets(onboard_tile: MakeTile) -> None:
     with BadLink("127.0.0.1", 9) as link, pytest.raises(httpx.TransportError):
         send(f"http://127.0.0.1:{link.port}", b"any")
+
+
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "upload.md"
+
+
+def test_the_behaviour_file_in_the_documentation_is_one(tmp_path: Path) -> None:
+    blocks = re.findall(r"```json\n(.*?)```", DOCUMENTATION.read_text(encoding="utf-8"), re.DOTALL)
+    (text,) = [block for block in blocks if '"faults"' in block]
+    (tmp_path / "behaviour.json").write_text(text)
+    assert len(read_behaviour(tmp_path / "behaviour.json").faults) == 2
+
+
+def test_the_documentation_has_a_line_for_each_kind_of_fault() -> None:
+    text = DOCUMENTATION.read_text(encoding="utf-8").partition("## The reference provider")[2]
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == [kind.value for kind in FaultKind]
