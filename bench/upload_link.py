@@ -139,7 +139,7 @@ def upload(link: ShapedLink, root: Path, received: Path, port_file: Path) -> dic
             *("provider", "--folder", str(received), "--host", link.far_address),
             *("--port", str(PORT), "--port-file", str(port_file)),
         ),
-        env={**os.environ, "AEROTILE_PROVIDER_TOKEN": TOKEN},
+        env={**os.environ, "REFERENCE_PROVIDER_TOKEN": TOKEN},
         stdout=subprocess.DEVNULL,
     )
     try:
