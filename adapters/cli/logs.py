@@ -10,7 +10,17 @@ from .failures import one_line
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 # Libraries that log what our own errors already say; at -vv they may speak.
-_CHATTY = ("psycopg", "psycopg.pool", "sqlalchemy", "alembic", "rtree", "faiss", "faiss.loader")
+_CHATTY = (
+    "psycopg",
+    "psycopg.pool",
+    "sqlalchemy",
+    "alembic",
+    "rtree",
+    "faiss",
+    "faiss.loader",
+    "httpx",
+    "httpcore",
+)
 
 
 class _StandardErrorHandler(logging.Handler):

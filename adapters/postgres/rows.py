@@ -223,7 +223,7 @@ class PostgresTileRows:
         if connection.closed:
             raise CommitOutcomeUnknownError(
                 f"{doing}: it is gone, but the connection was lost before its file could be",
-                remedy="open the store again: it removes files without a row",
+                remedy="run aerotile verify --reconcile: it removes files without a row",
             )
         return int(freed_bytes)
 

@@ -139,7 +139,7 @@ class TileTransaction:
             ) from error
         raise CommitOutcomeUnknownError(
             f"{message}; whether it was committed can't be known yet",
-            remedy="open the store again when the database answers: it settles what is left",
+            remedy="run aerotile verify --reconcile when the database answers: it settles what is left",
         ) from error
 
     def _was_committed(self, xid: str, trace: Statement) -> bool | None:
