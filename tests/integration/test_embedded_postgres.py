@@ -300,22 +300,24 @@ def test_the_password_is_in_no_command_line_repr_or_log(
     new_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    seen: list[str] = []
+    seen: set[str] = set()
     done = threading.Event()
 
     def watch() -> None:
         while not done.is_set():
             for process in Path("/proc").glob("[0-9]*"):
                 with contextlib.suppress(OSError):
-                    seen.append((process / "cmdline").read_text(errors="replace"))
+                    seen.add((process / "cmdline").read_text(errors="replace"))
 
-    watcher = threading.Thread(target=watch)
+    watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    with EmbeddedPostgres(new_folder) as server:
-        password = str(conninfo_to_dict(server.dsn)["password"])
-        shown = repr(server) + str(server)
-    done.set()
-    watcher.join()
+    try:
+        with EmbeddedPostgres(new_folder) as server:
+            password = str(conninfo_to_dict(server.dsn)["password"])
+            shown = repr(server) + str(server)
+    finally:
+        done.set()
+        watcher.join()
     assert len(password) >= 32
     assert any("initdb" in line for line in seen)
     assert not any(password in line for line in seen)
