@@ -3,6 +3,7 @@
 
 PYTHON = python3
 VENV = .venv
+SYSTEM_PACKAGES = sudo apt install git make gcc libc6-dev python3 python3-venv python3-dev
 PIP = $(VENV)/bin/pip --disable-pip-version-check --quiet
 EXTENSION = $(wildcard ext/*.pyx ext/*.pxd)
 PACKAGE = __init__.py py.typed $(EXTENSION) \
@@ -59,15 +60,15 @@ build/.unpacked: dist/.built
 
 $(VENV)/.created:
 	@command -v $(PYTHON) >/dev/null || \
-		{ echo 'There is no $(PYTHON). Debian and Ubuntu: sudo apt install python3 python3-venv python3-dev'; exit 1; }
+		{ echo 'There is no $(PYTHON). Debian and Ubuntu: $(SYSTEM_PACKAGES)'; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "$(PYTHON) is $$($(PYTHON) -V), Aerotile needs 3.10 or newer: make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null || \
-		{ echo 'The headers of $(PYTHON) are missing. Debian and Ubuntu: sudo apt install python3-dev'; exit 1; }
+		{ echo 'The headers of $(PYTHON) are missing. Debian and Ubuntu: $(SYSTEM_PACKAGES)'; exit 1; }
 	@command -v $${CC:-cc} >/dev/null || \
-		{ echo 'There is no C compiler. Debian and Ubuntu: sudo apt install gcc libc6-dev'; exit 1; }
+		{ echo 'There is no C compiler. Debian and Ubuntu: $(SYSTEM_PACKAGES)'; exit 1; }
 	@rm -rf $(VENV)
 	@if $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then $(PYTHON) -m venv $(VENV); \
 		elif $(PYTHON) -m virtualenv --version >/dev/null 2>&1; then $(PYTHON) -m virtualenv --quiet $(VENV); \
-		else echo '$(PYTHON) cannot make environments. Debian and Ubuntu: sudo apt install python3-venv'; exit 1; fi
+		else echo '$(PYTHON) cannot make environments. Debian and Ubuntu: $(SYSTEM_PACKAGES)'; exit 1; fi
 	@touch $@
