@@ -139,7 +139,8 @@ class ServerPrograms:
             refusals.append(f"as {account}: {' '.join(completed.stderr.split()) or 'no answer'}")
         raise RuntimeNotAvailableError(
             f"PostgreSQL in {self._binaries.folder} can't run for {self._folder.path}: {'; '.join(refusals)}",
-            remedy="run as an ordinary user, use a folder that other users can enter (not below /root), or set a DSN",
+            remedy="run as an ordinary user, or in a folder that other users can enter (not below /root), "
+            "or set a DSN",
         )
 
     def _check_version(self, major: int) -> None:
