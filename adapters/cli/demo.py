@@ -109,8 +109,8 @@ def _counts(shown: Demonstration) -> dict[str, Any]:
         "writes refused meanwhile": log.writes_refused,
         "tiles uploaded, held by the provider with our hash": landing.held_by_provider,
         "tiles given up": ", ".join(_given_up(entry) for entry in landing.given_up) or 0,
-        "upload": f"{landing.runs} run{'' if landing.runs == 1 else 's'}, {landing.requests} requests that arrived, "
-        f"{landing.connections} connections, {shown.upload_s:.1f} s",
+        "upload": f"requests that arrived: {landing.requests}, connections: {landing.connections}, "
+        f"runs: {landing.runs}, {shown.upload_s:.1f} s",
     }
 
 
