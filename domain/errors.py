@@ -116,9 +116,12 @@ class CacheBudgetExhaustedError(TileCacheError):
     """No room for the tile, even after everything that may be evicted was evicted."""
 
     def __init__(self, needed_bytes: int, budget_bytes: int, total_bytes: int) -> None:
+        if needed_bytes > budget_bytes:
+            reason = f"the whole budget is {budget_bytes} bytes"
+        else:
+            reason = f"{total_bytes} of {budget_bytes} bytes are in use and nothing more may be evicted"
         super().__init__(
-            f"no room for {needed_bytes} bytes: {total_bytes} of {budget_bytes} bytes are in use "
-            "and nothing more may be evicted",
+            f"no room for {needed_bytes} bytes: {reason}",
             remedy="raise budget.max_bytes, upload onboard tiles, or remove pins",
         )
         self.needed_bytes = needed_bytes

@@ -211,7 +211,7 @@ def test_a_budget_smaller_than_one_tile(
     assert result.code == JOB_FAILED
     error = result.err.splitlines()[-1]
     assert error.startswith("error: no room for ")
-    assert "0 of 100 bytes are in use" in error
+    assert "the whole budget is 100 bytes" in error
     assert error.endswith(" — raise budget.max_bytes, upload onboard tiles, or remove pins")
     assert "0 stored" in result.out
     assert "4 left" in result.out

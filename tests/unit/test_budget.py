@@ -177,7 +177,7 @@ def test_when_nothing_may_go_the_error_comes_after_the_sweep_with_every_figure()
 def test_a_tile_larger_than_the_whole_budget_evicts_nothing() -> None:
     cache = Cache.of(250)
     cache.write(imported(0))
-    with pytest.raises(CacheBudgetExhaustedError):
+    with pytest.raises(CacheBudgetExhaustedError, match="251 bytes: the whole budget is 250 bytes"):
         cache.write(imported(1), size=251)
     assert cache.store.tile_exists(imported(0))
 
