@@ -275,7 +275,7 @@ class UploadConfig:
         metadata=about("Go through the proxies that HTTPS_PROXY and its kin name."),
     )
     max_batch_bytes: int = attrs.field(
-        default=4 * MIB,
+        default=2 * MIB,
         validator=_whole(1, 64 * MIB),
         metadata=about("Most bytes in one request.", "bytes"),
     )
@@ -283,9 +283,9 @@ class UploadConfig:
         default=256, validator=_whole(1, 4096), metadata=about("Most tiles in one request.")
     )
     parallel_requests: int = attrs.field(
-        default=2,
+        default=6,
         validator=_whole(1, 16),
-        metadata=about("Requests under way at once; with two the link is busy while one is answered."),
+        metadata=about("Requests under way at once, so that the link is busy while some are answered."),
     )
     connect_timeout_s: float = attrs.field(
         default=10.0, validator=_seconds(0.1, 300), metadata=about("Longest time to connect.", "s")

