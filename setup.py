@@ -6,6 +6,8 @@ about the project is declared in pyproject.toml.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from Cython.Build import cythonize
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_py import build_py
@@ -39,8 +41,8 @@ setup(
     cmdclass={"build_py": PackageOnly},
     ext_modules=cythonize(
         [
-            Extension(f"aerotile.ext.{name}", [f"ext/{name}.pyx"], define_macros=[("_GNU_SOURCE", "1")])
-            for name in ("pixels", "gated_write")
+            Extension(f"aerotile.ext.{path.stem}", [str(path)], define_macros=[("_GNU_SOURCE", "1")])
+            for path in sorted(Path("ext").glob("*.pyx"))
         ],
         # Cython resolves a relative `cimport` by folder names, and the root folder may have any name; so
         # shared declarations are found as `from _posix cimport ...`. They are C only, nothing is imported.
