@@ -2,5 +2,13 @@
 
 from .gated_write import GatedWrite, GateRefusedError, sync_file_system
 from .pixels import MappedPixels, open_beneath
+from .tile_keys import TileKeyCodec
 
-__all__ = ["GateRefusedError", "GatedWrite", "MappedPixels", "open_beneath", "sync_file_system"]
+__all__ = [
+    "GateRefusedError",
+    "GatedWrite",
+    "MappedPixels",
+    "TileKeyCodec",
+    "open_beneath",
+    "sync_file_system",
+]
