@@ -28,7 +28,6 @@ from ..domain.ports import (
 )
 from ..domain.retry import RetryBudget
 from ..domain.retrying_uploader import RetryingTileUploader
-from ..domain.sorted_catalogue import SortedTileCatalogue
 from ..domain.store import FileBackedTileStore
 from ..domain.upload_pass import BatchLimits
 from .background import BackgroundTask
@@ -215,10 +214,12 @@ class Runtime:
     @cached_property
     def unbudgeted_store(self) -> FileBackedTileStore:
         """The tile store as opened: reconciled, with its catalogue. Writers use `tile_store`."""
+        from ..ext import CompiledTileCatalogue
+
         return FileBackedTileStore(
             self.rows,
             self.files,
-            catalogue=SortedTileCatalogue(),
+            catalogue=CompiledTileCatalogue(),
             gate=self.freshness_gate,
             clock=self.clock,
             recorder=self.recorder,
