@@ -1,6 +1,7 @@
 """The compiled hot path, reached only through this door so that import checks see the edge."""
 
-from .catalogue import CompiledCatalogueMatches, CompiledTileCatalogue
+from .catalogue import CompiledTileCatalogue
+from .catalogue_matches import CompiledCatalogueMatches
 from .gated_write import GatedWrite, GateRefusedError, sync_file_system
 from .pixels import MappedPixels, open_beneath
 from .tile_keys import TileKeyCodec

@@ -1,23 +1,25 @@
 """Rows of the catalogue in sorted blocks of columns: 62 bytes a row.
 
-A change moves at most a block's rows, so there is nothing that has to be merged later while others wait. Blocks
-that were split are filled again a little with each change, so that room for less than 1 row in 64 is left open.
+A change moves the rows of a few blocks at most, so there is nothing that has to be merged later while others wait.
+Each change also brings a few blocks back to their ordinary length, so that the room left open in all of them stays
+near one row in 50: with it, a tile takes less than 64 bytes.
 
 C only; nothing is imported at run time. Nothing here takes a lock: whoever changes rows must be the only one who
 does, with no reader at work at the same time.
 """
 
+cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memmove
 
 cdef enum:
     BLOCK_ROWS = 128
-    SPARE_BLOCKS = 4  # room that is always allowed, for catalogues of few tiles
-    TIDY_STEPS = 2  # blocks looked at with each change while there is too much room
+    ORDINARY_ROWS = 127  # a block with no room at all is split by the next row, which costs room for 127
+    SPARE_BLOCKS = 1  # room that is always allowed, for catalogues of few tiles
+    TIDY_STEPS = 4  # blocks put in order with each change while there is a little too much room
+    MOST_TIDY_STEPS = 32  # and while there is far too much
     SHA256_BYTES = 32
-    # As in aerotile.domain.catalogue.
-    EVICTABLE = 8
 
 cdef extern from *:
     """
@@ -129,19 +131,17 @@ cdef inline void move_rows(
     memmove(&target.content_sha256[to], &source.content_sha256[start], count * SHA256_BYTES)
 
 
-cdef inline int reserve_blocks(RowBlocks *all, Py_ssize_t capacity) noexcept nogil:
-    """Make the directory large enough; -1 when there is no memory."""
-    cdef void *grown
-    if capacity <= all.capacity:
-        return 0
-    grown = realloc(all.firsts, capacity * sizeof(int64_t))
-    if grown == NULL:
+cdef inline int resize_directory(RowBlocks *all, Py_ssize_t capacity) noexcept nogil:
+    """Let the directory hold `capacity` blocks, 1 or more; -1 when there is no memory."""
+    cdef void *resized = realloc(all.firsts, capacity * sizeof(int64_t))
+    if resized == NULL:
         return -1
-    all.firsts = <int64_t *>grown
-    grown = realloc(all.blocks, capacity * sizeof(Block *))
-    if grown == NULL:
+    all.firsts = <int64_t *>resized
+    all.capacity = min(all.capacity, capacity)
+    resized = realloc(all.blocks, capacity * sizeof(Block *))
+    if resized == NULL:
         return -1
-    all.blocks = <Block **>grown
+    all.blocks = <Block **>resized
     all.capacity = capacity
     return 0
 
@@ -149,7 +149,7 @@ cdef inline int reserve_blocks(RowBlocks *all, Py_ssize_t capacity) noexcept nog
 cdef inline Block *new_block(RowBlocks *all, Py_ssize_t place) noexcept nogil:
     """An empty block in the directory, whose first key is not known yet; NULL when there is no memory."""
     cdef Block *block
-    if all.count == all.capacity and reserve_blocks(all, all.count + (all.count >> 3) + 8) != 0:
+    if all.count == all.capacity and resize_directory(all, all.count + (all.count >> 3) + 8) != 0:
         return NULL
     block = <Block *>malloc(sizeof(Block))
     if block == NULL:
@@ -168,36 +168,45 @@ cdef inline void drop_block(RowBlocks *all, Py_ssize_t place) noexcept nogil:
     all.count -= 1
     memmove(&all.firsts[place], &all.firsts[place + 1], (all.count - place) * sizeof(int64_t))
     memmove(&all.blocks[place], &all.blocks[place + 1], (all.count - place) * sizeof(Block *))
+    if all.capacity > 2 * all.count + 64:
+        resize_directory(all, all.count + (all.count >> 3) + 8)  # without success it stays as it is
 
 
+@cython.cdivision(True)  # by a number that is never 0
 cdef inline void tidy(RowBlocks *all) noexcept nogil:
-    """Fill a block from the one behind it, if too much room is open over all."""
+    """Bring blocks to their ordinary length at the cost of the ones behind, if too much room is open over all."""
     cdef Block *block
     cdef Block *behind
+    cdef Py_ssize_t allowed = SPARE_BLOCKS * BLOCK_ROWS + (all.rows >> 6) + (all.rows >> 8)
+    cdef Py_ssize_t room = all.count * BLOCK_ROWS - all.rows
     cdef Py_ssize_t moved, step
-    for step in range(TIDY_STEPS):
-        if all.count * BLOCK_ROWS - all.rows <= SPARE_BLOCKS * BLOCK_ROWS + (all.rows >> 6):
+    for step in range(min(TIDY_STEPS * (2 * room // allowed - 1), MOST_TIDY_STEPS)):
+        if all.count * BLOCK_ROWS - all.rows <= allowed:
             return
         if all.tidied + 1 >= all.count:
             all.tidied = 0
         block, behind = all.blocks[all.tidied], all.blocks[all.tidied + 1]
-        moved = min(BLOCK_ROWS - block.count, behind.count)
-        if moved > 0:
+        if block.count <= ORDINARY_ROWS:
+            moved = min(ORDINARY_ROWS - block.count, behind.count)
             move_rows(block, block.count, behind, 0, moved)
-            block.count += moved
-            behind.count -= moved
-            move_rows(behind, 0, behind, moved, behind.count)
-            if behind.count == 0:
-                drop_block(all, all.tidied + 1)
-                continue
+            move_rows(behind, 0, behind, moved, behind.count - moved)
+        else:
+            moved = -min(block.count - ORDINARY_ROWS, BLOCK_ROWS - behind.count)
+            move_rows(behind, -moved, behind, 0, behind.count)
+            move_rows(behind, 0, block, block.count + moved, -moved)
+        block.count += moved
+        behind.count -= moved
+        if behind.count == 0:
+            drop_block(all, all.tidied + 1)
+        else:
             all.firsts[all.tidied + 1] = behind.keys[0]
-        all.tidied += 1
+            all.tidied += 1
 
 
 cdef inline int append_row(RowBlocks *all, const Row *row) noexcept nogil:
     """Add a row behind all others; -1 when there is no memory."""
     cdef Block *block = NULL if all.count == 0 else all.blocks[all.count - 1]
-    if block == NULL or block.count == BLOCK_ROWS:
+    if block == NULL or block.count >= ORDINARY_ROWS:
         block = new_block(all, all.count)
         if block == NULL:
             return -1
@@ -285,3 +294,11 @@ cdef inline void free_blocks(RowBlocks *all) noexcept nogil:
 cdef inline size_t bytes_held(const RowBlocks *all) noexcept nogil:
     """Memory of all rows, as asked for."""
     return all.count * sizeof(Block) + all.capacity * (sizeof(int64_t) + sizeof(Block *))
+
+
+cdef inline void copy_keys(const RowBlocks *rows, int64_t *keys) noexcept nogil:
+    """Copy all keys, in their order."""
+    cdef Py_ssize_t number
+    for number in range(rows.count):
+        memcpy(keys, rows.blocks[number].keys, rows.blocks[number].count * sizeof(int64_t))
+        keys += rows.blocks[number].count

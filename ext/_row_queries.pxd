@@ -4,10 +4,13 @@ C only; nothing is imported at run time. No rows may change while one of these i
 """
 
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport realloc
 
 from _morton cimport VARIANT_MASK, Rectangle, curve_of, holds, next_held, tile_key
-from _row_blocks cimport EVICTABLE, Block, RowBlocks, disk_bytes_at, first_not_below, last_not_above
+from _row_blocks cimport Block, Row, RowBlocks, disk_bytes_at, first_not_below, last_not_above, read_row
+
+cdef enum:
+    EVICTABLE = 8  # as in aerotile.domain.catalogue
 
 
 cdef struct Run:
@@ -93,6 +96,24 @@ cdef inline int find_runs(
             number = block_behind(all, number, key)
             block = all.blocks[number]
             place = first_not_below(block.keys, block.count, key)
+
+
+cdef inline Py_ssize_t blocks_between(const RowBlocks *all, int64_t zoom_level, const Rectangle *cells) noexcept nogil:
+    """How many blocks lie between the corners of a rectangle on the curve."""
+    if all.count == 0:
+        return 0
+    return last_not_above(all.firsts, all.count, tile_key(zoom_level, cells.last, VARIANT_MASK)) - (
+        last_not_above(all.firsts, all.count, tile_key(zoom_level, cells.first, 0))
+    )
+
+
+cdef inline void copy_runs(const Runs *found, Row *rows) noexcept nogil:
+    """Copy the rows of all runs."""
+    cdef Py_ssize_t number, place
+    for number in range(found.count):
+        for place in range(found.runs[number].count):
+            read_row(found.runs[number].block, found.runs[number].start + place, rows)
+            rows += 1
 
 
 cdef struct Candidate:

@@ -1,26 +1,13 @@
 """The catalogue of committed tiles in C. `aerotile.domain.sorted_catalogue` is the reference."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import final, overload
+from collections.abc import Iterable, Sequence
+from typing import final
 
 from ..domain.catalogue import CatalogueColumns, CatalogueEntry, EvictionCandidate, Keys
 from ..domain.tile_grid import Bbox
 from ..domain.tile_key import VariantTable
 from ..domain.tiles import TileId, TileMetadataPersistent
-
-@final
-class CompiledCatalogueMatches:
-    """See `CatalogueMatches`."""
-
-    @property
-    def keys(self) -> Keys: ...
-    def tile_ids(self) -> list[TileId]: ...
-    def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[CatalogueEntry]: ...
-    @overload
-    def __getitem__(self, place: int) -> CatalogueEntry: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[CatalogueEntry]: ...
+from .catalogue_matches import CompiledCatalogueMatches
 
 @final
 class CompiledTileCatalogue:

@@ -1,0 +1,75 @@
+"""Many rows of the catalogue at once, while other threads go on.
+
+C only; nothing is imported at run time. The blocks that are filled belong to the caller alone.
+"""
+
+from libc.stdint cimport int64_t, uint8_t
+from libc.string cimport memcpy
+
+from _morton cimport VARIANT_MASK
+from _row_blocks cimport (
+    MAX_DISK_BYTES,
+    ORDINARY_ROWS,
+    SHA256_BYTES,
+    Block,
+    Row,
+    RowBlocks,
+    append_row,
+    block_with,
+    resize_directory,
+)
+
+
+cdef inline int fill(
+    RowBlocks *rows,
+    const int64_t[::1] keys,
+    const int64_t[::1] captured_us,
+    const int64_t[::1] accessed_us,
+    const int64_t[::1] disk_bytes,
+    const uint8_t[::1] flags,
+    const uint8_t[:, ::1] content_sha256,
+    const Py_ssize_t[::1] order,
+) noexcept nogil:
+    """Add rows in order of their keys, of equal keys the last.
+
+    Returns -1 when there is no memory, and -2 when the keys are not in order, as another thread may change them.
+    """
+    cdef Py_ssize_t number, place
+    cdef Py_ssize_t count = keys.shape[0]
+    cdef Row row
+    row.key = -1
+    if resize_directory(rows, count // ORDINARY_ROWS + 1) != 0:
+        return -1
+    for number in range(count):
+        place = order[number]
+        if number + 1 < count and keys[order[number + 1]] == keys[place]:
+            continue
+        if keys[place] <= row.key:
+            return -2
+        row.key = keys[place]
+        row.captured_us = captured_us[place]
+        row.accessed_us = accessed_us[place]
+        row.disk_bytes = min(max(disk_bytes[place], 0), MAX_DISK_BYTES)
+        row.flags = flags[place]
+        memcpy(row.content_sha256, &content_sha256[place, 0], SHA256_BYTES)
+        if append_row(rows, &row) != 0:
+            return -1
+    return 0
+
+
+cdef inline void keep_accesses(RowBlocks *rows, const RowBlocks *former, const int64_t[::1] ordinals) noexcept nogil:
+    """Let no access time of a tile that was known before go back; `ordinals` are the new ones by the former."""
+    cdef Py_ssize_t number, former_place, place
+    cdef int64_t key, ordinal
+    cdef Block *block
+    cdef Block *former_block
+    for number in range(former.count):
+        former_block = former.blocks[number]
+        for former_place in range(former_block.count):
+            key = former_block.keys[former_place]
+            ordinal = ordinals[key & VARIANT_MASK]
+            if ordinal < 0:
+                continue
+            block = block_with(rows, key & ~<int64_t>VARIANT_MASK | ordinal, &place)
+            if block != NULL and block.accessed_us[place] < former_block.accessed_us[former_place]:
+                block.accessed_us[place] = former_block.accessed_us[former_place]
