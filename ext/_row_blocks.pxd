@@ -8,7 +8,6 @@ C only; nothing is imported at run time. Nothing here takes a lock: whoever chan
 does, with no reader at work at the same time.
 """
 
-cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memmove
@@ -51,7 +50,7 @@ cdef struct Block:
 cdef struct RowBlocks:
     Py_ssize_t count
     Py_ssize_t capacity
-    int64_t *firsts  # each block's first key
+    int64_t *firsts  # each block's first key, or one between it and the block before; the first is never looked at
     Block **blocks
     Py_ssize_t rows
     int64_t total_bytes
@@ -172,7 +171,6 @@ cdef inline void drop_block(RowBlocks *all, Py_ssize_t place) noexcept nogil:
         resize_directory(all, all.count + (all.count >> 3) + 8)  # without success it stays as it is
 
 
-@cython.cdivision(True)  # by a number that is never 0
 cdef inline void tidy(RowBlocks *all) noexcept nogil:
     """Bring blocks to their ordinary length at the cost of the ones behind, if too much room is open over all."""
     cdef Block *block
@@ -180,7 +178,7 @@ cdef inline void tidy(RowBlocks *all) noexcept nogil:
     cdef Py_ssize_t allowed = SPARE_BLOCKS * BLOCK_ROWS + (all.rows >> 6) + (all.rows >> 8)
     cdef Py_ssize_t room = all.count * BLOCK_ROWS - all.rows
     cdef Py_ssize_t moved, step
-    for step in range(min(TIDY_STEPS * (2 * room // allowed - 1), MOST_TIDY_STEPS)):
+    for step in range(TIDY_STEPS if 2 * room < 3 * allowed else MOST_TIDY_STEPS):
         if all.count * BLOCK_ROWS - all.rows <= allowed:
             return
         if all.tidied + 1 >= all.count:
@@ -244,12 +242,10 @@ cdef inline int put_row(RowBlocks *all, const Row *row) noexcept nogil:
         all.firsts[number + 1] = upper.keys[0]
         if place > block.count:
             place -= block.count
-            number += 1
             block = upper
     move_rows(block, place + 1, block, place, block.count - place)
     write_row(block, place, row)
     block.count += 1
-    all.firsts[number] = block.keys[0]
     all.rows += 1
     all.total_bytes += row.disk_bytes
     tidy(all)
@@ -273,8 +269,6 @@ cdef inline bint drop_row(RowBlocks *all, int64_t key) noexcept nogil:
     move_rows(block, place, block, place + 1, block.count - place)
     if block.count == 0:
         drop_block(all, number)
-    else:
-        all.firsts[number] = block.keys[0]
     tidy(all)
     return True
 

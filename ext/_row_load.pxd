@@ -20,44 +20,46 @@ from _row_blocks cimport (
 )
 
 
-cdef inline int fill(
-    RowBlocks *rows,
-    const int64_t[::1] keys,
-    const int64_t[::1] captured_us,
-    const int64_t[::1] accessed_us,
-    const int64_t[::1] disk_bytes,
-    const uint8_t[::1] flags,
-    const uint8_t[:, ::1] content_sha256,
-    const Py_ssize_t[::1] order,
-) noexcept nogil:
+cdef struct Columns:
+    # Of `count` rows in any order; `order` are their places by key.
+    Py_ssize_t count
+    const int64_t *keys
+    const int64_t *captured_us
+    const int64_t *accessed_us
+    const int64_t *disk_bytes
+    const uint8_t *flags
+    const uint8_t *content_sha256
+    const Py_ssize_t *order
+
+
+cdef inline int fill(RowBlocks *rows, const Columns *columns) noexcept nogil:
     """Add rows in order of their keys, of equal keys the last.
 
     Returns -1 when there is no memory, and -2 when the keys are not in order, as another thread may change them.
     """
     cdef Py_ssize_t number, place
-    cdef Py_ssize_t count = keys.shape[0]
     cdef Row row
     row.key = -1
-    if resize_directory(rows, count // ORDINARY_ROWS + 1) != 0:
+    if resize_directory(rows, columns.count // ORDINARY_ROWS + 1) != 0:
         return -1
-    for number in range(count):
-        place = order[number]
-        if number + 1 < count and keys[order[number + 1]] == keys[place]:
+    for number in range(columns.count):
+        place = columns.order[number]
+        if number + 1 < columns.count and columns.keys[columns.order[number + 1]] == columns.keys[place]:
             continue
-        if keys[place] <= row.key:
+        if columns.keys[place] <= row.key:
             return -2
-        row.key = keys[place]
-        row.captured_us = captured_us[place]
-        row.accessed_us = accessed_us[place]
-        row.disk_bytes = min(max(disk_bytes[place], 0), MAX_DISK_BYTES)
-        row.flags = flags[place]
-        memcpy(row.content_sha256, &content_sha256[place, 0], SHA256_BYTES)
+        row.key = columns.keys[place]
+        row.captured_us = columns.captured_us[place]
+        row.accessed_us = columns.accessed_us[place]
+        row.disk_bytes = min(max(columns.disk_bytes[place], 0), MAX_DISK_BYTES)
+        row.flags = columns.flags[place]
+        memcpy(row.content_sha256, &columns.content_sha256[place * SHA256_BYTES], SHA256_BYTES)
         if append_row(rows, &row) != 0:
             return -1
     return 0
 
 
-cdef inline void keep_accesses(RowBlocks *rows, const RowBlocks *former, const int64_t[::1] ordinals) noexcept nogil:
+cdef inline void keep_accesses(RowBlocks *rows, const RowBlocks *former, const int64_t *ordinals) noexcept nogil:
     """Let no access time of a tile that was known before go back; `ordinals` are the new ones by the former."""
     cdef Py_ssize_t number, former_place, place
     cdef int64_t key, ordinal

@@ -28,7 +28,7 @@ from _row_blocks cimport (
     put_row,
     read_row,
 )
-from _row_load cimport fill, keep_accesses
+from _row_load cimport Columns, fill, keep_accesses
 from _row_queries cimport Candidate, Runs, blocks_between, copy_runs, find_oldest, find_runs
 from _slots cimport PyObject_TypeCheck, slot, slot_offset
 from _tile_id cimport flight_ordinals, key_of, tile_id_of
@@ -65,6 +65,41 @@ cdef int64_t checked_zoom(object zoom_level) except -1:
     return zoom_level
 
 
+cdef int fill_from(object columns, RowBlocks *rows) except -1:
+    """Add the rows of `CatalogueColumns`, in the order of their keys, while other threads go on."""
+    if len(columns) == 0:
+        return 0
+    cdef const int64_t[::1] keys = np.ascontiguousarray(columns.keys)
+    cdef const int64_t[::1] captured_us = np.ascontiguousarray(columns.captured_us)
+    cdef const int64_t[::1] accessed_us = np.ascontiguousarray(columns.accessed_us)
+    cdef const int64_t[::1] disk_bytes = np.ascontiguousarray(columns.disk_bytes)
+    cdef const uint8_t[::1] flags = np.ascontiguousarray(columns.flags)
+    cdef const uint8_t[:, ::1] content_sha256 = np.ascontiguousarray(columns.content_sha256)
+    cdef const Py_ssize_t[::1] order = np.argsort(keys, kind="stable")
+    cdef Columns given
+    cdef int failed
+    given.count = keys.shape[0]
+    if (
+        captured_us.shape[0] != given.count
+        or accessed_us.shape[0] != given.count
+        or disk_bytes.shape[0] != given.count
+        or flags.shape[0] != given.count
+        or content_sha256.shape[0] != given.count
+        or content_sha256.shape[1] != SHA256_BYTES
+    ):
+        raise ValueError("the columns changed while they were loaded")
+    given.keys, given.captured_us, given.accessed_us = &keys[0], &captured_us[0], &accessed_us[0]
+    given.disk_bytes, given.flags, given.order = &disk_bytes[0], &flags[0], &order[0]
+    given.content_sha256 = &content_sha256[0, 0]
+    with nogil:
+        failed = fill(rows, &given)
+    if failed == -1:
+        raise MemoryError
+    if failed:
+        raise ValueError("the columns changed while they were loaded")
+    return 0
+
+
 @cython.final
 cdef class CompiledTileCatalogue:
     """See `TileCatalogue`. `sys.getsizeof` tells the memory of its rows: at rest at most 64 bytes each."""
@@ -95,32 +130,12 @@ cdef class CompiledTileCatalogue:
         cdef object former_names
         cdef dict ordinals
         cdef tuple flights
-        cdef int failed
         memset(&rows, 0, sizeof(RowBlocks))
         if not isinstance(columns, CatalogueColumns):
             raise TypeError(f"expected CatalogueColumns, got {columns!r}")
         columns.check(variants)
-        cdef const int64_t[::1] keys = np.ascontiguousarray(columns.keys)
-        cdef const int64_t[::1] captured_us = np.ascontiguousarray(columns.captured_us)
-        cdef const int64_t[::1] accessed_us = np.ascontiguousarray(columns.accessed_us)
-        cdef const int64_t[::1] disk_bytes = np.ascontiguousarray(columns.disk_bytes)
-        cdef const uint8_t[::1] flags = np.ascontiguousarray(columns.flags)
-        cdef const uint8_t[:, ::1] content_sha256 = np.ascontiguousarray(columns.content_sha256)
-        cdef const Py_ssize_t[::1] order = np.argsort(keys, kind="stable")
-        for length in (captured_us.shape[0], accessed_us.shape[0], disk_bytes.shape[0], flags.shape[0]):
-            if length != keys.shape[0]:
-                raise ValueError("the columns changed while they were loaded")
-        if content_sha256.shape[0] != keys.shape[0] or content_sha256.shape[1] != SHA256_BYTES:
-            raise ValueError("the columns changed while they were loaded")
         try:
-            with nogil:
-                failed = fill(
-                    &rows, keys, captured_us, accessed_us, disk_bytes, flags, content_sha256, order
-                )
-            if failed == -1:
-                raise MemoryError
-            if failed:
-                raise ValueError("the columns changed while they were loaded")
+            fill_from(columns, &rows)
             with self.lock:
                 if since is not None:
                     if self.touched is None or since != self.last_mark:
@@ -151,7 +166,7 @@ cdef class CompiledTileCatalogue:
             [0, 1, *(ordinals.get(flight.int, -1) for flight in self.flights)], np.int64
         )
         with nogil:
-            keep_accesses(rows, &self.rows, translated)
+            keep_accesses(rows, &self.rows, &translated[0])
         for tile_id in self.touched:
             key = key_of(tile_id, &LAYOUT.tile_id, ordinals)
             former_key = key_of(tile_id, &LAYOUT.tile_id, self.ordinals)

@@ -637,6 +637,22 @@ def test_thousands_of_changes_at_random_places_are_all_there(catalogue: TileCata
     assert {t: catalogue.get(t) for t in model} == {t: entry(known) for t, known in model.items()}
 
 
+@pytest.mark.parametrize("order", [1, -1], ids=["upwards", "downwards"])
+def test_tiles_that_come_in_the_order_of_their_keys_are_all_there(
+    catalogue: TileCatalogue, order: int
+) -> None:
+    tiles = [imported(x, y, 5) for x in range(32) for y in range(32)]
+    tiles.sort(key=lambda tile_id: order * encode_tile_key(tile_id, VariantTable()))
+    catalogue.add_many(row(tile_id) for tile_id in tiles)
+    assert everything(catalogue) == set(tiles)
+    assert all(tile_id in catalogue for tile_id in tiles)
+    assert len(catalogue.query_by_bbox(WORLD, 5)) == len(tiles)
+    for gone, tile_id in enumerate(tiles, start=1):
+        assert catalogue.remove(tile_id)
+        assert len(catalogue) == len(tiles) - gone
+    assert everything(catalogue) == set()
+
+
 def test_readers_meet_whole_states_while_others_add_remove_and_reload(catalogue: TileCatalogue) -> None:
     """Tiles come and go in pairs of one size, all of one reload have its content, some always stay."""
     staying = [row(imported(x, 1), 3) for x in range(0, 3_000, 7)]
