@@ -23,8 +23,15 @@ cdef enum:
 cdef extern from *:
     """
     #define AEROTILE_MAX_DISK_BYTES ((INT64_C(1) << 40) - 1)
+
+    /* Asks for all keys of a block at once: a search in cold memory would wait for one line after the other. */
+    static inline void aerotile_prefetch_keys(const void *block) {
+        int line;
+        for (line = 0; line < 16; line++) __builtin_prefetch((const char *)block + 64 * line);
+    }
     """
     const int64_t MAX_DISK_BYTES "AEROTILE_MAX_DISK_BYTES"
+    void prefetch_keys "aerotile_prefetch_keys" (const void *block) noexcept nogil
 
 
 cdef struct Row:
@@ -87,6 +94,7 @@ cdef inline Block *block_with(const RowBlocks *all, int64_t key, Py_ssize_t *pla
     if all.count == 0:
         return NULL
     block = all.blocks[last_not_above(all.firsts, all.count, key)]
+    prefetch_keys(block)
     place[0] = first_not_below(block.keys, block.count, key)
     return block if place[0] < block.count and block.keys[place[0]] == key else NULL
 

@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport realloc
 
 from _morton cimport VARIANT_MASK, Rectangle, curve_of, holds, next_held, tile_key
-from _row_blocks cimport Block, Row, RowBlocks, disk_bytes_at, first_not_below, last_not_above, read_row
+from _row_blocks cimport Block, Row, RowBlocks, disk_bytes_at, first_not_below, last_not_above, prefetch_keys, read_row
 
 cdef enum:
     EVICTABLE = 8  # as in aerotile.domain.catalogue
@@ -69,6 +69,7 @@ cdef inline int find_runs(
         return 0
     number = last_not_above(all.firsts, all.count, key)
     block = all.blocks[number]
+    prefetch_keys(block)
     place = first_not_below(block.keys, block.count, key)
     while True:
         if place == block.count:
@@ -95,6 +96,7 @@ cdef inline int find_runs(
         else:
             number = block_behind(all, number, key)
             block = all.blocks[number]
+            prefetch_keys(block)
             place = first_not_below(block.keys, block.count, key)
 
 
