@@ -9,6 +9,7 @@ from .catalogue import CatalogueMatches
 from .errors import TileNotFoundError
 from .freshness import FreshnessGate, FreshnessVerdict
 from .lru import LruAccessBuffer
+from .moments import microseconds_of
 from .ports import Clock, FlightRecorder, TilePixelHandle
 from .reconcile import ReconcileReport, reconcile
 from .storage import CommitOutcomeUnknownError, Headroom, NoBudget, TileCatalogue, TileFiles, TileRows
@@ -51,6 +52,7 @@ class FileBackedTileStore:
         self._rows = rows
         self._files = files
         self._gate = gate
+        self._clock = clock
         self._lru_clock = lru_clock
         self._lru_buffer = lru_buffer
         self._catalogue = catalogue
@@ -107,7 +109,9 @@ class FileBackedTileStore:
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """The freshness verdict on a stored tile as of now; None when the store does not hold it."""
         entry = self._catalogue.get(tile_id)
-        return None if entry is None else self._gate.verdict(tile_id.bbox, entry.captured_at)
+        if entry is None:
+            return None
+        return self._gate.verdict_on(tile_id, microseconds_of(entry.captured_at), self._clock.now())
 
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
         """See `SupportsBboxQuery`."""

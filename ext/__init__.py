@@ -4,7 +4,9 @@ from .catalogue import CompiledTileCatalogue
 from .catalogue_matches import CompiledCatalogueMatches
 from .gated_write import GatedWrite, GateRefusedError, sync_file_system
 from .pixels import MappedPixels, open_beneath
+from .sector_grid import SectorGrid, SectorGridJudge
 from .tile_keys import TileKeyCodec
+from .tile_lines import touched_lines
 
 __all__ = [
     "CompiledCatalogueMatches",
@@ -12,7 +14,10 @@ __all__ = [
     "GateRefusedError",
     "GatedWrite",
     "MappedPixels",
+    "SectorGrid",
+    "SectorGridJudge",
     "TileKeyCodec",
     "open_beneath",
     "sync_file_system",
+    "touched_lines",
 ]
