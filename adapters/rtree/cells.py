@@ -90,11 +90,12 @@ class _Frontier:
         return _with_firsts(self.settled, self.cell, self.sector)
 
     def to_split(self, room: int) -> npt.NDArray[np.bool_]:
-        """The crowded cells; only the most crowded when the children's entries might pass `room`."""
+        """The crowded cells; only the most crowded when all entries might pass `room` otherwise."""
         counts = self._counts()
         order = np.argsort(-counts, kind="stable")
         fits = np.empty(len(counts), np.bool_)
-        fits[order] = 4 * np.cumsum(counts[order]) <= room
+        # Each of a cell's entries may become four, one for each child.
+        fits[order] = len(self.cell) + 3 * np.cumsum(counts[order]) <= room
         return (counts > CROWDED) & fits
 
     def cells(self, split: npt.NDArray[np.bool_], behind: int) -> Cells:
