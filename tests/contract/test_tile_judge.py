@@ -92,9 +92,11 @@ def cases(draw: st.DrawFn) -> tuple[TileId, list[SectorBoundary]]:
     return tile_id, draw(sectors_around(tile_id))
 
 
-rule_tables = st.fixed_dictionaries(
-    {kind: st.integers(1, 500).map(lambda d, k=kind: FreshnessRule(k, timedelta(d))) for kind in SEEDED}
-)
+def rules_of_days(days: dict[SectorClassification, int]) -> Rules:
+    return {kind: FreshnessRule(kind, timedelta(days=limit)) for kind, limit in days.items()}
+
+
+rule_tables = st.fixed_dictionaries({kind: st.integers(1, 500) for kind in SEEDED}).map(rules_of_days)
 
 
 @given(

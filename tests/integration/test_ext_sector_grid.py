@@ -20,6 +20,9 @@ REAR = SectorClassification.STABLE_REAR
 RULES = {rule.classification: rule for rule in SEEDED_RULES}
 NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
 WORLD = TileId(0, 0, 0, TileSource.IMPORTED)
+ANY_GRID: Any = SectorGrid
+ANY_JUDGE: Any = SectorGridJudge
+"""Without their types: wrong arguments are what is tested."""
 SECTORS = (
     SectorBoundary("east", CONFLICT, Bbox(10.0, 10.0, 20.0, 20.0)),
     SectorBoundary("west", CONFLICT, Bbox(10.0, -20.0, 20.0, -10.0)),
@@ -37,7 +40,7 @@ def arrays() -> dict[str, Any]:
     }
 
 
-def judge() -> SectorGridJudge:
+def judge() -> Any:
     return SectorGridJudge({CONFLICT: SectorGrid(SECTORS, **arrays())}, RULES, REAR)
 
 
@@ -94,23 +97,23 @@ def test_what_is_no_place_on_the_grid_is_refused(place: tuple[int, int, int]) ->
     zoom, x, y = place
     no_tile = SimpleNamespace(zoom_level=zoom, x=x, y=y)
     with pytest.raises(ValueError, match="not a place on the tile grid"):
-        judge().verdict_on(no_tile, 0, NOW)  # type: ignore[arg-type] # the wrong type is what is tested
+        judge().verdict_on(no_tile, 0, NOW)
 
 
 @pytest.mark.parametrize(
     ("misuse", "error"),
     [
-        (lambda: SectorGrid(list(SECTORS), **arrays()), TypeError),
-        (lambda: SectorGrid(None, **arrays()), TypeError),
+        (lambda: ANY_GRID(list(SECTORS), **arrays()), TypeError),
+        (lambda: ANY_GRID(None, **arrays()), TypeError),
         (lambda: SectorGrid(SECTORS, **{**arrays(), "lines": None}), (TypeError, ValueError)),
-        (lambda: SectorGrid.__new__(SectorGrid), TypeError),
-        (lambda: SectorGridJudge.__new__(SectorGridJudge), TypeError),
-        (lambda: SectorGridJudge({}, {}, REAR), KeyError),
+        (lambda: ANY_GRID.__new__(SectorGrid), TypeError),
+        (lambda: ANY_JUDGE.__new__(SectorGridJudge), TypeError),
+        (lambda: ANY_JUDGE({}, {}, REAR), KeyError),
         (
-            lambda: SectorGridJudge({CONFLICT: SectorGrid(SECTORS, **arrays())}, {REAR: RULES[REAR]}, REAR),
+            lambda: ANY_JUDGE({CONFLICT: SectorGrid(SECTORS, **arrays())}, {REAR: RULES[REAR]}, REAR),
             KeyError,
         ),
-        (lambda: SectorGridJudge({CONFLICT: SECTORS}, RULES, REAR), TypeError),
+        (lambda: ANY_JUDGE({CONFLICT: SECTORS}, RULES, REAR), TypeError),
         (lambda: judge().verdict_on(None, 0, NOW), AttributeError),
         (lambda: judge().verdict_on(WORLD, 0, None), TypeError),
         (lambda: judge().verdict_on(WORLD, 0, NOW.replace(tzinfo=None)), TypeError),
@@ -129,5 +132,5 @@ def test_misuse_is_an_exception(misuse: Callable[[], object], error: type[Except
 def test_a_verdict_is_as_frozen_as_one_made_by_the_domain() -> None:
     verdict = judge().verdict_on(WORLD, 0, NOW)
     with pytest.raises(AttributeError):
-        verdict.age = NOW - NOW  # type: ignore[misc] # writing to it is what is tested
+        verdict.age = NOW - NOW
     assert repr(verdict).startswith("FreshnessVerdict(decision=<FreshnessDecision.REJECT: 2>, age=")

@@ -13,8 +13,10 @@ from aerotile.ext import touched_lines
 
 COUNT = 3_000
 
+Edges = float | npt.NDArray[np.float64]
 
-def boxes(south: object, west: object, north: object, east: object) -> npt.NDArray[np.float64]:
+
+def boxes(south: Edges, west: Edges, north: Edges, east: Edges) -> npt.NDArray[np.float64]:
     return np.column_stack([np.broadcast_to(edge, COUNT) for edge in (south, west, north, east)]).astype(
         float
     )
