@@ -174,6 +174,8 @@ class BudgetEnforcedTileStore:
 
     def __init__(self, store: TileStore, enforcer: CacheBudgetEnforcer) -> None:
         self._store = store
+        # Asked once: asking whether a store has an ability takes longer than a verdict.
+        self._judging = store if isinstance(store, SupportsVerdict) else None
         self._enforcer = enforcer
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
@@ -186,7 +188,7 @@ class BudgetEnforcedTileStore:
 
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """See `SupportsVerdict`; None over a store that does not judge."""
-        return self._store.verdict(tile_id) if isinstance(self._store, SupportsVerdict) else None
+        return None if self._judging is None else self._judging.verdict(tile_id)
 
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
         """See `SupportsBboxQuery`. Raises `TypeError` over a store that does not know boxes."""

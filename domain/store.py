@@ -9,7 +9,6 @@ from .catalogue import CatalogueMatches
 from .errors import TileNotFoundError
 from .freshness import FreshnessGate, FreshnessVerdict
 from .lru import LruAccessBuffer
-from .moments import microseconds_of
 from .ports import Clock, FlightRecorder, TilePixelHandle
 from .reconcile import ReconcileReport, reconcile
 from .storage import CommitOutcomeUnknownError, Headroom, NoBudget, TileCatalogue, TileFiles, TileRows
@@ -108,10 +107,8 @@ class FileBackedTileStore:
 
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """The freshness verdict on a stored tile as of now; None when the store does not hold it."""
-        entry = self._catalogue.get(tile_id)
-        if entry is None:
-            return None
-        return self._gate.verdict_on(tile_id, microseconds_of(entry.captured_at), self._clock.now())
+        captured_us = self._catalogue.captured_us(tile_id)
+        return None if captured_us is None else self._gate.verdict_on(tile_id, captured_us, self._clock.now())
 
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
         """See `SupportsBboxQuery`."""

@@ -10,7 +10,9 @@ from cpython.datetime cimport (
     timedelta_new,
     timedelta_seconds,
 )
-from cpython.object cimport PyObject_GenericSetAttr, PyTypeObject
+from cpython.object cimport PyTypeObject
+
+from _slots cimport PyObject_TypeCheck, PyType_GenericAlloc, fill_slot, slot, slot_offset
 
 import numpy as np
 
@@ -18,17 +20,22 @@ from ..domain.freshness import TOO_OLD, FreshnessDecision, FreshnessVerdict
 from ..domain.moments import EPOCH, MICROSECOND
 from ..domain.sectors import SectorClassification
 from ..domain.tile_grid import MAX_ZOOM
+from ..domain.tiles import TileId
 
 import_datetime()
-
-cdef extern from "Python.h":
-    # Cython's own declaration passes an object where C wants a type.
-    object PyType_GenericAlloc(PyTypeObject *type, Py_ssize_t items)
 
 cdef int FINEST_ZOOM = MAX_ZOOM
 cdef long long DAY_US = 86_400_000_000
 cdef long long FARTHEST_US = 1_000_000_000_000_000_000  # beyond every datetime; sums and differences still fit
 cdef object ACCEPT = FreshnessDecision.ACCEPT
+
+cdef Py_ssize_t ZOOM_LEVEL = slot_offset(TileId, "zoom_level")
+cdef Py_ssize_t X = slot_offset(TileId, "x")
+cdef Py_ssize_t Y = slot_offset(TileId, "y")
+cdef Py_ssize_t DECISION = slot_offset(FreshnessVerdict, "decision")
+cdef Py_ssize_t AGE = slot_offset(FreshnessVerdict, "age")
+cdef Py_ssize_t RULE = slot_offset(FreshnessVerdict, "rule")
+cdef Py_ssize_t SECTOR = slot_offset(FreshnessVerdict, "sector")
 
 cdef struct Tile:
     int zoom
@@ -37,12 +44,14 @@ cdef struct Tile:
 
 
 cdef int read_tile(object tile_id, Tile *tile) except -1:
-    """Take a `TileId` apart. Raises `ValueError` for what is no place on the grid."""
-    cdef int zoom = tile_id.zoom_level
-    cdef int x = tile_id.x
-    cdef int y = tile_id.y
+    """Take a `TileId` apart. Raises `TypeError`, or `ValueError` for what is no place on the grid."""
+    if not PyObject_TypeCheck(tile_id, <PyTypeObject *>TileId):
+        raise TypeError(f"expected a TileId, got {tile_id!r}")
+    cdef int zoom = <object>slot(tile_id, ZOOM_LEVEL)
+    cdef int x = <object>slot(tile_id, X)
+    cdef int y = <object>slot(tile_id, Y)
     if not (0 <= zoom <= FINEST_ZOOM and 0 <= x < 1 << zoom and 0 <= y < 1 << zoom):
-        raise ValueError(f"not a place on the tile grid: {zoom}/{x}/{y}")
+        raise ValueError(f"no tile of the grid: {zoom}/{x}/{y}")
     tile.zoom, tile.x, tile.y = zoom, x, y
     return 0
 
@@ -206,10 +215,10 @@ cdef inline int severity(_Ruling ruling, long long age_us) noexcept:
 cdef object verdict(_Ruling ruling, long long age_us, object sector):
     """A `FreshnessVerdict`; filled in without its `__init__`, which takes longer than everything else here."""
     cdef object made = PyType_GenericAlloc(<PyTypeObject *>FreshnessVerdict, 0)
-    PyObject_GenericSetAttr(made, "decision", ACCEPT if age_us <= ruling.max_age_us else ruling.too_old)
-    PyObject_GenericSetAttr(made, "age", duration_of(age_us))
-    PyObject_GenericSetAttr(made, "rule", ruling.rule)
-    PyObject_GenericSetAttr(made, "sector", sector)
+    fill_slot(made, DECISION, ACCEPT if age_us <= ruling.max_age_us else ruling.too_old)
+    fill_slot(made, AGE, duration_of(age_us))
+    fill_slot(made, RULE, ruling.rule)
+    fill_slot(made, SECTOR, sector)
     return made
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timezone
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -94,10 +93,11 @@ def test_arrays_that_lead_astray_are_refused(name: str, value: Any) -> None:
     [(0, 1, 0), (0, 0, -1), (23, 0, 0), (-1, 0, 0), (5, 32, 0), (64, 0, 0)],
 )
 def test_what_is_no_place_on_the_grid_is_refused(place: tuple[int, int, int]) -> None:
-    zoom, x, y = place
-    no_tile = SimpleNamespace(zoom_level=zoom, x=x, y=y)
-    with pytest.raises(ValueError, match="not a place on the tile grid"):
-        judge().verdict_on(no_tile, 0, NOW)
+    damaged = TileId(0, 0, 0, TileSource.IMPORTED)
+    for name, value in zip(("zoom_level", "x", "y"), place, strict=True):
+        object.__setattr__(damaged, name, value)
+    with pytest.raises(ValueError, match="no tile of the grid"):
+        judge().verdict_on(damaged, 0, NOW)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,9 @@ def test_what_is_no_place_on_the_grid_is_refused(place: tuple[int, int, int]) ->
             KeyError,
         ),
         (lambda: ANY_JUDGE({CONFLICT: SECTORS}, RULES, REAR), TypeError),
-        (lambda: judge().verdict_on(None, 0, NOW), AttributeError),
+        (lambda: judge().verdict_on(None, 0, NOW), TypeError),
+        (lambda: judge().verdict_on("0/0/0", 0, NOW), TypeError),
+        (lambda: judge().verdict_on(TileId.__new__(TileId), 0, NOW), AttributeError),
         (lambda: judge().verdict_on(WORLD, 0, None), TypeError),
         (lambda: judge().verdict_on(WORLD, 0, NOW.replace(tzinfo=None)), TypeError),
         (lambda: judge().verdict_on(WORLD, 0, 5), TypeError),
