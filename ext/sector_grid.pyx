@@ -27,11 +27,15 @@ import_datetime()
 cdef int FINEST_ZOOM = MAX_ZOOM
 cdef long long DAY_US = 86_400_000_000
 cdef long long FARTHEST_US = 1_000_000_000_000_000_000  # beyond every datetime; sums and differences still fit
+cdef object BEGINNING = EPOCH
 cdef object ACCEPT = FreshnessDecision.ACCEPT
 
+# Where instances of these classes keep what.
+cdef object TILE_ID = TileId
 cdef Py_ssize_t ZOOM_LEVEL = slot_offset(TileId, "zoom_level")
 cdef Py_ssize_t X = slot_offset(TileId, "x")
 cdef Py_ssize_t Y = slot_offset(TileId, "y")
+cdef object VERDICT = FreshnessVerdict
 cdef Py_ssize_t DECISION = slot_offset(FreshnessVerdict, "decision")
 cdef Py_ssize_t AGE = slot_offset(FreshnessVerdict, "age")
 cdef Py_ssize_t RULE = slot_offset(FreshnessVerdict, "rule")
@@ -45,7 +49,7 @@ cdef struct Tile:
 
 cdef int read_tile(object tile_id, Tile *tile) except -1:
     """Take a `TileId` apart. Raises `TypeError`, or `ValueError` for what is no place on the grid."""
-    if not PyObject_TypeCheck(tile_id, <PyTypeObject *>TileId):
+    if not PyObject_TypeCheck(tile_id, <PyTypeObject *>TILE_ID):
         raise TypeError(f"expected a TileId, got {tile_id!r}")
     cdef int zoom = <object>slot(tile_id, ZOOM_LEVEL)
     cdef int x = <object>slot(tile_id, X)
@@ -196,7 +200,7 @@ cdef class SectorGridJudge:
         """
         if not -FARTHEST_US <= captured_us <= FARTHEST_US:
             raise OverflowError(f"captured_us is no moment: {captured_us}")
-        cdef long long age_us = microseconds_in(now - EPOCH) - captured_us
+        cdef long long age_us = microseconds_in(now - BEGINNING) - captured_us
         cdef Tile tile
         read_tile(tile_id, &tile)
         cdef _Ruling ruling, found = None
@@ -214,7 +218,7 @@ cdef inline int severity(_Ruling ruling, long long age_us) noexcept:
 
 cdef object verdict(_Ruling ruling, long long age_us, object sector):
     """A `FreshnessVerdict`; filled in without its `__init__`, which takes longer than everything else here."""
-    cdef object made = PyType_GenericAlloc(<PyTypeObject *>FreshnessVerdict, 0)
+    cdef object made = PyType_GenericAlloc(<PyTypeObject *>VERDICT, 0)
     fill_slot(made, DECISION, ACCEPT if age_us <= ruling.max_age_us else ruling.too_old)
     fill_slot(made, AGE, duration_of(age_us))
     fill_slot(made, RULE, ruling.rule)
