@@ -15,7 +15,7 @@ import attrs
 
 from .errors import FreshnessRejectionError
 from .sectors import FreshnessRule
-from .tiles import TileId, TileMetadata, check_aware_utc
+from .tiles import TileId, TileMetadataPersistent, check_aware_utc
 
 SCHEMA_VERSION = "1.5.0"
 
@@ -150,17 +150,17 @@ class WriteStep(str, Enum):
     COMMIT = "commit"
 
 
-def write_event(metadata: TileMetadata) -> FlightEvent:
+def write_event(stored: TileMetadataPersistent) -> FlightEvent:
     """A tile was committed."""
     return FlightEvent(
         Kind.WRITE,
         "committed",
         {
-            "tile": str(metadata.tile_id),
-            "tile_uuid": str(metadata.tile_id.tile_uuid),
-            "content_sha256": metadata.content_sha256,
-            "disk_bytes": metadata.disk_bytes,
-            "freshness_label": metadata.freshness_label.value,
+            "tile": str(stored.tile_id),
+            "tile_uuid": str(stored.tile_uuid),
+            "content_sha256": stored.content_sha256,
+            "disk_bytes": stored.disk_bytes,
+            "freshness_label": stored.freshness_label.value,
         },
     )
 

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import attrs
 
-from .errors import CacheBudgetExhaustedError, StoreUnavailableError
+from .errors import CacheBudgetExhaustedError, StoreUnavailableError, TileCacheError
 from .ports import TilePixelHandle
 from .tiles import TileId, TileMetadata, TileMetadataPersistent
 
@@ -297,6 +297,10 @@ class TileFiles(Protocol):
 
         Raises `ContentHashMismatchError` (length, hash) or `TileMetadataError` (no JPEG).
         """
+        ...
+
+    def stage_many(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
+        """`stage` for a batch; entry i is what tile i was staged as, or the error that refuses it."""
         ...
 
     def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:

@@ -74,19 +74,21 @@ class TileWriter:
     ) -> list[TileWriteOutcome]:
         """Write a batch with one commit; raises what `SupportsBulkWrite.write_tiles` raises."""
         batch = _Batch(self.recorder, [metadata.tile_id for _, metadata in tiles])
-        for place, (pixels, metadata) in enumerate(tiles):
-            self._pass_gates(batch, place, pixels, metadata)
+        for place, staged in enumerate(self.files.stage_many(tiles)):
+            if isinstance(staged, TileCacheError):
+                batch.refuse(place, WriteStep.HASH_GATE, staged)
+            else:
+                self._pass_freshness_gate(batch, place, staged, tiles[place][1])
         self._write_admitted(batch, batch.admitted(), headroom)
         return batch.outcomes()
 
-    def _pass_gates(self, batch: _Batch, place: int, pixels: bytes, metadata: TileMetadata) -> None:
-        step = WriteStep.HASH_GATE
+    def _pass_freshness_gate(
+        self, batch: _Batch, place: int, staged: StagedTile, metadata: TileMetadata
+    ) -> None:
         try:
-            staged = self.files.stage(pixels, metadata)
-            step = WriteStep.FRESHNESS_GATE
             batch.admit(place, staged, self.gate.admit(metadata))
         except TileCacheError as error:
-            batch.refuse(place, step, error)
+            batch.refuse(place, WriteStep.FRESHNESS_GATE, error)
 
     def _write_admitted(self, batch: _Batch, admitted: list[_Admitted], headroom: Headroom) -> None:
         if not admitted:

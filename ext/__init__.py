@@ -2,7 +2,7 @@
 
 from .catalogue import CompiledTileCatalogue
 from .catalogue_matches import CompiledCatalogueMatches
-from .gated_write import GatedWrite, GateRefusedError, sync_file_system
+from .gated_write import GatedWrite, GateRefusedError, rename_all, sync_file_system, write_temporaries
 from .pixels import MappedPixels, open_beneath
 from .sector_grid import SectorGrid, SectorGridJudge
 from .tile_keys import TileKeyCodec
@@ -18,6 +18,8 @@ __all__ = [
     "SectorGridJudge",
     "TileKeyCodec",
     "open_beneath",
+    "rename_all",
     "sync_file_system",
     "touched_lines",
+    "write_temporaries",
 ]

@@ -1,7 +1,7 @@
 """The C that the extension calls: declarations, and the one way in which it opens anything below a root."""
 
 from libc.errno cimport EAGAIN, EINTR, EINVAL, ENOSYS, EPERM, errno
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy, strchr, strlen
 
 
@@ -23,7 +23,11 @@ cdef extern from "<fcntl.h>" nogil:
         O_PATH
         O_RDONLY
         O_WRONLY
+        SYNC_FILE_RANGE_WAIT_AFTER
+        SYNC_FILE_RANGE_WAIT_BEFORE
+        SYNC_FILE_RANGE_WRITE
     int openat(int directory, const char *path, int flags, ...)
+    int sync_file_range(int descriptor, int64_t offset, int64_t length, unsigned int flags)
 
 cdef extern from "<unistd.h>" nogil:
     int close(int descriptor)

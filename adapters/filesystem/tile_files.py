@@ -15,6 +15,7 @@ from uuid import UUID
 from ...domain.errors import (
     ContentHashMismatchError,
     StoreUnavailableError,
+    TileCacheError,
     TileMetadataError,
     TileNotFoundError,
 )
@@ -25,6 +26,7 @@ from ...ext import GatedWrite, GateRefusedError, MappedPixels, open_beneath
 from .disk_errors import disk_errors, store_unavailable
 from .folders import OpenFolder, open_below, open_root
 from .identity_file import claim_identity, read_identity
+from .journal_order import ordered_device
 from .layout import SIDECAR_LINE_LIMIT, parse_sidecar, sidecar_line, temporary_name, tile_path
 from .placement import Placement, StagedFile
 from .walk import walk_files
@@ -35,6 +37,7 @@ _READ = os.O_RDONLY | os.O_NONBLOCK  # a FIFO in a file's place must not hang it
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _HASH_CHUNK_BYTES = 1 << 20
 _PLACED_MODE = 0o440
+_MAX_THREADS = 4
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
@@ -49,11 +52,18 @@ class FilesystemTileFiles:
     which the next open of the store removes.
     """
 
-    def __init__(self, root: Path) -> None:
-        """Open the root, made with its parents and mode 0750 if missing. Raises `StoreUnavailableError`."""
+    def __init__(self, root: Path, *, threads: int | None = None) -> None:
+        """Open the root, made with its parents and mode 0750 if missing. Raises `StoreUnavailableError`.
+
+        `threads` is how many work on a batch; default one for each processor, up to four.
+        """
         self._path = root
         self._root: OpenFolder | None = open_root(root)
-        self._placement = Placement(root)
+        self._placement = Placement(
+            root,
+            ordered_device=ordered_device(self._root.fileno()),
+            threads=threads or min(_MAX_THREADS, os.cpu_count() or 1),
+        )
 
     def close(self) -> None:
         """Let go of the root; a second call does nothing. Operations under way finish, handles stay valid."""
@@ -94,6 +104,18 @@ class FilesystemTileFiles:
         return StagedFile(
             write, tile_path(tile_id), metadata.content_sha256, self._placement, self._open_root
         )
+
+    def stage_many(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
+        """See `TileFiles`: hashed by several threads."""
+
+        def stage(some: Sequence[tuple[bytes, TileMetadata]]) -> Iterator[StagedTile | TileCacheError]:
+            for pixels, metadata in some:
+                try:
+                    yield self.stage(pixels, metadata)
+                except TileCacheError as error:
+                    yield error
+
+        return self._placement.in_slices(lambda some: list(stage(some)), tiles)
 
     def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
         """See `TileFiles`: two syncs of the file system for the whole batch."""

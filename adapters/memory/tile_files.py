@@ -13,6 +13,7 @@ from uuid import UUID
 from ...domain.errors import (
     ContentHashMismatchError,
     StoreUnavailableError,
+    TileCacheError,
     TileMetadataError,
     TileNotFoundError,
 )
@@ -111,6 +112,16 @@ class MemoryTileFiles:
                 remedy="store complete JPEG files",
             )
         return _StagedInMemory(self, tile_id, pixels, digest)
+
+    def stage_many(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
+        """See `TileFiles`."""
+        staged: list[StagedTile | TileCacheError] = []
+        for pixels, metadata in tiles:
+            try:
+                staged.append(self.stage(pixels, metadata))
+            except TileCacheError as error:
+                staged.append(error)
+        return staged
 
     def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
         """See `TileFiles`."""

@@ -27,6 +27,7 @@ from .queries import (
     AWAIT_TILES,
     COMPLETE_TILE,
     COMPLETED_TRACE,
+    COPY_TILES,
     DELETE_TILE,
     DELETE_TILES,
     DELETED_TRACE,
@@ -42,6 +43,7 @@ from .queries import (
     SELECT_MARKED_MISSING,
     SELECT_TILE,
     SELECT_TILES,
+    SELECT_XID,
     STORE_LOCK,
     UNLOCK_TILE,
     UPDATE_FILES_MISSING,
@@ -52,7 +54,8 @@ from .queries import (
     read_tile_id,
     tile_lock,
 )
-from .transactions import Statement, TileTransaction, tile_transaction
+from .round_trip import Statement
+from .transactions import TileTransaction, tile_transaction
 
 FETCH_ROWS = 5_000
 """Rows per round trip of a stream, and tiles per statement of a batch: bounds memory at both ends."""
@@ -96,7 +99,7 @@ class PostgresOpenRows:
         discarded = [tile_id for tile_id in tile_ids if tile_id in self._inserted]
         if discarded:
             uuids = [tile_id.tile_uuid for tile_id in discarded]
-            self._transaction.execute(f"taking back {len(uuids)} tiles", DELETE_TILES, (uuids,))
+            self._transaction.execute(f"taking back {len(uuids)} tiles", (DELETE_TILES, (uuids,)))
             for tile_id in discarded:
                 del self._inserted[tile_id]
 
@@ -140,18 +143,16 @@ class PostgresTileRows:
     def insert(self, metadata: TileMetadata, created_at: datetime) -> Iterator[PostgresOpenRow]:
         """See `TileRows`."""
         stored = TileMetadataPersistent.of(metadata, created_at=created_at)
-        tile_id = metadata.tile_id
+        tile_id, lock = metadata.tile_id, tile_lock(stored.tile_uuid)
         with tile_transaction(self._database, self._disk_budget_bytes) as transaction:
             try:
-                _, inserted, _ = transaction.begin(
+                (inserted,) = transaction.begin(
                     f"inserting tile {tile_id}",
-                    (LOCK_SHARED, STORE_LOCK),
-                    (INSERT_TILE, insert_values(metadata, created_at)),
-                    (AWAIT_TILES, ([tile_lock(tile_id)],)),
+                    (INSERT_TILE, (*insert_values(stored), lock, lock)),
                 )
             except psycopg.errors.UniqueViolation as error:
                 raise DuplicateTileError(tile_id) from error
-            transaction.xid = inserted[0][0]
+            transaction.xid = inserted.text
             yield PostgresOpenRow(transaction, stored)
 
     @contextmanager
@@ -163,22 +164,10 @@ class PostgresTileRows:
         if len(stored) != len(metadata):
             raise ValueError("a batch must not name a tile twice")
         # One order for everybody: two batches that share tiles then wait for each other one way only.
-        in_order = sorted(stored.values(), key=lambda tile: tile.tile_uuid)
-        columns = zip(*(insert_values(tile, created_at) for tile in in_order), strict=True)
+        in_order = sorted(stored.values(), key=lambda tile: tile.tile_uuid.int)
         with tile_transaction(self._database, self._disk_budget_bytes) as transaction:
-            inserted: list[tuple[object, ...]] = []
-            if in_order:
-                _, inserted, _ = transaction.begin(
-                    f"inserting {len(in_order)} tiles",
-                    (LOCK_SHARED, STORE_LOCK),
-                    (INSERT_TILES, [list(column) for column in columns]),
-                    (AWAIT_TILES, ([tile_lock(tile.tile_id) for tile in in_order],)),
-                )
-            else:
-                transaction.begin("inserting no tiles")
-            new = {tile_uuid for tile_uuid, _ in inserted}
-            if inserted:
-                transaction.xid = str(inserted[0][1])
+            transaction.begin(f"inserting {len(in_order)} tiles", (LOCK_SHARED, STORE_LOCK))
+            new = _insert_in_order(transaction, in_order) if in_order else set()
             yield PostgresOpenRows(
                 transaction,
                 {tile_id: tile for tile_id, tile in stored.items() if tile.tile_uuid in new},
@@ -193,7 +182,7 @@ class PostgresTileRows:
         tile's lock the file can't be unlinked safely, and is left to the next open.
         """
         doing = f"removing the row of tile {tile_id}"
-        lock = tile_lock(tile_id)
+        lock = tile_lock(tile_id.tile_uuid)
         with self._database.connection() as connection:
             try:
                 with translate_errors(doing):
@@ -210,9 +199,9 @@ class PostgresTileRows:
         transaction = TileTransaction(self._database, connection, None)
         try:
             (deleted,) = transaction.begin(doing, (query, (tile_id.tile_uuid,)))
-            if not deleted:
+            if not deleted.rows():
                 return None
-            freed_bytes, transaction.xid = deleted[0]
+            ((freed_bytes, transaction.xid),) = deleted.rows()
             transaction.commit(doing, -freed_bytes, (DELETED_TRACE, (tile_id.tile_uuid,)))
         finally:
             transaction.end()
@@ -262,9 +251,9 @@ class PostgresTileRows:
             (completed,) = transaction.begin(
                 doing, (COMPLETE_TILE, (tile_id.tile_uuid, content_sha256, disk_bytes))
             )
-            if not completed:
+            if not completed.rows():
                 raise TileNotFoundError(tile_id)
-            added_bytes, transaction.xid = completed[0]
+            ((added_bytes, transaction.xid),) = completed.rows()
             transaction.commit(doing, added_bytes, (COMPLETED_TRACE, (tile_id.tile_uuid,)))
 
     @contextmanager
@@ -307,6 +296,21 @@ def _committed_among(
             rows = connection.execute(SELECT_TILES, ([t.tile_uuid for t in batch],)).fetchall()
         committed.update((tile.tile_id, tile) for tile in map(read_tile, rows))
     return committed
+
+
+def _insert_in_order(transaction: TileTransaction, tiles: Sequence[TileMetadataPersistent]) -> set[UUID]:
+    """Insert those of the tiles that have no row yet, and return their UUIDs."""
+    doing = f"inserting {len(tiles)} tiles"
+    new = {tile.tile_uuid for tile in tiles}
+    if not transaction.copy(doing, COPY_TILES, tiles):
+        # Some are there already, or no row at all: the slower way tells which, or what is wrong.
+        columns = [list(column) for column in zip(*map(insert_values, tiles), strict=True)]
+        (inserted,) = transaction.execute(doing, (INSERT_TILES, columns))
+        new = {tile_uuid for (tile_uuid,) in inserted.rows()}
+    locks = [tile_lock(tile.tile_uuid) for tile in tiles if tile.tile_uuid in new]
+    _, number = transaction.execute(doing, (AWAIT_TILES, (locks,)), (SELECT_XID, ()))
+    transaction.xid = number.text
+    return new
 
 
 def _inserted_trace(tiles: Collection[TileMetadataPersistent]) -> Statement:
