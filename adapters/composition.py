@@ -214,9 +214,12 @@ class Runtime:
     @cached_property
     def unbudgeted_store(self) -> FileBackedTileStore:
         """The tile store as opened: reconciled, with its catalogue. Writers use `tile_store`."""
+        from ..ext import CompiledTileCatalogue
+
         return FileBackedTileStore(
             self.rows,
             self.files,
+            catalogue=CompiledTileCatalogue(),
             gate=self.freshness_gate,
             clock=self.clock,
             recorder=self.recorder,
@@ -359,7 +362,7 @@ atexit.register(close_runtimes)
 def build_tile_store(config: AerotileConfig) -> BudgetEnforcedTileStore:
     """The tile store within its budget, opened and reconciled.
 
-    It also `SupportsBulkWrite` and `SupportsVerdict`.
+    It also `SupportsBulkWrite`, `SupportsVerdict` and `SupportsBboxQuery`.
 
     Raises `StoreUnavailableError`, `ConfigurationError`, `RuntimeNotAvailableError`.
     """

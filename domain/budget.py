@@ -6,15 +6,26 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .errors import CacheBudgetExhaustedError, StoreUnavailableError, TileCacheError, TileNotFoundError
 from .freshness import FreshnessVerdict
-from .ports import FlightRecorder, SupportsHeadroom, SupportsVerdict, TilePixelHandle, TileStore
+from .ports import (
+    FlightRecorder,
+    SupportsBboxQuery,
+    SupportsHeadroom,
+    SupportsVerdict,
+    TilePixelHandle,
+    TileStore,
+)
 from .records import eviction_batch_event
 from .storage import HeadroomTakenError
 from .tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, VotingStatus
 from .write_tiles import TileWriteOutcome
+
+if TYPE_CHECKING:
+    from .catalogue import CatalogueMatches
+    from .tile_grid import Bbox
 
 _log = logging.getLogger("aerotile.budget")
 
@@ -176,6 +187,12 @@ class BudgetEnforcedTileStore:
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """See `SupportsVerdict`; None over a store that does not judge."""
         return self._store.verdict(tile_id) if isinstance(self._store, SupportsVerdict) else None
+
+    def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
+        """See `SupportsBboxQuery`. Raises `TypeError` over a store that does not know boxes."""
+        if not isinstance(self._store, SupportsBboxQuery):
+            raise TypeError(f"{type(self._store).__name__} does not know which tiles lie in a box")
+        return self._store.query_by_bbox(bbox, zoom_level)
 
     def delete_tile(self, tile_id: TileId) -> int:
         """See `TileStore`."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from .catalogue import TileCatalogue
+from .catalogue import CatalogueMatches
 from .errors import TileNotFoundError
 from .freshness import FreshnessGate, FreshnessVerdict
 from .lru import LruAccessBuffer
 from .ports import Clock, FlightRecorder, TilePixelHandle
 from .reconcile import ReconcileReport, reconcile
-from .storage import CommitOutcomeUnknownError, Headroom, NoBudget, TileFiles, TileRows
+from .storage import CommitOutcomeUnknownError, Headroom, NoBudget, TileCatalogue, TileFiles, TileRows
+from .tile_grid import Bbox
 from .tiles import TileId, TileMetadata, TileMetadataPersistent
 from .write_tiles import TileWriteOutcome, TileWriter
 
@@ -30,6 +31,7 @@ class FileBackedTileStore:
         rows: TileRows,
         files: TileFiles,
         *,
+        catalogue: TileCatalogue,
         gate: FreshnessGate,
         clock: Clock,
         recorder: FlightRecorder,
@@ -38,7 +40,9 @@ class FileBackedTileStore:
         when_unexplained: Callable[[], None] = lambda: None,
         lock_timeout_s: float = 5.0,
     ) -> None:
-        """Reconcile files and rows and load the catalogue. Raises `StoreUnavailableError`.
+        """Reconcile files and rows, and load `catalogue`, which from now on is this store's alone.
+
+        Raises `StoreUnavailableError`.
 
         Reads are noted in `lru_buffer` by `lru_clock` when both are given. `when_unexplained` is called by a
         reader that met a file of which the catalogue knows nothing; it must return at once and see to it that
@@ -49,7 +53,7 @@ class FileBackedTileStore:
         self._gate = gate
         self._lru_clock = lru_clock
         self._lru_buffer = lru_buffer
-        self._catalogue = TileCatalogue()
+        self._catalogue = catalogue
         self._when_unexplained = when_unexplained
         self._unexplained: set[TileId] = set()
         self._unexplained_lock = threading.Lock()
@@ -104,6 +108,10 @@ class FileBackedTileStore:
         """The freshness verdict on a stored tile as of now; None when the store does not hold it."""
         entry = self._catalogue.get(tile_id)
         return None if entry is None else self._gate.verdict(tile_id.bbox, entry.captured_at)
+
+    def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
+        """See `SupportsBboxQuery`."""
+        return self._catalogue.query_by_bbox(bbox, zoom_level)
 
     def write_tile(self, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
         """See `TileStore`."""

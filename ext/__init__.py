@@ -1,6 +1,18 @@
 """The compiled hot path, reached only through this door so that import checks see the edge."""
 
+from .catalogue import CompiledTileCatalogue
+from .catalogue_matches import CompiledCatalogueMatches
 from .gated_write import GatedWrite, GateRefusedError, sync_file_system
 from .pixels import MappedPixels, open_beneath
+from .tile_keys import TileKeyCodec
 
-__all__ = ["GateRefusedError", "GatedWrite", "MappedPixels", "open_beneath", "sync_file_system"]
+__all__ = [
+    "CompiledCatalogueMatches",
+    "CompiledTileCatalogue",
+    "GateRefusedError",
+    "GatedWrite",
+    "MappedPixels",
+    "TileKeyCodec",
+    "open_beneath",
+    "sync_file_system",
+]

@@ -1,132 +1,78 @@
-"""The catalogue agrees with a plain dictionary whatever is loaded, added and removed."""
+"""The catalogue's values: columns that fit together, and rows turned into them chunk by chunk."""
 
 from __future__ import annotations
 
-import random
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from uuid import UUID
 
+import attrs
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aerotile.domain import catalogue as catalogue_module
-from aerotile.domain.catalogue import CatalogueEntry, TileCatalogue
-from aerotile.domain.tile_key import decode_tile_key
+from aerotile.domain.catalogue import CatalogueColumns, columns_of, microseconds_of, moment_of
+from aerotile.domain.tile_key import VariantTable, decode_tile_key
 from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
-FLIGHTS = [UUID(int=n) for n in (7, 8)]
-
-onboard = st.builds(
-    TileId,
-    st.just(4),
-    st.integers(0, 3),
-    st.integers(0, 3),
-    st.just(TileSource.ONBOARD),
-    st.sampled_from(FLIGHTS),
-)
-fetched = st.builds(
-    TileId,
-    st.just(4),
-    st.integers(0, 3),
-    st.integers(0, 3),
-    st.sampled_from([TileSource.SATELLITE_PROVIDER, TileSource.IMPORTED]),
-)
-tile_ids = st.one_of(onboard, fetched)
 
 
-def row(tile_id: TileId, size: int) -> TileMetadataPersistent:
+def row(x: int, flight: int) -> TileMetadataPersistent:
     metadata = TileMetadata(
-        tile_id=tile_id,
-        captured_at=NOW - timedelta(hours=size, microseconds=size),
-        content_sha256="0" * 64,
-        disk_bytes=size,
+        tile_id=TileId(9, x, 3, TileSource.ONBOARD, UUID(int=flight)),
+        captured_at=NOW,
+        content_sha256=f"{x:064x}",
+        disk_bytes=x + 1,
         ground_sample_distance=1.0,
     )
     return TileMetadataPersistent.of(metadata, created_at=NOW)
 
 
-@pytest.fixture(params=[1, 3, 65_536], ids=lambda chunk: f"chunk of {chunk}")
-def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue_module, "_CHUNK", request.param)
+@pytest.mark.parametrize("chunk", [1, 3, 10, 65_536])
+def test_rows_become_columns_in_their_order_whatever_the_chunk(
+    chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue_module, "_CHUNK", chunk)
+    rows = [row(x, x % 4) for x in range(10)]
+    columns, variants = columns_of(iter(rows))
+    assert [decode_tile_key(key, variants) for key in columns.keys.tolist()] == [r.tile_id for r in rows]
+    assert columns.disk_bytes.tolist() == [r.disk_bytes for r in rows]
+    assert [each.tobytes().hex() for each in columns.content_sha256] == [r.content_sha256 for r in rows]
 
 
-@pytest.mark.usefixtures("chunk")
-@pytest.mark.parametrize("seed", range(20))
-def test_lookups_agree_after_any_sequence_of_changes(seed: int) -> None:
-    chance = random.Random(seed)
-    ids = [
-        TileId(4, x, y, source, flight)
-        for x in range(3)
-        for y in range(3)
-        for source, flight in [
-            (TileSource.IMPORTED, None),
-            (TileSource.ONBOARD, FLIGHTS[0]),
-            (TileSource.ONBOARD, FLIGHTS[1]),
-        ]
-    ]
-    model: dict[TileId, CatalogueEntry] = {}
-    tested = TileCatalogue()
-    start = [row(tile_id, chance.randint(1, 999)) for tile_id in chance.sample(ids, 10)]
-    tested.load(iter(start))
-    model.update({r.tile_id: CatalogueEntry(r.captured_at, r.disk_bytes) for r in start})
-    for _ in range(60):
-        tile_id = chance.choice(ids)
-        if chance.random() < 0.5:
-            new = row(tile_id, chance.randint(1, 999))
-            tested.add(new)
-            model[tile_id] = CatalogueEntry(new.captured_at, new.disk_bytes)
-        else:
-            tested.remove(tile_id)
-            model.pop(tile_id, None)
-        assert len(tested) == len(model)
-    for tile_id in ids:
-        assert tested.get(tile_id) == model.get(tile_id)
-        assert (tile_id in tested) == (tile_id in model)
-    keys, variants = tested.snapshot()
-    assert {decode_tile_key(int(key), variants) for key in keys} == set(model)
-    assert list(keys) == sorted(keys)
+def test_no_rows_become_columns_of_no_length() -> None:
+    columns, variants = columns_of([])
+    assert (len(columns), variants) == (0, VariantTable())
 
 
-@given(st.dictionaries(tile_ids, st.integers(1, 10**6), max_size=30), tile_ids)
-def test_what_was_loaded_is_found_with_its_facts(sizes: dict[TileId, int], other: TileId) -> None:
-    tested = TileCatalogue()
-    tested.load(row(tile_id, size) for tile_id, size in sizes.items())
-    assert len(tested) == len(sizes)
-    for tile_id, size in sizes.items():
-        expected = row(tile_id, size)
-        assert tested.get(tile_id) == CatalogueEntry(expected.captured_at, size)
-    assert (other in tested) == (other in sizes)
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("keys", np.zeros(2, np.int32)),
+        ("captured_us", np.zeros(3, np.int64)),
+        ("accessed_us", np.zeros((2, 1), np.int64)),
+        ("disk_bytes", np.zeros(2, np.uint32)),
+        ("flags", np.zeros(2, np.int64)),
+        ("content_sha256", np.zeros((2, 31), np.uint8)),
+        ("content_sha256", np.zeros(64, np.uint8)),
+    ],
+)
+def test_columns_that_do_not_fit_together_are_refused_by_name(field: str, wrong: np.ndarray) -> None:  # type: ignore[type-arg] # any dtype
+    columns, _ = columns_of([row(1, 1), row(2, 1)])
+    with pytest.raises(ValueError, match=f"{field} must be"):
+        attrs.evolve(columns, **{field: wrong})
 
 
-def test_a_second_load_replaces_the_first() -> None:
-    tested = TileCatalogue()
-    first, second = (TileId(4, x, 0, TileSource.IMPORTED) for x in (0, 1))
-    tested.load([row(first, 1)])
-    tested.load([row(second, 1)])
-    assert first not in tested
-    assert second in tested
+def test_joined_columns_and_columns_at_places_keep_their_rows_whole() -> None:
+    variants = VariantTable((UUID(int=1),))
+    columns = CatalogueColumns.joined([CatalogueColumns.of([row(x, 1)], variants) for x in (5, 6, 7)])
+    entries = [columns.entry(place, row(x, 1).tile_id) for place, x in enumerate((5, 6, 7))]
+    taken = columns.at(np.array([2, 0]))
+    assert [taken.entry(0, row(7, 1).tile_id), taken.entry(1, row(5, 1).tile_id)] == [entries[2], entries[0]]
 
 
-def test_a_tile_larger_than_2_gib_does_not_keep_the_store_from_opening() -> None:
-    tested = TileCatalogue()
-    loaded, added = (TileId(4, x, 0, TileSource.IMPORTED) for x in (0, 1))
-    large = 3_000_000_000
-    facts = [
-        TileMetadataPersistent.of(
-            TileMetadata(
-                tile_id=tile_id,
-                captured_at=NOW,
-                content_sha256="0" * 64,
-                disk_bytes=large,
-                ground_sample_distance=1.0,
-            ),
-            created_at=NOW,
-        )
-        for tile_id in (loaded, added)
-    ]
-    tested.load(facts[:1])
-    tested.add(facts[1])
-    tested.snapshot()
-    assert tested.get(loaded) == tested.get(added) == CatalogueEntry(NOW, large)
+@given(st.datetimes(timezones=st.just(timezone.utc)))
+def test_a_time_survives_as_microseconds(moment: datetime) -> None:
+    assert moment_of(microseconds_of(moment)) == moment
