@@ -34,9 +34,8 @@ def checked_query(descriptor: Any, dimension: int, k: Any) -> npt.NDArray[np.flo
     query = np.ascontiguousarray(descriptor)
     if not query.flags.aligned:
         query = query.copy()
-    # A sum of squares takes a third of `isfinite` and is finite only when every component is. The other way
-    # round it may overflow, so the components decide.
-    if not math.isfinite(query.dot(query)) and not (finite := np.isfinite(query)).all():
+    finite = np.isfinite(query)
+    if not finite.all():
         raise ValueError(f"descriptor must be finite, component {int(np.argmin(finite))} is not")
     return query
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import tokenize
 import zipfile
 import zlib
@@ -30,13 +31,15 @@ _DAMAGE = (
     MemoryError,
     zipfile.BadZipFile,
     zlib.error,
+    # An encrypted member, or one that needs a newer zip; an extra field that is cut short.
+    RuntimeError,
+    struct.error,
     # numpy reads a header as a Python literal, and multiplies the shape that it finds there.
     SyntaxError,
     tokenize.TokenError,
     OverflowError,
-    RecursionError,
 )
-"""What numpy raises for a damaged or foreign file."""
+"""What numpy and zipfile raise for a damaged or foreign file."""
 _NAMES_AT_ONCE = 4096
 _LAYOUT = (
     f"save it with numpy.savez(file, {TILES}=[tile ids as text], {DESCRIPTORS}=float32 array of shape (n, d))"

@@ -16,15 +16,13 @@ import numpy.typing as npt
 
 from ...domain.descriptors import HnswParams, IndexMetadata, VectorStorage
 from ...domain.errors import IndexBuildError
-from .build_memory import COMPONENT_BYTES, links_per_tile
+from .build_memory import COMPONENT_BYTES, DESCRIPTORS_AT_ONCE, links_per_tile
 from .generations import INDEX_FILE, METADATA_FILE, SIDECAR_FILE, write_durably
 from .mapped_index import FAISS_METRICS, sidecar_content
 from .metadata_file import encode_metadata
 
 # The type stubs that faiss ships lack some names and get others wrong.
 _faiss: Any = faiss
-_CHUNK = 4096
-"""Descriptors added at once: enough to keep every thread busy, few enough for progress to move."""
 _DESCRIPTORS_PER_THREAD = 1000
 _FILE_MODE = 0o440
 
@@ -55,12 +53,12 @@ def build_index(
         _reserve(index, count, params, storage)
         with _threads(threads, count):
             # Nothing is learned for float16; FAISS wants the call.
-            index.train(_aligned(descriptors[:_CHUNK]))
-            for start in range(0, count, _CHUNK):
-                rows = slice(start, start + _CHUNK)
+            index.train(_aligned(descriptors[:DESCRIPTORS_AT_ONCE]))
+            for start in range(0, count, DESCRIPTORS_AT_ONCE):
+                rows = slice(start, start + DESCRIPTORS_AT_ONCE)
                 index.add_with_ids(_aligned(descriptors[rows]), keys[rows])
                 if progress is not None:
-                    progress(min(start + _CHUNK, count), count)
+                    progress(min(start + DESCRIPTORS_AT_ONCE, count), count)
     except (RuntimeError, MemoryError) as error:
         raise IndexBuildError(f"faiss can't build the index: {error}") from error
     return index

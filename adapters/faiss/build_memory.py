@@ -12,8 +12,10 @@ _LINK_BYTES = 4
 # sorted, the key's way back to its row up to 56 (a hash table in FAISS, once built and once read back), a
 # lock while it is linked 4.
 _TILE_BYTES = 4 + 8 + 16 + 8 + 2 * 56 + 4
-_FIXED_BYTES = 64 << 20
-"""Chunks on their way, FAISS's own working memory, what threads keep."""
+_FIXED_BYTES = 32 << 20
+"""FAISS's own working memory, what threads and the allocator keep."""
+DESCRIPTORS_AT_ONCE = 4096
+"""Enough to keep every thread busy, few enough for progress to move."""
 
 
 def links_per_tile(m: int) -> float:
@@ -32,11 +34,12 @@ def build_memory_bytes(
     """The most that a build adds to the process's own memory, beside tile ids and descriptors given to it.
 
     The vectors, the links, a fixed amount per tile, one byte per tile and thread that notes which tiles were
-    visited, and a fixed amount.
+    visited, one chunk of descriptors, and a fixed amount.
     """
     vectors = count * dimension * COMPONENT_BYTES[storage]
     links = count * links_per_tile(params.m) * _LINK_BYTES
-    return round(vectors + links + count * (_TILE_BYTES + threads) + _FIXED_BYTES)
+    chunk = DESCRIPTORS_AT_ONCE * dimension * COMPONENT_BYTES[VectorStorage.FLOAT32]
+    return round(vectors + links + count * (_TILE_BYTES + threads) + chunk + _FIXED_BYTES)
 
 
 def available_memory_bytes(
