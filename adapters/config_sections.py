@@ -138,18 +138,25 @@ class FreshnessConfig:
     )
 
 
+_HNSW = HnswParams()
+
+
 @attrs.frozen(kw_only=True)
 class IndexConfig:
     """`[index]`: how the descriptor index is built and searched."""
 
     m: int = attrs.field(
-        default=32, validator=_whole(2, 512), metadata=about("HNSW links per node; larger finds more.")
+        default=_HNSW.m, validator=_whole(2, 512), metadata=about("HNSW links per node; larger finds more.")
     )
     ef_construction: int = attrs.field(
-        default=200, validator=_whole(1, 10_000), metadata=about("HNSW candidates kept while building.")
+        default=_HNSW.ef_construction,
+        validator=_whole(1, 10_000),
+        metadata=about("HNSW candidates kept while building; larger links better, and builds longer."),
     )
     ef_search: int = attrs.field(
-        default=64, validator=_whole(1, 10_000), metadata=about("HNSW candidates kept while searching.")
+        default=_HNSW.ef_search,
+        validator=_whole(1, 10_000),
+        metadata=about("HNSW candidates kept while searching; larger finds more, and takes longer."),
     )
     metric: DescriptorMetric = attrs.field(
         default=DescriptorMetric.L2,

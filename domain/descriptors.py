@@ -36,7 +36,7 @@ class HnswParams:
 
     m: int = attrs.field(default=32, validator=_at_least(2))
     """Links per node and layer."""
-    ef_construction: int = attrs.field(default=200, validator=_at_least(1))
+    ef_construction: int = attrs.field(default=100, validator=_at_least(1))
     ef_search: int = attrs.field(default=64, validator=_at_least(1))
     metric: DescriptorMetric = attrs.field(default=DescriptorMetric.L2, validator=is_a(DescriptorMetric))
 

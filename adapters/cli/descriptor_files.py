@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import tokenize
 import zipfile
 import zlib
@@ -14,6 +15,7 @@ import numpy as np
 
 from .arguments import parse_tile_id
 from .failures import BadInputError
+from .mapped_npz import load_arrays
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -29,26 +31,29 @@ _DAMAGE = (
     MemoryError,
     zipfile.BadZipFile,
     zlib.error,
+    # An encrypted member, or one that needs a newer zip; an extra field that is cut short.
+    RuntimeError,
+    struct.error,
     # numpy reads a header as a Python literal, and multiplies the shape that it finds there.
     SyntaxError,
     tokenize.TokenError,
     OverflowError,
-    RecursionError,
 )
-"""What numpy raises for a damaged or foreign file."""
+"""What numpy and zipfile raise for a damaged or foreign file."""
+_NAMES_AT_ONCE = 4096
 _LAYOUT = (
     f"save it with numpy.savez(file, {TILES}=[tile ids as text], {DESCRIPTORS}=float32 array of shape (n, d))"
 )
 
 
 def read_described_tiles(path: Path) -> tuple[list[TileId], npt.NDArray[np.float32]]:
-    """Tile i and row i of the descriptors, from a `.npz`. Raises `BadInputError`."""
+    """Tile i and row i of the descriptors, from a `.npz`. Raises `BadInputError`.
+
+    Descriptors that `numpy.savez` wrote as float32 stay in the file, mapped: it must not change meanwhile.
+    Compressed ones and other types are read into memory.
+    """
     with _readable(path, "a .npz with descriptors", _LAYOUT):
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise ValueError("it holds one array")
-        with loaded as archive:
-            arrays = {name: archive[name] for name in (TILES, DESCRIPTORS) if name in archive}
+        arrays = load_arrays(path, (TILES, DESCRIPTORS))
     for name in (TILES, DESCRIPTORS):
         if name not in arrays:
             raise BadInputError(f"{path} holds no array {name!r}", remedy=_LAYOUT)
@@ -63,13 +68,16 @@ def read_described_tiles(path: Path) -> tuple[list[TileId], npt.NDArray[np.float
             f"{path}: {DESCRIPTORS} must have shape ({len(names)}, d), it has {descriptors.shape}",
             remedy=_LAYOUT,
         )
-    tile_ids = []
-    for place, name in enumerate(names.tolist()):
-        try:
-            tile_ids.append(parse_tile_id(name))
-        except ValueError as error:
-            raise BadInputError(f"{path}: {TILES}[{place}]: {error}", remedy=_LAYOUT) from error
-    return tile_ids, _as_float32(path, descriptors)
+    return list(_parsed(path, names)), _as_float32(path, descriptors)
+
+
+def _parsed(path: Path, names: npt.NDArray[np.str_]) -> Iterator[TileId]:
+    for start in range(0, len(names), _NAMES_AT_ONCE):
+        for place, name in enumerate(names[start : start + _NAMES_AT_ONCE].tolist(), start):
+            try:
+                yield parse_tile_id(name)
+            except ValueError as error:
+                raise BadInputError(f"{path}: {TILES}[{place}]: {error}", remedy=_LAYOUT) from error
 
 
 def read_query(path: Path) -> npt.NDArray[np.float32]:

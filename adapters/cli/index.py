@@ -9,7 +9,7 @@ import click
 
 from .arguments import EXISTING_FILE
 from .command import AerotileCommand, LazyGroup
-from .output import json_option, write_facts, write_json, write_line, write_table
+from .output import in_words, json_option, write_facts, write_json, write_line, write_table
 from .session import Session
 
 if TYPE_CHECKING:
@@ -44,13 +44,19 @@ The file is written by
     metavar="NAME",
     help="Name of the network that made the descriptors; a query must come from the same.",
 )
+@click.option(
+    "--estimate", is_flag=True, help="Print how much memory the build takes at most, and build nothing."
+)
 @json_option
 @click.pass_obj
-def build(session: Session, file: Path, model: str, as_json: bool) -> None:
+def build(session: Session, file: Path, model: str, estimate: bool, as_json: bool) -> None:
     """Build a new generation of the descriptor index and switch to it.
 
     FILE is a .npz with the arrays `tiles` (tile ids as text) and `descriptors` (float32, one row per tile).
     The generation in use stays until the new one is whole and durable, and is kept for a rollback.
+
+    Descriptors that numpy.savez wrote as float32 are read from the file as they are needed; leave it alone
+    meanwhile. A build that would take more memory than there is is refused before it starts.
     """
     from .descriptor_files import read_described_tiles
     from .progress import progress_bar
@@ -58,6 +64,15 @@ def build(session: Session, file: Path, model: str, as_json: bool) -> None:
     tile_ids, descriptors = read_described_tiles(file)
     with session.runtime() as runtime:
         builder = runtime.index_builder
+        if estimate:
+            count, dimension = descriptors.shape
+            memory = builder.build_memory_bytes(count, dimension)
+            facts = {"count": count, "dimension": dimension, "memory_bytes": memory}
+            if as_json:
+                write_json(facts)
+            else:
+                write_facts(facts | {"memory_bytes": in_words(memory)})
+            return
         with progress_bar("descriptors", len(tile_ids)) as advance:
             metadata = builder.rebuild(
                 tile_ids,

@@ -16,14 +16,13 @@ import numpy.typing as npt
 
 from ...domain.descriptors import HnswParams, IndexMetadata, VectorStorage
 from ...domain.errors import IndexBuildError
+from .build_memory import COMPONENT_BYTES, DESCRIPTORS_AT_ONCE, links_per_tile
 from .generations import INDEX_FILE, METADATA_FILE, SIDECAR_FILE, write_durably
 from .mapped_index import FAISS_METRICS, sidecar_content
 from .metadata_file import encode_metadata
 
 # The type stubs that faiss ships lack some names and get others wrong.
 _faiss: Any = faiss
-_CHUNK = 4096
-"""Descriptors added at once: enough to keep every thread busy, few enough for progress to move."""
 _DESCRIPTORS_PER_THREAD = 1000
 _FILE_MODE = 0o440
 
@@ -34,38 +33,60 @@ def build_index(
     params: HnswParams,
     storage: VectorStorage,
     *,
-    threads: int | None,
+    threads: int,
     progress: Callable[[int, int], None] | None,
 ) -> faiss.IndexIDMap2:
-    """An index in memory of row i under key i. Raises `IndexBuildError`, and what `progress` raises."""
-    dimension = descriptors.shape[1]
+    """An index in memory of row i under key i. Raises `IndexBuildError`, and what `progress` raises.
+
+    Takes the memory of `build_memory_bytes`; `descriptors` is read chunk by chunk and may be a mapped file.
+    """
+    count, dimension = descriptors.shape
     metric = FAISS_METRICS[params.metric]
     try:
         if storage is VectorStorage.FLOAT16:
-            # Larger numbers are infinite in float16, and an infinite distance hides the tile for good.
-            largest = float(np.abs(descriptors).max())
-            if largest > float(np.finfo(np.float16).max):
-                raise IndexBuildError(
-                    f"a descriptor component of {largest:g} does not fit into float16",
-                    remedy="normalise the descriptors or keep the vectors as float32",
-                )
             graph = _faiss.IndexHNSWSQ(dimension, faiss.ScalarQuantizer.QT_fp16, params.m, metric)
         else:
             graph = _faiss.IndexHNSWFlat(dimension, params.m, metric)
         graph.hnsw.efConstruction = params.ef_construction
         graph.hnsw.efSearch = params.ef_search
         index = faiss.IndexIDMap2(graph)
-        with _threads(threads, len(keys)):
+        _reserve(index, count, params, storage)
+        with _threads(threads, count):
             # Nothing is learned for float16; FAISS wants the call.
-            index.train(descriptors[:_CHUNK])
-            for start in range(0, len(keys), _CHUNK):
-                rows = slice(start, start + _CHUNK)
-                index.add_with_ids(descriptors[rows], keys[rows])
+            index.train(_aligned(descriptors[:DESCRIPTORS_AT_ONCE]))
+            for start in range(0, count, DESCRIPTORS_AT_ONCE):
+                rows = slice(start, start + DESCRIPTORS_AT_ONCE)
+                index.add_with_ids(_aligned(descriptors[rows]), keys[rows])
                 if progress is not None:
-                    progress(min(start + _CHUNK, len(keys)), len(keys))
+                    progress(min(start + DESCRIPTORS_AT_ONCE, count), count)
     except (RuntimeError, MemoryError) as error:
         raise IndexBuildError(f"faiss can't build the index: {error}") from error
     return index
+
+
+def _aligned(descriptors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """As C takes them; those of a mapped `.npz` begin anywhere."""
+    return np.require(descriptors, np.float32, ("C_CONTIGUOUS", "ALIGNED"))
+
+
+def _reserve(index: faiss.IndexIDMap2, count: int, params: HnswParams, storage: VectorStorage) -> None:
+    """Take the memory of vectors, links and ids at once.
+
+    Otherwise it grows by doubling, and in the worst case three times as much is in use for a moment. An
+    emptied vector keeps what it took; FAISS offers no other way to say how many there will be.
+    """
+    graph = _faiss.downcast_index(index.index)
+    links = round(count * links_per_tile(params.m))
+    for vector, length in (
+        (_faiss.downcast_index(graph.storage).codes, count * graph.d * COMPONENT_BYTES[storage]),
+        (graph.hnsw.neighbors, links),
+        (graph.hnsw.levels, count),
+        (graph.hnsw.offsets, count + 1),
+        (index.id_map, count),
+    ):
+        empty = vector.size()
+        vector.resize(length)
+        vector.resize(empty)
 
 
 def write_generation(folder: Path, index: faiss.IndexIDMap2, metadata: IndexMetadata) -> IndexMetadata:
@@ -112,13 +133,13 @@ def _write_index(path: Path, index: faiss.IndexIDMap2) -> str:
 
 
 @contextmanager
-def _threads(most: int | None, descriptors: int) -> Iterator[None]:
-    """Build with at most `most` threads, by default one per core; OpenMP keeps the number per calling thread.
+def _threads(most: int, descriptors: int) -> Iterator[None]:
+    """Build with at most `most` threads; OpenMP keeps the number per calling thread.
 
     Threads without enough to do cost more than they bring: they spin while they wait for each other.
     """
     before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(min(most or before, 1 + descriptors // _DESCRIPTORS_PER_THREAD))
+    faiss.omp_set_num_threads(min(most, 1 + descriptors // _DESCRIPTORS_PER_THREAD))
     try:
         yield
     finally:

@@ -14,14 +14,15 @@ import numpy.typing as npt
 
 from ...domain.descriptors import HnswParams, IndexMetadata, SearchHit, VectorStorage
 from ...domain.errors import IndexBuildError, IndexUnavailableError
-from ...domain.tile_key import VariantTable, decode_tile_key, encode_tile_key
 from ...domain.tiles import TileId
-from ..descriptor_arrays import check_descriptors, check_query
+from ..descriptor_arrays import check_descriptors, checked_query, encode_tiles, largest_component
 from .build import build_index, write_generation
+from .build_memory import available_memory_bytes, build_memory_bytes
 from .generations import IndexGenerations
 from .mapped_index import MappedIndex, open_mapped_index
 
 _logger = logging.getLogger(__name__)
+_LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 _ATTEMPTS = 3
 """How often opening starts anew because another process switched and pruned meanwhile."""
 
@@ -59,7 +60,7 @@ class FaissDescriptorIndex:
         self._storage = storage
         self._keep_generations = keep_generations
         self._warm_up = warm_up
-        self._threads = threads
+        self._threads = threads or faiss.omp_get_max_threads()
         self._closed = False
         self._swap = threading.Lock()
         self._mapped = self._open_current() if open_existing else None
@@ -73,20 +74,8 @@ class FaissDescriptorIndex:
         # The local reference keeps the mapping alive while a rebuild swaps and drops it.
         mapped = self._in_use()
         metadata = mapped.metadata
-        check_query(descriptor, metadata.dimension, k)
-        try:
-            distances, keys = mapped.nearest(descriptor, min(int(k), metadata.count))
-        except (RuntimeError, MemoryError) as error:
-            raise IndexUnavailableError(f"faiss can't search the index: {error}") from error
-        try:
-            return [
-                SearchHit(decode_tile_key(key, metadata.variants), distance)
-                for key, distance in zip(keys, distances, strict=True)
-                # FAISS fills the places of neighbours that it did not find with -1.
-                if key != -1
-            ]
-        except (KeyError, ValueError) as error:
-            raise IndexUnavailableError(f"the index holds an id that names no tile: {error}") from error
+        query = checked_query(descriptor, metadata.dimension, k)
+        return mapped.nearest(query, min(int(k), metadata.count))
 
     def rebuild(
         self,
@@ -107,6 +96,7 @@ class FaissDescriptorIndex:
         if self._closed:
             raise IndexBuildError(f"the descriptor index in {self.generations.root} is closed")
         check_descriptors(tile_ids, descriptors)
+        self._check_memory(*descriptors.shape)
         try:
             with self.generations.locked():
                 partial = self.generations.begin()
@@ -153,6 +143,10 @@ class FaissDescriptorIndex:
             ) from error
         return mapped.metadata
 
+    def build_memory_bytes(self, count: int, dimension: int) -> int:
+        """The most memory that a rebuild from `count` descriptors takes, beside what it is given."""
+        return build_memory_bytes(count, dimension, self._params, self._storage, self._threads)
+
     def metadata(self) -> IndexMetadata:
         """What is known about the generation in use. Raises `IndexUnavailableError`."""
         return self._in_use().metadata
@@ -174,6 +168,15 @@ class FaissDescriptorIndex:
                 raise IndexUnavailableError(f"the descriptor index in {self.generations.root} is closed")
             raise self._none_built()
         return mapped
+
+    def _check_memory(self, count: int, dimension: int) -> None:
+        needed, available = self.build_memory_bytes(count, dimension), available_memory_bytes()
+        if available is not None and needed > available:
+            raise IndexBuildError(
+                f"an index of {count} x {dimension} takes up to {needed >> 20} MiB of memory to build, "
+                f"{available >> 20} MiB are available",
+                remedy="keep the vectors as float16, lower index.m, or build on a larger machine",
+            )
 
     def _none_built(self) -> IndexUnavailableError:
         return IndexUnavailableError(
@@ -212,11 +215,14 @@ class FaissDescriptorIndex:
         built_at: datetime,
         progress: Callable[[int, int], None] | None,
     ) -> MappedIndex:
-        try:
-            variants = VariantTable.naming(tile_ids)
-        except ValueError as error:
-            raise IndexBuildError(f"too many flights for one index: {error}") from error
-        keys = np.array([encode_tile_key(tile, variants) for tile in tile_ids], np.int64)
+        largest = largest_component(tile_ids, descriptors)
+        if self._storage is VectorStorage.FLOAT16 and largest > _LARGEST_FLOAT16:
+            # Larger numbers are infinite in float16, and an infinite distance hides the tile for good.
+            raise IndexBuildError(
+                f"a descriptor component of {largest:g} does not fit into float16",
+                remedy="normalise the descriptors or keep the vectors as float32",
+            )
+        variants, keys = encode_tiles(tile_ids)
         index = build_index(
             keys, descriptors, self._params, self._storage, threads=self._threads, progress=progress
         )

@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from ...domain.descriptors import DescriptorMetric, HnswParams, IndexMetadata, SearchHit, VectorStorage
 from ...domain.errors import IndexUnavailableError
-from ...domain.tile_key import VariantTable
 from ...domain.tiles import TileId
-from ..descriptor_arrays import check_descriptors, check_query
+from ..descriptor_arrays import check_descriptors, checked_query, encode_tiles, largest_component
 
 
 @attrs.frozen(eq=False)
@@ -43,12 +42,12 @@ class MemoryDescriptorIndex:
         `IndexUnavailableError` before the first rebuild and after `close`.
         """
         built = self._in_use()
-        check_query(descriptor, built.metadata.dimension, k)
+        query = checked_query(descriptor, built.metadata.dimension, k)
         if self._params.metric is DescriptorMetric.L2:
-            distances = np.square(built.descriptors - descriptor).sum(axis=1)
+            distances = np.square(built.descriptors - query).sum(axis=1)
             order = np.argsort(distances, kind="stable")
         else:
-            distances = built.descriptors @ descriptor
+            distances = built.descriptors @ query
             order = np.argsort(-distances, kind="stable")
         return [SearchHit(built.tile_ids[row], float(distances[row])) for row in order[:k]]
 
@@ -63,6 +62,8 @@ class MemoryDescriptorIndex:
     ) -> IndexMetadata:
         """Answer from row i = tile i from now on. Raises `IndexBuildError`; then the old content stays."""
         check_descriptors(tile_ids, descriptors)
+        largest_component(tile_ids, descriptors)
+        variants, _ = encode_tiles(tile_ids)
         own = np.array(descriptors, dtype=np.float32, order="C")
         metadata = IndexMetadata(
             dimension=own.shape[1],
@@ -73,7 +74,7 @@ class MemoryDescriptorIndex:
             faiss_version="none",
             sha256=hashlib.sha256(own.tobytes()).hexdigest(),
             built_at=built_at,
-            variants=VariantTable.naming(tile_ids),
+            variants=variants,
         )
         if progress is not None:
             progress(len(own), len(own))

@@ -140,3 +140,15 @@ def test_the_configured_graph_is_what_is_built(call: Call, descriptors: npt.NDAr
         AEROTILE_INDEX_STORAGE="float32",
     ).json
     assert (built["m"], built["metric"], built["storage"]) == (8, "inner_product", "float32")
+
+
+def test_an_estimate_says_how_much_memory_a_build_takes_and_builds_nothing(
+    call: Call, build: Callable[..., Any], descriptors: npt.NDArray[np.float32], tmp_path: Any
+) -> None:
+    facts = build("--estimate").json
+    assert (facts["count"], facts["dimension"]) == (len(TILES), 16)
+    assert facts["memory_bytes"] > descriptors.nbytes
+    assert not (tmp_path / "aerotile-data/index").exists()
+    text = call("index", "build", "d.npz", "--model", "m", "--estimate").out
+    assert "memory_bytes  32" in text
+    assert "MiB" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,15 @@ def test_hits_are_the_exact_neighbours_nearest_first(make_index: MakeIndex, metr
 def test_fewer_hits_come_back_when_the_index_holds_fewer(index: DescriptorIndex) -> None:
     build(index, 3)
     assert {hit.tile_id for hit in index.search(vectors(1)[0], 1_000_000_000)} == set(tiles(3))
+
+
+def test_threads_that_search_at_once_get_what_each_would_get_alone(index: DescriptorIndex) -> None:
+    build(index)
+    queries = vectors(200)
+    alone = [index.search(query, 7) for query in queries]
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(5):
+            assert list(threads.map(lambda query: index.search(query, 7), queries)) == alone
 
 
 def test_one_tile_is_an_index(index: DescriptorIndex) -> None:

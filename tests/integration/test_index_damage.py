@@ -132,10 +132,10 @@ def seal(folder: Path, metadata: bytes) -> None:
         ({"count": 51}, "count is 50 in the index, 51"),
         ({"metric": "inner_product"}, "metric is"),
         ({"storage": "float32"}, "IndexHNSWSQ, not a IndexHNSWFlat"),
-        ({"params": {"m": 16, "ef_construction": 200, "ef_search": 64}}, "m is 32 in the index, 16"),
+        ({"params": {"m": 16, "ef_construction": 100, "ef_search": 64}}, "m is 32 in the index, 16"),
         (
             {"params": {"m": 32, "ef_construction": 9, "ef_search": 64}},
-            "ef_construction is 200 in the index, 9",
+            "ef_construction is 100 in the index, 9",
         ),
         ({"faiss_version": "2.0.0"}, "written by faiss 2.0.0"),
         ({"faiss_version": "1.999.0"}, "written by faiss 1.999.0"),
@@ -205,6 +205,18 @@ def test_bytes_that_faiss_does_not_know_are_refused_though_their_hashes_agree(bu
     rewrite_metadata(folder, sha256=hashlib.sha256(b"not an index" * 100).hexdigest())
     with pytest.raises(IndexUnavailableError, match="faiss can't read"):
         FaissDescriptorIndex(built)
+
+
+@pytest.mark.parametrize("warm_up", [True, False])
+def test_an_id_that_names_no_tile_is_an_error_though_all_hashes_agree(built: Path, warm_up: bool) -> None:
+    folder = generation(built)
+    index = faiss.deserialize_index(np.frombuffer((folder / "tiles.index").read_bytes(), np.uint8))
+    faiss.copy_array_to_vector(np.full(50, (1 << 62) + 5000), index.id_map)
+    content = faiss.serialize_index(index).tobytes()
+    replace(folder / "tiles.index", content)
+    rewrite_metadata(folder, sha256=hashlib.sha256(content).hexdigest())
+    with pytest.raises(IndexUnavailableError, match="id that names no tile"):
+        FaissDescriptorIndex(built, warm_up=warm_up).search(vectors(1)[0], 1)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

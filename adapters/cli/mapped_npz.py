@@ -1,0 +1,76 @@
+"""The arrays of a `.npz`, mapped where they lie in the file as they are in memory."""
+
+from __future__ import annotations
+
+import mmap
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+_LOCAL_HEADER_BYTES = 30
+_NAME_LENGTH_AT = 26
+"""Where a member's local header says how long the name and the extra field after it are, 2 bytes each."""
+_CHUNK = 16 << 20
+
+
+def load_arrays(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """Those of the arrays `names` that the file holds, read-only.
+
+    What `numpy.savez` stored is mapped after its checksum was compared, and takes no memory of its own; who
+    cuts the file short meanwhile kills the process. What was compressed is read into memory. Raises what
+    numpy and zipfile raise for a damaged or foreign file.
+    """
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    with zipfile.ZipFile(path) as archive:
+        for name in names:
+            try:
+                member = archive.getinfo(f"{name}.npy")
+            except KeyError:
+                continue
+            with path.open("rb") as file:
+                mapped = _mapped_array(file, member)
+            if mapped is None:
+                with archive.open(member) as stream:
+                    mapped = np.lib.format.read_array(stream, allow_pickle=False)
+            arrays[name] = mapped
+    return arrays
+
+
+def _mapped_array(file: IO[bytes], member: zipfile.ZipInfo) -> npt.NDArray[Any] | None:
+    """The member's array inside the file; None when it is compressed, empty, or of an unusual format."""
+    if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:  # bit 0: encrypted
+        return None
+    file.seek(member.header_offset + _NAME_LENGTH_AT)
+    lengths = file.read(4)
+    start = member.header_offset + _LOCAL_HEADER_BYTES + sum(np.frombuffer(lengths, "<u2").tolist())
+    file.seek(start)
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+    elif version == (2, 0):
+        shape, by_columns, dtype = np.lib.format.read_array_header_2_0(file)
+    else:
+        return None
+    offset = file.tell()
+    count = int(np.prod(shape, dtype=object))
+    if dtype.hasobject or count == 0:
+        return None
+    if offset + count * dtype.itemsize != start + member.file_size:
+        raise ValueError(f"{member.filename} does not have the length that its shape {shape} asks for")
+    mapping = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    _compare_checksum(memoryview(mapping)[start : start + member.file_size], member)
+    array = np.frombuffer(mapping, dtype, count, offset)
+    return array.reshape(shape, order="F" if by_columns else "C")
+
+
+def _compare_checksum(content: memoryview, member: zipfile.ZipInfo) -> None:
+    checksum = 0
+    for start in range(0, len(content), _CHUNK):
+        checksum = zlib.crc32(content[start : start + _CHUNK], checksum)
+    if checksum != member.CRC:
+        raise zipfile.BadZipFile(f"bad CRC-32 of {member.filename}")
