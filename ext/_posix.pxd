@@ -109,7 +109,7 @@ cdef extern from *:
         uint64_t d_ino; int64_t d_off; uint16_t d_reclen; uint8_t d_type; char d_name[];
     };
 
-    static ssize_t aerotile_getdents64(int folder, void *block, size_t size) {
+    static inline ssize_t aerotile_getdents64(int folder, void *block, size_t size) {
         return (ssize_t)syscall(SYS_getdents64, folder, block, size);
     }
     """

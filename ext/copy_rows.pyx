@@ -33,7 +33,7 @@ from ..domain.errors import TileMetadataError
 from ..domain.tile_key import MAX_VARIANTS, VariantTable
 from ..domain.tiles import VotingStatus
 
-cdef enum Column:
+cdef enum:  # the columns
     ZOOM_LEVEL
     X
     Y
@@ -59,7 +59,7 @@ cdef enum:
     IMPORTED = 1
     FIRST_FLIGHT = 2
 
-# The length of each column's values, 0 for text. In the order of `Column`.
+# The length of each column's values, 0 for text. In their order.
 cdef int32_t *LENGTHS = [2, 4, 4, 0, FLIGHT_BYTES, 8, 8, 8, 1, 0, 1, 1, 0]
 
 cdef const char *SIGNATURE = b"PGCOPY\n\xff\r\n\0"
