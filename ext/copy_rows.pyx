@@ -9,7 +9,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 
 from _morton cimport MAX_ZOOM, morton, tile_key
 
@@ -81,6 +81,19 @@ cdef uint8_t EVICTABLE_FLAG = EVICTABLE
 cdef int GIVEN_UP = VOTING_CODES.index(VotingStatus.UPLOAD_GIVEUP)
 cdef int FLAGS_SHIFT = VOTING_SHIFT
 cdef list VOTING_TEXTS = [b"" if status is None else status.value.encode() for status in VOTING_CODES]
+cdef int VOTINGS = len(VOTING_TEXTS)
+cdef const char *VOTING_TEXT[8]
+cdef int32_t[8] VOTING_LENGTH
+
+for _code, _text in enumerate(VOTING_TEXTS):  # which stay alive in their list
+    VOTING_TEXT[_code] = <bytes>_text
+    VOTING_LENGTH[_code] = <int32_t>len(_text)
+
+# The value of a lower-case hexadecimal digit; 0xFF for any other byte.
+cdef uint8_t[256] HEXADECIMAL
+memset(HEXADECIMAL, 0xFF, sizeof(HEXADECIMAL))
+for _digit in "0123456789abcdef":
+    HEXADECIMAL[ord(_digit)] = int(_digit, 16)
 
 
 class CopyStreamError(ValueError):
@@ -128,24 +141,30 @@ cdef inline int source_ordinal(const Field *source) noexcept nogil:
     return IMPORTED if is_text(source, IMPORTED_TEXT, 8) else -1
 
 
-cdef inline int hexadecimal(uint8_t digit) noexcept nogil:
-    """The value of a lower-case digit; -1 for anything else."""
-    if c"0" <= digit <= c"9":
-        return digit - c"0"
-    return digit - c"a" + 10 if c"a" <= digit <= c"f" else -1
+cdef inline int voting_code(const Field *status) noexcept nogil:
+    """The place of a voting status in `VOTING_CODES`; -1 for an unknown one."""
+    cdef int code
+    if status.bytes == NULL:
+        return 0
+    for code in range(1, VOTINGS):
+        if is_text(status, VOTING_TEXT[code], VOTING_LENGTH[code]):
+            return code
+    return -1
 
 
 cdef inline bint read_sha256(const Field *text, uint8_t *digest) noexcept nogil:
     """Whether the text is a SHA-256 in hexadecimal."""
-    cdef int place, high, low
+    cdef int place
+    cdef uint8_t high, low
+    cdef uint8_t wrong = 0
     if text.length != 2 * SHA256_BYTES:
         return False
     for place in range(SHA256_BYTES):
-        high, low = hexadecimal(text.bytes[2 * place]), hexadecimal(text.bytes[2 * place + 1])
-        if high < 0 or low < 0:
-            return False
+        high = HEXADECIMAL[text.bytes[2 * place]]
+        low = HEXADECIMAL[text.bytes[2 * place + 1]]
+        wrong |= high | low
         digest[place] = <uint8_t>(high << 4 | low)
-    return True
+    return wrong < 16
 
 
 cdef str text_of(const Field *field):
@@ -335,7 +354,7 @@ cdef class CatalogueCopy:
         cdef int64_t disk_bytes = whole_number(&fields[DISK_BYTES])
         cdef int64_t ordinal = source_ordinal(&fields[SOURCE])
         cdef bint onboard = ordinal == FIRST_FLIGHT
-        cdef int voting = self.voting_code(&fields[VOTING_STATUS])
+        cdef int voting = voting_code(&fields[VOTING_STATUS])
         cdef size_t count = self.count
         if not (0 <= zoom_level <= MAX_ZOOM and 0 <= x < 1 << zoom_level and 0 <= y < 1 << zoom_level):
             self.impossible(fields, "its place is off the grid")
@@ -381,18 +400,6 @@ cdef class CatalogueCopy:
         grow(<void **>&self.arrays.content_sha256, rows, SHA256_BYTES)
         self.capacity = rows
         return 0
-
-    cdef int voting_code(self, const Field *status) except -2:
-        """The place of a voting status in `VOTING_CODES`; -1 for an unknown one."""
-        cdef int code
-        cdef bytes text
-        if status.bytes == NULL:
-            return 0
-        for code in range(1, len(VOTING_TEXTS)):
-            text = VOTING_TEXTS[code]
-            if is_text(status, text, <int32_t>len(text)):
-                return code
-        return -1
 
     cdef int64_t flight_ordinal(self, const uint8_t *flight) except -1:
         """The ordinal of a flight, given out when it comes up first; rows of one flight mostly stand together."""

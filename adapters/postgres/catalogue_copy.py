@@ -1,13 +1,19 @@
-"""Reading the catalogue's columns of all tiles in one binary COPY."""
+"""Reading the catalogue's columns of all tiles in one binary COPY.
+
+For each row, the driver's own loop over a COPY takes the client longer than the parser; this one asks libpq
+itself, and so also notices a server that stands still.
+"""
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import select
+from collections.abc import Callable
+from contextlib import suppress
 
 import psycopg
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn
 
 from ...domain.catalogue import CatalogueColumns
 from ...domain.errors import StoreUnavailableError
@@ -15,13 +21,11 @@ from ...domain.tile_key import VariantTable
 from ...ext import CatalogueCopy, CopyStreamError
 from .address import Connection
 from .connection import Database
-from .driver_errors import translate_errors
+from .driver_errors import BUSY_REMEDY, translate_errors
 from .queries import COPY_CATALOGUE, NO_STATEMENT_TIMEOUT
 
 _DOING = "reading the catalogue"
-_CANCEL_TIMEOUT_S = 5.0
-
-_log = logging.getLogger("aerotile.store")
+_CANCEL_TIMEOUT_S = 2.0
 
 
 def read_catalogue(database: Database) -> tuple[CatalogueColumns, VariantTable]:
@@ -31,48 +35,59 @@ def read_catalogue(database: Database) -> tuple[CatalogueColumns, VariantTable]:
     for as long as a statement may take, and `TileMetadataError` for an impossible row.
     """
     parsed = CatalogueCopy()
-    with (
-        database.connection() as connection,
-        translate_errors(_DOING),
-        connection.transaction(),
-        connection.cursor() as cursor,
-    ):
-        cursor.execute(NO_STATEMENT_TIMEOUT)
+    with database.connection() as connection, translate_errors(_DOING), connection.transaction():
+        connection.execute(NO_STATEMENT_TIMEOUT)
         try:
-            with (
-                _cancelled_when_stalled(connection, database.statement_timeout_s, lambda: parsed.rows),
-                cursor.copy(COPY_CATALOGUE) as blocks,
-            ):
-                for block in blocks:
-                    parsed.feed(block)
+            _copy(connection.pgconn, parsed, database.statement_timeout_s)
             return parsed.finish()
         except CopyStreamError as error:
+            _abandon(connection)
             raise StoreUnavailableError(f"{_DOING} failed: {error}") from error
+        except BaseException:
+            _abandon(connection)
+            raise
 
 
-@contextmanager
-def _cancelled_when_stalled(
-    connection: Connection, limit_s: float, progress: Callable[[], int]
-) -> Iterator[None]:
-    """Cancel the connection's statement when `progress` stands still for `limit_s`, or a little longer."""
-    over = threading.Event()
+def _copy(pgconn: PGconn, parsed: CatalogueCopy, stall_limit_s: float) -> None:
+    readable = select.poll()
+    readable.register(pgconn.socket, select.POLLIN)
 
-    def watch() -> None:
-        before = -1
-        while not over.wait(limit_s):
-            now = progress()
-            if now == before:
-                try:
-                    connection.cancel_safe(timeout=_CANCEL_TIMEOUT_S)
-                except psycopg.Error as error:  # the server is gone, which the connection's reader learns too
-                    _log.warning("could not cancel %s: %s", _DOING, error)
-                return
-            before = now
+    def wait() -> None:
+        if not readable.poll(stall_limit_s * 1000):
+            raise StoreUnavailableError(
+                f"{_DOING} failed: nothing came for {stall_limit_s:g} s", remedy=BUSY_REMEDY
+            )
+        pgconn.consume_input()
 
-    watcher = threading.Thread(target=watch, name="catalogue copy", daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
+    pgconn.send_query(COPY_CATALOGUE.encode())
+    pgconn.flush()  # a few hundred bytes on an idle connection: the socket takes them at once
+    _expect(ExecStatus.COPY_OUT, pgconn, wait)
+    read, feed = pgconn.get_copy_data, parsed.feed
+    while True:
+        length, row = read(1)
+        if length > 0:
+            feed(row)
+        elif length == 0:
+            wait()
+        else:
+            break
+    _expect(ExecStatus.COMMAND_OK, pgconn, wait)
+    pgconn.get_result()
+
+
+def _expect(status: ExecStatus, pgconn: PGconn, wait: Callable[[], None]) -> None:
+    """Take the next result. Raises `psycopg.Error` when it is not of this status."""
+    while pgconn.is_busy():
+        wait()
+    result = pgconn.get_result()
+    if result is None:
+        raise psycopg.OperationalError("the server gave no result")
+    if result.status != status:
+        raise error_from_result(result)
+
+
+def _abandon(connection: Connection) -> None:
+    """Stop the server and give the connection up: what it still has to say is of no use to anybody."""
+    with suppress(psycopg.Error):
+        connection.cancel_safe(timeout=_CANCEL_TIMEOUT_S)
+    connection.close()
