@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 import attrs
 
 from .errors import CacheBudgetExhaustedError, StoreUnavailableError, TileCacheError
+from .inventory import FoundFile, TileInventory
 from .ports import TilePixelHandle
-from .tiles import TileId, TileMetadata, TileMetadataPersistent
+from .tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 
 if TYPE_CHECKING:
     from .catalogue import CatalogueColumns, CatalogueEntry, CatalogueMatches, EvictionCandidate, Keys
@@ -130,6 +130,18 @@ class TileRows(Protocol):
 
     def committed(self) -> Iterator[TileMetadataPersistent]:
         """Every committed row, as one consistent snapshot."""
+        ...
+
+    def catalogue(self) -> tuple[CatalogueColumns, VariantTable]:
+        """What a catalogue keeps of every committed row, as one consistent snapshot, in no particular order.
+
+        The table names the flights of those rows and no others. Raises `TileMetadataError` when they are more
+        than tile keys can tell apart.
+        """
+        ...
+
+    def counts(self) -> dict[tuple[TileSource, int], int]:
+        """How many committed rows there are of each source and zoom level; those without any are left out."""
         ...
 
     def locked(self, timeout_s: float) -> AbstractContextManager[LockedRows]:
@@ -264,23 +276,6 @@ class StagedTile(Protocol):
         ...
 
 
-class FoundKind(str, Enum):
-    """What a walk over the store's folders can meet."""
-
-    TILE = "tile"
-    SIDECAR = "sidecar"
-    TEMPORARY = "temporary"
-
-
-@attrs.frozen
-class FoundFile:
-    """A file that a walk met; `path` is relative to the store's root."""
-
-    kind: FoundKind
-    tile_id: TileId
-    path: str
-
-
 class TileFiles(Protocol):
     """The files of a store; `str` names the place. Every method may raise `StoreUnavailableError`."""
 
@@ -320,11 +315,14 @@ class TileFiles(Protocol):
         ...
 
     def discard(self, found: FoundFile) -> None:
-        """Unlink one file that a walk found, if it is still there."""
+        """Unlink one file of an inventory, if it is still there."""
         ...
 
-    def walk(self) -> Iterator[FoundFile]:
-        """Every tile, sidecar and temporary file under the root, in no particular order."""
+    def inventory(self) -> TileInventory:
+        """Every tile, sidecar and temporary file under the root, by their names alone.
+
+        What is placed or removed meanwhile may be in it or not; everything else is.
+        """
         ...
 
     def restore_sidecar(self, tile_id: TileId, content_sha256: str) -> None:

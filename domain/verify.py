@@ -7,10 +7,10 @@ from enum import Enum
 
 import attrs
 
-from .catalogue import columns_of
 from .errors import StoreUnavailableError, TileNotFoundError
+from .inventory import FoundKind
 from .sorted_catalogue import SortedTileCatalogue
-from .storage import FoundKind, TileFiles, TileRows
+from .storage import TileFiles, TileRows
 from .tile_key import decode_tile_key
 from .tiles import TileId, TileMetadataPersistent
 
@@ -74,7 +74,7 @@ def verify_store(
     for tile_id in without_hash:
         yield Finding(FindingKind.HASH_UNKNOWN, tile_id, "its row knows no hash to compare its file with")
     catalogue = SortedTileCatalogue()
-    catalogue.load(*columns_of(rows.committed()))
+    catalogue.load(*rows.catalogue())
     keys, variants = catalogue.snapshot()
     illegible: dict[TileId, _Sidecar] = {}
     unreadable: TileId | None = None
@@ -103,14 +103,16 @@ def verify_store(
     progress(len(keys), len(keys))
     malformed: set[TileId] = set()
     try:
-        for found in files.walk():
+        for found in files.inventory():
             if found.kind is FoundKind.TEMPORARY:
-                yield Finding(FindingKind.TEMPORARY_FILE, found.tile_id, found.path)
+                yield Finding(FindingKind.TEMPORARY_FILE, found.tile_id, str(found.path))
             elif found.tile_id in catalogue:
                 if found.kind is FoundKind.SIDECAR and found.tile_id in illegible:
                     malformed.add(found.tile_id)
             elif found.tile_id not in without_hash and rows.get(found.tile_id) is None:
-                yield Finding(FindingKind.ORPHAN_FILE, found.tile_id, found.path)
+                yield Finding(
+                    FindingKind.ORPHAN_FILE, found.tile_id, f"no row is committed for its {found.kind.value}"
+                )
     except StoreUnavailableError as error:
         if unreadable is None:
             raise

@@ -2,15 +2,19 @@
 
 from .catalogue import CompiledTileCatalogue
 from .catalogue_matches import CompiledCatalogueMatches
+from .copy_rows import CatalogueCopy, CopyStreamError
 from .gated_write import GatedWrite, GateRefusedError, rename_all, sync_file_system, write_temporaries
 from .pixels import MappedPixels, open_beneath
 from .sector_grid import SectorGrid, SectorGridJudge
 from .tile_keys import TileKeyCodec
 from .tile_lines import touched_lines
+from .tile_walk import walk_variant
 
 __all__ = [
+    "CatalogueCopy",
     "CompiledCatalogueMatches",
     "CompiledTileCatalogue",
+    "CopyStreamError",
     "GateRefusedError",
     "GatedWrite",
     "MappedPixels",
@@ -22,4 +26,5 @@ __all__ = [
     "sync_file_system",
     "touched_lines",
     "write_temporaries",
+    "walk_variant",
 ]

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import cast
@@ -19,17 +19,18 @@ from ...domain.errors import (
     TileMetadataError,
     TileNotFoundError,
 )
+from ...domain.inventory import FoundFile, TileInventory
 from ...domain.ports import TilePixelHandle
-from ...domain.storage import FoundFile, StagedTile
+from ...domain.storage import StagedTile
 from ...domain.tiles import TileId, TileMetadata
 from ...ext import GatedWrite, GateRefusedError, MappedPixels, open_beneath
 from .disk_errors import disk_errors, store_unavailable
 from .folders import OpenFolder, open_below, open_root
 from .identity_file import claim_identity, read_identity
+from .inventory import take_inventory
 from .journal_order import ordered_device
-from .layout import SIDECAR_LINE_LIMIT, parse_sidecar, sidecar_line, temporary_name, tile_path
+from .layout import SIDECAR_LINE_LIMIT, parse_sidecar, path_of, sidecar_line, temporary_name, tile_path
 from .placement import Placement, StagedFile
-from .walk import walk_files
 
 TilePixelHandle.register(MappedPixels)
 
@@ -44,7 +45,7 @@ _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 class FilesystemTileFiles:
     """A `TileFiles` below `root`, laid out as `layout.py` says, for any number of threads and processes.
 
-    No symbolic link below the root is followed: where one stands, `exists` and the walk see nothing, and
+    No symbolic link below the root is followed: where one stands, `exists` and the inventory see nothing, and
     everything else raises `StoreUnavailableError`. Empty folders are left where they are: removing them would
     race with writers, and the next tile there needs them again.
 
@@ -167,17 +168,18 @@ class FilesystemTileFiles:
 
     def discard(self, found: FoundFile) -> None:
         """See `TileFiles`."""
-        folder_path, _, name = found.path.rpartition("/")
-        with disk_errors("remove", self._path / found.path):
+        path = path_of(found)
+        folder_path, _, name = path.rpartition("/")
+        with disk_errors("remove", self._path / path):
             try:
                 folder = open_below(self._open_root(), folder_path)
             except FileNotFoundError:
                 return
             _unlink(folder, name)
 
-    def walk(self) -> Iterator[FoundFile]:
+    def inventory(self) -> TileInventory:
         """See `TileFiles`. Foreign files, and whatever is no regular file, are passed by."""
-        return walk_files(self._open_root(), self._path)
+        return take_inventory(self._open_root(), self._path)
 
     def restore_sidecar(self, tile_id: TileId, content_sha256: str) -> None:
         """See `TileFiles`: replaced by rename, durable when this returns."""

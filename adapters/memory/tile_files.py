@@ -7,7 +7,7 @@ import mmap
 import os
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from ...domain.errors import (
@@ -17,9 +17,10 @@ from ...domain.errors import (
     TileMetadataError,
     TileNotFoundError,
 )
+from ...domain.inventory import FoundFile, FoundKind, TileInventory
 from ...domain.jpeg import has_jpeg_markers
 from ...domain.ports import TilePixelHandle
-from ...domain.storage import FoundFile, FoundKind, StagedTile
+from ...domain.storage import StagedTile
 from ...domain.tiles import TileId, TileMetadata
 
 
@@ -67,7 +68,7 @@ class _StagedInMemory:
 class MemoryTileFiles:
     """A `TileFiles` in memory; nothing survives the process. Any number of threads may use it.
 
-    Placing can't fail halfway here, so a walk never meets a temporary file.
+    Placing can't fail halfway here, so there is never a temporary file.
     """
 
     def __init__(self) -> None:
@@ -152,14 +153,12 @@ class MemoryTileFiles:
             elif found.kind is FoundKind.SIDECAR:
                 self._sidecars.pop(found.tile_id, None)
 
-    def walk(self) -> Iterator[FoundFile]:
-        """See `TileFiles`: what was there when the walk began."""
+    def inventory(self) -> TileInventory:
+        """See `TileFiles`: what is there now."""
         with self._lock:
-            found = [FoundFile(FoundKind.TILE, tile_id, f"{tile_id}.jpg") for tile_id in self._tiles]
-            found += [
-                FoundFile(FoundKind.SIDECAR, tile_id, f"{tile_id}.jpg.sha256") for tile_id in self._sidecars
-            ]
-        return iter(found)
+            found = [FoundFile(FoundKind.TILE, tile_id) for tile_id in self._tiles]
+            found += [FoundFile(FoundKind.SIDECAR, tile_id) for tile_id in self._sidecars]
+        return TileInventory.of(found)
 
     def restore_sidecar(self, tile_id: TileId, content_sha256: str) -> None:
         """See `TileFiles`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -12,10 +13,12 @@ from uuid import UUID, uuid4
 import attrs
 
 from ...domain.budget import may_be_evicted
-from ...domain.errors import DuplicateTileError, StoreUnavailableError, TileNotFoundError
+from ...domain.catalogue import CatalogueColumns
+from ...domain.errors import DuplicateTileError, StoreUnavailableError, TileMetadataError, TileNotFoundError
 from ...domain.storage import HeadroomTakenError
 from ...domain.tile_changes import ChangeKind, TileChange
-from ...domain.tiles import TileId, TileMetadata, TileMetadataPersistent, check_aware_utc
+from ...domain.tile_key import VariantTable
+from ...domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, check_aware_utc
 
 STATEMENT_TIMEOUT_S = 30.0
 """How long a write waits for another one of the same tile, as a database's statement timeout has it."""
@@ -236,6 +239,19 @@ class MemoryTileTable:
         """See `TileRows`."""
         with self._answering():
             return iter(list(self._committed.values()))
+
+    def catalogue(self) -> tuple[CatalogueColumns, VariantTable]:
+        """See `TileRows`."""
+        rows = list(self.committed())
+        try:
+            variants = VariantTable.naming(row.tile_id for row in rows)
+        except ValueError as error:
+            raise TileMetadataError(f"the rows in memory are of too many flights: {error}") from error
+        return CatalogueColumns.of(rows, variants), variants
+
+    def counts(self) -> dict[tuple[TileSource, int], int]:
+        """See `TileRows`."""
+        return dict(Counter((row.tile_id.source, row.tile_id.zoom_level) for row in self.committed()))
 
     @contextmanager
     def locked(self, timeout_s: float) -> Iterator[MemoryLockedRows]:

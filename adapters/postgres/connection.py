@@ -85,6 +85,7 @@ class Database:
     ) -> None:
         self.address = DatabaseAddress(dsn)
         self.connect_timeout_s = connect_timeout_s
+        self.statement_timeout_s = statement_timeout_s
         self._statement_timeout = f"{max(1, round(statement_timeout_s * 1000))}ms"
         self._max_size = max_size
         self._failure: BaseException | None = None

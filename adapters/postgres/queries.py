@@ -43,6 +43,17 @@ SELECT_TILE = f"SELECT {TILE_COLUMNS} FROM tiles WHERE tile_uuid = %s AND {_COMP
 SELECT_TILE_FOR_UPDATE = f"{SELECT_TILE} FOR UPDATE"
 SELECT_TILES = f"SELECT {TILE_COLUMNS} FROM tiles WHERE tile_uuid = ANY(%s) AND {_COMPLETE}"
 SELECT_ALL = f"SELECT {TILE_COLUMNS} FROM tiles WHERE {_COMPLETE}"
+# The columns that `ext.CatalogueCopy` reads. Text stays text: the server is what a COPY waits for.
+COPY_CATALOGUE = f"""
+    COPY (
+        SELECT zoom_level, x, y, source, flight_id, captured_at, COALESCE(accessed_at, created_at),
+            disk_bytes, freshness_status = 'fresh', voting_status, pinned, uploaded_at IS NOT NULL,
+            content_sha256
+        FROM tiles WHERE {_COMPLETE}
+    ) TO STDOUT (FORMAT binary)
+"""
+NO_STATEMENT_TIMEOUT = "SELECT set_config('statement_timeout', '0', true)"
+COUNT_TILES = f"SELECT source, zoom_level, count(*) FROM tiles WHERE {_COMPLETE} GROUP BY source, zoom_level"
 SELECT_BBOX = f"""
     SELECT {TILE_COLUMNS} FROM tiles
     WHERE zoom_level = %s AND x BETWEEN %s AND %s AND y BETWEEN %s AND %s AND {_COMPLETE}

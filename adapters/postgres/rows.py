@@ -17,10 +17,13 @@ from uuid import UUID
 
 import psycopg
 
+from ...domain.catalogue import CatalogueColumns
 from ...domain.errors import DuplicateTileError, TileNotFoundError
 from ...domain.storage import CommitOutcomeUnknownError
-from ...domain.tiles import TileId, TileMetadata, TileMetadataPersistent, check_aware_utc
+from ...domain.tile_key import VariantTable
+from ...domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, check_aware_utc
 from .address import Connection
+from .catalogue_copy import read_catalogue
 from .connection import Database
 from .driver_errors import translate_errors
 from .queries import (
@@ -28,6 +31,7 @@ from .queries import (
     COMPLETE_TILE,
     COMPLETED_TRACE,
     COPY_TILES,
+    COUNT_TILES,
     DELETE_TILE,
     DELETE_TILES,
     DELETED_TRACE,
@@ -225,6 +229,15 @@ class PostgresTileRows:
     def committed(self) -> Iterator[TileMetadataPersistent]:
         """See `TileRows`; streamed, a bounded number of rows in memory at a time."""
         return map(read_tile, self._stream("reading all tiles", SELECT_ALL))
+
+    def catalogue(self) -> tuple[CatalogueColumns, VariantTable]:
+        """See `TileRows`. Raises `TileMetadataError` for an impossible row."""
+        return read_catalogue(self._database)
+
+    def counts(self) -> dict[tuple[TileSource, int], int]:
+        """See `TileRows`."""
+        counted = self._database.fetch_all("counting the tiles", COUNT_TILES)
+        return {(TileSource(source), zoom_level): count for source, zoom_level, count in counted}
 
     def incomplete(self) -> Iterator[TileId]:
         """See `TileRows`."""

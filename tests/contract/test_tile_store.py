@@ -29,19 +29,13 @@ from aerotile.domain.errors import (
     TileNotFoundError,
 )
 from aerotile.domain.freshness import FreshnessDecision, FreshnessGate
+from aerotile.domain.inventory import FoundKind
 from aerotile.domain.lru import LruAccessBuffer
 from aerotile.domain.ports import SupportsBboxQuery, SupportsBulkWrite, SupportsEviction, TileStore
 from aerotile.domain.records import Kind
 from aerotile.domain.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
 from aerotile.domain.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.storage import (
-    CommitOutcomeUnknownError,
-    FoundKind,
-    StagedTile,
-    TileCatalogue,
-    TileFiles,
-    TileRows,
-)
+from aerotile.domain.storage import CommitOutcomeUnknownError, StagedTile, TileCatalogue, TileFiles, TileRows
 from aerotile.domain.store import FileBackedTileStore
 from aerotile.domain.tile_grid import Bbox
 from aerotile.domain.tiles import FreshnessLabel, TileId, TileMetadata, TileSource
@@ -121,7 +115,7 @@ class Subject:
 
     def on_disk(self) -> dict[TileId, set[FoundKind]]:
         found: dict[TileId, set[FoundKind]] = {}
-        for file in self.files.walk():
+        for file in self.files.inventory():
             found.setdefault(file.tile_id, set()).add(file.kind)
         return found
 
@@ -311,7 +305,7 @@ def test_a_row_without_its_file_is_reported_and_kept(subject: Subject) -> None:
 def test_a_lost_sidecar_is_restored_by_the_next_open(subject: Subject) -> None:
     pixels = jpeg(1)
     subject.open().write_tile(pixels, described(pixels))
-    for found in list(subject.files.walk()):
+    for found in list(subject.files.inventory()):
         if found.kind is FoundKind.SIDECAR:
             subject.files.discard(found)
     assert subject.open_inner().opened.sidecars_restored == 1

@@ -17,7 +17,8 @@ import pytest
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.journal_order import ordered_device
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.storage import FoundKind, StagedTile
+from aerotile.domain.inventory import FoundKind
+from aerotile.domain.storage import StagedTile
 from aerotile.domain.tiles import TileId, TileMetadata, TileSource
 
 TILE = TileId(3, 1, 5, TileSource.IMPORTED)
@@ -106,7 +107,7 @@ def test_a_full_disk_refuses_the_tile_and_keeps_nothing_of_it(small_disk: Path) 
         with pytest.raises(StoreUnavailableError, match="No space left on device") as caught:
             stage(files, tiles[2], pixels).place()
         assert "free space" in (caught.value.remedy or "")
-        assert {found.tile_id for found in files.walk()} == set(tiles[:2])
+        assert {found.tile_id for found in files.inventory()} == set(tiles[:2])
         files.remove(tiles[0])
         stage(files, TILE, pixels).place()
         assert files.exists(TILE)
@@ -120,8 +121,8 @@ def test_a_full_disk_refuses_single_tiles_of_a_batch(small_disk: Path) -> None:
         outcome = files.place_many([stage(files, tile_id, pixels) for tile_id in tiles])
         placed = {tile_id for tile_id, failure in zip(tiles, outcome, strict=True) if failure is None}
         assert 0 < len(placed) < len(tiles)
-        assert {found.tile_id for found in files.walk()} == placed
-        assert {found.kind for found in files.walk()} == {FoundKind.TILE, FoundKind.SIDECAR}
+        assert {found.tile_id for found in files.inventory()} == placed
+        assert {found.kind for found in files.inventory()} == {FoundKind.TILE, FoundKind.SIDECAR}
 
 
 @needs_strace

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timezone
 
 import attrs
@@ -11,7 +11,7 @@ import pytest
 from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.storage import FoundFile, FoundKind
+from aerotile.domain.inventory import FoundFile, FoundKind, TileInventory
 from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent
 from aerotile.domain.verify import Finding, FindingKind, verify_store
 
@@ -29,7 +29,7 @@ class FailingFiles(MemoryTileFiles):
         self.unreadable_sidecars: set[TileId] = set()
         self.malformed_sidecars: set[TileId] = set()
         self.read_only = False
-        self.walk_fails = False
+        self.listing_fails = False
         self.temporaries: list[FoundFile] = []
         self.before_hashing: Callable[[], None] = lambda: None
 
@@ -50,11 +50,10 @@ class FailingFiles(MemoryTileFiles):
         super().restore_sidecar(tile_id, content_sha256)
         self.malformed_sidecars.discard(tile_id)
 
-    def walk(self) -> Iterator[FoundFile]:
-        yield from super().walk()
-        yield from self.temporaries
-        if self.walk_fails:
+    def inventory(self) -> TileInventory:
+        if self.listing_fails:
             raise StoreUnavailableError("can't list a folder: Input/output error")
+        return TileInventory.of([*super().inventory(), *self.temporaries])
 
 
 @attrs.frozen
@@ -71,7 +70,7 @@ class Store:
 
     def remove(self, kind: FoundKind, metadata: TileMetadata) -> None:
         """Take a file away behind the store's back."""
-        self.files.discard(FoundFile(kind, metadata.tile_id, ""))
+        self.files.discard(FoundFile(kind, metadata.tile_id))
 
     def damage(self, metadata: TileMetadata, other: tuple[bytes, TileMetadata]) -> None:
         """Put other content, and its sidecar, in the place of a tile's."""
@@ -229,12 +228,12 @@ def test_a_lost_or_damaged_tile_is_to_be_deleted_and_ingested_again(
 
 def test_a_folder_that_cannot_be_listed_does_not_hide_the_findings_about_its_tiles(store: Store) -> None:
     store.files.unreadable.add(store.tiles[0].tile_id)
-    store.files.walk_fails = True
+    store.files.listing_fails = True
     assert [finding.kind for finding in store.findings()] == [FindingKind.FILE_UNREADABLE] * 2
 
 
 def test_a_walk_that_fails_though_every_tile_could_be_read_is_no_clean_result(store: Store) -> None:
-    store.files.walk_fails = True
+    store.files.listing_fails = True
     with pytest.raises(StoreUnavailableError, match="list a folder"):
         store.findings()
 
