@@ -19,7 +19,7 @@ from ...domain.errors import (
     TileNotFoundError,
 )
 from ...domain.ports import TilePixelHandle
-from ...domain.storage import FoundFile, StagedTile
+from ...domain.storage import MALFORMED_SIDECAR, FoundFile, StagedTile
 from ...domain.tiles import TileId, TileMetadata
 from ...ext import GatedWrite, GateRefusedError, MappedPixels, open_beneath
 from .disk_errors import disk_errors, store_unavailable
@@ -27,6 +27,7 @@ from .folders import OpenFolder, open_below, open_root
 from .identity_file import claim_identity, read_identity
 from .layout import SIDECAR_LINE_LIMIT, parse_sidecar, sidecar_line, temporary_name, tile_path
 from .placement import Placement, StagedFile
+from .quarantine import quarantine_tile
 from .walk import walk_files
 
 TilePixelHandle.register(MappedPixels)
@@ -143,6 +144,11 @@ class FilesystemTileFiles:
             _unlink(folder, path.sidecar_name)
         return was_there
 
+    def quarantine(self, tile_id: TileId) -> str | None:
+        """See `TileFiles`: below `.quarantine`, where no store and no web server looks for tiles."""
+        with disk_errors("quarantine tile file", self._path / tile_path(tile_id).tile):
+            return quarantine_tile(self._open_root(), tile_path(tile_id))
+
     def discard(self, found: FoundFile) -> None:
         """See `TileFiles`."""
         folder_path, _, name = found.path.rpartition("/")
@@ -197,7 +203,7 @@ class FilesystemTileFiles:
                 line = os.read(descriptor, SIDECAR_LINE_LIMIT + 1)
             finally:
                 os.close(descriptor)
-        return parse_sidecar(line.decode("ascii", errors="replace"), path.name)
+        return parse_sidecar(line.decode("ascii", errors="replace"), path.name) or MALFORMED_SIDECAR
 
     def _open_root(self) -> OpenFolder:
         root = self._root
