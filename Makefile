@@ -9,12 +9,13 @@ EXTENSION = $(wildcard ext/*.pyx ext/*.pxd)
 PACKAGE = __init__.py py.typed $(EXTENSION) \
 	$(shell find domain adapters ext migrations -name '*.py' -o -name '*.pyi' -o -name '*.sql' -o -name '*.mako')
 
-.PHONY: help demo test lint wheel clean
+.PHONY: help demo test test-faults lint wheel clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo    fly over real imagery with a real database, and see what happened'
 	@echo 'make test    run every test'
+	@echo 'make test-faults  run the fault tests alone: kills, power cuts, failing disks and databases; best as root'
 	@echo 'make lint    check style, types and who imports whom'
 	@echo 'make wheel   build the wheel into dist/'
 	@echo 'make clean   remove everything that make made'
@@ -25,6 +26,9 @@ demo: $(VENV)/.demo
 # The `pytest` script rather than `python -m pytest`: the latter puts the current folder on the import path.
 test: $(VENV)/.test
 	$(VENV)/bin/pytest
+
+test-faults: $(VENV)/.test
+	$(VENV)/bin/pytest -m faults
 
 # Types and imports are checked in what is shipped: the root folder is the package, but under another name.
 lint: $(VENV)/.dev build/.unpacked

@@ -13,8 +13,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
-import attrs
-
 from .errors import CacheBudgetExhaustedError, StoreUnavailableError, TileCacheError
 from .inventory import FoundFile, TileInventory
 from .ports import TilePixelHandle
@@ -276,6 +274,10 @@ class StagedTile(Protocol):
         ...
 
 
+MALFORMED_SIDECAR = ""
+"""What a sidecar claims that is not one well-formed line."""
+
+
 class TileFiles(Protocol):
     """The files of a store; `str` names the place. Every method may raise `StoreUnavailableError`."""
 
@@ -314,6 +316,13 @@ class TileFiles(Protocol):
         """Unlink file and sidecar; whether the file was there."""
         ...
 
+    def quarantine(self, tile_id: TileId) -> str | None:
+        """Move file and sidecar out of the way, durably, keeping both; where the file is now.
+
+        None when there is no file. What was quarantined before stays.
+        """
+        ...
+
     def discard(self, found: FoundFile) -> None:
         """Unlink one file of an inventory, if it is still there."""
         ...
@@ -334,5 +343,5 @@ class TileFiles(Protocol):
         ...
 
     def sidecar_sha256(self, tile_id: TileId) -> str | None:
-        """What the sidecar claims; None when it is missing or not one well-formed line."""
+        """What the sidecar claims: None when it is missing, `MALFORMED_SIDECAR` when it is no such line."""
         ...

@@ -25,6 +25,6 @@ __all__ = [
     "rename_all",
     "sync_file_system",
     "touched_lines",
-    "write_temporaries",
     "walk_variant",
+    "write_temporaries",
 ]

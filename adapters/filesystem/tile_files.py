@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import cast
@@ -21,7 +21,7 @@ from ...domain.errors import (
 )
 from ...domain.inventory import FoundFile, TileInventory
 from ...domain.ports import TilePixelHandle
-from ...domain.storage import StagedTile
+from ...domain.storage import MALFORMED_SIDECAR, StagedTile
 from ...domain.tiles import TileId, TileMetadata
 from ...ext import GatedWrite, GateRefusedError, MappedPixels, open_beneath
 from .disk_errors import disk_errors, store_unavailable
@@ -31,6 +31,7 @@ from .inventory import take_inventory
 from .journal_order import ordered_device
 from .layout import SIDECAR_LINE_LIMIT, parse_sidecar, path_of, sidecar_line, temporary_name, tile_path
 from .placement import Placement, StagedFile
+from .quarantine import quarantine_tile
 
 TilePixelHandle.register(MappedPixels)
 
@@ -166,6 +167,11 @@ class FilesystemTileFiles:
             _unlink(folder, path.sidecar_name)
         return was_there
 
+    def quarantine(self, tile_id: TileId) -> str | None:
+        """See `TileFiles`: below `.quarantine`, where no store and no web server looks for tiles."""
+        with disk_errors("quarantine tile file", self._path / tile_path(tile_id).tile):
+            return quarantine_tile(self._open_root(), tile_path(tile_id))
+
     def discard(self, found: FoundFile) -> None:
         """See `TileFiles`."""
         path = path_of(found)
@@ -221,7 +227,7 @@ class FilesystemTileFiles:
                 line = os.read(descriptor, SIDECAR_LINE_LIMIT + 1)
             finally:
                 os.close(descriptor)
-        return parse_sidecar(line.decode("ascii", errors="replace"), path.name)
+        return parse_sidecar(line.decode("ascii", errors="replace"), path.name) or MALFORMED_SIDECAR
 
     def _open_root(self) -> OpenFolder:
         root = self._root

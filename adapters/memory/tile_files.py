@@ -74,6 +74,7 @@ class MemoryTileFiles:
     def __init__(self) -> None:
         self._tiles: dict[TileId, _StagedInMemory] = {}
         self._sidecars: dict[TileId, str] = {}
+        self.quarantined: dict[str, bytes] = {}
         self._store_id: UUID | None = None
         self._lock = threading.Lock()
 
@@ -144,6 +145,17 @@ class MemoryTileFiles:
         with self._lock:
             self._sidecars.pop(tile_id, None)
             return self._tiles.pop(tile_id, None) is not None
+
+    def quarantine(self, tile_id: TileId) -> str | None:
+        """See `TileFiles`."""
+        with self._lock:
+            self._sidecars.pop(tile_id, None)
+            tile = self._tiles.pop(tile_id, None)
+            if tile is None:
+                return None
+            kept_at = f"quarantine/{tile_id}.{len(self.quarantined)}"
+            self.quarantined[kept_at] = tile.pixels
+            return kept_at
 
     def discard(self, found: FoundFile) -> None:
         """See `TileFiles`."""

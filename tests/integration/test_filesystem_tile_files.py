@@ -19,7 +19,7 @@ import pytest
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.domain.errors import StoreUnavailableError
 from aerotile.domain.inventory import FoundFile, FoundKind
-from aerotile.domain.storage import StagedTile
+from aerotile.domain.storage import MALFORMED_SIDECAR, StagedTile
 from aerotile.domain.tiles import TileId, TileMetadata, TileSource
 
 TILE = TileId(3, 1, 5, TileSource.IMPORTED)
@@ -228,7 +228,7 @@ def test_a_damaged_sidecar_claims_nothing_and_can_be_restored(
     sidecar = root / (TILE_PATH + ".sha256")
     sidecar.unlink()
     sidecar.write_bytes(content)
-    assert files.sidecar_sha256(TILE) is None
+    assert files.sidecar_sha256(TILE) == MALFORMED_SIDECAR
     files.restore_sidecar(TILE, "0" * 64)
     assert files.sidecar_sha256(TILE) == "0" * 64
 
