@@ -1,0 +1,85 @@
+/* The frame of a floor program. The program defines three functions and includes this file:
+ *
+ *     static void prepare(int argc, char **argv);   once, at the start
+ *     static void choose(void);                     before each operation, not timed
+ *     static void operate(void);                    timed, one by one
+ *
+ * For each line "N" on standard input, N operations are run and N little-endian 64-bit counts of nanoseconds
+ * are written to standard output.
+ */
+#ifndef AEROTILE_FLOOR_H
+#define AEROTILE_FLOOR_H
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static void prepare(int argc, char **argv);
+static void choose(void);
+static void operate(void);
+
+__attribute__((noreturn, unused)) static void fail(const char *what)
+{
+    fprintf(stderr, "floor: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static inline int64_t nanoseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* The lines of a file, without their ends. */
+__attribute__((unused)) static char **read_lines(const char *path, size_t *count)
+{
+    FILE *file = fopen(path, "r");
+    size_t room = 1024, length = 0;
+    char **lines = malloc(room * sizeof *lines);
+    char *line = NULL;
+    size_t line_room = 0;
+    ssize_t got;
+    if (file == NULL || lines == NULL)
+        fail(path);
+    while ((got = getline(&line, &line_room, file)) > 0) {
+        if (line[got - 1] == '\n')
+            line[got - 1] = '\0';
+        if (length == room && (lines = realloc(lines, (room *= 2) * sizeof *lines)) == NULL)
+            fail("memory");
+        if ((lines[length++] = strdup(line)) == NULL)
+            fail("memory");
+    }
+    free(line);
+    fclose(file);
+    *count = length;
+    return lines;
+}
+
+int main(int argc, char **argv)
+{
+    char line[64];
+    prepare(argc, argv);
+    while (fgets(line, sizeof line, stdin) != NULL) {
+        long rounds = strtol(line, NULL, 10);
+        int64_t *taken = malloc((size_t)rounds * sizeof *taken);
+        if (taken == NULL)
+            fail("memory");
+        for (long round = 0; round < rounds; round++) {
+            choose();
+            int64_t before = nanoseconds();
+            operate();
+            taken[round] = nanoseconds() - before;
+        }
+        if (fwrite(taken, sizeof *taken, (size_t)rounds, stdout) != (size_t)rounds || fflush(stdout) != 0)
+            fail("writing the times");
+        free(taken);
+    }
+    return 0;
+}
+
+#endif

@@ -1,0 +1,39 @@
+"""The store that reads are measured on, and which of its tiles each path reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from harness.dataset import make_tile, shuffled
+from harness.workshop import FilledStore, Workshop
+
+from aerotile import TileId
+
+
+def kept_numbers(workshop: Workshop) -> list[int]:
+    """The tiles that P-1 reads again and again, in the order in which everybody reads them."""
+    return shuffled(range(workshop.sizes.tiles // 4))
+
+
+def first_time_numbers(workshop: Workshop) -> list[int]:
+    """The tiles that P-2 reads, ours each once; P-1 reads none of them."""
+    return shuffled(range(workshop.sizes.tiles // 4, workshop.sizes.tiles))
+
+
+@contextmanager
+def reading_store(workshop: Workshop) -> Iterator[FilledStore]:
+    """The store that is read."""
+    yield workshop.filled("reads", range(workshop.sizes.tiles))
+
+
+def every_tile(workshop: Workshop) -> Iterator[tuple[TileId, bytes]]:
+    """All its tiles, for peers to hold."""
+    for number in range(workshop.sizes.tiles):
+        pixels, metadata = make_tile(number)
+        yield metadata.tile_id, pixels
+
+
+def relative_path(tile: TileId) -> str:
+    """Where a tile's file lies below the tiles' folder."""
+    return f"{tile.source.value}/{tile.zoom_level}/{tile.x}/{tile.y}.jpg"

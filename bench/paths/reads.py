@@ -1,0 +1,171 @@
+"""P-1 and P-2: reading tiles that are in the page cache.
+
+All subjects read the same tiles in the same order. P-1 ends with a touch of every page by one compiled
+function, for everybody; P-2 ends when the mapping or the bytes are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from harness.dataset import Cycle, Supply, tile_id
+from harness.floors import running
+from harness.subjects import Calls, Effort, MeasuredPath, Operation, Role, Samples, Subject, Unavailable
+from harness.workshop import Workshop
+
+from .read_peers import LMDB_BYTES, LMDB_ZERO_COPY, OTHERS, Reader, ReadingPeer, dictionary_of_mmaps
+from .read_store import first_time_numbers, kept_numbers, reading_store, relative_path
+
+Numbers = Callable[[Workshop], list[int]]
+
+
+def touching(peer: ReadingPeer) -> Callable[[Workshop], AbstractContextManager[Operation]]:
+    """Read a tile of P-1 and touch every page of it."""
+
+    @contextmanager
+    def opened(workshop: Workshop) -> Iterator[Operation]:
+        touch = workshop.floors.module("pagetouch").touch
+        keys = Cycle([peer.key(tile_id(number)) for number in kept_numbers(workshop)])
+        with peer.open(workshop) as read:
+            yield Calls(call=lambda key: touch(read(key)), arguments=keys.arguments)
+
+    return opened
+
+
+def keeping(peer: ReadingPeer) -> Callable[[Workshop], AbstractContextManager[Operation]]:
+    """Read a tile of P-2 and keep what was read."""
+
+    @contextmanager
+    def opened(workshop: Workshop) -> Iterator[Operation]:
+        workshop.shared(reading_store)
+        keys = Cycle([peer.key(tile_id(number)) for number in first_time_numbers(workshop)])
+        kept: list[Any] = []
+        keep = kept.append
+        with peer.open(workshop) as read:
+            yield Calls(call=lambda key: keep(read(key)), arguments=keys.arguments)
+            kept.clear()
+
+    return opened
+
+
+def reading(peer: ReadingPeer) -> Callable[[Workshop], AbstractContextManager[Operation]]:
+    """Read a tile of P-2 and forget it."""
+
+    @contextmanager
+    def opened(workshop: Workshop) -> Iterator[Operation]:
+        workshop.shared(reading_store)
+        keys = Cycle([peer.key(tile_id(number)) for number in first_time_numbers(workshop)])
+        with peer.open(workshop) as read:
+            yield Calls(call=read, arguments=keys.arguments)
+
+    return opened
+
+
+@contextmanager
+def _read_tile_pixels(workshop: Workshop) -> Iterator[Reader]:
+    yield workshop.shared(reading_store).store.read_tile_pixels
+
+
+@contextmanager
+def _ours_first_time(workshop: Workshop) -> Iterator[Operation]:
+    read = workshop.shared(reading_store).store.read_tile_pixels
+    tiles = Supply([tile_id(number) for number in first_time_numbers(workshop)], "tiles")
+    handles: list[Any] = []
+    keep = handles.append
+    yield Calls(call=lambda tile: keep(read(tile)), arguments=tiles.arguments)
+    handles.clear()
+
+
+@contextmanager
+def _ours_bytes(workshop: Workshop) -> Iterator[Operation]:
+    store: Any = workshop.shared(reading_store).store
+    if not hasattr(store, "read_tile_bytes"):
+        raise Unavailable("this version has no read_tile_bytes")
+    # The last first: those of the blocks before are kept as mappings by now.
+    tiles = Cycle([tile_id(number) for number in reversed(first_time_numbers(workshop))])
+    yield Calls(call=store.read_tile_bytes, arguments=tiles.arguments)
+
+
+def _floor(program: str, numbers: Numbers) -> Callable[[Workshop], AbstractContextManager[Samples]]:
+    @contextmanager
+    def opened(workshop: Workshop) -> Iterator[Samples]:
+        folder = workshop.shared(reading_store).config.tiles_folder
+        listed = workshop.path(f"{program}.paths")
+        listed.write_text(
+            "".join(f"{relative_path(tile_id(number))}\n" for number in numbers(workshop)), encoding="ascii"
+        )
+        with running(workshop.floors.program(program), folder, listed) as floor:
+            yield floor
+
+    return opened
+
+
+def _subject(
+    peer: ReadingPeer,
+    how: Callable[[ReadingPeer], Callable[[Workshop], AbstractContextManager[Operation]]],
+    role: Role = Role.PEER,
+) -> Subject:
+    return Subject(name=peer.name, role=role, open=how(peer), needs=peer.needs, note=peer.note)
+
+
+KEPT = MeasuredPath(
+    id="P-1",
+    subjects=(
+        Subject(
+            name="Aerotile",
+            role=Role.OURS,
+            open=touching(ReadingPeer(name="Aerotile", open=_read_tile_pixels)),
+        ),
+        Subject(
+            name="C touch of mapped memory",
+            role=Role.FLOOR,
+            open=_floor("mapped_touch", kept_numbers),
+            note="no look-up: the mappings stand in an array",
+        ),
+        *(_subject(peer, touching) for peer in (LMDB_ZERO_COPY, LMDB_BYTES, *OTHERS)),
+        Subject(
+            name="dictionary of mmaps",
+            role=Role.REFERENCE,
+            open=touching(ReadingPeer(name="dictionary of mmaps", open=dictionary_of_mmaps)),
+            note="what Python's own dictionary and mmap cost: no bound, no access time, no safe delete",
+        ),
+    ),
+    full=Effort(blocks=10, rounds=500),
+    quick=Effort(blocks=5, rounds=200),
+)
+
+FIRST_TIME = MeasuredPath(
+    id="P-2 kept",
+    subjects=(
+        Subject(name="Aerotile", role=Role.OURS, open=_ours_first_time),
+        Subject(
+            name="C open+fstat+mmap",
+            role=Role.FLOOR,
+            open=_floor("map_file", first_time_numbers),
+            note="open, fstat, mmap, close; no look-up, links are followed",
+        ),
+        *(_subject(peer, keeping) for peer in OTHERS),
+        _subject(LMDB_ZERO_COPY, keeping, Role.REFERENCE),
+    ),
+    full=Effort(blocks=10, rounds=250),
+    quick=Effort(blocks=5, rounds=100),
+)
+
+BYTES = MeasuredPath(
+    id="P-2 bytes",
+    subjects=(
+        Subject(name="Aerotile", role=Role.OURS, open=_ours_bytes),
+        Subject(
+            name="C open+fstat+pread+close",
+            role=Role.FLOOR,
+            open=_floor("read_file", first_time_numbers),
+            note="no look-up, links are followed",
+        ),
+        *(_subject(peer, reading) for peer in OTHERS if not peer.maps),
+        _subject(LMDB_BYTES, reading, Role.REFERENCE),
+    ),
+    full=Effort(blocks=10, rounds=250),
+    quick=Effort(blocks=5, rounds=100),
+)
