@@ -42,7 +42,7 @@ def main() -> int:
             [
                 str(HERE / "test_bench.py"),
                 *("-c", str(HERE / "pytest.ini"), "--rootdir", str(HERE), "-p", "no:cacheprovider"),
-                *("-q", "--no-header", "--no-summary", "--benchmark-columns=median", "-x"),
+                *("-q", "--no-header", "--tb=short", "--benchmark-columns=median"),
             ],
             plugins=[plugin],
         )

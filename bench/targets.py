@@ -168,7 +168,7 @@ TARGETS = (
     ),
 )
 
-QUICK_TOLERANCE = 3.0
+QUICK_TOLERANCE = 2.0
 """How far a quick run on a shared machine may miss a limit before it is called missed."""
 
 

@@ -19,13 +19,15 @@ static void prepare(int argc, char **argv)
         fail(argv[1]);
 }
 
-static void choose(void)
+static void choose(int thread)
 {
+    (void)thread;
     chosen = paths[next_place++ % count];
 }
 
-static void operate(void)
+static void operate(int thread)
 {
+    (void)thread;
     struct stat facts;
     int file = openat(root, chosen, O_RDONLY | O_CLOEXEC);
     if (file < 0 || fstat(file, &facts) != 0)

@@ -38,12 +38,14 @@ static void prepare(int argc, char **argv)
     }
 }
 
-static void choose(void)
+static void choose(int thread)
 {
+    (void)thread;
     chosen = &mappings[next_place++ % count];
 }
 
-static void operate(void)
+static void operate(int thread)
 {
+    (void)thread;
     sink += touch_pages(chosen->bytes, chosen->length);
 }

@@ -16,7 +16,7 @@ PACKAGES = (
 
 
 def machine_facts(folder: Path) -> dict[str, object]:
-    """Facts about this machine; `folder` says whose file system matters. Never raises for what is not there."""
+    """Facts about this machine; `folder` says whose file system matters. What is not there stays empty."""
     return {
         "taken_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "processor": _processor(),

@@ -66,7 +66,7 @@ class BenchPlugin:
     def blocks(self) -> Iterator[Block]:
         """All blocks in the order in which they run."""
         for path in self._paths:
-            for place in range(WARM_UP, self.effort(path).blocks):
+            for place in range(WARM_UP if path.warm_up else 0, self.effort(path).blocks):
                 for subject in path.subjects:
                     yield Block(path=path, subject=subject, place=place)
 
@@ -99,14 +99,18 @@ class BenchPlugin:
             effort = self.effort(block.path)
             operation = self._stage.operation(block)
             result = self.results.paths[block.path.id].subjects[block.subject.name]
-            if operation is None:
+            if operation is None or result.unavailable is not None:
                 pytest.skip(result.unavailable or "unavailable")
             rounds = max(1, effort.rounds // 4) if block.place == WARM_UP else effort.rounds
-            samples = take(benchmark, operation, rounds)
-            if block.place != WARM_UP:
-                result.blocks.append(samples)
-            if block.place == effort.blocks - 1:
-                result.facts = dict(operation.facts())
+            try:
+                samples = take(benchmark, operation, rounds)
+                if block.place != WARM_UP:
+                    result.blocks.append(samples)
+                if block.place == effort.blocks - 1:
+                    result.facts = dict(operation.facts())
+            except BaseException as failure:
+                result.fail(failure)
+                raise
 
         return run
 
@@ -194,3 +198,7 @@ class _Stage:
         except Unavailable as why:
             result.unavailable = str(why)
             return None
+        except BaseException as failure:
+            self._operations[subject.name] = None
+            result.fail(failure)
+            raise

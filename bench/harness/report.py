@@ -74,7 +74,9 @@ def peers_text(result: PathResult) -> str:
     for subject in (*result.of_role(Role.PEER), *result.of_role(Role.REFERENCE)):
         name = f"({subject.name})" if subject.role is Role.REFERENCE else subject.name
         facts = "".join(f", {key} {value:.4g}" for key, value in subject.facts.items())
-        if subject.summary is None or ours is None:
+        if subject.summary is not None and ours is None:
+            texts.append(f"{name} {time_text(subject.summary.p50)}{facts}")
+        elif subject.summary is None or ours is None:
             texts.append(f"{name}: {subject.unavailable or 'not run'}")
         else:
             texts.append(f"{name} {ratio_text(paired_ratio(subject.summary, ours))}{facts}")
@@ -122,7 +124,7 @@ def markdown(table: Iterable[Row]) -> str:
 
 def plain(table: Sequence[Row]) -> str:
     """The table as a terminal shows it: the figures in columns, the peers of each path below it."""
-    columns = [HEADER[:-2] + (HEADER[-2],), *(cells(row)[:-1] for row in table)]
+    columns = [(*HEADER[:-2], HEADER[-2]), *(cells(row)[:-1] for row in table)]
     widths = [max(len(line[place]) for line in columns) for place in range(len(columns[0]) - 1)]
     lines = []
     for place, line in enumerate(columns):

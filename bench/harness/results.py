@@ -22,6 +22,12 @@ class SubjectResult:
     unavailable: str | None = None
     """Why there are no figures."""
 
+    def fail(self, failure: BaseException) -> None:
+        """Keep no figures of a subject that failed, only how."""
+        self.blocks.clear()
+        first, *_ = str(failure).splitlines() or [""]
+        self.unavailable = f"failed: {type(failure).__name__}: {first}"
+
     @property
     def summary(self) -> Summary | None:
         """The figures; None when there is no sample."""

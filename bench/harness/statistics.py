@@ -59,7 +59,7 @@ class Summary:
 def paired_ratio(one: Summary, other: Summary) -> float:
     """How many times as long `one` takes as `other`: the median over blocks of the ratio of their medians.
 
-    Blocks that ran one after the other met the same machine, so a noisy minute moves both and not their ratio.
+    Blocks that ran one after the other met the same machine, so a noisy minute moves both, not their ratio.
     Falls back to the ratio of medians when the two did not run in the same number of blocks.
     """
     if len(one.block_medians) != len(other.block_medians):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -68,7 +68,7 @@ class Samples:
     facts: Callable[[], Facts] = _no_facts
 
 
-Operation = Union[Calls, Samples]
+Operation = Calls | Samples
 
 
 @attrs.frozen(kw_only=True)
@@ -78,7 +78,7 @@ class Subject:
     name: str
     role: Role
     open: Callable[[Workshop], AbstractContextManager[Operation]]
-    """Prepares everything, yields the operation, and tidies up; raises `Unavailable` when it can't run here."""
+    """Prepares, yields the operation, and tidies up; raises `Unavailable` when it can't run here."""
     needs: tuple[str, ...] = ()
     """Modules that must be importable; a subject that lacks one is reported as not installed."""
     note: str = ""
@@ -108,6 +108,8 @@ class MeasuredPath:
     quick: Effort
     items: int = 1
     """How many things one sample handles, where a rate says more than a time."""
+    warm_up: bool = True
+    """Whether a block that nobody looks at comes first; not where a sample takes minutes."""
 
     def __attrs_post_init__(self) -> None:
         names = [subject.name for subject in self.subjects]

@@ -30,7 +30,7 @@ class Verdict:
 
 
 def floor_ratio(result: PathResult, target: Target) -> float | None:
-    """Ours to the floor, as a ratio of times, or of rates where the target asks for "at least"; None: no floor."""
+    """Ours to the floor: of times, or of rates where the target asks for "at least"; None without a floor."""
     ours, floor = result.ours, result.floor
     if ours is None or floor is None or ours.summary is None or floor.summary is None:
         return None

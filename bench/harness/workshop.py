@@ -21,7 +21,7 @@ from aerotile.adapters.postgres.embedded import EmbeddedPostgres
 from aerotile.adapters.postgres.migrate import apply_migrations
 from aerotile.adapters.secret import Secret
 
-from .dataset import make_tile, tile_id
+from .dataset import make_tile
 from .floors import Floors
 
 T = TypeVar("T")
@@ -68,6 +68,8 @@ class Workshop:
         folder.mkdir(parents=True, exist_ok=True)
         os.chmod(folder, 0o755)  # noqa: PTH101 # the database may run as another user and must get through
         self.floors = Floors(folder / "floors")
+        self.linked_stores: dict[int, AerotileConfig] = {}
+        """Closed stores by their number of tiles; see `linked_store`."""
         self._stack.callback(close_runtimes)
 
     def close(self) -> None:
@@ -138,13 +140,3 @@ class FilledStore:
         """Open the store of a configuration as a flight stack does."""
         runtime = runtime_of(config)
         return cls(config=config, runtime=runtime, store=runtime.part("tile_store"))
-
-    def relative_path(self, number: int) -> str:
-        """Where tile `number`'s file lies below the tiles' folder."""
-        tile = tile_id(number)
-        return f"{tile.source.value}/{tile.zoom_level}/{tile.x}/{tile.y}.jpg"
-
-    def write_path_list(self, path: Path, numbers: list[int]) -> Path:
-        """A file of relative paths, one per line, in the given order: what floors are told to read."""
-        path.write_text("".join(f"{self.relative_path(n)}\n" for n in numbers), encoding="ascii")
-        return path

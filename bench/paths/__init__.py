@@ -4,8 +4,25 @@ from __future__ import annotations
 
 from harness.subjects import GrowthCurve, MeasuredPath
 
-from . import reads
+from . import budget, bulk, catalogue, freshness, opening, reads, upload, writes
 
-PATHS: tuple[MeasuredPath, ...] = (reads.KEPT, reads.FIRST_TIME, reads.BYTES)
+PATHS: tuple[MeasuredPath, ...] = (
+    reads.KEPT,
+    reads.FIRST_TIME,
+    reads.BYTES,
+    writes.ONE_TILE,
+    bulk.BULK,
+    catalogue.BBOX,
+    freshness.VERDICT,
+    budget.HEADROOM,
+    budget.LRU,
+    opening.FACTORIES,
+    opening.OPEN,
+    upload.UPLOAD,
+)
 
-GROWTH: tuple[GrowthCurve, ...] = ()
+GROWTH: tuple[GrowthCurve, ...] = (
+    catalogue.GROWTH,
+    freshness.GROWTH,
+    opening.FACTORIES_GROWTH,
+)
