@@ -122,7 +122,7 @@ def markdown(table: Iterable[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def plain(table: Sequence[Row]) -> str:
+def plain(table: Sequence[Row], tolerance: float) -> str:
     """The table as a terminal shows it: the figures in columns, the peers of each path below it."""
     columns = [(*HEADER[:-2], HEADER[-2]), *(cells(row)[:-1] for row in table)]
     widths = [max(len(line[place]) for line in columns) for place in range(len(columns[0]) - 1)]
@@ -132,6 +132,8 @@ def plain(table: Sequence[Row]) -> str:
         lines.append(f"{text}  {line[-1]}")
         if place > 0:
             lines.append(f"{'':{widths[0]}}  peers: {cells(table[place - 1])[-1]}")
+    if tolerance != 1:
+        lines.append(f"limits of times and ratios were judged {tolerance:g} times as wide as the targets")
     return "\n".join(lines) + "\n"
 
 

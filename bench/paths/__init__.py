@@ -22,6 +22,7 @@ PATHS: tuple[MeasuredPath, ...] = (
 )
 
 GROWTH: tuple[GrowthCurve, ...] = (
+    *reads.GROWTH,
     catalogue.GROWTH,
     freshness.GROWTH,
     opening.FACTORIES_GROWTH,

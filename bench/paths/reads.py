@@ -10,10 +10,23 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from harness.dataset import Cycle, Supply, tile_id
+from harness.dataset import Cycle, Supply, shuffled, tile_id
 from harness.floors import running
-from harness.subjects import Calls, Effort, MeasuredPath, Operation, Role, Samples, Subject, Unavailable
+from harness.linked_store import linked_store
+from harness.subjects import (
+    Calls,
+    Effort,
+    GrowthCurve,
+    MeasuredPath,
+    Operation,
+    Role,
+    Samples,
+    Subject,
+    Unavailable,
+)
 from harness.workshop import Workshop
+
+from aerotile import TileId
 
 from .read_peers import LMDB_BYTES, LMDB_ZERO_COPY, OTHERS, Reader, ReadingPeer, dictionary_of_mmaps
 from .read_store import first_time_numbers, kept_numbers, reading_store, relative_path
@@ -168,4 +181,49 @@ BYTES = MeasuredPath(
     ),
     full=Effort(blocks=10, rounds=250),
     quick=Effort(blocks=5, rounds=100),
+)
+
+_READ_WHILE_GROWING = 1_000
+"""Tiles that are read of each store, spread all over it; their mappings are kept."""
+
+
+def _spread_over(size: int) -> list[TileId]:
+    return [tile_id(number * size // _READ_WHILE_GROWING) for number in shuffled(range(_READ_WHILE_GROWING))]
+
+
+@contextmanager
+def _grown(workshop: Workshop, size: int) -> Iterator[Operation]:
+    touch = workshop.floors.module("pagetouch").touch
+    with linked_store(workshop, size) as store:
+        read = store.store.read_tile_pixels
+        tiles = _spread_over(size)
+        for tile in tiles:
+            touch(read(tile))
+        yield Calls(call=lambda tile: touch(read(tile)), arguments=Cycle(tiles).arguments)
+
+
+@contextmanager
+def _grown_untouched(workshop: Workshop, size: int) -> Iterator[Operation]:
+    with linked_store(workshop, size) as store:
+        tiles = _spread_over(size)
+        for tile in tiles:
+            store.store.read_tile_pixels(tile)
+        yield Calls(call=store.store.read_tile_pixels, arguments=Cycle(tiles).arguments)
+
+
+GROWTH = (
+    GrowthCurve(
+        id="P-1",
+        of="tiles",
+        sizes=(1_000, 10_000, 100_000, 1_000_000),
+        quick_sizes=(1_000, 10_000),
+        open=_grown,
+    ),
+    GrowthCurve(
+        id="P-11",
+        of="tiles",
+        sizes=(1_000, 10_000, 100_000, 1_000_000),
+        quick_sizes=(1_000, 10_000),
+        open=_grown_untouched,
+    ),
 )
