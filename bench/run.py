@@ -4,7 +4,7 @@
     python bench/run.py --quick            smaller data, wider tolerance
     python bench/run.py --only P-1 P-5     these rows and their growth curves
 
-Exit code 1 when a target was missed, 3 when a subject failed. See bench/README.md.
+Exit code 3 when a target was missed, 1 when a subject failed. See bench/README.md.
 """
 
 from __future__ import annotations
