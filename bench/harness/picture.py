@@ -82,6 +82,8 @@ def _by_curve(points: Iterable[GrowthPoint]) -> list[list[GrowthPoint]]:
 
 def _draw_growth(axes: Any, points: list[GrowthPoint]) -> None:
     """Median and 99th percentile over the size."""
+    from matplotlib.ticker import NullFormatter
+
     sizes = [point.size for point in points]
     for name, label, width in (("50", "p50", 2.2), ("99", "p99", 1.0)):
         times = [point.summary.percentiles[name] * 1e6 for point in points if point.summary is not None]
@@ -91,7 +93,9 @@ def _draw_growth(axes: Any, points: list[GrowthPoint]) -> None:
         axes.annotate(label, (sizes[-1], times[-1]), fontsize=7)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_ylim(bottom=0.1)
+    most = max(point.summary.p99 for point in points if point.summary is not None) * 1e6
+    axes.set_ylim(0.1, max(10.0, 3 * most))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_title(f"{points[0].id} over the number of {points[0].of}", fontsize=9)
     axes.set_xlabel(points[0].of, fontsize=7)
     axes.set_ylabel("microseconds", fontsize=7)

@@ -137,6 +137,18 @@ def plain(table: Sequence[Row], tolerance: float) -> str:
     return "\n".join(lines) + "\n"
 
 
+def growth_text(results: RunResults) -> str:
+    """One line per curve: the median and the 99th percentile at each size."""
+    lines: dict[str, list[str]] = {}
+    for point in results.growth:
+        texts = lines.setdefault(point.id, [f"{point.id} over {point.of}:"])
+        if point.summary is None:
+            texts.append(f"{point.size:,}: {point.unavailable or 'not run'}")
+        else:
+            texts.append(f"{point.size:,}: {time_text(point.summary.p50)} / {time_text(point.summary.p99)}")
+    return "".join(f"{texts[0]} {'; '.join(texts[1:])}\n" for texts in lines.values())
+
+
 def as_json(table: Sequence[Row], results: RunResults, facts: dict[str, object]) -> dict[str, Any]:
     """Everything that a program may want to know of a run."""
     return {

@@ -84,6 +84,7 @@ def run(plan: Plan) -> int:
     report.write_json(plan.output / "bench.json", {**content, "quick": plan.quick, **others})
     (plan.output / "bench.md").write_text(report.markdown(table), encoding="utf-8")
     sys.stdout.write(report.plain(table, plan.tolerance))
+    sys.stdout.write(report.growth_text(results))
     for name, found in others.items():
         sys.stdout.write(f"{name}: {json.dumps(found)}\n")
     _draw(plan, table, results, facts)

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any
+from uuid import UUID
 
 import psycopg
-from harness.dataset import Cycle, tile_id
+from harness.bare_rows import TABLE, bare_connection, copy_rows, row_values
+from harness.dataset import Cycle, make_tile, tile_id
 from harness.subjects import Calls, Effort, MeasuredPath, Operation, Role, Subject
 from harness.threads import waits_per_call
 from harness.workshop import Workshop
@@ -73,29 +75,39 @@ def _noted_read(workshop: Workshop) -> Iterator[Operation]:
     )
 
 
-_UPDATE = "UPDATE tiles SET accessed_at = %s WHERE tile_uuid = %s"
-_UPDATE_MANY = """
-    UPDATE tiles SET accessed_at = %s FROM unnest(%s::uuid[]) AS given (tile_uuid)
-    WHERE tiles.tile_uuid = given.tile_uuid
+_UPDATE = f"UPDATE {TABLE} SET accessed_at = %s WHERE tile_uuid = %s"
+_UPDATE_MANY = f"""
+    UPDATE {TABLE} SET accessed_at = %s FROM unnest(%s::uuid[]) AS given (tile_uuid)
+    WHERE {TABLE}.tile_uuid = given.tile_uuid
 """
 _AT_ONCE = 1_000
 
 
 @contextmanager
+def _updatable(workshop: Workshop, name: str) -> Iterator[tuple[psycopg.Connection[Any], list[UUID]]]:
+    """The rows that P-1 reads in a table of their own, which our own flushes leave alone."""
+    tiles = [make_tile(number)[1] for number in kept_numbers(workshop)]
+    now = datetime.now(timezone.utc)
+    with bare_connection(workshop.database(name)) as connection:
+        copy_rows(connection, (row_values(tile, now) for tile in tiles))
+        connection.execute(f"ANALYZE {TABLE}")
+        yield connection, [tile.tile_id.tile_uuid for tile in tiles]
+
+
+@contextmanager
 def _update(workshop: Workshop) -> Iterator[Operation]:
-    uuids = Cycle([tile_id(number).tile_uuid for number in kept_numbers(workshop)])
-    with _connection(workshop) as connection:
+    with _updatable(workshop, "update") as (connection, uuids):
         yield Calls(
             call=lambda uuid: connection.execute(_UPDATE, (datetime.now(timezone.utc), uuid)),
-            arguments=uuids.arguments,
+            arguments=Cycle(uuids).arguments,
         )
 
 
 @contextmanager
 def _update_many(workshop: Workshop) -> Iterator[Operation]:
-    uuids = [tile_id(number).tile_uuid for number in kept_numbers(workshop)][:_AT_ONCE]
-    with _connection(workshop) as connection:
-        yield Calls(call=lambda: connection.execute(_UPDATE_MANY, (datetime.now(timezone.utc), uuids)))
+    with _updatable(workshop, "update many") as (connection, uuids):
+        batch = uuids[:_AT_ONCE]
+        yield Calls(call=lambda: connection.execute(_UPDATE_MANY, (datetime.now(timezone.utc), batch)))
 
 
 HEADROOM = MeasuredPath(

@@ -9,13 +9,12 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import attrs
-from harness.dataset import tile_id
 from harness.workshop import Workshop
 from peers import diskcache_tiles, lmdb_tiles, mapproxy_tiles, mbtiles
 
 from aerotile import TileId
 
-from .read_store import every_tile, kept_numbers, reading_store, relative_path
+from .read_store import every_tile, reading_store, relative_path
 
 Reader = Callable[[Any], Any]
 """From a peer's own key to a buffer."""
@@ -163,15 +162,6 @@ def _python_read(workshop: Workshop) -> Iterator[Reader]:
             os.close(descriptor)
 
     yield read
-
-
-@contextmanager
-def dictionary_of_mmaps(workshop: Workshop) -> Iterator[Reader]:
-    """Python's own dictionary over Python's own mappings, of the tiles that P-1 reads."""
-    with _python_mmap(workshop) as read:
-        places = [tile_id(number) for number in kept_numbers(workshop)]
-        kept = {tile: read(relative_path(tile)) for tile in places}
-    yield kept.__getitem__
 
 
 LMDB_ZERO_COPY = ReadingPeer(

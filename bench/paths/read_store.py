@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from zlib import crc32
 
 from harness.dataset import make_tile, shuffled
 from harness.workshop import FilledStore, Workshop
@@ -11,14 +12,18 @@ from harness.workshop import FilledStore, Workshop
 from aerotile import TileId
 
 
-def kept_numbers(workshop: Workshop) -> list[int]:
-    """The tiles that P-1 reads again and again, in the order in which everybody reads them."""
-    return shuffled(range(workshop.sizes.tiles // 4))
+def kept_numbers(workshop: Workshop, reader: str = "") -> list[int]:
+    """The tiles that P-1 reads again and again, in this reader's order.
+
+    Everybody reads the same tiles, but each in an order of its own: in one order, who comes second in a block
+    would find what the first has just brought into the processor's caches.
+    """
+    return shuffled(range(workshop.sizes.tiles // 2), crc32(reader.encode()))
 
 
-def first_time_numbers(workshop: Workshop) -> list[int]:
-    """The tiles that P-2 reads, ours each once; P-1 reads none of them."""
-    return shuffled(range(workshop.sizes.tiles // 4, workshop.sizes.tiles))
+def first_time_numbers(workshop: Workshop, reader: str) -> list[int]:
+    """The tiles that P-2 reads, ours each once, in this reader's order; P-1 reads none of them."""
+    return shuffled(range(workshop.sizes.tiles // 2, workshop.sizes.tiles), crc32(reader.encode()))
 
 
 @contextmanager

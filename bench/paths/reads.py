@@ -1,7 +1,7 @@
 """P-1 and P-2: reading tiles that are in the page cache.
 
-All subjects read the same tiles in the same order. P-1 ends with a touch of every page by one compiled
-function, for everybody; P-2 ends when the mapping or the bytes are there.
+All subjects read the same tiles, each in an order of its own. P-1 ends with a touch of every page by one
+compiled function, for everybody; P-2 ends when the mapping or the bytes are there.
 """
 
 from __future__ import annotations
@@ -28,23 +28,29 @@ from harness.workshop import Workshop
 
 from aerotile import TileId
 
-from .read_peers import LMDB_BYTES, LMDB_ZERO_COPY, OTHERS, Reader, ReadingPeer, dictionary_of_mmaps
+from .read_peers import LMDB_BYTES, LMDB_ZERO_COPY, OTHERS, Reader, ReadingPeer
 from .read_store import first_time_numbers, kept_numbers, reading_store, relative_path
 
-Numbers = Callable[[Workshop], list[int]]
+Numbers = Callable[[Workshop, str], list[int]]
 
 
 def touching(peer: ReadingPeer) -> Callable[[Workshop], AbstractContextManager[Operation]]:
-    """Read a tile of P-1 and touch every page of it."""
+    """Read a tile of P-1, not for the first time, and touch every page of it."""
 
     @contextmanager
     def opened(workshop: Workshop) -> Iterator[Operation]:
         touch = workshop.floors.module("pagetouch").touch
-        keys = Cycle([peer.key(tile_id(number)) for number in kept_numbers(workshop)])
+        keys = Cycle([peer.key(tile_id(number)) for number in kept_numbers(workshop, peer.name)])
         with peer.open(workshop) as read:
+            for _ in kept_numbers(workshop, peer.name):
+                touch(read(*keys.arguments()))
             yield Calls(call=lambda key: touch(read(key)), arguments=keys.arguments)
 
     return opened
+
+
+def _first_time_keys(workshop: Workshop, peer: ReadingPeer) -> Cycle:
+    return Cycle([peer.key(tile_id(number)) for number in first_time_numbers(workshop, peer.name)])
 
 
 def keeping(peer: ReadingPeer) -> Callable[[Workshop], AbstractContextManager[Operation]]:
@@ -53,7 +59,7 @@ def keeping(peer: ReadingPeer) -> Callable[[Workshop], AbstractContextManager[Op
     @contextmanager
     def opened(workshop: Workshop) -> Iterator[Operation]:
         workshop.shared(reading_store)
-        keys = Cycle([peer.key(tile_id(number)) for number in first_time_numbers(workshop)])
+        keys = _first_time_keys(workshop, peer)
         kept: list[Any] = []
         keep = kept.append
         with peer.open(workshop) as read:
@@ -69,7 +75,7 @@ def reading(peer: ReadingPeer) -> Callable[[Workshop], AbstractContextManager[Op
     @contextmanager
     def opened(workshop: Workshop) -> Iterator[Operation]:
         workshop.shared(reading_store)
-        keys = Cycle([peer.key(tile_id(number)) for number in first_time_numbers(workshop)])
+        keys = _first_time_keys(workshop, peer)
         with peer.open(workshop) as read:
             yield Calls(call=read, arguments=keys.arguments)
 
@@ -82,9 +88,24 @@ def _read_tile_pixels(workshop: Workshop) -> Iterator[Reader]:
 
 
 @contextmanager
+def _touch_alone(workshop: Workshop) -> Iterator[Operation]:
+    touch = workshop.floors.module("pagetouch").touch
+    read = workshop.shared(reading_store).store.read_tile_pixels
+    handles = Cycle([read(tile_id(number)) for number in kept_numbers(workshop, "touch alone")])
+    yield Calls(call=lambda handle: touch(handle), arguments=handles.arguments)
+
+
+@contextmanager
+def _dictionary(workshop: Workshop) -> Iterator[Reader]:
+    read = workshop.shared(reading_store).store.read_tile_pixels
+    tiles = [tile_id(number) for number in kept_numbers(workshop)]
+    yield {tile: read(tile) for tile in tiles}.__getitem__
+
+
+@contextmanager
 def _ours_first_time(workshop: Workshop) -> Iterator[Operation]:
     read = workshop.shared(reading_store).store.read_tile_pixels
-    tiles = Supply([tile_id(number) for number in first_time_numbers(workshop)], "tiles")
+    tiles = Supply([tile_id(number) for number in first_time_numbers(workshop, "ours")], "tiles")
     handles: list[Any] = []
     keep = handles.append
     yield Calls(call=lambda tile: keep(read(tile)), arguments=tiles.arguments)
@@ -97,7 +118,7 @@ def _ours_bytes(workshop: Workshop) -> Iterator[Operation]:
     if not hasattr(store, "read_tile_bytes"):
         raise Unavailable("this version has no read_tile_bytes")
     # The last first: those of the blocks before are kept as mappings by now.
-    tiles = Cycle([tile_id(number) for number in reversed(first_time_numbers(workshop))])
+    tiles = Cycle([tile_id(number) for number in reversed(first_time_numbers(workshop, "ours"))])
     yield Calls(call=store.read_tile_bytes, arguments=tiles.arguments)
 
 
@@ -107,7 +128,8 @@ def _floor(program: str, numbers: Numbers) -> Callable[[Workshop], AbstractConte
         folder = workshop.shared(reading_store).config.tiles_folder
         listed = workshop.path(f"{program}.paths")
         listed.write_text(
-            "".join(f"{relative_path(tile_id(number))}\n" for number in numbers(workshop)), encoding="ascii"
+            "".join(f"{relative_path(tile_id(number))}\n" for number in numbers(workshop, program)),
+            encoding="ascii",
         )
         with running(workshop.floors.program(program), folder, listed) as floor:
             yield floor
@@ -139,10 +161,16 @@ KEPT = MeasuredPath(
         ),
         *(_subject(peer, touching) for peer in (LMDB_ZERO_COPY, LMDB_BYTES, *OTHERS)),
         Subject(
-            name="dictionary of mmaps",
+            name="dictionary of handles",
             role=Role.REFERENCE,
-            open=touching(ReadingPeer(name="dictionary of mmaps", open=dictionary_of_mmaps)),
-            note="what Python's own dictionary and mmap cost: no bound, no access time, no safe delete",
+            open=touching(ReadingPeer(name="dictionary of handles", open=_dictionary)),
+            note="Python's own dictionary by tile id: no bound, no access time, no safe delete",
+        ),
+        Subject(
+            name="touch alone",
+            role=Role.REFERENCE,
+            open=_touch_alone,
+            note="no look-up: what it costs to call the touch from Python and to take the time there",
         ),
     ),
     full=Effort(blocks=10, rounds=500),
