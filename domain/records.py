@@ -236,16 +236,16 @@ def upload_requeued_event(tile_id: TileId, generation: int) -> FlightEvent:
 
 
 def quarantined_event(
-    metadata: TileMetadata, reason: str, found_sha256: str | None, kept_at: str | None
+    tile: TileMetadataPersistent, reason: str, found_sha256: str | None, kept_at: str | None
 ) -> FlightEvent:
     """A repair took a tile out of the store, because its file is damaged or gone (`reason`)."""
     return FlightEvent(
         Kind.QUARANTINED,
         reason,
         {
-            "tile": str(metadata.tile_id),
-            "tile_uuid": str(metadata.tile_id.tile_uuid),
-            "content_sha256": metadata.content_sha256,
+            "tile": str(tile.tile_id),
+            "tile_uuid": str(tile.tile_uuid),
+            "content_sha256": tile.content_sha256,
             "found_sha256": found_sha256,
             "kept_at": kept_at,
         },
