@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Protocol
 
-from .catalogue import microseconds_of
+from .moments import microseconds_of
 from .tiles import TileId
 
 MAX_GATHERED = 65_536
