@@ -69,6 +69,8 @@ class DatabaseAddress:
         return {
             **self._keepalive,
             "autocommit": True,
+            # The driver would prepare statements too, and after a ROLLBACK drop ours along with its own.
+            "prepare_threshold": None,
             "connect_timeout": max(1, math.ceil(connect_timeout_s)),
         }
 

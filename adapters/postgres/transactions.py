@@ -36,7 +36,6 @@ OUTCOME_PAUSE_S = 0.1
 
 BEGIN: Statement = ("BEGIN", ())
 COMMIT: Statement = ("COMMIT", ())
-# Not by way of the driver, which after its own ROLLBACK forgets every prepared statement, ours included.
 ROLLBACK: Statement = ("ROLLBACK", ())
 SAVEPOINT: Statement = ("SAVEPOINT counted", ())
 

@@ -19,7 +19,12 @@ from aerotile.adapters.memory.recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
-from aerotile.domain.errors import ContentHashMismatchError, DuplicateTileError, TileNotFoundError
+from aerotile.domain.errors import (
+    ContentHashMismatchError,
+    DuplicateTileError,
+    TileCacheError,
+    TileNotFoundError,
+)
 from aerotile.domain.freshness import FreshnessGate
 from aerotile.domain.inventory import FoundKind
 from aerotile.domain.ports import TileMetadataStore
@@ -53,6 +58,9 @@ class DyingFiles:
 
     def stage(self, pixels: bytes, metadata: TileMetadata) -> StagedTile:
         return _DyingStaged(self._inner.stage(pixels, metadata))
+
+    def stage_many(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
+        return [self.stage(pixels, metadata) for pixels, metadata in tiles]
 
     def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
         for tile in staged:

@@ -14,7 +14,12 @@ import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
-from aerotile.domain.errors import ContentHashMismatchError, TileMetadataError, TileNotFoundError
+from aerotile.domain.errors import (
+    ContentHashMismatchError,
+    TileCacheError,
+    TileMetadataError,
+    TileNotFoundError,
+)
 from aerotile.domain.inventory import FoundFile, FoundKind
 from aerotile.domain.storage import TileFiles
 from aerotile.domain.tiles import TileId, TileMetadata, TileSource
@@ -172,7 +177,31 @@ def test_a_batch_is_placed_whole(files: TileFiles) -> None:
     )
 
 
+def test_a_batch_is_staged_in_order_and_says_of_each_tile_why_it_is_refused(files: TileFiles) -> None:
+    tiles = [(jpeg(b"%d" % y), TileId(9, 1, y, TileSource.IMPORTED)) for y in range(40)]
+    batch = [(pixels, metadata(pixels, tile_id)) for pixels, tile_id in tiles]
+    batch[7] = (jpeg(b"other"), batch[7][1])
+    batch[23] = (b"GIF89a", metadata(b"GIF89a", tiles[23][1]))
+    staged = files.stage_many(batch)
+    assert isinstance(staged[7], ContentHashMismatchError)
+    assert isinstance(staged[23], TileMetadataError)
+    assert list(files.walk()) == []
+    good = [
+        (tile, one) for tile, one in zip(tiles, staged, strict=True) if not isinstance(one, TileCacheError)
+    ]
+    assert len(good) == 38
+    assert files.place_many([one for _, one in good]) == [None] * 38
+    assert all(read(files, tile_id) == pixels for (pixels, tile_id), _ in good)
+
+
+def test_a_batch_of_anything_but_bytes_is_not_staged(files: TileFiles) -> None:
+    pixels = jpeg()
+    with pytest.raises(TypeError):
+        files.stage_many([(bytearray(pixels), metadata(pixels))] * 20)  # type: ignore[list-item]  # refused
+
+
 def test_an_empty_batch_is_no_work(files: TileFiles) -> None:
+    assert files.stage_many([]) == []
     assert files.place_many([]) == []
 
 

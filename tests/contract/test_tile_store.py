@@ -458,6 +458,9 @@ class _BrokenFiles:
         staged = self._inner.stage(pixels, metadata)
         return _BrokenStaged(staged) if metadata.tile_id.x == self._broken_x else staged
 
+    def stage_many(self, tiles: list[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
+        return [self.stage(pixels, metadata) for pixels, metadata in tiles]
+
     def place_many(self, staged: list[StagedTile]) -> list[StoreUnavailableError | None]:
         whole = [tile for tile in staged if not isinstance(tile, _BrokenStaged)]
         placed = iter(self._inner.place_many(whole))
