@@ -37,7 +37,7 @@ class FoundFile:
 
 @attrs.frozen(eq=False)
 class FoundVariant:
-    """The files of one source and flight, in no particular order."""
+    """Files of one source and flight, in no particular order."""
 
     source: TileSource
     flight_id: UUID | None
@@ -58,7 +58,7 @@ class TileInventory:
     """Every tile, sidecar and temporary file; iterating over it makes a `FoundFile` of each."""
 
     variants: tuple[FoundVariant, ...]
-    """Each source and flight once at most."""
+    """A source and flight with many files may be in several parts."""
     temporaries: tuple[FoundFile, ...]
 
     @classmethod

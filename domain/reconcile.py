@@ -153,7 +153,8 @@ class _Differences:
                 (FoundKind.TILE, found.tiles, with_file),
                 (FoundKind.SIDECAR, found.sidecars, with_sidecar),
             ):
-                found_keys = np.sort(places << VARIANT_BITS | ordinal)  # in order, the look-up below is fast
+                found_keys = places << VARIANT_BITS | ordinal
+                found_keys.sort()  # in order, the look-up below is fast
                 positions = np.searchsorted(keys, found_keys)
                 known = positions < len(keys)
                 known[known] = keys[positions[known]] == found_keys[known]

@@ -66,10 +66,15 @@ cdef extern from "<sys/stat.h>" nogil:
 
 cdef extern from "<sys/mman.h>" nogil:
     enum:
+        MAP_ANONYMOUS
+        MAP_PRIVATE
         MAP_SHARED
+        MREMAP_MAYMOVE
         PROT_READ
+        PROT_WRITE
     void *MAP_FAILED
     void *mmap(void *address, size_t length, int protection, int flags, int descriptor, off_t offset)
+    void *mremap(void *address, size_t length, size_t new_length, int flags, ...)
     int munmap(void *address, size_t length)
 
 cdef extern from *:

@@ -8,12 +8,12 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from _morton cimport MAX_ZOOM, morton, tile_key
 
 from datetime import datetime, timezone
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from uuid import UUID
 
 import numpy as np
@@ -105,15 +105,6 @@ cdef struct Field:
     int32_t length
 
 
-cdef struct Arrays:
-    int64_t *keys
-    int64_t *captured_us
-    int64_t *accessed_us
-    int64_t *disk_bytes
-    uint8_t *flags
-    uint8_t *content_sha256
-
-
 cdef inline uint32_t big_endian_32(const uint8_t *at) noexcept nogil:
     return <uint32_t>at[0] << 24 | <uint32_t>at[1] << 16 | <uint32_t>at[2] << 8 | at[3]
 
@@ -171,20 +162,31 @@ cdef str text_of(const Field *field):
     return field.bytes[:field.length].decode("utf-8", "replace")
 
 
-cdef int grow(void **column, size_t rows, size_t row_bytes) except -1:
-    cdef void *moved = realloc(column[0], rows * row_bytes)
-    if moved == NULL:
-        raise MemoryError
-    column[0] = moved
-    return 0
+@cython.final
+cdef class Column:
+    """Values of one kind, one for each row, in pages of their own: what is let go goes back to the system."""
 
+    cdef object pages
+    cdef char *values
+    cdef Py_ssize_t row_bytes
 
-cdef object take(void **column, size_t rows, size_t row_bytes, object kind):
-    """The column as an array; its memory here is given back at once, so that only one is there twice."""
-    array = np.frombuffer(PyBytes_FromStringAndSize(<char *>column[0], rows * row_bytes), kind)
-    free(column[0])
-    column[0] = NULL
-    return array
+    def __cinit__(self, Py_ssize_t row_bytes):
+        self.row_bytes = row_bytes
+
+    cdef int make_room(self, Py_ssize_t rows) except -1:
+        cdef Py_buffer view
+        if self.pages is None:
+            self.pages = mmap(-1, rows * self.row_bytes, flags=MAP_PRIVATE | MAP_ANONYMOUS)
+        else:
+            self.pages.resize(rows * self.row_bytes)
+        PyObject_GetBuffer(self.pages, &view, PyBUF_SIMPLE)
+        self.values = <char *>view.buf
+        PyBuffer_Release(&view)  # the pages stay where they are until the next call
+        return 0
+
+    cdef object array(self, Py_ssize_t rows, object kind):
+        """The first rows, which keep the pages alive."""
+        return np.empty(0, kind) if rows == 0 else np.frombuffer(self.pages, kind, rows * self.row_bytes // kind().itemsize)
 
 
 @cython.final
@@ -199,9 +201,14 @@ cdef class CatalogueCopy:
     One thread at a time: another one's call meanwhile raises `RuntimeError`.
     """
 
-    cdef Arrays arrays
-    cdef size_t count
-    cdef size_t capacity
+    cdef Column keys
+    cdef Column captured_us
+    cdef Column accessed_us
+    cdef Column disk_bytes
+    cdef Column flags
+    cdef Column content_sha256
+    cdef Py_ssize_t count
+    cdef Py_ssize_t capacity
     cdef bytes carried  # the beginning of a row that the next block goes on with
     cdef dict ordinals
     cdef list flights
@@ -213,18 +220,16 @@ cdef class CatalogueCopy:
     cdef bint busy
 
     def __cinit__(self):
+        self.keys = Column(sizeof(int64_t))
+        self.captured_us = Column(sizeof(int64_t))
+        self.accessed_us = Column(sizeof(int64_t))
+        self.disk_bytes = Column(sizeof(int64_t))
+        self.flags = Column(1)
+        self.content_sha256 = Column(SHA256_BYTES)
         self.carried = b""
         self.ordinals = {}
         self.flights = []
         self.last_ordinal = -1
-
-    def __dealloc__(self):
-        free(self.arrays.keys)
-        free(self.arrays.captured_us)
-        free(self.arrays.accessed_us)
-        free(self.arrays.disk_bytes)
-        free(self.arrays.flags)
-        free(self.arrays.content_sha256)
 
     @property
     def rows(self):
@@ -270,16 +275,15 @@ cdef class CatalogueCopy:
             if not self.ended:
                 raise CopyStreamError(f"the stream breaks off after {self.count} rows")
             rows = self.count
+            hashes = self.content_sha256.array(rows, np.uint8)
             return (
                 CatalogueColumns(
-                    take(<void **>&self.arrays.keys, rows, sizeof(int64_t), np.int64),
-                    take(<void **>&self.arrays.captured_us, rows, sizeof(int64_t), np.int64),
-                    take(<void **>&self.arrays.accessed_us, rows, sizeof(int64_t), np.int64),
-                    take(<void **>&self.arrays.disk_bytes, rows, sizeof(int64_t), np.int64),
-                    take(<void **>&self.arrays.flags, rows, 1, np.uint8),
-                    take(<void **>&self.arrays.content_sha256, rows, SHA256_BYTES, np.uint8).reshape(
-                        rows, SHA256_BYTES
-                    ),
+                    self.keys.array(rows, np.int64),
+                    self.captured_us.array(rows, np.int64),
+                    self.accessed_us.array(rows, np.int64),
+                    self.disk_bytes.array(rows, np.int64),
+                    self.flags.array(rows, np.uint8),
+                    hashes.reshape(rows, SHA256_BYTES),
                 ),
                 VariantTable(tuple(self.flights)),
             )
@@ -355,7 +359,7 @@ cdef class CatalogueCopy:
         cdef int64_t ordinal = source_ordinal(&fields[SOURCE])
         cdef bint onboard = ordinal == FIRST_FLIGHT
         cdef int voting = voting_code(&fields[VOTING_STATUS])
-        cdef size_t count = self.count
+        cdef Py_ssize_t count = self.count
         if not (0 <= zoom_level <= MAX_ZOOM and 0 <= x < 1 << zoom_level and 0 <= y < 1 << zoom_level):
             self.impossible(fields, "its place is off the grid")
         if ordinal < 0 or onboard != (fields[FLIGHT_ID].bytes != NULL):
@@ -368,7 +372,7 @@ cdef class CatalogueCopy:
             self.impossible(fields, f"voting_status is {text_of(&fields[VOTING_STATUS])!r}")
         if count == self.capacity:
             self.make_room()
-        if not read_sha256(&fields[CONTENT_SHA256], &self.arrays.content_sha256[count * SHA256_BYTES]):
+        if not read_sha256(&fields[CONTENT_SHA256], <uint8_t *>self.content_sha256.values + count * SHA256_BYTES):
             self.impossible(fields, "content_sha256 is not 64 lower-case hexadecimal digits")
         if onboard:
             ordinal = self.flight_ordinal(fields[FLIGHT_ID].bytes)
@@ -382,22 +386,22 @@ cdef class CatalogueCopy:
             flags |= PINNED_FLAG
         elif not onboard or uploaded or voting == GIVEN_UP:  # as `budget.may_be_evicted`
             flags |= EVICTABLE_FLAG
-        self.arrays.keys[count] = tile_key(zoom_level, morton(<uint64_t>x, <uint64_t>y), ordinal)
-        self.arrays.captured_us[count] = captured_us + EPOCH_US
-        self.arrays.accessed_us[count] = accessed_us + EPOCH_US
-        self.arrays.disk_bytes[count] = min(disk_bytes, LARGEST_DISK_BYTES)
-        self.arrays.flags[count] = flags
+        (<int64_t *>self.keys.values)[count] = tile_key(zoom_level, morton(<uint64_t>x, <uint64_t>y), ordinal)
+        (<int64_t *>self.captured_us.values)[count] = captured_us + EPOCH_US
+        (<int64_t *>self.accessed_us.values)[count] = accessed_us + EPOCH_US
+        (<int64_t *>self.disk_bytes.values)[count] = min(disk_bytes, LARGEST_DISK_BYTES)
+        (<uint8_t *>self.flags.values)[count] = flags
         self.count = count + 1
         return 0
 
     cdef int make_room(self) except -1:
-        cdef size_t rows = self.capacity + self.capacity // 2 + FIRST_ROWS
-        grow(<void **>&self.arrays.keys, rows, sizeof(int64_t))
-        grow(<void **>&self.arrays.captured_us, rows, sizeof(int64_t))
-        grow(<void **>&self.arrays.accessed_us, rows, sizeof(int64_t))
-        grow(<void **>&self.arrays.disk_bytes, rows, sizeof(int64_t))
-        grow(<void **>&self.arrays.flags, rows, 1)
-        grow(<void **>&self.arrays.content_sha256, rows, SHA256_BYTES)
+        cdef Py_ssize_t rows = self.capacity + self.capacity // 2 + FIRST_ROWS
+        self.keys.make_room(rows)
+        self.captured_us.make_room(rows)
+        self.accessed_us.make_room(rows)
+        self.disk_bytes.make_room(rows)
+        self.flags.make_room(rows)
+        self.content_sha256.make_room(rows)
         self.capacity = rows
         return 0
 

@@ -6,11 +6,11 @@ GIL and without following a link. What a name means is what `layout.py` in the f
 Functions here return 0, or -1 with errno; `walk_variant` makes an exception of it.
 """
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EINTR, ELOOP, ENOENT, ENOMEM, ENOTDIR, errno
 from libc.stdint cimport int64_t
 from libc.stdio cimport snprintf
-from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, strcmp, strlen
 
 from _morton cimport MAX_ZOOM, MORTON_BITS, morton
@@ -18,31 +18,42 @@ from _posix cimport (
     AT_SYMLINK_NOFOLLOW,
     DT_REG,
     DT_UNKNOWN,
+    MAP_ANONYMOUS,
+    MAP_FAILED,
+    MAP_PRIVATE,
+    MREMAP_MAYMOVE,
     O_CLOEXEC,
     O_DIRECTORY,
     O_NOFOLLOW,
     O_RDONLY,
+    PROT_READ,
+    PROT_WRITE,
     S_ISREG,
     aerotile_entry,
     aerotile_getdents64,
     close_quietly,
     fstatat,
     may_be_folder,
+    mmap,
+    mremap,
+    munmap,
     openat,
     stat_facts,
 )
 
 import os
+from mmap import mmap as Pages
 
 import numpy as np
 
 cdef enum:
     BLOCK_BYTES = 1 << 15
     NUMBER_DIGITS = 7  # 2**22 - 1, the largest column or row, has seven
-    FIRST_CAPACITY = 1 << 12
+    FIRST_CAPACITY = 1 << 16
     ELSEWHERE = -1
 
 
+# In pages of its own: what threads let go of would otherwise stay with each thread's heap.
 cdef struct Growing:
     char *bytes
     size_t length
@@ -55,6 +66,8 @@ cdef struct Walk:
     Growing temporaries  # paths below the variant's folder, each with a NUL at its end
     int zoom             # the folder that is being read; ELSEWHERE: one above
     long column
+    long part            # only columns of which this is left when divided by `parts`
+    long parts
 
 
 cdef struct Folder:
@@ -64,15 +77,22 @@ cdef struct Folder:
     char block[BLOCK_BYTES]
 
 
+cdef int release(Growing *growing) noexcept nogil:
+    if growing.bytes != NULL:
+        munmap(growing.bytes, growing.capacity)
+    return 0
+
+
 cdef int append(Growing *growing, const void *bytes, size_t length) noexcept nogil:
     cdef size_t capacity = growing.capacity
     cdef void *moved
     if capacity - growing.length < length:
-        while capacity - growing.length < length:
-            capacity += FIRST_CAPACITY + capacity // 2
-        moved = realloc(growing.bytes, capacity)
-        if moved == NULL:
-            (&errno)[0] = ENOMEM
+        capacity += FIRST_CAPACITY + capacity // 2  # more than any one entry takes
+        if growing.bytes == NULL:
+            moved = mmap(NULL, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        else:
+            moved = mremap(growing.bytes, growing.capacity, capacity, MREMAP_MAYMOVE)
+        if moved == MAP_FAILED:
             return -1
         growing.bytes = <char *>moved
         growing.capacity = capacity
@@ -212,7 +232,7 @@ cdef int walk_zoom(Walk *walk, int parent, const char *name) noexcept nogil:
             failed = 0 if errno == 0 or has_gone(errno) else -1
             break
         walk.column = folder_number(entry.d_name, 1L << walk.zoom)
-        if walk.column >= 0 and may_be_folder(entry.d_type):
+        if walk.column >= 0 and walk.column % walk.parts == walk.part and may_be_folder(entry.d_type):
             failed = walk_column(walk, folder.descriptor, entry.d_name)
     close_quietly(folder.descriptor)
     return failed
@@ -243,11 +263,21 @@ cdef str where(Walk *walk):
 
 
 cdef object places_of(Growing *places):
-    return np.frombuffer(PyBytes_FromStringAndSize(places.bytes, <Py_ssize_t>places.length), np.int64)
+    """The places as an array in pages of its own."""
+    cdef Py_buffer view
+    if places.length == 0:
+        return np.empty(0, np.int64)
+    pages = Pages(-1, places.length, flags=MAP_PRIVATE | MAP_ANONYMOUS)
+    PyObject_GetBuffer(pages, &view, PyBUF_SIMPLE)
+    memcpy(view.buf, places.bytes, places.length)
+    PyBuffer_Release(&view)
+    return np.frombuffer(pages, np.int64)
 
 
-def walk_variant(int folder):
+def walk_variant(int folder, long part=0, long parts=1):
     """Which tiles, sidecars and possible temporaries lie below a variant's folder (an open descriptor).
+
+    Of the columns, only those that leave `part` when divided by `parts`, so that threads can share the work.
 
     Returns two arrays of places, int64, zoom << 44 | Morton interleave of column and row, in no particular
     order, and a list of paths relative to the folder: hidden files that end in ".tmp", for the caller to
@@ -256,6 +286,10 @@ def walk_variant(int folder):
     """
     cdef Walk walk
     cdef int failure = 0
+    if not 0 <= part < parts:
+        raise ValueError(f"part must be within 0..{parts - 1}, got {part}")
+    walk.part = part
+    walk.parts = parts
     walk.tiles = walk.sidecars = walk.temporaries = Growing(NULL, 0, 0)
     walk.zoom = ELSEWHERE
     walk.column = ELSEWHERE
@@ -274,6 +308,6 @@ def walk_variant(int folder):
             [os.fsdecode(path) for path in temporaries.split(b"\0")[:-1]],
         )
     finally:
-        free(walk.tiles.bytes)
-        free(walk.sidecars.bytes)
-        free(walk.temporaries.bytes)
+        release(&walk.tiles)
+        release(&walk.sidecars)
+        release(&walk.temporaries)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
-from ...domain.inventory import FoundFile, FoundKind, FoundVariant, TileInventory
+import attrs
+import numpy as np
+
+from ...domain.inventory import FoundFile, FoundKind, FoundVariant, Places, TileInventory
 from ...domain.tiles import TileSource
 from ...ext import walk_variant
 from .disk_errors import store_unavailable
@@ -16,6 +20,24 @@ from .folders import OpenFolder, open_below
 from .layout import flight_of, temporary_tile, variant_folder
 
 _GONE_OR_NO_FOLDER = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+_THREADS = 8
+"""Folders read at a time. For the disk's sake, not the processors': eight read a cold store in a quarter of
+the time that one takes."""
+
+
+@attrs.frozen
+class _Share:
+    """What one thread walks: of one source and flight, every `parts`th column."""
+
+    source: TileSource
+    flight_id: UUID | None
+    part: int
+    parts: int
+
+    @property
+    def folder(self) -> str:
+        """Relative to the root."""
+        return variant_folder(self.source, self.flight_id)
 
 
 def take_inventory(root: OpenFolder, root_path: Path) -> TileInventory:
@@ -25,42 +47,55 @@ def take_inventory(root: OpenFolder, root_path: Path) -> TileInventory:
     """
     variants: list[FoundVariant] = []
     temporaries: list[FoundFile] = []
-    for source, flight_id in _variants(root, root_path):
-        path = variant_folder(source, flight_id)
-        folder = _open(root, root_path, path)
-        if folder is None:
-            continue
-        try:
-            tiles, sidecars, hidden = walk_variant(folder.fileno())
-        except OSError as error:
-            place = root_path / path / (error.filename or "")
-            raise store_unavailable("list folder", place, error) from error
-        variants.append(FoundVariant(source, flight_id, tiles, sidecars))
-        for name in hidden:
-            tile_id = temporary_tile(source, flight_id, name)
-            if tile_id is not None:
-                temporaries.append(FoundFile(FoundKind.TEMPORARY, tile_id, f"{path}/{name}"))
+    shares = list(_shares(root, root_path))
+    with ThreadPoolExecutor(_THREADS, "inventory") as threads:
+        walks = threads.map(lambda share: _walk(root, root_path, share), shares)
+        for share, (tiles, sidecars, hidden) in zip(shares, walks, strict=True):
+            variants.append(FoundVariant(share.source, share.flight_id, tiles, sidecars))
+            for name in hidden:
+                tile_id = temporary_tile(share.source, share.flight_id, name)
+                if tile_id is not None:
+                    temporaries.append(FoundFile(FoundKind.TEMPORARY, tile_id, f"{share.folder}/{name}"))
     return TileInventory(tuple(variants), tuple(temporaries))
 
 
-def _variants(root: OpenFolder, root_path: Path) -> Iterator[tuple[TileSource, UUID | None]]:
-    """Every source and flight that may have a folder."""
+def _shares(root: OpenFolder, root_path: Path) -> Iterator[_Share]:
+    """Every source and flight that may have a folder. Flights are many and small: one thread each."""
     for source in TileSource:
-        if source is not TileSource.ONBOARD:
-            yield source, None
-            continue
-        folder = _open(root, root_path, source.value)
-        if folder is None:
-            continue
-        try:
-            with os.scandir(folder.fileno()) as entries:
-                names = [entry.name for entry in entries]
-        except OSError as error:
-            raise store_unavailable("list folder", root_path / source.value, error) from error
-        for name in names:
-            flight_id = flight_of(name)
-            if flight_id is not None:
-                yield source, flight_id
+        if source is TileSource.ONBOARD:
+            for flight_id in _flights(root, root_path):
+                yield _Share(source, flight_id, 0, 1)
+        else:
+            for part in range(_THREADS):
+                yield _Share(source, None, part, _THREADS)
+
+
+def _flights(root: OpenFolder, root_path: Path) -> Iterator[UUID]:
+    path = TileSource.ONBOARD.value
+    folder = _open(root, root_path, path)
+    if folder is None:
+        return
+    try:
+        with os.scandir(folder.fileno()) as entries:
+            names = [entry.name for entry in entries]
+    except OSError as error:
+        raise store_unavailable("list folder", root_path / path, error) from error
+    for name in names:
+        flight_id = flight_of(name)
+        if flight_id is not None:
+            yield flight_id
+
+
+def _walk(root: OpenFolder, root_path: Path, share: _Share) -> tuple[Places, Places, list[str]]:
+    """See `walk_variant`."""
+    folder = _open(root, root_path, share.folder)
+    if folder is None:
+        return np.empty(0, np.int64), np.empty(0, np.int64), []
+    try:
+        return walk_variant(folder.fileno(), share.part, share.parts)
+    except OSError as error:
+        place = root_path / share.folder / (error.filename or "")
+        raise store_unavailable("list folder", place, error) from error
 
 
 def _open(root: OpenFolder, root_path: Path, path: str) -> OpenFolder | None:
