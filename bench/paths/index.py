@@ -2,8 +2,7 @@
 
 All over clustered descriptors (see `descriptor_sets`), with graphs of the parameters that the program comes
 with. On P-7 everybody searches with the least breadth (efSearch) that reaches the same recall; what was
-reached
-stands beside the times. P-8 and P-9 are as the program comes.
+reached stands beside the times. P-8 and P-9 are as the program comes.
 """
 
 from __future__ import annotations
