@@ -431,6 +431,8 @@ def _find(workshop: Workshop) -> Iterator[Operation]:
     store: Any = workshop.shared(reading_store).store
     built = workshop.shared(stored_index)
     index = built.opened()
+    for query in built.wanted.queries:  # so that all tiles are mapped, as P-1 has them
+        find_tiles(query, CANDIDATES, index=index, store=store)
     yield Calls(
         call=lambda query: find_tiles(query, CANDIDATES, index=index, store=store),
         arguments=built.queries().arguments,
