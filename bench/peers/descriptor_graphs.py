@@ -72,12 +72,14 @@ def usearch_search(index: Any, k: int) -> Search:
     return lambda query: index.search(query, k, threads=1).keys.astype(np.int64)
 
 
-def breadth_for(
-    recall: float, set_breadth: Callable[[int], None], recall_of: Callable[[], float]
-) -> tuple[int, float]:
-    """Set the least breadth whose recall reaches `recall`; gives both. Raises `ValueError` when none does."""
-    for breadth in (10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 128, 160, 192, 256, 384, 512):
-        set_breadth(breadth)
-        if (reached := recall_of()) >= recall:
+def least_breadth(recall: float, recall_with: Callable[[int], float]) -> tuple[int, float]:
+    """The least breadth whose recall reaches `recall`, and what it reaches.
+
+    In steps of an eighth or two, from 10 to 512. Raises `ValueError` when none is enough.
+    """
+    breadth = 10
+    while breadth <= 512:
+        if (reached := recall_with(breadth)) >= recall:
             return breadth, reached
+        breadth += max(2, breadth // 8)
     raise ValueError(f"no breadth up to 512 reaches a recall of {recall}")
