@@ -72,8 +72,7 @@ def _store_arguments(workshop: Workshop, tiles: int) -> tuple[str, str]:
 
 def index_memory(root: Path, descriptors: int) -> dict[str, Any]:
     """What an open index of so many descriptors has. Built in a process of its own, too."""
-    build = [sys.executable, str(PROBES / "build_index.py"), str(root), str(descriptors), str(DIMENSION)]
-    subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+    probe("build_index.py", str(root), str(descriptors), str(DIMENSION))
     return {"descriptors": descriptors, "dimension": DIMENSION, **probe("open_index.py", str(root))}
 
 

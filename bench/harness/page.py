@@ -163,7 +163,7 @@ def _growth(run: Run) -> str:
 
 
 def _mixed_load(runs: Sequence[Run]) -> str:
-    found = [run["mixed_load"] for run in runs if "mixed_load" in run]
+    found = [run["mixed_load"] for run in runs if run.get("mixed_load")]
     if not found:
         return ""
     lines = [
@@ -185,7 +185,7 @@ def _mixed_load(runs: Sequence[Run]) -> str:
 
 
 def _memory(runs: Sequence[Run]) -> str:
-    found = [run["memory"] for run in runs if "memory" in run]
+    found = [run["memory"] for run in runs if run.get("memory")]
     if not found:
         return ""
     store, index = found[0]["store"], found[0]["index"]

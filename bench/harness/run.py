@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import memory
+import mixed_load
 import pytest
 from targets import QUICK_TOLERANCE
 
@@ -45,8 +47,19 @@ class Plan:
         return QUICK_TOLERANCE if self.quick else 1.0
 
 
-def measure(plan: Plan) -> tuple[RunResults, bool]:
-    """Run pytest over all blocks; the results, and whether every subject ran that could."""
+@attrs.frozen
+class Measured:
+    """What came of it."""
+
+    results: RunResults
+    complete: bool
+    """Whether every subject ran that could."""
+    memory: dict[str, Any] | None
+    """The figures of `memory.py`; None when they failed or were not asked for."""
+
+
+def measure(plan: Plan) -> Measured:
+    """Run pytest over all blocks, and look at the memory while the large stores are still there."""
     workshop = Workshop(plan.data, QUICK if plan.quick else FULL, dsn=plan.dsn)
     plugin = BenchPlugin(workshop, plan.paths, plan.curves)
     try:
@@ -58,9 +71,22 @@ def measure(plan: Plan) -> tuple[RunResults, bool]:
             ],
             plugins=[plugin],
         )
+        found = memory_facts(workshop) if plan.whole else None
     finally:
         workshop.close()
-    return plugin.results, ended == pytest.ExitCode.OK
+    return Measured(plugin.results, ended == pytest.ExitCode.OK, found)
+
+
+def memory_facts(workshop: Workshop) -> dict[str, Any] | None:
+    """What a store and an index of this run's sizes have in memory; None when that failed."""
+    try:
+        return {
+            "store": memory.store_memory(workshop, workshop.sizes.catalogue_tiles),
+            "index": memory.index_memory(workshop.path("memory-index"), workshop.sizes.descriptors),
+        }
+    except RuntimeError as failure:
+        sys.stdout.write(f"the memory could not be looked at: {failure}\n")
+        return None
 
 
 def run(plan: Plan) -> int:
@@ -72,8 +98,9 @@ def run(plan: Plan) -> int:
         facts["jetson"] = before = jetson.jetson_facts(plan.output)
         warned = jetson.warnings(before)
         _warn(warned)
-    results, complete = measure(plan)
-    others, others_complete = _others(plan) if plan.whole else ({}, True)
+    measured = measure(plan)
+    results = measured.results
+    others = {"memory": measured.memory, "mixed_load": _mixed_load(plan)} if plan.whole else {}
     if plan.on_jetson:
         facts["jetson_afterwards"] = jetson.jetson_facts(plan.output)
     wanted = {path.id for path in plan.paths}
@@ -85,31 +112,25 @@ def run(plan: Plan) -> int:
     (plan.output / "bench.md").write_text(report.markdown(table), encoding="utf-8")
     sys.stdout.write(report.plain(table, plan.tolerance))
     sys.stdout.write(report.growth_text(results))
-    for name, found in others.items():
-        sys.stdout.write(f"{name}: {json.dumps(found)}\n")
+    for describe, found in (
+        (memory.describe, measured.memory),
+        (mixed_load.describe, others.get("mixed_load")),
+    ):
+        sys.stdout.write("" if found is None else f"{describe(found)}\n")
     _draw(plan, table, results, facts)
     _warn(warned)
-    if not (complete and others_complete):
+    if not measured.complete or None in others.values():
         return FAILED
     return MISSED if report.any_missed(table) else 0
 
 
-def _others(plan: Plan) -> tuple[dict[str, Any], bool]:
-    """What has no row: the mixed load and the memory, each in a process of its own."""
-    seconds, tiles, descriptors = ("3", "20000", "5000") if plan.quick else ("60", "1000000", "100000")
-    commands = {
-        "mixed_load": ["mixed_load.py", "--seconds", seconds],
-        "memory": ["memory.py", "--tiles", tiles, "--descriptors", descriptors],
-    }
-    found: dict[str, Any] = {}
-    for name, command in commands.items():
-        program = [sys.executable, str(BENCH / command[0]), *command[1:]]
-        done = subprocess.run(
-            [*program, "--json", "--folder", str(plan.output)], stdout=subprocess.PIPE, text=True, check=False
-        )
-        if done.returncode == 0:
-            found[name] = json.loads(done.stdout)
-    return found, len(found) == len(commands)
+def _mixed_load(plan: Plan) -> dict[str, Any] | None:
+    """The figures of `mixed_load.py` in a process of its own; None when it failed."""
+    command = [sys.executable, str(BENCH / "mixed_load.py"), "--seconds", "3" if plan.quick else "60"]
+    done = subprocess.run(
+        [*command, "--json", "--folder", str(plan.output)], stdout=subprocess.PIPE, text=True, check=False
+    )
+    return json.loads(done.stdout) if done.returncode == 0 else None
 
 
 def _draw(plan: Plan, table: list[report.Row], results: RunResults, facts: dict[str, object]) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import psycopg
@@ -23,6 +23,9 @@ from aerotile.adapters.secret import Secret
 
 from .dataset import make_tile
 from .floors import Floors
+
+if TYPE_CHECKING:
+    from typing_extensions import LiteralString
 
 T = TypeVar("T")
 _WRITTEN_AT_ONCE = 512
@@ -63,6 +66,7 @@ class Workshop:
         self.folder = folder
         self.sizes = sizes
         self._dsn = dsn
+        self._embedded = dsn is None
         self._stack = ExitStack()
         self._shared: dict[Callable[..., Any], Any] = {}
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,10 +74,10 @@ class Workshop:
         self.floors = Floors(folder / "floors")
         self.linked_stores: dict[int, AerotileConfig] = {}
         """Closed stores by their number of tiles; see `linked_store`."""
-        self._stack.callback(close_runtimes)
 
     def close(self) -> None:
-        """Close what was shared, the last made first; the folder stays."""
+        """Close every store, then what was shared, the last made first; the folder stays."""
+        close_runtimes()
         self._stack.close()
 
     def shared(self, make: Callable[[Workshop], AbstractContextManager[T]]) -> T:
@@ -96,15 +100,19 @@ class Workshop:
         return self._dsn
 
     def database(self, name: str) -> str:
-        """DSN of a new database at the newest revision, dropped at the end of the run."""
+        """DSN of a new database at the newest revision; on others' server it is dropped at the end of the run."""
         name = "bench_" + re.sub(r"[^a-z0-9]", "_", name.lower())
-        drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-        with psycopg.connect(self.server, autocommit=True) as connection:
-            connection.execute(drop)
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        self._administer("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+        self._administer("CREATE DATABASE {}", name)
+        if not self._embedded:
+            self._stack.callback(self._administer, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
         dsn = make_conninfo(self.server, dbname=name)
         apply_migrations(dsn)
         return dsn
+
+    def _administer(self, statement: LiteralString, database: str) -> None:
+        with psycopg.connect(self.server, autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(sql.Identifier(database)))
 
     def config(self, name: str, **sections: Any) -> AerotileConfig:
         """The configuration of a new, empty store with a database of its own."""

@@ -1,10 +1,11 @@
-"""Build a descriptor index of clustered descriptors.
+"""Build a descriptor index of clustered descriptors, and print how many it holds, as JSON.
 
 python bench/probes/build_index.py ROOT COUNT DIMENSION
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
@@ -26,9 +27,10 @@ def main() -> None:
     descriptors += _SPREAD * noise.standard_normal(descriptors.shape, np.float32)
     descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
     tiles = [TileId(18, n % 1000, n // 1000, TileSource.SATELLITE_PROVIDER) for n in range(count)]
-    build_descriptor_index(AerotileConfig(root=root)).rebuild(
+    built = build_descriptor_index(AerotileConfig(root=root)).rebuild(
         tiles, descriptors, descriptor_model="bench", built_at=datetime.now(timezone.utc)
     )
+    sys.stdout.write(json.dumps({"count": built.count}) + "\n")
 
 
 if __name__ == "__main__":
