@@ -100,7 +100,7 @@ class Workshop:
         return self._dsn
 
     def database(self, name: str) -> str:
-        """DSN of a new database at the newest revision; on others' server it is dropped at the end of the run."""
+        """DSN of a new database at the newest revision; on a server of others it is dropped at the end."""
         name = "bench_" + re.sub(r"[^a-z0-9]", "_", name.lower())
         self._administer("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
         self._administer("CREATE DATABASE {}", name)
