@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ...domain.descriptors import DescriptorMetric, IndexMetadata, SearchHit, VectorStorage
 from ...domain.errors import IndexUnavailableError
-from ...ext import TileKeyCodec
+from ...ext import HitReader
 from .generations import INDEX_FILE, METADATA_FILE, SIDECAR_FILE
 from .metadata_file import decode_metadata
 
@@ -43,16 +43,14 @@ class MappedIndex:
     _index: faiss.IndexIDMap2
     _mapping: mmap.mmap
     _graph: Any = attrs.field(init=False)
-    _keys: npt.NDArray[np.int64] = attrs.field(init=False)
-    """The key of each row of the graph, in the index's own memory."""
-    _codec: TileKeyCodec = attrs.field(init=False)
+    _reader: HitReader = attrs.field(init=False)
+    """Looks the keys up in the index's own memory."""
 
     def __attrs_post_init__(self) -> None:
-        set_field = object.__setattr__
-        set_field(self, "_graph", _faiss.downcast_index(self._index.index))
         ids = self._index.id_map
-        set_field(self, "_keys", _faiss.rev_swig_ptr(ids.data(), ids.size()))
-        set_field(self, "_codec", TileKeyCodec(self.metadata.variants))
+        keys = _faiss.rev_swig_ptr(ids.data(), ids.size())
+        object.__setattr__(self, "_graph", _faiss.downcast_index(self._index.index))
+        object.__setattr__(self, "_reader", HitReader(self.metadata.variants, keys))
 
     def nearest(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
         """The `k` nearest tiles, nearest first; fewer where FAISS found fewer.
@@ -69,15 +67,11 @@ class MappedIndex:
             self._graph.search_c(1, _swig_ptr(descriptor), k, _swig_ptr(distances), _swig_ptr(rows))
         except (RuntimeError, MemoryError) as error:
             raise IndexUnavailableError(f"faiss can't search the index: {error}") from error
-        # FAISS fills the places of neighbours that it did not find, which are the last ones, with -1.
-        if rows[k - 1] < 0:
-            found = int(np.count_nonzero(rows >= 0))
-            distances, rows = distances[:found], rows[:found]
         try:
-            tiles = self._codec.decode_many(self._keys[rows])
+            # FAISS fills the places of neighbours that it did not find with -1, which are left out.
+            return self._reader.hits(rows, distances)
         except (IndexError, KeyError, ValueError) as error:
             raise IndexUnavailableError(f"the index holds an id that names no tile: {error}") from error
-        return list(map(SearchHit, tiles, distances.tolist()))
 
 
 def open_mapped_index(folder: Path, ef_search: int) -> MappedIndex:

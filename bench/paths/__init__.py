@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.subjects import GrowthCurve, MeasuredPath
 
-from . import budget, bulk, catalogue, freshness, opening, reads, upload, writes
+from . import budget, bulk, catalogue, freshness, index, opening, reads, upload, writes
 
 PATHS: tuple[MeasuredPath, ...] = (
     reads.KEPT,
@@ -14,6 +14,9 @@ PATHS: tuple[MeasuredPath, ...] = (
     bulk.BULK,
     catalogue.BBOX,
     freshness.VERDICT,
+    index.SEARCH,
+    index.OPEN,
+    index.FIND,
     budget.HEADROOM,
     budget.LRU,
     opening.FACTORIES,
@@ -25,5 +28,6 @@ GROWTH: tuple[GrowthCurve, ...] = (
     *reads.GROWTH,
     catalogue.GROWTH,
     freshness.GROWTH,
+    index.GROWTH,
     opening.FACTORIES_GROWTH,
 )

@@ -164,15 +164,33 @@ def _bare_faiss(workshop: Workshop) -> Iterator[Operation]:
         )
 
 
+@contextmanager
+def hnswlib_index(workshop: Workshop) -> Iterator[Any]:
+    """hnswlib's graph of the same descriptors."""
+    yield graphs.build_hnswlib(workshop.shared(searched_index).wanted.descriptors, PARAMS)
+
+
+@contextmanager
+def usearch_f16_index(workshop: Workshop) -> Iterator[Any]:
+    """usearch's graph of the same descriptors, kept as ours are."""
+    yield graphs.build_usearch(workshop.shared(searched_index).wanted.descriptors, PARAMS, "f16")
+
+
+@contextmanager
+def usearch_f32_index(workshop: Workshop) -> Iterator[Any]:
+    """usearch's graph of the same descriptors, kept as they are."""
+    yield graphs.build_usearch(workshop.shared(searched_index).wanted.descriptors, PARAMS, "f32")
+
+
 def _searching(
-    build: Callable[[BuiltIndex], Any],
+    make: Callable[[Workshop], AbstractContextManager[Any]],
     search: Callable[[Any, int], graphs.Search],
     set_breadth: Callable[[Any, int], None],
 ) -> Callable[[Workshop], AbstractContextManager[Operation]]:
     @contextmanager
     def opened(workshop: Workshop) -> Iterator[Operation]:
         built = workshop.shared(searched_index)
-        index = build(built)
+        index = workshop.shared(make)
         ask = search(index, NEIGHBOURS)
 
         def recall_with(breadth: int) -> float:
@@ -187,14 +205,6 @@ def _searching(
         )
 
     return opened
-
-
-def _build_hnswlib(built: BuiltIndex) -> Any:
-    return graphs.build_hnswlib(built.wanted.descriptors, PARAMS)
-
-
-def _build_usearch(dtype: str) -> Callable[[BuiltIndex], Any]:
-    return lambda built: graphs.build_usearch(built.wanted.descriptors, PARAMS, dtype)
 
 
 def _set_ef(index: Any, breadth: int) -> None:
@@ -226,21 +236,21 @@ SEARCH = MeasuredPath(
         Subject(
             name="hnswlib",
             role=Role.PEER,
-            open=_searching(_build_hnswlib, graphs.hnswlib_search, _set_ef),
+            open=_searching(hnswlib_index, graphs.hnswlib_search, _set_ef),
             needs=("hnswlib",),
             note=_NO_TILES,
         ),
         Subject(
             name="usearch f16",
             role=Role.PEER,
-            open=_searching(_build_usearch("f16"), graphs.usearch_search, _set_expansion),
+            open=_searching(usearch_f16_index, graphs.usearch_search, _set_expansion),
             needs=("usearch",),
             note=_NO_TILES,
         ),
         Subject(
             name="usearch f32",
             role=Role.PEER,
-            open=_searching(_build_usearch("f32"), graphs.usearch_search, _set_expansion),
+            open=_searching(usearch_f32_index, graphs.usearch_search, _set_expansion),
             needs=("usearch",),
             note=_NO_TILES,
         ),
@@ -330,7 +340,7 @@ def _hash(workshop: Workshop) -> Iterator[Operation]:
 
 
 def _opening(
-    save: Callable[[BuiltIndex, Path], Path],
+    save: Callable[[Workshop], Path],
     load: Callable[[Path, int], graphs.Search],
     *,
     verified: bool,
@@ -340,7 +350,7 @@ def _opening(
     @contextmanager
     def opened(workshop: Workshop) -> Iterator[Operation]:
         built = workshop.shared(searched_index)
-        path = save(built, workshop.folder)
+        path = save(workshop)
         dimension = built.wanted.descriptors.shape[1]
 
         def first_answer(query: Any) -> None:
@@ -354,17 +364,19 @@ def _opening(
     return opened
 
 
-def _save_hnswlib(built: BuiltIndex, folder: Path) -> Path:
-    path = folder / "descriptors.hnswlib"
-    if not path.exists():
-        _build_hnswlib(built).save_index(str(path))
+def _our_file(workshop: Workshop) -> Path:
+    return workshop.shared(searched_index).file
+
+
+def _save_hnswlib(workshop: Workshop) -> Path:
+    path = workshop.path("descriptors.hnswlib")
+    workshop.shared(hnswlib_index).save_index(str(path))
     return path
 
 
-def _save_usearch(built: BuiltIndex, folder: Path) -> Path:
-    path = folder / "descriptors.usearch"
-    if not path.exists():
-        graphs.build_usearch(built.wanted.descriptors, PARAMS, "f16").save(str(path))
+def _save_usearch(workshop: Workshop) -> Path:
+    path = workshop.path("descriptors.usearch")
+    workshop.shared(usearch_f16_index).save(str(path))
     return path
 
 
@@ -381,13 +393,9 @@ def _load_usearch(path: Path, dimension: int) -> graphs.Search:
     return graphs.usearch_search(graphs.view_usearch(path), NEIGHBOURS)
 
 
-def _our_file(built: BuiltIndex, folder: Path) -> Path:
-    return built.file
-
-
 def _loaded(
     name: str,
-    save: Callable[[BuiltIndex, Path], Path],
+    save: Callable[[Workshop], Path],
     load: Callable[[Path, int], graphs.Search],
     needs: tuple[str, ...] = (),
 ) -> tuple[Subject, Subject]:

@@ -31,6 +31,7 @@ from aerotile.domain.freshness import FreshnessGate
 from aerotile.domain.retry import RetryBudget
 from aerotile.domain.retrying_uploader import RetryingTileUploader
 from aerotile.domain.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
+from aerotile.domain.sorted_catalogue import SortedTileCatalogue
 from aerotile.domain.storage import CommitOutcomeUnknownError
 from aerotile.domain.store import FileBackedTileStore
 from aerotile.domain.tile_grid import Bbox
@@ -133,12 +134,24 @@ class Flights:
             recorder=recorder,
         )
         self.store = None
+        catalogue = SortedTileCatalogue()
         inner = FileBackedTileStore(
-            self.database, self.disk, gate=gate, clock=self.clock, recorder=recorder, lock_timeout_s=0.05
+            self.database,
+            self.disk,
+            catalogue=catalogue,
+            gate=gate,
+            clock=self.clock,
+            recorder=recorder,
+            lock_timeout_s=0.05,
         )
         self.doubtful.clear()
         enforcer = CacheBudgetEnforcer(
-            inner, self.database, budget_bytes=BUDGET_BYTES, eviction_batch_size=2, recorder=recorder
+            inner,
+            catalogue,
+            committed_bytes=self.database.total_disk_bytes,
+            budget_bytes=BUDGET_BYTES,
+            eviction_batch_size=2,
+            recorder=recorder,
         )
         self.store = BudgetEnforcedTileStore(inner, enforcer)
         self.uploader = RetryingTileUploader(
@@ -302,7 +315,7 @@ class Flights:
     def _files(self) -> set[TileId]:
         calm, self.dice.calm = self.dice.calm, True
         try:
-            return {found.tile_id for found in self.disk.walk()}
+            return {found.tile_id for found in self.disk.inventory()}
         finally:
             self.dice.calm = calm
 

@@ -19,8 +19,9 @@ from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.adapters.memory.uploader import MemoryProvider
 from aerotile.domain.errors import StoreUnavailableError
+from aerotile.domain.inventory import FoundFile, TileInventory
 from aerotile.domain.ports import TilePixelHandle
-from aerotile.domain.storage import CommitOutcomeUnknownError, FoundFile
+from aerotile.domain.storage import CommitOutcomeUnknownError
 from aerotile.domain.tiles import TileId, TileMetadataPersistent, TileSource, VotingStatus
 from aerotile.domain.upload import BatchAnswer, ProblemKind, UploadBatch, UploadProblem, UploadReason
 
@@ -132,9 +133,9 @@ class SimulatedDisk(MemoryTileFiles):
         self._dice.fault("writing a sidecar")
         super().restore_sidecar(tile_id, content_sha256)
 
-    def walk(self) -> Iterator[FoundFile]:
+    def inventory(self) -> TileInventory:
         self._dice.fault("listing the folders")
-        return super().walk()
+        return super().inventory()
 
     def power_returns(self) -> None:
         """What the disk holds after a cut: some removals never reached it."""
