@@ -13,11 +13,12 @@ import threading
 from collections.abc import Callable
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..domain.budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
 from ..domain.errors import ConfigurationError, RuntimeNotAvailableError
 from ..domain.freshness import FreshnessGate
+from ..domain.kept_pixels import KeptPixels
 from ..domain.lru import LruAccessBuffer
 from ..domain.ports import (
     Clock,
@@ -36,6 +37,7 @@ from .config import AerotileConfig
 from .upload_token import read_upload_token
 
 if TYPE_CHECKING:
+    from ..ext import KeptMappings
     from .faiss.index import FaissDescriptorIndex
     from .filesystem import FilesystemTileFiles
     from .http.client import ProviderAddress
@@ -138,7 +140,9 @@ class Runtime:
         """The files' half of the tile store."""
         from .filesystem import FilesystemTileFiles
 
-        files = FilesystemTileFiles(self.config.tiles_folder)
+        files = FilesystemTileFiles(
+            self.config.tiles_folder, reader_threads=self.config.reads.waiting_threads
+        )
         return self._closing(files, files.close)
 
     @cached_property
@@ -190,18 +194,37 @@ class Runtime:
     def lru_flusher(self) -> BackgroundTask:
         """Carries access times to the database."""
         store = self.metadata_store
+        buffer = LruAccessBuffer(self.kept_pixels.drain_reads, self.clock)
         flusher = BackgroundTask(
             "access times",
-            lambda: self._lru_buffer.flush(store),
+            lambda: buffer.flush(store),
             interval_s=self.config.lru.flush_interval_s,
         )
         return self._closing(flusher, flusher.close)
 
     @cached_property
-    def _lru_buffer(self) -> LruAccessBuffer:
-        return LruAccessBuffer(
-            flush_entries=self.config.lru.flush_entries, when_full=lambda: self.lru_flusher.wake()
+    def kept_pixels(self) -> KeptMappings:
+        """The mappings that stay open between reads."""
+        from ..ext import KeptMappings
+
+        kept = KeptMappings(
+            max_count=self.config.reads.max_mappings,
+            max_bytes=self.config.reads.max_mapped_bytes,
+            flush_entries=self.config.lru.flush_entries,
+            when_full=lambda: self.lru_flusher.wake(),
+            when_waiting=lambda: self.mapping_releaser.wake(),
         )
+        return self._closing(kept, kept.close)
+
+    @cached_property
+    def mapping_releaser(self) -> BackgroundTask:
+        """Unmaps what was evicted, so that no reader has to."""
+        releaser = BackgroundTask(
+            "evicted mappings",
+            self.kept_pixels.release,
+            interval_s=self.config.reads.release_interval_s,
+        )
+        return self._closing(releaser, releaser.close)
 
     @cached_property
     def learner(self) -> BackgroundTask:
@@ -214,14 +237,17 @@ class Runtime:
     @cached_property
     def unbudgeted_store(self) -> FileBackedTileStore:
         """The tile store as opened: reconciled, with its catalogue. Writers use `tile_store`."""
+        self.part("mapping_releaser")
+        self.part("lru_flusher")
         return FileBackedTileStore(
             self.rows,
             self.files,
             gate=self.freshness_gate,
             clock=self.clock,
             recorder=self.recorder,
-            lru_clock=self.clock,
-            lru_buffer=self._lru_buffer,
+            kept=cast(KeptPixels, self.kept_pixels),  # its handles are `TilePixelHandle`s by registration
+            verify_hash=self.config.reads.verify_hash,
+            read_deadline_s=self.config.reads.deadline_s or None,
             when_unexplained=lambda: self.learner.wake(),
         )
 

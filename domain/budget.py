@@ -10,7 +10,15 @@ from typing import Protocol
 
 from .errors import CacheBudgetExhaustedError, StoreUnavailableError, TileCacheError, TileNotFoundError
 from .freshness import FreshnessVerdict
-from .ports import FlightRecorder, SupportsHeadroom, SupportsVerdict, TilePixelHandle, TileStore
+from .ports import (
+    FlightRecorder,
+    SupportsByteRead,
+    SupportsHeadroom,
+    SupportsReadDeadline,
+    SupportsVerdict,
+    TilePixelHandle,
+    TileStore,
+)
 from .records import eviction_batch_event
 from .storage import HeadroomTakenError
 from .tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, VotingStatus
@@ -164,10 +172,25 @@ class BudgetEnforcedTileStore:
     def __init__(self, store: TileStore, enforcer: CacheBudgetEnforcer) -> None:
         self._store = store
         self._enforcer = enforcer
+        # A budget has no say in a read of a microsecond, so the inner store's method takes the place of ours.
+        self.read_tile_pixels = store.read_tile_pixels  # type: ignore[method-assign]  # the same signature
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """See `TileStore`."""
         return self._store.read_tile_pixels(tile_id)
+
+    def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
+        """See `SupportsReadDeadline`; over a store that knows no deadlines, its own read."""
+        if isinstance(self._store, SupportsReadDeadline):
+            return self._store.read_tile_pixels_within(tile_id, timeout_s)
+        return self._store.read_tile_pixels(tile_id)
+
+    def read_tile_bytes(self, tile_id: TileId) -> bytes:
+        """See `SupportsByteRead`; over a store that can't, a copy of the tile's pixels."""
+        if isinstance(self._store, SupportsByteRead):
+            return self._store.read_tile_bytes(tile_id)
+        with self._store.read_tile_pixels(tile_id) as handle:
+            return bytes(memoryview(handle))
 
     def tile_exists(self, tile_id: TileId) -> bool:
         """See `TileStore`."""

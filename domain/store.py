@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from .catalogue import TileCatalogue
 from .errors import TileNotFoundError
 from .freshness import FreshnessGate, FreshnessVerdict
-from .lru import LruAccessBuffer
+from .kept_pixels import KeptPixels, PlainKeptPixels
 from .ports import Clock, FlightRecorder, TilePixelHandle
+from .read_tiles import TileReader
 from .reconcile import ReconcileReport, reconcile
 from .storage import CommitOutcomeUnknownError, Headroom, NoBudget, TileFiles, TileRows
 from .tiles import TileId, TileMetadata, TileMetadataPersistent
@@ -33,43 +34,58 @@ class FileBackedTileStore:
         gate: FreshnessGate,
         clock: Clock,
         recorder: FlightRecorder,
-        lru_clock: Clock | None = None,
-        lru_buffer: LruAccessBuffer | None = None,
+        kept: KeptPixels | None = None,
+        verify_hash: bool = False,
+        read_deadline_s: float | None = None,
         when_unexplained: Callable[[], None] = lambda: None,
         lock_timeout_s: float = 5.0,
     ) -> None:
         """Reconcile files and rows and load the catalogue. Raises `StoreUnavailableError`.
 
-        Reads are noted in `lru_buffer` by `lru_clock` when both are given. `when_unexplained` is called by a
-        reader that met a file of which the catalogue knows nothing; it must return at once and see to it that
-        `learn` is called soon, on another thread.
+        `kept` keeps the pixels of tiles that were read, and notes reads; default a plain one. With
+        `verify_hash` pixels are hashed once each time that they are opened. A read waits for the disk at most
+        `read_deadline_s` seconds; None: as long as it takes. `when_unexplained` is called by a reader that
+        met a file of which the catalogue knows nothing; it must return at once and see to it that `learn` is
+        called soon, on another thread.
         """
         self._rows = rows
         self._files = files
         self._gate = gate
-        self._lru_clock = lru_clock
-        self._lru_buffer = lru_buffer
         self._catalogue = TileCatalogue()
+        self.kept: KeptPixels = PlainKeptPixels() if kept is None else kept
+        self._get_kept = self.kept.get  # bound once: looking it up would be a good part of what a read costs
         self._when_unexplained = when_unexplained
         self._unexplained: set[TileId] = set()
         self._unexplained_lock = threading.Lock()
         self._writer = TileWriter(rows=rows, files=files, gate=gate, clock=clock, recorder=recorder)
+        self._reader = TileReader(
+            files=files,
+            catalogue=self._catalogue,
+            kept=self.kept,
+            holds=self.tile_exists,
+            verify_hash=verify_hash,
+        )
+        self._read_deadline_s = read_deadline_s
         self.opened: ReconcileReport = reconcile(
             rows, files, self._catalogue, now=clock.now(), lock_timeout_s=lock_timeout_s
         )
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """See `TileStore`."""
-        if not self.tile_exists(tile_id):
-            raise TileNotFoundError(tile_id)
-        try:
-            handle = self._files.open(tile_id)
-        except TileNotFoundError:  # another process deleted it
-            self._catalogue.remove(tile_id)
-            raise
-        if self._lru_clock is not None and self._lru_buffer is not None:
-            self._lru_buffer.note(tile_id, self._lru_clock.now())
-        return handle
+        # What is kept is there: whoever removes a tile drops it.
+        handle = self._get_kept(tile_id)
+        return self._reader.read_first(tile_id, self._read_deadline_s) if handle is None else handle
+
+    def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
+        """See `SupportsReadDeadline`."""
+        if timeout_s is not None and not timeout_s >= 0:
+            raise ValueError(f"timeout_s must be 0 or more seconds, got {timeout_s!r}")
+        handle = self._get_kept(tile_id)
+        return self._reader.read_first(tile_id, timeout_s) if handle is None else handle
+
+    def read_tile_bytes(self, tile_id: TileId) -> bytes:
+        """See `SupportsByteRead`."""
+        return self._reader.read_bytes(tile_id, self._read_deadline_s)
 
     def tile_exists(self, tile_id: TileId) -> bool:
         """See `TileStore`."""
@@ -96,7 +112,7 @@ class FileBackedTileStore:
             with self._unexplained_lock:
                 self._unexplained.discard(tile_id)
             if row is not None:
-                self._catalogue.add(row)
+                self._learn_of(row)
                 learnt += 1
         return learnt
 
@@ -118,7 +134,7 @@ class FileBackedTileStore:
     ) -> TileMetadataPersistent:
         """See `SupportsHeadroom`."""
         stored = self._writer.write(pixels, metadata, headroom)
-        self._catalogue.add(stored)
+        self._learn_of(stored)
         return stored
 
     def write_tiles_within(
@@ -128,22 +144,27 @@ class FileBackedTileStore:
         outcomes = self._writer.write_batch(tiles, headroom)
         for outcome in outcomes:
             if outcome.stored is not None:
-                self._catalogue.add(outcome.stored)
+                self._learn_of(outcome.stored)
         return outcomes
 
     def delete_tile(self, tile_id: TileId) -> int:
         """See `TileStore`: the row's removal is committed, then the file is unlinked."""
         try:
             with self._rows.removing(tile_id) as freed:
-                self._catalogue.remove(tile_id)
+                self._reader.forget(tile_id)
                 if freed is None:
                     raise TileNotFoundError(tile_id)
                 self._files.remove(tile_id)
         except CommitOutcomeUnknownError:
             # Its file may be an orphan by now. If the row is there after all, `learn` finds it again.
-            self._catalogue.remove(tile_id)
+            self._reader.forget(tile_id)
             raise
         return freed
+
+    def _learn_of(self, row: TileMetadataPersistent) -> None:
+        """Note a committed tile. What is kept may be of one that another process has deleted since."""
+        self._catalogue.add(row)
+        self.kept.drop(row.tile_id)
 
     def __len__(self) -> int:
         """How many committed tiles this process knows of."""

@@ -1,6 +1,21 @@
 """The compiled hot path, reached only through this door so that import checks see the edge."""
 
 from .gated_write import GatedWrite, GateRefusedError, sync_file_system
-from .pixels import MappedPixels, open_beneath
+from .kept_mappings import KeptMappings
+from .pixels import MappedPixels, map_cached_tile, map_tile, open_beneath
+from .tile_bytes import opens_cached_files_at_once, read_cached_tile, read_tile, tile_is_there
 
-__all__ = ["GateRefusedError", "GatedWrite", "MappedPixels", "open_beneath", "sync_file_system"]
+__all__ = [
+    "GateRefusedError",
+    "GatedWrite",
+    "KeptMappings",
+    "MappedPixels",
+    "map_cached_tile",
+    "map_tile",
+    "open_beneath",
+    "opens_cached_files_at_once",
+    "read_cached_tile",
+    "read_tile",
+    "sync_file_system",
+    "tile_is_there",
+]

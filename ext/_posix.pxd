@@ -29,6 +29,10 @@ cdef extern from "<unistd.h>" nogil:
     int close(int descriptor)
     int fdatasync(int descriptor)
     int fsync(int descriptor)
+    Py_ssize_t pread(int descriptor, void *bytes, size_t count, off_t offset)
+    enum:
+        _SC_PAGESIZE
+    long sysconf(int name)
     int syncfs(int descriptor)
     int unlinkat(int directory, const char *path, int flags)
     Py_ssize_t write(int descriptor, const void *bytes, size_t count)
@@ -59,13 +63,21 @@ cdef extern from "<sys/mman.h>" nogil:
         MAP_SHARED
         PROT_READ
     void *MAP_FAILED
+    int madvise(void *address, size_t length, int advice)
+    int mincore(void *address, size_t length, unsigned char *resident)
     void *mmap(void *address, size_t length, int protection, int flags, int descriptor, off_t offset)
     int munmap(void *address, size_t length)
+
+cdef extern from "<sys/vfs.h>" nogil:
+    struct file_system_facts "statfs":
+        long f_type
+    int fstatfs(int descriptor, file_system_facts *facts)
 
 cdef extern from *:
     """
     #include <stdint.h>
     #include <sys/syscall.h>
+    #include <sys/uio.h>
     #include <unistd.h>
 
     /* Declared here because build machines have older kernel headers than aircraft have kernels.
@@ -75,11 +87,20 @@ cdef extern from *:
     #endif
     #define AEROTILE_RESOLVE_NO_SYMLINKS 0x04
     #define AEROTILE_RESOLVE_BENEATH 0x08
+    #define AEROTILE_RESOLVE_CACHED 0x20 /* Linux 5.12 */
+    #define AEROTILE_RWF_NOWAIT 0x08
+    #define AEROTILE_MADV_POPULATE_READ 22 /* Linux 5.14 */
 
     struct aerotile_open_how { uint64_t flags; uint64_t mode; uint64_t resolve; };
 
     static int aerotile_openat2(int directory, const char *path, struct aerotile_open_how *how) {
         return (int)syscall(SYS_openat2, directory, path, how, sizeof(*how));
+    }
+
+    /* The C library that wheels are built for does not have preadv2 yet. */
+    static ssize_t aerotile_pread_cached(int descriptor, void *bytes, size_t count, int64_t offset) {
+        struct iovec part = {bytes, count};
+        return syscall(SYS_preadv2, descriptor, &part, 1L, (long)offset, 0L, AEROTILE_RWF_NOWAIT);
     }
     """
     struct aerotile_open_how:
@@ -87,9 +108,12 @@ cdef extern from *:
         uint64_t mode
         uint64_t resolve
     enum:
+        AEROTILE_MADV_POPULATE_READ
         AEROTILE_RESOLVE_BENEATH
+        AEROTILE_RESOLVE_CACHED
         AEROTILE_RESOLVE_NO_SYMLINKS
     int aerotile_openat2(int directory, const char *path, aerotile_open_how *how) nogil
+    Py_ssize_t aerotile_pread_cached(int descriptor, void *bytes, size_t count, off_t offset) nogil
 
 
 cdef inline int close_quietly(int descriptor) noexcept nogil:
@@ -148,3 +172,16 @@ cdef inline int open_beneath(int root, const char *path, int flags) noexcept nog
             return walk_beneath(root, path, flags)
         if errno != EINTR:
             return -1
+
+
+cdef inline int open_cached_beneath(int root, const char *path, int flags) noexcept nogil:
+    """`open_beneath` from the caches alone: -1 with EAGAIN when that can't be done, here or on this kernel."""
+    cdef aerotile_open_how how
+    cdef int descriptor
+    how.flags = flags | O_NOFOLLOW | O_CLOEXEC
+    how.mode = 0
+    how.resolve = AEROTILE_RESOLVE_BENEATH | AEROTILE_RESOLVE_NO_SYMLINKS | AEROTILE_RESOLVE_CACHED
+    descriptor = aerotile_openat2(root, path, &how)
+    if descriptor < 0 and (errno == EINTR or errno == EINVAL or errno == ENOSYS or errno == EPERM):
+        (&errno)[0] = EAGAIN
+    return descriptor
