@@ -29,6 +29,7 @@ from ..domain.ports import (
 )
 from ..domain.retry import RetryBudget
 from ..domain.retrying_uploader import RetryingTileUploader
+from ..domain.sorted_catalogue import SortedTileCatalogue
 from ..domain.store import FileBackedTileStore
 from ..domain.upload_pass import BatchLimits
 from .background import BackgroundTask
@@ -242,6 +243,7 @@ class Runtime:
         return FileBackedTileStore(
             self.rows,
             self.files,
+            catalogue=SortedTileCatalogue(),
             gate=self.freshness_gate,
             clock=self.clock,
             recorder=self.recorder,
@@ -385,7 +387,7 @@ atexit.register(close_runtimes)
 def build_tile_store(config: AerotileConfig) -> BudgetEnforcedTileStore:
     """The tile store within its budget, opened and reconciled.
 
-    It also `SupportsBulkWrite` and `SupportsVerdict`.
+    It also `SupportsBulkWrite`, `SupportsVerdict` and `SupportsBboxQuery`.
 
     Raises `StoreUnavailableError`, `ConfigurationError`, `RuntimeNotAvailableError`.
     """

@@ -6,12 +6,13 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .errors import CacheBudgetExhaustedError, StoreUnavailableError, TileCacheError, TileNotFoundError
 from .freshness import FreshnessVerdict
 from .ports import (
     FlightRecorder,
+    SupportsBboxQuery,
     SupportsByteRead,
     SupportsHeadroom,
     SupportsReadDeadline,
@@ -23,6 +24,10 @@ from .records import eviction_batch_event
 from .storage import HeadroomTakenError
 from .tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, VotingStatus
 from .write_tiles import TileWriteOutcome
+
+if TYPE_CHECKING:
+    from .catalogue import CatalogueMatches
+    from .tile_grid import Bbox
 
 _log = logging.getLogger("aerotile.budget")
 
@@ -172,8 +177,13 @@ class BudgetEnforcedTileStore:
     def __init__(self, store: TileStore, enforcer: CacheBudgetEnforcer) -> None:
         self._store = store
         self._enforcer = enforcer
-        # A budget has no say in a read of a microsecond, so the inner store's method takes the place of ours.
+        # A budget has no say in a read of a microsecond: the inner store's methods take the place of ours, which
+        # stand below for what they mean and for inner stores that can't.
         self.read_tile_pixels = store.read_tile_pixels  # type: ignore[method-assign]  # the same signature
+        if isinstance(store, SupportsReadDeadline):
+            self.read_tile_pixels_within = store.read_tile_pixels_within  # type: ignore[method-assign]  # as above
+        if isinstance(store, SupportsByteRead):
+            self.read_tile_bytes = store.read_tile_bytes  # type: ignore[method-assign]  # as above
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """See `TileStore`."""
@@ -181,14 +191,10 @@ class BudgetEnforcedTileStore:
 
     def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
         """See `SupportsReadDeadline`; over a store that knows no deadlines, its own read."""
-        if isinstance(self._store, SupportsReadDeadline):
-            return self._store.read_tile_pixels_within(tile_id, timeout_s)
         return self._store.read_tile_pixels(tile_id)
 
     def read_tile_bytes(self, tile_id: TileId) -> bytes:
         """See `SupportsByteRead`; over a store that can't, a copy of the tile's pixels."""
-        if isinstance(self._store, SupportsByteRead):
-            return self._store.read_tile_bytes(tile_id)
         with self._store.read_tile_pixels(tile_id) as handle:
             return bytes(memoryview(handle))
 
@@ -199,6 +205,12 @@ class BudgetEnforcedTileStore:
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """See `SupportsVerdict`; None over a store that does not judge."""
         return self._store.verdict(tile_id) if isinstance(self._store, SupportsVerdict) else None
+
+    def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
+        """See `SupportsBboxQuery`. Raises `TypeError` over a store that does not know boxes."""
+        if not isinstance(self._store, SupportsBboxQuery):
+            raise TypeError(f"{type(self._store).__name__} does not know which tiles lie in a box")
+        return self._store.query_by_bbox(bbox, zoom_level)
 
     def delete_tile(self, tile_id: TileId) -> int:
         """See `TileStore`."""

@@ -1,182 +1,221 @@
-"""The catalogue: what this process knows about committed tiles, so that reads need no database.
+"""The catalogue's values: what this process knows about committed tiles, so that reads need no database.
 
-Rows loaded at open lie in sorted arrays; what changed since lies in a small overlay that is merged into the
-arrays when it has grown.
+The port is `aerotile.domain.storage.TileCatalogue`. Times are microseconds since 1970-01-01 UTC.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
+from typing import Protocol, overload
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from .tile_key import VariantTable, encode_tile_key
-from .tiles import TileId, TileMetadataPersistent
+from .budget import may_be_evicted
+from .tile_grid import MAX_ZOOM
+from .tile_key import MAX_VARIANTS, MORTON_BITS, VARIANT_BITS, VariantTable, encode_tile_key
+from .tiles import FreshnessLabel, TileId, TileMetadataPersistent, VotingStatus
+
+DOWNGRADED, PINNED, UPLOADED, EVICTABLE = 1, 2, 4, 8
+"""Bits of a tile's flags."""
+VOTING_SHIFT = 4
+"""Bits 4 to 6 of the flags: the place of the voting status in `VOTING_CODES`."""
+VOTING_CODES: tuple[VotingStatus | None, ...] = (
+    None,
+    VotingStatus.PENDING,
+    VotingStatus.TRUSTED,
+    VotingStatus.REJECTED,
+    VotingStatus.UPLOAD_GIVEUP,
+)
+MAX_DISK_BYTES = (1 << 40) - 1
+"""The largest size that a catalogue tells apart; a row that claims more counts as this."""
+SHA256_BYTES = 32
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 _CHUNK = 65_536
-"""Rows gathered before they become arrays, and changes gathered before they are merged."""
+"""Rows gathered before they become arrays."""
 
 Keys = npt.NDArray[np.int64]
 
 
-@attrs.frozen
-class CatalogueEntry:
-    """What a lookup needs to know of a tile."""
-
-    captured_at: datetime
-    disk_bytes: int
+def microseconds_of(moment: datetime) -> int:
+    """Microseconds since 1970-01-01 UTC."""
+    return (moment - _EPOCH) // _MICROSECOND
 
 
-@attrs.frozen(eq=False)
-class _Arrays:
-    """Sorted keys with the facts of each beside it: 24 bytes a tile."""
-
-    keys: Keys
-    captured_us: npt.NDArray[np.int64]
-    disk_bytes: npt.NDArray[np.int64]
-
-    @classmethod
-    def empty(cls) -> _Arrays:
-        return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64))
-
-    def position(self, key: int) -> int | None:
-        place = int(np.searchsorted(self.keys, key))
-        return place if place < len(self.keys) and self.keys[place] == key else None
+def moment_of(microseconds: int) -> datetime:
+    """The inverse of `microseconds_of`."""
+    return _EPOCH + microseconds * _MICROSECOND
 
 
-@attrs.define(eq=False)
-class _State:
-    """One consistent view; replaced as a whole when changes are merged."""
-
-    arrays: _Arrays
-    changes: dict[int, CatalogueEntry | None]
-    """By key: an entry added since, or None for a tile removed since."""
-
-
-class TileCatalogue:
-    """Committed tiles by tile key. Any number of threads may read while others change it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._variants = VariantTable()
-        self._state = _State(_Arrays.empty(), {})
-        self._count = 0
-
-    def load(self, rows: Iterable[TileMetadataPersistent]) -> None:
-        """Replace everything by `rows`, holding at most one chunk of them in memory at a time."""
-        with self._lock:
-            parts: list[_Arrays] = []
-            chunk: list[TileMetadataPersistent] = []
-            for row in rows:
-                chunk.append(row)
-                if len(chunk) == _CHUNK:
-                    parts.append(self._arrays_of(chunk))
-                    chunk = []
-            parts.append(self._arrays_of(chunk))
-            arrays = _sorted(parts)
-            self._state = _State(arrays, {})
-            self._count = len(arrays.keys)
-
-    def add(self, row: TileMetadataPersistent) -> None:
-        """Note a committed tile."""
-        with self._lock:
-            self._variants = self._variants.extended([row.tile_id])
-            key = encode_tile_key(row.tile_id, self._variants)
-            if not self._holds(key):
-                self._count += 1
-            self._change(key, CatalogueEntry(row.captured_at, row.disk_bytes))
-
-    def remove(self, tile_id: TileId) -> None:
-        """Forget a tile; an unknown one is ignored."""
-        with self._lock:
-            key = self.key_of(tile_id)
-            if key is not None and self._holds(key):
-                self._count -= 1
-                self._change(key, None)
-
-    def get(self, tile_id: TileId) -> CatalogueEntry | None:
-        """What is known of a tile, or None."""
-        key = self.key_of(tile_id)
-        if key is None:
-            return None
-        state = self._state
-        if key in state.changes:
-            return state.changes[key]
-        place = state.arrays.position(key)
-        if place is None:
-            return None
-        captured_at = _EPOCH + int(state.arrays.captured_us[place]) * _MICROSECOND
-        return CatalogueEntry(captured_at, int(state.arrays.disk_bytes[place]))
-
-    def __contains__(self, tile_id: TileId) -> bool:
-        key = self.key_of(tile_id)
-        return key is not None and self._holds(key)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def snapshot(self) -> tuple[Keys, VariantTable]:
-        """Every tile's key, sorted, with a table that decodes them."""
-        with self._lock:
-            self._merge()
-            return self._state.arrays.keys, self._variants
-
-    def key_of(self, tile_id: TileId) -> int | None:
-        """The tile's key in this catalogue, or None when it holds no tile of that flight."""
-        try:
-            return encode_tile_key(tile_id, self._variants)
-        except KeyError:
-            return None
-
-    def _holds(self, key: int) -> bool:
-        state = self._state
-        if key in state.changes:
-            return state.changes[key] is not None
-        return state.arrays.position(key) is not None
-
-    def _change(self, key: int, entry: CatalogueEntry | None) -> None:
-        self._state.changes[key] = entry
-        if len(self._state.changes) >= _CHUNK:
-            self._merge()
-
-    def _merge(self) -> None:
-        arrays, changes = self._state.arrays, self._state.changes
-        if not changes:
-            return
-        untouched = ~np.isin(arrays.keys, np.fromiter(changes, np.int64, len(changes)))
-        kept = _Arrays(arrays.keys[untouched], arrays.captured_us[untouched], arrays.disk_bytes[untouched])
-        added = [(key, entry) for key, entry in changes.items() if entry is not None]
-        new = _Arrays(
-            np.array([key for key, _ in added], np.int64),
-            np.array([_microseconds(entry.captured_at) for _, entry in added], np.int64),
-            np.array([entry.disk_bytes for _, entry in added], np.int64),
-        )
-        self._state = _State(_sorted([kept, new]), {})
-
-    def _arrays_of(self, rows: list[TileMetadataPersistent]) -> _Arrays:
-        self._variants = self._variants.extended(row.tile_id for row in rows)
-        return _Arrays(
-            np.array([encode_tile_key(row.tile_id, self._variants) for row in rows], np.int64),
-            np.array([_microseconds(row.captured_at) for row in rows], np.int64),
-            np.array([row.disk_bytes for row in rows], np.int64),
-        )
-
-
-def _sorted(parts: list[_Arrays]) -> _Arrays:
-    keys = np.concatenate([part.keys for part in parts])
-    order = np.argsort(keys)
-    return _Arrays(
-        keys[order],
-        np.concatenate([part.captured_us for part in parts])[order],
-        np.concatenate([part.disk_bytes for part in parts])[order],
+def flags_of(row: TileMetadataPersistent) -> int:
+    """A tile's labels in one byte."""
+    return (
+        DOWNGRADED * (row.freshness_label is FreshnessLabel.DOWNGRADED)
+        | PINNED * row.pinned
+        | UPLOADED * (row.uploaded_at is not None)
+        | EVICTABLE * may_be_evicted(row)
+        | VOTING_CODES.index(row.voting_status) << VOTING_SHIFT
     )
 
 
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
+@attrs.frozen
+class CatalogueEntry:
+    """What the catalogue knows of one tile."""
+
+    tile_id: TileId
+    captured_at: datetime
+    accessed_at: datetime
+    disk_bytes: int
+    content_sha256: str
+    freshness_label: FreshnessLabel
+    voting_status: VotingStatus | None
+    pinned: bool
+    uploaded: bool
+    evictable: bool
+    """Whether the disk budget may delete it, as `budget.may_be_evicted` says."""
+
+
+@attrs.frozen
+class EvictionCandidate:
+    """A tile that the disk budget may delete."""
+
+    tile_id: TileId
+    disk_bytes: int
+
+
+class CatalogueMatches(Protocol):
+    """Tiles that a query found, in the order of their keys: along the Z-curve, then by variant.
+
+    A copy of what was known at the time of the query; entries are made when they are asked for.
+    """
+
+    @property
+    def keys(self) -> Keys:
+        """The tile keys, read-only."""
+        ...
+
+    def tile_ids(self) -> list[TileId]:
+        """The tiles without their facts."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[CatalogueEntry]: ...
+
+    @overload
+    def __getitem__(self, place: int) -> CatalogueEntry: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[CatalogueEntry]: ...
+
+
+@attrs.frozen(eq=False)
+class CatalogueColumns:
+    """Facts of n tiles as arrays, in any order. Raises `ValueError` for arrays that don't fit together.
+
+    Each tile is named once; of a key that occurs twice the last place counts.
+    """
+
+    keys: Keys
+    captured_us: npt.NDArray[np.int64]
+    accessed_us: npt.NDArray[np.int64]
+    disk_bytes: npt.NDArray[np.int64]
+    """Cut to 0..`MAX_DISK_BYTES` by a catalogue."""
+    flags: npt.NDArray[np.uint8]
+    """See `flags_of`."""
+    content_sha256: npt.NDArray[np.uint8]
+    """Shape (n, 32)."""
+
+    def __attrs_post_init__(self) -> None:
+        rows = len(self.keys)
+        for field, kind in _KINDS.items():
+            column = getattr(self, field)
+            shape = (rows, SHA256_BYTES) if field == "content_sha256" else (rows,)
+            if column.dtype != kind or column.shape != shape:
+                raise ValueError(
+                    f"{field} must be {kind.__name__} of shape {shape}, "
+                    f"got {column.dtype} of shape {column.shape}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @classmethod
+    def of(cls, rows: Sequence[TileMetadataPersistent], variants: VariantTable) -> CatalogueColumns:
+        """The columns of rows whose flights are all in `variants`."""
+        hashes = b"".join(bytes.fromhex(row.content_sha256) for row in rows)
+        return cls(
+            np.array([encode_tile_key(row.tile_id, variants) for row in rows], np.int64),
+            np.array([microseconds_of(row.captured_at) for row in rows], np.int64),
+            np.array([microseconds_of(row.accessed_at) for row in rows], np.int64),
+            np.array([min(row.disk_bytes, MAX_DISK_BYTES) for row in rows], np.int64),
+            np.array([flags_of(row) for row in rows], np.uint8),
+            np.frombuffer(hashes, np.uint8).reshape(len(rows), SHA256_BYTES),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[CatalogueColumns]) -> CatalogueColumns:
+        """The rows of all `parts`, one after the other."""
+        return cls(*(np.concatenate([getattr(part, field) for part in parts]) for field in _KINDS))
+
+    def at(self, places: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> CatalogueColumns:
+        """The rows at `places`, in that order."""
+        return CatalogueColumns(*(getattr(self, field)[places] for field in _KINDS))
+
+    def entry(self, place: int, tile_id: TileId) -> CatalogueEntry:
+        """The facts of one row, whose key decodes to `tile_id`."""
+        flags = int(self.flags[place])
+        return CatalogueEntry(
+            tile_id,
+            moment_of(int(self.captured_us[place])),
+            moment_of(int(self.accessed_us[place])),
+            int(self.disk_bytes[place]),
+            self.content_sha256[place].tobytes().hex(),
+            FreshnessLabel.DOWNGRADED if flags & DOWNGRADED else FreshnessLabel.FRESH,
+            VOTING_CODES[flags >> VOTING_SHIFT],
+            bool(flags & PINNED),
+            bool(flags & UPLOADED),
+            bool(flags & EVICTABLE),
+        )
+
+    def check(self, variants: VariantTable) -> None:
+        """Raise `ValueError` unless every key names a tile by `variants` and every flag is known."""
+        zooms = self.keys >> (MORTON_BITS + VARIANT_BITS)
+        curve = (self.keys >> VARIANT_BITS) & ((1 << MORTON_BITS) - 1)
+        named = (self.keys & (MAX_VARIANTS - 1)) < 2 + len(variants.flights)
+        good = (zooms >= 0) & (zooms <= MAX_ZOOM) & named
+        good &= (curve >> (2 * np.clip(zooms, 0, MAX_ZOOM))) == 0
+        good &= (self.flags >> VOTING_SHIFT) < len(VOTING_CODES)
+        if not good.all():
+            place = int(np.argmin(good))
+            raise ValueError(f"row {place} names no tile: key {self.keys[place]}, flags {self.flags[place]}")
+
+
+_KINDS: dict[str, type[np.generic]] = {
+    "keys": np.int64,
+    "captured_us": np.int64,
+    "accessed_us": np.int64,
+    "disk_bytes": np.int64,
+    "flags": np.uint8,
+    "content_sha256": np.uint8,
+}
+
+
+def columns_of(rows: Iterable[TileMetadataPersistent]) -> tuple[CatalogueColumns, VariantTable]:
+    """What `TileCatalogue.load` takes, with at most one chunk of `rows` in memory as objects at a time."""
+    variants = VariantTable()
+    parts: list[CatalogueColumns] = []
+    chunk: list[TileMetadataPersistent] = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == _CHUNK:
+            variants = variants.extended(each.tile_id for each in chunk)
+            parts.append(CatalogueColumns.of(chunk, variants))
+            chunk = []
+    variants = variants.extended(each.tile_id for each in chunk)
+    parts.append(CatalogueColumns.of(chunk, variants))
+    return CatalogueColumns.joined(parts), variants

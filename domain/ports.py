@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from .catalogue import CatalogueMatches
     from .freshness import FreshnessVerdict
     from .storage import Headroom
     from .upload import UploadBatchReport, UploadRequest
@@ -161,6 +162,19 @@ class SupportsVerdict(Protocol):
         """The freshness verdict on a stored tile as of now, without a database access.
 
         None when the store does not hold the tile.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsBboxQuery(Protocol):
+    """A store that knows which of its tiles lie in a box."""
+
+    def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
+        """Tiles of one zoom that cover a point of `bbox`, along the Z-curve, without a database access.
+
+        They are what this process knows of, as `tile_exists` has it. Raises `ValueError` for a zoom outside
+        0..22.
         """
         ...
 

@@ -17,11 +17,10 @@ from collections.abc import Callable
 
 import attrs
 
-from .catalogue import TileCatalogue
 from .errors import ContentHashMismatchError, TileNotFoundError
 from .kept_pixels import KeptPixels
 from .ports import TilePixelHandle
-from .storage import NoMappingLeftError, TileFiles
+from .storage import NoMappingLeftError, TileCatalogue, TileFiles
 from .tiles import TileId
 
 

@@ -14,10 +14,10 @@ from datetime import datetime
 import attrs
 import numpy as np
 
-from .catalogue import TileCatalogue
+from .catalogue import columns_of
 from .errors import StoreUnavailableError, TileNotFoundError
-from .storage import FoundFile, FoundKind, TileFiles, TileRows
-from .tile_key import decode_tile_key
+from .storage import FoundFile, FoundKind, TileCatalogue, TileFiles, TileRows
+from .tile_key import decode_tile_key, encode_tile_key
 from .tiles import TileId, TileMetadataPersistent
 
 _NAMED_IN_LOG = 3
@@ -53,7 +53,7 @@ def reconcile(
     """
     _check_identity(rows, files)
     completed, missing = _complete_old_rows(rows, files)
-    catalogue.load(rows.committed())
+    catalogue.load(*columns_of(rows.committed()))
     walk = _Walk(files, catalogue)
     mended, lost = _mend(rows, files, catalogue, walk, lock_timeout_s)
     missing += lost
@@ -134,8 +134,12 @@ class _Walk:
         self.unexplained: list[FoundFile] = []
         """Temporaries, and files of tiles that the catalogue lacks."""
         for found in files.walk():
-            key = catalogue.key_of(found.tile_id)
-            place = len(keys) if key is None else int(np.searchsorted(keys, key))
+            try:
+                key = encode_tile_key(found.tile_id, variants)
+            except KeyError:  # no tile of that flight is committed
+                self.unexplained.append(found)
+                continue
+            place = int(np.searchsorted(keys, key))
             if found.kind is FoundKind.TEMPORARY or place == len(keys) or keys[place] != key:
                 self.unexplained.append(found)
             else:

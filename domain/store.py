@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from .catalogue import TileCatalogue
+from .catalogue import CatalogueMatches
 from .errors import TileNotFoundError
 from .freshness import FreshnessGate, FreshnessVerdict
 from .kept_pixels import KeptPixels, PlainKeptPixels
 from .ports import Clock, FlightRecorder, TilePixelHandle
 from .read_tiles import TileReader
 from .reconcile import ReconcileReport, reconcile
-from .storage import CommitOutcomeUnknownError, Headroom, NoBudget, TileFiles, TileRows
+from .storage import CommitOutcomeUnknownError, Headroom, NoBudget, TileCatalogue, TileFiles, TileRows
+from .tile_grid import Bbox
 from .tiles import TileId, TileMetadata, TileMetadataPersistent
 from .write_tiles import TileWriteOutcome, TileWriter
 
@@ -31,6 +32,7 @@ class FileBackedTileStore:
         rows: TileRows,
         files: TileFiles,
         *,
+        catalogue: TileCatalogue,
         gate: FreshnessGate,
         clock: Clock,
         recorder: FlightRecorder,
@@ -40,7 +42,9 @@ class FileBackedTileStore:
         when_unexplained: Callable[[], None] = lambda: None,
         lock_timeout_s: float = 5.0,
     ) -> None:
-        """Reconcile files and rows and load the catalogue. Raises `StoreUnavailableError`.
+        """Reconcile files and rows, and load `catalogue`, which from now on is this store's alone.
+
+        Raises `StoreUnavailableError`.
 
         `kept` keeps the pixels of tiles that were read, and notes reads; default a plain one. With
         `verify_hash` pixels are hashed once each time that they are opened. A read waits for the disk at most
@@ -51,7 +55,7 @@ class FileBackedTileStore:
         self._rows = rows
         self._files = files
         self._gate = gate
-        self._catalogue = TileCatalogue()
+        self._catalogue = catalogue
         self.kept: KeptPixels = PlainKeptPixels() if kept is None else kept
         self._get_kept = self.kept.get  # bound once: looking it up would be a good part of what a read costs
         self._when_unexplained = when_unexplained
@@ -121,6 +125,10 @@ class FileBackedTileStore:
         entry = self._catalogue.get(tile_id)
         return None if entry is None else self._gate.verdict(tile_id.bbox, entry.captured_at)
 
+    def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
+        """See `SupportsBboxQuery`."""
+        return self._catalogue.query_by_bbox(bbox, zoom_level)
+
     def write_tile(self, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
         """See `TileStore`."""
         return self.write_tile_within(pixels, metadata, NoBudget())
@@ -162,9 +170,9 @@ class FileBackedTileStore:
         return freed
 
     def _learn_of(self, row: TileMetadataPersistent) -> None:
-        """Note a committed tile. What is kept may be of one that another process has deleted since."""
-        self._catalogue.add(row)
-        self.kept.drop(row.tile_id)
+        """Note a committed tile. With other content than was known, what is kept is of a tile deleted since."""
+        if self._catalogue.add(row):
+            self.kept.drop(row.tile_id)
 
     def __len__(self) -> int:
         """How many committed tiles this process knows of."""

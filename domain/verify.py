@@ -7,8 +7,9 @@ from enum import Enum
 
 import attrs
 
-from .catalogue import TileCatalogue
+from .catalogue import columns_of
 from .errors import StoreUnavailableError, TileNotFoundError
+from .sorted_catalogue import SortedTileCatalogue
 from .storage import FoundKind, TileFiles, TileRows
 from .tile_key import decode_tile_key
 from .tiles import TileId, TileMetadataPersistent
@@ -72,8 +73,8 @@ def verify_store(
     without_hash = frozenset(rows.incomplete())
     for tile_id in without_hash:
         yield Finding(FindingKind.HASH_UNKNOWN, tile_id, "its row knows no hash to compare its file with")
-    catalogue = TileCatalogue()
-    catalogue.load(rows.committed())
+    catalogue = SortedTileCatalogue()
+    catalogue.load(*columns_of(rows.committed()))
     keys, variants = catalogue.snapshot()
     illegible: dict[TileId, _Sidecar] = {}
     unreadable: TileId | None = None

@@ -21,7 +21,7 @@ from _mappings cimport (
     let_go,
     new_graveyard,
 )
-from _tile_ids cimport TileIdLayout, TileParts, learn_layout, parts_of, place_of
+from _tile_parts cimport TilePartsLayout, TileParts, learn_parts_layout, parts_of, place_of
 
 from uuid import UUID
 
@@ -32,8 +32,8 @@ from ..domain.tiles import TileId, TileSource
 cdef PixelsInterface *pixels = <PixelsInterface *>PyCapsule_GetPointer(
     _pixels._interface, "aerotile.ext.pixels._interface"
 )
-cdef TileIdLayout layout
-learn_layout(&layout, TileId, TileSource, UUID)
+cdef TilePartsLayout layout
+learn_parts_layout(&layout, TileId, TileSource, UUID)
 
 cdef enum:
     MAX_COUNT = 1 << 20

@@ -21,7 +21,7 @@ from _posix cimport (
     sysconf,
 )
 from _regular_files cimport open_regular
-from _tile_ids cimport TILE_PATH_BYTES, TileIdLayout, TileParts, learn_layout, parts_of, put_path
+from _tile_parts cimport TILE_PATH_BYTES, TilePartsLayout, TileParts, learn_parts_layout, parts_of, put_path
 
 import os
 from uuid import UUID
@@ -30,8 +30,8 @@ from ..domain.tiles import TileId, TileSource
 
 cdef char *UNSIGNED_BYTE = b"B"
 cdef Py_ssize_t PAGE_BYTES = sysconf(_SC_PAGESIZE)
-cdef TileIdLayout layout
-learn_layout(&layout, TileId, TileSource, UUID)
+cdef TilePartsLayout layout
+learn_parts_layout(&layout, TileId, TileSource, UUID)
 
 
 def open_beneath(int directory, str path not None, int flags):

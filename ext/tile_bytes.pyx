@@ -16,15 +16,15 @@ from _posix cimport (
     stat_facts,
 )
 from _regular_files cimport open_regular
-from _tile_ids cimport TILE_PATH_BYTES, TileIdLayout, TileParts, learn_layout, parts_of, put_path
+from _tile_parts cimport TILE_PATH_BYTES, TilePartsLayout, TileParts, learn_parts_layout, parts_of, put_path
 
 import os
 from uuid import UUID
 
 from ..domain.tiles import TileId, TileSource
 
-cdef TileIdLayout layout
-learn_layout(&layout, TileId, TileSource, UUID)
+cdef TilePartsLayout layout
+learn_parts_layout(&layout, TileId, TileSource, UUID)
 
 cdef enum:
     BTRFS = 0x9123683E

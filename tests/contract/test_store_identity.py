@@ -19,9 +19,9 @@ import pytest
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
-from aerotile.domain.catalogue import TileCatalogue
 from aerotile.domain.errors import StoreUnavailableError
 from aerotile.domain.reconcile import ReconcileReport, reconcile
+from aerotile.domain.sorted_catalogue import SortedTileCatalogue
 from aerotile.domain.storage import TileFiles, TileRows
 from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 
@@ -61,7 +61,7 @@ class Subject:
             row.commit()
 
     def open(self, rows: TileRows | None = None, now: datetime = NOW) -> ReconcileReport:
-        return reconcile(rows or self.rows, self.files, TileCatalogue(), now=now, lock_timeout_s=5.0)
+        return reconcile(rows or self.rows, self.files, SortedTileCatalogue(), now=now, lock_timeout_s=5.0)
 
 
 @pytest.fixture(params=["memory", "postgres and files"])
@@ -170,7 +170,7 @@ def test_a_file_that_is_back_is_not_noted_as_missing_any_more(subject: Subject) 
 def test_an_old_row_with_neither_hash_nor_file_is_counted_and_marked() -> None:
     rows = MemoryTileRows()
     rows.add_incomplete(TileMetadataPersistent.of(tile(1)[1], created_at=NOW))
-    report = reconcile(rows, MemoryTileFiles(), TileCatalogue(), now=NOW, lock_timeout_s=5.0)
+    report = reconcile(rows, MemoryTileFiles(), SortedTileCatalogue(), now=NOW, lock_timeout_s=5.0)
     assert (report.files_missing, report.rows_completed) == (1, 0)
     assert rows.files_missing == {imported(1): NOW}
 

@@ -23,6 +23,7 @@ from aerotile.domain.errors import ContentHashMismatchError, DuplicateTileError,
 from aerotile.domain.freshness import FreshnessGate
 from aerotile.domain.ports import TileMetadataStore
 from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.sorted_catalogue import SortedTileCatalogue
 from aerotile.domain.storage import FoundKind, StagedTile, StoreUnavailableError, TileFiles, TileRows
 from aerotile.domain.store import FileBackedTileStore
 from aerotile.domain.tiles import TileId, TileMetadata, TileSource
@@ -88,7 +89,14 @@ class Halves:
             clock=clock,
             recorder=recorder,
         )
-        return FileBackedTileStore(self.rows, files or self.files, gate=gate, clock=clock, recorder=recorder)
+        return FileBackedTileStore(
+            self.rows,
+            files or self.files,
+            catalogue=SortedTileCatalogue(),
+            gate=gate,
+            clock=clock,
+            recorder=recorder,
+        )
 
 
 def jpeg(seed: int) -> bytes:

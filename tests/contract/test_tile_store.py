@@ -33,6 +33,7 @@ from aerotile.domain.lru import LruAccessBuffer
 from aerotile.domain.ports import SupportsBulkWrite, TileStore
 from aerotile.domain.records import Kind
 from aerotile.domain.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
+from aerotile.domain.sorted_catalogue import SortedTileCatalogue
 from aerotile.domain.storage import CommitOutcomeUnknownError, FoundKind, StagedTile, TileFiles, TileRows
 from aerotile.domain.store import FileBackedTileStore
 from aerotile.domain.tile_grid import Bbox
@@ -87,6 +88,7 @@ class Subject:
         return FileBackedTileStore(
             self.rows,
             files or self.files,
+            catalogue=SortedTileCatalogue(),
             gate=gate,
             clock=self.clock,
             recorder=self.recorder,

@@ -30,6 +30,7 @@ from aerotile.domain.freshness import FreshnessGate
 from aerotile.domain.ports import TilePixelHandle
 from aerotile.domain.records import Kind
 from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.sorted_catalogue import SortedTileCatalogue
 from aerotile.domain.store import FileBackedTileStore
 from aerotile.domain.tiles import (
     TileId,
@@ -93,7 +94,14 @@ class Cache:
             clock=clock,
             recorder=recorder,
         )
-        inner = FileBackedTileStore(rows, MemoryTileFiles(), gate=gate, clock=clock, recorder=recorder)
+        inner = FileBackedTileStore(
+            rows,
+            MemoryTileFiles(),
+            catalogue=SortedTileCatalogue(),
+            gate=gate,
+            clock=clock,
+            recorder=recorder,
+        )
         enforcer = CacheBudgetEnforcer(
             inner, rows, budget_bytes=budget_bytes, eviction_batch_size=batch, recorder=recorder
         )

@@ -1,25 +1,15 @@
-"""A `TileId` as C sees it: its parts read from the object's slots, and its path below a store's root.
+"""A tile id's parts in C, and the path of its file below a store's root.
 
-The slots' places are looked up once per module with `learn_layout`; a `TileId` without slots is refused there.
+Unlike a tile key, the parts name a flight without a table of flights. C declarations only; nothing is imported at
+run time.
 """
 
-from cpython.object cimport PyObject, PyObject_TypeCheck, PyTypeObject
+from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, strlen
 
-
-cdef extern from *:
-    """
-    #include <structmember.h>
-
-    /* Where the slot that a descriptor stands for lies in its objects; -1 for any other descriptor. */
-    static Py_ssize_t aerotile_slot_offset(PyObject *descriptor) {
-        if (Py_TYPE(descriptor) != &PyMemberDescr_Type) return -1;
-        return ((PyMemberDescrObject *)descriptor)->d_member->offset;
-    }
-    """
-    Py_ssize_t aerotile_slot_offset(object descriptor)
+from _slots cimport PyObject_TypeCheck, slot, slot_offset
 
 
 cdef extern from "Python.h":
@@ -36,7 +26,7 @@ cdef enum:
     TILE_PATH_BYTES = 128  # more than any path needs: source, flight, zoom, column, row
 
 
-cdef struct TileIdLayout:
+cdef struct TilePartsLayout:
     PyTypeObject *tile_id
     PyTypeObject *uuid
     Py_ssize_t zoom_level
@@ -60,24 +50,17 @@ cdef struct TileParts:
     uint64_t flight_low
 
 
-cdef inline Py_ssize_t slot_of(object owner, str name) except -1:
-    cdef Py_ssize_t offset = aerotile_slot_offset(owner.__dict__[name])
-    if offset < 0:
-        raise TypeError(f"{owner.__name__}.{name} is no slot")
-    return offset
-
-
-cdef inline int learn_layout(TileIdLayout *layout, type tile_id, object sources, type uuid) except -1:
+cdef inline int learn_parts_layout(TilePartsLayout *layout, type tile_id, object sources, type uuid) except -1:
     """Look the slots up. The classes and names are kept alive for good, as their modules keep them anyway."""
     global_references = [tile_id, uuid]
     layout.tile_id = <PyTypeObject *>tile_id
     layout.uuid = <PyTypeObject *>uuid
-    layout.zoom_level = slot_of(tile_id, "zoom_level")
-    layout.x = slot_of(tile_id, "x")
-    layout.y = slot_of(tile_id, "y")
-    layout.source = slot_of(tile_id, "source")
-    layout.flight_id = slot_of(tile_id, "flight_id")
-    layout.uuid_int = slot_of(uuid, "int")
+    layout.zoom_level = slot_offset(tile_id, "zoom_level")
+    layout.x = slot_offset(tile_id, "x")
+    layout.y = slot_offset(tile_id, "y")
+    layout.source = slot_offset(tile_id, "source")
+    layout.flight_id = slot_offset(tile_id, "flight_id")
+    layout.uuid_int = slot_offset(uuid, "int")
     layout.sources = 0
     for source in sources:
         if layout.sources == MAX_SOURCES:
@@ -91,16 +74,11 @@ cdef inline int learn_layout(TileIdLayout *layout, type tile_id, object sources,
     return 0
 
 
-cdef inline PyObject *in_slot(object owner, Py_ssize_t offset) noexcept:
-    """What the slot holds, borrowed; NULL when nothing."""
-    return (<PyObject **>(<char *><PyObject *>owner + offset))[0]
-
-
 cdef inline long whole_in_slot(object owner, Py_ssize_t offset, long limit) except -1:
     """The number below `limit` that the slot holds."""
-    cdef PyObject *value = in_slot(owner, offset)
+    cdef PyObject *value = slot(owner, offset)
     cdef long number
-    if value == NULL or not PyLong_Check(<object>value):
+    if not PyLong_Check(<object>value):
         raise TypeError("a TileId's zoom level, x and y are whole numbers")
     number = PyLong_AsLong(<object>value)
     if number < 0 or number >= limit:
@@ -108,7 +86,7 @@ cdef inline long whole_in_slot(object owner, Py_ssize_t offset, long limit) exce
     return number
 
 
-cdef inline int parts_of(const TileIdLayout *layout, object tile_id, TileParts *parts) except -1:
+cdef inline int parts_of(const TilePartsLayout *layout, object tile_id, TileParts *parts) except -1:
     """Read a tile id. Raises `TypeError` for anything else; runs no Python code of anybody."""
     cdef PyObject *value
     cdef int place
@@ -117,22 +95,22 @@ cdef inline int parts_of(const TileIdLayout *layout, object tile_id, TileParts *
     parts.zoom_level = whole_in_slot(tile_id, layout.zoom_level, MAX_ZOOM + 1)
     parts.x = whole_in_slot(tile_id, layout.x, 1L << parts.zoom_level)
     parts.y = whole_in_slot(tile_id, layout.y, 1L << parts.zoom_level)
-    value = in_slot(tile_id, layout.source)
+    value = slot(tile_id, layout.source)
     for place in range(layout.sources):
         if value == layout.source_objects[place]:
             break
     else:
         raise TypeError("a TileId's source is a TileSource")
     parts.source = place
-    value = in_slot(tile_id, layout.flight_id)
+    value = slot(tile_id, layout.flight_id)
     parts.has_flight = value != <PyObject *>None
     parts.flight_high = 0
     parts.flight_low = 0
     if parts.has_flight:
-        if value == NULL or not PyObject_TypeCheck(<object>value, layout.uuid):
+        if not PyObject_TypeCheck(<object>value, layout.uuid):
             raise TypeError("a TileId's flight is a UUID")
-        value = in_slot(<object>value, layout.uuid_int)
-        if value == NULL or not PyLong_CheckExact(<object>value):
+        value = slot(<object>value, layout.uuid_int)
+        if not PyLong_CheckExact(<object>value):
             raise TypeError("a UUID's int is a whole number")
         parts.flight_low = PyLong_AsUnsignedLongLongMask(<object>value)
         parts.flight_high = PyLong_AsUnsignedLongLong(<object>value >> 64)
@@ -173,7 +151,7 @@ cdef inline char *put_hex(char *end, uint64_t value, int digits) noexcept nogil:
     return end
 
 
-cdef inline int put_path(const TileIdLayout *layout, const TileParts *parts, char *path) noexcept nogil:
+cdef inline int put_path(const TilePartsLayout *layout, const TileParts *parts, char *path) noexcept nogil:
     """The tile's path below a store's root, as `layout.tile_path` in adapters/filesystem has it."""
     cdef const char *name = layout.source_names[parts.source]
     cdef char *end = path

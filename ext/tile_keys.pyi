@@ -1,0 +1,20 @@
+"""Tile keys in C. `aerotile.domain.tile_key` is the reference."""
+
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..domain.tile_key import VariantTable
+from ..domain.tiles import TileId
+
+@final
+class TileKeyCodec:
+    """Encodes and decodes the keys of one `VariantTable`."""
+
+    def __init__(self, variants: VariantTable) -> None: ...
+    @property
+    def variants(self) -> VariantTable: ...
+    def encode(self, tile_id: TileId) -> int: ...
+    def decode(self, key: int) -> TileId: ...
+    def decode_many(self, keys: npt.NDArray[np.int64]) -> list[TileId]: ...

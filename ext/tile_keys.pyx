@@ -1,0 +1,76 @@
+"""Tile keys in C. `aerotile.domain.tile_key` is the reference."""
+
+cimport cython
+from cpython.buffer cimport (
+    PyBUF_FORMAT,
+    PyBUF_STRIDED_RO,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
+from cpython.number cimport PyNumber_Index
+from libc.stdint cimport int64_t
+
+from _tile_id cimport TileIdLayout, flight_ordinals, key_of, learn_layout, tile_id_of
+
+from ..domain.tile_key import VariantTable
+from ..domain.tiles import TileId, TileSource
+
+cdef TileIdLayout LAYOUT
+learn_layout(&LAYOUT, TileId, TileSource)
+
+
+@cython.final
+cdef class TileKeyCodec:
+    """Encodes and decodes the keys of one `VariantTable`. Any number of threads may use it.
+
+    Tile ids are made without running their validation; keys are checked instead.
+    """
+
+    cdef readonly object variants
+    cdef dict ordinals
+    cdef tuple flights
+
+    def __cinit__(self, variants not None):
+        if not isinstance(variants, VariantTable):
+            raise TypeError(f"expected a VariantTable, got {variants!r}")
+        self.variants = variants
+        self.flights = variants.flights
+        self.ordinals = flight_ordinals(self.flights)
+
+    def encode(self, tile_id not None):
+        """The key of a tile. Raises `KeyError` when the table does not name its flight."""
+        cdef int64_t key = key_of(tile_id, &LAYOUT, self.ordinals)
+        if key < 0:
+            raise KeyError(tile_id.flight_id)
+        return key
+
+    def decode(self, key):
+        """The tile that a key names. Raises `ValueError` or `KeyError` for a key that names none."""
+        cdef int64_t number
+        try:
+            number = PyNumber_Index(key)
+        except OverflowError as error:
+            raise ValueError(f"the key {key} does not fit 64 bits") from error
+        return tile_id_of(number, &LAYOUT, self.flights)
+
+    def decode_many(self, keys not None):
+        """The tiles that an array of 64-bit integers names. Raises as `decode`, and `TypeError` for another array."""
+        cdef Py_buffer buffer
+        cdef Py_ssize_t place
+        cdef list tile_ids = []
+        PyObject_GetBuffer(keys, &buffer, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+        try:
+            if buffer.ndim != 1 or buffer.itemsize != 8 or buffer.format[0] not in (c"l", c"q") or buffer.format[1] != 0:
+                raise TypeError(
+                    f"keys must be a one-dimensional array of int64, got format {buffer.format.decode()} "
+                    f"in {buffer.ndim} dimensions"
+                )
+            for place in range(buffer.shape[0]):
+                tile_ids.append(
+                    tile_id_of(
+                        (<int64_t *>(<char *>buffer.buf + place * buffer.strides[0]))[0], &LAYOUT, self.flights
+                    )
+                )
+        finally:
+            PyBuffer_Release(&buffer)
+        return tile_ids
