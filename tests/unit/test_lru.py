@@ -1,9 +1,10 @@
-"""Access times gathered in memory: the latest per tile, kept when the database is away, bounded."""
+"""Access times on their way to the database: in order, the latest per tile, kept while it is away, bounded."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
+import attrs
 import pytest
 
 from aerotile.domain import lru as lru_module
@@ -12,6 +13,7 @@ from aerotile.domain.lru import LruAccessBuffer
 from aerotile.domain.tiles import TileId, TileSource
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
+MICROSECOND = timedelta(microseconds=1)
 A, B, C = (TileId(4, x, 0, TileSource.IMPORTED) for x in range(3))
 
 
@@ -26,47 +28,64 @@ class Database:
         self.batches.append(dict(accesses))
 
 
-def test_a_flush_hands_over_the_latest_time_of_each_tile_in_one_batch() -> None:
-    database, buffer = Database(), LruAccessBuffer()
-    buffer.note(A, NOW)
-    buffer.note(B, NOW)
-    buffer.note(A, NOW + timedelta(seconds=1))
+@attrs.define
+class Reads:
+    """What was read, and a clock that says when."""
+
+    tile_ids: list[TileId] = attrs.field(factory=list)
+    time: datetime = NOW
+
+    def drain(self) -> list[TileId]:
+        drained, self.tile_ids = self.tile_ids, []
+        return drained
+
+    def now(self) -> datetime:
+        return self.time
+
+    def monotonic(self) -> float:
+        raise AssertionError("a flush only tells the time")
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError("a flush does not sleep")
+
+
+def test_a_flush_hands_over_the_latest_time_of_each_tile_in_order_of_reading() -> None:
+    database, reads = Database(), Reads()
+    buffer = LruAccessBuffer(reads.drain, reads)
+    reads.tile_ids = [A, B, A]
     assert buffer.flush(database) == 2
-    assert database.batches == [{B: NOW, A: NOW + timedelta(seconds=1)}]
+    assert database.batches == [{B: NOW - MICROSECOND, A: NOW}]
     assert buffer.flush(database) == 0
     assert len(database.batches) == 1
 
 
 def test_what_a_failed_flush_could_not_hand_over_goes_with_the_next() -> None:
-    database, buffer = Database(), LruAccessBuffer()
-    buffer.note(A, NOW)
+    database, reads = Database(), Reads()
+    buffer = LruAccessBuffer(reads.drain, reads)
+    reads.tile_ids = [A, C]
     database.away = True
     with pytest.raises(StoreUnavailableError):
         buffer.flush(database)
-    buffer.note(B, NOW)
+    assert len(buffer) == 2
+    reads.tile_ids, reads.time = [B, A], NOW + timedelta(seconds=1)
     database.away = False
-    assert buffer.flush(database) == 2
-    assert database.batches == [{A: NOW, B: NOW}]
-
-
-def test_the_flusher_is_woken_once_when_enough_is_gathered() -> None:
-    woken: list[bool] = []
-    buffer = LruAccessBuffer(flush_entries=2, when_full=lambda: woken.append(True))
-    for tile_id in (A, A, B, C):
-        buffer.note(tile_id, NOW)
-    assert woken == [True]
+    assert buffer.flush(database) == 3
+    later = NOW + timedelta(seconds=1)
+    assert database.batches == [{C: NOW, B: later - MICROSECOND, A: later}]
+    assert list(database.batches[0]) == [C, B, A]
+    assert len(buffer) == 0
 
 
 def test_memory_stays_bounded_and_the_oldest_notes_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lru_module, "MAX_GATHERED", 2)
-    database, buffer = Database(), LruAccessBuffer()
-    for tile_id in (A, B, C):
-        buffer.note(tile_id, NOW)
-    assert len(buffer) == 2
+    database, reads = Database(), Reads()
+    buffer = LruAccessBuffer(reads.drain, reads)
     database.away = True
+    reads.tile_ids = [A, B, C]
     with pytest.raises(StoreUnavailableError):
         buffer.flush(database)
-    buffer.note(A, NOW)
+    assert len(buffer) == 2
+    reads.tile_ids = [A]
     database.away = False
     buffer.flush(database)
     assert set(database.batches[0]) == {C, A}
