@@ -29,7 +29,6 @@ from ..domain.ports import (
 )
 from ..domain.retry import RetryBudget
 from ..domain.retrying_uploader import RetryingTileUploader
-from ..domain.sorted_catalogue import SortedTileCatalogue
 from ..domain.store import FileBackedTileStore
 from ..domain.upload_pass import BatchLimits
 from .background import BackgroundTask
@@ -238,12 +237,14 @@ class Runtime:
     @cached_property
     def unbudgeted_store(self) -> FileBackedTileStore:
         """The tile store as opened: reconciled, with its catalogue. Writers use `tile_store`."""
+        from ..ext import CompiledTileCatalogue
+
         self.part("mapping_releaser")
         self.part("lru_flusher")
         return FileBackedTileStore(
             self.rows,
             self.files,
-            catalogue=SortedTileCatalogue(),
+            catalogue=CompiledTileCatalogue(),
             gate=self.freshness_gate,
             clock=self.clock,
             recorder=self.recorder,

@@ -196,6 +196,8 @@ class SortedTileCatalogue:
 
     def note_accesses(self, tile_ids: Sequence[TileId], accessed_us: Sequence[int] | Keys) -> None:
         """See `TileCatalogue`."""
+        if len(tile_ids) != len(accessed_us):
+            raise ValueError(f"{len(tile_ids)} tiles were read, but at {len(accessed_us)} times")
         with self._lock:
             for tile_id, moment in zip(tile_ids, accessed_us, strict=True):
                 key = _key(tile_id, self._state.variants)

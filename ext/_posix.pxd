@@ -1,7 +1,7 @@
 """The C that the extension calls: declarations, and the one way in which it opens anything below a root."""
 
 from libc.errno cimport EAGAIN, EINTR, EINVAL, ENOSYS, EPERM, errno
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy, strchr, strlen
 
 
@@ -90,6 +90,9 @@ cdef extern from *:
     #define AEROTILE_RESOLVE_CACHED 0x20 /* Linux 5.12 */
     #define AEROTILE_RWF_NOWAIT 0x08
     #define AEROTILE_MADV_POPULATE_READ 22 /* Linux 5.14 */
+    #ifndef SYS_cachestat
+    #define SYS_cachestat 451 /* Linux 6.5; the same number on every architecture */
+    #endif
 
     struct aerotile_open_how { uint64_t flags; uint64_t mode; uint64_t resolve; };
 
@@ -102,6 +105,13 @@ cdef extern from *:
         struct iovec part = {bytes, count};
         return syscall(SYS_preadv2, descriptor, &part, 1L, (long)offset, 0L, AEROTILE_RWF_NOWAIT);
     }
+
+    /* How many pages of a file's first bytes the page cache has; -1 with errno. */
+    static int64_t aerotile_cached_pages(int descriptor, uint64_t length) {
+        struct { uint64_t offset, length; } range = {0, length};
+        struct { uint64_t cached, dirty, writeback, evicted, recently_evicted; } counts = {0};
+        return syscall(SYS_cachestat, descriptor, &range, &counts, 0) == 0 ? (int64_t)counts.cached : -1;
+    }
     """
     struct aerotile_open_how:
         uint64_t flags
@@ -113,6 +123,7 @@ cdef extern from *:
         AEROTILE_RESOLVE_CACHED
         AEROTILE_RESOLVE_NO_SYMLINKS
     int aerotile_openat2(int directory, const char *path, aerotile_open_how *how) nogil
+    int64_t aerotile_cached_pages(int descriptor, uint64_t length) nogil
     Py_ssize_t aerotile_pread_cached(int descriptor, void *bytes, size_t count, off_t offset) nogil
 
 

@@ -70,6 +70,8 @@ cdef inline int64_t key_of(object tile_id, const TileIdLayout *layout, dict ordi
         ordinal = 0
     elif source == layout.imported:
         ordinal = 1
+    elif source != layout.onboard:
+        raise ValueError(f"no source of tiles: {<object>source!r}")
     else:
         found = PyDict_GetItemWithError(ordinals, (<object>slot(tile_id, layout.flight_id)).int)
         if found == NULL:

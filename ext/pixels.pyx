@@ -4,6 +4,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE
 from cpython.pycapsule cimport PyCapsule_New
 from libc.errno cimport EAGAIN, EFAULT, EINTR, EINVAL, EIO, ENODATA, errno
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from _mappings cimport Mapping, PixelsInterface, let_go
@@ -13,6 +14,7 @@ from _posix cimport (
     MAP_SHARED,
     PROT_READ,
     _SC_PAGESIZE,
+    aerotile_cached_pages,
     close_quietly,
     madvise,
     mincore,
@@ -71,19 +73,27 @@ cdef int map_regular(
     address = mmap(NULL, <size_t>length, PROT_READ, MAP_SHARED, descriptor, 0)
     if address == MAP_FAILED:
         failure = errno
-    close_quietly(descriptor)
-    if failure == 0:
+    else:
         mapping.address = address
         mapping.length = length
-        resident[0] = is_resident(address, length)
+        resident[0] = is_resident(descriptor, address, length)
+    close_quietly(descriptor)
     return failure
 
 
-cdef bint is_resident(void *address, Py_ssize_t length) noexcept nogil:
+cdef bint is_resident(int descriptor, void *address, Py_ssize_t length) noexcept nogil:
     """Whether every page is in memory, so that touching it waits for no disk.
 
-    The kernel tells the truth to the file's owner only; to others every page is said to be there.
+    Asked by `cachestat` where the kernel has it, else by `mincore`, which takes 2 us instead of 1, and which
+    tells the truth to the file's owner and to those who may write it; to others every page is said to be there.
     """
+    cdef int64_t cached = aerotile_cached_pages(descriptor, <uint64_t>length)
+    if cached >= 0:
+        return cached >= (length + PAGE_BYTES - 1) // PAGE_BYTES
+    return is_in_core(address, length)
+
+
+cdef bint is_in_core(void *address, Py_ssize_t length) noexcept nogil:
     cdef unsigned char pages[256]
     cdef Py_ssize_t count, place
     while length > 0:

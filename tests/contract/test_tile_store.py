@@ -32,6 +32,7 @@ from aerotile.domain.errors import (
 from aerotile.domain.freshness import FreshnessDecision, FreshnessGate
 from aerotile.domain.kept_pixels import KeptPixels, PlainKeptPixels
 from aerotile.domain.ports import (
+    SupportsBboxQuery,
     SupportsBulkWrite,
     SupportsByteRead,
     SupportsReadDeadline,
@@ -41,7 +42,14 @@ from aerotile.domain.ports import (
 from aerotile.domain.records import Kind
 from aerotile.domain.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
 from aerotile.domain.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.storage import CommitOutcomeUnknownError, FoundKind, StagedTile, TileFiles, TileRows
+from aerotile.domain.storage import (
+    CommitOutcomeUnknownError,
+    FoundKind,
+    StagedTile,
+    TileCatalogue,
+    TileFiles,
+    TileRows,
+)
 from aerotile.domain.store import FileBackedTileStore
 from aerotile.domain.tile_grid import Bbox
 from aerotile.domain.tiles import FreshnessLabel, TileId, TileMetadata, TileSource
@@ -77,6 +85,7 @@ class Subject:
     rows: TileRows
     files: TileFiles
     budgeted: bool
+    empty_catalogue: Callable[[], TileCatalogue] = SortedTileCatalogue
     clock: ManualClock = attrs.field(factory=lambda: ManualClock(NOW))
     recorder: MemoryFlightRecorder = attrs.field(factory=MemoryFlightRecorder)
     new_kept: Callable[[], KeptPixels] = PlainKeptPixels
@@ -101,7 +110,7 @@ class Subject:
         return FileBackedTileStore(
             self.rows,
             files or self.files,
-            catalogue=SortedTileCatalogue(),
+            catalogue=self.empty_catalogue(),
             gate=gate,
             clock=self.clock,
             recorder=self.recorder,
@@ -158,7 +167,7 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]
     from aerotile.adapters.filesystem import FilesystemTileFiles
     from aerotile.adapters.postgres.connection import Database
     from aerotile.adapters.postgres.rows import PostgresTileRows
-    from aerotile.ext import KeptMappings
+    from aerotile.ext import CompiledTileCatalogue, KeptMappings
 
     def new_kept() -> KeptPixels:
         kept = KeptMappings(max_count=1_024, max_bytes=1 << 30)
@@ -166,15 +175,32 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]
 
     database = Database(request.getfixturevalue("migrated_database"))
     files = FilesystemTileFiles(tmp_path / "tiles")
-    yield Subject(PostgresTileRows(database), files, budgeted, new_kept=new_kept)
+    yield Subject(PostgresTileRows(database), files, budgeted, CompiledTileCatalogue, new_kept=new_kept)
     files.close()
     database.close()
 
 
-def test_it_is_a_tile_store_that_also_writes_in_bulk(subject: Subject) -> None:
+def test_it_is_a_tile_store_that_also_writes_in_bulk_and_answers_boxes(subject: Subject) -> None:
     store = subject.open()
     assert isinstance(store, TileStore)
     assert isinstance(store, SupportsBulkWrite)
+    assert isinstance(store, SupportsBboxQuery)
+
+
+def test_a_box_holds_what_is_stored_there_now(subject: Subject) -> None:
+    store, pixels = subject.open(), jpeg(1)
+    assert isinstance(store, SupportsBboxQuery)
+    stored = store.write_tile(pixels, described(pixels))
+    store.write_tile(pixels, described(pixels, IN_CONFLICT))
+    (match,) = store.query_by_bbox(IN_REAR.bbox, 10)
+    assert (match.tile_id, match.content_sha256) == (IN_REAR, stored.content_sha256)
+    assert match.captured_at == stored.captured_at
+    assert len(store.query_by_bbox(IN_REAR.bbox, 11)) == 0
+    reopened = subject.open()
+    assert isinstance(reopened, SupportsBboxQuery)
+    assert reopened.query_by_bbox(IN_REAR.bbox, 10).tile_ids() == [IN_REAR]
+    store.delete_tile(IN_REAR)
+    assert len(store.query_by_bbox(IN_REAR.bbox, 10)) == 0
 
 
 def test_what_was_written_is_read_back_byte_for_byte(subject: Subject) -> None:

@@ -1,0 +1,77 @@
+"""Many rows of the catalogue at once, while other threads go on.
+
+C only; nothing is imported at run time. The blocks that are filled belong to the caller alone.
+"""
+
+from libc.stdint cimport int64_t, uint8_t
+from libc.string cimport memcpy
+
+from _morton cimport VARIANT_MASK
+from _row_blocks cimport (
+    MAX_DISK_BYTES,
+    ORDINARY_ROWS,
+    SHA256_BYTES,
+    Block,
+    Row,
+    RowBlocks,
+    append_row,
+    block_with,
+    resize_directory,
+)
+
+
+cdef struct Columns:
+    # Of `count` rows in any order; `order` are their places by key.
+    Py_ssize_t count
+    const int64_t *keys
+    const int64_t *captured_us
+    const int64_t *accessed_us
+    const int64_t *disk_bytes
+    const uint8_t *flags
+    const uint8_t *content_sha256
+    const Py_ssize_t *order
+
+
+cdef inline int fill(RowBlocks *rows, const Columns *columns) noexcept nogil:
+    """Add rows in order of their keys, of equal keys the last.
+
+    Returns -1 when there is no memory, and -2 when the keys are not in order, as another thread may change them.
+    """
+    cdef Py_ssize_t number, place
+    cdef Row row
+    row.key = -1
+    if resize_directory(rows, columns.count // ORDINARY_ROWS + 1) != 0:
+        return -1
+    for number in range(columns.count):
+        place = columns.order[number]
+        if number + 1 < columns.count and columns.keys[columns.order[number + 1]] == columns.keys[place]:
+            continue
+        if columns.keys[place] <= row.key:
+            return -2
+        row.key = columns.keys[place]
+        row.captured_us = columns.captured_us[place]
+        row.accessed_us = columns.accessed_us[place]
+        row.disk_bytes = min(max(columns.disk_bytes[place], 0), MAX_DISK_BYTES)
+        row.flags = columns.flags[place]
+        memcpy(row.content_sha256, &columns.content_sha256[place * SHA256_BYTES], SHA256_BYTES)
+        if append_row(rows, &row) != 0:
+            return -1
+    return 0
+
+
+cdef inline void keep_accesses(RowBlocks *rows, const RowBlocks *former, const int64_t *ordinals) noexcept nogil:
+    """Let no access time of a tile that was known before go back; `ordinals` are the new ones by the former."""
+    cdef Py_ssize_t number, former_place, place
+    cdef int64_t key, ordinal
+    cdef Block *block
+    cdef Block *former_block
+    for number in range(former.count):
+        former_block = former.blocks[number]
+        for former_place in range(former_block.count):
+            key = former_block.keys[former_place]
+            ordinal = ordinals[key & VARIANT_MASK]
+            if ordinal < 0:
+                continue
+            block = block_with(rows, key & ~<int64_t>VARIANT_MASK | ordinal, &place)
+            if block != NULL and block.accessed_us[place] < former_block.accessed_us[former_place]:
+                block.accessed_us[place] = former_block.accessed_us[former_place]

@@ -1,0 +1,23 @@
+"""What a query of the compiled catalogue found. `SortedCatalogueMatches` of the domain is the reference."""
+
+from collections.abc import Iterator
+from typing import final, overload
+from uuid import UUID
+
+from ..domain.catalogue import CatalogueEntry, Keys
+from ..domain.tiles import TileId
+
+@final
+class CompiledCatalogueMatches:
+    """See `CatalogueMatches`."""
+
+    def __init__(self, copied: bytes, flights: tuple[UUID, ...]) -> None: ...
+    @property
+    def keys(self) -> Keys: ...
+    def tile_ids(self) -> list[TileId]: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[CatalogueEntry]: ...
+    @overload
+    def __getitem__(self, place: int) -> CatalogueEntry: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[CatalogueEntry]: ...
