@@ -13,12 +13,11 @@ import threading
 from collections.abc import Callable
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..domain.budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
 from ..domain.errors import ConfigurationError, RuntimeNotAvailableError
 from ..domain.freshness import FreshnessGate
-from ..domain.kept_pixels import KeptPixels
 from ..domain.lru import LruAccessBuffer
 from ..domain.ports import (
     Clock,
@@ -248,7 +247,7 @@ class Runtime:
             gate=self.freshness_gate,
             clock=self.clock,
             recorder=self.recorder,
-            kept=cast(KeptPixels, self.kept_pixels),  # its handles are `TilePixelHandle`s by registration
+            kept=self.kept_pixels,
             verify_hash=self.config.reads.verify_hash,
             read_deadline_s=self.config.reads.deadline_s or None,
             when_unexplained=lambda: self.learner.wake(),

@@ -32,15 +32,22 @@ class TileReader:
     catalogue: TileCatalogue
     kept: KeptPixels
     holds: Callable[[TileId], bool]
-    """Whether the store holds a tile, as far as this process knows."""
+    """Asked about a tile that the catalogue does not know."""
     verify_hash: bool
 
     def read_first(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
         """Open a tile that is not kept and keep it; raises what `TileStore.read_tile_pixels` raises."""
         ticket = self.kept.ticket(tile_id)
-        if not self.holds(tile_id):
+        if tile_id not in self.catalogue and not self.holds(tile_id):
             raise TileNotFoundError(tile_id)
-        handle = self._open(tile_id, timeout_s)
+        try:
+            handle = self.files.open(tile_id, timeout_s)
+        except NoMappingLeftError:
+            self.kept.make_room()
+            handle = self.files.open(tile_id, timeout_s)
+        except TileNotFoundError:  # another process deleted it
+            self.forget(tile_id)
+            raise
         if self.verify_hash and self._differs(tile_id, memoryview(handle), ticket):
             handle.close()
             return self.read_first(tile_id, timeout_s)
@@ -49,7 +56,7 @@ class TileReader:
     def read_bytes(self, tile_id: TileId, timeout_s: float | None) -> bytes:
         """A copy of a tile's bytes, opening nothing for longer; raises what `read_tile_bytes` raises."""
         ticket = self.kept.ticket(tile_id)
-        if not self.holds(tile_id):
+        if tile_id not in self.catalogue and not self.holds(tile_id):
             raise TileNotFoundError(tile_id)
         try:
             pixels = self.files.read(tile_id, timeout_s)
@@ -65,17 +72,6 @@ class TileReader:
         """Note that a tile is gone: when this returns, no read finds it."""
         self.catalogue.remove(tile_id)
         self.kept.drop(tile_id)
-
-    def _open(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
-        try:
-            try:
-                return self.files.open(tile_id, timeout_s)
-            except NoMappingLeftError:
-                self.kept.make_room()
-                return self.files.open(tile_id, timeout_s)
-        except TileNotFoundError:  # another process deleted it
-            self.forget(tile_id)
-            raise
 
     def _differs(self, tile_id: TileId, pixels: memoryview, ticket: int) -> bool:
         """Hash what was read; True when the tile was replaced meanwhile, so that it must be read anew.

@@ -3,6 +3,7 @@
 from types import TracebackType
 from typing import final
 
+from ..domain.ports import TilePixelHandle
 from ..domain.tiles import TileId
 
 def open_beneath(directory: int, path: str, flags: int) -> int:
@@ -15,7 +16,7 @@ def map_cached_tile(directory: int, tile_id: TileId) -> MappedPixels | None:
     """`map_tile` that waits for no disk; None when the caches do not have the whole path."""
 
 @final
-class MappedPixels:
+class MappedPixels(TilePixelHandle):  # registered as one
     """The bytes of one file as a read-only buffer."""
 
     @property

@@ -28,6 +28,7 @@ from _tile_parts cimport TILE_PATH_BYTES, TilePartsLayout, TileParts, learn_part
 import os
 from uuid import UUID
 
+from ..domain.ports import TilePixelHandle
 from ..domain.tiles import TileId, TileSource
 
 cdef char *UNSIGNED_BYTE = b"B"
@@ -274,6 +275,9 @@ cdef class MappedPixels:
 
     def __exit__(self, kind, error, trace):
         self.close()
+
+
+TilePixelHandle.register(MappedPixels)  # an extension type can't inherit from a class in Python
 
 
 cdef object handle_on(Mapping *mapping):

@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import cast
 from uuid import UUID
 
 from ...domain.errors import (
@@ -40,8 +39,6 @@ from .layout import SIDECAR_LINE_LIMIT, parse_sidecar, sidecar_line, temporary_n
 from .placement import Placement, StagedFile
 from .reader_threads import ReaderThreads
 from .walk import walk_files
-
-TilePixelHandle.register(MappedPixels)
 
 _READ = os.O_RDONLY | os.O_NONBLOCK  # a FIFO in a file's place must not hang its reader
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -126,25 +123,25 @@ class FilesystemTileFiles:
 
     def open(self, tile_id: TileId, timeout_s: float | None = None) -> TilePixelHandle:
         """See `TileFiles`. Raises `StoreUnavailableError` when what is there is no readable regular file."""
-        root = self._open_root()
+        root = self._root or self._open_root()
         try:
-            handle = map_cached_tile(root.fileno(), tile_id) if self._opens_at_once else None
+            handle = map_cached_tile(root.descriptor, tile_id) if self._opens_at_once else None
             if handle is None or not handle.was_resident:
                 handle = self._map_slowly(root, tile_id, handle, timeout_s)
         except OSError as error:
             raise self._read_error(tile_id, error) from error
-        return cast(TilePixelHandle, handle)  # registered above, which a type checker can't see
+        return handle
 
     def read(self, tile_id: TileId, timeout_s: float | None = None) -> bytes:
         """See `TileFiles`. Raises `StoreUnavailableError` as `open` does."""
-        root = self._open_root()
+        root = self._root or self._open_root()
         try:
-            pixels = read_cached_tile(root.fileno(), tile_id) if self._opens_at_once else None
+            pixels = read_cached_tile(root.descriptor, tile_id) if self._opens_at_once else None
             if pixels is not None:
                 return pixels
             if timeout_s is None:
-                return read_tile(root.fileno(), tile_id)
-            return self._readers.run(lambda: read_tile(root.fileno(), tile_id), tile_id, timeout_s)
+                return read_tile(root.descriptor, tile_id)
+            return self._readers.run(lambda: read_tile(root.descriptor, tile_id), tile_id, timeout_s)
         except OSError as error:
             raise self._read_error(tile_id, error) from error
 
@@ -155,7 +152,7 @@ class FilesystemTileFiles:
 
         def wait_for_the_disk() -> MappedPixels:
             if opened is None:
-                return map_tile(root.fileno(), tile_id)
+                return map_tile(root.descriptor, tile_id)
             opened.prefault()
             return opened
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import cast
 from uuid import UUID
 
 import attrs
@@ -170,8 +169,7 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]
     from aerotile.ext import CompiledTileCatalogue, KeptMappings
 
     def new_kept() -> KeptPixels:
-        kept = KeptMappings(max_count=1_024, max_bytes=1 << 30)
-        return cast(KeptPixels, kept)  # its handles are `TilePixelHandle`s by registration
+        return KeptMappings(max_count=1_024, max_bytes=1 << 30)
 
     database = Database(request.getfixturevalue("migrated_database"))
     files = FilesystemTileFiles(tmp_path / "tiles")
