@@ -129,6 +129,8 @@ class FilesystemTileFiles:
             if handle is None or not handle.was_resident:
                 handle = self._map_slowly(root, tile_id, handle, timeout_s)
         except OSError as error:
+            if error.errno == errno.ENOMEM:
+                raise no_mapping_left(self._path / tile_path(tile_id).tile, error) from error
             raise self._read_error(tile_id, error) from error
         return handle
 
@@ -163,10 +165,7 @@ class FilesystemTileFiles:
     def _read_error(self, tile_id: TileId, error: OSError) -> TileCacheError:
         if isinstance(error, FileNotFoundError):
             return TileNotFoundError(tile_id)
-        path = self._path / tile_path(tile_id).tile
-        if error.errno == errno.ENOMEM:
-            return no_mapping_left(path, error)
-        return store_unavailable("read tile file", path, error)
+        return store_unavailable("read tile file", self._path / tile_path(tile_id).tile, error)
 
     def exists(self, tile_id: TileId) -> bool:
         """See `TileFiles`. What is no regular file is not the tile's."""
