@@ -28,6 +28,7 @@ from ..domain.ports import (
 )
 from ..domain.retry import RetryBudget
 from ..domain.retrying_uploader import RetryingTileUploader
+from ..domain.storage import TileCatalogue
 from ..domain.store import FileBackedTileStore
 from ..domain.upload_pass import BatchLimits
 from .background import BackgroundTask
@@ -45,12 +46,10 @@ if TYPE_CHECKING:
     from .postgres.migrate import MigrationReport
     from .postgres.rows import PostgresTileRows
     from .postgres.sector_store import PostgresSectorStore
+    from .postgres.tile_feed import TileFeed
     from .postgres.upload_ledger import PostgresUploadLedger
 
 T = TypeVar("T")
-
-LEARN_INTERVAL_S = 5.0
-"""How soon a look-up of other processes' tiles is tried again when the database was away."""
 
 
 class Runtime:
@@ -193,13 +192,16 @@ class Runtime:
     def lru_flusher(self) -> BackgroundTask:
         """Carries access times to the database."""
         store = self.metadata_store
-        buffer = LruAccessBuffer(self.kept_pixels.drain_reads, self.clock)
         flusher = BackgroundTask(
             "access times",
-            lambda: buffer.flush(store),
+            lambda: self._lru_buffer.flush(store),
             interval_s=self.config.lru.flush_interval_s,
         )
         return self._closing(flusher, flusher.close)
+
+    @cached_property
+    def _lru_buffer(self) -> LruAccessBuffer:
+        return LruAccessBuffer(self.kept_pixels.drain_reads, self.clock, self._catalogue)
 
     @cached_property
     def kept_pixels(self) -> KeptMappings:
@@ -226,44 +228,51 @@ class Runtime:
         return self._closing(releaser, releaser.close)
 
     @cached_property
-    def learner(self) -> BackgroundTask:
-        """Learns of tiles that other processes wrote, after a reader has met their files."""
-        learner = BackgroundTask(
-            "other processes' tiles", self.unbudgeted_store.learn, interval_s=LEARN_INTERVAL_S
-        )
-        return self._closing(learner, learner.close)
+    def tile_feed(self) -> TileFeed:
+        """Tells the store what other processes commit; it listens before the store loads its catalogue."""
+        from .postgres.tile_feed import TileFeed
+
+        feed = TileFeed(self.database)
+        return self._closing(feed, feed.close)
+
+    @cached_property
+    def _catalogue(self) -> TileCatalogue:
+        from ..ext import CompiledTileCatalogue
+
+        return CompiledTileCatalogue()
 
     @cached_property
     def unbudgeted_store(self) -> FileBackedTileStore:
         """The tile store as opened: reconciled, with its catalogue. Writers use `tile_store`."""
-        from ..ext import CompiledTileCatalogue
-
         self.part("mapping_releaser")
         self.part("lru_flusher")
-        return FileBackedTileStore(
-            self.rows,
-            self.files,
-            catalogue=CompiledTileCatalogue(),
+        rows, files, feed = self.rows, self.files, self.tile_feed
+        store = FileBackedTileStore(
+            rows,
+            files,
+            catalogue=self._catalogue,
             gate=self.freshness_gate,
             clock=self.clock,
             recorder=self.recorder,
             kept=self.kept_pixels,
             verify_hash=self.config.reads.verify_hash,
             read_deadline_s=self.config.reads.deadline_s or None,
-            when_unexplained=lambda: self.learner.wake(),
+            when_in_doubt=feed.wake,
         )
+        feed.follow(store)
+        return store
 
     @cached_property
     def tile_store(self) -> BudgetEnforcedTileStore:
         """The tile store, kept within its disk budget."""
-        self.part("learner")
         enforcer = CacheBudgetEnforcer(
             self.unbudgeted_store,
-            self.metadata_store,
+            self._catalogue,
+            committed_bytes=self.metadata_store.total_disk_bytes,
             budget_bytes=self.config.budget.max_bytes,
             eviction_batch_size=self.config.budget.eviction_batch_size,
             recorder=self.recorder,
-            before_sweep=self.lru_flusher.do_now,
+            before_sweep=self._lru_buffer.gather,
         )
         return BudgetEnforcedTileStore(self.unbudgeted_store, enforcer)
 

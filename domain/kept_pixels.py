@@ -76,6 +76,10 @@ class KeptPixels(Protocol):
         """
         ...
 
+    def drop_all(self) -> None:
+        """Keep no tile any more, as if each was dropped; reads stay noted. The catalogue was loaded anew."""
+        ...
+
     def drain_reads(self) -> list[TileId]:
         """The tiles that were read since the last call, least recently read first.
 
@@ -177,6 +181,13 @@ class PlainKeptPixels:
         with self._lock:
             self._drops[hash(tile_id) % _DROP_COUNTERS] += 1
             self._forget(tile_id)
+
+    def drop_all(self) -> None:
+        """See `KeptPixels`."""
+        with self._lock:
+            self._drops = [count + 1 for count in self._drops]
+            for tile_id in list(self._kept):
+                self._forget(tile_id)
 
     def drain_reads(self) -> list[TileId]:
         """See `KeptPixels`."""

@@ -71,7 +71,8 @@ class TileStore(Protocol):
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """The tile's JPEG bytes, without a database access.
 
-        A tile that another process wrote is not found until this one has learnt of it in the background.
+        A tile that another process wrote is not found until this one has heard of it: milliseconds after its
+        commit while the database answers.
         Raises `TileNotFoundError`, `StoreUnavailableError` when the disk fails, `ReadDeadlineError` when it
         does not answer in time, and `ContentHashMismatchError` where hashes are verified.
         """
@@ -151,6 +152,19 @@ class SupportsHeadroom(Protocol):
         self, tiles: Sequence[tuple[bytes, TileMetadata]], headroom: Headroom
     ) -> list[TileWriteOutcome]:
         """`write_tiles` with `headroom` as its third step."""
+        ...
+
+
+@runtime_checkable
+class SupportsEviction(Protocol):
+    """A store that deletes a tile only when it can be had again."""
+
+    def evict_tile(self, tile_id: TileId) -> int:
+        """Remove a tile that may be evicted according to the database, and return the bytes freed.
+
+        Handles opened before stay valid. Raises `TileNotFoundError` when it is not there or may not go (it is
+        pinned, or was made on board and is neither uploaded nor given up), `StoreUnavailableError`.
+        """
         ...
 
 

@@ -6,7 +6,7 @@
     4. hash             where it is verified: once for each mapping, not for each read
     5. keep             the next read of the tile is a look-up
 
-Whoever removes a tile calls `forget`, which turns steps 2 and 5 round: first the catalogue, then what is kept.
+Whoever removes a tile turns steps 2 and 5 round: first out of the catalogue, then out of what is kept.
 So no read that begins after a removal finds the tile, and none that began before it leaves its pixels behind.
 """
 
@@ -31,22 +31,23 @@ class TileReader:
     files: TileFiles
     catalogue: TileCatalogue
     kept: KeptPixels
-    holds: Callable[[TileId], bool]
-    """Asked about a tile that the catalogue does not know."""
+    when_missing: Callable[[TileId], None]
+    """Is told of a tile whose file was not there: another process deletes it, or has replaced it by now."""
     verify_hash: bool
 
     def read_first(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
         """Open a tile that is not kept and keep it; raises what `TileStore.read_tile_pixels` raises."""
         ticket = self.kept.ticket(tile_id)
-        if tile_id not in self.catalogue and not self.holds(tile_id):
+        if tile_id not in self.catalogue:
             raise TileNotFoundError(tile_id)
         try:
-            handle = self.files.open(tile_id, timeout_s)
-        except NoMappingLeftError:
-            self.kept.make_room()
-            handle = self.files.open(tile_id, timeout_s)
-        except TileNotFoundError:  # another process deleted it
-            self.forget(tile_id)
+            try:
+                handle = self.files.open(tile_id, timeout_s)
+            except NoMappingLeftError:
+                self.kept.make_room()
+                handle = self.files.open(tile_id, timeout_s)
+        except TileNotFoundError:
+            self.when_missing(tile_id)
             raise
         if self.verify_hash and self._differs(tile_id, memoryview(handle), ticket):
             handle.close()
@@ -56,22 +57,17 @@ class TileReader:
     def read_bytes(self, tile_id: TileId, timeout_s: float | None) -> bytes:
         """A copy of a tile's bytes, opening nothing for longer; raises what `read_tile_bytes` raises."""
         ticket = self.kept.ticket(tile_id)
-        if tile_id not in self.catalogue and not self.holds(tile_id):
+        if tile_id not in self.catalogue:
             raise TileNotFoundError(tile_id)
         try:
             pixels = self.files.read(tile_id, timeout_s)
-        except TileNotFoundError:  # another process deleted it
-            self.forget(tile_id)
+        except TileNotFoundError:
+            self.when_missing(tile_id)
             raise
         if self.verify_hash and self._differs(tile_id, memoryview(pixels), ticket):
             return self.read_bytes(tile_id, timeout_s)
         self.kept.note(tile_id)
         return pixels
-
-    def forget(self, tile_id: TileId) -> None:
-        """Note that a tile is gone: when this returns, no read finds it."""
-        self.catalogue.remove(tile_id)
-        self.kept.drop(tile_id)
 
     def _differs(self, tile_id: TileId, pixels: memoryview, ticket: int) -> bool:
         """Hash what was read; True when the tile was replaced meanwhile, so that it must be read anew.

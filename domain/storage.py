@@ -22,6 +22,7 @@ from .tiles import TileId, TileMetadata, TileMetadataPersistent
 
 if TYPE_CHECKING:
     from .catalogue import CatalogueColumns, CatalogueEntry, CatalogueMatches, EvictionCandidate, Keys
+    from .tile_changes import TileChange
     from .tile_grid import Bbox
     from .tile_key import VariantTable
 
@@ -115,15 +116,20 @@ class TileRows(Protocol):
         """`insert` for a batch of distinct tiles."""
         ...
 
-    def removing(self, tile_id: TileId) -> AbstractContextManager[int | None]:
+    def removing(self, tile_id: TileId, *, evicting: bool = False) -> AbstractContextManager[int | None]:
         """Delete the row, commit, and yield its `disk_bytes`; None when there is none.
 
+        With `evicting`, a row that may not be evicted as it is now (`budget.may_be_evicted`) counts as none.
         Until the context is left, no writer can insert the same tile, so its file can be unlinked safely.
         """
         ...
 
     def get(self, tile_id: TileId) -> TileMetadataPersistent | None:
         """The tile's committed row, or None."""
+        ...
+
+    def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
+        """The committed rows of those tiles that have one."""
         ...
 
     def committed(self) -> Iterator[TileMetadataPersistent]:
@@ -233,6 +239,21 @@ class TileCatalogue(Protocol):
     def __contains__(self, tile_id: TileId) -> bool: ...
 
     def __len__(self) -> int: ...
+
+
+class TileFollower(Protocol):
+    """Who is told what is committed, by whichever process; a store that keeps a catalogue."""
+
+    def apply_changes(self, changes: Iterable[TileChange]) -> None:
+        """Follow changes, in the order of their commits; also called with none, to settle what is in doubt.
+
+        Raises `StoreUnavailableError`; what was not settled is remembered for the next call.
+        """
+        ...
+
+    def reload(self) -> None:
+        """Read everything anew, because changes may have been missed. Raises `StoreUnavailableError`."""
+        ...
 
 
 class StagedTile(Protocol):

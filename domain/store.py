@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from .catalogue import CatalogueMatches
 from .errors import TileNotFoundError
@@ -13,12 +12,10 @@ from .ports import Clock, FlightRecorder, TilePixelHandle
 from .read_tiles import TileReader
 from .reconcile import ReconcileReport, reconcile
 from .storage import CommitOutcomeUnknownError, Headroom, NoBudget, TileCatalogue, TileFiles, TileRows
+from .tile_changes import CatalogueFollower, TileChange
 from .tile_grid import Bbox
 from .tiles import TileId, TileMetadata, TileMetadataPersistent
 from .write_tiles import TileWriteOutcome, TileWriter
-
-MAX_UNEXPLAINED = 4_096
-"""Tiles of other processes that may wait to be learnt of; more are asked for again by their readers."""
 
 
 class FileBackedTileStore:
@@ -39,7 +36,7 @@ class FileBackedTileStore:
         kept: KeptPixels | None = None,
         verify_hash: bool = False,
         read_deadline_s: float | None = None,
-        when_unexplained: Callable[[], None] = lambda: None,
+        when_in_doubt: Callable[[], None] = lambda: None,
         lock_timeout_s: float = 5.0,
     ) -> None:
         """Reconcile files and rows, and load `catalogue`, which from now on is this store's alone.
@@ -48,9 +45,9 @@ class FileBackedTileStore:
 
         `kept` keeps the pixels of tiles that were read, and notes reads; default a plain one. With
         `verify_hash` pixels are hashed once each time that they are opened. A read waits for the disk at most
-        `read_deadline_s` seconds; None: as long as it takes. `when_unexplained` is called by a reader that
-        met a file of which the catalogue knows nothing; it must return at once and see to it that `learn` is
-        called soon, on another thread.
+        `read_deadline_s` seconds; None: as long as it takes. `when_in_doubt` is called when
+        a commit's outcome is unknown; it must return at once and see to it that `apply_changes` is called
+        soon, on another thread.
         """
         self._rows = rows
         self._files = files
@@ -58,15 +55,22 @@ class FileBackedTileStore:
         self._catalogue = catalogue
         self.kept: KeptPixels = PlainKeptPixels() if kept is None else kept
         self._get_kept = self.kept.get  # bound once: looking it up would be a good part of what a read costs
-        self._when_unexplained = when_unexplained
-        self._unexplained: set[TileId] = set()
-        self._unexplained_lock = threading.Lock()
-        self._writer = TileWriter(rows=rows, files=files, gate=gate, clock=clock, recorder=recorder)
+        self._follower = CatalogueFollower(
+            rows, files, catalogue, forget=self._forget, when_in_doubt=when_in_doubt
+        )
+        self._writer = TileWriter(
+            rows=rows,
+            files=files,
+            gate=gate,
+            clock=clock,
+            recorder=recorder,
+            when_committed=self._learn_of,
+        )
         self._reader = TileReader(
             files=files,
-            catalogue=self._catalogue,
+            catalogue=catalogue,
             kept=self.kept,
-            holds=self.tile_exists,
+            when_missing=self._follower.forget_missing,
             verify_hash=verify_hash,
         )
         self._read_deadline_s = read_deadline_s
@@ -93,37 +97,17 @@ class FileBackedTileStore:
 
     def tile_exists(self, tile_id: TileId) -> bool:
         """See `TileStore`."""
-        if tile_id in self._catalogue:
-            return True
-        if self._files.exists(tile_id):
-            # Another process committed it, or is about to, or died before it could: not for a reader to ask.
-            with self._unexplained_lock:
-                if len(self._unexplained) < MAX_UNEXPLAINED:
-                    self._unexplained.add(tile_id)
-            self._when_unexplained()
-        return False
-
-    def learn(self) -> int:
-        """Ask the database about files that readers met and the catalogue can't explain.
-
-        Returns how many tiles of other processes this one now knows of. Raises `StoreUnavailableError`.
-        """
-        learnt = 0
-        while self._unexplained:
-            with self._unexplained_lock:
-                tile_id = next(iter(self._unexplained))
-            row = self._rows.get(tile_id)
-            with self._unexplained_lock:
-                self._unexplained.discard(tile_id)
-            if row is not None:
-                self._learn_of(row)
-                learnt += 1
-        return learnt
+        return tile_id in self._catalogue
 
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """The freshness verdict on a stored tile as of now; None when the store does not hold it."""
         entry = self._catalogue.get(tile_id)
         return None if entry is None else self._gate.verdict(tile_id.bbox, entry.captured_at)
+
+    @property
+    def catalogue(self) -> TileCatalogue:
+        """What this process knows of the tiles; others' commits reach it within milliseconds."""
+        return self._catalogue
 
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
         """See `SupportsBboxQuery`."""
@@ -141,38 +125,61 @@ class FileBackedTileStore:
         self, pixels: bytes, metadata: TileMetadata, headroom: Headroom
     ) -> TileMetadataPersistent:
         """See `SupportsHeadroom`."""
-        stored = self._writer.write(pixels, metadata, headroom)
-        self._learn_of(stored)
-        return stored
+        with self._follower.changing([metadata.tile_id]):
+            return self._writer.write(pixels, metadata, headroom)
 
     def write_tiles_within(
         self, tiles: Sequence[tuple[bytes, TileMetadata]], headroom: Headroom
     ) -> list[TileWriteOutcome]:
         """See `SupportsHeadroom`."""
-        outcomes = self._writer.write_batch(tiles, headroom)
-        for outcome in outcomes:
-            if outcome.stored is not None:
-                self._learn_of(outcome.stored)
-        return outcomes
+        with self._follower.changing([metadata.tile_id for _, metadata in tiles]):
+            return self._writer.write_batch(tiles, headroom)
 
     def delete_tile(self, tile_id: TileId) -> int:
         """See `TileStore`: the row's removal is committed, then the file is unlinked."""
-        try:
-            with self._rows.removing(tile_id) as freed:
-                self._reader.forget(tile_id)
-                if freed is None:
-                    raise TileNotFoundError(tile_id)
-                self._files.remove(tile_id)
-        except CommitOutcomeUnknownError:
-            # Its file may be an orphan by now. If the row is there after all, `learn` finds it again.
-            self._reader.forget(tile_id)
-            raise
-        return freed
+        return self._delete(tile_id, evicting=False)
 
-    def _learn_of(self, row: TileMetadataPersistent) -> None:
-        """Note a committed tile. With other content than was known, what is kept is of a tile deleted since."""
-        if self._catalogue.add(row):
-            self.kept.drop(row.tile_id)
+    def evict_tile(self, tile_id: TileId) -> int:
+        """See `SupportsEviction`."""
+        try:
+            return self._delete(tile_id, evicting=True)
+        except TileNotFoundError:
+            self._follower.refresh(tile_id)
+            raise
+
+    def _delete(self, tile_id: TileId, *, evicting: bool) -> int:
+        with self._follower.changing([tile_id]):
+            try:
+                with self._rows.removing(tile_id, evicting=evicting) as freed_bytes:
+                    if freed_bytes is not None or not evicting:
+                        self._forget(tile_id)
+                    if freed_bytes is None:
+                        raise TileNotFoundError(tile_id)
+                    self._files.remove(tile_id)
+                    return freed_bytes
+            except CommitOutcomeUnknownError:
+                self._forget(tile_id)  # its file may be an orphan by now
+                raise
+
+    def _forget(self, tile_id: TileId) -> None:
+        """Forget a tile that is not committed any more, or with other content."""
+        self._catalogue.remove(tile_id)
+        self.kept.drop(tile_id)
+
+    def _learn_of(self, rows: Collection[TileMetadataPersistent]) -> None:
+        """Note committed tiles. With content that is news, what is kept is of a tile deleted since."""
+        for row in rows:
+            if self._catalogue.add(row):
+                self.kept.drop(row.tile_id)
+
+    def apply_changes(self, changes: Iterable[TileChange]) -> None:
+        """See `TileFollower`: what others commit is read as what this process wrote."""
+        self._follower.apply(changes)
+
+    def reload(self) -> None:
+        """See `TileFollower`; readers and writers go on meanwhile."""
+        self._follower.reload()
+        self.kept.drop_all()
 
     def __len__(self) -> int:
         """How many committed tiles this process knows of."""

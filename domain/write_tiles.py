@@ -12,7 +12,7 @@ A failure at any step leaves the world as it was before the first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import attrs
@@ -43,6 +43,8 @@ class TileWriter:
     gate: FreshnessGate
     clock: Clock
     recorder: FlightRecorder
+    when_committed: Callable[[Collection[TileMetadataPersistent]], object] = lambda rows: None
+    """Is given the rows as soon as they are committed, while their room is still reserved."""
 
     def write(self, pixels: bytes, metadata: TileMetadata, headroom: Headroom) -> TileMetadataPersistent:
         """Write one tile; raises what `TileStore.write_tile` raises."""
@@ -60,6 +62,7 @@ class TileWriter:
                     step = WriteStep.COMMIT
                     with _withdrawn_on_failure([staged]):
                         stored = row.commit()
+                    self.when_committed([stored])
         except Exception as error:
             self.recorder.record(write_failed_event(metadata.tile_id, step, error))
             raise
@@ -109,6 +112,7 @@ class TileWriter:
                 step = WriteStep.COMMIT
                 with _withdrawn_on_failure([tile.staged for tile in placed]):
                     stored = rows.commit()
+                self.when_committed(stored.values())
         except CacheBudgetExhaustedError:
             raise
         except Exception as error:

@@ -246,6 +246,15 @@ cdef class KeptMappings:
         if number >= 0:
             self.remove(number, False)
 
+    def drop_all(self):
+        """See `KeptPixels`."""
+        cdef Py_ssize_t number
+        for number in range(DROP_COUNTERS):
+            self.drops[number] += 1
+        for number in range(self.used_entries):
+            if self.entries[number].mapping != NULL:
+                self.remove(number, True)
+
     def drain_reads(self):
         """See `KeptPixels`."""
         cdef Py_ssize_t count = 0

@@ -30,6 +30,10 @@ STORE_LOCK = (0x4145524F, 2)
 
 _ZERO_FLIGHT = "'00000000-0000-0000-0000-000000000000'::uuid"
 _COMPLETE = "content_sha256 IS NOT NULL AND disk_bytes IS NOT NULL"
+_MAY_BE_EVICTED = f"""
+    {_COMPLETE} AND NOT pinned
+    AND (source <> 'onboard' OR uploaded_at IS NOT NULL OR voting_status = 'upload_giveup')
+"""
 TILE_COLUMNS = """
     zoom_level, x, y, source, flight_id, captured_at, content_sha256, disk_bytes, tile_size_pixels,
     ground_sample_distance, freshness_status, voting_status, horizontal_error_m, inlier_count,
@@ -55,8 +59,7 @@ SELECT_PENDING_UPLOADS = f"""
 """
 SELECT_LRU_CANDIDATES = f"""
     SELECT {TILE_COLUMNS} FROM tiles
-    WHERE NOT pinned AND {_COMPLETE}
-        AND (source <> 'onboard' OR uploaded_at IS NOT NULL OR voting_status = 'upload_giveup')
+    WHERE {_MAY_BE_EVICTED}
     ORDER BY accessed_at NULLS FIRST, id
     LIMIT %s
 """
@@ -103,9 +106,9 @@ INSERT_TILES = f"""
     ON CONFLICT DO NOTHING
     RETURNING tile_uuid, pg_current_xact_id()::text
 """
-DELETE_TILE = """
-    DELETE FROM tiles WHERE tile_uuid = %s RETURNING COALESCE(disk_bytes, 0), pg_current_xact_id()::text
-"""
+_FREED = "RETURNING COALESCE(disk_bytes, 0), pg_current_xact_id()::text"
+DELETE_TILE = f"DELETE FROM tiles WHERE tile_uuid = %s {_FREED}"
+EVICT_TILE = f"DELETE FROM tiles WHERE tile_uuid = %s AND {_MAY_BE_EVICTED} {_FREED}"
 DELETE_TILES = "DELETE FROM tiles WHERE tile_uuid = ANY(%s)"
 COMPLETE_TILE = f"""
     WITH incomplete AS (

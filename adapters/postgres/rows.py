@@ -30,6 +30,7 @@ from .queries import (
     DELETE_TILE,
     DELETE_TILES,
     DELETED_TRACE,
+    EVICT_TILE,
     INSERT_TILE,
     INSERT_TILES,
     INSERTED_TRACE,
@@ -116,12 +117,7 @@ class PostgresLockedRows:
 
     def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
         """See `LockedRows`."""
-        committed: dict[TileId, TileMetadataPersistent] = {}
-        for batch in _batches(tile_ids):
-            with translate_errors(f"looking for the rows of {len(batch)} tiles"):
-                rows = self._connection.execute(SELECT_TILES, ([t.tile_uuid for t in batch],)).fetchall()
-            committed.update((tile.tile_id, tile) for tile in map(read_tile, rows))
-        return committed
+        return _committed_among(self._connection, tile_ids)
 
 
 class PostgresTileRows:
@@ -190,7 +186,7 @@ class PostgresTileRows:
             )
 
     @contextmanager
-    def removing(self, tile_id: TileId) -> Iterator[int | None]:
+    def removing(self, tile_id: TileId, *, evicting: bool = False) -> Iterator[int | None]:
         """See `TileRows`.
 
         Raises `CommitOutcomeUnknownError` also when the connection is lost and the row is gone: without the
@@ -202,7 +198,7 @@ class PostgresTileRows:
             try:
                 with translate_errors(doing):
                     connection.execute(LOCK_TILE, (lock,))
-                yield self._remove(connection, tile_id, doing)
+                yield self._remove(connection, tile_id, EVICT_TILE if evicting else DELETE_TILE, doing)
             finally:
                 try:
                     connection.execute(UNLOCK_TILE, (lock,))
@@ -210,10 +206,10 @@ class PostgresTileRows:
                     # The lock must not go back into the pool with the connection; the row is gone either way.
                     connection.close()
 
-    def _remove(self, connection: Connection, tile_id: TileId, doing: str) -> int | None:
+    def _remove(self, connection: Connection, tile_id: TileId, query: str, doing: str) -> int | None:
         transaction = TileTransaction(self._database, connection, None)
         try:
-            (deleted,) = transaction.begin(doing, (DELETE_TILE, (tile_id.tile_uuid,)))
+            (deleted,) = transaction.begin(doing, (query, (tile_id.tile_uuid,)))
             if not deleted:
                 return None
             freed_bytes, transaction.xid = deleted[0]
@@ -231,6 +227,11 @@ class PostgresTileRows:
         """See `TileRows`."""
         rows = self._database.fetch_all(f"reading tile {tile_id}", SELECT_TILE, (tile_id.tile_uuid,))
         return read_tile(rows[0]) if rows else None
+
+    def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
+        """See `TileRows`."""
+        with self._database.connection() as connection:
+            return _committed_among(connection, tile_ids)
 
     def committed(self) -> Iterator[TileMetadataPersistent]:
         """See `TileRows`; streamed, a bounded number of rows in memory at a time."""
@@ -295,6 +296,17 @@ class PostgresTileRows:
         for batch in _batches(tile_ids):
             with self._database.connection() as connection, translate_errors("noting files that are back"):
                 connection.execute(UPDATE_FILES_PRESENT, ([t.tile_uuid for t in batch],))
+
+
+def _committed_among(
+    connection: Connection, tile_ids: Iterable[TileId]
+) -> dict[TileId, TileMetadataPersistent]:
+    committed: dict[TileId, TileMetadataPersistent] = {}
+    for batch in _batches(tile_ids):
+        with translate_errors(f"looking for the rows of {len(batch)} tiles"):
+            rows = connection.execute(SELECT_TILES, ([t.tile_uuid for t in batch],)).fetchall()
+        committed.update((tile.tile_id, tile) for tile in map(read_tile, rows))
+    return committed
 
 
 def _inserted_trace(tiles: Collection[TileMetadataPersistent]) -> Statement:
