@@ -76,10 +76,8 @@ class TileFeed:
         self.wake()
         if self._thread is not None:
             self._thread.join(CLOSE_WAIT_S)
-        if self._thread is None or not self._thread.is_alive():
-            self._disconnect()
-            self._alarm.close()
-            self._bell.close()
+        else:
+            self._end()
 
     def _run(self, follower: TileFollower) -> None:
         missed, pause_s = False, FIRST_PAUSE_S
@@ -106,7 +104,7 @@ class TileFeed:
                     self._lose("see the error above")
             self._closing.wait(pause_s)
             pause_s = min(2 * pause_s, MAX_PAUSE_S)
-        self._disconnect()
+        self._end()
 
     def _tell(self, follower: TileFollower, connection: Connection) -> None:
         """Tell the follower what is heard, until the feed is closed. Raises `psycopg.Error` when lost."""
@@ -139,6 +137,11 @@ class TileFeed:
     def _lose(self, reason: str) -> None:
         _log.warning("tiles of other processes are not followed until the database is back: %s", reason)
         self._disconnect()
+
+    def _end(self) -> None:
+        self._disconnect()
+        self._alarm.close()
+        self._bell.close()
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
