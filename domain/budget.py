@@ -6,9 +6,10 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from .errors import CacheBudgetExhaustedError, StoreUnavailableError, TileCacheError, TileNotFoundError
+from .eviction import EvictionList, KnownTiles
 from .freshness import FreshnessVerdict
 from .ports import (
     FlightRecorder,
@@ -43,14 +44,6 @@ def may_be_evicted(tile: TileMetadataPersistent) -> bool:
     if tile.tile_id.source is not TileSource.ONBOARD:
         return True
     return tile.uploaded_at is not None or tile.voting_status is VotingStatus.UPLOAD_GIVEUP
-
-
-class KnownTiles(Protocol):
-    """What eviction asks of the catalogue."""
-
-    def lru_candidates(self, limit: int) -> list[EvictionCandidate]: ...
-
-    def total_disk_bytes(self) -> int: ...
 
 
 class Reservation:
@@ -110,7 +103,7 @@ class CacheBudgetEnforcer:
         self._catalogue = catalogue
         self._committed_bytes = committed_bytes
         self._budget_bytes = budget_bytes
-        self._eviction_batch_size = eviction_batch_size
+        self._eviction_list = EvictionList(catalogue, eviction_batch_size)
         self._recorder = recorder
         self._before_sweep = before_sweep
         self._sweep_lock = threading.Lock()
@@ -152,8 +145,9 @@ class CacheBudgetEnforcer:
         with self._sweep_lock:
             self._sweeping = True  # what is freed from here on is not for writes that come later
             try:
-                if self._missing_bytes(needed_bytes) > 0:
-                    self._sweep(needed_bytes)
+                missing = self._missing_bytes(needed_bytes)
+                if missing > 0:
+                    self._sweep(needed_bytes, missing)
                 with self._lock:
                     self._reserved_bytes += needed_bytes
             finally:
@@ -168,16 +162,16 @@ class CacheBudgetEnforcer:
         self._unlisted_bytes = max(0, committed - self._catalogue.total_disk_bytes())
         return committed + reserved + needed_bytes - self._budget_bytes
 
-    def _sweep(self, needed_bytes: int) -> None:
+    def _sweep(self, needed_bytes: int, missing: int) -> None:
         self._before_sweep()
         refused: set[TileId] = set()
-        while (missing := self._missing_bytes(needed_bytes)) > 0:
+        while missing > 0:
             # Tiles that may not go after all may still be listed for a moment; look past them.
-            listed = self._catalogue.lru_candidates(self._eviction_batch_size + len(refused))
-            batch = [candidate for candidate in listed if candidate.tile_id not in refused]
+            batch = self._eviction_list.next_batch(refused)
             if not batch:
                 raise self._exhausted(needed_bytes)
             refused |= self._evict(batch, missing)
+            missing = self._missing_bytes(needed_bytes)
 
     def _evict(self, batch: Sequence[EvictionCandidate], missing: int) -> set[TileId]:
         """Evict as many of `batch` as are missing, and return those that could not be."""

@@ -34,6 +34,7 @@ from aerotile.domain.records import Kind
 from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
 from aerotile.domain.sorted_catalogue import SortedTileCatalogue
 from aerotile.domain.store import FileBackedTileStore
+from aerotile.domain.tile_changes import ChangeKind, TileChange
 from aerotile.domain.tiles import (
     TileId,
     TileMetadata,
@@ -307,6 +308,23 @@ def test_a_candidate_that_may_not_go_after_all_is_passed_over_and_not_listed_aga
     cache.write(imported(3))
     assert [cache.store.tile_exists(imported(x)) for x in range(4)] == [True, True, False, True]
     assert [c.tile_id for c in cache.inner.catalogue.lru_candidates(9)] == [imported(3)]
+
+
+def test_what_was_listed_before_is_evicted_next_unless_it_was_read_or_pinned_since() -> None:
+    cache = Cache.of(400, batch=4)
+    for x in range(4):
+        cache.write(imported(x))
+    cache.write(imported(4))  # lists 0 to 3, evicts 0
+    cache.inner.catalogue.note_accesses([imported(1)], [microseconds_of(cache.clock.now()) + 1])
+    cache.rows.set_pinned(imported(2), True)
+    cache.inner.apply_changes([TileChange(ChangeKind.CHANGED, imported(2))])
+    cache.write(imported(5))
+    assert [cache.store.tile_exists(imported(x)) for x in range(6)] == [False, True, True, False, True, True]
+    cache.write(imported(6))
+    assert [cache.store.tile_exists(imported(x)) for x in range(7)] == [
+        *(False, True, True, False),
+        *(False, True, True),
+    ]
 
 
 def test_any_tile_store_can_be_kept_within_a_budget() -> None:
