@@ -26,8 +26,7 @@ class EvictionList:
     """The least recently used tiles, listed a batch at a time; not safe for several threads at once.
 
     Listing looks at every tile there is. So what is left of a batch serves the next sweep, without the tiles
-    that were read or may not be evicted any more. A tile that may be evicted only since then waits for the
-    next listing.
+    that were read since. A tile that may be evicted only since then waits for the next listing.
     """
 
     def __init__(self, catalogue: KnownTiles, batch_size: int) -> None:
@@ -53,6 +52,4 @@ class EvictionList:
 
     def _stands(self, tile_id: TileId) -> bool:
         entry = self._catalogue.get(tile_id)
-        if entry is None or not entry.evictable:
-            return False
-        return self._newest is not None and entry.accessed_at <= self._newest
+        return entry is not None and self._newest is not None and entry.accessed_at <= self._newest

@@ -392,6 +392,29 @@ def test_only_a_tile_that_can_be_had_again_is_evicted(subject: Subject, tile_id:
             store.evict_tile(tile_id)
 
 
+class _Unanswering:
+    """Real rows that can't be asked about single tiles."""
+
+    def __init__(self, inner: TileRows) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        method: Callable[..., object] = getattr(self._inner, name)
+        return method
+
+    def committed_among(self, tile_ids: object) -> object:
+        raise StoreUnavailableError("the database has gone")
+
+
+def test_a_tile_that_may_not_be_evicted_is_read_all_the_time(subject: Subject) -> None:
+    subject.rows = _Unanswering(subject.rows)  # type: ignore[assignment] # delegates the rest
+    store, pixels = subject.open_inner(), jpeg(1)
+    store.write_tile(pixels, described(pixels, ONBOARD))
+    with pytest.raises(StoreUnavailableError):
+        store.evict_tile(ONBOARD)
+    store.read_tile_pixels(ONBOARD).close()
+
+
 def test_an_eviction_that_was_refused_corrects_the_catalogue(subject: Subject) -> None:
     store, pixels = subject.open_inner(), jpeg(1)
     store.write_tile(pixels, described(pixels))

@@ -392,14 +392,17 @@ import os, sys, time
 from pathlib import Path
 from aerotile.adapters.composition import close_runtimes, runtime_of
 from aerotile.adapters.config import AerotileConfig, DatabaseConfig
+from aerotile.adapters.postgres.tile_feed import TileFeed
 from aerotile.adapters.secret import Secret
 
 config = AerotileConfig(root=Path(sys.argv[1]), database=DatabaseConfig(dsn=Secret(sys.argv[2])))
 feed = runtime_of(config).part("tile_feed")
 runtime_of(config).part("tile_store")
+spare = TileFeed(runtime_of(config).database)
 child = os.fork()
 if child == 0:
     feed.close()
+    spare.close()
     own = runtime_of(config)
     own.part("tile_store")
     assert own.tile_feed is not feed
@@ -462,7 +465,7 @@ def test_a_forked_child_has_a_feed_of_its_own_and_leaves_its_parents_alone(
     server: Server, other_process: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     assert answer(other_process) == "forked"
-    assert len(server.listeners()) == 1
+    assert len(server.listeners()) == 2
     write_behind_its_back(server, tmp_path)
     say(other_process)
     assert answer(other_process) == "heard"

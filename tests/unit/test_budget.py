@@ -226,25 +226,6 @@ def test_a_batch_stores_as_many_tiles_as_fit() -> None:
     assert cache.rows.total_disk_bytes() == 300
 
 
-class OneByOneStore:
-    """A `TileStore` that can nothing more."""
-
-    def __init__(self, inner: FileBackedTileStore) -> None:
-        self._inner = inner
-
-    def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
-        return self._inner.read_tile_pixels(tile_id)
-
-    def write_tile(self, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
-        return self._inner.write_tile(pixels, metadata)
-
-    def tile_exists(self, tile_id: TileId) -> bool:
-        return self._inner.tile_exists(tile_id)
-
-    def delete_tile(self, tile_id: TileId) -> int:
-        return self._inner.delete_tile(tile_id)
-
-
 def test_while_there_is_room_the_database_is_not_asked() -> None:
     cache = Cache.of(300)
     cache.write(imported(0))
@@ -325,6 +306,57 @@ def test_what_was_listed_before_is_evicted_next_unless_it_was_read_or_pinned_sin
         *(False, True, True, False),
         *(False, True, True),
     ]
+
+
+class OneByOneStore:
+    """A `TileStore` that can nothing more."""
+
+    def __init__(self, inner: FileBackedTileStore) -> None:
+        self._inner = inner
+
+    def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
+        return self._inner.read_tile_pixels(tile_id)
+
+    def write_tile(self, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
+        return self._inner.write_tile(pixels, metadata)
+
+    def tile_exists(self, tile_id: TileId) -> bool:
+        return self._inner.tile_exists(tile_id)
+
+    def delete_tile(self, tile_id: TileId) -> int:
+        return self._inner.delete_tile(tile_id)
+
+
+def test_room_that_a_sweep_frees_is_not_taken_by_a_write_that_came_later() -> None:
+    cache = Cache.of(300)
+    for x in range(3):
+        cache.write(imported(x))
+    waited: list[bool] = []
+
+    class Watched(OneByOneStore):
+        def delete_tile(self, tile_id: TileId) -> int:
+            freed = super().delete_tile(tile_id)
+            if not waited:
+                later.start()
+                # Not a timing assertion: a write that does not wait is done long before.
+                later.join(0.2)
+                waited.append(later.is_alive())
+            return freed
+
+    enforcer = CacheBudgetEnforcer(
+        Watched(cache.inner),
+        cache.inner.catalogue,
+        committed_bytes=cache.rows.total_disk_bytes,
+        budget_bytes=300,
+        eviction_batch_size=1,
+        recorder=cache.recorder,
+    )
+    later = threading.Thread(target=lambda: enforcer.reserve_headroom(100).release())
+    with enforcer.reserve_headroom(200):
+        pass
+    later.join()
+    assert waited == [True]
+    assert cache.rows.total_disk_bytes() == 100
 
 
 def test_any_tile_store_can_be_kept_within_a_budget() -> None:
