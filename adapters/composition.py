@@ -37,6 +37,7 @@ from .config import AerotileConfig
 from .upload_token import read_upload_token
 
 if TYPE_CHECKING:
+    from ..ext import KeptMappings
     from .faiss.index import FaissDescriptorIndex
     from .filesystem import FilesystemTileFiles
     from .http.client import ProviderAddress
@@ -137,7 +138,9 @@ class Runtime:
         """The files' half of the tile store."""
         from .filesystem import FilesystemTileFiles
 
-        files = FilesystemTileFiles(self.config.tiles_folder)
+        files = FilesystemTileFiles(
+            self.config.tiles_folder, reader_threads=self.config.reads.waiting_threads
+        )
         return self._closing(files, files.close)
 
     @cached_property
@@ -191,16 +194,38 @@ class Runtime:
         store = self.metadata_store
         flusher = BackgroundTask(
             "access times",
-            lambda: self._lru_buffer.flush(store, self._catalogue),
+            lambda: self._lru_buffer.flush(store),
             interval_s=self.config.lru.flush_interval_s,
         )
         return self._closing(flusher, flusher.close)
 
     @cached_property
     def _lru_buffer(self) -> LruAccessBuffer:
-        return LruAccessBuffer(
-            flush_entries=self.config.lru.flush_entries, when_full=lambda: self.lru_flusher.wake()
+        return LruAccessBuffer(self.kept_pixels.drain_reads, self.clock, self._catalogue)
+
+    @cached_property
+    def kept_pixels(self) -> KeptMappings:
+        """The mappings that stay open between reads."""
+        from ..ext import KeptMappings
+
+        kept = KeptMappings(
+            max_count=self.config.reads.max_mappings,
+            max_bytes=self.config.reads.max_mapped_bytes,
+            flush_entries=self.config.lru.flush_entries,
+            when_full=lambda: self.lru_flusher.wake(),
+            when_waiting=lambda: self.mapping_releaser.wake(),
         )
+        return self._closing(kept, kept.close)
+
+    @cached_property
+    def mapping_releaser(self) -> BackgroundTask:
+        """Unmaps what was evicted, so that no reader has to."""
+        releaser = BackgroundTask(
+            "evicted mappings",
+            self.kept_pixels.release,
+            interval_s=self.config.reads.release_interval_s,
+        )
+        return self._closing(releaser, releaser.close)
 
     @cached_property
     def tile_feed(self) -> TileFeed:
@@ -219,6 +244,8 @@ class Runtime:
     @cached_property
     def unbudgeted_store(self) -> FileBackedTileStore:
         """The tile store as opened: reconciled, with its catalogue. Writers use `tile_store`."""
+        self.part("mapping_releaser")
+        self.part("lru_flusher")
         rows, files, feed = self.rows, self.files, self.tile_feed
         store = FileBackedTileStore(
             rows,
@@ -227,8 +254,9 @@ class Runtime:
             gate=self.freshness_gate,
             clock=self.clock,
             recorder=self.recorder,
-            lru_clock=self.clock,
-            lru_buffer=self._lru_buffer,
+            kept=self.kept_pixels,
+            verify_hash=self.config.reads.verify_hash,
+            read_deadline_s=self.config.reads.deadline_s or None,
             when_in_doubt=feed.wake,
         )
         feed.follow(store)
@@ -237,7 +265,6 @@ class Runtime:
     @cached_property
     def tile_store(self) -> BudgetEnforcedTileStore:
         """The tile store, kept within its disk budget."""
-        self.part("lru_flusher")
         enforcer = CacheBudgetEnforcer(
             self.unbudgeted_store,
             self._catalogue,
@@ -245,7 +272,7 @@ class Runtime:
             budget_bytes=self.config.budget.max_bytes,
             eviction_batch_size=self.config.budget.eviction_batch_size,
             recorder=self.recorder,
-            before_sweep=lambda: self._lru_buffer.note_in(self._catalogue),
+            before_sweep=self._lru_buffer.gather,
         )
         return BudgetEnforcedTileStore(self.unbudgeted_store, enforcer)
 

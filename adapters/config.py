@@ -20,6 +20,7 @@ from .config_sections import (
     FreshnessConfig,
     IndexConfig,
     LruConfig,
+    ReadsConfig,
     RecordConfig,
     TilesConfig,
     UploadConfig,
@@ -36,6 +37,7 @@ __all__ = [
     "FreshnessConfig",
     "IndexConfig",
     "LruConfig",
+    "ReadsConfig",
     "RecordConfig",
     "Setting",
     "TilesConfig",
@@ -62,6 +64,7 @@ class AerotileConfig:
     freshness: FreshnessConfig = attrs.field(factory=FreshnessConfig, validator=instance(FreshnessConfig))
     index: IndexConfig = attrs.field(factory=IndexConfig, validator=instance(IndexConfig))
     lru: LruConfig = attrs.field(factory=LruConfig, validator=instance(LruConfig))
+    reads: ReadsConfig = attrs.field(factory=ReadsConfig, validator=instance(ReadsConfig))
     record: RecordConfig = attrs.field(factory=RecordConfig, validator=instance(RecordConfig))
     tiles: TilesConfig = attrs.field(factory=TilesConfig, validator=instance(TilesConfig))
     upload: UploadConfig = attrs.field(factory=UploadConfig, validator=instance(UploadConfig))

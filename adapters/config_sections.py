@@ -200,6 +200,51 @@ class LruConfig:
 
 
 @attrs.frozen(kw_only=True)
+class ReadsConfig:
+    """`[reads]`: what stays open between reads, and how long a read waits for the disk."""
+
+    max_mappings: int = attrs.field(
+        default=16_384,
+        validator=_whole(0, 1 << 20),
+        metadata=about(
+            "Most tiles that stay mapped after they were read; the kernel's vm.max_map_count (65530 as a "
+            "rule) must leave room for it."
+        ),
+    )
+    max_mapped_bytes: int = attrs.field(
+        default=2 * GIB,
+        validator=_whole(0, MAX_BYTES),
+        metadata=about(
+            "Most bytes that stay mapped; they are the page cache's, not memory of ours.", "bytes"
+        ),
+    )
+    release_interval_s: float = attrs.field(
+        default=1.0,
+        validator=_seconds(0.01, 3600),
+        metadata=about("Longest time that an evicted tile stays mapped when nobody uses it.", "s"),
+    )
+    verify_hash: bool = attrs.field(
+        default=False,
+        validator=instance(bool),
+        metadata=about(
+            "Hash a tile each time that it is mapped, and refuse one that is not what was stored."
+        ),
+    )
+    deadline_s: float = attrs.field(
+        default=0.5,
+        validator=_seconds(0.0, 3600),
+        metadata=about("Longest time that a read waits for the disk. 0: as long as the disk takes.", "s"),
+    )
+    waiting_threads: int = attrs.field(
+        default=4,
+        validator=_whole(1, 64),
+        metadata=about(
+            "Reads that may wait for the disk at once; while all of them hang, others fail at once."
+        ),
+    )
+
+
+@attrs.frozen(kw_only=True)
 class RecordConfig:
     """`[record]`: the flight record in `<root>/record`."""
 

@@ -14,8 +14,10 @@ from .freshness import FreshnessVerdict
 from .ports import (
     FlightRecorder,
     SupportsBboxQuery,
+    SupportsByteRead,
     SupportsEviction,
     SupportsHeadroom,
+    SupportsReadDeadline,
     SupportsVerdict,
     TilePixelHandle,
     TileStore,
@@ -208,10 +210,26 @@ class BudgetEnforcedTileStore:
         # Asked once: asking whether a store has an ability takes longer than a verdict.
         self._judging = store if isinstance(store, SupportsVerdict) else None
         self._enforcer = enforcer
+        # A budget has no say in a read of a microsecond: the inner store's methods take the place of ours,
+        # which stand below for what they mean and for inner stores that can't.
+        self.read_tile_pixels = store.read_tile_pixels  # type: ignore[method-assign]  # the same signature
+        if isinstance(store, SupportsReadDeadline):
+            self.read_tile_pixels_within = store.read_tile_pixels_within  # type: ignore[method-assign]  # as above
+        if isinstance(store, SupportsByteRead):
+            self.read_tile_bytes = store.read_tile_bytes  # type: ignore[method-assign]  # as above
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """See `TileStore`."""
         return self._store.read_tile_pixels(tile_id)
+
+    def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
+        """See `SupportsReadDeadline`; over a store that knows no deadlines, its own read."""
+        return self._store.read_tile_pixels(tile_id)
+
+    def read_tile_bytes(self, tile_id: TileId) -> bytes:
+        """See `SupportsByteRead`; over a store that can't, a copy of the tile's pixels."""
+        with self._store.read_tile_pixels(tile_id) as handle:
+            return bytes(memoryview(handle))
 
     def tile_exists(self, tile_id: TileId) -> bool:
         """See `TileStore`."""

@@ -10,6 +10,7 @@ TileCacheError                   anything that goes wrong with the cache in use
 ├── CacheBudgetExhaustedError    no room, even after a full eviction sweep
 ├── IndexUnavailableError        the descriptor index can't be opened or can't answer
 └── StoreUnavailableError        the database or the disk does not answer; nothing was lost
+    └── ReadDeadlineError        the disk did not give a tile in time; it may do so later
 IndexBuildError                  a build tool failed on the ground; never raised in flight
 RuntimeNotAvailableError         a part was left out of this installation; raised at composition only
 ConfigurationError               a setting is unknown, of the wrong type or out of range
@@ -135,6 +136,20 @@ class IndexUnavailableError(TileCacheError):
 
 class StoreUnavailableError(TileCacheError):
     """The database or the disk does not answer. What was committed is safe; this call did nothing."""
+
+
+class ReadDeadlineError(StoreUnavailableError):
+    """The disk did not give a tile in time. What is in memory is still read; it may answer again later."""
+
+    def __init__(self, tile_id: TileId, deadline_s: float, *, stalled: bool = False) -> None:
+        what = "earlier reads still wait for the disk" if stalled else "the disk did not answer"
+        super().__init__(
+            f"cannot read tile {tile_id} within {deadline_s:g} s: {what}",
+            remedy="read it again later; if that goes on, check the disk (kernel log, SMART)",
+        )
+        self.tile_id = tile_id
+        self.deadline_s = deadline_s
+        self.stalled = stalled
 
 
 class IndexBuildError(AerotileError):

@@ -1,20 +1,23 @@
-"""Which tiles were read last, gathered in memory so that a read costs no database round trip."""
+"""When tiles were read last, on its way from memory to the database, so that a read costs no round trip."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import Protocol
 
 from .moments import microseconds_of
+from .ports import Clock
 from .tiles import TileId
 
 MAX_GATHERED = 65_536
 """Tiles remembered while the database is away; beyond it the oldest notes are forgotten."""
 BATCH = 1_000
 """Tiles in one statement: how long it locks their rows."""
+
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class AccessTimes(Protocol):
@@ -24,51 +27,59 @@ class AccessTimes(Protocol):
 
 
 class AccessedTiles(Protocol):
-    """The one call to the catalogue that a flush makes."""
+    """The one call to the catalogue that gathering makes."""
 
     def note_accesses(self, tile_ids: Sequence[TileId], accessed_us: Sequence[int]) -> None: ...
 
 
 class LruAccessBuffer:
-    """Access times waiting for their flush; the latest per tile. Any thread may note and flush."""
+    """Access times waiting for their flush; the latest per tile. Any thread may flush.
 
-    def __init__(self, *, flush_entries: int = 1_000, when_full: Callable[[], None] = lambda: None) -> None:
-        """`when_full` is called on the noting thread at `flush_entries` tiles; it must return at once."""
-        self._lock = threading.Lock()
+    A read takes no time of its own: the clock is read when reads are gathered, and those since the last time
+    get consecutive microseconds that end there. So their order is exact, and their time right to within the
+    interval between two flushes.
+    """
+
+    def __init__(
+        self, drain_reads: Callable[[], list[TileId]], clock: Clock, catalogue: AccessedTiles
+    ) -> None:
+        """`drain_reads` gives the tiles that were read since its last call, least recently read first."""
+        self._drain_reads = drain_reads
+        self._clock = clock
+        self._catalogue = catalogue
         self._flush_lock = threading.Lock()
+        self._lock = threading.Lock()
+        self._latest = datetime.min.replace(tzinfo=timezone.utc)
         self._accesses: dict[TileId, datetime] = {}
-        self._flush_entries = flush_entries
-        self._when_full = when_full
 
-    def note(self, tile_id: TileId, at: datetime) -> None:
-        """Remember that a tile was read."""
+    def gather(self) -> None:
+        """Note the reads since the last time in the catalogue; the store hears of them by the next flush."""
         with self._lock:
-            # Taken out and put back so that the dictionary stays in order of use.
-            self._accesses.pop(tile_id, None)
-            self._accesses[tile_id] = at
-            count = len(self._accesses)
-            if count > MAX_GATHERED:
+            reads = self._drain_reads()
+            # Behind those of the last time, also when more were read since than microseconds have passed.
+            at = max(self._clock.now() - len(reads) * _MICROSECOND, self._latest)
+            for tile_id in reads:
+                at += _MICROSECOND
+                # Taken out and put back so that the dictionary stays in order of use.
+                self._accesses.pop(tile_id, None)
+                self._accesses[tile_id] = at
+            first_us = microseconds_of(at) - len(reads) + 1
+            self._catalogue.note_accesses(reads, range(first_us, first_us + len(reads)))
+            self._latest = at
+            while len(self._accesses) > MAX_GATHERED:
                 del self._accesses[next(iter(self._accesses))]
-        if count == self._flush_entries:
-            self._when_full()
 
-    def note_in(self, catalogue: AccessedTiles) -> None:
-        """Tell the catalogue of everything gathered; the store hears of it with the next flush."""
-        with self._lock:
-            gathered = dict(self._accesses)
-        _note(gathered, catalogue)
-
-    def flush(self, store: AccessTimes, catalogue: AccessedTiles) -> int:
-        """Tell the catalogue, and hand everything gathered to the store, sorted, in batches.
+    def flush(self, store: AccessTimes) -> int:
+        """Gather, and hand everything that was gathered to the store, in batches of neighbours.
 
         What the store did not take is kept for the next flush. Returns how many tiles were handed over.
         Raises `StoreUnavailableError`.
         """
+        self.gather()
         with self._flush_lock:
             with self._lock:
                 taken, self._accesses = self._accesses, {}
-            _note(taken, catalogue)
-            # Rows that were written together lie together, and are mostly neighbours.
+            # Rows of neighbours were mostly written together, and lie together.
             in_order = iter(sorted(taken, key=_place))
             waiting = dict(taken)
             try:
@@ -76,21 +87,16 @@ class LruAccessBuffer:
                     store.record_lru_access({tile_id: taken[tile_id] for tile_id in batch})
                     for tile_id in batch:
                         del waiting[tile_id]
-            except BaseException:
-                with self._lock:
-                    for tile_id in self._accesses:
-                        waiting.pop(tile_id, None)
-                    waiting.update(self._accesses)
-                    self._accesses = dict(list(waiting.items())[-MAX_GATHERED:])
-                raise
+            finally:
+                if waiting:
+                    with self._lock:
+                        newer = waiting.keys() & self._accesses.keys()
+                        older = {tile_id: at for tile_id, at in waiting.items() if tile_id not in newer}
+                        self._accesses = dict(list({**older, **self._accesses}.items())[-MAX_GATHERED:])
             return len(taken)
 
     def __len__(self) -> int:
         return len(self._accesses)
-
-
-def _note(accesses: dict[TileId, datetime], catalogue: AccessedTiles) -> None:
-    catalogue.note_accesses(list(accesses), [microseconds_of(at) for at in accesses.values()])
 
 
 def _place(tile_id: TileId) -> tuple[int, int, int]:

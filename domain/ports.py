@@ -48,6 +48,10 @@ class TilePixelHandle(ABC):
         """Length of the JPEG in bytes. Raises `ValueError` after `close`."""
 
     @abstractmethod
+    def share(self) -> TilePixelHandle:
+        """Another handle on the same bytes, closed on its own. Raises `ValueError` after `close`."""
+
+    @abstractmethod
     def close(self) -> None:
         """Give the memory back; a second call does nothing. Raises `BufferError` while views are alive."""
 
@@ -69,7 +73,8 @@ class TileStore(Protocol):
 
         A tile that another process wrote is not found until this one has heard of it: milliseconds after its
         commit while the database answers.
-        Raises `TileNotFoundError`, and `StoreUnavailableError` when the disk fails.
+        Raises `TileNotFoundError`, `StoreUnavailableError` when the disk fails, `ReadDeadlineError` when it
+        does not answer in time, and `ContentHashMismatchError` where hashes are verified.
         """
         ...
 
@@ -89,6 +94,33 @@ class TileStore(Protocol):
         """Remove a tile and return the bytes freed. Handles opened before stay valid.
 
         Raises `TileNotFoundError`, `StoreUnavailableError`.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsByteRead(Protocol):
+    """A store that reads a tile once, without keeping it open."""
+
+    def read_tile_bytes(self, tile_id: TileId) -> bytes:
+        """A copy of the tile's JPEG bytes, without a database access.
+
+        Raises `TileNotFoundError`, `StoreUnavailableError`, `ReadDeadlineError`, `ContentHashMismatchError`
+        as `TileStore.read_tile_pixels` does.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsReadDeadline(Protocol):
+    """A store whose reader may say how long it waits for the disk."""
+
+    def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
+        """`read_tile_pixels`, waiting at most `timeout_s` seconds, or with None as long as the disk takes.
+
+        With 0 only what needs no disk is answered. Raises `ValueError` for a negative time, and
+        `TileNotFoundError`, `StoreUnavailableError`, `ReadDeadlineError`, `ContentHashMismatchError` as
+        `TileStore.read_tile_pixels` does.
         """
         ...
 

@@ -32,6 +32,10 @@ class CommitOutcomeUnknownError(StoreUnavailableError):
     """
 
 
+class NoMappingLeftError(StoreUnavailableError):
+    """The system refuses to map another file; giving some mappings back may help."""
+
+
 class Headroom(Protocol):
     """Where a write reserves its room."""
 
@@ -304,8 +308,16 @@ class TileFiles(Protocol):
         """Place a batch durably; entry i is why tile i could not be placed, or None."""
         ...
 
-    def open(self, tile_id: TileId) -> TilePixelHandle:
-        """The tile's bytes, read-only. Raises `TileNotFoundError`."""
+    def open(self, tile_id: TileId, timeout_s: float | None = None) -> TilePixelHandle:
+        """The tile's bytes, read-only, and in memory: reading them waits for no disk.
+
+        Waits for the disk at most `timeout_s` seconds; None: as long as it takes. Raises `TileNotFoundError`,
+        `ReadDeadlineError`, `NoMappingLeftError`.
+        """
+        ...
+
+    def read(self, tile_id: TileId, timeout_s: float | None = None) -> bytes:
+        """A copy of the tile's bytes, unmapped. Raises `TileNotFoundError`, `ReadDeadlineError`."""
         ...
 
     def exists(self, tile_id: TileId) -> bool:

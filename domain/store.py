@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from .catalogue import CatalogueMatches
 from .errors import TileNotFoundError
 from .freshness import FreshnessGate, FreshnessVerdict
-from .lru import LruAccessBuffer
+from .kept_pixels import KeptPixels, PlainKeptPixels
 from .ports import Clock, FlightRecorder, TilePixelHandle
+from .read_tiles import TileReader
 from .reconcile import ReconcileReport, reconcile
 from .storage import CommitOutcomeUnknownError, Headroom, NoBudget, TileCatalogue, TileFiles, TileRows
 from .tile_changes import CatalogueFollower, TileChange
@@ -32,8 +33,9 @@ class FileBackedTileStore:
         gate: FreshnessGate,
         clock: Clock,
         recorder: FlightRecorder,
-        lru_clock: Clock | None = None,
-        lru_buffer: LruAccessBuffer | None = None,
+        kept: KeptPixels | None = None,
+        verify_hash: bool = False,
+        read_deadline_s: float | None = None,
         when_in_doubt: Callable[[], None] = lambda: None,
         lock_timeout_s: float = 5.0,
     ) -> None:
@@ -41,17 +43,19 @@ class FileBackedTileStore:
 
         Raises `StoreUnavailableError`.
 
-        Reads are noted in `lru_buffer` by `lru_clock` when both are given. `when_in_doubt` is called when a
-        commit's outcome is unknown; it must return at once and see to it that `apply_changes` is called soon,
-        on another thread.
+        `kept` keeps the pixels of tiles that were read, and notes reads; default a plain one. With
+        `verify_hash` pixels are hashed once each time that they are opened. A read waits for the disk at most
+        `read_deadline_s` seconds; None: as long as it takes. `when_in_doubt` is called when
+        a commit's outcome is unknown; it must return at once and see to it that `apply_changes` is called
+        soon, on another thread.
         """
         self._rows = rows
         self._files = files
         self._gate = gate
         self._clock = clock
-        self._lru_clock = lru_clock
-        self._lru_buffer = lru_buffer
         self._catalogue = catalogue
+        self.kept: KeptPixels = PlainKeptPixels() if kept is None else kept
+        self._get_kept = self.kept.get  # bound once: looking it up would be a good part of what a read costs
         self._follower = CatalogueFollower(
             rows, files, catalogue, forget=self._forget, when_in_doubt=when_in_doubt
         )
@@ -61,24 +65,36 @@ class FileBackedTileStore:
             gate=gate,
             clock=clock,
             recorder=recorder,
-            when_committed=catalogue.add_many,
+            when_committed=self._learn_of,
         )
+        self._reader = TileReader(
+            files=files,
+            catalogue=catalogue,
+            kept=self.kept,
+            when_missing=self._follower.forget_missing,
+            verify_hash=verify_hash,
+        )
+        self._read_deadline_s = read_deadline_s
         self.opened: ReconcileReport = reconcile(
             rows, files, self._catalogue, now=clock.now(), lock_timeout_s=lock_timeout_s
         )
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """See `TileStore`."""
-        if not self.tile_exists(tile_id):
-            raise TileNotFoundError(tile_id)
-        try:
-            handle = self._files.open(tile_id)
-        except TileNotFoundError:  # another process deleted it
-            self._follower.forget_missing(tile_id)
-            raise
-        if self._lru_clock is not None and self._lru_buffer is not None:
-            self._lru_buffer.note(tile_id, self._lru_clock.now())
-        return handle
+        # What is kept is there: whoever removes a tile drops it.
+        handle = self._get_kept(tile_id)
+        return self._reader.read_first(tile_id, self._read_deadline_s) if handle is None else handle
+
+    def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
+        """See `SupportsReadDeadline`."""
+        if timeout_s is not None and not timeout_s >= 0:
+            raise ValueError(f"timeout_s must be 0 or more seconds, got {timeout_s!r}")
+        handle = self._get_kept(tile_id)
+        return self._reader.read_first(tile_id, timeout_s) if handle is None else handle
+
+    def read_tile_bytes(self, tile_id: TileId) -> bytes:
+        """See `SupportsByteRead`."""
+        return self._reader.read_bytes(tile_id, self._read_deadline_s)
 
     def tile_exists(self, tile_id: TileId) -> bool:
         """See `TileStore`."""
@@ -149,6 +165,13 @@ class FileBackedTileStore:
     def _forget(self, tile_id: TileId) -> None:
         """Forget a tile that is not committed any more, or with other content."""
         self._catalogue.remove(tile_id)
+        self.kept.drop(tile_id)
+
+    def _learn_of(self, rows: Collection[TileMetadataPersistent]) -> None:
+        """Note committed tiles. With content that is news, what is kept is of a tile deleted since."""
+        for row in rows:
+            if self._catalogue.add(row):
+                self.kept.drop(row.tile_id)
 
     def apply_changes(self, changes: Iterable[TileChange]) -> None:
         """See `TileFollower`: what others commit is read as what this process wrote."""
@@ -157,6 +180,7 @@ class FileBackedTileStore:
     def reload(self) -> None:
         """See `TileFollower`; readers and writers go on meanwhile."""
         self._follower.reload()
+        self.kept.drop_all()
 
     def __len__(self) -> int:
         """How many committed tiles this process knows of."""

@@ -4,9 +4,11 @@ from .catalogue import CompiledTileCatalogue
 from .catalogue_matches import CompiledCatalogueMatches
 from .copy_rows import CatalogueCopy, CopyStreamError
 from .gated_write import GatedWrite, GateRefusedError, rename_all, sync_file_system, write_temporaries
-from .pixels import MappedPixels, open_beneath
+from .kept_mappings import KeptMappings
+from .pixels import MappedPixels, map_cached_tile, map_tile, open_beneath
 from .search_hits import HitReader, is_finite_descriptor
 from .sector_grid import SectorGrid, SectorGridJudge
+from .tile_bytes import opens_cached_files_at_once, read_cached_tile, read_tile, tile_is_there
 from .tile_keys import TileKeyCodec
 from .tile_lines import touched_lines
 from .tile_walk import walk_variant
@@ -19,14 +21,21 @@ __all__ = [
     "GateRefusedError",
     "GatedWrite",
     "HitReader",
+    "KeptMappings",
     "MappedPixels",
     "SectorGrid",
     "SectorGridJudge",
     "TileKeyCodec",
     "is_finite_descriptor",
+    "map_cached_tile",
+    "map_tile",
     "open_beneath",
+    "opens_cached_files_at_once",
+    "read_cached_tile",
+    "read_tile",
     "rename_all",
     "sync_file_system",
+    "tile_is_there",
     "touched_lines",
     "walk_variant",
     "write_temporaries",

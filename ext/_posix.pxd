@@ -33,6 +33,10 @@ cdef extern from "<unistd.h>" nogil:
     int close(int descriptor)
     int fdatasync(int descriptor)
     int fsync(int descriptor)
+    Py_ssize_t pread(int descriptor, void *bytes, size_t count, off_t offset)
+    enum:
+        _SC_PAGESIZE
+    long sysconf(int name)
     int syncfs(int descriptor)
     int unlinkat(int directory, const char *path, int flags)
     Py_ssize_t write(int descriptor, const void *bytes, size_t count)
@@ -73,14 +77,22 @@ cdef extern from "<sys/mman.h>" nogil:
         PROT_READ
         PROT_WRITE
     void *MAP_FAILED
+    int madvise(void *address, size_t length, int advice)
+    int mincore(void *address, size_t length, unsigned char *resident)
     void *mmap(void *address, size_t length, int protection, int flags, int descriptor, off_t offset)
     void *mremap(void *address, size_t length, size_t new_length, int flags, ...)
     int munmap(void *address, size_t length)
+
+cdef extern from "<sys/vfs.h>" nogil:
+    struct file_system_facts "statfs":
+        long f_type
+    int fstatfs(int descriptor, file_system_facts *facts)
 
 cdef extern from *:
     """
     #include <stdint.h>
     #include <sys/syscall.h>
+    #include <sys/uio.h>
     #include <unistd.h>
 
     /* Declared here because build machines have older kernel headers than aircraft have kernels.
@@ -90,11 +102,30 @@ cdef extern from *:
     #endif
     #define AEROTILE_RESOLVE_NO_SYMLINKS 0x04
     #define AEROTILE_RESOLVE_BENEATH 0x08
+    #define AEROTILE_RESOLVE_CACHED 0x20 /* Linux 5.12 */
+    #define AEROTILE_RWF_NOWAIT 0x08
+    #define AEROTILE_MADV_POPULATE_READ 22 /* Linux 5.14 */
+    #ifndef SYS_cachestat
+    #define SYS_cachestat 451 /* Linux 6.5; the same number on every architecture */
+    #endif
 
     struct aerotile_open_how { uint64_t flags; uint64_t mode; uint64_t resolve; };
 
     static int aerotile_openat2(int directory, const char *path, struct aerotile_open_how *how) {
         return (int)syscall(SYS_openat2, directory, path, how, sizeof(*how));
+    }
+
+    /* The C library that wheels are built for does not have preadv2 yet. */
+    static ssize_t aerotile_pread_cached(int descriptor, void *bytes, size_t count, int64_t offset) {
+        struct iovec part = {bytes, count};
+        return syscall(SYS_preadv2, descriptor, &part, 1L, (long)offset, 0L, AEROTILE_RWF_NOWAIT);
+    }
+
+    /* How many pages of a file's first bytes the page cache has; -1 with errno. */
+    static int64_t aerotile_cached_pages(int descriptor, uint64_t length) {
+        struct { uint64_t offset, length; } range = {0, length};
+        struct { uint64_t cached, dirty, writeback, evicted, recently_evicted; } counts = {0};
+        return syscall(SYS_cachestat, descriptor, &range, &counts, 0) == 0 ? (int64_t)counts.cached : -1;
     }
     """
     struct aerotile_open_how:
@@ -102,9 +133,13 @@ cdef extern from *:
         uint64_t mode
         uint64_t resolve
     enum:
+        AEROTILE_MADV_POPULATE_READ
         AEROTILE_RESOLVE_BENEATH
+        AEROTILE_RESOLVE_CACHED
         AEROTILE_RESOLVE_NO_SYMLINKS
     int aerotile_openat2(int directory, const char *path, aerotile_open_how *how) nogil
+    int64_t aerotile_cached_pages(int descriptor, uint64_t length) nogil
+    Py_ssize_t aerotile_pread_cached(int descriptor, void *bytes, size_t count, off_t offset) nogil
 
 
 cdef extern from *:
@@ -190,3 +225,16 @@ cdef inline int open_beneath(int root, const char *path, int flags) noexcept nog
             return walk_beneath(root, path, flags)
         if errno != EINTR:
             return -1
+
+
+cdef inline int open_cached_beneath(int root, const char *path, int flags) noexcept nogil:
+    """`open_beneath` from the caches alone: -1 with EAGAIN when that can't be done, here or on this kernel."""
+    cdef aerotile_open_how how
+    cdef int descriptor
+    how.flags = flags | O_NOFOLLOW | O_CLOEXEC
+    how.mode = 0
+    how.resolve = AEROTILE_RESOLVE_BENEATH | AEROTILE_RESOLVE_NO_SYMLINKS | AEROTILE_RESOLVE_CACHED
+    descriptor = aerotile_openat2(root, path, &how)
+    if descriptor < 0 and (errno == EINTR or errno == EINVAL or errno == ENOSYS or errno == EPERM):
+        (&errno)[0] = EAGAIN
+    return descriptor

@@ -3,18 +3,30 @@
 from types import TracebackType
 from typing import final
 
+from ..domain.ports import TilePixelHandle
+from ..domain.tiles import TileId
+
 def open_beneath(directory: int, path: str, flags: int) -> int:
     """Open `path` below the folder `directory`, following no symbolic link. Raises `OSError`."""
 
+def map_tile(directory: int, tile_id: TileId) -> MappedPixels:
+    """Map a tile's file below the folder `directory`, all of it in memory. Raises `OSError`."""
+
+def map_cached_tile(directory: int, tile_id: TileId) -> MappedPixels | None:
+    """`map_tile` that waits for no disk; None when the caches do not have the whole path."""
+
 @final
-class MappedPixels:
+class MappedPixels(TilePixelHandle):  # registered as one
     """The bytes of one file as a read-only buffer."""
 
-    def __init__(self, directory: int, path: str, expected_bytes: int = 0) -> None: ...
     @property
     def nbytes(self) -> int: ...
     @property
     def closed(self) -> bool: ...
+    @property
+    def was_resident(self) -> bool: ...
+    def share(self) -> MappedPixels: ...
+    def prefault(self) -> None: ...
     def close(self) -> None: ...
     def __enter__(self) -> MappedPixels: ...
     def __exit__(

@@ -2,44 +2,51 @@
 
 cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE
-from libc.errno cimport EBADMSG, EINVAL, EISDIR, ENODATA, errno
+from cpython.pycapsule cimport PyCapsule_New
+from libc.errno cimport EAGAIN, EFAULT, EINTR, EINVAL, EIO, ENODATA, errno
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport free, malloc
 
+from _mappings cimport Mapping, PixelsInterface, let_go
 from _posix cimport (
+    AEROTILE_MADV_POPULATE_READ,
     MAP_FAILED,
     MAP_SHARED,
-    O_NONBLOCK,
-    O_RDONLY,
     PROT_READ,
-    S_ISDIR,
-    S_ISREG,
+    _SC_PAGESIZE,
+    aerotile_cached_pages,
     close_quietly,
-    fstat,
+    madvise,
+    mincore,
     mmap,
-    munmap,
     open_beneath as open_beneath_root,
-    stat_facts,
+    sysconf,
 )
+from _regular_files cimport open_regular
+from _tile_parts cimport TILE_PATH_BYTES, TilePartsLayout, TileParts, learn_parts_layout, parts_of, put_path
 
 import os
+from uuid import UUID
+
+from ..domain.ports import TilePixelHandle
+from ..domain.tiles import TileId, TileSource
 
 cdef char *UNSIGNED_BYTE = b"B"
-
-
-cdef bytes encoded(str path):
-    """The path as the kernel takes it. Raises `ValueError` for a path with a NUL in it."""
-    cdef bytes name = os.fsencode(path)
-    if b"\0" in name:
-        raise ValueError(f"a path can't hold a NUL, got {path!r}")
-    return name
+cdef Py_ssize_t PAGE_BYTES = sysconf(_SC_PAGESIZE)
+cdef TilePartsLayout layout
+learn_parts_layout(&layout, TileId, TileSource, UUID)
 
 
 def open_beneath(int directory, str path not None, int flags):
     """Open what is at `path` below the folder `directory` and return its descriptor; close-on-exec is set.
 
     No symbolic link is followed, also not in the middle of the path, and no path leaves the folder. `flags`
-    are `os.O_...`. Raises `OSError` with the errno of the open (ELOOP or ENOTDIR for a symbolic link).
+    are `os.O_...`. Raises `OSError` with the errno of the open (ELOOP or ENOTDIR for a symbolic link), and
+    `ValueError` for a path with a NUL in it.
     """
-    cdef bytes name = encoded(path)
+    cdef bytes name = os.fsencode(path)
+    if b"\0" in name:
+        raise ValueError(f"a path can't hold a NUL, got {path!r}")
     cdef const char *name_bytes = name
     cdef int descriptor
     cdef int failure = 0
@@ -52,95 +59,166 @@ def open_beneath(int directory, str path not None, int flags):
     return descriptor
 
 
+cdef int map_regular(
+    int directory, const char *path, bint only_cached, Mapping *mapping, bint *resident
+) noexcept nogil:
+    """Map the file and tell whether all of it is in memory; 0, or the errno that says why not."""
+    cdef int descriptor
+    cdef Py_ssize_t length = 0
+    cdef void *address
+    cdef int failure = open_regular(directory, path, only_cached, &descriptor, &length)
+    if failure != 0:
+        return failure
+    # MAP_SHARED of a descriptor opened for reading only, which not even `mprotect` can make writable; a
+    # private mapping could be.
+    address = mmap(NULL, <size_t>length, PROT_READ, MAP_SHARED, descriptor, 0)
+    if address == MAP_FAILED:
+        failure = errno
+    else:
+        mapping.address = address
+        mapping.length = length
+        resident[0] = is_resident(descriptor, address, length)
+    close_quietly(descriptor)
+    return failure
+
+
+cdef bint is_resident(int descriptor, void *address, Py_ssize_t length) noexcept nogil:
+    """Whether every page is in memory, so that touching it waits for no disk.
+
+    Asked by `cachestat` where the kernel has it, else by `mincore`, which takes 2 us instead of 1, and which
+    tells the truth to the file's owner and to those who may write it; to others every page is said to be there.
+    """
+    cdef int64_t cached = aerotile_cached_pages(descriptor, <uint64_t>length)
+    if cached >= 0:
+        return cached >= (length + PAGE_BYTES - 1) // PAGE_BYTES
+    return is_in_core(address, length)
+
+
+cdef bint is_in_core(void *address, Py_ssize_t length) noexcept nogil:
+    cdef unsigned char pages[256]
+    cdef Py_ssize_t count, place
+    while length > 0:
+        count = min(<Py_ssize_t>sizeof(pages), (length + PAGE_BYTES - 1) // PAGE_BYTES)
+        if mincore(address, <size_t>min(length, count * PAGE_BYTES), pages) != 0:
+            return False
+        for place in range(count):
+            if not pages[place] & 1:
+                return False
+        address = <char *>address + count * PAGE_BYTES
+        length -= count * PAGE_BYTES
+    return True
+
+
+cdef inline int touch(char byte) noexcept nogil:
+    return byte
+
+
+cdef int populate(void *address, Py_ssize_t length) noexcept nogil:
+    """Bring every page into memory; 0, or the errno of the disk that failed."""
+    cdef volatile char *page = <volatile char *>address
+    cdef Py_ssize_t place = 0
+    while madvise(address, <size_t>length, AEROTILE_MADV_POPULATE_READ) != 0:
+        if errno == EINVAL:  # a kernel before 5.14: touched instead, where a failing disk is a SIGBUS
+            while place < length:
+                touch(page[place])
+                place += PAGE_BYTES
+            return 0
+        if errno == EFAULT:  # how the kernel says what a touch would have said with SIGBUS
+            return EIO
+        if errno != EINTR and errno != EAGAIN:
+            return errno
+    return 0
+
+
+cdef MappedPixels mapped(int directory, tile_id, bint only_cached):
+    """A handle on the tile's file; None when `only_cached` and its path is not."""
+    cdef TileParts parts
+    cdef char path[TILE_PATH_BYTES]
+    cdef bint resident = False
+    cdef Mapping *mapping
+    cdef MappedPixels handle
+    cdef int failure
+    parts_of(&layout, tile_id, &parts)
+    put_path(&layout, &parts, path)
+    mapping = <Mapping *>malloc(sizeof(Mapping))
+    if mapping == NULL:
+        raise MemoryError
+    if only_cached:
+        failure = map_regular(directory, path, True, mapping, &resident)
+    else:
+        with nogil:
+            failure = map_regular(directory, path, False, mapping, &resident)
+    if failure != 0:
+        free(mapping)
+        if only_cached and failure == EAGAIN:
+            return None
+        raise disk_error(failure, path)
+    mapping.references = 0
+    mapping.graveyard = NULL
+    handle = handle_on(mapping)
+    handle.was_resident = resident
+    return handle
+
+
+cdef object disk_error(int failure, const char *path):
+    reason = "the file is empty" if failure == ENODATA else os.strerror(failure)
+    return OSError(failure, reason, path.decode("ascii"))
+
+
+def map_tile(int directory, tile_id):
+    """Map the file of a tile below the folder `directory`, and wait until all of it is in memory.
+
+    No symbolic link is followed. The mapping outlives the file's name and the descriptor. Runs without the
+    GIL. Raises `OSError`: the errno of open, fstat or mmap; EISDIR or EINVAL for what is no regular file,
+    ENODATA for an empty one, EIO for one that the disk fails to give. A file that is cut short while it is
+    mapped kills its readers with SIGBUS: files are replaced by rename, never in place.
+    """
+    cdef MappedPixels handle = mapped(directory, tile_id, False)
+    handle.prefault()
+    return handle
+
+
+def map_cached_tile(int directory, tile_id):
+    """`map_tile` that waits for no disk and keeps the GIL; None when the caches do not have the whole path.
+
+    The handle's `was_resident` says whether the caches have the whole content too.
+    """
+    return mapped(directory, tile_id, True)
+
+
 @cython.final
+@cython.freelist(64)
 cdef class MappedPixels:
     """The bytes of one file as a read-only buffer, shared with the page cache.
 
-    `MappedPixels(directory, path, expected_bytes=0)` opens `path` below the folder that the descriptor
-    `directory` stands for, following no symbolic link. The mapping outlives the file's name and the
-    descriptor. It is MAP_SHARED of a descriptor opened for reading only, which not even `mprotect` can make
-    writable; a private mapping could be.
-
-    Raises `OSError`: the errno of open, fstat or mmap; EISDIR or EINVAL for what is no regular file; ENODATA
-    for an empty file; EBADMSG when `expected_bytes` is given and the file has another length. A file that is
-    cut short while it is mapped kills its readers with SIGBUS: files are replaced by rename, never in place.
+    Made by `map_tile`. Handles on the same file may share one mapping, which ends with the last of them.
     """
 
-    cdef void *address
-    cdef Py_ssize_t length
+    cdef Mapping *mapping
     cdef Py_ssize_t exports
+    cdef readonly bint was_resident
 
-    def __cinit__(self, int directory, str path not None, Py_ssize_t expected_bytes=0):
-        cdef bytes name = encoded(path)
-        cdef const char *name_bytes = name
-        cdef int failure
-        with nogil:
-            failure = self.map_file(directory, name_bytes, expected_bytes)
-        if failure == ENODATA:
-            raise OSError(failure, "the file is empty", path)
-        if failure == EBADMSG:
-            raise OSError(failure, f"the file does not have the expected {expected_bytes} bytes", path)
-        if failure != 0:
-            raise OSError(failure, os.strerror(failure), path)
-
-    cdef int map_file(self, int directory, const char *path, Py_ssize_t expected_bytes) noexcept nogil:
-        """Map the file; 0, or the errno that says why not."""
-        cdef stat_facts facts
-        cdef void *address
-        cdef int failure = 0
-        # O_NONBLOCK: a FIFO put in the file's place must not hang the reader; regular files ignore it.
-        cdef int descriptor = open_beneath_root(directory, path, O_RDONLY | O_NONBLOCK)
-        if descriptor < 0:
-            return errno
-        if fstat(descriptor, &facts) != 0:
-            failure = errno
-        elif S_ISDIR(facts.st_mode):
-            failure = EISDIR
-        elif not S_ISREG(facts.st_mode):
-            failure = EINVAL
-        elif facts.st_size == 0:
-            failure = ENODATA
-        elif expected_bytes != 0 and facts.st_size != expected_bytes:
-            failure = EBADMSG
-        else:
-            address = mmap(NULL, <size_t>facts.st_size, PROT_READ, MAP_SHARED, descriptor, 0)
-            if address == MAP_FAILED:
-                failure = errno
-            else:
-                self.address = address
-                self.length = facts.st_size
-        close_quietly(descriptor)
-        return failure
+    def __init__(self):
+        raise TypeError("pixels are mapped by `map_tile`")
 
     def __dealloc__(self):
         # A view holds a reference to this object, so none is alive here.
-        self.unmap()
-
-    cdef int unmap(self) noexcept:
-        """Give the memory back; does nothing when it was given back before."""
-        cdef void *address = self.address
-        cdef Py_ssize_t length = self.length
-        if address == NULL:
-            return 0
-        # Cleared before the GIL goes: another thread sees a closed handle, never a stale address.
-        self.address = NULL
-        with nogil:
-            munmap(address, <size_t>length)
-        return 0
+        if self.mapping != NULL:
+            let_go(self.mapping)
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         if flags & PyBUF_WRITABLE:
             raise BufferError("the pixels of a tile are read-only")
-        if self.address == NULL:
+        if self.mapping == NULL:
             raise ValueError("the pixels are closed")
-        buffer.buf = self.address
+        buffer.buf = self.mapping.address
         buffer.obj = self
-        buffer.len = self.length
+        buffer.len = self.mapping.length
         buffer.itemsize = 1
         buffer.readonly = 1
         buffer.ndim = 1
         buffer.format = UNSIGNED_BYTE if flags & PyBUF_FORMAT else NULL
-        buffer.shape = &self.length if flags & PyBUF_ND else NULL
+        buffer.shape = &self.mapping.length if flags & PyBUF_ND else NULL
         buffer.strides = &buffer.itemsize if (flags & PyBUF_STRIDES) == PyBUF_STRIDES else NULL
         buffer.suboffsets = NULL
         buffer.internal = NULL
@@ -152,25 +230,75 @@ cdef class MappedPixels:
     @property
     def nbytes(self):
         """Length in bytes. Raises `ValueError` after `close`."""
-        if self.address == NULL:
+        if self.mapping == NULL:
             raise ValueError("the pixels are closed")
-        return self.length
+        return self.mapping.length
 
     @property
     def closed(self):
-        """Whether the memory was given back."""
-        return self.address == NULL
+        """Whether this handle gave its memory back."""
+        return self.mapping == NULL
+
+    def share(self):
+        """Another handle on the same memory, closed on its own. Raises `ValueError` after `close`."""
+        if self.mapping == NULL:
+            raise ValueError("the pixels are closed")
+        return handle_on(self.mapping)
+
+    def prefault(self):
+        """Wait, without the GIL, until all of it is in memory. Raises `OSError` when the disk fails."""
+        cdef Mapping *mapping = self.mapping
+        cdef int failure
+        if mapping == NULL:
+            raise ValueError("the pixels are closed")
+        mapping.references += 1  # a `close` in another thread must not take it away meanwhile
+        with nogil:
+            failure = populate(mapping.address, mapping.length)
+        let_go(mapping)
+        if failure != 0:
+            raise OSError(failure, os.strerror(failure))
 
     def close(self):
         """Give the memory back; a second call does nothing. Raises `BufferError` while views are alive."""
+        cdef Mapping *mapping = self.mapping
         if self.exports != 0:
             raise BufferError(f"can't close: views of the pixels are alive ({self.exports})")
-        self.unmap()
+        if mapping != NULL:
+            # Cleared before the GIL may go: another thread sees a closed handle, never a stale address.
+            self.mapping = NULL
+            let_go(mapping)
 
     def __enter__(self):
-        if self.address == NULL:
+        if self.mapping == NULL:
             raise ValueError("the pixels are closed")
         return self
 
     def __exit__(self, kind, error, trace):
         self.close()
+
+
+TilePixelHandle.register(MappedPixels)  # an extension type can't inherit from a class in Python
+
+
+cdef object handle_on(Mapping *mapping):
+    """A new handle that takes a reference to the mapping of its own."""
+    cdef MappedPixels handle = MappedPixels.__new__(MappedPixels)
+    mapping.references += 1
+    handle.mapping = mapping
+    handle.was_resident = True
+    return handle
+
+
+cdef Mapping *mapping_of(object handle) except NULL:
+    """The mapping that a handle stands for, borrowed."""
+    if type(handle) is not MappedPixels:
+        raise TypeError(f"expected MappedPixels, got {type(handle).__name__}")
+    if (<MappedPixels>handle).mapping == NULL:
+        raise ValueError("the pixels are closed")
+    return (<MappedPixels>handle).mapping
+
+
+cdef PixelsInterface interface
+interface.handle_on = handle_on
+interface.mapping_of = mapping_of
+_interface = PyCapsule_New(&interface, "aerotile.ext.pixels._interface", NULL)

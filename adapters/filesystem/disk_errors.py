@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...domain.errors import StoreUnavailableError
+from ...domain.storage import NoMappingLeftError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
@@ -19,6 +20,13 @@ def store_unavailable(doing: str, path: Path, error: OSError) -> StoreUnavailabl
     """The error to raise when the disk failed us while `doing` something with `path`."""
     return StoreUnavailableError(
         f"cannot {doing} {path}: {error.strerror}", remedy=_remedy(error.errno, path)
+    )
+
+
+def no_mapping_left(path: Path, error: OSError) -> NoMappingLeftError:
+    """The error to raise when the kernel would not map `path`."""
+    return NoMappingLeftError(
+        f"cannot map tile file {path}: {error.strerror}", remedy=_remedy(error.errno, path)
     )
 
 
@@ -47,7 +55,7 @@ def _remedy(number: int | None, path: Path) -> str:
     if number in (errno.EMFILE, errno.ENFILE):
         return "raise the limit on open files (ulimit -n), or close pixel handles that are no longer used"
     if number == errno.ENOMEM:
-        return "raise vm.max_map_count or free memory, or close pixel handles that are no longer used"
+        return "raise vm.max_map_count, lower reads.max_mappings, or close pixel handles no longer used"
     if number == errno.ENOENT:
         return "the folder was removed while it was in use; put it back, or open the store anew"
     return "check the disk (kernel log, SMART), then open the store anew"

@@ -22,17 +22,17 @@ class OpenFolder:
     the descriptor's number to another file in the middle of an operation.
     """
 
-    __slots__ = ("_descriptor",)
+    __slots__ = ("descriptor",)
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        self.descriptor = descriptor
 
     def fileno(self) -> int:
         """The descriptor."""
-        return self._descriptor
+        return self.descriptor
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:  # at exit, `os` may be gone already
-        close(self._descriptor)
+        close(self.descriptor)
 
 
 def open_below(folder: OpenFolder, path: str) -> OpenFolder:

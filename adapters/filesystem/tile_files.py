@@ -5,11 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import cast
 from uuid import UUID
 
 from ...domain.errors import (
@@ -23,8 +21,19 @@ from ...domain.inventory import FoundFile, TileInventory
 from ...domain.ports import TilePixelHandle
 from ...domain.storage import MALFORMED_SIDECAR, StagedTile
 from ...domain.tiles import TileId, TileMetadata
-from ...ext import GatedWrite, GateRefusedError, MappedPixels, open_beneath
-from .disk_errors import disk_errors, store_unavailable
+from ...ext import (
+    GatedWrite,
+    GateRefusedError,
+    MappedPixels,
+    map_cached_tile,
+    map_tile,
+    open_beneath,
+    opens_cached_files_at_once,
+    read_cached_tile,
+    read_tile,
+    tile_is_there,
+)
+from .disk_errors import disk_errors, no_mapping_left, store_unavailable
 from .folders import OpenFolder, open_below, open_root
 from .identity_file import claim_identity, read_identity
 from .inventory import take_inventory
@@ -32,8 +41,7 @@ from .journal_order import ordered_device
 from .layout import SIDECAR_LINE_LIMIT, parse_sidecar, path_of, sidecar_line, temporary_name, tile_path
 from .placement import Placement, StagedFile
 from .quarantine import quarantine_tile
-
-TilePixelHandle.register(MappedPixels)
+from .reader_threads import ReaderThreads
 
 _READ = os.O_RDONLY | os.O_NONBLOCK  # a FIFO in a file's place must not hang its reader
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -54,22 +62,28 @@ class FilesystemTileFiles:
     which the next open of the store removes.
     """
 
-    def __init__(self, root: Path, *, threads: int | None = None) -> None:
+    def __init__(self, root: Path, *, threads: int | None = None, reader_threads: int = 4) -> None:
         """Open the root, made with its parents and mode 0750 if missing. Raises `StoreUnavailableError`.
 
-        `threads` is how many work on a batch; default one for each processor, up to four.
+        `threads` is how many work on a batch; default one for each processor, up to four. Reads that have to
+        wait for the disk, and may not wait for long, wait on up to `reader_threads` threads. What the caches
+        have is read on the caller's thread, without waiting for anything.
         """
         self._path = root
         self._root: OpenFolder | None = open_root(root)
+        with disk_errors("open the tile folder", root):
+            self._opens_at_once = opens_cached_files_at_once(self._root.fileno())
         self._placement = Placement(
             root,
             ordered_device=ordered_device(self._root.fileno()),
             threads=threads or min(_MAX_THREADS, os.cpu_count() or 1),
         )
+        self._readers = ReaderThreads(reader_threads)
 
     def close(self) -> None:
         """Let go of the root; a second call does nothing. Operations under way finish, handles stay valid."""
         self._root = None
+        self._readers.close()
 
     def __enter__(self) -> FilesystemTileFiles:
         return self
@@ -128,32 +142,59 @@ class FilesystemTileFiles:
             files.append(tile)
         return self._placement.place_many(self._open_root(), files)
 
-    def open(self, tile_id: TileId) -> TilePixelHandle:
+    def open(self, tile_id: TileId, timeout_s: float | None = None) -> TilePixelHandle:
         """See `TileFiles`. Raises `StoreUnavailableError` when what is there is no readable regular file."""
-        root = self._open_root()
-        path = tile_path(tile_id).tile
+        root = self._root or self._open_root()
         try:
-            handle = MappedPixels(root.fileno(), path)
-        except FileNotFoundError as error:
-            raise TileNotFoundError(tile_id) from error
+            handle = map_cached_tile(root.descriptor, tile_id) if self._opens_at_once else None
+            if handle is None or not handle.was_resident:
+                handle = self._map_slowly(root, tile_id, handle, timeout_s)
         except OSError as error:
-            raise store_unavailable("read tile file", self._path / path, error) from error
-        return cast(TilePixelHandle, handle)  # registered above, which a type checker can't see
+            if error.errno == errno.ENOMEM:
+                raise no_mapping_left(self._path / tile_path(tile_id).tile, error) from error
+            raise self._read_error(tile_id, error) from error
+        return handle
+
+    def read(self, tile_id: TileId, timeout_s: float | None = None) -> bytes:
+        """See `TileFiles`. Raises `StoreUnavailableError` as `open` does."""
+        root = self._root or self._open_root()
+        try:
+            pixels = read_cached_tile(root.descriptor, tile_id) if self._opens_at_once else None
+            if pixels is not None:
+                return pixels
+            if timeout_s is None:
+                return read_tile(root.descriptor, tile_id)
+            return self._readers.run(lambda: read_tile(root.descriptor, tile_id), tile_id, timeout_s)
+        except OSError as error:
+            raise self._read_error(tile_id, error) from error
+
+    def _map_slowly(
+        self, root: OpenFolder, tile_id: TileId, opened: MappedPixels | None, timeout_s: float | None
+    ) -> MappedPixels:
+        """Map what the caches do not have, without the GIL and with no more patience than the caller has."""
+
+        def wait_for_the_disk() -> MappedPixels:
+            if opened is None:
+                return map_tile(root.descriptor, tile_id)
+            opened.prefault()
+            return opened
+
+        if timeout_s is None:
+            return wait_for_the_disk()
+        return self._readers.run(wait_for_the_disk, tile_id, timeout_s)
+
+    def _read_error(self, tile_id: TileId, error: OSError) -> TileCacheError:
+        if isinstance(error, FileNotFoundError):
+            return TileNotFoundError(tile_id)
+        return store_unavailable("read tile file", self._path / tile_path(tile_id).tile, error)
 
     def exists(self, tile_id: TileId) -> bool:
         """See `TileFiles`. What is no regular file is not the tile's."""
-        root = self._open_root()
-        path = tile_path(tile_id).tile
         try:
-            descriptor = open_beneath(root.fileno(), path, os.O_PATH)
+            return tile_is_there(self._open_root().fileno(), tile_id)
         except OSError as error:
-            if error.errno in _NOT_THERE:
-                return False
-            raise store_unavailable("look for tile file", self._path / path, error) from error
-        try:
-            return stat.S_ISREG(os.fstat(descriptor).st_mode)
-        finally:
-            os.close(descriptor)
+            path = self._path / tile_path(tile_id).tile
+            raise store_unavailable("look for tile file", path, error) from error
 
     def remove(self, tile_id: TileId) -> bool:
         """See `TileFiles`."""

@@ -33,7 +33,7 @@ class MemoryTileFeed:
         self._commits.put(())
 
     def close(self) -> None:
-        """Tell what was committed until now, and stop."""
+        """Tell what was committed until now, and stop; a second call does nothing."""
         self._end()
         self._commits.put(None)
         if self._thread is not None:

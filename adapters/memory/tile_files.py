@@ -27,10 +27,18 @@ from ...domain.tiles import TileId, TileMetadata
 class MemoryTilePixelHandle(mmap.mmap, TilePixelHandle):
     """A read-only map of a nameless file, which brings the buffer, its export count and `close` with it."""
 
+    _pixels: bytes
+
     @property
     def nbytes(self) -> int:
         """See `TilePixelHandle`."""
         return len(self)
+
+    def share(self) -> TilePixelHandle:
+        """See `TilePixelHandle`."""
+        if self.closed:
+            raise ValueError("the pixels are closed")
+        return MemoryTilePixelHandle.of(self._pixels)
 
     @classmethod
     def of(cls, pixels: bytes) -> MemoryTilePixelHandle:
@@ -44,7 +52,9 @@ class MemoryTilePixelHandle(mmap.mmap, TilePixelHandle):
         with os.fdopen(descriptor, "wb") as file:
             file.write(pixels)
             file.flush()
-            return cls(descriptor, len(pixels), access=mmap.ACCESS_READ)
+            handle = cls(descriptor, len(pixels), access=mmap.ACCESS_READ)
+        handle._pixels = pixels
+        return handle
 
 
 class _StagedInMemory:
@@ -131,9 +141,13 @@ class MemoryTileFiles:
             tile.place()
         return [None] * len(staged)
 
-    def open(self, tile_id: TileId) -> TilePixelHandle:
-        """See `TileFiles`."""
+    def open(self, tile_id: TileId, timeout_s: float | None = None) -> TilePixelHandle:
+        """See `TileFiles`; memory always answers in time."""
         return MemoryTilePixelHandle.of(self._pixels(tile_id))
+
+    def read(self, tile_id: TileId, timeout_s: float | None = None) -> bytes:
+        """See `TileFiles`."""
+        return self._pixels(tile_id)
 
     def exists(self, tile_id: TileId) -> bool:
         """See `TileFiles`."""

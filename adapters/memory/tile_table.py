@@ -128,7 +128,8 @@ class MemoryTileTable:
 
         def end() -> None:
             with self._changed:
-                self._listeners.remove(listener)
+                if listener in self._listeners:
+                    self._listeners.remove(listener)
 
         return end
 

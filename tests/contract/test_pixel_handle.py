@@ -15,9 +15,11 @@ import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.memory.tile_files import MemoryTileFiles, MemoryTilePixelHandle
+from aerotile.domain.kept_pixels import KeptPixels, PlainKeptPixels
 from aerotile.domain.ports import TilePixelHandle
 from aerotile.domain.storage import TileFiles
 from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.ext import KeptMappings
 
 TILE = TileId(3, 1, 2, TileSource.IMPORTED)
 PIXELS = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 40 + b"\xff\xd9"
@@ -25,9 +27,10 @@ PIXELS = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 40 + b"\xff\xd9"
 OpenHandle = Callable[[], TilePixelHandle]
 
 
-@pytest.fixture(params=["filesystem", "memory"])
+@pytest.fixture(params=["filesystem", "memory", "kept mappings", "kept in memory"])
 def open_handle(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenHandle]:
-    files: TileFiles = MemoryTileFiles() if request.param == "memory" else FilesystemTileFiles(tmp_path)
+    in_memory = request.param in ("memory", "kept in memory")
+    files: TileFiles = MemoryTileFiles() if in_memory else FilesystemTileFiles(tmp_path)
     metadata = TileMetadata(
         tile_id=TILE,
         captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc),
@@ -36,9 +39,20 @@ def open_handle(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open
         ground_sample_distance=0.6,
     )
     files.stage(PIXELS, metadata).place()
-    yield lambda: files.open(TILE)
+    if "kept" in request.param:
+        kept: KeptPixels = PlainKeptPixels() if in_memory else KeptMappings(max_count=4, max_bytes=1 << 20)
+        kept.keep(TILE, files.open(TILE), kept.ticket(TILE)).close()
+        yield lambda: known(kept.get(TILE))
+        kept.close()
+    else:
+        yield lambda: files.open(TILE)
     if isinstance(files, FilesystemTileFiles):
         files.close()
+
+
+def known(handle: TilePixelHandle | None) -> TilePixelHandle:
+    assert handle is not None
+    return handle
 
 
 @pytest.fixture
@@ -125,6 +139,24 @@ def test_a_closed_handle_says_so(open_handle: OpenHandle) -> None:
         memoryview(handle)
     with pytest.raises(ValueError, match="closed"):
         handle.__enter__()
+
+
+def test_handles_on_the_same_bytes_are_closed_each_on_its_own(open_handle: OpenHandle) -> None:
+    first = open_handle()
+    second = first.share()
+    view = memoryview(second)
+    first.close()
+    assert view == PIXELS
+    with pytest.raises(BufferError):
+        second.close()
+    third = second.share()
+    view.release()
+    second.close()
+    assert bytes(memoryview(third)) == PIXELS
+    third.close()
+    third.close()
+    with pytest.raises(ValueError, match="closed"):
+        first.share()
 
 
 def test_the_memory_handle_works_where_python_lacks_memfd_create(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import attrs
 import pytest
@@ -22,6 +22,7 @@ from aerotile.adapters.memory.tile_feed import MemoryTileFeed
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.domain.errors import DuplicateTileError, TileNotFoundError
 from aerotile.domain.freshness import FreshnessGate
+from aerotile.domain.kept_pixels import KeptPixels, PlainKeptPixels
 from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
 from aerotile.domain.sorted_catalogue import SortedTileCatalogue
 from aerotile.domain.storage import TileCatalogue, TileFiles, TileFollower, TileRows
@@ -67,6 +68,7 @@ class Site:
     pins: Pins
     listen: Callable[[], Feed]
     new_catalogue: Callable[[], TileCatalogue]
+    new_kept: Callable[[], KeptPixels]
     feeds: list[Feed] = attrs.field(factory=list)
 
     def open(self, rows: TileRows | None = None) -> FileBackedTileStore:
@@ -88,6 +90,7 @@ class Site:
             gate=gate,
             clock=clock,
             recorder=recorder,
+            kept=self.new_kept(),
             when_in_doubt=feed.wake,
         )
         feed.follow(store)
@@ -123,7 +126,14 @@ def eventually(is_so: Callable[[], bool]) -> None:
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     if request.param == "memory":
         memory = MemoryTileRows()
-        site = Site(memory, MemoryTileFiles(), memory, lambda: MemoryTileFeed(memory), SortedTileCatalogue)
+        site = Site(
+            memory,
+            MemoryTileFiles(),
+            memory,
+            lambda: MemoryTileFeed(memory),
+            SortedTileCatalogue,
+            PlainKeptPixels,
+        )
         yield site
         for feed in site.feeds:
             feed.close()
@@ -133,7 +143,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
     from aerotile.adapters.postgres.rows import PostgresTileRows
     from aerotile.adapters.postgres.tile_feed import TileFeed
-    from aerotile.ext import CompiledTileCatalogue
+    from aerotile.ext import CompiledTileCatalogue, KeptMappings
 
     database = Database(request.getfixturevalue("migrated_database"))
     files = FilesystemTileFiles(tmp_path / "tiles")
@@ -143,6 +153,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
         PostgresTileMetadataStore(database),
         lambda: TileFeed(database),
         CompiledTileCatalogue,
+        lambda: cast(KeptPixels, KeptMappings(max_count=8, max_bytes=1 << 20)),
     )
     yield site
     for feed in site.feeds:
@@ -168,14 +179,35 @@ def test_what_one_store_writes_deletes_and_writes_again_the_other_reads(site: Si
         assert bytes(memoryview(handle)) == second
 
 
-def test_content_that_was_replaced_unseen_is_known_by_its_new_hash(site: Site) -> None:
+def test_content_that_was_replaced_unread_is_known_by_its_new_hash_and_read_anew(site: Site) -> None:
     one, other = site.open(), site.open()
     first, second = jpeg(1), jpeg(2)
     other.write_tile(first, described(A, first))
+    other.read_tile_pixels(A).close()
     eventually(lambda: one.tile_exists(A))
     one.delete_tile(A)
     one.write_tile(second, described(A, second))
     eventually(lambda: site.agrees(other))
+    with other.read_tile_pixels(A) as handle:
+        assert bytes(memoryview(handle)) == second
+
+
+def test_a_reload_leaves_no_pixels_of_what_was_replaced_or_deleted_unheard(site: Site) -> None:
+    one, other = site.open(), site.open()
+    first, second = jpeg(1), jpeg(2)
+    for tile_id in (A, TILES[0]):
+        other.write_tile(first, described(tile_id, first))
+        other.read_tile_pixels(tile_id).close()
+        eventually(lambda tile_id=tile_id: one.tile_exists(tile_id))  # type: ignore[misc] # bound in the loop
+    site.feeds[1].close()
+    one.delete_tile(A)
+    one.write_tile(second, described(A, second))
+    one.delete_tile(TILES[0])
+    other.reload()
+    with other.read_tile_pixels(A) as handle:
+        assert bytes(memoryview(handle)) == second
+    with pytest.raises(TileNotFoundError):
+        other.read_tile_pixels(TILES[0])
 
 
 def test_a_batch_is_heard_of_as_a_whole(site: Site) -> None:

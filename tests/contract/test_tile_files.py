@@ -119,6 +119,9 @@ def test_a_placed_tile_reads_back_byte_identical(files: TileFiles) -> None:
     pixels = jpeg(bytes(range(256)) * 100)
     place(files, pixels)
     assert read(files) == pixels
+    assert files.read(TILE) == files.read(TILE, 60.0) == files.read(TILE, 0) == pixels
+    with files.open(TILE, 0) as handle:
+        assert bytes(memoryview(handle)) == pixels
     assert files.content_sha256(TILE) == hashlib.sha256(pixels).hexdigest()
 
 
@@ -220,6 +223,11 @@ def test_a_missing_tile_is_not_found(files: TileFiles) -> None:
     assert files.sidecar_sha256(TILE) is None
     with pytest.raises(TileNotFoundError):
         files.open(TILE)
+    for timeout_s in (None, 0, 60.0):
+        with pytest.raises(TileNotFoundError):
+            files.open(TILE, timeout_s)
+        with pytest.raises(TileNotFoundError):
+            files.read(TILE, timeout_s)
     with pytest.raises(TileNotFoundError):
         files.content_sha256(TILE)
 

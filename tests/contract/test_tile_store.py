@@ -30,8 +30,16 @@ from aerotile.domain.errors import (
 )
 from aerotile.domain.freshness import FreshnessDecision, FreshnessGate
 from aerotile.domain.inventory import FoundKind
-from aerotile.domain.lru import LruAccessBuffer
-from aerotile.domain.ports import SupportsBboxQuery, SupportsBulkWrite, SupportsEviction, TileStore
+from aerotile.domain.kept_pixels import KeptPixels, PlainKeptPixels
+from aerotile.domain.ports import (
+    SupportsBboxQuery,
+    SupportsBulkWrite,
+    SupportsByteRead,
+    SupportsEviction,
+    SupportsReadDeadline,
+    TilePixelHandle,
+    TileStore,
+)
 from aerotile.domain.records import Kind
 from aerotile.domain.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
 from aerotile.domain.sorted_catalogue import SortedTileCatalogue
@@ -74,9 +82,16 @@ class Subject:
     empty_catalogue: Callable[[], TileCatalogue] = SortedTileCatalogue
     clock: ManualClock = attrs.field(factory=lambda: ManualClock(NOW))
     recorder: MemoryFlightRecorder = attrs.field(factory=MemoryFlightRecorder)
-    lru_buffer: LruAccessBuffer = attrs.field(factory=LruAccessBuffer)
+    new_kept: Callable[[], KeptPixels] = PlainKeptPixels
+    kept: KeptPixels = attrs.field(init=False)
+    """What the store opened last keeps."""
 
-    def open_inner(self, files: TileFiles | None = None) -> FileBackedTileStore:
+    def open_inner(
+        self,
+        files: TileFiles | None = None,
+        verify_hash: bool = False,
+    ) -> FileBackedTileStore:
+        self.kept = self.new_kept()
         gate = FreshnessGate(
             [CONFLICT],
             SEEDED_RULES,
@@ -92,12 +107,12 @@ class Subject:
             gate=gate,
             clock=self.clock,
             recorder=self.recorder,
-            lru_clock=self.clock,
-            lru_buffer=self.lru_buffer,
+            kept=self.kept,
+            verify_hash=verify_hash,
         )
 
-    def open(self, files: TileFiles | None = None) -> TileStore:
-        inner = self.open_inner(files)
+    def open(self, files: TileFiles | None = None, verify_hash: bool = False) -> TileStore:
+        inner = self.open_inner(files, verify_hash=verify_hash)
         if not self.budgeted:
             return inner
         enforcer = CacheBudgetEnforcer(
@@ -132,11 +147,14 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]
     from aerotile.adapters.filesystem import FilesystemTileFiles
     from aerotile.adapters.postgres.connection import Database
     from aerotile.adapters.postgres.rows import PostgresTileRows
-    from aerotile.ext import CompiledTileCatalogue
+    from aerotile.ext import CompiledTileCatalogue, KeptMappings
+
+    def new_kept() -> KeptPixels:
+        return KeptMappings(max_count=1_024, max_bytes=1 << 30)
 
     database = Database(request.getfixturevalue("migrated_database"))
     files = FilesystemTileFiles(tmp_path / "tiles")
-    yield Subject(PostgresTileRows(database), files, budgeted, CompiledTileCatalogue)
+    yield Subject(PostgresTileRows(database), files, budgeted, CompiledTileCatalogue, new_kept=new_kept)
     files.close()
     database.close()
 
@@ -403,10 +421,153 @@ def test_an_eviction_that_was_refused_corrects_the_catalogue(subject: Subject) -
 
 def test_reads_are_noted_for_eviction_and_writes_are_not(subject: Subject) -> None:
     store, pixels = subject.open(), jpeg(1)
+    assert isinstance(store, SupportsByteRead)
+    for tile_id in (IN_REAR, IN_CONFLICT, ONBOARD):
+        store.write_tile(pixels, described(pixels, tile_id))
+    assert subject.kept.drain_reads() == []
+    for tile_id in (IN_REAR, IN_CONFLICT, IN_REAR):
+        store.read_tile_pixels(tile_id).close()
+    store.read_tile_bytes(ONBOARD)
+    store.tile_exists(IN_CONFLICT)
+    assert subject.kept.drain_reads() == [IN_CONFLICT, IN_REAR, ONBOARD]
+    assert subject.kept.drain_reads() == []
+
+
+def test_a_second_read_of_a_tile_opens_no_file(subject: Subject) -> None:
+    store, pixels = subject.open(), jpeg(1)
     store.write_tile(pixels, described(pixels))
-    assert len(subject.lru_buffer) == 0
-    store.read_tile_pixels(IN_REAR).close()
-    assert len(subject.lru_buffer) == 1
+    first = store.read_tile_pixels(IN_REAR)
+    subject.files.remove(IN_REAR)
+    second = store.read_tile_pixels(IN_REAR)
+    first.close()
+    assert bytes(memoryview(second)) == pixels
+    second.close()
+    second.close()
+    assert (subject.kept.counts().hits, subject.kept.counts().misses) == (1, 1)
+
+
+def test_a_handle_outlives_what_is_kept(subject: Subject) -> None:
+    store, pixels = subject.open(), jpeg(1)
+    store.write_tile(pixels, described(pixels))
+    handle = store.read_tile_pixels(IN_REAR)
+    subject.kept.drop(IN_REAR)
+    subject.kept.release()
+    again = store.read_tile_pixels(IN_REAR)
+    subject.kept.close()
+    subject.kept.release()
+    assert bytes(memoryview(handle)) == bytes(memoryview(again)) == pixels
+    handle.close()
+    again.close()
+    with store.read_tile_pixels(IN_REAR) as late:
+        assert bytes(memoryview(late)) == pixels
+    assert subject.kept.counts().kept == 0
+
+
+class _OvertakenFiles:
+    """Real files; between the opening of a tile and its keeping something else happens."""
+
+    def __init__(self, inner: TileFiles) -> None:
+        self._inner = inner
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        method: Callable[..., object] = getattr(self._inner, name)
+        return method
+
+    def open(self, tile_id: TileId, timeout_s: float | None = None) -> TilePixelHandle:
+        handle = self._inner.open(tile_id, timeout_s)
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        return handle
+
+
+def test_a_tile_deleted_while_it_is_being_opened_is_not_kept(subject: Subject) -> None:
+    files = _OvertakenFiles(subject.files)
+    store, pixels = subject.open(files), jpeg(1)  # type: ignore[arg-type] # delegates the rest
+    store.write_tile(pixels, described(pixels))
+    files.meanwhile = lambda: store.delete_tile(IN_REAR)
+    handle = store.read_tile_pixels(IN_REAR)
+    assert bytes(memoryview(handle)) == pixels
+    handle.close()
+    assert subject.kept.counts().kept == 0
+    with pytest.raises(TileNotFoundError):
+        store.read_tile_pixels(IN_REAR)
+
+
+@pytest.mark.parametrize("verify_hash", [False, True])
+def test_a_tile_replaced_while_it_is_being_opened_is_read_anew(subject: Subject, verify_hash: bool) -> None:
+    files = _OvertakenFiles(subject.files)
+    store, old, new = subject.open(files, verify_hash), jpeg(1), jpeg(2)  # type: ignore[arg-type] # as above
+    store.write_tile(old, described(old))
+
+    def replace() -> None:
+        store.delete_tile(IN_REAR)
+        store.write_tile(new, described(new))
+
+    files.meanwhile = replace
+    with store.read_tile_pixels(IN_REAR) as handle:
+        assert bytes(memoryview(handle)) == (new if verify_hash else old)
+    with store.read_tile_pixels(IN_REAR) as handle:
+        assert bytes(memoryview(handle)) == new
+
+
+def test_a_rewritten_tile_is_not_served_from_what_was_kept_of_the_old_one(subject: Subject) -> None:
+    one, pixels, again = subject.open(), jpeg(1), jpeg(2)
+    one.write_tile(pixels, described(pixels))
+    one.read_tile_pixels(IN_REAR).close()
+    other = subject.open()
+    other.delete_tile(IN_REAR)  # of which the first store does not know
+    one.write_tile(again, described(again))
+    with one.read_tile_pixels(IN_REAR) as handle:
+        assert bytes(memoryview(handle)) == again
+
+
+def test_damaged_pixels_are_refused_where_hashes_are_verified_and_never_kept(subject: Subject) -> None:
+    pixels, damaged = jpeg(1), jpeg(2)
+    for verify_hash in (False, True):
+        store = subject.open(verify_hash=verify_hash)
+        assert isinstance(store, SupportsByteRead)
+        if not verify_hash:
+            store.write_tile(pixels, described(pixels))
+            subject.files.stage(damaged, described(damaged)).place()
+            store.read_tile_pixels(IN_REAR).close()
+            assert store.read_tile_bytes(IN_REAR) == damaged
+            continue
+        for read in (store.read_tile_pixels, store.read_tile_bytes, store.read_tile_pixels):
+            with pytest.raises(ContentHashMismatchError) as caught:
+                read(IN_REAR)
+            assert caught.value.tile_id == IN_REAR
+        assert subject.kept.counts().kept == 0
+        subject.files.stage(pixels, described(pixels)).place()
+        with store.read_tile_pixels(IN_REAR) as handle:
+            assert bytes(memoryview(handle)) == pixels
+        assert store.read_tile_bytes(IN_REAR) == pixels
+
+
+def test_a_copy_of_the_bytes_is_read_without_keeping_the_tile(subject: Subject) -> None:
+    store, pixels = subject.open(), jpeg(1)
+    assert isinstance(store, SupportsByteRead)
+    store.write_tile(pixels, described(pixels))
+    assert store.read_tile_bytes(IN_REAR) == pixels
+    assert subject.kept.counts().kept == 0
+    store.delete_tile(IN_REAR)
+    with pytest.raises(TileNotFoundError):
+        store.read_tile_bytes(IN_REAR)
+
+
+def test_a_reader_may_say_how_long_it_waits(subject: Subject) -> None:
+    store, pixels = subject.open(), jpeg(1)
+    assert isinstance(store, SupportsReadDeadline)
+    store.write_tile(pixels, described(pixels))
+    for timeout_s in (None, 60.0, 0):
+        with store.read_tile_pixels_within(IN_REAR, timeout_s) as handle:
+            assert bytes(memoryview(handle)) == pixels
+        subject.kept.drop(IN_REAR)
+    for wrong in (-1, float("nan")):
+        with pytest.raises(ValueError, match="timeout_s"):
+            store.read_tile_pixels_within(IN_REAR, wrong)
+    with pytest.raises(TileNotFoundError):
+        store.read_tile_pixels_within(ONBOARD, 1.0)
 
 
 def test_the_verdict_on_a_stored_tile_is_as_of_now(subject: Subject) -> None:

@@ -1,24 +1,26 @@
-"""Access times gathered in memory: the latest per tile, kept when the database is away, bounded."""
+"""Access times on their way to the database: in order, latest per tile, kept while it is away."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
+import attrs
 import pytest
 
 from aerotile.domain import lru as lru_module
-from aerotile.domain.catalogue import microseconds_of
 from aerotile.domain.errors import StoreUnavailableError
 from aerotile.domain.lru import LruAccessBuffer
+from aerotile.domain.moments import microseconds_of
 from aerotile.domain.tiles import TileId, TileSource
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
+MICROSECOND = timedelta(microseconds=1)
 A, B, C = (TileId(4, x, 0, TileSource.IMPORTED) for x in range(3))
 
 
 class Database:
-    """The database and the catalogue in one."""
+    """The database, and the catalogue in `noted`."""
 
     def __init__(self) -> None:
         self.away = False
@@ -34,27 +36,51 @@ class Database:
         self.noted.update(zip(tile_ids, accessed_us, strict=True))
 
 
-def test_a_flush_hands_over_the_latest_time_of_each_tile_in_one_batch() -> None:
-    database, buffer = Database(), LruAccessBuffer()
-    buffer.note(A, NOW)
-    buffer.note(B, NOW)
-    buffer.note(A, NOW + timedelta(seconds=1))
-    assert buffer.flush(database, database) == 2
-    assert database.batches == [{B: NOW, A: NOW + timedelta(seconds=1)}]
-    assert buffer.flush(database, database) == 0
+@attrs.define
+class Reads:
+    """What was read, and a clock that says when."""
+
+    tile_ids: list[TileId] = attrs.field(factory=list)
+    time: datetime = NOW
+
+    def drain(self) -> list[TileId]:
+        drained, self.tile_ids = self.tile_ids, []
+        return drained
+
+    def now(self) -> datetime:
+        return self.time
+
+    def monotonic(self) -> float:
+        raise AssertionError("a flush only tells the time")
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError("a flush does not sleep")
+
+
+def test_a_flush_hands_over_the_latest_time_of_each_tile_in_order_of_reading() -> None:
+    database, reads = Database(), Reads()
+    buffer = LruAccessBuffer(reads.drain, reads, database)
+    reads.tile_ids = [A, B, A]
+    assert buffer.flush(database) == 2
+    assert database.batches == [{B: NOW - MICROSECOND, A: NOW}]
+    assert buffer.flush(database) == 0
     assert len(database.batches) == 1
 
 
 def test_what_a_failed_flush_could_not_hand_over_goes_with_the_next() -> None:
-    database, buffer = Database(), LruAccessBuffer()
-    buffer.note(A, NOW)
+    database, reads = Database(), Reads()
+    buffer = LruAccessBuffer(reads.drain, reads, database)
+    reads.tile_ids = [A, C]
     database.away = True
     with pytest.raises(StoreUnavailableError):
-        buffer.flush(database, database)
-    buffer.note(B, NOW)
+        buffer.flush(database)
+    assert len(buffer) == 2
+    reads.tile_ids, reads.time = [B, A], NOW + timedelta(seconds=1)
     database.away = False
-    assert buffer.flush(database, database) == 2
-    assert database.batches == [{A: NOW, B: NOW}]
+    assert buffer.flush(database) == 3
+    later = NOW + timedelta(seconds=1)
+    assert database.batches == [{C: NOW, B: later - MICROSECOND, A: later}]
+    assert len(buffer) == 0
 
 
 def test_what_was_not_handed_over_before_a_batch_failed_goes_with_the_next(
@@ -66,48 +92,50 @@ def test_what_was_not_handed_over_before_a_batch_failed_goes_with_the_next(
             super().record_lru_access(accesses)
 
     monkeypatch.setattr(lru_module, "BATCH", 1)
-    database, failing, buffer = Database(), Failing(), LruAccessBuffer()
-    for tile_id in (C, A, B):
-        buffer.note(tile_id, NOW)
+    database, failing, reads = Database(), Failing(), Reads()
+    buffer = LruAccessBuffer(reads.drain, reads, database)
+    reads.tile_ids = [C, A, B]
     with pytest.raises(StoreUnavailableError):
-        buffer.flush(failing, failing)
-    buffer.note(B, NOW + timedelta(seconds=1))
-    assert buffer.flush(database, database) == 2
-    assert failing.batches == [{A: NOW}]
-    assert database.batches == [{B: NOW + timedelta(seconds=1)}, {C: NOW}]
+        buffer.flush(failing)
+    reads.tile_ids, reads.time = [B], NOW + timedelta(seconds=1)
+    assert buffer.flush(database) == 2
+    assert failing.batches == [{A: NOW - MICROSECOND}]
+    assert database.batches == [{B: NOW + timedelta(seconds=1)}, {C: NOW - 2 * MICROSECOND}]
 
 
-def test_the_catalogue_hears_of_reads_without_the_database_and_again_with_every_flush() -> None:
-    database, buffer = Database(), LruAccessBuffer()
+def test_the_catalogue_hears_of_reads_without_the_database() -> None:
+    database, reads = Database(), Reads()
+    buffer = LruAccessBuffer(reads.drain, reads, database)
     database.away = True
-    buffer.note(A, NOW)
-    buffer.note_in(database)
-    assert database.noted == {A: microseconds_of(NOW)}
-    buffer.note(B, NOW)
+    reads.tile_ids = [A, B]
+    buffer.gather()
+    assert database.noted == {A: microseconds_of(NOW) - 1, B: microseconds_of(NOW)}
+    reads.tile_ids, reads.time = [C], NOW + timedelta(seconds=1)
     with pytest.raises(StoreUnavailableError):
-        buffer.flush(database, database)
-    assert database.noted == {A: microseconds_of(NOW), B: microseconds_of(NOW)}
-    assert len(buffer) == 2
+        buffer.flush(database)
+    assert database.noted[C] == microseconds_of(NOW) + 1_000_000
+    assert len(buffer) == 3
 
 
-def test_the_flusher_is_woken_once_when_enough_is_gathered() -> None:
-    woken: list[bool] = []
-    buffer = LruAccessBuffer(flush_entries=2, when_full=lambda: woken.append(True))
-    for tile_id in (A, A, B, C):
-        buffer.note(tile_id, NOW)
-    assert woken == [True]
+def test_reads_stay_in_order_when_they_are_gathered_faster_than_the_clock_goes_on() -> None:
+    database, reads = Database(), Reads()
+    buffer = LruAccessBuffer(reads.drain, reads, database)
+    for tile_ids in ([A, B], [C], [B, A]):
+        reads.tile_ids = tile_ids
+        buffer.gather()
+    assert sorted(database.noted, key=lambda tile_id: database.noted[tile_id]) == [C, B, A]
 
 
 def test_memory_stays_bounded_and_the_oldest_notes_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lru_module, "MAX_GATHERED", 2)
-    database, buffer = Database(), LruAccessBuffer()
-    for tile_id in (A, B, C):
-        buffer.note(tile_id, NOW)
-    assert len(buffer) == 2
+    database, reads = Database(), Reads()
+    buffer = LruAccessBuffer(reads.drain, reads, database)
     database.away = True
+    reads.tile_ids = [A, B, C]
     with pytest.raises(StoreUnavailableError):
-        buffer.flush(database, database)
-    buffer.note(A, NOW)
+        buffer.flush(database)
+    assert len(buffer) == 2
+    reads.tile_ids = [A]
     database.away = False
-    buffer.flush(database, database)
+    buffer.flush(database)
     assert set(database.batches[0]) == {C, A}

@@ -1,0 +1,115 @@
+"""Threads that wait for a slow disk, so that a reader with a deadline does not have to."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from ...domain.errors import ReadDeadlineError
+from ...domain.tiles import TileId
+
+_MAX_WAITING = 256
+"""Reads that may wait for a thread; a further one fails at once."""
+
+T = TypeVar("T")
+
+
+class ReaderThreads:
+    """A few threads for reads that may have to wait for the disk; started when first needed.
+
+    A thread that hangs in the kernel can't be stopped: a reader whose deadline has passed leaves it behind.
+    When all of them hang, reads fail at once; when the disk answers again, the threads finish what they did,
+    throw it away and serve the next reader. They are daemon threads: the process exits without them, as far
+    as the kernel lets go of a thread that waits for a disk.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._changed = threading.Condition()
+        self._waiting: deque[_Read[Any]] = deque()
+        self._threads = 0
+        self._idle = 0
+        self._left_behind = 0
+        self._closed = False
+
+    def run(self, work: Callable[[], T], tile_id: TileId, timeout_s: float) -> T:
+        """Do `work` on one of the threads and return or raise what it does.
+
+        Raises `ReadDeadlineError` after `timeout_s` seconds, and at once while every thread hangs.
+        """
+        if self._pid != os.getpid():  # a forked child has none of its parent's threads
+            self._reset()
+        read = _Read(work)
+        with self._changed:
+            if self._left_behind == self._count or len(self._waiting) >= _MAX_WAITING:
+                raise ReadDeadlineError(tile_id, timeout_s, stalled=True)
+            self._waiting.append(read)
+            if self._idle >= len(self._waiting):
+                self._changed.notify()
+            elif self._threads < self._count:
+                self._threads += 1
+                threading.Thread(target=self._work, name="aerotile-reader", daemon=True).start()
+        if not read.finished.wait(timeout_s):
+            with self._changed:
+                if not read.finished.is_set():
+                    read.left_behind = True
+                    if read in self._waiting:
+                        self._waiting.remove(read)
+                    else:
+                        self._left_behind += 1
+                    raise ReadDeadlineError(tile_id, timeout_s)
+        return read.outcome()
+
+    def close(self) -> None:
+        """Let the threads end, each when it is done with what it does; waits for none of them."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._idle += 1
+                while not self._waiting and not self._closed:
+                    self._changed.wait()
+                self._idle -= 1
+                if not self._waiting:
+                    self._threads -= 1
+                    return
+                read = self._waiting.popleft()
+            read.do()
+            with self._changed:
+                read.finished.set()
+                if read.left_behind:
+                    self._left_behind -= 1
+            del read  # what nobody waits for any more goes now, not with the next read
+
+
+class _Read(Generic[T]):
+    """A read on its way, and how it ended."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self.finished = threading.Event()
+        self.left_behind = False
+
+    def do(self) -> None:
+        try:
+            self._result = self._work()
+        except BaseException as error:  # noqa: BLE001  # raised again on the thread that asked
+            self._error = error
+
+    def outcome(self) -> T:
+        error, self._error = self._error, None  # its traceback would keep this object alive
+        if error is not None:
+            raise error
+        return self._result  # type: ignore[return-value]  # set when there was no error

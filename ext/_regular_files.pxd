@@ -1,0 +1,46 @@
+"""Opening a regular file below a root, whether or not the caches have it: system calls, no Python."""
+
+from libc.errno cimport EINVAL, EISDIR, ENODATA, errno
+
+from _posix cimport (
+    O_NONBLOCK,
+    O_RDONLY,
+    S_ISDIR,
+    S_ISREG,
+    close_quietly,
+    fstat,
+    open_beneath,
+    open_cached_beneath,
+    stat_facts,
+)
+
+
+cdef inline int open_regular(
+    int directory, const char *path, bint only_cached, int *descriptor, Py_ssize_t *length
+) noexcept nogil:
+    """Open a file that is regular and not empty; 0, or the errno that says why not.
+
+    With `only_cached` nothing waits for a disk: EAGAIN means that the caches do not have the whole path.
+    """
+    cdef stat_facts facts
+    cdef int failure = 0
+    # O_NONBLOCK: a FIFO put in the file's place must not hang the reader; regular files ignore it.
+    if only_cached:
+        descriptor[0] = open_cached_beneath(directory, path, O_RDONLY | O_NONBLOCK)
+    else:
+        descriptor[0] = open_beneath(directory, path, O_RDONLY | O_NONBLOCK)
+    if descriptor[0] < 0:
+        return errno
+    if fstat(descriptor[0], &facts) != 0:
+        failure = errno
+    elif S_ISDIR(facts.st_mode):
+        failure = EISDIR
+    elif not S_ISREG(facts.st_mode):
+        failure = EINVAL
+    elif facts.st_size == 0:
+        failure = ENODATA
+    if failure != 0:
+        close_quietly(descriptor[0])
+        return failure
+    length[0] = facts.st_size
+    return 0
