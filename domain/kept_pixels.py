@@ -1,12 +1,13 @@
 """Pixels that stay open between reads: the port, and an implementation in plain Python.
 
-A first read opens a tile's file and hands it over to be kept; later reads get a handle on the same memory at the
-cost of a look-up. The look-up notes the read, so that the least recently used tiles are known without a clock.
+A first read opens a tile's file and hands it over to be kept; later reads get a handle on the same memory at
+the cost of a look-up. The look-up notes the read, so that the least recently used tiles are known without a
+clock.
 
-What is kept must never outlive its tile. A reader takes a ticket before it asks whether the tile is there, and
-whoever removes a tile first takes it out of the catalogue and then drops it here. So when a drop comes between
-ticket and `keep`, the ticket is void and nothing is kept; and when it came before the ticket, the reader does not
-find the tile.
+What is kept must never outlive its tile. A reader takes a ticket before it asks whether the tile is there,
+and whoever removes a tile first takes it out of the catalogue and then drops it here. So when a drop comes
+between ticket and `keep`, the ticket is void and nothing is kept; when it came before the ticket, the reader
+does not find the tile.
 """
 
 from __future__ import annotations

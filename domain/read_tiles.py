@@ -6,8 +6,8 @@
     4. hash             where it is verified: once for each mapping, not for each read
     5. keep             the next read of the tile is a look-up
 
-Whoever removes a tile calls `forget`, which turns steps 2 and 5 round: first the catalogue, then what is kept.
-So no read that begins after a removal finds the tile, and none that began before it leaves its pixels behind.
+Whoever removes a tile calls `forget`: first the catalogue forgets it, then what is kept is dropped. So no
+read that begins after a removal finds the tile, and none that began before it leaves its pixels behind.
 """
 
 from __future__ import annotations

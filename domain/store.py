@@ -170,7 +170,7 @@ class FileBackedTileStore:
         return freed
 
     def _learn_of(self, row: TileMetadataPersistent) -> None:
-        """Note a committed tile. With other content than was known, what is kept is of a tile deleted since."""
+        """Note a committed tile; with other content than was known, what is kept is of one deleted since."""
         if self._catalogue.add(row):
             self.kept.drop(row.tile_id)
 

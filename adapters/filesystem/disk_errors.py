@@ -25,7 +25,9 @@ def store_unavailable(doing: str, path: Path, error: OSError) -> StoreUnavailabl
 
 def no_mapping_left(path: Path, error: OSError) -> NoMappingLeftError:
     """The error to raise when the kernel would not map `path`."""
-    return NoMappingLeftError(f"cannot map tile file {path}: {error.strerror}", remedy=_remedy(error.errno, path))
+    return NoMappingLeftError(
+        f"cannot map tile file {path}: {error.strerror}", remedy=_remedy(error.errno, path)
+    )
 
 
 @contextmanager

@@ -187,7 +187,8 @@ def test_a_tile_id_that_does_something_when_it_dies_finds_everything_in_order(fo
             del dying
             kept.drop(tile_id)
     for number in range(70_000):  # more than are remembered, so that the oldest go
-        kept.note(Dying(14, number % 100, 1, TileSource.IMPORTED) if number % 1000 == 0 else TILES[number % 50])
+        dies = number % 1000 == 0
+        kept.note(Dying(14, number % 100, 1, TileSource.IMPORTED) if dies else TILES[number % 50])
     assert len(kept.drain_reads()) <= 65_536 + 2
     kept.close()
 
@@ -236,7 +237,9 @@ from aerotile.ext import KeptMappings
 tiles = [TileId(14, x % 128, x // 128, TileSource.IMPORTED) for x in range(3000)]
 files = FilesystemTileFiles(Path(sys.argv[1]))
 kept = KeptMappings(max_count=3000, max_bytes=1 << 30)
-reader = TileReader(files=files, catalogue=set(tiles), kept=kept, holds=lambda tile_id: False, verify_hash=False)
+reader = TileReader(
+    files=files, catalogue=set(tiles), kept=kept, holds=lambda tile_id: False, verify_hash=False
+)
 for tile_id in tiles[:100]:
     reader.read_first(tile_id, None).close()
 size = int(Path('/proc/self/statm').read_text().split()[0]) * mmap.PAGESIZE

@@ -1,4 +1,4 @@
-"""Threads that wait for the disk in place of their reader: deadlines, hanging threads, recovery, forks, exit."""
+"""Threads that wait for the disk in place of their reader: deadlines, hangs, recovery, forks, exit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SOON_S = 0.05
 
 @attrs.define
 class Disk:
-    """A disk that answers only when it is let; a stand-in for the real one of tests/faults/test_stalled_disk.py."""
+    """A disk that answers only when it is let; tests/faults/test_stalled_disk.py has a real one."""
 
     answers: threading.Event = attrs.field(factory=threading.Event)
     asked: threading.Semaphore = attrs.field(factory=lambda: threading.Semaphore(0))

@@ -1,4 +1,4 @@
-"""Access times on their way to the database: in order, the latest per tile, kept while it is away, bounded."""
+"""Access times on their way to the database: in order, the latest per tile, kept while it is away."""
 
 from __future__ import annotations
 
