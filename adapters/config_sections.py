@@ -214,9 +214,7 @@ class ReadsConfig:
     max_mapped_bytes: int = attrs.field(
         default=2 * GIB,
         validator=_whole(0, MAX_BYTES),
-        metadata=about(
-            "Most bytes that stay mapped; they are the page cache's, not memory of ours.", "bytes"
-        ),
+        metadata=about("Most bytes that stay mapped; they belong to the page cache.", "bytes"),
     )
     release_interval_s: float = attrs.field(
         default=1.0,
@@ -226,9 +224,7 @@ class ReadsConfig:
     verify_hash: bool = attrs.field(
         default=False,
         validator=instance(bool),
-        metadata=about(
-            "Hash a tile each time that it is mapped, and refuse one that is not what was stored."
-        ),
+        metadata=about("Hash each tile when it is opened, and refuse what is not what was stored."),
     )
     deadline_s: float = attrs.field(
         default=0.5,
@@ -238,9 +234,7 @@ class ReadsConfig:
     waiting_threads: int = attrs.field(
         default=4,
         validator=_whole(1, 64),
-        metadata=about(
-            "Reads that may wait for the disk at once; while all of them hang, others fail at once."
-        ),
+        metadata=about("Reads that wait for the disk at once; while all hang, others fail at once."),
     )
 
 

@@ -211,12 +211,13 @@ class BudgetEnforcedTileStore:
         self._judging = store if isinstance(store, SupportsVerdict) else None
         self._enforcer = enforcer
         # A budget has no say in a read of a microsecond: the inner store's methods take the place of ours,
-        # which stand below for what they mean and for inner stores that can't.
-        self.read_tile_pixels = store.read_tile_pixels  # type: ignore[method-assign]  # the same signature
+        # which stand below for what they mean and for inner stores that can't. (The ignored complaint is that
+        # a method is assigned to; it is one of the same signature.)
+        self.read_tile_pixels = store.read_tile_pixels  # type: ignore[method-assign]
         if isinstance(store, SupportsReadDeadline):
-            self.read_tile_pixels_within = store.read_tile_pixels_within  # type: ignore[method-assign]  # as above
+            self.read_tile_pixels_within = store.read_tile_pixels_within  # type: ignore[method-assign]
         if isinstance(store, SupportsByteRead):
-            self.read_tile_bytes = store.read_tile_bytes  # type: ignore[method-assign]  # as above
+            self.read_tile_bytes = store.read_tile_bytes  # type: ignore[method-assign]
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """See `TileStore`."""

@@ -139,7 +139,7 @@ class StoreUnavailableError(TileCacheError):
 
 
 class ReadDeadlineError(StoreUnavailableError):
-    """The disk did not give a tile in time. What is in memory is still read; it may answer again later."""
+    """The disk did not give a tile in time. What is in memory is read on; the disk may answer again later."""
 
     def __init__(self, tile_id: TileId, deadline_s: float, *, stalled: bool = False) -> None:
         what = "earlier reads still wait for the disk" if stalled else "the disk did not answer"

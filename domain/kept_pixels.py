@@ -6,8 +6,8 @@ clock.
 
 What is kept must never outlive its tile. A reader takes a ticket before it asks whether the tile is there,
 and whoever removes a tile first takes it out of the catalogue and then drops it here. So when a drop comes
-between ticket and `keep`, the ticket is void and nothing is kept; and when it came before the ticket, the
-reader does not find the tile.
+between ticket and `keep`, the ticket is void and nothing is kept; when it came before the ticket, the reader
+does not find the tile.
 """
 
 from __future__ import annotations

@@ -317,7 +317,7 @@ class TileFiles(Protocol):
         ...
 
     def read(self, tile_id: TileId, timeout_s: float | None = None) -> bytes:
-        """A copy of the tile's bytes, unmapped. Raises `TileNotFoundError`, `ReadDeadlineError`."""
+        """A copy of the tile's bytes, without mapping them; waits and raises as `open` does."""
         ...
 
     def exists(self, tile_id: TileId) -> bool:

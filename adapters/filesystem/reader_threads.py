@@ -20,10 +20,12 @@ T = TypeVar("T")
 class ReaderThreads:
     """A few threads for reads that may have to wait for the disk; started when first needed.
 
-    A thread that hangs in the kernel can't be stopped: a reader whose deadline has passed leaves it behind.
-    When all of them hang, reads fail at once; when the disk answers again, the threads finish what they did,
-    throw it away and serve the next reader. They are daemon threads: the process exits without them, as far
-    as the kernel lets go of a thread that waits for a disk.
+    A thread that hangs in the kernel can't be stopped, so a reader whose deadline has passed leaves it
+    behind. When all of them hang, reads fail at once; when the disk answers again, the threads finish what
+    they did, throw it away and serve the next reader.
+
+    They are daemon threads: the interpreter exits without them. The kernel lets go at once of a thread that
+    waits for a file's content, and not before the disk answers of one that waits for a folder or an inode.
     """
 
     def __init__(self, count: int) -> None:
@@ -109,7 +111,10 @@ class _Read(Generic[T]):
             self._error = error
 
     def outcome(self) -> T:
-        error, self._error = self._error, None  # its traceback would keep this object alive
-        if error is not None:
-            raise error
+        error, self._error = self._error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # else it and its traceback would keep each other alive
         return self._result  # type: ignore[return-value]  # set when there was no error

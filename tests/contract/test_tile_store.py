@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import random
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -82,7 +85,8 @@ class Subject:
     empty_catalogue: Callable[[], TileCatalogue] = SortedTileCatalogue
     clock: ManualClock = attrs.field(factory=lambda: ManualClock(NOW))
     recorder: MemoryFlightRecorder = attrs.field(factory=MemoryFlightRecorder)
-    new_kept: Callable[[], KeptPixels] = PlainKeptPixels
+    new_kept: Callable[..., KeptPixels] = PlainKeptPixels
+    new_kept_bounds: dict[str, int] = attrs.field(factory=dict)
     kept: KeptPixels = attrs.field(init=False)
     """What the store opened last keeps."""
 
@@ -91,7 +95,7 @@ class Subject:
         files: TileFiles | None = None,
         verify_hash: bool = False,
     ) -> FileBackedTileStore:
-        self.kept = self.new_kept()
+        self.kept = self.new_kept(**self.new_kept_bounds)
         gate = FreshnessGate(
             [CONFLICT],
             SEEDED_RULES,
@@ -149,8 +153,8 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]
     from aerotile.adapters.postgres.rows import PostgresTileRows
     from aerotile.ext import CompiledTileCatalogue, KeptMappings
 
-    def new_kept() -> KeptPixels:
-        return KeptMappings(max_count=1_024, max_bytes=1 << 30)
+    def new_kept(max_count: int = 1_024) -> KeptPixels:
+        return KeptMappings(max_count=max_count, max_bytes=1 << 30)
 
     database = Database(request.getfixturevalue("migrated_database"))
     files = FilesystemTileFiles(tmp_path / "tiles")
@@ -509,6 +513,88 @@ def test_a_tile_replaced_while_it_is_being_opened_is_read_anew(subject: Subject,
         assert bytes(memoryview(handle)) == (new if verify_hash else old)
     with store.read_tile_pixels(IN_REAR) as handle:
         assert bytes(memoryview(handle)) == new
+
+
+def test_the_catalogue_forgets_a_tile_before_its_pixels_are_dropped(subject: Subject) -> None:
+    store, pixels = subject.open(), jpeg(1)
+    store.write_tile(pixels, described(pixels))
+    store.read_tile_pixels(IN_REAR).close()
+    seen: list[bool] = []
+
+    def drop(tile_id: TileId, inner: Callable[[TileId], None]) -> None:
+        seen.append(store.tile_exists(tile_id))
+        inner(tile_id)
+
+    kept = subject.kept
+    inner = store._store if isinstance(store, BudgetEnforcedTileStore) else store
+    assert isinstance(inner, FileBackedTileStore)
+    observed = _Observed(kept, lambda tile_id: drop(tile_id, kept.drop))
+    object.__setattr__(inner._reader, "kept", observed)  # whose steps are observed
+    store.delete_tile(IN_REAR)
+    assert seen == [False]
+    assert kept.get(IN_REAR) is None
+
+
+@attrs.frozen
+class _Observed:
+    """Kept pixels, of which a test watches the drops."""
+
+    inner: KeptPixels
+    drop: Callable[[TileId], None]
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        method: Callable[..., object] = getattr(self.inner, name)
+        return method
+
+
+def test_owners_see_their_own_writes_and_deletions_at_once_beside_many_readers(subject: Subject) -> None:
+    subject.new_kept_bounds = {"max_count": 2}
+    store = subject.open()
+    tile_ids = [TileId(10, x, 7, TileSource.IMPORTED) for x in range(4)]
+    done = threading.Event()
+
+    def own(number: int) -> None:
+        for version in range(25):
+            pixels = jpeg(number * 1_000 + version, 5_000)
+            store.write_tile(pixels, described(pixels, tile_ids[number]))
+            for _ in range(3):
+                with store.read_tile_pixels(tile_ids[number]) as handle:
+                    assert bytes(memoryview(handle)) == pixels
+            store.delete_tile(tile_ids[number])
+            for _ in range(3):
+                with pytest.raises(TileNotFoundError):
+                    store.read_tile_pixels(tile_ids[number])
+
+    def read(seed: int) -> int:
+        choice, count = random.Random(seed), 0
+        while not done.is_set():
+            number = choice.randrange(len(tile_ids))
+            try:
+                handle = store.read_tile_pixels(tile_ids[number])
+            except TileNotFoundError:
+                continue
+            pixels = bytes(memoryview(handle))
+            handle.close()
+            assert pixels == jpeg(int.from_bytes(pixels[3:7], "big"), 5_000)
+            assert int.from_bytes(pixels[3:7], "big") // 1_000 == number
+            count += 1
+        return count
+
+    def release() -> None:
+        while not done.wait(0.001):
+            subject.kept.release()
+            subject.kept.drain_reads()
+
+    with ThreadPoolExecutor(8) as threads:
+        readers = [threads.submit(read, seed) for seed in range(3)]
+        releasing = threads.submit(release)
+        try:
+            for _ in threads.map(own, range(len(tile_ids))):
+                pass
+        finally:
+            done.set()
+        assert all(reader.result() > 0 for reader in readers)
+        releasing.result()
 
 
 def test_a_rewritten_tile_is_not_served_from_what_was_kept_of_the_old_one(subject: Subject) -> None:

@@ -187,9 +187,8 @@ def test_a_tile_id_that_does_something_when_it_dies_finds_everything_in_order(fo
             del dying
             kept.drop(tile_id)
     for number in range(70_000):  # more than are remembered, so that the oldest go
-        kept.note(
-            Dying(14, number % 100, 1, TileSource.IMPORTED) if number % 1000 == 0 else TILES[number % 50]
-        )
+        dies = number % 1000 == 0
+        kept.note(Dying(14, number % 100, 1, TileSource.IMPORTED) if dies else TILES[number % 50])
     assert len(kept.drain_reads()) <= 65_536 + 2
     kept.close()
 

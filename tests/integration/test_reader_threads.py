@@ -24,7 +24,7 @@ SOON_S = 0.05
 
 @attrs.define
 class Disk:
-    """A disk that answers only when it is let."""
+    """A disk that answers only when it is let; tests/faults/test_stalled_disk.py has a real one."""
 
     answers: threading.Event = attrs.field(factory=threading.Event)
     asked: threading.Semaphore = attrs.field(factory=lambda: threading.Semaphore(0))

@@ -121,9 +121,9 @@ class SimulatedDisk(MemoryTileFiles):
         self._note_removed(found.tile_id)
         super().discard(found)
 
-    def open(self, tile_id: TileId) -> TilePixelHandle:
+    def open(self, tile_id: TileId, timeout_s: float | None = None) -> TilePixelHandle:
         self._dice.fault("reading a file")
-        return super().open(tile_id)
+        return super().open(tile_id, timeout_s)
 
     def content_sha256(self, tile_id: TileId) -> str:
         self._dice.fault("hashing a file")

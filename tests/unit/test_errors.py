@@ -19,6 +19,7 @@ from aerotile.domain.errors import (
     FreshnessRejectionError,
     IndexBuildError,
     IndexUnavailableError,
+    ReadDeadlineError,
     RuntimeNotAvailableError,
     StoreUnavailableError,
     TileCacheError,
@@ -57,6 +58,10 @@ def test_what_can_only_happen_on_the_ground_is_outside_the_family(outsider: type
 @pytest.mark.parametrize("kind", [DuplicateTileError, CaptureTimeInFutureError])
 def test_the_finer_metadata_errors_are_metadata_errors(kind: type[Exception]) -> None:
     assert issubclass(kind, TileMetadataError)
+
+
+def test_a_read_that_came_too_late_is_a_store_that_does_not_answer() -> None:
+    assert issubclass(ReadDeadlineError, StoreUnavailableError)
 
 
 def test_errors_of_different_kinds_do_not_catch_each_other() -> None:
@@ -105,6 +110,10 @@ def test_every_error_of_the_module_is_drawn_in_the_tree_at_its_top() -> None:
             lambda: CacheBudgetExhaustedError(30, 100, 90),
             {"needed_bytes": 30, "budget_bytes": 100, "total_bytes": 90},
         ),
+        (
+            lambda: ReadDeadlineError(TILE, 0.5, stalled=True),
+            {"tile_id": TILE, "deadline_s": 0.5, "stalled": True},
+        ),
     ],
 )
 def test_an_error_carries_its_facts_as_fields(
@@ -129,6 +138,7 @@ def test_an_error_carries_its_facts_as_fields(
             ["181 days", "180 days", "active_conflict"],
         ),
         (CacheBudgetExhaustedError(30, 100, 90), ["30", "100", "90"]),
+        (ReadDeadlineError(TILE, 0.5), ["imported/3/4/2", "0.5 s"]),
     ],
 )
 def test_a_message_is_one_line_that_shows_the_facts(error: AerotileError, facts: list[str]) -> None:

@@ -1,0 +1,286 @@
+"""A disk that stops answering: what is in memory is read on, the rest fails in time, and all recovers.
+
+A real ext4 on a loop device whose blocks come through /dev/fuse from a program that can be told to wait.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
+from pathlib import Path
+
+import attrs
+import pytest
+
+from aerotile.adapters.filesystem import FilesystemTileFiles
+from aerotile.domain.errors import ReadDeadlineError, TileNotFoundError
+from aerotile.domain.kept_pixels import KeptPixels
+from aerotile.domain.ports import TilePixelHandle
+from aerotile.domain.read_tiles import TileReader
+from aerotile.domain.sorted_catalogue import SortedTileCatalogue
+from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
+from aerotile.ext import KeptMappings
+
+NEEDED = ("losetup", "mkfs.ext4", "mount", "umount")
+MISSING = [name for name in NEEDED if shutil.which(name) is None] + [
+    path for path in ("/dev/fuse", "/dev/loop-control") if not Path(path).exists()
+]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a file system"),
+    pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}"),
+]
+
+THREADS = 3
+SOON_S = 0.1
+LONG_S = 120.0
+WARM = TileId(14, 1, 1, TileSource.IMPORTED)
+COLD = [TileId(14, 1, y, TileSource.IMPORTED) for y in range(100, 140)]
+FAR = [TileId(14, x, 1, TileSource.IMPORTED) for x in range(100, 110)]
+SIZE = 30_000
+
+
+def pixels_of(tile_id: TileId) -> bytes:
+    return b"\xff\xd8\xff" + hashlib.shake_128(str(tile_id).encode()).digest(SIZE - 5) + b"\xff\xd9"
+
+
+def metadata_of(tile_id: TileId) -> TileMetadata:
+    pixels = pixels_of(tile_id)
+    return TileMetadata(
+        tile_id=tile_id,
+        captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc),
+        content_sha256=hashlib.sha256(pixels).hexdigest(),
+        disk_bytes=len(pixels),
+        ground_sample_distance=0.6,
+    )
+
+
+def run(*command: str | Path) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    settled = threading.Event()
+    for _ in range(1_000):
+        if condition():
+            return
+        settled.wait(0.05)
+    raise AssertionError("it did not come to pass")
+
+
+@attrs.define
+class Disk:
+    """The program that serves the blocks, and where they are mounted."""
+
+    server: subprocess.Popen[str]
+    mounted: Path
+
+    def tell(self, command: str) -> None:
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        self.server.stdin.write(command + "\n")
+        self.server.stdin.flush()
+        assert self.server.stdout.readline() == command + "\n"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """A disk with tiles of which none is in memory."""
+    served, mounted, content = tmp_path / "served", tmp_path / "mounted", tmp_path / "content"
+    served.mkdir()
+    mounted.mkdir()
+    with content.open("wb") as file:
+        file.truncate(64 << 20)
+    server = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("stalling_disk.py")), str(served), str(content)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    undo: list[tuple[str | Path, ...]] = []
+    disk = Disk(server, mounted)
+    try:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "mounted\n"
+        undo.append(("umount", served))
+        loop = run("losetup", "--find", "--show", served / "disk")
+        undo.append(("losetup", "--detach", loop))
+        run("mkfs.ext4", "-q", loop)
+        run("mount", loop, mounted)
+        undo.append(("umount", mounted))
+        with FilesystemTileFiles(mounted / "tiles") as files:
+            files.place_many([files.stage(pixels_of(t), metadata_of(t)) for t in (WARM, *COLD, *FAR)])
+        run("umount", mounted)  # and with it goes what is in memory
+        run("mount", loop, mounted)
+        yield disk
+    finally:
+        disk.tell("go")
+        gc.collect()  # the errors that tests caught remember what was mapped where they were raised
+        while undo:  # threads that were left behind may be on their way back, and have files open until then
+            until(lambda: subprocess.run(undo[-1], check=False, capture_output=True).returncode == 0)
+            undo.pop()
+        server.communicate(timeout=60)  # closes its input, at which it ends
+
+
+@attrs.frozen
+class Store:
+    """The read path of a store."""
+
+    files: FilesystemTileFiles
+    kept: KeptPixels
+    reader: TileReader
+
+    def read(self, tile_id: TileId, timeout_s: float | None = LONG_S) -> TilePixelHandle:
+        handle = self.kept.get(tile_id)
+        return self.reader.read_first(tile_id, timeout_s) if handle is None else handle
+
+
+@pytest.fixture
+def store(disk: Disk) -> Iterator[Store]:
+    now = datetime(2024, 5, 2, tzinfo=timezone.utc)
+    catalogue = SortedTileCatalogue()
+    catalogue.add_many(
+        TileMetadataPersistent.of(metadata_of(tile_id), created_at=now) for tile_id in (WARM, *COLD, *FAR)
+    )
+    with FilesystemTileFiles(disk.mounted / "tiles", reader_threads=THREADS) as files:
+        kept = KeptMappings(max_count=1_000, max_bytes=1 << 30)
+        reader = TileReader(
+            files=files, catalogue=catalogue, kept=kept, holds=lambda tile_id: False, verify_hash=True
+        )
+        yield Store(files, kept, reader)
+        kept.close()
+
+
+def stall(store: Store, disk: Disk) -> None:
+    """Stop the disk, and let reads run into it until every thread hangs."""
+    disk.tell("stall")
+    for tile_id in [*COLD[1:], *FAR]:
+        with pytest.raises(ReadDeadlineError) as caught:
+            store.read(tile_id, SOON_S)
+        assert caught.value.tile_id == tile_id
+        if caught.value.stalled:
+            return
+    raise AssertionError("the threads did not hang")
+
+
+def is_read(store: Store, tile_id: TileId) -> bool:
+    try:
+        with store.read(tile_id) as handle:
+            return bytes(memoryview(handle)) == pixels_of(tile_id)
+    except ReadDeadlineError:
+        return False
+
+
+def test_reads_from_memory_go_on_and_others_fail_in_time_and_recover(store: Store, disk: Disk) -> None:
+    store.read(WARM).close()
+    store.read(COLD[0]).close()
+    store.kept.drop(COLD[0])  # not mapped any more, and in the page cache
+    stall(store, disk)
+    for _ in range(100):
+        with store.read(WARM, 0) as handle:
+            assert bytes(memoryview(handle)) == pixels_of(WARM)
+        with store.read(COLD[0], 0) as handle:
+            assert bytes(memoryview(handle)) == pixels_of(COLD[0])
+        assert store.files.read(COLD[0], 0) == pixels_of(COLD[0])
+        store.kept.drop(COLD[0])
+        store.kept.release()
+        with pytest.raises(ReadDeadlineError) as caught:
+            store.read(FAR[-1], LONG_S)
+        assert caught.value.stalled
+        with pytest.raises(ReadDeadlineError):
+            store.files.read(FAR[-1], LONG_S)
+        with pytest.raises(TileNotFoundError):
+            store.read(TileId(14, 0, 0, TileSource.IMPORTED), 0)
+    disk.tell("go")
+    until(lambda: is_read(store, FAR[-1]))
+    for tile_id in [*COLD, *FAR]:
+        assert is_read(store, tile_id)
+
+
+def test_it_recovers_from_one_stall_after_the_other(store: Store, disk: Disk) -> None:
+    fresh = iter(FAR)
+    for round_number in range(3):
+        tiles = COLD[round_number * 12 :]
+        disk.tell("stall")
+        for tile_id in tiles[:THREADS]:
+            with pytest.raises(ReadDeadlineError):
+                store.read(tile_id, SOON_S)
+        disk.tell("go")
+        far = next(fresh)
+        until(lambda far=far: is_read(store, far))  # type: ignore[misc] # bound now
+
+
+def test_a_reader_that_waits_keeps_no_other_thread_from_its_work(store: Store, disk: Disk) -> None:
+    store.read(WARM).close()
+    disk.tell("stall")
+    with ThreadPoolExecutor(THREADS) as readers:
+        waiting = [readers.submit(store.read, tile_id, LONG_S) for tile_id in (COLD[20], FAR[5])]
+        for _ in range(2_000):  # each needs the GIL, which nobody may take to the disk
+            store.read(WARM).close()
+        assert not any(read.done() for read in waiting)
+        disk.tell("go")
+        for read in waiting:
+            read.result().close()
+
+
+def test_a_reader_without_a_deadline_waits_for_the_disk(store: Store, disk: Disk) -> None:
+    store.read(WARM).close()
+    disk.tell("stall")
+    with ThreadPoolExecutor(2) as readers:
+        waiting = [readers.submit(store.read, COLD[30], None), readers.submit(store.files.read, FAR[7], None)]
+        for _ in range(2_000):
+            store.read(WARM).close()
+        assert not any(read.done() for read in waiting)
+        disk.tell("go")
+        with waiting[0].result() as handle:  # type: ignore[union-attr] # a handle, and bytes
+            assert bytes(memoryview(handle)) == pixels_of(COLD[30])
+        assert waiting[1].result() == pixels_of(FAR[7])
+
+
+# Run by an interpreter of its own with the folder as its argument.
+LEAVING = """
+import sys
+from pathlib import Path
+from aerotile.adapters.filesystem import FilesystemTileFiles
+from aerotile.domain.errors import ReadDeadlineError
+from aerotile.domain.tiles import TileId, TileSource
+files = FilesystemTileFiles(Path(sys.argv[1]), reader_threads=2)
+tile = TileId(14, 1, 100, TileSource.IMPORTED)
+files.exists(tile)  # so that what is missing is the content, for which the kernel waits killably
+print('ready', flush=True)
+sys.stdin.readline()
+try:
+    files.open(tile, 0.2)
+except ReadDeadlineError as error:
+    print(error, flush=True)
+"""
+
+
+def test_a_process_leaves_while_its_threads_hang(disk: Disk) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", LEAVING, str(disk.mounted / "tiles")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    disk.tell("stall")
+    process.stdin.write("\n")
+    process.stdin.flush()
+    try:
+        assert "within 0.2 s" in process.stdout.readline()
+        assert process.wait(60) == 0
+    finally:
+        disk.tell("go")
+        process.kill()
+        process.communicate(timeout=60)
