@@ -188,7 +188,7 @@ def test_a_batch_is_staged_in_order_and_says_of_each_tile_why_it_is_refused(file
     staged = files.stage_many(batch)
     assert isinstance(staged[7], ContentHashMismatchError)
     assert isinstance(staged[23], TileMetadataError)
-    assert list(files.walk()) == []
+    assert list(files.inventory()) == []
     good = [
         (tile, one) for tile, one in zip(tiles, staged, strict=True) if not isinstance(one, TileCacheError)
     ]
