@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .report import ratio_text, time_text
+from .texts import ratio_text, time_text
 
 Run = dict[str, Any]
 BEGIN, END = "<!-- figures: python bench/publish.py -->", "<!-- end of figures -->"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from targets import TARGETS, Goal, Target
 from .results import PathResult, RunResults
 from .statistics import Summary, paired_ratio
 from .subjects import Role
+from .texts import ratio_text, time_text
 from .verdicts import Outcome, Verdict, judge
 
 HEADER = (
@@ -46,25 +46,6 @@ def rows(results: RunResults, *, tolerance: float) -> list[Row]:
         for target in TARGETS
         for result in [results.paths.get(target.id, PathResult(id=target.id))]
     ]
-
-
-def time_text(seconds: float | None) -> str:
-    """A time with three digits and a unit that fits."""
-    if seconds is None:
-        return "-"
-    for factor, unit in ((1e6, "us"), (1e3, "ms"), (1.0, "s")):
-        value = seconds * factor
-        if value < 1000 or unit == "s":
-            digits = 0 if value <= 0 else max(0, 2 - math.floor(math.log10(value)))
-            return f"{value:.{digits}f} {unit}"
-    raise AssertionError("seconds always fit")
-
-
-def ratio_text(ratio: float | None) -> str:
-    """A ratio with as many digits as it deserves."""
-    if ratio is None:
-        return "-"
-    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
 
 
 def peers_text(result: PathResult) -> str:
