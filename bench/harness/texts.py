@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from .subjects import Facts
+
 
 def time_text(seconds: float | None) -> str:
     """A time with three digits and a unit that fits."""
@@ -22,3 +24,8 @@ def ratio_text(ratio: float | None) -> str:
     if ratio is None:
         return "-"
     return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
+
+
+def facts_text(facts: Facts) -> str:
+    """Figures beside times, to be put behind them."""
+    return "".join(f", {name} {value:.4g}" for name, value in facts.items())
