@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from functools import lru_cache
 from itertools import count
+from typing import Any
 
 from aerotile import TileId, TileMetadata, TileSource
 
@@ -67,11 +68,11 @@ def shuffled(numbers: Sequence[int], seed: int = 18) -> list[int]:
 class Cycle:
     """The items one after the other, from the start again after the last; each subject has its own."""
 
-    def __init__(self, items: Sequence[object]) -> None:
+    def __init__(self, items: Sequence[Any]) -> None:
         self._items = items
         self._places = count()
 
-    def arguments(self) -> tuple[object]:
+    def arguments(self) -> tuple[Any]:
         """The next item, as the arguments of a call."""
         return (self._items[next(self._places) % len(self._items)],)
 
@@ -79,11 +80,11 @@ class Cycle:
 class Supply:
     """Items of which each is given out once."""
 
-    def __init__(self, items: Sequence[object], what: str) -> None:
+    def __init__(self, items: Sequence[Any], what: str) -> None:
         self._items = iter(items)
         self._what = what
 
-    def arguments(self) -> tuple[object]:
+    def arguments(self) -> tuple[Any]:
         """The next item, as the arguments of a call. Raises `RuntimeError` when all are used up."""
         for item in self._items:
             return (item,)

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
@@ -85,8 +84,7 @@ def running(program: Path, *arguments: object) -> Iterator[Samples]:
         taken = stdout.read(8 * rounds)
         if len(taken) != 8 * rounds:
             raise RuntimeError(f"the floor {program.name} ended early, exit code {process.wait()}")
-        nanoseconds: Any = np.frombuffer(taken, "<i8")
-        return nanoseconds.astype(np.float64) / 1e9
+        return np.frombuffer(taken, "<i8").astype(np.float64) / 1e9
 
     try:
         sample(1)  # comes back when the program has prepared itself

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .report import ratio_text, time_text
+from .texts import facts_text, ratio_text, time_text
 
 Run = dict[str, Any]
 BEGIN, END = "<!-- figures: python bench/publish.py -->", "<!-- end of figures -->"
@@ -60,7 +60,11 @@ def _subject(path: dict[str, Any], wanted: Callable[[dict[str, Any]], bool]) -> 
 
 
 def _of_role(role: str) -> Callable[[dict[str, Any]], bool]:
-    return lambda subject: subject["role"] == role
+    return lambda subject: bool(subject["role"] == role)
+
+
+def _named(name: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda subject: bool(subject["name"] == name)
 
 
 def _seconds(subject: dict[str, Any] | None, percent: str) -> float | None:
@@ -120,7 +124,7 @@ def _peers(runs: Sequence[Run]) -> str:
             if subject["role"] == "ours":
                 continue
             name = subject["name"]
-            same = [found for path in paths if (found := _subject(path, lambda s, n=name: s["name"] == n))]
+            same = [found for path in paths if (found := _subject(path, _named(name)))]
             ours = [_subject(path, _of_role("ours")) for path in paths]
             times = [_seconds(each, "50") for each in same]
             ratios = [
@@ -147,7 +151,8 @@ def _growth(run: Run) -> str:
         seconds = point["seconds"]
         text = point["unavailable"] or "-"
         if seconds is not None:
-            text = f"{time_text(seconds['percentiles']['50'])} / {time_text(seconds['percentiles']['99'])}"
+            times = [time_text(seconds["percentiles"][percent]) for percent in ("50", "99")]
+            text = " / ".join(times) + facts_text(point["facts"])
         curves.setdefault(point["id"], {})[point["size"]] = text
         of[point["id"]] = point["of"]
     sizes = sorted({size for curve in curves.values() for size in curve})

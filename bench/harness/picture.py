@@ -14,7 +14,7 @@ from .subjects import Role
 
 _COLUMNS = 4
 _CELL_INCHES = (5.0, 3.6)
-_STYLES = {
+_STYLES: dict[Role, dict[str, Any]] = {
     Role.OURS: {"color": "#c2185b", "linewidth": 2.2, "zorder": 4},
     Role.FLOOR: {"color": "black", "linewidth": 1.8, "zorder": 3},
     Role.PEER: {"linewidth": 1.0, "zorder": 2},

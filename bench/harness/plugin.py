@@ -126,6 +126,7 @@ class BenchPlugin:
             try:
                 with curve.open(self._workshop, size) as operation:
                     point.summary = Summary.of([take(benchmark, operation, rounds)])
+                    point.facts = dict(operation.facts())
             except Unavailable as why:
                 point.unavailable = str(why)
                 pytest.skip(str(why))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from targets import TARGETS, Goal, Target
 from .results import PathResult, RunResults
 from .statistics import Summary, paired_ratio
 from .subjects import Role
+from .texts import facts_text, ratio_text, time_text
 from .verdicts import Outcome, Verdict, judge
 
 HEADER = (
@@ -48,32 +48,13 @@ def rows(results: RunResults, *, tolerance: float) -> list[Row]:
     ]
 
 
-def time_text(seconds: float | None) -> str:
-    """A time with three digits and a unit that fits."""
-    if seconds is None:
-        return "-"
-    for factor, unit in ((1e6, "us"), (1e3, "ms"), (1.0, "s")):
-        value = seconds * factor
-        if value < 1000 or unit == "s":
-            digits = 0 if value <= 0 else max(0, 2 - math.floor(math.log10(value)))
-            return f"{value:.{digits}f} {unit}"
-    raise AssertionError("seconds always fit")
-
-
-def ratio_text(ratio: float | None) -> str:
-    """A ratio with as many digits as it deserves."""
-    if ratio is None:
-        return "-"
-    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
-
-
 def peers_text(result: PathResult) -> str:
     """Each peer and reference with its time as a multiple of ours."""
     ours = result.ours.summary if result.ours is not None else None
     texts = []
     for subject in (*result.of_role(Role.PEER), *result.of_role(Role.REFERENCE)):
         name = f"({subject.name})" if subject.role is Role.REFERENCE else subject.name
-        facts = "".join(f", {key} {value:.4g}" for key, value in subject.facts.items())
+        facts = facts_text(subject.facts)
         if subject.summary is not None and ours is None:
             texts.append(f"{name} {time_text(subject.summary.p50)}{facts}")
         elif subject.summary is None or ours is None:
@@ -88,7 +69,7 @@ def cells(row: Row) -> tuple[str, ...]:
     ours = row.result.ours.summary if row.result.ours is not None else None
     floor = row.result.floor.summary if row.result.floor is not None else None
     facts = row.result.ours.facts if row.result.ours is not None else {}
-    what = row.target.what + "".join(f", {name} {value:.4g}" for name, value in facts.items())
+    what = row.target.what + facts_text(facts)
     if ours is not None and row.result.items > 1:
         what += f", {row.result.items / ours.p50:.0f}/s"
     verdict = row.verdict.outcome.value
@@ -145,7 +126,10 @@ def growth_text(results: RunResults) -> str:
         if point.summary is None:
             texts.append(f"{point.size:,}: {point.unavailable or 'not run'}")
         else:
-            texts.append(f"{point.size:,}: {time_text(point.summary.p50)} / {time_text(point.summary.p99)}")
+            facts = facts_text(point.facts)
+            texts.append(
+                f"{point.size:,}: {time_text(point.summary.p50)} / {time_text(point.summary.p99)}{facts}"
+            )
     return "".join(f"{texts[0]} {'; '.join(texts[1:])}\n" for texts in lines.values())
 
 
@@ -182,6 +166,7 @@ def as_json(table: Sequence[Row], results: RunResults, facts: dict[str, object])
                 "id": point.id,
                 "of": point.of,
                 "size": point.size,
+                "facts": dict(point.facts),
                 "unavailable": point.unavailable,
                 "seconds": _summary(point.summary),
             }

@@ -65,6 +65,7 @@ class GrowthPoint:
     of: str
     size: int
     summary: Summary | None
+    facts: Facts = attrs.Factory(dict)
     unavailable: str | None = None
 
 

@@ -10,6 +10,7 @@ from targets import Goal, Target
 from .results import PathResult, SubjectResult
 from .statistics import paired_ratio
 from .subjects import Role
+from .texts import time_text
 
 
 class Outcome(str, Enum):
@@ -59,7 +60,7 @@ def _time_reasons(ours: SubjectResult, target: Target, tolerance: float) -> list
     assert ours.summary is not None
     if target.p99_s is None or ours.summary.p99 <= target.p99_s * tolerance:
         return []
-    return [f"p99 {ours.summary.p99 * 1e6:.3g} us, target {target.p99_s * 1e6:g} us"]
+    return [f"p99 {time_text(ours.summary.p99)}, target {time_text(target.p99_s)}"]
 
 
 def _ratio_reasons(ratio: float | None, result: PathResult, target: Target, tolerance: float) -> list[str]:

@@ -100,7 +100,7 @@ class Workshop:
         return self._dsn
 
     def database(self, name: str) -> str:
-        """DSN of a new database at the newest revision; on a server of others it is dropped at the end."""
+        """DSN of a new database at the newest revision; dropped at the end when the server is not ours."""
         name = "bench_" + re.sub(r"[^a-z0-9]", "_", name.lower())
         self._administer("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
         self._administer("CREATE DATABASE {}", name)

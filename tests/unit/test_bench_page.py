@@ -33,7 +33,13 @@ def run(seconds: float) -> dict[str, Any]:
     path.subjects["absent"] = SubjectResult(
         name="absent", role=Role.PEER, unavailable="not installed: absent"
     )
-    growth = GrowthPoint(id="P-7", of="descriptors", size=1000, summary=Summary.of([np.array([2e-4])]))
+    growth = GrowthPoint(
+        id="P-7",
+        of="descriptors",
+        size=1000,
+        summary=Summary.of([np.array([2e-4])]),
+        facts={"recall@10": 0.98},
+    )
     results = RunResults(paths={"P-7": path}, growth=[growth])
     machine = {
         "taken_at": "2026-01-01", "processor": "a processor", "usable_cores": 4, "memory_gib": 8.0,
@@ -63,7 +69,7 @@ def test_every_figure_of_two_runs_is_shown() -> None:
     assert "recall@10 0.997" in text
     assert "| P-7 | other, recall@10 0.997 | 4.00 ms | 2.00 · 1.33 | note of other |" in text
     assert "not installed: absent" in text
-    assert "| P-7 | descriptors | 200 us / 200 us |" in text
+    assert "| P-7 | descriptors | 200 us / 200 us, recall@10 0.98 |" in text
     assert "one reader alone" in text
     assert "an index of 10 x 4" in text
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harness.report import any_missed, markdown, plain, rows, time_text
+from harness.report import any_missed, markdown, plain, rows
 from harness.results import PathResult, RunResults, SubjectResult
 from harness.statistics import Summary, paired_ratio, percentile
 from harness.subjects import Effort, MeasuredPath, Role, Subject
+from harness.texts import time_text
 from harness.verdicts import Outcome, judge
 from targets import TARGETS, Target, at_least, at_most, target
 
