@@ -9,14 +9,18 @@ EXTENSION = $(wildcard ext/*.pyx ext/*.pxd)
 PACKAGE = __init__.py py.typed $(EXTENSION) \
 	$(shell find domain adapters ext migrations -name '*.py' -o -name '*.pyi' -o -name '*.sql' -o -name '*.mako')
 
-.PHONY: help demo test lint wheel clean
+.PHONY: help demo test test-faults lint wheel bench bench-quick bench-jetson clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo    fly over real imagery with a real database, and see what happened'
 	@echo 'make test    run every test'
+	@echo 'make test-faults  run the fault tests alone: kills, power cuts, failing disks and databases; best as root'
 	@echo 'make lint    check style, types and who imports whom'
 	@echo 'make wheel   build the wheel into dist/'
+	@echo 'make bench   measure every path beside its floor and its peers (half an hour)'
+	@echo 'make bench-quick    the same with smaller data and wider limits, in three minutes'
+	@echo 'make bench-jetson   the same as bench, with what a Jetson says of itself; untested on the board'
 	@echo 'make clean   remove everything that make made'
 
 demo: $(VENV)/.demo
@@ -26,6 +30,9 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	$(VENV)/bin/pytest
 
+test-faults: $(VENV)/.test
+	$(VENV)/bin/pytest -m faults
+
 # Types and imports are checked in what is shipped: the root folder is the package, but under another name.
 lint: $(VENV)/.dev build/.unpacked
 	$(VENV)/bin/ruff check .
@@ -33,11 +40,21 @@ lint: $(VENV)/.dev build/.unpacked
 	PYTHONPATH=build/unpacked $(VENV)/bin/lint-imports --no-cache
 	cd build && MYPYPATH=unpacked ../$(VENV)/bin/mypy --config-file ../pyproject.toml -p aerotile
 
+# Exit code 3 of the program: a target was missed.
+bench: $(VENV)/.bench
+	$(VENV)/bin/python bench/run.py
+
+bench-quick: $(VENV)/.bench
+	$(VENV)/bin/python bench/run.py --quick
+
+bench-jetson: $(VENV)/.bench
+	$(VENV)/bin/python bench/run.py --jetson
+
 wheel: dist/.built
 	@ls dist/*.whl
 
 clean:
-	rm -rf $(VENV) build dist demo-output *.egg-info ext/*.c ext/*.so
+	rm -rf $(VENV) build dist demo-output bench-output *.egg-info ext/*.c ext/*.so
 	rm -rf .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -46,6 +63,13 @@ clean:
 $(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: $(VENV)/.created pyproject.toml setup.py $(EXTENSION)
 	@echo 'Installing Aerotile with the extra "$*" into $(VENV)/ (a minute or two the first time)'
 	@$(PIP) install --editable '.[$*]'
+	@touch $@
+
+# hnswlib has no wheels: without a C++ compiler its figures are left out, and the table says so.
+$(VENV)/.bench: $(VENV)/.created pyproject.toml setup.py $(EXTENSION)
+	@echo 'Installing Aerotile with its peers into $(VENV)/ (a minute or two the first time)'
+	@$(PIP) install --editable '.[bench,bench-compiled]' || \
+		{ echo 'hnswlib can not be built here, its figures are left out'; $(PIP) install --editable '.[bench]'; }
 	@touch $@
 
 dist/.built: $(VENV)/.created pyproject.toml setup.py LICENSE README.md $(PACKAGE)

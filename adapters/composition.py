@@ -28,6 +28,7 @@ from ..domain.ports import (
 )
 from ..domain.retry import RetryBudget
 from ..domain.retrying_uploader import RetryingTileUploader
+from ..domain.storage import TileCatalogue
 from ..domain.store import FileBackedTileStore
 from ..domain.upload_pass import BatchLimits
 from .background import BackgroundTask
@@ -44,12 +45,10 @@ if TYPE_CHECKING:
     from .postgres.migrate import MigrationReport
     from .postgres.rows import PostgresTileRows
     from .postgres.sector_store import PostgresSectorStore
+    from .postgres.tile_feed import TileFeed
     from .postgres.upload_ledger import PostgresUploadLedger
 
 T = TypeVar("T")
-
-LEARN_INTERVAL_S = 5.0
-"""How soon a look-up of other processes' tiles is tried again when the database was away."""
 
 
 class Runtime:
@@ -192,7 +191,7 @@ class Runtime:
         store = self.metadata_store
         flusher = BackgroundTask(
             "access times",
-            lambda: self._lru_buffer.flush(store),
+            lambda: self._lru_buffer.flush(store, self._catalogue),
             interval_s=self.config.lru.flush_interval_s,
         )
         return self._closing(flusher, flusher.close)
@@ -204,41 +203,49 @@ class Runtime:
         )
 
     @cached_property
-    def learner(self) -> BackgroundTask:
-        """Learns of tiles that other processes wrote, after a reader has met their files."""
-        learner = BackgroundTask(
-            "other processes' tiles", self.unbudgeted_store.learn, interval_s=LEARN_INTERVAL_S
-        )
-        return self._closing(learner, learner.close)
+    def tile_feed(self) -> TileFeed:
+        """Tells the store what other processes commit; it listens before the store loads its catalogue."""
+        from .postgres.tile_feed import TileFeed
+
+        feed = TileFeed(self.database)
+        return self._closing(feed, feed.close)
+
+    @cached_property
+    def _catalogue(self) -> TileCatalogue:
+        from ..ext import CompiledTileCatalogue
+
+        return CompiledTileCatalogue()
 
     @cached_property
     def unbudgeted_store(self) -> FileBackedTileStore:
         """The tile store as opened: reconciled, with its catalogue. Writers use `tile_store`."""
-        from ..ext import CompiledTileCatalogue
-
-        return FileBackedTileStore(
-            self.rows,
-            self.files,
-            catalogue=CompiledTileCatalogue(),
+        rows, files, feed = self.rows, self.files, self.tile_feed
+        store = FileBackedTileStore(
+            rows,
+            files,
+            catalogue=self._catalogue,
             gate=self.freshness_gate,
             clock=self.clock,
             recorder=self.recorder,
             lru_clock=self.clock,
             lru_buffer=self._lru_buffer,
-            when_unexplained=lambda: self.learner.wake(),
+            when_in_doubt=feed.wake,
         )
+        feed.follow(store)
+        return store
 
     @cached_property
     def tile_store(self) -> BudgetEnforcedTileStore:
         """The tile store, kept within its disk budget."""
-        self.part("learner")
+        self.part("lru_flusher")
         enforcer = CacheBudgetEnforcer(
             self.unbudgeted_store,
-            self.metadata_store,
+            self._catalogue,
+            committed_bytes=self.metadata_store.total_disk_bytes,
             budget_bytes=self.config.budget.max_bytes,
             eviction_batch_size=self.config.budget.eviction_batch_size,
             recorder=self.recorder,
-            before_sweep=self.lru_flusher.do_now,
+            before_sweep=lambda: self._lru_buffer.note_in(self._catalogue),
         )
         return BudgetEnforcedTileStore(self.unbudgeted_store, enforcer)
 

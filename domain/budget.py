@@ -6,13 +6,15 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from .errors import CacheBudgetExhaustedError, StoreUnavailableError, TileCacheError, TileNotFoundError
+from .eviction import EvictionList, KnownTiles
 from .freshness import FreshnessVerdict
 from .ports import (
     FlightRecorder,
     SupportsBboxQuery,
+    SupportsEviction,
     SupportsHeadroom,
     SupportsVerdict,
     TilePixelHandle,
@@ -24,7 +26,7 @@ from .tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, Vot
 from .write_tiles import TileWriteOutcome
 
 if TYPE_CHECKING:
-    from .catalogue import CatalogueMatches
+    from .catalogue import CatalogueMatches, EvictionCandidate
     from .tile_grid import Bbox
 
 _log = logging.getLogger("aerotile.budget")
@@ -42,26 +44,20 @@ def may_be_evicted(tile: TileMetadataPersistent) -> bool:
     return tile.uploaded_at is not None or tile.voting_status is VotingStatus.UPLOAD_GIVEUP
 
 
-class EvictionCandidates(Protocol):
-    """The calls to the metadata store that eviction makes."""
-
-    def lru_candidates(self, limit: int) -> list[TileMetadataPersistent]: ...
-
-    def total_disk_bytes(self) -> int: ...
-
-
 class Reservation:
     """Room held for one write. Released when left, or when nobody holds the object any more."""
 
-    def __init__(self, release: Callable[[int], None], needed_bytes: int) -> None:
-        self._release: Callable[[int], None] | None = release
+    __slots__ = ("_enforcer", "_needed_bytes")
+
+    def __init__(self, enforcer: CacheBudgetEnforcer, needed_bytes: int) -> None:
+        self._enforcer: CacheBudgetEnforcer | None = enforcer
         self._needed_bytes = needed_bytes
 
-    def release(self) -> None:
-        """Give the room back; a second call does nothing."""
-        release, self._release = self._release, None
-        if release is not None:
-            release(self._needed_bytes)
+    def release(self, *, was_taken: bool = False) -> None:
+        """Give the room back; a second call does nothing. `was_taken`: another process had it already."""
+        enforcer, self._enforcer = self._enforcer, None
+        if enforcer is not None:
+            enforcer.release(self._needed_bytes, was_taken=was_taken)
 
     def __enter__(self) -> Reservation:
         return self
@@ -69,100 +65,135 @@ class Reservation:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.release()
+        self.release(was_taken=isinstance(error, HeadroomTakenError))
 
     def __del__(self) -> None:
         self.release()
 
 
 class CacheBudgetEnforcer:
-    """Keeps the bytes of all committed tiles, and of all writes under way here, within a budget."""
+    """Keeps the bytes of all committed tiles, and of all writes under way here, within a budget.
+
+    While there is room by what this process knows, nobody is asked. The database is asked before anything is
+    evicted, and after it refused a commit because other processes took the room: its number is what counts.
+    """
 
     def __init__(
         self,
         store: TileStore,
-        candidates: EvictionCandidates,
+        catalogue: KnownTiles,
         *,
+        committed_bytes: Callable[[], int],
         budget_bytes: int,
         eviction_batch_size: int,
         recorder: FlightRecorder,
         before_sweep: Callable[[], None] = lambda: None,
     ) -> None:
-        """`before_sweep` brings the candidates' order up to date (it flushes gathered reads)."""
+        """`committed_bytes` asks the database for the total.
+
+        `before_sweep` brings the candidates' order up to date: it notes gathered reads in the catalogue.
+        """
         if budget_bytes <= 0 or eviction_batch_size <= 0:
             raise ValueError(
                 f"budget {budget_bytes!r} and batch size {eviction_batch_size!r} must be positive"
             )
-        self._store = store
-        self._candidates = candidates
+        self._delete_tile = store.evict_tile if isinstance(store, SupportsEviction) else store.delete_tile
+        self._catalogue = catalogue
+        self._committed_bytes = committed_bytes
         self._budget_bytes = budget_bytes
-        self._eviction_batch_size = eviction_batch_size
+        self._eviction_list = EvictionList(catalogue, eviction_batch_size)
         self._recorder = recorder
         self._before_sweep = before_sweep
         self._sweep_lock = threading.Lock()
-        self._reserved_lock = threading.Lock()
+        self._lock = threading.Lock()
         self._reserved_bytes = 0
+        self._unlisted_bytes = 0
+        """What the database counted and the catalogue did not, when it was last asked: rows without a file,
+        and what others had just written. Too much of it costs a question, too little a lost race."""
+        self._lost_a_race = False
+        self._sweeping = False
 
     def reserve_headroom(self, needed_bytes: int) -> Reservation:
         """Hold `needed_bytes` for one write, evicting when there is no room for them.
 
-        Returns at once while `total_disk_bytes() + needed_bytes` (and what other writes here hold) is within
-        the budget. Raises `CacheBudgetExhaustedError` after a full sweep that did not make room, and at once
-        for more bytes than the whole budget, which no sweep could make room for.
+        Returns at once while the catalogue's total, what writes here hold and `needed_bytes` are within the
+        budget. Raises `CacheBudgetExhaustedError` after a full sweep that did not make room, and at once for
+        more bytes than the whole budget, which no sweep could make room for; `StoreUnavailableError` when the
+        database must be asked and does not answer.
         """
         if needed_bytes > self._budget_bytes:
             raise self._exhausted(needed_bytes)
-        with self._sweep_lock:
-            if self._missing_bytes(needed_bytes) > 0:
-                self._sweep(needed_bytes)
-            with self._reserved_lock:
+        with self._lock:
+            # A write that was just committed is in the total and still reserved: counted twice, not missed.
+            taken = self._catalogue.total_disk_bytes() + self._unlisted_bytes + self._reserved_bytes
+            has_room = taken + needed_bytes <= self._budget_bytes
+            if has_room and not self._lost_a_race and not self._sweeping:
                 self._reserved_bytes += needed_bytes
-        return Reservation(self._release, needed_bytes)
+                return Reservation(self, needed_bytes)
+        self._reserve_by_database(needed_bytes)
+        return Reservation(self, needed_bytes)
+
+    def release(self, needed_bytes: int, *, was_taken: bool) -> None:
+        """What a `Reservation` does at its end."""
+        with self._lock:
+            self._reserved_bytes -= needed_bytes
+            self._lost_a_race |= was_taken
+
+    def _reserve_by_database(self, needed_bytes: int) -> None:
+        with self._sweep_lock:
+            self._sweeping = True  # what is freed from here on is not for writes that come later
+            try:
+                missing = self._missing_bytes(needed_bytes)
+                if missing > 0:
+                    self._sweep(needed_bytes, missing)
+                with self._lock:
+                    self._reserved_bytes += needed_bytes
+            finally:
+                self._sweeping = False
 
     def _missing_bytes(self, needed_bytes: int) -> int:
         # The reservations are read first: a write that commits in between is then counted twice, not missed.
-        with self._reserved_lock:
+        with self._lock:
             reserved = self._reserved_bytes
-        return self._candidates.total_disk_bytes() + reserved + needed_bytes - self._budget_bytes
+            self._lost_a_race = False
+        committed = self._committed_bytes()
+        self._unlisted_bytes = max(0, committed - self._catalogue.total_disk_bytes())
+        return committed + reserved + needed_bytes - self._budget_bytes
 
-    def _sweep(self, needed_bytes: int) -> None:
+    def _sweep(self, needed_bytes: int, missing: int) -> None:
         self._before_sweep()
-        gone: set[TileId] = set()
-        while (missing := self._missing_bytes(needed_bytes)) > 0:
-            # Tiles that another process evicted may still be listed for a moment; look past them.
-            listed = self._candidates.lru_candidates(self._eviction_batch_size + len(gone))
-            batch = [t for t in listed if t.tile_id not in gone and may_be_evicted(t)]
+        refused: set[TileId] = set()
+        while missing > 0:
+            # Tiles that may not go after all may still be listed for a moment; look past them.
+            batch = self._eviction_list.next_batch(refused)
             if not batch:
                 raise self._exhausted(needed_bytes)
-            gone.update(self._evict(batch, missing))
+            refused |= self._evict(batch, missing)
+            missing = self._missing_bytes(needed_bytes)
 
-    def _evict(self, batch: Sequence[TileMetadataPersistent], missing: int) -> set[TileId]:
+    def _evict(self, batch: Sequence[EvictionCandidate], missing: int) -> set[TileId]:
+        """Evict as many of `batch` as are missing, and return those that could not be."""
         evicted: list[TileId] = []
-        tried: set[TileId] = set()
+        refused: set[TileId] = set()
         freed = 0
         try:
-            for tile in batch:
+            for candidate in batch:
                 if freed >= missing:
                     break
-                tried.add(tile.tile_id)
                 try:
-                    freed += self._store.delete_tile(tile.tile_id)
+                    freed += self._delete_tile(candidate.tile_id)
                 except TileNotFoundError:
+                    refused.add(candidate.tile_id)
                     continue
-                evicted.append(tile.tile_id)
-                _log.info("c6.evicted tile=%s bytes=%d", tile.tile_id, tile.disk_bytes)
+                evicted.append(candidate.tile_id)
+                _log.info("c6.evicted tile=%s bytes=%d", candidate.tile_id, candidate.disk_bytes)
         finally:
             if evicted:
                 self._recorder.record(eviction_batch_event(evicted, freed))
-        return tried
-
-    def _release(self, needed_bytes: int) -> None:
-        with self._reserved_lock:
-            self._reserved_bytes -= needed_bytes
+        return refused
 
     def _exhausted(self, needed_bytes: int) -> CacheBudgetExhaustedError:
-        total = self._candidates.total_disk_bytes()
-        return CacheBudgetExhaustedError(needed_bytes, self._budget_bytes, total)
+        return CacheBudgetExhaustedError(needed_bytes, self._budget_bytes, self._committed_bytes())
 
 
 class BudgetEnforcedTileStore:
@@ -174,6 +205,8 @@ class BudgetEnforcedTileStore:
 
     def __init__(self, store: TileStore, enforcer: CacheBudgetEnforcer) -> None:
         self._store = store
+        # Asked once: asking whether a store has an ability takes longer than a verdict.
+        self._judging = store if isinstance(store, SupportsVerdict) else None
         self._enforcer = enforcer
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
@@ -186,7 +219,7 @@ class BudgetEnforcedTileStore:
 
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """See `SupportsVerdict`; None over a store that does not judge."""
-        return self._store.verdict(tile_id) if isinstance(self._store, SupportsVerdict) else None
+        return None if self._judging is None else self._judging.verdict(tile_id)
 
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
         """See `SupportsBboxQuery`. Raises `TypeError` over a store that does not know boxes."""
@@ -215,9 +248,17 @@ class BudgetEnforcedTileStore:
 
     def write_tiles(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
         """See `SupportsBulkWrite`; over a store that can't, the tiles are written one by one."""
-        if isinstance(self._store, SupportsHeadroom):
-            return self._store.write_tiles_within(tiles, self._enforcer)
-        return [self._outcome(pixels, metadata) for pixels, metadata in tiles]
+        if not isinstance(self._store, SupportsHeadroom):
+            return [self._outcome(pixels, metadata) for pixels, metadata in tiles]
+        outcomes = self._store.write_tiles_within(tiles, self._enforcer)
+        for _ in range(_LOST_RACES):
+            lost = [p for p, outcome in enumerate(outcomes) if isinstance(outcome.error, HeadroomTakenError)]
+            if not lost:
+                break
+            again = self._store.write_tiles_within([tiles[place] for place in lost], self._enforcer)
+            for place, outcome in zip(lost, again, strict=True):
+                outcomes[place] = outcome
+        return outcomes
 
     def _outcome(self, pixels: bytes, metadata: TileMetadata) -> TileWriteOutcome:
         try:

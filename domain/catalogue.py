@@ -6,7 +6,7 @@ The port is `aerotile.domain.storage.TileCatalogue`. Times are microseconds sinc
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Protocol, overload
 
 import attrs
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .budget import may_be_evicted
+from .moments import microseconds_of, moment_of
 from .tile_grid import MAX_ZOOM
 from .tile_key import MAX_VARIANTS, MORTON_BITS, VARIANT_BITS, VariantTable, encode_tile_key
 from .tiles import FreshnessLabel, TileId, TileMetadataPersistent, VotingStatus
@@ -33,22 +34,10 @@ MAX_DISK_BYTES = (1 << 40) - 1
 """The largest size that a catalogue tells apart; a row that claims more counts as this."""
 SHA256_BYTES = 32
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MICROSECOND = timedelta(microseconds=1)
 _CHUNK = 65_536
 """Rows gathered before they become arrays."""
 
 Keys = npt.NDArray[np.int64]
-
-
-def microseconds_of(moment: datetime) -> int:
-    """Microseconds since 1970-01-01 UTC."""
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def moment_of(microseconds: int) -> datetime:
-    """The inverse of `microseconds_of`."""
-    return _EPOCH + microseconds * _MICROSECOND
 
 
 def flags_of(row: TileMetadataPersistent) -> int:

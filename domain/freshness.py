@@ -13,10 +13,10 @@ from enum import IntEnum
 import attrs
 
 from .errors import CaptureTimeInFutureError, ConfigurationError, FreshnessRejectionError
-from .ports import Clock, FlightRecorder, SectorIndex
+from .moments import microseconds_of, moment_of
+from .ports import Clock, FlightRecorder, SectorIndex, SupportsJudging
 from .records import freshness_downgraded_event, freshness_rejected_event
 from .sectors import FreshnessRule, SectorBoundary, SectorClassification
-from .tile_grid import Bbox
 from .tiles import FreshnessLabel, TileId, TileMetadata
 
 FUTURE_TOLERANCE = timedelta(minutes=5)
@@ -44,10 +44,11 @@ class FreshnessVerdict:
     """The sector whose rule decided; None when the default classification did."""
 
 
-_TOO_OLD = {
+TOO_OLD = {
     SectorClassification.ACTIVE_CONFLICT: FreshnessDecision.REJECT,
     SectorClassification.STABLE_REAR: FreshnessDecision.DOWNGRADE,
 }
+"""What exceeding the rule of a classification means."""
 _STRICTNESS = {kind: -place for place, kind in enumerate(SectorClassification)}
 
 
@@ -66,7 +67,7 @@ def judge_freshness(
 
     def verdict(classification: SectorClassification, sector: SectorBoundary | None) -> FreshnessVerdict:
         rule = rules[classification]
-        decision = FreshnessDecision.ACCEPT if age <= rule.max_age else _TOO_OLD[classification]
+        decision = FreshnessDecision.ACCEPT if age <= rule.max_age else TOO_OLD[classification]
         return FreshnessVerdict(decision, age, rule, sector)
 
     return max(
@@ -103,6 +104,20 @@ def rules_by_classification(
     return table
 
 
+@attrs.frozen
+class SectorListJudge:
+    """A `TileJudge` over any `SectorIndex`: looks at every sector over the tile."""
+
+    sector_index: SectorIndex
+    rules: Rules
+    default_classification: SectorClassification
+
+    def verdict_on(self, tile_id: TileId, captured_us: int, now: datetime) -> FreshnessVerdict:
+        """See `TileJudge`."""
+        sectors = self.sector_index.sectors_intersecting(tile_id.bbox)
+        return judge_freshness(moment_of(captured_us), now, sectors, self.rules, self.default_classification)
+
+
 class FreshnessGate:
     """Judges tiles by the sectors and rules it was built with. Any number of threads may ask at once."""
 
@@ -120,13 +135,20 @@ class FreshnessGate:
         self._rules = rules_by_classification(rules, sectors, default_classification)
         self._sector_index = sector_index
         self._default = default_classification
+        self._judge = (
+            sector_index.judge(self._rules, default_classification)
+            if isinstance(sector_index, SupportsJudging)
+            else SectorListJudge(sector_index, self._rules, default_classification)
+        )
         self._clock = clock
         self._recorder = recorder
 
-    def verdict(self, bbox: Bbox, captured_at: datetime) -> FreshnessVerdict:
-        """The verdict on a stored tile that covers `bbox`, as of now; records nothing and never raises."""
-        sectors = self._sector_index.sectors_intersecting(bbox)
-        return judge_freshness(captured_at, self._clock.now(), sectors, self._rules, self._default)
+    def verdict_on(self, tile_id: TileId, captured_us: int, now: datetime) -> FreshnessVerdict:
+        """The verdict on a stored tile captured at `captured_us` (microseconds since 1970), as of `now`.
+
+        Records nothing, and raises nothing for any time that a clock can show.
+        """
+        return self._judge.verdict_on(tile_id, captured_us, now)
 
     def explain(self, lat: float, lon: float, captured_at: datetime) -> FreshnessVerdict:
         """What a write would meet at a place, as of now; records nothing.
@@ -143,9 +165,9 @@ class FreshnessGate:
 
         Raises `FreshnessRejectionError` or `CaptureTimeInFutureError`.
         """
-        tile_id = metadata.tile_id
-        check_capture_time(metadata.captured_at, self._clock.now(), tile_id)
-        verdict = self.verdict(tile_id.bbox, metadata.captured_at)
+        tile_id, now = metadata.tile_id, self._clock.now()
+        check_capture_time(metadata.captured_at, now, tile_id)
+        verdict = self.verdict_on(tile_id, microseconds_of(metadata.captured_at), now)
         if verdict.decision is FreshnessDecision.ACCEPT:
             return metadata
         if verdict.decision is FreshnessDecision.REJECT:

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from enum import Enum
-from uuid import UUID, uuid5
+from hashlib import sha1
+from uuid import UUID
 
 NAMESPACE = UUID("5b8d0c2e-1a4f-4b3a-8c9d-e7f6a3b2c1d0")
 ZERO_UUID = UUID(int=0)
+
+_hashed_namespace = sha1(NAMESPACE.bytes, usedforsecurity=False)
+_VERSION_AND_VARIANT = (0x5000 << 64) | (0x8000 << 48)
+_OTHER_BITS = ~((0xF000 << 64) | (0xC000 << 48))
+
+
+def _uuid5(name: str) -> UUID:
+    """`uuid.uuid5(NAMESPACE, name)` (RFC 9562, 5.5) at half of its cost: every write derives two."""
+    hashed = _hashed_namespace.copy()
+    hashed.update(name.encode())
+    value = int.from_bytes(hashed.digest()[:16], "big")
+    return UUID(int=value & _OTHER_BITS | _VERSION_AND_VARIANT)
 
 
 def derive_tile_id(zoom_level: int, x: int, y: int, source: str, flight_id: UUID | None) -> UUID:
@@ -16,9 +29,9 @@ def derive_tile_id(zoom_level: int, x: int, y: int, source: str, flight_id: UUID
     """
     # An enumeration's own text differs between Python versions; its value does not.
     name = source.value if isinstance(source, Enum) else source
-    return uuid5(NAMESPACE, f"{zoom_level}/{x}/{y}/{name}/{flight_id or ZERO_UUID}")
+    return _uuid5(f"{zoom_level}/{x}/{y}/{name}/{flight_id or ZERO_UUID}")
 
 
 def derive_location_hash(zoom_level: int, x: int, y: int) -> UUID:
     """UUIDv5 of `"{zoom}/{x}/{y}"`: the same for every source's tile of one place."""
-    return uuid5(NAMESPACE, f"{zoom_level}/{x}/{y}")
+    return _uuid5(f"{zoom_level}/{x}/{y}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from .descriptors import IndexMetadata, SearchHit
 from .records import FlightEvent
-from .sectors import SectorBoundary
+from .sectors import SectorBoundary, SectorClassification
 from .tile_grid import Bbox
 from .tiles import TileId, TileMetadata, TileMetadataPersistent, VotingStatus
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from .catalogue import CatalogueMatches
-    from .freshness import FreshnessVerdict
+    from .freshness import FreshnessVerdict, Rules
     from .storage import Headroom
     from .upload import UploadBatchReport, UploadRequest
     from .write_tiles import TileWriteOutcome
@@ -67,7 +67,8 @@ class TileStore(Protocol):
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """The tile's JPEG bytes, without a database access.
 
-        A tile that another process wrote is not found until this one has learnt of it in the background.
+        A tile that another process wrote is not found until this one has heard of it: milliseconds after its
+        commit while the database answers.
         Raises `TileNotFoundError`, and `StoreUnavailableError` when the disk fails.
         """
         ...
@@ -119,6 +120,19 @@ class SupportsHeadroom(Protocol):
         self, tiles: Sequence[tuple[bytes, TileMetadata]], headroom: Headroom
     ) -> list[TileWriteOutcome]:
         """`write_tiles` with `headroom` as its third step."""
+        ...
+
+
+@runtime_checkable
+class SupportsEviction(Protocol):
+    """A store that deletes a tile only when it can be had again."""
+
+    def evict_tile(self, tile_id: TileId) -> int:
+        """Remove a tile that may be evicted according to the database, and return the bytes freed.
+
+        Handles opened before stay valid. Raises `TileNotFoundError` when it is not there or may not go (it is
+        pinned, or was made on board and is neither uploaded nor given up), `StoreUnavailableError`.
+        """
         ...
 
 
@@ -289,4 +303,26 @@ class SectorIndex(Protocol):
 
     def sectors_intersecting(self, bbox: Bbox) -> tuple[SectorBoundary, ...]:
         """The sectors that share at least one point with the box, ordered by id."""
+        ...
+
+
+@runtime_checkable
+class TileJudge(Protocol):
+    """Judges tiles by sectors and rules that are fixed. Any number of threads may ask at once."""
+
+    def verdict_on(self, tile_id: TileId, captured_us: int, now: datetime) -> FreshnessVerdict:
+        """The strictest verdict of the sectors over the tile; see `domain.freshness.judge_freshness`.
+
+        `captured_us` is the capture time in microseconds since 1970. The sector that is named is the first by
+        id of those that say so.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsJudging(Protocol):
+    """A sector index that finds and judges in one call, faster than by listing sectors."""
+
+    def judge(self, rules: Rules, default_classification: SectorClassification) -> TileJudge:
+        """A judge by this index's sectors and by `rules`, which holds each of their classifications."""
         ...

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import attrs
 import numpy as np
 
-from .catalogue import columns_of
+from .catalogue import Keys
 from .errors import StoreUnavailableError, TileNotFoundError
-from .storage import FoundFile, FoundKind, TileCatalogue, TileFiles, TileRows
-from .tile_key import decode_tile_key, encode_tile_key
+from .inventory import FoundFile, FoundKind, TileInventory
+from .storage import TileCatalogue, TileFiles, TileRows
+from .tile_key import VARIANT_BITS, VariantTable, decode_tile_key
 from .tiles import TileId, TileMetadataPersistent
 
 _NAMED_IN_LOG = 3
@@ -47,15 +49,14 @@ class ReconcileReport:
 def reconcile(
     rows: TileRows, files: TileFiles, catalogue: TileCatalogue, *, now: datetime, lock_timeout_s: float
 ) -> ReconcileReport:
-    """Load the catalogue, walk the files, and mend what differs.
+    """Load the catalogue, list the files, and mend what differs.
 
     Raises `StoreUnavailableError`, also when the files belong to another database; then nothing is changed.
     """
     _check_identity(rows, files)
     completed, missing = _complete_old_rows(rows, files)
-    catalogue.load(*columns_of(rows.committed()))
-    walk = _Walk(files, catalogue)
-    mended, lost = _mend(rows, files, catalogue, walk, lock_timeout_s)
+    differences = _compare(rows, files, catalogue)
+    mended, lost = _mend(rows, files, catalogue, differences, lock_timeout_s)
     missing += lost
     report = ReconcileReport(
         tiles=len(catalogue),
@@ -86,7 +87,7 @@ def _check_identity(rows: TileRows, files: TileFiles) -> None:
 
 
 def _any_tile(files: TileFiles) -> bool:
-    return any(found.kind is FoundKind.TILE for found in files.walk())
+    return any(len(variant.tiles) for variant in files.inventory().variants)
 
 
 def _explain_a_tile(rows: TileRows, files: TileFiles) -> bool:
@@ -124,26 +125,43 @@ def _complete_old_rows(rows: TileRows, files: TileFiles) -> tuple[int, list[Tile
     return completed, without_file
 
 
-class _Walk:
-    """One pass over the files, compared with the catalogue as it was when the pass began."""
+def _compare(rows: TileRows, files: TileFiles, catalogue: TileCatalogue) -> _Differences:
+    """Load the catalogue while the files are listed. What changes meanwhile shows up as a difference."""
+    with ThreadPoolExecutor(1, "inventory") as beside:
+        listing = beside.submit(files.inventory)
+        mark = catalogue.mark()
+        catalogue.load(*rows.catalogue(), since=mark)
+        return _Differences(listing.result(), *catalogue.snapshot())
 
-    def __init__(self, files: TileFiles, catalogue: TileCatalogue) -> None:
-        keys, variants = catalogue.snapshot()
+
+class _Differences:
+    """What doesn't match between the files and the catalogue, both as they were at about the same time."""
+
+    def __init__(self, inventory: TileInventory, keys: Keys, variants: VariantTable) -> None:
+        """`keys` are sorted."""
         with_file = np.zeros(len(keys), np.bool_)
         with_sidecar = np.zeros(len(keys), np.bool_)
-        self.unexplained: list[FoundFile] = []
+        self.unexplained = list(inventory.temporaries)
         """Temporaries, and files of tiles that the catalogue lacks."""
-        for found in files.walk():
+        for found in inventory.variants:
             try:
-                key = encode_tile_key(found.tile_id, variants)
+                ordinal = variants.ordinal(found.source, found.flight_id)
             except KeyError:  # no tile of that flight is committed
-                self.unexplained.append(found)
+                self.unexplained.extend(found.files())
                 continue
-            place = int(np.searchsorted(keys, key))
-            if found.kind is FoundKind.TEMPORARY or place == len(keys) or keys[place] != key:
-                self.unexplained.append(found)
-            else:
-                (with_file if found.kind is FoundKind.TILE else with_sidecar)[place] = True
+            for kind, places, there in (
+                (FoundKind.TILE, found.tiles, with_file),
+                (FoundKind.SIDECAR, found.sidecars, with_sidecar),
+            ):
+                found_keys = places << VARIANT_BITS | ordinal
+                found_keys.sort()  # in order, the look-up below is fast
+                positions = np.searchsorted(keys, found_keys)
+                known = positions < len(keys)
+                known[known] = keys[positions[known]] == found_keys[known]
+                there[positions[known]] = True
+                self.unexplained.extend(
+                    FoundFile(kind, decode_tile_key(int(key), variants)) for key in found_keys[~known]
+                )
         self.without_file = [decode_tile_key(int(key), variants) for key in keys[~with_file]]
         self.without_sidecar = [
             decode_tile_key(int(key), variants) for key in keys[with_file & ~with_sidecar]
@@ -154,21 +172,21 @@ def _mend(
     rows: TileRows,
     files: TileFiles,
     catalogue: TileCatalogue,
-    walk: _Walk,
+    differences: _Differences,
     lock_timeout_s: float,
 ) -> tuple[dict[str, int], list[TileId]]:
-    """Mend what the walk met; what was mended, and the committed tiles whose file is gone."""
+    """Mend what differs; what was mended, and the committed tiles whose file is gone."""
     mended = dict.fromkeys(
         ("orphans_removed", "temporaries_removed", "sidecars_restored", "left_for_later"), 0
     )
-    doubtful = {found.tile_id for found in walk.unexplained}
-    doubtful.update(walk.without_file, walk.without_sidecar)
+    doubtful = {found.tile_id for found in differences.unexplained}
+    doubtful.update(differences.without_file, differences.without_sidecar)
     if not doubtful:
         return mended, []
     try:
         with rows.locked(lock_timeout_s) as locked:
             committed = locked.committed_among(doubtful)
-            for found in walk.unexplained:
+            for found in differences.unexplained:
                 if found.kind is FoundKind.TEMPORARY:
                     files.discard(found)
                     mended["temporaries_removed"] += 1
@@ -177,16 +195,16 @@ def _mend(
                     mended["orphans_removed"] += found.kind is FoundKind.TILE
                 else:  # committed by another process since the catalogue was loaded
                     catalogue.add(committed[found.tile_id])
-            missing = [t for t in walk.without_file if t in committed and not files.exists(t)]
+            missing = [t for t in differences.without_file if t in committed and not files.exists(t)]
     except StoreUnavailableError as error:
         _log.warning("could not keep writers out to look for orphans: %s", error)
-        mended["left_for_later"] = len(walk.unexplained)
+        mended["left_for_later"] = len(differences.unexplained)
         return mended, []
-    for tile_id in walk.without_sidecar:
+    for tile_id in differences.without_sidecar:
         if tile_id in committed and files.exists(tile_id):
             files.restore_sidecar(tile_id, committed[tile_id].content_sha256)
             mended["sidecars_restored"] += 1
-    for tile_id in walk.without_file:
+    for tile_id in differences.without_file:
         if tile_id not in committed or tile_id in missing:
             catalogue.remove(tile_id)
     return mended, missing

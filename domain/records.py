@@ -15,9 +15,9 @@ import attrs
 
 from .errors import FreshnessRejectionError
 from .sectors import FreshnessRule
-from .tiles import TileId, TileMetadata, check_aware_utc
+from .tiles import TileId, TileMetadataPersistent, check_aware_utc
 
-SCHEMA_VERSION = "1.5.0"
+SCHEMA_VERSION = "1.6.0"
 
 
 class Severity(str, Enum):
@@ -39,6 +39,7 @@ class Kind(str, Enum):
     EVICTION_BATCH = "c6.eviction_batch"
     UPLOAD_GIVEUP = "c11.upload.giveup"
     UPLOAD_REQUEUED = "c11.upload.requeued"
+    QUARANTINED = "c6.quarantined"
 
 
 @attrs.frozen
@@ -68,6 +69,9 @@ CATALOGUE: Mapping[Kind, KindSpecification] = {
         "1.4.0", Severity.ERROR, ("tile", "tile_uuid", "attempts", "reason")
     ),
     Kind.UPLOAD_REQUEUED: KindSpecification("1.5.0", Severity.INFO, ("tile", "tile_uuid", "generation")),
+    Kind.QUARANTINED: KindSpecification(
+        "1.6.0", Severity.ERROR, ("tile", "tile_uuid", "content_sha256", "found_sha256", "kept_at")
+    ),
 }
 
 LISTED_TILES = 5
@@ -150,17 +154,17 @@ class WriteStep(str, Enum):
     COMMIT = "commit"
 
 
-def write_event(metadata: TileMetadata) -> FlightEvent:
+def write_event(stored: TileMetadataPersistent) -> FlightEvent:
     """A tile was committed."""
     return FlightEvent(
         Kind.WRITE,
         "committed",
         {
-            "tile": str(metadata.tile_id),
-            "tile_uuid": str(metadata.tile_id.tile_uuid),
-            "content_sha256": metadata.content_sha256,
-            "disk_bytes": metadata.disk_bytes,
-            "freshness_label": metadata.freshness_label.value,
+            "tile": str(stored.tile_id),
+            "tile_uuid": str(stored.tile_uuid),
+            "content_sha256": stored.content_sha256,
+            "disk_bytes": stored.disk_bytes,
+            "freshness_label": stored.freshness_label.value,
         },
     )
 
@@ -228,6 +232,23 @@ def upload_requeued_event(tile_id: TileId, generation: int) -> FlightEvent:
         Kind.UPLOAD_REQUEUED,
         "operator",
         {"tile": str(tile_id), "tile_uuid": str(tile_id.tile_uuid), "generation": generation},
+    )
+
+
+def quarantined_event(
+    tile: TileMetadataPersistent, reason: str, found_sha256: str | None, kept_at: str | None
+) -> FlightEvent:
+    """A repair took a tile out of the store, because its file is damaged or gone (`reason`)."""
+    return FlightEvent(
+        Kind.QUARANTINED,
+        reason,
+        {
+            "tile": str(tile.tile_id),
+            "tile_uuid": str(tile.tile_uuid),
+            "content_sha256": tile.content_sha256,
+            "found_sha256": found_sha256,
+            "kept_at": kept_at,
+        },
     )
 
 

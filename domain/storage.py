@@ -10,18 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
-import attrs
-
-from .errors import CacheBudgetExhaustedError, StoreUnavailableError
+from .errors import CacheBudgetExhaustedError, StoreUnavailableError, TileCacheError
+from .inventory import FoundFile, TileInventory
 from .ports import TilePixelHandle
-from .tiles import TileId, TileMetadata, TileMetadataPersistent
+from .tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 
 if TYPE_CHECKING:
     from .catalogue import CatalogueColumns, CatalogueEntry, CatalogueMatches, EvictionCandidate, Keys
+    from .tile_changes import TileChange
     from .tile_grid import Bbox
     from .tile_key import VariantTable
 
@@ -111,9 +110,10 @@ class TileRows(Protocol):
         """`insert` for a batch of distinct tiles."""
         ...
 
-    def removing(self, tile_id: TileId) -> AbstractContextManager[int | None]:
+    def removing(self, tile_id: TileId, *, evicting: bool = False) -> AbstractContextManager[int | None]:
         """Delete the row, commit, and yield its `disk_bytes`; None when there is none.
 
+        With `evicting`, a row that may not be evicted as it is now (`budget.may_be_evicted`) counts as none.
         Until the context is left, no writer can insert the same tile, so its file can be unlinked safely.
         """
         ...
@@ -122,8 +122,24 @@ class TileRows(Protocol):
         """The tile's committed row, or None."""
         ...
 
+    def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
+        """The committed rows of those tiles that have one."""
+        ...
+
     def committed(self) -> Iterator[TileMetadataPersistent]:
         """Every committed row, as one consistent snapshot."""
+        ...
+
+    def catalogue(self) -> tuple[CatalogueColumns, VariantTable]:
+        """What a catalogue keeps of every committed row, as one consistent snapshot, in no particular order.
+
+        The table names the flights of those rows and no others. Raises `TileMetadataError` when they are more
+        than tile keys can tell apart.
+        """
+        ...
+
+    def counts(self) -> dict[tuple[TileSource, int], int]:
+        """How many committed rows there are of each source and zoom level; those without any are left out."""
         ...
 
     def locked(self, timeout_s: float) -> AbstractContextManager[LockedRows]:
@@ -231,6 +247,21 @@ class TileCatalogue(Protocol):
     def __len__(self) -> int: ...
 
 
+class TileFollower(Protocol):
+    """Who is told what is committed, by whichever process; a store that keeps a catalogue."""
+
+    def apply_changes(self, changes: Iterable[TileChange]) -> None:
+        """Follow changes, in the order of their commits; also called with none, to settle what is in doubt.
+
+        Raises `StoreUnavailableError`; what was not settled is remembered for the next call.
+        """
+        ...
+
+    def reload(self) -> None:
+        """Read everything anew, because changes may have been missed. Raises `StoreUnavailableError`."""
+        ...
+
+
 class StagedTile(Protocol):
     """A tile whose bytes passed the hash gate and can now be placed. Nothing is on the disk yet."""
 
@@ -243,21 +274,8 @@ class StagedTile(Protocol):
         ...
 
 
-class FoundKind(str, Enum):
-    """What a walk over the store's folders can meet."""
-
-    TILE = "tile"
-    SIDECAR = "sidecar"
-    TEMPORARY = "temporary"
-
-
-@attrs.frozen
-class FoundFile:
-    """A file that a walk met; `path` is relative to the store's root."""
-
-    kind: FoundKind
-    tile_id: TileId
-    path: str
+MALFORMED_SIDECAR = ""
+"""What a sidecar claims that is not one well-formed line."""
 
 
 class TileFiles(Protocol):
@@ -278,6 +296,10 @@ class TileFiles(Protocol):
         """
         ...
 
+    def stage_many(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
+        """`stage` for a batch; entry i is what tile i was staged as, or the error that refuses it."""
+        ...
+
     def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
         """Place a batch durably; entry i is why tile i could not be placed, or None."""
         ...
@@ -294,12 +316,22 @@ class TileFiles(Protocol):
         """Unlink file and sidecar; whether the file was there."""
         ...
 
-    def discard(self, found: FoundFile) -> None:
-        """Unlink one file that a walk found, if it is still there."""
+    def quarantine(self, tile_id: TileId) -> str | None:
+        """Move file and sidecar out of the way, durably, keeping both; where the file is now.
+
+        None when there is no file. What was quarantined before stays.
+        """
         ...
 
-    def walk(self) -> Iterator[FoundFile]:
-        """Every tile, sidecar and temporary file under the root, in no particular order."""
+    def discard(self, found: FoundFile) -> None:
+        """Unlink one file of an inventory, if it is still there."""
+        ...
+
+    def inventory(self) -> TileInventory:
+        """Every tile, sidecar and temporary file under the root, by their names alone.
+
+        What is placed or removed meanwhile may be in it or not; everything else is.
+        """
         ...
 
     def restore_sidecar(self, tile_id: TileId, content_sha256: str) -> None:
@@ -311,5 +343,5 @@ class TileFiles(Protocol):
         ...
 
     def sidecar_sha256(self, tile_id: TileId) -> str | None:
-        """What the sidecar claims; None when it is missing or not one well-formed line."""
+        """What the sidecar claims: None when it is missing, `MALFORMED_SIDECAR` when it is no such line."""
         ...

@@ -213,11 +213,28 @@ class TileMetadataPersistent(TileMetadata):
         cls, metadata: TileMetadata, *, created_at: datetime, accessed_at: datetime | None = None
     ) -> TileMetadataPersistent:
         """The persistent form of `metadata` as it is right after its row was inserted."""
-        facts = {f.name: getattr(metadata, f.name) for f in attrs.fields(TileMetadata)}
-        facts["location_hash"] = metadata.tile_id.location_hash
-        return cls(
-            **facts,
-            tile_uuid=metadata.tile_id.tile_uuid,
-            created_at=created_at,
-            accessed_at=created_at if accessed_at is None else accessed_at,
-        )
+        check_aware_utc(created_at, "created_at")
+        if accessed_at is not None:
+            check_aware_utc(accessed_at, "accessed_at")
+        tile_id = metadata.tile_id
+        # Everything else was validated with `metadata` or is derived here; to derive it again in order to
+        # compare would be most of what this costs, and every write comes by.
+        stored = cls.__new__(cls)
+        put = object.__setattr__
+        put(stored, "tile_id", tile_id)
+        put(stored, "captured_at", metadata.captured_at)
+        put(stored, "content_sha256", metadata.content_sha256)
+        put(stored, "disk_bytes", metadata.disk_bytes)
+        put(stored, "tile_size_pixels", metadata.tile_size_pixels)
+        put(stored, "ground_sample_distance", metadata.ground_sample_distance)
+        put(stored, "freshness_label", metadata.freshness_label)
+        put(stored, "voting_status", metadata.voting_status)
+        put(stored, "quality", metadata.quality)
+        put(stored, "location_hash", tile_id.location_hash)
+        put(stored, "tile_uuid", tile_id.tile_uuid)
+        put(stored, "created_at", created_at)
+        put(stored, "accessed_at", created_at if accessed_at is None else accessed_at)
+        put(stored, "uploaded_at", None)
+        put(stored, "upload_attempts", 0)
+        put(stored, "pinned", False)
+        return stored

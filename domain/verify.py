@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 
 import attrs
+import numpy as np
 
-from .catalogue import columns_of
 from .errors import StoreUnavailableError, TileNotFoundError
+from .inventory import FoundKind
 from .sorted_catalogue import SortedTileCatalogue
-from .storage import FoundKind, TileFiles, TileRows
-from .tile_key import decode_tile_key
+from .storage import MALFORMED_SIDECAR, TileFiles, TileRows
+from .tile_key import VARIANT_BITS, decode_tile_key
 from .tiles import TileId, TileMetadataPersistent
 
 
@@ -28,7 +29,7 @@ class FindingKind(str, Enum):
     TEMPORARY_FILE = "temporary_file"
 
 
-_INGEST_AGAIN = "run aerotile delete TILE, then ingest it again"
+_INGEST_AGAIN = "run aerotile verify --repair, which keeps what is there in quarantine; then ingest it again"
 _MEND_FIRST = "mend what else is wrong with the tile or its folder, then run aerotile verify again"
 
 REMEDIES = {
@@ -51,85 +52,89 @@ class Finding:
     tile_id: TileId
     detail: str
     mended: bool = False
-    """Whether the check put it right; nothing is left to do then."""
+    """Whether it is right again; nothing is left to do then."""
+    fetch_again: bool = False
+    """Whether a repair took the tile out of the store, so that it can be ingested again."""
+    kept_at: str | None = None
+    """Where a repair put its file, relative to the tiles' folder."""
 
     @property
     def remedy(self) -> str:
         """What to do about it."""
+        if self.fetch_again:
+            return "fetch the tile again and ingest it"
         return "nothing: it was restored from the database's hash" if self.mended else REMEDIES[self.kind]
 
 
 def verify_store(
-    rows: TileRows, files: TileFiles, progress: Callable[[int, int], None] = lambda done, total: None
+    rows: TileRows,
+    files: TileFiles,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    pace: Callable[[int], None] = lambda read_bytes: None,
+    start_at: int = 0,
+    checkpoint: Callable[[int], None] = lambda place: None,
 ) -> Iterator[Finding]:
     """Read and hash every tile; yields what is wrong, and restores sidecars of tiles that match their row.
 
     Nothing else is changed. A file that the disk does not give is a finding, and the check goes on. Writers
     may go on too: a tile that one of them is just placing can show up as an orphan or a temporary file, and a
     sidecar restored while its tile is deleted stays behind as an orphan.
-    `progress(done, total)` counts tiles. Raises `StoreUnavailableError` when the database does not answer, or
+    `progress(done, total)` counts tiles; `pace(read_bytes)` is called after each tile that was read, and may
+    sleep. Tiles are checked in the order of their place (zoom and Z-curve, as in a tile key):
+    `checkpoint(place)` says how far the check has come, and `start_at` goes on from such a place.
+    Raises `StoreUnavailableError` when the database does not answer, or
     when the folders can't be walked though every tile in them could be read.
     """
     without_hash = frozenset(rows.incomplete())
     for tile_id in without_hash:
         yield Finding(FindingKind.HASH_UNKNOWN, tile_id, "its row knows no hash to compare its file with")
     catalogue = SortedTileCatalogue()
-    catalogue.load(*columns_of(rows.committed()))
+    catalogue.load(*rows.catalogue())
     keys, variants = catalogue.snapshot()
-    illegible: dict[TileId, _Sidecar] = {}
     unreadable: TileId | None = None
-    for done, key in enumerate(keys):
+    first = int(np.searchsorted(keys, start_at << VARIANT_BITS))
+    for done, key in enumerate(keys[first:], start=first):
         progress(done, len(keys))
+        checkpoint(int(key) >> VARIANT_BITS)
         row = rows.get(decode_tile_key(int(key), variants))
         if row is None:
             continue
         tile_id = row.tile_id
         finding = _verify_content(rows, files, row)
+        pace(row.disk_bytes)
         if finding is not None:
             yield finding
         if finding is None or finding.kind is FindingKind.CONTENT_DAMAGED:
             try:
-                sidecar = _Sidecar(row.content_sha256, files.sidecar_sha256(tile_id), finding is None)
+                claimed = files.sidecar_sha256(tile_id)
             except StoreUnavailableError as error:
                 finding = Finding(FindingKind.FILE_UNREADABLE, tile_id, str(error))
                 yield finding
             else:
-                if sidecar.claimed is None:
-                    illegible[tile_id] = sidecar
-                elif sidecar.claimed != sidecar.expected:
-                    yield from _restore(rows, files, tile_id, sidecar, FindingKind.SIDECAR_WRONG)
+                if claimed != row.content_sha256:
+                    yield from _restore(rows, files, row, claimed, tile_matches_row=finding is None)
         if finding is not None and finding.kind is FindingKind.FILE_UNREADABLE:
             unreadable = tile_id
     progress(len(keys), len(keys))
-    malformed: set[TileId] = set()
     try:
-        for found in files.walk():
+        for found in files.inventory():
             if found.kind is FoundKind.TEMPORARY:
-                yield Finding(FindingKind.TEMPORARY_FILE, found.tile_id, found.path)
-            elif found.tile_id in catalogue:
-                if found.kind is FoundKind.SIDECAR and found.tile_id in illegible:
-                    malformed.add(found.tile_id)
-            elif found.tile_id not in without_hash and rows.get(found.tile_id) is None:
-                yield Finding(FindingKind.ORPHAN_FILE, found.tile_id, found.path)
+                yield Finding(FindingKind.TEMPORARY_FILE, found.tile_id, str(found.path))
+            elif (
+                found.tile_id not in catalogue
+                and found.tile_id not in without_hash
+                and rows.get(found.tile_id) is None
+            ):
+                yield Finding(
+                    FindingKind.ORPHAN_FILE, found.tile_id, f"no row is committed for its {found.kind.value}"
+                )
     except StoreUnavailableError as error:
         if unreadable is None:
             raise
         yield Finding(
             FindingKind.FILE_UNREADABLE, unreadable, f"not every folder was searched for orphans: {error}"
         )
-    for tile_id, sidecar in illegible.items():
-        kind = FindingKind.SIDECAR_WRONG if tile_id in malformed else FindingKind.SIDECAR_MISSING
-        yield from _restore(rows, files, tile_id, sidecar, kind)
-
-
-@attrs.frozen
-class _Sidecar:
-    """What a sidecar should say and what it says."""
-
-    expected: str
-    claimed: str | None
-    """None when it is missing or malformed; only a walk tells which."""
-    tile_matches_row: bool
 
 
 def _verify_content(rows: TileRows, files: TileFiles, row: TileMetadataPersistent) -> Finding | None:
@@ -149,22 +154,29 @@ def _verify_content(rows: TileRows, files: TileFiles, row: TileMetadataPersisten
 
 
 def _restore(
-    rows: TileRows, files: TileFiles, tile_id: TileId, sidecar: _Sidecar, kind: FindingKind
+    rows: TileRows,
+    files: TileFiles,
+    row: TileMetadataPersistent,
+    claimed: str | None,
+    *,
+    tile_matches_row: bool,
 ) -> Iterator[Finding]:
     """Write the sidecar anew if the tile is still the one that was checked, and say how that went."""
-    if kind is FindingKind.SIDECAR_MISSING:
+    tile_id, expected = row.tile_id, row.content_sha256
+    kind = FindingKind.SIDECAR_MISSING if claimed is None else FindingKind.SIDECAR_WRONG
+    if claimed is None:
         detail = "its sidecar is missing"
-    elif sidecar.claimed is None:
+    elif claimed == MALFORMED_SIDECAR:
         detail = "its sidecar is not one well-formed line"
     else:
-        detail = f"its sidecar says {sidecar.claimed}, expected {sidecar.expected}"
-    if not _row_stands(rows, tile_id, sidecar.expected):
+        detail = f"its sidecar says {claimed}, expected {expected}"
+    if not _row_stands(rows, tile_id, expected):
         return
-    if not sidecar.tile_matches_row:
+    if not tile_matches_row:
         yield Finding(kind, tile_id, detail)
         return
     try:
-        files.restore_sidecar(tile_id, sidecar.expected)
+        files.restore_sidecar(tile_id, expected)
     except StoreUnavailableError as error:
         yield Finding(kind, tile_id, f"{detail}, and it can't be restored: {error}")
     else:

@@ -12,7 +12,7 @@ A failure at any step leaves the world as it was before the first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import attrs
@@ -43,6 +43,8 @@ class TileWriter:
     gate: FreshnessGate
     clock: Clock
     recorder: FlightRecorder
+    when_committed: Callable[[Collection[TileMetadataPersistent]], object] = lambda rows: None
+    """Is given the rows as soon as they are committed, while their room is still reserved."""
 
     def write(self, pixels: bytes, metadata: TileMetadata, headroom: Headroom) -> TileMetadataPersistent:
         """Write one tile; raises what `TileStore.write_tile` raises."""
@@ -60,6 +62,7 @@ class TileWriter:
                     step = WriteStep.COMMIT
                     with _withdrawn_on_failure([staged]):
                         stored = row.commit()
+                    self.when_committed([stored])
         except Exception as error:
             self.recorder.record(write_failed_event(metadata.tile_id, step, error))
             raise
@@ -71,19 +74,21 @@ class TileWriter:
     ) -> list[TileWriteOutcome]:
         """Write a batch with one commit; raises what `SupportsBulkWrite.write_tiles` raises."""
         batch = _Batch(self.recorder, [metadata.tile_id for _, metadata in tiles])
-        for place, (pixels, metadata) in enumerate(tiles):
-            self._pass_gates(batch, place, pixels, metadata)
+        for place, staged in enumerate(self.files.stage_many(tiles)):
+            if isinstance(staged, TileCacheError):
+                batch.refuse(place, WriteStep.HASH_GATE, staged)
+            else:
+                self._pass_freshness_gate(batch, place, staged, tiles[place][1])
         self._write_admitted(batch, batch.admitted(), headroom)
         return batch.outcomes()
 
-    def _pass_gates(self, batch: _Batch, place: int, pixels: bytes, metadata: TileMetadata) -> None:
-        step = WriteStep.HASH_GATE
+    def _pass_freshness_gate(
+        self, batch: _Batch, place: int, staged: StagedTile, metadata: TileMetadata
+    ) -> None:
         try:
-            staged = self.files.stage(pixels, metadata)
-            step = WriteStep.FRESHNESS_GATE
             batch.admit(place, staged, self.gate.admit(metadata))
         except TileCacheError as error:
-            batch.refuse(place, step, error)
+            batch.refuse(place, WriteStep.FRESHNESS_GATE, error)
 
     def _write_admitted(self, batch: _Batch, admitted: list[_Admitted], headroom: Headroom) -> None:
         if not admitted:
@@ -109,6 +114,7 @@ class TileWriter:
                 step = WriteStep.COMMIT
                 with _withdrawn_on_failure([tile.staged for tile in placed]):
                     stored = rows.commit()
+                self.when_committed(stored.values())
         except CacheBudgetExhaustedError:
             raise
         except Exception as error:

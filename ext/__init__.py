@@ -2,20 +2,32 @@
 
 from .catalogue import CompiledTileCatalogue
 from .catalogue_matches import CompiledCatalogueMatches
-from .gated_write import GatedWrite, GateRefusedError, sync_file_system
+from .copy_rows import CatalogueCopy, CopyStreamError
+from .gated_write import GatedWrite, GateRefusedError, rename_all, sync_file_system, write_temporaries
 from .pixels import MappedPixels, open_beneath
 from .search_hits import HitReader, is_finite_descriptor
+from .sector_grid import SectorGrid, SectorGridJudge
 from .tile_keys import TileKeyCodec
+from .tile_lines import touched_lines
+from .tile_walk import walk_variant
 
 __all__ = [
+    "CatalogueCopy",
     "CompiledCatalogueMatches",
     "CompiledTileCatalogue",
+    "CopyStreamError",
     "GateRefusedError",
     "GatedWrite",
     "HitReader",
     "MappedPixels",
+    "SectorGrid",
+    "SectorGridJudge",
     "TileKeyCodec",
     "is_finite_descriptor",
     "open_beneath",
+    "rename_all",
     "sync_file_system",
+    "touched_lines",
+    "walk_variant",
+    "write_temporaries",
 ]

@@ -16,7 +16,6 @@ from _posix cimport (
     close_quietly,
     dev_t,
     fchmod,
-    fdatasync,
     fstat,
     fstatat,
     ino_t,
@@ -47,6 +46,9 @@ cdef struct PlacedFile:
     dev_t device
     ino_t inode
     timespec modified  # a freed inode number is given out again; the time tells the two files apart
+
+
+    int descriptor   # open while it is written, -1 otherwise
 
 
 cdef struct Failure:
@@ -86,35 +88,43 @@ cdef inline int sync_retrying(int (*call)(int) noexcept nogil, int descriptor) n
 
 
 cdef inline int write_temporary(
-    int folder, PlacedFile *file, const char *content, size_t length, bint durable, Failure *failure
+    int folder, PlacedFile *file, const char *content, size_t length, Failure *failure
 ) noexcept nogil:
-    """Create the temporary file with all of its content and its final mode; 0, or -1 with `failure` set."""
+    """Create the temporary file with all of its content and its final mode; 0, or -1 with `failure` set.
+
+    Its descriptor stays open either way, for `close_temporary`.
+    """
     cdef stat_facts facts
-    cdef int descriptor
     while True:
-        descriptor = openat(
+        file.descriptor = openat(
             folder, file.temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, PLACED_MODE
         )
-        if descriptor >= 0:
+        if file.descriptor >= 0:
             break
         if errno != EINTR:
             return fail(failure, b"open")
     file.stage = TEMPORARY
-    if fchmod(descriptor, PLACED_MODE) != 0:  # the umask had its say at open
-        fail(failure, b"fchmod")
-    elif write_whole(descriptor, content, length) != 0:
-        fail(failure, b"write")
-    elif durable and sync_retrying(fdatasync, descriptor) != 0:
-        fail(failure, b"fdatasync")
-    elif fstat(descriptor, &facts) != 0:
-        fail(failure, b"fstat")
-    if failure.number != 0:
-        close_quietly(descriptor)
-        return -1
+    if fchmod(file.descriptor, PLACED_MODE) != 0:  # the umask had its say at open
+        return fail(failure, b"fchmod")
+    if write_whole(file.descriptor, content, length) != 0:
+        return fail(failure, b"write")
+    if fstat(file.descriptor, &facts) != 0:
+        return fail(failure, b"fstat")
     file.device = facts.st_dev
     file.inode = facts.st_ino
     file.modified = facts.st_mtim
-    if close(descriptor) != 0 and errno != EINTR:  # the descriptor is gone either way
+    return 0
+
+
+cdef inline int close_temporary(PlacedFile *file, Failure *failure) noexcept nogil:
+    """Close what `write_temporary` opened; 0, or -1 with `failure` set. A failure from before stays."""
+    cdef int descriptor = file.descriptor
+    file.descriptor = -1
+    if descriptor < 0:
+        return 0
+    if failure.number != 0:
+        close_quietly(descriptor)
+    elif close(descriptor) != 0 and errno != EINTR:  # the descriptor is gone either way
         return fail(failure, b"close")
     return 0
 

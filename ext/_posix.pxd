@@ -1,7 +1,7 @@
 """The C that the extension calls: declarations, and the one way in which it opens anything below a root."""
 
 from libc.errno cimport EAGAIN, EINTR, EINVAL, ENOSYS, EPERM, errno
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy, strchr, strlen
 
 
@@ -23,7 +23,11 @@ cdef extern from "<fcntl.h>" nogil:
         O_PATH
         O_RDONLY
         O_WRONLY
+        SYNC_FILE_RANGE_WAIT_AFTER
+        SYNC_FILE_RANGE_WAIT_BEFORE
+        SYNC_FILE_RANGE_WRITE
     int openat(int directory, const char *path, int flags, ...)
+    int sync_file_range(int descriptor, int64_t offset, int64_t length, unsigned int flags)
 
 cdef extern from "<unistd.h>" nogil:
     int close(int descriptor)
@@ -32,6 +36,12 @@ cdef extern from "<unistd.h>" nogil:
     int syncfs(int descriptor)
     int unlinkat(int directory, const char *path, int flags)
     Py_ssize_t write(int descriptor, const void *bytes, size_t count)
+
+cdef extern from "<dirent.h>" nogil:
+    enum:
+        DT_DIR
+        DT_REG
+        DT_UNKNOWN
 
 cdef extern from "<stdio.h>" nogil:
     int renameat(int old_directory, const char *old_path, int new_directory, const char *new_path)
@@ -56,10 +66,15 @@ cdef extern from "<sys/stat.h>" nogil:
 
 cdef extern from "<sys/mman.h>" nogil:
     enum:
+        MAP_ANONYMOUS
+        MAP_PRIVATE
         MAP_SHARED
+        MREMAP_MAYMOVE
         PROT_READ
+        PROT_WRITE
     void *MAP_FAILED
     void *mmap(void *address, size_t length, int protection, int flags, int descriptor, off_t offset)
+    void *mremap(void *address, size_t length, size_t new_length, int flags, ...)
     int munmap(void *address, size_t length)
 
 cdef extern from *:
@@ -90,6 +105,33 @@ cdef extern from *:
         AEROTILE_RESOLVE_BENEATH
         AEROTILE_RESOLVE_NO_SYMLINKS
     int aerotile_openat2(int directory, const char *path, aerotile_open_how *how) nogil
+
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+
+    /* As the kernel lays it out; C libraries call theirs by different names, or have none. */
+    struct aerotile_entry {
+        uint64_t d_ino; int64_t d_off; uint16_t d_reclen; uint8_t d_type; char d_name[];
+    };
+
+    static inline ssize_t aerotile_getdents64(int folder, void *block, size_t size) {
+        return (ssize_t)syscall(SYS_getdents64, folder, block, size);
+    }
+    """
+    struct aerotile_entry:
+        uint16_t d_reclen
+        uint8_t d_type
+        const char *d_name
+    Py_ssize_t aerotile_getdents64(int folder, void *block, size_t size) nogil
+
+
+cdef inline bint may_be_folder(uint8_t kind) noexcept nogil:
+    """Whether an entry of this type can be opened as a folder; some file systems don't say."""
+    return kind == DT_DIR or kind == DT_UNKNOWN
 
 
 cdef inline int close_quietly(int descriptor) noexcept nogil:

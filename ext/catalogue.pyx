@@ -39,7 +39,8 @@ import threading
 import numpy as np
 
 from ..domain.budget import may_be_evicted
-from ..domain.catalogue import VOTING_CODES, CatalogueColumns, CatalogueEntry, EvictionCandidate, moment_of
+from ..domain.catalogue import VOTING_CODES, CatalogueColumns, CatalogueEntry, EvictionCandidate
+from ..domain.moments import EPOCH
 from ..domain.tile_grid import Bbox, check_zoom
 from ..domain.tile_key import VariantTable
 from ..domain.tiles import FreshnessLabel, TileId, TileMetadataPersistent, TileSource
@@ -48,7 +49,6 @@ from .catalogue_matches import CompiledCatalogueMatches
 import_datetime()
 
 cdef Py_ssize_t WIDE_BLOCKS = 256  # a query over more of them leaves the GIL to others
-cdef object EPOCH = moment_of(0)
 cdef EntryLayout LAYOUT
 learn_entry(&LAYOUT, TileId, TileSource, CatalogueEntry, EPOCH, FreshnessLabel, VOTING_CODES)
 

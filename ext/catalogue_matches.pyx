@@ -11,12 +11,12 @@ from _tile_id cimport tile_id_of
 
 import numpy as np
 
-from ..domain.catalogue import VOTING_CODES, CatalogueEntry, moment_of
+from ..domain.catalogue import VOTING_CODES, CatalogueEntry
+from ..domain.moments import EPOCH
 from ..domain.tiles import FreshnessLabel, TileId, TileSource
 
 import_datetime()
 
-cdef object EPOCH = moment_of(0)
 cdef EntryLayout LAYOUT
 learn_entry(&LAYOUT, TileId, TileSource, CatalogueEntry, EPOCH, FreshnessLabel, VOTING_CODES)
 

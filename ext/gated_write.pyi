@@ -1,5 +1,6 @@
-"""The hash-gated, durable, atomic write of a tile and its sidecar."""
+"""The hash-gated, durable, atomic write of a tile and its sidecar, alone or as part of a batch."""
 
+from collections.abc import Sequence
 from typing import TypeAlias, final
 
 Target: TypeAlias = tuple[str, str, str, str, str, bytes]
@@ -16,12 +17,18 @@ class GateRefusedError(ValueError):
 def sync_file_system(descriptor: int) -> None:
     """Make everything written to the descriptor's file system durable. Raises `OSError`."""
 
+def write_temporaries(
+    root: int, writes: Sequence[GatedWrite], targets: Sequence[Target]
+) -> list[OSError | None]:
+    """The first half of `place` for a batch, without any sync; entry i is why write i failed, or None."""
+
+def rename_all(root: int, writes: Sequence[GatedWrite]) -> list[OSError | None]:
+    """The second half of `place` for a batch, without any sync; entry i is why write i failed, or None."""
+
 @final
 class GatedWrite:
     """One tile's bytes, admitted by the hash gate, on their way to the disk."""
 
     def __init__(self, pixels: bytes, content_sha256: str, disk_bytes: int) -> None: ...
-    def place(self, root: int, target: Target) -> None: ...
-    def write_temporaries(self, root: int, target: Target) -> None: ...
-    def rename(self, root: int) -> None: ...
+    def place(self, root: int, target: Target, ordered_device: int = 0) -> None: ...
     def withdraw(self, root: int) -> None: ...

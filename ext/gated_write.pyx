@@ -1,26 +1,30 @@
-"""The hash-gated, durable, atomic write of a tile and its sidecar."""
+"""The hash-gated, durable, atomic write of a tile and its sidecar, alone or as part of a batch."""
 
 cimport cython
-from libc.errno cimport ENOENT, errno
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.errno cimport ENOENT
 
-from _placed_file cimport (
-    ABSENT,
-    TEMPORARY,
-    Failure,
-    PlacedFile,
-    fail,
-    remove_ours,
-    rename_into_place,
-    sync_retrying,
-    write_temporary,
+from _data_syncs cimport aerotile_io_setup
+from _placed_file cimport ABSENT, TEMPORARY, Failure, fail, sync_retrying
+from _placed_pair cimport (
+    PairStep,
+    PlacedPair,
+    open_folder,
+    place_pair,
+    remove_pair,
+    rename_pair,
+    step_pairs,
+    write_pair,
 )
-from _posix cimport O_DIRECTORY, O_RDONLY, close_quietly, fsync, open_beneath, syncfs
+from _posix cimport close_quietly, dev_t, syncfs
 
 import hashlib
 import os
 
 cdef bytes JPEG_START = b"\xff\xd8\xff"
 cdef bytes JPEG_END = b"\xff\xd9"
+
+cdef list free_contexts = []  # Linux AIO contexts that nobody uses now; making one is cheap, ending one is not
 
 
 class GateRefusedError(ValueError):
@@ -31,6 +35,16 @@ class GateRefusedError(ValueError):
         self.what = what
         self.expected = expected
         self.actual = actual
+
+
+cdef unsigned long take_context() except? 0:
+    """An AIO context of the caller's own, or 0 where there is none to be had."""
+    cdef unsigned long context = 0
+    if free_contexts:
+        return free_contexts.pop()
+    if aerotile_io_setup(1, &context) != 0:
+        return 0
+    return context
 
 
 cdef object os_error(Failure *failure, str path):
@@ -65,11 +79,8 @@ cdef class GatedWrite:
     """
 
     cdef bytes pixels
-    cdef bytes sidecar_line
-    cdef bytes folder
-    cdef tuple names  # keeps alive what `tile` and `sidecar` point into
-    cdef PlacedFile tile
-    cdef PlacedFile sidecar
+    cdef tuple kept  # the texts that `pair` points into
+    cdef PlacedPair pair
     cdef bint busy
 
     def __cinit__(self, bytes pixels not None, str content_sha256 not None, Py_ssize_t disk_bytes):
@@ -83,8 +94,12 @@ cdef class GatedWrite:
         if not pixels.endswith(JPEG_END):
             raise GateRefusedError("JPEG end", JPEG_END.hex(), pixels[-len(JPEG_END):].hex())
         self.pixels = pixels
-        self.tile.stage = ABSENT
-        self.sidecar.stage = ABSENT
+        self.pair.pixels = pixels
+        self.pair.length = len(pixels)
+        self.pair.tile.stage = ABSENT
+        self.pair.tile.descriptor = -1
+        self.pair.sidecar.stage = ABSENT
+        self.pair.sidecar.descriptor = -1
 
     cdef int begin(self) except -1:
         """Claim the object for this call."""
@@ -96,110 +111,51 @@ cdef class GatedWrite:
     cdef int address(self, object target) except -1:
         """Take the names of what is to be written; see `place`."""
         folder, name, temporary, sidecar_name, sidecar_temporary, sidecar_line = target
-        if self.tile.stage != ABSENT or self.sidecar.stage != ABSENT:
+        if self.pair.tile.stage != ABSENT or self.pair.sidecar.stage != ABSENT:
             raise RuntimeError("this tile was written already")
-        cdef bytes encoded
-        names = []
-        for part in (folder, name, temporary, sidecar_name, sidecar_temporary):
-            encoded = os.fsencode(part)
-            if b"\0" in encoded or (part is not folder and b"/" in encoded):
-                raise ValueError(f"not the name of a file in a folder: {part!r}")
-            names.append(encoded)
-        self.folder = names[0]
-        self.names = tuple(names[1:])
-        self.tile.name = <bytes>self.names[0]
-        self.tile.temporary = <bytes>self.names[1]
-        self.sidecar.name = <bytes>self.names[2]
-        self.sidecar.temporary = <bytes>self.names[3]
-        self.sidecar_line = sidecar_line
+        self.kept = (
+            file_system_name(folder, True),
+            file_system_name(name, False),
+            file_system_name(temporary, False),
+            file_system_name(sidecar_name, False),
+            file_system_name(sidecar_temporary, False),
+            <bytes?>sidecar_line,
+        )
+        self.pair.folder = <bytes>self.kept[0]
+        self.pair.tile.name = <bytes>self.kept[1]
+        self.pair.tile.temporary = <bytes>self.kept[2]
+        self.pair.sidecar.name = <bytes>self.kept[3]
+        self.pair.sidecar.temporary = <bytes>self.kept[4]
+        self.pair.line = <bytes>self.kept[5]
+        self.pair.line_length = len(<bytes>self.kept[5])
         return 0
 
-    cdef int write_both(
-        self,
-        int folder,
-        const char *pixels,
-        size_t length,
-        const char *line,
-        size_t line_length,
-        bint durable,
-        Failure *failure,
-    ) noexcept nogil:
-        if write_temporary(folder, &self.tile, pixels, length, durable, failure) != 0:
-            return -1
-        return write_temporary(folder, &self.sidecar, line, line_length, durable, failure)
+    cdef object failed(self, Failure *failure):
+        """The `OSError` for a failure of this write."""
+        return os_error(failure, os.fsdecode(self.kept[0] + b"/" + self.kept[1]))
 
-    cdef int rename_both(self, int folder, Failure *failure) noexcept nogil:
-        # The sidecar first: whoever sees the tile also sees what to check it against.
-        if rename_into_place(folder, &self.sidecar, failure) != 0:
-            return -1
-        return rename_into_place(folder, &self.tile, failure)
-
-    cdef int remove_both(self, int folder, Failure *failure) noexcept nogil:
-        cdef int tile = remove_ours(folder, &self.tile, failure)
-        cdef int sidecar = remove_ours(folder, &self.sidecar, failure)
-        return -1 if tile != 0 or sidecar != 0 else 0
-
-    cdef int run(self, int root, bint write, bint rename, bint durable) except -1:
-        """Open the folder and do the asked steps in it without the GIL; on failure remove what was made."""
-        cdef const char *folder_path = self.folder
-        cdef const char *pixels = self.pixels
-        cdef size_t length = len(self.pixels)
-        cdef const char *line = self.sidecar_line
-        cdef size_t line_length = len(self.sidecar_line)
-        cdef Failure failure
-        cdef Failure ignored
-        cdef int folder
-        failure.number = 0
-        with nogil:
-            folder = open_beneath(root, folder_path, O_RDONLY | O_DIRECTORY)
-            if folder < 0:
-                fail(&failure, b"open")
-            else:
-                if write:
-                    self.write_both(folder, pixels, length, line, line_length, durable, &failure)
-                if rename and failure.number == 0:
-                    self.rename_both(folder, &failure)
-                if rename and durable and failure.number == 0 and sync_retrying(fsync, folder) != 0:
-                    fail(&failure, b"fsync")
-                if failure.number != 0:
-                    # What can't be removed now is a temporary or an orphan, which the next open removes.
-                    self.remove_both(folder, &ignored)
-                close_quietly(folder)
-        if failure.number != 0:
-            raise os_error(&failure, os.fsdecode(self.folder + b"/" + <bytes>self.names[0]))
-        return 0
-
-    def place(self, int root, object target not None):
+    def place(self, int root, object target not None, dev_t ordered_device=0):
         """Write, sync and rename the tile and its sidecar, then sync their folder.
 
         `root` is a descriptor of the store's root; `target` is (folder below the root, tile's name, its
         temporary name, sidecar's name, its temporary name, the sidecar's line as bytes). Both files get mode
-        0440. Durable when this returns, given that the folder itself is. When it raises `OSError`, neither
-        file is there; the error names the call that failed.
+        0440. `ordered_device` is the device (`st_dev`) of a file system whose journal makes everything
+        durable with the folder; 0 for none. Durable when this returns, given that the folder itself is. When
+        it raises `OSError`, neither file is there; the error names the call that failed.
         """
+        cdef Failure failure
+        cdef unsigned long context
+        failure.number = 0
         self.begin()
         try:
             self.address(target)
-            self.run(root, True, True, True)
-        finally:
-            self.busy = False
-
-    def write_temporaries(self, int root, object target not None):
-        """The first half of `place` without any sync: call `sync_file_system` before `rename`."""
-        self.begin()
-        try:
-            self.address(target)
-            self.run(root, True, False, False)
-        finally:
-            self.busy = False
-
-    def rename(self, int root):
-        """The second half of `place` without any sync: durable after the next `sync_file_system`."""
-        self.begin()
-        try:
-            if self.tile.stage != TEMPORARY or self.sidecar.stage != TEMPORARY:
-                raise RuntimeError("nothing was written that could be renamed")
-            self.run(root, False, True, False)
+            context = take_context()
+            with nogil:
+                place_pair(root, &self.pair, ordered_device, &context, &failure)
+            if context != 0:
+                free_contexts.append(context)
+            if failure.number != 0:
+                raise self.failed(&failure)
         finally:
             self.busy = False
 
@@ -209,25 +165,85 @@ cdef class GatedWrite:
         Does nothing when nothing is there. A power cut may bring them back. Raises `OSError`.
         """
         cdef Failure failure
-        cdef const char *folder_path
         cdef int folder
         failure.number = 0
         self.begin()
         try:
-            if self.tile.stage == ABSENT and self.sidecar.stage == ABSENT:
+            if self.pair.tile.stage == ABSENT and self.pair.sidecar.stage == ABSENT:
                 return
-            folder_path = self.folder
             with nogil:
-                folder = open_beneath(root, folder_path, O_RDONLY | O_DIRECTORY)
+                folder = open_folder(root, &self.pair, &failure)
                 if folder >= 0:
-                    self.remove_both(folder, &failure)
+                    remove_pair(folder, &self.pair, &failure)
                     close_quietly(folder)
-                elif errno == ENOENT:
-                    self.tile.stage = ABSENT
-                    self.sidecar.stage = ABSENT
-                else:
-                    fail(&failure, b"open")
-            if failure.number != 0:
-                raise os_error(&failure, os.fsdecode(self.folder + b"/" + <bytes>self.names[0]))
+            if folder < 0 and failure.number == ENOENT:
+                self.pair.tile.stage = ABSENT
+                self.pair.sidecar.stage = ABSENT
+            elif failure.number != 0:
+                raise self.failed(&failure)
         finally:
             self.busy = False
+
+
+cdef bytes file_system_name(object name, bint is_path):
+    """The name as the system takes it. Raises `TypeError`, and `ValueError` for what leaves the folder."""
+    cdef bytes encoded = os.fsencode(<str?>name)
+    if b"\0" in encoded or (not is_path and b"/" in encoded):
+        raise ValueError(f"not the name of a file in a folder: {name!r}")
+    return encoded
+
+
+def write_temporaries(int root, writes not None, targets not None):
+    """The first half of `place` for a batch, without any sync: call `sync_file_system` before `rename_all`.
+
+    Entry i of the result is the `OSError` because of which write i is not on the disk, or None. The whole
+    batch is written in one stretch without the GIL, a folder opened once for neighbours that lie in it.
+    """
+    batch = tuple(writes)
+    targets = tuple(targets)
+    if len(batch) != len(targets):
+        raise ValueError(f"{len(batch)} writes, {len(targets)} targets")
+    return step_batch(root, batch, targets, write_pair)
+
+
+def rename_all(int root, writes not None):
+    """The second half of `place` for a batch, without any sync: durable after the next `sync_file_system`.
+
+    Returns what `write_temporaries` returns.
+    """
+    return step_batch(root, tuple(writes), None, rename_pair)
+
+
+cdef list step_batch(int root, tuple batch, object targets, PairStep step):
+    """Do `step` for each write, addressed first when there are targets."""
+    cdef Py_ssize_t count = len(batch)
+    cdef Py_ssize_t place
+    cdef Py_ssize_t begun = 0
+    cdef GatedWrite write
+    cdef PlacedPair **pairs = NULL
+    cdef Failure *failures = NULL
+    try:
+        pairs = <PlacedPair **>PyMem_Malloc((count + 1) * sizeof(PlacedPair *))
+        failures = <Failure *>PyMem_Malloc((count + 1) * sizeof(Failure))
+        if pairs == NULL or failures == NULL:
+            raise MemoryError
+        for place in range(count):
+            write = <GatedWrite?>batch[place]
+            write.begin()
+            begun += 1
+            if targets is not None:
+                write.address(targets[place])
+            elif write.pair.tile.stage != TEMPORARY or write.pair.sidecar.stage != TEMPORARY:
+                raise RuntimeError("nothing was written that could be renamed")
+            pairs[place] = &write.pair
+        with nogil:
+            step_pairs(root, pairs, failures, count, step)
+        return [
+            (<GatedWrite>batch[place]).failed(&failures[place]) if failures[place].number != 0 else None
+            for place in range(count)
+        ]
+    finally:
+        for place in range(begun):
+            (<GatedWrite>batch[place]).busy = False
+        PyMem_Free(pairs)
+        PyMem_Free(failures)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 import pytest
+from fault_tally import FaultTally
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -36,6 +37,28 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 # A crash of the session's server loses nothing that anybody wants to keep. test_embedded_postgres.py does not
 # use these: it holds the supervisor to the settings of a flight.
 _SETTINGS_OF_A_THROWAWAY_SERVER = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+_TALLY = pytest.StashKey[FaultTally]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin the count of faults."""
+    config.stash[_TALLY] = FaultTally()
+
+
+@pytest.fixture(scope="session")
+def fault_tally(pytestconfig: pytest.Config) -> FaultTally:
+    """Where a fault test notes what it ran and what was lost; the table is printed at the end."""
+    return pytestconfig.stash[_TALLY]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the count of faults."""
+    if config.stash[_TALLY].counts:
+        terminalreporter.section("faults")
+        for line in config.stash[_TALLY].lines():
+            terminalreporter.write_line(line)
 
 
 @attrs.frozen

@@ -70,9 +70,9 @@ def _tiles(runtime: Runtime) -> dict[str, Any]:
     total_bytes = runtime.metadata_store.total_disk_bytes()
     sources: Counter[str] = Counter()
     zooms: Counter[int] = Counter()
-    for row in runtime.rows.committed():
-        sources[row.tile_id.source.value] += 1
-        zooms[row.tile_id.zoom_level] += 1
+    for (source, zoom_level), count in runtime.rows.counts().items():
+        sources[source.value] += count
+        zooms[zoom_level] += count
     return {
         "count": sum(sources.values()),
         "by_source": dict(sorted(sources.items())),

@@ -5,8 +5,9 @@
     {source}[/{flight_id}]/{zoom}/{x}/.{y}.jpg[.sha256].{pid}-{run}-{number}.tmp    either of them on its way
     .aerotile-store                                     which database they belong to
 
-Paths are made of a tile id's validated parts alone, and parsing accepts exactly what is made here: a number
-with a leading zero, or a flight id in capitals, names no tile.
+Paths are made of a tile id's validated parts alone, and parsing (here, and of tiles and sidecars in
+`ext/tile_walk.pyx`) accepts exactly what is made here: a number with a leading zero, or a flight id in
+capitals, names no tile.
 """
 
 from __future__ import annotations
@@ -19,20 +20,14 @@ from uuid import UUID
 
 import attrs
 
-from ...domain.storage import FoundFile, FoundKind
+from ...domain.inventory import FoundFile, FoundKind
 from ...domain.tiles import TileId, TileSource
 
 _SIDECAR_SUFFIX = ".sha256"
 _NUMBER = r"(?:0|[1-9][0-9]{0,6})"  # 2**22 - 1, the largest column or row, has seven digits
-_VARIANT = (
-    rf"(?P<source>{'|'.join(source.value for source in TileSource)})"
-    r"(?:/(?P<flight>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))?"
-)
-_FOLDER = re.compile(rf"{_VARIANT}(?:/{_NUMBER}(?:/{_NUMBER})?)?")
-_PATH = re.compile(
-    rf"{_VARIANT}/(?P<zoom>{_NUMBER})/(?P<x>{_NUMBER})/"
-    rf"(?:(?P<y>{_NUMBER})\.jpg(?P<sidecar>\.sha256)?"
-    rf"|\.(?P<temporary_y>{_NUMBER})\.jpg(?:\.sha256)?\.[0-9]+-[0-9a-f]+-[0-9]+\.tmp)"
+_TEMPORARY = re.compile(
+    rf"(?P<zoom>{_NUMBER})/(?P<x>{_NUMBER})/"
+    rf"\.(?P<y>{_NUMBER})\.jpg(?:\.sha256)?\.[0-9]+-[0-9a-f]+-[0-9]+\.tmp"
 )
 _SIDECAR_LINE = re.compile(r"([0-9a-f]{64})  (.+)\n")
 
@@ -69,9 +64,7 @@ class TilePath:
 
 def tile_path(tile_id: TileId) -> TilePath:
     """Where the files of `tile_id` lie."""
-    variant = tile_id.source.value
-    if tile_id.flight_id is not None:
-        variant = f"{variant}/{tile_id.flight_id}"
+    variant = variant_folder(tile_id.source, tile_id.flight_id)
     return TilePath(f"{variant}/{tile_id.zoom_level}/{tile_id.x}", f"{tile_id.y}.jpg")
 
 
@@ -84,30 +77,37 @@ def temporary_name(name: str) -> str:
     return f".{name}.{os.getpid()}-{_run}-{next(_numbers)}.tmp"
 
 
-def may_hold_tiles(folder: str) -> bool:
-    """Whether the folder at this path (relative to the root) can be one of the store's."""
-    return _FOLDER.fullmatch(folder) is not None
+def variant_folder(source: TileSource, flight_id: UUID | None) -> str:
+    """The folder of one source and flight, relative to the root."""
+    return source.value if flight_id is None else f"{source.value}/{flight_id}"
 
 
-def found_file(path: str) -> FoundFile | None:
-    """What the file at `path` (relative to the root) is by its name; None for a foreign one."""
-    match = _PATH.fullmatch(path)
+def flight_of(name: str) -> UUID | None:
+    """The flight whose folder has this name; None for a foreign one."""
+    try:
+        flight_id = UUID(name)
+    except ValueError:
+        return None
+    return flight_id if str(flight_id) == name else None
+
+
+def temporary_tile(source: TileSource, flight_id: UUID | None, path: str) -> TileId | None:
+    """The tile whose file is on its way at `path` (below its variant's folder); None for a foreign one."""
+    match = _TEMPORARY.fullmatch(path)
     if match is None:
         return None
-    flight, temporary_y = match["flight"], match["temporary_y"]
     try:
-        tile_id = TileId(
-            int(match["zoom"]),
-            int(match["x"]),
-            int(match["y"] if temporary_y is None else temporary_y),
-            TileSource(match["source"]),
-            None if flight is None else UUID(flight),
-        )
-    except ValueError:  # off the grid, or a flight where none belongs
+        return TileId(int(match["zoom"]), int(match["x"]), int(match["y"]), source, flight_id)
+    except ValueError:  # off the grid
         return None
-    if temporary_y is not None:
-        return FoundFile(FoundKind.TEMPORARY, tile_id, path)
-    return FoundFile(FoundKind.SIDECAR if match["sidecar"] else FoundKind.TILE, tile_id, path)
+
+
+def path_of(found: FoundFile) -> str:
+    """Where a file of an inventory lies, relative to the root."""
+    if found.path is not None:
+        return found.path
+    path = tile_path(found.tile_id)
+    return path.sidecar if found.kind is FoundKind.SIDECAR else path.tile
 
 
 def sidecar_line(content_sha256: str, name: str) -> str:

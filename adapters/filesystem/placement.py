@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import TypeVar
 
 from ...domain.errors import StoreUnavailableError
-from ...ext import GatedWrite, sync_file_system
+from ...ext import GatedWrite, rename_all, sync_file_system, write_temporaries
 from .disk_errors import disk_errors, store_unavailable
 from .folders import FolderMaker, OpenFolder, open_again
 from .layout import TilePath, sidecar_line, temporary_name
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+_SMALLEST_SLICE = 8
+"""Fewer files are not worth another thread."""
 
 
 class StagedFile:
@@ -53,11 +61,19 @@ class StagedFile:
 
 
 class Placement:
-    """Where staged files are put in place below one root. Any number of threads may use it."""
+    """Where staged files are put in place below one root. Any number of threads may use it.
 
-    def __init__(self, root_path: Path) -> None:
+    `ordered_device` is what `journal_order.ordered_device` says of the root. Batches are worked on by
+    `threads` threads, which all batches share.
+    """
+
+    def __init__(self, root_path: Path, *, ordered_device: int, threads: int) -> None:
         self._root_path = root_path
+        self._ordered_device = ordered_device
+        self._threads = threads
         self._folders = FolderMaker()
+        # Its threads start with the first batch and end with this object.
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="aerotile-files")
 
     def place(self, root: OpenFolder, file: StagedFile) -> None:
         """Place one tile durably: file, sidecar, their folder and folders made on the way.
@@ -67,10 +83,14 @@ class Placement:
 
         def write() -> None:
             self._folders.make(root, file.path.folder, durable=True)
-            file.write.place(root.fileno(), file.target())
+            file.write.place(root.fileno(), file.target(), self._ordered_device)
 
         with disk_errors("write tile file", self._root_path / file.path.tile):
-            self._in_existing_folder(write)
+            try:
+                write()
+            except FileNotFoundError:  # a folder known to be there has vanished since
+                self._folders.forget()
+                write()
 
     def place_many(self, root: OpenFolder, files: Sequence[StagedFile]) -> list[StoreUnavailableError | None]:
         """Place a batch durably: all temporaries, a sync, all renames, a sync.
@@ -79,76 +99,91 @@ class Placement:
         """
         if not files:
             return []
-        failures: list[StoreUnavailableError | None] = [None] * len(files)
+        batch = _Batch(self._root_path, files)
         try:
-            self._place_batch(root, files, failures)
+            self._place_batch(root, batch)
         except BaseException:
             self._withdraw_quietly(root, files)
             raise
-        return failures
+        return batch.failures
 
-    def _place_batch(
-        self, root: OpenFolder, files: Sequence[StagedFile], failures: list[StoreUnavailableError | None]
-    ) -> None:
+    def _place_batch(self, root: OpenFolder, batch: _Batch) -> None:
         try:
             # Opened before the first write: it is this batch's errors that its syncs must report.
-            batch = open_again(root)
+            descriptor = open_again(root)
         except OSError as error:
-            failures[:] = [self._failure(file, error) for file in files]
+            batch.fail(range(len(batch.files)), error)
             return
-        self._each(files, failures, lambda file: self._write_temporaries(root, file))
-        self._sync(root, batch, files, failures)
-        self._each(files, failures, lambda file: file.write.rename(root.fileno()))
-        self._sync(root, batch, files, failures)
-        for file, failure in zip(files, failures, strict=True):
-            if failure is None:
-                self._folders.learn(file.path.folder)
+        self._step(batch, batch.left(), lambda files: self._write_temporaries(root, files))
+        self._sync(root, descriptor, batch)
+        self._step(
+            batch, batch.left(), lambda files: rename_all(root.fileno(), [file.write for file in files])
+        )
+        self._sync(root, descriptor, batch)
+        for folder in {batch.files[place].path.folder for place in batch.left()}:
+            self._folders.learn(folder)
 
-    def _each(
+    def _step(
         self,
-        files: Sequence[StagedFile],
-        failures: list[StoreUnavailableError | None],
-        step: Callable[[StagedFile], None],
+        batch: _Batch,
+        places: list[int],
+        step: Callable[[Sequence[StagedFile]], Sequence[OSError | None]],
     ) -> None:
-        """Do `step` for each file that has not failed yet, and note the failures."""
-        for place, file in enumerate(files):
-            if failures[place] is None:
-                try:
-                    step(file)
-                except OSError as error:
-                    failures[place] = self._failure(file, error)
+        """Do `step` for the files at `places`, a slice of them in each thread, and note the failures."""
+        errors = self.in_slices(lambda some: step([batch.files[place] for place in some]), places)
+        for place, error in zip(places, errors, strict=True):
+            if error is not None:
+                batch.fail([place], error)
 
-    def _write_temporaries(self, root: OpenFolder, file: StagedFile) -> None:
-        def write() -> None:
-            self._folders.make(root, file.path.folder, durable=False)
-            file.write.write_temporaries(root.fileno(), file.target())
+    def in_slices(self, work: Callable[[Sequence[T]], Iterable[U]], items: Sequence[T]) -> list[U]:
+        """`work` of all items, done slice by slice in the threads at hand; results in order."""
+        size = max(_SMALLEST_SLICE, -(-len(items) // self._threads))
+        slices = [items[start : start + size] for start in range(0, len(items), size)]
+        if len(slices) < 2:
+            return [result for some in slices for result in work(some)]
+        working = [self._pool.submit(work, some) for some in slices]
+        wait(working)  # nobody is in the middle of anything when an error leaves here
+        return [result for done in working for result in done.result()]
 
-        self._in_existing_folder(write)
+    def _write_temporaries(self, root: OpenFolder, files: Sequence[StagedFile]) -> list[OSError | None]:
+        errors: dict[int, OSError | None] = {}
+        for attempt in (1, 2):
+            places = [place for place in range(len(files)) if place not in errors]
+            unmade = self._make_folders(root, {files[place].path.folder for place in places})
+            errors |= {p: unmade[files[p].path.folder] for p in places if files[p].path.folder in unmade}
+            places = [place for place in places if place not in errors]
+            written = write_temporaries(
+                root.fileno(),
+                [files[place].write for place in places],
+                [files[place].target() for place in places],
+            )
+            for place, error in zip(places, written, strict=True):
+                if attempt == 1 and isinstance(error, FileNotFoundError):
+                    self._folders.forget()  # a folder known to be there has vanished since
+                else:
+                    errors[place] = error
+        return [errors[place] for place in range(len(files))]
 
-    def _in_existing_folder(self, write: Callable[[], None]) -> None:
-        """Do `write`; once more when a folder known to be there has vanished since."""
-        try:
-            write()
-        except FileNotFoundError:
-            self._folders.forget()
-            write()
+    def _make_folders(self, root: OpenFolder, folders: Iterable[str]) -> dict[str, OSError]:
+        """Make the folders, and return those that could not be made and why."""
+        unmade = {}
+        for folder in folders:
+            try:
+                self._folders.make(root, folder, durable=False)
+            except OSError as error:
+                unmade[folder] = error
+        return unmade
 
-    def _sync(
-        self,
-        root: OpenFolder,
-        batch: OpenFolder,
-        files: Sequence[StagedFile],
-        failures: list[StoreUnavailableError | None],
-    ) -> None:
+    def _sync(self, root: OpenFolder, descriptor: OpenFolder, batch: _Batch) -> None:
         """Sync the file system; when that fails, nothing of the batch can be trusted, and all of it goes."""
-        if all(failure is not None for failure in failures):
+        left = batch.left()
+        if not left:
             return
         try:
-            sync_file_system(batch.fileno())
+            sync_file_system(descriptor.fileno())
         except OSError as error:
-            self._withdraw_quietly(root, files)
-            for place, file in enumerate(files):
-                failures[place] = failures[place] or self._failure(file, error)
+            self._withdraw_quietly(root, batch.files)
+            batch.fail(left, error)
 
     def withdraw(self, root: OpenFolder, file: StagedFile) -> None:
         """Remove what was placed unless others replaced it. Raises `StoreUnavailableError`."""
@@ -163,7 +198,23 @@ class Placement:
             except OSError:
                 continue
 
-    def _failure(self, file: StagedFile, error: OSError) -> StoreUnavailableError:
-        failure = store_unavailable("write tile file", self._root_path / file.path.tile, error)
-        failure.__cause__ = error
-        return failure
+
+class _Batch:
+    """Files on their way, and why some of them failed."""
+
+    def __init__(self, root_path: Path, files: Sequence[StagedFile]) -> None:
+        self._root_path = root_path
+        self.files = files
+        self.failures: list[StoreUnavailableError | None] = [None] * len(files)
+
+    def left(self) -> list[int]:
+        """The places of the files that have not failed."""
+        return [place for place, failure in enumerate(self.failures) if failure is None]
+
+    def fail(self, places: Iterable[int], error: OSError) -> None:
+        """Note that the files at `places` failed because of `error`."""
+        for place in places:
+            path = self._root_path / self.files[place].path.tile
+            failure = store_unavailable("write tile file", path, error)
+            failure.__cause__ = error
+            self.failures[place] = failure

@@ -15,19 +15,23 @@ from uuid import UUID
 from ...domain.errors import (
     ContentHashMismatchError,
     StoreUnavailableError,
+    TileCacheError,
     TileMetadataError,
     TileNotFoundError,
 )
+from ...domain.inventory import FoundFile, TileInventory
 from ...domain.ports import TilePixelHandle
-from ...domain.storage import FoundFile, StagedTile
+from ...domain.storage import MALFORMED_SIDECAR, StagedTile
 from ...domain.tiles import TileId, TileMetadata
 from ...ext import GatedWrite, GateRefusedError, MappedPixels, open_beneath
 from .disk_errors import disk_errors, store_unavailable
 from .folders import OpenFolder, open_below, open_root
 from .identity_file import claim_identity, read_identity
-from .layout import SIDECAR_LINE_LIMIT, parse_sidecar, sidecar_line, temporary_name, tile_path
+from .inventory import take_inventory
+from .journal_order import ordered_device
+from .layout import SIDECAR_LINE_LIMIT, parse_sidecar, path_of, sidecar_line, temporary_name, tile_path
 from .placement import Placement, StagedFile
-from .walk import walk_files
+from .quarantine import quarantine_tile
 
 TilePixelHandle.register(MappedPixels)
 
@@ -35,13 +39,14 @@ _READ = os.O_RDONLY | os.O_NONBLOCK  # a FIFO in a file's place must not hang it
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _HASH_CHUNK_BYTES = 1 << 20
 _PLACED_MODE = 0o440
+_MAX_THREADS = 4
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
 class FilesystemTileFiles:
     """A `TileFiles` below `root`, laid out as `layout.py` says, for any number of threads and processes.
 
-    No symbolic link below the root is followed: where one stands, `exists` and the walk see nothing, and
+    No symbolic link below the root is followed: where one stands, `exists` and the inventory see nothing, and
     everything else raises `StoreUnavailableError`. Empty folders are left where they are: removing them would
     race with writers, and the next tile there needs them again.
 
@@ -49,11 +54,18 @@ class FilesystemTileFiles:
     which the next open of the store removes.
     """
 
-    def __init__(self, root: Path) -> None:
-        """Open the root, made with its parents and mode 0750 if missing. Raises `StoreUnavailableError`."""
+    def __init__(self, root: Path, *, threads: int | None = None) -> None:
+        """Open the root, made with its parents and mode 0750 if missing. Raises `StoreUnavailableError`.
+
+        `threads` is how many work on a batch; default one for each processor, up to four.
+        """
         self._path = root
         self._root: OpenFolder | None = open_root(root)
-        self._placement = Placement(root)
+        self._placement = Placement(
+            root,
+            ordered_device=ordered_device(self._root.fileno()),
+            threads=threads or min(_MAX_THREADS, os.cpu_count() or 1),
+        )
 
     def close(self) -> None:
         """Let go of the root; a second call does nothing. Operations under way finish, handles stay valid."""
@@ -94,6 +106,18 @@ class FilesystemTileFiles:
         return StagedFile(
             write, tile_path(tile_id), metadata.content_sha256, self._placement, self._open_root
         )
+
+    def stage_many(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
+        """See `TileFiles`: hashed by several threads."""
+
+        def stage(some: Sequence[tuple[bytes, TileMetadata]]) -> Iterator[StagedTile | TileCacheError]:
+            for pixels, metadata in some:
+                try:
+                    yield self.stage(pixels, metadata)
+                except TileCacheError as error:
+                    yield error
+
+        return self._placement.in_slices(lambda some: list(stage(some)), tiles)
 
     def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
         """See `TileFiles`: two syncs of the file system for the whole batch."""
@@ -143,19 +167,25 @@ class FilesystemTileFiles:
             _unlink(folder, path.sidecar_name)
         return was_there
 
+    def quarantine(self, tile_id: TileId) -> str | None:
+        """See `TileFiles`: below `.quarantine`, where no store and no web server looks for tiles."""
+        with disk_errors("quarantine tile file", self._path / tile_path(tile_id).tile):
+            return quarantine_tile(self._open_root(), tile_path(tile_id))
+
     def discard(self, found: FoundFile) -> None:
         """See `TileFiles`."""
-        folder_path, _, name = found.path.rpartition("/")
-        with disk_errors("remove", self._path / found.path):
+        path = path_of(found)
+        folder_path, _, name = path.rpartition("/")
+        with disk_errors("remove", self._path / path):
             try:
                 folder = open_below(self._open_root(), folder_path)
             except FileNotFoundError:
                 return
             _unlink(folder, name)
 
-    def walk(self) -> Iterator[FoundFile]:
+    def inventory(self) -> TileInventory:
         """See `TileFiles`. Foreign files, and whatever is no regular file, are passed by."""
-        return walk_files(self._open_root(), self._path)
+        return take_inventory(self._open_root(), self._path)
 
     def restore_sidecar(self, tile_id: TileId, content_sha256: str) -> None:
         """See `TileFiles`: replaced by rename, durable when this returns."""
@@ -197,7 +227,7 @@ class FilesystemTileFiles:
                 line = os.read(descriptor, SIDECAR_LINE_LIMIT + 1)
             finally:
                 os.close(descriptor)
-        return parse_sidecar(line.decode("ascii", errors="replace"), path.name)
+        return parse_sidecar(line.decode("ascii", errors="replace"), path.name) or MALFORMED_SIDECAR
 
     def _open_root(self) -> OpenFolder:
         root = self._root

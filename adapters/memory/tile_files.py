@@ -7,18 +7,20 @@ import mmap
 import os
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from ...domain.errors import (
     ContentHashMismatchError,
     StoreUnavailableError,
+    TileCacheError,
     TileMetadataError,
     TileNotFoundError,
 )
+from ...domain.inventory import FoundFile, FoundKind, TileInventory
 from ...domain.jpeg import has_jpeg_markers
 from ...domain.ports import TilePixelHandle
-from ...domain.storage import FoundFile, FoundKind, StagedTile
+from ...domain.storage import StagedTile
 from ...domain.tiles import TileId, TileMetadata
 
 
@@ -66,12 +68,13 @@ class _StagedInMemory:
 class MemoryTileFiles:
     """A `TileFiles` in memory; nothing survives the process. Any number of threads may use it.
 
-    Placing can't fail halfway here, so a walk never meets a temporary file.
+    Placing can't fail halfway here, so there is never a temporary file.
     """
 
     def __init__(self) -> None:
         self._tiles: dict[TileId, _StagedInMemory] = {}
         self._sidecars: dict[TileId, str] = {}
+        self.quarantined: dict[str, bytes] = {}
         self._store_id: UUID | None = None
         self._lock = threading.Lock()
 
@@ -112,6 +115,16 @@ class MemoryTileFiles:
             )
         return _StagedInMemory(self, tile_id, pixels, digest)
 
+    def stage_many(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
+        """See `TileFiles`."""
+        staged: list[StagedTile | TileCacheError] = []
+        for pixels, metadata in tiles:
+            try:
+                staged.append(self.stage(pixels, metadata))
+            except TileCacheError as error:
+                staged.append(error)
+        return staged
+
     def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
         """See `TileFiles`."""
         for tile in staged:
@@ -133,6 +146,17 @@ class MemoryTileFiles:
             self._sidecars.pop(tile_id, None)
             return self._tiles.pop(tile_id, None) is not None
 
+    def quarantine(self, tile_id: TileId) -> str | None:
+        """See `TileFiles`."""
+        with self._lock:
+            self._sidecars.pop(tile_id, None)
+            tile = self._tiles.pop(tile_id, None)
+            if tile is None:
+                return None
+            kept_at = f"quarantine/{tile_id}.{len(self.quarantined)}"
+            self.quarantined[kept_at] = tile.pixels
+            return kept_at
+
     def discard(self, found: FoundFile) -> None:
         """See `TileFiles`."""
         with self._lock:
@@ -141,14 +165,12 @@ class MemoryTileFiles:
             elif found.kind is FoundKind.SIDECAR:
                 self._sidecars.pop(found.tile_id, None)
 
-    def walk(self) -> Iterator[FoundFile]:
-        """See `TileFiles`: what was there when the walk began."""
+    def inventory(self) -> TileInventory:
+        """See `TileFiles`: what is there now."""
         with self._lock:
-            found = [FoundFile(FoundKind.TILE, tile_id, f"{tile_id}.jpg") for tile_id in self._tiles]
-            found += [
-                FoundFile(FoundKind.SIDECAR, tile_id, f"{tile_id}.jpg.sha256") for tile_id in self._sidecars
-            ]
-        return iter(found)
+            found = [FoundFile(FoundKind.TILE, tile_id) for tile_id in self._tiles]
+            found += [FoundFile(FoundKind.SIDECAR, tile_id) for tile_id in self._sidecars]
+        return TileInventory.of(found)
 
     def restore_sidecar(self, tile_id: TileId, content_sha256: str) -> None:
         """See `TileFiles`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -11,12 +12,20 @@ from uuid import UUID, uuid4
 
 import attrs
 
-from ...domain.errors import DuplicateTileError, StoreUnavailableError, TileNotFoundError
+from ...domain.budget import may_be_evicted
+from ...domain.catalogue import CatalogueColumns
+from ...domain.errors import DuplicateTileError, StoreUnavailableError, TileMetadataError, TileNotFoundError
 from ...domain.storage import HeadroomTakenError
-from ...domain.tiles import TileId, TileMetadata, TileMetadataPersistent, check_aware_utc
+from ...domain.tile_changes import ChangeKind, TileChange
+from ...domain.tile_key import VariantTable
+from ...domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, check_aware_utc
 
 STATEMENT_TIMEOUT_S = 30.0
 """How long a write waits for another one of the same tile, as a database's statement timeout has it."""
+
+
+_NOTICED = {"voting_status", "uploaded_at", "pinned"}
+"""Facts whose change listeners are told of; nobody waits for the times of reads."""
 
 
 class MemoryOpenRows:
@@ -76,8 +85,7 @@ class MemoryLockedRows:
 
     def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
         """See `LockedRows`."""
-        found = ((tile_id, self.table.get(tile_id)) for tile_id in tile_ids)
-        return {tile_id: tile for tile_id, tile in found if tile is not None}
+        return self.table.committed_among(tile_ids)
 
 
 class MemoryTileTable:
@@ -105,9 +113,29 @@ class MemoryTileTable:
         self._total_bytes = 0
         self._taken: set[TileId] = set()
         """Tiles in an open transaction, or whose removal is not over yet."""
+        self._listeners: list[Callable[[Sequence[TileChange]], None]] = []
         self._writers = 0
         self._locks_wanted = 0
         self._locked = False
+
+    def listen(self, listener: Callable[[Sequence[TileChange]], None]) -> Callable[[], None]:
+        """Tell `listener` of every commit from now on, in their order; call what is returned to end that.
+
+        It is called with the table locked and must return at once.
+        """
+        with self._changed:
+            self._listeners.append(listener)
+
+        def end() -> None:
+            with self._changed:
+                self._listeners.remove(listener)
+
+        return end
+
+    def _tell(self, kind: ChangeKind, tile_ids: Iterable[TileId]) -> None:
+        changes = [TileChange(kind, tile_id) for tile_id in tile_ids]
+        for listener in self._listeners:
+            listener(changes)
 
     def store_id(self) -> UUID:
         """See `TileRows`."""
@@ -167,33 +195,63 @@ class MemoryTileTable:
                 raise HeadroomTakenError(added_bytes, ceiling, self._total_bytes)
             self._committed.update(inserted)
             self._total_bytes += added_bytes
+            self._tell(ChangeKind.ADDED, inserted)
 
     @contextmanager
-    def removing(self, tile_id: TileId) -> Iterator[int | None]:
+    def removing(self, tile_id: TileId, *, evicting: bool = False) -> Iterator[int | None]:
         """See `TileRows`."""
         with self._answering():
             self._wait_until(lambda: tile_id not in self._taken, f"another writer of tile {tile_id}")
-            removed = self._committed.pop(tile_id, None)
-            legacy = self._incomplete.pop(tile_id, None)
-            self._files_missing.pop(tile_id, None)
-            self._total_bytes -= 0 if removed is None else removed.disk_bytes
+            freed_bytes = self._remove(tile_id, evicting)
             self._taken.add(tile_id)
         try:
-            yield 0 if legacy is not None else None if removed is None else removed.disk_bytes
+            yield freed_bytes
         finally:
             with self._changed:
                 self._taken.discard(tile_id)
                 self._changed.notify_all()
+
+    def _remove(self, tile_id: TileId, evicting: bool) -> int | None:
+        tile = self._committed.get(tile_id)
+        if evicting and (tile is None or not may_be_evicted(tile)):
+            return None
+        legacy = self._incomplete.pop(tile_id, None)
+        if tile is None and legacy is None:
+            return None
+        freed_bytes = 0 if tile is None else tile.disk_bytes
+        self._committed.pop(tile_id, None)
+        self._files_missing.pop(tile_id, None)
+        self._total_bytes -= freed_bytes
+        self._tell(ChangeKind.REMOVED, [tile_id])
+        return freed_bytes
 
     def get(self, tile_id: TileId) -> TileMetadataPersistent | None:
         """See `TileRows`."""
         with self._answering():
             return self._committed.get(tile_id)
 
+    def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
+        """See `TileRows`."""
+        with self._answering():
+            return {t: self._committed[t] for t in tile_ids if t in self._committed}
+
     def committed(self) -> Iterator[TileMetadataPersistent]:
         """See `TileRows`."""
         with self._answering():
             return iter(list(self._committed.values()))
+
+    def catalogue(self) -> tuple[CatalogueColumns, VariantTable]:
+        """See `TileRows`."""
+        rows = list(self.committed())
+        try:
+            variants = VariantTable.naming(row.tile_id for row in rows)
+        except ValueError as error:
+            raise TileMetadataError(f"the rows in memory are of too many flights: {error}") from error
+        return CatalogueColumns.of(rows, variants), variants
+
+    def counts(self) -> dict[tuple[TileSource, int], int]:
+        """See `TileRows`."""
+        return dict(Counter((row.tile_id.source, row.tile_id.zoom_level) for row in self.committed()))
 
     @contextmanager
     def locked(self, timeout_s: float) -> Iterator[MemoryLockedRows]:
@@ -231,6 +289,7 @@ class MemoryTileTable:
             del self._incomplete[tile_id]
             self._committed[tile_id] = known
             self._total_bytes += disk_bytes
+            self._tell(ChangeKind.CHANGED, [tile_id])
 
     def add_incomplete(self, tile: TileMetadataPersistent) -> None:
         """Add a row as a database from before revision 0002 has it: its hash and size count as unknown."""
@@ -284,4 +343,6 @@ class MemoryTileTable:
     def _change(self, tile_id: TileId, **facts: Any) -> TileMetadataPersistent:
         changed: TileMetadataPersistent = attrs.evolve(self._committed[tile_id], **facts)
         self._committed[tile_id] = changed
+        if facts.keys() & _NOTICED:
+            self._tell(ChangeKind.CHANGED, [tile_id])
         return changed

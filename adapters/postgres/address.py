@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import psycopg
@@ -23,7 +24,16 @@ _KEEPALIVE = {
     "tcp_user_timeout": 15_000,
 }
 
-Connection = psycopg.Connection[TupleRow]
+
+class Connection(psycopg.Connection[TupleRow]):
+    """A connection, and what this side remembers of it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.prepared: dict[str, bytes] = {}
+        """The names of the statements that `round_trip` has prepared, by their text."""
+        self.answered_at = time.monotonic()
+        """When the server was last known to answer."""
 
 
 class DatabaseAddress:
@@ -59,13 +69,15 @@ class DatabaseAddress:
         return {
             **self._keepalive,
             "autocommit": True,
+            # The driver would prepare statements too, and after a ROLLBACK drop ours along with its own.
+            "prepare_threshold": None,
             "connect_timeout": max(1, math.ceil(connect_timeout_s)),
         }
 
     def connect(self, connect_timeout_s: float) -> Connection:
         """Connect once. Raises `StoreUnavailableError`, also for a server that is too old."""
         try:
-            connection = psycopg.connect(self.dsn, **self.parameters(connect_timeout_s))
+            connection = Connection.connect(self.dsn, **self.parameters(connect_timeout_s))
         except psycopg.Error as error:
             raise self.unavailable(error) from error
         if too_old := self.refuse_old_server(connection):

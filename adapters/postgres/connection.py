@@ -7,6 +7,7 @@ without help; until then each call waits a bounded time and raises `StoreUnavail
 from __future__ import annotations
 
 import logging
+import select
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ from .driver_errors import translate_errors, translated
 RETRY_S = 1.0
 """How long the pool goes on with one failed attempt to connect. Short: the next caller starts a new one at
 once, while the pool's own pauses would have grown to minutes."""
+TRUSTED_S = 1.0
+"""How long a connection that answered is taken to answer still, unless its server has said a word since."""
 GONE_WAIT_S = 1.5
 """How long a call waits when the last attempt to connect failed: enough for one more."""
 
@@ -51,6 +54,18 @@ for _name in ("psycopg", "psycopg.pool"):
         _driver_logger.setLevel(logging.ERROR)
 
 
+def _check(connection: Connection) -> None:
+    """Raise the driver's error unless the server answers. Costs a round trip only after a pause.
+
+    A server that ends a session says so, or at least its system does: then there is something to read.
+    Whoever vanishes without a word is found out by the pause, or else by the statement that is sent.
+    """
+    quiet = select.poll()
+    quiet.register(connection.fileno(), select.POLLIN)
+    if quiet.poll(0) or time.monotonic() - connection.answered_at > TRUSTED_S:
+        ConnectionPool.check_connection(connection)
+
+
 class Database:
     """Connections to one database, shared by any number of threads.
 
@@ -70,6 +85,7 @@ class Database:
     ) -> None:
         self.address = DatabaseAddress(dsn)
         self.connect_timeout_s = connect_timeout_s
+        self.statement_timeout_s = statement_timeout_s
         self._statement_timeout = f"{max(1, round(statement_timeout_s * 1000))}ms"
         self._max_size = max_size
         self._failure: BaseException | None = None
@@ -118,6 +134,7 @@ class Database:
         try:
             yield connection
         finally:
+            connection.answered_at = time.monotonic()
             self._pool.putconn(connection)
 
     def fetch_all(self, doing: str, query: str, parameters: Any = None) -> list[TupleRow]:
@@ -136,7 +153,7 @@ class Database:
             except psycopg.Error as error:
                 raise translated(error, f"taking a connection to {self.address}") from error
             try:
-                ConnectionPool.check_connection(connection)
+                _check(connection)
             except psycopg.Error as error:
                 # What a restarted server left behind: the pool makes a new one of it.
                 self._failure = error
@@ -161,7 +178,7 @@ class Database:
         """A connection class that notes why connecting failed: the pool itself only reports a timeout."""
         database = self
 
-        class NotedConnection(psycopg.Connection[TupleRow]):
+        class NotedConnection(Connection):
             @classmethod
             def connect(cls, conninfo: str = "", **parameters: Any) -> Any:
                 try:

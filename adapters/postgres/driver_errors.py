@@ -12,6 +12,8 @@ from ...domain.errors import StoreUnavailableError, TileMetadataError
 _CONNECTION_LOST = ("08", "57P")
 """SQLSTATE classes of a connection that broke, and of a server that is shutting down or starting."""
 
+BUSY_REMEDY = "raise database.statement_timeout_s, or look for what keeps the database busy"
+
 
 @contextmanager
 def translate_errors(doing: str) -> Iterator[None]:
@@ -40,7 +42,7 @@ def _remedy(error: psycopg.Error) -> str | None:
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return "give the role the right to create and use tables in this database"
     if isinstance(error, psycopg.errors.QueryCanceled):
-        return "raise database.statement_timeout_s, or look for what keeps the database busy"
+        return BUSY_REMEDY
     if error.sqlstate is None or error.sqlstate.startswith(_CONNECTION_LOST):
         return "check that the database is running and reachable"
     return None

@@ -7,7 +7,6 @@ known yet are left out of everything that returns tiles.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +14,6 @@ from ...domain.errors import StoreUnavailableError, TileMetadataError
 from ...domain.tiles import (
     FreshnessLabel,
     TileId,
-    TileMetadata,
     TileMetadataPersistent,
     TileQualityMetadata,
     TileSource,
@@ -30,6 +28,10 @@ STORE_LOCK = (0x4145524F, 2)
 
 _ZERO_FLIGHT = "'00000000-0000-0000-0000-000000000000'::uuid"
 _COMPLETE = "content_sha256 IS NOT NULL AND disk_bytes IS NOT NULL"
+_MAY_BE_EVICTED = f"""
+    {_COMPLETE} AND NOT pinned
+    AND (source <> 'onboard' OR uploaded_at IS NOT NULL OR voting_status = 'upload_giveup')
+"""
 TILE_COLUMNS = """
     zoom_level, x, y, source, flight_id, captured_at, content_sha256, disk_bytes, tile_size_pixels,
     ground_sample_distance, freshness_status, voting_status, horizontal_error_m, inlier_count,
@@ -41,6 +43,17 @@ SELECT_TILE = f"SELECT {TILE_COLUMNS} FROM tiles WHERE tile_uuid = %s AND {_COMP
 SELECT_TILE_FOR_UPDATE = f"{SELECT_TILE} FOR UPDATE"
 SELECT_TILES = f"SELECT {TILE_COLUMNS} FROM tiles WHERE tile_uuid = ANY(%s) AND {_COMPLETE}"
 SELECT_ALL = f"SELECT {TILE_COLUMNS} FROM tiles WHERE {_COMPLETE}"
+# The columns that `ext.CatalogueCopy` reads. Text stays text: the server is what a COPY waits for.
+COPY_CATALOGUE = f"""
+    COPY (
+        SELECT zoom_level, x, y, source, flight_id, captured_at, COALESCE(accessed_at, created_at),
+            disk_bytes, freshness_status = 'fresh', voting_status, pinned, uploaded_at IS NOT NULL,
+            content_sha256
+        FROM tiles WHERE {_COMPLETE}
+    ) TO STDOUT (FORMAT binary)
+"""
+NO_STATEMENT_TIMEOUT = "SELECT set_config('statement_timeout', '0', true)"
+COUNT_TILES = f"SELECT source, zoom_level, count(*) FROM tiles WHERE {_COMPLETE} GROUP BY source, zoom_level"
 SELECT_BBOX = f"""
     SELECT {TILE_COLUMNS} FROM tiles
     WHERE zoom_level = %s AND x BETWEEN %s AND %s AND y BETWEEN %s AND %s AND {_COMPLETE}
@@ -55,8 +68,7 @@ SELECT_PENDING_UPLOADS = f"""
 """
 SELECT_LRU_CANDIDATES = f"""
     SELECT {TILE_COLUMNS} FROM tiles
-    WHERE NOT pinned AND {_COMPLETE}
-        AND (source <> 'onboard' OR uploaded_at IS NOT NULL OR voting_status = 'upload_giveup')
+    WHERE {_MAY_BE_EVICTED}
     ORDER BY accessed_at NULLS FIRST, id
     LIMIT %s
 """
@@ -70,7 +82,7 @@ SELECT_TOTAL = "SELECT total_bytes FROM disk_usage"
 SELECT_STORE_ID = "SELECT store_id FROM disk_usage"
 SELECT_NOW = "SELECT now()"
 
-# What an INSERT gives, and the type of each; `insert_values` gives them in this order.
+# What an INSERT gives, and the type of each; `insert_values` and `copy_format` give them in this order.
 _INSERTED = {
     "zoom_level": "smallint",
     "x": "integer",
@@ -93,19 +105,25 @@ _INSERTED = {
     "content_sha256": "text",
     "disk_bytes": "bigint",
 }
+# One statement for one tile: the store's lock first, then the row, then the wait for the tile's lock (see
+# AWAIT_TILES). OFFSET 0 keeps the planner from leaving the lock out.
 INSERT_TILE = f"""
-    INSERT INTO tiles ({", ".join(_INSERTED)}) VALUES ({", ".join(["%s"] * len(_INSERTED))})
-    RETURNING pg_current_xact_id()::text
+    INSERT INTO tiles ({", ".join(_INSERTED)})
+    SELECT {", ".join(f"%s::{kind}" for kind in _INSERTED.values())}
+    FROM (SELECT pg_advisory_xact_lock_shared({STORE_LOCK[0]}, {STORE_LOCK[1]}) OFFSET 0) AS store
+    RETURNING pg_current_xact_id()::text, pg_advisory_lock_shared(%s), pg_advisory_unlock_shared(%s)
 """
 INSERT_TILES = f"""
     INSERT INTO tiles ({", ".join(_INSERTED)})
     SELECT * FROM unnest({", ".join(f"%s::{kind}[]" for kind in _INSERTED.values())})
     ON CONFLICT DO NOTHING
-    RETURNING tile_uuid, pg_current_xact_id()::text
+    RETURNING tile_uuid
 """
-DELETE_TILE = """
-    DELETE FROM tiles WHERE tile_uuid = %s RETURNING COALESCE(disk_bytes, 0), pg_current_xact_id()::text
-"""
+_FREED = "RETURNING COALESCE(disk_bytes, 0), pg_current_xact_id()::text"
+DELETE_TILE = f"DELETE FROM tiles WHERE tile_uuid = %s {_FREED}"
+EVICT_TILE = f"DELETE FROM tiles WHERE tile_uuid = %s AND {_MAY_BE_EVICTED} {_FREED}"
+COPY_TILES = f"COPY tiles ({', '.join(_INSERTED)}) FROM STDIN (FORMAT binary)"
+SELECT_XID = "SELECT pg_current_xact_id()::text"
 DELETE_TILES = "DELETE FROM tiles WHERE tile_uuid = ANY(%s)"
 COMPLETE_TILE = f"""
     WITH incomplete AS (
@@ -155,8 +173,8 @@ UPDATE_FILES_PRESENT = """
 # UPDATE of no row, also keeps the COMMIT that was sent right behind it from being done.
 ADD_DISK_BYTES = """
     UPDATE disk_usage SET total_bytes = CASE
-        WHEN total_bytes + %(added)s::bigint > %(ceiling)s::bigint THEN -1
-        ELSE total_bytes + %(added)s::bigint
+        WHEN total_bytes + %s::bigint > %s::bigint THEN -1
+        ELSE total_bytes + %s::bigint
     END
 """
 CEILING_CONSTRAINT = "ck_disk_usage_total_bytes"
@@ -248,9 +266,9 @@ def _read_store(connection: Connection, query: str) -> Any:
     return row[0]
 
 
-def insert_values(metadata: TileMetadata, created_at: datetime) -> tuple[Any, ...]:
+def insert_values(tile: TileMetadataPersistent) -> tuple[Any, ...]:
     """A new tile's row, as `INSERT_TILE` takes it; `INSERT_TILES` takes the columns of many."""
-    tile_id, quality = metadata.tile_id, metadata.quality
+    tile_id, quality = tile.tile_id, tile.quality
     # Whole numbers are allowed as floats; in one column of many rows the driver wants one type.
     return (
         tile_id.zoom_level,
@@ -258,24 +276,24 @@ def insert_values(metadata: TileMetadata, created_at: datetime) -> tuple[Any, ..
         tile_id.y,
         tile_id.source.value,
         tile_id.flight_id,
-        metadata.captured_at,
-        metadata.freshness_label.value,
-        None if metadata.voting_status is None else metadata.voting_status.value,
-        metadata.tile_size_pixels,
-        float(metadata.ground_sample_distance),
+        tile.captured_at,
+        tile.freshness_label.value,
+        None if tile.voting_status is None else tile.voting_status.value,
+        tile.tile_size_pixels,
+        float(tile.ground_sample_distance),
         None if quality is None else float(quality.horizontal_error_m),
         None if quality is None else quality.inlier_count,
         None if quality is None else float(quality.mean_reprojection_error_px),
         None if quality is None else float(quality.sharpness),
-        created_at,
-        created_at,
-        tile_id.tile_uuid,
-        tile_id.location_hash,
-        metadata.content_sha256,
-        metadata.disk_bytes,
+        tile.created_at,
+        tile.created_at,
+        tile.tile_uuid,
+        tile.location_hash,
+        tile.content_sha256,
+        tile.disk_bytes,
     )
 
 
-def tile_lock(tile_id: TileId) -> int:
+def tile_lock(tile_uuid: UUID) -> int:
     """The number of a tile's advisory lock: half of its UUID, as a signed 64-bit integer."""
-    return int.from_bytes(tile_id.tile_uuid.bytes[:8], "big", signed=True)
+    return int.from_bytes(tile_uuid.bytes[:8], "big", signed=True)

@@ -17,19 +17,25 @@ from uuid import UUID
 
 import psycopg
 
+from ...domain.catalogue import CatalogueColumns
 from ...domain.errors import DuplicateTileError, TileNotFoundError
 from ...domain.storage import CommitOutcomeUnknownError
-from ...domain.tiles import TileId, TileMetadata, TileMetadataPersistent, check_aware_utc
+from ...domain.tile_key import VariantTable
+from ...domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, check_aware_utc
 from .address import Connection
+from .catalogue_copy import read_catalogue
 from .connection import Database
 from .driver_errors import translate_errors
 from .queries import (
     AWAIT_TILES,
     COMPLETE_TILE,
     COMPLETED_TRACE,
+    COPY_TILES,
+    COUNT_TILES,
     DELETE_TILE,
     DELETE_TILES,
     DELETED_TRACE,
+    EVICT_TILE,
     INSERT_TILE,
     INSERT_TILES,
     INSERTED_TRACE,
@@ -41,6 +47,7 @@ from .queries import (
     SELECT_MARKED_MISSING,
     SELECT_TILE,
     SELECT_TILES,
+    SELECT_XID,
     STORE_LOCK,
     UNLOCK_TILE,
     UPDATE_FILES_MISSING,
@@ -51,7 +58,8 @@ from .queries import (
     read_tile_id,
     tile_lock,
 )
-from .transactions import Statement, TileTransaction, tile_transaction
+from .round_trip import Statement
+from .transactions import TileTransaction, tile_transaction
 
 FETCH_ROWS = 5_000
 """Rows per round trip of a stream, and tiles per statement of a batch: bounds memory at both ends."""
@@ -95,7 +103,7 @@ class PostgresOpenRows:
         discarded = [tile_id for tile_id in tile_ids if tile_id in self._inserted]
         if discarded:
             uuids = [tile_id.tile_uuid for tile_id in discarded]
-            self._transaction.execute(f"taking back {len(uuids)} tiles", DELETE_TILES, (uuids,))
+            self._transaction.execute(f"taking back {len(uuids)} tiles", (DELETE_TILES, (uuids,)))
             for tile_id in discarded:
                 del self._inserted[tile_id]
 
@@ -116,12 +124,7 @@ class PostgresLockedRows:
 
     def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
         """See `LockedRows`."""
-        committed: dict[TileId, TileMetadataPersistent] = {}
-        for batch in _batches(tile_ids):
-            with translate_errors(f"looking for the rows of {len(batch)} tiles"):
-                rows = self._connection.execute(SELECT_TILES, ([t.tile_uuid for t in batch],)).fetchall()
-            committed.update((tile.tile_id, tile) for tile in map(read_tile, rows))
-        return committed
+        return _committed_among(self._connection, tile_ids)
 
 
 class PostgresTileRows:
@@ -144,18 +147,16 @@ class PostgresTileRows:
     def insert(self, metadata: TileMetadata, created_at: datetime) -> Iterator[PostgresOpenRow]:
         """See `TileRows`."""
         stored = TileMetadataPersistent.of(metadata, created_at=created_at)
-        tile_id = metadata.tile_id
+        tile_id, lock = metadata.tile_id, tile_lock(stored.tile_uuid)
         with tile_transaction(self._database, self._disk_budget_bytes) as transaction:
             try:
-                _, inserted, _ = transaction.begin(
+                (inserted,) = transaction.begin(
                     f"inserting tile {tile_id}",
-                    (LOCK_SHARED, STORE_LOCK),
-                    (INSERT_TILE, insert_values(metadata, created_at)),
-                    (AWAIT_TILES, ([tile_lock(tile_id)],)),
+                    (INSERT_TILE, (*insert_values(stored), lock, lock)),
                 )
             except psycopg.errors.UniqueViolation as error:
                 raise DuplicateTileError(tile_id) from error
-            transaction.xid = inserted[0][0]
+            transaction.xid = inserted.text
             yield PostgresOpenRow(transaction, stored)
 
     @contextmanager
@@ -167,22 +168,10 @@ class PostgresTileRows:
         if len(stored) != len(metadata):
             raise ValueError("a batch must not name a tile twice")
         # One order for everybody: two batches that share tiles then wait for each other one way only.
-        in_order = sorted(stored.values(), key=lambda tile: tile.tile_uuid)
-        columns = zip(*(insert_values(tile, created_at) for tile in in_order), strict=True)
+        in_order = sorted(stored.values(), key=lambda tile: tile.tile_uuid.int)
         with tile_transaction(self._database, self._disk_budget_bytes) as transaction:
-            inserted: list[tuple[object, ...]] = []
-            if in_order:
-                _, inserted, _ = transaction.begin(
-                    f"inserting {len(in_order)} tiles",
-                    (LOCK_SHARED, STORE_LOCK),
-                    (INSERT_TILES, [list(column) for column in columns]),
-                    (AWAIT_TILES, ([tile_lock(tile.tile_id) for tile in in_order],)),
-                )
-            else:
-                transaction.begin("inserting no tiles")
-            new = {tile_uuid for tile_uuid, _ in inserted}
-            if inserted:
-                transaction.xid = str(inserted[0][1])
+            transaction.begin(f"inserting {len(in_order)} tiles", (LOCK_SHARED, STORE_LOCK))
+            new = _insert_in_order(transaction, in_order) if in_order else set()
             yield PostgresOpenRows(
                 transaction,
                 {tile_id: tile for tile_id, tile in stored.items() if tile.tile_uuid in new},
@@ -190,19 +179,19 @@ class PostgresTileRows:
             )
 
     @contextmanager
-    def removing(self, tile_id: TileId) -> Iterator[int | None]:
+    def removing(self, tile_id: TileId, *, evicting: bool = False) -> Iterator[int | None]:
         """See `TileRows`.
 
         Raises `CommitOutcomeUnknownError` also when the connection is lost and the row is gone: without the
         tile's lock the file can't be unlinked safely, and is left to the next open.
         """
         doing = f"removing the row of tile {tile_id}"
-        lock = tile_lock(tile_id)
+        lock = tile_lock(tile_id.tile_uuid)
         with self._database.connection() as connection:
             try:
                 with translate_errors(doing):
                     connection.execute(LOCK_TILE, (lock,))
-                yield self._remove(connection, tile_id, doing)
+                yield self._remove(connection, tile_id, EVICT_TILE if evicting else DELETE_TILE, doing)
             finally:
                 try:
                     connection.execute(UNLOCK_TILE, (lock,))
@@ -210,13 +199,13 @@ class PostgresTileRows:
                     # The lock must not go back into the pool with the connection; the row is gone either way.
                     connection.close()
 
-    def _remove(self, connection: Connection, tile_id: TileId, doing: str) -> int | None:
+    def _remove(self, connection: Connection, tile_id: TileId, query: str, doing: str) -> int | None:
         transaction = TileTransaction(self._database, connection, None)
         try:
-            (deleted,) = transaction.begin(doing, (DELETE_TILE, (tile_id.tile_uuid,)))
-            if not deleted:
+            (deleted,) = transaction.begin(doing, (query, (tile_id.tile_uuid,)))
+            if not deleted.rows():
                 return None
-            freed_bytes, transaction.xid = deleted[0]
+            ((freed_bytes, transaction.xid),) = deleted.rows()
             transaction.commit(doing, -freed_bytes, (DELETED_TRACE, (tile_id.tile_uuid,)))
         finally:
             transaction.end()
@@ -232,9 +221,23 @@ class PostgresTileRows:
         rows = self._database.fetch_all(f"reading tile {tile_id}", SELECT_TILE, (tile_id.tile_uuid,))
         return read_tile(rows[0]) if rows else None
 
+    def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
+        """See `TileRows`."""
+        with self._database.connection() as connection:
+            return _committed_among(connection, tile_ids)
+
     def committed(self) -> Iterator[TileMetadataPersistent]:
         """See `TileRows`; streamed, a bounded number of rows in memory at a time."""
         return map(read_tile, self._stream("reading all tiles", SELECT_ALL))
+
+    def catalogue(self) -> tuple[CatalogueColumns, VariantTable]:
+        """See `TileRows`. Raises `TileMetadataError` for an impossible row."""
+        return read_catalogue(self._database)
+
+    def counts(self) -> dict[tuple[TileSource, int], int]:
+        """See `TileRows`."""
+        counted = self._database.fetch_all("counting the tiles", COUNT_TILES)
+        return {(TileSource(source), zoom_level): count for source, zoom_level, count in counted}
 
     def incomplete(self) -> Iterator[TileId]:
         """See `TileRows`."""
@@ -261,9 +264,9 @@ class PostgresTileRows:
             (completed,) = transaction.begin(
                 doing, (COMPLETE_TILE, (tile_id.tile_uuid, content_sha256, disk_bytes))
             )
-            if not completed:
+            if not completed.rows():
                 raise TileNotFoundError(tile_id)
-            added_bytes, transaction.xid = completed[0]
+            ((added_bytes, transaction.xid),) = completed.rows()
             transaction.commit(doing, added_bytes, (COMPLETED_TRACE, (tile_id.tile_uuid,)))
 
     @contextmanager
@@ -295,6 +298,32 @@ class PostgresTileRows:
         for batch in _batches(tile_ids):
             with self._database.connection() as connection, translate_errors("noting files that are back"):
                 connection.execute(UPDATE_FILES_PRESENT, ([t.tile_uuid for t in batch],))
+
+
+def _committed_among(
+    connection: Connection, tile_ids: Iterable[TileId]
+) -> dict[TileId, TileMetadataPersistent]:
+    committed: dict[TileId, TileMetadataPersistent] = {}
+    for batch in _batches(tile_ids):
+        with translate_errors(f"looking for the rows of {len(batch)} tiles"):
+            rows = connection.execute(SELECT_TILES, ([t.tile_uuid for t in batch],)).fetchall()
+        committed.update((tile.tile_id, tile) for tile in map(read_tile, rows))
+    return committed
+
+
+def _insert_in_order(transaction: TileTransaction, tiles: Sequence[TileMetadataPersistent]) -> set[UUID]:
+    """Insert those of the tiles that have no row yet, and return their UUIDs."""
+    doing = f"inserting {len(tiles)} tiles"
+    new = {tile.tile_uuid for tile in tiles}
+    if not transaction.copy(doing, COPY_TILES, tiles):
+        # Some are there already, or no row at all: the slower way tells which, or what is wrong.
+        columns = [list(column) for column in zip(*map(insert_values, tiles), strict=True)]
+        (inserted,) = transaction.execute(doing, (INSERT_TILES, columns))
+        new = {tile_uuid for (tile_uuid,) in inserted.rows()}
+    locks = [tile_lock(tile.tile_uuid) for tile in tiles if tile.tile_uuid in new]
+    _, number = transaction.execute(doing, (AWAIT_TILES, (locks,)), (SELECT_XID, ()))
+    transaction.xid = number.text
+    return new
 
 
 def _inserted_trace(tiles: Collection[TileMetadataPersistent]) -> Statement:

@@ -6,34 +6,38 @@ last thing before it: the row stays locked for one round trip less and for the f
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from psycopg.rows import TupleRow
 
 from ...domain.errors import StoreUnavailableError
 from ...domain.storage import CommitOutcomeUnknownError, HeadroomTakenError
+from ...domain.tiles import TileMetadataPersistent
 from .address import Connection
 from .connection import Database
+from .copy_format import copy_rows
 from .driver_errors import describe, translate_errors, translated
 from .queries import (
     ADD_DISK_BYTES,
-    AWAIT_TILES,
     CEILING_CONSTRAINT,
     TERMINATE_XACT,
     XACT_STATUS,
     read_total,
 )
+from .round_trip import Answer, Statement, run_together
 
 OUTCOME_WAIT_S = 5.0
 """How long a commit whose connection was lost asks for its outcome before it gives up."""
 OUTCOME_PAUSE_S = 0.1
 
-Statement = tuple[str, Sequence[Any]]
+BEGIN: Statement = ("BEGIN", ())
+COMMIT: Statement = ("COMMIT", ())
+ROLLBACK: Statement = ("ROLLBACK", ())
+SAVEPOINT: Statement = ("SAVEPOINT counted", ())
 
 
 class TileTransaction:
@@ -47,20 +51,18 @@ class TileTransaction:
         self._open = False
         self.xid: str | None = None
 
-    def begin(self, doing: str, *statements: Statement) -> list[list[TupleRow]]:
+    def begin(self, doing: str, *statements: Statement) -> list[Answer]:
         """BEGIN and run `statements` in one round trip; entry i is what statement i returned.
 
         The driver's UniqueViolation passes, for the caller to name the tile; all else is translated.
         """
         self._open = True
+        return self.execute(doing, BEGIN, *statements)[1:]
+
+    def execute(self, doing: str, *statements: Statement) -> list[Answer]:
+        """Run more statements in one round trip; results and errors as `begin` has them."""
         try:
-            with self.connection.pipeline():
-                self.connection.execute("BEGIN", prepare=False)
-                cursors = [
-                    self.connection.execute(query, values, prepare=_preparation(query))
-                    for query, values in statements
-                ]
-            return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+            return run_together(self.connection, *statements)
         except psycopg.errors.UniqueViolation:
             raise
         except BaseException as error:
@@ -70,10 +72,21 @@ class TileTransaction:
                 raise translated(error, doing) from error
             raise
 
-    def execute(self, doing: str, query: str, values: Sequence[Any]) -> None:
-        """Run one more statement in the transaction."""
+    def copy(self, doing: str, query: str, tiles: Sequence[TileMetadataPersistent]) -> bool:
+        """COPY new rows in; False when one of them was refused, and then none of them is there."""
+        try:
+            rows = copy_rows(tiles)
+        except struct.error:  # a number that no column holds
+            return False
         with translate_errors(doing):
-            self.connection.execute(query, values)
+            run_together(self.connection, ("SAVEPOINT copied", ()))
+            try:
+                with self.connection.cursor().copy(query) as copy:
+                    copy.write(rows)
+            except (psycopg.IntegrityError, psycopg.DataError):
+                run_together(self.connection, ("ROLLBACK TO SAVEPOINT copied", ()))
+                return False
+        return True
 
     def commit(self, doing: str, added_bytes: int, trace: Statement) -> None:
         """Add `added_bytes` to the accounting and COMMIT.
@@ -86,11 +99,10 @@ class TileTransaction:
             raise ValueError(f"{doing}: the transaction has ended")
         ceiling = self._disk_budget_bytes
         try:
-            with self.connection.pipeline():
-                if added_bytes:
-                    self.connection.execute("SAVEPOINT counted", prepare=False)
-                    self.connection.execute(ADD_DISK_BYTES, {"added": added_bytes, "ceiling": ceiling})
-                committed = self.connection.execute("COMMIT", prepare=False)
+            counting = (
+                [SAVEPOINT, (ADD_DISK_BYTES, (added_bytes, ceiling, added_bytes))] if added_bytes else []
+            )
+            *_, committed = run_together(self.connection, *counting, COMMIT)
         except psycopg.Error as error:
             # Only a server that reports a failed transaction has certainly not gone on to the COMMIT. A
             # session that it ended may have got there before: its last message does not say.
@@ -104,7 +116,7 @@ class TileTransaction:
             raise self._headroom_taken(doing, added_bytes, ceiling) from error
         else:
             self._open = False
-            if committed.statusmessage != "COMMIT":
+            if committed.tag != "COMMIT":
                 raise StoreUnavailableError(f"{doing} failed: the transaction had been aborted before")
 
     def end(self) -> None:
@@ -118,13 +130,13 @@ class TileTransaction:
                 TransactionStatus.INTRANS,
                 TransactionStatus.INERROR,
             ):
-                self.connection.execute("ROLLBACK")
+                run_together(self.connection, ROLLBACK)
                 return
         self.connection.close()
 
     def _headroom_taken(self, doing: str, added_bytes: int, ceiling: int) -> HeadroomTakenError:
         with translate_errors(doing):
-            self.connection.execute("ROLLBACK TO SAVEPOINT counted")
+            run_together(self.connection, ("ROLLBACK TO SAVEPOINT counted", ()))
             return HeadroomTakenError(added_bytes, ceiling, read_total(self.connection))
 
     def _settle(self, doing: str, trace: Statement, error: psycopg.Error) -> None:
@@ -176,15 +188,6 @@ class TileTransaction:
             connection.execute(TERMINATE_XACT, (self._backend_pid, xid))
             time.sleep(OUTCOME_PAUSE_S)
         return None
-
-
-def _preparation(query: str) -> bool | None:
-    """Whether the driver may prepare a statement of a pipeline: False for never, None for when it pays.
-
-    What stands behind a statement that may fail is skipped with it, while the driver believes that it was
-    prepared: the next use would fail. Only an INSERT fails without the connection being closed.
-    """
-    return False if query == AWAIT_TILES else None
 
 
 @contextmanager

@@ -21,6 +21,8 @@ MAX_LINE_BYTES = 1 << 20
 """Longer lines are neither written nor read, so damage can't make a reader fill its memory."""
 _PREFIX_BYTES = 9
 _SHOWN_CHARACTERS = 1000
+# NaN and Infinity are not JSON; other readers would choke on them.
+_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 @attrs.frozen
@@ -61,8 +63,7 @@ def decode_line(line: bytes) -> RecordLine:
 
 
 def _dump(facts: Mapping[str, Any]) -> str:
-    # NaN and Infinity are not JSON; other readers would choke on them.
-    return json.dumps(facts, separators=(",", ":"), allow_nan=False)
+    return _encoder.encode(facts)
 
 
 def _beginning_of(payload: Mapping[str, Any]) -> str:

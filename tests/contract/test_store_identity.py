@@ -97,7 +97,7 @@ def test_the_first_claim_stands(subject: Subject) -> None:
 def test_an_empty_folder_is_claimed_by_the_first_open(subject: Subject) -> None:
     subject.open()
     assert subject.files.store_id() == subject.rows.store_id()
-    assert list(subject.files.walk()) == []
+    assert list(subject.files.inventory()) == []
 
 
 def test_another_databases_tiles_are_refused_and_left_alone(subject: Subject) -> None:

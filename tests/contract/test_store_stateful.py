@@ -19,12 +19,18 @@ from aerotile.adapters.memory.recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
-from aerotile.domain.errors import ContentHashMismatchError, DuplicateTileError, TileNotFoundError
+from aerotile.domain.errors import (
+    ContentHashMismatchError,
+    DuplicateTileError,
+    TileCacheError,
+    TileNotFoundError,
+)
 from aerotile.domain.freshness import FreshnessGate
+from aerotile.domain.inventory import FoundKind
 from aerotile.domain.ports import TileMetadataStore
 from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
 from aerotile.domain.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.storage import FoundKind, StagedTile, StoreUnavailableError, TileFiles, TileRows
+from aerotile.domain.storage import StagedTile, StoreUnavailableError, TileFiles, TileRows
 from aerotile.domain.store import FileBackedTileStore
 from aerotile.domain.tiles import TileId, TileMetadata, TileSource
 
@@ -52,6 +58,9 @@ class DyingFiles:
 
     def stage(self, pixels: bytes, metadata: TileMetadata) -> StagedTile:
         return _DyingStaged(self._inner.stage(pixels, metadata))
+
+    def stage_many(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
+        return [self.stage(pixels, metadata) for pixels, metadata in tiles]
 
     def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
         for tile in staged:
@@ -197,7 +206,7 @@ class StoreMachine(RuleBasedStateMachine):
             t: hashlib.sha256(p).hexdigest() for t, p in self.model.items()
         }
         assert self.halves.metadata_store.total_disk_bytes() == sum(map(len, self.model.values()))
-        on_disk = [(file.tile_id, file.kind) for file in self.halves.files.walk()]
+        on_disk = [(file.tile_id, file.kind) for file in self.halves.files.inventory()]
         expected = [(t, kind) for t in self.model for kind in (FoundKind.TILE, FoundKind.SIDECAR)]
         assert sorted(on_disk, key=str) == sorted(expected, key=str)
 

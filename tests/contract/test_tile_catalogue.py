@@ -23,8 +23,8 @@ from aerotile.domain.catalogue import (
     CatalogueEntry,
     EvictionCandidate,
     columns_of,
-    microseconds_of,
 )
+from aerotile.domain.moments import microseconds_of
 from aerotile.domain.sorted_catalogue import SortedTileCatalogue
 from aerotile.domain.storage import TileCatalogue
 from aerotile.domain.tile_grid import MAX_LATITUDE, Bbox, GridRange, tile_bbox

@@ -14,8 +14,14 @@ import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
-from aerotile.domain.errors import ContentHashMismatchError, TileMetadataError, TileNotFoundError
-from aerotile.domain.storage import FoundFile, FoundKind, TileFiles
+from aerotile.domain.errors import (
+    ContentHashMismatchError,
+    TileCacheError,
+    TileMetadataError,
+    TileNotFoundError,
+)
+from aerotile.domain.inventory import FoundFile, FoundKind
+from aerotile.domain.storage import TileFiles
 from aerotile.domain.tiles import TileId, TileMetadata, TileSource
 
 FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
@@ -67,7 +73,7 @@ def test_a_wrong_length_is_refused_before_anything_happens(files: TileFiles) -> 
         len(pixels),
         TILE,
     )
-    assert list(files.walk()) == []
+    assert list(files.inventory()) == []
 
 
 def test_a_wrong_hash_is_refused_before_anything_happens(files: TileFiles) -> None:
@@ -76,7 +82,7 @@ def test_a_wrong_hash_is_refused_before_anything_happens(files: TileFiles) -> No
         files.stage(pixels, metadata(promised))
     assert caught.value.what == "SHA-256"
     assert caught.value.actual == hashlib.sha256(pixels).hexdigest()
-    assert list(files.walk()) == []
+    assert list(files.inventory()) == []
 
 
 @pytest.mark.parametrize(
@@ -90,7 +96,7 @@ def test_bytes_that_are_no_whole_jpeg_are_refused_before_anything_happens(
     with pytest.raises(TileMetadataError, match="no JPEG") as caught:
         files.stage(pixels, metadata(pixels))
     assert caught.value.tile_id == TILE
-    assert list(files.walk()) == []
+    assert list(files.inventory()) == []
 
 
 @pytest.mark.parametrize("kind", [bytearray, memoryview])
@@ -104,7 +110,7 @@ def test_nothing_is_there_until_the_tile_is_placed(files: TileFiles) -> None:
     pixels = jpeg()
     staged = files.stage(pixels, metadata(pixels))
     assert not files.exists(TILE)
-    assert list(files.walk()) == []
+    assert list(files.inventory()) == []
     staged.place()
     assert files.exists(TILE)
 
@@ -133,7 +139,7 @@ def test_withdrawing_removes_file_and_sidecar(files: TileFiles) -> None:
     staged.place()
     staged.withdraw()
     assert not files.exists(TILE)
-    assert list(files.walk()) == []
+    assert list(files.inventory()) == []
 
 
 def test_withdrawing_leaves_a_replacement_alone_even_with_the_same_content(files: TileFiles) -> None:
@@ -171,7 +177,31 @@ def test_a_batch_is_placed_whole(files: TileFiles) -> None:
     )
 
 
+def test_a_batch_is_staged_in_order_and_says_of_each_tile_why_it_is_refused(files: TileFiles) -> None:
+    tiles = [(jpeg(b"%d" % y), TileId(9, 1, y, TileSource.IMPORTED)) for y in range(40)]
+    batch = [(pixels, metadata(pixels, tile_id)) for pixels, tile_id in tiles]
+    batch[7] = (jpeg(b"other"), batch[7][1])
+    batch[23] = (b"GIF89a", metadata(b"GIF89a", tiles[23][1]))
+    staged = files.stage_many(batch)
+    assert isinstance(staged[7], ContentHashMismatchError)
+    assert isinstance(staged[23], TileMetadataError)
+    assert list(files.walk()) == []
+    good = [
+        (tile, one) for tile, one in zip(tiles, staged, strict=True) if not isinstance(one, TileCacheError)
+    ]
+    assert len(good) == 38
+    assert files.place_many([one for _, one in good]) == [None] * 38
+    assert all(read(files, tile_id) == pixels for (pixels, tile_id), _ in good)
+
+
+def test_a_batch_of_anything_but_bytes_is_not_staged(files: TileFiles) -> None:
+    pixels = jpeg()
+    with pytest.raises(TypeError):
+        files.stage_many([(bytearray(pixels), metadata(pixels))] * 20)  # type: ignore[list-item]  # refused
+
+
 def test_an_empty_batch_is_no_work(files: TileFiles) -> None:
+    assert files.stage_many([]) == []
     assert files.place_many([]) == []
 
 
@@ -180,7 +210,7 @@ def test_tiles_of_a_batch_can_be_withdrawn_and_placed_again(files: TileFiles) ->
     files.place_many(staged)
     for tile in staged:
         tile.withdraw()
-    assert list(files.walk()) == []
+    assert list(files.inventory()) == []
     assert files.place_many(staged) == [None, None]
     assert files.exists(TILE)
 
@@ -199,7 +229,7 @@ def test_removing_says_whether_the_file_was_there(files: TileFiles) -> None:
     assert files.remove(TILE) is True
     assert files.remove(TILE) is False
     assert not files.exists(TILE)
-    assert list(files.walk()) == []
+    assert list(files.inventory()) == []
 
 
 def test_a_handle_opened_before_the_removal_stays_readable(files: TileFiles) -> None:
@@ -219,20 +249,20 @@ def test_a_handle_opened_before_a_replacement_keeps_the_old_bytes(files: TileFil
             assert bytes(view) == jpeg(b"old")
 
 
-def test_the_walk_finds_every_tile_and_sidecar_with_its_path(files: TileFiles) -> None:
+def test_the_inventory_holds_every_tile_and_sidecar(files: TileFiles) -> None:
     for tile_id in (TILE, ONBOARD):
         place(files, jpeg(), tile_id)
-    assert set(files.walk()) == {
-        FoundFile(FoundKind.TILE, TILE, "imported/18/152345/90123.jpg"),
-        FoundFile(FoundKind.SIDECAR, TILE, "imported/18/152345/90123.jpg.sha256"),
-        FoundFile(FoundKind.TILE, ONBOARD, f"onboard/{FLIGHT}/18/152345/90123.jpg"),
-        FoundFile(FoundKind.SIDECAR, ONBOARD, f"onboard/{FLIGHT}/18/152345/90123.jpg.sha256"),
+    assert set(files.inventory()) == {
+        FoundFile(FoundKind.TILE, TILE),
+        FoundFile(FoundKind.SIDECAR, TILE),
+        FoundFile(FoundKind.TILE, ONBOARD),
+        FoundFile(FoundKind.SIDECAR, ONBOARD),
     }
 
 
 def test_discarding_removes_just_the_found_file_and_may_be_repeated(files: TileFiles) -> None:
     place(files, jpeg())
-    found = {file.kind: file for file in files.walk()}
+    found = {file.kind: file for file in files.inventory()}
     files.discard(found[FoundKind.SIDECAR])
     files.discard(found[FoundKind.SIDECAR])
     assert files.exists(TILE)
@@ -245,12 +275,12 @@ def test_a_sidecar_is_restored_from_the_database_hash(files: TileFiles) -> None:
     place(files, jpeg())
     files.restore_sidecar(TILE, "0" * 64)
     assert files.sidecar_sha256(TILE) == "0" * 64
-    for found in list(files.walk()):
+    for found in list(files.inventory()):
         if found.kind is FoundKind.SIDECAR:
             files.discard(found)
     files.restore_sidecar(TILE, hashlib.sha256(jpeg()).hexdigest())
     assert files.sidecar_sha256(TILE) == hashlib.sha256(jpeg()).hexdigest()
-    assert len(list(files.walk())) == 2
+    assert len(list(files.inventory())) == 2
 
 
 def test_threads_place_read_and_remove_at_once(files: TileFiles) -> None:
@@ -267,7 +297,7 @@ def test_threads_place_read_and_remove_at_once(files: TileFiles) -> None:
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(work, range(8)))
-    assert list(files.walk()) == []
+    assert list(files.inventory()) == []
 
 
 def test_readers_see_one_of_the_whole_tiles_while_it_is_being_replaced(files: TileFiles) -> None:

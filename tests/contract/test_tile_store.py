@@ -29,19 +29,13 @@ from aerotile.domain.errors import (
     TileNotFoundError,
 )
 from aerotile.domain.freshness import FreshnessDecision, FreshnessGate
+from aerotile.domain.inventory import FoundKind
 from aerotile.domain.lru import LruAccessBuffer
-from aerotile.domain.ports import SupportsBboxQuery, SupportsBulkWrite, TileStore
+from aerotile.domain.ports import SupportsBboxQuery, SupportsBulkWrite, SupportsEviction, TileStore
 from aerotile.domain.records import Kind
 from aerotile.domain.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
 from aerotile.domain.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.storage import (
-    CommitOutcomeUnknownError,
-    FoundKind,
-    StagedTile,
-    TileCatalogue,
-    TileFiles,
-    TileRows,
-)
+from aerotile.domain.storage import CommitOutcomeUnknownError, StagedTile, TileCatalogue, TileFiles, TileRows
 from aerotile.domain.store import FileBackedTileStore
 from aerotile.domain.tile_grid import Bbox
 from aerotile.domain.tiles import FreshnessLabel, TileId, TileMetadata, TileSource
@@ -82,9 +76,7 @@ class Subject:
     recorder: MemoryFlightRecorder = attrs.field(factory=MemoryFlightRecorder)
     lru_buffer: LruAccessBuffer = attrs.field(factory=LruAccessBuffer)
 
-    def open_inner(
-        self, files: TileFiles | None = None, when_unexplained: Callable[[], None] = lambda: None
-    ) -> FileBackedTileStore:
+    def open_inner(self, files: TileFiles | None = None) -> FileBackedTileStore:
         gate = FreshnessGate(
             [CONFLICT],
             SEEDED_RULES,
@@ -102,7 +94,6 @@ class Subject:
             recorder=self.recorder,
             lru_clock=self.clock,
             lru_buffer=self.lru_buffer,
-            when_unexplained=when_unexplained,
         )
 
     def open(self, files: TileFiles | None = None) -> TileStore:
@@ -111,7 +102,8 @@ class Subject:
             return inner
         enforcer = CacheBudgetEnforcer(
             inner,
-            NoCandidates(self.rows),
+            inner.catalogue,
+            committed_bytes=inner.catalogue.total_disk_bytes,
             budget_bytes=1 << 30,
             eviction_batch_size=8,
             recorder=self.recorder,
@@ -123,25 +115,12 @@ class Subject:
 
     def on_disk(self) -> dict[TileId, set[FoundKind]]:
         found: dict[TileId, set[FoundKind]] = {}
-        for file in self.files.walk():
+        for file in self.files.inventory():
             found.setdefault(file.tile_id, set()).add(file.kind)
         return found
 
     def committed(self) -> dict[TileId, str]:
         return {row.tile_id: row.content_sha256 for row in self.rows.committed()}
-
-
-@attrs.frozen
-class NoCandidates:
-    """The budget's view of a store in which nothing needs to be evicted."""
-
-    rows: TileRows
-
-    def lru_candidates(self, limit: int) -> list[object]:
-        return []
-
-    def total_disk_bytes(self) -> int:
-        return sum(row.disk_bytes for row in self.rows.committed())
 
 
 @pytest.fixture(params=["memory", "memory, budgeted", "postgres and files", "postgres and files, budgeted"])
@@ -283,8 +262,8 @@ class _LostConnection:
         return method
 
     @contextmanager
-    def removing(self, tile_id: TileId) -> Iterator[int | None]:
-        with self._inner.removing(tile_id):
+    def removing(self, tile_id: TileId, *, evicting: bool = False) -> Iterator[int | None]:
+        with self._inner.removing(tile_id, evicting=evicting):
             raise CommitOutcomeUnknownError("the connection was lost")
         yield None
 
@@ -326,7 +305,7 @@ def test_a_row_without_its_file_is_reported_and_kept(subject: Subject) -> None:
 def test_a_lost_sidecar_is_restored_by_the_next_open(subject: Subject) -> None:
     pixels = jpeg(1)
     subject.open().write_tile(pixels, described(pixels))
-    for found in list(subject.files.walk()):
+    for found in list(subject.files.inventory()):
         if found.kind is FoundKind.SIDECAR:
             subject.files.discard(found)
     assert subject.open_inner().opened.sidecars_restored == 1
@@ -342,50 +321,84 @@ def test_a_reopened_store_knows_what_was_written_before(subject: Subject) -> Non
         assert handle.nbytes == len(pixels)
 
 
-def test_a_tile_that_another_store_wrote_or_deleted_meanwhile_is_seen(subject: Subject) -> None:
-    asked: list[bool] = []
-    one, other, pixels = (
-        subject.open(),
-        subject.open_inner(when_unexplained=lambda: asked.append(True)),
-        jpeg(1),
-    )
-    one.write_tile(pixels, described(pixels))
+def test_a_tile_whose_file_is_gone_is_not_there_any_more(subject: Subject) -> None:
+    store, other, pixels = subject.open(), subject.open_inner(), jpeg(1)
+    store.write_tile(pixels, described(pixels))
+    assert other.delete_tile(IN_REAR) == len(pixels)
     with pytest.raises(TileNotFoundError):
-        other.read_tile_pixels(IN_REAR)
-    assert asked
-    assert other.learn() == 1
-    with other.read_tile_pixels(IN_REAR) as handle:
-        assert handle.nbytes == len(pixels)
-    other.delete_tile(IN_REAR)
-    with pytest.raises(TileNotFoundError):
-        one.read_tile_pixels(IN_REAR)
-    assert not one.tile_exists(IN_REAR)
-
-
-def test_a_file_that_nobody_committed_is_asked_about_once_and_stays_unread(subject: Subject) -> None:
-    store, pixels = subject.open_inner(), jpeg(1)
-    subject.files.stage(pixels, described(pixels)).place()
-    assert not store.tile_exists(IN_REAR)
-    assert store.learn() == 0
+        store.read_tile_pixels(IN_REAR)
     assert not store.tile_exists(IN_REAR)
 
 
-class _SilentRows:
-    """Rows of a database that must not be asked."""
+class _Silent:
+    """A half of a store that must not be asked."""
 
-    def get(self, tile_id: TileId) -> None:
-        raise AssertionError(f"a read asked the database for {tile_id}")
+    def __getattr__(self, name: str) -> object:
+        raise AssertionError(f"asked for {name}")
 
 
-def test_a_read_never_asks_the_database(subject: Subject) -> None:
+def test_a_read_asks_no_database_and_of_an_unknown_tile_not_even_the_disk(subject: Subject) -> None:
     store, pixels = subject.open_inner(), jpeg(1)
     store.write_tile(pixels, described(pixels))
     subject.files.stage(pixels, described(pixels, IN_CONFLICT)).place()
-    store._rows = _SilentRows()  # type: ignore[assignment] # only what a read could ask
+    store._rows = _Silent()  # type: ignore[assignment] # nothing of it may be used
     store.read_tile_pixels(IN_REAR).close()
-    assert not store.tile_exists(IN_CONFLICT)
-    assert not store.tile_exists(ONBOARD)
     assert store.verdict(IN_REAR) is not None
+    store._files = _Silent()  # type: ignore[assignment] # nothing of it may be used
+    assert not store.tile_exists(IN_CONFLICT)
+    with pytest.raises(TileNotFoundError):
+        store.read_tile_pixels(ONBOARD)
+
+
+@pytest.mark.parametrize("tile_id", [IN_REAR, ONBOARD])
+def test_only_a_tile_that_can_be_had_again_is_evicted(subject: Subject, tile_id: TileId) -> None:
+    store, pixels = subject.open_inner(), jpeg(1)
+    assert isinstance(store, SupportsEviction)
+    store.write_tile(pixels, described(pixels, tile_id))
+    if tile_id is ONBOARD:
+        with pytest.raises(TileNotFoundError):
+            store.evict_tile(tile_id)
+        with store.read_tile_pixels(tile_id) as handle:
+            assert bytes(memoryview(handle)) == pixels
+    else:
+        assert store.evict_tile(tile_id) == len(pixels)
+        assert not store.tile_exists(tile_id)
+        assert subject.on_disk() == {}
+        with pytest.raises(TileNotFoundError):
+            store.evict_tile(tile_id)
+
+
+class _Unanswering:
+    """Real rows that can't be asked about single tiles."""
+
+    def __init__(self, inner: TileRows) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        method: Callable[..., object] = getattr(self._inner, name)
+        return method
+
+    def committed_among(self, tile_ids: object) -> object:
+        raise StoreUnavailableError("the database has gone")
+
+
+def test_a_tile_that_may_not_be_evicted_is_read_all_the_time(subject: Subject) -> None:
+    subject.rows = _Unanswering(subject.rows)  # type: ignore[assignment] # delegates the rest
+    store, pixels = subject.open_inner(), jpeg(1)
+    store.write_tile(pixels, described(pixels, ONBOARD))
+    with pytest.raises(StoreUnavailableError):
+        store.evict_tile(ONBOARD)
+    store.read_tile_pixels(ONBOARD).close()
+
+
+def test_an_eviction_that_was_refused_corrects_the_catalogue(subject: Subject) -> None:
+    store, pixels = subject.open_inner(), jpeg(1)
+    store.write_tile(pixels, described(pixels))
+    with subject.rows.removing(IN_REAR):
+        pass
+    with pytest.raises(TileNotFoundError):
+        store.evict_tile(IN_REAR)
+    assert not store.tile_exists(IN_REAR)
 
 
 def test_reads_are_noted_for_eviction_and_writes_are_not(subject: Subject) -> None:
@@ -467,6 +480,9 @@ class _BrokenFiles:
     def stage(self, pixels: bytes, metadata: TileMetadata) -> StagedTile:
         staged = self._inner.stage(pixels, metadata)
         return _BrokenStaged(staged) if metadata.tile_id.x == self._broken_x else staged
+
+    def stage_many(self, tiles: list[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
+        return [self.stage(pixels, metadata) for pixels, metadata in tiles]
 
     def place_many(self, staged: list[StagedTile]) -> list[StoreUnavailableError | None]:
         whole = [tile for tile in staged if not isinstance(tile, _BrokenStaged)]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from aerotile.ext import GatedWrite, GateRefusedError, sync_file_system
+from aerotile.ext import GatedWrite, GateRefusedError, rename_all, sync_file_system, write_temporaries
 
 PIXELS = b"\xff\xd8\xff\xe0" + bytes(50_000) + b"\xff\xd9"
 DIGEST = hashlib.sha256(PIXELS).hexdigest()
@@ -22,11 +22,12 @@ TARGET = ("x", "5.jpg", ".5.jpg.1.tmp", "5.jpg.sha256", ".5.jpg.sha256.1.tmp", f
 # Run by a new interpreter, so that a tracer or a limit meets nothing but this write.
 PROLOGUE = f"""
 import hashlib, os, sys
-from aerotile.ext import GatedWrite, sync_file_system
+from aerotile.ext import GatedWrite, rename_all, sync_file_system, write_temporaries
 pixels = b"\\xff\\xd8\\xff\\xe0" + bytes(50_000) + b"\\xff\\xd9"
 write = GatedWrite(pixels, "{DIGEST}", len(pixels))
 target = {TARGET!r}
 root = os.open(sys.argv[1], os.O_RDONLY)
+here = os.fstat(root).st_dev
 """
 PLACE = """
 try:
@@ -34,6 +35,10 @@ try:
 except OSError as error:
     print(error.errno, error)
 """
+# As on a file system whose journal makes everything durable with the folder.
+PLACE_ORDERED = PLACE.replace("target)", "target, here)")
+# What io_getevents gives of one event: whose it is (twice a pointer), and EIO as its result.
+FAILED_EVENT = "00" * 16 + "fb" + "ff" * 7
 
 STRACE = shutil.which("strace")
 needs_strace = pytest.mark.skipif(STRACE is None, reason="needs strace to make system calls fail")
@@ -162,17 +167,17 @@ def test_another_writers_temporary_file_is_left_alone(root: int, folder: Path, w
 
 
 def test_the_two_halves_make_what_the_whole_makes(root: int, folder: Path, write: GatedWrite) -> None:
-    write.write_temporaries(root, TARGET)
+    assert write_temporaries(root, [write], [TARGET]) == [None]
     assert names(folder) == {".5.jpg.1.tmp", ".5.jpg.sha256.1.tmp"}
     sync_file_system(root)
-    write.rename(root)
+    assert rename_all(root, [write]) == [None]
     assert names(folder) == {"5.jpg", "5.jpg.sha256"}
 
 
 def test_withdrawing_between_the_halves_removes_the_temporaries(
     root: int, folder: Path, write: GatedWrite
 ) -> None:
-    write.write_temporaries(root, TARGET)
+    write_temporaries(root, [write], [TARGET])
     write.withdraw(root)
     assert names(folder) == set()
 
@@ -214,8 +219,8 @@ def test_withdrawing_from_a_folder_that_is_gone_does_nothing(
 
 
 def test_steps_out_of_order_are_refused(root: int, write: GatedWrite) -> None:
-    with pytest.raises(RuntimeError):
-        write.rename(root)
+    with pytest.raises(RuntimeError, match="nothing was written"):
+        rename_all(root, [write])
     write.place(root, TARGET)
     with pytest.raises(RuntimeError):
         write.place(root, TARGET)
@@ -234,41 +239,160 @@ def test_a_name_that_leaves_the_folder_is_refused(
 
 @needs_strace
 @pytest.mark.parametrize(
-    ("fault", "call"),
+    ("faults", "call"),
     [
-        ("write:error=ENOSPC:when=1", "write"),
-        ("write:error=EIO:when=2", "write"),
-        ("write:retval=0:when=1", "write"),
-        ("fchmod:error=EPERM:when=1", "fchmod"),
-        ("fdatasync:error=EIO:when=1", "fdatasync"),
-        ("fdatasync:error=ENOSPC:when=2", "fdatasync"),
-        ("renameat,renameat2:error=EIO:when=1", "rename"),
-        ("renameat,renameat2:error=EIO:when=2", "rename"),
-        ("fsync:error=EIO:when=1", "fsync"),
+        (["write:error=ENOSPC:when=1"], "write"),
+        (["write:error=EIO:when=2"], "write"),
+        (["write:retval=0:when=1"], "write"),
+        (["fchmod:error=EPERM:when=1"], "fchmod"),
+        (["fchmod:error=EPERM:when=2"], "fchmod"),
+        (["fdatasync:error=EIO:when=1"], "fdatasync"),
+        ([f"io_getevents:poke_exit=@arg4={FAILED_EVENT}:when=1"], "fdatasync"),
+        (["io_setup:error=ENOSYS", "fdatasync:error=ENOSPC:when=2"], "fdatasync"),
+        (["io_submit:error=EAGAIN", "fdatasync:error=ENOSPC:when=2"], "fdatasync"),
+        (["io_getevents:error=EINVAL", "fdatasync:error=ENOSPC:when=2"], "fdatasync"),
+        (["renameat,renameat2:error=EIO:when=1"], "rename"),
+        (["renameat,renameat2:error=EIO:when=2"], "rename"),
+        (["fsync:error=EIO:when=1"], "fsync"),
     ],
 )
-def test_a_failing_call_is_named_and_leaves_nothing_behind(folder: Path, fault: str, call: str) -> None:
-    printed = run_python(PLACE, folder.parent, under=inject(fault))
+def test_a_failing_call_is_named_and_leaves_nothing_behind(
+    folder: Path, faults: list[str], call: str
+) -> None:
+    printed = run_python(PLACE, folder.parent, under=inject(*faults))
     assert f"({call})" in printed
     assert names(folder) == set()
 
 
 @needs_strace
-@pytest.mark.parametrize("call", ["write", "fdatasync", "fsync", "openat2"])
-def test_an_interrupted_call_is_made_again(folder: Path, call: str) -> None:
-    printed = run_python(PLACE, folder.parent, under=inject(f"{call}:error=EINTR:when=1"))
+@pytest.mark.parametrize(
+    ("fault", "call"),
+    [
+        ("write:error=ENOSPC:when=2", "write"),
+        ("sync_file_range:error=EIO:when=1", "sync_file_range"),
+        ("sync_file_range:error=EIO:when=2", "sync_file_range"),
+        ("sync_file_range:error=EIO:when=3", "sync_file_range"),
+        ("renameat,renameat2:error=EIO:when=2", "rename"),
+        ("fsync:error=EIO:when=1", "fsync"),
+    ],
+)
+def test_a_failing_call_on_an_ordered_file_system_leaves_nothing_behind_either(
+    folder: Path, fault: str, call: str
+) -> None:
+    printed = run_python(PLACE_ORDERED, folder.parent, under=inject(fault))
+    assert f"({call})" in printed
+    assert names(folder) == set()
+
+
+@needs_strace
+@pytest.mark.parametrize("place", [PLACE, PLACE_ORDERED], ids=["synced", "ordered"])
+@pytest.mark.parametrize(
+    "call", ["write", "fdatasync", "io_getevents", "sync_file_range", "fsync", "openat2"]
+)
+def test_an_interrupted_call_is_made_again(folder: Path, place: str, call: str) -> None:
+    printed = run_python(place, folder.parent, under=inject(f"{call}:error=EINTR:when=1"))
     assert printed == ""
     assert names(folder) == {"5.jpg", "5.jpg.sha256"}
+
+
+def synced_before_the_renames(folder: Path, script: str, *faults: str) -> list[str]:
+    """The calls that bring content to the disk, in order, up to the first rename."""
+    log = folder.parent / "trace"
+    calls = "io_setup,fdatasync,io_submit,io_getevents,sync_file_range,renameat,renameat2"
+    assert STRACE is not None
+    injected = [word for fault in faults for word in ("-e", f"inject={fault}")]
+    run_python(script, folder.parent, under=(STRACE, "-f", "-o", str(log), "-e", f"trace={calls}", *injected))
+    made = [line.split("(")[0].split()[-1] for line in log.read_text().splitlines() if "(" in line]
+    assert made[-2:] in (["renameat"] * 2, ["renameat2"] * 2)
+    return [call for call in made[:-2] if call != "io_setup"]
+
+
+@needs_strace
+def test_both_files_are_synced_before_either_has_its_name(folder: Path) -> None:
+    assert synced_before_the_renames(folder, PLACE) == ["io_submit", "fdatasync", "io_getevents"]
+
+
+@needs_strace
+@pytest.mark.parametrize(
+    "fault",
+    ["io_setup:error=ENOSYS", "io_submit:error=EAGAIN", "io_getevents:error=EINVAL"],
+)
+def test_where_the_kernel_syncs_nothing_in_the_background_both_files_are_synced_here(
+    folder: Path, fault: str
+) -> None:
+    made = synced_before_the_renames(folder, PLACE, fault)
+    assert made.count("fdatasync") == 2
+    assert names(folder) == {"5.jpg", "5.jpg.sha256"}
+
+
+@needs_strace
+def test_on_an_ordered_file_system_the_content_is_written_out_and_the_folder_alone_is_synced(
+    folder: Path,
+) -> None:
+    assert synced_before_the_renames(folder, PLACE_ORDERED) == ["sync_file_range"] * 3
+
+
+def test_a_forked_child_writes_with_what_is_its_own(root: int, folder: Path, write: GatedWrite) -> None:
+    write.place(root, TARGET)
+    script = f"""
+import sys
+write.place(root, target)
+if os.fork() == 0:
+    again = GatedWrite(pixels, "{DIGEST}", len(pixels))
+    again.place(root, (target[0], "6.jpg", ".6.tmp", "6.jpg.sha256", ".6s.tmp", target[5]))
+    os._exit(0)
+print(os.wait()[1])
+"""
+    write.withdraw(root)
+    assert run_python(script, folder.parent) == "0\n"
+    assert names(folder) == {"5.jpg", "5.jpg.sha256", "6.jpg", "6.jpg.sha256"}
+
+
+def batch_of(count: int) -> tuple[list[GatedWrite], list[tuple[str, str, str, str, str, bytes]]]:
+    writes = [GatedWrite(PIXELS, DIGEST, len(PIXELS)) for _ in range(count)]
+    targets = [
+        ("x" if y % 2 else "z", f"{y}.jpg", f".{y}.tmp", f"{y}.jpg.sha256", f".{y}s.tmp", TARGET[5])
+        for y in range(count)
+    ]
+    return writes, targets
+
+
+def test_in_a_batch_a_write_that_fails_keeps_none_of_the_others(root: int, folder: Path) -> None:
+    writes, targets = batch_of(6)  # every other one in a folder that is not there
+    errors = write_temporaries(root, writes, targets)
+    assert [isinstance(error, FileNotFoundError) for error in errors] == [True, False] * 3
+    assert names(folder) == {f".{y}{s}.tmp" for y in (1, 3, 5) for s in ("", "s")}
+    (folder / ".3s.tmp").unlink()
+    renamed = rename_all(root, [writes[1], writes[3], writes[5]])
+    assert [error is None for error in renamed] == [True, False, True]
+    assert names(folder) == {f"{y}.jpg{s}" for y in (1, 5) for s in ("", ".sha256")}
+
+
+def test_a_batch_of_nothing_does_nothing(root: int) -> None:
+    assert write_temporaries(root, [], []) == []
+    assert rename_all(root, []) == []
+
+
+def test_a_misused_batch_is_refused_and_its_writes_stay_usable(root: int, folder: Path) -> None:
+    (folder.parent / "z").mkdir()
+    writes, targets = batch_of(2)
+    with pytest.raises(ValueError, match="2 writes, 1 targets"):
+        write_temporaries(root, writes, targets[:1])
+    with pytest.raises(TypeError):
+        write_temporaries(root, [writes[0], "no write"], targets)  # type: ignore[list-item]  # what is refused
+    with pytest.raises(RuntimeError, match="in the middle"):
+        write_temporaries(root, [writes[0], writes[0]], targets)
+    with pytest.raises(TypeError):
+        write_temporaries(root, writes, None)  # type: ignore[arg-type]  # what is refused
+    assert names(folder) == names(folder.parent / "z") == set()
+    assert write_temporaries(root, writes, targets) == [None, None]
 
 
 @needs_strace
 def test_a_failing_rename_of_the_second_half_leaves_nothing_behind(folder: Path) -> None:
     script = """
-write.write_temporaries(root, target)
-try:
-    write.rename(root)
-except OSError as error:
-    print(error)
+write_temporaries(root, [write], [target])
+print(rename_all(root, [write]))
 """
     printed = run_python(script, folder.parent, under=inject("renameat,renameat2:error=EIO:when=2"))
     assert "(rename)" in printed
@@ -322,7 +446,8 @@ placing = threading.Thread(target=write.place, args=(root, target))
 placing.start()
 while not os.listdir(sys.argv[1] + "/x"):
     pass
-for call in (lambda: write.place(root, target), lambda: write.withdraw(root), lambda: write.rename(root)):
+calls = [lambda: write.place(root, target), lambda: write.withdraw(root), lambda: rename_all(root, [write])]
+for call in calls:
     try:
         call()
     except RuntimeError as error:

@@ -18,7 +18,8 @@ import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.storage import FoundKind, StagedTile
+from aerotile.domain.inventory import FoundFile, FoundKind
+from aerotile.domain.storage import MALFORMED_SIDECAR, StagedTile
 from aerotile.domain.tiles import TileId, TileMetadata, TileSource
 
 TILE = TileId(3, 1, 5, TileSource.IMPORTED)
@@ -113,7 +114,7 @@ def test_every_file_is_read_only(files: FilesystemTileFiles, root: Path) -> None
     assert {stat.S_IMODE((root / path).stat().st_mode) for path in files_below(root)} == {0o440}
 
 
-def test_the_walk_ignores_what_is_not_the_stores(files: FilesystemTileFiles, root: Path) -> None:
+def test_the_inventory_ignores_what_is_not_the_stores(files: FilesystemTileFiles, root: Path) -> None:
     stage(files).place()
     folder = (root / TILE_PATH).parent
     for name in ("README", "5.jpeg", "05.jpg", "99.jpg", ".5.jpg", ".nfs0001"):
@@ -123,40 +124,56 @@ def test_the_walk_ignores_what_is_not_the_stores(files: FilesystemTileFiles, roo
     (root / "lost+found").mkdir()
     (root / "imported" / "3" / "x").mkdir()
     (root / "5.jpg").touch()
-    assert {found.path for found in files.walk()} == {TILE_PATH, TILE_PATH + ".sha256"}
+    assert set(files.inventory()) == {
+        FoundFile(FoundKind.TILE, TILE),
+        FoundFile(FoundKind.SIDECAR, TILE),
+    }
 
 
-def test_the_walk_names_temporary_files_of_dead_writers(files: FilesystemTileFiles, root: Path) -> None:
+def test_the_inventory_names_temporary_files_of_dead_writers(files: FilesystemTileFiles, root: Path) -> None:
     stage(files).place()
     temporary = root / "imported/3/1/.5.jpg.4711-0badcafe-3.tmp"
     temporary.touch()
-    (found,) = [found for found in files.walk() if found.kind is FoundKind.TEMPORARY]
+    (found,) = [found for found in files.inventory() if found.kind is FoundKind.TEMPORARY]
     assert found.tile_id == TILE
     files.discard(found)
     assert not temporary.exists()
 
 
-def test_the_walk_follows_no_symbolic_link(files: FilesystemTileFiles, root: Path, tmp_path: Path) -> None:
+def test_the_inventory_follows_no_symbolic_link(
+    files: FilesystemTileFiles, root: Path, tmp_path: Path
+) -> None:
     with FilesystemTileFiles(tmp_path / "elsewhere") as elsewhere:
         stage(elsewhere).place()
     (root / "imported").symlink_to(tmp_path / "elsewhere" / "imported")
     (root / "satellite_provider" / "3" / "1").mkdir(parents=True)
     (root / "satellite_provider" / "3" / "1" / "5.jpg").symlink_to(tmp_path / "elsewhere" / TILE_PATH)
-    assert list(files.walk()) == []
+    assert list(files.inventory()) == []
 
 
-def test_a_walk_passes_by_folders_that_vanish_meanwhile(files: FilesystemTileFiles, root: Path) -> None:
+def test_an_inventory_passes_by_folders_that_vanish_meanwhile(files: FilesystemTileFiles, root: Path) -> None:
     for x in range(4):
         stage(files, TileId(3, x, 5, TileSource.IMPORTED)).place()
-    walk = files.walk()
-    first = next(walk)
-    for x in range(4):
-        if x != first.tile_id.x:
-            shutil.rmtree(root / "imported" / "3" / str(x))
-    assert {found.tile_id for found in walk} == {first.tile_id}
+    done = threading.Event()
+
+    def come_and_go() -> None:
+        while not done.is_set():
+            for x in (0, 2, 3):
+                shutil.rmtree(root / "imported" / "3" / str(x))
+                (root / "imported" / "3" / str(x)).mkdir()
+
+    with ThreadPoolExecutor(1) as threads:
+        going = threads.submit(come_and_go)
+        try:
+            for _ in range(2000):
+                found = [file for file in files.inventory() if file.tile_id.x == 1]
+                assert found == [FoundFile(kind, TILE) for kind in (FoundKind.TILE, FoundKind.SIDECAR)]
+        finally:
+            done.set()
+        going.result()
 
 
-def test_walks_in_many_threads_each_see_everything(files: FilesystemTileFiles, root: Path) -> None:
+def test_inventories_in_many_threads_each_see_everything(files: FilesystemTileFiles, root: Path) -> None:
     for source in (TileSource.IMPORTED, TileSource.SATELLITE_PROVIDER):
         stage(files, TileId(3, 1, 5, source)).place()
     for number in range(2000):  # a root whose listing takes the kernel several calls
@@ -165,7 +182,7 @@ def test_walks_in_many_threads_each_see_everything(files: FilesystemTileFiles, r
 
     def count(_: int) -> int:
         start.wait()
-        return len(list(files.walk()))
+        return len(list(files.inventory()))
 
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(count, range(4))) == [4] * 4
@@ -211,7 +228,7 @@ def test_a_damaged_sidecar_claims_nothing_and_can_be_restored(
     sidecar = root / (TILE_PATH + ".sha256")
     sidecar.unlink()
     sidecar.write_bytes(content)
-    assert files.sidecar_sha256(TILE) is None
+    assert files.sidecar_sha256(TILE) == MALFORMED_SIDECAR
     files.restore_sidecar(TILE, "0" * 64)
     assert files.sidecar_sha256(TILE) == "0" * 64
 
@@ -261,7 +278,7 @@ def test_a_closed_store_answers_in_our_own_words(files: FilesystemTileFiles) -> 
         lambda: files.open(TILE),
         lambda: files.exists(TILE),
         lambda: files.remove(TILE),
-        lambda: list(files.walk()),
+        lambda: list(files.inventory()),
         lambda: files.place_many([staged]),
         staged.withdraw,
     ):
@@ -282,7 +299,7 @@ def test_no_operation_leaves_a_descriptor_open(files: FilesystemTileFiles) -> No
         files.content_sha256(TILE)
         files.sidecar_sha256(TILE)
         files.restore_sidecar(TILE, "0" * 64)
-        for found in list(files.walk()):
+        for found in list(files.inventory()):
             files.discard(found)
         files.remove(TILE)
 

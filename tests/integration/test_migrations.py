@@ -35,7 +35,7 @@ from aerotile.domain.identity import derive_location_hash, derive_tile_id
 from aerotile.domain.sectors import SEEDED_RULES
 from aerotile.domain.tiles import FreshnessLabel, TileId, TileSource
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 HEAD = REVISIONS[-1]
 FLIGHT = UUID(int=7)
 HASH = "ab" * 32
@@ -81,7 +81,11 @@ ROWS_OF_0005 = (
     "INSERT INTO vote_cursors VALUES ('https://provider.example', '17', '2025-09-01Z')",
 )
 ADDED_AT = dict(
-    zip(REVISIONS, (ROWS_OF_0001, ROWS_OF_0002, ROWS_OF_0003, ROWS_OF_0004, ROWS_OF_0005, ()), strict=True)
+    zip(
+        REVISIONS,
+        (ROWS_OF_0001, ROWS_OF_0002, ROWS_OF_0003, ROWS_OF_0004, ROWS_OF_0005, (), ()),
+        strict=True,
+    )
 )
 
 
@@ -458,11 +462,12 @@ CATALOGS = {
         SELECT indexname, indexdef FROM pg_indexes
         WHERE schemaname = 'public' AND tablename <> 'alembic_version' ORDER BY 1
     """,
-    "everything else": """
+    "everything else": r"""
         SELECT relkind::text, relname FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND relkind NOT IN ('i', 'r')
-        UNION ALL SELECT 'trigger', tgname FROM pg_trigger WHERE NOT tgisinternal
-        UNION ALL SELECT 'function', proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+        UNION ALL SELECT 'trigger', pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+        UNION ALL SELECT 'function', regexp_replace(pg_get_functiondef(oid), '\s+', ' ', 'g')
+        FROM pg_proc WHERE pronamespace = 'public'::regnamespace
         ORDER BY 1, 2
     """,
 }

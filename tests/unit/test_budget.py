@@ -20,10 +20,12 @@ from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.domain.budget import BudgetEnforcedTileStore, CacheBudgetEnforcer, may_be_evicted
+from aerotile.domain.catalogue import microseconds_of
 from aerotile.domain.errors import (
     CacheBudgetExhaustedError,
     ContentHashMismatchError,
     FreshnessRejectionError,
+    StoreUnavailableError,
     TileNotFoundError,
 )
 from aerotile.domain.freshness import FreshnessGate
@@ -32,6 +34,7 @@ from aerotile.domain.records import Kind
 from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
 from aerotile.domain.sorted_catalogue import SortedTileCatalogue
 from aerotile.domain.store import FileBackedTileStore
+from aerotile.domain.tile_changes import ChangeKind, TileChange
 from aerotile.domain.tiles import (
     TileId,
     TileMetadata,
@@ -103,7 +106,12 @@ class Cache:
             recorder=recorder,
         )
         enforcer = CacheBudgetEnforcer(
-            inner, rows, budget_bytes=budget_bytes, eviction_batch_size=batch, recorder=recorder
+            inner,
+            inner.catalogue,
+            committed_bytes=rows.total_disk_bytes,
+            budget_bytes=budget_bytes,
+            eviction_batch_size=batch,
+            recorder=recorder,
         )
         return cls(BudgetEnforcedTileStore(inner, enforcer), inner, enforcer, rows, clock, recorder)
 
@@ -128,7 +136,7 @@ def test_the_least_recently_used_tile_makes_room() -> None:
     cache = Cache.of(300)
     for x in range(3):
         cache.write(imported(x))
-    cache.rows.record_lru_access({imported(0): cache.clock.now() + timedelta(hours=1)})
+    cache.inner.catalogue.note_accesses([imported(0)], [microseconds_of(cache.clock.now()) + 1])
     cache.write(imported(3))
     assert not cache.store.tile_exists(imported(1))
     assert all(cache.store.tile_exists(imported(x)) for x in (0, 2, 3))
@@ -158,7 +166,7 @@ def test_each_eviction_is_logged_and_each_batch_recorded_with_five_names_at_most
 def test_pinned_tiles_and_onboard_tiles_that_exist_only_here_are_never_evicted() -> None:
     cache = Cache.of(300)
     cache.write(imported(0))
-    cache.rows.set_pinned(imported(0), True)
+    cache.rows.set_pinned(imported(0), True)  # of which the catalogue has not heard
     cache.write(onboard(1))
     cache.write(imported(2))
     cache.write(imported(3))
@@ -218,6 +226,88 @@ def test_a_batch_stores_as_many_tiles_as_fit() -> None:
     assert cache.rows.total_disk_bytes() == 300
 
 
+def test_while_there_is_room_the_database_is_not_asked() -> None:
+    cache = Cache.of(300)
+    cache.write(imported(0))
+    cache.rows.answers = False
+    with cache.enforcer.reserve_headroom(200):
+        pass
+    with pytest.raises(StoreUnavailableError):
+        cache.enforcer.reserve_headroom(201)
+
+
+def other_writes(cache: Cache, tile_id: TileId, size: int = 100) -> None:
+    """Another process writes a tile; this one does not hear of it."""
+    cache.rows.insert_metadata(metadata_of(tile_id, pixels_of(size)))
+
+
+@pytest.mark.parametrize("in_batch", [False, True])
+def test_room_that_another_process_took_is_made_again(in_batch: bool) -> None:
+    cache = Cache.of(300)
+    cache.write(imported(0))
+    cache.rows.disk_budget_bytes = 300
+    other_writes(cache, onboard(1), 150)
+    pixels = pixels_of(100)
+    if in_batch:
+        (outcome,) = cache.store.write_tiles([(pixels, metadata_of(imported(2), pixels))])
+        assert outcome.stored is not None
+    else:
+        cache.write(imported(2))
+    assert cache.rows.total_disk_bytes() == 250
+    assert not cache.store.tile_exists(imported(0))
+    assert cache.store.tile_exists(imported(2))
+
+
+def test_what_only_the_database_counts_is_remembered_so_that_no_more_races_are_lost() -> None:
+    cache = Cache.of(300)
+    cache.rows.disk_budget_bytes = 300
+    other_writes(cache, onboard(9), 150)
+    for x in range(6):
+        cache.write(imported(x))
+    failed = [event for event in cache.recorder.events if event.kind is Kind.WRITE_FAILED]
+    assert len(failed) == 1
+    assert cache.rows.total_disk_bytes() == 250
+
+
+def test_room_that_another_process_freed_is_used_before_anything_is_evicted() -> None:
+    cache = Cache.of(300)
+    for x in range(3):
+        cache.write(imported(x))
+    with cache.rows.removing(imported(2)):
+        pass
+    cache.write(imported(3))
+    assert cache.store.tile_exists(imported(0))
+    assert Kind.EVICTION_BATCH not in cache.kinds()
+
+
+def test_a_candidate_that_may_not_go_after_all_is_passed_over_and_not_listed_again() -> None:
+    cache = Cache.of(300, batch=1)
+    for x in range(3):
+        cache.write(imported(x))
+    for x in range(2):
+        cache.rows.set_pinned(imported(x), True)
+    cache.write(imported(3))
+    assert [cache.store.tile_exists(imported(x)) for x in range(4)] == [True, True, False, True]
+    assert [c.tile_id for c in cache.inner.catalogue.lru_candidates(9)] == [imported(3)]
+
+
+def test_what_was_listed_before_is_evicted_next_unless_it_was_read_or_pinned_since() -> None:
+    cache = Cache.of(400, batch=4)
+    for x in range(4):
+        cache.write(imported(x))
+    cache.write(imported(4))  # lists 0 to 3, evicts 0
+    cache.inner.catalogue.note_accesses([imported(1)], [microseconds_of(cache.clock.now()) + 1])
+    cache.rows.set_pinned(imported(2), True)
+    cache.inner.apply_changes([TileChange(ChangeKind.CHANGED, imported(2))])
+    cache.write(imported(5))
+    assert [cache.store.tile_exists(imported(x)) for x in range(6)] == [False, True, True, False, True, True]
+    cache.write(imported(6))
+    assert [cache.store.tile_exists(imported(x)) for x in range(7)] == [
+        *(False, True, True, False),
+        *(False, True, True),
+    ]
+
+
 class OneByOneStore:
     """A `TileStore` that can nothing more."""
 
@@ -235,6 +325,38 @@ class OneByOneStore:
 
     def delete_tile(self, tile_id: TileId) -> int:
         return self._inner.delete_tile(tile_id)
+
+
+def test_room_that_a_sweep_frees_is_not_taken_by_a_write_that_came_later() -> None:
+    cache = Cache.of(300)
+    for x in range(3):
+        cache.write(imported(x))
+    waited: list[bool] = []
+
+    class Watched(OneByOneStore):
+        def delete_tile(self, tile_id: TileId) -> int:
+            freed = super().delete_tile(tile_id)
+            if not waited:
+                later.start()
+                # Not a timing assertion: a write that does not wait is done long before.
+                later.join(0.2)
+                waited.append(later.is_alive())
+            return freed
+
+    enforcer = CacheBudgetEnforcer(
+        Watched(cache.inner),
+        cache.inner.catalogue,
+        committed_bytes=cache.rows.total_disk_bytes,
+        budget_bytes=300,
+        eviction_batch_size=1,
+        recorder=cache.recorder,
+    )
+    later = threading.Thread(target=lambda: enforcer.reserve_headroom(100).release())
+    with enforcer.reserve_headroom(200):
+        pass
+    later.join()
+    assert waited == [True]
+    assert cache.rows.total_disk_bytes() == 100
 
 
 def test_any_tile_store_can_be_kept_within_a_budget() -> None:

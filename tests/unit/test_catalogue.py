@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerotile.domain import catalogue as catalogue_module
-from aerotile.domain.catalogue import CatalogueColumns, columns_of, microseconds_of, moment_of
+from aerotile.domain.catalogue import CatalogueColumns, columns_of
+from aerotile.domain.moments import microseconds_of, moment_of
 from aerotile.domain.tile_key import VariantTable, decode_tile_key
 from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 

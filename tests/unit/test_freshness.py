@@ -18,6 +18,7 @@ from aerotile.domain.errors import (
     TileMetadataError,
 )
 from aerotile.domain.freshness import FUTURE_TOLERANCE, FreshnessDecision, FreshnessGate, judge_freshness
+from aerotile.domain.moments import microseconds_of
 from aerotile.domain.records import Kind
 from aerotile.domain.sectors import SEEDED_RULES, FreshnessRule, SectorBoundary, SectorClassification
 from aerotile.domain.tile_grid import Bbox
@@ -26,6 +27,7 @@ from aerotile.domain.tiles import FreshnessLabel, TileId, TileMetadata, TileSour
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 CONFLICT = SectorClassification.ACTIVE_CONFLICT
 REAR = SectorClassification.STABLE_REAR
+NOW_US = microseconds_of(NOW)
 RULES = {rule.classification: rule for rule in SEEDED_RULES}
 TILE = TileId.covering(48.0, 35.0, 12, TileSource.SATELLITE_PROVIDER)
 EVERYWHERE = Bbox(-85.0, -180.0, 85.0, 180.0)
@@ -142,8 +144,8 @@ def test_a_sector_counts_when_it_merely_touches_the_tile() -> None:
 
 @pytest.mark.parametrize("default", list(SectorClassification))
 def test_the_default_classification_rules_where_no_sector_does(default: SectorClassification) -> None:
-    freshness_gate, _, _ = gate(sector(REAR, Bbox(-10, -10, -5, -5)), default=default)
-    verdict = freshness_gate.verdict(TILE.bbox, NOW)
+    freshness_gate, _, clock = gate(sector(REAR, Bbox(-10, -10, -5, -5)), default=default)
+    verdict = freshness_gate.verdict_on(TILE, NOW_US, clock.now())
     assert verdict.sector is None
     assert verdict.rule.classification is default
 
@@ -160,16 +162,16 @@ def test_a_capture_time_five_minutes_ahead_is_accepted_and_one_more_microsecond_
 def test_a_stored_tile_stays_readable_when_the_clock_is_behind_its_capture_time() -> None:
     freshness_gate, _, clock = gate(sector(CONFLICT))
     clock.set(NOW - timedelta(days=20_000))
-    assert freshness_gate.verdict(TILE.bbox, NOW).decision is FreshnessDecision.ACCEPT
+    assert freshness_gate.verdict_on(TILE, NOW_US, clock.now()).decision is FreshnessDecision.ACCEPT
     with pytest.raises(CaptureTimeInFutureError):
         freshness_gate.explain(*TILE.centre, NOW)
 
 
 def test_the_verdict_grows_older_with_the_clock() -> None:
     freshness_gate, _, clock = gate(sector(CONFLICT))
-    assert freshness_gate.verdict(TILE.bbox, NOW).decision is FreshnessDecision.ACCEPT
+    assert freshness_gate.verdict_on(TILE, NOW_US, clock.now()).decision is FreshnessDecision.ACCEPT
     clock.advance(timedelta(days=181))
-    assert freshness_gate.verdict(TILE.bbox, NOW).decision is FreshnessDecision.REJECT
+    assert freshness_gate.verdict_on(TILE, NOW_US, clock.now()).decision is FreshnessDecision.REJECT
 
 
 def test_a_sector_without_a_rule_stops_the_start() -> None:

@@ -30,18 +30,19 @@ from aerotile.domain.records import (
     write_failed_event,
 )
 from aerotile.domain.sectors import SEEDED_RULES
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 TILE = TileId(3, 4, 2, TileSource.ONBOARD, UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2"))
 METADATA = TileMetadata(
     tile_id=TILE, captured_at=NOON, content_sha256="a" * 64, disk_bytes=1234, ground_sample_distance=1.5
 )
+STORED = TileMetadataPersistent.of(METADATA, created_at=NOON)
 CONFLICT_RULE = SEEDED_RULES[0]
 AGE_SECONDS = timedelta(days=181).total_seconds()
 
 EVENTS: tuple[Callable[[], FlightEvent], ...] = (
-    lambda: write_event(METADATA),
+    lambda: write_event(STORED),
     lambda: write_failed_event(TILE, WriteStep.FILES, OSError("no space")),
     lambda: freshness_rejected_event(
         FreshnessRejectionError(TILE, AGE_SECONDS, CONFLICT_RULE.classification, CONFLICT_RULE)
@@ -90,7 +91,7 @@ def test_a_kind_newer_than_this_code_passes_through_untouched() -> None:
 
 @pytest.mark.parametrize("missing", ["schema_version", "kind", "wall_time", "monotonic_ns", "payload"])
 def test_a_line_that_is_no_envelope_is_refused(missing: str) -> None:
-    facts = RecordEnvelope.of(write_event(METADATA), wall_time=NOON, monotonic_ns=1).to_json()
+    facts = RecordEnvelope.of(write_event(STORED), wall_time=NOON, monotonic_ns=1).to_json()
     del facts[missing]
     with pytest.raises(KeyError, match=missing):
         RecordEnvelope.from_json(facts)
@@ -98,7 +99,7 @@ def test_a_line_that_is_no_envelope_is_refused(missing: str) -> None:
 
 def test_a_naive_wall_time_is_refused_by_value() -> None:
     with pytest.raises(ValueError, match="wall_time"):
-        RecordEnvelope.of(write_event(METADATA), wall_time=datetime(2026, 5, 1), monotonic_ns=1)  # noqa: DTZ001 - naive on purpose
+        RecordEnvelope.of(write_event(STORED), wall_time=datetime(2026, 5, 1), monotonic_ns=1)  # noqa: DTZ001 - naive on purpose
 
 
 def test_an_envelope_takes_kind_and_severity_from_the_catalogue_and_the_clocks_from_its_caller() -> None:

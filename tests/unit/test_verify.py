@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timezone
 
 import attrs
@@ -11,7 +11,8 @@ import pytest
 from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.storage import FoundFile, FoundKind
+from aerotile.domain.inventory import FoundFile, FoundKind, TileInventory
+from aerotile.domain.storage import MALFORMED_SIDECAR
 from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent
 from aerotile.domain.verify import Finding, FindingKind, verify_store
 
@@ -29,20 +30,23 @@ class FailingFiles(MemoryTileFiles):
         self.unreadable_sidecars: set[TileId] = set()
         self.malformed_sidecars: set[TileId] = set()
         self.read_only = False
-        self.walk_fails = False
+        self.listing_fails = False
         self.temporaries: list[FoundFile] = []
         self.before_hashing: Callable[[], None] = lambda: None
+        self.after_hashing: Callable[[], None] = lambda: None
 
     def content_sha256(self, tile_id: TileId) -> str:
         self.before_hashing()
         if tile_id in self.unreadable:
             raise StoreUnavailableError(f"can't hash {tile_id}: Input/output error")
-        return super().content_sha256(tile_id)
+        digest = super().content_sha256(tile_id)
+        self.after_hashing()
+        return digest
 
     def sidecar_sha256(self, tile_id: TileId) -> str | None:
         if tile_id in self.unreadable_sidecars:
             raise StoreUnavailableError(f"can't read the sidecar of {tile_id}: Input/output error")
-        return None if tile_id in self.malformed_sidecars else super().sidecar_sha256(tile_id)
+        return MALFORMED_SIDECAR if tile_id in self.malformed_sidecars else super().sidecar_sha256(tile_id)
 
     def restore_sidecar(self, tile_id: TileId, content_sha256: str) -> None:
         if self.read_only:
@@ -50,11 +54,10 @@ class FailingFiles(MemoryTileFiles):
         super().restore_sidecar(tile_id, content_sha256)
         self.malformed_sidecars.discard(tile_id)
 
-    def walk(self) -> Iterator[FoundFile]:
-        yield from super().walk()
-        yield from self.temporaries
-        if self.walk_fails:
+    def inventory(self) -> TileInventory:
+        if self.listing_fails:
             raise StoreUnavailableError("can't list a folder: Input/output error")
+        return TileInventory.of([*super().inventory(), *self.temporaries])
 
 
 @attrs.frozen
@@ -71,7 +74,7 @@ class Store:
 
     def remove(self, kind: FoundKind, metadata: TileMetadata) -> None:
         """Take a file away behind the store's back."""
-        self.files.discard(FoundFile(kind, metadata.tile_id, ""))
+        self.files.discard(FoundFile(kind, metadata.tile_id))
 
     def damage(self, metadata: TileMetadata, other: tuple[bytes, TileMetadata]) -> None:
         """Put other content, and its sidecar, in the place of a tile's."""
@@ -173,12 +176,12 @@ def test_no_sidecar_is_restored_for_a_tile_that_is_deleted_meanwhile(store: Stor
     tile = store.tiles[0]
     store.remove(FoundKind.SIDECAR, tile)
 
-    def delete_at_the_end(done: int, total: int) -> None:
-        if done == total:
-            with store.rows.removing(tile.tile_id):
-                store.files.remove(tile.tile_id)
+    def delete() -> None:
+        with store.rows.removing(tile.tile_id):
+            store.files.remove(tile.tile_id)
 
-    assert list(verify_store(store.rows, store.files, delete_at_the_end)) == []
+    store.files.after_hashing = delete
+    assert store.findings() == []
     assert store.files.sidecar_sha256(tile.tile_id) is None
 
 
@@ -217,24 +220,41 @@ def test_files_without_a_row_and_temporaries_are_left_to_a_reconciliation(
     assert store.files.exists(metadata.tile_id)
 
 
-def test_a_lost_or_damaged_tile_is_to_be_deleted_and_ingested_again(
+def test_a_lost_or_damaged_tile_is_to_be_repaired_and_ingested_again(
     store: Store, onboard_tile: MakeTile
 ) -> None:
     store.remove(FoundKind.TILE, store.tiles[0])
     store.damage(store.tiles[1], onboard_tile(99))
     remedies = {finding.kind: finding.remedy for finding in store.findings()}
     for kind in (FindingKind.FILE_MISSING, FindingKind.CONTENT_DAMAGED):
-        assert remedies[kind] == "run aerotile delete TILE, then ingest it again"
+        assert "aerotile verify --repair" in remedies[kind]
+        assert remedies[kind].endswith("then ingest it again")
+
+
+def test_a_check_goes_on_where_an_earlier_one_stopped(store: Store) -> None:
+    for tile in store.tiles:
+        store.remove(FoundKind.TILE, tile)
+    places: list[int] = []
+    everything = list(verify_store(store.rows, store.files, checkpoint=places.append))
+    assert places == sorted(places)
+    rest = list(verify_store(store.rows, store.files, start_at=places[1]))
+    assert rest == everything[1:]
+
+
+def test_every_tile_that_was_read_is_accounted_for(store: Store) -> None:
+    read: list[int] = []
+    list(verify_store(store.rows, store.files, pace=read.append))
+    assert sorted(read) == sorted(tile.disk_bytes for tile in store.tiles)
 
 
 def test_a_folder_that_cannot_be_listed_does_not_hide_the_findings_about_its_tiles(store: Store) -> None:
     store.files.unreadable.add(store.tiles[0].tile_id)
-    store.files.walk_fails = True
+    store.files.listing_fails = True
     assert [finding.kind for finding in store.findings()] == [FindingKind.FILE_UNREADABLE] * 2
 
 
 def test_a_walk_that_fails_though_every_tile_could_be_read_is_no_clean_result(store: Store) -> None:
-    store.files.walk_fails = True
+    store.files.listing_fails = True
     with pytest.raises(StoreUnavailableError, match="list a folder"):
         store.findings()
 

@@ -1,0 +1,81 @@
+"""How far a check has come, on the disk, so that `aerotile verify --resume` goes on after an interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from .failures import BadInputError
+
+_FILE = "verify-progress.json"
+_SAVE_EVERY_S = 2.0
+
+
+class VerifyProgress:
+    """The place that an unfinished check has reached and what it has found; for one process."""
+
+    def __init__(self, root: Path, store_id: UUID) -> None:
+        self._path = root / _FILE
+        self._store_id = str(store_id)
+        self.place = 0
+        """Zoom and Z-curve of the tile to go on with."""
+        self.findings: list[dict[str, Any]] = []
+        self._saved_at = time.monotonic()
+
+    def resume(self) -> None:
+        """Take up what an earlier run left. Raises `BadInputError` when there is nothing of this store's."""
+        remedy = "run aerotile verify without --resume"
+        try:
+            left = json.loads(self._path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise BadInputError("there is no interrupted check to go on with", remedy=remedy) from None
+        except (OSError, ValueError) as error:
+            raise BadInputError(f"{self._path} can't be read: {error}", remedy=remedy) from error
+        if not _is_progress(left):
+            raise BadInputError(f"{self._path} is not what a check leaves", remedy=remedy)
+        if left["store_id"] != self._store_id:
+            raise BadInputError(f"{self._path} is about another store", remedy=remedy)
+        self.place, self.findings = left["place"], left["findings"]
+
+    def reach(self, place: int) -> None:
+        """Note how far the check is; saved every now and then, so a resumed check repeats a few tiles."""
+        self.place = place
+        if time.monotonic() - self._saved_at >= _SAVE_EVERY_S:
+            self.save()
+
+    def save(self) -> None:
+        """Write the file anew, by rename."""
+        facts = {"store_id": self._store_id, "place": self.place, "findings": self.findings}
+        temporary = self._path.with_name(f".{_FILE}.{os.getpid()}.tmp")
+        try:
+            temporary.write_text(json.dumps(facts), "utf-8")
+            temporary.replace(self._path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._saved_at = time.monotonic()
+
+    def finish(self) -> None:
+        """The check came to its end: there is nothing to resume."""
+        self._path.unlink(missing_ok=True)
+
+
+def _is_progress(left: Any) -> bool:
+    return (
+        isinstance(left, Mapping)
+        and isinstance(left.get("store_id"), str)
+        and type(left.get("place")) is int
+        and 0 <= left["place"] < 1 << 49
+        and isinstance(left.get("findings"), list)
+        and all(
+            isinstance(finding, dict)
+            and isinstance(finding.get("mended"), bool)
+            and isinstance(finding.get("fetch_again"), bool)
+            and all(isinstance(finding.get(name), str) for name in ("kind", "tile", "detail", "remedy"))
+            for finding in left["findings"]
+        )
+    )

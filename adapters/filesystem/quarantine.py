@@ -1,0 +1,50 @@
+"""The folder for tiles that are not what they should be: moved there, never changed or removed by us.
+
+.quarantine/{source}[/{flight_id}]/{zoom}/{x}/{y}.jpg[.1, .2, ...]     and the sidecar under the same number
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from contextlib import suppress
+
+from .folders import FolderMaker, OpenFolder, open_below
+from .layout import TilePath
+
+QUARANTINE_FOLDER = ".quarantine"
+
+
+def quarantine_tile(root: OpenFolder, path: TilePath) -> str | None:
+    """Move a tile's file and sidecar below `QUARANTINE_FOLDER`; the file's new path relative to the root.
+
+    None when there was no file. Durable when this returns. The caller keeps other writers of the tile out.
+    Raises `OSError`.
+    """
+    try:
+        folder = open_below(root, path.folder)
+    except FileNotFoundError:
+        return None
+    target_path = f"{QUARANTINE_FOLDER}/{path.folder}"
+    FolderMaker().make(root, target_path, durable=True)
+    target = open_below(root, target_path)
+    suffix = _free_suffix(target, path)
+    moved = _move(folder, path.name, target, path.name + suffix)
+    _move(folder, path.sidecar_name, target, path.sidecar_name + suffix)
+    os.fsync(target.fileno())
+    os.fsync(folder.fileno())
+    return f"{target_path}/{path.name}{suffix}" if moved else None
+
+
+def _free_suffix(target: OpenFolder, path: TilePath) -> str:
+    """An ending under which neither of the two files was quarantined before."""
+    taken = set(os.listdir(target.fileno()))  # noqa: PTH208 - by descriptor: no path to be fooled by
+    endings = itertools.chain([""], (f".{number}" for number in itertools.count(1)))
+    return next(ending for ending in endings if not {path.name + ending, path.sidecar_name + ending} & taken)
+
+
+def _move(folder: OpenFolder, name: str, target: OpenFolder, new_name: str) -> bool:
+    with suppress(FileNotFoundError):
+        os.rename(name, new_name, src_dir_fd=folder.fileno(), dst_dir_fd=target.fileno())
+        return True
+    return False

@@ -1,0 +1,163 @@
+"""What other processes commit, as the database tells it: notices on a connection that does nothing else.
+
+Between two processes on one machine a notice takes about a millisecond. Those that were sent while the
+connection was lost are gone: the catalogue is loaded anew when it is back.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import socket
+import threading
+from contextlib import suppress
+from uuid import UUID
+
+import psycopg
+
+from ...domain.errors import AerotileError, StoreUnavailableError
+from ...domain.storage import TileFollower
+from ...domain.tile_changes import ChangeKind, TileChange
+from ...domain.tiles import TileId, TileSource
+from .address import Connection
+from .connection import Database
+from .driver_errors import describe, translate_errors
+
+FIRST_PAUSE_S = 0.1
+MAX_PAUSE_S = 2.0
+"""Pauses between attempts to come back double from the first to the last."""
+CLOSE_WAIT_S = 1.0
+"""How long `close` waits for a thread that is connecting to a server that does not answer."""
+
+# A server may end sessions that ask nothing for long, which is all that this one does.
+_LISTEN = ("SELECT set_config('idle_session_timeout', '0', false)", "LISTEN aerotile_tiles")
+
+_log = logging.getLogger("aerotile.feed")
+
+
+class TileFeed:
+    """Tells one follower what is committed, by its own process too, on a thread of its own.
+
+    Listens from the moment it is made, so that what is loaded after that misses nothing. When the connection
+    is lost it comes back by itself and has the follower reload. No transaction is ever open on it. A forked
+    child must make one of its own.
+    """
+
+    def __init__(self, database: Database) -> None:
+        """Raises `StoreUnavailableError`."""
+        self._database = database
+        self._process = os.getpid()
+        self._heard: list[str] = []
+        self._connection: Connection | None = self._listening()
+        self._closing = threading.Event()
+        self._alarm, self._bell = socket.socketpair()
+        self._alarm.setblocking(False)
+        self._bell.setblocking(False)
+        self._thread: threading.Thread | None = None
+
+    def follow(self, follower: TileFollower) -> None:
+        """Start telling `follower`, which has loaded its catalogue since this feed was made."""
+        self._thread = threading.Thread(
+            target=self._run, args=(follower,), name="aerotile-tile-feed", daemon=True
+        )
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Have the follower called soon, though nothing was heard; returns at once."""
+        with suppress(OSError):  # closed, or it rings already
+            self._bell.send(b"\0")
+
+    def close(self) -> None:
+        """Stop, within about a second whatever the server does; a second call does nothing."""
+        if os.getpid() != self._process:
+            return  # the connection is our parent's
+        self._closing.set()
+        self.wake()
+        if self._thread is not None:
+            self._thread.join(CLOSE_WAIT_S)
+        else:
+            self._end()
+
+    def _run(self, follower: TileFollower) -> None:
+        missed, pause_s = False, FIRST_PAUSE_S
+        while not self._closing.is_set():
+            try:
+                if self._connection is None:
+                    missed = True
+                    self._connection = self._listening()
+                if missed:
+                    follower.reload()
+                    missed = False
+                    _log.info("tiles of other processes are followed again")
+                pause_s = FIRST_PAUSE_S
+                self._tell(follower, self._connection)
+            except psycopg.Error as error:
+                self._lose(describe(error))
+            except StoreUnavailableError as error:
+                _log.debug("tiles of other processes wait for the database: %s", error)
+            except AerotileError as error:
+                _log.error("the catalogue could not follow the database: %s", error)
+            except Exception:  # noqa: BLE001 # a feed that ended would leave the catalogue stale for good
+                if not self._closing.is_set():
+                    _log.exception("the catalogue could not follow the database")
+                    self._lose("see the error above")
+            self._closing.wait(pause_s)
+            pause_s = min(2 * pause_s, MAX_PAUSE_S)
+        self._end()
+
+    def _tell(self, follower: TileFollower, connection: Connection) -> None:
+        """Tell the follower what is heard, until the feed is closed. Raises `psycopg.Error` when lost."""
+        ready = select.poll()
+        ready.register(connection.fileno(), select.POLLIN)
+        ready.register(self._alarm, select.POLLIN)
+        while not self._closing.is_set():
+            heard, self._heard = self._heard, []
+            follower.apply_changes([change for payload in heard for change in read_notice(payload)])
+            ready.poll()
+            with suppress(BlockingIOError):
+                self._alarm.recv(4096)
+            connection.pgconn.consume_input()
+            while (notice := connection.pgconn.notifies()) is not None:
+                self._heard.append(notice.extra.decode("utf-8", "replace"))
+
+    def _listening(self) -> Connection:
+        connection = self._database.connect_once()
+        # The driver keeps for itself what arrives with the answers to its own statements.
+        connection.add_notify_handler(lambda notice: self._heard.append(notice.payload))
+        try:
+            with translate_errors("listening for tiles of other processes"):
+                for statement in _LISTEN:
+                    connection.execute(statement)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _lose(self, reason: str) -> None:
+        _log.warning("tiles of other processes are not followed until the database is back: %s", reason)
+        self._disconnect()
+
+    def _end(self) -> None:
+        self._disconnect()
+        self._alarm.close()
+        self._bell.close()
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def read_notice(payload: str) -> list[TileChange]:
+    """The changes that a notice names, in order. What names no tile is ignored: anybody may notify."""
+    changes = []
+    for text in payload.split():
+        try:
+            zoom_level, x, y, source, *flight = text[1:].split("/")
+            flight_id = UUID("/".join(flight)) if flight else None
+            tile_id = TileId(int(zoom_level), int(x), int(y), TileSource(source), flight_id)
+            changes.append(TileChange(ChangeKind(text[0]), tile_id))
+        except ValueError:
+            _log.warning("ignored a notice that names no tile: %.80r", text)
+    return changes

@@ -1,0 +1,115 @@
+/* The frame of a floor program. The program defines three functions and includes this file:
+ *
+ *     static void prepare(int argc, char **argv);   once, at the start
+ *     static void choose(int thread);               before each operation, not timed
+ *     static void operate(int thread);              timed, one by one
+ *
+ * FLOOR_THREADS threads, by default one, share the operations. For each line "N" on standard input, N
+ * operations are run and N little-endian 64-bit counts of nanoseconds are written to standard output.
+ */
+#ifndef AEROTILE_FLOOR_H
+#define AEROTILE_FLOOR_H
+
+#ifndef FLOOR_THREADS
+#define FLOOR_THREADS 1
+#endif
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static void prepare(int argc, char **argv);
+static void choose(int thread);
+static void operate(int thread);
+
+__attribute__((noreturn, unused)) static void fail(const char *what)
+{
+    fprintf(stderr, "floor: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static inline int64_t nanoseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* The lines of a file, without their ends. */
+__attribute__((unused)) static char **read_lines(const char *path, size_t *count)
+{
+    FILE *file = fopen(path, "r");
+    size_t room = 1024, length = 0;
+    char **lines = malloc(room * sizeof *lines);
+    char *line = NULL;
+    size_t line_room = 0;
+    ssize_t got;
+    if (file == NULL || lines == NULL)
+        fail(path);
+    while ((got = getline(&line, &line_room, file)) > 0) {
+        if (line[got - 1] == '\n')
+            line[got - 1] = '\0';
+        if (length == room && (lines = realloc(lines, (room *= 2) * sizeof *lines)) == NULL)
+            fail("memory");
+        if ((lines[length++] = strdup(line)) == NULL)
+            fail("memory");
+    }
+    free(line);
+    fclose(file);
+    *count = length;
+    return lines;
+}
+
+struct worker {
+    int number;
+    long rounds;
+    int64_t *taken;
+};
+
+static void *work(void *argument)
+{
+    struct worker *worker = argument;
+    for (long round = 0; round < worker->rounds; round++) {
+        choose(worker->number);
+        int64_t before = nanoseconds();
+        operate(worker->number);
+        worker->taken[round] = nanoseconds() - before;
+    }
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    char line[64];
+    prepare(argc, argv);
+    while (fgets(line, sizeof line, stdin) != NULL) {
+        long rounds = strtol(line, NULL, 10), begun = 0;
+        int64_t *taken = malloc((size_t)rounds * sizeof *taken);
+        pthread_t threads[FLOOR_THREADS];
+        struct worker workers[FLOOR_THREADS];
+        if (taken == NULL)
+            fail("memory");
+        for (int number = 0; number < FLOOR_THREADS; number++) {
+            long share = (rounds - begun) / (FLOOR_THREADS - number);
+            workers[number] = (struct worker){number, share, taken + begun};
+            begun += share;
+        }
+        for (int number = 1; number < FLOOR_THREADS; number++)
+            if (pthread_create(&threads[number], NULL, work, &workers[number]) != 0)
+                fail("threads");
+        work(&workers[0]);
+        for (int number = 1; number < FLOOR_THREADS; number++)
+            pthread_join(threads[number], NULL);
+        if (fwrite(taken, sizeof *taken, (size_t)rounds, stdout) != (size_t)rounds || fflush(stdout) != 0)
+            fail("writing the times");
+        free(taken);
+    }
+    return 0;
+}
+
+#endif

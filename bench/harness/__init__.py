@@ -1,0 +1,1 @@
+"""How paths are measured: subjects, interleaved blocks, statistics, verdicts, and the report."""

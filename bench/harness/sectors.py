@@ -1,0 +1,79 @@
+"""Sectors over a theatre of 10 x 15 degrees, and tiles in it; the same in every run."""
+
+from __future__ import annotations
+
+import math
+import random
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import attrs
+import psycopg
+
+from aerotile import Bbox, SectorBoundary, SectorClassification, TileId, TileSource
+
+SOUTH, WEST, HEIGHT, WIDTH = 45.0, 25.0, 10.0, 15.0
+ZOOM = 18
+NOW = datetime(2030, 6, 1, 12, 0, tzinfo=timezone.utc)
+_OLDEST = timedelta(days=400)
+_COVERAGE = 2.5
+"""Sectors over a place, on average, whatever their number."""
+
+
+def sectors(count: int) -> list[SectorBoundary]:
+    """So many boxes that overlap; one in five is an active conflict."""
+    noise = random.Random(6)
+    side = math.sqrt(_COVERAGE * HEIGHT * WIDTH / count)
+    made = []
+    for number in range(count):
+        height, width = side * noise.uniform(0.4, 1.6), side * noise.uniform(0.4, 1.6)
+        south, west = SOUTH + noise.random() * (HEIGHT - height), WEST + noise.random() * (WIDTH - width)
+        kind = SectorClassification.ACTIVE_CONFLICT if number % 5 == 0 else SectorClassification.STABLE_REAR
+        made.append(SectorBoundary(f"sector-{number}", kind, Bbox(south, west, south + height, west + width)))
+    return made
+
+
+@attrs.frozen
+class Question:
+    """A tile and how old it is."""
+
+    tile_id: TileId
+    captured_at: datetime
+
+
+def questions(count: int) -> list[Question]:
+    """Tiles all over the theatre, from today to older than every rule allows."""
+    noise = random.Random(7)
+    return [
+        Question(
+            TileId.covering(
+                SOUTH + noise.random() * HEIGHT,
+                WEST + noise.random() * WIDTH,
+                ZOOM,
+                TileSource.SATELLITE_PROVIDER,
+            ),
+            NOW - _OLDEST * noise.random(),
+        )
+        for _ in range(count)
+    ]
+
+
+def load_sectors(dsn: str, boundaries: list[SectorBoundary]) -> None:
+    """Put sectors into the database that a store is opened over."""
+    with psycopg.connect(dsn, autocommit=True) as connection, connection.cursor() as cursor:
+        statement = "COPY sector_classifications FROM STDIN"
+        with cursor.copy(statement) as copy:
+            for sector in boundaries:
+                copy.write_row(_row(sector))
+
+
+def _row(sector: SectorBoundary) -> tuple[Any, ...]:
+    box = sector.bbox
+    return (
+        sector.sector_id,
+        sector.classification.value,
+        box.min_lat,
+        box.min_lon,
+        box.max_lat,
+        box.max_lon,
+    )

@@ -1,0 +1,133 @@
+"""What is measured: paths of the target table, and the subjects that run beside each other on each.
+
+A path names its subjects once, statically; each is opened when its path is measured, over data that all
+subjects of the path share. A subject is timed in one of two ways:
+
+- `Calls`: one Python call at a time, timed by pytest-benchmark (pedantic, one iteration per round);
+- `Samples`: it takes its own times and gives them back, as a compiled floor or a group of threads must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from .workshop import Workshop
+
+Seconds = npt.NDArray[np.float64]
+Facts = Mapping[str, float]
+
+
+class Role(str, Enum):
+    """What a subject is to the verdict."""
+
+    OURS = "ours"
+    FLOOR = "floor"
+    """The physical limit; the ratio of the target is ours to this."""
+    PEER = "peer"
+    """Another way that people use today; must be behind where the target says so."""
+    REFERENCE = "reference"
+    """Shown beside the others and judged by nobody: parts of a path, other settings, moonshots."""
+
+
+def _nothing() -> tuple[Any, ...]:
+    return ()
+
+
+def _no_facts() -> Facts:
+    return {}
+
+
+@attrs.frozen(kw_only=True)
+class Calls:
+    """An operation that is timed call by call."""
+
+    call: Callable[..., object]
+    """What is timed."""
+    arguments: Callable[[], tuple[Any, ...]] = _nothing
+    """Makes the arguments of the next call, outside the timing."""
+    afterwards: Callable[..., object] | None = None
+    """Tidies up after a call, with the same arguments, outside the timing."""
+    facts: Callable[[], Facts] = _no_facts
+    """Figures beside the times (recall, bytes), asked once after the last block."""
+
+
+@attrs.frozen(kw_only=True)
+class Samples:
+    """An operation that times itself."""
+
+    sample: Callable[[int], Seconds]
+    """Run so many operations and return the seconds of each."""
+    facts: Callable[[], Facts] = _no_facts
+
+
+Operation = Calls | Samples
+
+
+@attrs.frozen(kw_only=True)
+class Subject:
+    """One contender on one path."""
+
+    name: str
+    role: Role
+    open: Callable[[Workshop], AbstractContextManager[Operation]]
+    """Prepares, yields the operation, and tidies up; raises `Unavailable` when it can't run here."""
+    needs: tuple[str, ...] = ()
+    """Modules that must be importable; a subject that lacks one is reported as not installed."""
+    note: str = ""
+    """What it does not do that ours does, and the settings it runs with."""
+
+
+class Unavailable(Exception):  # noqa: N818 # it is an answer, not a failure
+    """A subject can't run on this machine; the message says why."""
+
+
+@attrs.frozen(kw_only=True)
+class Effort:
+    """How much is measured: `blocks` of `rounds` samples for each subject."""
+
+    blocks: int
+    rounds: int
+
+
+@attrs.frozen(kw_only=True)
+class MeasuredPath:
+    """One row of the table: which target it answers, who takes part, and how long it is measured."""
+
+    id: str
+    """The row's id in `targets.TARGETS`."""
+    subjects: tuple[Subject, ...]
+    full: Effort
+    quick: Effort
+    items: int = 1
+    """How many things one sample handles, where a rate says more than a time."""
+    warm_up: bool = True
+    """Whether a block that nobody looks at comes first; not where a sample takes minutes."""
+
+    def __attrs_post_init__(self) -> None:
+        names = [subject.name for subject in self.subjects]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two subjects of {self.id} have one name: {names!r}")
+        if [subject.role for subject in self.subjects].count(Role.OURS) != 1:
+            raise ValueError(f"{self.id} needs exactly one subject of ours")
+
+
+@attrs.frozen(kw_only=True)
+class GrowthCurve:
+    """One path over sizes: `open(workshop, size)` gives ours over a store, grid or index of that size."""
+
+    id: str
+    of: str
+    """What grows: "tiles", "sectors", "descriptors"."""
+    sizes: tuple[int, ...]
+    quick_sizes: tuple[int, ...]
+    open: Callable[[Workshop, int], AbstractContextManager[Operation]]
+    rounds: int = 2000
+    quick_rounds: int = 300

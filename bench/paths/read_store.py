@@ -1,0 +1,44 @@
+"""The store that reads are measured on, and which of its tiles each path reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from zlib import crc32
+
+from harness.dataset import make_tile, shuffled
+from harness.workshop import FilledStore, Workshop
+
+from aerotile import TileId
+
+
+def kept_numbers(workshop: Workshop, reader: str = "") -> list[int]:
+    """The tiles that P-1 reads again and again, in this reader's order.
+
+    Everybody reads the same tiles, but each in an order of its own: in one order, who comes second in a block
+    would find what the first has just brought into the processor's caches.
+    """
+    return shuffled(range(workshop.sizes.tiles // 2), crc32(reader.encode()))
+
+
+def first_time_numbers(workshop: Workshop, reader: str) -> list[int]:
+    """The tiles that P-2 reads, ours each once, in this reader's order; P-1 reads none of them."""
+    return shuffled(range(workshop.sizes.tiles // 2, workshop.sizes.tiles), crc32(reader.encode()))
+
+
+@contextmanager
+def reading_store(workshop: Workshop) -> Iterator[FilledStore]:
+    """The store that is read."""
+    yield workshop.filled("reads", range(workshop.sizes.tiles))
+
+
+def every_tile(workshop: Workshop) -> Iterator[tuple[TileId, bytes]]:
+    """All its tiles, for peers to hold."""
+    for number in range(workshop.sizes.tiles):
+        pixels, metadata = make_tile(number)
+        yield metadata.tile_id, pixels
+
+
+def relative_path(tile: TileId) -> str:
+    """Where a tile's file lies below the tiles' folder."""
+    return f"{tile.source.value}/{tile.zoom_level}/{tile.x}/{tile.y}.jpg"

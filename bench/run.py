@@ -1,0 +1,66 @@
+"""Measure every path of the target table beside its floor and its peers, and say which targets were met.
+
+    python bench/run.py                    everything, with the sizes of the targets
+    python bench/run.py --quick            smaller data, wider tolerance
+    python bench/run.py --only P-1 P-5     these rows and their growth curves
+
+Exit code 3 when a target was missed, 1 when a subject failed. See bench/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from harness.run import Plan, run
+from paths import GROWTH, PATHS
+
+DATA = "aerotile-bench-data"
+
+
+def main() -> int:
+    """One run."""
+    arguments = read_arguments()
+    data: Path = arguments.output / DATA
+    shutil.rmtree(data, ignore_errors=True)  # of a run that was killed
+    plan = Plan(
+        paths=tuple(path for path in PATHS if wanted(path.id, arguments.only)),
+        curves=()
+        if arguments.no_growth
+        else tuple(curve for curve in GROWTH if wanted(curve.id, arguments.only)),
+        output=arguments.output,
+        data=data,
+        quick=arguments.quick,
+        whole=arguments.only is None,
+        on_jetson=arguments.jetson,
+        dsn=arguments.dsn,
+    )
+    try:
+        return run(plan)
+    finally:
+        if not arguments.keep:
+            shutil.rmtree(data, ignore_errors=True)
+
+
+def wanted(row: str, only: list[str] | None) -> bool:
+    """Whether a row was asked for; "P-2" asks for "P-2 kept" too."""
+    return only is None or any(row == name or row.startswith(f"{name} ") for name in only)
+
+
+def read_arguments() -> argparse.Namespace:
+    """What the caller wants."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="smaller data, wider tolerance")
+    parser.add_argument("--jetson", action="store_true", help="record what a Jetson says of itself")
+    parser.add_argument("--only", nargs="+", metavar="ROW", help="rows of the target table, e.g. P-1 P-5")
+    parser.add_argument("--output", type=Path, default=Path("bench-output"), help="folder of report and data")
+    parser.add_argument("--dsn", help="a PostgreSQL to use in place of the embedded one")
+    parser.add_argument("--keep", action="store_true", help="leave the data there")
+    parser.add_argument("--no-growth", action="store_true", help="leave the growth curves out")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

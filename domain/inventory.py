@@ -1,0 +1,93 @@
+"""The inventory: which files a store's folders hold, as arrays that compare with a catalogue's keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from uuid import UUID
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from .tile_key import VARIANT_BITS, VariantTable, decode_tile_key, encode_tile_key
+from .tiles import TileId, TileSource
+
+Places = npt.NDArray[np.int64]
+"""Tile keys without their variant: zoom << 44 | Morton interleave of x and y."""
+
+
+class FoundKind(str, Enum):
+    """What a store's folders can hold."""
+
+    TILE = "tile"
+    SIDECAR = "sidecar"
+    TEMPORARY = "temporary"
+
+
+@attrs.frozen
+class FoundFile:
+    """A file in a store's folders."""
+
+    kind: FoundKind
+    tile_id: TileId
+    path: str | None = None
+    """Of a temporary file, relative to the store's root; where the others lie follows from the tile."""
+
+
+@attrs.frozen(eq=False)
+class FoundVariant:
+    """Files of one source and flight, in no particular order."""
+
+    source: TileSource
+    flight_id: UUID | None
+    tiles: Places
+    sidecars: Places
+
+    def files(self) -> Iterator[FoundFile]:
+        """One by one."""
+        table = VariantTable(() if self.flight_id is None else (self.flight_id,))
+        ordinal = table.ordinal(self.source, self.flight_id)
+        for kind, places in ((FoundKind.TILE, self.tiles), (FoundKind.SIDECAR, self.sidecars)):
+            for place in places:
+                yield FoundFile(kind, decode_tile_key(int(place) << VARIANT_BITS | ordinal, table))
+
+
+@attrs.frozen(eq=False)
+class TileInventory:
+    """Every tile, sidecar and temporary file; iterating over it makes a `FoundFile` of each."""
+
+    variants: tuple[FoundVariant, ...]
+    """A source and flight with many files may be in several parts."""
+    temporaries: tuple[FoundFile, ...]
+
+    @classmethod
+    def of(cls, found: Iterable[FoundFile]) -> TileInventory:
+        """The inventory that iterates over the same files."""
+        table = VariantTable()
+        places: dict[tuple[TileSource, UUID | None], dict[FoundKind, list[int]]] = {}
+        temporaries: list[FoundFile] = []
+        for file in found:
+            if file.kind is FoundKind.TEMPORARY:
+                temporaries.append(file)
+                continue
+            tile_id = file.tile_id
+            table = table.extended([tile_id])
+            of_variant = places.setdefault((tile_id.source, tile_id.flight_id), {})
+            of_kind = of_variant.setdefault(file.kind, [])
+            of_kind.append(encode_tile_key(tile_id, table) >> VARIANT_BITS)
+        variants = (
+            FoundVariant(
+                source,
+                flight_id,
+                np.array(of_variant.get(FoundKind.TILE, []), np.int64),
+                np.array(of_variant.get(FoundKind.SIDECAR, []), np.int64),
+            )
+            for (source, flight_id), of_variant in places.items()
+        )
+        return cls(tuple(variants), tuple(temporaries))
+
+    def __iter__(self) -> Iterator[FoundFile]:
+        for variant in self.variants:
+            yield from variant.files()
+        yield from self.temporaries

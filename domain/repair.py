@@ -1,0 +1,37 @@
+"""Taking a lost tile out of use so that it can be fetched again: quarantined, never wiped."""
+
+from __future__ import annotations
+
+import attrs
+
+from .errors import TileNotFoundError
+from .ports import FlightRecorder
+from .records import quarantined_event
+from .storage import TileFiles, TileRows
+from .verify import Finding, FindingKind
+
+_LOST = frozenset({FindingKind.CONTENT_DAMAGED, FindingKind.FILE_MISSING})
+
+
+def repair(finding: Finding, rows: TileRows, files: TileFiles, recorder: FlightRecorder) -> Finding:
+    """Remove the row of a lost tile and move its file into quarantine; returns the finding as it is now.
+
+    Other findings, and a tile that is whole again or gone by now, are left alone. The row's removal is
+    committed first: after a crash in between, the file is without a row, and the next open removes it as it
+    removes any orphan. Run it while nobody writes. Raises `StoreUnavailableError`.
+    """
+    if finding.mended or finding.kind not in _LOST:
+        return finding
+    row = rows.get(finding.tile_id)
+    if row is None:
+        return attrs.evolve(finding, mended=True, detail=f"{finding.detail}; deleted meanwhile")
+    try:
+        actual: str | None = files.content_sha256(finding.tile_id)
+    except TileNotFoundError:
+        actual = None
+    if actual == row.content_sha256:
+        return attrs.evolve(finding, mended=True, detail=f"{finding.detail}; replaced meanwhile")
+    with rows.removing(finding.tile_id):
+        kept_at = files.quarantine(finding.tile_id)
+    recorder.record(quarantined_event(row, finding.kind.value, actual, kept_at))
+    return attrs.evolve(finding, fetch_again=True, kept_at=kept_at)

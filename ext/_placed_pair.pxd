@@ -1,0 +1,162 @@
+"""A tile and its sidecar on their way into a folder: the steps of a write, without the GIL.
+
+Each function returns 0, or -1 with `failure` telling which call failed and with what errno.
+"""
+
+from libc.string cimport strcmp
+
+from _data_syncs cimport WHOLE_WRITE, await_sync, start_sync, sync_data, write_out
+from _placed_file cimport (
+    Failure,
+    PlacedFile,
+    close_temporary,
+    fail,
+    remove_ours,
+    rename_into_place,
+    sync_retrying,
+    write_temporary,
+)
+from _posix cimport (
+    O_DIRECTORY,
+    O_RDONLY,
+    SYNC_FILE_RANGE_WRITE,
+    close_quietly,
+    dev_t,
+    fsync,
+    open_beneath,
+)
+
+
+cdef struct PlacedPair:
+    const char *folder  # below the root
+    const char *pixels
+    size_t length
+    const char *line
+    size_t line_length
+    PlacedFile tile
+    PlacedFile sidecar
+
+
+cdef inline int close_pair(PlacedPair *pair, Failure *failure) noexcept nogil:
+    close_temporary(&pair.sidecar, failure)
+    close_temporary(&pair.tile, failure)
+    return 0 if failure.number == 0 else -1
+
+
+cdef inline int write_pair(int folder, PlacedPair *pair, Failure *failure) noexcept nogil:
+    """Write both temporaries without any sync."""
+    if write_temporary(folder, &pair.sidecar, pair.line, pair.line_length, failure) == 0:
+        write_temporary(folder, &pair.tile, pair.pixels, pair.length, failure)
+    return close_pair(pair, failure)
+
+
+cdef inline int write_pair_ordered(int folder, PlacedPair *pair, Failure *failure) noexcept nogil:
+    """Write both so that the next commit of the file system's journal makes them durable."""
+    if (
+        # The sidecar's content is on its way to the device while the tile is written.
+        write_out(pair.sidecar.descriptor, SYNC_FILE_RANGE_WRITE, failure) == 0
+        and write_temporary(folder, &pair.tile, pair.pixels, pair.length, failure) == 0
+        and write_out(pair.tile.descriptor, WHOLE_WRITE, failure) == 0
+    ):
+        return write_out(pair.sidecar.descriptor, WHOLE_WRITE, failure)
+    return -1
+
+
+cdef inline int write_pair_synced(
+    int folder, PlacedPair *pair, unsigned long *context, Failure *failure
+) noexcept nogil:
+    """Write both and sync each; `context` is one of `_data_syncs`, or 0."""
+    cdef Failure late
+    cdef bint started = start_sync(context[0], pair.sidecar.descriptor)
+    if write_temporary(folder, &pair.tile, pair.pixels, pair.length, failure) == 0:
+        sync_data(pair.tile.descriptor, failure)
+    if started:  # also after a failure: the context must be empty for its next user
+        late.number = 0
+        if await_sync(context, pair.sidecar.descriptor, &late) != 0 and failure.number == 0:
+            failure[0] = late
+    elif failure.number == 0:
+        sync_data(pair.sidecar.descriptor, failure)
+    return 0 if failure.number == 0 else -1
+
+
+cdef inline int write_pair_durably(
+    int folder, PlacedPair *pair, dev_t ordered_device, unsigned long *context, Failure *failure
+) noexcept nogil:
+    """Write both temporaries so that nothing but their names can be lost once the folder is synced."""
+    if write_temporary(folder, &pair.sidecar, pair.line, pair.line_length, failure) == 0:
+        # Another file system may be mounted below the root, so each write looks where it is.
+        if ordered_device != 0 and pair.sidecar.device == ordered_device:
+            write_pair_ordered(folder, pair, failure)
+        else:
+            write_pair_synced(folder, pair, context, failure)
+    return close_pair(pair, failure)
+
+
+cdef inline int rename_pair(int folder, PlacedPair *pair, Failure *failure) noexcept nogil:
+    # The sidecar first: whoever sees the tile also sees what to check it against.
+    if rename_into_place(folder, &pair.sidecar, failure) != 0:
+        return -1
+    return rename_into_place(folder, &pair.tile, failure)
+
+
+cdef inline int remove_pair(int folder, PlacedPair *pair, Failure *failure) noexcept nogil:
+    cdef int tile = remove_ours(folder, &pair.tile, failure)
+    cdef int sidecar = remove_ours(folder, &pair.sidecar, failure)
+    return -1 if tile != 0 or sidecar != 0 else 0
+
+
+cdef inline int open_folder(int root, PlacedPair *pair, Failure *failure) noexcept nogil:
+    """The descriptor of the pair's folder, or -1."""
+    cdef int folder = open_beneath(root, pair.folder, O_RDONLY | O_DIRECTORY)
+    return folder if folder >= 0 else fail(failure, b"open")
+
+
+cdef inline int place_pair(
+    int root, PlacedPair *pair, dev_t ordered_device, unsigned long *context, Failure *failure
+) noexcept nogil:
+    """Put both durably in place; when that fails, neither is there."""
+    cdef Failure ignored
+    cdef int folder = open_folder(root, pair, failure)
+    if folder < 0:
+        return -1
+    if (
+        write_pair_durably(folder, pair, ordered_device, context, failure) == 0
+        and rename_pair(folder, pair, failure) == 0
+        and sync_retrying(fsync, folder) != 0
+    ):
+        fail(failure, b"fsync")
+    if failure.number != 0:
+        # What can't be removed now is a temporary or an orphan, which the next open removes.
+        remove_pair(folder, pair, &ignored)
+    close_quietly(folder)
+    return 0 if failure.number == 0 else -1
+
+
+ctypedef int (*PairStep)(int folder, PlacedPair *pair, Failure *failure) noexcept nogil
+
+
+cdef inline int step_pairs(
+    int root, PlacedPair **pairs, Failure *failures, Py_ssize_t count, PairStep step
+) noexcept nogil:
+    """Do one step of many pairs; a pair that fails is removed, and the others go on.
+
+    Pairs of one folder are best given one after the other: it is opened once for them.
+    """
+    cdef Failure ignored
+    cdef const char *open_path = NULL
+    cdef int folder = -1
+    cdef Py_ssize_t place
+    for place in range(count):
+        failures[place].number = 0
+        if open_path == NULL or strcmp(open_path, pairs[place].folder) != 0:
+            if folder >= 0:
+                close_quietly(folder)
+            folder = open_folder(root, pairs[place], &failures[place])
+            open_path = pairs[place].folder if folder >= 0 else NULL
+            if folder < 0:
+                continue
+        if step(folder, pairs[place], &failures[place]) != 0:
+            remove_pair(folder, pairs[place], &ignored)
+    if folder >= 0:
+        close_quietly(folder)
+    return 0

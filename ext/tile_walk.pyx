@@ -1,0 +1,313 @@
+"""The walk over one variant's folders: which tiles, sidecars and temporary files lie there.
+
+Names come straight from the kernel's directory entries, folder by folder below one descriptor, without the
+GIL and without following a link. What a name means is what `layout.py` in the file system adapter says.
+
+Functions here return 0, or -1 with errno; `walk_variant` makes an exception of it.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.errno cimport EINTR, ELOOP, ENOENT, ENOMEM, ENOTDIR, errno
+from libc.stdint cimport int64_t
+from libc.stdio cimport snprintf
+from libc.string cimport memcpy, strcmp, strlen
+
+from _morton cimport MAX_ZOOM, MORTON_BITS, morton
+from _posix cimport (
+    AT_SYMLINK_NOFOLLOW,
+    DT_REG,
+    DT_UNKNOWN,
+    MAP_ANONYMOUS,
+    MAP_FAILED,
+    MAP_PRIVATE,
+    MREMAP_MAYMOVE,
+    O_CLOEXEC,
+    O_DIRECTORY,
+    O_NOFOLLOW,
+    O_RDONLY,
+    PROT_READ,
+    PROT_WRITE,
+    S_ISREG,
+    aerotile_entry,
+    aerotile_getdents64,
+    close_quietly,
+    fstatat,
+    may_be_folder,
+    mmap,
+    mremap,
+    munmap,
+    openat,
+    stat_facts,
+)
+
+import os
+from mmap import mmap as Pages
+
+import numpy as np
+
+cdef enum:
+    BLOCK_BYTES = 1 << 15
+    NUMBER_DIGITS = 7  # 2**22 - 1, the largest column or row, has seven
+    FIRST_CAPACITY = 1 << 16
+    ELSEWHERE = -1
+
+
+# In pages of its own: what threads let go of would otherwise stay with each thread's heap.
+cdef struct Growing:
+    char *bytes
+    size_t length
+    size_t capacity
+
+
+cdef struct Walk:
+    Growing tiles        # int64 places
+    Growing sidecars     # likewise
+    Growing temporaries  # paths below the variant's folder, each with a NUL at its end
+    int zoom             # the folder that is being read; ELSEWHERE: one above
+    long column
+    long part            # only columns of which this is left when divided by `parts`
+    long parts
+
+
+cdef struct Folder:
+    int descriptor
+    Py_ssize_t filled
+    Py_ssize_t next_entry
+    char block[BLOCK_BYTES]
+
+
+cdef int release(Growing *growing) noexcept nogil:
+    if growing.bytes != NULL:
+        munmap(growing.bytes, growing.capacity)
+    return 0
+
+
+cdef int append(Growing *growing, const void *bytes, size_t length) noexcept nogil:
+    cdef size_t capacity = growing.capacity
+    cdef void *moved
+    if capacity - growing.length < length:
+        capacity += FIRST_CAPACITY + capacity // 2  # more than any one entry takes
+        if growing.bytes == NULL:
+            moved = mmap(NULL, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        else:
+            moved = mremap(growing.bytes, growing.capacity, capacity, MREMAP_MAYMOVE)
+        if moved == MAP_FAILED:
+            return -1
+        growing.bytes = <char *>moved
+        growing.capacity = capacity
+    memcpy(growing.bytes + growing.length, bytes, length)
+    growing.length += length
+    return 0
+
+
+cdef int append_place(Growing *places, Walk *walk, long row) noexcept nogil:
+    cdef int64_t place = <int64_t>walk.zoom << MORTON_BITS | <int64_t>morton(walk.column, row)
+    return append(places, &place, sizeof(place))
+
+
+cdef int append_temporary(Walk *walk, const char *name) noexcept nogil:
+    cdef char numbers[64]
+    cdef int length = snprintf(numbers, sizeof(numbers), "%d/%ld/", walk.zoom, walk.column)
+    if append(&walk.temporaries, numbers, <size_t>length) != 0:
+        return -1
+    return append(&walk.temporaries, name, strlen(name) + 1)
+
+
+cdef long number_at(const char *name, const char **end) noexcept nogil:
+    """The number that `name` begins with, as the layout writes numbers; -1 when there is none."""
+    cdef long number = 0
+    cdef int digits = 0
+    while digits < NUMBER_DIGITS and c"0" <= name[digits] <= c"9":
+        number = number * 10 + (name[digits] - c"0")
+        digits += 1
+    end[0] = name + digits
+    if digits == 0 or (name[0] == c"0" and digits > 1):
+        return -1
+    return number
+
+
+cdef long folder_number(const char *name, long limit) noexcept nogil:
+    """The number below `limit` that is a folder's whole name; -1 when it is none."""
+    cdef const char *end = NULL
+    cdef long number = number_at(name, &end)
+    return number if number < limit and end[0] == 0 else -1
+
+
+cdef bint has_gone(int number) noexcept nogil:
+    """Whether this errno of a folder means that it is none of ours, or not any more."""
+    return number == ENOENT or number == ENOTDIR or number == ELOOP
+
+
+cdef int open_folder(Folder *folder, int parent, const char *name) noexcept nogil:
+    folder.filled = 0
+    folder.next_entry = 0
+    while True:
+        folder.descriptor = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        if folder.descriptor >= 0:
+            return 0
+        if errno != EINTR:
+            return -1
+
+
+cdef aerotile_entry *next_entry(Folder *folder) noexcept nogil:
+    """The next entry; NULL with errno 0 at the end, and with another errno when the folder can't be read."""
+    cdef aerotile_entry *entry
+    while folder.next_entry >= folder.filled:
+        folder.filled = aerotile_getdents64(folder.descriptor, folder.block, BLOCK_BYTES)
+        folder.next_entry = 0
+        if folder.filled == 0:
+            (&errno)[0] = 0
+            return NULL
+        if folder.filled < 0:
+            folder.filled = 0
+            if errno != EINTR:
+                return NULL
+    entry = <aerotile_entry *>(folder.block + folder.next_entry)
+    folder.next_entry += entry.d_reclen
+    return entry
+
+
+cdef int is_file(int folder, aerotile_entry *entry) noexcept nogil:
+    """1 for a regular file, 0 for anything else, -1 with errno when that can't be known."""
+    cdef stat_facts facts
+    if entry.d_type != DT_UNKNOWN:
+        return entry.d_type == DT_REG
+    if fstatat(folder, entry.d_name, &facts, AT_SYMLINK_NOFOLLOW) != 0:  # a file system without types
+        return 0 if errno == ENOENT else -1
+    return S_ISREG(facts.st_mode) != 0
+
+
+cdef int note_file(Walk *walk, int folder, aerotile_entry *entry, long rows) noexcept nogil:
+    """Note what the file is by its name; whatever is foreign is passed by."""
+    cdef const char *name = entry.d_name
+    cdef const char *rest = NULL
+    cdef size_t length
+    cdef long row = -1
+    cdef bint sidecar = False
+    cdef int regular
+    if name[0] == c".":
+        length = strlen(name)
+        if length < 4 or strcmp(name + length - 4, b".tmp") != 0:
+            return 0
+    else:
+        row = number_at(name, &rest)
+        sidecar = strcmp(rest, b".jpg.sha256") == 0
+        if row < 0 or row >= rows or not (sidecar or strcmp(rest, b".jpg") == 0):
+            return 0
+    regular = is_file(folder, entry)
+    if regular <= 0:
+        return regular
+    if row < 0:
+        return append_temporary(walk, name)
+    return append_place(&walk.sidecars if sidecar else &walk.tiles, walk, row)
+
+
+cdef int walk_column(Walk *walk, int parent, const char *name) noexcept nogil:
+    cdef Folder folder
+    cdef aerotile_entry *entry
+    cdef int failed = 0
+    if open_folder(&folder, parent, name) != 0:
+        return 0 if has_gone(errno) else -1
+    while failed == 0:
+        entry = next_entry(&folder)
+        if entry == NULL:
+            failed = 0 if errno == 0 or has_gone(errno) else -1
+            break
+        failed = note_file(walk, folder.descriptor, entry, 1L << walk.zoom)
+    close_quietly(folder.descriptor)
+    return failed
+
+
+cdef int walk_zoom(Walk *walk, int parent, const char *name) noexcept nogil:
+    cdef Folder folder
+    cdef aerotile_entry *entry
+    cdef int failed = 0
+    if open_folder(&folder, parent, name) != 0:
+        return 0 if has_gone(errno) else -1
+    while failed == 0:
+        walk.column = ELSEWHERE
+        entry = next_entry(&folder)
+        if entry == NULL:
+            failed = 0 if errno == 0 or has_gone(errno) else -1
+            break
+        walk.column = folder_number(entry.d_name, 1L << walk.zoom)
+        if walk.column >= 0 and walk.column % walk.parts == walk.part and may_be_folder(entry.d_type):
+            failed = walk_column(walk, folder.descriptor, entry.d_name)
+    close_quietly(folder.descriptor)
+    return failed
+
+
+cdef int walk_folder(Walk *walk, int variant) noexcept nogil:
+    cdef Folder folder
+    cdef aerotile_entry *entry
+    cdef int failed = 0
+    if open_folder(&folder, variant, b".") != 0:
+        return -1
+    while failed == 0:
+        walk.zoom = ELSEWHERE
+        entry = next_entry(&folder)
+        if entry == NULL:
+            failed = 0 if errno == 0 or has_gone(errno) else -1
+            break
+        walk.zoom = <int>folder_number(entry.d_name, MAX_ZOOM + 1)
+        if walk.zoom >= 0 and may_be_folder(entry.d_type):
+            failed = walk_zoom(walk, folder.descriptor, entry.d_name)
+    close_quietly(folder.descriptor)
+    return failed
+
+
+cdef str where(Walk *walk):
+    parts = [str(part) for part in (walk.zoom, walk.column) if part != ELSEWHERE]
+    return "/".join(parts)
+
+
+cdef object places_of(Growing *places):
+    """The places as an array in pages of its own."""
+    cdef Py_buffer view
+    if places.length == 0:
+        return np.empty(0, np.int64)
+    pages = Pages(-1, places.length, flags=MAP_PRIVATE | MAP_ANONYMOUS)
+    PyObject_GetBuffer(pages, &view, PyBUF_SIMPLE)
+    memcpy(view.buf, places.bytes, places.length)
+    PyBuffer_Release(&view)
+    return np.frombuffer(pages, np.int64)
+
+
+def walk_variant(int folder, long part=0, long parts=1):
+    """Which tiles, sidecars and possible temporaries lie below a variant's folder (an open descriptor).
+
+    Of the columns, only those that leave `part` when divided by `parts`, so that threads can share the work.
+
+    Returns two arrays of places, int64, zoom << 44 | Morton interleave of column and row, in no particular
+    order, and a list of paths relative to the folder: hidden files that end in ".tmp", for the caller to
+    judge. Folders that vanish meanwhile are passed by. Raises `OSError` with the path (relative, "" for the
+    folder itself) of the folder that can't be read.
+    """
+    cdef Walk walk
+    cdef int failure = 0
+    if not 0 <= part < parts:
+        raise ValueError(f"part must be within 0..{parts - 1}, got {part}")
+    walk.part = part
+    walk.parts = parts
+    walk.tiles = walk.sidecars = walk.temporaries = Growing(NULL, 0, 0)
+    walk.zoom = ELSEWHERE
+    walk.column = ELSEWHERE
+    try:
+        with nogil:
+            if walk_folder(&walk, folder) != 0:
+                failure = errno
+        if failure == ENOMEM:
+            raise MemoryError
+        if failure != 0:
+            raise OSError(failure, os.strerror(failure), where(&walk))
+        temporaries = PyBytes_FromStringAndSize(walk.temporaries.bytes, <Py_ssize_t>walk.temporaries.length)
+        return (
+            places_of(&walk.tiles),
+            places_of(&walk.sidecars),
+            [os.fsdecode(path) for path in temporaries.split(b"\0")[:-1]],
+        )
+    finally:
+        release(&walk.tiles)
+        release(&walk.sidecars)
+        release(&walk.temporaries)

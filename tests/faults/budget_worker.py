@@ -1,0 +1,95 @@
+"""One of several processes that fill the same store beyond its budget, over the same tiles.
+
+Usage: budget_worker.py ROOT DSN NUMBER BUDGET_BYTES SECONDS. Prints `kept TILE` for each tile that nobody may
+evict, then `over`; for the line on standard input that follows, what it knows: `knows TILE SHA256 BYTES` for
+each tile, and `total BYTES`, again and again, until standard input ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from uuid import UUID
+
+from aerotile.adapters.composition import Runtime
+from aerotile.adapters.config import AerotileConfig, DatabaseConfig
+from aerotile.adapters.config_sections import BudgetConfig
+from aerotile.adapters.secret import Secret
+from aerotile.domain.errors import DuplicateTileError, TileNotFoundError
+from aerotile.domain.ports import SupportsBulkWrite
+from aerotile.domain.tile_grid import Bbox
+from aerotile.domain.tiles import TileId, TileMetadata, TileSource, VotingStatus
+
+PLACES = 120
+EVERYWHERE = Bbox(-85.0, -180.0, 85.0, 180.0)
+ZOOM = 10
+
+
+def tile_of(tile_id: TileId, chance: random.Random) -> tuple[bytes, TileMetadata]:
+    pixels = b"\xff\xd8\xff" + chance.randbytes(chance.randrange(500, 3000)) + b"\xff\xd9"
+    return pixels, TileMetadata(
+        tile_id=tile_id,
+        captured_at=datetime.now(timezone.utc),
+        content_sha256=hashlib.sha256(pixels).hexdigest(),
+        disk_bytes=len(pixels),
+        ground_sample_distance=0.15,
+        voting_status=VotingStatus.PENDING if tile_id.source is TileSource.ONBOARD else None,
+    )
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def change(runtime: Runtime, number: int, count: int, chance: random.Random) -> None:
+    """One change by chance, of tiles that the others change too."""
+    store = runtime.tile_store
+    tile_id = TileId(ZOOM, chance.randrange(PLACES), 500, TileSource.IMPORTED)
+    try:
+        if count % 50 == 0 and count <= 500:
+            kept = TileId(ZOOM, count, 501, TileSource.ONBOARD, UUID(int=number + 1))
+            store.write_tile(*tile_of(kept, chance))
+            say(f"kept {kept}")
+        elif chance.random() < 0.15:
+            store.delete_tile(tile_id)
+        elif chance.random() < 0.2:
+            places = chance.sample(range(PLACES), 8)
+            assert isinstance(store, SupportsBulkWrite)
+            store.write_tiles([tile_of(TileId(ZOOM, x, 500, TileSource.IMPORTED), chance) for x in places])
+        else:
+            if store.tile_exists(tile_id):
+                store.read_tile_pixels(tile_id).close()
+            store.write_tile(*tile_of(tile_id, chance))
+    except (DuplicateTileError, TileNotFoundError):
+        pass  # another process was first
+
+
+def main() -> None:
+    root, dsn, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    config = AerotileConfig(
+        root=root,
+        database=DatabaseConfig(dsn=Secret(dsn)),
+        budget=BudgetConfig(max_bytes=int(sys.argv[4]), eviction_batch_size=4),
+    )
+    chance = random.Random(number)
+    deadline = time.monotonic() + float(sys.argv[5])
+    count = 0
+    with Runtime(config) as runtime:
+        while time.monotonic() < deadline:
+            count += 1
+            change(runtime, number, count, chance)
+        say("over")
+        catalogue = runtime.unbudgeted_store.catalogue
+        for _ in sys.stdin:
+            entries = list(catalogue.query_by_bbox(EVERYWHERE, ZOOM))
+            lines = [f"knows {e.tile_id} {e.content_sha256} {e.disk_bytes}" for e in entries]
+            say("\n".join([*lines, f"total {catalogue.total_disk_bytes()}"]))
+
+
+if __name__ == "__main__":
+    main()

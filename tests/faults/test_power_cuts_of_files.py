@@ -1,0 +1,190 @@
+"""Power cuts while tiles are written: whatever was reported as placed is there afterwards, and whole.
+
+A cut is made by the file system's own shutdown call: nothing that its journal has not committed by then
+reaches the device. `TEST_POWER_CUTS` says how many cuts each test makes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import random
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from aerotile.adapters.filesystem.journal_order import ordered_device
+
+CUTS = int(os.environ.get("TEST_POWER_CUTS", "4"))
+SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32): EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN
+WITHOUT_FLUSHING_THE_LOG = struct.pack("I", 2)
+STRACE = shutil.which("strace")
+
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount file systems and cut their power"),
+    pytest.mark.timeout(300 + 20 * CUTS),
+]
+
+
+@attrs.frozen
+class Device:
+    """A file system in a file, mounted."""
+
+    image: Path
+    mount: Path
+    options: str
+
+    def plug_in(self) -> None:
+        options = ",".join(["loop", *filter(None, [self.options])])
+        mounted = subprocess.run(
+            ["mount", "-o", options, str(self.image), str(self.mount)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if mounted.returncode != 0:
+            pytest.skip(f"this machine can't mount it: {mounted.stderr.strip()}")
+
+    def cut_power(self) -> None:
+        descriptor = os.open(self.mount, os.O_RDONLY)
+        try:
+            fcntl.ioctl(descriptor, SHUTDOWN, WITHOUT_FLUSHING_THE_LOG)
+        finally:
+            os.close(descriptor)
+
+    def unplug(self) -> None:
+        subprocess.run(["umount", str(self.mount)], check=True)
+
+    def is_ordered(self) -> bool:
+        descriptor = os.open(self.mount, os.O_RDONLY)
+        try:
+            return ordered_device(descriptor) != 0
+        finally:
+            os.close(descriptor)
+
+
+MakeDevice = Callable[..., Device]
+
+
+@pytest.fixture
+def make_device(tmp_path: Path) -> Iterator[MakeDevice]:
+    """Make a device with a file system on it, and mount it."""
+    made: list[Device] = []
+
+    def make(kind: str, *arguments: str, options: str = "") -> Device:
+        program = shutil.which(f"mkfs.{kind}")
+        if program is None:
+            pytest.skip(f"needs mkfs.{kind} (Debian package {'e2fs' if kind == 'ext4' else kind}progs)")
+        device = Device(tmp_path / "image", tmp_path / "mount", options)
+        with device.image.open("wb") as image:
+            image.truncate(320 << 20)  # the least that XFS takes
+        subprocess.run([program, "-q", *arguments, str(device.image)], check=True, capture_output=True)
+        device.mount.mkdir()
+        device.plug_in()
+        made.append(device)
+        return device
+
+    yield make
+    for device in made:
+        subprocess.run(["umount", "--lazy", str(device.mount)], check=False, capture_output=True)
+
+
+def write_until_a_cut(device: Device, way: str, chance: random.Random, *under: str) -> dict[str, str]:
+    """Let a process write, cut the power at some moment, and return the hashes of the tiles it reported."""
+    writer = Path(__file__).with_name("tile_writer.py")
+    root = device.mount / f"tiles{chance.getrandbits(32)}"
+    process = subprocess.Popen(
+        [*under, sys.executable, str(writer), str(root), way],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    with process.stdout as told:
+        first = told.readline()
+        time.sleep(chance.uniform(0.0, 0.2))
+        device.cut_power()
+        os.killpg(process.pid, signal.SIGKILL)
+        lines = (first + told.read()).decode().splitlines()
+        process.wait()
+    assert first, "the writer wrote nothing"
+    device.unplug()
+    device.plug_in()
+    return {f"{root}/{path}": sha256 for path, sha256 in (line.split() for line in lines)}
+
+
+def lost_of(reported: dict[str, str]) -> list[str]:
+    """The tiles that are not there, or not whole, or whose sidecar is not."""
+    lost = []
+    for path, sha256 in reported.items():
+        tile, sidecar = Path(path), Path(f"{path}.sha256")
+        try:
+            whole = hashlib.sha256(tile.read_bytes()).hexdigest() == sha256
+            whole = whole and sidecar.read_text() == f"{sha256}  {tile.name}\n"
+        except (OSError, UnicodeDecodeError):
+            whole = False
+        if not whole:
+            lost.append(path)
+    return lost
+
+
+def cut_often(device: Device, way: str) -> None:
+    chance = random.Random()
+    reported = 0
+    for _ in range(CUTS):
+        tiles = write_until_a_cut(device, way, chance)
+        assert lost_of(tiles) == []
+        reported += len(tiles)
+        subprocess.run(["find", str(device.mount), "-mindepth", "1", "-delete"], check=True)
+    assert reported >= CUTS
+
+
+@pytest.mark.parametrize("way", ["one", "many"])
+@pytest.mark.parametrize(
+    ("kind", "arguments", "options"),
+    [
+        ("ext4", [], ""),
+        ("ext4", [], "data=journal"),
+        ("ext4", [], "dioread_lock"),
+        ("ext4", ["-O", "fast_commit"], ""),
+        ("xfs", [], ""),
+    ],
+    ids=lambda value: "".join(value),
+)
+def test_where_one_commit_covers_all_nothing_that_was_reported_is_lost(
+    make_device: MakeDevice, kind: str, arguments: list[str], options: str, way: str
+) -> None:
+    device = make_device(kind, *arguments, options=options)
+    assert device.is_ordered()
+    cut_often(device, way)
+
+
+def test_where_every_file_is_synced_nothing_that_was_reported_is_lost(make_device: MakeDevice) -> None:
+    device = make_device("ext4", options="data=writeback")
+    assert not device.is_ordered()
+    cut_often(device, "one")
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+@pytest.mark.parametrize("sync", ["fsync", "sync_file_range"])
+def test_a_sync_that_does_nothing_is_found_out(make_device: MakeDevice, kind: str, sync: str) -> None:
+    if STRACE is None:
+        pytest.skip("needs strace to keep system calls from being made")
+    device = make_device(kind)
+    chance = random.Random()
+    lie = (STRACE, "-f", "-o", "/dev/null", "-e", f"trace={sync}", "-e", f"inject={sync}:retval=0")
+    assert any(lost_of(write_until_a_cut(device, "one", chance, *lie)) for _ in range(10))
+
+
+def test_an_ext4_without_a_journal_is_not_taken_for_one_with(make_device: MakeDevice) -> None:
+    assert not make_device("ext4", "-O", "^has_journal").is_ordered()

@@ -1,0 +1,68 @@
+"""A process that places tiles until its power is cut.
+
+Usage: tile_writer.py ROOT one|many. Prints `path sha256` for each tile that is durable by the store's word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from itertools import count
+from pathlib import Path
+
+from aerotile.adapters.filesystem import FilesystemTileFiles
+from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+
+THREADS = 3
+TILES_PER_FOLDER = 5
+
+
+def tiles(thread: int) -> Iterator[tuple[bytes, TileMetadata]]:
+    chance = random.Random(thread)
+    for number in count():
+        folder, y = divmod(number, TILES_PER_FOLDER)
+        pixels = b"\xff\xd8\xff" + chance.randbytes(chance.choice((100, 5_000, 30_000))) + b"\xff\xd9"
+        yield (
+            pixels,
+            TileMetadata(
+                tile_id=TileId(20, thread * 10_000 + folder, y, TileSource.IMPORTED),
+                captured_at=datetime(2026, 5, 1, tzinfo=timezone.utc),
+                content_sha256=hashlib.sha256(pixels).hexdigest(),
+                disk_bytes=len(pixels),
+                ground_sample_distance=0.15,
+            ),
+        )
+
+
+def report(metadata: TileMetadata) -> None:
+    # One write for a line: what was said is said, whatever happens next.
+    os.write(1, f"{metadata.tile_id}.jpg {metadata.content_sha256}\n".encode())
+
+
+def place_one_by_one(files: FilesystemTileFiles, thread: int) -> None:
+    for pixels, metadata in tiles(thread):
+        files.stage(pixels, metadata).place()
+        report(metadata)
+
+
+def place_in_batches(files: FilesystemTileFiles, thread: int) -> None:
+    coming = tiles(thread)
+    for size in (1, 7, 30) * 1_000:
+        batch = [next(coming) for _ in range(size)]
+        for (_, metadata), failure in zip(
+            batch, files.place_many([files.stage(*tile) for tile in batch]), strict=True
+        ):
+            if failure is None:
+                report(metadata)
+
+
+if __name__ == "__main__":
+    place = {"one": place_one_by_one, "many": place_in_batches}[sys.argv[2]]
+    opened = FilesystemTileFiles(Path(sys.argv[1]))
+    for thread in range(THREADS):
+        threading.Thread(target=place, args=(opened, thread)).start()
