@@ -32,11 +32,15 @@ def _at_least(low: int) -> Callable[[object, attrs.Attribute[int], int], None]:
 
 @attrs.frozen
 class HnswParams:
-    """Parameters of the HNSW graph (Malkov and Yashunin 2018, the names are theirs)."""
+    """Parameters of the HNSW graph (Malkov and Yashunin 2018, the names are theirs).
+
+    The defaults were measured: the least that find 99.5 % of the ten nearest among the demo's 713 real tiles,
+    whose descriptors lie far apart, and among a million clustered ones (`bench/index_recall.py`).
+    """
 
     m: int = attrs.field(default=32, validator=_at_least(2))
     """Links per node and layer."""
-    ef_construction: int = attrs.field(default=100, validator=_at_least(1))
+    ef_construction: int = attrs.field(default=200, validator=_at_least(1))
     ef_search: int = attrs.field(default=64, validator=_at_least(1))
     metric: DescriptorMetric = attrs.field(default=DescriptorMetric.L2, validator=is_a(DescriptorMetric))
 

@@ -132,10 +132,10 @@ def seal(folder: Path, metadata: bytes) -> None:
         ({"count": 51}, "count is 50 in the index, 51"),
         ({"metric": "inner_product"}, "metric is"),
         ({"storage": "float32"}, "IndexHNSWSQ, not a IndexHNSWFlat"),
-        ({"params": {"m": 16, "ef_construction": 100, "ef_search": 64}}, "m is 32 in the index, 16"),
+        ({"params": {"m": 16, "ef_construction": 200, "ef_search": 64}}, "m is 32 in the index, 16"),
         (
             {"params": {"m": 32, "ef_construction": 9, "ef_search": 64}},
-            "ef_construction is 100 in the index, 9",
+            "ef_construction is 200 in the index, 9",
         ),
         ({"faiss_version": "2.0.0"}, "written by faiss 2.0.0"),
         ({"faiss_version": "1.999.0"}, "written by faiss 1.999.0"),
