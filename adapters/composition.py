@@ -219,6 +219,8 @@ class Runtime:
     @cached_property
     def unbudgeted_store(self) -> FileBackedTileStore:
         """The tile store as opened: reconciled, with its catalogue. Writers use `tile_store`."""
+        from ..ext import trim_heap
+
         rows, files, feed = self.rows, self.files, self.tile_feed
         store = FileBackedTileStore(
             rows,
@@ -231,6 +233,7 @@ class Runtime:
             lru_buffer=self._lru_buffer,
             when_in_doubt=feed.wake,
         )
+        trim_heap()  # loading the catalogue took several times what is left of it
         feed.follow(store)
         return store
 

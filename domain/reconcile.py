@@ -154,7 +154,6 @@ class _Differences:
                 (FoundKind.SIDECAR, found.sidecars, with_sidecar),
             ):
                 found_keys = places << VARIANT_BITS | ordinal
-                found_keys.sort()  # in order, the look-up below is fast
                 positions = np.searchsorted(keys, found_keys)
                 known = positions < len(keys)
                 known[known] = keys[positions[known]] == found_keys[known]

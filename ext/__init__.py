@@ -4,6 +4,7 @@ from .catalogue import CompiledTileCatalogue
 from .catalogue_matches import CompiledCatalogueMatches
 from .copy_rows import CatalogueCopy, CopyStreamError
 from .gated_write import GatedWrite, GateRefusedError, rename_all, sync_file_system, write_temporaries
+from .heap import trim_heap
 from .pixels import MappedPixels, open_beneath
 from .search_hits import HitReader, is_finite_descriptor
 from .sector_grid import SectorGrid, SectorGridJudge
@@ -28,6 +29,7 @@ __all__ = [
     "rename_all",
     "sync_file_system",
     "touched_lines",
+    "trim_heap",
     "walk_variant",
     "write_temporaries",
 ]
