@@ -187,11 +187,9 @@ def _mend(
             committed = locked.committed_among(doubtful)
             for found in differences.unexplained:
                 if found.kind is FoundKind.TEMPORARY:
-                    files.discard(found)
-                    mended["temporaries_removed"] += 1
+                    mended["temporaries_removed"] += files.discard(found)
                 elif found.tile_id not in committed:
-                    files.discard(found)
-                    mended["orphans_removed"] += found.kind is FoundKind.TILE
+                    mended["orphans_removed"] += files.discard(found) and found.kind is FoundKind.TILE
                 else:  # committed by another process since the catalogue was loaded
                     catalogue.add(committed[found.tile_id])
             missing = [t for t in differences.without_file if t in committed and not files.exists(t)]
@@ -203,8 +201,9 @@ def _mend(
         if tile_id in committed and files.exists(tile_id):
             files.restore_sidecar(tile_id, committed[tile_id].content_sha256)
             mended["sidecars_restored"] += 1
+    gone = set(missing)
     for tile_id in differences.without_file:
-        if tile_id not in committed or tile_id in missing:
+        if tile_id not in committed or tile_id in gone:
             catalogue.remove(tile_id)
     return mended, missing
 
