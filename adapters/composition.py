@@ -244,6 +244,8 @@ class Runtime:
     @cached_property
     def unbudgeted_store(self) -> FileBackedTileStore:
         """The tile store as opened: reconciled, with its catalogue. Writers use `tile_store`."""
+        from ..ext import trim_heap
+
         self.part("mapping_releaser")
         self.part("lru_flusher")
         rows, files, feed = self.rows, self.files, self.tile_feed
@@ -259,6 +261,7 @@ class Runtime:
             read_deadline_s=self.config.reads.deadline_s or None,
             when_in_doubt=feed.wake,
         )
+        trim_heap()  # loading the catalogue took several times what is left of it
         feed.follow(store)
         return store
 

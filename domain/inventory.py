@@ -37,7 +37,7 @@ class FoundFile:
 
 @attrs.frozen(eq=False)
 class FoundVariant:
-    """Files of one source and flight, in no particular order."""
+    """Files of one source and flight, in any order; a catalogue is searched fastest for sorted places."""
 
     source: TileSource
     flight_id: UUID | None

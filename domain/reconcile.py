@@ -154,7 +154,6 @@ class _Differences:
                 (FoundKind.SIDECAR, found.sidecars, with_sidecar),
             ):
                 found_keys = places << VARIANT_BITS | ordinal
-                found_keys.sort()  # in order, the look-up below is fast
                 positions = np.searchsorted(keys, found_keys)
                 known = positions < len(keys)
                 known[known] = keys[positions[known]] == found_keys[known]
@@ -188,11 +187,9 @@ def _mend(
             committed = locked.committed_among(doubtful)
             for found in differences.unexplained:
                 if found.kind is FoundKind.TEMPORARY:
-                    files.discard(found)
-                    mended["temporaries_removed"] += 1
+                    mended["temporaries_removed"] += files.discard(found)
                 elif found.tile_id not in committed:
-                    files.discard(found)
-                    mended["orphans_removed"] += found.kind is FoundKind.TILE
+                    mended["orphans_removed"] += files.discard(found) and found.kind is FoundKind.TILE
                 else:  # committed by another process since the catalogue was loaded
                     catalogue.add(committed[found.tile_id])
             missing = [t for t in differences.without_file if t in committed and not files.exists(t)]
@@ -204,8 +201,9 @@ def _mend(
         if tile_id in committed and files.exists(tile_id):
             files.restore_sidecar(tile_id, committed[tile_id].content_sha256)
             mended["sidecars_restored"] += 1
+    gone = set(missing)
     for tile_id in differences.without_file:
-        if tile_id not in committed or tile_id in missing:
+        if tile_id not in committed or tile_id in gone:
             catalogue.remove(tile_id)
     return mended, missing
 

@@ -335,8 +335,8 @@ class TileFiles(Protocol):
         """
         ...
 
-    def discard(self, found: FoundFile) -> None:
-        """Unlink one file of an inventory, if it is still there."""
+    def discard(self, found: FoundFile) -> bool:
+        """Unlink one file of an inventory; whether it was still there."""
         ...
 
     def inventory(self) -> TileInventory:

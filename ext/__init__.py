@@ -4,6 +4,7 @@ from .catalogue import CompiledTileCatalogue
 from .catalogue_matches import CompiledCatalogueMatches
 from .copy_rows import CatalogueCopy, CopyStreamError
 from .gated_write import GatedWrite, GateRefusedError, rename_all, sync_file_system, write_temporaries
+from .heap import trim_heap
 from .kept_mappings import KeptMappings
 from .pixels import MappedPixels, map_cached_tile, map_tile, open_beneath
 from .search_hits import HitReader, is_finite_descriptor
@@ -37,6 +38,7 @@ __all__ = [
     "sync_file_system",
     "tile_is_there",
     "touched_lines",
+    "trim_heap",
     "walk_variant",
     "write_temporaries",
 ]

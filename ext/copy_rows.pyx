@@ -253,20 +253,20 @@ cdef class CatalogueCopy:
         that can't be, or when there are more flights than tile keys can tell apart.
         """
         cdef Py_buffer view
-        cdef Py_ssize_t used
-        self.begin()
+        PyObject_GetBuffer(block, &view, PyBUF_SIMPLE)
         try:
-            if self.carried:
-                block = self.carried + bytes(block)
-            PyObject_GetBuffer(block, &view, PyBUF_SIMPLE)
+            self.begin()
             try:
-                used = self.parse(<const uint8_t *>view.buf, view.len)
-                self.carried = PyBytes_FromStringAndSize(<char *>view.buf + used, view.len - used)
+                if not self.carried:
+                    self.take_in(<const char *>view.buf, view.len)
+                else:
+                    whole = self.carried + PyBytes_FromStringAndSize(<const char *>view.buf, view.len)
+                    self.take_in(<const char *><bytes>whole, len(whole))
+                self.spent = False
             finally:
-                PyBuffer_Release(&view)
-            self.spent = False
+                self.busy = False
         finally:
-            self.busy = False
+            PyBuffer_Release(&view)
 
     def finish(self):
         """The columns and the table that names their flights. Raises `CopyStreamError` for half a stream."""
@@ -289,6 +289,12 @@ cdef class CatalogueCopy:
             )
         finally:
             self.busy = False
+
+    cdef int take_in(self, const char *bytes, Py_ssize_t length) except -1:
+        """Parse, and carry over what is left."""
+        cdef Py_ssize_t used = self.parse(<const uint8_t *>bytes, length)
+        self.carried = PyBytes_FromStringAndSize(bytes + used, length - used)
+        return 0
 
     cdef Py_ssize_t parse(self, const uint8_t *bytes, Py_ssize_t length) except -1:
         """Take in the whole rows; how many bytes those are."""

@@ -87,15 +87,18 @@ def _flights(root: OpenFolder, root_path: Path) -> Iterator[UUID]:
 
 
 def _walk(root: OpenFolder, root_path: Path, share: _Share) -> tuple[Places, Places, list[str]]:
-    """See `walk_variant`."""
+    """See `walk_variant`; the places sorted here, by many threads, for who compares them."""
     folder = _open(root, root_path, share.folder)
     if folder is None:
         return np.empty(0, np.int64), np.empty(0, np.int64), []
     try:
-        return walk_variant(folder.fileno(), share.part, share.parts)
+        tiles, sidecars, hidden = walk_variant(folder.fileno(), share.part, share.parts)
     except OSError as error:
         place = root_path / share.folder / (error.filename or "")
         raise store_unavailable("list folder", place, error) from error
+    tiles.sort()
+    sidecars.sort()
+    return tiles, sidecars, hidden
 
 
 def _open(root: OpenFolder, root_path: Path, path: str) -> OpenFolder | None:

@@ -213,7 +213,7 @@ class FilesystemTileFiles:
         with disk_errors("quarantine tile file", self._path / tile_path(tile_id).tile):
             return quarantine_tile(self._open_root(), tile_path(tile_id))
 
-    def discard(self, found: FoundFile) -> None:
+    def discard(self, found: FoundFile) -> bool:
         """See `TileFiles`."""
         path = path_of(found)
         folder_path, _, name = path.rpartition("/")
@@ -221,8 +221,8 @@ class FilesystemTileFiles:
             try:
                 folder = open_below(self._open_root(), folder_path)
             except FileNotFoundError:
-                return
-            _unlink(folder, name)
+                return False
+            return _unlink(folder, name)
 
     def inventory(self) -> TileInventory:
         """See `TileFiles`. Foreign files, and whatever is no regular file, are passed by."""

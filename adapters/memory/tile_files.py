@@ -171,13 +171,12 @@ class MemoryTileFiles:
             self.quarantined[kept_at] = tile.pixels
             return kept_at
 
-    def discard(self, found: FoundFile) -> None:
+    def discard(self, found: FoundFile) -> bool:
         """See `TileFiles`."""
         with self._lock:
             if found.kind is FoundKind.TILE:
-                self._tiles.pop(found.tile_id, None)
-            elif found.kind is FoundKind.SIDECAR:
-                self._sidecars.pop(found.tile_id, None)
+                return self._tiles.pop(found.tile_id, None) is not None
+            return found.kind is FoundKind.SIDECAR and self._sidecars.pop(found.tile_id, None) is not None
 
     def inventory(self) -> TileInventory:
         """See `TileFiles`: what is there now."""

@@ -271,8 +271,8 @@ def test_the_inventory_holds_every_tile_and_sidecar(files: TileFiles) -> None:
 def test_discarding_removes_just_the_found_file_and_may_be_repeated(files: TileFiles) -> None:
     place(files, jpeg())
     found = {file.kind: file for file in files.inventory()}
-    files.discard(found[FoundKind.SIDECAR])
-    files.discard(found[FoundKind.SIDECAR])
+    assert files.discard(found[FoundKind.SIDECAR]) is True
+    assert files.discard(found[FoundKind.SIDECAR]) is False
     assert files.exists(TILE)
     assert files.sidecar_sha256(TILE) is None
     files.discard(found[FoundKind.TILE])

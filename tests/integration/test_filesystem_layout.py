@@ -121,11 +121,12 @@ def meaning(path: str) -> FoundFile | None:
     if not temporary and ".jpg" not in name:
         return None
     try:
-        numbers = [int(number) for number in (zoom_level, x, y)]
-        if [str(number) for number in numbers] != [zoom_level, x, y]:
-            return None
-        tile_id = TileId(*numbers, TileSource(source), UUID(flight[0]) if flight else None)
+        tile_id = TileId(
+            int(zoom_level), int(x), int(y), TileSource(source), UUID(flight[0]) if flight else None
+        )
     except ValueError:
+        return None
+    if [str(number) for number in (tile_id.zoom_level, tile_id.x, tile_id.y)] != [zoom_level, x, y]:
         return None
     return FoundFile(kind, tile_id, path if temporary else None)
 
