@@ -29,7 +29,8 @@ def test_no_more_items_are_taken_than_are_worked_on() -> None:
 
     def items() -> Iterator[int]:
         nonlocal taken
-        for taken in range(1, 11):
+        while taken < 10:
+            taken += 1
             yield taken
 
     results = overlapped(lambda n: n, items(), at_once=3)
