@@ -18,6 +18,7 @@ from ...domain.errors import (
 )
 from ...domain.freshness import FUTURE_TOLERANCE
 from ...domain.tiles import TileSource
+from ...domain.write_batches import IN_FLIGHT
 from .arguments import EXISTING_FOLDER, moment, zoom
 from .command import AerotileCommand
 from .failures import BadInputError, JobFailedError, one_line
@@ -85,11 +86,16 @@ def ingest(
             f"{folder} holds no tiles zoom/x/y.jpg{at}", remedy="name the folder that holds the zoom folders"
         )
     with session.runtime() as runtime:
-        run = Ingest(
-            runtime.tile_store, TileSource(source), captured_at, session.config.tiles.tile_size_pixels
-        )
         _refuse_future(captured_at, runtime.clock.now())
         room = session.config.budget.max_bytes - runtime.metadata_store.total_disk_bytes()
+        run = Ingest(
+            runtime.tile_store,
+            TileSource(source),
+            captured_at,
+            session.config.tiles.tile_size_pixels,
+            # A batch that needs room can't evict what another one has not committed yet.
+            at_once=min(IN_FLIGHT, session.config.database.pool_max_size) if found.total_bytes <= room else 1,
+        )
         if found.total_bytes > room:
             _warn_of_evictions(run.needed_bytes(found.tiles), max(0, room))
         stopped_by: AerotileError | None = None

@@ -1,11 +1,11 @@
-"""One run over a folder of tiles: read ahead, pass every gate, write in batches, note how each tile ended."""
+"""One run over a folder of tiles: read, pass every gate, write in batches, note how each tile ended."""
 
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -24,12 +24,16 @@ from ...domain.errors import (
 from ...domain.jpeg import read_jpeg_size
 from ...domain.tile_grid import ground_sample_distance
 from ...domain.tiles import FreshnessLabel, TileId, TileMetadata, TileSource
+from ...domain.write_batches import overlapped
+from ...domain.write_tiles import TileWriteOutcome
 from .failures import one_line
 from .xyz_folder import XyzFile, read_sidecar
 
 MAX_TILE_BYTES = 64 << 20
 
 Batch = list[XyzFile]
+
+_FATAL = (CacheBudgetExhaustedError, StoreUnavailableError)
 
 
 @attrs.frozen
@@ -65,13 +69,22 @@ class IngestReport:
         return self.counts["stored"] + self.counts["present"] + self.counts["refused"]
 
 
-@attrs.frozen
-class _Loaded:
-    """A batch read from the disk: what can be written, what is there already, what can't be a tile."""
+@attrs.define
+class _Taken:
+    """A batch read from the disk, and what became of it."""
 
     writable: list[tuple[XyzFile, bytes, TileMetadata]] = attrs.field(factory=list)
     present: list[XyzFile] = attrs.field(factory=list)
     refused: list[tuple[XyzFile, Exception]] = attrs.field(factory=list)
+    outcomes: list[TileWriteOutcome] = attrs.field(factory=list)
+    """One for each of `writable`, unless there is an `error`."""
+    error: AerotileError | None = None
+
+    @property
+    def fatal(self) -> AerotileError | None:
+        """The error after which going on is pointless."""
+        errors = (outcome.error for outcome in self.outcomes)
+        return self.error or next((error for error in errors if isinstance(error, _FATAL)), None)
 
 
 @attrs.frozen
@@ -82,19 +95,37 @@ class Ingest:
     source: TileSource
     captured_at: datetime
     tile_size_pixels: int
+    at_once: int
+    """How many batches are on their way at a time."""
     report: IngestReport = attrs.field(factory=IngestReport)
+    _stopping: threading.Event = attrs.field(factory=threading.Event, init=False)
 
     def take(self, batches: Sequence[Batch]) -> Iterator[int]:
-        """Write the batches and yield how many tiles have ended.
+        """Write the batches, several at once, and yield how many tiles have ended.
 
-        Raises the error that ends the whole run: no database, no disk, no room.
+        Raises the error that ends the whole run: no database, no disk, no room. What was under way when it
+        happened has ended then, and is in the report.
         """
-        for loaded in _one_ahead(batches, self._load):
-            self._note(loaded)
-            fatal = self._write(loaded)
+        fatal: AerotileError | None = None
+        for taken in overlapped(self._take_one, batches, at_once=self.at_once):
+            fatal = self._note(taken) or fatal
             yield self.report.done
-            if fatal is not None:
-                raise fatal
+        if fatal is not None:
+            raise fatal
+
+    def _take_one(self, batch: Batch) -> _Taken:
+        """Read and write a batch; in one of several threads."""
+        taken = _Taken()
+        if self._stopping.is_set():
+            return taken
+        self._load(batch, taken)
+        try:
+            taken.outcomes = self.store.write_tiles([(pixels, facts) for _, pixels, facts in taken.writable])
+        except AerotileError as error:
+            taken.error = error
+        if taken.fatal is not None:
+            self._stopping.set()
+        return taken
 
     def needed_bytes(self, tiles: Sequence[XyzFile]) -> int:
         """How much room the tiles need that are not in the store yet."""
@@ -106,18 +137,17 @@ class Ingest:
         except ValueError:  # off the grid; it will be refused by name
             return True
 
-    def _load(self, batch: Batch) -> _Loaded:
-        loaded = _Loaded()
+    def _load(self, batch: Batch, taken: _Taken) -> None:
+        """Sort the tiles of a batch: what can be written, what is there already, what can't be a tile."""
         for tile in batch:
             try:
                 pixels, metadata = self._read(tile)
                 if self._is_present(pixels, metadata):
-                    loaded.present.append(tile)
+                    taken.present.append(tile)
                 else:
-                    loaded.writable.append((tile, pixels, metadata))
+                    taken.writable.append((tile, pixels, metadata))
             except (ValueError, OSError, TileCacheError) as error:
-                loaded.refused.append((tile, error))
-        return loaded
+                taken.refused.append((tile, error))
 
     def _read(self, tile: XyzFile) -> tuple[bytes, TileMetadata]:
         """The tile's bytes and facts. Raises `ValueError`, `OSError`, `TileMetadataError`."""
@@ -159,16 +189,12 @@ class Ingest:
             raise TileMetadataError("the store already holds this tile with other content", tile_id=tile_id)
         return True
 
-    def _note(self, loaded: _Loaded) -> None:
-        self.report.counts["present"] += len(loaded.present)
-        for tile, error in loaded.refused:
+    def _note(self, taken: _Taken) -> AerotileError | None:
+        """Note how a batch ended; returns the error after which going on is pointless."""
+        self.report.counts["present"] += len(taken.present)
+        for tile, error in taken.refused:
             self.report.refuse(tile, error, self.source)
-
-    def _write(self, loaded: _Loaded) -> AerotileError | None:
-        """Write a batch; returns the error after which going on is pointless."""
-        outcomes = self.store.write_tiles([(pixels, metadata) for _, pixels, metadata in loaded.writable])
-        fatal: AerotileError | None = None
-        for (tile, pixels, metadata), outcome in zip(loaded.writable, outcomes, strict=True):
+        for (tile, pixels, metadata), outcome in zip(taken.writable, taken.outcomes, strict=False):
             if outcome.stored is not None:
                 self.report.counts["stored"] += 1
                 self.report.stored_bytes += outcome.stored.disk_bytes
@@ -176,11 +202,9 @@ class Ingest:
                     self.report.counts["downgraded"] += 1
             elif isinstance(outcome.error, DuplicateTileError):
                 self._note_duplicate(tile, pixels, metadata)
-            elif isinstance(outcome.error, (CacheBudgetExhaustedError, StoreUnavailableError)):
-                fatal = outcome.error
-            elif outcome.error is not None:
+            elif outcome.error is not None and not isinstance(outcome.error, _FATAL):
                 self.report.refuse(tile, outcome.error, self.source)
-        return fatal
+        return taken.fatal
 
     def _note_duplicate(self, tile: XyzFile, pixels: bytes, metadata: TileMetadata) -> None:
         """Its row was there, yet it could not be read: another writer was faster, or the file is gone."""
@@ -201,15 +225,3 @@ class Ingest:
 
 def _sha256(pixels: bytes) -> str:
     return hashlib.sha256(pixels).hexdigest()
-
-
-def _one_ahead(batches: Sequence[Batch], load: Callable[[Batch], _Loaded]) -> Iterator[_Loaded]:
-    """Read each batch while the one before it is being written."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="aerotile-ingest") as reader:
-        ahead: Future[_Loaded] | None = None
-        for batch in batches:
-            current, ahead = ahead, reader.submit(load, batch)
-            if current is not None:
-                yield current.result()
-        if ahead is not None:
-            yield ahead.result()

@@ -50,6 +50,7 @@ from aerotile.domain.storage import CommitOutcomeUnknownError, StagedTile, TileC
 from aerotile.domain.store import FileBackedTileStore
 from aerotile.domain.tile_grid import Bbox
 from aerotile.domain.tiles import FreshnessLabel, TileId, TileMetadata, TileSource
+from aerotile.domain.write_batches import write_tile_batches
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 CONFLICT = SectorBoundary("front", SectorClassification.ACTIVE_CONFLICT, Bbox(40.0, 30.0, 50.0, 40.0))
@@ -699,6 +700,42 @@ def test_a_bad_tile_never_sinks_its_batch(subject: Subject) -> None:
     assert set(subject.on_disk()) == {ids[0], ids[1], ids[2], ONBOARD}
     with store.read_tile_pixels(ids[2]) as handle:
         assert bytes(memoryview(handle)) == twice
+
+
+def test_batches_in_flight_together_store_what_each_would_alone(subject: Subject) -> None:
+    store = subject.open()
+    assert isinstance(store, SupportsBulkWrite)
+    tiles = []
+    for x in range(30):
+        pixels = jpeg(seed=x)
+        tiles.append((pixels, described(pixels, TileId(10, x, 700, TileSource.IMPORTED))))
+    tiles[11] = (jpeg(seed=99), tiles[11][1])
+    batches = [tiles[start : start + 4] for start in range(0, 30, 4)]
+    outcomes = list(write_tile_batches(store, batches))
+    assert [len(batch) for batch in outcomes] == [4] * 7 + [2]
+    flat = [outcome for batch in outcomes for outcome in batch]
+    assert [outcome.tile_id.x for outcome in flat] == list(range(30))
+    assert [outcome.tile_id.x for outcome in flat if outcome.error is not None] == [11]
+    assert set(subject.committed()) == {outcome.tile_id for outcome in flat if outcome.stored}
+    assert set(subject.on_disk()) == set(subject.committed())
+
+
+def test_of_batches_in_flight_that_name_one_tile_exactly_one_stores_it(subject: Subject) -> None:
+    store = subject.open()
+    assert isinstance(store, SupportsBulkWrite)
+    pixels = [jpeg(seed=seed) for seed in range(12)]
+    batches = [
+        [(p, described(p, IN_REAR)), (p, described(p, TileId(10, x, 0, TileSource.IMPORTED)))]
+        for x, p in enumerate(pixels)
+    ]
+    outcomes = [outcome for batch in write_tile_batches(store, batches) for outcome in batch]
+    stored = [outcome.stored for outcome in outcomes if outcome.tile_id == IN_REAR and outcome.stored]
+    assert len(stored) == 1
+    refused = [outcome.error for outcome in outcomes if outcome.stored is None]
+    assert {type(error) for error in refused} == {DuplicateTileError}
+    assert len(refused) == 11
+    with store.read_tile_pixels(IN_REAR) as handle:
+        assert hashlib.sha256(memoryview(handle)).hexdigest() == stored[0].content_sha256
 
 
 @attrs.frozen
