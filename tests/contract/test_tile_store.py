@@ -530,7 +530,7 @@ def test_the_catalogue_forgets_a_tile_before_its_pixels_are_dropped(subject: Sub
     inner = store._store if isinstance(store, BudgetEnforcedTileStore) else store
     assert isinstance(inner, FileBackedTileStore)
     observed = _Observed(kept, lambda tile_id: drop(tile_id, kept.drop))
-    object.__setattr__(inner._reader, "kept", observed)  # whose steps are observed
+    inner.kept = observed  # whose steps are observed
     store.delete_tile(IN_REAR)
     assert seen == [False]
     assert kept.get(IN_REAR) is None

@@ -153,7 +153,7 @@ def store(disk: Disk) -> Iterator[Store]:
     with FilesystemTileFiles(disk.mounted / "tiles", reader_threads=THREADS) as files:
         kept = KeptMappings(max_count=1_000, max_bytes=1 << 30)
         reader = TileReader(
-            files=files, catalogue=catalogue, kept=kept, holds=lambda tile_id: False, verify_hash=True
+            files=files, catalogue=catalogue, kept=kept, when_missing=lambda tile_id: None, verify_hash=True
         )
         yield Store(files, kept, reader)
         kept.close()
