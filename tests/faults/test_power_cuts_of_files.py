@@ -65,7 +65,16 @@ class Device:
             os.close(descriptor)
 
     def unplug(self) -> None:
-        subprocess.run(["umount", str(self.mount)], check=True)
+        # A process that was killed under strace may go on dying for a moment after strace.
+        for _ in range(3000):
+            unmounted = subprocess.run(
+                ["umount", str(self.mount)], capture_output=True, text=True, check=False
+            )
+            if unmounted.returncode == 0:
+                break
+            time.sleep(0.01)
+        else:
+            pytest.fail(unmounted.stderr.strip())
         # While a namespace that somebody made meanwhile holds the mount, it goes on: what is mounted again
         # would be the same file system, still without power.
         for _ in range(3000):

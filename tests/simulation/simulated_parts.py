@@ -116,10 +116,10 @@ class SimulatedDisk(MemoryTileFiles):
         self._dice.step()
         return was_there
 
-    def discard(self, found: FoundFile) -> None:
+    def discard(self, found: FoundFile) -> bool:
         self._dice.fault("removing what was found")
         self._note_removed(found.tile_id)
-        super().discard(found)
+        return super().discard(found)
 
     def open(self, tile_id: TileId, timeout_s: float | None = None) -> TilePixelHandle:
         self._dice.fault("reading a file")
