@@ -103,6 +103,8 @@ class BenchPlugin:
                 pytest.skip(result.unavailable or "unavailable")
             rounds = max(1, effort.rounds // 4) if block.place == WARM_UP else effort.rounds
             try:
+                if block.subject.before_block is not None:
+                    block.subject.before_block(self._workshop)
                 samples = take(benchmark, operation, rounds)
                 if block.place != WARM_UP:
                     result.blocks.append(samples)

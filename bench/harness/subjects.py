@@ -83,6 +83,8 @@ class Subject:
     """Modules that must be importable; a subject that lacks one is reported as not installed."""
     note: str = ""
     """What it does not do that ours does, and the settings it runs with."""
+    before_block: Callable[[Workshop], object] | None = None
+    """Called before each block, outside the timing."""
 
 
 class Unavailable(Exception):  # noqa: N818 # it is an answer, not a failure

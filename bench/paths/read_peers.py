@@ -14,7 +14,7 @@ from peers import diskcache_tiles, lmdb_tiles, mapproxy_tiles, mbtiles
 
 from aerotile import TileId
 
-from .read_store import every_tile, reading_store, relative_path
+from .read_store import TILES_OF_THE_STORE, every_tile, reading_store, relative_path
 
 Reader = Callable[[Any], Any]
 """From a peer's own key to a buffer."""
@@ -38,6 +38,8 @@ class ReadingPeer:
     note: str = _LACKS
     maps: bool = False
     """Gives a mapping, not bytes."""
+    stored_in: str = TILES_OF_THE_STORE
+    """The file or folder in the workshop that it reads from."""
 
 
 # Each peer is filled once for all paths.
@@ -169,6 +171,7 @@ LMDB_ZERO_COPY = ReadingPeer(
     open=_lmdb_open_transaction,
     key=lmdb_tiles.key,
     needs=("lmdb",),
+    stored_in="reads.lmdb",
     note=f"{_LACKS}; the buffer is valid only while its transaction is open",
     maps=True,
 )
@@ -177,15 +180,19 @@ LMDB_BYTES = ReadingPeer(
     open=_lmdb_begin_and_get,
     key=lmdb_tiles.key,
     needs=("lmdb",),
+    stored_in="reads.lmdb",
     note=f"{_LACKS}; the bytes are copied, for they outlive the transaction",
 )
 OTHERS = (
-    ReadingPeer(name="SQLite MBTiles", open=lambda w: _sqlite(w, 0), key=mbtiles.key),
+    ReadingPeer(
+        name="SQLite MBTiles", open=lambda w: _sqlite(w, 0), key=mbtiles.key, stored_in="reads.mbtiles"
+    ),
     ReadingPeer(
         name="SQLite MBTiles, mmap_size",
         open=lambda w: _sqlite(w, _MMAP_BYTES),
         key=mbtiles.key,
         note=f"{_LACKS}; mmap_size 8 GiB",
+        stored_in="reads.mbtiles",
     ),
     ReadingPeer(
         name="diskcache",
@@ -193,6 +200,7 @@ OTHERS = (
         key=diskcache_tiles.key,
         needs=("diskcache",),
         note=f"{_LACKS}; eviction_policy none",
+        stored_in="reads.diskcache",
     ),
     ReadingPeer(
         name="diskcache Fanout",
@@ -200,18 +208,21 @@ OTHERS = (
         key=diskcache_tiles.key,
         needs=("diskcache",),
         note=f"{_LACKS}; 8 shards, eviction_policy none",
+        stored_in="reads.fanout",
     ),
     ReadingPeer(
         name="MapProxy file",
         open=lambda w: _mapproxy(w.shared(_mapproxy_file)),
         needs=("mapproxy",),
         note=f"{_LACKS}; layout tms, nothing decoded",
+        stored_in="reads.mapproxy",
     ),
     ReadingPeer(
         name="MapProxy MBTiles",
         open=lambda w: _mapproxy(w.shared(_mapproxy_mbtiles)),
         needs=("mapproxy",),
         note=f"{_LACKS}; wal, nothing decoded",
+        stored_in="reads.mapproxy.mbtiles",
     ),
     ReadingPeer(
         name="Python mmap",

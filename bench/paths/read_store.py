@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from zlib import crc32
 
 from harness.dataset import make_tile, shuffled
+from harness.page_cache import fill_page_cache
 from harness.workshop import FilledStore, Workshop
 
 from aerotile import TileId
+
+TILES_OF_THE_STORE = "store-reads/tiles"
+"""Where `reading_store` keeps its tiles, in the workshop."""
 
 
 def kept_numbers(workshop: Workshop, reader: str = "") -> list[int]:
@@ -30,6 +34,11 @@ def first_time_numbers(workshop: Workshop, reader: str) -> list[int]:
 def reading_store(workshop: Workshop) -> Iterator[FilledStore]:
     """The store that is read."""
     yield workshop.filled("reads", range(workshop.sizes.tiles))
+
+
+def filling_page_cache(stored_in: str = TILES_OF_THE_STORE) -> Callable[[Workshop], None]:
+    """What brings a subject's files into the page cache before each of its blocks."""
+    return lambda workshop: fill_page_cache(workshop.path(stored_in))
 
 
 def every_tile(workshop: Workshop) -> Iterator[tuple[TileId, bytes]]:

@@ -29,7 +29,7 @@ from harness.workshop import Workshop
 from aerotile import TileId
 
 from .read_peers import LMDB_BYTES, LMDB_ZERO_COPY, OTHERS, Reader, ReadingPeer
-from .read_store import first_time_numbers, kept_numbers, reading_store, relative_path
+from .read_store import filling_page_cache, first_time_numbers, kept_numbers, reading_store, relative_path
 
 Numbers = Callable[[Workshop, str], list[int]]
 
@@ -144,7 +144,14 @@ def _subject(
     how: Callable[[ReadingPeer], Callable[[Workshop], AbstractContextManager[Operation]]],
     role: Role = Role.PEER,
 ) -> Subject:
-    return Subject(name=peer.name, role=role, open=how(peer), needs=peer.needs, note=peer.note)
+    return Subject(
+        name=peer.name,
+        role=role,
+        open=how(peer),
+        needs=peer.needs,
+        note=peer.note,
+        before_block=filling_page_cache(peer.stored_in),
+    )
 
 
 KEPT = MeasuredPath(
@@ -154,12 +161,14 @@ KEPT = MeasuredPath(
             name="Aerotile",
             role=Role.OURS,
             open=touching(ReadingPeer(name="Aerotile", open=_read_tile_pixels)),
+            before_block=filling_page_cache(),
         ),
         Subject(
             name="C touch of mapped memory",
             role=Role.FLOOR,
             open=_floor("mapped_touch", kept_numbers),
             note="no look-up: the mappings stand in an array",
+            before_block=filling_page_cache(),
         ),
         *(_subject(peer, touching) for peer in (LMDB_ZERO_COPY, LMDB_BYTES, *OTHERS)),
         Subject(
@@ -167,12 +176,14 @@ KEPT = MeasuredPath(
             role=Role.REFERENCE,
             open=touching(ReadingPeer(name="dictionary of handles", open=_dictionary)),
             note="Python's own dictionary by tile id: no bound, no access time, no safe delete",
+            before_block=filling_page_cache(),
         ),
         Subject(
             name="touch alone",
             role=Role.REFERENCE,
             open=_touch_alone,
             note="no look-up: what it costs to call the touch from Python and to take the time there",
+            before_block=filling_page_cache(),
         ),
     ),
     full=Effort(blocks=10, rounds=500),
@@ -182,12 +193,13 @@ KEPT = MeasuredPath(
 FIRST_TIME = MeasuredPath(
     id="P-2 kept",
     subjects=(
-        Subject(name="Aerotile", role=Role.OURS, open=_ours_first_time),
+        Subject(name="Aerotile", role=Role.OURS, open=_ours_first_time, before_block=filling_page_cache()),
         Subject(
             name="C open+fstat+mmap",
             role=Role.FLOOR,
             open=_floor("map_file", first_time_numbers),
             note="open, fstat, mmap, close; no look-up, links are followed",
+            before_block=filling_page_cache(),
         ),
         *(_subject(peer, keeping) for peer in OTHERS),
         _subject(LMDB_ZERO_COPY, keeping, Role.REFERENCE),
@@ -199,12 +211,13 @@ FIRST_TIME = MeasuredPath(
 BYTES = MeasuredPath(
     id="P-2 bytes",
     subjects=(
-        Subject(name="Aerotile", role=Role.OURS, open=_ours_bytes),
+        Subject(name="Aerotile", role=Role.OURS, open=_ours_bytes, before_block=filling_page_cache()),
         Subject(
             name="C open+fstat+pread+close",
             role=Role.FLOOR,
             open=_floor("read_file", first_time_numbers),
             note="no look-up, links are followed",
+            before_block=filling_page_cache(),
         ),
         *(_subject(peer, reading) for peer in OTHERS if not peer.maps),
         _subject(LMDB_BYTES, reading, Role.REFERENCE),
