@@ -6,7 +6,7 @@ aircraft flies over ages on while it is stored, so whatever is read later is jud
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import IntEnum
 
@@ -121,6 +121,13 @@ class SectorListJudge:
 class FreshnessGate:
     """Judges tiles by the sectors and rules it was built with. Any number of threads may ask at once."""
 
+    verdict_on: Callable[[TileId, int, datetime], FreshnessVerdict]
+    """The verdict on a stored tile captured at so many microseconds since 1970, as of a moment.
+
+    Records nothing, and raises nothing for any time that a clock can show. It is the judge's own method: a call
+    in between would cost a good part of what the judge does.
+    """
+
     def __init__(
         self,
         sectors: Iterable[SectorBoundary],
@@ -135,20 +142,14 @@ class FreshnessGate:
         self._rules = rules_by_classification(rules, sectors, default_classification)
         self._sector_index = sector_index
         self._default = default_classification
-        self._judge = (
+        judge = (
             sector_index.judge(self._rules, default_classification)
             if isinstance(sector_index, SupportsJudging)
             else SectorListJudge(sector_index, self._rules, default_classification)
         )
+        self.verdict_on = judge.verdict_on
         self._clock = clock
         self._recorder = recorder
-
-    def verdict_on(self, tile_id: TileId, captured_us: int, now: datetime) -> FreshnessVerdict:
-        """The verdict on a stored tile captured at `captured_us` (microseconds since 1970), as of `now`.
-
-        Records nothing, and raises nothing for any time that a clock can show.
-        """
-        return self._judge.verdict_on(tile_id, captured_us, now)
 
     def explain(self, lat: float, lon: float, captured_at: datetime) -> FreshnessVerdict:
         """What a write would meet at a place, as of now; records nothing.
