@@ -143,7 +143,7 @@ TARGETS = (
     ),
     Target(
         id="P-11",
-        what="LRU bookkeeping of one read (upper bound: the whole read)",
+        what="LRU bookkeeping of one read",
         p99_s=2 * MICROSECOND,
         behind=("*",),
         facts={"waits_per_call": at_most(0.01)},

@@ -62,6 +62,17 @@ def _one_number(workshop: Workshop) -> Iterator[Operation]:
 
 
 @contextmanager
+def _note(workshop: Workshop) -> Iterator[Operation]:
+    note = workshop.shared(reading_store).runtime.part("kept_pixels").note
+    asked = Cycle([tile_id(number) for number in kept_numbers(workshop)])
+    yield Calls(
+        call=note,
+        arguments=asked.arguments,
+        facts=lambda: {"waits_per_call": waits_per_call(note, asked.arguments, _COUNTED_CALLS)},
+    )
+
+
+@contextmanager
 def _noted_read(workshop: Workshop) -> Iterator[Operation]:
     read = workshop.shared(reading_store).store.read_tile_pixels
     tiles = [tile_id(number) for number in kept_numbers(workshop)]
@@ -129,7 +140,13 @@ HEADROOM = MeasuredPath(
 LRU = MeasuredPath(
     id="P-11",
     subjects=(
-        Subject(name="Aerotile", role=Role.OURS, open=_noted_read),
+        Subject(name="Aerotile", role=Role.OURS, open=_note),
+        Subject(
+            name="Aerotile, the whole read",
+            role=Role.REFERENCE,
+            open=_noted_read,
+            note="a kept tile, which is noted on the way",
+        ),
         Subject(
             name="UPDATE per read", role=Role.PEER, open=_update, note="bare psycopg, prepared, commit synced"
         ),
