@@ -17,6 +17,7 @@ from typing import Any
 
 import attrs
 import pytest
+from nursery import Nursery
 
 TOKEN = "t0ps3cr3t-t0k3n"
 
@@ -260,3 +261,15 @@ def site(
     root_logger.handlers[:] = handlers
     for name, value in levels.items():
         logging.getLogger(name).setLevel(value)
+
+
+@pytest.fixture(scope="module")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """A process that forks others, to be killed or held before any of their system calls."""
+    started = Nursery(tmp_path_factory.mktemp("nursery") / "complaints")
+    try:
+        if started.refusal is not None:
+            pytest.skip(started.refusal)
+        yield started
+    finally:
+        started.close()
