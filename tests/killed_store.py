@@ -35,8 +35,12 @@ class KilledStore:
     """What the last life may have evicted."""
 
     @property
+    def root(self) -> Path:
+        return Path(self.order["root"])
+
+    @property
     def tiles(self) -> Path:
-        return Path(self.order["root"]) / "tiles"
+        return self.root / "tiles"
 
     def live(self, operation: str, kill_at: int | None) -> Ending:
         """Open the store, look at what the life before has left, and do something that ends in a kill."""
@@ -46,12 +50,19 @@ class KilledStore:
         return ending
 
     @contextmanager
-    def held_at(self, operation: str, number: int) -> Iterator[str | None]:
-        """The same with a life that is held before a call, and goes on to its end afterwards."""
+    def held_at(self, operation: str, number: int) -> Iterator[dict[str, str | None]]:
+        """The same with a life that is held before a call, and goes on to its end afterwards.
+
+        Yields what it is about to change.
+        """
         ready = self._open(operation)
         with self.nursery.held_at(number) as name:
-            yield name
+            yield ready["will"]
         self._expect(ready, Ending(name, (), True))
+
+    def longest_calls(self, operation: str) -> tuple[str, ...]:
+        """What it calls when it is left alone; one life in two makes a new folder."""
+        return max((self.live(operation, None).calls for _ in range(2)), key=len)
 
     def finish(self) -> None:
         """Open the store once more, and look."""
@@ -63,22 +74,22 @@ class KilledStore:
         self.tally.add(self.kind, 0, lost=len(state.lost), torn=len(state.torn), leaked=len(state.leaked))
         state.assert_whole()
         self._settle(state.rows)
-        assert advisory_locks(self.connection) == 0
+        assert advisory_locks(self.connection) == 0, "a lock is left"
 
     def _open(self, operation: str) -> dict[str, Any]:
         self.number += 1
         said = self.nursery.begin(operation, self.number, **self.order)
         if "ready" in said:
             return said
-        assert (said["files_missing"], said["left_for_later"]) == (0, 0)
         self.look()
+        assert (said["files_missing"], said["left_for_later"]) == (0, 0), f"the opening says {said}"
         return self.nursery.prepare()
 
     def _expect(self, ready: dict[str, Any], ending: Ending) -> None:
-        self._confirm(ready["sure"])
+        self.confirm(ready["sure"])
         self._may_go = set(ready["may_go"])
         if ending.done:
-            self._confirm(ready["will"])
+            self.confirm(ready["will"])
         else:
             self._will = ready["will"]
         self.kills += ending.reached is not None
@@ -93,7 +104,8 @@ class KilledStore:
             sessions = other_sessions(self.connection)
         await_end_of_sessions(self.connection, sessions)
 
-    def _confirm(self, changes: dict[str, str | None]) -> None:
+    def confirm(self, changes: dict[str, str | None]) -> None:
+        """Note what the store said that it did."""
         for tile, sha256 in changes.items():
             if sha256 is None:
                 self._confirmed.pop(tile, None)
@@ -103,9 +115,11 @@ class KilledStore:
     def _settle(self, rows: dict[str, str]) -> None:
         """What was confirmed is there; what was not is there as a whole, or not at all."""
         now = {tile: rows.get(tile) for tile in self._will}
-        assert now in (self._will, {tile: self._confirmed.get(tile) for tile in self._will})
-        self._confirm(now)
+        before = {tile: self._confirmed.get(tile) for tile in self._will}
+        assert now in (self._will, before), f"half of a change: {now}, before {before}, wanted {self._will}"
+        self.confirm(now)
         for tile in self._may_go - rows.keys():
             self._confirmed.pop(tile, None)
-        assert rows == self._confirmed
+        differing = rows.items() ^ self._confirmed.items()
+        assert not differing, f"committed and confirmed tiles differ in {sorted(differing)}"
         self._will, self._may_go = {}, set()

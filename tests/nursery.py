@@ -9,14 +9,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 PROGRAM = Path(__file__).parent / "faults" / "nursery_process.py"
-_ORDERED = os.environ.get("TEST_KILLS", "12")
+_ORDERED = os.environ.get("TEST_KILLS", "10")
 EVERY_CALL = _ORDERED == "all"
 MOST_KILLS = 1 << 30 if EVERY_CALL else int(_ORDERED)
 """How often each operation is killed: `TEST_KILLS`, a number, or `all` for a kill before every call."""
@@ -44,7 +44,11 @@ class Nursery:
     def __init__(self, complaints: Path) -> None:
         """`complaints` is a file for what goes wrong in it."""
         self._complaints = complaints
-        with complaints.open("wb") as stderr:
+        self._start()
+
+    def _start(self) -> None:
+        self._is_busy = False
+        with self._complaints.open("wb") as stderr:
             self._process = subprocess.Popen(
                 [sys.executable, str(PROGRAM)],
                 stdin=subprocess.PIPE,
@@ -59,7 +63,8 @@ class Nursery:
     def close(self) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):  # it died before
+            self._process.stdin.close()
         try:
             self._process.wait(30)
         except subprocess.TimeoutExpired:
@@ -69,6 +74,10 @@ class Nursery:
 
     def begin(self, operation: str, number: int, **order: Any) -> dict[str, Any]:
         """Begin a life; the first that the child says."""
+        if self._is_busy:  # a test has failed in the middle of a life
+            self.close()
+            self._start()
+        self._is_busy = True
         return self._ask({"operation": operation, "number": number, **order})
 
     def prepare(self) -> dict[str, Any]:
@@ -96,6 +105,7 @@ class Nursery:
             self._ending(self._ask({}), killed=False)
 
     def _ending(self, said: Mapping[str, Any], *, killed: bool) -> Ending:
+        self._is_busy = False
         killed = killed and said["reached"] is not None
         if said["status"] != (signal.SIGKILL if killed else 0):
             raise DiedUnbiddenError(f"{dict(said)} {self._complaints.read_text()}")

@@ -1,6 +1,6 @@
 """kill -9 of the program and its embedded database together, at random moments; it opens again without help.
 
-TEST_GROUP_KILLS sets how often (default 6).
+TEST_GROUP_KILLS sets how often (default 4).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from store_inspection import advisory_locks, inspect_store
 from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config import AerotileConfig
 
-KILLS = int(os.environ.get("TEST_GROUP_KILLS", "6"))
+KILLS = int(os.environ.get("TEST_GROUP_KILLS", "4"))
 WORKER = Path(__file__).with_name("flight_worker.py")
 LONGEST_START_S = 2.0
 LONGEST_FLIGHT_S = 0.5

@@ -1,6 +1,6 @@
 """kill -9 before every system call of an index rebuild, an index rollback and a migration.
 
-TEST_KILLS sets how often each is killed (default 12); `all`: once before every call.
+TEST_KILLS sets how often each is killed (default 10); `all`: once before every call.
 """
 
 from __future__ import annotations

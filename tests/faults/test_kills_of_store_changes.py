@@ -3,49 +3,21 @@
 Only the program dies; the database server goes on and rolls back. After each kill the store is opened anew,
 sometimes while the server still works for the dead one, and its files and rows are read by other code.
 
-TEST_KILLS sets how often each is killed (default 12); `all`: once before every call.
+TEST_KILLS sets how often each is killed (default 10); `all`: once before every call.
 """
 
 from __future__ import annotations
 
-import random
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from datetime import datetime, timezone
+from collections.abc import Callable
 from pathlib import Path
 
-import psycopg
 import pytest
-from fault_tally import FaultTally
 from killed_store import KilledStore
 from nursery import EVERY_CALL, Nursery, moments
-
-from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.adapters.postgres.connection import Database
-from aerotile.adapters.postgres.rows import PostgresTileRows
-from aerotile.domain.reconcile import reconcile
-from aerotile.domain.sorted_catalogue import SortedTileCatalogue
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600 if EVERY_CALL else 300)]
 
 BUDGET_BYTES = 20_000  # of the eviction in killed_lives.py
-
-
-@pytest.fixture
-def make_store(
-    nursery: Nursery, fault_tally: FaultTally, migrated_database: str, tmp_path: Path
-) -> Iterator[Callable[[str], KilledStore]]:
-    with psycopg.connect(migrated_database, autocommit=True) as connection:
-        order = {"root": str(tmp_path), "dsn": migrated_database}
-        yield lambda kind: KilledStore(
-            nursery, fault_tally, kind, order, connection, random.Random(zlib.crc32(kind.encode()))
-        )
-
-
-def longest_life(store: KilledStore, operation: str) -> tuple[str, ...]:
-    """What it calls; one life in two makes a new folder."""
-    return max((store.live(operation, None).calls for _ in range(2)), key=len)
 
 
 def test_a_call_before_which_a_process_is_killed_is_not_made(nursery: Nursery, tmp_path: Path) -> None:
@@ -64,20 +36,20 @@ def test_a_call_before_which_a_process_is_killed_is_not_made(nursery: Nursery, t
 
 @pytest.mark.parametrize("operation", ["write", "batch", "delete"])
 def test_a_change_that_is_killed_before_any_call_is_whole_or_did_not_happen(
-    make_store: Callable[[str], KilledStore], operation: str
+    make_killed_store: Callable[..., KilledStore], operation: str
 ) -> None:
-    store = make_store(f"kill at a system call: {operation}")
-    for number in moments(longest_life(store, operation), store.chance):
+    store = make_killed_store(f"kill at a system call: {operation}")
+    for number in moments(store.longest_calls(operation), store.chance):
         store.live(operation, number)
     store.finish()
     assert store.kills > 0
 
 
 def test_an_eviction_that_is_killed_before_any_call_loses_nothing_else_and_keeps_the_budget(
-    make_store: Callable[[str], KilledStore],
+    make_killed_store: Callable[..., KilledStore],
 ) -> None:
-    store = make_store("kill at a system call: eviction")
-    for number in moments(longest_life(store, "eviction"), store.chance):
+    store = make_killed_store("kill at a system call: eviction")
+    for number in moments(store.longest_calls("eviction"), store.chance):
         store.live("eviction", number)
         row = store.connection.execute("SELECT sum(disk_bytes) FROM tiles").fetchone()
         assert row is not None
@@ -106,37 +78,15 @@ def leave_what_dead_writers_leave(store: KilledStore) -> None:
 
 
 def test_an_opening_that_is_killed_before_any_call_is_made_up_for_by_the_next(
-    make_store: Callable[[str], KilledStore],
+    make_killed_store: Callable[..., KilledStore],
 ) -> None:
-    store = make_store("kill at a system call: opening")
+    store = make_killed_store("kill at a system call: opening")
     store.live("batch", None)
     store.finish()
     leave_what_dead_writers_leave(store)
-    for number in moments(longest_life(store, "opening"), store.chance):
+    for number in moments(store.longest_calls("opening"), store.chance):
         store.finish()
         leave_what_dead_writers_leave(store)
         store.live("opening", number)
-    store.finish()
-    assert store.kills > 0
-
-
-@pytest.mark.parametrize("operation", ["write", "batch", "delete"])
-def test_an_opening_takes_nothing_from_a_program_that_stands_before_any_call_of_a_change(
-    make_store: Callable[[str], KilledStore], migrated_database: str, operation: str
-) -> None:
-    store = make_store(f"opening beside a stopped program: {operation}")
-    for number in moments(longest_life(store, operation), store.chance):
-        with (
-            store.held_at(operation, number),
-            closing(Database(migrated_database)) as database,
-            closing(FilesystemTileFiles(store.tiles)) as files,
-        ):
-            reconcile(
-                PostgresTileRows(database),
-                files,
-                SortedTileCatalogue(),
-                now=datetime.now(timezone.utc),
-                lock_timeout_s=0.05,
-            )
     store.finish()
     assert store.kills > 0
