@@ -8,7 +8,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ PROGRAM = Path(__file__).parent / "faults" / "nursery_process.py"
 _ORDERED = os.environ.get("TEST_KILLS", "10")
 EVERY_CALL = _ORDERED == "all"
 MOST_KILLS = 1 << 30 if EVERY_CALL else int(_ORDERED)
-"""How often each operation is killed: `TEST_KILLS`, a number, or `all` for a kill before every call."""
+"""How often a long operation is killed: `TEST_KILLS`, a number, or `all` for a kill before every call."""
 
 
 class DiedUnbiddenError(Exception):
@@ -126,11 +126,11 @@ class Nursery:
         return said
 
 
-def moments(calls: Iterable[str], chance: random.Random) -> list[int]:
+def moments(calls: Sequence[str], chance: random.Random) -> list[int]:
     """Before which of these calls to kill: all, or a few that are spread over all kinds of calls."""
     numbered = list(enumerate(calls, start=1))
     if len(numbered) <= MOST_KILLS:
-        return [number for number, _ in numbered]
+        return every_moment(calls)
     kinds: dict[str, list[int]] = {}
     for number, name in numbered:
         kinds.setdefault(name, []).append(number)
@@ -143,3 +143,8 @@ def moments(calls: Iterable[str], chance: random.Random) -> list[int]:
                 chosen.append(numbers.pop())
     chance.shuffle(chosen)
     return chosen
+
+
+def every_moment(calls: Sequence[str]) -> list[int]:
+    """All of them, for what is short enough."""
+    return list(range(1, len(calls) + 1))

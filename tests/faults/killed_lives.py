@@ -136,7 +136,7 @@ def delete(life: Life, runtime: Runtime) -> None:
 def write_beyond_the_budget(life: Life, runtime: Runtime) -> None:
     store = runtime.tile_store
     total = runtime.unbudgeted_store.catalogue.total_disk_bytes
-    sure = []
+    sure: list[tuple[bytes, TileMetadata]] = []
     while total() + 2 * len((tile := life.tile(1 + len(sure)))[0]) <= BUDGET_BYTES:
         store.write_tile(*tile)
         sure.append(tile)

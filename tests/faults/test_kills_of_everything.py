@@ -118,7 +118,7 @@ def test_a_store_whose_program_and_database_are_killed_opens_again_with_all_that
             else:
                 assert line == {"opened": len(tiles)}
         with Runtime(AerotileConfig(root=root)) as runtime:
-            assert runtime.unbudgeted_store.opened.files_missing == 0
+            opened = runtime.unbudgeted_store.opened
             with psycopg.connect(runtime.dsn, autocommit=True) as connection:
                 state = inspect_store(root / "tiles", connection)
                 assert advisory_locks(connection) == 0
@@ -127,6 +127,7 @@ def test_a_store_whose_program_and_database_are_killed_opens_again_with_all_that
             kind, 1, lost=len(lost) + len(state.lost), torn=len(state.torn), leaked=len(state.leaked)
         )
         state.assert_whole()
+        assert opened.files_missing == 0
         assert state.rows in (tiles, after(pending, tiles))
         tiles = state.rows
         assert processes_in(root) == []

@@ -1,6 +1,6 @@
 """kill -9 before every system call of an index rebuild, an index rollback and a migration.
 
-TEST_KILLS sets how often each is killed (default 10); `all`: once before every call.
+TEST_KILLS sets how often a migration is killed (default 10); `all`: once before every call.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 from fault_tally import FaultTally
-from nursery import EVERY_CALL, Ending, Nursery, moments
+from nursery import EVERY_CALL, Ending, Nursery, every_moment, moments
 from store_inspection import advisory_locks, await_end_of_sessions, other_sessions
 
 from aerotile.adapters.postgres.migrate import apply_migrations, revert_migrations
@@ -84,7 +84,7 @@ def test_an_index_that_is_changed_and_killed_before_any_call_is_the_old_or_the_n
         return ending
 
     calls = max((live(None).calls for _ in range(3)), key=len)
-    for moment in moments(calls, random.Random(operation)):
+    for moment in every_moment(calls):
         live(moment)
     live(None)
     assert kills > 0
