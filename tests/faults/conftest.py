@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import socket
 import ssl
 import struct
@@ -17,6 +18,9 @@ from typing import Any
 
 import attrs
 import pytest
+from fault_tally import FaultTally
+from killed_store import KilledStore
+from nursery import Nursery
 
 TOKEN = "t0ps3cr3t-t0k3n"
 
@@ -260,3 +264,31 @@ def site(
     root_logger.handlers[:] = handlers
     for name, value in levels.items():
         logging.getLogger(name).setLevel(value)
+
+
+@pytest.fixture(scope="module")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """A process that forks others, to be killed or held before any of their system calls."""
+    started = Nursery(tmp_path_factory.mktemp("nursery") / "complaints")
+    try:
+        if started.refusal is not None:
+            pytest.skip(started.refusal)
+        yield started
+    finally:
+        started.close()
+
+
+@pytest.fixture
+def make_killed_store(
+    nursery: Nursery, fault_tally: FaultTally, migrated_database: str, tmp_path: Path
+) -> Iterator[Callable[..., KilledStore]]:
+    """Make a store for one kind of fault, whose programs are killed; their orders may say more."""
+    import psycopg
+
+    with psycopg.connect(migrated_database, autocommit=True) as connection:
+
+        def make(kind: str, **order: str) -> KilledStore:
+            order = {"root": str(tmp_path), "dsn": migrated_database} | order
+            return KilledStore(nursery, fault_tally, kind, order, connection, random.Random(kind))
+
+        yield make

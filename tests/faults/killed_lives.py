@@ -1,0 +1,244 @@
+"""What the children of `nursery_process.py` do with their lives: open what there is, prepare, say `ready` and
+do one thing, all of whose calls are counted from there.
+
+What is said with `ready`: `sure`, what the preparation changed and the store confirmed ({tile: SHA-256, or
+null for one that was deleted}); `will`, what the operation changes; `may_go`, tiles that it may evict. `done`
+is said when the operation has been confirmed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+# Imported for the children, who do not find time for it.
+import aerotile.adapters.faiss.index
+import aerotile.adapters.filesystem
+import aerotile.adapters.http.uploader
+import aerotile.adapters.postgres.connection
+import aerotile.adapters.postgres.metadata_store
+import aerotile.adapters.postgres.sector_store
+import aerotile.adapters.postgres.tile_feed
+import aerotile.adapters.postgres.upload_ledger
+import aerotile.adapters.recorder.writer
+import aerotile.adapters.rtree.sector_index
+import aerotile.ext  # noqa: F401 - see above
+from aerotile.adapters.composition import Runtime
+from aerotile.adapters.config import AerotileConfig, DatabaseConfig, UploadConfig
+from aerotile.adapters.config_sections import BudgetConfig
+from aerotile.adapters.postgres.migrate import apply_migrations
+from aerotile.adapters.secret import Secret
+from aerotile.domain.errors import IndexUnavailableError
+from aerotile.domain.tiles import TileId, TileMetadata, TileSource, VotingStatus
+from aerotile.domain.upload import UploadRequest
+
+Facts = dict[str, Any]
+Say = Callable[[Facts], None]
+Hear = Callable[[], "Facts | None"]
+
+BATCH = 12
+"""More than one thread takes at once."""
+BUDGET_BYTES = 20_000
+FLIGHT = UUID(int=7)
+DIMENSION = 16
+FOLDERS = 5
+
+
+class Life:
+    """One child, what it was ordered to do and how it talks."""
+
+    def __init__(self, order: Facts, say: Say, hear: Hear) -> None:
+        self.number: int = order["number"]
+        self.chance = random.Random(self.number)
+        self._order = order
+        self._say = say
+        self._hear = hear
+
+    def opened(self, **facts: Any) -> None:
+        """Say what was found, and wait until it has been looked at."""
+        self._say(facts)
+        if self._hear() is None:
+            raise EOFError("the test has gone")
+
+    def ready(self, **facts: Any) -> None:
+        """Wait for the word to begin."""
+        self._say({"ready": True, "sure": {}, "will": {}, "may_go": []} | facts)
+        if self._hear() is None:
+            raise EOFError("the test has gone")
+
+    def done(self) -> None:
+        self._say({"done": True})
+
+    def config(self) -> AerotileConfig:
+        order = self._order
+        budget = BudgetConfig(max_bytes=BUDGET_BYTES, eviction_batch_size=2)
+        return AerotileConfig(
+            root=Path(order["root"]),
+            database=DatabaseConfig(dsn=Secret(order["dsn"]) if "dsn" in order else None),
+            budget=budget if order["operation"] == "eviction" else BudgetConfig(),
+            upload=UploadConfig(url=order["url"], token=Secret("t0k3n"), max_batch_tiles=2)
+            if "url" in order
+            else UploadConfig(),
+        )
+
+    def tile(self, place: int, *, onboard: bool = False) -> tuple[bytes, TileMetadata]:
+        """A tile that no other life makes; those of two lives lie in a new folder."""
+        pixels = b"\xff\xd8\xff" + self.chance.randbytes(2000) + b"\xff\xd9"
+        source = TileSource.ONBOARD if onboard else TileSource.IMPORTED
+        return pixels, TileMetadata(
+            tile_id=TileId(
+                20, self.number // 2, self.number % 2 * 1000 + place, source, FLIGHT if onboard else None
+            ),
+            captured_at=datetime.now(timezone.utc),
+            content_sha256=hashlib.sha256(pixels).hexdigest(),
+            disk_bytes=len(pixels),
+            ground_sample_distance=0.15,
+            voting_status=VotingStatus.PENDING if onboard else None,
+        )
+
+
+def named(*tiles: tuple[bytes, TileMetadata]) -> dict[str, str]:
+    return {str(metadata.tile_id): metadata.content_sha256 for _, metadata in tiles}
+
+
+def do_nothing(life: Life, runtime: Runtime) -> None:
+    life.ready()
+
+
+def write(life: Life, runtime: Runtime) -> None:
+    store, tile = runtime.tile_store, life.tile(0)
+    life.ready(will=named(tile))
+    store.write_tile(*tile)
+
+
+def write_a_batch(life: Life, runtime: Runtime) -> None:
+    store, tiles = runtime.tile_store, [life.tile(place) for place in range(BATCH)]
+    life.ready(will=named(*tiles))
+    for outcome in store.write_tiles(tiles):
+        assert outcome.error is None
+
+
+def delete(life: Life, runtime: Runtime) -> None:
+    store, (pixels, metadata) = runtime.tile_store, life.tile(0)
+    store.write_tile(pixels, metadata)
+    life.ready(sure=named((pixels, metadata)), will={str(metadata.tile_id): None})
+    store.delete_tile(metadata.tile_id)
+
+
+def write_beyond_the_budget(life: Life, runtime: Runtime) -> None:
+    store = runtime.tile_store
+    total = runtime.unbudgeted_store.catalogue.total_disk_bytes
+    sure: list[tuple[bytes, TileMetadata]] = []
+    while total() + 2 * len((tile := life.tile(1 + len(sure)))[0]) <= BUDGET_BYTES:
+        store.write_tile(*tile)
+        sure.append(tile)
+    too_many = [life.tile(1 + len(sure) + place) for place in range(2)]
+    everything = [str(entry.tile_id) for entry in runtime.rows.committed()]
+    life.ready(sure=named(*sure), will=named(*too_many), may_go=everything)
+    for outcome in store.write_tiles(too_many):
+        assert outcome.error is None
+
+
+def upload(life: Life, runtime: Runtime) -> None:
+    tiles = [life.tile(place, onboard=True) for place in range(2)]
+    for outcome in runtime.tile_store.write_tiles(tiles):
+        assert outcome.error is None
+    uploader = runtime.tile_uploader()
+    life.ready(sure=named(*tiles))
+    uploader.upload_pending_tiles(UploadRequest())
+
+
+CHANGES: dict[str, Callable[[Life, Runtime], None]] = {
+    "nothing": do_nothing,
+    "write": write,
+    "batch": write_a_batch,
+    "delete": delete,
+    "eviction": write_beyond_the_budget,
+    "upload": upload,
+}
+
+
+def change_a_store(life: Life, change: Callable[[Life, Runtime], None]) -> None:
+    runtime = Runtime(life.config())
+    counts = runtime.unbudgeted_store.opened
+    life.opened(tiles=counts.tiles, files_missing=counts.files_missing, left_for_later=counts.left_for_later)
+    change(life, runtime)
+    life.done()
+
+
+def open_a_store(life: Life) -> None:
+    """Open it, change something, close it."""
+    tile = life.tile(0)
+    life.ready(will=named(tile))
+    with Runtime(life.config()) as runtime:
+        runtime.tile_store.write_tile(*tile)
+    life.done()
+
+
+def build(life: Life, runtime: Runtime, model: str) -> None:
+    count = 20 + life.number % 7
+    runtime.index_builder.rebuild(
+        [TileId(20, x, life.number, TileSource.IMPORTED) for x in range(count)],
+        np.random.default_rng(life.number).normal(size=(count, DIMENSION)).astype(np.float32),
+        descriptor_model=model,
+        built_at=datetime.now(timezone.utc),
+    )
+
+
+def change_an_index(life: Life, *, back: bool) -> None:
+    """Rebuild, or roll back."""
+    runtime = Runtime(life.config())
+    index = runtime.descriptor_index
+    try:
+        found = index.search(np.zeros(DIMENSION, np.float32), 5)
+        life.opened(model=index.metadata().descriptor_model, found=len(found))
+    except IndexUnavailableError as error:
+        life.opened(model=None, error=str(error))
+    if back:
+        build(life, runtime, f"older than {life.number}")
+        build(life, runtime, f"newer than {life.number}")
+        life.ready(before=f"newer than {life.number}", after=f"older than {life.number}")
+        runtime.index_builder.rollback()
+    else:
+        life.ready(after=f"model {life.number}")
+        build(life, runtime, f"model {life.number}")
+    life.done()
+
+
+def migrate(life: Life, dsn: str) -> None:
+    life.ready()
+    apply_migrations(dsn)
+    life.done()
+
+
+def make_folders(life: Life, root: Path) -> None:
+    """What tests of the killing itself look at."""
+    life.ready()
+    for number in range(FOLDERS):
+        (root / str(number)).mkdir()
+    life.done()
+
+
+def live(order: Facts, say: Say, hear: Hear) -> None:
+    """Do what `order` says."""
+    logging.disable(logging.CRITICAL)
+    life = Life(order, say, hear)
+    operation = order["operation"]
+    if operation == "migration":
+        migrate(life, order["dsn"])
+    elif operation in ("rebuild", "rollback"):
+        change_an_index(life, back=operation == "rollback")
+    elif operation == "folders":
+        make_folders(life, Path(order["root"]))
+    elif operation == "opening":
+        open_a_store(life)
+    else:
+        change_a_store(life, CHANGES[operation])
