@@ -71,6 +71,19 @@ def redact_dsn(dsn: str) -> str:
     return HIDDEN
 
 
+def has_ambiguous_password(dsn: str) -> bool:
+    """Whether a URL holds an @ where libpq takes part of what was meant as a password for another part.
+
+    libpq looks for the end of user and password at the first @, and finds none when a / comes before it.
+    """
+    match = _URL.match(dsn)
+    if match is None:
+        return False
+    before, at, behind = match[2].partition("@")
+    place = behind if at and "/" not in before else match[2]
+    return "@" in place.partition("?")[0]
+
+
 def passwords_in(dsn: str) -> list[str]:
     """The passwords that a database address holds, as written and as meant, longest first.
 
