@@ -22,6 +22,9 @@ PORT = 5432  # names the socket file; nothing listens on a network
 _SOCKET_NAME = f".s.PGSQL.{PORT}"
 _LONGEST_SOCKET_PATH = 107  # bytes: sockaddr_un.sun_path of Linux, less its closing NUL
 _LONGEST_LOG = 1 << 20  # bytes
+# Whatever the umask: who may write into a parent may put another folder in the place of this one. Others may pass
+# through, since the server is not always the owner's.
+_PARENT_MODE = 0o755
 # Less the answer to a client that came too early, which is no failure.
 _FAILURE = re.compile(r"(?:FATAL|PANIC|error|launcher): +(?!the database system is )(.*)")
 
@@ -239,7 +242,7 @@ def make_folder_durably(folder: Path, mode: int) -> None:
     """Make a folder and its missing parents so that they survive a power cut. Raises `OSError`."""
     if folder.is_dir():
         return
-    make_folder_durably(folder.parent, 0o777)
+    make_folder_durably(folder.parent, _PARENT_MODE)
     folder.mkdir(mode, exist_ok=True)
     sync_folder(folder.parent)
 
