@@ -66,6 +66,8 @@ class ProviderClient:
     def __init__(self, address: ProviderAddress, *, connections: int, now: Callable[[], datetime]) -> None:
         self._address = address
         self._now = now
+        self.hidden = address.token.reveal()
+        """What must show in nothing that the provider says."""
         secure = httpx.URL(address.url).scheme == "https"
         self._client = httpx.AsyncClient(
             base_url=address.url,
@@ -105,7 +107,7 @@ class ProviderClient:
         except asyncio.TimeoutError as error:
             raise ProviderProblemError(too_slow(self._address.request_timeout_s)) from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise ProviderProblemError(problem_of_error(error, self._address.place)) from error
+            raise ProviderProblemError(problem_of_error(error, self._address.place, self.hidden)) from error
 
     async def _exchange(
         self,
@@ -121,7 +123,11 @@ class ProviderClient:
             if response.status_code != httpx.codes.OK:
                 raise ProviderProblemError(
                     problem_of_status(
-                        response.status_code, response.headers, await self._beginning(response), self._now()
+                        response.status_code,
+                        response.headers,
+                        await self._beginning(response),
+                        self._now(),
+                        self.hidden,
                     )
                 )
             if not _is_plain(response):
