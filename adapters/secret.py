@@ -47,9 +47,12 @@ _KEYWORD = re.compile(
 )
 _PAIR = re.compile(r"(\s*(\w+)\s*=\s*)('(?:\\.|[^'\\])*(?:'|\Z)|(?:\\.|[^\s'\\])*)", re.DOTALL)
 _HARMLESS_KEYS = frozenset(
-    "application_name client_encoding connect_timeout dbname gssencmode host hostaddr keepalives keepalives_count "
-    "keepalives_idle keepalives_interval load_balance_hosts port require_auth sslcert sslcrl sslkey sslmode "
-    "sslrootcert target_session_attrs tcp_user_timeout user".split()
+    (
+        *("host", "hostaddr", "port", "dbname", "user", "application_name", "client_encoding"),
+        *("connect_timeout", "tcp_user_timeout", "target_session_attrs", "require_auth"),
+        *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
+        *("gssencmode", "sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl"),
+    )
 )
 _SHORTEST_REPLACED = 4
 _KEYWORD_FORM = re.compile(r"\s*\w+\s*=")

@@ -1,8 +1,8 @@
 """The upload protocol's bodies and headers: tiles to frames, JSON to the provider's words.
 
 Nothing that comes from the provider is trusted: every text is cut to a length and freed of what could steer a
-terminal or break a database, and every field is checked before it counts. A provider that repeats our token in
-an answer does not bring it into logs, records and rows: functions that read texts take what must be `hidden`.
+terminal or break a database, and every field is checked before it counts. A provider that repeats our token
+in an answer does not bring it into logs, records and rows: what reads texts is told what must be `hidden`.
 """
 
 from __future__ import annotations

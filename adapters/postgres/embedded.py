@@ -272,7 +272,7 @@ class EmbeddedPostgres:
     def _ask_server_to_stop(self) -> None:
         """Signal a fast shutdown to the server process, and to no other."""
         server = self._folder.running_server()
-        # The folder's owner wrote the pid, or could have: it must not name a process of somebody else's to us.
+        # The folder's owner wrote the pid, or could have: it must not name somebody else's process to us.
         if server is not None and server.is_visible:
             with contextlib.suppress(ProcessLookupError, FileNotFoundError):
                 if self._folder.owns(server.pid):

@@ -23,8 +23,8 @@ PORT = 5432  # names the socket file; nothing listens on a network
 _SOCKET_NAME = f".s.PGSQL.{PORT}"
 _LONGEST_SOCKET_PATH = 107  # bytes: sockaddr_un.sun_path of Linux, less its closing NUL
 _LONGEST_LOG = 1 << 20  # bytes
-# Whatever the umask: who may write into a parent may put another folder in the place of this one. Others may pass
-# through, since the server is not always the owner's.
+# Whatever the umask: who may write into a parent may put another folder in the place of this one. Others may
+# pass through, since the server is not always the owner's.
 _PARENT_MODE = 0o755
 # Less the answer to a client that came too early, which is no failure.
 _FAILURE = re.compile(r"(?:FATAL|PANIC|error|launcher): +(?!the database system is )(.*)")
@@ -224,7 +224,7 @@ class DataFolder:
             if shared or not stat.S_ISREG(facts.st_mode):
                 raise OSError(errno.EINVAL, "something else was put in its place", str(path))
             if os.geteuid() == 0:
-                # What root makes in somebody's folder belongs to the folder's owner, or the owner is locked out.
+                # What root makes in somebody's folder belongs to its owner, who is locked out otherwise.
                 os.fchown(descriptor, owner.st_uid, owner.st_gid)
         except BaseException:
             os.close(descriptor)

@@ -1,8 +1,8 @@
-"""Secrets through every command, well and badly ended, at the loudest: afterwards they are where they belong alone.
+"""Secrets through every command at its loudest, well and badly ended: they stay where they belong.
 
-A secret is looked for as it is, in base64 and percent-encoded, in everything that was written: standard output,
-standard error, every file below the store, every row of the database, and the command line and environment of
-every process that was there meanwhile.
+A secret is looked for as it is, in base64 and percent-encoded, in everything that was written: standard
+output, standard error, every file below the store, every row of the database, and the command line and
+environment of every process that was there meanwhile.
 """
 
 from __future__ import annotations

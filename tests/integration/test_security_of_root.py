@@ -1,4 +1,4 @@
-"""Root works in folders of ordinary users: their owners put traps there, which must catch nothing of root's."""
+"""Root works in folders of ordinary users, whose owners put traps there for files and processes of root's."""
 
 from __future__ import annotations
 

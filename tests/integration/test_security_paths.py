@@ -192,8 +192,9 @@ def test_a_link_in_the_place_of_a_temporary_name_is_not_written_through(
     assert snapshot(outside) == before
 
 
-# Puts the entry argv[2] in the place of argv[1] and back until its input ends; prints how often. RENAME_EXCHANGE:
-# at every instant there is the one or the other, and no gap to notice. Pauses let some work be done on either side.
+# Puts the entry argv[2] in the place of argv[1] and back until its input ends; prints how often.
+# RENAME_EXCHANGE: at every instant there is the one or the other, and no gap to notice. Pauses let some work
+# be done on either side.
 SWAPPER = """
 import ctypes, os, random, select, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
@@ -210,7 +211,7 @@ print(turns)
 
 @contextmanager
 def swapping(folder: Path, target: Path) -> Iterator[list[int]]:
-    """A process that puts a link in a folder's place and the folder back; the count of its turns in the end."""
+    """A process that puts a link in a folder's place and the folder back; in the end, how often."""
     link = folder.with_name("link")
     link.symlink_to(target)
     turns: list[int] = []

@@ -1,4 +1,4 @@
-"""A second user of the machine: what they can read, replace and connect to while Aerotile runs, under any umask."""
+"""A second user of the machine: what they can read, replace and connect to, under any umask."""
 
 from __future__ import annotations
 
@@ -107,7 +107,8 @@ def becoming(uid: int) -> list[str]:
 
 def becoming_the_owner() -> list[str]:
     """`becoming`, for a command that starts this interpreter again; skips where that can't be done."""
-    runs_itself = "import aerotile.adapters.composition, subprocess, sys; subprocess.run([sys.executable, '-c', ''], check=True)"
+    runs_itself = "import aerotile.adapters.composition, subprocess, sys; "
+    runs_itself += "subprocess.run([sys.executable, '-c', ''], check=True)"
     # The interpreter may lie where an ordinary user can't read, below root's home perhaps.
     for extra in ([], ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]):
         command = [*becoming(OWNER), *extra]
