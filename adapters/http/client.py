@@ -14,7 +14,7 @@ import attrs
 import httpx
 
 from ...domain.errors import ConfigurationError
-from ..secret import Secret
+from ..secret import HIDDEN, Secret
 from .problems import ProviderProblemError, garbled, problem_of_error, problem_of_status, too_slow
 from .protocol import PROTOCOL_VERSION
 
@@ -22,6 +22,30 @@ from .protocol import PROTOCOL_VERSION
 for _name in ("httpx", "httpcore"):
     if logging.getLogger(_name).level == logging.NOTSET:
         logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+class _TokensHidden(logging.Filter):
+    """Takes tokens out of what httpcore logs at DEBUG: a provider may repeat ours in a header of its answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the entry where needed; it is logged either way."""
+        message = record.getMessage()
+        shown = message
+        for token in tuple(self.tokens):
+            shown = shown.replace(token, HIDDEN)
+        if shown != message:
+            record.msg, record.args = shown, ()
+        return True
+
+
+_tokens_hidden = _TokensHidden()
+# Filters hold for the very logger that an entry is made on.
+for _name in ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks"))):
+    logging.getLogger(_name).addFilter(_tokens_hidden)
 
 
 @attrs.frozen(kw_only=True)
@@ -68,6 +92,7 @@ class ProviderClient:
         self._now = now
         self.hidden = address.token.reveal()
         """What must show in nothing that the provider says."""
+        _tokens_hidden.tokens.add(self.hidden)
         secure = httpx.URL(address.url).scheme == "https"
         self._client = httpx.AsyncClient(
             base_url=address.url,
