@@ -54,7 +54,8 @@ _HARMLESS_KEYS = frozenset(
         *("gssencmode", "sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl"),
     )
 )
-_SHORTEST_REPLACED = 4
+SHORTEST_REPLACED = 4
+"""Shorter secrets are left in texts of others: to replace them would garble the text, and hide nothing."""
 _KEYWORD_FORM = re.compile(r"\s*\w+\s*=")
 
 
@@ -123,4 +124,4 @@ def passwords_in(dsn: str) -> list[str]:
         for part in _KEYWORD.finditer(dsn):
             value = part[2].strip("'")
             found.update((value, re.sub(r"\\(.)", r"\1", value)))
-    return sorted((text for text in found if len(text) >= _SHORTEST_REPLACED), key=len, reverse=True)
+    return sorted((text for text in found if len(text) >= SHORTEST_REPLACED), key=len, reverse=True)

@@ -92,10 +92,10 @@ class Session:
         """A text that somebody else wrote, without the passwords of the configuration."""
         if self._loaded is None:
             return text
-        from ..secret import HIDDEN, passwords_in, redact_dsn
+        from ..secret import HIDDEN, SHORTEST_REPLACED, passwords_in, redact_dsn
 
         token = self._token
-        if token is not None:
+        if token is not None and len(token.reveal()) >= SHORTEST_REPLACED:
             text = text.replace(token.reveal(), HIDDEN)
         if self._loaded.config.database.dsn is None:
             return text

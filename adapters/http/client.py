@@ -14,7 +14,7 @@ import attrs
 import httpx
 
 from ...domain.errors import ConfigurationError
-from ..secret import HIDDEN, Secret
+from ..secret import HIDDEN, SHORTEST_REPLACED, Secret
 from .problems import ProviderProblemError, garbled, problem_of_error, problem_of_status, too_slow
 from .protocol import PROTOCOL_VERSION
 
@@ -90,9 +90,11 @@ class ProviderClient:
     def __init__(self, address: ProviderAddress, *, connections: int, now: Callable[[], datetime]) -> None:
         self._address = address
         self._now = now
-        self.hidden = address.token.reveal()
+        token = address.token.reveal()
+        self.hidden = token if len(token) >= SHORTEST_REPLACED else ""
         """What must show in nothing that the provider says."""
-        _tokens_hidden.tokens.add(self.hidden)
+        if self.hidden:
+            _tokens_hidden.tokens.add(self.hidden)
         secure = httpx.URL(address.url).scheme == "https"
         self._client = httpx.AsyncClient(
             base_url=address.url,
