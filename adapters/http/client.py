@@ -25,7 +25,7 @@ for _name in ("httpx", "httpcore"):
 
 
 class _TokensHidden(logging.Filter):
-    """Takes tokens out of what httpcore logs at DEBUG: a provider may repeat ours in a header of its answer."""
+    """Takes tokens out of what httpcore logs at DEBUG: a provider may repeat ours in a header."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -23,6 +23,7 @@ from aerotile.adapters.config_loader import load_config
 
 REPOSITORY = Path(__file__).parents[2]
 INJECTION = "'; DROP TABLE tiles CASCADE; --"
+TOKEN = "a-token-of-a-test"
 STEERING = "\x1b]0;owned\x07\x1b[2J\u202e"
 
 
@@ -166,13 +167,13 @@ def test_what_a_tile_carries_besides_its_picture_is_kept_byte_for_byte_and_never
         {"READS_DEADLINE_S": "inf"},
         {"READS_DEADLINE_S": "nan"},
         {"DATABASE_CONNECT_TIMEOUT_S": "1e999"},
-        {"UPLOAD_URL": "file:///etc/shadow", "UPLOAD_TOKEN": "a-token-of-a-test"},
-        {"UPLOAD_URL": "https://a@b/", "UPLOAD_TOKEN": "a-token-of-a-test"},
+        {"UPLOAD_URL": "file:///etc/shadow", "UPLOAD_TOKEN": TOKEN},
+        {"UPLOAD_URL": "https://a@b/", "UPLOAD_TOKEN": TOKEN},
         {"UPLOAD_URL": "https://example.invalid/", "UPLOAD_TOKEN": "t\r\nX-Evil: 1"},
         {"UPLOAD_URL": "https://example.invalid/", "UPLOAD_TOKEN_FILE": "/dev/zero"},
         {"UPLOAD_URL": "https://example.invalid/", "UPLOAD_TOKEN_FILE": "/etc"},
-        {"UPLOAD_URL": "https://127.0.0.1:1/", "UPLOAD_TOKEN": "a-token-of-a-test", "UPLOAD_CA_FILE": "/dev/null"},
-        {"UPLOAD_URL": "https://127.0.0.1:1/", "UPLOAD_TOKEN": "a-token-of-a-test", "UPLOAD_CA_FILE": "/etc"},
+        {"UPLOAD_URL": "https://127.0.0.1:1/", "UPLOAD_TOKEN": TOKEN, "UPLOAD_CA_FILE": "/dev/null"},
+        {"UPLOAD_URL": "https://127.0.0.1:1/", "UPLOAD_TOKEN": TOKEN, "UPLOAD_CA_FILE": "/etc"},
         {"DATABASE_DSN": "", "DATABASE_EMBEDDED_BINARIES": "/etc"},
         {"DATABASE_DSN": "", "DATABASE_EMBEDDED_BINARIES": "../../../../../../bin"},
         {"EVIL": STEERING},
@@ -278,7 +279,7 @@ def test_hostile_rows_crash_nothing_and_lead_nowhere(
     shutil.copytree("aerotile-data", "saved")
     environment = {
         "AEROTILE_UPLOAD_URL": "http://127.0.0.1:1",
-        "AEROTILE_UPLOAD_TOKEN": "a-token-of-a-test",
+        "AEROTILE_UPLOAD_TOKEN": TOKEN,
         "AEROTILE_UPLOAD_MAX_IN_CALL_RETRIES": "0",
     }
     with psycopg.connect(migrated_database, autocommit=True) as connection:
