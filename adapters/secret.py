@@ -45,7 +45,17 @@ _KEYWORD = re.compile(
     rf"(?<![\w])((?:{_SECRET_KEYS})\s*=\s*)('(?:\\.|[^'\\])*(?:'|\Z)|(?:\\.|[^\s'\\])*)",
     re.IGNORECASE | re.DOTALL,
 )
-_SHORTEST_REPLACED = 4
+_PAIR = re.compile(r"(\s*(\w+)\s*=\s*)('(?:\\.|[^'\\])*(?:'|\Z)|(?:\\.|[^\s'\\])*)", re.DOTALL)
+_HARMLESS_KEYS = frozenset(
+    (
+        *("host", "hostaddr", "port", "dbname", "user", "application_name", "client_encoding"),
+        *("connect_timeout", "tcp_user_timeout", "target_session_attrs", "require_auth"),
+        *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
+        *("gssencmode", "sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl"),
+    )
+)
+SHORTEST_REPLACED = 4
+"""Shorter secrets are left in texts of others: to replace them would garble the text, and hide nothing."""
 _KEYWORD_FORM = re.compile(r"\s*\w+\s*=")
 
 
@@ -57,18 +67,45 @@ def is_dsn(text: str) -> bool:
 def redact_dsn(dsn: str) -> str:
     """A database address with every password replaced, as a URL or as `keyword=value` pairs.
 
-    Rather too much is hidden than too little: a text in neither form is hidden whole, and in a URL everything
-    from the first colon to the last at sign counts as password.
+    Rather too much is hidden than too little: a text in neither form is hidden whole, in a URL everything
+    from the first colon to the last at sign counts as password, and of what keywords set only that is shown
+    which can be none, so that neither a mistyped keyword nor a space in a password shows it.
     """
     if match := _URL.match(dsn):
         scheme, rest = match.groups()
         credentials, at, place = rest.rpartition("@")
         user, colon, _ = credentials.partition(":")
         shown = f"{user}:{HIDDEN}" if colon else user
-        return scheme + shown + at + _URL_PARAMETER.sub(rf"\g<1>{HIDDEN}", place)
-    if _KEYWORD_FORM.match(dsn):
-        return _KEYWORD.sub(rf"\g<1>{HIDDEN}", dsn)
-    return HIDDEN
+        place, question, parameters = place.partition("?")
+        return scheme + shown + at + place + question + "&".join(map(_shown_parameter, parameters.split("&")))
+    if not _KEYWORD_FORM.match(dsn):
+        return HIDDEN
+    parts: list[str] = []
+    end = 0
+    while pair := _PAIR.match(dsn, end):
+        parts.append(pair[0] if pair[2].lower() in _HARMLESS_KEYS else pair[1] + HIDDEN)
+        end = pair.end()
+    return "".join(parts) + (f" {HIDDEN}" if dsn[end:].strip() else "")
+
+
+def _shown_parameter(parameter: str) -> str:
+    key, sign, _ = parameter.partition("=")
+    if not parameter or (sign and key.lower() in _HARMLESS_KEYS):
+        return parameter
+    return f"{key}={HIDDEN}" if sign else HIDDEN
+
+
+def has_ambiguous_password(dsn: str) -> bool:
+    """Whether a URL holds an @ where libpq takes part of what was meant as a password for another part.
+
+    libpq looks for the end of user and password at the first @, and finds none when a / comes before it.
+    """
+    match = _URL.match(dsn)
+    if match is None:
+        return False
+    before, at, behind = match[2].partition("@")
+    place = behind if at and "/" not in before else match[2]
+    return "@" in place.partition("?")[0]
 
 
 def passwords_in(dsn: str) -> list[str]:
@@ -87,4 +124,4 @@ def passwords_in(dsn: str) -> list[str]:
         for part in _KEYWORD.finditer(dsn):
             value = part[2].strip("'")
             found.update((value, re.sub(r"\\(.)", r"\1", value)))
-    return sorted((text for text in found if len(text) >= _SHORTEST_REPLACED), key=len, reverse=True)
+    return sorted((text for text in found if len(text) >= SHORTEST_REPLACED), key=len, reverse=True)

@@ -41,6 +41,7 @@ _DAMAGE = (
 )
 """What numpy and zipfile raise for a damaged or foreign file."""
 _NAMES_AT_ONCE = 4096
+_MAX_QUERY_BYTES = 16 << 20
 _LAYOUT = (
     f"save it with numpy.savez(file, {TILES}=[tile ids as text], {DESCRIPTORS}=float32 array of shape (n, d))"
 )
@@ -84,6 +85,8 @@ def read_query(path: Path) -> npt.NDArray[np.float32]:
     """One descriptor, of shape (d,) or (1, d), from a `.npy`. Raises `BadInputError`."""
     remedy = "save it with numpy.save(file, float32 array of shape (d,))"
     with _readable(path, "a .npy with one descriptor", remedy):
+        if path.stat().st_size > _MAX_QUERY_BYTES:
+            raise ValueError(f"it is larger than {_MAX_QUERY_BYTES >> 20} MiB")
         loaded = np.load(path, allow_pickle=False)
         if not isinstance(loaded, np.ndarray):
             raise ValueError("it holds several arrays")

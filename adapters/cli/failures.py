@@ -35,8 +35,12 @@ class OutputClosedError(Exception):
 
 def one_line(text: str) -> str:
     """The text on one line, with whatever could steer a terminal made visible."""
-    joined = " ".join(text.split())
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in joined)
+    return visible(" ".join(text.split()))
+
+
+def visible(text: str) -> str:
+    """The text with whatever could steer a terminal, or begin a line, made visible."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def report(error: Exception, session: Session) -> int:

@@ -152,9 +152,11 @@ class Ingest:
     def _read(self, tile: XyzFile) -> tuple[bytes, TileMetadata]:
         """The tile's bytes and facts. Raises `ValueError`, `OSError`, `TileMetadataError`."""
         tile_id = TileId(tile.zoom_level, tile.x, tile.y, self.source)
-        if tile.size > MAX_TILE_BYTES:
-            raise TileMetadataError(f"{tile.size} bytes is no tile's size", tile_id=tile_id)
-        pixels = Path(tile.path).read_bytes()
+        with Path(tile.path).open("rb") as file:  # it may have grown since the folder was listed
+            pixels = file.read(MAX_TILE_BYTES + 1)
+        if len(pixels) > MAX_TILE_BYTES:
+            size = max(tile.size, len(pixels))
+            raise TileMetadataError(f"{size} bytes is no tile's size", tile_id=tile_id)
         width, height = read_jpeg_size(pixels)
         expected = self.tile_size_pixels
         if (width, height) != (expected, expected):

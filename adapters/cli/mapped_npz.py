@@ -22,8 +22,8 @@ def load_arrays(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]
     """Those of the arrays `names` that the file holds, read-only.
 
     What `numpy.savez` stored is mapped after its checksum was compared, and takes no memory of its own; who
-    cuts the file short meanwhile kills the process. What was compressed is read into memory. Raises what
-    numpy and zipfile raise for a damaged or foreign file.
+    cuts the file short meanwhile kills the process. What was compressed is read into memory, where there is
+    room for it. Raises what numpy and zipfile raise for a damaged or foreign file, `ValueError` for no room.
     """
     arrays: dict[str, npt.NDArray[Any]] = {}
     with zipfile.ZipFile(path) as archive:
@@ -35,6 +35,7 @@ def load_arrays(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]
             with path.open("rb") as file:
                 mapped = _mapped_array(file, member)
             if mapped is None:
+                _refuse_bomb(member)
                 with archive.open(member) as stream:
                     mapped = np.lib.format.read_array(stream, allow_pickle=False)
             arrays[name] = mapped
@@ -66,6 +67,18 @@ def _mapped_array(file: IO[bytes], member: zipfile.ZipInfo) -> npt.NDArray[Any] 
     _compare_checksum(memoryview(mapping)[start : start + member.file_size], member)
     array = np.frombuffer(mapping, dtype, count, offset)
     return array.reshape(shape, order="F" if by_columns else "C")
+
+
+def _refuse_bomb(member: zipfile.ZipInfo) -> None:
+    """Refuse what memory can't hold; zipfile unpacks no more than the archive says, which this goes by."""
+    from ..faiss.build_memory import available_memory_bytes  # faiss comes with it
+
+    available = available_memory_bytes()
+    if available is not None and member.file_size > available:
+        raise ValueError(
+            f"{member.filename} takes {member.file_size >> 20} MiB of memory when it is unpacked, "
+            f"{available >> 20} MiB are available"
+        )
 
 
 def _compare_checksum(content: memoryview, member: zipfile.ZipInfo) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from .failures import JobFailedError, OutputClosedError
+from .failures import JobFailedError, OutputClosedError, visible
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 
@@ -83,12 +83,12 @@ def write_facts(facts: Mapping[str, Any]) -> None:
     """One `name  value` line each, values aligned."""
     width = max((len(name) for name in facts), default=0)
     for name, value in facts.items():
-        write_line(f"{name:<{width}}  {'-' if value is None else value}")
+        write_line(f"{name:<{width}}  {'-' if value is None else visible(str(value))}")
 
 
 def write_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Columns under a header, numbers to the right."""
-    cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    cells = [["-" if cell is None else visible(str(cell)) for cell in row] for row in rows]
     widths = [max(len(row[place]) for row in [list(header), *cells]) for place in range(len(header))]
     numeric = [
         bool(rows) and all(isinstance(row[place], (int, float)) for row in rows)

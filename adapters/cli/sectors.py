@@ -10,7 +10,7 @@ import click
 
 from .arguments import EXISTING_FILE
 from .command import AerotileCommand, LazyGroup
-from .failures import BadInputError
+from .failures import BadInputError, visible
 from .output import json_option, write_json, write_line, write_table
 from .session import Session
 
@@ -73,7 +73,7 @@ def load(session: Session, files: tuple[Path, ...], as_json: bool) -> None:
         write_json({"loaded": len(read), "widened": widened})
         return
     for name in widened:
-        write_line(f"sector {name} is no box: its bounding box was loaded, which covers more")
+        write_line(f"sector {visible(name)} is no box: its bounding box was loaded, which covers more")
     write_line(f"{len(read)} sectors loaded")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
     from ..composition import Runtime
     from ..config import AerotileConfig
     from ..config_loader import LoadedConfig
+    from ..secret import Secret
 
 
 class Session:
@@ -75,14 +77,25 @@ class Session:
 
         configure_logging(self.verbosity, self.redacted)
 
+    @cached_property
+    def _token(self) -> Secret | None:
+        """The provider's token, also when it is in a file; None when there is none that can be used."""
+        from ...domain.errors import ConfigurationError
+        from ..upload_token import read_upload_token
+
+        try:
+            return read_upload_token(self.config.upload)
+        except ConfigurationError:
+            return self.config.upload.token
+
     def redacted(self, text: str) -> str:
         """A text that somebody else wrote, without the passwords of the configuration."""
         if self._loaded is None:
             return text
-        from ..secret import HIDDEN, passwords_in, redact_dsn
+        from ..secret import HIDDEN, SHORTEST_REPLACED, passwords_in, redact_dsn
 
-        token = self._loaded.config.upload.token
-        if token is not None:
+        token = self._token
+        if token is not None and len(token.reveal()) >= SHORTEST_REPLACED:
             text = text.replace(token.reveal(), HIDDEN)
         if self._loaded.config.database.dsn is None:
             return text

@@ -14,6 +14,8 @@ from .failures import BadInputError
 
 _FILE = "verify-progress.json"
 _SAVE_EVERY_S = 2.0
+_MODE = 0o640
+"""Whoever may write it may have a later check pass by what is damaged."""
 
 
 class VerifyProgress:
@@ -53,7 +55,10 @@ class VerifyProgress:
         facts = {"store_id": self._store_id, "place": self.place, "findings": self.findings}
         temporary = self._path.with_name(f".{_FILE}.{os.getpid()}.tmp")
         try:
-            temporary.write_text(json.dumps(facts), "utf-8")
+            temporary.unlink(missing_ok=True)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                json.dump(facts, file)
             temporary.replace(self._path)
         finally:
             temporary.unlink(missing_ok=True)

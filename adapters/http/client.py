@@ -14,7 +14,7 @@ import attrs
 import httpx
 
 from ...domain.errors import ConfigurationError
-from ..secret import Secret
+from ..secret import HIDDEN, SHORTEST_REPLACED, Secret
 from .problems import ProviderProblemError, garbled, problem_of_error, problem_of_status, too_slow
 from .protocol import PROTOCOL_VERSION
 
@@ -22,6 +22,30 @@ from .protocol import PROTOCOL_VERSION
 for _name in ("httpx", "httpcore"):
     if logging.getLogger(_name).level == logging.NOTSET:
         logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+class _TokensHidden(logging.Filter):
+    """Takes tokens out of what httpcore logs at DEBUG: a provider may repeat ours in a header."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the entry where needed; it is logged either way."""
+        message = record.getMessage()
+        shown = message
+        for token in tuple(self.tokens):
+            shown = shown.replace(token, HIDDEN)
+        if shown != message:
+            record.msg, record.args = shown, ()
+        return True
+
+
+_tokens_hidden = _TokensHidden()
+# Filters hold for the very logger that an entry is made on.
+for _name in ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks"))):
+    logging.getLogger(_name).addFilter(_tokens_hidden)
 
 
 @attrs.frozen(kw_only=True)
@@ -66,6 +90,11 @@ class ProviderClient:
     def __init__(self, address: ProviderAddress, *, connections: int, now: Callable[[], datetime]) -> None:
         self._address = address
         self._now = now
+        token = address.token.reveal()
+        self.hidden = token if len(token) >= SHORTEST_REPLACED else ""
+        """What must show in nothing that the provider says."""
+        if self.hidden:
+            _tokens_hidden.tokens.add(self.hidden)
         secure = httpx.URL(address.url).scheme == "https"
         self._client = httpx.AsyncClient(
             base_url=address.url,
@@ -105,7 +134,7 @@ class ProviderClient:
         except asyncio.TimeoutError as error:
             raise ProviderProblemError(too_slow(self._address.request_timeout_s)) from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise ProviderProblemError(problem_of_error(error, self._address.place)) from error
+            raise ProviderProblemError(problem_of_error(error, self._address.place, self.hidden)) from error
 
     async def _exchange(
         self,
@@ -121,7 +150,11 @@ class ProviderClient:
             if response.status_code != httpx.codes.OK:
                 raise ProviderProblemError(
                     problem_of_status(
-                        response.status_code, response.headers, await self._beginning(response), self._now()
+                        response.status_code,
+                        response.headers,
+                        await self._beginning(response),
+                        self._now(),
+                        self.hidden,
                     )
                 )
             if not _is_plain(response):

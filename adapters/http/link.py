@@ -50,7 +50,7 @@ class HttpProviderLink:
 async def _deliver(client: ProviderClient, batch: UploadBatch, headers: dict[str, str]) -> BatchAnswer:
     try:
         body = await client.exchange("POST", BATCH_PATH, headers=headers, content=_body(batch))
-        return BatchAnswer(read_words(body, batch))
+        return BatchAnswer(read_words(body, batch, client.hidden))
     except ProviderProblemError as error:
         return BatchAnswer(problem=error.problem)
     except GarbledAnswerError as error:

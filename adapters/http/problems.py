@@ -45,13 +45,15 @@ class ProviderProblemError(Exception):
         self.problem = problem
 
 
-def problem_of_status(status: int, headers: httpx.Headers, body: bytes, now: datetime) -> UploadProblem:
-    """What a status other than 200 means."""
-    code, text = read_problem(body)
+def problem_of_status(
+    status: int, headers: httpx.Headers, body: bytes, now: datetime, hidden: str = ""
+) -> UploadProblem:
+    """What a status other than 200 means; `hidden` shows in none of it."""
+    code, text = read_problem(body, hidden)
     remedy = _REMEDY_OF_STATUS.get(status)
     kind = _KIND_OF_CODE.get(code or "") or _KIND_OF_STATUS.get(status) or ProblemKind.REFUSED
     if 300 <= status < 400:
-        location = plain_text(headers.get("Location")) or "nowhere"
+        location = plain_text(headers.get("Location"), hidden) or "nowhere"
         text = f"it redirects to {location}, which is not followed"
         remedy = "set upload.url to the provider's own address"
     elif 200 <= status < 300:
@@ -85,10 +87,10 @@ def too_slow(seconds: float) -> UploadProblem:
     )
 
 
-def problem_of_error(error: Exception, place: str) -> UploadProblem:
+def problem_of_error(error: Exception, place: str, hidden: str = "") -> UploadProblem:
     """What an error of httpx means; `place` is the provider's address as it may be shown."""
     chain = list(_chain(error))
-    reason = _reason(chain)
+    reason = _reason(chain, hidden)
     if any(isinstance(e, ssl.SSLCertVerificationError) for e in chain):
         return UploadProblem(
             kind=ProblemKind.REFUSED,
@@ -115,7 +117,7 @@ def problem_of_error(error: Exception, place: str) -> UploadProblem:
     )
 
 
-def _reason(chain: list[BaseException]) -> str:
+def _reason(chain: list[BaseException], hidden: str) -> str:
     """The innermost error in words; asyncio's own leave out what the operating system said."""
     for error in reversed(chain):
         if (
@@ -127,7 +129,7 @@ def _reason(chain: list[BaseException]) -> str:
         if isinstance(error, (httpx.TimeoutException, TimeoutError)):
             return "no answer in time"
         if str(error):
-            return plain_text(str(error))
+            return plain_text(str(error), hidden)
     return type(chain[0]).__name__
 
 

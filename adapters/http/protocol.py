@@ -1,7 +1,8 @@
 """The upload protocol's bodies and headers: tiles to frames, JSON to the provider's words.
 
 Nothing that comes from the provider is trusted: every text is cut to a length and freed of what could steer a
-terminal or break a database, and every field is checked before it counts.
+terminal or break a database, and every field is checked before it counts. A provider that repeats our token
+in an answer does not bring it into logs, records and rows: what reads texts is told what must be `hidden`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ...domain.upload import (
     UploadReason,
     idempotency_key,
 )
+from ..secret import HIDDEN
 
 PROTOCOL_VERSION = "1"
 BATCH_PATH = "/v1/tiles:batch"
@@ -96,7 +98,7 @@ def batch_headers(batch: UploadBatch) -> dict[str, str]:
     }
 
 
-def read_words(body: bytes, batch: UploadBatch) -> dict[UUID, TileWord]:
+def read_words(body: bytes, batch: UploadBatch, hidden: str = "") -> dict[UUID, TileWord]:
     """The provider's words on the tiles of a batch.
 
     Results that can't be used count as left out: for other tiles, malformed ones, and all that contradict
@@ -110,7 +112,7 @@ def read_words(body: bytes, batch: UploadBatch) -> dict[UUID, TileWord]:
         if not isinstance(result, dict) or not isinstance(result.get("tile_uuid"), str):
             continue
         tile_uuid = sent.get(result["tile_uuid"].lower())
-        word = _word(result)
+        word = _word(result, hidden)
         if tile_uuid is None or word is None:
             continue
         if words.setdefault(tile_uuid, word) != word:
@@ -122,7 +124,7 @@ def read_words(body: bytes, batch: UploadBatch) -> dict[UUID, TileWord]:
     return words
 
 
-def _word(result: Mapping[str, Any]) -> TileWord | None:
+def _word(result: Mapping[str, Any], hidden: str) -> TileWord | None:
     outcome, stored = result.get("outcome"), result.get("stored_sha256")
     if outcome in (TileUploadOutcome.ACCEPTED.value, TileUploadOutcome.DUPLICATE.value):
         if not isinstance(stored, str) or not _SHA256.fullmatch(stored):
@@ -136,19 +138,20 @@ def _word(result: Mapping[str, Any]) -> TileWord | None:
     return TileWord(
         TileUploadOutcome.REJECTED,
         reason=UploadReason(
-            code if isinstance(code, str) and _CODE.fullmatch(code) else "no_code",
-            plain_text(given.get("detail")),
+            _code(code, hidden) or "no_code",
+            plain_text(given.get("detail"), hidden),
         ),
     )
 
 
-def read_votes(body: bytes) -> tuple[list[tuple[UUID, str, str]], str | None]:
+def read_votes(body: bytes, hidden: str = "") -> tuple[list[tuple[UUID, str, str]], str | None]:
     """A page of votes as (tile_uuid, verdict, reason), and the next cursor. Raises `GarbledAnswerError`."""
     page = _json_object(body)
     votes: list[tuple[UUID, str, str]] = []
     for vote in _member(page, "votes", list):
         try:
-            votes.append((UUID(vote["tile_uuid"]), str(vote["verdict"]), plain_text(vote.get("reason"))))
+            reason = plain_text(vote.get("reason"), hidden)
+            votes.append((UUID(vote["tile_uuid"]), str(vote["verdict"]), reason))
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise GarbledAnswerError("the answer has a vote that can't be read") from error
     cursor = page.get("next")
@@ -157,7 +160,7 @@ def read_votes(body: bytes) -> tuple[list[tuple[UUID, str, str]], str | None]:
     return votes, cursor
 
 
-def read_problem(body: bytes) -> tuple[str | None, str]:
+def read_problem(body: bytes, hidden: str = "") -> tuple[str | None, str]:
     """The code and the text of an RFC 9457 problem; none and nothing when the body is another thing."""
     try:
         problem = _json_object(body)
@@ -165,8 +168,15 @@ def read_problem(body: bytes) -> tuple[str | None, str]:
         return None, ""
     kind = problem.get("type")
     code = kind[len(_PROBLEM_TYPE) :] if isinstance(kind, str) and kind.startswith(_PROBLEM_TYPE) else None
-    texts = [plain_text(problem.get(name)) for name in ("title", "detail")]
-    return code if code and _CODE.fullmatch(code) else None, ": ".join(text for text in texts if text)
+    texts = [plain_text(problem.get(name), hidden) for name in ("title", "detail")]
+    return _code(code, hidden), ": ".join(text for text in texts if text)
+
+
+def _code(value: object, hidden: str) -> str | None:
+    """A code that a provider may give; None for any other value."""
+    if not isinstance(value, str) or not _CODE.fullmatch(value) or _without(value, hidden) != value:
+        return None
+    return value
 
 
 def retry_after_s(value: str | None, date: str | None, now: datetime) -> float | None:
@@ -193,12 +203,18 @@ def _http_date(value: str | None) -> datetime | None:
         return None
 
 
-def plain_text(value: object) -> str:
-    """A provider's text on one line, of bounded length, without anything that is not printable."""
+def plain_text(value: object, hidden: str = "") -> str:
+    """A provider's text on one line, of bounded length, without `hidden` and what is not printable."""
     if not isinstance(value, str):
         return ""
-    joined = " ".join(value[: 2 * MAX_DETAIL_LENGTH].split())[:MAX_DETAIL_LENGTH]
+    # Before it is cut, or the beginning of what must be hidden would stay.
+    shown = _without(value, hidden)[: 2 * MAX_DETAIL_LENGTH]
+    joined = " ".join(shown.split())[:MAX_DETAIL_LENGTH]
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in joined)
+
+
+def _without(text: str, hidden: str) -> str:
+    return text.replace(hidden, HIDDEN) if hidden else text
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

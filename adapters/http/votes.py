@@ -27,7 +27,7 @@ class HttpVoteSource:
         parameters = {"limit": str(VOTES_PER_PAGE)} | ({} if after is None else {"after": after})
         try:
             body = self._loop.submit(self._client.exchange("GET", VOTES_PATH, parameters=parameters)).result()
-            votes, cursor = read_votes(body)
+            votes, cursor = read_votes(body, self._client.hidden)
         except ProviderProblemError as error:
             return VotesPage(problem=error.problem)
         except GarbledAnswerError as error:

@@ -11,6 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
 from ...domain.errors import ConfigurationError, StoreUnavailableError
+from ..secret import has_ambiguous_password
 from .driver_errors import describe
 
 MIN_SERVER_VERSION = 140_000
@@ -49,10 +50,12 @@ class DatabaseAddress:
                 remedy="use postgresql://user:password@host:port/database with special characters "
                 "percent-encoded, or 'host=... dbname=...'",
             ) from None
-        if "@" in str(parts.get("host", ""))[1:]:  # a first @ is an abstract socket
+        if has_ambiguous_password(dsn):
+            # What is left of the password would be shown as the name of a host or of a database.
             raise ConfigurationError(
-                "the database DSN names a host with an @ in it",
-                remedy="write an @ in the password as %40",
+                "the database DSN can be read in two ways: the password, or the database's name, holds "
+                "an @ or a / as it is (it is not shown)",
+                remedy="write an @ there as %40 and a / as %2F",
             )
         self.dsn = dsn
         self._keepalive = {name: value for name, value in _KEEPALIVE.items() if name not in parts}

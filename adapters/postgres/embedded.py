@@ -26,6 +26,8 @@ from .file_lock import FileLock
 
 _DATABASE = "postgres"
 _POLL_S = 0.02
+# A server that asks for the password itself is not ours. libpq 16 and newer can refuse that.
+_AUTHENTICATION = {"require_auth": "scram-sha-256"} if psycopg.pq.version() >= 160_000 else {}
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -244,6 +246,7 @@ class EmbeddedPostgres:
             user=SUPERUSER,
             password=self._folder.password(),
             dbname=_DATABASE,
+            **_AUTHENTICATION,
         )
 
     def _ask(self, dsn: str) -> str | None:
@@ -269,9 +272,11 @@ class EmbeddedPostgres:
     def _ask_server_to_stop(self) -> None:
         """Signal a fast shutdown to the server process, and to no other."""
         server = self._folder.running_server()
+        # The folder's owner wrote the pid, or could have: it must not name somebody else's process to us.
         if server is not None and server.is_visible:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(server.pid, signal.SIGINT)
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                if self._folder.owns(server.pid):
+                    os.kill(server.pid, signal.SIGINT)
 
     def _stop_server(self, deadline: float) -> None:
         server = self._folder.running_server()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -22,6 +23,9 @@ PORT = 5432  # names the socket file; nothing listens on a network
 _SOCKET_NAME = f".s.PGSQL.{PORT}"
 _LONGEST_SOCKET_PATH = 107  # bytes: sockaddr_un.sun_path of Linux, less its closing NUL
 _LONGEST_LOG = 1 << 20  # bytes
+# Whatever the umask: who may write into a parent may put another folder in the place of this one. Others may
+# pass through, since the server is not always the owner's.
+_PARENT_MODE = 0o755
 # Less the answer to a client that came too early, which is no failure.
 _FAILURE = re.compile(r"(?:FATAL|PANIC|error|launcher): +(?!the database system is )(.*)")
 
@@ -111,7 +115,7 @@ class DataFolder:
         if not lock.try_acquire():
             return None
         # What the last server wrote is no longer true, and may be from before a reboot.
-        os.truncate(self.server_lock, 0)
+        os.truncate(lock.descriptor, 0)
         return lock
 
     def running_server(self) -> RunningServer | None:
@@ -179,19 +183,18 @@ class DataFolder:
     def bound_log(self) -> None:
         """Set a long log aside, under a running server too: its next line starts anew. Raises `OSError`."""
         try:
-            if self.log.stat().st_size <= _LONGEST_LOG:
-                return
+            log = os.fdopen(self._open_owned(self.log, os.O_RDWR), "rb+")
         except FileNotFoundError:
             return
-        older = self.path / "server.log.1"
-        older.unlink(missing_ok=True)
-        with (
-            self.log.open("rb") as log,
-            os.fdopen(self._open_owned(older, os.O_WRONLY | os.O_CREAT), "wb") as copy,
-        ):
-            log.seek(-_LONGEST_LOG, os.SEEK_END)
-            copy.write(log.read(_LONGEST_LOG))
-        os.truncate(self.log, 0)
+        with log:
+            if os.fstat(log.fileno()).st_size <= _LONGEST_LOG:
+                return
+            older = self.path / "server.log.1"
+            older.unlink(missing_ok=True)
+            with os.fdopen(self._open_owned(older, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as copy:
+                log.seek(-_LONGEST_LOG, os.SEEK_END)
+                copy.write(log.read(_LONGEST_LOG))
+            log.truncate(0)
 
     def log_size(self) -> int:
         """Length of the log in bytes. Raises `OSError`."""
@@ -199,16 +202,33 @@ class DataFolder:
 
     def complaint_in_log(self, since: int) -> str:
         """What the log's lines after byte `since` complain of. Raises `OSError`."""
-        with self.log.open("rb") as log:
+        with os.fdopen(self._open_owned(self.log, os.O_RDONLY), "rb") as log:
             log.seek(since)
             return complaint_in(log.read(_LONGEST_LOG).decode(errors="replace"))
 
+    def owns(self, pid: int) -> bool:
+        """Whether a process runs as the account that this folder's server does. Raises `OSError`."""
+        status = Path(f"/proc/{pid}/status").read_text()
+        real_uid = int(status.partition("\nUid:")[2].split()[0])
+        return real_uid == self.cluster.stat().st_uid
+
     def _open_owned(self, path: Path, flags: int) -> int:
-        # What root makes in somebody's folder belongs to the folder's owner, or the owner is locked out.
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        if os.geteuid() == 0:
-            owner = self.path.stat()
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        """Open a file of ours, and nothing that the folder's owner put in its place. Raises `OSError`.
+
+        The owner may be an ordinary user, and we root.
+        """
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        try:
+            facts, owner = os.fstat(descriptor), self.path.stat()
+            shared = facts.st_nlink != 1 and owner.st_uid != os.geteuid()
+            if shared or not stat.S_ISREG(facts.st_mode):
+                raise OSError(errno.EINVAL, "something else was put in its place", str(path))
+            if os.geteuid() == 0:
+                # What root makes in somebody's folder belongs to its owner, who is locked out otherwise.
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        except BaseException:
+            os.close(descriptor)
+            raise
         return descriptor
 
 
@@ -239,7 +259,7 @@ def make_folder_durably(folder: Path, mode: int) -> None:
     """Make a folder and its missing parents so that they survive a power cut. Raises `OSError`."""
     if folder.is_dir():
         return
-    make_folder_durably(folder.parent, 0o777)
+    make_folder_durably(folder.parent, _PARENT_MODE)
     folder.mkdir(mode, exist_ok=True)
     sync_folder(folder.parent)
 

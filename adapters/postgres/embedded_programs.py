@@ -43,7 +43,7 @@ class ServerPrograms:
             shutil.rmtree(new)
         new.mkdir(0o700)
         if os.geteuid() == 0:
-            os.chown(new, self._account.uid, self._account.gid)
+            os.chown(new, self._account.uid, self._account.gid, follow_symlinks=False)
         command = [str(self._binaries.initdb), "-D", str(new), "--username", SUPERUSER]
         command += ["--pwfile=/dev/stdin", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
         command += ["--data-checksums", "--no-instructions"]

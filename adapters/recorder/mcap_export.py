@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ...domain.errors import RuntimeNotAvailableError, StoreUnavailableError
 from ...domain.records import CATALOGUE, Severity
@@ -34,7 +35,7 @@ def export_mcap(lines: Iterable[RecordLine], target: Path) -> int:
     partial = target.with_name(f".{target.name}.partial")
     try:
         try:
-            with partial.open("wb") as file:
+            with _new_file(partial) as file:
                 writer: Any = Writer(file)
                 writer.start(profile="", library="aerotile")
                 count = _write_messages(writer, lines)
@@ -48,6 +49,13 @@ def export_mcap(lines: Iterable[RecordLine], target: Path) -> int:
             remedy="choose another place for the file",
         ) from error
     return count
+
+
+def _new_file(path: Path) -> BinaryIO:
+    """A file that was not there: in a folder that others may write into, nobody leads us to another one."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+    return os.fdopen(descriptor, "wb")
 
 
 def _write_messages(writer: Any, lines: Iterable[RecordLine]) -> int:

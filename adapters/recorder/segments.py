@@ -42,7 +42,7 @@ class Segment:
     @classmethod
     def open_for_append(cls, folder: Path, max_bytes: int) -> Segment:
         """Go on with the newest segment, or with a new one when that is full or another writer's."""
-        folder.mkdir(0o750, parents=True, exist_ok=True)
+        _make_folder(folder)
         paths = segment_paths(folder)
         if paths:
             segment = cls.adopt(paths[-1])
@@ -150,6 +150,18 @@ def delete_oldest(folder: Path, max_total_bytes: int) -> None:
             _logger.warning("the old flight record %s can't be deleted: %s", path, error.strerror)
         finally:
             segment.close()
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder and the parents that it lacks: whatever the umask, none that others may write into."""
+    with contextlib.suppress(FileExistsError):
+        try:
+            folder.mkdir(0o750)
+        except FileNotFoundError:
+            if folder.parent == folder:
+                raise
+            _make_folder(folder.parent)
+            folder.mkdir(0o750)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -75,6 +75,11 @@ SECTOR_CLASSIFICATIONS = """
     )
 """
 
+COUNTS = {
+    "tiles": "SELECT count(*) FROM tiles",
+    "sector_classifications": "SELECT count(*) FROM sector_classifications",
+}
+
 
 def upgrade() -> None:
     """Make the two tables."""
@@ -84,9 +89,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop the two tables; refused while one of them holds a row."""
-    for table in ("tiles", "sector_classifications"):
-        # The table's name is one of the two constants above.
-        rows = op.get_bind().exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
+    for table, count_rows in COUNTS.items():
+        rows = op.get_bind().exec_driver_sql(count_rows).scalar_one()
         if rows:
             raise TileCacheError(
                 f"revision 0001 can't be undone: table {table} would be lost; rows: {rows}",

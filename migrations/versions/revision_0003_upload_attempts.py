@@ -12,8 +12,8 @@ branch_labels = None
 depends_on = None
 
 LOSSES = (
-    ("voting_status upload_giveup", "voting_status = 'upload_giveup'"),
-    ("counted upload attempts", "upload_attempts > 0"),
+    ("voting_status upload_giveup", "SELECT count(*) FROM tiles WHERE voting_status = 'upload_giveup'"),
+    ("counted upload attempts", "SELECT count(*) FROM tiles WHERE upload_attempts > 0"),
 )
 
 
@@ -34,9 +34,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take both away; refused while a row uses either."""
-    for what, condition in LOSSES:
-        # The condition is one of the constants above.
-        rows = op.get_bind().exec_driver_sql(f"SELECT count(*) FROM tiles WHERE {condition}").scalar_one()
+    for what, count_rows in LOSSES:
+        rows = op.get_bind().exec_driver_sql(count_rows).scalar_one()
         if rows:
             raise TileCacheError(
                 f"revision 0003 can't be undone: {what} would be lost; rows: {rows}",

@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -287,6 +288,25 @@ def test_descriptors_that_are_none(call: Call, tmp_path: Path) -> None:
         assert result.code == BAD_CALL, name
         assert name in result.error
     assert not (tmp_path / "aerotile-data/index").exists()
+
+
+def test_compressed_descriptors_that_no_memory_holds_are_refused_before_they_are_unpacked(
+    call: Call, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("tiles.npy", bytes(10_000_000))
+        archive.filelist[0].file_size = 1 << 50
+    result = call("index", "build", "bomb.npz", "--model", "demo")
+    assert result.code == BAD_CALL
+    assert "bomb.npz is not a .npz with descriptors: tiles.npy takes 1073741824 MiB of memory" in result.error
+
+
+def test_a_query_that_is_no_query_by_its_size_is_not_read(call: Call, tmp_path: Path) -> None:
+    with (tmp_path / "q.npy").open("wb") as file:
+        file.truncate(1 << 40)
+    result = call("search", "q.npy")
+    assert result.code == BAD_CALL
+    assert "it is larger than 16 MiB" in result.error
 
 
 @pytest.mark.parametrize(

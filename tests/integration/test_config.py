@@ -261,6 +261,25 @@ def test_a_password_never_shows_in_a_redacted_dsn(dsn: str) -> None:
     assert any(PASSWORD in password for password in passwords_in(dsn))
 
 
+@pytest.mark.parametrize(
+    ("dsn", "shown"),
+    [
+        (f"host=host pasword={PASSWORD} dbname=tiles", "host=host pasword=*** dbname=tiles"),
+        (f"host=host password=two {PASSWORD} dbname=tiles", "host=host password=*** ***"),
+        (f"host=host password=it's {PASSWORD} dbname=tiles", "host=host password=*** ***"),
+        (f"host=host options='-c secret={PASSWORD}'", "host=host options=***"),
+        (
+            f"postgresql://host/tiles?user=nav&pasword={PASSWORD}",
+            "postgresql://host/tiles?user=nav&pasword=***",
+        ),
+        (f"postgresql://host/tiles?{PASSWORD}&user=nav", "postgresql://host/tiles?***&user=nav"),
+        ("host='/run/my db' port=5432 user=nav", "host='/run/my db' port=5432 user=nav"),
+    ],
+)
+def test_of_an_address_only_what_can_be_no_secret_is_shown(dsn: str, shown: str) -> None:
+    assert redact_dsn(dsn) == shown
+
+
 def test_a_dsn_of_neither_form_is_hidden_whole() -> None:
     assert redact_dsn(PASSWORD) == "***"
 

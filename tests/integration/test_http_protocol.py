@@ -230,6 +230,25 @@ def test_no_retry_after_whatever_breaks_the_reader(value: str | None, date: str 
     assert seconds is None or seconds >= 0
 
 
+@pytest.mark.parametrize("before", [0, 3, 495, 994, 3000])
+def test_a_token_that_the_provider_repeats_is_shown_nowhere(before: int) -> None:
+    token = "t0ps3cr3t"
+    text = " ".join("x" * 7 for _ in range(before // 8 + 1))[:before] + f"{token} {token}" * 3
+    assert "t0p" not in plain_text(text, token)
+    rejected = {"tile_uuid": NAMES[1], "outcome": "rejected", "reason": {"code": token, "detail": text}}
+    (word,) = read_words(answer(rejected), BATCH, token).values()
+    assert word.reason is not None
+    assert word.reason.code == "no_code"
+    assert "t0p" not in word.reason.detail
+    problem = {"type": f"urn:aerotile:problem:{token}", "title": token, "detail": text}
+    code, detail = read_problem(json.dumps(problem).replace("t0p", "\\u00740p").encode(), token)
+    assert code is None
+    assert "t0p" not in detail
+    vote = {"tile_uuid": NAMES[0], "verdict": "trusted", "reason": text}
+    ((_, _, reason),), _ = read_votes(json.dumps({"votes": [vote]}).encode(), token)
+    assert "t0p" not in reason
+
+
 def test_a_problem_gives_its_code_and_its_text() -> None:
     body = json.dumps(
         {"type": "urn:aerotile:problem:too_large", "title": "Too large", "status": 413, "detail": "4 MiB\n"}

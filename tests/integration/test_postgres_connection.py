@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from aerotile.adapters.postgres.address import DatabaseAddress
 from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
 from aerotile.adapters.postgres.rows import PostgresTileRows
@@ -75,6 +76,9 @@ def listener() -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
         f"postgresql://pilot:{PASSWORD} more@example.org/tiles",
         f"host=example.org passwort={PASSWORD}",
         f"postgresql://pilot:x@{PASSWORD}@example.org/tiles",
+        f"postgresql://pilot:{PASSWORD}/more@example.org/tiles",
+        f"postgresql://pilot:x/{PASSWORD}@example.org/tiles",
+        f"postgresql://pilot:x@y/{PASSWORD}@example.org/tiles",
         PASSWORD,
     ],
 )
@@ -83,6 +87,19 @@ def test_a_dsn_that_cannot_be_read_is_refused_without_being_shown(dsn: str) -> N
         Database(dsn)
     assert PASSWORD not in said(refused.value)
     assert refused.value.__context__ is None or refused.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://pilot:p%40ss%2Fword@127.0.0.1:1/tiles",
+        "postgresql://pilot:pa?ss@127.0.0.1:1/tiles",
+        "postgresql://127.0.0.1:1/tiles?user=pilot@north&password=a/b@c",
+        "host=127.0.0.1 port=1 dbname=tiles user=pilot@north password=p@ss/word",
+    ],
+)
+def test_a_dsn_that_can_be_read_in_one_way_only_is_taken(dsn: str) -> None:
+    assert str(DatabaseAddress(dsn)) == "database tiles at 127.0.0.1:1"
 
 
 def refused_port() -> int:
