@@ -216,8 +216,12 @@ class DataFolder:
         # What root makes in somebody's folder belongs to the folder's owner, or the owner is locked out.
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         if os.geteuid() == 0:
-            owner = self.path.stat()
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            try:
+                owner = self.path.stat()
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            except OSError:
+                os.close(descriptor)
+                raise
         return descriptor
 
 
