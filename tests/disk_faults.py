@@ -29,6 +29,8 @@ ALL_ERRORS = os.environ.get("TEST_DISK_ERRORS") == "all"
 """Every error at every call, in place of one error at each; `TEST_DISK_ERRORS=all` asks for it."""
 
 STRACE = shutil.which("strace")
+PATIENCE_S = 120.0
+"""A worker that does not answer for so long hangs."""
 WORKER = Path(__file__).with_name("faults") / "disk_worker.py"
 
 needs_strace = pytest.mark.skipif(STRACE is None, reason="needs strace to make system calls fail")
@@ -132,6 +134,7 @@ class DiskWorker:
                 user=user,
             )
         self._socket = ours
+        ours.settimeout(PATIENCE_S)
         self._answers = ours.makefile("r")
 
     @property

@@ -73,6 +73,7 @@ def opened() -> list[str]:
 
 def main() -> None:
     gc.disable()  # what a cycle keeps open is a leak for as long as nobody collects it
+    sys.path.append(str(Path(__file__).parents[1]))  # what tests share
     told = socket.socket(fileno=int(sys.argv[1]))
     operations = importlib.import_module(f"disk_worker_{sys.argv[2]}").operations(
         Path(sys.argv[3]), *sys.argv[4:]

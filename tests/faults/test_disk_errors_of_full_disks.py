@@ -1,4 +1,4 @@
-"""Disks that are full for real, of bytes or of inodes, read-only, taken away; no descriptors; short writes."""
+"""Disks that are full, of bytes or of inodes, read-only, taken away; no descriptors; short writes."""
 
 from __future__ import annotations
 
@@ -20,29 +20,22 @@ from uuid import UUID
 import pytest
 from disk_faults import attached, files_below, needs_strace
 from fault_tally import FaultTally
+from small_store import TILE_BYTES, SmallStore, tile
 
 from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.adapters.memory.recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.rows import MemoryTileRows
-from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.recorder import JsonLinesRecorder, RecordReader, export_mcap
 from aerotile.domain.errors import AerotileError, IndexBuildError, StoreUnavailableError
-from aerotile.domain.freshness import FreshnessGate
 from aerotile.domain.records import FlightEvent, Kind
-from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
-from aerotile.domain.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.store import FileBackedTileStore
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
-from aerotile.domain.verify import verify_store
+from aerotile.domain.tiles import TileId, TileSource
 
 pytestmark = [
     pytest.mark.faults,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount small file systems"),
 ]
 
-SIZE = 5_000
 DEADLINE_S = 60.0
 
 
@@ -56,17 +49,6 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass"
         time.sleep(0.01)
-
-
-def tile(x: int, y: int) -> tuple[bytes, TileMetadata]:
-    pixels = b"\xff\xd8\xff" + hashlib.shake_128(f"{x}/{y}".encode()).digest(SIZE - 5) + b"\xff\xd9"
-    return pixels, TileMetadata(
-        tile_id=TileId(18, x, y, TileSource.IMPORTED),
-        captured_at=datetime.now(timezone.utc),
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
-        ground_sample_distance=0.59,
-    )
 
 
 @pytest.fixture
@@ -86,69 +68,13 @@ def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
         run("umount", "--lazy", place)
 
 
-class Cache:
-    """A store with its rows in memory, so that nothing but the disk under its files can fail."""
-
-    def __init__(self, root: Path, rows: MemoryTileRows | None = None) -> None:
-        self.root = root
-        self.rows = MemoryTileRows() if rows is None else rows
-        self.files = FilesystemTileFiles(root)
-        clock, recorder = SystemClock(), MemoryFlightRecorder()
-        gate = FreshnessGate(
-            [],
-            SEEDED_RULES,
-            sector_index=MemorySectorIndex([]),
-            default_classification=SectorClassification.STABLE_REAR,
-            clock=clock,
-            recorder=recorder,
-        )
-        self.store = FileBackedTileStore(
-            self.rows, self.files, catalogue=SortedTileCatalogue(), gate=gate, clock=clock, recorder=recorder
-        )
-
-    def committed(self) -> set[TileId]:
-        return {row.tile_id for row in self.rows.committed()}
-
-    def write(self, x: int, y: int) -> StoreUnavailableError | None:
-        try:
-            self.store.write_tile(*tile(x, y))
-        except StoreUnavailableError as error:
-            return error
-        return None
-
-    def write_batch(self, x: int, count: int) -> list[AerotileError | None]:
-        outcomes = self.store.write_tiles([tile(x, y) for y in range(count)])
-        return [outcome.error for outcome in outcomes]
-
-    def assert_whole(self) -> None:
-        """What is committed is on the disk and whole, and nothing else is, for this process and the next."""
-        expected = {}
-        for row in self.rows.committed():
-            path = f"imported/18/{row.tile_id.x}/{row.tile_id.y}.jpg"
-            expected[path] = row.content_sha256
-            line = f"{row.content_sha256}  {row.tile_id.y}.jpg\n"
-            expected[f"{path}.sha256"] = hashlib.sha256(line.encode()).hexdigest()
-            with self.store.read_tile_pixels(row.tile_id) as handle:
-                assert hashlib.sha256(handle).hexdigest() == row.content_sha256
-        found = files_below(self.root)
-        found.pop(".aerotile-store")
-        assert found == expected
-        assert self.rows.total_disk_bytes() == sum(row.disk_bytes for row in self.rows.committed())
-        anew = Cache(self.root, self.rows)
-        try:
-            assert {finding.kind for finding in verify_store(anew.rows, anew.files)} == set()
-            assert len(anew.store) == len(self.committed())
-        finally:
-            anew.files.close()
-
-
 @pytest.fixture
-def opened() -> Iterator[Callable[[Path], Cache]]:
+def opened() -> Iterator[Callable[[Path], SmallStore]]:
     """Open a store, and close it afterwards."""
-    caches: list[Cache] = []
+    caches: list[SmallStore] = []
 
-    def make(root: Path) -> Cache:
-        caches.append(Cache(root))
+    def make(root: Path) -> SmallStore:
+        caches.append(SmallStore(root))
         return caches[-1]
 
     yield make
@@ -160,7 +86,7 @@ def opened() -> Iterator[Callable[[Path], Cache]]:
 @pytest.mark.parametrize("at_once", [1, 40])
 def test_a_full_disk_refuses_tiles_until_there_is_room_and_loses_none(
     mount: Callable[..., Path],
-    opened: Callable[[Path], Cache],
+    opened: Callable[[Path], SmallStore],
     options: str,
     at_once: int,
     fault_tally: FaultTally,
@@ -262,7 +188,7 @@ def test_a_full_disk_under_the_record_costs_no_event_that_is_not_counted(
 
 
 def test_a_store_on_a_disk_that_was_remounted_read_only_is_read_on_and_opened(
-    mount: Callable[..., Path], opened: Callable[[Path], Cache], fault_tally: FaultTally
+    mount: Callable[..., Path], opened: Callable[[Path], SmallStore], fault_tally: FaultTally
 ) -> None:
     place = mount("size=4m")
     cache = opened(place / "tiles")
@@ -275,7 +201,7 @@ def test_a_store_on_a_disk_that_was_remounted_read_only_is_read_on_and_opened(
         assert "Read-only file system" in str(error)
         assert "writable" in (error.remedy or "")
     assert cache.committed() == {tile(1, 1)[1].tile_id, tile(1, 2)[1].tile_id}
-    anew = Cache(place / "tiles", cache.rows)  # although a sidecar is lost and can't be restored
+    anew = SmallStore(place / "tiles", cache.rows)  # although a sidecar is lost and can't be restored
     for known in (cache, anew):
         for y in (1, 2):
             with known.store.read_tile_pixels(tile(1, y)[1].tile_id) as handle:
@@ -290,7 +216,7 @@ def test_a_store_on_a_disk_that_was_remounted_read_only_is_read_on_and_opened(
 
 
 def test_a_root_that_was_unmounted_is_used_on_as_it_was_opened_and_not_what_lies_beneath(
-    mount: Callable[..., Path], opened: Callable[[Path], Cache], fault_tally: FaultTally
+    mount: Callable[..., Path], opened: Callable[[Path], SmallStore], fault_tally: FaultTally
 ) -> None:
     place = mount("size=4m")
     cache = opened(place / "tiles")
@@ -300,8 +226,8 @@ def test_a_root_that_was_unmounted_is_used_on_as_it_was_opened_and_not_what_lies
     with cache.store.read_tile_pixels(tile(1, 2)[1].tile_id) as handle:
         assert bytes(memoryview(handle)) == tile(1, 2)[0]
     assert files_below(place) == {}
-    with pytest.raises(StoreUnavailableError, match="another database|are gone|belong"):
-        Cache(place / "tiles", _with_another_identity(cache.rows, place / "tiles"))
+    with pytest.raises(StoreUnavailableError, match="belong to another database"):
+        SmallStore(place / "tiles", _with_another_identity(cache.rows, place / "tiles"))
     run("mount", "-t", "tmpfs", "aerotile-test", place)  # for the end of the test, which unmounts it
     fault_tally.add("root unmounted", 1)
 
@@ -314,7 +240,7 @@ def _with_another_identity(rows: MemoryTileRows, root: Path) -> MemoryTileRows:
 
 
 def test_a_root_that_was_removed_is_named_and_nothing_is_committed(
-    tmp_path: Path, opened: Callable[[Path], Cache], fault_tally: FaultTally
+    tmp_path: Path, opened: Callable[[Path], SmallStore], fault_tally: FaultTally
 ) -> None:
     cache = opened(tmp_path / "tiles")
     assert cache.write(1, 1) is None
@@ -328,7 +254,7 @@ def test_a_root_that_was_removed_is_named_and_nothing_is_committed(
 
 
 def test_a_root_that_was_moved_away_is_written_on_where_it_is(
-    tmp_path: Path, opened: Callable[[Path], Cache], fault_tally: FaultTally
+    tmp_path: Path, opened: Callable[[Path], SmallStore], fault_tally: FaultTally
 ) -> None:
     cache = opened(tmp_path / "tiles")
     assert cache.write(1, 1) is None
@@ -348,13 +274,13 @@ import os
 import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
-from test_disk_errors_of_full_disks import Cache
+from small_store import SmallStore
 os.chdir(sys.argv[1])
-Cache(Path("imported everything")).write(1, 1)
+SmallStore(Path("imported everything")).write(1, 1)
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
-cache = Cache(Path("tiles"))
+cache = SmallStore(Path("tiles"))
 for y in range(3):
     error = cache.write(1, y)
     print(type(error).__name__, error, "|", getattr(error, "remedy", None), flush=True)
@@ -407,7 +333,7 @@ def test_a_root_that_is_made_unreadable_refuses_tiles_until_it_is_readable_again
 
 
 def test_without_descriptors_writes_and_reads_fail_and_recover(
-    tmp_path: Path, opened: Callable[[Path], Cache], fault_tally: FaultTally
+    tmp_path: Path, opened: Callable[[Path], SmallStore], fault_tally: FaultTally
 ) -> None:
     cache = opened(tmp_path / "tiles")
     assert cache.write(1, 1) is None
@@ -444,8 +370,8 @@ CUT_SHORT = """
 import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
-from test_disk_errors_of_full_disks import Cache
-cache = Cache(Path(sys.argv[1]))
+from small_store import SmallStore
+cache = SmallStore(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()
 print(cache.write(1, 1), flush=True)
@@ -476,13 +402,17 @@ def test_a_short_write_is_gone_on_with_or_leaves_nothing(
     assert process.stdout is not None
     try:
         assert process.stdout.readline() == "ready\n"
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (SIZE // 2, resource.RLIM_INFINITY))
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (TILE_BYTES // 2, resource.RLIM_INFINITY))
         # The sidecar's write is the first, the pixels' the second, which is cut short.
         stop = ("-o", "/dev/null", "-e", "inject=write:signal=SIGSTOP:when=2")
         with attached(_Traced(process.pid), *stop):  # type: ignore[arg-type] # its pid is all that it takes
             process.stdin.write("\n")
             process.stdin.flush()
-            until(lambda: SIZE // 2 in [path.stat().st_size for path in (tmp_path / "tiles").rglob("*.tmp")])
+            until(
+                lambda: (
+                    TILE_BYTES // 2 in [path.stat().st_size for path in (tmp_path / "tiles").rglob("*.tmp")]
+                )
+            )
             if goes_on:
                 unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
                 resource.prlimit(process.pid, resource.RLIMIT_FSIZE, unlimited)

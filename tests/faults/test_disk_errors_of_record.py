@@ -1,4 +1,4 @@
-"""The flight record's disk fails: recording goes on, what is kept and what is lost is counted, and it recovers."""
+"""The flight record's disk fails: recording goes on, no event is lost that is not counted, all recovers."""
 
 from __future__ import annotations
 
