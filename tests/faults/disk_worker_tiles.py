@@ -17,8 +17,10 @@ from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.layout import tile_path
 from aerotile.adapters.secret import Secret
 from aerotile.domain.reconcile import reconcile
+from aerotile.domain.repair import repair
 from aerotile.domain.sorted_catalogue import SortedTileCatalogue
 from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.verify import verify_store
 
 Tile = tuple[bytes, TileMetadata]
 
@@ -138,6 +140,29 @@ class QuarantineTile(TileOperation):
         shutil.rmtree(self.root / ".quarantine")
 
 
+class Repair(TileOperation):
+    """A tile that is damaged on the disk is taken out of the store."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.write_all()
+        path = self.root / tile_path(self.tile_id).tile
+        path.unlink()
+        path.write_bytes(b"\xff\xd8\xff damaged \xff\xd9")
+
+    def do(self) -> None:
+        runtime = self.runtime
+        for finding in list(verify_store(runtime.rows, runtime.files)):
+            self.repaired = repair(finding, runtime.rows, runtime.files, runtime.recorder)
+
+    def check(self) -> None:
+        assert self.repaired.fetch_again
+        assert (self.root / str(self.repaired.kept_at)).read_bytes() == b"\xff\xd8\xff damaged \xff\xd9"
+
+    def undo(self) -> None:
+        shutil.rmtree(self.root / ".quarantine")
+
+
 class ReadTile(TileOperation):
     """The first read of a tile: nothing is mapped yet."""
 
@@ -218,6 +243,7 @@ def operations(folder: Path, dsn: str) -> dict[str, Operation]:
         "delete": DeleteTile(runtime),
         "sidecar": RestoreSidecar(runtime),
         "quarantine": QuarantineTile(runtime),
+        "repair": Repair(runtime),
         "read": ReadTile(runtime),
         "bytes": ReadBytes(runtime),
         "hash": HashTile(runtime),

@@ -425,3 +425,38 @@ def test_a_short_write_is_gone_on_with_or_leaves_nothing(
         process.kill()
         process.communicate()
     fault_tally.add("short write", 1)
+
+
+# Becomes a user who may read the tiles, and whose they are not.
+A_READER = """
+import os
+import sys
+os.chdir(sys.argv[1])
+from aerotile.domain.tiles import TileId, TileSource
+from aerotile.ext import map_cached_tile, map_tile, read_cached_tile, read_tile
+folder = os.open(".", os.O_RDONLY)
+tile = TileId(18, 1, 1, TileSource.IMPORTED)
+def lengths():
+    pixels = [read(folder, tile) for read in (map_tile, map_cached_tile, read_tile, read_cached_tile)]
+    return [None if some is None else len(bytes(some)) for some in pixels]
+as_owner = lengths()
+os.setgroups([])
+os.setuid(65534)
+print(lengths() == as_owner, as_owner[:3])
+"""
+
+
+def test_a_reader_whose_the_tiles_are_not_reads_them_as_fast(
+    mount: Callable[..., Path], opened: Callable[[Path], SmallStore]
+) -> None:
+    """Only their owner may open them without noting when they were read."""
+    cache = opened(mount("size=4m") / "tiles")
+    assert cache.write(1, 1) is None
+    assert cache.write(1, 2) is None
+    (cache.root / "imported/18/1/1.jpg").chmod(0o444)
+    for folder in ("", "imported", "imported/18", "imported/18/1"):
+        (cache.root / folder).chmod(0o755)
+    ended = subprocess.run(
+        [sys.executable, "-c", A_READER, str(cache.root)], check=False, capture_output=True, text=True
+    )
+    assert ended.stdout == f"True {[TILE_BYTES] * 3}\n", ended.stderr

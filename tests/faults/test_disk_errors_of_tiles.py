@@ -142,3 +142,24 @@ def test_a_folder_that_can_not_be_listed_is_no_empty_folder(
     site.worker.must("do", "list")
     site.worker.must("undo", "list")
     fault_tally.add("failing call: tiles, list", 1)
+
+
+@pytest.mark.parametrize("fault", ["mkdirat:error=ENOSPC", "?rename,renameat:error=EROFS", "fsync:error=EIO"])
+def test_a_repair_that_fails_forgets_no_tile_and_wipes_no_file(
+    site: Site, fault: str, fault_tally: FaultTally
+) -> None:
+    site.worker.must("prepare", "repair")
+    before = site.look()
+    with attached(site.worker, "-o", "/dev/null", "-e", f"inject={fault}:when=1+"):
+        answer = site.worker.tell("do", "repair")
+    assert "StoreUnavailableError" in answer.error
+    files, committed = site.look()
+    assert committed == before[1]
+    assert sorted(files.values()) == sorted(before[0].values())
+    site.worker.must("undo", "delete")  # the next open wipes nothing of it
+    assert sorted(site.look()[0].values()) == sorted(before[0].values())
+    site.worker.must("do", "repair")
+    site.worker.must("check", "repair")
+    site.worker.must("undo", "repair")
+    site.assert_consistent()
+    fault_tally.add("failing call: tiles, repair", 1)
