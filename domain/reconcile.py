@@ -131,7 +131,10 @@ def _compare(rows: TileRows, files: TileFiles, catalogue: TileCatalogue) -> _Dif
         listing = beside.submit(files.inventory)
         mark = catalogue.mark()
         catalogue.load(*rows.catalogue(), since=mark)
-        return _Differences(listing.result(), *catalogue.snapshot())
+        try:
+            return _Differences(listing.result(), *catalogue.snapshot())
+        finally:
+            del listing  # else its error and this frame would keep each other alive, and folders open
 
 
 class _Differences:
@@ -199,7 +202,12 @@ def _mend(
         return mended, []
     for tile_id in differences.without_sidecar:
         if tile_id in committed and files.exists(tile_id):
-            files.restore_sidecar(tile_id, committed[tile_id].content_sha256)
+            try:
+                files.restore_sidecar(tile_id, committed[tile_id].content_sha256)
+            except StoreUnavailableError as error:
+                # A full or read-only disk: nothing that a flight needs depends on a sidecar.
+                _log.warning("lost sidecars are not restored: %s", error)
+                break
             mended["sidecars_restored"] += 1
     gone = set(missing)
     for tile_id in differences.without_file:

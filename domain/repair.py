@@ -16,9 +16,10 @@ _LOST = frozenset({FindingKind.CONTENT_DAMAGED, FindingKind.FILE_MISSING})
 def repair(finding: Finding, rows: TileRows, files: TileFiles, recorder: FlightRecorder) -> Finding:
     """Remove the row of a lost tile and move its file into quarantine; returns the finding as it is now.
 
-    Other findings, and a tile that is whole again or gone by now, are left alone. The row's removal is
-    committed first: after a crash in between, the file is without a row, and the next open removes it as it
-    removes any orphan. Run it while nobody writes. Raises `StoreUnavailableError`.
+    Other findings, and a tile that is whole again or gone by now, are left alone. The file is moved first:
+    after a crash in between, or when the database does not answer, the row is without a file, which the next
+    repair finds. The other way round the next open would wipe the file as an orphan, and nobody would hear
+    that the tile is lost. Run it while nobody writes. Raises `StoreUnavailableError`.
     """
     if finding.mended or finding.kind not in _LOST:
         return finding
@@ -31,7 +32,8 @@ def repair(finding: Finding, rows: TileRows, files: TileFiles, recorder: FlightR
         actual = None
     if actual == row.content_sha256:
         return attrs.evolve(finding, mended=True, detail=f"{finding.detail}; replaced meanwhile")
+    kept_at = files.quarantine(finding.tile_id)
     with rows.removing(finding.tile_id):
-        kept_at = files.quarantine(finding.tile_id)
+        pass
     recorder.record(quarantined_event(row, finding.kind.value, actual, kept_at))
     return attrs.evolve(finding, fetch_again=True, kept_at=kept_at)

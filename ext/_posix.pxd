@@ -18,6 +18,7 @@ cdef extern from "<fcntl.h>" nogil:
         O_CREAT
         O_DIRECTORY
         O_EXCL
+        O_NOATIME
         O_NOFOLLOW
         O_NONBLOCK
         O_PATH
@@ -228,13 +229,18 @@ cdef inline int open_beneath(int root, const char *path, int flags) noexcept nog
 
 
 cdef inline int open_cached_beneath(int root, const char *path, int flags) noexcept nogil:
-    """`open_beneath` from the caches alone: -1 with EAGAIN when that can't be done, here or on this kernel."""
+    """`open_beneath` from the caches alone: -1 with EAGAIN when that can't be done, here or on this kernel.
+
+    EPERM is the answer to O_NOATIME for another user's file.
+    """
     cdef aerotile_open_how how
     cdef int descriptor
     how.flags = flags | O_NOFOLLOW | O_CLOEXEC
     how.mode = 0
     how.resolve = AEROTILE_RESOLVE_BENEATH | AEROTILE_RESOLVE_NO_SYMLINKS | AEROTILE_RESOLVE_CACHED
     descriptor = aerotile_openat2(root, path, &how)
-    if descriptor < 0 and (errno == EINTR or errno == EINVAL or errno == ENOSYS or errno == EPERM):
+    if descriptor < 0 and (
+        errno == EINTR or errno == EINVAL or errno == ENOSYS or (errno == EPERM and not flags & O_NOATIME)
+    ):
         (&errno)[0] = EAGAIN
     return descriptor

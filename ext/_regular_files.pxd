@@ -1,8 +1,9 @@
 """Opening a regular file below a root, whether or not the caches have it: system calls, no Python."""
 
-from libc.errno cimport EINVAL, EISDIR, ENODATA, errno
+from libc.errno cimport EINVAL, EISDIR, ENODATA, EPERM, errno
 
 from _posix cimport (
+    O_NOATIME,
     O_NONBLOCK,
     O_RDONLY,
     S_ISDIR,
@@ -15,6 +16,14 @@ from _posix cimport (
 )
 
 
+cdef inline int open_for_reading(
+    int directory, const char *path, int flags, bint only_cached
+) noexcept nogil:
+    if only_cached:
+        return open_cached_beneath(directory, path, flags)
+    return open_beneath(directory, path, flags)
+
+
 cdef inline int open_regular(
     int directory, const char *path, bint only_cached, int *descriptor, Py_ssize_t *length
 ) noexcept nogil:
@@ -25,10 +34,12 @@ cdef inline int open_regular(
     cdef stat_facts facts
     cdef int failure = 0
     # O_NONBLOCK: a FIFO put in the file's place must not hang the reader; regular files ignore it.
-    if only_cached:
-        descriptor[0] = open_cached_beneath(directory, path, O_RDONLY | O_NONBLOCK)
-    else:
-        descriptor[0] = open_beneath(directory, path, O_RDONLY | O_NONBLOCK)
+    # O_NOATIME: to note when a file was read changes its inode, and that waits, in mmap and for as long as it
+    # takes, while the journal writes a neighbour's inode for somebody whose sync hangs.
+    cdef int flags = O_RDONLY | O_NONBLOCK | O_NOATIME
+    descriptor[0] = open_for_reading(directory, path, flags, only_cached)
+    if descriptor[0] < 0 and errno == EPERM:  # only a file's owner may ask for that
+        descriptor[0] = open_for_reading(directory, path, flags & ~O_NOATIME, only_cached)
     if descriptor[0] < 0:
         return errno
     if fstat(descriptor[0], &facts) != 0:

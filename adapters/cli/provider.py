@@ -111,7 +111,7 @@ def provider(
         private_key=private_key,
     ) as running:
         if port_file is not None:
-            _write_whole(port_file, f"{running.port}\n", mode=0o644)
+            write_whole(port_file, f"{running.port}\n", mode=0o644)
         if as_json:
             write_json_line({"url": running.url, "folder": str(folder), "token": kept_in})
         else:
@@ -148,7 +148,7 @@ def _token(folder: Path, file: Path | None) -> tuple[Secret, str]:
         file = folder / "token"
         if not file.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            _write_whole(file, secrets.token_urlsafe(_TOKEN_BYTES) + "\n", mode=0o600)
+            write_whole(file, secrets.token_urlsafe(_TOKEN_BYTES) + "\n", mode=0o600)
     return Secret(_checked(file.read_text(encoding="utf-8", errors="replace"), str(file))), f"file {file}"
 
 
@@ -161,11 +161,18 @@ def _checked(text: str, origin: str) -> str:
     return token
 
 
-def _write_whole(path: Path, text: str, *, mode: int) -> None:
-    """Write a small file so that whoever waits for it never reads half of it."""
+def write_whole(path: Path, text: str, *, mode: int) -> None:
+    """Write a small file so that whoever waits for it never reads half of it. Raises `OSError`."""
     temporary = path.with_name(f"{path.name}.tmp")
     temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
-    temporary.replace(path)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise

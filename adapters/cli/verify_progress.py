@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from .failures import BadInputError
 
+_logger = logging.getLogger(__name__)
 _FILE = "verify-progress.json"
 _SAVE_EVERY_S = 2.0
 _MODE = 0o640
@@ -28,6 +31,7 @@ class VerifyProgress:
         """Zoom and Z-curve of the tile to go on with."""
         self.findings: list[dict[str, Any]] = []
         self._saved_at = time.monotonic()
+        self._warned = False
 
     def resume(self) -> None:
         """Take up what an earlier run left. Raises `BadInputError` when there is nothing of this store's."""
@@ -45,13 +49,20 @@ class VerifyProgress:
         self.place, self.findings = left["place"], left["findings"]
 
     def reach(self, place: int) -> None:
-        """Note how far the check is; saved every now and then, so a resumed check repeats a few tiles."""
+        """Note how far the check is; saved every now and then, so a resumed check repeats a few tiles.
+
+        A disk that is full or read-only does not end the check: it is a reason to make one.
+        """
         self.place = place
         if time.monotonic() - self._saved_at >= _SAVE_EVERY_S:
-            self.save()
+            try:
+                self.save()
+            except OSError as error:
+                self._saved_at = time.monotonic()
+                self._warn("can't be written", error)
 
     def save(self) -> None:
-        """Write the file anew, by rename."""
+        """Write the file anew, by rename. Raises `OSError`."""
         facts = {"store_id": self._store_id, "place": self.place, "findings": self.findings}
         temporary = self._path.with_name(f".{_FILE}.{os.getpid()}.tmp")
         try:
@@ -60,13 +71,23 @@ class VerifyProgress:
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
                 json.dump(facts, file)
             temporary.replace(self._path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
         self._saved_at = time.monotonic()
 
     def finish(self) -> None:
         """The check came to its end: there is nothing to resume."""
-        self._path.unlink(missing_ok=True)
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            self._warn("can't be removed", error)
+
+    def _warn(self, what: str, error: OSError) -> None:
+        if not self._warned:
+            self._warned = True
+            _logger.warning("%s %s: %s", self._path, what, error.strerror)
 
 
 def _is_progress(left: Any) -> bool:

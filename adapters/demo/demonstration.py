@@ -70,7 +70,7 @@ def demonstrate(
     Raises `ConfigurationError` for a folder with other things in it, and whatever a part that fails raises.
     """
     started = time.perf_counter()
-    root = _fresh_root(folder)
+    root = prepare_folder(folder)
     imagery, mission = BlueMarble.load(), CAPE_TO_BEIJING
     say(f"preparing the base for {mission.name} in {root}")
     # A short wait, so that the frames flown without a database do not crawl.
@@ -119,7 +119,11 @@ def demonstrate(
     )
 
 
-def _fresh_root(folder: Path) -> Path:
+def prepare_folder(folder: Path) -> Path:
+    """Make the demonstration's folder, or empty it of an earlier one; the base's root in it.
+
+    Raises `ConfigurationError` for a folder with other things in it, `OSError`.
+    """
     marker = folder / _MARKER
     if folder.exists() and not marker.exists() and any(folder.iterdir()):
         raise ConfigurationError(

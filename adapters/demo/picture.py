@@ -98,8 +98,13 @@ def draw_flight(picture: FlightPicture, imagery: BlueMarble, path: Path) -> Path
             if frame.outcome is outcome:
                 chart.add_dot(frame.lat, frame.lon, colour)
     page = _lay_out(chart.finished(), picture)
+    partial = path.with_name(f".{path.name}.partial")
     try:
-        page.save(path, "PNG")
+        try:
+            page.save(partial, "PNG")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise StoreUnavailableError(
             f"the picture {path} can't be written: {error}", remedy="make room or name another folder"

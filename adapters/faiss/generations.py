@@ -146,8 +146,13 @@ class IndexGenerations:
         When the very last sync fails the switch has been made, but may not outlast a power cut.
         """
         replacement = self.root / _POINTER_REPLACEMENT
-        write_durably(replacement, f"{name}\n".encode("ascii"), mode=0o640)
-        replacement.rename(self._pointer)
+        try:
+            write_durably(replacement, f"{name}\n".encode("ascii"), mode=0o640)
+            replacement.rename(self._pointer)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                replacement.unlink(missing_ok=True)
+            raise
         sync_folder(self.root)
 
     def discard(self, partial: Path) -> None:
@@ -160,7 +165,6 @@ class IndexGenerations:
             name = partial.name.removesuffix(_PARTIAL_SUFFIX)
             if self.current() != name:
                 folders.append(self.folder(name))
-            (self.root / _POINTER_REPLACEMENT).unlink(missing_ok=True)
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -203,4 +207,10 @@ def make_folders(folder: Path) -> None:
         return
     make_folders(folder.parent)
     folder.mkdir(0o750, exist_ok=True)
-    sync_folder(folder.parent)
+    try:
+        sync_folder(folder.parent)
+    except OSError:
+        # Found there, it would be taken for durable the next time.
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        raise

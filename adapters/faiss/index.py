@@ -121,7 +121,8 @@ class FaissDescriptorIndex:
         """Verify another generation, by default the one before, and answer from it, durably, by one rename.
 
         Raises `IndexUnavailableError` when there is none or it is damaged, `IndexBuildError` when a build is
-        under way; then nothing changed.
+        under way; then this process answers as before. Only when the last sync of all fails may the next one
+        find either generation in use.
         """
         if not self.generations.names():
             raise self._none_built()
@@ -139,7 +140,8 @@ class FaissDescriptorIndex:
         except OSError as error:
             raise IndexUnavailableError(
                 f"the generation in use in {self.generations.root} can't be switched: "
-                f"{error.strerror or error}"
+                f"{error.strerror or error}",
+                remedy="make room or mend the disk, then try again",
             ) from error
         return mapped.metadata
 

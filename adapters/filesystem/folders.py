@@ -65,8 +65,14 @@ def _make_root(folder: Path) -> None:
             raise
         _make_root(folder.parent)
         folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-    parent = OpenFolder(os.open(folder.parent, _FLAGS))
-    os.fsync(parent.fileno())
+    try:
+        parent = OpenFolder(os.open(folder.parent, _FLAGS))
+        os.fsync(parent.fileno())
+    except OSError:
+        # Found there, it would be taken for durable the next time.
+        with suppress(OSError):
+            folder.rmdir()
+        raise
 
 
 class FolderMaker:
@@ -92,13 +98,28 @@ class FolderMaker:
         for name in folder.split("/"):
             made = f"{made}/{name}" if made else name
             if made not in self._known:
-                with suppress(FileExistsError):  # opening it below tells whether it is a folder
-                    os.mkdir(name, mode=_FOLDER_MODE, dir_fd=parent.fileno())
-                if durable:
-                    os.fsync(parent.fileno())
+                self._make_one(parent, name, durable=durable)
             parent = open_below(parent, name)
         if durable:
             self.learn(folder)
+
+    def _make_one(self, parent: OpenFolder, name: str, *, durable: bool) -> None:
+        is_new = True
+        try:
+            os.mkdir(name, mode=_FOLDER_MODE, dir_fd=parent.fileno())
+        except FileExistsError:  # opening it tells whether it is a folder
+            is_new = False
+        if not durable:
+            return
+        try:
+            os.fsync(parent.fileno())
+        except OSError:
+            # Synced once more, a parent that failed may say that all is well although the name was lost. Made
+            # once more, the name is written once more. A writer who was faster makes the folder again too.
+            if is_new:
+                with suppress(OSError):
+                    os.rmdir(name, dir_fd=parent.fileno())
+            raise
 
     def learn(self, folder: str) -> None:
         """Note that `folder` and its parents are durable."""

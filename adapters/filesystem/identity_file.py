@@ -61,17 +61,29 @@ def claim_identity(root: OpenFolder, root_path: Path, identity: UUID) -> UUID:
         owner = read_identity(root, root_path)
         if owner is not None:
             return owner
-        with suppress(FileNotFoundError):
-            os.unlink(_TEMPORARY_NAME, dir_fd=folder.fileno())
-        descriptor = os.open(_TEMPORARY_NAME, _CREATE, _MODE, dir_fd=folder.fileno())
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, _MODE)
-            file.write(_line(identity))
-            file.flush()
-            os.fsync(descriptor)
-        os.rename(_TEMPORARY_NAME, IDENTITY_NAME, src_dir_fd=folder.fileno(), dst_dir_fd=folder.fileno())
-        os.fsync(folder.fileno())
+        _unlink(folder, _TEMPORARY_NAME)
+        name = _TEMPORARY_NAME
+        try:
+            descriptor = os.open(name, _CREATE, _MODE, dir_fd=folder.fileno())
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(descriptor, _MODE)
+                file.write(_line(identity))
+                file.flush()
+                os.fsync(descriptor)
+            os.rename(name, IDENTITY_NAME, src_dir_fd=folder.fileno(), dst_dir_fd=folder.fileno())
+            name = IDENTITY_NAME
+            os.fsync(folder.fileno())
+        except OSError:
+            # A name that was not synced must not be taken for one that was, by the next one who claims.
+            with suppress(OSError):
+                _unlink(folder, name)
+            raise
     return identity
+
+
+def _unlink(folder: OpenFolder, name: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder.fileno())
 
 
 def _line(identity: UUID) -> bytes:

@@ -116,9 +116,10 @@ class Placement:
             return
         self._step(batch, batch.left(), lambda files: self._write_temporaries(root, files))
         self._sync(root, descriptor, batch)
-        self._step(
-            batch, batch.left(), lambda files: rename_all(root.fileno(), [file.write for file in files])
-        )
+        written = batch.left()
+        self._step(batch, written, lambda files: rename_all(root.fileno(), [file.write for file in files]))
+        # One whose folder could not even be opened is still there under its temporary name.
+        self._withdraw_quietly(root, [batch.files[place] for place in written if batch.failures[place]])
         self._sync(root, descriptor, batch)
         for folder in {batch.files[place].path.folder for place in batch.left()}:
             self._folders.learn(folder)
@@ -216,5 +217,6 @@ class _Batch:
         for place in places:
             path = self._root_path / self.files[place].path.tile
             failure = store_unavailable("write tile file", path, error)
-            failure.__cause__ = error
+            # Without its traceback: that holds the batch, and with it this error and the folder's descriptor.
+            failure.__cause__ = error.with_traceback(None)
             self.failures[place] = failure

@@ -19,7 +19,7 @@ def quarantine_tile(root: OpenFolder, path: TilePath) -> str | None:
     """Move a tile's file and sidecar below `QUARANTINE_FOLDER`; the file's new path relative to the root.
 
     None when there was no file. Durable when this returns. The caller keeps other writers of the tile out.
-    Raises `OSError`.
+    Raises `OSError`; then both are where they were, as far as the disk allows.
     """
     try:
         folder = open_below(root, path.folder)
@@ -29,11 +29,19 @@ def quarantine_tile(root: OpenFolder, path: TilePath) -> str | None:
     FolderMaker().make(root, target_path, durable=True)
     target = open_below(root, target_path)
     suffix = _free_suffix(target, path)
-    moved = _move(folder, path.name, target, path.name + suffix)
-    _move(folder, path.sidecar_name, target, path.sidecar_name + suffix)
-    os.fsync(target.fileno())
-    os.fsync(folder.fileno())
-    return f"{target_path}/{path.name}{suffix}" if moved else None
+    moved: list[str] = []
+    try:
+        for name in (path.name, path.sidecar_name):
+            if _move(folder, name, target, name + suffix):
+                moved.append(name)
+        os.fsync(target.fileno())
+        os.fsync(folder.fileno())
+    except OSError:
+        for name in moved:
+            with suppress(OSError):
+                _move(target, name + suffix, folder, name)
+        raise
+    return f"{target_path}/{path.name}{suffix}" if path.name in moved else None
 
 
 def _free_suffix(target: OpenFolder, path: TilePath) -> str:

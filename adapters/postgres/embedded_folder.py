@@ -94,11 +94,16 @@ class DataFolder:
             )
         new = self.password_file.with_suffix(".new")
         new.unlink(missing_ok=True)
-        with os.fdopen(self._open_owned(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w") as file:
-            file.write(secrets.token_urlsafe(32))
-            file.flush()
-            os.fsync(file.fileno())
-        new.rename(self.password_file)
+        try:
+            with os.fdopen(self._open_owned(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w") as file:
+                file.write(secrets.token_urlsafe(32))
+                file.flush()
+                os.fsync(file.fileno())
+            new.rename(self.password_file)
+        except OSError:
+            with contextlib.suppress(OSError):
+                new.unlink(missing_ok=True)
+            raise
         sync_folder(self.path)
 
     def password(self) -> str:
@@ -114,8 +119,12 @@ class DataFolder:
         lock = FileLock(self.server_lock)
         if not lock.try_acquire():
             return None
-        # What the last server wrote is no longer true, and may be from before a reboot.
-        os.truncate(lock.descriptor, 0)
+        try:
+            # What the last server wrote is no longer true, and may be from before a reboot.
+            os.truncate(lock.descriptor, 0)
+        except OSError:
+            lock.release()
+            raise
         return lock
 
     def running_server(self) -> RunningServer | None:
@@ -261,7 +270,13 @@ def make_folder_durably(folder: Path, mode: int) -> None:
         return
     make_folder_durably(folder.parent, _PARENT_MODE)
     folder.mkdir(mode, exist_ok=True)
-    sync_folder(folder.parent)
+    try:
+        sync_folder(folder.parent)
+    except OSError:
+        # Found there, it would be taken for durable the next time.
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        raise
 
 
 def _short_socket_folder(data_folder: Path, uid: int) -> Path:

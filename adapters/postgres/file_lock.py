@@ -44,9 +44,11 @@ class FileLock:
         """Let go; does nothing when the lock is not held."""
         if self._descriptor is None:
             return
-        # Unlocked, not just closed: a child forked meanwhile may have a copy of the descriptor.
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        self.leave_to_heirs()
+        try:
+            # Unlocked, not just closed: a child forked meanwhile may have a copy of the descriptor.
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        finally:
+            self.leave_to_heirs()
 
     @property
     def descriptor(self) -> int:

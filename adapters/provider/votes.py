@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -94,14 +95,17 @@ class VoteBook:
     def _append(self, votes: list[Vote]) -> None:
         lines = "".join(json.dumps(vote.facts()) + "\n" for vote in votes)
         try:
-            with self._path.open("ab") as file:
+            # Unbuffered: what a failed flush left in a buffer would be written after all at close.
+            with self._path.open("ab", buffering=0) as file:
                 length = file.tell()
                 try:
-                    file.write(lines.encode("ascii"))
-                    file.flush()
+                    left = memoryview(lines.encode("ascii"))
+                    while left:
+                        left = left[file.write(left) :]
                     os.fdatasync(file.fileno())
                 except OSError:
-                    os.truncate(self._path, length)
+                    with suppress(OSError):
+                        file.truncate(length)
                     raise
         except OSError as error:
             raise StoreUnavailableError(

@@ -69,8 +69,10 @@ class Journal:
         except OSError as error:
             if self._segment is not None:
                 # The next attempt may go to another segment; what this one took before is made durable now.
-                with contextlib.suppress(OSError):
+                try:
                     self._segment.sync()
+                except OSError:
+                    self._begin_new_segment = self._segment_ever_synced
             self._fail(error)
 
     def seconds_to_sync(self) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -40,9 +41,13 @@ def export_mcap(lines: Iterable[RecordLine], target: Path) -> int:
                 writer.start(profile="", library="aerotile")
                 count = _write_messages(writer, lines)
                 writer.finish()
+                file.flush()
+                os.fsync(file.fileno())  # what a full disk did not take is known now, not after the rename
             partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        except BaseException:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise StoreUnavailableError(
             f"{target} can't be written: {error.strerror or error}",

@@ -47,7 +47,7 @@ class Segment:
         if paths:
             segment = cls.adopt(paths[-1])
             if segment is not None and segment.size < max_bytes:
-                segment._end_torn_line()
+                segment._go_on(folder)
                 return segment
             if segment is not None:
                 segment.close()
@@ -70,14 +70,17 @@ class Segment:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _sync_folder(folder)
+                return cls(path, descriptor)
             except BlockingIOError:
                 # Another writer went on with it in the instant since it was made.
                 os.close(descriptor)
-                continue
             except BaseException:
+                # A disk that goes on failing must not be given an empty file with every attempt.
+                with contextlib.suppress(OSError):
+                    if os.fstat(descriptor).st_size == 0:
+                        path.unlink()
                 os.close(descriptor)
                 raise
-            return cls(path, descriptor)
 
     @classmethod
     def adopt(cls, path: Path) -> Segment | None:
@@ -99,9 +102,13 @@ class Segment:
         os.close(descriptor)
         return None
 
-    def _end_torn_line(self) -> None:
-        """Start on a fresh line where the last writer was cut off in the middle of one."""
+    def _go_on(self, folder: Path) -> None:
+        """Start on a fresh line where the last writer was cut off in the middle of one.
+
+        That writer may also have been cut off, or failed, before the file's name was durable.
+        """
         try:
+            _sync_folder(folder)
             if self.size and os.pread(self._descriptor, 1, self.size - 1) != b"\n":
                 self.size += os.write(self._descriptor, b"\n")
         except BaseException:
@@ -153,15 +160,21 @@ def delete_oldest(folder: Path, max_total_bytes: int) -> None:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make the folder and the parents that it lacks: whatever the umask, none that others may write into."""
-    with contextlib.suppress(FileExistsError):
-        try:
-            folder.mkdir(0o750)
-        except FileNotFoundError:
-            if folder.parent == folder:
-                raise
-            _make_folder(folder.parent)
-            folder.mkdir(0o750)
+    """Make a folder and the parents that it lacks, each synced into its own parent.
+
+    Whatever the umask, none that others may write into.
+    """
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(0o750, exist_ok=True)
+    try:
+        _sync_folder(folder.parent)
+    except OSError:
+        # Found there, it would be taken for durable the next time.
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        raise
 
 
 def _sync_folder(folder: Path) -> None:

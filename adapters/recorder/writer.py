@@ -49,7 +49,9 @@ class JsonLinesRecorder:
 
     Durability: an event is on the disk about `sync_interval_s` seconds after it was recorded, or when `close`
     returns; a power cut loses what was recorded later, and nothing before it. A disk that fails is tried
-    again every `retry_interval_s` seconds; meanwhile the queue fills and drops are counted.
+    again every `retry_interval_s` seconds; meanwhile the queue fills and drops are counted. What was written
+    between two syncs of which the second failed may be missing after a power cut: what comes next goes into
+    another segment, and nobody claims that the old one was made durable after all.
 
     Disk: segments of `segment_bytes`, the oldest deleted beyond `max_total_bytes`. A child made by fork
     records nothing (it counts drops): its parent writes what was queued; it needs a recorder of its own.

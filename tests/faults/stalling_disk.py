@@ -3,9 +3,9 @@
     python stalling_disk.py MOUNT_POINT CONTENT
 
 mounts a file system at MOUNT_POINT that holds CONTENT as the file `disk`, and obeys the lines on its standard
-input: `stall`: reads wait from now on; `go`: they are answered. It ends with its input, however its parent
-died; whoever waits then gets an error. Speaks the kernel's protocol (linux/fuse.h, version 7.31) as far as a
-loop device needs it.
+input: `stall`: reads wait from now on; `stall writes`: writes and syncs wait; `go`: all are answered. It ends
+with its input, however its parent died; whoever waits then gets an error. Speaks the kernel's protocol
+(linux/fuse.h, version 7.31) as far as a loop device needs it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from contextlib import suppress
 DISK = 2
 LOOKUP, FORGET, GETATTR, SETATTR, OPEN, READ, WRITE, STATFS, RELEASE = 1, 2, 3, 4, 14, 15, 16, 17, 18
 FSYNC, FLUSH, INIT, OPENDIR, RELEASEDIR, INTERRUPT, BATCH_FORGET = 20, 25, 26, 27, 29, 36, 42
+STALLS = {"stall": frozenset({READ}), "stall writes": frozenset({WRITE, FSYNC}), "go": frozenset[int]()}
 PAST_THE_CACHE = 1  # FOPEN_DIRECT_IO: what was read once is asked for again
 REQUEST = struct.Struct("<IIQQIIII")
 MAX_WRITE = 1 << 17
@@ -38,16 +39,15 @@ class StallingDisk:
     def __init__(self, device: int, content: int) -> None:
         self._device = device
         self._content = content
-        self._stalled: list[tuple[int, bytes]] | None = None
+        self._stalls: frozenset[int] = frozenset()
+        self._waiting: list[bytes] = []
 
     def obey(self, command: str) -> None:
         """Stall, or answer everything that waits."""
-        if command == "stall":
-            self._stalled = self._stalled or []
-        else:
-            waiting, self._stalled = self._stalled or [], None
-            for unique, body in waiting:
-                self._read(unique, body)
+        self._stalls = STALLS[command]
+        waiting, self._waiting = self._waiting, []
+        for request in waiting:
+            self._answer_to(request)
         say(command)
 
     def serve(self) -> bool:
@@ -68,8 +68,8 @@ class StallingDisk:
         body = request[REQUEST.size :]
         if operation in (FORGET, BATCH_FORGET, INTERRUPT):
             return
-        if operation == READ and self._stalled is not None:
-            self._stalled.append((unique, body))
+        if operation in self._stalls:
+            self._waiting.append(request)
         elif operation == READ:
             self._read(unique, body)
         elif operation == WRITE:

@@ -1,0 +1,124 @@
+"""What Aerotile writes, and which test makes its disk fail. A module that begins to write has to be added."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+import aerotile
+
+pytestmark = pytest.mark.faults
+
+TILES = "test_disk_errors_of_tiles.py"
+INDEX = "test_disk_errors_of_index.py"
+RECORD = "test_disk_errors_of_record.py"
+SMALL = "test_disk_errors_of_small_files.py"
+
+
+@attrs.frozen
+class Written:
+    """Something that is written, by which module, and the test and operation that spoil every call of it."""
+
+    what: str
+    module: str
+    test: str
+    operations: tuple[str, ...]
+
+
+TABLE = [
+    Written(
+        "tile and sidecar: temporary, write, sync, rename", "ext/gated_write.pyx", TILES, ("write", "batch")
+    ),
+    Written("batch: one sync for all, withdrawal", "adapters/filesystem/placement.py", TILES, ("batch",)),
+    Written("folders of tiles, and their sync", "adapters/filesystem/folders.py", TILES, ("write", "open")),
+    Written(
+        "removed tile, restored sidecar", "adapters/filesystem/tile_files.py", TILES, ("delete", "sidecar")
+    ),
+    Written("quarantine", "adapters/filesystem/quarantine.py", TILES, ("quarantine",)),
+    Written("whose the tiles are: .aerotile-store", "adapters/filesystem/identity_file.py", TILES, ("open",)),
+    Written("index: tiles.index, .sha256, tiles.meta.json", "adapters/faiss/build.py", INDEX, ("build",)),
+    Written(
+        "index: pointer, lock, generations", "adapters/faiss/generations.py", INDEX, ("build", "rollback")
+    ),
+    Written("flight record: segments, folder, lock", "adapters/recorder/segments.py", RECORD, ("record",)),
+    Written("flight record: lines, syncs", "adapters/recorder/journal.py", RECORD, ("record",)),
+    Written("MCAP export", "adapters/recorder/mcap_export.py", SMALL, ("mcap",)),
+    Written("verify-progress.json", "adapters/cli/verify_progress.py", SMALL, ("verify progress", "resume")),
+    Written("provider: token, port file", "adapters/cli/provider.py", SMALL, ("provider token",)),
+    Written(
+        "provider: tiles, lock",
+        "adapters/provider/tile_folder.py",
+        SMALL,
+        ("provider tiles", "provider open"),
+    ),
+    Written(
+        "provider: votes", "adapters/provider/votes.py", SMALL, ("provider votes", "provider votes open")
+    ),
+    Written(
+        "embedded database: locks, password, log",
+        "adapters/postgres/embedded_folder.py",
+        SMALL,
+        ("database",),
+    ),
+    Written(
+        "embedded database: locks", "adapters/postgres/file_lock.py", SMALL, ("database", "database again")
+    ),
+    Written("demonstration: its folder", "adapters/demo/demonstration.py", SMALL, ("demo",)),
+]
+ELSEWHERE = {
+    "adapters/demo/picture.py": "one picture, saved under another name and renamed",
+    "adapters/postgres/embedded_programs.py": "initdb's folder: test_embedded_postgres.py",
+    "adapters/postgres/embedded_launcher.py": "the lock that it inherits, and files of the kernel",
+    "adapters/cli/output.py": "standard output; test_cli_bad_input.py fills it up",
+    "adapters/memory/tile_files.py": "a file in memory",
+}
+WRITING = {
+    *(
+        "rename",
+        "replace",
+        "unlink",
+        "mkdir",
+        "makedirs",
+        "rmdir",
+        "rmtree",
+        "touch",
+        "truncate",
+        "ftruncate",
+    ),
+    *("write_text", "write_bytes", "fsync", "fdatasync", "symlink", "link", "pwrite"),
+}
+
+
+def writing_calls(source: str) -> Iterator[str]:
+    """Names of calls that change files. `str.replace` and `datetime.replace` are told by their arguments."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        name = node.func.attr
+        if name == "replace" and (node.keywords or len(node.args) != 1):
+            continue
+        if name in WRITING:
+            yield name
+
+
+def test_every_module_that_writes_files_is_in_the_table() -> None:
+    package = Path(aerotile.__file__).parent
+    listed = {written.module for written in TABLE} | ELSEWHERE.keys()
+    found = {
+        str(path.relative_to(package))
+        for part in ("adapters", "domain", "ext", "migrations")
+        for path in (package / part).rglob("*.py")
+        if any(writing_calls(path.read_text(encoding="utf-8")))
+    }
+    assert found <= listed
+
+
+@pytest.mark.parametrize("written", TABLE, ids=lambda written: written.what)
+def test_every_row_of_the_table_names_operations_that_are_run(written: Written) -> None:
+    test = Path(__file__).with_name(written.test).read_text(encoding="utf-8")
+    for operation in written.operations:
+        assert f'"{operation}"' in test

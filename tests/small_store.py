@@ -1,0 +1,91 @@
+"""A store over a real folder with its rows in memory: nothing but the disk under its files can fail."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timezone
+from pathlib import Path
+
+from disk_faults import files_below
+
+from aerotile.adapters.clocks import SystemClock
+from aerotile.adapters.filesystem import FilesystemTileFiles
+from aerotile.adapters.memory.recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.sector_index import MemorySectorIndex
+from aerotile.domain.errors import AerotileError, StoreUnavailableError
+from aerotile.domain.freshness import FreshnessGate
+from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.sorted_catalogue import SortedTileCatalogue
+from aerotile.domain.store import FileBackedTileStore
+from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.verify import verify_store
+
+TILE_BYTES = 5_000
+
+
+def tile(x: int, y: int) -> tuple[bytes, TileMetadata]:
+    pixels = b"\xff\xd8\xff" + hashlib.shake_128(f"{x}/{y}".encode()).digest(TILE_BYTES - 5) + b"\xff\xd9"
+    return pixels, TileMetadata(
+        tile_id=TileId(18, x, y, TileSource.IMPORTED),
+        captured_at=datetime.now(timezone.utc),
+        content_sha256=hashlib.sha256(pixels).hexdigest(),
+        disk_bytes=len(pixels),
+        ground_sample_distance=0.59,
+    )
+
+
+class SmallStore:
+    """Opens the store below `root`; `rows` are those of another one over the same folder."""
+
+    def __init__(self, root: Path, rows: MemoryTileRows | None = None) -> None:
+        self.root = root
+        self.rows = MemoryTileRows() if rows is None else rows
+        self.files = FilesystemTileFiles(root)
+        clock, recorder = SystemClock(), MemoryFlightRecorder()
+        gate = FreshnessGate(
+            [],
+            SEEDED_RULES,
+            sector_index=MemorySectorIndex([]),
+            default_classification=SectorClassification.STABLE_REAR,
+            clock=clock,
+            recorder=recorder,
+        )
+        self.store = FileBackedTileStore(
+            self.rows, self.files, catalogue=SortedTileCatalogue(), gate=gate, clock=clock, recorder=recorder
+        )
+
+    def committed(self) -> set[TileId]:
+        return {row.tile_id for row in self.rows.committed()}
+
+    def write(self, x: int, y: int) -> StoreUnavailableError | None:
+        try:
+            self.store.write_tile(*tile(x, y))
+        except StoreUnavailableError as error:
+            return error
+        return None
+
+    def write_batch(self, x: int, count: int) -> list[AerotileError | None]:
+        outcomes = self.store.write_tiles([tile(x, y) for y in range(count)])
+        return [outcome.error for outcome in outcomes]
+
+    def assert_whole(self) -> None:
+        """What is committed is on the disk and whole, and nothing else is, for this process and the next."""
+        expected = {}
+        for row in self.rows.committed():
+            path = f"imported/18/{row.tile_id.x}/{row.tile_id.y}.jpg"
+            expected[path] = row.content_sha256
+            line = f"{row.content_sha256}  {row.tile_id.y}.jpg\n"
+            expected[f"{path}.sha256"] = hashlib.sha256(line.encode()).hexdigest()
+            with self.store.read_tile_pixels(row.tile_id) as handle:
+                assert hashlib.sha256(handle).hexdigest() == row.content_sha256
+        found = files_below(self.root)
+        found.pop(".aerotile-store")
+        assert found == expected
+        assert self.rows.total_disk_bytes() == sum(row.disk_bytes for row in self.rows.committed())
+        anew = SmallStore(self.root, self.rows)
+        try:
+            assert {finding.kind for finding in verify_store(anew.rows, anew.files)} == set()
+            assert len(anew.store) == len(self.committed())
+        finally:
+            anew.files.close()
