@@ -15,6 +15,7 @@ from pathlib import Path
 import attrs
 
 from ...domain.errors import RuntimeNotAvailableError, StoreUnavailableError
+from ..regular_files import read_regular, refuse_irregular
 from .embedded_account import ServerAccount
 from .file_lock import FileLock, is_free
 
@@ -22,6 +23,9 @@ PORT = 5432  # names the socket file; nothing listens on a network
 _SOCKET_NAME = f".s.PGSQL.{PORT}"
 _LONGEST_SOCKET_PATH = 107  # bytes: sockaddr_un.sun_path of Linux, less its closing NUL
 _LONGEST_LOG = 1 << 20  # bytes
+_LONGEST_STATE = 1 << 16  # bytes of any file below that is read whole
+_PASSWORD = re.compile(r"[!-~]+")
+_PID = re.compile(rb"[1-9][0-9]{0,9}")
 # Less the answer to a client that came too early, which is no failure.
 _FAILURE = re.compile(r"(?:FATAL|PANIC|error|launcher): +(?!the database system is )(.*)")
 
@@ -98,8 +102,13 @@ class DataFolder:
         sync_folder(self.path)
 
     def password(self) -> str:
-        """The superuser's password. Raises `OSError`."""
-        return self.password_file.read_text().strip()
+        """The superuser's password. Raises `OSError`, `StoreUnavailableError` when the file holds none."""
+        password = read_regular(self.password_file, _LONGEST_STATE).decode("ascii", "replace").strip()
+        if not _PASSWORD.fullmatch(password):
+            raise StoreUnavailableError(
+                f"{self.password_file} holds no password", remedy="restore the file, or set a DSN"
+            )
+        return password
 
     def server_is_alive(self) -> bool:
         """Whether any process of the server lives, answering or not. Raises `OSError`."""
@@ -117,14 +126,14 @@ class DataFolder:
     def running_server(self) -> RunningServer | None:
         """What the holder of the server lock wrote into it; None while it has not. Raises `OSError`."""
         try:
-            facts = json.loads(self.server_lock.read_text())
+            facts = json.loads(read_regular(self.server_lock, _LONGEST_STATE))
             return RunningServer(
                 str(facts["boot_id"]),
                 int(facts["pid"]),
                 int(facts["start_ticks"]),
                 Path(facts["socket_folder"]),
             )
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
 
     def stale_pid(self) -> int | None:
@@ -135,10 +144,10 @@ class DataFolder:
         """
         pid_file = self.cluster / "postmaster.pid"
         try:
-            first_line = pid_file.read_bytes().partition(b"\n")[0]
+            first_line = read_regular(pid_file, _LONGEST_STATE).partition(b"\n")[0]
         except FileNotFoundError:
             return None
-        if first_line.isdigit() and int(first_line) > 0:
+        if _PID.fullmatch(first_line):
             return int(first_line)
         pid_file.unlink()
         return None
@@ -205,7 +214,8 @@ class DataFolder:
 
     def _open_owned(self, path: Path, flags: int) -> int:
         # What root makes in somebody's folder belongs to the folder's owner, or the owner is locked out.
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        refuse_irregular(descriptor, path)
         if os.geteuid() == 0:
             owner = self.path.stat()
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
