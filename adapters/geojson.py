@@ -60,6 +60,13 @@ def parse_sectors(text: str) -> SectorFile:
         document = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise GeoJsonError(f"not JSON: {error}") from error
+    try:
+        return _read_sectors(document)
+    except RecursionError as error:  # shown in a message, what could just be read is too deep
+        raise GeoJsonError("it is nested too deeply") from error
+
+
+def _read_sectors(document: Any) -> SectorFile:
     sectors: list[SectorBoundary] = []
     widened: list[str] = []
     first_use: dict[str, int] = {}
