@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -50,7 +51,9 @@ class VerifyProgress:
         """Note how far the check is; saved every now and then, so a resumed check repeats a few tiles."""
         self.place = place
         if time.monotonic() - self._saved_at >= _SAVE_EVERY_S:
-            self.save()
+            with suppress(OSError):  # a disk that takes nothing must not end the check of it
+                self.save()
+            self._saved_at = time.monotonic()
 
     def save(self) -> None:
         """Write the file anew, by rename."""
@@ -61,11 +64,11 @@ class VerifyProgress:
             temporary.replace(self._path)
         finally:
             temporary.unlink(missing_ok=True)
-        self._saved_at = time.monotonic()
 
     def finish(self) -> None:
         """The check came to its end: there is nothing to resume."""
-        self._path.unlink(missing_ok=True)
+        with suppress(IsADirectoryError):  # nobody can resume from one
+            self._path.unlink(missing_ok=True)
 
 
 def _is_progress(left: Any) -> bool:

@@ -146,7 +146,7 @@ class RecordReader:
                 raise self._unavailable(error) from error
             if path not in self._refused:
                 self._refused.add(path)
-                self._note_damage(DamagedLine(path, 0, error.strerror))
+                self._note_damage(DamagedLine(path, 0, error.strerror or str(error)))
 
     def _note_damage(self, damaged: DamagedLine) -> None:
         self.damaged_lines += 1

@@ -7,6 +7,7 @@ record, each into a segment of its own. Methods and functions raise `OSError`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -119,8 +120,10 @@ class Segment:
         return written
 
     def sync(self) -> None:
-        """Make what was appended durable."""
+        """Make what was appended durable. Raises `OSError`, also when somebody has removed the file."""
         os.fdatasync(self._descriptor)
+        if os.fstat(self._descriptor).st_nlink == 0:
+            raise FileNotFoundError(errno.ENOENT, "its file was removed", str(self.path))
 
     def close(self) -> None:
         """Give the file and its lock back; does not sync."""
