@@ -123,7 +123,8 @@ def _choose_file(environment: Mapping[str, str], folder: Path, file: Path | None
         chosen, named_by = Path(environment[FILE_VARIABLE]), f"variable {FILE_VARIABLE}"
     else:
         default = folder / DEFAULT_FILE
-        return default if _is_there(default, Path.exists) else None
+        # A link that leads nowhere was meant to be one to the settings: flying without them is no answer.
+        return default if default.is_symlink() or _is_there(default, Path.exists) else None
     chosen = folder / chosen
     if not _is_there(chosen, Path.is_file):
         raise ConfigurationError(

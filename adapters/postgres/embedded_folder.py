@@ -24,7 +24,7 @@ _SOCKET_NAME = f".s.PGSQL.{PORT}"
 _LONGEST_SOCKET_PATH = 107  # bytes: sockaddr_un.sun_path of Linux, less its closing NUL
 _LONGEST_LOG = 1 << 20  # bytes
 _LONGEST_STATE = 1 << 16  # bytes of any file below that is read whole
-_PASSWORD = re.compile(r"[!-~]+")
+_PASSWORD = re.compile(r"[ -~]+")
 _PID = re.compile(rb"[1-9][0-9]{0,9}")
 # Less the answer to a client that came too early, which is no failure.
 _FAILURE = re.compile(r"(?:FATAL|PANIC|error|launcher): +(?!the database system is )(.*)")
@@ -85,7 +85,8 @@ class DataFolder:
 
     def prepare_password(self) -> None:
         """Choose the password before the first cluster is made. Raises `OSError`, `StoreUnavailableError`."""
-        if self.password_file.exists():
+        if os.path.lexists(self.password_file):
+            self.password()
             return
         if self.cluster.exists():
             raise StoreUnavailableError(
