@@ -18,6 +18,7 @@ import attrs
 
 from ..domain.sectors import SectorBoundary, SectorClassification
 from ..domain.tile_grid import Bbox
+from .regular_files import read_one_more
 
 MAX_FILE_BYTES = 64 << 20
 MAX_ID_LENGTH = 200
@@ -43,7 +44,7 @@ class SectorFile:
 def read_sectors(path: Path) -> SectorFile:
     """Read every sector of a file. Raises `GeoJsonError`, or `OSError` when it can't be read."""
     with path.open("rb") as stream:
-        content = stream.read(MAX_FILE_BYTES + 1)
+        content = read_one_more(stream, MAX_FILE_BYTES)
     if len(content) > MAX_FILE_BYTES:
         raise GeoJsonError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB")
     try:

@@ -10,6 +10,9 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
+
+_CHUNK_BYTES = 1 << 18
 
 
 def open_regular(path: Path | str, *, follow: bool = False, dir_fd: int | None = None) -> int:
@@ -54,10 +57,21 @@ def read_regular(
 def read_at_most(descriptor: int, most_bytes: int, path: Path | str) -> bytes:
     """Read to the end and close. Raises `OSError`, also when there is more than `most_bytes`."""
     with os.fdopen(descriptor, "rb") as file:
-        content = file.read(most_bytes + 1)
+        content = read_one_more(file, most_bytes)
     if len(content) > most_bytes:
         raise OSError(errno.EFBIG, f"it is larger than {most_bytes} bytes", str(path))
     return content
+
+
+def read_one_more(file: BinaryIO, most_bytes: int) -> bytes:
+    """Read to the end, or until there is one byte more than `most_bytes`; takes no more memory than that."""
+    content = bytearray()
+    # One read of so many bytes would make room for all of them at once.
+    while len(content) <= most_bytes and (
+        part := file.read(min(_CHUNK_BYTES, most_bytes + 1 - len(content)))
+    ):
+        content += part
+    return bytes(content)
 
 
 def _not_regular(path: Path | str) -> OSError:
