@@ -19,6 +19,7 @@ import attrs
 
 from ..domain.errors import ConfigurationError
 from .config import ENVIRONMENT_PREFIX, AerotileConfig, Setting, sections, settings, shown
+from .regular_files import read_regular
 from .secret import Secret
 
 if sys.version_info >= (3, 11):
@@ -122,7 +123,8 @@ def _choose_file(environment: Mapping[str, str], folder: Path, file: Path | None
         chosen, named_by = Path(environment[FILE_VARIABLE]), f"variable {FILE_VARIABLE}"
     else:
         default = folder / DEFAULT_FILE
-        return default if _is_there(default, Path.exists) else None
+        # A link that leads nowhere was meant to be one to the settings: flying without them is no answer.
+        return default if default.is_symlink() or _is_there(default, Path.exists) else None
     chosen = folder / chosen
     if not _is_there(chosen, Path.is_file):
         raise ConfigurationError(
@@ -140,14 +142,10 @@ def _is_there(path: Path, look: Callable[[Path], bool]) -> bool:
 
 def _read_file(path: Path) -> dict[str, _Given]:
     try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_FILE_BYTES + 1)
-        if len(content) > MAX_FILE_BYTES:
-            raise ConfigurationError(f"configuration file {path} is larger than {MAX_FILE_BYTES} bytes")
-        document = tomllib.loads(content.decode())
+        document = tomllib.loads(read_regular(path, MAX_FILE_BYTES, follow=True).decode())
     except OSError as error:
         raise ConfigurationError(f"can't read configuration file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is no TOMLDecodeError
         # A decoder's message may quote the line, and the line may hold a password.
         reason = re.search(r"\(at line \d+, column \d+\)|\(at end of document\)", str(error))
         raise ConfigurationError(
@@ -282,7 +280,10 @@ def _to_value(setting: Setting, given: _Given) -> Any:
     if kind is bool and not isinstance(value, bool):
         raise _BadValueError(f"must be true or false, got {value!r}")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise _BadValueError("must be a number that a float can hold") from None
     return value
 
 

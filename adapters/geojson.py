@@ -18,6 +18,7 @@ import attrs
 
 from ..domain.sectors import SectorBoundary, SectorClassification
 from ..domain.tile_grid import Bbox
+from .regular_files import read_one_more
 
 MAX_FILE_BYTES = 64 << 20
 MAX_ID_LENGTH = 200
@@ -43,7 +44,7 @@ class SectorFile:
 def read_sectors(path: Path) -> SectorFile:
     """Read every sector of a file. Raises `GeoJsonError`, or `OSError` when it can't be read."""
     with path.open("rb") as stream:
-        content = stream.read(MAX_FILE_BYTES + 1)
+        content = read_one_more(stream, MAX_FILE_BYTES)
     if len(content) > MAX_FILE_BYTES:
         raise GeoJsonError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB")
     try:
@@ -60,6 +61,13 @@ def parse_sectors(text: str) -> SectorFile:
         document = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise GeoJsonError(f"not JSON: {error}") from error
+    try:
+        return _read_sectors(document)
+    except RecursionError as error:  # shown in a message, what could just be read is too deep
+        raise GeoJsonError("it is nested too deeply") from error
+
+
+def _read_sectors(document: Any) -> SectorFile:
     sectors: list[SectorBoundary] = []
     widened: list[str] = []
     first_use: dict[str, int] = {}

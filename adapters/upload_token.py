@@ -6,6 +6,7 @@ import re
 
 from ..domain.errors import ConfigurationError
 from .config import UploadConfig
+from .regular_files import read_regular
 from .secret import Secret
 
 MAX_TOKEN_BYTES = 8192
@@ -25,8 +26,7 @@ def read_upload_token(settings: UploadConfig) -> Secret:
         )
     where = f"upload.token_file {settings.token_file}"
     try:
-        with settings.token_file.open("rb") as stream:
-            content = stream.read(MAX_TOKEN_BYTES + 1)
+        content = read_regular(settings.token_file, MAX_TOKEN_BYTES, follow=True)
     except OSError as error:
         raise ConfigurationError(
             f"can't read {where}: {error.strerror}", remedy="create the file or correct its name"

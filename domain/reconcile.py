@@ -200,15 +200,18 @@ def _mend(
         _log.warning("could not keep writers out to look for orphans: %s", error)
         mended["left_for_later"] = len(differences.unexplained)
         return mended, []
+    failures: list[StoreUnavailableError] = []
     for tile_id in differences.without_sidecar:
         if tile_id in committed and files.exists(tile_id):
             try:
                 files.restore_sidecar(tile_id, committed[tile_id].content_sha256)
             except StoreUnavailableError as error:
-                # A full or read-only disk: nothing that a flight needs depends on a sidecar.
-                _log.warning("lost sidecars are not restored: %s", error)
-                break
-            mended["sidecars_restored"] += 1
+                failures.append(error)
+            else:
+                mended["sidecars_restored"] += 1
+    if failures:
+        # A full or read-only disk, or a folder in its place: nothing that a flight needs depends on a sidecar.
+        _log.warning("%d lost sidecars are left for later: %s", len(failures), failures[0])
     gone = set(missing)
     for tile_id in differences.without_file:
         if tile_id not in committed or tile_id in gone:

@@ -7,10 +7,10 @@ import attrs
 from .errors import TileNotFoundError
 from .ports import FlightRecorder
 from .records import quarantined_event
-from .storage import TileFiles, TileRows
+from .storage import NoTileFileError, TileFiles, TileRows
 from .verify import Finding, FindingKind
 
-_LOST = frozenset({FindingKind.CONTENT_DAMAGED, FindingKind.FILE_MISSING})
+_LOST = frozenset({FindingKind.CONTENT_DAMAGED, FindingKind.FILE_MISSING, FindingKind.NOT_A_FILE})
 
 
 def repair(finding: Finding, rows: TileRows, files: TileFiles, recorder: FlightRecorder) -> Finding:
@@ -28,7 +28,7 @@ def repair(finding: Finding, rows: TileRows, files: TileFiles, recorder: FlightR
         return attrs.evolve(finding, mended=True, detail=f"{finding.detail}; deleted meanwhile")
     try:
         actual: str | None = files.content_sha256(finding.tile_id)
-    except TileNotFoundError:
+    except (TileNotFoundError, NoTileFileError):
         actual = None
     if actual == row.content_sha256:
         return attrs.evolve(finding, mended=True, detail=f"{finding.detail}; replaced meanwhile")

@@ -36,6 +36,10 @@ class NoMappingLeftError(StoreUnavailableError):
     """The system refuses to map another file; giving some mappings back may help."""
 
 
+class NoTileFileError(StoreUnavailableError):
+    """What stands in a tile file's place is no file: a folder, a symbolic link, a pipe, a device."""
+
+
 class Headroom(Protocol):
     """Where a write reserves its room."""
 
@@ -329,9 +333,9 @@ class TileFiles(Protocol):
         ...
 
     def quarantine(self, tile_id: TileId) -> str | None:
-        """Move file and sidecar out of the way, durably, keeping both; where the file is now.
+        """Move file and sidecar, or what stands in their place, out of the way, durably.
 
-        None when there is no file. What was quarantined before stays.
+        Returns where the file is now; None when there is none. What was quarantined before stays.
         """
         ...
 
@@ -351,7 +355,7 @@ class TileFiles(Protocol):
         ...
 
     def content_sha256(self, tile_id: TileId) -> str:
-        """Hash the file as it is on the disk now. Raises `TileNotFoundError`."""
+        """Hash the file as it is on the disk now. Raises `TileNotFoundError`, `NoTileFileError`."""
         ...
 
     def sidecar_sha256(self, tile_id: TileId) -> str | None:

@@ -11,7 +11,7 @@ import numpy as np
 from .errors import StoreUnavailableError, TileNotFoundError
 from .inventory import FoundKind
 from .sorted_catalogue import SortedTileCatalogue
-from .storage import MALFORMED_SIDECAR, TileFiles, TileRows
+from .storage import MALFORMED_SIDECAR, NoTileFileError, TileFiles, TileRows
 from .tile_key import VARIANT_BITS, decode_tile_key
 from .tiles import TileId, TileMetadataPersistent
 
@@ -21,6 +21,7 @@ class FindingKind(str, Enum):
 
     FILE_MISSING = "file_missing"
     FILE_UNREADABLE = "file_unreadable"
+    NOT_A_FILE = "not_a_file"
     CONTENT_DAMAGED = "content_damaged"
     HASH_UNKNOWN = "hash_unknown"
     SIDECAR_MISSING = "sidecar_missing"
@@ -35,6 +36,7 @@ _MEND_FIRST = "mend what else is wrong with the tile or its folder, then run aer
 REMEDIES = {
     FindingKind.FILE_MISSING: _INGEST_AGAIN,
     FindingKind.FILE_UNREADABLE: "check the disk and the permissions, then run aerotile verify again",
+    FindingKind.NOT_A_FILE: _INGEST_AGAIN,
     FindingKind.CONTENT_DAMAGED: _INGEST_AGAIN,
     FindingKind.HASH_UNKNOWN: "run aerotile verify --reconcile: it takes the hash of the file that is there",
     FindingKind.SIDECAR_MISSING: _MEND_FIRST,
@@ -143,6 +145,8 @@ def _verify_content(rows: TileRows, files: TileFiles, row: TileMetadataPersisten
         actual = files.content_sha256(tile_id)
     except TileNotFoundError:
         finding = Finding(FindingKind.FILE_MISSING, tile_id, "its row is committed, its file is gone")
+    except NoTileFileError as error:
+        finding = Finding(FindingKind.NOT_A_FILE, tile_id, str(error))
     except StoreUnavailableError as error:
         return Finding(FindingKind.FILE_UNREADABLE, tile_id, str(error))
     else:

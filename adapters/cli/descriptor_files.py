@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -101,7 +102,9 @@ def read_query(path: Path) -> npt.NDArray[np.float32]:
 def _readable(path: Path, what: str, remedy: str) -> Iterator[None]:
     """Turn everything that a damaged or foreign file makes numpy raise into one error."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as of a header that Python 2 would have written
+            yield
     except _DAMAGE as error:
         raise BadInputError(f"{path} is not {what}: {error}", remedy=remedy) from error
 

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from ..regular_files import read_regular
 from .failures import BadInputError
 
 _logger = logging.getLogger(__name__)
 _FILE = "verify-progress.json"
+_MOST_BYTES = 256 << 20
+"""Room for half a million findings; nothing larger is read into memory."""
 _SAVE_EVERY_S = 2.0
 _MODE = 0o640
 """Whoever may write it may have a later check pass by what is damaged."""
@@ -37,11 +40,12 @@ class VerifyProgress:
         """Take up what an earlier run left. Raises `BadInputError` when there is nothing of this store's."""
         remedy = "run aerotile verify without --resume"
         try:
-            left = json.loads(self._path.read_text("utf-8"))
+            left = json.loads(read_regular(self._path, _MOST_BYTES))
         except FileNotFoundError:
             raise BadInputError("there is no interrupted check to go on with", remedy=remedy) from None
-        except (OSError, ValueError) as error:
-            raise BadInputError(f"{self._path} can't be read: {error}", remedy=remedy) from error
+        except (OSError, ValueError, RecursionError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise BadInputError(f"{self._path} can't be read: {reason}", remedy=remedy) from error
         if not _is_progress(left):
             raise BadInputError(f"{self._path} is not what a check leaves", remedy=remedy)
         if left["store_id"] != self._store_id:
@@ -81,6 +85,8 @@ class VerifyProgress:
         """The check came to its end: there is nothing to resume."""
         try:
             self._path.unlink(missing_ok=True)
+        except IsADirectoryError:
+            pass  # nobody can resume from one
         except OSError as error:
             self._warn("can't be removed", error)
 

@@ -12,6 +12,7 @@ rename: a crash at any instant leaves the old or the new generation in use, both
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -21,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...domain.errors import IndexBuildError, IndexUnavailableError
+from ...ext import open_beneath
+from ..regular_files import open_regular, read_at_most, refuse_irregular
 
 POINTER_FILE = "current"
 INDEX_FILE = "tiles.index"
@@ -31,10 +34,16 @@ _POINTER_REPLACEMENT = f".{POINTER_FILE}{_PARTIAL_SUFFIX}"
 # A name is digits alone, so a pointer can never lead out of the generations folder.
 _NAME = re.compile(r"[0-9]{6,18}")
 _REMEDY = "switch to another generation with `aerotile index rollback`, or build a new one"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NONBLOCK  # a FIFO in a file's place must not hang its reader
+_POINTER_BYTES = 64
 
 
 class IndexGenerations:
-    """The generations under one root. Methods raise `OSError` unless they say otherwise."""
+    """The generations under one root. Methods raise `OSError` unless they say otherwise.
+
+    The way to the root may lead over symbolic links: it is the operator's. Below it none is followed.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -56,6 +65,7 @@ class IndexGenerations:
             ) from error
 
     def _names(self) -> list[str]:
+        self._refuse_link()
         try:
             found = [entry.name for entry in self._folder.iterdir() if _NAME.fullmatch(entry.name)]
         except FileNotFoundError:
@@ -68,8 +78,7 @@ class IndexGenerations:
         Raises `IndexUnavailableError` when the pointer can't be read or names no generation.
         """
         try:
-            with self._pointer.open("rb") as file:
-                content = file.read(64)
+            content = read_at_most(open_regular(self._pointer), _POINTER_BYTES, self._pointer)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -107,8 +116,9 @@ class IndexGenerations:
 
         Raises `IndexBuildError` at once when another one is at work. The lock dies with its process.
         """
+        self._refuse_link()
         make_folders(self._folder)
-        lock = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        lock = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
         try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -120,6 +130,11 @@ class IndexGenerations:
             yield
         finally:
             os.close(lock)
+
+    def _refuse_link(self) -> None:
+        """Nothing is listed, made or removed behind a link."""
+        if self._folder.is_symlink():
+            raise OSError(errno.ELOOP, "it is a symbolic link", str(self._folder))
 
     def begin(self) -> Path:
         """Remove what killed builds left and make the folder of a new build. Needs `locked`."""
@@ -180,6 +195,21 @@ class IndexGenerations:
             doomed = self._folder / f"{name}{_PARTIAL_SUFFIX}"
             self.folder(name).rename(doomed)
             shutil.rmtree(doomed)
+
+
+def open_generation_file(folder: Path, name: str) -> int:
+    """Open a file of the generation in `folder` for reading, following no symbolic link below the root.
+
+    Raises `OSError`, also for what is no regular file.
+    """
+    root = os.open(folder.parent.parent, _FOLDER)
+    try:
+        descriptor = open_beneath(root, f"{folder.parent.name}/{folder.name}/{name}", _FILE)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder / name)) from error
+    finally:
+        os.close(root)
+    return refuse_irregular(descriptor, folder / name)
 
 
 def write_durably(path: Path, content: bytes, *, mode: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import mmap
 import os
@@ -17,7 +18,9 @@ import numpy.typing as npt
 from ...domain.descriptors import DescriptorMetric, IndexMetadata, SearchHit, VectorStorage
 from ...domain.errors import IndexUnavailableError
 from ...ext import HitReader
-from .generations import INDEX_FILE, METADATA_FILE, SIDECAR_FILE
+from ..regular_files import read_at_most
+from .generations import INDEX_FILE, METADATA_FILE, SIDECAR_FILE, open_generation_file
+from .index_layout import IndexLayoutError, check_layout
 from .metadata_file import decode_metadata
 
 # The type stubs that faiss ships lack some names and get others wrong.
@@ -28,6 +31,8 @@ FAISS_METRICS = {
     DescriptorMetric.INNER_PRODUCT: faiss.METRIC_INNER_PRODUCT,
 }
 _REMEDY = "switch to another generation with `aerotile index rollback`, or build a new one"
+_MADV_POPULATE_READ = 22  # of linux/mman.h; Python's mmap does not name it
+_HASHED_AT_ONCE = 16 << 20
 _SMALL_FILE_BYTES = 4 << 20
 """Room for the metadata of 16,382 flights; nothing larger is read into memory."""
 
@@ -83,15 +88,14 @@ def open_mapped_index(folder: Path, ef_search: int) -> MappedIndex:
     Raises `IndexUnavailableError` naming what differs.
     """
     try:
-        sidecar = read_small_file(folder / SIDECAR_FILE)
-        metadata_bytes = read_small_file(folder / METADATA_FILE)
-        mapping = _map_file(folder / INDEX_FILE)
+        sidecar = _read_small_file(folder, SIDECAR_FILE)
+        metadata_bytes = _read_small_file(folder, METADATA_FILE)
+        mapping = _map_file(folder, INDEX_FILE)
+        index_sha256 = _sha256(mapping, folder / INDEX_FILE)
     except OSError as error:
         raise IndexUnavailableError(
             f"{error.filename or folder} can't be read: {error.strerror or error}", remedy=_REMEDY
         ) from error
-    # Hashing reads every page, so the first search finds them in memory.
-    index_sha256 = hashlib.sha256(mapping).hexdigest()
     hashes = {INDEX_FILE: index_sha256, METADATA_FILE: hashlib.sha256(metadata_bytes).hexdigest()}
     if sidecar != sidecar_content(hashes):
         raise _unavailable(folder, _difference_from_sidecar(sidecar, hashes))
@@ -118,26 +122,47 @@ def sidecar_content(hashes: dict[str, str]) -> bytes:
     return "".join(f"{digest}  {name}\n" for name, digest in hashes.items()).encode("ascii")
 
 
-def read_small_file(path: Path) -> bytes:
+def _read_small_file(folder: Path, name: str) -> bytes:
     """A file's bytes. Raises `OSError`, also when it is larger than any that we write."""
-    with path.open("rb") as file:
-        content = file.read(_SMALL_FILE_BYTES + 1)
-    if len(content) > _SMALL_FILE_BYTES:
-        raise OSError(0, f"it is larger than {_SMALL_FILE_BYTES} bytes", str(path))
-    return content
+    return read_at_most(open_generation_file(folder, name), _SMALL_FILE_BYTES, folder / name)
 
 
-def _map_file(path: Path) -> mmap.mmap:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+def _map_file(folder: Path, name: str) -> mmap.mmap:
+    descriptor = open_generation_file(folder, name)
     try:
         if os.fstat(descriptor).st_size == 0:
-            raise OSError(0, "it is empty", str(path))
+            raise OSError(0, "it is empty", str(folder / name))
         return mmap.mmap(descriptor, 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
     finally:
         os.close(descriptor)
 
 
+def _sha256(mapping: mmap.mmap, path: Path) -> str:
+    """Hash every page, so that the first search finds them in memory.
+
+    The kernel is asked for them first: of a page that the disk does not give, or of a file that is being cut
+    short, it says so, where a touch would end the process with SIGBUS. Raises `OSError`.
+    """
+    digest = hashlib.sha256()
+    with memoryview(mapping) as content:
+        for begin in range(0, len(content), _HASHED_AT_ONCE):
+            part = content[begin : begin + _HASHED_AT_ONCE]
+            try:
+                mapping.madvise(_MADV_POPULATE_READ, begin, len(part))
+            except OSError as error:
+                if error.errno == errno.EFAULT:
+                    raise OSError(errno.EIO, "the disk does not give all of it", str(path)) from error
+                if error.errno != errno.EINVAL:  # of kernels before 5.14
+                    raise
+            digest.update(part)
+    return digest.hexdigest()
+
+
 def _index_over(mapping: mmap.mmap, folder: Path) -> faiss.IndexIDMap2:
+    try:
+        check_layout(mapping)
+    except IndexLayoutError as error:
+        raise _unavailable(folder, f"{INDEX_FILE} is no index of ours: {error}") from error
     buffer = np.frombuffer(mapping, dtype=np.uint8)
     try:
         index = faiss.read_index(_faiss.ZeroCopyIOReader(_faiss.swig_ptr(buffer), buffer.size))
@@ -155,10 +180,6 @@ def _differences(index: faiss.IndexIDMap2, metadata: IndexMetadata) -> Iterator[
     if type(graph) is not expected:
         yield f"the graph is a {type(graph).__name__}, not a {expected.__name__}"
         return
-    if metadata.storage is VectorStorage.FLOAT16:
-        quantizer = _faiss.downcast_index(graph.storage).sq
-        if quantizer.qtype != faiss.ScalarQuantizer.QT_fp16:
-            yield f"the vectors are quantized as {quantizer.qtype}, not as float16"
     facts = (
         ("dimension", index.d, metadata.dimension),
         ("dimension of the graph", graph.d, metadata.dimension),

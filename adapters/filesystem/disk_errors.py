@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...domain.errors import StoreUnavailableError
-from ...domain.storage import NoMappingLeftError
+from ...domain.storage import NoMappingLeftError, NoTileFileError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
@@ -27,6 +27,13 @@ def no_mapping_left(path: Path, error: OSError) -> NoMappingLeftError:
     """The error to raise when the kernel would not map `path`."""
     return NoMappingLeftError(
         f"cannot map tile file {path}: {error.strerror}", remedy=_remedy(error.errno, path)
+    )
+
+
+def no_tile_file(path: Path) -> NoTileFileError:
+    """The error to raise when `path` leads to something else than a file."""
+    return NoTileFileError(
+        f"what stands in the place of tile file {path} is no file", remedy=_remedy(errno.ELOOP, path)
     )
 
 

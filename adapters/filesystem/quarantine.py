@@ -1,4 +1,4 @@
-"""The folder for tiles that are not what they should be: moved there, never changed or removed by us.
+"""The folder for tiles that are not what they should be, and what stood in a file's place: never changed.
 
 .quarantine/{source}[/{flight_id}]/{zoom}/{x}/{y}.jpg[.1, .2, ...]     and the sidecar under the same number
 """
@@ -25,15 +25,28 @@ def quarantine_tile(root: OpenFolder, path: TilePath) -> str | None:
         folder = open_below(root, path.folder)
     except FileNotFoundError:
         return None
+    moved, suffix = _set_aside(root, path, folder, [path.name, path.sidecar_name])
+    return f"{QUARANTINE_FOLDER}/{path.tile}{suffix}" if path.name in moved else None
+
+
+def set_sidecar_aside(root: OpenFolder, path: TilePath) -> None:
+    """Move what stands in a sidecar's place below `QUARANTINE_FOLDER`, durably. Raises `OSError`."""
+    _set_aside(root, path, open_below(root, path.folder), [path.sidecar_name])
+
+
+def _set_aside(
+    root: OpenFolder, path: TilePath, folder: OpenFolder, names: list[str]
+) -> tuple[set[str], str]:
+    """Which of the names were there, and the ending that they have now."""
     target_path = f"{QUARANTINE_FOLDER}/{path.folder}"
     FolderMaker().make(root, target_path, durable=True)
     target = open_below(root, target_path)
     suffix = _free_suffix(target, path)
-    moved: list[str] = []
+    moved: set[str] = set()
     try:
-        for name in (path.name, path.sidecar_name):
+        for name in names:
             if _move(folder, name, target, name + suffix):
-                moved.append(name)
+                moved.add(name)
         os.fsync(target.fileno())
         os.fsync(folder.fileno())
     except OSError:
@@ -41,7 +54,7 @@ def quarantine_tile(root: OpenFolder, path: TilePath) -> str | None:
             with suppress(OSError):
                 _move(target, name + suffix, folder, name)
         raise
-    return f"{target_path}/{path.name}{suffix}" if path.name in moved else None
+    return moved, suffix
 
 
 def _free_suffix(target: OpenFolder, path: TilePath) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -33,14 +34,22 @@ from ...ext import (
     read_tile,
     tile_is_there,
 )
-from .disk_errors import disk_errors, no_mapping_left, store_unavailable
+from .disk_errors import disk_errors, no_mapping_left, no_tile_file, store_unavailable
 from .folders import OpenFolder, open_below, open_root
 from .identity_file import claim_identity, read_identity
 from .inventory import take_inventory
 from .journal_order import ordered_device
-from .layout import SIDECAR_LINE_LIMIT, parse_sidecar, path_of, sidecar_line, temporary_name, tile_path
+from .layout import (
+    SIDECAR_LINE_LIMIT,
+    TilePath,
+    parse_sidecar,
+    path_of,
+    sidecar_line,
+    temporary_name,
+    tile_path,
+)
 from .placement import Placement, StagedFile
-from .quarantine import quarantine_tile
+from .quarantine import quarantine_tile, set_sidecar_aside
 from .reader_threads import ReaderThreads
 
 _READ = os.O_RDONLY | os.O_NONBLOCK  # a FIFO in a file's place must not hang its reader
@@ -49,6 +58,8 @@ _HASH_CHUNK_BYTES = 1 << 20
 _PLACED_MODE = 0o440
 _MAX_THREADS = 4
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+_MAY_BE_NO_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.ENODEV})
+"""What opening a symbolic link, a socket or a device without a driver answers."""
 
 
 class FilesystemTileFiles:
@@ -229,24 +240,34 @@ class FilesystemTileFiles:
         return take_inventory(self._open_root(), self._path)
 
     def restore_sidecar(self, tile_id: TileId, content_sha256: str) -> None:
-        """See `TileFiles`: replaced by rename, durable when this returns."""
+        """See `TileFiles`: by rename, durable when this returns; a folder in its place is set aside."""
         path = tile_path(tile_id)
         line = sidecar_line(content_sha256, path.name).encode("ascii")
         with disk_errors("write sidecar", self._path / path.sidecar):
             folder = open_below(self._open_root(), path.folder)
-            _replace(folder, path.sidecar_name, line)
+            try:
+                _replace(folder, path.sidecar_name, line)
+            except IsADirectoryError:
+                set_sidecar_aside(self._open_root(), path)
+                _replace(folder, path.sidecar_name, line)
 
     def content_sha256(self, tile_id: TileId) -> str:
         """See `TileFiles`. Reads rather than maps: a failing disk is then an error, not a SIGBUS."""
         root = self._open_root()
-        path = tile_path(tile_id).tile
-        with disk_errors("hash tile file", self._path / path):
+        path = tile_path(tile_id)
+        with disk_errors("hash tile file", self._path / path.tile):
             try:
-                descriptor = open_beneath(root.fileno(), path, _READ)
+                descriptor = open_beneath(root.fileno(), path.tile, _READ)
             except FileNotFoundError as error:
                 raise TileNotFoundError(tile_id) from error
+            except OSError as error:
+                if error.errno in _MAY_BE_NO_FILE and _is_no_file(root, path):
+                    raise no_tile_file(self._path / path.tile) from error
+                raise
             digest = hashlib.sha256()
             try:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise no_tile_file(self._path / path.tile)
                 while chunk := os.read(descriptor, _HASH_CHUNK_BYTES):
                     digest.update(chunk)
             finally:
@@ -262,9 +283,13 @@ class FilesystemTileFiles:
         except OSError as error:
             if error.errno in _NOT_THERE:
                 return None
+            if error.errno == errno.ENXIO:  # a socket
+                return MALFORMED_SIDECAR
             raise store_unavailable("read sidecar", self._path / path.sidecar, error) from error
         with disk_errors("read sidecar", self._path / path.sidecar):
             try:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    return MALFORMED_SIDECAR
                 line = os.read(descriptor, SIDECAR_LINE_LIMIT + 1)
             finally:
                 os.close(descriptor)
@@ -275,6 +300,13 @@ class FilesystemTileFiles:
         if root is None:
             raise StoreUnavailableError(f"the tile files in {self._path} are closed", remedy="open the store")
         return root
+
+
+def _is_no_file(root: OpenFolder, path: TilePath) -> bool:
+    """Whether the very last part of a tile's path is there and no regular file. Raises `OSError`."""
+    folder = open_below(root, path.folder)
+    facts = os.stat(path.name, dir_fd=folder.fileno(), follow_symlinks=False)
+    return not stat.S_ISREG(facts.st_mode)
 
 
 def _unlink(folder: OpenFolder, name: str) -> bool:

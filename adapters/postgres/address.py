@@ -43,7 +43,7 @@ class DatabaseAddress:
     def __init__(self, dsn: str) -> None:
         try:
             parts = conninfo_to_dict(dsn)
-        except psycopg.Error:
+        except (psycopg.Error, UnicodeEncodeError):
             # The driver quotes the part that it stumbles over, which may be the password.
             raise ConfigurationError(
                 "the database DSN can't be read (it is not shown: it may hold a password)",

@@ -16,6 +16,7 @@ from pathlib import Path
 import attrs
 
 from ...domain.errors import RuntimeNotAvailableError, StoreUnavailableError
+from ..regular_files import read_regular, refuse_irregular
 from .embedded_account import ServerAccount
 from .file_lock import FileLock, is_free
 
@@ -26,6 +27,9 @@ _LONGEST_LOG = 1 << 20  # bytes
 # Whatever the umask: who may write into a parent may put another folder in the place of this one. Others may
 # pass through, since the server is not always the owner's.
 _PARENT_MODE = 0o755
+_LONGEST_STATE = 1 << 16  # bytes of any file below that is read whole
+_PASSWORD = re.compile(r"[ -~]+")
+_PID = re.compile(rb"[1-9][0-9]{0,9}")
 # Less the answer to a client that came too early, which is no failure.
 _FAILURE = re.compile(r"(?:FATAL|PANIC|error|launcher): +(?!the database system is )(.*)")
 
@@ -85,7 +89,8 @@ class DataFolder:
 
     def prepare_password(self) -> None:
         """Choose the password before the first cluster is made. Raises `OSError`, `StoreUnavailableError`."""
-        if self.password_file.exists():
+        if os.path.lexists(self.password_file):
+            self.password()
             return
         if self.cluster.exists():
             raise StoreUnavailableError(
@@ -107,8 +112,13 @@ class DataFolder:
         sync_folder(self.path)
 
     def password(self) -> str:
-        """The superuser's password. Raises `OSError`."""
-        return self.password_file.read_text().strip()
+        """The superuser's password. Raises `OSError`, `StoreUnavailableError` when the file holds none."""
+        password = read_regular(self.password_file, _LONGEST_STATE).decode("ascii", "replace").strip()
+        if not _PASSWORD.fullmatch(password):
+            raise StoreUnavailableError(
+                f"{self.password_file} holds no password", remedy="restore the file, or set a DSN"
+            )
+        return password
 
     def server_is_alive(self) -> bool:
         """Whether any process of the server lives, answering or not. Raises `OSError`."""
@@ -130,14 +140,14 @@ class DataFolder:
     def running_server(self) -> RunningServer | None:
         """What the holder of the server lock wrote into it; None while it has not. Raises `OSError`."""
         try:
-            facts = json.loads(self.server_lock.read_text())
+            facts = json.loads(read_regular(self.server_lock, _LONGEST_STATE))
             return RunningServer(
                 str(facts["boot_id"]),
                 int(facts["pid"]),
                 int(facts["start_ticks"]),
                 Path(facts["socket_folder"]),
             )
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
 
     def stale_pid(self) -> int | None:
@@ -148,10 +158,10 @@ class DataFolder:
         """
         pid_file = self.cluster / "postmaster.pid"
         try:
-            first_line = pid_file.read_bytes().partition(b"\n")[0]
+            first_line = read_regular(pid_file, _LONGEST_STATE).partition(b"\n")[0]
         except FileNotFoundError:
             return None
-        if first_line.isdigit() and int(first_line) > 0:
+        if _PID.fullmatch(first_line):
             return int(first_line)
         pid_file.unlink()
         return None

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...domain.errors import RuntimeNotAvailableError, StoreUnavailableError
+from ..regular_files import read_regular
 from .embedded_account import ServerAccount, possible_accounts
 from .embedded_binaries import OLDEST_MAJOR, PostgresBinaries, parse_major
 from .embedded_folder import DataFolder, complaint_in, sync_folder
@@ -20,6 +21,7 @@ from .file_lock import FileLock
 logger = logging.getLogger(__name__)
 
 SUPERUSER = "aerotile"
+_LONGEST_VERSION = 64  # bytes
 _LAUNCHER = Path(__file__).with_name("embedded_launcher.py")
 
 
@@ -150,9 +152,10 @@ class ServerPrograms:
                 remedy="pip install aerotile[embedded], or name a newer installation",
             )
         try:
-            made_by = (self._folder.cluster / "PG_VERSION").read_text().strip()
+            version = read_regular(self._folder.cluster / "PG_VERSION", _LONGEST_VERSION)
         except FileNotFoundError:
             return
+        made_by = version.decode("ascii", "replace").strip()
         if made_by != str(major):
             raise RuntimeNotAvailableError(
                 f"the database in {self._folder.path} was made by PostgreSQL {made_by}, "

@@ -136,7 +136,7 @@ def parse_fault(text: str) -> Fault:
         name, _, value = setting.partition("=")
         try:
             facts[name] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             facts[name] = value
     try:
         return _read(Fault, facts)

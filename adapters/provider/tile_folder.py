@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,11 +19,14 @@ from uuid import UUID
 
 from ...domain.errors import StoreUnavailableError
 from ...ext import sync_file_system
+from ..regular_files import read_regular
 from .admission import AdmittedTile
+from .frames import MAX_HEADER_BYTES
 
 _CONTENT = ".jpg"
 _FACTS = ".json"
 _TEMPORARY = ".tmp"
+_MOST_FACTS_BYTES = 8 * MAX_HEADER_BYTES  # written anew, a header grows by its escapes
 
 
 class StoreOutcome(str, Enum):
@@ -120,17 +124,19 @@ class TileFolder:
             ):
                 path.unlink()
             elif path.suffix == _FACTS:
-                hashes[UUID(path.stem)] = self._read_hash(path)
+                tile_uuid, content_sha256 = self._read_facts(path)
+                hashes[tile_uuid] = content_sha256
         return hashes
 
-    def _read_hash(self, path: Path) -> str:
+    def _read_facts(self, path: Path) -> tuple[UUID, str]:
         content = path.with_suffix(_CONTENT)
         try:
-            facts = json.loads(path.read_bytes())
-            if content.stat().st_size != facts["disk_bytes"]:
+            facts = json.loads(read_regular(path, _MOST_FACTS_BYTES))
+            found = content.lstat()
+            if not stat.S_ISREG(found.st_mode) or found.st_size != facts["disk_bytes"]:
                 raise ValueError("its length is not that in the facts")
-            return str(facts["content_sha256"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+            return UUID(path.stem), str(facts["content_sha256"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise StoreUnavailableError(
                 f"{content} is damaged: {error}",
                 remedy=f"remove it and {path.name}; then the tile can be sent again",
@@ -142,7 +148,7 @@ class TileFolder:
             yield
         except OSError as error:
             raise StoreUnavailableError(
-                f"cannot {doing} {self._folder}: {error.strerror}",
+                f"cannot {doing} {error.filename or self._folder}: {error.strerror}",
                 remedy="check the folder's permissions and free space",
             ) from error
 

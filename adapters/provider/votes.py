@@ -15,7 +15,10 @@ import attrs
 from ...domain.errors import StoreUnavailableError
 from ...domain.tiles import VotingStatus
 from ...domain.voting import check_voting_step
+from ..regular_files import read_regular
 
+_MOST_BYTES = 1 << 30
+"""Room for six million votes; nothing larger is read into memory."""
 VERDICTS = (VotingStatus.TRUSTED, VotingStatus.REJECTED)
 
 
@@ -43,8 +46,9 @@ class VoteBook:
         self._votes: list[Vote] = []
         self._standing: dict[UUID, VotingStatus] = {}
         try:
-            self._path.touch(mode=0o640)
-            text = self._path.read_bytes()
+            if not self._path.is_symlink():
+                self._path.touch(mode=0o640)
+            text = read_regular(self._path, _MOST_BYTES)
             whole = text[: text.rfind(b"\n") + 1]
             if len(whole) < len(text):  # a crash cut the last line
                 os.truncate(self._path, len(whole))
@@ -52,7 +56,7 @@ class VoteBook:
                 facts = json.loads(line)
                 verdict = VotingStatus(facts["verdict"])
                 self._note(Vote(UUID(facts["tile_uuid"]), verdict, facts.get("reason")))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise StoreUnavailableError(
                 f"cannot read {self._path}: {error}", remedy="repair or remove that file"
             ) from error

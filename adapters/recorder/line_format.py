@@ -57,8 +57,8 @@ def decode_line(line: bytes) -> RecordLine:
     if content[:_PREFIX_BYTES] != b"%08x " % zlib.crc32(text):
         raise ValueError("the checksum does not match")
     try:
-        return RecordLine(RecordEnvelope.from_json(json.loads(text)), text)
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        return RecordLine(RecordEnvelope.from_json(json.loads(text.decode("utf-8"))), text)
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"it is not an envelope: {error!r}") from error
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -13,10 +15,12 @@ import attrs
 from ...domain.errors import StoreUnavailableError
 from ...domain.ports import Clock
 from ...domain.records import RecordEnvelope, Severity
+from ..regular_files import open_regular
 from .line_format import MAX_LINE_BYTES, RecordLine, decode_line
 from .segments import segment_paths
 
 _SEVERITIES = [severity.value for severity in Severity]
+_NO_SEGMENT = frozenset({errno.EISDIR, errno.ELOOP, errno.EINVAL})
 
 
 @attrs.frozen(kw_only=True)
@@ -44,7 +48,10 @@ class RecordFilter:
 
 @attrs.frozen
 class DamagedLine:
-    """Where a line was that can't be read: torn by a power cut, or changed since."""
+    """Where a line was that can't be read: torn by a power cut, or changed since.
+
+    Or, at offset 0, what stands in a segment's place and is no regular file.
+    """
 
     path: Path
     offset: int
@@ -63,6 +70,7 @@ class RecordReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offsets: dict[Path, int] = {}
+        self._refused: set[Path] = set()
         self.damaged_lines = 0
         self.first_damaged: DamagedLine | None = None
 
@@ -120,7 +128,7 @@ class RecordReader:
     def _raw_lines(self, path: Path, *, writer_may_go_on: bool) -> Iterator[tuple[int, bytes]]:
         """Each line with its offset. The offset read up to is kept, so that a second call goes on there."""
         try:
-            with path.open("rb") as file:
+            with os.fdopen(open_regular(path, follow=path == self._path), "rb") as file:
                 start = self._offsets.get(path, 0)
                 file.seek(start)
                 while line := file.readline(MAX_LINE_BYTES):
@@ -134,7 +142,11 @@ class RecordReader:
             # The oldest segments are deleted while others are being read.
             return
         except OSError as error:
-            raise self._unavailable(error) from error
+            if error.errno not in _NO_SEGMENT:
+                raise self._unavailable(error) from error
+            if path not in self._refused:
+                self._refused.add(path)
+                self._note_damage(DamagedLine(path, 0, error.strerror or str(error)))
 
     def _note_damage(self, damaged: DamagedLine) -> None:
         self.damaged_lines += 1

@@ -7,10 +7,12 @@ record, each into a segment of its own. Methods and functions raise `OSError`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
 import re
+import stat
 from pathlib import Path
 
 _logger = logging.getLogger(__name__)
@@ -87,15 +89,18 @@ class Segment:
         """Open and lock an existing segment.
 
         None when another writer has it, it has just been deleted, or it can't be opened, e.g. because it is
-        another user's: a record goes on beside it.
+        another user's or no regular file: a record goes on beside it.
         """
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+            # What is written into a FIFO, nobody finds again.
+            flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            descriptor = os.open(path, flags)
         except OSError:
             return None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_nlink > 0:
+            facts = os.fstat(descriptor)
+            if facts.st_nlink > 0 and stat.S_ISREG(facts.st_mode):
                 return cls(path, descriptor)
         except OSError:
             pass
@@ -122,8 +127,10 @@ class Segment:
         return written
 
     def sync(self) -> None:
-        """Make what was appended durable."""
+        """Make what was appended durable. Raises `OSError`, also when somebody has removed the file."""
         os.fdatasync(self._descriptor)
+        if os.fstat(self._descriptor).st_nlink == 0:
+            raise FileNotFoundError(errno.ENOENT, "its file was removed", str(self.path))
 
     def close(self) -> None:
         """Give the file and its lock back; does not sync."""

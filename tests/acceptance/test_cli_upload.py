@@ -205,7 +205,7 @@ def test_a_bad_call_is_answered_on_one_line(call: Call, arguments: tuple[str, ..
         (b"two words", "holds no bearer token"),
         (b"hidden\r\nX-Evil: 1", "holds no bearer token"),
         (b"\xff\xfehidden", "holds no bearer token"),
-        (b"hidden" * 10_000, "holds no bearer token"),
+        (b"hidden" * 10_000, "it is larger than 8192 bytes"),
     ],
 )
 @pytest.mark.usefixtures("flown")

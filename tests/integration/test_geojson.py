@@ -134,6 +134,15 @@ def test_what_is_no_geojson_of_sectors_is_refused_in_one_line(text: str, message
     assert message in refusal(text)
 
 
+@pytest.mark.parametrize("name", ["crs", "features", "type"])
+def test_nesting_around_the_interpreter_s_limit_is_refused(name: str) -> None:
+    """What can just be read may be too deep to be looked at."""
+    good = json.loads(collection(feature(polygon([[1, 2], [3, 2], [3, 4], [1, 4], [1, 2]]))))
+    for depth in range(900, 1000):
+        text = json.dumps(good | {name: "deep"}).replace('"deep"', "[" * depth + "]" * depth)
+        refusal(text)
+
+
 def test_numbers_that_are_not_json_are_refused() -> None:
     text = collection(feature(polygon([[float("nan"), 0], *BOX[1:]])))
     assert "NaN is not a JSON number" in refusal(text)

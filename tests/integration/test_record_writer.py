@@ -43,6 +43,14 @@ def wait_until(condition: Callable[[], bool]) -> None:
         pause.wait(0.005)
 
 
+def points_to(descriptor: Path, file: Path) -> bool:
+    """Whether an entry of /proc/self/fd, which may be gone by now, is the open file."""
+    try:
+        return descriptor.readlink() == file
+    except FileNotFoundError:
+        return False
+
+
 def run_python(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(PRELUDE) + textwrap.dedent(program), *map(str, arguments)],
@@ -328,11 +336,16 @@ def test_a_write_that_a_full_disk_cuts_short_loses_and_doubles_nothing(tmp_path:
 
 
 def test_a_stuck_disk_stops_neither_recording_nor_closing(tmp_path: Path) -> None:
-    pipe = tmp_path / "record-000001.jsonl"
-    os.mkfifo(pipe)
-    far_end = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     recorder = recorder_in(tmp_path, queue_size=1000, sync_interval_s=60)
-    for number in itertools.count():
+    recorder.record(event(0))
+    segment = tmp_path / "record-000001.jsonl"
+    # A pipe that nobody reads takes the place of the open file: writing there blocks for real.
+    far_end, pipe = os.pipe()
+    wait_until(lambda: recorder.status().written == 1)
+    (opened,) = [file for file in Path("/proc/self/fd").iterdir() if points_to(file, segment)]
+    os.dup2(pipe, int(opened.name))
+    os.close(pipe)
+    for number in itertools.count(1):
         recorder.record(event(number, filler="x" * 1000))
         if recorder.status().dropped:
             break

@@ -57,8 +57,8 @@ def test_whatever_stands_in_a_file_s_place_is_a_finding_and_sidecars_are_restore
     (root / tile_path(linked_sidecar).sidecar).symlink_to("/etc/hostname")
     findings = {finding.tile_id: finding for finding in verify_store(rows, files)}
     assert {tile_id: (finding.kind, finding.mended) for tile_id, finding in findings.items()} == {
-        linked: (FindingKind.FILE_UNREADABLE, False),
-        replaced: (FindingKind.FILE_UNREADABLE, False),
+        linked: (FindingKind.NOT_A_FILE, False),
+        replaced: (FindingKind.NOT_A_FILE, False),
         missing: (FindingKind.SIDECAR_MISSING, True),
         malformed: (FindingKind.SIDECAR_WRONG, True),
         linked_sidecar: (FindingKind.SIDECAR_MISSING, True),

@@ -1,0 +1,230 @@
+"""Every parser of outside bytes in one table: good inputs, what means something to it, how it may refuse."""
+
+from __future__ import annotations
+
+import json
+
+import fuzz_samples as samples
+import numpy as np
+from fuzz_targets import (
+    Parser,
+    arguments,
+    checked_line,
+    copy,
+    environment,
+    frames,
+    identity,
+    in_file,
+    of_text,
+    provider_answers,
+    record,
+    server_state,
+    sidecar,
+    tile_keys,
+)
+
+from aerotile.adapters.cli.descriptor_files import read_described_tiles, read_query
+from aerotile.adapters.cli.failures import BadInputError
+from aerotile.adapters.cli.verify_progress import VerifyProgress
+from aerotile.adapters.config_loader import DEFAULT_FILE, read_config
+from aerotile.adapters.faiss.generations import IndexGenerations
+from aerotile.adapters.faiss.index_layout import IndexLayoutError, check_layout
+from aerotile.adapters.faiss.metadata_file import decode_metadata
+from aerotile.adapters.filesystem.identity_file import IDENTITY_NAME
+from aerotile.adapters.geojson import GeoJsonError, read_sectors
+from aerotile.adapters.http.protocol import GarbledAnswerError, read_votes
+from aerotile.adapters.postgres.address import DatabaseAddress
+from aerotile.adapters.postgres.tile_feed import read_notice
+from aerotile.adapters.provider.behaviour import read_behaviour
+from aerotile.adapters.provider.frames import MalformedBatchError, TooManyTilesError
+from aerotile.adapters.recorder.line_format import decode_line
+from aerotile.domain.errors import (
+    ConfigurationError,
+    IndexUnavailableError,
+    StoreUnavailableError,
+    TileMetadataError,
+)
+from aerotile.domain.jpeg import read_jpeg_size
+from aerotile.ext import CopyStreamError
+
+_METADATA_REFUSALS = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+_JSON_WORDS = (
+    b"NaN",
+    b"1e999",
+    b"-0",
+    b"null",
+    b"[]",
+    b"{}",
+    b'"\\ud800"',
+    b'"\\u0000"',
+    b"9" * 400,
+    b"[" * 2000,
+)
+
+PARSERS = [
+    Parser(
+        "jpeg",
+        lambda content, _: read_jpeg_size(content),
+        (ValueError,),
+        (samples.JPEG,),
+        (b"\xff\xc0", b"\xff\xff"),
+    ),
+    Parser("sidecar", sidecar, (ValueError,), (b"ab" * 32 + b"  7.jpg\n", b"ab" * 32 + b" *7.jpg\n")),
+    Parser(
+        "index_metadata",
+        lambda content, _: decode_metadata(content),
+        _METADATA_REFUSALS,
+        (samples.metadata(),),
+        _JSON_WORDS,
+    ),
+    Parser(
+        "index_file",
+        lambda content, _: check_layout(content),
+        (IndexLayoutError,),
+        (samples.index_file(),),
+        (b"\xff" * 8, b"\0" * 8, b"IHNf"),
+    ),
+    Parser(
+        "index_pointer",
+        in_file("current", lambda path: IndexGenerations(path.parent).current()),
+        (IndexUnavailableError,),
+        (b"000001\n",),
+        (b"../", b"\xc2\xb2"),
+    ),
+    Parser("record", record, (), (samples.lines(),), _JSON_WORDS),
+    Parser(
+        "record_line",
+        checked_line,
+        (),
+        (samples.lines().split(b"\n")[0][9:],),
+        (*_JSON_WORDS, b"0001-01-01T00:00:00+23:59"),
+    ),
+    Parser(
+        "record_envelope",
+        lambda content, _: decode_line(content),
+        (ValueError,),
+        (samples.lines().split(b"\n")[0],),
+    ),
+    Parser(
+        "geojson",
+        in_file("sectors.geojson", read_sectors),
+        (GeoJsonError,),
+        (json.dumps(samples.SECTORS).encode(),),
+        (*_JSON_WORDS, b'"crs":'),
+    ),
+    Parser(
+        "configuration",
+        in_file(DEFAULT_FILE, lambda path: read_config(environment={}, folder=path.parent)),
+        (ConfigurationError,),
+        (samples.CONFIGURATION,),
+        (b"nan", b"1e999", b"9" * 5000, b"~nobody/", b"1979-05-27", b"[[", b"inf"),
+    ),
+    Parser(
+        "environment",
+        environment,
+        (ConfigurationError,),
+        (
+            b"ROOT=data\nBUDGET_MAX_BYTES=64 GiB\nINDEX_WARM_UP=no",
+            b"READS_DEADLINE_S=1e-3\nLRU_FLUSH_ENTRIES=10",
+        ),
+        (b"nan", b"inf", b"\xd9\xa3", b"9" * 5000, b"1e999", b"1_0"),
+    ),
+    Parser(
+        "dsn",
+        of_text(DatabaseAddress),
+        (ConfigurationError,),
+        (b"postgresql://flight:secret@db.example:5432/tiles", b"host=/run dbname=x password=' y'"),
+        (b"%00", b"%40", b"@", b"'"),
+    ),
+    Parser("upload_answer", provider_answers, (GarbledAnswerError,), (samples.answer(),), _JSON_WORDS),
+    Parser(
+        "votes",
+        lambda content, _: read_votes(content),
+        (GarbledAnswerError,),
+        (samples.votes(),),
+        _JSON_WORDS,
+    ),
+    Parser(
+        "copy_stream",
+        copy,
+        (CopyStreamError, TileMetadataError),
+        (samples.copy_stream(),),
+        (b"\xff\xff", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff"),
+    ),
+    Parser(
+        "notice",
+        of_text(read_notice),
+        (),
+        (b"+5/16/10/imported -22/7/8/onboard/" + str(samples.FLIGHT).encode(),),
+        (b"/", b" ", b"~", b"\xd9\xa3"),
+    ),
+    Parser(
+        "tile_keys",
+        tile_keys,
+        (ValueError, KeyError),
+        (np.array([0, 1 << 58, (5 << 58) + 2], np.int64).tobytes(),),
+        (b"\xff" * 8,),
+    ),
+    Parser(
+        "verify_progress",
+        in_file("verify-progress.json", lambda path: VerifyProgress(path.parent, samples.FLIGHT).resume()),
+        (BadInputError,),
+        (samples.progress(),),
+        _JSON_WORDS,
+    ),
+    Parser(
+        "identity",
+        in_file(IDENTITY_NAME, identity),
+        (StoreUnavailableError,),
+        (str(samples.FLIGHT).encode() + b"\n",),
+        (b"urn:uuid:", b"{"),
+    ),
+    Parser(
+        "server_state",
+        server_state,
+        (StoreUnavailableError, OSError),
+        (b'{"boot_id":"a","pid":4711,"start_ticks":5,"socket_folder":"/run/x"}', b"4711\n/data\n"),
+        _JSON_WORDS,
+    ),
+    Parser(
+        "batch",
+        frames,
+        (MalformedBatchError, TooManyTilesError),
+        (samples.BATCH_BODY,),
+        (b"\0\0\0\2{}", *_JSON_WORDS),
+    ),
+    Parser(
+        "behaviour",
+        in_file("behaviour.json", read_behaviour),
+        (ConfigurationError,),
+        (b'{"faults":[{"kind":"status","status":503,"every":3}],"verdict":"trusted","max_tiles":5}',),
+        _JSON_WORDS,
+    ),
+    Parser(
+        "descriptors",
+        in_file("descriptors.npz", read_described_tiles),
+        (BadInputError,),
+        (samples.descriptors(compressed=False), samples.descriptors(compressed=True)),
+        (b"(1, 9999999999, )", b"'descr': '|O'", b"\xff\xff\xff\xff"),
+    ),
+    Parser(
+        "query",
+        in_file("query.npy", read_query),
+        (BadInputError,),
+        (samples.query(),),
+        (b"(9999999999,)", b"'descr': '|O'", b"'<f2'"),
+    ),
+    Parser(
+        "arguments",
+        of_text(arguments),
+        (ConfigurationError,),
+        (
+            b"2024-05-01T12:00:00Z",
+            b"7,50,8.5,51",
+            b"20 MiB",
+            b"imported/5/16/10",
+            b"status,status=503,every=3",
+        ),
+        (b"9" * 5000, b"nan", b"\xd9\xa3", b"+24:00", b"1e999", b"0001-01-01T00:00:00+23:59"),
+    ),
+]

@@ -1,0 +1,187 @@
+"""Good inputs of every parser of outside bytes, for the fuzzing to change."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import struct
+import tempfile
+from datetime import datetime, timezone
+from functools import cache
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+
+from aerotile.adapters.faiss.metadata_file import encode_metadata
+from aerotile.adapters.http.protocol import frames
+from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
+from aerotile.adapters.recorder.line_format import encode_line
+from aerotile.domain.descriptors import HnswParams, IndexMetadata, VectorStorage
+from aerotile.domain.records import FlightEvent, Kind, RecordEnvelope
+from aerotile.domain.tile_key import VariantTable
+from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
+from aerotile.domain.upload import TileToSend, UploadBatch
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
+FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
+JPEG = (
+    b"\xff\xd8\xff\xe0\x00\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+    b"\xff\xc0\x00\x11\x08\x01\x00\x01\x00\x03\x01\x11\x00\x02\x11\x01\x03\x11\x01\xff\xda\x00\x08\xff\xd9"
+)
+SECTORS = {
+    "type": "FeatureCollection",
+    "features": [
+        {
+            "type": "Feature",
+            "properties": {"sector_id": "north", "classification": "active_conflict"},
+            "geometry": {"type": "Polygon", "coordinates": [[[1, 2], [3, 2], [3, 4], [1, 4], [1, 2]]]},
+        },
+        {
+            "type": "Feature",
+            "properties": {"sector_id": "south", "classification": "stable_rear"},
+            "geometry": {
+                "type": "MultiPolygon",
+                "coordinates": [[[[-180, -9.5], [180, -9.5], [180, -5e-1], [-180, -0.5], [-180, -9.5]]]],
+            },
+        },
+    ],
+}
+CONFIGURATION = b"""
+root = "data"
+[database]
+dsn = "postgresql://flight:secret@db.example/tiles"
+connect_timeout_s = 2.5
+[budget]
+max_bytes = "64 GiB"
+[index]
+metric = "l2"
+warm_up = false
+[upload]
+url = "https://provider.example"
+max_batch_bytes = 1_000_000
+"""
+
+
+def sent(x: int) -> TileToSend:
+    """A tile on its way to the provider."""
+    pixels = b"\xff\xd8\xff" + bytes([x]) * 20 + b"\xff\xd9"
+    metadata = TileMetadata(
+        tile_id=TileId(22, x, 7, TileSource.ONBOARD, FLIGHT),
+        captured_at=NOON,
+        content_sha256=hashlib.sha256(pixels).hexdigest(),
+        disk_bytes=len(pixels),
+        ground_sample_distance=0.037,
+    )
+    return TileToSend(TileMetadataPersistent.of(metadata, created_at=NOON), MemoryTilePixelHandle.of(pixels))
+
+
+BATCH = UploadBatch(UUID(int=3), (sent(0), sent(1)))
+BATCH_BODY = b"".join(frames(BATCH))
+
+
+def answer() -> bytes:
+    """What a good provider says to `BATCH`."""
+    first, second = BATCH.tiles
+    results = [
+        {
+            "tile_uuid": str(first.metadata.tile_uuid),
+            "outcome": "accepted",
+            "stored_sha256": first.metadata.content_sha256,
+        },
+        {
+            "tile_uuid": str(second.metadata.tile_uuid),
+            "outcome": "rejected",
+            "reason": {"code": "too_blurred", "detail": "a reason"},
+        },
+    ]
+    return json.dumps({"results": results}).encode()
+
+
+def votes() -> bytes:
+    """A page of votes."""
+    listed = [{"tile_uuid": str(FLIGHT), "verdict": "trusted", "reason": "seen from above"}]
+    return json.dumps({"votes": listed, "next": "17"}).encode()
+
+
+def metadata() -> bytes:
+    """What lies beside an index."""
+    return encode_metadata(
+        IndexMetadata(
+            dimension=8,
+            count=30,
+            params=HnswParams(),
+            storage=VectorStorage.FLOAT16,
+            descriptor_model="a-network",
+            faiss_version="1.15.1",
+            sha256="ab" * 32,
+            built_at=NOON,
+            variants=VariantTable((FLIGHT,)),
+        )
+    )
+
+
+def lines() -> bytes:
+    """Two lines of a flight record."""
+    events = [FlightEvent(Kind.WRITE, "committed", {"number": n, "text": "Ünïcode\n"}) for n in range(2)]
+    return b"".join(encode_line(RecordEnvelope.of(event, wall_time=NOON, monotonic_ns=5)) for event in events)
+
+
+def copy_stream() -> bytes:
+    """A binary COPY of two rows, as PostgreSQL sends it."""
+    common = [struct.pack(">q", 1), struct.pack(">q", 2), struct.pack(">q", 3), b"\1"]
+    ends = [b"pending", b"\0", b"\1", b"ab" * 32]
+    rows = [
+        [b"\0\x05", struct.pack(">i", 3), struct.pack(">i", 9), b"onboard", FLIGHT.bytes, *common, *ends],
+        [b"\0\x16", struct.pack(">i", 7), struct.pack(">i", 8), b"imported", None, *common, None, *ends[1:]],
+    ]
+    encoded = b"".join(
+        struct.pack(">h", len(row))
+        + b"".join(
+            struct.pack(">i", -1) if field is None else struct.pack(">i", len(field)) + field for field in row
+        )
+        for row in rows
+    )
+    return b"PGCOPY\n\xff\r\n\0" + bytes(8) + encoded + b"\xff\xff"
+
+
+def progress() -> bytes:
+    """What an interrupted check leaves."""
+    finding = {
+        "kind": "content_damaged",
+        "tile": "imported/5/16/10",
+        "detail": "SHA-256 is wrong",
+        "mended": False,
+        "fetch_again": False,
+        "remedy": "ingest it again",
+    }
+    return json.dumps({"store_id": str(FLIGHT), "place": 1 << 40, "findings": [finding]}).encode()
+
+
+def descriptors(*, compressed: bool) -> bytes:
+    """What `aerotile index build` reads."""
+    stream = io.BytesIO()
+    save = np.savez_compressed if compressed else np.savez
+    save(stream, tiles=np.array(["imported/5/16/10"]), descriptors=np.ones((1, 4), np.float32))
+    return stream.getvalue()
+
+
+def query() -> bytes:
+    """What `aerotile search` reads."""
+    stream = io.BytesIO()
+    np.save(stream, np.ones(4, np.float32))
+    return stream.getvalue()
+
+
+@cache
+def index_file() -> bytes:
+    """A whole index of 30 tiles."""
+    from aerotile.adapters.faiss import FaissDescriptorIndex
+
+    tiles = [TileId(18, x, 7, TileSource.IMPORTED) for x in range(30)]
+    vectors = np.random.default_rng(1).normal(size=(30, 4)).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        index = FaissDescriptorIndex(Path(folder), params=HnswParams(m=2, ef_construction=10))
+        index.rebuild(tiles, vectors, descriptor_model="a-network", built_at=NOON)
+        return (Path(folder) / "generations" / "000001" / "tiles.index").read_bytes()

@@ -1,0 +1,167 @@
+"""Every parser of outside bytes: what it takes, and how it may refuse what it does not."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+import fuzz_samples as samples
+import numpy as np
+
+from aerotile.adapters.cli.arguments import box, moment, parse_tile_id, zoom
+from aerotile.adapters.cli.failures import one_line
+from aerotile.adapters.cli.xyz_folder import XyzFile, read_sidecar
+from aerotile.adapters.config_loader import parse_byte_size, read_config
+from aerotile.adapters.filesystem.folders import open_root
+from aerotile.adapters.filesystem.identity_file import read_identity
+from aerotile.adapters.filesystem.layout import flight_of, parse_sidecar, temporary_tile
+from aerotile.adapters.http.protocol import (
+    read_problem,
+    read_words,
+    retry_after_s,
+)
+from aerotile.adapters.postgres.embedded_folder import DataFolder
+from aerotile.adapters.provider.admission import judge_tile
+from aerotile.adapters.provider.behaviour import parse_fault
+from aerotile.adapters.provider.frames import split_frames
+from aerotile.adapters.recorder.reader import RecordReader
+from aerotile.domain.tile_key import VariantTable, decode_tile_key
+from aerotile.domain.tiles import TileSource
+from aerotile.ext import CatalogueCopy, HitReader, TileKeyCodec
+
+Parse = Callable[[bytes, Path], object]
+VARIANTS = VariantTable((samples.FLIGHT,))
+
+
+@attrs.frozen
+class Parser:
+    """One parser; `parse` gets the bytes and an empty folder of its own."""
+
+    name: str
+    parse: Parse
+    refusals: tuple[type[Exception], ...]
+    samples: tuple[bytes, ...]
+    words: tuple[bytes, ...] = ()
+    """Parts that mean something to it."""
+
+
+def in_file(name: str, parse: Callable[[Path], object]) -> Parse:
+    def run(content: bytes, folder: Path) -> object:
+        (folder / name).write_bytes(content)
+        return parse(folder / name)
+
+    return run
+
+
+def of_text(parse: Callable[[str], object], encoding: str = "utf-8") -> Parse:
+    return lambda content, _: parse(content.decode(encoding, "surrogateescape"))
+
+
+def environment(content: bytes, folder: Path) -> object:
+    pairs = (line.partition(b"=") for line in content.split(b"\n"))
+    named = {f"AEROTILE_{_decoded(name)}": _decoded(value) for name, _, value in pairs}
+    return read_config(environment=named, folder=folder)
+
+
+def _decoded(content: bytes) -> str:
+    return content.decode("utf-8", "surrogateescape")
+
+
+def record(content: bytes, folder: Path) -> object:
+    """Whatever a file holds, a reader gives its whole lines and counts the rest; they can be shown."""
+    path = folder / "record-000001.jsonl"
+    path.write_bytes(content)
+    reader = RecordReader(folder)
+    found = list(reader.lines())
+    for line in found:
+        line.json.decode()
+        one_line(f"{line.envelope.wall_time.isoformat()} {line.envelope.kind} {line.envelope.payload}")
+    assert reader.damaged_lines + len(found) <= content.count(b"\n") + 1 + len(content) // (1 << 20)
+    return found
+
+
+def checked_line(content: bytes, folder: Path) -> object:
+    """As `record`, past the checksum."""
+    return record(b"%08x %s\n" % (zlib.crc32(content), content), folder)
+
+
+def copy(content: bytes, _: Path) -> object:
+    copy = CatalogueCopy()
+    cut = zlib.crc32(content) % (len(content) + 1)
+    copy.feed(content[:cut])
+    copy.feed(content[cut:])
+    columns, variants = copy.finish()
+    assert len(columns.keys) == copy.rows
+    return variants
+
+
+def tile_keys(content: bytes, _: Path) -> object:
+    """The reference and the compiled decoders say the same of every key."""
+    keys = np.frombuffer(content[: len(content) // 8 * 8], np.int64)
+    codec = TileKeyCodec(VARIANTS)
+    refused = 0
+    for key in keys.tolist():
+        found: list[Any] = []
+        for decode in (lambda k: decode_tile_key(k, VARIANTS), codec.decode):
+            try:
+                found.append(decode(key))
+            except (ValueError, KeyError):
+                found.append(None)
+        assert found[0] == found[1], key
+        refused += found[0] is None
+    reader = HitReader(VARIANTS, keys.copy())
+    hits = reader.hits(np.arange(len(keys)), np.zeros(len(keys), np.float32))
+    assert refused == 0
+    return hits
+
+
+def identity(path: Path) -> object:
+    return read_identity(open_root(path.parent), path.parent)
+
+
+def sidecar(content: bytes, folder: Path) -> object:
+    (folder / "7.jpg.sha256").write_bytes(content)
+    ours = parse_sidecar(content.decode("ascii", errors="replace"), "7.jpg")
+    foreign = read_sidecar(XyzFile(str(folder / "7.jpg"), 5, 1, 7, 10, True))
+    assert ours in (None, foreign)
+    return foreign
+
+
+def provider_answers(content: bytes, _: Path) -> object:
+    read_problem(content)
+    text = content.decode("latin-1")
+    waited = retry_after_s(text, text[::-1], samples.NOON)
+    assert waited is None or waited >= 0
+    return read_words(content, samples.BATCH)
+
+
+def frames(content: bytes, _: Path) -> object:
+    return [judge_tile(frame) for frame in split_frames(content, 100)]
+
+
+def server_state(content: bytes, folder: Path) -> object:
+    state = DataFolder(folder)
+    for file in (state.server_lock, state.password_file):
+        file.write_bytes(content)
+    state.cluster.mkdir(exist_ok=True)
+    (state.cluster / "postmaster.pid").write_bytes(content)
+    pid = state.stale_pid()
+    assert pid is None or pid > 0
+    state.running_server()
+    return state.password()
+
+
+def arguments(text: str) -> object:
+    """Every argument parser on its own gets the text; the first refusal is raised when all were asked."""
+    refusals = []
+    for parse in (moment, zoom, box, parse_byte_size, parse_tile_id):
+        try:
+            parse(text)
+        except (click.BadParameter, ValueError) as refusal:
+            refusals.append(refusal)
+    parse_fault(text)
+    return flight_of(text), temporary_tile(TileSource.IMPORTED, None, text), refusals
