@@ -31,6 +31,7 @@ from ..domain.retrying_uploader import RetryingTileUploader
 from ..domain.storage import TileCatalogue
 from ..domain.store import FileBackedTileStore
 from ..domain.upload_pass import BatchLimits
+from ..domain.watched_clock import WatchedClock
 from .background import BackgroundTask
 from .clocks import SystemClock
 from .config import AerotileConfig
@@ -191,17 +192,23 @@ class Runtime:
     @cached_property
     def lru_flusher(self) -> BackgroundTask:
         """Carries access times to the database."""
-        store = self.metadata_store
+        # Both are built here: the flusher's thread would build them beside whoever else asks for them first.
+        store, buffer = self.metadata_store, self._lru_buffer
         flusher = BackgroundTask(
             "access times",
-            lambda: self._lru_buffer.flush(store),
+            lambda: buffer.flush(store),
             interval_s=self.config.lru.flush_interval_s,
         )
         return self._closing(flusher, flusher.close)
 
     @cached_property
     def _lru_buffer(self) -> LruAccessBuffer:
-        return LruAccessBuffer(self.kept_pixels.drain_reads, self.clock, self._catalogue)
+        return LruAccessBuffer(self.kept_pixels.drain_reads, self.watched_clock.stamp, self._catalogue)
+
+    @cached_property
+    def watched_clock(self) -> WatchedClock:
+        """The clock for ages and orders; says when the machine's can't be right."""
+        return WatchedClock(self.clock, self._catalogue, self.recorder)
 
     @cached_property
     def kept_pixels(self) -> KeptMappings:
@@ -259,6 +266,7 @@ class Runtime:
             kept=self.kept_pixels,
             verify_hash=self.config.reads.verify_hash,
             read_deadline_s=self.config.reads.deadline_s or None,
+            watched_clock=self.watched_clock,
             when_in_doubt=feed.wake,
         )
         trim_heap()  # loading the catalogue took several times what is left of it

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+import attrs
+
 from .errors import CacheBudgetExhaustedError, StoreUnavailableError, TileCacheError, TileNotFoundError
 from .eviction import EvictionList, KnownTiles
 from .freshness import FreshnessVerdict
@@ -23,7 +25,7 @@ from .ports import (
     TileStore,
 )
 from .records import eviction_batch_event
-from .storage import HeadroomTakenError
+from .storage import Headroom, HeadroomTakenError
 from .tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, VotingStatus
 from .write_tiles import TileWriteOutcome
 
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("aerotile.budget")
 
-_LOST_RACES = 3
-"""How often a write starts again after another process took its room; each time it evicts anew."""
+_LOST_RACES = 10
+"""How often a write starts again after another process took its room; each time it makes more room."""
 
 
 def may_be_evicted(tile: TileMetadataPersistent) -> bool:
@@ -115,8 +117,10 @@ class CacheBudgetEnforcer:
         self._lost_a_race = False
         self._sweeping = False
 
-    def reserve_headroom(self, needed_bytes: int) -> Reservation:
+    def reserve_headroom(self, needed_bytes: int, spare_bytes: int = 0) -> Reservation:
         """Hold `needed_bytes` for one write, evicting when there is no room for them.
+
+        `spare_bytes` more are freed where they can be, for other processes: else they would take this room.
 
         Returns at once while the catalogue's total, what writes here hold and `needed_bytes` are within the
         budget. Raises `CacheBudgetExhaustedError` after a full sweep that did not make room, and at once for
@@ -129,10 +133,10 @@ class CacheBudgetEnforcer:
             # A write that was just committed is in the total and still reserved: counted twice, not missed.
             taken = self._catalogue.total_disk_bytes() + self._unlisted_bytes + self._reserved_bytes
             has_room = taken + needed_bytes <= self._budget_bytes
-            if has_room and not self._lost_a_race and not self._sweeping:
+            if has_room and not self._lost_a_race and not self._sweeping and not spare_bytes:
                 self._reserved_bytes += needed_bytes
                 return Reservation(self, needed_bytes)
-        self._reserve_by_database(needed_bytes)
+        self._reserve_by_database(needed_bytes, spare_bytes)
         return Reservation(self, needed_bytes)
 
     def release(self, needed_bytes: int, *, was_taken: bool) -> None:
@@ -141,13 +145,13 @@ class CacheBudgetEnforcer:
             self._reserved_bytes -= needed_bytes
             self._lost_a_race |= was_taken
 
-    def _reserve_by_database(self, needed_bytes: int) -> None:
+    def _reserve_by_database(self, needed_bytes: int, spare_bytes: int) -> None:
         with self._sweep_lock:
             self._sweeping = True  # what is freed from here on is not for writes that come later
             try:
                 missing = self._missing_bytes(needed_bytes)
-                if missing > 0:
-                    self._sweep(needed_bytes, missing)
+                if missing + spare_bytes > 0:
+                    self._sweep(needed_bytes, missing, spare_bytes)
                 with self._lock:
                     self._reserved_bytes += needed_bytes
             finally:
@@ -162,15 +166,17 @@ class CacheBudgetEnforcer:
         self._unlisted_bytes = max(0, committed - self._catalogue.total_disk_bytes())
         return committed + reserved + needed_bytes - self._budget_bytes
 
-    def _sweep(self, needed_bytes: int, missing: int) -> None:
+    def _sweep(self, needed_bytes: int, missing: int, spare_bytes: int) -> None:
         self._before_sweep()
         refused: set[TileId] = set()
-        while missing > 0:
+        while missing + spare_bytes > 0:
             # Tiles that may not go after all may still be listed for a moment; look past them.
             batch = self._eviction_list.next_batch(refused)
             if not batch:
-                raise self._exhausted(needed_bytes)
-            refused |= self._evict(batch, missing)
+                if missing > 0:
+                    raise self._exhausted(needed_bytes)
+                return
+            refused |= self._evict(batch, missing + spare_bytes)
             missing = self._missing_bytes(needed_bytes)
 
     def _evict(self, batch: Sequence[EvictionCandidate], missing: int) -> set[TileId]:
@@ -196,6 +202,17 @@ class CacheBudgetEnforcer:
 
     def _exhausted(self, needed_bytes: int) -> CacheBudgetExhaustedError:
         return CacheBudgetExhaustedError(needed_bytes, self._budget_bytes, self._committed_bytes())
+
+
+@attrs.frozen
+class _Contended:
+    """Headroom after others took the room `lost_races` times: as many times its size is freed more."""
+
+    enforcer: CacheBudgetEnforcer
+    lost_races: int
+
+    def reserve_headroom(self, needed_bytes: int) -> Reservation:
+        return self.enforcer.reserve_headroom(needed_bytes, self.lost_races * needed_bytes)
 
 
 class BudgetEnforcedTileStore:
@@ -252,17 +269,19 @@ class BudgetEnforcedTileStore:
 
     def write_tile(self, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
         """See `TileStore`; raises `CacheBudgetExhaustedError` when no room can be made."""
-        for _ in range(_LOST_RACES):
+        for lost_races in range(_LOST_RACES):
             try:
-                return self._write_within(pixels, metadata)
+                return self._write_within(pixels, metadata, _Contended(self._enforcer, lost_races))
             except HeadroomTakenError:
                 continue
-        return self._write_within(pixels, metadata)
+        return self._write_within(pixels, metadata, _Contended(self._enforcer, _LOST_RACES))
 
-    def _write_within(self, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
+    def _write_within(
+        self, pixels: bytes, metadata: TileMetadata, headroom: Headroom
+    ) -> TileMetadataPersistent:
         if isinstance(self._store, SupportsHeadroom):
-            return self._store.write_tile_within(pixels, metadata, self._enforcer)
-        with self._enforcer.reserve_headroom(metadata.disk_bytes):
+            return self._store.write_tile_within(pixels, metadata, headroom)
+        with headroom.reserve_headroom(metadata.disk_bytes):
             return self._store.write_tile(pixels, metadata)
 
     def write_tiles(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
@@ -270,11 +289,12 @@ class BudgetEnforcedTileStore:
         if not isinstance(self._store, SupportsHeadroom):
             return [self._outcome(pixels, metadata) for pixels, metadata in tiles]
         outcomes = self._store.write_tiles_within(tiles, self._enforcer)
-        for _ in range(_LOST_RACES):
+        for lost_races in range(1, _LOST_RACES + 1):
             lost = [p for p, outcome in enumerate(outcomes) if isinstance(outcome.error, HeadroomTakenError)]
             if not lost:
                 break
-            again = self._store.write_tiles_within([tiles[place] for place in lost], self._enforcer)
+            headroom = _Contended(self._enforcer, lost_races)
+            again = self._store.write_tiles_within([tiles[place] for place in lost], headroom)
             for place, outcome in zip(lost, again, strict=True):
                 outcomes[place] = outcome
         return outcomes

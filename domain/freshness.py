@@ -12,6 +12,7 @@ from enum import IntEnum
 
 import attrs
 
+from .clock_doubt import TOLERANCE, ClockDoubt, doubt_about
 from .errors import CaptureTimeInFutureError, ConfigurationError, FreshnessRejectionError
 from .moments import microseconds_of, moment_of
 from .ports import Clock, FlightRecorder, SectorIndex, SupportsJudging
@@ -19,8 +20,8 @@ from .records import freshness_downgraded_event, freshness_rejected_event
 from .sectors import FreshnessRule, SectorBoundary, SectorClassification
 from .tiles import FreshnessLabel, TileId, TileMetadata
 
-FUTURE_TOLERANCE = timedelta(minutes=5)
-"""How far two honest clocks may differ; a capture time further ahead is refused."""
+FUTURE_TOLERANCE = TOLERANCE
+"""A capture time further ahead of the clock is refused."""
 
 Rules = Mapping[SectorClassification, FreshnessRule]
 
@@ -42,6 +43,8 @@ class FreshnessVerdict:
     rule: FreshnessRule
     sector: SectorBoundary | None
     """The sector whose rule decided; None when the default classification did."""
+    clock_doubt: ClockDoubt | None = None
+    """What speaks against the clock: then the age is the least that is known, and may be more."""
 
 
 TOO_OLD = {
@@ -61,9 +64,9 @@ def judge_freshness(
 ) -> FreshnessVerdict:
     """The strictest verdict of the sectors over a tile, or the default classification's when there is none.
 
-    A capture time ahead of `now` counts as fresh: what is stored must stay readable when the clock is wrong.
+    A capture time ahead of `now` counts as of now: what is stored must stay readable when the clock is wrong.
     """
-    age = now - captured_at
+    age = max(now - captured_at, timedelta(0))
 
     def verdict(classification: SectorClassification, sector: SectorBoundary | None) -> FreshnessVerdict:
         rule = rules[classification]
@@ -124,8 +127,8 @@ class FreshnessGate:
     verdict_on: Callable[[TileId, int, datetime], FreshnessVerdict]
     """The verdict on a stored tile captured at so many microseconds since 1970, as of a moment.
 
-    Records nothing, and raises nothing for any time that a clock can show. It is the judge's own method: a call
-    in between would cost a good part of what the judge does.
+    Records nothing, and raises nothing for any time that a clock can show. It is the judge's own method: a
+    call in between would cost a good part of what the judge does.
     """
 
     def __init__(
@@ -159,7 +162,8 @@ class FreshnessGate:
         now = self._clock.now()
         check_capture_time(captured_at, now)
         sectors = self._sector_index.sectors_at(lat, lon)
-        return judge_freshness(captured_at, now, sectors, self._rules, self._default)
+        verdict = judge_freshness(captured_at, now, sectors, self._rules, self._default)
+        return attrs.evolve(verdict, clock_doubt=doubt_about(now))
 
     def admit(self, metadata: TileMetadata) -> TileMetadata:
         """The metadata to store: the same object when fresh, a copy labelled `downgraded` when not.

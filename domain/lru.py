@@ -9,7 +9,6 @@ from itertools import islice
 from typing import Protocol
 
 from .moments import microseconds_of
-from .ports import Clock
 from .tiles import TileId
 
 MAX_GATHERED = 65_536
@@ -32,20 +31,26 @@ class AccessedTiles(Protocol):
     def note_accesses(self, tile_ids: Sequence[TileId], accessed_us: Sequence[int]) -> None: ...
 
 
+class Stamps(Protocol):
+    """Where times of access come from; `WatchedClock.stamp`."""
+
+    def __call__(self, count: int, /) -> datetime: ...
+
+
 class LruAccessBuffer:
     """Access times waiting for their flush; the latest per tile. Any thread may flush.
 
     A read takes no time of its own: the clock is read when reads are gathered, and those since the last time
-    get consecutive microseconds that end there. So their order is exact, and their time right to within the
-    interval between two flushes.
+    get consecutive microseconds that end there. So their order is exact, also when the clock goes back, and
+    their time right to within the interval between two flushes.
     """
 
     def __init__(
-        self, drain_reads: Callable[[], list[TileId]], clock: Clock, catalogue: AccessedTiles
+        self, drain_reads: Callable[[], list[TileId]], stamps: Stamps, catalogue: AccessedTiles
     ) -> None:
         """`drain_reads` gives the tiles that were read since its last call, least recently read first."""
         self._drain_reads = drain_reads
-        self._clock = clock
+        self._stamps = stamps
         self._catalogue = catalogue
         self._flush_lock = threading.Lock()
         self._lock = threading.Lock()
@@ -57,7 +62,7 @@ class LruAccessBuffer:
         with self._lock:
             reads = self._drain_reads()
             # Behind those of the last time, also when more were read since than microseconds have passed.
-            at = max(self._clock.now() - len(reads) * _MICROSECOND, self._latest)
+            at = max(self._stamps(len(reads)) - _MICROSECOND, self._latest)
             for tile_id in reads:
                 at += _MICROSECOND
                 # Taken out and put back so that the dictionary stays in order of use.

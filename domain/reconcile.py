@@ -210,7 +210,7 @@ def _mend(
             else:
                 mended["sidecars_restored"] += 1
     if failures:
-        # A full or read-only disk, or a folder in its place: nothing that a flight needs depends on a sidecar.
+        # A full or read-only disk, or a folder in its place: no flight needs a sidecar.
         _log.warning("%d lost sidecars are left for later: %s", len(failures), failures[0])
     gone = set(missing)
     for tile_id in differences.without_file:

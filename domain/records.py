@@ -13,11 +13,12 @@ from typing import Any
 
 import attrs
 
+from .clock_doubt import ClockDoubt
 from .errors import FreshnessRejectionError
 from .sectors import FreshnessRule
 from .tiles import TileId, TileMetadataPersistent, check_aware_utc
 
-SCHEMA_VERSION = "1.6.0"
+SCHEMA_VERSION = "1.7.0"
 
 
 class Severity(str, Enum):
@@ -40,6 +41,8 @@ class Kind(str, Enum):
     UPLOAD_GIVEUP = "c11.upload.giveup"
     UPLOAD_REQUEUED = "c11.upload.requeued"
     QUARANTINED = "c6.quarantined"
+    CLOCK_UNTRUSTED = "c6.clock_untrusted"
+    CLOCK_TRUSTED = "c6.clock_trusted"
 
 
 @attrs.frozen
@@ -72,6 +75,8 @@ CATALOGUE: Mapping[Kind, KindSpecification] = {
     Kind.QUARANTINED: KindSpecification(
         "1.6.0", Severity.ERROR, ("tile", "tile_uuid", "content_sha256", "found_sha256", "kept_at")
     ),
+    Kind.CLOCK_UNTRUSTED: KindSpecification("1.7.0", Severity.WARNING, ("clock_says", "known")),
+    Kind.CLOCK_TRUSTED: KindSpecification("1.7.0", Severity.INFO, ("clock_says", "known")),
 }
 
 LISTED_TILES = 5
@@ -250,6 +255,20 @@ def quarantined_event(
             "kept_at": kept_at,
         },
     )
+
+
+def clock_untrusted_event(doubt: ClockDoubt) -> FlightEvent:
+    """Something speaks against the clock: wall times from here on are not to be relied on."""
+    return FlightEvent(Kind.CLOCK_UNTRUSTED, doubt.reason.value, _clock_facts(doubt))
+
+
+def clock_trusted_event(former: ClockDoubt) -> FlightEvent:
+    """Nothing speaks against the clock any more; `former` did until now."""
+    return FlightEvent(Kind.CLOCK_TRUSTED, "plausible_again", _clock_facts(former))
+
+
+def _clock_facts(doubt: ClockDoubt) -> dict[str, Any]:
+    return {"clock_says": doubt.clock_says.isoformat(), "known": doubt.known.isoformat()}
 
 
 def recorder_dropped_event(dropped: int) -> FlightEvent:

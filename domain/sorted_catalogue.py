@@ -106,6 +106,8 @@ class SortedTileCatalogue:
         self._state = _State(CatalogueColumns.of([], VariantTable()), VariantTable(), {})
         self._count = 0
         self._total_bytes = 0
+        self._latest_capture_us = 0
+        self._latest_access_us = 0
         self._mark = 0
         self._touched: set[TileId] | None = None
         """The tiles added or removed since the last mark; None when no reload is under way."""
@@ -123,6 +125,7 @@ class SortedTileCatalogue:
             self._state = loaded
             self._count = len(loaded.columns)
             self._total_bytes = int(loaded.columns.disk_bytes.sum())
+            self._note_latest(columns)
 
     def _with_changes_on_top(self, loaded: _State, touched: set[TileId]) -> _State:
         before = self._state.merged()
@@ -169,6 +172,7 @@ class SortedTileCatalogue:
         if known is not None:
             new = attrs.evolve(new, accessed_us=np.maximum(new.accessed_us, known.accessed_us))
         self._change(row.tile_id, key, known, new)
+        self._note_latest(new)
         return known is None or not np.array_equal(known.content_sha256, new.content_sha256)
 
     def remove(self, tile_id: TileId) -> bool:
@@ -182,6 +186,10 @@ class SortedTileCatalogue:
                 return False
             self._change(tile_id, key, known, None)
             return True
+
+    def _note_latest(self, columns: CatalogueColumns) -> None:
+        self._latest_capture_us = int(columns.captured_us.max(initial=self._latest_capture_us))
+        self._latest_access_us = int(columns.accessed_us.max(initial=self._latest_access_us))
 
     def _change(
         self, tile_id: TileId, key: int, known: CatalogueColumns | None, new: CatalogueColumns | None
@@ -203,6 +211,7 @@ class SortedTileCatalogue:
                 key = _key(tile_id, self._state.variants)
                 known = None if key is None else self._state.row(key)
                 if key is not None and known is not None and known.accessed_us < moment:
+                    self._latest_access_us = max(self._latest_access_us, int(moment))
                     accessed = np.array([moment], np.int64)
                     self._state.changes[key] = attrs.evolve(known, accessed_us=accessed)
 
@@ -261,6 +270,14 @@ class SortedTileCatalogue:
         state = self._state
         key = _key(tile_id, state.variants)
         return None if key is None else state.row(key)
+
+    def latest_capture_us(self) -> int:
+        """See `TileCatalogue`."""
+        return self._latest_capture_us
+
+    def latest_access_us(self) -> int:
+        """See `TileCatalogue`."""
+        return self._latest_access_us
 
     def total_disk_bytes(self) -> int:
         """See `TileCatalogue`."""

@@ -242,6 +242,14 @@ class TileCatalogue(Protocol):
         """When the ground looked like that, microseconds since 1970 UTC; None for an unknown tile."""
         ...
 
+    def latest_capture_us(self) -> int:
+        """The latest capture time of all tiles ever known, microseconds since 1970 UTC; at least 0."""
+        ...
+
+    def latest_access_us(self) -> int:
+        """The latest access time of all tiles ever known, likewise."""
+        ...
+
     def total_disk_bytes(self) -> int:
         """The sum of all tiles' bytes, kept as one number."""
         ...

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+import attrs
+
 from .catalogue import CatalogueMatches
+from .clock_doubt import ClockDoubt
 from .errors import TileNotFoundError
 from .freshness import FreshnessGate, FreshnessVerdict
 from .kept_pixels import KeptPixels, PlainKeptPixels
@@ -15,6 +18,7 @@ from .storage import CommitOutcomeUnknownError, Headroom, NoBudget, TileCatalogu
 from .tile_changes import CatalogueFollower, TileChange
 from .tile_grid import Bbox
 from .tiles import TileId, TileMetadata, TileMetadataPersistent
+from .watched_clock import WatchedClock
 from .write_tiles import TileWriteOutcome, TileWriter
 
 
@@ -36,6 +40,7 @@ class FileBackedTileStore:
         kept: KeptPixels | None = None,
         verify_hash: bool = False,
         read_deadline_s: float | None = None,
+        watched_clock: WatchedClock | None = None,
         when_in_doubt: Callable[[], None] = lambda: None,
         lock_timeout_s: float = 5.0,
     ) -> None:
@@ -45,14 +50,15 @@ class FileBackedTileStore:
 
         `kept` keeps the pixels of tiles that were read, and notes reads; default a plain one. With
         `verify_hash` pixels are hashed once each time that they are opened. A read waits for the disk at most
-        `read_deadline_s` seconds; None: as long as it takes. `when_in_doubt` is called when
+        `read_deadline_s` seconds; None: as long as it takes. `watched_clock` watches `clock` by what
+        `catalogue` knows; default one of this store's own. `when_in_doubt` is called when
         a commit's outcome is unknown; it must return at once and see to it that `apply_changes` is called
         soon, on another thread.
         """
         self._rows = rows
         self._files = files
         self._gate = gate
-        self._clock = clock
+        self._clock = WatchedClock(clock, catalogue, recorder) if watched_clock is None else watched_clock
         self._catalogue = catalogue
         self.kept: KeptPixels = PlainKeptPixels() if kept is None else kept
         self._get_kept = self.kept.get  # bound once: looking it up would be a good part of what a read costs
@@ -63,7 +69,7 @@ class FileBackedTileStore:
             rows=rows,
             files=files,
             gate=gate,
-            clock=clock,
+            stamp=self._clock.stamp,
             recorder=recorder,
             when_committed=self._learn_of,
         )
@@ -78,6 +84,7 @@ class FileBackedTileStore:
         self.opened: ReconcileReport = reconcile(
             rows, files, self._catalogue, now=clock.now(), lock_timeout_s=lock_timeout_s
         )
+        self._clock.look()  # the catalogue knows by now what the time has been already
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """See `TileStore`."""
@@ -103,7 +110,16 @@ class FileBackedTileStore:
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """The freshness verdict on a stored tile as of now; None when the store does not hold it."""
         captured_us = self._catalogue.captured_us(tile_id)
-        return None if captured_us is None else self._gate.verdict_on(tile_id, captured_us, self._clock.now())
+        if captured_us is None:
+            return None
+        verdict, doubt = self._gate.verdict_on(tile_id, captured_us, self._clock.now()), self._clock.doubt
+        return verdict if doubt is None else attrs.evolve(verdict, clock_doubt=doubt)
+
+    @property
+    def clock_doubt(self) -> ClockDoubt | None:
+        """What speaks against the clock by all that this process knows; None when nothing does."""
+        self._clock.look()
+        return self._clock.doubt
 
     @property
     def catalogue(self) -> TileCatalogue:

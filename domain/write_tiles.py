@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 
 import attrs
 
 from .errors import CacheBudgetExhaustedError, DuplicateTileError, TileCacheError
 from .freshness import FreshnessGate
-from .ports import Clock, FlightRecorder
+from .ports import FlightRecorder
 from .records import WriteStep, write_event, write_failed_event
 from .storage import CommitOutcomeUnknownError, Headroom, OpenRows, StagedTile, TileFiles, TileRows
 from .tiles import TileId, TileMetadata, TileMetadataPersistent
@@ -41,7 +42,8 @@ class TileWriter:
     rows: TileRows
     files: TileFiles
     gate: FreshnessGate
-    clock: Clock
+    stamp: Callable[[], datetime]
+    """When a tile is stored: the time, and behind everything that was stored or read before."""
     recorder: FlightRecorder
     when_committed: Callable[[Collection[TileMetadataPersistent]], object] = lambda rows: None
     """Is given the rows as soon as they are committed, while their room is still reserved."""
@@ -56,7 +58,7 @@ class TileWriter:
             step = WriteStep.DISK_BUDGET
             with headroom.reserve_headroom(admitted.disk_bytes):
                 step = WriteStep.INSERT
-                with self.rows.insert(admitted, self.clock.now()) as row:
+                with self.rows.insert(admitted, self.stamp()) as row:
                     step = WriteStep.FILES
                     staged.place()
                     step = WriteStep.COMMIT
@@ -108,7 +110,7 @@ class TileWriter:
     def _commit_admitted(self, batch: _Batch, admitted: list[_Admitted]) -> None:
         step = WriteStep.INSERT
         try:
-            with self.rows.insert_many([tile.metadata for tile in admitted], self.clock.now()) as rows:
+            with self.rows.insert_many([tile.metadata for tile in admitted], self.stamp()) as rows:
                 step = WriteStep.FILES
                 placed = self._place_new(batch, admitted, rows)
                 step = WriteStep.COMMIT

@@ -110,6 +110,8 @@ cdef class CompiledTileCatalogue:
     cdef tuple flights
     cdef dict ordinals
     cdef int64_t last_mark
+    cdef int64_t latest_capture
+    cdef int64_t latest_access
     cdef set touched  # the tiles added or removed since the mark; None when no reload is under way
 
     def __cinit__(self):
@@ -130,10 +132,13 @@ cdef class CompiledTileCatalogue:
         cdef object former_names
         cdef dict ordinals
         cdef tuple flights
+        cdef int64_t latest_capture, latest_access
         memset(&rows, 0, sizeof(RowBlocks))
         if not isinstance(columns, CatalogueColumns):
             raise TypeError(f"expected CatalogueColumns, got {columns!r}")
         columns.check(variants)
+        latest_capture = columns.captured_us.max(initial=0)
+        latest_access = columns.accessed_us.max(initial=0)
         try:
             fill_from(columns, &rows)
             with self.lock:
@@ -150,6 +155,8 @@ cdef class CompiledTileCatalogue:
                 rows = former
                 self.variants, self.flights, self.ordinals = variants, flights, ordinals
                 self.touched = None
+                self.latest_capture = max(self.latest_capture, latest_capture)
+                self.latest_access = max(self.latest_access, latest_access)
         finally:
             with nogil:
                 free_blocks(&rows)
@@ -222,6 +229,8 @@ cdef class CompiledTileCatalogue:
             row.key = key_of(tile_id, &LAYOUT.tile_id, self.ordinals)
         if self.touched is not None:
             self.touched.add(tile_id)
+        self.latest_capture = max(self.latest_capture, row.captured_us)
+        self.latest_access = max(self.latest_access, row.accessed_us)
         return self.put(&self.rows, row)
 
     def remove(self, tile_id not None):
@@ -247,6 +256,7 @@ cdef class CompiledTileCatalogue:
                 block = NULL if key < 0 else block_with(&self.rows, key, &place)
                 if block != NULL and block.accessed_us[place] < at:
                     block.accessed_us[place] = at
+                    self.latest_access = max(self.latest_access, at)
 
     def lru_candidates(self, limit):
         """See `TileCatalogue`."""
@@ -342,6 +352,14 @@ cdef class CompiledTileCatalogue:
         cdef Py_ssize_t place
         cdef int64_t key = key_of(tile_id, &LAYOUT.tile_id, self.ordinals)
         return key >= 0 and block_with(&self.rows, key, &place) != NULL
+
+    def latest_capture_us(self):
+        """See `TileCatalogue`."""
+        return self.latest_capture
+
+    def latest_access_us(self):
+        """See `TileCatalogue`."""
+        return self.latest_access
 
     def total_disk_bytes(self):
         """See `TileCatalogue`."""

@@ -40,6 +40,7 @@ cdef Py_ssize_t DECISION = slot_offset(FreshnessVerdict, "decision")
 cdef Py_ssize_t AGE = slot_offset(FreshnessVerdict, "age")
 cdef Py_ssize_t RULE = slot_offset(FreshnessVerdict, "rule")
 cdef Py_ssize_t SECTOR = slot_offset(FreshnessVerdict, "sector")
+cdef Py_ssize_t CLOCK_DOUBT = slot_offset(FreshnessVerdict, "clock_doubt")
 
 cdef struct Tile:
     int zoom
@@ -200,7 +201,7 @@ cdef class SectorGridJudge:
         """
         if not -FARTHEST_US <= captured_us <= FARTHEST_US:
             raise OverflowError(f"captured_us is no moment: {captured_us}")
-        cdef long long age_us = microseconds_in(now - BEGINNING) - captured_us
+        cdef long long age_us = max(microseconds_in(now - BEGINNING) - captured_us, 0)
         cdef Tile tile
         read_tile(tile_id, &tile)
         cdef _Ruling ruling, found = None
@@ -223,6 +224,7 @@ cdef object verdict(_Ruling ruling, long long age_us, object sector):
     fill_slot(made, AGE, duration_of(age_us))
     fill_slot(made, RULE, ruling.rule)
     fill_slot(made, SECTOR, sector)
+    fill_slot(made, CLOCK_DOUBT, None)
     return made
 
 

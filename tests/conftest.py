@@ -47,6 +47,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_TALLY] = FaultTally()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what waits for something to the end."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
 @pytest.fixture(scope="session")
 def fault_tally(pytestconfig: pytest.Config) -> FaultTally:
     """Where a fault test notes what it ran and what was lost; the table is printed at the end."""

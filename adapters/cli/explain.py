@@ -59,6 +59,7 @@ def explain(session: Session, lat: float, lon: float, captured_at: datetime, as_
                 "sector": facts["sector"] or "none (the default classification holds)",
                 "rule": f"{facts['classification']} allows {_days(verdict.rule.max_age)}",
                 "age": _days(verdict.age),
+                **({} if verdict.clock_doubt is None else {"not trusted": verdict.clock_doubt}),
             }
         )
 
@@ -73,6 +74,7 @@ def _facts(lat: float, lon: float, captured_at: datetime, verdict: FreshnessVerd
         "classification": verdict.rule.classification.value,
         "max_age_seconds": verdict.rule.max_age.total_seconds(),
         "age_seconds": verdict.age.total_seconds(),
+        "clock_doubt": None if verdict.clock_doubt is None else str(verdict.clock_doubt),
     }
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...domain.clock_doubt import doubt_about
 from ...domain.errors import AerotileError, RuntimeNotAvailableError
+from ...domain.watched_clock import latest_known
 from .command import AerotileCommand
 from .failures import JobFailedError, describe, one_line
 from .output import in_words, json_option, write_facts, write_json, write_line
@@ -31,13 +33,14 @@ Example:
 @json_option
 @click.pass_obj
 def status(session: Session, as_json: bool) -> None:
-    """Show the tiles, the sectors, the index, the flight record and the configuration.
+    """Show the clock, the tiles, the sectors, the index, the flight record and the configuration.
 
     A part that does not answer says why, the others are shown; the exit code is then 1. Passwords are never
     shown.
     """
     with session.existing_runtime() as runtime:
         parts: dict[str, Callable[[Runtime], dict[str, Any]]] = {
+            "clock": _clock,
             "tiles": _tiles,
             "sectors": _sectors,
             "index": _index,
@@ -64,6 +67,16 @@ def _answer(part: Callable[[Runtime], dict[str, Any]], runtime: Runtime, session
     except OSError as error:
         message, remedy, _ = describe(error)
         return {"error": session.redacted(message), "remedy": remedy}
+
+
+def _clock(runtime: Runtime) -> dict[str, Any]:
+    now = runtime.clock.now()
+    doubt = doubt_about(now, known=latest_known(*runtime.rows.latest_capture_and_access_us()))
+    return {
+        "now": now.isoformat(timespec="seconds"),
+        "trusted": doubt is None,
+        "why_not": None if doubt is None else str(doubt),
+    }
 
 
 def _tiles(runtime: Runtime) -> dict[str, Any]:
@@ -122,7 +135,7 @@ def _size(path: Path) -> int:
 
 
 def _print(facts: dict[str, Any], origins: Any) -> None:
-    for name in ("tiles", "sectors", "index", "record"):
+    for name in ("clock", "tiles", "sectors", "index", "record"):
         write_line(f"{name}:")
         part = facts[name]
         if "error" in part:
@@ -142,6 +155,8 @@ def _print(facts: dict[str, Any], origins: Any) -> None:
 def _shown(key: str, value: Any) -> Any:
     if isinstance(value, dict):
         return ", ".join(f"{name}: {_shown(key, inner)}" for name, inner in value.items()) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if key.endswith("bytes"):
         return in_words(value)
     if key.endswith("_seconds"):

@@ -16,7 +16,7 @@ from pathlib import Path
 import attrs
 
 from ...domain.errors import RuntimeNotAvailableError, StoreUnavailableError
-from ..regular_files import read_regular, refuse_irregular
+from ..regular_files import read_regular
 from .embedded_account import ServerAccount
 from .file_lock import FileLock, is_free
 

@@ -81,6 +81,9 @@ SELECT_MARKED_MISSING = """
 SELECT_TOTAL = "SELECT total_bytes FROM disk_usage"
 SELECT_STORE_ID = "SELECT store_id FROM disk_usage"
 SELECT_NOW = "SELECT now()"
+SELECT_LATEST = f"""
+    SELECT max(captured_at), max(COALESCE(accessed_at, created_at)) FROM tiles WHERE {_COMPLETE}
+"""
 
 # What an INSERT gives, and the type of each; `insert_values` and `copy_format` give them in this order.
 _INSERTED = {

@@ -19,6 +19,7 @@ import psycopg
 
 from ...domain.catalogue import CatalogueColumns
 from ...domain.errors import DuplicateTileError, TileNotFoundError
+from ...domain.moments import microseconds_of
 from ...domain.storage import CommitOutcomeUnknownError
 from ...domain.tile_key import VariantTable
 from ...domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, check_aware_utc
@@ -44,6 +45,7 @@ from .queries import (
     LOCK_TILE,
     SELECT_ALL,
     SELECT_INCOMPLETE,
+    SELECT_LATEST,
     SELECT_MARKED_MISSING,
     SELECT_TILE,
     SELECT_TILES,
@@ -238,6 +240,14 @@ class PostgresTileRows:
         """See `TileRows`."""
         counted = self._database.fetch_all("counting the tiles", COUNT_TILES)
         return {(TileSource(source), zoom_level): count for source, zoom_level, count in counted}
+
+    def latest_capture_and_access_us(self) -> tuple[int, int]:
+        """The latest capture time and the latest access time of all tiles, microseconds since 1970 UTC.
+
+        0 for both when there is no tile. Raises `StoreUnavailableError`.
+        """
+        ((capture, access),) = self._database.fetch_all("reading the latest times of tiles", SELECT_LATEST)
+        return (0, 0) if capture is None else (microseconds_of(capture), microseconds_of(access))
 
     def incomplete(self) -> Iterator[TileId]:
         """See `TileRows`."""

@@ -54,6 +54,21 @@ def test_status_shows_settings_with_their_origin_and_no_password(call: Call, mig
     assert password not in facts.out + call("status", "-vv").out
 
 
+def test_status_says_whether_the_clock_is_trusted(call: Call, filled: Path, migrated_database: str) -> None:
+    import psycopg
+
+    clock = call("status", "--json").json["clock"]
+    assert (clock["trusted"], clock["why_not"]) == (True, None)
+    with psycopg.connect(migrated_database, autocommit=True) as connection:
+        connection.execute("UPDATE tiles SET accessed_at = now() + interval '6 hours'")
+    result = call("status")
+    assert result.code == 0
+    trusted, why_not = (line.split(maxsplit=1)[1] for line in result.out.splitlines()[2:4])
+    assert trusted == "no"
+    assert why_not.startswith("the clock says ")
+    assert why_not.endswith(" already")
+
+
 def test_status_with_a_part_that_fails_shows_the_others(call: Call, filled: Path, tmp_path: Path) -> None:
     (tmp_path / "aerotile-data/index").mkdir()
     (tmp_path / "aerotile-data/index/current").write_text("nonsense")

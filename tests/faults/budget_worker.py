@@ -1,16 +1,16 @@
 """One of several processes that fill the same store beyond its budget, over the same tiles.
 
-Usage: budget_worker.py ROOT DSN NUMBER BUDGET_BYTES SECONDS. Prints `kept TILE` for each tile that nobody may
-evict, then `over`; for the line on standard input that follows, what it knows: `knows TILE SHA256 BYTES` for
-each tile, and `total BYTES`, again and again, until standard input ends.
+Usage: budget_worker.py ROOT DSN NUMBER BUDGET_BYTES. Prints `ready` when the store is open, and `kept TILE`
+for each tile that nobody may evict, until there is a line on standard input; then `over`. For each line
+that follows it prints what it knows: `knows TILE SHA256 BYTES` for each tile, and `total BYTES`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import random
+import select
 import sys
-import time
 from datetime import datetime, timezone
 from pathlib import Path
 from uuid import UUID
@@ -77,13 +77,15 @@ def main() -> None:
         budget=BudgetConfig(max_bytes=int(sys.argv[4]), eviction_batch_size=4),
     )
     chance = random.Random(number)
-    deadline = time.monotonic() + float(sys.argv[5])
     count = 0
     with Runtime(config) as runtime:
-        while time.monotonic() < deadline:
+        assert runtime.tile_store is not None
+        say("ready")
+        while not select.select([sys.stdin], [], [], 0)[0]:
             count += 1
             change(runtime, number, count, chance)
         say("over")
+        sys.stdin.readline()
         catalogue = runtime.unbudgeted_store.catalogue
         for _ in sys.stdin:
             entries = list(catalogue.query_by_bbox(EVERYWHERE, ZOOM))

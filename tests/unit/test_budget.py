@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from uuid import UUID
 
@@ -87,8 +87,13 @@ class Cache:
         budget_bytes: int,
         batch: int = 3,
         classification: SectorClassification = SectorClassification.STABLE_REAR,
+        rows: MemoryTileRows | None = None,
     ) -> Cache:
-        clock, recorder, rows = ManualClock(NOW), MemoryFlightRecorder(), MemoryTileRows()
+        clock, recorder, rows = (
+            ManualClock(NOW),
+            MemoryFlightRecorder(),
+            MemoryTileRows() if rows is None else rows,
+        )
         gate = FreshnessGate(
             [],
             SEEDED_RULES,
@@ -256,6 +261,40 @@ def test_room_that_another_process_took_is_made_again(in_batch: bool) -> None:
     assert cache.rows.total_disk_bytes() == 250
     assert not cache.store.tile_exists(imported(0))
     assert cache.store.tile_exists(imported(2))
+
+
+class GreedyRows(MemoryTileRows):
+    """Rows that another process writes to as well: it takes what room it finds, just before each commit."""
+
+    greed = 0
+    """How many more tiles it takes."""
+
+    def add(self, inserted: Mapping[TileId, TileMetadataPersistent]) -> None:
+        free = (self.disk_budget_bytes or 0) - self.total_disk_bytes()
+        if self.greed and free >= 100:
+            self.greed -= 1
+            stranger = TileMetadataPersistent.of(
+                metadata_of(imported(200 + self.greed), pixels_of(100)), created_at=NOW
+            )
+            super().add({stranger.tile_id: stranger})
+        super().add(inserted)
+
+
+@pytest.mark.parametrize("in_batch", [False, True])
+def test_a_write_whose_room_is_taken_again_and_again_makes_more_room_than_it_needs(in_batch: bool) -> None:
+    rows = GreedyRows()
+    cache = Cache.of(1_000, rows=rows)
+    for x in range(10):
+        cache.write(imported(x))
+    rows.disk_budget_bytes, rows.greed = 1_000, 50
+    pixels = pixels_of(100)
+    if in_batch:
+        (outcome,) = cache.store.write_tiles([(pixels, metadata_of(imported(99), pixels))])
+        assert outcome.error is None
+    else:
+        cache.write(imported(99))
+    assert cache.store.tile_exists(imported(99))
+    assert cache.rows.total_disk_bytes() <= 1_000
 
 
 def test_what_only_the_database_counts_is_remembered_so_that_no_more_races_are_lost() -> None:

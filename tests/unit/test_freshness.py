@@ -150,6 +150,11 @@ def test_the_default_classification_rules_where_no_sector_does(default: SectorCl
     assert verdict.rule.classification is default
 
 
+def test_an_age_is_never_negative_and_a_stored_tile_from_the_future_counts_as_of_now() -> None:
+    verdict = judge_freshness(NOW + timedelta(days=9), NOW, [sector(CONFLICT)], RULES, REAR)
+    assert (verdict.decision, verdict.age) == (FreshnessDecision.ACCEPT, timedelta(0))
+
+
 def test_a_capture_time_five_minutes_ahead_is_accepted_and_one_more_microsecond_is_not() -> None:
     freshness_gate, _, _ = gate()
     freshness_gate.admit(aged(-FUTURE_TOLERANCE))

@@ -47,19 +47,13 @@ class Reads:
         drained, self.tile_ids = self.tile_ids, []
         return drained
 
-    def now(self) -> datetime:
-        return self.time
-
-    def monotonic(self) -> float:
-        raise AssertionError("a flush only tells the time")
-
-    def sleep(self, seconds: float) -> None:
-        raise AssertionError("a flush does not sleep")
+    def stamps(self, count: int) -> datetime:
+        return self.time - (count - 1) * MICROSECOND
 
 
 def test_a_flush_hands_over_the_latest_time_of_each_tile_in_order_of_reading() -> None:
     database, reads = Database(), Reads()
-    buffer = LruAccessBuffer(reads.drain, reads, database)
+    buffer = LruAccessBuffer(reads.drain, reads.stamps, database)
     reads.tile_ids = [A, B, A]
     assert buffer.flush(database) == 2
     assert database.batches == [{B: NOW - MICROSECOND, A: NOW}]
@@ -69,7 +63,7 @@ def test_a_flush_hands_over_the_latest_time_of_each_tile_in_order_of_reading() -
 
 def test_what_a_failed_flush_could_not_hand_over_goes_with_the_next() -> None:
     database, reads = Database(), Reads()
-    buffer = LruAccessBuffer(reads.drain, reads, database)
+    buffer = LruAccessBuffer(reads.drain, reads.stamps, database)
     reads.tile_ids = [A, C]
     database.away = True
     with pytest.raises(StoreUnavailableError):
@@ -93,7 +87,7 @@ def test_what_was_not_handed_over_before_a_batch_failed_goes_with_the_next(
 
     monkeypatch.setattr(lru_module, "BATCH", 1)
     database, failing, reads = Database(), Failing(), Reads()
-    buffer = LruAccessBuffer(reads.drain, reads, database)
+    buffer = LruAccessBuffer(reads.drain, reads.stamps, database)
     reads.tile_ids = [C, A, B]
     with pytest.raises(StoreUnavailableError):
         buffer.flush(failing)
@@ -105,7 +99,7 @@ def test_what_was_not_handed_over_before_a_batch_failed_goes_with_the_next(
 
 def test_the_catalogue_hears_of_reads_without_the_database() -> None:
     database, reads = Database(), Reads()
-    buffer = LruAccessBuffer(reads.drain, reads, database)
+    buffer = LruAccessBuffer(reads.drain, reads.stamps, database)
     database.away = True
     reads.tile_ids = [A, B]
     buffer.gather()
@@ -119,7 +113,7 @@ def test_the_catalogue_hears_of_reads_without_the_database() -> None:
 
 def test_reads_stay_in_order_when_they_are_gathered_faster_than_the_clock_goes_on() -> None:
     database, reads = Database(), Reads()
-    buffer = LruAccessBuffer(reads.drain, reads, database)
+    buffer = LruAccessBuffer(reads.drain, reads.stamps, database)
     for tile_ids in ([A, B], [C], [B, A]):
         reads.tile_ids = tile_ids
         buffer.gather()
@@ -129,7 +123,7 @@ def test_reads_stay_in_order_when_they_are_gathered_faster_than_the_clock_goes_o
 def test_memory_stays_bounded_and_the_oldest_notes_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lru_module, "MAX_GATHERED", 2)
     database, reads = Database(), Reads()
-    buffer = LruAccessBuffer(reads.drain, reads, database)
+    buffer = LruAccessBuffer(reads.drain, reads.stamps, database)
     database.away = True
     reads.tile_ids = [A, B, C]
     with pytest.raises(StoreUnavailableError):

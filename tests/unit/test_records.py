@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aerotile.domain.clock_doubt import ClockDoubt, ClockDoubtReason
 from aerotile.domain.errors import FreshnessRejectionError
 from aerotile.domain.records import (
     CATALOGUE,
@@ -20,6 +21,8 @@ from aerotile.domain.records import (
     Kind,
     RecordEnvelope,
     WriteStep,
+    clock_trusted_event,
+    clock_untrusted_event,
     eviction_batch_event,
     freshness_downgraded_event,
     freshness_rejected_event,
@@ -39,6 +42,7 @@ METADATA = TileMetadata(
 )
 STORED = TileMetadataPersistent.of(METADATA, created_at=NOON)
 CONFLICT_RULE = SEEDED_RULES[0]
+DOUBT = ClockDoubt(ClockDoubtReason.BEHIND, NOON, NOON + timedelta(hours=1))
 AGE_SECONDS = timedelta(days=181).total_seconds()
 
 EVENTS: tuple[Callable[[], FlightEvent], ...] = (
@@ -52,6 +56,8 @@ EVENTS: tuple[Callable[[], FlightEvent], ...] = (
     lambda: recorder_dropped_event(17),
     lambda: upload_giveup_event(TILE, 5, "not_jpeg: no end marker"),
     lambda: upload_requeued_event(TILE, 2),
+    lambda: clock_untrusted_event(DOUBT),
+    lambda: clock_trusted_event(DOUBT),
 )
 
 json_values = st.recursive(

@@ -1,0 +1,35 @@
+"""Tiles whose bytes say which tile they are, so that anybody who reads one can tell whether it is right."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timezone
+
+from aerotile.domain.tiles import TileId, TileMetadata, TileSource, VotingStatus
+
+_START, _END = b"\xff\xd8\xff", b"\xff\xd9"
+
+
+def tile_of(tile_id: TileId, nonce: int, *, size: int) -> tuple[bytes, TileMetadata]:
+    """A tile of about `size` bytes; another `nonce`, other content."""
+    pixels = _pixels(f"{tile_id} {nonce} {size} ".encode(), size)
+    return pixels, TileMetadata(
+        tile_id=tile_id,
+        captured_at=datetime.now(timezone.utc),
+        content_sha256=hashlib.sha256(pixels).hexdigest(),
+        disk_bytes=len(pixels),
+        ground_sample_distance=0.15,
+        voting_status=VotingStatus.PENDING if tile_id.source is TileSource.ONBOARD else None,
+    )
+
+
+def check(tile_id: TileId, pixels: bytes) -> None:
+    """Raise `AssertionError` unless these are the bytes of some write of this very tile, whole."""
+    named, nonce, size, _ = pixels[len(_START) :].split(b" ", 3)
+    assert named.decode() == str(tile_id), f"{tile_id} reads as {named!r}"
+    head = b"%b %b %b " % (named, nonce, size)
+    assert pixels == _pixels(head, int(size)), f"{tile_id} is torn"
+
+
+def _pixels(head: bytes, size: int) -> bytes:
+    return _START + head + hashlib.shake_128(head).digest(size) + _END
