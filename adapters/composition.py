@@ -52,12 +52,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+REVIVE_INTERVAL_S = 1.0
+"""How soon an embedded database that died is started again."""
+
 
 class Runtime:
     """Everything that one configuration composes, each part built when it is first asked for."""
 
-    def __init__(self, config: AerotileConfig) -> None:
+    def __init__(self, config: AerotileConfig, *, keep_database_running: bool = True) -> None:
+        """With `keep_database_running` an embedded database that dies is started again within seconds."""
         self.config = config
+        self._keep_database_running = keep_database_running
         self.clock = SystemClock()
         self._lock = threading.RLock()
         self._closers: list[Callable[[], None]] = []
@@ -90,7 +95,15 @@ class Runtime:
     def dsn(self) -> str:
         """Address of the database; starts the embedded one when none is configured."""
         configured = self.config.database.dsn
-        return self.embedded_server.start() if configured is None else configured.reveal()
+        if configured is not None:
+            return configured.reveal()
+        dsn = self.embedded_server.start()
+        if not self._keep_database_running:
+            return dsn
+        reviver = BackgroundTask(
+            "the embedded database", self.embedded_server.revive, interval_s=REVIVE_INTERVAL_S
+        )
+        return self._closing(dsn, reviver.close)
 
     @cached_property
     def embedded_server(self) -> EmbeddedPostgres:

@@ -85,7 +85,7 @@ def demonstrate(
         lru=LruConfig(flush_interval_s=1.0),
     )
     took_off = time.perf_counter()
-    with Runtime(flight_config) as runtime:
+    with Runtime(flight_config, keep_database_running=False) as runtime:  # the outage is part of the show
         flight = Flight(
             runtime=runtime, mission=mission, imagery=imagery, base=base, flight_id=uuid4(), say=say
         )

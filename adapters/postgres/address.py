@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
@@ -26,6 +27,16 @@ _KEEPALIVE = {
 }
 
 
+T = TypeVar("T")
+
+
+class ServerSilentError(psycopg.OperationalError):
+    """The server has said nothing for longer than it may take for anything."""
+
+    def __init__(self, patience_s: float) -> None:
+        super().__init__(f"the server has said nothing for {patience_s:g} s")
+
+
 class Connection(psycopg.Connection[TupleRow]):
     """A connection, and what this side remembers of it."""
 
@@ -35,6 +46,22 @@ class Connection(psycopg.Connection[TupleRow]):
         """The names of the statements that `round_trip` has prepared, by their text."""
         self.answered_at = time.monotonic()
         """When the server was last known to answer."""
+        self.patience_s: float | None = None
+        """How long the server may say nothing while it is waited for; None: for ever.
+
+        A server that is stopped, or hangs with its disk, answers neither us nor its own clock, and nothing
+        in TCP notices it. Behind that time the connection is closed and `ServerSilentError` raised.
+        """
+
+    def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:
+        """See `psycopg.Connection`, but no longer than the server may say nothing."""
+        if self.patience_s is None:
+            return super().wait(gen, *args, **options)
+        try:
+            return super().wait(_bounded(gen, self.patience_s), *args, **options)
+        except ServerSilentError:
+            self.close()
+            raise
 
 
 class DatabaseAddress:
@@ -109,3 +136,20 @@ class DatabaseAddress:
         return StoreUnavailableError(
             f"{self} does not answer: {reason}", remedy="check the DSN, and that the server is running"
         )
+
+
+def _bounded(gen: PQGen[T], patience_s: float) -> PQGen[T]:
+    """The driver's steps of an answer, ended when the server says nothing for too long."""
+    heard_at = time.monotonic()
+    try:
+        awaited = next(gen)
+        while True:
+            ready = yield awaited  # every tenth of a second it comes back with nothing
+            if ready:
+                heard_at = time.monotonic()
+            elif time.monotonic() - heard_at > patience_s:
+                raise ServerSilentError(patience_s)
+            awaited = gen.send(ready)
+    except StopIteration as end:
+        result: T = end.value
+        return result

@@ -72,6 +72,8 @@ def _copy(pgconn: PGconn, parsed: CatalogueCopy, stall_limit_s: float) -> None:
         else:
             break
     _expect(ExecStatus.COMMAND_OK, pgconn, wait)
+    while pgconn.is_busy():  # asked for a result that is not there yet, libpq waits for it with the GIL
+        wait()
     pgconn.get_result()
 
 

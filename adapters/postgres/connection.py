@@ -19,8 +19,9 @@ from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ...domain.errors import StoreUnavailableError
+from ...domain.storage import CommitOutcomeUnknownError
 from .address import Connection, DatabaseAddress
-from .driver_errors import translate_errors, translated
+from .driver_errors import describe, is_connection_lost, translate_errors, translated
 
 RETRY_S = 1.0
 """How long the pool goes on with one failed attempt to connect. Short: the next caller starts a new one at
@@ -54,8 +55,8 @@ for _name in ("psycopg", "psycopg.pool"):
         _driver_logger.setLevel(logging.ERROR)
 
 
-def _check(connection: Connection) -> None:
-    """Raise the driver's error unless the server answers. Costs a round trip only after a pause.
+def _check(connection: Connection, patience_s: float) -> None:
+    """Raise the driver's error unless the server answers in time. Costs a round trip only after a pause.
 
     A server that ends a session says so, or at least its system does: then there is something to read.
     Whoever vanishes without a word is found out by the pause, or else by the statement that is sent.
@@ -63,7 +64,9 @@ def _check(connection: Connection) -> None:
     quiet = select.poll()
     quiet.register(connection.fileno(), select.POLLIN)
     if quiet.poll(0) or time.monotonic() - connection.answered_at > TRUSTED_S:
+        usual, connection.patience_s = connection.patience_s, patience_s
         ConnectionPool.check_connection(connection)
+        connection.patience_s = usual
 
 
 class Database:
@@ -71,7 +74,8 @@ class Database:
 
     Opens without waiting: a database that is not there yet is no error until something is asked of it.
     `connect_timeout_s` bounds how long a call waits for a connection, `statement_timeout_s` how long the
-    server may work on one statement. Raises `ConfigurationError` for a DSN that can't be read.
+    server may work on one statement; one that says nothing for longer than both together counts as gone.
+    Raises `ConfigurationError` for a DSN that can't be read.
     """
 
     def __init__(
@@ -142,6 +146,27 @@ class Database:
         with self.connection() as connection, translate_errors(doing):
             return connection.execute(query, parameters).fetchall()
 
+    def change(self, doing: str, query: str, parameters: Any = None) -> list[TupleRow]:
+        """Run one statement that changes something and may be done twice; its rows, errors as in `fetch_all`.
+
+        When the connection is lost it is done again on another: whether it was done the first time does not
+        matter then. Raises `CommitOutcomeUnknownError` when that fails too.
+        """
+        with self.connection() as connection:
+            try:
+                return connection.execute(query, parameters).fetchall()
+            except psycopg.Error as error:
+                if not is_connection_lost(error, connection):
+                    raise translated(error, doing) from error
+                lost = error
+        try:
+            return self.fetch_all(doing, query, parameters)
+        except StoreUnavailableError as error:
+            raise CommitOutcomeUnknownError(
+                f"{doing}: the connection was lost: {describe(lost)}; whether it was done can't be known yet",
+                remedy="do it again when the database answers: twice does no harm",
+            ) from error
+
     def _answering_connection(self) -> Connection:
         wait_s = self.connect_timeout_s if self._failure is None else min(self.connect_timeout_s, GONE_WAIT_S)
         deadline = time.monotonic() + wait_s
@@ -153,7 +178,7 @@ class Database:
             except psycopg.Error as error:
                 raise translated(error, f"taking a connection to {self.address}") from error
             try:
-                _check(connection)
+                _check(connection, self.connect_timeout_s)
             except psycopg.Error as error:
                 # What a restarted server left behind: the pool makes a new one of it.
                 self._failure = error
@@ -172,6 +197,7 @@ class Database:
         return self.address.unavailable(self._failure)
 
     def _configure(self, connection: Connection) -> None:
+        connection.patience_s = self.statement_timeout_s + self.connect_timeout_s
         connection.execute(_SESSION, (self._statement_timeout,))
 
     def _connection_class(self) -> type[Connection]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 
@@ -34,6 +35,11 @@ def translated(error: psycopg.Error, doing: str) -> TileMetadataError | StoreUna
     if isinstance(error, (psycopg.IntegrityError, psycopg.DataError)):
         return TileMetadataError(message)
     return StoreUnavailableError(message, remedy=_remedy(error))
+
+
+def is_connection_lost(error: psycopg.Error, connection: psycopg.Connection[Any]) -> bool:
+    """Whether the server may have done what it was asked without our hearing of it."""
+    return connection.closed or (error.sqlstate or "").startswith(_CONNECTION_LOST)
 
 
 def _remedy(error: psycopg.Error) -> str | None:

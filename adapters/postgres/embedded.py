@@ -8,6 +8,7 @@ well is what it answers to a query.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import time
@@ -23,6 +24,8 @@ from .embedded_binaries import find_binaries
 from .embedded_folder import PORT, DataFolder, RunningServer
 from .embedded_programs import SUPERUSER, ServerPrograms
 from .file_lock import FileLock
+
+_log = logging.getLogger(__name__)
 
 _DATABASE = "postgres"
 _POLL_S = 0.02
@@ -126,6 +129,17 @@ class EmbeddedPostgres:
                             self._ask_server_to_stop()
                     raise
                 return self._dsn
+
+    def revive(self) -> None:
+        """Start the server anew when it has died; does nothing while any process of it lives.
+
+        Nor without a claim. Costs a look at a lock. Raises as `start` does.
+        """
+        with self._disk_errors_translated("look after"):
+            if not self._claim.is_held or self._folder.server_is_alive():
+                return
+        _log.warning("the database in %s has died, starting it again", self._folder.path)
+        self.start()
 
     def stop(self) -> None:
         """Give up this object's claim; the last one waits for the server to shut down in order.

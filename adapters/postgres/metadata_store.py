@@ -12,21 +12,25 @@ from ...domain.voting import check_voting_step
 from .connection import Database
 from .driver_errors import translate_errors
 from .queries import (
+    ATTEMPTED_TRACE,
     SELECT_BBOX,
     SELECT_LRU_CANDIDATES,
     SELECT_NOW,
     SELECT_PENDING_UPLOADS,
     SELECT_TILE,
     SELECT_TILE_FOR_UPDATE,
+    SELECT_XID,
     UPDATE_ACCESSED,
     UPDATE_PINNED,
     UPDATE_UPLOAD_ATTEMPTS,
     UPDATE_UPLOADED,
     UPDATE_VOTING_STATUS,
+    VOTED_TRACE,
     read_tile,
     read_total,
 )
 from .rows import PostgresTileRows
+from .transactions import tile_transaction
 
 
 class PostgresTileMetadataStore:
@@ -63,23 +67,27 @@ class PostgresTileMetadataStore:
     def update_voting_status(self, tile_id: TileId, status: VotingStatus) -> TileMetadataPersistent:
         """See `TileMetadataStore`. Of two writers at once the second sees the first one's step."""
         doing = f"updating the vote on tile {tile_id}"
-        with (
-            self._database.connection() as connection,
-            translate_errors(doing),
-            connection.transaction(),
-        ):
-            row = connection.execute(SELECT_TILE_FOR_UPDATE, (tile_id.tile_uuid,)).fetchone()
-            if row is None:
+        vote = (status.value, tile_id.tile_uuid)
+        with tile_transaction(self._database) as transaction:
+            found, number = transaction.begin(
+                doing, (SELECT_TILE_FOR_UPDATE, (tile_id.tile_uuid,)), (SELECT_XID, ())
+            )
+            transaction.xid = number.text
+            rows = found.rows()
+            if not rows:
                 raise TileNotFoundError(tile_id)
-            check_voting_step(read_tile(row).voting_status, status)
-            connection.execute(UPDATE_VOTING_STATUS, (status.value, tile_id.tile_uuid))
-            updated = connection.execute(SELECT_TILE, (tile_id.tile_uuid,)).fetchall()
-        return read_tile(updated[0])
+            check_voting_step(read_tile(rows[0]).voting_status, status)
+            _, updated = transaction.execute(
+                doing, (UPDATE_VOTING_STATUS, vote), (SELECT_TILE, (tile_id.tile_uuid,))
+            )
+            tile = read_tile(updated.rows()[0])  # the connection may be lost during the commit
+            transaction.commit(doing, 0, (VOTED_TRACE, vote))
+        return tile
 
     def mark_uploaded(self, tile_id: TileId, uploaded_at: datetime, content_sha256: str) -> None:
         """See `TileMetadataStore`; the first upload's time stays."""
         check_aware_utc(uploaded_at, "uploaded_at")
-        marked = self._database.fetch_all(
+        marked = self._database.change(
             f"marking tile {tile_id} as uploaded",
             UPDATE_UPLOADED,
             (uploaded_at, tile_id.tile_uuid, content_sha256),
@@ -124,16 +132,20 @@ class PostgresTileMetadataStore:
 
     def increment_upload_attempts(self, tile_id: TileId) -> int:
         """See `TileMetadataStore`. Raises `TileNotFoundError`."""
-        counted = self._database.fetch_all(
-            f"counting an upload attempt of tile {tile_id}", UPDATE_UPLOAD_ATTEMPTS, (tile_id.tile_uuid,)
-        )
-        if not counted:
-            raise TileNotFoundError(tile_id)
-        return int(counted[0][0])
+        doing = f"counting an upload attempt of tile {tile_id}"
+        with tile_transaction(self._database) as transaction:
+            counted, number = transaction.begin(
+                doing, (UPDATE_UPLOAD_ATTEMPTS, (tile_id.tile_uuid,)), (SELECT_XID, ())
+            )
+            transaction.xid = number.text
+            rows = counted.rows()
+            if not rows:
+                raise TileNotFoundError(tile_id)
+            attempts = int(rows[0][0])
+            transaction.commit(doing, 0, (ATTEMPTED_TRACE, (tile_id.tile_uuid, attempts)))
+        return attempts
 
     def set_pinned(self, tile_id: TileId, pinned: bool) -> None:
         """Keep a tile from being evicted, or let it go again. Raises `TileNotFoundError`."""
-        if not self._database.fetch_all(
-            f"pinning tile {tile_id}", UPDATE_PINNED, (pinned, tile_id.tile_uuid)
-        ):
+        if not self._database.change(f"pinning tile {tile_id}", UPDATE_PINNED, (pinned, tile_id.tile_uuid)):
             raise TileNotFoundError(tile_id)

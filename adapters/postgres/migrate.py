@@ -15,11 +15,12 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from ...domain.errors import StoreUnavailableError
+from ...domain.storage import CommitOutcomeUnknownError
 from .address import DatabaseAddress
 from .driver_errors import translated
 from .queries import MIGRATION_LOCK
@@ -58,7 +59,8 @@ def apply_migrations(dsn: str) -> MigrationReport:
 
     Waits for other runners, and tries once more when the database reports a serialization failure. Raises
     `StoreUnavailableError` (no answer; a database that is newer than this program), `TileMetadataError` (rows
-    that no migration can bring along) and `ConfigurationError` for a DSN that can't be read.
+    that no migration can bring along) and `ConfigurationError` for a DSN that can't be read. After
+    `CommitOutcomeUnknownError` either all of it was done or nothing; calling it again does what is left.
     """
     with _migrating(dsn) as run:
         before = run.revision()
@@ -97,7 +99,7 @@ def revert_migrations(dsn: str, revision: str) -> tuple[str, ...]:
 def check_revision(dsn: str) -> None:
     """Raise `StoreUnavailableError` unless the database is at the revision that this program needs."""
     address = DatabaseAddress(dsn)
-    with _connected(address) as connection:
+    with _connected(address, patience_s=CONNECT_TIMEOUT_S) as connection:
         run = _Run(address, connection)
         found = run.revision()
         run.refuse_unknown(found)
@@ -116,6 +118,7 @@ class _Run:
     address: DatabaseAddress
     connection: Connection
     steps: list[str] = attrs.field(factory=list)
+    commit_begun: bool = False
     config: Config = attrs.field(factory=Config)
     scripts: ScriptDirectory = attrs.field(init=False)
 
@@ -128,6 +131,9 @@ class _Run:
 
     def _note_step(self, *, step: Any, **_: Any) -> None:
         self.steps.append(step.up_revision_id)
+
+    def note_commit(self, _: Connection) -> None:
+        self.commit_begun = True
 
     def revision(self) -> str | None:
         found = MigrationContext.configure(self.connection).get_current_revision()
@@ -169,15 +175,27 @@ def _migrating(dsn: str) -> Iterator[_Run]:
             connection.exec_driver_sql("SELECT pg_advisory_lock(%s, %s)", MIGRATION_LOCK)
         connection.exec_driver_sql(SET_TIMEOUTS, ("0", TABLE_LOCK_TIMEOUT))
         connection.commit()
-        yield _Run(address, connection)
+        run = _Run(address, connection)
+        event.listen(connection, "commit", run.note_commit)
+        try:
+            yield run
+        except DBAPIError as error:
+            if not run.commit_begun or not (error.connection_invalidated or _sqlstate(error) is None):
+                raise
+            raise CommitOutcomeUnknownError(
+                f"migrating {address}: the connection was lost during the commit or behind it; all of it was "
+                "done, or nothing",
+                remedy="run `aerotile migrate` again: it goes on from what it finds",
+            ) from error
 
 
 @contextmanager
-def _connected(address: DatabaseAddress) -> Iterator[Connection]:
+def _connected(address: DatabaseAddress, *, patience_s: float | None = None) -> Iterator[Connection]:
     """A SQLAlchemy connection, which is what Alembic takes; the driver's errors end here."""
 
     def connect() -> psycopg.Connection[Any]:
         connection = address.connect(CONNECT_TIMEOUT_S)
+        connection.patience_s = patience_s
         connection.autocommit = False
         return connection
 

@@ -198,6 +198,9 @@ INSERTED_TRACE = """
 DELETED_TRACE = "SELECT NOT EXISTS (SELECT FROM tiles WHERE tile_uuid = %s)"
 COMPLETED_TRACE = f"SELECT EXISTS (SELECT FROM tiles WHERE tile_uuid = %s AND {_COMPLETE})"
 
+VOTED_TRACE = "SELECT EXISTS (SELECT FROM tiles WHERE voting_status = %s AND tile_uuid = %s)"
+ATTEMPTED_TRACE = "SELECT EXISTS (SELECT FROM tiles WHERE tile_uuid = %s AND upload_attempts >= %s)"
+
 LOCK_SHARED = "SELECT pg_advisory_xact_lock_shared(%s, %s)"
 LOCK_EXCLUSIVE = "SELECT pg_advisory_xact_lock(%s, %s)"
 LOCK_TILE = "SELECT pg_advisory_lock(%s)"

@@ -19,9 +19,9 @@ import psycopg
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
-from psycopg.pq.abc import PGconn, PGresult
+from psycopg.pq.abc import PGresult
 
-from .address import Connection
+from .address import Connection, ServerSilentError
 
 Statement = tuple[str, Sequence[Any]]
 """A query with `%s` for each of its parameters, and no other `%`."""
@@ -86,7 +86,7 @@ def run_together(connection: Connection, *statements: Statement) -> list[Answer]
                 pgconn.send_query_params(query.encode(), None)
             awaited.append(None)
         pgconn.pipeline_sync()
-        results = _receive(pgconn, connection.fileno(), len(awaited))
+        results = _receive(connection, len(awaited))
         pgconn.exit_pipeline_mode()
     except BaseException:
         connection.close()
@@ -119,19 +119,27 @@ def _texts(connection: Connection, values: Sequence[Any]) -> Sequence[Any]:
         return Transformer(connection).dump_sequence(values, [PyFormat.TEXT] * len(values))
 
 
-def _receive(pgconn: PGconn, descriptor: int, count: int) -> list[PGresult]:
-    """The results of `count` statements; waits without the GIL."""
+def _receive(connection: Connection, count: int) -> list[PGresult]:
+    """The results of `count` statements; waits without the GIL, while the server is not silent too long."""
+    pgconn, patience_s = connection.pgconn, connection.patience_s
     poll = select.poll()
-    poll.register(descriptor, select.POLLIN | select.POLLOUT)
+    poll.register(connection.fileno(), select.POLLIN | select.POLLOUT)
+
+    def wait() -> list[tuple[int, int]]:
+        happened = poll.poll(None if patience_s is None else patience_s * 1000)
+        if not happened and patience_s is not None:
+            raise ServerSilentError(patience_s)
+        return happened
+
     while pgconn.flush():
         # The server may want to be heard before it reads on.
-        if any(happened & ~select.POLLOUT for _, happened in poll.poll()):
+        if any(happened & ~select.POLLOUT for _, happened in wait()):
             pgconn.consume_input()
-    poll.modify(descriptor, select.POLLIN)
+    poll.modify(connection.fileno(), select.POLLIN)
     results: list[PGresult] = []
     while len(results) <= count:  # behind them comes the answer to the sync
         while pgconn.is_busy():
-            poll.poll()
+            wait()
             pgconn.consume_input()
         result = pgconn.get_result()
         if result is not None:

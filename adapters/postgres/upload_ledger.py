@@ -12,11 +12,13 @@ from ...domain.upload import TileUploadResult, UploadListEntry
 from ...domain.voting import check_requeue
 from .connection import Database
 from .driver_errors import translate_errors
-from .queries import SELECT_TILE_FOR_UPDATE, read_tile, read_tile_id
+from .queries import SELECT_TILE_FOR_UPDATE, SELECT_XID, read_tile, read_tile_id
+from .transactions import tile_transaction
 from .upload_queries import (
     INSERT_REQUEUED,
     INSERT_RESULTS,
     INSERT_SENT,
+    REQUEUED_TRACE,
     SELECT_CURSOR,
     SELECT_ENTRIES,
     SELECT_PENDING_TOTAL,
@@ -96,19 +98,22 @@ class PostgresUploadLedger:
         Raises `TileNotFoundError`, or `TileMetadataError` for a tile that is not given up.
         """
         check_aware_utc(at, "at")
-        with (
-            self._database.connection() as connection,
-            translate_errors(f"requeueing tile {tile_id}"),
-            connection.transaction(),
-        ):
-            row = connection.execute(SELECT_TILE_FOR_UPDATE, (tile_id.tile_uuid,)).fetchone()
-            if row is None:
+        doing = f"requeueing tile {tile_id}"
+        with tile_transaction(self._database) as transaction:
+            found, number = transaction.begin(
+                doing, (SELECT_TILE_FOR_UPDATE, (tile_id.tile_uuid,)), (SELECT_XID, ())
+            )
+            transaction.xid = number.text
+            rows = found.rows()
+            if not rows:
                 raise TileNotFoundError(tile_id)
-            tile = read_tile(row)
+            tile = read_tile(rows[0])
             check_requeue(tile.voting_status)
-            connection.execute(UPDATE_REQUEUED, (tile_id.tile_uuid,))
             values = {"tile_uuid": tile_id.tile_uuid, "content_sha256": tile.content_sha256, "at": at}
-            ((generation,),) = connection.execute(INSERT_REQUEUED, values).fetchall()
+            with translate_errors(doing):
+                transaction.connection.execute(UPDATE_REQUEUED, (tile_id.tile_uuid,))
+                ((generation,),) = transaction.connection.execute(INSERT_REQUEUED, values).fetchall()
+            transaction.commit(doing, 0, (REQUEUED_TRACE, (tile_id.tile_uuid, generation)))
         return int(generation)
 
     def tile_named(self, tile_uuid: UUID) -> TileId | None:

@@ -44,6 +44,9 @@ INSERT_REQUEUED = """
     FROM uploads WHERE tile_uuid = %(tile_uuid)s
     RETURNING generation
 """
+REQUEUED_TRACE = """
+    SELECT EXISTS (SELECT FROM uploads WHERE tile_uuid = %s AND event = 'requeued' AND generation >= %s)
+"""
 UPDATE_REQUEUED = "UPDATE tiles SET voting_status = 'pending', upload_attempts = 0 WHERE tile_uuid = %s"
 
 _PENDING = """
