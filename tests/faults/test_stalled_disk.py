@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from block_devices import MISSING_FOR_A_SERVED_DISK, Device, ServedDisk, make_file_system, served_disk
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.domain.errors import ReadDeadlineError, TileNotFoundError
@@ -29,14 +29,12 @@ from aerotile.domain.sorted_catalogue import SortedTileCatalogue
 from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 from aerotile.ext import KeptMappings
 
-NEEDED = ("losetup", "mkfs.ext4", "mount", "umount")
-MISSING = [name for name in NEEDED if shutil.which(name) is None] + [
-    path for path in ("/dev/fuse", "/dev/loop-control") if not Path(path).exists()
-]
 pytestmark = [
     pytest.mark.faults,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a file system"),
-    pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}"),
+    pytest.mark.skipif(
+        bool(MISSING_FOR_A_SERVED_DISK), reason=f"needs {', '.join(MISSING_FOR_A_SERVED_DISK)}"
+    ),
 ]
 
 THREADS = 3
@@ -63,10 +61,6 @@ def metadata_of(tile_id: TileId) -> TileMetadata:
     )
 
 
-def run(*command: str | Path) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
 def until(condition: Callable[[], bool]) -> None:
     settled = threading.Event()
     for _ in range(1_000):
@@ -76,58 +70,37 @@ def until(condition: Callable[[], bool]) -> None:
     raise AssertionError("it did not come to pass")
 
 
-@attrs.define
+@attrs.frozen
 class Disk:
-    """The program that serves the blocks, and where they are mounted."""
+    """A disk that can be told to stop, and where it is mounted."""
 
-    server: subprocess.Popen[str]
+    served: ServedDisk
     mounted: Path
 
     def tell(self, command: str) -> None:
-        assert self.server.stdin is not None
-        assert self.server.stdout is not None
-        self.server.stdin.write(command + "\n")
-        self.server.stdin.flush()
-        assert self.server.stdout.readline() == command + "\n"
+        assert self.served.tell(command) == command
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
     """A disk with tiles of which none is in memory."""
-    served, mounted, content = tmp_path / "served", tmp_path / "mounted", tmp_path / "content"
-    served.mkdir()
-    mounted.mkdir()
+    content = tmp_path / "content"
     with content.open("wb") as file:
         file.truncate(64 << 20)
-    server = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("stalling_disk.py")), str(served), str(content)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    undo: list[tuple[str | Path, ...]] = []
-    disk = Disk(server, mounted)
-    try:
-        assert server.stdout is not None
-        assert server.stdout.readline() == "mounted\n"
-        undo.append(("umount", served))
-        loop = run("losetup", "--find", "--show", served / "disk")
-        undo.append(("losetup", "--detach", loop))
-        run("mkfs.ext4", "-q", loop)
-        run("mount", loop, mounted)
-        undo.append(("umount", mounted))
-        with FilesystemTileFiles(mounted / "tiles") as files:
-            files.place_many([files.stage(pixels_of(t), metadata_of(t)) for t in (WARM, *COLD, *FAR)])
-        run("umount", mounted)  # and with it goes what is in memory
-        run("mount", loop, mounted)
-        yield disk
-    finally:
-        disk.tell("go")
-        gc.collect()  # the errors that tests caught remember what was mapped where they were raised
-        while undo:  # threads that were left behind may be on their way back, and have files open until then
-            until(lambda: subprocess.run(undo[-1], check=False, capture_output=True).returncode == 0)
-            undo.pop()
-        server.communicate(timeout=60)  # closes its input, at which it ends
+    with served_disk(Path(__file__).with_name("stalling_disk.py"), tmp_path, str(content)) as served:
+        make_file_system("ext4", served.node)
+        device = Device(served.node, tmp_path / "mounted")
+        with device.inserted():
+            with FilesystemTileFiles(device.mount / "tiles") as files:
+                files.place_many([files.stage(pixels_of(t), metadata_of(t)) for t in (WARM, *COLD, *FAR)])
+            device.unplug()  # and with it goes what is in memory
+            device.plug_in()
+            try:
+                yield Disk(served, device.mount)
+            finally:
+                served.tell("go")
+                gc.collect()  # the errors that tests caught remember what was mapped where they were raised
+                device.unplug()  # waits for threads that were left behind and are on their way back
 
 
 @attrs.frozen

@@ -1,0 +1,109 @@
+"""A write, a batch, a delete and an index rebuild of a store; whoever reads along decides how fast.
+
+Usage: crash_state_worker.py ROOT FSYNC. Says what `store_lives` knows of, and `f` when the files of what was
+announced are placed and their commit comes next, and waits for a line after each. Before the first step it
+says `ready`, and `done` after the last; then it waits to be killed.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from power_cut_worker import FLIGHT, runtime_of, say, tile_of
+
+from aerotile.adapters.composition import Runtime
+from aerotile.adapters.postgres.rows import PostgresOpenRow, PostgresOpenRows
+from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+
+BASE = [
+    *(TileId(20, 7, y, TileSource.IMPORTED) for y in range(4)),
+    TileId(20, 7, 0, TileSource.ONBOARD, FLIGHT),
+]
+SINGLE = TileId(20, 7, 10, TileSource.IMPORTED)
+BATCH = [TileId(20, x, y, TileSource.IMPORTED) for x, y in ((7, 11), (8, 10), (8, 11), (9, 10))]
+"""Beside others, and in new folders."""
+
+
+def step(line: str) -> None:
+    say(line)
+    if not sys.stdin.readline():
+        sys.exit("nobody reads along any more")
+
+
+def pause_before_commits() -> None:
+    """Say when the files are in place."""
+
+    def paused(commit: Any) -> Any:
+        def say_and_commit(rows: Any) -> Any:
+            step("f")
+            return commit(rows)
+
+        return say_and_commit
+
+    for kind in (PostgresOpenRow, PostgresOpenRows):
+        kind.commit = paused(kind.commit)
+
+
+class Steps:
+    """Changes of a store, each announced and confirmed."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._chance = random.Random(0)
+        self.hashes: dict[TileId, str] = {}
+
+    def _announced(self, tile_id: TileId) -> tuple[bytes, TileMetadata]:
+        pixels, metadata = tile_of(tile_id, self._chance)
+        self.hashes[tile_id] = metadata.content_sha256
+        step(f"w {tile_id} {metadata.content_sha256}")
+        return pixels, metadata
+
+    def write(self, tile_id: TileId) -> None:
+        self._runtime.tile_store.write_tile(*self._announced(tile_id))
+        step(f"+ {tile_id} {self.hashes[tile_id]}")
+
+    def write_batch(self, tile_ids: list[TileId]) -> None:
+        tiles = [self._announced(tile_id) for tile_id in tile_ids]
+        for outcome in self._runtime.tile_store.write_tiles(tiles):
+            if outcome.error is not None:
+                raise outcome.error
+            step(f"+ {outcome.tile_id} {self.hashes[outcome.tile_id]}")
+
+    def delete(self, tile_id: TileId) -> None:
+        step(f"? {tile_id} {self.hashes[tile_id]}")
+        self._runtime.tile_store.delete_tile(tile_id)
+        step(f"- {tile_id} {self.hashes[tile_id]}")
+
+    def rebuild(self, model: str) -> None:
+        step(f"b {model}")
+        self._runtime.index_builder.rebuild(
+            BASE,
+            np.full((len(BASE), 16), len(model), np.float32),
+            descriptor_model=model,
+            built_at=datetime.now(timezone.utc),
+        )
+        step(f"i {model}")
+
+
+def main() -> None:
+    with runtime_of(Path(sys.argv[1]), sys.argv[2]) as runtime:
+        pause_before_commits()
+        steps = Steps(runtime)
+        steps.write_batch(BASE)
+        for model in ("first", "second"):
+            steps.rebuild(model)
+        step("ready")
+        steps.write(SINGLE)
+        steps.write_batch(BATCH)
+        steps.delete(BASE[1])
+        steps.rebuild("third")
+        step("done")
+
+
+if __name__ == "__main__":
+    main()
