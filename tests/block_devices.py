@@ -148,12 +148,22 @@ class Device:
         pytest.fail(f"{self.node} stays busy")
 
     def kill_residents(self) -> None:
-        """Kill every process whose working folder is on the device, as a server's processes have it."""
+        """Kill every process whose working folder is on the device, as a server's processes have it.
+
+        Like any power cut, that ends their System V shared memory, which outlives a process.
+        """
+        killed: set[int] = set()
         while residents := self._residents():
             for pid in residents:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+            killed.update(residents)
             time.sleep(0.005)
+        if killed:
+            _, *segments = Path("/proc/sysvipc/shm").read_text().splitlines()
+            for _key, segment, _permissions, _size, creator, *_ in map(str.split, segments):
+                if int(creator) in killed:
+                    subprocess.run(["ipcrm", "--shmem-id", segment], check=False, capture_output=True)
 
     def _residents(self) -> list[int]:
         residents = []

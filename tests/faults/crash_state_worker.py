@@ -1,24 +1,26 @@
 """A write, a batch, a delete and an index rebuild of a store; whoever reads along decides how fast.
 
-Usage: crash_state_worker.py ROOT FSYNC. Says what `store_lives` knows of, and `f` when the files of what was
-announced are placed and their commit comes next, and waits for a line after each. Before the first step it
+Usage: crash_state_worker.py ROOT FSYNC. Says what `store_lives` knows of, and `f` when the files of all that
+was announced are placed and a commit comes next, and waits for a line after each. Before the first step it
 says `ready`, and `done` after the last; then it waits to be killed.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from power_cut_worker import FLIGHT, runtime_of, say, tile_of
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.postgres.rows import PostgresOpenRow, PostgresOpenRows
+from aerotile.adapters.postgres.round_trip import Statement
+from aerotile.adapters.postgres.transactions import TileTransaction
 from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.ext import sync_file_system
 
 BASE = [
     *(TileId(20, 7, y, TileSource.IMPORTED) for y in range(4)),
@@ -35,18 +37,23 @@ def step(line: str) -> None:
         sys.exit("nobody reads along any more")
 
 
-def pause_before_commits() -> None:
-    """Say when the files are in place."""
+def pause_before_commits(root: Path) -> None:
+    """Say when a commit comes next.
 
-    def paused(commit: Any) -> Any:
-        def say_and_commit(rows: Any) -> Any:
-            step("f")
-            return commit(rows)
+    Before the commit of a removal the kernel has brought everything to the disk, as it may at any time: were
+    the file unlinked by then, it would be gone.
+    """
+    commit = TileTransaction.commit
 
-        return say_and_commit
+    def say_and_commit(self: TileTransaction, doing: str, added_bytes: int, trace: Statement) -> None:
+        if added_bytes < 0:
+            folder = os.open(root, os.O_RDONLY)
+            sync_file_system(folder)
+            os.close(folder)
+        step("f")
+        commit(self, doing, added_bytes, trace)
 
-    for kind in (PostgresOpenRow, PostgresOpenRows):
-        kind.commit = paused(kind.commit)
+    TileTransaction.commit = say_and_commit
 
 
 class Steps:
@@ -92,7 +99,7 @@ class Steps:
 
 def main() -> None:
     with runtime_of(Path(sys.argv[1]), sys.argv[2]) as runtime:
-        pause_before_commits()
+        pause_before_commits(Path(sys.argv[1]))
         steps = Steps(runtime)
         steps.write_batch(BASE)
         for model in ("first", "second"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
+import shutil
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -40,14 +40,17 @@ class PowerCuts:
     fsync: str = "on"
     chance: random.Random = attrs.field(factory=random.Random)
     lives: int = 0
+    stores: int = 0
     promised: Promised = attrs.field(factory=Promised)
 
     @property
     def root(self) -> Path:
-        return self.device.mount / "store"
+        return self.device.mount / f"store{self.stores}"
 
     def start_over(self) -> None:
-        subprocess.run(["rm", "-rf", str(self.root)], check=True)
+        """A new store, in another folder: what is removed may be back after a cut."""
+        shutil.rmtree(self.root)
+        self.stores += 1
         self.promised = Promised()
 
     def begin(self) -> AbstractContextManager[Life]:
