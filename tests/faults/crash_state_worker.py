@@ -37,6 +37,15 @@ def step(line: str) -> None:
         sys.exit("nobody reads along any more")
 
 
+def sync_all(root: Path) -> None:
+    """Bring everything to the disk."""
+    folder = os.open(root, os.O_RDONLY)
+    try:
+        sync_file_system(folder)
+    finally:
+        os.close(folder)
+
+
 def pause_before_commits(root: Path) -> None:
     """Say when a commit comes next.
 
@@ -47,9 +56,7 @@ def pause_before_commits(root: Path) -> None:
 
     def say_and_commit(self: TileTransaction, doing: str, added_bytes: int, trace: Statement) -> None:
         if added_bytes < 0:
-            folder = os.open(root, os.O_RDONLY)
-            sync_file_system(folder)
-            os.close(folder)
+            sync_all(root)
         step("f")
         commit(self, doing, added_bytes, trace)
 
@@ -98,12 +105,14 @@ class Steps:
 
 
 def main() -> None:
-    with runtime_of(Path(sys.argv[1]), sys.argv[2]) as runtime:
-        pause_before_commits(Path(sys.argv[1]))
+    root = Path(sys.argv[1])
+    with runtime_of(root, sys.argv[2]) as runtime:
+        pause_before_commits(root)
         steps = Steps(runtime)
         steps.write_batch(BASE)
         for model in ("first", "second"):
             steps.rebuild(model)
+        sync_all(root)
         step("ready")
         steps.write(SINGLE)
         steps.write_batch(BATCH)

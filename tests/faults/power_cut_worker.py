@@ -30,7 +30,7 @@ from aerotile.adapters.config import (
     ReadsConfig,
 )
 from aerotile.adapters.postgres.embedded import EmbeddedPostgres
-from aerotile.domain.errors import IndexUnavailableError, TileNotFoundError
+from aerotile.domain.errors import IndexUnavailableError, TileCacheError, TileNotFoundError
 from aerotile.domain.tiles import TileId, TileMetadata, TileSource, VotingStatus
 from aerotile.domain.verify import verify_store
 
@@ -180,11 +180,12 @@ def opened(runtime: Runtime) -> dict[str, object]:
     ]
     unreadable = []
     for row in runtime.rows.committed():
-        with store.read_tile_pixels(row.tile_id) as handle:
-            view = memoryview(handle)
-            if not view.readonly or hashlib.sha256(view).hexdigest() != row.content_sha256:
-                unreadable.append(str(row.tile_id))
-            view.release()
+        try:
+            with store.read_tile_pixels(row.tile_id) as handle, memoryview(handle) as view:
+                if not view.readonly or hashlib.sha256(view).hexdigest() != row.content_sha256:
+                    unreadable.append(f"{row.tile_id} is read with other content, or can be written")
+        except TileCacheError as error:
+            unreadable.append(str(error))
     try:
         model = runtime.descriptor_index.metadata().descriptor_model
     except IndexUnavailableError as error:
