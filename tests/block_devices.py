@@ -101,21 +101,26 @@ class Device:
     options: str = ""
 
     def plug_in(self) -> None:
-        """Mount it, which replays the journal; skips the test where that is not allowed."""
-        mounted = subprocess.run(
-            ["mount", "-o", self.options or "defaults", self.node, str(self.mount)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if mounted.returncode != 0:
-            pytest.skip(f"this machine can't mount it: {mounted.stderr.strip()}")
+        """Mount it, which replays the journal."""
+        refusal = self._mount()
+        if refusal:
+            pytest.fail(refusal)
+
+    def _mount(self) -> str:
+        """Mount it; why that is not possible, or nothing."""
+        command = ["mount", "-o", self.options or "defaults", self.node, str(self.mount)]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stderr.strip()
 
     @contextmanager
     def inserted(self) -> Iterator[None]:
-        """Mount it for a while; whoever is there at the end, or when the test fails, has to go."""
+        """Mount it for a while; whoever is there at the end, or when the test fails, has to go.
+
+        Skips the test where mounting is not allowed.
+        """
         self.mount.mkdir()
-        self.plug_in()
+        refusal = self._mount()
+        if refusal:
+            pytest.skip(f"this machine can't mount it: {refusal}")
         try:
             yield
         finally:

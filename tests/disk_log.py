@@ -1,6 +1,7 @@
 """The log of a disk (faults/logging_disk.py), and the states in which a power cut could have left the disk.
 
-What was written before a flush is there after it. Of what was written since the last one, anything may be.
+What was written before a flush is there after it. Of what was written since the last one, anything may be,
+but a sector is never torn.
 """
 
 from __future__ import annotations
@@ -9,8 +10,6 @@ import random
 from collections.abc import Iterator
 
 import attrs
-
-SECTOR_BYTES = 512
 
 Part = tuple[int, int, int]
 """Of the write at a place in the log, which of its bytes arrived: from and to."""
@@ -30,6 +29,7 @@ class Log:
     """What a disk was told, in order."""
 
     entries: list[list[object]]
+    sector_bytes: int
 
     def _writes(self, start: int, end: int) -> list[Part]:
         return [
@@ -50,7 +50,7 @@ class Log:
         yield State("all of it", self._writes(0, len(self.entries)), self._said(len(self.entries)))
         for place, _, size in self._writes(0, len(self.entries)):
             before = self._writes(0, place)
-            for end in range(0, size if sectors else 1, SECTOR_BYTES):
+            for end in range(0, size if sectors else 1, self.sector_bytes):
                 yield State(f"up to {place}/{end}", [*before, (place, 0, end)], self._said(place))
 
     def losses(self) -> Iterator[State]:
@@ -84,6 +84,6 @@ class Log:
             chance.shuffle(loose)
             if loose and chance.random() < 0.5:
                 place, _, size = loose[-1]
-                loose[-1] = (place, 0, chance.randrange(0, size, SECTOR_BYTES))
+                loose[-1] = (place, 0, chance.randrange(0, size, self.sector_bytes))
             parts = [*self._writes(0, flushed), *loose]
             yield State(f"up to {flushed} and {loose} before {end}", parts, self._said(end))
