@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,20 +11,15 @@ from pathlib import Path
 
 import attrs
 import pytest
+from block_devices import MISSING_FOR_A_SERVED_DISK, Device, ServedDisk, make_file_system, served_disk
 
-NEEDED = ("losetup", "mkfs.ext4", "mount", "umount")
-MISSING = [name for name in NEEDED if shutil.which(name) is None] + [
-    path for path in ("/dev/fuse", "/dev/loop-control") if not Path(path).exists()
-]
 NEEDS_STALLING_DISK = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a file system"),
-    pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}"),
+    pytest.mark.skipif(
+        bool(MISSING_FOR_A_SERVED_DISK), reason=f"needs {', '.join(MISSING_FOR_A_SERVED_DISK)}"
+    ),
 ]
 PROGRAM = Path(__file__).with_name("faults") / "stalling_disk.py"
-
-
-def run(*command: str | Path) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -39,57 +31,40 @@ def until(condition: Callable[[], bool]) -> None:
     raise AssertionError("it did not come to pass")
 
 
-@attrs.define
+@attrs.frozen
 class Disk:
-    """The program that serves the blocks, and where they are mounted."""
+    """A disk that can be told to stop, and where it is mounted."""
 
-    server: subprocess.Popen[str]
-    mounted: Path
-    loop: str
+    served: ServedDisk
+    device: Device
+
+    @property
+    def mounted(self) -> Path:
+        return self.device.mount
 
     def tell(self, command: str) -> None:
-        assert self.server.stdin is not None
-        assert self.server.stdout is not None
-        self.server.stdin.write(command + "\n")
-        self.server.stdin.flush()
-        assert self.server.stdout.readline() == command + "\n"
+        assert self.served.tell(command) == command
 
     def mount_anew(self) -> None:
         """What was in memory is not any more."""
-        run("umount", self.mounted)
-        run("mount", self.loop, self.mounted)
+        self.device.unplug()
+        self.device.plug_in()
 
 
 @contextmanager
 def stalling_disk(folder: Path) -> Iterator[Disk]:
     """A disk, formatted and mounted below `folder`."""
-    served, mounted, content = folder / "served", folder / "mounted", folder / "content"
-    served.mkdir()
-    mounted.mkdir()
+    content = folder / "content"
     with content.open("wb") as file:
         file.truncate(64 << 20)
-    server = subprocess.Popen(
-        [sys.executable, str(PROGRAM), str(served), str(content)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    disk = Disk(server, mounted, "")
-    undo: list[tuple[str | Path, ...]] = []
-    try:
-        assert server.stdout is not None
-        assert server.stdout.readline() == "mounted\n"
-        undo.append(("umount", served))
-        disk.loop = run("losetup", "--find", "--show", served / "disk")
-        undo.append(("losetup", "--detach", disk.loop))
-        run("mkfs.ext4", "-q", disk.loop)
-        run("mount", disk.loop, mounted)
-        undo.append(("umount", mounted))
-        yield disk
-    finally:
-        disk.tell("go")
-        gc.collect()  # the errors that tests caught remember what was mapped where they were raised
-        while undo:  # threads that were left behind may be on their way back, and have files open until then
-            until(lambda: subprocess.run(undo[-1], check=False, capture_output=True).returncode == 0)
-            undo.pop()
-        server.communicate(timeout=60)  # closes its input, at which it ends
+    with served_disk(PROGRAM, folder, str(content)) as served:
+        make_file_system("ext4", served.node)
+        device = Device(served.node, folder / "mounted")
+        with device.inserted():
+            disk = Disk(served, device)
+            try:
+                yield disk
+            finally:
+                disk.tell("go")
+                gc.collect()  # the errors that tests caught remember what was mapped where they were raised
+                device.unplug()  # waits for threads that were left behind and are on their way back

@@ -12,17 +12,25 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
+from block_devices import DeviceMaker
 from fault_tally import FaultTally
 from killed_store import KilledStore
 from nursery import Nursery
 
 TOKEN = "t0ps3cr3t-t0k3n"
+
+
+@pytest.fixture
+def make_device(tmp_path: Path) -> Iterator[DeviceMaker]:
+    """Make a device with a file system on it, and mount it."""
+    with ExitStack() as undo:
+        yield DeviceMaker(tmp_path, undo)
 
 
 class Exchange:

@@ -6,29 +6,21 @@ reaches the device. `TEST_POWER_CUTS` says how many cuts each test makes.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import os
 import random
 import select
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import attrs
 import pytest
-
-from aerotile.adapters.filesystem.journal_order import ordered_device
+from block_devices import Device, DeviceMaker
 
 CUTS = int(os.environ.get("TEST_POWER_CUTS", "4"))
-SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32): EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN
-WITHOUT_FLUSHING_THE_LOG = struct.pack("I", 2)
 PIPE_BYTES = 1 << 20
 STRACE = shutil.which("strace")
 
@@ -37,96 +29,6 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount file systems and cut their power"),
     pytest.mark.timeout(300 + 20 * CUTS),
 ]
-
-
-@attrs.frozen
-class Device:
-    """A block device, and where the file system on it is mounted."""
-
-    node: str
-    mount: Path
-    options: str
-
-    def plug_in(self) -> None:
-        mounted = subprocess.run(
-            ["mount", "-o", self.options or "defaults", self.node, str(self.mount)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if mounted.returncode != 0:
-            pytest.skip(f"this machine can't mount it: {mounted.stderr.strip()}")
-
-    def cut_power(self) -> None:
-        descriptor = os.open(self.mount, os.O_RDONLY)
-        try:
-            fcntl.ioctl(descriptor, SHUTDOWN, WITHOUT_FLUSHING_THE_LOG)
-        finally:
-            os.close(descriptor)
-
-    def unplug(self) -> None:
-        # A process that was killed under strace may go on dying for a moment after strace.
-        for _ in range(3000):
-            unmounted = subprocess.run(
-                ["umount", str(self.mount)], capture_output=True, text=True, check=False
-            )
-            if unmounted.returncode == 0:
-                break
-            time.sleep(0.01)
-        else:
-            pytest.fail(unmounted.stderr.strip())
-        # While a namespace that somebody made meanwhile holds the mount, it goes on: what is mounted again
-        # would be the same file system, still without power.
-        for _ in range(3000):
-            try:
-                os.close(os.open(self.node, os.O_RDWR | os.O_EXCL))
-            except OSError as error:
-                if error.errno != errno.EBUSY:
-                    raise
-                time.sleep(0.01)
-            else:
-                return
-        pytest.fail(f"{self.node} stays busy")
-
-    def is_ordered(self) -> bool:
-        descriptor = os.open(self.mount, os.O_RDONLY)
-        try:
-            return ordered_device(descriptor) != 0
-        finally:
-            os.close(descriptor)
-
-
-MakeDevice = Callable[..., Device]
-
-
-@pytest.fixture
-def make_device(tmp_path: Path) -> Iterator[MakeDevice]:
-    """Make a device with a file system on it, and mount it."""
-    made: list[Device] = []
-
-    def make(kind: str, *arguments: str, options: str = "") -> Device:
-        program = shutil.which(f"mkfs.{kind}")
-        if program is None:
-            pytest.skip(f"needs mkfs.{kind} (Debian package {'e2fs' if kind == 'ext4' else kind}progs)")
-        image = tmp_path / "image"
-        with image.open("wb") as file:
-            file.truncate(320 << 20)  # the least that XFS takes
-        subprocess.run([program, "-q", *arguments, str(image)], check=True, capture_output=True)
-        loop = subprocess.run(
-            ["losetup", "--find", "--show", str(image)], capture_output=True, text=True, check=False
-        )
-        if loop.returncode != 0:
-            pytest.skip(f"this machine has no loop device: {loop.stderr.strip()}")
-        device = Device(loop.stdout.strip(), tmp_path / "mount", options)
-        made.append(device)
-        device.mount.mkdir()
-        device.plug_in()
-        return device
-
-    yield make
-    for device in made:
-        subprocess.run(["umount", "--lazy", str(device.mount)], check=False, capture_output=True)
-        subprocess.run(["losetup", "--detach", device.node], check=False)
 
 
 def write_until_a_cut(device: Device, way: str, chance: random.Random, *under: str) -> dict[str, str]:
@@ -196,14 +98,14 @@ def cut_often(device: Device, way: str) -> None:
     ids=lambda value: "".join(value),
 )
 def test_where_one_commit_covers_all_nothing_that_was_reported_is_lost(
-    make_device: MakeDevice, kind: str, arguments: list[str], options: str, way: str
+    make_device: DeviceMaker, kind: str, arguments: list[str], options: str, way: str
 ) -> None:
     device = make_device(kind, *arguments, options=options)
     assert device.is_ordered()
     cut_often(device, way)
 
 
-def test_where_every_file_is_synced_nothing_that_was_reported_is_lost(make_device: MakeDevice) -> None:
+def test_where_every_file_is_synced_nothing_that_was_reported_is_lost(make_device: DeviceMaker) -> None:
     device = make_device("ext4", options="data=writeback")
     assert not device.is_ordered()
     cut_often(device, "one")
@@ -211,7 +113,7 @@ def test_where_every_file_is_synced_nothing_that_was_reported_is_lost(make_devic
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])
 @pytest.mark.parametrize("sync", ["fsync", "sync_file_range"])
-def test_a_sync_that_does_nothing_is_found_out(make_device: MakeDevice, kind: str, sync: str) -> None:
+def test_a_sync_that_does_nothing_is_found_out(make_device: DeviceMaker, kind: str, sync: str) -> None:
     if STRACE is None:
         pytest.skip("needs strace to keep system calls from being made")
     device = make_device(kind)
@@ -220,5 +122,5 @@ def test_a_sync_that_does_nothing_is_found_out(make_device: MakeDevice, kind: st
     assert any(lost_of(write_until_a_cut(device, "one", chance, *lie)) for _ in range(10))
 
 
-def test_an_ext4_without_a_journal_is_not_taken_for_one_with(make_device: MakeDevice) -> None:
+def test_an_ext4_without_a_journal_is_not_taken_for_one_with(make_device: DeviceMaker) -> None:
     assert not make_device("ext4", "-O", "^has_journal").is_ordered()
