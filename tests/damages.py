@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import random
 import shutil
 import socket
 import stat
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import attrs
 
 Act = Callable[[Path], None]
 
-_PR_CAPBSET_DROP = 24
-_CAPABILITIES_OVER_MODES = (1, 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+# PR_CAPBSET_DROP of CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: from the next program on they are gone.
+_OBEY_FILE_MODES = """
+import ctypes, os, sys
+if os.geteuid() == 0:
+    library = ctypes.CDLL(None, use_errno=True)
+    for capability in (1, 2):
+        if library.prctl(24, capability, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "this process keeps its power over file modes")
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 @attrs.frozen
@@ -141,10 +149,6 @@ if os.geteuid() == 0:
 REPLACEMENTS = [*LINKS, *NO_FILES]
 
 
-def obey_file_modes() -> None:
-    """Between fork and exec: a root that may not read what its mode forbids, as everybody else."""
-    if os.geteuid() == 0:
-        library = ctypes.CDLL(None, use_errno=True)
-        for capability in _CAPABILITIES_OVER_MODES:
-            if library.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
-                raise OSError(ctypes.get_errno(), "this process keeps its power over file modes")
+def obeying_file_modes(command: Sequence[str]) -> list[str]:
+    """The command for a process that may not read what a mode forbids, as root may and nobody else."""
+    return [sys.executable, "-c", _OBEY_FILE_MODES, *command]

@@ -25,7 +25,7 @@ from damages import (
     Damage,
     appended,
     flip,
-    obey_file_modes,
+    obeying_file_modes,
     of_content,
     rewrite,
     truncated,
@@ -216,8 +216,7 @@ except IndexUnavailableError as error:
 def test_a_file_that_may_not_be_read_is_named(index: Path, name: str) -> None:
     (newest(index) / name).chmod(0)
     opening = subprocess.run(
-        [sys.executable, "-c", OPENING, str(index)],
-        preexec_fn=obey_file_modes,
+        obeying_file_modes([sys.executable, "-c", OPENING, str(index)]),
         check=True,
         capture_output=True,
         text=True,

@@ -15,7 +15,7 @@ from damages import (
     REPLACEMENTS,
     Damage,
     flip,
-    obey_file_modes,
+    obeying_file_modes,
     of_content,
     rewrite,
     truncated,
@@ -149,10 +149,9 @@ def test_the_command_ends_with_one_line(file: Path, name: str) -> None:
             pytest.skip("only root can make a device")
         found[0].act(file)
     ended = subprocess.run(
-        [sys.executable, "-m", "aerotile.adapters.cli", "status"],
+        obeying_file_modes([sys.executable, "-m", "aerotile.adapters.cli", "status"]),
         cwd=file.parent,
         env={k: v for k, v in os.environ.items() if not k.startswith("AEROTILE_")},
-        preexec_fn=obey_file_modes,
         check=False,
         capture_output=True,
         text=True,

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-from damages import EMPTIED, LINK_TO_COPY, REMOVED, REPLACEMENTS, Damage, obey_file_modes, of_content
+from damages import EMPTIED, LINK_TO_COPY, REMOVED, REPLACEMENTS, Damage, obeying_file_modes, of_content
 from fault_tally import FaultTally
 
 from aerotile.adapters.clocks import SystemClock
@@ -55,9 +55,10 @@ def aerotile_record(root: Path) -> subprocess.CompletedProcess[str]:
     """What the command shows; it needs no database."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("AEROTILE_")}
     return subprocess.run(
-        [sys.executable, "-m", "aerotile.adapters.cli", "--root", str(root), "record", "--json"],
+        obeying_file_modes(
+            [sys.executable, "-m", "aerotile.adapters.cli", "--root", str(root), "record", "--json"]
+        ),
         env=environment,
-        preexec_fn=obey_file_modes,
         check=False,
         capture_output=True,
         text=True,

@@ -28,7 +28,7 @@ from damages import (
     Damage,
     appended,
     flip,
-    obey_file_modes,
+    obeying_file_modes,
     of_content,
     rewrite,
 )
@@ -97,9 +97,8 @@ class Store:
         """The command in a process that obeys file modes; it never shows a traceback."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("AEROTILE_")}
         ended = subprocess.run(
-            [sys.executable, "-m", "aerotile.adapters.cli", *arguments],
+            obeying_file_modes([sys.executable, "-m", "aerotile.adapters.cli", *arguments]),
             env=environment | {"AEROTILE_ROOT": str(self.root), "AEROTILE_DATABASE_DSN": self.dsn},
-            preexec_fn=obey_file_modes,
             check=False,
             capture_output=True,
             text=True,

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from damages import obey_file_modes
+from damages import obeying_file_modes
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 STRACE = shutil.which("strace")
@@ -110,8 +110,7 @@ for path in sys.argv[1:]:
         print("refused")
 """
     cutting = subprocess.run(
-        [sys.executable, "-c", try_to_cut, *map(str, files)],
-        preexec_fn=obey_file_modes,
+        obeying_file_modes([sys.executable, "-c", try_to_cut, *map(str, files)]),
         check=True,
         capture_output=True,
         text=True,
