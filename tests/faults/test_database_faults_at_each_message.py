@@ -1,0 +1,272 @@
+"""The line to the database is cut at each message of each change: what the caller is told is true.
+
+A dry run tells which messages there are. `TEST_DATABASE_CUTS` says at how many of them each test cuts, drawn
+by a seed (`TEST_DATABASE_SEED`), or `all`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import attrs
+import pytest
+from audited_store import BASE, Audit, Auditor, Reading, eventually, imported, name_of, tile
+from fault_tally import FaultTally
+from wire_proxy import CUTS, CutAt, Sender, WireProxy, answers_to_commit, cuts_of
+
+from aerotile.adapters.composition import Runtime
+from aerotile.adapters.config import AerotileConfig, DatabaseConfig
+from aerotile.adapters.config_sections import BudgetConfig, LruConfig
+from aerotile.adapters.postgres import transactions
+from aerotile.adapters.postgres.connection import Database
+from aerotile.adapters.postgres.tile_feed import TileFeed
+from aerotile.adapters.secret import Secret
+from aerotile.domain.errors import DuplicateTileError, StoreUnavailableError, TileNotFoundError
+from aerotile.domain.ports import SupportsBulkWrite
+from aerotile.domain.storage import CommitOutcomeUnknownError
+from aerotile.domain.tile_grid import Bbox
+from aerotile.domain.tiles import TileId
+
+EVERYWHERE = Bbox(-85.0, -180.0, 85.0, 180.0)
+BUDGET_BYTES = 64_000
+QUICK = DatabaseConfig(pool_max_size=2, connect_timeout_s=1.0, statement_timeout_s=1.0)
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(120 if CUTS != "all" else 3600)]
+
+
+@attrs.frozen
+class Site:
+    """A store whose line to the database can be cut; its feed has a line of its own, which is not."""
+
+    proxy: WireProxy
+    runtime: Runtime
+    auditor: Auditor
+    reading: Reading
+
+    @property
+    def store(self) -> SupportsBulkWrite:
+        return self.runtime.tile_store
+
+    def reopen(self) -> None:
+        """Open the store as a new process would, on a line that nobody cuts."""
+        config = attrs.evolve(self.runtime.config, database=attrs.evolve(QUICK, dsn=Secret(self.auditor.dsn)))
+        with Runtime(config) as runtime:
+            runtime.part("tile_store")
+
+
+@pytest.fixture
+def site(migrated_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setattr(transactions, "OUTCOME_WAIT_S", 3.0)
+    proxy = WireProxy(migrated_database)
+    config = AerotileConfig(
+        root=tmp_path,
+        database=attrs.evolve(QUICK, dsn=Secret(proxy.dsn)),
+        budget=BudgetConfig(max_bytes=BUDGET_BYTES),
+        lru=LruConfig(flush_interval_s=3600),
+    )
+    auditor = Auditor(migrated_database, config.tiles_folder)
+    with Database(migrated_database) as straight, Runtime(config) as runtime:
+        # Notices would otherwise have the follower ask questions on the line at moments of their own.
+        feed = runtime.__dict__["tile_feed"] = TileFeed(straight)
+        store = runtime.tile_store
+        for outcome in store.write_tiles([tile(tile_id) for tile_id in BASE]):
+            assert outcome.stored is not None
+        with Reading(store, BASE, lambda: store.query_by_bbox(EVERYWHERE, 18)) as reading:
+            yield Site(proxy, runtime, auditor, reading)
+        feed.close()
+    eventually("a session stays", lambda: auditor.sessions() == 0)
+    proxy.close()
+
+
+@attrs.frozen
+class Change:
+    """A change to the store that can be made again and again, each time to another tile."""
+
+    make: Callable[[Site, int], object]
+    """Raises what the store raises."""
+    prepare: Callable[[Site, int], object] = lambda site, x: None
+    changed: Callable[[int], list[TileId]] = lambda x: [imported(x)]
+    adds: bool = True
+    """Whether the tiles are there after the change, or gone."""
+    may_be_unknown: bool = False
+    """Whether it may be told as unknown though the database answers again, by the contract."""
+    evicts: bool = False
+    again: type[Exception] = DuplicateTileError
+    """What a repeat raises when the change was made."""
+
+    def is_made(self, audit: Audit, x: int) -> bool:
+        there = [name_of(tile_id) in audit.rows for tile_id in self.changed(x)]
+        assert len(set(there)) == 1, "a batch was committed in part"
+        return there[0] is self.adds
+
+
+def write_batch(site: Site, x: int) -> None:
+    for outcome in site.store.write_tiles([tile(tile_id) for tile_id in batch_of(x)]):
+        if outcome.error is not None:
+            raise outcome.error
+
+
+def write_batch_with_a_duplicate(site: Site, x: int) -> None:
+    first, *outcomes = site.store.write_tiles([tile(BASE[0]), *(tile(t) for t in batch_of(x))])
+    assert isinstance(first.error, DuplicateTileError)
+    for outcome in outcomes:
+        if outcome.error is not None:
+            raise outcome.error
+
+
+def batch_of(x: int) -> list[TileId]:
+    return [imported(4 * x + place) for place in range(3)]
+
+
+def write_one(site: Site, x: int) -> None:
+    site.runtime.tile_store.write_tile(*tile(imported(x)))
+
+
+def fill(site: Site, x: int) -> None:
+    """Leave no room for another tile; what was read last is not evicted first."""
+    room = (BUDGET_BYTES - sum(1000 for _ in site.auditor.audit().rows)) // 1000
+    for place in range(room):
+        site.runtime.tile_store.write_tile(*tile(imported(200_000 - 64 * (x % 1000) - place)))
+    site.runtime.part("_lru_buffer").gather()
+
+
+CHANGES = {
+    "write": Change(write_one),
+    "batch": Change(write_batch, changed=batch_of),
+    "batch with a duplicate": Change(write_batch_with_a_duplicate, changed=batch_of),
+    "delete": Change(
+        lambda site, x: site.runtime.tile_store.delete_tile(imported(x)),
+        prepare=write_one,
+        adds=False,
+        may_be_unknown=True,
+        again=TileNotFoundError,
+    ),
+    "write that evicts": Change(write_one, prepare=fill, may_be_unknown=True, evicts=True),
+}
+
+
+def run_once(
+    site: Site, change: Change, x: int, cut: CutAt | None, *, then_gone: bool = False
+) -> tuple[BaseException | None, bool]:
+    """Make the change while the line is cut; what was raised, and whether the cut was reached."""
+    change.prepare(site, x)
+    site.proxy.cut(cut, then_gone=then_gone)
+    raised: BaseException | None = None
+    try:
+        change.make(site, x)
+    except StoreUnavailableError as error:
+        raised = error
+    reached = site.proxy.has_cut.is_set()
+    if raised is not None:
+        site.reading.expect_progress()
+    site.proxy.heal()
+    return raised, reached
+
+
+def dry_run(site: Site, change: Change) -> list[tuple[Sender, str]]:
+    """The messages of the change on a connection that has made it before; without what a pause adds."""
+    heard = []
+    for x in range(20, 24):
+        assert run_once(site, change, x, None)[0] is None
+        heard.append(list(site.proxy.heard))
+    return min(heard, key=len)
+
+
+def expect_truth(
+    site: Site, change: Change, x: int, told: str, raised: BaseException | None, *, may_be_unknown: bool
+) -> None:
+    """What was told is so, nothing is left behind, and a repeat gets a clear answer."""
+    site.auditor.expect_nothing_left_behind()
+    audit = site.auditor.audit()
+    if isinstance(raised, CommitOutcomeUnknownError):
+        assert may_be_unknown, told
+        assert not audit.lost, told
+        site.reopen()
+        audit = site.auditor.audit()
+    else:
+        assert change.is_made(audit, x) is (raised is None), told
+    assert not (audit.lost | audit.torn | audit.leaked), told
+    assert audit.total_is_exact, told
+    repeat(site, change, x, told)
+
+
+def repeat(site: Site, change: Change, x: int, told: str) -> None:
+    """Do it once more, on the line that is whole again: the answer is clear, and true."""
+    was_made = change.is_made(site.auditor.audit(), x)
+    if change.adds:
+        # What the connection's loss left in doubt, the feed finds out.
+        knows = site.runtime.tile_store.tile_exists
+        eventually(told, lambda: all(knows(tile_id) is was_made for tile_id in change.changed(x)))
+    with suppress(change.again):
+        answered(lambda: change.make(site, x))
+        assert not was_made, told
+    assert change.is_made(site.auditor.audit(), x), told
+    site.auditor.expect_nothing_left_behind()
+    if change.adds:
+        for tile_id in change.changed(x):
+            with site.runtime.tile_store.read_tile_pixels(tile_id) as handle:
+                assert bytes(memoryview(handle)) == tile(tile_id)[0], told
+            if not change.evicts:
+                site.runtime.tile_store.delete_tile(tile_id)
+
+
+def answered(change: Callable[[], object]) -> None:
+    """Try until the pool has found the database again; it may just have failed to."""
+
+    def is_answered() -> bool:
+        try:
+            change()
+        except StoreUnavailableError:
+            return False
+        return True
+
+    eventually("the pool does not recover", is_answered)
+
+
+def expect_all_well(site: Site, kind: str, runs: int, fault_tally: FaultTally) -> None:
+    site.reopen()
+    audit = site.auditor.audit()
+    fault_tally.add(kind, runs, lost=len(audit.lost), torn=len(audit.torn), leaked=len(audit.leaked))
+    assert not (audit.lost | audit.torn | audit.leaked)
+    assert audit.total_is_exact
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_line_cut_at_any_message_of_a_change_is_told_truly_and_leaves_nothing(
+    kind: str, site: Site, fault_tally: FaultTally
+) -> None:
+    change = CHANGES[kind]
+    heard = dry_run(site, change)
+    cuts = [*answers_to_commit(heard), *cuts_of(heard, kind)]
+    reached = 0
+    for x, cut in enumerate(cuts, start=30):
+        raised, was_reached = run_once(site, change, x, cut)
+        reached += was_reached
+        told = f"{kind} {x}, {cut}: {raised!r}"
+        assert was_reached or raised is None, told
+        expect_truth(site, change, x, told, raised, may_be_unknown=change.may_be_unknown)
+    assert reached >= 0.8 * len(cuts)
+    expect_all_well(site, f"line to the database cut: {kind}", reached, fault_tally)
+
+
+@pytest.mark.parametrize("kind", ["write", "batch", "delete"])
+def test_a_database_that_is_gone_after_the_cut_is_told_truly_or_as_unknown(
+    kind: str, site: Site, fault_tally: FaultTally, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions, "OUTCOME_WAIT_S", 0.3)
+    change = CHANGES[kind]
+    heard = dry_run(site, change)
+    cuts = [*answers_to_commit(heard), *cuts_of(heard, f"{kind}, then gone", silent=False)]
+    if CUTS != "all":
+        cuts = cuts[:2]
+    unknown = reached = 0
+    for x, cut in enumerate(cuts, start=30):
+        raised, was_reached = run_once(site, change, x, cut, then_gone=True)
+        reached += was_reached
+        told = f"{kind} {x}, {cut}, then gone: {raised!r}"
+        unknown += isinstance(raised, CommitOutcomeUnknownError)
+        expect_truth(site, change, x, told, raised, may_be_unknown=True)
+    assert unknown
+    expect_all_well(site, f"line cut, then the database gone: {kind}", reached, fault_tally)
