@@ -259,10 +259,18 @@ class PostgresTileRows:
             self._database.connection() as connection,
             translate_errors(doing),
             connection.transaction(),
-            connection.cursor(name="stream", binary=True) as cursor,
         ):
+            cursor = connection.cursor(name="stream", binary=True)
             cursor.itersize = FETCH_ROWS
-            yield from cursor.execute(query)
+            try:
+                yield from cursor.execute(query)
+            finally:
+                try:
+                    cursor.close()
+                except psycopg.Error:
+                    # Lost while it was being closed: it stays open until the connection is closed.
+                    connection.close()
+                    cursor.close()
 
     def complete(self, tile_id: TileId, content_sha256: str, disk_bytes: int) -> None:
         """See `TileRows`. What the row knew already stays; the budget does not stop what is on the disk.

@@ -50,13 +50,6 @@ class OwnServer:
         """End every process at once, as a cut of its power does."""
         send(signal.SIGKILL, processes_of(self.postmaster))
 
-    def kill_postmaster(self) -> None:
-        os.kill(self.postmaster, signal.SIGKILL)
-
-    def stop_immediately(self) -> None:
-        """What `pg_ctl stop -m immediate` does: every session is dropped, nothing is written any more."""
-        os.kill(self.postmaster, signal.SIGQUIT)
-
     @contextmanager
     def paused(self) -> Iterator[None]:
         """No process of the server does anything."""

@@ -76,7 +76,7 @@ def site(migrated_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         with Reading(store, BASE, lambda: store.query_by_bbox(EVERYWHERE, 18)) as reading:
             yield Site(proxy, runtime, auditor, reading)
         feed.close()
-    assert auditor.sessions() == 0
+    eventually("a session stays", lambda: auditor.sessions() == 0)
     proxy.close()
 
 
@@ -166,10 +166,12 @@ def run_once(
 
 
 def dry_run(site: Site, change: Change) -> list[tuple[Sender, str]]:
-    for x in range(20, 22):  # the first on a connection that has prepared nothing yet
+    """The messages of the change on a connection that has made it before; without what a pause adds."""
+    heard = []
+    for x in range(20, 24):
         assert run_once(site, change, x, None)[0] is None
-        heard = list(site.proxy.heard)
-    return heard
+        heard.append(list(site.proxy.heard))
+    return min(heard, key=len)
 
 
 def expect_truth(
@@ -259,11 +261,12 @@ def test_a_database_that_is_gone_after_the_cut_is_told_truly_or_as_unknown(
     cuts = [*answers_to_commit(heard), *cuts_of(heard, f"{kind}, then gone", silent=False)]
     if CUTS != "all":
         cuts = cuts[:2]
-    unknown = 0
+    unknown = reached = 0
     for x, cut in enumerate(cuts, start=30):
-        raised, _ = run_once(site, change, x, cut, then_gone=True)
+        raised, was_reached = run_once(site, change, x, cut, then_gone=True)
+        reached += was_reached
         told = f"{kind} {x}, {cut}, then gone: {raised!r}"
         unknown += isinstance(raised, CommitOutcomeUnknownError)
         expect_truth(site, change, x, told, raised, may_be_unknown=True)
     assert unknown
-    expect_all_well(site, f"line cut, then the database gone: {kind}", len(cuts), fault_tally)
+    expect_all_well(site, f"line cut, then the database gone: {kind}", reached, fault_tally)

@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 import pytest
-from audited_store import Auditor, onboard, tile
+from audited_store import Auditor, eventually, onboard, tile
 from fault_tally import FaultTally
 from wire_proxy import CUTS, Cut, CutAt, WireProxy, answers_to_commit, cuts_of
 
@@ -65,7 +65,7 @@ def rows(migrated_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             PostgresTileMetadataStore(straight),
             auditor,
         )
-    assert auditor.sessions() == 0
+    eventually("a session stays", lambda: auditor.sessions() == 0)
     proxy.close()
 
 
@@ -131,9 +131,11 @@ def test_a_line_cut_at_any_message_of_a_change_of_a_row_is_told_truly(
         rows.proxy.heal()
         return raised, reached
 
-    for x in range(2):  # the first on a connection that has prepared nothing yet
+    dry_runs = []
+    for x in range(4):  # the first on a connection that has prepared nothing yet
         assert run(x, None)[0] is None
-        heard = list(rows.proxy.heard)
+        dry_runs.append(list(rows.proxy.heard))
+    heard = min(dry_runs, key=len)
     runs = 0
     for x, cut in enumerate([*answers_to_commit(heard), *cuts_of(heard, kind)], start=10):
         raised, was_reached = run(x, cut)
