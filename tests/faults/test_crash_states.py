@@ -11,8 +11,8 @@ Tiles, index and database are on one file system, on a disk that logs each write
 In each state the file system is mounted, and tiles and index are checked and opened. The database is started
 in some of them. `TEST_CRASH_STATES` is the size of the random sample; a twentieth of it is the number of
 states in which the database is started. From 100 on prefixes end at every sector, not only after each write,
-and the database is started in every state. Below that, of XFS, which takes longer to mount, a sample is
-replayed.
+and the database is started in every state. Below that, of XFS, which takes longer to mount, the losses and a
+sample are replayed.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ def test_every_state_that_a_cut_could_leave_keeps_what_was_promised(
             *log.shuffles(chance, SAMPLE),
         ]
         if kind == "xfs" and not EVERYTHING:
-            states = chance.sample(states, SAMPLE)
+            states = [*log.losses(), *chance.sample(states, SAMPLE)]
         for state in states:
             damage = recording.damage_of_files(state)
             note(fault_tally, f"crash state of tiles and index on {kind}", damage)
