@@ -5,6 +5,7 @@
     3. disk budget      there is room, or room is made
     4. INSERT           in a transaction that stays open; a duplicate stops here
     5. files            file and sidecar, durable and in place
+                        (one tile's bytes are written during step 4 already, under no name)
     6. COMMIT           the row; now the tile exists
 
 A failure at any step leaves the world as it was before the first.
@@ -56,7 +57,7 @@ class TileWriter:
             step = WriteStep.DISK_BUDGET
             with headroom.reserve_headroom(admitted.disk_bytes):
                 step = WriteStep.INSERT
-                with self.rows.insert(admitted, self.clock.now()) as row:
+                with self.rows.insert(admitted, self.clock.now(), meanwhile=staged.write_ahead) as row:
                     step = WriteStep.FILES
                     staged.place()
                     step = WriteStep.COMMIT
@@ -64,6 +65,8 @@ class TileWriter:
                         stored = row.commit()
                     self.when_committed([stored])
         except Exception as error:
+            if step is WriteStep.INSERT:
+                staged.withdraw()
             self.recorder.record(write_failed_event(metadata.tile_id, step, error))
             raise
         self.recorder.record(write_event(stored))

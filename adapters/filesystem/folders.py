@@ -100,6 +100,10 @@ class FolderMaker:
         if durable:
             self.learn(folder)
 
+    def knows(self, folder: str) -> bool:
+        """Whether `make` has nothing to do for `folder`."""
+        return folder in self._known
+
     def learn(self, folder: str) -> None:
         """Note that `folder` and its parents are durable."""
         if len(self._known) >= _KNOWN_LIMIT:

@@ -183,7 +183,7 @@ def cut_often(device: Device, way: str) -> None:
     assert reported >= CUTS
 
 
-@pytest.mark.parametrize("way", ["one", "many"])
+@pytest.mark.parametrize("way", ["one", "ahead", "many"])
 @pytest.mark.parametrize(
     ("kind", "arguments", "options"),
     [
@@ -203,21 +203,27 @@ def test_where_one_commit_covers_all_nothing_that_was_reported_is_lost(
     cut_often(device, way)
 
 
-def test_where_every_file_is_synced_nothing_that_was_reported_is_lost(make_device: MakeDevice) -> None:
+@pytest.mark.parametrize("way", ["one", "ahead"])
+def test_where_every_file_is_synced_nothing_that_was_reported_is_lost(
+    make_device: MakeDevice, way: str
+) -> None:
     device = make_device("ext4", options="data=writeback")
     assert not device.is_ordered()
-    cut_often(device, "one")
+    cut_often(device, way)
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])
 @pytest.mark.parametrize("sync", ["fsync", "sync_file_range"])
-def test_a_sync_that_does_nothing_is_found_out(make_device: MakeDevice, kind: str, sync: str) -> None:
+@pytest.mark.parametrize("way", ["one", "ahead"])
+def test_a_sync_that_does_nothing_is_found_out(
+    make_device: MakeDevice, kind: str, sync: str, way: str
+) -> None:
     if STRACE is None:
         pytest.skip("needs strace to keep system calls from being made")
     device = make_device(kind)
     chance = random.Random()
     lie = (STRACE, "-f", "-o", "/dev/null", "-e", f"trace={sync}", "-e", f"inject={sync}:retval=0")
-    assert any(lost_of(write_until_a_cut(device, "one", chance, *lie)) for _ in range(10))
+    assert any(lost_of(write_until_a_cut(device, way, chance, *lie)) for _ in range(10))
 
 
 def test_an_ext4_without_a_journal_is_not_taken_for_one_with(make_device: MakeDevice) -> None:
