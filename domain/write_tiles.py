@@ -5,7 +5,7 @@
     3. disk budget      there is room, or room is made
     4. INSERT           in a transaction that stays open; a duplicate stops here
     5. files            file and sidecar, durable and in place
-                        (one tile's bytes are written during step 4 already, under no name)
+                        (the bytes of a single tile may be written during step 4, under no name)
     6. COMMIT           the row; now the tile exists
 
 A failure at any step leaves the world as it was before the first.

@@ -16,7 +16,6 @@ from _posix cimport (
     SYNC_FILE_RANGE_WAIT_BEFORE,
     SYNC_FILE_RANGE_WRITE,
     fdatasync,
-    fsync,
     sync_file_range,
 )
 
@@ -41,7 +40,6 @@ cdef extern from *:
     """
     enum:
         IOCB_CMD_FDSYNC
-        IOCB_CMD_FSYNC
     struct iocb:
         unsigned short aio_lio_opcode
         unsigned int aio_fildes
@@ -71,35 +69,18 @@ cdef inline int sync_data(int descriptor, Failure *failure) noexcept nogil:
     return 0
 
 
-cdef inline int sync_all(int descriptor, Failure *failure) noexcept nogil:
-    """fsync; 0, or -1 with `failure` set."""
-    if sync_retrying(fsync, descriptor) != 0:
-        return fail(failure, b"fsync")
-    return 0
-
-
-cdef inline int sync_now(int descriptor, int kind, Failure *failure) noexcept nogil:
-    """What `start_sync` starts, done by the caller."""
-    return sync_data(descriptor, failure) if kind == IOCB_CMD_FDSYNC else sync_all(descriptor, failure)
-
-
-cdef inline bint start_sync(unsigned long context, int descriptor, int kind) noexcept nogil:
-    """Let the kernel sync a file in the background; False when it won't, and the caller has to.
-
-    `kind` is IOCB_CMD_FDSYNC, or IOCB_CMD_FSYNC where it has to know how many names the file has.
-    """
+cdef inline bint start_sync(unsigned long context, int descriptor) noexcept nogil:
+    """Let the kernel sync a file in the background; False when it won't, and the caller has to."""
     cdef iocb request
     if context == 0:
         return False
     memset(&request, 0, sizeof(request))
-    request.aio_lio_opcode = kind
+    request.aio_lio_opcode = IOCB_CMD_FDSYNC
     request.aio_fildes = descriptor
     return aerotile_io_submit(context, &request) == 1
 
 
-cdef inline int await_sync(
-    unsigned long *context, int descriptor, int kind, Failure *failure
-) noexcept nogil:
+cdef inline int await_sync(unsigned long *context, int descriptor, Failure *failure) noexcept nogil:
     """Wait for what `start_sync` started; 0, or -1 with `failure` set. Zeroes a context that broke."""
     cdef io_event event
     cdef long count
@@ -110,8 +91,8 @@ cdef inline int await_sync(
         if count < 0 and errno == EINTR:
             continue
         context[0] = 0  # whatever it is that happens there, this file still has to be synced
-        return sync_now(descriptor, kind, failure)
+        return sync_data(descriptor, failure)
     if event.res < 0:
         (&errno)[0] = <int>-event.res
-        return fail(failure, b"fdatasync" if kind == IOCB_CMD_FDSYNC else b"fsync")
+        return fail(failure, b"fdatasync")
     return 0

@@ -5,17 +5,7 @@ Each function returns 0, or -1 with `failure` telling which call failed and with
 
 from libc.string cimport strcmp
 
-from _data_syncs cimport (
-    IOCB_CMD_FDSYNC,
-    IOCB_CMD_FSYNC,
-    WHOLE_WRITE,
-    await_sync,
-    start_sync,
-    sync_all,
-    sync_data,
-    sync_now,
-    write_out,
-)
+from _data_syncs cimport WHOLE_WRITE, await_sync, start_sync, sync_data, write_out
 from _placed_file cimport (
     UNNAMED,
     Failure,
@@ -80,12 +70,12 @@ cdef inline int write_pair_synced(
 ) noexcept nogil:
     """Write both and sync each; `context` is one of `_data_syncs`, or 0."""
     cdef Failure late
-    cdef bint started = start_sync(context[0], pair.sidecar.descriptor, IOCB_CMD_FDSYNC)
+    cdef bint started = start_sync(context[0], pair.sidecar.descriptor)
     if write_temporary(folder, &pair.tile, pair.pixels, pair.length, failure) == 0:
         sync_data(pair.tile.descriptor, failure)
     if started:  # also after a failure: the context must be empty for its next user
         late.number = 0
-        if await_sync(context, pair.sidecar.descriptor, IOCB_CMD_FDSYNC, &late) != 0 and failure.number == 0:
+        if await_sync(context, pair.sidecar.descriptor, &late) != 0 and failure.number == 0:
             failure[0] = late
     elif failure.number == 0:
         sync_data(pair.sidecar.descriptor, failure)
@@ -145,49 +135,29 @@ cdef inline int place_pair(
     return 0 if failure.number == 0 else -1
 
 
-cdef inline int sync_both(
-    int one, int other, int kind, unsigned long *context, Failure *failure
-) noexcept nogil:
-    """Sync two files at once; `kind` as for `start_sync`."""
-    cdef Failure late
-    cdef bint started = start_sync(context[0], one, kind)
-    late.number = 0
-    sync_now(other, kind, failure)
-    if started:  # also after a failure: the context must be empty for its next user
-        await_sync(context, one, kind, &late)
-    else:
-        sync_now(one, kind, &late)
-    if failure.number == 0:
-        failure[0] = late
-    return 0 if failure.number == 0 else -1
-
-
 cdef inline int write_pair_ahead(
-    int root, PlacedPair *pair, dev_t ordered_device, unsigned long *context, Failure *failure
+    int root, PlacedPair *pair, dev_t ordered_device, Failure *failure
 ) noexcept nogil:
-    """Bring the content of both to the device without a name; afterwards there are both or neither."""
+    """Bring the content of both to the ordered device without a name; afterwards there are both or neither."""
     cdef Failure ignored
     cdef int folder = open_folder(root, pair, failure)
+    cdef bint ahead
     if folder < 0:
         return -1
-    if (
+    ahead = (
         write_unnamed(folder, &pair.tile, pair.pixels, pair.length, failure) == 0
+        and pair.tile.device == ordered_device
         and write_unnamed(folder, &pair.sidecar, pair.line, pair.line_length, failure) == 0
-    ):
-        if ordered_device != 0 and pair.tile.device == ordered_device:
-            # Both are under way before either is waited for.
-            if (
-                write_out(pair.tile.descriptor, SYNC_FILE_RANGE_WRITE, failure) == 0
-                and write_out(pair.sidecar.descriptor, SYNC_FILE_RANGE_WRITE, failure) == 0
-                and write_out(pair.tile.descriptor, WHOLE_WRITE, failure) == 0
-            ):
-                write_out(pair.sidecar.descriptor, WHOLE_WRITE, failure)
-        else:
-            sync_both(pair.sidecar.descriptor, pair.tile.descriptor, IOCB_CMD_FDSYNC, context, failure)
-    if failure.number != 0:
+        # Both are under way before either is waited for.
+        and write_out(pair.tile.descriptor, SYNC_FILE_RANGE_WRITE, failure) == 0
+        and write_out(pair.sidecar.descriptor, SYNC_FILE_RANGE_WRITE, failure) == 0
+        and write_out(pair.tile.descriptor, WHOLE_WRITE, failure) == 0
+        and write_out(pair.sidecar.descriptor, WHOLE_WRITE, failure) == 0
+    )
+    if not ahead:
         remove_pair(folder, pair, &ignored)
     close_quietly(folder)
-    return 0 if failure.number == 0 else -1
+    return 0 if ahead else -1
 
 
 cdef inline int forget_unnamed(PlacedPair *pair) noexcept nogil:
@@ -204,12 +174,10 @@ cdef inline bint is_ahead(PlacedPair *pair) noexcept nogil:
     return pair.tile.stage == UNNAMED and pair.sidecar.stage == UNNAMED
 
 
-cdef inline int link_pair(
-    int root, PlacedPair *pair, dev_t ordered_device, unsigned long *context, bint *named, Failure *failure
-) noexcept nogil:
+cdef inline int link_pair(int root, PlacedPair *pair, bint *named, Failure *failure) noexcept nogil:
     """`place_pair` for what was written ahead; when that fails, neither is there.
 
-    `named` says whether both had got their names, so that it was a sync that failed.
+    `named` says whether both had got their names, so that it was the sync that failed.
     """
     cdef Failure ignored
     cdef int folder = open_folder(root, pair, failure)
@@ -218,16 +186,12 @@ cdef inline int link_pair(
         and link_into_place(folder, &pair.sidecar, failure) == 0  # first, as in `rename_pair`
         and link_into_place(folder, &pair.tile, failure) == 0
     )
-    if named[0]:
-        if ordered_device == 0 or pair.tile.device != ordered_device:
-            # Each file's own sync, too: on the disk it is one without a name, which a check would throw away.
-            sync_both(pair.sidecar.descriptor, pair.tile.descriptor, IOCB_CMD_FSYNC, context, failure)
-        if failure.number == 0:
-            sync_all(folder, failure)
+    if named[0] and sync_retrying(fsync, folder) != 0:
+        fail(failure, b"fsync")
+    if failure.number == 0:
+        close_pair(pair, failure)
     if failure.number != 0:
         remove_pair(folder, pair, &ignored)
-    else:
-        close_pair(pair, failure)
     if folder >= 0:
         close_quietly(folder)
     return 0 if failure.number == 0 else -1

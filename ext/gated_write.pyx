@@ -51,13 +51,6 @@ cdef unsigned long take_context() except? 0:
     return context
 
 
-cdef int give_back_context(unsigned long context) except -1:
-    """For the next write; 0 is none."""
-    if context != 0:
-        free_contexts.append(context)
-    return 0
-
-
 cdef object os_error(Failure *failure, str path):
     """The `OSError` that says which call failed on which path."""
     return OSError(failure.number, f"{os.strerror(failure.number)} ({failure.call.decode()})", path)
@@ -149,21 +142,19 @@ cdef class GatedWrite:
         return os_error(failure, os.fsdecode(self.kept[0] + b"/" + self.kept[1]))
 
     def write_ahead(self, int root, object target not None, dev_t ordered_device):
-        """Bring the content of both files to the device already, under no name; takes what `place` takes.
+        """Bring the content of both files to the ordered device already, under no name.
 
-        Does nothing where that can't be done, for whatever reason: `place` does all of it then, and says what
-        is wrong. What was written is gone with `withdraw`, with this object, or with the process.
+        Takes what `place` takes. Does nothing on another device, or where something hinders it: `place` does
+        all of it then, and says what is wrong. What was written is gone with `withdraw`, with this object, or
+        with the process.
         """
         cdef Failure ignored
-        cdef unsigned long context
         ignored.number = 0
         self.begin()
         try:
             self.address(target)
-            context = take_context()
             with nogil:
-                write_pair_ahead(root, &self.pair, ordered_device, &context, &ignored)
-            give_back_context(context)
+                write_pair_ahead(root, &self.pair, ordered_device, &ignored)
         finally:
             self.busy = False
 
@@ -183,10 +174,8 @@ cdef class GatedWrite:
         self.begin()
         try:
             if is_ahead(&self.pair):
-                context = take_context()
                 with nogil:
-                    link_pair(root, &self.pair, ordered_device, &context, &named, &failure)
-                give_back_context(context)
+                    link_pair(root, &self.pair, &named, &failure)
                 if failure.number == 0:
                     return
                 if named:
@@ -196,7 +185,8 @@ cdef class GatedWrite:
             context = take_context()
             with nogil:
                 place_pair(root, &self.pair, ordered_device, &context, &failure)
-            give_back_context(context)
+            if context != 0:
+                free_contexts.append(context)
             if failure.number != 0:
                 raise self.failed(&failure)
         finally:

@@ -80,8 +80,11 @@ class Placement:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="aerotile-files")
 
     def write_ahead(self, root: OpenFolder, file: StagedFile) -> None:
-        """Write one tile under no name, unless its folder is not known to be there: `place` makes it."""
-        if self._folders.knows(file.path.folder):
+        """Write one tile under no name, where one commit will make it durable together with its name.
+
+        In a folder that is not known to be there it is left to `place`, which makes it.
+        """
+        if self._ordered_device and self._folders.knows(file.path.folder):
             file.write.write_ahead(root.fileno(), file.target(), self._ordered_device)
 
     def place(self, root: OpenFolder, file: StagedFile) -> None:
@@ -94,12 +97,14 @@ class Placement:
             self._folders.make(root, file.path.folder, durable=True)
             file.write.place(root.fileno(), file.target(), self._ordered_device)
 
-        with disk_errors("write tile file", self._root_path / file.path.tile):
+        try:
             try:
                 write()
             except FileNotFoundError:  # a folder known to be there has vanished since
                 self._folders.forget()
                 write()
+        except OSError as error:
+            raise store_unavailable("write tile file", self._root_path / file.path.tile, error) from error
 
     def place_many(self, root: OpenFolder, files: Sequence[StagedFile]) -> list[StoreUnavailableError | None]:
         """Place a batch durably: all temporaries, a sync, all renames, a sync.
