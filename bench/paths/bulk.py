@@ -180,7 +180,7 @@ BULK = MeasuredPath(
             name="C syncfs, 4 threads + COPY",
             role=Role.FLOOR,
             open=_ingesting(_floor),
-            note="sha256 included, folder by folder; no gate, no sidecar, no outcome per tile; files first, then rows",
+            note="sha256 included, folder by folder; no gate, sidecar or outcome per tile; then rows",
         ),
         Subject(
             name="SQLite MBTiles",
