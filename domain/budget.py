@@ -226,6 +226,7 @@ class BudgetEnforcedTileStore:
         self._store = store
         # Asked once: asking whether a store has an ability takes longer than a verdict.
         self._judging = store if isinstance(store, SupportsVerdict) else None
+        self._reserving = store if isinstance(store, SupportsHeadroom) else None
         self._enforcer = enforcer
         # A budget has no say in a read of a microsecond: the inner store's methods take the place of ours,
         # which stand below for what they mean and for inner stores that can't. (The ignored complaint is that
@@ -279,22 +280,22 @@ class BudgetEnforcedTileStore:
     def _write_within(
         self, pixels: bytes, metadata: TileMetadata, headroom: Headroom
     ) -> TileMetadataPersistent:
-        if isinstance(self._store, SupportsHeadroom):
-            return self._store.write_tile_within(pixels, metadata, headroom)
+        if self._reserving is not None:
+            return self._reserving.write_tile_within(pixels, metadata, headroom)
         with headroom.reserve_headroom(metadata.disk_bytes):
             return self._store.write_tile(pixels, metadata)
 
     def write_tiles(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
         """See `SupportsBulkWrite`; over a store that can't, the tiles are written one by one."""
-        if not isinstance(self._store, SupportsHeadroom):
+        if self._reserving is None:
             return [self._outcome(pixels, metadata) for pixels, metadata in tiles]
-        outcomes = self._store.write_tiles_within(tiles, self._enforcer)
+        outcomes = self._reserving.write_tiles_within(tiles, self._enforcer)
         for lost_races in range(1, _LOST_RACES + 1):
             lost = [p for p, outcome in enumerate(outcomes) if isinstance(outcome.error, HeadroomTakenError)]
             if not lost:
                 break
             headroom = _Contended(self._enforcer, lost_races)
-            again = self._store.write_tiles_within([tiles[place] for place in lost], headroom)
+            again = self._reserving.write_tiles_within([tiles[place] for place in lost], headroom)
             for place, outcome in zip(lost, again, strict=True):
                 outcomes[place] = outcome
         return outcomes

@@ -129,10 +129,15 @@ class RecordEnvelope:
 
     def to_json(self) -> dict[str, Any]:
         """The envelope as JSON-ready values; `from_json` reads it back."""
-        facts = attrs.asdict(self, recurse=False)
-        facts["wall_time"] = self.wall_time.isoformat(timespec="microseconds")
-        facts["payload"] = dict(self.payload)
-        return facts
+        return {
+            "schema_version": self.schema_version,
+            "kind": self.kind,
+            "severity": self.severity,
+            "reason": self.reason,
+            "wall_time": self.wall_time.isoformat(timespec="microseconds"),
+            "monotonic_ns": self.monotonic_ns,
+            "payload": dict(self.payload),
+        }
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> RecordEnvelope:

@@ -7,7 +7,7 @@ and the system calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -104,8 +104,16 @@ class TileRows(Protocol):
         """The identity of the store, made with the database and never changed."""
         ...
 
-    def insert(self, metadata: TileMetadata, created_at: datetime) -> AbstractContextManager[OpenRow]:
+    def insert(
+        self,
+        metadata: TileMetadata,
+        created_at: datetime,
+        *,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> AbstractContextManager[OpenRow]:
         """Insert in an open transaction that keeps `locked` out; leaving without `commit` rolls back.
+
+        `meanwhile` is called while the database is at work, or else before it is asked; it never fails.
 
         Raises `DuplicateTileError` at once when the tile has a committed row, and when another writer
         commits the same tile first.
@@ -281,12 +289,19 @@ class TileFollower(Protocol):
 class StagedTile(Protocol):
     """A tile whose bytes passed the hash gate and can now be placed. Nothing is on the disk yet."""
 
+    def write_ahead(self) -> None:
+        """Do what can be done of `place` while no name leads to it, or nothing; never fails.
+
+        A crash leaves nothing of it. Whatever hinders it is for `place` to report.
+        """
+        ...
+
     def place(self) -> None:
         """Put file and sidecar durably in place. Raises `StoreUnavailableError`; then neither is there."""
         ...
 
     def withdraw(self) -> None:
-        """Remove the file and sidecar that `place` made, unless another writer has replaced them since."""
+        """Remove what `write_ahead` and `place` made, unless another writer has replaced them since."""
         ...
 
 

@@ -5,6 +5,7 @@
     3. disk budget      there is room, or room is made
     4. INSERT           in a transaction that stays open; a duplicate stops here
     5. files            file and sidecar, durable and in place
+                        (the bytes of a single tile may be written during step 4, under no name)
     6. COMMIT           the row; now the tile exists
 
 A failure at any step leaves the world as it was before the first.
@@ -58,7 +59,7 @@ class TileWriter:
             step = WriteStep.DISK_BUDGET
             with headroom.reserve_headroom(admitted.disk_bytes):
                 step = WriteStep.INSERT
-                with self.rows.insert(admitted, self.stamp()) as row:
+                with self.rows.insert(admitted, self.stamp(), meanwhile=staged.write_ahead) as row:
                     step = WriteStep.FILES
                     staged.place()
                     step = WriteStep.COMMIT
@@ -66,6 +67,8 @@ class TileWriter:
                         stored = row.commit()
                     self.when_committed([stored])
         except Exception as error:
+            if step is WriteStep.INSERT:
+                staged.withdraw()
             self.recorder.record(write_failed_event(metadata.tile_id, step, error))
             raise
         self.recorder.record(write_event(stored))

@@ -3,14 +3,18 @@
 Each function returns 0, or -1 with `failure` telling which call failed and with what errno.
 """
 
-from libc.errno cimport EINTR, EIO, ENOENT, errno
+from libc.errno cimport EEXIST, EINTR, EIO, ENOENT, errno
+from libc.stdio cimport snprintf
 
 from _posix cimport (
+    AT_FDCWD,
+    AT_SYMLINK_FOLLOW,
     AT_SYMLINK_NOFOLLOW,
     O_CLOEXEC,
     O_CREAT,
     O_EXCL,
     O_NOFOLLOW,
+    O_TMPFILE,
     O_WRONLY,
     close,
     close_quietly,
@@ -19,6 +23,7 @@ from _posix cimport (
     fstat,
     fstatat,
     ino_t,
+    linkat,
     openat,
     renameat,
     stat_facts,
@@ -34,6 +39,7 @@ cdef enum:
 
 cdef enum Stage:
     ABSENT     # nothing of ours is on the disk
+    UNNAMED    # written; it goes when its descriptor is closed
     TEMPORARY  # under the temporary name
     PLACED     # under the final name
 
@@ -46,9 +52,7 @@ cdef struct PlacedFile:
     dev_t device
     ino_t inode
     timespec modified  # a freed inode number is given out again; the time tells the two files apart
-
-
-    int descriptor   # open while it is written, -1 otherwise
+    int descriptor   # open while it is written or has no name, -1 otherwise
 
 
 cdef struct Failure:
@@ -87,23 +91,9 @@ cdef inline int sync_retrying(int (*call)(int) noexcept nogil, int descriptor) n
     return 0
 
 
-cdef inline int write_temporary(
-    int folder, PlacedFile *file, const char *content, size_t length, Failure *failure
-) noexcept nogil:
-    """Create the temporary file with all of its content and its final mode; 0, or -1 with `failure` set.
-
-    Its descriptor stays open either way, for `close_temporary`.
-    """
+cdef inline int fill(PlacedFile *file, const char *content, size_t length, Failure *failure) noexcept nogil:
+    """Give a new file its mode and content, and note how to know it again; 0, or -1 with `failure` set."""
     cdef stat_facts facts
-    while True:
-        file.descriptor = openat(
-            folder, file.temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, PLACED_MODE
-        )
-        if file.descriptor >= 0:
-            break
-        if errno != EINTR:
-            return fail(failure, b"open")
-    file.stage = TEMPORARY
     if fchmod(file.descriptor, PLACED_MODE) != 0:  # the umask had its say at open
         return fail(failure, b"fchmod")
     if write_whole(file.descriptor, content, length) != 0:
@@ -114,6 +104,25 @@ cdef inline int write_temporary(
     file.inode = facts.st_ino
     file.modified = facts.st_mtim
     return 0
+
+
+cdef inline int write_temporary(
+    int folder, PlacedFile *file, const char *content, size_t length, Failure *failure
+) noexcept nogil:
+    """Create the temporary file with all of its content and its final mode; 0, or -1 with `failure` set.
+
+    Its descriptor stays open either way, for `close_temporary`.
+    """
+    while True:
+        file.descriptor = openat(
+            folder, file.temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, PLACED_MODE
+        )
+        if file.descriptor >= 0:
+            break
+        if errno != EINTR:
+            return fail(failure, b"open")
+    file.stage = TEMPORARY
+    return fill(file, content, length, failure)
 
 
 cdef inline int close_temporary(PlacedFile *file, Failure *failure) noexcept nogil:
@@ -137,10 +146,50 @@ cdef inline int rename_into_place(int folder, PlacedFile *file, Failure *failure
     return 0
 
 
+cdef inline int write_unnamed(
+    int folder, PlacedFile *file, const char *content, size_t length, Failure *failure
+) noexcept nogil:
+    """`write_temporary` without any name. Where the file system can't do that, it fails too."""
+    while True:
+        file.descriptor = openat(folder, b".", O_WRONLY | O_TMPFILE | O_CLOEXEC, PLACED_MODE)
+        if file.descriptor >= 0:
+            break
+        if errno != EINTR:
+            return fail(failure, b"open")
+    file.stage = UNNAMED
+    return fill(file, content, length, failure)
+
+
+cdef inline int link_as(int folder, PlacedFile *file, const char *name) noexcept nogil:
+    """Give the unnamed file this name; 0, or -1 with errno."""
+    cdef char path[32]
+    snprintf(path, sizeof(path), b"/proc/self/fd/%d", file.descriptor)
+    return linkat(AT_FDCWD, path, folder, name, AT_SYMLINK_FOLLOW)
+
+
+cdef inline int link_into_place(int folder, PlacedFile *file, Failure *failure) noexcept nogil:
+    """Give the unnamed file its final name; 0, or -1 with `failure` set."""
+    if link_as(folder, file, file.name) == 0:
+        file.stage = PLACED
+        return 0
+    if errno != EEXIST:
+        return fail(failure, b"link")
+    # An orphan is in the way, which only a rename can replace.
+    if link_as(folder, file, file.temporary) != 0:
+        return fail(failure, b"link")
+    file.stage = TEMPORARY
+    return rename_into_place(folder, file, failure)
+
+
 cdef inline int remove_ours(int folder, PlacedFile *file, Failure *failure) noexcept nogil:
     """Unlink the file unless another one has taken its name; 0, or -1 with `failure` set."""
     cdef stat_facts facts
     cdef const char *name = file.temporary
+    if file.stage == UNNAMED:
+        file.stage = ABSENT
+    if file.descriptor >= 0:
+        close_quietly(file.descriptor)
+        file.descriptor = -1
     if file.stage == ABSENT:
         return 0
     if file.stage == PLACED:

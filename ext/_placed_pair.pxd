@@ -7,14 +7,17 @@ from libc.string cimport strcmp
 
 from _data_syncs cimport WHOLE_WRITE, await_sync, start_sync, sync_data, write_out
 from _placed_file cimport (
+    UNNAMED,
     Failure,
     PlacedFile,
     close_temporary,
     fail,
+    link_into_place,
     remove_ours,
     rename_into_place,
     sync_retrying,
     write_temporary,
+    write_unnamed,
 )
 from _posix cimport (
     O_DIRECTORY,
@@ -129,6 +132,68 @@ cdef inline int place_pair(
         # What can't be removed now is a temporary or an orphan, which the next open removes.
         remove_pair(folder, pair, &ignored)
     close_quietly(folder)
+    return 0 if failure.number == 0 else -1
+
+
+cdef inline int write_pair_ahead(
+    int root, PlacedPair *pair, dev_t ordered_device, Failure *failure
+) noexcept nogil:
+    """Bring the content of both to the ordered device without a name; afterwards there are both or neither."""
+    cdef Failure ignored
+    cdef int folder = open_folder(root, pair, failure)
+    cdef bint ahead
+    if folder < 0:
+        return -1
+    ahead = (
+        write_unnamed(folder, &pair.tile, pair.pixels, pair.length, failure) == 0
+        and pair.tile.device == ordered_device
+        and write_unnamed(folder, &pair.sidecar, pair.line, pair.line_length, failure) == 0
+        # Both are under way before either is waited for.
+        and write_out(pair.tile.descriptor, SYNC_FILE_RANGE_WRITE, failure) == 0
+        and write_out(pair.sidecar.descriptor, SYNC_FILE_RANGE_WRITE, failure) == 0
+        and write_out(pair.tile.descriptor, WHOLE_WRITE, failure) == 0
+        and write_out(pair.sidecar.descriptor, WHOLE_WRITE, failure) == 0
+    )
+    if not ahead:
+        remove_pair(folder, pair, &ignored)
+    close_quietly(folder)
+    return 0 if ahead else -1
+
+
+cdef inline int forget_unnamed(PlacedPair *pair) noexcept nogil:
+    """Let go of what has no name, which is its end."""
+    if pair.tile.stage == UNNAMED:
+        remove_ours(-1, &pair.tile, NULL)
+    if pair.sidecar.stage == UNNAMED:
+        remove_ours(-1, &pair.sidecar, NULL)
+    return 0
+
+
+cdef inline bint is_ahead(PlacedPair *pair) noexcept nogil:
+    """Whether `write_pair_ahead` did its work, and nothing was done since."""
+    return pair.tile.stage == UNNAMED and pair.sidecar.stage == UNNAMED
+
+
+cdef inline int link_pair(int root, PlacedPair *pair, bint *named, Failure *failure) noexcept nogil:
+    """`place_pair` for what was written ahead; when that fails, neither is there.
+
+    `named` says whether both had got their names, so that it was the sync that failed.
+    """
+    cdef Failure ignored
+    cdef int folder = open_folder(root, pair, failure)
+    named[0] = (
+        folder >= 0
+        and link_into_place(folder, &pair.sidecar, failure) == 0  # first, as in `rename_pair`
+        and link_into_place(folder, &pair.tile, failure) == 0
+    )
+    if named[0] and sync_retrying(fsync, folder) != 0:
+        fail(failure, b"fsync")
+    if failure.number == 0:
+        close_pair(pair, failure)
+    if failure.number != 0:
+        remove_pair(folder, pair, &ignored)
+    if folder >= 0:
+        close_quietly(folder)
     return 0 if failure.number == 0 else -1
 
 

@@ -13,6 +13,8 @@ cdef extern from "<sys/types.h>" nogil:
 
 cdef extern from "<fcntl.h>" nogil:
     enum:
+        AT_FDCWD
+        AT_SYMLINK_FOLLOW
         AT_SYMLINK_NOFOLLOW
         O_CLOEXEC
         O_CREAT
@@ -23,6 +25,7 @@ cdef extern from "<fcntl.h>" nogil:
         O_NONBLOCK
         O_PATH
         O_RDONLY
+        O_TMPFILE
         O_WRONLY
         SYNC_FILE_RANGE_WAIT_AFTER
         SYNC_FILE_RANGE_WAIT_BEFORE
@@ -34,6 +37,7 @@ cdef extern from "<unistd.h>" nogil:
     int close(int descriptor)
     int fdatasync(int descriptor)
     int fsync(int descriptor)
+    int linkat(int old_directory, const char *old_path, int new_directory, const char *new_path, int flags)
     Py_ssize_t pread(int descriptor, void *bytes, size_t count, off_t offset)
     enum:
         _SC_PAGESIZE

@@ -9,12 +9,16 @@ from _placed_file cimport ABSENT, TEMPORARY, Failure, fail, sync_retrying
 from _placed_pair cimport (
     PairStep,
     PlacedPair,
+    forget_unnamed,
+    is_ahead,
+    link_pair,
     open_folder,
     place_pair,
     remove_pair,
     rename_pair,
     step_pairs,
     write_pair,
+    write_pair_ahead,
 )
 from _posix cimport close_quietly, dev_t, syncfs
 
@@ -84,6 +88,10 @@ cdef class GatedWrite:
     cdef bint busy
 
     def __cinit__(self, bytes pixels not None, str content_sha256 not None, Py_ssize_t disk_bytes):
+        self.pair.tile.stage = ABSENT
+        self.pair.tile.descriptor = -1
+        self.pair.sidecar.stage = ABSENT
+        self.pair.sidecar.descriptor = -1
         if len(pixels) != disk_bytes:
             raise GateRefusedError("length", disk_bytes, len(pixels))
         digest = hashlib.sha256(pixels).hexdigest()
@@ -96,10 +104,9 @@ cdef class GatedWrite:
         self.pixels = pixels
         self.pair.pixels = pixels
         self.pair.length = len(pixels)
-        self.pair.tile.stage = ABSENT
-        self.pair.tile.descriptor = -1
-        self.pair.sidecar.stage = ABSENT
-        self.pair.sidecar.descriptor = -1
+
+    def __dealloc__(self):
+        forget_unnamed(&self.pair)
 
     cdef int begin(self) except -1:
         """Claim the object for this call."""
@@ -134,6 +141,23 @@ cdef class GatedWrite:
         """The `OSError` for a failure of this write."""
         return os_error(failure, os.fsdecode(self.kept[0] + b"/" + self.kept[1]))
 
+    def write_ahead(self, int root, object target not None, dev_t ordered_device):
+        """Bring the content of both files to the ordered device already, under no name.
+
+        Takes what `place` takes. Does nothing on another device, or where something hinders it: `place` does
+        all of it then, and says what is wrong. What was written is gone with `withdraw`, with this object, or
+        with the process.
+        """
+        cdef Failure ignored
+        ignored.number = 0
+        self.begin()
+        try:
+            self.address(target)
+            with nogil:
+                write_pair_ahead(root, &self.pair, ordered_device, &ignored)
+        finally:
+            self.busy = False
+
     def place(self, int root, object target not None, dev_t ordered_device=0):
         """Write, sync and rename the tile and its sidecar, then sync their folder.
 
@@ -145,9 +169,18 @@ cdef class GatedWrite:
         """
         cdef Failure failure
         cdef unsigned long context
+        cdef bint named
         failure.number = 0
         self.begin()
         try:
+            if is_ahead(&self.pair):
+                with nogil:
+                    link_pair(root, &self.pair, &named, &failure)
+                if failure.number == 0:
+                    return
+                if named:
+                    raise self.failed(&failure)
+                failure.number = 0  # names can't be given like this; the other way says why, if it can't
             self.address(target)
             context = take_context()
             with nogil:
@@ -169,6 +202,7 @@ cdef class GatedWrite:
         failure.number = 0
         self.begin()
         try:
+            forget_unnamed(&self.pair)
             if self.pair.tile.stage == ABSENT and self.pair.sidecar.stage == ABSENT:
                 return
             with nogil:

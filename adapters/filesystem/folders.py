@@ -121,6 +121,10 @@ class FolderMaker:
                     os.rmdir(name, dir_fd=parent.fileno())
             raise
 
+    def knows(self, folder: str) -> bool:
+        """Whether `make` has nothing to do for `folder`."""
+        return folder in self._known
+
     def learn(self, folder: str) -> None:
         """Note that `folder` and its parents are durable."""
         if len(self._known) >= _KNOWN_LIMIT:

@@ -11,6 +11,10 @@ both inodes included, and the commit flushes the device's cache, the content inc
 - XFS with its data and its log on one device. Its log is one sequence too, and a sync of anything writes all
   before it; content on a device of its own (`rtdev`, `logdev`) would not be flushed with it.
 
+A single tile is written there while the database works on its row: without a name (`O_TMPFILE`), its content
+brought to the device as above. Names are given by link once the row is inserted, and the sync of the folder
+commits them together with the inodes.
+
 tests/faults/test_power_cuts_of_files.py cuts the power of both. Everywhere else each file is synced.
 """
 

@@ -51,6 +51,10 @@ class StagedFile:
             self._sidecar_line,
         )
 
+    def write_ahead(self) -> None:
+        """See `StagedTile`."""
+        self._placement.write_ahead(self._open_root(), self)
+
     def place(self) -> None:
         """See `StagedTile`. May be called again after `withdraw`."""
         self._placement.place(self._open_root(), self)
@@ -75,6 +79,14 @@ class Placement:
         # Its threads start with the first batch and end with this object.
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="aerotile-files")
 
+    def write_ahead(self, root: OpenFolder, file: StagedFile) -> None:
+        """Write one tile under no name, where one commit will make it durable together with its name.
+
+        In a folder that is not known to be there it is left to `place`, which makes it.
+        """
+        if self._ordered_device and self._folders.knows(file.path.folder):
+            file.write.write_ahead(root.fileno(), file.target(), self._ordered_device)
+
     def place(self, root: OpenFolder, file: StagedFile) -> None:
         """Place one tile durably: file, sidecar, their folder and folders made on the way.
 
@@ -85,12 +97,14 @@ class Placement:
             self._folders.make(root, file.path.folder, durable=True)
             file.write.place(root.fileno(), file.target(), self._ordered_device)
 
-        with disk_errors("write tile file", self._root_path / file.path.tile):
+        try:
             try:
                 write()
             except FileNotFoundError:  # a folder known to be there has vanished since
                 self._folders.forget()
                 write()
+        except OSError as error:
+            raise store_unavailable("write tile file", self._root_path / file.path.tile, error) from error
 
     def place_many(self, root: OpenFolder, files: Sequence[StagedFile]) -> list[StoreUnavailableError | None]:
         """Place a batch durably: all temporaries, a sync, all renames, a sync.
@@ -207,10 +221,14 @@ class _Batch:
         self._root_path = root_path
         self.files = files
         self.failures: list[StoreUnavailableError | None] = [None] * len(files)
+        self._in_order = sorted(range(len(files)), key=lambda place: files[place].path.folder)
 
     def left(self) -> list[int]:
-        """The places of the files that have not failed."""
-        return [place for place, failure in enumerate(self.failures) if failure is None]
+        """The places of the files that have not failed, folder by folder.
+
+        A slice of them is one thread's: threads that work in the same folder wait for each other.
+        """
+        return [place for place in self._in_order if self.failures[place] is None]
 
     def fail(self, places: Iterable[int], error: OSError) -> None:
         """Note that the files at `places` failed because of `error`."""

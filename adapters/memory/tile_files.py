@@ -66,6 +66,9 @@ class _StagedInMemory:
         self.content_sha256 = content_sha256
         self._files = files
 
+    def write_ahead(self) -> None:
+        """See `StagedTile`: there is nothing to wait for."""
+
     def place(self) -> None:
         """See `StagedTile`."""
         self._files.put(self)

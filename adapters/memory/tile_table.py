@@ -144,8 +144,15 @@ class MemoryTileTable:
             return self._store_id
 
     @contextmanager
-    def insert(self, metadata: TileMetadata, created_at: datetime) -> Iterator[MemoryOpenRow]:
+    def insert(
+        self,
+        metadata: TileMetadata,
+        created_at: datetime,
+        *,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> Iterator[MemoryOpenRow]:
         """See `TileRows`."""
+        meanwhile()
         with self.insert_many([metadata], created_at) as rows:
             if rows.duplicates:
                 raise DuplicateTileError(metadata.tile_id)

@@ -81,7 +81,7 @@ class PostgresTileMetadataStore:
                 doing, (UPDATE_VOTING_STATUS, vote), (SELECT_TILE, (tile_id.tile_uuid,))
             )
             tile = read_tile(updated.rows()[0])  # the connection may be lost during the commit
-            transaction.commit(doing, 0, (VOTED_TRACE, vote))
+            transaction.commit(doing, 0, lambda: (VOTED_TRACE, vote))
         return tile
 
     def mark_uploaded(self, tile_id: TileId, uploaded_at: datetime, content_sha256: str) -> None:
@@ -142,7 +142,7 @@ class PostgresTileMetadataStore:
             if not rows:
                 raise TileNotFoundError(tile_id)
             attempts = int(rows[0][0])
-            transaction.commit(doing, 0, (ATTEMPTED_TRACE, (tile_id.tile_uuid, attempts)))
+            transaction.commit(doing, 0, lambda: (ATTEMPTED_TRACE, (tile_id.tile_uuid, attempts)))
         return attempts
 
     def set_pinned(self, tile_id: TileId, pinned: bool) -> None:

@@ -64,8 +64,12 @@ class Answer:
         return transformer.load_rows(0, self.result.ntuples, tuple) if self.result.ntuples else []
 
 
-def run_together(connection: Connection, *statements: Statement) -> list[Answer]:
+def run_together(
+    connection: Connection, *statements: Statement, meanwhile: Callable[[], object] = lambda: None
+) -> list[Answer]:
     """Run `statements` in one round trip; entry i is what statement i returned.
+
+    `meanwhile` is called when they are on their way, before anything is waited for.
 
     What stands behind a statement that fails is not done. Raises the driver's error for it, with the
     transaction as the server left it. When anything else interrupts, the connection is closed.
@@ -86,6 +90,7 @@ def run_together(connection: Connection, *statements: Statement) -> list[Answer]
                 pgconn.send_query_params(query.encode(), None)
             awaited.append(None)
         pgconn.pipeline_sync()
+        meanwhile()
         results = _receive(connection, len(awaited))
         pgconn.exit_pipeline_mode()
     except BaseException:

@@ -9,7 +9,7 @@ Three locks make it safe beside other processes:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
@@ -77,7 +77,9 @@ class PostgresOpenRow:
     def commit(self) -> TileMetadataPersistent:
         """See `OpenRow`."""
         self._transaction.commit(
-            f"storing tile {self._stored.tile_id}", self._stored.disk_bytes, _inserted_trace([self._stored])
+            f"storing tile {self._stored.tile_id}",
+            self._stored.disk_bytes,
+            lambda: _inserted_trace([self._stored]),
         )
         return self._stored
 
@@ -113,7 +115,9 @@ class PostgresOpenRows:
         """See `OpenRows`."""
         tiles = self._inserted.values()
         self._transaction.commit(
-            f"storing {len(tiles)} tiles", sum(tile.disk_bytes for tile in tiles), _inserted_trace(tiles)
+            f"storing {len(tiles)} tiles",
+            sum(tile.disk_bytes for tile in tiles),
+            lambda: _inserted_trace(tiles),
         )
         return dict(self._inserted)
 
@@ -146,7 +150,13 @@ class PostgresTileRows:
             return read_store_id(connection)
 
     @contextmanager
-    def insert(self, metadata: TileMetadata, created_at: datetime) -> Iterator[PostgresOpenRow]:
+    def insert(
+        self,
+        metadata: TileMetadata,
+        created_at: datetime,
+        *,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> Iterator[PostgresOpenRow]:
         """See `TileRows`."""
         stored = TileMetadataPersistent.of(metadata, created_at=created_at)
         tile_id, lock = metadata.tile_id, tile_lock(stored.tile_uuid)
@@ -155,6 +165,7 @@ class PostgresTileRows:
                 (inserted,) = transaction.begin(
                     f"inserting tile {tile_id}",
                     (INSERT_TILE, (*insert_values(stored), lock, lock)),
+                    meanwhile=meanwhile,
                 )
             except psycopg.errors.UniqueViolation as error:
                 raise DuplicateTileError(tile_id) from error
@@ -208,7 +219,7 @@ class PostgresTileRows:
             if not deleted.rows():
                 return None
             ((freed_bytes, transaction.xid),) = deleted.rows()
-            transaction.commit(doing, -freed_bytes, (DELETED_TRACE, (tile_id.tile_uuid,)))
+            transaction.commit(doing, -freed_bytes, lambda: (DELETED_TRACE, (tile_id.tile_uuid,)))
         finally:
             transaction.end()
         if connection.closed:
@@ -285,7 +296,7 @@ class PostgresTileRows:
             if not completed.rows():
                 raise TileNotFoundError(tile_id)
             ((added_bytes, transaction.xid),) = completed.rows()
-            transaction.commit(doing, added_bytes, (COMPLETED_TRACE, (tile_id.tile_uuid,)))
+            transaction.commit(doing, added_bytes, lambda: (COMPLETED_TRACE, (tile_id.tile_uuid,)))
 
     @contextmanager
     def locked(self, timeout_s: float) -> Iterator[PostgresLockedRows]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import psycopg
@@ -51,18 +51,24 @@ class TileTransaction:
         self._open = False
         self.xid: str | None = None
 
-    def begin(self, doing: str, *statements: Statement) -> list[Answer]:
+    def begin(
+        self, doing: str, *statements: Statement, meanwhile: Callable[[], object] = lambda: None
+    ) -> list[Answer]:
         """BEGIN and run `statements` in one round trip; entry i is what statement i returned.
+
+        `meanwhile` is called while the server works.
 
         The driver's UniqueViolation passes, for the caller to name the tile; all else is translated.
         """
         self._open = True
-        return self.execute(doing, BEGIN, *statements)[1:]
+        return self.execute(doing, BEGIN, *statements, meanwhile=meanwhile)[1:]
 
-    def execute(self, doing: str, *statements: Statement) -> list[Answer]:
+    def execute(
+        self, doing: str, *statements: Statement, meanwhile: Callable[[], object] = lambda: None
+    ) -> list[Answer]:
         """Run more statements in one round trip; results and errors as `begin` has them."""
         try:
-            return run_together(self.connection, *statements)
+            return run_together(self.connection, *statements, meanwhile=meanwhile)
         except psycopg.errors.UniqueViolation:
             raise
         except BaseException as error:
@@ -88,10 +94,11 @@ class TileTransaction:
                 return False
         return True
 
-    def commit(self, doing: str, added_bytes: int, trace: Statement) -> None:
+    def commit(self, doing: str, added_bytes: int, trace: Callable[[], Statement]) -> None:
         """Add `added_bytes` to the accounting and COMMIT.
 
-        `trace` asks whether what the transaction did is to be seen; it is needed when the connection is lost.
+        `trace` makes the question whether what the transaction did is to be seen, for a connection that is
+        lost.
         Raises `HeadroomTakenError` when the budget would be passed (the transaction stays open and keeps its
         locks), `StoreUnavailableError` when it is certainly not committed, `CommitOutcomeUnknownError`.
         """
@@ -139,7 +146,7 @@ class TileTransaction:
             run_together(self.connection, ("ROLLBACK TO SAVEPOINT counted", ()))
             return HeadroomTakenError(added_bytes, ceiling, read_total(self.connection))
 
-    def _settle(self, doing: str, trace: Statement, error: psycopg.Error) -> None:
+    def _settle(self, doing: str, trace: Callable[[], Statement], error: psycopg.Error) -> None:
         """Return when the lost COMMIT was done after all; raise what is true otherwise."""
         committed = False if self.xid is None else self._was_committed(self.xid, trace)
         if committed:
@@ -154,7 +161,7 @@ class TileTransaction:
             remedy="run aerotile verify --reconcile when the database answers: it settles what is left",
         ) from error
 
-    def _was_committed(self, xid: str, trace: Statement) -> bool | None:
+    def _was_committed(self, xid: str, trace: Callable[[], Statement]) -> bool | None:
         """None when the server does not say so in time."""
         deadline = time.monotonic() + OUTCOME_WAIT_S
         while time.monotonic() < deadline:
@@ -165,7 +172,7 @@ class TileTransaction:
                     # A server that crashed may give the number of a transaction that left nothing on its
                     # disk to another one, so "committed" alone could be said of somebody else.
                     if status == "committed":
-                        row = connection.execute(*trace).fetchone()
+                        row = connection.execute(*trace()).fetchone()
                         return row is not None and bool(row[0])
                     return False if status == "aborted" else None
                 finally:

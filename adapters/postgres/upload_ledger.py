@@ -113,7 +113,7 @@ class PostgresUploadLedger:
             with translate_errors(doing):
                 transaction.connection.execute(UPDATE_REQUEUED, (tile_id.tile_uuid,))
                 ((generation,),) = transaction.connection.execute(INSERT_REQUEUED, values).fetchall()
-            transaction.commit(doing, 0, (REQUEUED_TRACE, (tile_id.tile_uuid, generation)))
+            transaction.commit(doing, 0, lambda: (REQUEUED_TRACE, (tile_id.tile_uuid, generation)))
         return int(generation)
 
     def tile_named(self, tile_uuid: UUID) -> TileId | None:

@@ -20,6 +20,8 @@ from .line_format import encode_line
 
 _logger = logging.getLogger(__name__)
 _CLOSE_TIMEOUT_S = 5.0
+_BURST_S = 0.01
+"""How long the thread leaves its first event alone: whoever records many is not disturbed for each."""
 
 _Entry = tuple[FlightEvent, datetime, float]
 
@@ -207,6 +209,8 @@ class _Writer:
                 entry = self.queue.get_nowait() if found or wait_s == 0.0 else self.queue.get(timeout=wait_s)
             except queue.Empty:
                 break
+            if not found and entry is not None and wait_s != 0.0:
+                self._stopping.wait(_BURST_S)
             found = True
             if entry is not None:
                 self._add(*entry)

@@ -72,6 +72,9 @@ class DyingFiles:
 class _DyingStaged:
     inner: StagedTile
 
+    def write_ahead(self) -> None:
+        self.inner.write_ahead()
+
     def place(self) -> None:
         self.inner.place()
         raise Killed

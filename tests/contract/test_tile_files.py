@@ -115,6 +115,41 @@ def test_nothing_is_there_until_the_tile_is_placed(files: TileFiles) -> None:
     assert files.exists(TILE)
 
 
+def test_what_is_written_ahead_is_not_there_until_it_is_placed(files: TileFiles) -> None:
+    place(files, jpeg(), NEIGHBOUR)  # the folder is there
+    pixels = jpeg(b"ahead" * 10_000)
+    staged = files.stage(pixels, metadata(pixels))
+    staged.write_ahead()
+    assert not files.exists(TILE)
+    assert {found.tile_id for found in files.inventory()} == {NEIGHBOUR}
+    staged.place()
+    assert read(files) == pixels
+    assert files.sidecar_sha256(TILE) == hashlib.sha256(pixels).hexdigest()
+
+
+def test_what_was_written_ahead_and_withdrawn_is_gone_and_can_be_placed_later(files: TileFiles) -> None:
+    place(files, jpeg(), NEIGHBOUR)
+    staged = files.stage(jpeg(), metadata(jpeg()))
+    staged.write_ahead()
+    staged.withdraw()
+    assert {found.tile_id for found in files.inventory()} == {NEIGHBOUR}
+    staged.place()
+    assert read(files) == jpeg()
+    staged.withdraw()
+    assert {found.tile_id for found in files.inventory()} == {NEIGHBOUR}
+
+
+def test_what_was_written_ahead_takes_the_place_of_an_orphan(files: TileFiles) -> None:
+    place(files, jpeg(b"orphan"))
+    staged = files.stage(jpeg(), metadata(jpeg()))
+    staged.write_ahead()
+    assert read(files) == jpeg(b"orphan")
+    staged.place()
+    assert read(files) == jpeg()
+    assert files.sidecar_sha256(TILE) == hashlib.sha256(jpeg()).hexdigest()
+    assert {found.kind for found in files.inventory()} <= {FoundKind.TILE, FoundKind.SIDECAR}
+
+
 def test_a_placed_tile_reads_back_byte_identical(files: TileFiles) -> None:
     pixels = jpeg(bytes(range(256)) * 100)
     place(files, pixels)

@@ -742,6 +742,9 @@ def test_of_batches_in_flight_that_name_one_tile_exactly_one_stores_it(subject: 
 class _BrokenStaged:
     inner: StagedTile
 
+    def write_ahead(self) -> None:
+        self.inner.write_ahead()
+
     def place(self) -> None:
         raise StoreUnavailableError("the disk does not answer")
 

@@ -85,7 +85,7 @@ def cut_often(device: Device, way: str) -> None:
     assert reported >= CUTS
 
 
-@pytest.mark.parametrize("way", ["one", "many"])
+@pytest.mark.parametrize("way", ["one", "ahead", "many"])
 @pytest.mark.parametrize(
     ("kind", "arguments", "options"),
     [
@@ -113,13 +113,16 @@ def test_where_every_file_is_synced_nothing_that_was_reported_is_lost(make_devic
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])
 @pytest.mark.parametrize("sync", ["fsync", "sync_file_range"])
-def test_a_sync_that_does_nothing_is_found_out(make_device: DeviceMaker, kind: str, sync: str) -> None:
+@pytest.mark.parametrize("way", ["one", "ahead"])
+def test_a_sync_that_does_nothing_is_found_out(
+    make_device: DeviceMaker, kind: str, sync: str, way: str
+) -> None:
     if STRACE is None:
         pytest.skip("needs strace to keep system calls from being made")
     device = make_device(kind)
     chance = random.Random()
     lie = (STRACE, "-f", "-o", "/dev/null", "-e", f"trace={sync}", "-e", f"inject={sync}:retval=0")
-    assert any(lost_of(write_until_a_cut(device, "one", chance, *lie)) for _ in range(10))
+    assert any(lost_of(write_until_a_cut(device, way, chance, *lie)) for _ in range(10))
 
 
 def test_an_ext4_without_a_journal_is_not_taken_for_one_with(make_device: DeviceMaker) -> None:

@@ -1,6 +1,6 @@
 """A process that places tiles until its power is cut.
 
-Usage: tile_writer.py ROOT one|many. Prints `path sha256` for each tile that is durable by the store's word.
+Usage: tile_writer.py ROOT one|ahead|many. Prints `path sha256` for each tile that the store says is durable.
 """
 
 from __future__ import annotations
@@ -50,6 +50,14 @@ def place_one_by_one(files: FilesystemTileFiles, thread: int) -> None:
         report(metadata)
 
 
+def place_what_was_written_ahead(files: FilesystemTileFiles, thread: int) -> None:
+    for pixels, metadata in tiles(thread):
+        staged = files.stage(pixels, metadata)
+        staged.write_ahead()
+        staged.place()
+        report(metadata)
+
+
 def place_in_batches(files: FilesystemTileFiles, thread: int) -> None:
     coming = tiles(thread)
     for size in (1, 7, 30) * 1_000:
@@ -62,7 +70,11 @@ def place_in_batches(files: FilesystemTileFiles, thread: int) -> None:
 
 
 if __name__ == "__main__":
-    place = {"one": place_one_by_one, "many": place_in_batches}[sys.argv[2]]
+    place = {
+        "one": place_one_by_one,
+        "ahead": place_what_was_written_ahead,
+        "many": place_in_batches,
+    }[sys.argv[2]]
     opened = FilesystemTileFiles(Path(sys.argv[1]))
     for thread in range(THREADS):
         threading.Thread(target=place, args=(opened, thread)).start()

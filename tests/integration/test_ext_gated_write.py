@@ -284,6 +284,55 @@ def test_a_failing_call_on_an_ordered_file_system_leaves_nothing_behind_either(
     assert names(folder) == set()
 
 
+AHEAD = PLACE_ORDERED.replace("try:", "write.write_ahead(root, target, here)\ntry:")
+
+
+@needs_strace
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "write:error=ENOSPC:when=1",
+        "write:error=EIO:when=2",
+        "sync_file_range:error=EIO:when=1",
+        "sync_file_range:error=EIO:when=3",
+        "linkat:error=EPERM:when=1",
+        "linkat:error=EPERM:when=2",
+    ],
+)
+def test_what_can_not_be_written_ahead_is_written_in_its_place(folder: Path, fault: str) -> None:
+    printed = run_python(AHEAD, folder.parent, under=inject(fault))
+    assert printed == ""
+    assert names(folder) == {"5.jpg", "5.jpg.sha256"}
+    assert (folder / "5.jpg").read_bytes() == PIXELS
+
+
+@needs_strace
+def test_a_failing_sync_of_what_was_written_ahead_leaves_nothing_behind(folder: Path) -> None:
+    printed = run_python(AHEAD, folder.parent, under=inject("fsync:error=EIO:when=1"))
+    assert "(fsync)" in printed
+    assert names(folder) == set()
+
+
+def test_what_was_written_ahead_ends_with_its_object(root: int, folder: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        GatedWrite(PIXELS, DIGEST, len(PIXELS)).write_ahead(root, TARGET, os.fstat(root).st_dev)
+    assert names(folder) == set()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_what_was_written_ahead_has_its_mode_whatever_the_umask(
+    root: int, folder: Path, write: GatedWrite
+) -> None:
+    earlier = os.umask(0o777)
+    try:
+        write.write_ahead(root, TARGET, os.fstat(root).st_dev)
+        write.place(root, TARGET, os.fstat(root).st_dev)
+    finally:
+        os.umask(earlier)
+    assert {stat.S_IMODE(entry.stat().st_mode) for entry in folder.iterdir()} == {0o440}
+
+
 @needs_strace
 @pytest.mark.parametrize("place", [PLACE, PLACE_ORDERED], ids=["synced", "ordered"])
 @pytest.mark.parametrize(
