@@ -200,18 +200,18 @@ def _mend(
         _log.warning("could not keep writers out to look for orphans: %s", error)
         mended["left_for_later"] = len(differences.unexplained)
         return mended, []
-    failures: list[StoreUnavailableError] = []
+    not_restored: list[str] = []
     for tile_id in differences.without_sidecar:
         if tile_id in committed and files.exists(tile_id):
             try:
                 files.restore_sidecar(tile_id, committed[tile_id].content_sha256)
             except StoreUnavailableError as error:
-                failures.append(error)
+                not_restored.append(str(error))
             else:
                 mended["sidecars_restored"] += 1
-    if failures:
+    if not_restored:
         # A full or read-only disk, or a folder in its place: no flight needs a sidecar.
-        _log.warning("%d lost sidecars are left for later: %s", len(failures), failures[0])
+        _log.warning("%d lost sidecars are left for later: %s", len(not_restored), not_restored[0])
     gone = set(missing)
     for tile_id in differences.without_file:
         if tile_id not in committed or tile_id in gone:

@@ -163,7 +163,7 @@ def test_reads_that_could_not_be_noted_are_noted_by_the_next_flush(
     clock = SteppingClock()
     noted = PermissiveCatalogue()
     read: list[TileId] = []
-    buffer = LruAccessBuffer(lambda: [read.pop() for _ in range(len(read))], clock, noted)
+    buffer = LruAccessBuffer(lambda: [read.pop() for _ in range(len(read))], clock.stamp, noted)
     tile_ids = [onboard(x) for x in range(3)]
     for tile_id in tile_ids:
         rows.add(tile_id)
@@ -206,13 +206,8 @@ class SteppingClock:
     def step(self) -> None:
         self._hours += 1
 
-    def now(self) -> datetime:
+    def stamp(self, count: int) -> datetime:
         return datetime.now(timezone.utc) + timedelta(hours=self._hours)
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    def sleep(self, seconds: float) -> None: ...
 
 
 class PermissiveCatalogue:
