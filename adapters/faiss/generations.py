@@ -23,6 +23,7 @@ from pathlib import Path
 
 from ...domain.errors import IndexBuildError, IndexUnavailableError
 from ...ext import open_beneath
+from ..durable_folders import make_folder_durably, sync_folder
 from ..regular_files import open_regular, read_at_most, refuse_irregular
 
 POINTER_FILE = "current"
@@ -117,7 +118,7 @@ class IndexGenerations:
         Raises `IndexBuildError` at once when another one is at work. The lock dies with its process.
         """
         self._refuse_link()
-        make_folders(self._folder)
+        make_folder_durably(self._folder, 0o750)
         lock = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
         try:
             try:
@@ -220,27 +221,3 @@ def write_durably(path: Path, content: bytes, *, mode: int) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the entries of a folder durable. Raises `OSError`."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def make_folders(folder: Path) -> None:
-    """Make a folder and the parents that it lacks, each synced into its own parent. Raises `OSError`."""
-    if folder.is_dir():
-        return
-    make_folders(folder.parent)
-    folder.mkdir(0o750, exist_ok=True)
-    try:
-        sync_folder(folder.parent)
-    except OSError:
-        # Found there, it would be taken for durable the next time.
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-        raise

@@ -16,6 +16,7 @@ from pathlib import Path
 import attrs
 
 from ...domain.errors import RuntimeNotAvailableError, StoreUnavailableError
+from ..durable_folders import make_folder_durably, sync_folder
 from ..regular_files import read_regular
 from .embedded_account import ServerAccount
 from .file_lock import FileLock, is_free
@@ -83,7 +84,7 @@ class DataFolder:
 
     def prepare(self) -> None:
         """Make the folder and the lock files where they are missing. Raises `OSError`."""
-        make_folder_durably(self.path, 0o711)
+        make_folder_durably(self.path, 0o711, parent_mode=_PARENT_MODE)
         for lock in (self.turn_lock, self.claims_lock, self.server_lock):
             os.close(self._open_owned(lock, os.O_RDWR | os.O_CREAT))
 
@@ -263,30 +264,6 @@ def complaint_in(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     failures = [match[1] for match in map(_FAILURE.search, lines) if match]
     return failures[0] if failures else lines[-1] if lines else "it said nothing"
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable. Raises `OSError`."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def make_folder_durably(folder: Path, mode: int) -> None:
-    """Make a folder and its missing parents so that they survive a power cut. Raises `OSError`."""
-    if folder.is_dir():
-        return
-    make_folder_durably(folder.parent, _PARENT_MODE)
-    folder.mkdir(mode, exist_ok=True)
-    try:
-        sync_folder(folder.parent)
-    except OSError:
-        # Found there, it would be taken for durable the next time.
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-        raise
 
 
 def _short_socket_folder(data_folder: Path, uid: int) -> Path:

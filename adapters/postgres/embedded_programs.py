@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...domain.errors import RuntimeNotAvailableError, StoreUnavailableError
+from ..durable_folders import sync_folder
 from ..regular_files import read_regular
 from .embedded_account import ServerAccount, possible_accounts
 from .embedded_binaries import OLDEST_MAJOR, PostgresBinaries, parse_major
-from .embedded_folder import DataFolder, complaint_in, sync_folder
+from .embedded_folder import DataFolder, complaint_in
 from .file_lock import FileLock
 
 logger = logging.getLogger(__name__)

@@ -15,6 +15,8 @@ import re
 import stat
 from pathlib import Path
 
+from ..durable_folders import make_folder_durably, sync_folder
+
 _logger = logging.getLogger(__name__)
 _NAME = re.compile(r"record-([0-9]{6,18})\.jsonl")
 
@@ -44,7 +46,7 @@ class Segment:
     @classmethod
     def open_for_append(cls, folder: Path, max_bytes: int) -> Segment:
         """Go on with the newest segment, or with a new one when that is full or another writer's."""
-        _make_folder(folder)
+        make_folder_durably(folder, 0o750)
         paths = segment_paths(folder)
         if paths:
             segment = cls.adopt(paths[-1])
@@ -71,7 +73,7 @@ class Segment:
                 continue
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _sync_folder(folder)
+                sync_folder(folder)
                 return cls(path, descriptor)
             except BlockingIOError:
                 # Another writer went on with it in the instant since it was made.
@@ -113,7 +115,7 @@ class Segment:
         That writer may also have been cut off, or failed, before the file's name was durable.
         """
         try:
-            _sync_folder(folder)
+            sync_folder(folder)
             if self.size and os.pread(self._descriptor, 1, self.size - 1) != b"\n":
                 self.size += os.write(self._descriptor, b"\n")
         except BaseException:
@@ -164,29 +166,3 @@ def delete_oldest(folder: Path, max_total_bytes: int) -> None:
             _logger.warning("the old flight record %s can't be deleted: %s", path, error.strerror)
         finally:
             segment.close()
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and the parents that it lacks, each synced into its own parent.
-
-    Whatever the umask, none that others may write into.
-    """
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(0o750, exist_ok=True)
-    try:
-        _sync_folder(folder.parent)
-    except OSError:
-        # Found there, it would be taken for durable the next time.
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-        raise
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

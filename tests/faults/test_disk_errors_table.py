@@ -44,6 +44,7 @@ TABLE = [
     Written(
         "index: pointer, lock, generations", "adapters/faiss/generations.py", INDEX, ("build", "rollback")
     ),
+    Written("folders of the index, and their sync", "adapters/durable_folders.py", INDEX, ("build",)),
     Written("flight record: segments, folder, lock", "adapters/recorder/segments.py", RECORD, ("record",)),
     Written("flight record: lines, syncs", "adapters/recorder/journal.py", RECORD, ("record",)),
     Written("MCAP export", "adapters/recorder/mcap_export.py", SMALL, ("mcap",)),
