@@ -80,7 +80,7 @@ cdef inline bint start_sync(unsigned long context, int descriptor) noexcept nogi
     return aerotile_io_submit(context, &request) == 1
 
 
-cdef inline int await_sync(unsigned long *context, int descriptor, Failure *failure) noexcept nogil:
+cdef inline int await_sync(unsigned long *context, Failure *failure) noexcept nogil:
     """Wait for what `start_sync` started; 0, or -1 with `failure` set. Zeroes a context that broke."""
     cdef io_event event
     cdef long count
@@ -90,8 +90,9 @@ cdef inline int await_sync(unsigned long *context, int descriptor, Failure *fail
             break
         if count < 0 and errno == EINTR:
             continue
-        context[0] = 0  # whatever it is that happens there, this file still has to be synced
-        return sync_data(descriptor, failure)
+        # How that sync ended is not to be learned any more, and after one that failed the next tells nothing.
+        context[0] = 0
+        return fail(failure, b"io_getevents")
     if event.res < 0:
         (&errno)[0] = <int>-event.res
         return fail(failure, b"fdatasync")

@@ -75,7 +75,7 @@ cdef inline int write_pair_synced(
         sync_data(pair.tile.descriptor, failure)
     if started:  # also after a failure: the context must be empty for its next user
         late.number = 0
-        if await_sync(context, pair.sidecar.descriptor, &late) != 0 and failure.number == 0:
+        if await_sync(context, &late) != 0 and failure.number == 0:
             failure[0] = late
     elif failure.number == 0:
         sync_data(pair.sidecar.descriptor, failure)

@@ -29,6 +29,7 @@ cdef bytes JPEG_START = b"\xff\xd8\xff"
 cdef bytes JPEG_END = b"\xff\xd9"
 
 cdef list free_contexts = []  # Linux AIO contexts that nobody uses now; making one is cheap, ending one is not
+cdef bint background_syncs_fail = False  # once waiting for one has failed, none is started any more
 
 
 class GateRefusedError(ValueError):
@@ -44,6 +45,8 @@ class GateRefusedError(ValueError):
 cdef unsigned long take_context() except? 0:
     """An AIO context of the caller's own, or 0 where there is none to be had."""
     cdef unsigned long context = 0
+    if background_syncs_fail:
+        return 0
     if free_contexts:
         return free_contexts.pop()
     if aerotile_io_setup(1, &context) != 0:
@@ -167,8 +170,9 @@ cdef class GatedWrite:
         durable with the folder; 0 for none. Durable when this returns, given that the folder itself is. When
         it raises `OSError`, neither file is there; the error names the call that failed.
         """
+        global background_syncs_fail
         cdef Failure failure
-        cdef unsigned long context
+        cdef unsigned long context, taken
         cdef bint named
         failure.number = 0
         self.begin()
@@ -182,11 +186,13 @@ cdef class GatedWrite:
                     raise self.failed(&failure)
                 failure.number = 0  # names can't be given like this; the other way says why, if it can't
             self.address(target)
-            context = take_context()
+            context = taken = take_context()
             with nogil:
                 place_pair(root, &self.pair, ordered_device, &context, &failure)
             if context != 0:
                 free_contexts.append(context)
+            elif taken != 0:
+                background_syncs_fail = True
             if failure.number != 0:
                 raise self.failed(&failure)
         finally:

@@ -33,7 +33,7 @@ class Record(Operation):
         self.recorder = JsonLinesRecorder(
             self.folder,
             clock=SystemClock(),
-            sync_interval_s=0.005,
+            sync_interval_s=0.0,  # so that the disk sees as many writes and syncs as there are bursts
             retry_interval_s=0.02,
             segment_bytes=SEGMENT_BYTES,
             max_total_bytes=1 << 30,
@@ -43,9 +43,16 @@ class Record(Operation):
             for _ in range(EVENTS_PER_BURST):
                 self.recorder.record(FlightEvent(Kind.WRITE, "committed", {"number": self.recorded}))
                 self.recorded += 1
-            time.sleep(0.01)  # the writer gets to write and to sync in between
+            self._until_taken_or_refused()
         status = self.recorder.status()
         return json.dumps({"failures": status.failures, "error": status.last_error})
+
+    def _until_taken_or_refused(self) -> None:
+        """However late the writer gets to it, each burst is one that the disk has seen."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (status := self.recorder.status()).written < self.recorded and not status.failing:
+            assert time.monotonic() < deadline, status
+            time.sleep(0.001)
 
     def check(self) -> None:
         """The fault is over: every event is there, once and in order, or counted."""
