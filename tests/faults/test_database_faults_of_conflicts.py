@@ -21,7 +21,7 @@ from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config import AerotileConfig, DatabaseConfig
 from aerotile.adapters.config_sections import LruConfig
 from aerotile.adapters.secret import Secret
-from aerotile.domain.errors import StoreUnavailableError
+from aerotile.domain.errors import DuplicateTileError, StoreUnavailableError
 from aerotile.domain.storage import CommitOutcomeUnknownError
 from aerotile.domain.tiles import TileId, VotingStatus
 
@@ -162,6 +162,39 @@ WAITING = """
     SELECT pid FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event_type = 'Lock' AND state = 'active'
 """
+
+
+@pytest.mark.parametrize("some_are_there", [False, True], ids=["all are new", "some are there"])
+@pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
+def test_batches_take_their_tiles_in_the_order_of_their_uuids_however_they_are_given(
+    backwards: bool, some_are_there: bool, site: Site, fault_tally: FaultTally
+) -> None:
+    batch = sorted((imported(x) for x in range(2000, 2005)), key=lambda tile_id: tile_id.tile_uuid.int)
+    there, first, held, last, _ = batch
+    if some_are_there:
+        site.runtime.tile_store.write_tile(*tile(there))
+    site.rival.execute("SET lock_timeout = '30s'")  # a deadlock would take its place
+    add_rival_row(site.rival, held)
+    outcomes: list[BaseException | None] = []
+
+    def write() -> None:
+        given = reversed(batch) if backwards else batch
+        outcomes.extend(o.error for o in site.runtime.tile_store.write_tiles([tile(t) for t in given]))
+
+    ours = threading.Thread(target=write, daemon=True)
+    ours.start()
+    eventually("the batch does not wait", lambda: bool(site.auditor.ask(WAITING)))
+    add_rival_row(site.rival, last)  # does not wait: the batch has not come to it
+    site.rival.execute("SET lock_timeout = '200ms'")
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        add_rival_row(site.rival, first)
+    site.rival.rollback()
+    ours.join()
+    assert [type(error) for error in outcomes if error] == [DuplicateTileError] * some_are_there
+    audit = site.auditor.audit()
+    assert {name_of(tile_id) for tile_id in batch} <= set(audit.rows)
+    assert not (audit.lost | audit.torn | audit.leaked)
+    fault_tally.add("batches that share tiles", 1)
 
 
 def test_reads_whose_flush_is_the_victim_of_a_deadlock_are_noted_by_the_next(
