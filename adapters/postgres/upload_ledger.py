@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from ...domain.errors import TileNotFoundError
@@ -18,6 +19,7 @@ from .upload_queries import (
     INSERT_REQUEUED,
     INSERT_RESULTS,
     INSERT_SENT,
+    NOTED_TRACE,
     REQUEUED_TRACE,
     SELECT_CURSOR,
     SELECT_ENTRIES,
@@ -34,7 +36,8 @@ _PAGE = 1000
 class PostgresUploadLedger:
     """See `UploadLedger`. What a method noted is committed when it returns; any number of threads may call.
 
-    Every method raises `StoreUnavailableError` when the database does not answer.
+    Every method raises `StoreUnavailableError` when the database does not answer; nothing was noted then,
+    unless it is a `CommitOutcomeUnknownError`.
     """
 
     def __init__(self, database: Database) -> None:
@@ -49,11 +52,9 @@ class PostgresUploadLedger:
             "tile_uuids": [tile.tile_uuid for tile in tiles],
             "content_sha256s": [tile.content_sha256 for tile in tiles],
         }
-        with (
-            self._database.connection() as connection,
-            translate_errors(f"noting that {len(tiles)} tiles are sent"),
-        ):
-            connection.execute(INSERT_SENT, values)
+        for first in tiles[:1]:
+            trace = (first.tile_uuid, "sent", at, request_id)
+            self._note(f"noting that {len(tiles)} tiles are sent", INSERT_SENT, values, trace)
 
     def note_results(
         self, request_id: UUID | None, results: Sequence[TileUploadResult], at: datetime
@@ -70,11 +71,19 @@ class PostgresUploadLedger:
             "reason_codes": [None if r.reason is None else r.reason.code for r in results],
             "reason_details": [None if r.reason is None else r.reason.detail for r in results],
         }
-        with (
-            self._database.connection() as connection,
-            translate_errors(f"noting how the upload of {len(results)} tiles ended"),
-        ):
-            connection.execute(INSERT_RESULTS, values)
+        for first in results[:1]:
+            trace = (first.tile_id.tile_uuid, first.outcome.value, at, request_id)
+            doing = f"noting how the upload of {len(results)} tiles ended"
+            self._note(doing, INSERT_RESULTS, values, trace)
+
+    def _note(self, doing: str, query: str, values: Mapping[str, Any], trace: Sequence[Any]) -> None:
+        """Add lines; one of them tells what became of a COMMIT whose answer was lost: none is added twice."""
+        with tile_transaction(self._database) as transaction:
+            (number,) = transaction.begin(doing, (SELECT_XID, ()))
+            transaction.xid = number.text
+            with translate_errors(doing):
+                transaction.connection.execute(query, values)
+            transaction.commit(doing, 0, lambda: (NOTED_TRACE, trace))
 
     def pending_total(self) -> tuple[int, int]:
         """How many tiles are pending, and their bytes."""

@@ -38,6 +38,12 @@ INSERT_RESULTS = """
             ORDER BY request_id IS NOT DISTINCT FROM %(request_id)s::uuid DESC, id DESC LIMIT 1
         ) AS last ON true
 """
+NOTED_TRACE = """
+    SELECT EXISTS (
+        SELECT FROM uploads
+        WHERE tile_uuid = %s AND event = %s AND happened_at = %s AND request_id IS NOT DISTINCT FROM %s::uuid
+    )
+"""
 INSERT_REQUEUED = """
     INSERT INTO uploads (tile_uuid, generation, attempt, event, content_sha256, happened_at)
     SELECT %(tile_uuid)s, COALESCE(max(generation), 1) + 1, 0, 'requeued', %(content_sha256)s, %(at)s

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import attrs
 import pytest
@@ -25,6 +26,7 @@ from aerotile.domain.errors import StoreUnavailableError, TileMetadataError
 from aerotile.domain.lru import LruAccessBuffer
 from aerotile.domain.storage import CommitOutcomeUnknownError
 from aerotile.domain.tiles import TileId, VotingStatus
+from aerotile.domain.upload import TileUploadOutcome, TileUploadResult, UploadReason
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120 if CUTS != "all" else 3600)]
 
@@ -85,7 +87,36 @@ def requeue_again(rows: Rows, tile_id: TileId) -> None:
         rows.ledger.requeue(tile_id, NOW)
 
 
+def lines_of(rows: Rows, event: str, tile_id: TileId) -> int:
+    ((count,),) = rows.auditor.ask(
+        f"SELECT count(*) FROM uploads WHERE event = '{event}' AND tile_uuid = %s", tile_id.tile_uuid
+    )
+    assert count in (0, 1), f"{event} is noted {count} times"
+    return int(count)
+
+
+def note_sent(rows: Rows, tile_id: TileId) -> None:
+    found = rows.straight.get_by_id(tile_id)
+    assert found is not None
+    rows.ledger.note_sent(uuid4(), [found], NOW)
+
+
+def note_result(rows: Rows, tile_id: TileId) -> None:
+    digest = tile(tile_id)[1].content_sha256
+    reason = UploadReason("file_missing", "the store has no file for the tile")
+    result = TileUploadResult(
+        tile_id=tile_id, content_sha256=digest, outcome=TileUploadOutcome.REJECTED, reason=reason
+    )
+    rows.ledger.note_results(None, [result], NOW)
+
+
 CHANGES = {
+    "note what is sent": RowChange(
+        note_sent, lambda rows, t: lines_of(rows, "sent", t) == 1, again=lambda rows, t: None
+    ),
+    "note a result": RowChange(
+        note_result, lambda rows, t: lines_of(rows, "rejected", t) == 1, again=lambda rows, t: None
+    ),
     "mark as uploaded": RowChange(
         lambda rows, t: rows.tiles.mark_uploaded(t, NOW, tile(t)[1].content_sha256),
         lambda rows, t: rows.value("uploaded_at", t) is not None,
