@@ -24,13 +24,15 @@ SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32): EXT4_IOC_SHUTDOWN, XFS_IOC_GOING
 WITHOUT_FLUSHING_THE_LOG = struct.pack("I", 2)
 SMALLEST_BYTES = 320 << 20
 """The least that XFS takes; files are sparse."""
+PACKAGES = {"ext4": "e2fsprogs", "xfs": "xfsprogs", "btrfs": "btrfs-progs"}
+"""Debian's, that make each kind of file system."""
 
 
 def make_file_system(kind: str, node: str | Path, *arguments: str) -> None:
     """Make a file system on a device or in a file; skips the test where the program is missing."""
     program = shutil.which(f"mkfs.{kind}")
     if program is None:
-        pytest.skip(f"needs mkfs.{kind} (Debian package {'e2fs' if kind == 'ext4' else kind}progs)")
+        pytest.skip(f"needs mkfs.{kind} (Debian package {PACKAGES[kind]})")
     subprocess.run([program, "-q", *arguments, str(node)], check=True, capture_output=True)
 
 
