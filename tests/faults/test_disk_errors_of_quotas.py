@@ -1,4 +1,4 @@
-"""A real quota, that of a btrfs: once it is used up every write is refused as EDQUOT, though the disk has room."""
+"""A real quota, that of a btrfs: once it is used up every write is refused, though the disk has room."""
 
 from __future__ import annotations
 
