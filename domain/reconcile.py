@@ -122,7 +122,9 @@ def _complete_old_rows(rows: TileRows, files: TileFiles) -> tuple[int, list[Tile
             without_file.append(tile_id)
         else:
             completed += 1
-    return completed, without_file
+    # Those whose row is gone too were deleted meanwhile.
+    left = set(rows.incomplete()) if without_file else set()
+    return completed, [tile_id for tile_id in without_file if tile_id in left]
 
 
 def _compare(rows: TileRows, files: TileFiles, catalogue: TileCatalogue) -> _Differences:
@@ -187,6 +189,8 @@ def _mend(
         return mended, []
     try:
         with rows.locked(lock_timeout_s) as locked:
+            # Looked for before the rows are: a deletion, which nobody keeps out, takes the row first.
+            without_file = [t for t in differences.without_file if not files.exists(t)]
             committed = locked.committed_among(doubtful)
             for found in differences.unexplained:
                 if found.kind is FoundKind.TEMPORARY:
@@ -195,7 +199,7 @@ def _mend(
                     mended["orphans_removed"] += files.discard(found) and found.kind is FoundKind.TILE
                 else:  # committed by another process since the catalogue was loaded
                     catalogue.add(committed[found.tile_id])
-            missing = [t for t in differences.without_file if t in committed and not files.exists(t)]
+            missing = [tile_id for tile_id in without_file if tile_id in committed]
     except StoreUnavailableError as error:
         _log.warning("could not keep writers out to look for orphans: %s", error)
         mended["left_for_later"] = len(differences.unexplained)

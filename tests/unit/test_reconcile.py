@@ -48,10 +48,18 @@ class ObservedRows(MemoryTileRows):
 
 
 class ObservedFiles(MemoryTileFiles):
-    """Files to which something happens before or after they are listed."""
+    """Files to which something happens before or after they are listed, or one of them is looked for."""
 
     before_listing: Callable[[], None] = staticmethod(nothing)
     after_listing: Callable[[], None] = staticmethod(nothing)
+    before_looking: Callable[[], None] = staticmethod(nothing)
+    after_looking: Callable[[], None] = staticmethod(nothing)
+
+    def exists(self, tile_id: TileId) -> bool:
+        self.before_looking()
+        found = super().exists(tile_id)
+        self.after_looking()
+        return found
 
     def inventory(self) -> TileInventory:
         self.before_listing()
@@ -158,6 +166,20 @@ def test_a_tile_deleted_in_between_is_neither_missing_nor_known(
     report = store.open()
     assert (report.orphans_removed, report.files_missing) == (0, 0)
     assert known(store) == {0, 1, 3, 4}
+
+
+@pytest.mark.parametrize("moment", ["before_looking", "after_looking"])
+def test_a_tile_deleted_while_it_is_taken_for_missing_is_not_reported(store: Store, moment: str) -> None:
+    store.first_the_files(lambda: store.write(imported(9)))  # listed without it, though its file is there
+
+    def delete_once() -> None:
+        setattr(store.files, moment, nothing)
+        store.delete(imported(9))
+
+    setattr(store.files, moment, delete_once)
+    assert store.open().files_missing == 0
+    assert known(store) == {0, 1, 2, 3, 4}
+    assert not store.rows.files_missing
 
 
 @pytest.mark.parametrize("order", [Store.first_the_files, Store.first_the_rows])
