@@ -1,0 +1,84 @@
+"""What every `TileStore` holds of evictions and of the reads that are noted for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from tile_store_subject import IN_CONFLICT, IN_REAR, ONBOARD, Subject, described, jpeg
+
+from aerotile.domain.errors import (
+    StoreUnavailableError,
+    TileNotFoundError,
+)
+from aerotile.domain.ports import (
+    SupportsByteRead,
+    SupportsEviction,
+)
+from aerotile.domain.storage import TileRows
+from aerotile.domain.tiles import TileId
+
+
+@pytest.mark.parametrize("tile_id", [IN_REAR, ONBOARD])
+def test_only_a_tile_that_can_be_had_again_is_evicted(subject: Subject, tile_id: TileId) -> None:
+    store, pixels = subject.open_inner(), jpeg(1)
+    assert isinstance(store, SupportsEviction)
+    store.write_tile(pixels, described(pixels, tile_id))
+    if tile_id is ONBOARD:
+        with pytest.raises(TileNotFoundError):
+            store.evict_tile(tile_id)
+        with store.read_tile_pixels(tile_id) as handle:
+            assert bytes(memoryview(handle)) == pixels
+    else:
+        assert store.evict_tile(tile_id) == len(pixels)
+        assert not store.tile_exists(tile_id)
+        assert subject.on_disk() == {}
+        with pytest.raises(TileNotFoundError):
+            store.evict_tile(tile_id)
+
+
+class _Unanswering:
+    """Real rows that can't be asked about single tiles."""
+
+    def __init__(self, inner: TileRows) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        method: Callable[..., object] = getattr(self._inner, name)
+        return method
+
+    def committed_among(self, tile_ids: object) -> object:
+        raise StoreUnavailableError("the database has gone")
+
+
+def test_a_tile_that_may_not_be_evicted_is_read_all_the_time(subject: Subject) -> None:
+    subject.rows = _Unanswering(subject.rows)  # type: ignore[assignment] # delegates the rest
+    store, pixels = subject.open_inner(), jpeg(1)
+    store.write_tile(pixels, described(pixels, ONBOARD))
+    with pytest.raises(StoreUnavailableError):
+        store.evict_tile(ONBOARD)
+    store.read_tile_pixels(ONBOARD).close()
+
+
+def test_an_eviction_that_was_refused_corrects_the_catalogue(subject: Subject) -> None:
+    store, pixels = subject.open_inner(), jpeg(1)
+    store.write_tile(pixels, described(pixels))
+    with subject.rows.removing(IN_REAR):
+        pass
+    with pytest.raises(TileNotFoundError):
+        store.evict_tile(IN_REAR)
+    assert not store.tile_exists(IN_REAR)
+
+
+def test_reads_are_noted_for_eviction_and_writes_are_not(subject: Subject) -> None:
+    store, pixels = subject.open(), jpeg(1)
+    assert isinstance(store, SupportsByteRead)
+    for tile_id in (IN_REAR, IN_CONFLICT, ONBOARD):
+        store.write_tile(pixels, described(pixels, tile_id))
+    assert subject.kept.drain_reads() == []
+    for tile_id in (IN_REAR, IN_CONFLICT, IN_REAR):
+        store.read_tile_pixels(tile_id).close()
+    store.read_tile_bytes(ONBOARD)
+    store.tile_exists(IN_CONFLICT)
+    assert subject.kept.drain_reads() == [IN_CONFLICT, IN_REAR, ONBOARD]
+    assert subject.kept.drain_reads() == []

@@ -1,0 +1,126 @@
+"""The store that tests of every `TileStore` look at, and the tiles that they write to it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from uuid import UUID
+
+import attrs
+
+from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.sector_index import MemorySectorIndex
+from aerotile.domain.budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
+from aerotile.domain.freshness import FreshnessGate
+from aerotile.domain.inventory import FoundKind
+from aerotile.domain.kept_pixels import KeptPixels, PlainKeptPixels
+from aerotile.domain.ports import (
+    TileStore,
+)
+from aerotile.domain.records import Kind
+from aerotile.domain.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
+from aerotile.domain.sorted_catalogue import SortedTileCatalogue
+from aerotile.domain.storage import TileCatalogue, TileFiles, TileRows
+from aerotile.domain.store import FileBackedTileStore
+from aerotile.domain.tile_grid import Bbox
+from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
+
+
+CONFLICT = SectorBoundary("front", SectorClassification.ACTIVE_CONFLICT, Bbox(40.0, 30.0, 50.0, 40.0))
+
+
+IN_CONFLICT = TileId.covering(45.0, 35.0, 10, TileSource.SATELLITE_PROVIDER)
+
+
+IN_REAR = TileId.covering(-20.0, 25.0, 10, TileSource.SATELLITE_PROVIDER)
+
+
+ONBOARD = TileId(10, 3, 4, TileSource.ONBOARD, UUID(int=7))
+
+
+def jpeg(seed: int = 0, size: int = 64) -> bytes:
+    return b"\xff\xd8\xff" + seed.to_bytes(4, "big") + bytes(size - 9) + b"\xff\xd9"
+
+
+def described(
+    pixels: bytes, tile_id: TileId = IN_REAR, age: timedelta = timedelta(0), **changes: object
+) -> TileMetadata:
+    metadata = TileMetadata(
+        tile_id=tile_id,
+        captured_at=NOW - age,
+        content_sha256=hashlib.sha256(pixels).hexdigest(),
+        disk_bytes=len(pixels),
+        ground_sample_distance=tile_id.zoom_level + 1.0,
+    )
+    return attrs.evolve(metadata, **changes)
+
+
+@attrs.define
+class Subject:
+    """The store under test, with its halves so that a test can look past it."""
+
+    rows: TileRows
+    files: TileFiles
+    budgeted: bool
+    empty_catalogue: Callable[[], TileCatalogue] = SortedTileCatalogue
+    clock: ManualClock = attrs.field(factory=lambda: ManualClock(NOW))
+    recorder: MemoryFlightRecorder = attrs.field(factory=MemoryFlightRecorder)
+    new_kept: Callable[..., KeptPixels] = PlainKeptPixels
+    new_kept_bounds: dict[str, int] = attrs.field(factory=dict)
+    kept: KeptPixels = attrs.field(init=False)
+    """What the store opened last keeps."""
+
+    def open_inner(
+        self,
+        files: TileFiles | None = None,
+        verify_hash: bool = False,
+    ) -> FileBackedTileStore:
+        self.kept = self.new_kept(**self.new_kept_bounds)
+        gate = FreshnessGate(
+            [CONFLICT],
+            SEEDED_RULES,
+            sector_index=MemorySectorIndex([CONFLICT]),
+            default_classification=SectorClassification.STABLE_REAR,
+            clock=self.clock,
+            recorder=self.recorder,
+        )
+        return FileBackedTileStore(
+            self.rows,
+            files or self.files,
+            catalogue=self.empty_catalogue(),
+            gate=gate,
+            clock=self.clock,
+            recorder=self.recorder,
+            kept=self.kept,
+            verify_hash=verify_hash,
+        )
+
+    def open(self, files: TileFiles | None = None, verify_hash: bool = False) -> TileStore:
+        inner = self.open_inner(files, verify_hash=verify_hash)
+        if not self.budgeted:
+            return inner
+        enforcer = CacheBudgetEnforcer(
+            inner,
+            inner.catalogue,
+            committed_bytes=inner.catalogue.total_disk_bytes,
+            budget_bytes=1 << 30,
+            eviction_batch_size=8,
+            recorder=self.recorder,
+        )
+        return BudgetEnforcedTileStore(inner, enforcer)
+
+    def kinds(self) -> list[Kind]:
+        return [event.kind for event in self.recorder.events]
+
+    def on_disk(self) -> dict[TileId, set[FoundKind]]:
+        found: dict[TileId, set[FoundKind]] = {}
+        for file in self.files.inventory():
+            found.setdefault(file.tile_id, set()).add(file.kind)
+        return found
+
+    def committed(self) -> dict[TileId, str]:
+        return {row.tile_id: row.content_sha256 for row in self.rows.committed()}
