@@ -1,0 +1,60 @@
+"""The rows that tests of every `TileRows` look at, and the tiles that they write to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from uuid import UUID
+
+import attrs
+
+from aerotile.domain.ports import TileMetadataStore
+from aerotile.domain.storage import TileRows
+from aerotile.domain.tiles import (
+    TileId,
+    TileMetadata,
+    TileSource,
+)
+
+NOW = datetime(2026, 5, 1, 12, 30, 15, 123456, tzinfo=timezone.utc)
+
+
+FLIGHT = UUID(int=7)
+
+
+LEGACY = TileId(9, 4, 5, TileSource.ONBOARD, FLIGHT)
+
+
+def imported(x: int) -> TileId:
+    return TileId(12, x, 0, TileSource.IMPORTED)
+
+
+def described(tile_id: TileId, disk_bytes: int = 100) -> TileMetadata:
+    return TileMetadata(
+        tile_id=tile_id,
+        captured_at=NOW - timedelta(days=3, microseconds=7),
+        content_sha256=f"{disk_bytes:064x}",
+        disk_bytes=disk_bytes,
+        ground_sample_distance=1.25,
+    )
+
+
+@attrs.frozen
+class Subject:
+    """Rows under test, a second look at what they hold, and what no port offers."""
+
+    rows: TileRows
+    known: TileMetadataStore
+    with_budget: Callable[[int], TileRows]
+    add_legacy_row: Callable[[], None]
+    files_missing: Callable[[], dict[TileId, datetime]]
+
+    def store(self, *metadata: TileMetadata) -> None:
+        with self.rows.insert_many(metadata, NOW) as rows:
+            rows.commit()
+
+    def total(self) -> int:
+        return self.known.total_disk_bytes()
+
+    def committed(self) -> set[TileId]:
+        return {tile.tile_id for tile in self.rows.committed()}
