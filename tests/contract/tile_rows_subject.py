@@ -10,18 +10,10 @@ import attrs
 
 from aerotile.domain.ports import TileMetadataStore
 from aerotile.domain.storage import TileRows
-from aerotile.domain.tiles import (
-    TileId,
-    TileMetadata,
-    TileSource,
-)
+from aerotile.domain.tiles import TileId, TileMetadata, TileSource
 
 NOW = datetime(2026, 5, 1, 12, 30, 15, 123456, tzinfo=timezone.utc)
-
-
 FLIGHT = UUID(int=7)
-
-
 LEGACY = TileId(9, 4, 5, TileSource.ONBOARD, FLIGHT)
 
 

@@ -16,9 +16,7 @@ from aerotile.domain.budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
 from aerotile.domain.freshness import FreshnessGate
 from aerotile.domain.inventory import FoundKind
 from aerotile.domain.kept_pixels import KeptPixels, PlainKeptPixels
-from aerotile.domain.ports import (
-    TileStore,
-)
+from aerotile.domain.ports import TileStore
 from aerotile.domain.records import Kind
 from aerotile.domain.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
 from aerotile.domain.sorted_catalogue import SortedTileCatalogue
@@ -28,17 +26,9 @@ from aerotile.domain.tile_grid import Bbox
 from aerotile.domain.tiles import TileId, TileMetadata, TileSource
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
-
-
 CONFLICT = SectorBoundary("front", SectorClassification.ACTIVE_CONFLICT, Bbox(40.0, 30.0, 50.0, 40.0))
-
-
 IN_CONFLICT = TileId.covering(45.0, 35.0, 10, TileSource.SATELLITE_PROVIDER)
-
-
 IN_REAR = TileId.covering(-20.0, 25.0, 10, TileSource.SATELLITE_PROVIDER)
-
-
 ONBOARD = TileId(10, 3, 4, TileSource.ONBOARD, UUID(int=7))
 
 

@@ -9,11 +9,7 @@ import pytest
 from tile_rows_subject import FLIGHT, LEGACY, NOW, Subject, described
 
 from aerotile.adapters.memory.rows import MemoryTileRows
-from aerotile.domain.tiles import (
-    TileId,
-    TileMetadataPersistent,
-    TileSource,
-)
+from aerotile.domain.tiles import TileId, TileMetadataPersistent, TileSource
 
 
 def in_memory() -> Subject:

@@ -8,9 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tile_rows_subject import NOW, Subject, described, imported
 
-from aerotile.domain.errors import (
-    CacheBudgetExhaustedError,
-)
+from aerotile.domain.errors import CacheBudgetExhaustedError
 from aerotile.domain.storage import HeadroomTakenError
 
 

@@ -7,10 +7,7 @@ from datetime import timedelta
 import pytest
 from tile_rows_subject import LEGACY, NOW, Subject, described, imported
 
-from aerotile.domain.errors import (
-    DuplicateTileError,
-    TileNotFoundError,
-)
+from aerotile.domain.errors import DuplicateTileError, TileNotFoundError
 
 
 def test_a_missing_file_is_noted_once_and_unknown_tiles_are_ignored(subject: Subject) -> None:

@@ -13,12 +13,7 @@ from tile_rows_subject import FLIGHT, NOW, Subject, described, imported
 
 from aerotile.domain.catalogue import CatalogueColumns
 from aerotile.domain.tile_key import VariantTable
-from aerotile.domain.tiles import (
-    FreshnessLabel,
-    TileId,
-    TileSource,
-    VotingStatus,
-)
+from aerotile.domain.tiles import FreshnessLabel, TileId, TileSource, VotingStatus
 
 
 def test_committed_rows_are_one_snapshot_however_slowly_they_are_read(subject: Subject) -> None:

@@ -17,9 +17,7 @@ from aerotile.domain.errors import (
     StoreUnavailableError,
     TileCacheError,
 )
-from aerotile.domain.ports import (
-    SupportsBulkWrite,
-)
+from aerotile.domain.ports import SupportsBulkWrite
 from aerotile.domain.storage import StagedTile, TileFiles
 from aerotile.domain.tiles import TileId, TileMetadata, TileSource
 from aerotile.domain.write_batches import write_tile_batches

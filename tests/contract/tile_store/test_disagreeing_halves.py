@@ -9,9 +9,7 @@ from contextlib import contextmanager
 import pytest
 from tile_store_subject import IN_REAR, Subject, described, jpeg
 
-from aerotile.domain.errors import (
-    TileNotFoundError,
-)
+from aerotile.domain.errors import TileNotFoundError
 from aerotile.domain.inventory import FoundKind
 from aerotile.domain.storage import CommitOutcomeUnknownError, TileRows
 from aerotile.domain.tiles import TileId

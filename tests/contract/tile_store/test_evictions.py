@@ -7,14 +7,8 @@ from collections.abc import Callable
 import pytest
 from tile_store_subject import IN_CONFLICT, IN_REAR, ONBOARD, Subject, described, jpeg
 
-from aerotile.domain.errors import (
-    StoreUnavailableError,
-    TileNotFoundError,
-)
-from aerotile.domain.ports import (
-    SupportsByteRead,
-    SupportsEviction,
-)
+from aerotile.domain.errors import StoreUnavailableError, TileNotFoundError
+from aerotile.domain.ports import SupportsByteRead, SupportsEviction
 from aerotile.domain.storage import TileRows
 from aerotile.domain.tiles import TileId
 

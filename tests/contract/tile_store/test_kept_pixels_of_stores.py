@@ -12,13 +12,9 @@ import pytest
 from tile_store_subject import IN_REAR, Subject, described, jpeg
 
 from aerotile.domain.budget import BudgetEnforcedTileStore
-from aerotile.domain.errors import (
-    TileNotFoundError,
-)
+from aerotile.domain.errors import TileNotFoundError
 from aerotile.domain.kept_pixels import KeptPixels
-from aerotile.domain.ports import (
-    TilePixelHandle,
-)
+from aerotile.domain.ports import TilePixelHandle
 from aerotile.domain.storage import TileFiles
 from aerotile.domain.store import FileBackedTileStore
 from aerotile.domain.tiles import TileId, TileSource

@@ -5,14 +5,8 @@ from __future__ import annotations
 import pytest
 from tile_store_subject import IN_CONFLICT, IN_REAR, ONBOARD, Subject, described, jpeg
 
-from aerotile.domain.errors import (
-    ContentHashMismatchError,
-    TileNotFoundError,
-)
-from aerotile.domain.ports import (
-    SupportsByteRead,
-    SupportsReadDeadline,
-)
+from aerotile.domain.errors import ContentHashMismatchError, TileNotFoundError
+from aerotile.domain.ports import SupportsByteRead, SupportsReadDeadline
 
 
 def test_a_handle_outlives_the_deletion_of_its_tile(subject: Subject) -> None:

@@ -19,11 +19,7 @@ from aerotile.domain.errors import (
     TileNotFoundError,
 )
 from aerotile.domain.freshness import FreshnessDecision
-from aerotile.domain.ports import (
-    SupportsBboxQuery,
-    SupportsBulkWrite,
-    TileStore,
-)
+from aerotile.domain.ports import SupportsBboxQuery, SupportsBulkWrite, TileStore
 from aerotile.domain.records import Kind
 from aerotile.domain.tiles import FreshnessLabel, TileMetadata
 
