@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from harness.subjects import GrowthCurve, MeasuredPath
 
-from . import budget, bulk, catalogue, freshness, index, opening, reads, upload, writes
+from . import (
+    budget,
+    bulk,
+    catalogue,
+    freshness,
+    index_find,
+    index_opening,
+    index_search,
+    opening,
+    reads,
+    upload,
+    writes,
+)
 
 PATHS: tuple[MeasuredPath, ...] = (
     reads.KEPT,
@@ -14,9 +26,9 @@ PATHS: tuple[MeasuredPath, ...] = (
     bulk.BULK,
     catalogue.BBOX,
     freshness.VERDICT,
-    index.SEARCH,
-    index.OPEN,
-    index.FIND,
+    index_search.SEARCH,
+    index_opening.OPEN,
+    index_find.FIND,
     budget.HEADROOM,
     budget.LRU,
     opening.FACTORIES,
@@ -28,6 +40,6 @@ GROWTH: tuple[GrowthCurve, ...] = (
     *reads.GROWTH,
     catalogue.GROWTH,
     freshness.GROWTH,
-    index.GROWTH,
+    index_search.GROWTH,
     opening.FACTORIES_GROWTH,
 )
