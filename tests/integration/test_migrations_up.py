@@ -1,0 +1,136 @@
+"""Migrations on a real server, upwards: from every revision with rows in place."""
+
+from __future__ import annotations
+
+import pytest
+from old_databases import (
+    HASH,
+    HEAD,
+    REVISIONS,
+    execute,
+    fill,
+    revision_of,
+    select,
+    tables,
+    upgrade_without_the_runner,
+)
+
+from aerotile.adapters.postgres.connection import Database
+from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
+from aerotile.adapters.postgres.migrate import apply_migrations, check_revision
+from aerotile.adapters.postgres.rows import PostgresTileRows
+from aerotile.adapters.postgres.sector_store import PostgresSectorStore
+from aerotile.domain.errors import ConfigurationError, TileMetadataError
+from aerotile.domain.identity import derive_location_hash, derive_tile_id
+from aerotile.domain.sectors import SEEDED_RULES
+from aerotile.domain.tiles import FreshnessLabel, TileId, TileSource
+
+
+def test_an_empty_database_goes_up_to_the_newest_revision_and_stays_there(empty_database: str) -> None:
+    first = apply_migrations(empty_database)
+    assert (first.before, first.after, first.applied) == (None, HEAD, REVISIONS)
+    again = apply_migrations(empty_database)
+    assert (again.before, again.after, again.applied) == (HEAD, HEAD, ())
+    check_revision(empty_database)
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_every_row_is_intact_after_going_up_from_any_revision(empty_database: str, revision: str) -> None:
+    fill(empty_database, revision)
+    before = tables(empty_database)
+    report = apply_migrations(empty_database)
+    assert report.before == revision
+    assert report.applied == REVISIONS[REVISIONS.index(revision) + 1 :]
+    after = tables(empty_database)
+    for table, rows in before.items():
+        assert [
+            {name: new[name] for name in old} for old, new in zip(rows, after[table], strict=True)
+        ] == rows
+
+
+def test_the_identity_of_old_rows_is_derived_as_the_domain_does(empty_database: str) -> None:
+    fill(empty_database, "0001")
+    apply_migrations(empty_database)
+    rows = select(empty_database, "SELECT * FROM tiles ORDER BY id")
+    for row in rows:
+        place = row["zoom_level"], row["x"], row["y"]
+        assert row["tile_uuid"] == derive_tile_id(*place, row["source"], row["flight_id"])
+        assert row["location_hash"] == derive_location_hash(*place)
+    assert str(rows[0]["tile_uuid"]) == "f7c6a3b0-c799-5ec8-b9ed-7b94a77b6ddf"
+    assert str(rows[1]["tile_uuid"]) == "fc29fd9c-1c0a-53ef-8b46-0df12ce73f18"
+    assert str(rows[3]["location_hash"]) == "e59149ef-664b-5559-a13c-435133448c28"
+
+
+def test_more_old_rows_than_one_batch_holds_are_all_given_an_identity(empty_database: str) -> None:
+    upgrade_without_the_runner(empty_database, "0001")
+    execute(
+        empty_database,
+        """
+        INSERT INTO tiles
+            (id, zoom_level, x, y, source, captured_at, tile_size_pixels, ground_sample_distance)
+        SELECT n - 6000, 20, n, n / 7, 'imported', now(), 256, 1.0 FROM generate_series(1, 12001) AS n
+        """,
+    )
+    apply_migrations(empty_database)
+    (found,) = select(
+        empty_database,
+        "SELECT count(*), count(DISTINCT tile_uuid) AS named, min(id) AS first FROM tiles",
+    )
+    assert found == {"count": 12001, "named": 12001, "first": -5999}
+
+
+def test_rows_of_the_first_revision_are_read_once_their_files_are_known(empty_database: str) -> None:
+    fill(empty_database, "0001")
+    apply_migrations(empty_database)
+    with Database(empty_database) as database:
+        rows, store = PostgresTileRows(database), PostgresTileMetadataStore(database)
+        assert list(rows.committed()) == []
+        assert store.lru_candidates(10) == store.pending_uploads(10) == []
+        old = list(rows.incomplete())
+        assert old[0] == TileId(18, 152345, 90123, TileSource.SATELLITE_PROVIDER)
+        for tile_id in old:
+            rows.complete(tile_id, HASH, 100)
+        labels = {str(tile.tile_id.source.value): tile.freshness_label for tile in rows.committed()}
+        assert labels["satellite_provider"] is FreshnessLabel.FRESH
+        assert labels["imported"] is FreshnessLabel.DOWNGRADED
+        stale = store.get_by_id(old[1])
+        assert stale is not None
+        assert stale.freshness_label is FreshnessLabel.DOWNGRADED
+        assert stale.quality is not None
+        assert stale.quality.inlier_count == 41
+        assert store.total_disk_bytes() == 400
+        assert len(store.lru_candidates(10)) == 2
+        sectors = PostgresSectorStore(database)
+        with pytest.raises(ConfigurationError, match="front"):  # revision 0001 knew no boxes
+            sectors.sectors()
+        assert sectors.rules() == SEEDED_RULES
+
+
+def test_the_total_starts_as_the_sum_of_the_rows(empty_database: str) -> None:
+    fill(empty_database, "0003")
+    apply_migrations(empty_database)
+    assert select(empty_database, "SELECT total_bytes FROM disk_usage") == [{"total_bytes": 5000}]
+
+
+def test_two_rows_of_one_tile_stop_the_second_revision_and_nothing_changes(empty_database: str) -> None:
+    fill(empty_database, "0001")
+    for x in (9, 5, 5, 7, 3):
+        execute(
+            empty_database,
+            *[
+                f"""
+                INSERT INTO tiles
+                    (zoom_level, x, y, source, captured_at, tile_size_pixels, ground_sample_distance)
+                VALUES (4, {x}, 0, 'imported', now(), 256, 1.0)
+                """
+            ]
+            * 2,
+        )
+    before = tables(empty_database)
+    with pytest.raises(TileMetadataError) as refused:
+        apply_migrations(empty_database)
+    message = str(refused.value)
+    assert "imported/4/3/0 (2 rows), imported/4/5/0 (4 rows), imported/4/7/0 (2 rows) and 1 more" in message
+    assert "\n" not in message
+    assert revision_of(empty_database) == "0001"
+    assert tables(empty_database) == before
