@@ -1,0 +1,178 @@
+"""A server that can be killed and paused, and a store whose catalogue a feed keeps in step."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import attrs
+import psycopg
+
+from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.sector_index import MemorySectorIndex
+from aerotile.adapters.memory.tile_files import MemoryTileFiles
+from aerotile.adapters.postgres.connection import Database
+from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
+from aerotile.adapters.postgres.migrate import apply_migrations
+from aerotile.adapters.postgres.rows import PostgresTileRows
+from aerotile.adapters.postgres.tile_feed import TileFeed
+from aerotile.domain.errors import StoreUnavailableError
+from aerotile.domain.freshness import FreshnessGate
+from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.store import FileBackedTileStore
+from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.ext import CompiledTileCatalogue
+
+NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
+
+
+def tile(x: int) -> TileId:
+    return TileId(16, x, 0, TileSource.IMPORTED)
+
+
+def described(x: int) -> TileMetadata:
+    return TileMetadata(
+        tile_id=tile(x),
+        captured_at=NOW,
+        content_sha256="a" * 64,
+        disk_bytes=10,
+        ground_sample_distance=1.0,
+    )
+
+
+def eventually(is_so: Callable[[], bool]) -> None:
+    """Wait until it is so; pytest's timeout ends a wait in vain."""
+    while not is_so():
+        time.sleep(0.01)
+
+
+class Server:
+    """A server of the test's own that can be killed and paused."""
+
+    def __init__(self, folder: Path) -> None:
+        from aerotile.adapters.postgres.embedded import EmbeddedPostgres
+
+        self._folder = folder
+        self._embedded = EmbeddedPostgres(folder)
+        self.dsn = self._embedded.start()
+        apply_migrations(self.dsn)
+
+    def execute(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Run a statement on a connection of its own."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            cursor = connection.execute(query, values)
+            return cursor.fetchall() if cursor.description else []
+
+    def _pids(self) -> list[int]:
+        postmaster = int((self._folder / "cluster" / "postmaster.pid").read_text().split("\n")[0])
+        return [postmaster, *(pid for (pid,) in self.execute("SELECT pid FROM pg_stat_activity"))]
+
+    @staticmethod
+    def _signal(pids: list[int], number: signal.Signals) -> None:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def kill(self) -> None:
+        """End every process of the server at once, as a cut of its power does."""
+        self._signal(self._pids(), signal.SIGKILL)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """No process of the server does anything."""
+        pids = self._pids()
+        self._signal(pids, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(pids, signal.SIGCONT)
+
+    def start(self) -> None:
+        assert self._embedded.start() == self.dsn
+
+    def stop(self) -> None:
+        self._embedded.stop()
+
+    def listeners(self) -> list[int]:
+        """The sessions whose last statement was to listen."""
+        return [
+            pid
+            for (pid,) in self.execute(
+                "SELECT pid FROM pg_stat_activity WHERE query = 'LISTEN aerotile_tiles'"
+            )
+        ]
+
+
+class HeldDatabase(Database):
+    """A database to which no connection of one's own can be made while `open` is not set."""
+
+    def __init__(self, dsn: str) -> None:
+        self.open = threading.Event()
+        self.open.set()
+        self.refused = 0
+        super().__init__(dsn, connect_timeout_s=2.0)
+
+    def connect_once(self) -> psycopg.Connection[tuple[Any, ...]]:
+        if not self.open.is_set():
+            self.refused += 1
+            raise StoreUnavailableError("held")
+        return super().connect_once()
+
+
+@attrs.frozen
+class Site:
+    """A store that a feed keeps true; the rows are changed behind its back."""
+
+    server: Server
+    database: HeldDatabase
+    feed: TileFeed
+    files: MemoryTileFiles
+    store: FileBackedTileStore
+
+    @classmethod
+    def of(cls, server: Server) -> Site:
+        database, files = HeldDatabase(server.dsn), MemoryTileFiles()
+        files.exists = lambda tile_id: True  # type: ignore[method-assign] # what is there is the rows' business
+        clock, recorder = ManualClock(NOW), MemoryFlightRecorder()
+        gate = FreshnessGate(
+            [],
+            SEEDED_RULES,
+            sector_index=MemorySectorIndex([]),
+            default_classification=SectorClassification.STABLE_REAR,
+            clock=clock,
+            recorder=recorder,
+        )
+        feed = TileFeed(database)
+        store = FileBackedTileStore(
+            PostgresTileRows(database),
+            files,
+            catalogue=CompiledTileCatalogue(),
+            gate=gate,
+            clock=clock,
+            recorder=recorder,
+            when_in_doubt=feed.wake,
+        )
+        feed.follow(store)
+        return cls(server, database, feed, files, store)
+
+    def commit(self, *columns: int) -> None:
+        """What another process does."""
+        with Database(self.server.dsn) as database:
+            for x in columns:
+                PostgresTileMetadataStore(database).insert_metadata(described(x))
+
+    def remove(self, x: int) -> None:
+        with Database(self.server.dsn) as database, PostgresTileRows(database).removing(tile(x)):
+            pass
+
+    def knows(self, *columns: int) -> bool:
+        """Whether exactly these tiles are known."""
+        return len(self.store) == len(columns) and all(self.store.tile_exists(tile(x)) for x in columns)
