@@ -1,0 +1,127 @@
+"""A store in memory within a disk budget, and the tiles that tests write to it."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta, timezone
+from uuid import UUID
+
+import attrs
+
+from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.sector_index import MemorySectorIndex
+from aerotile.adapters.memory.tile_files import MemoryTileFiles
+from aerotile.domain.budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
+from aerotile.domain.freshness import FreshnessGate
+from aerotile.domain.ports import TilePixelHandle
+from aerotile.domain.records import Kind
+from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.sorted_catalogue import SortedTileCatalogue
+from aerotile.domain.store import FileBackedTileStore
+from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, VotingStatus
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
+FLIGHT = UUID(int=7)
+
+
+def pixels_of(size: int, seed: int = 0) -> bytes:
+    return b"\xff\xd8\xff" + seed.to_bytes(4, "big") + bytes(size - 9) + b"\xff\xd9"
+
+
+def metadata_of(tile_id: TileId, pixels: bytes, captured_at: datetime = NOW) -> TileMetadata:
+    return TileMetadata(
+        tile_id=tile_id,
+        captured_at=captured_at,
+        content_sha256=hashlib.sha256(pixels).hexdigest(),
+        disk_bytes=len(pixels),
+        ground_sample_distance=1.0,
+        voting_status=VotingStatus.PENDING if tile_id.source is TileSource.ONBOARD else None,
+    )
+
+
+def imported(x: int) -> TileId:
+    return TileId(8, x, 0, TileSource.IMPORTED)
+
+
+def onboard(x: int) -> TileId:
+    return TileId(8, x, 0, TileSource.ONBOARD, FLIGHT)
+
+
+@attrs.frozen
+class Cache:
+    """A budgeted in-memory store with everything a test looks at."""
+
+    store: BudgetEnforcedTileStore
+    inner: FileBackedTileStore
+    enforcer: CacheBudgetEnforcer
+    rows: MemoryTileRows
+    clock: ManualClock
+    recorder: MemoryFlightRecorder
+
+    @classmethod
+    def of(
+        cls,
+        budget_bytes: int,
+        batch: int = 3,
+        classification: SectorClassification = SectorClassification.STABLE_REAR,
+        rows: MemoryTileRows | None = None,
+    ) -> Cache:
+        clock, recorder, rows = (
+            ManualClock(NOW),
+            MemoryFlightRecorder(),
+            MemoryTileRows() if rows is None else rows,
+        )
+        gate = FreshnessGate(
+            [],
+            SEEDED_RULES,
+            sector_index=MemorySectorIndex([]),
+            default_classification=classification,
+            clock=clock,
+            recorder=recorder,
+        )
+        inner = FileBackedTileStore(
+            rows,
+            MemoryTileFiles(),
+            catalogue=SortedTileCatalogue(),
+            gate=gate,
+            clock=clock,
+            recorder=recorder,
+        )
+        enforcer = CacheBudgetEnforcer(
+            inner,
+            inner.catalogue,
+            committed_bytes=rows.total_disk_bytes,
+            budget_bytes=budget_bytes,
+            eviction_batch_size=batch,
+            recorder=recorder,
+        )
+        return cls(BudgetEnforcedTileStore(inner, enforcer), inner, enforcer, rows, clock, recorder)
+
+    def write(self, tile_id: TileId, size: int = 100) -> TileMetadataPersistent:
+        self.clock.advance(timedelta(seconds=1))
+        pixels = pixels_of(size)
+        return self.store.write_tile(pixels, metadata_of(tile_id, pixels))
+
+    def kinds(self) -> list[Kind]:
+        return [event.kind for event in self.recorder.events]
+
+
+class OneByOneStore:
+    """A `TileStore` that can nothing more."""
+
+    def __init__(self, inner: FileBackedTileStore) -> None:
+        self._inner = inner
+
+    def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
+        return self._inner.read_tile_pixels(tile_id)
+
+    def write_tile(self, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
+        return self._inner.write_tile(pixels, metadata)
+
+    def tile_exists(self, tile_id: TileId) -> bool:
+        return self._inner.tile_exists(tile_id)
+
+    def delete_tile(self, tile_id: TileId) -> int:
+        return self._inner.delete_tile(tile_id)

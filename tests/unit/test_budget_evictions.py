@@ -1,0 +1,220 @@
+"""The disk budget over an in-memory store: what goes, in which order, and what stays."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+
+import attrs
+import pytest
+from budgeted_cache import NOW, Cache, OneByOneStore, imported, metadata_of, onboard, pixels_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aerotile.domain.budget import BudgetEnforcedTileStore, may_be_evicted
+from aerotile.domain.catalogue import microseconds_of
+from aerotile.domain.errors import (
+    CacheBudgetExhaustedError,
+    ContentHashMismatchError,
+    FreshnessRejectionError,
+    StoreUnavailableError,
+    TileNotFoundError,
+)
+from aerotile.domain.records import Kind
+from aerotile.domain.sectors import SectorClassification
+from aerotile.domain.tile_changes import ChangeKind, TileChange
+from aerotile.domain.tiles import TileId, TileMetadataPersistent, VotingStatus
+
+
+def test_nothing_is_evicted_while_there_is_room_to_the_last_byte() -> None:
+    cache = Cache.of(300)
+    for x in range(3):
+        cache.write(imported(x))
+    assert cache.rows.total_disk_bytes() == 300
+    assert Kind.EVICTION_BATCH not in cache.kinds()
+
+
+def test_the_least_recently_used_tile_makes_room() -> None:
+    cache = Cache.of(300)
+    for x in range(3):
+        cache.write(imported(x))
+    cache.inner.catalogue.note_accesses([imported(0)], [microseconds_of(cache.clock.now()) + 1])
+    cache.write(imported(3))
+    assert not cache.store.tile_exists(imported(1))
+    assert all(cache.store.tile_exists(imported(x)) for x in (0, 2, 3))
+
+
+def test_no_more_is_evicted_than_the_write_needs() -> None:
+    cache = Cache.of(300, batch=3)
+    for x in range(3):
+        cache.write(imported(x))
+    cache.write(imported(3), size=150)
+    assert cache.rows.total_disk_bytes() == 250
+
+
+def test_each_eviction_is_logged_and_each_batch_recorded_with_five_names_at_most(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cache = Cache.of(1000, batch=7)
+    for x in range(10):
+        cache.write(imported(x))
+    with caplog.at_level(logging.INFO, "aerotile.budget"):
+        cache.write(imported(10), size=1000)
+    batches = [e.payload for e in cache.recorder.events if e.kind is Kind.EVICTION_BATCH]
+    assert [(len(b["tiles"]), b["count"], b["freed_bytes"]) for b in batches] == [(5, 7, 700), (3, 3, 300)]
+    assert sum("c6.evicted" in message for message in caplog.messages) == 10
+
+
+def test_pinned_tiles_and_onboard_tiles_that_exist_only_here_are_never_evicted() -> None:
+    cache = Cache.of(300)
+    cache.write(imported(0))
+    cache.rows.set_pinned(imported(0), True)  # of which the catalogue has not heard
+    cache.write(onboard(1))
+    cache.write(imported(2))
+    cache.write(imported(3))
+    assert cache.store.tile_exists(imported(0))
+    assert cache.store.tile_exists(onboard(1))
+    assert not cache.store.tile_exists(imported(2))
+
+
+def test_when_nothing_may_go_the_error_comes_after_the_sweep_with_every_figure() -> None:
+    cache = Cache.of(250)
+    cache.write(onboard(0))
+    cache.write(imported(1))
+    with pytest.raises(CacheBudgetExhaustedError) as refusal:
+        cache.write(imported(2), size=200)
+    assert (refusal.value.needed_bytes, refusal.value.budget_bytes, refusal.value.total_bytes) == (
+        200,
+        250,
+        100,
+    )
+    assert not cache.store.tile_exists(imported(1))
+    assert cache.store.tile_exists(onboard(0))
+
+
+def test_a_tile_larger_than_the_whole_budget_evicts_nothing() -> None:
+    cache = Cache.of(250)
+    cache.write(imported(0))
+    with pytest.raises(CacheBudgetExhaustedError, match="251 bytes: the whole budget is 250 bytes"):
+        cache.write(imported(1), size=251)
+    assert cache.store.tile_exists(imported(0))
+
+
+def test_a_refused_tile_costs_no_other_its_place() -> None:
+    cache = Cache.of(100, classification=SectorClassification.ACTIVE_CONFLICT)
+    cache.write(imported(0))
+    pixels = pixels_of(100)
+    with pytest.raises(ContentHashMismatchError):
+        cache.store.write_tile(pixels_of(100, seed=1), metadata_of(imported(1), pixels))
+    with pytest.raises(FreshnessRejectionError):
+        cache.store.write_tile(pixels, metadata_of(imported(1), pixels, NOW - timedelta(days=181)))
+    assert cache.store.tile_exists(imported(0))
+
+
+def test_a_reservation_that_nobody_holds_is_released() -> None:
+    cache = Cache.of(100)
+    cache.enforcer.reserve_headroom(100)
+    with cache.enforcer.reserve_headroom(100), pytest.raises(CacheBudgetExhaustedError):
+        cache.enforcer.reserve_headroom(1)
+    cache.enforcer.reserve_headroom(100)
+
+
+def test_a_batch_stores_as_many_tiles_as_fit() -> None:
+    cache = Cache.of(350)
+    batch = [(p, metadata_of(onboard(x), p)) for x in range(5) for p in [pixels_of(100)]]
+    outcomes = cache.store.write_tiles(batch)
+    assert [outcome.stored is not None for outcome in outcomes] == [True, True, True, False, False]
+    assert all(isinstance(o.error, CacheBudgetExhaustedError) for o in outcomes[3:])
+    assert cache.rows.total_disk_bytes() == 300
+
+
+def test_while_there_is_room_the_database_is_not_asked() -> None:
+    cache = Cache.of(300)
+    cache.write(imported(0))
+    cache.rows.answers = False
+    with cache.enforcer.reserve_headroom(200):
+        pass
+    with pytest.raises(StoreUnavailableError):
+        cache.enforcer.reserve_headroom(201)
+
+
+def test_a_candidate_that_may_not_go_after_all_is_passed_over_and_not_listed_again() -> None:
+    cache = Cache.of(300, batch=1)
+    for x in range(3):
+        cache.write(imported(x))
+    for x in range(2):
+        cache.rows.set_pinned(imported(x), True)
+    cache.write(imported(3))
+    assert [cache.store.tile_exists(imported(x)) for x in range(4)] == [True, True, False, True]
+    assert [c.tile_id for c in cache.inner.catalogue.lru_candidates(9)] == [imported(3)]
+
+
+def test_what_was_listed_before_is_evicted_next_unless_it_was_read_or_pinned_since() -> None:
+    cache = Cache.of(400, batch=4)
+    for x in range(4):
+        cache.write(imported(x))
+    cache.write(imported(4))  # lists 0 to 3, evicts 0
+    cache.inner.catalogue.note_accesses([imported(1)], [microseconds_of(cache.clock.now()) + 1])
+    cache.rows.set_pinned(imported(2), True)
+    cache.inner.apply_changes([TileChange(ChangeKind.CHANGED, imported(2))])
+    cache.write(imported(5))
+    assert [cache.store.tile_exists(imported(x)) for x in range(6)] == [False, True, True, False, True, True]
+    cache.write(imported(6))
+    assert [cache.store.tile_exists(imported(x)) for x in range(7)] == [
+        *(False, True, True, False),
+        *(False, True, True),
+    ]
+
+
+def test_any_tile_store_can_be_kept_within_a_budget() -> None:
+    cache = Cache.of(200)
+    store = BudgetEnforcedTileStore(OneByOneStore(cache.inner), cache.enforcer)
+    batch = [(p, metadata_of(imported(x), p)) for x in range(3) for p in [pixels_of(100)]]
+    assert all(outcome.stored for outcome in store.write_tiles(batch))
+    assert cache.rows.total_disk_bytes() == 200
+    with pytest.raises(TileNotFoundError):
+        store.read_tile_pixels(imported(0))
+
+
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.integers(10, 120)),
+        min_size=1,
+        max_size=25,
+    )
+)
+def test_no_sequence_of_writes_ever_passes_the_budget_or_loses_what_must_stay(
+    writes: list[tuple[bool, int]],
+) -> None:
+    cache = Cache.of(300)
+    kept: set[TileId] = set()
+    refusals: list[tuple[int, int]] = []
+    for x, (is_onboard, size) in enumerate(writes):
+        tile_id = onboard(x) if is_onboard else imported(x)
+        try:
+            cache.write(tile_id, size)
+        except CacheBudgetExhaustedError as refusal:
+            refusals.append((refusal.total_bytes, size))
+        else:
+            kept.update({tile_id} if is_onboard else ())
+        assert cache.rows.total_disk_bytes() <= 300
+        assert all(cache.store.tile_exists(tile) for tile in kept)
+    assert all(total + size > 300 for total, size in refusals)
+
+
+def evictable_cases() -> Iterator[tuple[TileId, dict[str, object], bool]]:
+    yield imported(0), {}, True
+    yield imported(0), {"pinned": True}, False
+    yield onboard(0), {}, False
+    yield onboard(0), {"uploaded_at": NOW}, True
+    yield onboard(0), {"uploaded_at": NOW, "pinned": True}, False
+    yield onboard(0), {"voting_status": VotingStatus.TRUSTED}, False
+    yield onboard(0), {"voting_status": VotingStatus.UPLOAD_GIVEUP}, True
+    yield onboard(0), {"voting_status": VotingStatus.REJECTED}, False
+
+
+@pytest.mark.parametrize(("tile_id", "facts", "expected"), list(evictable_cases()))
+def test_what_may_be_evicted(tile_id: TileId, facts: dict[str, object], expected: bool) -> None:
+    stored = TileMetadataPersistent.of(metadata_of(tile_id, pixels_of(10)), created_at=NOW)
+    assert may_be_evicted(attrs.evolve(stored, **facts)) is expected
