@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,15 +19,6 @@ NEEDS_STALLING_DISK = [
     ),
 ]
 PROGRAM = Path(__file__).with_name("faults") / "stalling_disk.py"
-
-
-def until(condition: Callable[[], bool]) -> None:
-    settled = threading.Event()
-    for _ in range(1_000):
-        if condition():
-            return
-        settled.wait(0.05)
-    raise AssertionError("it did not come to pass")
 
 
 @attrs.frozen

@@ -21,6 +21,7 @@ import pytest
 from disk_faults import attached, files_below, needs_strace
 from fault_tally import FaultTally
 from small_store import TILE_BYTES, SmallStore, tile
+from waiting import until
 
 from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.faiss import FaissDescriptorIndex
@@ -36,19 +37,10 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount small file systems"),
 ]
 
-DEADLINE_S = 60.0
-
 
 def run(*command: str | Path) -> None:
     ended = subprocess.run(command, check=False, capture_output=True, text=True)
     assert ended.returncode == 0, f"{command}: {ended.stderr}"
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import attrs
 import pytest
-from stalling_disks import NEEDS_STALLING_DISK, Disk, stalling_disk, until
+from stalling_disks import NEEDS_STALLING_DISK, Disk, stalling_disk
+from waiting import until
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.domain.errors import ReadDeadlineError, TileNotFoundError

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 import pytest
+from waiting import until
 
 from aerotile.adapters.filesystem.reader_threads import ReaderThreads
 from aerotile.domain.errors import ReadDeadlineError
@@ -51,15 +52,6 @@ def threads() -> Iterator[ReaderThreads]:
 
 def own_threads() -> int:
     return sum(thread.name == "aerotile-reader" for thread in threading.enumerate())
-
-
-def until(condition: Callable[[], bool]) -> None:
-    settled = threading.Event()
-    for _ in range(1_000):
-        if condition():
-            return
-        settled.wait(0.01)
-    raise AssertionError("it did not come to pass")
 
 
 def hang(threads: ReaderThreads, disk: Disk, read: Callable[[], object] | None = None) -> None:

@@ -1,0 +1,16 @@
+"""Waiting for what must come to pass."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+DEADLINE_S = 60.0
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until it is so; that it never is fails the test that waits."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.01)
