@@ -16,8 +16,10 @@ import pytest
 from block_devices import DeviceMaker
 from fault_tally import FaultTally
 from killed_store import KilledStore
+from mounting import run
 from nursery import Nursery
 from scripted_provider import ScriptedProvider
+from small_store import SmallStore
 
 TOKEN = "t0ps3cr3t-t0k3n"
 
@@ -148,3 +150,34 @@ def make_killed_store(
             return KilledStore(nursery, fault_tally, kind, order, connection, random.Random(kind))
 
         yield make
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Mount a small file system in memory."""
+    mounted: list[Path] = []
+
+    def make(options: str) -> Path:
+        place = tmp_path / f"mount{len(mounted)}"
+        place.mkdir()
+        run("mount", "-t", "tmpfs", "-o", options, "aerotile-test", place)
+        mounted.append(place)
+        return place
+
+    yield make
+    for place in mounted:
+        run("umount", "--lazy", place)
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[[Path], SmallStore]]:
+    """Open a store, and close it afterwards."""
+    caches: list[SmallStore] = []
+
+    def make(root: Path) -> SmallStore:
+        caches.append(SmallStore(root))
+        return caches[-1]
+
+    yield make
+    for cache in caches:
+        cache.files.close()
