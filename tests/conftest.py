@@ -35,7 +35,7 @@ settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 # A crash of the session's server loses nothing that anybody wants to keep. The tests in
-# tests/integration/embedded_postgres do not use these: they hold the supervisor to the settings of a flight.
+# tests/integration/embedded_server do not use these: they hold the supervisor to the settings of a flight.
 _SETTINGS_OF_A_THROWAWAY_SERVER = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
