@@ -18,6 +18,7 @@ from fault_tally import FaultTally
 from killed_store import KilledStore
 from mounting import run
 from nursery import Nursery
+from provider_acts import TILES
 from scripted_provider import ScriptedProvider
 from small_store import SmallStore
 
@@ -181,3 +182,10 @@ def opened() -> Iterator[Callable[[Path], SmallStore]]:
     yield make
     for cache in caches:
         cache.files.close()
+
+
+@pytest.fixture
+def flown(site: Any, onboard_tile: Callable[..., Any]) -> Any:
+    """A site with `TILES` pending tiles."""
+    site.fly([onboard_tile(x) for x in range(TILES)])
+    return site
