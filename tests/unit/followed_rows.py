@@ -1,0 +1,102 @@
+"""A follower of rows in memory, and the hand of another process on the same rows and files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timezone
+
+from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.tile_files import MemoryTileFiles
+from aerotile.domain.errors import TileMetadataError
+from aerotile.domain.sorted_catalogue import SortedTileCatalogue
+from aerotile.domain.tile_changes import CatalogueFollower, TileChange
+from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
+
+NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
+
+
+A, B, C = (TileId(4, x, 0, TileSource.IMPORTED) for x in range(3))
+
+
+class Rows(MemoryTileRows):
+    """Rows that count questions; `overtake` happens between a question and the use of its answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.questions: list[list[TileId]] = []
+        self.overtake: Callable[[], None] = lambda: None
+        self.impossible: set[TileId] = set()
+
+    def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
+        asked = list(tile_ids)
+        self.questions.append(asked)
+        if self.impossible & set(asked):
+            raise TileMetadataError("an impossible row")
+        answer = super().committed_among(asked)
+        overtake, self.overtake = self.overtake, lambda: None
+        overtake()
+        return answer
+
+
+class Site:
+    """One process's follower, and the hand of another process on the same rows and files."""
+
+    def __init__(self) -> None:
+        self.rows, self.files, self.catalogue = Rows(), MemoryTileFiles(), SortedTileCatalogue()
+        self.alarms = 0
+        self.follower = CatalogueFollower(
+            self.rows, self.files, self.catalogue, forget=self.catalogue.remove, when_in_doubt=self.alarm
+        )
+        self.notices: list[TileChange] = []
+        self.rows.listen(self.hear)
+
+    def alarm(self) -> None:
+        self.alarms += 1
+
+    def hear(self, changes: Sequence[TileChange]) -> None:
+        self.notices.extend(changes)
+
+    def tell(self) -> None:
+        """What the feed does."""
+        notices, self.notices = self.notices, []
+        self.follower.apply(notices)
+
+    def commit(self, tile_id: TileId, content: bytes = b"") -> TileMetadataPersistent:
+        """A commit without its entry in the catalogue, as another process makes it."""
+        pixels = b"\xff\xd8\xff" + content + b"\xff\xd9"
+        metadata = TileMetadata(
+            tile_id=tile_id,
+            captured_at=NOW,
+            content_sha256=hashlib.sha256(pixels).hexdigest(),
+            disk_bytes=len(pixels),
+            ground_sample_distance=1.0,
+        )
+        with self.rows.insert(metadata, NOW) as row:
+            self.files.stage(pixels, metadata).place()
+            return row.commit()
+
+    def remove(self, tile_id: TileId) -> None:
+        with self.rows.removing(tile_id):
+            self.files.remove(tile_id)
+
+    def write(
+        self, tile_id: TileId, content: bytes = b"", before_entry: Callable[[], None] = lambda: None
+    ) -> None:
+        """What this process's store does; `before_entry` happens between its commit and its entry."""
+        with self.follower.changing([tile_id]):
+            stored = self.commit(tile_id, content)
+            before_entry()
+            self.catalogue.add(stored)
+
+    def delete(self, tile_id: TileId, before_entry: Callable[[], None] = lambda: None) -> None:
+        with self.follower.changing([tile_id]):
+            self.remove(tile_id)
+            before_entry()
+            self.catalogue.remove(tile_id)
+
+    def agrees(self) -> bool:
+        rows = {row.tile_id: row.content_sha256 for row in self.rows.committed()}
+        known = {t: None if (e := self.catalogue.get(t)) is None else e.content_sha256 for t in (A, B, C)}
+        total = self.catalogue.total_disk_bytes()
+        return known == {t: rows.get(t) for t in (A, B, C)} and total == self.rows.total_disk_bytes()
