@@ -10,16 +10,13 @@ import subprocess
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from cli_calls import BAD_CALL, JOB_FAILED, Call
 
 from aerotile.adapters.cli.session import Session
 
-Call = Callable[..., Any]
-BAD_CALL = 2
-JOB_FAILED = 1
 PASSWORD = "hunter2-very-secret"
 
 

@@ -2,13 +2,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-Call = Callable[..., Any]
+from cli_calls import Call
 
 COMMANDS = [
     ("migrate",),

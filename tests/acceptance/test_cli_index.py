@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from cli_calls import Call
 
-Call = Callable[..., Any]
 TILES = [f"imported/6/0/{y}" for y in range(40)]
 
 

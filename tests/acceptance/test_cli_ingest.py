@@ -3,11 +3,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from cli_calls import Call
 
-Call = Callable[..., Any]
 DaysAgo = Callable[[int], str]
 MakeFolder = Callable[..., Path]
 

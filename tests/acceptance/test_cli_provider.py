@@ -9,13 +9,12 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
+from cli_calls import Call
 
 Spawn = Callable[..., subprocess.Popen[str]]
-Call = Callable[..., Any]
 
 
 def port_in(path: Path) -> int:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_calls import Call
 
-Call = Callable[..., Any]
 DaysAgo = Callable[[int], str]
 LoadSectors = Callable[..., Any]
 

@@ -7,11 +7,9 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-Call = Callable[..., Any]
+from cli_calls import Call
 
 
 @pytest.fixture

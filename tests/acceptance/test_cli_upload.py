@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_calls import Call
 
 from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config import AerotileConfig, DatabaseConfig
@@ -15,7 +16,6 @@ from aerotile.adapters.provider.server import ReferenceProvider
 from aerotile.adapters.secret import Secret
 from aerotile.domain.tiles import VotingStatus
 
-Call = Callable[..., Any]
 TOKEN = "t0ps3cr3t-t0k3n"
 TILE = "onboard/7d444840-9dc0-11d1-b245-5ffdce74fad2/18/{}/90123"
 
