@@ -74,7 +74,7 @@ ELSEWHERE = {
     "adapters/demo/picture.py": "one picture, saved under another name and renamed",
     "adapters/postgres/embedded_programs.py": "initdb's folder: embedded_server/test_failures.py",
     "adapters/postgres/embedded_launcher.py": "the lock that it inherits, and files of the kernel",
-    "adapters/cli/output.py": "standard output; test_cli_bad_input.py fills it up",
+    "adapters/cli/output.py": "standard output; test_cli_process.py fills it up",
     "adapters/memory/tile_files.py": "a file in memory",
 }
 WRITING = {
