@@ -1,81 +1,18 @@
-"""The flight recorder on a real disk: durable, bounded, and never in its caller's way."""
+"""The flight recorder on a real disk: what it writes, where it goes on, and its bounds."""
 
 from __future__ import annotations
 
-import itertools
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-import threading
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
+from recorded_events import event, numbers_in, recorder_in, wait_until
 
-from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.recorder import JsonLinesRecorder, RecordReader, read_record
+from aerotile.adapters.recorder import RecordReader, read_record
 from aerotile.domain.records import SCHEMA_VERSION, FlightEvent, Kind
 
 START = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=timezone.utc)
-
-
-def event(number: int, **payload: Any) -> FlightEvent:
-    return FlightEvent(Kind.WRITE, "committed", {"number": number, **payload})
-
-
-def recorder_in(folder: Path, **settings: Any) -> JsonLinesRecorder:
-    return JsonLinesRecorder(folder, **{"clock": SystemClock(), "retry_interval_s": 0.01, **settings})
-
-
-def numbers_in(folder: Path) -> list[int]:
-    return [e.payload["number"] for e in read_record(folder) if e.kind == "c6.write"]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Returns when the condition holds; the test's own time limit ends a wait in vain."""
-    pause = threading.Event()
-    while not condition():
-        pause.wait(0.005)
-
-
-def points_to(descriptor: Path, file: Path) -> bool:
-    """Whether an entry of /proc/self/fd, which may be gone by now, is the open file."""
-    try:
-        return descriptor.readlink() == file
-    except FileNotFoundError:
-        return False
-
-
-def run_python(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PRELUDE) + textwrap.dedent(program), *map(str, arguments)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-
-
-PRELUDE = """
-    import os, signal, sys, threading
-    from pathlib import Path
-    from aerotile.adapters.clocks import SystemClock
-    from aerotile.adapters.recorder import JsonLinesRecorder
-    from aerotile.domain.records import FlightEvent, Kind
-
-    folder = Path(sys.argv[1])
-
-    def event(number):
-        return FlightEvent(Kind.WRITE, "committed", {"number": number})
-
-    def wait_until(condition):
-        while not condition():
-            threading.Event().wait(0.005)
-"""
 
 
 def test_an_event_carries_both_clocks_and_the_catalogue_facts(tmp_path: Path) -> None:
@@ -126,65 +63,6 @@ def test_settings_that_can_not_work_are_refused_by_name(
         recorder_in(tmp_path, **settings)
 
 
-# --- cuts and restarts --------------------------------------------------------------------------------------
-
-
-def test_a_process_that_is_killed_leaves_every_event_that_was_written(tmp_path: Path) -> None:
-    killed = run_python(
-        """
-        recorder = JsonLinesRecorder(folder, clock=SystemClock())
-        for number in range(1000):
-            recorder.record(event(number))
-        wait_until(lambda: recorder.status().written == 1000)
-        os.kill(os.getpid(), signal.SIGKILL)
-        """,
-        tmp_path,
-    )
-    assert killed.returncode == -signal.SIGKILL
-    assert numbers_in(tmp_path) == list(range(1000))
-
-
-def test_a_process_that_ends_without_close_leaves_every_event(tmp_path: Path) -> None:
-    finished = run_python(
-        """
-        recorder = JsonLinesRecorder(folder, clock=SystemClock(), sync_interval_s=60)
-        for number in range(1000):
-            recorder.record(event(number))
-        """,
-        tmp_path,
-    )
-    assert (finished.returncode, finished.stderr) == (0, "")
-    assert numbers_in(tmp_path) == list(range(1000))
-
-
-def test_a_recorder_that_is_forgotten_brings_its_events_to_the_disk(tmp_path: Path) -> None:
-    recorder = recorder_in(tmp_path)
-    for number in range(100):
-        recorder.record(event(number))
-    del recorder
-    assert numbers_in(tmp_path) == list(range(100))
-
-
-def test_a_forked_child_writes_nothing_twice_and_ends_cleanly(tmp_path: Path) -> None:
-    finished = run_python(
-        """
-        recorder = JsonLinesRecorder(folder, clock=SystemClock())
-        for number in range(500):
-            recorder.record(event(number))
-        child = os.fork()
-        for number in range(500, 1000):
-            recorder.record(event(number))
-        if child == 0:
-            recorder.close()
-            sys.exit(0 if recorder.status().dropped == 500 else 1)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-        """,
-        tmp_path,
-    )
-    assert finished.stdout == "0\n", finished.stderr
-    assert numbers_in(tmp_path) == list(range(1000))
-
-
 @pytest.mark.parametrize("tail", [b"0000", b'deadbeef {"kind":', b"\0" * 4096, b"\xff\n\xfe"])
 def test_a_torn_tail_does_not_damage_what_is_recorded_next(tmp_path: Path, tail: bytes) -> None:
     for number, rest in ((1, tail), (2, b"")):
@@ -223,9 +101,6 @@ def test_a_newest_segment_that_can_not_be_opened_is_passed_by(tmp_path: Path) ->
     recorder.record(event(1))
     recorder.close()
     assert (tmp_path / "record-000008.jsonl").stat().st_size > 0
-
-
-# --- bounds -------------------------------------------------------------------------------------------------
 
 
 def test_the_record_is_kept_within_its_bounds_and_the_newest_events_stay(tmp_path: Path) -> None:
@@ -283,88 +158,3 @@ def test_a_full_queue_drops_and_the_record_says_how_many(tmp_path: Path) -> None
     noted = [e.payload["dropped"] for e in read_record(folder) if e.kind == "c0.recorder.dropped"]
     assert sum(noted) == dropped
     assert len(numbers_in(folder)) == 5000 - dropped
-
-
-# --- disks that fail ----------------------------------------------------------------------------------------
-
-
-def test_a_disk_that_fails_from_the_start_degrades_and_recovers(tmp_path: Path) -> None:
-    folder = tmp_path / "record"
-    folder.touch()
-    recorder = recorder_in(folder)
-    recorder.record(event(1))
-    wait_until(lambda: recorder.status().failing)
-    assert recorder.status().last_error == "Not a directory"
-    folder.unlink()
-    wait_until(lambda: not recorder.status().failing)
-    recorder.close()
-    assert numbers_in(folder) == [1]
-
-
-def test_what_a_disk_never_took_is_counted_at_close(tmp_path: Path) -> None:
-    (tmp_path / "record").touch()
-    recorder = recorder_in(tmp_path / "record")
-    for number in range(7):
-        recorder.record(event(number))
-    recorder.close()
-    assert recorder.status().dropped == 7
-    assert recorder.status().written == 0
-
-
-def test_a_write_that_a_full_disk_cuts_short_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    finished = run_python(
-        """
-        import resource
-
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, -1))
-        recorder = JsonLinesRecorder(folder, clock=SystemClock(), retry_interval_s=0.01)
-        for number in range(200):
-            recorder.record(event(number))
-        wait_until(lambda: recorder.status().failing)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
-        wait_until(lambda: recorder.status().written == 200)
-        recorder.close()
-        print(recorder.status().last_error)
-        """,
-        tmp_path,
-    )
-    assert finished.stdout == "File too large\n", finished.stderr
-    reader = RecordReader(tmp_path)
-    assert [line.envelope.payload["number"] for line in reader.lines()] == list(range(200))
-    assert reader.damaged_lines == 1, "the fragment, on a line of its own"
-
-
-def test_a_stuck_disk_stops_neither_recording_nor_closing(tmp_path: Path) -> None:
-    recorder = recorder_in(tmp_path, queue_size=1000, sync_interval_s=60)
-    recorder.record(event(0))
-    segment = tmp_path / "record-000001.jsonl"
-    # A pipe that nobody reads takes the place of the open file: writing there blocks for real.
-    far_end, pipe = os.pipe()
-    wait_until(lambda: recorder.status().written == 1)
-    (opened,) = [file for file in Path("/proc/self/fd").iterdir() if points_to(file, segment)]
-    os.dup2(pipe, int(opened.name))
-    os.close(pipe)
-    for number in itertools.count(1):
-        recorder.record(event(number, filler="x" * 1000))
-        if recorder.status().dropped:
-            break
-    recorder.close(timeout_s=0.05)
-    os.close(far_end)
-
-
-def test_recording_again_is_logged_once_and_so_is_the_failure(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    folder = tmp_path / "record"
-    folder.touch()
-    recorder = recorder_in(folder)
-    recorder.record(event(1))
-    wait_until(lambda: recorder.status().failures > 3)
-    folder.unlink()
-    wait_until(lambda: not recorder.status().failing)
-    recorder.close()
-    said = [message for message in caplog.messages if str(folder) in message]
-    assert len(said) == 2
-    assert "can't be written" in said[0]
-    assert "is written again" in said[1]

@@ -1,0 +1,39 @@
+"""Tiles for the tests of every `TileFiles`, and short ways to place and read them."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timezone
+from uuid import UUID
+
+from aerotile.domain.storage import TileFiles
+from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+
+FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
+TILE = TileId(18, 152345, 90123, TileSource.IMPORTED)
+NEIGHBOUR = TileId(18, 152345, 90124, TileSource.IMPORTED)
+ONBOARD = TileId(18, 152345, 90123, TileSource.ONBOARD, FLIGHT)
+
+
+def jpeg(content: bytes = b"ground") -> bytes:
+    return b"\xff\xd8\xff\xe0" + content + b"\xff\xd9"
+
+
+def metadata(pixels: bytes, tile_id: TileId = TILE, **changes: object) -> TileMetadata:
+    facts: dict[str, object] = {
+        "tile_id": tile_id,
+        "captured_at": datetime(2024, 5, 1, tzinfo=timezone.utc),
+        "content_sha256": hashlib.sha256(pixels).hexdigest(),
+        "disk_bytes": len(pixels),
+        "ground_sample_distance": 0.6,
+    }
+    return TileMetadata(**(facts | changes))  # type: ignore[arg-type]  # facts by name
+
+
+def place(files: TileFiles, pixels: bytes, tile_id: TileId = TILE) -> None:
+    files.stage(pixels, metadata(pixels, tile_id)).place()
+
+
+def read(files: TileFiles, tile_id: TileId = TILE) -> bytes:
+    with files.open(tile_id) as handle, memoryview(handle) as view:
+        return bytes(view)
