@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import random
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Protocol, cast
 
 import attrs
 import pytest
+from waiting import until
 
 from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.memory.recorder import MemoryFlightRecorder
@@ -116,12 +116,6 @@ class Site:
 TILES = [TileId(12, x, 7, TileSource.IMPORTED) for x in range(12)]
 
 
-def eventually(is_so: Callable[[], bool]) -> None:
-    """Wait until it is so; pytest's timeout ends a wait in vain."""
-    while not is_so():
-        time.sleep(0.005)
-
-
 @pytest.fixture(params=["memory", "postgres and files"])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     if request.param == "memory":
@@ -166,15 +160,15 @@ def test_what_one_store_writes_deletes_and_writes_again_the_other_reads(site: Si
     one, other = site.open(), site.open()
     first, second = jpeg(1), jpeg(2)
     one.write_tile(first, described(A, first))
-    eventually(lambda: other.tile_exists(A))
+    until(lambda: other.tile_exists(A))
     with other.read_tile_pixels(A) as handle:
         assert bytes(memoryview(handle)) == first
     one.delete_tile(A)
-    eventually(lambda: not other.tile_exists(A))
+    until(lambda: not other.tile_exists(A))
     with pytest.raises(TileNotFoundError):
         other.read_tile_pixels(A)
     one.write_tile(second, described(A, second))
-    eventually(lambda: other.tile_exists(A))
+    until(lambda: other.tile_exists(A))
     with other.read_tile_pixels(A) as handle:
         assert bytes(memoryview(handle)) == second
 
@@ -184,10 +178,10 @@ def test_content_that_was_replaced_unread_is_known_by_its_new_hash_and_read_anew
     first, second = jpeg(1), jpeg(2)
     other.write_tile(first, described(A, first))
     other.read_tile_pixels(A).close()
-    eventually(lambda: one.tile_exists(A))
+    until(lambda: one.tile_exists(A))
     one.delete_tile(A)
     one.write_tile(second, described(A, second))
-    eventually(lambda: site.agrees(other))
+    until(lambda: site.agrees(other))
     with other.read_tile_pixels(A) as handle:
         assert bytes(memoryview(handle)) == second
 
@@ -198,7 +192,7 @@ def test_a_reload_leaves_no_pixels_of_what_was_replaced_or_deleted_unheard(site:
     for tile_id in (A, TILES[0]):
         other.write_tile(first, described(tile_id, first))
         other.read_tile_pixels(tile_id).close()
-        eventually(lambda tile_id=tile_id: one.tile_exists(tile_id))  # type: ignore[misc] # bound in the loop
+        until(lambda tile_id=tile_id: one.tile_exists(tile_id))  # type: ignore[misc] # bound in the loop
     site.feeds[1].close()
     one.delete_tile(A)
     one.write_tile(second, described(A, second))
@@ -215,7 +209,7 @@ def test_a_batch_is_heard_of_as_a_whole(site: Site) -> None:
     tiles = [TileId(12, x, 9, TileSource.IMPORTED) for x in range(600)]
     pixels = jpeg(1)
     one.write_tiles([(pixels, described(tile_id, pixels)) for tile_id in tiles])
-    eventually(lambda: len(other) == 600)
+    until(lambda: len(other) == 600)
     assert all(other.tile_exists(tile_id) for tile_id in tiles)
     assert other.catalogue.total_disk_bytes() == 600 * len(pixels)
 
@@ -223,13 +217,13 @@ def test_a_batch_is_heard_of_as_a_whole(site: Site) -> None:
 def test_a_pin_is_heard_of_and_keeps_the_tile_from_being_listed(site: Site) -> None:
     one, other, pixels = site.open(), site.open(), jpeg(1)
     one.write_tile(pixels, described(A, pixels))
-    eventually(lambda: other.tile_exists(A))
+    until(lambda: other.tile_exists(A))
     site.pins.set_pinned(A, True)
     for store in (one, other):
-        eventually(lambda store=store: store.catalogue.lru_candidates(1) == [])  # type: ignore[misc] # bound in the loop
+        until(lambda store=store: store.catalogue.lru_candidates(1) == [])  # type: ignore[misc] # bound in the loop
     site.pins.set_pinned(A, False)
     for store in (one, other):
-        eventually(lambda store=store: len(store.catalogue.lru_candidates(1)) == 1)  # type: ignore[misc] # bound in the loop
+        until(lambda store=store: len(store.catalogue.lru_candidates(1)) == 1)  # type: ignore[misc] # bound in the loop
 
 
 class _CountedRows:
@@ -254,14 +248,14 @@ def test_what_a_store_does_itself_costs_it_no_question(site: Site) -> None:
     store.write_tiles([(pixels, described(tile_id, pixels)) for tile_id in (A, last)])
     for tile_id in TILES:
         store.write_tile(pixels, described(tile_id, pixels))
-    eventually(lambda: other.tile_exists(A))
+    until(lambda: other.tile_exists(A))
     other.delete_tile(A)
-    eventually(lambda: not store.tile_exists(A))  # so all that came before has been heard
+    until(lambda: not store.tile_exists(A))  # so all that came before has been heard
     for tile_id in TILES:
         store.delete_tile(tile_id)
-    eventually(lambda: other.tile_exists(last))
+    until(lambda: other.tile_exists(last))
     other.delete_tile(last)
-    eventually(lambda: not store.tile_exists(last))
+    until(lambda: not store.tile_exists(last))
     assert rows.asked == [A, last]
 
 
@@ -287,7 +281,7 @@ def test_what_happened_between_listening_and_loading_is_not_missed(site: Site) -
 
     site.listen = Late
     store = site.open()
-    eventually(lambda: store.tile_exists(A))
+    until(lambda: store.tile_exists(A))
 
 
 def test_a_reload_beside_writers_loses_nothing(site: Site) -> None:
@@ -305,7 +299,7 @@ def test_a_reload_beside_writers_loses_nothing(site: Site) -> None:
     over.set()
     reloading.join()
     for store in (one, other):
-        eventually(lambda store=store: site.agrees(store))  # type: ignore[misc] # bound in the loop
+        until(lambda store=store: site.agrees(store))  # type: ignore[misc] # bound in the loop
 
 
 def change_at_random(store: FileBackedTileStore, seed: int, changes: int = 150) -> None:
@@ -338,4 +332,4 @@ def test_stores_that_change_the_same_tiles_at_once_all_end_as_the_rows_are(site:
     for writer in writers:
         writer.join()
     for store in stores:
-        eventually(lambda store=store: site.agrees(store))  # type: ignore[misc] # bound in the loop
+        until(lambda store=store: site.agrees(store))  # type: ignore[misc] # bound in the loop

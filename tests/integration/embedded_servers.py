@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from waiting import until
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
 
@@ -44,12 +44,6 @@ def server_processes(data_folder: Path) -> set[int]:
 def postmaster(data_folder: Path) -> int:
     """The pid of the server's first process, from PostgreSQL's own pid file."""
     return int((data_folder / "cluster" / "postmaster.pid").read_text().split("\n")[0])
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for something that must come true; pytest's timeout ends a wait in vain."""
-    while not condition():
-        time.sleep(0.01)
 
 
 def ask(dsn: str, query: str) -> Any:
@@ -104,4 +98,4 @@ def kill_server(data_folder: Path) -> None:
     for pid in server_processes(data_folder):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not server_processes(data_folder))
+    until(lambda: not server_processes(data_folder))

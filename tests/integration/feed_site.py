@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -46,12 +45,6 @@ def described(x: int) -> TileMetadata:
         disk_bytes=10,
         ground_sample_distance=1.0,
     )
-
-
-def eventually(is_so: Callable[[], bool]) -> None:
-    """Wait until it is so; pytest's timeout ends a wait in vain."""
-    while not is_so():
-        time.sleep(0.01)
 
 
 class Server:

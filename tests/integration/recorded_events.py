@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +23,6 @@ def recorder_in(folder: Path, **settings: Any) -> JsonLinesRecorder:
 
 def numbers_in(folder: Path) -> list[int]:
     return [e.payload["number"] for e in read_record(folder) if e.kind == "c6.write"]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Returns when the condition holds; the test's own time limit ends a wait in vain."""
-    pause = threading.Event()
-    while not condition():
-        pause.wait(0.005)
 
 
 def run_python(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:

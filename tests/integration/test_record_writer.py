@@ -6,7 +6,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from recorded_events import event, numbers_in, recorder_in, wait_until
+from recorded_events import event, numbers_in, recorder_in
+from waiting import until
 
 from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.recorder import RecordReader, read_record
@@ -30,7 +31,7 @@ def test_an_event_carries_both_clocks_and_the_catalogue_facts(tmp_path: Path) ->
 def test_an_event_reaches_the_disk_without_a_close(tmp_path: Path) -> None:
     recorder = recorder_in(tmp_path)
     recorder.record(event(1))
-    wait_until(lambda: recorder.status().written == 1)
+    until(lambda: recorder.status().written == 1)
     assert numbers_in(tmp_path) == [1]
     recorder.close()
 
@@ -118,7 +119,7 @@ def test_the_record_is_kept_within_its_bounds_and_the_newest_events_stay(tmp_pat
 def test_segments_of_an_earlier_larger_bound_are_deleted_but_not_another_writers(tmp_path: Path) -> None:
     other = recorder_in(tmp_path)
     other.record(event(0))
-    wait_until(lambda: other.status().written == 1)
+    until(lambda: other.status().written == 1)
     before = recorder_in(tmp_path, segment_bytes=4096)
     for number in range(1, 200):
         before.record(event(number))
@@ -151,9 +152,9 @@ def test_a_full_queue_drops_and_the_record_says_how_many(tmp_path: Path) -> None
         recorder.record(event(number))
     dropped = recorder.status().dropped
     assert dropped > 3000
-    wait_until(lambda: recorder.status().failing)
+    until(lambda: recorder.status().failing)
     folder.unlink()
-    wait_until(lambda: not recorder.status().failing)
+    until(lambda: not recorder.status().failing)
     recorder.close()
     noted = [e.payload["dropped"] for e in read_record(folder) if e.kind == "c0.recorder.dropped"]
     assert sum(noted) == dropped

@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-from recorded_events import event, numbers_in, recorder_in, run_python, wait_until
+from recorded_events import event, numbers_in, recorder_in, run_python
+from waiting import until
 
 from aerotile.adapters.recorder import RecordReader
 
@@ -25,10 +26,10 @@ def test_a_disk_that_fails_from_the_start_degrades_and_recovers(tmp_path: Path) 
     folder.touch()
     recorder = recorder_in(folder)
     recorder.record(event(1))
-    wait_until(lambda: recorder.status().failing)
+    until(lambda: recorder.status().failing)
     assert recorder.status().last_error == "Not a directory"
     folder.unlink()
-    wait_until(lambda: not recorder.status().failing)
+    until(lambda: not recorder.status().failing)
     recorder.close()
     assert numbers_in(folder) == [1]
 
@@ -73,7 +74,7 @@ def test_a_stuck_disk_stops_neither_recording_nor_closing(tmp_path: Path) -> Non
     segment = tmp_path / "record-000001.jsonl"
     # A pipe that nobody reads takes the place of the open file: writing there blocks for real.
     far_end, pipe = os.pipe()
-    wait_until(lambda: recorder.status().written == 1)
+    until(lambda: recorder.status().written == 1)
     (opened,) = [file for file in Path("/proc/self/fd").iterdir() if points_to(file, segment)]
     os.dup2(pipe, int(opened.name))
     os.close(pipe)
@@ -92,9 +93,9 @@ def test_recording_again_is_logged_once_and_so_is_the_failure(
     folder.touch()
     recorder = recorder_in(folder)
     recorder.record(event(1))
-    wait_until(lambda: recorder.status().failures > 3)
+    until(lambda: recorder.status().failures > 3)
     folder.unlink()
-    wait_until(lambda: not recorder.status().failing)
+    until(lambda: not recorder.status().failing)
     recorder.close()
     said = [message for message in caplog.messages if str(folder) in message]
     assert len(said) == 2

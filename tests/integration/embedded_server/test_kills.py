@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from embedded_servers import ask, dsn_of, holder, kill_server, postmaster, run, server_processes, wait_until
+from embedded_servers import ask, dsn_of, holder, kill_server, postmaster, run, server_processes
+from waiting import until
 
 from aerotile.adapters.postgres.embedded import EmbeddedPostgres
 from aerotile.domain.errors import StoreUnavailableError
@@ -51,7 +52,7 @@ def test_a_backend_that_outlives_its_postmaster_keeps_a_second_server_away(data_
         first = postmaster(data_folder)
         os.kill(backend, signal.SIGSTOP)
         os.kill(first, signal.SIGKILL)
-        wait_until(lambda: server_processes(data_folder) == {backend})
+        until(lambda: server_processes(data_folder) == {backend})
         with pytest.raises(StoreUnavailableError, match="did not answer"):
             server.start()
         os.kill(backend, signal.SIGKILL)
@@ -91,7 +92,7 @@ def test_the_death_of_everything_at_once_is_survived(data_folder: Path) -> None:
         for pid in [owner.pid, *server_processes(data_folder)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not server_processes(data_folder))
+        until(lambda: not server_processes(data_folder))
     with EmbeddedPostgres(data_folder) as server:
         assert ask(server.dsn, "SELECT sum(number) FROM kept") == 15
 
@@ -108,7 +109,7 @@ def test_ctrl_c_in_the_terminal_does_not_reach_the_server(data_folder: Path) -> 
 @pytest.mark.parametrize("moment", ["cluster.new", "cluster.new/PG_VERSION", "cluster.new/base/1/2619"])
 def test_a_start_killed_while_the_cluster_is_made_is_made_good(new_folder: Path, moment: str) -> None:
     with holder(new_folder) as owner:
-        wait_until((new_folder / moment).exists)
+        until((new_folder / moment).exists)
         owner.kill()
         owner.wait()
     assert not (new_folder / "cluster").exists()

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from embedded_servers import ask, server_processes, wait_until
+from embedded_servers import ask, server_processes
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from waiting import until
 
 from aerotile.adapters.postgres.embedded import EmbeddedPostgres
 from aerotile.domain.errors import StoreUnavailableError
@@ -69,7 +70,7 @@ def test_a_server_started_with_a_wrong_password_file_is_not_left_running(data_fo
     (data_folder / "password").write_text("not the one")
     with pytest.raises(StoreUnavailableError, match="is not that of the database"):
         EmbeddedPostgres(data_folder).start()
-    wait_until(lambda: not server_processes(data_folder))
+    until(lambda: not server_processes(data_folder))
     assert "database system is shut down" in (data_folder / "server.log").read_text()
 
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from feed_site import Server, Site, described, eventually, tile
+from feed_site import Server, Site, described, tile
+from waiting import until
 
 from aerotile.adapters.postgres import tile_feed
 from aerotile.adapters.postgres.connection import Database
@@ -28,7 +29,7 @@ def test_the_outcome_of_a_commit_that_was_unknown_is_found_out_by_the_feed(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.commit(1)
-    eventually(lambda: site.knows(1))
+    until(lambda: site.knows(1))
 
     @contextmanager
     def removing(tile_id: TileId, *, evicting: bool = False) -> Iterator[int | None]:
@@ -38,7 +39,7 @@ def test_the_outcome_of_a_commit_that_was_unknown_is_found_out_by_the_feed(
     monkeypatch.setattr(site.store._rows, "removing", removing)
     with pytest.raises(CommitOutcomeUnknownError):
         site.store.delete_tile(tile(1))
-    eventually(lambda: site.knows(1))
+    until(lambda: site.knows(1))
 
 
 def test_an_error_of_the_follower_does_not_end_the_feed(
@@ -64,11 +65,11 @@ def test_an_error_of_the_follower_does_not_end_the_feed(
         store = PostgresTileMetadataStore(database)
         for x in range(3):
             store.insert_metadata(described(x))
-            eventually(lambda x=x: TileChange(ChangeKind.ADDED, tile(x)) in heard or not errors)  # type: ignore[misc] # bound in the loop
+            until(lambda x=x: TileChange(ChangeKind.ADDED, tile(x)) in heard or not errors)  # type: ignore[misc] # bound in the loop
             time.sleep(0.1)
-        eventually(lambda: not errors)
+        until(lambda: not errors)
         store.insert_metadata(described(9))
-        eventually(lambda: TileChange(ChangeKind.ADDED, tile(9)) in heard)
+        until(lambda: TileChange(ChangeKind.ADDED, tile(9)) in heard)
         feed.close()
     assert "a mistake of ours" in caplog.text
     assert "an impossible row" in caplog.text
@@ -86,7 +87,7 @@ def test_what_names_no_tile_is_ignored(site: Site, caplog: pytest.LogCaptureFixt
     ):
         site.server.execute("SELECT pg_notify('aerotile_tiles', %s)", nonsense)
     site.commit(1)
-    eventually(lambda: site.knows(1))
+    until(lambda: site.knows(1))
     assert "names no tile" in caplog.text
     assert read_notice("+16/1/0/imported * ~3/1/2/onboard/00000000-0000-0000-0000-000000000007") == [
         TileChange(ChangeKind.ADDED, tile(1)),

@@ -8,7 +8,8 @@ import threading
 import time
 
 import pytest
-from feed_site import Server, Site, eventually, tile
+from feed_site import Server, Site, tile
+from waiting import until
 
 from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.tile_feed import TileFeed
@@ -22,7 +23,7 @@ def test_a_server_that_was_killed_and_is_back_is_followed_again(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     site.commit(1, 2)
-    eventually(lambda: site.knows(1, 2))
+    until(lambda: site.knows(1, 2))
     for x in (3, 4):
         with caplog.at_level(logging.INFO, "aerotile.feed"):
             site.server.kill()
@@ -30,27 +31,27 @@ def test_a_server_that_was_killed_and_is_back_is_followed_again(
             site.server.start()
             site.commit(x)
             site.remove(x - 2)
-            eventually(lambda x=x: site.knows(x - 1, x))  # type: ignore[misc] # bound in the loop
-            eventually(lambda: "followed again" in caplog.text)
+            until(lambda x=x: site.knows(x - 1, x))  # type: ignore[misc] # bound in the loop
+            until(lambda: "followed again" in caplog.text)
         assert [r.levelname for r in caplog.records if r.name == "aerotile.feed"] == ["WARNING", "INFO"]
         caplog.clear()
 
 
 def test_what_was_committed_while_the_feed_was_away_is_found_when_it_is_back(site: Site) -> None:
     site.commit(1, 2)
-    eventually(lambda: site.knows(1, 2))
+    until(lambda: site.knows(1, 2))
     site.database.open.clear()
     site.server.execute(
         "SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", site.server.listeners()
     )
-    eventually(lambda: site.database.refused > 1)
+    until(lambda: site.database.refused > 1)
     site.commit(3)
     site.remove(1)
     assert site.knows(1, 2)
     site.database.open.set()
-    eventually(lambda: site.knows(2, 3))
+    until(lambda: site.knows(2, 3))
     site.commit(4)
-    eventually(lambda: site.knows(2, 3, 4))
+    until(lambda: site.knows(2, 3, 4))
 
 
 def test_a_paused_server_delays_notices_and_loses_none(site: Site) -> None:
@@ -58,7 +59,7 @@ def test_a_paused_server_delays_notices_and_loses_none(site: Site) -> None:
         assert not site.store.tile_exists(tile(1))
         time.sleep(2.0)
     site.commit(1)
-    eventually(lambda: site.knows(1))
+    until(lambda: site.knows(1))
 
 
 def test_a_feed_closes_while_the_server_is_paused_or_gone(server: Server) -> None:
@@ -112,7 +113,7 @@ def test_no_transaction_is_ever_open_on_a_feed_and_no_idle_limit_ends_it(server:
     site = Site.of(server)
     (listener,) = server.listeners()
     site.commit(1)
-    eventually(lambda: site.knows(1))
+    until(lambda: site.knows(1))
     time.sleep(1.0)
     assert server.listeners() == [listener]
     assert server.execute(
@@ -120,7 +121,7 @@ def test_no_transaction_is_ever_open_on_a_feed_and_no_idle_limit_ends_it(server:
     ) == [("idle", None, None)]
     site.feed.close()
     site.database.close()
-    eventually(lambda: server.listeners() == [])
+    until(lambda: server.listeners() == [])
 
 
 def test_a_feed_can_not_be_made_without_a_server() -> None:
