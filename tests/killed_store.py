@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import attrs
 import psycopg
 from fault_tally import FaultTally
 from nursery import Ending, Nursery
-from store_inspection import advisory_locks, await_end_of_sessions, inspect_store, other_sessions
+from store_facts import Audit
+from store_sessions import advisory_locks, await_end_of_sessions, other_sessions
 
 
 @attrs.define
@@ -70,7 +71,7 @@ class KilledStore:
 
     def look(self) -> None:
         """Compare what lies there with what the store said. Nobody may be writing."""
-        state = inspect_store(self.tiles, self.connection)
+        state = Audit.of(self.connection, self.tiles)
         self.tally.add(self.kind, 0, lost=len(state.lost), torn=len(state.torn), leaked=len(state.leaked))
         state.assert_whole()
         self._settle(state.rows)
@@ -112,7 +113,7 @@ class KilledStore:
             else:
                 self._confirmed[tile] = sha256
 
-    def _settle(self, rows: dict[str, str]) -> None:
+    def _settle(self, rows: Mapping[str, str]) -> None:
         """What was confirmed is there; what was not is there as a whole, or not at all."""
         now = {tile: rows.get(tile) for tile in self._will}
         before = {tile: self._confirmed.get(tile) for tile in self._will}

@@ -1,4 +1,4 @@
-"""What is in a store, read from its files and rows themselves and with none of the store's own code.
+"""What is in a store, read and hashed from its files and rows themselves, with none of the store's own code.
 
 A tile is named as its folder and number are: `imported/20/7/3`.
 """
@@ -10,8 +10,9 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import attrs
 import psycopg
@@ -23,6 +24,7 @@ ROWS = """
 """
 TILE = re.compile(r"(?:imported|satellite_provider|onboard/[0-9a-f-]{36})/[0-9]+/[0-9]+/[0-9]+")
 PLACED_MODE = 0o440
+MARK = ".aerotile-store"
 
 
 @attrs.frozen
@@ -44,14 +46,13 @@ class Rows:
     total_bytes: int
 
     @classmethod
-    def read(cls, dsn: str) -> Rows:
-        """Read them in one snapshot."""
-        with psycopg.connect(dsn) as connection:
-            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    def read(cls, connection: psycopg.Connection[Any]) -> Rows:
+        """Read them in one snapshot, on a connection that is in no transaction."""
+        with connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             tiles = {name: Row(*facts) for name, *facts in connection.execute(ROWS)}
-            totals = connection.execute("SELECT total_bytes FROM disk_usage").fetchall()
-        assert len(totals) == 1
-        return cls(tiles, totals[0][0])
+            ((total,),) = connection.execute("SELECT total_bytes FROM disk_usage").fetchall()
+        return cls(tiles, total)
 
 
 @attrs.frozen
@@ -59,62 +60,91 @@ class Files:
     """What the tiles' folder holds: the SHA-256 of each tile, and everything that is no whole tile."""
 
     tiles: Mapping[str, str]
+    sizes: Mapping[str, int]
     torn: list[str]
-    """Tiles whose sidecar does not say what they are."""
-    leaked: list[str]
-    """What belongs to no tile under its name."""
+    """Tiles whose sidecar does not say what they are, or that somebody may write to."""
+    names: frozenset[str]
+    """All that lies there, but for the store's mark."""
+    is_marked: bool
+
+    @property
+    def leaked(self) -> list[str]:
+        """What belongs to no tile under its name."""
+        return sorted(self.names - _names_of(self.tiles))
 
     @classmethod
     def read(cls, folder: Path) -> Files:
         """Read and hash all of it."""
-        contents = {str(path.relative_to(folder)): path for path in _regular_files(folder)}
-        contents.pop(".aerotile-store", None)
+        contents = {str(path.relative_to(folder)): path for path in _files_below(folder)}
+        is_marked = contents.pop(MARK, None) is not None
         tiles: dict[str, str] = {}
+        sizes: dict[str, int] = {}
         torn: list[str] = []
         for name, path in contents.items():
             tile = name.removesuffix(".jpg")
             if tile == name or not TILE.fullmatch(tile):
                 continue
-            tiles[tile] = hashlib.sha256(path.read_bytes()).hexdigest()
+            pixels = path.read_bytes()
+            tiles[tile], sizes[tile] = hashlib.sha256(pixels).hexdigest(), len(pixels)
             sidecar = contents.get(f"{name}.sha256")
-            expected = f"{tiles[tile]}  {path.name}\n".encode()
-            placed = stat.S_IMODE(path.stat().st_mode) == PLACED_MODE
-            if sidecar is None or sidecar.read_bytes() != expected or not placed:
+            if sidecar is None or not _fits(path, tiles[tile], sidecar):
                 torn.append(tile)
-        known = {f"{tile}{end}" for tile in tiles for end in (".jpg", ".jpg.sha256")}
-        return cls(tiles, torn, sorted(contents.keys() - known))
+        return cls(tiles, sizes, torn, frozenset(contents), is_marked)
 
 
 @attrs.frozen
-class Broken:
-    """How a store breaks its invariants; nothing when it keeps them."""
+class Audit:
+    """What is committed, and how a store breaks its invariants."""
 
-    lost: list[str]
-    """I-1: a committed row without its file."""
-    torn: list[str]
-    """I-1: a committed row whose file or sidecar is another one."""
-    leaked: list[str]
-    """I-2: files without a committed row; temporaries."""
-    accounting: list[str]
-    """I-3: the total is not the sum."""
+    rows: Mapping[str, str]
+    """The SHA-256 of each committed tile."""
+    lost: frozenset[str]
+    """I-1: committed rows without a file, by their own word too; the store's mark."""
+    torn: frozenset[str]
+    """I-1: committed rows whose file, or what belongs to it, is not what was stored."""
+    leaked: frozenset[str]
+    """I-2: files that no committed row has; temporaries."""
+    total: int
+    """What the database counts."""
+    sum_of_rows: int
 
     @classmethod
-    def between(cls, rows: Rows, files: Files) -> Broken:
-        """Compare what both say after an open."""
-        total = sum(row.disk_bytes for row in rows.tiles.values())
+    def of(cls, connection: psycopg.Connection[Any], folder: Path) -> Audit:
+        """Read the rows and the tiles' folder, to which nobody may be writing."""
+        return cls.between(Rows.read(connection), Files.read(folder))
+
+    @classmethod
+    def between(cls, rows: Rows, files: Files) -> Audit:
+        """Compare what both say."""
+        unmarked = {MARK} if not files.is_marked else set()
+        without_file = {
+            tile for tile, row in rows.tiles.items() if tile not in files.tiles or not row.has_file
+        }
+        differing = {
+            tile
+            for tile, row in rows.tiles.items()
+            if tile in files.tiles
+            and (files.tiles[tile], files.sizes[tile]) != (row.content_sha256, row.disk_bytes)
+        }
         return cls(
-            lost=[tile for tile, row in rows.tiles.items() if tile not in files.tiles or not row.has_file],
-            torn=[
-                tile
-                for tile, row in rows.tiles.items()
-                if files.tiles.get(tile, row.content_sha256) != row.content_sha256 or tile in files.torn
-            ],
-            leaked=[*files.leaked, *(tile for tile in files.tiles if tile not in rows.tiles)],
-            accounting=[f"the total is {rows.total_bytes}, the sum {total}"] * (rows.total_bytes != total),
+            rows={tile: row.content_sha256 for tile, row in rows.tiles.items()},
+            lost=frozenset(without_file | unmarked),
+            torn=frozenset(differing | (set(files.torn) & rows.tiles.keys())),
+            leaked=files.names - _names_of(rows.tiles),
+            total=rows.total_bytes,
+            sum_of_rows=sum(row.disk_bytes for row in rows.tiles.values()),
         )
 
-    def __bool__(self) -> bool:
-        return any(attrs.astuple(self))
+    @property
+    def total_is_exact(self) -> bool:
+        """I-3."""
+        return self.total == self.sum_of_rows
+
+    def assert_whole(self) -> None:
+        """I-1, I-2 and I-3, and that nothing was left over."""
+        problems = {"lost": self.lost, "torn": self.torn, "leaked": self.leaked}
+        assert not any(problems.values()), f"{problems}"
+        assert self.total_is_exact, f"{self.total} bytes counted, {self.sum_of_rows} in the rows"
 
 
 def index_in_use(folder: Path) -> str | None:
@@ -138,6 +168,17 @@ def index_in_use(folder: Path) -> str | None:
     return model
 
 
-def _regular_files(folder: Path) -> Iterator[Path]:
+def _files_below(folder: Path) -> Iterator[Path]:
     for parent, _, names in os.walk(folder):
         yield from (Path(parent, name) for name in names)
+
+
+def _names_of(tiles: Iterable[str]) -> set[str]:
+    """The files of these tiles."""
+    return {f"{tile}{end}" for tile in tiles for end in (".jpg", ".jpg.sha256")}
+
+
+def _fits(path: Path, sha256: str, sidecar: Path) -> bool:
+    """Whether the sidecar is that of the tile, and nobody may write to either."""
+    modes = {stat.S_IMODE(file.stat().st_mode) for file in (path, sidecar)}
+    return sidecar.read_bytes() == f"{sha256}  {path.name}\n".encode() and modes == {PLACED_MODE}

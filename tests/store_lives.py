@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import psycopg
 import pytest
 from block_devices import Device
-from store_facts import Broken, Files, Rows, index_in_use
+from store_facts import Audit, Files, Rows, index_in_use
 
 WORKER = Path(__file__).parent / "faults" / "power_cut_worker.py"
 PIPE_BYTES = 1 << 20
@@ -100,12 +101,13 @@ class Damage:
     @classmethod
     def of(cls, root: Path, opened: dict[str, Any], promised: Promised) -> Damage:
         """Compare what was promised, what the rows and files are, and what the store says of itself."""
-        rows, files = Rows.read(opened["dsn"]), Files.read(root / "tiles")
-        broken = Broken.between(rows, files)
+        with psycopg.connect(opened["dsn"], autocommit=True) as connection:
+            rows = Rows.read(connection)
+        audit = Audit.between(rows, Files.read(root / "tiles"))
         there = {(name, row.content_sha256): row for name, row in rows.tiles.items()}
         damage = cls(
             lost=[
-                *broken.lost,
+                *audit.lost,
                 *(
                     f"{name} was confirmed"
                     for name, sha256 in promised.certain
@@ -115,10 +117,10 @@ class Damage:
                 *(f"{count} files are missing" for count in [opened["files_missing"]] if count),
                 *damage_of_index(root, opened["model"], promised),
             ],
-            torn=[*broken.torn, *opened["unreadable"], *opened["findings"]],
+            torn=[*audit.torn, *opened["unreadable"], *opened["findings"]],
             leaked=[
-                *broken.leaked,
-                *broken.accounting,
+                *audit.leaked,
+                *([] if audit.total_is_exact else [f"{audit.total} bytes counted, not {audit.sum_of_rows}"]),
                 *(f"{name} was deleted" for name, sha256 in promised.removed if (name, sha256) in there),
                 *(f"{count} files stay" for count in [opened["left_for_later"]] if count),
                 *(f"{total} bytes" for total in [rows.total_bytes] if total > opened["budget_bytes"]),

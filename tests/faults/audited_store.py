@@ -11,8 +11,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from uuid import UUID
 
-import attrs
 import psycopg
+from store_facts import Audit
 
 from aerotile.domain.ports import TileStore
 from aerotile.domain.tiles import TileId, TileMetadata, TileSource, VotingStatus
@@ -61,26 +61,6 @@ def tile(tile_id: TileId) -> tuple[bytes, TileMetadata]:
     )
 
 
-@attrs.frozen
-class Audit:
-    """What was found wrong, by the names of tiles' files below the root."""
-
-    rows: frozenset[str]
-    lost: frozenset[str]
-    """Committed tiles without a file."""
-    torn: frozenset[str]
-    """Committed tiles whose file or sidecar is not what was stored."""
-    leaked: frozenset[str]
-    """Files that no committed tile has, temporary ones among them."""
-    total_is_exact: bool
-
-
-def name_of(tile_id: TileId) -> str:
-    """Where the tile's file is, below the folder of the tiles."""
-    flight = f"/{tile_id.flight_id}" if tile_id.flight_id else ""
-    return f"{tile_id.source.value}{flight}/{tile_id.zoom_level}/{tile_id.x}/{tile_id.y}.jpg"
-
-
 class Auditor:
     """Reads rows, files, sessions and locks on a connection of its own, made anew when the server died."""
 
@@ -98,39 +78,8 @@ class Auditor:
             return list(connection.execute(query, values).fetchall())
 
     def audit(self) -> Audit:
-        with self._connected() as connection, connection.transaction():
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            found = connection.execute(
-                "SELECT source, flight_id, zoom_level, x, y, content_sha256, disk_bytes FROM tiles"
-            ).fetchall()
-            ((total,),) = connection.execute("SELECT total_bytes FROM disk_usage").fetchall()
-        rows: dict[str, tuple[str, int]] = {}
-        for source, flight_id, zoom_level, x, y, sha256, disk_bytes in found:
-            flight = f"/{flight_id}" if flight_id else ""
-            rows[f"{source}{flight}/{zoom_level}/{x}/{y}.jpg"] = (sha256, disk_bytes)
-        there = {
-            str(path.relative_to(self._tiles))
-            for path in self._tiles.rglob("*")
-            if path.is_file() and path.name != ".aerotile-store"
-        }
-        expected = {name for row in rows for name in (row, f"{row}.sha256")}
-        return Audit(
-            rows=frozenset(rows),
-            lost=frozenset(rows.keys() - there),
-            torn=frozenset(name for name in rows.keys() & there if not self._is_whole(name, *rows[name])),
-            leaked=frozenset(there - expected),
-            total_is_exact=total == sum(disk_bytes for _, disk_bytes in rows.values()),
-        )
-
-    def _is_whole(self, name: str, sha256: str, disk_bytes: int) -> bool:
-        pixels = (self._tiles / name).read_bytes()
-        sidecar = self._tiles / f"{name}.sha256"
-        return (
-            len(pixels) == disk_bytes
-            and hashlib.sha256(pixels).hexdigest() == sha256
-            and sidecar.is_file()
-            and sidecar.read_text() == f"{sha256}  {Path(name).name}\n"
-        )
+        with self._connected() as connection:
+            return Audit.of(connection, self._tiles)
 
     def left_behind(self) -> list[tuple[object, ...]]:
         """Sessions inside a transaction and advisory locks that somebody still holds, in this database."""

@@ -21,7 +21,8 @@ import psycopg
 import pytest
 from fault_tally import FaultTally
 from mixed_worker import INDEXED, indexed
-from store_checks import check_invariants, wait_until_nobody_is_connected
+from store_facts import Audit
+from store_sessions import wait_until_nobody_is_connected
 
 from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config import AerotileConfig, DatabaseConfig
@@ -180,7 +181,9 @@ def test_processes_that_do_everything_at_once_lose_nothing_and_never_wait_for_ev
     config = AerotileConfig(root=root, database=DatabaseConfig(dsn=Secret(migrated_database)))
     with Runtime(config) as runtime:
         assert runtime.unbudgeted_store.opened.files_missing == 0
-        committed = check_invariants(root, migrated_database)
+        with psycopg.connect(migrated_database, autocommit=True) as connection:
+            audit = Audit.of(connection, root / "tiles")
+        audit.assert_whole()
         findings = list(verify_store(runtime.rows, runtime.files))
         assert findings == []
         index = runtime.descriptor_index
@@ -189,7 +192,7 @@ def test_processes_that_do_everything_at_once_lose_nothing_and_never_wait_for_ev
     said = [line for worker in crew.all for line in worker.lines()]
     freed = {line[1] for line in said if line[0] == "freed"}
     kept = {line[1]: line[2] for line in said if line[0] == "kept" and line[1] not in freed}
-    lost = {tile for tile, sha256 in kept.items() if committed.get(tile) != sha256}
+    lost = {tile for tile, sha256 in kept.items() if audit.rows.get(tile) != sha256}
     did = Counter[str]()
     for line in said:
         if line[0] == "did":

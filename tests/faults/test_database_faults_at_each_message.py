@@ -12,8 +12,9 @@ from pathlib import Path
 
 import attrs
 import pytest
-from audited_store import BASE, Audit, Auditor, Reading, eventually, imported, name_of, tile
+from audited_store import BASE, Auditor, Reading, eventually, imported, tile
 from fault_tally import FaultTally
+from store_facts import Audit
 from wire_proxy import CUTS, CutAt, Sender, WireProxy, answers_to_commit, cuts_of
 
 from aerotile.adapters.composition import Runtime
@@ -97,7 +98,7 @@ class Change:
     """What a repeat raises when the change was made."""
 
     def is_made(self, audit: Audit, x: int) -> bool:
-        there = [name_of(tile_id) in audit.rows for tile_id in self.changed(x)]
+        there = [str(tile_id) in audit.rows for tile_id in self.changed(x)]
         assert len(set(there)) == 1, "a batch was committed in part"
         return there[0] is self.adds
 

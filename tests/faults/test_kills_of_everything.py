@@ -21,7 +21,8 @@ from typing import Any
 import psycopg
 import pytest
 from fault_tally import FaultTally
-from store_inspection import advisory_locks, inspect_store
+from store_facts import Audit
+from store_sessions import advisory_locks
 
 from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config import AerotileConfig
@@ -120,7 +121,7 @@ def test_a_store_whose_program_and_database_are_killed_opens_again_with_all_that
         with Runtime(AerotileConfig(root=root)) as runtime:
             opened = runtime.unbudgeted_store.opened
             with psycopg.connect(runtime.dsn, autocommit=True) as connection:
-                state = inspect_store(root / "tiles", connection)
+                state = Audit.of(connection, root / "tiles")
                 assert advisory_locks(connection) == 0
         lost = [tile for tile in tiles.keys() - pending.keys() if tile not in state.rows]
         fault_tally.add(
@@ -129,5 +130,5 @@ def test_a_store_whose_program_and_database_are_killed_opens_again_with_all_that
         state.assert_whole()
         assert opened.files_missing == 0
         assert state.rows in (tiles, after(pending, tiles))
-        tiles = state.rows
+        tiles = dict(state.rows)
         assert processes_in(root) == []

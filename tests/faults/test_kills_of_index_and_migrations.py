@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from fault_tally import FaultTally
 from nursery import EVERY_CALL, Ending, Nursery, every_moment, moments
-from store_inspection import advisory_locks, await_end_of_sessions, other_sessions
+from store_sessions import advisory_locks, await_end_of_sessions, other_sessions
 
 from aerotile.adapters.postgres.migrate import apply_migrations, revert_migrations
 

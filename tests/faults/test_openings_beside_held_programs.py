@@ -15,7 +15,7 @@ import pytest
 from killed_store import KilledStore
 from nursery import EVERY_CALL, moments
 from psycopg.conninfo import make_conninfo
-from store_inspection import BESIDE
+from store_sessions import BESIDE
 
 from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config import AerotileConfig, DatabaseConfig

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import attrs
 import numpy as np
-from audited_store import BASE, Auditor, Reading, eventually, imported, name_of, tile
+from audited_store import BASE, Auditor, Reading, eventually, imported, tile
 from fault_tally import FaultTally
 from own_server import OwnServer, processes_of
 
@@ -101,13 +101,13 @@ class Writing:
         tile_id = tile_ids[0]
         with self._told([tile_id]):
             self._store.write_tile(*tile(tile_id))
-        if name_of(tile_id) in self.stored:
+        if str(tile_id) in self.stored:
             with self._told([tile_id], removing=True):
                 self._store.delete_tile(tile_id)
 
     @contextmanager
     def _told(self, tile_ids: list[TileId], *, removing: bool = False) -> Iterator[None]:
-        names = {name_of(tile_id) for tile_id in tile_ids}
+        names = {str(tile_id) for tile_id in tile_ids}
         try:
             yield
         except CommitOutcomeUnknownError:
@@ -163,14 +163,16 @@ class Flight:
         """Nothing was lost or leaked, and what the writers were told is so. They have stopped."""
         self.auditor.expect_nothing_left_behind()
         audit, writing = self.auditor.audit(), self.writing
-        lost = audit.lost | (writing.stored - writing.unknown - audit.rows)
-        leaked = audit.leaked - {f"{name}{end}" for name in writing.unknown for end in ("", ".sha256")}
+        lost = audit.lost | (writing.stored - writing.unknown - audit.rows.keys())
+        leaked = audit.leaked - {
+            f"{name}{end}" for name in writing.unknown for end in (".jpg", ".jpg.sha256")
+        }
         fault_tally.add(f"database: {kind}", runs, lost=len(lost), torn=len(audit.torn), leaked=len(leaked))
         assert not lost
         assert not audit.torn
         assert not leaked
-        assert not writing.removed & audit.rows
-        assert not (writing.refused - writing.unknown) & audit.rows
+        assert not writing.removed & audit.rows.keys()
+        assert not (writing.refused - writing.unknown) & audit.rows.keys()
         assert audit.total_is_exact
 
 
