@@ -18,7 +18,6 @@ HEAD = REVISIONS[-1]
 FLIGHT = UUID(int=7)
 HASH = "ab" * 32
 
-
 ROWS_OF_0001 = (
     """
     INSERT INTO tiles (zoom_level, x, y, source, flight_id, captured_at, freshness_status, voting_status,
@@ -37,7 +36,6 @@ ROWS_OF_0001 = (
     "INSERT INTO sector_classifications VALUES ('front', 'active_conflict'), ('rear', 'stable_rear')",
 )
 
-
 ROWS_OF_0002 = (
     f"""
     UPDATE tiles SET content_sha256 = '{HASH}', disk_bytes = 1000 * id, accessed_at = '2025-07-01Z',
@@ -53,12 +51,9 @@ ROWS_OF_0002 = (
     """,
 )
 
-
 ROWS_OF_0003 = ("UPDATE tiles SET upload_attempts = 5, voting_status = 'upload_giveup' WHERE id = 2",)
 
-
 ROWS_OF_0004 = ("UPDATE tiles SET pinned = true WHERE id = 1",)
-
 
 ROWS_OF_0005 = (
     f"""
@@ -67,7 +62,6 @@ ROWS_OF_0005 = (
     """,
     "INSERT INTO vote_cursors VALUES ('https://provider.example', '17', '2025-09-01Z')",
 )
-
 
 ADDED_AT = dict(
     zip(

@@ -15,7 +15,6 @@ from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, 
 
 NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
 
-
 A, B, C = (TileId(4, x, 0, TileSource.IMPORTED) for x in range(3))
 
 

@@ -54,7 +54,6 @@ latitudes = st.one_of(
     st.floats(-90.0, 90.0), st.sampled_from([-90.0, 90.0, MAX_LATITUDE, -MAX_LATITUDE, 0.0])
 )
 
-
 longitudes = st.one_of(st.floats(-180.0, 180.0), st.sampled_from([-180.0, 180.0, 0.0]))
 
 

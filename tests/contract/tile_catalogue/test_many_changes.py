@@ -27,7 +27,6 @@ ANY_TILE = st.one_of(
     st.builds(imported, st.integers(0, 3), st.integers(0, 3), st.just(2)),
 )
 
-
 WORLD = Bbox(-90, -180, 90, 180)
 
 

@@ -42,7 +42,6 @@ ROWS = {
     "a revision that is a path": "UPDATE alembic_version SET version_num = '../../../etc/passwd'",
 }
 
-
 UNCHECKED = """
     DO $$
     DECLARE found record;
@@ -55,7 +54,6 @@ UNCHECKED = """
     END $$
 """
 
-
 COMMANDS = [
     ("sectors", "list"),
     ("uploads",),
@@ -65,7 +63,6 @@ COMMANDS = [
     ("delete", "onboard/7d444840-9dc0-11d1-b245-5ffdce74fad2/18/1/90123"),
     ("migrate",),
 ]
-
 
 TABLES = (
     "tiles",
