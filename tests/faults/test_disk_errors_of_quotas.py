@@ -30,7 +30,7 @@ def btrfs(*words: str | Path) -> None:
 
 
 @pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Path]:
+def quota_mount(tmp_path: Path) -> Iterator[Path]:
     """A file system of which `QUOTA_BYTES` may be used."""
     with ExitStack() as undo:
         device = DeviceMaker(tmp_path, undo)("btrfs")
@@ -41,9 +41,9 @@ def mount(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("at_once", [1, 40])
 def test_a_quota_that_is_used_up_refuses_tiles_until_there_is_room_and_loses_none(
-    mount: Path, at_once: int, fault_tally: FaultTally
+    quota_mount: Path, at_once: int, fault_tally: FaultTally
 ) -> None:
-    cache = SmallStore(mount / "tiles")
+    cache = SmallStore(quota_mount / "tiles")
     refused: list[AerotileError] = []
     for x in range(1000):
         outcomes = cache.write_batch(x, at_once) if at_once > 1 else [cache.write(x, 0)]
@@ -56,7 +56,7 @@ def test_a_quota_that_is_used_up_refuses_tiles_until_there_is_room_and_loses_non
     kept = sorted(cache.committed(), key=lambda tile_id: (tile_id.x, tile_id.y))
     assert kept
     cache.assert_whole()
-    btrfs("qgroup", "limit", "none", mount)
+    btrfs("qgroup", "limit", "none", quota_mount)
     assert cache.write(2000, 0) is None
     cache.store.delete_tile(kept[0])
     cache.assert_whole()
