@@ -1,37 +1,13 @@
-/* P-2: open, fstat, mmap, close; the mapping stays. Arguments: root folder, file of relative paths. */
-#include "floor.h"
+/* P-2: open, fstat, mmap, close; the mapping stays. */
+#include "opened_paths.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-
-static char **paths;
-static size_t count, next_place;
-static int root;
-static const char *chosen;
-
-static void prepare(int argc, char **argv)
-{
-    if (argc != 3)
-        exit(2);
-    paths = read_lines(argv[2], &count);
-    if ((root = open(argv[1], O_PATH | O_DIRECTORY)) < 0)
-        fail(argv[1]);
-}
-
-static void choose(int thread)
-{
-    (void)thread;
-    chosen = paths[next_place++ % count];
-}
 
 static void operate(int thread)
 {
     (void)thread;
     struct stat facts;
-    int file = openat(root, chosen, O_RDONLY | O_CLOEXEC);
-    if (file < 0 || fstat(file, &facts) != 0)
-        fail(chosen);
+    int file = open_chosen(&facts);
     if (mmap(NULL, (size_t)facts.st_size, PROT_READ, MAP_SHARED, file, 0) == MAP_FAILED)
         fail("mmap");
     close(file);
