@@ -8,12 +8,15 @@
 
 Whoever removes a tile turns steps 2 and 5 round: first out of the catalogue, then out of what is kept.
 So no read that begins after a removal finds the tile, and none that began before it leaves its pixels behind.
+
+Where the caches have all of a file there is nothing to wait for, and `ReadsAtOnce` takes these steps in one.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import attrs
 
@@ -22,6 +25,37 @@ from .kept_pixels import KeptPixels
 from .ports import TilePixelHandle
 from .storage import NoMappingLeftError, TileCatalogue, TileFiles
 from .tiles import TileId
+
+
+class ReadsAtOnce(Protocol):
+    """The whole of a read in one call where there is nothing to wait for; else the long way is called."""
+
+    def read_pixels(self, tile_id: TileId) -> TilePixelHandle:
+        """See `TileStore.read_tile_pixels`."""
+        ...
+
+    def read_bytes(self, tile_id: TileId) -> bytes:
+        """See `SupportsByteRead.read_tile_bytes`."""
+        ...
+
+
+@runtime_checkable
+class SupportsReadsAtOnce(Protocol):
+    """Files that may be read at once."""
+
+    def reads_at_once(
+        self,
+        kept: KeptPixels,
+        catalogue: TileCatalogue,
+        *,
+        pixels_otherwise: Callable[[TileId], TilePixelHandle],
+        bytes_otherwise: Callable[[TileId], bytes],
+    ) -> ReadsAtOnce | None:
+        """Reads of what `catalogue` holds, without verifying hashes; the last two are the long way.
+
+        None when these files, or these other parts, can't be read like that.
+        """
+        ...
 
 
 @attrs.frozen

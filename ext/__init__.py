@@ -7,6 +7,7 @@ from .gated_write import GatedWrite, GateRefusedError, rename_all, sync_file_sys
 from .heap import trim_heap
 from .kept_mappings import KeptMappings
 from .pixels import MappedPixels, map_cached_tile, map_tile, open_beneath
+from .reads_at_once import ReadsAtOnce
 from .search_hits import HitReader, is_finite_descriptor
 from .sector_grid import SectorGrid, SectorGridJudge
 from .tile_bytes import opens_cached_files_at_once, read_cached_tile, read_tile, tile_is_there
@@ -24,6 +25,7 @@ __all__ = [
     "HitReader",
     "KeptMappings",
     "MappedPixels",
+    "ReadsAtOnce",
     "SectorGrid",
     "SectorGridJudge",
     "TileKeyCodec",

@@ -37,9 +37,11 @@ cdef extern from "<unistd.h>" nogil:
     int close(int descriptor)
     int fdatasync(int descriptor)
     int fsync(int descriptor)
+    off_t lseek(int descriptor, off_t offset, int whence)
     int linkat(int old_directory, const char *old_path, int new_directory, const char *new_path, int flags)
     Py_ssize_t pread(int descriptor, void *bytes, size_t count, off_t offset)
     enum:
+        SEEK_END
         _SC_PAGESIZE
     long sysconf(int name)
     int syncfs(int descriptor)

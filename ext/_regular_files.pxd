@@ -16,12 +16,22 @@ from _posix cimport (
 )
 
 
-cdef inline int open_for_reading(
-    int directory, const char *path, int flags, bint only_cached
-) noexcept nogil:
+cdef inline int open_with(int directory, const char *path, int flags, bint only_cached) noexcept nogil:
     if only_cached:
         return open_cached_beneath(directory, path, flags)
     return open_beneath(directory, path, flags)
+
+
+cdef inline int open_for_reading(int directory, const char *path, bint only_cached) noexcept nogil:
+    """Open what should be a regular file; -1 with errno, which is EAGAIN for what `only_cached` leaves out."""
+    # O_NONBLOCK: a FIFO put in the file's place must not hang the reader; regular files ignore it.
+    # O_NOATIME: to note when a file was read changes its inode, and that waits, in mmap and for as long as it
+    # takes, while the journal writes a neighbour's inode for somebody whose sync hangs.
+    cdef int flags = O_RDONLY | O_NONBLOCK | O_NOATIME
+    cdef int descriptor = open_with(directory, path, flags, only_cached)
+    if descriptor < 0 and errno == EPERM:  # only a file's owner may ask for that
+        descriptor = open_with(directory, path, flags & ~O_NOATIME, only_cached)
+    return descriptor
 
 
 cdef inline int open_regular(
@@ -33,13 +43,7 @@ cdef inline int open_regular(
     """
     cdef stat_facts facts
     cdef int failure = 0
-    # O_NONBLOCK: a FIFO put in the file's place must not hang the reader; regular files ignore it.
-    # O_NOATIME: to note when a file was read changes its inode, and that waits, in mmap and for as long as it
-    # takes, while the journal writes a neighbour's inode for somebody whose sync hangs.
-    cdef int flags = O_RDONLY | O_NONBLOCK | O_NOATIME
-    descriptor[0] = open_for_reading(directory, path, flags, only_cached)
-    if descriptor[0] < 0 and errno == EPERM:  # only a file's owner may ask for that
-        descriptor[0] = open_for_reading(directory, path, flags & ~O_NOATIME, only_cached)
+    descriptor[0] = open_for_reading(directory, path, only_cached)
     if descriptor[0] < 0:
         return errno
     if fstat(descriptor[0], &facts) != 0:

@@ -9,11 +9,13 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.datetime cimport import_datetime
 from cpython.long cimport PyLong_CheckExact
 from cpython.object cimport PyTypeObject
+from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memset
 
 from _catalogue_entry cimport EntryLayout, entry_of, learn_entry, read_facts
+from _committed cimport CatalogueInterface
 from _morton cimport MAX_ZOOM, Rectangle
 from _row_blocks cimport (
     SHA256_BYTES,
@@ -23,6 +25,7 @@ from _row_blocks cimport (
     block_with,
     bytes_held,
     copy_keys,
+    disk_bytes_at,
     drop_row,
     free_blocks,
     put_row,
@@ -379,3 +382,17 @@ cdef class CompiledTileCatalogue:
 
     def __len__(self):
         return self.rows.rows
+
+
+cdef int64_t disk_bytes_of(object catalogue, object tile_id) except -1:
+    """The length of a tile's file; 0 for an unknown tile."""
+    cdef CompiledTileCatalogue known = <CompiledTileCatalogue>catalogue
+    cdef Py_ssize_t place
+    cdef int64_t key = key_of(tile_id, &LAYOUT.tile_id, known.ordinals)
+    cdef Block *block = NULL if key < 0 else block_with(&known.rows, key, &place)
+    return 0 if block == NULL else disk_bytes_at(block, place)
+
+
+cdef CatalogueInterface interface
+interface.disk_bytes_of = disk_bytes_of
+_interface = PyCapsule_New(&interface, "aerotile.ext.catalogue._interface", NULL)

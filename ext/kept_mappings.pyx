@@ -6,11 +6,12 @@ to a `TileId`, is dropped when the table is whole again.
 
 cimport cython
 from cpython.object cimport PyObject
-from cpython.pycapsule cimport PyCapsule_GetPointer
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort
 
+from _kept_keys cimport Key, KeptInterface, key_of_parts, same
 from _mappings cimport (
     Graveyard,
     Mapping,
@@ -21,7 +22,7 @@ from _mappings cimport (
     let_go,
     new_graveyard,
 )
-from _tile_parts cimport TilePartsLayout, TileParts, learn_parts_layout, parts_of, place_of
+from _tile_parts cimport TilePartsLayout, TileParts, learn_parts_layout, parts_of
 
 from uuid import UUID
 
@@ -41,13 +42,6 @@ cdef enum:
     MAX_STEPS = 64         # of the hand: beyond it the next tile goes, used or not, so that no reader waits
     GRAVES = 4096          # mappings that may wait for `release`
     GRAVES_TO_WAKE = 1024
-
-
-cdef struct Key:
-    uint64_t place
-    uint64_t flight_high
-    uint64_t flight_low
-    uint32_t hash
 
 
 cdef struct Entry:
@@ -71,24 +65,9 @@ cdef int earlier_first(const void *one, const void *other) noexcept nogil:
 
 cdef inline int key_of(object tile_id, Key *key) except -1:
     cdef TileParts parts
-    cdef uint64_t mixed
     parts_of(&layout, tile_id, &parts)
-    key.place = place_of(&parts)
-    key.flight_high = parts.flight_high
-    key.flight_low = parts.flight_low
-    # Multiplying by a large odd number carries every bit upwards; the highest ones are taken.
-    mixed = (key.place ^ parts.flight_low) * <uint64_t>0x9E3779B97F4A7C15
-    mixed = (mixed ^ mixed >> 32 ^ parts.flight_high) * <uint64_t>0xD6E8FEB86659FD93
-    key.hash = <uint32_t>(mixed >> 32)
+    key_of_parts(&parts, key)
     return 0
-
-
-cdef inline bint same(const Key *one, const Key *other) noexcept:
-    return (
-        one.place == other.place
-        and one.flight_low == other.flight_low
-        and one.flight_high == other.flight_high
-    )
 
 
 @cython.final
@@ -170,10 +149,12 @@ cdef class KeptMappings:
     def get(self, tile_id):
         """See `KeptPixels`. Raises `TypeError` for anything but a `TileId`."""
         cdef Key key
-        cdef Entry *entry
-        cdef Py_ssize_t number
         key_of(tile_id, &key)
-        number = self.find(&key)
+        return self.get_by(&key)
+
+    cdef object get_by(self, const Key *key):
+        cdef Entry *entry
+        cdef Py_ssize_t number = self.find(key)
         if number < 0:
             self.misses += 1
             return None
@@ -198,43 +179,49 @@ cdef class KeptMappings:
     def keep(self, tile_id, handle, uint32_t ticket):
         """See `KeptPixels`. Raises `TypeError` for anything but `MappedPixels`, `ValueError` for closed ones."""
         cdef Key key
-        cdef Entry *entry
-        cdef Py_ssize_t number
         cdef Mapping *mapping = pixels.mapping_of(handle)
         key_of(tile_id, &key)
+        return self.keep_by(&key, tile_id, handle, mapping, ticket)
+
+    cdef object keep_by(self, const Key *key, object tile_id, object handle, Mapping *mapping, uint32_t ticket):
+        cdef Py_ssize_t number
         if self.closed:
             return handle
         assign_graveyard(mapping, self.graveyard)
         if self.max_count == 0 or mapping.length > self.max_bytes:
-            self.note(tile_id)
+            self.note_id(tile_id)
             return handle
-        while not self.closed and self.find(&key) < 0 and (
+        while not self.closed and self.find(key) < 0 and (
             self.free_count == 0 or self.kept_bytes + mapping.length > self.max_bytes
         ):
             self.evict()
         # From here to the end nothing can let another thread in.
-        number = self.find(&key)
+        number = self.find(key)
         self.tick += 1
         if number >= 0:  # another reader was faster
             self.entries[number].read_at = self.tick
             return pixels.handle_on(self.entries[number].mapping)
         if self.closed or self.drops[key.hash % DROP_COUNTERS] != ticket:
             return handle
-        self.insert(&key, tile_id, mapping)
+        self.insert(key, tile_id, mapping)
         self.count_unnoted()
         return handle
 
     def note(self, tile_id):
-        """See `KeptPixels`."""
+        """See `KeptPixels`. Raises `TypeError` for anything but a `TileId`."""
         cdef Key key
-        cdef PyObject *forgotten
         key_of(tile_id, &key)
+        self.note_id(tile_id)
+
+    cdef int note_id(self, object tile_id) except -1:
+        cdef PyObject *forgotten
         self.tick += 1
         Py_INCREF(tile_id)
         forgotten = self.note_read(<PyObject *>tile_id, self.tick)
         self.count_unnoted()
         if forgotten != NULL:
             Py_DECREF(<object>forgotten)
+        return 0
 
     def drop(self, tile_id):
         """See `KeptPixels`."""
@@ -444,3 +431,27 @@ cdef class KeptMappings:
         self.noted[place].read_at = read_at
         self.noted_count += 1
         return forgotten
+
+
+cdef object get_by(object kept, const Key *key):
+    return (<KeptMappings>kept).get_by(key)
+
+
+cdef uint32_t ticket_by(object kept, const Key *key) noexcept:
+    return (<KeptMappings>kept).drops[key.hash % DROP_COUNTERS]
+
+
+cdef object keep_by(object kept, const Key *key, object tile_id, object handle, Mapping *mapping, uint32_t ticket):
+    return (<KeptMappings>kept).keep_by(key, tile_id, handle, mapping, ticket)
+
+
+cdef int note(object kept, object tile_id) except -1:
+    return (<KeptMappings>kept).note_id(tile_id)
+
+
+cdef KeptInterface interface
+interface.get_by = get_by
+interface.ticket_by = ticket_by
+interface.keep_by = keep_by
+interface.note = note
+_interface = PyCapsule_New(&interface, "aerotile.ext.kept_mappings._interface", NULL)

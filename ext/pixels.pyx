@@ -17,12 +17,12 @@ from _posix cimport (
     aerotile_cached_pages,
     close_quietly,
     madvise,
-    mincore,
     mmap,
     open_beneath as open_beneath_root,
     sysconf,
 )
 from _regular_files cimport open_regular
+from _residency cimport is_in_core
 from _tile_parts cimport TILE_PATH_BYTES, TilePartsLayout, TileParts, learn_parts_layout, parts_of, put_path
 
 import os
@@ -91,22 +91,7 @@ cdef bint is_resident(int descriptor, void *address, Py_ssize_t length) noexcept
     cdef int64_t cached = aerotile_cached_pages(descriptor, <uint64_t>length)
     if cached >= 0:
         return cached >= (length + PAGE_BYTES - 1) // PAGE_BYTES
-    return is_in_core(address, length)
-
-
-cdef bint is_in_core(void *address, Py_ssize_t length) noexcept nogil:
-    cdef unsigned char pages[256]
-    cdef Py_ssize_t count, place
-    while length > 0:
-        count = min(<Py_ssize_t>sizeof(pages), (length + PAGE_BYTES - 1) // PAGE_BYTES)
-        if mincore(address, <size_t>min(length, count * PAGE_BYTES), pages) != 0:
-            return False
-        for place in range(count):
-            if not pages[place] & 1:
-                return False
-        address = <char *>address + count * PAGE_BYTES
-        length -= count * PAGE_BYTES
-    return True
+    return is_in_core(address, length, PAGE_BYTES)
 
 
 cdef inline int touch(char byte) noexcept nogil:

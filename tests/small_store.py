@@ -16,10 +16,10 @@ from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.domain.errors import AerotileError, StoreUnavailableError
 from aerotile.domain.freshness import FreshnessGate
 from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
-from aerotile.domain.sorted_catalogue import SortedTileCatalogue
 from aerotile.domain.store import FileBackedTileStore
 from aerotile.domain.tiles import TileId, TileMetadata, TileSource
 from aerotile.domain.verify import verify_store
+from aerotile.ext import CompiledTileCatalogue, KeptMappings
 
 TILE_BYTES = 5_000
 
@@ -52,7 +52,13 @@ class SmallStore:
             recorder=recorder,
         )
         self.store = FileBackedTileStore(
-            self.rows, self.files, catalogue=SortedTileCatalogue(), gate=gate, clock=clock, recorder=recorder
+            self.rows,
+            self.files,
+            catalogue=CompiledTileCatalogue(),
+            gate=gate,
+            clock=clock,
+            recorder=recorder,
+            kept=KeptMappings(max_count=16, max_bytes=1 << 20),
         )
 
     def committed(self) -> set[TileId]:

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from uuid import UUID
@@ -19,13 +19,17 @@ from ...domain.errors import (
     TileNotFoundError,
 )
 from ...domain.inventory import FoundFile, TileInventory
+from ...domain.kept_pixels import KeptPixels
 from ...domain.ports import TilePixelHandle
-from ...domain.storage import MALFORMED_SIDECAR, StagedTile
+from ...domain.storage import MALFORMED_SIDECAR, StagedTile, TileCatalogue
 from ...domain.tiles import TileId, TileMetadata
 from ...ext import (
+    CompiledTileCatalogue,
     GatedWrite,
     GateRefusedError,
+    KeptMappings,
     MappedPixels,
+    ReadsAtOnce,
     map_cached_tile,
     map_tile,
     open_beneath,
@@ -84,6 +88,7 @@ class FilesystemTileFiles:
         self._root: OpenFolder | None = open_root(root)
         with disk_errors("open the tile folder", root):
             self._opens_at_once = opens_cached_files_at_once(self._root.fileno())
+        self._at_once: list[ReadsAtOnce] = []
         self._placement = Placement(
             root,
             ordered_device=ordered_device(self._root.fileno()),
@@ -94,6 +99,8 @@ class FilesystemTileFiles:
     def close(self) -> None:
         """Let go of the root; a second call does nothing. Operations under way finish, handles stay valid."""
         self._root = None
+        while self._at_once:
+            self._at_once.pop().close()
         self._readers.close()
 
     def __enter__(self) -> FilesystemTileFiles:
@@ -178,6 +185,31 @@ class FilesystemTileFiles:
             return self._readers.run(lambda: read_tile(root.descriptor, tile_id), tile_id, timeout_s)
         except OSError as error:
             raise self._read_error(tile_id, error) from error
+
+    def reads_at_once(
+        self,
+        kept: KeptPixels,
+        catalogue: TileCatalogue,
+        *,
+        pixels_otherwise: Callable[[TileId], TilePixelHandle],
+        bytes_otherwise: Callable[[TileId], bytes],
+    ) -> ReadsAtOnce | None:
+        """See `SupportsReadsAtOnce`: compiled, from compiled parts."""
+        if not (
+            self._opens_at_once
+            and isinstance(kept, KeptMappings)
+            and isinstance(catalogue, CompiledTileCatalogue)
+        ):
+            return None
+        reads = ReadsAtOnce(
+            self._open_root(),
+            kept,
+            catalogue,
+            pixels_otherwise=pixels_otherwise,
+            bytes_otherwise=bytes_otherwise,
+        )
+        self._at_once.append(reads)
+        return reads
 
     def _map_slowly(
         self, root: OpenFolder, tile_id: TileId, opened: MappedPixels | None, timeout_s: float | None

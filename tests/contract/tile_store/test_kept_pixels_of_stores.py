@@ -61,6 +61,9 @@ class _OvertakenFiles:
         method: Callable[..., object] = getattr(self._inner, name)
         return method
 
+    def reads_at_once(self, *parts: object, **ways: object) -> None:
+        """They are read the long way: at once nothing can happen in between."""
+
     def open(self, tile_id: TileId, timeout_s: float | None = None) -> TilePixelHandle:
         handle = self._inner.open(tile_id, timeout_s)
         meanwhile, self.meanwhile = self.meanwhile, lambda: None
