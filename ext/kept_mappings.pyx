@@ -183,7 +183,9 @@ cdef class KeptMappings:
         key_of(tile_id, &key)
         return self.keep_by(&key, tile_id, handle, mapping, ticket)
 
-    cdef object keep_by(self, const Key *key, object tile_id, object handle, Mapping *mapping, uint32_t ticket):
+    cdef object keep_by(
+        self, const Key *key, object tile_id, object handle, Mapping *mapping, uint32_t ticket
+    ):
         cdef Py_ssize_t number
         if self.closed:
             return handle
@@ -441,7 +443,9 @@ cdef uint32_t ticket_by(object kept, const Key *key) noexcept:
     return (<KeptMappings>kept).drops[key.hash % DROP_COUNTERS]
 
 
-cdef object keep_by(object kept, const Key *key, object tile_id, object handle, Mapping *mapping, uint32_t ticket):
+cdef object keep_by(
+    object kept, const Key *key, object tile_id, object handle, Mapping *mapping, uint32_t ticket
+):
     return (<KeptMappings>kept).keep_by(key, tile_id, handle, mapping, ticket)
 
 

@@ -59,7 +59,8 @@ cdef enum:
 cdef class ReadsAtOnce:
     """See `aerotile.domain.read_tiles.ReadsAtOnce`: over the files below the open folder `root`.
 
-    `pixels_otherwise` and `bytes_otherwise` are the long way. Raises `TypeError` for anything but `KeptMappings` and a `CompiledTileCatalogue`.
+    `pixels_otherwise` and `bytes_otherwise` are the long way. Raises `TypeError` for anything but `KeptMappings`
+    and a `CompiledTileCatalogue`.
     """
 
     cdef object root, kept, catalogue, pixels_otherwise, bytes_otherwise
