@@ -138,7 +138,7 @@ cdef inline int place_pair(
 cdef inline int write_pair_ahead(
     int root, PlacedPair *pair, dev_t ordered_device, Failure *failure
 ) noexcept nogil:
-    """Bring the content of both to the ordered device without a name; afterwards there are both or neither."""
+    """Send the content of both to the ordered device without a name; afterwards there are both or neither."""
     cdef Failure ignored
     cdef int folder = open_folder(root, pair, failure)
     cdef bint ahead
@@ -147,12 +147,10 @@ cdef inline int write_pair_ahead(
     ahead = (
         write_unnamed(folder, &pair.tile, pair.pixels, pair.length, failure) == 0
         and pair.tile.device == ordered_device
-        and write_unnamed(folder, &pair.sidecar, pair.line, pair.line_length, failure) == 0
-        # Both are under way before either is waited for.
+        # The tile's content is on its way while the sidecar is made. Nobody waits for either here.
         and write_out(pair.tile.descriptor, SYNC_FILE_RANGE_WRITE, failure) == 0
+        and write_unnamed(folder, &pair.sidecar, pair.line, pair.line_length, failure) == 0
         and write_out(pair.sidecar.descriptor, SYNC_FILE_RANGE_WRITE, failure) == 0
-        and write_out(pair.tile.descriptor, WHOLE_WRITE, failure) == 0
-        and write_out(pair.sidecar.descriptor, WHOLE_WRITE, failure) == 0
     )
     if not ahead:
         remove_pair(folder, pair, &ignored)
@@ -183,6 +181,9 @@ cdef inline int link_pair(int root, PlacedPair *pair, bint *named, Failure *fail
     cdef int folder = open_folder(root, pair, failure)
     named[0] = (
         folder >= 0
+        # No name before the content has reached the device.
+        and write_out(pair.tile.descriptor, WHOLE_WRITE, failure) == 0
+        and write_out(pair.sidecar.descriptor, WHOLE_WRITE, failure) == 0
         and link_into_place(folder, &pair.sidecar, failure) == 0  # first, as in `rename_pair`
         and link_into_place(folder, &pair.tile, failure) == 0
     )

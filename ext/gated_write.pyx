@@ -145,7 +145,7 @@ cdef class GatedWrite:
         return os_error(failure, os.fsdecode(self.kept[0] + b"/" + self.kept[1]))
 
     def write_ahead(self, int root, object target not None, dev_t ordered_device):
-        """Bring the content of both files to the ordered device already, under no name.
+        """Send the content of both files to the ordered device already, under no name, and don't wait for it.
 
         Takes what `place` takes. Does nothing on another device, or where something hinders it: `place` does
         all of it then, and says what is wrong. What was written is gone with `withdraw`, with this object, or

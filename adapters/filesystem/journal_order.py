@@ -12,8 +12,8 @@ both inodes included, and the commit flushes the device's cache, the content inc
   before it; content on a device of its own (`rtdev`, `logdev`) would not be flushed with it.
 
 A single tile is written there while the database works on its row: without a name (`O_TMPFILE`), its content
-brought to the device as above. Names are given by link once the row is inserted, and the sync of the folder
-commits them together with the inodes.
+on its way to the device. Once the row is inserted and the content has arrived, as above, names are given by
+link, and the sync of the folder commits them together with the inodes.
 
 tests/faults/test_power_cuts_of_files.py cuts the power of both. Everywhere else each file is synced.
 """

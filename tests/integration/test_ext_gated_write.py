@@ -244,8 +244,6 @@ def test_a_name_that_leaves_the_folder_is_refused(
         (["write:error=ENOSPC:when=1"], "write"),
         (["write:error=EIO:when=2"], "write"),
         (["write:retval=0:when=1"], "write"),
-        (["fchmod:error=EPERM:when=1"], "fchmod"),
-        (["fchmod:error=EPERM:when=2"], "fchmod"),
         (["fdatasync:error=EIO:when=1"], "fdatasync"),
         ([f"io_getevents:poke_exit=@arg4={FAILED_EVENT}:when=1"], "fdatasync"),
         (["io_setup:error=ENOSYS", "fdatasync:error=ENOSPC:when=2"], "fdatasync"),
@@ -261,6 +259,15 @@ def test_a_failing_call_is_named_and_leaves_nothing_behind(
 ) -> None:
     printed = run_python(PLACE, folder.parent, under=inject(*faults))
     assert f"({call})" in printed
+    assert names(folder) == set()
+
+
+@needs_strace
+@pytest.mark.parametrize("file", [1, 2])
+def test_a_mode_that_can_not_be_set_is_named_and_leaves_nothing_behind(folder: Path, file: int) -> None:
+    fault = inject(f"fchmod:error=EPERM:when={file}")
+    printed = run_python("os.umask(0o777)" + PLACE, folder.parent, under=fault)
+    assert "(fchmod)" in printed
     assert names(folder) == set()
 
 
@@ -294,7 +301,9 @@ AHEAD = PLACE_ORDERED.replace("try:", "write.write_ahead(root, target, here)\ntr
         "write:error=ENOSPC:when=1",
         "write:error=EIO:when=2",
         "sync_file_range:error=EIO:when=1",
+        "sync_file_range:error=EIO:when=2",
         "sync_file_range:error=EIO:when=3",
+        "sync_file_range:error=EIO:when=4",
         "linkat:error=EPERM:when=1",
         "linkat:error=EPERM:when=2",
     ],
@@ -304,6 +313,17 @@ def test_what_can_not_be_written_ahead_is_written_in_its_place(folder: Path, fau
     assert printed == ""
     assert names(folder) == {"5.jpg", "5.jpg.sha256"}
     assert (folder / "5.jpg").read_bytes() == PIXELS
+
+
+@needs_strace
+def test_what_was_written_ahead_has_reached_the_disk_before_it_has_a_name(folder: Path) -> None:
+    log = folder.parent / "trace"
+    assert STRACE is not None
+    traced = (STRACE, "-f", "-o", str(log), "-e", "trace=sync_file_range,linkat,fsync")
+    run_python(AHEAD, folder.parent, under=traced)
+    made = [line.split(None, 1)[1] for line in log.read_text().splitlines() if "(" in line]
+    assert [call.split("(")[0] for call in made] == ["sync_file_range"] * 4 + ["linkat"] * 2 + ["fsync"]
+    assert ["WAIT_AFTER" in call for call in made[:4]] == [False, False, True, True]
 
 
 @needs_strace
