@@ -84,13 +84,13 @@ class Placement:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="aerotile-files")
 
     def write_ahead(self, root: OpenFolder, file: StagedFile) -> None:
-        """Write one tile under no name, where one commit will make it durable together with its name.
+        """Write one tile under no name; `place` gives it one and makes both durable.
 
         In a folder that is not known to be there it is left to `place`, which makes it.
         """
-        if self._ordered_device and self._folders.knows(file.path.folder):
+        if self._folders.knows(file.path.folder):
             file.target_ahead = file.target()
-            file.write.write_ahead(root.fileno(), file.target_ahead, self._ordered_device)
+            file.write.write_ahead(root.fileno(), file.target_ahead)
 
     def place(self, root: OpenFolder, file: StagedFile) -> None:
         """Place one tile durably: file, sidecar, their folder and folders made on the way.
