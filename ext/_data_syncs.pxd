@@ -3,7 +3,7 @@
 Where one journal commit covers all (`ordered`), it is enough that the content of both has reached the device,
 blocks allocated: the commit that the sync of their folder forces brings the rest, and flushes the device.
 Elsewhere each is synced on its own, the small one by the kernel in the background (Linux AIO, which unlike
-io_uring container sandboxes let through) while the large one is written and synced.
+io_uring container sandboxes let through) while the large one is written and synced, or only synced.
 """
 
 from libc.errno cimport EINTR, errno
@@ -16,6 +16,7 @@ from _posix cimport (
     SYNC_FILE_RANGE_WAIT_BEFORE,
     SYNC_FILE_RANGE_WRITE,
     fdatasync,
+    fsync,
     sync_file_range,
 )
 
@@ -40,6 +41,7 @@ cdef extern from *:
     """
     enum:
         IOCB_CMD_FDSYNC
+        IOCB_CMD_FSYNC
     struct iocb:
         unsigned short aio_lio_opcode
         unsigned int aio_fildes
@@ -69,18 +71,28 @@ cdef inline int sync_data(int descriptor, Failure *failure) noexcept nogil:
     return 0
 
 
-cdef inline bint start_sync(unsigned long context, int descriptor) noexcept nogil:
-    """Let the kernel sync a file in the background; False when it won't, and the caller has to."""
+cdef inline int sync_all(int descriptor, Failure *failure) noexcept nogil:
+    """fsync; 0, or -1 with `failure` set."""
+    if sync_retrying(fsync, descriptor) != 0:
+        return fail(failure, b"fsync")
+    return 0
+
+
+ctypedef int (*Sync)(int descriptor, Failure *failure) noexcept nogil  # `sync_data` or `sync_all`
+
+
+cdef inline bint start_sync(unsigned long context, int descriptor, Sync sync) noexcept nogil:
+    """Let the kernel do `sync` in the background; False when it won't, and the caller has to."""
     cdef iocb request
     if context == 0:
         return False
     memset(&request, 0, sizeof(request))
-    request.aio_lio_opcode = IOCB_CMD_FDSYNC
+    request.aio_lio_opcode = IOCB_CMD_FSYNC if sync == sync_all else IOCB_CMD_FDSYNC
     request.aio_fildes = descriptor
     return aerotile_io_submit(context, &request) == 1
 
 
-cdef inline int await_sync(unsigned long *context, Failure *failure) noexcept nogil:
+cdef inline int await_sync(unsigned long *context, Sync sync, Failure *failure) noexcept nogil:
     """Wait for what `start_sync` started; 0, or -1 with `failure` set. Zeroes a context that broke."""
     cdef io_event event
     cdef long count
@@ -95,5 +107,5 @@ cdef inline int await_sync(unsigned long *context, Failure *failure) noexcept no
         return fail(failure, b"io_getevents")
     if event.res < 0:
         (&errno)[0] = <int>-event.res
-        return fail(failure, b"fdatasync")
+        return fail(failure, b"fsync" if sync == sync_all else b"fdatasync")
     return 0

@@ -5,7 +5,7 @@ Each function returns 0, or -1 with `failure` telling which call failed and with
 
 from libc.string cimport strcmp
 
-from _data_syncs cimport WHOLE_WRITE, await_sync, start_sync, sync_data, write_out
+from _data_syncs cimport WHOLE_WRITE, Sync, await_sync, start_sync, sync_all, sync_data, write_out
 from _placed_file cimport (
     UNNAMED,
     Failure,
@@ -15,7 +15,6 @@ from _placed_file cimport (
     link_into_place,
     remove_ours,
     rename_into_place,
-    sync_retrying,
     write_temporary,
     write_unnamed,
 )
@@ -25,7 +24,6 @@ from _posix cimport (
     SYNC_FILE_RANGE_WRITE,
     close_quietly,
     dev_t,
-    fsync,
     open_beneath,
 )
 
@@ -69,17 +67,31 @@ cdef inline int write_pair_synced(
     int folder, PlacedPair *pair, unsigned long *context, Failure *failure
 ) noexcept nogil:
     """Write both and sync each; `context` is one of `_data_syncs`, or 0."""
-    cdef Failure late
-    cdef bint started = start_sync(context[0], pair.sidecar.descriptor)
+    cdef bint started = start_sync(context[0], pair.sidecar.descriptor, sync_data)
     if write_temporary(folder, &pair.tile, pair.pixels, pair.length, failure) == 0:
         sync_data(pair.tile.descriptor, failure)
+    return end_sync(pair, context, started, sync_data, failure)
+
+
+cdef inline int end_sync(
+    PlacedPair *pair, unsigned long *context, bint started, Sync sync, Failure *failure
+) noexcept nogil:
+    """See to the sync of the sidecar, whether it was started in the background or not."""
+    cdef Failure late
     if started:  # also after a failure: the context must be empty for its next user
         late.number = 0
-        if await_sync(context, &late) != 0 and failure.number == 0:
+        if await_sync(context, sync, &late) != 0 and failure.number == 0:
             failure[0] = late
     elif failure.number == 0:
-        sync_data(pair.sidecar.descriptor, failure)
+        sync(pair.sidecar.descriptor, failure)
     return 0 if failure.number == 0 else -1
+
+
+cdef inline int sync_linked_pair(PlacedPair *pair, unsigned long *context, Failure *failure) noexcept nogil:
+    """Sync both once they have their names: with its first name an inode changes, and must be synced whole."""
+    cdef bint started = start_sync(context[0], pair.sidecar.descriptor, sync_all)
+    sync_all(pair.tile.descriptor, failure)
+    return end_sync(pair, context, started, sync_all, failure)
 
 
 cdef inline int write_pair_durably(
@@ -125,9 +137,8 @@ cdef inline int place_pair(
     if (
         write_pair_durably(folder, pair, ordered_device, context, failure) == 0
         and rename_pair(folder, pair, failure) == 0
-        and sync_retrying(fsync, folder) != 0
     ):
-        fail(failure, b"fsync")
+        sync_all(folder, failure)
     if failure.number != 0:
         # What can't be removed now is a temporary or an orphan, which the next open removes.
         remove_pair(folder, pair, &ignored)
@@ -135,10 +146,8 @@ cdef inline int place_pair(
     return 0 if failure.number == 0 else -1
 
 
-cdef inline int write_pair_ahead(
-    int root, PlacedPair *pair, dev_t ordered_device, Failure *failure
-) noexcept nogil:
-    """Bring the content of both to the ordered device without a name; afterwards there are both or neither."""
+cdef inline int write_pair_ahead(int root, PlacedPair *pair, Failure *failure) noexcept nogil:
+    """Send the content of both to the device without a name; afterwards there are both or neither."""
     cdef Failure ignored
     cdef int folder = open_folder(root, pair, failure)
     cdef bint ahead
@@ -146,13 +155,10 @@ cdef inline int write_pair_ahead(
         return -1
     ahead = (
         write_unnamed(folder, &pair.tile, pair.pixels, pair.length, failure) == 0
-        and pair.tile.device == ordered_device
-        and write_unnamed(folder, &pair.sidecar, pair.line, pair.line_length, failure) == 0
-        # Both are under way before either is waited for.
+        # The tile's content is on its way while the sidecar is made. Nobody waits for either here.
         and write_out(pair.tile.descriptor, SYNC_FILE_RANGE_WRITE, failure) == 0
+        and write_unnamed(folder, &pair.sidecar, pair.line, pair.line_length, failure) == 0
         and write_out(pair.sidecar.descriptor, SYNC_FILE_RANGE_WRITE, failure) == 0
-        and write_out(pair.tile.descriptor, WHOLE_WRITE, failure) == 0
-        and write_out(pair.sidecar.descriptor, WHOLE_WRITE, failure) == 0
     )
     if not ahead:
         remove_pair(folder, pair, &ignored)
@@ -174,20 +180,32 @@ cdef inline bint is_ahead(PlacedPair *pair) noexcept nogil:
     return pair.tile.stage == UNNAMED and pair.sidecar.stage == UNNAMED
 
 
-cdef inline int link_pair(int root, PlacedPair *pair, bint *named, Failure *failure) noexcept nogil:
+cdef inline int link_pair(
+    int root,
+    PlacedPair *pair,
+    dev_t ordered_device,
+    unsigned long *context,
+    bint *named,
+    Failure *failure,
+) noexcept nogil:
     """`place_pair` for what was written ahead; when that fails, neither is there.
 
     `named` says whether both had got their names, so that it was the sync that failed.
     """
     cdef Failure ignored
+    # Another file system may be mounted below the root, so each write looks where it is.
+    cdef bint is_ordered = ordered_device != 0 and pair.tile.device == ordered_device
     cdef int folder = open_folder(root, pair, failure)
     named[0] = (
         folder >= 0
+        # The commit that brings the names must find the content on the device.
+        and (not is_ordered or write_out(pair.tile.descriptor, WHOLE_WRITE, failure) == 0)
+        and (not is_ordered or write_out(pair.sidecar.descriptor, WHOLE_WRITE, failure) == 0)
         and link_into_place(folder, &pair.sidecar, failure) == 0  # first, as in `rename_pair`
         and link_into_place(folder, &pair.tile, failure) == 0
     )
-    if named[0] and sync_retrying(fsync, folder) != 0:
-        fail(failure, b"fsync")
+    if named[0] and (is_ordered or sync_linked_pair(pair, context, failure) == 0):
+        sync_all(folder, failure)
     if failure.number == 0:
         close_pair(pair, failure)
     if failure.number != 0:

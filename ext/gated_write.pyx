@@ -144,11 +144,11 @@ cdef class GatedWrite:
         """The `OSError` for a failure of this write."""
         return os_error(failure, os.fsdecode(self.kept[0] + b"/" + self.kept[1]))
 
-    def write_ahead(self, int root, object target not None, dev_t ordered_device):
-        """Bring the content of both files to the ordered device already, under no name.
+    def write_ahead(self, int root, object target not None):
+        """Send the content of both files to the device already, under no name, and don't wait for it.
 
-        Takes what `place` takes. Does nothing on another device, or where something hinders it: `place` does
-        all of it then, and says what is wrong. What was written is gone with `withdraw`, with this object, or
+        Takes what `place` takes. Does nothing where something hinders it: `place` does all of it then, and
+        says what is wrong. What was written is gone with `withdraw`, with this object, or
         with the process.
         """
         cdef Failure ignored
@@ -157,7 +157,7 @@ cdef class GatedWrite:
         try:
             self.address(target)
             with nogil:
-                write_pair_ahead(root, &self.pair, ordered_device, &ignored)
+                write_pair_ahead(root, &self.pair, &ignored)
         finally:
             self.busy = False
 
@@ -178,8 +178,11 @@ cdef class GatedWrite:
         self.begin()
         try:
             if is_ahead(&self.pair):
+                context = 0 if ordered_device != 0 else take_context()
                 with nogil:
-                    link_pair(root, &self.pair, &named, &failure)
+                    link_pair(root, &self.pair, ordered_device, &context, &named, &failure)
+                if context != 0:
+                    free_contexts.append(context)
                 if failure.number == 0:
                     return
                 if named:

@@ -11,9 +11,10 @@ both inodes included, and the commit flushes the device's cache, the content inc
 - XFS with its data and its log on one device. Its log is one sequence too, and a sync of anything writes all
   before it; content on a device of its own (`rtdev`, `logdev`) would not be flushed with it.
 
-A single tile is written there while the database works on its row: without a name (`O_TMPFILE`), its content
-brought to the device as above. Names are given by link once the row is inserted, and the sync of the folder
-commits them together with the inodes.
+A single tile is sent to the device, without a name (`O_TMPFILE`), while the database works on its row; names
+are given by link once the row is inserted. Here the content must have arrived, as above, before that; then
+the sync of the folder commits the names together with the inodes. Elsewhere both files are synced once they
+have their names (the first name changes an inode, so each is synced whole), and then the folder.
 
 tests/faults/test_power_cuts_of_files.py cuts the power of both. Everywhere else each file is synced.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from ...domain.errors import StoreUnavailableError
 from ...ext import GatedWrite, rename_all, sync_file_system, write_temporaries
@@ -15,6 +15,8 @@ from .layout import TilePath, sidecar_line, temporary_name
 
 T = TypeVar("T")
 U = TypeVar("U")
+Target: TypeAlias = tuple[str, str, str, str, str, bytes]
+"""What `GatedWrite` takes."""
 
 _SMALLEST_SLICE = 8
 """Fewer files are not worth another thread."""
@@ -23,7 +25,7 @@ _SMALLEST_SLICE = 8
 class StagedFile:
     """A `StagedTile`: bytes that passed the hash gate, and where they go. Nothing is on the disk yet."""
 
-    __slots__ = ("_open_root", "_placement", "_sidecar_line", "path", "write")
+    __slots__ = ("_open_root", "_placement", "_sidecar_line", "path", "target_ahead", "write")
 
     def __init__(
         self,
@@ -38,8 +40,10 @@ class StagedFile:
         self._sidecar_line = sidecar_line(content_sha256, path.name).encode("ascii")
         self._placement = placement
         self._open_root = open_root
+        self.target_ahead: Target | None = None
+        """The target that `write_ahead` was given, for the `place` that follows it."""
 
-    def target(self) -> tuple[str, str, str, str, str, bytes]:
+    def target(self) -> Target:
         """What `GatedWrite` wants to know, with temporary names that were never used before."""
         path = self.path
         return (
@@ -80,12 +84,13 @@ class Placement:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="aerotile-files")
 
     def write_ahead(self, root: OpenFolder, file: StagedFile) -> None:
-        """Write one tile under no name, where one commit will make it durable together with its name.
+        """Write one tile under no name; `place` gives it one and makes both durable.
 
         In a folder that is not known to be there it is left to `place`, which makes it.
         """
-        if self._ordered_device and self._folders.knows(file.path.folder):
-            file.write.write_ahead(root.fileno(), file.target(), self._ordered_device)
+        if self._folders.knows(file.path.folder):
+            file.target_ahead = file.target()
+            file.write.write_ahead(root.fileno(), file.target_ahead)
 
     def place(self, root: OpenFolder, file: StagedFile) -> None:
         """Place one tile durably: file, sidecar, their folder and folders made on the way.
@@ -95,7 +100,8 @@ class Placement:
 
         def write() -> None:
             self._folders.make(root, file.path.folder, durable=True)
-            file.write.place(root.fileno(), file.target(), self._ordered_device)
+            target, file.target_ahead = file.target_ahead or file.target(), None
+            file.write.place(root.fileno(), target, self._ordered_device)
 
         try:
             try:

@@ -162,7 +162,7 @@ class PostgresTileRows:
         tile_id, lock = metadata.tile_id, tile_lock(stored.tile_uuid)
         with tile_transaction(self._database, self._disk_budget_bytes) as transaction:
             try:
-                (inserted,) = transaction.begin(
+                (inserted,) = transaction.begin_with_all(
                     f"inserting tile {tile_id}",
                     (INSERT_TILE, (*insert_values(stored), lock, lock)),
                     meanwhile=meanwhile,

@@ -117,10 +117,10 @@ class TileFeed:
         while not self._closing.is_set():
             heard, self._heard = self._heard, []
             follower.apply_changes([change for payload in heard for change in read_notice(payload)])
-            ready.poll()
+            woken_by = ready.poll()
             # A commit of our own is heard while its writer wakes up, who needs the interpreter more.
             time.sleep(BURST_S)
-            with suppress(BlockingIOError):
+            if any(descriptor == self._alarm.fileno() for descriptor, _ in woken_by):
                 self._alarm.recv(4096)
             connection.pgconn.consume_input()
             while (notice := connection.pgconn.notifies()) is not None:

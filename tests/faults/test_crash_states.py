@@ -55,8 +55,11 @@ SAMPLE = int(os.environ.get("TEST_CRASH_STATES", "20"))
 EVERYTHING = SAMPLE >= 100
 SECTOR_BYTES = {"ext4": 4096, "xfs": 512}
 """What a disk has to write whole for each; ext4 can't be mounted with half of its superblock."""
+E2FSCK_FAILED = 4
+"""Its exit codes below this say that all is well, or was mended."""
 WORKER = Path(__file__).with_name("crash_state_worker.py")
 STRACE = shutil.which("strace")
+needs_strace = pytest.mark.skipif(STRACE is None, reason="needs strace to keep system calls from being made")
 NOW = datetime.now(timezone.utc)
 
 pytestmark = [
@@ -78,6 +81,7 @@ class Recording:
     log: Log
     base: list[str]
     """What the store had said when recording began."""
+    has_journal: bool
 
     @property
     def root(self) -> Path:
@@ -98,6 +102,9 @@ class Recording:
     def showing(self, state: State) -> Iterator[None]:
         """Mount the disk as it is in a state."""
         self.disk.tell(f"show {json.dumps(state.parts)}")
+        if not self.has_journal:  # what a journal's replay would have done is left to the checker
+            checked = subprocess.run(["e2fsck", "-fy", self.device.node], capture_output=True, check=False)
+            assert checked.returncode < E2FSCK_FAILED, checked.stdout
         self.device.plug_in()
         yield
         self.device.kill_residents()
@@ -122,10 +129,13 @@ def root_on(device: Device) -> Path:
 
 
 @contextmanager
-def recorded(kind: str, folder: Path, *under: str, fsync: str = "on") -> Iterator[Recording]:
+def recorded(
+    kind: str, folder: Path, *under: str, fsync: str = "on", journal: bool = True
+) -> Iterator[Recording]:
     """Let the worker do its steps on a new file system, and log what reaches the disk from the first on."""
     with served_disk(Path(__file__).with_name("logging_disk.py"), folder, str(SMALLEST_BYTES)) as disk:
         how = ["-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0"] if kind == "ext4" else []
+        how += [] if journal else ["-O", "^has_journal"]
         make_file_system(kind, disk.node, *how)
         device = Device(disk.node, folder / "mount")
         with device.inserted():
@@ -133,7 +143,7 @@ def recorded(kind: str, folder: Path, *under: str, fsync: str = "on") -> Iterato
             device.kill_residents()
             device.unplug()
             log = Log(json.loads(disk.tell("stop")), SECTOR_BYTES[kind])
-            yield Recording(disk, device, log, base)
+            yield Recording(disk, device, log, base, journal)
 
 
 def do_steps(command: list[str], disk: ServedDisk) -> list[str]:
@@ -213,6 +223,12 @@ def opened_model(folder: Path) -> str:
     return model
 
 
+def lying_about(sync: str) -> tuple[str, ...]:
+    """Keeps such calls from being made: those of the thread that writes, not of the database's processes."""
+    assert STRACE is not None
+    return (STRACE, "-o", "/dev/null", "-e", f"trace={sync}", "-e", f"inject={sync}:retval=0")
+
+
 def note(fault_tally: FaultTally, kind: str, damage: Damage) -> None:
     fault_tally.add(kind, 1, lost=len(damage.lost), torn=len(damage.torn), leaked=len(damage.leaked))
 
@@ -244,13 +260,42 @@ def test_every_state_that_a_cut_could_leave_keeps_what_was_promised(
             assert not damage, f"{state.name}, after {state.said[-1:]}"
 
 
+def lost_without_a_journal(recording: Recording, state: State) -> Damage:
+    """Which confirmed tiles are gone; the checker may leave more behind than the store would have."""
+    promised, placed = recording.promised(state)
+    with recording.showing(state):
+        found = set(Files.read(recording.root / "tiles").tiles.items())
+    return Damage(lost=[f"{tile} was stored" for tile in (promised.certain | placed) - found])
+
+
+def test_on_an_ext4_without_a_journal_no_tile_that_was_confirmed_is_lost(
+    tmp_path: Path, fault_tally: FaultTally
+) -> None:
+    with recorded("ext4", tmp_path, journal=False) as recording:
+        log = recording.log
+        for state in (
+            *log.prefixes(sectors=False),
+            *log.losses(),
+            *log.single_losses(),
+            *log.shuffles(random.Random(), SAMPLE),
+        ):
+            damage = lost_without_a_journal(recording, state)
+            note(fault_tally, "crash state of tiles on ext4 without a journal", damage)
+            assert not damage, f"{state.name}, after {state.said[-1:]}"
+
+
+@needs_strace
+def test_on_an_ext4_without_a_journal_a_sync_that_does_nothing_is_found_out(tmp_path: Path) -> None:
+    # Without a context the kernel syncs nothing in the background, behind the back of what lies.
+    no_background = ("-e", "trace=fsync,io_setup", "-e", "inject=io_setup:error=ENOSYS")
+    with recorded("ext4", tmp_path, *lying_about("fsync"), *no_background, journal=False) as recording:
+        assert any(lost_without_a_journal(recording, state) for state in recording.log.losses())
+
+
+@needs_strace
 @pytest.mark.parametrize("sync", ["fsync", "syncfs"])
 def test_a_sync_that_does_nothing_is_found_out(tmp_path: Path, sync: str) -> None:
-    if STRACE is None:
-        pytest.skip("needs strace to keep system calls from being made")
-    # Without -f: of the thread that writes alone, and not of the database's processes.
-    lie = (STRACE, "-o", "/dev/null", "-e", f"trace={sync}", "-e", f"inject={sync}:retval=0")
-    with recorded("ext4", tmp_path, *lie) as recording:
+    with recorded("ext4", tmp_path, *lying_about(sync)) as recording:
         assert any(recording.damage_of_files(state) for state in recording.log.losses())
 
 

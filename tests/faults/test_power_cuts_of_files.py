@@ -105,10 +105,13 @@ def test_where_one_commit_covers_all_nothing_that_was_reported_is_lost(
     cut_often(device, way)
 
 
-def test_where_every_file_is_synced_nothing_that_was_reported_is_lost(make_device: DeviceMaker) -> None:
+@pytest.mark.parametrize("way", ["one", "ahead"])
+def test_where_every_file_is_synced_nothing_that_was_reported_is_lost(
+    make_device: DeviceMaker, way: str
+) -> None:
     device = make_device("ext4", options="data=writeback")
     assert not device.is_ordered()
-    cut_often(device, "one")
+    cut_often(device, way)
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])

@@ -244,8 +244,6 @@ def test_a_name_that_leaves_the_folder_is_refused(
         (["write:error=ENOSPC:when=1"], "write"),
         (["write:error=EIO:when=2"], "write"),
         (["write:retval=0:when=1"], "write"),
-        (["fchmod:error=EPERM:when=1"], "fchmod"),
-        (["fchmod:error=EPERM:when=2"], "fchmod"),
         (["fdatasync:error=EIO:when=1"], "fdatasync"),
         ([f"io_getevents:poke_exit=@arg4={FAILED_EVENT}:when=1"], "fdatasync"),
         (["io_setup:error=ENOSYS", "fdatasync:error=ENOSPC:when=2"], "fdatasync"),
@@ -261,6 +259,15 @@ def test_a_failing_call_is_named_and_leaves_nothing_behind(
 ) -> None:
     printed = run_python(PLACE, folder.parent, under=inject(*faults))
     assert f"({call})" in printed
+    assert names(folder) == set()
+
+
+@needs_strace
+@pytest.mark.parametrize("file", [1, 2])
+def test_a_mode_that_can_not_be_set_is_named_and_leaves_nothing_behind(folder: Path, file: int) -> None:
+    fault = inject(f"fchmod:error=EPERM:when={file}")
+    printed = run_python("os.umask(0o777)" + PLACE, folder.parent, under=fault)
+    assert "(fchmod)" in printed
     assert names(folder) == set()
 
 
@@ -284,7 +291,9 @@ def test_a_failing_call_on_an_ordered_file_system_leaves_nothing_behind_either(
     assert names(folder) == set()
 
 
-AHEAD = PLACE_ORDERED.replace("try:", "write.write_ahead(root, target, here)\ntry:")
+AHEAD, AHEAD_ORDERED = (
+    place.replace("try:", "write.write_ahead(root, target)\ntry:") for place in (PLACE, PLACE_ORDERED)
+)
 
 
 @needs_strace
@@ -294,21 +303,79 @@ AHEAD = PLACE_ORDERED.replace("try:", "write.write_ahead(root, target, here)\ntr
         "write:error=ENOSPC:when=1",
         "write:error=EIO:when=2",
         "sync_file_range:error=EIO:when=1",
+        "sync_file_range:error=EIO:when=2",
         "sync_file_range:error=EIO:when=3",
+        "sync_file_range:error=EIO:when=4",
         "linkat:error=EPERM:when=1",
         "linkat:error=EPERM:when=2",
     ],
 )
-def test_what_can_not_be_written_ahead_is_written_in_its_place(folder: Path, fault: str) -> None:
-    printed = run_python(AHEAD, folder.parent, under=inject(fault))
+@pytest.mark.parametrize("script", [AHEAD, AHEAD_ORDERED], ids=["synced", "ordered"])
+def test_what_can_not_be_written_ahead_is_written_in_its_place(folder: Path, fault: str, script: str) -> None:
+    printed = run_python(script, folder.parent, under=inject(fault))
     assert printed == ""
     assert names(folder) == {"5.jpg", "5.jpg.sha256"}
     assert (folder / "5.jpg").read_bytes() == PIXELS
 
 
+def calls_of(script: str, folder: Path) -> list[str]:
+    """The calls, in order, that name files or bring them to the disk."""
+    log = folder.parent / "trace"
+    calls = "sync_file_range,linkat,io_submit,io_getevents,fsync,fdatasync"
+    assert STRACE is not None
+    run_python(script, folder.parent, under=(STRACE, "-f", "-o", str(log), "-e", f"trace={calls}"))
+    return [line.split(None, 1)[1] for line in log.read_text().splitlines() if "(" in line]
+
+
+@needs_strace
+def test_on_an_ordered_file_system_what_was_written_ahead_has_reached_the_disk_before_it_has_a_name(
+    folder: Path,
+) -> None:
+    made = calls_of(AHEAD_ORDERED, folder)
+    assert [call.split("(")[0] for call in made] == ["sync_file_range"] * 4 + ["linkat"] * 2 + ["fsync"]
+    assert ["WAIT_AFTER" in call for call in made[:4]] == [False, False, True, True]
+
+
+@needs_strace
+def test_elsewhere_what_was_written_ahead_is_synced_with_its_name_and_then_the_folder(folder: Path) -> None:
+    made = [call.split("(")[0] for call in calls_of(AHEAD, folder)]
+    assert made == [
+        *["sync_file_range"] * 2,
+        *["linkat"] * 2,
+        *["io_submit", "fsync", "io_getevents"],
+        "fsync",
+    ]
+
+
+@needs_strace
+@pytest.mark.parametrize(
+    "faults",
+    [
+        ["fsync:error=EIO:when=1"],
+        ["fsync:error=EIO:when=2"],
+        [f"io_getevents:poke_exit=@arg4={FAILED_EVENT}:when=1"],
+        ["io_setup:error=ENOSYS", "fsync:error=EIO:when=2"],
+        ["io_submit:error=EAGAIN", "fsync:error=EIO:when=2"],
+    ],
+)
+def test_a_failing_sync_of_what_was_written_ahead_elsewhere_leaves_nothing_behind_either(
+    folder: Path, faults: list[str]
+) -> None:
+    printed = run_python(AHEAD, folder.parent, under=inject(*faults))
+    assert "(fsync)" in printed
+    assert names(folder) == set()
+
+
+@needs_strace
+def test_a_sync_in_the_background_whose_end_is_not_told_counts_as_failed(folder: Path) -> None:
+    printed = run_python(AHEAD, folder.parent, under=inject("io_getevents:error=EINVAL"))
+    assert "(io_getevents)" in printed
+    assert names(folder) == set()
+
+
 @needs_strace
 def test_a_failing_sync_of_what_was_written_ahead_leaves_nothing_behind(folder: Path) -> None:
-    printed = run_python(AHEAD, folder.parent, under=inject("fsync:error=EIO:when=1"))
+    printed = run_python(AHEAD_ORDERED, folder.parent, under=inject("fsync:error=EIO:when=1"))
     assert "(fsync)" in printed
     assert names(folder) == set()
 
@@ -316,7 +383,7 @@ def test_a_failing_sync_of_what_was_written_ahead_leaves_nothing_behind(folder: 
 def test_what_was_written_ahead_ends_with_its_object(root: int, folder: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
-        GatedWrite(PIXELS, DIGEST, len(PIXELS)).write_ahead(root, TARGET, os.fstat(root).st_dev)
+        GatedWrite(PIXELS, DIGEST, len(PIXELS)).write_ahead(root, TARGET)
     assert names(folder) == set()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
@@ -326,7 +393,7 @@ def test_what_was_written_ahead_has_its_mode_whatever_the_umask(
 ) -> None:
     earlier = os.umask(0o777)
     try:
-        write.write_ahead(root, TARGET, os.fstat(root).st_dev)
+        write.write_ahead(root, TARGET)
         write.place(root, TARGET, os.fstat(root).st_dev)
     finally:
         os.umask(earlier)
@@ -334,7 +401,11 @@ def test_what_was_written_ahead_has_its_mode_whatever_the_umask(
 
 
 @needs_strace
-@pytest.mark.parametrize("place", [PLACE, PLACE_ORDERED], ids=["synced", "ordered"])
+@pytest.mark.parametrize(
+    "place",
+    [PLACE, PLACE_ORDERED, AHEAD, AHEAD_ORDERED],
+    ids=["synced", "ordered", "ahead synced", "ahead ordered"],
+)
 @pytest.mark.parametrize(
     "call", ["write", "fdatasync", "io_getevents", "sync_file_range", "fsync", "openat2"]
 )
