@@ -35,6 +35,7 @@ from _posix cimport (
 
 cdef enum:
     PLACED_MODE = 0o440
+    ALL_MODE_BITS = 0o7777
 
 
 cdef enum Stage:
@@ -94,12 +95,13 @@ cdef inline int sync_retrying(int (*call)(int) noexcept nogil, int descriptor) n
 cdef inline int fill(PlacedFile *file, const char *content, size_t length, Failure *failure) noexcept nogil:
     """Give a new file its mode and content, and note how to know it again; 0, or -1 with `failure` set."""
     cdef stat_facts facts
-    if fchmod(file.descriptor, PLACED_MODE) != 0:  # the umask had its say at open
-        return fail(failure, b"fchmod")
     if write_whole(file.descriptor, content, length) != 0:
         return fail(failure, b"write")
     if fstat(file.descriptor, &facts) != 0:
         return fail(failure, b"fstat")
+    # The umask had its say at open; most let this mode pass.
+    if facts.st_mode & ALL_MODE_BITS != PLACED_MODE and fchmod(file.descriptor, PLACED_MODE) != 0:
+        return fail(failure, b"fchmod")
     file.device = facts.st_dev
     file.inode = facts.st_ino
     file.modified = facts.st_mtim

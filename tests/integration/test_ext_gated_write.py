@@ -27,6 +27,7 @@ pixels = b"\\xff\\xd8\\xff\\xe0" + bytes(50_000) + b"\\xff\\xd9"
 write = GatedWrite(pixels, "{DIGEST}", len(pixels))
 target = {TARGET!r}
 root = os.open(sys.argv[1], os.O_RDONLY)
+os.umask(0o777)  # the mode has to be set
 here = os.fstat(root).st_dev
 """
 PLACE = """
