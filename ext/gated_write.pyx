@@ -198,6 +198,11 @@ cdef class GatedWrite:
         finally:
             self.busy = False
 
+    @property
+    def has_temporaries(self):
+        """Whether the file or the sidecar is there under its temporary name."""
+        return self.pair.tile.stage == TEMPORARY or self.pair.sidecar.stage == TEMPORARY
+
     def withdraw(self, int root):
         """Remove the file and the sidecar, under whichever name, unless others have taken their names since.
 

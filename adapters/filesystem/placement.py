@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ _SMALLEST_SLICE = 8
 class StagedFile:
     """A `StagedTile`: bytes that passed the hash gate, and where they go. Nothing is on the disk yet."""
 
-    __slots__ = ("_open_root", "_placement", "_sidecar_line", "path", "write")
+    __slots__ = ("_open_root", "_placement", "_sidecar_line", "ahead", "path", "write")
 
     def __init__(
         self,
@@ -35,6 +36,8 @@ class StagedFile:
     ) -> None:
         self.write = write
         self.path = path
+        self.ahead: _WrittenAhead | None = None
+        """The part of a batch that this one is written with before it is placed."""
         self._sidecar_line = sidecar_line(content_sha256, path.name).encode("ascii")
         self._placement = placement
         self._open_root = open_root
@@ -106,6 +109,38 @@ class Placement:
         except OSError as error:
             raise store_unavailable("write tile file", self._root_path / file.path.tile, error) from error
 
+    @contextmanager
+    def writing_ahead(
+        self, open_root: Callable[[], OpenFolder], files: Sequence[StagedFile]
+    ) -> Iterator[Callable[[], None]]:
+        """See `TileFiles`."""
+        ahead = _WrittenAhead()
+
+        def begin() -> None:
+            # A few files are written faster than threads are woken for them.
+            if len(files) < 2 * _SMALLEST_SLICE:
+                return
+            try:
+                root = open_root()
+                ahead.descriptor = open_again(root)
+            except (OSError, StoreUnavailableError):
+                return
+            in_order = [files[place] for place in _folder_by_folder(files)]
+            for some in self._slices(in_order):
+                ahead.working.append((some, self._pool.submit(self._write_temporaries, root, some)))
+            for file in files:
+                file.ahead = ahead
+
+        try:
+            yield begin
+        finally:
+            ahead.wait()
+            left = [file for file in files if file.write.has_temporaries]
+            if left:
+                self._withdraw_quietly(open_root(), left)
+            for file in files:
+                file.ahead = None
+
     def place_many(self, root: OpenFolder, files: Sequence[StagedFile]) -> list[StoreUnavailableError | None]:
         """Place a batch durably: all temporaries, a sync, all renames, a sync.
 
@@ -122,13 +157,15 @@ class Placement:
         return batch.failures
 
     def _place_batch(self, root: OpenFolder, batch: _Batch) -> None:
+        ahead = next((file.ahead for file in batch.files if file.ahead is not None), None)
         try:
             # Opened before the first write: it is this batch's errors that its syncs must report.
-            descriptor = open_again(root)
+            descriptor = open_again(root) if ahead is None else ahead.descriptor
         except OSError as error:
             batch.fail(range(len(batch.files)), error)
             return
-        self._step(batch, batch.left(), lambda files: self._write_temporaries(root, files))
+        unwritten = batch.left() if ahead is None else batch.take_over(ahead.errors())
+        self._step(batch, unwritten, lambda files: self._write_temporaries(root, files))
         self._sync(root, descriptor, batch)
         written = batch.left()
         self._step(batch, written, lambda files: rename_all(root.fileno(), [file.write for file in files]))
@@ -152,13 +189,16 @@ class Placement:
 
     def in_slices(self, work: Callable[[Sequence[T]], Iterable[U]], items: Sequence[T]) -> list[U]:
         """`work` of all items, done slice by slice in the threads at hand; results in order."""
-        size = max(_SMALLEST_SLICE, -(-len(items) // self._threads))
-        slices = [items[start : start + size] for start in range(0, len(items), size)]
+        slices = self._slices(items)
         if len(slices) < 2:
             return [result for some in slices for result in work(some)]
         working = [self._pool.submit(work, some) for some in slices]
         wait(working)  # nobody is in the middle of anything when an error leaves here
         return [result for done in working for result in done.result()]
+
+    def _slices(self, items: Sequence[T]) -> list[Sequence[T]]:
+        size = max(_SMALLEST_SLICE, -(-len(items) // self._threads))
+        return [items[start : start + size] for start in range(0, len(items), size)]
 
     def _write_temporaries(self, root: OpenFolder, files: Sequence[StagedFile]) -> list[OSError | None]:
         errors: dict[int, OSError | None] = {}
@@ -214,6 +254,34 @@ class Placement:
                 continue
 
 
+def _folder_by_folder(files: Sequence[StagedFile]) -> list[int]:
+    """The places of all files. A slice is one thread's: threads in the same folder wait for each other."""
+    return sorted(range(len(files)), key=lambda place: files[place].path.folder)
+
+
+class _WrittenAhead:
+    """Files whose temporaries are written while their rows are inserted."""
+
+    descriptor: OpenFolder
+    """Opened before the first of them was written."""
+
+    def __init__(self) -> None:
+        self.working: list[tuple[Sequence[StagedFile], Future[list[OSError | None]]]] = []
+
+    def wait(self) -> None:
+        """Wait until nobody is in the middle of anything."""
+        wait([done for _, done in self.working])
+
+    def errors(self) -> dict[StagedFile, OSError | None]:
+        """Why a file is not on the disk, or None. Raises what stopped a thread."""
+        self.wait()
+        return {
+            file: error
+            for some, done in self.working
+            for file, error in zip(some, done.result(), strict=True)
+        }
+
+
 class _Batch:
     """Files on their way, and why some of them failed."""
 
@@ -221,13 +289,18 @@ class _Batch:
         self._root_path = root_path
         self.files = files
         self.failures: list[StoreUnavailableError | None] = [None] * len(files)
-        self._in_order = sorted(range(len(files)), key=lambda place: files[place].path.folder)
+        self._in_order = _folder_by_folder(files)
+
+    def take_over(self, errors: Mapping[StagedFile, OSError | None]) -> list[int]:
+        """Note which files could not be written ahead, and return the places of those that nobody tried."""
+        for place in self._in_order:
+            error = errors.get(self.files[place])
+            if error is not None:
+                self.fail([place], error)
+        return [place for place in self._in_order if self.files[place] not in errors]
 
     def left(self) -> list[int]:
-        """The places of the files that have not failed, folder by folder.
-
-        A slice of them is one thread's: threads that work in the same folder wait for each other.
-        """
+        """The places of the files that have not failed, folder by folder."""
         return [place for place in self._in_order if self.failures[place] is None]
 
     def fail(self, places: Iterable[int], error: OSError) -> None:

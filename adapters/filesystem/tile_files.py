@@ -6,7 +6,8 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from uuid import UUID
@@ -143,6 +144,11 @@ class FilesystemTileFiles:
                     yield error
 
         return self._placement.in_slices(lambda some: list(stage(some)), tiles)
+
+    def writing_ahead(self, staged: Sequence[StagedTile]) -> AbstractContextManager[Callable[[], object]]:
+        """See `TileFiles`: in the threads that work on batches."""
+        own = [tile for tile in staged if isinstance(tile, StagedFile)]
+        return self._placement.writing_ahead(self._open_root, own)
 
     def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
         """See `TileFiles`: two syncs of the file system for the whole batch."""
