@@ -26,7 +26,9 @@ from ...domain.tiles import TileId, TileMetadata
 from ...ext import (
     GatedWrite,
     GateRefusedError,
+    HashedPixels,
     MappedPixels,
+    hash_pixels,
     map_cached_tile,
     map_tile,
     open_beneath,
@@ -118,6 +120,9 @@ class FilesystemTileFiles:
 
     def stage(self, pixels: bytes, metadata: TileMetadata) -> StagedTile:
         """See `TileFiles`. Raises `TypeError` for anything but `bytes`, which nobody can change meanwhile."""
+        return self._stage(pixels, metadata)
+
+    def _stage(self, pixels: bytes | HashedPixels, metadata: TileMetadata) -> StagedTile:
         tile_id = metadata.tile_id
         try:
             write = GatedWrite(pixels, metadata.content_sha256, metadata.disk_bytes)
@@ -137,9 +142,10 @@ class FilesystemTileFiles:
         """See `TileFiles`: hashed by several threads."""
 
         def stage(some: Sequence[tuple[bytes, TileMetadata]]) -> Iterator[StagedTile | TileCacheError]:
-            for pixels, metadata in some:
+            hashed = hash_pixels([pixels for pixels, _ in some])
+            for pixels, (_, metadata) in zip(hashed, some, strict=True):
                 try:
-                    yield self.stage(pixels, metadata)
+                    yield self._stage(pixels, metadata)
                 except TileCacheError as error:
                     yield error
 
