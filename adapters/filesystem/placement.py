@@ -19,6 +19,8 @@ U = TypeVar("U")
 
 _SMALLEST_SLICE = 8
 """Fewer files are not worth another thread."""
+_SLICES_PER_THREAD = 4
+"""A thread that is held up leaves the rest to the others."""
 
 
 class StagedFile:
@@ -128,6 +130,7 @@ class Placement:
             in_order = [files[place] for place in _folder_by_folder(files)]
             for some in self._slices(in_order):
                 ahead.working.append((some, self._pool.submit(self._write_temporaries, root, some)))
+            ahead.synced = self._pool.submit(ahead.sync)  # the pool has begun with all the others by then
             for file in files:
                 file.ahead = ahead
 
@@ -165,8 +168,13 @@ class Placement:
             batch.fail(range(len(batch.files)), error)
             return
         unwritten = batch.left() if ahead is None else batch.take_over(ahead.errors())
+        failed = None if ahead is None else ahead.sync_error()
+        if failed is not None:
+            self._distrust(root, batch, failed)
+            return
         self._step(batch, unwritten, lambda files: self._write_temporaries(root, files))
-        self._sync(root, descriptor, batch)
+        if unwritten:
+            self._sync(root, descriptor, batch)
         written = batch.left()
         self._step(batch, written, lambda files: rename_all(root.fileno(), [file.write for file in files]))
         # One whose folder could not even be opened is still there under its temporary name.
@@ -197,7 +205,7 @@ class Placement:
         return [result for done in working for result in done.result()]
 
     def _slices(self, items: Sequence[T]) -> list[Sequence[T]]:
-        size = max(_SMALLEST_SLICE, -(-len(items) // self._threads))
+        size = max(_SMALLEST_SLICE, -(-len(items) // (_SLICES_PER_THREAD * self._threads)))
         return [items[start : start + size] for start in range(0, len(items), size)]
 
     def _write_temporaries(self, root: OpenFolder, files: Sequence[StagedFile]) -> list[OSError | None]:
@@ -230,15 +238,17 @@ class Placement:
         return unmade
 
     def _sync(self, root: OpenFolder, descriptor: OpenFolder, batch: _Batch) -> None:
-        """Sync the file system; when that fails, nothing of the batch can be trusted, and all of it goes."""
-        left = batch.left()
-        if not left:
+        if not batch.left():
             return
         try:
             sync_file_system(descriptor.fileno())
         except OSError as error:
-            self._withdraw_quietly(root, batch.files)
-            batch.fail(left, error)
+            self._distrust(root, batch, error)
+
+    def _distrust(self, root: OpenFolder, batch: _Batch, error: OSError) -> None:
+        """When a sync failed, nothing of the batch can be trusted, and all of it goes."""
+        self._withdraw_quietly(root, batch.files)
+        batch.fail(batch.left(), error)
 
     def withdraw(self, root: OpenFolder, file: StagedFile) -> None:
         """Remove what was placed unless others replaced it. Raises `StoreUnavailableError`."""
@@ -260,26 +270,38 @@ def _folder_by_folder(files: Sequence[StagedFile]) -> list[int]:
 
 
 class _WrittenAhead:
-    """Files whose temporaries are written while their rows are inserted."""
+    """Files whose temporaries are written and synced while their rows are inserted."""
 
     descriptor: OpenFolder
     """Opened before the first of them was written."""
 
     def __init__(self) -> None:
         self.working: list[tuple[Sequence[StagedFile], Future[list[OSError | None]]]] = []
+        self.synced: Future[OSError | None] | None = None
+
+    def sync(self) -> OSError | None:
+        """Sync the file system once all is written; why that failed."""
+        wait([done for _, done in self.working])
+        try:
+            sync_file_system(self.descriptor.fileno())
+        except OSError as error:
+            return error
+        return None
+
+    def sync_error(self) -> OSError | None:
+        """Wait until what was written is on the disk; why it is not."""
+        return None if self.synced is None else self.synced.result()
 
     def wait(self) -> None:
         """Wait until nobody is in the middle of anything."""
         wait([done for _, done in self.working])
+        if self.synced is not None:
+            wait([self.synced])
 
     def errors(self) -> dict[StagedFile, OSError | None]:
-        """Why a file is not on the disk, or None. Raises what stopped a thread."""
-        self.wait()
-        return {
-            file: error
-            for some, done in self.working
-            for file, error in zip(some, done.result(), strict=True)
-        }
+        """Why a file could not be written, or None, once all were tried. Raises what stopped a thread."""
+        tried = [(some, done.result()) for some, done in self.working]
+        return {file: error for some, errors in tried for file, error in zip(some, errors, strict=True)}
 
 
 class _Batch:
