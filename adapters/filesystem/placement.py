@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +13,7 @@ from ...ext import GatedWrite, rename_all, sync_file_system, write_temporaries
 from .disk_errors import disk_errors, store_unavailable
 from .folders import FolderMaker, OpenFolder, open_again
 from .layout import TilePath, sidecar_line, temporary_name
+from .placed_batch import PlacedBatch, WrittenAhead, folder_by_folder
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -38,7 +39,7 @@ class StagedFile:
     ) -> None:
         self.write = write
         self.path = path
-        self.ahead: _WrittenAhead | None = None
+        self.ahead: WrittenAhead | None = None
         """The part of a batch that this one is written with before it is placed."""
         self._sidecar_line = sidecar_line(content_sha256, path.name).encode("ascii")
         self._placement = placement
@@ -116,7 +117,7 @@ class Placement:
         self, open_root: Callable[[], OpenFolder], files: Sequence[StagedFile]
     ) -> Iterator[Callable[[], None]]:
         """See `TileFiles`."""
-        ahead = _WrittenAhead()
+        ahead = WrittenAhead()
 
         def begin() -> None:
             # A few files are written faster than threads are woken for them.
@@ -127,7 +128,7 @@ class Placement:
                 ahead.descriptor = open_again(root)
             except (OSError, StoreUnavailableError):
                 return
-            in_order = [files[place] for place in _folder_by_folder(files)]
+            in_order = [files[place] for place in folder_by_folder(files)]
             for some in self._slices(in_order):
                 ahead.working.append((some, self._pool.submit(self._write_temporaries, root, some)))
             ahead.synced = self._pool.submit(ahead.sync)  # the pool has begun with all the others by then
@@ -151,7 +152,7 @@ class Placement:
         """
         if not files:
             return []
-        batch = _Batch(self._root_path, files)
+        batch = PlacedBatch(self._root_path, files)
         try:
             self._place_batch(root, batch)
         except BaseException:
@@ -159,7 +160,7 @@ class Placement:
             raise
         return batch.failures
 
-    def _place_batch(self, root: OpenFolder, batch: _Batch) -> None:
+    def _place_batch(self, root: OpenFolder, batch: PlacedBatch) -> None:
         ahead = next((file.ahead for file in batch.files if file.ahead is not None), None)
         try:
             # Opened before the first write: it is this batch's errors that its syncs must report.
@@ -185,7 +186,7 @@ class Placement:
 
     def _step(
         self,
-        batch: _Batch,
+        batch: PlacedBatch,
         places: list[int],
         step: Callable[[Sequence[StagedFile]], Sequence[OSError | None]],
     ) -> None:
@@ -237,7 +238,7 @@ class Placement:
                 unmade[folder] = error
         return unmade
 
-    def _sync(self, root: OpenFolder, descriptor: OpenFolder, batch: _Batch) -> None:
+    def _sync(self, root: OpenFolder, descriptor: OpenFolder, batch: PlacedBatch) -> None:
         if not batch.left():
             return
         try:
@@ -245,7 +246,7 @@ class Placement:
         except OSError as error:
             self._distrust(root, batch, error)
 
-    def _distrust(self, root: OpenFolder, batch: _Batch, error: OSError) -> None:
+    def _distrust(self, root: OpenFolder, batch: PlacedBatch, error: OSError) -> None:
         """When a sync failed, nothing of the batch can be trusted, and all of it goes."""
         self._withdraw_quietly(root, batch.files)
         batch.fail(batch.left(), error)
@@ -262,74 +263,3 @@ class Placement:
                 file.write.withdraw(root.fileno())
             except OSError:
                 continue
-
-
-def _folder_by_folder(files: Sequence[StagedFile]) -> list[int]:
-    """The places of all files. A slice is one thread's: threads in the same folder wait for each other."""
-    return sorted(range(len(files)), key=lambda place: files[place].path.folder)
-
-
-class _WrittenAhead:
-    """Files whose temporaries are written and synced while their rows are inserted."""
-
-    descriptor: OpenFolder
-    """Opened before the first of them was written."""
-
-    def __init__(self) -> None:
-        self.working: list[tuple[Sequence[StagedFile], Future[list[OSError | None]]]] = []
-        self.synced: Future[OSError | None] | None = None
-
-    def sync(self) -> OSError | None:
-        """Sync the file system once all is written; why that failed."""
-        wait([done for _, done in self.working])
-        try:
-            sync_file_system(self.descriptor.fileno())
-        except OSError as error:
-            return error
-        return None
-
-    def sync_error(self) -> OSError | None:
-        """Wait until what was written is on the disk; why it is not."""
-        return None if self.synced is None else self.synced.result()
-
-    def wait(self) -> None:
-        """Wait until nobody is in the middle of anything."""
-        wait([done for _, done in self.working])
-        if self.synced is not None:
-            wait([self.synced])
-
-    def errors(self) -> dict[StagedFile, OSError | None]:
-        """Why a file could not be written, or None, once all were tried. Raises what stopped a thread."""
-        tried = [(some, done.result()) for some, done in self.working]
-        return {file: error for some, errors in tried for file, error in zip(some, errors, strict=True)}
-
-
-class _Batch:
-    """Files on their way, and why some of them failed."""
-
-    def __init__(self, root_path: Path, files: Sequence[StagedFile]) -> None:
-        self._root_path = root_path
-        self.files = files
-        self.failures: list[StoreUnavailableError | None] = [None] * len(files)
-        self._in_order = _folder_by_folder(files)
-
-    def take_over(self, errors: Mapping[StagedFile, OSError | None]) -> list[int]:
-        """Note which files could not be written ahead, and return the places of those that nobody tried."""
-        for place in self._in_order:
-            error = errors.get(self.files[place])
-            if error is not None:
-                self.fail([place], error)
-        return [place for place in self._in_order if self.files[place] not in errors]
-
-    def left(self) -> list[int]:
-        """The places of the files that have not failed, folder by folder."""
-        return [place for place in self._in_order if self.failures[place] is None]
-
-    def fail(self, places: Iterable[int], error: OSError) -> None:
-        """Note that the files at `places` failed because of `error`."""
-        for place in places:
-            path = self._root_path / self.files[place].path.tile
-            failure = store_unavailable("write tile file", path, error)
-            # Without its traceback: that holds the batch, and with it this error and the folder's descriptor.
-            failure.__cause__ = error.with_traceback(None)
-            self.failures[place] = failure
