@@ -8,6 +8,7 @@ from uuid import UUID
 
 NAMESPACE = UUID("5b8d0c2e-1a4f-4b3a-8c9d-e7f6a3b2c1d0")
 ZERO_UUID = UUID(int=0)
+_ZERO_TEXT = str(ZERO_UUID)
 
 _hashed_namespace = sha1(NAMESPACE.bytes, usedforsecurity=False)
 _VERSION_AND_VARIANT = (0x5000 << 64) | (0x8000 << 48)
@@ -29,7 +30,7 @@ def derive_tile_id(zoom_level: int, x: int, y: int, source: str, flight_id: UUID
     """
     # An enumeration's own text differs between Python versions; its value does not.
     name = source.value if isinstance(source, Enum) else source
-    return _uuid5(f"{zoom_level}/{x}/{y}/{name}/{flight_id or ZERO_UUID}")
+    return _uuid5(f"{zoom_level}/{x}/{y}/{name}/{_ZERO_TEXT if flight_id is None else flight_id}")
 
 
 def derive_location_hash(zoom_level: int, x: int, y: int) -> UUID:

@@ -121,9 +121,17 @@ class TileRows(Protocol):
         ...
 
     def insert_many(
-        self, metadata: Sequence[TileMetadata], created_at: datetime
+        self,
+        metadata: Sequence[TileMetadata],
+        created_at: datetime,
+        *,
+        meanwhile: Callable[[], object] = lambda: None,
     ) -> AbstractContextManager[OpenRows]:
-        """`insert` for a batch of distinct tiles."""
+        """`insert` for a batch of distinct tiles.
+
+        `meanwhile` is called when `locked` is kept out and before the rows are made; it returns at once and
+        never fails.
+        """
         ...
 
     def removing(self, tile_id: TileId, *, evicting: bool = False) -> AbstractContextManager[int | None]:
@@ -329,6 +337,15 @@ class TileFiles(Protocol):
 
     def stage_many(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
         """`stage` for a batch; entry i is what tile i was staged as, or the error that refuses it."""
+        ...
+
+    def writing_ahead(self, staged: Sequence[StagedTile]) -> AbstractContextManager[Callable[[], object]]:
+        """Yield what begins to write tiles under temporary names, for a `place_many` within.
+
+        What is yielded returns at once and never fails: what hinders it is for `place_many` to report. It may
+        be called once `TileRows.locked` is kept out, or not at all. When the context is left, nothing is
+        under way any more, and what was written and not placed is gone.
+        """
         ...
 
     def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:

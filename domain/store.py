@@ -71,6 +71,7 @@ class FileBackedTileStore:
             gate=gate,
             stamp=self._clock.stamp,
             recorder=recorder,
+            is_known=catalogue.__contains__,
             when_committed=self._learn_of,
         )
         self._reader = TileReader(

@@ -5,7 +5,8 @@
     3. disk budget      there is room, or room is made
     4. INSERT           in a transaction that stays open; a duplicate stops here
     5. files            file and sidecar, durable and in place
-                        (the bytes of a single tile may be written during step 4, under no name)
+                        (bytes may be written during step 4: of a single tile under no name, of a batch
+                        under temporary ones)
     6. COMMIT           the row; now the tile exists
 
 A failure at any step leaves the world as it was before the first.
@@ -46,6 +47,8 @@ class TileWriter:
     stamp: Callable[[], datetime]
     """When a tile is stored: the time, and behind everything that was stored or read before."""
     recorder: FlightRecorder
+    is_known: Callable[[TileId], bool] = lambda tile_id: False
+    """Whether a tile is stored already, by what this process knows: not worth writing before the rows are."""
     when_committed: Callable[[Collection[TileMetadataPersistent]], object] = lambda rows: None
     """Is given the rows as soon as they are committed, while their room is still reserved."""
 
@@ -112,8 +115,14 @@ class TileWriter:
 
     def _commit_admitted(self, batch: _Batch, admitted: list[_Admitted]) -> None:
         step = WriteStep.INSERT
+        likely_new = [tile.staged for tile in admitted if not self.is_known(tile.metadata.tile_id)]
         try:
-            with self.rows.insert_many([tile.metadata for tile in admitted], self.stamp()) as rows:
+            with (
+                self.files.writing_ahead(likely_new) as write_ahead,
+                self.rows.insert_many(
+                    [tile.metadata for tile in admitted], self.stamp(), meanwhile=write_ahead
+                ) as rows,
+            ):
                 step = WriteStep.FILES
                 placed = self._place_new(batch, admitted, rows)
                 step = WriteStep.COMMIT

@@ -3,7 +3,15 @@
 from .catalogue import CompiledTileCatalogue
 from .catalogue_matches import CompiledCatalogueMatches
 from .copy_rows import CatalogueCopy, CopyStreamError
-from .gated_write import GatedWrite, GateRefusedError, rename_all, sync_file_system, write_temporaries
+from .gated_write import (
+    GatedWrite,
+    GateRefusedError,
+    HashedPixels,
+    hash_pixels,
+    rename_all,
+    sync_file_system,
+    write_temporaries,
+)
 from .heap import trim_heap
 from .kept_mappings import KeptMappings
 from .pixels import MappedPixels, map_cached_tile, map_tile, open_beneath
@@ -22,6 +30,7 @@ __all__ = [
     "CopyStreamError",
     "GateRefusedError",
     "GatedWrite",
+    "HashedPixels",
     "HitReader",
     "KeptMappings",
     "MappedPixels",
@@ -29,6 +38,7 @@ __all__ = [
     "SectorGrid",
     "SectorGridJudge",
     "TileKeyCodec",
+    "hash_pixels",
     "is_finite_descriptor",
     "map_cached_tile",
     "map_tile",

@@ -3,6 +3,7 @@
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.errno cimport ENOENT
+from libc.string cimport memcpy
 
 from _data_syncs cimport aerotile_io_setup
 from _placed_file cimport ABSENT, TEMPORARY, Failure, fail, sync_retrying
@@ -25,8 +26,40 @@ from _posix cimport close_quietly, dev_t, syncfs
 import hashlib
 import os
 
+cdef extern from "<dlfcn.h>":
+    enum:
+        RTLD_NOLOAD
+        RTLD_NOW
+    void *dlopen(const char *name, int flags)
+    void *dlsym(void *library, const char *name)
+
 cdef bytes JPEG_START = b"\xff\xd8\xff"
 cdef bytes JPEG_END = b"\xff\xd9"
+
+cdef enum:
+    SHA256_BYTES = 32
+
+ctypedef unsigned char *(*HashFunction)(const unsigned char *bytes, size_t length, unsigned char *digest) noexcept nogil
+
+
+cdef struct Hashing:
+    const unsigned char *bytes
+    size_t length
+    unsigned char *digest
+    bint *done
+
+
+cdef HashFunction find_openssl_sha256() noexcept:
+    """OpenSSL's SHA256 in the very library that `hashlib` has loaded; NULL where that can't be found."""
+    cdef void *library = NULL
+    for name in (b"libcrypto.so.3", b"libcrypto.so.1.1"):
+        library = dlopen(name, RTLD_NOW | RTLD_NOLOAD)
+        if library != NULL:
+            return <HashFunction>dlsym(library, b"SHA256")
+    return NULL
+
+
+cdef HashFunction openssl_sha256 = find_openssl_sha256()
 
 cdef list free_contexts = []  # Linux AIO contexts that nobody uses now; making one is cheap, ending one is not
 cdef bint background_syncs_fail = False  # once waiting for one has failed, none is started any more
@@ -40,6 +73,20 @@ class GateRefusedError(ValueError):
         self.what = what
         self.expected = expected
         self.actual = actual
+
+
+cdef inline bint hash_one(Hashing *work) noexcept nogil:
+    return openssl_sha256(work.bytes, work.length, work.digest) != NULL
+
+
+cdef int give_back(unsigned long taken, unsigned long context) except -1:
+    """Keep a context for its next user; one that was `taken` and is 0 now broke while a sync was waited for."""
+    global background_syncs_fail
+    if context != 0:
+        free_contexts.append(context)
+    elif taken != 0:
+        background_syncs_fail = True
+    return 0
 
 
 cdef unsigned long take_context() except? 0:
@@ -75,12 +122,55 @@ def sync_file_system(int descriptor):
 
 
 @cython.final
+cdef class HashedPixels:
+    """A tile's bytes, and their SHA-256 once `hash_pixels` has found it; without it, it is refused."""
+
+    cdef bytes pixels
+    cdef bint is_hashed
+    cdef unsigned char[SHA256_BYTES] digest
+
+    def __cinit__(self, bytes pixels not None):
+        self.pixels = pixels
+
+
+def hash_pixels(many not None):
+    """The SHA-256 of each of many tiles' bytes, in one stretch without the GIL.
+
+    Only where Python's own OpenSSL can't be reached, each is hashed by `hashlib`, which takes the GIL between two.
+    """
+    cdef list hashed = [HashedPixels(pixels) for pixels in many]
+    cdef Py_ssize_t count = len(hashed)
+    cdef Py_ssize_t place
+    cdef HashedPixels one
+    cdef Hashing *work = <Hashing *>PyMem_Malloc((count + 1) * sizeof(Hashing))
+    if work == NULL:
+        raise MemoryError
+    try:
+        for place in range(count):
+            one = <HashedPixels>hashed[place]
+            work[place] = Hashing(one.pixels, len(one.pixels), &one.digest[0], &one.is_hashed)
+        if openssl_sha256 != NULL:
+            with nogil:
+                for place in range(count):
+                    work[place].done[0] = hash_one(&work[place])
+    finally:
+        PyMem_Free(work)
+    for one in hashed:
+        if not one.is_hashed:
+            digest = hashlib.sha256(one.pixels).digest()
+            memcpy(one.digest, <const char *><bytes>digest, SHA256_BYTES)
+            one.is_hashed = True
+    return hashed
+
+
+@cython.final
 cdef class GatedWrite:
     """One tile's bytes, admitted by the hash gate, on their way to the disk.
 
     `GatedWrite(pixels, content_sha256, disk_bytes)` does no I/O. It raises `GateRefusedError` unless `pixels`
     has `disk_bytes` bytes, has the SHA-256 `content_sha256` (64 lower-case hexadecimal digits), and begins
-    and ends with JPEG's markers. Only `bytes` are taken: nobody can change them between gate and disk.
+    and ends with JPEG's markers. Only `bytes` are taken, or what `hash_pixels` made of them: nobody can change
+    them between gate and disk.
 
     One write at a time: a second thread's call on the same object raises `RuntimeError`.
     """
@@ -90,14 +180,21 @@ cdef class GatedWrite:
     cdef PlacedPair pair
     cdef bint busy
 
-    def __cinit__(self, bytes pixels not None, str content_sha256 not None, Py_ssize_t disk_bytes):
+    def __cinit__(self, given not None, str content_sha256 not None, Py_ssize_t disk_bytes):
+        cdef HashedPixels hashed = given if isinstance(given, HashedPixels) else None
+        cdef bytes pixels = <bytes?>given if hashed is None else hashed.pixels
         self.pair.tile.stage = ABSENT
         self.pair.tile.descriptor = -1
         self.pair.sidecar.stage = ABSENT
         self.pair.sidecar.descriptor = -1
         if len(pixels) != disk_bytes:
             raise GateRefusedError("length", disk_bytes, len(pixels))
-        digest = hashlib.sha256(pixels).hexdigest()
+        if hashed is None:
+            digest = hashlib.sha256(pixels).hexdigest()
+        elif hashed.is_hashed:
+            digest = hashed.digest[:SHA256_BYTES].hex()
+        else:
+            raise TypeError("these pixels were not hashed")
         if digest != content_sha256:
             raise GateRefusedError("SHA-256", content_sha256, digest)
         if not pixels.startswith(JPEG_START):
@@ -170,7 +267,6 @@ cdef class GatedWrite:
         durable with the folder; 0 for none. Durable when this returns, given that the folder itself is. When
         it raises `OSError`, neither file is there; the error names the call that failed.
         """
-        global background_syncs_fail
         cdef Failure failure
         cdef unsigned long context, taken
         cdef bint named
@@ -178,11 +274,10 @@ cdef class GatedWrite:
         self.begin()
         try:
             if is_ahead(&self.pair):
-                context = 0 if ordered_device != 0 else take_context()
+                context = taken = 0 if ordered_device != 0 else take_context()
                 with nogil:
                     link_pair(root, &self.pair, ordered_device, &context, &named, &failure)
-                if context != 0:
-                    free_contexts.append(context)
+                give_back(taken, context)
                 if failure.number == 0:
                     return
                 if named:
@@ -192,14 +287,16 @@ cdef class GatedWrite:
             context = taken = take_context()
             with nogil:
                 place_pair(root, &self.pair, ordered_device, &context, &failure)
-            if context != 0:
-                free_contexts.append(context)
-            elif taken != 0:
-                background_syncs_fail = True
+            give_back(taken, context)
             if failure.number != 0:
                 raise self.failed(&failure)
         finally:
             self.busy = False
+
+    @property
+    def has_temporaries(self):
+        """Whether the file or the sidecar is there under its temporary name."""
+        return self.pair.tile.stage == TEMPORARY or self.pair.sidecar.stage == TEMPORARY
 
     def withdraw(self, int root):
         """Remove the file and the sidecar, under whichever name, unless others have taken their names since.

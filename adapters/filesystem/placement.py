@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -12,6 +13,7 @@ from ...ext import GatedWrite, rename_all, sync_file_system, write_temporaries
 from .disk_errors import disk_errors, store_unavailable
 from .folders import FolderMaker, OpenFolder, open_again
 from .layout import TilePath, sidecar_line, temporary_name
+from .placed_batch import PlacedBatch, WrittenAhead, folder_by_folder
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -20,12 +22,14 @@ Target: TypeAlias = tuple[str, str, str, str, str, bytes]
 
 _SMALLEST_SLICE = 8
 """Fewer files are not worth another thread."""
+_SLICES_PER_THREAD = 4
+"""A thread that is held up leaves the rest to the others."""
 
 
 class StagedFile:
     """A `StagedTile`: bytes that passed the hash gate, and where they go. Nothing is on the disk yet."""
 
-    __slots__ = ("_open_root", "_placement", "_sidecar_line", "path", "target_ahead", "write")
+    __slots__ = ("_open_root", "_placement", "_sidecar_line", "ahead", "path", "target_ahead", "write")
 
     def __init__(
         self,
@@ -37,6 +41,8 @@ class StagedFile:
     ) -> None:
         self.write = write
         self.path = path
+        self.ahead: WrittenAhead | None = None
+        """The part of a batch that this one is written with before it is placed."""
         self._sidecar_line = sidecar_line(content_sha256, path.name).encode("ascii")
         self._placement = placement
         self._open_root = open_root
@@ -112,6 +118,39 @@ class Placement:
         except OSError as error:
             raise store_unavailable("write tile file", self._root_path / file.path.tile, error) from error
 
+    @contextmanager
+    def writing_ahead(
+        self, open_root: Callable[[], OpenFolder], files: Sequence[StagedFile]
+    ) -> Iterator[Callable[[], None]]:
+        """See `TileFiles`."""
+        ahead = WrittenAhead()
+
+        def begin() -> None:
+            # A few files are written faster than threads are woken for them.
+            if len(files) < 2 * _SMALLEST_SLICE:
+                return
+            try:
+                root = open_root()
+                ahead.descriptor = open_again(root)
+            except (OSError, StoreUnavailableError):
+                return
+            in_order = [files[place] for place in folder_by_folder(files)]
+            for some in self._slices(in_order):
+                ahead.working.append((some, self._pool.submit(self._write_temporaries, root, some)))
+            ahead.synced = self._pool.submit(ahead.sync)  # the pool has begun with all the others by then
+            for file in files:
+                file.ahead = ahead
+
+        try:
+            yield begin
+        finally:
+            ahead.wait()
+            left = [file for file in files if file.write.has_temporaries]
+            if left:
+                self._withdraw_quietly(open_root(), left)
+            for file in files:
+                file.ahead = None
+
     def place_many(self, root: OpenFolder, files: Sequence[StagedFile]) -> list[StoreUnavailableError | None]:
         """Place a batch durably: all temporaries, a sync, all renames, a sync.
 
@@ -119,7 +158,7 @@ class Placement:
         """
         if not files:
             return []
-        batch = _Batch(self._root_path, files)
+        batch = PlacedBatch(self._root_path, files)
         try:
             self._place_batch(root, batch)
         except BaseException:
@@ -127,15 +166,22 @@ class Placement:
             raise
         return batch.failures
 
-    def _place_batch(self, root: OpenFolder, batch: _Batch) -> None:
+    def _place_batch(self, root: OpenFolder, batch: PlacedBatch) -> None:
+        ahead = next((file.ahead for file in batch.files if file.ahead is not None), None)
         try:
             # Opened before the first write: it is this batch's errors that its syncs must report.
-            descriptor = open_again(root)
+            descriptor = open_again(root) if ahead is None else ahead.descriptor
         except OSError as error:
             batch.fail(range(len(batch.files)), error)
             return
-        self._step(batch, batch.left(), lambda files: self._write_temporaries(root, files))
-        self._sync(root, descriptor, batch)
+        unwritten = batch.left() if ahead is None else batch.take_over(ahead.errors())
+        failed = None if ahead is None else ahead.sync_error()
+        if failed is not None:
+            self._distrust(root, batch, failed)
+            return
+        self._step(batch, unwritten, lambda files: self._write_temporaries(root, files))
+        if unwritten:
+            self._sync(root, descriptor, batch)
         written = batch.left()
         self._step(batch, written, lambda files: rename_all(root.fileno(), [file.write for file in files]))
         # One whose folder could not even be opened is still there under its temporary name.
@@ -146,7 +192,7 @@ class Placement:
 
     def _step(
         self,
-        batch: _Batch,
+        batch: PlacedBatch,
         places: list[int],
         step: Callable[[Sequence[StagedFile]], Sequence[OSError | None]],
     ) -> None:
@@ -158,13 +204,16 @@ class Placement:
 
     def in_slices(self, work: Callable[[Sequence[T]], Iterable[U]], items: Sequence[T]) -> list[U]:
         """`work` of all items, done slice by slice in the threads at hand; results in order."""
-        size = max(_SMALLEST_SLICE, -(-len(items) // self._threads))
-        slices = [items[start : start + size] for start in range(0, len(items), size)]
+        slices = self._slices(items)
         if len(slices) < 2:
             return [result for some in slices for result in work(some)]
         working = [self._pool.submit(work, some) for some in slices]
         wait(working)  # nobody is in the middle of anything when an error leaves here
         return [result for done in working for result in done.result()]
+
+    def _slices(self, items: Sequence[T]) -> list[Sequence[T]]:
+        size = max(_SMALLEST_SLICE, -(-len(items) // (_SLICES_PER_THREAD * self._threads)))
+        return [items[start : start + size] for start in range(0, len(items), size)]
 
     def _write_temporaries(self, root: OpenFolder, files: Sequence[StagedFile]) -> list[OSError | None]:
         errors: dict[int, OSError | None] = {}
@@ -195,16 +244,18 @@ class Placement:
                 unmade[folder] = error
         return unmade
 
-    def _sync(self, root: OpenFolder, descriptor: OpenFolder, batch: _Batch) -> None:
-        """Sync the file system; when that fails, nothing of the batch can be trusted, and all of it goes."""
-        left = batch.left()
-        if not left:
+    def _sync(self, root: OpenFolder, descriptor: OpenFolder, batch: PlacedBatch) -> None:
+        if not batch.left():
             return
         try:
             sync_file_system(descriptor.fileno())
         except OSError as error:
-            self._withdraw_quietly(root, batch.files)
-            batch.fail(left, error)
+            self._distrust(root, batch, error)
+
+    def _distrust(self, root: OpenFolder, batch: PlacedBatch, error: OSError) -> None:
+        """When a sync failed, nothing of the batch can be trusted, and all of it goes."""
+        self._withdraw_quietly(root, batch.files)
+        batch.fail(batch.left(), error)
 
     def withdraw(self, root: OpenFolder, file: StagedFile) -> None:
         """Remove what was placed unless others replaced it. Raises `StoreUnavailableError`."""
@@ -218,29 +269,3 @@ class Placement:
                 file.write.withdraw(root.fileno())
             except OSError:
                 continue
-
-
-class _Batch:
-    """Files on their way, and why some of them failed."""
-
-    def __init__(self, root_path: Path, files: Sequence[StagedFile]) -> None:
-        self._root_path = root_path
-        self.files = files
-        self.failures: list[StoreUnavailableError | None] = [None] * len(files)
-        self._in_order = sorted(range(len(files)), key=lambda place: files[place].path.folder)
-
-    def left(self) -> list[int]:
-        """The places of the files that have not failed, folder by folder.
-
-        A slice of them is one thread's: threads that work in the same folder wait for each other.
-        """
-        return [place for place in self._in_order if self.failures[place] is None]
-
-    def fail(self, places: Iterable[int], error: OSError) -> None:
-        """Note that the files at `places` failed because of `error`."""
-        for place in places:
-            path = self._root_path / self.files[place].path.tile
-            failure = store_unavailable("write tile file", path, error)
-            # Without its traceback: that holds the batch, and with it this error and the folder's descriptor.
-            failure.__cause__ = error.with_traceback(None)
-            self.failures[place] = failure

@@ -7,6 +7,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from uuid import UUID
@@ -27,9 +28,11 @@ from ...ext import (
     CompiledTileCatalogue,
     GatedWrite,
     GateRefusedError,
+    HashedPixels,
     KeptMappings,
     MappedPixels,
     ReadsAtOnce,
+    hash_pixels,
     map_cached_tile,
     map_tile,
     open_beneath,
@@ -124,6 +127,9 @@ class FilesystemTileFiles:
 
     def stage(self, pixels: bytes, metadata: TileMetadata) -> StagedTile:
         """See `TileFiles`. Raises `TypeError` for anything but `bytes`, which nobody can change meanwhile."""
+        return self._stage(pixels, metadata)
+
+    def _stage(self, pixels: bytes | HashedPixels, metadata: TileMetadata) -> StagedTile:
         tile_id = metadata.tile_id
         try:
             write = GatedWrite(pixels, metadata.content_sha256, metadata.disk_bytes)
@@ -143,13 +149,19 @@ class FilesystemTileFiles:
         """See `TileFiles`: hashed by several threads."""
 
         def stage(some: Sequence[tuple[bytes, TileMetadata]]) -> Iterator[StagedTile | TileCacheError]:
-            for pixels, metadata in some:
+            hashed = hash_pixels([pixels for pixels, _ in some])
+            for pixels, (_, metadata) in zip(hashed, some, strict=True):
                 try:
-                    yield self.stage(pixels, metadata)
+                    yield self._stage(pixels, metadata)
                 except TileCacheError as error:
                     yield error
 
         return self._placement.in_slices(lambda some: list(stage(some)), tiles)
+
+    def writing_ahead(self, staged: Sequence[StagedTile]) -> AbstractContextManager[Callable[[], object]]:
+        """See `TileFiles`: in the threads that work on batches."""
+        own = [tile for tile in staged if isinstance(tile, StagedFile)]
+        return self._placement.writing_ahead(self._open_root, own)
 
     def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
         """See `TileFiles`: two syncs of the file system for the whole batch."""

@@ -7,7 +7,8 @@ import mmap
 import os
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from uuid import UUID
 
 from ...domain.errors import (
@@ -137,6 +138,11 @@ class MemoryTileFiles:
             except TileCacheError as error:
                 staged.append(error)
         return staged
+
+    @contextmanager
+    def writing_ahead(self, staged: Sequence[StagedTile]) -> Iterator[Callable[[], object]]:
+        """See `TileFiles`: there is nothing to wait for."""
+        yield lambda: None
 
     def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
         """See `TileFiles`."""

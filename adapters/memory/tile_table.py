@@ -159,7 +159,13 @@ class MemoryTileTable:
             yield MemoryOpenRow(rows, metadata.tile_id)
 
     @contextmanager
-    def insert_many(self, metadata: Sequence[TileMetadata], created_at: datetime) -> Iterator[MemoryOpenRows]:
+    def insert_many(
+        self,
+        metadata: Sequence[TileMetadata],
+        created_at: datetime,
+        *,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> Iterator[MemoryOpenRows]:
         """See `TileRows`. Raises `ValueError` when a tile is named twice."""
         stored = {m.tile_id: TileMetadataPersistent.of(m, created_at=created_at) for m in metadata}
         if len(stored) != len(metadata):
@@ -170,6 +176,7 @@ class MemoryTileTable:
             self._wait_until(lambda: not self._locks_wanted, "the store's lock")
             self._writers += 1
         try:
+            meanwhile()
             for tile_id in sorted(stored, key=lambda tile_id: tile_id.tile_uuid):
                 if self._take(tile_id):
                     taken.add(tile_id)

@@ -174,16 +174,21 @@ class PostgresTileRows:
 
     @contextmanager
     def insert_many(
-        self, metadata: Sequence[TileMetadata], created_at: datetime
+        self,
+        metadata: Sequence[TileMetadata],
+        created_at: datetime,
+        *,
+        meanwhile: Callable[[], object] = lambda: None,
     ) -> Iterator[PostgresOpenRows]:
         """See `TileRows`. Raises `ValueError` when a tile is named twice."""
-        stored = {m.tile_id: TileMetadataPersistent.of(m, created_at=created_at) for m in metadata}
-        if len(stored) != len(metadata):
+        if len({m.tile_id for m in metadata}) != len(metadata):
             raise ValueError("a batch must not name a tile twice")
-        # One order for everybody: two batches that share tiles then wait for each other one way only.
-        in_order = sorted(stored.values(), key=lambda tile: tile.tile_uuid.int)
         with tile_transaction(self._database, self._disk_budget_bytes) as transaction:
-            transaction.begin(f"inserting {len(in_order)} tiles", (LOCK_SHARED, STORE_LOCK))
+            transaction.begin(f"inserting {len(metadata)} tiles", (LOCK_SHARED, STORE_LOCK))
+            meanwhile()
+            stored = {m.tile_id: TileMetadataPersistent.of(m, created_at=created_at) for m in metadata}
+            # One order for everybody: two batches that share tiles then wait for each other one way only.
+            in_order = sorted(stored.values(), key=lambda tile: tile.tile_uuid.int)
             new = _insert_in_order(transaction, in_order) if in_order else set()
             yield PostgresOpenRows(
                 transaction,

@@ -82,7 +82,7 @@ BEGIN
     FOR change IN
         SELECT concat(TG_ARGV[0], concat_ws('/', zoom_level, x, y, source, flight_id)) FROM changed
     LOOP
-        IF length(notice) > 7900 THEN
+        IF octet_length(notice) > 7900 THEN
             PERFORM pg_notify('aerotile_tiles', notice);
             notice := '';
         END IF;

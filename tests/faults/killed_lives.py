@@ -44,7 +44,7 @@ Facts = dict[str, Any]
 Say = Callable[[Facts], None]
 Hear = Callable[[], "Facts | None"]
 
-BATCH = 12
+BATCH = 20
 """More than one thread takes at once."""
 BUDGET_BYTES = 20_000
 FLIGHT = UUID(int=7)

@@ -31,7 +31,7 @@ from aerotile.domain.tile_grid import Bbox
 from aerotile.domain.tiles import TileId
 
 EVERYWHERE = Bbox(-85.0, -180.0, 85.0, 180.0)
-BUDGET_BYTES = 64_000
+BUDGET_BYTES = 128_000
 QUICK = DatabaseConfig(pool_max_size=2, connect_timeout_s=1.0, statement_timeout_s=1.0)
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120 if CUTS != "all" else 3600)]
@@ -133,8 +133,19 @@ def fill(site: Site, x: int) -> None:
     site.runtime.part("_lru_buffer").gather()
 
 
+def large_batch_of(x: int) -> list[TileId]:
+    return [imported(220_000 + 20 * (x % 1000) + place) for place in range(20)]
+
+
+def write_large_batch(site: Site, x: int) -> None:
+    for outcome in site.store.write_tiles([tile(tile_id) for tile_id in large_batch_of(x)]):
+        if outcome.error is not None:
+            raise outcome.error
+
+
 CHANGES = {
     "write": Change(write_one),
+    "batch that is written ahead": Change(write_large_batch, changed=large_batch_of),
     "batch": Change(write_batch, changed=batch_of),
     "batch with a duplicate": Change(write_batch_with_a_duplicate, changed=batch_of),
     "delete": Change(

@@ -13,7 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from aerotile.ext import GatedWrite, GateRefusedError, rename_all, sync_file_system, write_temporaries
+from aerotile.ext import (
+    GatedWrite,
+    GateRefusedError,
+    HashedPixels,
+    hash_pixels,
+    rename_all,
+    sync_file_system,
+    write_temporaries,
+)
 
 PIXELS = b"\xff\xd8\xff\xe0" + bytes(50_000) + b"\xff\xd9"
 DIGEST = hashlib.sha256(PIXELS).hexdigest()
@@ -27,6 +35,7 @@ pixels = b"\\xff\\xd8\\xff\\xe0" + bytes(50_000) + b"\\xff\\xd9"
 write = GatedWrite(pixels, "{DIGEST}", len(pixels))
 target = {TARGET!r}
 root = os.open(sys.argv[1], os.O_RDONLY)
+os.umask(0o777)  # the mode has to be set
 here = os.fstat(root).st_dev
 """
 PLACE = """
@@ -109,6 +118,41 @@ def test_a_refusal_shows_the_marker_that_was_met(pixels: bytes, what: str, actua
     with pytest.raises(GateRefusedError) as caught:
         GatedWrite(pixels, hashlib.sha256(pixels).hexdigest(), len(pixels))
     assert (caught.value.what, caught.value.actual) == (what, actual)
+
+
+def test_pixels_that_were_hashed_with_many_pass_the_gate_as_they_would_alone() -> None:
+    many = [b"\xff\xd8\xff" + bytes(length) + b"\xff\xd9" for length in (0, 1, 63, 64, 65, 100_000)]
+    for pixels, hashed in zip(many, hash_pixels(many), strict=True):
+        GatedWrite(hashed, hashlib.sha256(pixels).hexdigest(), len(pixels))
+        with pytest.raises(GateRefusedError, match="SHA-256"):
+            GatedWrite(hashed, DIGEST, len(pixels))
+        with pytest.raises(GateRefusedError, match="length"):
+            GatedWrite(hashed, hashlib.sha256(pixels).hexdigest(), len(pixels) + 1)
+    assert hash_pixels([]) == []
+
+
+def test_nothing_but_bytes_is_hashed_and_what_nobody_hashed_is_refused() -> None:
+    with pytest.raises(TypeError):
+        hash_pixels([bytearray(PIXELS)])  # type: ignore[list-item]  # what is refused
+    with pytest.raises(TypeError, match="not hashed"):
+        GatedWrite(HashedPixels(PIXELS), "0" * 64, len(PIXELS))
+
+
+def test_without_openssl_many_are_hashed_all_the_same(folder: Path) -> None:
+    hashed_by_hashlib = """
+import sys
+sys.modules["_hashlib"] = None
+import hashlib
+from aerotile.ext import GatedWrite, hash_pixels
+loaded = open("/proc/self/maps").read()
+pixels = b"\\xff\\xd8\\xff\\xff\\xd9"
+GatedWrite(hash_pixels([pixels])[0], hashlib.sha256(pixels).hexdigest(), 5)
+print("libcrypto" in loaded)
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", hashed_by_hashlib], capture_output=True, text=True, check=True, cwd=folder
+    )
+    assert answer.stdout.strip() == "False"
 
 
 def test_the_files_are_read_only_and_whole_whatever_the_umask(

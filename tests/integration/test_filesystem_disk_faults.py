@@ -173,6 +173,34 @@ print(sum(failure is not None for failure in outcome))
 
 
 @needs_strace
+@pytest.mark.parametrize(
+    ("fault", "at_most"),
+    [
+        ("syncfs:error=EIO:when=1", 40),
+        ("write:error=ENOSPC:when=3", 4),
+        ("renameat,renameat2:error=EIO:when=4", 4),
+        ("openat2:error=EMFILE:when=2", 39),
+    ],
+)
+def test_a_disk_that_fails_what_is_written_ahead_leaves_nothing_of_the_failed_tiles(
+    root: Path, fault: str, at_most: int
+) -> None:
+    # Each thread's own call fails, and nobody knows which threads there are.
+    root.mkdir(parents=True)
+    script = """
+batch = [stage(TileId(6, x, 5, TileSource.IMPORTED)) for x in range(40)]
+with files.writing_ahead(batch) as write_ahead:
+    write_ahead()
+    outcome = files.place_many(batch)
+print(sum(failure is not None for failure in outcome))
+"""
+    failed = int(run_python(script, root, under=inject(fault)))
+    assert 0 < failed <= at_most
+    assert len(files_below(root)) == 2 * (40 - failed)
+    assert failed == 40 or "syncfs" not in fault
+
+
+@needs_strace
 def test_a_failed_restore_keeps_the_old_sidecar(root: Path) -> None:
     with FilesystemTileFiles(root) as files:
         stage(files).place()

@@ -260,6 +260,31 @@ def test_one_bad_place_does_not_sink_its_batch(files: FilesystemTileFiles, root:
     assert files_below(root) == {TILE_PATH, TILE_PATH + ".sha256", "imported/3/2"}
 
 
+def test_one_bad_place_does_not_sink_a_batch_that_is_written_ahead(
+    files: FilesystemTileFiles, root: Path
+) -> None:
+    (root / "imported" / "9").mkdir(parents=True)
+    (root / "imported" / "9" / "2").write_text("in the way")
+    batch = [stage(files, TileId(9, n % 4, n, TileSource.IMPORTED)) for n in range(40)]
+    with files.writing_ahead(batch) as write_ahead:
+        write_ahead()
+        outcome = files.place_many(batch)
+    assert [isinstance(error, StoreUnavailableError) for error in outcome] == [n % 4 == 2 for n in range(40)]
+    assert len(files_below(root)) == 61
+
+
+def test_what_a_closed_store_was_to_write_ahead_is_not_written(
+    files: FilesystemTileFiles, root: Path
+) -> None:
+    batch = [stage(files, TileId(9, n, n, TileSource.IMPORTED)) for n in range(40)]
+    files.close()
+    with files.writing_ahead(batch) as write_ahead:
+        write_ahead()
+        with pytest.raises(StoreUnavailableError, match="closed"):
+            files.place_many(batch)
+    assert files_below(root) == set()
+
+
 def test_a_folder_in_the_tiles_place_fails_that_tile_alone(files: FilesystemTileFiles, root: Path) -> None:
     (root / "imported" / "3" / "1" / "5.jpg").mkdir(parents=True)
     outcome = files.place_many([stage(files), stage(files, TileId(3, 1, 6, TileSource.IMPORTED))])

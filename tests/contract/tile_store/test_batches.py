@@ -17,6 +17,7 @@ from aerotile.domain.errors import (
     StoreUnavailableError,
     TileCacheError,
 )
+from aerotile.domain.inventory import FoundKind
 from aerotile.domain.ports import SupportsBulkWrite
 from aerotile.domain.storage import StagedTile, TileFiles
 from aerotile.domain.tiles import TileId, TileMetadata, TileSource
@@ -72,6 +73,27 @@ def test_batches_in_flight_together_store_what_each_would_alone(subject: Subject
     assert [outcome.tile_id.x for outcome in flat if outcome.error is not None] == [11]
     assert set(subject.committed()) == {outcome.tile_id for outcome in flat if outcome.stored}
     assert set(subject.on_disk()) == set(subject.committed())
+
+
+def test_a_batch_with_tiles_that_only_the_rows_know_leaves_those_as_they_are(subject: Subject) -> None:
+    other = subject.open()
+    assert isinstance(other, SupportsBulkWrite)
+    tiles = []
+    for x in range(30):
+        pixels = jpeg(seed=x)
+        tiles.append((pixels, described(pixels, TileId(10, x, 700, TileSource.IMPORTED))))
+    store = subject.open()
+    assert isinstance(store, SupportsBulkWrite)
+    first = jpeg(seed=77)
+    for _, metadata in tiles[::10]:
+        other.write_tile(first, described(first, metadata.tile_id))
+    outcomes = store.write_tiles(tiles)
+    assert [isinstance(o.error, DuplicateTileError) for o in outcomes] == [x % 10 == 0 for x in range(30)]
+    assert set(subject.committed()) == set(subject.on_disk()) == {metadata.tile_id for _, metadata in tiles}
+    assert {found.kind for found in subject.files.inventory()} == {FoundKind.TILE, FoundKind.SIDECAR}
+    for (pixels, metadata), outcome in zip(tiles, outcomes, strict=True):
+        with subject.files.open(metadata.tile_id) as handle:
+            assert bytes(memoryview(handle)) == (pixels if outcome.stored else first)
 
 
 def test_of_batches_in_flight_that_name_one_tile_exactly_one_stores_it(subject: Subject) -> None:
