@@ -2,6 +2,8 @@
 
 Usage: flight_soak.py ROOT DSN PROVIDER_URL TOKEN SECONDS SAMPLES [leak | neighbour]. Appends a line of JSON
 to the file SAMPLES many times: operations done, and memory, descriptors, mappings, threads and sockets held.
+Of memory it notes what the process has from the kernel, and what of that is in use, which allocators alone
+know: how many blocks Python's has given out, and how many KiB the C library's.
 It rests longer than it works, so that it takes less than half a core.
 
 With `leak` it leaks on purpose: a descriptor and a connection every 1,000 operations, a mapping every 500,
@@ -11,6 +13,8 @@ process, which writes and deletes tiles of the same store until its input ends, 
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import mmap
 import os
@@ -192,8 +196,29 @@ class Leaks:
         self._grown = operations
 
 
+class MallocFacts(ctypes.Structure):
+    """What glibc's `mallinfo2` returns, of all arenas together."""
+
+    _fields_ = [  # noqa: RUF012 - ctypes wants it like this
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    ]
+
+
+def malloc_bytes() -> int:
+    """What the C library's allocator has given out and not got back."""
+    mallinfo = ctypes.CDLL(None).mallinfo2
+    mallinfo.restype = MallocFacts
+    facts = mallinfo()
+    return int(facts.uordblks + facts.hblkhd)
+
+
 def sample(runtime: Runtime, operations: int) -> dict[str, int]:
     """What this process holds now."""
+    gc.collect()
     memory = {}
     for line in Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines():
         name, _, amount = line.partition(":")
@@ -205,6 +230,8 @@ def sample(runtime: Runtime, operations: int) -> dict[str, int]:
     record = runtime.config.record_folder
     return {
         "operations": operations,
+        "python_blocks": sys.getallocatedblocks(),
+        "malloc_kib": malloc_bytes() // 1024,
         "anonymous_kib": memory["Anonymous"],
         "resident_kib": memory["Rss"],
         "descriptors": len(descriptors),
