@@ -199,7 +199,7 @@ class Leaks:
 class MallocFacts(ctypes.Structure):
     """What glibc's `mallinfo2` returns, of all arenas together."""
 
-    _fields_ = [  # noqa: RUF012 - ctypes wants it like this
+    _fields_ = [
         (name, ctypes.c_size_t)
         for name in (
             *("arena", "ordblks", "smblks", "hblks", "hblkhd"),

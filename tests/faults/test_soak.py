@@ -42,9 +42,12 @@ WARM_UP = 0.3
 FEWEST_SAMPLES = 20
 
 MOST_GROWTH = {
-    # The allocator takes memory a MiB or two at a time, now and then for a moment, and keeps it.
-    "anonymous_kib": 4_096,
-    "resident_kib": 6_144,
+    "python_blocks": 4_000,
+    "malloc_kib": 1_024,
+    # What is in use does not grow, but allocators keep what was in use for a moment. The most that can be is
+    # the record's queue, full because the disk stalled: of its 8,192 events 7,000 were seen to leave 5 MiB.
+    "anonymous_kib": 12_288,
+    "resident_kib": 14_336,
     "descriptors": 3,
     "sockets": 2,
     "tile_mappings": 30,
@@ -163,4 +166,4 @@ def test_the_soak_beside_this_session_ended_well(capsys: pytest.CaptureFixture[s
 def test_leaks_on_purpose_are_found(migrated_database: str, tmp_path: Path) -> None:
     samples = soak(tmp_path, migrated_database, LEAK_SECONDS, "leak")
     leaking = {level.name for level in levels(samples) if not level.is_flat}
-    assert leaking >= {"anonymous_kib", "descriptors", "other_mappings", "sockets"}
+    assert leaking >= {"python_blocks", "malloc_kib", "descriptors", "other_mappings", "sockets"}
