@@ -13,7 +13,7 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
-FUNCTION = """
+_FUNCTION = """
     CREATE OR REPLACE FUNCTION notify_of_tiles() RETURNS trigger LANGUAGE plpgsql AS $$
     DECLARE
         notice text := '';
@@ -34,13 +34,15 @@ FUNCTION = """
         RETURN NULL;
     END $$
 """
+COUNTING_BYTES = _FUNCTION.format(length="octet_length")
+COUNTING_CHARACTERS = _FUNCTION.format(length="length")
 
 
 def upgrade() -> None:
     """Count bytes."""
-    op.execute(FUNCTION.format(length="octet_length"))
+    op.execute(COUNTING_BYTES)
 
 
 def downgrade() -> None:
     """Count characters, as revision 0007 does."""
-    op.execute(FUNCTION.format(length="length"))
+    op.execute(COUNTING_CHARACTERS)

@@ -35,8 +35,9 @@ OPERATIONS = [
     Operation("open", LOST, atomic=False),
     # A store opens although an orphan stays or a sidecar can't be restored: its tiles can be read.
     Operation("reconcile", LOST, survives=tuple(ERRORS), atomic=False),
-    Operation("read", LOST),
-    Operation("bytes", LOST),
+    # What can't be opened without waiting is opened once more, the long way.
+    Operation("read", LOST, survives=("openat2",)),
+    Operation("bytes", LOST, survives=("openat2",)),
     Operation("hash", LOST),
     Operation("read sidecar", LOST),
 ]
