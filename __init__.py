@@ -17,19 +17,22 @@ if TYPE_CHECKING:
         build_tile_store,
         build_tile_uploader,
     )
-    from .adapters.config import AerotileConfig
-    from .adapters.config_loader import load_config
-    from .domain.descriptors import DescriptorMetric, HnswParams, IndexMetadata, SearchHit, VectorStorage
+    from .adapters.config.loader import load_config
+    from .adapters.config.settings import AerotileConfig
     from .domain.errors import (
         AerotileError,
         CacheBudgetExhaustedError,
         CaptureTimeInFutureError,
+        CommitOutcomeUnknownError,
         ConfigurationError,
         ContentHashMismatchError,
         DuplicateTileError,
         FreshnessRejectionError,
+        HeadroomTakenError,
         IndexBuildError,
         IndexUnavailableError,
+        NoMappingLeftError,
+        NoTileFileError,
         ReadDeadlineError,
         RuntimeNotAvailableError,
         StoreUnavailableError,
@@ -38,31 +41,37 @@ if TYPE_CHECKING:
         TileNotFoundError,
     )
     from .domain.find_tiles import FoundTile, find_tiles
-    from .domain.identity import derive_location_hash, derive_tile_id
-    from .domain.ports import (
-        Clock,
-        DescriptorIndex,
-        FlightRecorder,
-        SectorIndex,
+    from .domain.flight_events import FlightEvent, RecordEnvelope
+    from .domain.ports.clock import Clock
+    from .domain.ports.descriptor_index import DescriptorIndex
+    from .domain.ports.flight_recorder import FlightRecorder
+    from .domain.ports.sector_index import SectorIndex, SupportsJudging, TileJudge
+    from .domain.ports.tile_metadata import TileMetadataStore
+    from .domain.ports.tile_store import (
         SupportsBboxQuery,
         SupportsBulkWrite,
         SupportsByteRead,
         SupportsEviction,
         SupportsHeadroom,
-        SupportsJudging,
         SupportsReadDeadline,
         SupportsVerdict,
-        TileJudge,
-        TileMetadataStore,
-        TilePixelHandle,
         TileStore,
-        TileUploader,
+        TileWriteOutcome,
     )
-    from .domain.records import FlightEvent, RecordEnvelope
-    from .domain.sectors import FreshnessRule, SectorBoundary, SectorClassification
-    from .domain.tile_grid import Bbox, GridRange, ground_sample_distance
-    from .domain.tile_key import VariantTable, decode_tile_key, encode_tile_key
-    from .domain.tiles import (
+    from .domain.ports.uploader import TileUploader
+    from .domain.values.descriptors import (
+        DescriptorMetric,
+        HnswParams,
+        IndexMetadata,
+        SearchHit,
+        VectorStorage,
+    )
+    from .domain.values.pixels import TilePixelHandle
+    from .domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
+    from .domain.values.tile_grid import Bbox, GridRange, ground_sample_distance
+    from .domain.values.tile_key import VariantTable, decode_tile_key, encode_tile_key
+    from .domain.values.tile_names import derive_location_hash, derive_tile_id
+    from .domain.values.tiles import (
         FreshnessLabel,
         TileId,
         TileMetadata,
@@ -71,7 +80,7 @@ if TYPE_CHECKING:
         TileSource,
         VotingStatus,
     )
-    from .domain.upload import (
+    from .domain.values.upload_reports import (
         BatchOutcome,
         BatchProgress,
         TileUploadOutcome,
@@ -81,7 +90,6 @@ if TYPE_CHECKING:
         UploadReason,
         UploadRequest,
     )
-    from .domain.write_tiles import TileWriteOutcome
 
 _NAMES_BY_MODULE = {
     ".adapters.composition": (
@@ -91,25 +99,22 @@ _NAMES_BY_MODULE = {
         "build_tile_store",
         "build_tile_uploader",
     ),
-    ".adapters.config": ("AerotileConfig",),
-    ".adapters.config_loader": ("load_config",),
-    ".domain.descriptors": (
-        "DescriptorMetric",
-        "HnswParams",
-        "IndexMetadata",
-        "SearchHit",
-        "VectorStorage",
-    ),
+    ".adapters.config.loader": ("load_config",),
+    ".adapters.config.settings": ("AerotileConfig",),
     ".domain.errors": (
         "AerotileError",
         "CacheBudgetExhaustedError",
         "CaptureTimeInFutureError",
+        "CommitOutcomeUnknownError",
         "ConfigurationError",
         "ContentHashMismatchError",
         "DuplicateTileError",
         "FreshnessRejectionError",
+        "HeadroomTakenError",
         "IndexBuildError",
         "IndexUnavailableError",
+        "NoMappingLeftError",
+        "NoTileFileError",
         "ReadDeadlineError",
         "RuntimeNotAvailableError",
         "StoreUnavailableError",
@@ -117,32 +122,63 @@ _NAMES_BY_MODULE = {
         "TileMetadataError",
         "TileNotFoundError",
     ),
-    ".domain.find_tiles": ("FoundTile", "find_tiles"),
-    ".domain.identity": ("derive_location_hash", "derive_tile_id"),
-    ".domain.ports": (
-        "Clock",
-        "DescriptorIndex",
-        "FlightRecorder",
+    ".domain.find_tiles": (
+        "FoundTile",
+        "find_tiles",
+    ),
+    ".domain.flight_events": (
+        "FlightEvent",
+        "RecordEnvelope",
+    ),
+    ".domain.ports.clock": ("Clock",),
+    ".domain.ports.descriptor_index": ("DescriptorIndex",),
+    ".domain.ports.flight_recorder": ("FlightRecorder",),
+    ".domain.ports.sector_index": (
         "SectorIndex",
+        "SupportsJudging",
+        "TileJudge",
+    ),
+    ".domain.ports.tile_metadata": ("TileMetadataStore",),
+    ".domain.ports.tile_store": (
         "SupportsBboxQuery",
         "SupportsBulkWrite",
         "SupportsByteRead",
         "SupportsEviction",
         "SupportsHeadroom",
-        "SupportsJudging",
         "SupportsReadDeadline",
         "SupportsVerdict",
-        "TileJudge",
-        "TileMetadataStore",
-        "TilePixelHandle",
         "TileStore",
-        "TileUploader",
+        "TileWriteOutcome",
     ),
-    ".domain.records": ("FlightEvent", "RecordEnvelope"),
-    ".domain.sectors": ("FreshnessRule", "SectorBoundary", "SectorClassification"),
-    ".domain.tile_grid": ("Bbox", "GridRange", "ground_sample_distance"),
-    ".domain.tile_key": ("VariantTable", "decode_tile_key", "encode_tile_key"),
-    ".domain.tiles": (
+    ".domain.ports.uploader": ("TileUploader",),
+    ".domain.values.descriptors": (
+        "DescriptorMetric",
+        "HnswParams",
+        "IndexMetadata",
+        "SearchHit",
+        "VectorStorage",
+    ),
+    ".domain.values.pixels": ("TilePixelHandle",),
+    ".domain.values.sectors": (
+        "FreshnessRule",
+        "SectorBoundary",
+        "SectorClassification",
+    ),
+    ".domain.values.tile_grid": (
+        "Bbox",
+        "GridRange",
+        "ground_sample_distance",
+    ),
+    ".domain.values.tile_key": (
+        "VariantTable",
+        "decode_tile_key",
+        "encode_tile_key",
+    ),
+    ".domain.values.tile_names": (
+        "derive_location_hash",
+        "derive_tile_id",
+    ),
+    ".domain.values.tiles": (
         "FreshnessLabel",
         "TileId",
         "TileMetadata",
@@ -151,7 +187,7 @@ _NAMES_BY_MODULE = {
         "TileSource",
         "VotingStatus",
     ),
-    ".domain.upload": (
+    ".domain.values.upload_reports": (
         "BatchOutcome",
         "BatchProgress",
         "TileUploadOutcome",
@@ -161,7 +197,6 @@ _NAMES_BY_MODULE = {
         "UploadReason",
         "UploadRequest",
     ),
-    ".domain.write_tiles": ("TileWriteOutcome",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 
@@ -174,6 +209,7 @@ __all__ = [
     "CacheBudgetExhaustedError",
     "CaptureTimeInFutureError",
     "Clock",
+    "CommitOutcomeUnknownError",
     "ConfigurationError",
     "ContentHashMismatchError",
     "DescriptorIndex",
@@ -186,10 +222,13 @@ __all__ = [
     "FreshnessRejectionError",
     "FreshnessRule",
     "GridRange",
+    "HeadroomTakenError",
     "HnswParams",
     "IndexBuildError",
     "IndexMetadata",
     "IndexUnavailableError",
+    "NoMappingLeftError",
+    "NoTileFileError",
     "ReadDeadlineError",
     "RecordEnvelope",
     "RuntimeNotAvailableError",

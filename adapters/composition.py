@@ -15,39 +15,37 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..domain.budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
 from ..domain.errors import ConfigurationError, RuntimeNotAvailableError
-from ..domain.freshness import FreshnessGate
-from ..domain.lru import LruAccessBuffer
-from ..domain.ports import (
-    Clock,
-    DescriptorIndex,
-    FlightRecorder,
-    TileMetadataStore,
-    TileUploader,
-)
-from ..domain.retry import RetryBudget
-from ..domain.retrying_uploader import RetryingTileUploader
-from ..domain.storage import TileCatalogue
-from ..domain.store import FileBackedTileStore
-from ..domain.upload_pass import BatchLimits
-from ..domain.watched_clock import WatchedClock
+from ..domain.policies.upload_batching import BatchLimits
+from ..domain.policies.upload_retry import RetryBudget
+from ..domain.ports.clock import Clock
+from ..domain.ports.descriptor_index import DescriptorIndex
+from ..domain.ports.flight_recorder import FlightRecorder
+from ..domain.ports.tile_catalogue import TileCatalogue
+from ..domain.ports.tile_metadata import TileMetadataStore
+from ..domain.ports.uploader import TileUploader
+from ..domain.store.access_times import AccessTimeBuffer
+from ..domain.store.clock_guard import ClockGuard
+from ..domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
+from ..domain.store.freshness_gate import FreshnessGate
+from ..domain.store.tile_store import FileBackedTileStore
+from ..domain.uploads.retrying_uploader import RetryingTileUploader
 from .background import BackgroundTask
 from .clocks import SystemClock
-from .config import AerotileConfig
-from .upload_token import read_upload_token
+from .config.settings import AerotileConfig
+from .config.upload_token import read_upload_token
 
 if TYPE_CHECKING:
-    from ..ext import KeptMappings
+    from ..ext import CompiledMappingCache
+    from .embedded_postgres.server import EmbeddedPostgres
     from .faiss.index import FaissDescriptorIndex
     from .filesystem import FilesystemTileFiles
     from .http.client import ProviderAddress
     from .postgres.connection import Database
-    from .postgres.embedded import EmbeddedPostgres
     from .postgres.migrate import MigrationReport
-    from .postgres.rows import PostgresTileRows
     from .postgres.sector_store import PostgresSectorStore
     from .postgres.tile_feed import TileFeed
+    from .postgres.tile_rows import PostgresTileRows
     from .postgres.upload_ledger import PostgresUploadLedger
 
 T = TypeVar("T")
@@ -108,7 +106,7 @@ class Runtime:
     @cached_property
     def embedded_server(self) -> EmbeddedPostgres:
         """The embedded database, not started yet; used when no DSN is configured."""
-        from .postgres.embedded import EmbeddedPostgres
+        from .embedded_postgres.server import EmbeddedPostgres
 
         binaries = self.config.database.embedded_binaries
         server = EmbeddedPostgres(self.config.postgres_folder, binaries=binaries)
@@ -143,7 +141,7 @@ class Runtime:
     @cached_property
     def rows(self) -> PostgresTileRows:
         """The rows' half of the tile store."""
-        from .postgres.rows import PostgresTileRows
+        from .postgres.tile_rows import PostgresTileRows
 
         return PostgresTileRows(self.database, disk_budget_bytes=self.config.budget.max_bytes)
 
@@ -160,7 +158,7 @@ class Runtime:
     @cached_property
     def metadata_store(self) -> TileMetadataStore:
         """What the database knows of tiles."""
-        from .postgres.metadata_store import PostgresTileMetadataStore
+        from .postgres.tile_metadata import PostgresTileMetadataStore
 
         return PostgresTileMetadataStore(self.database)
 
@@ -215,20 +213,20 @@ class Runtime:
         return self._closing(flusher, flusher.close)
 
     @cached_property
-    def _lru_buffer(self) -> LruAccessBuffer:
-        return LruAccessBuffer(self.kept_pixels.drain_reads, self.watched_clock.stamp, self._catalogue)
+    def _lru_buffer(self) -> AccessTimeBuffer:
+        return AccessTimeBuffer(self.mapping_cache.drain_reads, self.clock_guard.stamp, self._catalogue)
 
     @cached_property
-    def watched_clock(self) -> WatchedClock:
+    def clock_guard(self) -> ClockGuard:
         """The clock for ages and orders; says when the machine's can't be right."""
-        return WatchedClock(self.clock, self._catalogue, self.recorder)
+        return ClockGuard(self.clock, self._catalogue, self.recorder)
 
     @cached_property
-    def kept_pixels(self) -> KeptMappings:
+    def mapping_cache(self) -> CompiledMappingCache:
         """The mappings that stay open between reads."""
-        from ..ext import KeptMappings
+        from ..ext import CompiledMappingCache
 
-        kept = KeptMappings(
+        kept = CompiledMappingCache(
             max_count=self.config.reads.max_mappings,
             max_bytes=self.config.reads.max_mapped_bytes,
             flush_entries=self.config.lru.flush_entries,
@@ -242,7 +240,7 @@ class Runtime:
         """Unmaps what was evicted, so that no reader has to."""
         releaser = BackgroundTask(
             "evicted mappings",
-            self.kept_pixels.release,
+            self.mapping_cache.release,
             interval_s=self.config.reads.release_interval_s,
         )
         return self._closing(releaser, releaser.close)
@@ -276,10 +274,10 @@ class Runtime:
             gate=self.freshness_gate,
             clock=self.clock,
             recorder=self.recorder,
-            kept=self.kept_pixels,
+            mapping_cache=self.mapping_cache,
             verify_hash=self.config.reads.verify_hash,
             read_deadline_s=self.config.reads.deadline_s or None,
-            watched_clock=self.watched_clock,
+            clock_guard=self.clock_guard,
             when_in_doubt=feed.wake,
         )
         trim_heap()  # loading the catalogue took several times what is left of it

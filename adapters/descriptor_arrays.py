@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..domain.errors import IndexBuildError
-from ..domain.tile_key import VariantTable
-from ..domain.tiles import TileId
+from ..domain.values.tile_key import VariantTable
+from ..domain.values.tiles import TileId
 from ..ext import TileKeyCodec, is_finite_descriptor
 
 _FLOAT32 = np.dtype(np.float32)

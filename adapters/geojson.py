@@ -16,9 +16,9 @@ from typing import Any, NoReturn
 
 import attrs
 
-from ..domain.sectors import SectorBoundary, SectorClassification
-from ..domain.tile_grid import Bbox
-from .regular_files import read_one_more
+from ..domain.values.sectors import SectorBoundary, SectorClassification
+from ..domain.values.tile_grid import Bbox
+from .files.regular_file import read_one_more
 
 MAX_FILE_BYTES = 64 << 20
 MAX_ID_LENGTH = 200

@@ -33,7 +33,7 @@ from paths.descriptor_sets import NEIGHBOURS, DescriptorSet, Vectors, clustered
 
 from aerotile import TileId, TileSource
 from aerotile.adapters.faiss import FaissDescriptorIndex
-from aerotile.domain.descriptors import HnswParams, VectorStorage
+from aerotile.domain.values.descriptors import HnswParams, VectorStorage
 
 ZOOM = 18
 COLUMNS = 1000

@@ -8,9 +8,13 @@ TileCacheError                   anything that goes wrong with the cache in use
 ├── ContentHashMismatchError     the bytes are not the bytes that were promised
 ├── FreshnessRejectionError      the tile is too old for the sector that it lies in
 ├── CacheBudgetExhaustedError    no room, even after a full eviction sweep
+│   └── HeadroomTakenError       another process took the reserved room before the commit
 ├── IndexUnavailableError        the descriptor index can't be opened or can't answer
 └── StoreUnavailableError        the database or the disk does not answer; nothing was lost
-    └── ReadDeadlineError        the disk did not give a tile in time; it may do so later
+    ├── ReadDeadlineError        the disk did not give a tile in time; it may do so later
+    ├── CommitOutcomeUnknownError  the line was lost during COMMIT; the write may have succeeded
+    ├── NoMappingLeftError       the system refuses to map another file
+    └── NoTileFileError          what stands in a tile file's place is no file
 IndexBuildError                  a build tool failed on the ground; never raised in flight
 RuntimeNotAvailableError         a part was left out of this installation; raised at composition only
 ConfigurationError               a setting is unknown, of the wrong type or out of range
@@ -22,11 +26,9 @@ Each message says what was wrong and where; `remedy`, when set, says what to do 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .sectors import FreshnessRule, SectorClassification
-    from .tiles import TileId
+from .values.sectors import FreshnessRule, SectorClassification
+from .values.tiles import TileId
 
 
 class AerotileError(Exception):
@@ -130,6 +132,10 @@ class CacheBudgetExhaustedError(TileCacheError):
         self.total_bytes = total_bytes
 
 
+class HeadroomTakenError(CacheBudgetExhaustedError):
+    """Another process took the reserved room before the commit; evicting again may help."""
+
+
 class IndexUnavailableError(TileCacheError):
     """The descriptor index can't be opened, or can't answer this query."""
 
@@ -162,3 +168,18 @@ class RuntimeNotAvailableError(AerotileError):
 
 class ConfigurationError(AerotileError):
     """A setting is unknown, of the wrong type, or out of range."""
+
+
+class CommitOutcomeUnknownError(StoreUnavailableError):
+    """The connection was lost during COMMIT and the database can't be asked how it ended.
+
+    The files stay: if the rows were committed they belong to them, if not the next open removes them.
+    """
+
+
+class NoMappingLeftError(StoreUnavailableError):
+    """The system refuses to map another file; giving some mappings back may help."""
+
+
+class NoTileFileError(StoreUnavailableError):
+    """What stands in a tile file's place is no file: a folder, a symbolic link, a pipe, a device."""

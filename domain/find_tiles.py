@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
-from .descriptors import SearchHit
 from .errors import StoreUnavailableError, TileNotFoundError
-from .freshness import FreshnessVerdict
-from .ports import TilePixelHandle
-from .tiles import TileId
+from .policies.freshness import FreshnessVerdict
+from .values.descriptors import SearchHit
+from .values.pixels import TilePixelHandle
+from .values.tiles import TileId
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,7 +3,17 @@
 from .catalogue import CompiledTileCatalogue
 from .catalogue_matches import CompiledCatalogueMatches
 from .copy_rows import CatalogueCopy, CopyStreamError
-from .gated_write import (
+from .fast_reads import FastReader
+from .folder_scan import walk_variant
+from .freshness_grid import SectorGrid, SectorGridJudge
+from .heap import trim_heap
+from .mapping_cache import CompiledMappingCache
+from .pixels import MappedPixels, map_cached_tile, map_tile, open_beneath
+from .search_hits import HitReader, is_finite_descriptor
+from .tile_bytes import opens_cached_files_at_once, read_cached_tile, read_tile, tile_is_there
+from .tile_keys import TileKeyCodec
+from .tile_lines import touched_lines
+from .tile_write import (
     GatedWrite,
     GateRefusedError,
     HashedPixels,
@@ -12,29 +22,19 @@ from .gated_write import (
     sync_file_system,
     write_temporaries,
 )
-from .heap import trim_heap
-from .kept_mappings import KeptMappings
-from .pixels import MappedPixels, map_cached_tile, map_tile, open_beneath
-from .reads_at_once import ReadsAtOnce
-from .search_hits import HitReader, is_finite_descriptor
-from .sector_grid import SectorGrid, SectorGridJudge
-from .tile_bytes import opens_cached_files_at_once, read_cached_tile, read_tile, tile_is_there
-from .tile_keys import TileKeyCodec
-from .tile_lines import touched_lines
-from .tile_walk import walk_variant
 
 __all__ = [
     "CatalogueCopy",
     "CompiledCatalogueMatches",
+    "CompiledMappingCache",
     "CompiledTileCatalogue",
     "CopyStreamError",
+    "FastReader",
     "GateRefusedError",
     "GatedWrite",
     "HashedPixels",
     "HitReader",
-    "KeptMappings",
     "MappedPixels",
-    "ReadsAtOnce",
     "SectorGrid",
     "SectorGridJudge",
     "TileKeyCodec",

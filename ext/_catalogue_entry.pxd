@@ -1,6 +1,6 @@
 """Rows of the catalogue to values of the domain and back, past Python's constructors.
 
-`aerotile.domain.catalogue` is the reference. C declarations only; nothing is imported at run time, and the module
+`aerotile.domain.values.catalogue_entries` is the reference. C declarations only; nothing is imported at run time, and the module
 that holds an `EntryLayout` keeps the class and the objects in it alive.
 """
 
@@ -17,7 +17,7 @@ from _tile_id cimport TileIdLayout, learn_layout, tile_id_of
 cdef enum:
     ENTRY_FACTS = 10
     VOTES = 5
-    # The flags of aerotile.domain.catalogue; a test compares all of them.
+    # The flags of aerotile.domain.values.catalogue_entries; a test compares all of them.
     DOWNGRADED = 1
     PINNED = 2
     UPLOADED = 4
@@ -52,7 +52,7 @@ cdef inline int learn_entry(
     return 0
 
 
-cdef inline object moment_of(int64_t microseconds, const EntryLayout *layout):
+cdef inline object timestamp_of(int64_t microseconds, const EntryLayout *layout):
     """The time that many microseconds after the epoch. Raises `OverflowError` beyond the years of `datetime`."""
     cdef int64_t seconds = microseconds // 1_000_000
     return <object>layout.epoch + timedelta_new(
@@ -61,7 +61,7 @@ cdef inline object moment_of(int64_t microseconds, const EntryLayout *layout):
 
 
 cdef inline int64_t microseconds_of(object moment, const EntryLayout *layout) except? -1:
-    """The inverse of `moment_of`, of an aware time."""
+    """The inverse of `timestamp_of`, of an aware time."""
     cdef object since = moment - <object>layout.epoch
     return (timedelta_days(since) * <int64_t>86_400 + timedelta_seconds(since)) * 1_000_000 + (
         timedelta_microseconds(since)
@@ -86,8 +86,8 @@ cdef inline object entry_of(const Row *row, const EntryLayout *layout, tuple fli
         raise ValueError(f"no voting status has the code {vote}")
     cdef tuple facts = (
         tile_id_of(row.key, &layout.tile_id, flights),
-        moment_of(row.captured_us, layout),
-        moment_of(row.accessed_us, layout),
+        timestamp_of(row.captured_us, layout),
+        timestamp_of(row.accessed_us, layout),
         row.disk_bytes,
         hexadecimal(row.content_sha256),
         <object>(layout.downgraded if row.flags & DOWNGRADED else layout.fresh),

@@ -32,7 +32,7 @@ cdef inline bint same(const Key *one, const Key *other) noexcept nogil:
     )
 
 
-# As a capsule, like `PixelsInterface`. Each takes a `KeptMappings` first, and does what its method does.
+# As a capsule, like `PixelsInterface`. Each takes a `CompiledMappingCache` first, and does what its method does.
 ctypedef object (*GetBy)(object, const Key *)
 ctypedef uint32_t (*TicketBy)(object, const Key *) noexcept
 ctypedef object (*KeepBy)(object, const Key *, object, object, Mapping *, uint32_t)

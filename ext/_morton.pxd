@@ -1,4 +1,4 @@
-"""The Z-curve in C: the arithmetic of `aerotile.domain.tile_key`, and walks within a rectangle of cells.
+"""The Z-curve in C: the arithmetic of `aerotile.domain.values.tile_key`, and walks within a rectangle of cells.
 
 C only; nothing is imported at run time.
 """

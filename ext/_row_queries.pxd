@@ -10,7 +10,7 @@ from _morton cimport VARIANT_MASK, Rectangle, curve_of, holds, next_held, tile_k
 from _row_blocks cimport Block, Row, RowBlocks, disk_bytes_at, first_not_below, last_not_above, prefetch_keys, read_row
 
 cdef enum:
-    EVICTABLE = 8  # as in aerotile.domain.catalogue
+    EVICTABLE = 8  # as in aerotile.domain.values.catalogue_entries
 
 
 cdef struct Run:

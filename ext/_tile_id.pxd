@@ -1,6 +1,6 @@
 """Tile ids to tile keys and back, past Python's descriptors and constructors.
 
-`aerotile.domain.tile_key` is the reference. C declarations only; nothing is imported at run time.
+`aerotile.domain.values.tile_key` is the reference. C declarations only; nothing is imported at run time.
 """
 
 from cpython.dict cimport PyDict_GetItemWithError

@@ -1,4 +1,4 @@
-"""Which cells of the grid cover a box: `GridRange.covering` of `aerotile.domain.tile_grid`, to the last bit.
+"""Which cells of the grid cover a box: `GridRange.covering` of `aerotile.domain.values.tile_grid`, to the last bit.
 
 The operations are those of the reference, one by one and in its order; `sin` and `log` are the ones that Python
 itself calls. Compile without contraction of floating-point expressions. C only.

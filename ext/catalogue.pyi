@@ -1,12 +1,12 @@
-"""The catalogue of committed tiles in C. `aerotile.domain.sorted_catalogue` is the reference."""
+"""The catalogue of committed tiles in C. `aerotile.adapters.memory.sorted_catalogue` is the reference."""
 
 from collections.abc import Iterable, Sequence
 from typing import final
 
-from ..domain.catalogue import CatalogueColumns, CatalogueEntry, EvictionCandidate, Keys
-from ..domain.tile_grid import Bbox
-from ..domain.tile_key import VariantTable
-from ..domain.tiles import TileId, TileMetadataPersistent
+from ..domain.values.catalogue_entries import CatalogueColumns, CatalogueEntry, EvictionCandidate, Keys
+from ..domain.values.tile_grid import Bbox
+from ..domain.values.tile_key import VariantTable
+from ..domain.values.tiles import TileId, TileMetadataPersistent
 from .catalogue_matches import CompiledCatalogueMatches
 
 @final

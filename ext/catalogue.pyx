@@ -1,4 +1,4 @@
-"""The catalogue of committed tiles in C. `aerotile.domain.sorted_catalogue` is the reference.
+"""The catalogue of committed tiles in C. `aerotile.adapters.memory.sorted_catalogue` is the reference.
 
 Rows change only while the lock and the GIL are both held. So a reader that holds the GIL meets them between two
 changes and takes no lock; what takes longer holds the lock in place of the GIL.
@@ -41,12 +41,17 @@ import threading
 
 import numpy as np
 
-from ..domain.budget import may_be_evicted
-from ..domain.catalogue import VOTING_CODES, CatalogueColumns, CatalogueEntry, EvictionCandidate
-from ..domain.moments import EPOCH
-from ..domain.tile_grid import Bbox, check_zoom
-from ..domain.tile_key import VariantTable
-from ..domain.tiles import FreshnessLabel, TileId, TileMetadataPersistent, TileSource
+from ..domain.values.tile_rules import may_be_evicted
+from ..domain.values.catalogue_entries import (
+    CatalogueColumns,
+    CatalogueEntry,
+    EvictionCandidate,
+    VOTING_CODES,
+)
+from ..domain.values.timestamps import EPOCH
+from ..domain.values.tile_grid import Bbox, check_zoom
+from ..domain.values.tile_key import VariantTable
+from ..domain.values.tiles import FreshnessLabel, TileId, TileMetadataPersistent, TileSource
 from .catalogue_matches import CompiledCatalogueMatches
 
 import_datetime()

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import final, overload
 from uuid import UUID
 
-from ..domain.catalogue import CatalogueEntry, Keys
-from ..domain.tiles import TileId
+from ..domain.values.catalogue_entries import CatalogueEntry, Keys
+from ..domain.values.tiles import TileId
 
 @final
 class CompiledCatalogueMatches:

@@ -11,9 +11,9 @@ from _tile_id cimport tile_id_of
 
 import numpy as np
 
-from ..domain.catalogue import VOTING_CODES, CatalogueEntry
-from ..domain.moments import EPOCH
-from ..domain.tiles import FreshnessLabel, TileId, TileSource
+from ..domain.values.catalogue_entries import CatalogueEntry, VOTING_CODES
+from ..domain.values.timestamps import EPOCH
+from ..domain.values.tiles import FreshnessLabel, TileId, TileSource
 
 import_datetime()
 

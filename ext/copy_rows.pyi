@@ -4,8 +4,8 @@ from typing import final
 
 from typing_extensions import Buffer
 
-from ..domain.catalogue import CatalogueColumns
-from ..domain.tile_key import VariantTable
+from ..domain.values.catalogue_entries import CatalogueColumns
+from ..domain.values.tile_key import VariantTable
 
 class CopyStreamError(ValueError):
     """The bytes are no binary COPY of the catalogue's columns, or not all of it."""

@@ -18,7 +18,8 @@ from uuid import UUID
 
 import numpy as np
 
-from ..domain.catalogue import (
+from ..domain.values.catalogue_entries import (
+    CatalogueColumns,
     DOWNGRADED,
     EVICTABLE,
     MAX_DISK_BYTES,
@@ -26,12 +27,11 @@ from ..domain.catalogue import (
     UPLOADED,
     VOTING_CODES,
     VOTING_SHIFT,
-    CatalogueColumns,
     microseconds_of,
 )
 from ..domain.errors import TileMetadataError
-from ..domain.tile_key import MAX_VARIANTS, VariantTable
-from ..domain.tiles import VotingStatus
+from ..domain.values.tile_key import MAX_VARIANTS, VariantTable
+from ..domain.values.tiles import VotingStatus
 
 cdef enum:  # the columns
     ZOOM_LEVEL

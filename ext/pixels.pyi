@@ -3,8 +3,8 @@
 from types import TracebackType
 from typing import final
 
-from ..domain.ports import TilePixelHandle
-from ..domain.tiles import TileId
+from ..domain.values.pixels import TilePixelHandle
+from ..domain.values.tiles import TileId
 
 def open_beneath(directory: int, path: str, flags: int) -> int:
     """Open `path` below the folder `directory`, following no symbolic link. Raises `OSError`."""

@@ -28,8 +28,8 @@ from _tile_parts cimport TILE_PATH_BYTES, TilePartsLayout, TileParts, learn_part
 import os
 from uuid import UUID
 
-from ..domain.ports import TilePixelHandle
-from ..domain.tiles import TileId, TileSource
+from ..domain.values.pixels import TilePixelHandle
+from ..domain.values.tiles import TileId, TileSource
 
 cdef char *UNSIGNED_BYTE = b"B"
 cdef Py_ssize_t PAGE_BYTES = sysconf(_SC_PAGESIZE)

@@ -5,8 +5,8 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from ..domain.descriptors import SearchHit
-from ..domain.tile_key import VariantTable
+from ..domain.values.descriptors import SearchHit
+from ..domain.values.tile_key import VariantTable
 
 def is_finite_descriptor(descriptor: Any, dimension: int) -> bool: ...
 

@@ -8,9 +8,9 @@ from libc.stdint cimport int64_t, uint32_t
 from _slots cimport PyType_GenericAlloc, fill_slot, slot_offset
 from _tile_id cimport TileIdLayout, learn_layout, tile_id_of
 
-from ..domain.descriptors import SearchHit
-from ..domain.tile_key import VariantTable
-from ..domain.tiles import TileId, TileSource
+from ..domain.values.descriptors import SearchHit
+from ..domain.values.tile_key import VariantTable
+from ..domain.values.tiles import TileId, TileSource
 
 cdef enum:
     # Of a binary32 number; all set in an infinite one, or one that is none.

@@ -1,6 +1,6 @@
 """A tile file read once: as bytes, or only asked whether it is there."""
 
-from ..domain.tiles import TileId
+from ..domain.values.tiles import TileId
 
 def opens_cached_files_at_once(directory: int) -> bool:
     """Whether the folder's file system opens a file that the caches have without asking anybody."""

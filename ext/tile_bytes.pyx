@@ -21,7 +21,7 @@ from _tile_parts cimport TILE_PATH_BYTES, TilePartsLayout, TileParts, learn_part
 import os
 from uuid import UUID
 
-from ..domain.tiles import TileId, TileSource
+from ..domain.values.tiles import TileId, TileSource
 
 cdef TilePartsLayout layout
 learn_parts_layout(&layout, TileId, TileSource, UUID)

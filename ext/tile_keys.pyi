@@ -1,12 +1,12 @@
-"""Tile keys in C. `aerotile.domain.tile_key` is the reference."""
+"""Tile keys in C. `aerotile.domain.values.tile_key` is the reference."""
 
 from typing import final
 
 import numpy as np
 import numpy.typing as npt
 
-from ..domain.tile_key import VariantTable
-from ..domain.tiles import TileId
+from ..domain.values.tile_key import VariantTable
+from ..domain.values.tiles import TileId
 
 @final
 class TileKeyCodec:

@@ -1,4 +1,4 @@
-"""Tile keys in C. `aerotile.domain.tile_key` is the reference."""
+"""Tile keys in C. `aerotile.domain.values.tile_key` is the reference."""
 
 cimport cython
 from cpython.buffer cimport (
@@ -12,8 +12,8 @@ from libc.stdint cimport int64_t
 
 from _tile_id cimport TileIdLayout, flight_ordinals, key_of, learn_layout, tile_id_of
 
-from ..domain.tile_key import VariantTable
-from ..domain.tiles import TileId, TileSource
+from ..domain.values.tile_key import VariantTable
+from ..domain.values.tiles import TileId, TileSource
 
 cdef TileIdLayout LAYOUT
 learn_layout(&LAYOUT, TileId, TileSource)

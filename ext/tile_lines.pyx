@@ -2,7 +2,7 @@
 """Boxes of degrees as lines of the finest tile grid, so that whether a tile touches a box is whole numbers.
 
 The edges of every tile of every zoom lie on the `1 << MAX_ZOOM` lines, and one more, of the finest grid. The
-lines are where `domain.tile_grid.tile_bbox` puts them, to the last bit: a box's edge that is equal to a tile's
+lines are where `domain.values.tile_grid.tile_bbox` puts them, to the last bit: a box's edge that is equal to a tile's
 counts as touching, and one that differs by the smallest possible number does not.
 """
 
@@ -10,7 +10,7 @@ from libc.math cimport M_PI, asinh, atan, ceil, floor, isfinite, sinh, tan
 
 import numpy as np
 
-from ..domain.tile_grid import MAX_ZOOM
+from ..domain.values.tile_grid import MAX_ZOOM
 
 cdef enum Axis:
     EAST_OF_ANTIMERIDIAN
@@ -22,7 +22,7 @@ cdef int LAST_LINE = 1 << <int>MAX_ZOOM
 cdef double position(Axis axis, int line) noexcept nogil:
     """Where a line lies, in degrees that grow with the line: the longitude, or the negated latitude.
 
-    The operations of `domain.tile_grid.north_west_corner` in its order, by the same C library.
+    The operations of `domain.values.tile_grid.north_west_corner` in its order, by the same C library.
     """
     if axis == EAST_OF_ANTIMERIDIAN:
         return <double>line / LAST_LINE * 360.0 - 180.0

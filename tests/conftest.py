@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from aerotile.adapters.memory.rows import MemoryTileRows
     from aerotile.adapters.memory.tile_files import MemoryTileFiles
     from aerotile.adapters.memory.uploader import MemoryUploadLedger
-    from aerotile.domain.ports import TilePixelHandle
-    from aerotile.domain.tiles import TileId, TileMetadata
+    from aerotile.domain.values.pixels import TilePixelHandle
+    from aerotile.domain.values.tiles import TileId, TileMetadata
 
 # A deadline would be a timing assertion: a busy machine is not a failed test.
 settings.register_profile("default", deadline=None)
@@ -109,7 +109,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
     if dsn:
         yield PostgresServer(dsn)
         return
-    from aerotile.adapters.postgres.embedded import EmbeddedPostgres
+    from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 
     with EmbeddedPostgres(
         tmp_path_factory.mktemp("postgres"), extra_settings=_SETTINGS_OF_A_THROWAWAY_SERVER
@@ -147,7 +147,13 @@ def migrated_database(postgres_server: PostgresServer, _migrated_template: str) 
 @pytest.fixture
 def onboard_tile() -> Callable[..., tuple[bytes, TileMetadata]]:
     """Make a tile of the aircraft: its pixels (no picture, but with a JPEG's markers) and its facts."""
-    from aerotile.domain.tiles import TileId, TileMetadata, TileQualityMetadata, TileSource, VotingStatus
+    from aerotile.domain.values.tiles import (
+        TileId,
+        TileMetadata,
+        TileQualityMetadata,
+        TileSource,
+        VotingStatus,
+    )
 
     def make(x: int, size: int = 300) -> tuple[bytes, TileMetadata]:
         pixels = b"\xff\xd8\xff" + hashlib.shake_128(str(x).encode()).digest(size - 5) + b"\xff\xd9"

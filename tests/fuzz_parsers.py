@@ -24,9 +24,9 @@ from fuzz_targets import (
 )
 
 from aerotile.adapters.cli.descriptor_files import read_described_tiles, read_query
-from aerotile.adapters.cli.failures import BadInputError
+from aerotile.adapters.cli.errors import BadInputError
 from aerotile.adapters.cli.verify_progress import VerifyProgress
-from aerotile.adapters.config_loader import DEFAULT_FILE, read_config
+from aerotile.adapters.config.loader import DEFAULT_FILE, read_config
 from aerotile.adapters.faiss.generations import IndexGenerations
 from aerotile.adapters.faiss.index_layout import IndexLayoutError, check_layout
 from aerotile.adapters.faiss.metadata_file import decode_metadata
@@ -44,7 +44,7 @@ from aerotile.domain.errors import (
     StoreUnavailableError,
     TileMetadataError,
 )
-from aerotile.domain.jpeg import read_jpeg_size
+from aerotile.domain.policies.jpeg import read_jpeg_size
 from aerotile.ext import CopyStreamError
 
 _METADATA_REFUSALS = (ValueError, KeyError, TypeError, AttributeError, RecursionError)

@@ -18,11 +18,11 @@ from aerotile.adapters.faiss.metadata_file import encode_metadata
 from aerotile.adapters.http.protocol import frames
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.adapters.recorder.line_format import encode_line
-from aerotile.domain.descriptors import HnswParams, IndexMetadata, VectorStorage
-from aerotile.domain.records import FlightEvent, Kind, RecordEnvelope
-from aerotile.domain.tile_key import VariantTable
-from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
-from aerotile.domain.upload import TileToSend, UploadBatch
+from aerotile.domain.flight_events import FlightEvent, Kind, RecordEnvelope
+from aerotile.domain.values.descriptors import HnswParams, IndexMetadata, VectorStorage
+from aerotile.domain.values.tile_key import VariantTable
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
+from aerotile.domain.values.upload_reports import TileToSend, UploadBatch
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")

@@ -13,24 +13,20 @@ import fuzz_samples as samples
 import numpy as np
 
 from aerotile.adapters.cli.arguments import box, moment, parse_tile_id, zoom
-from aerotile.adapters.cli.failures import one_line
+from aerotile.adapters.cli.errors import one_line
 from aerotile.adapters.cli.xyz_folder import XyzFile, read_sidecar
-from aerotile.adapters.config_loader import parse_byte_size, read_config
+from aerotile.adapters.config.loader import parse_byte_size, read_config
+from aerotile.adapters.embedded_postgres.folder import DataFolder
 from aerotile.adapters.filesystem.folders import open_root
 from aerotile.adapters.filesystem.identity_file import read_identity
 from aerotile.adapters.filesystem.layout import flight_of, parse_sidecar, temporary_tile
-from aerotile.adapters.http.protocol import (
-    read_problem,
-    read_words,
-    retry_after_s,
-)
-from aerotile.adapters.postgres.embedded_folder import DataFolder
+from aerotile.adapters.http.protocol import read_problem, read_words, retry_after_s
 from aerotile.adapters.provider.admission import judge_tile
 from aerotile.adapters.provider.behaviour import parse_fault
 from aerotile.adapters.provider.frames import split_frames
 from aerotile.adapters.recorder.reader import RecordReader
-from aerotile.domain.tile_key import VariantTable, decode_tile_key
-from aerotile.domain.tiles import TileSource
+from aerotile.domain.values.tile_key import VariantTable, decode_tile_key
+from aerotile.domain.values.tiles import TileSource
 from aerotile.ext import CatalogueCopy, HitReader, TileKeyCodec
 
 Parse = Callable[[bytes, Path], object]

@@ -14,12 +14,12 @@ from aerotile.adapters.memory.recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.domain.errors import AerotileError, StoreUnavailableError
-from aerotile.domain.freshness import FreshnessGate
-from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
-from aerotile.domain.store import FileBackedTileStore
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
-from aerotile.domain.verify import verify_store
-from aerotile.ext import CompiledTileCatalogue, KeptMappings
+from aerotile.domain.store.freshness_gate import FreshnessGate
+from aerotile.domain.store.tile_store import FileBackedTileStore
+from aerotile.domain.store.verify import verify_store
+from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
+from aerotile.ext import CompiledMappingCache, CompiledTileCatalogue
 
 TILE_BYTES = 5_000
 
@@ -58,7 +58,7 @@ class SmallStore:
             gate=gate,
             clock=clock,
             recorder=recorder,
-            kept=KeptMappings(max_count=16, max_bytes=1 << 20),
+            mapping_cache=CompiledMappingCache(max_count=16, max_bytes=1 << 20),
         )
 
     def committed(self) -> set[TileId]:

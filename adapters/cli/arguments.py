@@ -10,8 +10,8 @@ from uuid import UUID
 import click
 
 if TYPE_CHECKING:
-    from ...domain.tile_grid import Bbox
-    from ...domain.tiles import TileId
+    from ...domain.values.tile_grid import Bbox
+    from ...domain.values.tiles import TileId
 
 
 def moment(text: str) -> datetime:
@@ -38,7 +38,7 @@ def moment(text: str) -> datetime:
 
 def zoom(text: str) -> int:
     """Read a zoom level within 0..22."""
-    from ...domain.tile_grid import MAX_ZOOM
+    from ...domain.values.tile_grid import MAX_ZOOM
 
     if not (text.isascii() and text.isdigit() and int(text) <= MAX_ZOOM):
         raise click.BadParameter(f"a zoom level is a whole number within 0..{MAX_ZOOM}, got {text!r}")
@@ -47,7 +47,7 @@ def zoom(text: str) -> int:
 
 def box(text: str) -> Bbox:
     """Read `MIN_LON,MIN_LAT,MAX_LON,MAX_LAT` in degrees, the order of GeoJSON and OGC."""
-    from ...domain.tile_grid import Bbox
+    from ...domain.values.tile_grid import Bbox
 
     try:
         min_lon, min_lat, max_lon, max_lat = (float(part) for part in text.split(","))
@@ -67,7 +67,7 @@ EXISTING_FOLDER = click.Path(exists=True, file_okay=False, readable=True, path_t
 
 def parse_tile_id(text: str) -> TileId:
     """Read `source[/flight]/zoom/x/y`, as `str(tile_id)` writes it. Raises `ValueError`."""
-    from ...domain.tiles import TileId, TileSource
+    from ...domain.values.tiles import TileId, TileSource
 
     source_text, *rest = text.split("/")
     try:

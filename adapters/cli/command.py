@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from .failures import BAD_CALL
+from .errors import BAD_CALL
 from .session import Session
 
 CommandTable = Mapping[str, tuple[str, str]]

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .arguments import parse_tile_id
-from .failures import BadInputError
+from .errors import BadInputError
 from .mapped_npz import load_arrays
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ...domain.tiles import TileId
+    from ...domain.values.tiles import TileId
 
 TILES = "tiles"
 DESCRIPTORS = "descriptors"

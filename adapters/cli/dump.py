@@ -15,8 +15,8 @@ from .output import write_json_line, write_line
 from .session import Session
 
 if TYPE_CHECKING:
-    from ...domain.tile_grid import Bbox
-    from ...domain.tiles import TileMetadataPersistent
+    from ...domain.values.tile_grid import Bbox
+    from ...domain.values.tiles import TileMetadataPersistent
     from ..composition import Runtime
 
 
@@ -54,7 +54,7 @@ def dump(session: Session, bbox: Bbox | None, zooms: tuple[int, ...], layout: st
 
 
 def _rows(runtime: Runtime, bbox: Bbox | None, zooms: tuple[int, ...]) -> Iterator[TileMetadataPersistent]:
-    from ...domain.tile_grid import MAX_ZOOM
+    from ...domain.values.tile_grid import MAX_ZOOM
 
     if bbox is None:
         yield from (row for row in runtime.rows.committed() if not zooms or row.tile_id.zoom_level in zooms)

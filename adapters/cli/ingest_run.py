@@ -11,7 +11,6 @@ from pathlib import Path
 
 import attrs
 
-from ...domain.budget import BudgetEnforcedTileStore
 from ...domain.errors import (
     AerotileError,
     CacheBudgetExhaustedError,
@@ -21,12 +20,13 @@ from ...domain.errors import (
     TileMetadataError,
     TileNotFoundError,
 )
-from ...domain.jpeg import read_jpeg_size
-from ...domain.tile_grid import ground_sample_distance
-from ...domain.tiles import FreshnessLabel, TileId, TileMetadata, TileSource
-from ...domain.write_batches import overlapped
-from ...domain.write_tiles import TileWriteOutcome
-from .failures import one_line
+from ...domain.policies.jpeg import read_jpeg_size
+from ...domain.ports.tile_store import TileWriteOutcome
+from ...domain.store.disk_budget import BudgetEnforcedTileStore
+from ...domain.store.write_batches import overlapped
+from ...domain.values.tile_grid import ground_sample_distance
+from ...domain.values.tiles import FreshnessLabel, TileId, TileMetadata, TileSource
+from .errors import one_line
 from .xyz_folder import XyzFile, read_sidecar
 
 MAX_TILE_BYTES = 64 << 20

@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Callable
 
-from .failures import one_line
+from .errors import one_line
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 # Libraries that log what our own errors already say; at -vv they may speak.

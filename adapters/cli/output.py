@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from .failures import JobFailedError, OutputClosedError, visible
+from .errors import JobFailedError, OutputClosedError, visible
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from . import failures
+from . import errors as failures
 from .command import LazyGroup, shared_options
 from .output import abandon_output, flush_output, prepare_output
 from .session import Session

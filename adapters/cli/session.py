@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..composition import Runtime
-    from ..config import AerotileConfig
-    from ..config_loader import LoadedConfig
-    from ..secret import Secret
+    from ..config.loader import LoadedConfig
+    from ..config.secret import Secret
+    from ..config.settings import AerotileConfig
 
 
 class Session:
@@ -27,7 +27,7 @@ class Session:
     def loaded(self) -> LoadedConfig:
         """The configuration with the origin of each value. Raises `ConfigurationError`."""
         if self._loaded is None:
-            from ..config_loader import read_config
+            from ..config.loader import read_config
 
             self._loaded = read_config(file=self.config_file, root=self.root)
         return self._loaded
@@ -55,7 +55,7 @@ class Session:
         `BadInputError` when the root folder is not there, or holds neither an embedded database nor `part`
         while no other database is configured.
         """
-        from .failures import BadInputError
+        from .errors import BadInputError
 
         config = self.config
         remedy = "correct --root, or create the store there with aerotile migrate"
@@ -81,7 +81,7 @@ class Session:
     def _token(self) -> Secret | None:
         """The provider's token, also when it is in a file; None when there is none that can be used."""
         from ...domain.errors import ConfigurationError
-        from ..upload_token import read_upload_token
+        from ..config.upload_token import read_upload_token
 
         try:
             return read_upload_token(self.config.upload)
@@ -92,7 +92,7 @@ class Session:
         """A text that somebody else wrote, without the passwords of the configuration."""
         if self._loaded is None:
             return text
-        from ..secret import HIDDEN, SHORTEST_REPLACED, passwords_in, redact_dsn
+        from ..config.secret import HIDDEN, SHORTEST_REPLACED, passwords_in, redact_dsn
 
         token = self._token
         if token is not None and len(token.reveal()) >= SHORTEST_REPLACED:

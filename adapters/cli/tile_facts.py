@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from ...domain.tiles import TileMetadataPersistent
+from ...domain.values.tiles import TileMetadataPersistent
 
 COLUMNS = (
     "tile",

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from ..regular_files import read_regular
-from .failures import BadInputError
+from ..files.regular_file import read_regular
+from .errors import BadInputError
 
 _logger = logging.getLogger(__name__)
 _FILE = "verify-progress.json"

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 import attrs
 import numpy as np
 
-from ...domain.tile_grid import GridRange, ground_sample_distance
-from ...domain.tiles import TileId, TileMetadata, TileSource
+from ...domain.values.tile_grid import GridRange, ground_sample_distance
+from ...domain.values.tiles import TileId, TileMetadata, TileSource
 from ..composition import Runtime
 from .descriptor import DescriptorModel
 from .imagery import BlueMarble, Pixels, decode_tile, encode_tile

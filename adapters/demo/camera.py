@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ...domain.tile_grid import EARTH_CIRCUMFERENCE_M, ground_sample_distance
+from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, ground_sample_distance
 from .imagery import BlueMarble, Pixels, to_pixels
 
 FRAME_SIZE_PIXELS = 256

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import attrs
 from PIL import Image, ImageDraw, ImageFont
 
-from ...domain.sectors import SectorBoundary, SectorClassification
-from ...domain.tile_grid import MAX_LATITUDE, Bbox, GridRange
+from ...domain.values.sectors import SectorBoundary, SectorClassification
+from ...domain.values.tile_grid import MAX_LATITUDE, Bbox, GridRange
 from .imagery import BlueMarble
 
 FINER = 2

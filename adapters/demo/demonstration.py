@@ -12,9 +12,9 @@ from uuid import uuid4
 import attrs
 
 from ...domain.errors import ConfigurationError
-from ...domain.tiles import TileId
+from ...domain.values.tiles import TileId
 from ..composition import Runtime
-from ..config import AerotileConfig, BudgetConfig, DatabaseConfig, LruConfig
+from ..config.settings import AerotileConfig, BudgetConfig, DatabaseConfig, LruConfig
 from ..recorder.reader import RecordReader
 from .base import PreparedBase, ProgressBar, prepare_base
 from .flight import Flight, FlightLog

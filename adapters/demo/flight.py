@@ -13,13 +13,13 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from ...domain.descriptors import SearchHit
 from ...domain.errors import FreshnessRejectionError, StoreUnavailableError
 from ...domain.find_tiles import find_tiles
-from ...domain.freshness import FreshnessVerdict
-from ...domain.ports import TilePixelHandle
-from ...domain.sectors import SectorClassification
-from ...domain.tiles import FreshnessLabel, TileId, TileMetadata, TileSource, VotingStatus
+from ...domain.policies.freshness import FreshnessVerdict
+from ...domain.values.descriptors import SearchHit
+from ...domain.values.pixels import TilePixelHandle
+from ...domain.values.sectors import SectorClassification
+from ...domain.values.tiles import FreshnessLabel, TileId, TileMetadata, TileSource, VotingStatus
 from ..composition import Runtime
 from .base import PreparedBase, cut_tile
 from .camera import FramePlan, take_frame, tile_ground_span

@@ -21,7 +21,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from ...domain.errors import RuntimeNotAvailableError, TileMetadataError
-from ...domain.tile_grid import check_zoom
+from ...domain.values.tile_grid import check_zoom
 
 CREDIT = "Imagery: NASA Blue Marble"
 TILE_SIZE_PIXELS = 256

@@ -9,14 +9,14 @@ from pathlib import Path
 import attrs
 
 from ...domain.errors import StoreUnavailableError
-from ...domain.tiles import TileId
-from ...domain.upload import UploadListEntry, UploadRequest, UploadState
+from ...domain.values.tiles import TileId
+from ...domain.values.upload_reports import UploadListEntry, UploadRequest, UploadState
 from ..composition import Runtime
-from ..config import AerotileConfig, UploadConfig
+from ..config.secret import Secret
+from ..config.settings import AerotileConfig, UploadConfig
 from ..provider.behaviour import Behaviour, Fault, FaultKind
 from ..provider.link import BadLink, Breakage, Direction, LinkConditions
 from ..provider.server import ReferenceProvider
-from ..secret import Secret
 from .base import ProgressBar
 
 _MAX_RUNS = 20

@@ -10,8 +10,8 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from ...domain.sectors import SectorBoundary, SectorClassification
-from ...domain.tile_grid import Bbox
+from ...domain.values.sectors import SectorBoundary, SectorClassification
+from ...domain.values.tile_grid import Bbox
 from .camera import FramePlan
 
 Place = tuple[float, float]

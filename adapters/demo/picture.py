@@ -10,9 +10,9 @@ import attrs
 from PIL import Image, ImageDraw
 
 from ...domain.errors import StoreUnavailableError
-from ...domain.sectors import SectorBoundary, SectorClassification
-from ...domain.tile_grid import Bbox
-from ...domain.tiles import TileId
+from ...domain.values.sectors import SectorBoundary, SectorClassification
+from ...domain.values.tile_grid import Bbox
+from ...domain.values.tiles import TileId
 from .chart import (
     PAPER,
     ROUTE,

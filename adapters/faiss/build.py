@@ -14,8 +14,8 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from ...domain.descriptors import HnswParams, IndexMetadata, VectorStorage
 from ...domain.errors import IndexBuildError
+from ...domain.values.descriptors import HnswParams, IndexMetadata, VectorStorage
 from .build_memory import COMPONENT_BYTES, DESCRIPTORS_AT_ONCE, links_per_tile
 from .generations import INDEX_FILE, METADATA_FILE, SIDECAR_FILE, write_durably
 from .mapped_index import FAISS_METRICS, sidecar_content

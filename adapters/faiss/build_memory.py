@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...domain.descriptors import HnswParams, VectorStorage
+from ...domain.values.descriptors import HnswParams, VectorStorage
 
 COMPONENT_BYTES = {VectorStorage.FLOAT16: 2, VectorStorage.FLOAT32: 4}
 _LINK_BYTES = 4

@@ -23,8 +23,8 @@ from pathlib import Path
 
 from ...domain.errors import IndexBuildError, IndexUnavailableError
 from ...ext import open_beneath
-from ..durable_folders import make_folder_durably, sync_folder
-from ..regular_files import open_regular, read_at_most, refuse_irregular
+from ..files.durable_folder import make_folder_durably, sync_folder
+from ..files.regular_file import open_regular, read_at_most, refuse_irregular
 
 POINTER_FILE = "current"
 INDEX_FILE = "tiles.index"

@@ -12,9 +12,9 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from ...domain.descriptors import HnswParams, IndexMetadata, SearchHit, VectorStorage
 from ...domain.errors import IndexBuildError, IndexUnavailableError
-from ...domain.tiles import TileId
+from ...domain.values.descriptors import HnswParams, IndexMetadata, SearchHit, VectorStorage
+from ...domain.values.tiles import TileId
 from ..descriptor_arrays import check_descriptors, checked_query, encode_tiles, largest_component
 from .build import build_index, write_generation
 from .build_memory import available_memory_bytes, build_memory_bytes

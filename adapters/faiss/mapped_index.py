@@ -15,10 +15,10 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from ...domain.descriptors import DescriptorMetric, IndexMetadata, SearchHit, VectorStorage
 from ...domain.errors import IndexUnavailableError
+from ...domain.values.descriptors import DescriptorMetric, IndexMetadata, SearchHit, VectorStorage
 from ...ext import HitReader
-from ..regular_files import read_at_most
+from ..files.regular_file import read_at_most
 from .generations import INDEX_FILE, METADATA_FILE, SIDECAR_FILE, open_generation_file
 from .index_layout import IndexLayoutError, check_layout
 from .metadata_file import decode_metadata

@@ -6,8 +6,8 @@ import json
 from datetime import datetime
 from uuid import UUID
 
-from ...domain.descriptors import DescriptorMetric, HnswParams, IndexMetadata, VectorStorage
-from ...domain.tile_key import VariantTable
+from ...domain.values.descriptors import DescriptorMetric, HnswParams, IndexMetadata, VectorStorage
+from ...domain.values.tile_key import VariantTable
 
 FORMAT = 1
 

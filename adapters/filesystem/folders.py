@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ...ext import open_beneath
-from .disk_errors import disk_errors
+from .errors import disk_errors
 
 _FOLDER_MODE = 0o750
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

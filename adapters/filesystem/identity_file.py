@@ -10,7 +10,7 @@ from uuid import UUID
 
 from ...domain.errors import StoreUnavailableError
 from ...ext import open_beneath
-from .disk_errors import disk_errors
+from .errors import disk_errors
 from .folders import OpenFolder, open_again
 
 IDENTITY_NAME = ".aerotile-store"

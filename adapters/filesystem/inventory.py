@@ -12,10 +12,10 @@ from uuid import UUID
 import attrs
 import numpy as np
 
-from ...domain.inventory import FoundFile, FoundKind, FoundVariant, Places, TileInventory
-from ...domain.tiles import TileSource
+from ...domain.values.inventory import FoundFile, FoundKind, FoundVariant, Places, TileInventory
+from ...domain.values.tiles import TileSource
 from ...ext import walk_variant
-from .disk_errors import store_unavailable
+from .errors import store_unavailable
 from .folders import OpenFolder, open_below
 from .layout import flight_of, temporary_tile, variant_folder
 

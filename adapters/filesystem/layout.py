@@ -6,7 +6,7 @@
     .aerotile-store                                     which database they belong to
 
 Paths are made of a tile id's validated parts alone, and parsing (here, and of tiles and sidecars in
-`ext/tile_walk.pyx`) accepts exactly what is made here: a number with a leading zero, or a flight id in
+`ext/folder_scan.pyx`) accepts exactly what is made here: a number with a leading zero, or a flight id in
 capitals, names no tile.
 """
 
@@ -20,8 +20,8 @@ from uuid import UUID
 
 import attrs
 
-from ...domain.inventory import FoundFile, FoundKind
-from ...domain.tiles import TileId, TileSource
+from ...domain.values.inventory import FoundFile, FoundKind
+from ...domain.values.tiles import TileId, TileSource
 
 _SIDECAR_SUFFIX = ".sha256"
 _NUMBER = r"(?:0|[1-9][0-9]{0,6})"  # 2**22 - 1, the largest column or row, has seven digits

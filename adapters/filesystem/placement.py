@@ -10,10 +10,10 @@ from typing import TypeAlias, TypeVar
 
 from ...domain.errors import StoreUnavailableError
 from ...ext import GatedWrite, rename_all, sync_file_system, write_temporaries
-from .disk_errors import disk_errors, store_unavailable
+from .batch_placement import PlacedBatch, Prewritten, folder_by_folder
+from .errors import disk_errors, store_unavailable
 from .folders import FolderMaker, OpenFolder, open_again
 from .layout import TilePath, sidecar_line, temporary_name
-from .placed_batch import PlacedBatch, WrittenAhead, folder_by_folder
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -41,13 +41,13 @@ class StagedFile:
     ) -> None:
         self.write = write
         self.path = path
-        self.ahead: WrittenAhead | None = None
+        self.ahead: Prewritten | None = None
         """The part of a batch that this one is written with before it is placed."""
         self._sidecar_line = sidecar_line(content_sha256, path.name).encode("ascii")
         self._placement = placement
         self._open_root = open_root
         self.target_ahead: Target | None = None
-        """The target that `write_ahead` was given, for the `place` that follows it."""
+        """The target that `prewrite` was given, for the `place` that follows it."""
 
     def target(self) -> Target:
         """What `GatedWrite` wants to know, with temporary names that were never used before."""
@@ -61,9 +61,9 @@ class StagedFile:
             self._sidecar_line,
         )
 
-    def write_ahead(self) -> None:
+    def prewrite(self) -> None:
         """See `StagedTile`."""
-        self._placement.write_ahead(self._open_root(), self)
+        self._placement.prewrite(self._open_root(), self)
 
     def place(self) -> None:
         """See `StagedTile`. May be called again after `withdraw`."""
@@ -89,14 +89,14 @@ class Placement:
         # Its threads start with the first batch and end with this object.
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="aerotile-files")
 
-    def write_ahead(self, root: OpenFolder, file: StagedFile) -> None:
+    def prewrite(self, root: OpenFolder, file: StagedFile) -> None:
         """Write one tile under no name; `place` gives it one and makes both durable.
 
         In a folder that is not known to be there it is left to `place`, which makes it.
         """
         if self._folders.knows(file.path.folder):
             file.target_ahead = file.target()
-            file.write.write_ahead(root.fileno(), file.target_ahead)
+            file.write.prewrite(root.fileno(), file.target_ahead)
 
     def place(self, root: OpenFolder, file: StagedFile) -> None:
         """Place one tile durably: file, sidecar, their folder and folders made on the way.
@@ -119,11 +119,11 @@ class Placement:
             raise store_unavailable("write tile file", self._root_path / file.path.tile, error) from error
 
     @contextmanager
-    def writing_ahead(
+    def prewriting(
         self, open_root: Callable[[], OpenFolder], files: Sequence[StagedFile]
     ) -> Iterator[Callable[[], None]]:
         """See `TileFiles`."""
-        ahead = WrittenAhead()
+        ahead = Prewritten()
 
         def begin() -> None:
             # A few files are written faster than threads are woken for them.

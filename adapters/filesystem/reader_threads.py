@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from ...domain.errors import ReadDeadlineError
-from ...domain.tiles import TileId
+from ...domain.values.tiles import TileId
 
 _MAX_WAITING = 256
 """Reads that may wait for a thread; a further one fails at once."""

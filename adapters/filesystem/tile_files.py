@@ -19,19 +19,20 @@ from ...domain.errors import (
     TileMetadataError,
     TileNotFoundError,
 )
-from ...domain.inventory import FoundFile, TileInventory
-from ...domain.kept_pixels import KeptPixels
-from ...domain.ports import TilePixelHandle
-from ...domain.storage import MALFORMED_SIDECAR, StagedTile, TileCatalogue
-from ...domain.tiles import TileId, TileMetadata
+from ...domain.ports.mapping_cache import MappingCache
+from ...domain.ports.tile_catalogue import TileCatalogue
+from ...domain.ports.tile_files import MALFORMED_SIDECAR, StagedTile
+from ...domain.values.inventory import FoundFile, TileInventory
+from ...domain.values.pixels import TilePixelHandle
+from ...domain.values.tiles import TileId, TileMetadata
 from ...ext import (
+    CompiledMappingCache,
     CompiledTileCatalogue,
+    FastReader,
     GatedWrite,
     GateRefusedError,
     HashedPixels,
-    KeptMappings,
     MappedPixels,
-    ReadsAtOnce,
     hash_pixels,
     map_cached_tile,
     map_tile,
@@ -41,7 +42,7 @@ from ...ext import (
     read_tile,
     tile_is_there,
 )
-from .disk_errors import disk_errors, no_mapping_left, no_tile_file, store_unavailable
+from .errors import disk_errors, no_mapping_left, no_tile_file, store_unavailable
 from .folders import OpenFolder, open_below, open_root
 from .identity_file import claim_identity, read_identity
 from .inventory import take_inventory
@@ -91,7 +92,7 @@ class FilesystemTileFiles:
         self._root: OpenFolder | None = open_root(root)
         with disk_errors("open the tile folder", root):
             self._opens_at_once = opens_cached_files_at_once(self._root.fileno())
-        self._at_once: list[ReadsAtOnce] = []
+        self._at_once: list[FastReader] = []
         self._placement = Placement(
             root,
             ordered_device=ordered_device(self._root.fileno()),
@@ -158,10 +159,10 @@ class FilesystemTileFiles:
 
         return self._placement.in_slices(lambda some: list(stage(some)), tiles)
 
-    def writing_ahead(self, staged: Sequence[StagedTile]) -> AbstractContextManager[Callable[[], object]]:
+    def prewriting(self, staged: Sequence[StagedTile]) -> AbstractContextManager[Callable[[], object]]:
         """See `TileFiles`: in the threads that work on batches."""
         own = [tile for tile in staged if isinstance(tile, StagedFile)]
-        return self._placement.writing_ahead(self._open_root, own)
+        return self._placement.prewriting(self._open_root, own)
 
     def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
         """See `TileFiles`: two syncs of the file system for the whole batch."""
@@ -198,27 +199,27 @@ class FilesystemTileFiles:
         except OSError as error:
             raise self._read_error(tile_id, error) from error
 
-    def reads_at_once(
+    def fast_reader(
         self,
-        kept: KeptPixels,
+        mapping_cache: MappingCache,
         catalogue: TileCatalogue,
         *,
-        pixels_otherwise: Callable[[TileId], TilePixelHandle],
-        bytes_otherwise: Callable[[TileId], bytes],
-    ) -> ReadsAtOnce | None:
-        """See `SupportsReadsAtOnce`: compiled, from compiled parts."""
+        slow_read_pixels: Callable[[TileId], TilePixelHandle],
+        slow_read_bytes: Callable[[TileId], bytes],
+    ) -> FastReader | None:
+        """See `SupportsFastReader`: compiled, from compiled parts."""
         if not (
             self._opens_at_once
-            and isinstance(kept, KeptMappings)
+            and isinstance(mapping_cache, CompiledMappingCache)
             and isinstance(catalogue, CompiledTileCatalogue)
         ):
             return None
-        reads = ReadsAtOnce(
+        reads = FastReader(
             self._open_root(),
-            kept,
+            mapping_cache,
             catalogue,
-            pixels_otherwise=pixels_otherwise,
-            bytes_otherwise=bytes_otherwise,
+            slow_read_pixels=slow_read_pixels,
+            slow_read_bytes=slow_read_bytes,
         )
         self._at_once.append(reads)
         return reads

@@ -14,8 +14,8 @@ import attrs
 import httpx
 
 from ...domain.errors import ConfigurationError
-from ..secret import HIDDEN, SHORTEST_REPLACED, Secret
-from .problems import ProviderProblemError, garbled, problem_of_error, problem_of_status, too_slow
+from ..config.secret import HIDDEN, SHORTEST_REPLACED, Secret
+from .errors import ProviderProblemError, garbled, problem_of_error, problem_of_status, too_slow
 from .protocol import PROTOCOL_VERSION
 
 # httpx writes every URL at INFO, httpcore every event at DEBUG; what matters is said here in our words.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 
-from ...domain.ports import Clock
-from ...domain.upload import BatchAnswer, UploadBatch
+from ...domain.ports.clock import Clock
+from ...domain.values.upload_reports import BatchAnswer, UploadBatch
 from .client import ProviderAddress, ProviderClient
+from .errors import ProviderProblemError, garbled
 from .loop_thread import LoopThread
-from .problems import ProviderProblemError, garbled
 from .protocol import BATCH_PATH, GarbledAnswerError, batch_headers, frames, read_words
 
 

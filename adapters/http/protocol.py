@@ -17,16 +17,16 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from uuid import UUID
 
-from ...domain.tiles import TileMetadataPersistent
-from ...domain.upload import (
+from ...domain.values.tiles import TileMetadataPersistent
+from ...domain.values.upload_reports import (
+    TileAnswer,
     TileToSend,
     TileUploadOutcome,
-    TileWord,
     UploadBatch,
     UploadReason,
     idempotency_key,
 )
-from ..secret import HIDDEN
+from ..config.secret import HIDDEN
 
 PROTOCOL_VERSION = "1"
 BATCH_PATH = "/v1/tiles:batch"
@@ -98,7 +98,7 @@ def batch_headers(batch: UploadBatch) -> dict[str, str]:
     }
 
 
-def read_words(body: bytes, batch: UploadBatch, hidden: str = "") -> dict[UUID, TileWord]:
+def read_words(body: bytes, batch: UploadBatch, hidden: str = "") -> dict[UUID, TileAnswer]:
     """The provider's words on the tiles of a batch.
 
     Results that can't be used count as left out: for other tiles, malformed ones, and all that contradict
@@ -106,7 +106,7 @@ def read_words(body: bytes, batch: UploadBatch, hidden: str = "") -> dict[UUID, 
     """
     results = _member(_json_object(body), "results", list)
     sent = {str(tile.metadata.tile_uuid): tile.metadata.tile_uuid for tile in batch.tiles}
-    words: dict[UUID, TileWord] = {}
+    words: dict[UUID, TileAnswer] = {}
     contradicted: set[UUID] = set()
     for result in results:
         if not isinstance(result, dict) or not isinstance(result.get("tile_uuid"), str):
@@ -124,18 +124,18 @@ def read_words(body: bytes, batch: UploadBatch, hidden: str = "") -> dict[UUID, 
     return words
 
 
-def _word(result: Mapping[str, Any], hidden: str) -> TileWord | None:
+def _word(result: Mapping[str, Any], hidden: str) -> TileAnswer | None:
     outcome, stored = result.get("outcome"), result.get("stored_sha256")
     if outcome in (TileUploadOutcome.ACCEPTED.value, TileUploadOutcome.DUPLICATE.value):
         if not isinstance(stored, str) or not _SHA256.fullmatch(stored):
             return None
-        return TileWord(TileUploadOutcome(outcome), stored_sha256=stored)
+        return TileAnswer(TileUploadOutcome(outcome), stored_sha256=stored)
     if outcome != TileUploadOutcome.REJECTED.value:
         return None
     reason = result.get("reason")
     given = reason if isinstance(reason, dict) else {}
     code = given.get("code")
-    return TileWord(
+    return TileAnswer(
         TileUploadOutcome.REJECTED,
         reason=UploadReason(
             _code(code, hidden) or "no_code",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from ...domain.ports import Clock
-from ...domain.upload_pass import BatchLimits
-from ...domain.upload_tiles import PendingTiles, PendingTileUploader, PixelSource, UploadLedger
+from ...domain.policies.upload_batching import BatchLimits
+from ...domain.ports.clock import Clock
+from ...domain.uploads.upload_pending import PendingTiles, PendingTileUploader, PixelSource, UploadLedger
 from .client import ProviderAddress
 from .link import HttpProviderLink
 

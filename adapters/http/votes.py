@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from ...domain.ports import Clock
-from ...domain.pull_votes import ProviderVote, VotesPage
+from ...domain.ports.clock import Clock
+from ...domain.uploads.pull_votes import ProviderVote, VotesPage
 from .client import ProviderAddress, ProviderClient
+from .errors import ProviderProblemError, garbled
 from .loop_thread import LoopThread
-from .problems import ProviderProblemError, garbled
 from .protocol import VOTES_PATH, GarbledAnswerError, read_votes
 
 VOTES_PER_PAGE = 100

@@ -10,9 +10,9 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from ...domain.descriptors import DescriptorMetric, HnswParams, IndexMetadata, SearchHit, VectorStorage
 from ...domain.errors import IndexUnavailableError
-from ...domain.tiles import TileId
+from ...domain.values.descriptors import DescriptorMetric, HnswParams, IndexMetadata, SearchHit, VectorStorage
+from ...domain.values.tiles import TileId
 from ..descriptor_arrays import check_descriptors, checked_query, encode_tiles, largest_component
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from ...domain.records import FlightEvent
+from ...domain.flight_events import FlightEvent
 
 
 class MemoryFlightRecorder:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from ...domain.budget import may_be_evicted
 from ...domain.errors import ContentHashMismatchError
-from ...domain.identity import ZERO_UUID
-from ...domain.tile_grid import Bbox, GridRange
-from ...domain.tiles import (
+from ...domain.policies.voting import check_voting_step
+from ...domain.values.tile_grid import Bbox, GridRange
+from ...domain.values.tile_names import ZERO_UUID
+from ...domain.values.tile_rules import may_be_evicted
+from ...domain.values.tiles import (
     TileId,
     TileMetadata,
     TileMetadataPersistent,
@@ -17,7 +18,6 @@ from ...domain.tiles import (
     VotingStatus,
     check_aware_utc,
 )
-from ...domain.voting import check_voting_step
 from .tile_table import MemoryTileTable
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ...domain.sectors import SectorBoundary
-from ...domain.tile_grid import Bbox
+from ...domain.values.sectors import SectorBoundary
+from ...domain.values.tile_grid import Bbox
 
 
 class MemorySectorIndex:

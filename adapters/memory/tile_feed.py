@@ -7,8 +7,8 @@ import threading
 from collections.abc import Sequence
 
 from ...domain.errors import StoreUnavailableError
-from ...domain.storage import TileFollower
-from ...domain.tile_changes import TileChange
+from ...domain.ports.tile_catalogue import TileChangeListener
+from ...domain.values.tile_changes import TileChange
 from .tile_table import MemoryTileTable
 
 RETRY_S = 0.05
@@ -23,7 +23,7 @@ class MemoryTileFeed:
         self._end = rows.listen(self._commits.put)
         self._thread: threading.Thread | None = None
 
-    def follow(self, follower: TileFollower) -> None:
+    def follow(self, follower: TileChangeListener) -> None:
         """Start telling `follower`, which has loaded its catalogue since this feed was made."""
         self._thread = threading.Thread(target=self._run, args=(follower,), daemon=True)
         self._thread.start()
@@ -39,7 +39,7 @@ class MemoryTileFeed:
         if self._thread is not None:
             self._thread.join()
 
-    def _run(self, follower: TileFollower) -> None:
+    def _run(self, follower: TileChangeListener) -> None:
         changes: Sequence[TileChange] | None = ()
         wait_s: float | None = None
         while changes is not None:

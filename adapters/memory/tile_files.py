@@ -18,11 +18,11 @@ from ...domain.errors import (
     TileMetadataError,
     TileNotFoundError,
 )
-from ...domain.inventory import FoundFile, FoundKind, TileInventory
-from ...domain.jpeg import has_jpeg_markers
-from ...domain.ports import TilePixelHandle
-from ...domain.storage import StagedTile
-from ...domain.tiles import TileId, TileMetadata
+from ...domain.policies.jpeg import has_jpeg_markers
+from ...domain.ports.tile_files import StagedTile
+from ...domain.values.inventory import FoundFile, FoundKind, TileInventory
+from ...domain.values.pixels import TilePixelHandle
+from ...domain.values.tiles import TileId, TileMetadata
 
 
 class MemoryTilePixelHandle(mmap.mmap, TilePixelHandle):
@@ -67,7 +67,7 @@ class _StagedInMemory:
         self.content_sha256 = content_sha256
         self._files = files
 
-    def write_ahead(self) -> None:
+    def prewrite(self) -> None:
         """See `StagedTile`: there is nothing to wait for."""
 
     def place(self) -> None:
@@ -140,7 +140,7 @@ class MemoryTileFiles:
         return staged
 
     @contextmanager
-    def writing_ahead(self, staged: Sequence[StagedTile]) -> Iterator[Callable[[], object]]:
+    def prewriting(self, staged: Sequence[StagedTile]) -> Iterator[Callable[[], object]]:
         """See `TileFiles`: there is nothing to wait for."""
         yield lambda: None
 

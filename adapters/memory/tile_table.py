@@ -12,13 +12,18 @@ from uuid import UUID, uuid4
 
 import attrs
 
-from ...domain.budget import may_be_evicted
-from ...domain.catalogue import CatalogueColumns
-from ...domain.errors import DuplicateTileError, StoreUnavailableError, TileMetadataError, TileNotFoundError
-from ...domain.storage import HeadroomTakenError
-from ...domain.tile_changes import ChangeKind, TileChange
-from ...domain.tile_key import VariantTable
-from ...domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, check_aware_utc
+from ...domain.errors import (
+    DuplicateTileError,
+    HeadroomTakenError,
+    StoreUnavailableError,
+    TileMetadataError,
+    TileNotFoundError,
+)
+from ...domain.values.catalogue_entries import CatalogueColumns
+from ...domain.values.tile_changes import ChangeKind, TileChange
+from ...domain.values.tile_key import VariantTable
+from ...domain.values.tile_rules import may_be_evicted
+from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, check_aware_utc
 
 STATEMENT_TIMEOUT_S = 30.0
 """How long a write waits for another one of the same tile, as a database's statement timeout has it."""

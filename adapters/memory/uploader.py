@@ -11,13 +11,13 @@ from uuid import UUID
 
 import attrs
 
-from ...domain.tiles import TileMetadataPersistent
-from ...domain.upload import (
+from ...domain.values.tiles import TileMetadataPersistent
+from ...domain.values.upload_reports import (
     BatchAnswer,
+    TileAnswer,
     TileToSend,
     TileUploadOutcome,
     TileUploadResult,
-    TileWord,
     UploadBatch,
     UploadProblem,
     UploadReason,
@@ -59,19 +59,19 @@ class MemoryProvider:
         words = {tile.metadata.tile_uuid: self._store(tile) for tile in batch.tiles}
         return BatchAnswer(words) if problem is None else BatchAnswer(problem=problem)
 
-    def _store(self, tile: TileToSend) -> TileWord:
+    def _store(self, tile: TileToSend) -> TileAnswer:
         tile_uuid = tile.metadata.tile_uuid
         sha256 = hashlib.sha256(tile.pixels).hexdigest()
         if tile_uuid in self.rejections:
-            return TileWord(TileUploadOutcome.REJECTED, reason=self.rejections[tile_uuid])
+            return TileAnswer(TileUploadOutcome.REJECTED, reason=self.rejections[tile_uuid])
         held = self.stored.get(tile_uuid)
         if held is None:
             self.stored[tile_uuid] = sha256
-            return TileWord(TileUploadOutcome.ACCEPTED, stored_sha256=sha256)
+            return TileAnswer(TileUploadOutcome.ACCEPTED, stored_sha256=sha256)
         if held == sha256:
-            return TileWord(TileUploadOutcome.DUPLICATE, stored_sha256=sha256)
+            return TileAnswer(TileUploadOutcome.DUPLICATE, stored_sha256=sha256)
         reason = UploadReason("content_conflict", "another content is stored under this tile_uuid")
-        return TileWord(TileUploadOutcome.REJECTED, reason=reason)
+        return TileAnswer(TileUploadOutcome.REJECTED, reason=reason)
 
 
 @attrs.frozen

@@ -12,8 +12,8 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
 from ...domain.errors import ConfigurationError, StoreUnavailableError
-from ..secret import has_ambiguous_password
-from .driver_errors import describe
+from ..config.secret import has_ambiguous_password
+from .errors import describe
 
 MIN_SERVER_VERSION = 140_000
 """PostgreSQL 14, as libpq counts versions."""

@@ -18,10 +18,9 @@ import psycopg
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from ...domain.errors import StoreUnavailableError
-from ...domain.storage import CommitOutcomeUnknownError
+from ...domain.errors import CommitOutcomeUnknownError, StoreUnavailableError
 from .address import Connection, DatabaseAddress
-from .driver_errors import describe, is_connection_lost, translate_errors, translated
+from .errors import describe, is_connection_lost, translate_errors, translated
 
 RETRY_S = 1.0
 """How long the pool goes on with one failed attempt to connect. Short: the next caller starts a new one at

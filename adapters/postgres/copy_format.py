@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from struct import Struct
 from uuid import UUID
 
-from ...domain.tiles import TileMetadataPersistent
+from ...domain.values.tiles import TileMetadataPersistent
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"

@@ -19,10 +19,9 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from ...domain.errors import StoreUnavailableError
-from ...domain.storage import CommitOutcomeUnknownError
+from ...domain.errors import CommitOutcomeUnknownError, StoreUnavailableError
 from .address import DatabaseAddress
-from .driver_errors import translated
+from .errors import translated
 from .queries import MIGRATION_LOCK
 
 _log = logging.getLogger("aerotile.migrate")

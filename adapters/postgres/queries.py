@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from ...domain.errors import StoreUnavailableError, TileMetadataError
-from ...domain.tiles import (
+from ...domain.values.tiles import (
     FreshnessLabel,
     TileId,
     TileMetadataPersistent,

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from psycopg.rows import TupleRow
 
 from ...domain.errors import ConfigurationError, StoreUnavailableError
-from ...domain.sectors import FreshnessRule, SectorBoundary, SectorClassification
-from ...domain.tile_grid import Bbox
+from ...domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
+from ...domain.values.tile_grid import Bbox
 from .connection import Database
-from .driver_errors import translate_errors
+from .errors import translate_errors
 
 _log = logging.getLogger("aerotile.sectors")
 

@@ -18,12 +18,12 @@ from uuid import UUID
 import psycopg
 
 from ...domain.errors import AerotileError, StoreUnavailableError
-from ...domain.storage import TileFollower
-from ...domain.tile_changes import ChangeKind, TileChange
-from ...domain.tiles import TileId, TileSource
+from ...domain.ports.tile_catalogue import TileChangeListener
+from ...domain.values.tile_changes import ChangeKind, TileChange
+from ...domain.values.tiles import TileId, TileSource
 from .address import Connection
 from .connection import Database
-from .driver_errors import describe, translate_errors
+from .errors import describe, translate_errors
 
 FIRST_PAUSE_S = 0.1
 MAX_PAUSE_S = 2.0
@@ -59,7 +59,7 @@ class TileFeed:
         self._bell.setblocking(False)
         self._thread: threading.Thread | None = None
 
-    def follow(self, follower: TileFollower) -> None:
+    def follow(self, follower: TileChangeListener) -> None:
         """Start telling `follower`, which has loaded its catalogue since this feed was made."""
         self._thread = threading.Thread(
             target=self._run, args=(follower,), name="aerotile-tile-feed", daemon=True
@@ -82,7 +82,7 @@ class TileFeed:
         else:
             self._end()
 
-    def _run(self, follower: TileFollower) -> None:
+    def _run(self, follower: TileChangeListener) -> None:
         missed, pause_s = False, FIRST_PAUSE_S
         while not self._closing.is_set():
             try:
@@ -109,7 +109,7 @@ class TileFeed:
             pause_s = min(2 * pause_s, MAX_PAUSE_S)
         self._end()
 
-    def _tell(self, follower: TileFollower, connection: Connection) -> None:
+    def _tell(self, follower: TileChangeListener, connection: Connection) -> None:
         """Tell the follower what is heard, until the feed is closed. Raises `psycopg.Error` when lost."""
         ready = select.poll()
         ready.register(connection.fileno(), select.POLLIN)

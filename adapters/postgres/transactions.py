@@ -14,21 +14,14 @@ from contextlib import contextmanager, suppress
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from ...domain.errors import StoreUnavailableError
-from ...domain.storage import CommitOutcomeUnknownError, HeadroomTakenError
-from ...domain.tiles import TileMetadataPersistent
+from ...domain.errors import CommitOutcomeUnknownError, HeadroomTakenError, StoreUnavailableError
+from ...domain.values.tiles import TileMetadataPersistent
 from .address import Connection
 from .connection import Database
 from .copy_format import copy_rows
-from .driver_errors import describe, translate_errors, translated
-from .queries import (
-    ADD_DISK_BYTES,
-    CEILING_CONSTRAINT,
-    TERMINATE_XACT,
-    XACT_STATUS,
-    read_total,
-)
-from .round_trip import Answer, Statement, run_together
+from .errors import describe, translate_errors, translated
+from .pipeline import Answer, Statement, run_pipelined
+from .queries import ADD_DISK_BYTES, CEILING_CONSTRAINT, TERMINATE_XACT, XACT_STATUS, read_total
 
 OUTCOME_WAIT_S = 5.0
 """How long a commit whose connection was lost asks for its outcome before it gives up."""
@@ -77,7 +70,7 @@ class TileTransaction:
     ) -> list[Answer]:
         """Run more statements in one round trip; results and errors as `begin` has them."""
         try:
-            return run_together(self.connection, *statements, meanwhile=meanwhile)
+            return run_pipelined(self.connection, *statements, meanwhile=meanwhile)
         except psycopg.errors.UniqueViolation:
             raise
         except BaseException as error:
@@ -94,12 +87,12 @@ class TileTransaction:
         except struct.error:  # a number that no column holds
             return False
         with translate_errors(doing):
-            run_together(self.connection, ("SAVEPOINT copied", ()))
+            run_pipelined(self.connection, ("SAVEPOINT copied", ()))
             try:
                 with self.connection.cursor().copy(query) as copy:
                     copy.write(rows)
             except (psycopg.IntegrityError, psycopg.DataError):
-                run_together(self.connection, ("ROLLBACK TO SAVEPOINT copied", ()))
+                run_pipelined(self.connection, ("ROLLBACK TO SAVEPOINT copied", ()))
                 return False
         return True
 
@@ -119,7 +112,7 @@ class TileTransaction:
             if added_bytes:
                 counting = [] if self._has_savepoint else [SAVEPOINT]
                 counting.append((ADD_DISK_BYTES, (added_bytes, ceiling, added_bytes)))
-            *_, committed = run_together(self.connection, *counting, COMMIT)
+            *_, committed = run_pipelined(self.connection, *counting, COMMIT)
         except psycopg.Error as error:
             # Only a server that reports a failed transaction has certainly not gone on to the COMMIT. A
             # session that it ended may have got there before: its last message does not say.
@@ -147,13 +140,13 @@ class TileTransaction:
                 TransactionStatus.INTRANS,
                 TransactionStatus.INERROR,
             ):
-                run_together(self.connection, ROLLBACK)
+                run_pipelined(self.connection, ROLLBACK)
                 return
         self.connection.close()
 
     def _headroom_taken(self, doing: str, added_bytes: int, ceiling: int) -> HeadroomTakenError:
         with translate_errors(doing):
-            run_together(self.connection, ("ROLLBACK TO SAVEPOINT counted", ()))
+            run_pipelined(self.connection, ("ROLLBACK TO SAVEPOINT counted", ()))
             return HeadroomTakenError(added_bytes, ceiling, read_total(self.connection))
 
     def _settle(self, doing: str, trace: Callable[[], Statement], error: psycopg.Error) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from ...domain.errors import TileNotFoundError
-from ...domain.tiles import TileId, TileMetadataPersistent, check_aware_utc
-from ...domain.upload import TileUploadResult, UploadListEntry
-from ...domain.voting import check_requeue
+from ...domain.policies.voting import check_requeue
+from ...domain.values.tiles import TileId, TileMetadataPersistent, check_aware_utc
+from ...domain.values.upload_reports import TileUploadResult, UploadListEntry
 from .connection import Database
-from .driver_errors import translate_errors
+from .errors import translate_errors
 from .queries import SELECT_TILE_FOR_UPDATE, SELECT_XID, read_tile, read_tile_id
 from .transactions import tile_transaction
 from .upload_queries import (

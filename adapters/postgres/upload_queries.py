@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...domain.upload import UploadListEntry, UploadReason
+from ...domain.values.upload_reports import UploadListEntry, UploadReason
 from .queries import TILE_COLUMNS, read_tile
 
 INSERT_SENT = """

@@ -11,8 +11,8 @@ from uuid import UUID
 
 import attrs
 
-from ...domain.jpeg import has_jpeg_markers
-from ...domain.tiles import TileId, TileMetadata, TileQualityMetadata, TileSource
+from ...domain.policies.jpeg import has_jpeg_markers
+from ...domain.values.tiles import TileId, TileMetadata, TileQualityMetadata, TileSource
 from .frames import Frame
 
 _UTC_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(?:[Zz]|\+00:00)", re.ASCII)

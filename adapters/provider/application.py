@@ -20,12 +20,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ...domain.errors import AerotileError
-from ..secret import Secret
+from ..config.secret import Secret
 from .bad_answers import answer_instead, spoil_answer
 from .behaviour import Behaviour, Fault, FaultKind, FaultTarget
 from .connections import Connections
+from .errors import PROTOCOL, Problem, RequestProblemError, json_response, problem_response
 from .frames import MalformedBatchError, TooManyTilesError
-from .problems import PROTOCOL, Problem, RequestProblemError, json_response, problem_response
 from .shelf import Shelf
 
 BATCH_MEDIA_TYPE = "application/vnd.aerotile.tile-batch"

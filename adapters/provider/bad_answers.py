@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from .behaviour import Fault, FaultKind, RetryAfterForm
 from .connections import Connections
-from .problems import PROTOCOL_HEADER, Problem, problem_response
+from .errors import PROTOCOL_HEADER, Problem, problem_response
 
 _BOMB_CHUNK = bytes(1 << 20)
 _GOODBYE_S = 1.0

@@ -13,7 +13,7 @@ from uuid import UUID
 import attrs
 
 from ...domain.errors import ConfigurationError
-from ...domain.tiles import VotingStatus
+from ...domain.values.tiles import VotingStatus
 from .votes import VERDICTS
 
 _Settings = TypeVar("_Settings", "Behaviour", "Fault")

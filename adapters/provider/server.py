@@ -11,7 +11,7 @@ from types import TracebackType
 import uvicorn
 
 from ...domain.errors import ConfigurationError, StoreUnavailableError
-from ..secret import Secret
+from ..config.secret import Secret
 from .application import ProviderApplication
 from .behaviour import Behaviour, FaultTarget
 from .connections import Connections

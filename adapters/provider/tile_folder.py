@@ -19,7 +19,7 @@ from uuid import UUID
 
 from ...domain.errors import StoreUnavailableError
 from ...ext import sync_file_system
-from ..regular_files import read_regular
+from ..files.regular_file import read_regular
 from .admission import AdmittedTile
 from .frames import MAX_HEADER_BYTES
 

@@ -13,9 +13,9 @@ from uuid import UUID
 import attrs
 
 from ...domain.errors import StoreUnavailableError
-from ...domain.tiles import VotingStatus
-from ...domain.voting import check_voting_step
-from ..regular_files import read_regular
+from ...domain.policies.voting import check_voting_step
+from ...domain.values.tiles import VotingStatus
+from ..files.regular_file import read_regular
 
 _MOST_BYTES = 1 << 30
 """Room for six million votes; nothing larger is read into memory."""

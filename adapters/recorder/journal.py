@@ -7,7 +7,7 @@ import errno
 import logging
 from pathlib import Path
 
-from ...domain.ports import Clock
+from ...domain.ports.clock import Clock
 from .segments import Segment, delete_oldest
 
 _logger = logging.getLogger(__name__)

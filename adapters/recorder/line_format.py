@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from ...domain.records import RecordEnvelope
+from ...domain.flight_events import RecordEnvelope
 
 MAX_LINE_BYTES = 1 << 20
 """Longer lines are neither written nor read, so damage can't make a reader fill its memory."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ...domain.errors import RuntimeNotAvailableError, StoreUnavailableError
-from ...domain.records import CATALOGUE, Severity
+from ...domain.flight_events import EVENT_KINDS, Severity
 from .line_format import RecordLine
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -102,6 +102,6 @@ def _schema(kind: str) -> dict[str, Any]:
 
 
 def _payload_fields(kind: str) -> Iterator[str]:
-    for known, specification in CATALOGUE.items():
+    for known, specification in EVENT_KINDS.items():
         if known.value == kind:
             yield from specification.payload_fields

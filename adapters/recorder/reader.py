@@ -13,9 +13,9 @@ from typing import BinaryIO
 import attrs
 
 from ...domain.errors import StoreUnavailableError
-from ...domain.ports import Clock
-from ...domain.records import RecordEnvelope, Severity
-from ..regular_files import open_regular
+from ...domain.flight_events import RecordEnvelope, Severity
+from ...domain.ports.clock import Clock
+from ..files.regular_file import open_regular
 from .line_format import MAX_LINE_BYTES, RecordLine, decode_line
 from .segments import segment_paths
 

@@ -15,7 +15,7 @@ import re
 import stat
 from pathlib import Path
 
-from ..durable_folders import make_folder_durably, sync_folder
+from ..files.durable_folder import make_folder_durably, sync_folder
 
 _logger = logging.getLogger(__name__)
 _NAME = re.compile(r"record-([0-9]{6,18})\.jsonl")

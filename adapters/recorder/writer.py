@@ -13,8 +13,8 @@ from pathlib import Path
 
 import attrs
 
-from ...domain.ports import Clock
-from ...domain.records import FlightEvent, RecordEnvelope, recorder_dropped_event
+from ...domain.flight_events import FlightEvent, RecordEnvelope, recorder_dropped_event
+from ...domain.ports.clock import Clock
 from .journal import Journal
 from .line_format import encode_line
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from rtree.index import Index
 
-from ...domain.tile_grid import MAX_ZOOM
+from ...domain.values.tile_grid import MAX_ZOOM
 
 CROWDED = 6
 """A cell with more candidates than that is split."""

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ...domain.freshness import Rules
-from ...domain.ports import TileJudge
-from ...domain.sectors import SectorBoundary, SectorClassification
-from ...domain.tile_grid import Bbox
+from ...domain.policies.freshness import Rules
+from ...domain.ports.sector_index import TileJudge
+from ...domain.values.sectors import SectorBoundary, SectorClassification
+from ...domain.values.tile_grid import Bbox
 from ...ext import SectorGrid, SectorGridJudge, touched_lines
 from .cells import cells_of
 

@@ -16,10 +16,10 @@ from psycopg.conninfo import make_conninfo
 
 from aerotile import AerotileConfig, TileStore
 from aerotile.adapters.composition import Runtime, close_runtimes, runtime_of
-from aerotile.adapters.config import BudgetConfig, DatabaseConfig
-from aerotile.adapters.postgres.embedded import EmbeddedPostgres
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.config.settings import BudgetConfig, DatabaseConfig
+from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 from aerotile.adapters.postgres.migrate import apply_migrations
-from aerotile.adapters.secret import Secret
 
 from .dataset import make_tile
 from .floors import Floors

@@ -63,7 +63,7 @@ def _one_number(workshop: Workshop) -> Iterator[Operation]:
 
 @contextmanager
 def _note(workshop: Workshop) -> Iterator[Operation]:
-    note = workshop.shared(reading_store).runtime.part("kept_pixels").note
+    note = workshop.shared(reading_store).runtime.part("mapping_cache").note
     asked = Cycle([tile_id(number) for number in kept_numbers(workshop)])
     yield Calls(
         call=note,

@@ -19,7 +19,7 @@ from harness.workshop import Workshop
 from peers import descriptor_graphs as graphs
 
 from aerotile.adapters.faiss import FaissDescriptorIndex
-from aerotile.domain.descriptors import HnswParams
+from aerotile.domain.values.descriptors import HnswParams
 
 from .descriptor_sets import NEIGHBOURS, DescriptorSet, clustered
 

@@ -16,7 +16,7 @@ from aerotile.adapters.demo.camera import FramePlan, take_frame, tile_ground_spa
 from aerotile.adapters.demo.descriptor import DescriptorModel
 from aerotile.adapters.demo.imagery import TILE_SIZE_PIXELS, BlueMarble, Pixels, decode_tile, encode_tile
 from aerotile.adapters.demo.mission import CAPE_TO_BEIJING, plan_frames
-from aerotile.domain.tile_grid import GridRange, north_west_corner
+from aerotile.domain.values.tile_grid import GridRange, north_west_corner
 
 from .descriptor_sets import DescriptorSet, Vectors
 

@@ -37,8 +37,8 @@ from aerotile import (
     build_tile_store,
     build_tile_uploader,
 )
-from aerotile.adapters.config import UploadConfig
-from aerotile.adapters.secret import Secret
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.config.settings import UploadConfig
 
 _PROBE = Path(__file__).resolve().parent.parent / "probes" / "open_store.py"
 _UPLOAD = UploadConfig(url="http://127.0.0.1:9", token=Secret("nobody-asks-for-it"))

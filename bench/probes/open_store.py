@@ -18,8 +18,8 @@ from memory_of import growth, memory_bytes
 
 from aerotile import AerotileConfig, build_tile_store
 from aerotile.adapters import filesystem, postgres, rtree  # noqa: F401
-from aerotile.adapters.config import DatabaseConfig
-from aerotile.adapters.secret import Secret
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.config.settings import DatabaseConfig
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from uuid import UUID
 from alembic import op
 
 from aerotile.domain.errors import TileCacheError, TileMetadataError
-from aerotile.domain.identity import derive_location_hash, derive_tile_id
+from aerotile.domain.values.tile_names import derive_location_hash, derive_tile_id
 
 revision = "0002"
 down_revision = "0001"

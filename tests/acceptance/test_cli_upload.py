@@ -10,11 +10,11 @@ import pytest
 from cli_calls import Call
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config import AerotileConfig, DatabaseConfig
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 from aerotile.adapters.provider.behaviour import Behaviour
 from aerotile.adapters.provider.server import ReferenceProvider
-from aerotile.adapters.secret import Secret
-from aerotile.domain.tiles import VotingStatus
+from aerotile.domain.values.tiles import VotingStatus
 
 TOKEN = "t0ps3cr3t-t0k3n"
 TILE = "onboard/7d444840-9dc0-11d1-b245-5ffdce74fad2/18/{}/90123"

@@ -8,12 +8,12 @@ from uuid import UUID
 
 import attrs
 
-from aerotile.domain.budget import may_be_evicted
-from aerotile.domain.catalogue import CatalogueEntry, columns_of
-from aerotile.domain.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.storage import TileCatalogue
-from aerotile.domain.tile_key import decode_tile_key
-from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
+from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.domain.ports.tile_catalogue import TileCatalogue
+from aerotile.domain.values.catalogue_entries import CatalogueEntry, columns_of
+from aerotile.domain.values.tile_key import decode_tile_key
+from aerotile.domain.values.tile_rules import may_be_evicted
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 from aerotile.ext import CompiledTileCatalogue
 
 NOW = datetime(2026, 5, 1, 12, 30, 15, 123_456, tzinfo=timezone.utc)

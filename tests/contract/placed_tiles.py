@@ -6,8 +6,8 @@ import hashlib
 from datetime import datetime, timezone
 from uuid import UUID
 
-from aerotile.domain.storage import TileFiles
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.ports.tile_files import TileFiles
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
 TILE = TileId(18, 152345, 90123, TileSource.IMPORTED)

@@ -8,7 +8,7 @@ import pytest
 
 from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.domain.ports import Clock
+from aerotile.domain.ports.clock import Clock
 
 START = datetime(2026, 5, 1, 12, 0, tzinfo=timezone.utc)
 

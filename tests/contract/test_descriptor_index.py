@@ -15,10 +15,10 @@ import pytest
 
 from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.memory.descriptor_index import MemoryDescriptorIndex
-from aerotile.domain.descriptors import DescriptorMetric, HnswParams, VectorStorage
 from aerotile.domain.errors import IndexBuildError, IndexUnavailableError
-from aerotile.domain.ports import DescriptorIndex
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.ports.descriptor_index import DescriptorIndex
+from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, VectorStorage
+from aerotile.domain.values.tiles import TileId, TileSource
 
 Vectors = npt.NDArray[np.float32]
 MakeIndex = Callable[[HnswParams], DescriptorIndex]

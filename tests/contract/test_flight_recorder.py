@@ -14,8 +14,8 @@ import pytest
 from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.memory.recorder import MemoryFlightRecorder
 from aerotile.adapters.recorder import JsonLinesRecorder, read_record
-from aerotile.domain.ports import FlightRecorder
-from aerotile.domain.records import FlightEvent, Kind
+from aerotile.domain.flight_events import FlightEvent, Kind
+from aerotile.domain.ports.flight_recorder import FlightRecorder
 
 
 @attrs.frozen

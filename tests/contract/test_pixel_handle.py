@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
+from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
 from aerotile.adapters.memory.tile_files import MemoryTileFiles, MemoryTilePixelHandle
-from aerotile.domain.kept_pixels import KeptPixels, PlainKeptPixels
-from aerotile.domain.ports import TilePixelHandle
-from aerotile.domain.storage import TileFiles
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
-from aerotile.ext import KeptMappings
+from aerotile.domain.ports.mapping_cache import MappingCache
+from aerotile.domain.ports.tile_files import TileFiles
+from aerotile.domain.values.pixels import TilePixelHandle
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
+from aerotile.ext import CompiledMappingCache
 
 TILE = TileId(3, 1, 2, TileSource.IMPORTED)
 PIXELS = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 40 + b"\xff\xd9"
@@ -40,8 +41,10 @@ def open_handle(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open
     )
     files.stage(PIXELS, metadata).place()
     if "kept" in request.param:
-        kept: KeptPixels = PlainKeptPixels() if in_memory else KeptMappings(max_count=4, max_bytes=1 << 20)
-        kept.keep(TILE, files.open(TILE), kept.ticket(TILE)).close()
+        kept: MappingCache = (
+            InMemoryMappingCache() if in_memory else CompiledMappingCache(max_count=4, max_bytes=1 << 20)
+        )
+        kept.put(TILE, files.open(TILE), kept.ticket(TILE)).close()
         yield lambda: known(kept.get(TILE))
         kept.close()
     else:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.rtree import RtreeSectorIndex
-from aerotile.domain.ports import SectorIndex
-from aerotile.domain.sectors import SectorBoundary, SectorClassification
-from aerotile.domain.tile_grid import Bbox
+from aerotile.domain.ports.sector_index import SectorIndex
+from aerotile.domain.values.sectors import SectorBoundary, SectorClassification
+from aerotile.domain.values.tile_grid import Bbox
 
 MakeIndex = Callable[[Sequence[SectorBoundary]], SectorIndex]
 IMPLEMENTATIONS: list[MakeIndex] = [RtreeSectorIndex, MemorySectorIndex]

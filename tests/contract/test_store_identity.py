@@ -18,12 +18,13 @@ import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.reconcile import ReconcileReport, reconcile
-from aerotile.domain.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.storage import TileFiles, TileRows
-from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
+from aerotile.domain.ports.tile_files import TileFiles
+from aerotile.domain.ports.tile_rows import TileRows
+from aerotile.domain.store.recovery import ReconcileReport, reconcile
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 
 NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
 REFUSED = "belong to another database"
@@ -71,7 +72,7 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]
         return
     from aerotile.adapters.postgres.connection import Database
     from aerotile.adapters.postgres.migrate import apply_migrations
-    from aerotile.adapters.postgres.rows import PostgresTileRows
+    from aerotile.adapters.postgres.tile_rows import PostgresTileRows
 
     dsns = [request.getfixturevalue(name) for name in ("migrated_database", "empty_database")]
     apply_migrations(dsns[1])  # `migrated_database` is a copy; this one has an identity of its own

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
 from aerotile.adapters.memory.recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
+from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.domain.errors import (
     ContentHashMismatchError,
@@ -25,14 +27,14 @@ from aerotile.domain.errors import (
     TileCacheError,
     TileNotFoundError,
 )
-from aerotile.domain.freshness import FreshnessGate
-from aerotile.domain.inventory import FoundKind
-from aerotile.domain.ports import TileMetadataStore
-from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
-from aerotile.domain.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.storage import StagedTile, StoreUnavailableError, TileFiles, TileRows
-from aerotile.domain.store import FileBackedTileStore
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.ports.tile_files import StagedTile, StoreUnavailableError, TileFiles
+from aerotile.domain.ports.tile_metadata import TileMetadataStore
+from aerotile.domain.ports.tile_rows import TileRows
+from aerotile.domain.store.freshness_gate import FreshnessGate
+from aerotile.domain.store.tile_store import FileBackedTileStore
+from aerotile.domain.values.inventory import FoundKind
+from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 TILES = [TileId(3, x, y, TileSource.IMPORTED) for x in range(2) for y in range(2)] + [
@@ -72,8 +74,8 @@ class DyingFiles:
 class _DyingStaged:
     inner: StagedTile
 
-    def write_ahead(self) -> None:
-        self.inner.write_ahead()
+    def prewrite(self) -> None:
+        self.inner.prewrite()
 
     def place(self) -> None:
         self.inner.place()
@@ -105,6 +107,7 @@ class Halves:
             self.rows,
             files or self.files,
             catalogue=SortedTileCatalogue(),
+            mapping_cache=InMemoryMappingCache(),
             gate=gate,
             clock=clock,
             recorder=recorder,
@@ -227,8 +230,8 @@ def test_a_store_over_postgres_and_files_behaves_as_a_dictionary(
 ) -> None:
     from aerotile.adapters.filesystem import FilesystemTileFiles
     from aerotile.adapters.postgres.connection import Database
-    from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
-    from aerotile.adapters.postgres.rows import PostgresTileRows
+    from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
+    from aerotile.adapters.postgres.tile_rows import PostgresTileRows
 
     database = Database(migrated_database)
     files = FilesystemTileFiles(tmp_path / "tiles")

@@ -15,26 +15,29 @@ import pytest
 from waiting import until
 
 from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
 from aerotile.adapters.memory.recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
+from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
 from aerotile.adapters.memory.tile_feed import MemoryTileFeed
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.domain.errors import DuplicateTileError, TileNotFoundError
-from aerotile.domain.freshness import FreshnessGate
-from aerotile.domain.kept_pixels import KeptPixels, PlainKeptPixels
-from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
-from aerotile.domain.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.storage import TileCatalogue, TileFiles, TileFollower, TileRows
-from aerotile.domain.store import FileBackedTileStore
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.ports.mapping_cache import MappingCache
+from aerotile.domain.ports.tile_catalogue import TileCatalogue, TileChangeListener
+from aerotile.domain.ports.tile_files import TileFiles
+from aerotile.domain.ports.tile_rows import TileRows
+from aerotile.domain.store.freshness_gate import FreshnessGate
+from aerotile.domain.store.tile_store import FileBackedTileStore
+from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 A = TileId(10, 3, 4, TileSource.IMPORTED)
 
 
 class Feed(Protocol):
-    def follow(self, follower: TileFollower) -> None: ...
+    def follow(self, follower: TileChangeListener) -> None: ...
 
     def wake(self) -> None: ...
 
@@ -68,7 +71,7 @@ class Site:
     pins: Pins
     listen: Callable[[], Feed]
     new_catalogue: Callable[[], TileCatalogue]
-    new_kept: Callable[[], KeptPixels]
+    new_kept: Callable[[], MappingCache]
     feeds: list[Feed] = attrs.field(factory=list)
 
     def open(self, rows: TileRows | None = None) -> FileBackedTileStore:
@@ -90,7 +93,7 @@ class Site:
             gate=gate,
             clock=clock,
             recorder=recorder,
-            kept=self.new_kept(),
+            mapping_cache=self.new_kept(),
             when_in_doubt=feed.wake,
         )
         feed.follow(store)
@@ -126,7 +129,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
             memory,
             lambda: MemoryTileFeed(memory),
             SortedTileCatalogue,
-            PlainKeptPixels,
+            InMemoryMappingCache,
         )
         yield site
         for feed in site.feeds:
@@ -134,10 +137,10 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
         return
     from aerotile.adapters.filesystem import FilesystemTileFiles
     from aerotile.adapters.postgres.connection import Database
-    from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
-    from aerotile.adapters.postgres.rows import PostgresTileRows
     from aerotile.adapters.postgres.tile_feed import TileFeed
-    from aerotile.ext import CompiledTileCatalogue, KeptMappings
+    from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
+    from aerotile.adapters.postgres.tile_rows import PostgresTileRows
+    from aerotile.ext import CompiledMappingCache, CompiledTileCatalogue
 
     database = Database(request.getfixturevalue("migrated_database"))
     files = FilesystemTileFiles(tmp_path / "tiles")
@@ -147,7 +150,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
         PostgresTileMetadataStore(database),
         lambda: TileFeed(database),
         CompiledTileCatalogue,
-        lambda: cast(KeptPixels, KeptMappings(max_count=8, max_bytes=1 << 20)),
+        lambda: cast(MappingCache, CompiledMappingCache(max_count=8, max_bytes=1 << 20)),
     )
     yield site
     for feed in site.feeds:
@@ -272,7 +275,7 @@ def test_what_happened_between_listening_and_loading_is_not_missed(site: Site) -
         def wake(self) -> None:
             self.inner.wake()
 
-        def follow(self, follower: TileFollower) -> None:
+        def follow(self, follower: TileChangeListener) -> None:
             other.write_tile(pixels, described(A, pixels))
             self.inner.follow(follower)
 

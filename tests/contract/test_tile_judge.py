@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.rtree import RtreeSectorIndex
-from aerotile.domain.freshness import FreshnessDecision, Rules, SectorListJudge, judge_freshness
-from aerotile.domain.moments import microseconds_of
-from aerotile.domain.ports import SupportsJudging, TileJudge
-from aerotile.domain.sectors import SEEDED_RULES, FreshnessRule, SectorBoundary, SectorClassification
-from aerotile.domain.tile_grid import MAX_ZOOM, Bbox, tile_bbox
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.policies.freshness import FreshnessDecision, Rules, judge_freshness
+from aerotile.domain.ports.sector_index import SupportsJudging, TileJudge
+from aerotile.domain.store.freshness_gate import SectorListJudge
+from aerotile.domain.values.sectors import SEEDED_RULES, FreshnessRule, SectorBoundary, SectorClassification
+from aerotile.domain.values.tile_grid import MAX_ZOOM, Bbox, tile_bbox
+from aerotile.domain.values.tiles import TileId, TileSource
+from aerotile.domain.values.timestamps import microseconds_of
 
 CONFLICT = SectorClassification.ACTIVE_CONFLICT
 REAR = SectorClassification.STABLE_REAR

@@ -19,10 +19,10 @@ from aerotile.domain.errors import (
     TileMetadataError,
     TileNotFoundError,
 )
-from aerotile.domain.ports import TileMetadataStore
-from aerotile.domain.storage import TileRows
-from aerotile.domain.tile_grid import Bbox
-from aerotile.domain.tiles import (
+from aerotile.domain.ports.tile_metadata import TileMetadataStore
+from aerotile.domain.ports.tile_rows import TileRows
+from aerotile.domain.values.tile_grid import Bbox
+from aerotile.domain.values.tiles import (
     TileId,
     TileMetadata,
     TileMetadataPersistent,
@@ -89,8 +89,8 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
         yield Subject(memory, memory, memory.set_pinned)
         return
     from aerotile.adapters.postgres.connection import Database
-    from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
-    from aerotile.adapters.postgres.rows import PostgresTileRows
+    from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
+    from aerotile.adapters.postgres.tile_rows import PostgresTileRows
 
     with Database(request.getfixturevalue("migrated_database"), max_size=16) as database:
         store = PostgresTileMetadataStore(database)
@@ -318,7 +318,7 @@ def test_changes_to_an_unknown_tile_are_refused(subject: Subject) -> None:
 
 def test_an_insertion_over_the_budget_is_refused(request: pytest.FixtureRequest) -> None:
     from aerotile.adapters.postgres.connection import Database
-    from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
+    from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
 
     with Database(request.getfixturevalue("migrated_database")) as database:
         postgres = PostgresTileMetadataStore(database, disk_budget_bytes=150)

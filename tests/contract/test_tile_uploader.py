@@ -11,6 +11,7 @@ from uuid import UUID
 import attrs
 import pytest
 
+from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.http.client import ProviderAddress
 from aerotile.adapters.http.uploader import HttpTileUploader
 from aerotile.adapters.memory.clock import ManualClock
@@ -18,14 +19,13 @@ from aerotile.adapters.memory.recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.uploader import MemoryProvider
 from aerotile.adapters.provider.behaviour import Behaviour
 from aerotile.adapters.provider.server import ReferenceProvider
-from aerotile.adapters.secret import Secret
-from aerotile.domain.ports import TileUploader
-from aerotile.domain.retry import RetryBudget
-from aerotile.domain.retrying_uploader import RetryingTileUploader
-from aerotile.domain.tiles import TileId
-from aerotile.domain.upload import BatchOutcome, BatchProgress, UploadReason, UploadRequest
-from aerotile.domain.upload_pass import BatchLimits
-from aerotile.domain.upload_tiles import PendingTileUploader
+from aerotile.domain.policies.upload_batching import BatchLimits
+from aerotile.domain.policies.upload_retry import RetryBudget
+from aerotile.domain.ports.uploader import TileUploader
+from aerotile.domain.uploads.retrying_uploader import RetryingTileUploader
+from aerotile.domain.uploads.upload_pending import PendingTileUploader
+from aerotile.domain.values.tiles import TileId
+from aerotile.domain.values.upload_reports import BatchOutcome, BatchProgress, UploadReason, UploadRequest
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 LIMITS = BatchLimits(max_tiles=4)

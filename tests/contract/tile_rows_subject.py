@@ -8,9 +8,9 @@ from uuid import UUID
 
 import attrs
 
-from aerotile.domain.ports import TileMetadataStore
-from aerotile.domain.storage import TileRows
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.ports.tile_metadata import TileMetadataStore
+from aerotile.domain.ports.tile_rows import TileRows
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 NOW = datetime(2026, 5, 1, 12, 30, 15, 123456, tzinfo=timezone.utc)
 FLIGHT = UUID(int=7)

@@ -10,20 +10,23 @@ from uuid import UUID
 import attrs
 
 from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
 from aerotile.adapters.memory.recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
-from aerotile.domain.budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
-from aerotile.domain.freshness import FreshnessGate
-from aerotile.domain.inventory import FoundKind
-from aerotile.domain.kept_pixels import KeptPixels, PlainKeptPixels
-from aerotile.domain.ports import TileStore
-from aerotile.domain.records import Kind
-from aerotile.domain.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
-from aerotile.domain.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.storage import TileCatalogue, TileFiles, TileRows
-from aerotile.domain.store import FileBackedTileStore
-from aerotile.domain.tile_grid import Bbox
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.domain.flight_events import Kind
+from aerotile.domain.ports.mapping_cache import MappingCache
+from aerotile.domain.ports.tile_catalogue import TileCatalogue
+from aerotile.domain.ports.tile_files import TileFiles
+from aerotile.domain.ports.tile_rows import TileRows
+from aerotile.domain.ports.tile_store import TileStore
+from aerotile.domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
+from aerotile.domain.store.freshness_gate import FreshnessGate
+from aerotile.domain.store.tile_store import FileBackedTileStore
+from aerotile.domain.values.inventory import FoundKind
+from aerotile.domain.values.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
+from aerotile.domain.values.tile_grid import Bbox
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 CONFLICT = SectorBoundary("front", SectorClassification.ACTIVE_CONFLICT, Bbox(40.0, 30.0, 50.0, 40.0))
@@ -59,9 +62,9 @@ class Subject:
     empty_catalogue: Callable[[], TileCatalogue] = SortedTileCatalogue
     clock: ManualClock = attrs.field(factory=lambda: ManualClock(NOW))
     recorder: MemoryFlightRecorder = attrs.field(factory=MemoryFlightRecorder)
-    new_kept: Callable[..., KeptPixels] = PlainKeptPixels
+    new_kept: Callable[..., MappingCache] = InMemoryMappingCache
     new_kept_bounds: dict[str, int] = attrs.field(factory=dict)
-    kept: KeptPixels = attrs.field(init=False)
+    mapping_cache: MappingCache = attrs.field(init=False)
     """What the store opened last keeps."""
 
     def open_inner(
@@ -69,7 +72,7 @@ class Subject:
         files: TileFiles | None = None,
         verify_hash: bool = False,
     ) -> FileBackedTileStore:
-        self.kept = self.new_kept(**self.new_kept_bounds)
+        self.mapping_cache = self.new_kept(**self.new_kept_bounds)
         gate = FreshnessGate(
             [CONFLICT],
             SEEDED_RULES,
@@ -85,7 +88,7 @@ class Subject:
             gate=gate,
             clock=self.clock,
             recorder=self.recorder,
-            kept=self.kept,
+            mapping_cache=self.mapping_cache,
             verify_hash=verify_hash,
         )
 

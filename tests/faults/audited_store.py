@@ -14,8 +14,8 @@ from uuid import UUID
 import psycopg
 from store_facts import Audit
 
-from aerotile.domain.ports import TileStore
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource, VotingStatus
+from aerotile.domain.ports.tile_store import TileStore
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
 
 SOON_S = 60.0
 """The longest that anything may take that should happen soon: a deadline against hangs, not a measurement."""

@@ -16,13 +16,13 @@ from pathlib import Path
 from uuid import UUID
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config import AerotileConfig, DatabaseConfig
-from aerotile.adapters.config_sections import BudgetConfig
-from aerotile.adapters.secret import Secret
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.config.sections import BudgetConfig
+from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 from aerotile.domain.errors import DuplicateTileError, TileNotFoundError
-from aerotile.domain.ports import SupportsBulkWrite
-from aerotile.domain.tile_grid import Bbox
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource, VotingStatus
+from aerotile.domain.ports.tile_store import SupportsBulkWrite
+from aerotile.domain.values.tile_grid import Bbox
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
 
 PLACES = 120
 EVERYWHERE = Bbox(-85.0, -180.0, 85.0, 180.0)

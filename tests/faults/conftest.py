@@ -67,8 +67,8 @@ class Site:
     def fly(self, tiles: list[tuple[bytes, Any]]) -> None:
         """Put tiles into the store, as the aircraft does."""
         from aerotile.adapters.composition import Runtime
-        from aerotile.adapters.config import AerotileConfig, DatabaseConfig
-        from aerotile.adapters.secret import Secret
+        from aerotile.adapters.config.secret import Secret
+        from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 
         config = AerotileConfig(root=self.root, database=DatabaseConfig(dsn=Secret(self.dsn)))
         with Runtime(config) as runtime:

@@ -17,9 +17,9 @@ import numpy as np
 from power_cut_worker import FLIGHT, runtime_of, say, tile_of
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.postgres.round_trip import Statement
+from aerotile.adapters.postgres.pipeline import Statement
 from aerotile.adapters.postgres.transactions import TileTransaction
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 from aerotile.ext import sync_file_system
 
 BASE = [

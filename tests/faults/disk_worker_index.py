@@ -10,8 +10,8 @@ import numpy as np
 from disk_worker import Operation
 
 from aerotile.adapters.faiss import FaissDescriptorIndex
-from aerotile.domain.descriptors import HnswParams
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.values.descriptors import HnswParams
+from aerotile.domain.values.tiles import TileId, TileSource
 
 DESCRIPTORS = np.random.default_rng(7).normal(size=(20, 16)).astype(np.float32)
 PARAMS = HnswParams(m=8, ef_construction=20)

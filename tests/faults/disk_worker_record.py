@@ -11,7 +11,7 @@ from disk_worker import Operation
 
 from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.recorder import JsonLinesRecorder, RecordReader
-from aerotile.domain.records import FlightEvent, Kind
+from aerotile.domain.flight_events import FlightEvent, Kind
 
 BURSTS = 12
 EVENTS_PER_BURST = 20

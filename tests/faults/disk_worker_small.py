@@ -12,22 +12,22 @@ from uuid import UUID
 
 from disk_worker import Operation
 
-from aerotile.adapters.cli.provider import write_whole
+from aerotile.adapters.cli.commands.provider import write_whole
 from aerotile.adapters.cli.verify_progress import VerifyProgress
 from aerotile.adapters.clocks import SystemClock
-from aerotile.adapters.config import UploadConfig
-from aerotile.adapters.config_loader import read_config
+from aerotile.adapters.config.loader import read_config
+from aerotile.adapters.config.settings import UploadConfig
+from aerotile.adapters.config.upload_token import read_upload_token
 from aerotile.adapters.demo.demonstration import prepare_folder
+from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 from aerotile.adapters.geojson import read_sectors
-from aerotile.adapters.postgres.embedded import EmbeddedPostgres
 from aerotile.adapters.provider.admission import AdmittedTile
 from aerotile.adapters.provider.tile_folder import TileFolder
 from aerotile.adapters.provider.votes import Vote, VoteBook
 from aerotile.adapters.recorder import JsonLinesRecorder, RecordReader, export_mcap
-from aerotile.adapters.upload_token import read_upload_token
 from aerotile.domain.errors import RuntimeNotAvailableError
-from aerotile.domain.records import FlightEvent, Kind
-from aerotile.domain.tiles import VotingStatus
+from aerotile.domain.flight_events import FlightEvent, Kind
+from aerotile.domain.values.tiles import VotingStatus
 
 OWNER = UUID(int=7)
 SECTOR = {

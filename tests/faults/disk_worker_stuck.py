@@ -14,7 +14,7 @@ from small_store import SmallStore, tile
 
 from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.recorder import JsonLinesRecorder, RecordReader
-from aerotile.domain.records import FlightEvent, Kind
+from aerotile.domain.flight_events import FlightEvent, Kind
 
 TILES = 40
 QUEUE = 500

@@ -12,15 +12,15 @@ from uuid import UUID
 from disk_worker import Operation
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config import AerotileConfig, DatabaseConfig
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.layout import tile_path
-from aerotile.adapters.secret import Secret
-from aerotile.domain.reconcile import reconcile
-from aerotile.domain.repair import repair
-from aerotile.domain.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
-from aerotile.domain.verify import verify_store
+from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.domain.store.recovery import reconcile
+from aerotile.domain.store.repair import repair
+from aerotile.domain.store.verify import verify_store
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 Tile = tuple[bytes, TileMetadata]
 
@@ -62,7 +62,7 @@ class TileOperation(Operation):
 
     def check(self) -> None:
         for pixels, metadata in self.tiles:
-            self.runtime.kept_pixels.drop(metadata.tile_id)
+            self.runtime.mapping_cache.invalidate(metadata.tile_id)
             with self.store.read_tile_pixels(metadata.tile_id) as handle:
                 assert bytes(memoryview(handle)) == pixels
 
@@ -132,8 +132,8 @@ class QuarantineTile(TileOperation):
 
     def check(self) -> None:
         path = tile_path(self.tile_id)
-        assert self.kept.read_bytes() == self.tiles[0][0]
-        assert {entry.name for entry in self.kept.parent.iterdir()} == {path.name, path.sidecar_name}
+        assert self.mapping_cache.read_bytes() == self.tiles[0][0]
+        assert {entry.name for entry in self.mapping_cache.parent.iterdir()} == {path.name, path.sidecar_name}
 
     def undo(self) -> None:
         super().undo()
@@ -171,7 +171,7 @@ class ReadTile(TileOperation):
         self.write_all()
 
     def do(self) -> None:
-        self.runtime.kept_pixels.drop(self.tile_id)
+        self.runtime.mapping_cache.invalidate(self.tile_id)
         self.store.read_tile_pixels(self.tile_id).close()
 
 

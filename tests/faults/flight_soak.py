@@ -34,15 +34,15 @@ import psycopg
 from self_describing_tiles import check, tile_of
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config import AerotileConfig, DatabaseConfig, UploadConfig
-from aerotile.adapters.config_sections import BudgetConfig, LruConfig, ReadsConfig, RecordConfig
-from aerotile.adapters.secret import Secret
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.config.sections import BudgetConfig, LruConfig, ReadsConfig, RecordConfig
+from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig, UploadConfig
 from aerotile.domain.errors import DuplicateTileError, TileNotFoundError
 from aerotile.domain.find_tiles import find_tiles
-from aerotile.domain.ports import SupportsBboxQuery
-from aerotile.domain.tile_grid import Bbox
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
-from aerotile.domain.upload import BatchOutcome, UploadRequest
+from aerotile.domain.ports.tile_store import SupportsBboxQuery
+from aerotile.domain.values.tile_grid import Bbox
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.values.upload_reports import BatchOutcome, UploadRequest
 
 ZOOM = 12
 PLACES = 600

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config import AerotileConfig
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.adapters.config.settings import AerotileConfig
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 
 def say(facts: dict[str, Any]) -> None:

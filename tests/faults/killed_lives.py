@@ -24,21 +24,21 @@ import aerotile.adapters.faiss.index
 import aerotile.adapters.filesystem
 import aerotile.adapters.http.uploader
 import aerotile.adapters.postgres.connection
-import aerotile.adapters.postgres.metadata_store
 import aerotile.adapters.postgres.sector_store
 import aerotile.adapters.postgres.tile_feed
+import aerotile.adapters.postgres.tile_metadata
 import aerotile.adapters.postgres.upload_ledger
 import aerotile.adapters.recorder.writer
 import aerotile.adapters.rtree.sector_index
 import aerotile.ext  # noqa: F401 - see above
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config import AerotileConfig, DatabaseConfig, UploadConfig
-from aerotile.adapters.config_sections import BudgetConfig
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.config.sections import BudgetConfig
+from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig, UploadConfig
 from aerotile.adapters.postgres.migrate import apply_migrations
-from aerotile.adapters.secret import Secret
 from aerotile.domain.errors import IndexUnavailableError
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource, VotingStatus
-from aerotile.domain.upload import UploadRequest
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
+from aerotile.domain.values.upload_reports import UploadRequest
 
 Facts = dict[str, Any]
 Say = Callable[[Facts], None]

@@ -27,20 +27,20 @@ import numpy.typing as npt
 from self_describing_tiles import check, tile_of
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config import AerotileConfig, DatabaseConfig
-from aerotile.adapters.config_sections import BudgetConfig, LruConfig, ReadsConfig
-from aerotile.adapters.secret import Secret
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.config.sections import BudgetConfig, LruConfig, ReadsConfig
+from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 from aerotile.domain.errors import (
     DuplicateTileError,
     IndexBuildError,
     IndexUnavailableError,
     TileNotFoundError,
 )
-from aerotile.domain.ports import TilePixelHandle
-from aerotile.domain.repair import repair
-from aerotile.domain.tile_grid import Bbox
-from aerotile.domain.tiles import TileId, TileSource
-from aerotile.domain.verify import verify_store
+from aerotile.domain.store.repair import repair
+from aerotile.domain.store.verify import verify_store
+from aerotile.domain.values.pixels import TilePixelHandle
+from aerotile.domain.values.tile_grid import Bbox
+from aerotile.domain.values.tiles import TileId, TileSource
 
 PLACES = 150
 ZOOM = 10

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from audited_store import SOON_S, eventually
 
-from aerotile.adapters.postgres.embedded import EmbeddedPostgres
+from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 
 STRACE = shutil.which("strace")
 

@@ -22,17 +22,17 @@ from uuid import UUID
 import numpy as np
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config import (
+from aerotile.adapters.config.settings import (
     AerotileConfig,
     BudgetConfig,
     DatabaseConfig,
     IndexConfig,
     ReadsConfig,
 )
-from aerotile.adapters.postgres.embedded import EmbeddedPostgres
+from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 from aerotile.domain.errors import IndexUnavailableError, TileCacheError, TileNotFoundError
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource, VotingStatus
-from aerotile.domain.verify import verify_store
+from aerotile.domain.store.verify import verify_store
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
 
 BUDGET_BYTES = 400_000
 FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")

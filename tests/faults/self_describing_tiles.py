@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime, timezone
 
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource, VotingStatus
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
 
 _START, _END = b"\xff\xd8\xff", b"\xff\xd9"
 

@@ -14,9 +14,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config import AerotileConfig, DatabaseConfig
-from aerotile.adapters.secret import Secret
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 
 def tile_of(number: int, count: int, chance: random.Random) -> tuple[bytes, TileMetadata]:

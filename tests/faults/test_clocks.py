@@ -17,17 +17,17 @@ from fault_tally import FaultTally
 
 from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config import AerotileConfig, DatabaseConfig
-from aerotile.adapters.config_sections import BudgetConfig
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.config.sections import BudgetConfig
+from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.recorder.reader import RecordReader
-from aerotile.adapters.secret import Secret
 from aerotile.domain.errors import CaptureTimeInFutureError
-from aerotile.domain.freshness import FreshnessDecision
-from aerotile.domain.ports import Clock
-from aerotile.domain.records import RecordEnvelope
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
-from aerotile.domain.verify import verify_store
+from aerotile.domain.flight_events import RecordEnvelope
+from aerotile.domain.policies.freshness import FreshnessDecision
+from aerotile.domain.ports.clock import Clock
+from aerotile.domain.store.verify import verify_store
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 pytestmark = pytest.mark.faults
 
@@ -124,9 +124,9 @@ def test_ages_are_never_negative_and_do_not_follow_a_jump_and_say_that_the_clock
             clock.set(right + offset)
             verdict = store.verdict(tile_id)
             assert verdict is not None
-            assert (verdict.clock_doubt is None) is (abs(offset) <= timedelta(minutes=5))
+            assert (verdict.clock_fault is None) is (abs(offset) <= timedelta(minutes=5))
             assert abs(verdict.age - (right - captured_at)) <= timedelta(minutes=5)
-            assert (store.clock_doubt is None) is (verdict.clock_doubt is None)
+            assert (store.clock_fault is None) is (verdict.clock_fault is None)
     said = said_of_the_clock(tmp_path)
     doubts = {f"c6.clock_untrusted {reason}" for reason in ("behind", "ahead", "before_aerotile")}
     assert set(said) == {*doubts, "c6.clock_trusted plausible_again"}
@@ -150,18 +150,18 @@ def test_a_boot_in_1970_opens_reads_writes_and_says_so(
         assert verdict is not None
         assert verdict.decision is FreshnessDecision.DOWNGRADE  # by its own clock the tile is not born yet
         assert verdict.age >= timedelta(days=400)
-        assert str(verdict.clock_doubt).endswith("which is before Aerotile existed")
+        assert str(verdict.clock_fault).endswith("which is before Aerotile existed")
         clock.advance(timedelta(seconds=30))
         made = store.write_tile(*tile(3, clock.now()))  # what the aircraft makes carries the same wrong time
         assert made.created_at >= START
         with pytest.raises(CaptureTimeInFutureError, match="is in the future"):
             store.write_tile(*tile(4, START))
         clock.set(START + 5 * HOUR)
-        assert runtime.unbudgeted_store.clock_doubt is None
+        assert runtime.unbudgeted_store.clock_fault is None
         store.write_tile(*tile(4, START))
     with open_store(ManualClock(START + 6 * HOUR)) as runtime:
         assert stored(runtime) == {1, 2, 3, 4}
-        assert runtime.unbudgeted_store.clock_doubt is None
+        assert runtime.unbudgeted_store.clock_fault is None
         assert list(verify_store(runtime.rows, runtime.files)) == []
     assert said_of_the_clock(tmp_path) == [
         "c6.clock_untrusted before_aerotile",
@@ -213,7 +213,7 @@ def test_daylight_change_and_zone_of_the_process_move_nothing(
             created = store.write_tile(*tile(x, change - HOUR)).created_at
             verdict = store.verdict(tile(x, change)[1].tile_id)
             assert verdict is not None
-            assert verdict.clock_doubt is None
+            assert verdict.clock_fault is None
             assert HOUR - timedelta(seconds=60) <= verdict.age < 2 * HOUR
             assert created.utcoffset() == timedelta(0)
         assert abs(SystemClock().now().timestamp() - time.time()) < 60

@@ -25,10 +25,10 @@ from store_facts import Audit
 from store_sessions import wait_until_nobody_is_connected
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config import AerotileConfig, DatabaseConfig
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 from aerotile.adapters.faiss import FaissDescriptorIndex
-from aerotile.adapters.secret import Secret
-from aerotile.domain.verify import verify_store
+from aerotile.domain.store.verify import verify_store
 
 pytestmark = pytest.mark.faults
 

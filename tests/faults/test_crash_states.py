@@ -47,9 +47,9 @@ from store_lives import Damage, Life, Promised, Tile, damage_of_index
 from aerotile.adapters.faiss.index import FaissDescriptorIndex
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.memory.rows import MemoryTileRows
-from aerotile.domain.reconcile import reconcile
-from aerotile.domain.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.domain.store.recovery import reconcile
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 SAMPLE = int(os.environ.get("TEST_CRASH_STATES", "20"))
 EVERYTHING = SAMPLE >= 100

@@ -35,9 +35,9 @@ from fault_tally import FaultTally
 from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.faiss.check import check_generations
 from aerotile.adapters.faiss.index_layout import check_layout
-from aerotile.domain.descriptors import VectorStorage
 from aerotile.domain.errors import IndexBuildError, IndexUnavailableError
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.values.descriptors import VectorStorage
+from aerotile.domain.values.tiles import TileId, TileSource
 
 PLACES = int(os.environ.get("TEST_DAMAGES", "3"))
 COUNT, DIMENSION = 300, 12

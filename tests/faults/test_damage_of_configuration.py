@@ -22,9 +22,9 @@ from damages import (
 )
 from fault_tally import FaultTally
 
-from aerotile.adapters.config import UploadConfig, settings
-from aerotile.adapters.config_loader import DEFAULT_FILE, read_config
-from aerotile.adapters.upload_token import read_upload_token
+from aerotile.adapters.config.loader import DEFAULT_FILE, read_config
+from aerotile.adapters.config.settings import UploadConfig, settings
+from aerotile.adapters.config.upload_token import read_upload_token
 from aerotile.domain.errors import ConfigurationError
 
 EACH = int(os.environ.get("TEST_DAMAGES", "200"))

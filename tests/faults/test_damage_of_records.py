@@ -19,7 +19,7 @@ from fault_tally import FaultTally
 from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.recorder import JsonLinesRecorder, RecordReader
 from aerotile.adapters.recorder.line_format import encode_line
-from aerotile.domain.records import FlightEvent, Kind, RecordEnvelope
+from aerotile.domain.flight_events import FlightEvent, Kind, RecordEnvelope
 
 EACH = int(os.environ.get("TEST_DAMAGES", "20"))
 LINES = 10

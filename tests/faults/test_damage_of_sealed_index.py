@@ -25,8 +25,8 @@ from sealed_index import seal
 
 from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.faiss.index_layout import Section, check_layout
-from aerotile.domain.descriptors import DescriptorMetric, HnswParams, VectorStorage
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, VectorStorage
+from aerotile.domain.values.tiles import TileId, TileSource
 
 NUMBER = int(os.environ.get("TEST_SEALED_INDEXES", "1000"))
 WORKER = Path(__file__).with_name("sealed_index_worker.py")

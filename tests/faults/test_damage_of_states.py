@@ -15,9 +15,9 @@ import pytest
 from damages import EMPTIED, LINKS, NO_FILES, PIPE, REMOVED, REPLACEMENTS, Damage, of_content, remove, rewrite
 from fault_tally import FaultTally
 
-from aerotile.adapters.cli.failures import BadInputError
+from aerotile.adapters.cli.errors import BadInputError
 from aerotile.adapters.cli.verify_progress import VerifyProgress
-from aerotile.adapters.postgres.embedded import EmbeddedPostgres
+from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 from aerotile.domain.errors import AerotileError, StoreUnavailableError
 
 EACH = int(os.environ.get("TEST_DAMAGES", "60"))

@@ -35,11 +35,11 @@ from damages import (
 from fault_tally import FaultTally
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config import AerotileConfig, DatabaseConfig, ReadsConfig
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig, ReadsConfig
 from aerotile.adapters.filesystem.layout import tile_path
-from aerotile.adapters.secret import Secret
 from aerotile.domain.errors import StoreUnavailableError, TileCacheError, TileNotFoundError
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 

@@ -18,17 +18,21 @@ from store_facts import Audit
 from wire_proxy import CUTS, CutAt, Sender, WireProxy, answers_to_commit, cuts_of
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config import AerotileConfig, DatabaseConfig
-from aerotile.adapters.config_sections import BudgetConfig, LruConfig
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.config.sections import BudgetConfig, LruConfig
+from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 from aerotile.adapters.postgres import transactions
 from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.tile_feed import TileFeed
-from aerotile.adapters.secret import Secret
-from aerotile.domain.errors import DuplicateTileError, StoreUnavailableError, TileNotFoundError
-from aerotile.domain.ports import SupportsBulkWrite
-from aerotile.domain.storage import CommitOutcomeUnknownError
-from aerotile.domain.tile_grid import Bbox
-from aerotile.domain.tiles import TileId
+from aerotile.domain.errors import (
+    CommitOutcomeUnknownError,
+    DuplicateTileError,
+    StoreUnavailableError,
+    TileNotFoundError,
+)
+from aerotile.domain.ports.tile_store import SupportsBulkWrite
+from aerotile.domain.values.tile_grid import Bbox
+from aerotile.domain.values.tiles import TileId
 
 EVERYWHERE = Bbox(-85.0, -180.0, 85.0, 180.0)
 BUDGET_BYTES = 128_000

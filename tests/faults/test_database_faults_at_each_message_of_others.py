@@ -18,14 +18,13 @@ from fault_tally import FaultTally
 from wire_proxy import CUTS, Cut, CutAt, Sender, WireProxy, answers_to_commit, cuts_of
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config import AerotileConfig, DatabaseConfig
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 from aerotile.adapters.postgres.connection import Database
-from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
 from aerotile.adapters.postgres.migrate import apply_migrations
 from aerotile.adapters.postgres.tile_feed import TileFeed
-from aerotile.adapters.secret import Secret
-from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.storage import CommitOutcomeUnknownError
+from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
+from aerotile.domain.errors import CommitOutcomeUnknownError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from conftest import PostgresServer

@@ -20,13 +20,12 @@ from wire_proxy import CUTS, Cut, CutAt, WireProxy, answers_to_commit, cuts_of
 
 from aerotile.adapters.postgres import transactions
 from aerotile.adapters.postgres.connection import Database
-from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
+from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
 from aerotile.adapters.postgres.upload_ledger import PostgresUploadLedger
-from aerotile.domain.errors import StoreUnavailableError, TileMetadataError
-from aerotile.domain.lru import LruAccessBuffer
-from aerotile.domain.storage import CommitOutcomeUnknownError
-from aerotile.domain.tiles import TileId, VotingStatus
-from aerotile.domain.upload import TileUploadOutcome, TileUploadResult, UploadReason
+from aerotile.domain.errors import CommitOutcomeUnknownError, StoreUnavailableError, TileMetadataError
+from aerotile.domain.store.access_times import AccessTimeBuffer
+from aerotile.domain.values.tiles import TileId, VotingStatus
+from aerotile.domain.values.upload_reports import TileUploadOutcome, TileUploadResult, UploadReason
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120 if CUTS != "all" else 3600)]
 
@@ -194,7 +193,7 @@ def test_reads_that_could_not_be_noted_are_noted_by_the_next_flush(
     clock = SteppingClock()
     noted = PermissiveCatalogue()
     read: list[TileId] = []
-    buffer = LruAccessBuffer(lambda: [read.pop() for _ in range(len(read))], clock.stamp, noted)
+    buffer = AccessTimeBuffer(lambda: [read.pop() for _ in range(len(read))], clock.stamp, noted)
     tile_ids = [onboard(x) for x in range(3)]
     for tile_id in tile_ids:
         rows.add(tile_id)

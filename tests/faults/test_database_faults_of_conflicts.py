@@ -18,12 +18,11 @@ from audited_store import BASE, Auditor, eventually, imported, tile
 from fault_tally import FaultTally
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config import AerotileConfig, DatabaseConfig
-from aerotile.adapters.config_sections import LruConfig
-from aerotile.adapters.secret import Secret
-from aerotile.domain.errors import DuplicateTileError, StoreUnavailableError
-from aerotile.domain.storage import CommitOutcomeUnknownError
-from aerotile.domain.tiles import TileId, VotingStatus
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.config.sections import LruConfig
+from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
+from aerotile.domain.errors import CommitOutcomeUnknownError, DuplicateTileError, StoreUnavailableError
+from aerotile.domain.values.tiles import TileId, VotingStatus
 
 ROUNDS = int(os.environ.get("TEST_DATABASE_CONFLICTS", "1"))
 

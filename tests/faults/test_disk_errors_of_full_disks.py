@@ -19,8 +19,8 @@ from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.recorder import JsonLinesRecorder, RecordReader, export_mcap
 from aerotile.domain.errors import AerotileError, IndexBuildError, StoreUnavailableError
-from aerotile.domain.records import FlightEvent, Kind
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.flight_events import FlightEvent, Kind
+from aerotile.domain.values.tiles import TileId, TileSource
 
 pytestmark = [
     pytest.mark.faults,

@@ -177,7 +177,7 @@ A_READER = """
 import os
 import sys
 os.chdir(sys.argv[1])
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.values.tiles import TileId, TileSource
 from aerotile.ext import map_cached_tile, map_tile, read_cached_tile, read_tile
 folder = os.open(".", os.O_RDONLY)
 tile = TileId(18, 1, 1, TileSource.IMPORTED)

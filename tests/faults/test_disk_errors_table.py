@@ -31,7 +31,7 @@ class Written:
 
 TABLE = [
     Written(
-        "tile and sidecar: temporary, write, sync, rename", "ext/gated_write.pyx", TILES, ("write", "batch")
+        "tile and sidecar: temporary, write, sync, rename", "ext/tile_write.pyx", TILES, ("write", "batch")
     ),
     Written("batch: one sync for all, withdrawal", "adapters/filesystem/placement.py", TILES, ("batch",)),
     Written("folders of tiles, and their sync", "adapters/filesystem/folders.py", TILES, ("write", "open")),
@@ -44,12 +44,12 @@ TABLE = [
     Written(
         "index: pointer, lock, generations", "adapters/faiss/generations.py", INDEX, ("build", "rollback")
     ),
-    Written("folders of the index, and their sync", "adapters/durable_folders.py", INDEX, ("build",)),
+    Written("folders of the index, and their sync", "adapters/files/durable_folder.py", INDEX, ("build",)),
     Written("flight record: segments, folder, lock", "adapters/recorder/segments.py", RECORD, ("record",)),
     Written("flight record: lines, syncs", "adapters/recorder/journal.py", RECORD, ("record",)),
     Written("MCAP export", "adapters/recorder/mcap_export.py", SMALL, ("mcap",)),
     Written("verify-progress.json", "adapters/cli/verify_progress.py", SMALL, ("verify progress", "resume")),
-    Written("provider: token, port file", "adapters/cli/provider.py", SMALL, ("provider token",)),
+    Written("provider: token, port file", "adapters/cli/commands/provider.py", SMALL, ("provider token",)),
     Written(
         "provider: tiles, lock",
         "adapters/provider/tile_folder.py",
@@ -61,19 +61,17 @@ TABLE = [
     ),
     Written(
         "embedded database: locks, password, log",
-        "adapters/postgres/embedded_folder.py",
+        "adapters/embedded_postgres/folder.py",
         SMALL,
         ("database",),
     ),
-    Written(
-        "embedded database: locks", "adapters/postgres/file_lock.py", SMALL, ("database", "database again")
-    ),
+    Written("embedded database: locks", "adapters/files/file_lock.py", SMALL, ("database", "database again")),
     Written("demonstration: its folder", "adapters/demo/demonstration.py", SMALL, ("demo",)),
 ]
 ELSEWHERE = {
     "adapters/demo/picture.py": "one picture, saved under another name and renamed",
-    "adapters/postgres/embedded_programs.py": "initdb's folder: embedded_server/test_failures.py",
-    "adapters/postgres/embedded_launcher.py": "the lock that it inherits, and files of the kernel",
+    "adapters/embedded_postgres/programs.py": "initdb's folder: embedded_server/test_failures.py",
+    "adapters/embedded_postgres/launcher.py": "the lock that it inherits, and files of the kernel",
     "adapters/cli/output.py": "standard output; test_cli_process.py fills it up",
     "adapters/memory/tile_files.py": "a file in memory",
 }

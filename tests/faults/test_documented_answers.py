@@ -13,12 +13,18 @@ import pytest
 import yaml
 
 from aerotile.adapters.clocks import SystemClock
+from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.http.client import ProviderAddress
 from aerotile.adapters.http.link import HttpProviderLink
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
-from aerotile.adapters.secret import Secret
-from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
-from aerotile.domain.upload import BatchAnswer, ProblemKind, TileToSend, TileUploadOutcome, UploadBatch
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
+from aerotile.domain.values.upload_reports import (
+    BatchAnswer,
+    ProblemKind,
+    TileToSend,
+    TileUploadOutcome,
+    UploadBatch,
+)
 
 pytestmark = pytest.mark.faults
 

@@ -25,7 +25,7 @@ from store_facts import Audit
 from store_sessions import advisory_locks
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config import AerotileConfig
+from aerotile.adapters.config.settings import AerotileConfig
 
 KILLS = int(os.environ.get("TEST_GROUP_KILLS", "4"))
 WORKER = Path(__file__).with_name("flight_worker.py")

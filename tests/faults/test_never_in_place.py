@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 root = Path(sys.argv[1])
 now = datetime.now(timezone.utc)

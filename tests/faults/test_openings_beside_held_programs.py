@@ -18,15 +18,15 @@ from psycopg.conninfo import make_conninfo
 from store_sessions import BESIDE
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config import AerotileConfig, DatabaseConfig
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 from aerotile.adapters.filesystem import FilesystemTileFiles
+from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
 from aerotile.adapters.postgres.connection import Database
-from aerotile.adapters.postgres.rows import PostgresTileRows
-from aerotile.adapters.secret import Secret
+from aerotile.adapters.postgres.tile_rows import PostgresTileRows
 from aerotile.domain.errors import DuplicateTileError
-from aerotile.domain.reconcile import reconcile
-from aerotile.domain.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.store.recovery import reconcile
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600 if EVERY_CALL else 300)]
 

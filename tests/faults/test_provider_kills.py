@@ -21,7 +21,7 @@ import pytest
 
 from aerotile.adapters.provider.behaviour import Behaviour
 from aerotile.adapters.provider.shelf import Shelf
-from aerotile.domain.tiles import TileMetadata, VotingStatus
+from aerotile.domain.values.tiles import TileMetadata, VotingStatus
 
 pytestmark = pytest.mark.faults
 TOKEN = "a-token-of-the-tests"
@@ -67,7 +67,7 @@ import sys
 from pathlib import Path
 from aerotile.adapters.provider.behaviour import Behaviour
 from aerotile.adapters.provider.shelf import Shelf
-from aerotile.domain.tiles import VotingStatus
+from aerotile.domain.values.tiles import VotingStatus
 shelf = Shelf(Path(sys.argv[1]))
 shelf.take(Path(sys.argv[2]).read_bytes(), Behaviour(verdict=VotingStatus.TRUSTED))
 """

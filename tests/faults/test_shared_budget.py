@@ -17,8 +17,8 @@ import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.postgres.connection import Database
-from aerotile.adapters.postgres.rows import PostgresTileRows
-from aerotile.domain.verify import verify_store
+from aerotile.adapters.postgres.tile_rows import PostgresTileRows
+from aerotile.domain.store.verify import verify_store
 
 pytestmark = pytest.mark.faults
 

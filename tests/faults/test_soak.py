@@ -25,8 +25,8 @@ import pytest
 from fault_tally import FaultTally
 from flight_soak import MOST_RECORD_BYTES, SEGMENT_BYTES
 
+from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.provider.server import ReferenceProvider
-from aerotile.adapters.secret import Secret
 
 pytestmark = pytest.mark.faults
 

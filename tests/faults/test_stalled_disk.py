@@ -19,13 +19,13 @@ from stalling_disks import NEEDS_STALLING_DISK, Disk, stalling_disk
 from waiting import until
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
+from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
 from aerotile.domain.errors import ReadDeadlineError, TileNotFoundError
-from aerotile.domain.kept_pixels import KeptPixels
-from aerotile.domain.ports import TilePixelHandle
-from aerotile.domain.read_tiles import TileReader
-from aerotile.domain.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
-from aerotile.ext import KeptMappings
+from aerotile.domain.ports.mapping_cache import MappingCache
+from aerotile.domain.store.read_tile import TileReader
+from aerotile.domain.values.pixels import TilePixelHandle
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
+from aerotile.ext import CompiledMappingCache
 
 pytestmark = [pytest.mark.faults, *NEEDS_STALLING_DISK]
 
@@ -68,11 +68,11 @@ class Store:
     """The read path of a store."""
 
     files: FilesystemTileFiles
-    kept: KeptPixels
+    mapping_cache: MappingCache
     reader: TileReader
 
     def read(self, tile_id: TileId, timeout_s: float | None = LONG_S) -> TilePixelHandle:
-        handle = self.kept.get(tile_id)
+        handle = self.mapping_cache.get(tile_id)
         return self.reader.read_first(tile_id, timeout_s) if handle is None else handle
 
 
@@ -84,9 +84,13 @@ def store(disk: Disk) -> Iterator[Store]:
         TileMetadataPersistent.of(metadata_of(tile_id), created_at=now) for tile_id in (WARM, *COLD, *FAR)
     )
     with FilesystemTileFiles(disk.mounted / "tiles", reader_threads=THREADS) as files:
-        kept = KeptMappings(max_count=1_000, max_bytes=1 << 30)
+        kept = CompiledMappingCache(max_count=1_000, max_bytes=1 << 30)
         reader = TileReader(
-            files=files, catalogue=catalogue, kept=kept, when_missing=lambda tile_id: None, verify_hash=True
+            files=files,
+            catalogue=catalogue,
+            mapping_cache=kept,
+            when_missing=lambda tile_id: None,
+            verify_hash=True,
         )
         yield Store(files, kept, reader)
         kept.close()
@@ -115,7 +119,7 @@ def is_read(store: Store, tile_id: TileId) -> bool:
 def test_reads_from_memory_go_on_and_others_fail_in_time_and_recover(store: Store, disk: Disk) -> None:
     store.read(WARM).close()
     store.read(COLD[0]).close()
-    store.kept.drop(COLD[0])  # not mapped any more, and in the page cache
+    store.mapping_cache.invalidate(COLD[0])  # not mapped any more, and in the page cache
     stall(store, disk)
     for _ in range(100):
         with store.read(WARM, 0) as handle:
@@ -123,8 +127,8 @@ def test_reads_from_memory_go_on_and_others_fail_in_time_and_recover(store: Stor
         with store.read(COLD[0], 0) as handle:
             assert bytes(memoryview(handle)) == pixels_of(COLD[0])
         assert store.files.read(COLD[0], 0) == pixels_of(COLD[0])
-        store.kept.drop(COLD[0])
-        store.kept.release()
+        store.mapping_cache.invalidate(COLD[0])
+        store.mapping_cache.release()
         with pytest.raises(ReadDeadlineError) as caught:
             store.read(FAR[-1], LONG_S)
         assert caught.value.stalled
@@ -184,7 +188,7 @@ import sys
 from pathlib import Path
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.domain.errors import ReadDeadlineError
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.values.tiles import TileId, TileSource
 files = FilesystemTileFiles(Path(sys.argv[1]), reader_threads=2)
 tile = TileId(14, 1, 100, TileSource.IMPORTED)
 files.exists(tile)  # so that what is missing is the content, for which the kernel waits killably

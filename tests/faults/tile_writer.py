@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 THREADS = 3
 TILES_PER_FOLDER = 5
@@ -53,7 +53,7 @@ def place_one_by_one(files: FilesystemTileFiles, thread: int) -> None:
 def place_what_was_written_ahead(files: FilesystemTileFiles, thread: int) -> None:
     for pixels, metadata in tiles(thread):
         staged = files.stage(pixels, metadata)
-        staged.write_ahead()
+        staged.prewrite()
         staged.place()
         report(metadata)
 

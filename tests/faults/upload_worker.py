@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config import AerotileConfig, DatabaseConfig, UploadConfig
-from aerotile.adapters.secret import Secret
-from aerotile.domain.upload import UploadRequest
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig, UploadConfig
+from aerotile.domain.values.upload_reports import UploadRequest
 
 
 def say(line: str) -> None:

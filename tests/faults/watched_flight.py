@@ -16,13 +16,12 @@ from fault_tally import FaultTally
 from own_server import OwnServer, processes_of
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config import AerotileConfig, DatabaseConfig
-from aerotile.adapters.config_sections import LruConfig
-from aerotile.adapters.secret import Secret
-from aerotile.domain.errors import DuplicateTileError, StoreUnavailableError
-from aerotile.domain.storage import CommitOutcomeUnknownError
-from aerotile.domain.tile_grid import Bbox
-from aerotile.domain.tiles import TileId
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.config.sections import LruConfig
+from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
+from aerotile.domain.errors import CommitOutcomeUnknownError, DuplicateTileError, StoreUnavailableError
+from aerotile.domain.values.tile_grid import Bbox
+from aerotile.domain.values.tiles import TileId
 
 CALL_S = 30.0
 """No call may take longer, whatever the server does: a multiple of all that the settings below allow."""

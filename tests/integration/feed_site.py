@@ -15,19 +15,20 @@ import attrs
 import psycopg
 
 from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
 from aerotile.adapters.memory.recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.adapters.postgres.connection import Database
-from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
 from aerotile.adapters.postgres.migrate import apply_migrations
-from aerotile.adapters.postgres.rows import PostgresTileRows
 from aerotile.adapters.postgres.tile_feed import TileFeed
+from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
+from aerotile.adapters.postgres.tile_rows import PostgresTileRows
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.freshness import FreshnessGate
-from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
-from aerotile.domain.store import FileBackedTileStore
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.store.freshness_gate import FreshnessGate
+from aerotile.domain.store.tile_store import FileBackedTileStore
+from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 from aerotile.ext import CompiledTileCatalogue
 
 NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
@@ -51,7 +52,7 @@ class Server:
     """A server of the test's own that can be killed and paused."""
 
     def __init__(self, folder: Path) -> None:
-        from aerotile.adapters.postgres.embedded import EmbeddedPostgres
+        from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 
         self._folder = folder
         self._embedded = EmbeddedPostgres(folder)
@@ -148,6 +149,7 @@ class Site:
             PostgresTileRows(database),
             files,
             catalogue=CompiledTileCatalogue(),
+            mapping_cache=InMemoryMappingCache(),
             gate=gate,
             clock=clock,
             recorder=recorder,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from numpy.random import default_rng  # loaded here: a build in a child is counted in steps
 
 from aerotile.adapters.faiss import FaissDescriptorIndex
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.values.tiles import TileId, TileSource
 
 BUILT_AT = datetime(2026, 5, 1, 12, 0, tzinfo=timezone.utc)
 DIMENSION = 16

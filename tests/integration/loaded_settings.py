@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aerotile.adapters.config import AerotileConfig
-from aerotile.adapters.config_loader import load_config
+from aerotile.adapters.config.loader import load_config
+from aerotile.adapters.config.settings import AerotileConfig
 from aerotile.domain.errors import ConfigurationError
 
 PASSWORD = "hunter2-very-secret"

@@ -10,7 +10,7 @@ from typing import Any
 
 from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.recorder import JsonLinesRecorder, read_record
-from aerotile.domain.records import FlightEvent, Kind
+from aerotile.domain.flight_events import FlightEvent, Kind
 
 
 def event(number: int, **payload: Any) -> FlightEvent:
@@ -39,7 +39,7 @@ PRELUDE = """
     from pathlib import Path
     from aerotile.adapters.clocks import SystemClock
     from aerotile.adapters.recorder import JsonLinesRecorder
-    from aerotile.domain.records import FlightEvent, Kind
+    from aerotile.domain.flight_events import FlightEvent, Kind
 
     folder = Path(sys.argv[1])
 

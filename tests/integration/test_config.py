@@ -8,9 +8,15 @@ import attrs
 import pytest
 from loaded_settings import PASSWORD, load, refusal
 
-from aerotile.adapters.config import AerotileConfig, BudgetConfig, DatabaseConfig, settings, shown
-from aerotile.adapters.config_loader import load_config, parse_byte_size, read_config
-from aerotile.domain.sectors import SectorClassification
+from aerotile.adapters.config.loader import load_config, parse_byte_size, read_config
+from aerotile.adapters.config.settings import (
+    AerotileConfig,
+    BudgetConfig,
+    DatabaseConfig,
+    settings,
+    shown,
+)
+from aerotile.domain.values.sectors import SectorClassification
 
 
 def test_without_any_setting_the_defaults_hold(tmp_path: Path) -> None:

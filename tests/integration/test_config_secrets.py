@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from loaded_settings import PASSWORD, load, refusal
 
-from aerotile.adapters.secret import Secret, passwords_in, redact_dsn
+from aerotile.adapters.config.secret import Secret, passwords_in, redact_dsn
 
 
 def test_a_secret_shows_itself_only_when_revealed() -> None:

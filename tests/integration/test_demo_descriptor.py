@@ -10,7 +10,7 @@ from aerotile.adapters.demo.camera import FramePlan, take_frame, tile_ground_spa
 from aerotile.adapters.demo.descriptor import DIMENSION, DescriptorModel
 from aerotile.adapters.demo.imagery import BlueMarble, Pixels, decode_tile, encode_tile
 from aerotile.adapters.demo.mission import CAPE_TO_BEIJING, along, plan_frames
-from aerotile.domain.tile_grid import Bbox, GridRange, column_and_row
+from aerotile.domain.values.tile_grid import Bbox, GridRange, column_and_row
 
 ZOOM = 6
 AREA = Bbox(10.0, 20.0, 45.0, 65.0)

@@ -23,7 +23,7 @@ from aerotile.adapters.demo.imagery import (
     encode_tile,
 )
 from aerotile.domain.errors import RuntimeNotAvailableError, TileMetadataError
-from aerotile.domain.tile_grid import north_west_corner
+from aerotile.domain.values.tile_grid import north_west_corner
 
 LEVELS_PER_DEGREE = 40.0
 

@@ -14,9 +14,9 @@ from PIL import Image
 from aerotile.adapters.demo.imagery import BlueMarble
 from aerotile.adapters.demo.picture import FlightPicture, FrameMark, FrameOutcome, draw_flight
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.sectors import SectorBoundary, SectorClassification
-from aerotile.domain.tile_grid import Bbox
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.values.sectors import SectorBoundary, SectorClassification
+from aerotile.domain.values.tile_grid import Bbox
+from aerotile.domain.values.tiles import TileId, TileSource
 
 HEADER_PIXELS = 96
 MAP_HEIGHT_PIXELS = 1600

@@ -7,7 +7,7 @@ import pytest
 
 from aerotile.adapters.descriptor_arrays import checked_query, largest_component
 from aerotile.domain.errors import IndexBuildError
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.values.tiles import TileId, TileSource
 
 QUERY = np.arange(8, dtype=np.float32)
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pytest
 
 from aerotile.adapters.cli.descriptor_files import read_described_tiles
-from aerotile.adapters.cli.failures import BadInputError
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.adapters.cli.errors import BadInputError
+from aerotile.domain.values.tiles import TileId, TileSource
 
 TILES = [f"imported/6/{x}/7" for x in range(50)]
 DESCRIPTORS = np.random.default_rng(5).normal(size=(50, 16)).astype(np.float32)

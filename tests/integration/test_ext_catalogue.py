@@ -11,11 +11,11 @@ import attrs
 import numpy as np
 import pytest
 
-from aerotile.domain.catalogue import CatalogueColumns
-from aerotile.domain.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.tile_grid import Bbox, tile_bbox
-from aerotile.domain.tile_key import VariantTable, encode_tile_key
-from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
+from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.domain.values.catalogue_entries import CatalogueColumns
+from aerotile.domain.values.tile_grid import Bbox, tile_bbox
+from aerotile.domain.values.tile_key import VariantTable, encode_tile_key
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 from aerotile.ext import CompiledCatalogueMatches, CompiledTileCatalogue
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from aerotile.domain.catalogue import MAX_DISK_BYTES, CatalogueColumns
 from aerotile.domain.errors import TileMetadataError
-from aerotile.domain.tile_key import MAX_VARIANTS, VariantTable, encode_tile_key
-from aerotile.domain.tiles import (
+from aerotile.domain.values.catalogue_entries import MAX_DISK_BYTES, CatalogueColumns
+from aerotile.domain.values.tile_key import MAX_VARIANTS, VariantTable, encode_tile_key
+from aerotile.domain.values.tiles import (
     FreshnessLabel,
     TileId,
     TileMetadata,

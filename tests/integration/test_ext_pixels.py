@@ -21,8 +21,8 @@ import pytest
 from older_kernel import REFUSE
 
 from aerotile.adapters.filesystem.layout import tile_path
-from aerotile.domain.ports import TilePixelHandle
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.values.pixels import TilePixelHandle
+from aerotile.domain.values.tiles import TileId, TileSource
 from aerotile.ext import (
     MappedPixels,
     map_cached_tile,
@@ -44,7 +44,7 @@ PATH = "imported/3/1/5.jpg"
 # A statement per line, run by a new interpreter with the folder as its argument.
 PROLOGUE = """
 import os, sys
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.values.tiles import TileId, TileSource
 from aerotile.ext import map_tile, open_beneath
 folder = os.open(sys.argv[1], os.O_RDONLY)
 tile = TileId(3, 1, 5, TileSource.IMPORTED)

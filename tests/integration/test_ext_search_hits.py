@@ -12,9 +12,9 @@ import attrs
 import numpy as np
 import pytest
 
-from aerotile.domain.descriptors import SearchHit
-from aerotile.domain.tile_key import VariantTable, decode_tile_key, encode_tile_key
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.values.descriptors import SearchHit
+from aerotile.domain.values.tile_key import VariantTable, decode_tile_key, encode_tile_key
+from aerotile.domain.values.tiles import TileId, TileSource
 from aerotile.ext import HitReader, is_finite_descriptor
 
 FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")

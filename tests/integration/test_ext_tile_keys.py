@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerotile.domain.tile_grid import MAX_ZOOM
-from aerotile.domain.tile_key import MAX_VARIANTS, VariantTable, decode_tile_key, encode_tile_key
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.values.tile_grid import MAX_ZOOM
+from aerotile.domain.values.tile_key import MAX_VARIANTS, VariantTable, decode_tile_key, encode_tile_key
+from aerotile.domain.values.tiles import TileId, TileSource
 from aerotile.ext import TileKeyCodec
 
 FLIGHTS = tuple(UUID(int=number) for number in (1, 2**127 + 5, 2**64))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerotile.domain.tile_grid import MAX_ZOOM, north_west_corner
+from aerotile.domain.values.tile_grid import MAX_ZOOM, north_west_corner
 from aerotile.ext import touched_lines
 
 LAST_LINE = 1 << MAX_ZOOM

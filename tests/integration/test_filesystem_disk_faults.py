@@ -17,9 +17,9 @@ import pytest
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.journal_order import ordered_device
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.inventory import FoundKind
-from aerotile.domain.storage import StagedTile
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.ports.tile_files import StagedTile
+from aerotile.domain.values.inventory import FoundKind
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 TILE = TileId(3, 1, 5, TileSource.IMPORTED)
 PIXELS = b"\xff\xd8\xff\xe0ground\xff\xd9"
@@ -39,7 +39,7 @@ from pathlib import Path
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.journal_order import ordered_device
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 files = FilesystemTileFiles(Path(sys.argv[1]))
 
@@ -189,8 +189,8 @@ def test_a_disk_that_fails_what_is_written_ahead_leaves_nothing_of_the_failed_ti
     root.mkdir(parents=True)
     script = """
 batch = [stage(TileId(6, x, 5, TileSource.IMPORTED)) for x in range(40)]
-with files.writing_ahead(batch) as write_ahead:
-    write_ahead()
+with files.prewriting(batch) as prewrite:
+    prewrite()
     outcome = files.place_many(batch)
 print(sum(failure is not None for failure in outcome))
 """
@@ -242,7 +242,7 @@ for y in (5, 6):
         file = f"{tile}/.{y}.jpg"
         started, whole = ("sync_file_range", f"{file}.sha256"), ("sync_file_range", file)
         return [
-            # The sidecar's own sync is made by the kernel; test_ext_gated_write.py watches it.
+            # The sidecar's own sync is made by the kernel; test_ext_tile_write.py watches it.
             *([started, whole, started] if ordered else [("fdatasync", file)]),
             ("rename", ""),
             ("rename", ""),

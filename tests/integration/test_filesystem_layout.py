@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.layout import parse_sidecar, sidecar_line, temporary_name, tile_path
-from aerotile.domain.inventory import FoundFile, FoundKind
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.values.inventory import FoundFile, FoundKind
+from aerotile.domain.values.tiles import TileId, TileSource
 
 FLIGHT = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
 

@@ -18,9 +18,9 @@ import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.inventory import FoundFile, FoundKind
-from aerotile.domain.storage import MALFORMED_SIDECAR, StagedTile
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.ports.tile_files import MALFORMED_SIDECAR, StagedTile
+from aerotile.domain.values.inventory import FoundFile, FoundKind
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 TILE = TileId(3, 1, 5, TileSource.IMPORTED)
 PIXELS = b"\xff\xd8\xff\xe0ground\xff\xd9"
@@ -266,8 +266,8 @@ def test_one_bad_place_does_not_sink_a_batch_that_is_written_ahead(
     (root / "imported" / "9").mkdir(parents=True)
     (root / "imported" / "9" / "2").write_text("in the way")
     batch = [stage(files, TileId(9, n % 4, n, TileSource.IMPORTED)) for n in range(40)]
-    with files.writing_ahead(batch) as write_ahead:
-        write_ahead()
+    with files.prewriting(batch) as prewrite:
+        prewrite()
         outcome = files.place_many(batch)
     assert [isinstance(error, StoreUnavailableError) for error in outcome] == [n % 4 == 2 for n in range(40)]
     assert len(files_below(root)) == 61
@@ -278,8 +278,8 @@ def test_what_a_closed_store_was_to_write_ahead_is_not_written(
 ) -> None:
     batch = [stage(files, TileId(9, n, n, TileSource.IMPORTED)) for n in range(40)]
     files.close()
-    with files.writing_ahead(batch) as write_ahead:
-        write_ahead()
+    with files.prewriting(batch) as prewrite:
+        prewrite()
         with pytest.raises(StoreUnavailableError, match="closed"):
             files.place_many(batch)
     assert files_below(root) == set()

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from aerotile.adapters.geojson import GeoJsonError, parse_sectors, read_sectors
-from aerotile.domain.sectors import SectorBoundary, SectorClassification
-from aerotile.domain.tile_grid import Bbox
+from aerotile.domain.values.sectors import SectorBoundary, SectorClassification
+from aerotile.domain.values.tile_grid import Bbox
 
 BOX = [[10.0, 50.0], [12.0, 50.0], [12.0, 51.0], [10.0, 51.0], [10.0, 50.0]]
 TRIANGLE = [[10.0, 50.0], [12.0, 50.0], [11.0, 51.0], [10.0, 50.0]]

@@ -27,18 +27,18 @@ from aerotile.adapters.http.protocol import (
 )
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.adapters.provider.frames import split_frames
-from aerotile.domain.tiles import (
+from aerotile.domain.values.tiles import (
     TileId,
     TileMetadata,
     TileMetadataPersistent,
     TileQualityMetadata,
     TileSource,
 )
-from aerotile.domain.upload import (
+from aerotile.domain.values.upload_reports import (
     FRAME_ALLOWANCE_BYTES,
+    TileAnswer,
     TileToSend,
     TileUploadOutcome,
-    TileWord,
     UploadBatch,
     UploadReason,
 )
@@ -111,9 +111,9 @@ def test_the_words_of_an_answer_are_read_in_any_order() -> None:
     rejected = {"tile_uuid": NAMES[1], "outcome": "rejected", "reason": {"code": "not_jpeg", "detail": "no"}}
     words = read_words(answer(rejected, accepted(2), accepted(0, outcome="duplicate", newer="field")), BATCH)
     assert {str(name): word for name, word in words.items()} == {
-        NAMES[0]: TileWord(TileUploadOutcome.DUPLICATE, HASHES[0]),
-        NAMES[1]: TileWord(TileUploadOutcome.REJECTED, reason=UploadReason("not_jpeg", "no")),
-        NAMES[2]: TileWord(TileUploadOutcome.ACCEPTED, HASHES[2]),
+        NAMES[0]: TileAnswer(TileUploadOutcome.DUPLICATE, HASHES[0]),
+        NAMES[1]: TileAnswer(TileUploadOutcome.REJECTED, reason=UploadReason("not_jpeg", "no")),
+        NAMES[2]: TileAnswer(TileUploadOutcome.ACCEPTED, HASHES[2]),
     }
 
 

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
+from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.http.client import ProviderAddress
 from aerotile.adapters.http.uploader import HttpTileUploader
 from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.provider.server import ReferenceProvider
-from aerotile.adapters.secret import Secret
 from aerotile.domain.errors import ConfigurationError
-from aerotile.domain.upload import BatchOutcome, ProblemKind, UploadBatchReport, UploadRequest
-from aerotile.domain.upload_pass import BatchLimits
+from aerotile.domain.policies.upload_batching import BatchLimits
+from aerotile.domain.values.upload_reports import BatchOutcome, ProblemKind, UploadBatchReport, UploadRequest
 
 TOKEN = "t0ps3cr3t-t0k3n"
 NOON = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
@@ -82,7 +82,7 @@ def test_memory_stays_bounded_by_the_batches_under_way(
         "import sys\n"
         "from pathlib import Path\n"
         "from aerotile.adapters.provider.server import ReferenceProvider\n"
-        "from aerotile.adapters.secret import Secret\n"
+        "from aerotile.adapters.config.secret import Secret\n"
         "with ReferenceProvider(Path(sys.argv[1]), Secret(sys.argv[2])) as provider:\n"
         "    print(provider.url, flush=True)\n"
         "    sys.stdin.read()\n"

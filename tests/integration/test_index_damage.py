@@ -18,7 +18,7 @@ import pytest
 from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.faiss.mapped_index import sidecar_content
 from aerotile.domain.errors import IndexUnavailableError
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.values.tiles import TileId, TileSource
 
 BUILT_AT = datetime(2026, 5, 1, 12, 0, tzinfo=timezone.utc)
 DIMENSION = 16

@@ -15,9 +15,9 @@ import pytest
 
 from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.faiss.build_memory import available_memory_bytes, build_memory_bytes
-from aerotile.domain.descriptors import HnswParams, VectorStorage
 from aerotile.domain.errors import IndexBuildError
-from aerotile.domain.tiles import TileId
+from aerotile.domain.values.descriptors import HnswParams, VectorStorage
+from aerotile.domain.values.tiles import TileId
 
 BUILT_AT = datetime(2026, 5, 1, 12, 0, tzinfo=timezone.utc)
 MEMINFO = "MemTotal:       8000 kB\nMemFree:        100 kB\nMemAvailable:   6000 kB\n"
@@ -43,8 +43,8 @@ PEAK_OF_A_BUILD = """
     from pathlib import Path
     import numpy as np
     from aerotile.adapters.faiss import FaissDescriptorIndex
-    from aerotile.domain.descriptors import HnswParams, VectorStorage
-    from aerotile.domain.tiles import TileId, TileSource
+    from aerotile.domain.values.descriptors import HnswParams, VectorStorage
+    from aerotile.domain.values.tiles import TileId, TileSource
 
     def anonymous():
         return int(Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0]) * 1024

@@ -16,14 +16,14 @@ from old_databases import (
 )
 
 from aerotile.adapters.postgres.connection import Database
-from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
 from aerotile.adapters.postgres.migrate import apply_migrations, check_revision
-from aerotile.adapters.postgres.rows import PostgresTileRows
 from aerotile.adapters.postgres.sector_store import PostgresSectorStore
+from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
+from aerotile.adapters.postgres.tile_rows import PostgresTileRows
 from aerotile.domain.errors import ConfigurationError, TileMetadataError
-from aerotile.domain.identity import derive_location_hash, derive_tile_id
-from aerotile.domain.sectors import SEEDED_RULES
-from aerotile.domain.tiles import FreshnessLabel, TileId, TileSource
+from aerotile.domain.values.sectors import SEEDED_RULES
+from aerotile.domain.values.tile_names import derive_location_hash, derive_tile_id
+from aerotile.domain.values.tiles import FreshnessLabel, TileId, TileSource
 
 
 def test_an_empty_database_goes_up_to_the_newest_revision_and_stays_there(empty_database: str) -> None:

@@ -20,15 +20,9 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
-from aerotile.adapters.provider.behaviour import (
-    Behaviour,
-    Fault,
-    FaultKind,
-    FaultTarget,
-    RetryAfterForm,
-)
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.provider.behaviour import Behaviour, Fault, FaultKind, FaultTarget, RetryAfterForm
 from aerotile.adapters.provider.server import ReferenceProvider
-from aerotile.adapters.secret import Secret
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.yaml"
 BATCH_TYPE = "application/vnd.aerotile.tile-batch"

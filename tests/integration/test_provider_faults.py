@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.provider.behaviour import (
     Behaviour,
     Fault,
@@ -26,9 +27,8 @@ from aerotile.adapters.provider.behaviour import (
 )
 from aerotile.adapters.provider.link import BadLink, Breakage, Direction, LinkConditions
 from aerotile.adapters.provider.server import ReferenceProvider
-from aerotile.adapters.secret import Secret
 from aerotile.domain.errors import ConfigurationError
-from aerotile.domain.tiles import TileMetadata, VotingStatus
+from aerotile.domain.values.tiles import TileMetadata, VotingStatus
 
 TOKEN = "a-token-of-the-tests"
 MakeTile = Callable[..., tuple[bytes, TileMetadata]]

@@ -16,7 +16,7 @@ from waiting import until
 
 from aerotile.adapters.filesystem.reader_threads import ReaderThreads
 from aerotile.domain.errors import ReadDeadlineError
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.values.tiles import TileId, TileSource
 
 TILE = TileId(3, 1, 5, TileSource.IMPORTED)
 LONG_S = 60.0
@@ -186,7 +186,7 @@ PROLOGUE = """
 import os, sys, threading
 from aerotile.adapters.filesystem.reader_threads import ReaderThreads
 from aerotile.domain.errors import ReadDeadlineError
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.values.tiles import TileId, TileSource
 tile = TileId(3, 1, 5, TileSource.IMPORTED)
 threads = ReaderThreads(2)
 for _ in range(2):

@@ -14,7 +14,7 @@ from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.recorder import JsonLinesRecorder, RecordReader, export_mcap
 from aerotile.adapters.recorder.line_format import RecordLine
 from aerotile.domain.errors import RuntimeNotAvailableError, StoreUnavailableError
-from aerotile.domain.records import CATALOGUE, FlightEvent, Kind, RecordEnvelope
+from aerotile.domain.flight_events import EVENT_KINDS, FlightEvent, Kind, RecordEnvelope
 
 START = datetime(2026, 5, 1, 12, 0, 0, 123_456, tzinfo=timezone.utc)
 START_NS = 1_777_636_800_123_456_000
@@ -26,7 +26,7 @@ def record(tmp_path: Path) -> Path:
     clock = ManualClock(START)
     recorder = JsonLinesRecorder(tmp_path / "record", clock=clock)
     for _ in range(3):
-        for kind, specification in CATALOGUE.items():
+        for kind, specification in EVENT_KINDS.items():
             recorder.record(FlightEvent(kind, "reason", dict.fromkeys(specification.payload_fields, 1)))
             clock.advance(timedelta(seconds=1))
     recorder.close()
@@ -35,15 +35,15 @@ def record(tmp_path: Path) -> Path:
 
 def test_every_event_is_a_message_on_the_channel_of_its_kind(record: Path, tmp_path: Path) -> None:
     target = tmp_path / "flight.mcap"
-    assert export_mcap(RecordReader(record).lines(), target) == 3 * len(CATALOGUE)
+    assert export_mcap(RecordReader(record).lines(), target) == 3 * len(EVENT_KINDS)
     with target.open("rb") as file:
         messages = list(make_reader(file, validate_crcs=True).iter_messages())
-    assert [channel.topic for _, channel, _ in messages] == [kind.value for kind in CATALOGUE] * 3
+    assert [channel.topic for _, channel, _ in messages] == [kind.value for kind in EVENT_KINDS] * 3
     assert [message.data for _, _, message in messages] == [
         line.json for line in RecordReader(record).lines()
     ]
     assert [message.log_time for _, _, message in messages] == [
-        START_NS + number * 1_000_000_000 for number in range(3 * len(CATALOGUE))
+        START_NS + number * 1_000_000_000 for number in range(3 * len(EVENT_KINDS))
     ]
 
 
@@ -60,7 +60,7 @@ def test_each_channel_has_one_json_schema_that_lists_the_catalogues_fields(
         assert schema.encoding == "jsonschema"
         payload = json.loads(schema.data)["properties"]["payload"]
         fields[schema.name] = tuple(payload["properties"])
-    assert fields == {kind.value: specification.payload_fields for kind, specification in CATALOGUE.items()}
+    assert fields == {kind.value: specification.payload_fields for kind, specification in EVENT_KINDS.items()}
 
 
 def test_a_kind_newer_than_this_program_is_exported_too(tmp_path: Path) -> None:

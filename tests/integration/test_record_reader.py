@@ -15,7 +15,7 @@ from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.recorder import RecordFilter, RecordReader, read_record
 from aerotile.adapters.recorder.line_format import encode_line
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.records import FlightEvent, Kind, RecordEnvelope, Severity
+from aerotile.domain.flight_events import FlightEvent, Kind, RecordEnvelope, Severity
 
 START = datetime(2026, 5, 1, 12, 0, tzinfo=timezone.utc)
 SEGMENT = "record-000001.jsonl"

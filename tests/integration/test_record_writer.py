@@ -11,7 +11,7 @@ from waiting import until
 
 from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.recorder import RecordReader, read_record
-from aerotile.domain.records import SCHEMA_VERSION, FlightEvent, Kind
+from aerotile.domain.flight_events import SCHEMA_VERSION, FlightEvent, Kind
 
 START = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=timezone.utc)
 

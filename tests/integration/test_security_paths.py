@@ -22,8 +22,8 @@ import pytest
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.identity_file import IDENTITY_NAME
 from aerotile.domain.errors import TileCacheError
-from aerotile.domain.inventory import FoundFile, FoundKind
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.values.inventory import FoundFile, FoundKind
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
 TILE = TileId(3, 1, 5, TileSource.ONBOARD, FLIGHT)

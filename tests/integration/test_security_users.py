@@ -35,9 +35,9 @@ from uuid import UUID
 import numpy as np
 from aerotile.adapters.cli.verify_progress import VerifyProgress
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config import AerotileConfig
+from aerotile.adapters.config.settings import AerotileConfig
 from aerotile.domain.errors import AerotileError
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 ids = [TileId(18, x, 90123, TileSource.ONBOARD, UUID(int=7)) for x in range(3)]
 pixels = b"\\xff\\xd8\\xff\\xe0ground\\xff\\xd9"
 def facts(tile_id):

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from aerotile.adapters.postgres.connection import Database
-from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
-from aerotile.adapters.postgres.rows import PostgresTileRows
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource, VotingStatus
+from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
+from aerotile.adapters.postgres.tile_rows import PostgresTileRows
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
 
 NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
 FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")

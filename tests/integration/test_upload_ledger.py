@@ -12,11 +12,11 @@ import psycopg
 import pytest
 
 from aerotile.adapters.postgres.connection import Database
-from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
+from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
 from aerotile.adapters.postgres.upload_ledger import PostgresUploadLedger
 from aerotile.domain.errors import TileMetadataError, TileNotFoundError
-from aerotile.domain.tiles import TileMetadataPersistent, VotingStatus
-from aerotile.domain.upload import (
+from aerotile.domain.values.tiles import TileMetadataPersistent, VotingStatus
+from aerotile.domain.values.upload_reports import (
     TileUploadOutcome,
     TileUploadResult,
     UploadListEntry,

@@ -10,8 +10,8 @@ import pytest
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.layout import tile_path
 from aerotile.adapters.memory.rows import MemoryTileRows
-from aerotile.domain.tiles import TileId, TileMetadata
-from aerotile.domain.verify import FindingKind, verify_store
+from aerotile.domain.store.verify import FindingKind, verify_store
+from aerotile.domain.values.tiles import TileId, TileMetadata
 
 
 @pytest.fixture

@@ -22,24 +22,30 @@ from simulated_parts import (
 )
 
 from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
 from aerotile.adapters.memory.recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
+from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
 from aerotile.adapters.memory.uploader import MemoryUploadLedger
-from aerotile.domain.budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
-from aerotile.domain.errors import TileCacheError, TileNotFoundError
-from aerotile.domain.freshness import FreshnessGate
-from aerotile.domain.retry import RetryBudget
-from aerotile.domain.retrying_uploader import RetryingTileUploader
-from aerotile.domain.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
-from aerotile.domain.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.storage import CommitOutcomeUnknownError
-from aerotile.domain.store import FileBackedTileStore
-from aerotile.domain.tile_grid import Bbox
-from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, VotingStatus
-from aerotile.domain.upload import UploadReason, UploadRequest
-from aerotile.domain.upload_pass import BatchLimits
-from aerotile.domain.upload_tiles import PendingTileUploader
-from aerotile.domain.verify import FindingKind, verify_store
+from aerotile.domain.errors import CommitOutcomeUnknownError, TileCacheError, TileNotFoundError
+from aerotile.domain.policies.upload_batching import BatchLimits
+from aerotile.domain.policies.upload_retry import RetryBudget
+from aerotile.domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
+from aerotile.domain.store.freshness_gate import FreshnessGate
+from aerotile.domain.store.tile_store import FileBackedTileStore
+from aerotile.domain.store.verify import FindingKind, verify_store
+from aerotile.domain.uploads.retrying_uploader import RetryingTileUploader
+from aerotile.domain.uploads.upload_pending import PendingTileUploader
+from aerotile.domain.values.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
+from aerotile.domain.values.tile_grid import Bbox
+from aerotile.domain.values.tiles import (
+    TileId,
+    TileMetadata,
+    TileMetadataPersistent,
+    TileSource,
+    VotingStatus,
+)
+from aerotile.domain.values.upload_reports import UploadReason, UploadRequest
 
 START = datetime(2026, 5, 1, 6, tzinfo=timezone.utc)
 ZOOM = 6
@@ -139,6 +145,7 @@ class Flights:
             self.database,
             self.disk,
             catalogue=catalogue,
+            mapping_cache=InMemoryMappingCache(),
             gate=gate,
             clock=self.clock,
             recorder=recorder,

@@ -18,12 +18,17 @@ import attrs
 from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.adapters.memory.uploader import MemoryProvider
-from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.inventory import FoundFile, TileInventory
-from aerotile.domain.ports import TilePixelHandle
-from aerotile.domain.storage import CommitOutcomeUnknownError
-from aerotile.domain.tiles import TileId, TileMetadataPersistent, TileSource, VotingStatus
-from aerotile.domain.upload import BatchAnswer, ProblemKind, UploadBatch, UploadProblem, UploadReason
+from aerotile.domain.errors import CommitOutcomeUnknownError, StoreUnavailableError
+from aerotile.domain.values.inventory import FoundFile, TileInventory
+from aerotile.domain.values.pixels import TilePixelHandle
+from aerotile.domain.values.tiles import TileId, TileMetadataPersistent, TileSource, VotingStatus
+from aerotile.domain.values.upload_reports import (
+    BatchAnswer,
+    ProblemKind,
+    UploadBatch,
+    UploadProblem,
+    UploadReason,
+)
 
 
 class PowerCut(BaseException):

@@ -9,18 +9,25 @@ from uuid import UUID
 import attrs
 
 from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
 from aerotile.adapters.memory.recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
+from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
-from aerotile.domain.budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
-from aerotile.domain.freshness import FreshnessGate
-from aerotile.domain.ports import TilePixelHandle
-from aerotile.domain.records import Kind
-from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
-from aerotile.domain.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.store import FileBackedTileStore
-from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, VotingStatus
+from aerotile.domain.flight_events import Kind
+from aerotile.domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
+from aerotile.domain.store.freshness_gate import FreshnessGate
+from aerotile.domain.store.tile_store import FileBackedTileStore
+from aerotile.domain.values.pixels import TilePixelHandle
+from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.values.tiles import (
+    TileId,
+    TileMetadata,
+    TileMetadataPersistent,
+    TileSource,
+    VotingStatus,
+)
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 FLIGHT = UUID(int=7)
@@ -85,6 +92,7 @@ class Cache:
             rows,
             MemoryTileFiles(),
             catalogue=SortedTileCatalogue(),
+            mapping_cache=InMemoryMappingCache(),
             gate=gate,
             clock=clock,
             recorder=recorder,

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 
 from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.domain.errors import TileMetadataError
-from aerotile.domain.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.tile_changes import CatalogueFollower, TileChange
-from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
+from aerotile.domain.store.catalogue_sync import CatalogueSync
+from aerotile.domain.values.tile_changes import TileChange
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 
 NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
 
@@ -44,7 +45,7 @@ class Site:
     def __init__(self) -> None:
         self.rows, self.files, self.catalogue = Rows(), MemoryTileFiles(), SortedTileCatalogue()
         self.alarms = 0
-        self.follower = CatalogueFollower(
+        self.follower = CatalogueSync(
             self.rows, self.files, self.catalogue, forget=self.catalogue.remove, when_in_doubt=self.alarm
         )
         self.notices: list[TileChange] = []

@@ -9,9 +9,9 @@ import pytest
 from budgeted_cache import NOW, Cache, OneByOneStore, imported, metadata_of, onboard, pixels_of
 
 from aerotile.adapters.memory.rows import MemoryTileRows
-from aerotile.domain.budget import CacheBudgetEnforcer
-from aerotile.domain.records import Kind
-from aerotile.domain.tiles import TileId, TileMetadataPersistent
+from aerotile.domain.flight_events import Kind
+from aerotile.domain.store.disk_budget import CacheBudgetEnforcer
+from aerotile.domain.values.tiles import TileId, TileMetadataPersistent
 
 
 def other_writes(cache: Cache, tile_id: TileId, size: int = 100) -> None:

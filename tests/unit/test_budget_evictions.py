@@ -12,8 +12,6 @@ from budgeted_cache import NOW, Cache, OneByOneStore, imported, metadata_of, onb
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerotile.domain.budget import BudgetEnforcedTileStore, may_be_evicted
-from aerotile.domain.catalogue import microseconds_of
 from aerotile.domain.errors import (
     CacheBudgetExhaustedError,
     ContentHashMismatchError,
@@ -21,10 +19,13 @@ from aerotile.domain.errors import (
     StoreUnavailableError,
     TileNotFoundError,
 )
-from aerotile.domain.records import Kind
-from aerotile.domain.sectors import SectorClassification
-from aerotile.domain.tile_changes import ChangeKind, TileChange
-from aerotile.domain.tiles import TileId, TileMetadataPersistent, VotingStatus
+from aerotile.domain.flight_events import Kind
+from aerotile.domain.store.disk_budget import BudgetEnforcedTileStore
+from aerotile.domain.values.catalogue_entries import microseconds_of
+from aerotile.domain.values.sectors import SectorClassification
+from aerotile.domain.values.tile_changes import ChangeKind, TileChange
+from aerotile.domain.values.tile_rules import may_be_evicted
+from aerotile.domain.values.tiles import TileId, TileMetadataPersistent, VotingStatus
 
 
 def test_nothing_is_evicted_while_there_is_room_to_the_last_byte() -> None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import attrs
 import pytest
 
-from aerotile.domain import ports
+import aerotile
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = sorted(path for path in (REPOSITORY / "docs" / "contracts").glob("*.md") if path.name != "README.md")
@@ -29,11 +29,12 @@ class Method:
 
 
 def ports_of_the_domain() -> dict[str, type]:
+    public = {name: getattr(aerotile, name) for name in aerotile.__all__}
     return {
         name: value
-        for name, value in vars(ports).items()
+        for name, value in public.items()
         if inspect.isclass(value)
-        and value.__module__ == ports.__name__
+        and value.__module__.startswith("aerotile.domain.")
         and (Protocol in value.__bases__ or ABC in value.__bases__)
     }
 

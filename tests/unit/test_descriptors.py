@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from aerotile.domain.descriptors import DescriptorMetric, HnswParams, IndexMetadata, VectorStorage
-from aerotile.domain.tile_key import VariantTable
+from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, IndexMetadata, VectorStorage
+from aerotile.domain.values.tile_key import VariantTable
 
 
 def index_metadata(**changes: Any) -> IndexMetadata:

@@ -26,8 +26,8 @@ from aerotile.domain.errors import (
     TileMetadataError,
     TileNotFoundError,
 )
-from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.values.tiles import TileId, TileSource
 
 TILE = TileId(3, 4, 2, TileSource.IMPORTED)
 NOON = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)

@@ -9,13 +9,13 @@ import numpy.typing as npt
 import pytest
 
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
-from aerotile.domain.descriptors import SearchHit
 from aerotile.domain.errors import StoreUnavailableError, TileNotFoundError
 from aerotile.domain.find_tiles import find_tiles
-from aerotile.domain.freshness import FreshnessVerdict, judge_freshness
-from aerotile.domain.ports import TilePixelHandle
-from aerotile.domain.sectors import SEEDED_RULES, SectorClassification
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.policies.freshness import FreshnessVerdict, judge_freshness
+from aerotile.domain.values.descriptors import SearchHit
+from aerotile.domain.values.pixels import TilePixelHandle
+from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.values.tiles import TileId, TileSource
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 TILES = [TileId(4, x, 0, TileSource.IMPORTED) for x in range(4)]

@@ -17,12 +17,13 @@ from aerotile.domain.errors import (
     FreshnessRejectionError,
     TileMetadataError,
 )
-from aerotile.domain.freshness import FUTURE_TOLERANCE, FreshnessDecision, FreshnessGate, judge_freshness
-from aerotile.domain.moments import microseconds_of
-from aerotile.domain.records import Kind
-from aerotile.domain.sectors import SEEDED_RULES, FreshnessRule, SectorBoundary, SectorClassification
-from aerotile.domain.tile_grid import Bbox
-from aerotile.domain.tiles import FreshnessLabel, TileId, TileMetadata, TileSource
+from aerotile.domain.flight_events import Kind
+from aerotile.domain.policies.freshness import FUTURE_TOLERANCE, FreshnessDecision, judge_freshness
+from aerotile.domain.store.freshness_gate import FreshnessGate
+from aerotile.domain.values.sectors import SEEDED_RULES, FreshnessRule, SectorBoundary, SectorClassification
+from aerotile.domain.values.tile_grid import Bbox
+from aerotile.domain.values.tiles import FreshnessLabel, TileId, TileMetadata, TileSource
+from aerotile.domain.values.timestamps import microseconds_of
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 CONFLICT = SectorClassification.ACTIVE_CONFLICT

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import json
+import pkgutil
 import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -117,12 +119,27 @@ def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
         aerotile.no_such_name  # noqa: B018 - reading the attribute is what is tested
 
 
-def test_every_error_and_every_port_of_the_domain_is_public() -> None:
-    for module_name in ("aerotile.domain.errors", "aerotile.domain.ports"):
-        module = import_module(module_name)
-        own = {
-            name
-            for name, value in vars(module).items()
-            if isinstance(value, type) and value.__module__ == module_name and not name.startswith("_")
-        }
-        assert own <= set(aerotile.__all__)
+def test_every_error_of_the_domain_is_public() -> None:
+    module = import_module("aerotile.domain.errors")
+    assert classes_of(module) <= set(aerotile.__all__)
+
+
+def test_every_port_that_can_be_asked_for_is_public() -> None:
+    asked_for = set()
+    for found in pkgutil.iter_modules(import_module("aerotile.domain.ports").__path__):
+        module = import_module(f"aerotile.domain.ports.{found.name}")
+        asked_for |= {name for name in classes_of(module) if is_runtime_checkable(getattr(module, name))}
+    assert asked_for
+    assert asked_for <= set(aerotile.__all__)
+
+
+def classes_of(module: ModuleType) -> set[str]:
+    return {
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type) and value.__module__ == module.__name__ and not name.startswith("_")
+    }
+
+
+def is_runtime_checkable(value: type) -> bool:
+    return bool(getattr(value, "_is_runtime_protocol", False))

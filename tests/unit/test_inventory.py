@@ -7,9 +7,9 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerotile.domain.inventory import FoundFile, FoundKind, TileInventory
-from aerotile.domain.tile_key import VARIANT_BITS, VariantTable, encode_tile_key
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.values.inventory import FoundFile, FoundKind, TileInventory
+from aerotile.domain.values.tile_key import VARIANT_BITS, VariantTable, encode_tile_key
+from aerotile.domain.values.tiles import TileId, TileSource
 
 FLIGHTS = [UUID(int=number) for number in range(3)]
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.domain.io_budget import IoBudget
+from aerotile.domain.store.io_budget import IoBudget
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aerotile.domain.jpeg import has_jpeg_markers, read_jpeg_size
+from aerotile.domain.policies.jpeg import has_jpeg_markers, read_jpeg_size
 
 START, END = b"\xff\xd8", b"\xff\xd9"
 

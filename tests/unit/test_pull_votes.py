@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.memory.rows import MemoryTileRows
-from aerotile.domain.pull_votes import ProviderVote, PulledVotes, VotesPage, pull_votes
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource, VotingStatus
-from aerotile.domain.upload import ProblemKind, UploadProblem, UploadReason
+from aerotile.domain.uploads.pull_votes import ProviderVote, PulledVotes, VotesPage, pull_votes
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
+from aerotile.domain.values.upload_reports import ProblemKind, UploadProblem, UploadReason
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 URL = "https://provider.example"

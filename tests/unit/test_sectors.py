@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from aerotile.domain.sectors import SEEDED_RULES, FreshnessRule, SectorBoundary, SectorClassification
-from aerotile.domain.tile_grid import Bbox
+from aerotile.domain.values.sectors import SEEDED_RULES, FreshnessRule, SectorBoundary, SectorClassification
+from aerotile.domain.values.tile_grid import Bbox
 
 BOX = Bbox(50.0, 30.0, 51.0, 31.0)
 

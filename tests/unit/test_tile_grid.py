@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from aerotile.domain.tile_grid import (
+from aerotile.domain.values.tile_grid import (
     MAX_LATITUDE,
     MAX_ZOOM,
     Bbox,

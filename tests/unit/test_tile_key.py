@@ -8,9 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerotile.domain.tile_grid import MAX_ZOOM
-from aerotile.domain.tile_key import MAX_VARIANTS, VariantTable, decode_tile_key, encode_tile_key, morton
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.values.tile_grid import MAX_ZOOM
+from aerotile.domain.values.tile_key import (
+    MAX_VARIANTS,
+    VariantTable,
+    decode_tile_key,
+    encode_tile_key,
+    morton,
+)
+from aerotile.domain.values.tiles import TileId, TileSource
 
 FLIGHTS = tuple(UUID(int=number) for number in range(1, 6))
 TABLE = VariantTable(FLIGHTS)

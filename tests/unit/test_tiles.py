@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerotile.domain.tile_grid import MAX_ZOOM
-from aerotile.domain.tiles import (
+from aerotile.domain.values.tile_grid import MAX_ZOOM
+from aerotile.domain.values.tiles import (
     FreshnessLabel,
     TileId,
     TileMetadata,

@@ -9,9 +9,9 @@ from upload_scenario import PARTIAL, SUCCESS, UGLY, Pixels, Scenario, onboard, p
 
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.adapters.memory.uploader import MemoryProvider
-from aerotile.domain.tiles import TileId
-from aerotile.domain.upload import BatchAnswer, UploadBatch, UploadBatchReport
-from aerotile.domain.upload_pass import BatchLimits
+from aerotile.domain.policies.upload_batching import BatchLimits
+from aerotile.domain.values.tiles import TileId
+from aerotile.domain.values.upload_reports import BatchAnswer, UploadBatch, UploadBatchReport
 
 
 def test_everything_pending_goes_up_in_batches_oldest_first() -> None:

@@ -9,9 +9,15 @@ import attrs
 import pytest
 from upload_scenario import BUDGET, FAILURE, NOON, PARTIAL, SUCCESS, UGLY, Scenario, onboard, problem
 
-from aerotile.domain.tiles import VotingStatus
-from aerotile.domain.upload import ProblemKind, TileUploadOutcome, TileWord, UploadBatchReport, UploadRequest
-from aerotile.domain.upload_tiles import judge
+from aerotile.domain.uploads.upload_pending import judge
+from aerotile.domain.values.tiles import VotingStatus
+from aerotile.domain.values.upload_reports import (
+    ProblemKind,
+    TileAnswer,
+    TileUploadOutcome,
+    UploadBatchReport,
+    UploadRequest,
+)
 
 
 def test_waits_grow_and_the_exhausted_call_says_when_to_come_back() -> None:
@@ -93,7 +99,7 @@ def test_a_rejection_is_counted_before_the_next_batch_is_sent() -> None:
 
 def test_an_uploader_that_tells_nothing_on_the_way_is_counted_by_its_report() -> None:
     scenario = Scenario(2)
-    rejected = judge(scenario.row(0), TileWord(TileUploadOutcome.REJECTED, reason=UGLY))
+    rejected = judge(scenario.row(0), TileAnswer(TileUploadOutcome.REJECTED, reason=UGLY))
 
     class Silent:
         def upload_pending_tiles(self, request: UploadRequest) -> UploadBatchReport:

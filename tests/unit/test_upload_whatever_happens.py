@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from upload_scenario import BUDGET, SUCCESS, Scenario, containing, problem
 
-from aerotile.domain.tiles import VotingStatus
-from aerotile.domain.upload import ProblemKind, UploadProblem
-from aerotile.domain.upload_pass import BatchLimits
-from aerotile.domain.upload_tiles import PendingTileUploader
+from aerotile.domain.policies.upload_batching import BatchLimits
+from aerotile.domain.uploads.upload_pending import PendingTileUploader
+from aerotile.domain.values.tiles import VotingStatus
+from aerotile.domain.values.upload_reports import ProblemKind, UploadProblem
 
 troubles = st.lists(
     st.none() | st.builds(problem, st.sampled_from(ProblemKind), st.none() | st.floats(0, 100)),

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 from upload_scenario import FAILURE, PARTIAL, SUCCESS, Scenario, containing, problem
 
-from aerotile.domain.upload import ProblemKind, TileUploadOutcome, TileWord
-from aerotile.domain.upload_pass import BatchLimits
-from aerotile.domain.upload_tiles import judge
+from aerotile.domain.policies.upload_batching import BatchLimits
+from aerotile.domain.uploads.upload_pending import judge
+from aerotile.domain.values.upload_reports import ProblemKind, TileAnswer, TileUploadOutcome
 
 
 @pytest.mark.parametrize("outcome", [TileUploadOutcome.ACCEPTED, TileUploadOutcome.DUPLICATE])
 @pytest.mark.parametrize("claimed", ["b" * 64, None])
 def test_a_word_with_another_hash_is_not_believed(outcome: TileUploadOutcome, claimed: str | None) -> None:
     tile = Scenario(1).row(0)
-    result = judge(tile, TileWord(outcome, stored_sha256=claimed))
+    result = judge(tile, TileAnswer(outcome, stored_sha256=claimed))
     assert not result.taken
     assert result.outcome is TileUploadOutcome.REJECTED
     assert result.reason is not None

@@ -11,10 +11,10 @@ import pytest
 from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.inventory import FoundFile, FoundKind, TileInventory
-from aerotile.domain.storage import MALFORMED_SIDECAR
-from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent
-from aerotile.domain.verify import Finding, FindingKind, verify_store
+from aerotile.domain.ports.tile_files import MALFORMED_SIDECAR
+from aerotile.domain.store.verify import Finding, FindingKind, verify_store
+from aerotile.domain.values.inventory import FoundFile, FoundKind, TileInventory
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerotile.domain.errors import TileMetadataError
-from aerotile.domain.tiles import VotingStatus
-from aerotile.domain.voting import check_voting_step, may_move
+from aerotile.domain.policies.voting import check_voting_step, may_move
+from aerotile.domain.values.tiles import VotingStatus
 
 PENDING, TRUSTED = VotingStatus.PENDING, VotingStatus.TRUSTED
 REJECTED, GIVEUP = VotingStatus.REJECTED, VotingStatus.UPLOAD_GIVEUP

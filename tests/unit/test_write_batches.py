@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from aerotile.domain.write_batches import overlapped
+from aerotile.domain.store.write_batches import overlapped
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 5])

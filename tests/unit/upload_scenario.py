@@ -15,11 +15,19 @@ from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.adapters.memory.uploader import MemoryProvider, MemoryUploadLedger
 from aerotile.domain.errors import TileNotFoundError
-from aerotile.domain.ports import TileUploader
-from aerotile.domain.retry import RetryBudget
-from aerotile.domain.retrying_uploader import RetryingTileUploader
-from aerotile.domain.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, VotingStatus
-from aerotile.domain.upload import (
+from aerotile.domain.policies.upload_batching import BatchLimits
+from aerotile.domain.policies.upload_retry import RetryBudget
+from aerotile.domain.ports.uploader import TileUploader
+from aerotile.domain.uploads.retrying_uploader import RetryingTileUploader
+from aerotile.domain.uploads.upload_pending import PendingTileUploader
+from aerotile.domain.values.tiles import (
+    TileId,
+    TileMetadata,
+    TileMetadataPersistent,
+    TileSource,
+    VotingStatus,
+)
+from aerotile.domain.values.upload_reports import (
     BatchOutcome,
     BatchProgress,
     ProblemKind,
@@ -28,8 +36,6 @@ from aerotile.domain.upload import (
     UploadReason,
     UploadRequest,
 )
-from aerotile.domain.upload_pass import BatchLimits
-from aerotile.domain.upload_tiles import PendingTileUploader
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")

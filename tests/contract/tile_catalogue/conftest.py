@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from catalogue_rows import IMPLEMENTATIONS
 
-from aerotile.domain.storage import TileCatalogue
+from aerotile.domain.ports.tile_catalogue import TileCatalogue
 
 
 @pytest.fixture(params=IMPLEMENTATIONS, ids=lambda kind: kind.__name__)

@@ -9,10 +9,10 @@ from catalogue_rows import FLIGHTS, IMPLEMENTATIONS, entry, imported, load, row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aerotile.domain.storage import TileCatalogue
-from aerotile.domain.tile_grid import MAX_LATITUDE, Bbox, GridRange, tile_bbox
-from aerotile.domain.tile_key import VariantTable, decode_tile_key, encode_tile_key
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.ports.tile_catalogue import TileCatalogue
+from aerotile.domain.values.tile_grid import MAX_LATITUDE, Bbox, GridRange, tile_bbox
+from aerotile.domain.values.tile_key import VariantTable, decode_tile_key, encode_tile_key
+from aerotile.domain.values.tiles import TileId, TileSource
 from aerotile.ext import CompiledTileCatalogue
 
 

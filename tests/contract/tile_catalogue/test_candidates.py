@@ -10,11 +10,11 @@ from catalogue_rows import NOW, entry, imported, load, onboard, row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerotile.domain.catalogue import EvictionCandidate
-from aerotile.domain.moments import microseconds_of
-from aerotile.domain.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.storage import TileCatalogue
-from aerotile.domain.tiles import TileId, TileMetadataPersistent, VotingStatus
+from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.domain.ports.tile_catalogue import TileCatalogue
+from aerotile.domain.values.catalogue_entries import EvictionCandidate
+from aerotile.domain.values.tiles import TileId, TileMetadataPersistent, VotingStatus
+from aerotile.domain.values.timestamps import microseconds_of
 from aerotile.ext import CompiledTileCatalogue
 
 

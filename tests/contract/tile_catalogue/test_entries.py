@@ -7,10 +7,10 @@ from datetime import datetime, timezone
 import pytest
 from catalogue_rows import NOW, entry, imported, load, onboard, row
 
-from aerotile.domain.moments import microseconds_of
-from aerotile.domain.storage import TileCatalogue
-from aerotile.domain.tile_grid import Bbox
-from aerotile.domain.tiles import FreshnessLabel, TileId, TileSource, VotingStatus
+from aerotile.domain.ports.tile_catalogue import TileCatalogue
+from aerotile.domain.values.tile_grid import Bbox
+from aerotile.domain.values.tiles import FreshnessLabel, TileId, TileSource, VotingStatus
+from aerotile.domain.values.timestamps import microseconds_of
 
 
 def test_an_empty_catalogue_knows_nothing(catalogue: TileCatalogue) -> None:

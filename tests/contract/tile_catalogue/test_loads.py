@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from catalogue_rows import NOW, entry, everything, imported, load, onboard, row
 
-from aerotile.domain.catalogue import MAX_DISK_BYTES, CatalogueColumns, columns_of
-from aerotile.domain.moments import microseconds_of
-from aerotile.domain.storage import TileCatalogue
-from aerotile.domain.tile_grid import Bbox
-from aerotile.domain.tile_key import VariantTable, encode_tile_key
+from aerotile.domain.ports.tile_catalogue import TileCatalogue
+from aerotile.domain.values.catalogue_entries import MAX_DISK_BYTES, CatalogueColumns, columns_of
+from aerotile.domain.values.tile_grid import Bbox
+from aerotile.domain.values.tile_key import VariantTable, encode_tile_key
+from aerotile.domain.values.timestamps import microseconds_of
 
 
 def test_a_row_that_claims_an_impossible_size_does_not_keep_the_store_from_opening(

@@ -13,13 +13,13 @@ from catalogue_rows import IMPLEMENTATIONS, NOW, entry, everything, imported, lo
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from aerotile.domain import sorted_catalogue
-from aerotile.domain.moments import microseconds_of
-from aerotile.domain.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.storage import TileCatalogue
-from aerotile.domain.tile_grid import Bbox
-from aerotile.domain.tile_key import VariantTable, encode_tile_key
-from aerotile.domain.tiles import TileId, TileMetadataPersistent
+from aerotile.adapters.memory import sorted_catalogue
+from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.domain.ports.tile_catalogue import TileCatalogue
+from aerotile.domain.values.tile_grid import Bbox
+from aerotile.domain.values.tile_key import VariantTable, encode_tile_key
+from aerotile.domain.values.tiles import TileId, TileMetadataPersistent
+from aerotile.domain.values.timestamps import microseconds_of
 
 ANY_TILE = st.one_of(
     st.builds(onboard, st.integers(0, 5), st.integers(0, 2)),

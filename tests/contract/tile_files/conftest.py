@@ -9,7 +9,7 @@ import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
-from aerotile.domain.storage import TileFiles
+from aerotile.domain.ports.tile_files import TileFiles
 
 
 @pytest.fixture(params=["filesystem", "memory"])

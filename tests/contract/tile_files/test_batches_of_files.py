@@ -8,8 +8,8 @@ import pytest
 from placed_tiles import NEIGHBOUR, ONBOARD, TILE, jpeg, metadata, read
 
 from aerotile.domain.errors import ContentHashMismatchError, TileCacheError, TileMetadataError
-from aerotile.domain.storage import TileFiles
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.ports.tile_files import TileFiles
+from aerotile.domain.values.tiles import TileId, TileSource
 
 
 def test_a_batch_is_placed_whole(files: TileFiles) -> None:

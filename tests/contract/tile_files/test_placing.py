@@ -8,8 +8,8 @@ import pytest
 from placed_tiles import NEIGHBOUR, TILE, jpeg, metadata, place, read
 
 from aerotile.domain.errors import ContentHashMismatchError, TileMetadataError
-from aerotile.domain.inventory import FoundKind
-from aerotile.domain.storage import TileFiles
+from aerotile.domain.ports.tile_files import TileFiles
+from aerotile.domain.values.inventory import FoundKind
 
 
 def test_a_wrong_length_is_refused_before_anything_happens(files: TileFiles) -> None:
@@ -68,7 +68,7 @@ def test_what_is_written_ahead_is_not_there_until_it_is_placed(files: TileFiles)
     place(files, jpeg(), NEIGHBOUR)  # the folder is there
     pixels = jpeg(b"ahead" * 10_000)
     staged = files.stage(pixels, metadata(pixels))
-    staged.write_ahead()
+    staged.prewrite()
     assert not files.exists(TILE)
     assert {found.tile_id for found in files.inventory()} == {NEIGHBOUR}
     staged.place()
@@ -79,7 +79,7 @@ def test_what_is_written_ahead_is_not_there_until_it_is_placed(files: TileFiles)
 def test_what_was_written_ahead_and_withdrawn_is_gone_and_can_be_placed_later(files: TileFiles) -> None:
     place(files, jpeg(), NEIGHBOUR)
     staged = files.stage(jpeg(), metadata(jpeg()))
-    staged.write_ahead()
+    staged.prewrite()
     staged.withdraw()
     assert {found.tile_id for found in files.inventory()} == {NEIGHBOUR}
     staged.place()
@@ -91,7 +91,7 @@ def test_what_was_written_ahead_and_withdrawn_is_gone_and_can_be_placed_later(fi
 def test_what_was_written_ahead_takes_the_place_of_an_orphan(files: TileFiles) -> None:
     place(files, jpeg(b"orphan"))
     staged = files.stage(jpeg(), metadata(jpeg()))
-    staged.write_ahead()
+    staged.prewrite()
     assert read(files) == jpeg(b"orphan")
     staged.place()
     assert read(files) == jpeg()

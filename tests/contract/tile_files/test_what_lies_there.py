@@ -10,9 +10,9 @@ import pytest
 from placed_tiles import ONBOARD, TILE, jpeg, place, read
 
 from aerotile.domain.errors import TileNotFoundError
-from aerotile.domain.inventory import FoundFile, FoundKind
-from aerotile.domain.storage import TileFiles
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.ports.tile_files import TileFiles
+from aerotile.domain.values.inventory import FoundFile, FoundKind
+from aerotile.domain.values.tiles import TileId, TileSource
 
 
 def test_a_missing_tile_is_not_found(files: TileFiles) -> None:

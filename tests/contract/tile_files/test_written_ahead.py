@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from placed_tiles import jpeg, metadata, place, read
 
-from aerotile.domain.inventory import FoundKind
-from aerotile.domain.storage import StagedTile, TileFiles
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.ports.tile_files import StagedTile, TileFiles
+from aerotile.domain.values.inventory import FoundKind
+from aerotile.domain.values.tiles import TileId, TileSource
 
 
 def batch_of(files: TileFiles, count: int) -> dict[TileId, StagedTile]:
@@ -18,8 +18,8 @@ def batch_of(files: TileFiles, count: int) -> dict[TileId, StagedTile]:
 @pytest.mark.parametrize("count", [3, 40])
 def test_a_batch_that_is_written_ahead_is_there_once_it_is_placed(files: TileFiles, count: int) -> None:
     batch = batch_of(files, count)
-    with files.writing_ahead(list(batch.values())) as write_ahead:
-        write_ahead()
+    with files.prewriting(list(batch.values())) as prewrite:
+        prewrite()
         assert not any(files.exists(tile_id) for tile_id in batch)
         assert files.place_many(list(batch.values())) == [None] * count
     assert all(read(files, tile_id) == jpeg(b"%d" % tile_id.y) for tile_id in batch)
@@ -30,8 +30,8 @@ def test_a_batch_that_is_written_ahead_is_there_once_it_is_placed(files: TileFil
 def test_what_is_written_ahead_and_not_placed_is_gone(files: TileFiles) -> None:
     place(files, jpeg(b"first"), TileId(9, 0, 0, TileSource.IMPORTED))
     batch = batch_of(files, 40)
-    with files.writing_ahead(list(batch.values())) as write_ahead:
-        write_ahead()
+    with files.prewriting(list(batch.values())) as prewrite:
+        prewrite()
         assert files.place_many(list(batch.values())[:30:2]) == [None] * 15
     placed = {tile_id for tile_id in batch if tile_id.y in range(0, 30, 2)}
     assert {found.tile_id for found in files.inventory()} == placed
@@ -40,19 +40,19 @@ def test_what_is_written_ahead_and_not_placed_is_gone(files: TileFiles) -> None:
 
 def test_what_nobody_wrote_ahead_is_placed_with_what_was(files: TileFiles) -> None:
     batch = list(batch_of(files, 60).values())
-    with files.writing_ahead(batch[20:]) as write_ahead:
-        write_ahead()
+    with files.prewriting(batch[20:]) as prewrite:
+        prewrite()
         assert files.place_many(batch) == [None] * 60
-    with files.writing_ahead(batch):
+    with files.prewriting(batch):
         pass
 
 
 def test_a_batch_that_was_written_ahead_in_vain_is_written_again(files: TileFiles) -> None:
     batch = batch_of(files, 40)
-    with files.writing_ahead(list(batch.values())) as write_ahead:
-        write_ahead()
+    with files.prewriting(list(batch.values())) as prewrite:
+        prewrite()
     assert list(files.inventory()) == []
-    with files.writing_ahead(list(batch.values())) as write_ahead:
-        write_ahead()
+    with files.prewriting(list(batch.values())) as prewrite:
+        prewrite()
         assert files.place_many(list(batch.values())) == [None] * 40
     assert all(files.exists(tile_id) for tile_id in batch)

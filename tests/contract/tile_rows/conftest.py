@@ -9,7 +9,7 @@ import pytest
 from tile_rows_subject import FLIGHT, LEGACY, NOW, Subject, described
 
 from aerotile.adapters.memory.rows import MemoryTileRows
-from aerotile.domain.tiles import TileId, TileMetadataPersistent, TileSource
+from aerotile.domain.values.tiles import TileId, TileMetadataPersistent, TileSource
 
 
 def in_memory() -> Subject:
@@ -35,8 +35,8 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
         yield in_memory()
         return
     from aerotile.adapters.postgres.connection import Database
-    from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
-    from aerotile.adapters.postgres.rows import PostgresTileRows
+    from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
+    from aerotile.adapters.postgres.tile_rows import PostgresTileRows
 
     with Database(request.getfixturevalue("migrated_database"), max_size=16) as database:
         rows = PostgresTileRows(database)

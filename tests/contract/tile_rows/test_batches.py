@@ -10,7 +10,7 @@ import attrs
 import pytest
 from tile_rows_subject import FLIGHT, NOW, Subject, described, imported
 
-from aerotile.domain.tiles import (
+from aerotile.domain.values.tiles import (
     TileId,
     TileMetadata,
     TileMetadataPersistent,

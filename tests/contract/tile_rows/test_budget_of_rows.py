@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tile_rows_subject import NOW, Subject, described, imported
 
-from aerotile.domain.errors import CacheBudgetExhaustedError
-from aerotile.domain.storage import HeadroomTakenError
+from aerotile.domain.errors import CacheBudgetExhaustedError, HeadroomTakenError
 
 
 def test_a_commit_within_the_budget_to_the_last_byte_passes_and_one_byte_more_does_not(

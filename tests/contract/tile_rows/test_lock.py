@@ -9,7 +9,7 @@ import pytest
 from tile_rows_subject import NOW, Subject, described, imported
 
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.tiles import TileId
+from aerotile.domain.values.tiles import TileId
 
 
 def test_the_lock_waits_for_open_rows_and_then_sees_how_they_ended(subject: Subject) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from tile_rows_subject import FLIGHT, NOW, Subject, described, imported
 
-from aerotile.domain.catalogue import CatalogueColumns
-from aerotile.domain.tile_key import VariantTable
-from aerotile.domain.tiles import FreshnessLabel, TileId, TileSource, VotingStatus
+from aerotile.domain.values.catalogue_entries import CatalogueColumns
+from aerotile.domain.values.tile_key import VariantTable
+from aerotile.domain.values.tiles import FreshnessLabel, TileId, TileSource, VotingStatus
 
 
 def test_committed_rows_are_one_snapshot_however_slowly_they_are_read(subject: Subject) -> None:

@@ -10,7 +10,7 @@ import attrs
 import pytest
 from tile_rows_subject import LEGACY, NOW, Subject, described, imported
 
-from aerotile.domain.tiles import TileId, TileMetadata, VotingStatus
+from aerotile.domain.values.tiles import TileId, TileMetadata, VotingStatus
 
 
 def test_the_total_follows_every_commit_and_removal(subject: Subject) -> None:

@@ -9,9 +9,8 @@ from datetime import timedelta
 import pytest
 from tile_rows_subject import FLIGHT, NOW, Subject, described, imported
 
-from aerotile.domain.errors import DuplicateTileError
-from aerotile.domain.storage import HeadroomTakenError
-from aerotile.domain.tiles import (
+from aerotile.domain.errors import DuplicateTileError, HeadroomTakenError
+from aerotile.domain.values.tiles import (
     FreshnessLabel,
     TileId,
     TileMetadata,

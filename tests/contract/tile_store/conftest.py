@@ -10,7 +10,7 @@ from tile_store_subject import Subject
 
 from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
-from aerotile.domain.kept_pixels import KeptPixels
+from aerotile.domain.ports.mapping_cache import MappingCache
 
 
 @pytest.fixture(params=["memory", "memory, budgeted", "postgres and files", "postgres and files, budgeted"])
@@ -21,11 +21,11 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]
         return
     from aerotile.adapters.filesystem import FilesystemTileFiles
     from aerotile.adapters.postgres.connection import Database
-    from aerotile.adapters.postgres.rows import PostgresTileRows
-    from aerotile.ext import CompiledTileCatalogue, KeptMappings
+    from aerotile.adapters.postgres.tile_rows import PostgresTileRows
+    from aerotile.ext import CompiledMappingCache, CompiledTileCatalogue
 
-    def new_kept(max_count: int = 1_024) -> KeptPixels:
-        return KeptMappings(max_count=max_count, max_bytes=1 << 30)
+    def new_kept(max_count: int = 1_024) -> MappingCache:
+        return CompiledMappingCache(max_count=max_count, max_bytes=1 << 30)
 
     database = Database(request.getfixturevalue("migrated_database"))
     files = FilesystemTileFiles(tmp_path / "tiles")

@@ -17,11 +17,11 @@ from aerotile.domain.errors import (
     StoreUnavailableError,
     TileCacheError,
 )
-from aerotile.domain.inventory import FoundKind
-from aerotile.domain.ports import SupportsBulkWrite
-from aerotile.domain.storage import StagedTile, TileFiles
-from aerotile.domain.tiles import TileId, TileMetadata, TileSource
-from aerotile.domain.write_batches import write_tile_batches
+from aerotile.domain.ports.tile_files import StagedTile, TileFiles
+from aerotile.domain.ports.tile_store import SupportsBulkWrite
+from aerotile.domain.store.write_batches import write_tile_batches
+from aerotile.domain.values.inventory import FoundKind
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 
 def test_a_bad_tile_never_sinks_its_batch(subject: Subject) -> None:
@@ -118,8 +118,8 @@ def test_of_batches_in_flight_that_name_one_tile_exactly_one_stores_it(subject: 
 class _BrokenStaged:
     inner: StagedTile
 
-    def write_ahead(self) -> None:
-        self.inner.write_ahead()
+    def prewrite(self) -> None:
+        self.inner.prewrite()
 
     def place(self) -> None:
         raise StoreUnavailableError("the disk does not answer")

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 import pytest
 from tile_store_subject import IN_REAR, Subject, described, jpeg
 
-from aerotile.domain.errors import TileNotFoundError
-from aerotile.domain.inventory import FoundKind
-from aerotile.domain.storage import CommitOutcomeUnknownError, TileRows
-from aerotile.domain.tiles import TileId
+from aerotile.domain.errors import CommitOutcomeUnknownError, TileNotFoundError
+from aerotile.domain.ports.tile_rows import TileRows
+from aerotile.domain.values.inventory import FoundKind
+from aerotile.domain.values.tiles import TileId
 
 
 class _LostConnection:

@@ -8,9 +8,9 @@ import pytest
 from tile_store_subject import IN_CONFLICT, IN_REAR, ONBOARD, Subject, described, jpeg
 
 from aerotile.domain.errors import StoreUnavailableError, TileNotFoundError
-from aerotile.domain.ports import SupportsByteRead, SupportsEviction
-from aerotile.domain.storage import TileRows
-from aerotile.domain.tiles import TileId
+from aerotile.domain.ports.tile_rows import TileRows
+from aerotile.domain.ports.tile_store import SupportsByteRead, SupportsEviction
+from aerotile.domain.values.tiles import TileId
 
 
 @pytest.mark.parametrize("tile_id", [IN_REAR, ONBOARD])
@@ -69,10 +69,10 @@ def test_reads_are_noted_for_eviction_and_writes_are_not(subject: Subject) -> No
     assert isinstance(store, SupportsByteRead)
     for tile_id in (IN_REAR, IN_CONFLICT, ONBOARD):
         store.write_tile(pixels, described(pixels, tile_id))
-    assert subject.kept.drain_reads() == []
+    assert subject.mapping_cache.drain_reads() == []
     for tile_id in (IN_REAR, IN_CONFLICT, IN_REAR):
         store.read_tile_pixels(tile_id).close()
     store.read_tile_bytes(ONBOARD)
     store.tile_exists(IN_CONFLICT)
-    assert subject.kept.drain_reads() == [IN_CONFLICT, IN_REAR, ONBOARD]
-    assert subject.kept.drain_reads() == []
+    assert subject.mapping_cache.drain_reads() == [IN_CONFLICT, IN_REAR, ONBOARD]
+    assert subject.mapping_cache.drain_reads() == []

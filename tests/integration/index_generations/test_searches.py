@@ -12,7 +12,7 @@ import pytest
 from index_builds import BUILT_AT, build, generation, nearest, tile, vectors
 
 from aerotile.adapters.faiss import FaissDescriptorIndex
-from aerotile.domain.descriptors import DescriptorMetric, HnswParams, VectorStorage
+from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, VectorStorage
 
 FILES = ("tiles.index", "tiles.index.sha256", "tiles.meta.json")
 

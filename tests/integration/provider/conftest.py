@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from provider_requests import TOKEN
 
+from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.provider.server import ReferenceProvider
-from aerotile.adapters.secret import Secret
 
 
 @pytest.fixture

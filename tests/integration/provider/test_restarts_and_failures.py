@@ -11,11 +11,11 @@ import httpx
 import pytest
 from provider_requests import JPEG, TOKEN, files, frame, problem, results, send, tile_header, votes_page
 
+from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.provider.behaviour import Behaviour
 from aerotile.adapters.provider.server import ReferenceProvider
-from aerotile.adapters.secret import Secret
 from aerotile.domain.errors import ConfigurationError, StoreUnavailableError
-from aerotile.domain.tiles import VotingStatus
+from aerotile.domain.values.tiles import VotingStatus
 
 
 def test_a_restarted_provider_knows_its_tiles_and_votes(folder: Path) -> None:

@@ -12,7 +12,7 @@ from aerotile.adapters.provider.behaviour import Behaviour
 from aerotile.adapters.provider.server import ReferenceProvider
 from aerotile.adapters.provider.votes import Vote
 from aerotile.domain.errors import TileMetadataError
-from aerotile.domain.tiles import VotingStatus
+from aerotile.domain.values.tiles import VotingStatus
 
 
 def test_votes_are_told_in_order_page_by_page(provider: ReferenceProvider) -> None:

@@ -11,7 +11,7 @@ import psycopg
 from hostile_content import STEERING, TOKEN, Answer
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.config_loader import load_config
+from aerotile.adapters.config.loader import load_config
 
 ROWS = {
     "a source that is a path": "UPDATE tiles SET source = '../../../etc', flight_id = NULL",

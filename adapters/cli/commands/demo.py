@@ -1,0 +1,164 @@
+"""`aerotile demo`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ....domain.errors import RuntimeNotAvailableError
+from ..command import AerotileCommand
+from ..errors import BadInputError
+from ..output import in_words, json_option, write_json, write_line, write_table
+from ..progress import progress_bar
+from ..session import Session
+
+if TYPE_CHECKING:
+    from ....domain.values.upload_reports import UploadListEntry
+    from ...demo.demonstration import Demonstration
+    from ...demo.figures import Samples
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog="""\b
+Example:
+  aerotile demo
+  aerotile demo --frames 60 --folder /tmp/flight
+""",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo-output"),
+    show_default=True,
+    help="Where the base and the picture go; an earlier run's are replaced.",
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(min=20, max=5000),
+    default=240,
+    show_default=True,
+    help="How many frames are taken along the route.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the frames' errors.")
+@json_option
+@click.pass_obj
+def demo(session: Session, folder: Path, frames: int, seed: int, as_json: bool) -> None:
+    """Prepare a base from real imagery, fly over it, and upload what the aircraft made.
+
+    Imagery: NASA Blue Marble. The database is a real PostgreSQL of the demo's own; it is killed on the way.
+    The provider that takes the tiles in the end is the reference provider, over a link that breaks.
+    """
+    if session.root is not None or session.config_file is not None:
+        raise BadInputError(
+            "the demo makes a store of its own, so --root and --config do nothing",
+            remedy="say with --folder where it goes",
+        )
+    # The descriptor's matrices are small: more threads only get in each other's way on a busy machine.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        from ...demo.demonstration import demonstrate
+    except ModuleNotFoundError as error:
+        raise RuntimeNotAvailableError(
+            f"the demo needs the package {error.name}, which is not installed",
+            remedy="pip install aerotile[demo]",
+        ) from error
+
+    shown = demonstrate(
+        folder, frames=frames, seed=seed, bar=progress_bar, say=lambda line: click.echo(line, err=True)
+    )
+    if as_json:
+        write_json(_facts(shown))
+    else:
+        _print(shown)
+
+
+def _paths(shown: Demonstration) -> list[tuple[str, Samples]]:
+    log = shown.log
+    return [
+        ("describe a frame (the demo's own descriptor)", log.describe),
+        ("search, k = 5", log.search),
+        ("read a tile's pixels", log.read),
+        ("lookup: search and 5 reads with verdicts", log.lookup),
+        ("decode a tile's JPEG", log.decode),
+        ("write a tile, every gate, durable", log.write),
+    ]
+
+
+def _counts(shown: Demonstration) -> dict[str, Any]:
+    base, log, landing = shown.base, shown.log, shown.landing
+    return {
+        "tiles in the base": len(base.tile_ids),
+        "base size": in_words(base.total_bytes),
+        "base brought in": f"{base.ingest_s:.1f} s, cut and encoded on the way",
+        "tiles described and indexed": f"{base.indexed} in {base.describe_s + base.index_s:.1f} s",
+        "frames flown": f"{len(log.frames)} in {shown.flight_s:.1f} s",
+        "frames over land": log.land_frames,
+        "top-1 hit rate over land": _percent(shown.top_1),
+        "top-5 hit rate over land": _percent(shown.top_5),
+        "onboard tiles written": len(log.onboard),
+        "of these refused first, stored when the database was back": log.writes_after_outage,
+        "stale tiles refused (active_conflict)": len(log.stale_refused),
+        "stale tiles downgraded (stable_rear)": len(log.stale_downgraded),
+        "tiles evicted": len(shown.evicted),
+        "disk used of budget": f"{shown.used_bytes} of {shown.budget_bytes} bytes",
+        "tiles read while the database was dead": log.reads_in_outage,
+        "writes refused meanwhile": log.writes_refused,
+        "tiles uploaded, held by the provider with our hash": landing.held_by_provider,
+        "tiles given up": ", ".join(_given_up(entry) for entry in landing.given_up) or 0,
+        "upload": f"requests that arrived: {landing.requests}, connections: {landing.connections}, "
+        f"runs: {landing.runs}, {shown.upload_s:.1f} s",
+    }
+
+
+def _given_up(entry: UploadListEntry) -> str:
+    reason = "" if entry.last_reason is None else f" ({entry.last_reason.detail})"
+    return f"{entry.tile.tile_id} after {entry.tile.upload_attempts} attempts{reason}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _print(shown: Demonstration) -> None:
+    write_line("")
+    write_table(("what happened", ""), list(_counts(shown).items()))
+    write_line("")
+    rows = [
+        (name, len(samples), _microseconds(samples, 0.5), _microseconds(samples, 0.99))
+        for name, samples in _paths(shown)
+    ]
+    write_table(("path", "times", "p50 us", "p99 us"), rows)
+    write_line("")
+    events = ", ".join(f"{count} {kind}" for kind, count in sorted(shown.record_kinds.items()))
+    write_line(f"flight record: {shown.record_folder} ({events}; {shown.record_damaged_lines} damaged lines)")
+    write_line(f"picture:       {shown.picture}")
+    write_line(f"took {shown.total_s:.1f} s; imagery: NASA Blue Marble")
+
+
+def _microseconds(samples: Samples, share: float) -> float | None:
+    value = samples.percentile(share)
+    return None if value is None else round(value, 1)
+
+
+def _facts(shown: Demonstration) -> dict[str, Any]:
+    return {
+        **{name.replace(" ", "_"): value for name, value in _counts(shown).items()},
+        "top_1": shown.top_1,
+        "top_5": shown.top_5,
+        "paths": {
+            name: {
+                "count": len(samples),
+                "p50_microseconds": samples.percentile(0.5),
+                "p99_microseconds": samples.percentile(0.99),
+            }
+            for name, samples in _paths(shown)
+        },
+        "record_kinds": dict(shown.record_kinds),
+        "record_folder": str(shown.record_folder),
+        "picture": str(shown.picture),
+        "total_s": shown.total_s,
+    }

@@ -1,0 +1,82 @@
+"""`aerotile explain`."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ....domain.errors import CaptureTimeInFutureError
+from ..arguments import moment
+from ..command import AerotileCommand
+from ..errors import BadInputError
+from ..output import json_option, write_facts, write_json
+from ..session import Session
+
+if TYPE_CHECKING:
+    from ....domain.policies.freshness import FreshnessVerdict
+
+
+@click.command(
+    cls=AerotileCommand,
+    # Southern latitudes and western longitudes begin with a minus, as options do.
+    context_settings={"ignore_unknown_options": True},
+    epilog="""\b
+Example:
+  aerotile explain 48.1374 11.5755 2024-05-01
+  aerotile explain -33.8568 151.2153 2024-05-01T10:30:00Z --json
+""",
+)
+@click.argument("lat", type=float)
+@click.argument("lon", type=float)
+@click.argument("captured_at", type=moment)
+@json_option
+@click.pass_obj
+def explain(session: Session, lat: float, lon: float, captured_at: datetime, as_json: bool) -> None:
+    """Say what the freshness gate decides for a place and a capture time, and why. No tile is touched.
+
+    LAT and LON are in degrees; CAPTURED_AT is a date, or a date and time with an offset.
+    """
+    for name, value, limit in (("LAT", lat, 90), ("LON", lon, 180)):
+        if not math.isfinite(value) or abs(value) > limit:
+            raise click.BadParameter(
+                f"must be within -{limit}..{limit} degrees, got {value}", param_hint=name
+            )
+    with session.existing_runtime() as runtime:
+        try:
+            verdict = runtime.freshness_gate.explain(lat, lon, captured_at)
+        except CaptureTimeInFutureError as error:
+            raise BadInputError(str(error), remedy=error.remedy) from error
+    facts = _facts(lat, lon, captured_at, verdict)
+    if as_json:
+        write_json(facts)
+    else:
+        write_facts(
+            {
+                "decision": facts["decision"],
+                "sector": facts["sector"] or "none (the default classification holds)",
+                "rule": f"{facts['classification']} allows {_days(verdict.rule.max_age)}",
+                "age": _days(verdict.age),
+                **({} if verdict.clock_fault is None else {"not trusted": verdict.clock_fault}),
+            }
+        )
+
+
+def _facts(lat: float, lon: float, captured_at: datetime, verdict: FreshnessVerdict) -> dict[str, Any]:
+    return {
+        "lat": lat,
+        "lon": lon,
+        "captured_at": captured_at.isoformat(),
+        "decision": verdict.decision.name.lower(),
+        "sector": None if verdict.sector is None else verdict.sector.sector_id,
+        "classification": verdict.rule.classification.value,
+        "max_age_seconds": verdict.rule.max_age.total_seconds(),
+        "age_seconds": verdict.age.total_seconds(),
+        "clock_fault": None if verdict.clock_fault is None else str(verdict.clock_fault),
+    }
+
+
+def _days(duration: timedelta) -> str:
+    return f"{duration / timedelta(days=1):.1f} days"

@@ -1,0 +1,178 @@
+"""`aerotile provider`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import attrs
+import click
+
+from ....domain.errors import RuntimeNotAvailableError
+from ..arguments import EXISTING_FILE
+from ..command import AerotileCommand
+from ..errors import BadInputError
+from ..output import flush_output, json_option, write_json_line, write_line
+
+if TYPE_CHECKING:
+    from ...config.secret import Secret
+    from ...provider.behaviour import Behaviour
+
+TOKEN_VARIABLE = "REFERENCE_PROVIDER_TOKEN"
+_TOKEN_BYTES = 32
+_REFUSED = "the operator of this provider refuses it"
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog=f"""\b
+Example:
+  aerotile provider --folder provider-data --port 8080
+  aerotile provider --folder provider-data --port 0 --port-file port.txt \\
+      --fault status,status=503,every=3,retry_after_s=2 --verdict trusted
+
+The token is read from the variable {TOKEN_VARIABLE}, or from --token-file, or made and kept in the file
+"token" of the folder.
+""",
+)
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Where tiles and votes are kept; made if missing.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any free port."
+)
+@click.option(
+    "--port-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the port there once requests are answered.",
+)
+@click.option("--token-file", type=EXISTING_FILE, help="File whose one line is the token.")
+@click.option("--certificate", type=EXISTING_FILE, help="PEM with the chain; then it speaks HTTPS.")
+@click.option("--private-key", type=EXISTING_FILE, help="PEM, when it is not in the certificate's file.")
+@click.option("--behaviour", "behaviour_file", type=EXISTING_FILE, help="JSON file of bad behaviour.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="KIND[,NAME=VALUE...]",
+    help="One thing that goes wrong; may be given again.",
+)
+@click.option(
+    "--reject", "rejected", type=click.UUID, multiple=True, metavar="TILE_UUID", help="Never take this tile."
+)
+@click.option(
+    "--verdict", type=click.Choice(["trusted", "rejected"]), help="The vote that each stored tile gets."
+)
+@json_option
+def provider(
+    folder: Path,
+    host: str,
+    port: int,
+    port_file: Path | None,
+    token_file: Path | None,
+    certificate: Path | None,
+    private_key: Path | None,
+    behaviour_file: Path | None,
+    faults: tuple[str, ...],
+    rejected: tuple[UUID, ...],
+    verdict: str | None,
+    as_json: bool,
+) -> None:
+    """Run a satellite provider for development: it takes tiles over the upload protocol into a folder.
+
+    It answers until it is stopped with Ctrl-C or SIGTERM. docs/upload.md explains the protocol and what a
+    behaviour file may hold.
+    """
+    try:
+        from ...provider.server import ReferenceProvider
+    except ModuleNotFoundError as error:
+        raise RuntimeNotAvailableError(
+            f"the reference provider needs {error.name}, which is not installed",
+            remedy='install it: pip install "aerotile[provider]"',
+        ) from error
+
+    behaviour = _behaviour(behaviour_file, faults, rejected, verdict)
+    token, kept_in = _token(folder, token_file)
+    with ReferenceProvider(
+        folder,
+        token,
+        behaviour=behaviour,
+        host=host,
+        port=port,
+        certificate=certificate,
+        private_key=private_key,
+    ) as running:
+        if port_file is not None:
+            write_whole(port_file, f"{running.port}\n", mode=0o644)
+        if as_json:
+            write_json_line({"url": running.url, "folder": str(folder), "token": kept_in})
+        else:
+            write_line(f"{running.url} takes tiles into {folder}; token: {kept_in}")
+        flush_output()
+        with suppress(KeyboardInterrupt):  # the way to stop it, not a failure
+            running.wait()
+
+
+def _behaviour(
+    file: Path | None, faults: tuple[str, ...], rejected: tuple[UUID, ...], verdict: str | None
+) -> Behaviour:
+    """What the file says, and the options on top of it."""
+    from ....domain.values.tiles import VotingStatus
+    from ...provider.behaviour import Behaviour, parse_fault, read_behaviour
+
+    behaviour = Behaviour() if file is None else read_behaviour(file)
+    return attrs.evolve(
+        behaviour,
+        faults=(*map(parse_fault, faults), *behaviour.faults),
+        refused={**behaviour.refused, **dict.fromkeys(rejected, _REFUSED)},
+        verdict=behaviour.verdict if verdict is None else VotingStatus(verdict),
+    )
+
+
+def _token(folder: Path, file: Path | None) -> tuple[Secret, str]:
+    """The token that callers must know, and where a person finds it."""
+    from ...config.secret import Secret
+
+    text = os.environ.get(TOKEN_VARIABLE)
+    if text is not None and file is None:
+        return Secret(_checked(text, TOKEN_VARIABLE)), f"variable {TOKEN_VARIABLE}"
+    if file is None:
+        file = folder / "token"
+        if not file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(file, secrets.token_urlsafe(_TOKEN_BYTES) + "\n", mode=0o600)
+    return Secret(_checked(file.read_text(encoding="utf-8", errors="replace"), str(file))), f"file {file}"
+
+
+def _checked(text: str, origin: str) -> str:
+    token = text.strip()
+    if not token or not token.isascii() or any(not " " < character < "\x7f" for character in token):
+        raise BadInputError(
+            f"{origin} holds no token", remedy="a token is one line of visible ASCII characters"
+        )
+    return token
+
+
+def write_whole(path: Path, text: str, *, mode: int) -> None:
+    """Write a small file so that whoever waits for it never reads half of it. Raises `OSError`."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,114 @@
+"""`aerotile record`."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..arguments import moment
+from ..command import AerotileCommand
+from ..errors import BadInputError, one_line
+from ..output import flush_output, write_line
+from ..session import Session
+
+if TYPE_CHECKING:
+    from ...recorder.line_format import RecordLine
+
+_SEVERITIES = ("info", "warning", "error")
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog="""\b
+Example:
+  aerotile record --severity warning
+  aerotile record --kind 'c6.freshness.*' --since 2024-05-01T06:00:00Z --json
+  aerotile record --mcap flight.mcap
+""",
+)
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    metavar="PATTERN",
+    help="Only this kind, e.g. 'c6.freshness.*'; may be given again.",
+)
+@click.option("--severity", type=click.Choice(_SEVERITIES), default="info", help="This severity or higher.")
+@click.option("--since", type=moment, metavar="DATE", help="Not before this moment.")
+@click.option("--until", type=moment, metavar="DATE", help="Not after this moment.")
+@click.option("--follow", is_flag=True, help="Go on with what is recorded from now on, until Ctrl-C.")
+@click.option(
+    "--mcap",
+    "target",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the events to an MCAP file instead.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the events as JSON lines, as they were recorded."
+)
+@click.pass_obj
+def record(
+    session: Session,
+    kinds: tuple[str, ...],
+    severity: str,
+    since: datetime | None,
+    until: datetime | None,
+    follow: bool,
+    target: Path | None,
+    as_json: bool,
+) -> None:
+    """Read the flight record: filter it, follow it, or export it to MCAP.
+
+    Events of kinds that are newer than this program are shown as they are. Lines that a power cut tore are
+    skipped and counted.
+    """
+    from ....domain.flight_events import Severity
+    from ...clocks import SystemClock
+    from ...recorder.mcap_export import export_mcap
+    from ...recorder.reader import RecordFilter, RecordReader
+
+    if follow and target is not None:
+        raise click.UsageError("--follow and --mcap exclude each other")
+    folder = session.existing_config("record").record_folder
+    if not folder.is_dir():
+        raise BadInputError(f"no flight record in {folder}", remedy="it begins with the first write")
+    matching = RecordFilter(kinds=kinds, minimum_severity=Severity(severity), since=since, until=until)
+    reader = RecordReader(folder)
+    if target is not None:
+        count = export_mcap(reader.lines(matching), target)
+        write_line(
+            json.dumps({"file": str(target), "events": count}) if as_json else f"{count} events in {target}"
+        )
+    elif follow:
+        for line in reader.follow(matching, clock=SystemClock(), stopped=lambda: False):
+            _print(line, as_json=as_json)
+            flush_output()
+    else:
+        for line in reader.lines(matching):
+            _print(line, as_json=as_json)
+    if reader.damaged_lines and reader.first_damaged is not None:
+        first = reader.first_damaged
+        click.echo(
+            f"warning: {reader.damaged_lines} damaged lines skipped, the first in {first.path} "
+            f"at byte {first.offset}: {first.reason}",
+            err=True,
+        )
+
+
+def _print(line: RecordLine, *, as_json: bool) -> None:
+    if as_json:
+        write_line(line.json.decode())
+        return
+    envelope = line.envelope
+    moment_text = envelope.wall_time.isoformat(timespec="milliseconds")
+    payload = " ".join(f"{name}={_value(value)}" for name, value in envelope.payload.items())
+    write_line(one_line(f"{moment_text} {envelope.severity:<7} {envelope.kind} {envelope.reason} {payload}"))
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

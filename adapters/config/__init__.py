@@ -1,0 +1,1 @@
+"""The configuration: one tree from a TOML file and the environment."""

@@ -1,0 +1,162 @@
+"""Every setting of Aerotile, as one frozen tree.
+
+A setting is named `section.key`, in `aerotile.toml` as `key` under `[section]`, in the environment as
+`AEROTILE_SECTION_KEY`. `config_loader` reads them; `settings` lists them with what they mean, and
+docs/operations.md is checked against that list. Constructors raise `ValueError` with the offending value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import attrs
+
+from .secret import HIDDEN, Secret, redact_dsn
+from .sections import (
+    BudgetConfig,
+    DatabaseConfig,
+    FreshnessConfig,
+    IndexConfig,
+    LruConfig,
+    ReadsConfig,
+    RecordConfig,
+    TilesConfig,
+    UploadConfig,
+    about,
+    instance,
+)
+
+__all__ = [
+    "ENVIRONMENT_PREFIX",
+    "AerotileConfig",
+    "BudgetConfig",
+    "DatabaseConfig",
+    "FreshnessConfig",
+    "IndexConfig",
+    "LruConfig",
+    "ReadsConfig",
+    "RecordConfig",
+    "Setting",
+    "TilesConfig",
+    "UploadConfig",
+    "sections",
+    "settings",
+    "shown",
+]
+
+ENVIRONMENT_PREFIX = "AEROTILE_"
+
+
+@attrs.frozen(kw_only=True)
+class AerotileConfig:
+    """The whole configuration. `AerotileConfig()` works as it is, in the current folder, embedded."""
+
+    root: Path = attrs.field(
+        default=Path("aerotile-data"),
+        validator=instance(Path),
+        metadata=about("Folder that holds tiles, index, flight record and the embedded database."),
+    )
+    database: DatabaseConfig = attrs.field(factory=DatabaseConfig, validator=instance(DatabaseConfig))
+    budget: BudgetConfig = attrs.field(factory=BudgetConfig, validator=instance(BudgetConfig))
+    freshness: FreshnessConfig = attrs.field(factory=FreshnessConfig, validator=instance(FreshnessConfig))
+    index: IndexConfig = attrs.field(factory=IndexConfig, validator=instance(IndexConfig))
+    lru: LruConfig = attrs.field(factory=LruConfig, validator=instance(LruConfig))
+    reads: ReadsConfig = attrs.field(factory=ReadsConfig, validator=instance(ReadsConfig))
+    record: RecordConfig = attrs.field(factory=RecordConfig, validator=instance(RecordConfig))
+    tiles: TilesConfig = attrs.field(factory=TilesConfig, validator=instance(TilesConfig))
+    upload: UploadConfig = attrs.field(factory=UploadConfig, validator=instance(UploadConfig))
+
+    @property
+    def tiles_folder(self) -> Path:
+        """Where the tiles' files are; any static web server can serve it."""
+        return self.root / "tiles"
+
+    @property
+    def index_folder(self) -> Path:
+        """Where the generations of the descriptor index are."""
+        return self.root / "index"
+
+    @property
+    def record_folder(self) -> Path:
+        """Where the flight record is."""
+        return self.root / "record"
+
+    @property
+    def postgres_folder(self) -> Path:
+        """Where the embedded database is."""
+        return self.root / "postgres"
+
+    def describe(self) -> dict[str, Any]:
+        """Every setting by its full name as a JSON-ready value, passwords replaced."""
+        return {setting.name: setting.shown(setting.value(self)) for setting in settings()}
+
+
+def shown(value: Any) -> Any:
+    """A setting's value as JSON can hold it and as a person may see it."""
+    if isinstance(value, Secret):
+        return redact_dsn(value.reveal())
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Enum):
+        return value.value
+    return value
+
+
+@attrs.frozen(kw_only=True)
+class Setting:
+    """One setting: its place in the tree and what it means."""
+
+    section: str | None
+    key: str
+    type: Any
+    """The type of its value, resolved: a class, or a class `| None`."""
+    default: Any
+    unit: str | None
+    """`bytes`, `s`, `pixels`, or None."""
+    about: str
+
+    @property
+    def name(self) -> str:
+        """Its full name, e.g. `budget.max_bytes`."""
+        return self.key if self.section is None else f"{self.section}.{self.key}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it, e.g. `AEROTILE_BUDGET_MAX_BYTES`."""
+        return ENVIRONMENT_PREFIX + self.name.replace(".", "_").upper()
+
+    def shown(self, value: Any) -> Any:
+        """A value of it as a person may see it: of the database's address the place, of a token nothing."""
+        if isinstance(value, Secret) and self.key != "dsn":
+            return HIDDEN
+        return shown(value)
+
+    def value(self, config: AerotileConfig) -> Any:
+        """What a configuration sets it to."""
+        return getattr(config if self.section is None else getattr(config, self.section), self.key)
+
+
+def sections() -> dict[str, type[Any]]:
+    """The sections' names and classes."""
+    hints = get_type_hints(AerotileConfig)
+    return {name: kind for name, kind in hints.items() if attrs.has(kind)}
+
+
+def settings() -> Iterator[Setting]:
+    """Every setting, in the order of the file."""
+    parts: list[tuple[str | None, type[Any]]] = [(None, AerotileConfig), *sections().items()]
+    for section, kind in parts:
+        hints = get_type_hints(kind)
+        for field in attrs.fields(kind):
+            if "about" in field.metadata:
+                yield Setting(
+                    section=section,
+                    key=field.name,
+                    type=hints[field.name],
+                    default=field.default,
+                    unit=field.metadata["unit"],
+                    about=field.metadata["about"],
+                )

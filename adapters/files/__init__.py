@@ -1,0 +1,1 @@
+"""Files that survive a crash, for every adapter: written whole, in durable folders, behind locks."""

@@ -1,0 +1,139 @@
+"""What a status or a broken connection means, as the domain's `UploadProblem`."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+from datetime import datetime
+
+import httpx
+
+from ...domain.values.upload_reports import ProblemKind, UploadProblem, UploadReason
+from .protocol import plain_text, read_problem, retry_after_s
+
+_KIND_OF_STATUS = {
+    400: ProblemKind.UNREADABLE_BATCH,
+    408: ProblemKind.BROKEN_OFF,
+    413: ProblemKind.TOO_LARGE,
+    422: ProblemKind.UNREADABLE_BATCH,
+    429: ProblemKind.BUSY,
+    500: ProblemKind.SERVER_FAULT,
+    502: ProblemKind.BROKEN_OFF,
+    503: ProblemKind.BUSY,
+    504: ProblemKind.BROKEN_OFF,
+}
+_KIND_OF_CODE = {
+    # The bytes were damaged on the way; that says nothing about the tiles.
+    "digest_mismatch": ProblemKind.BROKEN_OFF,
+    "unsupported_protocol": ProblemKind.REFUSED,
+}
+_CHECK_TOKEN = "check upload.token or upload.token_file with the provider"
+_REMEDY_OF_STATUS = {
+    401: _CHECK_TOKEN,
+    403: _CHECK_TOKEN,
+    404: "check upload.url; it is the address in front of /v1/",
+}
+
+
+class ProviderProblemError(Exception):
+    """An exchange that brought no usable answer; stays inside this package."""
+
+    def __init__(self, problem: UploadProblem) -> None:
+        super().__init__(str(problem.reason))
+        self.problem = problem
+
+
+def problem_of_status(
+    status: int, headers: httpx.Headers, body: bytes, now: datetime, hidden: str = ""
+) -> UploadProblem:
+    """What a status other than 200 means; `hidden` shows in none of it."""
+    code, text = read_problem(body, hidden)
+    remedy = _REMEDY_OF_STATUS.get(status)
+    kind = _KIND_OF_CODE.get(code or "") or _KIND_OF_STATUS.get(status) or ProblemKind.REFUSED
+    if 300 <= status < 400:
+        location = plain_text(headers.get("Location"), hidden) or "nowhere"
+        text = f"it redirects to {location}, which is not followed"
+        remedy = "set upload.url to the provider's own address"
+    elif 200 <= status < 300:
+        kind = ProblemKind.GARBLED_ANSWER
+    words = [part for part in (code, text) if part]
+    return UploadProblem(
+        kind=kind,
+        reason=UploadReason(
+            f"http_{status}", ": ".join(["the provider answered with status " + str(status), *words])
+        ),
+        retry_after_s=retry_after_s(headers.get("Retry-After"), headers.get("Date"), now),
+        remedy=remedy,
+    )
+
+
+def garbled(what: str) -> UploadProblem:
+    """An answer that can't be used."""
+    return UploadProblem(
+        kind=ProblemKind.GARBLED_ANSWER,
+        reason=UploadReason("garbled_answer", what),
+        remedy="check that upload.url names the provider and no proxy in front of it",
+    )
+
+
+def too_slow(seconds: float) -> UploadProblem:
+    """An exchange that was not over in time."""
+    return UploadProblem(
+        kind=ProblemKind.BROKEN_OFF,
+        reason=UploadReason("too_slow", f"the exchange was not over after {seconds:g} s"),
+        remedy="raise upload.request_timeout_s or lower upload.max_batch_bytes",
+    )
+
+
+def problem_of_error(error: Exception, place: str, hidden: str = "") -> UploadProblem:
+    """What an error of httpx means; `place` is the provider's address as it may be shown."""
+    chain = list(_chain(error))
+    reason = _reason(chain, hidden)
+    if any(isinstance(e, ssl.SSLCertVerificationError) for e in chain):
+        return UploadProblem(
+            kind=ProblemKind.REFUSED,
+            reason=UploadReason("certificate_refused", f"{place}: {reason}"),
+            remedy="check this machine's clock, upload.ca_file, and the provider's certificate",
+        )
+    connecting = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError))
+    if connecting and any(isinstance(e, ssl.SSLError) and not isinstance(e, ssl.SSLEOFError) for e in chain):
+        return UploadProblem(
+            kind=ProblemKind.REFUSED,
+            reason=UploadReason("tls_failed", f"{place}: {reason}"),
+            remedy="check that upload.url names an HTTPS port",
+        )
+    if connecting:
+        return UploadProblem(
+            kind=ProblemKind.UNREACHABLE,
+            reason=UploadReason("unreachable", f"{place}: {reason}"),
+            remedy="check upload.url and the link",
+        )
+    return UploadProblem(
+        kind=ProblemKind.BROKEN_OFF,
+        reason=UploadReason("connection_lost", f"{place}: {reason}"),
+        remedy="check the link",
+    )
+
+
+def _reason(chain: list[BaseException], hidden: str) -> str:
+    """The innermost error in words; asyncio's own leave out what the operating system said."""
+    for error in reversed(chain):
+        if (
+            isinstance(error, OSError)
+            and not isinstance(error, (ssl.SSLError, socket.gaierror))
+            and error.errno
+        ):
+            return os.strerror(error.errno)
+        if isinstance(error, (httpx.TimeoutException, TimeoutError)):
+            return "no answer in time"
+        if str(error):
+            return plain_text(str(error), hidden)
+    return type(chain[0]).__name__
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

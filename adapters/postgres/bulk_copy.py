@@ -1,0 +1,95 @@
+"""Reading the catalogue's columns of all tiles in one binary COPY.
+
+For each row, the driver's own loop over a COPY takes the client longer than the parser; this one asks libpq
+itself, and so also notices a server that stands still.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from contextlib import suppress
+
+import psycopg
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn
+
+from ...domain.errors import StoreUnavailableError
+from ...domain.values.catalogue_entries import CatalogueColumns
+from ...domain.values.tile_key import VariantTable
+from ...ext import CatalogueCopy, CopyStreamError
+from .address import Connection
+from .connection import Database
+from .errors import BUSY_REMEDY, translate_errors
+from .queries import COPY_CATALOGUE, NO_STATEMENT_TIMEOUT
+
+_DOING = "reading the catalogue"
+_CANCEL_TIMEOUT_S = 2.0
+
+
+def read_catalogue(database: Database) -> tuple[CatalogueColumns, VariantTable]:
+    """Every committed tile's columns, as one consistent snapshot, and the table that names their flights.
+
+    However long the whole takes, it goes on while rows come in. Raises `StoreUnavailableError` when none came
+    for as long as a statement may take, and `TileMetadataError` for an impossible row.
+    """
+    parsed = CatalogueCopy()
+    with database.connection() as connection, translate_errors(_DOING), connection.transaction():
+        connection.execute(NO_STATEMENT_TIMEOUT)
+        try:
+            _copy(connection.pgconn, parsed, database.statement_timeout_s)
+            return parsed.finish()
+        except CopyStreamError as error:
+            _abandon(connection)
+            raise StoreUnavailableError(f"{_DOING} failed: {error}") from error
+        except BaseException:
+            _abandon(connection)
+            raise
+
+
+def _copy(pgconn: PGconn, parsed: CatalogueCopy, stall_limit_s: float) -> None:
+    readable = select.poll()
+    readable.register(pgconn.socket, select.POLLIN)
+
+    def wait() -> None:
+        if not readable.poll(stall_limit_s * 1000):
+            raise StoreUnavailableError(
+                f"{_DOING} failed: nothing came for {stall_limit_s:g} s", remedy=BUSY_REMEDY
+            )
+        pgconn.consume_input()
+
+    pgconn.send_query(COPY_CATALOGUE.encode())
+    pgconn.flush()  # a few hundred bytes on an idle connection: the socket takes them at once
+    _expect(ExecStatus.COPY_OUT, pgconn, wait)
+    read, feed = pgconn.get_copy_data, parsed.feed
+    while True:
+        length, row = read(1)
+        if length > 0:
+            feed(row)
+        elif length == 0:
+            wait()
+        else:
+            break
+    _expect(ExecStatus.COMMAND_OK, pgconn, wait)
+    while pgconn.is_busy():  # asked for a result that is not there yet, libpq waits for it with the GIL
+        wait()
+    pgconn.get_result()
+
+
+def _expect(status: ExecStatus, pgconn: PGconn, wait: Callable[[], None]) -> None:
+    """Take the next result. Raises `psycopg.Error` when it is not of this status."""
+    while pgconn.is_busy():
+        wait()
+    result = pgconn.get_result()
+    if result is None:
+        raise psycopg.OperationalError("the server gave no result")
+    if result.status != status:
+        raise error_from_result(result)
+
+
+def _abandon(connection: Connection) -> None:
+    """Stop the server and give the connection up: what it still has to say is of no use to anybody."""
+    with suppress(psycopg.Error):
+        connection.cancel_safe(timeout=_CANCEL_TIMEOUT_S)
+    connection.close()

@@ -1,0 +1,151 @@
+"""`TileMetadataStore` over PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from ...domain.errors import ContentHashMismatchError, TileNotFoundError
+from ...domain.policies.voting import check_voting_step
+from ...domain.values.tile_grid import Bbox, GridRange
+from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, VotingStatus, check_aware_utc
+from .connection import Database
+from .errors import translate_errors
+from .queries import (
+    ATTEMPTED_TRACE,
+    SELECT_BBOX,
+    SELECT_LRU_CANDIDATES,
+    SELECT_NOW,
+    SELECT_PENDING_UPLOADS,
+    SELECT_TILE,
+    SELECT_TILE_FOR_UPDATE,
+    SELECT_XID,
+    UPDATE_ACCESSED,
+    UPDATE_PINNED,
+    UPDATE_UPLOAD_ATTEMPTS,
+    UPDATE_UPLOADED,
+    UPDATE_VOTING_STATUS,
+    VOTED_TRACE,
+    read_tile,
+    read_total,
+)
+from .tile_rows import PostgresTileRows
+from .transactions import tile_transaction
+
+
+class PostgresTileMetadataStore:
+    """See `TileMetadataStore`. Any number of threads and processes may use it at once."""
+
+    def __init__(self, database: Database, *, disk_budget_bytes: int | None = None) -> None:
+        """`disk_budget_bytes` is the ceiling for `insert_metadata` (None: none)."""
+        self._database = database
+        self._rows = PostgresTileRows(database, disk_budget_bytes=disk_budget_bytes)
+
+    def get_by_id(self, tile_id: TileId) -> TileMetadataPersistent | None:
+        """See `TileMetadataStore`."""
+        return self._rows.get(tile_id)
+
+    def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> list[TileMetadataPersistent]:
+        """See `TileMetadataStore`. Raises `ValueError` for a zoom outside 0..22."""
+        span = GridRange.covering(bbox, zoom_level)
+        rows = self._database.fetch_all(
+            f"looking for tiles of zoom {zoom_level} in {bbox}",
+            SELECT_BBOX,
+            (zoom_level, span.min_x, span.max_x, span.min_y, span.max_y),
+        )
+        return [read_tile(row) for row in rows]
+
+    def insert_metadata(self, metadata: TileMetadata) -> TileMetadataPersistent:
+        """See `TileMetadataStore`; `created_at` is the database's time.
+
+        Raises `CacheBudgetExhaustedError` when the disk budget would be passed.
+        """
+        ((now,),) = self._database.fetch_all("reading the database's time", SELECT_NOW)
+        with self._rows.insert(metadata, now) as row:
+            return row.commit()
+
+    def update_voting_status(self, tile_id: TileId, status: VotingStatus) -> TileMetadataPersistent:
+        """See `TileMetadataStore`. Of two writers at once the second sees the first one's step."""
+        doing = f"updating the vote on tile {tile_id}"
+        vote = (status.value, tile_id.tile_uuid)
+        with tile_transaction(self._database) as transaction:
+            found, number = transaction.begin(
+                doing, (SELECT_TILE_FOR_UPDATE, (tile_id.tile_uuid,)), (SELECT_XID, ())
+            )
+            transaction.xid = number.text
+            rows = found.rows()
+            if not rows:
+                raise TileNotFoundError(tile_id)
+            check_voting_step(read_tile(rows[0]).voting_status, status)
+            _, updated = transaction.execute(
+                doing, (UPDATE_VOTING_STATUS, vote), (SELECT_TILE, (tile_id.tile_uuid,))
+            )
+            tile = read_tile(updated.rows()[0])  # the connection may be lost during the commit
+            transaction.commit(doing, 0, lambda: (VOTED_TRACE, vote))
+        return tile
+
+    def mark_uploaded(self, tile_id: TileId, uploaded_at: datetime, content_sha256: str) -> None:
+        """See `TileMetadataStore`; the first upload's time stays."""
+        check_aware_utc(uploaded_at, "uploaded_at")
+        marked = self._database.change(
+            f"marking tile {tile_id} as uploaded",
+            UPDATE_UPLOADED,
+            (uploaded_at, tile_id.tile_uuid, content_sha256),
+        )
+        if marked:
+            return
+        tile = self.get_by_id(tile_id)
+        if tile is None:
+            raise TileNotFoundError(tile_id)
+        if tile.content_sha256 != content_sha256:
+            raise ContentHashMismatchError(
+                "uploaded SHA-256", expected=tile.content_sha256, actual=content_sha256, tile_id=tile_id
+            )
+
+    def pending_uploads(self, limit: int) -> list[TileMetadataPersistent]:
+        """See `TileMetadataStore`. Raises `ValueError` for a limit below 1."""
+        return self._listed("listing pending uploads", SELECT_PENDING_UPLOADS, limit)
+
+    def lru_candidates(self, limit: int) -> list[TileMetadataPersistent]:
+        """See `TileMetadataStore`. Raises `ValueError` for a limit below 1."""
+        return self._listed("listing tiles to evict", SELECT_LRU_CANDIDATES, limit)
+
+    def _listed(self, doing: str, query: str, limit: int) -> list[TileMetadataPersistent]:
+        if limit < 1:
+            raise ValueError(f"limit must be 1 or more, got {limit!r}")
+        return [read_tile(row) for row in self._database.fetch_all(doing, query, (limit,))]
+
+    def record_lru_access(self, accesses: Mapping[TileId, datetime]) -> None:
+        """See `TileMetadataStore`. One statement for the whole batch."""
+        if not accesses:
+            return
+        for accessed_at in accesses.values():
+            check_aware_utc(accessed_at, "accessed_at")
+        uuids = [tile_id.tile_uuid for tile_id in accesses]
+        with self._database.connection() as connection, translate_errors(f"noting {len(uuids)} reads"):
+            connection.execute(UPDATE_ACCESSED, (uuids, list(accesses.values())))
+
+    def total_disk_bytes(self) -> int:
+        """See `TileMetadataStore`."""
+        with self._database.connection() as connection, translate_errors("reading the disk usage"):
+            return read_total(connection)
+
+    def increment_upload_attempts(self, tile_id: TileId) -> int:
+        """See `TileMetadataStore`. Raises `TileNotFoundError`."""
+        doing = f"counting an upload attempt of tile {tile_id}"
+        with tile_transaction(self._database) as transaction:
+            counted, number = transaction.begin(
+                doing, (UPDATE_UPLOAD_ATTEMPTS, (tile_id.tile_uuid,)), (SELECT_XID, ())
+            )
+            transaction.xid = number.text
+            rows = counted.rows()
+            if not rows:
+                raise TileNotFoundError(tile_id)
+            attempts = int(rows[0][0])
+            transaction.commit(doing, 0, lambda: (ATTEMPTED_TRACE, (tile_id.tile_uuid, attempts)))
+        return attempts
+
+    def set_pinned(self, tile_id: TileId, pinned: bool) -> None:
+        """Keep a tile from being evicted, or let it go again. Raises `TileNotFoundError`."""
+        if not self._database.change(f"pinning tile {tile_id}", UPDATE_PINNED, (pinned, tile_id.tile_uuid)):
+            raise TileNotFoundError(tile_id)

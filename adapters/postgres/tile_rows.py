@@ -1,0 +1,373 @@
+"""The rows half of a tile store: `TileRows` over PostgreSQL.
+
+Three locks make it safe beside other processes:
+- the store's lock, held in common from INSERT to COMMIT, and alone in `locked`;
+- the unique key of a tile: a second INSERT of the same tile waits until the first has ended;
+- a tile's lock, held by `removing` from before the DELETE until the file is unlinked. An INSERT that succeeds
+  after that DELETE waits for it. It need not hold it: a later `removing` does not see the open row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import islice
+from uuid import UUID
+
+import psycopg
+
+from ...domain.errors import CommitOutcomeUnknownError, DuplicateTileError, TileNotFoundError
+from ...domain.values.catalogue_entries import CatalogueColumns
+from ...domain.values.tile_key import VariantTable
+from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, check_aware_utc
+from ...domain.values.timestamps import microseconds_of
+from .address import Connection
+from .bulk_copy import read_catalogue
+from .connection import Database
+from .errors import translate_errors
+from .pipeline import Statement
+from .queries import (
+    AWAIT_TILES,
+    COMPLETE_TILE,
+    COMPLETED_TRACE,
+    COPY_TILES,
+    COUNT_TILES,
+    DELETE_TILE,
+    DELETE_TILES,
+    DELETED_TRACE,
+    EVICT_TILE,
+    INSERT_TILE,
+    INSERT_TILES,
+    INSERTED_TRACE,
+    LOCK_EXCLUSIVE,
+    LOCK_SHARED,
+    LOCK_TILE,
+    SELECT_ALL,
+    SELECT_INCOMPLETE,
+    SELECT_LATEST,
+    SELECT_MARKED_MISSING,
+    SELECT_TILE,
+    SELECT_TILES,
+    SELECT_XID,
+    STORE_LOCK,
+    UNLOCK_TILE,
+    UPDATE_FILES_MISSING,
+    UPDATE_FILES_PRESENT,
+    insert_values,
+    read_store_id,
+    read_tile,
+    read_tile_id,
+    tile_lock,
+)
+from .transactions import TileTransaction, tile_transaction
+
+FETCH_ROWS = 5_000
+"""Rows per round trip of a stream, and tiles per statement of a batch: bounds memory at both ends."""
+
+
+class PostgresOpenRow:
+    """See `OpenRow`."""
+
+    def __init__(self, transaction: TileTransaction, stored: TileMetadataPersistent) -> None:
+        self._transaction = transaction
+        self._stored = stored
+
+    def commit(self) -> TileMetadataPersistent:
+        """See `OpenRow`."""
+        self._transaction.commit(
+            f"storing tile {self._stored.tile_id}",
+            self._stored.disk_bytes,
+            lambda: _inserted_trace([self._stored]),
+        )
+        return self._stored
+
+
+class PostgresOpenRows:
+    """See `OpenRows`."""
+
+    def __init__(
+        self,
+        transaction: TileTransaction,
+        inserted: dict[TileId, TileMetadataPersistent],
+        duplicates: frozenset[TileId],
+    ) -> None:
+        self._transaction = transaction
+        self._inserted = inserted
+        self._duplicates = duplicates
+
+    @property
+    def duplicates(self) -> frozenset[TileId]:
+        """See `OpenRows`."""
+        return self._duplicates
+
+    def discard(self, tile_ids: Sequence[TileId]) -> None:
+        """See `OpenRows`."""
+        discarded = [tile_id for tile_id in tile_ids if tile_id in self._inserted]
+        if discarded:
+            uuids = [tile_id.tile_uuid for tile_id in discarded]
+            self._transaction.execute(f"taking back {len(uuids)} tiles", (DELETE_TILES, (uuids,)))
+            for tile_id in discarded:
+                del self._inserted[tile_id]
+
+    def commit(self) -> dict[TileId, TileMetadataPersistent]:
+        """See `OpenRows`."""
+        tiles = self._inserted.values()
+        self._transaction.commit(
+            f"storing {len(tiles)} tiles",
+            sum(tile.disk_bytes for tile in tiles),
+            lambda: _inserted_trace(tiles),
+        )
+        return dict(self._inserted)
+
+
+class PostgresLockedRows:
+    """See `LockedRows`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
+        """See `LockedRows`."""
+        return _committed_among(self._connection, tile_ids)
+
+
+class PostgresTileRows:
+    """`TileRows` over PostgreSQL, for any number of threads and processes.
+
+    No commit takes the sum of all tiles past `disk_budget_bytes` (None: no ceiling), whoever else writes.
+    What is committed is on the database's disk, unless its administrator has turned fsync off.
+    """
+
+    def __init__(self, database: Database, *, disk_budget_bytes: int | None = None) -> None:
+        self._database = database
+        self._disk_budget_bytes = disk_budget_bytes
+
+    def store_id(self) -> UUID:
+        """See `TileRows`."""
+        with self._database.connection() as connection, translate_errors("reading the store's identity"):
+            return read_store_id(connection)
+
+    @contextmanager
+    def insert(
+        self,
+        metadata: TileMetadata,
+        created_at: datetime,
+        *,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> Iterator[PostgresOpenRow]:
+        """See `TileRows`."""
+        stored = TileMetadataPersistent.of(metadata, created_at=created_at)
+        tile_id, lock = metadata.tile_id, tile_lock(stored.tile_uuid)
+        with tile_transaction(self._database, self._disk_budget_bytes) as transaction:
+            try:
+                (inserted,) = transaction.begin_with_all(
+                    f"inserting tile {tile_id}",
+                    (INSERT_TILE, (*insert_values(stored), lock, lock)),
+                    meanwhile=meanwhile,
+                )
+            except psycopg.errors.UniqueViolation as error:
+                raise DuplicateTileError(tile_id) from error
+            transaction.xid = inserted.text
+            yield PostgresOpenRow(transaction, stored)
+
+    @contextmanager
+    def insert_many(
+        self,
+        metadata: Sequence[TileMetadata],
+        created_at: datetime,
+        *,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> Iterator[PostgresOpenRows]:
+        """See `TileRows`. Raises `ValueError` when a tile is named twice."""
+        if len({m.tile_id for m in metadata}) != len(metadata):
+            raise ValueError("a batch must not name a tile twice")
+        with tile_transaction(self._database, self._disk_budget_bytes) as transaction:
+            transaction.begin(f"inserting {len(metadata)} tiles", (LOCK_SHARED, STORE_LOCK))
+            meanwhile()
+            stored = {m.tile_id: TileMetadataPersistent.of(m, created_at=created_at) for m in metadata}
+            # One order for everybody: two batches that share tiles then wait for each other one way only.
+            in_order = sorted(stored.values(), key=lambda tile: tile.tile_uuid.int)
+            new = _insert_in_order(transaction, in_order) if in_order else set()
+            yield PostgresOpenRows(
+                transaction,
+                {tile_id: tile for tile_id, tile in stored.items() if tile.tile_uuid in new},
+                frozenset(tile_id for tile_id, tile in stored.items() if tile.tile_uuid not in new),
+            )
+
+    @contextmanager
+    def removing(self, tile_id: TileId, *, evicting: bool = False) -> Iterator[int | None]:
+        """See `TileRows`.
+
+        Raises `CommitOutcomeUnknownError` also when the connection is lost and the row is gone: without the
+        tile's lock the file can't be unlinked safely, and is left to the next open.
+        """
+        doing = f"removing the row of tile {tile_id}"
+        lock = tile_lock(tile_id.tile_uuid)
+        with self._database.connection() as connection:
+            try:
+                with translate_errors(doing):
+                    connection.execute(LOCK_TILE, (lock,))
+                yield self._remove(connection, tile_id, EVICT_TILE if evicting else DELETE_TILE, doing)
+            finally:
+                try:
+                    connection.execute(UNLOCK_TILE, (lock,))
+                except psycopg.Error:
+                    # The lock must not go back into the pool with the connection; the row is gone either way.
+                    connection.close()
+
+    def _remove(self, connection: Connection, tile_id: TileId, query: str, doing: str) -> int | None:
+        transaction = TileTransaction(self._database, connection, None)
+        try:
+            (deleted,) = transaction.begin(doing, (query, (tile_id.tile_uuid,)))
+            if not deleted.rows():
+                return None
+            ((freed_bytes, transaction.xid),) = deleted.rows()
+            transaction.commit(doing, -freed_bytes, lambda: (DELETED_TRACE, (tile_id.tile_uuid,)))
+        finally:
+            transaction.end()
+        if connection.closed:
+            raise CommitOutcomeUnknownError(
+                f"{doing}: it is gone, but the connection was lost before its file could be",
+                remedy="run aerotile verify --reconcile: it removes files without a row",
+            )
+        return int(freed_bytes)
+
+    def get(self, tile_id: TileId) -> TileMetadataPersistent | None:
+        """See `TileRows`."""
+        rows = self._database.fetch_all(f"reading tile {tile_id}", SELECT_TILE, (tile_id.tile_uuid,))
+        return read_tile(rows[0]) if rows else None
+
+    def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
+        """See `TileRows`."""
+        with self._database.connection() as connection:
+            return _committed_among(connection, tile_ids)
+
+    def committed(self) -> Iterator[TileMetadataPersistent]:
+        """See `TileRows`; streamed, a bounded number of rows in memory at a time."""
+        return map(read_tile, self._stream("reading all tiles", SELECT_ALL))
+
+    def catalogue(self) -> tuple[CatalogueColumns, VariantTable]:
+        """See `TileRows`. Raises `TileMetadataError` for an impossible row."""
+        return read_catalogue(self._database)
+
+    def counts(self) -> dict[tuple[TileSource, int], int]:
+        """See `TileRows`."""
+        counted = self._database.fetch_all("counting the tiles", COUNT_TILES)
+        return {(TileSource(source), zoom_level): count for source, zoom_level, count in counted}
+
+    def latest_capture_and_access_us(self) -> tuple[int, int]:
+        """The latest capture time and the latest access time of all tiles, microseconds since 1970 UTC.
+
+        0 for both when there is no tile. Raises `StoreUnavailableError`.
+        """
+        ((capture, access),) = self._database.fetch_all("reading the latest times of tiles", SELECT_LATEST)
+        return (0, 0) if capture is None else (microseconds_of(capture), microseconds_of(access))
+
+    def incomplete(self) -> Iterator[TileId]:
+        """See `TileRows`."""
+        return map(read_tile_id, self._stream("reading the rows without a hash", SELECT_INCOMPLETE))
+
+    def _stream(self, doing: str, query: str) -> Iterator[tuple[object, ...]]:
+        # A cursor on the server: one snapshot, and the statement timeout counts for each fetch alone.
+        with (
+            self._database.connection() as connection,
+            translate_errors(doing),
+            connection.transaction(),
+        ):
+            cursor = connection.cursor(name="stream", binary=True)
+            cursor.itersize = FETCH_ROWS
+            try:
+                yield from cursor.execute(query)
+            finally:
+                try:
+                    cursor.close()
+                except psycopg.Error:
+                    # Lost while it was being closed: it stays open until the connection is closed.
+                    connection.close()
+                    cursor.close()
+
+    def complete(self, tile_id: TileId, content_sha256: str, disk_bytes: int) -> None:
+        """See `TileRows`. What the row knew already stays; the budget does not stop what is on the disk.
+
+        Raises `TileNotFoundError` when there is no such row that lacks its hash or size.
+        """
+        doing = f"completing the row of tile {tile_id}"
+        with tile_transaction(self._database) as transaction:
+            (completed,) = transaction.begin(
+                doing, (COMPLETE_TILE, (tile_id.tile_uuid, content_sha256, disk_bytes))
+            )
+            if not completed.rows():
+                raise TileNotFoundError(tile_id)
+            ((added_bytes, transaction.xid),) = completed.rows()
+            transaction.commit(doing, added_bytes, lambda: (COMPLETED_TRACE, (tile_id.tile_uuid,)))
+
+    @contextmanager
+    def locked(self, timeout_s: float) -> Iterator[PostgresLockedRows]:
+        """See `TileRows`."""
+        doing = f"waiting {timeout_s:g} s for every writer to finish"
+        timeout = f"{max(1, round(timeout_s * 1000))}ms"
+        with tile_transaction(self._database) as transaction:
+            transaction.begin(
+                doing,
+                ("SELECT set_config('lock_timeout', %s, true)", (timeout,)),
+                (LOCK_EXCLUSIVE, STORE_LOCK),
+            )
+            yield PostgresLockedRows(transaction.connection)
+
+    def mark_files_missing(self, tile_ids: Iterable[TileId], at: datetime) -> None:
+        """See `TileRows`."""
+        check_aware_utc(at, "at")
+        for batch in _batches(tile_ids):
+            with self._database.connection() as connection, translate_errors("noting missing files"):
+                connection.execute(UPDATE_FILES_MISSING, (at, [t.tile_uuid for t in batch]))
+
+    def marked_missing(self) -> Iterator[TileId]:
+        """See `TileRows`."""
+        # Nearly always none. In one go, because the server does not search in parallel for a cursor.
+        marked = self._database.fetch_all("reading which files were missing", SELECT_MARKED_MISSING)
+        return map(read_tile_id, marked)
+
+    def mark_files_present(self, tile_ids: Iterable[TileId]) -> None:
+        """See `TileRows`."""
+        for batch in _batches(tile_ids):
+            with self._database.connection() as connection, translate_errors("noting files that are back"):
+                connection.execute(UPDATE_FILES_PRESENT, ([t.tile_uuid for t in batch],))
+
+
+def _committed_among(
+    connection: Connection, tile_ids: Iterable[TileId]
+) -> dict[TileId, TileMetadataPersistent]:
+    committed: dict[TileId, TileMetadataPersistent] = {}
+    for batch in _batches(tile_ids):
+        with translate_errors(f"looking for the rows of {len(batch)} tiles"):
+            rows = connection.execute(SELECT_TILES, ([t.tile_uuid for t in batch],)).fetchall()
+        committed.update((tile.tile_id, tile) for tile in map(read_tile, rows))
+    return committed
+
+
+def _insert_in_order(transaction: TileTransaction, tiles: Sequence[TileMetadataPersistent]) -> set[UUID]:
+    """Insert those of the tiles that have no row yet, and return their UUIDs."""
+    doing = f"inserting {len(tiles)} tiles"
+    new = {tile.tile_uuid for tile in tiles}
+    if not transaction.copy(doing, COPY_TILES, tiles):
+        # Some are there already, or no row at all: the slower way tells which, or what is wrong.
+        columns = [list(column) for column in zip(*map(insert_values, tiles), strict=True)]
+        (inserted,) = transaction.execute(doing, (INSERT_TILES, columns))
+        new = {tile_uuid for (tile_uuid,) in inserted.rows()}
+    locks = [tile_lock(tile.tile_uuid) for tile in tiles if tile.tile_uuid in new]
+    _, number = transaction.execute(doing, (AWAIT_TILES, (locks,)), (SELECT_XID, ()))
+    transaction.xid = number.text
+    return new
+
+
+def _inserted_trace(tiles: Collection[TileMetadataPersistent]) -> Statement:
+    """The question whether tiles that were inserted by one transaction are to be seen."""
+    created_at = next((tile.created_at for tile in tiles), None)
+    return INSERTED_TRACE, ([t.tile_uuid for t in tiles], [t.content_sha256 for t in tiles], created_at)
+
+
+def _batches(tile_ids: Iterable[TileId]) -> Iterator[list[TileId]]:
+    remaining = iter(tile_ids)
+    while batch := list(islice(remaining, FETCH_ROWS)):
+        yield batch

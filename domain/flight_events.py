@@ -1,0 +1,281 @@
+"""The catalogue of the flight record: every kind of event, its severity, its reasons and its payload.
+
+Investigators replay this stream, so kinds are never renamed or removed, only added, each with the schema
+version that brought it. Readers pass kinds that they don't know through untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any
+
+import attrs
+
+from .errors import FreshnessRejectionError
+from .policies.clock_trust import ClockFault
+from .values.sectors import FreshnessRule
+from .values.tiles import TileId, TileMetadataPersistent, check_aware_utc
+
+SCHEMA_VERSION = "1.7.0"
+
+
+class Severity(str, Enum):
+    """How much an event matters to the flight."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Kind(str, Enum):
+    """The kinds of event; c6 is the tile cache, c11 the uploader, c0 the recorder itself."""
+
+    RECORDER_DROPPED = "c0.recorder.dropped"
+    WRITE = "c6.write"
+    WRITE_FAILED = "c6.write_failed"
+    FRESHNESS_REJECTED = "c6.freshness.rejected"
+    FRESHNESS_DOWNGRADED = "c6.freshness.downgraded"
+    EVICTION_BATCH = "c6.eviction_batch"
+    UPLOAD_GIVEUP = "c11.upload.giveup"
+    UPLOAD_REQUEUED = "c11.upload.requeued"
+    QUARANTINED = "c6.quarantined"
+    CLOCK_UNTRUSTED = "c6.clock_untrusted"
+    CLOCK_TRUSTED = "c6.clock_trusted"
+
+
+@attrs.frozen
+class KindSpecification:
+    """What the catalogue fixes for one kind."""
+
+    since: str
+    """The schema version that added it."""
+    severity: Severity
+    payload_fields: tuple[str, ...]
+
+
+EVENT_KINDS: Mapping[Kind, KindSpecification] = {
+    Kind.RECORDER_DROPPED: KindSpecification("1.0.0", Severity.WARNING, ("dropped",)),
+    Kind.WRITE: KindSpecification(
+        "1.1.0", Severity.INFO, ("tile", "tile_uuid", "content_sha256", "disk_bytes", "freshness_label")
+    ),
+    Kind.WRITE_FAILED: KindSpecification("1.1.0", Severity.WARNING, ("tile", "step", "error", "message")),
+    Kind.FRESHNESS_REJECTED: KindSpecification(
+        "1.2.0", Severity.WARNING, ("tile", "age_seconds", "classification", "max_age_seconds")
+    ),
+    Kind.FRESHNESS_DOWNGRADED: KindSpecification(
+        "1.2.0", Severity.INFO, ("tile", "age_seconds", "classification", "max_age_seconds")
+    ),
+    Kind.EVICTION_BATCH: KindSpecification("1.3.0", Severity.INFO, ("tiles", "count", "freed_bytes")),
+    Kind.UPLOAD_GIVEUP: KindSpecification(
+        "1.4.0", Severity.ERROR, ("tile", "tile_uuid", "attempts", "reason")
+    ),
+    Kind.UPLOAD_REQUEUED: KindSpecification("1.5.0", Severity.INFO, ("tile", "tile_uuid", "generation")),
+    Kind.QUARANTINED: KindSpecification(
+        "1.6.0", Severity.ERROR, ("tile", "tile_uuid", "content_sha256", "found_sha256", "kept_at")
+    ),
+    Kind.CLOCK_UNTRUSTED: KindSpecification("1.7.0", Severity.WARNING, ("clock_says", "known")),
+    Kind.CLOCK_TRUSTED: KindSpecification("1.7.0", Severity.INFO, ("clock_says", "known")),
+}
+
+LISTED_TILES = 5
+"""How many tiles an eviction batch names; its count is always whole."""
+
+
+@attrs.frozen
+class FlightEvent:
+    """What a part of Aerotile tells the recorder; the recorder adds the two clocks."""
+
+    kind: Kind
+    reason: str
+    """A short stable code, e.g. `freshness_gate`; free text belongs in the payload."""
+    payload: Mapping[str, Any]
+
+    @property
+    def severity(self) -> Severity:
+        """Fixed per kind by the catalogue."""
+        return EVENT_KINDS[self.kind].severity
+
+
+@attrs.frozen(kw_only=True)
+class RecordEnvelope:
+    """One line of the flight record as a reader sees it. `kind` is a text: it may be newer than this code."""
+
+    schema_version: str
+    kind: str
+    severity: str
+    reason: str
+    wall_time: datetime = attrs.field()
+    monotonic_ns: int
+    payload: Mapping[str, Any]
+
+    @wall_time.validator
+    def _aware(self, _: attrs.Attribute[datetime], value: datetime) -> None:
+        check_aware_utc(value, "wall_time")
+
+    @classmethod
+    def of(cls, event: FlightEvent, *, wall_time: datetime, monotonic_ns: int) -> RecordEnvelope:
+        """Put an event into its envelope."""
+        return cls(
+            schema_version=SCHEMA_VERSION,
+            kind=event.kind.value,
+            severity=event.severity.value,
+            reason=event.reason,
+            wall_time=wall_time,
+            monotonic_ns=monotonic_ns,
+            payload=event.payload,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The envelope as JSON-ready values; `from_json` reads it back."""
+        return {
+            "schema_version": self.schema_version,
+            "kind": self.kind,
+            "severity": self.severity,
+            "reason": self.reason,
+            "wall_time": self.wall_time.isoformat(timespec="microseconds"),
+            "monotonic_ns": self.monotonic_ns,
+            "payload": dict(self.payload),
+        }
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> RecordEnvelope:
+        """Read an envelope. Raises `ValueError`, `KeyError` or `TypeError` when it is none."""
+        return cls(
+            schema_version=str(facts["schema_version"]),
+            kind=str(facts["kind"]),
+            severity=str(facts["severity"]),
+            reason=str(facts["reason"]),
+            wall_time=datetime.fromisoformat(facts["wall_time"]).astimezone(timezone.utc),
+            monotonic_ns=int(facts["monotonic_ns"]),
+            payload=dict(facts["payload"]),
+        )
+
+
+class WriteStep(str, Enum):
+    """The steps of a write, in order; a failed write names the one that failed."""
+
+    HASH_GATE = "hash_gate"
+    FRESHNESS_GATE = "freshness_gate"
+    DISK_BUDGET = "disk_budget"
+    INSERT = "insert"
+    FILES = "files"
+    COMMIT = "commit"
+
+
+def write_event(stored: TileMetadataPersistent) -> FlightEvent:
+    """A tile was committed."""
+    return FlightEvent(
+        Kind.WRITE,
+        "committed",
+        {
+            "tile": str(stored.tile_id),
+            "tile_uuid": str(stored.tile_uuid),
+            "content_sha256": stored.content_sha256,
+            "disk_bytes": stored.disk_bytes,
+            "freshness_label": stored.freshness_label.value,
+        },
+    )
+
+
+def write_failed_event(tile_id: TileId, step: WriteStep, error: BaseException) -> FlightEvent:
+    """A write was refused or failed at `step`; the world is as before it."""
+    return FlightEvent(
+        Kind.WRITE_FAILED,
+        step.value,
+        {"tile": str(tile_id), "step": step.value, "error": type(error).__name__, "message": str(error)},
+    )
+
+
+def freshness_rejected_event(error: FreshnessRejectionError) -> FlightEvent:
+    """A tile was too old for its sector, which refuses old tiles."""
+    return FlightEvent(
+        Kind.FRESHNESS_REJECTED, "too_old", _freshness_facts(error.tile_id, error.age_seconds, error.rule)
+    )
+
+
+def freshness_downgraded_event(tile_id: TileId, age_seconds: float, rule: FreshnessRule) -> FlightEvent:
+    """A tile was too old for its sector, which keeps old tiles with a label."""
+    return FlightEvent(Kind.FRESHNESS_DOWNGRADED, "too_old", _freshness_facts(tile_id, age_seconds, rule))
+
+
+def _freshness_facts(tile_id: TileId, age_seconds: float, rule: FreshnessRule) -> dict[str, Any]:
+    return {
+        "tile": str(tile_id),
+        "age_seconds": age_seconds,
+        "classification": rule.classification.value,
+        "max_age_seconds": rule.max_age.total_seconds(),
+    }
+
+
+def eviction_batch_event(tile_ids: Sequence[TileId], freed_bytes: int) -> FlightEvent:
+    """A batch of tiles made room for others."""
+    return FlightEvent(
+        Kind.EVICTION_BATCH,
+        "disk_budget",
+        {
+            "tiles": [str(t) for t in tile_ids[:LISTED_TILES]],
+            "count": len(tile_ids),
+            "freed_bytes": freed_bytes,
+        },
+    )
+
+
+def upload_giveup_event(tile_id: TileId, attempts: int, reason: str) -> FlightEvent:
+    """A tile was rejected once too often and leaves the pending uploads for good."""
+    return FlightEvent(
+        Kind.UPLOAD_GIVEUP,
+        "max_per_tile_attempts",
+        {
+            "tile": str(tile_id),
+            "tile_uuid": str(tile_id.tile_uuid),
+            "attempts": attempts,
+            "reason": reason,
+        },
+    )
+
+
+def upload_requeued_event(tile_id: TileId, generation: int) -> FlightEvent:
+    """An operator gave a given-up tile another life, which is its `generation`-th."""
+    return FlightEvent(
+        Kind.UPLOAD_REQUEUED,
+        "operator",
+        {"tile": str(tile_id), "tile_uuid": str(tile_id.tile_uuid), "generation": generation},
+    )
+
+
+def quarantined_event(
+    tile: TileMetadataPersistent, reason: str, found_sha256: str | None, kept_at: str | None
+) -> FlightEvent:
+    """A repair took a tile out of the store, because its file is damaged or gone (`reason`)."""
+    return FlightEvent(
+        Kind.QUARANTINED,
+        reason,
+        {
+            "tile": str(tile.tile_id),
+            "tile_uuid": str(tile.tile_uuid),
+            "content_sha256": tile.content_sha256,
+            "found_sha256": found_sha256,
+            "kept_at": kept_at,
+        },
+    )
+
+
+def clock_untrusted_event(doubt: ClockFault) -> FlightEvent:
+    """Something speaks against the clock: wall times from here on are not to be relied on."""
+    return FlightEvent(Kind.CLOCK_UNTRUSTED, doubt.reason.value, _clock_facts(doubt))
+
+
+def clock_trusted_event(former: ClockFault) -> FlightEvent:
+    """Nothing speaks against the clock any more; `former` did until now."""
+    return FlightEvent(Kind.CLOCK_TRUSTED, "plausible_again", _clock_facts(former))
+
+
+def _clock_facts(doubt: ClockFault) -> dict[str, Any]:
+    return {"clock_says": doubt.clock_says.isoformat(), "known": doubt.known.isoformat()}
+
+
+def recorder_dropped_event(dropped: int) -> FlightEvent:
+    """The recorder's queue was full and it lost events rather than block its caller."""
+    return FlightEvent(Kind.RECORDER_DROPPED, "queue_full", {"dropped": dropped})

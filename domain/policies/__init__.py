@@ -1,0 +1,1 @@
+"""Decisions as pure functions: facts and a time in, a decision out."""

@@ -1,0 +1,68 @@
+"""Whether a clock can be right: an aircraft may boot without a battery, and a fix may move its clock."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from enum import Enum
+
+import attrs
+
+EARLIEST = datetime(2025, 1, 1, tzinfo=timezone.utc)
+"""Aerotile did not exist then: a clock that shows an earlier time was never set."""
+LATEST = datetime(2050, 1, 1, tzinfo=timezone.utc)
+"""No aircraft flies this version then: a later time is an overflow or a guess."""
+TOLERANCE = timedelta(minutes=5)
+"""How far two honest clocks may differ."""
+
+
+class ClockFaultReason(str, Enum):
+    """What speaks against a clock."""
+
+    BEFORE_AEROTILE = "before_aerotile"
+    BEYOND_AEROTILE = "beyond_aerotile"
+    BEHIND = "behind"
+    AHEAD = "ahead"
+
+
+_SENTENCES = {
+    ClockFaultReason.BEFORE_AEROTILE: "the clock says {says}, which is before Aerotile existed",
+    ClockFaultReason.BEYOND_AEROTILE: "the clock says {says}, which is beyond the life of this version",
+    ClockFaultReason.BEHIND: "the clock says {says}, but it was {known} already",
+    ClockFaultReason.AHEAD: "the clock says {says}, but by the time that has passed it is {known}",
+}
+
+
+@attrs.frozen
+class ClockFault:
+    """Why a clock can't be right; `str` says it in one clause."""
+
+    reason: ClockFaultReason
+    clock_says: datetime
+    known: datetime
+    """The time that is gone by instead: at least so late it is."""
+
+    def __str__(self) -> str:
+        says, known = (moment.isoformat(timespec="seconds") for moment in (self.clock_says, self.known))
+        return _SENTENCES[self.reason].format(says=says, known=known)
+
+
+def find_clock_fault(
+    clock_says: datetime, *, known: datetime = EARLIEST, passed: datetime | None = None
+) -> ClockFault | None:
+    """What speaks against a clock; None when nothing does.
+
+    `known` is a moment that has been, by what was stored since. `passed` is the last time that could be
+    believed with the seconds that have passed on a monotonic clock since; None when none could yet.
+    """
+    at_least = max(known, EARLIEST) if passed is None else max(known, EARLIEST, passed)
+    if clock_says < EARLIEST:
+        reason = ClockFaultReason.BEFORE_AEROTILE
+    elif clock_says > LATEST:
+        reason = ClockFaultReason.BEYOND_AEROTILE
+    elif clock_says < at_least - TOLERANCE:
+        reason = ClockFaultReason.BEHIND
+    elif passed is not None and clock_says > at_least + TOLERANCE:
+        reason = ClockFaultReason.AHEAD
+    else:
+        return None
+    return ClockFault(reason, clock_says, at_least)

@@ -1,0 +1,53 @@
+"""Which tiles the disk budget deletes next."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Protocol
+
+from ..values.catalogue_entries import CatalogueEntry, EvictionCandidate
+from ..values.tiles import TileId
+
+
+class KnownTiles(Protocol):
+    """What eviction asks of the catalogue."""
+
+    def lru_candidates(self, limit: int) -> list[EvictionCandidate]: ...
+
+    def get(self, tile_id: TileId) -> CatalogueEntry | None: ...
+
+    def total_disk_bytes(self) -> int: ...
+
+
+class EvictionList:
+    """The least recently used tiles, listed a batch at a time; not safe for several threads at once.
+
+    Listing looks at every tile there is. So what is left of a batch serves the next sweep, without the tiles
+    that were read since. A tile that may be evicted only since then waits for the next listing.
+    """
+
+    def __init__(self, catalogue: KnownTiles, batch_size: int) -> None:
+        self._catalogue = catalogue
+        self._batch_size = batch_size
+        self._listed: list[EvictionCandidate] = []
+        self._newest: datetime | None = None
+        """When the last tile of the listing was read last; what was read later is younger than others."""
+
+    def next_batch(self, passed_over: Collection[TileId]) -> list[EvictionCandidate]:
+        """The tiles to evict next, least recently used first, without those of `passed_over`."""
+        self._listed = [
+            candidate
+            for candidate in self._listed
+            if candidate.tile_id not in passed_over and self._stands(candidate.tile_id)
+        ]
+        if not self._listed:
+            listed = self._catalogue.lru_candidates(self._batch_size + len(passed_over))
+            self._listed = [candidate for candidate in listed if candidate.tile_id not in passed_over]
+            entry = self._catalogue.get(listed[-1].tile_id) if listed else None
+            self._newest = None if entry is None else entry.accessed_at
+        return self._listed
+
+    def _stands(self, tile_id: TileId) -> bool:
+        entry = self._catalogue.get(tile_id)
+        return entry is not None and self._newest is not None and entry.accessed_at <= self._newest

@@ -1,0 +1,107 @@
+"""How old a tile may be where it lies: the rule, and the gate that applies it.
+
+The age is `now - captured_at`. Several sectors may lie over one tile; the strictest verdict wins. What an
+aircraft flies over ages on while it is stored, so whatever is read later is judged anew, as of then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from enum import IntEnum
+
+import attrs
+
+from ..errors import CaptureTimeInFutureError, ConfigurationError
+from ..values.sectors import FreshnessRule, SectorBoundary, SectorClassification
+from ..values.tiles import TileId
+from .clock_trust import TOLERANCE, ClockFault
+
+FUTURE_TOLERANCE = TOLERANCE
+"""A capture time further ahead of the clock is refused."""
+
+
+Rules = Mapping[SectorClassification, FreshnessRule]
+
+
+class FreshnessDecision(IntEnum):
+    """What happens to the tile; a greater value is stricter."""
+
+    ACCEPT = 0
+    DOWNGRADE = 1
+    REJECT = 2
+
+
+@attrs.frozen
+class FreshnessVerdict:
+    """A decision with what it rests on."""
+
+    decision: FreshnessDecision
+    age: timedelta
+    rule: FreshnessRule
+    sector: SectorBoundary | None
+    """The sector whose rule decided; None when the default classification did."""
+    clock_fault: ClockFault | None = None
+    """What speaks against the clock: then the age is the least that is known, and may be more."""
+
+
+TOO_OLD = {
+    SectorClassification.ACTIVE_CONFLICT: FreshnessDecision.REJECT,
+    SectorClassification.STABLE_REAR: FreshnessDecision.DOWNGRADE,
+}
+"""What exceeding the rule of a classification means."""
+
+
+_STRICTNESS = {kind: -place for place, kind in enumerate(SectorClassification)}
+
+
+def judge_freshness(
+    captured_at: datetime,
+    now: datetime,
+    sectors: Iterable[SectorBoundary],
+    rules: Rules,
+    default_classification: SectorClassification,
+) -> FreshnessVerdict:
+    """The strictest verdict of the sectors over a tile, or the default classification's when there is none.
+
+    A capture time ahead of `now` counts as of now: what is stored must stay readable when the clock is wrong.
+    """
+    age = max(now - captured_at, timedelta(0))
+
+    def verdict(classification: SectorClassification, sector: SectorBoundary | None) -> FreshnessVerdict:
+        rule = rules[classification]
+        decision = FreshnessDecision.ACCEPT if age <= rule.max_age else TOO_OLD[classification]
+        return FreshnessVerdict(decision, age, rule, sector)
+
+    return max(
+        (verdict(sector.classification, sector) for sector in sectors),
+        key=lambda v: (v.decision, _STRICTNESS[v.rule.classification]),
+        default=None,
+    ) or verdict(default_classification, None)
+
+
+def check_capture_time(captured_at: datetime, now: datetime, tile_id: TileId | None = None) -> None:
+    """Raise `CaptureTimeInFutureError` for a capture time more than 5 minutes ahead of `now`."""
+    if captured_at - now > FUTURE_TOLERANCE:
+        raise CaptureTimeInFutureError(captured_at, now, tile_id=tile_id)
+
+
+def rules_by_classification(
+    rules: Iterable[FreshnessRule],
+    sectors: Iterable[SectorBoundary],
+    default_classification: SectorClassification,
+) -> Rules:
+    """The rules as a table. Raises `ConfigurationError` when a sector or the default has no rule."""
+    table = {rule.classification: rule for rule in rules}
+    for sector in sectors:
+        if sector.classification not in table:
+            raise ConfigurationError(
+                f"sector {sector.sector_id} is {sector.classification.value}, which has no freshness rule",
+                remedy="add the rule to tile_freshness_rules",
+            )
+    if default_classification not in table:
+        raise ConfigurationError(
+            f"the default classification {default_classification.value} has no freshness rule",
+            remedy="add the rule to tile_freshness_rules, or change freshness.default_classification",
+        )
+    return table

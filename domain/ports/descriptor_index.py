@@ -1,0 +1,55 @@
+"""Which tiles look like a descriptor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from ..values.descriptors import IndexMetadata, SearchHit
+from ..values.tiles import TileId
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+@runtime_checkable
+class DescriptorIndex(Protocol):
+    """Which tiles look like this descriptor."""
+
+    def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
+        """The `k` nearest tiles, nearest first; fewer when the index holds fewer.
+
+        `descriptor` has shape (dimension,), dtype float32, finite. Raises `ValueError` for any other query
+        and for k < 1, `IndexUnavailableError` for an empty or closed index.
+        """
+        ...
+
+    def rebuild(
+        self,
+        tile_ids: Sequence[TileId],
+        descriptors: npt.NDArray[np.float32],
+        *,
+        descriptor_model: str,
+        built_at: datetime,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> IndexMetadata:
+        """Build a new generation from row i = tile i, make it durable, and answer from it.
+
+        `descriptors` has shape (n, d), float32, finite. `progress(done, total)` counts descriptors. Searches
+        under way finish on the old generation. Raises `IndexBuildError`; then the old generation stays.
+        """
+        ...
+
+    def metadata(self) -> IndexMetadata:
+        """What is known about the generation in use. Raises `IndexUnavailableError`."""
+        ...
+
+    def dimension(self) -> int:
+        """Length of a descriptor. Raises `IndexUnavailableError`."""
+        ...
+
+    def close(self) -> None:
+        """Give the index's memory back; a second call does nothing."""
+        ...

@@ -1,0 +1,61 @@
+"""The database's knowledge of tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+
+from ..values.tile_grid import Bbox
+from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent, VotingStatus
+
+
+@runtime_checkable
+class TileMetadataStore(Protocol):
+    """The database's knowledge of tiles. Every method raises `StoreUnavailableError` when it can't answer."""
+
+    def get_by_id(self, tile_id: TileId) -> TileMetadataPersistent | None:
+        """The tile's row, or None."""
+        ...
+
+    def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> list[TileMetadataPersistent]:
+        """Tiles of one zoom that cover a point of `bbox`, ordered by x, y, source, flight."""
+        ...
+
+    def insert_metadata(self, metadata: TileMetadata) -> TileMetadataPersistent:
+        """Add a committed row without a file (imports and tests). Raises `DuplicateTileError`."""
+        ...
+
+    def update_voting_status(self, tile_id: TileId, status: VotingStatus) -> TileMetadataPersistent:
+        """Move the vote forward. Raises `TileNotFoundError`, or `TileMetadataError` for a step back."""
+        ...
+
+    def mark_uploaded(self, tile_id: TileId, uploaded_at: datetime, content_sha256: str) -> None:
+        """Note the provider's word that it holds this content; a second call with the same hash does nothing.
+
+        Raises `TileNotFoundError`, or `ContentHashMismatchError` when our row holds other content.
+        """
+        ...
+
+    def pending_uploads(self, limit: int) -> list[TileMetadataPersistent]:
+        """Onboard tiles that are neither uploaded nor rejected nor given up, oldest first."""
+        ...
+
+    def record_lru_access(self, accesses: Mapping[TileId, datetime]) -> None:
+        """Note when tiles were last read, in one batch; unknown tiles are ignored, time never goes back."""
+        ...
+
+    def lru_candidates(self, limit: int) -> list[TileMetadataPersistent]:
+        """The tiles that may be evicted, least recently used first.
+
+        Never a pinned tile, nor an onboard tile that is neither uploaded nor given up.
+        """
+        ...
+
+    def total_disk_bytes(self) -> int:
+        """The sum of `disk_bytes` over committed rows, read as one number."""
+        ...
+
+    def increment_upload_attempts(self, tile_id: TileId) -> int:
+        """Count one refused upload and return the new count."""
+        raise NotImplementedError

@@ -1,0 +1,21 @@
+"""Bringing the aircraft's own tiles to the satellite provider."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from ..values.upload_reports import UploadBatchReport, UploadRequest
+
+
+@runtime_checkable
+class TileUploader(Protocol):
+    """Brings the tiles that the aircraft made to the satellite provider."""
+
+    def upload_pending_tiles(self, request: UploadRequest) -> UploadBatchReport:
+        """Send every pending tile, and report how that ended; what goes wrong out there is in the report.
+
+        A tile is marked as uploaded only on the provider's word that it holds our content. May be called
+        again after any end, a crash included. Raises `StoreUnavailableError` when our own database or disk
+        does not answer; what was marked until then stays.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""The tile store over rows and files: writing, reading, opening, checking."""

@@ -1,0 +1,110 @@
+"""The freshness gate: what a write meets, and the judge of what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+import attrs
+
+from ..errors import FreshnessRejectionError
+from ..flight_events import freshness_downgraded_event, freshness_rejected_event
+from ..policies.clock_trust import find_clock_fault
+from ..policies.freshness import (
+    FreshnessDecision,
+    FreshnessVerdict,
+    Rules,
+    check_capture_time,
+    judge_freshness,
+    rules_by_classification,
+)
+from ..ports.clock import Clock
+from ..ports.flight_recorder import FlightRecorder
+from ..ports.sector_index import SectorIndex, SupportsJudging
+from ..values.sectors import FreshnessRule, SectorBoundary, SectorClassification
+from ..values.tiles import FreshnessLabel, TileId, TileMetadata
+from ..values.timestamps import microseconds_of, timestamp_of
+
+
+@attrs.frozen
+class SectorListJudge:
+    """A `TileJudge` over any `SectorIndex`: looks at every sector over the tile."""
+
+    sector_index: SectorIndex
+    rules: Rules
+    default_classification: SectorClassification
+
+    def verdict_on(self, tile_id: TileId, captured_us: int, now: datetime) -> FreshnessVerdict:
+        """See `TileJudge`."""
+        sectors = self.sector_index.sectors_intersecting(tile_id.bbox)
+        return judge_freshness(
+            timestamp_of(captured_us), now, sectors, self.rules, self.default_classification
+        )
+
+
+class FreshnessGate:
+    """Judges tiles by the sectors and rules it was built with. Any number of threads may ask at once."""
+
+    verdict_on: Callable[[TileId, int, datetime], FreshnessVerdict]
+    """The verdict on a stored tile captured at so many microseconds since 1970, as of a moment.
+
+    Records nothing, and raises nothing for any time that a clock can show. It is the judge's own method: a
+    call in between would cost a good part of what the judge does.
+    """
+
+    def __init__(
+        self,
+        sectors: Iterable[SectorBoundary],
+        rules: Iterable[FreshnessRule],
+        *,
+        sector_index: SectorIndex,
+        default_classification: SectorClassification,
+        clock: Clock,
+        recorder: FlightRecorder,
+    ) -> None:
+        """`sector_index` must have been built from the same `sectors`. Raises `ConfigurationError`."""
+        self._rules = rules_by_classification(rules, sectors, default_classification)
+        self._sector_index = sector_index
+        self._default = default_classification
+        judge = (
+            sector_index.judge(self._rules, default_classification)
+            if isinstance(sector_index, SupportsJudging)
+            else SectorListJudge(sector_index, self._rules, default_classification)
+        )
+        self.verdict_on = judge.verdict_on
+        self._clock = clock
+        self._recorder = recorder
+
+    def explain(self, lat: float, lon: float, captured_at: datetime) -> FreshnessVerdict:
+        """What a write would meet at a place, as of now; records nothing.
+
+        Raises `CaptureTimeInFutureError`.
+        """
+        now = self._clock.now()
+        check_capture_time(captured_at, now)
+        sectors = self._sector_index.sectors_at(lat, lon)
+        verdict = judge_freshness(captured_at, now, sectors, self._rules, self._default)
+        return attrs.evolve(verdict, clock_fault=find_clock_fault(now))
+
+    def admit(self, metadata: TileMetadata) -> TileMetadata:
+        """The metadata to store: the same object when fresh, a copy labelled `downgraded` when not.
+
+        Raises `FreshnessRejectionError` or `CaptureTimeInFutureError`.
+        """
+        tile_id, now = metadata.tile_id, self._clock.now()
+        check_capture_time(metadata.captured_at, now, tile_id)
+        verdict = self.verdict_on(tile_id, microseconds_of(metadata.captured_at), now)
+        if verdict.decision is FreshnessDecision.ACCEPT:
+            return metadata
+        if verdict.decision is FreshnessDecision.REJECT:
+            rejection = _rejection(tile_id, verdict)
+            self._recorder.record(freshness_rejected_event(rejection))
+            raise rejection
+        self._recorder.record(freshness_downgraded_event(tile_id, verdict.age.total_seconds(), verdict.rule))
+        return attrs.evolve(metadata, freshness_label=FreshnessLabel.DOWNGRADED)
+
+
+def _rejection(tile_id: TileId, verdict: FreshnessVerdict) -> FreshnessRejectionError:
+    return FreshnessRejectionError(
+        tile_id, verdict.age.total_seconds(), verdict.rule.classification, verdict.rule
+    )

@@ -1,0 +1,40 @@
+"""Taking a lost tile out of use so that it can be fetched again: quarantined, never wiped."""
+
+from __future__ import annotations
+
+import attrs
+
+from ..errors import NoTileFileError, TileNotFoundError
+from ..flight_events import quarantined_event
+from ..ports.flight_recorder import FlightRecorder
+from ..ports.tile_files import TileFiles
+from ..ports.tile_rows import TileRows
+from .verify import Finding, FindingKind
+
+_LOST = frozenset({FindingKind.CONTENT_DAMAGED, FindingKind.FILE_MISSING, FindingKind.NOT_A_FILE})
+
+
+def repair(finding: Finding, rows: TileRows, files: TileFiles, recorder: FlightRecorder) -> Finding:
+    """Remove the row of a lost tile and move its file into quarantine; returns the finding as it is now.
+
+    Other findings, and a tile that is whole again or gone by now, are left alone. The file is moved first:
+    after a crash in between, or when the database does not answer, the row is without a file, which the next
+    repair finds. The other way round the next open would wipe the file as an orphan, and nobody would hear
+    that the tile is lost. Run it while nobody writes. Raises `StoreUnavailableError`.
+    """
+    if finding.mended or finding.kind not in _LOST:
+        return finding
+    row = rows.get(finding.tile_id)
+    if row is None:
+        return attrs.evolve(finding, mended=True, detail=f"{finding.detail}; deleted meanwhile")
+    try:
+        actual: str | None = files.content_sha256(finding.tile_id)
+    except (TileNotFoundError, NoTileFileError):
+        actual = None
+    if actual == row.content_sha256:
+        return attrs.evolve(finding, mended=True, detail=f"{finding.detail}; replaced meanwhile")
+    kept_at = files.quarantine(finding.tile_id)
+    with rows.removing(finding.tile_id):
+        pass
+    recorder.record(quarantined_event(row, finding.kind.value, actual, kept_at))
+    return attrs.evolve(finding, fetch_again=True, kept_at=kept_at)

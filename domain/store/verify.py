@@ -1,0 +1,202 @@
+"""Checking a whole store: every row against its file, every file against its row and its sidecar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from enum import Enum
+
+import attrs
+import numpy as np
+
+from ..errors import NoTileFileError, StoreUnavailableError, TileNotFoundError
+from ..ports.tile_files import MALFORMED_SIDECAR, TileFiles
+from ..ports.tile_rows import TileRows
+from ..values.catalogue_entries import Keys
+from ..values.inventory import FoundKind
+from ..values.tile_key import VARIANT_BITS, VariantTable, decode_tile_key, encode_tile_key
+from ..values.tiles import TileId, TileMetadataPersistent
+
+
+class FindingKind(str, Enum):
+    """What can be wrong with a tile."""
+
+    FILE_MISSING = "file_missing"
+    FILE_UNREADABLE = "file_unreadable"
+    NOT_A_FILE = "not_a_file"
+    CONTENT_DAMAGED = "content_damaged"
+    HASH_UNKNOWN = "hash_unknown"
+    SIDECAR_MISSING = "sidecar_missing"
+    SIDECAR_WRONG = "sidecar_wrong"
+    ORPHAN_FILE = "orphan_file"
+    TEMPORARY_FILE = "temporary_file"
+
+
+_INGEST_AGAIN = "run aerotile verify --repair, which keeps what is there in quarantine; then ingest it again"
+_MEND_FIRST = "mend what else is wrong with the tile or its folder, then run aerotile verify again"
+
+REMEDIES = {
+    FindingKind.FILE_MISSING: _INGEST_AGAIN,
+    FindingKind.FILE_UNREADABLE: "check the disk and the permissions, then run aerotile verify again",
+    FindingKind.NOT_A_FILE: _INGEST_AGAIN,
+    FindingKind.CONTENT_DAMAGED: _INGEST_AGAIN,
+    FindingKind.HASH_UNKNOWN: "run aerotile verify --reconcile: it takes the hash of the file that is there",
+    FindingKind.SIDECAR_MISSING: _MEND_FIRST,
+    FindingKind.SIDECAR_WRONG: _MEND_FIRST,
+    FindingKind.ORPHAN_FILE: "run aerotile verify --reconcile: it removes files without a row",
+    FindingKind.TEMPORARY_FILE: "run aerotile verify --reconcile: it removes what dead writers left",
+}
+
+
+@attrs.frozen
+class Finding:
+    """One thing that is not as it should be, or was not before it was mended."""
+
+    kind: FindingKind
+    tile_id: TileId
+    detail: str
+    mended: bool = False
+    """Whether it is right again; nothing is left to do then."""
+    fetch_again: bool = False
+    """Whether a repair took the tile out of the store, so that it can be ingested again."""
+    kept_at: str | None = None
+    """Where a repair put its file, relative to the tiles' folder."""
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        if self.fetch_again:
+            return "fetch the tile again and ingest it"
+        return "nothing: it was restored from the database's hash" if self.mended else REMEDIES[self.kind]
+
+
+def verify_store(
+    rows: TileRows,
+    files: TileFiles,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    pace: Callable[[int], None] = lambda read_bytes: None,
+    start_at: int = 0,
+    checkpoint: Callable[[int], None] = lambda place: None,
+) -> Iterator[Finding]:
+    """Read and hash every tile; yields what is wrong, and restores sidecars of tiles that match their row.
+
+    Nothing else is changed. A file that the disk does not give is a finding, and the check goes on. Writers
+    may go on too: a tile that one of them is just placing can show up as an orphan or a temporary file, and a
+    sidecar restored while its tile is deleted stays behind as an orphan.
+    `progress(done, total)` counts tiles; `pace(read_bytes)` is called after each tile that was read, and may
+    sleep. Tiles are checked in the order of their place (zoom and Z-curve, as in a tile key):
+    `checkpoint(place)` says how far the check has come, and `start_at` goes on from such a place.
+    Raises `StoreUnavailableError` when the database does not answer, or
+    when the folders can't be walked though every tile in them could be read.
+    """
+    without_hash = frozenset(rows.incomplete())
+    for tile_id in without_hash:
+        yield Finding(FindingKind.HASH_UNKNOWN, tile_id, "its row knows no hash to compare its file with")
+    columns, variants = rows.catalogue()
+    keys = np.sort(columns.keys)
+    unreadable: TileId | None = None
+    first = int(np.searchsorted(keys, start_at << VARIANT_BITS))
+    for done, key in enumerate(keys[first:], start=first):
+        progress(done, len(keys))
+        checkpoint(int(key) >> VARIANT_BITS)
+        row = rows.get(decode_tile_key(int(key), variants))
+        if row is None:
+            continue
+        tile_id = row.tile_id
+        finding = _verify_content(rows, files, row)
+        pace(row.disk_bytes)
+        if finding is not None:
+            yield finding
+        if finding is None or finding.kind is FindingKind.CONTENT_DAMAGED:
+            try:
+                claimed = files.sidecar_sha256(tile_id)
+            except StoreUnavailableError as error:
+                finding = Finding(FindingKind.FILE_UNREADABLE, tile_id, str(error))
+                yield finding
+            else:
+                if claimed != row.content_sha256:
+                    yield from _restore(rows, files, row, claimed, tile_matches_row=finding is None)
+        if finding is not None and finding.kind is FindingKind.FILE_UNREADABLE:
+            unreadable = tile_id
+    progress(len(keys), len(keys))
+    try:
+        for found in files.inventory():
+            if found.kind is FoundKind.TEMPORARY:
+                yield Finding(FindingKind.TEMPORARY_FILE, found.tile_id, str(found.path))
+            elif (
+                not _is_among(keys, variants, found.tile_id)
+                and found.tile_id not in without_hash
+                and rows.get(found.tile_id) is None
+            ):
+                yield Finding(
+                    FindingKind.ORPHAN_FILE, found.tile_id, f"no row is committed for its {found.kind.value}"
+                )
+    except StoreUnavailableError as error:
+        if unreadable is None:
+            raise
+        yield Finding(
+            FindingKind.FILE_UNREADABLE, unreadable, f"not every folder was searched for orphans: {error}"
+        )
+
+
+def _verify_content(rows: TileRows, files: TileFiles, row: TileMetadataPersistent) -> Finding | None:
+    tile_id, expected = row.tile_id, row.content_sha256
+    try:
+        actual = files.content_sha256(tile_id)
+    except TileNotFoundError:
+        finding = Finding(FindingKind.FILE_MISSING, tile_id, "its row is committed, its file is gone")
+    except NoTileFileError as error:
+        finding = Finding(FindingKind.NOT_A_FILE, tile_id, str(error))
+    except StoreUnavailableError as error:
+        return Finding(FindingKind.FILE_UNREADABLE, tile_id, str(error))
+    else:
+        if actual == expected:
+            return None
+        finding = Finding(FindingKind.CONTENT_DAMAGED, tile_id, f"SHA-256 is {actual}, expected {expected}")
+    # A writer may have deleted the tile, or put another one in its place, since the row was read.
+    return finding if _row_stands(rows, tile_id, expected) else None
+
+
+def _restore(
+    rows: TileRows,
+    files: TileFiles,
+    row: TileMetadataPersistent,
+    claimed: str | None,
+    *,
+    tile_matches_row: bool,
+) -> Iterator[Finding]:
+    """Write the sidecar anew if the tile is still the one that was checked, and say how that went."""
+    tile_id, expected = row.tile_id, row.content_sha256
+    kind = FindingKind.SIDECAR_MISSING if claimed is None else FindingKind.SIDECAR_WRONG
+    if claimed is None:
+        detail = "its sidecar is missing"
+    elif claimed == MALFORMED_SIDECAR:
+        detail = "its sidecar is not one well-formed line"
+    else:
+        detail = f"its sidecar says {claimed}, expected {expected}"
+    if not _row_stands(rows, tile_id, expected):
+        return
+    if not tile_matches_row:
+        yield Finding(kind, tile_id, detail)
+        return
+    try:
+        files.restore_sidecar(tile_id, expected)
+    except StoreUnavailableError as error:
+        yield Finding(kind, tile_id, f"{detail}, and it can't be restored: {error}")
+    else:
+        yield Finding(kind, tile_id, detail, mended=True)
+
+
+def _row_stands(rows: TileRows, tile_id: TileId, content_sha256: str) -> bool:
+    row = rows.get(tile_id)
+    return row is not None and row.content_sha256 == content_sha256
+
+
+def _is_among(keys: Keys, variants: VariantTable, tile_id: TileId) -> bool:
+    """Whether the sorted `keys` hold the tile's."""
+    try:
+        key = encode_tile_key(tile_id, variants)
+    except KeyError:  # of a flight without a committed tile
+        return False
+    position = int(np.searchsorted(keys, key))
+    return position < len(keys) and int(keys[position]) == key

@@ -1,0 +1,1 @@
+"""Bringing the aircraft's own tiles to the satellite provider, and its votes back."""

@@ -1,0 +1,120 @@
+"""Pull the provider's verdicts on earlier tiles, and move our votes forward by them."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+import attrs
+
+from ..errors import TileMetadataError, TileNotFoundError
+from ..ports.clock import Clock
+from ..values.tiles import TileId, TileMetadataPersistent, VotingStatus
+from ..values.upload_reports import UploadProblem
+
+_log = logging.getLogger("aerotile.votes")
+
+_VERDICTS = {"trusted": VotingStatus.TRUSTED, "rejected": VotingStatus.REJECTED}
+
+
+@attrs.frozen
+class ProviderVote:
+    """One verdict as the provider said it; `verdict` may be newer than this code."""
+
+    tile_uuid: UUID
+    verdict: str
+    reason: str = ""
+
+
+@attrs.frozen
+class VotesPage:
+    """Verdicts, oldest first, or the problem that kept them away."""
+
+    votes: tuple[ProviderVote, ...] = ()
+    next_cursor: str | None = None
+    """Where the next page begins; None: there is no more for now."""
+    problem: UploadProblem | None = None
+
+
+class VoteSource(Protocol):
+    """The provider's verdicts."""
+
+    def read_page(self, after: str | None) -> VotesPage:
+        """The page after a cursor, or the first one; never raises an error of ours."""
+        ...
+
+
+class VoteCursor(Protocol):
+    """How far the verdicts were read, kept durably. Every method raises `StoreUnavailableError`."""
+
+    def vote_cursor(self, provider_url: str) -> str | None: ...
+
+    def keep_vote_cursor(self, provider_url: str, cursor: str, at: datetime) -> None: ...
+
+    def tile_named(self, tile_uuid: UUID) -> TileId | None: ...
+
+
+class Votes(Protocol):
+    """The calls to the metadata store that a verdict takes."""
+
+    def get_by_id(self, tile_id: TileId) -> TileMetadataPersistent | None: ...
+
+    def update_voting_status(self, tile_id: TileId, status: VotingStatus) -> TileMetadataPersistent: ...
+
+
+@attrs.frozen(kw_only=True)
+class PulledVotes:
+    """What a pull came to."""
+
+    read: int
+    moved: int
+    """Votes that took a step."""
+    unknown: int
+    """Verdicts on tiles that have no row here, or that this code does not know."""
+    problem: UploadProblem | None = None
+    """What ended the pull early; the next one goes on from the last whole page."""
+
+
+def pull_votes(
+    provider_url: str, *, source: VoteSource, cursor: VoteCursor, votes: Votes, clock: Clock
+) -> PulledVotes:
+    """Read every verdict that is new and apply it; a page is applied whole before its cursor is kept.
+
+    Reading a verdict twice changes nothing, so a crash costs a page of reading. A verdict that would be a
+    step back is passed over. Raises `StoreUnavailableError`.
+    """
+    read = moved = unknown = 0
+    after = cursor.vote_cursor(provider_url)
+    while True:
+        page = source.read_page(after)
+        for vote in page.votes:
+            read += 1
+            tile_id = cursor.tile_named(vote.tile_uuid)
+            if tile_id is None or vote.verdict not in _VERDICTS:
+                unknown += 1
+            elif _apply(votes, tile_id, vote):
+                moved += 1
+        # A cursor that does not move, or leads over nothing, would be followed for ever.
+        goes_on = page.next_cursor is not None and page.next_cursor != after and bool(page.votes)
+        if page.problem is not None or page.next_cursor is None or not goes_on:
+            return PulledVotes(read=read, moved=moved, unknown=unknown, problem=page.problem)
+        after = page.next_cursor
+        cursor.keep_vote_cursor(provider_url, after, clock.now())
+
+
+def _apply(votes: Votes, tile_id: TileId, vote: ProviderVote) -> bool:
+    status = _VERDICTS[vote.verdict]
+    before = votes.get_by_id(tile_id)
+    if before is None or before.voting_status is status:
+        return False
+    try:
+        votes.update_voting_status(tile_id, status)
+    except TileNotFoundError:
+        return False
+    except TileMetadataError as error:
+        _log.info("tile %s: the provider's verdict %s is passed over: %s", tile_id, vote.verdict, error)
+        return False
+    _log.info("tile %s is %s by the provider's verdict %s", tile_id, status.value, vote.reason)
+    return True

@@ -1,0 +1,170 @@
+"""`RetryingTileUploader`: two bounded budgets around any `TileUploader`, decided by `retry`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+
+from ..errors import TileMetadataError, TileNotFoundError
+from ..flight_events import upload_giveup_event
+from ..policies.upload_retry import Finish, RetryBudget, decide_after_call, is_given_up
+from ..ports.clock import Clock
+from ..ports.flight_recorder import FlightRecorder
+from ..ports.uploader import TileUploader
+from ..values.tiles import TileId, TileMetadataPersistent, VotingStatus
+from ..values.upload_reports import (
+    BatchOutcome,
+    BatchProgress,
+    TileUploadOutcome,
+    TileUploadResult,
+    UploadBatchReport,
+    UploadRequest,
+)
+
+_log = logging.getLogger("aerotile.upload")
+
+_Reject = Callable[[TileUploadResult], bool]
+"""Counts a rejection and says whether it was the tile's last."""
+
+
+class UploadAttempts(Protocol):
+    """The calls to the metadata store that giving up takes."""
+
+    def increment_upload_attempts(self, tile_id: TileId) -> int: ...
+
+    def update_voting_status(self, tile_id: TileId, status: VotingStatus) -> TileMetadataPersistent: ...
+
+
+class RetryingTileUploader:
+    """A `TileUploader` that goes over what is left again, and gives up a tile that is always rejected.
+
+    Every rejection is counted as soon as its batch has ended: a crash loses the count of one batch at most.
+    """
+
+    def __init__(
+        self,
+        uploader: TileUploader,
+        *,
+        attempts: UploadAttempts,
+        budget: RetryBudget,
+        clock: Clock,
+        recorder: FlightRecorder,
+    ) -> None:
+        self._uploader = uploader
+        self._attempts = attempts
+        self._budget = budget
+        self._clock = clock
+        self._recorder = recorder
+
+    def upload_pending_tiles(self, request: UploadRequest) -> UploadBatchReport:
+        """See `TileUploader`; waits on the clock between two tries."""
+        tally = _Tally()
+        retries = 0
+        while True:
+            tally.add(self._uploader.upload_pending_tiles(self._counting(request, tally)), self._reject)
+            report = tally.report(retries)
+            decision = decide_after_call(
+                retries, report, now_s=self._clock.now().timestamp(), budget=self._budget
+            )
+            if isinstance(decision, Finish):
+                return attrs.evolve(report, next_retry_at_s=decision.next_retry_at_s)
+            if not request.stopped():
+                _log.info("%s, trying again in %g s", _left(report), decision.wait_s)
+                self._clock.sleep(decision.wait_s)
+            if request.stopped():
+                return report
+            retries += 1
+
+    def _counting(self, request: UploadRequest, tally: _Tally) -> UploadRequest:
+        def after_batch(progress: BatchProgress) -> None:
+            for result in progress.results:
+                tally.note(result, self._reject)
+            request.after_batch(progress)
+
+        return attrs.evolve(request, after_batch=after_batch)
+
+    def _reject(self, result: TileUploadResult) -> bool:
+        """Count a rejection; True when it was the tile's last."""
+        tile_id = result.tile_id
+        try:
+            attempts = self._attempts.increment_upload_attempts(tile_id)
+            if not is_given_up(attempts, self._budget):
+                return False
+            self._attempts.update_voting_status(tile_id, VotingStatus.UPLOAD_GIVEUP)
+        except TileNotFoundError:
+            _log.info("tile %s was deleted before its rejection could be counted", tile_id)
+            return False
+        except TileMetadataError:
+            # Its vote went to rejected meanwhile, which takes it off the pending uploads as well.
+            return False
+        reason = str(result.reason) if result.reason is not None else "no reason given"
+        self._recorder.record(upload_giveup_event(tile_id, attempts, reason))
+        _log.error("c11.upload.giveup tile=%s attempts=%d reason=%s", tile_id, attempts, reason)
+        return True
+
+
+class _Tally:
+    """What the tries of one call came to so far."""
+
+    def __init__(self) -> None:
+        self._accepted = 0
+        self._duplicates = 0
+        self._left: dict[TileId, TileUploadResult] = {}
+        self._given_up: dict[TileId, TileUploadResult] = {}
+        self._counted: set[TileId] = set()
+        """Tiles whose rejection in the try under way is counted already."""
+        self._heard = False
+        self._last = UploadBatchReport(outcome=BatchOutcome.SUCCESS)
+
+    def note(self, result: TileUploadResult, reject: _Reject) -> None:
+        """Note how one tile ended in the try under way."""
+        tile_id = result.tile_id
+        if result.taken:
+            self._left.pop(tile_id, None)
+        elif result.outcome is TileUploadOutcome.UNANSWERED:
+            self._left[tile_id] = result
+        elif tile_id not in self._counted:
+            self._counted.add(tile_id)
+            if reject(result):
+                self._left.pop(tile_id, None)
+                self._given_up[tile_id] = result
+            else:
+                self._left[tile_id] = result
+
+    def add(self, report: UploadBatchReport, reject: _Reject) -> None:
+        """Note how a try ended; an uploader that tells nothing on the way is heard here."""
+        for result in (*report.rejected, *report.unanswered):
+            self.note(result, reject)
+        if report.outcome is BatchOutcome.SUCCESS:
+            self._left.clear()
+        self._counted.clear()
+        self._accepted += report.accepted
+        self._duplicates += report.duplicates
+        self._heard = self._heard or report.outcome is not BatchOutcome.FAILURE
+        self._last = report
+
+    def report(self, retries: int) -> UploadBatchReport:
+        """The report over all tries so far."""
+        outcome = self._last.outcome
+        spoilt = self._given_up if outcome is BatchOutcome.SUCCESS else self._heard
+        if spoilt:
+            outcome = BatchOutcome.PARTIAL
+        left = self._left.values()
+        return UploadBatchReport(
+            outcome=outcome,
+            accepted=self._accepted,
+            duplicates=self._duplicates,
+            rejected=tuple(r for r in left if r.outcome is TileUploadOutcome.REJECTED),
+            unanswered=tuple(r for r in left if r.outcome is TileUploadOutcome.UNANSWERED),
+            given_up=tuple(self._given_up.values()),
+            problem=self._last.problem,
+            retries=retries,
+        )
+
+
+def _left(report: UploadBatchReport) -> str:
+    reason = "" if report.problem is None else f" ({report.problem.reason})"
+    return f"{len(report.rejected)} tiles rejected, {len(report.unanswered)} unanswered{reason}"

@@ -1,0 +1,1 @@
+"""What the domain speaks of: frozen values that validate themselves, and their arithmetic."""

@@ -1,0 +1,240 @@
+"""What Aerotile knows about a tile: its identity, its facts, and what the database adds to them."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import datetime, timedelta
+from enum import Enum
+from uuid import UUID
+
+import attrs
+
+from .tile_grid import Bbox, check_zoom, column_and_row, north_west_corner, tile_bbox
+from .tile_names import derive_location_hash, derive_tile_id
+from .validators import is_a
+
+
+class TileSource(str, Enum):
+    """Who made the tile."""
+
+    SATELLITE_PROVIDER = "satellite_provider"
+    ONBOARD = "onboard"
+    IMPORTED = "imported"
+
+
+class FreshnessLabel(str, Enum):
+    """What the freshness gate said of an accepted tile."""
+
+    FRESH = "fresh"
+    DOWNGRADED = "downgraded"
+
+
+class VotingStatus(str, Enum):
+    """Where the provider's verdict on a tile stands; it only moves forward (see `voting`)."""
+
+    PENDING = "pending"
+    TRUSTED = "trusted"
+    REJECTED = "rejected"
+    UPLOAD_GIVEUP = "upload_giveup"
+
+
+@attrs.frozen
+class TileId:
+    """A tile's place on the grid and who made it.
+
+    `flight_id` is required for `TileSource.ONBOARD` and forbidden otherwise.
+    """
+
+    zoom_level: int
+    x: int
+    y: int
+    source: TileSource
+    flight_id: UUID | None = None
+
+    def __attrs_post_init__(self) -> None:
+        check_zoom(self.zoom_level)
+        size = 1 << self.zoom_level
+        for name, value in (("x", self.x), ("y", self.y)):
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < size:
+                raise ValueError(
+                    f"{name} must be an integer within 0..{size - 1} at zoom {self.zoom_level}, got {value!r}"
+                )
+        if not isinstance(self.source, TileSource):
+            raise ValueError(f"source must be a TileSource, got {self.source!r}")
+        if self.flight_id is not None and not isinstance(self.flight_id, UUID):
+            raise ValueError(f"flight_id must be a UUID, got {self.flight_id!r}")
+        if (self.source is TileSource.ONBOARD) != (self.flight_id is not None):
+            needs = "needs a" if self.source is TileSource.ONBOARD else "must not have a"
+            raise ValueError(f"a tile from {self.source.value} {needs} flight_id, got {self.flight_id!r}")
+
+    @classmethod
+    def covering(
+        cls, lat: float, lon: float, zoom_level: int, source: TileSource, flight_id: UUID | None = None
+    ) -> TileId:
+        """The tile that covers a place; refuses places that Web Mercator does not show."""
+        x, y = column_and_row(lat, lon, zoom_level)
+        return cls(zoom_level, x, y, source, flight_id)
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Latitude and longitude in degrees of the middle of the tile's pixels."""
+        return north_west_corner(self.x + 0.5, self.y + 0.5, self.zoom_level)
+
+    @property
+    def bbox(self) -> Bbox:
+        """The box that the tile covers."""
+        return tile_bbox(self.x, self.y, self.zoom_level)
+
+    @property
+    def tile_uuid(self) -> UUID:
+        """The name that the satellite provider derives too: one per place, source and flight."""
+        return derive_tile_id(self.zoom_level, self.x, self.y, self.source.value, self.flight_id)
+
+    @property
+    def location_hash(self) -> UUID:
+        """The name of the place alone, shared by every source's tile of it."""
+        return derive_location_hash(self.zoom_level, self.x, self.y)
+
+    def __str__(self) -> str:
+        flight = f"/{self.flight_id}" if self.flight_id is not None else ""
+        return f"{self.source.value}{flight}/{self.zoom_level}/{self.x}/{self.y}"
+
+
+def check_aware_utc(value: datetime, name: str) -> None:
+    """Raise `ValueError` unless `value` is an aware datetime in UTC."""
+    if not isinstance(value, datetime) or value.utcoffset() != timedelta(0):
+        raise ValueError(f"{name} must be an aware datetime in UTC, got {value!r}")
+
+
+def _aware_utc(_: object, attribute: attrs.Attribute[datetime], value: datetime) -> None:
+    check_aware_utc(value, attribute.name)
+
+
+def _aware_utc_or_none(
+    _: object, attribute: attrs.Attribute[datetime | None], value: datetime | None
+) -> None:
+    if value is not None:
+        check_aware_utc(value, attribute.name)
+
+
+def _not_negative(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise ValueError(f"{attribute.name} must be a finite number of 0 or more, got {value!r}")
+
+
+def _positive(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+    _not_negative(instance, attribute, value)
+    if value == 0:
+        raise ValueError(f"{attribute.name} must be greater than 0, got {value!r}")
+
+
+def _whole(_: object, attribute: attrs.Attribute[int], value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{attribute.name} must be a whole number of 0 or more, got {value!r}")
+
+
+def _positive_whole(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
+    _whole(instance, attribute, value)
+    if value == 0:
+        raise ValueError(f"{attribute.name} must be greater than 0, got {value!r}")
+
+
+@attrs.frozen
+class TileQualityMetadata:
+    """How well an onboard tile was placed on the ground by the estimator that made it."""
+
+    horizontal_error_m: float = attrs.field(validator=_not_negative)
+    """One standard deviation, metres."""
+    inlier_count: int = attrs.field(validator=_whole)
+    mean_reprojection_error_px: float = attrs.field(validator=_not_negative)
+    sharpness: float = attrs.field(validator=_not_negative)
+    """Variance of the Laplacian of the pixels; larger is sharper."""
+
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@attrs.frozen(kw_only=True)
+class TileMetadata:
+    """The facts about a tile that travel with its bytes."""
+
+    tile_id: TileId = attrs.field(validator=is_a(TileId))
+    captured_at: datetime = attrs.field(validator=_aware_utc)
+    """When the ground looked like that, not when the file was fetched."""
+    content_sha256: str = attrs.field()
+    disk_bytes: int = attrs.field(validator=_positive_whole)
+    tile_size_pixels: int = attrs.field(default=256, validator=_positive_whole)
+    ground_sample_distance: float = attrs.field(validator=_positive)
+    """Metres of ground per pixel."""
+    freshness_label: FreshnessLabel = attrs.field(
+        default=FreshnessLabel.FRESH, validator=is_a(FreshnessLabel)
+    )
+    voting_status: VotingStatus | None = attrs.field(default=None, validator=is_a(VotingStatus, or_none=True))
+    """Where the provider's verdict stands; None for tiles that are not put to the vote."""
+    quality: TileQualityMetadata | None = attrs.field(
+        default=None, validator=is_a(TileQualityMetadata, or_none=True)
+    )
+    location_hash: UUID | None = attrs.field(default=None, validator=is_a(UUID, or_none=True))
+
+    @content_sha256.validator
+    def _lower_hex(self, _: attrs.Attribute[str], value: str) -> None:
+        if not isinstance(value, str) or not _SHA256.fullmatch(value):
+            raise ValueError(f"content_sha256 must be 64 lower-case hexadecimal digits, got {value!r}")
+
+    def __attrs_post_init__(self) -> None:
+        if self.quality is not None and self.tile_id.source is not TileSource.ONBOARD:
+            raise ValueError(
+                f"only onboard tiles carry quality, this one is from {self.tile_id.source.value}"
+            )
+        if self.location_hash is not None and self.location_hash != self.tile_id.location_hash:
+            raise ValueError(f"location_hash {self.location_hash} is not that of {self.tile_id}")
+
+
+@attrs.frozen(kw_only=True)
+class TileMetadataPersistent(TileMetadata):
+    """A tile's facts with what the database knows about it."""
+
+    tile_uuid: UUID = attrs.field()
+    created_at: datetime = attrs.field(validator=_aware_utc)
+    accessed_at: datetime = attrs.field(validator=_aware_utc)
+    uploaded_at: datetime | None = attrs.field(default=None, validator=_aware_utc_or_none)
+    upload_attempts: int = attrs.field(default=0, validator=_whole)
+    pinned: bool = attrs.field(default=False, validator=is_a(bool))
+    """A pinned tile is never evicted."""
+
+    @tile_uuid.validator
+    def _derived(self, _: attrs.Attribute[UUID], value: UUID) -> None:
+        if value != self.tile_id.tile_uuid:
+            raise ValueError(f"tile_uuid {value} is not that of {self.tile_id}")
+
+    @classmethod
+    def of(
+        cls, metadata: TileMetadata, *, created_at: datetime, accessed_at: datetime | None = None
+    ) -> TileMetadataPersistent:
+        """The persistent form of `metadata` as it is right after its row was inserted."""
+        check_aware_utc(created_at, "created_at")
+        if accessed_at is not None:
+            check_aware_utc(accessed_at, "accessed_at")
+        tile_id = metadata.tile_id
+        # Everything else was validated with `metadata` or is derived here; to derive it again in order to
+        # compare would be most of what this costs, and every write comes by.
+        stored = cls.__new__(cls)
+        put = object.__setattr__
+        put(stored, "tile_id", tile_id)
+        put(stored, "captured_at", metadata.captured_at)
+        put(stored, "content_sha256", metadata.content_sha256)
+        put(stored, "disk_bytes", metadata.disk_bytes)
+        put(stored, "tile_size_pixels", metadata.tile_size_pixels)
+        put(stored, "ground_sample_distance", metadata.ground_sample_distance)
+        put(stored, "freshness_label", metadata.freshness_label)
+        put(stored, "voting_status", metadata.voting_status)
+        put(stored, "quality", metadata.quality)
+        put(stored, "location_hash", tile_id.location_hash)
+        put(stored, "tile_uuid", tile_id.tile_uuid)
+        put(stored, "created_at", created_at)
+        put(stored, "accessed_at", created_at if accessed_at is None else accessed_at)
+        put(stored, "uploaded_at", None)
+        put(stored, "upload_attempts", 0)
+        put(stored, "pinned", False)
+        return stored

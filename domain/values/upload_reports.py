@@ -1,0 +1,251 @@
+"""What an upload asks for, what the provider says of each tile, and what is reported in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import Enum
+from uuid import UUID
+
+import attrs
+
+from .pixels import TilePixelHandle
+from .tiles import TileId, TileMetadataPersistent, VotingStatus
+
+FRAME_ALLOWANCE_BYTES = 1024
+"""What a tile adds to a request besides its pixels; no frame's header is longer."""
+
+
+class TileUploadOutcome(str, Enum):
+    """How one tile of a batch ended."""
+
+    ACCEPTED = "accepted"
+    """The provider stored it."""
+    DUPLICATE = "duplicate"
+    """The provider held the very same content already, which is as good."""
+    REJECTED = "rejected"
+    """It was not taken, and sending it again as it is will hardly help."""
+    UNANSWERED = "unanswered"
+    """The provider said nothing that can be used; it may or may not hold the tile."""
+
+
+class BatchOutcome(str, Enum):
+    """How a call ended."""
+
+    SUCCESS = "success"
+    """The provider holds every tile that was pending; also when none was."""
+    PARTIAL = "partial"
+    """Tiles were judged, and not all of them were taken, or not all were tried."""
+    FAILURE = "failure"
+    """The provider gave its word on no tile at all."""
+
+
+class ProblemKind(str, Enum):
+    """What a request without a usable answer means for the tiles in it, and for the next request."""
+
+    UNREACHABLE = "unreachable"
+    """Nothing was sent: refused, no such host, no route."""
+    BUSY = "busy"
+    """The provider asks for patience (429, 503)."""
+    BROKEN_OFF = "broken_off"
+    """The connection was lost or too slow, before or after the provider stored the tiles."""
+    SERVER_FAULT = "server_fault"
+    """The provider failed over this batch (500)."""
+    UNREADABLE_BATCH = "unreadable_batch"
+    """The provider can't read this batch (400, 422)."""
+    TOO_LARGE = "too_large"
+    """The batch has more bytes or tiles than the provider takes (413)."""
+    GARBLED_ANSWER = "garbled_answer"
+    """There was an answer that no program can use."""
+    REFUSED = "refused"
+    """Nothing will be taken until somebody changes something: token, certificate, address."""
+
+    @property
+    def ends_the_pass(self) -> bool:
+        """Whether the next request would end the same way, whatever tiles are in it."""
+        return self in (ProblemKind.UNREACHABLE, ProblemKind.BUSY, ProblemKind.REFUSED)
+
+    @property
+    def may_pass_soon(self) -> bool:
+        """Whether waiting a little may help."""
+        return self not in (
+            ProblemKind.REFUSED,
+            ProblemKind.GARBLED_ANSWER,
+            ProblemKind.UNREADABLE_BATCH,
+        )
+
+
+@attrs.frozen
+class UploadReason:
+    """Why a tile was not taken: a short stable code for programs, a line for people."""
+
+    code: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}" if self.detail else self.code
+
+
+@attrs.frozen(kw_only=True)
+class UploadProblem:
+    """Why a request brought no word on its tiles."""
+
+    kind: ProblemKind
+    reason: UploadReason
+    retry_after_s: float | None = None
+    """Seconds that the provider asks us to wait."""
+    remedy: str | None = None
+
+
+@attrs.frozen
+class TileAnswer:
+    """The provider's word on one tile, as it was said."""
+
+    outcome: TileUploadOutcome
+    stored_sha256: str | None = None
+    reason: UploadReason | None = None
+
+
+@attrs.frozen
+class BatchAnswer:
+    """What came back for one request: words by `tile_uuid`, or the problem that kept them away."""
+
+    words: Mapping[UUID, TileAnswer] = attrs.field(factory=dict)
+    problem: UploadProblem | None = None
+
+
+@attrs.frozen
+class TileToSend:
+    """A tile of a batch and its pixels, which stay open until the answer is there."""
+
+    metadata: TileMetadataPersistent
+    pixels: TilePixelHandle
+
+
+@attrs.frozen
+class UploadBatch:
+    """What goes into one request."""
+
+    request_id: UUID
+    tiles: tuple[TileToSend, ...]
+
+
+@attrs.frozen(kw_only=True)
+class TileUploadResult:
+    """How one tile ended, judged against our own row."""
+
+    tile_id: TileId
+    content_sha256: str
+    """Of our own content."""
+    outcome: TileUploadOutcome
+    stored_sha256: str | None = None
+    """What the provider says that it holds."""
+    reason: UploadReason | None = None
+
+    @property
+    def taken(self) -> bool:
+        """Whether the provider holds our content."""
+        return self.outcome in (TileUploadOutcome.ACCEPTED, TileUploadOutcome.DUPLICATE)
+
+
+@attrs.frozen(kw_only=True)
+class BatchProgress:
+    """One batch that has ended, as it is told while the call goes on."""
+
+    results: tuple[TileUploadResult, ...]
+    sent_bytes: int = 0
+    """Pixels that went out, whether or not an answer came."""
+    taken_bytes: int = 0
+    """Pixels of the tiles that the provider now holds by its word."""
+    problem: UploadProblem | None = None
+
+
+def _never() -> bool:
+    return False
+
+
+def _ignore(_: BatchProgress) -> None:
+    return None
+
+
+@attrs.frozen(kw_only=True)
+class UploadRequest:
+    """What a caller of `TileUploader` wants besides the upload itself."""
+
+    after_batch: Callable[[BatchProgress], None] = _ignore
+    """Called after each batch, once what it changed is durable."""
+    stopped: Callable[[], bool] = _never
+    """Asked before each batch and after each wait; True ends the call when what is under way has ended."""
+
+
+@attrs.frozen(kw_only=True)
+class UploadBatchReport:
+    """How a call ended."""
+
+    outcome: BatchOutcome
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: tuple[TileUploadResult, ...] = ()
+    """Tiles that were not taken and stay pending."""
+    unanswered: tuple[TileUploadResult, ...] = ()
+    """Tiles that were sent and not judged; they stay pending."""
+    given_up: tuple[TileUploadResult, ...] = ()
+    """Tiles whose last attempt this call was."""
+    problem: UploadProblem | None = None
+    """The last request's, when it brought no word."""
+    retries: int = 0
+    """How often the call went over what was left."""
+    next_retry_at_s: float | None = None
+    """Seconds since 1970 at which another call makes sense; None: nothing is left that waiting would help."""
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """Seconds that the provider asked us to wait."""
+        return None if self.problem is None else self.problem.retry_after_s
+
+
+class UploadState(str, Enum):
+    """Where an onboard tile stands."""
+
+    PENDING = "pending"
+    UPLOADED = "uploaded"
+    """The provider holds our content, by its own word."""
+    GIVEN_UP = "given_up"
+    VOTED_OUT = "voted_out"
+    """The provider's verdict came before the upload: it will not be sent."""
+
+
+def upload_state(tile: TileMetadataPersistent) -> UploadState:
+    """Where an onboard tile stands, by its row."""
+    if tile.uploaded_at is not None:
+        return UploadState.UPLOADED
+    if tile.voting_status is VotingStatus.UPLOAD_GIVEUP:
+        return UploadState.GIVEN_UP
+    if tile.voting_status is VotingStatus.REJECTED:
+        return UploadState.VOTED_OUT
+    return UploadState.PENDING
+
+
+@attrs.frozen(kw_only=True)
+class UploadListEntry:
+    """An onboard tile and the last thing that the ledger holds about it."""
+
+    tile: TileMetadataPersistent
+    generation: int = 1
+    """Its life in the queue; each requeue begins another."""
+    times_sent: int = 0
+    """In this generation, whether or not an answer came."""
+    last_event: str | None = None
+    """`sent` (no answer heard), one of `TileUploadOutcome`, or `requeued`."""
+    last_reason: UploadReason | None = None
+    last_at: datetime | None = None
+
+    @property
+    def state(self) -> UploadState:
+        """Where the tile stands."""
+        return upload_state(self.tile)
+
+
+def idempotency_key(tile: TileMetadataPersistent) -> str:
+    """What makes two deliveries of one content the same to the provider."""
+    return f"{tile.tile_uuid}:{tile.content_sha256}"

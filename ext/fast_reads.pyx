@@ -1,0 +1,166 @@
+"""Reads of committed tiles that wait for nothing, each in one call and with the GIL held.
+
+`aerotile.domain.store.read_tile` is the reference: these are its steps, in its order. Whatever is out of the ordinary goes
+the long way there: what the caches do not have, what is missing or has another length than was committed, what is no
+file, and what can't be mapped.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+
+from _committed cimport CatalogueInterface
+from _kept_keys cimport Key, KeptInterface, key_of_parts
+from _mappings cimport Mapping, PixelsInterface
+from _posix cimport (
+    MAP_FAILED,
+    MAP_SHARED,
+    PROT_READ,
+    SEEK_END,
+    _SC_PAGESIZE,
+    aerotile_cached_pages,
+    aerotile_pread_cached,
+    close_quietly,
+    lseek,
+    mmap,
+    munmap,
+    sysconf,
+)
+from _regular_files cimport open_for_reading
+from _residency cimport is_in_core
+from _tile_parts cimport TILE_PATH_BYTES, TilePartsLayout, TileParts, learn_parts_layout, parts_of, put_path
+
+from uuid import UUID
+
+from . import catalogue as _catalogue, mapping_cache as _mapping_cache, pixels as _pixels
+from ..domain.values.tiles import TileId, TileSource
+
+cdef PixelsInterface *pixels = <PixelsInterface *>PyCapsule_GetPointer(
+    _pixels._interface, "aerotile.ext.pixels._interface"
+)
+cdef KeptInterface *mapping_cache = <KeptInterface *>PyCapsule_GetPointer(
+    _mapping_cache._interface, "aerotile.ext.mapping_cache._interface"
+)
+cdef CatalogueInterface *committed = <CatalogueInterface *>PyCapsule_GetPointer(
+    _catalogue._interface, "aerotile.ext.catalogue._interface"
+)
+cdef Py_ssize_t PAGE_BYTES = sysconf(_SC_PAGESIZE)
+cdef TilePartsLayout layout
+learn_parts_layout(&layout, TileId, TileSource, UUID)
+
+cdef enum:
+    CLOSED = -1
+    MAX_COPIED = 1 << 20  # no more memory is asked for on a row's word alone
+
+
+@cython.final
+cdef class FastReader:
+    """See `aerotile.domain.store.read_tile.FastReader`: over the files below the open folder `root`.
+
+    `slow_read_pixels` and `slow_read_bytes` are the long way. Raises `TypeError` for anything but `CompiledMappingCache`
+    and a `CompiledTileCatalogue`.
+    """
+
+    cdef object root, mapping_cache, catalogue, slow_read_pixels, slow_read_bytes
+    cdef int directory
+
+    def __cinit__(self, root not None, mapping_cache, catalogue, *, slow_read_pixels, slow_read_bytes):
+        if type(mapping_cache) is not _mapping_cache.CompiledMappingCache:
+            raise TypeError(f"expected CompiledMappingCache, got {type(mapping_cache).__name__}")
+        if type(catalogue) is not _catalogue.CompiledTileCatalogue:
+            raise TypeError(f"expected a CompiledTileCatalogue, got {type(catalogue).__name__}")
+        self.root, self.mapping_cache, self.catalogue = root, mapping_cache, catalogue
+        self.slow_read_pixels, self.slow_read_bytes = slow_read_pixels, slow_read_bytes
+        self.directory = root.fileno()
+
+    def close(self):
+        """Let go of the root: from now on all but what is kept goes the long way."""
+        self.directory = CLOSED
+        self.root = None
+
+    def read_pixels(self, tile_id):
+        """See `FastReader`. Raises `TypeError` for anything but a `TileId`."""
+        cdef TileParts parts
+        cdef Key key
+        cdef uint32_t ticket
+        cdef int64_t length
+        cdef Mapping *mapping
+        parts_of(&layout, tile_id, &parts)
+        key_of_parts(&parts, &key)
+        handle = mapping_cache.get_by(self.mapping_cache, &key)
+        if handle is not None:
+            return handle
+        ticket = mapping_cache.ticket_by(self.mapping_cache, &key)
+        length = committed.disk_bytes_of(self.catalogue, tile_id)
+        mapping = map_at_once(self.directory, &parts, length) if length > 0 else NULL
+        if mapping == NULL:
+            return self.slow_read_pixels(tile_id)
+        handle = pixels.handle_on(mapping)
+        return mapping_cache.keep_by(self.mapping_cache, &key, tile_id, handle, mapping, ticket)
+
+    def read_bytes(self, tile_id):
+        """See `FastReader`. Raises `TypeError` for anything but a `TileId`."""
+        cdef TileParts parts
+        cdef int64_t length
+        parts_of(&layout, tile_id, &parts)
+        length = committed.disk_bytes_of(self.catalogue, tile_id)
+        content = read_at_once(self.directory, &parts, length) if 0 < length <= MAX_COPIED else None
+        if content is None:
+            return self.slow_read_bytes(tile_id)
+        mapping_cache.note(self.mapping_cache, tile_id)
+        return content
+
+
+cdef Mapping *map_at_once(int directory, const TileParts *parts, Py_ssize_t length) noexcept:
+    """The tile's file mapped, if it is so long and the caches have it; else NULL."""
+    cdef char path[TILE_PATH_BYTES]
+    cdef int descriptor
+    cdef int64_t cached
+    cdef void *address = MAP_FAILED
+    cdef Mapping *mapping
+    put_path(&layout, parts, path)
+    descriptor = open_for_reading(directory, path, True)
+    if descriptor < 0:
+        return NULL
+    # The length tells whether it is the file that was committed, at half of what fstat takes. A FIFO has none, and
+    # a folder can't be mapped.
+    if lseek(descriptor, 0, SEEK_END) == length:
+        cached = aerotile_cached_pages(descriptor, <uint64_t>length)
+        if cached < 0 or cached >= (length + PAGE_BYTES - 1) // PAGE_BYTES:
+            address = mmap(NULL, <size_t>length, PROT_READ, MAP_SHARED, descriptor, 0)
+            if address != MAP_FAILED and cached < 0 and not is_in_core(address, length, PAGE_BYTES):
+                munmap(address, <size_t>length)
+                address = MAP_FAILED
+    close_quietly(descriptor)
+    if address == MAP_FAILED:
+        return NULL
+    mapping = <Mapping *>malloc(sizeof(Mapping))
+    if mapping == NULL:
+        munmap(address, <size_t>length)
+        return NULL
+    mapping.references = 0
+    mapping.address = address
+    mapping.length = length
+    mapping.graveyard = NULL
+    return mapping
+
+
+cdef bytes read_at_once(int directory, const TileParts *parts, Py_ssize_t length):
+    """The content of the tile's file, if it is so long and the caches have it; else None."""
+    cdef char path[TILE_PATH_BYTES]
+    cdef bytes content = PyBytes_FromStringAndSize(NULL, length)
+    cdef char *start = PyBytes_AS_STRING(content)
+    cdef Py_ssize_t count
+    cdef int descriptor
+    put_path(&layout, parts, path)
+    descriptor = open_for_reading(directory, path, True)
+    if descriptor < 0:
+        return None
+    # Asked for one byte more, which would lie where the closing NUL belongs: so an answer of this length says that
+    # it is all of the file, and no fstat is needed. A FIFO or a folder can't be read like that.
+    count = aerotile_pread_cached(descriptor, start, length + 1, 0)
+    close_quietly(descriptor)
+    start[length] = 0
+    return content if count == length else None

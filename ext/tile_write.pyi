@@ -1,0 +1,46 @@
+"""The hash-gated, durable, atomic write of a tile and its sidecar, alone or as part of a batch."""
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias, final
+
+Target: TypeAlias = tuple[str, str, str, str, str, bytes]
+"""Folder, tile's name, its temporary name, sidecar's name, its temporary name, the sidecar's line."""
+
+class GateRefusedError(ValueError):
+    """The bytes are not what was promised."""
+
+    what: str
+    expected: str | int
+    actual: str | int
+    def __init__(self, what: str, expected: str | int, actual: str | int) -> None: ...
+
+def sync_file_system(descriptor: int) -> None:
+    """Make everything written to the descriptor's file system durable. Raises `OSError`."""
+
+def write_temporaries(
+    root: int, writes: Sequence[GatedWrite], targets: Sequence[Target]
+) -> list[OSError | None]:
+    """The first half of `place` for a batch, without any sync; entry i is why write i failed, or None."""
+
+def rename_all(root: int, writes: Sequence[GatedWrite]) -> list[OSError | None]:
+    """The second half of `place` for a batch, without any sync; entry i is why write i failed, or None."""
+
+@final
+class HashedPixels:
+    """A tile's bytes, and their SHA-256 once `hash_pixels` has found it; without it, it is refused."""
+
+    def __init__(self, pixels: bytes) -> None: ...
+
+def hash_pixels(many: Iterable[bytes]) -> list[HashedPixels]:
+    """The SHA-256 of each of many tiles' bytes, in one stretch without the GIL."""
+
+@final
+class GatedWrite:
+    """One tile's bytes, admitted by the hash gate, on their way to the disk."""
+
+    def __init__(self, pixels: bytes | HashedPixels, content_sha256: str, disk_bytes: int) -> None: ...
+    def prewrite(self, root: int, target: Target) -> None: ...
+    def place(self, root: int, target: Target, ordered_device: int = 0) -> None: ...
+    @property
+    def has_temporaries(self) -> bool: ...
+    def withdraw(self, root: int) -> None: ...

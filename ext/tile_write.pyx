@@ -1,0 +1,389 @@
+"""The hash-gated, durable, atomic write of a tile and its sidecar, alone or as part of a batch."""
+
+cimport cython
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.errno cimport ENOENT
+from libc.string cimport memcpy
+
+from _data_syncs cimport aerotile_io_setup
+from _placed_file cimport ABSENT, TEMPORARY, Failure, fail, sync_retrying
+from _placed_pair cimport (
+    PairStep,
+    PlacedPair,
+    forget_unnamed,
+    is_ahead,
+    link_pair,
+    open_folder,
+    place_pair,
+    remove_pair,
+    rename_pair,
+    step_pairs,
+    write_pair,
+    write_pair_ahead,
+)
+from _posix cimport close_quietly, dev_t, syncfs
+
+import hashlib
+import os
+
+cdef extern from "<dlfcn.h>":
+    enum:
+        RTLD_NOLOAD
+        RTLD_NOW
+    void *dlopen(const char *name, int flags)
+    void *dlsym(void *library, const char *name)
+
+cdef bytes JPEG_START = b"\xff\xd8\xff"
+cdef bytes JPEG_END = b"\xff\xd9"
+
+cdef enum:
+    SHA256_BYTES = 32
+
+ctypedef unsigned char *(*HashFunction)(const unsigned char *bytes, size_t length, unsigned char *digest) noexcept nogil
+
+
+cdef struct Hashing:
+    const unsigned char *bytes
+    size_t length
+    unsigned char *digest
+    bint *done
+
+
+cdef HashFunction find_openssl_sha256() noexcept:
+    """OpenSSL's SHA256 in the very library that `hashlib` has loaded; NULL where that can't be found."""
+    cdef void *library = NULL
+    for name in (b"libcrypto.so.3", b"libcrypto.so.1.1"):
+        library = dlopen(name, RTLD_NOW | RTLD_NOLOAD)
+        if library != NULL:
+            return <HashFunction>dlsym(library, b"SHA256")
+    return NULL
+
+
+cdef HashFunction openssl_sha256 = find_openssl_sha256()
+
+cdef list free_contexts = []  # Linux AIO contexts that nobody uses now; making one is cheap, ending one is not
+cdef bint background_syncs_fail = False  # once waiting for one has failed, none is started any more
+
+
+class GateRefusedError(ValueError):
+    """The bytes are not what was promised. `what` is "length", "SHA-256", "JPEG start" or "JPEG end"."""
+
+    def __init__(self, what, expected, actual):
+        super().__init__(f"{what} is {actual}, expected {expected}")
+        self.what = what
+        self.expected = expected
+        self.actual = actual
+
+
+cdef inline bint hash_one(Hashing *work) noexcept nogil:
+    return openssl_sha256(work.bytes, work.length, work.digest) != NULL
+
+
+cdef int give_back(unsigned long taken, unsigned long context) except -1:
+    """Keep a context for its next user; one that was `taken` and is 0 now broke while a sync was waited for."""
+    global background_syncs_fail
+    if context != 0:
+        free_contexts.append(context)
+    elif taken != 0:
+        background_syncs_fail = True
+    return 0
+
+
+cdef unsigned long take_context() except? 0:
+    """An AIO context of the caller's own, or 0 where there is none to be had."""
+    cdef unsigned long context = 0
+    if background_syncs_fail:
+        return 0
+    if free_contexts:
+        return free_contexts.pop()
+    if aerotile_io_setup(1, &context) != 0:
+        return 0
+    return context
+
+
+cdef object os_error(Failure *failure, str path):
+    """The `OSError` that says which call failed on which path."""
+    return OSError(failure.number, f"{os.strerror(failure.number)} ({failure.call.decode()})", path)
+
+
+def sync_file_system(int descriptor):
+    """Make everything written to the file system that `descriptor` lies on durable. Raises `OSError`.
+
+    An I/O error is reported once per descriptor, and only when it came after that descriptor was opened: open
+    one before the writes that this call is to vouch for, and don't share it.
+    """
+    cdef Failure failure
+    failure.number = 0
+    with nogil:
+        if sync_retrying(syncfs, descriptor) != 0:
+            fail(&failure, b"syncfs")
+    if failure.number != 0:
+        raise os_error(&failure, "")
+
+
+@cython.final
+cdef class HashedPixels:
+    """A tile's bytes, and their SHA-256 once `hash_pixels` has found it; without it, it is refused."""
+
+    cdef bytes pixels
+    cdef bint is_hashed
+    cdef unsigned char[SHA256_BYTES] digest
+
+    def __cinit__(self, bytes pixels not None):
+        self.pixels = pixels
+
+
+def hash_pixels(many not None):
+    """The SHA-256 of each of many tiles' bytes, in one stretch without the GIL.
+
+    Only where Python's own OpenSSL can't be reached, each is hashed by `hashlib`, which takes the GIL between two.
+    """
+    cdef list hashed = [HashedPixels(pixels) for pixels in many]
+    cdef Py_ssize_t count = len(hashed)
+    cdef Py_ssize_t place
+    cdef HashedPixels one
+    cdef Hashing *work = <Hashing *>PyMem_Malloc((count + 1) * sizeof(Hashing))
+    if work == NULL:
+        raise MemoryError
+    try:
+        for place in range(count):
+            one = <HashedPixels>hashed[place]
+            work[place] = Hashing(one.pixels, len(one.pixels), &one.digest[0], &one.is_hashed)
+        if openssl_sha256 != NULL:
+            with nogil:
+                for place in range(count):
+                    work[place].done[0] = hash_one(&work[place])
+    finally:
+        PyMem_Free(work)
+    for one in hashed:
+        if not one.is_hashed:
+            digest = hashlib.sha256(one.pixels).digest()
+            memcpy(one.digest, <const char *><bytes>digest, SHA256_BYTES)
+            one.is_hashed = True
+    return hashed
+
+
+@cython.final
+cdef class GatedWrite:
+    """One tile's bytes, admitted by the hash gate, on their way to the disk.
+
+    `GatedWrite(pixels, content_sha256, disk_bytes)` does no I/O. It raises `GateRefusedError` unless `pixels`
+    has `disk_bytes` bytes, has the SHA-256 `content_sha256` (64 lower-case hexadecimal digits), and begins
+    and ends with JPEG's markers. Only `bytes` are taken, or what `hash_pixels` made of them: nobody can change
+    them between gate and disk.
+
+    One write at a time: a second thread's call on the same object raises `RuntimeError`.
+    """
+
+    cdef bytes pixels
+    cdef tuple kept  # the texts that `pair` points into
+    cdef PlacedPair pair
+    cdef bint busy
+
+    def __cinit__(self, given not None, str content_sha256 not None, Py_ssize_t disk_bytes):
+        cdef HashedPixels hashed = given if isinstance(given, HashedPixels) else None
+        cdef bytes pixels = <bytes?>given if hashed is None else hashed.pixels
+        self.pair.tile.stage = ABSENT
+        self.pair.tile.descriptor = -1
+        self.pair.sidecar.stage = ABSENT
+        self.pair.sidecar.descriptor = -1
+        if len(pixels) != disk_bytes:
+            raise GateRefusedError("length", disk_bytes, len(pixels))
+        if hashed is None:
+            digest = hashlib.sha256(pixels).hexdigest()
+        elif hashed.is_hashed:
+            digest = hashed.digest[:SHA256_BYTES].hex()
+        else:
+            raise TypeError("these pixels were not hashed")
+        if digest != content_sha256:
+            raise GateRefusedError("SHA-256", content_sha256, digest)
+        if not pixels.startswith(JPEG_START):
+            raise GateRefusedError("JPEG start", JPEG_START.hex(), pixels[:len(JPEG_START)].hex())
+        if not pixels.endswith(JPEG_END):
+            raise GateRefusedError("JPEG end", JPEG_END.hex(), pixels[-len(JPEG_END):].hex())
+        self.pixels = pixels
+        self.pair.pixels = pixels
+        self.pair.length = len(pixels)
+
+    def __dealloc__(self):
+        forget_unnamed(&self.pair)
+
+    cdef int begin(self) except -1:
+        """Claim the object for this call."""
+        if self.busy:
+            raise RuntimeError("another thread is in the middle of this write")
+        self.busy = True
+        return 0
+
+    cdef int address(self, object target) except -1:
+        """Take the names of what is to be written; see `place`."""
+        folder, name, temporary, sidecar_name, sidecar_temporary, sidecar_line = target
+        if self.pair.tile.stage != ABSENT or self.pair.sidecar.stage != ABSENT:
+            raise RuntimeError("this tile was written already")
+        self.kept = (
+            file_system_name(folder, True),
+            file_system_name(name, False),
+            file_system_name(temporary, False),
+            file_system_name(sidecar_name, False),
+            file_system_name(sidecar_temporary, False),
+            <bytes?>sidecar_line,
+        )
+        self.pair.folder = <bytes>self.kept[0]
+        self.pair.tile.name = <bytes>self.kept[1]
+        self.pair.tile.temporary = <bytes>self.kept[2]
+        self.pair.sidecar.name = <bytes>self.kept[3]
+        self.pair.sidecar.temporary = <bytes>self.kept[4]
+        self.pair.line = <bytes>self.kept[5]
+        self.pair.line_length = len(<bytes>self.kept[5])
+        return 0
+
+    cdef object failed(self, Failure *failure):
+        """The `OSError` for a failure of this write."""
+        return os_error(failure, os.fsdecode(self.kept[0] + b"/" + self.mapping_cache[1]))
+
+    def prewrite(self, int root, object target not None):
+        """Send the content of both files to the device already, under no name, and don't wait for it.
+
+        Takes what `place` takes. Does nothing where something hinders it: `place` does all of it then, and
+        says what is wrong. What was written is gone with `withdraw`, with this object, or
+        with the process.
+        """
+        cdef Failure ignored
+        ignored.number = 0
+        self.begin()
+        try:
+            self.address(target)
+            with nogil:
+                write_pair_ahead(root, &self.pair, &ignored)
+        finally:
+            self.busy = False
+
+    def place(self, int root, object target not None, dev_t ordered_device=0):
+        """Write, sync and rename the tile and its sidecar, then sync their folder.
+
+        `root` is a descriptor of the store's root; `target` is (folder below the root, tile's name, its
+        temporary name, sidecar's name, its temporary name, the sidecar's line as bytes). Both files get mode
+        0440. `ordered_device` is the device (`st_dev`) of a file system whose journal makes everything
+        durable with the folder; 0 for none. Durable when this returns, given that the folder itself is. When
+        it raises `OSError`, neither file is there; the error names the call that failed.
+        """
+        cdef Failure failure
+        cdef unsigned long context, taken
+        cdef bint named
+        failure.number = 0
+        self.begin()
+        try:
+            if is_ahead(&self.pair):
+                context = taken = 0 if ordered_device != 0 else take_context()
+                with nogil:
+                    link_pair(root, &self.pair, ordered_device, &context, &named, &failure)
+                give_back(taken, context)
+                if failure.number == 0:
+                    return
+                if named:
+                    raise self.failed(&failure)
+                failure.number = 0  # names can't be given like this; the other way says why, if it can't
+            self.address(target)
+            context = taken = take_context()
+            with nogil:
+                place_pair(root, &self.pair, ordered_device, &context, &failure)
+            give_back(taken, context)
+            if failure.number != 0:
+                raise self.failed(&failure)
+        finally:
+            self.busy = False
+
+    @property
+    def has_temporaries(self):
+        """Whether the file or the sidecar is there under its temporary name."""
+        return self.pair.tile.stage == TEMPORARY or self.pair.sidecar.stage == TEMPORARY
+
+    def withdraw(self, int root):
+        """Remove the file and the sidecar, under whichever name, unless others have taken their names since.
+
+        Does nothing when nothing is there. A power cut may bring them back. Raises `OSError`.
+        """
+        cdef Failure failure
+        cdef int folder
+        failure.number = 0
+        self.begin()
+        try:
+            forget_unnamed(&self.pair)
+            if self.pair.tile.stage == ABSENT and self.pair.sidecar.stage == ABSENT:
+                return
+            with nogil:
+                folder = open_folder(root, &self.pair, &failure)
+                if folder >= 0:
+                    remove_pair(folder, &self.pair, &failure)
+                    close_quietly(folder)
+            if folder < 0 and failure.number == ENOENT:
+                self.pair.tile.stage = ABSENT
+                self.pair.sidecar.stage = ABSENT
+            elif failure.number != 0:
+                raise self.failed(&failure)
+        finally:
+            self.busy = False
+
+
+cdef bytes file_system_name(object name, bint is_path):
+    """The name as the system takes it. Raises `TypeError`, and `ValueError` for what leaves the folder."""
+    cdef bytes encoded = os.fsencode(<str?>name)
+    if b"\0" in encoded or (not is_path and b"/" in encoded):
+        raise ValueError(f"not the name of a file in a folder: {name!r}")
+    return encoded
+
+
+def write_temporaries(int root, writes not None, targets not None):
+    """The first half of `place` for a batch, without any sync: call `sync_file_system` before `rename_all`.
+
+    Entry i of the result is the `OSError` because of which write i is not on the disk, or None. The whole
+    batch is written in one stretch without the GIL, a folder opened once for neighbours that lie in it.
+    """
+    batch = tuple(writes)
+    targets = tuple(targets)
+    if len(batch) != len(targets):
+        raise ValueError(f"{len(batch)} writes, {len(targets)} targets")
+    return step_batch(root, batch, targets, write_pair)
+
+
+def rename_all(int root, writes not None):
+    """The second half of `place` for a batch, without any sync: durable after the next `sync_file_system`.
+
+    Returns what `write_temporaries` returns.
+    """
+    return step_batch(root, tuple(writes), None, rename_pair)
+
+
+cdef list step_batch(int root, tuple batch, object targets, PairStep step):
+    """Do `step` for each write, addressed first when there are targets."""
+    cdef Py_ssize_t count = len(batch)
+    cdef Py_ssize_t place
+    cdef Py_ssize_t begun = 0
+    cdef GatedWrite write
+    cdef PlacedPair **pairs = NULL
+    cdef Failure *failures = NULL
+    try:
+        pairs = <PlacedPair **>PyMem_Malloc((count + 1) * sizeof(PlacedPair *))
+        failures = <Failure *>PyMem_Malloc((count + 1) * sizeof(Failure))
+        if pairs == NULL or failures == NULL:
+            raise MemoryError
+        for place in range(count):
+            write = <GatedWrite?>batch[place]
+            write.begin()
+            begun += 1
+            if targets is not None:
+                write.address(targets[place])
+            elif write.pair.tile.stage != TEMPORARY or write.pair.sidecar.stage != TEMPORARY:
+                raise RuntimeError("nothing was written that could be renamed")
+            pairs[place] = &write.pair
+        with nogil:
+            step_pairs(root, pairs, failures, count, step)
+        return [
+            (<GatedWrite>batch[place]).failed(&failures[place]) if failures[place].number != 0 else None
+            for place in range(count)
+        ]
+    finally:
+        for place in range(begun):
+            (<GatedWrite>batch[place]).busy = False
+        PyMem_Free(pairs)
+        PyMem_Free(failures)

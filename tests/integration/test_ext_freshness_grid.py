@@ -1,0 +1,138 @@
+"""The compiled grid and judge: what they take, and that misuse is an exception."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aerotile.domain.values.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
+from aerotile.domain.values.tile_grid import Bbox
+from aerotile.domain.values.tiles import TileId, TileSource
+from aerotile.ext import SectorGrid, SectorGridJudge, touched_lines
+
+CONFLICT = SectorClassification.ACTIVE_CONFLICT
+REAR = SectorClassification.STABLE_REAR
+RULES = {rule.classification: rule for rule in SEEDED_RULES}
+NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
+WORLD = TileId(0, 0, 0, TileSource.IMPORTED)
+ANY_GRID: Any = SectorGrid
+ANY_JUDGE: Any = SectorGridJudge
+"""Without their types: wrong arguments are what is tested."""
+SECTORS = (
+    SectorBoundary("east", CONFLICT, Bbox(10.0, 10.0, 20.0, 20.0)),
+    SectorBoundary("west", CONFLICT, Bbox(10.0, -20.0, 20.0, -10.0)),
+)
+
+
+def arrays() -> dict[str, Any]:
+    """The world split once: "east" may touch the north-east, "west" the north-west."""
+    return {
+        "lines": touched_lines(np.array([[10.0, 10.0, 20.0, 20.0], [10.0, -20.0, 20.0, -10.0]])),
+        "children": np.array([1, 0, 0, 0, 0], np.int32),
+        "firsts": np.array([0, 2, 2, 2, 2], np.int32),
+        "starts": np.array([0, 0, 1, 2, 2, 2], np.int32),
+        "candidates": np.array([1, 0], np.int32),
+    }
+
+
+def judge() -> Any:
+    return SectorGridJudge({CONFLICT: SectorGrid(SECTORS, **arrays())}, RULES, REAR)
+
+
+def test_the_first_sector_over_a_tile_is_found_from_the_world_down() -> None:
+    grid = SectorGrid(SECTORS, **arrays())
+    assert (len(grid), grid.sectors) == (2, SECTORS)
+    assert grid.first_over(WORLD) is SECTORS[0]
+    assert grid.first_over(TileId(1, 0, 0, TileSource.IMPORTED)) is SECTORS[1]
+    assert grid.first_over(TileId.covering(15.0, 15.0, 18, TileSource.IMPORTED)) is SECTORS[0]
+    assert grid.first_over(TileId.covering(30.0, 15.0, 18, TileSource.IMPORTED)) is None
+    assert grid.first_over(TileId(1, 0, 1, TileSource.IMPORTED)) is None
+
+
+def test_a_grid_keeps_its_answers_when_the_arrays_change_afterwards() -> None:
+    given = arrays()
+    grid = SectorGrid(SECTORS, **given)
+    for array in given.values():
+        array[...] = 1_000_000
+    assert grid.first_over(TileId.covering(15.0, 15.0, 18, TileSource.IMPORTED)) is SECTORS[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lines", np.zeros((1, 4), np.int32)),
+        ("lines", np.zeros((2, 3), np.int32)),
+        ("children", []),
+        ("children", [2, 0, 0, 0, 0]),
+        ("children", [-1, 0, 0, 0, 0]),
+        ("children", [1, 1, 0, 0, 0]),
+        ("firsts", [0, 2, 2, 2]),
+        ("firsts", [0, 2, 3, 2, 2]),
+        ("firsts", [0, 2, -1, 2, 2]),
+        ("starts", [0, 0, 1, 2, 2]),
+        ("starts", [0, 0, 1, 2, 2, 3]),
+        ("starts", [1, 1, 1, 2, 2, 2]),
+        ("starts", [0, 3, 1, 2, 2, 2]),
+        ("starts", [0, -1, 1, 2, 2, 2]),
+        ("candidates", [1, 2]),
+        ("candidates", [1, -1]),
+        ("candidates", [1]),
+    ],
+)
+def test_arrays_that_lead_astray_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match="don't fit together"):
+        SectorGrid(SECTORS, **{**arrays(), name: np.array(value, np.int32)})
+
+
+@pytest.mark.parametrize(
+    "place",
+    [(0, 1, 0), (0, 0, -1), (23, 0, 0), (-1, 0, 0), (5, 32, 0), (64, 0, 0)],
+)
+def test_what_is_no_place_on_the_grid_is_refused(place: tuple[int, int, int]) -> None:
+    damaged = TileId(0, 0, 0, TileSource.IMPORTED)
+    for name, value in zip(("zoom_level", "x", "y"), place, strict=True):
+        object.__setattr__(damaged, name, value)
+    with pytest.raises(ValueError, match="no tile of the grid"):
+        judge().verdict_on(damaged, 0, NOW)
+
+
+@pytest.mark.parametrize(
+    ("misuse", "error"),
+    [
+        (lambda: ANY_GRID(list(SECTORS), **arrays()), TypeError),
+        (lambda: ANY_GRID(None, **arrays()), TypeError),
+        (lambda: SectorGrid(SECTORS, **{**arrays(), "lines": None}), (TypeError, ValueError)),
+        (lambda: ANY_GRID.__new__(SectorGrid), TypeError),
+        (lambda: ANY_JUDGE.__new__(SectorGridJudge), TypeError),
+        (lambda: ANY_JUDGE({}, {}, REAR), KeyError),
+        (
+            lambda: ANY_JUDGE({CONFLICT: SectorGrid(SECTORS, **arrays())}, {REAR: RULES[REAR]}, REAR),
+            KeyError,
+        ),
+        (lambda: ANY_JUDGE({CONFLICT: SECTORS}, RULES, REAR), TypeError),
+        (lambda: judge().verdict_on(None, 0, NOW), TypeError),
+        (lambda: judge().verdict_on("0/0/0", 0, NOW), TypeError),
+        (lambda: judge().verdict_on(TileId.__new__(TileId), 0, NOW), AttributeError),
+        (lambda: judge().verdict_on(WORLD, 0, None), TypeError),
+        (lambda: judge().verdict_on(WORLD, 0, NOW.replace(tzinfo=None)), TypeError),
+        (lambda: judge().verdict_on(WORLD, 0, 5), TypeError),
+        (lambda: judge().verdict_on(WORLD, "0", NOW), TypeError),
+        (lambda: judge().verdict_on(WORLD, 1 << 62, NOW), OverflowError),
+        (lambda: judge().verdict_on(WORLD, -(1 << 62), NOW), OverflowError),
+        (lambda: judge().verdict_on(WORLD, 1 << 64, NOW), OverflowError),
+    ],
+)
+def test_misuse_is_an_exception(misuse: Callable[[], object], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        misuse()
+
+
+def test_a_verdict_is_as_frozen_as_one_made_by_the_domain() -> None:
+    verdict = judge().verdict_on(WORLD, 0, NOW)
+    with pytest.raises(AttributeError):
+        verdict.age = NOW - NOW
+    assert repr(verdict).startswith("FreshnessVerdict(decision=<FreshnessDecision.REJECT: 2>, age=")
