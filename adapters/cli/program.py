@@ -53,7 +53,7 @@ class Program(LazyGroup):
 @click.command(
     cls=Program,
     commands_table=COMMANDS,
-    package=__package__,
+    package=f"{__package__}.commands",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     params=shared_options(),
     epilog="""\b

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .arguments import box, zoom
-from .command import AerotileCommand
-from .output import write_json_line, write_line
-from .session import Session
+from ..arguments import box, zoom
+from ..command import AerotileCommand
+from ..output import write_json_line, write_line
+from ..session import Session
 
 if TYPE_CHECKING:
-    from ...domain.values.tile_grid import Bbox
-    from ...domain.values.tiles import TileMetadataPersistent
-    from ..composition import Runtime
+    from ....domain.values.tile_grid import Bbox
+    from ....domain.values.tiles import TileMetadataPersistent
+    from ...composition import Runtime
 
 
 @click.command(
@@ -40,7 +40,7 @@ Example:
 @click.pass_obj
 def dump(session: Session, bbox: Bbox | None, zooms: tuple[int, ...], layout: str) -> None:
     """Print the stored tiles' metadata, one tile per line."""
-    from .tile_facts import COLUMNS, tile_facts
+    from ..tile_facts import COLUMNS, tile_facts
 
     with session.existing_runtime() as runtime:
         if layout == "csv":
@@ -54,7 +54,7 @@ def dump(session: Session, bbox: Bbox | None, zooms: tuple[int, ...], layout: st
 
 
 def _rows(runtime: Runtime, bbox: Bbox | None, zooms: tuple[int, ...]) -> Iterator[TileMetadataPersistent]:
-    from ...domain.values.tile_grid import MAX_ZOOM
+    from ....domain.values.tile_grid import MAX_ZOOM
 
     if bbox is None:
         yield from (row for row in runtime.rows.committed() if not zooms or row.tile_id.zoom_level in zooms)
