@@ -46,7 +46,7 @@ class Placement:
         """
         if self._folders.knows(file.path.folder):
             file.target_ahead = file.target()
-            file.write.prewrite(root.fileno(), file.target_ahead)
+            file.write.prewrite(root.descriptor, file.target_ahead)
 
     def place(self, root: OpenFolder, file: StagedFile) -> None:
         """Place one tile durably: file, sidecar, their folder and the parents that were made for it.
@@ -65,7 +65,7 @@ class Placement:
     def _place(self, root: OpenFolder, file: StagedFile) -> None:
         self._folders.make(root, file.path.folder, durable=True)
         target, file.target_ahead = file.target_ahead or file.target(), None
-        file.write.place(root.fileno(), target, self._ordered_device)
+        file.write.place(root.descriptor, target, self._ordered_device)
 
     @contextmanager
     def prewriting(self, open_root: Callable[[], OpenFolder], files: Sequence[StagedFile]) -> Iterator[None]:

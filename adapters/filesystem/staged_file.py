@@ -31,13 +31,13 @@ class StagedFile(StagedTile):
 
     def target(self) -> Target:
         """A target with temporary names that were never used before."""
-        path = self.path
+        folder, name, sidecar = self.path.folder, self.path.name, self.path.sidecar_name
         return (
-            path.folder,
-            path.name,
-            temporary_name(path.name),
-            path.sidecar_name,
-            temporary_name(path.sidecar_name),
+            folder,
+            name,
+            temporary_name(name),
+            sidecar,
+            temporary_name(sidecar),
             self._sidecar_line,
         )
 

@@ -161,23 +161,23 @@ class FilesystemTileFiles:
     def prewrite(self, staged: StagedTile) -> None:
         """See `TileFiles`."""
         if self._root is not None:
-            self._placement.prewrite(self._root, _own(staged))
+            self._placement.prewrite(self._root, *_own(staged))
 
     def place(self, staged: StagedTile) -> None:
         """See `TileFiles`."""
-        self._placement.place(self._open_root(), _own(staged))
+        self._placement.place(self._open_root(), *_own(staged))
 
     def withdraw(self, staged: StagedTile) -> None:
         """See `TileFiles`."""
-        self._placement.withdraw(self._open_root(), _own(staged))
+        self._placement.withdraw(self._open_root(), *_own(staged))
 
     def prewriting(self, staged: Sequence[StagedTile]) -> AbstractContextManager[None]:
         """See `TileFiles`: on the threads that work on batches."""
-        return self._placement.prewriting(self._open_root, list(map(_own, staged)))
+        return self._placement.prewriting(self._open_root, _own(*staged))
 
     def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
         """See `TileFiles`: two syncs of the file system for the whole batch."""
-        return self._placement.place_many(self._open_root(), list(map(_own, staged)))
+        return self._placement.place_many(self._open_root(), _own(*staged))
 
     def open(self, tile_id: TileId, timeout_s: float | None = None) -> TilePixelHandle:
         """See `TileFiles`. Raises `StoreUnavailableError` when what is there is no readable regular file."""
@@ -353,10 +353,13 @@ class FilesystemTileFiles:
         return root
 
 
-def _own(staged: StagedTile) -> StagedFile:
-    if not isinstance(staged, StagedFile):
-        raise TypeError(f"not staged by a FilesystemTileFiles: {staged!r}")
-    return staged
+def _own(*staged: StagedTile) -> list[StagedFile]:
+    files = []
+    for tile in staged:
+        if not isinstance(tile, StagedFile):
+            raise TypeError(f"not staged by a FilesystemTileFiles: {tile!r}")
+        files.append(tile)
+    return files
 
 
 def _is_no_file(root: OpenFolder, path: TilePath) -> bool:

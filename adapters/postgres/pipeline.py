@@ -27,8 +27,7 @@ Statement = tuple[str, Sequence[Any]]
 """A query with `%s` for each of its parameters, and no other `%`."""
 
 # The types of a tile's row. The driver's own conversion covers more types and takes ten times as long.
-_AS_TEXT: Mapping[type, Callable[[Any], bytes | None]] = {
-    type(None): lambda value: None,
+_AS_TEXT: Mapping[type, Callable[[Any], bytes]] = {
     int: b"%d".__mod__,
     float: lambda value: repr(value).encode(),
     str: str.encode,
@@ -133,7 +132,7 @@ def _numbered(query: str) -> bytes:
 def _texts(connection: Connection, values: Sequence[Any]) -> Sequence[Any]:
     """The values as the server reads them. Raises the driver's error for what it can't write."""
     try:
-        return [_AS_TEXT[type(value)](value) for value in values]
+        return [None if value is None else _AS_TEXT[type(value)](value) for value in values]
     except KeyError:
         return Transformer(connection).dump_sequence(values, [PyFormat.TEXT] * len(values))
 

@@ -92,7 +92,8 @@ class PostgresOpenRow:
 
     def commit(self) -> TileMetadataPersistent:
         """See `OpenRow`."""
-        self.finish_insert()
+        if self._sent is not None:
+            self.finish_insert()
         self._transaction.commit(
             f"storing {self._named}", self._stored.disk_bytes, lambda: _inserted_trace([self._stored])
         )

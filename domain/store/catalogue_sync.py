@@ -75,10 +75,10 @@ class CatalogueSync:
         with self._lock:
             for tile_id in tile_ids:
                 self._changing[tile_id] = self._changing.get(tile_id, 0) + 1
-                for queue in (self._unsettled, self._queried):
-                    if tile_id in queue:
-                        queue.discard(tile_id)
-                        self._note(tile_id, ChangeKind.CHANGED)
+            for queue in (self._unsettled, self._queried):
+                for tile_id in queue.intersection(tile_ids) if queue else ():
+                    queue.discard(tile_id)
+                    self._note(tile_id, ChangeKind.CHANGED)
 
     def end_change(self, tile_ids: Collection[TileId], *, outcome_unknown: bool) -> None:
         """What a `Change` does last."""

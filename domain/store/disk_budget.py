@@ -43,7 +43,8 @@ class Reservation:
         self.release(was_taken=isinstance(error, HeadroomTakenError))
 
     def __del__(self) -> None:
-        self.release()
+        if self._enforcer is not None:
+            self.release()
 
 
 class CacheBudgetEnforcer:
