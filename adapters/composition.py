@@ -25,8 +25,10 @@ from ..domain.ports.tile_catalogue import TileCatalogue
 from ..domain.ports.tile_metadata import TileMetadataStore
 from ..domain.ports.uploader import TileUploader
 from ..domain.store.access_times import AccessTimeBuffer
+from ..domain.store.catalogue_sync import CatalogueSync
 from ..domain.store.clock_guard import ClockGuard
-from ..domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
+from ..domain.store.delete_tile import TileDeleter
+from ..domain.store.disk_budget import CacheBudgetEnforcer
 from ..domain.store.freshness_gate import FreshnessGate
 from ..domain.store.tile_store import FileBackedTileStore
 from ..domain.uploads.retrying_uploader import RetryingTileUploader
@@ -260,35 +262,33 @@ class Runtime:
         return CompiledTileCatalogue()
 
     @cached_property
-    def unbudgeted_store(self) -> FileBackedTileStore:
-        """The tile store as opened: reconciled, with its catalogue. Writers use `tile_store`."""
+    def tile_store(self) -> FileBackedTileStore:
+        """The tile store within its disk budget, as opened: reconciled, with its catalogue."""
         from ..ext import trim_heap
 
         self.part("mapping_releaser")
         self.part("lru_flusher")
         rows, files, feed = self.rows, self.files, self.tile_feed
+        sync = CatalogueSync(rows, files, self._catalogue, self.mapping_cache, when_unsettled=feed.wake)
         store = FileBackedTileStore(
             rows,
             files,
-            catalogue=self._catalogue,
+            sync=sync,
             gate=self.freshness_gate,
             clock=self.clock,
             recorder=self.recorder,
-            mapping_cache=self.mapping_cache,
+            headroom=self._budget_enforcer(TileDeleter(rows, files, sync)),
             verify_hash=self.config.reads.verify_hash,
             read_deadline_s=self.config.reads.deadline_s or None,
             clock_guard=self.clock_guard,
-            when_in_doubt=feed.wake,
         )
-        trim_heap()  # loading the catalogue took several times what is left of it
+        trim_heap()  # loading the catalogue took several times the memory that it needs now
         feed.follow(store)
         return store
 
-    @cached_property
-    def tile_store(self) -> BudgetEnforcedTileStore:
-        """The tile store, kept within its disk budget."""
-        enforcer = CacheBudgetEnforcer(
-            self.unbudgeted_store,
+    def _budget_enforcer(self, deleter: TileDeleter) -> CacheBudgetEnforcer:
+        return CacheBudgetEnforcer(
+            deleter.evict_tile,
             self._catalogue,
             committed_bytes=self.metadata_store.total_disk_bytes,
             budget_bytes=self.config.budget.max_bytes,
@@ -296,7 +296,6 @@ class Runtime:
             recorder=self.recorder,
             before_sweep=self._lru_buffer.gather,
         )
-        return BudgetEnforcedTileStore(self.unbudgeted_store, enforcer)
 
     @cached_property
     def descriptor_index(self) -> DescriptorIndex:
@@ -415,14 +414,14 @@ def close_runtimes() -> None:
 atexit.register(close_runtimes)
 
 
-def build_tile_store(config: AerotileConfig) -> BudgetEnforcedTileStore:
-    """The tile store within its budget, opened and reconciled.
+def build_tile_store(config: AerotileConfig) -> FileBackedTileStore:
+    """The tile store within its disk budget, opened and reconciled.
 
-    It also `SupportsBulkWrite`, `SupportsVerdict` and `SupportsBboxQuery`.
+    It implements `TileStore`, `SupportsLocalReads` and `SupportsLocalWrites`.
 
     Raises `StoreUnavailableError`, `ConfigurationError`, `RuntimeNotAvailableError`.
     """
-    store: BudgetEnforcedTileStore = runtime_of(config).part("tile_store")
+    store: FileBackedTileStore = runtime_of(config).part("tile_store")
     return store
 
 

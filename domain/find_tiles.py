@@ -28,7 +28,7 @@ class DescriptorSearch(Protocol):
 
 
 class PixelReader(Protocol):
-    """The calls to the store that a lookup makes, once per candidate; see `TileStore`, `SupportsVerdict`."""
+    """The calls to the store that a lookup makes, once per candidate; see `SupportsLocalReads`."""
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle: ...
 

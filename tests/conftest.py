@@ -184,7 +184,7 @@ def memory_cache(onboard_tile: Callable[..., tuple[bytes, TileMetadata]]) -> Cal
         for x in range(count):
             pixels, metadata = onboard_tile(x, size)
             cache.rows.insert_metadata(metadata)
-            cache.files.stage(pixels, metadata).place()
+            cache.files.place(cache.files.stage(pixels, metadata))
         return cache
 
     return make

@@ -14,6 +14,7 @@ from aerotile.adapters.memory.recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.domain.errors import AerotileError, StoreUnavailableError
+from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.store.tile_store import FileBackedTileStore
 from aerotile.domain.store.verify import verify_store
@@ -54,11 +55,15 @@ class SmallStore:
         self.store = FileBackedTileStore(
             self.rows,
             self.files,
-            catalogue=CompiledTileCatalogue(),
+            sync=CatalogueSync(
+                self.rows,
+                self.files,
+                CompiledTileCatalogue(),
+                CompiledMappingCache(max_count=16, max_bytes=1 << 20),
+            ),
             gate=gate,
             clock=clock,
             recorder=recorder,
-            mapping_cache=CompiledMappingCache(max_count=16, max_bytes=1 << 20),
         )
 
     def committed(self) -> set[TileId]:

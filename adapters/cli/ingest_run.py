@@ -22,7 +22,7 @@ from ...domain.errors import (
 )
 from ...domain.policies.jpeg import read_jpeg_size
 from ...domain.ports.tile_store import TileWriteOutcome
-from ...domain.store.disk_budget import BudgetEnforcedTileStore
+from ...domain.store.tile_store import FileBackedTileStore
 from ...domain.store.write_batches import overlapped
 from ...domain.values.tile_grid import ground_sample_distance
 from ...domain.values.tiles import FreshnessLabel, TileId, TileMetadata, TileSource
@@ -91,7 +91,7 @@ class _Taken:
 class Ingest:
     """One run over a folder."""
 
-    store: BudgetEnforcedTileStore
+    store: FileBackedTileStore
     source: TileSource
     captured_at: datetime
     tile_size_pixels: int

@@ -91,7 +91,7 @@ def demonstrate(
         )
         plans = plan_frames(mission, frames, seed=seed)
         # The store is opened before the first frame, as a flight stack would.
-        say(f"flying {frames} frames over {len(runtime.unbudgeted_store)} tiles")
+        say(f"flying {frames} frames over {len(runtime.tile_store)} tiles")
         with bar("Flying") as advance:
             log = flight.fly(plans, advance)
         evicted = tuple(t for t in base.tile_ids if not runtime.tile_store.tile_exists(t))

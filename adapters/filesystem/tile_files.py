@@ -56,9 +56,10 @@ from .layout import (
     temporary_name,
     tile_path,
 )
-from .placement import Placement, StagedFile
+from .placement import Placement
 from .quarantine import quarantine_tile, set_sidecar_aside
 from .reader_threads import ReaderThreads
+from .staged_file import StagedFile
 
 _READ = os.O_RDONLY | os.O_NONBLOCK  # a FIFO in a file's place must not hang its reader
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -142,9 +143,7 @@ class FilesystemTileFiles:
             raise TileMetadataError(
                 f"tile {tile_id} is no JPEG: {refusal}", tile_id=tile_id, remedy="store complete JPEG files"
             ) from refusal
-        return StagedFile(
-            write, tile_path(tile_id), metadata.content_sha256, self._placement, self._open_root
-        )
+        return StagedFile(write, tile_path(tile_id), metadata.content_sha256)
 
     def stage_many(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
         """See `TileFiles`: hashed by several threads."""
@@ -159,19 +158,26 @@ class FilesystemTileFiles:
 
         return self._placement.in_slices(lambda some: list(stage(some)), tiles)
 
-    def prewriting(self, staged: Sequence[StagedTile]) -> AbstractContextManager[Callable[[], object]]:
-        """See `TileFiles`: in the threads that work on batches."""
-        own = [tile for tile in staged if isinstance(tile, StagedFile)]
-        return self._placement.prewriting(self._open_root, own)
+    def prewrite(self, staged: StagedTile) -> None:
+        """See `TileFiles`."""
+        if self._root is not None:
+            self._placement.prewrite(self._root, *_own(staged))
+
+    def place(self, staged: StagedTile) -> None:
+        """See `TileFiles`."""
+        self._placement.place(self._open_root(), *_own(staged))
+
+    def withdraw(self, staged: StagedTile) -> None:
+        """See `TileFiles`."""
+        self._placement.withdraw(self._open_root(), *_own(staged))
+
+    def prewriting(self, staged: Sequence[StagedTile]) -> AbstractContextManager[None]:
+        """See `TileFiles`: on the threads that work on batches."""
+        return self._placement.prewriting(self._open_root, _own(*staged))
 
     def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
         """See `TileFiles`: two syncs of the file system for the whole batch."""
-        files = []
-        for tile in staged:
-            if not isinstance(tile, StagedFile):
-                raise TypeError(f"not staged by a FilesystemTileFiles: {tile!r}")
-            files.append(tile)
-        return self._placement.place_many(self._open_root(), files)
+        return self._placement.place_many(self._open_root(), _own(*staged))
 
     def open(self, tile_id: TileId, timeout_s: float | None = None) -> TilePixelHandle:
         """See `TileFiles`. Raises `StoreUnavailableError` when what is there is no readable regular file."""
@@ -345,6 +351,15 @@ class FilesystemTileFiles:
         if root is None:
             raise StoreUnavailableError(f"the tile files in {self._path} are closed", remedy="open the store")
         return root
+
+
+def _own(*staged: StagedTile) -> list[StagedFile]:
+    files = []
+    for tile in staged:
+        if not isinstance(tile, StagedFile):
+            raise TypeError(f"not staged by a FilesystemTileFiles: {tile!r}")
+        files.append(tile)
+    return files
 
 
 def _is_no_file(root: OpenFolder, path: TilePath) -> bool:

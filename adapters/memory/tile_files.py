@@ -7,9 +7,11 @@ import mmap
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from uuid import UUID
+
+import attrs
 
 from ...domain.errors import (
     ContentHashMismatchError,
@@ -58,25 +60,13 @@ class MemoryTilePixelHandle(mmap.mmap, TilePixelHandle):
         return handle
 
 
-class _StagedInMemory:
-    """A `StagedTile`; once placed it is the stored tile itself."""
+@attrs.frozen(eq=False)
+class _StagedInMemory(StagedTile):
+    """See `StagedTile`; once placed it is the stored tile itself."""
 
-    def __init__(self, files: MemoryTileFiles, tile_id: TileId, pixels: bytes, content_sha256: str) -> None:
-        self.tile_id = tile_id
-        self.pixels = pixels
-        self.content_sha256 = content_sha256
-        self._files = files
-
-    def prewrite(self) -> None:
-        """See `StagedTile`: there is nothing to wait for."""
-
-    def place(self) -> None:
-        """See `StagedTile`."""
-        self._files.put(self)
-
-    def withdraw(self) -> None:
-        """See `StagedTile`."""
-        self._files.take_back(self)
+    tile_id: TileId
+    pixels: bytes
+    content_sha256: str
 
 
 class MemoryTileFiles:
@@ -127,7 +117,7 @@ class MemoryTileFiles:
                 tile_id=tile_id,
                 remedy="store complete JPEG files",
             )
-        return _StagedInMemory(self, tile_id, pixels, digest)
+        return _StagedInMemory(tile_id, pixels, digest)
 
     def stage_many(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
         """See `TileFiles`."""
@@ -139,15 +129,32 @@ class MemoryTileFiles:
                 staged.append(error)
         return staged
 
-    @contextmanager
-    def prewriting(self, staged: Sequence[StagedTile]) -> Iterator[Callable[[], object]]:
-        """See `TileFiles`: there is nothing to wait for."""
-        yield lambda: None
+    def prewrite(self, staged: StagedTile) -> None:
+        """See `TileFiles`: memory has nothing to wait for."""
+
+    def place(self, staged: StagedTile) -> None:
+        """See `TileFiles`: tile and sidecar in one step, over what was there."""
+        tile = _own(staged)
+        with self._lock:
+            self._tiles[tile.tile_id] = tile
+            self._sidecars[tile.tile_id] = tile.content_sha256
+
+    def withdraw(self, staged: StagedTile) -> None:
+        """See `TileFiles`."""
+        tile = _own(staged)
+        with self._lock:
+            if self._tiles.get(tile.tile_id) is tile:
+                del self._tiles[tile.tile_id]
+                self._sidecars.pop(tile.tile_id, None)
+
+    def prewriting(self, staged: Sequence[StagedTile]) -> AbstractContextManager[None]:
+        """See `TileFiles`: memory has nothing to wait for."""
+        return nullcontext()
 
     def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
         """See `TileFiles`."""
         for tile in staged:
-            tile.place()
+            self.place(tile)
         return [None] * len(staged)
 
     def open(self, tile_id: TileId, timeout_s: float | None = None) -> TilePixelHandle:
@@ -208,22 +215,15 @@ class MemoryTileFiles:
         with self._lock:
             return self._sidecars.get(tile_id)
 
-    def put(self, tile: _StagedInMemory) -> None:
-        """Put a tile and its sidecar in place in one step, over what was there."""
-        with self._lock:
-            self._tiles[tile.tile_id] = tile
-            self._sidecars[tile.tile_id] = tile.content_sha256
-
-    def take_back(self, tile: _StagedInMemory) -> None:
-        """Remove what `put` put in place, unless another tile has replaced it."""
-        with self._lock:
-            if self._tiles.get(tile.tile_id) is tile:
-                del self._tiles[tile.tile_id]
-                self._sidecars.pop(tile.tile_id, None)
-
     def _pixels(self, tile_id: TileId) -> bytes:
         with self._lock:
             tile = self._tiles.get(tile_id)
         if tile is None:
             raise TileNotFoundError(tile_id)
         return tile.pixels
+
+
+def _own(staged: StagedTile) -> _StagedInMemory:
+    if not isinstance(staged, _StagedInMemory):
+        raise TypeError(f"not staged by a MemoryTileFiles: {staged!r}")
+    return staged

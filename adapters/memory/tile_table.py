@@ -36,25 +36,27 @@ _NOTICED = {"voting_status", "uploaded_at", "pinned"}
 class MemoryOpenRows:
     """See `OpenRows`; `MemoryOpenRow` is the same for one row."""
 
-    def __init__(
-        self,
-        table: MemoryTileTable,
-        inserted: dict[TileId, TileMetadataPersistent],
-        duplicates: frozenset[TileId],
-    ) -> None:
+    def __init__(self, table: MemoryTileTable, tiles: Mapping[TileId, TileMetadataPersistent]) -> None:
         self._table = table
-        self._inserted = inserted
-        self._duplicates = duplicates
+        self._tiles = tiles
+        self._inserted: dict[TileId, TileMetadataPersistent] = {}
+        self._finished = False
         self._open = True
+        self.taken: set[TileId] = set()
 
     def end(self) -> None:
-        """Close the transaction; what was not committed is forgotten."""
+        """Close the transaction; rows that were not committed are gone."""
         self._open = False
 
-    @property
-    def duplicates(self) -> frozenset[TileId]:
+    def finish_insert(self) -> frozenset[TileId]:
         """See `OpenRows`."""
-        return self._duplicates
+        if not self._finished:
+            self._finished = True
+            for tile_id in sorted(self._tiles, key=lambda tile_id: tile_id.tile_uuid):
+                if self._table.take(tile_id):
+                    self.taken.add(tile_id)
+            self._inserted = {t: tile for t, tile in self._tiles.items() if t in self.taken}
+        return frozenset(self._tiles.keys() - self.taken)
 
     def discard(self, tile_ids: Sequence[TileId]) -> None:
         """See `OpenRows`."""
@@ -65,6 +67,7 @@ class MemoryOpenRows:
         """See `OpenRows`."""
         if not self._open:
             raise ValueError("the transaction has ended")
+        self.finish_insert()
         self._table.add(self._inserted)
         self.end()
         return dict(self._inserted)
@@ -77,8 +80,14 @@ class MemoryOpenRow:
     rows: MemoryOpenRows
     tile_id: TileId
 
+    def finish_insert(self) -> None:
+        """See `OpenRow`."""
+        if self.rows.finish_insert():
+            raise DuplicateTileError(self.tile_id)
+
     def commit(self) -> TileMetadataPersistent:
         """See `OpenRow`."""
+        self.finish_insert()
         return self.rows.commit()[self.tile_id]
 
 
@@ -149,56 +158,32 @@ class MemoryTileTable:
             return self._store_id
 
     @contextmanager
-    def insert(
-        self,
-        metadata: TileMetadata,
-        created_at: datetime,
-        *,
-        meanwhile: Callable[[], object] = lambda: None,
-    ) -> Iterator[MemoryOpenRow]:
+    def insert(self, metadata: TileMetadata, created_at: datetime) -> Iterator[MemoryOpenRow]:
         """See `TileRows`."""
-        meanwhile()
         with self.insert_many([metadata], created_at) as rows:
-            if rows.duplicates:
-                raise DuplicateTileError(metadata.tile_id)
             yield MemoryOpenRow(rows, metadata.tile_id)
 
     @contextmanager
-    def insert_many(
-        self,
-        metadata: Sequence[TileMetadata],
-        created_at: datetime,
-        *,
-        meanwhile: Callable[[], object] = lambda: None,
-    ) -> Iterator[MemoryOpenRows]:
+    def insert_many(self, metadata: Sequence[TileMetadata], created_at: datetime) -> Iterator[MemoryOpenRows]:
         """See `TileRows`. Raises `ValueError` when a tile is named twice."""
         stored = {m.tile_id: TileMetadataPersistent.of(m, created_at=created_at) for m in metadata}
         if len(stored) != len(metadata):
             raise ValueError("a batch must not name a tile twice")
-        taken: set[TileId] = set()
-        rows: MemoryOpenRows | None = None
         with self._answering():
             self._wait_until(lambda: not self._locks_wanted, "the store's lock")
             self._writers += 1
+        rows = MemoryOpenRows(self, stored)
         try:
-            meanwhile()
-            for tile_id in sorted(stored, key=lambda tile_id: tile_id.tile_uuid):
-                if self._take(tile_id):
-                    taken.add(tile_id)
-            rows = MemoryOpenRows(
-                self, {t: stored[t] for t in stored if t in taken}, frozenset(stored.keys() - taken)
-            )
             yield rows
         finally:
-            if rows is not None:
-                rows.end()
+            rows.end()
             with self._changed:
-                self._taken -= taken
+                self._taken -= rows.taken
                 self._writers -= 1
                 self._changed.notify_all()
 
-    def _take(self, tile_id: TileId) -> bool:
-        """Keep other writers from a tile; False when it has a row."""
+    def take(self, tile_id: TileId) -> bool:
+        """Keep other writers from a tile; False when it has a row. For `MemoryOpenRows.finish_insert`."""
         with self._answering():
             self._wait_until(lambda: tile_id not in self._taken, f"another writer of tile {tile_id}")
             if tile_id in self._committed or tile_id in self._incomplete:

@@ -133,12 +133,38 @@ class Database:
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """Borrow a connection that answers. Raises `StoreUnavailableError` when there is none in time."""
-        connection = self._answering_connection()
+        connection = self.take()
         try:
             yield connection
         finally:
-            connection.answered_at = time.monotonic()
-            self._pool.putconn(connection)
+            self.give_back(connection)
+
+    def take(self) -> Connection:
+        """A connection that answers, for `give_back`; raises as `connection` does."""
+        wait_s = self.connect_timeout_s if self._failure is None else min(self.connect_timeout_s, GONE_WAIT_S)
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                connection = self._pool.getconn(timeout=max(0.0, deadline - time.monotonic()))
+            except PoolTimeout as error:
+                raise self._no_connection() from (self._failure or error)
+            except psycopg.Error as error:
+                raise translated(error, f"taking a connection to {self.address}") from error
+            try:
+                _check(connection, self.connect_timeout_s)
+            except psycopg.Error as error:
+                # What a restarted server left behind: the pool makes a new one of it.
+                self._failure = error
+                connection.close()
+                self._pool.putconn(connection)
+            else:
+                self._failure = None
+                return connection
+
+    def give_back(self, connection: Connection) -> None:
+        """Return a connection from `take` to the pool, which replaces it when it is closed."""
+        connection.answered_at = time.monotonic()
+        self._pool.putconn(connection)
 
     def fetch_all(self, doing: str, query: str, parameters: Any = None) -> list[TupleRow]:
         """Run one statement on its own and return its rows; errors as `translate_errors` has them."""
@@ -165,27 +191,6 @@ class Database:
                 f"{doing}: the connection was lost: {describe(lost)}; whether it was done can't be known yet",
                 remedy="do it again when the database answers: twice does no harm",
             ) from error
-
-    def _answering_connection(self) -> Connection:
-        wait_s = self.connect_timeout_s if self._failure is None else min(self.connect_timeout_s, GONE_WAIT_S)
-        deadline = time.monotonic() + wait_s
-        while True:
-            try:
-                connection = self._pool.getconn(timeout=max(0.0, deadline - time.monotonic()))
-            except PoolTimeout as error:
-                raise self._no_connection() from (self._failure or error)
-            except psycopg.Error as error:
-                raise translated(error, f"taking a connection to {self.address}") from error
-            try:
-                _check(connection, self.connect_timeout_s)
-            except psycopg.Error as error:
-                # What a restarted server left behind: the pool makes a new one of it.
-                self._failure = error
-                connection.close()
-                self._pool.putconn(connection)
-            else:
-                self._failure = None
-                return connection
 
     def _no_connection(self) -> StoreUnavailableError:
         if self._failure is None and self._pool.get_stats()["pool_size"] >= self._max_size:

@@ -30,7 +30,7 @@ from .queries import (
     read_total,
 )
 from .tile_rows import PostgresTileRows
-from .transactions import tile_transaction
+from .transactions import TileTransaction
 
 
 class PostgresTileMetadataStore:
@@ -68,7 +68,7 @@ class PostgresTileMetadataStore:
         """See `TileMetadataStore`. Of two writers at once the second sees the first one's step."""
         doing = f"updating the vote on tile {tile_id}"
         vote = (status.value, tile_id.tile_uuid)
-        with tile_transaction(self._database) as transaction:
+        with TileTransaction(self._database) as transaction:
             found, number = transaction.begin(
                 doing, (SELECT_TILE_FOR_UPDATE, (tile_id.tile_uuid,)), (SELECT_XID, ())
             )
@@ -133,7 +133,7 @@ class PostgresTileMetadataStore:
     def increment_upload_attempts(self, tile_id: TileId) -> int:
         """See `TileMetadataStore`. Raises `TileNotFoundError`."""
         doing = f"counting an upload attempt of tile {tile_id}"
-        with tile_transaction(self._database) as transaction:
+        with TileTransaction(self._database) as transaction:
             counted, number = transaction.begin(
                 doing, (UPDATE_UPLOAD_ATTEMPTS, (tile_id.tile_uuid,)), (SELECT_XID, ())
             )

@@ -9,7 +9,7 @@ Three locks make it safe beside other processes:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
@@ -26,7 +26,7 @@ from .address import Connection
 from .bulk_copy import read_catalogue
 from .connection import Database
 from .errors import translate_errors
-from .pipeline import Statement
+from .pipeline import Pipeline, Statement
 from .queries import (
     AWAIT_TILES,
     COMPLETE_TILE,
@@ -60,7 +60,7 @@ from .queries import (
     read_tile_id,
     tile_lock,
 )
-from .transactions import TileTransaction, tile_transaction
+from .transactions import TileTransaction
 
 FETCH_ROWS = 5_000
 """Rows per round trip of a stream, and tiles per statement of a batch: bounds memory at both ends."""
@@ -70,15 +70,32 @@ class PostgresOpenRow:
     """See `OpenRow`."""
 
     def __init__(self, transaction: TileTransaction, stored: TileMetadataPersistent) -> None:
+        """Send the INSERT."""
         self._transaction = transaction
         self._stored = stored
+        self._named = f"tile {stored.tile_id}"
+        lock = tile_lock(stored.tile_uuid)
+        self._sent: Pipeline | None = transaction.send_all(
+            f"inserting {self._named}", (INSERT_TILE, (*insert_values(stored), lock, lock))
+        )
+
+    def finish_insert(self) -> None:
+        """See `OpenRow`."""
+        sent, self._sent = self._sent, None
+        if sent is None:
+            return
+        try:
+            _, inserted, _ = self._transaction.receive(f"inserting {self._named}", sent)
+        except psycopg.errors.UniqueViolation as error:
+            raise DuplicateTileError(self._stored.tile_id) from error
+        self._transaction.xid = inserted.text
 
     def commit(self) -> TileMetadataPersistent:
         """See `OpenRow`."""
+        if self._sent is not None:
+            self.finish_insert()
         self._transaction.commit(
-            f"storing tile {self._stored.tile_id}",
-            self._stored.disk_bytes,
-            lambda: _inserted_trace([self._stored]),
+            f"storing {self._named}", self._stored.disk_bytes, lambda: _inserted_trace([self._stored])
         )
         return self._stored
 
@@ -86,20 +103,21 @@ class PostgresOpenRow:
 class PostgresOpenRows:
     """See `OpenRows`."""
 
-    def __init__(
-        self,
-        transaction: TileTransaction,
-        inserted: dict[TileId, TileMetadataPersistent],
-        duplicates: frozenset[TileId],
-    ) -> None:
+    def __init__(self, transaction: TileTransaction, tiles: Mapping[TileId, TileMetadataPersistent]) -> None:
         self._transaction = transaction
-        self._inserted = inserted
-        self._duplicates = duplicates
+        self._tiles = tiles
+        self._inserted: dict[TileId, TileMetadataPersistent] = {}
+        self._finished = False
 
-    @property
-    def duplicates(self) -> frozenset[TileId]:
+    def finish_insert(self) -> frozenset[TileId]:
         """See `OpenRows`."""
-        return self._duplicates
+        if not self._finished:
+            self._finished = True
+            # One order for every writer: two batches that share tiles then wait for each other one way only.
+            in_order = sorted(self._tiles.values(), key=lambda tile: tile.tile_uuid.int)
+            new = _insert_in_order(self._transaction, in_order) if in_order else set()
+            self._inserted = {t: tile for t, tile in self._tiles.items() if tile.tile_uuid in new}
+        return frozenset(self._tiles.keys() - self._inserted.keys())
 
     def discard(self, tile_ids: Sequence[TileId]) -> None:
         """See `OpenRows`."""
@@ -112,6 +130,7 @@ class PostgresOpenRows:
 
     def commit(self) -> dict[TileId, TileMetadataPersistent]:
         """See `OpenRows`."""
+        self.finish_insert()
         tiles = self._inserted.values()
         self._transaction.commit(
             f"storing {len(tiles)} tiles",
@@ -149,50 +168,24 @@ class PostgresTileRows:
             return read_store_id(connection)
 
     @contextmanager
-    def insert(
-        self,
-        metadata: TileMetadata,
-        created_at: datetime,
-        *,
-        meanwhile: Callable[[], object] = lambda: None,
-    ) -> Iterator[PostgresOpenRow]:
+    def insert(self, metadata: TileMetadata, created_at: datetime) -> Iterator[PostgresOpenRow]:
         """See `TileRows`."""
         stored = TileMetadataPersistent.of(metadata, created_at=created_at)
-        tile_id, lock = metadata.tile_id, tile_lock(stored.tile_uuid)
-        with tile_transaction(self._database, self._disk_budget_bytes) as transaction:
-            try:
-                (inserted,) = transaction.begin_with_all(
-                    f"inserting tile {tile_id}",
-                    (INSERT_TILE, (*insert_values(stored), lock, lock)),
-                    meanwhile=meanwhile,
-                )
-            except psycopg.errors.UniqueViolation as error:
-                raise DuplicateTileError(tile_id) from error
-            transaction.xid = inserted.text
+        with TileTransaction(self._database, self._disk_budget_bytes) as transaction:
             yield PostgresOpenRow(transaction, stored)
 
     @contextmanager
     def insert_many(
-        self,
-        metadata: Sequence[TileMetadata],
-        created_at: datetime,
-        *,
-        meanwhile: Callable[[], object] = lambda: None,
+        self, metadata: Sequence[TileMetadata], created_at: datetime
     ) -> Iterator[PostgresOpenRows]:
         """See `TileRows`. Raises `ValueError` when a tile is named twice."""
         if len({m.tile_id for m in metadata}) != len(metadata):
             raise ValueError("a batch must not name a tile twice")
-        with tile_transaction(self._database, self._disk_budget_bytes) as transaction:
+        with TileTransaction(self._database, self._disk_budget_bytes) as transaction:
             transaction.begin(f"inserting {len(metadata)} tiles", (LOCK_SHARED, STORE_LOCK))
-            meanwhile()
-            stored = {m.tile_id: TileMetadataPersistent.of(m, created_at=created_at) for m in metadata}
-            # One order for everybody: two batches that share tiles then wait for each other one way only.
-            in_order = sorted(stored.values(), key=lambda tile: tile.tile_uuid.int)
-            new = _insert_in_order(transaction, in_order) if in_order else set()
             yield PostgresOpenRows(
                 transaction,
-                {tile_id: tile for tile_id, tile in stored.items() if tile.tile_uuid in new},
-                frozenset(tile_id for tile_id, tile in stored.items() if tile.tile_uuid not in new),
+                {m.tile_id: TileMetadataPersistent.of(m, created_at=created_at) for m in metadata},
             )
 
     @contextmanager
@@ -217,15 +210,12 @@ class PostgresTileRows:
                     connection.close()
 
     def _remove(self, connection: Connection, tile_id: TileId, query: str, doing: str) -> int | None:
-        transaction = TileTransaction(self._database, connection, None)
-        try:
+        with TileTransaction(self._database, connection=connection) as transaction:
             (deleted,) = transaction.begin(doing, (query, (tile_id.tile_uuid,)))
             if not deleted.rows():
                 return None
             ((freed_bytes, transaction.xid),) = deleted.rows()
             transaction.commit(doing, -freed_bytes, lambda: (DELETED_TRACE, (tile_id.tile_uuid,)))
-        finally:
-            transaction.end()
         if connection.closed:
             raise CommitOutcomeUnknownError(
                 f"{doing}: it is gone, but the connection was lost before its file could be",
@@ -293,7 +283,7 @@ class PostgresTileRows:
         Raises `TileNotFoundError` when there is no such row that lacks its hash or size.
         """
         doing = f"completing the row of tile {tile_id}"
-        with tile_transaction(self._database) as transaction:
+        with TileTransaction(self._database) as transaction:
             (completed,) = transaction.begin(
                 doing, (COMPLETE_TILE, (tile_id.tile_uuid, content_sha256, disk_bytes))
             )
@@ -307,7 +297,7 @@ class PostgresTileRows:
         """See `TileRows`."""
         doing = f"waiting {timeout_s:g} s for every writer to finish"
         timeout = f"{max(1, round(timeout_s * 1000))}ms"
-        with tile_transaction(self._database) as transaction:
+        with TileTransaction(self._database) as transaction:
             transaction.begin(
                 doing,
                 ("SELECT set_config('lock_timeout', %s, true)", (timeout,)),

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import TracebackType
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -20,7 +21,7 @@ from .address import Connection
 from .connection import Database
 from .copy_format import copy_rows
 from .errors import describe, translate_errors, translated
-from .pipeline import Answer, Statement, run_pipelined
+from .pipeline import Answer, Pipeline, Statement, run_pipelined
 from .queries import ADD_DISK_BYTES, CEILING_CONSTRAINT, TERMINATE_XACT, XACT_STATUS, read_total
 
 OUTCOME_WAIT_S = 5.0
@@ -34,43 +35,60 @@ SAVEPOINT: Statement = ("SAVEPOINT counted", ())
 
 
 class TileTransaction:
-    """One open transaction. `xid`, set once a statement told it, is what COMMIT's outcome is asked by."""
+    """One transaction, rolled back when its context is left without `commit`. For one thread.
 
-    def __init__(self, database: Database, connection: Connection, disk_budget_bytes: int | None) -> None:
+    `xid`, set by the caller once a statement returned it, identifies the transaction when the answer to its
+    COMMIT is lost.
+    """
+
+    connection: Connection
+
+    def __init__(
+        self,
+        database: Database,
+        disk_budget_bytes: int | None = None,
+        *,
+        connection: Connection | None = None,
+    ) -> None:
+        """Runs on `connection`; default one of the pool, from entering the context to leaving it."""
         self._database = database
-        self.connection = connection
         self._disk_budget_bytes = disk_budget_bytes
-        self._backend_pid = connection.info.backend_pid
+        self._given = connection
         self._open = False
         self._has_savepoint = False
         self.xid: str | None = None
 
-    def begin(
-        self, doing: str, *statements: Statement, meanwhile: Callable[[], object] = lambda: None
-    ) -> list[Answer]:
-        """BEGIN and run `statements` in one round trip; entry i is what statement i returned.
+    def __enter__(self) -> TileTransaction:
+        self.connection = self._database.take() if self._given is None else self._given
+        self._backend_pid = self.connection.pgconn.backend_pid
+        return self
 
-        `meanwhile` is called while the server works.
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._end()
+        finally:
+            if self._given is None:
+                self._database.give_back(self.connection)
 
-        The driver's UniqueViolation passes, for the caller to name the tile; all else is translated.
+    def begin(self, doing: str, *statements: Statement) -> list[Answer]:
+        """BEGIN and run `statements` in one round trip; entry i is the answer to statement i.
+
+        The driver's UniqueViolation passes, for the caller to name the tile; other errors are translated.
         """
         self._open = True
-        return self.execute(doing, BEGIN, *statements, meanwhile=meanwhile)[1:]
+        return self.execute(doing, BEGIN, *statements)[1:]
 
-    def begin_with_all(
-        self, doing: str, *statements: Statement, meanwhile: Callable[[], object] = lambda: None
-    ) -> list[Answer]:
-        """`begin` with all that there is to do before `commit`, which then has the less to wait for."""
-        answers = self.begin(doing, *statements, SAVEPOINT, meanwhile=meanwhile)
-        self._has_savepoint = True
-        return answers[:-1]
+    def send_all(self, doing: str, statement: Statement) -> Pipeline:
+        """Send BEGIN, the one statement before `commit`, and the savepoint of `commit`; for `receive`."""
+        self._open = self._has_savepoint = True
+        return self._send(doing, BEGIN, statement, SAVEPOINT)
 
-    def execute(
-        self, doing: str, *statements: Statement, meanwhile: Callable[[], object] = lambda: None
-    ) -> list[Answer]:
-        """Run more statements in one round trip; results and errors as `begin` has them."""
+    def receive(self, doing: str, sent: Pipeline) -> list[Answer]:
+        """The answers to all statements that were sent; errors as `begin` has them."""
         try:
-            return run_pipelined(self.connection, *statements, meanwhile=meanwhile)
+            return sent.receive()
         except psycopg.errors.UniqueViolation:
             raise
         except BaseException as error:
@@ -79,6 +97,16 @@ class TileTransaction:
             if isinstance(error, psycopg.Error):
                 raise translated(error, doing) from error
             raise
+
+    def execute(self, doing: str, *statements: Statement) -> list[Answer]:
+        """Run more statements in one round trip; answers and errors as `begin` has them."""
+        return self.receive(doing, self._send(doing, *statements))
+
+    def _send(self, doing: str, *statements: Statement) -> Pipeline:
+        try:
+            return Pipeline(self.connection, statements)
+        except psycopg.Error as error:
+            raise translated(error, doing) from error
 
     def copy(self, doing: str, query: str, tiles: Sequence[TileMetadataPersistent]) -> bool:
         """COPY new rows in; False when one of them was refused, and then none of them is there."""
@@ -129,7 +157,7 @@ class TileTransaction:
             if committed.tag != "COMMIT":
                 raise StoreUnavailableError(f"{doing} failed: the transaction had been aborted before")
 
-    def end(self) -> None:
+    def _end(self) -> None:
         """Roll back unless committed."""
         if not self._open:
             return
@@ -198,14 +226,3 @@ class TileTransaction:
             connection.execute(TERMINATE_XACT, (self._backend_pid, xid))
             time.sleep(OUTCOME_PAUSE_S)
         return None
-
-
-@contextmanager
-def tile_transaction(database: Database, disk_budget_bytes: int | None = None) -> Iterator[TileTransaction]:
-    """A transaction on a connection of the pool, rolled back when left without `commit`."""
-    with database.connection() as connection:
-        transaction = TileTransaction(database, connection, disk_budget_bytes)
-        try:
-            yield transaction
-        finally:
-            transaction.end()

@@ -14,7 +14,7 @@ from ...domain.values.upload_reports import TileUploadResult, UploadListEntry
 from .connection import Database
 from .errors import translate_errors
 from .queries import SELECT_TILE_FOR_UPDATE, SELECT_XID, read_tile, read_tile_id
-from .transactions import tile_transaction
+from .transactions import TileTransaction
 from .upload_queries import (
     INSERT_REQUEUED,
     INSERT_RESULTS,
@@ -78,7 +78,7 @@ class PostgresUploadLedger:
 
     def _note(self, doing: str, query: str, values: Mapping[str, Any], trace: Sequence[Any]) -> None:
         """Add lines; one of them tells what became of a COMMIT whose answer was lost: none is added twice."""
-        with tile_transaction(self._database) as transaction:
+        with TileTransaction(self._database) as transaction:
             (number,) = transaction.begin(doing, (SELECT_XID, ()))
             transaction.xid = number.text
             with translate_errors(doing):
@@ -108,7 +108,7 @@ class PostgresUploadLedger:
         """
         check_aware_utc(at, "at")
         doing = f"requeueing tile {tile_id}"
-        with tile_transaction(self._database) as transaction:
+        with TileTransaction(self._database) as transaction:
             found, number = transaction.begin(
                 doing, (SELECT_TILE_FOR_UPDATE, (tile_id.tile_uuid,)), (SELECT_XID, ())
             )

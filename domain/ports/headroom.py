@@ -1,4 +1,4 @@
-"""Where a write reserves its room."""
+"""The disk budget as a write reserves its room from it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from typing import Protocol
 
 
 class Headroom(Protocol):
-    """Where a write reserves its room."""
+    """A disk budget. Any number of threads may reserve room at once."""
 
-    def reserve_headroom(self, needed_bytes: int) -> AbstractContextManager[object]:
-        """Reserve room until the context is left. Raises `CacheBudgetExhaustedError`."""
+    def reserve_headroom(self, needed_bytes: int, lost_races: int = 0) -> AbstractContextManager[object]:
+        """Reserve room until the context is left.
+
+        `lost_races` is how often another process took the room of the same write before its commit; each
+        lost race frees more room than the last. Raises `CacheBudgetExhaustedError`.
+        """
         ...
 
 
 class NoBudget:
-    """Headroom without a limit, for a store whose budget is kept elsewhere."""
+    """Headroom without a limit."""
 
-    def reserve_headroom(self, needed_bytes: int) -> AbstractContextManager[object]:
-        """Room for everything."""
+    def reserve_headroom(self, needed_bytes: int, lost_races: int = 0) -> AbstractContextManager[object]:
+        """See `Headroom`; never raises."""
         return nullcontext()

@@ -1,4 +1,4 @@
-"""The files of a store, as its write path, its reads and its opening use them.
+"""The files of a store, as writes, reads and the opening of the store use them.
 
 A store is `FileBackedTileStore` over `TileRows` and `TileFiles`: PostgreSQL and a file system in an aircraft,
 memory in tests. The use cases own the order of the steps; the adapters own the SQL and the system calls.
@@ -6,7 +6,7 @@ memory in tests. The use cases own the order of the steps; the adapters own the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 from uuid import UUID
@@ -17,38 +17,28 @@ from ..values.pixels import TilePixelHandle
 from ..values.tiles import TileId, TileMetadata
 
 
-class StagedTile(Protocol):
-    """A tile whose bytes passed the hash gate and can now be placed. Nothing is on the disk yet."""
+class StagedTile:
+    """A tile that passed the hash gate, with nothing on the disk yet.
 
-    def prewrite(self) -> None:
-        """Do what can be done of `place` while no name leads to it, or nothing; never fails.
+    Opaque: only the `TileFiles` that staged the tile knows what it holds.
+    """
 
-        A crash leaves nothing of it. Whatever hinders it is for `place` to report.
-        """
-        ...
-
-    def place(self) -> None:
-        """Put file and sidecar durably in place. Raises `StoreUnavailableError`; then neither is there."""
-        ...
-
-    def withdraw(self) -> None:
-        """Remove what `prewrite` and `place` made, unless another writer has replaced them since."""
-        ...
+    __slots__ = ()
 
 
 MALFORMED_SIDECAR = ""
-"""What a sidecar claims that is not one well-formed line."""
+"""The hash of a sidecar that is not one well-formed line."""
 
 
 class TileFiles(Protocol):
-    """The files of a store; `str` names the place. Every method may raise `StoreUnavailableError`."""
+    """The files of a store; `str` names their location. Every method may raise `StoreUnavailableError`."""
 
     def store_id(self) -> UUID | None:
-        """The identity of the store that these files belong to; None when no store has claimed them."""
+        """The identity of the store that claimed these files; None when no store has."""
         ...
 
     def claim(self, store_id: UUID) -> UUID:
-        """Note durably that the files belong to this store, unless one was first; return whose they are."""
+        """Durably note `store_id` as the owner, unless the files have one; return the owner."""
         ...
 
     def stage(self, pixels: bytes, metadata: TileMetadata) -> StagedTile:
@@ -59,15 +49,33 @@ class TileFiles(Protocol):
         ...
 
     def stage_many(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
-        """`stage` for a batch; entry i is what tile i was staged as, or the error that refuses it."""
+        """`stage` for a batch; entry i is tile i staged, or the error that refuses tile i."""
         ...
 
-    def prewriting(self, staged: Sequence[StagedTile]) -> AbstractContextManager[Callable[[], object]]:
-        """Yield what begins to write tiles under temporary names, for a `place_many` within.
+    def prewrite(self, staged: StagedTile) -> None:
+        """Write the bytes to an unlinked file ahead of `place` (optional), without waiting for the disk.
 
-        What is yielded returns at once and never fails: what hinders it is for `place_many` to report. It may
-        be called once `TileRows.locked` is kept out, or not at all. When the context is left, nothing is
-        under way any more, and what was written and not placed is gone.
+        Never raises; `place` reports the error. A crash leaves nothing behind.
+        """
+        ...
+
+    def place(self, staged: StagedTile) -> None:
+        """Put file and sidecar durably in place. Raises `StoreUnavailableError`; then neither is there."""
+        ...
+
+    def withdraw(self, staged: StagedTile) -> None:
+        """Remove what `prewrite` and `place` made, unless another writer has replaced it since.
+
+        Does nothing when nothing was written. `place` may be called again afterwards.
+        """
+        ...
+
+    def prewriting(self, staged: Sequence[StagedTile]) -> AbstractContextManager[None]:
+        """Write a batch under temporary names, in the background, ahead of a `place_many` in the context.
+
+        Enter it while `TileRows.locked` is kept out: recovery removes temporary files. Never raises on
+        entering; `place_many` reports the error. When the context is left, every background write has
+        ended, and the temporary files that were not placed are gone.
         """
         ...
 
@@ -76,9 +84,9 @@ class TileFiles(Protocol):
         ...
 
     def open(self, tile_id: TileId, timeout_s: float | None = None) -> TilePixelHandle:
-        """The tile's bytes, read-only, and in memory: reading them waits for no disk.
+        """The tile's bytes, read-only and in memory: reading them does not wait for the disk.
 
-        Waits for the disk at most `timeout_s` seconds; None: as long as it takes. Raises `TileNotFoundError`,
+        Waits for the disk at most `timeout_s` seconds; None: without a limit. Raises `TileNotFoundError`,
         `ReadDeadlineError`, `NoMappingLeftError`.
         """
         ...
@@ -92,35 +100,35 @@ class TileFiles(Protocol):
         ...
 
     def remove(self, tile_id: TileId) -> bool:
-        """Unlink file and sidecar; whether the file was there."""
+        """Unlink file and sidecar. Returns whether the file was there."""
         ...
 
     def quarantine(self, tile_id: TileId) -> str | None:
-        """Move file and sidecar, or what stands in their place, out of the way, durably.
+        """Durably move file and sidecar, or whatever has their names, out of the way.
 
-        Returns where the file is now; None when there is none. What was quarantined before stays.
+        Returns the new location of the file; None when there is none. Earlier quarantined files stay.
         """
         ...
 
     def discard(self, found: FoundFile) -> bool:
-        """Unlink one file of an inventory; whether it was still there."""
+        """Unlink one file of an inventory. Returns whether the file was still there."""
         ...
 
     def inventory(self) -> TileInventory:
-        """Every tile, sidecar and temporary file under the root, by their names alone.
+        """Every tile, sidecar and temporary file under the root, found by name alone.
 
-        What is placed or removed meanwhile may be in it or not; everything else is.
+        A file that is placed or removed during the walk may be listed or not; every other file is listed.
         """
         ...
 
     def restore_sidecar(self, tile_id: TileId, content_sha256: str) -> None:
-        """Write the sidecar anew from the database's hash."""
+        """Write the sidecar again, from the database's hash."""
         ...
 
     def content_sha256(self, tile_id: TileId) -> str:
-        """Hash the file as it is on the disk now. Raises `TileNotFoundError`, `NoTileFileError`."""
+        """The hash of the file as it is on the disk now. Raises `TileNotFoundError`, `NoTileFileError`."""
         ...
 
     def sidecar_sha256(self, tile_id: TileId) -> str | None:
-        """What the sidecar claims: None when it is missing, `MALFORMED_SIDECAR` when it is no such line."""
+        """The hash in the sidecar: None without a sidecar, `MALFORMED_SIDECAR` when it is malformed."""
         ...

@@ -1,25 +1,31 @@
-"""The rows of a store, as its write path and its opening use them."""
+"""The rows of a store, as writes, deletes and the opening of the store use them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from ..values.catalogue_entries import (
-    CatalogueColumns,
-)
+from ..values.catalogue_entries import CatalogueColumns
 from ..values.tile_key import VariantTable
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 
 
 class OpenRow(Protocol):
-    """A row inserted in a transaction that is still open."""
+    """One INSERT in a transaction that is still open."""
+
+    def finish_insert(self) -> None:
+        """Wait for the answer to the INSERT.
+
+        Raises `DuplicateTileError` when the tile has a committed row, or when another writer commits the
+        same tile first.
+        """
+        ...
 
     def commit(self) -> TileMetadataPersistent:
-        """Commit.
+        """Commit, after `finish_insert` where that was not called yet.
 
         Raises `HeadroomTakenError` (the transaction stays open), `StoreUnavailableError` when the row is
         certainly not committed, `CommitOutcomeUnknownError` when that can't be known.
@@ -28,11 +34,10 @@ class OpenRow(Protocol):
 
 
 class OpenRows(Protocol):
-    """Many rows inserted in one transaction that is still open."""
+    """The INSERT of a batch in one transaction that is still open."""
 
-    @property
-    def duplicates(self) -> frozenset[TileId]:
-        """Which of the tiles were already committed, and so were not inserted."""
+    def finish_insert(self) -> frozenset[TileId]:
+        """Insert the tiles that have no committed row. Returns the other tiles: the duplicates."""
         ...
 
     def discard(self, tile_ids: Sequence[TileId]) -> None:
@@ -40,7 +45,7 @@ class OpenRows(Protocol):
         ...
 
     def commit(self) -> dict[TileId, TileMetadataPersistent]:
-        """Commit all the rest at once; raises as `OpenRow.commit` does."""
+        """Commit the rows that are left; raises as `OpenRow.commit` does."""
         ...
 
 
@@ -59,33 +64,21 @@ class TileRows(Protocol):
         """The identity of the store, made with the database and never changed."""
         ...
 
-    def insert(
-        self,
-        metadata: TileMetadata,
-        created_at: datetime,
-        *,
-        meanwhile: Callable[[], object] = lambda: None,
-    ) -> AbstractContextManager[OpenRow]:
-        """Insert in an open transaction that keeps `locked` out; leaving without `commit` rolls back.
+    def insert(self, metadata: TileMetadata, created_at: datetime) -> AbstractContextManager[OpenRow]:
+        """Send an INSERT in a transaction that keeps `locked` out; leaving without `commit` rolls back.
 
-        `meanwhile` is called while the database is at work, or else before it is asked; it never fails.
-
-        Raises `DuplicateTileError` at once when the tile has a committed row, and when another writer
-        commits the same tile first.
+        The answer is awaited by `OpenRow.finish_insert`, so that the caller can write bytes while the
+        database works: to an unlinked file, and only for a tile that the catalogue does not know.
         """
         ...
 
     def insert_many(
-        self,
-        metadata: Sequence[TileMetadata],
-        created_at: datetime,
-        *,
-        meanwhile: Callable[[], object] = lambda: None,
+        self, metadata: Sequence[TileMetadata], created_at: datetime
     ) -> AbstractContextManager[OpenRows]:
-        """`insert` for a batch of distinct tiles.
+        """`insert` for a batch of distinct tiles; `locked` is kept out as soon as the context is entered.
 
-        `meanwhile` is called when `locked` is kept out and before the rows are made; it returns at once and
-        never fails.
+        The rows are inserted by `OpenRows.finish_insert`, so that other threads can write bytes meanwhile:
+        under temporary names, and only for tiles that the catalogue does not know.
         """
         ...
 

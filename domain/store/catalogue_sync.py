@@ -1,18 +1,19 @@
-"""What other processes do to the rows, and how the catalogue of this one follows.
+"""Keeping the catalogue of this process true to the rows, whichever process changes them.
 
-Others' changes arrive as notices, in the order of their commits and a moment after them. Our own are put into
-the catalogue by whoever makes them. A notice says what happened, not how things are: unless the catalogue
-shows it already, the rows are asked.
+Changes by other processes arrive as notices, in the order of their commits and a moment after them. Changes
+by this process are entered by the use case that makes them. A notice names an event, not the present state:
+unless the catalogue agrees with it already, the row is read.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable
+from types import TracebackType
 
 from ..errors import CommitOutcomeUnknownError, TileMetadataError
+from ..ports.mapping_cache import MappingCache
 from ..ports.tile_catalogue import TileCatalogue
 from ..ports.tile_files import TileFiles
 from ..ports.tile_rows import TileRows
@@ -20,18 +21,18 @@ from ..values.catalogue_entries import columns_of
 from ..values.tile_changes import ChangeKind, TileChange
 from ..values.tiles import TileId, TileMetadataPersistent
 
-ASKED_AT_ONCE = 1_000
-"""Tiles in one question to the rows; writers wait while the answer is put into the catalogue."""
+QUERY_TILES = 1_000
+"""Tiles per query to the rows; writers wait while the answer is entered into the catalogue."""
 
 
 _log = logging.getLogger("aerotile.store")
 
 
 class CatalogueSync:
-    """Keeps a catalogue true to the rows while this process and others change them; from any thread.
+    """The catalogue and the cached mappings of one process, kept true to the rows. Safe for threads.
 
-    A tile is left alone while this process is changing it. What was noticed about it meanwhile is looked at
-    when that has ended, and an answer that was asked for before is thrown away: neither can undo the other.
+    A tile is left alone while this process changes it. Its notices wait until the change has ended, and the
+    answer to a query that was sent before the change is dropped: neither can undo the other.
     """
 
     def __init__(
@@ -39,106 +40,114 @@ class CatalogueSync:
         rows: TileRows,
         files: TileFiles,
         catalogue: TileCatalogue,
+        mapping_cache: MappingCache,
         *,
-        forget: Callable[[TileId], object],
-        when_in_doubt: Callable[[], None],
+        when_unsettled: Callable[[], None] = lambda: None,
     ) -> None:
-        """`forget` takes a tile out of the catalogue, with all that is kept of it.
+        """`catalogue` and `mapping_cache` belong to this object from now on.
 
-        `when_in_doubt` must return at once and see to it that `apply` is called soon, on another thread.
+        `when_unsettled` is called when the row of a tile must be read again. It must return without waiting,
+        and cause a call of `apply` soon on another thread.
         """
         self._rows = rows
         self._files = files
-        self._catalogue = catalogue
-        self._forget = forget
-        self._when_in_doubt = when_in_doubt
-        self._asking = threading.Lock()
-        """Held from a question until its answer is in the catalogue; taken before `_lock`."""
+        self.catalogue = catalogue
+        self.mapping_cache = mapping_cache
+        self._when_unsettled = when_unsettled
+        self._querying = threading.Lock()
+        """Held from a query until its answer is in the catalogue; taken before `_lock`."""
         self._lock = threading.Lock()
-        self._under_way: dict[TileId, int] = {}
-        self._noticed: dict[TileId, set[ChangeKind]] = {}
-        """What was heard about tiles that are under way."""
-        self._doubtful: set[TileId] = set()
-        self._asked: set[TileId] = set()
+        self._changing: dict[TileId, int] = {}
+        """Tiles that this process is changing, with the number of changes."""
+        self._notices: dict[TileId, set[ChangeKind]] = {}
+        """Notices about tiles that this process is changing."""
+        self._unsettled: set[TileId] = set()
+        """Tiles whose rows must be read."""
+        self._queried: set[TileId] = set()
+        """Tiles of the query under way."""
 
-    @contextmanager
-    def changing(self, tile_ids: Collection[TileId]) -> Iterator[None]:
-        """Every change that this process makes to rows is made in here, its catalogue entry included."""
-        self._begin(tile_ids)
-        in_doubt = False
-        try:
-            yield
-        except CommitOutcomeUnknownError:
-            in_doubt = True
-            raise
-        finally:
-            self._end(tile_ids, in_doubt=in_doubt)
+    def changing(self, tile_ids: Collection[TileId]) -> Change:
+        """The context of a change that this process makes to rows, up to its catalogue entry."""
+        return Change(self, tile_ids)
 
-    def _begin(self, tile_ids: Collection[TileId]) -> None:
+    def begin_change(self, tile_ids: Collection[TileId]) -> None:
+        """What a `Change` does first."""
         with self._lock:
             for tile_id in tile_ids:
-                self._under_way[tile_id] = self._under_way.get(tile_id, 0) + 1
-                for questions in (self._doubtful, self._asked):
-                    if tile_id in questions:
-                        questions.discard(tile_id)
-                        self._notice(tile_id, ChangeKind.CHANGED)
+                self._changing[tile_id] = self._changing.get(tile_id, 0) + 1
+            for queue in (self._unsettled, self._queried):
+                for tile_id in queue.intersection(tile_ids) if queue else ():
+                    queue.discard(tile_id)
+                    self._note(tile_id, ChangeKind.CHANGED)
 
-    def _end(self, tile_ids: Collection[TileId], *, in_doubt: bool) -> None:
+    def end_change(self, tile_ids: Collection[TileId], *, outcome_unknown: bool) -> None:
+        """What a `Change` does last."""
         with self._lock:
-            before = len(self._doubtful)
+            before = len(self._unsettled)
             for tile_id in tile_ids:
-                if in_doubt:
-                    self._notice(tile_id, ChangeKind.CHANGED)
-                self._under_way[tile_id] -= 1
-                if not self._under_way[tile_id]:
-                    del self._under_way[tile_id]
-                    noticed = self._noticed.pop(tile_id, ())
-                    if any(self._is_news(kind, tile_id) for kind in noticed):
-                        self._doubtful.add(tile_id)
-            more = len(self._doubtful) > before
+                if outcome_unknown:
+                    self._note(tile_id, ChangeKind.CHANGED)
+                self._changing[tile_id] -= 1
+                if not self._changing[tile_id]:
+                    del self._changing[tile_id]
+                    notices = self._notices.pop(tile_id, None)
+                    if notices and any(self._is_news(kind, tile_id) for kind in notices):
+                        self._unsettled.add(tile_id)
+            more = len(self._unsettled) > before
         if more:
-            self._when_in_doubt()
+            self._when_unsettled()
+
+    def add(self, row: TileMetadataPersistent) -> None:
+        """Enter a committed tile. A mapping of other content belongs to a tile that was deleted since."""
+        if self.catalogue.add(row):
+            self.mapping_cache.invalidate(row.tile_id)
+
+    def remove(self, tile_id: TileId) -> None:
+        """Take out a tile that is not committed any more, or with other content."""
+        self.catalogue.remove(tile_id)
+        self.mapping_cache.invalidate(tile_id)
 
     def apply(self, changes: Iterable[TileChange]) -> None:
-        """Follow changes that were noticed, and settle all that is in doubt.
+        """Follow changes by other processes, and settle every tile whose row must be read.
 
-        Raises `StoreUnavailableError`; what could not be settled is remembered for the next call.
+        Raises `StoreUnavailableError`; tiles that could not be settled wait for the next call.
         """
         with self._lock:
             for change in changes:
                 tile_id = change.tile_id
-                if tile_id in self._under_way:
-                    self._notice(tile_id, change.kind)
-                elif tile_id in self._asked or self._is_news(change.kind, tile_id):
-                    self._doubtful.add(tile_id)
+                if tile_id in self._changing:
+                    self._note(tile_id, change.kind)
+                elif tile_id in self._queried or self._is_news(change.kind, tile_id):
+                    self._unsettled.add(tile_id)
         self._settle()
 
     def refresh(self, tile_id: TileId) -> None:
-        """Ask the rows about one tile now. Raises `StoreUnavailableError`."""
+        """Read the row of one tile now. Raises `StoreUnavailableError`."""
         self.apply([TileChange(ChangeKind.CHANGED, tile_id)])
 
     def forget_missing(self, tile_id: TileId) -> None:
-        """Forget a tile whose file a reader did not find, unless it is there by now."""
+        """Take out a tile whose file a reader did not find, unless the file exists by now."""
         with self._lock:
-            if tile_id not in self._under_way and not self._files.exists(tile_id):
-                self._forget(tile_id)
+            if tile_id not in self._changing and not self._files.exists(tile_id):
+                self.remove(tile_id)
 
     def reload(self) -> None:
-        """Load the whole catalogue anew, because notices may have been missed; readers and writers go on.
+        """Load the whole catalogue again after notices may have been missed; reads and writes go on.
 
-        Notices must be heard again before this is called. Raises `StoreUnavailableError`; then the catalogue
-        is as before.
+        Notices must arrive again before this is called. Raises `StoreUnavailableError`; then the catalogue
+        is unchanged.
         """
-        with self._asking, self._lock:
-            mark = self._catalogue.mark()
-            # Where a commit comes before the reading of the rows and its entry behind it, the entry is older.
-            for tile_id in self._under_way:
-                self._notice(tile_id, ChangeKind.CHANGED)
-        self._catalogue.load(*columns_of(self._rows.committed()), since=mark)
+        with self._querying, self._lock:
+            mark = self.catalogue.mark()
+            # A change may commit before the rows are read and enter its older state after that.
+            for tile_id in self._changing:
+                self._note(tile_id, ChangeKind.CHANGED)
+        self.catalogue.load(*columns_of(self._rows.committed()), since=mark)
         self.apply(TileChange(ChangeKind.CHANGED, tile_id) for tile_id in self._rows.marked_missing())
+        self.mapping_cache.invalidate_all()
 
-    def _notice(self, tile_id: TileId, kind: ChangeKind) -> None:
-        self._noticed.setdefault(tile_id, set()).add(kind)
+    def _note(self, tile_id: TileId, kind: ChangeKind) -> None:
+        self._notices.setdefault(tile_id, set()).add(kind)
 
     def _is_news(self, kind: ChangeKind, tile_id: TileId) -> bool:
         """Whether the catalogue may differ from the row after such a change.
@@ -147,45 +156,63 @@ class CatalogueSync:
         """
         if kind is ChangeKind.CHANGED:
             return True
-        return (tile_id in self._catalogue) is (kind is ChangeKind.REMOVED)
+        return (tile_id in self.catalogue) is (kind is ChangeKind.REMOVED)
 
     def _settle(self) -> None:
-        at_once = ASKED_AT_ONCE
-        with self._asking:
-            while asked := self._take_doubtful(at_once):
+        limit = QUERY_TILES
+        with self._querying:
+            while queried := self._next_query(limit):
                 try:
-                    found = self._rows.committed_among(asked)
-                    # A row whose file is gone is left out, as it is when the store is opened.
+                    found = self._rows.committed_among(queried)
+                    # A row whose file is missing is left out, as it is when the store is opened.
                     found = {tile_id: row for tile_id, row in found.items() if self._files.exists(tile_id)}
                 except TileMetadataError as error:
-                    if len(asked) > 1:  # one impossible row must not hide the others
-                        self._doubt_again()
-                        at_once = 1
+                    if len(queried) > 1:  # one impossible row must not hide the others
+                        self._requeue()
+                        limit = 1
                         continue
                     _log.error("left out of the catalogue: %s", error)
                     found = {}
                 except BaseException:
-                    self._doubt_again()
+                    self._requeue()
                     raise
                 with self._lock:
-                    for tile_id in self._asked:
+                    for tile_id in self._queried:
                         self._set(tile_id, found.get(tile_id))
-                    self._asked.clear()
+                    self._queried.clear()
 
-    def _take_doubtful(self, at_most: int) -> list[TileId]:
+    def _next_query(self, limit: int) -> list[TileId]:
         with self._lock:
-            while self._doubtful and len(self._asked) < at_most:
-                self._asked.add(self._doubtful.pop())
-            return list(self._asked)
+            while self._unsettled and len(self._queried) < limit:
+                self._queried.add(self._unsettled.pop())
+            return list(self._queried)
 
-    def _doubt_again(self) -> None:
+    def _requeue(self) -> None:
         with self._lock:
-            self._doubtful |= self._asked
-            self._asked.clear()
+            self._unsettled |= self._queried
+            self._queried.clear()
 
     def _set(self, tile_id: TileId, row: TileMetadataPersistent | None) -> None:
-        known = self._catalogue.get(tile_id)
+        known = self.catalogue.get(tile_id)
         if row is None or (known is not None and known.content_sha256 != row.content_sha256):
-            self._forget(tile_id)
+            self.remove(tile_id)
         if row is not None:
-            self._catalogue.add(row)
+            self.catalogue.add(row)
+
+
+class Change:
+    """A change of rows under way; see `CatalogueSync.changing`."""
+
+    __slots__ = ("_sync", "_tile_ids")
+
+    def __init__(self, sync: CatalogueSync, tile_ids: Collection[TileId]) -> None:
+        self._sync = sync
+        self._tile_ids = tile_ids
+
+    def __enter__(self) -> None:
+        self._sync.begin_change(self._tile_ids)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._sync.end_change(self._tile_ids, outcome_unknown=isinstance(error, CommitOutcomeUnknownError))

@@ -1,4 +1,4 @@
-"""A clock that is watched: time for ages and orders that follows no jump, and says that there was one."""
+"""A guarded clock: time for ages and for ordering that follows no jump of the clock, and reports the jump."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LATEST_US = microseconds_of(LATEST)
 
 
 class KnownTimes(Protocol):
-    """The calls to the catalogue that a watch makes; microseconds since 1970."""
+    """The calls to the catalogue that `ClockGuard` makes; microseconds since 1970."""
 
     def latest_capture_us(self) -> int: ...
 
@@ -27,9 +27,10 @@ class KnownTimes(Protocol):
 
 
 def latest_known(latest_capture_us: int, latest_access_us: int) -> datetime:
-    """The latest moment that has been for certain, by the latest capture and the latest access of any tile.
+    """The latest time proven by stored data: the latest capture and the latest access of any tile.
 
-    A capture time may have been ahead of the clock by the tolerance. What no clock may say is no evidence.
+    A capture time may have been ahead of the clock by the tolerance. A time that no trusted clock can show
+    proves nothing.
     """
     capture_us = latest_capture_us - TOLERANCE // MICROSECOND
     known_us = max((us for us in (capture_us, latest_access_us) if us <= _LATEST_US), default=0)
@@ -37,13 +38,13 @@ def latest_known(latest_capture_us: int, latest_access_us: int) -> datetime:
 
 
 class ClockGuard:
-    """A `Clock` whose `now` is the clock's own time while nothing speaks against it.
+    """A `Clock` whose `now` is the clock's own time while the clock is trusted. Safe for threads.
 
-    Otherwise it is the last time that could be believed, and at least the latest that is known to have been,
-    with the seconds that have passed since. Any number of threads may ask at once.
+    Otherwise `now` is the last trusted time plus the monotonic seconds since, and at least the latest time
+    proven by stored data.
 
-    A clock that was moved ahead stays in doubt until it is back, or until the store is opened anew: which of
-    the two times was wrong can't be known from here.
+    A clock that was moved ahead is not trusted until it is back, or until the store is opened again: which of
+    the two times was wrong can't be known here.
     """
 
     def __init__(self, clock: Clock, known: KnownTimes, recorder: FlightRecorder) -> None:
@@ -52,21 +53,23 @@ class ClockGuard:
         self._recorder = recorder
         self._lock = threading.Lock()
         self._time = EARLIEST
-        """How late it was at `_seconds` on the monotonic clock, or later when `_believed` is False."""
+        """The time at `_seconds` on the monotonic clock; a lower bound while `_believed` is False."""
         self._seconds = clock.monotonic()
         self._believed = False
         self.doubt: ClockFault | None = None
-        """What speaks against the clock, as of the last time that it was asked."""
-        # Between these two nothing has to be looked at: empty at first.
+        """Why the clock is not trusted, as of its last reading; None while it is trusted."""
+        # A reading between these two is trusted without `look`: no such reading at first.
         self._from, self._until = LATEST, EARLIEST
 
     def now(self) -> datetime:
         """See `Clock`."""
-        says = self._clock.now()
-        return says if self._from <= says <= self._until else self.look()
+        return self._trusted(self._clock.now())
+
+    def _trusted(self, reading: datetime) -> datetime:
+        return reading if self._from <= reading <= self._until else self.look()
 
     def look(self) -> datetime:
-        """`now`, after looking at everything that is known; records a change of mind."""
+        """`now`, judged by everything that is known; records when the clock becomes trusted or untrusted."""
         with self._lock:
             says, seconds = self._clock.now(), self._clock.monotonic()
             time = self._time + timedelta(seconds=seconds - self._seconds)
@@ -83,13 +86,15 @@ class ClockGuard:
         self._tell(former, doubt)
         return time
 
-    def stamp(self, count: int = 1) -> datetime:
-        """The first of `count` consecutive microseconds that end now, behind every access that is known.
+    def stamp(self, count: int = 1, *, reading: datetime | None = None) -> datetime:
+        """The first of `count` consecutive microseconds that end now, all later than every known access.
 
-        For what is put into an order: a clock that went back must not put the new before the old.
+        For times that order tiles: a clock that went back must not put the new before the old. `reading` is
+        a time that the caller read from the clock just before; default: the clock is read here.
         """
         known_us = self._known.latest_access_us()
-        first = self.now() - (count - 1) * MICROSECOND
+        now = self._trusted(self._clock.now() if reading is None else reading)
+        first = now - (count - 1) * MICROSECOND
         return first if known_us > _LATEST_US else max(first, timestamp_of(known_us) + MICROSECOND)
 
     def monotonic(self) -> float:

@@ -1,4 +1,4 @@
-"""The disk budget: a write reserves its room first, and what was used least recently makes place for it."""
+"""The disk budget: a write reserves its room first, and the least recently used tiles are evicted for it."""
 
 from __future__ import annotations
 
@@ -7,44 +7,20 @@ import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
-import attrs
-
-from ..errors import (
-    CacheBudgetExhaustedError,
-    HeadroomTakenError,
-    StoreUnavailableError,
-    TileCacheError,
-    TileNotFoundError,
-)
+from ..errors import CacheBudgetExhaustedError, HeadroomTakenError, TileNotFoundError
 from ..flight_events import eviction_batch_event
 from ..policies.eviction import EvictionList, KnownTiles
-from ..policies.freshness import FreshnessVerdict
 from ..ports.flight_recorder import FlightRecorder
-from ..ports.headroom import Headroom
-from ..ports.tile_store import (
-    SupportsBboxQuery,
-    SupportsByteRead,
-    SupportsEviction,
-    SupportsHeadroom,
-    SupportsReadDeadline,
-    SupportsVerdict,
-    TileStore,
-    TileWriteOutcome,
-)
-from ..values.catalogue_entries import CatalogueMatches, EvictionCandidate
+from ..ports.tile_store import SupportsLocalReads, TileStore
+from ..values.catalogue_entries import EvictionCandidate
 from ..values.pixels import TilePixelHandle
-from ..values.tile_grid import Bbox
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
 
 _log = logging.getLogger("aerotile.budget")
 
 
-_LOST_RACES = 10
-"""How often a write starts again after another process took its room; each time it makes more room."""
-
-
 class Reservation:
-    """Room held for one write. Released when left, or when nobody holds the object any more."""
+    """Room reserved for one write; released when the context is left, or with the last reference."""
 
     __slots__ = ("_enforcer", "_needed_bytes")
 
@@ -53,7 +29,7 @@ class Reservation:
         self._needed_bytes = needed_bytes
 
     def release(self, *, was_taken: bool = False) -> None:
-        """Give the room back; a second call does nothing. `was_taken`: another process had it already."""
+        """Give the room back; a second call does nothing. `was_taken`: another process took it first."""
         enforcer, self._enforcer = self._enforcer, None
         if enforcer is not None:
             enforcer.release(self._needed_bytes, was_taken=was_taken)
@@ -67,19 +43,20 @@ class Reservation:
         self.release(was_taken=isinstance(error, HeadroomTakenError))
 
     def __del__(self) -> None:
-        self.release()
+        if self._enforcer is not None:
+            self.release()
 
 
 class CacheBudgetEnforcer:
-    """Keeps the bytes of all committed tiles, and of all writes under way here, within a budget.
+    """Keeps the bytes of all committed tiles, and of this process's writes under way, within a budget.
 
-    While there is room by what this process knows, nobody is asked. The database is asked before anything is
-    evicted, and after it refused a commit because other processes took the room: its number is what counts.
+    While there is room according to the catalogue, the database is not queried. It is queried before an
+    eviction, and after it refused a commit because other processes took the room: its total decides.
     """
 
     def __init__(
         self,
-        store: TileStore,
+        evict_tile: Callable[[TileId], int],
         catalogue: KnownTiles,
         *,
         committed_bytes: Callable[[], int],
@@ -88,15 +65,16 @@ class CacheBudgetEnforcer:
         recorder: FlightRecorder,
         before_sweep: Callable[[], None] = lambda: None,
     ) -> None:
-        """`committed_bytes` asks the database for the total.
+        """`evict_tile` is the method of `SupportsLocalWrites`, or the `delete_tile` of another store.
 
-        `before_sweep` brings the candidates' order up to date: it notes gathered reads in the catalogue.
+        `committed_bytes` queries the database for the total. `before_sweep` updates the order of the
+        candidates: it enters gathered reads into the catalogue.
         """
         if budget_bytes <= 0 or eviction_batch_size <= 0:
             raise ValueError(
                 f"budget {budget_bytes!r} and batch size {eviction_batch_size!r} must be positive"
             )
-        self._delete_tile = store.evict_tile if isinstance(store, SupportsEviction) else store.delete_tile
+        self._evict_tile = evict_tile
         self._catalogue = catalogue
         self._committed_bytes = committed_bytes
         self._budget_bytes = budget_bytes
@@ -107,25 +85,27 @@ class CacheBudgetEnforcer:
         self._lock = threading.Lock()
         self._reserved_bytes = 0
         self._unlisted_bytes = 0
-        """What the database counted and the catalogue did not, when it was last asked: rows without a file,
-        and what others had just written. Too much of it costs a question, too little a lost race."""
+        """Bytes that the last query counted and the catalogue did not: rows without a file, and tiles that
+        others had just written. Too high a value causes a query, too low a value a lost race."""
         self._lost_a_race = False
         self._sweeping = False
 
-    def reserve_headroom(self, needed_bytes: int, spare_bytes: int = 0) -> Reservation:
-        """Hold `needed_bytes` for one write, evicting when there is no room for them.
+    def reserve_headroom(self, needed_bytes: int, lost_races: int = 0) -> Reservation:
+        """Reserve `needed_bytes` for one write, evicting when there is no room for them.
 
-        `spare_bytes` more are freed where they can be, for other processes: else they would take this room.
+        For each of `lost_races`, `needed_bytes` more are freed where they can be: room for the other
+        processes, which would take the room of this write again.
 
-        Returns at once while the catalogue's total, what writes here hold and `needed_bytes` are within the
-        budget. Raises `CacheBudgetExhaustedError` after a full sweep that did not make room, and at once for
-        more bytes than the whole budget, which no sweep could make room for; `StoreUnavailableError` when the
-        database must be asked and does not answer.
+        Evicts nothing, and does not query the database, while the catalogue's total, the reservations of
+        this process and `needed_bytes` are within the budget. Raises `CacheBudgetExhaustedError` after a full
+        sweep that did not make room, and before any eviction for more bytes than the whole budget;
+        `StoreUnavailableError` when the database must be queried and does not answer.
         """
+        spare_bytes = lost_races * needed_bytes
         if needed_bytes > self._budget_bytes:
             raise self._exhausted(needed_bytes)
         with self._lock:
-            # A write that was just committed is in the total and still reserved: counted twice, not missed.
+            # A write that was just committed is in the total and still reserved: counted twice, never missed.
             taken = self._catalogue.total_disk_bytes() + self._unlisted_bytes + self._reserved_bytes
             has_room = taken + needed_bytes <= self._budget_bytes
             if has_room and not self._lost_a_race and not self._sweeping and not spare_bytes:
@@ -135,14 +115,14 @@ class CacheBudgetEnforcer:
         return Reservation(self, needed_bytes)
 
     def release(self, needed_bytes: int, *, was_taken: bool) -> None:
-        """What a `Reservation` does at its end."""
+        """End a `Reservation`."""
         with self._lock:
             self._reserved_bytes -= needed_bytes
             self._lost_a_race |= was_taken
 
     def _reserve_by_database(self, needed_bytes: int, spare_bytes: int) -> None:
         with self._sweep_lock:
-            self._sweeping = True  # what is freed from here on is not for writes that come later
+            self._sweeping = True  # later writes must not take the room that this sweep frees
             try:
                 missing = self._missing_bytes(needed_bytes)
                 if missing + spare_bytes > 0:
@@ -153,7 +133,7 @@ class CacheBudgetEnforcer:
                 self._sweeping = False
 
     def _missing_bytes(self, needed_bytes: int) -> int:
-        # The reservations are read first: a write that commits in between is then counted twice, not missed.
+        # Reservations first: a write that commits in between is then counted twice, never missed.
         with self._lock:
             reserved = self._reserved_bytes
             self._lost_a_race = False
@@ -165,7 +145,7 @@ class CacheBudgetEnforcer:
         self._before_sweep()
         refused: set[TileId] = set()
         while missing + spare_bytes > 0:
-            # Tiles that may not go after all may still be listed for a moment; look past them.
+            # Tiles that turned out not to be evictable may be listed for a moment longer; skip them.
             batch = self._eviction_list.next_batch(refused)
             if not batch:
                 if missing > 0:
@@ -175,7 +155,7 @@ class CacheBudgetEnforcer:
             missing = self._missing_bytes(needed_bytes)
 
     def _evict(self, batch: Sequence[EvictionCandidate], missing: int) -> set[TileId]:
-        """Evict as many of `batch` as are missing, and return those that could not be."""
+        """Evict tiles of `batch` until `missing` bytes are freed; returns those that may not be evicted."""
         evicted: list[TileId] = []
         refused: set[TileId] = set()
         freed = 0
@@ -184,7 +164,7 @@ class CacheBudgetEnforcer:
                 if freed >= missing:
                     break
                 try:
-                    freed += self._delete_tile(candidate.tile_id)
+                    freed += self._evict_tile(candidate.tile_id)
                 except TileNotFoundError:
                     refused.add(candidate.tile_id)
                     continue
@@ -199,65 +179,32 @@ class CacheBudgetEnforcer:
         return CacheBudgetExhaustedError(needed_bytes, self._budget_bytes, self._committed_bytes())
 
 
-@attrs.frozen
-class _Contended:
-    """Headroom after others took the room `lost_races` times: as many times its size is freed more."""
-
-    enforcer: CacheBudgetEnforcer
-    lost_races: int
-
-    def reserve_headroom(self, needed_bytes: int) -> Reservation:
-        return self.enforcer.reserve_headroom(needed_bytes, self.lost_races * needed_bytes)
-
-
 class BudgetEnforcedTileStore:
-    """Any tile store, kept within a budget.
+    """Any tile store, kept within a budget: room is reserved before each write.
 
-    A store that `SupportsHeadroom` reserves its room as the third step of a write, after its gates; with any
-    other store the room is reserved before the write.
+    For a store that does not reserve room itself. `FileBackedTileStore` is given the enforcer instead.
     """
 
     def __init__(self, store: TileStore, enforcer: CacheBudgetEnforcer) -> None:
+        """The methods of `SupportsLocalReads` are there when `store` has them."""
         self._store = store
-        # Asked once: asking whether a store has an ability takes longer than a verdict.
-        self._judging = store if isinstance(store, SupportsVerdict) else None
-        self._reserving = store if isinstance(store, SupportsHeadroom) else None
         self._enforcer = enforcer
-        # A budget has no say in a read of a microsecond: the inner store's methods take the place of ours,
-        # which stand below for what they mean and for inner stores that can't. (The ignored complaint is that
-        # a method is assigned to; it is one of the same signature.)
+        # A read of a microsecond has no time for another Python frame. (The ignored complaint is that a
+        # method is assigned to; it is one of the same signature.)
         self.read_tile_pixels = store.read_tile_pixels  # type: ignore[method-assign]
-        if isinstance(store, SupportsReadDeadline):
-            self.read_tile_pixels_within = store.read_tile_pixels_within  # type: ignore[method-assign]
-        if isinstance(store, SupportsByteRead):
-            self.read_tile_bytes = store.read_tile_bytes  # type: ignore[method-assign]
+        if isinstance(store, SupportsLocalReads):
+            self.read_tile_bytes = store.read_tile_bytes
+            self.read_tile_pixels_within = store.read_tile_pixels_within
+            self.verdict = store.verdict
+            self.query_by_bbox = store.query_by_bbox
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """See `TileStore`."""
         return self._store.read_tile_pixels(tile_id)
 
-    def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
-        """See `SupportsReadDeadline`; over a store that knows no deadlines, its own read."""
-        return self._store.read_tile_pixels(tile_id)
-
-    def read_tile_bytes(self, tile_id: TileId) -> bytes:
-        """See `SupportsByteRead`; over a store that can't, a copy of the tile's pixels."""
-        with self._store.read_tile_pixels(tile_id) as handle:
-            return bytes(memoryview(handle))
-
     def tile_exists(self, tile_id: TileId) -> bool:
         """See `TileStore`."""
         return self._store.tile_exists(tile_id)
-
-    def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
-        """See `SupportsVerdict`; None over a store that does not judge."""
-        return None if self._judging is None else self._judging.verdict(tile_id)
-
-    def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
-        """See `SupportsBboxQuery`. Raises `TypeError` over a store that does not know boxes."""
-        if not isinstance(self._store, SupportsBboxQuery):
-            raise TypeError(f"{type(self._store).__name__} does not know which tiles lie in a box")
-        return self._store.query_by_bbox(bbox, zoom_level)
 
     def delete_tile(self, tile_id: TileId) -> int:
         """See `TileStore`."""
@@ -265,40 +212,5 @@ class BudgetEnforcedTileStore:
 
     def write_tile(self, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
         """See `TileStore`; raises `CacheBudgetExhaustedError` when no room can be made."""
-        for lost_races in range(_LOST_RACES):
-            try:
-                return self._write_within(pixels, metadata, _Contended(self._enforcer, lost_races))
-            except HeadroomTakenError:
-                continue
-        return self._write_within(pixels, metadata, _Contended(self._enforcer, _LOST_RACES))
-
-    def _write_within(
-        self, pixels: bytes, metadata: TileMetadata, headroom: Headroom
-    ) -> TileMetadataPersistent:
-        if self._reserving is not None:
-            return self._reserving.write_tile_within(pixels, metadata, headroom)
-        with headroom.reserve_headroom(metadata.disk_bytes):
+        with self._enforcer.reserve_headroom(metadata.disk_bytes):
             return self._store.write_tile(pixels, metadata)
-
-    def write_tiles(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
-        """See `SupportsBulkWrite`; over a store that can't, the tiles are written one by one."""
-        if self._reserving is None:
-            return [self._outcome(pixels, metadata) for pixels, metadata in tiles]
-        outcomes = self._reserving.write_tiles_within(tiles, self._enforcer)
-        for lost_races in range(1, _LOST_RACES + 1):
-            lost = [p for p, outcome in enumerate(outcomes) if isinstance(outcome.error, HeadroomTakenError)]
-            if not lost:
-                break
-            headroom = _Contended(self._enforcer, lost_races)
-            again = self._reserving.write_tiles_within([tiles[place] for place in lost], headroom)
-            for place, outcome in zip(lost, again, strict=True):
-                outcomes[place] = outcome
-        return outcomes
-
-    def _outcome(self, pixels: bytes, metadata: TileMetadata) -> TileWriteOutcome:
-        try:
-            return TileWriteOutcome(metadata.tile_id, stored=self.write_tile(pixels, metadata))
-        except StoreUnavailableError:
-            raise
-        except TileCacheError as error:
-            return TileWriteOutcome(metadata.tile_id, error=error)

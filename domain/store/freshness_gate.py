@@ -1,4 +1,4 @@
-"""The freshness gate: what a write meets, and the judge of what is stored."""
+"""The freshness gate: the second step of a write, and the judge of stored tiles."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ..values.timestamps import microseconds_of, timestamp_of
 
 @attrs.frozen
 class SectorListJudge:
-    """A `TileJudge` over any `SectorIndex`: looks at every sector over the tile."""
+    """A `TileJudge` over any `SectorIndex`: judges by every sector that intersects the tile."""
 
     sector_index: SectorIndex
     rules: Rules
@@ -43,13 +43,13 @@ class SectorListJudge:
 
 
 class FreshnessGate:
-    """Judges tiles by the sectors and rules it was built with. Any number of threads may ask at once."""
+    """Judges tiles by the sectors and rules that it was built with. Safe for threads."""
 
     verdict_on: Callable[[TileId, int, datetime], FreshnessVerdict]
-    """The verdict on a stored tile captured at so many microseconds since 1970, as of a moment.
+    """The verdict on a stored tile: tile id, capture time in microseconds since 1970, time of judgement.
 
     Records nothing, and raises nothing for any time that a clock can show. It is the judge's own method: a
-    call in between would cost a good part of what the judge does.
+    call in between would take a good part of the judge's own time.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class FreshnessGate:
         self._recorder = recorder
 
     def explain(self, lat: float, lon: float, captured_at: datetime) -> FreshnessVerdict:
-        """What a write would meet at a place, as of now; records nothing.
+        """The verdict on a write at a point on the ground, as of now; records nothing.
 
         Raises `CaptureTimeInFutureError`.
         """
@@ -86,12 +86,14 @@ class FreshnessGate:
         verdict = judge_freshness(captured_at, now, sectors, self._rules, self._default)
         return attrs.evolve(verdict, clock_fault=find_clock_fault(now))
 
-    def admit(self, metadata: TileMetadata) -> TileMetadata:
+    def admit(self, metadata: TileMetadata, now: datetime) -> TileMetadata:
         """The metadata to store: the same object when fresh, a copy labelled `downgraded` when not.
+
+        `now` is the clock's reading for the whole write or batch. Records a rejection and a downgrade.
 
         Raises `FreshnessRejectionError` or `CaptureTimeInFutureError`.
         """
-        tile_id, now = metadata.tile_id, self._clock.now()
+        tile_id = metadata.tile_id
         check_capture_time(metadata.captured_at, now, tile_id)
         verdict = self.verdict_on(tile_id, microseconds_of(metadata.captured_at), now)
         if verdict.decision is FreshnessDecision.ACCEPT:

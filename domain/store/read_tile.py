@@ -36,7 +36,7 @@ class FastReader(Protocol):
         ...
 
     def read_bytes(self, tile_id: TileId) -> bytes:
-        """See `SupportsByteRead.read_tile_bytes`."""
+        """See `SupportsLocalReads.read_tile_bytes`."""
         ...
 
 

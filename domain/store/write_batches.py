@@ -1,31 +1,28 @@
-"""Writing batch after batch, several at once: while the files of one are synced, the next is hashed.
+"""Working on several batches at once: while the files of one are synced, the next is hashed.
 
-Each batch goes through its own steps in their own order (see `write_tiles`); what overlaps are the batches.
+Each batch goes through its own steps in their order (see `write_tile`); only different batches overlap.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
-
-from ..ports.tile_store import SupportsBulkWrite, TileWriteOutcome
-from ..values.tiles import TileMetadata
 
 T = TypeVar("T")
 U = TypeVar("U")
 
 IN_FLIGHT = 3
-"""Batches at once: one whose files are being synced, one on its way to that, one whose rows are committed."""
+"""Batches at once: one that is hashed, one whose files are synced, one whose rows are committed."""
 
 
 def overlapped(work: Callable[[T], U], items: Iterable[T], *, at_once: int = IN_FLIGHT) -> Iterator[U]:
-    """Do `work` of each item in threads, `at_once` at a time, and yield the results in order.
+    """Do `work` of each item on `at_once` threads, and yield the results in order of the items.
 
-    Memory: no more than `at_once` items and results are alive at a time; an item is taken from `items` when
-    there is a thread for it. An error of `work` or `items` is raised in its turn; what is under way then is
-    finished first, and nothing new is begun.
+    Memory: at most `at_once` items and results are alive; an item is taken from `items` when a thread is free
+    for it. An error of `work` or `items` is raised at its position; the work under way is finished first, and
+    no more work is begun. Where two batches under way write the same tile, either may store it.
     """
     if at_once < 1:
         raise ValueError(f"at_once must be 1 or more, got {at_once!r}")
@@ -38,18 +35,3 @@ def overlapped(work: Callable[[T], U], items: Iterable[T], *, at_once: int = IN_
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
-
-
-def write_tile_batches(
-    store: SupportsBulkWrite,
-    batches: Iterable[Sequence[tuple[bytes, TileMetadata]]],
-    *,
-    in_flight: int = IN_FLIGHT,
-) -> Iterator[list[TileWriteOutcome]]:
-    """`store.write_tiles` of each batch, `in_flight` of them at once; outcomes batch by batch, in order.
-
-    When two batches in flight name the same tile, either may be the one that stores it. Raises what
-    `write_tiles` raises, at the batch that raised it: every earlier batch was yielded, those in flight behind
-    it have ended one way or the other. Memory is bounded by the pixels of `in_flight` batches.
-    """
-    return overlapped(store.write_tiles, batches, at_once=in_flight)

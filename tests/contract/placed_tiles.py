@@ -31,7 +31,7 @@ def metadata(pixels: bytes, tile_id: TileId = TILE, **changes: object) -> TileMe
 
 
 def place(files: TileFiles, pixels: bytes, tile_id: TileId = TILE) -> None:
-    files.stage(pixels, metadata(pixels, tile_id)).place()
+    files.place(files.stage(pixels, metadata(pixels, tile_id)))
 
 
 def read(files: TileFiles, tile_id: TileId = TILE) -> bytes:

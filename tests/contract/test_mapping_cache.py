@@ -54,7 +54,7 @@ class Subject:
             disk_bytes=len(pixels),
             ground_sample_distance=0.6,
         )
-        self.files.stage(pixels, metadata).place()
+        self.files.place(self.files.stage(pixels, metadata))
 
     def read(self, tile_id: TileId) -> TilePixelHandle:
         """As a store reads a committed tile."""

@@ -39,7 +39,7 @@ def open_handle(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open
         disk_bytes=len(PIXELS),
         ground_sample_distance=0.6,
     )
-    files.stage(PIXELS, metadata).place()
+    files.place(files.stage(PIXELS, metadata))
     if "kept" in request.param:
         kept: MappingCache = (
             InMemoryMappingCache() if in_memory else CompiledMappingCache(max_count=4, max_bytes=1 << 20)

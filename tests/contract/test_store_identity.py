@@ -55,7 +55,7 @@ class Subject:
 
     def place(self, x: int, content: bytes = b"ground") -> None:
         pixels, metadata = tile(x, content)
-        self.files.stage(pixels, metadata).place()
+        self.files.place(self.files.stage(pixels, metadata))
 
     def commit(self, x: int, content: bytes = b"ground") -> None:
         with self.rows.insert(tile(x, content)[1], NOW) as row:

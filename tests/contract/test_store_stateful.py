@@ -24,12 +24,12 @@ from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.domain.errors import (
     ContentHashMismatchError,
     DuplicateTileError,
-    TileCacheError,
     TileNotFoundError,
 )
 from aerotile.domain.ports.tile_files import StagedTile, StoreUnavailableError, TileFiles
 from aerotile.domain.ports.tile_metadata import TileMetadataStore
 from aerotile.domain.ports.tile_rows import TileRows
+from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.store.tile_store import FileBackedTileStore
 from aerotile.domain.values.inventory import FoundKind
@@ -58,31 +58,14 @@ class DyingFiles:
         method: Callable[..., object] = getattr(self._inner, name)
         return method
 
-    def stage(self, pixels: bytes, metadata: TileMetadata) -> StagedTile:
-        return _DyingStaged(self._inner.stage(pixels, metadata))
-
-    def stage_many(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
-        return [self.stage(pixels, metadata) for pixels, metadata in tiles]
+    def place(self, staged: StagedTile) -> None:
+        self._inner.place(staged)
+        raise Killed
 
     def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
         for tile in staged:
-            tile.place()
+            self.place(tile)
         return []
-
-
-@attrs.frozen
-class _DyingStaged:
-    inner: StagedTile
-
-    def prewrite(self) -> None:
-        self.inner.prewrite()
-
-    def place(self) -> None:
-        self.inner.place()
-        raise Killed
-
-    def withdraw(self) -> None:
-        self.inner.withdraw()
 
 
 @attrs.frozen
@@ -103,11 +86,11 @@ class Halves:
             clock=clock,
             recorder=recorder,
         )
+        files = files or self.files
         return FileBackedTileStore(
             self.rows,
-            files or self.files,
-            catalogue=SortedTileCatalogue(),
-            mapping_cache=InMemoryMappingCache(),
+            files,
+            sync=CatalogueSync(self.rows, files, SortedTileCatalogue(), InMemoryMappingCache()),
             gate=gate,
             clock=clock,
             recorder=recorder,

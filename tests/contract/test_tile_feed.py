@@ -27,6 +27,7 @@ from aerotile.domain.ports.mapping_cache import MappingCache
 from aerotile.domain.ports.tile_catalogue import TileCatalogue, TileChangeListener
 from aerotile.domain.ports.tile_files import TileFiles
 from aerotile.domain.ports.tile_rows import TileRows
+from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.store.tile_store import FileBackedTileStore
 from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
@@ -86,15 +87,16 @@ class Site:
         )
         feed = self.listen()
         self.feeds.append(feed)
+        rows = rows or self.rows
         store = FileBackedTileStore(
-            rows or self.rows,
+            rows,
             self.files,
-            catalogue=self.new_catalogue(),
+            sync=CatalogueSync(
+                rows, self.files, self.new_catalogue(), self.new_kept(), when_unsettled=feed.wake
+            ),
             gate=gate,
             clock=clock,
             recorder=recorder,
-            mapping_cache=self.new_kept(),
-            when_in_doubt=feed.wake,
         )
         feed.follow(store)
         return store

@@ -19,8 +19,9 @@ from aerotile.domain.ports.mapping_cache import MappingCache
 from aerotile.domain.ports.tile_catalogue import TileCatalogue
 from aerotile.domain.ports.tile_files import TileFiles
 from aerotile.domain.ports.tile_rows import TileRows
-from aerotile.domain.ports.tile_store import TileStore
-from aerotile.domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
+from aerotile.domain.store.catalogue_sync import CatalogueSync
+from aerotile.domain.store.delete_tile import TileDeleter
+from aerotile.domain.store.disk_budget import CacheBudgetEnforcer
 from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.store.tile_store import FileBackedTileStore
 from aerotile.domain.values.inventory import FoundKind
@@ -67,11 +68,8 @@ class Subject:
     mapping_cache: MappingCache = attrs.field(init=False)
     """What the store opened last keeps."""
 
-    def open_inner(
-        self,
-        files: TileFiles | None = None,
-        verify_hash: bool = False,
-    ) -> FileBackedTileStore:
+    def open(self, files: TileFiles | None = None, verify_hash: bool = False) -> FileBackedTileStore:
+        files = files or self.files
         self.mapping_cache = self.new_kept(**self.new_kept_bounds)
         gate = FreshnessGate(
             [CONFLICT],
@@ -81,30 +79,25 @@ class Subject:
             clock=self.clock,
             recorder=self.recorder,
         )
-        return FileBackedTileStore(
-            self.rows,
-            files or self.files,
-            catalogue=self.empty_catalogue(),
-            gate=gate,
-            clock=self.clock,
-            recorder=self.recorder,
-            mapping_cache=self.mapping_cache,
-            verify_hash=verify_hash,
-        )
-
-    def open(self, files: TileFiles | None = None, verify_hash: bool = False) -> TileStore:
-        inner = self.open_inner(files, verify_hash=verify_hash)
-        if not self.budgeted:
-            return inner
+        sync = CatalogueSync(self.rows, files, self.empty_catalogue(), self.mapping_cache)
         enforcer = CacheBudgetEnforcer(
-            inner,
-            inner.catalogue,
-            committed_bytes=inner.catalogue.total_disk_bytes,
+            TileDeleter(self.rows, files, sync).evict_tile,
+            sync.catalogue,
+            committed_bytes=sync.catalogue.total_disk_bytes,
             budget_bytes=1 << 30,
             eviction_batch_size=8,
             recorder=self.recorder,
         )
-        return BudgetEnforcedTileStore(inner, enforcer)
+        return FileBackedTileStore(
+            self.rows,
+            files,
+            sync=sync,
+            gate=gate,
+            clock=self.clock,
+            recorder=self.recorder,
+            headroom=enforcer if self.budgeted else None,
+            verify_hash=verify_hash,
+        )
 
     def kinds(self) -> list[Kind]:
         return [event.kind for event in self.recorder.events]

@@ -20,7 +20,7 @@ from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.sections import BudgetConfig
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 from aerotile.domain.errors import DuplicateTileError, TileNotFoundError
-from aerotile.domain.ports.tile_store import SupportsBulkWrite
+from aerotile.domain.ports.tile_store import SupportsLocalWrites
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
 
@@ -59,7 +59,7 @@ def change(runtime: Runtime, number: int, count: int, chance: random.Random) -> 
             store.delete_tile(tile_id)
         elif chance.random() < 0.2:
             places = chance.sample(range(PLACES), 8)
-            assert isinstance(store, SupportsBulkWrite)
+            assert isinstance(store, SupportsLocalWrites)
             store.write_tiles([tile_of(TileId(ZOOM, x, 500, TileSource.IMPORTED), chance) for x in places])
         else:
             if store.tile_exists(tile_id):
@@ -86,7 +86,7 @@ def main() -> None:
             change(runtime, number, count, chance)
         say("over")
         sys.stdin.readline()
-        catalogue = runtime.unbudgeted_store.catalogue
+        catalogue = runtime.tile_store.catalogue
         for _ in sys.stdin:
             entries = list(catalogue.query_by_bbox(EVERYWHERE, ZOOM))
             lines = [f"knows {e.tile_id} {e.content_sha256} {e.disk_bytes}" for e in entries]

@@ -39,7 +39,7 @@ from aerotile.adapters.config.sections import BudgetConfig, LruConfig, ReadsConf
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig, UploadConfig
 from aerotile.domain.errors import DuplicateTileError, TileNotFoundError
 from aerotile.domain.find_tiles import find_tiles
-from aerotile.domain.ports.tile_store import SupportsBboxQuery
+from aerotile.domain.ports.tile_store import SupportsLocalReads
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 from aerotile.domain.values.upload_reports import BatchOutcome, UploadRequest
@@ -100,7 +100,7 @@ class Flight:
 
     def look_around(self) -> int:
         store = self.runtime.tile_store
-        assert isinstance(store, SupportsBboxQuery)
+        assert isinstance(store, SupportsLocalReads)
         return len(store.query_by_bbox(EVERYWHERE, ZOOM)[:20])
 
     def search(self) -> int:

@@ -44,7 +44,7 @@ def main() -> None:
     chance = random.Random(number)
     with Runtime(AerotileConfig(root=root)) as runtime:
         store = runtime.tile_store
-        say({"opened": len(runtime.unbudgeted_store)})
+        say({"opened": len(runtime.tile_store)})
         mine: list[TileId] = []
         for y in count():
             tiles = [tile_of(number, y * 10 + place, chance) for place in range(chance.choice((1, 1, 1, 9)))]

@@ -135,7 +135,7 @@ def delete(life: Life, runtime: Runtime) -> None:
 
 def write_beyond_the_budget(life: Life, runtime: Runtime) -> None:
     store = runtime.tile_store
-    total = runtime.unbudgeted_store.catalogue.total_disk_bytes
+    total = runtime.tile_store.catalogue.total_disk_bytes
     sure: list[tuple[bytes, TileMetadata]] = []
     while total() + 2 * len((tile := life.tile(1 + len(sure)))[0]) <= BUDGET_BYTES:
         store.write_tile(*tile)
@@ -168,7 +168,7 @@ CHANGES: dict[str, Callable[[Life, Runtime], None]] = {
 
 def change_a_store(life: Life, change: Callable[[Life, Runtime], None]) -> None:
     runtime = Runtime(life.config())
-    counts = runtime.unbudgeted_store.opened
+    counts = runtime.tile_store.opened
     life.opened(tiles=counts.tiles, files_missing=counts.files_missing, left_for_later=counts.left_for_later)
     change(life, runtime)
     life.done()

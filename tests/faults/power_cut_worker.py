@@ -70,7 +70,7 @@ class Load:
 
     def _announce_evictions(self) -> None:
         """Say which tiles the budget evicts, before and after."""
-        store = self._runtime.unbudgeted_store
+        store = self._runtime.tile_store
         evict = store.evict_tile
 
         def announced(tile_id: TileId) -> int:
@@ -173,7 +173,7 @@ class Load:
 
 def opened(runtime: Runtime) -> dict[str, object]:
     """What the product itself says of the store that it opened."""
-    store = runtime.unbudgeted_store
+    store = runtime.tile_store
     report = store.opened
     findings = [
         f"{finding.kind.value} {finding.tile_id}" for finding in verify_store(runtime.rows, runtime.files)

@@ -113,7 +113,7 @@ def test_ages_are_never_negative_and_do_not_follow_a_jump_and_say_that_the_clock
     captured_at = START - timedelta(days=100)
     jumps = 200
     with open_store(clock) as runtime:
-        store = runtime.unbudgeted_store
+        store = runtime.tile_store
         tile_id = store.write_tile(*tile(1, captured_at)).tile_id
         right = START
         for _ in range(jumps):
@@ -157,11 +157,11 @@ def test_a_boot_in_1970_opens_reads_writes_and_says_so(
         with pytest.raises(CaptureTimeInFutureError, match="is in the future"):
             store.write_tile(*tile(4, START))
         clock.set(START + 5 * HOUR)
-        assert runtime.unbudgeted_store.clock_fault is None
+        assert runtime.tile_store.clock_fault is None
         store.write_tile(*tile(4, START))
     with open_store(ManualClock(START + 6 * HOUR)) as runtime:
         assert stored(runtime) == {1, 2, 3, 4}
-        assert runtime.unbudgeted_store.clock_fault is None
+        assert runtime.tile_store.clock_fault is None
         assert list(verify_store(runtime.rows, runtime.files)) == []
     assert said_of_the_clock(tmp_path) == [
         "c6.clock_untrusted before_aerotile",

@@ -180,7 +180,7 @@ def test_processes_that_do_everything_at_once_lose_nothing_and_never_wait_for_ev
 
     config = AerotileConfig(root=root, database=DatabaseConfig(dsn=Secret(migrated_database)))
     with Runtime(config) as runtime:
-        assert runtime.unbudgeted_store.opened.files_missing == 0
+        assert runtime.tile_store.opened.files_missing == 0
         with psycopg.connect(migrated_database, autocommit=True) as connection:
             audit = Audit.of(connection, root / "tiles")
         audit.assert_whole()

@@ -30,7 +30,7 @@ from aerotile.domain.errors import (
     StoreUnavailableError,
     TileNotFoundError,
 )
-from aerotile.domain.ports.tile_store import SupportsBulkWrite
+from aerotile.domain.ports.tile_store import SupportsLocalWrites
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tiles import TileId
 
@@ -51,7 +51,7 @@ class Site:
     reading: Reading
 
     @property
-    def store(self) -> SupportsBulkWrite:
+    def store(self) -> SupportsLocalWrites:
         return self.runtime.tile_store
 
     def reopen(self) -> None:

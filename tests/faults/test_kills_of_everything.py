@@ -119,7 +119,7 @@ def test_a_store_whose_program_and_database_are_killed_opens_again_with_all_that
             else:
                 assert line == {"opened": len(tiles)}
         with Runtime(AerotileConfig(root=root)) as runtime:
-            opened = runtime.unbudgeted_store.opened
+            opened = runtime.tile_store.opened
             with psycopg.connect(runtime.dsn, autocommit=True) as connection:
                 state = Audit.of(connection, root / "tiles")
                 assert advisory_locks(connection) == 0

@@ -50,19 +50,19 @@ def staged(files, x, salt):
 tiles = [TileId(10, x, 7, TileSource.IMPORTED) for x in range(12)]
 with FilesystemTileFiles(root / "tiles") as files:
     for x in range(4):
-        staged(files, x, 0).place()
+        files.place(staged(files, x, 0))
     assert files.place_many([staged(files, x, 0) for x in range(4, 12)]) == [None] * 8
     opened = [files.open(tile) for tile in tiles]
     for tile in tiles[:3]:
         files.remove(tile)
     files.quarantine(tiles[3])
     for x in range(4):
-        staged(files, x, 1).place()
+        files.place(staged(files, x, 1))
     assert files.place_many([staged(files, x, 1) for x in range(4, 8)]) == [None] * 4
     for tile in tiles:
         files.content_sha256(tile)
         files.restore_sidecar(tile, "0" * 64)
-    staged(files, 0, 2).place()
+    files.place(staged(files, 0, 2))
     for found in list(files.inventory()):
         files.content_sha256(found.tile_id)
     assert [bytes(memoryview(handle))[3:5] for handle in opened] == [bytes([x, 0]) for x in range(12)]

@@ -46,15 +46,15 @@ def report(metadata: TileMetadata) -> None:
 
 def place_one_by_one(files: FilesystemTileFiles, thread: int) -> None:
     for pixels, metadata in tiles(thread):
-        files.stage(pixels, metadata).place()
+        files.place(files.stage(pixels, metadata))
         report(metadata)
 
 
 def place_what_was_written_ahead(files: FilesystemTileFiles, thread: int) -> None:
     for pixels, metadata in tiles(thread):
         staged = files.stage(pixels, metadata)
-        staged.prewrite()
-        staged.place()
+        files.prewrite(staged)
+        files.place(staged)
         report(metadata)
 
 

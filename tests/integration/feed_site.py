@@ -25,6 +25,7 @@ from aerotile.adapters.postgres.tile_feed import TileFeed
 from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
 from aerotile.adapters.postgres.tile_rows import PostgresTileRows
 from aerotile.domain.errors import StoreUnavailableError
+from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.store.tile_store import FileBackedTileStore
 from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
@@ -145,15 +146,16 @@ class Site:
             recorder=recorder,
         )
         feed = TileFeed(database)
+        rows = PostgresTileRows(database)
         store = FileBackedTileStore(
-            PostgresTileRows(database),
+            rows,
             files,
-            catalogue=CompiledTileCatalogue(),
-            mapping_cache=InMemoryMappingCache(),
+            sync=CatalogueSync(
+                rows, files, CompiledTileCatalogue(), InMemoryMappingCache(), when_unsettled=feed.wake
+            ),
             gate=gate,
             clock=clock,
             recorder=recorder,
-            when_in_doubt=feed.wake,
         )
         feed.follow(store)
         return cls(server, database, feed, files, store)

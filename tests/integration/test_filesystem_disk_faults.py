@@ -103,13 +103,13 @@ def test_a_full_disk_refuses_the_tile_and_keeps_nothing_of_it(small_disk: Path) 
     with FilesystemTileFiles(small_disk) as files:
         tiles = [TileId(3, 1, y, TileSource.IMPORTED) for y in range(3)]
         for tile_id in tiles[:2]:
-            stage(files, tile_id, pixels).place()
+            files.place(stage(files, tile_id, pixels))
         with pytest.raises(StoreUnavailableError, match="No space left on device") as caught:
-            stage(files, tiles[2], pixels).place()
+            files.place(stage(files, tiles[2], pixels))
         assert "free space" in (caught.value.remedy or "")
         assert {found.tile_id for found in files.inventory()} == set(tiles[:2])
         files.remove(tiles[0])
-        stage(files, TILE, pixels).place()
+        files.place(stage(files, TILE, pixels))
         assert files.exists(TILE)
 
 
@@ -141,7 +141,7 @@ def test_a_disk_that_fails_a_write_leaves_nothing_behind(root: Path, fault: str)
     root.mkdir(parents=True)
     script = """
 try:
-    stage(TileId(3, 1, 5, TileSource.IMPORTED)).place()
+    files.place(stage(TileId(3, 1, 5, TileSource.IMPORTED)))
 except StoreUnavailableError as error:
     print(error, "|", error.remedy)
 """
@@ -189,8 +189,7 @@ def test_a_disk_that_fails_what_is_written_ahead_leaves_nothing_of_the_failed_ti
     root.mkdir(parents=True)
     script = """
 batch = [stage(TileId(6, x, 5, TileSource.IMPORTED)) for x in range(40)]
-with files.prewriting(batch) as prewrite:
-    prewrite()
+with files.prewriting(batch):
     outcome = files.place_many(batch)
 print(sum(failure is not None for failure in outcome))
 """
@@ -203,7 +202,7 @@ print(sum(failure is not None for failure in outcome))
 @needs_strace
 def test_a_failed_restore_keeps_the_old_sidecar(root: Path) -> None:
     with FilesystemTileFiles(root) as files:
-        stage(files).place()
+        files.place(stage(files))
     script = """
 try:
     files.restore_sidecar(TileId(3, 1, 5, TileSource.IMPORTED), "0" * 64)
@@ -220,7 +219,7 @@ def test_folders_are_synced_into_their_parents_once_and_before_the_tile(root: Pa
     log = tmp_path / "trace"
     script = """
 for y in (5, 6):
-    stage(TileId(3, 1, y, TileSource.IMPORTED)).place()
+    files.place(stage(TileId(3, 1, y, TileSource.IMPORTED)))
 """
     assert STRACE is not None
     calls = "mkdir,mkdirat,fsync,fdatasync,sync_file_range,renameat,renameat2"

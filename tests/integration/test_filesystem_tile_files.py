@@ -57,7 +57,7 @@ def test_the_root_and_its_parents_are_made_for_the_owner_and_group_alone(root: P
     earlier = os.umask(0o022)
     try:
         with FilesystemTileFiles(root) as files:
-            stage(files).place()
+            files.place(stage(files))
     finally:
         os.umask(earlier)
     for folder in (root.parent, root, root / "imported", root / "imported" / "3" / "1"):
@@ -86,7 +86,7 @@ def test_the_root_may_lie_behind_the_operators_own_symbolic_link(root: Path) -> 
     (root.parent.parent / "disk").mkdir()
     root.parent.symlink_to(root.parent.parent / "disk")
     with FilesystemTileFiles(root) as files:
-        stage(files).place()
+        files.place(stage(files))
     assert (root.parent.parent / "disk" / "tiles" / TILE_PATH).is_file()
 
 
@@ -94,7 +94,7 @@ def test_the_root_may_lie_behind_the_operators_own_symbolic_link(root: Path) -> 
 def test_sha256sum_accepts_every_sidecar_in_its_folder(files: FilesystemTileFiles, root: Path) -> None:
     tiles = [TileId(3, x, y, TileSource.IMPORTED) for x in range(3) for y in range(3)]
     files.place_many([stage(files, tile_id) for tile_id in tiles[:8]])
-    stage(files, tiles[8]).place()
+    files.place(stage(files, tiles[8]))
     files.restore_sidecar(tiles[0], hashlib.sha256(PIXELS).hexdigest())
     for sidecar in root.rglob("*.sha256"):
         subprocess.run(
@@ -104,7 +104,7 @@ def test_sha256sum_accepts_every_sidecar_in_its_folder(files: FilesystemTileFile
 
 
 def test_every_file_is_read_only(files: FilesystemTileFiles, root: Path) -> None:
-    stage(files).place()
+    files.place(stage(files))
     files.place_many([stage(files, TileId(3, 1, 6, TileSource.IMPORTED))])
     earlier = os.umask(0o777)
     try:
@@ -115,7 +115,7 @@ def test_every_file_is_read_only(files: FilesystemTileFiles, root: Path) -> None
 
 
 def test_the_inventory_ignores_what_is_not_the_stores(files: FilesystemTileFiles, root: Path) -> None:
-    stage(files).place()
+    files.place(stage(files))
     folder = (root / TILE_PATH).parent
     for name in ("README", "5.jpeg", "05.jpg", "99.jpg", ".5.jpg", ".nfs0001"):
         (folder / name).touch()
@@ -131,7 +131,7 @@ def test_the_inventory_ignores_what_is_not_the_stores(files: FilesystemTileFiles
 
 
 def test_the_inventory_names_temporary_files_of_dead_writers(files: FilesystemTileFiles, root: Path) -> None:
-    stage(files).place()
+    files.place(stage(files))
     temporary = root / "imported/3/1/.5.jpg.4711-0badcafe-3.tmp"
     temporary.touch()
     (found,) = [found for found in files.inventory() if found.kind is FoundKind.TEMPORARY]
@@ -144,7 +144,7 @@ def test_the_inventory_follows_no_symbolic_link(
     files: FilesystemTileFiles, root: Path, tmp_path: Path
 ) -> None:
     with FilesystemTileFiles(tmp_path / "elsewhere") as elsewhere:
-        stage(elsewhere).place()
+        elsewhere.place(stage(elsewhere))
     (root / "imported").symlink_to(tmp_path / "elsewhere" / "imported")
     (root / "satellite_provider" / "3" / "1").mkdir(parents=True)
     (root / "satellite_provider" / "3" / "1" / "5.jpg").symlink_to(tmp_path / "elsewhere" / TILE_PATH)
@@ -153,7 +153,7 @@ def test_the_inventory_follows_no_symbolic_link(
 
 def test_an_inventory_passes_by_folders_that_vanish_meanwhile(files: FilesystemTileFiles, root: Path) -> None:
     for x in range(4):
-        stage(files, TileId(3, x, 5, TileSource.IMPORTED)).place()
+        files.place(stage(files, TileId(3, x, 5, TileSource.IMPORTED)))
     done = threading.Event()
 
     def come_and_go() -> None:
@@ -175,7 +175,7 @@ def test_an_inventory_passes_by_folders_that_vanish_meanwhile(files: FilesystemT
 
 def test_inventories_in_many_threads_each_see_everything(files: FilesystemTileFiles, root: Path) -> None:
     for source in (TileSource.IMPORTED, TileSource.SATELLITE_PROVIDER):
-        stage(files, TileId(3, 1, 5, source)).place()
+        files.place(stage(files, TileId(3, 1, 5, source)))
     for number in range(2000):  # a root whose listing takes the kernel several calls
         (root / f"foreign-{number:040}").mkdir()
     start = threading.Barrier(4)
@@ -192,7 +192,7 @@ def test_inventories_in_many_threads_each_see_everything(files: FilesystemTileFi
 def test_a_symbolic_link_in_a_tiles_path_makes_it_unreadable_not_someone_elses(
     files: FilesystemTileFiles, root: Path, tmp_path: Path, link: str
 ) -> None:
-    stage(files).place()
+    files.place(stage(files))
     moved = tmp_path / "moved"
     (root / link).rename(moved)
     (root / link).symlink_to(moved)
@@ -205,7 +205,7 @@ def test_a_symbolic_link_in_a_tiles_path_makes_it_unreadable_not_someone_elses(
 
 
 def test_an_empty_tile_file_is_damage_not_a_tile(files: FilesystemTileFiles, root: Path) -> None:
-    stage(files).place()
+    files.place(stage(files))
     (root / TILE_PATH).unlink()
     (root / TILE_PATH).touch()
     with pytest.raises(StoreUnavailableError, match="empty") as caught:
@@ -214,7 +214,7 @@ def test_an_empty_tile_file_is_damage_not_a_tile(files: FilesystemTileFiles, roo
 
 
 def test_the_hash_is_of_the_file_as_it_is_now(files: FilesystemTileFiles, root: Path) -> None:
-    stage(files).place()
+    files.place(stage(files))
     (root / TILE_PATH).chmod(0o640)
     (root / TILE_PATH).write_bytes(b"damaged")
     assert files.content_sha256(TILE) == hashlib.sha256(b"damaged").hexdigest()
@@ -224,7 +224,7 @@ def test_the_hash_is_of_the_file_as_it_is_now(files: FilesystemTileFiles, root: 
 def test_a_damaged_sidecar_claims_nothing_and_can_be_restored(
     files: FilesystemTileFiles, root: Path, content: bytes
 ) -> None:
-    stage(files).place()
+    files.place(stage(files))
     sidecar = root / (TILE_PATH + ".sha256")
     sidecar.unlink()
     sidecar.write_bytes(content)
@@ -234,9 +234,9 @@ def test_a_damaged_sidecar_claims_nothing_and_can_be_restored(
 
 
 def test_a_folder_removed_by_hand_is_made_again(files: FilesystemTileFiles, root: Path) -> None:
-    stage(files).place()
+    files.place(stage(files))
     shutil.rmtree(root / "imported")
-    stage(files).place()
+    files.place(stage(files))
     shutil.rmtree(root / "imported")
     assert files.place_many([stage(files)]) == [None]
     assert files_below(root) == {TILE_PATH, TILE_PATH + ".sha256"}
@@ -245,7 +245,7 @@ def test_a_folder_removed_by_hand_is_made_again(files: FilesystemTileFiles, root
 def test_a_root_removed_by_hand_is_one_clear_line(files: FilesystemTileFiles, root: Path) -> None:
     shutil.rmtree(root)
     with pytest.raises(StoreUnavailableError, match="No such file") as caught:
-        stage(files).place()
+        files.place(stage(files))
     assert "removed" in (caught.value.remedy or "")
 
 
@@ -266,8 +266,7 @@ def test_one_bad_place_does_not_sink_a_batch_that_is_written_ahead(
     (root / "imported" / "9").mkdir(parents=True)
     (root / "imported" / "9" / "2").write_text("in the way")
     batch = [stage(files, TileId(9, n % 4, n, TileSource.IMPORTED)) for n in range(40)]
-    with files.prewriting(batch) as prewrite:
-        prewrite()
+    with files.prewriting(batch):
         outcome = files.place_many(batch)
     assert [isinstance(error, StoreUnavailableError) for error in outcome] == [n % 4 == 2 for n in range(40)]
     assert len(files_below(root)) == 61
@@ -278,10 +277,8 @@ def test_what_a_closed_store_was_to_write_ahead_is_not_written(
 ) -> None:
     batch = [stage(files, TileId(9, n, n, TileSource.IMPORTED)) for n in range(40)]
     files.close()
-    with files.prewriting(batch) as prewrite:
-        prewrite()
-        with pytest.raises(StoreUnavailableError, match="closed"):
-            files.place_many(batch)
+    with files.prewriting(batch), pytest.raises(StoreUnavailableError, match="closed"):
+        files.place_many(batch)
     assert files_below(root) == set()
 
 
@@ -295,7 +292,7 @@ def test_a_folder_in_the_tiles_place_fails_that_tile_alone(files: FilesystemTile
 
 def test_a_closed_store_answers_in_our_own_words(files: FilesystemTileFiles) -> None:
     staged = stage(files)
-    staged.place()
+    files.place(staged)
     handle = files.open(TILE)
     files.close()
     files.close()
@@ -305,7 +302,7 @@ def test_a_closed_store_answers_in_our_own_words(files: FilesystemTileFiles) -> 
         lambda: files.remove(TILE),
         lambda: list(files.inventory()),
         lambda: files.place_many([staged]),
-        staged.withdraw,
+        lambda: files.withdraw(staged),
     ):
         with pytest.raises(StoreUnavailableError, match="closed"):
             call()
@@ -317,8 +314,8 @@ def test_no_operation_leaves_a_descriptor_open(files: FilesystemTileFiles) -> No
     def work() -> None:
         staged = stage(files)
         files.place_many([staged])
-        staged.withdraw()
-        staged.place()
+        files.withdraw(staged)
+        files.place(staged)
         files.open(TILE).close()
         files.exists(TILE)
         files.content_sha256(TILE)

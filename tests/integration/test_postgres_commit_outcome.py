@@ -130,12 +130,14 @@ def straight(migrated_database: str) -> Iterator[PostgresTileMetadataStore]:
 
 def write_one(rows: PostgresTileRows, before_commit: Callable[[], None]) -> None:
     with rows.insert(described(0), NOW) as row:
+        row.finish_insert()
         before_commit()
         row.commit()
 
 
 def write_batch(rows: PostgresTileRows, before_commit: Callable[[], None]) -> None:
     with rows.insert_many([described(x) for x in range(3)], NOW) as batch:
+        batch.finish_insert()
         before_commit()
         batch.commit()
 

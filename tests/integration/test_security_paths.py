@@ -48,7 +48,7 @@ def metadata(tile_id: TileId, pixels: bytes) -> TileMetadata:
 
 
 def place(files: FilesystemTileFiles, tile_id: TileId = TILE, pixels: bytes = OURS) -> None:
-    files.stage(pixels, metadata(tile_id, pixels)).place()
+    files.place(files.stage(pixels, metadata(tile_id, pixels)))
 
 
 def place_many(files: FilesystemTileFiles) -> None:
@@ -60,8 +60,8 @@ def place_many(files: FilesystemTileFiles) -> None:
 
 def place_and_withdraw(files: FilesystemTileFiles) -> None:
     staged = files.stage(OURS, metadata(TILE, OURS))
-    staged.place()
-    staged.withdraw()
+    files.place(staged)
+    files.withdraw(staged)
 
 
 def read_mapped(files: FilesystemTileFiles) -> bytes:

@@ -79,8 +79,8 @@ def test_a_commit_says_which_tiles_it_added_and_which_it_removed(site: Site) -> 
 
 
 def test_what_was_rolled_back_is_not_spoken_of(site: Site) -> None:
-    with site.rows.insert(described(IMPORTED), NOW):
-        pass
+    with site.rows.insert(described(IMPORTED), NOW) as row:
+        row.finish_insert()
     with site.rows.removing(IMPORTED):
         pass
     assert site.heard() == []

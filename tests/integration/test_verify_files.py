@@ -36,7 +36,7 @@ def tiles(
     for x in range(5):
         pixels, metadata = onboard_tile(x)
         rows.insert_metadata(metadata)
-        files.stage(pixels, metadata).place()
+        files.place(files.stage(pixels, metadata))
         stored.append(metadata.tile_id)
     return stored
 

@@ -30,7 +30,9 @@ from aerotile.adapters.memory.uploader import MemoryUploadLedger
 from aerotile.domain.errors import CommitOutcomeUnknownError, TileCacheError, TileNotFoundError
 from aerotile.domain.policies.upload_batching import BatchLimits
 from aerotile.domain.policies.upload_retry import RetryBudget
-from aerotile.domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
+from aerotile.domain.store.catalogue_sync import CatalogueSync
+from aerotile.domain.store.delete_tile import TileDeleter
+from aerotile.domain.store.disk_budget import CacheBudgetEnforcer
 from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.store.tile_store import FileBackedTileStore
 from aerotile.domain.store.verify import FindingKind, verify_store
@@ -87,7 +89,7 @@ class Flights:
         )
         self.ledger = MemoryUploadLedger()
         self.flight_ids = [UUID(int=self.dice.random.getrandbits(128), version=4) for _ in range(2)]
-        self.store: BudgetEnforcedTileStore | None = None
+        self.store: FileBackedTileStore | None = None
 
     def run(self, deeds: int) -> None:
         """Do `deeds` random things, then land: everything is looked at once more with nothing failing."""
@@ -141,26 +143,27 @@ class Flights:
         )
         self.store = None
         catalogue = SortedTileCatalogue()
-        inner = FileBackedTileStore(
-            self.database,
-            self.disk,
-            catalogue=catalogue,
-            mapping_cache=InMemoryMappingCache(),
-            gate=gate,
-            clock=self.clock,
-            recorder=recorder,
-            lock_timeout_s=0.05,
-        )
-        self.doubtful.clear()
+        sync = CatalogueSync(self.database, self.disk, catalogue, InMemoryMappingCache())
         enforcer = CacheBudgetEnforcer(
-            inner,
+            TileDeleter(self.database, self.disk, sync).evict_tile,
             catalogue,
             committed_bytes=self.database.total_disk_bytes,
             budget_bytes=BUDGET_BYTES,
             eviction_batch_size=2,
             recorder=recorder,
         )
-        self.store = BudgetEnforcedTileStore(inner, enforcer)
+        store = FileBackedTileStore(
+            self.database,
+            self.disk,
+            sync=sync,
+            gate=gate,
+            clock=self.clock,
+            recorder=recorder,
+            headroom=enforcer,
+            lock_timeout_s=0.05,
+        )
+        self.doubtful.clear()
+        self.store = store
         self.uploader = RetryingTileUploader(
             PendingTileUploader(
                 tiles=self.database,

@@ -93,10 +93,10 @@ class SimulatedDisk(MemoryTileFiles):
         self._dice.fault("claiming the folder")
         return super().claim(store_id)
 
-    def put(self, tile: Any) -> None:
+    def place(self, staged: Any) -> None:
         self._dice.fault("placing a file")
-        super().put(tile)
-        tile_id: TileId = tile.tile_id
+        super().place(staged)
+        tile_id: TileId = staged.tile_id
         self._removed.pop(tile_id, None)
         if not self._dice.calm and self._dice.chance(self._dice.cut_rate):
             # The cut came between the two renames.
@@ -109,10 +109,10 @@ class SimulatedDisk(MemoryTileFiles):
                 self._dice.cut_rate = rate
         self._dice.step()
 
-    def take_back(self, tile: Any) -> None:
+    def withdraw(self, staged: Any) -> None:
         self._dice.fault("withdrawing a file")
-        self._note_removed(tile.tile_id)
-        super().take_back(tile)
+        self._note_removed(staged.tile_id)
+        super().withdraw(staged)
 
     def remove(self, tile_id: TileId) -> bool:
         self._dice.fault("removing a file")
@@ -161,7 +161,7 @@ class SimulatedDisk(MemoryTileFiles):
             place = self._dice.random.randrange(3, len(tile.pixels) - 2)
             rotten = bytearray(tile.pixels)
             rotten[place] ^= 1 << self._dice.random.randrange(8)
-            tile.pixels = bytes(rotten)
+            self._tiles[tile_id] = attrs.evolve(tile, pixels=bytes(rotten))
 
     def _note_removed(self, tile_id: TileId) -> None:
         with self._lock:

@@ -16,7 +16,9 @@ from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.domain.flight_events import Kind
-from aerotile.domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
+from aerotile.domain.store.catalogue_sync import CatalogueSync
+from aerotile.domain.store.delete_tile import TileDeleter
+from aerotile.domain.store.disk_budget import CacheBudgetEnforcer
 from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.store.tile_store import FileBackedTileStore
 from aerotile.domain.values.pixels import TilePixelHandle
@@ -60,8 +62,7 @@ def onboard(x: int) -> TileId:
 class Cache:
     """A budgeted in-memory store with everything a test looks at."""
 
-    store: BudgetEnforcedTileStore
-    inner: FileBackedTileStore
+    store: FileBackedTileStore
     enforcer: CacheBudgetEnforcer
     rows: MemoryTileRows
     clock: ManualClock
@@ -88,24 +89,20 @@ class Cache:
             clock=clock,
             recorder=recorder,
         )
-        inner = FileBackedTileStore(
-            rows,
-            MemoryTileFiles(),
-            catalogue=SortedTileCatalogue(),
-            mapping_cache=InMemoryMappingCache(),
-            gate=gate,
-            clock=clock,
-            recorder=recorder,
-        )
+        files = MemoryTileFiles()
+        sync = CatalogueSync(rows, files, SortedTileCatalogue(), InMemoryMappingCache())
         enforcer = CacheBudgetEnforcer(
-            inner,
-            inner.catalogue,
+            TileDeleter(rows, files, sync).evict_tile,
+            sync.catalogue,
             committed_bytes=rows.total_disk_bytes,
             budget_bytes=budget_bytes,
             eviction_batch_size=batch,
             recorder=recorder,
         )
-        return cls(BudgetEnforcedTileStore(inner, enforcer), inner, enforcer, rows, clock, recorder)
+        store = FileBackedTileStore(
+            rows, files, sync=sync, gate=gate, clock=clock, recorder=recorder, headroom=enforcer
+        )
+        return cls(store, enforcer, rows, clock, recorder)
 
     def write(self, tile_id: TileId, size: int = 100) -> TileMetadataPersistent:
         self.clock.advance(timedelta(seconds=1))

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 
+from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
 from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
@@ -46,7 +47,7 @@ class Site:
         self.rows, self.files, self.catalogue = Rows(), MemoryTileFiles(), SortedTileCatalogue()
         self.alarms = 0
         self.follower = CatalogueSync(
-            self.rows, self.files, self.catalogue, forget=self.catalogue.remove, when_in_doubt=self.alarm
+            self.rows, self.files, self.catalogue, InMemoryMappingCache(), when_unsettled=self.alarm
         )
         self.notices: list[TileChange] = []
         self.rows.listen(self.hear)
@@ -73,7 +74,7 @@ class Site:
             ground_sample_distance=1.0,
         )
         with self.rows.insert(metadata, NOW) as row:
-            self.files.stage(pixels, metadata).place()
+            self.files.place(self.files.stage(pixels, metadata))
             return row.commit()
 
     def remove(self, tile_id: TileId) -> None:

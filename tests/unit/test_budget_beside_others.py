@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
-from budgeted_cache import NOW, Cache, OneByOneStore, imported, metadata_of, onboard, pixels_of
+from budgeted_cache import NOW, Cache, imported, metadata_of, onboard, pixels_of
 
 from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.domain.errors import DuplicateTileError, HeadroomTakenError
 from aerotile.domain.flight_events import Kind
 from aerotile.domain.store.disk_budget import CacheBudgetEnforcer
+from aerotile.domain.store.write_tile import MAX_LOST_RACES
 from aerotile.domain.values.tiles import TileId, TileMetadataPersistent
 
 
@@ -41,6 +44,8 @@ class GreedyRows(MemoryTileRows):
 
     greed = 0
     """How many more tiles it takes."""
+    refused = 0
+    """How many commits were refused because it had taken the room."""
 
     def add(self, inserted: Mapping[TileId, TileMetadataPersistent]) -> None:
         free = (self.disk_budget_bytes or 0) - self.total_disk_bytes()
@@ -50,7 +55,11 @@ class GreedyRows(MemoryTileRows):
                 metadata_of(imported(200 + self.greed), pixels_of(100)), created_at=NOW
             )
             super().add({stranger.tile_id: stranger})
-        super().add(inserted)
+        try:
+            super().add(inserted)
+        except HeadroomTakenError:
+            self.refused += 1
+            raise
 
 
 @pytest.mark.parametrize("in_batch", [False, True])
@@ -70,14 +79,70 @@ def test_a_write_whose_room_is_taken_again_and_again_makes_more_room_than_it_nee
     assert cache.rows.total_disk_bytes() <= 1_000
 
 
+def outcomes_of(cache: Cache) -> list[tuple[Kind, Any]]:
+    """What was recorded of writes, with the step of a failed one."""
+    kinds = (Kind.WRITE, Kind.WRITE_FAILED)
+    return [(e.kind, e.payload.get("step")) for e in cache.recorder.events if e.kind in kinds]
+
+
+@pytest.mark.parametrize("in_batch", [False, True])
+def test_a_write_that_is_stored_after_lost_races_is_recorded_once_as_stored(in_batch: bool) -> None:
+    rows = GreedyRows(disk_budget_bytes=1_010)
+    cache = Cache.of(1_010, rows=rows)
+    for x in range(8):
+        cache.write(imported(x))
+    rows.greed, before = 2, len(outcomes_of(cache))
+    batch = [(p, metadata_of(imported(90 + n), p)) for n in range(2) for p in [pixels_of(100)]]
+    if in_batch:
+        known = (pixels_of(10), metadata_of(imported(7), pixels_of(10)))
+        errors = [type(outcome.error) for outcome in cache.store.write_tiles([*batch, known])]
+        assert errors == [type(None), type(None), DuplicateTileError]
+        assert sorted(outcomes_of(cache)[before:]) == [
+            (Kind.WRITE, None),
+            (Kind.WRITE, None),
+            (Kind.WRITE_FAILED, "insert"),
+        ]
+    else:
+        cache.store.write_tile(*batch[0])
+        cache.store.write_tile(*batch[1])
+        assert outcomes_of(cache)[before:] == [(Kind.WRITE, None)] * 2
+    assert rows.refused > 0
+
+
+@pytest.mark.parametrize("in_batch", [False, True])
+def test_a_write_that_loses_every_race_is_recorded_once_as_failed(
+    in_batch: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = Cache.of(1_000)
+    attempts: list[TileId] = []
+
+    def refuse(inserted: Mapping[TileId, TileMetadataPersistent]) -> None:
+        attempts.extend(inserted)
+        raise HeadroomTakenError(100, 1_000, 1_000)
+
+    monkeypatch.setattr(cache.rows, "add", refuse)
+    pixels = pixels_of(100)
+    tile = (pixels, metadata_of(imported(1), pixels))
+    if in_batch:
+        (outcome,) = cache.store.write_tiles([tile])
+        assert isinstance(outcome.error, HeadroomTakenError)
+    else:
+        with pytest.raises(HeadroomTakenError):
+            cache.store.write_tile(*tile)
+    assert len(attempts) == 1 + MAX_LOST_RACES
+    assert outcomes_of(cache) == [(Kind.WRITE_FAILED, "disk_budget" if in_batch else "commit")]
+    assert not cache.store.tile_exists(imported(1))
+    with cache.enforcer.reserve_headroom(1_000):
+        pass  # no room is still reserved
+
+
 def test_what_only_the_database_counts_is_remembered_so_that_no_more_races_are_lost() -> None:
-    cache = Cache.of(300)
-    cache.rows.disk_budget_bytes = 300
+    rows = GreedyRows(disk_budget_bytes=300)
+    cache = Cache.of(300, rows=rows)
     other_writes(cache, onboard(9), 150)
     for x in range(6):
         cache.write(imported(x))
-    failed = [event for event in cache.recorder.events if event.kind is Kind.WRITE_FAILED]
-    assert len(failed) == 1
+    assert rows.refused == 1
     assert cache.rows.total_disk_bytes() == 250
 
 
@@ -98,19 +163,18 @@ def test_room_that_a_sweep_frees_is_not_taken_by_a_write_that_came_later() -> No
         cache.write(imported(x))
     waited: list[bool] = []
 
-    class Watched(OneByOneStore):
-        def delete_tile(self, tile_id: TileId) -> int:
-            freed = super().delete_tile(tile_id)
-            if not waited:
-                later.start()
-                # Not a timing assertion: a write that does not wait is done long before.
-                later.join(0.2)
-                waited.append(later.is_alive())
-            return freed
+    def evict_watched(tile_id: TileId) -> int:
+        freed = cache.store.evict_tile(tile_id)
+        if not waited:
+            later.start()
+            # Not a timing assertion: a write that does not wait is done long before.
+            later.join(0.2)
+            waited.append(later.is_alive())
+        return freed
 
     enforcer = CacheBudgetEnforcer(
-        Watched(cache.inner),
-        cache.inner.catalogue,
+        evict_watched,
+        cache.store.catalogue,
         committed_bytes=cache.rows.total_disk_bytes,
         budget_bytes=300,
         eviction_batch_size=1,

@@ -20,7 +20,8 @@ from aerotile.domain.errors import (
     TileNotFoundError,
 )
 from aerotile.domain.flight_events import Kind
-from aerotile.domain.store.disk_budget import BudgetEnforcedTileStore
+from aerotile.domain.ports.tile_store import SupportsLocalReads
+from aerotile.domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
 from aerotile.domain.values.catalogue_entries import microseconds_of
 from aerotile.domain.values.sectors import SectorClassification
 from aerotile.domain.values.tile_changes import ChangeKind, TileChange
@@ -40,7 +41,7 @@ def test_the_least_recently_used_tile_makes_room() -> None:
     cache = Cache.of(300)
     for x in range(3):
         cache.write(imported(x))
-    cache.inner.catalogue.note_accesses([imported(0)], [microseconds_of(cache.clock.now()) + 1])
+    cache.store.catalogue.note_accesses([imported(0)], [microseconds_of(cache.clock.now()) + 1])
     cache.write(imported(3))
     assert not cache.store.tile_exists(imported(1))
     assert all(cache.store.tile_exists(imported(x)) for x in (0, 2, 3))
@@ -148,7 +149,7 @@ def test_a_candidate_that_may_not_go_after_all_is_passed_over_and_not_listed_aga
         cache.rows.set_pinned(imported(x), True)
     cache.write(imported(3))
     assert [cache.store.tile_exists(imported(x)) for x in range(4)] == [True, True, False, True]
-    assert [c.tile_id for c in cache.inner.catalogue.lru_candidates(9)] == [imported(3)]
+    assert [c.tile_id for c in cache.store.catalogue.lru_candidates(9)] == [imported(3)]
 
 
 def test_what_was_listed_before_is_evicted_next_unless_it_was_read_or_pinned_since() -> None:
@@ -156,9 +157,9 @@ def test_what_was_listed_before_is_evicted_next_unless_it_was_read_or_pinned_sin
     for x in range(4):
         cache.write(imported(x))
     cache.write(imported(4))  # lists 0 to 3, evicts 0
-    cache.inner.catalogue.note_accesses([imported(1)], [microseconds_of(cache.clock.now()) + 1])
+    cache.store.catalogue.note_accesses([imported(1)], [microseconds_of(cache.clock.now()) + 1])
     cache.rows.set_pinned(imported(2), True)
-    cache.inner.apply_changes([TileChange(ChangeKind.CHANGED, imported(2))])
+    cache.store.apply_changes([TileChange(ChangeKind.CHANGED, imported(2))])
     cache.write(imported(5))
     assert [cache.store.tile_exists(imported(x)) for x in range(6)] == [False, True, True, False, True, True]
     cache.write(imported(6))
@@ -169,11 +170,21 @@ def test_what_was_listed_before_is_evicted_next_unless_it_was_read_or_pinned_sin
 
 
 def test_any_tile_store_can_be_kept_within_a_budget() -> None:
-    cache = Cache.of(200)
-    store = BudgetEnforcedTileStore(OneByOneStore(cache.inner), cache.enforcer)
-    batch = [(p, metadata_of(imported(x), p)) for x in range(3) for p in [pixels_of(100)]]
-    assert all(outcome.stored for outcome in store.write_tiles(batch))
-    assert cache.rows.total_disk_bytes() == 200
+    unbudgeted = Cache.of(1 << 30)
+    enforcer = CacheBudgetEnforcer(
+        unbudgeted.store.delete_tile,
+        unbudgeted.store.catalogue,
+        committed_bytes=unbudgeted.rows.total_disk_bytes,
+        budget_bytes=200,
+        eviction_batch_size=3,
+        recorder=unbudgeted.recorder,
+    )
+    store = BudgetEnforcedTileStore(OneByOneStore(unbudgeted.store), enforcer)
+    pixels = pixels_of(100)
+    for x in range(3):
+        store.write_tile(pixels, metadata_of(imported(x), pixels))
+    assert unbudgeted.rows.total_disk_bytes() == 200
+    assert not isinstance(store, SupportsLocalReads)
     with pytest.raises(TileNotFoundError):
         store.read_tile_pixels(imported(0))
 

@@ -106,14 +106,14 @@ def test_between_equal_decisions_the_stricter_classification_is_named() -> None:
 def test_a_fresh_tile_keeps_its_very_metadata_object() -> None:
     freshness_gate, recorder, _ = gate(sector(CONFLICT))
     metadata = aged(timedelta(days=180))
-    assert freshness_gate.admit(metadata) is metadata
+    assert freshness_gate.admit(metadata, NOW) is metadata
     assert recorder.events == ()
 
 
 def test_an_old_tile_in_a_stable_rear_is_labelled_on_a_copy_and_recorded() -> None:
     freshness_gate, recorder, _ = gate(sector(REAR))
     metadata = aged(timedelta(days=365, seconds=1))
-    admitted = freshness_gate.admit(metadata)
+    admitted = freshness_gate.admit(metadata, NOW)
     assert admitted.freshness_label is FreshnessLabel.DOWNGRADED
     assert metadata.freshness_label is FreshnessLabel.FRESH
     (event,) = recorder.events
@@ -125,7 +125,7 @@ def test_an_old_tile_in_an_active_conflict_is_refused_with_every_fact_and_record
     freshness_gate, recorder, _ = gate(sector(CONFLICT))
     age = timedelta(days=180, seconds=1)
     with pytest.raises(FreshnessRejectionError) as refusal:
-        freshness_gate.admit(aged(age))
+        freshness_gate.admit(aged(age), NOW)
     assert refusal.value.tile_id == TILE
     assert refusal.value.age_seconds == age.total_seconds()
     assert refusal.value.classification is CONFLICT
@@ -140,7 +140,7 @@ def test_a_sector_counts_when_it_merely_touches_the_tile() -> None:
     corner = Bbox(box.max_lat, box.max_lon, min(box.max_lat + 1, 90.0), box.max_lon + 1)
     freshness_gate, _, _ = gate(sector(CONFLICT, corner))
     with pytest.raises(FreshnessRejectionError):
-        freshness_gate.admit(aged(timedelta(days=200)))
+        freshness_gate.admit(aged(timedelta(days=200)), NOW)
 
 
 @pytest.mark.parametrize("default", list(SectorClassification))
@@ -158,9 +158,9 @@ def test_an_age_is_never_negative_and_a_stored_tile_from_the_future_counts_as_of
 
 def test_a_capture_time_five_minutes_ahead_is_accepted_and_one_more_microsecond_is_not() -> None:
     freshness_gate, _, _ = gate()
-    freshness_gate.admit(aged(-FUTURE_TOLERANCE))
+    freshness_gate.admit(aged(-FUTURE_TOLERANCE), NOW)
     with pytest.raises(TileMetadataError) as refusal:
-        freshness_gate.admit(aged(-FUTURE_TOLERANCE - timedelta(microseconds=1)))
+        freshness_gate.admit(aged(-FUTURE_TOLERANCE - timedelta(microseconds=1)), NOW)
     assert isinstance(refusal.value, CaptureTimeInFutureError)
     assert refusal.value.tile_id == TILE
 

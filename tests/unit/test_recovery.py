@@ -84,7 +84,7 @@ class Store:
     def write(self, tile_id: TileId) -> None:
         metadata = described(tile_id)
         with self.rows.insert(metadata, NOW) as row:
-            self.files.stage(PIXELS, metadata).place()
+            self.files.place(self.files.stage(PIXELS, metadata))
             row.commit()
 
     def delete(self, tile_id: TileId) -> None:
@@ -212,7 +212,7 @@ def test_orphans_of_known_and_of_unknown_flights_are_removed_with_their_sidecars
         TileId(0, 0, 0, TileSource.IMPORTED),
     ]
     for tile_id in orphans:
-        store.files.stage(PIXELS, described(tile_id)).place()
+        store.files.place(store.files.stage(PIXELS, described(tile_id)))
     store.files.discard(FoundFile(FoundKind.TILE, orphans[2]))
     report = store.open()
     assert report.orphans_removed == 2
@@ -226,7 +226,7 @@ def test_a_row_without_a_file_is_marked_and_reported_and_a_lost_sidecar_restored
     assert (report.files_missing, report.sidecars_restored, report.tiles) == (1, 1, 4)
     assert set(store.rows.files_missing) == {imported(1)}
     assert store.files.sidecar_sha256(imported(3)) == described(imported(3)).content_sha256
-    store.files.stage(PIXELS, described(imported(1))).place()
+    store.files.place(store.files.stage(PIXELS, described(imported(1))))
     assert store.open().files_back == 1
 
 
@@ -249,7 +249,7 @@ def test_an_old_row_is_missing_its_file_unless_it_is_deleted_meanwhile(
 def test_a_store_without_rows_or_files_opens() -> None:
     store = Store()
     assert store.open().tiles == 0
-    store.files.stage(PIXELS, described(imported(1))).place()
+    store.files.place(store.files.stage(PIXELS, described(imported(1))))
     assert store.open().orphans_removed == 1
 
 

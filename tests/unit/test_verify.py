@@ -79,7 +79,7 @@ class Store:
     def damage(self, metadata: TileMetadata, other: tuple[bytes, TileMetadata]) -> None:
         """Put other content, and its sidecar, in the place of a tile's."""
         pixels, facts = other
-        self.files.stage(pixels, attrs.evolve(facts, tile_id=metadata.tile_id)).place()
+        self.files.place(self.files.stage(pixels, attrs.evolve(facts, tile_id=metadata.tile_id)))
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def store(onboard_tile: MakeTile) -> Store:
     for x in range(3):
         pixels, metadata = onboard_tile(x)
         rows.insert_metadata(metadata)
-        files.stage(pixels, metadata).place()
+        files.place(files.stage(pixels, metadata))
         tiles.append(metadata)
     return Store(rows, files, tiles)
 
@@ -202,7 +202,7 @@ def test_a_row_without_a_hash_is_a_finding_and_its_file_is_no_orphan(
 ) -> None:
     pixels, metadata = onboard_tile(7)
     store.rows.add_incomplete(TileMetadataPersistent.of(metadata, created_at=NOON))
-    store.files.stage(pixels, metadata).place()
+    store.files.place(store.files.stage(pixels, metadata))
     (finding,) = store.findings()
     assert (finding.kind, finding.tile_id) == (FindingKind.HASH_UNKNOWN, metadata.tile_id)
     assert "aerotile verify --reconcile" in finding.remedy
@@ -212,7 +212,7 @@ def test_files_without_a_row_and_temporaries_are_left_to_a_reconciliation(
     store: Store, onboard_tile: MakeTile
 ) -> None:
     pixels, metadata = onboard_tile(7)
-    store.files.stage(pixels, metadata).place()
+    store.files.place(store.files.stage(pixels, metadata))
     store.files.temporaries.append(FoundFile(FoundKind.TEMPORARY, metadata.tile_id, "7.jpg.tmp"))
     findings = store.findings()
     assert {finding.kind for finding in findings} == {FindingKind.ORPHAN_FILE, FindingKind.TEMPORARY_FILE}

@@ -120,7 +120,7 @@ def verify(
     check = Check()
     with session.existing_runtime() as runtime, progress_bar("tiles") as advance:
         if reconcile or repair:
-            check.reconciled = attrs.asdict(runtime.unbudgeted_store.opened)
+            check.reconciled = attrs.asdict(runtime.tile_store.opened)
         progress = VerifyProgress(runtime.config.root, runtime.rows.store_id())
         if resume:
             progress.resume()

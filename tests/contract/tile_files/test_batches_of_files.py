@@ -54,7 +54,7 @@ def test_tiles_of_a_batch_can_be_withdrawn_and_placed_again(files: TileFiles) ->
     staged = [files.stage(jpeg(), metadata(jpeg(), tile_id)) for tile_id in (TILE, NEIGHBOUR)]
     files.place_many(staged)
     for tile in staged:
-        tile.withdraw()
+        files.withdraw(tile)
     assert list(files.inventory()) == []
     assert files.place_many(staged) == [None, None]
     assert files.exists(TILE)

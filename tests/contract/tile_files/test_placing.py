@@ -60,7 +60,7 @@ def test_nothing_is_there_until_the_tile_is_placed(files: TileFiles) -> None:
     staged = files.stage(pixels, metadata(pixels))
     assert not files.exists(TILE)
     assert list(files.inventory()) == []
-    staged.place()
+    files.place(staged)
     assert files.exists(TILE)
 
 
@@ -68,10 +68,10 @@ def test_what_is_written_ahead_is_not_there_until_it_is_placed(files: TileFiles)
     place(files, jpeg(), NEIGHBOUR)  # the folder is there
     pixels = jpeg(b"ahead" * 10_000)
     staged = files.stage(pixels, metadata(pixels))
-    staged.prewrite()
+    files.prewrite(staged)
     assert not files.exists(TILE)
     assert {found.tile_id for found in files.inventory()} == {NEIGHBOUR}
-    staged.place()
+    files.place(staged)
     assert read(files) == pixels
     assert files.sidecar_sha256(TILE) == hashlib.sha256(pixels).hexdigest()
 
@@ -79,21 +79,21 @@ def test_what_is_written_ahead_is_not_there_until_it_is_placed(files: TileFiles)
 def test_what_was_written_ahead_and_withdrawn_is_gone_and_can_be_placed_later(files: TileFiles) -> None:
     place(files, jpeg(), NEIGHBOUR)
     staged = files.stage(jpeg(), metadata(jpeg()))
-    staged.prewrite()
-    staged.withdraw()
+    files.prewrite(staged)
+    files.withdraw(staged)
     assert {found.tile_id for found in files.inventory()} == {NEIGHBOUR}
-    staged.place()
+    files.place(staged)
     assert read(files) == jpeg()
-    staged.withdraw()
+    files.withdraw(staged)
     assert {found.tile_id for found in files.inventory()} == {NEIGHBOUR}
 
 
 def test_what_was_written_ahead_takes_the_place_of_an_orphan(files: TileFiles) -> None:
     place(files, jpeg(b"orphan"))
     staged = files.stage(jpeg(), metadata(jpeg()))
-    staged.prewrite()
+    files.prewrite(staged)
     assert read(files) == jpeg(b"orphan")
-    staged.place()
+    files.place(staged)
     assert read(files) == jpeg()
     assert files.sidecar_sha256(TILE) == hashlib.sha256(jpeg()).hexdigest()
     assert {found.kind for found in files.inventory()} <= {FoundKind.TILE, FoundKind.SIDECAR}
@@ -123,8 +123,8 @@ def test_placing_replaces_an_orphan_left_by_a_crash(files: TileFiles) -> None:
 
 def test_withdrawing_removes_file_and_sidecar(files: TileFiles) -> None:
     staged = files.stage(jpeg(), metadata(jpeg()))
-    staged.place()
-    staged.withdraw()
+    files.place(staged)
+    files.withdraw(staged)
     assert not files.exists(TILE)
     assert list(files.inventory()) == []
 
@@ -132,23 +132,23 @@ def test_withdrawing_removes_file_and_sidecar(files: TileFiles) -> None:
 def test_withdrawing_leaves_a_replacement_alone_even_with_the_same_content(files: TileFiles) -> None:
     pixels = jpeg()
     first = files.stage(pixels, metadata(pixels))
-    first.place()
+    files.place(first)
     place(files, pixels)
-    first.withdraw()
+    files.withdraw(first)
     assert read(files) == pixels
     assert files.sidecar_sha256(TILE) is not None
 
 
 def test_withdrawing_what_was_never_placed_does_nothing(files: TileFiles) -> None:
     place(files, jpeg(b"other"))
-    files.stage(jpeg(), metadata(jpeg())).withdraw()
+    files.withdraw(files.stage(jpeg(), metadata(jpeg())))
     assert read(files) == jpeg(b"other")
 
 
 def test_a_withdrawn_tile_can_be_placed_again(files: TileFiles) -> None:
     staged = files.stage(jpeg(), metadata(jpeg()))
-    staged.place()
-    staged.withdraw()
-    staged.withdraw()
-    staged.place()
+    files.place(staged)
+    files.withdraw(staged)
+    files.withdraw(staged)
+    files.place(staged)
     assert read(files) == jpeg()

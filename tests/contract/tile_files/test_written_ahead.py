@@ -18,8 +18,7 @@ def batch_of(files: TileFiles, count: int) -> dict[TileId, StagedTile]:
 @pytest.mark.parametrize("count", [3, 40])
 def test_a_batch_that_is_written_ahead_is_there_once_it_is_placed(files: TileFiles, count: int) -> None:
     batch = batch_of(files, count)
-    with files.prewriting(list(batch.values())) as prewrite:
-        prewrite()
+    with files.prewriting(list(batch.values())):
         assert not any(files.exists(tile_id) for tile_id in batch)
         assert files.place_many(list(batch.values())) == [None] * count
     assert all(read(files, tile_id) == jpeg(b"%d" % tile_id.y) for tile_id in batch)
@@ -30,8 +29,7 @@ def test_a_batch_that_is_written_ahead_is_there_once_it_is_placed(files: TileFil
 def test_what_is_written_ahead_and_not_placed_is_gone(files: TileFiles) -> None:
     place(files, jpeg(b"first"), TileId(9, 0, 0, TileSource.IMPORTED))
     batch = batch_of(files, 40)
-    with files.prewriting(list(batch.values())) as prewrite:
-        prewrite()
+    with files.prewriting(list(batch.values())):
         assert files.place_many(list(batch.values())[:30:2]) == [None] * 15
     placed = {tile_id for tile_id in batch if tile_id.y in range(0, 30, 2)}
     assert {found.tile_id for found in files.inventory()} == placed
@@ -40,8 +38,7 @@ def test_what_is_written_ahead_and_not_placed_is_gone(files: TileFiles) -> None:
 
 def test_what_nobody_wrote_ahead_is_placed_with_what_was(files: TileFiles) -> None:
     batch = list(batch_of(files, 60).values())
-    with files.prewriting(batch[20:]) as prewrite:
-        prewrite()
+    with files.prewriting(batch[20:]):
         assert files.place_many(batch) == [None] * 60
     with files.prewriting(batch):
         pass
@@ -49,10 +46,9 @@ def test_what_nobody_wrote_ahead_is_placed_with_what_was(files: TileFiles) -> No
 
 def test_a_batch_that_was_written_ahead_in_vain_is_written_again(files: TileFiles) -> None:
     batch = batch_of(files, 40)
-    with files.prewriting(list(batch.values())) as prewrite:
-        prewrite()
+    with files.prewriting(list(batch.values())):
+        pass
     assert list(files.inventory()) == []
-    with files.prewriting(list(batch.values())) as prewrite:
-        prewrite()
+    with files.prewriting(list(batch.values())):
         assert files.place_many(list(batch.values())) == [None] * 40
     assert all(files.exists(tile_id) for tile_id in batch)

@@ -23,7 +23,7 @@ from aerotile.domain.values.tiles import (
 def test_a_batch_names_its_duplicates_and_stores_the_rest(subject: Subject) -> None:
     subject.store(described(imported(1)))
     with subject.rows.insert_many([described(imported(x)) for x in (0, 1, 2)], NOW) as rows:
-        assert rows.duplicates == {imported(1)}
+        assert rows.finish_insert() == {imported(1)}
         stored = rows.commit()
     assert set(stored) == {imported(0), imported(2)}
     assert stored[imported(0)] == TileMetadataPersistent.of(described(imported(0)), created_at=NOW)
@@ -32,6 +32,7 @@ def test_a_batch_names_its_duplicates_and_stores_the_rest(subject: Subject) -> N
 
 def test_discarded_rows_of_a_batch_are_neither_stored_nor_counted(subject: Subject) -> None:
     with subject.rows.insert_many([described(imported(x)) for x in range(4)], NOW) as rows:
+        assert rows.finish_insert() == frozenset()
         rows.discard([imported(1), imported(3)])
         assert set(rows.commit()) == {imported(0), imported(2)}
     assert subject.committed() == {imported(0), imported(2)}
@@ -39,8 +40,8 @@ def test_discarded_rows_of_a_batch_are_neither_stored_nor_counted(subject: Subje
 
 
 def test_a_batch_left_without_commit_is_gone(subject: Subject) -> None:
-    with subject.rows.insert_many([described(imported(x)) for x in range(4)], NOW):
-        pass
+    with subject.rows.insert_many([described(imported(x)) for x in range(4)], NOW) as rows:
+        rows.finish_insert()
     assert subject.committed() == set()
     assert subject.total() == 0
 

@@ -34,10 +34,10 @@ def test_rows_from_before_hashes_are_left_out_until_they_are_completed(subject: 
 
 def test_a_tile_whose_row_has_no_hash_yet_is_a_duplicate_all_the_same(subject: Subject) -> None:
     subject.add_legacy_row()
-    with pytest.raises(DuplicateTileError), subject.rows.insert(described(LEGACY), NOW):
-        pytest.fail("a duplicate was inserted")
+    with pytest.raises(DuplicateTileError), subject.rows.insert(described(LEGACY), NOW) as row:
+        row.finish_insert()
     with subject.rows.insert_many([described(LEGACY)], NOW) as rows:
-        assert rows.duplicates == {LEGACY}
+        assert rows.finish_insert() == {LEGACY}
 
 
 def test_a_row_without_a_hash_can_be_removed_and_frees_nothing(subject: Subject) -> None:

@@ -17,6 +17,7 @@ def test_the_lock_waits_for_open_rows_and_then_sees_how_they_ended(subject: Subj
 
     def write() -> None:
         with subject.rows.insert(described(imported(1)), NOW) as row:
+            row.finish_insert()
             inserted.set()
             go_on.wait(30)
             row.commit()
@@ -47,6 +48,7 @@ def test_the_lock_keeps_new_writers_waiting(subject: Subject, in_batch: bool) ->
                 rows.commit()
         else:
             with subject.rows.insert(described(imported(1)), NOW) as row:
+                row.finish_insert()
                 waited = released.is_set()
                 row.commit()
         return waited
@@ -62,6 +64,7 @@ def test_the_lock_keeps_new_writers_waiting(subject: Subject, in_batch: bool) ->
 
 def test_the_lock_gives_up_in_time_and_leaves_writers_alone(subject: Subject) -> None:
     with subject.rows.insert(described(imported(1)), NOW) as row:
+        row.finish_insert()
         with pytest.raises(StoreUnavailableError), subject.rows.locked(0.1):
             pytest.fail("the lock was had beside a writer")
         row.commit()

@@ -97,10 +97,12 @@ def test_nobody_writes_a_tile_again_before_its_removal_is_over(subject: Subject,
         again = described(imported(1), 2)
         if in_batch:
             with subject.rows.insert_many([again, described(imported(2))], NOW) as rows:
+                rows.finish_insert()
                 was_over = over.is_set()
                 rows.commit()
         else:
             with subject.rows.insert(again, NOW) as row:
+                row.finish_insert()
                 was_over = over.is_set()
                 row.commit()
         return was_over

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 
-import attrs
 import pytest
 from tile_store_subject import IN_CONFLICT, IN_REAR, ONBOARD, Subject, described, jpeg
 
@@ -18,15 +17,13 @@ from aerotile.domain.errors import (
     TileCacheError,
 )
 from aerotile.domain.ports.tile_files import StagedTile, TileFiles
-from aerotile.domain.ports.tile_store import SupportsBulkWrite
-from aerotile.domain.store.write_batches import write_tile_batches
+from aerotile.domain.store.write_batches import overlapped
 from aerotile.domain.values.inventory import FoundKind
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 
 def test_a_bad_tile_never_sinks_its_batch(subject: Subject) -> None:
     store = subject.open()
-    assert isinstance(store, SupportsBulkWrite)
     present, good, twice, onboard = jpeg(0), jpeg(1), jpeg(2), jpeg(3)
     ids = [TileId(10, x, 9, TileSource.IMPORTED) for x in range(3)]
     store.write_tile(present, described(present, ids[0]))
@@ -59,14 +56,13 @@ def test_a_bad_tile_never_sinks_its_batch(subject: Subject) -> None:
 
 def test_batches_in_flight_together_store_what_each_would_alone(subject: Subject) -> None:
     store = subject.open()
-    assert isinstance(store, SupportsBulkWrite)
     tiles = []
     for x in range(30):
         pixels = jpeg(seed=x)
         tiles.append((pixels, described(pixels, TileId(10, x, 700, TileSource.IMPORTED))))
     tiles[11] = (jpeg(seed=99), tiles[11][1])
     batches = [tiles[start : start + 4] for start in range(0, 30, 4)]
-    outcomes = list(write_tile_batches(store, batches))
+    outcomes = list(overlapped(store.write_tiles, batches))
     assert [len(batch) for batch in outcomes] == [4] * 7 + [2]
     flat = [outcome for batch in outcomes for outcome in batch]
     assert [outcome.tile_id.x for outcome in flat] == list(range(30))
@@ -77,13 +73,11 @@ def test_batches_in_flight_together_store_what_each_would_alone(subject: Subject
 
 def test_a_batch_with_tiles_that_only_the_rows_know_leaves_those_as_they_are(subject: Subject) -> None:
     other = subject.open()
-    assert isinstance(other, SupportsBulkWrite)
     tiles = []
     for x in range(30):
         pixels = jpeg(seed=x)
         tiles.append((pixels, described(pixels, TileId(10, x, 700, TileSource.IMPORTED))))
     store = subject.open()
-    assert isinstance(store, SupportsBulkWrite)
     first = jpeg(seed=77)
     for _, metadata in tiles[::10]:
         other.write_tile(first, described(first, metadata.tile_id))
@@ -98,13 +92,12 @@ def test_a_batch_with_tiles_that_only_the_rows_know_leaves_those_as_they_are(sub
 
 def test_of_batches_in_flight_that_name_one_tile_exactly_one_stores_it(subject: Subject) -> None:
     store = subject.open()
-    assert isinstance(store, SupportsBulkWrite)
     pixels = [jpeg(seed=seed) for seed in range(12)]
     batches = [
         [(p, described(p, IN_REAR)), (p, described(p, TileId(10, x, 0, TileSource.IMPORTED)))]
         for x, p in enumerate(pixels)
     ]
-    outcomes = [outcome for batch in write_tile_batches(store, batches) for outcome in batch]
+    outcomes = [outcome for batch in overlapped(store.write_tiles, batches) for outcome in batch]
     stored = [outcome.stored for outcome in outcomes if outcome.tile_id == IN_REAR and outcome.stored]
     assert len(stored) == 1
     refused = [outcome.error for outcome in outcomes if outcome.stored is None]
@@ -112,20 +105,6 @@ def test_of_batches_in_flight_that_name_one_tile_exactly_one_stores_it(subject: 
     assert len(refused) == 11
     with store.read_tile_pixels(IN_REAR) as handle:
         assert hashlib.sha256(memoryview(handle)).hexdigest() == stored[0].content_sha256
-
-
-@attrs.frozen
-class _BrokenStaged:
-    inner: StagedTile
-
-    def prewrite(self) -> None:
-        self.inner.prewrite()
-
-    def place(self) -> None:
-        raise StoreUnavailableError("the disk does not answer")
-
-    def withdraw(self) -> None:
-        self.inner.withdraw()
 
 
 class _BrokenFiles:
@@ -142,25 +121,28 @@ class _BrokenFiles:
 
     def stage(self, pixels: bytes, metadata: TileMetadata) -> StagedTile:
         staged = self._inner.stage(pixels, metadata)
-        return _BrokenStaged(staged) if metadata.tile_id.x == self._broken_x else staged
+        if metadata.tile_id.x == self._broken_x:
+            self._broken.append(staged)
+        return staged
 
     def stage_many(self, tiles: list[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
         return [self.stage(pixels, metadata) for pixels, metadata in tiles]
 
+    def place(self, staged: StagedTile) -> None:
+        if staged in self._broken:
+            raise StoreUnavailableError("the disk does not answer")
+        self._inner.place(staged)
+
     def place_many(self, staged: list[StagedTile]) -> list[StoreUnavailableError | None]:
-        whole = [tile for tile in staged if not isinstance(tile, _BrokenStaged)]
-        placed = iter(self._inner.place_many(whole))
+        placed = iter(self._inner.place_many([tile for tile in staged if tile not in self._broken]))
         return [
-            StoreUnavailableError("the disk does not answer")
-            if isinstance(tile, _BrokenStaged)
-            else next(placed)
+            StoreUnavailableError("the disk does not answer") if tile in self._broken else next(placed)
             for tile in staged
         ]
 
 
 def test_a_disk_that_fails_one_tile_leaves_no_row_of_it(subject: Subject) -> None:
     store = subject.open(_BrokenFiles(subject.files, broken_x=1))  # type: ignore[arg-type] # delegates the rest
-    assert isinstance(store, SupportsBulkWrite)
     ids = [TileId(10, x, 9, TileSource.IMPORTED) for x in range(3)]
     pixels = jpeg(1)
     with pytest.raises(StoreUnavailableError):

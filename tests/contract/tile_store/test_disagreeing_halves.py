@@ -47,11 +47,11 @@ def test_a_tile_whose_removal_may_have_been_committed_is_not_read_any_more(subje
 
 def test_a_file_without_a_committed_row_is_never_read_and_goes_at_the_next_open(subject: Subject) -> None:
     store, pixels = subject.open(), jpeg(1)
-    subject.files.stage(pixels, described(pixels)).place()
+    subject.files.place(subject.files.stage(pixels, described(pixels)))
     assert not store.tile_exists(IN_REAR)
     with pytest.raises(TileNotFoundError):
         store.read_tile_pixels(IN_REAR)
-    assert subject.open_inner().opened.orphans_removed == 1
+    assert subject.open().opened.orphans_removed == 1
     assert subject.on_disk() == {}
 
 
@@ -59,7 +59,7 @@ def test_a_row_without_its_file_is_reported_and_kept(subject: Subject) -> None:
     pixels = jpeg(1)
     subject.open().write_tile(pixels, described(pixels))
     subject.files.remove(IN_REAR)
-    reopened = subject.open_inner()
+    reopened = subject.open()
     assert reopened.opened.files_missing == 1
     assert IN_REAR in subject.committed()
     with pytest.raises(TileNotFoundError):
@@ -72,14 +72,14 @@ def test_a_lost_sidecar_is_restored_by_the_next_open(subject: Subject) -> None:
     for found in list(subject.files.inventory()):
         if found.kind is FoundKind.SIDECAR:
             subject.files.discard(found)
-    assert subject.open_inner().opened.sidecars_restored == 1
+    assert subject.open().opened.sidecars_restored == 1
     assert subject.files.sidecar_sha256(IN_REAR) == hashlib.sha256(pixels).hexdigest()
 
 
 def test_a_reopened_store_knows_what_was_written_before(subject: Subject) -> None:
     pixels = jpeg(1)
     subject.open().write_tile(pixels, described(pixels))
-    reopened = subject.open_inner()
+    reopened = subject.open()
     assert reopened.opened.tiles == 1
     with reopened.read_tile_pixels(IN_REAR) as handle:
         assert handle.nbytes == len(pixels)

@@ -9,14 +9,12 @@ from tile_store_subject import IN_CONFLICT, IN_REAR, ONBOARD, Subject, described
 
 from aerotile.domain.errors import StoreUnavailableError, TileNotFoundError
 from aerotile.domain.ports.tile_rows import TileRows
-from aerotile.domain.ports.tile_store import SupportsByteRead, SupportsEviction
 from aerotile.domain.values.tiles import TileId
 
 
 @pytest.mark.parametrize("tile_id", [IN_REAR, ONBOARD])
 def test_only_a_tile_that_can_be_had_again_is_evicted(subject: Subject, tile_id: TileId) -> None:
-    store, pixels = subject.open_inner(), jpeg(1)
-    assert isinstance(store, SupportsEviction)
+    store, pixels = subject.open(), jpeg(1)
     store.write_tile(pixels, described(pixels, tile_id))
     if tile_id is ONBOARD:
         with pytest.raises(TileNotFoundError):
@@ -47,7 +45,7 @@ class _Unanswering:
 
 def test_a_tile_that_may_not_be_evicted_is_read_all_the_time(subject: Subject) -> None:
     subject.rows = _Unanswering(subject.rows)  # type: ignore[assignment] # delegates the rest
-    store, pixels = subject.open_inner(), jpeg(1)
+    store, pixels = subject.open(), jpeg(1)
     store.write_tile(pixels, described(pixels, ONBOARD))
     with pytest.raises(StoreUnavailableError):
         store.evict_tile(ONBOARD)
@@ -55,7 +53,7 @@ def test_a_tile_that_may_not_be_evicted_is_read_all_the_time(subject: Subject) -
 
 
 def test_an_eviction_that_was_refused_corrects_the_catalogue(subject: Subject) -> None:
-    store, pixels = subject.open_inner(), jpeg(1)
+    store, pixels = subject.open(), jpeg(1)
     store.write_tile(pixels, described(pixels))
     with subject.rows.removing(IN_REAR):
         pass
@@ -66,7 +64,6 @@ def test_an_eviction_that_was_refused_corrects_the_catalogue(subject: Subject) -
 
 def test_reads_are_noted_for_eviction_and_writes_are_not(subject: Subject) -> None:
     store, pixels = subject.open(), jpeg(1)
-    assert isinstance(store, SupportsByteRead)
     for tile_id in (IN_REAR, IN_CONFLICT, ONBOARD):
         store.write_tile(pixels, described(pixels, tile_id))
     assert subject.mapping_cache.drain_reads() == []

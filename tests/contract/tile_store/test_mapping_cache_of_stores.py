@@ -14,8 +14,6 @@ from tile_store_subject import IN_REAR, Subject, described, jpeg
 from aerotile.domain.errors import TileNotFoundError
 from aerotile.domain.ports.mapping_cache import MappingCache
 from aerotile.domain.ports.tile_files import TileFiles
-from aerotile.domain.store.disk_budget import BudgetEnforcedTileStore
-from aerotile.domain.store.tile_store import FileBackedTileStore
 from aerotile.domain.values.pixels import TilePixelHandle
 from aerotile.domain.values.tiles import TileId, TileSource
 
@@ -112,10 +110,8 @@ def test_the_catalogue_forgets_a_tile_before_its_pixels_are_dropped(subject: Sub
         inner(tile_id)
 
     kept = subject.mapping_cache
-    inner = store._store if isinstance(store, BudgetEnforcedTileStore) else store
-    assert isinstance(inner, FileBackedTileStore)
     observed = _Observed(kept, lambda tile_id: invalidate(tile_id, kept.invalidate))
-    inner.mapping_cache = observed  # whose steps are observed
+    store._sync.mapping_cache = observed  # whose steps are observed
     store.delete_tile(IN_REAR)
     assert seen == [False]
     assert kept.get(IN_REAR) is None

@@ -6,7 +6,6 @@ import pytest
 from tile_store_subject import IN_CONFLICT, IN_REAR, ONBOARD, Subject, described, jpeg
 
 from aerotile.domain.errors import ContentHashMismatchError, TileNotFoundError
-from aerotile.domain.ports.tile_store import SupportsByteRead, SupportsReadDeadline
 
 
 def test_a_handle_outlives_the_deletion_of_its_tile(subject: Subject) -> None:
@@ -26,7 +25,7 @@ def test_a_handle_outlives_the_deletion_of_its_tile(subject: Subject) -> None:
 
 
 def test_a_tile_whose_file_is_gone_is_not_there_any_more(subject: Subject) -> None:
-    store, other, pixels = subject.open(), subject.open_inner(), jpeg(1)
+    store, other, pixels = subject.open(), subject.open(), jpeg(1)
     store.write_tile(pixels, described(pixels))
     assert other.delete_tile(IN_REAR) == len(pixels)
     with pytest.raises(TileNotFoundError):
@@ -42,9 +41,9 @@ class _Silent:
 
 
 def test_a_read_asks_no_database_and_of_an_unknown_tile_not_even_the_disk(subject: Subject) -> None:
-    store, pixels = subject.open_inner(), jpeg(1)
+    store, pixels = subject.open(), jpeg(1)
     store.write_tile(pixels, described(pixels))
-    subject.files.stage(pixels, described(pixels, IN_CONFLICT)).place()
+    subject.files.place(subject.files.stage(pixels, described(pixels, IN_CONFLICT)))
     store._rows = _Silent()  # type: ignore[assignment] # nothing of it may be used
     store.read_tile_pixels(IN_REAR).close()
     assert store.verdict(IN_REAR) is not None
@@ -58,10 +57,9 @@ def test_damaged_pixels_are_refused_where_hashes_are_verified_and_never_kept(sub
     pixels, damaged = jpeg(1), jpeg(2)
     for verify_hash in (False, True):
         store = subject.open(verify_hash=verify_hash)
-        assert isinstance(store, SupportsByteRead)
         if not verify_hash:
             store.write_tile(pixels, described(pixels))
-            subject.files.stage(damaged, described(damaged)).place()
+            subject.files.place(subject.files.stage(damaged, described(damaged)))
             store.read_tile_pixels(IN_REAR).close()
             assert store.read_tile_bytes(IN_REAR) == damaged
             continue
@@ -70,7 +68,7 @@ def test_damaged_pixels_are_refused_where_hashes_are_verified_and_never_kept(sub
                 read(IN_REAR)
             assert caught.value.tile_id == IN_REAR
         assert subject.mapping_cache.counts().kept == 0
-        subject.files.stage(pixels, described(pixels)).place()
+        subject.files.place(subject.files.stage(pixels, described(pixels)))
         with store.read_tile_pixels(IN_REAR) as handle:
             assert bytes(memoryview(handle)) == pixels
         assert store.read_tile_bytes(IN_REAR) == pixels
@@ -78,7 +76,6 @@ def test_damaged_pixels_are_refused_where_hashes_are_verified_and_never_kept(sub
 
 def test_a_copy_of_the_bytes_is_read_without_keeping_the_tile(subject: Subject) -> None:
     store, pixels = subject.open(), jpeg(1)
-    assert isinstance(store, SupportsByteRead)
     store.write_tile(pixels, described(pixels))
     assert store.read_tile_bytes(IN_REAR) == pixels
     assert subject.mapping_cache.counts().kept == 0
@@ -89,7 +86,6 @@ def test_a_copy_of_the_bytes_is_read_without_keeping_the_tile(subject: Subject) 
 
 def test_a_reader_may_say_how_long_it_waits(subject: Subject) -> None:
     store, pixels = subject.open(), jpeg(1)
-    assert isinstance(store, SupportsReadDeadline)
     store.write_tile(pixels, described(pixels))
     for timeout_s in (None, 60.0, 0):
         with store.read_tile_pixels_within(IN_REAR, timeout_s) as handle:

@@ -20,20 +20,17 @@ from aerotile.domain.errors import (
 )
 from aerotile.domain.flight_events import Kind
 from aerotile.domain.policies.freshness import FreshnessDecision
-from aerotile.domain.ports.tile_store import SupportsBboxQuery, SupportsBulkWrite, TileStore
+from aerotile.domain.ports.tile_store import SupportsLocalReads, TileStore
 from aerotile.domain.values.tiles import FreshnessLabel, TileMetadata
 
 
 def test_it_is_a_tile_store_that_also_writes_in_bulk_and_answers_boxes(subject: Subject) -> None:
     store = subject.open()
     assert isinstance(store, TileStore)
-    assert isinstance(store, SupportsBulkWrite)
-    assert isinstance(store, SupportsBboxQuery)
 
 
 def test_a_box_holds_what_is_stored_there_now(subject: Subject) -> None:
     store, pixels = subject.open(), jpeg(1)
-    assert isinstance(store, SupportsBboxQuery)
     stored = store.write_tile(pixels, described(pixels))
     store.write_tile(pixels, described(pixels, IN_CONFLICT))
     (match,) = store.query_by_bbox(IN_REAR.bbox, 10)
@@ -41,7 +38,7 @@ def test_a_box_holds_what_is_stored_there_now(subject: Subject) -> None:
     assert match.captured_at == stored.captured_at
     assert len(store.query_by_bbox(IN_REAR.bbox, 11)) == 0
     reopened = subject.open()
-    assert isinstance(reopened, SupportsBboxQuery)
+    assert isinstance(reopened, SupportsLocalReads)
     assert reopened.query_by_bbox(IN_REAR.bbox, 10).tile_ids() == [IN_REAR]
     store.delete_tile(IN_REAR)
     assert len(store.query_by_bbox(IN_REAR.bbox, 10)) == 0
@@ -119,7 +116,7 @@ def test_an_old_tile_outside_the_conflict_is_stored_with_its_label(subject: Subj
 
 
 def test_the_verdict_on_a_stored_tile_is_as_of_now(subject: Subject) -> None:
-    store, pixels = subject.open_inner(), jpeg(1)
+    store, pixels = subject.open(), jpeg(1)
     store.write_tile(pixels, described(pixels, IN_CONFLICT))
     before = store.verdict(IN_CONFLICT)
     subject.clock.advance(timedelta(days=181))

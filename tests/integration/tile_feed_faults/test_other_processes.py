@@ -41,7 +41,7 @@ if child == 0:
 assert os.waitpid(child, 0)[1] == 0
 print("forked", flush=True)
 sys.stdin.readline()
-store = runtime_of(config).part("unbudgeted_store")
+store = runtime_of(config).part("tile_store")
 while len(store) < 1:
     time.sleep(0.01)
 print("heard", flush=True)

@@ -76,7 +76,7 @@ def test_an_impossible_row_hides_no_other(site: Site, caplog: pytest.LogCaptureF
 def test_more_than_one_question_holds_is_asked_in_several(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tile_changes, "ASKED_AT_ONCE", 2)
+    monkeypatch.setattr(tile_changes, "QUERY_TILES", 2)
     for tile_id in (A, B, C):
         site.commit(tile_id)
     site.tell()

@@ -1,0 +1,146 @@
+"""Writing a batch: the six steps of `write_tile`, with one commit for all tiles that pass the gates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from ..errors import CacheBudgetExhaustedError, DuplicateTileError, HeadroomTakenError, TileCacheError
+from ..flight_events import WriteStep, write_event, write_failed_event
+from ..ports.flight_recorder import FlightRecorder
+from ..ports.tile_files import StagedTile
+from ..ports.tile_rows import OpenRows
+from ..ports.tile_store import TileWriteOutcome
+from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
+from .write_tile import MAX_LOST_RACES, WithdrawOnFailure, WriteParts
+
+
+def write_batch(parts: WriteParts, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
+    """Write a batch; outcome i is tile i's. Raises what `SupportsLocalWrites.write_tiles` raises."""
+    return _BatchWrite(parts, [metadata.tile_id for _, metadata in tiles]).run(tiles)
+
+
+@attrs.frozen
+class _Admitted:
+    """A tile of a batch that passed both gates."""
+
+    position: int
+    """In the batch."""
+    staged: StagedTile
+    metadata: TileMetadata
+
+
+class _BatchWrite:
+    """One batch under way: the outcomes so far, each recorded when it is known."""
+
+    def __init__(self, parts: WriteParts, tile_ids: Sequence[TileId]) -> None:
+        self._parts = parts
+        self._recorder: FlightRecorder = parts.recorder
+        self._tile_ids = tile_ids
+        self._outcomes: dict[int, TileWriteOutcome] = {}
+        self._now = parts.clock.now()
+
+    def run(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
+        """All six steps."""
+        self._store(self._pass_gates(tiles))
+        return [self._outcomes[position] for position in range(len(tiles))]
+
+    def _pass_gates(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[_Admitted]:
+        """Steps 1 and 2. A tile that the batch names twice is admitted once."""
+        admitted: dict[TileId, _Admitted] = {}
+        for position, staged in enumerate(self._parts.files.stage_many(tiles)):
+            if isinstance(staged, TileCacheError):
+                self._refuse(position, WriteStep.HASH_GATE, staged)
+                continue
+            try:
+                metadata = self._parts.gate.admit(tiles[position][1], self._now)
+            except TileCacheError as error:
+                self._refuse(position, WriteStep.FRESHNESS_GATE, error)
+                continue
+            if metadata.tile_id in admitted:
+                self._refuse(position, WriteStep.INSERT, DuplicateTileError(metadata.tile_id))
+            else:
+                admitted[metadata.tile_id] = _Admitted(position, staged, metadata)
+        return list(admitted.values())
+
+    def _store(self, admitted: list[_Admitted], lost_races: int = 0) -> None:
+        """Steps 3 to 6, again after a lost race for room; of a batch without room, as many as fit."""
+        admitted = [tile for tile in admitted if tile.position not in self._outcomes]
+        if not admitted:
+            return
+        try:
+            self._store_together(admitted, lost_races)
+        except CacheBudgetExhaustedError as error:
+            if isinstance(error, HeadroomTakenError) and lost_races < MAX_LOST_RACES:
+                self._store(admitted, lost_races + 1)
+            elif len(admitted) == 1:
+                self._refuse(admitted[0].position, WriteStep.DISK_BUDGET, error)
+            else:
+                middle = len(admitted) // 2
+                self._store(admitted[:middle], lost_races)
+                self._store(admitted[middle:], lost_races)
+
+    def _store_together(self, admitted: list[_Admitted], lost_races: int) -> None:
+        parts = self._parts
+        step = WriteStep.DISK_BUDGET
+        try:
+            needed_bytes = sum(tile.metadata.disk_bytes for tile in admitted)
+            with parts.headroom.reserve_headroom(needed_bytes, lost_races):
+                step = WriteStep.INSERT
+                created_at = parts.clock_guard.stamp(reading=self._now)
+                with parts.rows.insert_many([tile.metadata for tile in admitted], created_at) as rows:
+                    with parts.files.prewriting(list(self._unknown(admitted))):
+                        duplicates = rows.finish_insert()
+                        step = WriteStep.FILES
+                        placed = self._place(self._without(duplicates, admitted), rows)
+                    step = WriteStep.COMMIT
+                    with WithdrawOnFailure(parts.files, [tile.staged for tile in placed]):
+                        stored = rows.commit()
+                for row in stored.values():
+                    parts.sync.add(row)
+        except CacheBudgetExhaustedError:
+            raise
+        except Exception as error:
+            for tile in admitted:
+                if tile.position not in self._outcomes:
+                    self._recorder.record(write_failed_event(tile.metadata.tile_id, step, error))
+            raise
+        for tile in placed:
+            self._keep(tile.position, stored[tile.metadata.tile_id])
+
+    def _unknown(self, admitted: Iterable[_Admitted]) -> Iterable[StagedTile]:
+        """The tiles that the catalogue does not know; only they may be prewritten."""
+        catalogue = self._parts.sync.catalogue
+        return (tile.staged for tile in admitted if tile.metadata.tile_id not in catalogue)
+
+    def _without(self, duplicates: frozenset[TileId], admitted: Iterable[_Admitted]) -> list[_Admitted]:
+        new = []
+        for tile in admitted:
+            if tile.metadata.tile_id in duplicates:
+                self._refuse(tile.position, WriteStep.INSERT, DuplicateTileError(tile.metadata.tile_id))
+            else:
+                new.append(tile)
+        return new
+
+    def _place(self, new: list[_Admitted], rows: OpenRows) -> list[_Admitted]:
+        """Place the files, discard the rows of those that fail, and return the others."""
+        placed, failed = [], []
+        failures = self._parts.files.place_many([tile.staged for tile in new])
+        for tile, failure in zip(new, failures, strict=True):
+            if failure is None:
+                placed.append(tile)
+            else:
+                self._refuse(tile.position, WriteStep.FILES, failure)
+                failed.append(tile.metadata.tile_id)
+        rows.discard(failed)
+        return placed
+
+    def _refuse(self, position: int, step: WriteStep, error: TileCacheError) -> None:
+        tile_id = self._tile_ids[position]
+        self._outcomes[position] = TileWriteOutcome(tile_id, error=error)
+        self._recorder.record(write_failed_event(tile_id, step, error))
+
+    def _keep(self, position: int, stored: TileMetadataPersistent) -> None:
+        self._outcomes[position] = TileWriteOutcome(self._tile_ids[position], stored=stored)
+        self._recorder.record(write_event(stored))

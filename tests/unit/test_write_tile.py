@@ -1,0 +1,104 @@
+"""A write and a batch over a store in memory: their clock reads, and which bytes are written ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+
+import attrs
+import pytest
+from budgeted_cache import NOW, imported, metadata_of, pixels_of
+
+from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
+from aerotile.adapters.memory.recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.sector_index import MemorySectorIndex
+from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.adapters.memory.tile_files import MemoryTileFiles
+from aerotile.domain.errors import DuplicateTileError
+from aerotile.domain.ports.tile_files import StagedTile
+from aerotile.domain.store.catalogue_sync import CatalogueSync
+from aerotile.domain.store.freshness_gate import FreshnessGate
+from aerotile.domain.store.tile_store import FileBackedTileStore
+from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
+
+
+class CountingClock(ManualClock):
+    """A clock that counts its readings, and goes on by a second with each."""
+
+    reads = 0
+
+    def now(self) -> datetime:
+        self.reads += 1
+        self.advance(timedelta(seconds=1))
+        return super().now()
+
+
+class WatchedFiles(MemoryTileFiles):
+    """Files that note how many tiles are written ahead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prewritten: list[int] = []
+
+    def prewrite(self, staged: StagedTile) -> None:
+        self.prewritten.append(1)
+
+    def prewriting(self, staged: Sequence[StagedTile]) -> AbstractContextManager[None]:
+        self.prewritten.append(len(staged))
+        return super().prewriting(staged)
+
+
+@attrs.frozen
+class Site:
+    store: FileBackedTileStore
+    files: WatchedFiles
+    clock: CountingClock
+
+
+@pytest.fixture
+def site() -> Site:
+    clock, recorder, rows, files = (
+        CountingClock(NOW),
+        MemoryFlightRecorder(),
+        MemoryTileRows(),
+        WatchedFiles(),
+    )
+    gate = FreshnessGate(
+        [],
+        SEEDED_RULES,
+        sector_index=MemorySectorIndex([]),
+        default_classification=SectorClassification.STABLE_REAR,
+        clock=clock,
+        recorder=recorder,
+    )
+    sync = CatalogueSync(rows, files, SortedTileCatalogue(), InMemoryMappingCache())
+    store = FileBackedTileStore(rows, files, sync=sync, gate=gate, clock=clock, recorder=recorder)
+    return Site(store, files, clock)
+
+
+def test_a_write_reads_the_clock_once(site: Site) -> None:
+    pixels, site.clock.reads = pixels_of(100), 0
+    stored = site.store.write_tile(pixels, metadata_of(imported(0), pixels))
+    assert site.clock.reads == 1
+    assert stored.created_at == ManualClock.now(site.clock)
+
+
+def test_a_batch_reads_the_clock_once(site: Site) -> None:
+    pixels, site.clock.reads = pixels_of(100), 0
+    outcomes = site.store.write_tiles([(pixels, metadata_of(imported(x), pixels)) for x in range(64)])
+    assert site.clock.reads == 1
+    created = {outcome.stored.created_at for outcome in outcomes if outcome.stored}
+    assert created == {ManualClock.now(site.clock)}
+
+
+def test_only_tiles_that_the_catalogue_does_not_know_are_written_ahead(site: Site) -> None:
+    pixels = pixels_of(100)
+    batch = [(pixels, metadata_of(imported(x), pixels)) for x in range(4)]
+    site.store.write_tile(*batch[0])
+    with pytest.raises(DuplicateTileError):
+        site.store.write_tile(*batch[0])
+    site.store.write_tiles(batch)
+    assert site.files.prewritten == [1, 3]
