@@ -1,10 +1,13 @@
-"""What one run of the program was told, and what all its commands share."""
+"""The shared options of one run of the program, and its configuration."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .errors import BadInputError
+from .logs import configure_logging
 
 if TYPE_CHECKING:
     from ..composition import Runtime
@@ -55,8 +58,6 @@ class Session:
         `BadInputError` when the root folder is not there, or holds neither an embedded database nor `part`
         while no other database is configured.
         """
-        from .errors import BadInputError
-
         config = self.config
         remedy = "correct --root, or create the store there with aerotile migrate"
         try:
@@ -73,8 +74,6 @@ class Session:
 
     def configure_logging(self) -> None:
         """Send what is logged to standard error, as -v asks."""
-        from .logs import configure_logging
-
         configure_logging(self.verbosity, self.redacted)
 
     @cached_property
