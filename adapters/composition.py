@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..domain.errors import ConfigurationError, RuntimeNotAvailableError
+from ..domain.intake.take_in_tiles import TileIntake
 from ..domain.policies.upload_batching import BatchLimits
 from ..domain.policies.upload_retry import RetryBudget
 from ..domain.ports.clock import Clock
@@ -29,6 +30,7 @@ from ..domain.store.clock_guard import ClockGuard
 from ..domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
 from ..domain.store.freshness_gate import FreshnessGate
 from ..domain.store.tile_store import FileBackedTileStore
+from ..domain.store.write_batches import IN_FLIGHT
 from ..domain.uploads.retrying_uploader import RetryingTileUploader
 from .background import BackgroundTask
 from .clocks import SystemClock
@@ -297,6 +299,18 @@ class Runtime:
             before_sweep=self._lru_buffer.gather,
         )
         return BudgetEnforcedTileStore(self.unbudgeted_store, enforcer)
+
+    @cached_property
+    def tile_intake(self) -> TileIntake:
+        """Brings tiles of folders and other supplies into the tile store."""
+        return TileIntake(
+            store=self.tile_store,
+            total_disk_bytes=self.metadata_store.total_disk_bytes,
+            budget_bytes=self.config.budget.max_bytes,
+            tile_size_pixels=self.config.tiles.tile_size_pixels,
+            clock=self.clock,
+            parallel=min(IN_FLIGHT, self.config.database.pool_max_size),
+        )
 
     @cached_property
     def descriptor_index(self) -> DescriptorIndex:

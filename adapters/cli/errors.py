@@ -10,6 +10,7 @@ from contextlib import suppress
 import click
 
 from ...domain.errors import AerotileError, ConfigurationError
+from ..input_files.errors import InputFileError
 
 JOB_FAILED = 1
 BAD_CALL = 2
@@ -70,7 +71,7 @@ def describe(error: Exception) -> tuple[str, str | None, int]:
         return _usage_message(error), f"see {command} --help", BAD_CALL
     if isinstance(error, click.ClickException):
         return error.format_message(), None, BAD_CALL
-    if isinstance(error, (BadInputError, ConfigurationError)):
+    if isinstance(error, (BadInputError, InputFileError, ConfigurationError)):
         return str(error), error.remedy, BAD_CALL
     if isinstance(error, AerotileError):
         return str(error), error.remedy, JOB_FAILED

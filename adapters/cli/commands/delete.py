@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..arguments import parse_tile_id
+from ....domain.values.tiles import parse_tile_id
 from ..command import AerotileCommand
 from ..errors import BadInputError, JobFailedError
 from ..output import in_words, json_option, write_json, write_line

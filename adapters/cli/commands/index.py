@@ -58,7 +58,7 @@ def build(session: Session, file: Path, model: str, estimate: bool, as_json: boo
     Descriptors that numpy.savez wrote as float32 are read from the file as they are needed; leave it alone
     meanwhile. A build that would take more memory than there is is refused before it starts.
     """
-    from ..descriptor_files import read_described_tiles
+    from ...input_files.descriptor_files import read_described_tiles
     from ..progress import progress_bar
 
     tile_ids, descriptors = read_described_tiles(file)

@@ -30,7 +30,7 @@ The file is written by
 @click.pass_obj
 def search(session: Session, file: Path, count: int, as_json: bool) -> None:
     """Find the tiles that look like the descriptor in FILE (.npy), nearest first. No database is asked."""
-    from ..descriptor_files import read_query
+    from ...input_files.descriptor_files import read_query
 
     query = read_query(file)
     with session.existing_runtime("index") as runtime:

@@ -10,7 +10,7 @@ import click
 
 from ..arguments import EXISTING_FILE
 from ..command import AerotileCommand, LazyGroup
-from ..errors import BadInputError, visible
+from ..errors import visible
 from ..output import json_option, write_json, write_line, write_table
 from ..session import Session
 
@@ -50,31 +50,17 @@ def load(session: Session, files: tuple[Path, ...], as_json: bool) -> None:
     when any feature is refused. Tiles that are in the store are judged by the new sectors from the next
     start of whatever uses them.
     """
-    from ...geojson import GeoJsonError, read_sectors
+    from ...input_files.geojson import read_sectors
 
-    read: dict[str, SectorBoundary] = {}
-    widened: list[str] = []
-    for path in files:
-        try:
-            found = read_sectors(path)
-        except GeoJsonError as error:
-            raise BadInputError(str(error), remedy="correct the file; no sector was changed") from error
-        for sector in found.sectors:
-            if sector.sector_id in read:
-                raise BadInputError(
-                    f"{path}: sector_id {sector.sector_id!r} is already that of a sector in another file",
-                    remedy="give each sector its own; no sector was changed",
-                )
-            read[sector.sector_id] = sector
-        widened += found.widened
+    found = read_sectors(*files)
     with session.runtime() as runtime:
-        runtime.sector_store.replace_sectors(read.values())
+        runtime.sector_store.replace_sectors(found.sectors)
     if as_json:
-        write_json({"loaded": len(read), "widened": widened})
+        write_json({"loaded": len(found.sectors), "widened": list(found.widened)})
         return
-    for name in widened:
+    for name in found.widened:
         write_line(f"sector {visible(name)} is no box: its bounding box was loaded, which covers more")
-    write_line(f"{len(read)} sectors loaded")
+    write_line(f"{len(found.sectors)} sectors loaded")
 
 
 @click.command(

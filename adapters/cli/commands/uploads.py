@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..arguments import parse_tile_id
+from ....domain.values.tiles import parse_tile_id
 from ..command import AerotileCommand, LazyGroup, shared_options
 from ..errors import BadInputError, JobFailedError, one_line
 from ..output import json_option, write_json, write_json_line, write_line, write_table
