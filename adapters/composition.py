@@ -10,7 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,11 +27,15 @@ from ..domain.ports.tile_metadata import TileMetadataStore
 from ..domain.ports.uploader import TileUploader
 from ..domain.store.access_times import AccessTimeBuffer
 from ..domain.store.clock_guard import ClockGuard
+from ..domain.store.delete_tiles import delete_tiles
 from ..domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
 from ..domain.store.freshness_gate import FreshnessGate
 from ..domain.store.tile_store import FileBackedTileStore
 from ..domain.store.write_batches import IN_FLIGHT
+from ..domain.uploads.pull_votes import PulledVotes, pull_votes
+from ..domain.uploads.requeue import RequeuedTile, given_up_tiles, requeue
 from ..domain.uploads.retrying_uploader import RetryingTileUploader
+from ..domain.values.tiles import TileId
 from .background import BackgroundTask
 from .clocks import SystemClock
 from .config.settings import AerotileConfig
@@ -312,6 +316,10 @@ class Runtime:
             parallel=min(IN_FLIGHT, self.config.database.pool_max_size),
         )
 
+    def delete_tiles(self, tile_ids: Sequence[TileId]) -> int:
+        """Remove the tiles, all or none, and return the bytes freed; see `delete_tiles`."""
+        return delete_tiles(tile_ids, rows=self.rows, store=self.tile_store)
+
     @cached_property
     def descriptor_index(self) -> DescriptorIndex:
         """The descriptor index. Raises `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX=0`."""
@@ -368,6 +376,26 @@ class Runtime:
             request_timeout_s=settings.request_timeout_s,
             max_response_bytes=settings.max_response_bytes,
         )
+
+    def requeue_uploads(self, tile_ids: Sequence[TileId] | None = None) -> list[RequeuedTile]:
+        """Give the tiles another life in the upload queue, or every tile that is given up; see `requeue`."""
+        queue = self.upload_ledger
+        chosen = given_up_tiles(queue) if tile_ids is None else tile_ids
+        return requeue(chosen, queue=queue, clock=self.clock, recorder=self.recorder)
+
+    def pull_votes(self) -> PulledVotes:
+        """Read the provider's new verdicts and move our votes by them; see `pull_votes`."""
+        from .http.votes import HttpVoteSource
+
+        address = self.provider_address
+        with HttpVoteSource(address, clock=self.clock) as source:
+            return pull_votes(
+                address.url,
+                source=source,
+                cursor=self.upload_ledger,
+                votes=self.metadata_store,
+                clock=self.clock,
+            )
 
     def tile_uploader(self, clock: Clock | None = None) -> TileUploader:
         """The uploader, with its retries unless `upload.disable_retry_decorator`; one for each clock."""

@@ -6,7 +6,7 @@ import click
 
 from ....domain.values.tiles import parse_tile_id
 from ..command import AerotileCommand
-from ..errors import BadInputError, JobFailedError
+from ..errors import BadInputError
 from ..output import in_words, json_option, write_json, write_line
 from ..session import Session
 
@@ -32,12 +32,7 @@ def delete(session: Session, tiles: tuple[str, ...], as_json: bool) -> None:
     except ValueError as error:
         raise BadInputError(str(error), remedy="write it as aerotile dump prints it") from error
     with session.existing_runtime() as runtime:
-        absent = [str(tile_id) for tile_id in tile_ids if runtime.rows.get(tile_id) is None]
-        if absent:
-            raise JobFailedError(
-                f"no tile {', '.join(absent)} in the store", remedy="leave it out; nothing was deleted"
-            )
-        freed = sum(runtime.tile_store.delete_tile(tile_id) for tile_id in tile_ids)
+        freed = runtime.delete_tiles(tile_ids)
     if as_json:
         write_json({"deleted": [str(tile_id) for tile_id in tile_ids], "freed_bytes": freed})
     else:
