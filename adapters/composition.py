@@ -26,10 +26,12 @@ from ..domain.ports.tile_catalogue import TileCatalogue
 from ..domain.ports.tile_metadata import TileMetadataStore
 from ..domain.ports.uploader import TileUploader
 from ..domain.store.access_times import AccessTimeBuffer
+from ..domain.store.check import StoreCheck, check_store
 from ..domain.store.clock_guard import ClockGuard
 from ..domain.store.delete_tiles import delete_tiles
 from ..domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
 from ..domain.store.freshness_gate import FreshnessGate
+from ..domain.store.io_budget import IoBudget
 from ..domain.store.tile_store import FileBackedTileStore
 from ..domain.store.write_batches import IN_FLIGHT
 from ..domain.uploads.pull_votes import PulledVotes, pull_votes
@@ -44,6 +46,7 @@ from .config.upload_token import read_upload_token
 if TYPE_CHECKING:
     from ..ext import CompiledMappingCache
     from .embedded_postgres.server import EmbeddedPostgres
+    from .faiss.check import GenerationFinding
     from .faiss.index import FaissDescriptorIndex
     from .filesystem import FilesystemTileFiles
     from .http.client import ProviderAddress
@@ -319,6 +322,35 @@ class Runtime:
     def delete_tiles(self, tile_ids: Sequence[TileId]) -> int:
         """Remove the tiles, all or none, and return the bytes freed; see `delete_tiles`."""
         return delete_tiles(tile_ids, rows=self.rows, store=self.tile_store)
+
+    def check_store(
+        self,
+        check: StoreCheck,
+        *,
+        repairing: bool = False,
+        max_bytes_per_s: int | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        checkpoint: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Check every tile, reading at most so many bytes a second; see `check_store`. Opens no store."""
+        check_store(
+            check,
+            self.rows,
+            self.files,
+            self.recorder,
+            repairing=repairing,
+            pace=None if max_bytes_per_s is None else IoBudget(max_bytes_per_s, self.clock).spend,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+
+    def check_index(self) -> list[GenerationFinding]:
+        """Check every generation of the index; none when the index is left out or not built yet."""
+        if os.environ.get("BUILD_FAISS_INDEX") == "0" or not self.config.index_folder.is_dir():
+            return []
+        from .faiss.check import check_generations
+
+        return check_generations(self.config.index_folder)
 
     @cached_property
     def descriptor_index(self) -> DescriptorIndex:

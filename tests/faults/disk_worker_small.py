@@ -77,7 +77,7 @@ class SaveProgress(SmallOperation):
     def prepare(self) -> None:
         self.progress = VerifyProgress(self.folder, OWNER)
         self.progress.save()
-        self.progress.place = 5
+        self.progress.check.position = 5
 
     def do(self) -> None:
         self.progress.save()
@@ -85,7 +85,7 @@ class SaveProgress(SmallOperation):
     def check(self) -> None:
         resumed = VerifyProgress(self.folder, OWNER)
         resumed.resume()
-        assert resumed.place == 5
+        assert resumed.check.position == 5
 
 
 class ResumeProgress(SaveProgress):
