@@ -6,7 +6,7 @@ import pytest
 from upload_scenario import FAILURE, PARTIAL, SUCCESS, Scenario, containing, problem
 
 from aerotile.domain.policies.upload_batching import BatchLimits
-from aerotile.domain.uploads.upload_pending import judge
+from aerotile.domain.uploads.judge_answer import judge
 from aerotile.domain.values.upload_reports import ProblemKind, TileAnswer, TileUploadOutcome
 
 
