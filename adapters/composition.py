@@ -11,12 +11,14 @@ import atexit
 import os
 import threading
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..domain.errors import ConfigurationError, RuntimeNotAvailableError
 from ..domain.intake.take_in_tiles import TileIntake
+from ..domain.policies.clock_trust import ClockFault, find_clock_fault
 from ..domain.policies.upload_batching import BatchLimits
 from ..domain.policies.upload_retry import RetryBudget
 from ..domain.ports.clock import Clock
@@ -27,7 +29,7 @@ from ..domain.ports.tile_metadata import TileMetadataStore
 from ..domain.ports.uploader import TileUploader
 from ..domain.store.access_times import AccessTimeBuffer
 from ..domain.store.check import StoreCheck, check_store
-from ..domain.store.clock_guard import ClockGuard
+from ..domain.store.clock_guard import ClockGuard, latest_known
 from ..domain.store.delete_tiles import delete_tiles
 from ..domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
 from ..domain.store.freshness_gate import FreshnessGate
@@ -306,6 +308,10 @@ class Runtime:
             before_sweep=self._lru_buffer.gather,
         )
         return BudgetEnforcedTileStore(self.unbudgeted_store, enforcer)
+
+    def clock_fault(self, now: datetime) -> ClockFault | None:
+        """Why `now` can't be right, by what the database holds; None when nothing speaks against it."""
+        return find_clock_fault(now, known=latest_known(*self.rows.latest_capture_and_access_us()))
 
     @cached_property
     def tile_intake(self) -> TileIntake:

@@ -24,8 +24,8 @@ Example:
 def delete(session: Session, tiles: tuple[str, ...], as_json: bool) -> None:
     """Remove tiles from the store: their rows, files and sidecars.
 
-    A TILE is written as in the other commands: source/zoom/x/y, or onboard/flight/zoom/x/y. When one of them
-    has no row, none is removed. A tile whose file is gone already is removed by its row.
+    A TILE is written as in the other commands: source/zoom/x/y, or onboard/flight/zoom/x/y. When any of the
+    tiles has no row, no tile is removed. A tile whose file is gone already is removed by its row.
     """
     try:
         tile_ids = list(dict.fromkeys(parse_tile_id(text) for text in tiles))
