@@ -89,7 +89,7 @@ def verify_store(
     Raises `StoreUnavailableError` when the database does not answer, or when the folders can't be listed
     though every tile in them could be read.
     """
-    without_hash = frozenset(rows.incomplete())
+    without_hash = frozenset(rows.rows_without_hash())
     for tile_id in without_hash:
         yield Finding(FindingKind.HASH_UNKNOWN, tile_id, "its row knows no hash to compare its file with")
     columns, variants = rows.catalogue()
