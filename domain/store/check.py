@@ -18,7 +18,7 @@ _REPEATED_FINDINGS = 64
 
 @attrs.define
 class StoreCheck:
-    """The state of one check: how far it is and what it found; an interrupted check goes on from it."""
+    """The position and the findings of one check; an interrupted check goes on from them."""
 
     tiles: int = 0
     """How many tiles the store holds."""

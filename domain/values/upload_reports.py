@@ -41,7 +41,7 @@ class BatchOutcome(str, Enum):
 
 
 class ProblemKind(str, Enum):
-    """What a request without a usable answer means for the tiles in it, and for the next request."""
+    """Why a request was unanswered; decides about its tiles and about the next request."""
 
     UNREACHABLE = "unreachable"
     """Nothing was sent: refused, no such host, no route."""
@@ -116,7 +116,7 @@ class BatchAnswer:
 
 @attrs.frozen
 class TileToSend:
-    """A tile of a batch and its pixels, which stay open until the answer is there."""
+    """A tile of a batch and its pixels, which stay open until the answer came."""
 
     metadata: TileMetadataPersistent
     pixels: TilePixelHandle
@@ -124,7 +124,7 @@ class TileToSend:
 
 @attrs.frozen
 class UploadBatch:
-    """What goes into one request."""
+    """The tiles of one request."""
 
     request_id: UUID
     tiles: tuple[TileToSend, ...]
@@ -150,7 +150,7 @@ class TileUploadResult:
 
 @attrs.frozen(kw_only=True)
 class BatchProgress:
-    """One batch that has ended, as it is told while the call goes on."""
+    """One batch that has ended, reported while the call goes on."""
 
     results: tuple[TileUploadResult, ...]
     sent_bytes: int = 0
@@ -170,12 +170,12 @@ def _ignore(_: BatchProgress) -> None:
 
 @attrs.frozen(kw_only=True)
 class UploadRequest:
-    """What a caller of `TileUploader` wants besides the upload itself."""
+    """Callbacks of an upload."""
 
     after_batch: Callable[[BatchProgress], None] = _ignore
-    """Called after each batch, once what it changed is durable."""
+    """Called after each batch, once its changes are durable."""
     stopped: Callable[[], bool] = _never
-    """Asked before each batch and after each wait; True ends the call when what is under way has ended."""
+    """Asked before each batch and after each wait; True ends the call once batches under way have ended."""
 
 
 @attrs.frozen(kw_only=True)
@@ -205,18 +205,18 @@ class UploadBatchReport:
 
 
 class UploadState(str, Enum):
-    """Where an onboard tile stands."""
+    """The state of an onboard tile in the upload queue."""
 
     PENDING = "pending"
     UPLOADED = "uploaded"
     """The provider holds our content, by its own answer."""
     GIVEN_UP = "given_up"
     VOTED_OUT = "voted_out"
-    """The provider's verdict came before the upload: it will not be sent."""
+    """The provider's verdict came before the upload; the tile will not be sent."""
 
 
 def upload_state(tile: TileMetadataPersistent) -> UploadState:
-    """Where an onboard tile stands, by its row."""
+    """The state of an onboard tile, by its row."""
     if tile.uploaded_at is not None:
         return UploadState.UPLOADED
     if tile.voting_status is VotingStatus.UPLOAD_GIVEUP:
@@ -228,11 +228,11 @@ def upload_state(tile: TileMetadataPersistent) -> UploadState:
 
 @attrs.frozen(kw_only=True)
 class UploadListEntry:
-    """An onboard tile and the last thing that the ledger holds about it."""
+    """An onboard tile and its last line in the ledger."""
 
     tile: TileMetadataPersistent
     generation: int = 1
-    """Its life in the queue; each requeue begins another."""
+    """The number of its life in the queue; each requeue begins the next one."""
     times_sent: int = 0
     """In this generation, whether or not an answer came."""
     last_event: str | None = None
@@ -242,10 +242,10 @@ class UploadListEntry:
 
     @property
     def state(self) -> UploadState:
-        """Where the tile stands."""
+        """The state of the tile."""
         return upload_state(self.tile)
 
 
 def idempotency_key(tile: TileMetadataPersistent) -> str:
-    """What makes two deliveries of one content the same to the provider."""
+    """The key by which the provider recognises a second delivery of the same content."""
     return f"{tile.tile_uuid}:{tile.content_sha256}"
