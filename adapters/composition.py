@@ -10,12 +10,15 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..domain.errors import ConfigurationError, RuntimeNotAvailableError
+from ..domain.intake.take_in_tiles import TileIntake
+from ..domain.policies.clock_trust import ClockFault, find_clock_fault
 from ..domain.policies.upload_batching import BatchLimits
 from ..domain.policies.upload_retry import RetryBudget
 from ..domain.ports.clock import Clock
@@ -26,12 +29,19 @@ from ..domain.ports.tile_metadata import TileMetadataStore
 from ..domain.ports.uploader import TileUploader
 from ..domain.store.access_times import AccessTimeBuffer
 from ..domain.store.catalogue_sync import CatalogueSync
-from ..domain.store.clock_guard import ClockGuard
+from ..domain.store.check import StoreCheck, check_store
+from ..domain.store.clock_guard import ClockGuard, latest_known
 from ..domain.store.delete_tile import TileDeleter
+from ..domain.store.delete_tiles import delete_tiles
 from ..domain.store.disk_budget import CacheBudgetEnforcer
 from ..domain.store.freshness_gate import FreshnessGate
+from ..domain.store.io_budget import IoBudget
 from ..domain.store.tile_store import FileBackedTileStore
+from ..domain.store.write_batches import IN_FLIGHT
+from ..domain.uploads.pull_votes import PulledVotes, pull_votes
+from ..domain.uploads.requeue import RequeuedTile, given_up_tiles, requeue
 from ..domain.uploads.retrying_uploader import RetryingTileUploader
+from ..domain.values.tiles import TileId
 from .background import BackgroundTask
 from .clocks import SystemClock
 from .config.settings import AerotileConfig
@@ -40,6 +50,7 @@ from .config.upload_token import read_upload_token
 if TYPE_CHECKING:
     from ..ext import CompiledMappingCache
     from .embedded_postgres.server import EmbeddedPostgres
+    from .faiss.check import GenerationFinding
     from .faiss.index import FaissDescriptorIndex
     from .filesystem import FilesystemTileFiles
     from .http.client import ProviderAddress
@@ -297,6 +308,55 @@ class Runtime:
             before_sweep=self._lru_buffer.gather,
         )
 
+    def clock_fault(self, now: datetime) -> ClockFault | None:
+        """Why `now` can't be right, by what the database holds; None when nothing speaks against it."""
+        return find_clock_fault(now, known=latest_known(*self.rows.latest_capture_and_access_us()))
+
+    @cached_property
+    def tile_intake(self) -> TileIntake:
+        """Brings tiles of folders and other supplies into the tile store."""
+        return TileIntake(
+            store=self.tile_store,
+            total_disk_bytes=self.metadata_store.total_disk_bytes,
+            budget_bytes=self.config.budget.max_bytes,
+            tile_size_pixels=self.config.tiles.tile_size_pixels,
+            clock=self.clock,
+            parallel=min(IN_FLIGHT, self.config.database.pool_max_size),
+        )
+
+    def delete_tiles(self, tile_ids: Sequence[TileId]) -> int:
+        """Remove the tiles, all or none, and return the bytes freed; see `delete_tiles`."""
+        return delete_tiles(tile_ids, rows=self.rows, store=self.tile_store)
+
+    def check_store(
+        self,
+        check: StoreCheck,
+        *,
+        repairing: bool = False,
+        max_bytes_per_s: int | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        checkpoint: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Check every tile, reading at most so many bytes a second; see `check_store`. Opens no store."""
+        check_store(
+            check,
+            self.rows,
+            self.files,
+            self.recorder,
+            repairing=repairing,
+            pace=None if max_bytes_per_s is None else IoBudget(max_bytes_per_s, self.clock).spend,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+
+    def check_index(self) -> list[GenerationFinding]:
+        """Check every generation of the index; none when the index is left out or not built yet."""
+        if os.environ.get("BUILD_FAISS_INDEX") == "0" or not self.config.index_folder.is_dir():
+            return []
+        from .faiss.check import check_generations
+
+        return check_generations(self.config.index_folder)
+
     @cached_property
     def descriptor_index(self) -> DescriptorIndex:
         """The descriptor index. Raises `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX=0`."""
@@ -353,6 +413,26 @@ class Runtime:
             request_timeout_s=settings.request_timeout_s,
             max_response_bytes=settings.max_response_bytes,
         )
+
+    def requeue_uploads(self, tile_ids: Sequence[TileId] | None = None) -> list[RequeuedTile]:
+        """Give the tiles another life in the upload queue, or every tile that is given up; see `requeue`."""
+        queue = self.upload_ledger
+        chosen = given_up_tiles(queue) if tile_ids is None else tile_ids
+        return requeue(chosen, queue=queue, clock=self.clock, recorder=self.recorder)
+
+    def pull_votes(self) -> PulledVotes:
+        """Read the provider's new verdicts and move our votes by them; see `pull_votes`."""
+        from .http.votes import HttpVoteSource
+
+        address = self.provider_address
+        with HttpVoteSource(address, clock=self.clock) as source:
+            return pull_votes(
+                address.url,
+                source=source,
+                cursor=self.upload_ledger,
+                votes=self.metadata_store,
+                clock=self.clock,
+            )
 
     def tile_uploader(self, clock: Clock | None = None) -> TileUploader:
         """The uploader, with its retries unless `upload.disable_retry_decorator`; one for each clock."""

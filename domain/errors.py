@@ -48,10 +48,10 @@ class TileCacheError(AerotileError):
 
 
 class TileNotFoundError(TileCacheError):
-    """The store holds no such tile."""
+    """The store holds no such tile, or no such tiles."""
 
-    def __init__(self, tile_id: TileId) -> None:
-        super().__init__(f"no tile {tile_id} in the store")
+    def __init__(self, tile_id: TileId, *more: TileId, remedy: str | None = None) -> None:
+        super().__init__(f"no tile {', '.join(map(str, (tile_id, *more)))} in the store", remedy=remedy)
         self.tile_id = tile_id
 
 

@@ -23,7 +23,6 @@ from fuzz_targets import (
     tile_keys,
 )
 
-from aerotile.adapters.cli.descriptor_files import read_described_tiles, read_query
 from aerotile.adapters.cli.errors import BadInputError
 from aerotile.adapters.cli.verify_progress import VerifyProgress
 from aerotile.adapters.config.loader import DEFAULT_FILE, read_config
@@ -31,8 +30,10 @@ from aerotile.adapters.faiss.generations import IndexGenerations
 from aerotile.adapters.faiss.index_layout import IndexLayoutError, check_layout
 from aerotile.adapters.faiss.metadata_file import decode_metadata
 from aerotile.adapters.filesystem.identity_file import IDENTITY_NAME
-from aerotile.adapters.geojson import GeoJsonError, read_sectors
 from aerotile.adapters.http.protocol import GarbledAnswerError, read_votes
+from aerotile.adapters.input_files.descriptor_files import read_described_tiles, read_query
+from aerotile.adapters.input_files.errors import InputFileError
+from aerotile.adapters.input_files.geojson import GeoJsonError, read_sectors
 from aerotile.adapters.postgres.address import DatabaseAddress
 from aerotile.adapters.postgres.tile_feed import read_notice
 from aerotile.adapters.provider.behaviour import read_behaviour
@@ -203,14 +204,14 @@ PARSERS = [
     Parser(
         "descriptors",
         in_file("descriptors.npz", read_described_tiles),
-        (BadInputError,),
+        (InputFileError,),
         (samples.descriptors(compressed=False), samples.descriptors(compressed=True)),
         (b"(1, 9999999999, )", b"'descr': '|O'", b"\xff\xff\xff\xff"),
     ),
     Parser(
         "query",
         in_file("query.npy", read_query),
-        (BadInputError,),
+        (InputFileError,),
         (samples.query(),),
         (b"(9999999999,)", b"'descr': '|O'", b"'<f2'"),
     ),

@@ -12,21 +12,21 @@ import click
 import fuzz_samples as samples
 import numpy as np
 
-from aerotile.adapters.cli.arguments import box, moment, parse_tile_id, zoom
+from aerotile.adapters.cli.arguments import box, moment, zoom
 from aerotile.adapters.cli.errors import one_line
-from aerotile.adapters.cli.xyz_folder import XyzFile, read_sidecar
 from aerotile.adapters.config.loader import parse_byte_size, read_config
 from aerotile.adapters.embedded_postgres.folder import DataFolder
 from aerotile.adapters.filesystem.folders import open_root
 from aerotile.adapters.filesystem.identity_file import read_identity
 from aerotile.adapters.filesystem.layout import flight_of, parse_sidecar, temporary_tile
 from aerotile.adapters.http.protocol import read_problem, read_words, retry_after_s
+from aerotile.adapters.input_files.xyz_folder import XyzFile
 from aerotile.adapters.provider.admission import judge_tile
 from aerotile.adapters.provider.behaviour import parse_fault
 from aerotile.adapters.provider.frames import split_frames
 from aerotile.adapters.recorder.reader import RecordReader
 from aerotile.domain.values.tile_key import VariantTable, decode_tile_key
-from aerotile.domain.values.tiles import TileSource
+from aerotile.domain.values.tiles import TileSource, parse_tile_id
 from aerotile.ext import CatalogueCopy, HitReader, TileKeyCodec
 
 Parse = Callable[[bytes, Path], object]
@@ -122,7 +122,7 @@ def identity(path: Path) -> object:
 def sidecar(content: bytes, folder: Path) -> object:
     (folder / "7.jpg.sha256").write_bytes(content)
     ours = parse_sidecar(content.decode("ascii", errors="replace"), "7.jpg")
-    foreign = read_sidecar(XyzFile(str(folder / "7.jpg"), 5, 1, 7, 10, True))
+    foreign = XyzFile(str(folder / "7.jpg"), 5, 1, 7, 10, True).claimed_sha256()
     assert ours in (None, foreign)
     return foreign
 

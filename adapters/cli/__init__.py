@@ -1,7 +1,8 @@
 """The command `aerotile`.
 
-`program` is the table of commands and the way from an error to one line; every other module is one command or
-one group of commands, imported only when it is called.
+`program` has the table of commands and ends every run. `commands/` has one command a file, imported only when
+it is called. A command parses arguments, calls the composition root, draws progress and prints; no use case
+lives here.
 """
 
 from .program import main

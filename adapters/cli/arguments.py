@@ -1,17 +1,15 @@
-"""What commands take from the command line, read into the domain's values."""
+"""Types of arguments: texts of the command line, read into values of the domain."""
 
 from __future__ import annotations
 
 from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import click
 
 if TYPE_CHECKING:
     from ...domain.values.tile_grid import Bbox
-    from ...domain.values.tiles import TileId
 
 
 def moment(text: str) -> datetime:
@@ -63,18 +61,3 @@ def box(text: str) -> Bbox:
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 EXISTING_FOLDER = click.Path(exists=True, file_okay=False, readable=True, path_type=Path)
-
-
-def parse_tile_id(text: str) -> TileId:
-    """Read `source[/flight]/zoom/x/y`, as `str(tile_id)` writes it. Raises `ValueError`."""
-    from ...domain.values.tiles import TileId, TileSource
-
-    source_text, *rest = text.split("/")
-    try:
-        source = TileSource(source_text)
-        flight_id = UUID(rest.pop(0)) if source is TileSource.ONBOARD else None
-        zoom_level, x, y = (int(part) for part in rest)
-        tile_id = TileId(zoom_level, x, y, source, flight_id)
-    except (ValueError, IndexError) as error:
-        raise ValueError(f"{text!r} is no tile id such as imported/5/16/10: {error}") from error
-    return tile_id

@@ -1,4 +1,4 @@
-"""Commands that carry the shared options, and groups that import a command when it is called."""
+"""Commands with the shared options, and groups that import a command when it is called."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .errors import BAD_CALL
 from .session import Session
 
 CommandTable = Mapping[str, tuple[str, str]]
-"""By a command's name: the module that holds it, under that name, and its short help."""
+"""By a command's name: its module, which has a function of that name, and its short help."""
 
 
 def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
-    """Note a shared option in the session; one after the command overrides one before it."""
+    """Store a shared option in the session; an option after the command overrides one before it."""
     if value and option.name is not None:
         setattr(ctx.ensure_object(Session), option.name, value)
     return value
@@ -46,7 +46,7 @@ def shared_options() -> list[click.Parameter]:
         click.Option(
             ["-v", "--verbose", "verbosity"],
             count=True,
-            help="Log what is done to standard error; twice for more.",
+            help="Log each step to standard error; twice for more.",
             expose_value=False,
             callback=_remember,
         ),
@@ -86,7 +86,7 @@ class LazyGroup(click.Group):
         self._package = package
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the options; a call without a command gets the help, and is wrong all the same."""
+        """Read the options; a call without a command prints the help and ends as a wrong call."""
         if not args and not ctx.resilient_parsing:
             click.echo(ctx.get_help(), err=True)
             ctx.exit(BAD_CALL)
@@ -101,7 +101,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self._table:
             return None
         module = import_module(f".{self._table[cmd_name][0]}", self._package)
-        # A function can't have the name of a keyword or shadow a builtin; then it ends in an underscore.
+        # The function of a name that is a keyword or a builtin ends in an underscore.
         command = getattr(module, cmd_name, None) or getattr(module, f"{cmd_name}_")
         assert isinstance(command, click.Command)
         return command
@@ -109,7 +109,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say which one was probably meant."""
+        """Find the command; a misspelt name is answered with the nearest one."""
         name = args[0]
         if name not in self._table and not name.startswith("-"):
             near = difflib.get_close_matches(name, self._table, n=1)
@@ -118,6 +118,6 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table; nothing is imported for it."""
+        """Write the table without importing any command."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, about) for name, (_, about) in self._table.items()])

@@ -1,15 +1,16 @@
-"""How a run that went wrong ends: one line on standard error, and an exit code."""
+"""Errors of the command line, and how a failed run ends: one line on standard error, and an exit code."""
 
 from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 
 import click
 
 from ...domain.errors import AerotileError, ConfigurationError
-from .session import Session
+from ..input_files.errors import InputFileError
 
 JOB_FAILED = 1
 BAD_CALL = 2
@@ -18,56 +19,59 @@ PIPE_CLOSED = 141
 
 
 class BadInputError(AerotileError):
-    """What the call names is not there, or is not what the command needs. Nothing was done."""
+    """An argument names something that does not exist or that the command can't use. Nothing was done."""
 
 
 class JobFailedError(AerotileError):
-    """The command ran and its result is a failure that is not already an error of the domain."""
+    """The command ran, and its result is a failure that no error of the domain describes."""
 
 
 class InterruptedRunError(Exception):
-    """Somebody pressed Ctrl-C."""
+    """The operator pressed Ctrl-C."""
 
 
 class OutputClosedError(Exception):
-    """Whoever read standard output has gone, as `head` does."""
+    """The reader of standard output closed it, as `head` does."""
 
 
 def one_line(text: str) -> str:
-    """The text on one line, with whatever could steer a terminal made visible."""
+    """The text on one line; characters that could steer a terminal are escaped."""
     return visible(" ".join(text.split()))
 
 
 def visible(text: str) -> str:
-    """The text with whatever could steer a terminal, or begin a line, made visible."""
+    """The text; characters that could steer a terminal, or begin a line, are escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def report(error: Exception, session: Session) -> int:
-    """Tell the person at the terminal, and return the exit code."""
+def report(error: Exception, *, debug: bool, redacted: Callable[[str], str]) -> int:
+    """Print the error on standard error and return the exit code; never raises.
+
+    `debug` prints the traceback as well. `redacted` takes the passwords out of a text.
+    """
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, OutputClosedError):
         return PIPE_CLOSED
-    if session.debug:
+    if debug:
         trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        print(session.redacted(trace), file=sys.stderr, end="")  # noqa: T201 - the error's own channel
+        print(redacted(trace), file=sys.stderr, end="")  # noqa: T201 - the error's own channel
     if isinstance(error, (InterruptedRunError, click.Abort)):
         _print_line("interrupted")
         return INTERRUPTED
     message, remedy, code = describe(error)
-    _print_line(session.redacted(f"error: {message}" + (f" — {remedy}" if remedy else "")))
+    _print_line(redacted(f"error: {message}" + (f" — {remedy}" if remedy else "")))
     return code
 
 
 def describe(error: Exception) -> tuple[str, str | None, int]:
-    """What was wrong and where, what to do about it, and the exit code."""
+    """The message (what was wrong and where), the remedy, and the exit code."""
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx is not None else "aerotile"
         return _usage_message(error), f"see {command} --help", BAD_CALL
     if isinstance(error, click.ClickException):
         return error.format_message(), None, BAD_CALL
-    if isinstance(error, (BadInputError, ConfigurationError)):
+    if isinstance(error, (BadInputError, InputFileError, ConfigurationError)):
         return str(error), error.remedy, BAD_CALL
     if isinstance(error, AerotileError):
         return str(error), error.remedy, JOB_FAILED
@@ -84,5 +88,5 @@ def _usage_message(error: click.UsageError) -> str:
 
 
 def _print_line(line: str) -> None:
-    with suppress(OSError):  # a standard error that takes no more; the exit code still tells
+    with suppress(OSError):  # standard error is closed or full; the exit code still tells
         print(one_line(line), file=sys.stderr)  # noqa: T201 - the error's own channel

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from .errors import one_line
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
-# Libraries that log what our own errors already say; at -vv they may speak.
-_CHATTY = (
+# Libraries whose log entries repeat our own errors; they are shown at -vv only.
+_LIBRARIES = (
     "psycopg",
     "psycopg.pool",
     "sqlalchemy",
@@ -24,7 +24,7 @@ _CHATTY = (
 
 
 class _StandardErrorHandler(logging.Handler):
-    """Writes to whatever `sys.stderr` is at that moment, so that lines go above a progress bar."""
+    """Writes to the `sys.stderr` of the moment, which a progress bar replaces: lines go above the bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
@@ -35,7 +35,7 @@ class _StandardErrorHandler(logging.Handler):
 
 
 class _OneLineFormatter(logging.Formatter):
-    """Puts an entry on one line and takes passwords out of it."""
+    """Formats an entry as one line, without passwords."""
 
     def __init__(self, redacted: Callable[[str], str], *, with_trace: bool) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S%z")
@@ -62,5 +62,5 @@ def configure_logging(verbosity: int, redacted: Callable[[str], str]) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
-    for name in _CHATTY:
+    for name in _LIBRARIES:
         logging.getLogger(name).setLevel(level if level == logging.DEBUG else logging.CRITICAL)

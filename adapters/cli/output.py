@@ -18,17 +18,17 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the fa
 
 
 def prepare_output() -> None:
-    """Replace closed standard streams; let a name that the terminal's encoding lacks show as an escape."""
+    """Replace closed standard streams; characters that the terminal's encoding lacks are escaped."""
     _occupy_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _occupy_closed_streams() -> None:
-    """Send what is printed to a closed stream nowhere.
+    """Discard the output to a closed stream.
 
-    Its number must be taken as well: the next file that is opened would get it, and with it whatever a
-    library prints.
+    The stream's descriptor is occupied as well: otherwise the next file that is opened would get the number,
+    and with it everything that a library prints.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
@@ -40,13 +40,13 @@ def _occupy_closed_streams() -> None:
 
 
 def flush_output() -> None:
-    """Write out what is buffered while a failure can still be answered; raises as `write_line`."""
+    """Write the buffered output while a failure can still be reported. Raises as `write_line`."""
     with _failures_named():
         sys.stdout.flush()
 
 
 def abandon_output() -> None:
-    """Let what can't be written go: Python would try, and complain, once more when it ends."""
+    """Discard output that can't be written: Python would try, and complain, once more when it ends."""
     try:
         flush_output()
     except (JobFailedError, OutputClosedError):
@@ -54,7 +54,7 @@ def abandon_output() -> None:
 
 
 def write_line(text: str) -> None:
-    """One line. Raises `OutputClosedError` when nobody reads any more, `JobFailedError` when a disk fails."""
+    """One line. Raises `OutputClosedError` when the reader is gone, `JobFailedError` when a disk fails."""
     with _failures_named():
         click.echo(text)
 
@@ -75,7 +75,7 @@ def write_json(facts: Any) -> None:
 
 
 def write_json_line(facts: Any) -> None:
-    """One JSON document on one line, as a stream of them is read."""
+    """One JSON document on one line, for a stream of documents."""
     write_line(json.dumps(facts, separators=(",", ":")))
 
 
@@ -89,10 +89,10 @@ def write_facts(facts: Mapping[str, Any]) -> None:
 def write_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Columns under a header, numbers to the right."""
     cells = [["-" if cell is None else visible(str(cell)) for cell in row] for row in rows]
-    widths = [max(len(row[place]) for row in [list(header), *cells]) for place in range(len(header))]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
     numeric = [
-        bool(rows) and all(isinstance(row[place], (int, float)) for row in rows)
-        for place in range(len(header))
+        bool(rows) and all(isinstance(row[position], (int, float)) for row in rows)
+        for position in range(len(header))
     ]
     for row in [list(header), *cells]:
         parts = (
@@ -103,7 +103,7 @@ def write_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def in_words(size: int) -> str:
-    """A number of bytes as a person reads it."""
+    """A number of bytes in the unit that a person reads best."""
     value, unit = float(size), "bytes"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
         if value < 1024:

@@ -1,6 +1,6 @@
 """The table of commands, and how a run of the program ends.
 
-Only click and the standard library are imported here: `aerotile --help` answers at once.
+Only click and the standard library are imported here: `aerotile --help` has to be quick.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from . import errors as failures
+from . import errors
 from .command import LazyGroup, shared_options
 from .output import abandon_output, flush_output, prepare_output
 from .session import Session
@@ -43,11 +43,11 @@ class Program(LazyGroup):
     """The top of the command line."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; click would print a bare newline on an interrupt, `failures` prints one line."""
+        """Run the command; an interrupt is reported in one line, without click's bare newline."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            raise failures.InterruptedRunError from error
+            raise errors.InterruptedRunError from error
 
 
 @click.command(
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code: 0 done, 1 the job failed, 2 the call was wrong."""
     session = Session()
     given = list(sys.argv[1:] if arguments is None else arguments)
-    # What fails while the options are being read must already know of this one.
+    # An error while the options are read is reported with a traceback, too.
     session.debug = "--debug" in given
     handled_before = signal.signal(signal.SIGTERM, _leave)
     prepare_output()
@@ -86,12 +86,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flush_output()
     except Exception as error:  # noqa: BLE001 - the top of the program: every error ends as one line
         abandon_output()
-        return failures.report(error, session)
+        return errors.report(error, debug=session.debug, redacted=session.redacted)
     finally:
         signal.signal(signal.SIGTERM, handled_before)
     return code if isinstance(code, int) else 0
 
 
 def _leave(signal_number: int, _: FrameType | None) -> NoReturn:
-    """Unwind, so that what was opened is closed."""
+    """Unwind, so that every open part is closed."""
     raise SystemExit(128 + signal_number)

@@ -1,4 +1,4 @@
-"""A progress bar for whatever takes long, on a terminal only."""
+"""Progress bars for long commands, on a terminal only."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from contextlib import contextmanager
 Advance = Callable[[int, int], None]
 """`advance(done, total)`; the total may become known, or change, on the way."""
 
+Show = Callable[[int, str], None]
+"""`show(done_bytes, note)`."""
+
 
 @contextmanager
 def progress_bar(label: str, total: int | None = None) -> Iterator[Advance]:
-    """Draw a bar on standard error while the block runs; nothing at all when that is no terminal."""
+    """Draw a bar on standard error while the block runs, if standard error is a terminal."""
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return
@@ -23,3 +26,32 @@ def progress_bar(label: str, total: int | None = None) -> Iterator[Advance]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=total)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def upload_bar(total_bytes: int) -> Iterator[Show]:
+    """As `progress_bar`, in bytes: share, rate, time left."""
+    if not sys.stderr.isatty():
+        yield lambda done_bytes, note: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("tiles"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total_bytes)
+        yield lambda done_bytes, note: bar.update(task, completed=done_bytes, description=note)

@@ -1,10 +1,13 @@
-"""What one run of the program was told, and what all its commands share."""
+"""The shared options of one run of the program, and its configuration."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .errors import BadInputError
+from .logs import configure_logging
 
 if TYPE_CHECKING:
     from ..composition import Runtime
@@ -38,31 +41,29 @@ class Session:
         return self.loaded.config
 
     def runtime(self) -> Runtime:
-        """The parts that the configuration composes; a context manager that closes them."""
+        """The runtime of the configuration; a context manager that closes its parts."""
         from ..composition import Runtime
 
         return Runtime(self.config)
 
     def existing_runtime(self, part: str | None = None) -> Runtime:
-        """`runtime` for a command that makes no store; raises as `existing_config`."""
+        """The runtime, for a command that creates no store. Raises as `existing_config`."""
         self.existing_config(part)
         return self.runtime()
 
     def existing_config(self, part: str | None = None) -> AerotileConfig:
-        """The configuration, for a command that makes no store: a mistyped folder must not become one.
+        """The configuration, for a command that creates no store: a mistyped folder must not become one.
 
-        `part` is the folder inside the root that is all the command needs of a store. Raises
-        `BadInputError` when the root folder is not there, or holds neither an embedded database nor `part`
-        while no other database is configured.
+        `part` is a folder inside the root that suffices for the command. Raises `BadInputError` when the root
+        folder is missing, or when no database is configured and the root holds neither an embedded one nor
+        `part`.
         """
-        from .errors import BadInputError
-
         config = self.config
         remedy = "correct --root, or create the store there with aerotile migrate"
         try:
             if not config.root.is_dir():
                 raise BadInputError(f"no folder {config.root}", remedy=remedy)
-            # The cluster, not the folder around it: an interrupted migrate leaves that one empty.
+            # The cluster, not the folder around it, which an interrupted migrate leaves empty.
             parts = (config.postgres_folder / "cluster", *([] if part is None else [config.root / part]))
             has_store = config.database.dsn is not None or any(folder.is_dir() for folder in parts)
         except OSError as error:
@@ -72,14 +73,12 @@ class Session:
         return config
 
     def configure_logging(self) -> None:
-        """Send what is logged to standard error, as -v asks."""
-        from .logs import configure_logging
-
+        """Log to standard error, as verbosely as -v asks."""
         configure_logging(self.verbosity, self.redacted)
 
     @cached_property
     def _token(self) -> Secret | None:
-        """The provider's token, also when it is in a file; None when there is none that can be used."""
+        """The provider's token, also from a file; None when no usable token is configured."""
         from ...domain.errors import ConfigurationError
         from ..config.upload_token import read_upload_token
 
@@ -89,7 +88,7 @@ class Session:
             return self.config.upload.token
 
     def redacted(self, text: str) -> str:
-        """A text that somebody else wrote, without the passwords of the configuration."""
+        """The text, without the passwords and the token of the configuration."""
         if self._loaded is None:
             return text
         from ..config.secret import HIDDEN, SHORTEST_REPLACED, passwords_in, redact_dsn

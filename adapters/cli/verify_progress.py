@@ -1,4 +1,4 @@
-"""How far a check has come, on the disk, so that `aerotile verify --resume` goes on after an interruption."""
+"""The state of a check on the disk, so that `aerotile verify --resume` goes on after an interruption."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from ...domain.store.check import StoreCheck
+from ...domain.store.verify import Finding, FindingKind
+from ...domain.values.tiles import parse_tile_id
 from ..files.regular_file import read_regular
 from .errors import BadInputError
 
@@ -21,43 +23,41 @@ _MOST_BYTES = 256 << 20
 """Room for half a million findings; nothing larger is read into memory."""
 _SAVE_EVERY_S = 2.0
 _MODE = 0o640
-"""Whoever may write it may have a later check pass by what is damaged."""
+"""A user who may write the file can make a later check skip damaged tiles."""
 
 
 class VerifyProgress:
-    """The place that an unfinished check has reached and what it has found; for one process."""
+    """Saves an unfinished check now and then, and reads it back; for one process."""
 
     def __init__(self, root: Path, store_id: UUID) -> None:
         self._path = root / _FILE
         self._store_id = str(store_id)
-        self.place = 0
-        """Zoom and Z-curve of the tile to go on with."""
-        self.findings: list[dict[str, Any]] = []
+        self.check = StoreCheck()
         self._saved_at = time.monotonic()
         self._warned = False
 
     def resume(self) -> None:
-        """Take up what an earlier run left. Raises `BadInputError` when there is nothing of this store's."""
+        """Read the check that an earlier run left. Raises `BadInputError` without one of this store."""
         remedy = "run aerotile verify without --resume"
         try:
-            left = json.loads(read_regular(self._path, _MOST_BYTES))
+            content = json.loads(read_regular(self._path, _MOST_BYTES))
         except FileNotFoundError:
             raise BadInputError("there is no interrupted check to go on with", remedy=remedy) from None
         except (OSError, ValueError, RecursionError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise BadInputError(f"{self._path} can't be read: {reason}", remedy=remedy) from error
-        if not _is_progress(left):
-            raise BadInputError(f"{self._path} is not what a check leaves", remedy=remedy)
-        if left["store_id"] != self._store_id:
+        try:
+            store_id, self.check = _read_check(content)
+        except (ValueError, TypeError, KeyError) as error:
+            raise BadInputError(f"{self._path} is not what a check leaves", remedy=remedy) from error
+        if store_id != self._store_id:
             raise BadInputError(f"{self._path} is about another store", remedy=remedy)
-        self.place, self.findings = left["place"], left["findings"]
 
-    def reach(self, place: int) -> None:
-        """Note how far the check is; saved every now and then, so a resumed check repeats a few tiles.
+    def save_now_and_then(self) -> None:
+        """Save the check when the last time is seconds ago, so that a resumed check repeats a few tiles.
 
-        A disk that is full or read-only does not end the check: it is a reason to make one.
+        A full or read-only disk does not end the check: such a disk is a reason to make one.
         """
-        self.place = place
         if time.monotonic() - self._saved_at >= _SAVE_EVERY_S:
             try:
                 self.save()
@@ -67,7 +67,11 @@ class VerifyProgress:
 
     def save(self) -> None:
         """Write the file anew, by rename. Raises `OSError`."""
-        facts = {"store_id": self._store_id, "place": self.place, "findings": self.findings}
+        facts = {
+            "store_id": self._store_id,
+            "place": self.check.position,
+            "findings": [finding_facts(finding) for finding in self.check.findings],
+        }
         temporary = self._path.with_name(f".{_FILE}.{os.getpid()}.tmp")
         try:
             temporary.unlink(missing_ok=True)
@@ -82,11 +86,11 @@ class VerifyProgress:
         self._saved_at = time.monotonic()
 
     def finish(self) -> None:
-        """The check came to its end: there is nothing to resume."""
+        """Remove the file: a check that came to its end can't be resumed."""
         try:
             self._path.unlink(missing_ok=True)
         except IsADirectoryError:
-            pass  # nobody can resume from one
+            pass  # a folder can't be resumed from
         except OSError as error:
             self._warn("can't be removed", error)
 
@@ -96,18 +100,34 @@ class VerifyProgress:
             _logger.warning("%s %s: %s", self._path, what, error.strerror)
 
 
-def _is_progress(left: Any) -> bool:
-    return (
-        isinstance(left, Mapping)
-        and isinstance(left.get("store_id"), str)
-        and type(left.get("place")) is int
-        and 0 <= left["place"] < 1 << 49
-        and isinstance(left.get("findings"), list)
-        and all(
-            isinstance(finding, dict)
-            and isinstance(finding.get("mended"), bool)
-            and isinstance(finding.get("fetch_again"), bool)
-            and all(isinstance(finding.get(name), str) for name in ("kind", "tile", "detail", "remedy"))
-            for finding in left["findings"]
-        )
-    )
+def finding_facts(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON shows it."""
+    return {
+        "kind": finding.kind.value,
+        "tile": str(finding.tile_id),
+        "detail": finding.detail,
+        "mended": finding.mended,
+        "fetch_again": finding.fetch_again,
+        "kept_at": finding.kept_at,
+        "remedy": finding.remedy,
+    }
+
+
+def _read_check(content: Any) -> tuple[str, StoreCheck]:
+    """The store's id, and the check. Raises `ValueError`, `TypeError`, `KeyError` for anything else."""
+    store_id, position = content["store_id"], content["place"]
+    if not isinstance(store_id, str) or type(position) is not int or not 0 <= position < 1 << 49:
+        raise ValueError("no store and position")
+    if not isinstance(content["findings"], list):
+        raise ValueError("no list of findings")
+    return store_id, StoreCheck(position=position, findings=[_read_finding(f) for f in content["findings"]])
+
+
+def _read_finding(facts: Any) -> Finding:
+    kind, tile, detail = facts["kind"], facts["tile"], facts["detail"]
+    mended, fetch_again, kept_at = facts["mended"], facts["fetch_again"], facts.get("kept_at")
+    if not all(isinstance(text, str) for text in (kind, tile, detail, kept_at or "")):
+        raise ValueError("not a text")
+    if not isinstance(mended, bool) or not isinstance(fetch_again, bool):
+        raise ValueError("not a flag")
+    return Finding(FindingKind(kind), parse_tile_id(tile), detail, mended, fetch_again, kept_at)

@@ -27,7 +27,7 @@ ProgressBar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]
 
 @attrs.frozen(kw_only=True)
 class PreparedBase:
-    """What is ready for the flight, and how long it took."""
+    """The base that is ready for the flight, and how long each part took."""
 
     model: DescriptorModel
     tile_ids: tuple[TileId, ...]
@@ -91,13 +91,13 @@ def _ingest(runtime: Runtime, mission: Mission, imagery: BlueMarble, bar: Progre
 
 
 def cut_tile(imagery: BlueMarble, tile_id: TileId, captured_at: datetime) -> tuple[bytes, TileMetadata]:
-    """A tile of the source raster as JPEG, with its facts."""
+    """A tile of the source raster as JPEG, with its metadata."""
     pixels = encode_tile(imagery.cut_tile(tile_id.zoom_level, tile_id.x, tile_id.y))
     return pixels, describe_tile(tile_id, pixels, captured_at)
 
 
 def describe_tile(tile_id: TileId, pixels: bytes, captured_at: datetime) -> TileMetadata:
-    """The facts that travel with a tile's bytes."""
+    """The metadata of a tile's bytes."""
     return TileMetadata(
         tile_id=tile_id,
         captured_at=captured_at,

@@ -1,4 +1,4 @@
-"""What a camera that looks straight down sees: frames sampled from the source raster, off the tile grid."""
+"""A camera that looks straight down: frames sampled from the source raster, off the tile grid."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MIDDLE_GREY = 128.0
 
 @attrs.frozen(kw_only=True)
 class FramePlan:
-    """Where a frame is taken and what spoils it. The flight stack would not know these; the demo does."""
+    """Position and errors of a frame; a flight stack would not know them."""
 
     number: int
     lat: float

@@ -38,7 +38,7 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 @attrs.frozen(eq=False)
 class Chart:
-    """A drawing of one area. Its methods take degrees; what lies outside the area is cut off at the edge."""
+    """A drawing of one area. Its methods take degrees; shapes are clipped to the area."""
 
     zoom_level: int
     west: float
@@ -64,7 +64,7 @@ class Chart:
             pixels_per_tile=scale,
         )
         image = Image.fromarray(pixels).resize((width * FINER, height * FINER), Image.Resampling.BICUBIC)
-        # Mode RGBA on an RGB image blends each shape with what lies under it.
+        # Mode RGBA on an RGB image blends each shape with the pixels under it.
         return cls(zoom_level, west, north, scale * FINER, image, ImageDraw.Draw(image, "RGBA"))
 
     def finished(self) -> Image.Image:
@@ -74,12 +74,12 @@ class Chart:
         )
 
     def point(self, lat: float, lon: float) -> tuple[float, float]:
-        """Where a place lies, in pixels of the large drawing."""
+        """A position in pixels of the large drawing."""
         x, y = _position(lat, lon, self.zoom_level)
         return (x - self.west) * self.pixels_per_tile, (y - self.north) * self.pixels_per_tile
 
     def box(self, bbox: Bbox) -> Box:
-        """Where a box lies, in pixels of the large drawing."""
+        """A box in pixels of the large drawing."""
         return (*self.point(bbox.max_lat, bbox.min_lon), *self.point(bbox.min_lat, bbox.max_lon))
 
     def add_grid(self, area: Bbox) -> None:
@@ -98,7 +98,7 @@ class Chart:
         colour = SECTOR_COLOURS[sector.classification]
         box = self.box(sector.bbox)
         self.draw.rectangle(box, fill=(*colour, _SECTOR_OPACITY), outline=(*colour, 240), width=2 * FINER)
-        # The name stands on the box's upper edge, outside, where it hides nothing of the sector.
+        # The name stands above the box, where it hides no part of the sector.
         pad = 4 * FINER
         place = (box[0] + 2 * pad, box[1] - 6 * FINER)
         typeface = font(15 * FINER)

@@ -1,4 +1,4 @@
-"""The whole demo: prepare a base, fly over it, upload what the aircraft made, and say what happened."""
+"""The whole demo: prepare a base, fly over it, upload the tiles of the flight, report every figure."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from .picture import FlightPicture, FrameOutcome, draw_flight
 
 _MARKER = ".aerotile-demo"
 _ROOM_BYTES = 64 * 1024
-"""What the flight's budget leaves free above the base: a few tiles, so that the flight has to evict."""
+"""Room of the flight's budget above the base: a few tiles, so that the flight has to evict."""
 
 
 @attrs.frozen(kw_only=True)
 class Demonstration:
-    """What happened in one run; every figure was measured or counted in it."""
+    """The facts of one run; every figure was measured or counted in it."""
 
     mission: Mission
     base: PreparedBase
@@ -67,13 +67,13 @@ def demonstrate(
 ) -> Demonstration:
     """Run the demo in `folder`, where an earlier run's base is replaced.
 
-    Raises `ConfigurationError` for a folder with other things in it, and whatever a part that fails raises.
+    Raises `ConfigurationError` for a folder with other files in it, and the errors of each part.
     """
     started = time.perf_counter()
     root = prepare_folder(folder)
     imagery, mission = BlueMarble.load(), CAPE_TO_BEIJING
     say(f"preparing the base for {mission.name} in {root}")
-    # A short wait, so that the frames flown without a database do not crawl.
+    # A short timeout, so that frames without a database are not slow.
     database = DatabaseConfig(connect_timeout_s=0.5)
     with Runtime(AerotileConfig(root=root, database=database)) as runtime:
         base = prepare_base(runtime, mission, imagery, bar)
@@ -85,7 +85,7 @@ def demonstrate(
         lru=LruConfig(flush_interval_s=1.0),
     )
     took_off = time.perf_counter()
-    with Runtime(flight_config, keep_database_running=False) as runtime:  # the outage is part of the show
+    with Runtime(flight_config, keep_database_running=False) as runtime:  # the outage is part of the demo
         flight = Flight(
             runtime=runtime, mission=mission, imagery=imagery, base=base, flight_id=uuid4(), say=say
         )
@@ -120,9 +120,9 @@ def demonstrate(
 
 
 def prepare_folder(folder: Path) -> Path:
-    """Make the demonstration's folder, or empty it of an earlier one; the base's root in it.
+    """Make the folder of the demo, or remove an earlier run from it; returns the root of the base in it.
 
-    Raises `ConfigurationError` for a folder with other things in it, `OSError`.
+    Raises `ConfigurationError` for a folder with other files in it, `OSError`.
     """
     marker = folder / _MARKER
     if folder.exists() and not marker.exists() and any(folder.iterdir()):

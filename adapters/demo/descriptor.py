@@ -1,4 +1,4 @@
-"""The demo's global image descriptor: what its places' gradients look like, wherever they lie in the image.
+"""The demo's global image descriptor: the gradients of its patches, wherever they are in the image.
 
 It stands where the flight stack's own network would. Small patches are described by histograms of gradient
 orientations (Lowe, 2004), square-rooted (Arandjelovic and Zisserman, RootSIFT, 2012), and summed per visual

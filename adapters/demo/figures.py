@@ -1,4 +1,4 @@
-"""Durations measured in the flight, and what is said of them."""
+"""Durations measured in the flight, and their percentiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's flight: frames off the tile grid, searched and read, while things go wrong on purpose."""
+"""The demo's flight: frames off the tile grid, searched and read, with faults on purpose."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .picture import FrameMark, FrameOutcome
 CANDIDATES = 5
 _FRAMES_PER_ONBOARD_TILE = 6
 _OUTAGE = (0.55, 0.65)
-"""Share of the flight at which the database dies, and at which it is back."""
+"""Shares of the flight at which the database is killed and at which it is started again."""
 _STALE_AGE = {
     SectorClassification.ACTIVE_CONFLICT: timedelta(days=200),
     SectorClassification.STABLE_REAR: timedelta(days=400),
@@ -40,7 +40,7 @@ _STALE_AGE = {
 
 @attrs.define(kw_only=True)
 class FlightLog:
-    """What happened, counted and timed as it did."""
+    """The counts and durations of a flight."""
 
     frames: list[FrameMark] = attrs.field(factory=list)
     land_frames: int = 0
@@ -49,7 +49,7 @@ class FlightLog:
     stale_refused: list[TileId] = attrs.field(factory=list)
     stale_downgraded: list[TileId] = attrs.field(factory=list)
     writes_refused: int = 0
-    """While the database was dead, or had not come back yet; their tiles are kept and written later."""
+    """Writes refused without a database; their tiles are written later."""
     reads_in_outage: int = 0
     writes_after_outage: int = 0
     describe: Samples = attrs.field(factory=Samples)
@@ -100,7 +100,7 @@ class Flight:
     """Sectors in which a stale tile was handed over."""
 
     def fly(self, plans: list[FramePlan], advance: Callable[[int, int], None]) -> FlightLog:
-        """Fly all frames; the database is killed and brought back on the way."""
+        """Fly all frames; the database is killed and started again during the flight."""
         dies, returns = (round(share * len(plans)) for share in _OUTAGE)
         for number, plan in enumerate(plans):
             if number == dies:
@@ -154,7 +154,7 @@ class Flight:
             log.land_outcomes[outcome] += 1
 
     def _meet_stale_tile(self, plan: FramePlan) -> None:
-        """Once in each kind of sector somebody hands over a tile that is too old for it."""
+        """Once in each kind of sector, write a tile that is too old for the sector."""
         for sector in self.mission.sectors:
             if sector.sector_id in self._sectors_met or not sector.bbox.contains(plan.lat, plan.lon):
                 continue
@@ -165,14 +165,14 @@ class Flight:
             except FreshnessRejectionError:
                 self.log.stale_refused.append(tile_id)
             except StoreUnavailableError:
-                continue  # the database is away; the next frame in this sector tries again
+                continue  # no database: the next frame in this sector tries again
             else:
                 if stored.freshness_label is FreshnessLabel.DOWNGRADED:
                     self.log.stale_downgraded.append(tile_id)
             self._sectors_met.add(sector.sector_id)
 
     def _make_onboard_tile(self, plan: FramePlan) -> None:
-        """The aircraft makes a tile of the ground below, one zoom finer than the base, and stores it."""
+        """Make a tile of the ground below, one zoom finer than the base, and store it."""
         zoom = self.mission.search_zoom + 1
         tile_id = TileId.covering(plan.lat, plan.lon, zoom, TileSource.ONBOARD, self.flight_id)
         if tile_id not in self.log.onboard and not self._store_onboard_tile(tile_id):

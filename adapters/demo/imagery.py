@@ -93,13 +93,13 @@ class BlueMarble:
         return to_pixels(upper * (1 - south_share) + lower * south_share)
 
     def _reduced(self, degrees_per_pixel: float) -> Pixels:
-        # Quarter octaves: at most 19 % blurrier than asked for, and few enough to keep them all.
+        # Quarter octaves: at most 19 % blurrier than asked for, and few enough to hold them all in memory.
         width = self.raster.shape[1]
         step = math.ceil(4 * math.log2(max(1.0, degrees_per_pixel * width / 360.0)))
         if step not in self._reductions:
             size = (round(width * 2 ** (-step / 4)), round(width / 2 * 2 ** (-step / 4)))
             image = Image.fromarray(self.raster)
-            # Pillow's resize widens its kernel when it reduces, which is what keeps aliases out.
+            # Pillow's resize widens its kernel when it reduces, which prevents aliases.
             self._reductions[step] = (
                 np.asarray(image.resize(size, Image.Resampling.BILINEAR)) if step else self.raster
             )
@@ -169,8 +169,8 @@ def decode_tile(jpeg: bytes | memoryview, tile_size_pixels: int = TILE_SIZE_PIXE
     The size is read from the header and compared first: a JPEG of 2 kB may claim 65500 x 65500 pixels.
     """
     try:
-        # The decoder's own reading of the header, so that no second frame header can differ from it. Not
-        # Image.open, which judges the claimed size by itself, with a warning or an error of its own.
+        # The decoder reads the header itself, so that no second frame header can differ from it. Image.open
+        # would judge the claimed size by itself, with a warning or an error of its own.
         with JpegImageFile(io.BytesIO(jpeg)) as image:
             if image.size != (tile_size_pixels, tile_size_pixels):
                 raise TileMetadataError(

@@ -1,4 +1,4 @@
-"""The demo's post-flight: the aircraft's own tiles go to a provider over a bad link, until none is left."""
+"""The demo's post-flight: upload the aircraft's own tiles over a bad link, until none is pending."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BUSY = Fault(kind=FaultKind.STATUS, status=503, every=4, retry_after_s=0)
 
 @attrs.frozen(kw_only=True)
 class Landing:
-    """How the upload ended, by the provider's folder and by our ledger."""
+    """The result of the upload, by the provider's folder and by our ledger."""
 
     runs: int
     """Calls until nothing was pending."""

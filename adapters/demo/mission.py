@@ -1,4 +1,4 @@
-"""The demo's mission: an area, a route over it, fictional sectors, and the frames taken on the way."""
+"""The demo's mission: an area, a route over it, fictional sectors, and the frames taken along it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...domain.values.sectors import SectorBoundary, SectorClassification
 from ...domain.values.tile_grid import Bbox
 from .camera import FramePlan
 
-Place = tuple[float, float]
+Position = tuple[float, float]
 """Latitude and longitude in degrees."""
 
 MAX_HEADING_ERROR = 5.0
@@ -25,7 +25,7 @@ MAX_LIGHT_CHANGE = 0.2
 
 @attrs.frozen(kw_only=True)
 class Mission:
-    """What is flown where."""
+    """An area with its base, a route and sectors."""
 
     name: str
     area: Bbox
@@ -33,7 +33,7 @@ class Mission:
     """The zoom whose tiles are described and searched; a frame covers one tile of it."""
     overview_zooms: tuple[int, ...]
     """Coarser zooms that the base holds too."""
-    waypoints: tuple[Place, ...]
+    waypoints: tuple[Position, ...]
     sectors: tuple[SectorBoundary, ...]
 
 
@@ -83,33 +83,33 @@ def plan_frames(mission: Mission, count: int, *, seed: int) -> list[FramePlan]:
     ]
 
 
-def along(waypoints: Sequence[Place], count: int) -> list[Place]:
-    """`count` places at equal distances along the great circles between the waypoints, ends included.
+def along(waypoints: Sequence[Position], count: int) -> list[Position]:
+    """`count` positions at equal distances along the great circles between the waypoints, ends included.
 
-    Raises `ValueError` for fewer than two waypoints or places, and for a waypoint given twice in a row.
+    Raises `ValueError` for fewer than two waypoints or positions, and for a waypoint given twice in a row.
     Spherical linear interpolation of unit vectors (Shoemake, 1985).
     """
     if len(waypoints) < 2 or count < 2:
-        raise ValueError(f"a route needs 2 waypoints and 2 places, got {len(waypoints)} and {count}")
-    corners = [_unit_vector(place) for place in waypoints]
+        raise ValueError(f"a route needs 2 waypoints and 2 positions, got {len(waypoints)} and {count}")
+    corners = [_unit_vector(position) for position in waypoints]
     angles = [math.acos(float(np.clip(start @ end, -1.0, 1.0))) for start, end in pairwise(corners)]
     if min(angles) == 0.0:
-        raise ValueError("a route needs different waypoints, got the same place twice in a row")
+        raise ValueError("a route needs different waypoints, got the same position twice in a row")
     flown = np.concatenate([[0.0], np.cumsum(angles)])
-    places = []
+    positions = []
     for distance in np.linspace(0.0, flown[-1], count):
         leg = min(int(np.searchsorted(flown, distance, side="right")) - 1, len(angles) - 1)
         share, angle = (distance - flown[leg]) / angles[leg], angles[leg]
         vector = math.sin((1 - share) * angle) * corners[leg] + math.sin(share * angle) * corners[leg + 1]
-        places.append(_place(vector))
-    return places
+        positions.append(_position(vector))
+    return positions
 
 
-def _unit_vector(place: Place) -> npt.NDArray[np.float64]:
-    lat, lon = math.radians(place[0]), math.radians(place[1])
+def _unit_vector(position: Position) -> npt.NDArray[np.float64]:
+    lat, lon = math.radians(position[0]), math.radians(position[1])
     return np.array([math.cos(lat) * math.cos(lon), math.cos(lat) * math.sin(lon), math.sin(lat)])
 
 
-def _place(vector: npt.NDArray[np.float64]) -> Place:
+def _position(vector: npt.NDArray[np.float64]) -> Position:
     x, y, z = (float(part) for part in vector)
     return math.degrees(math.atan2(z, math.hypot(x, y))), math.degrees(math.atan2(y, x))

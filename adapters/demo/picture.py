@@ -1,4 +1,4 @@
-"""The picture of a flight: the route over the base map with hits, misses, sectors and the tiles' fates."""
+"""The picture of a flight: the route over the base map with hits, misses, sectors and tiles."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _OUTCOME_COLOURS: dict[FrameOutcome, Colour] = {
 
 @attrs.frozen
 class FrameMark:
-    """One frame's place, in degrees, and outcome."""
+    """A frame's position, in degrees, and outcome."""
 
     lat: float
     lon: float
@@ -61,7 +61,7 @@ class FrameMark:
 
 @attrs.frozen(kw_only=True)
 class FlightPicture:
-    """What to draw. What lies outside `area` is cut off at its edge."""
+    """The content of the picture; shapes are clipped to `area`."""
 
     title: str
     facts: str

@@ -1,8 +1,6 @@
-"""How much memory a build takes at most, and how much there is."""
+"""How much memory a build takes at most."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from ...domain.values.descriptors import HnswParams, VectorStorage
 
@@ -40,46 +38,3 @@ def build_memory_bytes(
     links = count * links_per_tile(params.m) * _LINK_BYTES
     chunk = DESCRIPTORS_AT_ONCE * dimension * COMPONENT_BYTES[VectorStorage.FLOAT32]
     return round(vectors + links + count * (_TILE_BYTES + threads) + chunk + _FIXED_BYTES)
-
-
-def available_memory_bytes(
-    meminfo: Path = Path("/proc/meminfo"), control_group: Path = Path("/sys/fs/cgroup")
-) -> int | None:
-    """What a process can still take without pushing others out; None where the kernel does not say.
-
-    The smaller of the machine's and, under version 2 or 1 of control groups, the group's own limit as it is
-    mounted in a container.
-    """
-    known = [_machine_bytes(meminfo)]
-    known += [
-        _group_bytes(control_group / folder, limit, used, inactive)
-        for folder, limit, used, inactive in (
-            (".", "memory.max", "memory.current", "inactive_file"),
-            ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-        )
-    ]
-    return min((size for size in known if size is not None), default=None)
-
-
-def _machine_bytes(meminfo: Path) -> int | None:
-    kibibytes = _table(meminfo).get("MemAvailable:")
-    return None if kibibytes is None else kibibytes << 10
-
-
-def _group_bytes(folder: Path, limit: str, used: str, inactive: str) -> int | None:
-    """What the group's limit leaves, counting file pages that the kernel would drop as free."""
-    try:
-        most = int((folder / limit).read_text("ascii"))
-        now = int((folder / used).read_text("ascii"))
-    except (OSError, ValueError):  # no such group, or "max"
-        return None
-    return max(0, most - now + _table(folder / "memory.stat").get(inactive, 0))
-
-
-def _table(path: Path) -> dict[str, int]:
-    """The first number of each line under its first word."""
-    try:
-        lines = [line.split() for line in path.read_text("ascii").splitlines()]
-    except (OSError, ValueError):
-        return {}
-    return {line[0]: int(line[1]) for line in lines if len(line) > 1 and line[1].isdigit()}

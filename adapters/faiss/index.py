@@ -15,9 +15,10 @@ import numpy.typing as npt
 from ...domain.errors import IndexBuildError, IndexUnavailableError
 from ...domain.values.descriptors import HnswParams, IndexMetadata, SearchHit, VectorStorage
 from ...domain.values.tiles import TileId
+from ..available_memory import available_memory_bytes
 from ..descriptor_arrays import check_descriptors, checked_query, encode_tiles, largest_component
 from .build import build_index, write_generation
-from .build_memory import available_memory_bytes, build_memory_bytes
+from .build_memory import build_memory_bytes
 from .generations import IndexGenerations
 from .mapped_index import MappedIndex, open_mapped_index
 

@@ -6,7 +6,8 @@ from types import TracebackType
 
 from ...domain.policies.upload_batching import BatchLimits
 from ...domain.ports.clock import Clock
-from ...domain.uploads.upload_pending import PendingTiles, PendingTileUploader, PixelSource, UploadLedger
+from ...domain.ports.upload_ledger import UploadLedger
+from ...domain.uploads.upload_pending import PendingTiles, PendingTileUploader, PixelSource
 from .client import ProviderAddress
 from .link import HttpProviderLink
 

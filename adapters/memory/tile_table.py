@@ -122,7 +122,7 @@ class MemoryTileTable:
         self._now = now
         self._changed = threading.Condition()
         self._committed: dict[TileId, TileMetadataPersistent] = {}
-        self._incomplete: dict[TileId, TileMetadataPersistent] = {}
+        self._without_hash: dict[TileId, TileMetadataPersistent] = {}
         self._files_missing: dict[TileId, datetime] = {}
         self._total_bytes = 0
         self._taken: set[TileId] = set()
@@ -186,7 +186,7 @@ class MemoryTileTable:
         """Keep other writers from a tile; False when it has a row. For `MemoryOpenRows.finish_insert`."""
         with self._answering():
             self._wait_until(lambda: tile_id not in self._taken, f"another writer of tile {tile_id}")
-            if tile_id in self._committed or tile_id in self._incomplete:
+            if tile_id in self._committed or tile_id in self._without_hash:
                 return False
             self._taken.add(tile_id)
             return True
@@ -220,7 +220,7 @@ class MemoryTileTable:
         tile = self._committed.get(tile_id)
         if evicting and (tile is None or not may_be_evicted(tile)):
             return None
-        legacy = self._incomplete.pop(tile_id, None)
+        legacy = self._without_hash.pop(tile_id, None)
         if tile is None and legacy is None:
             return None
         freed_bytes = 0 if tile is None else tile.disk_bytes
@@ -278,35 +278,35 @@ class MemoryTileTable:
                 self._locks_wanted -= 1
                 self._changed.notify_all()
 
-    def incomplete(self) -> Iterator[TileId]:
+    def rows_without_hash(self) -> Iterator[TileId]:
         """See `TileRows`."""
         with self._answering():
-            return iter(list(self._incomplete))
+            return iter(list(self._without_hash))
 
-    def complete(self, tile_id: TileId, content_sha256: str, disk_bytes: int) -> None:
-        """See `TileRows`. Raises `TileNotFoundError` when there is no such incomplete row."""
+    def fill_hash(self, tile_id: TileId, content_sha256: str, disk_bytes: int) -> None:
+        """See `TileRows`. Raises `TileNotFoundError` when there is no such row without a hash."""
         with self._answering():
-            if tile_id not in self._incomplete:
+            if tile_id not in self._without_hash:
                 raise TileNotFoundError(tile_id)
             known = attrs.evolve(
-                self._incomplete[tile_id], content_sha256=content_sha256, disk_bytes=disk_bytes
+                self._without_hash[tile_id], content_sha256=content_sha256, disk_bytes=disk_bytes
             )
-            del self._incomplete[tile_id]
+            del self._without_hash[tile_id]
             self._committed[tile_id] = known
             self._total_bytes += disk_bytes
             self._tell(ChangeKind.CHANGED, [tile_id])
 
-    def add_incomplete(self, tile: TileMetadataPersistent) -> None:
+    def add_row_without_hash(self, tile: TileMetadataPersistent) -> None:
         """Add a row as a database from before revision 0002 has it: its hash and size count as unknown."""
         with self._answering():
-            self._incomplete[tile.tile_id] = tile
+            self._without_hash[tile.tile_id] = tile
 
     def mark_files_missing(self, tile_ids: Iterable[TileId], at: datetime) -> None:
         """See `TileRows`."""
         check_aware_utc(at, "at")
         with self._answering():
             for tile_id in tile_ids:
-                if tile_id in self._committed or tile_id in self._incomplete:
+                if tile_id in self._committed or tile_id in self._without_hash:
                     self._files_missing.setdefault(tile_id, at)
 
     def marked_missing(self) -> Iterator[TileId]:

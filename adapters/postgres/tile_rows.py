@@ -254,7 +254,7 @@ class PostgresTileRows:
         ((capture, access),) = self._database.fetch_all("reading the latest times of tiles", SELECT_LATEST)
         return (0, 0) if capture is None else (microseconds_of(capture), microseconds_of(access))
 
-    def incomplete(self) -> Iterator[TileId]:
+    def rows_without_hash(self) -> Iterator[TileId]:
         """See `TileRows`."""
         return map(read_tile_id, self._stream("reading the rows without a hash", SELECT_INCOMPLETE))
 
@@ -277,7 +277,7 @@ class PostgresTileRows:
                     connection.close()
                     cursor.close()
 
-    def complete(self, tile_id: TileId, content_sha256: str, disk_bytes: int) -> None:
+    def fill_hash(self, tile_id: TileId, content_sha256: str, disk_bytes: int) -> None:
         """See `TileRows`. What the row knew already stays; the budget does not stop what is on the disk.
 
         Raises `TileNotFoundError` when there is no such row that lacks its hash or size.

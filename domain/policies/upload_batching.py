@@ -1,8 +1,8 @@
 """One pass over the pending tiles: which go into the next request, and what an answer means for the rest.
 
-A batch that brings no answer says nothing about which of its tiles is to blame, if any. So its tiles let all
-others go first and then travel in groups of half the size, down to one; whoever fails alone is passed over.
-A tile that breaks every request it is in thereby costs the others a bounded number of requests.
+An unanswered request does not tell which of its tiles is to blame, if any. So all other tiles are sent before
+its tiles, which then travel in groups of half the size, down to one; a tile that fails alone is passed over.
+Thereby a tile that breaks each of its requests costs the others a bounded number of requests.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import attrs
 from ..values.tiles import TileId, TileMetadataPersistent
 from ..values.upload_reports import FRAME_ALLOWANCE_BYTES, ProblemKind, UploadProblem
 
-SILENT_REQUESTS = 3
-"""After so many requests in a row without a word the provider is to blame, not a tile. Halving a group with
-one bad tile in it fails at most twice in a row, because the other half goes through."""
+MOST_UNANSWERED = 3
+"""After so many unanswered requests in a row the provider is to blame, not a tile. Halving a group with one
+bad tile in it fails at most twice in a row, because the other half goes through."""
 
 
 @attrs.frozen(kw_only=True)
@@ -42,7 +42,7 @@ class BatchLimits:
 
 @attrs.frozen(kw_only=True)
 class Suspicions:
-    """What unanswered requests have taught, kept from pass to pass."""
+    """What unanswered requests have taught; kept from pass to pass."""
 
     limits: BatchLimits
     group_sizes: dict[TileId, int] = attrs.field(factory=dict)
@@ -74,13 +74,13 @@ def choose_batch(
 
 @attrs.frozen
 class AfterProblem:
-    """What follows a request without a word."""
+    """What follows an unanswered request."""
 
     suspicions: Suspicions
     passed_over: bool
-    """Whether its tiles are not tried again in this pass."""
+    """Whether the tiles of the request are not tried again in this pass."""
     rejects: bool
-    """Whether the problem is the provider's word on its one tile."""
+    """Whether the problem is the provider's answer about the request's one tile."""
     ends_pass: bool
 
 
@@ -89,13 +89,13 @@ def decide_after_problem(
     tiles: Sequence[TileMetadataPersistent],
     problem: UploadProblem,
     *,
-    silent_before: int,
-    heard_before: bool,
+    unanswered_before: int,
+    answered_before: bool,
 ) -> AfterProblem:
-    """What a request without a word means.
+    """What follows an unanswered request.
 
-    `silent_before`: requests without a word in a row until now; `heard_before`: whether this pass brought
-    the provider's word on any tile, so that a fault over a lone tile is the tile's.
+    `unanswered_before`: unanswered requests in a row before this one; `answered_before`: whether the provider
+    judged any tile in this pass, so that a fault over a lone tile is the tile's.
     """
     kind = problem.kind
     alone = len(tiles) == 1
@@ -103,7 +103,7 @@ def decide_after_problem(
     if kind.ends_the_pass:
         return AfterProblem(suspicions, passed_over=True, rejects=False, ends_pass=True)
     if kind is ProblemKind.TOO_LARGE:
-        # Every such answer makes the batches smaller, so it doesn't count as silence.
+        # Every such answer makes the batches smaller, so the request counts as answered.
         if not alone:
             suspicions = attrs.evolve(suspicions, limits=suspicions.limits.halved(tiles))
         return AfterProblem(
@@ -114,13 +114,13 @@ def decide_after_problem(
         attrs.evolve(suspicions, group_sizes={**suspicions.group_sizes, **groups}),
         passed_over=alone,
         rejects=alone
-        and (kind is ProblemKind.UNREADABLE_BATCH or (kind is ProblemKind.SERVER_FAULT and heard_before)),
-        ends_pass=until_later or silent_before + 1 >= SILENT_REQUESTS,
+        and (kind is ProblemKind.UNREADABLE_BATCH or (kind is ProblemKind.SERVER_FAULT and answered_before)),
+        ends_pass=until_later or unanswered_before + 1 >= MOST_UNANSWERED,
     )
 
 
 def cleared(suspicions: Suspicions, tiles: Sequence[TileMetadataPersistent]) -> Suspicions:
-    """The suspicions without these tiles, which the provider has answered for."""
+    """The suspicions without these tiles, which the provider has judged."""
     kept = dict(suspicions.group_sizes)
     for tile in tiles:
         kept.pop(tile.tile_id, None)

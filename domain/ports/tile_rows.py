@@ -121,12 +121,12 @@ class TileRows(Protocol):
         """
         ...
 
-    def incomplete(self) -> Iterator[TileId]:
-        """Rows from before migration 0002, which know neither hash nor size yet."""
+    def rows_without_hash(self) -> Iterator[TileId]:
+        """Rows from before migration 0002, which have neither hash nor size yet."""
         ...
 
-    def complete(self, tile_id: TileId, content_sha256: str, disk_bytes: int) -> None:
-        """Give such a row the hash and size of its file."""
+    def fill_hash(self, tile_id: TileId, content_sha256: str, disk_bytes: int) -> None:
+        """Fill hash and size of its file into such a row. Raises `TileNotFoundError` for any other."""
         ...
 
     def mark_files_missing(self, tile_ids: Iterable[TileId], at: datetime) -> None:

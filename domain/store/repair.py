@@ -1,4 +1,4 @@
-"""Taking a lost tile out of use so that it can be fetched again: quarantined, never wiped."""
+"""Take a lost tile out of the store so that it can be fetched again; its file goes into quarantine."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ _LOST = frozenset({FindingKind.CONTENT_DAMAGED, FindingKind.FILE_MISSING, Findin
 def repair(finding: Finding, rows: TileRows, files: TileFiles, recorder: FlightRecorder) -> Finding:
     """Remove the row of a lost tile and move its file into quarantine; returns the finding as it is now.
 
-    Other findings, and a tile that is whole again or gone by now, are left alone. The file is moved first:
-    after a crash in between, or when the database does not answer, the row is without a file, which the next
-    repair finds. The other way round the next open would wipe the file as an orphan, and nobody would hear
-    that the tile is lost. Run it while nobody writes. Raises `StoreUnavailableError`.
+    Other findings are returned as they are; so is a tile that was deleted or replaced meanwhile, as repaired.
+    The file is moved first: after a crash in between, or when the database does not answer, the row has no
+    file, which the next repair finds. In the other order the next open would remove the file as an orphan,
+    and no record would say that the tile is lost. Run it while no program writes. Raises
+    `StoreUnavailableError`.
     """
     if finding.mended or finding.kind not in _LOST:
         return finding

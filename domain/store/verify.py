@@ -32,7 +32,7 @@ class FindingKind(str, Enum):
 
 
 _INGEST_AGAIN = "run aerotile verify --repair, which keeps what is there in quarantine; then ingest it again"
-_MEND_FIRST = "mend what else is wrong with the tile or its folder, then run aerotile verify again"
+_REPAIR_FIRST = "mend what else is wrong with the tile or its folder, then run aerotile verify again"
 
 REMEDIES = {
     FindingKind.FILE_MISSING: _INGEST_AGAIN,
@@ -40,8 +40,8 @@ REMEDIES = {
     FindingKind.NOT_A_FILE: _INGEST_AGAIN,
     FindingKind.CONTENT_DAMAGED: _INGEST_AGAIN,
     FindingKind.HASH_UNKNOWN: "run aerotile verify --reconcile: it takes the hash of the file that is there",
-    FindingKind.SIDECAR_MISSING: _MEND_FIRST,
-    FindingKind.SIDECAR_WRONG: _MEND_FIRST,
+    FindingKind.SIDECAR_MISSING: _REPAIR_FIRST,
+    FindingKind.SIDECAR_WRONG: _REPAIR_FIRST,
     FindingKind.ORPHAN_FILE: "run aerotile verify --reconcile: it removes files without a row",
     FindingKind.TEMPORARY_FILE: "run aerotile verify --reconcile: it removes what dead writers left",
 }
@@ -49,21 +49,21 @@ REMEDIES = {
 
 @attrs.frozen
 class Finding:
-    """One thing that is not as it should be, or was not before it was mended."""
+    """One thing that is wrong in the store, or was wrong until it was repaired."""
 
     kind: FindingKind
     tile_id: TileId
     detail: str
     mended: bool = False
-    """Whether it is right again; nothing is left to do then."""
+    """Whether it is repaired; nothing is left to do then."""
     fetch_again: bool = False
-    """Whether a repair took the tile out of the store, so that it can be ingested again."""
+    """Whether a repair took the tile out of the store; the tile can be ingested again."""
     kept_at: str | None = None
-    """Where a repair put its file, relative to the tiles' folder."""
+    """The path of the quarantined file, relative to the tiles' folder."""
 
     @property
     def remedy(self) -> str:
-        """What to do about it."""
+        """What an operator should do about it."""
         if self.fetch_again:
             return "fetch the tile again and ingest it"
         return "nothing: it was restored from the database's hash" if self.mended else REMEDIES[self.kind]
@@ -74,22 +74,22 @@ def verify_store(
     files: TileFiles,
     progress: Callable[[int, int], None] = lambda done, total: None,
     *,
-    pace: Callable[[int], None] = lambda read_bytes: None,
+    pace: Callable[[int], None] | None = None,
     start_at: int = 0,
-    checkpoint: Callable[[int], None] = lambda place: None,
+    checkpoint: Callable[[int], None] = lambda position: None,
 ) -> Iterator[Finding]:
-    """Read and hash every tile; yields what is wrong, and restores sidecars of tiles that match their row.
+    """Read and hash every tile; yields each finding, and restores sidecars of tiles that match their row.
 
-    Nothing else is changed. A file that the disk does not give is a finding, and the check goes on. Writers
-    may go on too: a tile that one of them is just placing can show up as an orphan or a temporary file, and a
-    sidecar restored while its tile is deleted stays behind as an orphan.
+    Nothing else is changed. A file that the disk can't read is a finding, and the check goes on. Writers may
+    go on too: a tile that is being placed can show up as an orphan or a temporary file, and a sidecar that is
+    restored while its tile is deleted stays behind as an orphan.
     `progress(done, total)` counts tiles; `pace(read_bytes)` is called after each tile that was read, and may
-    sleep. Tiles are checked in the order of their place (zoom and Z-curve, as in a tile key):
-    `checkpoint(place)` says how far the check has come, and `start_at` goes on from such a place.
-    Raises `StoreUnavailableError` when the database does not answer, or
-    when the folders can't be walked though every tile in them could be read.
+    sleep. Tiles are checked in the order of their position (zoom and Z-curve, as in a tile key):
+    `checkpoint(position)` tells the position that is reached, and `start_at` goes on from such a position.
+    Raises `StoreUnavailableError` when the database does not answer, or when the folders can't be listed
+    though every tile in them could be read.
     """
-    without_hash = frozenset(rows.incomplete())
+    without_hash = frozenset(rows.rows_without_hash())
     for tile_id in without_hash:
         yield Finding(FindingKind.HASH_UNKNOWN, tile_id, "its row knows no hash to compare its file with")
     columns, variants = rows.catalogue()
@@ -104,7 +104,8 @@ def verify_store(
             continue
         tile_id = row.tile_id
         finding = _verify_content(rows, files, row)
-        pace(row.disk_bytes)
+        if pace is not None:
+            pace(row.disk_bytes)
         if finding is not None:
             yield finding
         if finding is None or finding.kind is FindingKind.CONTENT_DAMAGED:
@@ -165,7 +166,7 @@ def _restore(
     *,
     tile_matches_row: bool,
 ) -> Iterator[Finding]:
-    """Write the sidecar anew if the tile is still the one that was checked, and say how that went."""
+    """Write the sidecar again when the row is still the one that was checked; yields the outcome."""
     tile_id, expected = row.tile_id, row.content_sha256
     kind = FindingKind.SIDECAR_MISSING if claimed is None else FindingKind.SIDECAR_WRONG
     if claimed is None:

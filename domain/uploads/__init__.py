@@ -1,1 +1,1 @@
-"""Bringing the aircraft's own tiles to the satellite provider, and its votes back."""
+"""Uploading the aircraft's own tiles to the satellite provider, and pulling its votes."""

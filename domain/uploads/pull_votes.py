@@ -21,7 +21,7 @@ _VERDICTS = {"trusted": VotingStatus.TRUSTED, "rejected": VotingStatus.REJECTED}
 
 @attrs.frozen
 class ProviderVote:
-    """One verdict as the provider said it; `verdict` may be newer than this code."""
+    """One verdict as the provider sent it; `verdict` may be newer than this code."""
 
     tile_uuid: UUID
     verdict: str
@@ -30,11 +30,11 @@ class ProviderVote:
 
 @attrs.frozen
 class VotesPage:
-    """Verdicts, oldest first, or the problem that kept them away."""
+    """Verdicts, oldest first, or the problem that left the request unanswered."""
 
     votes: tuple[ProviderVote, ...] = ()
     next_cursor: str | None = None
-    """Where the next page begins; None: there is no more for now."""
+    """Where the next page begins; None when there is no further page for now."""
     problem: UploadProblem | None = None
 
 
@@ -42,12 +42,12 @@ class VoteSource(Protocol):
     """The provider's verdicts."""
 
     def read_page(self, after: str | None) -> VotesPage:
-        """The page after a cursor, or the first one; never raises an error of ours."""
+        """The page after a cursor, or the first one. A failed request is the page's problem, not an error."""
         ...
 
 
 class VoteCursor(Protocol):
-    """How far the verdicts were read, kept durably. Every method raises `StoreUnavailableError`."""
+    """How far the verdicts were read, durably. Every method raises `StoreUnavailableError`."""
 
     def vote_cursor(self, provider_url: str) -> str | None: ...
 
@@ -66,24 +66,24 @@ class Votes(Protocol):
 
 @attrs.frozen(kw_only=True)
 class PulledVotes:
-    """What a pull came to."""
+    """The result of a pull."""
 
     read: int
     moved: int
-    """Votes that took a step."""
+    """Tiles whose vote changed."""
     unknown: int
-    """Verdicts on tiles that have no row here, or that this code does not know."""
+    """Verdicts on tiles without a row here, and verdicts that this code does not know."""
     problem: UploadProblem | None = None
-    """What ended the pull early; the next one goes on from the last whole page."""
+    """The problem that ended the pull early; the next pull goes on from the last whole page."""
 
 
 def pull_votes(
     provider_url: str, *, source: VoteSource, cursor: VoteCursor, votes: Votes, clock: Clock
 ) -> PulledVotes:
-    """Read every verdict that is new and apply it; a page is applied whole before its cursor is kept.
+    """Read every new verdict and apply it; a page is applied whole before its cursor is stored.
 
-    Reading a verdict twice changes nothing, so a crash costs a page of reading. A verdict that would be a
-    step back is passed over. Raises `StoreUnavailableError`.
+    A verdict that is read twice changes nothing, so a crash costs one page of reading. A verdict that would
+    be a step back is passed over. Raises `StoreUnavailableError`.
     """
     read = moved = unknown = 0
     after = cursor.vote_cursor(provider_url)
@@ -96,7 +96,7 @@ def pull_votes(
                 unknown += 1
             elif _apply(votes, tile_id, vote):
                 moved += 1
-        # A cursor that does not move, or leads over nothing, would be followed for ever.
+        # A cursor that does not move, or an empty page, would be followed for ever.
         goes_on = page.next_cursor is not None and page.next_cursor != after and bool(page.votes)
         if page.problem is not None or page.next_cursor is None or not goes_on:
             return PulledVotes(read=read, moved=moved, unknown=unknown, problem=page.problem)

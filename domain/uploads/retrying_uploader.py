@@ -1,4 +1,4 @@
-"""`RetryingTileUploader`: two bounded budgets around any `TileUploader`, decided by `retry`."""
+"""`RetryingTileUploader`: two bounded budgets around any `TileUploader`, decided by `upload_retry`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class UploadAttempts(Protocol):
 
 
 class RetryingTileUploader:
-    """A `TileUploader` that goes over what is left again, and gives up a tile that is always rejected.
+    """A `TileUploader` that tries the remaining tiles again, and gives up a tile that is always rejected.
 
     Every rejection is counted as soon as its batch has ended: a crash loses the count of one batch at most.
     """
@@ -98,7 +98,7 @@ class RetryingTileUploader:
             _log.info("tile %s was deleted before its rejection could be counted", tile_id)
             return False
         except TileMetadataError:
-            # Its vote went to rejected meanwhile, which takes it off the pending uploads as well.
+            # Its vote went to rejected meanwhile: the tile is no pending upload any more.
             return False
         reason = str(result.reason) if result.reason is not None else "no reason given"
         self._recorder.record(upload_giveup_event(tile_id, attempts, reason))
@@ -107,7 +107,7 @@ class RetryingTileUploader:
 
 
 class _Tally:
-    """What the tries of one call came to so far."""
+    """The results of the tries of one call so far."""
 
     def __init__(self) -> None:
         self._accepted = 0
@@ -116,7 +116,7 @@ class _Tally:
         self._given_up: dict[TileId, TileUploadResult] = {}
         self._counted: set[TileId] = set()
         """Tiles whose rejection in the try under way is counted already."""
-        self._heard = False
+        self._answered = False
         self._last = UploadBatchReport(outcome=BatchOutcome.SUCCESS)
 
     def note(self, result: TileUploadResult, reject: _Reject) -> None:
@@ -135,7 +135,7 @@ class _Tally:
                 self._left[tile_id] = result
 
     def add(self, report: UploadBatchReport, reject: _Reject) -> None:
-        """Note how a try ended; an uploader that tells nothing on the way is heard here."""
+        """Note how a try ended; results that the uploader did not tell on the way are noted here."""
         for result in (*report.rejected, *report.unanswered):
             self.note(result, reject)
         if report.outcome is BatchOutcome.SUCCESS:
@@ -143,14 +143,14 @@ class _Tally:
         self._counted.clear()
         self._accepted += report.accepted
         self._duplicates += report.duplicates
-        self._heard = self._heard or report.outcome is not BatchOutcome.FAILURE
+        self._answered = self._answered or report.outcome is not BatchOutcome.FAILURE
         self._last = report
 
     def report(self, retries: int) -> UploadBatchReport:
         """The report over all tries so far."""
         outcome = self._last.outcome
-        spoilt = self._given_up if outcome is BatchOutcome.SUCCESS else self._heard
-        if spoilt:
+        partly = self._given_up if outcome is BatchOutcome.SUCCESS else self._answered
+        if partly:
             outcome = BatchOutcome.PARTIAL
         left = self._left.values()
         return UploadBatchReport(

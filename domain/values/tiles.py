@@ -101,6 +101,18 @@ class TileId:
         return f"{self.source.value}{flight}/{self.zoom_level}/{self.x}/{self.y}"
 
 
+def parse_tile_id(text: str) -> TileId:
+    """Read `source[/flight]/zoom/x/y`, as `str(tile_id)` writes it. Raises `ValueError`."""
+    source_text, *rest = text.split("/")
+    try:
+        source = TileSource(source_text)
+        flight_id = UUID(rest.pop(0)) if source is TileSource.ONBOARD else None
+        zoom_level, x, y = (int(part) for part in rest)
+        return TileId(zoom_level, x, y, source, flight_id)
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{text!r} is no tile id such as imported/5/16/10: {error}") from error
+
+
 def check_aware_utc(value: datetime, name: str) -> None:
     """Raise `ValueError` unless `value` is an aware datetime in UTC."""
     if not isinstance(value, datetime) or value.utcoffset() != timedelta(0):

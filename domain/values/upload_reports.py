@@ -1,4 +1,4 @@
-"""What an upload asks for, what the provider says of each tile, and what is reported in the end."""
+"""What an upload asks for, what the provider answers about each tile, and the report in the end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .pixels import TilePixelHandle
 from .tiles import TileId, TileMetadataPersistent, VotingStatus
 
 FRAME_ALLOWANCE_BYTES = 1024
-"""What a tile adds to a request besides its pixels; no frame's header is longer."""
+"""Bytes that a tile adds to a request besides its pixels; no frame's header is longer."""
 
 
 class TileUploadOutcome(str, Enum):
@@ -22,11 +22,11 @@ class TileUploadOutcome(str, Enum):
     ACCEPTED = "accepted"
     """The provider stored it."""
     DUPLICATE = "duplicate"
-    """The provider held the very same content already, which is as good."""
+    """The provider held the same content already."""
     REJECTED = "rejected"
-    """It was not taken, and sending it again as it is will hardly help."""
+    """It was not taken, and sending the same bytes again will hardly help."""
     UNANSWERED = "unanswered"
-    """The provider said nothing that can be used; it may or may not hold the tile."""
+    """No usable answer came; the provider may or may not hold the tile."""
 
 
 class BatchOutcome(str, Enum):
@@ -35,13 +35,13 @@ class BatchOutcome(str, Enum):
     SUCCESS = "success"
     """The provider holds every tile that was pending; also when none was."""
     PARTIAL = "partial"
-    """Tiles were judged, and not all of them were taken, or not all were tried."""
+    """Some tiles were judged, and not every pending tile was taken, or even tried."""
     FAILURE = "failure"
-    """The provider gave its word on no tile at all."""
+    """The provider judged no tile at all."""
 
 
 class ProblemKind(str, Enum):
-    """What a request without a usable answer means for the tiles in it, and for the next request."""
+    """Why a request was unanswered; decides about its tiles and about the next request."""
 
     UNREACHABLE = "unreachable"
     """Nothing was sent: refused, no such host, no route."""
@@ -56,9 +56,9 @@ class ProblemKind(str, Enum):
     TOO_LARGE = "too_large"
     """The batch has more bytes or tiles than the provider takes (413)."""
     GARBLED_ANSWER = "garbled_answer"
-    """There was an answer that no program can use."""
+    """There was an answer that can't be read."""
     REFUSED = "refused"
-    """Nothing will be taken until somebody changes something: token, certificate, address."""
+    """Nothing will be taken until an operator changes something: token, certificate, address."""
 
     @property
     def ends_the_pass(self) -> bool:
@@ -67,7 +67,7 @@ class ProblemKind(str, Enum):
 
     @property
     def may_pass_soon(self) -> bool:
-        """Whether waiting a little may help."""
+        """Whether the problem may pass within seconds or minutes."""
         return self not in (
             ProblemKind.REFUSED,
             ProblemKind.GARBLED_ANSWER,
@@ -88,7 +88,7 @@ class UploadReason:
 
 @attrs.frozen(kw_only=True)
 class UploadProblem:
-    """Why a request brought no word on its tiles."""
+    """Why a request brought no answer about its tiles."""
 
     kind: ProblemKind
     reason: UploadReason
@@ -99,7 +99,7 @@ class UploadProblem:
 
 @attrs.frozen
 class TileAnswer:
-    """The provider's word on one tile, as it was said."""
+    """The provider's answer about one tile, not judged yet."""
 
     outcome: TileUploadOutcome
     stored_sha256: str | None = None
@@ -108,15 +108,15 @@ class TileAnswer:
 
 @attrs.frozen
 class BatchAnswer:
-    """What came back for one request: words by `tile_uuid`, or the problem that kept them away."""
+    """The answer to one request: by `tile_uuid`, or the problem that left the request unanswered."""
 
-    words: Mapping[UUID, TileAnswer] = attrs.field(factory=dict)
+    answers: Mapping[UUID, TileAnswer] = attrs.field(factory=dict)
     problem: UploadProblem | None = None
 
 
 @attrs.frozen
 class TileToSend:
-    """A tile of a batch and its pixels, which stay open until the answer is there."""
+    """A tile of a batch and its pixels, which stay open until the answer came."""
 
     metadata: TileMetadataPersistent
     pixels: TilePixelHandle
@@ -124,7 +124,7 @@ class TileToSend:
 
 @attrs.frozen
 class UploadBatch:
-    """What goes into one request."""
+    """The tiles of one request."""
 
     request_id: UUID
     tiles: tuple[TileToSend, ...]
@@ -139,7 +139,7 @@ class TileUploadResult:
     """Of our own content."""
     outcome: TileUploadOutcome
     stored_sha256: str | None = None
-    """What the provider says that it holds."""
+    """The hash that the provider says it holds."""
     reason: UploadReason | None = None
 
     @property
@@ -150,13 +150,13 @@ class TileUploadResult:
 
 @attrs.frozen(kw_only=True)
 class BatchProgress:
-    """One batch that has ended, as it is told while the call goes on."""
+    """One batch that has ended, reported while the call goes on."""
 
     results: tuple[TileUploadResult, ...]
     sent_bytes: int = 0
     """Pixels that went out, whether or not an answer came."""
     taken_bytes: int = 0
-    """Pixels of the tiles that the provider now holds by its word."""
+    """Pixels of the tiles that the provider now holds, by its answer."""
     problem: UploadProblem | None = None
 
 
@@ -170,12 +170,12 @@ def _ignore(_: BatchProgress) -> None:
 
 @attrs.frozen(kw_only=True)
 class UploadRequest:
-    """What a caller of `TileUploader` wants besides the upload itself."""
+    """Callbacks of an upload."""
 
     after_batch: Callable[[BatchProgress], None] = _ignore
-    """Called after each batch, once what it changed is durable."""
+    """Called after each batch, once its changes are durable."""
     stopped: Callable[[], bool] = _never
-    """Asked before each batch and after each wait; True ends the call when what is under way has ended."""
+    """Asked before each batch and after each wait; True ends the call once batches under way have ended."""
 
 
 @attrs.frozen(kw_only=True)
@@ -192,7 +192,7 @@ class UploadBatchReport:
     given_up: tuple[TileUploadResult, ...] = ()
     """Tiles whose last attempt this call was."""
     problem: UploadProblem | None = None
-    """The last request's, when it brought no word."""
+    """The problem of the last request, when that one was unanswered."""
     retries: int = 0
     """How often the call went over what was left."""
     next_retry_at_s: float | None = None
@@ -205,18 +205,18 @@ class UploadBatchReport:
 
 
 class UploadState(str, Enum):
-    """Where an onboard tile stands."""
+    """The state of an onboard tile in the upload queue."""
 
     PENDING = "pending"
     UPLOADED = "uploaded"
-    """The provider holds our content, by its own word."""
+    """The provider holds our content, by its own answer."""
     GIVEN_UP = "given_up"
     VOTED_OUT = "voted_out"
-    """The provider's verdict came before the upload: it will not be sent."""
+    """The provider's verdict came before the upload; the tile will not be sent."""
 
 
 def upload_state(tile: TileMetadataPersistent) -> UploadState:
-    """Where an onboard tile stands, by its row."""
+    """The state of an onboard tile, by its row."""
     if tile.uploaded_at is not None:
         return UploadState.UPLOADED
     if tile.voting_status is VotingStatus.UPLOAD_GIVEUP:
@@ -228,24 +228,24 @@ def upload_state(tile: TileMetadataPersistent) -> UploadState:
 
 @attrs.frozen(kw_only=True)
 class UploadListEntry:
-    """An onboard tile and the last thing that the ledger holds about it."""
+    """An onboard tile and its last line in the ledger."""
 
     tile: TileMetadataPersistent
     generation: int = 1
-    """Its life in the queue; each requeue begins another."""
+    """The number of its life in the queue; each requeue begins the next one."""
     times_sent: int = 0
     """In this generation, whether or not an answer came."""
     last_event: str | None = None
-    """`sent` (no answer heard), one of `TileUploadOutcome`, or `requeued`."""
+    """`sent` (no answer came), one of `TileUploadOutcome`, or `requeued`."""
     last_reason: UploadReason | None = None
     last_at: datetime | None = None
 
     @property
     def state(self) -> UploadState:
-        """Where the tile stands."""
+        """The state of the tile."""
         return upload_state(self.tile)
 
 
 def idempotency_key(tile: TileMetadataPersistent) -> str:
-    """What makes two deliveries of one content the same to the provider."""
+    """The key by which the provider recognises a second delivery of the same content."""
     return f"{tile.tile_uuid}:{tile.content_sha256}"

@@ -170,7 +170,7 @@ def test_a_file_that_is_back_is_not_noted_as_missing_any_more(subject: Subject) 
 
 def test_an_old_row_with_neither_hash_nor_file_is_counted_and_marked() -> None:
     rows = MemoryTileRows()
-    rows.add_incomplete(TileMetadataPersistent.of(tile(1)[1], created_at=NOW))
+    rows.add_row_without_hash(TileMetadataPersistent.of(tile(1)[1], created_at=NOW))
     report = reconcile(rows, MemoryTileFiles(), SortedTileCatalogue(), now=NOW, lock_timeout_s=5.0)
     assert (report.files_missing, report.rows_completed) == (1, 0)
     assert rows.files_missing == {imported(1): NOW}

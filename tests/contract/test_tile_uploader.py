@@ -169,6 +169,6 @@ def test_progress_is_told_after_it_is_durable(subject: Subject) -> None:
 def test_the_ledger_holds_a_line_before_and_after_each_sending(subject: Subject) -> None:
     subject.uploader.upload_pending_tiles(subject.request())
     sent = [entry for entry in subject.cache.ledger.entries if entry.result is None]
-    heard = [entry for entry in subject.cache.ledger.entries if entry.result is not None]
-    assert {(e.request_id, e.tile_uuid) for e in sent} == {(e.request_id, e.tile_uuid) for e in heard}
-    assert len(sent) == len(heard) == 10
+    answered = [entry for entry in subject.cache.ledger.entries if entry.result is not None]
+    assert {(e.request_id, e.tile_uuid) for e in sent} == {(e.request_id, e.tile_uuid) for e in answered}
+    assert len(sent) == len(answered) == 10

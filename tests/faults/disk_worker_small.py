@@ -20,7 +20,7 @@ from aerotile.adapters.config.settings import UploadConfig
 from aerotile.adapters.config.upload_token import read_upload_token
 from aerotile.adapters.demo.demonstration import prepare_folder
 from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
-from aerotile.adapters.geojson import read_sectors
+from aerotile.adapters.input_files.geojson import read_sectors
 from aerotile.adapters.provider.admission import AdmittedTile
 from aerotile.adapters.provider.tile_folder import TileFolder
 from aerotile.adapters.provider.votes import Vote, VoteBook
@@ -77,7 +77,7 @@ class SaveProgress(SmallOperation):
     def prepare(self) -> None:
         self.progress = VerifyProgress(self.folder, OWNER)
         self.progress.save()
-        self.progress.place = 5
+        self.progress.check.position = 5
 
     def do(self) -> None:
         self.progress.save()
@@ -85,7 +85,7 @@ class SaveProgress(SmallOperation):
     def check(self) -> None:
         resumed = VerifyProgress(self.folder, OWNER)
         resumed.resume()
-        assert resumed.place == 5
+        assert resumed.check.position == 5
 
 
 class ResumeProgress(SaveProgress):

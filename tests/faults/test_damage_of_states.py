@@ -16,21 +16,15 @@ from damages import EMPTIED, LINKS, NO_FILES, PIPE, REMOVED, REPLACEMENTS, Damag
 from fault_tally import FaultTally
 
 from aerotile.adapters.cli.errors import BadInputError
-from aerotile.adapters.cli.verify_progress import VerifyProgress
+from aerotile.adapters.cli.verify_progress import VerifyProgress, finding_facts
 from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 from aerotile.domain.errors import AerotileError, StoreUnavailableError
+from aerotile.domain.store.verify import Finding, FindingKind
+from aerotile.domain.values.tiles import TileId, TileSource
 
 EACH = int(os.environ.get("TEST_DAMAGES", "60"))
 STORE_ID = uuid.UUID(int=7)
-FINDING = {
-    "kind": "content_damaged",
-    "tile": "imported/5/16/10",
-    "detail": "SHA-256 is wrong",
-    "mended": False,
-    "fetch_again": False,
-    "kept_at": None,
-    "remedy": "ingest it again",
-}
+FINDING = Finding(FindingKind.CONTENT_DAMAGED, TileId(5, 16, 10, TileSource.IMPORTED), "SHA-256 is wrong")
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240 + EACH)]
 
@@ -48,8 +42,8 @@ GARBLED = [
 def progress(tmp_path: Path) -> Path:
     """What an interrupted check left."""
     left = VerifyProgress(tmp_path, STORE_ID)
-    left.place = 1 << 40
-    left.findings = [FINDING]
+    left.check.position = 1 << 40
+    left.check.findings = [FINDING]
     left.save()
     return tmp_path / "verify-progress.json"
 
@@ -62,7 +56,7 @@ def resumed(path: Path) -> VerifyProgress | None:
     except BadInputError as error:
         assert error.remedy  # noqa: PT017 - a check that goes on is as good as an error here
         return None
-    assert 0 <= progress.place < 1 << 49
+    assert 0 <= progress.check.position < 1 << 49
     return progress
 
 
@@ -89,11 +83,12 @@ def test_a_progress_lacks_no_key_and_holds_nothing_else(progress: Path) -> None:
         for value in wrong:
             progress.write_text(json.dumps(good | {key: value}))
             assert resumed(progress) is None or (key, value) in [("findings", [])]
-    for key in FINDING:
+    facts = finding_facts(FINDING)
+    for key in facts:
         for value in wrong:
-            progress.write_text(json.dumps(good | {"findings": [FINDING | {key: value}]}))
+            progress.write_text(json.dumps(good | {"findings": [facts | {key: value}]}))
             found = resumed(progress)
-            assert found is None or isinstance(found.findings[0]["kind"], str)
+            assert found is None or isinstance(found.check.findings[0].kind, str)
 
 
 @pytest.mark.parametrize("damage", NO_FILES, ids=str)
@@ -101,7 +96,7 @@ def test_a_check_goes_on_though_its_progress_can_not_be_kept(progress: Path, dam
     damage.act(progress)
     running = VerifyProgress(progress.parent, STORE_ID)
     running._saved_at = 0.0  # so that the next step is one that saves
-    running.reach(5)
+    running.save_now_and_then()
     running.finish()
     assert not progress.exists() or progress.is_dir()
     assert [path for path in progress.parent.iterdir() if path.name.endswith(".tmp")] == []

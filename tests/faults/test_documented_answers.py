@@ -107,7 +107,7 @@ def test_a_documented_failure_is_understood(
 
     provider.always = answer
     heard = ask(provider, tile(1))
-    assert heard.words == {}
+    assert heard.answers == {}
     assert heard.problem is not None
     damaged_on_the_way = body["type"].endswith(":digest_mismatch")
     assert heard.problem.kind is (ProblemKind.BROKEN_OFF if damaged_on_the_way else KINDS[status])
@@ -134,7 +134,7 @@ def test_the_documented_outcomes_of_tiles_are_understood(scripted_provider: Call
     provider.always = answer
     heard = ask(provider, *tiles)
     assert heard.problem is None
-    words = [heard.words[UUID(name)] for name in named]
+    words = [heard.answers[UUID(name)] for name in named]
     assert [word.outcome for word in words] == [
         TileUploadOutcome.ACCEPTED,
         TileUploadOutcome.DUPLICATE,

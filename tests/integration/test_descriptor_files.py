@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from aerotile.adapters.cli.descriptor_files import read_described_tiles
-from aerotile.adapters.cli.errors import BadInputError
+from aerotile.adapters.input_files.descriptor_files import read_described_tiles
+from aerotile.adapters.input_files.errors import InputFileError
 from aerotile.domain.values.tiles import TileId, TileSource
 
 TILES = [f"imported/6/{x}/7" for x in range(50)]
@@ -66,7 +66,7 @@ def test_a_changed_byte_among_mapped_descriptors_is_found_by_the_checksum(path: 
     content = bytearray(path.read_bytes())
     content[content.index(DESCRIPTORS.tobytes()) + 100] ^= 1
     path.write_bytes(content)
-    with pytest.raises(BadInputError, match=r"CRC-32 of descriptors\.npy"):
+    with pytest.raises(InputFileError, match=r"CRC-32 of descriptors\.npy"):
         read_described_tiles(path)
 
 
@@ -75,7 +75,7 @@ def test_a_file_cut_anywhere_is_refused(path: Path) -> None:
     whole = path.read_bytes()
     for length in range(0, len(whole), 37):
         path.write_bytes(whole[:length])
-        with pytest.raises(BadInputError):
+        with pytest.raises(InputFileError):
             read_described_tiles(path)
 
 
@@ -87,7 +87,7 @@ def test_no_changed_byte_of_a_file_s_structure_does_more_than_be_refused(path: P
             path.write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :])
             try:
                 _, descriptors = read_described_tiles(path)
-            except BadInputError:
+            except InputFileError:
                 continue
             # Fields that nobody reads, such as dates, may be anything.
             assert np.array_equal(descriptors, DESCRIPTORS[:2, :4])
@@ -97,7 +97,7 @@ def test_a_shape_that_the_member_does_not_hold_is_refused(path: Path) -> None:
     np.savez(path, tiles=TILES, descriptors=DESCRIPTORS)
     forged = path.read_bytes().replace(b"(50, 16)", b"(51, 16)")
     path.write_bytes(forged)
-    with pytest.raises(BadInputError, match="does not have the length that its shape"):
+    with pytest.raises(InputFileError, match="does not have the length that its shape"):
         read_described_tiles(path)
 
 
@@ -106,5 +106,5 @@ def test_an_array_of_python_objects_is_refused(path: Path) -> None:
         for name, array in (("tiles", np.array(TILES)), ("descriptors", np.array([[None]] * 50))):
             with archive.open(f"{name}.npy", "w") as member:
                 np.lib.format.write_array(member, array, allow_pickle=True)
-    with pytest.raises(BadInputError):
+    with pytest.raises(InputFileError):
         read_described_tiles(path)

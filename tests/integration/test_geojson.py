@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aerotile.adapters.geojson import GeoJsonError, parse_sectors, read_sectors
+from aerotile.adapters.input_files.geojson import GeoJsonError, parse_sectors, read_sectors
 from aerotile.domain.values.sectors import SectorBoundary, SectorClassification
 from aerotile.domain.values.tile_grid import Bbox
 

@@ -13,8 +13,9 @@ from typing import Any, overload
 import numpy as np
 import pytest
 
+from aerotile.adapters.available_memory import available_memory_bytes
 from aerotile.adapters.faiss import FaissDescriptorIndex
-from aerotile.adapters.faiss.build_memory import available_memory_bytes, build_memory_bytes
+from aerotile.adapters.faiss.build_memory import build_memory_bytes
 from aerotile.domain.errors import IndexBuildError
 from aerotile.domain.values.descriptors import HnswParams, VectorStorage
 from aerotile.domain.values.tiles import TileId

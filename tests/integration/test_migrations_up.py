@@ -86,10 +86,10 @@ def test_rows_of_the_first_revision_are_read_once_their_files_are_known(empty_da
         rows, store = PostgresTileRows(database), PostgresTileMetadataStore(database)
         assert list(rows.committed()) == []
         assert store.lru_candidates(10) == store.pending_uploads(10) == []
-        old = list(rows.incomplete())
+        old = list(rows.rows_without_hash())
         assert old[0] == TileId(18, 152345, 90123, TileSource.SATELLITE_PROVIDER)
         for tile_id in old:
-            rows.complete(tile_id, HASH, 100)
+            rows.fill_hash(tile_id, HASH, 100)
         labels = {str(tile.tile_id.source.value): tile.freshness_label for tile in rows.committed()}
         assert labels["satellite_provider"] is FreshnessLabel.FRESH
         assert labels["imported"] is FreshnessLabel.DOWNGRADED

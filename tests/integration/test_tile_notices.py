@@ -112,7 +112,7 @@ def test_a_change_of_what_may_be_done_with_a_tile_is_spoken_of(site: Site) -> No
     with site.database.connection() as connection:
         connection.execute("UPDATE tiles SET content_sha256 = NULL")
     assert site.heard() == changed
-    site.rows.complete(ONBOARD, "b" * 64, 20)
+    site.rows.fill_hash(ONBOARD, "b" * 64, 20)
     assert site.heard() == changed
 
 

@@ -254,8 +254,8 @@ class SimulatedProvider(MemoryProvider):
         if self._dice.calm or not self._dice.chance(self._dice.fault_rate * 3):
             return answer
         self._dice.faults += 1
-        words = {
-            tile_uuid: attrs.evolve(word, stored_sha256=word.stored_sha256 and "0" * 64)
-            for tile_uuid, word in answer.words.items()
+        answers = {
+            tile_uuid: attrs.evolve(said, stored_sha256=said.stored_sha256 and "0" * 64)
+            for tile_uuid, said in answer.answers.items()
         }
-        return attrs.evolve(answer, words=words)
+        return attrs.evolve(answer, answers=answers)

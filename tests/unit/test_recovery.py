@@ -235,7 +235,7 @@ def test_an_old_row_is_missing_its_file_unless_it_is_deleted_meanwhile(
     store: Store, deleted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = imported(9)
-    store.rows.add_incomplete(TileMetadataPersistent.of(described(old), created_at=NOW))
+    store.rows.add_row_without_hash(TileMetadataPersistent.of(described(old), created_at=NOW))
 
     def find_none(tile_id: TileId) -> TilePixelHandle:
         if deleted:

@@ -119,9 +119,9 @@ def test_a_tile_whose_file_is_missing_or_damaged_is_rejected_here_and_the_others
 def test_a_tile_that_the_answer_leaves_out_stays_pending_uncounted() -> None:
     class Forgetful(MemoryProvider):
         def begin(self, batch: UploadBatch) -> Callable[[], BatchAnswer]:
-            words = dict(super().begin(batch)().words)
-            words.pop(onboard(1).tile_uuid, None)
-            return lambda: BatchAnswer(words)
+            answers = dict(super().begin(batch)().answers)
+            answers.pop(onboard(1).tile_uuid, None)
+            return lambda: BatchAnswer(answers)
 
     scenario = Scenario(4)
     scenario.bare.link = Forgetful()

@@ -9,7 +9,7 @@ import attrs
 import pytest
 from upload_scenario import BUDGET, FAILURE, NOON, PARTIAL, SUCCESS, UGLY, Scenario, onboard, problem
 
-from aerotile.domain.uploads.upload_pending import judge
+from aerotile.domain.uploads.judge_answer import judge
 from aerotile.domain.values.tiles import VotingStatus
 from aerotile.domain.values.upload_reports import (
     ProblemKind,

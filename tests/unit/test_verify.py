@@ -201,7 +201,7 @@ def test_a_row_without_a_hash_is_a_finding_and_its_file_is_no_orphan(
     store: Store, onboard_tile: MakeTile
 ) -> None:
     pixels, metadata = onboard_tile(7)
-    store.rows.add_incomplete(TileMetadataPersistent.of(metadata, created_at=NOON))
+    store.rows.add_row_without_hash(TileMetadataPersistent.of(metadata, created_at=NOON))
     store.files.place(store.files.stage(pixels, metadata))
     (finding,) = store.findings()
     assert (finding.kind, finding.tile_id) == (FindingKind.HASH_UNKNOWN, metadata.tile_id)

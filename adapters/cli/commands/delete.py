@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from ..arguments import parse_tile_id
+from ....domain.values.tiles import parse_tile_id
 from ..command import AerotileCommand
-from ..errors import BadInputError, JobFailedError
+from ..errors import BadInputError
 from ..output import in_words, json_option, write_json, write_line
 from ..session import Session
 
@@ -24,20 +24,15 @@ Example:
 def delete(session: Session, tiles: tuple[str, ...], as_json: bool) -> None:
     """Remove tiles from the store: their rows, files and sidecars.
 
-    A TILE is written as in the other commands: source/zoom/x/y, or onboard/flight/zoom/x/y. When one of them
-    has no row, none is removed. A tile whose file is gone already is removed by its row.
+    A TILE is written as in the other commands: source/zoom/x/y, or onboard/flight/zoom/x/y. When any of the
+    tiles has no row, no tile is removed. A tile whose file is gone already is removed by its row.
     """
     try:
         tile_ids = list(dict.fromkeys(parse_tile_id(text) for text in tiles))
     except ValueError as error:
         raise BadInputError(str(error), remedy="write it as aerotile dump prints it") from error
     with session.existing_runtime() as runtime:
-        absent = [str(tile_id) for tile_id in tile_ids if runtime.rows.get(tile_id) is None]
-        if absent:
-            raise JobFailedError(
-                f"no tile {', '.join(absent)} in the store", remedy="leave it out; nothing was deleted"
-            )
-        freed = sum(runtime.tile_store.delete_tile(tile_id) for tile_id in tile_ids)
+        freed = runtime.delete_tiles(tile_ids)
     if as_json:
         write_json({"deleted": [str(tile_id) for tile_id in tile_ids], "freed_bytes": freed})
     else:

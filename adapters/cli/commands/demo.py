@@ -34,7 +34,7 @@ Example:
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("demo-output"),
     show_default=True,
-    help="Where the base and the picture go; an earlier run's are replaced.",
+    help="Folder of the base and the picture; those of an earlier run are replaced.",
 )
 @click.option(
     "--frames",
@@ -47,17 +47,17 @@ Example:
 @json_option
 @click.pass_obj
 def demo(session: Session, folder: Path, frames: int, seed: int, as_json: bool) -> None:
-    """Prepare a base from real imagery, fly over it, and upload what the aircraft made.
+    """Prepare a base from real imagery, fly over it, and upload the tiles of the flight.
 
-    Imagery: NASA Blue Marble. The database is a real PostgreSQL of the demo's own; it is killed on the way.
-    The provider that takes the tiles in the end is the reference provider, over a link that breaks.
+    Imagery: NASA Blue Marble. The database is a real PostgreSQL of the demo's own, which is killed during the
+    flight. The tiles are uploaded to the reference provider, over a link that breaks.
     """
     if session.root is not None or session.config_file is not None:
         raise BadInputError(
             "the demo makes a store of its own, so --root and --config do nothing",
             remedy="say with --folder where it goes",
         )
-    # The descriptor's matrices are small: more threads only get in each other's way on a busy machine.
+    # The descriptor's matrices are small: on a busy machine, more threads slow each other down.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         from ...demo.demonstration import demonstrate

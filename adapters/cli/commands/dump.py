@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +19,35 @@ if TYPE_CHECKING:
     from ....domain.values.tile_grid import Bbox
     from ....domain.values.tiles import TileMetadataPersistent
     from ...composition import Runtime
+
+
+_COLUMNS = (
+    "tile",
+    "source",
+    "flight_id",
+    "zoom_level",
+    "x",
+    "y",
+    "tile_uuid",
+    "location_hash",
+    "captured_at",
+    "content_sha256",
+    "disk_bytes",
+    "tile_size_pixels",
+    "ground_sample_distance",
+    "freshness_label",
+    "voting_status",
+    "horizontal_error_m",
+    "inlier_count",
+    "mean_reprojection_error_px",
+    "sharpness",
+    "created_at",
+    "accessed_at",
+    "uploaded_at",
+    "upload_attempts",
+    "pinned",
+)
+"""The keys of `_tile_facts`, in its order. Keys are only ever added, at the end."""
 
 
 @click.command(
@@ -40,13 +70,11 @@ Example:
 @click.pass_obj
 def dump(session: Session, bbox: Bbox | None, zooms: tuple[int, ...], layout: str) -> None:
     """Print the stored tiles' metadata, one tile per line."""
-    from ..tile_facts import COLUMNS, tile_facts
-
     with session.existing_runtime() as runtime:
         if layout == "csv":
-            write_line(_csv_line(COLUMNS))
+            write_line(_csv_line(_COLUMNS))
         for row in _rows(runtime, bbox, zooms):
-            facts = tile_facts(row)
+            facts = _tile_facts(row)
             if layout == "csv":
                 write_line(_csv_line(facts.values()))
             else:
@@ -67,3 +95,39 @@ def _csv_line(values: Iterable[object]) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(values)
     return line.getvalue()
+
+
+def _tile_facts(row: TileMetadataPersistent) -> dict[str, Any]:
+    """Every fact of a row; distances in metres, times in UTC."""
+    tile_id, quality = row.tile_id, row.quality
+    values = (
+        str(tile_id),
+        tile_id.source.value,
+        None if tile_id.flight_id is None else str(tile_id.flight_id),
+        tile_id.zoom_level,
+        tile_id.x,
+        tile_id.y,
+        str(row.tile_uuid),
+        str(tile_id.location_hash),
+        _moment(row.captured_at),
+        row.content_sha256,
+        row.disk_bytes,
+        row.tile_size_pixels,
+        row.ground_sample_distance,
+        row.freshness_label.value,
+        None if row.voting_status is None else row.voting_status.value,
+        None if quality is None else quality.horizontal_error_m,
+        None if quality is None else quality.inlier_count,
+        None if quality is None else quality.mean_reprojection_error_px,
+        None if quality is None else quality.sharpness,
+        _moment(row.created_at),
+        _moment(row.accessed_at),
+        _moment(row.uploaded_at),
+        row.upload_attempts,
+        row.pinned,
+    )
+    return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _moment(value: datetime | None) -> str | None:
+    return None if value is None else value.isoformat()

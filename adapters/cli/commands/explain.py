@@ -35,7 +35,7 @@ Example:
 @json_option
 @click.pass_obj
 def explain(session: Session, lat: float, lon: float, captured_at: datetime, as_json: bool) -> None:
-    """Say what the freshness gate decides for a place and a capture time, and why. No tile is touched.
+    """Show what the freshness gate decides for a position and a capture time, and why. No tile is touched.
 
     LAT and LON are in degrees; CAPTURED_AT is a date, or a date and time with an offset.
     """

@@ -6,27 +6,23 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
-from ....domain.errors import (
-    AerotileError,
-    CacheBudgetExhaustedError,
-    CaptureTimeInFutureError,
-    StoreUnavailableError,
-)
-from ....domain.policies.freshness import FUTURE_TOLERANCE
-from ....domain.store.write_batches import IN_FLIGHT
+from ....domain.errors import CaptureTimeInFutureError
 from ....domain.values.tiles import TileSource
+from ...input_files.xyz_folder import XyzFolder, scan_xyz_folder
 from ..arguments import EXISTING_FOLDER, moment, zoom
 from ..command import AerotileCommand
 from ..errors import BadInputError, JobFailedError, one_line
-from ..ingest_run import Ingest, IngestReport, Refusal
 from ..output import in_words, json_option, write_json, write_line
 from ..progress import progress_bar
 from ..session import Session
-from ..xyz_folder import XyzFolder, scan_xyz_folder
+
+if TYPE_CHECKING:
+    from ....domain.intake.report import IntakeReport, Refusal
 
 _LISTED_REFUSALS = 20
 
@@ -75,9 +71,9 @@ def ingest(
 ) -> None:
     """Bring a folder of XYZ tiles (zoom/x/y.jpg) into the store.
 
-    Each tile passes every gate on its own: a bad one is named and refused, the others go in. Where a sidecar
-    y.jpg.sha256 lies beside a tile, the tile must have that hash. Run again after an interruption: tiles
-    that are in the store already count as present. The exit code is 1 when any tile was refused.
+    Each tile passes every gate on its own: a bad tile is refused by name, the others are stored. When a
+    sidecar y.jpg.sha256 lies beside a tile, the tile must have that hash. Run it again after an interruption:
+    tiles that are in the store already count as present. The exit code is 1 when any tile was refused.
     """
     found = scan_xyz_folder(folder, zooms)
     if not found.tiles:
@@ -86,48 +82,38 @@ def ingest(
             f"{folder} holds no tiles zoom/x/y.jpg{at}", remedy="name the folder that holds the zoom folders"
         )
     with session.runtime() as runtime:
-        _refuse_future(captured_at, runtime.clock.now())
-        room = session.config.budget.max_bytes - runtime.metadata_store.total_disk_bytes()
-        run = Ingest(
-            runtime.tile_store,
-            TileSource(source),
-            captured_at,
-            session.config.tiles.tile_size_pixels,
-            # A batch that needs room can't evict what another one has not committed yet.
-            at_once=min(IN_FLIGHT, session.config.database.pool_max_size) if found.total_bytes <= room else 1,
-        )
-        if found.total_bytes > room:
-            _warn_of_evictions(run.needed_bytes(found.tiles), max(0, room))
-        stopped_by: AerotileError | None = None
+        intake = runtime.tile_intake
         started = time.monotonic()
-        batches = [found.tiles[i : i + batch_size] for i in range(0, len(found.tiles), batch_size)]
         try:
             with progress_bar("tiles", len(found.tiles)) as advance:
-                for done in run.take(batches):
-                    advance(done, len(found.tiles))
-        except (CacheBudgetExhaustedError, StoreUnavailableError) as error:
-            stopped_by = error
+                report = intake.take_in(
+                    found.tiles,
+                    source=TileSource(source),
+                    captured_at=captured_at,
+                    batch_size=batch_size,
+                    progress=advance,
+                    before_evictions=_warn_of_evictions,
+                )
+        except CaptureTimeInFutureError as error:
+            raise BadInputError(str(error), remedy=error.remedy) from error
         seconds = time.monotonic() - started
-    _print_report(run.report, found, seconds, stopped_by, as_json=as_json, call=(folder, source, captured_at))
-    if stopped_by is not None:
-        raise stopped_by
-    if run.report.counts["refused"]:
-        raise _refusals_error(run.report.refusals, len(found.tiles))
+    if as_json:
+        call = {"folder": str(folder), "source": source, "captured_at": captured_at.isoformat()}
+        write_json(call | _facts(report, found, seconds))
+    else:
+        _print(report, found, seconds)
+    if report.stopped_by is not None:
+        raise report.stopped_by
+    if report.refusals:
+        raise _refusals_error(report.refusals, len(found.tiles))
 
 
-def _refuse_future(captured_at: datetime, now: datetime) -> None:
-    if captured_at - now > FUTURE_TOLERANCE:
-        error = CaptureTimeInFutureError(captured_at, now)
-        raise BadInputError(str(error), remedy=error.remedy)
-
-
-def _warn_of_evictions(needed: int, room: int) -> None:
-    if needed > room:
-        click.echo(
-            f"warning: new tiles need {in_words(needed)}, the budget has room for {in_words(room)}; "
-            "the least recently used tiles make place for them",
-            err=True,
-        )
+def _warn_of_evictions(needed_bytes: int, free_bytes: int) -> None:
+    click.echo(
+        f"warning: new tiles need {in_words(needed_bytes)}, the budget has room for {in_words(free_bytes)}; "
+        "the least recently used tiles make place for them",
+        err=True,
+    )
 
 
 def _refusals_error(refusals: Sequence[Refusal], found: int) -> JobFailedError:
@@ -140,50 +126,37 @@ def _refusals_error(refusals: Sequence[Refusal], found: int) -> JobFailedError:
     return JobFailedError(message, remedy=f"{remedy}; the others are in the store")
 
 
-def _print_report(
-    report: IngestReport,
-    found: XyzFolder,
-    seconds: float,
-    stopped_by: AerotileError | None,
-    *,
-    as_json: bool,
-    call: tuple[Path, str, datetime],
-) -> None:
-    counts = {name: report.counts[name] for name in ("stored", "downgraded", "present", "refused")}
-    left = len(found.tiles) - report.done
-    rate = report.counts["stored"] / seconds if seconds else 0.0
-    if as_json:
-        folder, source, captured_at = call
-        write_json(
-            {
-                "folder": str(folder),
-                "source": source,
-                "captured_at": captured_at.isoformat(),
-                "found": len(found.tiles),
-                **counts,
-                "left": left,
-                "ignored_files": found.ignored,
-                "stored_bytes": report.stored_bytes,
-                "seconds": round(seconds, 3),
-                "stored_per_second": round(rate, 1),
-                "stopped_by": None if stopped_by is None else str(stopped_by),
-                "refusals": [attrs.asdict(refusal) for refusal in report.refusals],
-            }
-        )
-        return
-    # A single refusal is what the error at the end names.
-    if len(report.refusals) > 1 or stopped_by is not None:
+def _facts(report: IntakeReport, found: XyzFolder, seconds: float) -> dict[str, Any]:
+    return {
+        "found": len(found.tiles),
+        "stored": report.stored,
+        "downgraded": report.downgraded,
+        "present": report.present,
+        "refused": report.refused,
+        "left": len(found.tiles) - report.done,
+        "ignored_files": found.ignored,
+        "stored_bytes": report.stored_bytes,
+        "seconds": round(seconds, 3),
+        "stored_per_second": round(report.stored / seconds, 1) if seconds else 0.0,
+        "stopped_by": None if report.stopped_by is None else str(report.stopped_by),
+        "refusals": [
+            attrs.asdict(refusal) | {"message": one_line(refusal.message)} for refusal in report.refusals
+        ],
+    }
+
+
+def _print(report: IntakeReport, found: XyzFolder, seconds: float) -> None:
+    # The error at the end names a single refusal.
+    if report.refused > 1 or report.stopped_by is not None:
         for refusal in report.refusals[:_LISTED_REFUSALS]:
             remedy = f" — {refusal.remedy}" if refusal.remedy else ""
             click.echo(one_line(f"refused: {refusal.file}: {refusal.message}{remedy}"), err=True)
-    if len(report.refusals) > _LISTED_REFUSALS:
-        click.echo(
-            f"refused: {len(report.refusals) - _LISTED_REFUSALS} more; --json lists them all", err=True
-        )
+    if report.refused > _LISTED_REFUSALS:
+        click.echo(f"refused: {report.refused - _LISTED_REFUSALS} more; --json lists them all", err=True)
+    left = len(found.tiles) - report.done
+    rate = report.stored / seconds if seconds else 0.0
     write_line(
-        f"{len(found.tiles)} tiles found: {counts['stored']} stored "
-        f"({counts['downgraded']} of them downgraded), "
-        f"{counts['present']} already present, {counts['refused']} refused"
-        f"{f', {left} left' if left else ''}; "
+        f"{len(found.tiles)} tiles found: {report.stored} stored ({report.downgraded} of them downgraded), "
+        f"{report.present} already present, {report.refused} refused{f', {left} left' if left else ''}; "
         f"{in_words(report.stored_bytes)} in {seconds:.1f} s, {rate:.0f} tiles/s"
     )

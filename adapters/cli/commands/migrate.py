@@ -22,8 +22,8 @@ Example:
 def migrate(session: Session, as_json: bool) -> None:
     """Create the database's tables, or bring them up to date.
 
-    Every row stays. A database that is already at the newest revision is left as it is; one that is newer
-    than this program is refused.
+    Every row stays. A database at the newest revision is left unchanged; a database that is newer than this
+    program is refused.
     """
     with session.runtime() as runtime:
         report = runtime.apply_migrations()

@@ -35,15 +35,15 @@ Example:
   aerotile provider --folder provider-data --port 0 --port-file port.txt \\
       --fault status,status=503,every=3,retry_after_s=2 --verdict trusted
 
-The token is read from the variable {TOKEN_VARIABLE}, or from --token-file, or made and kept in the file
-"token" of the folder.
+The token is read from the variable {TOKEN_VARIABLE} or from --token-file; otherwise it is made and written
+to the file "token" of the folder.
 """,
 )
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
-    help="Where tiles and votes are kept; made if missing.",
+    help="Folder of the tiles and votes; created if missing.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -63,10 +63,15 @@ The token is read from the variable {TOKEN_VARIABLE}, or from --token-file, or m
     "faults",
     multiple=True,
     metavar="KIND[,NAME=VALUE...]",
-    help="One thing that goes wrong; may be given again.",
+    help="A fault of the provider; may be given again.",
 )
 @click.option(
-    "--reject", "rejected", type=click.UUID, multiple=True, metavar="TILE_UUID", help="Never take this tile."
+    "--reject",
+    "rejected",
+    type=click.UUID,
+    multiple=True,
+    metavar="TILE_UUID",
+    help="Always reject this tile.",
 )
 @click.option(
     "--verdict", type=click.Choice(["trusted", "rejected"]), help="The vote that each stored tile gets."
@@ -124,7 +129,7 @@ def provider(
 def _behaviour(
     file: Path | None, faults: tuple[str, ...], rejected: tuple[UUID, ...], verdict: str | None
 ) -> Behaviour:
-    """What the file says, and the options on top of it."""
+    """The behaviour of the file, with the options added to it."""
     from ....domain.values.tiles import VotingStatus
     from ...provider.behaviour import Behaviour, parse_fault, read_behaviour
 
@@ -138,7 +143,7 @@ def _behaviour(
 
 
 def _token(folder: Path, file: Path | None) -> tuple[Secret, str]:
-    """The token that callers must know, and where a person finds it."""
+    """The token that requests must bear, and where an operator finds it."""
     from ...config.secret import Secret
 
     text = os.environ.get(TOKEN_VARIABLE)
@@ -162,7 +167,7 @@ def _checked(text: str, origin: str) -> str:
 
 
 def write_whole(path: Path, text: str, *, mode: int) -> None:
-    """Write a small file so that whoever waits for it never reads half of it. Raises `OSError`."""
+    """Write a small file by rename, so that no reader sees half of it. Raises `OSError`."""
     temporary = path.with_name(f"{path.name}.tmp")
     temporary.unlink(missing_ok=True)
     try:

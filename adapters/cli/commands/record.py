@@ -38,9 +38,9 @@ Example:
     help="Only this kind, e.g. 'c6.freshness.*'; may be given again.",
 )
 @click.option("--severity", type=click.Choice(_SEVERITIES), default="info", help="This severity or higher.")
-@click.option("--since", type=moment, metavar="DATE", help="Not before this moment.")
-@click.option("--until", type=moment, metavar="DATE", help="Not after this moment.")
-@click.option("--follow", is_flag=True, help="Go on with what is recorded from now on, until Ctrl-C.")
+@click.option("--since", type=moment, metavar="DATE", help="Not before this time.")
+@click.option("--until", type=moment, metavar="DATE", help="Not after this time.")
+@click.option("--follow", is_flag=True, help="Then print new events as they are recorded, until Ctrl-C.")
 @click.option(
     "--mcap",
     "target",
@@ -64,7 +64,7 @@ def record(
 ) -> None:
     """Read the flight record: filter it, follow it, or export it to MCAP.
 
-    Events of kinds that are newer than this program are shown as they are. Lines that a power cut tore are
+    Events of kinds that this program does not know yet are shown unchanged. Lines that a power cut tore are
     skipped and counted.
     """
     from ....domain.flight_events import Severity
@@ -76,7 +76,7 @@ def record(
         raise click.UsageError("--follow and --mcap exclude each other")
     folder = session.existing_config("record").record_folder
     if not folder.is_dir():
-        raise BadInputError(f"no flight record in {folder}", remedy="it begins with the first write")
+        raise BadInputError(f"no flight record in {folder}", remedy="the record begins with the first write")
     matching = RecordFilter(kinds=kinds, minimum_severity=Severity(severity), since=since, until=until)
     reader = RecordReader(folder)
     if target is not None:

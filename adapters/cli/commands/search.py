@@ -29,8 +29,8 @@ The file is written by
 @json_option
 @click.pass_obj
 def search(session: Session, file: Path, count: int, as_json: bool) -> None:
-    """Find the tiles that look like the descriptor in FILE (.npy), nearest first. No database is asked."""
-    from ..descriptor_files import read_query
+    """Find the tiles nearest to the descriptor in FILE (.npy), nearest first, without the database."""
+    from ...input_files.descriptor_files import read_query
 
     query = read_query(file)
     with session.existing_runtime("index") as runtime:

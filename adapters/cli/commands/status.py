@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ....domain.errors import AerotileError, RuntimeNotAvailableError
-from ....domain.policies.clock_trust import find_clock_fault
-from ....domain.store.clock_guard import latest_known
 from ..command import AerotileCommand
 from ..errors import JobFailedError, describe, one_line
 from ..output import in_words, json_option, write_facts, write_json, write_line
 from ..session import Session
+from .index import index_facts
 
 if TYPE_CHECKING:
     from ...composition import Runtime
@@ -35,8 +34,8 @@ Example:
 def status(session: Session, as_json: bool) -> None:
     """Show the clock, the tiles, the sectors, the index, the flight record and the configuration.
 
-    A part that does not answer says why, the others are shown; the exit code is then 1. Passwords are never
-    shown.
+    When a part does not answer, its reason and the other parts are shown, and the exit code is 1. Passwords
+    are never shown.
     """
     with session.existing_runtime() as runtime:
         parts: dict[str, Callable[[Runtime], dict[str, Any]]] = {
@@ -71,11 +70,11 @@ def _answer(part: Callable[[Runtime], dict[str, Any]], runtime: Runtime, session
 
 def _clock(runtime: Runtime) -> dict[str, Any]:
     now = runtime.clock.now()
-    doubt = find_clock_fault(now, known=latest_known(*runtime.rows.latest_capture_and_access_us()))
+    fault = runtime.clock_fault(now)
     return {
         "now": now.isoformat(timespec="seconds"),
-        "trusted": doubt is None,
-        "why_not": None if doubt is None else str(doubt),
+        "trusted": fault is None,
+        "why_not": None if fault is None else str(fault),
     }
 
 
@@ -110,12 +109,9 @@ def _sectors(runtime: Runtime) -> dict[str, Any]:
 def _index(runtime: Runtime) -> dict[str, Any]:
     try:
         opened = runtime.descriptor_index
-    except RuntimeNotAvailableError as error:  # nobody misses a part that was left out on purpose
+    except RuntimeNotAvailableError as error:  # a part that was left out on purpose is no failure
         return {"generation": None, "switched_off": str(error)}
-    from ...faiss.generations import IndexGenerations
-    from .index import index_facts
-
-    generation = IndexGenerations(runtime.config.index_folder).current()
+    generation = runtime.index_builder.generations.current()
     if generation is None:
         return {"generation": None}
     return index_facts(generation, opened.metadata())

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...clocks import InterruptibleClock
 from ..command import AerotileCommand
 from ..errors import INTERRUPTED, JobFailedError, one_line
-from ..interruption import InterruptibleClock, interruption
 from ..output import in_words, json_option, write_json, write_line
+from ..progress import upload_bar
 from ..session import Session
-from ..upload_progress import upload_bar
 
 if TYPE_CHECKING:
     from ....domain.values.upload_reports import BatchProgress, TileUploadResult, UploadBatchReport
@@ -40,10 +43,10 @@ Where to, in aerotile.toml:
 def upload(session: Session, dry_run: bool, as_json: bool) -> None:
     """Bring the tiles that the aircraft made to the satellite provider.
 
-    A tile counts as uploaded when the provider says that it holds our very content. One that it keeps
+    A tile counts as uploaded when the provider answers that it holds the same content. A tile that it keeps
     rejecting is given up after upload.max_per_tile_attempts, over all runs; aerotile uploads lists them all.
-    Ctrl-C stops between two batches, twice at once; either way another run goes on from there. The exit code
-    is 0 only when nothing is left pending.
+    Ctrl-C stops between two batches, a second Ctrl-C immediately; another run goes on from there. The exit
+    code is 0 only when no tile is left pending.
     """
     with session.existing_runtime() as runtime:
         place = runtime.provider_address.place
@@ -52,8 +55,9 @@ def upload(session: Session, dry_run: bool, as_json: bool) -> None:
             _print_plan(place, tiles, size, as_json=as_json)
             return
         started = runtime.clock.monotonic()
-        with interruption("stopping after what is under way; Ctrl-C again stops at once") as wish:
-            report, uploaded_bytes = _run(runtime, size, wish.is_asked)
+        with _first_interrupt() as interrupted:
+            report, uploaded_bytes = _run(runtime, size, interrupted)
+        stopped = interrupted()
         seconds = runtime.clock.monotonic() - started
         left, left_bytes = runtime.upload_ledger.pending_total()
     facts = {
@@ -62,21 +66,40 @@ def upload(session: Session, dry_run: bool, as_json: bool) -> None:
         "seconds": round(seconds, 3),
         "left": left,
         "left_bytes": left_bytes,
-        "interrupted": wish.asked,
+        "interrupted": stopped,
     }
     if as_json:
         write_json(_facts(report) | facts)
     else:
         _print_report(report, facts)
-    if left and wish.asked:
+    if left and stopped:
         click.echo(f"interrupted: {left} tiles are left pending; run aerotile upload again", err=True)
         raise click.exceptions.Exit(INTERRUPTED)
     if left:
         raise _left_error(report, left)
 
 
+@contextmanager
+def _first_interrupt() -> Iterator[Callable[[], bool]]:
+    """Yield a function: was Ctrl-C pressed? The second Ctrl-C raises `KeyboardInterrupt`."""
+    pressed = False
+
+    def handle(signal_number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+        click.echo("stopping after what is under way; Ctrl-C again stops at once", err=True)
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _run(runtime: Runtime, total_bytes: int, stopped: Callable[[], bool]) -> tuple[UploadBatchReport, int]:
-    """Upload, showing how it goes; the report, and the bytes that the provider took."""
+    """Upload with a progress bar; the report, and the bytes that the provider took."""
     from ....domain.values.upload_reports import UploadRequest
 
     taken_bytes = 0
@@ -157,7 +180,7 @@ def _result_facts(result: TileUploadResult) -> dict[str, Any]:
 def _print_report(report: UploadBatchReport, facts: dict[str, Any]) -> None:
     _print_results("given up", report.given_up)
     _print_results("rejected", report.rejected)
-    # A problem is the reason for all of them, and the last line names it.
+    # A problem is the reason of every unanswered tile, and the last line names it.
     if report.problem is None:
         _print_results("unanswered", report.unanswered)
     there_before = f" ({report.duplicates} of them were there before)" if report.duplicates else ""

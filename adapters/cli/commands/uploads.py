@@ -1,4 +1,4 @@
-"""`aerotile uploads`, `aerotile uploads requeue|votes`."""
+"""`aerotile uploads`: the list, and the group of `requeue` and `votes`."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..arguments import parse_tile_id
-from ..command import AerotileCommand, LazyGroup, shared_options
-from ..errors import BadInputError, JobFailedError, one_line
-from ..output import json_option, write_json, write_json_line, write_line, write_table
+from ..command import LazyGroup, shared_options
+from ..errors import one_line
+from ..output import write_json_line, write_line, write_table
 from ..session import Session
 
 if TYPE_CHECKING:
-    from ....domain.values.tiles import TileId
     from ....domain.values.upload_reports import UploadListEntry
 
 COMMANDS = {
-    "requeue": ("uploads", "Give given-up tiles another life, on the record."),
-    "votes": ("uploads", "Pull the provider's verdicts on tiles that it holds."),
+    "requeue": ("uploads_requeue", "Give given-up tiles another life, on the record."),
+    "votes": ("uploads_votes", "Pull the provider's verdicts on tiles that it holds."),
 }
 _STATES = ("pending", "uploaded", "given_up", "voted_out")
 
@@ -28,7 +26,7 @@ class ListingGroup(LazyGroup):
     """A group that lists when it is called without a command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the options; none is a call for the list, not for help."""
+        """Read the options; a call without options asks for the list, not for help."""
         return click.Group.parse_args(self, ctx, args)
 
 
@@ -50,8 +48,8 @@ Example:
 def uploads(ctx: click.Context, state: str | None, as_json: bool) -> None:
     """List the tiles that the aircraft made: pending, uploaded, given up or voted out, and why.
 
-    Columns: how often the tile was sent in its present life, how often it was rejected, and the last thing
-    that the ledger holds about it ("sent" when no answer was heard).
+    Columns: how often the tile was sent in its present life, how often it was rejected, and its last line in
+    the ledger ("sent" when no answer came).
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -105,82 +103,3 @@ def _columns(entry: UploadListEntry) -> list[Any]:
         entry.last_event,
         reason,
     ]
-
-
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile uploads requeue onboard/7d444840-9dc0-11d1-b245-5ffdce74fad2/18/152345/90123
-  aerotile uploads requeue --all
-""",
-)
-@click.argument("tiles", nargs=-1, metavar="[TILE]...")
-@click.option("--all", "every", is_flag=True, help="Every tile that is given up.")
-@json_option
-@click.pass_obj
-def requeue(session: Session, tiles: tuple[str, ...], every: bool, as_json: bool) -> None:
-    """Give given-up tiles another life: pending again, with no rejection counted.
-
-    It goes on the flight record. Each tile is a step of its own: what was requeued before one is refused
-    stays requeued.
-    """
-    from ....domain.flight_events import upload_requeued_event
-
-    if bool(tiles) == every:
-        raise click.UsageError("name the tiles, or give --all")
-    try:
-        chosen = [parse_tile_id(text) for text in tiles]
-    except ValueError as error:
-        raise BadInputError(str(error), remedy="aerotile uploads lists the tiles' ids") from error
-    lives: list[tuple[TileId, int]] = []
-    with session.existing_runtime() as runtime:
-        ledger = runtime.upload_ledger
-        if every:
-            chosen = [e.tile.tile_id for e in ledger.entries() if e.state.value == "given_up"]
-        for tile_id in chosen:
-            generation = ledger.requeue(tile_id, runtime.clock.now())
-            runtime.recorder.record(upload_requeued_event(tile_id, generation))
-            lives.append((tile_id, generation))
-    if as_json:
-        write_json([{"tile": str(tile_id), "generation": life} for tile_id, life in lives])
-        return
-    for tile_id, life in lives:
-        write_line(f"{tile_id} is pending again; this is its life number {life}")
-    write_line(f"{len(lives)} tiles requeued")
-
-
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile uploads votes
-""",
-)
-@json_option
-@click.pass_obj
-def votes(session: Session, as_json: bool) -> None:
-    """Pull the provider's verdicts on earlier tiles, from where the last pull ended.
-
-    A verdict moves a tile's vote forward only: to trusted, or from there to rejected.
-    """
-    from ....domain.uploads.pull_votes import pull_votes
-    from ...http.votes import HttpVoteSource
-
-    with session.existing_runtime() as runtime:
-        address = runtime.provider_address
-        with HttpVoteSource(address, clock=runtime.clock) as source:
-            pulled = pull_votes(
-                address.url,
-                source=source,
-                cursor=runtime.upload_ledger,
-                votes=runtime.metadata_store,
-                clock=runtime.clock,
-            )
-    if as_json:
-        write_json({"read": pulled.read, "moved": pulled.moved, "unknown": pulled.unknown})
-    else:
-        write_line(f"{pulled.read} votes read, {pulled.moved} tiles moved, {pulled.unknown} not known here")
-    if pulled.problem is not None:
-        remedy = pulled.problem.remedy or "run it again; it goes on from there"
-        raise JobFailedError(f"not all votes could be read: {pulled.problem.reason}", remedy=remedy)

@@ -24,7 +24,7 @@ def in_memory() -> Subject:
         rows,
         rows,
         with_budget,
-        lambda: rows.add_incomplete(legacy),
+        lambda: rows.add_row_without_hash(legacy),
         lambda: rows.files_missing,
     )
 

@@ -21,11 +21,11 @@ def test_a_missing_file_is_noted_once_and_unknown_tiles_are_ignored(subject: Sub
 def test_rows_from_before_hashes_are_left_out_until_they_are_completed(subject: Subject) -> None:
     subject.add_legacy_row()
     subject.store(described(imported(1)))
-    assert list(subject.rows.incomplete()) == [LEGACY]
+    assert list(subject.rows.rows_without_hash()) == [LEGACY]
     assert subject.committed() == {imported(1)}
     assert subject.rows.get(LEGACY) is None
-    subject.rows.complete(LEGACY, "a" * 64, 40)
-    assert list(subject.rows.incomplete()) == []
+    subject.rows.fill_hash(LEGACY, "a" * 64, 40)
+    assert list(subject.rows.rows_without_hash()) == []
     completed = subject.rows.get(LEGACY)
     assert completed is not None
     assert (completed.content_sha256, completed.disk_bytes) == ("a" * 64, 40)
@@ -44,7 +44,7 @@ def test_a_row_without_a_hash_can_be_removed_and_frees_nothing(subject: Subject)
     subject.add_legacy_row()
     with subject.rows.removing(LEGACY) as freed:
         assert freed == 0
-    assert list(subject.rows.incomplete()) == []
+    assert list(subject.rows.rows_without_hash()) == []
     assert subject.total() == 0
 
 
@@ -52,5 +52,5 @@ def test_only_a_row_without_a_hash_is_completed(subject: Subject) -> None:
     subject.store(described(imported(1)))
     for tile_id in (imported(1), imported(2)):
         with pytest.raises(TileNotFoundError):
-            subject.rows.complete(tile_id, "a" * 64, 40)
+            subject.rows.fill_hash(tile_id, "a" * 64, 40)
     assert subject.total() == 100

@@ -69,7 +69,7 @@ def test_an_eviction_leaves_a_row_that_does_not_know_its_hash(subject: Subject) 
     subject.add_legacy_row()
     with subject.rows.removing(LEGACY, evicting=True) as freed:
         assert freed is None
-    assert list(subject.rows.incomplete()) == [LEGACY]
+    assert list(subject.rows.rows_without_hash()) == [LEGACY]
 
 
 def test_of_the_tiles_that_are_asked_about_those_with_a_row_are_found(subject: Subject) -> None:

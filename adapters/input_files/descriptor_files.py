@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arguments import parse_tile_id
-from .errors import BadInputError
+from ...domain.values.tiles import parse_tile_id
+from .errors import InputFileError
 from .mapped_npz import load_arrays
 
 if TYPE_CHECKING:
@@ -49,24 +49,24 @@ _LAYOUT = (
 
 
 def read_described_tiles(path: Path) -> tuple[list[TileId], npt.NDArray[np.float32]]:
-    """Tile i and row i of the descriptors, from a `.npz`. Raises `BadInputError`.
+    """Tile i and row i of the descriptors, from a `.npz`. Raises `InputFileError`.
 
-    Descriptors that `numpy.savez` wrote as float32 stay in the file, mapped: it must not change meanwhile.
+    Descriptors that `numpy.savez` wrote as float32 stay in the file, mapped: the file must not change.
     Compressed ones and other types are read into memory.
     """
     with _readable(path, "a .npz with descriptors", _LAYOUT):
         arrays = load_arrays(path, (TILES, DESCRIPTORS))
     for name in (TILES, DESCRIPTORS):
         if name not in arrays:
-            raise BadInputError(f"{path} holds no array {name!r}", remedy=_LAYOUT)
+            raise InputFileError(f"{path} holds no array {name!r}", remedy=_LAYOUT)
     names, descriptors = arrays[TILES], arrays[DESCRIPTORS]
     if names.ndim != 1 or names.dtype.kind != "U":
-        raise BadInputError(
+        raise InputFileError(
             f"{path}: {TILES} must be a list of texts, it is {names.dtype} of shape {names.shape}",
             remedy=_LAYOUT,
         )
     if descriptors.ndim != 2 or len(descriptors) != len(names):
-        raise BadInputError(
+        raise InputFileError(
             f"{path}: {DESCRIPTORS} must have shape ({len(names)}, d), it has {descriptors.shape}",
             remedy=_LAYOUT,
         )
@@ -75,15 +75,15 @@ def read_described_tiles(path: Path) -> tuple[list[TileId], npt.NDArray[np.float
 
 def _parsed(path: Path, names: npt.NDArray[np.str_]) -> Iterator[TileId]:
     for start in range(0, len(names), _NAMES_AT_ONCE):
-        for place, name in enumerate(names[start : start + _NAMES_AT_ONCE].tolist(), start):
+        for position, name in enumerate(names[start : start + _NAMES_AT_ONCE].tolist(), start):
             try:
                 yield parse_tile_id(name)
             except ValueError as error:
-                raise BadInputError(f"{path}: {TILES}[{place}]: {error}", remedy=_LAYOUT) from error
+                raise InputFileError(f"{path}: {TILES}[{position}]: {error}", remedy=_LAYOUT) from error
 
 
 def read_query(path: Path) -> npt.NDArray[np.float32]:
-    """One descriptor, of shape (d,) or (1, d), from a `.npy`. Raises `BadInputError`."""
+    """One descriptor, of shape (d,) or (1, d), from a `.npy`. Raises `InputFileError`."""
     remedy = "save it with numpy.save(file, float32 array of shape (d,))"
     with _readable(path, "a .npy with one descriptor", remedy):
         if path.stat().st_size > _MAX_QUERY_BYTES:
@@ -94,24 +94,24 @@ def read_query(path: Path) -> npt.NDArray[np.float32]:
     if loaded.ndim == 2 and len(loaded) == 1:
         loaded = loaded[0]
     if loaded.ndim != 1:
-        raise BadInputError(f"{path}: a query has shape (d,), this one {loaded.shape}", remedy=remedy)
+        raise InputFileError(f"{path}: a query has shape (d,), this one {loaded.shape}", remedy=remedy)
     return _as_float32(path, loaded)
 
 
 @contextmanager
 def _readable(path: Path, what: str, remedy: str) -> Iterator[None]:
-    """Turn everything that a damaged or foreign file makes numpy raise into one error."""
+    """Translate every error that numpy raises for a damaged or foreign file."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as of a header that Python 2 would have written
+            warnings.simplefilter("ignore")  # such as that of a header from Python 2
             yield
     except _DAMAGE as error:
-        raise BadInputError(f"{path} is not {what}: {error}", remedy=remedy) from error
+        raise InputFileError(f"{path} is not {what}: {error}", remedy=remedy) from error
 
 
 def _as_float32(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     if array.dtype.kind != "f":
-        raise BadInputError(f"{path}: descriptors must be floating point, these are {array.dtype}")
-    # What does not fit becomes infinite, which every index refuses by name.
+        raise InputFileError(f"{path}: descriptors must be floating point, these are {array.dtype}")
+    # A number too large for float32 becomes infinite, which every index refuses by name.
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(array, np.float32)

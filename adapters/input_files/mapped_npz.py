@@ -1,4 +1,4 @@
-"""The arrays of a `.npz`, mapped where they lie in the file as they are in memory."""
+"""The arrays of a `.npz`, mapped where the file holds them in the layout of memory."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..available_memory import available_memory_bytes
+
 _LOCAL_HEADER_BYTES = 30
 _NAME_LENGTH_AT = 26
-"""Where a member's local header says how long the name and the extra field after it are, 2 bytes each."""
+"""Offset, in a member's local header, of the lengths of the name and the extra field, 2 bytes each."""
 _CHUNK = 16 << 20
 
 
 def load_arrays(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-    """Those of the arrays `names` that the file holds, read-only.
+    """The arrays of the file whose names are among `names`, by name and read-only.
 
-    What `numpy.savez` stored is mapped after its checksum was compared, and takes no memory of its own; who
-    cuts the file short meanwhile kills the process. What was compressed is read into memory, where there is
-    room for it. Raises what numpy and zipfile raise for a damaged or foreign file, `ValueError` for no room.
+    An array that `numpy.savez` stored is mapped once its checksum was compared, and takes no memory of its
+    own; if another program cuts the file short, the process is killed. A compressed array is read into memory
+    when there is room for it. Raises what numpy and zipfile raise for a damaged or foreign file, and
+    `ValueError` when memory does not suffice.
     """
     arrays: dict[str, npt.NDArray[Any]] = {}
     with zipfile.ZipFile(path) as archive:
@@ -70,9 +73,7 @@ def _mapped_array(file: IO[bytes], member: zipfile.ZipInfo) -> npt.NDArray[Any] 
 
 
 def _refuse_bomb(member: zipfile.ZipInfo) -> None:
-    """Refuse what memory can't hold; zipfile unpacks no more than the archive says, which this goes by."""
-    from ..faiss.build_memory import available_memory_bytes  # faiss comes with it
-
+    """Refuse an array that memory can't hold; zipfile unpacks no more bytes than the archive says."""
     available = available_memory_bytes()
     if available is not None and member.file_size > available:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""A pass whose provider gives no word: what ends it, what is halved, and which tile is to blame."""
+"""A pass with unanswered requests: when it ends, which batches are halved, which tile is to blame."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import pytest
 from upload_scenario import FAILURE, PARTIAL, SUCCESS, Scenario, containing, problem
 
 from aerotile.domain.policies.upload_batching import BatchLimits
-from aerotile.domain.uploads.upload_pending import judge
+from aerotile.domain.uploads.judge_answer import judge
 from aerotile.domain.values.upload_reports import ProblemKind, TileAnswer, TileUploadOutcome
 
 
 @pytest.mark.parametrize("outcome", [TileUploadOutcome.ACCEPTED, TileUploadOutcome.DUPLICATE])
 @pytest.mark.parametrize("claimed", ["b" * 64, None])
-def test_a_word_with_another_hash_is_not_believed(outcome: TileUploadOutcome, claimed: str | None) -> None:
+def test_an_answer_with_another_hash_is_not_believed(outcome: TileUploadOutcome, claimed: str | None) -> None:
     tile = Scenario(1).row(0)
     result = judge(tile, TileAnswer(outcome, stored_sha256=claimed))
     assert not result.taken
@@ -40,7 +40,7 @@ def test_a_problem_that_every_request_would_meet_ends_the_pass_after_one(kind: P
         ProblemKind.GARBLED_ANSWER,
     ],
 )
-def test_a_provider_that_never_gives_its_word_is_left_alone_after_three_requests(kind: ProblemKind) -> None:
+def test_a_provider_that_never_answers_is_left_alone_after_three_requests(kind: ProblemKind) -> None:
     scenario = Scenario(100)
     scenario.provider.refusal = lambda _: problem(kind)
     report = scenario.run(scenario.bare)
@@ -118,7 +118,7 @@ def test_a_wish_to_wait_is_kept_when_another_batch_under_way_goes_through() -> N
     assert (report.outcome, report.accepted, report.retry_after_s) == (PARTIAL, 4, 3.0)
 
 
-def test_tiles_that_are_refused_one_by_one_are_words_and_no_silence() -> None:
+def test_tiles_that_are_refused_one_by_one_count_as_answered() -> None:
     scenario = Scenario(6, limits=BatchLimits(max_tiles=1))
     scenario.provider.refusal = lambda _: problem(ProblemKind.UNREADABLE_BATCH)
     report = scenario.run(scenario.bare)

@@ -1,4 +1,4 @@
-"""Tiles in a folder as `zoom/x/y.jpg`, the layout that map tools and static servers share."""
+"""`XyzFolder`: tiles in a folder as `zoom/x/y.jpg`, the layout that map tools and static servers share."""
 
 from __future__ import annotations
 
@@ -18,30 +18,43 @@ _SIDECAR_LIMIT = 1024
 
 @attrs.frozen
 class XyzFile:
-    """One tile's file, by its place in the folder."""
+    """An `OfferedTile`: one file, at the zoom, column and row that its path names."""
 
-    path: str
+    name: str
+    """The path."""
     zoom_level: int
     x: int
     y: int
     size: int
     has_sidecar: bool
-    """Whether `y.jpg.sha256` lies beside it."""
+    """Whether `y.jpg.sha256` lies beside the file."""
+
+    def read_pixels(self, most_bytes: int) -> bytes:
+        """See `OfferedTile`."""
+        with Path(self.name).open("rb") as file:
+            return file.read(most_bytes)
+
+    def claimed_sha256(self) -> str | None:
+        """See `OfferedTile`; None without a sidecar, `ValueError` unless it is one line of `sha256sum`."""
+        if not self.has_sidecar:
+            return None
+        sidecar = self.name + _SIDECAR_SUFFIX
+        with Path(sidecar).open("rb") as stream:
+            content = stream.read(_SIDECAR_LIMIT)
+        match = _SIDECAR_LINE.fullmatch(content.decode("utf-8", "replace"))
+        if match is None:
+            raise ValueError(f"{sidecar} is not one line as sha256sum writes it")
+        return match[1]
 
 
 @attrs.frozen
 class XyzFolder:
-    """What a folder holds."""
+    """The tiles of a folder."""
 
     tiles: list[XyzFile]
     """Sorted by zoom, x and y."""
     ignored: int
     """Files that are neither a tile nor a tile's sidecar."""
-
-    @property
-    def total_bytes(self) -> int:
-        """The size of all tiles together."""
-        return sum(tile.size for tile in self.tiles)
 
 
 def scan_xyz_folder(folder: Path, zooms: Collection[int]) -> XyzFolder:
@@ -56,16 +69,6 @@ def scan_xyz_folder(folder: Path, zooms: Collection[int]) -> XyzFolder:
             tiles += found
             ignored += others
     return XyzFolder(tiles, ignored)
-
-
-def read_sidecar(tile: XyzFile) -> str:
-    """The SHA-256 that the file's sidecar claims. Raises `ValueError` when it is not one such line."""
-    with Path(tile.path + _SIDECAR_SUFFIX).open("rb") as stream:
-        content = stream.read(_SIDECAR_LIMIT)
-    match = _SIDECAR_LINE.fullmatch(content.decode("utf-8", "replace"))
-    if match is None:
-        raise ValueError(f"{tile.path}{_SIDECAR_SUFFIX} is not one line as sha256sum writes it")
-    return match[1]
 
 
 def _numbered_folders(folder: Path | str) -> Iterator[tuple[int, str]]:

@@ -1,8 +1,8 @@
 """Read sectors from GeoJSON (RFC 7946), strictly.
 
 A FeatureCollection of Polygons and MultiPolygons with the properties `sector_id` and `classification`. A
-sector is a box, so each polygon becomes its bounding box; one that is no box itself is widened by that and
-named in the result. A MultiPolygon becomes one sector per polygon, `sector_id/1`, `sector_id/2` and so on.
+sector is a box: each polygon becomes its bounding box, and the result names each polygon that was no box. A
+MultiPolygon becomes one sector per polygon, `sector_id/1`, `sector_id/2` and so on.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Any, NoReturn
 
 import attrs
 
-from ..domain.values.sectors import SectorBoundary, SectorClassification
-from ..domain.values.tile_grid import Bbox
-from .files.regular_file import read_one_more
+from ...domain.values.sectors import SectorBoundary, SectorClassification
+from ...domain.values.tile_grid import Bbox
+from ..files.regular_file import read_one_more
+from .errors import InputFileError
 
 MAX_FILE_BYTES = 64 << 20
 MAX_ID_LENGTH = 200
@@ -28,21 +29,40 @@ Position = tuple[float, float]
 """Longitude and latitude in degrees, in GeoJSON's order."""
 
 
-class GeoJsonError(ValueError):
+class GeoJsonError(InputFileError):
     """The file does not hold sectors; the message names the file and the feature, counted from 1."""
+
+    def __init__(self, message: str, *, remedy: str = "correct the file; no sector was changed") -> None:
+        super().__init__(message, remedy=remedy)
 
 
 @attrs.frozen
 class SectorFile:
-    """The sectors of one file."""
+    """The sectors of one file or of several."""
 
     sectors: tuple[SectorBoundary, ...]
     widened: tuple[str, ...]
-    """Ids of sectors whose polygon was no box, so that the sector covers more than the polygon."""
+    """Ids of sectors whose polygon was no box; the sector covers more than the polygon."""
 
 
-def read_sectors(path: Path) -> SectorFile:
-    """Read every sector of a file. Raises `GeoJsonError`, or `OSError` when it can't be read."""
+def read_sectors(*paths: Path) -> SectorFile:
+    """Read every sector of the files. Raises `GeoJsonError`, or `OSError` when a file can't be read."""
+    sectors: dict[str, SectorBoundary] = {}
+    widened: list[str] = []
+    for path in paths:
+        found = _read_file(path)
+        for sector in found.sectors:
+            if sector.sector_id in sectors:
+                raise GeoJsonError(
+                    f"{path}: sector_id {sector.sector_id!r} is already that of a sector in another file",
+                    remedy="give each sector its own; no sector was changed",
+                )
+            sectors[sector.sector_id] = sector
+        widened += found.widened
+    return SectorFile(tuple(sectors.values()), tuple(widened))
+
+
+def _read_file(path: Path) -> SectorFile:
     with path.open("rb") as stream:
         content = read_one_more(stream, MAX_FILE_BYTES)
     if len(content) > MAX_FILE_BYTES:
@@ -63,7 +83,7 @@ def parse_sectors(text: str) -> SectorFile:
         raise GeoJsonError(f"not JSON: {error}") from error
     try:
         return _read_sectors(document)
-    except RecursionError as error:  # shown in a message, what could just be read is too deep
+    except RecursionError as error:  # a value that JSON could just read is too deep for a message
         raise GeoJsonError("it is nested too deeply") from error
 
 

@@ -1,0 +1,59 @@
+"""How the tiles of an intake ended."""
+
+from __future__ import annotations
+
+import attrs
+
+from ..errors import AerotileError
+from ..ports.offered_tile import OfferedTile
+from ..values.tiles import FreshnessLabel, TileMetadataPersistent, TileSource
+
+
+@attrs.frozen
+class Refusal:
+    """One tile that was refused, and why."""
+
+    file: str
+    tile: str
+    """`source/zoom/x/y`, also of a tile off the grid."""
+    error: str
+    """The name of the error's class."""
+    message: str
+    remedy: str | None
+
+
+@attrs.define
+class IntakeReport:
+    """How the tiles of an intake ended; each is stored, present or refused."""
+
+    stored: int = 0
+    downgraded: int = 0
+    """Those among `stored` that the freshness gate labelled as too old."""
+    present: int = 0
+    """Tiles that the store held already with the same bytes."""
+    stored_bytes: int = 0
+    refusals: list[Refusal] = attrs.field(factory=list)
+    stopped_by: AerotileError | None = None
+    """The error that ended the run before all tiles were tried: no room, no database, no disk."""
+
+    @property
+    def refused(self) -> int:
+        """How many tiles were refused."""
+        return len(self.refusals)
+
+    @property
+    def done(self) -> int:
+        """How many tiles have ended."""
+        return self.stored + self.present + self.refused
+
+    def add_stored(self, row: TileMetadataPersistent) -> None:
+        """Count a tile that was stored."""
+        self.stored += 1
+        self.stored_bytes += row.disk_bytes
+        self.downgraded += row.freshness_label is FreshnessLabel.DOWNGRADED
+
+    def add_refused(self, tile: OfferedTile, error: Exception, source: TileSource) -> None:
+        """Add a tile that was refused."""
+        name = f"{source.value}/{tile.zoom_level}/{tile.x}/{tile.y}"
+        remedy = error.remedy if isinstance(error, AerotileError) else None
+        self.refusals.append(Refusal(tile.name, name, type(error).__name__, str(error), remedy))

@@ -1,0 +1,240 @@
+"""Taking tiles in, as a library: what passes, what is refused, what the record holds."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+
+import attrs
+import pytest
+from budgeted_cache import NOW, Cache
+
+from aerotile.domain.errors import CacheBudgetExhaustedError, CaptureTimeInFutureError, StoreUnavailableError
+from aerotile.domain.flight_events import Kind
+from aerotile.domain.intake.report import IntakeReport
+from aerotile.domain.intake.take_in_tiles import TileIntake
+from aerotile.domain.values.sectors import SectorClassification
+from aerotile.domain.values.tiles import TileId, TileSource
+
+SIDE = 256
+
+
+def picture(seed: int, side: int = SIDE, size: int = 200) -> bytes:
+    """The structure of a JPEG whose frame is `side` x `side` pixels."""
+    frame = b"\xff\xc0\x00\x0b\x08" + side.to_bytes(2, "big") * 2 + b"\x01\x01\x11\x00"
+    scan = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
+    content = seed.to_bytes(4, "big").replace(b"\xff", b"\xfe")
+    start = b"\xff\xd8" + frame + scan + content
+    return start + bytes(size - len(start) - 2) + b"\xff\xd9"
+
+
+@attrs.frozen
+class Offered:
+    """An `OfferedTile` in memory."""
+
+    x: int
+    pixels: bytes
+    claim: str | None = None
+    zoom_level: int = 8
+    y: int = 0
+    broken: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.zoom_level}/{self.x}/{self.y}.jpg"
+
+    @property
+    def size(self) -> int:
+        return len(self.pixels)
+
+    def read_pixels(self, most_bytes: int) -> bytes:
+        if self.broken:
+            raise OSError(5, "Input/output error")
+        return self.pixels[:most_bytes]
+
+    def claimed_sha256(self) -> str | None:
+        return self.claim
+
+
+def offered(*columns: int) -> list[Offered]:
+    return [Offered(x, picture(x)) for x in columns]
+
+
+def tile_id(x: int) -> TileId:
+    return TileId(8, x, 0, TileSource.IMPORTED)
+
+
+@attrs.define
+class Site:
+    cache: Cache
+    intake: TileIntake
+    progress: list[tuple[int, int]] = attrs.field(factory=list)
+    shortages: list[tuple[int, int]] = attrs.field(factory=list)
+
+    @classmethod
+    def of(
+        cls,
+        budget_bytes: int = 1 << 20,
+        classification: SectorClassification = SectorClassification.STABLE_REAR,
+    ) -> Site:
+        cache = Cache.of(budget_bytes, classification=classification)
+        intake = TileIntake(
+            store=cache.store,
+            total_disk_bytes=cache.rows.total_disk_bytes,
+            budget_bytes=budget_bytes,
+            tile_size_pixels=SIDE,
+            clock=cache.clock,
+        )
+        return cls(cache, intake)
+
+    def take_in(self, tiles: list[Offered], *, age: timedelta = timedelta(0), batch: int = 2) -> IntakeReport:
+        return self.intake.take_in(
+            tiles,
+            source=TileSource.IMPORTED,
+            captured_at=NOW - age,
+            batch_size=batch,
+            progress=lambda done, total: self.progress.append((done, total)),
+            before_evictions=lambda needed, free: self.shortages.append((needed, free)),
+        )
+
+    def stored(self) -> set[int]:
+        return {row.tile_id.x for row in self.cache.rows.committed()}
+
+
+def ended(report: IntakeReport) -> tuple[int, int, int]:
+    return report.stored, report.present, report.refused
+
+
+def test_offered_tiles_are_stored_with_their_facts() -> None:
+    site = Site.of()
+    report = site.take_in(offered(1, 2, 3))
+    assert ended(report) == (3, 0, 0)
+    assert report.stored_bytes == 600
+    row = site.cache.rows.get(tile_id(2))
+    assert row is not None
+    assert (row.content_sha256, row.captured_at, row.tile_size_pixels) == (
+        hashlib.sha256(picture(2)).hexdigest(),
+        NOW,
+        SIDE,
+    )
+    assert site.progress == [(2, 3), (3, 3)]
+    assert site.shortages == []
+
+
+def test_a_second_run_finds_every_tile_present() -> None:
+    site = Site.of()
+    site.take_in(offered(1, 2))
+    assert ended(site.take_in(offered(1, 2, 3))) == (1, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "message"),
+    [
+        (Offered(5, picture(5, side=128)), "TileMetadataError", "128 x 128 pixels, expected 256 x 256"),
+        (Offered(5, b"no picture"), "ValueError", "JPEG"),
+        (Offered(5, picture(5), claim="0" * 64), "ContentHashMismatchError", "expected 0000"),
+        (Offered(5, picture(5), broken=True), "OSError", "Input/output error"),
+        (Offered(256, picture(5)), "ValueError", "x must be"),
+    ],
+    ids=["size_in_pixels", "no_jpeg", "wrong_hash", "unreadable", "off_the_grid"],
+)
+def test_a_bad_tile_is_refused_by_name_and_the_others_are_stored(
+    bad: Offered, error: str, message: str
+) -> None:
+    site = Site.of()
+    report = site.take_in([*offered(1), bad, *offered(9)])
+    assert ended(report) == (2, 0, 1)
+    (refusal,) = report.refusals
+    assert (refusal.file, refusal.tile, refusal.error) == (bad.name, f"imported/8/{bad.x}/0", error)
+    assert message in refusal.message
+    assert site.stored() == {1, 9}
+
+
+def test_a_right_claim_is_accepted() -> None:
+    claim = hashlib.sha256(picture(1)).hexdigest()
+    assert ended(Site.of().take_in([Offered(1, picture(1), claim=claim)])) == (1, 0, 0)
+
+
+def test_other_content_under_the_same_name_is_refused_and_the_first_stays() -> None:
+    site = Site.of()
+    site.take_in(offered(1))
+    report = site.take_in([Offered(1, picture(7))])
+    assert ended(report) == (0, 0, 1)
+    assert "other content" in report.refusals[0].message
+    with site.cache.store.read_tile_pixels(tile_id(1)) as stored:
+        assert bytes(memoryview(stored)) == picture(1)
+
+
+def test_a_stale_tile_is_refused_or_downgraded_and_the_flight_record_says_so() -> None:
+    old = timedelta(days=3000)
+    conflict = Site.of(classification=SectorClassification.ACTIVE_CONFLICT)
+    assert ended(conflict.take_in(offered(1), age=old)) == (0, 0, 1)
+    assert Kind.FRESHNESS_REJECTED in conflict.cache.kinds()
+    rear = Site.of()
+    report = rear.take_in(offered(1), age=old)
+    assert (report.stored, report.downgraded) == (1, 1)
+    assert Kind.FRESHNESS_DOWNGRADED in rear.cache.kinds()
+
+
+def test_a_capture_time_in_the_future_is_refused_before_a_tile_is_read() -> None:
+    unreadable = Offered(1, picture(1), broken=True)
+    with pytest.raises(CaptureTimeInFutureError):
+        Site.of().take_in([unreadable], age=-timedelta(hours=1))
+
+
+def test_evictions_are_announced_and_go_on_the_flight_record() -> None:
+    site = Site.of(budget_bytes=500)
+    site.take_in(offered(1, 2))
+    report = site.take_in(offered(2, 3), batch=1)
+    assert ended(report) == (1, 1, 0)
+    assert site.shortages == [(200, 100)]
+    assert site.stored() == {2, 3}
+    assert Kind.EVICTION_BATCH in site.cache.kinds()
+
+
+def test_a_budget_without_room_ends_the_run_and_the_report_counts_the_tiles_before() -> None:
+    site = Site.of(budget_bytes=500)
+    site.take_in(offered(1, 2))
+    for x in (1, 2):
+        site.cache.rows.set_pinned(tile_id(x), True)
+    report = site.take_in(offered(1, 3, 4, 5), batch=1)
+    assert isinstance(report.stopped_by, CacheBudgetExhaustedError)
+    assert ended(report) == (0, 1, 0)
+    assert site.stored() == {1, 2}
+
+
+def test_a_store_that_does_not_answer_ends_the_run() -> None:
+    site = Site.of()
+
+    class Unavailable:
+        tile_exists = staticmethod(site.cache.store.tile_exists)
+        read_tile_pixels = staticmethod(site.cache.store.read_tile_pixels)
+        calls = 0
+
+        def write_tiles(self, tiles: object) -> list[object]:
+            self.calls += 1
+            raise StoreUnavailableError("no database")
+
+    store = Unavailable()
+    intake = attrs.evolve(site.intake, store=store, parallel=1)
+    report = intake.take_in(offered(1, 2, 3), source=TileSource.IMPORTED, captured_at=NOW, batch_size=1)
+    assert (str(report.stopped_by), report.done, store.calls) == ("no database", 0, 1)
+
+
+def test_a_row_without_its_file_is_named_with_the_way_out() -> None:
+    site = Site.of()
+    site.take_in(offered(1))
+    hidden = type(
+        "Hidden",
+        (),
+        {
+            "tile_exists": staticmethod(lambda tile_id: False),
+            "read_tile_pixels": staticmethod(site.cache.store.read_tile_pixels),
+            "write_tiles": staticmethod(site.cache.store.write_tiles),
+        },
+    )()
+    report = attrs.evolve(site.intake, store=hidden).take_in(
+        offered(1), source=TileSource.IMPORTED, captured_at=NOW
+    )
+    assert report.refusals[0].message == "its row is there, its file is missing"
+    assert report.refusals[0].remedy == "aerotile delete imported/8/1/0, then ingest again"
