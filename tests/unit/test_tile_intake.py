@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from datetime import timedelta
+from typing import Any
 
 import attrs
 import pytest
@@ -238,3 +240,32 @@ def test_a_row_without_its_file_is_named_with_the_way_out() -> None:
     )
     assert report.refusals[0].message == "its row is there, its file is missing"
     assert report.refusals[0].remedy == "aerotile delete imported/8/1/0, then ingest again"
+
+
+@pytest.mark.parametrize(("budget_bytes", "most_at_once"), [(1 << 20, 2), (500, 1)], ids=["room", "no_room"])
+def test_batches_overlap_only_while_the_budget_has_room_for_all(budget_bytes: int, most_at_once: int) -> None:
+    site = Site.of(budget_bytes=budget_bytes)
+    lock, meeting = threading.Lock(), threading.Event()
+    running: list[int] = [0, 0]
+
+    class Watched:
+        tile_exists = staticmethod(site.cache.store.tile_exists)
+        read_tile_pixels = staticmethod(site.cache.store.read_tile_pixels)
+
+        def write_tiles(self, tiles: Any) -> Any:
+            with lock:
+                running[0] += 1
+                running[1] = max(running)
+                if running[0] == 2:
+                    meeting.set()
+            meeting.wait(10 if most_at_once == 2 else 0.1)
+            try:
+                return site.cache.store.write_tiles(tiles)
+            finally:
+                with lock:
+                    running[0] -= 1
+
+    intake = attrs.evolve(site.intake, store=Watched(), parallel=2)
+    report = intake.take_in(offered(1, 2, 3, 4), source=TileSource.IMPORTED, captured_at=NOW, batch_size=1)
+    assert report.stored == 4
+    assert running[1] == most_at_once
