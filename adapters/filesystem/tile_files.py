@@ -83,11 +83,11 @@ class FilesystemTileFiles:
     """
 
     def __init__(self, root: Path, *, threads: int | None = None, reader_threads: int = 4) -> None:
-        """Open the root, made with its parents and mode 0750 if missing. Raises `StoreUnavailableError`.
+        """Open the root, created with its parents and mode 0750 if missing. Raises `StoreUnavailableError`.
 
-        `threads` is how many work on a batch; default one for each processor, up to four. Reads that have to
-        wait for the disk, and may not wait for long, wait on up to `reader_threads` threads. What the caches
-        have is read on the caller's thread, without waiting for anything.
+        `threads` is the number of threads for batches; default one for each processor, up to four. Reads
+        with a deadline that must wait for the disk wait on up to `reader_threads` threads. A file in the page
+        cache is read on the caller's thread, without waiting.
         """
         self._path = root
         self._root: OpenFolder | None = open_root(root)
@@ -128,7 +128,7 @@ class FilesystemTileFiles:
         return claim_identity(self._open_root(), self._path, store_id)
 
     def stage(self, pixels: bytes, metadata: TileMetadata) -> StagedTile:
-        """See `TileFiles`. Raises `TypeError` for anything but `bytes`, which nobody can change meanwhile."""
+        """See `TileFiles`. Raises `TypeError` for anything but immutable `bytes`."""
         return self._stage(pixels, metadata)
 
     def _stage(self, pixels: bytes | HashedPixels, metadata: TileMetadata) -> StagedTile:

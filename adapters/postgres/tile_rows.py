@@ -154,8 +154,8 @@ class PostgresLockedRows:
 class PostgresTileRows:
     """`TileRows` over PostgreSQL, for any number of threads and processes.
 
-    No commit takes the sum of all tiles past `disk_budget_bytes` (None: no ceiling), whoever else writes.
-    What is committed is on the database's disk, unless its administrator has turned fsync off.
+    No commit takes the sum of all tiles past `disk_budget_bytes` (None: no ceiling), in any process.
+    A committed row is on the database's disk, unless its administrator has turned fsync off.
     """
 
     def __init__(self, database: Database, *, disk_budget_bytes: int | None = None) -> None:

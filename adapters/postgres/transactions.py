@@ -1,7 +1,7 @@
-"""A transaction that changes which tiles there are, and the disk accounting with them.
+"""A transaction that adds or removes tiles, and updates the disk accounting with them.
 
-The accounting is one row that every such transaction updates, so the update travels with the COMMIT, as the
-last thing before it: the row stays locked for one round trip less and for the flush of the log, no longer.
+The accounting is one row that every such transaction updates. The update is sent together with the COMMIT, as
+the last statement before it, so that the row is locked only for the flush of the log.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .pipeline import Answer, Pipeline, Statement, run_pipelined
 from .queries import ADD_DISK_BYTES, CEILING_CONSTRAINT, TERMINATE_XACT, XACT_STATUS, read_total
 
 OUTCOME_WAIT_S = 5.0
-"""How long a commit whose connection was lost asks for its outcome before it gives up."""
+"""How long a commit whose connection was lost queries its outcome before it gives up."""
 OUTCOME_PAUSE_S = 0.1
 
 BEGIN: Statement = ("BEGIN", ())
@@ -127,8 +127,7 @@ class TileTransaction:
     def commit(self, doing: str, added_bytes: int, trace: Callable[[], Statement]) -> None:
         """Add `added_bytes` to the accounting and COMMIT.
 
-        `trace` makes the question whether what the transaction did is to be seen, for a connection that is
-        lost.
+        `trace` makes the query whether the change is visible, for the case that the connection is lost.
         Raises `HeadroomTakenError` when the budget would be passed (the transaction stays open and keeps its
         locks), `StoreUnavailableError` when it is certainly not committed, `CommitOutcomeUnknownError`.
         """
@@ -162,7 +161,7 @@ class TileTransaction:
         if not self._open:
             return
         self._open = False
-        # Without an answer the server rolls back when it sees the connection go.
+        # Where an answer is outstanding or lost, the server rolls back when the connection is closed.
         with suppress(psycopg.Error):
             if self.connection.info.transaction_status in (
                 TransactionStatus.INTRANS,
@@ -178,7 +177,7 @@ class TileTransaction:
             return HeadroomTakenError(added_bytes, ceiling, read_total(self.connection))
 
     def _settle(self, doing: str, trace: Callable[[], Statement], error: psycopg.Error) -> None:
-        """Return when the lost COMMIT was done after all; raise what is true otherwise."""
+        """Return when the COMMIT whose answer was lost was done; raise the error that is true otherwise."""
         committed = False if self.xid is None else self._was_committed(self.xid, trace)
         if committed:
             return
@@ -221,8 +220,8 @@ class TileTransaction:
                 return "aborted"
             if row is None or row[0] != "in progress":
                 return None if row is None else row[0]
-            # Nobody is left at the other end of our old session. If it has the COMMIT it will finish it; if
-            # it never got it, it must not be waited for.
+            # The old session has lost its client. If it has the COMMIT, it will finish it; if the COMMIT
+            # never arrived, the session would wait for it without end.
             connection.execute(TERMINATE_XACT, (self._backend_pid, xid))
             time.sleep(OUTCOME_PAUSE_S)
         return None

@@ -61,7 +61,7 @@ class TileRows(Protocol):
     """The rows of a store. Every method raises `StoreUnavailableError` when the database can't answer."""
 
     def store_id(self) -> UUID:
-        """The identity of the store, made with the database and never changed."""
+        """The identity of the store, created with the database and never changed."""
         ...
 
     def insert(self, metadata: TileMetadata, created_at: datetime) -> AbstractContextManager[OpenRow]:
@@ -77,15 +77,15 @@ class TileRows(Protocol):
     ) -> AbstractContextManager[OpenRows]:
         """`insert` for a batch of distinct tiles; `locked` is kept out as soon as the context is entered.
 
-        The rows are inserted by `OpenRows.finish_insert`, so that other threads can write bytes meanwhile:
-        under temporary names, and only for tiles that the catalogue does not know.
+        The rows are inserted by `OpenRows.finish_insert`, so that other threads can write bytes in the same
+        time: under temporary names, and only for tiles that the catalogue does not know.
         """
         ...
 
     def removing(self, tile_id: TileId, *, evicting: bool = False) -> AbstractContextManager[int | None]:
-        """Delete the row, commit, and yield its `disk_bytes`; None when there is none.
+        """Delete the row, commit, and yield its `disk_bytes`; None when there is no row.
 
-        With `evicting`, a row that may not be evicted as it is now (`budget.may_be_evicted`) counts as none.
+        With `evicting`, a row that may not be evicted at this moment (`may_be_evicted`) counts as no row.
         Until the context is left, no writer can insert the same tile, so its file can be unlinked safely.
         """
         ...
@@ -103,15 +103,15 @@ class TileRows(Protocol):
         ...
 
     def catalogue(self) -> tuple[CatalogueColumns, VariantTable]:
-        """What a catalogue keeps of every committed row, as one consistent snapshot, in no particular order.
+        """The catalogue columns of every committed row, as one consistent snapshot, in no particular order.
 
-        The table names the flights of those rows and no others. Raises `TileMetadataError` when they are more
-        than tile keys can tell apart.
+        The table names the flights of those rows and no others. Raises `TileMetadataError` when there are
+        more flights than tile keys can tell apart.
         """
         ...
 
     def counts(self) -> dict[tuple[TileSource, int], int]:
-        """How many committed rows there are of each source and zoom level; those without any are left out."""
+        """The number of committed rows of each source and zoom level that has rows."""
         ...
 
     def locked(self, timeout_s: float) -> AbstractContextManager[LockedRows]:
@@ -130,13 +130,13 @@ class TileRows(Protocol):
         ...
 
     def mark_files_missing(self, tile_ids: Iterable[TileId], at: datetime) -> None:
-        """Note on rows that their file was not there at `at`; a note made earlier stays."""
+        """Mark rows whose file was missing at `at`; an earlier mark stays."""
         ...
 
     def marked_missing(self) -> Iterator[TileId]:
-        """The rows that bear such a note."""
+        """The rows with such a mark."""
         ...
 
     def mark_files_present(self, tile_ids: Iterable[TileId]) -> None:
-        """Take such notes away again."""
+        """Remove such marks."""
         ...

@@ -1,15 +1,15 @@
-"""Reading tiles: the steps of a read that finds nothing kept.
+"""Reading tiles: the steps of a read whose tile has no cached mapping.
 
-    1. ticket           before anything is asked, so that a removal from here on is noticed in step 5
+    1. ticket           taken first, so that a removal from here on is noticed in step 5
     2. catalogue        the tile is committed, as far as this process knows; no database
     3. file             opened, mapped and in memory before the deadline
     4. hash             where it is verified: once for each mapping, not for each read
-    5. keep             the next read of the tile is a look-up
+    5. cache            the next read of the tile is a look-up
 
-Whoever removes a tile turns steps 2 and 5 round: first out of the catalogue, then out of what is kept.
-So no read that begins after a removal finds the tile, and none that began before it leaves its pixels behind.
+A removal works in the other order: the tile leaves the catalogue, then the cache. So a read that begins after
+a removal does not find the tile, and a read that began before it leaves no mapping behind.
 
-Where the caches have all of a file there is nothing to wait for, and `FastReader` takes these steps in one.
+When all of a file is in memory, a read waits for nothing, and `FastReader` takes these steps in one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..values.tiles import TileId
 
 
 class FastReader(Protocol):
-    """The whole of a read in one call where there is nothing to wait for; else the long way is called."""
+    """A whole read in one call where it waits for nothing; otherwise the slow read is called."""
 
     def read_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """See `TileStore.read_tile_pixels`."""
@@ -42,7 +42,7 @@ class FastReader(Protocol):
 
 @runtime_checkable
 class SupportsFastReader(Protocol):
-    """Files that may be read at once."""
+    """Files that can be read without waiting where the file is in memory."""
 
     def fast_reader(
         self,
@@ -52,9 +52,9 @@ class SupportsFastReader(Protocol):
         slow_read_pixels: Callable[[TileId], TilePixelHandle],
         slow_read_bytes: Callable[[TileId], bytes],
     ) -> FastReader | None:
-        """Reads of what `catalogue` holds, without verifying hashes; the last two are the long way.
+        """Reads of the tiles in `catalogue`, without verifying hashes; the last two are the slow reads.
 
-        None when these files, or these other parts, can't be read like that.
+        None when these files or these parts do not support it.
         """
         ...
 
@@ -67,11 +67,11 @@ class TileReader:
     catalogue: TileCatalogue
     mapping_cache: MappingCache
     when_missing: Callable[[TileId], None]
-    """Is told of a tile whose file was not there: another process deletes it, or has replaced it by now."""
+    """Called with a tile whose file does not exist: another process deletes it, or has just replaced it."""
     verify_hash: bool
 
     def read_first(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
-        """Open a tile that is not kept and keep it; raises what `TileStore.read_tile_pixels` raises."""
+        """Open a tile without a cached mapping and cache it; raises as `TileStore.read_tile_pixels` does."""
         ticket = self.mapping_cache.ticket(tile_id)
         if tile_id not in self.catalogue:
             raise TileNotFoundError(tile_id)
@@ -90,7 +90,7 @@ class TileReader:
         return self.mapping_cache.put(tile_id, handle, ticket)
 
     def read_bytes(self, tile_id: TileId, timeout_s: float | None) -> bytes:
-        """A copy of a tile's bytes, opening nothing for longer; raises what `read_tile_bytes` raises."""
+        """A copy of a tile's bytes, without caching a mapping; raises what `read_tile_bytes` raises."""
         ticket = self.mapping_cache.ticket(tile_id)
         if tile_id not in self.catalogue:
             raise TileNotFoundError(tile_id)
@@ -105,9 +105,9 @@ class TileReader:
         return pixels
 
     def _differs(self, tile_id: TileId, pixels: memoryview, ticket: int) -> bool:
-        """Hash what was read; True when the tile was replaced meanwhile, so that it must be read anew.
+        """Verify the hash; True when the tile was replaced during the read, which must be repeated then.
 
-        Raises `ContentHashMismatchError` when these are not the bytes that were committed.
+        Raises `ContentHashMismatchError` when these are not the committed bytes.
         """
         with pixels:
             actual = hashlib.sha256(pixels).hexdigest()

@@ -1,4 +1,4 @@
-"""The tile store: rows and files as one, read without the database."""
+"""The tile store: rows and files together, read without the database."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ class FileBackedTileStore:
         self._sync.apply(changes)
 
     def reload(self) -> None:
-        """See `TileChangeListener`; reads and writes go on meanwhile."""
+        """See `TileChangeListener`; reads and writes go on during the reload."""
         self._sync.reload()
 
     def __len__(self) -> int:

@@ -129,6 +129,7 @@ class Site:
     server: Server
     database: HeldDatabase
     feed: TileFeed
+    rows: PostgresTileRows
     files: MemoryTileFiles
     store: FileBackedTileStore
 
@@ -158,7 +159,7 @@ class Site:
             recorder=recorder,
         )
         feed.follow(store)
-        return cls(server, database, feed, files, store)
+        return cls(server, database, feed, rows, files, store)
 
     def commit(self, *columns: int) -> None:
         """What another process does."""

@@ -35,7 +35,7 @@ def test_the_outcome_of_a_commit_that_was_unknown_is_found_out_by_the_feed(
         raise CommitOutcomeUnknownError("lost")
         yield None
 
-    monkeypatch.setattr(site.store._rows, "removing", removing)
+    monkeypatch.setattr(site.rows, "removing", removing)
     with pytest.raises(CommitOutcomeUnknownError):
         site.store.delete_tile(tile(1))
     until(lambda: site.knows(1))
