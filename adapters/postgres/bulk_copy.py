@@ -22,7 +22,18 @@ from ...ext import CatalogueCopy, CopyStreamError
 from .address import Connection
 from .connection import Database
 from .errors import BUSY_REMEDY, translate_errors
-from .queries import COPY_CATALOGUE, NO_STATEMENT_TIMEOUT
+from .predicates import HAS_CONTENT
+
+# The columns that `ext.CatalogueCopy` reads. Text stays text: the server is what a COPY waits for.
+COPY_CATALOGUE = f"""
+    COPY (
+        SELECT zoom_level, x, y, source, flight_id, captured_at, COALESCE(accessed_at, created_at),
+            disk_bytes, freshness_status = 'fresh', voting_status, pinned, uploaded_at IS NOT NULL,
+            content_sha256
+        FROM tiles WHERE {HAS_CONTENT}
+    ) TO STDOUT (FORMAT binary)
+"""
+NO_STATEMENT_TIMEOUT = "SELECT set_config('statement_timeout', '0', true)"
 
 _DOING = "reading the catalogue"
 _CANCEL_TIMEOUT_S = 2.0

@@ -1,4 +1,4 @@
-"""New rows of `tiles` in PostgreSQL's binary COPY format, for the columns of `queries.INSERTED_COLUMNS`.
+"""New rows of `tiles` in PostgreSQL's binary COPY format, for the columns `row_values.INSERTED`.
 
 Format: https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format": a signature, two empty words,
 then each row as the number of its fields and each field as its length and its bytes (-1: NULL); big endian.

@@ -21,8 +21,8 @@ from sqlalchemy.pool import NullPool
 
 from ...domain.errors import CommitOutcomeUnknownError, StoreUnavailableError
 from .address import DatabaseAddress
+from .advisory_locks import MIGRATION_LOCK
 from .errors import translated
-from .queries import MIGRATION_LOCK
 
 _log = logging.getLogger("aerotile.migrate")
 

@@ -92,7 +92,7 @@ class TileRows(Protocol):
     def removing(self, tile_id: TileId, *, evicting: bool = False) -> AbstractContextManager[int | None]:
         """Delete the row, commit, and yield its `disk_bytes`; None when there is none.
 
-        With `evicting`, a row that may not be evicted as it is now (`budget.may_be_evicted`) counts as none.
+        With `evicting`, a row that `tile_rules.may_be_evicted` refuses as it is now counts as none.
         Until the context is left, no writer can insert the same tile, so its file can be unlinked safely.
         """
         ...

@@ -227,18 +227,18 @@ def test_candidates_come_least_recently_used_first(subject: Subject) -> None:
     assert subject.candidates(limit=2) == [imported(3), imported(1)]
 
 
-def test_only_tiles_that_can_be_had_again_are_candidates(subject: Subject) -> None:
+def test_pinned_tiles_and_tiles_pending_for_upload_are_no_candidates(subject: Subject) -> None:
     subject.add(onboard(1))
     subject.add(onboard(2), voting_status=VotingStatus.TRUSTED)
     subject.add(imported(3))
     subject.set_pinned(imported(3), True)
-    subject.add(onboard(5), minutes=2, voting_status=VotingStatus.REJECTED)
     assert subject.candidates() == []
+    subject.add(onboard(5), minutes=2, voting_status=VotingStatus.REJECTED)
     subject.add(onboard(4), minutes=1, voting_status=VotingStatus.UPLOAD_GIVEUP)
     subject.add(onboard(6), minutes=3)
     subject.store.mark_uploaded(onboard(6), NOW, HASH)
     subject.add(TileId(12, 7, 0, TileSource.SATELLITE_PROVIDER), minutes=4)
-    assert [tile.x for tile in subject.candidates()] == [4, 6, 7]
+    assert [tile.x for tile in subject.candidates()] == [4, 5, 6, 7]
 
 
 def test_a_pin_holds_until_it_is_taken_out(subject: Subject) -> None:

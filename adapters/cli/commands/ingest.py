@@ -16,7 +16,7 @@ from ....domain.errors import (
     CaptureTimeInFutureError,
     StoreUnavailableError,
 )
-from ....domain.policies.freshness import FUTURE_TOLERANCE
+from ....domain.policies.freshness import check_capture_time
 from ....domain.store.write_batches import IN_FLIGHT
 from ....domain.values.tiles import TileSource
 from ..arguments import EXISTING_FOLDER, moment, zoom
@@ -116,9 +116,10 @@ def ingest(
 
 
 def _refuse_future(captured_at: datetime, now: datetime) -> None:
-    if captured_at - now > FUTURE_TOLERANCE:
-        error = CaptureTimeInFutureError(captured_at, now)
-        raise BadInputError(str(error), remedy=error.remedy)
+    try:
+        check_capture_time(captured_at, now)
+    except CaptureTimeInFutureError as error:
+        raise BadInputError(str(error), remedy=error.remedy) from error
 
 
 def _warn_of_evictions(needed: int, room: int) -> None:
