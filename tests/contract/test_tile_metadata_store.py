@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
+from itertools import product
 from uuid import UUID
 
 import attrs
@@ -19,6 +21,7 @@ from aerotile.domain.errors import (
     TileMetadataError,
     TileNotFoundError,
 )
+from aerotile.domain.policies.voting import may_move
 from aerotile.domain.ports.tile_metadata import TileMetadataStore
 from aerotile.domain.ports.tile_rows import TileRows
 from aerotile.domain.values.tile_grid import Bbox
@@ -169,6 +172,14 @@ def test_a_vote_never_moves_back(subject: Subject) -> None:
     with pytest.raises(TileMetadataError, match="go back from rejected to trusted"):
         subject.store.update_voting_status(onboard(1), VotingStatus.TRUSTED)
     assert subject.known(onboard(1)).voting_status is VotingStatus.REJECTED
+
+
+def test_exactly_the_steps_of_the_policy_are_taken(subject: Subject) -> None:
+    for x, (current, new) in enumerate(product((None, *VotingStatus), VotingStatus)):
+        subject.add(onboard(x), voting_status=current)
+        with nullcontext() if may_move(current, new) else pytest.raises(TileMetadataError):
+            subject.store.update_voting_status(onboard(x), new)
+        assert subject.known(onboard(x)).voting_status is (new if may_move(current, new) else current)
 
 
 def test_of_two_last_words_on_a_vote_at_once_only_one_is_taken(subject: Subject) -> None:

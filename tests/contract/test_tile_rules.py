@@ -1,7 +1,7 @@
 """Each rule over a tile's facts gives one answer in Python, in SQL and compiled, whatever the facts.
 
-`tile_rules` states each rule in Python, `postgres.predicates` in SQL; a catalogue holds the answer in a bit of
-a row's flags, which the compiled parser of a COPY computes by itself. A test fails when two answers differ.
+`tile_rules` states each rule in Python, `postgres.predicates` in SQL; a catalogue holds the answer in a bit
+of a row's flags, which the compiled parser of a COPY computes by itself. A test fails where two differ.
 """
 
 from __future__ import annotations
