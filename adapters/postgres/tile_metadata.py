@@ -11,7 +11,6 @@ from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_names import ZERO_UUID
 from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, VotingStatus, check_aware_utc
 from .connection import Database
-from .errors import translate_errors
 from .predicates import HAS_CONTENT, IS_PENDING_UPLOAD, MAY_BE_EVICTED
 from .queries import SELECT_XID, read_total
 from .row_values import SELECT_TILE, SELECT_TILE_FOR_UPDATE, TILE_COLUMNS, read_tile
@@ -98,7 +97,7 @@ class PostgresTileMetadataStore:
             return row.commit()
 
     def update_voting_status(self, tile_id: TileId, status: VotingStatus) -> TileMetadataPersistent:
-        """See `TileMetadataStore`. Of two writers at once the second sees the first one's step."""
+        """See `TileMetadataStore`. Of two concurrent writers the second judges by the first one's vote."""
         doing = f"updating the vote on tile {tile_id}"
         vote = (status.value, tile_id.tile_uuid)
         with tile_transaction(self._database) as transaction:
@@ -155,12 +154,12 @@ class PostgresTileMetadataStore:
         for accessed_at in accesses.values():
             check_aware_utc(accessed_at, "accessed_at")
         uuids = [tile_id.tile_uuid for tile_id in accesses]
-        with self._database.connection() as connection, translate_errors(f"noting {len(uuids)} reads"):
+        with self._database.session(f"noting {len(uuids)} reads") as connection:
             connection.execute(UPDATE_ACCESSED, (uuids, list(accesses.values())))
 
     def total_disk_bytes(self) -> int:
         """See `TileMetadataStore`."""
-        with self._database.connection() as connection, translate_errors("reading the disk usage"):
+        with self._database.session("reading the disk usage") as connection:
             return read_total(connection)
 
     def increment_upload_attempts(self, tile_id: TileId) -> int:
@@ -179,6 +178,6 @@ class PostgresTileMetadataStore:
         return attempts
 
     def set_pinned(self, tile_id: TileId, pinned: bool) -> None:
-        """Keep a tile from being evicted, or let it go again. Raises `TileNotFoundError`."""
+        """Pin a tile, which is then never evicted, or unpin it. Raises `TileNotFoundError`."""
         if not self._database.change(f"pinning tile {tile_id}", UPDATE_PINNED, (pinned, tile_id.tile_uuid)):
             raise TileNotFoundError(tile_id)

@@ -1,4 +1,4 @@
-"""`UploadLedger` over PostgreSQL, what an operator asks of it, and how far the votes were read."""
+"""`UploadLedger` over PostgreSQL, an operator's view of uploads, and the cursor of the provider's votes."""
 
 from __future__ import annotations
 
@@ -91,10 +91,10 @@ _PAGE = 1000
 
 
 class PostgresUploadLedger:
-    """See `UploadLedger`. What a method noted is committed when it returns; any number of threads may call.
+    """See `UploadLedger`. A change is durable when its method returns; any number of threads may call.
 
-    Every method raises `StoreUnavailableError` when the database does not answer; nothing was noted then,
-    unless it is a `CommitOutcomeUnknownError`.
+    Every method raises `StoreUnavailableError` when the database does not answer; nothing was written then,
+    unless the error is a `CommitOutcomeUnknownError`.
     """
 
     def __init__(self, database: Database) -> None:
@@ -134,7 +134,7 @@ class PostgresUploadLedger:
             self._note(doing, INSERT_RESULTS, values, trace)
 
     def _note(self, doing: str, query: str, values: Mapping[str, Any], trace: Sequence[Any]) -> None:
-        """Add lines; one of them tells what became of a COMMIT whose answer was lost: none is added twice."""
+        """Add lines. `trace` names one of them, which tells the outcome of a COMMIT whose answer was lost."""
         with tile_transaction(self._database) as transaction:
             (number,) = transaction.begin(doing, (SELECT_XID, ()))
             transaction.xid = number.text
@@ -148,7 +148,7 @@ class PostgresUploadLedger:
         return int(count), int(disk_bytes)
 
     def entries(self) -> Iterator[UploadListEntry]:
-        """Every onboard tile with its last line in the ledger, the oldest row first, a page at a time."""
+        """Every onboard tile with its last line in the ledger, the oldest row first; read in pages."""
         after = 0
         while True:
             page = self._database.fetch_all("listing uploads", SELECT_ENTRIES, (after, _PAGE))
@@ -159,7 +159,7 @@ class PostgresUploadLedger:
                 return
 
     def requeue(self, tile_id: TileId, at: datetime) -> int:
-        """Give a given-up tile another life, and return its number: pending again, with no attempts.
+        """Make a given-up tile pending again, with no attempts; returns the number of its new generation.
 
         Raises `TileNotFoundError`, or `TileMetadataError` for a tile that is not given up.
         """
@@ -188,14 +188,14 @@ class PostgresUploadLedger:
         return read_tile_id(rows[0]) if rows else None
 
     def vote_cursor(self, provider_url: str) -> str | None:
-        """Up to where this provider's votes were read; None: never."""
+        """The cursor behind the last vote that was read from this provider; None: no vote was read."""
         rows = self._database.fetch_all("reading the cursor of votes", SELECT_CURSOR, (provider_url,))
         return str(rows[0][0]) if rows else None
 
     def keep_vote_cursor(self, provider_url: str, cursor: str, at: datetime) -> None:
-        """Go on from there the next time."""
+        """Store the cursor that the next reading of votes starts at."""
         check_aware_utc(at, "at")
-        with self._database.connection() as connection, translate_errors("keeping the cursor of votes"):
+        with self._database.session("keeping the cursor of votes") as connection:
             connection.execute(UPSERT_CURSOR, (provider_url, cursor, at))
 
 
