@@ -31,7 +31,7 @@ from ..domain.values.catalogue_entries import (
 )
 from ..domain.errors import TileMetadataError
 from ..domain.values.tile_key import MAX_VARIANTS, VariantTable
-from ..domain.values.tiles import VotingStatus
+from ..domain.values.tile_rules import UPLOAD_ENDED
 
 cdef enum:  # the columns
     ZOOM_LEVEL
@@ -78,7 +78,7 @@ cdef uint8_t DOWNGRADED_FLAG = DOWNGRADED
 cdef uint8_t PINNED_FLAG = PINNED
 cdef uint8_t UPLOADED_FLAG = UPLOADED
 cdef uint8_t EVICTABLE_FLAG = EVICTABLE
-cdef int GIVEN_UP = VOTING_CODES.index(VotingStatus.UPLOAD_GIVEUP)
+cdef int ENDED = sum(1 << VOTING_CODES.index(vote) for vote in UPLOAD_ENDED)  # a bit for each voting code
 cdef int FLAGS_SHIFT = VOTING_SHIFT
 cdef list VOTING_TEXTS = [b"" if status is None else status.value.encode() for status in VOTING_CODES]
 cdef int VOTINGS = len(VOTING_TEXTS)
@@ -390,7 +390,7 @@ cdef class CatalogueCopy:
             flags |= UPLOADED_FLAG
         if fields[PINNED_COLUMN].bytes[0] != 0:
             flags |= PINNED_FLAG
-        elif not onboard or uploaded or voting == GIVEN_UP:  # as `budget.may_be_evicted`
+        elif not onboard or uploaded or ENDED >> voting & 1:  # as `tile_rules.may_be_evicted`
             flags |= EVICTABLE_FLAG
         (<int64_t *>self.keys.values)[count] = tile_key(zoom_level, morton(<uint64_t>x, <uint64_t>y), ordinal)
         (<int64_t *>self.captured_us.values)[count] = captured_us + EPOCH_US

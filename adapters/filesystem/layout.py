@@ -22,6 +22,7 @@ import attrs
 
 from ...domain.values.inventory import FoundFile, FoundKind
 from ...domain.values.tiles import TileId, TileSource
+from ...domain.values.validators import SHA256_PATTERN
 
 _SIDECAR_SUFFIX = ".sha256"
 _NUMBER = r"(?:0|[1-9][0-9]{0,6})"  # 2**22 - 1, the largest column or row, has seven digits
@@ -29,7 +30,7 @@ _TEMPORARY = re.compile(
     rf"(?P<zoom>{_NUMBER})/(?P<x>{_NUMBER})/"
     rf"\.(?P<y>{_NUMBER})\.jpg(?:\.sha256)?\.[0-9]+-[0-9a-f]+-[0-9]+\.tmp"
 )
-_SIDECAR_LINE = re.compile(r"([0-9a-f]{64})  (.+)\n")
+_SIDECAR_LINE = re.compile(rf"({SHA256_PATTERN})  (.+)\n")
 
 SIDECAR_LINE_LIMIT = 128
 """No sidecar is longer, in bytes: 64 digits, two spaces, a name, a line feed."""

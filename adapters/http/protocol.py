@@ -26,6 +26,7 @@ from ...domain.values.upload_reports import (
     UploadReason,
     idempotency_key,
 )
+from ...domain.values.validators import is_sha256
 from ..config.secret import HIDDEN
 
 PROTOCOL_VERSION = "1"
@@ -35,7 +36,6 @@ BATCH_TYPE = "application/vnd.aerotile.tile-batch"
 MAX_CODE_LENGTH = 64
 MAX_DETAIL_LENGTH = 500
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _SECONDS = re.compile(r"[0-9]{1,15}")
 _PROBLEM_TYPE = "urn:aerotile:problem:"
@@ -127,7 +127,7 @@ def read_words(body: bytes, batch: UploadBatch, hidden: str = "") -> dict[UUID, 
 def _word(result: Mapping[str, Any], hidden: str) -> TileAnswer | None:
     outcome, stored = result.get("outcome"), result.get("stored_sha256")
     if outcome in (TileUploadOutcome.ACCEPTED.value, TileUploadOutcome.DUPLICATE.value):
-        if not isinstance(stored, str) or not _SHA256.fullmatch(stored):
+        if not isinstance(stored, str) or not is_sha256(stored):
             return None
         return TileAnswer(TileUploadOutcome(outcome), stored_sha256=stored)
     if outcome != TileUploadOutcome.REJECTED.value:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import attrs
 
+from ...domain.values.validators import SHA256_PATTERN
+
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,6}")
 _TILE_NAME = re.compile(r"(0|[1-9][0-9]{0,6})\.jpe?g", re.IGNORECASE)
 _SIDECAR_SUFFIX = ".sha256"
-_SIDECAR_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)\n?")
+_SIDECAR_LINE = re.compile(rf"({SHA256_PATTERN}) [ *](.+)\n?")
 _SIDECAR_LIMIT = 1024
 
 

@@ -9,12 +9,11 @@ from ...domain.errors import ContentHashMismatchError
 from ...domain.policies.voting import check_voting_step
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_names import ZERO_UUID
-from ...domain.values.tile_rules import may_be_evicted
+from ...domain.values.tile_rules import is_pending_upload, may_be_evicted
 from ...domain.values.tiles import (
     TileId,
     TileMetadata,
     TileMetadataPersistent,
-    TileSource,
     VotingStatus,
     check_aware_utc,
 )
@@ -65,7 +64,7 @@ class MemoryTileRows(MemoryTileTable):
 
     def pending_uploads(self, limit: int) -> list[TileMetadataPersistent]:
         """See `TileMetadataStore`. Raises `ValueError` for a limit below 1."""
-        pending = [tile for tile in self.committed() if _is_pending(tile)]
+        pending = [tile for tile in self.committed() if is_pending_upload(tile)]
         return _first(limit, pending, key=lambda tile: tile.created_at)
 
     def record_lru_access(self, accesses: Mapping[TileId, datetime]) -> None:
@@ -103,14 +102,6 @@ class MemoryTileRows(MemoryTileTable):
 
 def _grid_order(tile_id: TileId) -> tuple[int, int, str, int]:
     return tile_id.x, tile_id.y, tile_id.source.value, (tile_id.flight_id or ZERO_UUID).int
-
-
-def _is_pending(tile: TileMetadataPersistent) -> bool:
-    return (
-        tile.tile_id.source is TileSource.ONBOARD
-        and tile.uploaded_at is None
-        and tile.voting_status not in (VotingStatus.REJECTED, VotingStatus.UPLOAD_GIVEUP)
-    )
 
 
 def _first(

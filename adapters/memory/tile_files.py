@@ -14,13 +14,11 @@ from uuid import UUID
 import attrs
 
 from ...domain.errors import (
-    ContentHashMismatchError,
     StoreUnavailableError,
     TileCacheError,
-    TileMetadataError,
     TileNotFoundError,
 )
-from ...domain.policies.jpeg import has_jpeg_markers
+from ...domain.policies.hash_gate import check_pixels
 from ...domain.ports.tile_files import StagedTile
 from ...domain.values.inventory import FoundFile, FoundKind, TileInventory
 from ...domain.values.pixels import TilePixelHandle
@@ -101,23 +99,8 @@ class MemoryTileFiles:
         """See `TileFiles`. Raises `TypeError` for anything but `bytes`."""
         if type(pixels) is not bytes:
             raise TypeError(f"pixels must be bytes, got {type(pixels).__name__}")
-        tile_id = metadata.tile_id
-        if len(pixels) != metadata.disk_bytes:
-            raise ContentHashMismatchError(
-                "length", expected=metadata.disk_bytes, actual=len(pixels), tile_id=tile_id
-            )
-        digest = hashlib.sha256(pixels).hexdigest()
-        if digest != metadata.content_sha256:
-            raise ContentHashMismatchError(
-                "SHA-256", expected=metadata.content_sha256, actual=digest, tile_id=tile_id
-            )
-        if not has_jpeg_markers(pixels):
-            raise TileMetadataError(
-                f"tile {tile_id} is no JPEG: its start or end marker is missing",
-                tile_id=tile_id,
-                remedy="store complete JPEG files",
-            )
-        return _StagedInMemory(tile_id, pixels, digest)
+        check_pixels(pixels, metadata)
+        return _StagedInMemory(metadata.tile_id, pixels, metadata.content_sha256)
 
     def stage_many(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
         """See `TileFiles`."""

@@ -1,4 +1,4 @@
-"""Where a database is: a DSN that can be read, and what of it may be shown."""
+"""The address of a database: a valid DSN, and the parts of it that may be shown."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .errors import describe
 
 MIN_SERVER_VERSION = 140_000
 """PostgreSQL 14, as libpq counts versions."""
-# How soon a host that vanished without a word is noticed: after about 15 s, where the system's own settings
-# mean hours. Only TCP has these; a DSN may set others.
+# A host that vanished silently is detected after about 15 s; with the system's own settings it takes hours.
+# These apply to TCP only; a DSN may set others.
 _KEEPALIVE = {
     "keepalives_idle": 5,
     "keepalives_interval": 3,
@@ -31,30 +31,30 @@ T = TypeVar("T")
 
 
 class ServerSilentError(psycopg.OperationalError):
-    """The server has said nothing for longer than it may take for anything."""
+    """The server has sent nothing for longer than any statement may take."""
 
     def __init__(self, patience_s: float) -> None:
         super().__init__(f"the server has said nothing for {patience_s:g} s")
 
 
 class Connection(psycopg.Connection[TupleRow]):
-    """A connection, and what this side remembers of it."""
+    """A connection with its client-side state."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.prepared: dict[str, bytes] = {}
-        """The names of the statements that `round_trip` has prepared, by their text."""
+        """The names of the statements that `pipeline` has prepared, by their text."""
         self.answered_at = time.monotonic()
-        """When the server was last known to answer."""
+        """The monotonic time of the server's last answer."""
         self.patience_s: float | None = None
-        """How long the server may say nothing while it is waited for; None: for ever.
+        """How long a wait lasts while the server sends nothing; None: for ever.
 
-        A server that is stopped, or hangs with its disk, answers neither us nor its own clock, and nothing
-        in TCP notices it. Behind that time the connection is closed and `ServerSilentError` raised.
+        A server that is stopped, or blocked by its disk, does not even run its own statement timeout, and TCP
+        does not detect it. After this time the connection is closed and `ServerSilentError` raised.
         """
 
     def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:
-        """See `psycopg.Connection`, but no longer than the server may say nothing."""
+        """See `psycopg.Connection`, but bounded by `patience_s`."""
         if self.patience_s is None:
             return super().wait(gen, *args, **options)
         try:
@@ -65,20 +65,20 @@ class Connection(psycopg.Connection[TupleRow]):
 
 
 class DatabaseAddress:
-    """A DSN that can be read, and what of it may be shown."""
+    """A valid DSN; `str` gives the parts of it that may be shown."""
 
     def __init__(self, dsn: str) -> None:
         try:
             parts = conninfo_to_dict(dsn)
         except (psycopg.Error, UnicodeEncodeError):
-            # The driver quotes the part that it stumbles over, which may be the password.
+            # The driver's error quotes the invalid part, which may be the password.
             raise ConfigurationError(
                 "the database DSN can't be read (it is not shown: it may hold a password)",
                 remedy="use postgresql://user:password@host:port/database with special characters "
                 "percent-encoded, or 'host=... dbname=...'",
             ) from None
         if has_ambiguous_password(dsn):
-            # What is left of the password would be shown as the name of a host or of a database.
+            # The rest of the password would be shown as the name of a host or of a database.
             raise ConfigurationError(
                 "the database DSN can be read in two ways: the password, or the database's name, holds "
                 "an @ or a / as it is (it is not shown)",
@@ -89,17 +89,17 @@ class DatabaseAddress:
         self._password = str(parts.get("password") or "")
         host = parts.get("host") or parts.get("hostaddr") or "the default host"
         port = f":{parts['port']}" if parts.get("port") else ""
-        self._place = f"database {parts.get('dbname') or 'of the default name'} at {host}{port}"
+        self._shown = f"database {parts.get('dbname') or 'of the default name'} at {host}{port}"
 
     def __str__(self) -> str:
-        return self._place
+        return self._shown
 
     def parameters(self, connect_timeout_s: float) -> dict[str, Any]:
-        """What every connection is made with, besides the DSN."""
+        """The parameters of every connection besides the DSN."""
         return {
             **self._keepalive,
             "autocommit": True,
-            # The driver would prepare statements too, and after a ROLLBACK drop ours along with its own.
+            # The driver must not prepare statements: after a ROLLBACK it would drop those of `pipeline` too.
             "prepare_threshold": None,
             "connect_timeout": max(1, math.ceil(connect_timeout_s)),
         }
@@ -139,15 +139,15 @@ class DatabaseAddress:
 
 
 def _bounded(gen: PQGen[T], patience_s: float) -> PQGen[T]:
-    """The driver's steps of an answer, ended when the server says nothing for too long."""
-    heard_at = time.monotonic()
+    """The driver's steps of an answer. Raises `ServerSilentError` after too long a silence."""
+    received_at = time.monotonic()
     try:
         awaited = next(gen)
         while True:
-            ready = yield awaited  # every tenth of a second it comes back with nothing
+            ready = yield awaited  # falsy every tenth of a second while nothing arrives
             if ready:
-                heard_at = time.monotonic()
-            elif time.monotonic() - heard_at > patience_s:
+                received_at = time.monotonic()
+            elif time.monotonic() - received_at > patience_s:
                 raise ServerSilentError(patience_s)
             awaited = gen.send(ready)
     except StopIteration as end:

@@ -1,7 +1,7 @@
 """Reading the catalogue's columns of all tiles in one binary COPY.
 
-For each row, the driver's own loop over a COPY takes the client longer than the parser; this one asks libpq
-itself, and so also notices a server that stands still.
+The driver's own loop over a COPY costs more for each row than the parser does; this loop calls libpq, and so
+also detects a server that has stopped sending.
 """
 
 from __future__ import annotations
@@ -21,8 +21,20 @@ from ...domain.values.tile_key import VariantTable
 from ...ext import CatalogueCopy, CopyStreamError
 from .address import Connection
 from .connection import Database
-from .errors import BUSY_REMEDY, translate_errors
-from .queries import COPY_CATALOGUE, NO_STATEMENT_TIMEOUT
+from .errors import BUSY_REMEDY
+from .predicates import HAS_CONTENT
+
+# The columns that `ext.CatalogueCopy` reads. Text columns stay text: a COPY waits for the server, not for the
+# parser, so that a conversion costs less there.
+COPY_CATALOGUE = f"""
+    COPY (
+        SELECT zoom_level, x, y, source, flight_id, captured_at, COALESCE(accessed_at, created_at),
+            disk_bytes, freshness_status = 'fresh', voting_status, pinned, uploaded_at IS NOT NULL,
+            content_sha256
+        FROM tiles WHERE {HAS_CONTENT}
+    ) TO STDOUT (FORMAT binary)
+"""
+NO_STATEMENT_TIMEOUT = "SELECT set_config('statement_timeout', '0', true)"
 
 _DOING = "reading the catalogue"
 _CANCEL_TIMEOUT_S = 2.0
@@ -31,11 +43,11 @@ _CANCEL_TIMEOUT_S = 2.0
 def read_catalogue(database: Database) -> tuple[CatalogueColumns, VariantTable]:
     """Every committed tile's columns, as one consistent snapshot, and the table that names their flights.
 
-    However long the whole takes, it goes on while rows come in. Raises `StoreUnavailableError` when none came
-    for as long as a statement may take, and `TileMetadataError` for an impossible row.
+    The COPY may take any time while rows arrive. Raises `StoreUnavailableError` when no row has arrived for
+    as long as a statement may take, and `TileMetadataError` for an impossible row.
     """
     parsed = CatalogueCopy()
-    with database.connection() as connection, translate_errors(_DOING), connection.transaction():
+    with database.session(_DOING) as connection, connection.transaction():
         connection.execute(NO_STATEMENT_TIMEOUT)
         try:
             _copy(connection.pgconn, parsed, database.statement_timeout_s)
@@ -60,7 +72,7 @@ def _copy(pgconn: PGconn, parsed: CatalogueCopy, stall_limit_s: float) -> None:
         pgconn.consume_input()
 
     pgconn.send_query(COPY_CATALOGUE.encode())
-    pgconn.flush()  # a few hundred bytes on an idle connection: the socket takes them at once
+    pgconn.flush()  # a few hundred bytes on an idle connection: the socket buffer holds them
     _expect(ExecStatus.COPY_OUT, pgconn, wait)
     read, feed = pgconn.get_copy_data, parsed.feed
     while True:
@@ -72,7 +84,7 @@ def _copy(pgconn: PGconn, parsed: CatalogueCopy, stall_limit_s: float) -> None:
         else:
             break
     _expect(ExecStatus.COMMAND_OK, pgconn, wait)
-    while pgconn.is_busy():  # asked for a result that is not there yet, libpq waits for it with the GIL
+    while pgconn.is_busy():  # a call for a result that has not arrived would block with the GIL held
         wait()
     pgconn.get_result()
 
@@ -89,7 +101,7 @@ def _expect(status: ExecStatus, pgconn: PGconn, wait: Callable[[], None]) -> Non
 
 
 def _abandon(connection: Connection) -> None:
-    """Stop the server and give the connection up: what it still has to say is of no use to anybody."""
+    """Cancel the COPY and close the connection: nobody will read the rest of the stream."""
     with suppress(psycopg.Error):
         connection.cancel_safe(timeout=_CANCEL_TIMEOUT_S)
     connection.close()

@@ -1,7 +1,7 @@
-"""The way to the database: a pool of connections that answer.
+"""A pool of connections that answer.
 
-Every connection is in autocommit: what needs a transaction says so. A server that was gone is found again
-without help; until then each call waits a bounded time and raises `StoreUnavailableError`.
+Every connection is in autocommit: a caller that needs a transaction opens one. The pool reconnects to a
+server that comes back; until then each call waits a bounded time and raises `StoreUnavailableError`.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from .address import Connection, DatabaseAddress
 from .errors import describe, is_connection_lost, translate_errors, translated
 
 RETRY_S = 1.0
-"""How long the pool goes on with one failed attempt to connect. Short: the next caller starts a new one at
-once, while the pool's own pauses would have grown to minutes."""
+"""How long the pool repeats a failed attempt to connect. Short: the next caller starts a new attempt at once,
+while the pool's own pauses would grow to minutes."""
 TRUSTED_S = 1.0
-"""How long a connection that answered is taken to answer still, unless its server has said a word since."""
+"""How long after an answer a connection counts as alive, unless its server has sent something since."""
 GONE_WAIT_S = 1.5
-"""How long a call waits when the last attempt to connect failed: enough for one more."""
+"""How long a call waits when the last attempt to connect failed: enough for one more attempt."""
 
-# One answer for all of a session: results in UTC, a commit that is on the disk, and counters that see what
-# others committed meanwhile. What the server or the role sets as defaults must not weaken these.
+# Settings of every session: results in UTC, durable commits, and counters that see the commits of other
+# sessions. Defaults of the server or of the role must not weaken them.
 _SESSION = """
     SELECT
         set_config('TimeZone', 'UTC', false),
@@ -46,8 +46,8 @@ _SESSION = """
         )
 """
 
-# The pool and the driver warn about every connection that a restarting server drops. Callers are told by
-# StoreUnavailableError; a program that wants the warnings too sets another level itself.
+# The pool and the driver warn about every connection that a restarting server drops. Callers learn it from
+# StoreUnavailableError; a program that wants the warnings too sets another level.
 for _name in ("psycopg", "psycopg.pool"):
     _driver_logger = logging.getLogger(_name)
     if _driver_logger.level in (logging.NOTSET, logging.WARNING):  # WARNING is what the driver sets
@@ -57,8 +57,8 @@ for _name in ("psycopg", "psycopg.pool"):
 def _check(connection: Connection, patience_s: float) -> None:
     """Raise the driver's error unless the server answers in time. Costs a round trip only after a pause.
 
-    A server that ends a session says so, or at least its system does: then there is something to read.
-    Whoever vanishes without a word is found out by the pause, or else by the statement that is sent.
+    A server that ends a session, or its system, says so: then the socket is readable. A server that
+    vanishes silently is detected by this check after the pause, or else by the next statement.
     """
     quiet = select.poll()
     quiet.register(connection.fileno(), select.POLLIN)
@@ -71,10 +71,10 @@ def _check(connection: Connection, patience_s: float) -> None:
 class Database:
     """Connections to one database, shared by any number of threads.
 
-    Opens without waiting: a database that is not there yet is no error until something is asked of it.
-    `connect_timeout_s` bounds how long a call waits for a connection, `statement_timeout_s` how long the
-    server may work on one statement; one that says nothing for longer than both together counts as gone.
-    Raises `ConfigurationError` for a DSN that can't be read.
+    Opens without waiting: a missing database is no error until the first call. `connect_timeout_s` bounds how
+    long a call waits for a connection, `statement_timeout_s` how long the server works on one statement. A
+    server that sends nothing for longer than the sum of both counts as gone. Raises `ConfigurationError` for
+    an unreadable DSN.
     """
 
     def __init__(
@@ -116,15 +116,8 @@ class Database:
     ) -> None:
         self.close()
 
-    def verify(self) -> None:
-        """Connect once, outside the pool, to learn at once and in words why the database can't be used.
-
-        Raises `StoreUnavailableError` within the connect timeout.
-        """
-        self.connect_once().close()
-
     def connect_once(self) -> Connection:
-        """A connection of the caller's own, outside the pool. Raises `StoreUnavailableError`."""
+        """A connection outside the pool, which the caller closes. Raises `StoreUnavailableError`."""
         connection = self.address.connect(self.connect_timeout_s)
         with translate_errors(f"setting up a session on {self.address}"):
             self._configure(connection)
@@ -166,16 +159,22 @@ class Database:
         connection.answered_at = time.monotonic()
         self._pool.putconn(connection)
 
-    def fetch_all(self, doing: str, query: str, parameters: Any = None) -> list[TupleRow]:
-        """Run one statement on its own and return its rows; errors as `translate_errors` has them."""
+    @contextmanager
+    def session(self, doing: str) -> Iterator[Connection]:
+        """`connection` with errors as `translate_errors` has them."""
         with self.connection() as connection, translate_errors(doing):
+            yield connection
+
+    def fetch_all(self, doing: str, query: str, parameters: Any = None) -> list[TupleRow]:
+        """Run one statement on its own and return its rows; errors as in `session`."""
+        with self.session(doing) as connection:
             return connection.execute(query, parameters).fetchall()
 
     def change(self, doing: str, query: str, parameters: Any = None) -> list[TupleRow]:
-        """Run one statement that changes something and may be done twice; its rows, errors as in `fetch_all`.
+        """Run one idempotent statement and return its rows; errors as in `session`.
 
-        When the connection is lost it is done again on another: whether it was done the first time does not
-        matter then. Raises `CommitOutcomeUnknownError` when that fails too.
+        When the connection is lost, the statement is run again on another connection. Raises
+        `CommitOutcomeUnknownError` when the second run fails too.
         """
         with self.connection() as connection:
             try:
@@ -205,7 +204,7 @@ class Database:
         connection.execute(_SESSION, (self._statement_timeout,))
 
     def _connection_class(self) -> type[Connection]:
-        """A connection class that notes why connecting failed: the pool itself only reports a timeout."""
+        """A connection class that stores why connecting failed: the pool itself only reports a timeout."""
         database = self
 
         class NotedConnection(Connection):

@@ -1,4 +1,4 @@
-"""New rows of `tiles` in PostgreSQL's binary COPY format, for the columns of `queries.INSERTED_COLUMNS`.
+"""New rows of `tiles` in PostgreSQL's binary COPY format, for the columns `row_values.INSERTED`.
 
 Format: https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format": a signature, two empty words,
 then each row as the number of its fields and each field as its length and its bytes (-1: NULL); big endian.
@@ -18,8 +18,8 @@ _TRAILER = b"\xff\xff"
 _EPOCH = datetime(2000, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 
-_place = Struct("!hihiiii").pack  # how many fields, then zoom_level, x, y
-_moment = Struct("!iq").pack
+_grid = Struct("!hihiiii").pack  # how many fields, then zoom_level, x, y
+_timestamp = Struct("!iq").pack
 _raster = Struct("!iiid").pack
 _quality = Struct("!idiiidid").pack
 _ends = Struct("!iqiq").pack  # created_at, accessed_at
@@ -40,10 +40,10 @@ def _row(tile: TileMetadataPersistent) -> bytes:
     created_us = _microseconds(tile.created_at)
     return b"".join(
         (
-            _place(_FIELDS, 2, tile_id.zoom_level, 4, tile_id.x, 4, tile_id.y),
+            _grid(_FIELDS, 2, tile_id.zoom_level, 4, tile_id.x, 4, tile_id.y),
             _text(tile_id.source.value),
             _NULL if tile_id.flight_id is None else _uuid(tile_id.flight_id),
-            _moment(8, _microseconds(tile.captured_at)),
+            _timestamp(8, _microseconds(tile.captured_at)),
             _text(tile.freshness_label.value),
             _NULL if voting_status is None else _text(voting_status.value),
             _raster(4, tile.tile_size_pixels, 8, tile.ground_sample_distance),
@@ -71,5 +71,5 @@ def _uuid(value: UUID) -> bytes:
     return _UUID_LENGTH + value.bytes
 
 
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
+def _microseconds(timestamp: datetime) -> int:
+    return (timestamp - _EPOCH) // _MICROSECOND

@@ -1,4 +1,4 @@
-"""Where the driver's errors end: each becomes one of the domain's, on one line."""
+"""Translates the driver's errors into the domain's, each on one line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def translate_errors(doing: str) -> Iterator[None]:
 
 
 def translated(error: psycopg.Error, doing: str) -> TileMetadataError | StoreUnavailableError:
-    """The domain's error for one of the driver's, to be raised from it."""
+    """The domain's error for a driver's error; the caller raises it from the driver's."""
     message = f"{doing} failed: {describe(error)}"
     if isinstance(error, (psycopg.IntegrityError, psycopg.DataError)):
         return TileMetadataError(message)
@@ -38,7 +38,7 @@ def translated(error: psycopg.Error, doing: str) -> TileMetadataError | StoreUna
 
 
 def is_connection_lost(error: psycopg.Error, connection: psycopg.Connection[Any]) -> bool:
-    """Whether the server may have done what it was asked without our hearing of it."""
+    """Whether the server may have run the statement without an answer reaching this side."""
     return connection.closed or (error.sqlstate or "").startswith(_CONNECTION_LOST)
 
 
@@ -55,7 +55,7 @@ def _remedy(error: psycopg.Error) -> str | None:
 
 
 def describe(error: BaseException) -> str:
-    """What the driver says, on one line."""
+    """The driver's message on one line."""
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
         return error.diag.message_primary
     return " ".join(str(error).split()) or type(error).__name__

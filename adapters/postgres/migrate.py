@@ -21,12 +21,12 @@ from sqlalchemy.pool import NullPool
 
 from ...domain.errors import CommitOutcomeUnknownError, StoreUnavailableError
 from .address import DatabaseAddress
+from .advisory_locks import MIGRATION_LOCK
 from .errors import translated
-from .queries import MIGRATION_LOCK
 
 _log = logging.getLogger("aerotile.migrate")
 
-# Alembic speaks about itself at INFO; what was applied is said here, once, in our words.
+# Alembic logs its own steps at INFO; this module logs each applied revision once.
 _alembic_logger = logging.getLogger("alembic")
 if _alembic_logger.level == logging.NOTSET:
     _alembic_logger.setLevel(logging.WARNING)
@@ -44,10 +44,10 @@ _one_at_a_time = threading.Lock()
 
 @attrs.frozen
 class MigrationReport:
-    """What a run did."""
+    """The result of a run."""
 
     before: str | None
-    """The revision that was found; None for an empty database."""
+    """The revision before the run; None for an empty database."""
     after: str
     applied: tuple[str, ...]
     """Revisions applied, in order; empty when there was nothing to do."""
@@ -56,10 +56,10 @@ class MigrationReport:
 def apply_migrations(dsn: str) -> MigrationReport:
     """Upgrade to the newest revision, all steps in one transaction; when this raises, nothing has changed.
 
-    Waits for other runners, and tries once more when the database reports a serialization failure. Raises
-    `StoreUnavailableError` (no answer; a database that is newer than this program), `TileMetadataError` (rows
-    that no migration can bring along) and `ConfigurationError` for a DSN that can't be read. After
-    `CommitOutcomeUnknownError` either all of it was done or nothing; calling it again does what is left.
+    Waits for other runners, and retries once after a serialization failure. Raises `StoreUnavailableError`
+    (no answer; a database that is newer than this program), `TileMetadataError` (rows that no migration can
+    convert) and `ConfigurationError` for an unreadable DSN. After `CommitOutcomeUnknownError` either all
+    steps were applied or none; a second call applies the rest.
     """
     with _migrating(dsn) as run:
         before = run.revision()
@@ -166,7 +166,7 @@ def _migrating(dsn: str) -> Iterator[_Run]:
     """A connection that holds the migration lock until it is closed."""
     address = DatabaseAddress(dsn)
     with _one_at_a_time, _connected(address) as connection:
-        # What the role sets as defaults must not cut the waiting or the work short.
+        # Defaults of the role must not cut the wait or the work short.
         connection.exec_driver_sql(SET_TIMEOUTS, ("0", "0"))
         (free,) = connection.exec_driver_sql("SELECT pg_try_advisory_lock(%s, %s)", MIGRATION_LOCK).one()
         if not free:
@@ -190,7 +190,7 @@ def _migrating(dsn: str) -> Iterator[_Run]:
 
 @contextmanager
 def _connected(address: DatabaseAddress, *, patience_s: float | None = None) -> Iterator[Connection]:
-    """A SQLAlchemy connection, which is what Alembic takes; the driver's errors end here."""
+    """A SQLAlchemy connection, as Alembic takes it; translates the driver's errors."""
 
     def connect() -> psycopg.Connection[Any]:
         connection = address.connect(CONNECT_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""Sectors and freshness rules as the database keeps them."""
+"""Sectors and freshness rules in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from ...domain.errors import ConfigurationError, StoreUnavailableError
 from ...domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
 from ...domain.values.tile_grid import Bbox
 from .connection import Database
-from .errors import translate_errors
 
 _log = logging.getLogger("aerotile.sectors")
 
-# Keeps a second replacement out until the first has committed; readers go on.
+# A second replacement waits until the first has committed; readers do not wait.
 LOCK_SECTORS = "LOCK TABLE sector_classifications IN SHARE ROW EXCLUSIVE MODE"
 DELETE_SECTORS = "DELETE FROM sector_classifications"
 INSERT_SECTORS = """
@@ -43,9 +42,9 @@ class PostgresSectorStore:
         self._database = database
 
     def replace_sectors(self, sectors: Iterable[SectorBoundary]) -> None:
-        """Put these sectors in place of all that are there, at once for every reader.
+        """Replace all sectors, in one transaction. Durable when it returns.
 
-        Raises `ValueError` when two have the same id; then nothing changes.
+        Raises `ValueError` when two sectors have the same id; then nothing changes.
         """
         by_id: dict[str, SectorBoundary] = {}
         for sector in sectors:
@@ -60,11 +59,8 @@ class PostgresSectorStore:
             [float(s.bbox.max_lat) for s in by_id.values()],
             [float(s.bbox.max_lon) for s in by_id.values()],
         )
-        with (
-            self._database.connection() as connection,
-            translate_errors(f"replacing the sectors by {len(by_id)} others"),
-            connection.transaction(),
-        ):
+        doing = f"replacing the sectors by {len(by_id)} others"
+        with self._database.session(doing) as connection, connection.transaction():
             connection.execute(LOCK_SECTORS)
             connection.execute(DELETE_SECTORS)
             connection.execute(INSERT_SECTORS, columns)
@@ -72,9 +68,8 @@ class PostgresSectorStore:
     def sectors(self) -> tuple[SectorBoundary, ...]:
         """Every sector that has a box, ordered by id.
 
-        Sectors from before revision 0002 may never have been given a box. Raises `ConfigurationError` when
-        one of them is in active conflict: without it old tiles would pass there. A stable rear is left out,
-        with a warning in the log.
+        A sector of revision 0001 may have no box. Raises `ConfigurationError` when such a sector is in active
+        conflict: old tiles would be accepted there. A stable rear is left out, with a warning in the log.
         """
         rows = self._database.fetch_all("reading the sectors", SELECT_SECTORS)
         unbounded = [row for row in rows if row[2] is None]
@@ -99,7 +94,7 @@ class PostgresSectorStore:
         """Every freshness rule, the strictest classification first."""
         rows = self._database.fetch_all("reading the freshness rules", SELECT_RULES)
         try:
-            rules = {SectorClassification(word): max_age for word, max_age in rows}
+            rules = {SectorClassification(name): max_age for name, max_age in rows}
             return tuple(FreshnessRule(c, rules[c]) for c in SectorClassification if c in rules)
         except ValueError as error:
             raise StoreUnavailableError(
@@ -107,11 +102,8 @@ class PostgresSectorStore:
             ) from error
 
     def set_rule(self, rule: FreshnessRule) -> None:
-        """Add the rule, or put it in place of the one for its classification."""
-        with (
-            self._database.connection() as connection,
-            translate_errors(f"setting the rule for {rule.classification.value}"),
-        ):
+        """Add the rule, or replace the rule for its classification."""
+        with self._database.session(f"setting the rule for {rule.classification.value}") as connection:
             connection.execute(UPSERT_RULE, (rule.classification.value, rule.max_age))
 
 

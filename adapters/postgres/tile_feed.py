@@ -1,7 +1,7 @@
-"""What other processes commit, as the database tells it: notices on a connection that does nothing else.
+"""The commits of other processes, as notices of the database on a connection that does nothing else.
 
-Between two processes on one machine a notice takes about a millisecond. Those that were sent while the
-connection was lost are gone: the catalogue is loaded anew when it is back.
+Between two processes on one machine a notice takes about a millisecond. Notices that were sent while the
+connection was lost are lost too: the catalogue is reloaded when the connection is back.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from .errors import describe, translate_errors
 
 FIRST_PAUSE_S = 0.1
 MAX_PAUSE_S = 2.0
-"""Pauses between attempts to come back double from the first to the last."""
+"""The pauses between attempts to reconnect double from the first value to the last."""
 BURST_S = 0.001
-"""How long what is heard is left alone, so that commits in quick succession are one piece of work."""
+"""How long notices are collected, so that commits in quick succession are applied together."""
 CLOSE_WAIT_S = 1.0
 """How long `close` waits for a thread that is connecting to a server that does not answer."""
 
-# A server may end sessions that ask nothing for long, which is all that this one does.
+# A server may end idle sessions, and this session is always idle.
 _LISTEN = ("SELECT set_config('idle_session_timeout', '0', false)", "LISTEN aerotile_tiles")
 
 _log = logging.getLogger("aerotile.feed")
 
 
 class TileFeed:
-    """Tells one follower what is committed, by its own process too, on a thread of its own.
+    """Tells one listener of every commit, its own process's too, on a thread of its own.
 
-    Listens from the moment it is made, so that what is loaded after that misses nothing. When the connection
-    is lost it comes back by itself and has the follower reload. No transaction is ever open on it. A forked
-    child must make one of its own.
+    Listens from its construction on, so that a catalogue that is loaded later misses no commit. When the
+    connection is lost, the feed reconnects and has the listener reload. No transaction is ever open on the
+    connection. A forked child must make its own feed.
     """
 
     def __init__(self, database: Database) -> None:
         """Raises `StoreUnavailableError`."""
         self._database = database
         self._process = os.getpid()
-        self._heard: list[str] = []
+        self._received: list[str] = []
         self._connection: Connection | None = self._listening()
         self._closing = threading.Event()
         self._alarm, self._bell = socket.socketpair()
@@ -59,22 +59,22 @@ class TileFeed:
         self._bell.setblocking(False)
         self._thread: threading.Thread | None = None
 
-    def follow(self, follower: TileChangeListener) -> None:
-        """Start telling `follower`, which has loaded its catalogue since this feed was made."""
+    def follow(self, listener: TileChangeListener) -> None:
+        """Start telling `listener`, which has loaded its catalogue since this feed was made."""
         self._thread = threading.Thread(
-            target=self._run, args=(follower,), name="aerotile-tile-feed", daemon=True
+            target=self._run, args=(listener,), name="aerotile-tile-feed", daemon=True
         )
         self._thread.start()
 
     def wake(self) -> None:
-        """Have the follower called soon, though nothing was heard; returns at once."""
-        with suppress(OSError):  # closed, or it rings already
+        """Have the listener called soon, even without a notice; returns immediately."""
+        with suppress(OSError):  # the feed is closed, or a wake-up is pending already
             self._bell.send(b"\0")
 
     def close(self) -> None:
         """Stop, within about a second whatever the server does; a second call does nothing."""
         if os.getpid() != self._process:
-            return  # the connection is our parent's
+            return  # the connection belongs to the parent process
         self._closing.set()
         self.wake()
         if self._thread is not None:
@@ -82,7 +82,7 @@ class TileFeed:
         else:
             self._end()
 
-    def _run(self, follower: TileChangeListener) -> None:
+    def _run(self, listener: TileChangeListener) -> None:
         missed, pause_s = False, FIRST_PAUSE_S
         while not self._closing.is_set():
             try:
@@ -90,11 +90,11 @@ class TileFeed:
                     missed = True
                     self._connection = self._listening()
                 if missed:
-                    follower.reload()
+                    listener.reload()
                     missed = False
                     _log.info("tiles of other processes are followed again")
                 pause_s = FIRST_PAUSE_S
-                self._tell(follower, self._connection)
+                self._tell(listener, self._connection)
             except psycopg.Error as error:
                 self._lose(describe(error))
             except StoreUnavailableError as error:
@@ -109,27 +109,27 @@ class TileFeed:
             pause_s = min(2 * pause_s, MAX_PAUSE_S)
         self._end()
 
-    def _tell(self, follower: TileChangeListener, connection: Connection) -> None:
-        """Tell the follower what is heard, until the feed is closed. Raises `psycopg.Error` when lost."""
+    def _tell(self, listener: TileChangeListener, connection: Connection) -> None:
+        """Tell the listener of each notice until the feed is closed. Raises `psycopg.Error`."""
         ready = select.poll()
         ready.register(connection.fileno(), select.POLLIN)
         ready.register(self._alarm, select.POLLIN)
         while not self._closing.is_set():
-            heard, self._heard = self._heard, []
-            follower.apply_changes([change for payload in heard for change in read_notice(payload)])
+            received, self._received = self._received, []
+            listener.apply_changes([change for payload in received for change in read_notice(payload)])
             woken_by = ready.poll()
-            # A commit of our own is heard while its writer wakes up, who needs the interpreter more.
+            # A notice of this process's commit arrives while its writer wakes up and needs the interpreter.
             time.sleep(BURST_S)
             if any(descriptor == self._alarm.fileno() for descriptor, _ in woken_by):
                 self._alarm.recv(4096)
             connection.pgconn.consume_input()
             while (notice := connection.pgconn.notifies()) is not None:
-                self._heard.append(notice.extra.decode("utf-8", "replace"))
+                self._received.append(notice.extra.decode("utf-8", "replace"))
 
     def _listening(self) -> Connection:
         connection = self._database.connect_once()
-        # The driver keeps for itself what arrives with the answers to its own statements.
-        connection.add_notify_handler(lambda notice: self._heard.append(notice.payload))
+        # The driver takes notices that arrive with the answers to its own statements.
+        connection.add_notify_handler(lambda notice: self._received.append(notice.payload))
         try:
             with translate_errors("listening for tiles of other processes"):
                 for statement in _LISTEN:
@@ -155,7 +155,7 @@ class TileFeed:
 
 
 def read_notice(payload: str) -> list[TileChange]:
-    """The changes that a notice names, in order. What names no tile is ignored: anybody may notify."""
+    """The changes that a notice names, in order. Text that names no tile is ignored: anybody may notify."""
     changes = []
     for text in payload.split():
         try:

@@ -8,29 +8,61 @@ from datetime import datetime
 from ...domain.errors import ContentHashMismatchError, TileNotFoundError
 from ...domain.policies.voting import check_voting_step
 from ...domain.values.tile_grid import Bbox, GridRange
+from ...domain.values.tile_names import ZERO_UUID
 from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, VotingStatus, check_aware_utc
 from .connection import Database
-from .errors import translate_errors
-from .queries import (
-    ATTEMPTED_TRACE,
-    SELECT_BBOX,
-    SELECT_LRU_CANDIDATES,
-    SELECT_NOW,
-    SELECT_PENDING_UPLOADS,
-    SELECT_TILE,
-    SELECT_TILE_FOR_UPDATE,
-    SELECT_XID,
-    UPDATE_ACCESSED,
-    UPDATE_PINNED,
-    UPDATE_UPLOAD_ATTEMPTS,
-    UPDATE_UPLOADED,
-    UPDATE_VOTING_STATUS,
-    VOTED_TRACE,
-    read_tile,
-    read_total,
-)
+from .predicates import HAS_CONTENT, IS_PENDING_UPLOAD, MAY_BE_EVICTED
+from .queries import SELECT_XID, read_total
+from .row_values import SELECT_TILE, SELECT_TILE_FOR_UPDATE, TILE_COLUMNS, read_tile
 from .tile_rows import PostgresTileRows
 from .transactions import TileTransaction
+
+SELECT_NOW = "SELECT now()"
+SELECT_BBOX = f"""
+    SELECT {TILE_COLUMNS} FROM tiles
+    WHERE zoom_level = %s AND x BETWEEN %s AND %s AND y BETWEEN %s AND %s AND {HAS_CONTENT}
+    ORDER BY x, y, source, COALESCE(flight_id, '{ZERO_UUID}'::uuid)
+"""
+SELECT_PENDING_UPLOADS = f"""
+    SELECT {TILE_COLUMNS} FROM tiles
+    WHERE {IS_PENDING_UPLOAD}
+    ORDER BY created_at, id
+    LIMIT %s
+"""
+SELECT_LRU_CANDIDATES = f"""
+    SELECT {TILE_COLUMNS} FROM tiles
+    WHERE {MAY_BE_EVICTED}
+    ORDER BY accessed_at NULLS FIRST, id
+    LIMIT %s
+"""
+UPDATE_VOTING_STATUS = "UPDATE tiles SET voting_status = %s WHERE tile_uuid = %s"
+UPDATE_UPLOADED = f"""
+    UPDATE tiles SET uploaded_at = %s
+    WHERE tile_uuid = %s AND content_sha256 = %s AND {HAS_CONTENT} AND uploaded_at IS NULL
+    RETURNING true
+"""
+UPDATE_PINNED = f"UPDATE tiles SET pinned = %s WHERE tile_uuid = %s AND {HAS_CONTENT} RETURNING true"
+UPDATE_UPLOAD_ATTEMPTS = f"""
+    UPDATE tiles SET upload_attempts = upload_attempts + 1
+    WHERE tile_uuid = %s AND {HAS_CONTENT}
+    RETURNING upload_attempts
+"""
+# The rows are locked in one order, so that two concurrent batches can't wait for each other. Each row is read
+# again once it is locked, so that an access time does not go back.
+UPDATE_ACCESSED = """
+    WITH accessed AS (
+        SELECT tiles.id, given.accessed_at
+        FROM tiles JOIN unnest(%s::uuid[], %s::timestamptz[]) AS given (tile_uuid, accessed_at)
+            USING (tile_uuid)
+        WHERE tiles.accessed_at IS NULL OR tiles.accessed_at < given.accessed_at
+        ORDER BY tiles.id
+        FOR NO KEY UPDATE OF tiles
+    )
+    UPDATE tiles SET accessed_at = accessed.accessed_at
+    FROM accessed WHERE tiles.id = accessed.id
+"""
+VOTED_TRACE = "SELECT EXISTS (SELECT FROM tiles WHERE voting_status = %s AND tile_uuid = %s)"
+ATTEMPTED_TRACE = "SELECT EXISTS (SELECT FROM tiles WHERE tile_uuid = %s AND upload_attempts >= %s)"
 
 
 class PostgresTileMetadataStore:
@@ -49,7 +81,7 @@ class PostgresTileMetadataStore:
         """See `TileMetadataStore`. Raises `ValueError` for a zoom outside 0..22."""
         span = GridRange.covering(bbox, zoom_level)
         rows = self._database.fetch_all(
-            f"looking for tiles of zoom {zoom_level} in {bbox}",
+            f"querying tiles of zoom {zoom_level} in {bbox}",
             SELECT_BBOX,
             (zoom_level, span.min_x, span.max_x, span.min_y, span.max_y),
         )
@@ -65,7 +97,7 @@ class PostgresTileMetadataStore:
             return row.commit()
 
     def update_voting_status(self, tile_id: TileId, status: VotingStatus) -> TileMetadataPersistent:
-        """See `TileMetadataStore`. Of two writers at once the second sees the first one's step."""
+        """See `TileMetadataStore`. Of two concurrent writers the second judges by the first one's vote."""
         doing = f"updating the vote on tile {tile_id}"
         vote = (status.value, tile_id.tile_uuid)
         with TileTransaction(self._database) as transaction:
@@ -122,12 +154,12 @@ class PostgresTileMetadataStore:
         for accessed_at in accesses.values():
             check_aware_utc(accessed_at, "accessed_at")
         uuids = [tile_id.tile_uuid for tile_id in accesses]
-        with self._database.connection() as connection, translate_errors(f"noting {len(uuids)} reads"):
+        with self._database.session(f"noting {len(uuids)} reads") as connection:
             connection.execute(UPDATE_ACCESSED, (uuids, list(accesses.values())))
 
     def total_disk_bytes(self) -> int:
         """See `TileMetadataStore`."""
-        with self._database.connection() as connection, translate_errors("reading the disk usage"):
+        with self._database.session("reading the disk usage") as connection:
             return read_total(connection)
 
     def increment_upload_attempts(self, tile_id: TileId) -> int:
@@ -146,6 +178,6 @@ class PostgresTileMetadataStore:
         return attempts
 
     def set_pinned(self, tile_id: TileId, pinned: bool) -> None:
-        """Keep a tile from being evicted, or let it go again. Raises `TileNotFoundError`."""
+        """Pin a tile, which is then never evicted, or unpin it. Raises `TileNotFoundError`."""
         if not self._database.change(f"pinning tile {tile_id}", UPDATE_PINNED, (pinned, tile_id.tile_uuid)):
             raise TileNotFoundError(tile_id)

@@ -23,12 +23,20 @@ from ...domain.values.tile_key import VariantTable
 from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, check_aware_utc
 from ...domain.values.timestamps import microseconds_of
 from .address import Connection
+from .advisory_locks import (
+    AWAIT_TILES,
+    LOCK_EXCLUSIVE,
+    LOCK_SHARED,
+    LOCK_TILE,
+    STORE_LOCK,
+    UNLOCK_TILE,
+    tile_lock,
+)
 from .bulk_copy import read_catalogue
 from .connection import Database
 from .errors import translate_errors
 from .pipeline import Pipeline, Statement
 from .queries import (
-    AWAIT_TILES,
     COMPLETE_TILE,
     COMPLETED_TRACE,
     COPY_TILES,
@@ -40,26 +48,17 @@ from .queries import (
     INSERT_TILE,
     INSERT_TILES,
     INSERTED_TRACE,
-    LOCK_EXCLUSIVE,
-    LOCK_SHARED,
-    LOCK_TILE,
     SELECT_ALL,
     SELECT_INCOMPLETE,
     SELECT_LATEST,
     SELECT_MARKED_MISSING,
-    SELECT_TILE,
     SELECT_TILES,
     SELECT_XID,
-    STORE_LOCK,
-    UNLOCK_TILE,
     UPDATE_FILES_MISSING,
     UPDATE_FILES_PRESENT,
-    insert_values,
     read_store_id,
-    read_tile,
-    read_tile_id,
-    tile_lock,
 )
+from .row_values import SELECT_TILE, insert_values, read_tile, read_tile_id
 from .transactions import TileTransaction
 
 FETCH_ROWS = 5_000

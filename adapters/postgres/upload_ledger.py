@@ -1,4 +1,4 @@
-"""`UploadLedger` over PostgreSQL, what an operator asks of it, and how far the votes were read."""
+"""`UploadLedger` over PostgreSQL, an operator's view of uploads, and the cursor of the provider's votes."""
 
 from __future__ import annotations
 
@@ -10,34 +10,91 @@ from uuid import UUID
 from ...domain.errors import TileNotFoundError
 from ...domain.policies.voting import check_requeue
 from ...domain.values.tiles import TileId, TileMetadataPersistent, check_aware_utc
-from ...domain.values.upload_reports import TileUploadResult, UploadListEntry
+from ...domain.values.upload_reports import TileUploadResult, UploadListEntry, UploadReason
 from .connection import Database
 from .errors import translate_errors
-from .queries import SELECT_TILE_FOR_UPDATE, SELECT_XID, read_tile, read_tile_id
+from .predicates import HAS_CONTENT, IS_PENDING_UPLOAD
+from .queries import SELECT_XID
+from .row_values import ID_COLUMNS, SELECT_TILE_FOR_UPDATE, TILE_COLUMNS, read_tile, read_tile_id
 from .transactions import TileTransaction
-from .upload_queries import (
-    INSERT_REQUEUED,
-    INSERT_RESULTS,
-    INSERT_SENT,
-    NOTED_TRACE,
-    REQUEUED_TRACE,
-    SELECT_CURSOR,
-    SELECT_ENTRIES,
-    SELECT_PENDING_TOTAL,
-    SELECT_TILE_ID,
-    UPDATE_REQUEUED,
-    UPSERT_CURSOR,
-    read_entry,
+
+INSERT_SENT = """
+    INSERT INTO uploads (tile_uuid, generation, attempt, event, request_id, content_sha256, happened_at)
+    SELECT
+        given.tile_uuid, COALESCE(last.generation, 1), COALESCE(last.attempt, 0) + 1, 'sent', %(request_id)s,
+        given.content_sha256, %(at)s
+    FROM unnest(%(tile_uuids)s::uuid[], %(content_sha256s)s::text[]) AS given (tile_uuid, content_sha256)
+        LEFT JOIN LATERAL (
+            SELECT generation, attempt FROM uploads
+            WHERE uploads.tile_uuid = given.tile_uuid ORDER BY id DESC LIMIT 1
+        ) AS last ON true
+"""
+# A result belongs to the attempt that its request was, even when another process has sent the tile since.
+INSERT_RESULTS = """
+    INSERT INTO uploads (
+        tile_uuid, generation, attempt, event, request_id, content_sha256, stored_sha256, reason_code,
+        reason_detail, happened_at
+    )
+    SELECT
+        given.tile_uuid, COALESCE(last.generation, 1), COALESCE(last.attempt, 0), given.event, %(request_id)s,
+        given.content_sha256, given.stored_sha256, given.reason_code, given.reason_detail, %(at)s
+    FROM unnest(
+            %(tile_uuids)s::uuid[], %(events)s::text[], %(content_sha256s)s::text[],
+            %(stored_sha256s)s::text[], %(reason_codes)s::text[], %(reason_details)s::text[]
+        ) AS given (tile_uuid, event, content_sha256, stored_sha256, reason_code, reason_detail)
+        LEFT JOIN LATERAL (
+            SELECT generation, attempt FROM uploads
+            WHERE uploads.tile_uuid = given.tile_uuid
+            ORDER BY request_id IS NOT DISTINCT FROM %(request_id)s::uuid DESC, id DESC LIMIT 1
+        ) AS last ON true
+"""
+NOTED_TRACE = """
+    SELECT EXISTS (
+        SELECT FROM uploads
+        WHERE tile_uuid = %s AND event = %s AND happened_at = %s AND request_id IS NOT DISTINCT FROM %s::uuid
+    )
+"""
+INSERT_REQUEUED = """
+    INSERT INTO uploads (tile_uuid, generation, attempt, event, content_sha256, happened_at)
+    SELECT %(tile_uuid)s, COALESCE(max(generation), 1) + 1, 0, 'requeued', %(content_sha256)s, %(at)s
+    FROM uploads WHERE tile_uuid = %(tile_uuid)s
+    RETURNING generation
+"""
+REQUEUED_TRACE = """
+    SELECT EXISTS (SELECT FROM uploads WHERE tile_uuid = %s AND event = 'requeued' AND generation >= %s)
+"""
+UPDATE_REQUEUED = "UPDATE tiles SET voting_status = 'pending', upload_attempts = 0 WHERE tile_uuid = %s"
+
+SELECT_PENDING_TOTAL = (
+    f"SELECT count(*), COALESCE(sum(disk_bytes), 0)::bigint FROM tiles WHERE {IS_PENDING_UPLOAD}"
 )
+SELECT_ENTRIES = f"""
+    SELECT {TILE_COLUMNS}, tiles.id, last.*
+    FROM tiles
+        LEFT JOIN LATERAL (
+            SELECT generation, attempt, event, reason_code, reason_detail, happened_at
+            FROM uploads WHERE uploads.tile_uuid = tiles.tile_uuid ORDER BY uploads.id DESC LIMIT 1
+        ) AS last ON true
+    WHERE source = 'onboard' AND {HAS_CONTENT} AND tiles.id > %s
+    ORDER BY tiles.id
+    LIMIT %s
+"""
+
+SELECT_TILE_ID = f"SELECT {ID_COLUMNS} FROM tiles WHERE tile_uuid = %s"
+SELECT_CURSOR = "SELECT cursor FROM vote_cursors WHERE provider_url = %s"
+UPSERT_CURSOR = """
+    INSERT INTO vote_cursors (provider_url, cursor, read_at) VALUES (%s, %s, %s)
+    ON CONFLICT (provider_url) DO UPDATE SET cursor = EXCLUDED.cursor, read_at = EXCLUDED.read_at
+"""
 
 _PAGE = 1000
 
 
 class PostgresUploadLedger:
-    """See `UploadLedger`. What a method noted is committed when it returns; any number of threads may call.
+    """See `UploadLedger`. A change is durable when its method returns; any number of threads may call.
 
-    Every method raises `StoreUnavailableError` when the database does not answer; nothing was noted then,
-    unless it is a `CommitOutcomeUnknownError`.
+    Every method raises `StoreUnavailableError` when the database does not answer; nothing was written then,
+    unless the error is a `CommitOutcomeUnknownError`.
     """
 
     def __init__(self, database: Database) -> None:
@@ -77,7 +134,7 @@ class PostgresUploadLedger:
             self._note(doing, INSERT_RESULTS, values, trace)
 
     def _note(self, doing: str, query: str, values: Mapping[str, Any], trace: Sequence[Any]) -> None:
-        """Add lines; one of them tells what became of a COMMIT whose answer was lost: none is added twice."""
+        """Add lines. `trace` names one of them, which tells the outcome of a COMMIT whose answer was lost."""
         with TileTransaction(self._database) as transaction:
             (number,) = transaction.begin(doing, (SELECT_XID, ()))
             transaction.xid = number.text
@@ -91,18 +148,18 @@ class PostgresUploadLedger:
         return int(count), int(disk_bytes)
 
     def entries(self) -> Iterator[UploadListEntry]:
-        """Every onboard tile with its last line in the ledger, the oldest row first, a page at a time."""
+        """Every onboard tile with its last line in the ledger, the oldest row first; read in pages."""
         after = 0
         while True:
             page = self._database.fetch_all("listing uploads", SELECT_ENTRIES, (after, _PAGE))
             for row in page:
-                after, entry = read_entry(row)
+                after, entry = _read_entry(row)
                 yield entry
             if len(page) < _PAGE:
                 return
 
     def requeue(self, tile_id: TileId, at: datetime) -> int:
-        """Give a given-up tile another life, and return its number: pending again, with no attempts.
+        """Make a given-up tile pending again, with no attempts; returns the number of its new generation.
 
         Raises `TileNotFoundError`, or `TileMetadataError` for a tile that is not given up.
         """
@@ -131,12 +188,28 @@ class PostgresUploadLedger:
         return read_tile_id(rows[0]) if rows else None
 
     def vote_cursor(self, provider_url: str) -> str | None:
-        """Up to where this provider's votes were read; None: never."""
+        """The cursor behind the last vote that was read from this provider; None: no vote was read."""
         rows = self._database.fetch_all("reading the cursor of votes", SELECT_CURSOR, (provider_url,))
         return str(rows[0][0]) if rows else None
 
     def keep_vote_cursor(self, provider_url: str, cursor: str, at: datetime) -> None:
-        """Go on from there the next time."""
+        """Store the cursor that the next reading of votes starts at."""
         check_aware_utc(at, "at")
-        with self._database.connection() as connection, translate_errors("keeping the cursor of votes"):
+        with self._database.session("keeping the cursor of votes") as connection:
             connection.execute(UPSERT_CURSOR, (provider_url, cursor, at))
+
+
+def _read_entry(row: Sequence[Any]) -> tuple[int, UploadListEntry]:
+    """The number and the entry in a row of `SELECT_ENTRIES`."""
+    number, generation, attempt, event, code, detail, at = row[-7:]
+    tile = read_tile(row[:-7])
+    if event is None:
+        return number, UploadListEntry(tile=tile)
+    return number, UploadListEntry(
+        tile=tile,
+        generation=generation,
+        times_sent=attempt,
+        last_event=event,
+        last_reason=None if code is None else UploadReason(code, detail or ""),
+        last_at=at,
+    )

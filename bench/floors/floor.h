@@ -14,55 +14,23 @@
 #define FLOOR_THREADS 1
 #endif
 
-#include <errno.h>
+#include "lines.h"
+
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 static void prepare(int argc, char **argv);
 static void choose(int thread);
 static void operate(int thread);
-
-__attribute__((noreturn, unused)) static void fail(const char *what)
-{
-    fprintf(stderr, "floor: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
 
 static inline int64_t nanoseconds(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-/* The lines of a file, without their ends. */
-__attribute__((unused)) static char **read_lines(const char *path, size_t *count)
-{
-    FILE *file = fopen(path, "r");
-    size_t room = 1024, length = 0;
-    char **lines = malloc(room * sizeof *lines);
-    char *line = NULL;
-    size_t line_room = 0;
-    ssize_t got;
-    if (file == NULL || lines == NULL)
-        fail(path);
-    while ((got = getline(&line, &line_room, file)) > 0) {
-        if (line[got - 1] == '\n')
-            line[got - 1] = '\0';
-        if (length == room && (lines = realloc(lines, (room *= 2) * sizeof *lines)) == NULL)
-            fail("memory");
-        if ((lines[length++] = strdup(line)) == NULL)
-            fail("memory");
-    }
-    free(line);
-    fclose(file);
-    *count = length;
-    return lines;
 }
 
 struct worker {

@@ -1,4 +1,5 @@
 /* P-2: open, fstat, mmap, close; the mapping stays. */
+#include "floor.h"
 #include "opened_paths.h"
 
 #include <sys/mman.h>

@@ -2,10 +2,11 @@
 #ifndef AEROTILE_OPENED_PATHS_H
 #define AEROTILE_OPENED_PATHS_H
 
-#include "floor.h"
+#include "lines.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static char **paths;
 static size_t count, next_place;

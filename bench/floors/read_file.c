@@ -1,4 +1,5 @@
 /* P-2, one-shot bytes: open, fstat, pread, close. */
+#include "floor.h"
 #include "opened_paths.h"
 
 /* The bytes are the caller's to keep, as those of every subject are, so they get memory of their own. */

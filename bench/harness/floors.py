@@ -19,7 +19,7 @@ from types import ModuleType
 
 import numpy as np
 
-from .subjects import Samples, Seconds, Unavailable
+from .operations import Samples, Seconds, Unavailable
 
 SOURCES = Path(__file__).resolve().parent.parent / "floors"
 _FLAGS = ("-O2", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-pthread", "-D_GNU_SOURCE")

@@ -16,18 +16,10 @@ import attrs
 import numpy as np
 import pytest
 
+from .operations import Operation, Samples, Seconds, Unavailable
 from .results import GrowthPoint, PathResult, RunResults, SubjectResult
 from .statistics import Summary
-from .subjects import (
-    Effort,
-    GrowthCurve,
-    MeasuredPath,
-    Operation,
-    Samples,
-    Seconds,
-    Subject,
-    Unavailable,
-)
+from .subjects import Effort, GrowthCurve, MeasuredPath, Subject
 from .workshop import Workshop
 
 WARM_UP = -1

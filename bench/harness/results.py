@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 import attrs
 
+from .operations import Facts, Seconds
 from .statistics import Summary
-from .subjects import Facts, Role, Seconds
+from .subjects import Role
 
 
 @attrs.define(kw_only=True)

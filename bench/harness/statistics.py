@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import attrs
 import numpy as np
 
-from .subjects import Seconds
+from .operations import Seconds
 
 PERCENTILES = (1, 10, 25, 50, 75, 90, 95, 99, 99.9)
 

@@ -1,28 +1,22 @@
 """What is measured: paths of the target table, and the subjects that run beside each other on each.
 
 A path names its subjects once, statically; each is opened when its path is measured, over data that all
-subjects of the path share. A subject is timed in one of two ways:
-
-- `Calls`: one Python call at a time, timed by pytest-benchmark (pedantic, one iteration per round);
-- `Samples`: it takes its own times and gives them back, as a compiled floor or a group of threads must.
+subjects of the path share. `operations` says how a subject is timed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
-import numpy as np
-import numpy.typing as npt
+
+from .operations import Operation
 
 if TYPE_CHECKING:
     from .workshop import Workshop
-
-Seconds = npt.NDArray[np.float64]
-Facts = Mapping[str, float]
 
 
 class Role(str, Enum):
@@ -35,40 +29,6 @@ class Role(str, Enum):
     """Another way that people use today; must be behind where the target says so."""
     REFERENCE = "reference"
     """Shown beside the others and judged by nobody: parts of a path, other settings, moonshots."""
-
-
-def _nothing() -> tuple[Any, ...]:
-    return ()
-
-
-def _no_facts() -> Facts:
-    return {}
-
-
-@attrs.frozen(kw_only=True)
-class Calls:
-    """An operation that is timed call by call."""
-
-    call: Callable[..., object]
-    """What is timed."""
-    arguments: Callable[[], tuple[Any, ...]] = _nothing
-    """Makes the arguments of the next call, outside the timing."""
-    afterwards: Callable[..., object] | None = None
-    """Tidies up after a call, with the same arguments, outside the timing."""
-    facts: Callable[[], Facts] = _no_facts
-    """Figures beside the times (recall, bytes), asked once after the last block."""
-
-
-@attrs.frozen(kw_only=True)
-class Samples:
-    """An operation that times itself."""
-
-    sample: Callable[[int], Seconds]
-    """Run so many operations and return the seconds of each."""
-    facts: Callable[[], Facts] = _no_facts
-
-
-Operation = Calls | Samples
 
 
 @attrs.frozen(kw_only=True)
@@ -85,10 +45,6 @@ class Subject:
     """What it does not do that ours does, and the settings it runs with."""
     before_block: Callable[[Workshop], object] | None = None
     """Called before each block, outside the timing."""
-
-
-class Unavailable(Exception):  # noqa: N818 # it is an answer, not a failure
-    """A subject can't run on this machine; the message says why."""
 
 
 @attrs.frozen(kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .subjects import Facts
+from .operations import Facts
 
 
 def time_text(seconds: float | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .subjects import Samples, Seconds
+from .operations import Samples, Seconds
 
 
 def from_threads(call: Callable[..., object], arguments: Sequence[tuple[Any, ...]], threads: int) -> Samples:

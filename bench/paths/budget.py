@@ -15,7 +15,8 @@ from uuid import UUID
 import psycopg
 from harness.bare_rows import TABLE, bare_connection, copy_rows, row_values
 from harness.dataset import Cycle, make_tile, tile_id
-from harness.subjects import Calls, Effort, MeasuredPath, Operation, Role, Subject
+from harness.operations import Calls, Operation
+from harness.subjects import Effort, MeasuredPath, Role, Subject
 from harness.threads import waits_per_call
 from harness.workshop import Workshop
 

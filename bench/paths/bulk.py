@@ -12,7 +12,8 @@ from typing import Any
 
 from harness.bare_rows import bare_connection, copy_rows, row_values
 from harness.dataset import metadata_of, tile_id, tile_pixels
-from harness.subjects import Calls, Effort, MeasuredPath, Operation, Role, Subject, Unavailable
+from harness.operations import Calls, Operation, Unavailable
+from harness.subjects import Effort, MeasuredPath, Role, Subject
 from harness.workshop import FilledStore, Workshop
 from peers import diskcache_tiles, lmdb_tiles, mapproxy_tiles, mbtiles
 

@@ -18,7 +18,8 @@ import numpy.typing as npt
 import psycopg
 from harness.dataset import FIRST_X, FIRST_Y, ZOOM, Cycle, tile_id
 from harness.linked_store import COLUMNS_OF_TILES, linked_config, linked_store
-from harness.subjects import Calls, Effort, GrowthCurve, MeasuredPath, Operation, Role, Subject
+from harness.operations import Calls, Operation
+from harness.subjects import Effort, GrowthCurve, MeasuredPath, Role, Subject
 from harness.workshop import FilledStore, Workshop
 
 from aerotile import Bbox, TileId, TileSource, VariantTable, encode_tile_key

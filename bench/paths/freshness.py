@@ -14,17 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.floors import running
+from harness.operations import Operation, Samples, Unavailable
 from harness.sectors import NOW, load_sectors, questions, sectors
-from harness.subjects import (
-    Effort,
-    GrowthCurve,
-    MeasuredPath,
-    Operation,
-    Role,
-    Samples,
-    Subject,
-    Unavailable,
-)
+from harness.subjects import Effort, GrowthCurve, MeasuredPath, Role, Subject
 from harness.threads import from_threads
 from harness.workshop import Workshop
 

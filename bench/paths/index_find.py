@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from harness.subjects import Calls, Effort, MeasuredPath, Operation, Role, Subject
+from harness.operations import Calls, Operation
+from harness.subjects import Effort, MeasuredPath, Role, Subject
 from harness.workshop import Workshop
 
 from aerotile import TileId, find_tiles

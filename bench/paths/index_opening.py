@@ -14,7 +14,8 @@ from typing import Any
 
 import faiss
 import numpy as np
-from harness.subjects import Calls, Effort, MeasuredPath, Operation, Role, Subject
+from harness.operations import Calls, Operation
+from harness.subjects import Effort, MeasuredPath, Role, Subject
 from harness.workshop import Workshop
 from peers import descriptor_graphs as graphs
 

@@ -13,7 +13,8 @@ from typing import Any
 import faiss
 import numpy as np
 from harness.dataset import Cycle
-from harness.subjects import Calls, Effort, GrowthCurve, MeasuredPath, Operation, Role, Subject
+from harness.operations import Calls, Operation
+from harness.subjects import Effort, GrowthCurve, MeasuredPath, Role, Subject
 from harness.workshop import Workshop
 from peers import descriptor_graphs as graphs
 

@@ -16,18 +16,8 @@ import numpy as np
 import psycopg
 from harness.dataset import Cycle
 from harness.linked_store import linked_config
-from harness.subjects import (
-    Calls,
-    Effort,
-    Facts,
-    GrowthCurve,
-    MeasuredPath,
-    Operation,
-    Role,
-    Samples,
-    Seconds,
-    Subject,
-)
+from harness.operations import Calls, Facts, Operation, Samples, Seconds
+from harness.subjects import Effort, GrowthCurve, MeasuredPath, Role, Subject
 from harness.workshop import Workshop
 
 from aerotile import (

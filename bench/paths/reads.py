@@ -13,17 +13,8 @@ from typing import Any
 from harness.dataset import Cycle, Supply, shuffled, tile_id
 from harness.floors import running
 from harness.linked_store import linked_store
-from harness.subjects import (
-    Calls,
-    Effort,
-    GrowthCurve,
-    MeasuredPath,
-    Operation,
-    Role,
-    Samples,
-    Subject,
-    Unavailable,
-)
+from harness.operations import Calls, Operation, Samples, Unavailable
+from harness.subjects import Effort, GrowthCurve, MeasuredPath, Role, Subject
 from harness.workshop import Workshop
 
 from aerotile import TileId

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness.subjects import Effort, MeasuredPath, Operation, Role, Samples, Seconds, Subject, Unavailable
+from harness.operations import Operation, Samples, Seconds, Unavailable
+from harness.subjects import Effort, MeasuredPath, Role, Subject
 from harness.workshop import Workshop
 
 _PROGRAM = Path(__file__).resolve().parent.parent / "upload_link.py"

@@ -17,7 +17,8 @@ from functools import partial
 from harness.bare_rows import INSERT, bare_connection, row_values
 from harness.dataset import Supply, metadata_of, tile_id, tile_pixels
 from harness.machine import file_system_of
-from harness.subjects import Calls, Effort, MeasuredPath, Operation, Role, Subject
+from harness.operations import Calls, Operation
+from harness.subjects import Effort, MeasuredPath, Role, Subject
 from harness.workshop import FilledStore, Workshop
 from peers import diskcache_tiles, lmdb_tiles, mapproxy_tiles, mbtiles
 

@@ -1,4 +1,4 @@
-"""Whether a clock can be right: an aircraft may boot without a battery, and a fix may move its clock."""
+"""Whether a clock can be right: an aircraft may boot without a battery, and a fix may set its clock."""
 
 from __future__ import annotations
 
@@ -8,15 +8,25 @@ from enum import Enum
 import attrs
 
 EARLIEST = datetime(2025, 1, 1, tzinfo=timezone.utc)
-"""Aerotile did not exist then: a clock that shows an earlier time was never set."""
+"""Aerotile did not exist before: a clock that shows an earlier time was never set."""
 LATEST = datetime(2050, 1, 1, tzinfo=timezone.utc)
-"""No aircraft flies this version then: a later time is an overflow or a guess."""
+"""No aircraft flies this version after: a later time is an overflow or a guess."""
 TOLERANCE = timedelta(minutes=5)
-"""How far two honest clocks may differ."""
+"""How far two correct clocks may differ."""
+
+
+def is_in_future(moment: datetime, now: datetime) -> bool:
+    """Whether `moment` lies ahead of `now` by more than `TOLERANCE`."""
+    return moment - now > TOLERANCE
+
+
+def is_in_past(moment: datetime, now: datetime) -> bool:
+    """Whether `moment` lies behind `now` by more than `TOLERANCE`."""
+    return now - moment > TOLERANCE
 
 
 class ClockFaultReason(str, Enum):
-    """What speaks against a clock."""
+    """Why a clock can't be right."""
 
     BEFORE_AEROTILE = "before_aerotile"
     BEYOND_AEROTILE = "beyond_aerotile"
@@ -39,7 +49,7 @@ class ClockFault:
     reason: ClockFaultReason
     clock_says: datetime
     known: datetime
-    """The time that is gone by instead: at least so late it is."""
+    """The earliest time that it can be."""
 
     def __str__(self) -> str:
         says, known = (moment.isoformat(timespec="seconds") for moment in (self.clock_says, self.known))
@@ -49,19 +59,19 @@ class ClockFault:
 def find_clock_fault(
     clock_says: datetime, *, known: datetime = EARLIEST, passed: datetime | None = None
 ) -> ClockFault | None:
-    """What speaks against a clock; None when nothing does.
+    """Why a clock can't be right; None when it can.
 
-    `known` is a moment that has been, by what was stored since. `passed` is the last time that could be
-    believed with the seconds that have passed on a monotonic clock since; None when none could yet.
+    `known` is the latest time proven by stored data. `passed` is the last trusted time of this clock plus the
+    seconds that a monotonic clock has counted since; None when this clock was never trusted.
     """
     at_least = max(known, EARLIEST) if passed is None else max(known, EARLIEST, passed)
     if clock_says < EARLIEST:
         reason = ClockFaultReason.BEFORE_AEROTILE
     elif clock_says > LATEST:
         reason = ClockFaultReason.BEYOND_AEROTILE
-    elif clock_says < at_least - TOLERANCE:
+    elif is_in_past(clock_says, at_least):
         reason = ClockFaultReason.BEHIND
-    elif passed is not None and clock_says > at_least + TOLERANCE:
+    elif passed is not None and is_in_future(clock_says, at_least):
         reason = ClockFaultReason.AHEAD
     else:
         return None

@@ -1,4 +1,4 @@
-"""Which tiles the disk budget deletes next."""
+"""Which tiles the disk budget evicts next; `values.tile_rules` says which tiles may be evicted at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..values.tiles import TileId
 
 
 class KnownTiles(Protocol):
-    """What eviction asks of the catalogue."""
+    """The calls to the catalogue that an eviction makes."""
 
     def lru_candidates(self, limit: int) -> list[EvictionCandidate]: ...
 
@@ -21,10 +21,10 @@ class KnownTiles(Protocol):
 
 
 class EvictionList:
-    """The least recently used tiles, listed a batch at a time; not safe for several threads at once.
+    """The least recently used tiles, listed a batch at a time; for one thread at a time.
 
-    Listing looks at every tile there is. So what is left of a batch serves the next sweep, without the tiles
-    that were read since. A tile that may be evicted only since then waits for the next listing.
+    A listing scans every tile of the catalogue. So the rest of a listing serves the next sweep, without the
+    tiles that were read after the listing. A tile that becomes evictable later waits for the next listing.
     """
 
     def __init__(self, catalogue: KnownTiles, batch_size: int) -> None:
@@ -32,10 +32,10 @@ class EvictionList:
         self._batch_size = batch_size
         self._listed: list[EvictionCandidate] = []
         self._newest: datetime | None = None
-        """When the last tile of the listing was read last; what was read later is younger than others."""
+        """The access time of the listing's last tile: tiles that were read later have lost their rank."""
 
     def next_batch(self, passed_over: Collection[TileId]) -> list[EvictionCandidate]:
-        """The tiles to evict next, least recently used first, without those of `passed_over`."""
+        """The tiles to evict next, least recently used first, without the tiles in `passed_over`."""
         self._listed = [
             candidate
             for candidate in self._listed

@@ -1,7 +1,7 @@
-"""How old a tile may be where it lies: the rule, and the gate that applies it.
+"""How old a tile may be in its sector.
 
-The age is `now - captured_at`. Several sectors may lie over one tile; the strictest verdict wins. What an
-aircraft flies over ages on while it is stored, so whatever is read later is judged anew, as of then.
+The age is `now - captured_at`. Several sectors may cover one tile; the strictest verdict wins. A tile ages
+while it is stored, so each later read judges the tile again.
 """
 
 from __future__ import annotations
@@ -15,17 +15,13 @@ import attrs
 from ..errors import CaptureTimeInFutureError, ConfigurationError
 from ..values.sectors import FreshnessRule, SectorBoundary, SectorClassification
 from ..values.tiles import TileId
-from .clock_trust import TOLERANCE, ClockFault
-
-FUTURE_TOLERANCE = TOLERANCE
-"""A capture time further ahead of the clock is refused."""
-
+from .clock_trust import ClockFault, is_in_future
 
 Rules = Mapping[SectorClassification, FreshnessRule]
 
 
 class FreshnessDecision(IntEnum):
-    """What happens to the tile; a greater value is stricter."""
+    """What the freshness gate does with a tile; a greater value is stricter."""
 
     ACCEPT = 0
     DOWNGRADE = 1
@@ -34,25 +30,25 @@ class FreshnessDecision(IntEnum):
 
 @attrs.frozen
 class FreshnessVerdict:
-    """A decision with what it rests on."""
+    """A decision and its reasons."""
 
     decision: FreshnessDecision
     age: timedelta
     rule: FreshnessRule
     sector: SectorBoundary | None
-    """The sector whose rule decided; None when the default classification did."""
+    """The sector whose rule decided; None when the default classification decided."""
     clock_fault: ClockFault | None = None
-    """What speaks against the clock: then the age is the least that is known, and may be more."""
+    """Why the clock is not trusted: the true age may be greater. None: the clock is trusted."""
 
 
 TOO_OLD = {
     SectorClassification.ACTIVE_CONFLICT: FreshnessDecision.REJECT,
     SectorClassification.STABLE_REAR: FreshnessDecision.DOWNGRADE,
 }
-"""What exceeding the rule of a classification means."""
+"""The decision on a tile that is older than the rule of a classification allows."""
 
 
-_STRICTNESS = {kind: -place for place, kind in enumerate(SectorClassification)}
+_STRICTNESS = {kind: -rank for rank, kind in enumerate(SectorClassification)}
 
 
 def judge_freshness(
@@ -64,7 +60,7 @@ def judge_freshness(
 ) -> FreshnessVerdict:
     """The strictest verdict of the sectors over a tile, or the default classification's when there is none.
 
-    A capture time ahead of `now` counts as of now: what is stored must stay readable when the clock is wrong.
+    A capture time ahead of `now` counts as `now`: a stored tile must stay readable when the clock is wrong.
     """
     age = max(now - captured_at, timedelta(0))
 
@@ -81,8 +77,8 @@ def judge_freshness(
 
 
 def check_capture_time(captured_at: datetime, now: datetime, tile_id: TileId | None = None) -> None:
-    """Raise `CaptureTimeInFutureError` for a capture time more than 5 minutes ahead of `now`."""
-    if captured_at - now > FUTURE_TOLERANCE:
+    """Raise `CaptureTimeInFutureError` for a capture time that `clock_trust.is_in_future` of `now`."""
+    if is_in_future(captured_at, now):
         raise CaptureTimeInFutureError(captured_at, now, tile_id=tile_id)
 
 

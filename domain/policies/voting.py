@@ -17,7 +17,7 @@ _FORWARD: dict[VotingStatus | None, frozenset[VotingStatus]] = {
 
 
 def may_move(current: VotingStatus | None, new: VotingStatus) -> bool:
-    """Whether a vote may go from `current` to `new`; staying where it is always may."""
+    """Whether a vote may go from `current` to `new`; a vote may always stay the same."""
     return current is new or new in _FORWARD[current]
 
 
@@ -29,9 +29,9 @@ def check_voting_step(current: VotingStatus | None, new: VotingStatus) -> None:
 
 
 def check_requeue(current: VotingStatus | None) -> None:
-    """Raise `TileMetadataError` unless a tile may be given another life, which only a given-up one may.
+    """Raise `TileMetadataError` unless a tile may be requeued: only a given-up tile may.
 
-    This is no step of a vote: it begins the tile's next generation, with `pending` and no attempts.
+    A requeue is no step of a vote: it begins the tile's next generation, with `pending` and no attempts.
     """
     if current is not VotingStatus.UPLOAD_GIVEUP:
         raise TileMetadataError(

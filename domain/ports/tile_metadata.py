@@ -38,7 +38,7 @@ class TileMetadataStore(Protocol):
         ...
 
     def pending_uploads(self, limit: int) -> list[TileMetadataPersistent]:
-        """Onboard tiles that are neither uploaded nor rejected nor given up, oldest first."""
+        """The tiles that are pending for upload (`tile_rules.is_pending_upload`), oldest first."""
         ...
 
     def record_lru_access(self, accesses: Mapping[TileId, datetime]) -> None:
@@ -46,10 +46,7 @@ class TileMetadataStore(Protocol):
         ...
 
     def lru_candidates(self, limit: int) -> list[TileMetadataPersistent]:
-        """The tiles that may be evicted, least recently used first.
-
-        Never a pinned tile, nor an onboard tile that is neither uploaded nor given up.
-        """
+        """The tiles that may be evicted (`tile_rules.may_be_evicted`), least recently used first."""
         ...
 
     def total_disk_bytes(self) -> int:

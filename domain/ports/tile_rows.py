@@ -85,7 +85,7 @@ class TileRows(Protocol):
     def removing(self, tile_id: TileId, *, evicting: bool = False) -> AbstractContextManager[int | None]:
         """Delete the row, commit, and yield its `disk_bytes`; None when there is no row.
 
-        With `evicting`, a row that may not be evicted at this moment (`may_be_evicted`) counts as no row.
+        With `evicting`, a row that `tile_rules.may_be_evicted` refuses at this moment counts as no row.
         Until the context is left, no writer can insert the same tile, so its file can be unlinked safely.
         """
         ...

@@ -65,7 +65,7 @@ class CatalogueEntry:
     pinned: bool
     uploaded: bool
     evictable: bool
-    """Whether the disk budget may delete it, as `budget.may_be_evicted` says."""
+    """Whether the disk budget may delete it, as `tile_rules.may_be_evicted` says."""
 
 
 @attrs.frozen

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from datetime import datetime, timedelta
 from enum import Enum
 from uuid import UUID
@@ -12,7 +11,7 @@ import attrs
 
 from .tile_grid import Bbox, check_zoom, column_and_row, north_west_corner, tile_bbox
 from .tile_names import derive_location_hash, derive_tile_id
-from .validators import is_a
+from .validators import is_a, is_sha256
 
 
 class TileSource(str, Enum):
@@ -164,9 +163,6 @@ class TileQualityMetadata:
     """Variance of the Laplacian of the pixels; larger is sharper."""
 
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
 @attrs.frozen(kw_only=True)
 class TileMetadata:
     """The facts about a tile that travel with its bytes."""
@@ -191,7 +187,7 @@ class TileMetadata:
 
     @content_sha256.validator
     def _lower_hex(self, _: attrs.Attribute[str], value: str) -> None:
-        if not isinstance(value, str) or not _SHA256.fullmatch(value):
+        if not is_sha256(value):
             raise ValueError(f"content_sha256 must be 64 lower-case hexadecimal digits, got {value!r}")
 
     def __attrs_post_init__(self) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 import attrs
 
 from .pixels import TilePixelHandle
+from .tile_rules import is_pending_upload
 from .tiles import TileId, TileMetadataPersistent, VotingStatus
 
 FRAME_ALLOWANCE_BYTES = 1024
@@ -217,13 +218,13 @@ class UploadState(str, Enum):
 
 def upload_state(tile: TileMetadataPersistent) -> UploadState:
     """The state of an onboard tile, by its row."""
+    if is_pending_upload(tile):
+        return UploadState.PENDING
     if tile.uploaded_at is not None:
         return UploadState.UPLOADED
     if tile.voting_status is VotingStatus.UPLOAD_GIVEUP:
         return UploadState.GIVEN_UP
-    if tile.voting_status is VotingStatus.REJECTED:
-        return UploadState.VOTED_OUT
-    return UploadState.PENDING
+    return UploadState.VOTED_OUT
 
 
 @attrs.frozen(kw_only=True)

@@ -1,11 +1,21 @@
-"""Checks that attrs classes of the domain share: a wrong value is a `ValueError` that shows it."""
+"""Checks that values of the domain share."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import attrs
+
+SHA256_PATTERN = "[0-9a-f]{64}"
+"""A SHA-256 as text: 64 lower-case hexadecimal digits."""
+_SHA256 = re.compile(SHA256_PATTERN)
+
+
+def is_sha256(value: object) -> bool:
+    """Whether `value` is a SHA-256 as text."""
+    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
 
 
 def is_a(

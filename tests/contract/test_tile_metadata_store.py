@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
+from itertools import product
 from uuid import UUID
 
 import attrs
@@ -19,6 +21,7 @@ from aerotile.domain.errors import (
     TileMetadataError,
     TileNotFoundError,
 )
+from aerotile.domain.policies.voting import may_move
 from aerotile.domain.ports.tile_metadata import TileMetadataStore
 from aerotile.domain.ports.tile_rows import TileRows
 from aerotile.domain.values.tile_grid import Bbox
@@ -171,6 +174,14 @@ def test_a_vote_never_moves_back(subject: Subject) -> None:
     assert subject.known(onboard(1)).voting_status is VotingStatus.REJECTED
 
 
+def test_exactly_the_steps_of_the_policy_are_taken(subject: Subject) -> None:
+    for x, (current, new) in enumerate(product((None, *VotingStatus), VotingStatus)):
+        subject.add(onboard(x), voting_status=current)
+        with nullcontext() if may_move(current, new) else pytest.raises(TileMetadataError):
+            subject.store.update_voting_status(onboard(x), new)
+        assert subject.known(onboard(x)).voting_status is (new if may_move(current, new) else current)
+
+
 def test_of_two_last_words_on_a_vote_at_once_only_one_is_taken(subject: Subject) -> None:
     both_ready = threading.Barrier(2)
 
@@ -227,18 +238,18 @@ def test_candidates_come_least_recently_used_first(subject: Subject) -> None:
     assert subject.candidates(limit=2) == [imported(3), imported(1)]
 
 
-def test_only_tiles_that_can_be_had_again_are_candidates(subject: Subject) -> None:
+def test_pinned_tiles_and_tiles_pending_for_upload_are_no_candidates(subject: Subject) -> None:
     subject.add(onboard(1))
     subject.add(onboard(2), voting_status=VotingStatus.TRUSTED)
     subject.add(imported(3))
     subject.set_pinned(imported(3), True)
-    subject.add(onboard(5), minutes=2, voting_status=VotingStatus.REJECTED)
     assert subject.candidates() == []
+    subject.add(onboard(5), minutes=2, voting_status=VotingStatus.REJECTED)
     subject.add(onboard(4), minutes=1, voting_status=VotingStatus.UPLOAD_GIVEUP)
     subject.add(onboard(6), minutes=3)
     subject.store.mark_uploaded(onboard(6), NOW, HASH)
     subject.add(TileId(12, 7, 0, TileSource.SATELLITE_PROVIDER), minutes=4)
-    assert [tile.x for tile in subject.candidates()] == [4, 6, 7]
+    assert [tile.x for tile in subject.candidates()] == [4, 5, 6, 7]
 
 
 def test_a_pin_holds_until_it_is_taken_out(subject: Subject) -> None:

@@ -22,8 +22,8 @@ from old_databases import (
     upgrade_without_the_runner,
 )
 
+from aerotile.adapters.postgres.advisory_locks import MIGRATION_LOCK
 from aerotile.adapters.postgres.migrate import apply_migrations, check_revision
-from aerotile.adapters.postgres.queries import MIGRATION_LOCK
 from aerotile.domain.errors import ConfigurationError, StoreUnavailableError
 
 

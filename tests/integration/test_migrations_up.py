@@ -99,7 +99,7 @@ def test_rows_of_the_first_revision_are_read_once_their_files_are_known(empty_da
         assert stale.quality is not None
         assert stale.quality.inlier_count == 41
         assert store.total_disk_bytes() == 400
-        assert len(store.lru_candidates(10)) == 2
+        assert len(store.lru_candidates(10)) == 3  # neither pinned nor pending for upload
         sectors = PostgresSectorStore(database)
         with pytest.raises(ConfigurationError, match="front"):  # revision 0001 knew no boxes
             sectors.sectors()

@@ -114,7 +114,7 @@ def test_a_server_that_is_not_there_is_told_at_once_and_on_every_call_without_th
     with Database(f"postgresql://pilot:{PASSWORD}@127.0.0.1:{port}/tiles", connect_timeout_s=1.0) as database:
         store = PostgresTileMetadataStore(database)
         calls: list[Callable[[], object]] = [
-            database.verify,
+            database.connect_once,
             store.total_disk_bytes,
             lambda: store.get_by_id(METADATA.tile_id),
             lambda: list(PostgresTileRows(database).committed()),
@@ -135,7 +135,7 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up(
 ) -> None:
     dsn = listener(lambda connection: None)
     with Database(dsn, connect_timeout_s=1.0) as database:
-        for ask in (database.verify, PostgresTileMetadataStore(database).total_disk_bytes):
+        for ask in (database.connect_once, PostgresTileMetadataStore(database).total_disk_bytes):
             with pytest.raises(
                 StoreUnavailableError, match=r"does not answer: .*(timeout|in time)"
             ) as refused:
@@ -159,7 +159,7 @@ def test_a_server_older_than_14_is_refused_by_version(
         )
 
     with Database(listener(greet_as_13), connect_timeout_s=1.0) as database:
-        for ask in (database.verify, PostgresTileMetadataStore(database).total_disk_bytes):
+        for ask in (database.connect_once, PostgresTileMetadataStore(database).total_disk_bytes):
             with pytest.raises(StoreUnavailableError, match="is PostgreSQL 13; Aerotile needs 14 or newer"):
                 ask()
 
@@ -167,7 +167,7 @@ def test_a_server_older_than_14_is_refused_by_version(
 def test_a_missing_database_is_named(empty_database: str) -> None:
     dsn = make_conninfo(empty_database, dbname="no_such_database")
     with Database(dsn) as database, pytest.raises(StoreUnavailableError) as refused:
-        database.verify()
+        database.connect_once()
     assert 'database "no_such_database" does not exist' in str(refused.value)
     assert "\n" not in str(refused.value)
 

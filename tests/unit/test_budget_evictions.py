@@ -223,7 +223,7 @@ def evictable_cases() -> Iterator[tuple[TileId, dict[str, object], bool]]:
     yield onboard(0), {"uploaded_at": NOW, "pinned": True}, False
     yield onboard(0), {"voting_status": VotingStatus.TRUSTED}, False
     yield onboard(0), {"voting_status": VotingStatus.UPLOAD_GIVEUP}, True
-    yield onboard(0), {"voting_status": VotingStatus.REJECTED}, False
+    yield onboard(0), {"voting_status": VotingStatus.REJECTED}, True
 
 
 @pytest.mark.parametrize(("tile_id", "facts", "expected"), list(evictable_cases()))

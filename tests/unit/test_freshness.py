@@ -18,7 +18,8 @@ from aerotile.domain.errors import (
     TileMetadataError,
 )
 from aerotile.domain.flight_events import Kind
-from aerotile.domain.policies.freshness import FUTURE_TOLERANCE, FreshnessDecision, judge_freshness
+from aerotile.domain.policies.clock_trust import TOLERANCE
+from aerotile.domain.policies.freshness import FreshnessDecision, judge_freshness
 from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.values.sectors import SEEDED_RULES, FreshnessRule, SectorBoundary, SectorClassification
 from aerotile.domain.values.tile_grid import Bbox
@@ -32,7 +33,7 @@ NOW_US = microseconds_of(NOW)
 RULES = {rule.classification: rule for rule in SEEDED_RULES}
 TILE = TileId.covering(48.0, 35.0, 12, TileSource.SATELLITE_PROVIDER)
 EVERYWHERE = Bbox(-85.0, -180.0, 85.0, 180.0)
-ages = st.timedeltas(min_value=-FUTURE_TOLERANCE, max_value=timedelta(days=4000))
+ages = st.timedeltas(min_value=-TOLERANCE, max_value=timedelta(days=4000))
 classifications = st.sampled_from(SectorClassification)
 
 
@@ -158,9 +159,9 @@ def test_an_age_is_never_negative_and_a_stored_tile_from_the_future_counts_as_of
 
 def test_a_capture_time_five_minutes_ahead_is_accepted_and_one_more_microsecond_is_not() -> None:
     freshness_gate, _, _ = gate()
-    freshness_gate.admit(aged(-FUTURE_TOLERANCE), NOW)
+    freshness_gate.admit(aged(-TOLERANCE), NOW)
     with pytest.raises(TileMetadataError) as refusal:
-        freshness_gate.admit(aged(-FUTURE_TOLERANCE - timedelta(microseconds=1)), NOW)
+        freshness_gate.admit(aged(-TOLERANCE - timedelta(microseconds=1)), NOW)
     assert isinstance(refusal.value, CaptureTimeInFutureError)
     assert refusal.value.tile_id == TILE
 

@@ -47,7 +47,7 @@ def eviction_cases() -> Iterator[tuple[str, TileMetadata, Callable[[Subject, Til
     yield "onboard", onboard, nothing, False
     yield "uploaded", onboard, uploaded, True
     yield "given up", onboard, given_up, True
-    yield "rejected", onboard, rejected, False
+    yield "rejected", onboard, rejected, True
 
 
 @pytest.mark.parametrize(
