@@ -9,7 +9,7 @@ Three locks make it safe beside other processes:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
@@ -102,21 +102,26 @@ class PostgresOpenRow:
 class PostgresOpenRows:
     """See `OpenRows`."""
 
-    def __init__(self, transaction: TileTransaction, tiles: Mapping[TileId, TileMetadataPersistent]) -> None:
+    def __init__(
+        self, transaction: TileTransaction, metadata: Sequence[TileMetadata], created_at: datetime
+    ) -> None:
         self._transaction = transaction
-        self._tiles = tiles
+        self._metadata = metadata
+        self._created_at = created_at
         self._inserted: dict[TileId, TileMetadataPersistent] = {}
-        self._finished = False
+        self._duplicates: frozenset[TileId] | None = None
 
     def finish_insert(self) -> frozenset[TileId]:
         """See `OpenRows`."""
-        if not self._finished:
-            self._finished = True
+        if self._duplicates is None:
+            # The rows are made here, beside the threads that write the files.
+            tiles = [TileMetadataPersistent.of(m, created_at=self._created_at) for m in self._metadata]
             # One order for every writer: two batches that share tiles then wait for each other one way only.
-            in_order = sorted(self._tiles.values(), key=lambda tile: tile.tile_uuid.int)
-            new = _insert_in_order(self._transaction, in_order) if in_order else set()
-            self._inserted = {t: tile for t, tile in self._tiles.items() if tile.tile_uuid in new}
-        return frozenset(self._tiles.keys() - self._inserted.keys())
+            tiles.sort(key=lambda tile: tile.tile_uuid.int)
+            new = _insert_in_order(self._transaction, tiles) if tiles else set()
+            self._inserted = {tile.tile_id: tile for tile in tiles if tile.tile_uuid in new}
+            self._duplicates = frozenset(tile.tile_id for tile in tiles if tile.tile_uuid not in new)
+        return self._duplicates
 
     def discard(self, tile_ids: Sequence[TileId]) -> None:
         """See `OpenRows`."""
@@ -182,10 +187,7 @@ class PostgresTileRows:
             raise ValueError("a batch must not name a tile twice")
         with TileTransaction(self._database, self._disk_budget_bytes) as transaction:
             transaction.begin(f"inserting {len(metadata)} tiles", (LOCK_SHARED, STORE_LOCK))
-            yield PostgresOpenRows(
-                transaction,
-                {m.tile_id: TileMetadataPersistent.of(m, created_at=created_at) for m in metadata},
-            )
+            yield PostgresOpenRows(transaction, metadata, created_at)
 
     @contextmanager
     def removing(self, tile_id: TileId, *, evicting: bool = False) -> Iterator[int | None]:
