@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-import os
+import secrets
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from ..files.atomic_file import atomic_file
 from ..files.regular_file import read_regular
 from .errors import BadInputError
 
@@ -68,17 +68,10 @@ class VerifyProgress:
     def save(self) -> None:
         """Write the file anew, by rename. Raises `OSError`."""
         facts = {"store_id": self._store_id, "place": self.place, "findings": self.findings}
-        temporary = self._path.with_name(f".{_FILE}.{os.getpid()}.tmp")
-        try:
-            temporary.unlink(missing_ok=True)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                json.dump(facts, file)
-            temporary.replace(self._path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
+        # Two checks of one store may run at the same time.
+        temporary = f".{_FILE}.{secrets.token_hex(4)}.tmp"
+        with atomic_file(self._path, _MODE, durable=False, temporary=temporary) as file:
+            file.write(json.dumps(facts).encode("ascii"))
         self._saved_at = time.monotonic()
 
     def finish(self) -> None:

@@ -16,9 +16,10 @@ from pathlib import Path
 import attrs
 
 from ...domain.errors import RuntimeNotAvailableError, StoreUnavailableError
-from ..files.durable_folder import make_folder_durably, sync_folder
+from ..files.atomic_file import atomic_file
+from ..files.durable_folder import make_folder_durably
 from ..files.file_lock import FileLock, is_free
-from ..files.regular_file import read_regular
+from ..files.regular_file import open_regular, read_regular
 from .account import ServerAccount
 
 PORT = 5432  # names the socket file; nothing listens on a network
@@ -28,6 +29,7 @@ _LONGEST_LOG = 1 << 20  # bytes
 # Whatever the umask: who may write into a parent may put another folder in the place of this one. Others may
 # pass through, since the server is not always the owner's.
 _PARENT_MODE = 0o755
+_FILE_MODE = 0o600
 _LONGEST_STATE = 1 << 16  # bytes of any file below that is read whole
 _PASSWORD = re.compile(r"[ -~]+")
 _PID = re.compile(rb"[1-9][0-9]{0,9}")
@@ -98,19 +100,10 @@ class DataFolder:
                 f"the password of the database in {self.path} is missing: no file {self.password_file}",
                 remedy="restore the file, or set a DSN",
             )
-        new = self.password_file.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        try:
-            with os.fdopen(self._open_owned(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w") as file:
-                file.write(secrets.token_urlsafe(32))
-                file.flush()
-                os.fsync(file.fileno())
-            new.rename(self.password_file)
-        except OSError:
-            with contextlib.suppress(OSError):
-                new.unlink(missing_ok=True)
-            raise
-        sync_folder(self.path)
+        facts = self.path.stat()
+        owner = (facts.st_uid, facts.st_gid) if os.geteuid() == 0 else None
+        with atomic_file(self.password_file, _FILE_MODE, is_new=True, owner=owner) as file:
+            file.write(secrets.token_urlsafe(32).encode("ascii"))
 
     def password(self) -> str:
         """The superuser's password. Raises `OSError`, `StoreUnavailableError` when the file holds none."""
@@ -237,11 +230,10 @@ class DataFolder:
 
         The owner may be an ordinary user, and we root.
         """
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        descriptor = open_regular(path, flags, mode=_FILE_MODE)
         try:
-            facts, owner = os.fstat(descriptor), self.path.stat()
-            shared = facts.st_nlink != 1 and owner.st_uid != os.geteuid()
-            if shared or not stat.S_ISREG(facts.st_mode):
+            owner = self.path.stat()
+            if os.fstat(descriptor).st_nlink != 1 and owner.st_uid != os.geteuid():
                 raise OSError(errno.EINVAL, "something else was put in its place", str(path))
             if os.geteuid() == 0:
                 # What root makes in somebody's folder belongs to its owner, who is locked out otherwise.

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...domain.errors import RuntimeNotAvailableError, StoreUnavailableError
-from ..files.durable_folder import sync_folder
+from ..files.durable_folder import publish_folder
 from ..files.file_lock import FileLock
 from ..files.regular_file import read_regular
 from .account import ServerAccount, possible_accounts
@@ -77,8 +77,7 @@ class ServerPrograms:
                 f"the database in {self._folder.path} could not be made: {complaint_in(completed.stderr)}",
                 remedy="check that the folder is yours to write and the disk has room",
             )
-        new.rename(self._folder.cluster)
-        sync_folder(self._folder.path)
+        publish_folder(new, self._folder.cluster)
         logger.info("made a database in %s", self._folder.path)
 
     def launch(self, lock: FileLock, settings: Mapping[str, str]) -> None:

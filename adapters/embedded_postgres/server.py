@@ -246,7 +246,7 @@ class EmbeddedPostgres:
             programs.launch(lock, self._settings)
         finally:
             # Whatever was started holds the lock from here on, also when it is not what we hoped for.
-            lock.leave_to_heirs()
+            lock.close()
 
     def _dsn_of(self, server: RunningServer) -> str:
         if not server.is_on_this_machine:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import shutil
@@ -23,18 +22,21 @@ from pathlib import Path
 
 from ...domain.errors import IndexBuildError, IndexUnavailableError
 from ...ext import open_beneath
-from ..files.durable_folder import make_folder_durably, sync_folder
-from ..files.regular_file import open_regular, read_at_most, refuse_irregular
+from ..files.atomic_file import atomic_file
+from ..files.durable_folder import make_folder_durably, publish_folder
+from ..files.file_lock import FileLock
+from ..files.regular_file import read_regular, refuse_irregular
 
 POINTER_FILE = "current"
 INDEX_FILE = "tiles.index"
 SIDECAR_FILE = "tiles.index.sha256"
 METADATA_FILE = "tiles.meta.json"
 _PARTIAL_SUFFIX = ".partial"
-_POINTER_REPLACEMENT = f".{POINTER_FILE}{_PARTIAL_SUFFIX}"
 # A name is digits alone, so a pointer can never lead out of the generations folder.
 _NAME = re.compile(r"[0-9]{6,18}")
 _REMEDY = "switch to another generation with `aerotile index rollback`, or build a new one"
+_FOLDER_MODE = 0o750
+_FILE_MODE = 0o640
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NONBLOCK  # a FIFO in a file's place must not hang its reader
 _POINTER_BYTES = 64
@@ -79,7 +81,7 @@ class IndexGenerations:
         Raises `IndexUnavailableError` when the pointer can't be read or names no generation.
         """
         try:
-            content = read_at_most(open_regular(self._pointer), _POINTER_BYTES, self._pointer)
+            content = read_regular(self._pointer, _POINTER_BYTES)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -118,19 +120,17 @@ class IndexGenerations:
         Raises `IndexBuildError` at once when another one is at work. The lock dies with its process.
         """
         self._refuse_link()
-        make_folder_durably(self._folder, 0o750)
-        lock = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+        make_folder_durably(self._folder, _FOLDER_MODE)
+        lock = FileLock(self.root / ".lock", create_mode=_FILE_MODE)
+        if not lock.try_acquire():
+            raise IndexBuildError(
+                f"another build or switch of the index in {self.root} is under way",
+                remedy="wait until it has finished, then try again",
+            )
         try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise IndexBuildError(
-                    f"another build or switch of the index in {self.root} is under way",
-                    remedy="wait until it has finished, then try again",
-                ) from error
             yield
         finally:
-            os.close(lock)
+            lock.close()
 
     def _refuse_link(self) -> None:
         """Nothing is listed, made or removed behind a link."""
@@ -145,15 +145,13 @@ class IndexGenerations:
         names = self._names()
         number = int(names[-1]) + 1 if names else 1
         partial = self._folder / f"{number:06d}{_PARTIAL_SUFFIX}"
-        partial.mkdir(0o750)
+        partial.mkdir(_FOLDER_MODE)
         return partial
 
     def complete(self, partial: Path) -> str:
         """Give a folder, whose files are synced already, its name, durably. Needs `locked`."""
-        sync_folder(partial)
         name = partial.name.removesuffix(_PARTIAL_SUFFIX)
-        partial.rename(self.folder(name))
-        sync_folder(self._folder)
+        publish_folder(partial, self.folder(name))
         return name
 
     def switch(self, name: str) -> None:
@@ -161,15 +159,8 @@ class IndexGenerations:
 
         When the very last sync fails the switch has been made, but may not outlast a power cut.
         """
-        replacement = self.root / _POINTER_REPLACEMENT
-        try:
-            write_durably(replacement, f"{name}\n".encode("ascii"), mode=0o640)
-            replacement.rename(self._pointer)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                replacement.unlink(missing_ok=True)
-            raise
-        sync_folder(self.root)
+        with atomic_file(self._pointer, _FILE_MODE) as file:
+            file.write(f"{name}\n".encode("ascii"))
 
     def discard(self, partial: Path) -> None:
         """Remove what a failed build left, as far as the disk allows; never the one in use. Needs `locked`.
@@ -211,13 +202,3 @@ def open_generation_file(folder: Path, name: str) -> int:
     finally:
         os.close(root)
     return refuse_irregular(descriptor, folder / name)
-
-
-def write_durably(path: Path, content: bytes, *, mode: int) -> None:
-    """Write a file and sync it; its folder is for the caller to sync. Raises `OSError`."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from ...ext import open_beneath
+from ..files.durable_folder import make_folder_durably, make_folder_in
 from .errors import disk_errors
 
 _FOLDER_MODE = 0o750
@@ -51,28 +51,8 @@ def open_root(root: Path) -> OpenFolder:
     The way to the root may lead over symbolic links: it is the operator's. Raises `StoreUnavailableError`.
     """
     with disk_errors("open the tile folder", root):
-        _make_root(root)
+        make_folder_durably(root, _FOLDER_MODE)
         return OpenFolder(os.open(root, _FLAGS))
-
-
-def _make_root(folder: Path) -> None:
-    try:
-        folder.mkdir(mode=_FOLDER_MODE)
-    except FileExistsError:
-        return
-    except FileNotFoundError:
-        if folder.parent == folder:
-            raise
-        _make_root(folder.parent)
-        folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-    try:
-        parent = OpenFolder(os.open(folder.parent, _FLAGS))
-        os.fsync(parent.fileno())
-    except OSError:
-        # Found there, it would be taken for durable the next time.
-        with suppress(OSError):
-            folder.rmdir()
-        raise
 
 
 class FolderMaker:
@@ -98,28 +78,10 @@ class FolderMaker:
         for name in folder.split("/"):
             made = f"{made}/{name}" if made else name
             if made not in self._known:
-                self._make_one(parent, name, durable=durable)
+                make_folder_in(parent.fileno(), name, _FOLDER_MODE, durable=durable)
             parent = open_below(parent, name)
         if durable:
             self.learn(folder)
-
-    def _make_one(self, parent: OpenFolder, name: str, *, durable: bool) -> None:
-        is_new = True
-        try:
-            os.mkdir(name, mode=_FOLDER_MODE, dir_fd=parent.fileno())
-        except FileExistsError:  # opening it tells whether it is a folder
-            is_new = False
-        if not durable:
-            return
-        try:
-            os.fsync(parent.fileno())
-        except OSError:
-            # Synced once more, a parent that failed may say that all is well although the name was lost. Made
-            # once more, the name is written once more. A writer who was faster makes the folder again too.
-            if is_new:
-                with suppress(OSError):
-                    os.rmdir(name, dir_fd=parent.fileno())
-            raise
 
     def knows(self, folder: str) -> bool:
         """Whether `make` has nothing to do for `folder`."""

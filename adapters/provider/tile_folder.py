@@ -6,7 +6,6 @@ files goes at the next open.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import stat
@@ -19,6 +18,8 @@ from uuid import UUID
 
 from ...domain.errors import StoreUnavailableError
 from ...ext import sync_file_system
+from ..files.durable_folder import make_folder_durably
+from ..files.file_lock import FileLock
 from ..files.regular_file import read_regular
 from .admission import AdmittedTile
 from .frames import MAX_HEADER_BYTES
@@ -48,21 +49,23 @@ class TileFolder:
         self._folder = folder / "tiles"
         self._guard = threading.Lock()
         with self._disk_errors("open"):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            make_folder_durably(self._folder, 0o755)
+            self._lock = FileLock(folder / "lock", create_mode=0o640)
+            if not self._lock.try_acquire():
+                raise StoreUnavailableError(
+                    f"{folder} is in use by another provider",
+                    remedy="stop that provider, or name another folder",
+                )
             try:
-                self._take_lock(folder)
                 self._hashes = self._load()
             except BaseException:
-                os.close(self._lock)
+                self._lock.close()
                 raise
 
     def close(self) -> None:
-        """Let another process have the folder."""
+        """Release the folder for another process."""
         with self._guard:
-            if self._lock >= 0:
-                os.close(self._lock)
-                self._lock = -1
+            self._lock.close()
 
     def hashes(self) -> dict[UUID, str]:
         """The SHA-256 of each tile that is held."""
@@ -106,14 +109,6 @@ class TileFolder:
             raise
         finally:
             os.close(folder)
-
-    def _take_lock(self, folder: Path) -> None:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StoreUnavailableError(
-                f"{folder} is in use by another provider", remedy="stop that one, or name another folder"
-            ) from error
 
     def _load(self) -> dict[UUID, str]:
         """Remove what crashes left, and read the hash of each tile."""

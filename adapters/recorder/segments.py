@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import re
-import stat
 from pathlib import Path
 
 from ..files.durable_folder import make_folder_durably, sync_folder
+from ..files.file_lock import lock_open_file
+from ..files.regular_file import open_regular
 
 _logger = logging.getLogger(__name__)
+_APPEND = os.O_RDWR | os.O_APPEND
 _NAME = re.compile(r"record-([0-9]{6,18})\.jsonl")
 
 
@@ -65,18 +66,15 @@ class Segment:
         while True:
             path = folder / f"record-{number:06d}.jsonl"
             try:
-                descriptor = os.open(
-                    path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640
-                )
+                descriptor = open_regular(path, _APPEND | os.O_CREAT | os.O_EXCL, mode=0o640)
             except FileExistsError:
                 number += 1
                 continue
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                sync_folder(folder)
-                return cls(path, descriptor)
-            except BlockingIOError:
-                # Another writer went on with it in the instant since it was made.
+                if lock_open_file(descriptor):
+                    sync_folder(folder)
+                    return cls(path, descriptor)
+                # Another writer locked the file in the instant since it was made.
                 os.close(descriptor)
             except BaseException:
                 # A disk that goes on failing must not be given an empty file with every attempt.
@@ -94,15 +92,11 @@ class Segment:
         another user's or no regular file: a record goes on beside it.
         """
         try:
-            # What is written into a FIFO, nobody finds again.
-            flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-            descriptor = os.open(path, flags)
+            descriptor = open_regular(path, _APPEND)
         except OSError:
             return None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            facts = os.fstat(descriptor)
-            if facts.st_nlink > 0 and stat.S_ISREG(facts.st_mode):
+            if lock_open_file(descriptor) and os.fstat(descriptor).st_nlink > 0:
                 return cls(path, descriptor)
         except OSError:
             pass
