@@ -13,10 +13,9 @@ import attrs
 
 from ...domain.policies.jpeg import has_jpeg_markers
 from ...domain.values.tiles import TileId, TileMetadata, TileQualityMetadata, TileSource
-from .frames import Frame
+from .frames import CANONICAL_UUID, Frame
 
 _UTC_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(?:[Zz]|\+00:00)", re.ASCII)
-_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DETAIL_LIMIT = 1000
 
 
@@ -116,7 +115,7 @@ def _present(header: dict[str, Any], name: str) -> Any:
 def _flight_id(value: Any) -> UUID | None:
     if value is None:
         return None
-    if not isinstance(value, str) or not _CANONICAL_UUID.fullmatch(value):
+    if not isinstance(value, str) or not CANONICAL_UUID.fullmatch(value):
         raise ValueError("flight_id is neither null nor a UUID in its canonical form")
     return UUID(value)
 

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from .behaviour import Fault, FaultKind, RetryAfterForm
 from .connections import Connections
-from .errors import PROTOCOL_HEADER, Problem, problem_response
+from .errors import COMMON_HEADERS, Problem, problem_response
 
 _BOMB_CHUNK = bytes(1 << 20)
 _GOODBYE_S = 1.0
@@ -26,10 +26,10 @@ def answer_instead(fault: Fault) -> Response | None:
     if fault.kind is FaultKind.STATUS and not fault.after_storing:
         return _status_answer(fault)
     if fault.kind is FaultKind.GZIP_BOMB:
-        headers = {**PROTOCOL_HEADER, "Content-Encoding": "gzip"}
+        headers = {**COMMON_HEADERS, "Content-Encoding": "gzip"}
         return StreamingResponse(_bomb(fault.unpacked_bytes), 200, headers, "application/json")
     if fault.kind is FaultKind.REDIRECT:
-        return Response(status_code=307, headers={**PROTOCOL_HEADER, "Location": fault.location})
+        return Response(status_code=307, headers={**COMMON_HEADERS, "Location": fault.location})
     return None
 
 
@@ -38,7 +38,7 @@ def spoil_answer(fault: Fault, answer: Response, connections: Connections) -> Re
     if fault.kind is FaultKind.STATUS:
         return _status_answer(fault)
     if fault.kind is FaultKind.GARBAGE_ANSWER:
-        return Response(b'{"results": [{"tile_uuid": ', 200, PROTOCOL_HEADER, "application/json")
+        return Response(b'{"results": [{"tile_uuid": ', 200, COMMON_HEADERS, "application/json")
     if fault.kind is FaultKind.WRONG_HASH:
         return _with_results(answer, _with_wrong_hash)
     if fault.kind is FaultKind.OMIT_TILES:
@@ -72,7 +72,7 @@ async def _bomb(unpacked_bytes: int) -> AsyncIterator[bytes]:
 
 def _with_results(answer: Response, change: Any) -> Response:
     results = json.loads(bytes(answer.body)).get("results", [])
-    return Response(json.dumps({"results": change(results)}), 200, PROTOCOL_HEADER, "application/json")
+    return Response(json.dumps({"results": change(results)}), 200, COMMON_HEADERS, "application/json")
 
 
 def _with_wrong_hash(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -110,10 +110,10 @@ class _BadlySentAnswer(Response):
 
     async def _drip(self, receive: Receive, send: Send) -> None:
         await self._start(send)
-        for place in range(len(self.body)):
+        for position in range(len(self.body)):
             if await _disconnected(receive, self._fault.seconds):
                 return
-            await send(_part(self.body[place : place + 1]))
+            await send(_part(self.body[position : position + 1]))
         await send({"type": "http.response.body", "body": b""})
 
 

@@ -1,4 +1,4 @@
-"""Errors as the protocol answers them: RFC 9457 problem documents, and every answer's common headers."""
+"""Errors as the protocol answers them: RFC 9457 problem documents, and the headers of every answer."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-PROTOCOL = 1
-PROTOCOL_HEADER = {"Aerotile-Protocol": str(PROTOCOL)}
+from ..upload_protocol import PROBLEM_TYPE, PROTOCOL_HEADER, PROTOCOL_VERSION
+
+COMMON_HEADERS = {PROTOCOL_HEADER: PROTOCOL_VERSION}
 
 
 class Problem(Enum):
@@ -68,7 +69,7 @@ def json_response(facts: Any, *, status: int = 200, headers: Mapping[str, str] |
     return Response(
         json.dumps(facts, separators=(",", ":")).encode("ascii"),
         status,
-        {**PROTOCOL_HEADER, **(headers or {})},
+        {**COMMON_HEADERS, **(headers or {})},
         "application/json",
     )
 
@@ -84,7 +85,7 @@ def problem_response(
     """The answer to a request that is not served."""
     status = problem.status if status is None else status
     facts: dict[str, Any] = {
-        "type": f"urn:aerotile:problem:{problem.code}",
+        "type": f"{PROBLEM_TYPE}{problem.code}",
         "title": problem.title,
         "status": status,
     }

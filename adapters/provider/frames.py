@@ -9,9 +9,10 @@ from uuid import UUID
 
 import attrs
 
-_LENGTH_BYTES = 4
+from ..upload_protocol import HEADER_LENGTH_BYTES
+
 MAX_HEADER_BYTES = 16_384
-_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class MalformedBatchError(ValueError):
@@ -54,7 +55,7 @@ def split_frames(body: bytes, max_tiles: int) -> list[Frame]:
 
 
 def _frame_at(body: bytes, position: int, where: str) -> tuple[Frame, int]:
-    header_at = position + _LENGTH_BYTES
+    header_at = position + HEADER_LENGTH_BYTES
     if header_at > len(body):
         raise MalformedBatchError(f"{where}: the body ends within the header's length")
     header_bytes = int.from_bytes(body[position:header_at], "big")
@@ -67,7 +68,7 @@ def _frame_at(body: bytes, position: int, where: str) -> tuple[Frame, int]:
         raise MalformedBatchError(f"{where}: the body ends within the header")
     header = _read_header(body[header_at:content_at], where)
     tile_uuid = header.get("tile_uuid")
-    if not isinstance(tile_uuid, str) or not _CANONICAL_UUID.fullmatch(tile_uuid):
+    if not isinstance(tile_uuid, str) or not CANONICAL_UUID.fullmatch(tile_uuid):
         raise MalformedBatchError(f"{where}: tile_uuid is no UUID in its canonical form")
     disk_bytes = header.get("disk_bytes")
     if isinstance(disk_bytes, bool) or not isinstance(disk_bytes, int) or disk_bytes < 1:

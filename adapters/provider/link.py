@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
-import threading
-from collections.abc import Coroutine
 from contextlib import suppress
 from enum import Enum
 from types import TracebackType
-from typing import Any
 
 import attrs
 
+from ..loop_thread import LoopThread
+from .reset import reset
+
 _CHUNK_BYTES = 16_384
 _CLOSE_LIMIT_S = 1.0
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
 
 
 class Breakage(str, Enum):
@@ -66,8 +64,6 @@ class BadLink:
         self._connections = 0
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._port = int(self._listening.getsockname()[1])
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="bad-link", daemon=True)
 
     @property
     def port(self) -> int:
@@ -91,14 +87,12 @@ class BadLink:
 
     def start(self) -> None:
         """Relay from now on."""
-        self._thread.start()
-        self._run(self._listen())
+        self._loop = LoopThread("bad-link")
+        self._loop.submit(self._listen()).result()
 
     def close(self) -> None:
-        """Break every connection and let go of the port."""
-        self._run(self._stop())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        """Break every connection and release the port."""
+        self._loop.submit(self._stop_listening()).result()
         self._loop.close()
 
     def __enter__(self) -> BadLink:
@@ -110,18 +104,11 @@ class BadLink:
     ) -> None:
         self.close()
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._relay, sock=self._listening)
 
-    async def _stop(self) -> None:
+    async def _stop_listening(self) -> None:
         self._server.close()
-        relays = asyncio.all_tasks() - {asyncio.current_task()}
-        for relay in relays:
-            relay.cancel()
-        await asyncio.gather(*relays, return_exceptions=True)
 
     async def _relay(self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter) -> None:
         self._connections += 1
@@ -130,7 +117,7 @@ class BadLink:
         try:
             server_in, server_out = await asyncio.open_connection(*self._server_address)
         except OSError:
-            _reset(client_out)
+            reset(client_out.transport)
             return
         ways = [
             asyncio.ensure_future(
@@ -189,15 +176,12 @@ async def _end(ending: Breakage | None, *sides: asyncio.StreamWriter) -> None:
     finally:
         for side in sides:
             if ending is Breakage.RESET:
-                _reset(side)
+                reset(side.transport)
             side.close()
-            try:
-                await asyncio.wait_for(side.wait_closed(), _CLOSE_LIMIT_S)
-            except (OSError, asyncio.TimeoutError):
-                side.transport.abort()  # what was under way is not wanted any more
-
-
-def _reset(side: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        side.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-    side.transport.abort()
+        try:
+            closed = asyncio.gather(*(side.wait_closed() for side in sides), return_exceptions=True)
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(closed, _CLOSE_LIMIT_S)
+        finally:
+            for side in sides:
+                side.transport.abort()  # bytes that are still on their way are dropped
