@@ -66,16 +66,16 @@ TABLE = [
         "provider: votes", "adapters/provider/votes.py", SMALL, ("provider votes", "provider votes open")
     ),
     Written(
-        "embedded database: locks, password, log",
-        "adapters/embedded_postgres/folder.py",
-        SMALL,
-        ("database",),
+        "embedded database: locks, password", "adapters/embedded_postgres/folder.py", SMALL, ("database",)
     ),
+    Written("embedded database: log", "adapters/embedded_postgres/server_log.py", SMALL, ("database again",)),
     Written("embedded database: locks", "adapters/files/file_lock.py", SMALL, ("database", "database again")),
     Written("demonstration: its folder", "adapters/demo/demonstration.py", SMALL, ("demo",)),
 ]
 ELSEWHERE = {
     "adapters/demo/picture.py": "one picture, through atomic_file",
+    "adapters/embedded_postgres/owned_files.py": "folders of initdb and the socket: embedded_server/",
+    "adapters/embedded_postgres/socket_folder.py": "stale sockets: embedded_server/test_leftovers.py",
     "adapters/embedded_postgres/programs.py": "initdb's folder: embedded_server/test_failures.py",
     "adapters/embedded_postgres/launcher.py": "the lock that it inherits, and files of the kernel",
     "adapters/cli/output.py": "standard output; test_cli_process.py fills it up",
