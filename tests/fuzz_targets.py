@@ -15,7 +15,8 @@ import numpy as np
 from aerotile.adapters.cli.arguments import box, moment, parse_tile_id, zoom
 from aerotile.adapters.cli.errors import one_line
 from aerotile.adapters.cli.xyz_folder import XyzFile, read_sidecar
-from aerotile.adapters.config.loader import parse_byte_size, read_config
+from aerotile.adapters.config.loader import read_config
+from aerotile.adapters.config.values import parse_byte_size
 from aerotile.adapters.embedded_postgres.folder import DataFolder
 from aerotile.adapters.filesystem.folders import open_root
 from aerotile.adapters.filesystem.identity_file import read_identity
