@@ -1,8 +1,8 @@
 """Read sectors from GeoJSON (RFC 7946), strictly.
 
 A FeatureCollection of Polygons and MultiPolygons with the properties `sector_id` and `classification`. A
-sector is a box, so each polygon becomes its bounding box; one that is no box itself is widened by that and
-named in the result. A MultiPolygon becomes one sector per polygon, `sector_id/1`, `sector_id/2` and so on.
+sector is a box, so each polygon becomes its bounding box. A polygon that is no box is widened by that, and
+the result names it. A MultiPolygon becomes one sector per polygon, `sector_id/1`, `sector_id/2` and so on.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class SectorFile:
 
     sectors: tuple[SectorBoundary, ...]
     widened: tuple[str, ...]
-    """Ids of sectors whose polygon was no box, so that the sector covers more than the polygon."""
+    """Ids of sectors that cover more than their polygon, which was no box."""
 
 
 def read_sectors(path: Path) -> SectorFile:
-    """Read every sector of a file. Raises `GeoJsonError`, or `OSError` when it can't be read."""
+    """Read every sector of a file. Raises `GeoJsonError`, or `OSError` when the file can't be read."""
     with path.open("rb") as stream:
         content = read_one_more(stream, MAX_FILE_BYTES)
     if len(content) > MAX_FILE_BYTES:
@@ -63,7 +63,7 @@ def parse_sectors(text: str) -> SectorFile:
         raise GeoJsonError(f"not JSON: {error}") from error
     try:
         return _read_sectors(document)
-    except RecursionError as error:  # shown in a message, what could just be read is too deep
+    except RecursionError as error:  # a value that could be read may be too deep to be shown in a message
         raise GeoJsonError("it is nested too deeply") from error
 
 
@@ -170,7 +170,7 @@ def _ring(ring: Any) -> list[Position]:
     if positions[0] != positions[-1]:
         raise GeoJsonError("a ring must end where it begins")
     for (lon, _), (next_lon, _) in pairwise(positions):
-        # A whole turn (-180 to 180) is the edge of a box around the world; nothing else is that long.
+        # An edge of 360 degrees (-180 to 180) belongs to a box around the world.
         if 180 < abs(next_lon - lon) < 360:
             raise GeoJsonError(
                 "an edge is longer than 180 degrees; cut a polygon that crosses the antimeridian in two "
@@ -198,7 +198,7 @@ def _position(position: Any) -> Position:
 
 
 def _is_box(ring: list[Position], bbox: Bbox) -> bool:
-    """Whether the ring goes around the edge of the box, and nowhere else."""
+    """Whether the ring runs along the edge of the box only, and around all of it."""
     along_edge = all(
         (lon == next_lon and lon in (bbox.min_lon, bbox.max_lon))
         or (lat == next_lat and lat in (bbox.min_lat, bbox.max_lat))

@@ -1,12 +1,12 @@
-"""The folders that hold an index's generations, and the one pointer that says which is in use.
+"""The folders of an index's generations, and the pointer to the generation in use.
 
     {root}/current                      one line: the name of the generation in use
     {root}/generations/000001/          tiles.index, tiles.index.sha256, tiles.meta.json; never changed
     {root}/generations/000002.partial/  a build under way, or one whose process died
-    {root}/.lock                        held by whoever builds or switches
+    {root}/.lock                        held during a build or a switch
 
-Everything under a generation's name was synced before it got that name, and the pointer is switched last, by
-rename: a crash at any instant leaves the old or the new generation in use, both whole.
+A generation's files are synced before the generation gets its name, and the pointer is switched last, by
+rename. So a crash at any instant leaves the old or the new generation in use, both whole.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ METADATA_FILE = "tiles.meta.json"
 _PARTIAL_SUFFIX = ".partial"
 # A name is digits alone, so a pointer can never lead out of the generations folder.
 _NAME = re.compile(r"[0-9]{6,18}")
-_REMEDY = "switch to another generation with `aerotile index rollback`, or build a new one"
+REMEDY = "switch to another generation with `aerotile index rollback`, or build a new one"
 _FOLDER_MODE = 0o750
 _FILE_MODE = 0o640
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -45,7 +45,7 @@ _POINTER_BYTES = 64
 class IndexGenerations:
     """The generations under one root. Methods raise `OSError` unless they say otherwise.
 
-    The way to the root may lead over symbolic links: it is the operator's. Below it none is followed.
+    The operator names the root, so its path may lead over symbolic links. Below the root none is followed.
     """
 
     def __init__(self, root: Path) -> None:
@@ -54,7 +54,7 @@ class IndexGenerations:
         self._pointer = root / POINTER_FILE
 
     def folder(self, name: str) -> Path:
-        """Where a generation's three files are."""
+        """The folder of a generation's three files."""
         return self._folder / name
 
     def names(self) -> list[str]:
@@ -76,7 +76,7 @@ class IndexGenerations:
         return sorted(found, key=int)
 
     def current(self) -> str | None:
-        """The generation in use; None when there is no pointer.
+        """The name of the generation in use; None when there is no pointer.
 
         Raises `IndexUnavailableError` when the pointer can't be read or names no generation.
         """
@@ -86,19 +86,19 @@ class IndexGenerations:
             return None
         except OSError as error:
             raise IndexUnavailableError(
-                f"the index pointer {self._pointer} can't be read: {error.strerror}", remedy=_REMEDY
+                f"the index pointer {self._pointer} can't be read: {error.strerror}", remedy=REMEDY
             ) from error
         name = content.decode("ascii", "replace").removesuffix("\n")
         if not _NAME.fullmatch(name) or not self.folder(name).is_dir():
             raise IndexUnavailableError(
-                f"the index pointer {self._pointer} names no generation: {name!r}", remedy=_REMEDY
+                f"the index pointer {self._pointer} names no generation: {name!r}", remedy=REMEDY
             )
         return name
 
     def previous(self) -> str:
-        """The newest generation older than the one in use; the newest of all when the pointer is damaged.
+        """The newest generation older than that in use; the newest of all when the pointer is damaged.
 
-        Raises `IndexUnavailableError` when there is none.
+        Raises `IndexUnavailableError` when there is no such generation.
         """
         names = self.names()
         try:
@@ -115,9 +115,10 @@ class IndexGenerations:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep every other builder and switcher, thread or process, out; readers are not disturbed.
+        """Keep out other builds and switches, of any thread or process; readers are not disturbed.
 
-        Raises `IndexBuildError` at once when another one is at work. The lock dies with its process.
+        Raises `IndexBuildError` without waiting when another build or switch runs. The lock ends with its
+        process.
         """
         self._refuse_link()
         make_folder_durably(self._folder, _FOLDER_MODE)
@@ -133,12 +134,12 @@ class IndexGenerations:
             lock.close()
 
     def _refuse_link(self) -> None:
-        """Nothing is listed, made or removed behind a link."""
+        """Raise `OSError` for a linked folder, so that nothing is listed, made or removed elsewhere."""
         if self._folder.is_symlink():
             raise OSError(errno.ELOOP, "it is a symbolic link", str(self._folder))
 
     def begin(self) -> Path:
-        """Remove what killed builds left and make the folder of a new build. Needs `locked`."""
+        """Remove the remains of killed builds and make the folder of a new build. Needs `locked`."""
         for entry in self._folder.iterdir():
             if entry.name.endswith(_PARTIAL_SUFFIX):
                 shutil.rmtree(entry)
@@ -149,7 +150,7 @@ class IndexGenerations:
         return partial
 
     def complete(self, partial: Path) -> str:
-        """Give a folder, whose files are synced already, its name, durably. Needs `locked`."""
+        """Rename a build's folder, whose files are synced, to its final name, durably. Needs `locked`."""
         name = partial.name.removesuffix(_PARTIAL_SUFFIX)
         publish_folder(partial, self.folder(name))
         return name
@@ -157,15 +158,15 @@ class IndexGenerations:
     def switch(self, name: str) -> None:
         """Make a generation the one in use, durably, by one rename. Needs `locked`.
 
-        When the very last sync fails the switch has been made, but may not outlast a power cut.
+        When only the last sync fails, the switch was made but may not outlast a power cut.
         """
         with atomic_file(self._pointer, _FILE_MODE) as file:
             file.write(f"{name}\n".encode("ascii"))
 
     def discard(self, partial: Path) -> None:
-        """Remove what a failed build left, as far as the disk allows; never the one in use. Needs `locked`.
+        """Remove a failed build, as far as the disk allows, but never the generation in use. Needs `locked`.
 
-        Raises nothing: what stays under a leftover's name is removed by the next build.
+        Never raises: the next build removes remains under a name with `.partial`.
         """
         folders = [partial]
         with contextlib.suppress(OSError, IndexUnavailableError):
@@ -176,14 +177,14 @@ class IndexGenerations:
             shutil.rmtree(folder, ignore_errors=True)
 
     def prune(self, keep_older: int) -> None:
-        """Remove all but the one in use and the newest `keep_older` others. Needs `locked`.
+        """Remove all but the generation in use and the newest `keep_older` others. Needs `locked`.
 
-        Readers that mapped a removed generation go on with their mapping.
+        Readers that mapped a removed generation keep their mapping.
         """
         current = self.current()
         others = [name for name in self._names() if name != current]
         for name in others[: max(0, len(others) - keep_older)]:
-            # Under the name of a leftover, a removal that is cut short is finished by the next build.
+            # Under a name with `.partial`, an interrupted removal is finished by the next build.
             doomed = self._folder / f"{name}{_PARTIAL_SUFFIX}"
             self.folder(name).rename(doomed)
             shutil.rmtree(doomed)
@@ -192,7 +193,7 @@ class IndexGenerations:
 def open_generation_file(folder: Path, name: str) -> int:
     """Open a file of the generation in `folder` for reading, following no symbolic link below the root.
 
-    Raises `OSError`, also for what is no regular file.
+    Raises `OSError`, also when it is no regular file.
     """
     root = os.open(folder.parent.parent, _FOLDER)
     try:

@@ -1,4 +1,4 @@
-"""The store's folders: the root held open, and the folders below it made durable before they are used."""
+"""The store's folders: the root is held open, and folders below it are made durable before their use."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _KNOWN_LIMIT = 65_536
 class OpenFolder:
     """A folder's descriptor that closes with its last reference.
 
-    Whoever works with it holds a reference meanwhile, so that closing the store in another thread can't hand
-    the descriptor's number to another file in the middle of an operation.
+    An operation holds a reference. So another thread that closes the store can't free the descriptor's number
+    for another file in the middle of the operation.
     """
 
     __slots__ = ("descriptor",)
@@ -48,7 +48,7 @@ def open_again(folder: OpenFolder) -> OpenFolder:
 def open_root(root: Path) -> OpenFolder:
     """Open the root, making it and its parents (durably) where they are missing.
 
-    The way to the root may lead over symbolic links: it is the operator's. Raises `StoreUnavailableError`.
+    The operator names the path, so it may lead over symbolic links. Raises `StoreUnavailableError`.
     """
     with disk_errors("open the tile folder", root):
         make_folder_durably(root, _FOLDER_MODE)
@@ -56,10 +56,10 @@ def open_root(root: Path) -> OpenFolder:
 
 
 class FolderMaker:
-    """Makes folders below the root, and knows which of them are already sure to survive a power cut.
+    """Makes folders below the root, and knows which of them this process has made durable.
 
-    A folder made by another process may not be durable yet, so each process syncs the parents of a folder
-    once before it relies on it; after that the folder costs nothing. Any number of threads may use it.
+    A folder made by another process may not be durable yet. So each process syncs the parents of a folder
+    once, before the first use of the folder. Any number of threads may use a maker.
     """
 
     def __init__(self) -> None:
@@ -96,5 +96,5 @@ class FolderMaker:
             folder = folder.rpartition("/")[0]
 
     def forget(self) -> None:
-        """Know nothing any more; for when a known folder turns out to be gone."""
+        """Forget every folder; for when a known folder turns out to be missing."""
         self._known.clear()

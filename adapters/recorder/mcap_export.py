@@ -21,8 +21,8 @@ def export_mcap(lines: Iterable[RecordLine], target: Path) -> int:
     """Write `lines` (of `RecordReader.lines`) to a new MCAP file and return how many there were.
 
     One channel per kind, its name the topic, JSON messages with a JSON schema; the message is the JSON as it
-    was recorded, `log_time` its wall time in nanoseconds. The file appears whole or not at all, replacing
-    one of the same name. Raises `RuntimeNotAvailableError` when the `mcap` package is not installed,
+    was recorded, `log_time` its wall time in nanoseconds. The file appears whole or not at all, and replaces
+    a file of the same name. Raises `RuntimeNotAvailableError` when the `mcap` package is not installed,
     `StoreUnavailableError` when the file can't be written.
     """
     try:
@@ -54,7 +54,7 @@ def _write_messages(writer: Any, lines: Iterable[RecordLine]) -> int:
         if kind not in channels:
             schema = writer.register_schema(kind, "jsonschema", json.dumps(_schema(kind)).encode())
             channels[kind] = writer.register_channel(kind, "json", schema)
-        # MCAP's times are unsigned; a clock that was never set may say a time before 1970.
+        # MCAP's times are unsigned; a clock that was never set may show a time before 1970.
         log_time = max(0, (line.envelope.wall_time - _EPOCH) // _MICROSECOND * 1000)
         writer.add_message(channels[kind], log_time, line.json, log_time, sequence=count)
         count += 1
@@ -62,7 +62,7 @@ def _write_messages(writer: Any, lines: Iterable[RecordLine]) -> int:
 
 
 def _schema(kind: str) -> dict[str, Any]:
-    """The JSON schema of one kind's lines; of a kind that is newer than this code, the envelope's alone."""
+    """The JSON schema of one kind's lines; for a kind unknown to this code, the envelope's schema."""
     text = {"type": "string"}
     payload: dict[str, Any] = {"type": "object"}
     fields = list(_payload_fields(kind))
