@@ -12,13 +12,14 @@ import math
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import attrs
 
 from ..domain.values.sectors import SectorBoundary, SectorClassification
 from ..domain.values.tile_grid import Bbox
 from .files.regular_file import read_one_more
+from .strict_json import parse_json
 
 MAX_FILE_BYTES = 64 << 20
 MAX_ID_LENGTH = 200
@@ -58,7 +59,7 @@ def read_sectors(path: Path) -> SectorFile:
 def parse_sectors(text: str) -> SectorFile:
     """Read every sector of a GeoJSON text. Raises `GeoJsonError`."""
     try:
-        document = json.loads(text, parse_constant=_refuse_constant)
+        document = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise GeoJsonError(f"not JSON: {error}") from error
     try:
@@ -86,10 +87,6 @@ def _read_sectors(document: Any) -> SectorFile:
         except GeoJsonError as error:
             raise GeoJsonError(f"feature {number}: {error}") from error
     return SectorFile(tuple(sectors), tuple(widened))
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def _features(document: Any) -> list[Any]:

@@ -38,7 +38,7 @@ class DatabaseConfig:
         default=1, validator=whole(0, 1000), metadata=about("Connections that are kept open.")
     )
     pool_max_size: int = attrs.field(
-        default=8, validator=whole(1, 1000), metadata=about("Connections that may be open at once.")
+        default=8, validator=whole(1, 1000), metadata=about("Most connections that may be open at a time.")
     )
     connect_timeout_s: float = attrs.field(
         default=5.0,
@@ -144,7 +144,7 @@ class IndexConfig:
 
 @attrs.frozen(kw_only=True)
 class LruConfig:
-    """`[lru]`: when reads are noted in the database. What is not yet noted is lost in a power cut."""
+    """`[lru]`: when reads are noted in the database. A power cut loses reads that are not noted yet."""
 
     flush_interval_s: float = attrs.field(
         default=5.0,
@@ -176,12 +176,14 @@ class ReadsConfig:
     release_interval_s: float = attrs.field(
         default=1.0,
         validator=seconds(0.01, 3600),
-        metadata=about("Longest time that an evicted tile stays mapped when nobody uses it.", "s"),
+        metadata=about("Longest time that an unused evicted tile stays mapped.", "s"),
     )
     verify_hash: bool = attrs.field(
         default=False,
         validator=instance(bool),
-        metadata=about("Hash each tile when it is opened, and refuse what is not what was stored."),
+        metadata=about(
+            "Hash each tile when it is opened, and refuse a tile that differs from the stored hash."
+        ),
     )
     deadline_s: float = attrs.field(
         default=0.5,
@@ -191,7 +193,9 @@ class ReadsConfig:
     waiting_threads: int = attrs.field(
         default=4,
         validator=whole(1, 64),
-        metadata=about("Reads that wait for the disk at once; while all hang, others fail at once."),
+        metadata=about(
+            "Reads that may wait for the disk at a time; while all hang, others fail immediately."
+        ),
     )
 
 
@@ -207,7 +211,7 @@ class RecordConfig:
     segment_bytes: int = attrs.field(
         default=64 * MIB,
         validator=whole(4096, MAX_BYTES),
-        metadata=about("Size at which the record goes on in a new file.", "bytes"),
+        metadata=about("Size at which the record continues in a new file.", "bytes"),
     )
     max_total_bytes: int = attrs.field(
         default=4 * GIB,

@@ -59,7 +59,7 @@ class UploadConfig:
     parallel_requests: int = attrs.field(
         default=6,
         validator=whole(1, 16),
-        metadata=about("Requests under way at once, so that the link is busy while some are answered."),
+        metadata=about("Parallel requests, so that the link is busy while some wait for answers."),
     )
     connect_timeout_s: float = attrs.field(
         default=10.0, validator=seconds(0.1, 300), metadata=about("Longest time to connect.", "s")
@@ -73,7 +73,9 @@ class UploadConfig:
         default=MIB, validator=whole(1, 64 * MIB), metadata=about("Most bytes of an answer.", "bytes")
     )
     max_in_call_retries: int = attrs.field(
-        default=3, validator=whole(0, 1000), metadata=about("Times that a run goes over what is left.")
+        default=3,
+        validator=whole(0, 1000),
+        metadata=about("Times that a run retries the tiles that are left."),
     )
     max_per_tile_attempts: int = attrs.field(
         default=5,
@@ -91,7 +93,7 @@ class UploadConfig:
     disable_retry_decorator: bool = attrs.field(
         default=False,
         validator=instance(bool),
-        metadata=about("Go over what is pending once, count no rejection and give nothing up."),
+        metadata=about("Upload pending tiles once, without counting rejections and without giving up tiles."),
     )
 
     @url.validator

@@ -228,7 +228,7 @@ class EmbeddedPostgres:
             if time.monotonic() > deadline:
                 raise StoreUnavailableError(
                     f"the database in {self._folder.path} did not stop within {self._stop_timeout_s:g} s",
-                    remedy=f"it goes on stopping, see {self._folder.log.path}",
+                    remedy=f"the server continues to stop, see {self._folder.log.path}",
                 )
             time.sleep(_POLL_S)
         if server is not None:

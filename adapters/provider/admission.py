@@ -1,4 +1,4 @@
-"""Whether a tile that was sent may be stored: its facts, its identity and its bytes, each judged alone."""
+"""Whether a received tile may be stored: checks of its metadata, its identity and its bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DETAIL_LIMIT = 1000
 
 
 class RejectionCode(str, Enum):
-    """Why a tile is not taken, for programs."""
+    """Why a tile is rejected, for programs."""
 
     CONTENT_CONFLICT = "content_conflict"
     HASH_MISMATCH = "hash_mismatch"
@@ -36,7 +36,7 @@ def _one_line(text: str) -> str:
 
 @attrs.frozen
 class Rejection:
-    """That a tile is not taken, and why."""
+    """A rejected tile, and the reason."""
 
     tile_uuid: UUID
     code: RejectionCode
@@ -49,13 +49,13 @@ class AdmittedTile:
 
     tile_uuid: UUID
     content_sha256: str
-    """Of the bytes that arrived, computed here."""
+    """SHA-256 of the received bytes, computed here."""
     header: dict[str, Any]
     content: bytes
 
 
 def judge_tile(frame: Frame) -> AdmittedTile | Rejection:
-    """Whether a tile's facts are possible, its names follow from them, and its bytes are as promised."""
+    """Check that a tile's metadata is valid, its names follow from it, and its bytes match it."""
     try:
         metadata = _read_metadata(frame.header)
     except ValueError as error:
@@ -87,7 +87,7 @@ def _content_mismatch(
 
 
 def _read_metadata(header: dict[str, Any]) -> TileMetadata:
-    """Read a header as the domain's values; raises `ValueError` that names the field."""
+    """Read a header as the domain's values. Raises `ValueError` that names the field."""
     tile_id = TileId(
         _present(header, "zoom_level"),
         _present(header, "x"),

@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 
 class ProviderApplication:
-    """Answers the protocol's three calls, well or as badly as `behaviour` says."""
+    """Answers the protocol's three calls, with the faults of `behaviour`."""
 
     def __init__(self, shelf: Shelf, token: Secret, behaviour: Behaviour, connections: Connections) -> None:
         self._shelf = shelf
@@ -56,7 +56,7 @@ class ProviderApplication:
 
     @property
     def behaviour(self) -> Behaviour:
-        """What happens to requests; setting it counts them from 1 again."""
+        """The faults; setting them counts requests from 1 again."""
         return self._behaviour
 
     @behaviour.setter
@@ -65,7 +65,7 @@ class ProviderApplication:
         self._requests.clear()
 
     def requests(self, target: FaultTarget) -> int:
-        """How many requests came since the behaviour was set."""
+        """Number of requests since the behaviour was set."""
         return self._requests[target]
 
     def starlette(self) -> Starlette:
@@ -149,7 +149,7 @@ class ProviderApplication:
         return self._behaviour, self._behaviour.fault_for(target, self._requests[target])
 
     def _check_caller(self, request: Request) -> None:
-        """Who calls, before anything else is said; then in which version."""
+        """Check the token before anything else, then the protocol's version."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         known = hmac.compare_digest(token.strip().encode(), self._token.reveal().encode())
         if scheme.lower() != "bearer" or not known:
@@ -161,7 +161,7 @@ class ProviderApplication:
             )
 
     def _check_batch_headers(self, request: Request, behaviour: Behaviour) -> None:
-        """What can be refused before the body is read."""
+        """Refuse what can be refused before the body is read."""
         media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if media_type != BATCH_TYPE:
             raise RequestProblemError(Problem.UNSUPPORTED_MEDIA_TYPE, f"a batch is sent as {BATCH_TYPE}")
@@ -220,7 +220,7 @@ def _answer_problem(_: Request, error: Exception) -> Response:
 
 
 def _answer_http_exception(_: Request, error: Exception) -> Response:
-    """What Starlette's router refuses: an unknown path, a wrong method."""
+    """Refusals of Starlette's router: an unknown path, a wrong method."""
     assert isinstance(error, HTTPException)
     return problem_response(
         Problem.of_status(error.status_code), status=error.status_code, headers=error.headers

@@ -1,4 +1,4 @@
-"""The connections behind the requests, for faults that an application can't act out on its own."""
+"""The connections behind the requests, for faults that an application can't cause by itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .reset import reset
 
 
 class Connections:
-    """The open connections by the client's address."""
+    """The open connections, by the client's address."""
 
     def __init__(self) -> None:
         self._transports: dict[Any, asyncio.Transport] = {}

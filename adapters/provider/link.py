@@ -1,4 +1,4 @@
-"""A bad road to a server: a TCP relay on loopback that is slow and breaks connections when told to."""
+"""An unreliable connection to a server: a TCP relay on loopback that slows and breaks connections."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Breakage(str, Enum):
     RESET = "reset"
     """Both sides see a reset."""
     END = "end"
-    """Both sides see an orderly end in the middle of what was said."""
+    """Both sides see an orderly end in the middle of a message."""
     SILENCE = "silence"
-    """Nothing more arrives, and nobody is told."""
+    """Nothing more arrives, and neither side sees an end."""
 
 
 class Direction(str, Enum):
-    """Whose bytes are counted."""
+    """The direction whose bytes are counted."""
 
     TO_SERVER = "to_server"
     TO_CLIENT = "to_client"
@@ -37,7 +37,7 @@ class Direction(str, Enum):
 
 @attrs.frozen(kw_only=True)
 class LinkConditions:
-    """How the road is; the default is a good one."""
+    """How the link behaves; by default it has no faults."""
 
     bytes_per_s: float | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.gt(0))
@@ -45,9 +45,9 @@ class LinkConditions:
     """Most bytes per second in each direction of each connection."""
     breakage: Breakage | None = None
     break_every: int = attrs.field(default=1, validator=attrs.validators.ge(1))
-    """Which connections break: numbers, counted from 1, that are a multiple of this."""
+    """A connection breaks when its number, counted from 1, is a multiple of this."""
     break_after_bytes: int = attrs.field(default=0, validator=attrs.validators.ge(0))
-    """How many bytes pass first; with 0 the connection breaks when its first byte comes."""
+    """Bytes that pass before the connection breaks; with 0 it breaks at its first byte."""
     break_in: Direction = Direction.TO_SERVER
 
 
@@ -72,12 +72,12 @@ class BadLink:
 
     @property
     def connections(self) -> int:
-        """How many were made since the conditions were set."""
+        """Number of connections since the conditions were set."""
         return self._connections
 
     @property
     def conditions(self) -> LinkConditions:
-        """How the road is; setting it counts connections from 1 again."""
+        """How the link behaves; setting it counts connections from 1 again."""
         return self._conditions
 
     @conditions.setter
@@ -86,7 +86,7 @@ class BadLink:
         self._connections = 0
 
     def start(self) -> None:
-        """Relay from now on."""
+        """Begin to relay."""
         self._loop = LoopThread("bad-link")
         self._loop.submit(self._listen()).result()
 
@@ -143,13 +143,13 @@ class BadLink:
 
 
 class _BrokenError(Exception):
-    """The connection has carried what it may carry."""
+    """The connection has carried as many bytes as it may."""
 
 
 async def _carry(
     source: asyncio.StreamReader, sink: asyncio.StreamWriter, conditions: LinkConditions, breaks: bool
 ) -> None:
-    """Carry one direction until its end, at its pace; raises `_BrokenError` where it breaks."""
+    """Carry one direction until its end, at its rate. Raises `_BrokenError` where it breaks."""
     loop = asyncio.get_running_loop()
     left = conditions.break_after_bytes
     free_at = loop.time()
@@ -169,7 +169,7 @@ async def _carry(
 
 
 async def _end(ending: Breakage | None, *sides: asyncio.StreamWriter) -> None:
-    """End a connection on both sides; a silent one only when the link is closed."""
+    """End a connection on both sides; with `SILENCE` only when the link is closed."""
     try:
         if ending is Breakage.SILENCE:
             await asyncio.Event().wait()

@@ -179,7 +179,7 @@ class _Writer:
             try:
                 self._step(stopping)
             except Exception:
-                _logger.exception("the flight recorder failed and goes on")
+                _logger.exception("the flight recorder failed and continues")
                 self._stopping.wait(self._retry_interval_s)
             if stopping and (self.journal.failing or self.queue.empty()):
                 break
