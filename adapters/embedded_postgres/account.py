@@ -29,8 +29,8 @@ def possible_accounts(data_folder: Path, cluster: Path) -> tuple[ServerAccount, 
     """The accounts that may run this cluster's server, best first.
 
     Files keep their owner: the server for a user's folder runs as that user. For root's own folder, a user
-    namespace shows PostgreSQL another uid; where namespaces are refused, a new cluster may belong to nobody. A
-    uid without a name, as in containers, is shown to initdb as a uid with a name.
+    namespace shows PostgreSQL another uid; where namespaces are refused, a new cluster may belong to the user
+    `nobody`. A uid without a name, as in containers, is shown to initdb as a uid with a name.
     Raises `RuntimeNotAvailableError`, `OSError`.
     """
     owner = (cluster if cluster.exists() else data_folder).stat()
