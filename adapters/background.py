@@ -1,4 +1,4 @@
-"""Work against the database that must not be done on the thread of whoever caused it."""
+"""Work against the database that must not run on the thread that causes it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _log = logging.getLogger("aerotile.background")
 
 
 class BackgroundTask:
-    """Does a task every few seconds, and soon after `wake`, on a thread of its own.
+    """Runs a task every few seconds, and soon after `wake`, on a thread of its own.
 
-    While the database is away the task fails and is tried again at the next turn; nobody is told but the log.
+    While the database is unavailable the task fails, is logged, and is tried again after the interval.
     """
 
     def __init__(self, name: str, task: Callable[[], object], *, interval_s: float) -> None:
@@ -27,18 +27,18 @@ class BackgroundTask:
         self._thread.start()
 
     def wake(self) -> None:
-        """Do the task soon; returns at once."""
+        """Run the task soon; does not wait for it."""
         self._wake.set()
 
     def do_now(self) -> None:
-        """Do the task on the calling thread."""
+        """Run the task on the calling thread."""
         try:
             self._task()
         except StoreUnavailableError as error:
             _log.info("%s waits until the database is back: %s", self._name, error)
 
     def close(self) -> None:
-        """Stop the thread and do the task once more."""
+        """Stop the thread, then run the task once more."""
         self._closing = True
         self._wake.set()
         self._thread.join()

@@ -1,4 +1,4 @@
-"""What every descriptor index asks of the arrays that it is given, so that all refuse the same ones."""
+"""Checks of the arrays given to a descriptor index, so that every index refuses the same arrays."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def checked_query(descriptor: Any, dimension: int, k: Any) -> npt.NDArray[np.flo
 
     Raises `ValueError` unless `descriptor` has shape (dimension,), is float32 and finite, and k >= 1.
     """
-    # What nearly every query is, is seen at once; the rest is for the others, and for saying what is wrong.
+    # Nearly every query passes here; the slower checks below also name the defect.
     if (
         type(k) is int
         and k >= 1
@@ -51,7 +51,7 @@ def checked_query(descriptor: Any, dimension: int, k: Any) -> npt.NDArray[np.flo
 def check_descriptors(tile_ids: Sequence[TileId], descriptors: Any) -> None:
     """Raise `IndexBuildError` unless row i of a float32 array of shape (n, d) can belong to tile i.
 
-    n and d are 1 or more. No component is looked at yet.
+    n and d are 1 or more. Components are not checked here.
     """
     if not isinstance(descriptors, np.ndarray):
         raise IndexBuildError(f"descriptors must be a numpy array, got {type(descriptors).__name__}")
@@ -78,7 +78,7 @@ def largest_component(tile_ids: Sequence[TileId], descriptors: npt.NDArray[np.fl
     largest = 0.0
     for rows in _chunks(descriptors):
         part = descriptors[rows]
-        # Both are NaN when any component is, and infinite when one of their side is.
+        # Both are NaN when any component is; one of them is infinite when a component of its sign is.
         low, high = float(part.min()), float(part.max())
         if not math.isfinite(low) or not math.isfinite(high):
             row = rows.start + int(np.argmin(np.isfinite(part).all(axis=1)))
@@ -90,7 +90,7 @@ def largest_component(tile_ids: Sequence[TileId], descriptors: npt.NDArray[np.fl
 def encode_tiles(tile_ids: Sequence[TileId]) -> tuple[VariantTable, npt.NDArray[np.int64]]:
     """The tile keys, in the order given, and the table that decodes them.
 
-    Raises `IndexBuildError` when a tile comes twice or the flights are more than a key can name.
+    Raises `IndexBuildError` for a repeated tile, and for more flights than a key can name.
     """
     try:
         variants = VariantTable.naming(tile_ids)

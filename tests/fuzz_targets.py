@@ -14,12 +14,13 @@ import numpy as np
 
 from aerotile.adapters.cli.arguments import box, moment, zoom
 from aerotile.adapters.cli.errors import one_line
-from aerotile.adapters.config.loader import parse_byte_size, read_config
+from aerotile.adapters.config.loader import read_config
+from aerotile.adapters.config.values import parse_byte_size
 from aerotile.adapters.embedded_postgres.folder import DataFolder
 from aerotile.adapters.filesystem.folders import open_root
 from aerotile.adapters.filesystem.identity_file import read_identity
 from aerotile.adapters.filesystem.layout import flight_of, parse_sidecar, temporary_tile
-from aerotile.adapters.http.protocol import read_problem, read_words, retry_after_s
+from aerotile.adapters.http.protocol import read_answers, read_problem, retry_after_s
 from aerotile.adapters.input_files.xyz_folder import XyzFile
 from aerotile.adapters.provider.admission import judge_tile
 from aerotile.adapters.provider.behaviour import parse_fault
@@ -132,7 +133,7 @@ def provider_answers(content: bytes, _: Path) -> object:
     text = content.decode("latin-1")
     waited = retry_after_s(text, text[::-1], samples.NOON)
     assert waited is None or waited >= 0
-    return read_words(content, samples.BATCH)
+    return read_answers(content, samples.BATCH)
 
 
 def frames(content: bytes, _: Path) -> object:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
+import secrets
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,6 +13,7 @@ from uuid import UUID
 from ...domain.store.check import StoreCheck
 from ...domain.store.verify import Finding, FindingKind
 from ...domain.values.tiles import parse_tile_id
+from ..files.atomic_file import atomic_file
 from ..files.regular_file import read_regular
 from .errors import BadInputError
 
@@ -72,17 +72,10 @@ class VerifyProgress:
             "place": self.check.position,
             "findings": [finding_facts(finding) for finding in self.check.findings],
         }
-        temporary = self._path.with_name(f".{_FILE}.{os.getpid()}.tmp")
-        try:
-            temporary.unlink(missing_ok=True)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                json.dump(facts, file)
-            temporary.replace(self._path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
+        # Two checks of one store may run at the same time.
+        temporary = f".{_FILE}.{secrets.token_hex(4)}.tmp"
+        with atomic_file(self._path, _MODE, durable=False, temporary=temporary) as file:
+            file.write(json.dumps(facts).encode("ascii"))
         self._saved_at = time.monotonic()
 
     def finish(self) -> None:

@@ -1,4 +1,4 @@
-"""A value that must not be seen, and what may be shown of a database address."""
+"""Values that must not be shown, and the parts of a database address that may be."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ HIDDEN = "***"
 
 
 class Secret:
-    """A text that no log, repr, error or JSON shows. `reveal` is the only way to it."""
+    """A text that no log, repr, error or JSON shows. Only `reveal` returns it."""
 
     __slots__ = ("_text",)
 
@@ -55,7 +55,7 @@ _HARMLESS_KEYS = frozenset(
     )
 )
 SHORTEST_REPLACED = 4
-"""Shorter secrets are left in texts of others: to replace them would garble the text, and hide nothing."""
+"""Shorter secrets are not replaced in foreign texts: that would garble the text and hide nothing."""
 _KEYWORD_FORM = re.compile(r"\s*\w+\s*=")
 
 
@@ -67,9 +67,9 @@ def is_dsn(text: str) -> bool:
 def redact_dsn(dsn: str) -> str:
     """A database address with every password replaced, as a URL or as `keyword=value` pairs.
 
-    Rather too much is hidden than too little: a text in neither form is hidden whole, in a URL everything
-    from the first colon to the last at sign counts as password, and of what keywords set only that is shown
-    which can be none, so that neither a mistyped keyword nor a space in a password shows it.
+    A part is hidden unless it is known to be harmless. A text in neither form is hidden whole. In a URL
+    the text from the first colon to the last at sign counts as password. Of keywords only values that can't
+    be a password are shown, so that neither a mistyped keyword nor a space in a password reveals it.
     """
     if match := _URL.match(dsn):
         scheme, rest = match.groups()
@@ -96,9 +96,9 @@ def _shown_parameter(parameter: str) -> str:
 
 
 def has_ambiguous_password(dsn: str) -> bool:
-    """Whether a URL holds an @ where libpq takes part of what was meant as a password for another part.
+    """Whether a URL holds an @ that makes libpq take a part of the password for another part of the URL.
 
-    libpq looks for the end of user and password at the first @, and finds none when a / comes before it.
+    For libpq user and password end at the first @, and are missing when a / comes before it.
     """
     match = _URL.match(dsn)
     if match is None:
@@ -111,8 +111,8 @@ def has_ambiguous_password(dsn: str) -> bool:
 def passwords_in(dsn: str) -> list[str]:
     """The passwords that a database address holds, as written and as meant, longest first.
 
-    For taking them out of a text that somebody else wrote, such as a driver's message. Passwords of fewer
-    than four characters are left out: replacing them would garble the text without hiding them.
+    For hiding them in a foreign text, such as a driver's message. Passwords of fewer than four characters are
+    left out: replacing them would garble the text without hiding them.
     """
     found: set[str] = set()
     if match := _URL.match(dsn):

@@ -1,61 +1,18 @@
-"""The sections of the configuration: one frozen class each, which refuses what makes no sense.
+"""The sections of the configuration: one frozen class each, which refuses unusable values with `ValueError`.
 
-Each setting carries what it means and its unit, for help and for docs/operations.md.
+Each setting carries its meaning and its unit, for help and for docs/operations.md.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 
 from ...domain.values.descriptors import DescriptorMetric, HnswParams, VectorStorage
 from ...domain.values.sectors import SectorClassification
+from .fields import GIB, MAX_BYTES, MIB, about, instance, seconds, whole
 from .secret import Secret, is_dsn
-
-MIB = 1 << 20
-GIB = 1 << 30
-MAX_BYTES = (1 << 63) - 1
-"""The largest number of bytes that the database holds."""
-
-Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
-
-
-def about(text: str, unit: str | None = None) -> dict[str, Any]:
-    return {"about": text, "unit": unit}
-
-
-def _whole(low: int, high: int | None = None) -> Validator:
-    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(f"{attribute.name} must be a whole number, got {value!r}")
-        if value < low or (high is not None and value > high):
-            bounds = f"{low} or more" if high is None else f"within {low}..{high}"
-            raise ValueError(f"{attribute.name} must be {bounds}, got {value!r}")
-
-    return check
-
-
-def _seconds(low: float, high: float) -> Validator:
-    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
-            raise ValueError(f"{attribute.name} must be a number of seconds, got {value!r}")
-        if not low <= value <= high:
-            raise ValueError(f"{attribute.name} must be within {low:g}..{high:g} seconds, got {value!r}")
-
-    return check
-
-
-def instance(kind: type) -> Validator:
-    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if not isinstance(value, kind):
-            raise ValueError(f"{attribute.name} must be a {kind.__name__}, got {value!r}")
-
-    return check
 
 
 @attrs.frozen(kw_only=True)
@@ -78,19 +35,19 @@ class DatabaseConfig:
         ),
     )
     pool_min_size: int = attrs.field(
-        default=1, validator=_whole(0, 1000), metadata=about("Connections that are kept open.")
+        default=1, validator=whole(0, 1000), metadata=about("Connections that are kept open.")
     )
     pool_max_size: int = attrs.field(
-        default=8, validator=_whole(1, 1000), metadata=about("Connections that may be open at once.")
+        default=8, validator=whole(1, 1000), metadata=about("Most connections that may be open at a time.")
     )
     connect_timeout_s: float = attrs.field(
         default=5.0,
-        validator=_seconds(0.1, 300),
+        validator=seconds(0.1, 300),
         metadata=about("How long a call waits for a connection before the store counts as gone.", "s"),
     )
     statement_timeout_s: float = attrs.field(
         default=30.0,
-        validator=_seconds(0.1, 3600),
+        validator=seconds(0.1, 3600),
         metadata=about("How long the server may work on one statement.", "s"),
     )
 
@@ -119,11 +76,11 @@ class BudgetConfig:
 
     max_bytes: int = attrs.field(
         default=64 * GIB,
-        validator=_whole(1, MAX_BYTES),
+        validator=whole(1, MAX_BYTES),
         metadata=about("Most bytes of tiles; beyond it the least recently used are evicted.", "bytes"),
     )
     eviction_batch_size: int = attrs.field(
-        default=64, validator=_whole(1, 100_000), metadata=about("Tiles evicted per step of a sweep.")
+        default=64, validator=whole(1, 100_000), metadata=about("Tiles evicted per step of a sweep.")
     )
 
 
@@ -146,16 +103,16 @@ class IndexConfig:
     """`[index]`: how the descriptor index is built and searched."""
 
     m: int = attrs.field(
-        default=_HNSW.m, validator=_whole(2, 512), metadata=about("HNSW links per node; larger finds more.")
+        default=_HNSW.m, validator=whole(2, 512), metadata=about("HNSW links per node; larger finds more.")
     )
     ef_construction: int = attrs.field(
         default=_HNSW.ef_construction,
-        validator=_whole(1, 10_000),
+        validator=whole(1, 10_000),
         metadata=about("HNSW candidates kept while building; larger links better, and builds longer."),
     )
     ef_search: int = attrs.field(
         default=_HNSW.ef_search,
-        validator=_whole(1, 10_000),
+        validator=whole(1, 10_000),
         metadata=about("HNSW candidates kept while searching; larger finds more, and takes longer."),
     )
     metric: DescriptorMetric = attrs.field(
@@ -170,7 +127,7 @@ class IndexConfig:
     )
     keep_generations: int = attrs.field(
         default=2,
-        validator=_whole(0, 1000),
+        validator=whole(0, 1000),
         metadata=about("Older generations kept for a rollback, besides the one in use."),
     )
     warm_up: bool = attrs.field(
@@ -187,15 +144,15 @@ class IndexConfig:
 
 @attrs.frozen(kw_only=True)
 class LruConfig:
-    """`[lru]`: when reads are noted in the database. What is not yet noted is lost in a power cut."""
+    """`[lru]`: when reads are noted in the database. A power cut loses reads that are not noted yet."""
 
     flush_interval_s: float = attrs.field(
         default=5.0,
-        validator=_seconds(0.01, 3600),
+        validator=seconds(0.01, 3600),
         metadata=about("Longest time that a read waits to be noted.", "s"),
     )
     flush_entries: int = attrs.field(
-        default=1000, validator=_whole(1, 1_000_000), metadata=about("Most tiles that wait to be noted.")
+        default=1000, validator=whole(1, 1_000_000), metadata=about("Most tiles that wait to be noted.")
     )
 
 
@@ -205,7 +162,7 @@ class ReadsConfig:
 
     max_mappings: int = attrs.field(
         default=16_384,
-        validator=_whole(0, 1 << 20),
+        validator=whole(0, 1 << 20),
         metadata=about(
             "Most tiles that stay mapped after they were read; the kernel's vm.max_map_count (65530 as a "
             "rule) must leave room for it."
@@ -213,28 +170,32 @@ class ReadsConfig:
     )
     max_mapped_bytes: int = attrs.field(
         default=2 * GIB,
-        validator=_whole(0, MAX_BYTES),
+        validator=whole(0, MAX_BYTES),
         metadata=about("Most bytes that stay mapped; they belong to the page cache.", "bytes"),
     )
     release_interval_s: float = attrs.field(
         default=1.0,
-        validator=_seconds(0.01, 3600),
-        metadata=about("Longest time that an evicted tile stays mapped when nobody uses it.", "s"),
+        validator=seconds(0.01, 3600),
+        metadata=about("Longest time that an unused evicted tile stays mapped.", "s"),
     )
     verify_hash: bool = attrs.field(
         default=False,
         validator=instance(bool),
-        metadata=about("Hash each tile when it is opened, and refuse what is not what was stored."),
+        metadata=about(
+            "Hash each tile when it is opened, and refuse a tile that differs from the stored hash."
+        ),
     )
     deadline_s: float = attrs.field(
         default=0.5,
-        validator=_seconds(0.0, 3600),
+        validator=seconds(0.0, 3600),
         metadata=about("Longest time that a read waits for the disk. 0: as long as the disk takes.", "s"),
     )
     waiting_threads: int = attrs.field(
         default=4,
-        validator=_whole(1, 64),
-        metadata=about("Reads that wait for the disk at once; while all hang, others fail at once."),
+        validator=whole(1, 64),
+        metadata=about(
+            "Reads that may wait for the disk at a time; while all hang, others fail immediately."
+        ),
     )
 
 
@@ -244,22 +205,22 @@ class RecordConfig:
 
     queue_size: int = attrs.field(
         default=8192,
-        validator=_whole(1, 10_000_000),
+        validator=whole(1, 10_000_000),
         metadata=about("Events that wait for the writer; more are dropped and counted."),
     )
     segment_bytes: int = attrs.field(
         default=64 * MIB,
-        validator=_whole(4096, MAX_BYTES),
-        metadata=about("Size at which the record goes on in a new file.", "bytes"),
+        validator=whole(4096, MAX_BYTES),
+        metadata=about("Size at which the record continues in a new file.", "bytes"),
     )
     max_total_bytes: int = attrs.field(
         default=4 * GIB,
-        validator=_whole(4096, MAX_BYTES),
+        validator=whole(4096, MAX_BYTES),
         metadata=about("Size of all files at which the oldest go.", "bytes"),
     )
     sync_interval_s: float = attrs.field(
         default=0.5,
-        validator=_seconds(0.0, 60),
+        validator=seconds(0.0, 60),
         metadata=about("Longest time that an event waits to be made durable.", "s"),
     )
 
@@ -277,121 +238,6 @@ class TilesConfig:
 
     tile_size_pixels: int = attrs.field(
         default=256,
-        validator=_whole(1, 8192),
+        validator=whole(1, 8192),
         metadata=about("Width and height that every ingested tile must have.", "pixels"),
     )
-
-
-_LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
-
-
-@attrs.frozen(kw_only=True)
-class UploadConfig:
-    """`[upload]`: where the aircraft's own tiles go after the flight, and how patiently."""
-
-    url: str | None = attrs.field(
-        default=None,
-        metadata=about("Address of the satellite provider, in front of `/v1/`. Not set: no upload."),
-    )
-    token: Secret | None = attrs.field(
-        default=None,
-        validator=attrs.validators.optional(instance(Secret)),
-        metadata=about("Bearer token that the provider gave; better kept in a file."),
-    )
-    token_file: Path | None = attrs.field(
-        default=None,
-        validator=attrs.validators.optional(instance(Path)),
-        metadata=about("File whose one line is the bearer token."),
-    )
-    ca_file: Path | None = attrs.field(
-        default=None,
-        validator=attrs.validators.optional(instance(Path)),
-        metadata=about(
-            "PEM file of the only certificate authorities to trust. Not set: those of this machine."
-        ),
-    )
-    allow_plaintext: bool = attrs.field(
-        default=False,
-        validator=instance(bool),
-        metadata=about("Allow `http://` to other machines: the token then travels unencrypted."),
-    )
-    trust_env: bool = attrs.field(
-        default=False,
-        validator=instance(bool),
-        metadata=about("Go through the proxies that HTTPS_PROXY and its kin name."),
-    )
-    max_batch_bytes: int = attrs.field(
-        default=2 * MIB,
-        validator=_whole(1, 64 * MIB),
-        metadata=about("Most bytes in one request.", "bytes"),
-    )
-    max_batch_tiles: int = attrs.field(
-        default=256, validator=_whole(1, 4096), metadata=about("Most tiles in one request.")
-    )
-    parallel_requests: int = attrs.field(
-        default=6,
-        validator=_whole(1, 16),
-        metadata=about("Requests under way at once, so that the link is busy while some are answered."),
-    )
-    connect_timeout_s: float = attrs.field(
-        default=10.0, validator=_seconds(0.1, 300), metadata=about("Longest time to connect.", "s")
-    )
-    request_timeout_s: float = attrs.field(
-        default=120.0,
-        validator=_seconds(0.1, 86_400),
-        metadata=about("Longest time for a whole request, its answer included.", "s"),
-    )
-    max_response_bytes: int = attrs.field(
-        default=MIB, validator=_whole(1, 64 * MIB), metadata=about("Most bytes of an answer.", "bytes")
-    )
-    max_in_call_retries: int = attrs.field(
-        default=3, validator=_whole(0, 1000), metadata=about("Times that a run goes over what is left.")
-    )
-    max_per_tile_attempts: int = attrs.field(
-        default=5,
-        validator=_whole(1, 1000),
-        metadata=about("Rejections, over all runs, after which a tile is given up."),
-    )
-    backoff_base_s: float = attrs.field(
-        default=2.0,
-        validator=_seconds(1, 3600),
-        metadata=about("Wait before retry n: this to the power of n, up to the cap.", "s"),
-    )
-    backoff_cap_s: float = attrs.field(
-        default=60.0, validator=_seconds(0.001, 86_400), metadata=about("Longest wait before a retry.", "s")
-    )
-    disable_retry_decorator: bool = attrs.field(
-        default=False,
-        validator=instance(bool),
-        metadata=about("Go over what is pending once, count no rejection and give nothing up."),
-    )
-
-    @url.validator
-    def _usable(self, _: attrs.Attribute[str | None], value: str | None) -> None:
-        if value is None:
-            return
-        if not isinstance(value, str):
-            raise ValueError(f"url must be a text, got {value!r}")
-        try:
-            parts = urlsplit(value)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable or not value.isascii() or not value.isprintable() or " " in value:
-            raise ValueError("url must be an https:// address (the value is not shown)")
-        if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-            raise ValueError(
-                "url must hold no user, password, query or fragment (the value is not shown); "
-                "the token has a setting of its own"
-            )
-
-    def __attrs_post_init__(self) -> None:
-        if self.token is not None and self.token_file is not None:
-            raise ValueError("token must not be set beside token_file")
-        if self.url is None or self.allow_plaintext:
-            return
-        parts = urlsplit(self.url)
-        if parts.scheme == "http" and parts.hostname not in _LOOPBACK_HOSTS:
-            raise ValueError(
-                "url must begin with https:// (http:// only to this machine, or with allow_plaintext)"
-            )

@@ -1,8 +1,8 @@
 """Every setting of Aerotile, as one frozen tree.
 
 A setting is named `section.key`, in `aerotile.toml` as `key` under `[section]`, in the environment as
-`AEROTILE_SECTION_KEY`. `config_loader` reads them; `settings` lists them with what they mean, and
-docs/operations.md is checked against that list. Constructors raise `ValueError` with the offending value.
+`AEROTILE_SECTION_KEY`. `loader` reads them; `settings` lists them with their meaning, and a test compares
+docs/operations.md with that list. Constructors raise `ValueError` with the refused value.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 
 import attrs
 
+from .fields import about, instance
 from .secret import HIDDEN, Secret, redact_dsn
 from .sections import (
     BudgetConfig,
@@ -24,10 +25,8 @@ from .sections import (
     ReadsConfig,
     RecordConfig,
     TilesConfig,
-    UploadConfig,
-    about,
-    instance,
 )
+from .upload_section import UploadConfig
 
 __all__ = [
     "ENVIRONMENT_PREFIX",
@@ -95,7 +94,7 @@ class AerotileConfig:
 
 
 def shown(value: Any) -> Any:
-    """A setting's value as JSON can hold it and as a person may see it."""
+    """A setting's value as JSON, without secrets."""
     if isinstance(value, Secret):
         return redact_dsn(value.reveal())
     if isinstance(value, Path):
@@ -107,7 +106,7 @@ def shown(value: Any) -> Any:
 
 @attrs.frozen(kw_only=True)
 class Setting:
-    """One setting: its place in the tree and what it means."""
+    """One setting: its position in the tree and its meaning."""
 
     section: str | None
     key: str
@@ -129,13 +128,13 @@ class Setting:
         return ENVIRONMENT_PREFIX + self.name.replace(".", "_").upper()
 
     def shown(self, value: Any) -> Any:
-        """A value of it as a person may see it: of the database's address the place, of a token nothing."""
+        """A value of this setting as JSON: a database's address without passwords, a token hidden."""
         if isinstance(value, Secret) and self.key != "dsn":
             return HIDDEN
         return shown(value)
 
     def value(self, config: AerotileConfig) -> Any:
-        """What a configuration sets it to."""
+        """The value of this setting in a configuration."""
         return getattr(config if self.section is None else getattr(config, self.section), self.key)
 
 

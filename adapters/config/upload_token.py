@@ -11,12 +11,12 @@ from .settings import UploadConfig
 
 MAX_TOKEN_BYTES = 8192
 
-# What RFC 6750 allows as a bearer token, and so nothing that could begin another header.
+# The characters of a bearer token (RFC 6750); none of them can begin another header.
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 
 
 def read_upload_token(settings: UploadConfig) -> Secret:
-    """The token. Raises `ConfigurationError`, which never shows it, when there is none that can be used."""
+    """The token. Raises `ConfigurationError`, which never shows it, when there is no usable token."""
     if settings.token is not None:
         return _checked(settings.token.reveal(), "upload.token")
     if settings.token_file is None:
@@ -31,7 +31,7 @@ def read_upload_token(settings: UploadConfig) -> Secret:
         raise ConfigurationError(
             f"can't read {where}: {error.strerror}", remedy="create the file or correct its name"
         ) from error
-    # The bytes must not end up in an error: one that quotes them would show the token.
+    # Decoding must not fail: an error that quotes the bytes would show the token.
     return _checked(content.decode("ascii", errors="replace").strip(), where)
 
 

@@ -13,6 +13,7 @@ from ...domain.errors import StoreUnavailableError
 from ...domain.values.sectors import SectorBoundary, SectorClassification
 from ...domain.values.tile_grid import Bbox
 from ...domain.values.tiles import TileId
+from ..files.atomic_file import atomic_file
 from .chart import (
     PAPER,
     ROUTE,
@@ -81,7 +82,7 @@ class FlightPicture:
 def draw_flight(picture: FlightPicture, imagery: BlueMarble, path: Path) -> Path:
     """Write the picture as a PNG, 1600 pixels wide, and return its path.
 
-    Raises `StoreUnavailableError` when the file can't be written; not synced.
+    Raises `StoreUnavailableError` when the file can't be written; its name is not synced.
     """
     chart = Chart.over(imagery, picture.area, zoom_level=picture.grid_zoom, width=WIDTH_PIXELS)
     chart.add_grid(picture.area)
@@ -98,13 +99,9 @@ def draw_flight(picture: FlightPicture, imagery: BlueMarble, path: Path) -> Path
             if frame.outcome is outcome:
                 chart.add_dot(frame.lat, frame.lon, colour)
     page = _lay_out(chart.finished(), picture)
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        try:
-            page.save(partial, "PNG")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with atomic_file(path, 0o644, durable=False) as file:
+            page.save(file, "PNG")
     except OSError as error:
         raise StoreUnavailableError(
             f"the picture {path} can't be written: {error}", remedy="make room or name another folder"

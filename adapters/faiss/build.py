@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +15,9 @@ import numpy.typing as npt
 
 from ...domain.errors import IndexBuildError
 from ...domain.values.descriptors import HnswParams, IndexMetadata, VectorStorage
+from ..files.atomic_file import new_file
 from .build_memory import COMPONENT_BYTES, DESCRIPTORS_AT_ONCE, links_per_tile
-from .generations import INDEX_FILE, METADATA_FILE, SIDECAR_FILE, write_durably
+from .generations import INDEX_FILE, METADATA_FILE, SIDECAR_FILE
 from .mapped_index import FAISS_METRICS, sidecar_content
 from .metadata_file import encode_metadata
 
@@ -96,9 +96,11 @@ def write_generation(folder: Path, index: faiss.IndexIDMap2, metadata: IndexMeta
     """
     metadata = attrs.evolve(metadata, sha256=_write_index(folder / INDEX_FILE, index))
     content = encode_metadata(metadata)
-    write_durably(folder / METADATA_FILE, content, mode=_FILE_MODE)
+    with new_file(folder / METADATA_FILE, _FILE_MODE) as file:
+        file.write(content)
     hashes = {INDEX_FILE: metadata.sha256, METADATA_FILE: hashlib.sha256(content).hexdigest()}
-    write_durably(folder / SIDECAR_FILE, sidecar_content(hashes), mode=_FILE_MODE)
+    with new_file(folder / SIDECAR_FILE, _FILE_MODE) as file:
+        file.write(sidecar_content(hashes))
     return metadata
 
 
@@ -109,8 +111,7 @@ def _write_index(path: Path, index: faiss.IndexIDMap2) -> str:
     """
     digest = hashlib.sha256()
     failures: list[OSError] = []
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
-    with os.fdopen(descriptor, "wb") as file:
+    with new_file(path, _FILE_MODE) as file:
 
         def write(chunk: bytes) -> None:
             try:
@@ -127,8 +128,6 @@ def _write_index(path: Path, index: faiss.IndexIDMap2) -> str:
             if failures:
                 raise failures[0] from None
             raise IndexBuildError(f"faiss can't write {path}: {error}") from error
-        file.flush()
-        os.fsync(file.fileno())
     return digest.hexdigest()
 
 

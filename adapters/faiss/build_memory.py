@@ -6,22 +6,22 @@ from ...domain.values.descriptors import HnswParams, VectorStorage
 
 COMPONENT_BYTES = {VectorStorage.FLOAT16: 2, VectorStorage.FLOAT32: 4}
 _LINK_BYTES = 4
-# Per tile: its level 4, its place among the links 8, its key twice 16 (ours and FAISS's) and 8 while they are
-# sorted, the key's way back to its row up to 56 (a hash table in FAISS, once built and once read back), a
-# lock while it is linked 4.
+# Per tile: its level 4, its offset among the links 8, its key twice 16 (in this program and in FAISS) and 8
+# while keys are sorted, the way from key to row up to 56 (a hash table in FAISS, once built and once read
+# back), a lock while the tile is linked 4.
 _TILE_BYTES = 4 + 8 + 16 + 8 + 2 * 56 + 4
 _FIXED_BYTES = 32 << 20
-"""FAISS's own working memory, what threads and the allocator keep."""
+"""FAISS's own working memory, and memory that threads and the allocator hold."""
 DESCRIPTORS_AT_ONCE = 4096
 """Enough to keep every thread busy, few enough for progress to move."""
 
 
 def links_per_tile(m: int) -> float:
-    """Places for links that FAISS keeps for a tile on average.
+    """Links that FAISS reserves for a tile on average.
 
-    2 m on the lowest layer; a tile is on layer i with probability m**-i and has m there (Malkov and Yashunin
-    2018, with the level multiplier 1 / ln m). Layers are drawn by chance: 5 % more covers any graph worth
-    the name.
+    2 m on the lowest layer; a tile is on layer i with probability m**-i and has m links there (Malkov and
+    Yashunin 2018, with the level multiplier 1 / ln m). Layers are random: 5 % more covers all but the
+    smallest graphs.
     """
     return 2 * m + 1.05 * m / (m - 1)
 

@@ -1,4 +1,4 @@
-"""Checking every generation of the index, the ones kept for a rollback too."""
+"""Checking every generation of the index, also those kept for a rollback."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from .mapped_index import open_mapped_index
 
 @attrs.frozen
 class GenerationFinding:
-    """A generation that can't be used, or a pointer that names none."""
+    """A generation that can't be used, or a pointer that names no generation."""
 
     generation: str
-    """Its name, or `current` for the pointer."""
+    """The generation's name, or `current` for the pointer."""
     detail: str
     remedy: str
     in_use: bool
 
 
 def check_generations(root: Path) -> list[GenerationFinding]:
-    """Open and hash every generation below `root`; what is wrong. Nothing is changed.
+    """Open and hash every generation below `root`; returns the defects. Nothing is changed.
 
     Raises `IndexUnavailableError` when the generations can't be listed.
     """

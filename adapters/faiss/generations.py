@@ -1,19 +1,18 @@
-"""The folders that hold an index's generations, and the one pointer that says which is in use.
+"""The folders of an index's generations, and the pointer to the generation in use.
 
     {root}/current                      one line: the name of the generation in use
     {root}/generations/000001/          tiles.index, tiles.index.sha256, tiles.meta.json; never changed
     {root}/generations/000002.partial/  a build under way, or one whose process died
-    {root}/.lock                        held by whoever builds or switches
+    {root}/.lock                        held during a build or a switch
 
-Everything under a generation's name was synced before it got that name, and the pointer is switched last, by
-rename: a crash at any instant leaves the old or the new generation in use, both whole.
+A generation's files are synced before the generation gets its name, and the pointer is switched last, by
+rename. So a crash at any instant leaves the old or the new generation in use, both whole.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import shutil
@@ -23,18 +22,21 @@ from pathlib import Path
 
 from ...domain.errors import IndexBuildError, IndexUnavailableError
 from ...ext import open_beneath
-from ..files.durable_folder import make_folder_durably, sync_folder
-from ..files.regular_file import open_regular, read_at_most, refuse_irregular
+from ..files.atomic_file import atomic_file
+from ..files.durable_folder import make_folder_durably, publish_folder
+from ..files.file_lock import FileLock
+from ..files.regular_file import read_regular, refuse_irregular
 
 POINTER_FILE = "current"
 INDEX_FILE = "tiles.index"
 SIDECAR_FILE = "tiles.index.sha256"
 METADATA_FILE = "tiles.meta.json"
 _PARTIAL_SUFFIX = ".partial"
-_POINTER_REPLACEMENT = f".{POINTER_FILE}{_PARTIAL_SUFFIX}"
 # A name is digits alone, so a pointer can never lead out of the generations folder.
 _NAME = re.compile(r"[0-9]{6,18}")
-_REMEDY = "switch to another generation with `aerotile index rollback`, or build a new one"
+REMEDY = "switch to another generation with `aerotile index rollback`, or build a new one"
+_FOLDER_MODE = 0o750
+_FILE_MODE = 0o640
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NONBLOCK  # a FIFO in a file's place must not hang its reader
 _POINTER_BYTES = 64
@@ -43,7 +45,7 @@ _POINTER_BYTES = 64
 class IndexGenerations:
     """The generations under one root. Methods raise `OSError` unless they say otherwise.
 
-    The way to the root may lead over symbolic links: it is the operator's. Below it none is followed.
+    The operator names the root, so its path may lead over symbolic links. Below the root none is followed.
     """
 
     def __init__(self, root: Path) -> None:
@@ -52,7 +54,7 @@ class IndexGenerations:
         self._pointer = root / POINTER_FILE
 
     def folder(self, name: str) -> Path:
-        """Where a generation's three files are."""
+        """The folder of a generation's three files."""
         return self._folder / name
 
     def names(self) -> list[str]:
@@ -74,29 +76,29 @@ class IndexGenerations:
         return sorted(found, key=int)
 
     def current(self) -> str | None:
-        """The generation in use; None when there is no pointer.
+        """The name of the generation in use; None when there is no pointer.
 
         Raises `IndexUnavailableError` when the pointer can't be read or names no generation.
         """
         try:
-            content = read_at_most(open_regular(self._pointer), _POINTER_BYTES, self._pointer)
+            content = read_regular(self._pointer, _POINTER_BYTES)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise IndexUnavailableError(
-                f"the index pointer {self._pointer} can't be read: {error.strerror}", remedy=_REMEDY
+                f"the index pointer {self._pointer} can't be read: {error.strerror}", remedy=REMEDY
             ) from error
         name = content.decode("ascii", "replace").removesuffix("\n")
         if not _NAME.fullmatch(name) or not self.folder(name).is_dir():
             raise IndexUnavailableError(
-                f"the index pointer {self._pointer} names no generation: {name!r}", remedy=_REMEDY
+                f"the index pointer {self._pointer} names no generation: {name!r}", remedy=REMEDY
             )
         return name
 
     def previous(self) -> str:
-        """The newest generation older than the one in use; the newest of all when the pointer is damaged.
+        """The newest generation older than that in use; the newest of all when the pointer is damaged.
 
-        Raises `IndexUnavailableError` when there is none.
+        Raises `IndexUnavailableError` when there is no such generation.
         """
         names = self.names()
         try:
@@ -113,68 +115,58 @@ class IndexGenerations:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep every other builder and switcher, thread or process, out; readers are not disturbed.
+        """Keep out other builds and switches, of any thread or process; readers are not disturbed.
 
-        Raises `IndexBuildError` at once when another one is at work. The lock dies with its process.
+        Raises `IndexBuildError` without waiting when another build or switch runs. The lock ends with its
+        process.
         """
         self._refuse_link()
-        make_folder_durably(self._folder, 0o750)
-        lock = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+        make_folder_durably(self._folder, _FOLDER_MODE)
+        lock = FileLock(self.root / ".lock", create_mode=_FILE_MODE)
+        if not lock.try_acquire():
+            raise IndexBuildError(
+                f"another build or switch of the index in {self.root} is under way",
+                remedy="wait until it has finished, then try again",
+            )
         try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise IndexBuildError(
-                    f"another build or switch of the index in {self.root} is under way",
-                    remedy="wait until it has finished, then try again",
-                ) from error
             yield
         finally:
-            os.close(lock)
+            lock.close()
 
     def _refuse_link(self) -> None:
-        """Nothing is listed, made or removed behind a link."""
+        """Raise `OSError` for a linked folder, so that nothing is listed, made or removed elsewhere."""
         if self._folder.is_symlink():
             raise OSError(errno.ELOOP, "it is a symbolic link", str(self._folder))
 
     def begin(self) -> Path:
-        """Remove what killed builds left and make the folder of a new build. Needs `locked`."""
+        """Remove the remains of killed builds and make the folder of a new build. Needs `locked`."""
         for entry in self._folder.iterdir():
             if entry.name.endswith(_PARTIAL_SUFFIX):
                 shutil.rmtree(entry)
         names = self._names()
         number = int(names[-1]) + 1 if names else 1
         partial = self._folder / f"{number:06d}{_PARTIAL_SUFFIX}"
-        partial.mkdir(0o750)
+        partial.mkdir(_FOLDER_MODE)
         return partial
 
     def complete(self, partial: Path) -> str:
-        """Give a folder, whose files are synced already, its name, durably. Needs `locked`."""
-        sync_folder(partial)
+        """Rename a build's folder, whose files are synced, to its final name, durably. Needs `locked`."""
         name = partial.name.removesuffix(_PARTIAL_SUFFIX)
-        partial.rename(self.folder(name))
-        sync_folder(self._folder)
+        publish_folder(partial, self.folder(name))
         return name
 
     def switch(self, name: str) -> None:
         """Make a generation the one in use, durably, by one rename. Needs `locked`.
 
-        When the very last sync fails the switch has been made, but may not outlast a power cut.
+        When only the last sync fails, the switch was made but may not outlast a power cut.
         """
-        replacement = self.root / _POINTER_REPLACEMENT
-        try:
-            write_durably(replacement, f"{name}\n".encode("ascii"), mode=0o640)
-            replacement.rename(self._pointer)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                replacement.unlink(missing_ok=True)
-            raise
-        sync_folder(self.root)
+        with atomic_file(self._pointer, _FILE_MODE) as file:
+            file.write(f"{name}\n".encode("ascii"))
 
     def discard(self, partial: Path) -> None:
-        """Remove what a failed build left, as far as the disk allows; never the one in use. Needs `locked`.
+        """Remove a failed build, as far as the disk allows, but never the generation in use. Needs `locked`.
 
-        Raises nothing: what stays under a leftover's name is removed by the next build.
+        Never raises: the next build removes remains under a name with `.partial`.
         """
         folders = [partial]
         with contextlib.suppress(OSError, IndexUnavailableError):
@@ -185,14 +177,14 @@ class IndexGenerations:
             shutil.rmtree(folder, ignore_errors=True)
 
     def prune(self, keep_older: int) -> None:
-        """Remove all but the one in use and the newest `keep_older` others. Needs `locked`.
+        """Remove all but the generation in use and the newest `keep_older` others. Needs `locked`.
 
-        Readers that mapped a removed generation go on with their mapping.
+        Readers that mapped a removed generation keep their mapping.
         """
         current = self.current()
         others = [name for name in self._names() if name != current]
         for name in others[: max(0, len(others) - keep_older)]:
-            # Under the name of a leftover, a removal that is cut short is finished by the next build.
+            # Under a name with `.partial`, an interrupted removal is finished by the next build.
             doomed = self._folder / f"{name}{_PARTIAL_SUFFIX}"
             self.folder(name).rename(doomed)
             shutil.rmtree(doomed)
@@ -201,7 +193,7 @@ class IndexGenerations:
 def open_generation_file(folder: Path, name: str) -> int:
     """Open a file of the generation in `folder` for reading, following no symbolic link below the root.
 
-    Raises `OSError`, also for what is no regular file.
+    Raises `OSError`, also when it is no regular file.
     """
     root = os.open(folder.parent.parent, _FOLDER)
     try:
@@ -211,13 +203,3 @@ def open_generation_file(folder: Path, name: str) -> int:
     finally:
         os.close(root)
     return refuse_irregular(descriptor, folder / name)
-
-
-def write_durably(path: Path, content: bytes, *, mode: int) -> None:
-    """Write a file and sync it; its folder is for the caller to sync. Raises `OSError`."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

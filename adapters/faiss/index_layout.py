@@ -1,9 +1,9 @@
 """The index file byte by byte, checked before FAISS is given any of it.
 
-FAISS 1.15 believes what a file says about the length of its vectors and about its highest layer; a file that
-was made to deceive, its hash agreeing, would have it read beyond its memory or take more than there is. So
-only what `build` writes is let through: an IndexIDMap2 over an HNSW graph over float16 or float32, sections
-that add up to the file, and links that lead to nodes of their own layer.
+FAISS 1.15 trusts a file's vector lengths and its highest layer. A forged file with the right hash would make
+FAISS read beyond its memory, or allocate more than there is. So only files that `build` could have written
+are accepted: an IndexIDMap2 over an HNSW graph over float16 or float32, sections that add up to the file, and
+links that lead to nodes of their own layer.
 
     IxM2 header                                     ids
         IHNs|IHNf header  probabilities  layer_ends  levels  offsets  links  entry
@@ -34,7 +34,7 @@ _LINKS_AT_ONCE = 1 << 22
 
 
 class IndexLayoutError(ValueError):
-    """The bytes are no index that this program built; the message says where."""
+    """The bytes are no index that this program built; the message says where they differ."""
 
 
 @attrs.frozen
@@ -47,14 +47,14 @@ class Section:
 
 @attrs.define
 class _Walk:
-    """A place in the file, and the sections before it."""
+    """A position in the file, and the sections before it."""
 
     content: mmap.mmap | bytes
-    place: int = 0
+    position: int = 0
     sections: dict[str, Section] = attrs.field(factory=dict)
 
     def magic(self, name: str, *known: bytes) -> bytes:
-        """One of the four-letter words `known`."""
+        """One of the `known` identifiers of four letters."""
         found = bytes(self._take(f"{name} magic", 4))
         if found not in known:
             expected = " or ".join(word.decode() for word in known)
@@ -65,27 +65,27 @@ class _Walk:
         return form.unpack(self._take(name, form.size))
 
     def vector(self, name: str, kind: Any) -> npt.NDArray[Any]:
-        """The items, where they lie in the file, after their number."""
+        """The items after their number, without a copy."""
         (count,) = _LENGTH.unpack(self._take(f"{name} length", _LENGTH.size))
         dtype = np.dtype(kind)
-        if count > (len(self.content) - self.place) // dtype.itemsize:
+        if count > (len(self.content) - self.position) // dtype.itemsize:
             raise IndexLayoutError(f"{count} {name} do not fit into the file")
-        begin = self.place
+        begin = self.position
         self._take(name, count * dtype.itemsize)
         return np.frombuffer(self.content, dtype, count, begin)
 
     def _take(self, name: str, length: int) -> bytes:
-        begin, self.place = self.place, self.place + length
-        if self.place > len(self.content):
+        begin, self.position = self.position, self.position + length
+        if self.position > len(self.content):
             raise IndexLayoutError(f"it ends within {name}")
-        self.sections[name] = Section(begin, self.place)
-        return self.content[begin : self.place] if length <= _QUANTIZER.size + _HEADER.size else b""
+        self.sections[name] = Section(begin, self.position)
+        return self.content[begin : self.position] if length <= _QUANTIZER.size + _HEADER.size else b""
 
 
 def check_layout(content: mmap.mmap | bytes) -> dict[str, Section]:
-    """Check a whole index file; the sections by name, in their order. Raises `IndexLayoutError`.
+    """Check a whole index file; returns the sections by name, in their order. Raises `IndexLayoutError`.
 
-    Numbers are looked at where they lie; for a moment this takes 20 bytes for each tile.
+    Numbers are checked in place; at its peak the check takes 20 bytes for each tile.
     """
     walk = _Walk(content)
     walk.magic("index", b"IxM2")
@@ -100,8 +100,8 @@ def check_layout(content: mmap.mmap | bytes) -> dict[str, Section]:
     entry, top_layer, _, _, _ = walk.numbers("entry", _ENTRY)
     _check_codes(walk, facts, with_quantizer=graph == b"IHNs")
     ids = walk.vector("ids", "<i8")
-    if walk.place != len(content):
-        raise IndexLayoutError(f"{len(content) - walk.place} bytes stand behind its end")
+    if walk.position != len(content):
+        raise IndexLayoutError(f"{len(content) - walk.position} bytes stand behind its end")
     for name, vector in (("levels", levels), ("ids", ids)):
         if len(vector) != facts.count:
             raise IndexLayoutError(f"it has {len(vector)} {name} for {facts.count} vectors")
@@ -131,7 +131,7 @@ def _same(found: _Facts, expected: _Facts, what: str) -> None:
 
 
 def _check_codes(walk: _Walk, facts: _Facts, *, with_quantizer: bool) -> None:
-    """The vectors: as many bytes as count and dimension ask for."""
+    """The vectors: as many bytes as count and dimension require."""
     if with_quantizer:
         walk.magic("vectors", b"IxSQ")
         _same(_header(walk, "vectors header"), facts, "vectors' header")
@@ -180,7 +180,7 @@ def _check_graph(
         )
     for layer in range(1, top_layer + 1):
         nodes = np.flatnonzero(levels > layer)
-        places = offsets[nodes, None].astype(np.int64) + np.arange(ends[layer], ends[layer + 1])
-        targets = links[places]
+        positions = offsets[nodes, None].astype(np.int64) + np.arange(ends[layer], ends[layer + 1])
+        targets = links[positions]
         if (levels[targets[targets >= 0]] <= layer).any():
             raise IndexLayoutError(f"a link of layer {layer} leads to a node that is not on it")

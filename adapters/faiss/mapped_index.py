@@ -19,7 +19,7 @@ from ...domain.errors import IndexUnavailableError
 from ...domain.values.descriptors import DescriptorMetric, IndexMetadata, SearchHit, VectorStorage
 from ...ext import HitReader
 from ..files.regular_file import read_at_most
-from .generations import INDEX_FILE, METADATA_FILE, SIDECAR_FILE, open_generation_file
+from .generations import INDEX_FILE, METADATA_FILE, REMEDY, SIDECAR_FILE, open_generation_file
 from .index_layout import IndexLayoutError, check_layout
 from .metadata_file import decode_metadata
 
@@ -30,7 +30,6 @@ FAISS_METRICS = {
     DescriptorMetric.L2: faiss.METRIC_L2,
     DescriptorMetric.INNER_PRODUCT: faiss.METRIC_INNER_PRODUCT,
 }
-_REMEDY = "switch to another generation with `aerotile index rollback`, or build a new one"
 _MADV_POPULATE_READ = 22  # of linux/mman.h; Python's mmap does not name it
 _HASHED_AT_ONCE = 16 << 20
 _SMALL_FILE_BYTES = 4 << 20
@@ -94,7 +93,7 @@ def open_mapped_index(folder: Path, ef_search: int) -> MappedIndex:
         index_sha256 = _sha256(mapping, folder / INDEX_FILE)
     except OSError as error:
         raise IndexUnavailableError(
-            f"{error.filename or folder} can't be read: {error.strerror or error}", remedy=_REMEDY
+            f"{error.filename or folder} can't be read: {error.strerror or error}", remedy=REMEDY
         ) from error
     hashes = {INDEX_FILE: index_sha256, METADATA_FILE: hashlib.sha256(metadata_bytes).hexdigest()}
     if sidecar != sidecar_content(hashes):
@@ -215,7 +214,7 @@ def _difference_from_sidecar(sidecar: bytes, hashes: dict[str, str]) -> str:
 
 
 def _unavailable(folder: Path, difference: str) -> IndexUnavailableError:
-    return IndexUnavailableError(f"the index generation {folder} can't be used: {difference}", remedy=_REMEDY)
+    return IndexUnavailableError(f"the index generation {folder} can't be used: {difference}", remedy=REMEDY)
 
 
 def _first_line(error: BaseException) -> str:

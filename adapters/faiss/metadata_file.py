@@ -1,4 +1,4 @@
-"""`tiles.meta.json`: what is known about the index beside it, as JSON."""
+"""`tiles.meta.json`: the metadata of the index beside it, as JSON."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def encode_metadata(metadata: IndexMetadata) -> bytes:
 
 
 def decode_metadata(content: bytes) -> IndexMetadata:
-    """Read the file's bytes. Raises `ValueError`, `KeyError` or `TypeError` when they are no metadata."""
+    """Read the file's bytes. Raises `ValueError`, `KeyError` or `TypeError` for other content."""
     facts = json.loads(content)
     if facts["format"] != FORMAT:
         raise ValueError(f"its format is {facts['format']!r}, this program reads {FORMAT}")

@@ -1,1 +1,1 @@
-"""Files that survive a crash, for every adapter: written whole, in durable folders, behind locks."""
+"""Files and folders for every adapter: written whole, made durably, locked, opened with care."""

@@ -1,4 +1,4 @@
-"""Folders that are there after a power cut, for adapters that keep files of their own."""
+"""Folders whose names survive a power cut."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import contextlib
 import os
 from pathlib import Path
 
+_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable. Raises `OSError`."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+def sync_folder(folder: Path | int) -> None:
+    """Make the names in a folder, given by path or descriptor, durable. Raises `OSError`."""
+    if isinstance(folder, int):
+        os.fsync(folder)
+        return
+    descriptor = os.open(folder, _FLAGS)
     try:
         os.fsync(descriptor)
     finally:
@@ -19,16 +24,47 @@ def sync_folder(folder: Path) -> None:
 def make_folder_durably(folder: Path, mode: int, *, parent_mode: int | None = None) -> None:
     """Make a folder and the parents that it lacks, each synced into its own parent. Raises `OSError`.
 
-    Parents get `parent_mode`, by default `mode`. A umask takes rights away from the modes and adds none.
+    Does nothing when the folder exists. A file in its place is found out by the caller who opens the folder.
+    Parents get `parent_mode`, by default `mode`. A umask takes rights away from both modes.
     """
     if folder.is_dir():
         return
     make_folder_durably(folder.parent, mode if parent_mode is None else parent_mode)
-    folder.mkdir(mode, exist_ok=True)
+    parent = os.open(folder.parent, _FLAGS)
     try:
-        sync_folder(folder.parent)
+        make_folder_in(parent, folder.name, mode)
+    finally:
+        os.close(parent)
+
+
+def make_folder_in(parent: int, name: str, mode: int, *, durable: bool = True) -> None:
+    """Make folder `name` in the open folder `parent` unless the name is taken. Raises `OSError`.
+
+    `durable` syncs the parent, also when another process made the folder: it may not have synced it yet.
+    """
+    is_new = True
+    try:
+        os.mkdir(name, mode=mode, dir_fd=parent)
+    except FileExistsError:
+        is_new = False
+    if not durable:
+        return
+    try:
+        os.fsync(parent)
     except OSError:
-        # Found there, it would be taken for durable the next time.
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+        # A second sync of the same parent may succeed although the first one lost the name. Only a folder
+        # that is made anew has its name written anew. A writer that was faster makes the folder again too.
+        if is_new:
+            with contextlib.suppress(OSError):
+                os.rmdir(name, dir_fd=parent)
         raise
+
+
+def publish_folder(folder: Path, target: Path) -> None:
+    """Rename a folder whose files are synced, durably. Raises `OSError`.
+
+    A crash leaves the folder under its old name or under the new one, with all its files.
+    """
+    sync_folder(folder)
+    folder.rename(target)
+    sync_folder(target.parent)

@@ -1,4 +1,4 @@
-"""Locks on files between processes (flock)."""
+"""Locks on files between processes (flock). The kernel releases a lock when its process dies."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import os
 import weakref
 from pathlib import Path
 
+from .regular_file import open_regular
+
 _open_locks: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
 class FileLock:
-    """One holder's hold on a lock file, shared or exclusive.
+    """A lock file, held shared or exclusively by one object at a time. A forked child does not hold it."""
 
-    The kernel lets go of it when its process dies, however it dies. A forked child does not hold it.
-    """
-
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, create_mode: int | None = None) -> None:
+        """With `create_mode`, a lock file that is missing is created with that mode."""
         self._path = path
+        self._create_mode = create_mode
         self._descriptor: int | None = None
 
     @property
@@ -26,46 +27,67 @@ class FileLock:
         return self._descriptor is not None
 
     def try_acquire(self, *, shared: bool = False) -> bool:
-        """Take the lock unless another holder stands against it. The file must exist. Raises `OSError`."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        """Take the lock; False when another holder prevents that.
+
+        Raises `OSError`, also when the file is missing and no `create_mode` was given, is a symbolic link, or
+        is no regular file.
+        """
+        if self._create_mode is None:
+            descriptor = open_regular(self._path, os.O_RDWR)
+        else:
+            descriptor = open_regular(self._path, os.O_RDWR | os.O_CREAT, mode=self._create_mode)
+        is_taken = False
         try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return False
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._descriptor = descriptor
-        _open_locks.add(self)
-        return True
+            is_taken = lock_open_file(descriptor, shared=shared)
+        finally:
+            if not is_taken:
+                os.close(descriptor)
+        if is_taken:
+            self._descriptor = descriptor
+            _open_locks.add(self)
+        return is_taken
 
     def release(self) -> None:
-        """Let go; does nothing when the lock is not held."""
+        """Unlock, also for processes that inherited the descriptor; does nothing when the lock is not held.
+
+        Raises `OSError`; the descriptor is closed even then.
+        """
         if self._descriptor is None:
             return
         try:
-            # Unlocked, not just closed: a child forked meanwhile may have a copy of the descriptor.
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         finally:
-            self.leave_to_heirs()
+            self.close()
 
     @property
     def descriptor(self) -> int:
-        """The open file that holds the lock, to be inherited. Raises `ValueError` when it is not held."""
+        """The open file that holds the lock, for a child to inherit. Raises `ValueError` when not held."""
         if self._descriptor is None:
             raise ValueError(f"the lock {self._path} is not held")
         return self._descriptor
 
-    def leave_to_heirs(self) -> None:
-        """Let go, except for processes that inherited the descriptor: they hold the lock from now on."""
+    def close(self) -> None:
+        """Close the file: the lock ends unless a process inherited the descriptor and holds the lock now."""
         if self._descriptor is not None:
             os.close(self._descriptor)
         self._descriptor = None
 
 
+def lock_open_file(descriptor: int, *, shared: bool = False, wait: bool = False) -> bool:
+    """Lock an open file or folder until its last descriptor is closed. Raises `OSError`.
+
+    With `wait`, waits for other holders; otherwise returns False when one of them prevents the lock.
+    """
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        fcntl.flock(descriptor, kind if wait else kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def is_free(path: Path) -> bool:
-    """Whether nobody holds the lock at this moment. Raises `OSError`."""
+    """Whether no process holds the lock at this moment. Raises `OSError`."""
     lock = FileLock(path)
     free = lock.try_acquire()
     lock.release()
@@ -75,7 +97,7 @@ def is_free(path: Path) -> bool:
 def _forget_locks_of_the_parent() -> None:
     # Closed, not unlocked: the lock belongs to the open file, which the parent still has.
     for lock in list(_open_locks):
-        lock.leave_to_heirs()
+        lock.close()
 
 
 os.register_at_fork(after_in_child=_forget_locks_of_the_parent)

@@ -1,7 +1,7 @@
-"""Opening small files that somebody may have put something else in the place of.
+"""Opening files where a person or an attacker may have put something else.
 
-A FIFO would hang its reader, a device has no end, a symbolic link leads to another's file: only a regular
-file is read, and no more of it than is expected there.
+A FIFO would block its reader, a device has no end, a symbolic link leads to another file. So only a regular
+file is opened, and no more is read than the caller expects.
 """
 
 from __future__ import annotations
@@ -15,15 +15,22 @@ from typing import BinaryIO
 _CHUNK_BYTES = 1 << 18
 
 
-def open_regular(path: Path | str, *, follow: bool = False, dir_fd: int | None = None) -> int:
-    """Open a regular file for reading and return its descriptor. Raises `OSError`, also for anything else.
+def open_regular(
+    path: Path | str,
+    flags: int = os.O_RDONLY,
+    *,
+    mode: int = 0o600,
+    follow: bool = False,
+    dir_fd: int | None = None,
+) -> int:
+    """Open a regular file and return its descriptor; never blocks. Raises `OSError`, also for other kinds.
 
-    Only with `follow` may the path's last part be a symbolic link: for files that the operator names, not
-    for those that we write. Waits for nobody.
+    `flags` and `mode` are those of `os.open`. Only with `follow` may the last part of the path be a symbolic
+    link: that is for files that the operator names, not for files that this program writes.
     """
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    flags |= os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
     try:
-        descriptor = os.open(path, flags, dir_fd=dir_fd)
+        descriptor = os.open(path, flags, mode, dir_fd=dir_fd)
     except OSError as error:
         if error.errno == errno.ELOOP and not follow:
             raise OSError(errno.ELOOP, "it is a symbolic link", str(path)) from error
@@ -50,12 +57,12 @@ def refuse_irregular(descriptor: int, path: Path | str) -> int:
 def read_regular(
     path: Path | str, most_bytes: int, *, follow: bool = False, dir_fd: int | None = None
 ) -> bytes:
-    """The content of a regular file; see `open_regular`. Raises `OSError`, also when it is longer."""
+    """The content of a regular file; see `open_regular`. Raises `OSError`, also beyond `most_bytes`."""
     return read_at_most(open_regular(path, follow=follow, dir_fd=dir_fd), most_bytes, path)
 
 
 def read_at_most(descriptor: int, most_bytes: int, path: Path | str) -> bytes:
-    """Read to the end and close. Raises `OSError`, also when there is more than `most_bytes`."""
+    """Read an open file to its end and close it. Raises `OSError`, also beyond `most_bytes`."""
     with os.fdopen(descriptor, "rb") as file:
         content = read_one_more(file, most_bytes)
     if len(content) > most_bytes:
@@ -64,9 +71,9 @@ def read_at_most(descriptor: int, most_bytes: int, path: Path | str) -> bytes:
 
 
 def read_one_more(file: BinaryIO, most_bytes: int) -> bytes:
-    """Read to the end, or until there is one byte more than `most_bytes`; takes no more memory than that."""
+    """Read to the end, or one byte more than `most_bytes`; takes no more memory than that."""
     content = bytearray()
-    # One read of so many bytes would make room for all of them at once.
+    # A single read would allocate `most_bytes` for the shortest file.
     while len(content) <= most_bytes and (
         part := file.read(min(_CHUNK_BYTES, most_bytes + 1 - len(content)))
     ):

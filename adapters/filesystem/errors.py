@@ -1,4 +1,4 @@
-"""What the operating system's errors mean to a person in front of the store."""
+"""The operating system's errors as the domain's errors, with remedies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DAMAGED = frozenset({errno.ENODATA, errno.EBADMSG})
 
 
 def store_unavailable(doing: str, path: Path, error: OSError) -> StoreUnavailableError:
-    """The error to raise when the disk failed us while `doing` something with `path`."""
+    """The error to raise when the disk failed while `doing` something with `path`."""
     return StoreUnavailableError(
         f"cannot {doing} {path}: {error.strerror}", remedy=_remedy(error.errno, path)
     )
@@ -30,7 +30,7 @@ def no_mapping_left(path: Path, error: OSError) -> NoMappingLeftError:
 
 
 def no_tile_file(path: Path) -> NoTileFileError:
-    """The error to raise when `path` leads to something else than a file."""
+    """The error to raise when `path` leads to something that is no regular file."""
     return NoTileFileError(
         f"what stands in the place of tile file {path} is no file", remedy=_remedy(errno.ELOOP, path)
     )

@@ -1,13 +1,13 @@
-"""The store's folders: the root held open, and the folders below it made durable before they are used."""
+"""The store's folders: the root is held open, and folders below it are made durable before their use."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from ...ext import open_beneath
+from ..files.durable_folder import make_folder_durably, make_folder_in
 from .errors import disk_errors
 
 _FOLDER_MODE = 0o750
@@ -18,8 +18,8 @@ _KNOWN_LIMIT = 65_536
 class OpenFolder:
     """A folder's descriptor that closes with its last reference.
 
-    Whoever works with it holds a reference meanwhile, so that closing the store in another thread can't hand
-    the descriptor's number to another file in the middle of an operation.
+    An operation holds a reference. So another thread that closes the store can't free the descriptor's number
+    for another file in the middle of the operation.
     """
 
     __slots__ = ("descriptor",)
@@ -48,38 +48,18 @@ def open_again(folder: OpenFolder) -> OpenFolder:
 def open_root(root: Path) -> OpenFolder:
     """Open the root, making it and its parents (durably) where they are missing.
 
-    The way to the root may lead over symbolic links: it is the operator's. Raises `StoreUnavailableError`.
+    The operator names the path, so it may lead over symbolic links. Raises `StoreUnavailableError`.
     """
     with disk_errors("open the tile folder", root):
-        _make_root(root)
+        make_folder_durably(root, _FOLDER_MODE)
         return OpenFolder(os.open(root, _FLAGS))
 
 
-def _make_root(folder: Path) -> None:
-    try:
-        folder.mkdir(mode=_FOLDER_MODE)
-    except FileExistsError:
-        return
-    except FileNotFoundError:
-        if folder.parent == folder:
-            raise
-        _make_root(folder.parent)
-        folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-    try:
-        parent = OpenFolder(os.open(folder.parent, _FLAGS))
-        os.fsync(parent.fileno())
-    except OSError:
-        # Found there, it would be taken for durable the next time.
-        with suppress(OSError):
-            folder.rmdir()
-        raise
-
-
 class FolderMaker:
-    """Makes folders below the root, and knows which of them are already sure to survive a power cut.
+    """Makes folders below the root, and knows which of them this process has made durable.
 
-    A folder made by another process may not be durable yet, so each process syncs the parents of a folder
-    once before it relies on it; after that the folder costs nothing. Any number of threads may use it.
+    A folder made by another process may not be durable yet. So each process syncs the parents of a folder
+    once, before the first use of the folder. Any number of threads may use a maker.
     """
 
     def __init__(self) -> None:
@@ -98,28 +78,10 @@ class FolderMaker:
         for name in folder.split("/"):
             made = f"{made}/{name}" if made else name
             if made not in self._known:
-                self._make_one(parent, name, durable=durable)
+                make_folder_in(parent.fileno(), name, _FOLDER_MODE, durable=durable)
             parent = open_below(parent, name)
         if durable:
             self.learn(folder)
-
-    def _make_one(self, parent: OpenFolder, name: str, *, durable: bool) -> None:
-        is_new = True
-        try:
-            os.mkdir(name, mode=_FOLDER_MODE, dir_fd=parent.fileno())
-        except FileExistsError:  # opening it tells whether it is a folder
-            is_new = False
-        if not durable:
-            return
-        try:
-            os.fsync(parent.fileno())
-        except OSError:
-            # Synced once more, a parent that failed may say that all is well although the name was lost. Made
-            # once more, the name is written once more. A writer who was faster makes the folder again too.
-            if is_new:
-                with suppress(OSError):
-                    os.rmdir(name, dir_fd=parent.fileno())
-            raise
 
     def knows(self, folder: str) -> bool:
         """Whether `make` has nothing to do for `folder`."""
@@ -134,5 +96,5 @@ class FolderMaker:
             folder = folder.rpartition("/")[0]
 
     def forget(self) -> None:
-        """Know nothing any more; for when a known folder turns out to be gone."""
+        """Forget every folder; for when a known folder turns out to be missing."""
         self._known.clear()

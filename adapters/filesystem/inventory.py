@@ -21,13 +21,13 @@ from .layout import flight_of, temporary_tile, variant_folder
 
 _GONE_OR_NO_FOLDER = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _THREADS = 8
-"""Folders read at a time. For the disk's sake, not the processors': eight read a cold store in a quarter of
-the time that one takes."""
+"""Folders read at a time, to keep the disk busy: eight threads read a cold store in a quarter of the time of
+one."""
 
 
 @attrs.frozen
 class _Share:
-    """What one thread walks: of one source and flight, every `parts`th column."""
+    """The columns of one source and flight that one thread walks: every `parts`th."""
 
     source: TileSource
     flight_id: UUID | None
@@ -41,9 +41,9 @@ class _Share:
 
 
 def take_inventory(root: OpenFolder, root_path: Path) -> TileInventory:
-    """Every file of the store below `root`; folders that vanish meanwhile are passed by.
+    """Every file of the store below `root`; folders that vanish meanwhile are skipped.
 
-    Other threads run meanwhile. Raises `StoreUnavailableError`.
+    Other threads can run meanwhile. Raises `StoreUnavailableError`.
     """
     variants: list[FoundVariant] = []
     temporaries: list[FoundFile] = []
@@ -60,7 +60,7 @@ def take_inventory(root: OpenFolder, root_path: Path) -> TileInventory:
 
 
 def _shares(root: OpenFolder, root_path: Path) -> Iterator[_Share]:
-    """Every source and flight that may have a folder. Flights are many and small: one thread each."""
+    """The shares of every source and flight that may have a folder. A flight is small: one share."""
     for source in TileSource:
         if source is TileSource.ONBOARD:
             for flight_id in _flights(root, root_path):
@@ -87,7 +87,7 @@ def _flights(root: OpenFolder, root_path: Path) -> Iterator[UUID]:
 
 
 def _walk(root: OpenFolder, root_path: Path, share: _Share) -> tuple[Places, Places, list[str]]:
-    """See `walk_variant`; the places sorted here, by many threads, for who compares them."""
+    """See `walk_variant`. The places are sorted here, in parallel, for the caller's comparison."""
     folder = _open(root, root_path, share.folder)
     if folder is None:
         return np.empty(0, np.int64), np.empty(0, np.int64), []

@@ -1,13 +1,12 @@
-"""Where a tile's files lie below the root, and which tile a path belongs to. Pure arithmetic on names.
+"""The paths of a tile's files below the root, and the tile of a path. Pure arithmetic on names.
 
     {source}[/{flight_id}]/{zoom}/{x}/{y}.jpg           the tile, served as XYZ by any static web server
     {source}[/{flight_id}]/{zoom}/{x}/{y}.jpg.sha256    its sidecar; `sha256sum -c` accepts it in that folder
-    {source}[/{flight_id}]/{zoom}/{x}/.{y}.jpg[.sha256].{pid}-{run}-{number}.tmp    either of them on its way
-    .aerotile-store                                     which database they belong to
+    {source}[/{flight_id}]/{zoom}/{x}/.{y}.jpg[.sha256].{pid}-{run}-{number}.tmp    their temporaries
+    .aerotile-store                                     the identity of the store (`identity_file`)
 
-Paths are made of a tile id's validated parts alone, and parsing (here, and of tiles and sidecars in
-`ext/folder_scan.pyx`) accepts exactly what is made here: a number with a leading zero, or a flight id in
-capitals, names no tile.
+Paths are made of a tile id's validated parts alone. Parsing, here and in `ext/folder_scan.pyx`, accepts only
+paths that this module makes: a number with a leading zero, or a flight id in capitals, names no tile.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _TEMPORARY = re.compile(
 _SIDECAR_LINE = re.compile(rf"({SHA256_PATTERN})  (.+)\n")
 
 SIDECAR_LINE_LIMIT = 128
-"""No sidecar is longer, in bytes: 64 digits, two spaces, a name, a line feed."""
+"""Bytes of the longest sidecar: 64 digits, two spaces, a name, a line feed."""
 
 _run = secrets.token_hex(4)
 _numbers = itertools.count()
@@ -41,7 +40,7 @@ _numbers = itertools.count()
 
 @attrs.frozen
 class TilePath:
-    """Where one tile's two files lie."""
+    """The paths of one tile's two files."""
 
     folder: str
     """Relative to the root."""
@@ -64,16 +63,16 @@ class TilePath:
 
 
 def tile_path(tile_id: TileId) -> TilePath:
-    """Where the files of `tile_id` lie."""
+    """The paths of the files of `tile_id`."""
     variant = variant_folder(tile_id.source, tile_id.flight_id)
     return TilePath(f"{variant}/{tile_id.zoom_level}/{tile_id.x}", f"{tile_id.y}.jpg")
 
 
 def temporary_name(name: str) -> str:
-    """A name for `name` on its way, unique among all writers on this file system.
+    """A temporary name for `name`, unique among all writers on this file system.
 
-    The process id and the counter keep writers apart, also across a fork; the random part keeps them apart
-    when containers share a volume, or when a process id comes round again.
+    The process id and the counter differ between writers, also across a fork. The random part differs between
+    containers that share a volume, and between processes that get the same id.
     """
     return f".{name}.{os.getpid()}-{_run}-{next(_numbers)}.tmp"
 
@@ -84,7 +83,7 @@ def variant_folder(source: TileSource, flight_id: UUID | None) -> str:
 
 
 def flight_of(name: str) -> UUID | None:
-    """The flight whose folder has this name; None for a foreign one."""
+    """The flight whose folder has this name; None for a foreign folder."""
     try:
         flight_id = UUID(name)
     except ValueError:
@@ -93,7 +92,7 @@ def flight_of(name: str) -> UUID | None:
 
 
 def temporary_tile(source: TileSource, flight_id: UUID | None, path: str) -> TileId | None:
-    """The tile whose file is on its way at `path` (below its variant's folder); None for a foreign one."""
+    """The tile whose temporary is at `path` (below its variant's folder); None for a foreign file."""
     match = _TEMPORARY.fullmatch(path)
     if match is None:
         return None
@@ -104,7 +103,7 @@ def temporary_tile(source: TileSource, flight_id: UUID | None, path: str) -> Til
 
 
 def path_of(found: FoundFile) -> str:
-    """Where a file of an inventory lies, relative to the root."""
+    """The path of a file of an inventory, relative to the root."""
     if found.path is not None:
         return found.path
     path = tile_path(found.tile_id)

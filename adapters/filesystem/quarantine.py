@@ -1,4 +1,4 @@
-"""The folder for tiles that are not what they should be, and what stood in a file's place: never changed.
+"""The folder for damaged tiles and for foreign things in a file's place. Its content is never changed.
 
 .quarantine/{source}[/{flight_id}]/{zoom}/{x}/{y}.jpg[.1, .2, ...]     and the sidecar under the same number
 """
@@ -19,7 +19,7 @@ def quarantine_tile(root: OpenFolder, path: TilePath) -> str | None:
     """Move a tile's file and sidecar below `QUARANTINE_FOLDER`; the file's new path relative to the root.
 
     None when there was no file. Durable when this returns. The caller keeps other writers of the tile out.
-    Raises `OSError`; then both are where they were, as far as the disk allows.
+    Raises `OSError`; then both files are moved back, as far as the disk allows.
     """
     try:
         folder = open_below(root, path.folder)
@@ -30,14 +30,14 @@ def quarantine_tile(root: OpenFolder, path: TilePath) -> str | None:
 
 
 def set_sidecar_aside(root: OpenFolder, path: TilePath) -> None:
-    """Move what stands in a sidecar's place below `QUARANTINE_FOLDER`, durably. Raises `OSError`."""
+    """Move the thing in a sidecar's place below `QUARANTINE_FOLDER`, durably. Raises `OSError`."""
     _set_aside(root, path, open_below(root, path.folder), [path.sidecar_name])
 
 
 def _set_aside(
     root: OpenFolder, path: TilePath, folder: OpenFolder, names: list[str]
 ) -> tuple[set[str], str]:
-    """Which of the names were there, and the ending that they have now."""
+    """Move the files that exist; their names, and the ending that they have now."""
     target_path = f"{QUARANTINE_FOLDER}/{path.folder}"
     FolderMaker().make(root, target_path, durable=True)
     target = open_below(root, target_path)
@@ -58,8 +58,8 @@ def _set_aside(
 
 
 def _free_suffix(target: OpenFolder, path: TilePath) -> str:
-    """An ending under which neither of the two files was quarantined before."""
-    taken = set(os.listdir(target.fileno()))  # noqa: PTH208 - by descriptor: no path to be fooled by
+    """An ending that no quarantined file of this tile has."""
+    taken = set(os.listdir(target.fileno()))  # noqa: PTH208 - by descriptor: no link can redirect it
     endings = itertools.chain([""], (f".{number}" for number in itertools.count(1)))
     return next(ending for ending in endings if not {path.name + ending, path.sidecar_name + ending} & taken)
 

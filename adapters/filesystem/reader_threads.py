@@ -1,4 +1,4 @@
-"""Threads that wait for a slow disk, so that a reader with a deadline does not have to."""
+"""Threads that wait for a slow disk in place of a reader with a deadline."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ...domain.errors import ReadDeadlineError
 from ...domain.values.tiles import TileId
 
 _MAX_WAITING = 256
-"""Reads that may wait for a thread; a further one fails at once."""
+"""Reads that may wait for a thread; a further read fails immediately."""
 
 T = TypeVar("T")
 
 
 class ReaderThreads:
-    """A few threads for reads that may have to wait for the disk; started when first needed.
+    """A few threads for reads that may wait for the disk; started when first needed.
 
-    A thread that hangs in the kernel can't be stopped, so a reader whose deadline has passed leaves it
-    behind. When all of them hang, reads fail at once; when the disk answers again, the threads finish what
-    they did, throw it away and serve the next reader.
+    A thread that hangs in the kernel can't be stopped, so a reader whose deadline has passed abandons it.
+    While all threads hang, reads fail immediately. When the disk answers again, each thread discards its
+    result and serves the next reader.
 
-    They are daemon threads: the interpreter exits without them. The kernel lets go at once of a thread that
-    waits for a file's content, and not before the disk answers of one that waits for a folder or an inode.
+    They are daemon threads: the interpreter exits without them. A thread that waits for a file's content can
+    be killed immediately; a thread that waits for a folder or an inode only when the disk answers.
     """
 
     def __init__(self, count: int) -> None:
@@ -38,19 +38,19 @@ class ReaderThreads:
         self._waiting: deque[_Read[Any]] = deque()
         self._threads = 0
         self._idle = 0
-        self._left_behind = 0
+        self._abandoned = 0
         self._closed = False
 
     def run(self, work: Callable[[], T], tile_id: TileId, timeout_s: float) -> T:
-        """Do `work` on one of the threads and return or raise what it does.
+        """Run `work` on one of the threads; return its result or raise its error.
 
-        Raises `ReadDeadlineError` after `timeout_s` seconds, and at once while every thread hangs.
+        Raises `ReadDeadlineError` after `timeout_s` seconds, and immediately while every thread hangs.
         """
         if self._pid != os.getpid():  # a forked child has none of its parent's threads
             self._reset()
         read = _Read(work)
         with self._changed:
-            if self._left_behind == self._count or len(self._waiting) >= _MAX_WAITING:
+            if self._abandoned == self._count or len(self._waiting) >= _MAX_WAITING:
                 raise ReadDeadlineError(tile_id, timeout_s, stalled=True)
             self._waiting.append(read)
             if self._idle >= len(self._waiting):
@@ -61,16 +61,16 @@ class ReaderThreads:
         if not read.finished.wait(timeout_s):
             with self._changed:
                 if not read.finished.is_set():
-                    read.left_behind = True
+                    read.is_abandoned = True
                     if read in self._waiting:
                         self._waiting.remove(read)
                     else:
-                        self._left_behind += 1
+                        self._abandoned += 1
                     raise ReadDeadlineError(tile_id, timeout_s)
         return read.outcome()
 
     def close(self) -> None:
-        """Let the threads end, each when it is done with what it does; waits for none of them."""
+        """End each thread after its current read; does not wait for the threads."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -89,20 +89,20 @@ class ReaderThreads:
             read.do()
             with self._changed:
                 read.finished.set()
-                if read.left_behind:
-                    self._left_behind -= 1
-            del read  # what nobody waits for any more goes now, not with the next read
+                if read.is_abandoned:
+                    self._abandoned -= 1
+            del read  # an abandoned result is freed now, not with the next read
 
 
 class _Read(Generic[T]):
-    """A read on its way, and how it ended."""
+    """A read and its outcome."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
         self._result: T | None = None
         self._error: BaseException | None = None
         self.finished = threading.Event()
-        self.left_behind = False
+        self.is_abandoned = False
 
     def do(self) -> None:
         try:
@@ -116,5 +116,5 @@ class _Read(Generic[T]):
             if error is not None:
                 raise error
         finally:
-            del error  # else it and its traceback would keep each other alive
+            del error  # else the error and its traceback would keep each other alive
         return self._result  # type: ignore[return-value]  # set when there was no error

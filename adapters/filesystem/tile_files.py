@@ -42,6 +42,7 @@ from ...ext import (
     read_tile,
     tile_is_there,
 )
+from ..files.atomic_file import atomic_file
 from .errors import disk_errors, no_mapping_left, no_tile_file, store_unavailable
 from .folders import OpenFolder, open_below, open_root
 from .identity_file import claim_identity, read_identity
@@ -62,7 +63,6 @@ from .reader_threads import ReaderThreads
 from .staged_file import StagedFile
 
 _READ = os.O_RDONLY | os.O_NONBLOCK  # a FIFO in a file's place must not hang its reader
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _HASH_CHUNK_BYTES = 1 << 20
 _PLACED_MODE = 0o440
 _MAX_THREADS = 4
@@ -379,17 +379,7 @@ def _unlink(folder: OpenFolder, name: str) -> bool:
 
 
 def _replace(folder: OpenFolder, name: str, content: bytes) -> None:
-    """Put a small file in place by rename, durably; on failure the old one stays and nothing else does."""
-    temporary = temporary_name(name)
-    descriptor = os.open(temporary, _CREATE, _PLACED_MODE, dir_fd=folder.fileno())
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, _PLACED_MODE)
-            file.write(content)
-            file.flush()
-            os.fdatasync(descriptor)
-        os.rename(temporary, name, src_dir_fd=folder.fileno(), dst_dir_fd=folder.fileno())
-    except BaseException:
-        _unlink(folder, temporary)
-        raise
-    os.fsync(folder.fileno())
+    """Put a small file in place, durably; see `atomic_file`."""
+    temporary, dir_fd = temporary_name(name), folder.fileno()
+    with atomic_file(name, _PLACED_MODE, ignore_umask=True, temporary=temporary, dir_fd=dir_fd) as file:
+        file.write(content)

@@ -1,5 +1,5 @@
-"""The satellite provider over HTTP, as docs/openapi.yaml has it.
+"""The satellite provider over HTTP, as docs/openapi.yaml specifies it.
 
-`protocol` turns batches into bodies and answers into words, `problems` names what can go wrong, `client` does
-one exchange within its limits, `link` keeps several under way, `uploader` is the port.
+`protocol` encodes batches and reads answers, `errors` names problems, `client` does one exchange within its
+limits, `link` runs several exchanges in parallel, `uploader` and `votes` are the ports' adapters.
 """

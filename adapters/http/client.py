@@ -9,30 +9,33 @@ from collections.abc import AsyncIterable, Callable
 from datetime import datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 import httpx
 
 from ...domain.errors import ConfigurationError
 from ..config.secret import HIDDEN, SHORTEST_REPLACED, Secret
-from .errors import ProviderProblemError, garbled, problem_of_error, problem_of_status, too_slow
-from .protocol import PROTOCOL_VERSION
+from ..upload_protocol import PROTOCOL_HEADER, PROTOCOL_VERSION
+from .errors import ProviderProblemError, exchange_errors, garbled, problem_of_status
 
-# httpx writes every URL at INFO, httpcore every event at DEBUG; what matters is said here in our words.
+T = TypeVar("T")
+
+# httpx logs every URL at INFO, httpcore every event at DEBUG; this package logs the important ones itself.
 for _name in ("httpx", "httpcore"):
     if logging.getLogger(_name).level == logging.NOTSET:
         logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 class _TokensHidden(logging.Filter):
-    """Takes tokens out of what httpcore logs at DEBUG: a provider may repeat ours in a header."""
+    """Removes tokens from httpcore's log at DEBUG: a provider may repeat the upload token in a header."""
 
     def __init__(self) -> None:
         super().__init__()
         self.tokens: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrite the entry where needed; it is logged either way."""
+        """Rewrite an entry that shows a token; every entry is logged."""
         message = record.getMessage()
         shown = message
         for token in tuple(self.tokens):
@@ -43,14 +46,14 @@ class _TokensHidden(logging.Filter):
 
 
 _tokens_hidden = _TokensHidden()
-# Filters hold for the very logger that an entry is made on.
+# A filter applies only to entries of its own logger, not to those of child loggers.
 for _name in ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks"))):
     logging.getLogger(_name).addFilter(_tokens_hidden)
 
 
 @attrs.frozen(kw_only=True)
 class ProviderAddress:
-    """Where the provider is and how it is spoken to. The token shows in no repr."""
+    """The provider's address and how to connect to it. The token shows in no repr."""
 
     url: str
     token: Secret
@@ -71,7 +74,7 @@ class ProviderAddress:
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """What verifies the provider: its name, and its chain up to `ca_file` or the machine's authorities.
+    """Verifies the provider's name, and its chain up to `ca_file` or to the machine's authorities.
 
     Raises `ConfigurationError` for a file that holds no certificate.
     """
@@ -85,16 +88,15 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
 
 
 class ProviderClient:
-    """Exchanges over kept connections. Lives in one event loop."""
+    """Exchanges over connections that stay open. For one event loop."""
 
     def __init__(self, address: ProviderAddress, *, connections: int, now: Callable[[], datetime]) -> None:
         self._address = address
         self._now = now
         token = address.token.reveal()
-        self.hidden = token if len(token) >= SHORTEST_REPLACED else ""
-        """What must show in nothing that the provider says."""
-        if self.hidden:
-            _tokens_hidden.tokens.add(self.hidden)
+        self._hidden = token if len(token) >= SHORTEST_REPLACED else ""
+        if self._hidden:
+            _tokens_hidden.tokens.add(self._hidden)
         secure = httpx.URL(address.url).scheme == "https"
         self._client = httpx.AsyncClient(
             base_url=address.url,
@@ -106,7 +108,7 @@ class ProviderClient:
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             headers={
                 "Authorization": f"Bearer {address.token.reveal()}",
-                "Aerotile-Protocol": PROTOCOL_VERSION,
+                PROTOCOL_HEADER: PROTOCOL_VERSION,
                 "Accept": "application/json, application/problem+json",
                 "Accept-Encoding": "identity",
                 "User-Agent": "aerotile",
@@ -125,16 +127,19 @@ class ProviderClient:
         headers: dict[str, str] | None = None,
         content: AsyncIterable[bytes] | None = None,
         parameters: dict[str, str] | None = None,
-    ) -> bytes:
-        """The body of an answer 200. Raises `ProviderProblemError` for everything else."""
-        try:
-            return await asyncio.wait_for(
-                self._exchange(method, path, headers, content, parameters), self._address.request_timeout_s
+        read: Callable[[bytes, str], T],
+    ) -> T:
+        """Send a request, and read the body of an answer 200 with `read(body, hidden)`.
+
+        Raises `ProviderProblemError` for every other status, for a broken or slow exchange, and when `read`
+        raises `GarbledAnswerError`.
+        """
+        timeout_s = self._address.request_timeout_s
+        with exchange_errors(self._address.place, timeout_s, self._hidden):
+            body = await asyncio.wait_for(
+                self._exchange(method, path, headers, content, parameters), timeout_s
             )
-        except asyncio.TimeoutError as error:
-            raise ProviderProblemError(too_slow(self._address.request_timeout_s)) from error
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise ProviderProblemError(problem_of_error(error, self._address.place, self.hidden)) from error
+            return read(body, self._hidden)
 
     async def _exchange(
         self,
@@ -154,7 +159,7 @@ class ProviderClient:
                         response.headers,
                         await self._beginning(response),
                         self._now(),
-                        self.hidden,
+                        self._hidden,
                     )
                 )
             if not _is_plain(response):
@@ -167,7 +172,7 @@ class ProviderClient:
             return body
 
     async def _beginning(self, response: httpx.Response) -> bytes:
-        """The body as it was sent, until it is longer than an answer may be."""
+        """The body as it was sent, up to the first part that exceeds the limit."""
         body = bytearray()
         async for part in response.aiter_raw():
             body += part

@@ -1,17 +1,19 @@
-"""What a status or a broken connection means, as the domain's `UploadProblem`."""
+"""Statuses, broken connections and unusable answers, as the domain's `UploadProblem`."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 import httpx
 
 from ...domain.values.upload_reports import ProblemKind, UploadProblem, UploadReason
-from .protocol import plain_text, read_problem, retry_after_s
+from .protocol import GarbledAnswerError, plain_text, read_problem, retry_after_s
 
 _KIND_OF_STATUS = {
     400: ProblemKind.UNREADABLE_BATCH,
@@ -25,7 +27,7 @@ _KIND_OF_STATUS = {
     504: ProblemKind.BROKEN_OFF,
 }
 _KIND_OF_CODE = {
-    # The bytes were damaged on the way; that says nothing about the tiles.
+    # The bytes were damaged on the way; the tiles may be good.
     "digest_mismatch": ProblemKind.BROKEN_OFF,
     "unsupported_protocol": ProblemKind.REFUSED,
 }
@@ -38,17 +40,33 @@ _REMEDY_OF_STATUS = {
 
 
 class ProviderProblemError(Exception):
-    """An exchange that brought no usable answer; stays inside this package."""
+    """An exchange without a usable answer; raised and caught inside this package only."""
 
     def __init__(self, problem: UploadProblem) -> None:
         super().__init__(str(problem.reason))
         self.problem = problem
 
 
+@contextmanager
+def exchange_errors(place: str, timeout_s: float, hidden: str) -> Iterator[None]:
+    """Turn errors of httpx, of the operating system and of the protocol into `ProviderProblemError`.
+
+    `place` is the provider's address as it may be shown; `hidden` shows in no message.
+    """
+    try:
+        yield
+    except asyncio.TimeoutError as error:
+        raise ProviderProblemError(too_slow(timeout_s)) from error
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        raise ProviderProblemError(problem_of_error(error, place, hidden)) from error
+    except GarbledAnswerError as error:
+        raise ProviderProblemError(garbled(str(error))) from error
+
+
 def problem_of_status(
     status: int, headers: httpx.Headers, body: bytes, now: datetime, hidden: str = ""
 ) -> UploadProblem:
-    """What a status other than 200 means; `hidden` shows in none of it."""
+    """The meaning of a status other than 200; `hidden` shows in no text."""
     code, text = read_problem(body, hidden)
     remedy = _REMEDY_OF_STATUS.get(status)
     kind = _KIND_OF_CODE.get(code or "") or _KIND_OF_STATUS.get(status) or ProblemKind.REFUSED
@@ -58,11 +76,11 @@ def problem_of_status(
         remedy = "set upload.url to the provider's own address"
     elif 200 <= status < 300:
         kind = ProblemKind.GARBLED_ANSWER
-    words = [part for part in (code, text) if part]
+    details = [part for part in (code, text) if part]
     return UploadProblem(
         kind=kind,
         reason=UploadReason(
-            f"http_{status}", ": ".join(["the provider answered with status " + str(status), *words])
+            f"http_{status}", ": ".join(["the provider answered with status " + str(status), *details])
         ),
         retry_after_s=retry_after_s(headers.get("Retry-After"), headers.get("Date"), now),
         remedy=remedy,
@@ -88,7 +106,7 @@ def too_slow(seconds: float) -> UploadProblem:
 
 
 def problem_of_error(error: Exception, place: str, hidden: str = "") -> UploadProblem:
-    """What an error of httpx means; `place` is the provider's address as it may be shown."""
+    """The meaning of an error of httpx; `place` is the provider's address as it may be shown."""
     chain = list(_chain(error))
     reason = _reason(chain, hidden)
     if any(isinstance(e, ssl.SSLCertVerificationError) for e in chain):
@@ -118,7 +136,7 @@ def problem_of_error(error: Exception, place: str, hidden: str = "") -> UploadPr
 
 
 def _reason(chain: list[BaseException], hidden: str) -> str:
-    """The innermost error in words; asyncio's own leave out what the operating system said."""
+    """The innermost error's text; errors of asyncio leave out the operating system's reason."""
     for error in reversed(chain):
         if (
             isinstance(error, OSError)

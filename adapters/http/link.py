@@ -7,10 +7,11 @@ from concurrent.futures import Future
 
 from ...domain.ports.clock import Clock
 from ...domain.values.upload_reports import BatchAnswer, UploadBatch
+from ..loop_thread import LoopThread
+from ..upload_protocol import BATCH_PATH
 from .client import ProviderAddress, ProviderClient
-from .errors import ProviderProblemError, garbled
-from .loop_thread import LoopThread
-from .protocol import BATCH_PATH, GarbledAnswerError, batch_headers, frames, read_words
+from .errors import ProviderProblemError
+from .protocol import batch_headers, frames, read_answers
 
 
 class HttpProviderLink:
@@ -28,13 +29,13 @@ class HttpProviderLink:
     def begin(self, batch: UploadBatch) -> Callable[[], BatchAnswer]:
         """See `ProviderLink`."""
         loop, client = self._open()
-        # Reads every pixel; here it holds up nobody else's exchange.
+        # Reads every pixel, so not on the loop's thread, where it would delay other exchanges.
         headers = batch_headers(batch)
         answer: Future[BatchAnswer] = loop.submit(_deliver(client, batch, headers))
         return answer.result
 
     def close(self) -> None:
-        """Break off what is under way and close the connections; a second call does nothing."""
+        """Cancel every exchange and close the connections; a second call does nothing."""
         if self._opened is not None:
             loop, client = self._opened
             self._opened = None
@@ -49,12 +50,16 @@ class HttpProviderLink:
 
 async def _deliver(client: ProviderClient, batch: UploadBatch, headers: dict[str, str]) -> BatchAnswer:
     try:
-        body = await client.exchange("POST", BATCH_PATH, headers=headers, content=_body(batch))
-        return BatchAnswer(read_words(body, batch, client.hidden))
+        answers = await client.exchange(
+            "POST",
+            BATCH_PATH,
+            headers=headers,
+            content=_body(batch),
+            read=lambda body, hidden: read_answers(body, batch, hidden),
+        )
     except ProviderProblemError as error:
         return BatchAnswer(problem=error.problem)
-    except GarbledAnswerError as error:
-        return BatchAnswer(problem=garbled(str(error)))
+    return BatchAnswer(answers)
 
 
 async def _body(batch: UploadBatch) -> AsyncIterator[bytes]:

@@ -1,8 +1,8 @@
-"""The upload protocol's bodies and headers: tiles to frames, JSON to the provider's words.
+"""The upload protocol's bodies and headers: tiles to frames, JSON to the provider's answers.
 
-Nothing that comes from the provider is trusted: every text is cut to a length and freed of what could steer a
-terminal or break a database, and every field is checked before it counts. A provider that repeats our token
-in an answer does not bring it into logs, records and rows: what reads texts is told what must be `hidden`.
+No byte of the provider's is trusted. A text is cut to a length and cleaned of characters that could control a
+terminal or break a database; a field is checked before it is used. A provider may repeat the upload token in
+an answer: functions that read texts take the token as `hidden` and keep it out of logs, records and rows.
 """
 
 from __future__ import annotations
@@ -28,17 +28,13 @@ from ...domain.values.upload_reports import (
 )
 from ...domain.values.validators import is_sha256
 from ..config.secret import HIDDEN
+from ..upload_protocol import BATCH_TYPE, CURSOR, HEADER_LENGTH_BYTES, PROBLEM_TYPE
 
-PROTOCOL_VERSION = "1"
-BATCH_PATH = "/v1/tiles:batch"
-VOTES_PATH = "/v1/votes"
-BATCH_TYPE = "application/vnd.aerotile.tile-batch"
 MAX_CODE_LENGTH = 64
 MAX_DETAIL_LENGTH = 500
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _SECONDS = re.compile(r"[0-9]{1,15}")
-_PROBLEM_TYPE = "urn:aerotile:problem:"
 
 
 class GarbledAnswerError(ValueError):
@@ -46,7 +42,7 @@ class GarbledAnswerError(ValueError):
 
 
 def tile_header(tile: TileMetadataPersistent) -> dict[str, Any]:
-    """The facts about a tile, as its frame carries them."""
+    """The JSON header of a tile's frame."""
     tile_id, quality = tile.tile_id, tile.quality
     return {
         "tile_uuid": str(tile.tile_uuid),
@@ -73,11 +69,11 @@ def tile_header(tile: TileMetadataPersistent) -> dict[str, Any]:
 
 
 def frame(tile: TileToSend) -> bytes:
-    """One tile of a body: length of the header, the header, the pixels. Copies the pixels of this tile."""
+    """One tile of a body: the header's length, the header, the pixels. Copies the pixels of this tile."""
     header = json.dumps(tile_header(tile.metadata), separators=(",", ":"), allow_nan=False).encode()
     pixels: memoryview = memoryview(tile.pixels)
     with pixels:
-        return b"".join((len(header).to_bytes(4, "big"), header, pixels))
+        return b"".join((len(header).to_bytes(HEADER_LENGTH_BYTES, "big"), header, pixels))
 
 
 def frames(batch: UploadBatch) -> Iterator[bytes]:
@@ -86,7 +82,7 @@ def frames(batch: UploadBatch) -> Iterator[bytes]:
 
 
 def batch_headers(batch: UploadBatch) -> dict[str, str]:
-    """The headers that describe a body; it is made once for them and once more to be sent."""
+    """The headers that describe a body. The body is made once for them and once more to be sent."""
     length, digest = 0, hashlib.sha256()
     for part in frames(batch):
         length += len(part)
@@ -98,33 +94,33 @@ def batch_headers(batch: UploadBatch) -> dict[str, str]:
     }
 
 
-def read_words(body: bytes, batch: UploadBatch, hidden: str = "") -> dict[UUID, TileAnswer]:
-    """The provider's words on the tiles of a batch.
+def read_answers(body: bytes, batch: UploadBatch, hidden: str = "") -> dict[UUID, TileAnswer]:
+    """The provider's answers to the tiles of a batch.
 
-    Results that can't be used count as left out: for other tiles, malformed ones, and all that contradict
-    another one for the same tile. Raises `GarbledAnswerError` when no word is left.
+    A result is ignored when it is malformed, names another tile, or contradicts another result for its tile.
+    Raises `GarbledAnswerError` when no result is left.
     """
     results = _member(_json_object(body), "results", list)
     sent = {str(tile.metadata.tile_uuid): tile.metadata.tile_uuid for tile in batch.tiles}
-    words: dict[UUID, TileAnswer] = {}
+    answers: dict[UUID, TileAnswer] = {}
     contradicted: set[UUID] = set()
     for result in results:
         if not isinstance(result, dict) or not isinstance(result.get("tile_uuid"), str):
             continue
         tile_uuid = sent.get(result["tile_uuid"].lower())
-        word = _word(result, hidden)
-        if tile_uuid is None or word is None:
+        answer = _answer(result, hidden)
+        if tile_uuid is None or answer is None:
             continue
-        if words.setdefault(tile_uuid, word) != word:
+        if answers.setdefault(tile_uuid, answer) != answer:
             contradicted.add(tile_uuid)
     for tile_uuid in contradicted:
-        del words[tile_uuid]
-    if not words:
+        del answers[tile_uuid]
+    if not answers:
         raise GarbledAnswerError("the answer has no usable result for any tile of the batch")
-    return words
+    return answers
 
 
-def _word(result: Mapping[str, Any], hidden: str) -> TileAnswer | None:
+def _answer(result: Mapping[str, Any], hidden: str) -> TileAnswer | None:
     outcome, stored = result.get("outcome"), result.get("stored_sha256")
     if outcome in (TileUploadOutcome.ACCEPTED.value, TileUploadOutcome.DUPLICATE.value):
         if not isinstance(stored, str) or not is_sha256(stored):
@@ -155,19 +151,19 @@ def read_votes(body: bytes, hidden: str = "") -> tuple[list[tuple[UUID, str, str
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise GarbledAnswerError("the answer has a vote that can't be read") from error
     cursor = page.get("next")
-    if cursor is not None and not (isinstance(cursor, str) and re.fullmatch(r"[0-9]{1,18}", cursor)):
+    if cursor is not None and not (isinstance(cursor, str) and CURSOR.fullmatch(cursor)):
         raise GarbledAnswerError("the answer has a cursor that can't be used")
     return votes, cursor
 
 
 def read_problem(body: bytes, hidden: str = "") -> tuple[str | None, str]:
-    """The code and the text of an RFC 9457 problem; none and nothing when the body is another thing."""
+    """The code and the text of an RFC 9457 problem; None and an empty text when the body is no problem."""
     try:
         problem = _json_object(body)
     except GarbledAnswerError:
         return None, ""
     kind = problem.get("type")
-    code = kind[len(_PROBLEM_TYPE) :] if isinstance(kind, str) and kind.startswith(_PROBLEM_TYPE) else None
+    code = kind[len(PROBLEM_TYPE) :] if isinstance(kind, str) and kind.startswith(PROBLEM_TYPE) else None
     texts = [plain_text(problem.get(name), hidden) for name in ("title", "detail")]
     return _code(code, hidden), ": ".join(text for text in texts if text)
 
@@ -180,9 +176,9 @@ def _code(value: object, hidden: str) -> str | None:
 
 
 def retry_after_s(value: str | None, date: str | None, now: datetime) -> float | None:
-    """`Retry-After` in seconds from now; None when it is not there or can't be read.
+    """`Retry-After` in seconds from now; None when it is missing or can't be read.
 
-    A date counts from the answer's own `Date` when it has one: our clock may be wrong, its is the same.
+    A date counts from the answer's own `Date` if there is one: this machine's clock may be wrong.
     """
     if value is None:
         return None
@@ -204,10 +200,10 @@ def _http_date(value: str | None) -> datetime | None:
 
 
 def plain_text(value: object, hidden: str = "") -> str:
-    """A provider's text on one line, of bounded length, without `hidden` and what is not printable."""
+    """A provider's text on one line, of bounded length, without `hidden` and unprintable characters."""
     if not isinstance(value, str):
         return ""
-    # Before it is cut, or the beginning of what must be hidden would stay.
+    # Hidden before the text is cut, or the beginning of the token would stay.
     shown = _without(value, hidden)[: 2 * MAX_DETAIL_LENGTH]
     joined = " ".join(shown.split())[:MAX_DETAIL_LENGTH]
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in joined)

@@ -13,7 +13,7 @@ from .link import HttpProviderLink
 
 
 class HttpTileUploader(PendingTileUploader):
-    """The pass over what is pending, to a provider that speaks docs/openapi.yaml."""
+    """Uploads pending tiles to a provider that implements docs/openapi.yaml."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class HttpTileUploader(PendingTileUploader):
         limits: BatchLimits | None = None,
         parallel: int = 2,
     ) -> None:
-        """With `parallel` requests under way the link is not idle while one of them waits for its answer."""
+        """With several requests in `parallel` the link is not idle while one of them waits for its answer."""
         self._http = HttpProviderLink(address, connections=parallel, clock=clock)
         super().__init__(
             tiles=tiles,
@@ -39,7 +39,7 @@ class HttpTileUploader(PendingTileUploader):
         )
 
     def close(self) -> None:
-        """Break off what is under way and close the connections; a second call does nothing."""
+        """Cancel every exchange and close the connections; a second call does nothing."""
         self._http.close()
 
     def __enter__(self) -> HttpTileUploader:

@@ -6,13 +6,14 @@ from types import TracebackType
 
 from ...domain.ports.clock import Clock
 from ...domain.uploads.pull_votes import ProviderVote, VotesPage
+from ..loop_thread import LoopThread
+from ..upload_protocol import VOTES_PATH
 from .client import ProviderAddress, ProviderClient
-from .errors import ProviderProblemError, garbled
-from .loop_thread import LoopThread
-from .protocol import VOTES_PATH, GarbledAnswerError, read_votes
+from .errors import ProviderProblemError
+from .protocol import read_votes
 
 VOTES_PER_PAGE = 100
-"""So many with the longest reasons, every character escaped, fit into the default answer of 1 MiB."""
+"""As many votes with the longest reasons, every character escaped, fit into the default limit of 1 MiB."""
 
 
 class HttpVoteSource:
@@ -26,12 +27,11 @@ class HttpVoteSource:
         """See `VoteSource`."""
         parameters = {"limit": str(VOTES_PER_PAGE)} | ({} if after is None else {"after": after})
         try:
-            body = self._loop.submit(self._client.exchange("GET", VOTES_PATH, parameters=parameters)).result()
-            votes, cursor = read_votes(body, self._client.hidden)
+            votes, cursor = self._loop.submit(
+                self._client.exchange("GET", VOTES_PATH, parameters=parameters, read=read_votes)
+            ).result()
         except ProviderProblemError as error:
             return VotesPage(problem=error.problem)
-        except GarbledAnswerError as error:
-            return VotesPage(problem=garbled(str(error)))
         return VotesPage(tuple(ProviderVote(*vote) for vote in votes), cursor)
 
     def __enter__(self) -> HttpVoteSource:

@@ -12,13 +12,14 @@ import math
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import attrs
 
 from ...domain.values.sectors import SectorBoundary, SectorClassification
 from ...domain.values.tile_grid import Bbox
 from ..files.regular_file import read_one_more
+from ..strict_json import parse_json
 from .errors import InputFileError
 
 MAX_FILE_BYTES = 64 << 20
@@ -78,12 +79,12 @@ def _read_file(path: Path) -> SectorFile:
 def parse_sectors(text: str) -> SectorFile:
     """Read every sector of a GeoJSON text. Raises `GeoJsonError`."""
     try:
-        document = json.loads(text, parse_constant=_refuse_constant)
+        document = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise GeoJsonError(f"not JSON: {error}") from error
     try:
         return _read_sectors(document)
-    except RecursionError as error:  # a value that JSON could just read is too deep for a message
+    except RecursionError as error:  # a value that could be read may be too deep to be shown in a message
         raise GeoJsonError("it is nested too deeply") from error
 
 
@@ -106,10 +107,6 @@ def _read_sectors(document: Any) -> SectorFile:
         except GeoJsonError as error:
             raise GeoJsonError(f"feature {number}: {error}") from error
     return SectorFile(tuple(sectors), tuple(widened))
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def _features(document: Any) -> list[Any]:
@@ -190,7 +187,7 @@ def _ring(ring: Any) -> list[Position]:
     if positions[0] != positions[-1]:
         raise GeoJsonError("a ring must end where it begins")
     for (lon, _), (next_lon, _) in pairwise(positions):
-        # A whole turn (-180 to 180) is the edge of a box around the world; nothing else is that long.
+        # An edge of 360 degrees (-180 to 180) belongs to a box around the world.
         if 180 < abs(next_lon - lon) < 360:
             raise GeoJsonError(
                 "an edge is longer than 180 degrees; cut a polygon that crosses the antimeridian in two "
@@ -218,7 +215,7 @@ def _position(position: Any) -> Position:
 
 
 def _is_box(ring: list[Position], bbox: Bbox) -> bool:
-    """Whether the ring goes around the edge of the box, and nowhere else."""
+    """Whether the ring runs along the edge of the box only, and around all of it."""
     along_edge = all(
         (lon == next_lon and lon in (bbox.min_lon, bbox.max_lon))
         or (lat == next_lat and lat in (bbox.min_lat, bbox.max_lat))

@@ -1,6 +1,6 @@
-"""The reference provider: a small real server that speaks the upload protocol (docs/openapi.yaml).
+"""The reference provider: a small real server of the upload protocol (docs/openapi.yaml).
 
-It keeps its tiles in a folder. For development: the demo and the tests upload to it, and somebody who
-implements the protocol can compare with it. It can be told to misbehave (`behaviour`), and `link` is a bad
-road to it.
+It stores its tiles in a folder. It is for development: the demo and the tests upload to it, and other
+implementations of the protocol can be compared with it. `behaviour` makes it fail on purpose; `link` is an
+unreliable connection to it.
 """

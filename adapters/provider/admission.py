@@ -1,4 +1,4 @@
-"""Whether a tile that was sent may be stored: its facts, its identity and its bytes, each judged alone."""
+"""Whether a received tile may be stored: checks of its metadata, its identity and its bytes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ import attrs
 
 from ...domain.policies.jpeg import has_jpeg_markers
 from ...domain.values.tiles import TileId, TileMetadata, TileQualityMetadata, TileSource
-from .frames import Frame
+from .frames import CANONICAL_UUID, Frame
 
 _UTC_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(?:[Zz]|\+00:00)", re.ASCII)
-_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DETAIL_LIMIT = 1000
 
 
 class RejectionCode(str, Enum):
-    """Why a tile is not taken, for programs."""
+    """Why a tile is rejected, for programs."""
 
     CONTENT_CONFLICT = "content_conflict"
     HASH_MISMATCH = "hash_mismatch"
@@ -37,7 +36,7 @@ def _one_line(text: str) -> str:
 
 @attrs.frozen
 class Rejection:
-    """That a tile is not taken, and why."""
+    """A rejected tile, and the reason."""
 
     tile_uuid: UUID
     code: RejectionCode
@@ -50,13 +49,13 @@ class AdmittedTile:
 
     tile_uuid: UUID
     content_sha256: str
-    """Of the bytes that arrived, computed here."""
+    """SHA-256 of the received bytes, computed here."""
     header: dict[str, Any]
     content: bytes
 
 
 def judge_tile(frame: Frame) -> AdmittedTile | Rejection:
-    """Whether a tile's facts are possible, its names follow from them, and its bytes are as promised."""
+    """Check that a tile's metadata is valid, its names follow from it, and its bytes match it."""
     try:
         metadata = _read_metadata(frame.header)
     except ValueError as error:
@@ -88,7 +87,7 @@ def _content_mismatch(
 
 
 def _read_metadata(header: dict[str, Any]) -> TileMetadata:
-    """Read a header as the domain's values; raises `ValueError` that names the field."""
+    """Read a header as the domain's values. Raises `ValueError` that names the field."""
     tile_id = TileId(
         _present(header, "zoom_level"),
         _present(header, "x"),
@@ -116,7 +115,7 @@ def _present(header: dict[str, Any], name: str) -> Any:
 def _flight_id(value: Any) -> UUID | None:
     if value is None:
         return None
-    if not isinstance(value, str) or not _CANONICAL_UUID.fullmatch(value):
+    if not isinstance(value, str) or not CANONICAL_UUID.fullmatch(value):
         raise ValueError("flight_id is neither null nor a UUID in its canonical form")
     return UUID(value)
 

@@ -21,16 +21,22 @@ from starlette.routing import Route
 
 from ...domain.errors import AerotileError
 from ..config.secret import Secret
+from ..upload_protocol import (
+    BATCH_PATH,
+    BATCH_TYPE,
+    CURSOR,
+    PROTOCOL_HEADER,
+    PROTOCOL_VERSION,
+    VOTES_PATH,
+)
 from .bad_answers import answer_instead, spoil_answer
 from .behaviour import Behaviour, Fault, FaultKind, FaultTarget
 from .connections import Connections
-from .errors import PROTOCOL, Problem, RequestProblemError, json_response, problem_response
+from .errors import Problem, RequestProblemError, json_response, problem_response
 from .frames import MalformedBatchError, TooManyTilesError
 from .shelf import Shelf
 
-BATCH_MEDIA_TYPE = "application/vnd.aerotile.tile-batch"
 _DIGEST = re.compile(r"(?:^|,)[ \t]*sha-256=:([A-Za-z0-9+/]+=*):[ \t]*(?=,|$)")
-_CURSOR = re.compile(r"[0-9]{1,18}")
 _LIMIT = re.compile(r"[0-9]{1,4}")
 _DEFAULT_VOTES = 500
 _MAX_VOTES = 1000
@@ -39,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 
 class ProviderApplication:
-    """Answers the protocol's three calls, well or as badly as `behaviour` says."""
+    """Answers the protocol's three calls, with the faults of `behaviour`."""
 
     def __init__(self, shelf: Shelf, token: Secret, behaviour: Behaviour, connections: Connections) -> None:
         self._shelf = shelf
@@ -50,7 +56,7 @@ class ProviderApplication:
 
     @property
     def behaviour(self) -> Behaviour:
-        """What happens to requests; setting it counts them from 1 again."""
+        """The faults; setting them counts requests from 1 again."""
         return self._behaviour
 
     @behaviour.setter
@@ -59,15 +65,15 @@ class ProviderApplication:
         self._requests.clear()
 
     def requests(self, target: FaultTarget) -> int:
-        """How many requests came since the behaviour was set."""
+        """Number of requests since the behaviour was set."""
         return self._requests[target]
 
     def starlette(self) -> Starlette:
         """The application that a server runs."""
         return Starlette(
             routes=[
-                Route("/v1/tiles:batch", self._upload_tiles, methods=["POST"]),
-                Route("/v1/votes", self._list_votes, methods=["GET"]),
+                Route(BATCH_PATH, self._upload_tiles, methods=["POST"]),
+                Route(VOTES_PATH, self._list_votes, methods=["GET"]),
                 Route("/v1/health", self._read_health, methods=["GET"]),
             ],
             exception_handlers={
@@ -113,7 +119,7 @@ class ProviderApplication:
     async def _list_votes(self, request: Request) -> Response:
         _, fault = self._next(FaultTarget.VOTES)
         self._check_caller(request)
-        after = _whole_number(request, "after", _CURSOR, 0)
+        after = _whole_number(request, "after", CURSOR, 0)
         limit = _whole_number(request, "limit", _LIMIT, _DEFAULT_VOTES)
         if not 1 <= limit <= _MAX_VOTES:
             raise RequestProblemError(Problem.BAD_PARAMETER, f"limit must be within 1..{_MAX_VOTES}")
@@ -132,7 +138,7 @@ class ProviderApplication:
         return json_response(
             {
                 "status": "ok",
-                "protocols": [PROTOCOL],
+                "protocols": [int(PROTOCOL_VERSION)],
                 "max_body_bytes": self._behaviour.max_body_bytes,
                 "max_tiles": self._behaviour.max_tiles,
             }
@@ -143,23 +149,22 @@ class ProviderApplication:
         return self._behaviour, self._behaviour.fault_for(target, self._requests[target])
 
     def _check_caller(self, request: Request) -> None:
-        """Who calls, before anything else is said; then in which version."""
+        """Check the token before anything else, then the protocol's version."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         known = hmac.compare_digest(token.strip().encode(), self._token.reveal().encode())
         if scheme.lower() != "bearer" or not known:
             raise RequestProblemError(Problem.UNAUTHORIZED, "send the token as Authorization: Bearer")
-        if request.headers.get("Aerotile-Protocol") != str(PROTOCOL):
+        if request.headers.get(PROTOCOL_HEADER) != PROTOCOL_VERSION:
             raise RequestProblemError(
-                Problem.UNSUPPORTED_PROTOCOL, f"send Aerotile-Protocol: {PROTOCOL}, the only version here"
+                Problem.UNSUPPORTED_PROTOCOL,
+                f"send {PROTOCOL_HEADER}: {PROTOCOL_VERSION}, the only version here",
             )
 
     def _check_batch_headers(self, request: Request, behaviour: Behaviour) -> None:
-        """What can be refused before the body is read."""
+        """Refuse what can be refused before the body is read."""
         media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if media_type != BATCH_MEDIA_TYPE:
-            raise RequestProblemError(
-                Problem.UNSUPPORTED_MEDIA_TYPE, f"a batch is sent as {BATCH_MEDIA_TYPE}"
-            )
+        if media_type != BATCH_TYPE:
+            raise RequestProblemError(Problem.UNSUPPORTED_MEDIA_TYPE, f"a batch is sent as {BATCH_TYPE}")
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise RequestProblemError(Problem.UNSUPPORTED_MEDIA_TYPE, "a batch is sent without an encoding")
         length = request.headers.get("Content-Length")
@@ -215,7 +220,7 @@ def _answer_problem(_: Request, error: Exception) -> Response:
 
 
 def _answer_http_exception(_: Request, error: Exception) -> Response:
-    """What Starlette's router refuses: an unknown path, a wrong method."""
+    """Refusals of Starlette's router: an unknown path, a wrong method."""
     assert isinstance(error, HTTPException)
     return problem_response(
         Problem.of_status(error.status_code), status=error.status_code, headers=error.headers

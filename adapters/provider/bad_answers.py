@@ -1,4 +1,4 @@
-"""The faults of `behaviour`, acted out on a connection."""
+"""The faults of `behaviour`, carried out on a connection."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from starlette.types import Receive, Scope, Send
 
 from .behaviour import Fault, FaultKind, RetryAfterForm
 from .connections import Connections
-from .errors import PROTOCOL_HEADER, Problem, problem_response
+from .errors import COMMON_HEADERS, Problem, problem_response
 
 _BOMB_CHUNK = bytes(1 << 20)
 _GOODBYE_S = 1.0
 
 
 def answer_instead(fault: Fault) -> Response | None:
-    """The answer that comes in place of the work, if this fault has one."""
+    """The answer that is sent in place of the work; None when the fault has none."""
     if fault.kind is FaultKind.STATUS and not fault.after_storing:
         return _status_answer(fault)
     if fault.kind is FaultKind.GZIP_BOMB:
-        headers = {**PROTOCOL_HEADER, "Content-Encoding": "gzip"}
+        headers = {**COMMON_HEADERS, "Content-Encoding": "gzip"}
         return StreamingResponse(_bomb(fault.unpacked_bytes), 200, headers, "application/json")
     if fault.kind is FaultKind.REDIRECT:
-        return Response(status_code=307, headers={**PROTOCOL_HEADER, "Location": fault.location})
+        return Response(status_code=307, headers={**COMMON_HEADERS, "Location": fault.location})
     return None
 
 
 def spoil_answer(fault: Fault, answer: Response, connections: Connections) -> Response:
-    """What is sent in place of the right answer, now that the work is done."""
+    """The answer that is sent in place of the right one, after the work."""
     if fault.kind is FaultKind.STATUS:
         return _status_answer(fault)
     if fault.kind is FaultKind.GARBAGE_ANSWER:
-        return Response(b'{"results": [{"tile_uuid": ', 200, PROTOCOL_HEADER, "application/json")
+        return Response(b'{"results": [{"tile_uuid": ', 200, COMMON_HEADERS, "application/json")
     if fault.kind is FaultKind.WRONG_HASH:
         return _with_results(answer, _with_wrong_hash)
     if fault.kind is FaultKind.OMIT_TILES:
@@ -66,13 +66,13 @@ async def _bomb(unpacked_bytes: int) -> AsyncIterator[bytes]:
     packer = zlib.compressobj(level=9, wbits=16 + zlib.MAX_WBITS)
     for start in range(0, unpacked_bytes, len(_BOMB_CHUNK)):
         yield packer.compress(_BOMB_CHUNK[: unpacked_bytes - start])
-        await asyncio.sleep(0)  # lets the loop notice that the client has gone
+        await asyncio.sleep(0)  # lets the loop notice that the client has disconnected
     yield packer.flush()
 
 
 def _with_results(answer: Response, change: Any) -> Response:
     results = json.loads(bytes(answer.body)).get("results", [])
-    return Response(json.dumps({"results": change(results)}), 200, PROTOCOL_HEADER, "application/json")
+    return Response(json.dumps({"results": change(results)}), 200, COMMON_HEADERS, "application/json")
 
 
 def _with_wrong_hash(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -84,7 +84,7 @@ def _with_wrong_hash(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class _BadlySentAnswer(Response):
-    """The right answer, and a connection that doesn't carry it."""
+    """The right answer, on a connection that fails."""
 
     def __init__(self, fault: Fault, answer: Response, connections: Connections) -> None:
         super().__init__(answer.body, answer.status_code, dict(answer.headers))
@@ -103,17 +103,17 @@ class _BadlySentAnswer(Response):
             if self._fault.kind is FaultKind.HANG:
                 await _disconnected(receive, self._fault.seconds)
             self._connections.reset(scope)
-        await _disconnected(receive, _GOODBYE_S)  # or uvicorn would miss the rest of the answer
+        await _disconnected(receive, _GOODBYE_S)  # otherwise uvicorn would report an incomplete answer
 
     async def _start(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
 
     async def _drip(self, receive: Receive, send: Send) -> None:
         await self._start(send)
-        for place in range(len(self.body)):
+        for position in range(len(self.body)):
             if await _disconnected(receive, self._fault.seconds):
                 return
-            await send(_part(self.body[place : place + 1]))
+            await send(_part(self.body[position : position + 1]))
         await send({"type": "http.response.body", "body": b""})
 
 
@@ -122,7 +122,7 @@ def _part(body: bytes | memoryview) -> dict[str, Any]:
 
 
 async def _disconnected(receive: Receive, seconds: float) -> bool:
-    """Wait until the client has left, at most `seconds`; whether it has."""
+    """Wait at most `seconds` for the client to disconnect; whether it has."""
 
     async def left() -> None:
         while (await receive())["type"] != "http.disconnect":

@@ -1,4 +1,4 @@
-"""How the reference provider is told to behave badly: values, and their form in JSON and in options."""
+"""The faults of the reference provider: values, and their form in JSON and in options."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_TILES = 256
 
 
 class FaultKind(str, Enum):
-    """What can go wrong with one request."""
+    """A fault of one request."""
 
     STATUS = "status"
     """Answer with `status`, and `Retry-After` when `retry_after_s` is set."""
@@ -32,13 +32,13 @@ class FaultKind(str, Enum):
     RESET_BEFORE_ANSWER = "reset_before_answer"
     """Do the work, then reset the connection."""
     HANG = "hang"
-    """Do the work, then say nothing for `seconds`."""
+    """Do the work, then send nothing for `seconds`."""
     TRUNCATE_ANSWER = "truncate_answer"
     """Do the work, send half of the answer, close."""
     GARBAGE_ANSWER = "garbage_answer"
-    """Do the work, answer 200 with something that is no JSON."""
+    """Do the work, answer 200 with a body that is no JSON."""
     WRONG_HASH = "wrong_hash"
-    """Do the work, name other hashes than those of what is stored."""
+    """Do the work, answer with hashes other than those of the stored tiles."""
     OMIT_TILES = "omit_tiles"
     """Do the work, leave every second tile out of the answer."""
     DRIP_ANSWER = "drip_answer"
@@ -57,7 +57,7 @@ class RetryAfterForm(str, Enum):
 
 
 class FaultTarget(str, Enum):
-    """Which requests a fault counts and hits."""
+    """The requests that a fault counts and affects."""
 
     TILES = "tiles"
     VOTES = "votes"
@@ -65,40 +65,40 @@ class FaultTarget(str, Enum):
 
 @attrs.frozen(kw_only=True)
 class Fault:
-    """What goes wrong, and with which requests; requests are counted from 1."""
+    """A fault, and the requests that it affects; requests are counted from 1."""
 
     kind: FaultKind
     on: FaultTarget = FaultTarget.TILES
     every: int = attrs.field(default=1, validator=attrs.validators.ge(1))
-    """Hit request number n when n is a multiple of this."""
+    """Affect request number n when n is a multiple of this."""
     until: int | None = attrs.field(default=None)
-    """Hit no request after this one."""
+    """Affect no request after this number."""
     status: int = attrs.field(default=503, validator=[attrs.validators.ge(400), attrs.validators.le(599)])
     retry_after_s: int | None = attrs.field(default=None)
     retry_after_form: RetryAfterForm = RetryAfterForm.SECONDS
     after_storing: bool = False
-    """Whether a `STATUS` answer comes after the work was done rather than instead of it."""
+    """Whether a `STATUS` answer is sent after the work instead of in its place."""
     seconds: float = attrs.field(default=0.1, validator=attrs.validators.ge(0))
     unpacked_bytes: int = attrs.field(default=1 << 30, validator=attrs.validators.ge(1))
     location: str = "http://127.0.0.1:9/"
 
     def hits(self, target: FaultTarget, number: int) -> bool:
-        """Whether request `number` on `target` is hit."""
+        """Whether the fault affects request `number` on `target`."""
         return target is self.on and number % self.every == 0 and (self.until is None or number <= self.until)
 
 
 @attrs.frozen(kw_only=True)
 class Behaviour:
-    """Everything about the reference provider that can be switched; the default is good behaviour."""
+    """All switches of the reference provider; by default it has no faults."""
 
     faults: tuple[Fault, ...] = ()
-    """The first that hits a request happens to it."""
+    """A request gets the first fault that affects it."""
     refused: Mapping[UUID, str] = attrs.field(factory=dict)
-    """Tiles that are always rejected, and the reason's detail."""
+    """Tiles that are always rejected, each with the reason's detail."""
     verdict: VotingStatus | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.in_(VERDICTS))
     )
-    """The vote that each tile gets when it is stored."""
+    """The vote for each tile when it is stored."""
     verdicts: Mapping[UUID, VotingStatus] = attrs.field(factory=dict)
     """Other votes for particular tiles."""
     max_body_bytes: int = attrs.field(
@@ -108,10 +108,10 @@ class Behaviour:
         default=MAX_TILES, validator=[attrs.validators.ge(1), attrs.validators.le(MAX_TILES)]
     )
     body_deadline_s: float = attrs.field(default=300.0, validator=attrs.validators.gt(0))
-    """How long a body may take to arrive."""
+    """The longest time for a body to arrive, in seconds."""
 
     def fault_for(self, target: FaultTarget, number: int) -> Fault | None:
-        """What happens to request `number` on `target`."""
+        """The fault of request `number` on `target`; None when there is none."""
         return next((fault for fault in self.faults if fault.hits(target, number)), None)
 
 
@@ -147,7 +147,7 @@ def parse_fault(text: str) -> Fault:
 
 
 def _read(kind: type[_Settings], facts: dict[str, Any]) -> _Settings:
-    """An attrs value from JSON; raises `ValueError` that names the field."""
+    """An attrs value from JSON. Raises `ValueError` that names the field."""
     hints = get_type_hints(kind)
     unknown = set(facts) - set(attrs.fields_dict(kind))
     if unknown:

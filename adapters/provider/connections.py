@@ -1,26 +1,24 @@
-"""The connections behind the requests, for faults that an application can't act out on its own."""
+"""The connections behind the requests, for faults that an application can't cause by itself."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from typing import Any
 
 from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
+from .reset import reset
 
 
 class Connections:
-    """The open connections by the client's address."""
+    """The open connections, by the client's address."""
 
     def __init__(self) -> None:
         self._transports: dict[Any, asyncio.Transport] = {}
 
     def protocol(self) -> type[H11Protocol]:
-        """A protocol class for `uvicorn.Config.http` whose connections are noted here."""
+        """A protocol class for `uvicorn.Config.http` whose connections this object knows."""
         transports = self._transports
 
         class NotedProtocol(H11Protocol):
@@ -35,15 +33,13 @@ class Connections:
         return NotedProtocol
 
     def close(self, scope: Scope) -> None:
-        """Close a request's connection after what was written to it."""
+        """Close a request's connection after the bytes written to it are sent."""
         transport = self._transports.get(scope["client"])
         if transport is not None:
             transport.close()
 
     def reset(self, scope: Scope) -> None:
-        """Reset a request's connection: the client sees ECONNRESET, not an end."""
+        """Reset a request's connection."""
         transport = self._transports.get(scope["client"])
         if transport is not None:
-            connection = transport.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            transport.abort()
+            reset(transport)

@@ -1,20 +1,24 @@
-"""Errors as the protocol answers them: RFC 9457 problem documents, and every answer's common headers."""
+"""Errors: problem documents (RFC 9457) for clients, the disk's errors as the domain's."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from starlette.responses import Response
 
-PROTOCOL = 1
-PROTOCOL_HEADER = {"Aerotile-Protocol": str(PROTOCOL)}
+from ...domain.errors import StoreUnavailableError
+from ..upload_protocol import PROBLEM_TYPE, PROTOCOL_HEADER, PROTOCOL_VERSION
+
+COMMON_HEADERS = {PROTOCOL_HEADER: PROTOCOL_VERSION}
 
 
 class Problem(Enum):
-    """What can be wrong with a request as a whole: the code, the status and the title."""
+    """A problem of a whole request: the code, the status and the title."""
 
     BAD_PARAMETER = ("bad_parameter", 400, "A parameter is not as the protocol has it")
     UNSUPPORTED_PROTOCOL = ("unsupported_protocol", 400, "This version of the protocol is not spoken here")
@@ -27,7 +31,7 @@ class Problem(Enum):
     METHOD_NOT_ALLOWED = ("method_not_allowed", 405, "Not with this method")
     TOO_SLOW = ("too_slow", 408, "The body did not arrive in time")
     LENGTH_REQUIRED = ("length_required", 411, "The request does not say how long it is")
-    TOO_LARGE = ("too_large", 413, "More than is taken at once")
+    TOO_LARGE = ("too_large", 413, "More than one batch may hold")
     UNSUPPORTED_MEDIA_TYPE = ("unsupported_media_type", 415, "Not the media type of a batch, or encoded")
     TOO_MANY_REQUESTS = ("too_many_requests", 429, "Later, please")
     INTERNAL_ERROR = ("internal_error", 500, "The provider failed")
@@ -45,8 +49,20 @@ class Problem(Enum):
         return next((problem for problem in Problem if problem.status == status), Problem.OTHER)
 
 
+@contextmanager
+def disk_errors(doing: str, path: Path) -> Iterator[None]:
+    """Turn an `OSError` of the body into a `StoreUnavailableError`."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailableError(
+            f"cannot {doing} {error.filename or path}: {error.strerror}",
+            remedy="check the folder's permissions and free space",
+        ) from error
+
+
 class RequestProblemError(Exception):
-    """The request is answered with a problem document."""
+    """The request is to be answered with a problem document."""
 
     def __init__(
         self,
@@ -64,11 +80,11 @@ class RequestProblemError(Exception):
 
 
 def json_response(facts: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer of JSON in plain ASCII, so that no text of the client's can fail to be encoded."""
+    """An answer of JSON in plain ASCII, so that every text of the client's can be encoded."""
     return Response(
         json.dumps(facts, separators=(",", ":")).encode("ascii"),
         status,
-        {**PROTOCOL_HEADER, **(headers or {})},
+        {**COMMON_HEADERS, **(headers or {})},
         "application/json",
     )
 
@@ -81,10 +97,10 @@ def problem_response(
     headers: Mapping[str, str] | None = None,
     members: Mapping[str, Any] | None = None,
 ) -> Response:
-    """The answer to a request that is not served."""
+    """The answer to a refused request."""
     status = problem.status if status is None else status
     facts: dict[str, Any] = {
-        "type": f"urn:aerotile:problem:{problem.code}",
+        "type": f"{PROBLEM_TYPE}{problem.code}",
         "title": problem.title,
         "status": status,
     }

@@ -1,30 +1,31 @@
-"""The body of a batch, taken apart: frames of a length, a JSON header and the tile's bytes."""
+"""Splitting the body of a batch into frames: a length, a JSON header and the tile's bytes."""
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any, NoReturn
+from typing import Any
 from uuid import UUID
 
 import attrs
 
-_LENGTH_BYTES = 4
+from ..strict_json import parse_json
+from ..upload_protocol import HEADER_LENGTH_BYTES
+
 MAX_HEADER_BYTES = 16_384
-_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class MalformedBatchError(ValueError):
-    """The body does not add up to frames; none of its tiles can be told from the others."""
+    """The body does not add up to frames, so that its tiles can't be separated."""
 
 
 class TooManyTilesError(ValueError):
-    """The body holds more frames than are taken at once."""
+    """The body holds more frames than one batch may."""
 
 
 @attrs.frozen
 class Frame:
-    """One tile as it was sent; of the header only `tile_uuid` and `disk_bytes` are known to be right."""
+    """One tile as it was sent; only `tile_uuid` and `disk_bytes` of the header were checked."""
 
     tile_uuid: UUID
     header: dict[str, Any]
@@ -54,7 +55,7 @@ def split_frames(body: bytes, max_tiles: int) -> list[Frame]:
 
 
 def _frame_at(body: bytes, position: int, where: str) -> tuple[Frame, int]:
-    header_at = position + _LENGTH_BYTES
+    header_at = position + HEADER_LENGTH_BYTES
     if header_at > len(body):
         raise MalformedBatchError(f"{where}: the body ends within the header's length")
     header_bytes = int.from_bytes(body[position:header_at], "big")
@@ -67,7 +68,7 @@ def _frame_at(body: bytes, position: int, where: str) -> tuple[Frame, int]:
         raise MalformedBatchError(f"{where}: the body ends within the header")
     header = _read_header(body[header_at:content_at], where)
     tile_uuid = header.get("tile_uuid")
-    if not isinstance(tile_uuid, str) or not _CANONICAL_UUID.fullmatch(tile_uuid):
+    if not isinstance(tile_uuid, str) or not CANONICAL_UUID.fullmatch(tile_uuid):
         raise MalformedBatchError(f"{where}: tile_uuid is no UUID in its canonical form")
     disk_bytes = header.get("disk_bytes")
     if isinstance(disk_bytes, bool) or not isinstance(disk_bytes, int) or disk_bytes < 1:
@@ -80,14 +81,9 @@ def _frame_at(body: bytes, position: int, where: str) -> tuple[Frame, int]:
 
 def _read_header(text: bytes, where: str) -> dict[str, Any]:
     try:
-        header = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant)
+        header = parse_json(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise MalformedBatchError(f"{where}: the header is no JSON") from error
     if not isinstance(header, dict):
         raise MalformedBatchError(f"{where}: the header is no JSON object")
     return header
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    """Python's reader takes NaN and Infinity, which are no JSON."""
-    raise ValueError(f"{name} is no JSON")

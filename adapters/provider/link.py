@@ -1,22 +1,20 @@
-"""A bad road to a server: a TCP relay on loopback that is slow and breaks connections when told to."""
+"""An unreliable connection to a server: a TCP relay on loopback that slows and breaks connections."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-import struct
-import threading
-from collections.abc import Coroutine
 from contextlib import suppress
 from enum import Enum
 from types import TracebackType
-from typing import Any
 
 import attrs
 
+from ..loop_thread import LoopThread
+from .reset import reset
+
 _CHUNK_BYTES = 16_384
 _CLOSE_LIMIT_S = 1.0
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
 
 
 class Breakage(str, Enum):
@@ -25,13 +23,13 @@ class Breakage(str, Enum):
     RESET = "reset"
     """Both sides see a reset."""
     END = "end"
-    """Both sides see an orderly end in the middle of what was said."""
+    """Both sides see an orderly end in the middle of a message."""
     SILENCE = "silence"
-    """Nothing more arrives, and nobody is told."""
+    """Nothing more arrives, and neither side sees an end."""
 
 
 class Direction(str, Enum):
-    """Whose bytes are counted."""
+    """The direction whose bytes are counted."""
 
     TO_SERVER = "to_server"
     TO_CLIENT = "to_client"
@@ -39,7 +37,7 @@ class Direction(str, Enum):
 
 @attrs.frozen(kw_only=True)
 class LinkConditions:
-    """How the road is; the default is a good one."""
+    """How the link behaves; by default it has no faults."""
 
     bytes_per_s: float | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.gt(0))
@@ -47,9 +45,9 @@ class LinkConditions:
     """Most bytes per second in each direction of each connection."""
     breakage: Breakage | None = None
     break_every: int = attrs.field(default=1, validator=attrs.validators.ge(1))
-    """Which connections break: numbers, counted from 1, that are a multiple of this."""
+    """A connection breaks when its number, counted from 1, is a multiple of this."""
     break_after_bytes: int = attrs.field(default=0, validator=attrs.validators.ge(0))
-    """How many bytes pass first; with 0 the connection breaks when its first byte comes."""
+    """Bytes that pass before the connection breaks; with 0 it breaks at its first byte."""
     break_in: Direction = Direction.TO_SERVER
 
 
@@ -66,8 +64,6 @@ class BadLink:
         self._connections = 0
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._port = int(self._listening.getsockname()[1])
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="bad-link", daemon=True)
 
     @property
     def port(self) -> int:
@@ -76,12 +72,12 @@ class BadLink:
 
     @property
     def connections(self) -> int:
-        """How many were made since the conditions were set."""
+        """Number of connections since the conditions were set."""
         return self._connections
 
     @property
     def conditions(self) -> LinkConditions:
-        """How the road is; setting it counts connections from 1 again."""
+        """How the link behaves; setting it counts connections from 1 again."""
         return self._conditions
 
     @conditions.setter
@@ -90,15 +86,13 @@ class BadLink:
         self._connections = 0
 
     def start(self) -> None:
-        """Relay from now on."""
-        self._thread.start()
-        self._run(self._listen())
+        """Begin to relay."""
+        self._loop = LoopThread("bad-link")
+        self._loop.submit(self._listen()).result()
 
     def close(self) -> None:
-        """Break every connection and let go of the port."""
-        self._run(self._stop())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        """Break every connection and release the port."""
+        self._loop.submit(self._stop_listening()).result()
         self._loop.close()
 
     def __enter__(self) -> BadLink:
@@ -110,18 +104,11 @@ class BadLink:
     ) -> None:
         self.close()
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._relay, sock=self._listening)
 
-    async def _stop(self) -> None:
+    async def _stop_listening(self) -> None:
         self._server.close()
-        relays = asyncio.all_tasks() - {asyncio.current_task()}
-        for relay in relays:
-            relay.cancel()
-        await asyncio.gather(*relays, return_exceptions=True)
 
     async def _relay(self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter) -> None:
         self._connections += 1
@@ -130,7 +117,7 @@ class BadLink:
         try:
             server_in, server_out = await asyncio.open_connection(*self._server_address)
         except OSError:
-            _reset(client_out)
+            reset(client_out.transport)
             return
         ways = [
             asyncio.ensure_future(
@@ -156,13 +143,13 @@ class BadLink:
 
 
 class _BrokenError(Exception):
-    """The connection has carried what it may carry."""
+    """The connection has carried as many bytes as it may."""
 
 
 async def _carry(
     source: asyncio.StreamReader, sink: asyncio.StreamWriter, conditions: LinkConditions, breaks: bool
 ) -> None:
-    """Carry one direction until its end, at its pace; raises `_BrokenError` where it breaks."""
+    """Carry one direction until its end, at its rate. Raises `_BrokenError` where it breaks."""
     loop = asyncio.get_running_loop()
     left = conditions.break_after_bytes
     free_at = loop.time()
@@ -182,22 +169,19 @@ async def _carry(
 
 
 async def _end(ending: Breakage | None, *sides: asyncio.StreamWriter) -> None:
-    """End a connection on both sides; a silent one only when the link is closed."""
+    """End a connection on both sides; with `SILENCE` only when the link is closed."""
     try:
         if ending is Breakage.SILENCE:
             await asyncio.Event().wait()
     finally:
         for side in sides:
             if ending is Breakage.RESET:
-                _reset(side)
+                reset(side.transport)
             side.close()
-            try:
-                await asyncio.wait_for(side.wait_closed(), _CLOSE_LIMIT_S)
-            except (OSError, asyncio.TimeoutError):
-                side.transport.abort()  # what was under way is not wanted any more
-
-
-def _reset(side: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        side.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-    side.transport.abort()
+        try:
+            closed = asyncio.gather(*(side.wait_closed() for side in sides), return_exceptions=True)
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(closed, _CLOSE_LIMIT_S)
+        finally:
+            for side in sides:
+                side.transport.abort()  # bytes that are still on their way are dropped

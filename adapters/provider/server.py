@@ -29,7 +29,7 @@ _WAIT_STEP_S = 1.0
 class ReferenceProvider:
     """A provider on `folder`, from `start` to `close`; also a context manager.
 
-    What it has answered `accepted` is on the disk. One process at a time has a folder.
+    A tile that was answered with `accepted` is durable. One process at a time uses a folder.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class ReferenceProvider:
         certificate: Path | None = None,
         private_key: Path | None = None,
     ) -> None:
-        """Open the folder and bind the port (0: any free one), without answering yet.
+        """Open the folder and bind the port (0: any free port), without answering yet.
 
-        With `certificate` (PEM, with its chain) it speaks HTTPS; the key may be in the same file. Raises
+        With `certificate` (PEM, with its chain) it serves HTTPS; the key may be in the same file. Raises
         `ConfigurationError` (address, certificate) or `StoreUnavailableError` (folder).
         """
         connections = Connections()
@@ -78,18 +78,18 @@ class ReferenceProvider:
 
     @property
     def url(self) -> str:
-        """Where it answers, without a slash at the end."""
+        """The address that it answers at, without a slash at the end."""
         host, port = self._address
         return f"{self._scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     @property
     def port(self) -> int:
-        """The port that it is bound to."""
+        """The bound port."""
         return int(self._address[1])
 
     @property
     def behaviour(self) -> Behaviour:
-        """How it behaves; setting it takes effect with the next request, which is number 1 again."""
+        """Its faults; new ones take effect with the next request, which is number 1 again."""
         return self._application.behaviour
 
     @behaviour.setter
@@ -97,21 +97,21 @@ class ReferenceProvider:
         self._application.behaviour = behaviour
 
     def requests(self, target: FaultTarget = FaultTarget.TILES) -> int:
-        """How many requests came since the behaviour was set."""
+        """Number of requests since the behaviour was set."""
         return self._application.requests(target)
 
     @property
     def tiles(self) -> TileFolder:
-        """What it holds."""
+        """The stored tiles."""
         return self._shelf.tiles
 
     @property
     def votes(self) -> VoteBook:
-        """What it has decided; more may be given at any time."""
+        """The votes; more may be given at any time."""
         return self._shelf.votes
 
     def start(self) -> None:
-        """Answer requests from now on. Raises `StoreUnavailableError` when the server can't start."""
+        """Begin to answer requests. Raises `StoreUnavailableError` when the server can't start."""
         self._thread.start()
         deadline = time.monotonic() + _START_LIMIT_S
         while not self._server.started:
@@ -121,12 +121,12 @@ class ReferenceProvider:
             time.sleep(_START_STEP_S)
 
     def wait(self) -> None:
-        """Stay until the server ends, which it does only when it fails or another thread closes it."""
+        """Wait until the server fails or another thread closes it."""
         while self._thread.is_alive():
-            self._thread.join(timeout=_WAIT_STEP_S)  # in steps, so that a signal is seen in between
+            self._thread.join(timeout=_WAIT_STEP_S)  # in steps, so that a signal is handled in between
 
     def close(self) -> None:
-        """Finish the requests under way, within two seconds, and let go of port and folder."""
+        """Finish running requests, within two seconds, and release port and folder."""
         self._server.should_exit = True
         if self._thread.is_alive():
             self._thread.join()
@@ -147,7 +147,7 @@ class ReferenceProvider:
 
 
 def _load(config: uvicorn.Config, certificate: Path | None) -> None:
-    """Read the certificate here, where the caller hears of it, not in the server's thread."""
+    """Read the certificate on the caller's thread, where an error can be raised."""
     try:
         config.load()
     except OSError as error:  # ssl.SSLError is one

@@ -1,4 +1,4 @@
-"""What the provider does with a batch: take it apart, judge each tile, store what may be stored, vote."""
+"""The provider's handling of a batch: split it, judge each tile, store the admitted ones, vote."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Shelf:
     """The tiles and the votes of one provider. Any number of threads may use it."""
 
     def __init__(self, folder: Path) -> None:
-        """Open the folder, made if missing. Raises `StoreUnavailableError`."""
+        """Open the folder, which is made if missing. Raises `StoreUnavailableError`."""
         self.tiles = TileFolder(folder)
         try:
             self.votes = VoteBook(folder)
@@ -26,11 +26,11 @@ class Shelf:
             raise
 
     def close(self) -> None:
-        """Let another process have the folder."""
+        """Release the folder for another process."""
         self.tiles.close()
 
     def take(self, body: bytes, behaviour: Behaviour) -> list[dict[str, Any]]:
-        """Store a batch durably; the protocol's result for each of its tiles.
+        """Store a batch durably; returns the protocol's result for each of its tiles.
 
         Raises `MalformedBatchError` and `TooManyTilesError` (nothing was stored), `StoreUnavailableError`.
         """
@@ -48,12 +48,12 @@ class Shelf:
     def _vote(
         self, tiles: Sequence[AdmittedTile], outcomes: Sequence[StoreOutcome], behaviour: Behaviour
     ) -> None:
-        """Give held tiles their vote; one stored before gets it only if a crash kept it from it."""
+        """Give stored tiles their vote; a duplicate gets it only if a crash prevented it before."""
         votes = []
         for tile, outcome in zip(tiles, outcomes, strict=True):
             verdict = behaviour.verdicts.get(tile.tile_uuid, behaviour.verdict)
-            unheard = outcome is not StoreOutcome.CONFLICT and self.votes.standing(tile.tile_uuid) is None
-            if verdict is not None and unheard:
+            has_no_vote = outcome is not StoreOutcome.CONFLICT and self.votes.standing(tile.tile_uuid) is None
+            if verdict is not None and has_no_vote:
                 votes.append(Vote(tile.tile_uuid, verdict))
         self.votes.give(votes)
 

@@ -1,26 +1,28 @@
-"""The tiles that the provider holds: `tiles/{tile_uuid}.jpg`, each with its facts beside it as JSON.
+"""The tiles that the provider stores: `tiles/{tile_uuid}.jpg`, each with its header beside it as JSON.
 
-A tile is held when its JSON file is there; that one is renamed into place last. What a crash leaves of other
-files goes at the next open.
+A tile is stored when its JSON file exists, which is renamed into place last. The next open removes other
+files that a crash left.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import stat
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from uuid import UUID
 
 from ...domain.errors import StoreUnavailableError
 from ...ext import sync_file_system
+from ..files.durable_folder import make_folder_durably
+from ..files.file_lock import FileLock
 from ..files.regular_file import read_regular
 from .admission import AdmittedTile
+from .errors import disk_errors
 from .frames import MAX_HEADER_BYTES
 
 _CONTENT = ".jpg"
@@ -30,7 +32,7 @@ _MOST_FACTS_BYTES = 8 * MAX_HEADER_BYTES  # written anew, a header grows by its 
 
 
 class StoreOutcome(str, Enum):
-    """What became of an admitted tile."""
+    """The outcome for an admitted tile."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
@@ -47,45 +49,47 @@ class TileFolder:
         """Open, making the folder if it is missing. Raises `StoreUnavailableError`."""
         self._folder = folder / "tiles"
         self._guard = threading.Lock()
-        with self._disk_errors("open"):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        with disk_errors("open", self._folder):
+            make_folder_durably(self._folder, 0o755)
+            self._lock = FileLock(folder / "lock", create_mode=0o640)
+            if not self._lock.try_acquire():
+                raise StoreUnavailableError(
+                    f"{folder} is in use by another provider",
+                    remedy="stop that provider, or name another folder",
+                )
             try:
-                self._take_lock(folder)
                 self._hashes = self._load()
             except BaseException:
-                os.close(self._lock)
+                self._lock.close()
                 raise
 
     def close(self) -> None:
-        """Let another process have the folder."""
+        """Release the folder for another process."""
         with self._guard:
-            if self._lock >= 0:
-                os.close(self._lock)
-                self._lock = -1
+            self._lock.close()
 
     def hashes(self) -> dict[UUID, str]:
-        """The SHA-256 of each tile that is held."""
+        """The SHA-256 of each stored tile."""
         with self._guard:
             return dict(self._hashes)
 
     def store(self, tiles: Sequence[AdmittedTile]) -> list[StoreOutcome]:
-        """Store a batch of distinct tiles; outcome i is tile i's. What is accepted is durable on return.
+        """Store a batch of distinct tiles; outcome i is tile i's. Accepted tiles are durable on return.
 
-        A tile that is held with another content is a conflict and stays as it is. Raises
-        `StoreUnavailableError`; then any part of the batch may have been stored, as the next call tells.
+        A tile that is stored with another content is a conflict and stays as it is. Raises
+        `StoreUnavailableError`; any part of the batch may then be stored, which the next call reports.
         """
         with self._guard:
             held = [self._hashes.get(tile.tile_uuid) for tile in tiles]
             new = [tile for tile, sha256 in zip(tiles, held, strict=True) if sha256 is None]
             if new:
-                with self._disk_errors("write to"):
+                with disk_errors("write to", self._folder):
                     self._write(new)
             self._hashes.update((tile.tile_uuid, tile.content_sha256) for tile in new)
         return [_outcome(tile, sha256) for tile, sha256 in zip(tiles, held, strict=True)]
 
     def _write(self, tiles: Sequence[AdmittedTile]) -> None:
-        # Opened before the first write: it is this batch's errors that its syncs must report.
+        # Opened before the first write, so that its syncs report the errors of this batch.
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         names = [f"{self._folder}/{tile.tile_uuid}" for tile in tiles]
         try:
@@ -96,7 +100,7 @@ class TileFolder:
             for suffix in (_CONTENT, _FACTS):
                 for name in names:
                     Path(name + suffix + _TEMPORARY).rename(name + suffix)
-                # After a power cut no tile's facts may be there without its content.
+                # After a power cut no tile's JSON file may be there without its content.
                 os.fsync(folder)
         except OSError:
             for name in names:
@@ -107,16 +111,8 @@ class TileFolder:
         finally:
             os.close(folder)
 
-    def _take_lock(self, folder: Path) -> None:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StoreUnavailableError(
-                f"{folder} is in use by another provider", remedy="stop that one, or name another folder"
-            ) from error
-
     def _load(self) -> dict[UUID, str]:
-        """Remove what crashes left, and read the hash of each tile."""
+        """Remove the remains of crashes, and read the hash of each tile."""
         hashes: dict[UUID, str] = {}
         for path in sorted(self._folder.iterdir()):
             if path.suffix == _TEMPORARY or (
@@ -140,16 +136,6 @@ class TileFolder:
             raise StoreUnavailableError(
                 f"{content} is damaged: {error}",
                 remedy=f"remove it and {path.name}; then the tile can be sent again",
-            ) from error
-
-    @contextmanager
-    def _disk_errors(self, doing: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise StoreUnavailableError(
-                f"cannot {doing} {error.filename or self._folder}: {error.strerror}",
-                remedy="check the folder's permissions and free space",
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""The provider's verdicts: `votes.jsonl`, a line each, appended and never changed."""
+"""The provider's verdicts: `votes.jsonl`, one line for each, appended and never changed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ...domain.errors import StoreUnavailableError
 from ...domain.policies.voting import check_voting_step
 from ...domain.values.tiles import VotingStatus
 from ..files.regular_file import read_regular
+from .errors import disk_errors
 
 _MOST_BYTES = 1 << 30
 """Room for six million votes; nothing larger is read into memory."""
@@ -31,16 +32,16 @@ class Vote:
     reason: str | None = None
 
     def facts(self) -> dict[str, str]:
-        """As it is sent."""
+        """The vote as JSON, as the protocol sends it."""
         facts = {"tile_uuid": str(self.tile_uuid), "verdict": self.verdict.value}
         return facts if self.reason is None else {**facts, "reason": self.reason}
 
 
 class VoteBook:
-    """Every vote given, in order, for any number of threads of the one process that has the folder."""
+    """Every vote, in order, for any number of threads of the one process that uses the folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Read the votes given before. Raises `StoreUnavailableError`."""
+        """Read the earlier votes. Raises `StoreUnavailableError`."""
         self._path = folder / "votes.jsonl"
         self._guard = threading.Lock()
         self._votes: list[Vote] = []
@@ -67,9 +68,9 @@ class VoteBook:
             return self._standing.get(tile_uuid)
 
     def give(self, votes: Iterable[Vote]) -> None:
-        """Append votes, durably; those that repeat the tile's standing verdict are left out.
+        """Append votes, durably; a vote that repeats the tile's verdict is left out.
 
-        Raises `TileMetadataError` for a step back, `StoreUnavailableError`; then none of them was given.
+        Raises `TileMetadataError` for a forbidden step, `StoreUnavailableError`; then no vote was given.
         """
         with self._guard:
             standing = dict(self._standing)
@@ -98,20 +99,15 @@ class VoteBook:
 
     def _append(self, votes: list[Vote]) -> None:
         lines = "".join(json.dumps(vote.facts()) + "\n" for vote in votes)
-        try:
-            # Unbuffered: what a failed flush left in a buffer would be written after all at close.
-            with self._path.open("ab", buffering=0) as file:
-                length = file.tell()
-                try:
-                    left = memoryview(lines.encode("ascii"))
-                    while left:
-                        left = left[file.write(left) :]
-                    os.fdatasync(file.fileno())
-                except OSError:
-                    with suppress(OSError):
-                        file.truncate(length)
-                    raise
-        except OSError as error:
-            raise StoreUnavailableError(
-                f"cannot write {self._path}: {error.strerror}", remedy="check the disk's free space"
-            ) from error
+        # Unbuffered: bytes left in a buffer after a failed flush would be written at close.
+        with disk_errors("write", self._path), self._path.open("ab", buffering=0) as file:
+            length = file.tell()
+            try:
+                left = memoryview(lines.encode("ascii"))
+                while left:
+                    left = left[file.write(left) :]
+                os.fdatasync(file.fileno())
+            except OSError:
+                with suppress(OSError):
+                    file.truncate(length)
+                raise

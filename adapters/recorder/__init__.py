@@ -1,4 +1,4 @@
-"""The flight record on the disk: write it, read it, follow it, export it."""
+"""The flight record on the disk: writing, reading, following and exporting it."""
 
 from .mcap_export import export_mcap
 from .reader import RecordFilter, RecordReader, read_record

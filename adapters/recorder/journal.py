@@ -1,4 +1,4 @@
-"""Lines on their way to the disk: batched, synced, kept over a disk that fails for a while."""
+"""Lines between queue and disk: batched, synced, and held while the disk fails."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _MAX_UNSYNCED_BYTES = 4 << 20
 class Journal:
     """The writing half of a record; for one thread. No method raises because of the disk.
 
-    A line is pending until the operating system has taken all of it, and unsynced until fdatasync succeeded
-    after that. While the disk fails, pending lines are kept and tried again; what is pending is bounded, so
-    whoever adds asks `has_room` first. After a failed sync the file is left alone and a new segment begun:
-    nobody can know which of its pages reached the disk. The disk counts as failing from a refused write or
-    sync until a sync succeeds with nothing left to write.
+    A line is pending until the operating system has taken all of it, and unsynced until a later fdatasync
+    succeeds. While the disk fails, pending lines are held and tried again. Their number and size are bounded,
+    so a caller of `add` asks `has_room` first. After a failed sync a new segment is begun, because it is
+    unknown which pages of the old one reached the disk. The disk counts as failing from a refused write or
+    sync until a sync succeeds with no line pending.
     """
 
     def __init__(
@@ -62,13 +62,13 @@ class Journal:
         self._pending_bytes += len(line)
 
     def write(self) -> None:
-        """Hand every pending line to the operating system, as far as the disk allows."""
+        """Write every pending line, without a sync, as far as the disk allows."""
         try:
             while self._pending:
                 self._append(self._segment_with_room(len(self._pending[0])))
         except OSError as error:
             if self._segment is not None:
-                # The next attempt may go to another segment; what this one took before is made durable now.
+                # The next attempt may use another segment, so the lines in this segment are made durable now.
                 try:
                     self._segment.sync()
                 except OSError:
@@ -91,7 +91,7 @@ class Journal:
         try:
             self._segment.sync()
         except OSError as error:
-            # One new segment is enough for a disk that goes on refusing.
+            # One new segment is enough while the disk continues to fail.
             self._begin_new_segment = self._segment_ever_synced
             self._fail(error)
             return
@@ -101,16 +101,16 @@ class Journal:
             _logger.warning("the flight record in %s is written again", self._folder)
 
     def close(self) -> None:
-        """Write and sync once more, then give the file back."""
+        """Write and sync once more, then close the file."""
         self.write()
         self.sync()
-        self._let_go()
+        self._close_segment()
 
     def _segment_with_room(self, line_bytes: int) -> Segment:
         segment = self._opened()
         if segment.size and segment.size + line_bytes > self._segment_bytes:
             self.sync()
-            self._let_go()
+            self._close_segment()
             self._begin_new_segment = True
             segment = self._opened()
         return segment
@@ -150,8 +150,8 @@ class Journal:
             self._forget_written(batch, done)
 
     def _forget_written(self, batch: list[bytes], written_bytes: int) -> None:
-        # A line that went in partly stays pending: the fragment is ended by a newline when the segment is
-        # opened anew, and readers count it as damaged.
+        # A partly written line stays pending. The fragment gets a newline when the segment is opened anew,
+        # and readers count it as damaged.
         whole = 0
         for line in batch:
             if written_bytes < len(line):
@@ -172,11 +172,11 @@ class Journal:
                 self._folder,
                 self.last_error,
             )
-        self._let_go()
+        self._close_segment()
 
-    def _let_go(self) -> None:
+    def _close_segment(self) -> None:
         segment, self._segment = self._segment, None
         if segment is not None:
-            # What close reports, the write or sync before it has reported or the next one will.
+            # An error of close was reported by the write or sync before, or will be by the next one.
             with contextlib.suppress(OSError):
                 segment.close()

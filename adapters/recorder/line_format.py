@@ -2,8 +2,8 @@
 
     3d1f0a52 {"schema_version":"1.4.0","kind":"c6.write",...}
 
-The JSON is ASCII (other characters are escaped), so a newline ends a line and nothing else does: whatever a
-torn or damaged line holds, the next line is found.
+The JSON is ASCII (other characters are escaped), so only a newline ends a line. A reader finds the next line
+after any torn or damaged one.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import attrs
 from ...domain.flight_events import RecordEnvelope
 
 MAX_LINE_BYTES = 1 << 20
-"""Longer lines are neither written nor read, so damage can't make a reader fill its memory."""
+"""Longer lines are neither written nor read, so a damaged file can't fill a reader's memory."""
 _PREFIX_BYTES = 9
 _SHOWN_CHARACTERS = 1000
-# NaN and Infinity are not JSON; other readers would choke on them.
+# NaN and Infinity are not JSON; other readers would refuse the line.
 _encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 @attrs.frozen
 class RecordLine:
-    """A whole line: the envelope, and the JSON as it was written, with fields that this code doesn't know."""
+    """A whole line: the envelope, and the JSON as it was written, unknown fields included."""
 
     envelope: RecordEnvelope
     json: bytes
@@ -36,8 +36,8 @@ class RecordLine:
 def encode_line(envelope: RecordEnvelope) -> bytes:
     """The line of an event.
 
-    A payload that JSON can't hold, or that is too long, is replaced by the beginning of its repr under
-    `unencodable`, so that the event itself is kept.
+    A payload that JSON can't represent, or that is too long, is replaced by the beginning of its repr under
+    `unencodable`, so that the event itself is recorded.
     """
     facts = envelope.to_json()
     try:
@@ -69,5 +69,5 @@ def _dump(facts: Mapping[str, Any]) -> str:
 def _beginning_of(payload: Mapping[str, Any]) -> str:
     try:
         return repr(payload)[:_SHOWN_CHARACTERS]
-    except Exception:  # noqa: BLE001 - a foreign object's repr may raise anything; the event is kept anyway
+    except Exception:  # noqa: BLE001 - a foreign object's repr may raise any error; the event is recorded
         return f"a {type(payload).__name__}"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ...domain.errors import RuntimeNotAvailableError, StoreUnavailableError
 from ...domain.flight_events import EVENT_KINDS, Severity
+from ..files.atomic_file import atomic_file
 from .line_format import RecordLine
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -22,8 +21,8 @@ def export_mcap(lines: Iterable[RecordLine], target: Path) -> int:
     """Write `lines` (of `RecordReader.lines`) to a new MCAP file and return how many there were.
 
     One channel per kind, its name the topic, JSON messages with a JSON schema; the message is the JSON as it
-    was recorded, `log_time` its wall time in nanoseconds. The file appears whole or not at all, replacing
-    one of the same name. Raises `RuntimeNotAvailableError` when the `mcap` package is not installed,
+    was recorded, `log_time` its wall time in nanoseconds. The file appears whole or not at all, and replaces
+    a file of the same name. Raises `RuntimeNotAvailableError` when the `mcap` package is not installed,
     `StoreUnavailableError` when the file can't be written.
     """
     try:
@@ -33,34 +32,18 @@ def export_mcap(lines: Iterable[RecordLine], target: Path) -> int:
             "the export to MCAP needs the mcap package, which is not installed",
             remedy="pip install 'aerotile[mcap]'",
         ) from error
-    partial = target.with_name(f".{target.name}.partial")
     try:
-        try:
-            with _new_file(partial) as file:
-                writer: Any = Writer(file)
-                writer.start(profile="", library="aerotile")
-                count = _write_messages(writer, lines)
-                writer.finish()
-                file.flush()
-                os.fsync(file.fileno())  # what a full disk did not take is known now, not after the rename
-            partial.replace(target)
-        except BaseException:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise
+        with atomic_file(target, 0o640, durable=False) as file:
+            writer: Any = Writer(file)
+            writer.start(profile="", library="aerotile")
+            count = _write_messages(writer, lines)
+            writer.finish()
     except OSError as error:
         raise StoreUnavailableError(
             f"{target} can't be written: {error.strerror or error}",
             remedy="choose another place for the file",
         ) from error
     return count
-
-
-def _new_file(path: Path) -> BinaryIO:
-    """A file that was not there: in a folder that others may write into, nobody leads us to another one."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-    return os.fdopen(descriptor, "wb")
 
 
 def _write_messages(writer: Any, lines: Iterable[RecordLine]) -> int:
@@ -71,7 +54,7 @@ def _write_messages(writer: Any, lines: Iterable[RecordLine]) -> int:
         if kind not in channels:
             schema = writer.register_schema(kind, "jsonschema", json.dumps(_schema(kind)).encode())
             channels[kind] = writer.register_channel(kind, "json", schema)
-        # MCAP's times are unsigned; a clock that was never set may say a time before 1970.
+        # MCAP's times are unsigned; a clock that was never set may show a time before 1970.
         log_time = max(0, (line.envelope.wall_time - _EPOCH) // _MICROSECOND * 1000)
         writer.add_message(channels[kind], log_time, line.json, log_time, sequence=count)
         count += 1
@@ -79,7 +62,7 @@ def _write_messages(writer: Any, lines: Iterable[RecordLine]) -> int:
 
 
 def _schema(kind: str) -> dict[str, Any]:
-    """The JSON schema of one kind's lines; of a kind that is newer than this code, the envelope's alone."""
+    """The JSON schema of one kind's lines; for a kind unknown to this code, the envelope's schema."""
     text = {"type": "string"}
     payload: dict[str, Any] = {"type": "object"}
     fields = list(_payload_fields(kind))

@@ -1,4 +1,4 @@
-"""Reading a flight record: every whole line, whatever else the files hold."""
+"""Reading a flight record: every whole line, also of files with damaged ones."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class RecordFilter:
     """Which events to show; the default shows all."""
 
     kinds: tuple[str, ...] = ()
-    """Shell patterns, e.g. `c6.freshness.*`; one of them must match. None given: any kind."""
+    """Shell patterns, e.g. `c6.freshness.*`; one of them must match. Empty: any kind."""
     minimum_severity: Severity = Severity.INFO
-    """Severities that are newer than this code pass."""
+    """Severities unknown to this code are shown."""
     since: datetime | None = None
     until: datetime | None = None
     """Aware wall times; both ends are included."""
@@ -48,23 +48,23 @@ class RecordFilter:
 
 @attrs.frozen
 class DamagedLine:
-    """Where a line was that can't be read: torn by a power cut, or changed since.
+    """A line that can't be read: torn by a power cut, or changed since.
 
-    Or, at offset 0, what stands in a segment's place and is no regular file.
+    At offset 0 also a thing in a segment's place that is no regular file.
     """
 
     path: Path
     offset: int
-    """Of its first byte."""
+    """Offset of the line's first byte."""
     reason: str
 
 
 class RecordReader:
     """Reads one record: a folder of segments, oldest first, or a single file.
 
-    Kinds and fields that this code doesn't know pass through. Damaged lines are skipped and counted. Reading
-    needs memory for one chunk, and disturbs no writer. Raises `StoreUnavailableError` when there is no record
-    at the path or the disk fails.
+    Kinds and fields unknown to this code pass through. Damaged lines are skipped and counted. Reading needs
+    memory for one line, and disturbs no writer. Raises `StoreUnavailableError` when there is no record at the
+    path or the disk fails.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,7 +75,7 @@ class RecordReader:
         self.first_damaged: DamagedLine | None = None
 
     def lines(self, matching: RecordFilter | None = None) -> Iterator[RecordLine]:
-        """Every whole line that this reader has not given yet, in the order of the files."""
+        """Every whole line that this reader has not returned yet, in the order of the files."""
         for path in self._paths():
             yield from self._matching(path, matching, writer_may_go_on=False)
 
@@ -87,12 +87,12 @@ class RecordReader:
         stopped: Callable[[], bool],
         poll_interval_s: float = 0.2,
     ) -> Iterator[RecordLine]:
-        """`lines`, and then new ones as writers add them, until `stopped()`; also over several writers.
+        """`lines`, and then new lines of any number of writers, until `stopped()`.
 
-        A line without its newline is waited for.
+        An unfinished line is returned once its newline is there.
         """
         while True:
-            # Asked before the files are read, so that what was written before the stop is still given.
+            # Asked before the files are read, so that lines from before the stop are still returned.
             stop = stopped()
             for path in self._paths():
                 yield from self._matching(path, matching, writer_may_go_on=True)
@@ -101,7 +101,7 @@ class RecordReader:
             clock.sleep(poll_interval_s)
 
     def skip_to_end(self) -> None:
-        """Let `follow` begin with what is written from now on."""
+        """Let `follow` begin with lines that are written from now on."""
         try:
             self._offsets = {path: path.stat().st_size for path in self._paths()}
         except OSError as error:
@@ -126,7 +126,7 @@ class RecordReader:
                 yield line
 
     def _raw_lines(self, path: Path, *, writer_may_go_on: bool) -> Iterator[tuple[int, bytes]]:
-        """Each line with its offset. The offset read up to is kept, so that a second call goes on there."""
+        """Each line with its offset. A second call continues where the first ended."""
         try:
             with os.fdopen(open_regular(path, follow=path == self._path), "rb") as file:
                 start = self._offsets.get(path, 0)
@@ -162,13 +162,13 @@ class RecordReader:
 
 
 def read_record(path: Path) -> Iterator[RecordEnvelope]:
-    """Every whole event of a record, oldest file first; use `RecordReader` to learn of damage."""
+    """Every whole event of a record, oldest file first; `RecordReader` also reports damage."""
     for line in RecordReader(path).lines():
         yield line.envelope
 
 
 def _skip_rest_of_line(file: BinaryIO, beginning: bytes) -> int:
-    """Pass over what is left of a line longer than any that we write; how many bytes that was."""
+    """Skip the rest of a line longer than a recorder writes; returns the number of bytes."""
     skipped = 0
     if len(beginning) == MAX_LINE_BYTES and not beginning.endswith(b"\n"):
         while rest := file.readline(MAX_LINE_BYTES):

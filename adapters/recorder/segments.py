@@ -1,23 +1,24 @@
 """The files of a flight record: `record-000001.jsonl`, `record-000002.jsonl`, ... in one folder.
 
-Each segment has at most one writer, which holds an advisory lock on it; several processes may write one
-record, each into a segment of its own. Methods and functions raise `OSError`.
+Each segment has at most one writer, which holds an advisory lock on the segment. Several processes may write
+one record, each into a segment of its own. Methods and functions raise `OSError`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import re
-import stat
 from pathlib import Path
 
 from ..files.durable_folder import make_folder_durably, sync_folder
+from ..files.file_lock import lock_open_file
+from ..files.regular_file import open_regular
 
 _logger = logging.getLogger(__name__)
+_APPEND = os.O_RDWR | os.O_APPEND
 _NAME = re.compile(r"record-([0-9]{6,18})\.jsonl")
 
 
@@ -45,13 +46,13 @@ class Segment:
 
     @classmethod
     def open_for_append(cls, folder: Path, max_bytes: int) -> Segment:
-        """Go on with the newest segment, or with a new one when that is full or another writer's."""
+        """Open the newest segment, or a new one when the newest is full or in use."""
         make_folder_durably(folder, 0o750)
         paths = segment_paths(folder)
         if paths:
             segment = cls.adopt(paths[-1])
             if segment is not None and segment.size < max_bytes:
-                segment._go_on(folder)
+                segment._continue(folder)
                 return segment
             if segment is not None:
                 segment.close()
@@ -59,27 +60,24 @@ class Segment:
 
     @classmethod
     def create(cls, folder: Path) -> Segment:
-        """Make the next segment, its name durable."""
+        """Create the next segment, with a durable name."""
         paths = segment_paths(folder)
         number = segment_number(paths[-1]) + 1 if paths else 1
         while True:
             path = folder / f"record-{number:06d}.jsonl"
             try:
-                descriptor = os.open(
-                    path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640
-                )
+                descriptor = open_regular(path, _APPEND | os.O_CREAT | os.O_EXCL, mode=0o640)
             except FileExistsError:
                 number += 1
                 continue
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                sync_folder(folder)
-                return cls(path, descriptor)
-            except BlockingIOError:
-                # Another writer went on with it in the instant since it was made.
+                if lock_open_file(descriptor):
+                    sync_folder(folder)
+                    return cls(path, descriptor)
+                # Another writer locked the file in the instant since it was made.
                 os.close(descriptor)
             except BaseException:
-                # A disk that goes on failing must not be given an empty file with every attempt.
+                # A disk that continues to fail must not get an empty file with every attempt.
                 with contextlib.suppress(OSError):
                     if os.fstat(descriptor).st_size == 0:
                         path.unlink()
@@ -90,29 +88,25 @@ class Segment:
     def adopt(cls, path: Path) -> Segment | None:
         """Open and lock an existing segment.
 
-        None when another writer has it, it has just been deleted, or it can't be opened, e.g. because it is
-        another user's or no regular file: a record goes on beside it.
+        None when another writer holds the segment, it was just deleted, or it can't be opened, e.g. because
+        it is another user's or no regular file. The record then continues in another segment.
         """
         try:
-            # What is written into a FIFO, nobody finds again.
-            flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-            descriptor = os.open(path, flags)
+            descriptor = open_regular(path, _APPEND)
         except OSError:
             return None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            facts = os.fstat(descriptor)
-            if facts.st_nlink > 0 and stat.S_ISREG(facts.st_mode):
+            if lock_open_file(descriptor) and os.fstat(descriptor).st_nlink > 0:
                 return cls(path, descriptor)
         except OSError:
             pass
         os.close(descriptor)
         return None
 
-    def _go_on(self, folder: Path) -> None:
-        """Start on a fresh line where the last writer was cut off in the middle of one.
+    def _continue(self, folder: Path) -> None:
+        """End an unfinished line of the last writer, and make the file's name durable.
 
-        That writer may also have been cut off, or failed, before the file's name was durable.
+        The last writer may have died before it made the name durable itself.
         """
         try:
             sync_folder(folder)
@@ -123,32 +117,32 @@ class Segment:
             raise
 
     def append(self, content: bytes | memoryview) -> int:
-        """Write at the end and return how many bytes went in, which may be fewer than given."""
+        """Write at the end; returns the number of bytes written, which may be fewer than given."""
         written = os.write(self._descriptor, content)
         self.size += written
         return written
 
     def sync(self) -> None:
-        """Make what was appended durable. Raises `OSError`, also when somebody has removed the file."""
+        """Make the appended bytes durable. Raises `OSError`, also when the file was removed."""
         os.fdatasync(self._descriptor)
         if os.fstat(self._descriptor).st_nlink == 0:
             raise FileNotFoundError(errno.ENOENT, "its file was removed", str(self.path))
 
     def close(self) -> None:
-        """Give the file and its lock back; does not sync."""
+        """Close the file, which ends its lock; does not sync."""
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)
 
 
 def delete_oldest(folder: Path, max_total_bytes: int) -> None:
-    """Delete segments, oldest first, until the rest has at most `max_total_bytes`.
+    """Delete segments, oldest first, until the others have at most `max_total_bytes`.
 
     A segment that a writer holds, or that this process may not delete, stays.
     """
     sizes = []
     for path in segment_paths(folder) if folder.exists() else []:
-        # Another process may be deleting the same ones.
+        # Another process may delete the same segments.
         with contextlib.suppress(FileNotFoundError):
             sizes.append((path, path.lstat().st_size))
     excess = sum(size for _, size in sizes) - max_total_bytes
@@ -162,7 +156,7 @@ def delete_oldest(folder: Path, max_total_bytes: int) -> None:
             path.unlink(missing_ok=True)
             excess -= size
         except OSError as error:
-            # Going on recording matters more than the bound; the next segment tries again.
+            # Recording matters more than the bound; the next segment tries again.
             _logger.warning("the old flight record %s can't be deleted: %s", path, error.strerror)
         finally:
             segment.close()

@@ -1,4 +1,4 @@
-"""The flight recorder: a bounded queue, and a thread that brings what it holds to the disk."""
+"""The flight recorder: a bounded queue, and a thread that writes the queued events to the disk."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from .line_format import encode_line
 _logger = logging.getLogger(__name__)
 _CLOSE_TIMEOUT_S = 5.0
 _BURST_S = 0.01
-"""How long the thread leaves its first event alone: whoever records many is not disturbed for each."""
+"""How long the thread waits after a first event, so that a burst of events wakes it only once."""
 
 _Entry = tuple[FlightEvent, datetime, float]
 
 
 @attrs.frozen
 class RecorderStatus:
-    """How a recorder is doing."""
+    """The counts and the state of a recorder."""
 
     written: int
-    """Lines that the operating system has taken."""
+    """Lines written, synced or not."""
     dropped: int
-    """Events that were lost: the queue was full, the recorder closed, or the disk failed until the end."""
+    """Lost events: the queue was full, the recorder closed, or the disk failed until the end."""
     failures: int
-    """Writes and syncs that the disk refused."""
+    """Writes and syncs that failed."""
     failing: bool
-    """Whether the disk has not taken everything since one of them."""
+    """Whether lines are still pending or unsynced since the last failure."""
     last_error: str | None
 
 
@@ -50,13 +50,13 @@ class JsonLinesRecorder:
     is room again.
 
     Durability: an event is on the disk about `sync_interval_s` seconds after it was recorded, or when `close`
-    returns; a power cut loses what was recorded later, and nothing before it. A disk that fails is tried
-    again every `retry_interval_s` seconds; meanwhile the queue fills and drops are counted. What was written
-    between two syncs of which the second failed may be missing after a power cut: what comes next goes into
-    another segment, and nobody claims that the old one was made durable after all.
+    returns; a power cut loses later events only. A disk that fails is tried again every `retry_interval_s`
+    seconds; meanwhile the queue fills and drops are counted. Lines written since the last good sync may be
+    missing after a failed sync and a power cut: later lines go into another segment, and the old segment is
+    never reported as durable.
 
-    Disk: segments of `segment_bytes`, the oldest deleted beyond `max_total_bytes`. A child made by fork
-    records nothing (it counts drops): its parent writes what was queued; it needs a recorder of its own.
+    Disk: segments of `segment_bytes`, the oldest deleted beyond `max_total_bytes`. In a forked child, events
+    are dropped and counted: the parent writes the queued events, and the child needs a recorder of its own.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class JsonLinesRecorder:
             sync_interval_s=sync_interval_s,
         )
         self._writer = _Writer(journal, clock, retry_interval_s)
-        # Runs at interpreter exit too, where a recorder that nobody closed still holds events.
+        # Runs at interpreter exit too, when a recorder that was not closed still has events.
         self._shut_down = weakref.finalize(self, _shut_down, self._writer, self._pid)
         self._writer.thread.start()
 
@@ -106,7 +106,7 @@ class JsonLinesRecorder:
             writer.dropped.add()
 
     def status(self) -> RecorderStatus:
-        """How the recorder is doing."""
+        """The recorder's counts and state."""
         journal = self._writer.journal
         return RecorderStatus(
             written=journal.lines_written,
@@ -117,9 +117,9 @@ class JsonLinesRecorder:
         )
 
     def close(self, timeout_s: float = _CLOSE_TIMEOUT_S) -> None:
-        """Bring what is queued to the disk and stop; a second call does nothing.
+        """Write the queued events to the disk and stop; a second call does nothing.
 
-        A disk that is stuck is waited for at most `timeout_s` seconds, one that fails gets one more try.
+        Waits at most `timeout_s` seconds for a disk that hangs; a disk that fails gets one more try.
         """
         self._closed = True
         if self._shut_down.detach() is not None:
@@ -138,7 +138,7 @@ class _Tally:
         next(self._steps)
 
     def value(self) -> int:
-        # A read is a step too, so the reads so far are taken off again.
+        # A read is a step too, so earlier reads are subtracted.
         with self._lock:
             value = next(self._steps) - self._reads
             self._reads += 1
@@ -146,7 +146,7 @@ class _Tally:
 
 
 class _Writer:
-    """The thread between queue and journal. It does not know the recorder, so that one can be collected."""
+    """The thread between queue and journal. It has no reference to the recorder, which can be collected."""
 
     def __init__(self, journal: Journal, clock: Clock, retry_interval_s: float) -> None:
         # `SimpleQueue.put` is reentrant and never waits for the consumer, unlike that of `Queue`.
@@ -174,12 +174,12 @@ class _Writer:
 
     def _run(self) -> None:
         while True:
-            # Read before the queue is: events from before `stop` are then in it.
+            # Read before the queue, which then has all events from before `stop`.
             stopping = self._stopping.is_set()
             try:
                 self._step(stopping)
             except Exception:
-                _logger.exception("the flight recorder failed and goes on")
+                _logger.exception("the flight recorder failed and continues")
                 self._stopping.wait(self._retry_interval_s)
             if stopping and (self.journal.failing or self.queue.empty()):
                 break
@@ -215,7 +215,7 @@ class _Writer:
             if entry is not None:
                 self._add(*entry)
         drops = self.dropped.value() - self._drops_recorded
-        # While the disk fails, one count is kept growing instead of pushing events aside with many.
+        # While the disk fails, drops are summed up, so that reports of drops displace no events.
         if drops > 0 and self.journal.has_room and not self.journal.failing:
             self._drops_recorded += drops
             self._add(recorder_dropped_event(drops), self._clock.now(), self._clock.monotonic())

@@ -93,7 +93,9 @@ def test_a_folder_in_use_is_one_line(spawn: Spawn, call: Call, tmp_path: Path) -
     port_in(tmp_path / "port")
     result = call("provider", "--folder", "received", "--port", "0")
     assert result.code == 1
-    assert result.error == "received is in use by another provider — stop that one, or name another folder"
+    assert (
+        result.error == "received is in use by another provider — stop that provider, or name another folder"
+    )
 
 
 def test_without_its_extra_it_says_what_to_install(run_process: Call, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from disk_worker import Operation
 
-from aerotile.adapters.cli.commands.provider import write_whole
+from aerotile.adapters.cli.commands.provider import write_token
 from aerotile.adapters.cli.verify_progress import VerifyProgress
 from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.config.loader import read_config
@@ -98,13 +98,13 @@ class ResumeProgress(SaveProgress):
 
 
 class WriteToken(SmallOperation):
-    """The provider's token and port, which others wait for."""
+    """The provider's token, in a folder that is made for it."""
 
     def do(self) -> None:
-        write_whole(self.folder / "token", "a-token\n", mode=0o600)
+        write_token(self.folder / "provider" / "token")
 
     def check(self) -> None:
-        assert (self.folder / "token").read_text() == "a-token\n"
+        assert len((self.folder / "provider" / "token").read_text()) > 40
 
 
 class StoreAtProvider(SmallOperation):

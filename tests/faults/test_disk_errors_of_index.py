@@ -39,7 +39,7 @@ def assert_whole(worker: DiskWorker, root: Path, operation: str) -> None:
     current = (root / "current").read_text().strip()
     assert f"generations/{current}/tiles.index" in files
     for path in files:
-        assert not path.endswith(".partial"), path
+        assert not path.endswith((".partial", ".tmp")), path
         if path.endswith("tiles.index.sha256"):
             for line in (root / path).read_text().splitlines():
                 sha256, _, name = line.partition("  ")

@@ -12,14 +12,14 @@ from fault_tally import FaultTally
 
 pytestmark = [pytest.mark.faults, needs_strace, pytest.mark.timeout(900)]
 
-CALLS = ("mkdir", "getdents64", "openat", "flock", "write", "fdatasync", "fsync")
+CALLS = ("mkdirat", "getdents64", "openat", "flock", "write", "fdatasync", "fsync")
 TIMES = (1, 2, 5)
 FAULTS = [
     (call, error, number, for_good)
     for call in CALLS
     for place, (number, for_good) in enumerate(product(TIMES, (False, True)))
     for error in (ERRORS[call] if ALL_ERRORS else (ERRORS[call][place % len(ERRORS[call])],))
-    if not (call == "mkdir" and number > 1)
+    if not (call == "mkdirat" and number > 1)
 ]
 HARMLESS = ("flock", "getdents64", "openat")
 """Calls of which the writer makes some that it can do without, such as going on with an old segment."""

@@ -44,7 +44,13 @@ TABLE = [
     Written(
         "index: pointer, lock, generations", "adapters/faiss/generations.py", INDEX, ("build", "rollback")
     ),
-    Written("folders of the index, and their sync", "adapters/files/durable_folder.py", INDEX, ("build",)),
+    Written("folders and their sync", "adapters/files/durable_folder.py", INDEX, ("build",)),
+    Written(
+        "small files: temporary, write, sync, rename, sync",
+        "adapters/files/atomic_file.py",
+        SMALL,
+        ("mcap", "verify progress", "provider token", "database"),
+    ),
     Written("flight record: segments, folder, lock", "adapters/recorder/segments.py", RECORD, ("record",)),
     Written("flight record: lines, syncs", "adapters/recorder/journal.py", RECORD, ("record",)),
     Written("MCAP export", "adapters/recorder/mcap_export.py", SMALL, ("mcap",)),
@@ -60,16 +66,16 @@ TABLE = [
         "provider: votes", "adapters/provider/votes.py", SMALL, ("provider votes", "provider votes open")
     ),
     Written(
-        "embedded database: locks, password, log",
-        "adapters/embedded_postgres/folder.py",
-        SMALL,
-        ("database",),
+        "embedded database: locks, password", "adapters/embedded_postgres/folder.py", SMALL, ("database",)
     ),
+    Written("embedded database: log", "adapters/embedded_postgres/server_log.py", SMALL, ("database again",)),
     Written("embedded database: locks", "adapters/files/file_lock.py", SMALL, ("database", "database again")),
     Written("demonstration: its folder", "adapters/demo/demonstration.py", SMALL, ("demo",)),
 ]
 ELSEWHERE = {
-    "adapters/demo/picture.py": "one picture, saved under another name and renamed",
+    "adapters/demo/picture.py": "one picture, through atomic_file",
+    "adapters/embedded_postgres/owned_files.py": "folders of initdb and the socket: embedded_server/",
+    "adapters/embedded_postgres/socket_folder.py": "stale sockets: embedded_server/test_leftovers.py",
     "adapters/embedded_postgres/programs.py": "initdb's folder: embedded_server/test_failures.py",
     "adapters/embedded_postgres/launcher.py": "the lock that it inherits, and files of the kernel",
     "adapters/cli/output.py": "standard output; test_cli_process.py fills it up",
@@ -92,9 +98,15 @@ WRITING = {
 }
 
 
+HELPERS = {"atomic_file", "new_file", "make_folder_durably", "make_folder_in", "publish_folder"}
+"""Of adapters/files; a module that calls one of them writes."""
+
+
 def writing_calls(source: str) -> Iterator[str]:
     """Names of calls that change files. `str.replace` and `datetime.replace` are told by their arguments."""
     for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in HELPERS:
+            yield node.func.id
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
         name = node.func.attr

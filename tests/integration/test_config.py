@@ -8,7 +8,7 @@ import attrs
 import pytest
 from loaded_settings import PASSWORD, load, refusal
 
-from aerotile.adapters.config.loader import load_config, parse_byte_size, read_config
+from aerotile.adapters.config.loader import load_config, read_config
 from aerotile.adapters.config.settings import (
     AerotileConfig,
     BudgetConfig,
@@ -16,6 +16,7 @@ from aerotile.adapters.config.settings import (
     settings,
     shown,
 )
+from aerotile.adapters.config.values import parse_byte_size
 from aerotile.domain.values.sectors import SectorClassification
 
 

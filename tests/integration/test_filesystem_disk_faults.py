@@ -209,7 +209,7 @@ try:
 except StoreUnavailableError as error:
     print(error)
 """
-    assert "cannot write sidecar" in run_python(script, root, under=inject("fdatasync:error=EIO:when=1"))
+    assert "cannot write sidecar" in run_python(script, root, under=inject("fsync:error=EIO:when=1"))
     assert files_below(root) == {TILE_PATH, TILE_PATH + ".sha256"}
     assert (root / (TILE_PATH + ".sha256")).read_text().startswith(hashlib.sha256(PIXELS).hexdigest())
 

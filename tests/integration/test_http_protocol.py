@@ -20,9 +20,9 @@ from aerotile.adapters.http.protocol import (
     frame,
     frames,
     plain_text,
+    read_answers,
     read_problem,
     read_votes,
-    read_words,
     retry_after_s,
 )
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
@@ -109,7 +109,9 @@ def test_the_longest_header_is_within_what_a_batch_allows_for_it() -> None:
 
 def test_the_words_of_an_answer_are_read_in_any_order() -> None:
     rejected = {"tile_uuid": NAMES[1], "outcome": "rejected", "reason": {"code": "not_jpeg", "detail": "no"}}
-    words = read_words(answer(rejected, accepted(2), accepted(0, outcome="duplicate", newer="field")), BATCH)
+    words = read_answers(
+        answer(rejected, accepted(2), accepted(0, outcome="duplicate", newer="field")), BATCH
+    )
     assert {str(name): word for name, word in words.items()} == {
         NAMES[0]: TileAnswer(TileUploadOutcome.DUPLICATE, HASHES[0]),
         NAMES[1]: TileAnswer(TileUploadOutcome.REJECTED, reason=UploadReason("not_jpeg", "no")),
@@ -132,11 +134,11 @@ def test_the_words_of_an_answer_are_read_in_any_order() -> None:
     ],
 )
 def test_a_result_that_cannot_be_used_counts_as_left_out(unusable: Any) -> None:
-    assert [str(name) for name in read_words(answer(accepted(0), unusable), BATCH)] == [NAMES[0]]
+    assert [str(name) for name in read_answers(answer(accepted(0), unusable), BATCH)] == [NAMES[0]]
 
 
 def test_results_that_contradict_each_other_count_as_left_out_and_repeated_ones_once() -> None:
-    words = read_words(
+    words = read_answers(
         answer(accepted(0), accepted(0), accepted(1), accepted(1, stored_sha256=HASHES[2])), BATCH
     )
     assert [str(name) for name in words] == [NAMES[0]]
@@ -149,12 +151,12 @@ def test_results_that_contradict_each_other_count_as_left_out_and_repeated_ones_
 )
 def test_an_answer_without_a_word_is_called_garbled(body: bytes) -> None:
     with pytest.raises(GarbledAnswerError):
-        read_words(body, BATCH)
+        read_answers(body, BATCH)
 
 
 @given(st.binary(max_size=200) | JSON_VALUES.map(lambda value: json.dumps(value).encode()))
 def test_no_answer_whatever_breaks_the_reader(body: bytes) -> None:
-    for read in (lambda: read_words(body, BATCH), lambda: read_votes(body), lambda: read_problem(body)):
+    for read in (lambda: read_answers(body, BATCH), lambda: read_votes(body), lambda: read_problem(body)):
         try:
             read()
         except GarbledAnswerError:
@@ -176,7 +178,7 @@ RESULTS = st.fixed_dictionaries(
 @given(st.lists(RESULTS, max_size=6))
 def test_whatever_results_come_a_word_is_one_that_was_said(results: list[dict[str, Any]]) -> None:
     try:
-        words = read_words(answer(*results), BATCH)
+        words = read_answers(answer(*results), BATCH)
     except GarbledAnswerError:
         return
     for name, word in words.items():
@@ -236,7 +238,7 @@ def test_a_token_that_the_provider_repeats_is_shown_nowhere(before: int) -> None
     text = " ".join("x" * 7 for _ in range(before // 8 + 1))[:before] + f"{token} {token}" * 3
     assert "t0p" not in plain_text(text, token)
     rejected = {"tile_uuid": NAMES[1], "outcome": "rejected", "reason": {"code": token, "detail": text}}
-    (word,) = read_words(answer(rejected), BATCH, token).values()
+    (word,) = read_answers(answer(rejected), BATCH, token).values()
     assert word.reason is not None
     assert word.reason.code == "no_code"
     assert "t0p" not in word.reason.detail

@@ -98,7 +98,7 @@ def test_an_export_that_fails_leaves_the_earlier_file_alone(tmp_path: Path) -> N
 def test_an_export_writes_through_no_link_that_somebody_put_in_its_way(record: Path, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_bytes(b"keep me")
-    (tmp_path / ".flight.mcap.partial").symlink_to(precious)
+    (tmp_path / ".flight.mcap.tmp").symlink_to(precious)
     (tmp_path / "flight.mcap").symlink_to(precious)
     assert export_mcap(RecordReader(record).lines(), tmp_path / "flight.mcap") > 0
     assert precious.read_bytes() == b"keep me"

@@ -52,7 +52,7 @@ def precious(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", ["server.log", "server.log.1", "turn.lock", "claims.lock", "server.lock", "password.new"]
+    "name", ["server.log", "server.log.1", "turn.lock", "claims.lock", "server.lock", ".password.tmp"]
 )
 @pytest.mark.parametrize("trap", ["link", "hard link"])
 def test_no_file_of_roots_is_cut_written_or_given_away(

@@ -13,6 +13,8 @@ import attrs
 import click
 
 from ....domain.errors import RuntimeNotAvailableError
+from ...files.atomic_file import atomic_file
+from ...files.durable_folder import make_folder_durably
 from ..arguments import EXISTING_FILE
 from ..command import AerotileCommand
 from ..errors import BadInputError
@@ -116,7 +118,8 @@ def provider(
         private_key=private_key,
     ) as running:
         if port_file is not None:
-            write_whole(port_file, f"{running.port}\n", mode=0o644)
+            with atomic_file(port_file, 0o644, durable=False) as file:
+                file.write(f"{running.port}\n".encode("ascii"))
         if as_json:
             write_json_line({"url": running.url, "folder": str(folder), "token": kept_in})
         else:
@@ -152,9 +155,15 @@ def _token(folder: Path, file: Path | None) -> tuple[Secret, str]:
     if file is None:
         file = folder / "token"
         if not file.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            write_whole(file, secrets.token_urlsafe(_TOKEN_BYTES) + "\n", mode=0o600)
+            write_token(file)
     return Secret(_checked(file.read_text(encoding="utf-8", errors="replace"), str(file))), f"file {file}"
+
+
+def write_token(file: Path) -> None:
+    """Choose a token and write it, durably, into a file that is missing. Raises `OSError`."""
+    make_folder_durably(file.parent, 0o755)
+    with atomic_file(file, 0o600, is_new=True) as stream:
+        stream.write(secrets.token_urlsafe(_TOKEN_BYTES).encode("ascii") + b"\n")
 
 
 def _checked(text: str, origin: str) -> str:
@@ -164,20 +173,3 @@ def _checked(text: str, origin: str) -> str:
             f"{origin} holds no token", remedy="a token is one line of visible ASCII characters"
         )
     return token
-
-
-def write_whole(path: Path, text: str, *, mode: int) -> None:
-    """Write a small file by rename, so that no reader sees half of it. Raises `OSError`."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
-        temporary.replace(path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise

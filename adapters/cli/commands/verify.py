@@ -31,7 +31,7 @@ def byte_rate(context: click.Context, parameter: click.Parameter, text: str | No
     """Read a number of bytes a second such as `20 MiB`."""
     if text is None:
         return None
-    from ...config.loader import parse_byte_size
+    from ...config.values import parse_byte_size
 
     try:
         rate = parse_byte_size(text)

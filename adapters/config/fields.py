@@ -1,0 +1,56 @@
+"""What the settings' fields are made of: their metadata, and validators that raise `ValueError`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+MIB = 1 << 20
+GIB = 1 << 30
+MAX_BYTES = (1 << 63) - 1
+"""The largest number of bytes that the database holds."""
+
+Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+
+
+def about(text: str, unit: str | None = None) -> dict[str, Any]:
+    """A setting's metadata: its meaning and its unit."""
+    return {"about": text, "unit": unit}
+
+
+def whole(low: int, high: int | None = None) -> Validator:
+    """Accept whole numbers from `low` to `high`."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"{attribute.name} must be a whole number, got {value!r}")
+        if value < low or (high is not None and value > high):
+            bounds = f"{low} or more" if high is None else f"within {low}..{high}"
+            raise ValueError(f"{attribute.name} must be {bounds}, got {value!r}")
+
+    return check
+
+
+def seconds(low: float, high: float) -> Validator:
+    """Accept numbers of seconds from `low` to `high`."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+            raise ValueError(f"{attribute.name} must be a number of seconds, got {value!r}")
+        if not low <= value <= high:
+            raise ValueError(f"{attribute.name} must be within {low:g}..{high:g} seconds, got {value!r}")
+
+    return check
+
+
+def instance(kind: type) -> Validator:
+    """Accept instances of `kind`."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not isinstance(value, kind):
+            raise ValueError(f"{attribute.name} must be a {kind.__name__}, got {value!r}")
+
+    return check

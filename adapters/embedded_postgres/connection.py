@@ -1,0 +1,57 @@
+"""The address of an embedded server, and the check that the server behind it is this folder's."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from ...domain.errors import StoreUnavailableError
+from .folder import DataFolder
+from .programs import SUPERUSER
+from .running_server import RunningServer
+from .socket_folder import PORT
+
+_DATABASE = "postgres"
+# A server that asks for the password in clear text is another program's. libpq 16 and newer can refuse that.
+_AUTHENTICATION = {"require_auth": "scram-sha-256"} if psycopg.pq.version() >= 160_000 else {}
+
+
+def dsn_of(server: RunningServer, folder: DataFolder) -> str:
+    """How to connect to a server as the superuser. Raises `StoreUnavailableError`, `OSError`."""
+    if not server.is_on_this_machine:
+        raise StoreUnavailableError(
+            f"the database in {folder.path} is in use on another machine",
+            remedy="stop it there, or choose another data folder",
+        )
+    return make_conninfo(
+        host=str(server.socket_folder),
+        port=PORT,
+        user=SUPERUSER,
+        password=folder.password(),
+        dbname=_DATABASE,
+        **_AUTHENTICATION,
+    )
+
+
+def why_it_does_not_answer(dsn: str, folder: DataFolder) -> str | None:
+    """None when the server of `folder` answers a query at `dsn`, else the reason, on one line.
+
+    Raises `StoreUnavailableError` when the password is wrong, `OSError`.
+    """
+    try:
+        with psycopg.connect(
+            dsn, connect_timeout=2, options="-c statement_timeout=2000", autocommit=True
+        ) as connection:
+            connection.execute("SELECT 1")
+            row = connection.execute("SHOW data_directory").fetchone()
+    except psycopg.Error as error:
+        reason = " ".join(str(error).split())
+        if "password authentication failed" in reason:
+            raise StoreUnavailableError(
+                f"the password in {folder.password_file} is not that of the database beside it",
+                remedy="restore the file, or set a DSN",
+            ) from error
+        return reason
+    if row is None or not folder.cluster.samefile(row[0]):
+        return "the server of another folder answered"
+    return None

@@ -1,0 +1,93 @@
+"""Files that are whole or not there: written under a temporary name, synced, and renamed into place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from .durable_folder import sync_folder
+from .regular_file import open_regular
+
+
+@contextmanager
+def atomic_file(
+    path: Path | str,
+    mode: int,
+    *,
+    durable: bool = True,
+    is_new: bool = False,
+    ignore_umask: bool = False,
+    owner: tuple[int, int] | None = None,
+    temporary: str | None = None,
+    dir_fd: int | None = None,
+) -> Iterator[BinaryIO]:
+    """Replace the file at `path` by what the body writes, when the body ends without an error.
+
+    A crash leaves the old file or the new one, each whole. An error leaves the old file and no temporary. A
+    symbolic link at `path` is replaced, and none is followed.
+
+    - `durable`: sync the folder too, so that the new file survives a power cut. When only that last sync
+      fails, the new file stays in place and may not outlast a power cut.
+    - `is_new`: there is no file at `path` yet. A file whose name could not be synced is removed again, so
+      that the next caller does not take its name for durable.
+    - `ignore_umask`: set the mode as given; by default a umask takes rights away from it.
+    - `owner`: uid and gid to give the file to.
+    - `temporary`: a name that no other writer uses. By default it is `.{name}.tmp`, for callers that keep
+      other writers out: what a crash left under that name is removed.
+    - `dir_fd`: the open folder that holds the file; `path` is then a name in it.
+
+    Raises `OSError`, and what the body raises.
+    """
+    path = Path(path)
+    hidden = path.with_name(temporary or f".{path.name.removeprefix('.')}.tmp")
+    if temporary is None:
+        with suppress(FileNotFoundError):
+            os.unlink(hidden, dir_fd=dir_fd)
+    with new_file(hidden, mode, ignore_umask=ignore_umask, owner=owner, dir_fd=dir_fd) as file:
+        yield file
+    with _removed_on_error(hidden, dir_fd):
+        os.rename(hidden, path, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+    if durable:
+        with _removed_on_error(path if is_new else None, dir_fd):
+            sync_folder(path.parent if dir_fd is None else dir_fd)
+
+
+@contextmanager
+def new_file(
+    path: Path | str,
+    mode: int,
+    *,
+    ignore_umask: bool = False,
+    owner: tuple[int, int] | None = None,
+    dir_fd: int | None = None,
+) -> Iterator[BinaryIO]:
+    """Create a file that was not there and sync what the body writes; its folder is for the caller to sync.
+
+    For a file in a folder that gets its final name later; see `atomic_file` for the arguments. An error
+    leaves no file. Raises `FileExistsError` when the name is taken, `OSError`, and what the body raises.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    descriptor = open_regular(path, flags, mode=mode, dir_fd=dir_fd)
+    with _removed_on_error(path, dir_fd), os.fdopen(descriptor, "wb") as file:
+        if owner is not None:
+            os.fchown(descriptor, *owner)
+        if ignore_umask:
+            os.fchmod(descriptor, mode)
+        yield file
+        file.flush()
+        os.fsync(descriptor)
+
+
+@contextmanager
+def _removed_on_error(path: Path | str | None, dir_fd: int | None) -> Iterator[None]:
+    """Remove `path`, as far as the disk allows, when the body raises."""
+    try:
+        yield
+    except BaseException:
+        if path is not None:
+            with suppress(OSError):
+                os.unlink(path, dir_fd=dir_fd)
+        raise
