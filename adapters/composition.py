@@ -262,8 +262,6 @@ class Runtime:
     @cached_property
     def unbudgeted_store(self) -> FileBackedTileStore:
         """The tile store as opened: reconciled, with its catalogue. Writers use `tile_store`."""
-        from ..ext import trim_heap
-
         self.part("mapping_releaser")
         self.part("lru_flusher")
         rows, files, feed = self.rows, self.files, self.tile_feed
@@ -280,7 +278,7 @@ class Runtime:
             clock_guard=self.clock_guard,
             when_in_doubt=feed.wake,
         )
-        trim_heap()  # loading the catalogue took several times what is left of it
+        _trim_heap()  # loading the catalogue took several times the memory that stays in use
         feed.follow(store)
         return store
 
@@ -453,3 +451,12 @@ def apply_migrations(config: AerotileConfig) -> MigrationReport:
     Raises `StoreUnavailableError`, also for a database that is newer than this code.
     """
     return runtime_of(config).apply_migrations()
+
+
+def _trim_heap() -> None:
+    """Return freed memory to the system where the C library is glibc: milliseconds, without the GIL."""
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

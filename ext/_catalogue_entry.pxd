@@ -10,29 +10,30 @@ from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
 
-from _row_blocks cimport MAX_DISK_BYTES, SHA256_BYTES, Row
+from _constants cimport (
+    DOWNGRADED,
+    ENTRY_FIELD_COUNT,
+    EVICTABLE,
+    MAX_DISK_BYTES,
+    PINNED,
+    SHA256_BYTES,
+    UPLOADED,
+    VOTING_CODE_COUNT,
+    VOTING_SHIFT,
+)
+from _row_blocks cimport Row
 from _slots cimport PyType_GenericAlloc, fill_slot, slot_offset
 from _tile_id cimport TileIdLayout, learn_layout, tile_id_of
-
-cdef enum:
-    ENTRY_FACTS = 10
-    VOTES = 5
-    # The flags of aerotile.domain.values.catalogue_entries; a test compares all of them.
-    DOWNGRADED = 1
-    PINNED = 2
-    UPLOADED = 4
-    EVICTABLE = 8
-    VOTING_SHIFT = 4
 
 
 cdef struct EntryLayout:
     TileIdLayout tile_id
     PyTypeObject *kind
-    Py_ssize_t facts[ENTRY_FACTS]
+    Py_ssize_t facts[ENTRY_FIELD_COUNT]
     PyObject *epoch
     PyObject *fresh
     PyObject *downgraded
-    PyObject *votes[VOTES]
+    PyObject *votes[VOTING_CODE_COUNT]
 
 
 cdef inline int learn_entry(
@@ -47,7 +48,7 @@ cdef inline int learn_entry(
     layout.epoch = <PyObject *>epoch
     layout.fresh = <PyObject *>labels.FRESH
     layout.downgraded = <PyObject *>labels.DOWNGRADED
-    for place in range(VOTES):
+    for place in range(VOTING_CODE_COUNT):
         layout.votes[place] = <PyObject *>votes[place]
     return 0
 
@@ -82,7 +83,7 @@ cdef inline str hexadecimal(const uint8_t *digest):
 cdef inline object entry_of(const Row *row, const EntryLayout *layout, tuple flights):
     """A row as a `CatalogueEntry`, made without running its constructor."""
     cdef Py_ssize_t vote = row.flags >> VOTING_SHIFT
-    if vote >= VOTES:
+    if vote >= VOTING_CODE_COUNT:
         raise ValueError(f"no voting status has the code {vote}")
     cdef tuple facts = (
         tile_id_of(row.key, &layout.tile_id, flights),
@@ -98,7 +99,7 @@ cdef inline object entry_of(const Row *row, const EntryLayout *layout, tuple fli
     )
     cdef object entry = PyType_GenericAlloc(layout.kind, 0)
     cdef Py_ssize_t place
-    for place in range(ENTRY_FACTS):
+    for place in range(ENTRY_FIELD_COUNT):
         fill_slot(entry, layout.facts[place], facts[place])
     return entry
 
@@ -109,7 +110,7 @@ cdef inline uint8_t flags_of(object row, bint evictable, const EntryLayout *layo
     cdef uint8_t vote = 0
     while <PyObject *>status != layout.votes[vote]:
         vote += 1
-        if vote == VOTES:
+        if vote == VOTING_CODE_COUNT:
             raise ValueError(f"not a voting status: {status!r}")
     return (
         (DOWNGRADED if <PyObject *>row.freshness_label == layout.downgraded else 0)

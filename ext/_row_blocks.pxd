@@ -12,25 +12,23 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memmove
 
+from _constants cimport SHA256_BYTES
+
 cdef enum:
     BLOCK_ROWS = 128
     ORDINARY_ROWS = 127  # a block with no room at all is split by the next row, which costs room for 127
     SPARE_BLOCKS = 1  # room that is always allowed, for catalogues of few tiles
     TIDY_STEPS = 4  # blocks put in order with each change while there is a little too much room
     MOST_TIDY_STEPS = 32  # and while there is far too much
-    SHA256_BYTES = 32
 
 cdef extern from *:
     """
-    #define AEROTILE_MAX_DISK_BYTES ((INT64_C(1) << 40) - 1)
-
     /* Asks for all keys of a block at once: a search in cold memory would wait for one line after the other. */
     static inline void aerotile_prefetch_keys(const void *block) {
         int line;
         for (line = 0; line < 16; line++) __builtin_prefetch((const char *)block + 64 * line);
     }
     """
-    const int64_t MAX_DISK_BYTES "AEROTILE_MAX_DISK_BYTES"
     void prefetch_keys "aerotile_prefetch_keys" (const void *block) noexcept nogil
 
 

@@ -6,11 +6,9 @@ C only; nothing is imported at run time. The blocks that are filled belong to th
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
 
-from _morton cimport VARIANT_MASK
+from _constants cimport MAX_DISK_BYTES, SHA256_BYTES, VARIANT_MASK
 from _row_blocks cimport (
-    MAX_DISK_BYTES,
     ORDINARY_ROWS,
-    SHA256_BYTES,
     Block,
     Row,
     RowBlocks,

@@ -6,11 +6,9 @@ C only; nothing is imported at run time. No rows may change while one of these i
 from libc.stdint cimport int64_t
 from libc.stdlib cimport realloc
 
-from _morton cimport VARIANT_MASK, Rectangle, curve_of, holds, next_held, tile_key
+from _constants cimport EVICTABLE, VARIANT_MASK
+from _morton cimport Rectangle, curve_of, holds, next_held, tile_key
 from _row_blocks cimport Block, Row, RowBlocks, disk_bytes_at, first_not_below, last_not_above, prefetch_keys, read_row
-
-cdef enum:
-    EVICTABLE = 8  # as in aerotile.domain.values.catalogue_entries
 
 
 cdef struct Run:

@@ -9,6 +9,7 @@ from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, strlen
 
+from _constants cimport MAX_ZOOM
 from _slots cimport PyObject_TypeCheck, slot, slot_offset
 
 
@@ -22,7 +23,6 @@ cdef extern from "Python.h":
 
 cdef enum:
     MAX_SOURCES = 4
-    MAX_ZOOM = 22
     TILE_PATH_BYTES = 128  # more than any path needs: source, flight, zoom, column, row
 
 
@@ -44,7 +44,7 @@ cdef struct TileParts:
     long zoom_level
     long x
     long y
-    int source           # its place in the enum
+    int source           # its position in the enum
     bint has_flight
     uint64_t flight_high
     uint64_t flight_low
@@ -87,7 +87,7 @@ cdef inline long whole_in_slot(object owner, Py_ssize_t offset, long limit) exce
 
 
 cdef inline int parts_of(const TilePartsLayout *layout, object tile_id, TileParts *parts) except -1:
-    """Read a tile id. Raises `TypeError` for anything else; runs no Python code of anybody."""
+    """Read a tile id. Raises `TypeError` for anything else; runs no Python code of the caller."""
     cdef PyObject *value
     cdef int place
     if not PyObject_TypeCheck(tile_id, layout.tile_id):
@@ -117,12 +117,12 @@ cdef inline int parts_of(const TilePartsLayout *layout, object tile_id, TilePart
     return 0
 
 
-cdef inline uint64_t place_of(const TileParts *parts) noexcept nogil:
+cdef inline uint64_t position_of(const TileParts *parts) noexcept nogil:
     """Zoom, column, row, source and whether there is a flight, as one number: with the flight, the whole id."""
-    cdef uint64_t place = parts.zoom_level
-    place = place << MAX_ZOOM | <uint64_t>parts.x
-    place = place << MAX_ZOOM | <uint64_t>parts.y
-    return place << 3 | <uint64_t>parts.source << 1 | <uint64_t>parts.has_flight
+    cdef uint64_t position = parts.zoom_level
+    position = position << MAX_ZOOM | <uint64_t>parts.x
+    position = position << MAX_ZOOM | <uint64_t>parts.y
+    return position << 3 | <uint64_t>parts.source << 1 | <uint64_t>parts.has_flight
 
 
 cdef inline char *put_number(char *end, long number) noexcept nogil:

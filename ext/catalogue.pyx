@@ -9,16 +9,14 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.datetime cimport import_datetime
 from cpython.long cimport PyLong_CheckExact
 from cpython.object cimport PyTypeObject
-from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memset
 
 from _catalogue_entry cimport EntryLayout, entry_of, learn_entry, read_facts
-from _committed cimport CatalogueInterface
-from _morton cimport MAX_ZOOM, Rectangle
+from _constants cimport MAX_ZOOM, SHA256_BYTES
+from _morton cimport Rectangle
 from _row_blocks cimport (
-    SHA256_BYTES,
     Block,
     Row,
     RowBlocks,
@@ -111,16 +109,6 @@ cdef int fill_from(object columns, RowBlocks *rows) except -1:
 @cython.final
 cdef class CompiledTileCatalogue:
     """See `TileCatalogue`. `sys.getsizeof` tells the memory of its rows: at rest at most 64 bytes each."""
-
-    cdef RowBlocks rows
-    cdef object lock
-    cdef object variants
-    cdef tuple flights
-    cdef dict ordinals
-    cdef int64_t last_mark
-    cdef int64_t latest_capture
-    cdef int64_t latest_access
-    cdef set touched  # the tiles added or removed since the mark; None when no reload is under way
 
     def __cinit__(self):
         self.lock = threading.Lock()
@@ -221,11 +209,6 @@ cdef class CompiledTileCatalogue:
         read_facts(row, may_be_evicted(row), &facts, &LAYOUT)
         with self.lock:
             return self.put_named(row.tile_id, &facts)
-
-    def add_many(self, rows not None):
-        """See `TileCatalogue`."""
-        for row in rows:
-            self.add(row)
 
     cdef bint put_named(self, object tile_id, Row *row) except -1:
         """`put` a tile's row; the lock is held."""
@@ -349,6 +332,13 @@ cdef class CompiledTileCatalogue:
         read_row(block, place, &row)
         return entry_of(&row, &LAYOUT, self.flights)
 
+    cdef int64_t disk_bytes_of(self, object tile_id) except -1:
+        """The length of a tile's file; 0 for an unknown tile."""
+        cdef Py_ssize_t place
+        cdef int64_t key = key_of(tile_id, &LAYOUT.tile_id, self.ordinals)
+        cdef Block *block = NULL if key < 0 else block_with(&self.rows, key, &place)
+        return 0 if block == NULL else disk_bytes_at(block, place)
+
     def captured_us(self, tile_id not None):
         """See `TileCatalogue`."""
         cdef Py_ssize_t place
@@ -387,17 +377,3 @@ cdef class CompiledTileCatalogue:
 
     def __len__(self):
         return self.rows.rows
-
-
-cdef int64_t disk_bytes_of(object catalogue, object tile_id) except -1:
-    """The length of a tile's file; 0 for an unknown tile."""
-    cdef CompiledTileCatalogue known = <CompiledTileCatalogue>catalogue
-    cdef Py_ssize_t place
-    cdef int64_t key = key_of(tile_id, &LAYOUT.tile_id, known.ordinals)
-    cdef Block *block = NULL if key < 0 else block_with(&known.rows, key, &place)
-    return 0 if block == NULL else disk_bytes_at(block, place)
-
-
-cdef CatalogueInterface interface
-interface.disk_bytes_of = disk_bytes_of
-_interface = PyCapsule_New(&interface, "aerotile.ext.catalogue._interface", NULL)

@@ -13,7 +13,8 @@ from libc.stdint cimport int64_t
 from libc.stdio cimport snprintf
 from libc.string cimport memcpy, strcmp, strlen
 
-from _morton cimport MAX_ZOOM, MORTON_BITS, morton
+from _constants cimport MAX_ZOOM, MORTON_BITS
+from _morton cimport morton
 from _posix cimport (
     AT_SYMLINK_NOFOLLOW,
     DT_REG,

@@ -12,6 +12,7 @@ from cpython.datetime cimport (
 )
 from cpython.object cimport PyTypeObject
 
+from _constants cimport MAX_ZOOM
 from _slots cimport PyObject_TypeCheck, PyType_GenericAlloc, fill_slot, slot, slot_offset
 
 import numpy as np
@@ -19,12 +20,10 @@ import numpy as np
 from ..domain.policies.freshness import FreshnessDecision, FreshnessVerdict, TOO_OLD
 from ..domain.values.timestamps import EPOCH, MICROSECOND
 from ..domain.values.sectors import SectorClassification
-from ..domain.values.tile_grid import MAX_ZOOM
 from ..domain.values.tiles import TileId
 
 import_datetime()
 
-cdef int FINEST_ZOOM = MAX_ZOOM
 cdef long long DAY_US = 86_400_000_000
 cdef long long FARTHEST_US = 1_000_000_000_000_000_000  # beyond every datetime; sums and differences still fit
 cdef object BEGINNING = EPOCH
@@ -55,7 +54,7 @@ cdef int read_tile(object tile_id, Tile *tile) except -1:
     cdef int zoom = <object>slot(tile_id, ZOOM_LEVEL)
     cdef int x = <object>slot(tile_id, X)
     cdef int y = <object>slot(tile_id, Y)
-    if not (0 <= zoom <= FINEST_ZOOM and 0 <= x < 1 << zoom and 0 <= y < 1 << zoom):
+    if not (0 <= zoom <= MAX_ZOOM and 0 <= x < 1 << zoom and 0 <= y < 1 << zoom):
         raise ValueError(f"no tile of the grid: {zoom}/{x}/{y}")
     tile.zoom, tile.x, tile.y = zoom, x, y
     return 0
@@ -140,7 +139,7 @@ cdef class SectorGrid:
                 return self.firsts[cell]
             below -= 1
             cell = self.children[cell] + (tile.y >> below & 1) * 2 + (tile.x >> below & 1)
-        cdef int finer = FINEST_ZOOM - tile.zoom
+        cdef int finer = MAX_ZOOM - tile.zoom
         cdef int left = tile.x << finer
         cdef int top = tile.y << finer
         cdef int right = (tile.x + 1) << finer

@@ -6,7 +6,7 @@ from typing import final
 from ..domain.ports.mapping_cache import MappingCacheCounts
 from ..domain.values.pixels import TilePixelHandle
 from ..domain.values.tiles import TileId
-from .pixels import MappedPixels
+from .mapped_pixels import MappedPixels
 
 @final
 class CompiledMappingCache:

@@ -6,55 +6,35 @@ to a `TileId`, is dropped when the table is whole again.
 
 cimport cython
 from cpython.object cimport PyObject
-from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort
 
-from _kept_keys cimport Key, KeptInterface, key_of_parts, same
+from _constants cimport MAX_MAPPINGS
+from _mapping_keys cimport MappingKey, is_same_key, mapping_key_of
 from _mappings cimport (
-    Graveyard,
     Mapping,
-    PixelsInterface,
-    assign_graveyard,
-    empty_graveyard,
-    leave_graveyard,
-    let_go,
-    new_graveyard,
+    assign_unmap_queue,
+    new_unmap_queue,
+    release_mapping,
+    release_unmap_queue,
+    unmap_pending,
 )
 from _tile_parts cimport TilePartsLayout, TileParts, learn_parts_layout, parts_of
+from aerotile.ext.mapped_pixels cimport mapping_of, new_handle
 
 from uuid import UUID
 
-from . import pixels as _pixels
 from ..domain.ports.mapping_cache import MappingCacheCounts, MAX_NOTED
 from ..domain.values.tiles import TileId, TileSource
 
-cdef PixelsInterface *pixels = <PixelsInterface *>PyCapsule_GetPointer(
-    _pixels._interface, "aerotile.ext.pixels._interface"
-)
 cdef TilePartsLayout layout
 learn_parts_layout(&layout, TileId, TileSource, UUID)
 
 cdef enum:
-    MAX_COUNT = 1 << 20
-    DROP_COUNTERS = 4096   # a ticket is void when another tile with the same counter was dropped, which is rare
-    MAX_STEPS = 64         # of the hand: beyond it the next tile goes, used or not, so that no reader waits
-    GRAVES = 4096          # mappings that may wait for `release`
-    GRAVES_TO_WAKE = 1024
-
-
-cdef struct Entry:
-    Key key
-    uint32_t used
-    Mapping *mapping       # NULL: the entry is free
-    PyObject *tile_id
-    uint64_t read_at       # the tick of its last read
-
-
-cdef struct NotedRead:
-    PyObject *tile_id
-    uint64_t read_at
+    MAX_STEPS = 64               # of the hand: beyond it the next tile is evicted, used or not, so that no reader waits
+    MAX_PENDING_UNMAPS = 4096    # mappings that may wait for `release`
+    PENDING_UNMAPS_TO_WAKE = 1024
 
 
 cdef int earlier_first(const void *one, const void *other) noexcept nogil:
@@ -63,10 +43,10 @@ cdef int earlier_first(const void *one, const void *other) noexcept nogil:
     return (first > second) - (first < second)
 
 
-cdef inline int key_of(object tile_id, Key *key) except -1:
+cdef inline int key_of(object tile_id, MappingKey *key) except -1:
     cdef TileParts parts
     parts_of(&layout, tile_id, &parts)
-    key_of_parts(&parts, key)
+    mapping_key_of(&parts, key)
     return 0
 
 
@@ -80,31 +60,13 @@ cdef class CompiledMappingCache:
     for bounds below 0 or too large, `MemoryError`.
     """
 
-    cdef object when_full, when_waiting, __weakref__
-    cdef Entry *entries
-    cdef int32_t *slots          # entry number + 1 by hash, 0 for none; probed linearly, at most half full
-    cdef uint32_t slot_mask
-    cdef int32_t *free_entries
-    cdef Py_ssize_t free_count
-    cdef Py_ssize_t max_count, count, hand
-    cdef Py_ssize_t used_entries  # entries from here on were never used
-    cdef Py_ssize_t max_bytes, kept_bytes
-    cdef Graveyard *graveyard
-    cdef bint closed, woken
-    cdef uint32_t drops[DROP_COUNTERS]
-    cdef uint64_t tick, drained_at
-    cdef Py_ssize_t unnoted, flush_entries
-    cdef NotedRead *noted        # reads of tiles that are not kept: a ring, the oldest overwritten
-    cdef Py_ssize_t noted_first, noted_count, noted_capacity
-    cdef Py_ssize_t hits, misses, evicted, released
-
     def __cinit__(
         self, *, Py_ssize_t max_count, Py_ssize_t max_bytes, Py_ssize_t flush_entries=1000, when_full=None,
         when_waiting=None,
     ):
         cdef uint32_t slot_count = 16
         cdef Py_ssize_t number
-        if not 0 <= max_count <= MAX_COUNT or max_bytes < 0 or flush_entries < 1:
+        if not 0 <= max_count <= MAX_MAPPINGS or max_bytes < 0 or flush_entries < 1:
             raise ValueError(
                 f"can't keep {max_count!r} mappings of {max_bytes!r} bytes with {flush_entries!r} entries to a flush"
             )
@@ -121,8 +83,8 @@ cdef class CompiledMappingCache:
         self.entries = <Entry *>calloc(max_count + 1, sizeof(Entry))
         self.free_entries = <int32_t *>malloc((max_count + 1) * sizeof(int32_t))
         self.noted = <NotedRead *>malloc(self.noted_capacity * sizeof(NotedRead))
-        self.graveyard = new_graveyard(GRAVES)
-        if NULL in (self.slots, self.entries, self.free_entries, self.noted, self.graveyard):
+        self.unmap_queue = new_unmap_queue(MAX_PENDING_UNMAPS)
+        if NULL in (self.slots, self.entries, self.free_entries, self.noted, self.unmap_queue):
             raise MemoryError
         for number in range(max_count):
             self.free_entries[number] = max_count - 1 - number
@@ -130,15 +92,15 @@ cdef class CompiledMappingCache:
 
     def __dealloc__(self):
         cdef Py_ssize_t number
-        if self.graveyard != NULL:
-            self.graveyard.closed = True
+        if self.unmap_queue != NULL:
+            self.unmap_queue.closed = True
             if self.entries != NULL and self.slots != NULL:
                 for number in range(self.used_entries):
                     if self.entries[number].mapping != NULL:
-                        let_go(self.entries[number].mapping)
+                        release_mapping(self.entries[number].mapping)
                         Py_DECREF(<object>self.entries[number].tile_id)
-            empty_graveyard(self.graveyard)
-            leave_graveyard(self.graveyard)
+            unmap_pending(self.unmap_queue)
+            release_unmap_queue(self.unmap_queue)
         for number in range(self.noted_count):
             Py_DECREF(<object>self.noted[(self.noted_first + number) % self.noted_capacity].tile_id)
         free(self.slots)
@@ -148,53 +110,56 @@ cdef class CompiledMappingCache:
 
     def get(self, tile_id):
         """See `MappingCache`. Raises `TypeError` for anything but a `TileId`."""
-        cdef Key key
+        cdef MappingKey key
         key_of(tile_id, &key)
-        return self.get_by(&key)
+        return self.get_by_key(&key)
 
-    cdef object get_by(self, const Key *key):
+    cdef object get_by_key(self, const MappingKey *key):
         cdef Entry *entry
         cdef Py_ssize_t number = self.find(key)
         if number < 0:
             self.misses += 1
             return None
         entry = &self.entries[number]
-        handle = pixels.handle_on(entry.mapping)
+        handle = new_handle(entry.mapping)
         self.hits += 1
         entry.used = True
         self.tick += 1
         if entry.read_at <= self.drained_at:
             entry.read_at = self.tick
-            self.count_unnoted()
+            self.count_undrained()
         else:
             entry.read_at = self.tick
         return handle
 
     def ticket(self, tile_id):
         """See `MappingCache`."""
-        cdef Key key
+        cdef MappingKey key
         key_of(tile_id, &key)
-        return self.drops[key.hash % DROP_COUNTERS]
+        return self.ticket_by_key(&key)
+
+    cdef uint32_t ticket_by_key(self, const MappingKey *key) noexcept:
+        return self.invalidations[key.hash % INVALIDATION_COUNTERS]
 
     def put(self, tile_id, handle, uint32_t ticket):
         """See `MappingCache`. Raises `TypeError` for anything but `MappedPixels`, `ValueError` for closed ones."""
-        cdef Key key
-        cdef Mapping *mapping = pixels.mapping_of(handle)
+        cdef MappingKey key
+        cdef Mapping *mapping = mapping_of(handle)
         key_of(tile_id, &key)
-        return self.keep_by(&key, tile_id, handle, mapping, ticket)
+        return self.put_by_key(&key, tile_id, handle, mapping, ticket)
 
-    cdef object keep_by(
-        self, const Key *key, object tile_id, object handle, Mapping *mapping, uint32_t ticket
+    cdef object put_by_key(
+        self, const MappingKey *key, object tile_id, object handle, Mapping *mapping, uint32_t ticket
     ):
         cdef Py_ssize_t number
         if self.closed:
             return handle
-        assign_graveyard(mapping, self.graveyard)
+        assign_unmap_queue(mapping, self.unmap_queue)
         if self.max_count == 0 or mapping.length > self.max_bytes:
             self.note_id(tile_id)
             return handle
         while not self.closed and self.find(key) < 0 and (
-            self.free_count == 0 or self.kept_bytes + mapping.length > self.max_bytes
+            self.free_count == 0 or self.cached_bytes + mapping.length > self.max_bytes
         ):
             self.evict()
         # From here to the end nothing can let another thread in.
@@ -202,16 +167,16 @@ cdef class CompiledMappingCache:
         self.tick += 1
         if number >= 0:  # another reader was faster
             self.entries[number].read_at = self.tick
-            return pixels.handle_on(self.entries[number].mapping)
-        if self.closed or self.drops[key.hash % DROP_COUNTERS] != ticket:
+            return new_handle(self.entries[number].mapping)
+        if self.closed or self.ticket_by_key(key) != ticket:
             return handle
         self.insert(key, tile_id, mapping)
-        self.count_unnoted()
+        self.count_undrained()
         return handle
 
     def note(self, tile_id):
         """See `MappingCache`. Raises `TypeError` for anything but a `TileId`."""
-        cdef Key key
+        cdef MappingKey key
         key_of(tile_id, &key)
         self.note_id(tile_id)
 
@@ -220,17 +185,17 @@ cdef class CompiledMappingCache:
         self.tick += 1
         Py_INCREF(tile_id)
         forgotten = self.note_read(<PyObject *>tile_id, self.tick)
-        self.count_unnoted()
+        self.count_undrained()
         if forgotten != NULL:
             Py_DECREF(<object>forgotten)
         return 0
 
     def invalidate(self, tile_id):
         """See `MappingCache`."""
-        cdef Key key
+        cdef MappingKey key
         cdef Py_ssize_t number
         key_of(tile_id, &key)
-        self.drops[key.hash % DROP_COUNTERS] += 1
+        self.invalidations[key.hash % INVALIDATION_COUNTERS] += 1
         number = self.find(&key)
         if number >= 0:
             self.remove(number, False)
@@ -238,8 +203,8 @@ cdef class CompiledMappingCache:
     def invalidate_all(self):
         """See `MappingCache`."""
         cdef Py_ssize_t number
-        for number in range(DROP_COUNTERS):
-            self.drops[number] += 1
+        for number in range(INVALIDATION_COUNTERS):
+            self.invalidations[number] += 1
         for number in range(self.used_entries):
             if self.entries[number].mapping != NULL:
                 self.remove(number, True)
@@ -264,7 +229,7 @@ cdef class CompiledMappingCache:
                 reads[count].read_at = entry.read_at
                 count += 1
         self.drained_at = self.tick
-        self.unnoted = 0
+        self.undrained = 0
         # The table is whole: what comes now may let other threads in.
         with nogil:
             qsort(reads, <size_t>count, sizeof(NotedRead), &earlier_first)
@@ -282,7 +247,7 @@ cdef class CompiledMappingCache:
         """See `MappingCache`. Unmaps without the GIL."""
         cdef Py_ssize_t released
         self.woken = False
-        released = empty_graveyard(self.graveyard)
+        released = unmap_pending(self.unmap_queue)
         self.released += released
         return released
 
@@ -300,11 +265,11 @@ cdef class CompiledMappingCache:
             hits=self.hits,
             misses=self.misses,
             kept=self.count,
-            kept_bytes=self.kept_bytes,
+            kept_bytes=self.cached_bytes,
             evicted=self.evicted,
             released=self.released,
-            waiting=self.graveyard.count,
-            released_by_readers=self.graveyard.overflowed,
+            waiting=self.unmap_queue.count,
+            released_by_readers=self.unmap_queue.overflowed,
         )
 
     def close(self):
@@ -315,17 +280,17 @@ cdef class CompiledMappingCache:
             if self.entries[number].mapping != NULL:
                 self.remove(number, True)
         self.release()
-        self.graveyard.closed = True
+        self.unmap_queue.closed = True
         self.release()
 
-    cdef int count_unnoted(self) except -1:
+    cdef int count_undrained(self) except -1:
         """Count a tile whose read nobody drained yet; the last thing to do, as it may call out."""
-        self.unnoted += 1
-        if self.unnoted == self.flush_entries and self.when_full is not None:
+        self.undrained += 1
+        if self.undrained == self.flush_entries and self.when_full is not None:
             self.when_full()
         return 0
 
-    cdef inline Py_ssize_t find(self, const Key *key) noexcept:
+    cdef Py_ssize_t find(self, const MappingKey *key) noexcept:
         """The number of the tile's entry, or -1."""
         cdef uint32_t slot = key.hash & self.slot_mask
         cdef int32_t number
@@ -333,11 +298,11 @@ cdef class CompiledMappingCache:
             number = self.slots[slot] - 1
             if number < 0:
                 return -1
-            if self.entries[number].key.hash == key.hash and same(&self.entries[number].key, key):
+            if self.entries[number].key.hash == key.hash and is_same_key(&self.entries[number].key, key):
                 return number
             slot = (slot + 1) & self.slot_mask
 
-    cdef int insert(self, const Key *key, object tile_id, Mapping *mapping) noexcept:
+    cdef int insert(self, const MappingKey *key, object tile_id, Mapping *mapping) noexcept:
         """Add an entry where there is room for one, read at this tick."""
         cdef uint32_t slot = key.hash & self.slot_mask
         cdef int32_t number
@@ -357,7 +322,7 @@ cdef class CompiledMappingCache:
             slot = (slot + 1) & self.slot_mask
         self.slots[slot] = number + 1
         self.count += 1
-        self.kept_bytes += mapping.length
+        self.cached_bytes += mapping.length
         return 0
 
     cdef int remove(self, Py_ssize_t number, bint noting) noexcept:
@@ -370,10 +335,10 @@ cdef class CompiledMappingCache:
         self.free_entries[self.free_count] = <int32_t>number
         self.free_count += 1
         self.count -= 1
-        self.kept_bytes -= mapping.length
+        self.cached_bytes -= mapping.length
         if noting and entry.read_at > self.drained_at:
             tile_id = self.note_read(tile_id, entry.read_at)
-        let_go(mapping)
+        release_mapping(mapping)
         if tile_id != NULL:
             Py_DECREF(<object>tile_id)
         return 0
@@ -415,7 +380,7 @@ cdef class CompiledMappingCache:
             self.evicted += 1
             self.remove(self.hand, True)
             break
-        if self.graveyard.count >= GRAVES_TO_WAKE and not self.woken and self.when_waiting is not None:
+        if self.unmap_queue.count >= PENDING_UNMAPS_TO_WAKE and not self.woken and self.when_waiting is not None:
             self.woken = True
             self.when_waiting()
         return 0
@@ -433,29 +398,3 @@ cdef class CompiledMappingCache:
         self.noted[place].read_at = read_at
         self.noted_count += 1
         return forgotten
-
-
-cdef object get_by(object kept, const Key *key):
-    return (<CompiledMappingCache>kept).get_by(key)
-
-
-cdef uint32_t ticket_by(object kept, const Key *key) noexcept:
-    return (<CompiledMappingCache>kept).drops[key.hash % DROP_COUNTERS]
-
-
-cdef object keep_by(
-    object kept, const Key *key, object tile_id, object handle, Mapping *mapping, uint32_t ticket
-):
-    return (<CompiledMappingCache>kept).keep_by(key, tile_id, handle, mapping, ticket)
-
-
-cdef int note(object kept, object tile_id) except -1:
-    return (<CompiledMappingCache>kept).note_id(tile_id)
-
-
-cdef KeptInterface interface
-interface.get_by = get_by
-interface.ticket_by = ticket_by
-interface.keep_by = keep_by
-interface.note = note
-_interface = PyCapsule_New(&interface, "aerotile.ext.mapping_cache._interface", NULL)

@@ -30,10 +30,6 @@ SELECT_SECTORS = """
     FROM sector_classifications ORDER BY sector_id
 """
 SELECT_RULES = "SELECT classification, max_age FROM tile_freshness_rules"
-UPSERT_RULE = """
-    INSERT INTO tile_freshness_rules (classification, max_age) VALUES (%s, %s)
-    ON CONFLICT (classification) DO UPDATE SET max_age = EXCLUDED.max_age
-"""
 
 
 class PostgresSectorStore:
@@ -105,14 +101,6 @@ class PostgresSectorStore:
             raise StoreUnavailableError(
                 f"the database holds an impossible freshness rule: {error}"
             ) from error
-
-    def set_rule(self, rule: FreshnessRule) -> None:
-        """Add the rule, or put it in place of the one for its classification."""
-        with (
-            self._database.connection() as connection,
-            translate_errors(f"setting the rule for {rule.classification.value}"),
-        ):
-            connection.execute(UPSERT_RULE, (rule.classification.value, rule.max_age))
 
 
 def _read_sector(row: TupleRow) -> SectorBoundary:

@@ -5,8 +5,8 @@ A file of a few kilobytes may claim 65,500 x 65,500 pixels; whoever decodes it u
 
 from __future__ import annotations
 
-_START_OF_IMAGE = b"\xff\xd8\xff"
-_END_OF_IMAGE = b"\xff\xd9"
+START_OF_IMAGE = b"\xff\xd8\xff"
+END_OF_IMAGE = b"\xff\xd9"
 # Start-of-frame markers C0..CF, less DHT (C4), JPG (C8) and DAC (CC), which share the range.
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN = 0xDA
@@ -14,7 +14,7 @@ _START_OF_SCAN = 0xDA
 
 def has_jpeg_markers(pixels: bytes) -> bool:
     """Whether the bytes begin and end as a JPEG does."""
-    return pixels.startswith(_START_OF_IMAGE) and pixels.endswith(_END_OF_IMAGE)
+    return pixels.startswith(START_OF_IMAGE) and pixels.endswith(END_OF_IMAGE)
 
 
 def read_jpeg_size(pixels: bytes) -> tuple[int, int]:

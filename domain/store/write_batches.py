@@ -6,12 +6,9 @@ Each batch goes through its own steps in their own order (see `write_tiles`); wh
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
-
-from ..ports.tile_store import SupportsBulkWrite, TileWriteOutcome
-from ..values.tiles import TileMetadata
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -38,18 +35,3 @@ def overlapped(work: Callable[[T], U], items: Iterable[T], *, at_once: int = IN_
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
-
-
-def write_tile_batches(
-    store: SupportsBulkWrite,
-    batches: Iterable[Sequence[tuple[bytes, TileMetadata]]],
-    *,
-    in_flight: int = IN_FLIGHT,
-) -> Iterator[list[TileWriteOutcome]]:
-    """`store.write_tiles` of each batch, `in_flight` of them at once; outcomes batch by batch, in order.
-
-    When two batches in flight name the same tile, either may be the one that stores it. Raises what
-    `write_tiles` raises, at the batch that raised it: every earlier batch was yielded, those in flight behind
-    it have ended one way or the other. Memory is bounded by the pixels of `in_flight` batches.
-    """
-    return overlapped(store.write_tiles, batches, at_once=in_flight)

@@ -152,7 +152,7 @@ def test_misuse_is_an_error_and_leaves_everything_as_it_was(folder: int) -> None
     kept = CompiledMappingCache(max_count=8, max_bytes=1 << 30)
     keep(kept, folder, TILES[0])
     for no_tile in (None, "imported/1/1/1", 7, object()):
-        for call in (kept.get, kept.ticket, kept.drop, kept.note):
+        for call in (kept.get, kept.ticket, kept.invalidate, kept.note):
             with pytest.raises(TypeError):
                 call(no_tile)  # type: ignore[arg-type]
         with pytest.raises(TypeError):
@@ -228,9 +228,8 @@ import mmap, resource, sys
 from datetime import datetime, timezone
 from pathlib import Path
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.domain.errors import StoreUnavailableError
+from aerotile.domain.errors import NoMappingLeftError, StoreUnavailableError
 from aerotile.domain.store.read_tile import TileReader
-from aerotile.domain.ports.tile_files import NoMappingLeftError
 from aerotile.domain.values.tiles import TileId, TileSource
 from aerotile.ext import CompiledMappingCache
 

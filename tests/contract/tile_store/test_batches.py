@@ -19,7 +19,7 @@ from aerotile.domain.errors import (
 )
 from aerotile.domain.ports.tile_files import StagedTile, TileFiles
 from aerotile.domain.ports.tile_store import SupportsBulkWrite
-from aerotile.domain.store.write_batches import write_tile_batches
+from aerotile.domain.store.write_batches import overlapped
 from aerotile.domain.values.inventory import FoundKind
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
@@ -66,7 +66,7 @@ def test_batches_in_flight_together_store_what_each_would_alone(subject: Subject
         tiles.append((pixels, described(pixels, TileId(10, x, 700, TileSource.IMPORTED))))
     tiles[11] = (jpeg(seed=99), tiles[11][1])
     batches = [tiles[start : start + 4] for start in range(0, 30, 4)]
-    outcomes = list(write_tile_batches(store, batches))
+    outcomes = list(overlapped(store.write_tiles, batches))
     assert [len(batch) for batch in outcomes] == [4] * 7 + [2]
     flat = [outcome for batch in outcomes for outcome in batch]
     assert [outcome.tile_id.x for outcome in flat] == list(range(30))
@@ -104,7 +104,7 @@ def test_of_batches_in_flight_that_name_one_tile_exactly_one_stores_it(subject: 
         [(p, described(p, IN_REAR)), (p, described(p, TileId(10, x, 0, TileSource.IMPORTED)))]
         for x, p in enumerate(pixels)
     ]
-    outcomes = [outcome for batch in write_tile_batches(store, batches) for outcome in batch]
+    outcomes = [outcome for batch in overlapped(store.write_tiles, batches) for outcome in batch]
     stored = [outcome.stored for outcome in outcomes if outcome.tile_id == IN_REAR and outcome.stored]
     assert len(stored) == 1
     refused = [outcome.error for outcome in outcomes if outcome.stored is None]

@@ -15,7 +15,7 @@ from _posix cimport (
     pread,
     stat_facts,
 )
-from _regular_files cimport open_regular
+from _regular_file cimport open_regular
 from _tile_parts cimport TILE_PATH_BYTES, TilePartsLayout, TileParts, learn_parts_layout, parts_of, put_path
 
 import os
