@@ -2,21 +2,14 @@
 
 cimport cython
 from cpython.object cimport PyObject
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from _mapping_keys cimport MappingKey
+from _mapping_table cimport MappingTable
 from _mappings cimport Mapping, UnmapQueue
 
 cdef enum:
     INVALIDATION_COUNTERS = 4096  # a ticket is also void when another tile of its counter was invalidated: rare
-
-
-cdef struct Entry:
-    MappingKey key
-    uint32_t used
-    Mapping *mapping       # NULL: the entry is free
-    PyObject *tile_id
-    uint64_t read_at       # the tick of its last read
 
 
 cdef struct NotedRead:
@@ -27,14 +20,9 @@ cdef struct NotedRead:
 @cython.final
 cdef class CompiledMappingCache:
     cdef object when_full, when_waiting, __weakref__
-    cdef Entry *entries
-    cdef int32_t *slots          # entry number + 1 by hash, 0 for none; probed linearly, at most half full
-    cdef uint32_t slot_mask
-    cdef int32_t *free_entries
-    cdef Py_ssize_t free_count
-    cdef Py_ssize_t max_count, count, hand
-    cdef Py_ssize_t used_entries  # entries from here on were never used
-    cdef Py_ssize_t max_bytes, cached_bytes
+    cdef MappingTable table
+    cdef Py_ssize_t max_count, max_bytes
+    cdef Py_ssize_t hand         # the entry that the eviction looked at last
     cdef UnmapQueue *unmap_queue
     cdef bint closed, woken
     cdef uint32_t invalidations[INVALIDATION_COUNTERS]
@@ -51,9 +39,6 @@ cdef class CompiledMappingCache:
     )
     cdef int note_id(self, object tile_id) except -1
     cdef int count_undrained(self) except -1
-    cdef Py_ssize_t find(self, const MappingKey *key) noexcept
-    cdef int insert(self, const MappingKey *key, object tile_id, Mapping *mapping) noexcept
     cdef int remove(self, Py_ssize_t number, bint noting) noexcept
-    cdef int empty_slot(self, Py_ssize_t number) noexcept
     cdef int evict(self) except -1
     cdef PyObject *note_read(self, PyObject *tile_id, uint64_t read_at) noexcept
