@@ -1,4 +1,4 @@
-"""A file on its way under a temporary name, renamed into place, and taken back: system calls without the GIL.
+"""A file that is written under a temporary name, renamed, and removed again: system calls without the GIL.
 
 Each function returns 0, or -1 with `failure` telling which call failed and with what errno.
 """
@@ -39,7 +39,7 @@ cdef enum:
 
 
 cdef enum Stage:
-    ABSENT     # nothing of ours is on the disk
+    ABSENT     # no file of this write is on the disk
     UNNAMED    # written; it goes when its descriptor is closed
     TEMPORARY  # under the temporary name
     PLACED     # under the final name

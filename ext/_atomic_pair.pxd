@@ -108,7 +108,7 @@ cdef inline int write_pair_durably(
 
 
 cdef inline int rename_pair(int folder, AtomicPair *pair, Failure *failure) noexcept nogil:
-    # The sidecar first: whoever sees the tile also sees what to check it against.
+    # The sidecar first: a reader that sees the tile also sees its hash.
     if rename_into_place(folder, &pair.sidecar, failure) != 0:
         return -1
     return rename_into_place(folder, &pair.tile, failure)
@@ -129,7 +129,7 @@ cdef inline int open_folder(int root, AtomicPair *pair, Failure *failure) noexce
 cdef inline int place_pair(
     int root, AtomicPair *pair, dev_t ordered_device, unsigned long *context, Failure *failure
 ) noexcept nogil:
-    """Put both durably in place; when that fails, neither is there."""
+    """Give both files their names durably; after a failure neither exists."""
     cdef Failure ignored
     cdef int folder = open_folder(root, pair, failure)
     if folder < 0:
@@ -155,7 +155,7 @@ cdef inline int write_pair_ahead(int root, AtomicPair *pair, Failure *failure) n
         return -1
     ahead = (
         write_unnamed(folder, &pair.tile, pair.pixels, pair.length, failure) == 0
-        # The tile's content is on its way while the sidecar is made. Nobody waits for either here.
+        # The tile's content is on its way while the sidecar is made. This function waits for neither.
         and write_out(pair.tile.descriptor, SYNC_FILE_RANGE_WRITE, failure) == 0
         and write_unnamed(folder, &pair.sidecar, pair.line, pair.line_length, failure) == 0
         and write_out(pair.sidecar.descriptor, SYNC_FILE_RANGE_WRITE, failure) == 0
@@ -167,7 +167,7 @@ cdef inline int write_pair_ahead(int root, AtomicPair *pair, Failure *failure) n
 
 
 cdef inline int forget_unnamed(AtomicPair *pair) noexcept nogil:
-    """Let go of what has no name, which is its end."""
+    """Close files without a name, which removes them."""
     if pair.tile.stage == UNNAMED:
         remove_ours(-1, &pair.tile, NULL)
     if pair.sidecar.stage == UNNAMED:
@@ -188,7 +188,7 @@ cdef inline int link_pair(
     bint *named,
     Failure *failure,
 ) noexcept nogil:
-    """`place_pair` for what was written ahead; when that fails, neither is there.
+    """`place_pair` for what was written ahead; after a failure neither exists.
 
     `named` says whether both had got their names, so that it was the sync that failed.
     """

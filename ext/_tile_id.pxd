@@ -35,7 +35,7 @@ cdef struct TileIdLayout:
 
 
 cdef inline int learn_layout(TileIdLayout *layout, object kind, object sources) except -1:
-    """Fill in where instances of `TileId` keep what, and the members of `TileSource`."""
+    """Fill in where instances of `TileId` hold their attributes, and the members of `TileSource`."""
     layout.kind = <PyTypeObject *>kind
     layout.satellite_provider = <PyObject *>sources.SATELLITE_PROVIDER
     layout.imported = <PyObject *>sources.IMPORTED

@@ -51,7 +51,7 @@ cdef struct TileParts:
 
 
 cdef inline int learn_parts_layout(TilePartsLayout *layout, type tile_id, object sources, type uuid) except -1:
-    """Look the slots up. The classes and names are kept alive for good, as their modules keep them anyway."""
+    """Look the slots up. The classes and names stay alive for good, as their modules do."""
     global_references = [tile_id, uuid]
     layout.tile_id = <PyTypeObject *>tile_id
     layout.uuid = <PyTypeObject *>uuid
@@ -89,19 +89,19 @@ cdef inline long whole_in_slot(object owner, Py_ssize_t offset, long limit) exce
 cdef inline int parts_of(const TilePartsLayout *layout, object tile_id, TileParts *parts) except -1:
     """Read a tile id. Raises `TypeError` for anything else; runs no Python code of the caller."""
     cdef PyObject *value
-    cdef int place
+    cdef int position
     if not PyObject_TypeCheck(tile_id, layout.tile_id):
         raise TypeError(f"expected a TileId, got {type(tile_id).__name__}")
     parts.zoom_level = whole_in_slot(tile_id, layout.zoom_level, MAX_ZOOM + 1)
     parts.x = whole_in_slot(tile_id, layout.x, 1L << parts.zoom_level)
     parts.y = whole_in_slot(tile_id, layout.y, 1L << parts.zoom_level)
     value = slot(tile_id, layout.source)
-    for place in range(layout.sources):
-        if value == layout.source_objects[place]:
+    for position in range(layout.sources):
+        if value == layout.source_objects[position]:
             break
     else:
         raise TypeError("a TileId's source is a TileSource")
-    parts.source = place
+    parts.source = position
     value = slot(tile_id, layout.flight_id)
     parts.has_flight = value != <PyObject *>None
     parts.flight_high = 0
@@ -143,8 +143,8 @@ cdef inline char *put_number(char *end, long number) noexcept nogil:
 
 cdef inline char *put_hex(char *end, uint64_t value, int digits) noexcept nogil:
     """The highest `digits` of a 64-bit number."""
-    cdef int place
-    for place in range(digits):
+    cdef int position
+    for position in range(digits):
         end[0] = b"0123456789abcdef"[value >> 60]
         end += 1
         value <<= 4

@@ -1,7 +1,7 @@
 """The catalogue of committed tiles in C. `aerotile.adapters.memory.sorted_catalogue` is the reference.
 
-Rows change only while the lock and the GIL are both held. So a reader that holds the GIL meets them between two
-changes and takes no lock; what takes longer holds the lock in place of the GIL.
+Rows change only while the lock and the GIL are both held. So a reader that holds the GIL sees them between two
+changes and takes no lock; a long operation holds the lock and releases the GIL.
 """
 
 cimport cython
@@ -143,8 +143,8 @@ cdef class CompiledTileCatalogue:
                         raise ValueError(f"mark {since!r} is not the last one, or was used for a load already")
                     variants = self.put_changes(&rows, variants)
                 flights, ordinals = variants.flights, flight_ordinals(variants.flights)
-                # From here on no Python code runs, so that readers meet all of it or nothing. The names are
-                # let go of at the end.
+                # From here on no Python code runs, so that readers see all of it or nothing. The former
+                # names are dropped at the end.
                 former_names = (self.variants, self.flights, self.ordinals, self.touched)
                 former = self.rows
                 self.rows = rows
@@ -161,7 +161,7 @@ cdef class CompiledTileCatalogue:
         """Bring rows loaded since the mark up to what changed since; their table, with more flights if need be."""
         cdef Row row
         cdef Block *block
-        cdef Py_ssize_t place
+        cdef Py_ssize_t position
         cdef int64_t key, former_key
         variants = variants.extended(self.touched)
         cdef dict ordinals = flight_ordinals(variants.flights)
@@ -173,26 +173,26 @@ cdef class CompiledTileCatalogue:
         for tile_id in self.touched:
             key = key_of(tile_id, &LAYOUT.tile_id, ordinals)
             former_key = key_of(tile_id, &LAYOUT.tile_id, self.ordinals)
-            block = NULL if former_key < 0 else block_with(&self.rows, former_key, &place)
+            block = NULL if former_key < 0 else block_with(&self.rows, former_key, &position)
             if block == NULL:
                 drop_row(rows, key)
                 continue
-            read_row(block, place, &row)
+            read_row(block, position, &row)
             row.key = key
             self.put(rows, &row)
         return variants
 
     cdef bint put(self, RowBlocks *rows, Row *row) except -1:
-        """Add or replace a row, its access time not going back; whether the content is news."""
-        cdef Py_ssize_t place
-        cdef Block *block = block_with(rows, row.key, &place)
-        cdef bint news = True
+        """Add or replace a row, without moving its access time back; whether the content is new."""
+        cdef Py_ssize_t position
+        cdef Block *block = block_with(rows, row.key, &position)
+        cdef bint is_new = True
         if block != NULL:
-            row.accessed_us = max(row.accessed_us, block.accessed_us[place])
-            news = memcmp(row.content_sha256, block.content_sha256[place], SHA256_BYTES) != 0
+            row.accessed_us = max(row.accessed_us, block.accessed_us[position])
+            is_new = memcmp(row.content_sha256, block.content_sha256[position], SHA256_BYTES) != 0
         if put_row(rows, row) != 0:
             raise MemoryError
-        return news
+        return is_new
 
     def mark(self):
         """See `TileCatalogue`."""
@@ -236,23 +236,23 @@ cdef class CompiledTileCatalogue:
     def note_accesses(self, tile_ids not None, accessed_us not None):
         """See `TileCatalogue`."""
         cdef int64_t key, at
-        cdef Py_ssize_t place
+        cdef Py_ssize_t position
         cdef Block *block
         if len(tile_ids) != len(accessed_us):
             raise ValueError(f"{len(tile_ids)} tiles were read, but at {len(accessed_us)} times")
         with self.lock:
-            for tile_id, moment in zip(tile_ids, accessed_us):
-                at = moment
+            for tile_id, time_us in zip(tile_ids, accessed_us):
+                at = time_us
                 key = key_of(tile_id, &LAYOUT.tile_id, self.ordinals)
-                block = NULL if key < 0 else block_with(&self.rows, key, &place)
-                if block != NULL and block.accessed_us[place] < at:
-                    block.accessed_us[place] = at
+                block = NULL if key < 0 else block_with(&self.rows, key, &position)
+                if block != NULL and block.accessed_us[position] < at:
+                    block.accessed_us[position] = at
                     self.latest_access = max(self.latest_access, at)
 
     def lru_candidates(self, limit):
         """See `TileCatalogue`."""
         cdef Candidate *oldest
-        cdef Py_ssize_t count, place
+        cdef Py_ssize_t count, position
         if limit < 1:
             raise ValueError(f"limit must be 1 or more, got {limit!r}")
         with self.lock:
@@ -266,9 +266,9 @@ cdef class CompiledTileCatalogue:
                         count = find_oldest(&self.rows, oldest, count)
                 return [
                     EvictionCandidate(
-                        tile_id_of(oldest[place].key, &LAYOUT.tile_id, self.flights), oldest[place].disk_bytes
+                        tile_id_of(oldest[position].key, &LAYOUT.tile_id, self.flights), oldest[position].disk_bytes
                     )
-                    for place in range(count)
+                    for position in range(count)
                 ]
             finally:
                 free(oldest)
@@ -324,32 +324,32 @@ cdef class CompiledTileCatalogue:
     def get(self, tile_id not None):
         """See `TileCatalogue`."""
         cdef Row row
-        cdef Py_ssize_t place
+        cdef Py_ssize_t position
         cdef int64_t key = key_of(tile_id, &LAYOUT.tile_id, self.ordinals)
-        cdef Block *block = NULL if key < 0 else block_with(&self.rows, key, &place)
+        cdef Block *block = NULL if key < 0 else block_with(&self.rows, key, &position)
         if block == NULL:
             return None
-        read_row(block, place, &row)
+        read_row(block, position, &row)
         return entry_of(&row, &LAYOUT, self.flights)
 
     cdef int64_t disk_bytes_of(self, object tile_id) except -1:
         """The length of a tile's file; 0 for an unknown tile."""
-        cdef Py_ssize_t place
+        cdef Py_ssize_t position
         cdef int64_t key = key_of(tile_id, &LAYOUT.tile_id, self.ordinals)
-        cdef Block *block = NULL if key < 0 else block_with(&self.rows, key, &place)
-        return 0 if block == NULL else disk_bytes_at(block, place)
+        cdef Block *block = NULL if key < 0 else block_with(&self.rows, key, &position)
+        return 0 if block == NULL else disk_bytes_at(block, position)
 
     def captured_us(self, tile_id not None):
         """See `TileCatalogue`."""
-        cdef Py_ssize_t place
+        cdef Py_ssize_t position
         cdef int64_t key = key_of(tile_id, &LAYOUT.tile_id, self.ordinals)
-        cdef Block *block = NULL if key < 0 else block_with(&self.rows, key, &place)
-        return None if block == NULL else block.captured_us[place]
+        cdef Block *block = NULL if key < 0 else block_with(&self.rows, key, &position)
+        return None if block == NULL else block.captured_us[position]
 
     def __contains__(self, tile_id not None):
-        cdef Py_ssize_t place
+        cdef Py_ssize_t position
         cdef int64_t key = key_of(tile_id, &LAYOUT.tile_id, self.ordinals)
-        return key >= 0 and block_with(&self.rows, key, &place) != NULL
+        return key >= 0 and block_with(&self.rows, key, &position) != NULL
 
     def latest_capture_us(self):
         """See `TileCatalogue`."""

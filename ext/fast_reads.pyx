@@ -1,8 +1,8 @@
 """Reads of committed tiles that wait for nothing, each in one call and with the GIL held.
 
-`aerotile.domain.store.read_tile` is the reference: these are its steps, in its order. Whatever is out of the ordinary goes
-the long way there: what the caches do not have, what is missing or has another length than was committed, what is no
-file, and what can't be mapped.
+`aerotile.domain.store.read_tile` is the reference: these are its steps, in its order. Every other case is a slow
+read there: the caches lack the file; it is missing, is no regular file, has another length than was committed, or
+can't be mapped.
 """
 
 cimport cython
@@ -43,14 +43,14 @@ learn_parts_layout(&layout, TileId, TileSource, UUID)
 
 cdef enum:
     CLOSED = -1
-    MAX_COPIED = 1 << 20  # no more memory is asked for on a row's word alone
+    MAX_COPIED = 1 << 20  # bytes: the most that a read allocates before it has seen the file
 
 
 @cython.final
 cdef class FastReader:
     """See `aerotile.domain.store.read_tile.FastReader`: over the files below the open folder `root`.
 
-    `slow_read_pixels` and `slow_read_bytes` are the long way. Raises `TypeError` for anything but `CompiledMappingCache`
+    `slow_read_pixels` and `slow_read_bytes` read whatever this class does not. Raises `TypeError` for anything but `CompiledMappingCache`
     and a `CompiledTileCatalogue`.
     """
 
@@ -73,7 +73,7 @@ cdef class FastReader:
         self.directory = root.fileno()
 
     def close(self):
-        """Let go of the root: from now on all but what is kept goes the long way."""
+        """Drop the root: from now on every read of a tile that is not cached is a slow read."""
         self.directory = CLOSED
         self.root = None
 

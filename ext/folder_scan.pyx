@@ -73,7 +73,7 @@ cdef long folder_number(const char *name, long limit) noexcept nogil:
 
 
 cdef int note_file(Walk *walk, int folder, aerotile_entry *entry, long rows) noexcept nogil:
-    """Note what the file is by its name; whatever is foreign is passed by."""
+    """Note the file as its name says; other names are skipped."""
     cdef const char *name = entry.d_name
     cdef const char *rest = NULL
     cdef size_t length
@@ -175,7 +175,7 @@ def walk_variant(int folder, long part=0, long parts=1):
 
     Returns two arrays of places, int64, zoom << 44 | Morton interleave of column and row, in no particular
     order, and a list of paths relative to the folder: hidden files that end in ".tmp", for the caller to
-    judge. Folders that vanish meanwhile are passed by. Raises `OSError` with the path (relative, "" for the
+    judge. Folders that vanish meanwhile are skipped. Raises `OSError` with the path (relative, "" for the
     folder itself) of the folder that can't be read.
     """
     cdef Walk walk

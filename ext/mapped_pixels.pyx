@@ -100,12 +100,12 @@ cdef inline int touch(char byte) noexcept nogil:
 cdef int populate(void *address, Py_ssize_t length) noexcept nogil:
     """Bring every page into memory; 0, or the errno of the disk that failed."""
     cdef volatile char *page = <volatile char *>address
-    cdef Py_ssize_t place = 0
+    cdef Py_ssize_t position = 0
     while madvise(address, <size_t>length, AEROTILE_MADV_POPULATE_READ) != 0:
         if errno == EINVAL:  # a kernel before 5.14: touched instead, where a failing disk is a SIGBUS
-            while place < length:
-                touch(page[place])
-                place += PAGE_BYTES
+            while position < length:
+                touch(page[position])
+                position += PAGE_BYTES
             return 0
         if errno == EFAULT:  # how the kernel says what a touch would have said with SIGBUS
             return EIO

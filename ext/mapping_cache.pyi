@@ -1,4 +1,4 @@
-"""Mapped tiles kept between reads."""
+"""Mapped tiles that stay open between reads."""
 
 from collections.abc import Callable
 from typing import final

@@ -57,7 +57,7 @@ cdef class CompiledMappingCache:
 
     It caches up to `max_count` mappings of together `max_bytes`. `when_full` is called on the reading thread when
     `flush_entries` tiles were read since the last drain, `when_waiting` when many mappings wait for `release`;
-    both must return at once. A reader unmaps nothing, unless 4,096 mappings wait already. Raises `ValueError`
+    both must return without waiting. A reader unmaps nothing, unless 4,096 mappings wait already. Raises `ValueError`
     for bounds below 0 or too large, `MemoryError`.
     """
 

@@ -29,7 +29,7 @@ import os
 
 from ..domain.policies.jpeg import END_OF_IMAGE, START_OF_IMAGE
 
-cdef list free_contexts = []  # Linux AIO contexts that nobody uses now; making one is cheap, ending one is not
+cdef list free_contexts = []  # unused Linux AIO contexts; making one is cheap, ending one is not
 cdef bint background_syncs_fail = False  # once waiting for one has failed, none is started any more
 
 
@@ -44,7 +44,7 @@ class GateRefusedError(ValueError):
 
 
 cdef int give_back(unsigned long taken, unsigned long context) except -1:
-    """Keep a context for its next user; one that was `taken` and is 0 now broke while a sync was waited for."""
+    """Store a context for the next write. One that was `taken` and is 0 now broke during the wait for a sync."""
     global background_syncs_fail
     if context != 0:
         free_contexts.append(context)
@@ -54,7 +54,7 @@ cdef int give_back(unsigned long taken, unsigned long context) except -1:
 
 
 cdef unsigned long take_context() except? 0:
-    """An AIO context of the caller's own, or 0 where there is none to be had."""
+    """An AIO context for the caller alone, or 0 where the system gives none."""
     cdef unsigned long context = 0
     if background_syncs_fail:
         return 0
@@ -91,7 +91,7 @@ cdef class GatedWrite:
 
     `GatedWrite(pixels, content_sha256, disk_bytes)` does no I/O. It raises `GateRefusedError` unless `pixels`
     has `disk_bytes` bytes, has the SHA-256 `content_sha256` (64 lower-case hexadecimal digits), and begins
-    and ends with JPEG's markers. Only `bytes` are taken, or what `hash_pixels` made of them: nobody can change
+    and ends with JPEG's markers. Only `bytes` are taken, or what `hash_pixels` made of them: no code can change
     them between gate and disk.
 
     One write at a time: a second thread's call on the same object raises `RuntimeError`.
@@ -138,7 +138,7 @@ cdef class GatedWrite:
         return 0
 
     cdef int address(self, object target) except -1:
-        """Take the names of what is to be written; see `place`."""
+        """Take the names of the files to write; see `place`."""
         folder, name, temporary, sidecar_name, sidecar_temporary, sidecar_line = target
         if self.pair.tile.stage != ABSENT or self.pair.sidecar.stage != ABSENT:
             raise RuntimeError("this tile was written already")
@@ -164,11 +164,10 @@ cdef class GatedWrite:
         return os_error(failure, os.fsdecode(self.target[0] + b"/" + self.target[1]))
 
     def prewrite(self, int root, object target not None):
-        """Send the content of both files to the device already, under no name, and don't wait for it.
+        """Write both files without a name ahead of `place`, and start sending them to the device (optional).
 
-        Takes what `place` takes. Does nothing where something hinders it: `place` does all of it then, and
-        says what is wrong. What was written is gone with `withdraw`, with this object, or
-        with the process.
+        Takes what `place` takes. Never raises `OSError`: after a failure here `place` writes the files, and reports
+        the error. The unnamed files end with `withdraw`, with this object, or with the process.
         """
         cdef Failure ignored
         ignored.number = 0
