@@ -1,4 +1,4 @@
-"""Build the Cython extension, and keep everything that is not the package out of the wheel.
+"""Build the Cython extension; keep its sources, and what is not the package, out of the wheel.
 
 The repository root is the import package, so setuptools would also pick up this script; everything else
 about the project is declared in pyproject.toml.
@@ -18,6 +18,15 @@ PACKAGES = ["aerotile"] + [
 ]
 
 
+def folder_with_package() -> str:
+    """A folder that holds the root under the package's name; Cython resolves names by folders."""
+    link = Path("build", "by_name", "aerotile")
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink():
+        link.symlink_to(Path("..", ".."))
+    return str(link.parent)
+
+
 class PackageOnly(build_py):
     """`build_py` that takes only the package's own modules from the repository root."""
 
@@ -33,7 +42,7 @@ setup(
     package_dir={"aerotile": "."},
     package_data={
         "aerotile": ["py.typed"],
-        "aerotile.ext": ["*.pyi", "*.pyx", "*.pxd"],
+        "aerotile.ext": ["*.pyi"],
         "aerotile.adapters.postgres": ["*.sql"],
         "aerotile.migrations": ["*.mako"],
     },
@@ -47,12 +56,13 @@ setup(
                 define_macros=[("_GNU_SOURCE", "1")],
                 # Grid arithmetic gives the bits that Python's gives; fused operations round differently.
                 extra_compile_args=["-ffp-contract=off"],
+                extra_link_args=["-Wl,--strip-all"],
             )
             for path in sorted(Path("ext").glob("*.pyx"))
         ],
-        # Cython resolves a relative `cimport` by folder names, and the root folder may have any name; so
-        # shared declarations are found as `from _posix cimport ...`. They are C only, nothing is imported.
-        include_path=["ext"],
+        # `from _posix cimport ...`: C only, nothing is imported. `from aerotile.ext.catalogue cimport ...`: a
+        # compiled module, which is imported.
+        include_path=["ext", folder_with_package()],
         compiler_directives={"language_level": "3", "embedsignature": True},
     ),
 )

@@ -275,8 +275,6 @@ class Runtime:
     @cached_property
     def tile_store(self) -> FileBackedTileStore:
         """The tile store within its disk budget, as opened: reconciled, with its catalogue."""
-        from ..ext import trim_heap
-
         self.part("mapping_releaser")
         self.part("lru_flusher")
         rows, files, feed = self.rows, self.files, self.tile_feed
@@ -293,7 +291,7 @@ class Runtime:
             read_deadline_s=self.config.reads.deadline_s or None,
             clock_guard=self.clock_guard,
         )
-        trim_heap()  # loading the catalogue took several times the memory that it needs now
+        _trim_heap()  # loading the catalogue took several times the memory that stays in use
         feed.follow(store)
         return store
 
@@ -532,3 +530,12 @@ def apply_migrations(config: AerotileConfig) -> MigrationReport:
     Raises `StoreUnavailableError`, also for a database that is newer than this code.
     """
     return runtime_of(config).apply_migrations()
+
+
+def _trim_heap() -> None:
+    """Return freed memory to the system where the C library is glibc: milliseconds, without the GIL."""
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..domain.errors import IndexBuildError
 from ..domain.values.tile_key import VariantTable
 from ..domain.values.tiles import TileId
-from ..ext import TileKeyCodec, is_finite_descriptor
+from ..ext import TileKeyCodec
 
 _FLOAT32 = np.dtype(np.float32)
 _CHUNK_BYTES = 16 << 20
@@ -23,14 +23,6 @@ def checked_query(descriptor: Any, dimension: int, k: Any) -> npt.NDArray[np.flo
 
     Raises `ValueError` unless `descriptor` has shape (dimension,), is float32 and finite, and k >= 1.
     """
-    # Nearly every query passes here; the slower checks below also name the defect.
-    if (
-        type(k) is int
-        and k >= 1
-        and type(descriptor) is np.ndarray
-        and is_finite_descriptor(descriptor, dimension)
-    ):
-        return descriptor
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise ValueError(f"k must be a whole number of 1 or more, got {k!r}")
     if not isinstance(descriptor, np.ndarray):
@@ -43,7 +35,7 @@ def checked_query(descriptor: Any, dimension: int, k: Any) -> npt.NDArray[np.flo
     if not query.flags.aligned:
         query = query.copy()
     finite = np.isfinite(query)
-    if not finite.all():
+    if np.count_nonzero(finite) < dimension:  # a microsecond less than `all`
         raise ValueError(f"descriptor must be finite, component {int(np.argmin(finite))} is not")
     return query
 

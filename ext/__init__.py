@@ -1,27 +1,18 @@
-"""The compiled hot path, reached only through this door so that import checks see the edge."""
+"""The compiled hot path. Other packages import from here only, so that import checks see the arrow."""
 
 from .catalogue import CompiledTileCatalogue
+from .catalogue_copy import CatalogueCopy, CopyStreamError
 from .catalogue_matches import CompiledCatalogueMatches
-from .copy_rows import CatalogueCopy, CopyStreamError
 from .fast_reads import FastReader
 from .folder_scan import walk_variant
 from .freshness_grid import SectorGrid, SectorGridJudge
-from .heap import trim_heap
+from .grid_lines import touched_lines
+from .mapped_pixels import MappedPixels, map_cached_tile, map_tile, open_beneath
 from .mapping_cache import CompiledMappingCache
-from .pixels import MappedPixels, map_cached_tile, map_tile, open_beneath
-from .search_hits import HitReader, is_finite_descriptor
-from .tile_bytes import opens_cached_files_at_once, read_cached_tile, read_tile, tile_is_there
+from .pixel_hashes import HashedPixels, hash_pixels
 from .tile_keys import TileKeyCodec
-from .tile_lines import touched_lines
-from .tile_write import (
-    GatedWrite,
-    GateRefusedError,
-    HashedPixels,
-    hash_pixels,
-    rename_all,
-    sync_file_system,
-    write_temporaries,
-)
+from .tile_reads import opens_cached_files_at_once, read_cached_tile, read_tile, tile_is_there
+from .tile_write import GatedWrite, GateRefusedError, rename_all, sync_file_system, write_temporaries
 
 __all__ = [
     "CatalogueCopy",
@@ -33,13 +24,11 @@ __all__ = [
     "GateRefusedError",
     "GatedWrite",
     "HashedPixels",
-    "HitReader",
     "MappedPixels",
     "SectorGrid",
     "SectorGridJudge",
     "TileKeyCodec",
     "hash_pixels",
-    "is_finite_descriptor",
     "map_cached_tile",
     "map_tile",
     "open_beneath",
@@ -50,7 +39,6 @@ __all__ = [
     "sync_file_system",
     "tile_is_there",
     "touched_lines",
-    "trim_heap",
     "walk_variant",
     "write_temporaries",
 ]

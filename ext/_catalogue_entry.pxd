@@ -10,45 +10,46 @@ from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
 
-from _row_blocks cimport MAX_DISK_BYTES, SHA256_BYTES, Row
+from _constants cimport (
+    DOWNGRADED,
+    ENTRY_FIELD_COUNT,
+    EVICTABLE,
+    MAX_DISK_BYTES,
+    PINNED,
+    SHA256_BYTES,
+    UPLOADED,
+    VOTING_CODE_COUNT,
+    VOTING_SHIFT,
+)
+from _row_blocks cimport Row
 from _slots cimport PyType_GenericAlloc, fill_slot, slot_offset
 from _tile_id cimport TileIdLayout, learn_layout, tile_id_of
-
-cdef enum:
-    ENTRY_FACTS = 10
-    VOTES = 5
-    # The flags of aerotile.domain.values.catalogue_entries; a test compares all of them.
-    DOWNGRADED = 1
-    PINNED = 2
-    UPLOADED = 4
-    EVICTABLE = 8
-    VOTING_SHIFT = 4
 
 
 cdef struct EntryLayout:
     TileIdLayout tile_id
     PyTypeObject *kind
-    Py_ssize_t facts[ENTRY_FACTS]
+    Py_ssize_t facts[ENTRY_FIELD_COUNT]
     PyObject *epoch
     PyObject *fresh
     PyObject *downgraded
-    PyObject *votes[VOTES]
+    PyObject *votes[VOTING_CODE_COUNT]
 
 
 cdef inline int learn_entry(
     EntryLayout *layout, object tile_id, object sources, object kind, object epoch, object labels, tuple votes
 ) except -1:
-    """Fill in where instances of `CatalogueEntry` keep what, and the objects that their facts are made of."""
-    cdef Py_ssize_t place
+    """Fill in where instances of `CatalogueEntry` hold their attributes, and the objects that entries share."""
+    cdef Py_ssize_t position
     learn_layout(&layout.tile_id, tile_id, sources)
     layout.kind = <PyTypeObject *>kind
-    for place, field in enumerate(kind.__attrs_attrs__):
-        layout.facts[place] = slot_offset(kind, field.name)
+    for position, field in enumerate(kind.__attrs_attrs__):
+        layout.facts[position] = slot_offset(kind, field.name)
     layout.epoch = <PyObject *>epoch
     layout.fresh = <PyObject *>labels.FRESH
     layout.downgraded = <PyObject *>labels.DOWNGRADED
-    for place in range(VOTES):
-        layout.votes[place] = <PyObject *>votes[place]
+    for position in range(VOTING_CODE_COUNT):
+        layout.votes[position] = <PyObject *>votes[position]
     return 0
 
 
@@ -60,9 +61,9 @@ cdef inline object timestamp_of(int64_t microseconds, const EntryLayout *layout)
     )
 
 
-cdef inline int64_t microseconds_of(object moment, const EntryLayout *layout) except? -1:
+cdef inline int64_t microseconds_of(object timestamp, const EntryLayout *layout) except? -1:
     """The inverse of `timestamp_of`, of an aware time."""
-    cdef object since = moment - <object>layout.epoch
+    cdef object since = timestamp - <object>layout.epoch
     return (timedelta_days(since) * <int64_t>86_400 + timedelta_seconds(since)) * 1_000_000 + (
         timedelta_microseconds(since)
     )
@@ -72,17 +73,17 @@ cdef inline str hexadecimal(const uint8_t *digest):
     """A SHA-256 as 64 lower-case digits."""
     cdef char[2 * SHA256_BYTES] digits
     cdef const char *alphabet = b"0123456789abcdef"
-    cdef Py_ssize_t place
-    for place in range(SHA256_BYTES):
-        digits[2 * place] = alphabet[digest[place] >> 4]
-        digits[2 * place + 1] = alphabet[digest[place] & 15]
+    cdef Py_ssize_t position
+    for position in range(SHA256_BYTES):
+        digits[2 * position] = alphabet[digest[position] >> 4]
+        digits[2 * position + 1] = alphabet[digest[position] & 15]
     return digits[: 2 * SHA256_BYTES].decode("ascii")
 
 
 cdef inline object entry_of(const Row *row, const EntryLayout *layout, tuple flights):
     """A row as a `CatalogueEntry`, made without running its constructor."""
     cdef Py_ssize_t vote = row.flags >> VOTING_SHIFT
-    if vote >= VOTES:
+    if vote >= VOTING_CODE_COUNT:
         raise ValueError(f"no voting status has the code {vote}")
     cdef tuple facts = (
         tile_id_of(row.key, &layout.tile_id, flights),
@@ -97,9 +98,9 @@ cdef inline object entry_of(const Row *row, const EntryLayout *layout, tuple fli
         row.flags & EVICTABLE != 0,
     )
     cdef object entry = PyType_GenericAlloc(layout.kind, 0)
-    cdef Py_ssize_t place
-    for place in range(ENTRY_FACTS):
-        fill_slot(entry, layout.facts[place], facts[place])
+    cdef Py_ssize_t position
+    for position in range(ENTRY_FIELD_COUNT):
+        fill_slot(entry, layout.facts[position], facts[position])
     return entry
 
 
@@ -109,7 +110,7 @@ cdef inline uint8_t flags_of(object row, bint evictable, const EntryLayout *layo
     cdef uint8_t vote = 0
     while <PyObject *>status != layout.votes[vote]:
         vote += 1
-        if vote == VOTES:
+        if vote == VOTING_CODE_COUNT:
             raise ValueError(f"not a voting status: {status!r}")
     return (
         (DOWNGRADED if <PyObject *>row.freshness_label == layout.downgraded else 0)
@@ -121,7 +122,7 @@ cdef inline uint8_t flags_of(object row, bint evictable, const EntryLayout *layo
 
 
 cdef inline int read_facts(object row, bint evictable, Row *facts, const EntryLayout *layout) except -1:
-    """What the catalogue keeps of a `TileMetadataPersistent`, but for its key."""
+    """Copy a `TileMetadataPersistent` into a row, without its key."""
     cdef bytes digest = bytes.fromhex(row.content_sha256)
     if len(digest) != SHA256_BYTES:
         raise ValueError(f"not a SHA-256: {row.content_sha256!r}")

@@ -10,7 +10,7 @@ from libc.errno cimport EINTR, errno
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
-from _placed_file cimport Failure, PlacedFile, fail, sync_retrying
+from _atomic_file cimport Failure, AtomicFile, fail, sync_retrying
 from _posix cimport (
     SYNC_FILE_RANGE_WAIT_AFTER,
     SYNC_FILE_RANGE_WAIT_BEFORE,

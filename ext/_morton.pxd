@@ -5,6 +5,8 @@ C only; nothing is imported at run time.
 
 from libc.stdint cimport int64_t, uint64_t
 
+from _constants cimport MORTON_BITS, VARIANT_BITS
+
 cdef extern from *:
     """
     #define AEROTILE_MORTON_MASK UINT64_C(0xFFFFFFFFFFF)
@@ -14,12 +16,6 @@ cdef extern from *:
     const uint64_t MORTON_MASK "AEROTILE_MORTON_MASK"
     const uint64_t COLUMN_BITS "AEROTILE_COLUMN_BITS"
     uint64_t highest_bit "aerotile_highest_bit" (uint64_t value) noexcept nogil
-
-cdef enum:
-    VARIANT_BITS = 14
-    VARIANT_MASK = 0x3FFF
-    MORTON_BITS = 44
-    MAX_ZOOM = 22
 
 
 cdef inline uint64_t spread(uint64_t value) noexcept nogil:
@@ -47,12 +43,12 @@ cdef inline uint64_t morton(uint64_t x, uint64_t y) noexcept nogil:
 
 
 cdef inline int64_t tile_key(int64_t zoom_level, uint64_t curve, int64_t ordinal) noexcept nogil:
-    """The key of a tile from its zoom, its place on the curve and its variant."""
+    """The key of a tile from its zoom, its position on the curve and its variant."""
     return (zoom_level << MORTON_BITS | <int64_t>curve) << VARIANT_BITS | ordinal
 
 
 cdef inline uint64_t curve_of(int64_t key) noexcept nogil:
-    """The place on the curve in a key."""
+    """The position on the curve in a key."""
     return <uint64_t>(key >> VARIANT_BITS) & MORTON_MASK
 
 

@@ -4,13 +4,15 @@ A change moves the rows of a few blocks at most, so there is nothing that has to
 Each change also brings a few blocks back to their ordinary length, so that the room left open in all of them stays
 near one row in 50: with it, a tile takes less than 64 bytes.
 
-C only; nothing is imported at run time. Nothing here takes a lock: whoever changes rows must be the only one who
-does, with no reader at work at the same time.
+C only; nothing is imported at run time. Nothing here takes a lock: the caller that changes rows
+excludes other changes and all reads.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memmove
+
+from _constants cimport SHA256_BYTES
 
 cdef enum:
     BLOCK_ROWS = 128
@@ -18,19 +20,15 @@ cdef enum:
     SPARE_BLOCKS = 1  # room that is always allowed, for catalogues of few tiles
     TIDY_STEPS = 4  # blocks put in order with each change while there is a little too much room
     MOST_TIDY_STEPS = 32  # and while there is far too much
-    SHA256_BYTES = 32
 
 cdef extern from *:
     """
-    #define AEROTILE_MAX_DISK_BYTES ((INT64_C(1) << 40) - 1)
-
-    /* Asks for all keys of a block at once: a search in cold memory would wait for one line after the other. */
+    /* Prefetches all keys of a block: a search in cold memory would wait for one cache line after the other. */
     static inline void aerotile_prefetch_keys(const void *block) {
         int line;
         for (line = 0; line < 16; line++) __builtin_prefetch((const char *)block + 64 * line);
     }
     """
-    const int64_t MAX_DISK_BYTES "AEROTILE_MAX_DISK_BYTES"
     void prefetch_keys "aerotile_prefetch_keys" (const void *block) noexcept nogil
 
 
@@ -66,69 +64,69 @@ cdef struct RowBlocks:
 
 cdef inline Py_ssize_t last_not_above(const int64_t *keys, Py_ssize_t count, int64_t key) noexcept nogil:
     """The last of the sorted keys that is not above `key`, or the first. There is at least one."""
-    cdef Py_ssize_t place = 0
+    cdef Py_ssize_t position = 0
     cdef Py_ssize_t half
     while count > 1:
         half = count >> 1
-        place += half if keys[place + half] <= key else 0
+        position += half if keys[position + half] <= key else 0
         count -= half
-    return place
+    return position
 
 
 cdef inline Py_ssize_t first_not_below(const int64_t *keys, Py_ssize_t count, int64_t key) noexcept nogil:
     """How many of the sorted keys are below `key`."""
-    cdef Py_ssize_t place = 0
+    cdef Py_ssize_t position = 0
     cdef Py_ssize_t half
     if count == 0:
         return 0
     while count > 1:
         half = count >> 1
-        place += half if keys[place + half - 1] < key else 0
+        position += half if keys[position + half - 1] < key else 0
         count -= half
-    return place + (keys[place] < key)
+    return position + (keys[position] < key)
 
 
-cdef inline Block *block_with(const RowBlocks *all, int64_t key, Py_ssize_t *place) noexcept nogil:
+cdef inline Block *block_with(const RowBlocks *all, int64_t key, Py_ssize_t *position) noexcept nogil:
     """The block that holds `key` if any does, and where in it; NULL when it does not."""
     cdef Block *block
     if all.count == 0:
         return NULL
     block = all.blocks[last_not_above(all.firsts, all.count, key)]
     prefetch_keys(block)
-    place[0] = first_not_below(block.keys, block.count, key)
-    return block if place[0] < block.count and block.keys[place[0]] == key else NULL
+    position[0] = first_not_below(block.keys, block.count, key)
+    return block if position[0] < block.count and block.keys[position[0]] == key else NULL
 
 
-cdef inline int64_t disk_bytes_at(const Block *block, Py_ssize_t place) noexcept nogil:
+cdef inline int64_t disk_bytes_at(const Block *block, Py_ssize_t position) noexcept nogil:
     """The size of one row's tile."""
-    return <int64_t>block.high_bytes[place] << 32 | block.low_bytes[place]
+    return <int64_t>block.high_bytes[position] << 32 | block.low_bytes[position]
 
 
-cdef inline void read_row(const Block *block, Py_ssize_t place, Row *row) noexcept nogil:
+cdef inline void read_row(const Block *block, Py_ssize_t position, Row *row) noexcept nogil:
     """Copy a row out."""
-    row.key = block.keys[place]
-    row.captured_us = block.captured_us[place]
-    row.accessed_us = block.accessed_us[place]
-    row.disk_bytes = disk_bytes_at(block, place)
-    row.flags = block.flags[place]
-    memcpy(row.content_sha256, block.content_sha256[place], SHA256_BYTES)
+    row.key = block.keys[position]
+    row.captured_us = block.captured_us[position]
+    row.accessed_us = block.accessed_us[position]
+    row.disk_bytes = disk_bytes_at(block, position)
+    row.flags = block.flags[position]
+    memcpy(row.content_sha256, block.content_sha256[position], SHA256_BYTES)
 
 
-cdef inline void write_row(Block *block, Py_ssize_t place, const Row *row) noexcept nogil:
-    """Put a row in the place of another."""
-    block.keys[place] = row.key
-    block.captured_us[place] = row.captured_us
-    block.accessed_us[place] = row.accessed_us
-    block.low_bytes[place] = <uint32_t>row.disk_bytes
-    block.high_bytes[place] = <uint8_t>(row.disk_bytes >> 32)
-    block.flags[place] = row.flags
-    memcpy(block.content_sha256[place], row.content_sha256, SHA256_BYTES)
+cdef inline void write_row(Block *block, Py_ssize_t position, const Row *row) noexcept nogil:
+    """Overwrite a row."""
+    block.keys[position] = row.key
+    block.captured_us[position] = row.captured_us
+    block.accessed_us[position] = row.accessed_us
+    block.low_bytes[position] = <uint32_t>row.disk_bytes
+    block.high_bytes[position] = <uint8_t>(row.disk_bytes >> 32)
+    block.flags[position] = row.flags
+    memcpy(block.content_sha256[position], row.content_sha256, SHA256_BYTES)
 
 
 cdef inline void move_rows(
     Block *target, Py_ssize_t to, const Block *source, Py_ssize_t start, Py_ssize_t count
 ) noexcept nogil:
-    """Copy rows to another place, which may be in the same block and overlap."""
+    """Copy rows to another position, which may be in the same block and overlap."""
     memmove(&target.keys[to], &source.keys[start], count * sizeof(int64_t))
     memmove(&target.captured_us[to], &source.captured_us[start], count * sizeof(int64_t))
     memmove(&target.accessed_us[to], &source.accessed_us[start], count * sizeof(int64_t))
@@ -153,7 +151,7 @@ cdef inline int resize_directory(RowBlocks *all, Py_ssize_t capacity) noexcept n
     return 0
 
 
-cdef inline Block *new_block(RowBlocks *all, Py_ssize_t place) noexcept nogil:
+cdef inline Block *new_block(RowBlocks *all, Py_ssize_t position) noexcept nogil:
     """An empty block in the directory, whose first key is not known yet; NULL when there is no memory."""
     cdef Block *block
     if all.count == all.capacity and resize_directory(all, all.count + (all.count >> 3) + 8) != 0:
@@ -162,19 +160,19 @@ cdef inline Block *new_block(RowBlocks *all, Py_ssize_t place) noexcept nogil:
     if block == NULL:
         return NULL
     block.count = 0
-    memmove(&all.firsts[place + 1], &all.firsts[place], (all.count - place) * sizeof(int64_t))
-    memmove(&all.blocks[place + 1], &all.blocks[place], (all.count - place) * sizeof(Block *))
-    all.blocks[place] = block
+    memmove(&all.firsts[position + 1], &all.firsts[position], (all.count - position) * sizeof(int64_t))
+    memmove(&all.blocks[position + 1], &all.blocks[position], (all.count - position) * sizeof(Block *))
+    all.blocks[position] = block
     all.count += 1
     return block
 
 
-cdef inline void drop_block(RowBlocks *all, Py_ssize_t place) noexcept nogil:
+cdef inline void drop_block(RowBlocks *all, Py_ssize_t position) noexcept nogil:
     """Take a block that has become empty out of the directory."""
-    free(all.blocks[place])
+    free(all.blocks[position])
     all.count -= 1
-    memmove(&all.firsts[place], &all.firsts[place + 1], (all.count - place) * sizeof(int64_t))
-    memmove(&all.blocks[place], &all.blocks[place + 1], (all.count - place) * sizeof(Block *))
+    memmove(&all.firsts[position], &all.firsts[position + 1], (all.count - position) * sizeof(int64_t))
+    memmove(&all.blocks[position], &all.blocks[position + 1], (all.count - position) * sizeof(Block *))
     if all.capacity > 2 * all.count + 64:
         resize_directory(all, all.count + (all.count >> 3) + 8)  # without success it stays as it is
 
@@ -226,20 +224,20 @@ cdef inline int append_row(RowBlocks *all, const Row *row) noexcept nogil:
 
 cdef inline int put_row(RowBlocks *all, const Row *row) noexcept nogil:
     """Add a row, or replace the one with its key; -1 when there is no memory, and then nothing has changed."""
-    cdef Py_ssize_t number, place
+    cdef Py_ssize_t number, position
     cdef Block *block
     cdef Block *upper
     if all.count == 0:
         return append_row(all, row)
     number = last_not_above(all.firsts, all.count, row.key)
     block = all.blocks[number]
-    place = first_not_below(block.keys, block.count, row.key)
-    if place < block.count and block.keys[place] == row.key:
-        all.total_bytes += row.disk_bytes - disk_bytes_at(block, place)
-        write_row(block, place, row)
+    position = first_not_below(block.keys, block.count, row.key)
+    if position < block.count and block.keys[position] == row.key:
+        all.total_bytes += row.disk_bytes - disk_bytes_at(block, position)
+        write_row(block, position, row)
         return 0
     if block.count == BLOCK_ROWS:
-        if place == BLOCK_ROWS and number == all.count - 1:
+        if position == BLOCK_ROWS and number == all.count - 1:
             return append_row(all, row)
         upper = new_block(all, number + 1)
         if upper == NULL:
@@ -248,11 +246,11 @@ cdef inline int put_row(RowBlocks *all, const Row *row) noexcept nogil:
         upper.count = BLOCK_ROWS - block.count
         move_rows(upper, 0, block, block.count, upper.count)
         all.firsts[number + 1] = upper.keys[0]
-        if place > block.count:
-            place -= block.count
+        if position > block.count:
+            position -= block.count
             block = upper
-    move_rows(block, place + 1, block, place, block.count - place)
-    write_row(block, place, row)
+    move_rows(block, position + 1, block, position, block.count - position)
+    write_row(block, position, row)
     block.count += 1
     all.rows += 1
     all.total_bytes += row.disk_bytes
@@ -262,19 +260,19 @@ cdef inline int put_row(RowBlocks *all, const Row *row) noexcept nogil:
 
 cdef inline bint drop_row(RowBlocks *all, int64_t key) noexcept nogil:
     """Remove the row with a key; whether there was one."""
-    cdef Py_ssize_t number, place
+    cdef Py_ssize_t number, position
     cdef Block *block
     if all.count == 0:
         return False
     number = last_not_above(all.firsts, all.count, key)
     block = all.blocks[number]
-    place = first_not_below(block.keys, block.count, key)
-    if place == block.count or block.keys[place] != key:
+    position = first_not_below(block.keys, block.count, key)
+    if position == block.count or block.keys[position] != key:
         return False
-    all.total_bytes -= disk_bytes_at(block, place)
+    all.total_bytes -= disk_bytes_at(block, position)
     all.rows -= 1
     block.count -= 1
-    move_rows(block, place, block, place + 1, block.count - place)
+    move_rows(block, position, block, position + 1, block.count - position)
     if block.count == 0:
         drop_block(all, number)
     tidy(all)

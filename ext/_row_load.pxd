@@ -1,4 +1,4 @@
-"""Many rows of the catalogue at once, while other threads go on.
+"""Adding many rows to the catalogue without the GIL.
 
 C only; nothing is imported at run time. The blocks that are filled belong to the caller alone.
 """
@@ -6,11 +6,9 @@ C only; nothing is imported at run time. The blocks that are filled belong to th
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
 
-from _morton cimport VARIANT_MASK
+from _constants cimport MAX_DISK_BYTES, SHA256_BYTES, VARIANT_MASK
 from _row_blocks cimport (
-    MAX_DISK_BYTES,
     ORDINARY_ROWS,
-    SHA256_BYTES,
     Block,
     Row,
     RowBlocks,
@@ -21,7 +19,7 @@ from _row_blocks cimport (
 
 
 cdef struct Columns:
-    # Of `count` rows in any order; `order` are their places by key.
+    # Of `count` rows in any order; `order` are their positions by key.
     Py_ssize_t count
     const int64_t *keys
     const int64_t *captured_us
@@ -37,41 +35,41 @@ cdef inline int fill(RowBlocks *rows, const Columns *columns) noexcept nogil:
 
     Returns -1 when there is no memory, and -2 when the keys are not in order, as another thread may change them.
     """
-    cdef Py_ssize_t number, place
+    cdef Py_ssize_t number, position
     cdef Row row
     row.key = -1
     if resize_directory(rows, columns.count // ORDINARY_ROWS + 1) != 0:
         return -1
     for number in range(columns.count):
-        place = columns.order[number]
-        if number + 1 < columns.count and columns.keys[columns.order[number + 1]] == columns.keys[place]:
+        position = columns.order[number]
+        if number + 1 < columns.count and columns.keys[columns.order[number + 1]] == columns.keys[position]:
             continue
-        if columns.keys[place] <= row.key:
+        if columns.keys[position] <= row.key:
             return -2
-        row.key = columns.keys[place]
-        row.captured_us = columns.captured_us[place]
-        row.accessed_us = columns.accessed_us[place]
-        row.disk_bytes = min(max(columns.disk_bytes[place], 0), MAX_DISK_BYTES)
-        row.flags = columns.flags[place]
-        memcpy(row.content_sha256, &columns.content_sha256[place * SHA256_BYTES], SHA256_BYTES)
+        row.key = columns.keys[position]
+        row.captured_us = columns.captured_us[position]
+        row.accessed_us = columns.accessed_us[position]
+        row.disk_bytes = min(max(columns.disk_bytes[position], 0), MAX_DISK_BYTES)
+        row.flags = columns.flags[position]
+        memcpy(row.content_sha256, &columns.content_sha256[position * SHA256_BYTES], SHA256_BYTES)
         if append_row(rows, &row) != 0:
             return -1
     return 0
 
 
 cdef inline void keep_accesses(RowBlocks *rows, const RowBlocks *former, const int64_t *ordinals) noexcept nogil:
-    """Let no access time of a tile that was known before go back; `ordinals` are the new ones by the former."""
-    cdef Py_ssize_t number, former_place, place
+    """Raise access times to those of the former rows; `ordinals[i]` is the new ordinal of the former ordinal i."""
+    cdef Py_ssize_t number, former_position, position
     cdef int64_t key, ordinal
     cdef Block *block
     cdef Block *former_block
     for number in range(former.count):
         former_block = former.blocks[number]
-        for former_place in range(former_block.count):
-            key = former_block.keys[former_place]
+        for former_position in range(former_block.count):
+            key = former_block.keys[former_position]
             ordinal = ordinals[key & VARIANT_MASK]
             if ordinal < 0:
                 continue
-            block = block_with(rows, key & ~<int64_t>VARIANT_MASK | ordinal, &place)
-            if block != NULL and block.accessed_us[place] < former_block.accessed_us[former_place]:
-                block.accessed_us[place] = former_block.accessed_us[former_place]
+            block = block_with(rows, key & ~<int64_t>VARIANT_MASK | ordinal, &position)
+            if block != NULL and block.accessed_us[position] < former_block.accessed_us[former_position]:
+                block.accessed_us[position] = former_block.accessed_us[former_position]

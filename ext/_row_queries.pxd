@@ -1,16 +1,14 @@
-"""Questions about many rows of the catalogue: those in a rectangle of the grid, and the least recently used.
+"""Queries over many rows of the catalogue: those in a rectangle of the grid, and the least recently used.
 
-C only; nothing is imported at run time. No rows may change while one of these is at work.
+C only; nothing is imported at run time. The caller excludes changes while a query runs.
 """
 
 from libc.stdint cimport int64_t
 from libc.stdlib cimport realloc
 
-from _morton cimport VARIANT_MASK, Rectangle, curve_of, holds, next_held, tile_key
+from _constants cimport EVICTABLE, VARIANT_MASK
+from _morton cimport Rectangle, curve_of, holds, next_held, tile_key
 from _row_blocks cimport Block, Row, RowBlocks, disk_bytes_at, first_not_below, last_not_above, prefetch_keys, read_row
-
-cdef enum:
-    EVICTABLE = 8  # as in aerotile.domain.values.catalogue_entries
 
 
 cdef struct Run:
@@ -63,41 +61,41 @@ cdef inline int find_runs(
     """
     cdef int64_t key = tile_key(zoom_level, cells.first, 0)
     cdef int64_t last = tile_key(zoom_level, cells.last, VARIANT_MASK)
-    cdef Py_ssize_t number, place, start
+    cdef Py_ssize_t number, position, start
     cdef Block *block
     if all.count == 0:
         return 0
     number = last_not_above(all.firsts, all.count, key)
     block = all.blocks[number]
     prefetch_keys(block)
-    place = first_not_below(block.keys, block.count, key)
+    position = first_not_below(block.keys, block.count, key)
     while True:
-        if place == block.count:
+        if position == block.count:
             number += 1
             if number == all.count:
                 return 0
             block = all.blocks[number]
-            place = 0
-        key = block.keys[place]
+            position = 0
+        key = block.keys[position]
         if key > last:
             return 0
-        start = place
-        while place < block.count and block.keys[place] <= last and holds(cells, curve_of(block.keys[place])):
-            place += 1
-        if place > start:
-            if add_run(found, block, start, place - start) != 0:
+        start = position
+        while position < block.count and block.keys[position] <= last and holds(cells, curve_of(block.keys[position])):
+            position += 1
+        if position > start:
+            if add_run(found, block, start, position - start) != 0:
                 return -1
             continue
         key = tile_key(zoom_level, next_held(cells, curve_of(key)), 0)
         if block.keys[block.count - 1] >= key:
-            place += first_not_below(&block.keys[place], block.count - place, key)
+            position += first_not_below(&block.keys[position], block.count - position, key)
         elif number + 1 == all.count:
             return 0
         else:
             number = block_behind(all, number, key)
             block = all.blocks[number]
             prefetch_keys(block)
-            place = first_not_below(block.keys, block.count, key)
+            position = first_not_below(block.keys, block.count, key)
 
 
 cdef inline Py_ssize_t blocks_between(const RowBlocks *all, int64_t zoom_level, const Rectangle *cells) noexcept nogil:
@@ -111,10 +109,10 @@ cdef inline Py_ssize_t blocks_between(const RowBlocks *all, int64_t zoom_level, 
 
 cdef inline void copy_runs(const Runs *found, Row *rows) noexcept nogil:
     """Copy the rows of all runs."""
-    cdef Py_ssize_t number, place
+    cdef Py_ssize_t number, position
     for number in range(found.count):
-        for place in range(found.runs[number].count):
-            read_row(found.runs[number].block, found.runs[number].start + place, rows)
+        for position in range(found.runs[number].count):
+            read_row(found.runs[number].block, found.runs[number].start + position, rows)
             rows += 1
 
 
@@ -125,43 +123,43 @@ cdef struct Candidate:
 
 
 cdef inline bint is_older(const Candidate *one, const Candidate *other) noexcept nogil:
-    """Whether a tile was used before another; of those used at once, the lower key goes first."""
+    """Whether a tile was used before another; of tiles used at the same time, the one with the lower key."""
     if one.accessed_us != other.accessed_us:
         return one.accessed_us < other.accessed_us
     return one.key < other.key
 
 
-cdef inline void sink(Candidate *heap, Py_ssize_t count, Py_ssize_t place) noexcept nogil:
+cdef inline void sink(Candidate *heap, Py_ssize_t count, Py_ssize_t position) noexcept nogil:
     """Let one candidate of a heap, whose newest is on top, fall to where it belongs."""
-    cdef Candidate sinking = heap[place]
+    cdef Candidate sinking = heap[position]
     cdef Py_ssize_t child
-    while 2 * place + 1 < count:
-        child = 2 * place + 1
+    while 2 * position + 1 < count:
+        child = 2 * position + 1
         if child + 1 < count and is_older(&heap[child], &heap[child + 1]):
             child += 1
         if not is_older(&sinking, &heap[child]):
             break
-        heap[place] = heap[child]
-        place = child
-    heap[place] = sinking
+        heap[position] = heap[child]
+        position = child
+    heap[position] = sinking
 
 
 cdef inline Py_ssize_t find_oldest(const RowBlocks *all, Candidate *oldest, Py_ssize_t limit) noexcept nogil:
     """Fill in the `limit` (1 or more) evictable tiles that were used least recently, in order; how many."""
     cdef Py_ssize_t count = 0
-    cdef Py_ssize_t number, place
+    cdef Py_ssize_t number, position
     cdef Block *block
     cdef Candidate candidate
     for number in range(all.count):
         block = all.blocks[number]
-        for place in range(block.count):
-            if not block.flags[place] & EVICTABLE:
+        for position in range(block.count):
+            if not block.flags[position] & EVICTABLE:
                 continue
-            if count == limit and block.accessed_us[place] > oldest[0].accessed_us:
+            if count == limit and block.accessed_us[position] > oldest[0].accessed_us:
                 continue
-            candidate.accessed_us = block.accessed_us[place]
-            candidate.key = block.keys[place]
-            candidate.disk_bytes = disk_bytes_at(block, place)
+            candidate.accessed_us = block.accessed_us[position]
+            candidate.key = block.keys[position]
+            candidate.disk_bytes = disk_bytes_at(block, position)
             if count < limit:
                 oldest[count] = candidate
                 count += 1
@@ -172,16 +170,16 @@ cdef inline Py_ssize_t find_oldest(const RowBlocks *all, Candidate *oldest, Py_s
                 sink(oldest, count, 0)
     if count < limit:
         make_heap(oldest, count)
-    for place in range(count - 1, 0, -1):
-        candidate = oldest[place]
-        oldest[place] = oldest[0]
+    for position in range(count - 1, 0, -1):
+        candidate = oldest[position]
+        oldest[position] = oldest[0]
         oldest[0] = candidate
-        sink(oldest, place, 0)
+        sink(oldest, position, 0)
     return count
 
 
 cdef inline void make_heap(Candidate *heap, Py_ssize_t count) noexcept nogil:
     """Order candidates as a heap."""
-    cdef Py_ssize_t place
-    for place in range((count >> 1) - 1, -1, -1):
-        sink(heap, count, place)
+    cdef Py_ssize_t position
+    for position in range((count >> 1) - 1, -1, -1):
+        sink(heap, count, position)

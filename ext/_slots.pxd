@@ -1,4 +1,4 @@
-"""Attributes from `__slots__`, read and filled where they lie in an object.
+"""Attributes from `__slots__`, read and written by their offset in an object.
 
 For values of the domain on the hot path: an attribute costs a nanosecond, and an object is made from facts that
 are known to be valid without running its constructor. C declarations only; nothing is imported at run time.
@@ -27,10 +27,10 @@ cdef extern from "Python.h":
 
 
 cdef inline Py_ssize_t slot_offset(object kind, str name) except -1:
-    """Where instances of `kind`, and of its subclasses, keep an attribute. Raises `TypeError` if in no slot."""
+    """Where instances of `kind`, and of its subclasses, hold an attribute. Raises `TypeError` if in no slot."""
     cdef Py_ssize_t offset = aerotile_slot_offset(getattr(kind, name))
     if offset < 0:
-        raise TypeError(f"{kind.__name__}.{name} is not kept in a slot")
+        raise TypeError(f"{kind.__name__}.{name} lies in no slot")
     return offset
 
 

@@ -8,16 +8,16 @@ from cpython.object cimport PyObject, PyTypeObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
 
-from _morton cimport (
+from _constants cimport (
+    FIRST_FLIGHT_ORDINAL,
+    IMPORTED_ORDINAL,
     MAX_ZOOM,
     MORTON_BITS,
+    SATELLITE_PROVIDER_ORDINAL,
     VARIANT_BITS,
     VARIANT_MASK,
-    curve_of,
-    gather,
-    morton,
-    tile_key,
 )
+from _morton cimport curve_of, gather, morton, tile_key
 from _slots cimport PyObject_TypeCheck, PyType_GenericAlloc, fill_slot, slot, slot_offset
 
 
@@ -35,7 +35,7 @@ cdef struct TileIdLayout:
 
 
 cdef inline int learn_layout(TileIdLayout *layout, object kind, object sources) except -1:
-    """Fill in where instances of `TileId` keep what, and the members of `TileSource`."""
+    """Fill in where instances of `TileId` hold their attributes, and the members of `TileSource`."""
     layout.kind = <PyTypeObject *>kind
     layout.satellite_provider = <PyObject *>sources.SATELLITE_PROVIDER
     layout.imported = <PyObject *>sources.IMPORTED
@@ -50,7 +50,7 @@ cdef inline int learn_layout(TileIdLayout *layout, object kind, object sources) 
 
 cdef inline dict flight_ordinals(tuple flights):
     """The ordinal of each flight, by the integer of its UUID, which is hashed faster than the UUID."""
-    return {flight.int: place + 2 for place, flight in enumerate(flights)}
+    return {flight.int: FIRST_FLIGHT_ORDINAL + position for position, flight in enumerate(flights)}
 
 
 cdef inline int64_t key_of(object tile_id, const TileIdLayout *layout, dict ordinals) except -2:
@@ -67,9 +67,9 @@ cdef inline int64_t key_of(object tile_id, const TileIdLayout *layout, dict ordi
         raise ValueError(f"no tile of the grid: {zoom_level}/{x}/{y}")
     source = slot(tile_id, layout.source)
     if source == layout.satellite_provider:
-        ordinal = 0
+        ordinal = SATELLITE_PROVIDER_ORDINAL
     elif source == layout.imported:
-        ordinal = 1
+        ordinal = IMPORTED_ORDINAL
     elif source != layout.onboard:
         raise ValueError(f"no source of tiles: {<object>source!r}")
     else:
@@ -86,7 +86,8 @@ cdef inline object tile_id_of(int64_t key, const TileIdLayout *layout, tuple fli
     cdef int64_t zoom_level = key >> (MORTON_BITS + VARIANT_BITS)
     cdef uint64_t curve = curve_of(key)
     cdef object tile_id, boxed_zoom, x, y
-    if ordinal >= 2 + PyTuple_GET_SIZE(flights):
+    cdef PyObject *source
+    if ordinal >= FIRST_FLIGHT_ORDINAL + PyTuple_GET_SIZE(flights):
         raise KeyError(f"variant ordinal {ordinal} is not in the table")
     if not 0 <= zoom_level <= MAX_ZOOM or curve >> (2 * zoom_level) != 0:
         raise ValueError(f"the key {key} is beyond the grid")
@@ -95,10 +96,11 @@ cdef inline object tile_id_of(int64_t key, const TileIdLayout *layout, tuple fli
     fill_slot(tile_id, layout.zoom_level, boxed_zoom)
     fill_slot(tile_id, layout.x, x)
     fill_slot(tile_id, layout.y, y)
-    if ordinal < 2:
-        fill_slot(tile_id, layout.source, <object>(layout.imported if ordinal else layout.satellite_provider))
+    if ordinal < FIRST_FLIGHT_ORDINAL:
+        source = layout.imported if ordinal == IMPORTED_ORDINAL else layout.satellite_provider
+        fill_slot(tile_id, layout.source, <object>source)
         fill_slot(tile_id, layout.flight_id, None)
     else:
         fill_slot(tile_id, layout.source, <object>layout.onboard)
-        fill_slot(tile_id, layout.flight_id, <object>PyTuple_GET_ITEM(flights, ordinal - 2))
+        fill_slot(tile_id, layout.flight_id, <object>PyTuple_GET_ITEM(flights, ordinal - FIRST_FLIGHT_ORDINAL))
     return tile_id

@@ -9,6 +9,7 @@ from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, strlen
 
+from _constants cimport MAX_ZOOM
 from _slots cimport PyObject_TypeCheck, slot, slot_offset
 
 
@@ -22,7 +23,6 @@ cdef extern from "Python.h":
 
 cdef enum:
     MAX_SOURCES = 4
-    MAX_ZOOM = 22
     TILE_PATH_BYTES = 128  # more than any path needs: source, flight, zoom, column, row
 
 
@@ -44,14 +44,14 @@ cdef struct TileParts:
     long zoom_level
     long x
     long y
-    int source           # its place in the enum
+    int source           # its position in the enum
     bint has_flight
     uint64_t flight_high
     uint64_t flight_low
 
 
 cdef inline int learn_parts_layout(TilePartsLayout *layout, type tile_id, object sources, type uuid) except -1:
-    """Look the slots up. The classes and names are kept alive for good, as their modules keep them anyway."""
+    """Look the slots up. The classes and names stay alive for good, as their modules do."""
     global_references = [tile_id, uuid]
     layout.tile_id = <PyTypeObject *>tile_id
     layout.uuid = <PyTypeObject *>uuid
@@ -87,21 +87,21 @@ cdef inline long whole_in_slot(object owner, Py_ssize_t offset, long limit) exce
 
 
 cdef inline int parts_of(const TilePartsLayout *layout, object tile_id, TileParts *parts) except -1:
-    """Read a tile id. Raises `TypeError` for anything else; runs no Python code of anybody."""
+    """Read a tile id. Raises `TypeError` for anything else; runs no Python code of the caller."""
     cdef PyObject *value
-    cdef int place
+    cdef int position
     if not PyObject_TypeCheck(tile_id, layout.tile_id):
         raise TypeError(f"expected a TileId, got {type(tile_id).__name__}")
     parts.zoom_level = whole_in_slot(tile_id, layout.zoom_level, MAX_ZOOM + 1)
     parts.x = whole_in_slot(tile_id, layout.x, 1L << parts.zoom_level)
     parts.y = whole_in_slot(tile_id, layout.y, 1L << parts.zoom_level)
     value = slot(tile_id, layout.source)
-    for place in range(layout.sources):
-        if value == layout.source_objects[place]:
+    for position in range(layout.sources):
+        if value == layout.source_objects[position]:
             break
     else:
         raise TypeError("a TileId's source is a TileSource")
-    parts.source = place
+    parts.source = position
     value = slot(tile_id, layout.flight_id)
     parts.has_flight = value != <PyObject *>None
     parts.flight_high = 0
@@ -117,12 +117,12 @@ cdef inline int parts_of(const TilePartsLayout *layout, object tile_id, TilePart
     return 0
 
 
-cdef inline uint64_t place_of(const TileParts *parts) noexcept nogil:
+cdef inline uint64_t position_of(const TileParts *parts) noexcept nogil:
     """Zoom, column, row, source and whether there is a flight, as one number: with the flight, the whole id."""
-    cdef uint64_t place = parts.zoom_level
-    place = place << MAX_ZOOM | <uint64_t>parts.x
-    place = place << MAX_ZOOM | <uint64_t>parts.y
-    return place << 3 | <uint64_t>parts.source << 1 | <uint64_t>parts.has_flight
+    cdef uint64_t position = parts.zoom_level
+    position = position << MAX_ZOOM | <uint64_t>parts.x
+    position = position << MAX_ZOOM | <uint64_t>parts.y
+    return position << 3 | <uint64_t>parts.source << 1 | <uint64_t>parts.has_flight
 
 
 cdef inline char *put_number(char *end, long number) noexcept nogil:
@@ -143,8 +143,8 @@ cdef inline char *put_number(char *end, long number) noexcept nogil:
 
 cdef inline char *put_hex(char *end, uint64_t value, int digits) noexcept nogil:
     """The highest `digits` of a 64-bit number."""
-    cdef int place
-    for place in range(digits):
+    cdef int position
+    for position in range(digits):
         end[0] = b"0123456789abcdef"[value >> 60]
         end += 1
         value <<= 4

@@ -4,18 +4,12 @@ The operations are those of the reference, one by one and in its order; `sin` an
 itself calls. Compile without contraction of floating-point expressions. C only.
 """
 
-from libc.math cimport floor, log, sin
+from libc.math cimport M_PI, floor, log, sin
 from libc.stdint cimport int64_t, uint64_t
 
+from _constants cimport MAX_LATITUDE
 from _morton cimport Rectangle, rectangle
 
-cdef extern from *:
-    """
-    #define AEROTILE_PI 3.14159265358979323846
-    #define AEROTILE_MAX_LATITUDE 85.0511287798066
-    """
-    const double PI "AEROTILE_PI"
-    const double MAX_LATITUDE "AEROTILE_MAX_LATITUDE"
 
 
 cdef inline double within_projection(double lat) noexcept nogil:
@@ -35,8 +29,8 @@ cdef inline uint64_t column_of(double lon, int64_t size) noexcept nogil:
 
 cdef inline uint64_t row_of(double lat, int64_t size) noexcept nogil:
     """The row at a latitude in degrees."""
-    cdef double sine = sin(lat * (PI / 180.0))
-    return cell((0.5 - log((1 + sine) / (1 - sine)) / (4 * PI)) * size, size)
+    cdef double sine = sin(lat * (M_PI / 180.0))
+    return cell((0.5 - log((1 + sine) / (1 - sine)) / (4 * M_PI)) * size, size)
 
 
 cdef inline Rectangle cells_covering(

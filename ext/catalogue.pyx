@@ -1,7 +1,7 @@
 """The catalogue of committed tiles in C. `aerotile.adapters.memory.sorted_catalogue` is the reference.
 
-Rows change only while the lock and the GIL are both held. So a reader that holds the GIL meets them between two
-changes and takes no lock; what takes longer holds the lock in place of the GIL.
+Rows change only while the lock and the GIL are both held. So a reader that holds the GIL sees them between two
+changes and takes no lock; a long operation holds the lock and releases the GIL.
 """
 
 cimport cython
@@ -9,16 +9,14 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.datetime cimport import_datetime
 from cpython.long cimport PyLong_CheckExact
 from cpython.object cimport PyTypeObject
-from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memset
 
 from _catalogue_entry cimport EntryLayout, entry_of, learn_entry, read_facts
-from _committed cimport CatalogueInterface
-from _morton cimport MAX_ZOOM, Rectangle
+from _constants cimport MAX_ZOOM, SHA256_BYTES
+from _morton cimport Rectangle
 from _row_blocks cimport (
-    SHA256_BYTES,
     Block,
     Row,
     RowBlocks,
@@ -112,16 +110,6 @@ cdef int fill_from(object columns, RowBlocks *rows) except -1:
 cdef class CompiledTileCatalogue:
     """See `TileCatalogue`. `sys.getsizeof` tells the memory of its rows: at rest at most 64 bytes each."""
 
-    cdef RowBlocks rows
-    cdef object lock
-    cdef object variants
-    cdef tuple flights
-    cdef dict ordinals
-    cdef int64_t last_mark
-    cdef int64_t latest_capture
-    cdef int64_t latest_access
-    cdef set touched  # the tiles added or removed since the mark; None when no reload is under way
-
     def __cinit__(self):
         self.lock = threading.Lock()
         self.variants = VariantTable()
@@ -155,8 +143,8 @@ cdef class CompiledTileCatalogue:
                         raise ValueError(f"mark {since!r} is not the last one, or was used for a load already")
                     variants = self.put_changes(&rows, variants)
                 flights, ordinals = variants.flights, flight_ordinals(variants.flights)
-                # From here on no Python code runs, so that readers meet all of it or nothing. The names are
-                # let go of at the end.
+                # From here on no Python code runs, so that readers see all of it or nothing. The former
+                # names are dropped at the end.
                 former_names = (self.variants, self.flights, self.ordinals, self.touched)
                 former = self.rows
                 self.rows = rows
@@ -173,7 +161,7 @@ cdef class CompiledTileCatalogue:
         """Bring rows loaded since the mark up to what changed since; their table, with more flights if need be."""
         cdef Row row
         cdef Block *block
-        cdef Py_ssize_t place
+        cdef Py_ssize_t position
         cdef int64_t key, former_key
         variants = variants.extended(self.touched)
         cdef dict ordinals = flight_ordinals(variants.flights)
@@ -185,26 +173,26 @@ cdef class CompiledTileCatalogue:
         for tile_id in self.touched:
             key = key_of(tile_id, &LAYOUT.tile_id, ordinals)
             former_key = key_of(tile_id, &LAYOUT.tile_id, self.ordinals)
-            block = NULL if former_key < 0 else block_with(&self.rows, former_key, &place)
+            block = NULL if former_key < 0 else block_with(&self.rows, former_key, &position)
             if block == NULL:
                 drop_row(rows, key)
                 continue
-            read_row(block, place, &row)
+            read_row(block, position, &row)
             row.key = key
             self.put(rows, &row)
         return variants
 
     cdef bint put(self, RowBlocks *rows, Row *row) except -1:
-        """Add or replace a row, its access time not going back; whether the content is news."""
-        cdef Py_ssize_t place
-        cdef Block *block = block_with(rows, row.key, &place)
-        cdef bint news = True
+        """Add or replace a row, without moving its access time back; whether the content is new."""
+        cdef Py_ssize_t position
+        cdef Block *block = block_with(rows, row.key, &position)
+        cdef bint is_new = True
         if block != NULL:
-            row.accessed_us = max(row.accessed_us, block.accessed_us[place])
-            news = memcmp(row.content_sha256, block.content_sha256[place], SHA256_BYTES) != 0
+            row.accessed_us = max(row.accessed_us, block.accessed_us[position])
+            is_new = memcmp(row.content_sha256, block.content_sha256[position], SHA256_BYTES) != 0
         if put_row(rows, row) != 0:
             raise MemoryError
-        return news
+        return is_new
 
     def mark(self):
         """See `TileCatalogue`."""
@@ -221,11 +209,6 @@ cdef class CompiledTileCatalogue:
         read_facts(row, may_be_evicted(row), &facts, &LAYOUT)
         with self.lock:
             return self.put_named(row.tile_id, &facts)
-
-    def add_many(self, rows not None):
-        """See `TileCatalogue`."""
-        for row in rows:
-            self.add(row)
 
     cdef bint put_named(self, object tile_id, Row *row) except -1:
         """`put` a tile's row; the lock is held."""
@@ -253,23 +236,23 @@ cdef class CompiledTileCatalogue:
     def note_accesses(self, tile_ids not None, accessed_us not None):
         """See `TileCatalogue`."""
         cdef int64_t key, at
-        cdef Py_ssize_t place
+        cdef Py_ssize_t position
         cdef Block *block
         if len(tile_ids) != len(accessed_us):
             raise ValueError(f"{len(tile_ids)} tiles were read, but at {len(accessed_us)} times")
         with self.lock:
-            for tile_id, moment in zip(tile_ids, accessed_us):
-                at = moment
+            for tile_id, time_us in zip(tile_ids, accessed_us):
+                at = time_us
                 key = key_of(tile_id, &LAYOUT.tile_id, self.ordinals)
-                block = NULL if key < 0 else block_with(&self.rows, key, &place)
-                if block != NULL and block.accessed_us[place] < at:
-                    block.accessed_us[place] = at
+                block = NULL if key < 0 else block_with(&self.rows, key, &position)
+                if block != NULL and block.accessed_us[position] < at:
+                    block.accessed_us[position] = at
                     self.latest_access = max(self.latest_access, at)
 
     def lru_candidates(self, limit):
         """See `TileCatalogue`."""
         cdef Candidate *oldest
-        cdef Py_ssize_t count, place
+        cdef Py_ssize_t count, position
         if limit < 1:
             raise ValueError(f"limit must be 1 or more, got {limit!r}")
         with self.lock:
@@ -283,9 +266,9 @@ cdef class CompiledTileCatalogue:
                         count = find_oldest(&self.rows, oldest, count)
                 return [
                     EvictionCandidate(
-                        tile_id_of(oldest[place].key, &LAYOUT.tile_id, self.flights), oldest[place].disk_bytes
+                        tile_id_of(oldest[position].key, &LAYOUT.tile_id, self.flights), oldest[position].disk_bytes
                     )
-                    for place in range(count)
+                    for position in range(count)
                 ]
             finally:
                 free(oldest)
@@ -341,25 +324,32 @@ cdef class CompiledTileCatalogue:
     def get(self, tile_id not None):
         """See `TileCatalogue`."""
         cdef Row row
-        cdef Py_ssize_t place
+        cdef Py_ssize_t position
         cdef int64_t key = key_of(tile_id, &LAYOUT.tile_id, self.ordinals)
-        cdef Block *block = NULL if key < 0 else block_with(&self.rows, key, &place)
+        cdef Block *block = NULL if key < 0 else block_with(&self.rows, key, &position)
         if block == NULL:
             return None
-        read_row(block, place, &row)
+        read_row(block, position, &row)
         return entry_of(&row, &LAYOUT, self.flights)
+
+    cdef int64_t disk_bytes_of(self, object tile_id) except -1:
+        """The length of a tile's file; 0 for an unknown tile."""
+        cdef Py_ssize_t position
+        cdef int64_t key = key_of(tile_id, &LAYOUT.tile_id, self.ordinals)
+        cdef Block *block = NULL if key < 0 else block_with(&self.rows, key, &position)
+        return 0 if block == NULL else disk_bytes_at(block, position)
 
     def captured_us(self, tile_id not None):
         """See `TileCatalogue`."""
-        cdef Py_ssize_t place
+        cdef Py_ssize_t position
         cdef int64_t key = key_of(tile_id, &LAYOUT.tile_id, self.ordinals)
-        cdef Block *block = NULL if key < 0 else block_with(&self.rows, key, &place)
-        return None if block == NULL else block.captured_us[place]
+        cdef Block *block = NULL if key < 0 else block_with(&self.rows, key, &position)
+        return None if block == NULL else block.captured_us[position]
 
     def __contains__(self, tile_id not None):
-        cdef Py_ssize_t place
+        cdef Py_ssize_t position
         cdef int64_t key = key_of(tile_id, &LAYOUT.tile_id, self.ordinals)
-        return key >= 0 and block_with(&self.rows, key, &place) != NULL
+        return key >= 0 and block_with(&self.rows, key, &position) != NULL
 
     def latest_capture_us(self):
         """See `TileCatalogue`."""
@@ -387,17 +377,3 @@ cdef class CompiledTileCatalogue:
 
     def __len__(self):
         return self.rows.rows
-
-
-cdef int64_t disk_bytes_of(object catalogue, object tile_id) except -1:
-    """The length of a tile's file; 0 for an unknown tile."""
-    cdef CompiledTileCatalogue known = <CompiledTileCatalogue>catalogue
-    cdef Py_ssize_t place
-    cdef int64_t key = key_of(tile_id, &LAYOUT.tile_id, known.ordinals)
-    cdef Block *block = NULL if key < 0 else block_with(&known.rows, key, &place)
-    return 0 if block == NULL else disk_bytes_at(block, place)
-
-
-cdef CatalogueInterface interface
-interface.disk_bytes_of = disk_bytes_of
-_interface = PyCapsule_New(&interface, "aerotile.ext.catalogue._interface", NULL)

@@ -48,21 +48,21 @@ cdef class CompiledCatalogueMatches:
 
     def tile_ids(self):
         """See `CatalogueMatches`."""
-        cdef Py_ssize_t place
-        return [tile_id_of(self.rows[place].key, &LAYOUT.tile_id, self.flights) for place in range(self.count)]
+        cdef Py_ssize_t position
+        return [tile_id_of(self.rows[position].key, &LAYOUT.tile_id, self.flights) for position in range(self.count)]
 
     def __len__(self):
         return self.count
 
-    def __getitem__(self, place):
+    def __getitem__(self, position):
         cdef Py_ssize_t number
-        if isinstance(place, slice):
-            return [entry_of(&self.rows[number], &LAYOUT, self.flights) for number in range(self.count)[place]]
-        number = place
+        if isinstance(position, slice):
+            return [entry_of(&self.rows[number], &LAYOUT, self.flights) for number in range(self.count)[position]]
+        number = position
         if number < 0:
             number += self.count
         if not 0 <= number < self.count:
-            raise IndexError(f"there are {self.count} matches, asked for {place}")
+            raise IndexError(f"there are {self.count} matches, asked for {position}")
         return entry_of(&self.rows[number], &LAYOUT, self.flights)
 
     def __iter__(self):

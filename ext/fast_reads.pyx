@@ -1,19 +1,17 @@
 """Reads of committed tiles that wait for nothing, each in one call and with the GIL held.
 
-`aerotile.domain.store.read_tile` is the reference: these are its steps, in its order. Whatever is out of the ordinary goes
-the long way there: what the caches do not have, what is missing or has another length than was committed, what is no
-file, and what can't be mapped.
+`aerotile.domain.store.read_tile` is the reference: these are its steps, in its order. Every other case is a slow
+read there: the caches lack the file; it is missing, is no regular file, has another length than was committed, or
+can't be mapped.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport malloc
 
-from _committed cimport CatalogueInterface
-from _kept_keys cimport Key, KeptInterface, key_of_parts
-from _mappings cimport Mapping, PixelsInterface
+from _mapping_keys cimport MappingKey, mapping_key_of
+from _mappings cimport Mapping
 from _posix cimport (
     MAP_FAILED,
     MAP_SHARED,
@@ -28,92 +26,91 @@ from _posix cimport (
     munmap,
     sysconf,
 )
-from _regular_files cimport open_for_reading
-from _residency cimport is_in_core
+from _regular_file cimport open_for_reading
+from _page_residency cimport is_in_core
 from _tile_parts cimport TILE_PATH_BYTES, TilePartsLayout, TileParts, learn_parts_layout, parts_of, put_path
+from aerotile.ext.catalogue cimport CompiledTileCatalogue
+from aerotile.ext.mapped_pixels cimport new_handle
+from aerotile.ext.mapping_cache cimport CompiledMappingCache
 
 from uuid import UUID
 
-from . import catalogue as _catalogue, mapping_cache as _mapping_cache, pixels as _pixels
 from ..domain.values.tiles import TileId, TileSource
 
-cdef PixelsInterface *pixels = <PixelsInterface *>PyCapsule_GetPointer(
-    _pixels._interface, "aerotile.ext.pixels._interface"
-)
-cdef KeptInterface *mapping_cache = <KeptInterface *>PyCapsule_GetPointer(
-    _mapping_cache._interface, "aerotile.ext.mapping_cache._interface"
-)
-cdef CatalogueInterface *committed = <CatalogueInterface *>PyCapsule_GetPointer(
-    _catalogue._interface, "aerotile.ext.catalogue._interface"
-)
 cdef Py_ssize_t PAGE_BYTES = sysconf(_SC_PAGESIZE)
 cdef TilePartsLayout layout
 learn_parts_layout(&layout, TileId, TileSource, UUID)
 
 cdef enum:
     CLOSED = -1
-    MAX_COPIED = 1 << 20  # no more memory is asked for on a row's word alone
+    MAX_COPIED = 1 << 20  # bytes: the most that a read allocates before it has seen the file
 
 
 @cython.final
 cdef class FastReader:
     """See `aerotile.domain.store.read_tile.FastReader`: over the files below the open folder `root`.
 
-    `slow_read_pixels` and `slow_read_bytes` are the long way. Raises `TypeError` for anything but `CompiledMappingCache`
+    `slow_read_pixels` and `slow_read_bytes` read whatever this class does not. Raises `TypeError` for anything but `CompiledMappingCache`
     and a `CompiledTileCatalogue`.
     """
 
-    cdef object root, mapping_cache, catalogue, slow_read_pixels, slow_read_bytes
+    cdef object root, slow_read_pixels, slow_read_bytes
+    cdef CompiledMappingCache mapping_cache
+    cdef CompiledTileCatalogue catalogue
     cdef int directory
 
-    def __cinit__(self, root not None, mapping_cache, catalogue, *, slow_read_pixels, slow_read_bytes):
-        if type(mapping_cache) is not _mapping_cache.CompiledMappingCache:
-            raise TypeError(f"expected CompiledMappingCache, got {type(mapping_cache).__name__}")
-        if type(catalogue) is not _catalogue.CompiledTileCatalogue:
-            raise TypeError(f"expected a CompiledTileCatalogue, got {type(catalogue).__name__}")
+    def __cinit__(
+        self,
+        root not None,
+        CompiledMappingCache mapping_cache not None,
+        CompiledTileCatalogue catalogue not None,
+        *,
+        slow_read_pixels,
+        slow_read_bytes,
+    ):
         self.root, self.mapping_cache, self.catalogue = root, mapping_cache, catalogue
         self.slow_read_pixels, self.slow_read_bytes = slow_read_pixels, slow_read_bytes
         self.directory = root.fileno()
 
     def close(self):
-        """Let go of the root: from now on all but what is kept goes the long way."""
+        """Drop the root: from now on every read of a tile that is not cached is a slow read."""
         self.directory = CLOSED
         self.root = None
 
     def read_pixels(self, tile_id):
         """See `FastReader`. Raises `TypeError` for anything but a `TileId`."""
         cdef TileParts parts
-        cdef Key key
+        cdef MappingKey key
         cdef uint32_t ticket
         cdef int64_t length
         cdef Mapping *mapping
         parts_of(&layout, tile_id, &parts)
-        key_of_parts(&parts, &key)
-        handle = mapping_cache.get_by(self.mapping_cache, &key)
+        mapping_key_of(&parts, &key)
+        handle = self.mapping_cache.get_by_key(&key)
         if handle is not None:
             return handle
-        ticket = mapping_cache.ticket_by(self.mapping_cache, &key)
-        length = committed.disk_bytes_of(self.catalogue, tile_id)
-        mapping = map_at_once(self.directory, &parts, length) if length > 0 else NULL
+        ticket = self.mapping_cache.ticket_by_key(&key)
+        length = self.catalogue.disk_bytes_of(tile_id)
+        mapping = map_cached(self.directory, &parts, length) if length > 0 else NULL
         if mapping == NULL:
             return self.slow_read_pixels(tile_id)
-        handle = pixels.handle_on(mapping)
-        return mapping_cache.keep_by(self.mapping_cache, &key, tile_id, handle, mapping, ticket)
+        handle = new_handle(mapping)
+        return self.mapping_cache.put_by_key(&key, tile_id, handle, mapping, ticket)
 
     def read_bytes(self, tile_id):
         """See `FastReader`. Raises `TypeError` for anything but a `TileId`."""
         cdef TileParts parts
         cdef int64_t length
         parts_of(&layout, tile_id, &parts)
-        length = committed.disk_bytes_of(self.catalogue, tile_id)
-        content = read_at_once(self.directory, &parts, length) if 0 < length <= MAX_COPIED else None
+        length = self.catalogue.disk_bytes_of(tile_id)
+        content = read_cached(self.directory, &parts, length) if 0 < length <= MAX_COPIED else None
         if content is None:
             return self.slow_read_bytes(tile_id)
-        mapping_cache.note(self.mapping_cache, tile_id)
+        self.mapping_cache.note_id(tile_id)
         return content
 
 
-cdef Mapping *map_at_once(int directory, const TileParts *parts, Py_ssize_t length) noexcept:
+cdef Mapping *map_cached(int directory, const TileParts *parts, Py_ssize_t length) noexcept:
     """The tile's file mapped, if it is so long and the caches have it; else NULL."""
     cdef char path[TILE_PATH_BYTES]
     cdef int descriptor
@@ -143,11 +140,11 @@ cdef Mapping *map_at_once(int directory, const TileParts *parts, Py_ssize_t leng
     mapping.references = 0
     mapping.address = address
     mapping.length = length
-    mapping.graveyard = NULL
+    mapping.queue = NULL
     return mapping
 
 
-cdef bytes read_at_once(int directory, const TileParts *parts, Py_ssize_t length):
+cdef bytes read_cached(int directory, const TileParts *parts, Py_ssize_t length):
     """The content of the tile's file, if it is so long and the caches have it; else None."""
     cdef char path[TILE_PATH_BYTES]
     cdef bytes content = PyBytes_FromStringAndSize(NULL, length)

@@ -8,38 +8,16 @@ Functions here return 0, or -1 with errno; `walk_variant` makes an exception of 
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.errno cimport EINTR, ELOOP, ENOENT, ENOMEM, ENOTDIR, errno
+from libc.errno cimport ENOMEM, errno
 from libc.stdint cimport int64_t
 from libc.stdio cimport snprintf
 from libc.string cimport memcpy, strcmp, strlen
 
-from _morton cimport MAX_ZOOM, MORTON_BITS, morton
-from _posix cimport (
-    AT_SYMLINK_NOFOLLOW,
-    DT_REG,
-    DT_UNKNOWN,
-    MAP_ANONYMOUS,
-    MAP_FAILED,
-    MAP_PRIVATE,
-    MREMAP_MAYMOVE,
-    O_CLOEXEC,
-    O_DIRECTORY,
-    O_NOFOLLOW,
-    O_RDONLY,
-    PROT_READ,
-    PROT_WRITE,
-    S_ISREG,
-    aerotile_entry,
-    aerotile_getdents64,
-    close_quietly,
-    fstatat,
-    may_be_folder,
-    mmap,
-    mremap,
-    munmap,
-    openat,
-    stat_facts,
-)
+from _constants cimport MAX_ZOOM, MORTON_BITS
+from _folder_entries cimport Folder, has_gone, is_file, next_entry, open_folder
+from _growing cimport Growing, append, release
+from _morton cimport morton
+from _posix cimport MAP_ANONYMOUS, MAP_PRIVATE, aerotile_entry, close_quietly, may_be_folder
 
 import os
 from mmap import mmap as Pages
@@ -47,17 +25,8 @@ from mmap import mmap as Pages
 import numpy as np
 
 cdef enum:
-    BLOCK_BYTES = 1 << 15
     NUMBER_DIGITS = 7  # 2**22 - 1, the largest column or row, has seven
-    FIRST_CAPACITY = 1 << 16
     ELSEWHERE = -1
-
-
-# In pages of its own: what threads let go of would otherwise stay with each thread's heap.
-cdef struct Growing:
-    char *bytes
-    size_t length
-    size_t capacity
 
 
 cdef struct Walk:
@@ -68,37 +37,6 @@ cdef struct Walk:
     long column
     long part            # only columns of which this is left when divided by `parts`
     long parts
-
-
-cdef struct Folder:
-    int descriptor
-    Py_ssize_t filled
-    Py_ssize_t next_entry
-    char block[BLOCK_BYTES]
-
-
-cdef int release(Growing *growing) noexcept nogil:
-    if growing.bytes != NULL:
-        munmap(growing.bytes, growing.capacity)
-    return 0
-
-
-cdef int append(Growing *growing, const void *bytes, size_t length) noexcept nogil:
-    cdef size_t capacity = growing.capacity
-    cdef void *moved
-    if capacity - growing.length < length:
-        capacity += FIRST_CAPACITY + capacity // 2  # more than any one entry takes
-        if growing.bytes == NULL:
-            moved = mmap(NULL, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-        else:
-            moved = mremap(growing.bytes, growing.capacity, capacity, MREMAP_MAYMOVE)
-        if moved == MAP_FAILED:
-            return -1
-        growing.bytes = <char *>moved
-        growing.capacity = capacity
-    memcpy(growing.bytes + growing.length, bytes, length)
-    growing.length += length
-    return 0
 
 
 cdef int append_place(Growing *places, Walk *walk, long row) noexcept nogil:
@@ -134,52 +72,8 @@ cdef long folder_number(const char *name, long limit) noexcept nogil:
     return number if number < limit and end[0] == 0 else -1
 
 
-cdef bint has_gone(int number) noexcept nogil:
-    """Whether this errno of a folder means that it is none of ours, or not any more."""
-    return number == ENOENT or number == ENOTDIR or number == ELOOP
-
-
-cdef int open_folder(Folder *folder, int parent, const char *name) noexcept nogil:
-    folder.filled = 0
-    folder.next_entry = 0
-    while True:
-        folder.descriptor = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-        if folder.descriptor >= 0:
-            return 0
-        if errno != EINTR:
-            return -1
-
-
-cdef aerotile_entry *next_entry(Folder *folder) noexcept nogil:
-    """The next entry; NULL with errno 0 at the end, and with another errno when the folder can't be read."""
-    cdef aerotile_entry *entry
-    while folder.next_entry >= folder.filled:
-        folder.filled = aerotile_getdents64(folder.descriptor, folder.block, BLOCK_BYTES)
-        folder.next_entry = 0
-        if folder.filled == 0:
-            (&errno)[0] = 0
-            return NULL
-        if folder.filled < 0:
-            folder.filled = 0
-            if errno != EINTR:
-                return NULL
-    entry = <aerotile_entry *>(folder.block + folder.next_entry)
-    folder.next_entry += entry.d_reclen
-    return entry
-
-
-cdef int is_file(int folder, aerotile_entry *entry) noexcept nogil:
-    """1 for a regular file, 0 for anything else, -1 with errno when that can't be known."""
-    cdef stat_facts facts
-    if entry.d_type != DT_UNKNOWN:
-        return entry.d_type == DT_REG
-    if fstatat(folder, entry.d_name, &facts, AT_SYMLINK_NOFOLLOW) != 0:  # a file system without types
-        return 0 if errno == ENOENT else -1
-    return S_ISREG(facts.st_mode) != 0
-
-
 cdef int note_file(Walk *walk, int folder, aerotile_entry *entry, long rows) noexcept nogil:
-    """Note what the file is by its name; whatever is foreign is passed by."""
+    """Note the file as its name says; other names are skipped."""
     cdef const char *name = entry.d_name
     cdef const char *rest = NULL
     cdef size_t length
@@ -281,7 +175,7 @@ def walk_variant(int folder, long part=0, long parts=1):
 
     Returns two arrays of places, int64, zoom << 44 | Morton interleave of column and row, in no particular
     order, and a list of paths relative to the folder: hidden files that end in ".tmp", for the caller to
-    judge. Folders that vanish meanwhile are passed by. Raises `OSError` with the path (relative, "" for the
+    judge. Folders that vanish meanwhile are skipped. Raises `OSError` with the path (relative, "" for the
     folder itself) of the folder that can't be read.
     """
     cdef Walk walk

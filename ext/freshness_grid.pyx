@@ -12,6 +12,7 @@ from cpython.datetime cimport (
 )
 from cpython.object cimport PyTypeObject
 
+from _constants cimport MAX_ZOOM
 from _slots cimport PyObject_TypeCheck, PyType_GenericAlloc, fill_slot, slot, slot_offset
 
 import numpy as np
@@ -19,18 +20,16 @@ import numpy as np
 from ..domain.policies.freshness import FreshnessDecision, FreshnessVerdict, TOO_OLD
 from ..domain.values.timestamps import EPOCH, MICROSECOND
 from ..domain.values.sectors import SectorClassification
-from ..domain.values.tile_grid import MAX_ZOOM
 from ..domain.values.tiles import TileId
 
 import_datetime()
 
-cdef int FINEST_ZOOM = MAX_ZOOM
 cdef long long DAY_US = 86_400_000_000
 cdef long long FARTHEST_US = 1_000_000_000_000_000_000  # beyond every datetime; sums and differences still fit
 cdef object BEGINNING = EPOCH
 cdef object ACCEPT = FreshnessDecision.ACCEPT
 
-# Where instances of these classes keep what.
+# Where instances of these classes hold their attributes.
 cdef object TILE_ID = TileId
 cdef Py_ssize_t ZOOM_LEVEL = slot_offset(TileId, "zoom_level")
 cdef Py_ssize_t X = slot_offset(TileId, "x")
@@ -40,7 +39,7 @@ cdef Py_ssize_t DECISION = slot_offset(FreshnessVerdict, "decision")
 cdef Py_ssize_t AGE = slot_offset(FreshnessVerdict, "age")
 cdef Py_ssize_t RULE = slot_offset(FreshnessVerdict, "rule")
 cdef Py_ssize_t SECTOR = slot_offset(FreshnessVerdict, "sector")
-cdef Py_ssize_t CLOCK_DOUBT = slot_offset(FreshnessVerdict, "clock_fault")
+cdef Py_ssize_t CLOCK_FAULT = slot_offset(FreshnessVerdict, "clock_fault")
 
 cdef struct Tile:
     int zoom
@@ -49,13 +48,13 @@ cdef struct Tile:
 
 
 cdef int read_tile(object tile_id, Tile *tile) except -1:
-    """Take a `TileId` apart. Raises `TypeError`, or `ValueError` for what is no place on the grid."""
+    """Take a `TileId` apart. Raises `TypeError`, or `ValueError` for a tile that the grid lacks."""
     if not PyObject_TypeCheck(tile_id, <PyTypeObject *>TILE_ID):
         raise TypeError(f"expected a TileId, got {tile_id!r}")
     cdef int zoom = <object>slot(tile_id, ZOOM_LEVEL)
     cdef int x = <object>slot(tile_id, X)
     cdef int y = <object>slot(tile_id, Y)
-    if not (0 <= zoom <= FINEST_ZOOM and 0 <= x < 1 << zoom and 0 <= y < 1 << zoom):
+    if not (0 <= zoom <= MAX_ZOOM and 0 <= x < 1 << zoom and 0 <= y < 1 << zoom):
         raise ValueError(f"no tile of the grid: {zoom}/{x}/{y}")
     tile.zoom, tile.x, tile.y = zoom, x, y
     return 0
@@ -73,7 +72,7 @@ cdef class SectorGrid:
     Its `candidates[starts[i]:starts[i + 1]]`, ascending, are those before it that some tiles in it touch.
 
     The arrays are copied. Raises `ValueError` for arrays that don't fit together. A grid never changes, so any
-    number of threads may ask at once.
+    number of threads may ask concurrently.
     """
 
     cdef readonly tuple sectors
@@ -94,7 +93,7 @@ cdef class SectorGrid:
             raise ValueError("the arrays of a sector grid don't fit together")
 
     cdef bint fits_together(self) noexcept:
-        """Whether no answer can lead outside of the arrays, or round in circles."""
+        """Whether no answer can lead outside of the arrays, or into a cycle."""
         cdef Py_ssize_t cells = self.children.shape[0]
         cdef Py_ssize_t sectors = len(self.sectors)
         cdef Py_ssize_t i
@@ -128,11 +127,11 @@ cdef class SectorGrid:
         return self.sector_over(&tile)
 
     cdef object sector_over(self, const Tile *tile):
-        cdef int found = self.place_over(tile)
+        cdef int found = self.position_over(tile)
         return self.sectors[found] if found < <int>len(self.sectors) else None
 
-    cdef int place_over(self, const Tile *tile) noexcept nogil:
-        """The place of the first sector over the tile; their number when there is none."""
+    cdef int position_over(self, const Tile *tile) noexcept nogil:
+        """The position of the first sector over the tile; the number of sectors when there is none."""
         cdef int cell = 0
         cdef int below = tile.zoom
         while self.children[cell] != 0:
@@ -140,21 +139,21 @@ cdef class SectorGrid:
                 return self.firsts[cell]
             below -= 1
             cell = self.children[cell] + (tile.y >> below & 1) * 2 + (tile.x >> below & 1)
-        cdef int finer = FINEST_ZOOM - tile.zoom
+        cdef int finer = MAX_ZOOM - tile.zoom
         cdef int left = tile.x << finer
         cdef int top = tile.y << finer
         cdef int right = (tile.x + 1) << finer
         cdef int bottom = (tile.y + 1) << finer
-        cdef int i, place
+        cdef int i, position
         for i in range(self.starts[cell], self.starts[cell + 1]):
-            place = self.candidates[i]
+            position = self.candidates[i]
             if (
-                self.lines[place, 0] <= right
-                and self.lines[place, 1] <= bottom
-                and self.lines[place, 2] >= left
-                and self.lines[place, 3] >= top
+                self.lines[position, 0] <= right
+                and self.lines[position, 1] <= bottom
+                and self.lines[position, 2] >= left
+                and self.lines[position, 3] >= top
             ):
-                return place
+                return position
         return self.firsts[cell]
 
 
@@ -200,7 +199,7 @@ cdef class SectorGridJudge:
         Raises `OverflowError` for a capture time beyond every calendar.
         """
         if not -FARTHEST_US <= captured_us <= FARTHEST_US:
-            raise OverflowError(f"captured_us is no moment: {captured_us}")
+            raise OverflowError(f"captured_us is no time: {captured_us}")
         cdef long long age_us = max(microseconds_in(now - BEGINNING) - captured_us, 0)
         cdef Tile tile
         read_tile(tile_id, &tile)
@@ -224,7 +223,7 @@ cdef object verdict(_Ruling ruling, long long age_us, object sector):
     fill_slot(made, AGE, duration_of(age_us))
     fill_slot(made, RULE, ruling.rule)
     fill_slot(made, SECTOR, sector)
-    fill_slot(made, CLOCK_DOUBT, None)
+    fill_slot(made, CLOCK_FAULT, None)
     return made
 
 

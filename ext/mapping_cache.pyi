@@ -1,4 +1,4 @@
-"""Mapped tiles kept between reads."""
+"""Mapped tiles that stay open between reads."""
 
 from collections.abc import Callable
 from typing import final
@@ -6,7 +6,7 @@ from typing import final
 from ..domain.ports.mapping_cache import MappingCacheCounts
 from ..domain.values.pixels import TilePixelHandle
 from ..domain.values.tiles import TileId
-from .pixels import MappedPixels
+from .mapped_pixels import MappedPixels
 
 @final
 class CompiledMappingCache:

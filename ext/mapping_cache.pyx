@@ -1,60 +1,41 @@
-"""Mapped tiles kept between reads: a table of shared mappings with second-chance eviction.
+"""Mapped tiles that stay open between reads, with second-chance eviction.
 
-Everything happens under the GIL, which is the only lock; what could let it go, the last reference to a mapping or
-to a `TileId`, is dropped when the table is whole again.
+The GIL is the only lock. Dropping the last reference to a mapping or to a `TileId` may release the GIL, so a method
+drops references when the table is consistent again.
 """
 
 cimport cython
 from cpython.object cimport PyObject
-from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdint cimport int32_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, qsort
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport free, malloc, qsort
 
-from _kept_keys cimport Key, KeptInterface, key_of_parts, same
+from _constants cimport MAX_MAPPINGS
+from _mapping_keys cimport MappingKey, mapping_key_of
+from _mapping_table cimport Entry, add_entry, allocate_table, find_entry, free_table, take_out
 from _mappings cimport (
-    Graveyard,
     Mapping,
-    PixelsInterface,
-    assign_graveyard,
-    empty_graveyard,
-    leave_graveyard,
-    let_go,
-    new_graveyard,
+    assign_unmap_queue,
+    new_unmap_queue,
+    release_mapping,
+    release_unmap_queue,
+    unmap_pending,
 )
 from _tile_parts cimport TilePartsLayout, TileParts, learn_parts_layout, parts_of
+from aerotile.ext.mapped_pixels cimport mapping_of, new_handle
 
 from uuid import UUID
 
-from . import pixels as _pixels
 from ..domain.ports.mapping_cache import MappingCacheCounts, MAX_NOTED
 from ..domain.values.tiles import TileId, TileSource
 
-cdef PixelsInterface *pixels = <PixelsInterface *>PyCapsule_GetPointer(
-    _pixels._interface, "aerotile.ext.pixels._interface"
-)
 cdef TilePartsLayout layout
 learn_parts_layout(&layout, TileId, TileSource, UUID)
 
 cdef enum:
-    MAX_COUNT = 1 << 20
-    DROP_COUNTERS = 4096   # a ticket is void when another tile with the same counter was dropped, which is rare
-    MAX_STEPS = 64         # of the hand: beyond it the next tile goes, used or not, so that no reader waits
-    GRAVES = 4096          # mappings that may wait for `release`
-    GRAVES_TO_WAKE = 1024
-
-
-cdef struct Entry:
-    Key key
-    uint32_t used
-    Mapping *mapping       # NULL: the entry is free
-    PyObject *tile_id
-    uint64_t read_at       # the tick of its last read
-
-
-cdef struct NotedRead:
-    PyObject *tile_id
-    uint64_t read_at
+    MAX_STEPS = 64               # of the hand: beyond it the next tile is evicted, used or not, so that no reader waits
+    MAX_PENDING_UNMAPS = 4096    # mappings that may wait for `release`
+    PENDING_UNMAPS_TO_WAKE = 1024
 
 
 cdef int earlier_first(const void *one, const void *other) noexcept nogil:
@@ -63,10 +44,10 @@ cdef int earlier_first(const void *one, const void *other) noexcept nogil:
     return (first > second) - (first < second)
 
 
-cdef inline int key_of(object tile_id, Key *key) except -1:
+cdef inline int key_of(object tile_id, MappingKey *key) except -1:
     cdef TileParts parts
     parts_of(&layout, tile_id, &parts)
-    key_of_parts(&parts, key)
+    mapping_key_of(&parts, key)
     return 0
 
 
@@ -74,144 +55,115 @@ cdef inline int key_of(object tile_id, Key *key) except -1:
 cdef class CompiledMappingCache:
     """`MappingCache` over `MappedPixels`, bounded by count and bytes.
 
-    `max_count` mappings of together `max_bytes` are kept. `when_full` is called on the reading thread when
+    It caches up to `max_count` mappings of together `max_bytes`. `when_full` is called on the reading thread when
     `flush_entries` tiles were read since the last drain, `when_waiting` when many mappings wait for `release`;
-    both must return at once. A reader unmaps nothing, unless 4,096 mappings wait already. Raises `ValueError`
+    both must return without waiting. A reader unmaps nothing, unless 4,096 mappings wait already. Raises `ValueError`
     for bounds below 0 or too large, `MemoryError`.
     """
-
-    cdef object when_full, when_waiting, __weakref__
-    cdef Entry *entries
-    cdef int32_t *slots          # entry number + 1 by hash, 0 for none; probed linearly, at most half full
-    cdef uint32_t slot_mask
-    cdef int32_t *free_entries
-    cdef Py_ssize_t free_count
-    cdef Py_ssize_t max_count, count, hand
-    cdef Py_ssize_t used_entries  # entries from here on were never used
-    cdef Py_ssize_t max_bytes, kept_bytes
-    cdef Graveyard *graveyard
-    cdef bint closed, woken
-    cdef uint32_t drops[DROP_COUNTERS]
-    cdef uint64_t tick, drained_at
-    cdef Py_ssize_t unnoted, flush_entries
-    cdef NotedRead *noted        # reads of tiles that are not kept: a ring, the oldest overwritten
-    cdef Py_ssize_t noted_first, noted_count, noted_capacity
-    cdef Py_ssize_t hits, misses, evicted, released
 
     def __cinit__(
         self, *, Py_ssize_t max_count, Py_ssize_t max_bytes, Py_ssize_t flush_entries=1000, when_full=None,
         when_waiting=None,
     ):
-        cdef uint32_t slot_count = 16
-        cdef Py_ssize_t number
-        if not 0 <= max_count <= MAX_COUNT or max_bytes < 0 or flush_entries < 1:
+        if not 0 <= max_count <= MAX_MAPPINGS or max_bytes < 0 or flush_entries < 1:
             raise ValueError(
-                f"can't keep {max_count!r} mappings of {max_bytes!r} bytes with {flush_entries!r} entries to a flush"
+                f"can't cache {max_count!r} mappings of {max_bytes!r} bytes with {flush_entries!r} entries to a flush"
             )
         self.max_count = max_count
         self.max_bytes = max_bytes
         self.flush_entries = flush_entries
         self.when_full = when_full
         self.when_waiting = when_waiting
-        while slot_count < 2 * max_count:
-            slot_count *= 2
-        self.slot_mask = slot_count - 1
         self.noted_capacity = MAX_NOTED
-        self.slots = <int32_t *>calloc(slot_count, sizeof(int32_t))
-        self.entries = <Entry *>calloc(max_count + 1, sizeof(Entry))
-        self.free_entries = <int32_t *>malloc((max_count + 1) * sizeof(int32_t))
         self.noted = <NotedRead *>malloc(self.noted_capacity * sizeof(NotedRead))
-        self.graveyard = new_graveyard(GRAVES)
-        if NULL in (self.slots, self.entries, self.free_entries, self.noted, self.graveyard):
+        self.unmap_queue = new_unmap_queue(MAX_PENDING_UNMAPS)
+        if allocate_table(&self.table, max_count) != 0 or self.noted == NULL or self.unmap_queue == NULL:
             raise MemoryError
-        for number in range(max_count):
-            self.free_entries[number] = max_count - 1 - number
-        self.free_count = max_count
 
     def __dealloc__(self):
         cdef Py_ssize_t number
-        if self.graveyard != NULL:
-            self.graveyard.closed = True
-            if self.entries != NULL and self.slots != NULL:
-                for number in range(self.used_entries):
-                    if self.entries[number].mapping != NULL:
-                        let_go(self.entries[number].mapping)
-                        Py_DECREF(<object>self.entries[number].tile_id)
-            empty_graveyard(self.graveyard)
-            leave_graveyard(self.graveyard)
+        if self.unmap_queue != NULL:
+            self.unmap_queue.closed = True
+            for number in range(self.table.used_entries):
+                if self.table.entries[number].mapping != NULL:
+                    release_mapping(self.table.entries[number].mapping)
+                    Py_DECREF(<object>self.table.entries[number].tile_id)
+            unmap_pending(self.unmap_queue)
+            release_unmap_queue(self.unmap_queue)
         for number in range(self.noted_count):
             Py_DECREF(<object>self.noted[(self.noted_first + number) % self.noted_capacity].tile_id)
-        free(self.slots)
-        free(self.entries)
-        free(self.free_entries)
+        free_table(&self.table)
         free(self.noted)
 
     def get(self, tile_id):
         """See `MappingCache`. Raises `TypeError` for anything but a `TileId`."""
-        cdef Key key
+        cdef MappingKey key
         key_of(tile_id, &key)
-        return self.get_by(&key)
+        return self.get_by_key(&key)
 
-    cdef object get_by(self, const Key *key):
+    cdef object get_by_key(self, const MappingKey *key):
         cdef Entry *entry
-        cdef Py_ssize_t number = self.find(key)
+        cdef Py_ssize_t number = find_entry(&self.table, key)
         if number < 0:
             self.misses += 1
             return None
-        entry = &self.entries[number]
-        handle = pixels.handle_on(entry.mapping)
+        entry = &self.table.entries[number]
+        handle = new_handle(entry.mapping)
         self.hits += 1
         entry.used = True
         self.tick += 1
         if entry.read_at <= self.drained_at:
             entry.read_at = self.tick
-            self.count_unnoted()
+            self.count_undrained()
         else:
             entry.read_at = self.tick
         return handle
 
     def ticket(self, tile_id):
         """See `MappingCache`."""
-        cdef Key key
+        cdef MappingKey key
         key_of(tile_id, &key)
-        return self.drops[key.hash % DROP_COUNTERS]
+        return self.ticket_by_key(&key)
+
+    cdef uint32_t ticket_by_key(self, const MappingKey *key) noexcept:
+        return self.invalidations[key.hash % INVALIDATION_COUNTERS]
 
     def put(self, tile_id, handle, uint32_t ticket):
         """See `MappingCache`. Raises `TypeError` for anything but `MappedPixels`, `ValueError` for closed ones."""
-        cdef Key key
-        cdef Mapping *mapping = pixels.mapping_of(handle)
+        cdef MappingKey key
+        cdef Mapping *mapping = mapping_of(handle)
         key_of(tile_id, &key)
-        return self.keep_by(&key, tile_id, handle, mapping, ticket)
+        return self.put_by_key(&key, tile_id, handle, mapping, ticket)
 
-    cdef object keep_by(
-        self, const Key *key, object tile_id, object handle, Mapping *mapping, uint32_t ticket
+    cdef object put_by_key(
+        self, const MappingKey *key, object tile_id, object handle, Mapping *mapping, uint32_t ticket
     ):
         cdef Py_ssize_t number
         if self.closed:
             return handle
-        assign_graveyard(mapping, self.graveyard)
+        assign_unmap_queue(mapping, self.unmap_queue)
         if self.max_count == 0 or mapping.length > self.max_bytes:
             self.note_id(tile_id)
             return handle
-        while not self.closed and self.find(key) < 0 and (
-            self.free_count == 0 or self.kept_bytes + mapping.length > self.max_bytes
+        while not self.closed and find_entry(&self.table, key) < 0 and (
+            self.table.free_count == 0 or self.table.mapped_bytes + mapping.length > self.max_bytes
         ):
             self.evict()
-        # From here to the end nothing can let another thread in.
-        number = self.find(key)
+        # From here to the end nothing releases the GIL.
+        number = find_entry(&self.table, key)
         self.tick += 1
         if number >= 0:  # another reader was faster
-            self.entries[number].read_at = self.tick
-            return pixels.handle_on(self.entries[number].mapping)
-        if self.closed or self.drops[key.hash % DROP_COUNTERS] != ticket:
+            self.table.entries[number].read_at = self.tick
+            return new_handle(self.table.entries[number].mapping)
+        if self.closed or self.ticket_by_key(key) != ticket:
             return handle
-        self.insert(key, tile_id, mapping)
-        self.count_unnoted()
+        add_entry(&self.table, key, tile_id, mapping, self.tick)
+        self.count_undrained()
         return handle
 
     def note(self, tile_id):
         """See `MappingCache`. Raises `TypeError` for anything but a `TileId`."""
-        cdef Key key
+        cdef MappingKey key
         key_of(tile_id, &key)
         self.note_id(tile_id)
 
@@ -220,28 +172,28 @@ cdef class CompiledMappingCache:
         self.tick += 1
         Py_INCREF(tile_id)
         forgotten = self.note_read(<PyObject *>tile_id, self.tick)
-        self.count_unnoted()
+        self.count_undrained()
         if forgotten != NULL:
             Py_DECREF(<object>forgotten)
         return 0
 
     def invalidate(self, tile_id):
         """See `MappingCache`."""
-        cdef Key key
+        cdef MappingKey key
         cdef Py_ssize_t number
         key_of(tile_id, &key)
-        self.drops[key.hash % DROP_COUNTERS] += 1
-        number = self.find(&key)
+        self.invalidations[key.hash % INVALIDATION_COUNTERS] += 1
+        number = find_entry(&self.table, &key)
         if number >= 0:
             self.remove(number, False)
 
     def invalidate_all(self):
         """See `MappingCache`."""
         cdef Py_ssize_t number
-        for number in range(DROP_COUNTERS):
-            self.drops[number] += 1
-        for number in range(self.used_entries):
-            if self.entries[number].mapping != NULL:
+        for number in range(INVALIDATION_COUNTERS):
+            self.invalidations[number] += 1
+        for number in range(self.table.used_entries):
+            if self.table.entries[number].mapping != NULL:
                 self.remove(number, True)
 
     def drain_reads(self):
@@ -249,23 +201,23 @@ cdef class CompiledMappingCache:
         cdef Py_ssize_t count = 0
         cdef Py_ssize_t number
         cdef Entry *entry
-        cdef NotedRead *reads = <NotedRead *>malloc((self.noted_count + self.count + 1) * sizeof(NotedRead))
+        cdef NotedRead *reads = <NotedRead *>malloc((self.noted_count + self.table.count + 1) * sizeof(NotedRead))
         if reads == NULL:
             raise MemoryError
         for number in range(self.noted_count):
             reads[count] = self.noted[(self.noted_first + number) % self.noted_capacity]
             count += 1
         self.noted_count = 0
-        for number in range(self.used_entries):
-            entry = &self.entries[number]
+        for number in range(self.table.used_entries):
+            entry = &self.table.entries[number]
             if entry.mapping != NULL and entry.read_at > self.drained_at:
                 Py_INCREF(<object>entry.tile_id)
                 reads[count].tile_id = entry.tile_id
                 reads[count].read_at = entry.read_at
                 count += 1
         self.drained_at = self.tick
-        self.unnoted = 0
-        # The table is whole: what comes now may let other threads in.
+        self.undrained = 0
+        # The table is consistent: what follows may release the GIL.
         with nogil:
             qsort(reads, <size_t>count, sizeof(NotedRead), &earlier_first)
         drained = []
@@ -282,14 +234,14 @@ cdef class CompiledMappingCache:
         """See `MappingCache`. Unmaps without the GIL."""
         cdef Py_ssize_t released
         self.woken = False
-        released = empty_graveyard(self.graveyard)
+        released = unmap_pending(self.unmap_queue)
         self.released += released
         return released
 
     def make_room(self):
         """See `MappingCache`."""
-        cdef Py_ssize_t left = self.count // 8 + 1
-        while left > 0 and self.count > 0:
+        cdef Py_ssize_t left = self.table.count // 8 + 1
+        while left > 0 and self.table.count > 0:
             self.evict()
             left -= 1
         self.release()
@@ -299,113 +251,54 @@ cdef class CompiledMappingCache:
         return MappingCacheCounts(
             hits=self.hits,
             misses=self.misses,
-            kept=self.count,
-            kept_bytes=self.kept_bytes,
+            kept=self.table.count,
+            kept_bytes=self.table.mapped_bytes,
             evicted=self.evicted,
             released=self.released,
-            waiting=self.graveyard.count,
-            released_by_readers=self.graveyard.overflowed,
+            waiting=self.unmap_queue.count,
+            released_by_readers=self.unmap_queue.overflowed,
         )
 
     def close(self):
-        """See `MappingCache`. Afterwards a mapping ends with its last handle, on the thread that lets it go."""
+        """See `MappingCache`. Afterwards the last handle on a mapping unmaps it, on the thread that closes the handle."""
         cdef Py_ssize_t number
         self.closed = True
-        for number in range(self.used_entries):
-            if self.entries[number].mapping != NULL:
+        for number in range(self.table.used_entries):
+            if self.table.entries[number].mapping != NULL:
                 self.remove(number, True)
         self.release()
-        self.graveyard.closed = True
+        self.unmap_queue.closed = True
         self.release()
 
-    cdef int count_unnoted(self) except -1:
-        """Count a tile whose read nobody drained yet; the last thing to do, as it may call out."""
-        self.unnoted += 1
-        if self.unnoted == self.flush_entries and self.when_full is not None:
+    cdef int count_undrained(self) except -1:
+        """Count a tile whose read is not drained yet. Calls `when_full`: make this the caller's last step."""
+        self.undrained += 1
+        if self.undrained == self.flush_entries and self.when_full is not None:
             self.when_full()
         return 0
 
-    cdef inline Py_ssize_t find(self, const Key *key) noexcept:
-        """The number of the tile's entry, or -1."""
-        cdef uint32_t slot = key.hash & self.slot_mask
-        cdef int32_t number
-        while True:
-            number = self.slots[slot] - 1
-            if number < 0:
-                return -1
-            if self.entries[number].key.hash == key.hash and same(&self.entries[number].key, key):
-                return number
-            slot = (slot + 1) & self.slot_mask
-
-    cdef int insert(self, const Key *key, object tile_id, Mapping *mapping) noexcept:
-        """Add an entry where there is room for one, read at this tick."""
-        cdef uint32_t slot = key.hash & self.slot_mask
-        cdef int32_t number
-        cdef Entry *entry
-        self.free_count -= 1
-        number = self.free_entries[self.free_count]
-        self.used_entries = max(self.used_entries, number + 1)
-        entry = &self.entries[number]
-        Py_INCREF(tile_id)
-        mapping.references += 1
-        entry.key = key[0]
-        entry.used = False
-        entry.mapping = mapping
-        entry.tile_id = <PyObject *>tile_id
-        entry.read_at = self.tick
-        while self.slots[slot] != 0:
-            slot = (slot + 1) & self.slot_mask
-        self.slots[slot] = number + 1
-        self.count += 1
-        self.kept_bytes += mapping.length
-        return 0
-
     cdef int remove(self, Py_ssize_t number, bint noting) noexcept:
-        """Take an entry out; with `noting`, a read that nobody drained yet stays noted. May let the GIL go."""
-        cdef Entry *entry = &self.entries[number]
+        """Take an entry out; with `noting`, a read that is not drained yet stays noted. May release the GIL."""
+        cdef Entry *entry = &self.table.entries[number]
         cdef Mapping *mapping = entry.mapping
         cdef PyObject *tile_id = entry.tile_id
-        self.empty_slot(number)
-        entry.mapping = NULL
-        self.free_entries[self.free_count] = <int32_t>number
-        self.free_count += 1
-        self.count -= 1
-        self.kept_bytes -= mapping.length
+        take_out(&self.table, number)
         if noting and entry.read_at > self.drained_at:
             tile_id = self.note_read(tile_id, entry.read_at)
-        let_go(mapping)
+        release_mapping(mapping)
         if tile_id != NULL:
             Py_DECREF(<object>tile_id)
         return 0
 
-    cdef int empty_slot(self, Py_ssize_t number) noexcept:
-        """Empty the entry's slot and close the gap, so that every probe still ends where it should."""
-        cdef uint32_t gap = self.entries[number].key.hash & self.slot_mask
-        cdef uint32_t slot, home
-        while self.slots[gap] != number + 1:
-            gap = (gap + 1) & self.slot_mask
-        slot = gap
-        while True:
-            slot = (slot + 1) & self.slot_mask
-            if self.slots[slot] == 0:
-                break
-            home = self.entries[self.slots[slot] - 1].key.hash & self.slot_mask
-            # It may move to the gap unless its home lies between gap (exclusive) and where it is.
-            if ((slot - home) & self.slot_mask) >= ((slot - gap) & self.slot_mask):
-                self.slots[gap] = self.slots[slot]
-                gap = slot
-        self.slots[gap] = 0
-        return 0
-
     cdef int evict(self) except -1:
-        """Let one tile go, one that was not used since the hand passed by if there is one near."""
+        """Evict one tile: the next that was not used since the hand passed by, within `MAX_STEPS`."""
         cdef Py_ssize_t steps = 0
         cdef Entry *entry
-        while self.count > 0:
+        while self.table.count > 0:
             self.hand += 1
-            if self.hand >= self.used_entries:
+            if self.hand >= self.table.used_entries:
                 self.hand = 0
-            entry = &self.entries[self.hand]
+            entry = &self.table.entries[self.hand]
             if entry.mapping == NULL:
                 continue
             steps += 1
@@ -415,47 +308,21 @@ cdef class CompiledMappingCache:
             self.evicted += 1
             self.remove(self.hand, True)
             break
-        if self.graveyard.count >= GRAVES_TO_WAKE and not self.woken and self.when_waiting is not None:
+        if self.unmap_queue.count >= PENDING_UNMAPS_TO_WAKE and not self.woken and self.when_waiting is not None:
             self.woken = True
             self.when_waiting()
         return 0
 
     cdef PyObject *note_read(self, PyObject *tile_id, uint64_t read_at) noexcept:
-        """Remember a read, taking over the reference; the one forgotten for it, to be given up, or NULL."""
+        """Note a read, whose reference passes to the ring. Returns the reference that the caller must drop, or NULL."""
         cdef PyObject *forgotten = NULL
-        cdef Py_ssize_t place
+        cdef Py_ssize_t position
         if self.noted_count == self.noted_capacity:
             forgotten = self.noted[self.noted_first].tile_id
             self.noted_first = (self.noted_first + 1) % self.noted_capacity
             self.noted_count -= 1
-        place = (self.noted_first + self.noted_count) % self.noted_capacity
-        self.noted[place].tile_id = tile_id
-        self.noted[place].read_at = read_at
+        position = (self.noted_first + self.noted_count) % self.noted_capacity
+        self.noted[position].tile_id = tile_id
+        self.noted[position].read_at = read_at
         self.noted_count += 1
         return forgotten
-
-
-cdef object get_by(object kept, const Key *key):
-    return (<CompiledMappingCache>kept).get_by(key)
-
-
-cdef uint32_t ticket_by(object kept, const Key *key) noexcept:
-    return (<CompiledMappingCache>kept).drops[key.hash % DROP_COUNTERS]
-
-
-cdef object keep_by(
-    object kept, const Key *key, object tile_id, object handle, Mapping *mapping, uint32_t ticket
-):
-    return (<CompiledMappingCache>kept).keep_by(key, tile_id, handle, mapping, ticket)
-
-
-cdef int note(object kept, object tile_id) except -1:
-    return (<CompiledMappingCache>kept).note_id(tile_id)
-
-
-cdef KeptInterface interface
-interface.get_by = get_by
-interface.ticket_by = ticket_by
-interface.keep_by = keep_by
-interface.note = note
-_interface = PyCapsule_New(&interface, "aerotile.ext.mapping_cache._interface", NULL)

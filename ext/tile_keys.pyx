@@ -56,7 +56,7 @@ cdef class TileKeyCodec:
     def decode_many(self, keys not None):
         """The tiles that an array of 64-bit integers names. Raises as `decode`, and `TypeError` for another array."""
         cdef Py_buffer buffer
-        cdef Py_ssize_t place
+        cdef Py_ssize_t position
         cdef list tile_ids = []
         PyObject_GetBuffer(keys, &buffer, PyBUF_STRIDED_RO | PyBUF_FORMAT)
         try:
@@ -65,10 +65,10 @@ cdef class TileKeyCodec:
                     f"keys must be a one-dimensional array of int64, got format {buffer.format.decode()} "
                     f"in {buffer.ndim} dimensions"
                 )
-            for place in range(buffer.shape[0]):
+            for position in range(buffer.shape[0]):
                 tile_ids.append(
                     tile_id_of(
-                        (<int64_t *>(<char *>buffer.buf + place * buffer.strides[0]))[0], &LAYOUT, self.flights
+                        (<int64_t *>(<char *>buffer.buf + position * buffer.strides[0]))[0], &LAYOUT, self.flights
                     )
                 )
         finally:

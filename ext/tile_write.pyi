@@ -1,7 +1,9 @@
 """The hash-gated, durable, atomic write of a tile and its sidecar, alone or as part of a batch."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias, final
+
+from .pixel_hashes import HashedPixels
 
 Target: TypeAlias = tuple[str, str, str, str, str, bytes]
 """Folder, tile's name, its temporary name, sidecar's name, its temporary name, the sidecar's line."""
@@ -24,15 +26,6 @@ def write_temporaries(
 
 def rename_all(root: int, writes: Sequence[GatedWrite]) -> list[OSError | None]:
     """The second half of `place` for a batch, without any sync; entry i is why write i failed, or None."""
-
-@final
-class HashedPixels:
-    """A tile's bytes, and their SHA-256 once `hash_pixels` has found it; without it, it is refused."""
-
-    def __init__(self, pixels: bytes) -> None: ...
-
-def hash_pixels(many: Iterable[bytes]) -> list[HashedPixels]:
-    """The SHA-256 of each of many tiles' bytes, in one stretch without the GIL."""
 
 @final
 class GatedWrite:

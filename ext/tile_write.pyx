@@ -3,13 +3,12 @@
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.errno cimport ENOENT
-from libc.string cimport memcpy
 
 from _data_syncs cimport aerotile_io_setup
-from _placed_file cimport ABSENT, TEMPORARY, Failure, fail, sync_retrying
-from _placed_pair cimport (
+from _atomic_file cimport ABSENT, TEMPORARY, Failure, fail, sync_retrying
+from _atomic_pair cimport (
     PairStep,
-    PlacedPair,
+    AtomicPair,
     forget_unnamed,
     is_ahead,
     link_pair,
@@ -21,47 +20,16 @@ from _placed_pair cimport (
     write_pair,
     write_pair_ahead,
 )
+from _constants cimport SHA256_BYTES
 from _posix cimport close_quietly, dev_t, syncfs
+from aerotile.ext.pixel_hashes cimport HashedPixels
 
 import hashlib
 import os
 
-cdef extern from "<dlfcn.h>":
-    enum:
-        RTLD_NOLOAD
-        RTLD_NOW
-    void *dlopen(const char *name, int flags)
-    void *dlsym(void *library, const char *name)
+from ..domain.policies.jpeg import END_OF_IMAGE, START_OF_IMAGE
 
-cdef bytes JPEG_START = b"\xff\xd8\xff"
-cdef bytes JPEG_END = b"\xff\xd9"
-
-cdef enum:
-    SHA256_BYTES = 32
-
-ctypedef unsigned char *(*HashFunction)(const unsigned char *bytes, size_t length, unsigned char *digest) noexcept nogil
-
-
-cdef struct Hashing:
-    const unsigned char *bytes
-    size_t length
-    unsigned char *digest
-    bint *done
-
-
-cdef HashFunction find_openssl_sha256() noexcept:
-    """OpenSSL's SHA256 in the very library that `hashlib` has loaded; NULL where that can't be found."""
-    cdef void *library = NULL
-    for name in (b"libcrypto.so.3", b"libcrypto.so.1.1"):
-        library = dlopen(name, RTLD_NOW | RTLD_NOLOAD)
-        if library != NULL:
-            return <HashFunction>dlsym(library, b"SHA256")
-    return NULL
-
-
-cdef HashFunction openssl_sha256 = find_openssl_sha256()
-
-cdef list free_contexts = []  # Linux AIO contexts that nobody uses now; making one is cheap, ending one is not
+cdef list free_contexts = []  # unused Linux AIO contexts; making one is cheap, ending one is not
 cdef bint background_syncs_fail = False  # once waiting for one has failed, none is started any more
 
 
@@ -75,12 +43,8 @@ class GateRefusedError(ValueError):
         self.actual = actual
 
 
-cdef inline bint hash_one(Hashing *work) noexcept nogil:
-    return openssl_sha256(work.bytes, work.length, work.digest) != NULL
-
-
 cdef int give_back(unsigned long taken, unsigned long context) except -1:
-    """Keep a context for its next user; one that was `taken` and is 0 now broke while a sync was waited for."""
+    """Store a context for the next write. One that was `taken` and is 0 now broke during the wait for a sync."""
     global background_syncs_fail
     if context != 0:
         free_contexts.append(context)
@@ -90,7 +54,7 @@ cdef int give_back(unsigned long taken, unsigned long context) except -1:
 
 
 cdef unsigned long take_context() except? 0:
-    """An AIO context of the caller's own, or 0 where there is none to be had."""
+    """An AIO context for the caller alone, or 0 where the system gives none."""
     cdef unsigned long context = 0
     if background_syncs_fail:
         return 0
@@ -122,62 +86,20 @@ def sync_file_system(int descriptor):
 
 
 @cython.final
-cdef class HashedPixels:
-    """A tile's bytes, and their SHA-256 once `hash_pixels` has found it; without it, it is refused."""
-
-    cdef bytes pixels
-    cdef bint is_hashed
-    cdef unsigned char[SHA256_BYTES] digest
-
-    def __cinit__(self, bytes pixels not None):
-        self.pixels = pixels
-
-
-def hash_pixels(many not None):
-    """The SHA-256 of each of many tiles' bytes, in one stretch without the GIL.
-
-    Only where Python's own OpenSSL can't be reached, each is hashed by `hashlib`, which takes the GIL between two.
-    """
-    cdef list hashed = [HashedPixels(pixels) for pixels in many]
-    cdef Py_ssize_t count = len(hashed)
-    cdef Py_ssize_t place
-    cdef HashedPixels one
-    cdef Hashing *work = <Hashing *>PyMem_Malloc((count + 1) * sizeof(Hashing))
-    if work == NULL:
-        raise MemoryError
-    try:
-        for place in range(count):
-            one = <HashedPixels>hashed[place]
-            work[place] = Hashing(one.pixels, len(one.pixels), &one.digest[0], &one.is_hashed)
-        if openssl_sha256 != NULL:
-            with nogil:
-                for place in range(count):
-                    work[place].done[0] = hash_one(&work[place])
-    finally:
-        PyMem_Free(work)
-    for one in hashed:
-        if not one.is_hashed:
-            digest = hashlib.sha256(one.pixels).digest()
-            memcpy(one.digest, <const char *><bytes>digest, SHA256_BYTES)
-            one.is_hashed = True
-    return hashed
-
-
-@cython.final
 cdef class GatedWrite:
     """One tile's bytes, admitted by the hash gate, on their way to the disk.
 
     `GatedWrite(pixels, content_sha256, disk_bytes)` does no I/O. It raises `GateRefusedError` unless `pixels`
     has `disk_bytes` bytes, has the SHA-256 `content_sha256` (64 lower-case hexadecimal digits), and begins
-    and ends with JPEG's markers. Only `bytes` are taken, or what `hash_pixels` made of them: nobody can change
+    and ends with JPEG's markers. Only `bytes` are taken, or what `hash_pixels` made of them: no code can change
     them between gate and disk.
 
     One write at a time: a second thread's call on the same object raises `RuntimeError`.
     """
 
     cdef bytes pixels
-    cdef tuple kept  # the texts that `pair` points into
-    cdef PlacedPair pair
+    cdef tuple target  # the bytes that `pair` points into
+    cdef AtomicPair pair
     cdef bint busy
 
     def __cinit__(self, given not None, str content_sha256 not None, Py_ssize_t disk_bytes):
@@ -197,10 +119,10 @@ cdef class GatedWrite:
             raise TypeError("these pixels were not hashed")
         if digest != content_sha256:
             raise GateRefusedError("SHA-256", content_sha256, digest)
-        if not pixels.startswith(JPEG_START):
-            raise GateRefusedError("JPEG start", JPEG_START.hex(), pixels[:len(JPEG_START)].hex())
-        if not pixels.endswith(JPEG_END):
-            raise GateRefusedError("JPEG end", JPEG_END.hex(), pixels[-len(JPEG_END):].hex())
+        if not pixels.startswith(START_OF_IMAGE):
+            raise GateRefusedError("JPEG start", START_OF_IMAGE.hex(), pixels[:len(START_OF_IMAGE)].hex())
+        if not pixels.endswith(END_OF_IMAGE):
+            raise GateRefusedError("JPEG end", END_OF_IMAGE.hex(), pixels[-len(END_OF_IMAGE):].hex())
         self.pixels = pixels
         self.pair.pixels = pixels
         self.pair.length = len(pixels)
@@ -216,11 +138,11 @@ cdef class GatedWrite:
         return 0
 
     cdef int address(self, object target) except -1:
-        """Take the names of what is to be written; see `place`."""
+        """Take the names of the files to write; see `place`."""
         folder, name, temporary, sidecar_name, sidecar_temporary, sidecar_line = target
         if self.pair.tile.stage != ABSENT or self.pair.sidecar.stage != ABSENT:
             raise RuntimeError("this tile was written already")
-        self.kept = (
+        self.target = (
             file_system_name(folder, True),
             file_system_name(name, False),
             file_system_name(temporary, False),
@@ -228,25 +150,24 @@ cdef class GatedWrite:
             file_system_name(sidecar_temporary, False),
             <bytes?>sidecar_line,
         )
-        self.pair.folder = <bytes>self.kept[0]
-        self.pair.tile.name = <bytes>self.kept[1]
-        self.pair.tile.temporary = <bytes>self.kept[2]
-        self.pair.sidecar.name = <bytes>self.kept[3]
-        self.pair.sidecar.temporary = <bytes>self.kept[4]
-        self.pair.line = <bytes>self.kept[5]
-        self.pair.line_length = len(<bytes>self.kept[5])
+        self.pair.folder = <bytes>self.target[0]
+        self.pair.tile.name = <bytes>self.target[1]
+        self.pair.tile.temporary = <bytes>self.target[2]
+        self.pair.sidecar.name = <bytes>self.target[3]
+        self.pair.sidecar.temporary = <bytes>self.target[4]
+        self.pair.line = <bytes>self.target[5]
+        self.pair.line_length = len(<bytes>self.target[5])
         return 0
 
     cdef object failed(self, Failure *failure):
         """The `OSError` for a failure of this write."""
-        return os_error(failure, os.fsdecode(self.kept[0] + b"/" + self.kept[1]))
+        return os_error(failure, os.fsdecode(self.target[0] + b"/" + self.target[1]))
 
     def prewrite(self, int root, object target not None):
-        """Send the content of both files to the device already, under no name, and don't wait for it.
+        """Write both files without a name ahead of `place`, and start sending them to the device (optional).
 
-        Takes what `place` takes. Does nothing where something hinders it: `place` does all of it then, and
-        says what is wrong. What was written is gone with `withdraw`, with this object, or
-        with the process.
+        Takes what `place` takes. Never raises `OSError`: after a failure here `place` writes the files, and reports
+        the error. The unnamed files end with `withdraw`, with this object, or with the process.
         """
         cdef Failure ignored
         ignored.number = 0
@@ -360,10 +281,10 @@ cdef list step_batch(int root, tuple batch, object targets, PairStep step):
     cdef Py_ssize_t place
     cdef Py_ssize_t begun = 0
     cdef GatedWrite write
-    cdef PlacedPair **pairs = NULL
+    cdef AtomicPair **pairs = NULL
     cdef Failure *failures = NULL
     try:
-        pairs = <PlacedPair **>PyMem_Malloc((count + 1) * sizeof(PlacedPair *))
+        pairs = <AtomicPair **>PyMem_Malloc((count + 1) * sizeof(AtomicPair *))
         failures = <Failure *>PyMem_Malloc((count + 1) * sizeof(Failure))
         if pairs == NULL or failures == NULL:
             raise MemoryError

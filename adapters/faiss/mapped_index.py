@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ...domain.errors import IndexUnavailableError
 from ...domain.values.descriptors import DescriptorMetric, IndexMetadata, SearchHit, VectorStorage
-from ...ext import HitReader
+from ...ext import TileKeyCodec
 from ..files.regular_file import read_at_most
 from .generations import INDEX_FILE, METADATA_FILE, REMEDY, SIDECAR_FILE, open_generation_file
 from .index_layout import IndexLayoutError, check_layout
@@ -40,21 +40,22 @@ _SMALL_FILE_BYTES = 4 << 20
 class MappedIndex:
     """A verified index over its mapping; any number of threads may search it, none may add to it.
 
-    The index points into the mapping, so whoever searches holds this object, not the index alone.
+    The index points into the mapping, so a search holds a reference to this object, not to the index alone.
     """
 
     metadata: IndexMetadata
     _index: faiss.IndexIDMap2
     _mapping: mmap.mmap
     _graph: Any = attrs.field(init=False)
-    _reader: HitReader = attrs.field(init=False)
-    """Looks the keys up in the index's own memory."""
+    _keys: npt.NDArray[np.int64] = attrs.field(init=False)
+    """Row i of the graph is the tile of `_keys[i]`; the array lies in the index's own memory."""
+    _codec: TileKeyCodec = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         ids = self._index.id_map
-        keys = _faiss.rev_swig_ptr(ids.data(), ids.size())
         object.__setattr__(self, "_graph", _faiss.downcast_index(self._index.index))
-        object.__setattr__(self, "_reader", HitReader(self.metadata.variants, keys))
+        object.__setattr__(self, "_keys", _faiss.rev_swig_ptr(ids.data(), ids.size()))
+        object.__setattr__(self, "_codec", TileKeyCodec(self.metadata.variants))
 
     def nearest(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
         """The `k` nearest tiles, nearest first; fewer where FAISS found fewer.
@@ -71,11 +72,14 @@ class MappedIndex:
             self._graph.search_c(1, _swig_ptr(descriptor), k, _swig_ptr(distances), _swig_ptr(rows))
         except (RuntimeError, MemoryError) as error:
             raise IndexUnavailableError(f"faiss can't search the index: {error}") from error
+        if rows[-1] < 0:  # FAISS puts -1 behind the last neighbour that it found
+            found = rows >= 0
+            rows, distances = rows[found], distances[found]
         try:
-            # FAISS fills the places of neighbours that it did not find with -1, which are left out.
-            return self._reader.hits(rows, distances)
+            tile_ids = self._codec.decode_many(self._keys[rows])
         except (IndexError, KeyError, ValueError) as error:
             raise IndexUnavailableError(f"the index holds an id that names no tile: {error}") from error
+        return list(map(SearchHit, tile_ids, distances.tolist()))
 
 
 def open_mapped_index(folder: Path, ef_search: int) -> MappedIndex:

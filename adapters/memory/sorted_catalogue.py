@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import overload
 
 import attrs
@@ -156,11 +156,6 @@ class SortedTileCatalogue:
         """See `TileCatalogue`."""
         with self._lock:
             return self._add(row)
-
-    def add_many(self, rows: Iterable[TileMetadataPersistent]) -> None:
-        """See `TileCatalogue`."""
-        for row in rows:
-            self.add(row)
 
     def _add(self, row: TileMetadataPersistent) -> bool:
         variants = self._state.variants.extended([row.tile_id])

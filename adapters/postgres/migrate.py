@@ -65,12 +65,12 @@ def apply_migrations(dsn: str) -> MigrationReport:
         before = run.revision()
         run.refuse_unknown(before)
         try:
-            run.to("head")
+            run.upgrade()
         except DBAPIError as error:
             if _sqlstate(error) != SERIALIZATION_FAILURE:
                 raise
             _log.warning("migration was interrupted by another transaction (40001), trying once more")
-            run.to("head")
+            run.upgrade()
         applied = tuple(run.steps)
         after = run.revision()
     if after is None:
@@ -80,19 +80,6 @@ def apply_migrations(dsn: str) -> MigrationReport:
     else:
         _log.info("nothing to do; %s is at revision %s", run.address, after)
     return MigrationReport(before=before, after=after, applied=applied)
-
-
-def revert_migrations(dsn: str, revision: str) -> tuple[str, ...]:
-    """Downgrade to `revision` ("base" for none), every row kept; returns the revisions undone, in order.
-
-    Raises `TileCacheError`, with nothing changed, when a step would lose what can't be derived again.
-    """
-    with _migrating(dsn) as run:
-        run.refuse_unknown(run.revision())
-        run.refuse_unknown(None if revision == "base" else revision)
-        run.to(revision, down=True)
-        _log.info("undid %s; %s is at revision %s", ", ".join(run.steps) or "nothing", run.address, revision)
-        return tuple(run.steps)
 
 
 def check_revision(dsn: str) -> None:
@@ -151,10 +138,10 @@ class _Run:
                 remedy="install the version of Aerotile that migrated this database, or a newer one",
             ) from error
 
-    def to(self, revision: str, *, down: bool = False) -> None:
+    def upgrade(self) -> None:
         self.steps.clear()
         try:
-            (command.downgrade if down else command.upgrade)(self.config, revision)
+            command.upgrade(self.config, "head")
             self.connection.commit()
         except BaseException:
             self.connection.rollback()

@@ -29,10 +29,6 @@ SELECT_SECTORS = """
     FROM sector_classifications ORDER BY sector_id
 """
 SELECT_RULES = "SELECT classification, max_age FROM tile_freshness_rules"
-UPSERT_RULE = """
-    INSERT INTO tile_freshness_rules (classification, max_age) VALUES (%s, %s)
-    ON CONFLICT (classification) DO UPDATE SET max_age = EXCLUDED.max_age
-"""
 
 
 class PostgresSectorStore:
@@ -100,11 +96,6 @@ class PostgresSectorStore:
             raise StoreUnavailableError(
                 f"the database holds an impossible freshness rule: {error}"
             ) from error
-
-    def set_rule(self, rule: FreshnessRule) -> None:
-        """Add the rule, or replace the rule for its classification."""
-        with self._database.session(f"setting the rule for {rule.classification.value}") as connection:
-            connection.execute(UPSERT_RULE, (rule.classification.value, rule.max_age))
 
 
 def _read_sector(row: TupleRow) -> SectorBoundary:

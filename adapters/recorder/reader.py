@@ -100,13 +100,6 @@ class RecordReader:
                 return
             clock.sleep(poll_interval_s)
 
-    def skip_to_end(self) -> None:
-        """Let `follow` begin with lines that are written from now on."""
-        try:
-            self._offsets = {path: path.stat().st_size for path in self._paths()}
-        except OSError as error:
-            raise self._unavailable(error) from error
-
     def _paths(self) -> list[Path]:
         try:
             return [self._path] if self._path.is_file() else segment_paths(self._path)

@@ -45,10 +45,6 @@ class TileCatalogue(Protocol):
         """
         ...
 
-    def add_many(self, rows: Iterable[TileMetadataPersistent]) -> None:
-        """Note many committed tiles."""
-        ...
-
     def remove(self, tile_id: TileId) -> bool:
         """Forget a tile; whether it was known."""
         ...

@@ -61,6 +61,11 @@ def load(catalogue: TileCatalogue, rows: Iterable[TileMetadataPersistent], since
     catalogue.load(columns, variants, since=since)
 
 
+def add_all(catalogue: TileCatalogue, rows: Iterable[TileMetadataPersistent]) -> None:
+    for known in rows:
+        catalogue.add(known)
+
+
 def everything(catalogue: TileCatalogue) -> set[TileId]:
     keys, variants = catalogue.snapshot()
     return {decode_tile_key(key, variants) for key in keys.tolist()}

@@ -19,9 +19,10 @@ import psycopg
 import pytest
 from fault_tally import FaultTally
 from nursery import EVERY_CALL, Ending, Nursery, every_moment, moments
+from reverted_migrations import revert_migrations
 from store_sessions import advisory_locks, await_end_of_sessions, other_sessions
 
-from aerotile.adapters.postgres.migrate import apply_migrations, revert_migrations
+from aerotile.adapters.postgres.migrate import apply_migrations
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600 if EVERY_CALL else 300)]
 

@@ -80,9 +80,8 @@ class Store:
 def store(disk: Disk) -> Iterator[Store]:
     now = datetime(2024, 5, 2, tzinfo=timezone.utc)
     catalogue = SortedTileCatalogue()
-    catalogue.add_many(
-        TileMetadataPersistent.of(metadata_of(tile_id), created_at=now) for tile_id in (WARM, *COLD, *FAR)
-    )
+    for tile_id in (WARM, *COLD, *FAR):
+        catalogue.add(TileMetadataPersistent.of(metadata_of(tile_id), created_at=now))
     with FilesystemTileFiles(disk.mounted / "tiles", reader_threads=THREADS) as files:
         kept = CompiledMappingCache(max_count=1_000, max_bytes=1 << 30)
         reader = TileReader(

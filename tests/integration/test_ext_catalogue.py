@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
+from itertools import product
 from uuid import UUID
 
 import attrs
@@ -73,9 +74,11 @@ def test_a_tile_takes_at_most_64_bytes_after_a_load_and_after_changes(
     assert sys.getsizeof(full) <= 64 * len(full) + FREE
     chance = np.random.default_rng(1)
     scattered = chance.integers(0, 1 << ZOOM + 4, (40_000, 2)).tolist()
-    full.add_many(row(x, y) for x, y in scattered)
+    for x, y in scattered:
+        full.add(row(x, y))
     assert sys.getsizeof(full) <= 64 * len(full) + FREE
-    full.add_many(row(x, y, TileSource.SATELLITE_PROVIDER) for x in range(100) for y in range(200))
+    for x, y in product(range(100), range(200)):
+        full.add(row(x, y, TileSource.SATELLITE_PROVIDER))
     assert sys.getsizeof(full) <= 64 * len(full) + FREE
     for x, y in scattered:
         full.remove(row(x, y).tile_id)
@@ -119,7 +122,6 @@ def test_the_oldest_of_many_are_those_of_the_reference(
 NONSENSE: list[Callable[[CompiledTileCatalogue], object]] = [
     lambda c: c.add(None),  # type: ignore[arg-type] # wrong types are what is tested, here and below
     lambda c: c.add(row(1, 1).tile_id),  # type: ignore[arg-type]
-    lambda c: c.add_many([row(1, 1), 5]),  # type: ignore[list-item]
     lambda c: c.remove(None),  # type: ignore[arg-type]
     lambda c: c.remove("12/1/1"),  # type: ignore[arg-type]
     lambda c: c.get(TileId.__new__(TileId)),

@@ -263,9 +263,9 @@ def test_other_parts_than_the_compiled_ones_are_a_type_error(store: Store) -> No
             slow_read_bytes=lambda tile_id: LONG_WAY,
         )
 
-    with pytest.raises(TypeError, match="expected CompiledMappingCache"):
+    with pytest.raises(TypeError, match=r"expected aerotile\.ext\.mapping_cache\.CompiledMappingCache"):
         make(InMemoryMappingCache(), store.catalogue)
-    with pytest.raises(TypeError, match="expected a CompiledTileCatalogue"):
+    with pytest.raises(TypeError, match=r"expected aerotile\.ext\.catalogue\.CompiledTileCatalogue"):
         make(store.mapping_cache, SortedTileCatalogue())
 
 

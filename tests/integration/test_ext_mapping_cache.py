@@ -144,7 +144,7 @@ def test_forgetting_it_unmaps_all_but_what_is_in_use(folder: int, root: Path) ->
     ],
 )
 def test_impossible_bounds_are_refused(bounds: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="can't keep"):
+    with pytest.raises(ValueError, match="can't cache"):
         CompiledMappingCache(**bounds)
 
 

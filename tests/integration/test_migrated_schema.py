@@ -7,8 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from old_databases import execute, select, tables
+from reverted_migrations import revert_migrations
 
-from aerotile.adapters.postgres.migrate import apply_migrations, revert_migrations
+from aerotile.adapters.postgres.migrate import apply_migrations
 
 CATALOGS = {
     "columns": """

@@ -15,8 +15,9 @@ from old_databases import (
     select,
     tables,
 )
+from reverted_migrations import revert_migrations
 
-from aerotile.adapters.postgres.migrate import apply_migrations, revert_migrations
+from aerotile.adapters.postgres.migrate import apply_migrations
 from aerotile.domain.errors import TileCacheError
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 
 import psycopg
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.sector_store import PostgresSectorStore
 from aerotile.domain.errors import ConfigurationError, StoreUnavailableError, TileMetadataError
-from aerotile.domain.values.sectors import SEEDED_RULES, FreshnessRule, SectorBoundary, SectorClassification
+from aerotile.domain.values.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
 from aerotile.domain.values.tile_grid import Bbox
 
 FRONT = SectorBoundary("front", SectorClassification.ACTIVE_CONFLICT, Bbox(48.1, 37.0, 49.2, 38.9))
@@ -97,12 +96,6 @@ def test_a_sector_in_active_conflict_without_a_box_is_refused_until_sectors_are_
     assert "sectors load" in str(refusal.value.remedy)
     store.replace_sectors([FRONT])
     assert store.sectors() == (FRONT,)
-
-
-def test_a_rule_takes_the_place_of_the_one_for_its_classification(store: PostgresSectorStore) -> None:
-    stricter = FreshnessRule(SectorClassification.ACTIVE_CONFLICT, timedelta(days=2, hours=3, seconds=4))
-    store.set_rule(stricter)
-    assert store.rules() == (stricter, SEEDED_RULES[1])
 
 
 def test_an_impossible_rule_in_the_database_is_one_clear_line(

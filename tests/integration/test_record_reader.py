@@ -180,13 +180,6 @@ def test_following_waits_for_the_rest_of_a_line(tmp_path: Path) -> None:
     assert reader.damaged_lines == 0
 
 
-def test_following_from_the_end_skips_what_was_there(tmp_path: Path) -> None:
-    write(tmp_path, line(1))
-    reader = RecordReader(tmp_path)
-    reader.skip_to_end()
-    assert list(follow(reader, tmp_path, [(SEGMENT, line(2))])) == [2]
-
-
 def test_following_goes_on_when_the_oldest_segment_is_deleted(tmp_path: Path) -> None:
     write(tmp_path, line(1))
     found = follow(RecordReader(tmp_path), tmp_path, [("record-000002.jsonl", line(2))])

@@ -16,8 +16,9 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE_FOLDERS = ("domain", "adapters", "ext", "migrations")
-SHIPPED_SUFFIXES = {".py", ".pyi", ".pyx", ".pxd", ".sql", ".mako"}
+SHIPPED_SUFFIXES = {".py", ".pyi", ".sql", ".mako"}
 TOP_LEVEL = {*PACKAGE_FOLDERS, "__init__.py", "py.typed"}
+BUILT_WITH = {"setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "README.md"}
 
 
 @pytest.fixture(scope="module")
@@ -27,25 +28,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(built)
     # A copy, because a build leaves files in the tree and takes stale ones from it.
     source = tmp_path_factory.mktemp("source")
-    for name in ("__init__.py", "py.typed", "setup.py", "pyproject.toml", "LICENSE", "README.md"):
+    for name in TOP_LEVEL - set(PACKAGE_FOLDERS) | BUILT_WITH:
         shutil.copy(REPOSITORY / name, source)
     for name in (*PACKAGE_FOLDERS, "tests", "bench"):
         if (REPOSITORY / name).is_dir():
             compiled = shutil.ignore_patterns("__pycache__", "*.so", "*.c")
             shutil.copytree(REPOSITORY / name, source / name, ignore=compiled)
+    # A source distribution, and the wheel from it: what the former lacks, the latter can't be built with.
     built_into = tmp_path_factory.mktemp("wheel")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--wheel-dir",
-        built_into,
-        source,
-    ]
-    subprocess.run(command, check=True, cwd=built_into)
+    subprocess.run([sys.executable, "-m", "build", "--outdir", built_into, source], check=True, cwd=source)
     (found,) = built_into.glob("*.whl")
     return found
 
@@ -65,7 +56,9 @@ def test_the_wheel_holds_the_package_and_nothing_else_of_the_repository(shipped:
     assert {PurePosixPath(name).parts[0] for name in shipped} == TOP_LEVEL
 
 
-def test_the_wheel_holds_every_source_file_of_the_package(shipped: set[str]) -> None:
+def test_the_wheel_holds_every_file_of_the_package_but_no_source_of_the_extension(
+    shipped: set[str],
+) -> None:
     in_tree = {
         str(path.relative_to(REPOSITORY))
         for folder in PACKAGE_FOLDERS
@@ -78,10 +71,18 @@ def test_the_wheel_holds_every_source_file_of_the_package(shipped: set[str]) -> 
 
 def test_every_extension_module_is_compiled_and_has_its_types(shipped: set[str]) -> None:
     extension = {PurePosixPath(name) for name in shipped if name.startswith("ext/")}
-    sources = {path.stem for path in extension if path.suffix == ".pyx"}
+    sources = {path.stem for path in (REPOSITORY / "ext").glob("*.pyx")}
     assert sources
     assert {path.name.split(".")[0] for path in extension if path.suffix == ".so"} == sources
     assert {path.stem for path in extension if path.suffix == ".pyi"} == sources
+
+
+def test_the_extension_carries_no_symbols(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        compiled = [name for name in archive.namelist() if name.endswith(".so")]
+        with_symbols = [name for name in compiled if b".symtab" in archive.read(name)]
+    assert compiled
+    assert with_symbols == []
 
 
 def test_the_wheel_carries_its_licence(wheel: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from catalogue_rows import FLIGHTS, IMPLEMENTATIONS, entry, imported, load, row
+from catalogue_rows import FLIGHTS, IMPLEMENTATIONS, add_all, entry, imported, load, row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -115,7 +115,7 @@ def dense(request: pytest.FixtureRequest) -> TileCatalogue:
     full: TileCatalogue = request.param()
     side = range(1 << DENSE)
     load(full, (row(imported(x, y, DENSE)) for x in side for y in side))
-    full.add_many(row(imported(x, x, DENSE + 1)) for x in side)
+    add_all(full, (row(imported(x, x, DENSE + 1)) for x in side))
     return full
 
 
@@ -139,7 +139,6 @@ def test_the_compiled_projection_is_the_grids_to_the_last_bit(bbox: Bbox, zoom_l
     beside = {(span.min_x - 1, span.min_y), (span.max_x + 1, span.max_y)}
     beside |= {(span.min_x, span.min_y - 1), (span.max_x, span.max_y + 1)}
     catalogue = CompiledTileCatalogue()
-    catalogue.add_many(
-        row(imported(x, y, zoom_level)) for x, y in inside | beside if 0 <= x <= last and 0 <= y <= last
-    )
+    there = [(x, y) for x, y in inside | beside if 0 <= x <= last and 0 <= y <= last]
+    add_all(catalogue, (row(imported(x, y, zoom_level)) for x, y in there))
     assert {(t.x, t.y) for t in catalogue.query_by_bbox(bbox, zoom_level).tile_ids()} == inside

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 import pytest
-from catalogue_rows import NOW, entry, imported, load, onboard, row
+from catalogue_rows import NOW, add_all, entry, imported, load, onboard, row
 
 from aerotile.domain.ports.tile_catalogue import TileCatalogue
 from aerotile.domain.values.tile_grid import Bbox
@@ -60,7 +60,7 @@ def test_the_hash_and_the_times_are_kept_to_the_last_digit(catalogue: TileCatalo
 
 def test_a_tile_is_told_from_one_of_another_source_or_flight_at_its_place(catalogue: TileCatalogue) -> None:
     there = [onboard(3, 0), onboard(3, 1), imported(3)]
-    catalogue.add_many(row(tile_id, content) for content, tile_id in enumerate(there))
+    add_all(catalogue, (row(tile_id, content) for content, tile_id in enumerate(there)))
     assert [catalogue.get(tile_id) for tile_id in there] == [
         entry(row(tile_id, content)) for content, tile_id in enumerate(there)
     ]

@@ -9,7 +9,7 @@ from datetime import timedelta
 import attrs
 import numpy as np
 import pytest
-from catalogue_rows import IMPLEMENTATIONS, NOW, entry, everything, imported, load, onboard, row
+from catalogue_rows import IMPLEMENTATIONS, NOW, add_all, entry, everything, imported, load, onboard, row
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -146,7 +146,7 @@ def test_tiles_that_come_in_the_order_of_their_keys_are_all_there(
 ) -> None:
     tiles = [imported(x, y, 5) for x in range(32) for y in range(32)]
     tiles.sort(key=lambda tile_id: order * encode_tile_key(tile_id, VariantTable()))
-    catalogue.add_many(row(tile_id) for tile_id in tiles)
+    add_all(catalogue, (row(tile_id) for tile_id in tiles))
     assert everything(catalogue) == set(tiles)
     assert all(tile_id in catalogue for tile_id in tiles)
     assert len(catalogue.query_by_bbox(WORLD, 5)) == len(tiles)
@@ -190,7 +190,7 @@ def test_readers_meet_whole_states_while_others_add_remove_and_reload(catalogue:
         for _ in range(6):
             since = catalogue.mark()
             added = [row(imported(x, 2), x) for x in chance.integers(0, 3_000, 150).tolist()]
-            catalogue.add_many(added)
+            add_all(catalogue, added)
             for known in added[::2]:
                 catalogue.remove(known.tile_id)
             load(catalogue, staying, since)

@@ -8,15 +8,16 @@ counts as touching, and one that differs by the smallest possible number does no
 
 from libc.math cimport M_PI, asinh, atan, ceil, floor, isfinite, sinh, tan
 
-import numpy as np
+from _constants cimport MAX_ZOOM
 
-from ..domain.values.tile_grid import MAX_ZOOM
+import numpy as np
 
 cdef enum Axis:
     EAST_OF_ANTIMERIDIAN
     SOUTH_OF_NORTH_POLE
 
-cdef int LAST_LINE = 1 << <int>MAX_ZOOM
+cdef enum:
+    LAST_LINE = 1 << MAX_ZOOM
 
 
 cdef double position(Axis axis, int line) noexcept nogil:

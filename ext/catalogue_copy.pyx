@@ -10,7 +10,20 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from _morton cimport MAX_ZOOM, morton, tile_key
+from _constants cimport (
+    DOWNGRADED,
+    EVICTABLE,
+    FIRST_FLIGHT_ORDINAL,
+    IMPORTED_ORDINAL,
+    MAX_DISK_BYTES,
+    MAX_ZOOM,
+    PINNED,
+    SATELLITE_PROVIDER_ORDINAL,
+    SHA256_BYTES,
+    UPLOADED,
+    VOTING_SHIFT,
+)
+from _morton cimport morton, tile_key
 
 from datetime import datetime, timezone
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
@@ -18,17 +31,8 @@ from uuid import UUID
 
 import numpy as np
 
-from ..domain.values.catalogue_entries import (
-    CatalogueColumns,
-    DOWNGRADED,
-    EVICTABLE,
-    MAX_DISK_BYTES,
-    PINNED,
-    UPLOADED,
-    VOTING_CODES,
-    VOTING_SHIFT,
-    microseconds_of,
-)
+from ..domain.values.catalogue_entries import CatalogueColumns, VOTING_CODES
+from ..domain.values.timestamps import microseconds_of
 from ..domain.errors import TileMetadataError
 from ..domain.values.tile_key import MAX_VARIANTS, VariantTable
 from ..domain.values.tile_rules import UPLOAD_ENDED
@@ -52,12 +56,8 @@ cdef enum:  # the columns
 cdef enum:
     HEADER_BYTES = 19
     TEXT_LIMIT = 64          # no text of a possible row is longer
-    SHA256_BYTES = 32
     FLIGHT_BYTES = 16
     FIRST_ROWS = 1 << 12
-    SATELLITE_PROVIDER = 0   # ordinals of variants; flights follow
-    IMPORTED = 1
-    FIRST_FLIGHT = 2
 
 # The length of each column's values, 0 for text. In their order.
 cdef int32_t *LENGTHS = [2, 4, 4, 0, FLIGHT_BYTES, 8, 8, 8, 1, 0, 1, 1, 0]
@@ -72,14 +72,8 @@ cdef int64_t EPOCH_US = microseconds_of(datetime(2000, 1, 1, tzinfo=timezone.utc
 cdef int64_t FIRST_US = microseconds_of(datetime.min.replace(tzinfo=timezone.utc)) - EPOCH_US
 cdef int64_t LAST_US = microseconds_of(datetime.max.replace(tzinfo=timezone.utc)) - EPOCH_US
 
-cdef int64_t LARGEST_DISK_BYTES = MAX_DISK_BYTES
-cdef int64_t MOST_FLIGHTS = MAX_VARIANTS - FIRST_FLIGHT
-cdef uint8_t DOWNGRADED_FLAG = DOWNGRADED
-cdef uint8_t PINNED_FLAG = PINNED
-cdef uint8_t UPLOADED_FLAG = UPLOADED
-cdef uint8_t EVICTABLE_FLAG = EVICTABLE
+cdef int64_t MOST_FLIGHTS = MAX_VARIANTS - FIRST_FLIGHT_ORDINAL
 cdef int ENDED = sum(1 << VOTING_CODES.index(vote) for vote in UPLOAD_ENDED)  # a bit for each voting code
-cdef int FLAGS_SHIFT = VOTING_SHIFT
 cdef list VOTING_TEXTS = [b"" if status is None else status.value.encode() for status in VOTING_CODES]
 cdef int VOTINGS = len(VOTING_TEXTS)
 cdef const char *VOTING_TEXT[8]
@@ -124,12 +118,12 @@ cdef inline bint is_text(const Field *field, const char *text, int32_t length) n
 
 
 cdef inline int source_ordinal(const Field *source) noexcept nogil:
-    """The variant's ordinal, `FIRST_FLIGHT` for any flight, -1 for an unknown source."""
+    """The variant's ordinal, `FIRST_FLIGHT_ORDINAL` for any flight, -1 for an unknown source."""
     if is_text(source, SATELLITE_PROVIDER_TEXT, 18):
-        return SATELLITE_PROVIDER
+        return SATELLITE_PROVIDER_ORDINAL
     if is_text(source, ONBOARD_TEXT, 7):
-        return FIRST_FLIGHT
-    return IMPORTED if is_text(source, IMPORTED_TEXT, 8) else -1
+        return FIRST_FLIGHT_ORDINAL
+    return IMPORTED_ORDINAL if is_text(source, IMPORTED_TEXT, 8) else -1
 
 
 cdef inline int voting_code(const Field *status) noexcept nogil:
@@ -363,7 +357,7 @@ cdef class CatalogueCopy:
         cdef int64_t accessed_us = whole_number(&fields[ACCESSED_AT])
         cdef int64_t disk_bytes = whole_number(&fields[DISK_BYTES])
         cdef int64_t ordinal = source_ordinal(&fields[SOURCE])
-        cdef bint onboard = ordinal == FIRST_FLIGHT
+        cdef bint onboard = ordinal == FIRST_FLIGHT_ORDINAL
         cdef int voting = voting_code(&fields[VOTING_STATUS])
         cdef Py_ssize_t count = self.count
         if not (0 <= zoom_level <= MAX_ZOOM and 0 <= x < 1 << zoom_level and 0 <= y < 1 << zoom_level):
@@ -382,20 +376,20 @@ cdef class CatalogueCopy:
             self.impossible(fields, "content_sha256 is not 64 lower-case hexadecimal digits")
         if onboard:
             ordinal = self.flight_ordinal(fields[FLIGHT_ID].bytes)
-        cdef uint8_t flags = <uint8_t>(voting << FLAGS_SHIFT)
+        cdef uint8_t flags = <uint8_t>(voting << VOTING_SHIFT)
         cdef bint uploaded = fields[UPLOADED_COLUMN].bytes[0] != 0
         if fields[FRESH].bytes[0] == 0:
-            flags |= DOWNGRADED_FLAG
+            flags |= DOWNGRADED
         if uploaded:
-            flags |= UPLOADED_FLAG
+            flags |= UPLOADED
         if fields[PINNED_COLUMN].bytes[0] != 0:
-            flags |= PINNED_FLAG
+            flags |= PINNED
         elif not onboard or uploaded or ENDED >> voting & 1:  # as `tile_rules.may_be_evicted`
-            flags |= EVICTABLE_FLAG
+            flags |= EVICTABLE
         (<int64_t *>self.keys.values)[count] = tile_key(zoom_level, morton(<uint64_t>x, <uint64_t>y), ordinal)
         (<int64_t *>self.captured_us.values)[count] = captured_us + EPOCH_US
         (<int64_t *>self.accessed_us.values)[count] = accessed_us + EPOCH_US
-        (<int64_t *>self.disk_bytes.values)[count] = min(disk_bytes, LARGEST_DISK_BYTES)
+        (<int64_t *>self.disk_bytes.values)[count] = min(disk_bytes, MAX_DISK_BYTES)
         (<uint8_t *>self.flags.values)[count] = flags
         self.count = count + 1
         return 0
@@ -423,7 +417,7 @@ cdef class CatalogueCopy:
                     f"the database holds tiles of more than {MOST_FLIGHTS} flights",
                     remedy="delete the tiles of flights that are long over",
                 )
-            ordinal = FIRST_FLIGHT + len(self.flights)
+            ordinal = FIRST_FLIGHT_ORDINAL + len(self.flights)
             self.ordinals[name] = ordinal
             self.flights.append(UUID(bytes=name))
         memcpy(self.last_flight, flight, FLIGHT_BYTES)

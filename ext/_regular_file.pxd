@@ -24,9 +24,9 @@ cdef inline int open_with(int directory, const char *path, int flags, bint only_
 
 cdef inline int open_for_reading(int directory, const char *path, bint only_cached) noexcept nogil:
     """Open what should be a regular file; -1 with errno, which is EAGAIN for what `only_cached` leaves out."""
-    # O_NONBLOCK: a FIFO put in the file's place must not hang the reader; regular files ignore it.
-    # O_NOATIME: to note when a file was read changes its inode, and that waits, in mmap and for as long as it
-    # takes, while the journal writes a neighbour's inode for somebody whose sync hangs.
+    # O_NONBLOCK: a FIFO under the file's name must not hang the reader; regular files ignore it.
+    # O_NOATIME: noting the time of a read changes the inode. That change waits inside mmap while the journal writes
+    # a neighbouring inode for another process's sync, however long that sync takes.
     cdef int flags = O_RDONLY | O_NONBLOCK | O_NOATIME
     cdef int descriptor = open_with(directory, path, flags, only_cached)
     if descriptor < 0 and errno == EPERM:  # only a file's owner may ask for that

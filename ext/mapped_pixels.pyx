@@ -2,12 +2,11 @@
 
 cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE
-from cpython.pycapsule cimport PyCapsule_New
 from libc.errno cimport EAGAIN, EFAULT, EINTR, EINVAL, EIO, ENODATA, errno
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
-from _mappings cimport Mapping, PixelsInterface, let_go
+from _mappings cimport Mapping, release_mapping
 from _posix cimport (
     AEROTILE_MADV_POPULATE_READ,
     MAP_FAILED,
@@ -21,8 +20,8 @@ from _posix cimport (
     open_beneath as open_beneath_root,
     sysconf,
 )
-from _regular_files cimport open_regular
-from _residency cimport is_in_core
+from _regular_file cimport open_regular
+from _page_residency cimport is_in_core
 from _tile_parts cimport TILE_PATH_BYTES, TilePartsLayout, TileParts, learn_parts_layout, parts_of, put_path
 
 import os
@@ -101,12 +100,12 @@ cdef inline int touch(char byte) noexcept nogil:
 cdef int populate(void *address, Py_ssize_t length) noexcept nogil:
     """Bring every page into memory; 0, or the errno of the disk that failed."""
     cdef volatile char *page = <volatile char *>address
-    cdef Py_ssize_t place = 0
+    cdef Py_ssize_t position = 0
     while madvise(address, <size_t>length, AEROTILE_MADV_POPULATE_READ) != 0:
         if errno == EINVAL:  # a kernel before 5.14: touched instead, where a failing disk is a SIGBUS
-            while place < length:
-                touch(page[place])
-                place += PAGE_BYTES
+            while position < length:
+                touch(page[position])
+                position += PAGE_BYTES
             return 0
         if errno == EFAULT:  # how the kernel says what a touch would have said with SIGBUS
             return EIO
@@ -139,8 +138,8 @@ cdef MappedPixels mapped(int directory, tile_id, bint only_cached):
             return None
         raise disk_error(failure, path)
     mapping.references = 0
-    mapping.graveyard = NULL
-    handle = handle_on(mapping)
+    mapping.queue = NULL
+    handle = new_handle(mapping)
     handle.was_resident = resident
     return handle
 
@@ -179,17 +178,13 @@ cdef class MappedPixels:
     Made by `map_tile`. Handles on the same file may share one mapping, which ends with the last of them.
     """
 
-    cdef Mapping *mapping
-    cdef Py_ssize_t exports
-    cdef readonly bint was_resident
-
     def __init__(self):
         raise TypeError("pixels are mapped by `map_tile`")
 
     def __dealloc__(self):
         # A view holds a reference to this object, so none is alive here.
         if self.mapping != NULL:
-            let_go(self.mapping)
+            release_mapping(self.mapping)
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         if flags & PyBUF_WRITABLE:
@@ -228,7 +223,7 @@ cdef class MappedPixels:
         """Another handle on the same memory, closed on its own. Raises `ValueError` after `close`."""
         if self.mapping == NULL:
             raise ValueError("the pixels are closed")
-        return handle_on(self.mapping)
+        return new_handle(self.mapping)
 
     def prefault(self):
         """Wait, without the GIL, until all of it is in memory. Raises `OSError` when the disk fails."""
@@ -239,7 +234,7 @@ cdef class MappedPixels:
         mapping.references += 1  # a `close` in another thread must not take it away meanwhile
         with nogil:
             failure = populate(mapping.address, mapping.length)
-        let_go(mapping)
+        release_mapping(mapping)
         if failure != 0:
             raise OSError(failure, os.strerror(failure))
 
@@ -251,7 +246,7 @@ cdef class MappedPixels:
         if mapping != NULL:
             # Cleared before the GIL may go: another thread sees a closed handle, never a stale address.
             self.mapping = NULL
-            let_go(mapping)
+            release_mapping(mapping)
 
     def __enter__(self):
         if self.mapping == NULL:
@@ -265,8 +260,8 @@ cdef class MappedPixels:
 TilePixelHandle.register(MappedPixels)  # an extension type can't inherit from a class in Python
 
 
-cdef object handle_on(Mapping *mapping):
-    """A new handle that takes a reference to the mapping of its own."""
+cdef MappedPixels new_handle(Mapping *mapping):
+    """A new handle with its own reference to the mapping."""
     cdef MappedPixels handle = MappedPixels.__new__(MappedPixels)
     mapping.references += 1
     handle.mapping = mapping
@@ -281,9 +276,3 @@ cdef Mapping *mapping_of(object handle) except NULL:
     if (<MappedPixels>handle).mapping == NULL:
         raise ValueError("the pixels are closed")
     return (<MappedPixels>handle).mapping
-
-
-cdef PixelsInterface interface
-interface.handle_on = handle_on
-interface.mapping_of = mapping_of
-_interface = PyCapsule_New(&interface, "aerotile.ext.pixels._interface", NULL)

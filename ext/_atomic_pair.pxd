@@ -6,10 +6,10 @@ Each function returns 0, or -1 with `failure` telling which call failed and with
 from libc.string cimport strcmp
 
 from _data_syncs cimport WHOLE_WRITE, Sync, await_sync, start_sync, sync_all, sync_data, write_out
-from _placed_file cimport (
+from _atomic_file cimport (
     UNNAMED,
     Failure,
-    PlacedFile,
+    AtomicFile,
     close_temporary,
     fail,
     link_into_place,
@@ -28,30 +28,30 @@ from _posix cimport (
 )
 
 
-cdef struct PlacedPair:
+cdef struct AtomicPair:
     const char *folder  # below the root
     const char *pixels
     size_t length
     const char *line
     size_t line_length
-    PlacedFile tile
-    PlacedFile sidecar
+    AtomicFile tile
+    AtomicFile sidecar
 
 
-cdef inline int close_pair(PlacedPair *pair, Failure *failure) noexcept nogil:
+cdef inline int close_pair(AtomicPair *pair, Failure *failure) noexcept nogil:
     close_temporary(&pair.sidecar, failure)
     close_temporary(&pair.tile, failure)
     return 0 if failure.number == 0 else -1
 
 
-cdef inline int write_pair(int folder, PlacedPair *pair, Failure *failure) noexcept nogil:
+cdef inline int write_pair(int folder, AtomicPair *pair, Failure *failure) noexcept nogil:
     """Write both temporaries without any sync."""
     if write_temporary(folder, &pair.sidecar, pair.line, pair.line_length, failure) == 0:
         write_temporary(folder, &pair.tile, pair.pixels, pair.length, failure)
     return close_pair(pair, failure)
 
 
-cdef inline int write_pair_ordered(int folder, PlacedPair *pair, Failure *failure) noexcept nogil:
+cdef inline int write_pair_ordered(int folder, AtomicPair *pair, Failure *failure) noexcept nogil:
     """Write both so that the next commit of the file system's journal makes them durable."""
     if (
         # The sidecar's content is on its way to the device while the tile is written.
@@ -64,7 +64,7 @@ cdef inline int write_pair_ordered(int folder, PlacedPair *pair, Failure *failur
 
 
 cdef inline int write_pair_synced(
-    int folder, PlacedPair *pair, unsigned long *context, Failure *failure
+    int folder, AtomicPair *pair, unsigned long *context, Failure *failure
 ) noexcept nogil:
     """Write both and sync each; `context` is one of `_data_syncs`, or 0."""
     cdef bint started = start_sync(context[0], pair.sidecar.descriptor, sync_data)
@@ -74,7 +74,7 @@ cdef inline int write_pair_synced(
 
 
 cdef inline int end_sync(
-    PlacedPair *pair, unsigned long *context, bint started, Sync sync, Failure *failure
+    AtomicPair *pair, unsigned long *context, bint started, Sync sync, Failure *failure
 ) noexcept nogil:
     """See to the sync of the sidecar, whether it was started in the background or not."""
     cdef Failure late
@@ -87,7 +87,7 @@ cdef inline int end_sync(
     return 0 if failure.number == 0 else -1
 
 
-cdef inline int sync_linked_pair(PlacedPair *pair, unsigned long *context, Failure *failure) noexcept nogil:
+cdef inline int sync_linked_pair(AtomicPair *pair, unsigned long *context, Failure *failure) noexcept nogil:
     """Sync both once they have their names: with its first name an inode changes, and must be synced whole."""
     cdef bint started = start_sync(context[0], pair.sidecar.descriptor, sync_all)
     sync_all(pair.tile.descriptor, failure)
@@ -95,7 +95,7 @@ cdef inline int sync_linked_pair(PlacedPair *pair, unsigned long *context, Failu
 
 
 cdef inline int write_pair_durably(
-    int folder, PlacedPair *pair, dev_t ordered_device, unsigned long *context, Failure *failure
+    int folder, AtomicPair *pair, dev_t ordered_device, unsigned long *context, Failure *failure
 ) noexcept nogil:
     """Write both temporaries so that nothing but their names can be lost once the folder is synced."""
     if write_temporary(folder, &pair.sidecar, pair.line, pair.line_length, failure) == 0:
@@ -107,29 +107,29 @@ cdef inline int write_pair_durably(
     return close_pair(pair, failure)
 
 
-cdef inline int rename_pair(int folder, PlacedPair *pair, Failure *failure) noexcept nogil:
-    # The sidecar first: whoever sees the tile also sees what to check it against.
+cdef inline int rename_pair(int folder, AtomicPair *pair, Failure *failure) noexcept nogil:
+    # The sidecar first: a reader that sees the tile also sees its hash.
     if rename_into_place(folder, &pair.sidecar, failure) != 0:
         return -1
     return rename_into_place(folder, &pair.tile, failure)
 
 
-cdef inline int remove_pair(int folder, PlacedPair *pair, Failure *failure) noexcept nogil:
+cdef inline int remove_pair(int folder, AtomicPair *pair, Failure *failure) noexcept nogil:
     cdef int tile = remove_ours(folder, &pair.tile, failure)
     cdef int sidecar = remove_ours(folder, &pair.sidecar, failure)
     return -1 if tile != 0 or sidecar != 0 else 0
 
 
-cdef inline int open_folder(int root, PlacedPair *pair, Failure *failure) noexcept nogil:
+cdef inline int open_folder(int root, AtomicPair *pair, Failure *failure) noexcept nogil:
     """The descriptor of the pair's folder, or -1."""
     cdef int folder = open_beneath(root, pair.folder, O_RDONLY | O_DIRECTORY)
     return folder if folder >= 0 else fail(failure, b"open")
 
 
 cdef inline int place_pair(
-    int root, PlacedPair *pair, dev_t ordered_device, unsigned long *context, Failure *failure
+    int root, AtomicPair *pair, dev_t ordered_device, unsigned long *context, Failure *failure
 ) noexcept nogil:
-    """Put both durably in place; when that fails, neither is there."""
+    """Give both files their names durably; after a failure neither exists."""
     cdef Failure ignored
     cdef int folder = open_folder(root, pair, failure)
     if folder < 0:
@@ -146,7 +146,7 @@ cdef inline int place_pair(
     return 0 if failure.number == 0 else -1
 
 
-cdef inline int write_pair_ahead(int root, PlacedPair *pair, Failure *failure) noexcept nogil:
+cdef inline int write_pair_ahead(int root, AtomicPair *pair, Failure *failure) noexcept nogil:
     """Send the content of both to the device without a name; afterwards there are both or neither."""
     cdef Failure ignored
     cdef int folder = open_folder(root, pair, failure)
@@ -155,7 +155,7 @@ cdef inline int write_pair_ahead(int root, PlacedPair *pair, Failure *failure) n
         return -1
     ahead = (
         write_unnamed(folder, &pair.tile, pair.pixels, pair.length, failure) == 0
-        # The tile's content is on its way while the sidecar is made. Nobody waits for either here.
+        # The tile's content is on its way while the sidecar is made. This function waits for neither.
         and write_out(pair.tile.descriptor, SYNC_FILE_RANGE_WRITE, failure) == 0
         and write_unnamed(folder, &pair.sidecar, pair.line, pair.line_length, failure) == 0
         and write_out(pair.sidecar.descriptor, SYNC_FILE_RANGE_WRITE, failure) == 0
@@ -166,8 +166,8 @@ cdef inline int write_pair_ahead(int root, PlacedPair *pair, Failure *failure) n
     return 0 if ahead else -1
 
 
-cdef inline int forget_unnamed(PlacedPair *pair) noexcept nogil:
-    """Let go of what has no name, which is its end."""
+cdef inline int forget_unnamed(AtomicPair *pair) noexcept nogil:
+    """Close files without a name, which removes them."""
     if pair.tile.stage == UNNAMED:
         remove_ours(-1, &pair.tile, NULL)
     if pair.sidecar.stage == UNNAMED:
@@ -175,20 +175,20 @@ cdef inline int forget_unnamed(PlacedPair *pair) noexcept nogil:
     return 0
 
 
-cdef inline bint is_ahead(PlacedPair *pair) noexcept nogil:
+cdef inline bint is_ahead(AtomicPair *pair) noexcept nogil:
     """Whether `write_pair_ahead` did its work, and nothing was done since."""
     return pair.tile.stage == UNNAMED and pair.sidecar.stage == UNNAMED
 
 
 cdef inline int link_pair(
     int root,
-    PlacedPair *pair,
+    AtomicPair *pair,
     dev_t ordered_device,
     unsigned long *context,
     bint *named,
     Failure *failure,
 ) noexcept nogil:
-    """`place_pair` for what was written ahead; when that fails, neither is there.
+    """`place_pair` for what was written ahead; after a failure neither exists.
 
     `named` says whether both had got their names, so that it was the sync that failed.
     """
@@ -215,11 +215,11 @@ cdef inline int link_pair(
     return 0 if failure.number == 0 else -1
 
 
-ctypedef int (*PairStep)(int folder, PlacedPair *pair, Failure *failure) noexcept nogil
+ctypedef int (*PairStep)(int folder, AtomicPair *pair, Failure *failure) noexcept nogil
 
 
 cdef inline int step_pairs(
-    int root, PlacedPair **pairs, Failure *failures, Py_ssize_t count, PairStep step
+    int root, AtomicPair **pairs, Failure *failures, Py_ssize_t count, PairStep step
 ) noexcept nogil:
     """Do one step of many pairs; a pair that fails is removed, and the others go on.
 

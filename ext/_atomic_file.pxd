@@ -1,4 +1,4 @@
-"""A file on its way under a temporary name, renamed into place, and taken back: system calls without the GIL.
+"""A file that is written under a temporary name, renamed, and removed again: system calls without the GIL.
 
 Each function returns 0, or -1 with `failure` telling which call failed and with what errno.
 """
@@ -34,18 +34,18 @@ from _posix cimport (
 
 
 cdef enum:
-    PLACED_MODE = 0o440
+    FILE_MODE = 0o440
     ALL_MODE_BITS = 0o7777
 
 
 cdef enum Stage:
-    ABSENT     # nothing of ours is on the disk
+    ABSENT     # no file of this write is on the disk
     UNNAMED    # written; it goes when its descriptor is closed
     TEMPORARY  # under the temporary name
     PLACED     # under the final name
 
 
-cdef struct PlacedFile:
+cdef struct AtomicFile:
     # What is needed to find the file again and to know that it is still the one written here.
     const char *temporary
     const char *name
@@ -92,7 +92,7 @@ cdef inline int sync_retrying(int (*call)(int) noexcept nogil, int descriptor) n
     return 0
 
 
-cdef inline int fill(PlacedFile *file, const char *content, size_t length, Failure *failure) noexcept nogil:
+cdef inline int fill(AtomicFile *file, const char *content, size_t length, Failure *failure) noexcept nogil:
     """Give a new file its mode and content, and note how to know it again; 0, or -1 with `failure` set."""
     cdef stat_facts facts
     if write_whole(file.descriptor, content, length) != 0:
@@ -100,7 +100,7 @@ cdef inline int fill(PlacedFile *file, const char *content, size_t length, Failu
     if fstat(file.descriptor, &facts) != 0:
         return fail(failure, b"fstat")
     # The umask may have had its say at open.
-    if (facts.st_mode & ALL_MODE_BITS) != PLACED_MODE and fchmod(file.descriptor, PLACED_MODE) != 0:
+    if (facts.st_mode & ALL_MODE_BITS) != FILE_MODE and fchmod(file.descriptor, FILE_MODE) != 0:
         return fail(failure, b"fchmod")
     file.device = facts.st_dev
     file.inode = facts.st_ino
@@ -109,7 +109,7 @@ cdef inline int fill(PlacedFile *file, const char *content, size_t length, Failu
 
 
 cdef inline int write_temporary(
-    int folder, PlacedFile *file, const char *content, size_t length, Failure *failure
+    int folder, AtomicFile *file, const char *content, size_t length, Failure *failure
 ) noexcept nogil:
     """Create the temporary file with all of its content and its final mode; 0, or -1 with `failure` set.
 
@@ -117,7 +117,7 @@ cdef inline int write_temporary(
     """
     while True:
         file.descriptor = openat(
-            folder, file.temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, PLACED_MODE
+            folder, file.temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE
         )
         if file.descriptor >= 0:
             break
@@ -127,7 +127,7 @@ cdef inline int write_temporary(
     return fill(file, content, length, failure)
 
 
-cdef inline int close_temporary(PlacedFile *file, Failure *failure) noexcept nogil:
+cdef inline int close_temporary(AtomicFile *file, Failure *failure) noexcept nogil:
     """Close what `write_temporary` opened; 0, or -1 with `failure` set. A failure from before stays."""
     cdef int descriptor = file.descriptor
     file.descriptor = -1
@@ -140,7 +140,7 @@ cdef inline int close_temporary(PlacedFile *file, Failure *failure) noexcept nog
     return 0
 
 
-cdef inline int rename_into_place(int folder, PlacedFile *file, Failure *failure) noexcept nogil:
+cdef inline int rename_into_place(int folder, AtomicFile *file, Failure *failure) noexcept nogil:
     """Give the temporary file its final name; 0, or -1 with `failure` set."""
     if renameat(folder, file.temporary, folder, file.name) != 0:
         return fail(failure, b"rename")
@@ -149,11 +149,11 @@ cdef inline int rename_into_place(int folder, PlacedFile *file, Failure *failure
 
 
 cdef inline int write_unnamed(
-    int folder, PlacedFile *file, const char *content, size_t length, Failure *failure
+    int folder, AtomicFile *file, const char *content, size_t length, Failure *failure
 ) noexcept nogil:
     """`write_temporary` without any name. Where the file system can't do that, it fails too."""
     while True:
-        file.descriptor = openat(folder, b".", O_WRONLY | O_TMPFILE | O_CLOEXEC, PLACED_MODE)
+        file.descriptor = openat(folder, b".", O_WRONLY | O_TMPFILE | O_CLOEXEC, FILE_MODE)
         if file.descriptor >= 0:
             break
         if errno != EINTR:
@@ -162,14 +162,14 @@ cdef inline int write_unnamed(
     return fill(file, content, length, failure)
 
 
-cdef inline int link_as(int folder, PlacedFile *file, const char *name) noexcept nogil:
+cdef inline int link_as(int folder, AtomicFile *file, const char *name) noexcept nogil:
     """Give the unnamed file this name; 0, or -1 with errno."""
     cdef char path[32]
     snprintf(path, sizeof(path), b"/proc/self/fd/%d", file.descriptor)
     return linkat(AT_FDCWD, path, folder, name, AT_SYMLINK_FOLLOW)
 
 
-cdef inline int link_into_place(int folder, PlacedFile *file, Failure *failure) noexcept nogil:
+cdef inline int link_into_place(int folder, AtomicFile *file, Failure *failure) noexcept nogil:
     """Give the unnamed file its final name; 0, or -1 with `failure` set."""
     if link_as(folder, file, file.name) == 0:
         file.stage = PLACED
@@ -183,7 +183,7 @@ cdef inline int link_into_place(int folder, PlacedFile *file, Failure *failure) 
     return rename_into_place(folder, file, failure)
 
 
-cdef inline int remove_ours(int folder, PlacedFile *file, Failure *failure) noexcept nogil:
+cdef inline int remove_ours(int folder, AtomicFile *file, Failure *failure) noexcept nogil:
     """Unlink the file unless another one has taken its name; 0, or -1 with `failure` set."""
     cdef stat_facts facts
     cdef const char *name = file.temporary

@@ -1,4 +1,4 @@
-"""A tile file read once: as bytes, or only asked whether it is there."""
+"""Reading a tile file's bytes once, and asking whether the file exists."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EBADMSG, EINTR, ELOOP, ENODATA, ENOENT, ENOTDIR, errno
@@ -15,7 +15,7 @@ from _posix cimport (
     pread,
     stat_facts,
 )
-from _regular_files cimport open_regular
+from _regular_file cimport open_regular
 from _tile_parts cimport TILE_PATH_BYTES, TilePartsLayout, TileParts, learn_parts_layout, parts_of, put_path
 
 import os
@@ -36,7 +36,7 @@ cdef enum:
 
 
 def opens_cached_files_at_once(int directory):
-    """Whether the folder's file system opens a file that the caches have without asking anybody.
+    """Whether the folder's file system opens a cached file without asking a server.
 
     True for the known local ones; one over a network or in user space may ask a server at every open. Raises
     `OSError`.

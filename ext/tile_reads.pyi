@@ -1,9 +1,9 @@
-"""A tile file read once: as bytes, or only asked whether it is there."""
+"""Reading a tile file's bytes once, and asking whether the file exists."""
 
 from ..domain.values.tiles import TileId
 
 def opens_cached_files_at_once(directory: int) -> bool:
-    """Whether the folder's file system opens a file that the caches have without asking anybody."""
+    """Whether the folder's file system opens a cached file without asking a server."""
 
 def read_tile(directory: int, tile_id: TileId) -> bytes:
     """The content of a tile's file below the folder `directory`. Raises `OSError`."""

@@ -1,0 +1,35 @@
+"""Every number that the extension shares with the domain or the configuration; no other file here repeats one.
+
+tests/unit/test_ext_constants.py reads this file and compares each constant with its counterpart.
+"""
+
+from libc.stdint cimport int64_t
+
+cdef enum:
+    # Tile keys: `domain.values.tile_grid`, `domain.values.tile_key`.
+    MAX_ZOOM = 22
+    MORTON_BITS = 44
+    VARIANT_BITS = 14
+    VARIANT_MASK = (1 << 14) - 1
+    SATELLITE_PROVIDER_ORDINAL = 0
+    IMPORTED_ORDINAL = 1
+    FIRST_FLIGHT_ORDINAL = 2
+    # Catalogue entries: `domain.values.catalogue_entries`.
+    SHA256_BYTES = 32
+    DOWNGRADED = 1
+    PINNED = 2
+    UPLOADED = 4
+    EVICTABLE = 8
+    VOTING_SHIFT = 4
+    VOTING_CODE_COUNT = 5
+    ENTRY_FIELD_COUNT = 10
+    # The configuration's limit for `reads.max_mappings`.
+    MAX_MAPPINGS = 1 << 20
+
+cdef extern from *:
+    """
+    #define AEROTILE_MAX_DISK_BYTES ((INT64_C(1) << 40) - 1)
+    #define AEROTILE_MAX_LATITUDE 85.0511287798066
+    """
+    const int64_t MAX_DISK_BYTES "AEROTILE_MAX_DISK_BYTES"
+    const double MAX_LATITUDE "AEROTILE_MAX_LATITUDE"

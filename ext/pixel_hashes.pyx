@@ -1,0 +1,80 @@
+"""The SHA-256 of many tiles, in one stretch without the GIL."""
+
+cimport cython
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.string cimport memcpy
+
+from _constants cimport SHA256_BYTES
+
+import hashlib
+
+cdef extern from "<dlfcn.h>":
+    enum:
+        RTLD_NOLOAD
+        RTLD_NOW
+    void *dlopen(const char *name, int flags)
+    void *dlsym(void *library, const char *name)
+
+ctypedef unsigned char *(*HashFunction)(const unsigned char *bytes, size_t length, unsigned char *digest) noexcept nogil
+
+
+cdef struct Hashing:
+    const unsigned char *bytes
+    size_t length
+    unsigned char *digest
+    bint *done
+
+
+cdef HashFunction find_openssl_sha256() noexcept:
+    """OpenSSL's SHA256 in the library that `hashlib` has loaded; NULL where no such library is loaded."""
+    cdef void *library = NULL
+    for name in (b"libcrypto.so.3", b"libcrypto.so.1.1"):
+        library = dlopen(name, RTLD_NOW | RTLD_NOLOAD)
+        if library != NULL:
+            return <HashFunction>dlsym(library, b"SHA256")
+    return NULL
+
+
+cdef HashFunction openssl_sha256 = find_openssl_sha256()
+
+
+@cython.final
+cdef class HashedPixels:
+    """A tile's bytes, and their SHA-256 once `hash_pixels` has computed it. `GatedWrite` refuses unhashed ones."""
+
+    def __cinit__(self, bytes pixels not None):
+        self.pixels = pixels
+
+
+def hash_pixels(many not None):
+    """The SHA-256 of each of many tiles' bytes, in one stretch without the GIL.
+
+    Only where OpenSSL's library can't be found, `hashlib` hashes each, and takes the GIL between two of them.
+    """
+    cdef list hashed = [HashedPixels(pixels) for pixels in many]
+    cdef Py_ssize_t count = len(hashed)
+    cdef Py_ssize_t position
+    cdef HashedPixels one
+    cdef Hashing *work = <Hashing *>PyMem_Malloc((count + 1) * sizeof(Hashing))
+    if work == NULL:
+        raise MemoryError
+    try:
+        for position in range(count):
+            one = <HashedPixels>hashed[position]
+            work[position] = Hashing(one.pixels, len(one.pixels), &one.digest[0], &one.is_hashed)
+        if openssl_sha256 != NULL:
+            with nogil:
+                for position in range(count):
+                    work[position].done[0] = hash_one(&work[position])
+    finally:
+        PyMem_Free(work)
+    for one in hashed:
+        if not one.is_hashed:
+            digest = hashlib.sha256(one.pixels).digest()
+            memcpy(one.digest, <const char *><bytes>digest, SHA256_BYTES)
+            one.is_hashed = True
+    return hashed
+
+
+cdef inline bint hash_one(Hashing *work) noexcept nogil:
+    return openssl_sha256(work.bytes, work.length, work.digest) != NULL
