@@ -29,7 +29,7 @@ class Severity(str, Enum):
     ERROR = "error"
 
 
-class Kind(str, Enum):
+class EventKind(str, Enum):
     """The kinds of event; c6 is the tile cache, c11 the uploader, c0 the recorder itself."""
 
     RECORDER_DROPPED = "c0.recorder.dropped"
@@ -55,28 +55,30 @@ class KindSpecification:
     payload_fields: tuple[str, ...]
 
 
-EVENT_KINDS: Mapping[Kind, KindSpecification] = {
-    Kind.RECORDER_DROPPED: KindSpecification("1.0.0", Severity.WARNING, ("dropped",)),
-    Kind.WRITE: KindSpecification(
+EVENT_KINDS: Mapping[EventKind, KindSpecification] = {
+    EventKind.RECORDER_DROPPED: KindSpecification("1.0.0", Severity.WARNING, ("dropped",)),
+    EventKind.WRITE: KindSpecification(
         "1.1.0", Severity.INFO, ("tile", "tile_uuid", "content_sha256", "disk_bytes", "freshness_label")
     ),
-    Kind.WRITE_FAILED: KindSpecification("1.1.0", Severity.WARNING, ("tile", "step", "error", "message")),
-    Kind.FRESHNESS_REJECTED: KindSpecification(
+    EventKind.WRITE_FAILED: KindSpecification(
+        "1.1.0", Severity.WARNING, ("tile", "step", "error", "message")
+    ),
+    EventKind.FRESHNESS_REJECTED: KindSpecification(
         "1.2.0", Severity.WARNING, ("tile", "age_seconds", "classification", "max_age_seconds")
     ),
-    Kind.FRESHNESS_DOWNGRADED: KindSpecification(
+    EventKind.FRESHNESS_DOWNGRADED: KindSpecification(
         "1.2.0", Severity.INFO, ("tile", "age_seconds", "classification", "max_age_seconds")
     ),
-    Kind.EVICTION_BATCH: KindSpecification("1.3.0", Severity.INFO, ("tiles", "count", "freed_bytes")),
-    Kind.UPLOAD_GIVEUP: KindSpecification(
+    EventKind.EVICTION_BATCH: KindSpecification("1.3.0", Severity.INFO, ("tiles", "count", "freed_bytes")),
+    EventKind.UPLOAD_GIVEUP: KindSpecification(
         "1.4.0", Severity.ERROR, ("tile", "tile_uuid", "attempts", "reason")
     ),
-    Kind.UPLOAD_REQUEUED: KindSpecification("1.5.0", Severity.INFO, ("tile", "tile_uuid", "generation")),
-    Kind.QUARANTINED: KindSpecification(
+    EventKind.UPLOAD_REQUEUED: KindSpecification("1.5.0", Severity.INFO, ("tile", "tile_uuid", "generation")),
+    EventKind.QUARANTINED: KindSpecification(
         "1.6.0", Severity.ERROR, ("tile", "tile_uuid", "content_sha256", "found_sha256", "kept_at")
     ),
-    Kind.CLOCK_UNTRUSTED: KindSpecification("1.7.0", Severity.WARNING, ("clock_says", "known")),
-    Kind.CLOCK_TRUSTED: KindSpecification("1.7.0", Severity.INFO, ("clock_says", "known")),
+    EventKind.CLOCK_UNTRUSTED: KindSpecification("1.7.0", Severity.WARNING, ("clock_says", "known")),
+    EventKind.CLOCK_TRUSTED: KindSpecification("1.7.0", Severity.INFO, ("clock_says", "known")),
 }
 
 LISTED_TILES = 5
@@ -87,7 +89,7 @@ LISTED_TILES = 5
 class FlightEvent:
     """What a part of Aerotile tells the recorder; the recorder adds the two clocks."""
 
-    kind: Kind
+    kind: EventKind
     reason: str
     """A short stable code, e.g. `freshness_gate`; free text belongs in the payload."""
     payload: Mapping[str, Any]
@@ -167,7 +169,7 @@ class WriteStep(str, Enum):
 def write_event(stored: TileMetadataPersistent) -> FlightEvent:
     """A tile was committed."""
     return FlightEvent(
-        Kind.WRITE,
+        EventKind.WRITE,
         "committed",
         {
             "tile": str(stored.tile_id),
@@ -182,7 +184,7 @@ def write_event(stored: TileMetadataPersistent) -> FlightEvent:
 def write_failed_event(tile_id: TileId, step: WriteStep, error: BaseException) -> FlightEvent:
     """A write was refused or failed at `step`; the world is as before it."""
     return FlightEvent(
-        Kind.WRITE_FAILED,
+        EventKind.WRITE_FAILED,
         step.value,
         {"tile": str(tile_id), "step": step.value, "error": type(error).__name__, "message": str(error)},
     )
@@ -191,13 +193,17 @@ def write_failed_event(tile_id: TileId, step: WriteStep, error: BaseException) -
 def freshness_rejected_event(error: FreshnessRejectionError) -> FlightEvent:
     """A tile was too old for its sector, which refuses old tiles."""
     return FlightEvent(
-        Kind.FRESHNESS_REJECTED, "too_old", _freshness_facts(error.tile_id, error.age_seconds, error.rule)
+        EventKind.FRESHNESS_REJECTED,
+        "too_old",
+        _freshness_facts(error.tile_id, error.age_seconds, error.rule),
     )
 
 
 def freshness_downgraded_event(tile_id: TileId, age_seconds: float, rule: FreshnessRule) -> FlightEvent:
     """A tile was too old for its sector, which keeps old tiles with a label."""
-    return FlightEvent(Kind.FRESHNESS_DOWNGRADED, "too_old", _freshness_facts(tile_id, age_seconds, rule))
+    return FlightEvent(
+        EventKind.FRESHNESS_DOWNGRADED, "too_old", _freshness_facts(tile_id, age_seconds, rule)
+    )
 
 
 def _freshness_facts(tile_id: TileId, age_seconds: float, rule: FreshnessRule) -> dict[str, Any]:
@@ -212,7 +218,7 @@ def _freshness_facts(tile_id: TileId, age_seconds: float, rule: FreshnessRule) -
 def eviction_batch_event(tile_ids: Sequence[TileId], freed_bytes: int) -> FlightEvent:
     """A batch of tiles made room for others."""
     return FlightEvent(
-        Kind.EVICTION_BATCH,
+        EventKind.EVICTION_BATCH,
         "disk_budget",
         {
             "tiles": [str(t) for t in tile_ids[:LISTED_TILES]],
@@ -225,7 +231,7 @@ def eviction_batch_event(tile_ids: Sequence[TileId], freed_bytes: int) -> Flight
 def upload_giveup_event(tile_id: TileId, attempts: int, reason: str) -> FlightEvent:
     """A tile was rejected once too often and leaves the pending uploads for good."""
     return FlightEvent(
-        Kind.UPLOAD_GIVEUP,
+        EventKind.UPLOAD_GIVEUP,
         "max_per_tile_attempts",
         {
             "tile": str(tile_id),
@@ -239,7 +245,7 @@ def upload_giveup_event(tile_id: TileId, attempts: int, reason: str) -> FlightEv
 def upload_requeued_event(tile_id: TileId, generation: int) -> FlightEvent:
     """An operator gave a given-up tile another life, which is its `generation`-th."""
     return FlightEvent(
-        Kind.UPLOAD_REQUEUED,
+        EventKind.UPLOAD_REQUEUED,
         "operator",
         {"tile": str(tile_id), "tile_uuid": str(tile_id.tile_uuid), "generation": generation},
     )
@@ -250,7 +256,7 @@ def quarantined_event(
 ) -> FlightEvent:
     """A repair took a tile out of the store, because its file is damaged or gone (`reason`)."""
     return FlightEvent(
-        Kind.QUARANTINED,
+        EventKind.QUARANTINED,
         reason,
         {
             "tile": str(tile.tile_id),
@@ -264,12 +270,12 @@ def quarantined_event(
 
 def clock_untrusted_event(doubt: ClockFault) -> FlightEvent:
     """Something speaks against the clock: wall times from here on are not to be relied on."""
-    return FlightEvent(Kind.CLOCK_UNTRUSTED, doubt.reason.value, _clock_facts(doubt))
+    return FlightEvent(EventKind.CLOCK_UNTRUSTED, doubt.reason.value, _clock_facts(doubt))
 
 
 def clock_trusted_event(former: ClockFault) -> FlightEvent:
     """Nothing speaks against the clock any more; `former` did until now."""
-    return FlightEvent(Kind.CLOCK_TRUSTED, "plausible_again", _clock_facts(former))
+    return FlightEvent(EventKind.CLOCK_TRUSTED, "plausible_again", _clock_facts(former))
 
 
 def _clock_facts(doubt: ClockFault) -> dict[str, Any]:
@@ -278,4 +284,4 @@ def _clock_facts(doubt: ClockFault) -> dict[str, Any]:
 
 def recorder_dropped_event(dropped: int) -> FlightEvent:
     """The recorder's queue was full and it lost events rather than block its caller."""
-    return FlightEvent(Kind.RECORDER_DROPPED, "queue_full", {"dropped": dropped})
+    return FlightEvent(EventKind.RECORDER_DROPPED, "queue_full", {"dropped": dropped})

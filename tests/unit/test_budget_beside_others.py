@@ -9,7 +9,7 @@ import pytest
 from budgeted_cache import NOW, Cache, OneByOneStore, imported, metadata_of, onboard, pixels_of
 
 from aerotile.adapters.memory.rows import MemoryTileRows
-from aerotile.domain.flight_events import Kind
+from aerotile.domain.flight_events import EventKind
 from aerotile.domain.store.disk_budget import CacheBudgetEnforcer
 from aerotile.domain.values.tiles import TileId, TileMetadataPersistent
 
@@ -76,7 +76,7 @@ def test_what_only_the_database_counts_is_remembered_so_that_no_more_races_are_l
     other_writes(cache, onboard(9), 150)
     for x in range(6):
         cache.write(imported(x))
-    failed = [event for event in cache.recorder.events if event.kind is Kind.WRITE_FAILED]
+    failed = [event for event in cache.recorder.events if event.kind is EventKind.WRITE_FAILED]
     assert len(failed) == 1
     assert cache.rows.total_disk_bytes() == 250
 
@@ -89,7 +89,7 @@ def test_room_that_another_process_freed_is_used_before_anything_is_evicted() ->
         pass
     cache.write(imported(3))
     assert cache.store.tile_exists(imported(0))
-    assert Kind.EVICTION_BATCH not in cache.kinds()
+    assert EventKind.EVICTION_BATCH not in cache.kinds()
 
 
 def test_room_that_a_sweep_frees_is_not_taken_by_a_write_that_came_later() -> None:
