@@ -40,10 +40,13 @@ class FoundTile:
     """A candidate for the matcher. The caller closes `pixels`."""
 
     tile_id: TileId
+    """Which tile it is."""
     distance: float
+    """In the metric of the index."""
     verdict: FreshnessVerdict | None
     """As of the moment of the lookup, not of the write."""
     pixels: TilePixelHandle
+    """Read-only, without a copy; the caller closes it."""
 
 
 def find_tiles(

@@ -25,24 +25,38 @@ class Severity(str, Enum):
     """How much an event matters to the flight."""
 
     INFO = "info"
+    """A normal decision."""
     WARNING = "warning"
+    """Something was refused or lost; the flight goes on."""
     ERROR = "error"
+    """A tile was lost or given up."""
 
 
 class EventKind(str, Enum):
     """The kinds of event; c6 is the tile cache, c11 the uploader, c0 the recorder itself."""
 
     RECORDER_DROPPED = "c0.recorder.dropped"
+    """The queue was full and events were dropped."""
     WRITE = "c6.write"
+    """A tile was committed."""
     WRITE_FAILED = "c6.write_failed"
+    """A write was refused or failed; the reason is its step."""
     FRESHNESS_REJECTED = "c6.freshness.rejected"
+    """A tile was too old and was refused."""
     FRESHNESS_DOWNGRADED = "c6.freshness.downgraded"
+    """A tile was too old and was stored with a label."""
     EVICTION_BATCH = "c6.eviction_batch"
+    """Tiles were deleted to make room."""
     UPLOAD_GIVEUP = "c11.upload.giveup"
+    """A tile's upload was rejected too often."""
     UPLOAD_REQUEUED = "c11.upload.requeued"
+    """An operator put a given-up tile back into the queue."""
     QUARANTINED = "c6.quarantined"
+    """A repair removed a tile whose file is damaged or missing."""
     CLOCK_UNTRUSTED = "c6.clock_untrusted"
+    """Something speaks against the clock."""
     CLOCK_TRUSTED = "c6.clock_trusted"
+    """Nothing speaks against the clock any more."""
 
 
 @attrs.frozen
@@ -90,9 +104,11 @@ class FlightEvent:
     """What a part of Aerotile tells the recorder; the recorder adds the two clocks."""
 
     kind: EventKind
+    """Fixes severity and payload fields."""
     reason: str
     """A short stable code, e.g. `freshness_gate`; free text belongs in the payload."""
     payload: Mapping[str, Any]
+    """JSON-ready values under the names that `EVENT_KINDS` lists for the kind."""
 
     @property
     def severity(self) -> Severity:
@@ -105,12 +121,19 @@ class RecordEnvelope:
     """One line of the flight record as a reader sees it. `kind` is a text: it may be newer than this code."""
 
     schema_version: str
+    """Of the writer."""
     kind: str
+    """See `EventKind`; may be newer than this code."""
     severity: str
+    """See `Severity`."""
     reason: str
+    """Short stable code."""
     wall_time: datetime = attrs.field()
+    """What the clock said; it may be wrong."""
     monotonic_ns: int
+    """Nanoseconds that never go back within one process."""
     payload: Mapping[str, Any]
+    """JSON values."""
 
     @wall_time.validator
     def _aware(self, _: attrs.Attribute[datetime], value: datetime) -> None:

@@ -56,14 +56,23 @@ class CatalogueEntry:
     """What the catalogue knows of one tile."""
 
     tile_id: TileId
+    """Which tile it is."""
     captured_at: datetime
+    """When the ground looked like that."""
     accessed_at: datetime
+    """When the tile was last read, as far as this process knows."""
     disk_bytes: int
+    """Length of the JPEG."""
     content_sha256: str
+    """Of the JPEG bytes."""
     freshness_label: FreshnessLabel
+    """As of the write; `verdict` of a store judges as of now."""
     voting_status: VotingStatus | None
+    """Where the provider's verdict stands; None for a tile that is not put to the vote."""
     pinned: bool
+    """A pinned tile is never evicted."""
     uploaded: bool
+    """Whether the provider holds this content, by its own word."""
     evictable: bool
     """Whether the disk budget may delete it, as `budget.may_be_evicted` says."""
 

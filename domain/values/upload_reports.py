@@ -80,7 +80,9 @@ class UploadReason:
     """Why a tile was not taken: a short stable code for programs, a line for people."""
 
     code: str
+    """For programs: short and stable."""
     detail: str
+    """For people: one printable line; may be empty."""
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}" if self.detail else self.code
@@ -91,10 +93,13 @@ class UploadProblem:
     """Why a request brought no word on its tiles."""
 
     kind: ProblemKind
+    """What it means for the next request."""
     reason: UploadReason
+    """What happened."""
     retry_after_s: float | None = None
     """Seconds that the provider asks us to wait."""
     remedy: str | None = None
+    """What an operator can do; None where waiting is all."""
 
 
 @attrs.frozen
@@ -135,12 +140,15 @@ class TileUploadResult:
     """How one tile ended, judged against our own row."""
 
     tile_id: TileId
+    """Which tile it is."""
     content_sha256: str
     """Of our own content."""
     outcome: TileUploadOutcome
+    """Judged against our row: a tile counts as taken only when the provider stored our hash."""
     stored_sha256: str | None = None
     """What the provider says that it holds."""
     reason: UploadReason | None = None
+    """Why it was rejected or not answered."""
 
     @property
     def taken(self) -> bool:
@@ -153,11 +161,13 @@ class BatchProgress:
     """One batch that has ended, as it is told while the call goes on."""
 
     results: tuple[TileUploadResult, ...]
+    """One for each tile of the batch."""
     sent_bytes: int = 0
     """Pixels that went out, whether or not an answer came."""
     taken_bytes: int = 0
     """Pixels of the tiles that the provider now holds by its word."""
     problem: UploadProblem | None = None
+    """Why the request was not answered; None when it was."""
 
 
 def _never() -> bool:
@@ -183,8 +193,11 @@ class UploadBatchReport:
     """How a call ended."""
 
     outcome: BatchOutcome
+    """The call as a whole."""
     accepted: int = 0
+    """Tiles that the provider stored."""
     duplicates: int = 0
+    """Tiles that the provider held already, with our content."""
     rejected: tuple[TileUploadResult, ...] = ()
     """Tiles that were not taken and stay pending."""
     unanswered: tuple[TileUploadResult, ...] = ()
