@@ -22,13 +22,13 @@ _log = logging.getLogger("aerotile.find")
 
 
 class DescriptorSearch(Protocol):
-    """The one call to the `DescriptorIndex` that a lookup makes."""
+    """The part of a `DescriptorIndex` that a lookup uses."""
 
     def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]: ...
 
 
 class PixelReader(Protocol):
-    """The calls to the store that a lookup makes, once per candidate; see `TileStore`, `SupportsVerdict`."""
+    """The part of a store that a lookup uses, once for each candidate; see `TileStore`."""
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle: ...
 
@@ -44,7 +44,7 @@ class FoundTile:
     distance: float
     """In the metric of the index."""
     verdict: FreshnessVerdict | None
-    """As of the moment of the lookup, not of the write."""
+    """As of the lookup, not of the write; None when the tile was deleted meanwhile."""
     pixels: TilePixelHandle
     """Read-only, without a copy; the caller closes it."""
 

@@ -1,7 +1,7 @@
-"""The catalogue of the flight record: every kind of event, its severity, its reasons and its payload.
+"""The catalogue of the flight record: every kind of event with its severity, reasons and payload.
 
-Investigators replay this stream, so kinds are never renamed or removed, only added, each with the schema
-version that brought it. Readers pass kinds that they don't know through untouched.
+Investigators replay this stream: kinds are added, each with the schema version that brought it, and never
+renamed or removed. Readers pass unknown kinds through untouched.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ class EventKind(str, Enum):
     QUARANTINED = "c6.quarantined"
     """A repair removed a tile whose file is damaged or missing."""
     CLOCK_UNTRUSTED = "c6.clock_untrusted"
-    """Something speaks against the clock."""
+    """The clock can't be right; times are not to be relied on until it is trusted again."""
     CLOCK_TRUSTED = "c6.clock_trusted"
-    """Nothing speaks against the clock any more."""
+    """The clock is plausible again."""
 
 
 @attrs.frozen
@@ -101,7 +101,7 @@ LISTED_TILES = 5
 
 @attrs.frozen
 class FlightEvent:
-    """What a part of Aerotile tells the recorder; the recorder adds the two clocks."""
+    """What happened, for the recorder, which adds the two times."""
 
     kind: EventKind
     """Fixes severity and payload fields."""
@@ -266,7 +266,7 @@ def upload_giveup_event(tile_id: TileId, attempts: int, reason: str) -> FlightEv
 
 
 def upload_requeued_event(tile_id: TileId, generation: int) -> FlightEvent:
-    """An operator gave a given-up tile another life, which is its `generation`-th."""
+    """An operator put a given-up tile back into the queue, where its `generation`, counted from 1, begins."""
     return FlightEvent(
         EventKind.UPLOAD_REQUEUED,
         "operator",
@@ -292,12 +292,12 @@ def quarantined_event(
 
 
 def clock_untrusted_event(doubt: ClockFault) -> FlightEvent:
-    """Something speaks against the clock: wall times from here on are not to be relied on."""
+    """The clock can't be right: wall times from here on are not to be relied on."""
     return FlightEvent(EventKind.CLOCK_UNTRUSTED, doubt.reason.value, _clock_facts(doubt))
 
 
 def clock_trusted_event(former: ClockFault) -> FlightEvent:
-    """Nothing speaks against the clock any more; `former` did until now."""
+    """The clock is plausible again; `former` was its fault until now."""
     return FlightEvent(EventKind.CLOCK_TRUSTED, "plausible_again", _clock_facts(former))
 
 

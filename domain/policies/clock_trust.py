@@ -1,4 +1,4 @@
-"""Whether a clock can be right: an aircraft may boot without a battery, and a fix may move its clock."""
+"""When a clock is trusted: an aircraft may boot without a battery, and a fix may move its clock."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ClockFault:
     clock_says: datetime
     """What the clock shows."""
     known: datetime
-    """The time that is gone by instead: at least so late it is."""
+    """The earliest time that it can be, proven by other means; used in place of the clock."""
 
     def __str__(self) -> str:
         says, known = (moment.isoformat(timespec="seconds") for moment in (self.clock_says, self.known))
@@ -55,10 +55,10 @@ class ClockFault:
 def find_clock_fault(
     clock_says: datetime, *, known: datetime = EARLIEST, passed: datetime | None = None
 ) -> ClockFault | None:
-    """What speaks against a clock; None when nothing does.
+    """The fault of a clock, or None.
 
-    `known` is a moment that has been, by what was stored since. `passed` is the last time that could be
-    believed with the seconds that have passed on a monotonic clock since; None when none could yet.
+    `known`: the latest time proven by stored data. `passed`: the last trusted time plus the seconds that a
+    monotonic clock has counted since; None when no time was trusted yet.
     """
     at_least = max(known, EARLIEST) if passed is None else max(known, EARLIEST, passed)
     if clock_says < EARLIEST:

@@ -1,4 +1,11 @@
-"""Which tiles the disk budget deletes next."""
+"""Which tiles the disk budget evicts next.
+
+A tile is evicted when three things hold: a write needs room that the budget lacks; the tile may be had again
+(`values.tile_rules.may_be_evicted`: neither pinned nor an onboard tile that exists only here); and of those
+tiles it was read least recently. `store.disk_budget` asks for the batches of this module until there is room,
+the database checks the tile's row once more when it deletes it, and each batch is recorded as
+`c6.eviction_batch`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +18,7 @@ from ..values.tiles import TileId
 
 
 class KnownTiles(Protocol):
-    """What eviction asks of the catalogue."""
+    """The part of a `TileCatalogue` that eviction uses."""
 
     def lru_candidates(self, limit: int) -> list[EvictionCandidate]: ...
 
@@ -21,10 +28,10 @@ class KnownTiles(Protocol):
 
 
 class EvictionList:
-    """The least recently used tiles, listed a batch at a time; not safe for several threads at once.
+    """The least recently used tiles, listed a batch at a time. For one thread at a time.
 
-    Listing looks at every tile there is. So what is left of a batch serves the next sweep, without the tiles
-    that were read since. A tile that may be evicted only since then waits for the next listing.
+    A listing looks at every tile. So the rest of a batch serves the next sweep, without the tiles that were
+    read since. A tile that became evictable since then waits for the next listing.
     """
 
     def __init__(self, catalogue: KnownTiles, batch_size: int) -> None:
@@ -32,7 +39,7 @@ class EvictionList:
         self._batch_size = batch_size
         self._listed: list[EvictionCandidate] = []
         self._newest: datetime | None = None
-        """When the last tile of the listing was read last; what was read later is younger than others."""
+        """When the last tile of the listing was read; a tile that was read later is not among the oldest."""
 
     def next_batch(self, passed_over: Collection[TileId]) -> list[EvictionCandidate]:
         """The tiles to evict next, least recently used first, without those of `passed_over`."""

@@ -1,7 +1,8 @@
-"""How old a tile may be where it lies: the rule, and the gate that applies it.
+"""How old a tile may be where it lies.
 
-The age is `now - captured_at`. Several sectors may lie over one tile; the strictest verdict wins. What an
-aircraft flies over ages on while it is stored, so whatever is read later is judged anew, as of then.
+The age is `now - captured_at`. Several sectors may lie over one tile; the strictest verdict wins. A tile ages
+while it is stored, so a stored tile is judged again at each read, as of then. `store.freshness_gate` applies
+this rule to writes and to stored tiles.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class FreshnessDecision(IntEnum):
 
 @attrs.frozen
 class FreshnessVerdict:
-    """A decision with what it rests on."""
+    """A decision on one tile, with its reasons."""
 
     decision: FreshnessDecision
     """The strictest of all sectors over the tile."""
@@ -48,7 +49,7 @@ class FreshnessVerdict:
     sector: SectorBoundary | None
     """The sector whose rule decided; None when the default classification did."""
     clock_fault: ClockFault | None = None
-    """What speaks against the clock: then the age is the least that is known, and may be more."""
+    """Why the clock is not trusted, or None. With a fault, the tile may be older than `age` says."""
 
 
 TOO_OLD = {
@@ -58,7 +59,7 @@ TOO_OLD = {
 """What exceeding the rule of a classification means."""
 
 
-_STRICTNESS = {kind: -place for place, kind in enumerate(SectorClassification)}
+_STRICTNESS = {kind: -position for position, kind in enumerate(SectorClassification)}
 
 
 def judge_freshness(
@@ -70,7 +71,7 @@ def judge_freshness(
 ) -> FreshnessVerdict:
     """The strictest verdict of the sectors over a tile, or the default classification's when there is none.
 
-    A capture time ahead of `now` counts as of now: what is stored must stay readable when the clock is wrong.
+    A capture time ahead of `now` is age zero: a stored tile must stay readable when the clock is wrong.
     """
     age = max(now - captured_at, timedelta(0))
 

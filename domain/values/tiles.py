@@ -27,7 +27,7 @@ class TileSource(str, Enum):
 
 
 class FreshnessLabel(str, Enum):
-    """What the freshness gate said of an accepted tile."""
+    """The label that the freshness gate gave to an accepted tile."""
 
     FRESH = "fresh"
     """Its age was within the rule of its sectors."""
@@ -36,7 +36,7 @@ class FreshnessLabel(str, Enum):
 
 
 class VotingStatus(str, Enum):
-    """Where the provider's verdict on a tile stands; it only moves forward (see `voting`)."""
+    """The provider's verdict on a tile; moves forward only (see `policies.voting`)."""
 
     PENDING = "pending"
     """The provider has given no verdict yet."""
@@ -192,7 +192,7 @@ class TileMetadata:
     )
     """`downgraded` when the freshness gate found the tile too old at its write."""
     voting_status: VotingStatus | None = attrs.field(default=None, validator=is_a(VotingStatus, or_none=True))
-    """Where the provider's verdict stands; None for tiles that are not put to the vote."""
+    """The provider's verdict; None for a tile without a vote."""
     quality: TileQualityMetadata | None = attrs.field(
         default=None, validator=is_a(TileQualityMetadata, or_none=True)
     )
@@ -245,8 +245,8 @@ class TileMetadataPersistent(TileMetadata):
         if accessed_at is not None:
             check_aware_utc(accessed_at, "accessed_at")
         tile_id = metadata.tile_id
-        # Everything else was validated with `metadata` or is derived here; to derive it again in order to
-        # compare would be most of what this costs, and every write comes by.
+        # Every other field was validated with `metadata` or is derived here. Every write calls this, and to
+        # derive the names again only to compare them would be most of its cost.
         stored = cls.__new__(cls)
         put = object.__setattr__
         put(stored, "tile_id", tile_id)

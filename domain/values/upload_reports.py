@@ -54,7 +54,7 @@ class ProblemKind(str, Enum):
     UNREADABLE_BATCH = "unreadable_batch"
     """The provider can't read this batch (400, 422)."""
     TOO_LARGE = "too_large"
-    """The batch has more bytes or tiles than the provider takes (413)."""
+    """The batch has more bytes or tiles than the provider accepts (413)."""
     GARBLED_ANSWER = "garbled_answer"
     """There was an answer that no program can use."""
     REFUSED = "refused"
