@@ -291,9 +291,9 @@ def quarantined_event(
     )
 
 
-def clock_untrusted_event(doubt: ClockFault) -> FlightEvent:
+def clock_untrusted_event(fault: ClockFault) -> FlightEvent:
     """The clock can't be right: wall times from here on are not to be relied on."""
-    return FlightEvent(EventKind.CLOCK_UNTRUSTED, doubt.reason.value, _clock_facts(doubt))
+    return FlightEvent(EventKind.CLOCK_UNTRUSTED, fault.reason.value, _clock_facts(fault))
 
 
 def clock_trusted_event(former: ClockFault) -> FlightEvent:
@@ -301,8 +301,8 @@ def clock_trusted_event(former: ClockFault) -> FlightEvent:
     return FlightEvent(EventKind.CLOCK_TRUSTED, "plausible_again", _clock_facts(former))
 
 
-def _clock_facts(doubt: ClockFault) -> dict[str, Any]:
-    return {"clock_says": doubt.clock_says.isoformat(), "known": doubt.known.isoformat()}
+def _clock_facts(fault: ClockFault) -> dict[str, Any]:
+    return {"clock_says": fault.clock_says.isoformat(), "known": fault.known.isoformat()}
 
 
 def recorder_dropped_event(dropped: int) -> FlightEvent:
