@@ -28,7 +28,7 @@ class DescriptorSearch(Protocol):
 
 
 class PixelReader(Protocol):
-    """The part of a store that a lookup uses, once for each candidate; see `TileStore`."""
+    """The calls to the store that a lookup makes, once per candidate; see `TileStore`, `SupportsVerdict`."""
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle: ...
 

@@ -1,4 +1,4 @@
-"""When a clock is trusted: an aircraft may boot without a battery, and a fix may move its clock."""
+"""Whether a clock can be right: an aircraft may boot without a battery, and a fix may set its clock."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ClockFault:
     clock_says: datetime
     """What the clock shows."""
     known: datetime
-    """The earliest time that it can be, proven by other means; used in place of the clock."""
+    """The earliest time that it can be."""
 
     def __str__(self) -> str:
         says, known = (moment.isoformat(timespec="seconds") for moment in (self.clock_says, self.known))
@@ -55,10 +55,10 @@ class ClockFault:
 def find_clock_fault(
     clock_says: datetime, *, known: datetime = EARLIEST, passed: datetime | None = None
 ) -> ClockFault | None:
-    """The fault of a clock, or None.
+    """Why a clock can't be right; None when it can.
 
-    `known`: the latest time proven by stored data. `passed`: the last trusted time plus the seconds that a
-    monotonic clock has counted since; None when no time was trusted yet.
+    `known` is the latest time proven by stored data. `passed` is the last trusted time of this clock plus the
+    seconds that a monotonic clock has counted since; None when this clock was never trusted.
     """
     at_least = max(known, EARLIEST) if passed is None else max(known, EARLIEST, passed)
     if clock_says < EARLIEST:

@@ -18,7 +18,7 @@ from ..values.tiles import TileId
 
 
 class KnownTiles(Protocol):
-    """The part of a `TileCatalogue` that eviction uses."""
+    """The calls to the catalogue that an eviction makes."""
 
     def lru_candidates(self, limit: int) -> list[EvictionCandidate]: ...
 
@@ -28,10 +28,10 @@ class KnownTiles(Protocol):
 
 
 class EvictionList:
-    """The least recently used tiles, listed a batch at a time. For one thread at a time.
+    """The least recently used tiles, listed a batch at a time; for one thread at a time.
 
-    A listing looks at every tile. So the rest of a batch serves the next sweep, without the tiles that were
-    read since. A tile that became evictable since then waits for the next listing.
+    A listing scans every tile of the catalogue. So the rest of a listing serves the next sweep, without the
+    tiles that were read after the listing. A tile that becomes evictable later waits for the next listing.
     """
 
     def __init__(self, catalogue: KnownTiles, batch_size: int) -> None:
@@ -39,7 +39,7 @@ class EvictionList:
         self._batch_size = batch_size
         self._listed: list[EvictionCandidate] = []
         self._newest: datetime | None = None
-        """When the last tile of the listing was read; a tile that was read later is not among the oldest."""
+        """The access time of the listing's last tile: tiles that were read later have lost their rank."""
 
     def next_batch(self, passed_over: Collection[TileId]) -> list[EvictionCandidate]:
         """The tiles to evict next, least recently used first, without those of `passed_over`."""

@@ -1,8 +1,7 @@
-"""How old a tile may be where it lies.
+"""How old a tile may be in its sector.
 
-The age is `now - captured_at`. Several sectors may lie over one tile; the strictest verdict wins. A tile ages
-while it is stored, so a stored tile is judged again at each read, as of then. `store.freshness_gate` applies
-this rule to writes and to stored tiles.
+The age is `now - captured_at`. Several sectors may cover one tile; the strictest verdict wins. A tile ages
+while it is stored, so each later read judges the tile again.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class FreshnessDecision(IntEnum):
 
 @attrs.frozen
 class FreshnessVerdict:
-    """A decision on one tile, with its reasons."""
+    """A decision and its reasons."""
 
     decision: FreshnessDecision
     """The strictest of all sectors over the tile."""
@@ -49,7 +48,7 @@ class FreshnessVerdict:
     sector: SectorBoundary | None
     """The sector whose rule decided; None when the default classification did."""
     clock_fault: ClockFault | None = None
-    """Why the clock is not trusted, or None. With a fault, the tile may be older than `age` says."""
+    """Why the clock is not trusted: the true age may be greater. None: the clock is trusted."""
 
 
 TOO_OLD = {
@@ -59,7 +58,7 @@ TOO_OLD = {
 """What exceeding the rule of a classification means."""
 
 
-_STRICTNESS = {kind: -position for position, kind in enumerate(SectorClassification)}
+_STRICTNESS = {kind: -rank for rank, kind in enumerate(SectorClassification)}
 
 
 def judge_freshness(
@@ -71,7 +70,7 @@ def judge_freshness(
 ) -> FreshnessVerdict:
     """The strictest verdict of the sectors over a tile, or the default classification's when there is none.
 
-    A capture time ahead of `now` is age zero: a stored tile must stay readable when the clock is wrong.
+    A capture time ahead of `now` counts as `now`: a stored tile must stay readable when the clock is wrong.
     """
     age = max(now - captured_at, timedelta(0))
 

@@ -1,6 +1,6 @@
 """Just enough of JPEG (ITU-T T.81, annex B) to learn an image's size without decoding it.
 
-A file of a few kilobytes may claim 65,500 x 65,500 pixels; a decoder that trusts the claim allocates gigabytes.
+A file of a few kilobytes may claim 65,500 x 65,500 pixels; decoding it unchecked allocates gigabytes.
 """
 
 from __future__ import annotations

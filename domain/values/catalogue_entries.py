@@ -74,7 +74,7 @@ class CatalogueEntry:
     uploaded: bool
     """Whether the provider holds this content, by its own word."""
     evictable: bool
-    """Whether the disk budget may delete it, see `tile_rules.may_be_evicted`."""
+    """Whether the disk budget may delete it, as `tile_rules.may_be_evicted` says."""
 
 
 @attrs.frozen
