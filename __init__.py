@@ -1,7 +1,7 @@
 """Aerotile: the onboard map-tile cache for aircraft that navigate by sight.
 
-The public names, each imported from its module when it is first used, so that `import aerotile.domain` brings
-no driver and no compiled code along.
+These are the public names; docs/api.md lists them with their fields. Each name is imported from its module on
+first use, so that `import aerotile.domain` loads no driver and no compiled code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,20 @@ if TYPE_CHECKING:
         build_tile_uploader,
     )
     from .adapters.config.loader import load_config
-    from .adapters.config.settings import AerotileConfig
+    from .adapters.config.secret import Secret
+    from .adapters.config.settings import (
+        AerotileConfig,
+        BudgetConfig,
+        DatabaseConfig,
+        FreshnessConfig,
+        IndexConfig,
+        LruConfig,
+        ReadsConfig,
+        RecordConfig,
+        TilesConfig,
+        UploadConfig,
+    )
+    from .adapters.postgres.migrate import MigrationReport
     from .domain.errors import (
         AerotileError,
         CacheBudgetExhaustedError,
@@ -40,8 +53,10 @@ if TYPE_CHECKING:
         TileMetadataError,
         TileNotFoundError,
     )
-    from .domain.find_tiles import FoundTile, find_tiles
-    from .domain.flight_events import FlightEvent, RecordEnvelope
+    from .domain.find_tiles import DescriptorSearch, FoundTile, PixelReader, find_tiles
+    from .domain.flight_events import EventKind, FlightEvent, RecordEnvelope, Severity
+    from .domain.policies.clock_trust import ClockFault, ClockFaultReason
+    from .domain.policies.freshness import FreshnessDecision, FreshnessVerdict
     from .domain.ports.clock import Clock
     from .domain.ports.descriptor_index import DescriptorIndex
     from .domain.ports.flight_recorder import FlightRecorder
@@ -54,6 +69,8 @@ if TYPE_CHECKING:
         TileWriteOutcome,
     )
     from .domain.ports.uploader import TileUploader
+    from .domain.store.disk_budget import BudgetEnforcedTileStore
+    from .domain.values.catalogue_entries import CatalogueEntry, CatalogueMatches
     from .domain.values.descriptors import (
         DescriptorMetric,
         HnswParams,
@@ -78,6 +95,7 @@ if TYPE_CHECKING:
     from .domain.values.upload_reports import (
         BatchOutcome,
         BatchProgress,
+        ProblemKind,
         TileUploadOutcome,
         TileUploadResult,
         UploadBatchReport,
@@ -95,7 +113,20 @@ _NAMES_BY_MODULE = {
         "build_tile_uploader",
     ),
     ".adapters.config.loader": ("load_config",),
-    ".adapters.config.settings": ("AerotileConfig",),
+    ".adapters.config.secret": ("Secret",),
+    ".adapters.config.settings": (
+        "AerotileConfig",
+        "BudgetConfig",
+        "DatabaseConfig",
+        "FreshnessConfig",
+        "IndexConfig",
+        "LruConfig",
+        "ReadsConfig",
+        "RecordConfig",
+        "TilesConfig",
+        "UploadConfig",
+    ),
+    ".adapters.postgres.migrate": ("MigrationReport",),
     ".domain.errors": (
         "AerotileError",
         "CacheBudgetExhaustedError",
@@ -118,12 +149,24 @@ _NAMES_BY_MODULE = {
         "TileNotFoundError",
     ),
     ".domain.find_tiles": (
+        "DescriptorSearch",
         "FoundTile",
+        "PixelReader",
         "find_tiles",
     ),
     ".domain.flight_events": (
+        "EventKind",
         "FlightEvent",
         "RecordEnvelope",
+        "Severity",
+    ),
+    ".domain.policies.clock_trust": (
+        "ClockFault",
+        "ClockFaultReason",
+    ),
+    ".domain.policies.freshness": (
+        "FreshnessDecision",
+        "FreshnessVerdict",
     ),
     ".domain.ports.clock": ("Clock",),
     ".domain.ports.descriptor_index": ("DescriptorIndex",),
@@ -141,6 +184,11 @@ _NAMES_BY_MODULE = {
         "TileWriteOutcome",
     ),
     ".domain.ports.uploader": ("TileUploader",),
+    ".domain.store.disk_budget": ("BudgetEnforcedTileStore",),
+    ".domain.values.catalogue_entries": (
+        "CatalogueEntry",
+        "CatalogueMatches",
+    ),
     ".domain.values.descriptors": (
         "DescriptorMetric",
         "HnswParams",
@@ -180,6 +228,7 @@ _NAMES_BY_MODULE = {
     ".domain.values.upload_reports": (
         "BatchOutcome",
         "BatchProgress",
+        "ProblemKind",
         "TileUploadOutcome",
         "TileUploadResult",
         "UploadBatchReport",
@@ -196,36 +245,57 @@ __all__ = [
     "BatchOutcome",
     "BatchProgress",
     "Bbox",
+    "BudgetConfig",
+    "BudgetEnforcedTileStore",
     "CacheBudgetExhaustedError",
     "CaptureTimeInFutureError",
+    "CatalogueEntry",
+    "CatalogueMatches",
     "Clock",
+    "ClockFault",
+    "ClockFaultReason",
     "CommitOutcomeUnknownError",
     "ConfigurationError",
     "ContentHashMismatchError",
+    "DatabaseConfig",
     "DescriptorIndex",
     "DescriptorMetric",
+    "DescriptorSearch",
     "DuplicateTileError",
+    "EventKind",
     "FlightEvent",
     "FlightRecorder",
     "FoundTile",
+    "FreshnessConfig",
+    "FreshnessDecision",
     "FreshnessLabel",
     "FreshnessRejectionError",
     "FreshnessRule",
+    "FreshnessVerdict",
     "GridRange",
     "HeadroomTakenError",
     "HnswParams",
     "IndexBuildError",
+    "IndexConfig",
     "IndexMetadata",
     "IndexUnavailableError",
+    "LruConfig",
+    "MigrationReport",
     "NoMappingLeftError",
     "NoTileFileError",
+    "PixelReader",
+    "ProblemKind",
     "ReadDeadlineError",
+    "ReadsConfig",
+    "RecordConfig",
     "RecordEnvelope",
     "RuntimeNotAvailableError",
     "SearchHit",
+    "Secret",
     "SectorBoundary",
     "SectorClassification",
     "SectorIndex",
+    "Severity",
     "StoreUnavailableError",
     "SupportsJudging",
     "SupportsLocalReads",
@@ -246,7 +316,9 @@ __all__ = [
     "TileUploadResult",
     "TileUploader",
     "TileWriteOutcome",
+    "TilesConfig",
     "UploadBatchReport",
+    "UploadConfig",
     "UploadProblem",
     "UploadReason",
     "UploadRequest",
@@ -268,13 +340,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name from its module and keep it (PEP 562)."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_MODULE_OF[name], __name__), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # a type checker would take this for a promise that every name exists
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name from its module and store it (PEP 562)."""
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(_MODULE_OF[name], __name__), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -84,7 +84,10 @@ class CaptureTimeInFutureError(TileMetadataError):
 
 
 class ContentHashMismatchError(TileCacheError):
-    """The bytes do not have the SHA-256 or the length that their metadata promise."""
+    """The bytes do not have the SHA-256 or the length that their metadata promise.
+
+    `what` differs: `length`, `SHA-256`, or `uploaded SHA-256` for the content that the provider stored.
+    """
 
     def __init__(
         self, what: str, *, expected: str | int, actual: str | int, tile_id: TileId | None = None
@@ -118,7 +121,10 @@ class FreshnessRejectionError(TileCacheError):
 
 
 class CacheBudgetExhaustedError(TileCacheError):
-    """No room for the tile, even after everything that may be evicted was evicted."""
+    """No room for the tile, even after everything that may be evicted was evicted.
+
+    `needed_bytes` of the write, `budget_bytes` in all, `total_bytes` of the committed tiles.
+    """
 
     def __init__(self, needed_bytes: int, budget_bytes: int, total_bytes: int) -> None:
         if needed_bytes > budget_bytes:
@@ -147,7 +153,10 @@ class StoreUnavailableError(TileCacheError):
 
 
 class ReadDeadlineError(StoreUnavailableError):
-    """The disk did not give a tile in time. What is in memory is read on; the disk may answer again later."""
+    """The disk did not give a tile in time. Tiles in memory are read on; the disk may answer again later.
+
+    `stalled`: this read was refused because earlier reads still wait for the disk.
+    """
 
     def __init__(self, tile_id: TileId, deadline_s: float, *, stalled: bool = False) -> None:
         what = "earlier reads still wait for the disk" if stalled else "the disk did not answer"

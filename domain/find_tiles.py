@@ -22,7 +22,7 @@ _log = logging.getLogger("aerotile.find")
 
 
 class DescriptorSearch(Protocol):
-    """The one call to the `DescriptorIndex` that a lookup makes."""
+    """The part of a `DescriptorIndex` that a lookup uses."""
 
     def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]: ...
 
@@ -40,10 +40,13 @@ class FoundTile:
     """A candidate for the matcher. The caller closes `pixels`."""
 
     tile_id: TileId
+    """Which tile it is."""
     distance: float
+    """In the metric of the index."""
     verdict: FreshnessVerdict | None
-    """As of the moment of the lookup, not of the write."""
+    """As of the lookup, not of the write; None when the tile was deleted meanwhile."""
     pixels: TilePixelHandle
+    """Read-only, without a copy; the caller closes it."""
 
 
 def find_tiles(

@@ -1,7 +1,7 @@
-"""The catalogue of the flight record: every kind of event, its severity, its reasons and its payload.
+"""The catalogue of the flight record: every kind of event with its severity, reasons and payload.
 
-Investigators replay this stream, so kinds are never renamed or removed, only added, each with the schema
-version that brought it. Readers pass kinds that they don't know through untouched.
+Investigators replay this stream: kinds are added, each with the schema version that brought it, and never
+renamed or removed. Readers pass unknown kinds through untouched.
 """
 
 from __future__ import annotations
@@ -25,24 +25,38 @@ class Severity(str, Enum):
     """How much an event matters to the flight."""
 
     INFO = "info"
+    """A normal decision."""
     WARNING = "warning"
+    """Something was refused or lost; the flight goes on."""
     ERROR = "error"
+    """A tile was lost or given up."""
 
 
-class Kind(str, Enum):
+class EventKind(str, Enum):
     """The kinds of event; c6 is the tile cache, c11 the uploader, c0 the recorder itself."""
 
     RECORDER_DROPPED = "c0.recorder.dropped"
+    """The queue was full and events were dropped."""
     WRITE = "c6.write"
+    """A tile was committed."""
     WRITE_FAILED = "c6.write_failed"
+    """A write was refused or failed; the reason is its step."""
     FRESHNESS_REJECTED = "c6.freshness.rejected"
+    """A tile was too old and was refused."""
     FRESHNESS_DOWNGRADED = "c6.freshness.downgraded"
+    """A tile was too old and was stored with a label."""
     EVICTION_BATCH = "c6.eviction_batch"
+    """Tiles were deleted to make room."""
     UPLOAD_GIVEUP = "c11.upload.giveup"
+    """A tile's upload was rejected too often."""
     UPLOAD_REQUEUED = "c11.upload.requeued"
+    """An operator put a given-up tile back into the queue."""
     QUARANTINED = "c6.quarantined"
+    """A repair removed a tile whose file is damaged or missing."""
     CLOCK_UNTRUSTED = "c6.clock_untrusted"
+    """The clock can't be right; times are not to be relied on until it is trusted again."""
     CLOCK_TRUSTED = "c6.clock_trusted"
+    """The clock is plausible again."""
 
 
 @attrs.frozen
@@ -55,28 +69,30 @@ class KindSpecification:
     payload_fields: tuple[str, ...]
 
 
-EVENT_KINDS: Mapping[Kind, KindSpecification] = {
-    Kind.RECORDER_DROPPED: KindSpecification("1.0.0", Severity.WARNING, ("dropped",)),
-    Kind.WRITE: KindSpecification(
+EVENT_KINDS: Mapping[EventKind, KindSpecification] = {
+    EventKind.RECORDER_DROPPED: KindSpecification("1.0.0", Severity.WARNING, ("dropped",)),
+    EventKind.WRITE: KindSpecification(
         "1.1.0", Severity.INFO, ("tile", "tile_uuid", "content_sha256", "disk_bytes", "freshness_label")
     ),
-    Kind.WRITE_FAILED: KindSpecification("1.1.0", Severity.WARNING, ("tile", "step", "error", "message")),
-    Kind.FRESHNESS_REJECTED: KindSpecification(
+    EventKind.WRITE_FAILED: KindSpecification(
+        "1.1.0", Severity.WARNING, ("tile", "step", "error", "message")
+    ),
+    EventKind.FRESHNESS_REJECTED: KindSpecification(
         "1.2.0", Severity.WARNING, ("tile", "age_seconds", "classification", "max_age_seconds")
     ),
-    Kind.FRESHNESS_DOWNGRADED: KindSpecification(
+    EventKind.FRESHNESS_DOWNGRADED: KindSpecification(
         "1.2.0", Severity.INFO, ("tile", "age_seconds", "classification", "max_age_seconds")
     ),
-    Kind.EVICTION_BATCH: KindSpecification("1.3.0", Severity.INFO, ("tiles", "count", "freed_bytes")),
-    Kind.UPLOAD_GIVEUP: KindSpecification(
+    EventKind.EVICTION_BATCH: KindSpecification("1.3.0", Severity.INFO, ("tiles", "count", "freed_bytes")),
+    EventKind.UPLOAD_GIVEUP: KindSpecification(
         "1.4.0", Severity.ERROR, ("tile", "tile_uuid", "attempts", "reason")
     ),
-    Kind.UPLOAD_REQUEUED: KindSpecification("1.5.0", Severity.INFO, ("tile", "tile_uuid", "generation")),
-    Kind.QUARANTINED: KindSpecification(
+    EventKind.UPLOAD_REQUEUED: KindSpecification("1.5.0", Severity.INFO, ("tile", "tile_uuid", "generation")),
+    EventKind.QUARANTINED: KindSpecification(
         "1.6.0", Severity.ERROR, ("tile", "tile_uuid", "content_sha256", "found_sha256", "kept_at")
     ),
-    Kind.CLOCK_UNTRUSTED: KindSpecification("1.7.0", Severity.WARNING, ("clock_says", "known")),
-    Kind.CLOCK_TRUSTED: KindSpecification("1.7.0", Severity.INFO, ("clock_says", "known")),
+    EventKind.CLOCK_UNTRUSTED: KindSpecification("1.7.0", Severity.WARNING, ("clock_says", "known")),
+    EventKind.CLOCK_TRUSTED: KindSpecification("1.7.0", Severity.INFO, ("clock_says", "known")),
 }
 
 LISTED_TILES = 5
@@ -85,12 +101,14 @@ LISTED_TILES = 5
 
 @attrs.frozen
 class FlightEvent:
-    """What a part of Aerotile tells the recorder; the recorder adds the two clocks."""
+    """What happened, for the recorder, which adds the two times."""
 
-    kind: Kind
+    kind: EventKind
+    """Fixes severity and payload fields."""
     reason: str
     """A short stable code, e.g. `freshness_gate`; free text belongs in the payload."""
     payload: Mapping[str, Any]
+    """JSON-ready values under the names that `EVENT_KINDS` lists for the kind."""
 
     @property
     def severity(self) -> Severity:
@@ -103,12 +121,19 @@ class RecordEnvelope:
     """One line of the flight record as a reader sees it. `kind` is a text: it may be newer than this code."""
 
     schema_version: str
+    """Of the writer."""
     kind: str
+    """See `EventKind`; may be newer than this code."""
     severity: str
+    """See `Severity`."""
     reason: str
+    """Short stable code."""
     wall_time: datetime = attrs.field()
+    """What the clock said; it may be wrong."""
     monotonic_ns: int
+    """Nanoseconds that never go back within one process."""
     payload: Mapping[str, Any]
+    """JSON values."""
 
     @wall_time.validator
     def _aware(self, _: attrs.Attribute[datetime], value: datetime) -> None:
@@ -167,7 +192,7 @@ class WriteStep(str, Enum):
 def write_event(stored: TileMetadataPersistent) -> FlightEvent:
     """A tile was committed."""
     return FlightEvent(
-        Kind.WRITE,
+        EventKind.WRITE,
         "committed",
         {
             "tile": str(stored.tile_id),
@@ -182,7 +207,7 @@ def write_event(stored: TileMetadataPersistent) -> FlightEvent:
 def write_failed_event(tile_id: TileId, step: WriteStep, error: BaseException) -> FlightEvent:
     """A write was refused or failed at `step`; the world is as before it."""
     return FlightEvent(
-        Kind.WRITE_FAILED,
+        EventKind.WRITE_FAILED,
         step.value,
         {"tile": str(tile_id), "step": step.value, "error": type(error).__name__, "message": str(error)},
     )
@@ -191,13 +216,17 @@ def write_failed_event(tile_id: TileId, step: WriteStep, error: BaseException) -
 def freshness_rejected_event(error: FreshnessRejectionError) -> FlightEvent:
     """A tile was too old for its sector, which refuses old tiles."""
     return FlightEvent(
-        Kind.FRESHNESS_REJECTED, "too_old", _freshness_facts(error.tile_id, error.age_seconds, error.rule)
+        EventKind.FRESHNESS_REJECTED,
+        "too_old",
+        _freshness_facts(error.tile_id, error.age_seconds, error.rule),
     )
 
 
 def freshness_downgraded_event(tile_id: TileId, age_seconds: float, rule: FreshnessRule) -> FlightEvent:
     """A tile was too old for its sector, which keeps old tiles with a label."""
-    return FlightEvent(Kind.FRESHNESS_DOWNGRADED, "too_old", _freshness_facts(tile_id, age_seconds, rule))
+    return FlightEvent(
+        EventKind.FRESHNESS_DOWNGRADED, "too_old", _freshness_facts(tile_id, age_seconds, rule)
+    )
 
 
 def _freshness_facts(tile_id: TileId, age_seconds: float, rule: FreshnessRule) -> dict[str, Any]:
@@ -212,7 +241,7 @@ def _freshness_facts(tile_id: TileId, age_seconds: float, rule: FreshnessRule) -
 def eviction_batch_event(tile_ids: Sequence[TileId], freed_bytes: int) -> FlightEvent:
     """A batch of tiles made room for others."""
     return FlightEvent(
-        Kind.EVICTION_BATCH,
+        EventKind.EVICTION_BATCH,
         "disk_budget",
         {
             "tiles": [str(t) for t in tile_ids[:LISTED_TILES]],
@@ -225,7 +254,7 @@ def eviction_batch_event(tile_ids: Sequence[TileId], freed_bytes: int) -> Flight
 def upload_giveup_event(tile_id: TileId, attempts: int, reason: str) -> FlightEvent:
     """A tile was rejected once too often and leaves the pending uploads for good."""
     return FlightEvent(
-        Kind.UPLOAD_GIVEUP,
+        EventKind.UPLOAD_GIVEUP,
         "max_per_tile_attempts",
         {
             "tile": str(tile_id),
@@ -237,9 +266,9 @@ def upload_giveup_event(tile_id: TileId, attempts: int, reason: str) -> FlightEv
 
 
 def upload_requeued_event(tile_id: TileId, generation: int) -> FlightEvent:
-    """An operator gave a given-up tile another life, which is its `generation`-th."""
+    """An operator put a given-up tile back into the queue, where its `generation`, counted from 1, begins."""
     return FlightEvent(
-        Kind.UPLOAD_REQUEUED,
+        EventKind.UPLOAD_REQUEUED,
         "operator",
         {"tile": str(tile_id), "tile_uuid": str(tile_id.tile_uuid), "generation": generation},
     )
@@ -250,7 +279,7 @@ def quarantined_event(
 ) -> FlightEvent:
     """A repair took a tile out of the store, because its file is damaged or gone (`reason`)."""
     return FlightEvent(
-        Kind.QUARANTINED,
+        EventKind.QUARANTINED,
         reason,
         {
             "tile": str(tile.tile_id),
@@ -262,20 +291,20 @@ def quarantined_event(
     )
 
 
-def clock_untrusted_event(doubt: ClockFault) -> FlightEvent:
-    """Something speaks against the clock: wall times from here on are not to be relied on."""
-    return FlightEvent(Kind.CLOCK_UNTRUSTED, doubt.reason.value, _clock_facts(doubt))
+def clock_untrusted_event(fault: ClockFault) -> FlightEvent:
+    """The clock can't be right: wall times from here on are not to be relied on."""
+    return FlightEvent(EventKind.CLOCK_UNTRUSTED, fault.reason.value, _clock_facts(fault))
 
 
 def clock_trusted_event(former: ClockFault) -> FlightEvent:
-    """Nothing speaks against the clock any more; `former` did until now."""
-    return FlightEvent(Kind.CLOCK_TRUSTED, "plausible_again", _clock_facts(former))
+    """The clock is plausible again; `former` was its fault until now."""
+    return FlightEvent(EventKind.CLOCK_TRUSTED, "plausible_again", _clock_facts(former))
 
 
-def _clock_facts(doubt: ClockFault) -> dict[str, Any]:
-    return {"clock_says": doubt.clock_says.isoformat(), "known": doubt.known.isoformat()}
+def _clock_facts(fault: ClockFault) -> dict[str, Any]:
+    return {"clock_says": fault.clock_says.isoformat(), "known": fault.known.isoformat()}
 
 
 def recorder_dropped_event(dropped: int) -> FlightEvent:
     """The recorder's queue was full and it lost events rather than block its caller."""
-    return FlightEvent(Kind.RECORDER_DROPPED, "queue_full", {"dropped": dropped})
+    return FlightEvent(EventKind.RECORDER_DROPPED, "queue_full", {"dropped": dropped})

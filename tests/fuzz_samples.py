@@ -18,7 +18,7 @@ from aerotile.adapters.faiss.metadata_file import encode_metadata
 from aerotile.adapters.http.protocol import frames
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.adapters.recorder.line_format import encode_line
-from aerotile.domain.flight_events import FlightEvent, Kind, RecordEnvelope
+from aerotile.domain.flight_events import EventKind, FlightEvent, RecordEnvelope
 from aerotile.domain.values.descriptors import HnswParams, IndexMetadata, VectorStorage
 from aerotile.domain.values.tile_key import VariantTable
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
@@ -124,7 +124,7 @@ def metadata() -> bytes:
 
 def lines() -> bytes:
     """Two lines of a flight record."""
-    events = [FlightEvent(Kind.WRITE, "committed", {"number": n, "text": "Ünïcode\n"}) for n in range(2)]
+    events = [FlightEvent(EventKind.WRITE, "committed", {"number": n, "text": "Ünïcode\n"}) for n in range(2)]
     return b"".join(encode_line(RecordEnvelope.of(event, wall_time=NOON, monotonic_ns=5)) for event in events)
 
 

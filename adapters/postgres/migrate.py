@@ -49,6 +49,7 @@ class MigrationReport:
     before: str | None
     """The revision before the run; None for an empty database."""
     after: str
+    """The revision that the database has now."""
     applied: tuple[str, ...]
     """Revisions applied, in order; empty when there was nothing to do."""
 

@@ -29,9 +29,13 @@ class ClockFaultReason(str, Enum):
     """Why a clock can't be right."""
 
     BEFORE_AEROTILE = "before_aerotile"
+    """Earlier than 2025: the clock was never set."""
     BEYOND_AEROTILE = "beyond_aerotile"
+    """Later than 2049."""
     BEHIND = "behind"
+    """More than 5 minutes behind a time that is proven."""
     AHEAD = "ahead"
+    """More than 5 minutes ahead of the last trusted time and the seconds since."""
 
 
 _SENTENCES = {
@@ -47,7 +51,9 @@ class ClockFault:
     """Why a clock can't be right; `str` says it in one clause."""
 
     reason: ClockFaultReason
+    """Which check failed."""
     clock_says: datetime
+    """What the clock shows."""
     known: datetime
     """The earliest time that it can be."""
 

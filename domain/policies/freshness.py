@@ -24,8 +24,11 @@ class FreshnessDecision(IntEnum):
     """What the freshness gate does with a tile; a greater value is stricter."""
 
     ACCEPT = 0
+    """Young enough."""
     DOWNGRADE = 1
+    """Too old; stored with the label `downgraded`."""
     REJECT = 2
+    """Too old; a write is refused."""
 
 
 @attrs.frozen
@@ -33,8 +36,11 @@ class FreshnessVerdict:
     """A decision and its reasons."""
 
     decision: FreshnessDecision
+    """The strictest of all sectors over the tile."""
     age: timedelta
+    """Now less the capture time, at least zero."""
     rule: FreshnessRule
+    """The rule that decided."""
     sector: SectorBoundary | None
     """The sector whose rule decided; None when the default classification decided."""
     clock_fault: ClockFault | None = None

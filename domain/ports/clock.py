@@ -1,4 +1,4 @@
-"""The time, so that nothing else reads it."""
+"""The time. No other part of Aerotile reads a clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 @runtime_checkable
 class Clock(Protocol):
-    """The time, so that nothing else reads it."""
+    """The time. No other part of Aerotile reads a clock."""
 
     def now(self) -> datetime:
         """Wall time, aware, UTC."""
@@ -19,5 +19,5 @@ class Clock(Protocol):
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Let `seconds` pass."""
+        """Return when `seconds` have passed on `monotonic`."""
         ...

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class DescriptorIndex(Protocol):
-    """Which tiles look like this descriptor."""
+    """Finds the tiles whose descriptors are nearest to a query."""
 
     def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
         """The `k` nearest tiles, nearest first; fewer when the index holds fewer.
@@ -43,7 +43,7 @@ class DescriptorIndex(Protocol):
         ...
 
     def metadata(self) -> IndexMetadata:
-        """What is known about the generation in use. Raises `IndexUnavailableError`."""
+        """Facts about the generation in use. Raises `IndexUnavailableError`."""
         ...
 
     def dimension(self) -> int:
@@ -51,5 +51,5 @@ class DescriptorIndex(Protocol):
         ...
 
     def close(self) -> None:
-        """Give the index's memory back; a second call does nothing."""
+        """Release the memory of the index; a second call does nothing."""
         ...

@@ -12,5 +12,5 @@ class FlightRecorder(Protocol):
     """Where every decision is noted for investigators."""
 
     def record(self, event: FlightEvent) -> None:
-        """Note an event; never blocks and never raises. A full queue drops it and counts the drop."""
+        """Record an event. Never blocks, never raises; a full queue drops the event and counts the drop."""
         ...

@@ -1,13 +1,13 @@
-"""Pixels that stay open between reads: the port, and an implementation in plain Python.
+"""Mappings of tiles that stay open between reads.
 
-A first read opens a tile's file and hands it over to be kept; later reads get a handle on the same memory at
-the cost of a look-up. The look-up notes the read, so that the least recently used tiles are known without a
-clock.
+A first read maps a tile's file and puts the mapping into the cache; later reads get a handle on the same
+memory for the cost of a look-up. The look-up counts the read, so the least recently used tiles are known
+without a clock.
 
-What is kept must never outlive its tile. A reader takes a ticket before it asks whether the tile is there,
-and whoever removes a tile first takes it out of the catalogue and then drops it here. So when a drop comes
-between ticket and `put`, the ticket is void and nothing is kept; when it came before the ticket, the reader
-does not find the tile.
+A cached mapping must not outlive its tile. A reader takes a ticket before it asks the catalogue for the tile,
+and a removal takes the tile out of the catalogue before it invalidates the mapping. When an invalidation
+comes between ticket and `put`, the ticket is void and nothing is cached; when it comes before the ticket, the
+reader does not find the tile.
 """
 
 from __future__ import annotations
@@ -20,81 +20,81 @@ from ..values.pixels import TilePixelHandle
 from ..values.tiles import TileId
 
 MAX_NOTED = 65_536
-"""Reads remembered of tiles that are not kept any more; beyond it the oldest are forgotten."""
+"""How many reads of tiles that are not cached are remembered; beyond it the oldest are forgotten."""
 
 
 @attrs.frozen(kw_only=True)
 class MappingCacheCounts:
-    """How often keeping helped, and how much is kept now."""
+    """How often the cache helped, and how much it holds."""
 
     hits: int
     misses: int
     kept: int
-    """Tiles kept now."""
+    """Tiles cached now."""
     kept_bytes: int
     evicted: int
-    """Tiles that made place for others, since the beginning."""
+    """Tiles that were evicted for others, since the beginning."""
     released: int
-    """Mappings given back by `release`, since the beginning."""
+    """Mappings unmapped by `release`, since the beginning."""
     waiting: int
     """Mappings that wait for `release` now."""
     released_by_readers: int
-    """Mappings that a reader had to give back itself because too many were waiting."""
+    """Mappings that a reader had to unmap because too many were waiting."""
 
 
 class MappingCache(Protocol):
-    """The open pixels of tiles that were read. Any number of threads may call any method at once."""
+    """The mappings of tiles that were read. Any number of threads may call any method at once."""
 
     def get(self, tile_id: TileId) -> TilePixelHandle | None:
-        """A new handle on the tile's pixels, and a note of the read; None when they are not kept."""
+        """A new handle on the tile's pixels; counts the read. None when the tile is not cached."""
         ...
 
     def ticket(self, tile_id: TileId) -> int:
-        """What `put` asks for; to be taken before the catalogue is asked for the tile."""
+        """A ticket for `put`; to be taken before the catalogue is asked for the tile."""
         ...
 
     def put(self, tile_id: TileId, handle: TilePixelHandle, ticket: int) -> TilePixelHandle:
-        """Keep the pixels of a tile that was just opened, note the read, and return the handle to hand out.
+        """Cache the pixels of a tile that was just mapped, count the read, return the handle to hand out.
 
-        Nothing is kept when the tile was dropped since the ticket was taken, when it is larger than the
-        whole bound, and after `close`.
+        Nothing is cached when the tile was invalidated since the ticket was taken, when the tile is larger
+        than the whole bound, and after `close`.
         """
         ...
 
     def note(self, tile_id: TileId) -> None:
-        """Note a read that passed by what is kept."""
+        """Count a read that did not go through the cache."""
         ...
 
     def invalidate(self, tile_id: TileId) -> None:
-        """Keep the tile no more; to be called when the catalogue does not hold it any more.
+        """Drop the tile's mapping; to be called after the catalogue has dropped the tile.
 
-        No `get` after this finds what was there before. Handles stay valid.
+        No later `get` finds the old mapping. Handles stay valid.
         """
         ...
 
     def invalidate_all(self) -> None:
-        """Keep no tile any more, as if each was dropped; reads stay noted. The catalogue was loaded anew."""
+        """Drop all mappings, because the catalogue was loaded again. Counted reads stay."""
         ...
 
     def drain_reads(self) -> list[TileId]:
         """The tiles that were read since the last call, least recently read first.
 
-        A tile that was evicted and kept again in between may stand there twice; its last place counts.
+        A tile that was evicted and cached again meanwhile may be listed twice; its last position counts.
         """
         ...
 
     def release(self) -> int:
-        """Give the memory of evicted and dropped tiles back, as far as no handle uses it; how many."""
+        """Unmap evicted and invalidated tiles that no handle uses; returns how many."""
         ...
 
     def make_room(self) -> None:
-        """Evict some tiles and give their memory back at once, because the system refused more."""
+        """Evict and unmap some tiles immediately, because the system refused another mapping."""
         ...
 
     def counts(self) -> MappingCacheCounts:
-        """How often keeping helped."""
+        """How often the cache helped, and how much it holds."""
         ...
 
     def close(self) -> None:
-        """Keep nothing any more. Handles stay valid."""
+        """Drop all mappings and cache nothing more. Handles stay valid."""
         ...

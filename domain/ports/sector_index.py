@@ -29,7 +29,7 @@ class TileJudge(Protocol):
     """Judges tiles by sectors and rules that are fixed. Any number of threads may ask at once."""
 
     def verdict_on(self, tile_id: TileId, captured_us: int, now: datetime) -> FreshnessVerdict:
-        """The strictest verdict of the sectors over the tile; see `domain.freshness.judge_freshness`.
+        """The strictest verdict of the sectors over the tile; see `policies.freshness.judge_freshness`.
 
         `captured_us` is the capture time in microseconds since 1970. The sector that is named is the first by
         id of those that say so.

@@ -1,4 +1,4 @@
-"""What this process knows of all committed tiles, so that reads need no database."""
+"""The facts of all committed tiles in the memory of this process, so that reads need no database."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ..values.tiles import TileId, TileMetadataPersistent
 
 
 class TileCatalogue(Protocol):
-    """What this process knows of all committed tiles, so that reads need no database.
+    """The facts of all committed tiles in the memory of this process, so that reads need no database.
 
     Any thread may read at any time without waiting for changes; changes wait for each other. Nothing is
-    durable: it is loaded when a store is opened and follows what is committed since.
+    durable: a store loads its catalogue when it is opened, and keeps it up to date with every commit.
     """
 
     def load(self, columns: CatalogueColumns, variants: VariantTable, *, since: int | None = None) -> None:
-        """Replace everything; readers see the old tiles until the new ones are all there.
+        """Replace all tiles; readers see the old ones until the new ones are complete.
 
         With `since`, the last value of `mark`, the tiles added and removed after that mark stay added and
         removed, and no access time goes back: so a reload can run beside writers. Raises `ValueError` for a
@@ -35,13 +35,13 @@ class TileCatalogue(Protocol):
         ...
 
     def mark(self) -> int:
-        """Begin a reload: remember which tiles change from now on. An earlier mark is given up."""
+        """Begin a reload: note which tiles change from now on. An earlier mark is void."""
         ...
 
     def add(self, row: TileMetadataPersistent) -> bool:
-        """Note a committed tile as it is now; its access time never goes back.
+        """Add or update a committed tile; its access time never goes back.
 
-        Returns whether the content is news: the tile was not known, or with another SHA-256.
+        Returns whether the content is new: the tile was unknown, or known with another SHA-256.
         """
         ...
 
@@ -50,9 +50,9 @@ class TileCatalogue(Protocol):
         ...
 
     def note_accesses(self, tile_ids: Sequence[TileId], accessed_us: Sequence[int] | Keys) -> None:
-        """Note when tiles were last read (microseconds since 1970 UTC, one for each tile).
+        """Record when tiles were last read (microseconds since 1970 UTC, one for each tile).
 
-        Unknown tiles are ignored, and time never goes back. Raises `ValueError` for unequal lengths.
+        Unknown tiles are ignored, and a time never goes back. Raises `ValueError` for unequal lengths.
         """
         ...
 
@@ -71,7 +71,7 @@ class TileCatalogue(Protocol):
         ...
 
     def get(self, tile_id: TileId) -> CatalogueEntry | None:
-        """What is known of a tile, or None."""
+        """The facts of a tile, or None."""
         ...
 
     def captured_us(self, tile_id: TileId) -> int | None:
@@ -83,7 +83,7 @@ class TileCatalogue(Protocol):
         ...
 
     def latest_access_us(self) -> int:
-        """The latest access time of all tiles ever known, likewise."""
+        """The latest access time of all tiles ever known, microseconds since 1970 UTC; at least 0."""
         ...
 
     def total_disk_bytes(self) -> int:
@@ -91,7 +91,7 @@ class TileCatalogue(Protocol):
         ...
 
     def snapshot(self) -> tuple[Keys, VariantTable]:
-        """Every tile's key as it is now, sorted, read-only, with a table that decodes them."""
+        """The keys of all tiles, sorted and read-only, with the table that decodes them."""
         ...
 
     def __contains__(self, tile_id: TileId) -> bool: ...
@@ -100,15 +100,15 @@ class TileCatalogue(Protocol):
 
 
 class TileChangeListener(Protocol):
-    """Who is told what is committed, by whichever process; a store that keeps a catalogue."""
+    """Receives what any process commits; a store with a catalogue is one."""
 
     def apply_changes(self, changes: Iterable[TileChange]) -> None:
-        """Follow changes, in the order of their commits; also called with none, to settle what is in doubt.
+        """Apply changes in the order of their commits. A call without changes settles unknown outcomes.
 
-        Raises `StoreUnavailableError`; what was not settled is remembered for the next call.
+        Raises `StoreUnavailableError`; the next call settles the rest.
         """
         ...
 
     def reload(self) -> None:
-        """Read everything anew, because changes may have been missed. Raises `StoreUnavailableError`."""
+        """Load all rows again, because changes may have been missed. Raises `StoreUnavailableError`."""
         ...

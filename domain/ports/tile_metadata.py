@@ -31,7 +31,7 @@ class TileMetadataStore(Protocol):
         ...
 
     def mark_uploaded(self, tile_id: TileId, uploaded_at: datetime, content_sha256: str) -> None:
-        """Note the provider's word that it holds this content; a second call with the same hash does nothing.
+        """Record that the provider holds this content; a second call with the same hash does nothing.
 
         Raises `TileNotFoundError`, or `ContentHashMismatchError` when our row holds other content.
         """
@@ -42,7 +42,7 @@ class TileMetadataStore(Protocol):
         ...
 
     def record_lru_access(self, accesses: Mapping[TileId, datetime]) -> None:
-        """Note when tiles were last read, in one batch; unknown tiles are ignored, time never goes back."""
+        """Record when tiles were last read, in one batch. Unknown tiles are ignored; no time goes back."""
         ...
 
     def lru_candidates(self, limit: int) -> list[TileMetadataPersistent]:

@@ -23,8 +23,11 @@ class TileWriteOutcome:
     """The outcome of one tile of a batch: `stored`, or refused with `error`."""
 
     tile_id: TileId
+    """Which tile it is."""
     stored: TileMetadataPersistent | None = None
+    """The row as it was committed; None for a tile that was refused."""
     error: TileCacheError | None = None
+    """What `write_tile` would have raised; None for a tile that was stored."""
 
 
 @runtime_checkable

@@ -12,10 +12,10 @@ class TileUploader(Protocol):
     """Brings the tiles that the aircraft made to the satellite provider."""
 
     def upload_pending_tiles(self, request: UploadRequest) -> UploadBatchReport:
-        """Send every pending tile, and report how that ended; what goes wrong out there is in the report.
+        """Send every pending tile and report the outcome; faults of link and provider are in the report.
 
-        A tile is marked as uploaded only on the provider's word that it holds our content. May be called
+        A tile is marked as uploaded only when the provider answers that it holds our content. May be called
         again after any end, a crash included. Raises `StoreUnavailableError` when our own database or disk
-        does not answer; what was marked until then stays.
+        does not answer; tiles that were marked before stay marked.
         """
         ...

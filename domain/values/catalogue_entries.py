@@ -1,4 +1,4 @@
-"""The catalogue's values: what this process knows about committed tiles, so that reads need no database.
+"""Values of the catalogue, which lets a process know its committed tiles without a database.
 
 The port is `aerotile.domain.ports.tile_catalogue.TileCatalogue`. Times are microseconds since 1970-01-01 UTC.
 """
@@ -56,14 +56,23 @@ class CatalogueEntry:
     """What the catalogue knows of one tile."""
 
     tile_id: TileId
+    """Which tile it is."""
     captured_at: datetime
+    """When the ground looked like that."""
     accessed_at: datetime
+    """When the tile was last read, as far as this process knows."""
     disk_bytes: int
+    """Length of the JPEG."""
     content_sha256: str
+    """Of the JPEG bytes."""
     freshness_label: FreshnessLabel
+    """As of the write; `verdict` of a store judges as of now."""
     voting_status: VotingStatus | None
+    """The provider's verdict; None for a tile without a vote."""
     pinned: bool
+    """A pinned tile is never evicted."""
     uploaded: bool
+    """Whether the provider holds this content, by its own word."""
     evictable: bool
     """Whether the disk budget may delete it, as `tile_rules.may_be_evicted` says."""
 
@@ -79,7 +88,7 @@ class EvictionCandidate:
 class CatalogueMatches(Protocol):
     """Tiles that a query found, in the order of their keys: along the Z-curve, then by variant.
 
-    A copy of what was known at the time of the query; entries are made when they are asked for.
+    A copy as of the query. An entry is made when it is asked for.
     """
 
     @property

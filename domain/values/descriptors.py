@@ -41,15 +41,20 @@ class HnswParams:
     m: int = attrs.field(default=32, validator=_at_least(2))
     """Links per node and layer."""
     ef_construction: int = attrs.field(default=200, validator=_at_least(1))
+    """Candidates held while building: larger links better and builds longer."""
     ef_search: int = attrs.field(default=64, validator=_at_least(1))
+    """Candidates held while searching: larger finds more and takes longer."""
     metric: DescriptorMetric = attrs.field(default=DescriptorMetric.L2, validator=is_a(DescriptorMetric))
+    """How two descriptors are compared."""
 
 
 class VectorStorage(str, Enum):
     """How the index keeps its vectors."""
 
     FLOAT16 = "float16"
+    """Two bytes a component; the default."""
     FLOAT32 = "float32"
+    """Four bytes a component."""
 
 
 @attrs.frozen(kw_only=True)
@@ -57,15 +62,21 @@ class IndexMetadata:
     """What `tiles.meta.json` says about the index beside it; checked against the index when it is opened."""
 
     dimension: int = attrs.field(validator=_at_least(1))
+    """Components of a descriptor."""
     count: int = attrs.field(validator=_at_least(0))
+    """Descriptors in the index."""
     params: HnswParams = attrs.field(validator=is_a(HnswParams))
+    """Of the graph."""
     storage: VectorStorage = attrs.field(validator=is_a(VectorStorage))
+    """How the index stores its vectors."""
     descriptor_model: str = attrs.field(validator=is_a(str))
     """Name of the network whose descriptors these are; descriptors of another one can't be compared."""
     faiss_version: str = attrs.field(validator=is_a(str))
+    """That built it."""
     sha256: str = attrs.field(validator=is_a(str))
     """Of the file `tiles.index`."""
     built_at: datetime = attrs.field()
+    """When it was built."""
     variants: VariantTable = attrs.field(validator=is_a(VariantTable))
     """Decodes the tile keys that the index holds as ids."""
 
@@ -84,4 +95,6 @@ class SearchHit:
     """One tile that looks like the query, with its distance in the index's metric."""
 
     tile_id: TileId
+    """Decoded from the index, without a database."""
     distance: float
+    """In the metric of the index: for `l2` smaller is nearer, for `inner_product` larger."""

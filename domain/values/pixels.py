@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 class TilePixelHandle(ABC):
     """A tile's JPEG bytes as a read-only buffer: `memoryview(handle)`, `numpy.frombuffer(handle, "u1")`.
 
-    The buffer shares memory with the store and stays valid after the tile is deleted or evicted. It can't be
-    written through. `close` raises `BufferError` while views of it are alive, as `mmap.mmap.close` does.
+    The buffer shares memory with the store and stays valid after the tile is deleted or evicted. It is
+    read-only. `close` raises `BufferError` while views of it are alive, as `mmap.mmap.close` does.
     """
 
     __slots__ = ()
@@ -31,7 +31,7 @@ class TilePixelHandle(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give the memory back; a second call does nothing. Raises `BufferError` while views are alive."""
+        """Release the memory; a second call does nothing. Raises `BufferError` while views are alive."""
 
     @abstractmethod
     def __enter__(self) -> TilePixelHandle: ...

@@ -15,7 +15,9 @@ class SectorClassification(str, Enum):
     """How dangerous it is to trust an old map there. Declared from the strictest to the most lenient."""
 
     ACTIVE_CONFLICT = "active_conflict"
+    """A tile that is too old is refused."""
     STABLE_REAR = "stable_rear"
+    """A tile that is too old is stored with the label `downgraded`."""
 
 
 @attrs.frozen
@@ -23,8 +25,11 @@ class SectorBoundary:
     """One box of ground with its classification."""
 
     sector_id: str = attrs.field()
+    """Non-empty."""
     classification: SectorClassification = attrs.field(validator=is_a(SectorClassification))
+    """Which freshness rule holds in it."""
     bbox: Bbox = attrs.field(validator=is_a(Bbox))
+    """The ground that it covers."""
 
     @sector_id.validator
     def _named(self, _: attrs.Attribute[str], value: str) -> None:
@@ -37,7 +42,9 @@ class FreshnessRule:
     """The greatest age, counted from the capture time, that counts as fresh in one classification."""
 
     classification: SectorClassification = attrs.field(validator=is_a(SectorClassification))
+    """Where the rule holds."""
     max_age: timedelta = attrs.field()
+    """Greater than zero; an age equal to it is fresh."""
 
     @max_age.validator
     def _positive(self, _: attrs.Attribute[timedelta], value: timedelta) -> None:

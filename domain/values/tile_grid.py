@@ -47,9 +47,13 @@ class Bbox:
     """A box in degrees (WGS 84), edges included. Across the antimeridian it is expressed as two boxes."""
 
     min_lat: float = attrs.field(converter=_as_float, validator=_finite_within(-90.0, 90.0))
+    """Southern edge."""
     min_lon: float = attrs.field(converter=_as_float, validator=_finite_within(-180.0, 180.0))
+    """Western edge."""
     max_lat: float = attrs.field(converter=_as_float, validator=_finite_within(-90.0, 90.0))
+    """Northern edge."""
     max_lon: float = attrs.field(converter=_as_float, validator=_finite_within(-180.0, 180.0))
+    """Eastern edge."""
 
     def __attrs_post_init__(self) -> None:
         if self.min_lat > self.max_lat:
@@ -125,10 +129,15 @@ class GridRange:
     """A rectangle of tiles at one zoom, edges included."""
 
     zoom_level: int
+    """0 to 22."""
     min_x: int
+    """Western column."""
     min_y: int
+    """Northern row."""
     max_x: int
+    """Eastern column, included."""
     max_y: int
+    """Southern row, included."""
 
     @classmethod
     def covering(cls, bbox: Bbox, zoom_level: int) -> GridRange:

@@ -60,6 +60,7 @@ class VariantTable:
     """
 
     flights: tuple[UUID, ...] = ()
+    """The flight of each ordinal from 2 on."""
     _ordinals: dict[UUID, int] = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:

@@ -18,24 +18,33 @@ class TileSource(str, Enum):
     """Who made the tile."""
 
     SATELLITE_PROVIDER = "satellite_provider"
+    """The satellite provider made it."""
     ONBOARD = "onboard"
+    """The aircraft made it in flight; such a tile has a `flight_id`."""
     IMPORTED = "imported"
+    """An operator brought it in."""
 
 
 class FreshnessLabel(str, Enum):
-    """What the freshness gate said of an accepted tile."""
+    """The label that the freshness gate gave to an accepted tile."""
 
     FRESH = "fresh"
+    """Its age was within the rule of its sectors."""
     DOWNGRADED = "downgraded"
+    """It was older, in a sector that keeps old tiles with this label."""
 
 
 class VotingStatus(str, Enum):
-    """Where the provider's verdict on a tile stands; it only moves forward (see `voting`)."""
+    """The provider's verdict on a tile; moves forward only (see `policies.voting`)."""
 
     PENDING = "pending"
+    """The provider has given no verdict yet."""
     TRUSTED = "trusted"
+    """The provider trusts it."""
     REJECTED = "rejected"
+    """The provider refuses it: it is not sent any more."""
     UPLOAD_GIVEUP = "upload_giveup"
+    """Its upload was rejected too often and was given up."""
 
 
 @attrs.frozen
@@ -46,10 +55,15 @@ class TileId:
     """
 
     zoom_level: int
+    """0 to 22."""
     x: int
+    """Column, from the antimeridian eastwards, below 2**zoom_level."""
     y: int
+    """Row, from the northern edge southwards, below 2**zoom_level."""
     source: TileSource
+    """Who made the tile."""
     flight_id: UUID | None = None
+    """The flight that made an onboard tile; None for every other source."""
 
     def __attrs_post_init__(self) -> None:
         check_zoom(self.zoom_level)
@@ -158,7 +172,9 @@ class TileQualityMetadata:
     horizontal_error_m: float = attrs.field(validator=_not_negative)
     """One standard deviation, metres."""
     inlier_count: int = attrs.field(validator=_whole)
+    """Matches that agree with the estimated position."""
     mean_reprojection_error_px: float = attrs.field(validator=_not_negative)
+    """Pixels."""
     sharpness: float = attrs.field(validator=_not_negative)
     """Variance of the Laplacian of the pixels; larger is sharper."""
 
@@ -168,22 +184,29 @@ class TileMetadata:
     """The facts about a tile that travel with its bytes."""
 
     tile_id: TileId = attrs.field(validator=is_a(TileId))
+    """Which tile it is."""
     captured_at: datetime = attrs.field(validator=_aware_utc)
     """When the ground looked like that, not when the file was fetched."""
     content_sha256: str = attrs.field()
+    """Of the JPEG bytes, 64 lower-case hexadecimal digits."""
     disk_bytes: int = attrs.field(validator=_positive_whole)
+    """Length of the JPEG."""
     tile_size_pixels: int = attrs.field(default=256, validator=_positive_whole)
+    """Width and height."""
     ground_sample_distance: float = attrs.field(validator=_positive)
     """Metres of ground per pixel."""
     freshness_label: FreshnessLabel = attrs.field(
         default=FreshnessLabel.FRESH, validator=is_a(FreshnessLabel)
     )
+    """`downgraded` when the freshness gate found the tile too old at its write."""
     voting_status: VotingStatus | None = attrs.field(default=None, validator=is_a(VotingStatus, or_none=True))
-    """Where the provider's verdict stands; None for tiles that are not put to the vote."""
+    """The provider's verdict; None for a tile without a vote."""
     quality: TileQualityMetadata | None = attrs.field(
         default=None, validator=is_a(TileQualityMetadata, or_none=True)
     )
+    """Of an onboard tile; forbidden for every other source."""
     location_hash: UUID | None = attrs.field(default=None, validator=is_a(UUID, or_none=True))
+    """UUID of the grid position; checked when it is given, derived when the tile is stored."""
 
     @content_sha256.validator
     def _lower_hex(self, _: attrs.Attribute[str], value: str) -> None:
@@ -204,10 +227,15 @@ class TileMetadataPersistent(TileMetadata):
     """A tile's facts with what the database knows about it."""
 
     tile_uuid: UUID = attrs.field()
+    """UUID of position, source and flight; the provider derives the same."""
     created_at: datetime = attrs.field(validator=_aware_utc)
+    """When the row was inserted."""
     accessed_at: datetime = attrs.field(validator=_aware_utc)
+    """When the tile was last read; at first `created_at`."""
     uploaded_at: datetime | None = attrs.field(default=None, validator=_aware_utc_or_none)
+    """When the provider said that it holds this content; None until then."""
     upload_attempts: int = attrs.field(default=0, validator=_whole)
+    """Rejections of its upload so far."""
     pinned: bool = attrs.field(default=False, validator=is_a(bool))
     """A pinned tile is never evicted."""
 
@@ -225,8 +253,8 @@ class TileMetadataPersistent(TileMetadata):
         if accessed_at is not None:
             check_aware_utc(accessed_at, "accessed_at")
         tile_id = metadata.tile_id
-        # Everything else was validated with `metadata` or is derived here; to derive it again in order to
-        # compare would be most of what this costs, and every write comes by.
+        # Every other field was validated with `metadata` or is derived here. Every write calls this, and to
+        # derive the names again only to compare them would be most of its cost.
         stored = cls.__new__(cls)
         put = object.__setattr__
         put(stored, "tile_id", tile_id)

@@ -55,7 +55,7 @@ class ProblemKind(str, Enum):
     UNREADABLE_BATCH = "unreadable_batch"
     """The provider can't read this batch (400, 422)."""
     TOO_LARGE = "too_large"
-    """The batch has more bytes or tiles than the provider takes (413)."""
+    """The batch has more bytes or tiles than the provider accepts (413)."""
     GARBLED_ANSWER = "garbled_answer"
     """There was an answer that can't be read."""
     REFUSED = "refused"
@@ -81,7 +81,9 @@ class UploadReason:
     """Why a tile was not taken: a short stable code for programs, a line for people."""
 
     code: str
+    """For programs: short and stable."""
     detail: str
+    """For people: one printable line; may be empty."""
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}" if self.detail else self.code
@@ -92,10 +94,13 @@ class UploadProblem:
     """Why a request brought no answer about its tiles."""
 
     kind: ProblemKind
+    """What it means for the next request."""
     reason: UploadReason
+    """What happened."""
     retry_after_s: float | None = None
     """Seconds that the provider asks us to wait."""
     remedy: str | None = None
+    """What an operator can do; None where waiting is all."""
 
 
 @attrs.frozen
@@ -136,12 +141,15 @@ class TileUploadResult:
     """How one tile ended, judged against our own row."""
 
     tile_id: TileId
+    """Which tile it is."""
     content_sha256: str
     """Of our own content."""
     outcome: TileUploadOutcome
+    """Judged against our row: a tile counts as taken only when the provider stored our hash."""
     stored_sha256: str | None = None
     """The hash that the provider says it holds."""
     reason: UploadReason | None = None
+    """Why it was rejected or not answered."""
 
     @property
     def taken(self) -> bool:
@@ -154,11 +162,13 @@ class BatchProgress:
     """One batch that has ended, reported while the call goes on."""
 
     results: tuple[TileUploadResult, ...]
+    """One for each tile of the batch."""
     sent_bytes: int = 0
     """Pixels that went out, whether or not an answer came."""
     taken_bytes: int = 0
     """Pixels of the tiles that the provider now holds, by its answer."""
     problem: UploadProblem | None = None
+    """Why the request was not answered; None when it was."""
 
 
 def _never() -> bool:
@@ -184,8 +194,11 @@ class UploadBatchReport:
     """How a call ended."""
 
     outcome: BatchOutcome
+    """The call as a whole."""
     accepted: int = 0
+    """Tiles that the provider stored."""
     duplicates: int = 0
+    """Tiles that the provider held already, with our content."""
     rejected: tuple[TileUploadResult, ...] = ()
     """Tiles that were not taken and stay pending."""
     unanswered: tuple[TileUploadResult, ...] = ()

@@ -84,7 +84,7 @@ def call(
         logging.getLogger(name).setLevel(level)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def spawn_environment() -> dict[str, str]:
     """This process's variables without any that configure Aerotile."""
     return _clean_environment()

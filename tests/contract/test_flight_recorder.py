@@ -14,7 +14,7 @@ import pytest
 from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.memory.recorder import MemoryFlightRecorder
 from aerotile.adapters.recorder import JsonLinesRecorder, read_record
-from aerotile.domain.flight_events import FlightEvent, Kind
+from aerotile.domain.flight_events import EventKind, FlightEvent
 from aerotile.domain.ports.flight_recorder import FlightRecorder
 
 
@@ -49,14 +49,14 @@ def test_it_is_a_flight_recorder(subject: Subject) -> None:
 
 def test_events_are_kept_in_the_order_in_which_they_were_recorded(subject: Subject) -> None:
     for number in range(500):
-        subject.recorder.record(FlightEvent(Kind.WRITE, "committed", {"number": number}))
+        subject.recorder.record(FlightEvent(EventKind.WRITE, "committed", {"number": number}))
     assert subject.kept() == [("c6.write", "committed", {"number": n}) for n in range(500)]
 
 
 def test_nothing_is_lost_or_doubled_when_threads_record_at_once(subject: Subject) -> None:
     def record(worker: int) -> None:
         for number in range(100):
-            subject.recorder.record(FlightEvent(Kind.WRITE, "committed", {"of": [worker, number]}))
+            subject.recorder.record(FlightEvent(EventKind.WRITE, "committed", {"of": [worker, number]}))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(record, range(8)))
@@ -75,8 +75,8 @@ class _Unfriendly:
     ids=["object", "no_repr", "nan", "bytes", "number_key", "surrogate", "newlines"],
 )
 def test_no_payload_makes_recording_raise_or_costs_the_event(subject: Subject, value: object) -> None:
-    subject.recorder.record(FlightEvent(Kind.WRITE, "committed", {"value": value}))
-    subject.recorder.record(FlightEvent(Kind.WRITE, "committed", {"after": True}))
+    subject.recorder.record(FlightEvent(EventKind.WRITE, "committed", {"value": value}))
+    subject.recorder.record(FlightEvent(EventKind.WRITE, "committed", {"after": True}))
     kept = subject.kept()
     assert len(kept) == 2
     assert kept[1][2] == {"after": True}
@@ -85,6 +85,6 @@ def test_no_payload_makes_recording_raise_or_costs_the_event(subject: Subject, v
 def test_a_full_memory_recorder_counts_what_it_drops() -> None:
     recorder = MemoryFlightRecorder(limit=3)
     for number in range(5):
-        recorder.record(FlightEvent(Kind.WRITE, "committed", {"number": number}))
+        recorder.record(FlightEvent(EventKind.WRITE, "committed", {"number": number}))
     assert len(recorder.events) == 3
     assert recorder.dropped == 2

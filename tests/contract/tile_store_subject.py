@@ -14,7 +14,7 @@ from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
 from aerotile.adapters.memory.recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
-from aerotile.domain.flight_events import Kind
+from aerotile.domain.flight_events import EventKind
 from aerotile.domain.ports.mapping_cache import MappingCache
 from aerotile.domain.ports.tile_catalogue import TileCatalogue
 from aerotile.domain.ports.tile_files import TileFiles
@@ -99,7 +99,7 @@ class Subject:
             verify_hash=verify_hash,
         )
 
-    def kinds(self) -> list[Kind]:
+    def kinds(self) -> list[EventKind]:
         return [event.kind for event in self.recorder.events]
 
     def on_disk(self) -> dict[TileId, set[FoundKind]]:

@@ -11,7 +11,7 @@ from disk_worker import Operation
 
 from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.recorder import JsonLinesRecorder, RecordReader
-from aerotile.domain.flight_events import FlightEvent, Kind
+from aerotile.domain.flight_events import EventKind, FlightEvent
 
 BURSTS = 12
 EVENTS_PER_BURST = 20
@@ -41,7 +41,7 @@ class Record(Operation):
         self.recorded = 0
         for _ in range(BURSTS):
             for _ in range(EVENTS_PER_BURST):
-                self.recorder.record(FlightEvent(Kind.WRITE, "committed", {"number": self.recorded}))
+                self.recorder.record(FlightEvent(EventKind.WRITE, "committed", {"number": self.recorded}))
                 self.recorded += 1
             self._until_taken_or_refused()
         status = self.recorder.status()
@@ -56,7 +56,7 @@ class Record(Operation):
 
     def check(self) -> None:
         """The fault is over: every event is there, once and in order, or counted."""
-        self.recorder.record(FlightEvent(Kind.WRITE, "committed", {"number": self.recorded}))
+        self.recorder.record(FlightEvent(EventKind.WRITE, "committed", {"number": self.recorded}))
         self.recorded += 1  # with which it finds out that the disk is well again
         deadline = time.monotonic() + PATIENCE_S
         while self.recorder.status().failing or self.recorder.status().written < self.recorded:

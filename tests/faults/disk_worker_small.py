@@ -26,7 +26,7 @@ from aerotile.adapters.provider.tile_folder import TileFolder
 from aerotile.adapters.provider.votes import Vote, VoteBook
 from aerotile.adapters.recorder import JsonLinesRecorder, RecordReader, export_mcap
 from aerotile.domain.errors import RuntimeNotAvailableError
-from aerotile.domain.flight_events import FlightEvent, Kind
+from aerotile.domain.flight_events import EventKind, FlightEvent
 from aerotile.domain.values.tiles import VotingStatus
 
 OWNER = UUID(int=7)
@@ -57,7 +57,7 @@ class ExportRecord(SmallOperation):
         self.record = folder.parent / "record"
         recorder = JsonLinesRecorder(self.record, clock=SystemClock())
         for number in range(200):
-            recorder.record(FlightEvent(Kind.WRITE, "committed", {"number": number}))
+            recorder.record(FlightEvent(EventKind.WRITE, "committed", {"number": number}))
         recorder.close()
         self.target = folder / "flight.mcap"
 

@@ -14,7 +14,7 @@ from small_store import SmallStore, tile
 
 from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.recorder import JsonLinesRecorder, RecordReader
-from aerotile.domain.flight_events import FlightEvent, Kind
+from aerotile.domain.flight_events import EventKind, FlightEvent
 
 TILES = 40
 QUEUE = 500
@@ -128,7 +128,7 @@ class Records(Operation):
 
     def record(self, count: int) -> None:
         for _ in range(count):
-            self.recorder.record(FlightEvent(Kind.WRITE, "committed", {"number": self.recorded}))
+            self.recorder.record(FlightEvent(EventKind.WRITE, "committed", {"number": self.recorded}))
             self.recorded += 1
 
     def do(self) -> None:

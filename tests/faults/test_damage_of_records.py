@@ -19,7 +19,7 @@ from fault_tally import FaultTally
 from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.recorder import JsonLinesRecorder, RecordReader
 from aerotile.adapters.recorder.line_format import encode_line
-from aerotile.domain.flight_events import FlightEvent, Kind, RecordEnvelope
+from aerotile.domain.flight_events import EventKind, FlightEvent, RecordEnvelope
 
 EACH = int(os.environ.get("TEST_DAMAGES", "20"))
 LINES = 10
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(120 + EACH)]
 
 
 def event(number: int) -> FlightEvent:
-    return FlightEvent(Kind.WRITE, "committed", {"number": number})
+    return FlightEvent(EventKind.WRITE, "committed", {"number": number})
 
 
 def line(number: int) -> bytes:

@@ -19,7 +19,7 @@ from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.recorder import JsonLinesRecorder, RecordReader, export_mcap
 from aerotile.domain.errors import AerotileError, IndexBuildError, StoreUnavailableError
-from aerotile.domain.flight_events import FlightEvent, Kind
+from aerotile.domain.flight_events import EventKind, FlightEvent
 from aerotile.domain.values.tiles import TileId, TileSource
 
 pytestmark = [
@@ -94,7 +94,7 @@ def test_a_full_disk_refuses_an_export_and_keeps_the_old_one(
     recorder = JsonLinesRecorder(tmp_path / "record", clock=SystemClock())
     for number in range(3000):
         recorder.record(
-            FlightEvent(Kind.WRITE, "committed", {"number": number, "noise": os.urandom(100).hex()})
+            FlightEvent(EventKind.WRITE, "committed", {"number": number, "noise": os.urandom(100).hex()})
         )
     recorder.close()
     target = mount("size=64k") / "flight.mcap"
@@ -117,7 +117,7 @@ def test_a_full_disk_under_the_record_costs_no_event_that_is_not_counted(
     recorded = 0
     while not (recorder.status().failing and recorder.status().dropped):
         for _ in range(200):
-            recorder.record(FlightEvent(Kind.WRITE, "committed", {"number": recorded}))
+            recorder.record(FlightEvent(EventKind.WRITE, "committed", {"number": recorded}))
             recorded += 1
         time.sleep(0.005)
     assert recorder.status().last_error == "No space left on device"

@@ -10,11 +10,11 @@ from typing import Any
 
 from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.recorder import JsonLinesRecorder, read_record
-from aerotile.domain.flight_events import FlightEvent, Kind
+from aerotile.domain.flight_events import EventKind, FlightEvent
 
 
 def event(number: int, **payload: Any) -> FlightEvent:
-    return FlightEvent(Kind.WRITE, "committed", {"number": number, **payload})
+    return FlightEvent(EventKind.WRITE, "committed", {"number": number, **payload})
 
 
 def recorder_in(folder: Path, **settings: Any) -> JsonLinesRecorder:
@@ -39,12 +39,12 @@ PRELUDE = """
     from pathlib import Path
     from aerotile.adapters.clocks import SystemClock
     from aerotile.adapters.recorder import JsonLinesRecorder
-    from aerotile.domain.flight_events import FlightEvent, Kind
+    from aerotile.domain.flight_events import FlightEvent, EventKind
 
     folder = Path(sys.argv[1])
 
     def event(number):
-        return FlightEvent(Kind.WRITE, "committed", {"number": number})
+        return FlightEvent(EventKind.WRITE, "committed", {"number": number})
 
     def wait_until(condition):
         while not condition():

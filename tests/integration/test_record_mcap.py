@@ -14,7 +14,7 @@ from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.recorder import JsonLinesRecorder, RecordReader, export_mcap
 from aerotile.adapters.recorder.line_format import RecordLine
 from aerotile.domain.errors import RuntimeNotAvailableError, StoreUnavailableError
-from aerotile.domain.flight_events import EVENT_KINDS, FlightEvent, Kind, RecordEnvelope
+from aerotile.domain.flight_events import EVENT_KINDS, EventKind, FlightEvent, RecordEnvelope
 
 START = datetime(2026, 5, 1, 12, 0, 0, 123_456, tzinfo=timezone.utc)
 START_NS = 1_777_636_800_123_456_000
@@ -64,7 +64,7 @@ def test_each_channel_has_one_json_schema_that_lists_the_catalogues_fields(
 
 
 def test_a_kind_newer_than_this_program_is_exported_too(tmp_path: Path) -> None:
-    event = FlightEvent(Kind.WRITE, "reason", {})
+    event = FlightEvent(EventKind.WRITE, "reason", {})
     envelope = RecordEnvelope.of(event, wall_time=datetime(1969, 1, 1, tzinfo=timezone.utc), monotonic_ns=0)
     newer = RecordEnvelope.from_json(envelope.to_json() | {"kind": "c99.new"})
     export_mcap([RecordLine(newer, b'{"extra":1}')], tmp_path / "flight.mcap")

@@ -15,13 +15,13 @@ from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.recorder import RecordFilter, RecordReader, read_record
 from aerotile.adapters.recorder.line_format import encode_line
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.flight_events import FlightEvent, Kind, RecordEnvelope, Severity
+from aerotile.domain.flight_events import EventKind, FlightEvent, RecordEnvelope, Severity
 
 START = datetime(2026, 5, 1, 12, 0, tzinfo=timezone.utc)
 SEGMENT = "record-000001.jsonl"
 
 
-def line(number: int, kind: Kind = Kind.WRITE) -> bytes:
+def line(number: int, kind: EventKind = EventKind.WRITE) -> bytes:
     event = FlightEvent(kind, "committed", {"number": number, "text": "Ünïcode\n"})
     moment = START + timedelta(seconds=number)
     return encode_line(RecordEnvelope.of(event, wall_time=moment, monotonic_ns=number))
@@ -122,7 +122,12 @@ def test_segments_are_read_in_the_order_of_their_numbers(tmp_path: Path) -> None
     ],
 )
 def test_a_filter_keeps_what_it_says(tmp_path: Path, matching: RecordFilter, expected: list[int]) -> None:
-    kinds = [Kind.WRITE, Kind.FRESHNESS_REJECTED, Kind.FRESHNESS_DOWNGRADED, Kind.UPLOAD_GIVEUP]
+    kinds = [
+        EventKind.WRITE,
+        EventKind.FRESHNESS_REJECTED,
+        EventKind.FRESHNESS_DOWNGRADED,
+        EventKind.UPLOAD_GIVEUP,
+    ]
     write(tmp_path, b"".join(line(number, kind) for number, kind in enumerate(kinds, 1)))
     assert numbers(RecordReader(tmp_path), matching) == expected
 

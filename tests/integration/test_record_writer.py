@@ -11,7 +11,7 @@ from waiting import until
 
 from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.recorder import RecordReader, read_record
-from aerotile.domain.flight_events import SCHEMA_VERSION, FlightEvent, Kind
+from aerotile.domain.flight_events import SCHEMA_VERSION, EventKind, FlightEvent
 
 START = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=timezone.utc)
 
@@ -137,7 +137,7 @@ def test_segments_of_an_earlier_larger_bound_are_deleted_but_not_another_writers
 
 def test_an_event_larger_than_any_line_may_be_is_kept_without_its_payload(tmp_path: Path) -> None:
     recorder = recorder_in(tmp_path)
-    recorder.record(FlightEvent(Kind.WRITE, "committed", {"large": "x" * 2_000_000}))
+    recorder.record(FlightEvent(EventKind.WRITE, "committed", {"large": "x" * 2_000_000}))
     recorder.close()
     (envelope,) = read_record(tmp_path)
     assert envelope.payload["unencodable"].startswith("{'large': 'xxx")

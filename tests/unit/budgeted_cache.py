@@ -15,7 +15,7 @@ from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
-from aerotile.domain.flight_events import Kind
+from aerotile.domain.flight_events import EventKind
 from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.store.delete_tile import TileDeleter
 from aerotile.domain.store.disk_budget import CacheBudgetEnforcer
@@ -109,7 +109,7 @@ class Cache:
         pixels = pixels_of(size)
         return self.store.write_tile(pixels, metadata_of(tile_id, pixels))
 
-    def kinds(self) -> list[Kind]:
+    def kinds(self) -> list[EventKind]:
         return [event.kind for event in self.recorder.events]
 
 

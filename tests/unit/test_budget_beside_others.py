@@ -11,7 +11,7 @@ from budgeted_cache import NOW, Cache, imported, metadata_of, onboard, pixels_of
 
 from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.domain.errors import DuplicateTileError, HeadroomTakenError
-from aerotile.domain.flight_events import Kind
+from aerotile.domain.flight_events import EventKind
 from aerotile.domain.store.disk_budget import CacheBudgetEnforcer
 from aerotile.domain.store.write_tile import MAX_LOST_RACES
 from aerotile.domain.values.tiles import TileId, TileMetadataPersistent
@@ -154,7 +154,7 @@ def test_room_that_another_process_freed_is_used_before_anything_is_evicted() ->
         pass
     cache.write(imported(3))
     assert cache.store.tile_exists(imported(0))
-    assert Kind.EVICTION_BATCH not in cache.kinds()
+    assert EventKind.EVICTION_BATCH not in cache.kinds()
 
 
 def test_room_that_a_sweep_frees_is_not_taken_by_a_write_that_came_later() -> None:

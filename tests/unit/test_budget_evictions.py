@@ -19,7 +19,7 @@ from aerotile.domain.errors import (
     StoreUnavailableError,
     TileNotFoundError,
 )
-from aerotile.domain.flight_events import Kind
+from aerotile.domain.flight_events import EventKind
 from aerotile.domain.ports.tile_store import SupportsLocalReads
 from aerotile.domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
 from aerotile.domain.values.catalogue_entries import microseconds_of
@@ -34,7 +34,7 @@ def test_nothing_is_evicted_while_there_is_room_to_the_last_byte() -> None:
     for x in range(3):
         cache.write(imported(x))
     assert cache.rows.total_disk_bytes() == 300
-    assert Kind.EVICTION_BATCH not in cache.kinds()
+    assert EventKind.EVICTION_BATCH not in cache.kinds()
 
 
 def test_the_least_recently_used_tile_makes_room() -> None:
@@ -63,7 +63,7 @@ def test_each_eviction_is_logged_and_each_batch_recorded_with_five_names_at_most
         cache.write(imported(x))
     with caplog.at_level(logging.INFO, "aerotile.budget"):
         cache.write(imported(10), size=1000)
-    batches = [e.payload for e in cache.recorder.events if e.kind is Kind.EVICTION_BATCH]
+    batches = [e.payload for e in cache.recorder.events if e.kind is EventKind.EVICTION_BATCH]
     assert [(len(b["tiles"]), b["count"], b["freed_bytes"]) for b in batches] == [(5, 7, 700), (3, 3, 300)]
     assert sum("c6.evicted" in message for message in caplog.messages) == 10
 

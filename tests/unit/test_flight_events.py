@@ -16,8 +16,8 @@ from aerotile.domain.errors import FreshnessRejectionError
 from aerotile.domain.flight_events import (
     EVENT_KINDS,
     SCHEMA_VERSION,
+    EventKind,
     FlightEvent,
-    Kind,
     RecordEnvelope,
     WriteStep,
     clock_trusted_event,
@@ -134,11 +134,11 @@ def test_an_envelope_takes_kind_and_severity_from_the_catalogue_and_the_clocks_f
     ],
 )
 def test_a_kind_is_there_since_the_version_that_the_specification_names(kind: str, since: str) -> None:
-    assert EVENT_KINDS[Kind(kind)].since == since
+    assert EVENT_KINDS[EventKind(kind)].since == since
 
 
 def test_the_catalogue_specifies_every_kind() -> None:
-    assert set(EVENT_KINDS) == set(Kind)
+    assert set(EVENT_KINDS) == set(EventKind)
 
 
 def test_the_schema_version_is_the_newest_in_the_catalogue() -> None:

@@ -17,7 +17,7 @@ from aerotile.domain.errors import (
     FreshnessRejectionError,
     TileMetadataError,
 )
-from aerotile.domain.flight_events import Kind
+from aerotile.domain.flight_events import EventKind
 from aerotile.domain.policies.clock_trust import TOLERANCE
 from aerotile.domain.policies.freshness import FreshnessDecision, judge_freshness
 from aerotile.domain.store.freshness_gate import FreshnessGate
@@ -118,7 +118,7 @@ def test_an_old_tile_in_a_stable_rear_is_labelled_on_a_copy_and_recorded() -> No
     assert admitted.freshness_label is FreshnessLabel.DOWNGRADED
     assert metadata.freshness_label is FreshnessLabel.FRESH
     (event,) = recorder.events
-    assert event.kind is Kind.FRESHNESS_DOWNGRADED
+    assert event.kind is EventKind.FRESHNESS_DOWNGRADED
     assert event.payload["tile"] == str(TILE)
 
 
@@ -132,7 +132,7 @@ def test_an_old_tile_in_an_active_conflict_is_refused_with_every_fact_and_record
     assert refusal.value.classification is CONFLICT
     assert refusal.value.rule == RULES[CONFLICT]
     (event,) = recorder.events
-    assert event.kind is Kind.FRESHNESS_REJECTED
+    assert event.kind is EventKind.FRESHNESS_REJECTED
     assert event.payload["age_seconds"] == age.total_seconds()
 
 

@@ -58,7 +58,8 @@ def absolute_imports(node: ast.AST) -> list[str]:
 def lazily_imported_names() -> dict[str, str]:
     """The names under `if TYPE_CHECKING` of the root, each with the module that it is imported from."""
     tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
-    (guarded,) = [node for node in tree.body if isinstance(node, ast.If)]
+    guards = [node for node in tree.body if isinstance(node, ast.If)]
+    (guarded,) = [node for node in guards if ast.unparse(node.test) == "TYPE_CHECKING"]
     return {
         alias.name: f"{'.' * statement.level}{statement.module}"
         for statement in guarded.body

@@ -18,7 +18,7 @@ from aerotile.domain.errors import (
     TileMetadataError,
     TileNotFoundError,
 )
-from aerotile.domain.flight_events import Kind
+from aerotile.domain.flight_events import EventKind
 from aerotile.domain.policies.freshness import FreshnessDecision
 from aerotile.domain.ports.tile_store import SupportsLocalReads, TileStore
 from aerotile.domain.values.tiles import FreshnessLabel, TileMetadata
@@ -55,7 +55,7 @@ def test_what_was_written_is_read_back_byte_for_byte(subject: Subject) -> None:
         assert handle.nbytes == len(pixels)
     assert store.tile_exists(IN_REAR)
     assert subject.committed() == {IN_REAR: hashlib.sha256(pixels).hexdigest()}
-    assert subject.kinds() == [Kind.WRITE]
+    assert subject.kinds() == [EventKind.WRITE]
 
 
 def test_a_tile_that_was_never_written_is_not_found(subject: Subject) -> None:
@@ -104,7 +104,7 @@ def test_a_refused_tile_leaves_the_world_as_it_was_and_a_record_of_the_step(
     assert subject.on_disk() == {}
     assert not store.tile_exists(metadata.tile_id)
     failed = subject.recorder.events[-1]
-    assert failed.kind is Kind.WRITE_FAILED
+    assert failed.kind is EventKind.WRITE_FAILED
     assert failed.payload["step"] == step
 
 
@@ -112,7 +112,7 @@ def test_an_old_tile_outside_the_conflict_is_stored_with_its_label(subject: Subj
     store, pixels = subject.open(), jpeg()
     stored = store.write_tile(pixels, described(pixels, age=timedelta(days=366)))
     assert stored.freshness_label is FreshnessLabel.DOWNGRADED
-    assert subject.kinds() == [Kind.FRESHNESS_DOWNGRADED, Kind.WRITE]
+    assert subject.kinds() == [EventKind.FRESHNESS_DOWNGRADED, EventKind.WRITE]
 
 
 def test_the_verdict_on_a_stored_tile_is_as_of_now(subject: Subject) -> None:

@@ -1,0 +1,70 @@
+"""The public API under a strict type checker, as a user's program meets it."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import aerotile
+
+HERE = Path(__file__).parent
+PROGRAM = HERE / "typed_user_program.py"
+EXAMPLES = sorted((HERE.parents[1] / "examples").glob("*.py"))
+
+needs_mypy = pytest.mark.skipif(find_spec("mypy") is None, reason="needs mypy (the extra `dev`)")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the package has its name: in a clone the root folder is the package."""
+    folder = tmp_path_factory.mktemp("installed")
+    (folder / "aerotile").symlink_to(Path(aerotile.__file__).parent)
+    (folder / "mypy.ini").write_text(
+        "[mypy]\nstrict = true\npython_version = 3.10\nfollow_imports = silent\n"
+    )
+    return folder
+
+
+def complaints(installed: Path, *programs: Path) -> str:
+    """What mypy says of programs under `strict`, without what it says of the package itself."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "mypy", "--no-error-summary", *map(str, programs)],
+        cwd=installed,
+        env={**os.environ, "MYPYPATH": str(installed)},
+        capture_output=True,
+        text=True,
+    )
+    return finished.stdout + finished.stderr
+
+
+@needs_mypy
+def test_a_program_that_uses_every_public_name_is_well_typed(installed: Path) -> None:
+    assert complaints(installed, PROGRAM) == ""
+
+
+@needs_mypy
+def test_the_examples_are_well_typed(installed: Path) -> None:
+    assert complaints(installed, *EXAMPLES) == ""
+
+
+@needs_mypy
+def test_a_wrong_program_is_seen(installed: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text("import aerotile\naerotile.TileId(1, 2, 3, 'imported')\naerotile.no_such_name\n")
+    said = complaints(installed, wrong)
+    assert 'Argument 4 to "TileId"' in said
+    assert "no_such_name" in said
+
+
+def test_the_program_uses_every_public_name() -> None:
+    attributes = [
+        node for node in ast.walk(ast.parse(PROGRAM.read_text("utf-8"))) if isinstance(node, ast.Attribute)
+    ]
+    used = {node.attr for node in attributes if ast.unparse(node.value) == "aerotile"}
+    assert set(aerotile.__all__) - used == set()

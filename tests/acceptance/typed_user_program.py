@@ -1,0 +1,260 @@
+"""Every public name as a user's program would use it. Type-checked by test_public_typing.py, never run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import assert_type
+
+import aerotile
+
+
+class StoppedClock:
+    """A clock of the user's own."""
+
+    def now(self) -> datetime:
+        return datetime(2026, 5, 1, tzinfo=timezone.utc)
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    def sleep(self, seconds: float) -> None:
+        return None
+
+
+class PrintedRecord:
+    """A flight recorder of the user's own."""
+
+    def record(self, event: aerotile.FlightEvent) -> None:
+        assert_type(event.kind, aerotile.EventKind)
+        assert_type(event.severity, aerotile.Severity)
+        assert_type(event.reason, str)
+
+
+class EverywhereTheSame:
+    """A sector index of the user's own, with a judge."""
+
+    def __init__(self, sector: aerotile.SectorBoundary, verdict: aerotile.FreshnessVerdict) -> None:
+        self._sector = sector
+        self._verdict = verdict
+
+    def sectors_at(self, lat: float, lon: float) -> tuple[aerotile.SectorBoundary, ...]:
+        return (self._sector,)
+
+    def sectors_intersecting(self, bbox: aerotile.Bbox) -> tuple[aerotile.SectorBoundary, ...]:
+        return (self._sector,)
+
+    def judge(self, rules: Any, default_classification: aerotile.SectorClassification) -> aerotile.TileJudge:
+        return self
+
+    def verdict_on(
+        self, tile_id: aerotile.TileId, captured_us: int, now: datetime
+    ) -> aerotile.FreshnessVerdict:
+        return self._verdict
+
+
+class Landmarks:
+    """A search of the user's own, for `find_tiles`."""
+
+    def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[aerotile.SearchHit]:
+        return [aerotile.SearchHit(aerotile.TileId(0, 0, 0, aerotile.TileSource.IMPORTED), 0.5)]
+
+
+def configure() -> aerotile.AerotileConfig:
+    assert_type(aerotile.load_config(), aerotile.AerotileConfig)
+    return aerotile.AerotileConfig(
+        root=Path("data"),
+        database=aerotile.DatabaseConfig(dsn=aerotile.Secret("postgresql://somewhere/tiles")),
+        budget=aerotile.BudgetConfig(max_bytes=1 << 30),
+        freshness=aerotile.FreshnessConfig(
+            default_classification=aerotile.SectorClassification.ACTIVE_CONFLICT
+        ),
+        index=aerotile.IndexConfig(
+            metric=aerotile.DescriptorMetric.L2, storage=aerotile.VectorStorage.FLOAT32
+        ),
+        lru=aerotile.LruConfig(flush_interval_s=5.0),
+        reads=aerotile.ReadsConfig(deadline_s=0.1),
+        record=aerotile.RecordConfig(queue_size=1024),
+        tiles=aerotile.TilesConfig(tile_size_pixels=512),
+        upload=aerotile.UploadConfig(url="https://provider.example"),
+    )
+
+
+def migrate(config: aerotile.AerotileConfig) -> None:
+    report = aerotile.apply_migrations(config)
+    assert_type(report, aerotile.MigrationReport)
+    assert_type(report.applied, tuple[str, ...])
+
+
+def describe(tile_id: aerotile.TileId) -> aerotile.TileMetadata:
+    assert_type(tile_id.bbox, aerotile.Bbox)
+    assert_type(tile_id.centre, tuple[float, float])
+    assert_type(aerotile.derive_tile_id(tile_id.zoom_level, tile_id.x, tile_id.y, "imported", None), UUID)
+    assert_type(aerotile.derive_location_hash(tile_id.zoom_level, tile_id.x, tile_id.y), UUID)
+    table = aerotile.VariantTable.naming([tile_id])
+    assert_type(aerotile.encode_tile_key(tile_id, table), int)
+    assert_type(aerotile.decode_tile_key(0, table), aerotile.TileId)
+    for position in aerotile.GridRange.covering(tile_id.bbox, 17):
+        assert_type(position, tuple[int, int])
+    return aerotile.TileMetadata(
+        tile_id=tile_id,
+        captured_at=StoppedClock().now(),
+        content_sha256="0" * 64,
+        disk_bytes=1,
+        ground_sample_distance=aerotile.ground_sample_distance(tile_id.centre[0], tile_id.zoom_level),
+        freshness_label=aerotile.FreshnessLabel.FRESH,
+        voting_status=aerotile.VotingStatus.PENDING,
+        quality=aerotile.TileQualityMetadata(2.5, 41, 0.75, 123.5),
+    )
+
+
+def write(config: aerotile.AerotileConfig, tiles: Sequence[tuple[bytes, aerotile.TileMetadata]]) -> None:
+    store = aerotile.build_tile_store(config)
+    assert_type(store, aerotile.BudgetEnforcedTileStore)
+    try:
+        assert_type(store.write_tile(*tiles[0]), aerotile.TileMetadataPersistent)
+    except aerotile.ContentHashMismatchError as error:
+        assert_type(error.expected, "str | int")
+    except aerotile.CaptureTimeInFutureError as error:
+        assert_type(error.captured_at, datetime)
+    except aerotile.DuplicateTileError as error:
+        assert_type(error.tile_id, "aerotile.TileId | None")
+    except aerotile.TileMetadataError as error:
+        assert_type(error.remedy, "str | None")
+    except aerotile.FreshnessRejectionError as error:
+        assert_type(error.rule, aerotile.FreshnessRule)
+    except (aerotile.HeadroomTakenError, aerotile.CacheBudgetExhaustedError) as error:
+        assert_type(error.needed_bytes, int)
+    except (aerotile.CommitOutcomeUnknownError, aerotile.NoMappingLeftError, aerotile.NoTileFileError):
+        raise
+    except (aerotile.StoreUnavailableError, aerotile.TileCacheError):
+        raise
+    for outcome in store.write_tiles(tiles):
+        assert_type(outcome, aerotile.TileWriteOutcome)
+        assert_type(outcome.stored, "aerotile.TileMetadataPersistent | None")
+        assert_type(outcome.error, "aerotile.TileCacheError | None")
+    assert_type(store.delete_tile(tiles[0][1].tile_id), int)
+
+
+def read(store: aerotile.BudgetEnforcedTileStore, tile_id: aerotile.TileId) -> bytes:
+    try:
+        with store.read_tile_pixels(tile_id) as pixels:
+            assert_type(pixels, aerotile.TilePixelHandle)
+            assert_type(pixels.nbytes, int)
+            return bytes(memoryview(pixels))
+    except aerotile.ReadDeadlineError as error:
+        assert_type(error.deadline_s, float)
+        return store.read_tile_bytes(tile_id)
+    except aerotile.TileNotFoundError as error:
+        assert_type(error.tile_id, aerotile.TileId)
+        raise
+
+
+def look_around(store: aerotile.BudgetEnforcedTileStore, tile_id: aerotile.TileId) -> None:
+    matches = store.query_by_bbox(aerotile.Bbox(48, 11, 49, 12), 17)
+    assert_type(matches, aerotile.CatalogueMatches)
+    for entry in matches:
+        assert_type(entry, aerotile.CatalogueEntry)
+    verdict = store.verdict(tile_id)
+    assert_type(verdict, "aerotile.FreshnessVerdict | None")
+    if verdict is not None and verdict.decision is aerotile.FreshnessDecision.REJECT:
+        assert_type(verdict.age, timedelta)
+        assert_type(verdict.sector, "aerotile.SectorBoundary | None")
+    if verdict is not None and verdict.clock_fault is not None:
+        assert_type(verdict.clock_fault, aerotile.ClockFault)
+        assert_type(verdict.clock_fault.reason, aerotile.ClockFaultReason)
+
+
+def fly(config: aerotile.AerotileConfig, descriptor: npt.NDArray[np.float32]) -> None:
+    store: aerotile.PixelReader = aerotile.build_tile_store(config)
+    try:
+        index: aerotile.DescriptorSearch = aerotile.build_descriptor_index(config)
+    except aerotile.RuntimeNotAvailableError:
+        index = Landmarks()
+    except aerotile.IndexUnavailableError:
+        raise
+    for found in aerotile.find_tiles(descriptor, 5, index=index, store=store):
+        assert_type(found, aerotile.FoundTile)
+        assert_type(found.distance, float)
+        assert_type(found.pixels, aerotile.TilePixelHandle)
+
+
+def build_index(
+    index: aerotile.DescriptorIndex, tiles: Sequence[aerotile.TileId], rows: npt.NDArray[np.float32]
+) -> None:
+    try:
+        about = index.rebuild(tiles, rows, descriptor_model="a-network", built_at=StoppedClock().now())
+    except aerotile.IndexBuildError:
+        return
+    assert_type(about, aerotile.IndexMetadata)
+    assert_type(about.params, aerotile.HnswParams)
+    assert_type(index.search(rows[0], 5), list[aerotile.SearchHit])
+
+
+def know(config: aerotile.AerotileConfig, tile_id: aerotile.TileId) -> None:
+    rows = aerotile.build_tile_metadata_store(config)
+    assert_type(rows, aerotile.TileMetadataStore)
+    assert_type(rows.get_by_id(tile_id), "aerotile.TileMetadataPersistent | None")
+    assert_type(rows.pending_uploads(10), list[aerotile.TileMetadataPersistent])
+
+
+def upload(config: aerotile.AerotileConfig) -> float | None:
+    def show(batch: aerotile.BatchProgress) -> None:
+        assert_type(batch.results, tuple[aerotile.TileUploadResult, ...])
+
+    clock: aerotile.Clock = StoppedClock()
+    uploader: aerotile.TileUploader = aerotile.build_tile_uploader(config, clock=clock)
+    report = uploader.upload_pending_tiles(aerotile.UploadRequest(after_batch=show))
+    assert_type(report, aerotile.UploadBatchReport)
+    for result in report.rejected:
+        assert_type(result.outcome, aerotile.TileUploadOutcome)
+        reason: aerotile.UploadReason | None = result.reason
+        assert_type(reason, "aerotile.UploadReason | None")
+    problem: aerotile.UploadProblem | None = report.problem
+    if problem is not None and problem.kind is aerotile.ProblemKind.BUSY:
+        return problem.retry_after_s
+    return None if report.outcome is aerotile.BatchOutcome.SUCCESS else report.next_retry_at_s
+
+
+def replay(line: dict[str, Any]) -> aerotile.RecordEnvelope:
+    recorder: aerotile.FlightRecorder = PrintedRecord()
+    recorder.record(aerotile.FlightEvent(aerotile.EventKind.WRITE, "committed", {}))
+    return aerotile.RecordEnvelope.from_json(line)
+
+
+def judge(index: aerotile.SectorIndex, rule: aerotile.FreshnessRule) -> None:
+    if isinstance(index, aerotile.SupportsJudging):
+        assert_type(
+            index.judge({rule.classification: rule}, aerotile.SectorClassification.STABLE_REAR),
+            aerotile.TileJudge,
+        )
+
+
+def ask_for_abilities(store: aerotile.TileStore) -> list[str]:
+    abilities = {
+        "bytes": aerotile.SupportsByteRead,
+        "deadline": aerotile.SupportsReadDeadline,
+        "bulk": aerotile.SupportsBulkWrite,
+        "headroom": aerotile.SupportsHeadroom,
+        "eviction": aerotile.SupportsEviction,
+        "verdict": aerotile.SupportsVerdict,
+        "boxes": aerotile.SupportsBboxQuery,
+    }
+    return [name for name, ability in abilities.items() if isinstance(store, ability)]
+
+
+def main() -> int:
+    try:
+        configure()
+    except aerotile.ConfigurationError as error:
+        assert_type(error.remedy, "str | None")
+        return 2
+    except aerotile.AerotileError:
+        return 1
+    return 0

@@ -1,0 +1,29 @@
+"""What CONTRIBUTING.md and the hooks tell a contributor to run exists, and the hooks download nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+HOOKS = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text("utf-8"))
+
+
+def test_the_layout_lists_every_top_level_folder_of_code() -> None:
+    page = (REPOSITORY / "CONTRIBUTING.md").read_text("utf-8")
+    listed = set(re.findall(r"^(\w+)/ ", page, re.MULTILINE))
+    assert listed == {"domain", "adapters", "ext", "migrations", "examples", "tests", "bench"}
+    assert [folder for folder in listed if not (REPOSITORY / folder).is_dir()] == []
+
+
+def test_hooks_are_those_of_this_repository_alone() -> None:
+    assert [repository["repo"] for repository in HOOKS["repos"]] == ["local"]
+    (local,) = HOOKS["repos"]
+    assert {hook["language"] for hook in local["hooks"]} == {"system"}
+    assert [hook["entry"].split()[0] for hook in local["hooks"]] == [
+        ".venv/bin/ruff",
+        ".venv/bin/ruff",
+        "make",
+    ]
