@@ -26,9 +26,11 @@ Each message says what was wrong and where; `remedy`, when set, says what to do 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from .values.sectors import FreshnessRule, SectorClassification
-from .values.tiles import TileId
+if TYPE_CHECKING:  # `aerotile --help` imports the errors, and nothing beyond the standard library
+    from .values.sectors import FreshnessRule, SectorClassification
+    from .values.tiles import TileId
 
 
 class AerotileError(Exception):

@@ -239,7 +239,7 @@ cdef class GatedWrite:
 
     cdef object failed(self, Failure *failure):
         """The `OSError` for a failure of this write."""
-        return os_error(failure, os.fsdecode(self.kept[0] + b"/" + self.mapping_cache[1]))
+        return os_error(failure, os.fsdecode(self.kept[0] + b"/" + self.kept[1]))
 
     def prewrite(self, int root, object target not None):
         """Send the content of both files to the device already, under no name, and don't wait for it.

@@ -67,6 +67,8 @@ class BadLink:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._port = int(self._listening.getsockname()[1])
         self._loop = asyncio.new_event_loop()
+        # An event loop refers to its tasks weakly: a relay whose sockets have ended would be garbage.
+        self._relays: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="bad-link", daemon=True)
 
     @property
@@ -114,7 +116,7 @@ class BadLink:
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._relay, sock=self._listening)
+        self._server = await asyncio.start_server(self._accept, sock=self._listening)
 
     async def _stop(self) -> None:
         self._server.close()
@@ -122,6 +124,11 @@ class BadLink:
         for relay in relays:
             relay.cancel()
         await asyncio.gather(*relays, return_exceptions=True)
+
+    def _accept(self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter) -> None:
+        relay = self._loop.create_task(self._relay(client_in, client_out))
+        self._relays.add(relay)
+        relay.add_done_callback(self._relays.discard)
 
     async def _relay(self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter) -> None:
         self._connections += 1
