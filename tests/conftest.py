@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 import attrs
 import pytest
-from fault_tally import FaultTally
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -29,41 +28,16 @@ if TYPE_CHECKING:
     from aerotile.domain.values.pixels import TilePixelHandle
     from aerotile.domain.values.tiles import TileId, TileMetadata
 
+pytest_plugins = ["fault_tally", "random_seed", "tiers"]
+
 # A deadline would be a timing assertion: a busy machine is not a failed test.
-settings.register_profile("default", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
-settings.load_profile("ci" if os.environ.get("CI") else "default")
+settings.register_profile("quick", deadline=None, print_blob=True, max_examples=50)
+settings.register_profile("thorough", settings.get_profile("quick"), max_examples=300)
+settings.load_profile("quick")  # another with --hypothesis-profile
 
 # A crash of the session's server loses nothing that anybody wants to keep. The tests in
 # tests/integration/embedded_server do not use these: they hold the supervisor to the settings of a flight.
 _SETTINGS_OF_A_THROWAWAY_SERVER = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-
-
-_TALLY = pytest.StashKey[FaultTally]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Begin the count of faults."""
-    config.stash[_TALLY] = FaultTally()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what waits for something to the end."""
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
-
-
-@pytest.fixture(scope="session")
-def fault_tally(pytestconfig: pytest.Config) -> FaultTally:
-    """Where a fault test notes what it ran and what was lost; the table is printed at the end."""
-    return pytestconfig.stash[_TALLY]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the count of faults."""
-    if config.stash[_TALLY].counts:
-        terminalreporter.section("faults")
-        for line in config.stash[_TALLY].lines():
-            terminalreporter.write_line(line)
 
 
 @attrs.frozen
