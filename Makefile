@@ -1,6 +1,8 @@
 # What a person types. Every target makes the environment that it needs in .venv/ and is quick the second time.
 # Another interpreter: `make test PYTHON=python3.12`.
 
+# Tests start interpreters by the hundred: where an environment forbids to keep what was compiled, each takes 2 s longer.
+export PYTHONDONTWRITEBYTECODE =
 PYTHON = python3
 VENV = .venv
 SYSTEM_PACKAGES = sudo apt install git make gcc libc6-dev python3 python3-venv python3-dev

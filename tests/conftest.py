@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from aerotile.adapters.memory.rows import MemoryTileRows
@@ -28,10 +29,20 @@ if TYPE_CHECKING:
     from aerotile.domain.values.pixels import TilePixelHandle
     from aerotile.domain.values.tiles import TileId, TileMetadata
 
+# A shell has what it starts in the background ignore Ctrl-C, and a child inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 pytest_plugins = ["fault_tally", "random_seed", "tiers"]
 
-# A deadline would be a timing assertion: a busy machine is not a failed test.
-settings.register_profile("quick", deadline=None, print_blob=True, max_examples=50)
+# A deadline is a timing assertion, and so is the check for slow examples: a busy machine is not a failed
+# test. A test that needs more or fewer examples than others asks for a multiple of its profile's.
+settings.register_profile(
+    "quick",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=100,
+)
 settings.register_profile("thorough", settings.get_profile("quick"), max_examples=300)
 settings.load_profile("quick")  # another with --hypothesis-profile
 
