@@ -46,15 +46,14 @@ def test_a_postmaster_killed_under_busy_clients_is_replaced(data_folder: Path) -
 
 
 def test_a_backend_that_outlives_its_postmaster_keeps_a_second_server_away(data_folder: Path) -> None:
-    server = EmbeddedPostgres(data_folder, start_timeout_s=0.5)
-    with contextlib.closing(psycopg.connect(server.start())) as client:
+    with contextlib.closing(psycopg.connect(EmbeddedPostgres(data_folder).start())) as client:
         backend = client.info.backend_pid
         first = postmaster(data_folder)
         os.kill(backend, signal.SIGSTOP)
         os.kill(first, signal.SIGKILL)
         until(lambda: server_processes(data_folder) == {backend})
         with pytest.raises(StoreUnavailableError, match="did not answer"):
-            server.start()
+            EmbeddedPostgres(data_folder, start_timeout_s=0.5).start()
         os.kill(backend, signal.SIGKILL)
     assert ask(EmbeddedPostgres(data_folder).start(), "SELECT number FROM kept") == 7
 
