@@ -1,22 +1,35 @@
 # What a person types. Every target makes the environment that it needs in .venv/ and is quick the second time.
 # Another interpreter: `make test PYTHON=python3.12`.
 
+# Tests start interpreters by the hundred: where an environment forbids to keep what was compiled, each takes 2 s longer.
+export PYTHONDONTWRITEBYTECODE =
 PYTHON = python3
 VENV = .venv
 SYSTEM_PACKAGES = sudo apt install git make gcc libc6-dev python3 python3-venv python3-dev
 PIP = $(VENV)/bin/pip --disable-pip-version-check --quiet
 EXTENSION = $(wildcard ext/*.pyx ext/*.pxd)
+PYTEST = $(VENV)/bin/pytest
+WORKERS = 2
+# Each worker has a PostgreSQL, ports and folders of its own. Hypothesis draws more examples with `thorough`.
+PARALLEL = --numprocesses $(WORKERS) --dist loadgroup
+HERE = $(PARALLEL) -m 'not faults and not slow'
+REST = --hypothesis-profile thorough -m 'faults or slow'
 PACKAGE = __init__.py py.typed $(EXTENSION) \
 	$(shell find domain adapters ext migrations -name '*.py' -o -name '*.pyi' -o -name '*.sql' -o -name '*.mako')
 
-.PHONY: help demo test test-faults lint wheel bench bench-quick bench-jetson clean
+# The package as it is installed: the root folder is the package, but under another name.
+LINKED = $(addprefix build/package/aerotile/,__init__.py py.typed $(patsubst %/__init__.py,%,$(wildcard */__init__.py)))
+
+.PHONY: help demo unit check test test-all test-rest test-faults wheel bench bench-quick bench-jetson clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo    fly over real imagery with a real database, and see what happened'
-	@echo 'make test    run every test'
+	@echo 'make unit    run the tests of the domain (half a minute)'
+	@echo 'make check   check style, types and who imports whom, and run the tests of the domain (a minute)'
+	@echo 'make test    tell whether Aerotile works here, with a real PostgreSQL (six minutes on two cores)'
+	@echo 'make test-all     run every test, the long ones and the fault tests too'
 	@echo 'make test-faults  run the fault tests alone: kills, power cuts, failing disks and databases; best as root'
-	@echo 'make lint    check style, types and who imports whom'
 	@echo 'make wheel   build the wheel into dist/'
 	@echo 'make bench   measure every path beside its floor and its peers (half an hour)'
 	@echo 'make bench-quick    the same with smaller data and wider limits, in three minutes'
@@ -27,18 +40,28 @@ demo: $(VENV)/.demo
 	$(VENV)/bin/aerotile demo
 
 # The `pytest` script rather than `python -m pytest`: the latter puts the current folder on the import path.
-test: $(VENV)/.test
-	$(VENV)/bin/pytest
+unit: $(VENV)/.test
+	$(PYTEST) -q tests/unit
 
-test-faults: $(VENV)/.test
-	$(VENV)/bin/pytest -m faults
-
-# Types and imports are checked in what is shipped: the root folder is the package, but under another name.
-lint: $(VENV)/.dev build/.unpacked
+check: $(VENV)/.dev $(LINKED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	PYTHONPATH=build/unpacked $(VENV)/bin/lint-imports --no-cache
-	cd build && MYPYPATH=unpacked ../$(VENV)/bin/mypy --config-file ../pyproject.toml -p aerotile
+	PYTHONPATH=build/package $(VENV)/bin/lint-imports --no-cache
+	MYPYPATH=build/package $(VENV)/bin/mypy -p aerotile
+	$(PYTEST) -q tests/unit
+
+test: $(VENV)/.test
+	$(PYTEST) $(HERE)
+
+test-all: $(VENV)/.test
+	$(PYTEST) $(PARALLEL) --hypothesis-profile thorough
+
+# What `test-all` adds to `test`.
+test-rest: $(VENV)/.test
+	$(PYTEST) $(PARALLEL) $(REST)
+
+test-faults: $(VENV)/.test
+	$(PYTEST) -m faults
 
 # Exit code 3 of the program: a target was missed.
 bench: $(VENV)/.bench
@@ -77,10 +100,9 @@ dist/.built: $(VENV)/.created pyproject.toml setup.py LICENSE README.md $(PACKAG
 	@$(PIP) wheel --no-deps --wheel-dir dist .
 	@touch $@
 
-build/.unpacked: dist/.built
-	@rm -rf build/unpacked
-	@$(VENV)/bin/python -m zipfile -e dist/*.whl build/unpacked
-	@touch $@
+$(LINKED):
+	@mkdir -p $(@D)
+	@ln -sfn ../../../$(@F) $@
 
 $(VENV)/.created:
 	@command -v $(PYTHON) >/dev/null || \

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -19,8 +20,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 import pytest
-from fault_tally import FaultTally
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from aerotile.adapters.memory.rows import MemoryTileRows
@@ -29,41 +29,26 @@ if TYPE_CHECKING:
     from aerotile.domain.values.pixels import TilePixelHandle
     from aerotile.domain.values.tiles import TileId, TileMetadata
 
-# A deadline would be a timing assertion: a busy machine is not a failed test.
-settings.register_profile("default", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
-settings.load_profile("ci" if os.environ.get("CI") else "default")
+# A shell has what it starts in the background ignore Ctrl-C, and a child inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+pytest_plugins = ["fault_tally", "random_seed", "tiers"]
+
+# A deadline is a timing assertion, and so is the check for slow examples: a busy machine is not a failed
+# test. A test that needs more or fewer examples than others asks for a multiple of its profile's.
+settings.register_profile(
+    "quick",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=100,
+)
+settings.register_profile("thorough", settings.get_profile("quick"), max_examples=300)
+settings.load_profile("quick")  # another with --hypothesis-profile
 
 # A crash of the session's server loses nothing that anybody wants to keep. The tests in
 # tests/integration/embedded_server do not use these: they hold the supervisor to the settings of a flight.
 _SETTINGS_OF_A_THROWAWAY_SERVER = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-
-
-_TALLY = pytest.StashKey[FaultTally]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Begin the count of faults."""
-    config.stash[_TALLY] = FaultTally()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what waits for something to the end."""
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
-
-
-@pytest.fixture(scope="session")
-def fault_tally(pytestconfig: pytest.Config) -> FaultTally:
-    """Where a fault test notes what it ran and what was lost; the table is printed at the end."""
-    return pytestconfig.stash[_TALLY]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the count of faults."""
-    if config.stash[_TALLY].counts:
-        terminalreporter.section("faults")
-        for line in config.stash[_TALLY].lines():
-            terminalreporter.write_line(line)
 
 
 @attrs.frozen

@@ -64,6 +64,8 @@ class BadLink:
         self._connections = 0
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._port = int(self._listening.getsockname()[1])
+        # An event loop refers to its tasks weakly: a relay whose sockets have ended would be garbage.
+        self._relays: set[asyncio.Task[None]] = set()
 
     @property
     def port(self) -> int:
@@ -105,10 +107,15 @@ class BadLink:
         self.close()
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._relay, sock=self._listening)
+        self._server = await asyncio.start_server(self._accept, sock=self._listening)
 
     async def _stop_listening(self) -> None:
         self._server.close()
+
+    def _accept(self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter) -> None:
+        relay = asyncio.get_running_loop().create_task(self._relay(client_in, client_out))
+        self._relays.add(relay)
+        relay.add_done_callback(self._relays.discard)
 
     async def _relay(self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter) -> None:
         self._connections += 1

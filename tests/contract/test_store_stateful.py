@@ -205,7 +205,8 @@ def test_a_store_in_memory_behaves_as_a_dictionary() -> None:
         rows = MemoryTileRows()
         return StoreMachine(Halves(rows, rows, MemoryTileFiles()))
 
-    run_state_machine_as_test(machine, settings=settings(max_examples=150, stateful_step_count=25))
+    examples = settings.default.max_examples * 3 // 2
+    run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=25))
 
 
 def test_a_store_over_postgres_and_files_behaves_as_a_dictionary(
@@ -222,9 +223,8 @@ def test_a_store_over_postgres_and_files_behaves_as_a_dictionary(
     run_state_machine_as_test(
         lambda: StoreMachine(halves),
         settings=settings(
-            max_examples=25,
+            max_examples=settings.default.max_examples // 4,
             stateful_step_count=20,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -132,8 +132,8 @@ class QuarantineTile(TileOperation):
 
     def check(self) -> None:
         path = tile_path(self.tile_id)
-        assert self.mapping_cache.read_bytes() == self.tiles[0][0]
-        assert {entry.name for entry in self.mapping_cache.parent.iterdir()} == {path.name, path.sidecar_name}
+        assert self.kept.read_bytes() == self.tiles[0][0]
+        assert {entry.name for entry in self.kept.parent.iterdir()} == {path.name, path.sidecar_name}
 
     def undo(self) -> None:
         super().undo()

@@ -56,6 +56,8 @@ SEGMENT_BYTES, MOST_RECORD_BYTES = 1 << 20, 4 << 20
 REST = 1.5
 """Seconds of rest for one of work."""
 SAMPLES = 200
+FEWEST_SAMPLES = 20
+"""On a busy machine a flight goes on until so many are taken."""
 LEAK_OPERATIONS = 15_000
 WARM_UP_ROUNDS = 10
 """Of everything, before the first sample."""
@@ -270,7 +272,7 @@ def main() -> None:
 
 def fly(config: AerotileConfig, seconds: float, samples: Path, leaks: Leaks | None) -> None:
     """The flight that is watched."""
-    operations = rounds = 0
+    operations = rounds = samples_taken = 0
     with Runtime(config) as runtime, samples.open("w", encoding="ascii") as out:
         flight = Flight(runtime)
         flight.build_index()
@@ -278,7 +280,7 @@ def fly(config: AerotileConfig, seconds: float, samples: Path, leaks: Leaks | No
             for _, part in schedule(flight):
                 part()
         started = next_sample = time.monotonic()
-        while time.monotonic() < started + seconds:
+        while time.monotonic() < started + seconds or samples_taken < FEWEST_SAMPLES:
             before = time.monotonic()
             rounds += 1
             for every, part in schedule(flight):
@@ -292,6 +294,7 @@ def fly(config: AerotileConfig, seconds: float, samples: Path, leaks: Leaks | No
                 next_sample += seconds / SAMPLES
                 out.write(json.dumps(sample(runtime, operations)) + "\n")
                 out.flush()
+                samples_taken += 1
             if leaks is None:
                 time.sleep(REST * (time.monotonic() - before))
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -41,6 +40,7 @@ from block_devices import (
 )
 from disk_log import Log, State
 from fault_tally import FaultTally
+from random_seed import random_of
 from store_facts import Files
 from store_lives import Damage, Life, Promised, Tile, damage_of_index
 
@@ -237,7 +237,7 @@ def note(fault_tally: FaultTally, kind: str, damage: Damage) -> None:
 def test_every_state_that_a_cut_could_leave_keeps_what_was_promised(
     tmp_path: Path, fault_tally: FaultTally, kind: str
 ) -> None:
-    chance = random.Random()
+    chance = random_of(f"crash states on {kind}")
     with recorded(kind, tmp_path) as recording:
         log = recording.log
         states = [
@@ -277,7 +277,7 @@ def test_on_an_ext4_without_a_journal_no_tile_that_was_confirmed_is_lost(
             *log.prefixes(sectors=False),
             *log.losses(),
             *log.single_losses(),
-            *log.shuffles(random.Random(), SAMPLE),
+            *log.shuffles(random_of("crash states without a journal"), SAMPLE),
         ):
             damage = lost_without_a_journal(recording, state)
             note(fault_tally, "crash state of tiles on ext4 without a journal", damage)

@@ -1,7 +1,7 @@
 """The line to the database is cut at each message of each change: what the caller is told is true.
 
 A dry run tells which messages there are. `TEST_DATABASE_CUTS` says at how many of them each test cuts, drawn
-by a seed (`TEST_DATABASE_SEED`), or `all`.
+from the seed of the run, or `all`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The line to the database is cut at each message of a migration, of a new connection, and of the feed.
 
-`TEST_DATABASE_CUTS` and `TEST_DATABASE_SEED` are as for the changes of tiles.
+`TEST_DATABASE_CUTS` is as for the changes of tiles.
 """
 
 from __future__ import annotations

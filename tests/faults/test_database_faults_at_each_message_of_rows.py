@@ -1,6 +1,6 @@
 """The line to the database is cut at each message of what only changes rows: what the caller is told is true.
 
-`TEST_DATABASE_CUTS` and `TEST_DATABASE_SEED` are as for the changes of tiles.
+`TEST_DATABASE_CUTS` is as for the changes of tiles.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from block_devices import Device, DeviceMaker
+from random_seed import random_of
 
 CUTS = int(os.environ.get("TEST_POWER_CUTS", "4"))
 PIPE_BYTES = 1 << 20
@@ -75,7 +76,7 @@ def lost_of(reported: dict[str, str]) -> list[str]:
 
 
 def cut_often(device: Device, way: str) -> None:
-    chance = random.Random()
+    chance = random_of(f"power cuts of {way}")
     reported = 0
     for _ in range(CUTS):
         tiles = write_until_a_cut(device, way, chance)
@@ -123,7 +124,7 @@ def test_a_sync_that_does_nothing_is_found_out(
     if STRACE is None:
         pytest.skip("needs strace to keep system calls from being made")
     device = make_device(kind)
-    chance = random.Random()
+    chance = random_of(f"lies about {sync} to {way} on {kind}")
     lie = (STRACE, "-f", "-o", "/dev/null", "-e", f"trace={sync}", "-e", f"inject={sync}:retval=0")
     assert any(lost_of(write_until_a_cut(device, way, chance, *lie)) for _ in range(10))
 

@@ -16,6 +16,7 @@ import attrs
 import pytest
 from block_devices import Device, DeviceMaker
 from fault_tally import FaultTally
+from random_seed import random_of
 from store_lives import HANG_S, Damage, Life, Promised
 
 CUTS = int(os.environ.get("TEST_POWER_CUTS", "3"))
@@ -38,7 +39,7 @@ class PowerCuts:
     device: Device
     folder: Path
     fsync: str = "on"
-    chance: random.Random = attrs.field(factory=random.Random)
+    chance: random.Random = attrs.field(factory=lambda: random_of("power cuts of stores"))
     lives: int = 0
     stores: int = 0
     promised: Promised = attrs.field(factory=Promised)

@@ -148,9 +148,12 @@ def test_a_server_killed_at_random_moments_keeps_every_tile_that_it_accepted(
     }
     unsent = list(bodies)
     accepted: dict[str, str] = {}
-    for _ in range(12):
+    kills = 0
+    while kills < 12 or not accepted:
+        kills += 1
         process, url = start(folder, port_file)
-        killing = threading.Timer(moments.uniform(0.005, 0.25), process.kill)
+        # On a busy machine the first answer may take longer: the moments move on until one was given.
+        killing = threading.Timer(moments.uniform(0.005, 0.25) * max(1, kills / 12), process.kill)
         killing.start()
         try:
             while unsent:
@@ -162,7 +165,6 @@ def test_a_server_killed_at_random_moments_keeps_every_tile_that_it_accepted(
         process.wait()
         on_disk = files_of(folder)
         assert {name: on_disk[name] for name in accepted} == {name: expected[name] for name in accepted}
-    assert len(accepted) > 0
     process, url = start(folder, port_file)
     outcomes: dict[str, str] = {}
     for body in bodies:

@@ -39,7 +39,6 @@ LEAK_SECONDS = 45.0
 TOKEN = "t0ps3cr3t-t0k3n"
 WARM_UP = 0.3
 """The share of the samples that is not looked at."""
-FEWEST_SAMPLES = 20
 
 MOST_GROWTH = {
     "python_blocks": 4_000,
@@ -131,7 +130,6 @@ def test_a_long_flight_holds_no_more_at_its_end_than_after_its_warm_up(
     migrated_database: str, tmp_path: Path, fault_tally: FaultTally, capsys: pytest.CaptureFixture[str]
 ) -> None:
     samples = soak(tmp_path, migrated_database, SECONDS)
-    assert len(samples) >= FEWEST_SAMPLES
     found = levels(samples)
     most_record_bytes = max(sample["record_bytes"] for sample in samples)
     with capsys.disabled():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import selectors
 import socket
 import struct
@@ -15,9 +14,9 @@ from pathlib import Path
 
 import attrs
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from random_seed import random_of
 
 CUTS = os.environ.get("TEST_DATABASE_CUTS", "8")
-SEED = os.environ.get("TEST_DATABASE_SEED", "1")
 CANCEL_REQUEST = 80877102
 """What a connection that only cancels another's statement begins with, in place of a protocol version."""
 NO_LINGER = struct.pack("ii", 1, 0)
@@ -58,7 +57,7 @@ def cuts_of(heard: list[tuple[Sender, str]], kind: str, *, silent: bool = True) 
     others = [cut for cut in cuts if cut.how is not Cut.SILENT]
     if CUTS == "all":
         return others + quiet
-    chance = random.Random(f"{SEED} {kind}")
+    chance = random_of(kind)
     # Few of those at which each takes as long as the product is patient.
     return chance.sample(quiet, min(1, len(quiet))) + chance.sample(others, min(int(CUTS) - 1, len(others)))
 

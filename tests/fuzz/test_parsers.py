@@ -19,7 +19,7 @@ from fuzz_targets import Parser
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-EXAMPLES = int(os.environ.get("TEST_FUZZ_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("TEST_FUZZ_EXAMPLES", settings.default.max_examples * 3 // 5))
 CORPUS = Path(__file__).with_name("corpus")
 MOST_MEMORY_BYTES = 64 << 20
 
@@ -40,7 +40,6 @@ pytestmark = pytest.mark.timeout(300 + EXAMPLES)
 
 unhurried = settings(
     max_examples=EXAMPLES,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 

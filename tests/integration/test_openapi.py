@@ -138,7 +138,7 @@ def _examples(node: Any, where: str = "#") -> Iterator[tuple[str, Any, dict[str,
 
 
 @schema.parametrize()
-@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 def test_the_provider_answers_every_request_as_the_document_says(
     case: schemathesis.Case, provider: ReferenceProvider
 ) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -75,15 +79,35 @@ def _frame(tile: tuple[bytes, TileMetadata]) -> bytes:
     return len(text).to_bytes(4, "big") + text + content
 
 
-def send(url: str, body: bytes, timeout_s: float = 20.0) -> httpx.Response:
+HEADERS = {"Authorization": f"Bearer {TOKEN}", "Aerotile-Protocol": "1"}
+
+
+def _batch_headers(body: bytes) -> dict[str, str]:
     digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
-    headers = {
-        "Authorization": f"Bearer {TOKEN}",
-        "Aerotile-Protocol": "1",
+    return HEADERS | {
         "Content-Type": "application/vnd.aerotile.tile-batch",
         "Content-Digest": f"sha-256=:{digest}:",
     }
-    return httpx.post(f"{url}/v1/tiles:batch", content=body, headers=headers, timeout=timeout_s)
+
+
+def send(url: str, body: bytes, timeout_s: float = 20.0) -> httpx.Response:
+    return httpx.post(f"{url}/v1/tiles:batch", content=body, headers=_batch_headers(body), timeout=timeout_s)
+
+
+@contextmanager
+def sent(provider: ReferenceProvider, body: bytes, length: int) -> Iterator[HTTPConnection]:
+    """A client that has sent so much of a request's body, and reads no answer yet."""
+    with closing(HTTPConnection("127.0.0.1", provider.port, timeout=20)) as client:
+        client.putrequest("POST", "/v1/tiles:batch")
+        for name, value in _batch_headers(body).items():
+            client.putheader(name, value)
+        client.putheader("Content-Length", str(len(body)))
+        client.endheaders(body[:length])
+        yield client
+
+
+def ask_for_votes(url: str) -> httpx.Response:
+    return httpx.get(f"{url}/v1/votes", headers=HEADERS)
 
 
 def misbehave(provider: ReferenceProvider, kind: FaultKind, **settings: Any) -> None:
@@ -103,8 +127,7 @@ def test_a_fault_hits_every_nth_request_until_its_last(provider: ReferenceProvid
 def test_a_fault_of_votes_leaves_tiles_alone(provider: ReferenceProvider, batch: bytes) -> None:
     misbehave(provider, FaultKind.STATUS, on=FaultTarget.VOTES)
     assert send(provider.url, batch).status_code == 200
-    headers = {"Authorization": f"Bearer {TOKEN}", "Aerotile-Protocol": "1"}
-    assert httpx.get(f"{provider.url}/v1/votes", headers=headers).status_code == 503
+    assert ask_for_votes(provider.url).status_code == 503
 
 
 @pytest.mark.parametrize("after_storing", [False, True])
@@ -125,12 +148,11 @@ def test_retry_after_comes_as_seconds_or_as_a_date(provider: ReferenceProvider, 
     assert 0 < (parsedate_to_datetime(text) - datetime.now(timezone.utc)).total_seconds() <= 90
 
 
-def test_a_reset_in_the_request_stores_nothing(provider: ReferenceProvider, onboard_tile: MakeTile) -> None:
-    # More than the sockets' buffers take, so that the client is still sending.
-    body = b"".join(_frame(onboard_tile(x, 200_000)) for x in range(20))
+def test_a_reset_in_the_request_stores_nothing(provider: ReferenceProvider, batch: bytes) -> None:
     misbehave(provider, FaultKind.RESET_IN_REQUEST)
-    with pytest.raises((httpx.WriteError, httpx.ReadError)):
-        send(provider.url, body)
+    # Half of the body: a client still sending may lose the reset to its write, and read an end.
+    with sent(provider, batch, len(batch) // 2) as client, pytest.raises(ConnectionResetError):
+        client.getresponse()
     assert held(provider) == 0
 
 
@@ -145,9 +167,12 @@ def test_a_reset_before_the_answer_comes_after_the_tiles_are_stored(
 
 def test_a_hanging_provider_stores_and_says_nothing(provider: ReferenceProvider, batch: bytes) -> None:
     misbehave(provider, FaultKind.HANG, seconds=60)
-    with pytest.raises(httpx.ReadTimeout):
-        send(provider.url, batch, timeout_s=0.3)
-    assert held(provider) == 3
+    with sent(provider, batch, len(batch)) as client:
+        while held(provider) < 3:
+            time.sleep(0.01)
+        client.sock.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            client.getresponse()
 
 
 def test_a_truncated_answer_is_shorter_than_it_says(provider: ReferenceProvider, batch: bytes) -> None:
@@ -291,14 +316,15 @@ def test_a_good_link_carries_everything(link: BadLink, batch: bytes) -> None:
     assert link.connections == 1
 
 
-def test_a_link_breaks_every_nth_connection(link: BadLink, provider: ReferenceProvider, batch: bytes) -> None:
+def test_a_link_breaks_every_nth_connection(link: BadLink, provider: ReferenceProvider) -> None:
     link.conditions = LinkConditions(breakage=Breakage.RESET, break_every=2, break_after_bytes=100)
     url = f"http://127.0.0.1:{link.port}"
-    assert send(url, batch).status_code == 200
-    with pytest.raises((httpx.ReadError, httpx.WriteError)):
-        send(url, batch)
-    assert send(url, batch).status_code == 200
-    assert provider.requests() == 2
+    assert ask_for_votes(url).status_code == 200
+    # A request without a body is one write: a client still sending may lose the reset, and read an end.
+    with pytest.raises(httpx.ReadError):
+        ask_for_votes(url)
+    assert ask_for_votes(url).status_code == 200
+    assert provider.requests(FaultTarget.VOTES) == 2
 
 
 def test_a_link_that_ends_the_answer_lets_the_request_through(
@@ -316,6 +342,18 @@ def test_a_silent_link_tells_nobody(link: BadLink, batch: bytes) -> None:
     link.conditions = LinkConditions(breakage=Breakage.SILENCE)
     with pytest.raises(httpx.ReadTimeout):
         send(f"http://127.0.0.1:{link.port}", batch, timeout_s=0.3)
+
+
+def test_a_silent_connection_whose_client_gives_up_stays_until_the_link_is_closed(
+    link: BadLink, batch: bytes
+) -> None:
+    url = f"http://127.0.0.1:{link.port}"
+    link.conditions = LinkConditions(breakage=Breakage.SILENCE)
+    with pytest.raises(httpx.ReadTimeout):
+        send(url, batch, timeout_s=0.3)
+    link.conditions = LinkConditions()
+    assert send(url, batch).status_code == 200  # by now the link has seen the end of the first client
+    gc.collect()  # a relay that only its own loop refers to would be destroyed here, which asyncio logs
 
 
 def test_a_slow_link_takes_its_time_and_loses_nothing(link: BadLink, batch: bytes) -> None:

@@ -14,6 +14,13 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+# One worker builds it.
+pytestmark = [
+    pytest.mark.slow(reason="compiles the package for a wheel"),
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("wheel"),
+]
+
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE_FOLDERS = ("domain", "adapters", "ext", "migrations")
 SHIPPED_SUFFIXES = {".py", ".pyi", ".sql", ".mako"}

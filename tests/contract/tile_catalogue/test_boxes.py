@@ -80,7 +80,7 @@ def boxes_by_tiles(draw: st.DrawFn, zoom_level: int) -> Bbox:
     return Bbox(south, left, north, right)
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 @given(st.data())
 def test_a_query_finds_the_tiles_that_the_grid_says(data: st.DataObject) -> None:
     zoom = data.draw(st.integers(0, 5))
@@ -119,7 +119,7 @@ def dense(request: pytest.FixtureRequest) -> TileCatalogue:
     return full
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 @given(st.one_of(boxes(), boxes_by_tiles(DENSE)))
 def test_a_query_of_a_dense_area_finds_the_whole_range(dense: TileCatalogue, bbox: Bbox) -> None:
     found = dense.query_by_bbox(bbox, DENSE)
@@ -129,7 +129,7 @@ def test_a_query_of_a_dense_area_finds_the_whole_range(dense: TileCatalogue, bbo
     assert found.keys.tolist() == sorted(found.keys.tolist())
 
 
-@settings(max_examples=1_000)
+@settings(max_examples=10 * settings.default.max_examples)
 @given(boxes(), st.integers(0, 22))
 def test_the_compiled_projection_is_the_grids_to_the_last_bit(bbox: Bbox, zoom_level: int) -> None:
     # The four corner cells of the range are found, the cells beside them are not.

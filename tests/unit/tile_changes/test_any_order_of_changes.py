@@ -108,4 +108,5 @@ class TwoProcesses(RuleBasedStateMachine):
 
 
 def test_whatever_two_processes_do_the_catalogue_ends_as_the_rows_are() -> None:
-    run_state_machine_as_test(TwoProcesses, settings=settings(max_examples=300, stateful_step_count=30))
+    examples = settings.default.max_examples * 3
+    run_state_machine_as_test(TwoProcesses, settings=settings(max_examples=examples, stateful_step_count=30))
