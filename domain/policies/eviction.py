@@ -1,9 +1,9 @@
 """Which tiles the disk budget evicts next.
 
 A tile is evicted when three things hold: a write needs room that the budget lacks; the tile may be had again
-(`values.tile_rules.may_be_evicted`: neither pinned nor an onboard tile that is pending for upload); and of those
-tiles it was read least recently. `store.disk_budget` asks for the batches of this module until there is room,
-the database checks the tile's row once more when it deletes it, and each batch is recorded as
+(`values.tile_rules.may_be_evicted`: neither pinned nor an onboard tile that is pending for upload); and of
+those tiles it was read least recently. `store.disk_budget` asks for the batches of this module until there is
+room, the database checks the tile's row once more when it deletes it, and each batch is recorded as
 `c6.eviction_batch`.
 """
 

@@ -79,9 +79,9 @@ def test_a_write_whose_room_is_taken_again_and_again_makes_more_room_than_it_nee
     assert cache.rows.total_disk_bytes() <= 1_000
 
 
-def outcomes_of(cache: Cache) -> list[tuple[Kind, Any]]:
+def outcomes_of(cache: Cache) -> list[tuple[EventKind, Any]]:
     """What was recorded of writes, with the step of a failed one."""
-    kinds = (Kind.WRITE, Kind.WRITE_FAILED)
+    kinds = (EventKind.WRITE, EventKind.WRITE_FAILED)
     return [(e.kind, e.payload.get("step")) for e in cache.recorder.events if e.kind in kinds]
 
 
@@ -98,14 +98,14 @@ def test_a_write_that_is_stored_after_lost_races_is_recorded_once_as_stored(in_b
         errors = [type(outcome.error) for outcome in cache.store.write_tiles([*batch, known])]
         assert errors == [type(None), type(None), DuplicateTileError]
         assert sorted(outcomes_of(cache)[before:]) == [
-            (Kind.WRITE, None),
-            (Kind.WRITE, None),
-            (Kind.WRITE_FAILED, "insert"),
+            (EventKind.WRITE, None),
+            (EventKind.WRITE, None),
+            (EventKind.WRITE_FAILED, "insert"),
         ]
     else:
         cache.store.write_tile(*batch[0])
         cache.store.write_tile(*batch[1])
-        assert outcomes_of(cache)[before:] == [(Kind.WRITE, None)] * 2
+        assert outcomes_of(cache)[before:] == [(EventKind.WRITE, None)] * 2
     assert rows.refused > 0
 
 
@@ -130,7 +130,7 @@ def test_a_write_that_loses_every_race_is_recorded_once_as_failed(
         with pytest.raises(HeadroomTakenError):
             cache.store.write_tile(*tile)
     assert len(attempts) == 1 + MAX_LOST_RACES
-    assert outcomes_of(cache) == [(Kind.WRITE_FAILED, "disk_budget" if in_batch else "commit")]
+    assert outcomes_of(cache) == [(EventKind.WRITE_FAILED, "disk_budget" if in_batch else "commit")]
     assert not cache.store.tile_exists(imported(1))
     with cache.enforcer.reserve_headroom(1_000):
         pass  # no room is still reserved

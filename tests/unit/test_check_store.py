@@ -10,7 +10,7 @@ import pytest
 from aerotile.adapters.memory.recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
-from aerotile.domain.flight_events import Kind
+from aerotile.domain.flight_events import EventKind
 from aerotile.domain.store.check import StoreCheck, check_store
 from aerotile.domain.store.verify import FindingKind
 from aerotile.domain.values.inventory import FoundFile, FoundKind
@@ -66,7 +66,7 @@ def test_a_repair_takes_lost_tiles_out_on_the_flight_record(store: Store) -> Non
     lost = sorted(str(tile.tile_id) for tile in store.tiles[1:])
     assert check.fetch_again == lost
     assert [row.tile_id for row in store.rows.committed()] == [store.tiles[0].tile_id]
-    assert [event.kind for event in store.recorder.events] == [Kind.QUARANTINED] * 2
+    assert [event.kind for event in store.recorder.events] == [EventKind.QUARANTINED] * 2
     assert sorted(event.payload["tile"] for event in store.recorder.events) == lost
     assert store.check(StoreCheck()).findings == []
 

@@ -11,7 +11,7 @@ from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.memory.recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.upload_queue import MemoryUploadQueue
 from aerotile.domain.errors import TileMetadataError, TileNotFoundError
-from aerotile.domain.flight_events import Kind
+from aerotile.domain.flight_events import EventKind
 from aerotile.domain.uploads.requeue import RequeuedTile, given_up_tiles, requeue
 from aerotile.domain.values.tiles import TileId, TileMetadata, VotingStatus
 
@@ -62,7 +62,7 @@ def test_a_requeued_tile_is_pending_with_no_attempts_and_on_the_flight_record(
     assert row.upload_attempts == 0
     (event,) = recorder.events
     assert (event.kind, event.payload["tile"], event.payload["generation"]) == (
-        Kind.UPLOAD_REQUEUED,
+        EventKind.UPLOAD_REQUEUED,
         str(onboard(1)),
         2,
     )

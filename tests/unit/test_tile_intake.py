@@ -12,7 +12,7 @@ import pytest
 from budgeted_cache import NOW, Cache
 
 from aerotile.domain.errors import CacheBudgetExhaustedError, CaptureTimeInFutureError, StoreUnavailableError
-from aerotile.domain.flight_events import Kind
+from aerotile.domain.flight_events import EventKind
 from aerotile.domain.intake.report import IntakeReport
 from aerotile.domain.intake.take_in_tiles import TileIntake
 from aerotile.domain.values.sectors import SectorClassification
@@ -171,11 +171,11 @@ def test_a_stale_tile_is_refused_or_downgraded_and_the_flight_record_says_so() -
     old = timedelta(days=3000)
     conflict = Site.of(classification=SectorClassification.ACTIVE_CONFLICT)
     assert ended(conflict.take_in(offered(1), age=old)) == (0, 0, 1)
-    assert Kind.FRESHNESS_REJECTED in conflict.cache.kinds()
+    assert EventKind.FRESHNESS_REJECTED in conflict.cache.kinds()
     rear = Site.of()
     report = rear.take_in(offered(1), age=old)
     assert (report.stored, report.downgraded) == (1, 1)
-    assert Kind.FRESHNESS_DOWNGRADED in rear.cache.kinds()
+    assert EventKind.FRESHNESS_DOWNGRADED in rear.cache.kinds()
 
 
 def test_a_capture_time_in_the_future_is_refused_before_a_tile_is_read() -> None:
@@ -191,7 +191,7 @@ def test_evictions_are_announced_and_go_on_the_flight_record() -> None:
     assert ended(report) == (1, 1, 0)
     assert site.shortages == [(200, 100)]
     assert site.stored() == {2, 3}
-    assert Kind.EVICTION_BATCH in site.cache.kinds()
+    assert EventKind.EVICTION_BATCH in site.cache.kinds()
 
 
 def test_a_budget_without_room_ends_the_run_and_the_report_counts_the_tiles_before() -> None:
