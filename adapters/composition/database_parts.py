@@ -1,0 +1,119 @@
+"""The database of a runtime and what speaks SQL to it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ...domain.ports.tile_metadata import TileMetadataStore
+from ..background import BackgroundTask
+from ..config.settings import AerotileConfig
+
+if TYPE_CHECKING:
+    from ..embedded_postgres.server import EmbeddedPostgres
+    from ..postgres.connection import Database
+    from ..postgres.migrate import MigrationReport
+    from ..postgres.sector_store import PostgresSectorStore
+    from ..postgres.tile_feed import TileFeed
+    from ..postgres.tile_rows import PostgresTileRows
+    from ..postgres.upload_ledger import PostgresUploadLedger
+
+
+from .parts import Parts
+
+REVIVE_INTERVAL_S = 1.0
+"""How soon an embedded database that died is started again."""
+
+
+class DatabaseParts(Parts):
+    """The database, embedded or configured, and the adapters over it."""
+
+    def __init__(self, config: AerotileConfig, *, keep_database_running: bool = True) -> None:
+        """With `keep_database_running` an embedded database that dies is started again within seconds."""
+        super().__init__(config)
+        self._keep_database_running = keep_database_running
+
+    @cached_property
+    def dsn(self) -> str:
+        """Address of the database; starts the embedded one when none is configured."""
+        configured = self.config.database.dsn
+        if configured is not None:
+            return configured.reveal()
+        dsn = self.embedded_server.start()
+        if not self._keep_database_running:
+            return dsn
+        reviver = BackgroundTask(
+            "the embedded database", self.embedded_server.revive, interval_s=REVIVE_INTERVAL_S
+        )
+        return self._closing(dsn, reviver.close)
+
+    @cached_property
+    def embedded_server(self) -> EmbeddedPostgres:
+        """The embedded database, not started yet; used when no DSN is configured."""
+        from ..embedded_postgres.server import EmbeddedPostgres
+
+        binaries = self.config.database.embedded_binaries
+        server = EmbeddedPostgres(self.config.postgres_folder, binaries=binaries)
+        return self._closing(server, server.stop)
+
+    def apply_migrations(self) -> MigrationReport:
+        """Bring the database to the newest revision."""
+        from ..postgres.migrate import apply_migrations
+
+        return apply_migrations(self.dsn)
+
+    @cached_property
+    def database(self) -> Database:
+        """The connection pool, over a database at the newest revision."""
+        from ..postgres.connection import Database
+        from ..postgres.migrate import apply_migrations, check_revision
+
+        settings = self.config.database
+        if settings.dsn is None:
+            apply_migrations(self.dsn)  # nobody else uses the embedded database
+        else:
+            check_revision(self.dsn)
+        database = Database(
+            self.dsn,
+            min_size=settings.pool_min_size,
+            max_size=settings.pool_max_size,
+            connect_timeout_s=settings.connect_timeout_s,
+            statement_timeout_s=settings.statement_timeout_s,
+        )
+        return self._closing(database, database.close)
+
+    @cached_property
+    def rows(self) -> PostgresTileRows:
+        """The rows' half of the tile store."""
+        from ..postgres.tile_rows import PostgresTileRows
+
+        return PostgresTileRows(self.database, disk_budget_bytes=self.config.budget.max_bytes)
+
+    @cached_property
+    def metadata_store(self) -> TileMetadataStore:
+        """What the database knows of tiles."""
+        from ..postgres.tile_metadata import PostgresTileMetadataStore
+
+        return PostgresTileMetadataStore(self.database)
+
+    @cached_property
+    def sector_store(self) -> PostgresSectorStore:
+        """Sectors and freshness rules as the database has them."""
+        from ..postgres.sector_store import PostgresSectorStore
+
+        return PostgresSectorStore(self.database)
+
+    @cached_property
+    def upload_ledger(self) -> PostgresUploadLedger:
+        """What was sent to the provider and what it said."""
+        from ..postgres.upload_ledger import PostgresUploadLedger
+
+        return PostgresUploadLedger(self.database)
+
+    @cached_property
+    def tile_feed(self) -> TileFeed:
+        """Tells the store what other processes commit; it listens before the store loads its catalogue."""
+        from ..postgres.tile_feed import TileFeed
+
+        feed = TileFeed(self.database)
+        return self._closing(feed, feed.close)

@@ -1,0 +1,58 @@
+"""The descriptor index of a runtime."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ...domain.errors import RuntimeNotAvailableError
+from ...domain.ports.descriptor_index import DescriptorIndex
+
+if TYPE_CHECKING:
+    from ..faiss.check import GenerationFinding
+    from ..faiss.index import FaissDescriptorIndex
+
+
+from .parts import Parts
+
+
+class IndexParts(Parts):
+    """The descriptor index, for searching and for tools."""
+
+    @cached_property
+    def descriptor_index(self) -> DescriptorIndex:
+        """The descriptor index. Raises `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX=0`."""
+        return self._faiss_index(open_existing=True)
+
+    @cached_property
+    def index_builder(self) -> FaissDescriptorIndex:
+        """The descriptor index for tools that build and roll back, also over a damaged generation."""
+        return self._faiss_index(open_existing=False)
+
+    def _faiss_index(self, *, open_existing: bool) -> FaissDescriptorIndex:
+        if os.environ.get("BUILD_FAISS_INDEX") == "0":
+            raise RuntimeNotAvailableError(
+                "the descriptor index is switched off by BUILD_FAISS_INDEX=0",
+                remedy="unset BUILD_FAISS_INDEX",
+            )
+        from ..faiss.index import FaissDescriptorIndex
+
+        settings = self.config.index
+        index = FaissDescriptorIndex(
+            self.config.index_folder,
+            params=settings.hnsw_params,
+            storage=settings.storage,
+            keep_generations=settings.keep_generations,
+            warm_up=settings.warm_up,
+            open_existing=open_existing,
+        )
+        return self._closing(index, index.close)
+
+    def check_index(self) -> list[GenerationFinding]:
+        """Check every generation of the index; none when the index is left out or not built yet."""
+        if os.environ.get("BUILD_FAISS_INDEX") == "0" or not self.config.index_folder.is_dir():
+            return []
+        from ..faiss.check import check_generations
+
+        return check_generations(self.config.index_folder)

@@ -1,0 +1,59 @@
+"""What all parts of a runtime share: configuration, clock, flight record, and how parts are closed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ...domain.ports.flight_recorder import FlightRecorder
+from ..clocks import SystemClock
+from ..config.settings import AerotileConfig
+
+if TYPE_CHECKING:
+    pass
+
+
+T = TypeVar("T")
+
+
+class Parts:
+    """Parts that one configuration composes, each built when it is first asked for."""
+
+    def __init__(self, config: AerotileConfig) -> None:
+        self.config = config
+        self.clock = SystemClock()
+        self._lock = threading.RLock()
+        self._closers: list[Callable[[], None]] = []
+
+    def close(self) -> None:
+        """Close the parts, the last built first. A second call does nothing."""
+        with self._lock:
+            while self._closers:
+                self._closers.pop()()
+
+    def part(self, name: str) -> Any:
+        """A part by its attribute name, built by one thread only."""
+        with self._lock:
+            return getattr(self, name)
+
+    def _closing(self, part: T, close: Callable[[], None]) -> T:
+        self._closers.append(close)
+        return part
+
+    @cached_property
+    def recorder(self) -> FlightRecorder:
+        """The flight record."""
+        from ..recorder.writer import JsonLinesRecorder
+
+        settings = self.config.record
+        recorder = JsonLinesRecorder(
+            self.config.record_folder,
+            clock=self.clock,
+            queue_size=settings.queue_size,
+            segment_bytes=settings.segment_bytes,
+            max_total_bytes=settings.max_total_bytes,
+            sync_interval_s=settings.sync_interval_s,
+        )
+        return self._closing(recorder, recorder.close)

@@ -1,0 +1,196 @@
+"""The tile store of a runtime, and the use cases over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ...domain.intake.take_in_tiles import TileIntake
+from ...domain.policies.clock_trust import ClockFault, find_clock_fault
+from ...domain.ports.tile_catalogue import TileCatalogue
+from ...domain.store.access_times import AccessTimeBuffer
+from ...domain.store.catalogue_sync import CatalogueSync
+from ...domain.store.check import StoreCheck, check_store
+from ...domain.store.clock_guard import ClockGuard, latest_known
+from ...domain.store.delete_tile import TileDeleter
+from ...domain.store.delete_tiles import delete_tiles
+from ...domain.store.disk_budget import CacheBudgetEnforcer
+from ...domain.store.freshness_gate import FreshnessGate
+from ...domain.store.io_budget import IoBudget
+from ...domain.store.tile_store import FileBackedTileStore
+from ...domain.store.write_batches import IN_FLIGHT
+from ...domain.values.tiles import TileId
+from ..background import BackgroundTask
+
+if TYPE_CHECKING:
+    from ...ext import CompiledMappingCache
+    from ..filesystem import FilesystemTileFiles
+
+
+from .database_parts import DatabaseParts
+
+
+class StoreParts(DatabaseParts):
+    """The tile store within its disk budget: gate, catalogue, mapping cache, background tasks."""
+
+    @cached_property
+    def files(self) -> FilesystemTileFiles:
+        """The files' half of the tile store."""
+        from ..filesystem import FilesystemTileFiles
+
+        files = FilesystemTileFiles(
+            self.config.tiles_folder, reader_threads=self.config.reads.waiting_threads
+        )
+        return self._closing(files, files.close)
+
+    @cached_property
+    def freshness_gate(self) -> FreshnessGate:
+        """The gate over the sectors and rules as they are now; later changes need a new runtime."""
+        from ..rtree.sector_index import RtreeSectorIndex
+
+        sectors = self.sector_store.sectors()
+        return FreshnessGate(
+            sectors,
+            self.sector_store.rules(),
+            sector_index=RtreeSectorIndex(sectors),
+            default_classification=self.config.freshness.default_classification,
+            clock=self.clock,
+            recorder=self.recorder,
+        )
+
+    @cached_property
+    def _catalogue(self) -> TileCatalogue:
+        from ...ext import CompiledTileCatalogue
+
+        return CompiledTileCatalogue()
+
+    @cached_property
+    def clock_guard(self) -> ClockGuard:
+        """The clock for ages and orders; says when the machine's can't be right."""
+        return ClockGuard(self.clock, self._catalogue, self.recorder)
+
+    @cached_property
+    def mapping_cache(self) -> CompiledMappingCache:
+        """The mappings that stay open between reads."""
+        from ...ext import CompiledMappingCache
+
+        kept = CompiledMappingCache(
+            max_count=self.config.reads.max_mappings,
+            max_bytes=self.config.reads.max_mapped_bytes,
+            flush_entries=self.config.lru.flush_entries,
+            when_full=lambda: self.lru_flusher.wake(),
+            when_waiting=lambda: self.mapping_releaser.wake(),
+        )
+        return self._closing(kept, kept.close)
+
+    @cached_property
+    def mapping_releaser(self) -> BackgroundTask:
+        """Unmaps what was evicted, so that no reader has to."""
+        releaser = BackgroundTask(
+            "evicted mappings",
+            self.mapping_cache.release,
+            interval_s=self.config.reads.release_interval_s,
+        )
+        return self._closing(releaser, releaser.close)
+
+    @cached_property
+    def _lru_buffer(self) -> AccessTimeBuffer:
+        return AccessTimeBuffer(self.mapping_cache.drain_reads, self.clock_guard.stamp, self._catalogue)
+
+    @cached_property
+    def lru_flusher(self) -> BackgroundTask:
+        """Carries access times to the database."""
+        # Both are built here: the flusher's thread would build them beside whoever else asks for them first.
+        store, buffer = self.metadata_store, self._lru_buffer
+        flusher = BackgroundTask(
+            "access times",
+            lambda: buffer.flush(store),
+            interval_s=self.config.lru.flush_interval_s,
+        )
+        return self._closing(flusher, flusher.close)
+
+    @cached_property
+    def tile_store(self) -> FileBackedTileStore:
+        """The tile store within its disk budget, as opened: reconciled, with its catalogue."""
+        self.part("mapping_releaser")
+        self.part("lru_flusher")
+        rows, files, feed = self.rows, self.files, self.tile_feed
+        sync = CatalogueSync(rows, files, self._catalogue, self.mapping_cache, when_unsettled=feed.wake)
+        store = FileBackedTileStore(
+            rows,
+            files,
+            sync=sync,
+            gate=self.freshness_gate,
+            clock=self.clock,
+            recorder=self.recorder,
+            headroom=self._budget_enforcer(TileDeleter(rows, files, sync)),
+            verify_hash=self.config.reads.verify_hash,
+            read_deadline_s=self.config.reads.deadline_s or None,
+            clock_guard=self.clock_guard,
+        )
+        _trim_heap()  # loading the catalogue took several times the memory that stays in use
+        feed.follow(store)
+        return store
+
+    def _budget_enforcer(self, deleter: TileDeleter) -> CacheBudgetEnforcer:
+        return CacheBudgetEnforcer(
+            deleter.evict_tile,
+            self._catalogue,
+            committed_bytes=self.metadata_store.total_disk_bytes,
+            budget_bytes=self.config.budget.max_bytes,
+            eviction_batch_size=self.config.budget.eviction_batch_size,
+            recorder=self.recorder,
+            before_sweep=self._lru_buffer.gather,
+        )
+
+    def clock_fault(self, now: datetime) -> ClockFault | None:
+        """Why `now` can't be right, by what the database holds; None when nothing speaks against it."""
+        return find_clock_fault(now, known=latest_known(*self.rows.latest_capture_and_access_us()))
+
+    @cached_property
+    def tile_intake(self) -> TileIntake:
+        """Brings tiles of folders and other supplies into the tile store."""
+        return TileIntake(
+            store=self.tile_store,
+            total_disk_bytes=self.metadata_store.total_disk_bytes,
+            budget_bytes=self.config.budget.max_bytes,
+            tile_size_pixels=self.config.tiles.tile_size_pixels,
+            clock=self.clock,
+            parallel=min(IN_FLIGHT, self.config.database.pool_max_size),
+        )
+
+    def delete_tiles(self, tile_ids: Sequence[TileId]) -> int:
+        """Remove the tiles, all or none, and return the bytes freed; see `delete_tiles`."""
+        return delete_tiles(tile_ids, rows=self.rows, store=self.tile_store)
+
+    def check_store(
+        self,
+        check: StoreCheck,
+        *,
+        repairing: bool = False,
+        max_bytes_per_s: int | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        checkpoint: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Check every tile, reading at most so many bytes a second; see `check_store`. Opens no store."""
+        check_store(
+            check,
+            self.rows,
+            self.files,
+            self.recorder,
+            repairing=repairing,
+            pace=None if max_bytes_per_s is None else IoBudget(max_bytes_per_s, self.clock).spend,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+
+
+def _trim_heap() -> None:
+    """Return freed memory to the system where the C library is glibc: milliseconds, without the GIL."""
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
