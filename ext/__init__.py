@@ -1,5 +1,6 @@
 """The compiled hot path, reached only through this door so that import checks see the edge."""
 
+from .area_rows import PlaceOrderedRows, RowSelection
 from .catalogue import CompiledTileCatalogue
 from .catalogue_matches import CompiledCatalogueMatches
 from .copy_rows import CatalogueCopy, CopyStreamError
@@ -35,6 +36,8 @@ __all__ = [
     "HashedPixels",
     "HitReader",
     "MappedPixels",
+    "PlaceOrderedRows",
+    "RowSelection",
     "SectorGrid",
     "SectorGridJudge",
     "TileKeyCodec",

@@ -16,20 +16,18 @@ import numpy as np
 import numpy.typing as npt
 
 from ...domain.errors import IndexUnavailableError
-from ...domain.values.descriptors import DescriptorMetric, IndexMetadata, SearchHit, VectorStorage
+from ...domain.values.descriptors import IndexMetadata, SearchHit, VectorStorage
 from ...ext import HitReader
 from ..files.regular_file import read_at_most
+from .area_search import AreaSearch
 from .generations import INDEX_FILE, METADATA_FILE, SIDECAR_FILE, open_generation_file
 from .index_layout import IndexLayoutError, check_layout
 from .metadata_file import decode_metadata
+from .place_order import DESCRIPTORS_FILE, FAISS_METRICS, ROWS_FILE, PlaceOrderError, RowsFile
 
 # The type stubs that faiss ships lack some names and get others wrong.
 _faiss: Any = faiss
 _swig_ptr = _faiss.swig_ptr
-FAISS_METRICS = {
-    DescriptorMetric.L2: faiss.METRIC_L2,
-    DescriptorMetric.INNER_PRODUCT: faiss.METRIC_INNER_PRODUCT,
-}
 _REMEDY = "switch to another generation with `aerotile index rollback`, or build a new one"
 _MADV_POPULATE_READ = 22  # of linux/mman.h; Python's mmap does not name it
 _HASHED_AT_ONCE = 16 << 20
@@ -47,6 +45,8 @@ class MappedIndex:
     metadata: IndexMetadata
     _index: faiss.IndexIDMap2
     _mapping: mmap.mmap
+    areas: AreaSearch | None
+    """None for an index built before searches within an area."""
     _graph: Any = attrs.field(init=False)
     _reader: HitReader = attrs.field(init=False)
     """Looks the keys up in the index's own memory."""
@@ -114,7 +114,23 @@ def open_mapped_index(folder: Path, ef_search: int) -> MappedIndex:
     if differences:
         raise _unavailable(folder, f"{INDEX_FILE} and {METADATA_FILE} differ: {'; '.join(differences)}")
     _faiss.downcast_index(index.index).hnsw.efSearch = ef_search
-    return MappedIndex(metadata, index, mapping)
+    return MappedIndex(metadata, index, mapping, _open_areas(folder, metadata))
+
+
+def _open_areas(folder: Path, metadata: IndexMetadata) -> AreaSearch | None:
+    if metadata.rows_sha256 is None:
+        return None
+    try:
+        rows = _map_file(folder, ROWS_FILE)
+        if _sha256(rows, folder / ROWS_FILE) != metadata.rows_sha256:
+            raise _unavailable(folder, f"{ROWS_FILE} is not the file that {METADATA_FILE} describes")
+        return AreaSearch(folder, _map_file(folder, DESCRIPTORS_FILE), RowsFile.decode(rows), metadata)
+    except OSError as error:
+        raise IndexUnavailableError(
+            f"{error.filename or folder} can't be read: {error.strerror or error}", remedy=_REMEDY
+        ) from error
+    except PlaceOrderError as error:
+        raise _unavailable(folder, f"{ROWS_FILE} is none of ours: {error}") from error
 
 
 def sidecar_content(hashes: dict[str, str]) -> bytes:

@@ -1,8 +1,8 @@
 """Areas of the ground that a search is held to, and which tiles of the grid share a point with them.
 
-An area is a set of shapes (boxes, circles, polygons) at given zooms or at all. A tile is in when its box, edges
-included, shares a point with a shape. All shapes answer row of tiles by row of tiles: within the band of
-latitudes that a row covers, the longitudes that a shape reaches are a few intervals, so the tiles that it
+An area is a set of shapes (boxes, circles, polygons) at given zooms or at all. A tile is in when its box,
+edges included, shares a point with a shape. Every shape answers row of tiles by row of tiles: within the band
+of latitudes that a row covers, the longitudes that a shape reaches are a few intervals, so the tiles that it
 touches are a few spans of columns.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Union
+from typing import TypeAlias
 
 import attrs
 
@@ -27,19 +27,23 @@ Point = tuple[float, float]
 """Longitude and latitude in degrees, in GeoJSON's order."""
 
 
-def _number(name: str, value: object, low: float, high: float) -> float:
+def _check_number(name: str, value: object, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise ValueError(f"{name} must be a number within {low}..{high}, got {value!r}")
-    return float(value)
 
 
 @attrs.frozen
 class Circle:
     """All places within a great-circle distance of a point. Raises `ValueError` for impossible numbers."""
 
-    lat: float = attrs.field(converter=lambda value: _number("lat", value, -90.0, 90.0))
-    lon: float = attrs.field(converter=lambda value: _number("lon", value, -180.0, 180.0))
-    radius_m: float = attrs.field(converter=lambda value: _number("radius_m", value, 0.0, MAX_RADIUS_M))
+    lat: float
+    lon: float
+    radius_m: float
+
+    def __attrs_post_init__(self) -> None:
+        _check_number("lat", self.lat, -90.0, 90.0)
+        _check_number("lon", self.lon, -180.0, 180.0)
+        _check_number("radius_m", self.radius_m, 0.0, MAX_RADIUS_M)
 
     def latitudes(self) -> tuple[float, float]:
         """The southernmost and the northernmost latitude, in degrees."""
@@ -85,12 +89,32 @@ class Circle:
         return max(self._half_width_at(latitude) for latitude in (south, north))
 
     def _half_width_at(self, latitude: float) -> float:
-        centre, angle, parallel = math.radians(self.lat), self.radius_m / EARTH_RADIUS_M, math.radians(latitude)
+        centre, parallel = math.radians(self.lat), math.radians(latitude)
+        angle = self.radius_m / EARTH_RADIUS_M
         across = math.cos(centre) * math.cos(parallel)
         along = math.cos(angle) - math.sin(centre) * math.sin(parallel)
         if along <= -across:  # the whole parallel, a pole's single point too
             return 180.0
         return math.degrees(math.acos(min(1.0, along / across)))
+
+
+def _rings(rings: Iterable[Iterable[Point]]) -> tuple[tuple[Point, ...], ...]:
+    checked = tuple(_ring(ring) for ring in rings)
+    if not checked:
+        raise ValueError("a polygon has at least an outer ring, got none")
+    return checked
+
+
+def _ring(points: Iterable[Point]) -> tuple[Point, ...]:
+    ring = tuple((lon, lat) for lon, lat in points)
+    for lon, lat in ring:
+        _check_number("lon", lon, -180.0, 180.0)
+        _check_number("lat", lat, -90.0, 90.0)
+    if len(ring) > 1 and ring[0] == ring[-1]:
+        ring = ring[:-1]
+    if len(set(ring)) < 3:
+        raise ValueError(f"a ring has at least three different points, got {ring!r}")
+    return ring
 
 
 @attrs.frozen
@@ -102,7 +126,7 @@ class Polygon:
     Raises `ValueError` for a ring of fewer than three different points and for points that are no places.
     """
 
-    rings: tuple[tuple[Point, ...], ...] = attrs.field(converter=lambda rings: _rings(rings))
+    rings: tuple[tuple[Point, ...], ...] = attrs.field(converter=_rings)
 
     def latitudes(self) -> tuple[float, float]:
         """The southernmost and the northernmost latitude, in degrees."""
@@ -132,22 +156,6 @@ class Polygon:
             yield from zip(ring, (*ring[1:], ring[0]), strict=True)
 
 
-def _rings(rings: Iterable[Iterable[Point]]) -> tuple[tuple[Point, ...], ...]:
-    checked = tuple(_ring(ring) for ring in rings)
-    if not checked:
-        raise ValueError("a polygon has at least an outer ring, got none")
-    return checked
-
-
-def _ring(points: Iterable[Point]) -> tuple[Point, ...]:
-    ring = tuple((_number("lon", lon, -180.0, 180.0), _number("lat", lat, -90.0, 90.0)) for lon, lat in points)
-    if len(ring) > 1 and ring[0] == ring[-1]:
-        ring = ring[:-1]
-    if len(set(ring)) < 3:
-        raise ValueError(f"a ring has at least three different points, got {ring!r}")
-    return ring
-
-
 def _longitude_at(lon_a: float, lat_a: float, lon_b: float, lat_b: float, latitude: float) -> float | None:
     """Where a line passes a latitude; None where it does not, or runs along it."""
     if lat_a == lat_b or not min(lat_a, lat_b) <= latitude <= max(lat_a, lat_b):
@@ -159,7 +167,7 @@ def _crossing(lon_a: float, lat_a: float, lon_b: float, lat_b: float, latitude: 
     return lon_a + (latitude - lat_a) / (lat_b - lat_a) * (lon_b - lon_a)
 
 
-Shape = Union[Bbox, Circle, Polygon]
+Shape: TypeAlias = Bbox | Circle | Polygon
 
 
 @attrs.frozen
@@ -171,14 +179,20 @@ class TileSpan:
     max_x: int
 
 
+def _shapes(shapes: Iterable[Shape]) -> tuple[Shape, ...]:
+    return tuple(shapes)
+
+
+def _zooms(zooms: Iterable[int] | None) -> frozenset[int] | None:
+    return None if zooms is None else frozenset(zooms)
+
+
 @attrs.frozen
 class Area:
     """Where a search looks. Raises `ValueError` without a shape, and for zooms outside 0..22 or none."""
 
-    shapes: tuple[Shape, ...] = attrs.field(converter=tuple)
-    zooms: frozenset[int] | None = attrs.field(
-        default=None, converter=attrs.converters.optional(lambda zooms: frozenset(zooms))
-    )
+    shapes: tuple[Shape, ...] = attrs.field(converter=_shapes)
+    zooms: frozenset[int] | None = attrs.field(default=None, converter=_zooms)
     """None: whatever zooms there are."""
 
     def __attrs_post_init__(self) -> None:

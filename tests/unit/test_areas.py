@@ -87,7 +87,7 @@ def test_a_circle_touches_a_tile_by_the_nearest_point_of_its_box(
 
 
 def nearest_latitudes(circle: Circle, box: Bbox, lon: float) -> list[float]:
-    """Candidates for the nearest point on a meridian of the box: its ends and the foot of the circle's centre."""
+    """Candidates for the nearest point on a meridian: the ends of the box and the foot of the centre."""
     centre, turn = math.radians(circle.lat), math.radians(lon - circle.lon)
     foot = math.degrees(math.atan2(math.sin(centre), math.cos(centre) * math.cos(turn)))
     return [box.min_lat, box.max_lat, min(max(foot, box.min_lat), box.max_lat)]
