@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .domain.find_tiles import FoundTile, find_tiles
     from .domain.flight_events import FlightEvent, RecordEnvelope
     from .domain.ports.clock import Clock
-    from .domain.ports.descriptor_index import DescriptorIndex
+    from .domain.ports.descriptor_index import DescriptorIndex, SupportsAreaSearch
     from .domain.ports.flight_recorder import FlightRecorder
     from .domain.ports.sector_index import SectorIndex, SupportsJudging, TileJudge
     from .domain.ports.tile_metadata import TileMetadataStore
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         TileWriteOutcome,
     )
     from .domain.ports.uploader import TileUploader
+    from .domain.values.areas import Area, Circle, Polygon
     from .domain.values.descriptors import (
         DescriptorMetric,
         HnswParams,
@@ -131,7 +132,10 @@ _NAMES_BY_MODULE = {
         "RecordEnvelope",
     ),
     ".domain.ports.clock": ("Clock",),
-    ".domain.ports.descriptor_index": ("DescriptorIndex",),
+    ".domain.ports.descriptor_index": (
+        "DescriptorIndex",
+        "SupportsAreaSearch",
+    ),
     ".domain.ports.flight_recorder": ("FlightRecorder",),
     ".domain.ports.sector_index": (
         "SectorIndex",
@@ -151,6 +155,11 @@ _NAMES_BY_MODULE = {
         "TileWriteOutcome",
     ),
     ".domain.ports.uploader": ("TileUploader",),
+    ".domain.values.areas": (
+        "Area",
+        "Circle",
+        "Polygon",
+    ),
     ".domain.values.descriptors": (
         "DescriptorMetric",
         "HnswParams",
@@ -203,11 +212,13 @@ _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for nam
 __all__ = [
     "AerotileConfig",
     "AerotileError",
+    "Area",
     "BatchOutcome",
     "BatchProgress",
     "Bbox",
     "CacheBudgetExhaustedError",
     "CaptureTimeInFutureError",
+    "Circle",
     "Clock",
     "CommitOutcomeUnknownError",
     "ConfigurationError",
@@ -229,6 +240,7 @@ __all__ = [
     "IndexUnavailableError",
     "NoMappingLeftError",
     "NoTileFileError",
+    "Polygon",
     "ReadDeadlineError",
     "RecordEnvelope",
     "RuntimeNotAvailableError",
@@ -237,6 +249,7 @@ __all__ = [
     "SectorClassification",
     "SectorIndex",
     "StoreUnavailableError",
+    "SupportsAreaSearch",
     "SupportsBboxQuery",
     "SupportsBulkWrite",
     "SupportsByteRead",

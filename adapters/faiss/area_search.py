@@ -127,7 +127,7 @@ class AreaSearch:
                 self._verified[number] = True
 
     def _populate(self, begin: int, end: int) -> None:
-        """Have the kernel read pages: it reports a page that the disk does not give, where a touch is SIGBUS."""
+        """Have the kernel read pages: it reports one that the disk does not give, where a touch is SIGBUS."""
         start = begin - begin % mmap.PAGESIZE
         try:
             self._mapping.madvise(_MADV_POPULATE_READ, start, end - start)
