@@ -68,8 +68,8 @@ class PlaceIndex(Index):
 
 
 def test_with_a_prior_only_tiles_of_its_area_are_candidates() -> None:
-    north_east_of_column_2 = Area((Bbox(84.0, -110.0, 85.0, -100.0),))
-    (found,) = find_tiles(QUERY, 4, index=PlaceIndex(), store=Store(), near=north_east_of_column_2)
+    in_column_3 = Area((Bbox(84.0, -110.0, 85.0, -100.0),))
+    (found,) = find_tiles(QUERY, 4, index=PlaceIndex(), store=Store(), near=in_column_3)
     assert (found.tile_id, found.distance) == (TILES[3], 0.5)
     found.pixels.close()
 
