@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from .domain.policies.clock_trust import ClockFault, ClockFaultReason
     from .domain.policies.freshness import FreshnessDecision, FreshnessVerdict
     from .domain.ports.clock import Clock
-    from .domain.ports.descriptor_index import DescriptorIndex
+    from .domain.ports.descriptor_index import DescriptorIndex, SupportsAreaSearch
     from .domain.ports.flight_recorder import FlightRecorder
     from .domain.ports.sector_index import SectorIndex, SupportsJudging, TileJudge
     from .domain.ports.tile_metadata import TileMetadataStore
@@ -69,7 +69,8 @@ if TYPE_CHECKING:
         TileWriteOutcome,
     )
     from .domain.ports.uploader import TileUploader
-    from .domain.store.disk_budget import BudgetEnforcedTileStore
+    from .domain.store.tile_store import FileBackedTileStore
+    from .domain.values.areas import Area, Circle, Polygon
     from .domain.values.catalogue_entries import CatalogueEntry, CatalogueMatches
     from .domain.values.descriptors import (
         DescriptorMetric,
@@ -169,7 +170,10 @@ _NAMES_BY_MODULE = {
         "FreshnessVerdict",
     ),
     ".domain.ports.clock": ("Clock",),
-    ".domain.ports.descriptor_index": ("DescriptorIndex",),
+    ".domain.ports.descriptor_index": (
+        "DescriptorIndex",
+        "SupportsAreaSearch",
+    ),
     ".domain.ports.flight_recorder": ("FlightRecorder",),
     ".domain.ports.sector_index": (
         "SectorIndex",
@@ -184,7 +188,12 @@ _NAMES_BY_MODULE = {
         "TileWriteOutcome",
     ),
     ".domain.ports.uploader": ("TileUploader",),
-    ".domain.store.disk_budget": ("BudgetEnforcedTileStore",),
+    ".domain.store.tile_store": ("FileBackedTileStore",),
+    ".domain.values.areas": (
+        "Area",
+        "Circle",
+        "Polygon",
+    ),
     ".domain.values.catalogue_entries": (
         "CatalogueEntry",
         "CatalogueMatches",
@@ -242,15 +251,16 @@ _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for nam
 __all__ = [
     "AerotileConfig",
     "AerotileError",
+    "Area",
     "BatchOutcome",
     "BatchProgress",
     "Bbox",
     "BudgetConfig",
-    "BudgetEnforcedTileStore",
     "CacheBudgetExhaustedError",
     "CaptureTimeInFutureError",
     "CatalogueEntry",
     "CatalogueMatches",
+    "Circle",
     "Clock",
     "ClockFault",
     "ClockFaultReason",
@@ -263,6 +273,7 @@ __all__ = [
     "DescriptorSearch",
     "DuplicateTileError",
     "EventKind",
+    "FileBackedTileStore",
     "FlightEvent",
     "FlightRecorder",
     "FoundTile",
@@ -284,6 +295,7 @@ __all__ = [
     "NoMappingLeftError",
     "NoTileFileError",
     "PixelReader",
+    "Polygon",
     "ProblemKind",
     "ReadDeadlineError",
     "ReadsConfig",
@@ -297,6 +309,7 @@ __all__ = [
     "SectorIndex",
     "Severity",
     "StoreUnavailableError",
+    "SupportsAreaSearch",
     "SupportsJudging",
     "SupportsLocalReads",
     "SupportsLocalWrites",

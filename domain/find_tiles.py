@@ -9,6 +9,8 @@ import attrs
 
 from .errors import StoreUnavailableError, TileNotFoundError
 from .policies.freshness import FreshnessVerdict
+from .ports.descriptor_index import SupportsAreaSearch
+from .values.areas import Area
 from .values.descriptors import SearchHit
 from .values.pixels import TilePixelHandle
 from .values.tiles import TileId
@@ -55,14 +57,18 @@ def find_tiles(
     *,
     index: DescriptorSearch,
     store: PixelReader,
+    near: Area | None = None,
 ) -> list[FoundTile]:
     """The nearest tiles with their pixels, nearest first, without a database access.
 
+    With `near`, an aircraft's own estimate of its place, only tiles of that area are candidates, and none of
+    them is missed (`SupportsAreaSearch`); without, the whole index is searched by its graph.
     Tiles that were evicted since the index was built, and tiles that the disk fails to give, are left out, so
-    fewer than `k` may come back. Raises what `DescriptorIndex.search` raises.
+    fewer than `k` may come back. Raises what `DescriptorIndex.search` raises, and `TypeError` for an area
+    that the index can't be held to.
     """
     found: list[FoundTile] = []
-    for hit in index.search(descriptor, k):
+    for hit in _candidates(index, descriptor, k, near):
         try:
             pixels = store.read_tile_pixels(hit.tile_id)
         except TileNotFoundError:
@@ -72,3 +78,13 @@ def find_tiles(
             continue
         found.append(FoundTile(hit.tile_id, hit.distance, store.verdict(hit.tile_id), pixels))
     return found
+
+
+def _candidates(
+    index: DescriptorSearch, descriptor: npt.NDArray[np.float32], k: int, near: Area | None
+) -> list[SearchHit]:
+    if near is None:
+        return index.search(descriptor, k)
+    if not isinstance(index, SupportsAreaSearch):
+        raise TypeError(f"{type(index).__name__} does not search within areas")
+    return index.search_within(descriptor, k, near)

@@ -1,5 +1,6 @@
 """The compiled hot path. Other packages import from here only, so that import checks see the arrow."""
 
+from .area_rows import PlaceOrderedRows, RowSelection
 from .catalogue import CompiledTileCatalogue
 from .catalogue_copy import CatalogueCopy, CopyStreamError
 from .catalogue_matches import CompiledCatalogueMatches
@@ -25,6 +26,8 @@ __all__ = [
     "GatedWrite",
     "HashedPixels",
     "MappedPixels",
+    "PlaceOrderedRows",
+    "RowSelection",
     "SectorGrid",
     "SectorGridJudge",
     "TileKeyCodec",

@@ -30,6 +30,8 @@ cdef extern from *:
     """
     #define AEROTILE_MAX_DISK_BYTES ((INT64_C(1) << 40) - 1)
     #define AEROTILE_MAX_LATITUDE 85.0511287798066
+    #define AEROTILE_EARTH_RADIUS_M 6371008.8
     """
     const int64_t MAX_DISK_BYTES "AEROTILE_MAX_DISK_BYTES"
     const double MAX_LATITUDE "AEROTILE_MAX_LATITUDE"
+    const double EARTH_RADIUS_M "AEROTILE_EARTH_RADIUS_M"

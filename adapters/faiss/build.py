@@ -18,8 +18,9 @@ from ...domain.values.descriptors import HnswParams, IndexMetadata, VectorStorag
 from ..files.atomic_file import new_file
 from .build_memory import COMPONENT_BYTES, DESCRIPTORS_AT_ONCE, links_per_tile
 from .generations import INDEX_FILE, METADATA_FILE, SIDECAR_FILE
-from .mapped_index import FAISS_METRICS, sidecar_content
+from .mapped_index import sidecar_content
 from .metadata_file import encode_metadata
+from .place_order import FAISS_METRICS, ROWS_FILE, write_place_ordered
 
 # The type stubs that faiss ships lack some names and get others wrong.
 _faiss: Any = faiss
@@ -89,12 +90,28 @@ def _reserve(index: faiss.IndexIDMap2, count: int, params: HnswParams, storage: 
         vector.resize(empty)
 
 
-def write_generation(folder: Path, index: faiss.IndexIDMap2, metadata: IndexMetadata) -> IndexMetadata:
-    """Write and sync the three files; the folder is for the caller to sync.
+def write_generation(
+    folder: Path,
+    index: faiss.IndexIDMap2,
+    keys: npt.NDArray[np.int64],
+    descriptors: npt.NDArray[np.float32],
+    metadata: IndexMetadata,
+) -> IndexMetadata:
+    """Write and sync a generation's files: graph, place-ordered descriptors, metadata and sidecar.
 
-    Returns the metadata with the hash of what was written. Raises `IndexBuildError`, `OSError`.
+    Row i is under key i. The folder is for the caller to sync. Returns the metadata with the hashes of what
+    was written. Raises `IndexBuildError`, `OSError`.
     """
-    metadata = attrs.evolve(metadata, sha256=_write_index(folder / INDEX_FILE, index))
+    rows = write_place_ordered(
+        folder, keys, descriptors, storage=metadata.storage, metric=metadata.metric, mode=_FILE_MODE
+    ).encode()
+    with new_file(folder / ROWS_FILE, _FILE_MODE) as file:
+        file.write(rows)
+    metadata = attrs.evolve(
+        metadata,
+        sha256=_write_index(folder / INDEX_FILE, index),
+        rows_sha256=hashlib.sha256(rows).hexdigest(),
+    )
     content = encode_metadata(metadata)
     with new_file(folder / METADATA_FILE, _FILE_MODE) as file:
         file.write(content)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import mmap
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,22 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ...domain.errors import IndexUnavailableError
-from ...domain.values.descriptors import DescriptorMetric, IndexMetadata, SearchHit, VectorStorage
+from ...domain.values.descriptors import IndexMetadata, SearchHit, VectorStorage
 from ...ext import TileKeyCodec
 from ..files.regular_file import read_at_most
+from .area_search import AreaSearch
 from .generations import INDEX_FILE, METADATA_FILE, REMEDY, SIDECAR_FILE, open_generation_file
 from .index_layout import IndexLayoutError, check_layout
+from .mapped_file import map_generation_file, sha256_of_mapping
 from .metadata_file import decode_metadata
+from .place_order import DESCRIPTORS_FILE, FAISS_METRICS, ROWS_FILE, PlaceOrderError, RowsFile
 
 # The type stubs that faiss ships lack some names and get others wrong.
 _faiss: Any = faiss
 _swig_ptr = _faiss.swig_ptr
-FAISS_METRICS = {
-    DescriptorMetric.L2: faiss.METRIC_L2,
-    DescriptorMetric.INNER_PRODUCT: faiss.METRIC_INNER_PRODUCT,
-}
-_MADV_POPULATE_READ = 22  # of linux/mman.h; Python's mmap does not name it
-_HASHED_AT_ONCE = 16 << 20
 _SMALL_FILE_BYTES = 4 << 20
 """Room for the metadata of 16,382 flights; nothing larger is read into memory."""
 
@@ -46,6 +41,8 @@ class MappedIndex:
     metadata: IndexMetadata
     _index: faiss.IndexIDMap2
     _mapping: mmap.mmap
+    areas: AreaSearch | None
+    """None for an index built before searches within an area."""
     _graph: Any = attrs.field(init=False)
     _keys: npt.NDArray[np.int64] = attrs.field(init=False)
     """Row i of the graph is the tile of `_keys[i]`; the array lies in the index's own memory."""
@@ -93,8 +90,8 @@ def open_mapped_index(folder: Path, ef_search: int) -> MappedIndex:
     try:
         sidecar = _read_small_file(folder, SIDECAR_FILE)
         metadata_bytes = _read_small_file(folder, METADATA_FILE)
-        mapping = _map_file(folder, INDEX_FILE)
-        index_sha256 = _sha256(mapping, folder / INDEX_FILE)
+        mapping = map_generation_file(folder, INDEX_FILE)
+        index_sha256 = sha256_of_mapping(mapping, folder / INDEX_FILE)
     except OSError as error:
         raise IndexUnavailableError(
             f"{error.filename or folder} can't be read: {error.strerror or error}", remedy=REMEDY
@@ -117,7 +114,25 @@ def open_mapped_index(folder: Path, ef_search: int) -> MappedIndex:
     if differences:
         raise _unavailable(folder, f"{INDEX_FILE} and {METADATA_FILE} differ: {'; '.join(differences)}")
     _faiss.downcast_index(index.index).hnsw.efSearch = ef_search
-    return MappedIndex(metadata, index, mapping)
+    return MappedIndex(metadata, index, mapping, _open_areas(folder, metadata))
+
+
+def _open_areas(folder: Path, metadata: IndexMetadata) -> AreaSearch | None:
+    if metadata.rows_sha256 is None:
+        return None
+    try:
+        rows = map_generation_file(folder, ROWS_FILE)
+        if sha256_of_mapping(rows, folder / ROWS_FILE) != metadata.rows_sha256:
+            raise _unavailable(folder, f"{ROWS_FILE} is not the file that {METADATA_FILE} describes")
+        return AreaSearch(
+            folder, map_generation_file(folder, DESCRIPTORS_FILE), RowsFile.decode(rows), metadata
+        )
+    except OSError as error:
+        raise IndexUnavailableError(
+            f"{error.filename or folder} can't be read: {error.strerror or error}", remedy=REMEDY
+        ) from error
+    except PlaceOrderError as error:
+        raise _unavailable(folder, f"{ROWS_FILE} is none of ours: {error}") from error
 
 
 def sidecar_content(hashes: dict[str, str]) -> bytes:
@@ -128,37 +143,6 @@ def sidecar_content(hashes: dict[str, str]) -> bytes:
 def _read_small_file(folder: Path, name: str) -> bytes:
     """A file's bytes. Raises `OSError`, also when it is larger than any that we write."""
     return read_at_most(open_generation_file(folder, name), _SMALL_FILE_BYTES, folder / name)
-
-
-def _map_file(folder: Path, name: str) -> mmap.mmap:
-    descriptor = open_generation_file(folder, name)
-    try:
-        if os.fstat(descriptor).st_size == 0:
-            raise OSError(0, "it is empty", str(folder / name))
-        return mmap.mmap(descriptor, 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
-    finally:
-        os.close(descriptor)
-
-
-def _sha256(mapping: mmap.mmap, path: Path) -> str:
-    """Hash every page, so that the first search finds them in memory.
-
-    The kernel is asked for them first: of a page that the disk does not give, or of a file that is being cut
-    short, it says so, where a touch would end the process with SIGBUS. Raises `OSError`.
-    """
-    digest = hashlib.sha256()
-    with memoryview(mapping) as content:
-        for begin in range(0, len(content), _HASHED_AT_ONCE):
-            part = content[begin : begin + _HASHED_AT_ONCE]
-            try:
-                mapping.madvise(_MADV_POPULATE_READ, begin, len(part))
-            except OSError as error:
-                if error.errno == errno.EFAULT:
-                    raise OSError(errno.EIO, "the disk does not give all of it", str(path)) from error
-                if error.errno != errno.EINVAL:  # of kernels before 5.14
-                    raise
-            digest.update(part)
-    return digest.hexdigest()
 
 
 def _index_over(mapping: mmap.mmap, folder: Path) -> faiss.IndexIDMap2:

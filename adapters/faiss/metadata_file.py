@@ -26,6 +26,7 @@ def encode_metadata(metadata: IndexMetadata) -> bytes:
         "faiss_version": metadata.faiss_version,
         "sha256": metadata.sha256,
         "built_at": metadata.built_at.isoformat(),
+        "rows_sha256": metadata.rows_sha256,
         "variants": [str(flight) for flight in metadata.variants.flights],
     }
     return json.dumps(facts, indent=2).encode("ascii") + b"\n"
@@ -51,5 +52,6 @@ def decode_metadata(content: bytes) -> IndexMetadata:
         faiss_version=str(facts["faiss_version"]),
         sha256=str(facts["sha256"]),
         built_at=datetime.fromisoformat(facts["built_at"]),
+        rows_sha256=facts.get("rows_sha256"),  # indexes of before have no place-ordered part
         variants=VariantTable(tuple(UUID(flight) for flight in facts["variants"])),
     )

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...domain.errors import IndexUnavailableError
+from ...domain.values.areas import Area
 from ...domain.values.descriptors import DescriptorMetric, HnswParams, IndexMetadata, SearchHit, VectorStorage
+from ...domain.values.tile_key import encode_tile_key
 from ...domain.values.tiles import TileId
 from ..descriptor_arrays import check_descriptors, checked_query, encode_tiles, largest_component
 
@@ -50,6 +52,26 @@ class MemoryDescriptorIndex:
             distances = built.descriptors @ query
             order = np.argsort(-distances, kind="stable")
         return [SearchHit(built.tile_ids[row], float(distances[row])) for row in order[:k]]
+
+    def search_within(self, descriptor: npt.NDArray[np.float32], k: int, area: Area) -> list[SearchHit]:
+        """See `SupportsAreaSearch`; raises as `search` does."""
+        built = self._in_use()
+        query = checked_query(descriptor, built.metadata.dimension, k)
+        held = [row for row, t in enumerate(built.tile_ids) if area.touches(t.zoom_level, t.x, t.y)]
+        hits = [SearchHit(built.tile_ids[row], self._distance(built.descriptors[row], query)) for row in held]
+        sign = 1 if self._params.metric is DescriptorMetric.L2 else -1
+        hits.sort(
+            key=lambda hit: (sign * hit.distance, encode_tile_key(hit.tile_id, built.metadata.variants))
+        )
+        best: dict[TileId, SearchHit] = {}
+        for hit in hits:
+            best.setdefault(hit.tile_id, hit)
+        return list(best.values())[:k]
+
+    def _distance(self, stored: npt.NDArray[np.float32], query: npt.NDArray[np.float32]) -> float:
+        if self._params.metric is DescriptorMetric.L2:
+            return float(np.square(stored - query).sum())
+        return float(stored @ query)
 
     def rebuild(
         self,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from ..values.areas import Area
 from ..values.descriptors import IndexMetadata, SearchHit
 from ..values.tiles import TileId
 
@@ -52,4 +53,19 @@ class DescriptorIndex(Protocol):
 
     def close(self) -> None:
         """Release the memory of the index; a second call does nothing."""
+        ...
+
+
+@runtime_checkable
+class SupportsAreaSearch(Protocol):
+    """An index that compares with every descriptor of an area."""
+
+    def search_within(self, descriptor: npt.NDArray[np.float32], k: int, area: Area) -> list[SearchHit]:
+        """The `k` nearest tiles whose boxes share a point with the area, nearest first, each once.
+
+        Exact: a tile's distance is that of its best descriptor, in float32 arithmetic on the stored numbers;
+        among equals the lower tile key comes first. Fewer than `k` where the area holds fewer, none where it
+        holds none. The cost follows the area's descriptors, whatever the size of the index. Raises
+        `ValueError` and `IndexUnavailableError` as `DescriptorIndex.search` does.
+        """
         ...

@@ -79,6 +79,8 @@ class IndexMetadata:
     """When it was built."""
     variants: VariantTable = attrs.field(validator=is_a(VariantTable))
     """Decodes the tile keys that the index holds as ids."""
+    rows_sha256: str | None = attrs.field(default=None, validator=is_a(str, or_none=True))
+    """Of `tiles.rows`, which vouches for the place-ordered descriptors; None for an index without them."""
 
     @built_at.validator
     def _aware(self, _: attrs.Attribute[datetime], value: datetime) -> None:

@@ -12,9 +12,11 @@ from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.domain.errors import StoreUnavailableError, TileNotFoundError
 from aerotile.domain.find_tiles import find_tiles
 from aerotile.domain.policies.freshness import FreshnessVerdict, judge_freshness
+from aerotile.domain.values.areas import Area
 from aerotile.domain.values.descriptors import SearchHit
 from aerotile.domain.values.pixels import TilePixelHandle
 from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tiles import TileId, TileSource
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
@@ -57,3 +59,21 @@ def test_tiles_that_are_gone_or_unreadable_cost_no_other_candidate(caplog: pytes
     assert [f"candidate {TILES[2]} is left out: the disk does not answer"] == caplog.messages
     for candidate in found:
         candidate.pixels.close()
+
+
+class PlaceIndex(Index):
+    def search_within(self, descriptor: npt.NDArray[np.float32], k: int, area: Area) -> list[SearchHit]:
+        held = [t for t in TILES if area.touches(t.zoom_level, t.x, t.y)]
+        return [SearchHit(tile_id, 0.5) for tile_id in held[:k]]
+
+
+def test_with_a_prior_only_tiles_of_its_area_are_candidates() -> None:
+    in_column_3 = Area((Bbox(84.0, -110.0, 85.0, -100.0),))
+    (found,) = find_tiles(QUERY, 4, index=PlaceIndex(), store=Store(), near=in_column_3)
+    assert (found.tile_id, found.distance) == (TILES[3], 0.5)
+    found.pixels.close()
+
+
+def test_a_prior_is_refused_for_an_index_that_can_not_be_held_to_it() -> None:
+    with pytest.raises(TypeError, match="Index does not search within areas"):
+        find_tiles(QUERY, 4, index=Index(), store=Store(), near=Area((Bbox(0, 0, 1, 1),)))

@@ -84,7 +84,7 @@ def test_a_build_killed_at_any_step_leaves_a_whole_generation_and_the_next_build
     built: Path, tmp_path: Path
 ) -> None:
     copies = tmp_path / "copies"
-    for number in range(48):
+    for number in range(64):
         shutil.copytree(built, copies / f"{number:02d}")
     finished = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(KILLED_BUILDS), copies, Path(__file__).parents[1]],

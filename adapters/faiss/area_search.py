@@ -1,0 +1,131 @@
+"""Exact search among the descriptors of an area, in a mapped file whose blocks are hashed on first use."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import mmap
+import threading
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from ...domain.errors import IndexUnavailableError
+from ...domain.values.areas import Area
+from ...domain.values.descriptors import DescriptorMetric, IndexMetadata, SearchHit
+from ...ext import PlaceOrderedRows, RowSelection, TileKeyCodec
+from .generations import REMEDY
+from .mapped_file import populate
+from .place_order import DESCRIPTORS_FILE, BlockLayout, RowsFile
+
+_faiss: Any = faiss  # the type stubs that faiss ships lack some names and get others wrong
+_swig_ptr = _faiss.swig_ptr
+
+
+class AreaSearch:
+    """Place-ordered descriptors over their mapping. Any number of threads may search.
+
+    The index points into the mapping, which this object keeps alive.
+    """
+
+    def __init__(self, folder: Path, mapping: mmap.mmap, rows: RowsFile, metadata: IndexMetadata) -> None:
+        """`rows` is verified. Raises `IndexUnavailableError` when the mapped file is not laid out by it."""
+        self._path = folder / DESCRIPTORS_FILE
+        self._mapping = mapping
+        self._rows = rows
+        self._layout = BlockLayout(
+            len(rows.keys), metadata.dimension, metadata.storage, metadata.metric, rows.rows_per_block
+        )
+        if (
+            len(mapping) != self._layout.file_bytes
+            or mapping[: len(self._layout.header)] != self._layout.header
+        ):
+            raise IndexUnavailableError(
+                f"{self._path} is not the file that its generation describes, or another faiss wrote it",
+                remedy="build the index again with `aerotile index build`",
+            )
+        buffer = np.frombuffer(mapping, np.uint8)
+        self._owner = faiss.read_index(_faiss.ZeroCopyIOReader(_swig_ptr(buffer), buffer.size))
+        self._index = _faiss.downcast_index(self._owner)
+        self._select = PlaceOrderedRows(rows.keys, rows.rows_per_block).select
+        self._decode = TileKeyCodec(metadata.variants).decode
+        self._verified = np.zeros(self._layout.blocks, np.bool_)
+        self._verifying = threading.Lock()
+        self._ascending = metadata.metric is DescriptorMetric.L2
+        self._rows_a_tile = int(np.diff(np.flatnonzero(np.diff(rows.keys, prepend=-1, append=-1))).max())
+        self._no_distances = np.zeros(self._layout.blocks, np.float32)
+        """Of a query to the blocks; FAISS asks for them and does not use them here."""
+
+    def nearest(self, descriptor: npt.NDArray[np.float32], k: int, area: Area) -> list[SearchHit]:
+        """The `k` nearest tiles of an area, each by its best descriptor; among equals the lower key first.
+
+        Exact: as if every descriptor of the area was compared, in float32 on the stored numbers. `descriptor`
+        is contiguous. Raises `IndexUnavailableError`.
+        """
+        selection = self._select(area)
+        if not selection.count:
+            return []
+        self._verify(selection.blocks)
+        wanted = k * self._rows_a_tile
+        while True:
+            wanted = min(wanted, selection.count)
+            rows, distances = self._scan(descriptor, wanted, selection)
+            keys = self._rows.keys[rows]
+            order = np.lexsort((keys, distances if self._ascending else -distances))
+            _, first = np.unique(keys[order], return_index=True)
+            best = order[np.sort(first)[:k]]
+            # Of rows as far away as the last one that FAISS gave, others may have been left out.
+            if wanted == selection.count or (len(best) == k and distances[best[-1]] != distances[order[-1]]):
+                break
+            wanted *= 2
+        try:
+            return [
+                SearchHit(self._decode(key), distance)
+                for key, distance in zip(keys[best].tolist(), distances[best].tolist(), strict=True)
+            ]
+        except (KeyError, ValueError) as error:
+            raise IndexUnavailableError(f"the index holds a key that names no tile: {error}") from error
+
+    def _scan(
+        self, descriptor: npt.NDArray[np.float32], count: int, selection: RowSelection
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """The `count` nearest rows of a selection, with their distances."""
+        bits = np.ctypeslib.as_array((ctypes.c_uint8 * selection.bit_bytes).from_address(selection.address))
+        blocks = selection.blocks
+        parameters = _faiss.SearchParametersIVF()
+        parameters.nprobe = len(blocks)
+        parameters.sel = chosen = _faiss.IDSelectorBitmap(selection.bit_bytes, _swig_ptr(bits))
+        distances = np.empty(count, np.float32)
+        rows = np.empty(count, np.int64)
+        try:
+            self._index.search_preassigned_c(
+                1, _swig_ptr(descriptor), count, _swig_ptr(blocks), _swig_ptr(self._no_distances),
+                _swig_ptr(distances), _swig_ptr(rows), False, parameters, None,
+            )  # fmt: skip
+        except (RuntimeError, MemoryError) as error:
+            raise IndexUnavailableError(f"faiss can't search {self._path}: {error}") from error
+        del chosen  # alive until here: the parameters hold its address alone
+        return rows, distances
+
+    def _verify(self, blocks: npt.NDArray[np.int64]) -> None:
+        """Hash the blocks that were not used before. Raises `IndexUnavailableError` for a damaged one."""
+        if self._verified[blocks].all():
+            return
+        with self._verifying, memoryview(self._mapping) as content:
+            for number in blocks[~self._verified[blocks]].tolist():
+                begin, end = self._layout.block(number)
+                try:
+                    populate(self._mapping, begin, end, self._path)
+                except OSError as error:
+                    raise IndexUnavailableError(
+                        f"the disk does not give {self._path}: {error.strerror}", remedy=REMEDY
+                    ) from error
+                if hashlib.sha256(content[begin:end]).digest() != self._rows.digests[number].tobytes():
+                    raise IndexUnavailableError(
+                        f"{self._path} is damaged between bytes {begin} and {end}",
+                        remedy=REMEDY,
+                    )
+                self._verified[number] = True

@@ -1,0 +1,26 @@
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..domain.values.areas import Area
+
+@final
+class RowSelection:
+    @property
+    def address(self) -> int: ...
+    @property
+    def bit_bytes(self) -> int: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def blocks(self) -> npt.NDArray[np.int64]: ...
+
+@final
+class PlaceOrderedRows:
+    def __init__(self, keys: Any, rows_per_block: int) -> None: ...
+    @property
+    def rows_per_block(self) -> int: ...
+    @property
+    def zooms(self) -> tuple[int, ...]: ...
+    def select(self, area: Area) -> RowSelection: ...

@@ -1,0 +1,189 @@
+# cython: boundscheck=False, wraparound=False
+"""Which rows of place-ordered descriptors an area holds, in C.
+
+`aerotile.domain.values.areas` is the reference; polygons are its own spans.
+"""
+
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+
+from _area_spans cimport Shape, Span, Spans, add_shape, add_span
+from _constants cimport MAX_ZOOM, VARIANT_MASK
+from _morton cimport Rectangle, curve_of, gather, holds, next_held, rectangle, tile_key
+
+import numpy as np
+
+from ..domain.values.areas import Area, Circle
+from ..domain.values.tile_grid import Bbox
+
+
+@cython.final
+cdef class RowSelection:
+    """Rows of an area: a bit for each row of the base, and the blocks that hold at least one of them."""
+
+    cdef uint8_t *bits
+    cdef readonly Py_ssize_t bit_bytes
+    cdef readonly Py_ssize_t count
+    cdef readonly object blocks
+    cdef readonly size_t address
+
+    def __dealloc__(self):
+        free(self.bits)
+
+
+@cython.final
+cdef class PlaceOrderedRows:
+    """The sorted tile keys of all rows, several rows a tile where it has several descriptors.
+
+    `keys` is read where it lies and must not change. Any number of threads may ask.
+    """
+
+    cdef const int64_t[::1] keys
+    cdef readonly Py_ssize_t rows_per_block
+    cdef readonly tuple zooms
+
+    def __init__(self, const int64_t[::1] keys not None, Py_ssize_t rows_per_block):
+        if rows_per_block < 1:
+            raise ValueError(f"rows_per_block must be 1 or more, got {rows_per_block}")
+        self.keys = keys
+        self.rows_per_block = rows_per_block
+        cdef int zoom
+        cdef list zooms = []
+        for zoom in range(MAX_ZOOM + 1):
+            if self.first_not_below(0, keys.shape[0], tile_key(zoom, 0, 0)) < self.first_not_below(
+                0, keys.shape[0], tile_key(zoom + 1, 0, 0)
+            ):
+                zooms.append(zoom)
+        self.zooms = tuple(zooms)
+
+    cdef Py_ssize_t first_not_below(self, Py_ssize_t start, Py_ssize_t stop, int64_t key) noexcept nogil:
+        cdef Py_ssize_t middle
+        while start < stop:
+            middle = start + (stop - start) // 2
+            if self.keys[middle] < key:
+                start = middle + 1
+            else:
+                stop = middle
+        return start
+
+    cdef Py_ssize_t next_not_below(self, Py_ssize_t start, int64_t key) noexcept nogil:
+        """The first row from `start` on whose key is not below `key`; near ones are looked at first."""
+        cdef Py_ssize_t step = 16
+        cdef Py_ssize_t count = self.keys.shape[0]
+        while start + step < count and self.keys[start + step] < key:
+            start += step
+            step <<= 1
+        return self.first_not_below(start, min(start + step + 1, count), key)
+
+    def select(self, area not None):
+        """The rows whose tiles share a point with the area. Raises `TypeError` for what is no `Area`."""
+        if type(area) is not Area:
+            raise TypeError(f"expected an Area, got {type(area).__name__}")
+        cdef RowSelection selection = RowSelection.__new__(RowSelection)
+        cdef Py_ssize_t rows = self.keys.shape[0]
+        cdef Py_ssize_t block_count = (rows + self.rows_per_block - 1) // self.rows_per_block
+        cdef Spans spans = Spans(NULL, 0, 0)
+        cdef Shape shape
+        cdef int zoom
+        cdef int64_t size
+        selection.bit_bytes = (rows + 7) // 8
+        selection.bits = <uint8_t *>calloc(selection.bit_bytes + 1, 1)
+        if selection.bits == NULL:
+            raise MemoryError
+        selection.address = <size_t>selection.bits
+        cdef list found = []
+        try:
+            for each in area.shapes:
+                if type(each) is Circle:
+                    shape.is_circle = True
+                    shape.lat, shape.lon, shape.radius_m = each.lat, each.lon, each.radius_m
+                    shape.south, shape.north = each.latitudes()
+                elif type(each) is Bbox:
+                    shape.is_circle = False
+                    shape.south, shape.north = each.min_lat, each.max_lat
+                    shape.west, shape.east = each.min_lon, each.max_lon
+                for zoom in self.zooms:
+                    if area.zooms is not None and zoom not in area.zooms:
+                        continue
+                    spans.count = 0
+                    if type(each) is Circle or type(each) is Bbox:
+                        size = <int64_t>1 << zoom
+                        with nogil:
+                            failed = add_shape(&spans, &shape, size)
+                        if failed != 0:
+                            raise MemoryError
+                    else:
+                        for span in Area((each,)).spans(zoom):
+                            if add_span(&spans, span.y, span.min_x, span.max_x) != 0:
+                                raise MemoryError
+                    if spans.count:
+                        self.mark(zoom, &spans, selection, found)
+        finally:
+            free(spans.spans)
+        blocks = np.array(found, np.int64)
+        # Shapes that overlap name a block more than once.
+        selection.blocks = np.unique(blocks) if len(area.shapes) > 1 or len(self.zooms) > 1 else blocks
+        return selection
+
+    cdef int mark(self, int zoom, Spans *spans, RowSelection selection, list found) except -1:
+        cdef int64_t first_y = spans.spans[0].y
+        cdef int64_t last_y = spans.spans[spans.count - 1].y
+        cdef int64_t min_x = spans.spans[0].min_x
+        cdef int64_t max_x = spans.spans[0].max_x
+        cdef Py_ssize_t number
+        cdef Py_ssize_t height = last_y - first_y + 1
+        cdef Py_ssize_t *starts = <Py_ssize_t *>malloc((height + 1) * sizeof(Py_ssize_t))
+        cdef int64_t *block_numbers = NULL
+        cdef Rectangle cells
+        if starts == NULL:
+            raise MemoryError
+        try:
+            for number in range(height + 1):
+                starts[number] = spans.count
+            for number in range(spans.count - 1, -1, -1):
+                starts[spans.spans[number].y - first_y] = number
+                min_x = min(min_x, spans.spans[number].min_x)
+                max_x = max(max_x, spans.spans[number].max_x)
+            for number in range(height - 1, -1, -1):  # rows without a span
+                starts[number] = min(starts[number], starts[number + 1])
+            cells = rectangle(min_x, first_y, max_x, last_y)
+            self.walk(zoom, &cells, spans, starts, first_y, selection, found)
+        finally:
+            free(starts)
+        return 0
+
+    cdef int walk(
+        self,
+        int zoom,
+        const Rectangle *cells,
+        const Spans *spans,
+        const Py_ssize_t *starts,
+        int64_t first_y,
+        RowSelection selection,
+        list found,
+    ) except -1:
+        cdef int64_t last_key = tile_key(zoom, cells.last, VARIANT_MASK)
+        cdef Py_ssize_t row = self.first_not_below(0, self.keys.shape[0], tile_key(zoom, cells.first, 0))
+        cdef Py_ssize_t stop = self.first_not_below(row, self.keys.shape[0], last_key + 1)
+        cdef Py_ssize_t block_end = -1
+        cdef Py_ssize_t number
+        cdef uint64_t curve
+        cdef int64_t x, y
+        while row < stop:
+            curve = curve_of(self.keys[row])
+            if not holds(cells, curve):
+                row = self.next_not_below(row, tile_key(zoom, next_held(cells, curve), 0))
+                continue
+            x, y = gather(curve), gather(curve >> 1)
+            for number in range(starts[y - first_y], starts[y - first_y + 1]):
+                if spans.spans[number].min_x <= x <= spans.spans[number].max_x:
+                    if not selection.bits[row >> 3] & (1 << (row & 7)):
+                        selection.bits[row >> 3] |= 1 << (row & 7)
+                        selection.count += 1
+                    if row >= block_end:
+                        found.append(row // self.rows_per_block)
+                        block_end = (row // self.rows_per_block + 1) * self.rows_per_block
+                    break
+            row += 1
+        return 0

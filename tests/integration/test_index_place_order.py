@@ -1,0 +1,159 @@
+"""The place-ordered descriptors of a generation: as promised, and refused block by block where damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from index_builds import DIMENSION, build, generation, nearest, tile, vectors
+
+from aerotile.adapters.faiss import FaissDescriptorIndex
+from aerotile.adapters.faiss.mapped_index import sidecar_content
+from aerotile.adapters.faiss.place_order import BlockLayout, PlaceOrderError, RowsFile
+from aerotile.domain.errors import IndexUnavailableError
+from aerotile.domain.values.areas import Area
+from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, VectorStorage
+from aerotile.domain.values.tile_grid import Bbox
+from aerotile.domain.values.tile_key import VariantTable, encode_tile_key
+
+COUNT = 600  # three blocks, the last one shorter
+EVERYWHERE = Area((Bbox(-90, -180, 90, 180),))
+QUERY = vectors(1)[0]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    build(FaissDescriptorIndex(tmp_path), count=COUNT)
+    return tmp_path
+
+
+def change(path: Path, at: int, to: Callable[[int], int] = lambda byte: byte ^ 1) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] = to(content[at])
+    path.chmod(0o640)
+    path.write_bytes(content)
+
+
+def layout() -> BlockLayout:
+    return BlockLayout(COUNT, DIMENSION, VectorStorage.FLOAT16, DescriptorMetric.L2)
+
+
+def in_block(number: int) -> Area:
+    """The ground of the first tile of a block, and of no tile of another one."""
+    variants = VariantTable()
+    rows = sorted(range(COUNT), key=lambda row: encode_tile_key(tile(row), variants))
+    box = tile(rows[number * 256 + 10]).bbox
+    lat, lon = (box.min_lat + box.max_lat) / 2, (box.min_lon + box.max_lon) / 2
+    return Area((Bbox(lat, lon, lat, lon),))
+
+
+def test_rows_lie_in_the_order_of_their_keys_and_the_file_is_as_long_as_promised(root: Path) -> None:
+    rows = RowsFile.decode((generation(root) / "tiles.rows").read_bytes())
+    assert rows.keys.tolist() == sorted(encode_tile_key(tile(row), VariantTable()) for row in range(COUNT))
+    content = (generation(root) / "tiles.descriptors").read_bytes()
+    assert len(content) == layout().file_bytes
+    for number in range(layout().blocks):
+        begin, end = layout().block(number)
+        assert hashlib.sha256(content[begin:end]).digest() == rows.digests[number].tobytes()
+    begin, _ = layout().block(0)
+    first = min(range(COUNT), key=lambda row: encode_tile_key(tile(row), VariantTable()))
+    stored = np.frombuffer(content, "<f2", DIMENSION, begin)
+    assert stored.tolist() == vectors(COUNT)[first].astype(np.float16).tolist()
+
+
+@pytest.mark.parametrize("offset", [0, 7, 8, 20, 100, -1])
+def test_a_header_that_is_not_the_one_of_these_rows_is_refused(root: Path, offset: int) -> None:
+    at = offset if offset >= 0 else len(layout().header) - 1
+    change(generation(root) / "tiles.descriptors", at)
+    with pytest.raises(IndexUnavailableError, match=r"tiles\.descriptors"):
+        FaissDescriptorIndex(root)
+
+
+@pytest.mark.parametrize("cut", [1, 1_000, 50_000])
+def test_a_file_cut_short_is_refused(root: Path, cut: int) -> None:
+    path = generation(root) / "tiles.descriptors"
+    content = path.read_bytes()
+    path.chmod(0o640)
+    path.write_bytes(content[: len(content) - min(cut, len(content) - 1)])
+    with pytest.raises(IndexUnavailableError, match=r"tiles\.descriptors"):
+        FaissDescriptorIndex(root)
+
+
+@pytest.mark.parametrize("damaged", [0, 1, 2])
+@pytest.mark.parametrize("end_of_block", [False, True])
+def test_a_damaged_block_is_refused_and_the_others_answer(
+    root: Path, damaged: int, end_of_block: bool
+) -> None:
+    begin, end = layout().block(damaged)
+    change(generation(root) / "tiles.descriptors", end - 1 if end_of_block else begin)  # a number, a vector
+    index = FaissDescriptorIndex(root)
+    assert nearest(index) == 0
+    for number in range(3):
+        if number == damaged:
+            for _ in range(2):
+                with pytest.raises(IndexUnavailableError, match=f"damaged between bytes {begin} and {end}"):
+                    index.search_within(QUERY, 1, in_block(number))
+        else:
+            assert len(index.search_within(QUERY, 1, in_block(number))) == 1
+    with pytest.raises(IndexUnavailableError, match="damaged"):
+        index.search_within(QUERY, 1, EVERYWHERE)
+
+
+@pytest.mark.parametrize("at", [0, 9, 13, 17, 30, -1])
+def test_a_damaged_table_of_rows_is_refused(root: Path, at: int) -> None:
+    path = generation(root) / "tiles.rows"
+    change(path, at if at >= 0 else path.stat().st_size - 1)
+    with pytest.raises(IndexUnavailableError, match=r"tiles\.rows"):
+        FaissDescriptorIndex(root)
+
+
+def test_a_table_of_rows_is_checked_before_a_number_in_it_is_used(root: Path) -> None:
+    content = (generation(root) / "tiles.rows").read_bytes()
+    rows = RowsFile.decode(content)
+    assert rows.encode() == content
+    unsorted = RowsFile(rows.keys[::-1].copy(), rows.digests, rows.rows_per_block).encode()
+    for forged in (b"", content[:10], content[:-1], content + b"\0", b"X" + content[1:], unsorted):
+        with pytest.raises(PlaceOrderError):
+            RowsFile.decode(forged)
+    for at in range(8, 24):  # version, rows per block, rows
+        with pytest.raises(PlaceOrderError):
+            RowsFile.decode(content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :])
+
+
+@pytest.mark.parametrize("missing", ["tiles.rows", "tiles.descriptors"])
+def test_a_missing_file_is_named(root: Path, missing: str) -> None:
+    (generation(root) / missing).unlink()
+    with pytest.raises(IndexUnavailableError, match=missing.replace(".", r"\.")):
+        FaissDescriptorIndex(root)
+
+
+def test_an_index_of_before_answers_by_its_graph_and_says_what_it_lacks(root: Path) -> None:
+    folder = generation(root)
+    for name in ("tiles.rows", "tiles.descriptors"):
+        (folder / name).unlink()
+    path = folder / "tiles.meta.json"
+    facts = json.loads(path.read_bytes())
+    del facts["rows_sha256"]
+    path.chmod(0o640)
+    path.write_text(json.dumps(facts))
+    sidecar = folder / "tiles.index.sha256"
+    sidecar.chmod(0o640)
+    hashes = {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in ("tiles.index", path.name)}
+    sidecar.write_bytes(sidecar_content(hashes))
+    index = FaissDescriptorIndex(root)
+    assert nearest(index) == 0
+    with pytest.raises(IndexUnavailableError, match="was built before searches within an area"):
+        index.search_within(QUERY, 1, EVERYWHERE)
+    build(index, count=COUNT)
+    assert index.search_within(QUERY, 1, EVERYWHERE)[0].tile_id == tile(0)
+
+
+def test_searches_within_areas_go_on_while_a_rebuild_takes_their_generation_away(tmp_path: Path) -> None:
+    index = FaissDescriptorIndex(tmp_path, params=HnswParams(), keep_generations=0)
+    build(index, count=COUNT)
+    build(index, first_tile=1_000, count=COUNT)
+    assert index.search_within(QUERY, 1, EVERYWHERE)[0].tile_id == tile(1_000)
