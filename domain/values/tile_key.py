@@ -112,6 +112,8 @@ def encode_tile_key(tile_id: TileId, variants: VariantTable) -> int:
 
 def decode_tile_key(key: int, variants: VariantTable) -> TileId:
     """The tile that a key names. Raises `ValueError` or `KeyError` for a key that names none."""
+    if not -(1 << 63) <= key < 1 << 63:
+        raise ValueError(f"the key {key} does not fit 64 bits")
     source, flight_id = variants.variant(key & (MAX_VARIANTS - 1))
     place = key >> VARIANT_BITS
     curve = place & _MORTON_MASK
