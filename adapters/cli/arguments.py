@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from ...domain.values.areas import Area
     from ...domain.values.tile_grid import Bbox
 
 
@@ -55,6 +56,24 @@ def box(text: str) -> Bbox:
         ) from None
     try:
         return Bbox(min_lat, min_lon, max_lat, max_lon)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def near(text: str) -> Area:
+    """Read `LAT,LON,RADIUS`: a place in degrees and a distance such as `5km` or `800m`."""
+    from ...domain.values.areas import Area
+
+    try:
+        lat, lon, radius = (part.strip().lower() for part in text.split(","))
+        number, metres = (radius[:-2], 1_000.0) if radius.endswith("km") else (radius.removesuffix("m"), 1.0)
+        if number == radius:
+            raise ValueError
+        place = float(lat), float(lon), float(number) * metres
+    except ValueError:
+        raise click.BadParameter(f"a prior is LAT,LON,RADIUS such as 48.1,11.6,5km, got {text!r}") from None
+    try:
+        return Area.around(*place)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 

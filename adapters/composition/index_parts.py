@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ...domain.errors import RuntimeNotAvailableError
-from ...domain.ports.descriptor_index import DescriptorIndex
 
 if TYPE_CHECKING:
     from ..faiss.check import GenerationFinding
@@ -21,7 +20,7 @@ class IndexParts(Parts):
     """The descriptor index, for searching and for tools."""
 
     @cached_property
-    def descriptor_index(self) -> DescriptorIndex:
+    def descriptor_index(self) -> FaissDescriptorIndex:
         """The descriptor index. Raises `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX=0`."""
         return self._faiss_index(open_existing=True)
 

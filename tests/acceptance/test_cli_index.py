@@ -65,6 +65,49 @@ def test_a_query_of_one_row_and_of_double_precision_is_read(
     assert call("search", "q.npy", "-k1", "--json").json["hits"][0]["tile"] == TILES[2]
 
 
+def test_a_search_near_a_place_names_its_tiles_alone_and_all_of_them(
+    call: Call, build: Callable[..., Any], descriptors: npt.NDArray[np.float32]
+) -> None:
+    build()
+    np.save("q.npy", descriptors[7])
+    near = call("search", "q.npy", "-k", "50", "--near", "0.1,-177,10km", "--json").json["hits"]
+    assert [hit["tile"] for hit in near] == [TILES[31]]  # the equator is its southern edge
+    assert call("search", "q.npy", "-k", "50", "--near", "0,-177,1km", "--json").json["hits"] != near
+    assert call("search", "q.npy", "--near", "0.1,-177,10km", "--zoom", "7", "--json").json["hits"] == []
+    assert len(call("search", "q.npy", "-k", "50", "--near", "60,-177,2000 km", "--json").json["hits"]) > 5
+
+
+@pytest.mark.parametrize(
+    ("prior", "named"),
+    [
+        ("48.1,11.6", "LAT,LON,RADIUS"),
+        ("48.1,11.6,5", "LAT,LON,RADIUS"),
+        ("48.1,11.6,5 miles", "LAT,LON,RADIUS"),
+        ("north,11.6,5km", "LAT,LON,RADIUS"),
+        ("98.1,11.6,5km", "lat must be"),
+        ("48.1,nan,5km", "lon must be"),
+        ("48.1,11.6,-5km", "radius_m must be"),
+        ("48.1,11.6,50000km", "radius_m must be"),
+    ],
+)
+def test_a_prior_that_is_no_place_is_refused_by_name(
+    call: Call, build: Callable[..., Any], descriptors: npt.NDArray[np.float32], prior: str, named: str
+) -> None:
+    build()
+    np.save("q.npy", descriptors[0])
+    refused = call("search", "q.npy", "--near", prior)
+    assert refused.code == 2
+    assert named in refused.error
+
+
+def test_a_zoom_without_a_place_is_a_wrong_call(
+    call: Call, build: Callable[..., Any], descriptors: npt.NDArray[np.float32]
+) -> None:
+    build()
+    np.save("q.npy", descriptors[0])
+    assert call("search", "q.npy", "--zoom", "6").code == 2
+
+
 def test_info_shows_what_was_built(call: Call, build: Callable[..., Any]) -> None:
     built = build().json
     assert call("index", "info", "--json").json == built

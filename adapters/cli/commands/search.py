@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import attrs
 import click
 
-from ..arguments import EXISTING_FILE
+from ..arguments import EXISTING_FILE, near, zoom
 from ..command import AerotileCommand
 from ..errors import BadInputError
 from ..output import json_option, write_json, write_table
 from ..session import Session
+
+if TYPE_CHECKING:
+    from ....domain.values.areas import Area
 
 
 @click.command(
@@ -18,6 +23,7 @@ from ..session import Session
     epilog="""\b
 Example:
   aerotile search frame.npy -k 5
+  aerotile search frame.npy --near 48.1,11.6,5km --zoom 16
 The file is written by
   numpy.save("frame.npy", descriptor)
 """,
@@ -26,10 +32,26 @@ The file is written by
 @click.option(
     "-k", "count", type=click.IntRange(1, 10_000), default=5, show_default=True, help="How many tiles."
 )
+@click.option(
+    "--near",
+    "prior",
+    metavar="LAT,LON,RADIUS",
+    type=near,
+    help="Look at the tiles within RADIUS (5km, 800m) of a place alone, and miss none of them.",
+)
+@click.option("--zoom", "zooms", type=zoom, multiple=True, help="With --near: this zoom alone; repeatable.")
 @json_option
 @click.pass_obj
-def search(session: Session, file: Path, count: int, as_json: bool) -> None:
-    """Find the tiles nearest to the descriptor in FILE (.npy), nearest first, without the database."""
+def search(
+    session: Session, file: Path, count: int, prior: Area | None, zooms: tuple[int, ...], as_json: bool
+) -> None:
+    """Find the tiles nearest to the descriptor in FILE (.npy), nearest first, without the database.
+
+    Without --near the graph of the index answers, which may miss a tile now and then; with it the answer is
+    exact.
+    """
+    if zooms and prior is None:
+        raise click.UsageError("--zoom needs --near")
     from ...input_files.descriptor_files import read_query
 
     query = read_query(file)
@@ -37,7 +59,10 @@ def search(session: Session, file: Path, count: int, as_json: bool) -> None:
         opened = runtime.descriptor_index
         metadata = opened.metadata()
         try:
-            hits = opened.search(query, count)
+            if prior is None:
+                hits = opened.search(query, count)
+            else:
+                hits = opened.search_within(query, count, attrs.evolve(prior, zooms=zooms or None))
         except ValueError as error:
             raise BadInputError(
                 f"{file}: {error}", remedy=f"describe the frame with {metadata.descriptor_model}"
