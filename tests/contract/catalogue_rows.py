@@ -8,7 +8,7 @@ from uuid import UUID
 
 import attrs
 
-from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.domain.ports.tile_catalogue import TileCatalogue
 from aerotile.domain.values.catalogue_entries import CatalogueEntry, columns_of
 from aerotile.domain.values.tile_key import decode_tile_key
@@ -18,7 +18,7 @@ from aerotile.ext import CompiledTileCatalogue
 
 NOW = datetime(2026, 5, 1, 12, 30, 15, 123_456, tzinfo=timezone.utc)
 FLIGHTS = [UUID(int=7), UUID(int=2**100 + 1), UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")]
-IMPLEMENTATIONS: list[Callable[[], TileCatalogue]] = [SortedTileCatalogue, CompiledTileCatalogue]
+IMPLEMENTATIONS: list[Callable[[], TileCatalogue]] = [MemoryTileCatalogue, CompiledTileCatalogue]
 
 
 def imported(x: int, y: int = 0, zoom_level: int = 12) -> TileId:

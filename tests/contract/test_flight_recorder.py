@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.memory.recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.recorder import JsonLinesRecorder, read_record
 from aerotile.domain.flight_events import FlightEvent, Kind
 from aerotile.domain.ports.flight_recorder import FlightRecorder

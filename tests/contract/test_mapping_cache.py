@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
+from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.domain.ports.mapping_cache import MappingCache
 from aerotile.domain.ports.tile_files import TileFiles
@@ -82,7 +82,7 @@ class Subject:
 @pytest.fixture(params=["memory", "mappings"])
 def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
     if request.param == "memory":
-        subject = Subject(MemoryTileFiles(), InMemoryMappingCache)
+        subject = Subject(MemoryTileFiles(), MemoryMappingCache)
     else:
         subject = Subject(
             FilesystemTileFiles(tmp_path / "tiles"),

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
+from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.tile_files import MemoryTileFiles, MemoryTilePixelHandle
 from aerotile.domain.ports.mapping_cache import MappingCache
 from aerotile.domain.ports.tile_files import TileFiles
@@ -42,7 +42,7 @@ def open_handle(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open
     files.stage(PIXELS, metadata).place()
     if "kept" in request.param:
         kept: MappingCache = (
-            InMemoryMappingCache() if in_memory else CompiledMappingCache(max_count=4, max_bytes=1 << 20)
+            MemoryMappingCache() if in_memory else CompiledMappingCache(max_count=4, max_bytes=1 << 20)
         )
         kept.put(TILE, files.open(TILE), kept.ticket(TILE)).close()
         yield lambda: known(kept.get(TILE))

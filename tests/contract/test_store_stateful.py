@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
-from aerotile.adapters.memory.recorder import MemoryFlightRecorder
-from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
-from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.errors import (
     ContentHashMismatchError,
     DuplicateTileError,
@@ -106,8 +106,8 @@ class Halves:
         return FileBackedTileStore(
             self.rows,
             files or self.files,
-            catalogue=SortedTileCatalogue(),
-            mapping_cache=InMemoryMappingCache(),
+            catalogue=MemoryTileCatalogue(),
+            mapping_cache=MemoryMappingCache(),
             gate=gate,
             clock=clock,
             recorder=recorder,

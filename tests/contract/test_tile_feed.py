@@ -15,13 +15,13 @@ import pytest
 from waiting import until
 
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
-from aerotile.adapters.memory.recorder import MemoryFlightRecorder
-from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
-from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_feed import MemoryTileFeed
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.errors import DuplicateTileError, TileNotFoundError
 from aerotile.domain.ports.mapping_cache import MappingCache
 from aerotile.domain.ports.tile_catalogue import TileCatalogue, TileChangeListener
@@ -128,8 +128,8 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
             MemoryTileFiles(),
             memory,
             lambda: MemoryTileFeed(memory),
-            SortedTileCatalogue,
-            InMemoryMappingCache,
+            MemoryTileCatalogue,
+            MemoryMappingCache,
         )
         yield site
         for feed in site.feeds:

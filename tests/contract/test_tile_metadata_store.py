@@ -11,7 +11,7 @@ from uuid import UUID
 import attrs
 import pytest
 
-from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.errors import (
     CacheBudgetExhaustedError,
     ContentHashMismatchError,

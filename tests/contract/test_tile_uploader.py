@@ -15,7 +15,7 @@ from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.http.client import ProviderAddress
 from aerotile.adapters.http.uploader import HttpTileUploader
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.memory.recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.uploader import MemoryProvider
 from aerotile.adapters.provider.behaviour import Behaviour
 from aerotile.adapters.provider.server import ReferenceProvider

@@ -10,10 +10,10 @@ from uuid import UUID
 import attrs
 
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
-from aerotile.adapters.memory.recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
-from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.domain.flight_events import Kind
 from aerotile.domain.ports.mapping_cache import MappingCache
 from aerotile.domain.ports.tile_catalogue import TileCatalogue
@@ -59,10 +59,10 @@ class Subject:
     rows: TileRows
     files: TileFiles
     budgeted: bool
-    empty_catalogue: Callable[[], TileCatalogue] = SortedTileCatalogue
+    empty_catalogue: Callable[[], TileCatalogue] = MemoryTileCatalogue
     clock: ManualClock = attrs.field(factory=lambda: ManualClock(NOW))
     recorder: MemoryFlightRecorder = attrs.field(factory=MemoryFlightRecorder)
-    new_kept: Callable[..., MappingCache] = InMemoryMappingCache
+    new_kept: Callable[..., MappingCache] = MemoryMappingCache
     new_kept_bounds: dict[str, int] = attrs.field(factory=dict)
     mapping_cache: MappingCache = attrs.field(init=False)
     """What the store opened last keeps."""

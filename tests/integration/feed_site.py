@@ -15,8 +15,8 @@ import attrs
 import psycopg
 
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
-from aerotile.adapters.memory.recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.adapters.postgres.connection import Database
@@ -149,7 +149,7 @@ class Site:
             PostgresTileRows(database),
             files,
             catalogue=CompiledTileCatalogue(),
-            mapping_cache=InMemoryMappingCache(),
+            mapping_cache=MemoryMappingCache(),
             gate=gate,
             clock=clock,
             recorder=recorder,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 from budgeted_cache import NOW, Cache, OneByOneStore, imported, metadata_of, onboard, pixels_of
 
-from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.flight_events import Kind
 from aerotile.domain.store.disk_budget import CacheBudgetEnforcer
 from aerotile.domain.values.tiles import TileId, TileMetadataPersistent

@@ -10,7 +10,7 @@ from catalogue_rows import NOW, entry, imported, load, onboard, row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.domain.ports.tile_catalogue import TileCatalogue
 from aerotile.domain.values.catalogue_entries import EvictionCandidate
 from aerotile.domain.values.tiles import TileId, TileMetadataPersistent, VotingStatus
@@ -72,7 +72,7 @@ def test_both_name_the_same_candidates_also_of_tiles_used_at_once(
         row(imported(x), x, accessed_at=NOW + timedelta(seconds=seconds), pinned=pinned)
         for x, (seconds, pinned) in enumerate(accesses)
     ]
-    reference, compiled = SortedTileCatalogue(), CompiledTileCatalogue()
+    reference, compiled = MemoryTileCatalogue(), CompiledTileCatalogue()
     load(reference, rows)
     load(compiled, rows)
     assert compiled.lru_candidates(limit) == reference.lru_candidates(limit)

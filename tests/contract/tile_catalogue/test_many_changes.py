@@ -13,8 +13,8 @@ from catalogue_rows import IMPLEMENTATIONS, NOW, entry, everything, imported, lo
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from aerotile.adapters.memory import sorted_catalogue
-from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.adapters.memory import tile_catalogue
+from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.domain.ports.tile_catalogue import TileCatalogue
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tile_key import VariantTable, encode_tile_key
@@ -118,7 +118,7 @@ TestAnySequenceOfChanges = CatalogueMachine.TestCase
 
 @pytest.fixture(params=[1, 3, 4_096], ids=lambda changes: f"merged after {changes}")
 def merging(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sorted_catalogue, "_MERGE_AT", request.param)
+    monkeypatch.setattr(tile_catalogue, "_MERGE_AT", request.param)
 
 
 @pytest.mark.usefixtures("merging")
@@ -126,7 +126,7 @@ def merging(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def test_thousands_of_changes_at_random_places_are_all_there(catalogue: TileCatalogue, seed: int) -> None:
     chance = np.random.default_rng(seed)
     model: dict[TileId, TileMetadataPersistent] = {}
-    rounds = 3 if isinstance(catalogue, SortedTileCatalogue) else 40
+    rounds = 3 if isinstance(catalogue, MemoryTileCatalogue) else 40
     for _ in range(rounds):
         for x, y in chance.integers(0, 64, (150, 2)).tolist():
             known = row(imported(x, y, 10), x)

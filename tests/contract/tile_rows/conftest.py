@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 from tile_rows_subject import FLIGHT, LEGACY, NOW, Subject, described
 
-from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.values.tiles import TileId, TileMetadataPersistent, TileSource
 
 

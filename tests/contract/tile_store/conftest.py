@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tile_store_subject import Subject
 
-from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.ports.mapping_cache import MappingCache
 
 

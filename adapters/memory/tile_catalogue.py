@@ -1,10 +1,9 @@
-"""The catalogue in sorted numpy arrays: the reference for the compiled one, and what stores in memory use."""
+"""The tile catalogue in sorted numpy arrays: for stores in memory, and the reference of the compiled one."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from collections.abc import Iterable, Sequence
 
 import attrs
 import numpy as np
@@ -29,50 +28,17 @@ from ...domain.values.tile_key import (
     morton,
 )
 from ...domain.values.tiles import TileId, TileMetadataPersistent, TileSource
+from .catalogue_matches import MemoryCatalogueMatches, read_only
 
 _MERGE_AT = 4_096
-"""Changes gathered before they are merged into the arrays."""
+"""How many changes are buffered before they are merged into the arrays."""
 _COLUMN_BITS = 0x5555_5555_5555
-"""The bits of a place on the curve that belong to x."""
-
-
-@attrs.frozen(eq=False)
-class SortedCatalogueMatches(Sequence[CatalogueEntry]):
-    """See `CatalogueMatches`."""
-
-    _columns: CatalogueColumns
-    _variants: VariantTable
-
-    @property
-    def keys(self) -> Keys:
-        """See `CatalogueMatches`."""
-        return _read_only(self._columns.keys)
-
-    def tile_ids(self) -> list[TileId]:
-        """See `CatalogueMatches`."""
-        return [decode_tile_key(key, self._variants) for key in self._columns.keys.tolist()]
-
-    def __len__(self) -> int:
-        return len(self._columns)
-
-    @overload
-    def __getitem__(self, place: int) -> CatalogueEntry: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> list[CatalogueEntry]: ...
-
-    def __getitem__(self, place: int | slice) -> CatalogueEntry | list[CatalogueEntry]:
-        if isinstance(place, slice):
-            return [self[each] for each in range(len(self))[place]]
-        return self._columns.entry(place, decode_tile_key(int(self._columns.keys[place]), self._variants))
-
-    def __iter__(self) -> Iterator[CatalogueEntry]:
-        return (self[place] for place in range(len(self)))
+"""The bits of a position on the curve that belong to x."""
 
 
 @attrs.frozen(eq=False)
 class _State:
-    """One consistent view; replaced as a whole when changes are merged."""
+    """One consistent view. A merge of changes replaces the whole view."""
 
     columns: CatalogueColumns
     """Sorted by key."""
@@ -84,10 +50,10 @@ class _State:
         """The tile's row as columns of length 1, or None."""
         if key in self.changes:
             return self.changes[key]
-        place = int(np.searchsorted(self.columns.keys, key))
-        if place == len(self.columns) or self.columns.keys[place] != key:
+        position = int(np.searchsorted(self.columns.keys, key))
+        if position == len(self.columns) or self.columns.keys[position] != key:
             return None
-        return self.columns.at(slice(place, place + 1))
+        return self.columns.at(slice(position, position + 1))
 
     def merged(self) -> _State:
         """The same with no changes pending."""
@@ -98,7 +64,7 @@ class _State:
         return _State(_sorted([self.columns.at(untouched), *added]), self.variants, {})
 
 
-class SortedTileCatalogue:
+class MemoryTileCatalogue:
     """See `TileCatalogue`."""
 
     def __init__(self) -> None:
@@ -131,13 +97,13 @@ class SortedTileCatalogue:
         before = self._state.merged()
         variants = loaded.variants.extended(touched)
         changes: dict[int, CatalogueColumns | None] = {}
-        for place, old_key in enumerate(before.columns.keys.tolist()):
+        for position, old_key in enumerate(before.columns.keys.tolist()):
             tile_id = decode_tile_key(old_key, before.variants)
             key = _key(tile_id, variants)
             known = None if key is None else loaded.row(key)
             if key is None or (known is None and tile_id not in touched):
                 continue
-            row = before.columns.at(slice(place, place + 1))
+            row = before.columns.at(slice(position, position + 1))
             kept = row if known is None or tile_id in touched else known
             accessed_us = row.accessed_us if known is None else np.maximum(row.accessed_us, known.accessed_us)
             changes[key] = attrs.evolve(kept, keys=np.array([key], np.int64), accessed_us=accessed_us)
@@ -236,12 +202,12 @@ class SortedTileCatalogue:
         keys = state.columns.keys
         behind = encode_tile_key(last, state.variants) + MAX_VARIANTS
         low, high = np.searchsorted(keys, [encode_tile_key(first, state.variants), behind])
-        # Column and row order as their bits do on the curve, so they are compared where they lie.
+        # The bits of x alone, and of y alone, sort on the curve as x and y do, so no key is decoded.
         curve = (keys[low:high] >> VARIANT_BITS) & ((1 << MORTON_BITS) - 1)
         columns, rows = curve & _COLUMN_BITS, curve & ~_COLUMN_BITS
         inside = (columns >= morton(span.min_x, 0)) & (columns <= morton(span.max_x, 0))
         inside &= (rows >= morton(0, span.min_y)) & (rows <= morton(0, span.max_y))
-        return SortedCatalogueMatches(state.columns.at(low + np.flatnonzero(inside)), state.variants)
+        return MemoryCatalogueMatches(state.columns.at(low + np.flatnonzero(inside)), state.variants)
 
     def _merged(self) -> _State:
         with self._lock:
@@ -251,7 +217,7 @@ class SortedTileCatalogue:
     def snapshot(self) -> tuple[Keys, VariantTable]:
         """See `TileCatalogue`."""
         state = self._merged()
-        return _read_only(state.columns.keys), state.variants
+        return read_only(state.columns.keys), state.variants
 
     def get(self, tile_id: TileId) -> CatalogueEntry | None:
         """See `TileCatalogue`."""
@@ -306,9 +272,3 @@ def _sorted(parts: list[CatalogueColumns]) -> CatalogueColumns:
 
 def _bytes_of(row: CatalogueColumns | None) -> int:
     return 0 if row is None else int(row.disk_bytes[0])
-
-
-def _read_only(keys: Keys) -> Keys:
-    view: Keys = keys.view()
-    view.flags.writeable = False
-    return view

@@ -1,36 +1,30 @@
-"""A table of tiles in memory, with the transactions and locks of the rows half of a tile store."""
+"""The rows of a tile store in memory, with transactions and locks."""
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from typing import Any
 from uuid import UUID, uuid4
 
 import attrs
 
 from ...domain.errors import (
     DuplicateTileError,
-    HeadroomTakenError,
     StoreUnavailableError,
     TileMetadataError,
     TileNotFoundError,
 )
 from ...domain.values.catalogue_entries import CatalogueColumns
-from ...domain.values.tile_changes import ChangeKind, TileChange
+from ...domain.values.tile_changes import ChangeKind
 from ...domain.values.tile_key import VariantTable
 from ...domain.values.tile_rules import may_be_evicted
 from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, check_aware_utc
+from .tile_metadata import MemoryTileMetadataStore
 
 STATEMENT_TIMEOUT_S = 30.0
-"""How long a write waits for another one of the same tile, as a database's statement timeout has it."""
-
-
-_NOTICED = {"voting_status", "uploaded_at", "pinned"}
-"""Facts whose change listeners are told of; nobody waits for the times of reads."""
+"""How long a write waits for another write of the same tile; a database's statement timeout does the same."""
 
 
 class MemoryOpenRows:
@@ -38,7 +32,7 @@ class MemoryOpenRows:
 
     def __init__(
         self,
-        table: MemoryTileTable,
+        table: MemoryTileRows,
         inserted: dict[TileId, TileMetadataPersistent],
         duplicates: frozenset[TileId],
     ) -> None:
@@ -48,7 +42,7 @@ class MemoryOpenRows:
         self._open = True
 
     def end(self) -> None:
-        """Close the transaction; what was not committed is forgotten."""
+        """Close the transaction; rows that were not committed are rolled back."""
         self._open = False
 
     @property
@@ -86,18 +80,17 @@ class MemoryOpenRow:
 class MemoryLockedRows:
     """See `LockedRows`."""
 
-    table: MemoryTileTable
+    table: MemoryTileRows
 
     def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
         """See `LockedRows`."""
         return self.table.committed_among(tile_ids)
 
 
-class MemoryTileTable:
-    """`TileRows` in memory; the base of `MemoryTileRows`.
+class MemoryTileRows(MemoryTileMetadataStore):
+    """`TileRows` in memory, with the `TileMetadataStore` of the same table; nothing is durable.
 
-    Any number of threads may use it; transactions exclude each other as they do in a database. While
-    `answers` is False every call raises `StoreUnavailableError`, as when a database is gone.
+    Transactions exclude each other as they do in a database.
     """
 
     def __init__(
@@ -106,47 +99,27 @@ class MemoryTileTable:
         disk_budget_bytes: int | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
-        """`now` is the database's own time, which only `insert_metadata` takes from it."""
-        self.answers = True
-        self.disk_budget_bytes = disk_budget_bytes
+        """See `MemoryTileMetadataStore`."""
+        super().__init__(disk_budget_bytes=disk_budget_bytes, now=now)
         self._store_id = uuid4()
-        self._now = now
-        self._changed = threading.Condition()
-        self._committed: dict[TileId, TileMetadataPersistent] = {}
         self._incomplete: dict[TileId, TileMetadataPersistent] = {}
         self._files_missing: dict[TileId, datetime] = {}
-        self._total_bytes = 0
         self._taken: set[TileId] = set()
-        """Tiles in an open transaction, or whose removal is not over yet."""
-        self._listeners: list[Callable[[Sequence[TileChange]], None]] = []
-        self._writers = 0
-        self._locks_wanted = 0
+        """Tiles in an open transaction, and tiles under removal."""
+        self._writers = self._locks_wanted = 0
         self._locked = False
 
-    def listen(self, listener: Callable[[Sequence[TileChange]], None]) -> Callable[[], None]:
-        """Tell `listener` of every commit from now on, in their order; call what is returned to end that.
-
-        It is called with the table locked and must return at once.
-        """
-        with self._changed:
-            self._listeners.append(listener)
-
-        def end() -> None:
-            with self._changed:
-                if listener in self._listeners:
-                    self._listeners.remove(listener)
-
-        return end
-
-    def _tell(self, kind: ChangeKind, tile_ids: Iterable[TileId]) -> None:
-        changes = [TileChange(kind, tile_id) for tile_id in tile_ids]
-        for listener in self._listeners:
-            listener(changes)
+    get = MemoryTileMetadataStore.get_by_id
 
     def store_id(self) -> UUID:
         """See `TileRows`."""
         with self._answering():
             return self._store_id
+
+    def insert_metadata(self, metadata: TileMetadata) -> TileMetadataPersistent:
+        """See `TileMetadataStore`."""
+        with self.insert(metadata, self._now()) as row:
+            return row.commit()
 
     @contextmanager
     def insert(
@@ -198,24 +171,13 @@ class MemoryTileTable:
                 self._changed.notify_all()
 
     def _take(self, tile_id: TileId) -> bool:
-        """Keep other writers from a tile; False when it has a row."""
+        """Keep other writers from a tile; False when the tile has a row."""
         with self._answering():
             self._wait_until(lambda: tile_id not in self._taken, f"another writer of tile {tile_id}")
             if tile_id in self._committed or tile_id in self._incomplete:
                 return False
             self._taken.add(tile_id)
             return True
-
-    def add(self, inserted: Mapping[TileId, TileMetadataPersistent]) -> None:
-        """Commit rows; what `commit` of an open row does. Raises `HeadroomTakenError`."""
-        with self._answering():
-            added_bytes = sum(tile.disk_bytes for tile in inserted.values())
-            ceiling = self.disk_budget_bytes
-            if ceiling is not None and self._total_bytes + added_bytes > ceiling:
-                raise HeadroomTakenError(added_bytes, ceiling, self._total_bytes)
-            self._committed.update(inserted)
-            self._total_bytes += added_bytes
-            self._tell(ChangeKind.ADDED, inserted)
 
     @contextmanager
     def removing(self, tile_id: TileId, *, evicting: bool = False) -> Iterator[int | None]:
@@ -242,23 +204,13 @@ class MemoryTileTable:
         self._committed.pop(tile_id, None)
         self._files_missing.pop(tile_id, None)
         self._total_bytes -= freed_bytes
-        self._tell(ChangeKind.REMOVED, [tile_id])
+        self._publish(ChangeKind.REMOVED, [tile_id])
         return freed_bytes
-
-    def get(self, tile_id: TileId) -> TileMetadataPersistent | None:
-        """See `TileRows`."""
-        with self._answering():
-            return self._committed.get(tile_id)
 
     def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
         """See `TileRows`."""
         with self._answering():
             return {t: self._committed[t] for t in tile_ids if t in self._committed}
-
-    def committed(self) -> Iterator[TileMetadataPersistent]:
-        """See `TileRows`."""
-        with self._answering():
-            return iter(list(self._committed.values()))
 
     def catalogue(self) -> tuple[CatalogueColumns, VariantTable]:
         """See `TileRows`."""
@@ -309,10 +261,10 @@ class MemoryTileTable:
             del self._incomplete[tile_id]
             self._committed[tile_id] = known
             self._total_bytes += disk_bytes
-            self._tell(ChangeKind.CHANGED, [tile_id])
+            self._publish(ChangeKind.CHANGED, [tile_id])
 
     def add_incomplete(self, tile: TileMetadataPersistent) -> None:
-        """Add a row as a database from before revision 0002 has it: its hash and size count as unknown."""
+        """Add a row as databases before revision 0002 hold it: hash and size are unknown."""
         with self._answering():
             self._incomplete[tile.tile_id] = tile
 
@@ -337,32 +289,12 @@ class MemoryTileTable:
 
     @property
     def files_missing(self) -> dict[TileId, datetime]:
-        """Which tiles were marked, and when first."""
+        """The tiles marked as missing, each with the time of its first mark."""
         with self._changed:
             return dict(self._files_missing)
-
-    @contextmanager
-    def _answering(self) -> Iterator[None]:
-        with self._changed:
-            if not self.answers:
-                raise StoreUnavailableError("the rows in memory do not answer")
-            yield
 
     def _wait_until(
         self, free: Callable[[], bool], waited_for: str, timeout_s: float = STATEMENT_TIMEOUT_S
     ) -> None:
         if not self._changed.wait_for(free, timeout_s):
             raise StoreUnavailableError(f"waited {timeout_s:g} s for {waited_for}")
-
-    def _known(self, tile_id: TileId) -> TileMetadataPersistent:
-        tile = self._committed.get(tile_id)
-        if tile is None:
-            raise TileNotFoundError(tile_id)
-        return tile
-
-    def _change(self, tile_id: TileId, **facts: Any) -> TileMetadataPersistent:
-        changed: TileMetadataPersistent = attrs.evolve(self._committed[tile_id], **facts)
-        self._committed[tile_id] = changed
-        if facts.keys() & _NOTICED:
-            self._tell(ChangeKind.CHANGED, [tile_id])
-        return changed

@@ -1,4 +1,4 @@
-"""A flight recorder that keeps its events in a list."""
+"""A flight recorder over a list."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from ...domain.flight_events import FlightEvent
 
 
 class MemoryFlightRecorder:
-    """A `FlightRecorder` in memory, for tests and small tools; nothing survives the process.
+    """A `FlightRecorder` in memory; nothing is durable.
 
-    Keeps the first `limit` events and counts the rest as dropped, as a full queue does.
+    It stores the first `limit` events and counts later events as dropped, as a full queue does.
     """
 
     def __init__(self, limit: int = 10_000) -> None:
@@ -22,7 +22,7 @@ class MemoryFlightRecorder:
         self._lock = threading.Lock()
 
     def record(self, event: FlightEvent) -> None:
-        """Note an event, or count it as dropped when `limit` events are held."""
+        """Append an event, or count the event as dropped when `limit` events are stored."""
         with self._lock:
             if len(self._events) < self._limit:
                 self._events.append(event)
@@ -31,12 +31,12 @@ class MemoryFlightRecorder:
 
     @property
     def events(self) -> tuple[FlightEvent, ...]:
-        """What was recorded, in order."""
+        """The stored events, in the order of recording."""
         with self._lock:
             return tuple(self._events)
 
     @property
     def dropped(self) -> int:
-        """How many events found no room."""
+        """The number of dropped events."""
         with self._lock:
             return self._dropped

@@ -1,12 +1,24 @@
-"""The rows of a tile store, and what a database knows of tiles, in memory."""
+"""What a database knows of tiles, in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import Any
 
-from ...domain.errors import ContentHashMismatchError
+import attrs
+
+from ...domain.errors import (
+    ContentHashMismatchError,
+    DuplicateTileError,
+    HeadroomTakenError,
+    StoreUnavailableError,
+    TileNotFoundError,
+)
 from ...domain.policies.voting import check_voting_step
+from ...domain.values.tile_changes import ChangeKind, TileChange
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_names import ZERO_UUID
 from ...domain.values.tile_rules import may_be_evicted
@@ -18,15 +30,52 @@ from ...domain.values.tiles import (
     VotingStatus,
     check_aware_utc,
 )
-from .tile_table import MemoryTileTable
+
+_PUBLISHED = {"voting_status", "uploaded_at", "pinned"}
+"""Facts whose change is told to listeners; access times are not."""
 
 
-class MemoryTileRows(MemoryTileTable):
-    """`TileRows` and `TileMetadataStore` in one, for tests and small tools; nothing survives the process."""
+class MemoryTileMetadataStore:
+    """A `TileMetadataStore` in memory; nothing is durable. Any number of threads may use it.
+
+    While `answers` is False every call raises `StoreUnavailableError`, as when a database is gone.
+    `MemoryTileRows` adds transactions and locks to the same table.
+    """
+
+    def __init__(
+        self,
+        *,
+        disk_budget_bytes: int | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        """`now` is the database's own time, which only `insert_metadata` reads."""
+        self.answers = True
+        self.disk_budget_bytes = disk_budget_bytes
+        self._now = now
+        self._changed = threading.Condition()
+        self._committed: dict[TileId, TileMetadataPersistent] = {}
+        self._total_bytes = 0
+        self._listeners: list[Callable[[Sequence[TileChange]], None]] = []
+
+    def listen(self, listener: Callable[[Sequence[TileChange]], None]) -> Callable[[], None]:
+        """Call `listener` with every commit from now on, in their order; the function returned ends that.
+
+        `listener` runs while the table is locked, so it must return immediately.
+        """
+        with self._changed:
+            self._listeners.append(listener)
+
+        def end() -> None:
+            with self._changed:
+                if listener in self._listeners:
+                    self._listeners.remove(listener)
+
+        return end
 
     def get_by_id(self, tile_id: TileId) -> TileMetadataPersistent | None:
         """See `TileMetadataStore`."""
-        return self.get(tile_id)
+        with self._answering():
+            return self._committed.get(tile_id)
 
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> list[TileMetadataPersistent]:
         """See `TileMetadataStore`. Raises `ValueError` for a zoom outside 0..22."""
@@ -42,8 +91,12 @@ class MemoryTileRows(MemoryTileTable):
 
     def insert_metadata(self, metadata: TileMetadata) -> TileMetadataPersistent:
         """See `TileMetadataStore`."""
-        with self.insert(metadata, self._now()) as row:
-            return row.commit()
+        stored = TileMetadataPersistent.of(metadata, created_at=self._now())
+        with self._answering():
+            if stored.tile_id in self._committed:
+                raise DuplicateTileError(stored.tile_id)
+            self.add({stored.tile_id: stored})
+        return stored
 
     def update_voting_status(self, tile_id: TileId, status: VotingStatus) -> TileMetadataPersistent:
         """See `TileMetadataStore`."""
@@ -95,10 +148,51 @@ class MemoryTileRows(MemoryTileTable):
             return self._change(tile_id, upload_attempts=attempts).upload_attempts
 
     def set_pinned(self, tile_id: TileId, pinned: bool) -> None:
-        """Keep a tile from being evicted, or let it go again. Raises `TileNotFoundError`."""
+        """Exclude a tile from eviction, or allow its eviction again. Raises `TileNotFoundError`."""
         with self._answering():
             self._known(tile_id)
             self._change(tile_id, pinned=pinned)
+
+    def committed(self) -> Iterator[TileMetadataPersistent]:
+        """Every committed row, as one consistent snapshot."""
+        with self._answering():
+            return iter(list(self._committed.values()))
+
+    def add(self, inserted: Mapping[TileId, TileMetadataPersistent]) -> None:
+        """Commit rows: the last step of every insertion. Raises `HeadroomTakenError`."""
+        with self._answering():
+            added_bytes = sum(tile.disk_bytes for tile in inserted.values())
+            ceiling = self.disk_budget_bytes
+            if ceiling is not None and self._total_bytes + added_bytes > ceiling:
+                raise HeadroomTakenError(added_bytes, ceiling, self._total_bytes)
+            self._committed.update(inserted)
+            self._total_bytes += added_bytes
+            self._publish(ChangeKind.ADDED, inserted)
+
+    def _publish(self, kind: ChangeKind, tile_ids: Iterable[TileId]) -> None:
+        changes = [TileChange(kind, tile_id) for tile_id in tile_ids]
+        for listener in self._listeners:
+            listener(changes)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        with self._changed:
+            if not self.answers:
+                raise StoreUnavailableError("the rows in memory do not answer")
+            yield
+
+    def _known(self, tile_id: TileId) -> TileMetadataPersistent:
+        tile = self._committed.get(tile_id)
+        if tile is None:
+            raise TileNotFoundError(tile_id)
+        return tile
+
+    def _change(self, tile_id: TileId, **facts: Any) -> TileMetadataPersistent:
+        changed: TileMetadataPersistent = attrs.evolve(self._committed[tile_id], **facts)
+        self._committed[tile_id] = changed
+        if facts.keys() & _PUBLISHED:
+            self._publish(ChangeKind.CHANGED, [tile_id])
+        return changed
 
 
 def _grid_order(tile_id: TileId) -> tuple[int, int, str, int]:
