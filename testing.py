@@ -30,17 +30,23 @@ from .adapters.memory.uploader import MemoryProvider, MemoryUploadLedger
 
 if TYPE_CHECKING:
     from .adapters.contracts.clock import ClockContract
-    from .adapters.contracts.descriptor_index import DescriptorIndexContract
+    from .adapters.contracts.descriptor_index import DescriptorIndexContract, MakeDescriptorIndex
     from .adapters.contracts.flight_recorder import FlightRecorderContract, FlightRecorderSubject
-    from .adapters.contracts.sector_index import SectorIndexContract
-    from .adapters.contracts.tile_judge import TileJudgeContract
+    from .adapters.contracts.mapping_cache import MappingCacheContract, MappingCacheSubject
+    from .adapters.contracts.pixel_handle import OpenPixelHandle, TilePixelHandleContract
+    from .adapters.contracts.sector_index import MakeSectorIndex, SectorIndexContract
+    from .adapters.contracts.tile_judge import MakeTileJudge, TileJudgeContract
+    from .adapters.contracts.tile_metadata import TileMetadataStoreContract, TileMetadataStoreSubject
 
 _SUITES = {
     "clock": ("ClockContract",),
-    "descriptor_index": ("DescriptorIndexContract",),
+    "descriptor_index": ("DescriptorIndexContract", "MakeDescriptorIndex"),
     "flight_recorder": ("FlightRecorderContract", "FlightRecorderSubject"),
-    "sector_index": ("SectorIndexContract",),
-    "tile_judge": ("TileJudgeContract",),
+    "mapping_cache": ("MappingCacheContract", "MappingCacheSubject"),
+    "pixel_handle": ("OpenPixelHandle", "TilePixelHandleContract"),
+    "sector_index": ("MakeSectorIndex", "SectorIndexContract"),
+    "tile_judge": ("MakeTileJudge", "TileJudgeContract"),
+    "tile_metadata": ("TileMetadataStoreContract", "TileMetadataStoreSubject"),
 }
 _SUITE_OF = {name: suite for suite, names in _SUITES.items() for name in names}
 
@@ -49,7 +55,12 @@ __all__ = [
     "DescriptorIndexContract",
     "FlightRecorderContract",
     "FlightRecorderSubject",
+    "MakeDescriptorIndex",
+    "MakeSectorIndex",
+    "MakeTileJudge",
     "ManualClock",
+    "MappingCacheContract",
+    "MappingCacheSubject",
     "MemoryDescriptorIndex",
     "MemoryFlightRecorder",
     "MemoryMappingCache",
@@ -62,8 +73,12 @@ __all__ = [
     "MemoryTilePixelHandle",
     "MemoryTileRows",
     "MemoryUploadLedger",
+    "OpenPixelHandle",
     "SectorIndexContract",
     "TileJudgeContract",
+    "TileMetadataStoreContract",
+    "TileMetadataStoreSubject",
+    "TilePixelHandleContract",
 ]
 
 

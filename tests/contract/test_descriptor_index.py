@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from aerotile.adapters.contracts.descriptor_index import MakeDescriptorIndex
 from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.domain.ports.descriptor_index import DescriptorIndex
 from aerotile.domain.values.descriptors import HnswParams, VectorStorage
-from aerotile.testing import DescriptorIndexContract, MemoryDescriptorIndex
+from aerotile.testing import DescriptorIndexContract, MakeDescriptorIndex, MemoryDescriptorIndex
 
 
 class TestDescriptorIndex(DescriptorIndexContract):

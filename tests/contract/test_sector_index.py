@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aerotile.adapters.contracts.sector_index import MakeSectorIndex
 from aerotile.adapters.rtree import RtreeSectorIndex
-from aerotile.testing import MemorySectorIndex, SectorIndexContract
+from aerotile.testing import MakeSectorIndex, MemorySectorIndex, SectorIndexContract
 
 
 class TestSectorIndex(SectorIndexContract):

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from aerotile.adapters.contracts.tile_judge import MakeTileJudge
 from aerotile.adapters.rtree import RtreeSectorIndex
 from aerotile.domain.policies.freshness import Rules
 from aerotile.domain.ports.sector_index import SupportsJudging, TileJudge
 from aerotile.domain.store.freshness_gate import SectorListJudge
 from aerotile.domain.values.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
-from aerotile.testing import MemorySectorIndex, TileJudgeContract
+from aerotile.testing import MakeTileJudge, MemorySectorIndex, TileJudgeContract
 
 
 def listing_judge(
