@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .adapters.contracts.mapping_cache import MappingCacheContract, MappingCacheSubject
     from .adapters.contracts.pixel_handle import OpenPixelHandle, TilePixelHandleContract
     from .adapters.contracts.sector_index import MakeSectorIndex, SectorIndexContract
+    from .adapters.contracts.tile_catalogue import MakeTileCatalogue, TileCatalogueContract
     from .adapters.contracts.tile_judge import MakeTileJudge, TileJudgeContract
     from .adapters.contracts.tile_metadata import TileMetadataStoreContract, TileMetadataStoreSubject
 
@@ -45,6 +46,7 @@ _SUITES = {
     "mapping_cache": ("MappingCacheContract", "MappingCacheSubject"),
     "pixel_handle": ("OpenPixelHandle", "TilePixelHandleContract"),
     "sector_index": ("MakeSectorIndex", "SectorIndexContract"),
+    "tile_catalogue": ("MakeTileCatalogue", "TileCatalogueContract"),
     "tile_judge": ("MakeTileJudge", "TileJudgeContract"),
     "tile_metadata": ("TileMetadataStoreContract", "TileMetadataStoreSubject"),
 }
@@ -57,6 +59,7 @@ __all__ = [
     "FlightRecorderSubject",
     "MakeDescriptorIndex",
     "MakeSectorIndex",
+    "MakeTileCatalogue",
     "MakeTileJudge",
     "ManualClock",
     "MappingCacheContract",
@@ -75,6 +78,7 @@ __all__ = [
     "MemoryUploadLedger",
     "OpenPixelHandle",
     "SectorIndexContract",
+    "TileCatalogueContract",
     "TileJudgeContract",
     "TileMetadataStoreContract",
     "TileMetadataStoreSubject",

@@ -12,4 +12,4 @@ import pkgutil
 import pytest
 
 # The message of a failed assertion shows the compared values, as in a test file.
-pytest.register_assert_rewrite(*(found.name for found in pkgutil.walk_packages(__path__, f"{__name__}.")))
+pytest.register_assert_rewrite(*(found.name for found in pkgutil.iter_modules(__path__, f"{__name__}.")))

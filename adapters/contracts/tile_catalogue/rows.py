@@ -1,24 +1,22 @@
-"""Tiles and rows for the tests of every `TileCatalogue`, and what the catalogue should know of them."""
+"""Tiles and rows for the contract of `TileCatalogue`, and the entries that a catalogue must have of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
+from typing import Any
 from uuid import UUID
 
 import attrs
 
-from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
-from aerotile.domain.ports.tile_catalogue import TileCatalogue
-from aerotile.domain.values.catalogue_entries import CatalogueEntry, columns_of
-from aerotile.domain.values.tile_key import decode_tile_key
-from aerotile.domain.values.tile_rules import may_be_evicted
-from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
-from aerotile.ext import CompiledTileCatalogue
+from ....domain.ports.tile_catalogue import TileCatalogue
+from ....domain.values.catalogue_entries import CatalogueEntry, columns_of
+from ....domain.values.tile_key import decode_tile_key
+from ....domain.values.tile_rules import may_be_evicted
+from ....domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 
 NOW = datetime(2026, 5, 1, 12, 30, 15, 123_456, tzinfo=timezone.utc)
 FLIGHTS = [UUID(int=7), UUID(int=2**100 + 1), UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")]
-IMPLEMENTATIONS: list[Callable[[], TileCatalogue]] = [MemoryTileCatalogue, CompiledTileCatalogue]
 
 
 def imported(x: int, y: int = 0, zoom_level: int = 12) -> TileId:
@@ -29,7 +27,7 @@ def onboard(x: int, flight: int = 0) -> TileId:
     return TileId(12, x, 0, TileSource.ONBOARD, FLIGHTS[flight])
 
 
-def row(tile_id: TileId, content: int = 0, **changes: object) -> TileMetadataPersistent:
+def row(tile_id: TileId, content: int = 0, **changes: Any) -> TileMetadataPersistent:
     metadata = TileMetadata(
         tile_id=tile_id,
         captured_at=NOW - timedelta(days=content, microseconds=content),
@@ -41,7 +39,7 @@ def row(tile_id: TileId, content: int = 0, **changes: object) -> TileMetadataPer
 
 
 def entry(known: TileMetadataPersistent) -> CatalogueEntry:
-    """What the catalogue should know of a row."""
+    """The entry that a catalogue must have of a row."""
     return CatalogueEntry(
         known.tile_id,
         known.captured_at,
