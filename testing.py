@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from .adapters.contracts.pixel_handle import OpenPixelHandle, TilePixelHandleContract
     from .adapters.contracts.sector_index import MakeSectorIndex, SectorIndexContract
     from .adapters.contracts.tile_catalogue import MakeTileCatalogue, TileCatalogueContract
+    from .adapters.contracts.tile_feed import TileFeedContract, TileFeedSubject
     from .adapters.contracts.tile_judge import MakeTileJudge, TileJudgeContract
     from .adapters.contracts.tile_metadata import TileMetadataStoreContract, TileMetadataStoreSubject
+    from .adapters.contracts.uploader import PendingTiles, TileUploaderContract, TileUploaderSubject
 
 _SUITES = {
     "clock": ("ClockContract",),
@@ -47,8 +49,10 @@ _SUITES = {
     "pixel_handle": ("OpenPixelHandle", "TilePixelHandleContract"),
     "sector_index": ("MakeSectorIndex", "SectorIndexContract"),
     "tile_catalogue": ("MakeTileCatalogue", "TileCatalogueContract"),
+    "tile_feed": ("TileFeedContract", "TileFeedSubject"),
     "tile_judge": ("MakeTileJudge", "TileJudgeContract"),
     "tile_metadata": ("TileMetadataStoreContract", "TileMetadataStoreSubject"),
+    "uploader": ("PendingTiles", "TileUploaderContract", "TileUploaderSubject"),
 }
 _SUITE_OF = {name: suite for suite, names in _SUITES.items() for name in names}
 
@@ -77,12 +81,17 @@ __all__ = [
     "MemoryTileRows",
     "MemoryUploadLedger",
     "OpenPixelHandle",
+    "PendingTiles",
     "SectorIndexContract",
     "TileCatalogueContract",
+    "TileFeedContract",
+    "TileFeedSubject",
     "TileJudgeContract",
     "TileMetadataStoreContract",
     "TileMetadataStoreSubject",
     "TilePixelHandleContract",
+    "TileUploaderContract",
+    "TileUploaderSubject",
 ]
 
 

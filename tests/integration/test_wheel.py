@@ -165,4 +165,4 @@ def test_a_stranger_runs_a_suite_of_the_wheel_which_fails_for_a_broken_adapter(
     assert (green.returncode, red.returncode) == (0, 1), green.stdout + red.stdout
     (line,) = [line for line in red.stdout.splitlines() if line.startswith("FAILED")]
     assert failed in line
-    assert str(libraries / "aerotile" / "adapters" / "contracts" / "clock.py") in red.stdout
+    assert "libraries/aerotile/adapters/contracts/clock.py:" in red.stdout  # not this environment's copy
