@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .adapters.contracts.tile_feed import TileFeedContract, TileFeedSubject
     from .adapters.contracts.tile_judge import MakeTileJudge, TileJudgeContract
     from .adapters.contracts.tile_metadata import TileMetadataStoreContract, TileMetadataStoreSubject
+    from .adapters.contracts.tile_rows import TileRowsContract, TileRowsSubject
     from .adapters.contracts.uploader import PendingTiles, TileUploaderContract, TileUploaderSubject
 
 _SUITES = {
@@ -52,6 +53,7 @@ _SUITES = {
     "tile_feed": ("TileFeedContract", "TileFeedSubject"),
     "tile_judge": ("MakeTileJudge", "TileJudgeContract"),
     "tile_metadata": ("TileMetadataStoreContract", "TileMetadataStoreSubject"),
+    "tile_rows": ("TileRowsContract", "TileRowsSubject"),
     "uploader": ("PendingTiles", "TileUploaderContract", "TileUploaderSubject"),
 }
 _SUITE_OF = {name: suite for suite, names in _SUITES.items() for name in names}
@@ -90,6 +92,8 @@ __all__ = [
     "TileMetadataStoreContract",
     "TileMetadataStoreSubject",
     "TilePixelHandleContract",
+    "TileRowsContract",
+    "TileRowsSubject",
     "TileUploaderContract",
     "TileUploaderSubject",
 ]

@@ -1,4 +1,4 @@
-"""The rows that tests of every `TileRows` look at, and the tiles that they write to them."""
+"""The rows under test, and the tiles that the suite writes to them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from datetime import datetime, timedelta, timezone
 from uuid import UUID
 
 import attrs
+import pytest
 
-from aerotile.domain.ports.tile_metadata import TileMetadataStore
-from aerotile.domain.ports.tile_rows import TileRows
-from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
+from ....domain.ports.tile_metadata import TileMetadataStore
+from ....domain.ports.tile_rows import TileRows
+from ....domain.values.tiles import TileId, TileMetadata, TileSource
 
 NOW = datetime(2026, 5, 1, 12, 30, 15, 123456, tzinfo=timezone.utc)
 FLIGHT = UUID(int=7)
@@ -32,7 +33,7 @@ def described(tile_id: TileId, disk_bytes: int = 100) -> TileMetadata:
 
 
 @attrs.frozen
-class Subject:
+class TileRowsSubject:
     """Rows under test, a second look at what they hold, and what no port offers."""
 
     rows: TileRows
@@ -50,3 +51,12 @@ class Subject:
 
     def committed(self) -> set[TileId]:
         return {tile.tile_id for tile in self.rows.committed()}
+
+
+class OfTileRows:
+    """The fixture of every part of the contract."""
+
+    @pytest.fixture
+    def subject(self) -> TileRowsSubject:
+        """The rows under test. Override it."""
+        raise NotImplementedError
