@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .adapters.contracts.sector_index import MakeSectorIndex, SectorIndexContract
     from .adapters.contracts.tile_catalogue import MakeTileCatalogue, TileCatalogueContract
     from .adapters.contracts.tile_feed import TileFeedContract, TileFeedSubject
+    from .adapters.contracts.tile_files import TileFilesContract
     from .adapters.contracts.tile_judge import MakeTileJudge, TileJudgeContract
     from .adapters.contracts.tile_metadata import TileMetadataStoreContract, TileMetadataStoreSubject
     from .adapters.contracts.tile_rows import TileRowsContract, TileRowsSubject
@@ -51,6 +52,7 @@ _SUITES = {
     "sector_index": ("MakeSectorIndex", "SectorIndexContract"),
     "tile_catalogue": ("MakeTileCatalogue", "TileCatalogueContract"),
     "tile_feed": ("TileFeedContract", "TileFeedSubject"),
+    "tile_files": ("TileFilesContract",),
     "tile_judge": ("MakeTileJudge", "TileJudgeContract"),
     "tile_metadata": ("TileMetadataStoreContract", "TileMetadataStoreSubject"),
     "tile_rows": ("TileRowsContract", "TileRowsSubject"),
@@ -88,6 +90,7 @@ __all__ = [
     "TileCatalogueContract",
     "TileFeedContract",
     "TileFeedSubject",
+    "TileFilesContract",
     "TileJudgeContract",
     "TileMetadataStoreContract",
     "TileMetadataStoreSubject",
