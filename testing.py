@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .adapters.contracts.tile_judge import MakeTileJudge, TileJudgeContract
     from .adapters.contracts.tile_metadata import TileMetadataStoreContract, TileMetadataStoreSubject
     from .adapters.contracts.tile_rows import TileRowsContract, TileRowsSubject
+    from .adapters.contracts.tile_store import TileStoreContract, TileStoreSubject
     from .adapters.contracts.uploader import PendingTiles, TileUploaderContract, TileUploaderSubject
 
 _SUITES = {
@@ -56,6 +57,7 @@ _SUITES = {
     "tile_judge": ("MakeTileJudge", "TileJudgeContract"),
     "tile_metadata": ("TileMetadataStoreContract", "TileMetadataStoreSubject"),
     "tile_rows": ("TileRowsContract", "TileRowsSubject"),
+    "tile_store": ("TileStoreContract", "TileStoreSubject"),
     "uploader": ("PendingTiles", "TileUploaderContract", "TileUploaderSubject"),
 }
 _SUITE_OF = {name: suite for suite, names in _SUITES.items() for name in names}
@@ -97,6 +99,8 @@ __all__ = [
     "TilePixelHandleContract",
     "TileRowsContract",
     "TileRowsSubject",
+    "TileStoreContract",
+    "TileStoreSubject",
     "TileUploaderContract",
     "TileUploaderSubject",
 ]

@@ -1,32 +1,34 @@
-"""The store that tests of every `TileStore` look at, and the tiles that they write to it."""
+"""The store under test, and the tiles that the suite writes to it."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from typing import Any
 from uuid import UUID
 
 import attrs
+import pytest
 
-from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
-from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
-from aerotile.adapters.memory.sector_index import MemorySectorIndex
-from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
-from aerotile.domain.flight_events import Kind
-from aerotile.domain.ports.mapping_cache import MappingCache
-from aerotile.domain.ports.tile_catalogue import TileCatalogue
-from aerotile.domain.ports.tile_files import TileFiles
-from aerotile.domain.ports.tile_rows import TileRows
-from aerotile.domain.ports.tile_store import TileStore
-from aerotile.domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
-from aerotile.domain.store.freshness_gate import FreshnessGate
-from aerotile.domain.store.tile_store import FileBackedTileStore
-from aerotile.domain.values.inventory import FoundKind
-from aerotile.domain.values.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
-from aerotile.domain.values.tile_grid import Bbox
-from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
+from ....domain.flight_events import Kind
+from ....domain.ports.mapping_cache import MappingCache
+from ....domain.ports.tile_catalogue import TileCatalogue
+from ....domain.ports.tile_files import TileFiles
+from ....domain.ports.tile_rows import TileRows
+from ....domain.ports.tile_store import TileStore
+from ....domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
+from ....domain.store.freshness_gate import FreshnessGate
+from ....domain.store.tile_store import FileBackedTileStore
+from ....domain.values.inventory import FoundKind
+from ....domain.values.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
+from ....domain.values.tile_grid import Bbox
+from ....domain.values.tiles import TileId, TileMetadata, TileSource
+from ...memory.clock import ManualClock
+from ...memory.flight_recorder import MemoryFlightRecorder
+from ...memory.mapping_cache import MemoryMappingCache
+from ...memory.sector_index import MemorySectorIndex
+from ...memory.tile_catalogue import MemoryTileCatalogue
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 CONFLICT = SectorBoundary("front", SectorClassification.ACTIVE_CONFLICT, Bbox(40.0, 30.0, 50.0, 40.0))
@@ -40,7 +42,7 @@ def jpeg(seed: int = 0, size: int = 64) -> bytes:
 
 
 def described(
-    pixels: bytes, tile_id: TileId = IN_REAR, age: timedelta = timedelta(0), **changes: object
+    pixels: bytes, tile_id: TileId = IN_REAR, age: timedelta = timedelta(0), **changes: Any
 ) -> TileMetadata:
     metadata = TileMetadata(
         tile_id=tile_id,
@@ -53,7 +55,7 @@ def described(
 
 
 @attrs.define
-class Subject:
+class TileStoreSubject:
     """The store under test, with its halves so that a test can look past it."""
 
     rows: TileRows
@@ -117,3 +119,12 @@ class Subject:
 
     def committed(self) -> dict[TileId, str]:
         return {row.tile_id: row.content_sha256 for row in self.rows.committed()}
+
+
+class OfTileStore:
+    """The fixture of every part of the contract."""
+
+    @pytest.fixture
+    def subject(self) -> TileStoreSubject:
+        """Rows and files under test, which the suite opens stores over. Override it."""
+        raise NotImplementedError
