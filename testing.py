@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .adapters.contracts.tile_metadata import TileMetadataStoreContract, TileMetadataStoreSubject
     from .adapters.contracts.tile_rows import TileRowsContract, TileRowsSubject
     from .adapters.contracts.tile_store import TileStoreContract, TileStoreSubject
+    from .adapters.contracts.tile_store_model import TileStoreHalves, TileStoreModelContract
     from .adapters.contracts.uploader import PendingTiles, TileUploaderContract, TileUploaderSubject
 
 _SUITES = {
@@ -58,6 +59,7 @@ _SUITES = {
     "tile_metadata": ("TileMetadataStoreContract", "TileMetadataStoreSubject"),
     "tile_rows": ("TileRowsContract", "TileRowsSubject"),
     "tile_store": ("TileStoreContract", "TileStoreSubject"),
+    "tile_store_model": ("TileStoreHalves", "TileStoreModelContract"),
     "uploader": ("PendingTiles", "TileUploaderContract", "TileUploaderSubject"),
 }
 _SUITE_OF = {name: suite for suite, names in _SUITES.items() for name in names}
@@ -100,6 +102,8 @@ __all__ = [
     "TileRowsContract",
     "TileRowsSubject",
     "TileStoreContract",
+    "TileStoreHalves",
+    "TileStoreModelContract",
     "TileStoreSubject",
     "TileUploaderContract",
     "TileUploaderSubject",
