@@ -54,7 +54,7 @@ def build(index: DescriptorIndex, count: int = 200, **changes: Any) -> Any:
 
 
 class DescriptorIndexContract:
-    """Holds an index that a factory builds, empty, from parameters; who provides the factory closes it."""
+    """Holds an index that a factory builds, empty, from parameters; the subclass closes the index."""
 
     @pytest.fixture
     def make_index(self) -> MakeDescriptorIndex:

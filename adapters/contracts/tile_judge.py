@@ -46,7 +46,7 @@ def tiles(draw: st.DrawFn) -> TileId:
 
 @st.composite
 def edges(draw: st.DrawFn, near: TileId) -> tuple[float, float]:
-    """A latitude and a longitude: a tile's very edge, the next number beside it, or anywhere."""
+    """A latitude and a longitude: the edge of a tile, the float next to an edge, or anywhere."""
     box = draw(st.sampled_from([near, draw(tiles())])).bbox
 
     def beside(value: float, low: float, high: float) -> float:

@@ -44,11 +44,11 @@ seeds = st.integers(0, 3)
 
 
 class Killed(BaseException):
-    """The process died here. Nothing catches it, so nothing is tidied up."""
+    """The process dies here. No code catches this, so no code cleans up."""
 
 
 class DyingFiles:
-    """Real files; the process dies right after one of the next placings, before the row is committed."""
+    """Files under which the process dies after placing a tile, before the row is committed."""
 
     def __init__(self, inner: TileFiles) -> None:
         self._inner = inner
@@ -86,7 +86,7 @@ class _DyingStaged:
 
 @attrs.frozen
 class TileStoreHalves:
-    """What survives a killed process."""
+    """Rows and files: the state that survives a killed process."""
 
     rows: TileRows
     metadata_store: TileMetadataStore
@@ -128,7 +128,7 @@ def described(tile_id: TileId, pixels: bytes) -> TileMetadata:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """A store beside a dictionary of what it must hold."""
+    """A store, and a dictionary of the tiles that the store must hold."""
 
     def __init__(self, halves: TileStoreHalves) -> None:
         super().__init__()

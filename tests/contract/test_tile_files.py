@@ -1,4 +1,4 @@
-"""The contract of `TileFiles`, held by every implementation."""
+"""The contract of `TileFiles`, held by the file system and by memory."""
 
 from __future__ import annotations
 

@@ -1,14 +1,13 @@
-"""The contract of `TileRows`, held by every implementation."""
+"""The contract of `TileRows`, held by PostgreSQL and by memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timezone
 
 import pytest
 
-from aerotile.adapters.contracts.tile_rows.subject import FLIGHT, LEGACY, NOW, described
-from aerotile.domain.values.tiles import TileId, TileMetadataPersistent, TileSource
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 from aerotile.testing import MemoryTileRows, TileRowsContract, TileRowsSubject
 
 
@@ -19,12 +18,22 @@ def in_memory() -> TileRowsSubject:
         rows.disk_budget_bytes = disk_budget_bytes
         return rows
 
-    legacy = TileMetadataPersistent.of(described(LEGACY), created_at=NOW)
+    def insert_legacy(tile_id: TileId) -> None:
+        now = datetime.now(timezone.utc)
+        metadata = TileMetadata(
+            tile_id=tile_id,
+            captured_at=now,
+            content_sha256="0" * 64,
+            disk_bytes=1,
+            ground_sample_distance=1.5,
+        )
+        rows.add_incomplete(TileMetadataPersistent.of(metadata, created_at=now))
+
     return TileRowsSubject(
         rows,
         rows,
         with_budget,
-        lambda: rows.add_incomplete(legacy),
+        insert_legacy,
         lambda: rows.files_missing,
     )
 
@@ -42,15 +51,18 @@ class TestTileRows(TileRowsContract):
         with Database(request.getfixturevalue("migrated_database"), max_size=16) as database:
             rows = PostgresTileRows(database)
 
-            def add_legacy_row() -> None:
+            def insert_legacy(tile_id: TileId) -> None:
                 database.fetch_all(
                     "adding a row as revision 0001 had it",
                     """
                     INSERT INTO tiles (zoom_level, x, y, source, flight_id, captured_at, tile_size_pixels,
                                        ground_sample_distance, tile_uuid, location_hash)
-                    VALUES (9, 4, 5, 'onboard', %s, now(), 256, 1.5, %s, %s) RETURNING id
+                    VALUES (%s, %s, %s, %s, %s, now(), 256, 1.5, %s, %s) RETURNING id
                     """,
-                    (FLIGHT, LEGACY.tile_uuid, LEGACY.location_hash),
+                    (
+                        *(tile_id.zoom_level, tile_id.x, tile_id.y, tile_id.source.value, tile_id.flight_id),
+                        *(tile_id.tile_uuid, tile_id.location_hash),
+                    ),
                 )
 
             def files_missing() -> dict[TileId, datetime]:
@@ -64,6 +76,6 @@ class TestTileRows(TileRowsContract):
                 rows,
                 PostgresTileMetadataStore(database),
                 lambda budget: PostgresTileRows(database, disk_budget_bytes=budget),
-                add_legacy_row,
+                insert_legacy,
                 files_missing,
             )

@@ -1,4 +1,4 @@
-"""The contract of `TileStore`, held by every implementation."""
+"""The contract of `TileStore`, held over PostgreSQL and files and over memory."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Loads(OfTileCatalogue):
     def test_what_changed_since_the_mark_outlives_the_reload(self, catalogue: TileCatalogue) -> None:
         load(catalogue, [row(imported(x), x) for x in (1, 2, 3)])
         since = catalogue.mark()
-        # What the database had when the reload began: others had changed tile 1 and removed tile 2.
+        # The rows when the reload began: other processes had changed tile 1 and removed tile 2.
         snapshot = [row(imported(1), 7), row(imported(3), 3), row(imported(4), 4)]
         catalogue.add(row(onboard(5, 1), 5))
         catalogue.remove(imported(3))

@@ -1,4 +1,4 @@
-"""One tile: staged, written ahead, placed, withdrawn."""
+"""One tile: staged, prewritten, placed, withdrawn."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .subject import NEIGHBOUR, TILE, OfTileFiles, jpeg, metadata, place, read
 
 
 class Placing(OfTileFiles):
-    """One tile: staged, written ahead, placed, withdrawn."""
+    """One tile: staged, prewritten, placed, withdrawn."""
 
     def test_a_wrong_length_is_refused_before_anything_happens(self, files: TileFiles) -> None:
         pixels = jpeg()

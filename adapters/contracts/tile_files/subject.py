@@ -1,4 +1,4 @@
-"""Tiles to place, and short ways to place and to read them."""
+"""Tiles, and functions that place and read them."""
 
 from __future__ import annotations
 

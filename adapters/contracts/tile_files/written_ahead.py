@@ -1,4 +1,4 @@
-"""Batches written before it is known which of their tiles are new."""
+"""Batches that are prewritten before their duplicates are known."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def batch_of(files: TileFiles, count: int) -> dict[TileId, StagedTile]:
 
 
 class WrittenAhead(OfTileFiles):
-    """Batches written before it is known which of their tiles are new."""
+    """Batches that are prewritten before their duplicates are known."""
 
     @pytest.mark.parametrize("count", [3, 40])
     def test_a_batch_that_is_written_ahead_is_there_once_it_is_placed(

@@ -1,4 +1,4 @@
-"""Rows that are written together."""
+"""Writes of several rows in one transaction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .subject import FLIGHT, NOW, OfTileRows, TileRowsSubject, described, import
 
 
 class Batches(OfTileRows):
-    """Rows that are written together."""
+    """Writes of several rows in one transaction."""
 
     def test_a_batch_names_its_duplicates_and_stores_the_rest(self, subject: TileRowsSubject) -> None:
         subject.store(described(imported(1)))

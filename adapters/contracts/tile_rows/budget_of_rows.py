@@ -1,4 +1,4 @@
-"""A disk budget: no commit passes it, whoever else writes."""
+"""The disk budget: no commit exceeds it, beside other writers too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .subject import NOW, OfTileRows, TileRowsSubject, described, imported
 
 
 class BudgetOfRows(OfTileRows):
-    """A disk budget: no commit passes it, whoever else writes."""
+    """The disk budget: no commit exceeds it, beside other writers too."""
 
     def test_a_commit_within_the_budget_to_the_last_byte_passes_and_one_byte_more_does_not(
         self,

@@ -1,4 +1,4 @@
-"""Rows without a hash and of rows whose file is missing."""
+"""Rows without a hash, and rows whose file is missing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .subject import LEGACY, NOW, OfTileRows, TileRowsSubject, described, import
 
 
 class IncompleteRows(OfTileRows):
-    """Rows without a hash and of rows whose file is missing."""
+    """Rows without a hash, and rows whose file is missing."""
 
     def test_a_missing_file_is_noted_once_and_unknown_tiles_are_ignored(
         self, subject: TileRowsSubject

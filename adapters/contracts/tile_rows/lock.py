@@ -1,4 +1,4 @@
-"""The lock that keeps writers out."""
+"""The lock that excludes writers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .subject import NOW, OfTileRows, TileRowsSubject, described, imported
 
 
 class Lock(OfTileRows):
-    """The lock that keeps writers out."""
+    """The lock that excludes writers."""
 
     def test_the_lock_waits_for_open_rows_and_then_sees_how_they_ended(
         self, subject: TileRowsSubject

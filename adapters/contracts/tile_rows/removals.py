@@ -1,4 +1,4 @@
-"""Removals and evictions, and of the total that follows them."""
+"""Removals and evictions, and the total after them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def eviction_cases() -> Iterator[tuple[str, TileMetadata, Callable[[TileRowsSubj
 
 
 class Removals(OfTileRows):
-    """Removals and evictions, and of the total that follows them."""
+    """Removals and evictions, and the total after them."""
 
     def test_the_total_follows_every_commit_and_removal(self, subject: TileRowsSubject) -> None:
         subject.store(described(imported(1), 70), described(imported(2), 30))

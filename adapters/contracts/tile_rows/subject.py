@@ -34,13 +34,19 @@ def described(tile_id: TileId, disk_bytes: int = 100) -> TileMetadata:
 
 @attrs.frozen
 class TileRowsSubject:
-    """Rows under test, a second look at what they hold, and what no port offers."""
+    """Rows under test, the metadata store of the same table, and abilities that no port offers."""
 
     rows: TileRows
     known: TileMetadataStore
     with_budget: Callable[[int], TileRows]
-    add_legacy_row: Callable[[], None]
+    """The same rows under a disk budget in bytes."""
+    insert_legacy: Callable[[TileId], None]
+    """Insert a row as databases before revision 0002 hold it: hash and size are unknown."""
     files_missing: Callable[[], dict[TileId, datetime]]
+    """The imported tiles whose row is marked as without a file, with the time of the mark."""
+
+    def add_legacy_row(self) -> None:
+        self.insert_legacy(LEGACY)
 
     def store(self, *metadata: TileMetadata) -> None:
         with self.rows.insert_many(metadata, NOW) as rows:

@@ -1,4 +1,4 @@
-"""A row that is written, alone or against another writer."""
+"""Writes of one row, alone and beside another writer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .subject import FLIGHT, NOW, OfTileRows, TileRowsSubject, described, import
 
 
 class Writers(OfTileRows):
-    """A row that is written, alone or against another writer."""
+    """Writes of one row, alone and beside another writer."""
 
     def test_a_committed_row_comes_back_as_it_was_given(self, subject: TileRowsSubject) -> None:
         metadata = TileMetadata(

@@ -12,7 +12,11 @@ from .writes import Writes
 
 
 class TileStoreContract(Batches, DisagreeingHalves, Evictions, MappingCacheOfStores, Reads, Writes):
-    """Holds the store over rows and files that have no tiles."""
+    """Holds Aerotile's own store over other rows and files, which have no tiles yet.
+
+    Its tests compare rows and files with what the store answers, so the suite fits adapters of `TileRows`,
+    `TileFiles`, `TileCatalogue` and `MappingCache`, each in concert with the rest.
+    """
 
 
 __all__ = ["TileStoreContract", "TileStoreSubject"]

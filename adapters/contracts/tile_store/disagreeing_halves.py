@@ -1,4 +1,4 @@
-"""Where its rows and its files disagree, and when it is opened again."""
+"""Rows and files that disagree, and the next opening of the store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .subject import IN_REAR, OfTileStore, TileStoreSubject, described, jpeg
 
 
 class _LostConnection:
-    """Real rows whose connection is lost when a removal commits: the row is gone, the caller can't know."""
+    """Rows whose connection is lost when a removal commits: the row is gone, the caller can't know."""
 
     def __init__(self, inner: TileRows) -> None:
         self._inner = inner
@@ -33,7 +33,7 @@ class _LostConnection:
 
 
 class DisagreeingHalves(OfTileStore):
-    """Where its rows and its files disagree, and when it is opened again."""
+    """Rows and files that disagree, and the next opening of the store."""
 
     def test_a_tile_whose_removal_may_have_been_committed_is_not_read_any_more(
         self, subject: TileStoreSubject

@@ -1,4 +1,4 @@
-"""Evictions and of the reads that are noted for them."""
+"""Evictions, and the access times that order them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Unanswering:
 
 
 class Evictions(OfTileStore):
-    """Evictions and of the reads that are noted for them."""
+    """Evictions, and the access times that order them."""
 
     @pytest.mark.parametrize("tile_id", [IN_REAR, ONBOARD])
     def test_only_a_tile_that_can_be_had_again_is_evicted(

@@ -1,4 +1,4 @@
-"""The pixels that it keeps open, beside writers and removals."""
+"""The mapping cache of a store, beside writers and removals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _OvertakenFiles:
         return method
 
     def fast_reader(self, *parts: object, **ways: object) -> None:
-        """They are read the long way: at once nothing can happen in between."""
+        """Python reads these files step by step, so that a test can act between two steps."""
 
     def open(self, tile_id: TileId, timeout_s: float | None = None) -> TilePixelHandle:
         handle = self._inner.open(tile_id, timeout_s)
@@ -54,7 +54,7 @@ class _Observed:
 
 
 class MappingCacheOfStores(OfTileStore):
-    """The pixels that it keeps open, beside writers and removals."""
+    """The mapping cache of a store, beside writers and removals."""
 
     def test_a_second_read_of_a_tile_opens_no_file(self, subject: TileStoreSubject) -> None:
         store, pixels = subject.open(), jpeg(1)

@@ -1,4 +1,4 @@
-"""A read: how far it reaches, how long it waits, and what it refuses."""
+"""Reads: the parts of the store that they use, their deadline, and the tiles that they refuse."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .subject import IN_CONFLICT, IN_REAR, ONBOARD, OfTileStore, TileStoreSubjec
 
 
 class _Silent:
-    """A half of a store that must not be asked."""
+    """Rows or files that a read must not use."""
 
     def __getattr__(self, name: str) -> object:
         raise AssertionError(f"asked for {name}")
 
 
 class Reads(OfTileStore):
-    """A read: how far it reaches, how long it waits, and what it refuses."""
+    """Reads: the parts of the store that they use, their deadline, and the tiles that they refuse."""
 
     def test_a_handle_outlives_the_deletion_of_its_tile(self, subject: TileStoreSubject) -> None:
         store, pixels = subject.open(), jpeg(1)

@@ -56,7 +56,7 @@ def described(
 
 @attrs.define
 class TileStoreSubject:
-    """The store under test, with its halves so that a test can look past it."""
+    """The store under test, with its rows and files, which tests read directly."""
 
     rows: TileRows
     files: TileFiles
@@ -67,7 +67,7 @@ class TileStoreSubject:
     new_kept: Callable[..., MappingCache] = MemoryMappingCache
     new_kept_bounds: dict[str, int] = attrs.field(factory=dict)
     mapping_cache: MappingCache = attrs.field(init=False)
-    """What the store opened last keeps."""
+    """The mapping cache of the store that was opened last."""
 
     def open_inner(
         self,

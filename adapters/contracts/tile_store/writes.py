@@ -1,4 +1,4 @@
-"""A write: what is stored, what is refused, and the verdict on both."""
+"""Writes: stored tiles, refused tiles, and the verdict on both."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def refused_cases() -> Iterator[tuple[str, bytes, TileMetadata, type[TileCacheEr
 
 
 class Writes(OfTileStore):
-    """A write: what is stored, what is refused, and the verdict on both."""
+    """Writes: stored tiles, refused tiles, and the verdict on both."""
 
     def test_it_is_a_tile_store_that_also_writes_in_bulk_and_answers_boxes(
         self, subject: TileStoreSubject
