@@ -6,7 +6,7 @@ VENV = .venv
 SYSTEM_PACKAGES = sudo apt install git make gcc libc6-dev python3 python3-venv python3-dev
 PIP = $(VENV)/bin/pip --disable-pip-version-check --quiet
 EXTENSION = $(wildcard ext/*.pyx ext/*.pxd)
-PACKAGE = __init__.py py.typed $(EXTENSION) \
+PACKAGE = __init__.py testing.py py.typed $(EXTENSION) \
 	$(shell find domain adapters ext migrations -name '*.py' -o -name '*.pyi' -o -name '*.sql' -o -name '*.mako')
 
 .PHONY: help demo test test-faults lint wheel bench bench-quick bench-jetson clean

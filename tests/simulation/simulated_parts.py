@@ -15,8 +15,8 @@ from uuid import UUID
 
 import attrs
 
-from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.adapters.memory.uploader import MemoryProvider
 from aerotile.domain.errors import CommitOutcomeUnknownError, StoreUnavailableError
 from aerotile.domain.values.inventory import FoundFile, TileInventory
