@@ -210,7 +210,7 @@ def test_a_ledger_counts_and_lists_exactly_what_is_pending_for_upload(database: 
 def test_exactly_the_rows_with_hash_and_size_make_tiles(database: Database) -> None:
     rows = PostgresTileRows(database)
     assert_exactly(ids(list(rows.committed())), {tile.tile_id for tile in WITH_CONTENT})
-    assert_exactly(list(rows.incomplete()), {tile.tile_id for tile in WITHOUT_CONTENT})
+    assert_exactly(list(rows.rows_without_hash()), {tile.tile_id for tile in WITHOUT_CONTENT})
 
 
 def test_the_partial_indexes_hold_every_row_that_their_queries_look_for(database: Database) -> None:
@@ -281,7 +281,7 @@ def test_an_eviction_in_the_database_removes_exactly_what_may_be_evicted(databas
         connection.execute("UPDATE disk_usage SET total_bytes = (SELECT sum(disk_bytes) FROM tiles)")
     assert evicted(rows) == EVICTABLE
     assert {tile.tile_id for tile in rows.committed()} == {t.tile_id for t in WITH_CONTENT} - EVICTABLE
-    assert_exactly(list(rows.incomplete()), {tile.tile_id for tile in WITHOUT_CONTENT})
+    assert_exactly(list(rows.rows_without_hash()), {tile.tile_id for tile in WITHOUT_CONTENT})
 
 
 def evicted(rows: PostgresTileRows | MemoryTileRows) -> set[TileId]:
