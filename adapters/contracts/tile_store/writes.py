@@ -19,7 +19,7 @@ from ....domain.errors import (
 )
 from ....domain.flight_events import Kind
 from ....domain.policies.freshness import FreshnessDecision
-from ....domain.ports.tile_store import SupportsLocalReads, TileStore
+from ....domain.ports.tile_store import SupportsLocalReads, SupportsLocalWrites, TileStore
 from ....domain.values.tiles import FreshnessLabel, TileMetadata
 from .subject import IN_CONFLICT, IN_REAR, NOW, OfTileStore, TileStoreSubject, described, jpeg
 
@@ -43,7 +43,8 @@ class Writes(OfTileStore):
         self, subject: TileStoreSubject
     ) -> None:
         store = subject.open()
-        assert isinstance(store, TileStore)
+        for port in (TileStore, SupportsLocalReads, SupportsLocalWrites):
+            assert isinstance(store, port)
 
     def test_a_box_holds_what_is_stored_there_now(self, subject: TileStoreSubject) -> None:
         store, pixels = subject.open(), jpeg(1)
@@ -54,7 +55,6 @@ class Writes(OfTileStore):
         assert match.captured_at == stored.captured_at
         assert len(store.query_by_bbox(IN_REAR.bbox, 11)) == 0
         reopened = subject.open()
-        assert isinstance(reopened, SupportsLocalReads)
         assert reopened.query_by_bbox(IN_REAR.bbox, 10).tile_ids() == [IN_REAR]
         store.delete_tile(IN_REAR)
         assert len(store.query_by_bbox(IN_REAR.bbox, 10)) == 0
