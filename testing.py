@@ -26,6 +26,7 @@ from .adapters.memory.tile_feed import MemoryTileFeed
 from .adapters.memory.tile_files import MemoryTileFiles, MemoryTilePixelHandle
 from .adapters.memory.tile_metadata import MemoryTileMetadataStore
 from .adapters.memory.tile_rows import MemoryTileRows
+from .adapters.memory.upload_queue import MemoryUploadQueue
 from .adapters.memory.uploader import MemoryProvider, MemoryUploadLedger
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ __all__ = [
     "MemoryTilePixelHandle",
     "MemoryTileRows",
     "MemoryUploadLedger",
+    "MemoryUploadQueue",
     "OpenPixelHandle",
     "PendingTiles",
     "SectorIndexContract",
