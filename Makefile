@@ -14,11 +14,11 @@ WORKERS = 2
 PARALLEL = --numprocesses $(WORKERS) --dist loadgroup
 HERE = $(PARALLEL) -m 'not faults and not slow'
 REST = --hypothesis-profile thorough -m 'faults or slow'
-PACKAGE = __init__.py py.typed $(EXTENSION) \
+PACKAGE = __init__.py testing.py py.typed $(EXTENSION) \
 	$(shell find domain adapters ext migrations -name '*.py' -o -name '*.pyi' -o -name '*.sql' -o -name '*.mako')
 
 # The package as it is installed: the root folder is the package, but under another name.
-LINKED = $(addprefix build/package/aerotile/,__init__.py py.typed $(patsubst %/__init__.py,%,$(wildcard */__init__.py)))
+LINKED = $(addprefix build/package/aerotile/,__init__.py testing.py py.typed $(patsubst %/__init__.py,%,$(wildcard */__init__.py)))
 
 .PHONY: help demo unit check test test-all test-rest test-faults wheel bench bench-quick bench-jetson clean
 .DELETE_ON_ERROR:

@@ -12,7 +12,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_py import build_py
 
-ROOT_MODULES = {"__init__"}
+ROOT_MODULES = {"__init__", "testing"}
 PACKAGES = ["aerotile"] + [
     f"aerotile.{name}" for name in find_packages(include=["domain*", "adapters*", "ext*", "migrations*"])
 ]

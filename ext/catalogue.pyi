@@ -1,4 +1,4 @@
-"""The catalogue of committed tiles in C. `aerotile.adapters.memory.sorted_catalogue` is the reference."""
+"""The catalogue of committed tiles in C. `aerotile.adapters.memory.tile_catalogue` is the reference."""
 
 from collections.abc import Sequence
 from typing import final

@@ -1,4 +1,4 @@
-"""The catalogue of committed tiles in C. `aerotile.adapters.memory.sorted_catalogue` is the reference.
+"""The catalogue of committed tiles in C. `aerotile.adapters.memory.tile_catalogue` is the reference.
 
 Rows change only while the lock and the GIL are both held. So a reader that holds the GIL sees them between two
 changes and takes no lock; a long operation holds the lock and releases the GIL.

@@ -1,4 +1,4 @@
-"""What a query of the compiled catalogue found. `SortedCatalogueMatches` of the domain is the reference."""
+"""What a query of the compiled catalogue found. `adapters.memory.catalogue_matches` is the reference."""
 
 from collections.abc import Iterator
 from typing import final, overload

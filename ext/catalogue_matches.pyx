@@ -1,4 +1,4 @@
-"""What a query of the compiled catalogue found. `SortedCatalogueMatches` of the domain is the reference."""
+"""What a query of the compiled catalogue found. `adapters.memory.catalogue_matches` is the reference."""
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE

@@ -23,8 +23,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
-    from aerotile.adapters.memory.rows import MemoryTileRows
     from aerotile.adapters.memory.tile_files import MemoryTileFiles
+    from aerotile.adapters.memory.tile_rows import MemoryTileRows
     from aerotile.adapters.memory.uploader import MemoryUploadLedger
     from aerotile.domain.values.pixels import TilePixelHandle
     from aerotile.domain.values.tiles import TileId, TileMetadata
@@ -160,8 +160,8 @@ def onboard_tile() -> Callable[..., tuple[bytes, TileMetadata]]:
 @pytest.fixture
 def memory_cache(onboard_tile: Callable[..., tuple[bytes, TileMetadata]]) -> Callable[..., MemoryCache]:
     """Make a cache in memory that holds `count` pending tiles."""
-    from aerotile.adapters.memory.rows import MemoryTileRows
     from aerotile.adapters.memory.tile_files import MemoryTileFiles
+    from aerotile.adapters.memory.tile_rows import MemoryTileRows
     from aerotile.adapters.memory.uploader import MemoryUploadLedger
 
     def make(count: int, size: int = 300) -> MemoryCache:

@@ -10,9 +10,9 @@ from disk_faults import files_below
 
 from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.adapters.memory.recorder import MemoryFlightRecorder
-from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.errors import AerotileError, StoreUnavailableError
 from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.store.freshness_gate import FreshnessGate

@@ -1,1 +1,1 @@
-"""In-memory twins of every port: real code for tests and small tools, held to the same contracts."""
+"""Every port in memory, for tests and small tools; the suites in `contracts` test them too."""

@@ -1,4 +1,4 @@
-"""A clock that stands still until it is told to move."""
+"""A clock that stands still until a test moves it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ...domain.values.tiles import check_aware_utc
 
 
 class ManualClock:
-    """A `Clock` whose time passes only through `sleep` and `advance`; any number of threads may use it.
+    """A `Clock` that only `sleep` and `advance` move. Any number of threads may use it.
 
-    `start` is aware and in UTC. `monotonic` starts at 0 and counts what passed; `set` moves wall time alone,
-    as a correction of the machine's clock does.
+    `start` is aware and in UTC. `monotonic` starts at 0. `set` moves wall time alone, as a correction of the
+    machine's clock does.
     """
 
     def __init__(self, start: datetime) -> None:
@@ -27,16 +27,16 @@ class ManualClock:
             return self._now
 
     def monotonic(self) -> float:
-        """Seconds that passed since the clock was made."""
+        """Seconds since the clock was created."""
         with self._lock:
             return self._monotonic
 
     def sleep(self, seconds: float) -> None:
-        """Return at once with `seconds` passed. Raises `ValueError` for a negative number."""
+        """Advance by `seconds` and return immediately. Raises `ValueError` for a negative number."""
         self.advance(timedelta(seconds=seconds))
 
     def advance(self, duration: timedelta) -> None:
-        """Let `duration` pass. Raises `ValueError` for a negative one."""
+        """Move wall time and monotonic time by `duration`. Raises `ValueError` for a negative duration."""
         if duration < timedelta(0):
             raise ValueError(f"time does not go back, got {duration!r}")
         with self._lock:
@@ -44,7 +44,7 @@ class ManualClock:
             self._monotonic += duration.total_seconds()
 
     def set(self, now: datetime) -> None:
-        """Correct wall time, in either direction; monotonic time does not notice."""
+        """Set wall time, forwards or backwards; monotonic time stays."""
         check_aware_utc(now, "now")
         with self._lock:
             self._now = now

@@ -1,4 +1,4 @@
-"""A descriptor index that compares with every descriptor."""
+"""A descriptor index by exact search."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..descriptor_arrays import check_descriptors, checked_query, encode_tiles, 
 
 @attrs.frozen(eq=False)
 class _Built:
-    """One whole generation, so that a search sees either the old one or the new one."""
+    """One generation, replaced as a whole, so that a search uses either the old or the new generation."""
 
     tile_ids: tuple[TileId, ...]
     descriptors: npt.NDArray[np.float32]
@@ -28,9 +28,9 @@ class _Built:
 
 
 class MemoryDescriptorIndex:
-    """A `DescriptorIndex` by exact search in memory: the reference for faster ones. Nothing is durable.
+    """A `DescriptorIndex` that compares the query with every descriptor: the reference for faster indexes.
 
-    Of `params` only the metric has an effect; there is no graph to tune.
+    Nothing is durable. Of `params` only the metric has an effect.
     """
 
     def __init__(self, params: HnswParams | None = None) -> None:
@@ -82,7 +82,7 @@ class MemoryDescriptorIndex:
         built_at: datetime,
         progress: Callable[[int, int], None] | None = None,
     ) -> IndexMetadata:
-        """Answer from row i = tile i from now on. Raises `IndexBuildError`; then the old content stays."""
+        """Replace the content by row i = tile i. Raises `IndexBuildError`; then the old content stays."""
         check_descriptors(tile_ids, descriptors)
         largest_component(tile_ids, descriptors)
         variants, _ = encode_tiles(tile_ids)
@@ -104,7 +104,7 @@ class MemoryDescriptorIndex:
         return metadata
 
     def metadata(self) -> IndexMetadata:
-        """What is known about the content. Raises `IndexUnavailableError`."""
+        """The facts of the content. Raises `IndexUnavailableError`."""
         return self._in_use().metadata
 
     def dimension(self) -> int:
@@ -112,7 +112,7 @@ class MemoryDescriptorIndex:
         return self._in_use().metadata.dimension
 
     def close(self) -> None:
-        """Give the memory back; a second call does nothing."""
+        """Release the memory; a second call does nothing."""
         self._built = None
 
     def _in_use(self) -> _Built:

@@ -1,4 +1,4 @@
-"""The mapping cache in plain Python over any handle that can be shared, for stores in memory."""
+"""The mapping cache in Python, over any handle that can be shared."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from ...domain.ports.mapping_cache import MAX_NOTED, MappingCacheCounts
 from ...domain.values.pixels import TilePixelHandle
 from ...domain.values.tiles import TileId
 
-_DROP_COUNTERS = 1_024
-"""A ticket is void when another tile with the same counter was dropped; then the next read is kept."""
+_COUNTERS = 1_024
+"""Tiles share counters: invalidating one tile voids the tickets of all tiles with its counter.
+
+A read with a void ticket is answered but not cached; the next read is."""
 
 
 @attrs.define
-class _Kept:
+class _Cached:
     handle: TilePixelHandle
     used: bool = False
 
 
-class InMemoryMappingCache:
-    """`MappingCache` in plain Python over any handle that can be shared, for stores in memory.
+class MemoryMappingCache:
+    """`MappingCache` over any handle that can be shared, for stores in memory.
 
-    Closing the last handle on a tile gives its memory back at once, so nothing ever waits for `release`.
+    Closing the last handle on a tile frees its memory immediately, so no mapping ever waits for `release`.
     """
 
     def __init__(
@@ -36,15 +38,15 @@ class InMemoryMappingCache:
         when_full: Callable[[], None] = lambda: None,
     ) -> None:
         """`when_full` is called on the reading thread when `flush_entries` tiles were read since the last
-        drain; it must return at once."""
+        drain; it must return immediately."""
         self._max_count = max_count
         self._max_bytes = max_bytes
         self._flush_entries = flush_entries
         self._when_full = when_full
         self._lock = threading.Lock()
-        self._kept: dict[TileId, _Kept] = {}  # in the order in which the clock's hand passes
-        self._kept_bytes = 0
-        self._drops = [0] * _DROP_COUNTERS
+        self._cached: dict[TileId, _Cached] = {}  # in the order of the clock's hand
+        self._cached_bytes = 0
+        self._invalidations = [0] * _COUNTERS
         self._reads: dict[TileId, None] = {}  # in order of the last read
         self._closed = False
         self._hits = self._misses = self._evicted = 0
@@ -52,27 +54,27 @@ class InMemoryMappingCache:
     def get(self, tile_id: TileId) -> TilePixelHandle | None:
         """See `MappingCache`."""
         with self._lock:
-            kept = self._kept.get(tile_id)
-            if kept is None:
+            cached = self._cached.get(tile_id)
+            if cached is None:
                 self._misses += 1
                 return None
             self._hits += 1
-            kept.used = True
-            handle = kept.handle.share()
+            cached.used = True
+            handle = cached.handle.share()
         self.note(tile_id)
         return handle
 
     def ticket(self, tile_id: TileId) -> int:
         """See `MappingCache`."""
-        return self._drops[hash(tile_id) % _DROP_COUNTERS]
+        return self._invalidations[hash(tile_id) % _COUNTERS]
 
     def put(self, tile_id: TileId, handle: TilePixelHandle, ticket: int) -> TilePixelHandle:
         """See `MappingCache`."""
         with self._lock:
-            if tile_id not in self._kept and self._may_keep(tile_id, handle, ticket):
+            if tile_id not in self._cached and self._may_cache(tile_id, handle, ticket):
                 self._make_room_for(handle.nbytes)
-                self._kept[tile_id] = _Kept(handle.share())
-                self._kept_bytes += handle.nbytes
+                self._cached[tile_id] = _Cached(handle.share())
+                self._cached_bytes += handle.nbytes
         self.note(tile_id)
         return handle
 
@@ -90,15 +92,15 @@ class InMemoryMappingCache:
     def invalidate(self, tile_id: TileId) -> None:
         """See `MappingCache`."""
         with self._lock:
-            self._drops[hash(tile_id) % _DROP_COUNTERS] += 1
-            self._forget(tile_id)
+            self._invalidations[hash(tile_id) % _COUNTERS] += 1
+            self._remove(tile_id)
 
     def invalidate_all(self) -> None:
         """See `MappingCache`."""
         with self._lock:
-            self._drops = [count + 1 for count in self._drops]
-            for tile_id in list(self._kept):
-                self._forget(tile_id)
+            self._invalidations = [count + 1 for count in self._invalidations]
+            for tile_id in list(self._cached):
+                self._remove(tile_id)
 
     def drain_reads(self) -> list[TileId]:
         """See `MappingCache`."""
@@ -113,7 +115,7 @@ class InMemoryMappingCache:
     def make_room(self) -> None:
         """See `MappingCache`."""
         with self._lock:
-            for _ in range(len(self._kept) // 8 + 1):
+            for _ in range(len(self._cached) // 8 + 1):
                 self._evict()
 
     def counts(self) -> MappingCacheCounts:
@@ -122,8 +124,8 @@ class InMemoryMappingCache:
             return MappingCacheCounts(
                 hits=self._hits,
                 misses=self._misses,
-                kept=len(self._kept),
-                kept_bytes=self._kept_bytes,
+                kept=len(self._cached),
+                kept_bytes=self._cached_bytes,
                 evicted=self._evicted,
                 released=self._evicted,
                 waiting=0,
@@ -134,34 +136,34 @@ class InMemoryMappingCache:
         """See `MappingCache`."""
         with self._lock:
             self._closed = True
-            for tile_id in list(self._kept):
-                self._forget(tile_id)
+            for tile_id in list(self._cached):
+                self._remove(tile_id)
 
-    def _may_keep(self, tile_id: TileId, handle: TilePixelHandle, ticket: int) -> bool:
+    def _may_cache(self, tile_id: TileId, handle: TilePixelHandle, ticket: int) -> bool:
         return (
             not self._closed
-            and ticket == self._drops[hash(tile_id) % _DROP_COUNTERS]
+            and ticket == self._invalidations[hash(tile_id) % _COUNTERS]
             and self._max_count > 0
             and handle.nbytes <= self._max_bytes
         )
 
     def _make_room_for(self, nbytes: int) -> None:
-        while len(self._kept) >= self._max_count or self._kept_bytes + nbytes > self._max_bytes:
+        while len(self._cached) >= self._max_count or self._cached_bytes + nbytes > self._max_bytes:
             self._evict()
 
     def _evict(self) -> None:
-        """Second chance: what was used since the hand passed is passed by once more."""
-        while self._kept:
-            tile_id, kept = next(iter(self._kept.items()))
-            if not kept.used:
-                self._forget(tile_id)
+        """Second chance: a tile used since the hand last passed is skipped once."""
+        while self._cached:
+            tile_id, cached = next(iter(self._cached.items()))
+            if not cached.used:
+                self._remove(tile_id)
                 self._evicted += 1
                 return
-            kept.used = False
-            self._kept[tile_id] = self._kept.pop(tile_id)
+            cached.used = False
+            self._cached[tile_id] = self._cached.pop(tile_id)
 
-    def _forget(self, tile_id: TileId) -> None:
-        kept = self._kept.pop(tile_id, None)
-        if kept is not None:
-            self._kept_bytes -= kept.handle.nbytes
-            kept.handle.close()
+    def _remove(self, tile_id: TileId) -> None:
+        cached = self._cached.pop(tile_id, None)
+        if cached is not None:
+            self._cached_bytes -= cached.handle.nbytes
+            cached.handle.close()

@@ -1,4 +1,4 @@
-"""A sector index that looks at every sector."""
+"""A sector index by linear scan."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from ...domain.values.tile_grid import Bbox
 
 
 class MemorySectorIndex:
-    """A `SectorIndex` by linear scan: right for a handful of sectors, and the reference for faster ones."""
+    """A `SectorIndex` by linear scan: for a handful of sectors, and the reference for faster indexes."""
 
     def __init__(self, sectors: Iterable[SectorBoundary]) -> None:
         self._sectors = tuple(sorted(sectors, key=lambda sector: sector.sector_id))
 
     def sectors_at(self, lat: float, lon: float) -> tuple[SectorBoundary, ...]:
-        """The sectors that hold the point (edges included), ordered by id.
+        """The sectors that contain the point (edges included), ordered by id.
 
-        Raises `ValueError` for a place that is not on the globe.
+        Raises `ValueError` for a point that is not on the globe.
         """
         return self.sectors_intersecting(Bbox(lat, lon, lat, lon))
 

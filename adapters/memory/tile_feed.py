@@ -1,4 +1,4 @@
-"""What is committed to rows in memory, told to the stores that share them."""
+"""A feed of the commits to rows in memory, for the stores that share the rows."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from collections.abc import Sequence
 from ...domain.errors import StoreUnavailableError
 from ...domain.ports.tile_catalogue import TileChangeListener
 from ...domain.values.tile_changes import TileChange
-from .tile_table import MemoryTileTable
+from .tile_metadata import MemoryTileMetadataStore
 
 RETRY_S = 0.05
-"""How soon rows that did not answer are asked again."""
+"""Seconds before a failed query of the rows is repeated."""
 
 
 class MemoryTileFeed:
-    """Tells one follower what is committed, on a thread of its own; listens from the moment it is made."""
+    """Passes commits to one follower, on a thread of its own. Collects commits from its creation on."""
 
-    def __init__(self, rows: MemoryTileTable) -> None:
+    def __init__(self, rows: MemoryTileMetadataStore) -> None:
         self._commits: queue.SimpleQueue[Sequence[TileChange] | None] = queue.SimpleQueue()
         self._end = rows.listen(self._commits.put)
         self._thread: threading.Thread | None = None
 
     def follow(self, follower: TileChangeListener) -> None:
-        """Start telling `follower`, which has loaded its catalogue since this feed was made."""
+        """Start passing commits to `follower`, whose catalogue was loaded after this feed was created."""
         self._thread = threading.Thread(target=self._run, args=(follower,), daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
-        """Have the follower called soon, though nothing was committed; returns at once."""
+        """Have the follower called soon, even without a commit; returns immediately."""
         self._commits.put(())
 
     def close(self) -> None:
-        """Tell what was committed until now, and stop; a second call does nothing."""
+        """Pass on every commit until now, then stop; a second call does nothing."""
         self._end()
         self._commits.put(None)
         if self._thread is not None:

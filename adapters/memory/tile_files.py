@@ -1,4 +1,4 @@
-"""The files' half of a tile store, in memory."""
+"""The files of a tile store, in memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ...domain.values.tiles import TileId, TileMetadata
 
 
 class MemoryTilePixelHandle(mmap.mmap, TilePixelHandle):
-    """A read-only map of a nameless file, which brings the buffer, its export count and `close` with it."""
+    """A read-only map of a nameless file; `mmap` provides the buffer, its export count and `close`."""
 
     _pixels: bytes
 
@@ -44,7 +44,7 @@ class MemoryTilePixelHandle(mmap.mmap, TilePixelHandle):
     @classmethod
     def of(cls, pixels: bytes) -> MemoryTilePixelHandle:
         """A handle on a copy of `pixels`."""
-        # Not every build of CPython was made where the C library has memfd_create.
+        # Some builds of CPython lack memfd_create.
         if hasattr(os, "memfd_create"):
             descriptor = os.memfd_create("tile")
         else:
@@ -68,9 +68,9 @@ class _StagedInMemory(StagedTile):
 
 
 class MemoryTileFiles:
-    """A `TileFiles` in memory; nothing survives the process. Any number of threads may use it.
+    """A `TileFiles` in memory; nothing is durable. Any number of threads may use it.
 
-    Placing can't fail halfway here, so there is never a temporary file.
+    Placing is one step here, so there is never a temporary file.
     """
 
     def __init__(self) -> None:

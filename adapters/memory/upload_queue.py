@@ -9,7 +9,7 @@ from datetime import datetime
 from ...domain.policies.voting import check_requeue
 from ...domain.values.tiles import TileId, TileSource, VotingStatus, check_aware_utc
 from ...domain.values.upload_reports import UploadListEntry
-from .rows import MemoryTileRows
+from .tile_rows import MemoryTileRows
 
 
 class MemoryUploadQueue(MemoryTileRows):

@@ -1,4 +1,4 @@
-"""A provider, the way to it, and a ledger of what went there, in memory."""
+"""A provider with its link, and an upload ledger, in memory."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from ...domain.values.upload_reports import (
 )
 
 Refusal = Callable[[Sequence[TileMetadataPersistent]], "UploadProblem | None"]
-"""Why a batch as a whole brings no word, or None."""
+"""Decides why a batch as a whole gets no answer; None: the batch is answered."""
 
 
 class MemoryProvider:
-    """A `ProviderLink` to a provider in memory, for tests; nothing survives the process.
+    """A `ProviderLink` to a provider in memory; nothing is durable.
 
-    It stores a tile once, answers `duplicate` for the same content and rejects another one under the same
-    name. `rejections` names tiles that it never takes. `troubles` holds what becomes of the next requests,
-    one each: a problem that replaces the answer before (or, with `stores_first`, after) the tiles are stored.
-    `refusal` is asked about every batch.
+    The provider stores a tile once, answers `duplicate` for the same content and rejects other content under
+    the same name. Tiles in `rejections` are always rejected. `troubles` holds one item for each of the next
+    requests: None, or a problem that replaces the answer before (with `stores_first`: after) the tiles are
+    stored. `refusal` is called for every batch.
     """
 
     def __init__(self) -> None:
@@ -56,8 +56,8 @@ class MemoryProvider:
         problem = (self.troubles.popleft() if self.troubles else None) or self.refusal(tiles)
         if problem is not None and not self.stores_first:
             return BatchAnswer(problem=problem)
-        words = {tile.metadata.tile_uuid: self._store(tile) for tile in batch.tiles}
-        return BatchAnswer(words) if problem is None else BatchAnswer(problem=problem)
+        answers = {tile.metadata.tile_uuid: self._store(tile) for tile in batch.tiles}
+        return BatchAnswer(answers) if problem is None else BatchAnswer(problem=problem)
 
     def _store(self, tile: TileToSend) -> TileAnswer:
         tile_uuid = tile.metadata.tile_uuid
@@ -76,7 +76,7 @@ class MemoryProvider:
 
 @attrs.frozen
 class LedgerEntry:
-    """One line of the ledger: sent (no result yet), or how it ended."""
+    """One line of the ledger: a tile was sent (`result` is None), or its result arrived."""
 
     request_id: UUID | None
     tile_uuid: UUID
@@ -85,7 +85,7 @@ class LedgerEntry:
 
 
 class MemoryUploadLedger:
-    """An `UploadLedger` in a list, for tests and small tools. Any number of threads may use it."""
+    """An `UploadLedger` over a list; nothing is durable. Any number of threads may use it."""
 
     def __init__(self) -> None:
         self._entries: list[LedgerEntry] = []
@@ -107,6 +107,6 @@ class MemoryUploadLedger:
 
     @property
     def entries(self) -> tuple[LedgerEntry, ...]:
-        """Everything noted, in order."""
+        """Every line, in the order of the calls."""
         with self._lock:
             return tuple(self._entries)

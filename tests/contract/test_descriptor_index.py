@@ -1,232 +1,31 @@
-"""The contract of `DescriptorIndex`, over every implementation."""
+"""The contract of `DescriptorIndex`, held by FAISS in both storages and by the exact search."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 
 from aerotile.adapters.faiss import FaissDescriptorIndex
-from aerotile.adapters.memory.descriptor_index import MemoryDescriptorIndex
-from aerotile.domain.errors import IndexBuildError, IndexUnavailableError
 from aerotile.domain.ports.descriptor_index import DescriptorIndex
-from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, VectorStorage
-from aerotile.domain.values.tiles import TileId, TileSource
-
-Vectors = npt.NDArray[np.float32]
-MakeIndex = Callable[[HnswParams], DescriptorIndex]
-
-BUILT_AT = datetime(2026, 5, 1, 12, 0, tzinfo=timezone.utc)
-FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
-DIMENSION = 16
+from aerotile.domain.values.descriptors import HnswParams, VectorStorage
+from aerotile.testing import DescriptorIndexContract, MakeDescriptorIndex, MemoryDescriptorIndex
 
 
-def tiles(count: int) -> list[TileId]:
-    """Distinct tiles of every source."""
-    variants: list[tuple[TileSource, UUID | None]] = [
-        (TileSource.SATELLITE_PROVIDER, None),
-        (TileSource.IMPORTED, None),
-        (TileSource.ONBOARD, FLIGHT),
-    ]
-    return [TileId(18, 1000 + number, 2000 + number, *variants[number % 3]) for number in range(count)]
+class TestDescriptorIndex(DescriptorIndexContract):
+    @pytest.fixture(params=["faiss_float16", "faiss_float32", "memory"])
+    def make_index(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeDescriptorIndex]:
+        made: list[DescriptorIndex] = []
 
+        def make(params: HnswParams) -> DescriptorIndex:
+            if request.param == "memory":
+                made.append(MemoryDescriptorIndex(params))
+            else:
+                storage = VectorStorage(request.param.removeprefix("faiss_"))
+                made.append(FaissDescriptorIndex(tmp_path / "index", params=params, storage=storage))
+            return made[-1]
 
-def vectors(count: int, dimension: int = DIMENSION) -> Vectors:
-    """Points far enough from each other that the nearest is never in doubt."""
-    found = np.random.default_rng(7).normal(size=(count, dimension))
-    return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True), np.float32)
-
-
-def build(index: DescriptorIndex, count: int = 200, **changes: Any) -> Any:
-    arguments = {"tile_ids": tiles(count), "descriptors": vectors(count), **changes}
-    return index.rebuild(
-        arguments.pop("tile_ids"),
-        arguments.pop("descriptors"),
-        **{"descriptor_model": "a-network", "built_at": BUILT_AT, **arguments},
-    )
-
-
-@pytest.fixture(params=["faiss_float16", "faiss_float32", "memory"])
-def make_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeIndex]:
-    made: list[DescriptorIndex] = []
-
-    def make(params: HnswParams) -> DescriptorIndex:
-        if request.param == "memory":
-            made.append(MemoryDescriptorIndex(params))
-        else:
-            storage = VectorStorage(request.param.removeprefix("faiss_"))
-            made.append(FaissDescriptorIndex(tmp_path / "index", params=params, storage=storage))
-        return made[-1]
-
-    yield make
-    for index in made:
-        index.close()
-
-
-@pytest.fixture
-def index(make_index: MakeIndex) -> DescriptorIndex:
-    return make_index(HnswParams())
-
-
-def test_it_is_a_descriptor_index(index: DescriptorIndex) -> None:
-    assert isinstance(index, DescriptorIndex)
-
-
-def test_each_descriptor_finds_its_own_tile_first(index: DescriptorIndex) -> None:
-    build(index)
-    found = [index.search(descriptor, 1)[0].tile_id for descriptor in vectors(200)]
-    assert found == tiles(200)
-
-
-@pytest.mark.parametrize("metric", DescriptorMetric)
-def test_hits_are_the_exact_neighbours_nearest_first(make_index: MakeIndex, metric: DescriptorMetric) -> None:
-    index = make_index(HnswParams(metric=metric))
-    build(index)
-    query = vectors(1)[0] + np.float32(0.01)
-    if metric is DescriptorMetric.L2:
-        expected = np.square(vectors(200) - query).sum(axis=1)
-        order = np.argsort(expected)
-    else:
-        expected = vectors(200) @ query
-        order = np.argsort(-expected)
-    hits = index.search(query, 5)
-    assert [hit.tile_id for hit in hits] == [tiles(200)[row] for row in order[:5]]
-    assert [hit.distance for hit in hits] == pytest.approx(expected[order[:5]].tolist(), abs=2e-3)
-
-
-def test_fewer_hits_come_back_when_the_index_holds_fewer(index: DescriptorIndex) -> None:
-    build(index, 3)
-    assert {hit.tile_id for hit in index.search(vectors(1)[0], 1_000_000_000)} == set(tiles(3))
-
-
-def test_threads_that_search_at_once_get_what_each_would_get_alone(index: DescriptorIndex) -> None:
-    build(index)
-    queries = vectors(200)
-    alone = [index.search(query, 7) for query in queries]
-    with ThreadPoolExecutor(8) as threads:
-        for _ in range(5):
-            assert list(threads.map(lambda query: index.search(query, 7), queries)) == alone
-
-
-def test_one_tile_is_an_index(index: DescriptorIndex) -> None:
-    build(index, 1)
-    assert index.search(vectors(1)[0], 5)[0].tile_id == tiles(1)[0]
-
-
-@pytest.mark.parametrize(
-    ("query", "said"),
-    [
-        (vectors(1), "shape"),
-        (vectors(1, DIMENSION + 1)[0], "shape"),
-        (vectors(1)[0].astype(np.float64), "float32"),
-        (vectors(1)[0].tolist(), "numpy array"),
-        (np.full(DIMENSION, np.nan, np.float32), "finite"),
-        (np.full(DIMENSION, np.inf, np.float32), "finite"),
-    ],
-    ids=["two_dimensions", "too_long", "float64", "list", "nan", "infinite"],
-)
-def test_a_query_that_is_no_descriptor_is_refused(index: DescriptorIndex, query: Any, said: str) -> None:
-    build(index)
-    with pytest.raises(ValueError, match=said):
-        index.search(query, 1)
-
-
-@pytest.mark.parametrize("k", [0, -1, 1.5, True, None])
-def test_a_k_that_is_no_count_is_refused(index: DescriptorIndex, k: Any) -> None:
-    build(index)
-    with pytest.raises(ValueError, match="k must be"):
-        index.search(vectors(1)[0], k)
-
-
-def test_an_index_that_was_never_built_says_so(index: DescriptorIndex) -> None:
-    for ask in (lambda: index.search(vectors(1)[0], 1), index.metadata, index.dimension):
-        with pytest.raises(IndexUnavailableError):
-            ask()
-
-
-def test_a_closed_index_says_so_and_closes_twice(index: DescriptorIndex) -> None:
-    build(index)
-    index.close()
-    index.close()
-    with pytest.raises(IndexUnavailableError, match="closed"):
-        index.search(vectors(1)[0], 1)
-
-
-def test_metadata_tell_what_was_built(index: DescriptorIndex) -> None:
-    returned = build(index)
-    metadata = index.metadata()
-    assert metadata == returned
-    assert (metadata.dimension, metadata.count, index.dimension()) == (DIMENSION, 200, DIMENSION)
-    assert (metadata.descriptor_model, metadata.built_at) == ("a-network", BUILT_AT)
-    assert metadata.params == HnswParams()
-    assert metadata.variants.flights == (FLIGHT,)
-
-
-def test_a_rebuild_replaces_everything(index: DescriptorIndex) -> None:
-    build(index, 200)
-    build(index, 50, descriptors=vectors(50, 8))
-    assert index.metadata().count == 50
-    assert len(index.search(vectors(1, 8)[0], 200)) == 50
-
-
-def test_progress_counts_up_to_all_descriptors(index: DescriptorIndex) -> None:
-    seen: list[tuple[int, int]] = []
-    count = 9000
-    build(index, count, progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (count, count)
-    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"tile_ids": [], "descriptors": vectors(0)}, "nothing to index"),
-        ({"descriptors": np.zeros((200, 0), np.float32)}, "nothing to index"),
-        ({"descriptors": vectors(199)}, "200 tiles but 199"),
-        ({"descriptors": vectors(200).astype(np.float64)}, "float32"),
-        ({"descriptors": vectors(200).ravel()}, "shape"),
-        ({"descriptors": vectors(200).tolist()}, "numpy array"),
-        ({"descriptors": np.full((200, DIMENSION), np.nan, np.float32)}, "not finite"),
-        ({"tile_ids": tiles(1) * 200}, "more than once"),
-    ],
-    ids=["empty", "no_components", "counts_differ", "float64", "flat", "list", "nan", "same_tile_twice"],
-)
-def test_a_refused_rebuild_leaves_the_old_content_in_use(
-    index: DescriptorIndex, changes: dict[str, Any], said: str
-) -> None:
-    before = build(index, 100)
-    with pytest.raises(IndexBuildError, match=said):
-        build(index, 200, **changes)
-    assert index.metadata() == before
-    assert index.search(vectors(1)[0], 1)[0].tile_id == tiles(1)[0]
-
-
-def test_a_rebuild_whose_progress_raises_leaves_the_old_content_in_use(make_index: MakeIndex) -> None:
-    index = make_index(HnswParams())
-    before = build(index, 100)
-
-    def interrupt(done: int, total: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        build(index, 200, progress=interrupt)
-    assert index.metadata() == before
-
-
-def test_a_descriptor_array_of_another_memory_layout_is_indexed_right(index: DescriptorIndex) -> None:
-    build(index, descriptors=np.asfortranarray(vectors(200)))
-    assert index.search(vectors(200)[150], 1)[0].tile_id == tiles(200)[150]
-
-
-def test_changing_the_given_array_later_does_not_change_the_index(index: DescriptorIndex) -> None:
-    given = vectors(200)
-    build(index, descriptors=given)
-    given[:] = 0
-    assert index.search(vectors(200)[150], 1)[0].tile_id == tiles(200)[150]
+        yield make
+        for index in made:
+            index.close()

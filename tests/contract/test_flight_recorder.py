@@ -1,85 +1,36 @@
-"""The contract of `FlightRecorder`, over every implementation."""
+"""The contract of `FlightRecorder`, held by the record on the disk and by the list in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 
-from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.memory.recorder import MemoryFlightRecorder
 from aerotile.adapters.recorder import JsonLinesRecorder, read_record
 from aerotile.domain.flight_events import EventKind, FlightEvent
-from aerotile.domain.ports.flight_recorder import FlightRecorder
+from aerotile.testing import FlightRecorderContract, FlightRecorderSubject, ManualClock, MemoryFlightRecorder
 
 
-@attrs.frozen
-class Subject:
-    """A recorder, and a way to see what it kept that does not go through the port."""
+class TestFlightRecorder(FlightRecorderContract):
+    @pytest.fixture(params=["json_lines", "memory"])
+    def subject(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FlightRecorderSubject]:
+        if request.param == "memory":
+            memory = MemoryFlightRecorder()
+            yield FlightRecorderSubject(
+                memory, lambda: [(e.kind.value, e.reason, dict(e.payload)) for e in memory.events]
+            )
+            return
+        recorder = JsonLinesRecorder(tmp_path, clock=ManualClock(datetime(2026, 5, 1, tzinfo=timezone.utc)))
 
-    recorder: FlightRecorder
-    kept: Callable[[], list[tuple[str, str, dict[str, Any]]]]
-    """Kind, reason and payload of each event, after everything recorded so far was taken in."""
+        def recorded() -> list[tuple[str, str, dict[str, Any]]]:
+            recorder.close()
+            return [(e.kind, e.reason, dict(e.payload)) for e in read_record(tmp_path)]
 
-
-@pytest.fixture(params=["json_lines", "memory"])
-def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
-    if request.param == "memory":
-        memory = MemoryFlightRecorder()
-        yield Subject(memory, lambda: [(e.kind.value, e.reason, dict(e.payload)) for e in memory.events])
-        return
-    recorder = JsonLinesRecorder(tmp_path, clock=ManualClock(datetime(2026, 5, 1, tzinfo=timezone.utc)))
-
-    def kept() -> list[tuple[str, str, dict[str, Any]]]:
+        yield FlightRecorderSubject(recorder, recorded)
         recorder.close()
-        return [(e.kind, e.reason, dict(e.payload)) for e in read_record(tmp_path)]
-
-    yield Subject(recorder, kept)
-    recorder.close()
-
-
-def test_it_is_a_flight_recorder(subject: Subject) -> None:
-    assert isinstance(subject.recorder, FlightRecorder)
-
-
-def test_events_are_kept_in_the_order_in_which_they_were_recorded(subject: Subject) -> None:
-    for number in range(500):
-        subject.recorder.record(FlightEvent(EventKind.WRITE, "committed", {"number": number}))
-    assert subject.kept() == [("c6.write", "committed", {"number": n}) for n in range(500)]
-
-
-def test_nothing_is_lost_or_doubled_when_threads_record_at_once(subject: Subject) -> None:
-    def record(worker: int) -> None:
-        for number in range(100):
-            subject.recorder.record(FlightEvent(EventKind.WRITE, "committed", {"of": [worker, number]}))
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(record, range(8)))
-    expected = [[worker, number] for worker in range(8) for number in range(100)]
-    assert sorted(payload["of"] for _, _, payload in subject.kept()) == expected
-
-
-class _Unfriendly:
-    def __repr__(self) -> str:
-        raise RuntimeError("no repr for you")
-
-
-@pytest.mark.parametrize(
-    "value",
-    [object(), _Unfriendly(), float("nan"), b"bytes", {1: 2}, "\ud800", "é\n\r\u2028"],
-    ids=["object", "no_repr", "nan", "bytes", "number_key", "surrogate", "newlines"],
-)
-def test_no_payload_makes_recording_raise_or_costs_the_event(subject: Subject, value: object) -> None:
-    subject.recorder.record(FlightEvent(EventKind.WRITE, "committed", {"value": value}))
-    subject.recorder.record(FlightEvent(EventKind.WRITE, "committed", {"after": True}))
-    kept = subject.kept()
-    assert len(kept) == 2
-    assert kept[1][2] == {"after": True}
 
 
 def test_a_full_memory_recorder_counts_what_it_drops() -> None:

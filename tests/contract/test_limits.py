@@ -8,11 +8,10 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from catalogue_rows import IMPLEMENTATIONS, imported, row
 
+from aerotile.adapters.contracts.tile_catalogue.rows import imported, row
 from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.tile_rows import PostgresTileRows
-from aerotile.domain.ports.tile_catalogue import TileCatalogue
 from aerotile.domain.values.catalogue_entries import MAX_DISK_BYTES, VOTING_CODES, CatalogueColumns
 from aerotile.domain.values.tile_grid import MAX_LATITUDE, MAX_ZOOM, Bbox, GridRange
 from aerotile.domain.values.tile_key import MAX_VARIANTS, VariantTable
@@ -24,8 +23,11 @@ from aerotile.domain.values.tiles import (
     VotingStatus,
 )
 from aerotile.domain.values.validators import is_sha256
+from aerotile.ext import CompiledTileCatalogue
+from aerotile.testing import MakeTileCatalogue, MemoryTileCatalogue
 
 NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
+CATALOGUES: list[MakeTileCatalogue] = [MemoryTileCatalogue, CompiledTileCatalogue]
 SHA256 = "0123456789abcdef" * 4
 DIGESTS = [
     SHA256,
@@ -87,8 +89,8 @@ def test_the_grid_is_the_same_in_the_database(database: Database) -> None:
             assert takes(database, zoom_level=zoom_level, x=x, y=y) is in_domain, (zoom_level, x, y)
 
 
-@pytest.mark.parametrize("kind", IMPLEMENTATIONS, ids=lambda kind: kind.__name__)
-def test_a_catalogue_has_the_zooms_and_latitudes_of_the_grid(kind: Callable[[], TileCatalogue]) -> None:
+@pytest.mark.parametrize("kind", CATALOGUES, ids=lambda kind: kind.__name__)
+def test_a_catalogue_has_the_zooms_and_latitudes_of_the_grid(kind: MakeTileCatalogue) -> None:
     catalogue = kind()
     for zoom_level in (-1, MAX_ZOOM + 1):
         with pytest.raises(ValueError, match="zoom_level"):
@@ -123,15 +125,15 @@ def test_a_size_beyond_the_cap_counts_as_the_cap_in_every_catalogue(
     columns, variants = PostgresTileRows(database).catalogue()
     from_rows = CatalogueColumns.of([tile], VariantTable())
     assert columns.disk_bytes.tolist() == from_rows.disk_bytes.tolist() == [min(disk_bytes, MAX_DISK_BYTES)]
-    for kind in IMPLEMENTATIONS:
+    for kind in CATALOGUES:
         added, loaded = kind(), kind()
         added.add(tile)
         loaded.load(columns, variants)
         assert added.total_disk_bytes() == loaded.total_disk_bytes() == min(disk_bytes, MAX_DISK_BYTES)
 
 
-@pytest.mark.parametrize("kind", IMPLEMENTATIONS, ids=lambda kind: kind.__name__)
-def test_a_catalogue_tells_as_many_flights_apart_as_a_tile_key(kind: Callable[[], TileCatalogue]) -> None:
+@pytest.mark.parametrize("kind", CATALOGUES, ids=lambda kind: kind.__name__)
+def test_a_catalogue_tells_as_many_flights_apart_as_a_tile_key(kind: MakeTileCatalogue) -> None:
     most = MAX_VARIANTS - len((TileSource.SATELLITE_PROVIDER, TileSource.IMPORTED))
     flights = tuple(UUID(int=number) for number in range(most + 1))
     with pytest.raises(ValueError, match="at most"):

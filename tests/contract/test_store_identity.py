@@ -17,9 +17,9 @@ import attrs
 import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.adapters.memory.rows import MemoryTileRows
-from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.errors import StoreUnavailableError
 from aerotile.domain.ports.tile_files import TileFiles
 from aerotile.domain.ports.tile_rows import TileRows
@@ -62,7 +62,7 @@ class Subject:
             row.commit()
 
     def open(self, rows: TileRows | None = None, now: datetime = NOW) -> ReconcileReport:
-        return reconcile(rows or self.rows, self.files, SortedTileCatalogue(), now=now, lock_timeout_s=5.0)
+        return reconcile(rows or self.rows, self.files, MemoryTileCatalogue(), now=now, lock_timeout_s=5.0)
 
 
 @pytest.fixture(params=["memory", "postgres and files"])
@@ -171,7 +171,7 @@ def test_a_file_that_is_back_is_not_noted_as_missing_any_more(subject: Subject) 
 def test_an_old_row_with_neither_hash_nor_file_is_counted_and_marked() -> None:
     rows = MemoryTileRows()
     rows.add_row_without_hash(TileMetadataPersistent.of(tile(1)[1], created_at=NOW))
-    report = reconcile(rows, MemoryTileFiles(), SortedTileCatalogue(), now=NOW, lock_timeout_s=5.0)
+    report = reconcile(rows, MemoryTileFiles(), MemoryTileCatalogue(), now=NOW, lock_timeout_s=5.0)
     assert (report.files_missing, report.rows_completed) == (1, 0)
     assert rows.files_missing == {imported(1): NOW}
 

@@ -15,8 +15,8 @@ import attrs
 import pytest
 from psycopg.sql import SQL
 
-from aerotile.adapters.memory.rows import MemoryTileRows
-from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.predicates import HAS_CONTENT
 from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
@@ -40,7 +40,7 @@ from aerotile.ext import CompiledTileCatalogue
 NOW = datetime(2026, 5, 1, 12, 30, 15, 123456, tzinfo=timezone.utc)
 FLIGHT = UUID(int=7)
 SHA256 = "c" * 64
-CATALOGUES = [SortedTileCatalogue, CompiledTileCatalogue]
+CATALOGUES = [MemoryTileCatalogue, CompiledTileCatalogue]
 
 
 @attrs.frozen
@@ -143,7 +143,7 @@ def in_memory() -> MemoryTileRows:
     rows = MemoryTileRows()
     rows.add({tile.tile_id: tile for tile in WITH_CONTENT})
     for tile in WITHOUT_CONTENT:
-        rows.add_incomplete(tile)
+        rows.add_row_without_hash(tile)
     return rows
 
 
@@ -210,7 +210,7 @@ def test_a_ledger_counts_and_lists_exactly_what_is_pending_for_upload(database: 
 def test_exactly_the_rows_with_hash_and_size_make_tiles(database: Database) -> None:
     rows = PostgresTileRows(database)
     assert_exactly(ids(list(rows.committed())), {tile.tile_id for tile in WITH_CONTENT})
-    assert_exactly(list(rows.incomplete()), {tile.tile_id for tile in WITHOUT_CONTENT})
+    assert_exactly(list(rows.rows_without_hash()), {tile.tile_id for tile in WITHOUT_CONTENT})
 
 
 def test_the_partial_indexes_hold_every_row_that_their_queries_look_for(database: Database) -> None:
@@ -248,7 +248,8 @@ def test_a_catalogue_gives_each_tile_the_facts_of_its_row(
 ) -> None:
     catalogue = kind()
     if way == "added":
-        catalogue.add_many(WITH_CONTENT)
+        for tile in WITH_CONTENT:
+            catalogue.add(tile)
     elif way == "loaded by a COPY":
         catalogue.load(*loaded)
     else:
@@ -280,7 +281,7 @@ def test_an_eviction_in_the_database_removes_exactly_what_may_be_evicted(databas
         connection.execute("UPDATE disk_usage SET total_bytes = (SELECT sum(disk_bytes) FROM tiles)")
     assert evicted(rows) == EVICTABLE
     assert {tile.tile_id for tile in rows.committed()} == {t.tile_id for t in WITH_CONTENT} - EVICTABLE
-    assert_exactly(list(rows.incomplete()), {tile.tile_id for tile in WITHOUT_CONTENT})
+    assert_exactly(list(rows.rows_without_hash()), {tile.tile_id for tile in WITHOUT_CONTENT})
 
 
 def evicted(rows: PostgresTileRows | MemoryTileRows) -> set[TileId]:

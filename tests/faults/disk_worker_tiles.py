@@ -16,7 +16,7 @@ from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.layout import tile_path
-from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.domain.store.recovery import reconcile
 from aerotile.domain.store.repair import repair
 from aerotile.domain.store.verify import verify_store
@@ -102,7 +102,7 @@ class DeleteTile(TileOperation):
         """What a failed unlink left goes as it does at the next open."""
         runtime = self.runtime
         reconcile(
-            runtime.rows, runtime.files, SortedTileCatalogue(), now=runtime.clock.now(), lock_timeout_s=5.0
+            runtime.rows, runtime.files, MemoryTileCatalogue(), now=runtime.clock.now(), lock_timeout_s=5.0
         )
 
 

@@ -46,8 +46,8 @@ from store_lives import Damage, Life, Promised, Tile, damage_of_index
 
 from aerotile.adapters.faiss.index import FaissDescriptorIndex
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.adapters.memory.rows import MemoryTileRows
-from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.store.recovery import reconcile
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
@@ -200,7 +200,7 @@ def damage_of_files(root: Path, promised: Promised, placed: set[Tile]) -> Damage
     certain = promised.certain
     rows = RowsOfATest(certain, folder)
     with FilesystemTileFiles(folder) as opened:
-        report = reconcile(rows, opened, SortedTileCatalogue(), now=NOW, lock_timeout_s=5.0)
+        report = reconcile(rows, opened, MemoryTileCatalogue(), now=NOW, lock_timeout_s=5.0)
     after = Files.read(folder)
     return Damage(
         lost=[

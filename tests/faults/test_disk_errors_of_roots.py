@@ -18,7 +18,7 @@ from mounting import run
 from small_store import TILE_BYTES, SmallStore, tile
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.errors import StoreUnavailableError
 
 pytestmark = [

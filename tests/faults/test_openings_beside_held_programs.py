@@ -21,7 +21,7 @@ from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.tile_rows import PostgresTileRows
 from aerotile.domain.errors import DuplicateTileError
@@ -45,7 +45,7 @@ def test_an_opening_takes_nothing_from_a_program_that_stands_before_any_call_of_
             reconcile(
                 PostgresTileRows(database),
                 files,
-                SortedTileCatalogue(),
+                MemoryTileCatalogue(),
                 now=datetime.now(timezone.utc),
                 lock_timeout_s=0.05,
             )

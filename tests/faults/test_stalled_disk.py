@@ -19,7 +19,7 @@ from stalling_disks import NEEDS_STALLING_DISK, Disk, stalling_disk
 from waiting import until
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.domain.errors import ReadDeadlineError, TileNotFoundError
 from aerotile.domain.ports.mapping_cache import MappingCache
 from aerotile.domain.store.read_tile import TileReader
@@ -79,7 +79,7 @@ class Store:
 @pytest.fixture
 def store(disk: Disk) -> Iterator[Store]:
     now = datetime(2024, 5, 2, tzinfo=timezone.utc)
-    catalogue = SortedTileCatalogue()
+    catalogue = MemoryTileCatalogue()
     for tile_id in (WARM, *COLD, *FAR):
         catalogue.add(TileMetadataPersistent.of(metadata_of(tile_id), created_at=now))
     with FilesystemTileFiles(disk.mounted / "tiles", reader_threads=THREADS) as files:

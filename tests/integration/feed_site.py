@@ -15,8 +15,8 @@ import attrs
 import psycopg
 
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
-from aerotile.adapters.memory.recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.adapters.postgres.connection import Database
@@ -152,7 +152,7 @@ class Site:
             rows,
             files,
             sync=CatalogueSync(
-                rows, files, CompiledTileCatalogue(), InMemoryMappingCache(), when_unsettled=feed.wake
+                rows, files, CompiledTileCatalogue(), MemoryMappingCache(), when_unsettled=feed.wake
             ),
             gate=gate,
             clock=clock,

@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 import pytest
 
-from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.domain.values.catalogue_entries import CatalogueColumns
 from aerotile.domain.values.tile_grid import Bbox, tile_bbox
 from aerotile.domain.values.tile_key import VariantTable, encode_tile_key
@@ -103,7 +103,7 @@ def test_a_tile_takes_at_most_64_bytes_after_a_load_and_after_changes(
 def test_a_query_over_many_blocks_finds_what_the_reference_finds(
     full: CompiledTileCatalogue, columns: CatalogueColumns, bbox: Bbox
 ) -> None:
-    reference = SortedTileCatalogue()
+    reference = MemoryTileCatalogue()
     reference.load(columns, VariantTable())
     found, expected = full.query_by_bbox(bbox, ZOOM), reference.query_by_bbox(bbox, ZOOM)
     assert np.array_equal(found.keys, expected.keys)
@@ -113,7 +113,7 @@ def test_a_query_over_many_blocks_finds_what_the_reference_finds(
 def test_the_oldest_of_many_are_those_of_the_reference(
     full: CompiledTileCatalogue, columns: CatalogueColumns
 ) -> None:
-    reference = SortedTileCatalogue()
+    reference = MemoryTileCatalogue()
     reference.load(columns, VariantTable())
     for limit in (1, 1_000, 65_536, 10**9):
         assert full.lru_candidates(limit) == reference.lru_candidates(limit)

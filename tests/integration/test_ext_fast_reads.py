@@ -16,8 +16,8 @@ import pytest
 from older_kernel import REFUSE
 
 from aerotile.adapters.filesystem.folders import OpenFolder
-from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
-from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
+from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.domain.values.pixels import TilePixelHandle
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 from aerotile.ext import CompiledMappingCache, CompiledTileCatalogue, FastReader, map_tile
@@ -264,9 +264,9 @@ def test_other_parts_than_the_compiled_ones_are_a_type_error(store: Store) -> No
         )
 
     with pytest.raises(TypeError, match=r"expected aerotile\.ext\.mapping_cache\.CompiledMappingCache"):
-        make(InMemoryMappingCache(), store.catalogue)
+        make(MemoryMappingCache(), store.catalogue)
     with pytest.raises(TypeError, match=r"expected aerotile\.ext\.catalogue\.CompiledTileCatalogue"):
-        make(store.mapping_cache, SortedTileCatalogue())
+        make(store.mapping_cache, MemoryTileCatalogue())
 
 
 @pytest.mark.parametrize("no_tile", [None, "3/1/5", (3, 1, 5), object()])

@@ -9,7 +9,7 @@ import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.layout import tile_path
-from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.store.verify import FindingKind, verify_store
 from aerotile.domain.values.tiles import TileId, TileMetadata
 

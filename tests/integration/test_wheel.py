@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path, PurePosixPath
+from textwrap import dedent
 
 import pytest
 
@@ -24,7 +25,8 @@ pytestmark = [
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE_FOLDERS = ("domain", "adapters", "ext", "migrations")
 SHIPPED_SUFFIXES = {".py", ".pyi", ".sql", ".mako"}
-TOP_LEVEL = {*PACKAGE_FOLDERS, "__init__.py", "py.typed"}
+ROOT_MODULES = ("__init__.py", "testing.py", "py.typed")
+TOP_LEVEL = {*PACKAGE_FOLDERS, *ROOT_MODULES}
 BUILT_WITH = {"setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "README.md"}
 
 
@@ -73,7 +75,7 @@ def test_the_wheel_holds_every_file_of_the_package_but_no_source_of_the_extensio
         if path.suffix in SHIPPED_SUFFIXES
     }
     compiled = {name for name in shipped if name.endswith(".so")}
-    assert shipped - compiled == in_tree | {"__init__.py", "py.typed"}
+    assert shipped - compiled == in_tree | {*ROOT_MODULES}
 
 
 def test_every_extension_module_is_compiled_and_has_its_types(shipped: set[str]) -> None:
@@ -112,3 +114,63 @@ def test_the_wheel_alone_can_be_imported(wheel: Path, tmp_path: Path) -> None:
         check=True,
     )
     assert finished.stdout == f"{libraries}/aerotile/__init__.py\nTrue\n"
+
+
+STRANGERS_TEST = """
+    import threading
+    import time
+    from datetime import datetime, timezone
+
+    import pytest
+
+    from aerotile.testing import ClockContract
+
+
+    class StrangersClock:
+        def now(self):
+            return datetime.now(timezone.utc)
+
+        def monotonic(self):
+            return time.monotonic()
+
+        def sleep(self, seconds):
+            if seconds < 0:
+                raise ValueError("sleep length must not be negative")
+            threading.Event().wait(seconds)
+
+
+    class TestStrangersClock(ClockContract):
+        @pytest.fixture
+        def clock(self):
+            return StrangersClock()
+"""
+
+
+@pytest.mark.parametrize(
+    ("sound", "broken", "failed"),
+    [
+        ("datetime.now(timezone.utc)", "datetime.now()", "test_wall_time_is_aware_and_in_utc"),
+        ("if seconds < 0:", "if False:", "test_a_negative_sleep_is_refused"),
+        (".wait(seconds)", ".wait(0)", "test_sleep_lets_at_least_that_much_monotonic_time_pass"),
+    ],
+    ids=["naive time", "negative sleep", "no sleep"],
+)
+def test_a_stranger_runs_a_suite_of_the_wheel_which_fails_for_a_broken_adapter(
+    wheel: Path, tmp_path: Path, sound: str, broken: str, failed: str
+) -> None:
+    libraries = tmp_path / "libraries"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(libraries)
+    test = tmp_path / "test_strangers_clock.py"
+    command = [sys.executable, "-m", "pytest", "-rf", "-p", "no:cacheprovider", "--rootdir", tmp_path, test]
+
+    def run(source: str) -> subprocess.CompletedProcess[str]:
+        test.write_text(dedent(source))
+        environment = os.environ | {"PYTHONPATH": str(libraries)}
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+
+    green, red = run(STRANGERS_TEST), run(STRANGERS_TEST.replace(sound, broken))
+    assert (green.returncode, red.returncode) == (0, 1), green.stdout + red.stdout
+    (line,) = [line for line in red.stdout.splitlines() if line.startswith("FAILED")]
+    assert failed in line
+    assert "libraries/aerotile/adapters/contracts/clock.py:" in red.stdout  # not this environment's copy

@@ -22,10 +22,10 @@ from simulated_parts import (
 )
 
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
-from aerotile.adapters.memory.recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
-from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.uploader import MemoryUploadLedger
 from aerotile.domain.errors import CommitOutcomeUnknownError, TileCacheError, TileNotFoundError
 from aerotile.domain.policies.upload_batching import BatchLimits
@@ -142,8 +142,8 @@ class Flights:
             recorder=recorder,
         )
         self.store = None
-        catalogue = SortedTileCatalogue()
-        sync = CatalogueSync(self.database, self.disk, catalogue, InMemoryMappingCache())
+        catalogue = MemoryTileCatalogue()
+        sync = CatalogueSync(self.database, self.disk, catalogue, MemoryMappingCache())
         enforcer = CacheBudgetEnforcer(
             TileDeleter(self.database, self.disk, sync).evict_tile,
             catalogue,

@@ -15,8 +15,8 @@ from uuid import UUID
 
 import attrs
 
-from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.adapters.memory.uploader import MemoryProvider
 from aerotile.domain.errors import CommitOutcomeUnknownError, StoreUnavailableError
 from aerotile.domain.values.inventory import FoundFile, TileInventory
@@ -38,7 +38,8 @@ class PowerCut(BaseException):
 def is_replaceable(tile: TileMetadataPersistent) -> bool:
     """What the specification lets an eviction take, in words of its own: the judge is not the judged."""
     only_here = tile.tile_id.source is TileSource.ONBOARD and tile.uploaded_at is None
-    return not tile.pinned and (not only_here or tile.voting_status is VotingStatus.UPLOAD_GIVEUP)
+    never_sent_again = tile.voting_status in (VotingStatus.REJECTED, VotingStatus.UPLOAD_GIVEUP)
+    return not tile.pinned and (not only_here or never_sent_again)
 
 
 class Dice:

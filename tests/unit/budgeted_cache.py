@@ -9,12 +9,12 @@ from uuid import UUID
 import attrs
 
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
-from aerotile.adapters.memory.recorder import MemoryFlightRecorder
-from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
-from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.flight_events import EventKind
 from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.store.delete_tile import TileDeleter
@@ -90,7 +90,7 @@ class Cache:
             recorder=recorder,
         )
         files = MemoryTileFiles()
-        sync = CatalogueSync(rows, files, SortedTileCatalogue(), InMemoryMappingCache())
+        sync = CatalogueSync(rows, files, MemoryTileCatalogue(), MemoryMappingCache())
         enforcer = CacheBudgetEnforcer(
             TileDeleter(rows, files, sync).evict_tile,
             sync.catalogue,

@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 
-from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
-from aerotile.adapters.memory.rows import MemoryTileRows
-from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
+from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.errors import TileMetadataError
 from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.values.tile_changes import TileChange
@@ -44,10 +44,10 @@ class Site:
     """One process's follower, and the hand of another process on the same rows and files."""
 
     def __init__(self) -> None:
-        self.rows, self.files, self.catalogue = Rows(), MemoryTileFiles(), SortedTileCatalogue()
+        self.rows, self.files, self.catalogue = Rows(), MemoryTileFiles(), MemoryTileCatalogue()
         self.alarms = 0
         self.follower = CatalogueSync(
-            self.rows, self.files, self.catalogue, InMemoryMappingCache(), when_unsettled=self.alarm
+            self.rows, self.files, self.catalogue, MemoryMappingCache(), when_unsettled=self.alarm
         )
         self.notices: list[TileChange] = []
         self.rows.listen(self.hear)

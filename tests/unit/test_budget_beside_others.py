@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from budgeted_cache import NOW, Cache, imported, metadata_of, onboard, pixels_of
 
-from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.errors import DuplicateTileError, HeadroomTakenError
 from aerotile.domain.flight_events import EventKind
 from aerotile.domain.store.disk_budget import CacheBudgetEnforcer

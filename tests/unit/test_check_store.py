@@ -7,9 +7,9 @@ from collections.abc import Callable
 import attrs
 import pytest
 
-from aerotile.adapters.memory.recorder import MemoryFlightRecorder
-from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.flight_events import EventKind
 from aerotile.domain.store.check import StoreCheck, check_store
 from aerotile.domain.store.verify import FindingKind

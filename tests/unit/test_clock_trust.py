@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.memory.recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.domain.policies.clock_trust import (
     EARLIEST,
     LATEST,

@@ -10,7 +10,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = ("docs/security.md", "docs/durability.md")
-LINK = re.compile(r"\[`?([^]`]+)`?\]\(\.\./(tests/[^)#]+\.py)\)")
+LINK = re.compile(r"\[`?([^]`]+)`?\]\(\.\./((?:tests|adapters/contracts)/[^)#]+\.py)\)")
 
 
 def written_pages() -> list[str]:
@@ -35,9 +35,8 @@ def broken_links_of(text: str) -> list[str]:
     """Links that lead to no test, and links to the tests' folder that are not written as one to a test."""
     named = links_of(text)
     broken = [f"{file}::{name}" for name, file in named if name not in functions_in(REPOSITORY / file)]
-    return broken + ["a link not written as [`name`](../tests/...py)"] * (
-        text.count("](../tests/") - len(named)
-    )
+    links = text.count("](../tests/") + text.count("](../adapters/contracts/")
+    return broken + ["a link not written as [`name`](../tests/...py)"] * (links - len(named))
 
 
 def rows_of(text: str) -> list[str]:

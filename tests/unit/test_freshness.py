@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.memory.recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.domain.errors import (
     CaptureTimeInFutureError,

@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 
 import aerotile
+from aerotile import testing
 
 ROOT = Path(aerotile.__file__).parent
 DRIVERS = {
@@ -55,9 +56,9 @@ def absolute_imports(node: ast.AST) -> list[str]:
     return []
 
 
-def lazily_imported_names() -> dict[str, str]:
-    """The names under `if TYPE_CHECKING` of the root, each with the module that it is imported from."""
-    tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
+def lazily_imported_names(file: str) -> dict[str, str]:
+    """The names under `if TYPE_CHECKING` of a root module, each with the module that it is imported from."""
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     guards = [node for node in tree.body if isinstance(node, ast.If)]
     (guarded,) = [node for node in guards if ast.unparse(node.test) == "TYPE_CHECKING"]
     return {
@@ -99,7 +100,7 @@ def test_a_name_of_the_domain_is_public_without_any_driver() -> None:
 
 
 def test_the_names_that_type_checkers_see_are_the_names_that_users_get() -> None:
-    assert lazily_imported_names() == aerotile._MODULE_OF
+    assert lazily_imported_names("__init__.py") == aerotile._MODULE_OF
     assert sorted(aerotile.__all__) == sorted(aerotile._MODULE_OF)
 
 
@@ -144,3 +145,27 @@ def classes_of(module: ModuleType) -> set[str]:
 
 def is_runtime_checkable(value: type) -> bool:
     return bool(getattr(value, "_is_runtime_protocol", False))
+
+
+def test_the_adapters_of_the_testing_module_need_no_test_runner_and_no_driver() -> None:
+    loaded = modules_after("import aerotile.testing")
+    assert not loaded & {*DRIVERS, "pytest", "hypothesis"}
+    assert not {name for name in loaded if name.startswith("aerotile.adapters.contracts")}
+
+
+def test_the_suites_of_the_testing_module_need_no_driver() -> None:
+    loaded = modules_after("from aerotile.testing import *")
+    assert "aerotile.adapters.contracts.clock" in loaded
+    assert not loaded & DRIVERS
+
+
+def test_the_suites_that_type_checkers_see_are_the_suites_that_users_get() -> None:
+    suites = {name: f".adapters.contracts.{module}" for name, module in testing._SUITE_OF.items()}
+    assert lazily_imported_names("testing.py") == suites
+    assert suites.keys() <= set(testing.__all__)
+    assert all(hasattr(testing, name) for name in testing.__all__)
+
+
+def test_a_suite_that_does_not_exist_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match=r"'aerotile\.testing' has no attribute 'NoSuchContract'"):
+        testing.NoSuchContract  # noqa: B018 - reading the attribute is what is tested

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.uploads.pull_votes import ProviderVote, PulledVotes, VotesPage, pull_votes
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
 from aerotile.domain.values.upload_reports import ProblemKind, UploadProblem, UploadReason

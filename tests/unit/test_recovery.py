@@ -10,9 +10,9 @@ from uuid import UUID
 
 import pytest
 
-from aerotile.adapters.memory.rows import MemoryTileRows
-from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.errors import StoreUnavailableError, TileNotFoundError
 from aerotile.domain.store.recovery import ReconcileReport, reconcile
 from aerotile.domain.values.catalogue_entries import CatalogueColumns
@@ -76,7 +76,7 @@ class Store:
         self.rows = ObservedRows()
         self.files = ObservedFiles()
         self.files.claim(self.rows.store_id())
-        self.catalogue = SortedTileCatalogue()
+        self.catalogue = MemoryTileCatalogue()
 
     def open(self) -> ReconcileReport:
         return reconcile(self.rows, self.files, self.catalogue, now=NOW, lock_timeout_s=5.0)

@@ -8,7 +8,7 @@ import pytest
 from upload_scenario import NOON, onboard, pixels_of
 
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.memory.recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.upload_queue import MemoryUploadQueue
 from aerotile.domain.errors import TileMetadataError, TileNotFoundError
 from aerotile.domain.flight_events import EventKind

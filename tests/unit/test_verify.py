@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 import attrs
 import pytest
 
-from aerotile.adapters.memory.rows import MemoryTileRows
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.errors import StoreUnavailableError
 from aerotile.domain.ports.tile_files import MALFORMED_SIDECAR
 from aerotile.domain.store.verify import Finding, FindingKind, verify_store

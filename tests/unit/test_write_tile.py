@@ -11,12 +11,12 @@ import pytest
 from budgeted_cache import NOW, imported, metadata_of, pixels_of
 
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.memory.mapping_cache import InMemoryMappingCache
-from aerotile.adapters.memory.recorder import MemoryFlightRecorder
-from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
-from aerotile.adapters.memory.sorted_catalogue import SortedTileCatalogue
+from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.errors import DuplicateTileError
 from aerotile.domain.ports.tile_files import StagedTile
 from aerotile.domain.store.catalogue_sync import CatalogueSync
@@ -74,7 +74,7 @@ def site() -> Site:
         clock=clock,
         recorder=recorder,
     )
-    sync = CatalogueSync(rows, files, SortedTileCatalogue(), InMemoryMappingCache())
+    sync = CatalogueSync(rows, files, MemoryTileCatalogue(), MemoryMappingCache())
     store = FileBackedTileStore(rows, files, sync=sync, gate=gate, clock=clock, recorder=recorder)
     return Site(store, files, clock)
 

@@ -10,9 +10,9 @@ from uuid import UUID
 import attrs
 
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.memory.recorder import MemoryFlightRecorder
-from aerotile.adapters.memory.rows import MemoryTileRows
+from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
+from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.adapters.memory.uploader import MemoryProvider, MemoryUploadLedger
 from aerotile.domain.errors import TileNotFoundError
 from aerotile.domain.policies.upload_batching import BatchLimits

@@ -1,0 +1,106 @@
+"""The contract of `SectorIndex`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ...domain.ports.sector_index import SectorIndex
+from ...domain.values.sectors import SectorBoundary, SectorClassification
+from ...domain.values.tile_grid import Bbox
+from .generated_examples import FROM_A_FACTORY
+
+MakeSectorIndex = Callable[[Sequence[SectorBoundary]], SectorIndex]
+
+
+# Whole degrees make boxes touch often; the odd fraction is one that float32 can't hold.
+latitudes = st.one_of(st.integers(-90, 90).map(float), st.floats(-90, 90), st.just(0.1))
+
+longitudes = st.one_of(st.integers(-180, 180).map(float), st.floats(-180, 180), st.just(0.1))
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> Bbox:
+    south, north = sorted((draw(latitudes), draw(latitudes)))
+    west, east = sorted((draw(longitudes), draw(longitudes)))
+    return Bbox(south, west, north, east)
+
+
+@st.composite
+def sector_lists(draw: st.DrawFn) -> list[SectorBoundary]:
+    found = draw(st.lists(st.tuples(st.text("abc", min_size=1, max_size=3), boxes()), max_size=30))
+    return [SectorBoundary(name, SectorClassification.STABLE_REAR, box) for name, box in found]
+
+
+def sector(name: str, *corners: float) -> SectorBoundary:
+    return SectorBoundary(name, SectorClassification.ACTIVE_CONFLICT, Bbox(*corners))
+
+
+class SectorIndexContract:
+    """Holds an index that a factory builds from a list of sectors."""
+
+    @pytest.fixture
+    def make_index(self) -> MakeSectorIndex:
+        """Build the index under test from its sectors. Override it."""
+        raise NotImplementedError
+
+    def test_it_is_a_sector_index(self, make_index: MakeSectorIndex) -> None:
+        assert isinstance(make_index([]), SectorIndex)
+
+    def test_without_sectors_nothing_is_found(self, make_index: MakeSectorIndex) -> None:
+        assert make_index([]).sectors_at(10.0, 10.0) == ()
+
+    def test_an_edge_and_a_corner_belong_to_the_sector(self, make_index: MakeSectorIndex) -> None:
+        index = make_index([sector("a", 0.0, 0.0, 10.0, 10.0)])
+        assert len(index.sectors_at(10.0, 5.0)) == len(index.sectors_at(10.0, 10.0)) == 1
+        assert index.sectors_at(math.nextafter(10.0, 11.0), 5.0) == ()
+
+    def test_a_box_that_only_touches_counts(self, make_index: MakeSectorIndex) -> None:
+        index = make_index([sector("a", 0.0, 0.0, 10.0, 10.0)])
+        assert len(index.sectors_intersecting(Bbox(10.0, 10.0, 20.0, 20.0))) == 1
+
+    def test_sectors_come_ordered_by_id(self, make_index: MakeSectorIndex) -> None:
+        sectors = [sector(name, 0.0, 0.0, 1.0, 1.0) for name in ("c", "a", "d", "b")]
+        assert [found.sector_id for found in make_index(sectors).sectors_at(0.5, 0.5)] == ["a", "b", "c", "d"]
+
+    @pytest.mark.parametrize(("lat", "lon"), [(math.nan, 0.0), (0.0, math.inf), (90.5, 0.0), (0.0, -180.5)])
+    def test_a_place_that_is_not_on_the_globe_is_refused(
+        self, make_index: MakeSectorIndex, lat: float, lon: float
+    ) -> None:
+        index = make_index([sector("a", 0.0, 0.0, 10.0, 10.0)])
+        with pytest.raises(ValueError, match="must be within"):
+            index.sectors_at(lat, lon)
+
+    @FROM_A_FACTORY
+    @given(sectors=sector_lists(), lat=latitudes, lon=longitudes, box=boxes())
+    def test_every_implementation_finds_what_the_boxes_say(
+        self,
+        make_index: MakeSectorIndex,
+        sectors: list[SectorBoundary],
+        lat: float,
+        lon: float,
+        box: Bbox,
+    ) -> None:
+        ordered = sorted(sectors, key=lambda found: found.sector_id)
+        index = make_index(sectors)
+        assert index.sectors_at(lat, lon) == tuple(s for s in ordered if s.bbox.contains(lat, lon))
+        assert index.sectors_intersecting(box) == tuple(s for s in ordered if s.bbox.intersects(box))
+
+    def test_many_threads_ask_at_once_and_get_right_answers(self, make_index: MakeSectorIndex) -> None:
+        sectors = [
+            sector(f"{lat:+03d}/{lon:+04d}", lat, lon, lat + 1, lon + 1)
+            for lat in range(-60, 60, 8)
+            for lon in range(-170, 170, 8)
+        ]
+        index = make_index(sectors)
+
+        def ask(worker: int) -> bool:
+            return all(index.sectors_intersecting(found.bbox) == (found,) for found in sectors[worker::16])
+
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(ask, range(16)))

@@ -1,0 +1,51 @@
+"""Tiles, and functions that place and read them."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timezone
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from ....domain.ports.tile_files import TileFiles
+from ....domain.values.tiles import TileId, TileMetadata, TileSource
+
+FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
+TILE = TileId(18, 152345, 90123, TileSource.IMPORTED)
+NEIGHBOUR = TileId(18, 152345, 90124, TileSource.IMPORTED)
+ONBOARD = TileId(18, 152345, 90123, TileSource.ONBOARD, FLIGHT)
+
+
+def jpeg(content: bytes = b"ground") -> bytes:
+    return b"\xff\xd8\xff\xe0" + content + b"\xff\xd9"
+
+
+def metadata(pixels: bytes, tile_id: TileId = TILE, **changes: Any) -> TileMetadata:
+    facts: dict[str, object] = {
+        "tile_id": tile_id,
+        "captured_at": datetime(2024, 5, 1, tzinfo=timezone.utc),
+        "content_sha256": hashlib.sha256(pixels).hexdigest(),
+        "disk_bytes": len(pixels),
+        "ground_sample_distance": 0.6,
+    }
+    return TileMetadata(**(facts | changes))  # type: ignore[arg-type]  # facts by name
+
+
+def place(files: TileFiles, pixels: bytes, tile_id: TileId = TILE) -> None:
+    files.place(files.stage(pixels, metadata(pixels, tile_id)))
+
+
+def read(files: TileFiles, tile_id: TileId = TILE) -> bytes:
+    with files.open(tile_id) as handle, memoryview(handle) as view:
+        return bytes(view)
+
+
+class OfTileFiles:
+    """The fixture of every part of the contract."""
+
+    @pytest.fixture
+    def files(self) -> TileFiles:
+        """The files under test. Override it."""
+        raise NotImplementedError

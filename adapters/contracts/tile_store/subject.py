@@ -1,0 +1,123 @@
+"""The store under test, and the tiles that the suite writes to it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID
+
+import attrs
+import pytest
+
+from ....domain.flight_events import EventKind
+from ....domain.ports.mapping_cache import MappingCache
+from ....domain.ports.tile_catalogue import TileCatalogue
+from ....domain.ports.tile_files import TileFiles
+from ....domain.ports.tile_rows import TileRows
+from ....domain.store.catalogue_sync import CatalogueSync
+from ....domain.store.delete_tile import TileDeleter
+from ....domain.store.disk_budget import CacheBudgetEnforcer
+from ....domain.store.freshness_gate import FreshnessGate
+from ....domain.store.tile_store import FileBackedTileStore
+from ....domain.values.inventory import FoundKind
+from ....domain.values.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
+from ....domain.values.tile_grid import Bbox
+from ....domain.values.tiles import TileId, TileMetadata, TileSource
+from ...memory.clock import ManualClock
+from ...memory.flight_recorder import MemoryFlightRecorder
+from ...memory.mapping_cache import MemoryMappingCache
+from ...memory.sector_index import MemorySectorIndex
+from ...memory.tile_catalogue import MemoryTileCatalogue
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
+CONFLICT = SectorBoundary("front", SectorClassification.ACTIVE_CONFLICT, Bbox(40.0, 30.0, 50.0, 40.0))
+IN_CONFLICT = TileId.covering(45.0, 35.0, 10, TileSource.SATELLITE_PROVIDER)
+IN_REAR = TileId.covering(-20.0, 25.0, 10, TileSource.SATELLITE_PROVIDER)
+ONBOARD = TileId(10, 3, 4, TileSource.ONBOARD, UUID(int=7))
+
+
+def jpeg(seed: int = 0, size: int = 64) -> bytes:
+    return b"\xff\xd8\xff" + seed.to_bytes(4, "big") + bytes(size - 9) + b"\xff\xd9"
+
+
+def described(
+    pixels: bytes, tile_id: TileId = IN_REAR, age: timedelta = timedelta(0), **changes: Any
+) -> TileMetadata:
+    metadata = TileMetadata(
+        tile_id=tile_id,
+        captured_at=NOW - age,
+        content_sha256=hashlib.sha256(pixels).hexdigest(),
+        disk_bytes=len(pixels),
+        ground_sample_distance=tile_id.zoom_level + 1.0,
+    )
+    return attrs.evolve(metadata, **changes)
+
+
+@attrs.define
+class TileStoreSubject:
+    """The store under test, with its rows and files, which tests read directly."""
+
+    rows: TileRows
+    files: TileFiles
+    budgeted: bool
+    empty_catalogue: Callable[[], TileCatalogue] = MemoryTileCatalogue
+    clock: ManualClock = attrs.field(factory=lambda: ManualClock(NOW))
+    recorder: MemoryFlightRecorder = attrs.field(factory=MemoryFlightRecorder)
+    new_kept: Callable[..., MappingCache] = MemoryMappingCache
+    new_kept_bounds: dict[str, int] = attrs.field(factory=dict)
+    mapping_cache: MappingCache = attrs.field(init=False)
+    """The mapping cache of the store that was opened last."""
+
+    def open(self, files: TileFiles | None = None, verify_hash: bool = False) -> FileBackedTileStore:
+        files = files or self.files
+        self.mapping_cache = self.new_kept(**self.new_kept_bounds)
+        gate = FreshnessGate(
+            [CONFLICT],
+            SEEDED_RULES,
+            sector_index=MemorySectorIndex([CONFLICT]),
+            default_classification=SectorClassification.STABLE_REAR,
+            clock=self.clock,
+            recorder=self.recorder,
+        )
+        sync = CatalogueSync(self.rows, files, self.empty_catalogue(), self.mapping_cache)
+        enforcer = CacheBudgetEnforcer(
+            TileDeleter(self.rows, files, sync).evict_tile,
+            sync.catalogue,
+            committed_bytes=sync.catalogue.total_disk_bytes,
+            budget_bytes=1 << 30,
+            eviction_batch_size=8,
+            recorder=self.recorder,
+        )
+        return FileBackedTileStore(
+            self.rows,
+            files,
+            sync=sync,
+            gate=gate,
+            clock=self.clock,
+            recorder=self.recorder,
+            headroom=enforcer if self.budgeted else None,
+            verify_hash=verify_hash,
+        )
+
+    def kinds(self) -> list[EventKind]:
+        return [event.kind for event in self.recorder.events]
+
+    def on_disk(self) -> dict[TileId, set[FoundKind]]:
+        found: dict[TileId, set[FoundKind]] = {}
+        for file in self.files.inventory():
+            found.setdefault(file.tile_id, set()).add(file.kind)
+        return found
+
+    def committed(self) -> dict[TileId, str]:
+        return {row.tile_id: row.content_sha256 for row in self.rows.committed()}
+
+
+class OfTileStore:
+    """The fixture of every part of the contract."""
+
+    @pytest.fixture
+    def subject(self) -> TileStoreSubject:
+        """Rows and files under test, which the suite opens stores over. Override it."""
+        raise NotImplementedError

@@ -1,0 +1,132 @@
+"""Writes: stored tiles, refused tiles, and the verdict on both."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from ....domain.errors import (
+    CaptureTimeInFutureError,
+    ContentHashMismatchError,
+    DuplicateTileError,
+    FreshnessRejectionError,
+    TileCacheError,
+    TileMetadataError,
+    TileNotFoundError,
+)
+from ....domain.flight_events import EventKind
+from ....domain.policies.freshness import FreshnessDecision
+from ....domain.ports.tile_store import SupportsLocalReads, SupportsLocalWrites, TileStore
+from ....domain.values.tiles import FreshnessLabel, TileMetadata
+from .subject import IN_CONFLICT, IN_REAR, NOW, OfTileStore, TileStoreSubject, described, jpeg
+
+
+def refused_cases() -> Iterator[tuple[str, bytes, TileMetadata, type[TileCacheError], str]]:
+    good, other = jpeg(1), jpeg(2)
+    yield "wrong hash", other, described(good), ContentHashMismatchError, "hash_gate"
+    yield "wrong length", good, described(good, disk_bytes=65), ContentHashMismatchError, "hash_gate"
+    for name, pixels in [("no start marker", b"x" + good), ("no end marker", good + b"x")]:
+        yield name, pixels, described(pixels), TileMetadataError, "hash_gate"
+    stale = timedelta(days=181)
+    yield "stale", good, described(good, IN_CONFLICT, stale), FreshnessRejectionError, "freshness_gate"
+    future = timedelta(minutes=-6)
+    yield "future", good, described(good, IN_REAR, future), CaptureTimeInFutureError, "freshness_gate"
+
+
+class Writes(OfTileStore):
+    """Writes: stored tiles, refused tiles, and the verdict on both."""
+
+    def test_it_is_a_tile_store_that_also_writes_in_bulk_and_answers_boxes(
+        self, subject: TileStoreSubject
+    ) -> None:
+        store = subject.open()
+        for port in (TileStore, SupportsLocalReads, SupportsLocalWrites):
+            assert isinstance(store, port)
+
+    def test_a_box_holds_what_is_stored_there_now(self, subject: TileStoreSubject) -> None:
+        store, pixels = subject.open(), jpeg(1)
+        stored = store.write_tile(pixels, described(pixels))
+        store.write_tile(pixels, described(pixels, IN_CONFLICT))
+        (match,) = store.query_by_bbox(IN_REAR.bbox, 10)
+        assert (match.tile_id, match.content_sha256) == (IN_REAR, stored.content_sha256)
+        assert match.captured_at == stored.captured_at
+        assert len(store.query_by_bbox(IN_REAR.bbox, 11)) == 0
+        reopened = subject.open()
+        assert reopened.query_by_bbox(IN_REAR.bbox, 10).tile_ids() == [IN_REAR]
+        store.delete_tile(IN_REAR)
+        assert len(store.query_by_bbox(IN_REAR.bbox, 10)) == 0
+
+    def test_what_was_written_is_read_back_byte_for_byte(self, subject: TileStoreSubject) -> None:
+        store, pixels = subject.open(), jpeg(1)
+        stored = store.write_tile(pixels, described(pixels))
+        assert stored.tile_id == IN_REAR
+        assert stored.created_at == NOW
+        assert stored.tile_uuid == IN_REAR.tile_uuid
+        with store.read_tile_pixels(IN_REAR) as handle:
+            assert bytes(memoryview(handle)) == pixels
+            assert handle.nbytes == len(pixels)
+        assert store.tile_exists(IN_REAR)
+        assert subject.committed() == {IN_REAR: hashlib.sha256(pixels).hexdigest()}
+        assert subject.kinds() == [EventKind.WRITE]
+
+    def test_a_tile_that_was_never_written_is_not_found(self, subject: TileStoreSubject) -> None:
+        store = subject.open()
+        assert not store.tile_exists(IN_REAR)
+        with pytest.raises(TileNotFoundError):
+            store.read_tile_pixels(IN_REAR)
+        with pytest.raises(TileNotFoundError):
+            store.delete_tile(IN_REAR)
+
+    def test_duplicate_key_leaves_first_file_byte_identical(self, subject: TileStoreSubject) -> None:
+        store, first, second = subject.open(), jpeg(1), jpeg(2)
+        store.write_tile(first, described(first))
+        sidecar = subject.files.sidecar_sha256(IN_REAR)
+        with pytest.raises(DuplicateTileError):
+            store.write_tile(second, described(second))
+        with store.read_tile_pixels(IN_REAR) as handle:
+            assert bytes(memoryview(handle)) == first
+        assert subject.files.sidecar_sha256(IN_REAR) == sidecar == hashlib.sha256(first).hexdigest()
+
+    @pytest.mark.parametrize(
+        ("pixels", "metadata", "error", "step"),
+        [pytest.param(*case[1:], id=case[0]) for case in refused_cases()],
+    )
+    def test_a_refused_tile_leaves_the_world_as_it_was_and_a_record_of_the_step(
+        self,
+        subject: TileStoreSubject,
+        pixels: bytes,
+        metadata: TileMetadata,
+        error: type[TileCacheError],
+        step: str,
+    ) -> None:
+        store = subject.open()
+        with pytest.raises(error):
+            store.write_tile(pixels, metadata)
+        assert subject.committed() == {}
+        assert subject.on_disk() == {}
+        assert not store.tile_exists(metadata.tile_id)
+        failed = subject.recorder.events[-1]
+        assert failed.kind is EventKind.WRITE_FAILED
+        assert failed.payload["step"] == step
+
+    def test_an_old_tile_outside_the_conflict_is_stored_with_its_label(
+        self, subject: TileStoreSubject
+    ) -> None:
+        store, pixels = subject.open(), jpeg()
+        stored = store.write_tile(pixels, described(pixels, age=timedelta(days=366)))
+        assert stored.freshness_label is FreshnessLabel.DOWNGRADED
+        assert subject.kinds() == [EventKind.FRESHNESS_DOWNGRADED, EventKind.WRITE]
+
+    def test_the_verdict_on_a_stored_tile_is_as_of_now(self, subject: TileStoreSubject) -> None:
+        store, pixels = subject.open(), jpeg(1)
+        store.write_tile(pixels, described(pixels, IN_CONFLICT))
+        before = store.verdict(IN_CONFLICT)
+        subject.clock.advance(timedelta(days=181))
+        after = store.verdict(IN_CONFLICT)
+        assert before is not None
+        assert after is not None
+        assert (before.decision, after.decision) == (FreshnessDecision.ACCEPT, FreshnessDecision.REJECT)
+        assert store.verdict(IN_REAR) is None

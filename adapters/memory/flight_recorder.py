@@ -1,0 +1,42 @@
+"""A flight recorder over a list."""
+
+from __future__ import annotations
+
+import threading
+
+from ...domain.flight_events import FlightEvent
+
+
+class MemoryFlightRecorder:
+    """A `FlightRecorder` in memory; nothing is durable.
+
+    It stores the first `limit` events and counts later events as dropped, as a full queue does.
+    """
+
+    def __init__(self, limit: int = 10_000) -> None:
+        if limit < 1:
+            raise ValueError(f"limit must be 1 or more, got {limit!r}")
+        self._limit = limit
+        self._events: list[FlightEvent] = []
+        self._dropped = 0
+        self._lock = threading.Lock()
+
+    def record(self, event: FlightEvent) -> None:
+        """Append an event, or count the event as dropped when `limit` events are stored."""
+        with self._lock:
+            if len(self._events) < self._limit:
+                self._events.append(event)
+            else:
+                self._dropped += 1
+
+    @property
+    def events(self) -> tuple[FlightEvent, ...]:
+        """The stored events, in the order of recording."""
+        with self._lock:
+            return tuple(self._events)
+
+    @property
+    def dropped(self) -> int:
+        """The number of dropped events."""
+        with self._lock:
+            return self._dropped
