@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     )
     from .domain.ports.uploader import TileUploader
     from .domain.store.tile_store import FileBackedTileStore
-    from .domain.values.areas import Area, Circle, Polygon
+    from .domain.values.areas import Area, Circle, Polygon, TileSpan
     from .domain.values.catalogue_entries import CatalogueEntry, CatalogueMatches
     from .domain.values.descriptors import (
         DescriptorMetric,
@@ -193,6 +193,7 @@ _NAMES_BY_MODULE = {
         "Area",
         "Circle",
         "Polygon",
+        "TileSpan",
     ),
     ".domain.values.catalogue_entries": (
         "CatalogueEntry",
@@ -324,6 +325,7 @@ __all__ = [
     "TilePixelHandle",
     "TileQualityMetadata",
     "TileSource",
+    "TileSpan",
     "TileStore",
     "TileUploadOutcome",
     "TileUploadResult",

@@ -37,8 +37,11 @@ class Circle:
     """All places within a great-circle distance of a point. Raises `ValueError` for impossible numbers."""
 
     lat: float
+    """Of the centre, in degrees within -90..90."""
     lon: float
+    """Of the centre, in degrees within -180..180."""
     radius_m: float
+    """In metres on the sphere of `EARTH_RADIUS_M`, from 0 to `MAX_RADIUS_M`."""
 
     def __attrs_post_init__(self) -> None:
         _check_number("lat", self.lat, -90.0, 90.0)
@@ -127,6 +130,7 @@ class Polygon:
     """
 
     rings: tuple[tuple[Point, ...], ...] = attrs.field(converter=_rings)
+    """Longitudes and latitudes in degrees, the outer ring first; no ring repeats its first point."""
 
     def latitudes(self) -> tuple[float, float]:
         """The southernmost and the northernmost latitude, in degrees."""
@@ -175,8 +179,11 @@ class TileSpan:
     """Neighbouring tiles of one row of the grid, both ends included."""
 
     y: int
+    """The row."""
     min_x: int
+    """The westernmost column."""
     max_x: int
+    """The easternmost column."""
 
 
 def _shapes(shapes: Iterable[Shape]) -> tuple[Shape, ...]:
@@ -192,6 +199,7 @@ class Area:
     """Where a search looks. Raises `ValueError` without a shape, and for zooms outside 0..22 or none."""
 
     shapes: tuple[Shape, ...] = attrs.field(converter=_shapes)
+    """At least one; a tile is in when it touches any of them."""
     zooms: frozenset[int] | None = attrs.field(default=None, converter=_zooms)
     """None: whatever zooms there are."""
 

@@ -13,6 +13,7 @@ import attrs
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.xdist_group("examples")  # one store, or one cache, for all of them
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TODAY = datetime.now(timezone.utc).date().isoformat()
 ZOOM, X, COUNT, DIMENSION = 7, 60, 4, 16

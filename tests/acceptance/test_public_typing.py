@@ -13,6 +13,7 @@ import pytest
 
 import aerotile
 
+pytestmark = pytest.mark.xdist_group("public_typing")  # one store, or one cache, for all of them
 HERE = Path(__file__).parent
 PROGRAM = HERE / "typed_user_program.py"
 EXAMPLES = sorted((HERE.parents[1] / "examples").glob("*.py"))

@@ -116,7 +116,7 @@ def describe(tile_id: aerotile.TileId) -> aerotile.TileMetadata:
 
 def write(config: aerotile.AerotileConfig, tiles: Sequence[tuple[bytes, aerotile.TileMetadata]]) -> None:
     store = aerotile.build_tile_store(config)
-    assert_type(store, aerotile.BudgetEnforcedTileStore)
+    assert_type(store, aerotile.FileBackedTileStore)
     try:
         assert_type(store.write_tile(*tiles[0]), aerotile.TileMetadataPersistent)
     except aerotile.ContentHashMismatchError as error:
@@ -142,7 +142,7 @@ def write(config: aerotile.AerotileConfig, tiles: Sequence[tuple[bytes, aerotile
     assert_type(store.delete_tile(tiles[0][1].tile_id), int)
 
 
-def read(store: aerotile.BudgetEnforcedTileStore, tile_id: aerotile.TileId) -> bytes:
+def read(store: aerotile.FileBackedTileStore, tile_id: aerotile.TileId) -> bytes:
     try:
         with store.read_tile_pixels(tile_id) as pixels:
             assert_type(pixels, aerotile.TilePixelHandle)
@@ -156,7 +156,7 @@ def read(store: aerotile.BudgetEnforcedTileStore, tile_id: aerotile.TileId) -> b
         raise
 
 
-def look_around(store: aerotile.BudgetEnforcedTileStore, tile_id: aerotile.TileId) -> None:
+def look_around(store: aerotile.FileBackedTileStore, tile_id: aerotile.TileId) -> None:
     matches = store.query_by_bbox(aerotile.Bbox(48, 11, 49, 12), 17)
     assert_type(matches, aerotile.CatalogueMatches)
     for entry in matches:
@@ -183,6 +183,18 @@ def fly(config: aerotile.AerotileConfig, descriptor: npt.NDArray[np.float32]) ->
         assert_type(found, aerotile.FoundTile)
         assert_type(found.distance, float)
         assert_type(found.pixels, aerotile.TilePixelHandle)
+    if isinstance(index, aerotile.SupportsAreaSearch):
+        assert_type(index.search_within(descriptor, 5, where_it_may_be()), list[aerotile.SearchHit])
+        aerotile.find_tiles(descriptor, 5, index=index, store=store, near=where_it_may_be())
+
+
+def where_it_may_be() -> aerotile.Area:
+    circle = aerotile.Circle(48.1, 11.6, 5_000.0)
+    valley = aerotile.Polygon([[(11.0, 48.0), (11.5, 48.0), (11.2, 48.4)]])
+    area = aerotile.Area((circle, valley, aerotile.Bbox(48.0, 11.0, 48.1, 11.1)), zooms=[16])
+    for span in area.spans(16):
+        assert_type(span, aerotile.TileSpan)
+    return area
 
 
 def build_index(
@@ -238,13 +250,8 @@ def judge(index: aerotile.SectorIndex, rule: aerotile.FreshnessRule) -> None:
 
 def ask_for_abilities(store: aerotile.TileStore) -> list[str]:
     abilities = {
-        "bytes": aerotile.SupportsByteRead,
-        "deadline": aerotile.SupportsReadDeadline,
-        "bulk": aerotile.SupportsBulkWrite,
-        "headroom": aerotile.SupportsHeadroom,
-        "eviction": aerotile.SupportsEviction,
-        "verdict": aerotile.SupportsVerdict,
-        "boxes": aerotile.SupportsBboxQuery,
+        "reads": aerotile.SupportsLocalReads,
+        "writes": aerotile.SupportsLocalWrites,
     }
     return [name for name, ability in abilities.items() if isinstance(store, ability)]
 

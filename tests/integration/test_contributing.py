@@ -27,3 +27,10 @@ def test_hooks_are_those_of_this_repository_alone() -> None:
         ".venv/bin/ruff",
         "make",
     ]
+
+
+def test_every_make_target_on_a_page_exists() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE))
+    for page in (REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md"):
+        named = set(re.findall(r"(?:^|`)make ([\w-]+)", page.read_text("utf-8"), re.MULTILINE))
+        assert named <= targets, page.name

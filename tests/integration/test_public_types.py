@@ -11,7 +11,8 @@ from public_api import Annotation, annotations_of, public_names, types_named_by
 import aerotile
 
 MADE_BY_AEROTILE_ALONE = {
-    "Headroom": "a budget hands it to its store; a store only enters it and never makes one",
+    "TileCatalogue": "the store hands out its own, for the composition root and the command line",
+    "TileChange": "the feed of the composition root hands it to the store",
 }
 """Types that public annotations name and that no user needs to name, each with the reason."""
 
