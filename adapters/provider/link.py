@@ -116,6 +116,8 @@ class BadLink:
         relay = asyncio.get_running_loop().create_task(self._relay(client_in, client_out))
         self._relays.add(relay)
         relay.add_done_callback(self._relays.discard)
+        # A relay that is cancelled before it began has not closed its client's side.
+        relay.add_done_callback(lambda _: client_out.transport.abort())
 
     async def _relay(self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter) -> None:
         self._connections += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gc
 import hashlib
@@ -381,3 +382,22 @@ def test_the_behaviour_file_in_the_documentation_is_one(tmp_path: Path) -> None:
 def test_the_documentation_has_a_line_for_each_kind_of_fault() -> None:
     text = DOCUMENTATION.read_text(encoding="utf-8").partition("## The reference provider")[2]
     assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == [kind.value for kind in FaultKind]
+
+
+def test_a_relay_that_is_cancelled_before_it_began_closes_its_clients_side(tmp_path: Path) -> None:
+    async def cancel_at_once() -> bool:
+        async def stay(*_: Any) -> None:
+            await asyncio.sleep(0)
+
+        server = await asyncio.start_unix_server(stay, tmp_path / "socket")
+        client = await asyncio.open_unix_connection(tmp_path / "socket")
+        link = BadLink("127.0.0.1", 1)
+        link._accept(*client)
+        (relay,) = link._relays
+        relay.cancel()
+        await asyncio.gather(relay, return_exceptions=True)
+        server.close()
+        link._listening.close()
+        return client[1].transport.is_closing()
+
+    assert asyncio.run(cancel_at_once())
