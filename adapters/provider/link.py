@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from enum import Enum
 from types import TracebackType
 
@@ -128,27 +129,38 @@ class BadLink:
         except OSError:
             reset(client_out.transport)
             return
-        ways = [
-            asyncio.ensure_future(
-                _carry(source, sink, conditions, breaks and conditions.break_in is direction)
-            )
-            for source, sink, direction in (
-                (client_in, server_out, Direction.TO_SERVER),
-                (server_in, client_out, Direction.TO_CLIENT),
-            )
-        ]
-        ending: Breakage | None = Breakage.END
-        try:
-            await asyncio.gather(*ways)
-        except _BrokenError:
-            ending = conditions.breakage
-        except OSError:
-            ending = Breakage.RESET
-        finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            await _end(ending, client_out, server_out)
+        # However the relay ends: a cancelled one does not get to end its connections in order.
+        with _aborting(server_out.transport):
+            ways = [
+                asyncio.ensure_future(
+                    _carry(source, sink, conditions, breaks and conditions.break_in is direction)
+                )
+                for source, sink, direction in (
+                    (client_in, server_out, Direction.TO_SERVER),
+                    (server_in, client_out, Direction.TO_CLIENT),
+                )
+            ]
+            ending: Breakage | None = Breakage.END
+            try:
+                await asyncio.gather(*ways)
+            except _BrokenError:
+                ending = conditions.breakage
+            except OSError:
+                ending = Breakage.RESET
+            finally:
+                for way in ways:
+                    way.cancel()
+                await asyncio.gather(*ways, return_exceptions=True)
+                await _end(ending, client_out, server_out)
+
+
+@contextmanager
+def _aborting(transport: asyncio.WriteTransport) -> Iterator[None]:
+    """Close a connection when the context ends, without waiting for bytes on their way."""
+    try:
+        yield
+    finally:
+        transport.abort()
 
 
 class _BrokenError(Exception):

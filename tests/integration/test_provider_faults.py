@@ -386,16 +386,19 @@ def test_the_documentation_has_a_line_for_each_kind_of_fault() -> None:
 
 def test_a_relay_that_is_cancelled_before_it_began_closes_its_clients_side(tmp_path: Path) -> None:
     async def cancel_at_once() -> bool:
-        async def stay(*_: Any) -> None:
-            await asyncio.sleep(0)
+        accepted: list[asyncio.StreamWriter] = []
 
-        server = await asyncio.start_unix_server(stay, tmp_path / "socket")
+        server = await asyncio.start_unix_server(
+            lambda _, writer: accepted.append(writer), tmp_path / "socket"
+        )
         client = await asyncio.open_unix_connection(tmp_path / "socket")
         link = BadLink("127.0.0.1", 1)
         link._accept(*client)
         (relay,) = link._relays
         relay.cancel()
         await asyncio.gather(relay, return_exceptions=True)
+        for writer in accepted:
+            writer.transport.abort()
         server.close()
         link._listening.close()
         return client[1].transport.is_closing()
