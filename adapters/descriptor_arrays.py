@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ import numpy.typing as npt
 from ..domain.errors import IndexBuildError
 from ..domain.values.tile_key import VariantTable
 from ..domain.values.tiles import TileId
-from ..ext import TileKeyCodec
 
 _FLOAT32 = np.dtype(np.float32)
 _CHUNK_BYTES = 16 << 20
@@ -79,17 +78,19 @@ def largest_component(tile_ids: Sequence[TileId], descriptors: npt.NDArray[np.fl
     return largest
 
 
-def encode_tiles(tile_ids: Sequence[TileId]) -> tuple[VariantTable, npt.NDArray[np.int64]]:
+def encode_tiles(
+    tile_ids: Sequence[TileId], encoder: Callable[[VariantTable], Callable[[TileId], int]]
+) -> tuple[VariantTable, npt.NDArray[np.int64]]:
     """The tile keys, in the order given, and the table that decodes them.
 
+    `encoder` gives the function that encodes tiles by a table: the compiled one or the domain's.
     Raises `IndexBuildError` for a repeated tile, and for more flights than a key can name.
     """
     try:
         variants = VariantTable.naming(tile_ids)
     except ValueError as error:
         raise IndexBuildError(f"too many flights for one index: {error}") from error
-    encode = TileKeyCodec(variants).encode
-    keys = np.fromiter(map(encode, tile_ids), np.int64, count=len(tile_ids))
+    keys = np.fromiter(map(encoder(variants), tile_ids), np.int64, count=len(tile_ids))
     in_order = np.sort(keys)
     twice = in_order[1:][in_order[1:] == in_order[:-1]]
     if twice.size:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import stat
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -163,9 +164,30 @@ def index_in_use(folder: Path) -> str | None:
     assert claims.keys() == {"tiles.index", "tiles.meta.json"}, f"{generation} claims {sorted(claims)}"
     for file, sha256 in claims.items():
         assert hashlib.sha256((generation / file).read_bytes()).hexdigest() == sha256, f"{file} is torn"
-    model = json.loads((generation / "tiles.meta.json").read_bytes())["descriptor_model"]
+    facts = json.loads((generation / "tiles.meta.json").read_bytes())
+    assert_place_order_is_whole(generation, facts)
+    model = facts["descriptor_model"]
     assert isinstance(model, str)
     return model
+
+
+def assert_place_order_is_whole(generation: Path, facts: dict[str, Any]) -> None:
+    """The metadata vouch for `tiles.rows`, which vouches for each block of `tiles.descriptors`."""
+    rows = (generation / "tiles.rows").read_bytes()
+    assert hashlib.sha256(rows).hexdigest() == facts["rows_sha256"], "tiles.rows is torn"
+    _, _, rows_per_block, count = struct.unpack_from("<8sIIQ", rows)
+    assert count == facts["count"]
+    digests = rows[24 + 8 * count :]
+    content = (generation / "tiles.descriptors").read_bytes()
+    step = facts["dimension"] * (2 if facts["storage"] == "float16" else 4) + 8
+    begin = len(content) - count * step
+    for number, first in enumerate(range(0, count, rows_per_block)):
+        last = min(first + rows_per_block, count)
+        block = content[begin + first * step : begin + last * step]
+        digest = hashlib.sha256(block).digest()
+        assert digest == digests[32 * number : 32 * number + 32], (
+            f"block {number} of tiles.descriptors is torn"
+        )
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

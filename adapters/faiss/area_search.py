@@ -45,7 +45,7 @@ class AreaSearch:
         ):
             raise IndexUnavailableError(
                 f"{self._path} is not the file that its generation describes, or another faiss wrote it",
-                remedy="build the index again with `aerotile index build`",
+                remedy=REMEDY,
             )
         buffer = np.frombuffer(mapping, np.uint8)
         self._owner = faiss.read_index(_faiss.ZeroCopyIOReader(_swig_ptr(buffer), buffer.size))
@@ -109,6 +109,10 @@ class AreaSearch:
             raise IndexUnavailableError(f"faiss can't search {self._path}: {error}") from error
         del chosen  # alive until here: the parameters hold its address alone
         return rows, distances
+
+    def verify(self) -> None:
+        """Hash every block that was not used before. Raises `IndexUnavailableError` for a damaged one."""
+        self._verify(np.arange(self._layout.blocks, dtype=np.int64))
 
     def _verify(self, blocks: npt.NDArray[np.int64]) -> None:
         """Hash the blocks that were not used before. Raises `IndexUnavailableError` for a damaged one."""

@@ -36,7 +36,9 @@ def check_generations(root: Path) -> list[GenerationFinding]:
         findings.append(GenerationFinding("current", str(error), error.remedy or "", in_use=True))
     for name in generations.names():
         try:
-            open_mapped_index(generations.folder(name), ef_search=16)
+            mapped = open_mapped_index(generations.folder(name), ef_search=16)
+            if mapped.areas is not None:
+                mapped.areas.verify()
         except IndexUnavailableError as error:
             findings.append(GenerationFinding(name, str(error), error.remedy or "", in_use=name == current))
     return findings

@@ -16,6 +16,7 @@ from ...domain.errors import IndexBuildError, IndexUnavailableError
 from ...domain.values.areas import Area
 from ...domain.values.descriptors import HnswParams, IndexMetadata, SearchHit, VectorStorage
 from ...domain.values.tiles import TileId
+from ...ext import TileKeyCodec
 from ..available_memory import available_memory_bytes
 from ..descriptor_arrays import check_descriptors, checked_query, encode_tiles, largest_component
 from .build import build_index, write_generation
@@ -241,7 +242,7 @@ class FaissDescriptorIndex:
                 f"a descriptor component of {largest:g} does not fit into float16",
                 remedy="normalise the descriptors or keep the vectors as float32",
             )
-        variants, keys = encode_tiles(tile_ids)
+        variants, keys = encode_tiles(tile_ids, lambda table: TileKeyCodec(table).encode)
         index = build_index(
             keys, descriptors, self._params, self._storage, threads=self._threads, progress=progress
         )

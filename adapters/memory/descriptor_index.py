@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 import attrs
 import numpy as np
@@ -85,7 +86,7 @@ class MemoryDescriptorIndex:
         """Replace the content by row i = tile i. Raises `IndexBuildError`; then the old content stays."""
         check_descriptors(tile_ids, descriptors)
         largest_component(tile_ids, descriptors)
-        variants, _ = encode_tiles(tile_ids)
+        variants, _ = encode_tiles(tile_ids, lambda table: partial(encode_tile_key, variants=table))
         own = np.array(descriptors, dtype=np.float32, order="C")
         metadata = IndexMetadata(
             dimension=own.shape[1],

@@ -36,13 +36,16 @@ from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.faiss.check import check_generations
 from aerotile.adapters.faiss.index_layout import check_layout
 from aerotile.domain.errors import IndexBuildError, IndexUnavailableError
+from aerotile.domain.values.areas import Area
 from aerotile.domain.values.descriptors import VectorStorage
+from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tiles import TileId, TileSource
 
 PLACES = int(os.environ.get("TEST_DAMAGES", "3"))
 COUNT, DIMENSION = 300, 12
-FILES = ("tiles.index", "tiles.index.sha256", "tiles.meta.json")
+FILES = ("tiles.index", "tiles.index.sha256", "tiles.meta.json", "tiles.rows", "tiles.descriptors")
 TILES = [TileId(18, number, 7, TileSource.SATELLITE_PROVIDER) for number in range(COUNT)]
+EVERYWHERE = Area((Bbox(-90, -180, 90, 180),))
 VECTORS = np.random.default_rng(11).normal(size=(COUNT, DIMENSION)).astype(np.float32)
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120 + 5 * PLACES)]
@@ -72,7 +75,8 @@ def newest(root: Path) -> Path:
 def assert_refused(root: Path) -> None:
     """It is refused in one line with a remedy, verify finds it, and a rollback brings the good one back."""
     with pytest.raises(IndexUnavailableError) as refused:
-        FaissDescriptorIndex(root)
+        # Place-ordered descriptors are hashed by the searches that need them.
+        FaissDescriptorIndex(root).search_within(VECTORS[0], 1, EVERYWHERE)
     assert str(root) in str(refused.value)
     assert "\n" not in str(refused.value)
     assert "rollback" in str(refused.value.remedy)
@@ -228,12 +232,12 @@ def test_a_file_that_may_not_be_read_is_named(index: Path, name: str) -> None:
 CUT_WHILE_IT_IS_HASHED = """
 import os, sys
 from pathlib import Path
-from aerotile.adapters.faiss import mapped_index
+from aerotile.adapters.faiss import mapped_file
 path = Path(sys.argv[1])
-mapping = mapped_index._map_file(path.parent, path.name)
+mapping = mapped_file.map_generation_file(path.parent, path.name)
 os.truncate(path, 4096)
 try:
-    mapped_index._sha256(mapping, path)
+    mapped_file.sha256_of_mapping(mapping, path)
 except OSError as error:
     print(error.strerror)
 """

@@ -40,7 +40,13 @@ TABLE = [
     ),
     Written("quarantine", "adapters/filesystem/quarantine.py", TILES, ("quarantine",)),
     Written("whose the tiles are: .aerotile-store", "adapters/filesystem/identity_file.py", TILES, ("open",)),
-    Written("index: tiles.index, .sha256, tiles.meta.json", "adapters/faiss/build.py", INDEX, ("build",)),
+    Written(
+        "index: tiles.index, .sha256, tiles.meta.json, tiles.rows",
+        "adapters/faiss/build.py",
+        INDEX,
+        ("build",),
+    ),
+    Written("index: tiles.descriptors", "adapters/faiss/place_order.py", INDEX, ("build",)),
     Written(
         "index: pointer, lock, generations", "adapters/faiss/generations.py", INDEX, ("build", "rollback")
     ),

@@ -20,6 +20,7 @@ import pytest
 from fault_tally import FaultTally
 from nursery import EVERY_CALL, Ending, Nursery, every_moment, moments
 from reverted_migrations import revert_migrations
+from store_facts import assert_place_order_is_whole
 from store_sessions import advisory_locks, await_end_of_sessions, other_sessions
 
 from aerotile.adapters.postgres.migrate import apply_migrations
@@ -35,8 +36,11 @@ def model_of_generation(folder: Path) -> str:
     lines = (folder / "tiles.index.sha256").read_text().splitlines()
     hashes = {name: sha256 for sha256, name in (line.split("  ") for line in lines)}
     assert hashes == {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
-    assert {entry.name for entry in folder.iterdir()} == {*FILES, "tiles.index.sha256"}
-    return str(json.loads((folder / "tiles.meta.json").read_text())["descriptor_model"])
+    others = {"tiles.index.sha256", "tiles.rows", "tiles.descriptors"}
+    assert {entry.name for entry in folder.iterdir()} == FILES | others
+    facts = json.loads((folder / "tiles.meta.json").read_text())
+    assert_place_order_is_whole(folder, facts)
+    return str(facts["descriptor_model"])
 
 
 def look_at_index(root: Path) -> tuple[str | None, list[str]]:

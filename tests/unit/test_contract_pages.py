@@ -29,13 +29,12 @@ class Method:
 
 
 def ports_of_the_domain() -> dict[str, type]:
-    public = {name: getattr(aerotile, name) for name in aerotile.__all__}
+    of_the_domain = [name for name, module in aerotile._MODULE_OF.items() if module.startswith(".domain.")]
+    public = {name: getattr(aerotile, name) for name in of_the_domain}
     return {
         name: value
         for name, value in public.items()
-        if inspect.isclass(value)
-        and value.__module__.startswith("aerotile.domain.")
-        and (Protocol in value.__bases__ or ABC in value.__bases__)
+        if inspect.isclass(value) and (Protocol in value.__bases__ or ABC in value.__bases__)
     }
 
 

@@ -14,7 +14,7 @@ from index_builds import BUILT_AT, build, generation, nearest, tile, vectors
 from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, VectorStorage
 
-FILES = ("tiles.index", "tiles.index.sha256", "tiles.meta.json")
+FILES = ("tiles.index", "tiles.index.sha256", "tiles.meta.json", "tiles.rows", "tiles.descriptors")
 
 
 def test_the_next_process_opens_what_was_built(built: Path) -> None:
