@@ -58,6 +58,18 @@ class Demonstration:
         hits = self.log.land_frames - self.log.land_outcomes[FrameOutcome.MISS]
         return self._share(hits)
 
+    @property
+    def prior_top_1(self) -> float | None:
+        """The same share of those with a prior, where the search was held to it."""
+        prior = self.log.prior
+        return prior.within[FrameOutcome.TOP_1] / prior.frames if prior.frames else None
+
+    @property
+    def whole_top_1(self) -> float | None:
+        """The share of the same frames, where the whole index was searched."""
+        prior = self.log.prior
+        return prior.whole[FrameOutcome.TOP_1] / prior.frames if prior.frames else None
+
     def _share(self, hits: int) -> float | None:
         return hits / self.log.land_frames if self.log.land_frames else None
 

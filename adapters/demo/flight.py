@@ -27,6 +27,7 @@ from .figures import Samples
 from .imagery import BlueMarble, decode_tile
 from .mission import Mission
 from .picture import FrameMark, FrameOutcome
+from .prior import PriorLog, prior_of
 
 CANDIDATES = 5
 _FRAMES_PER_ONBOARD_TILE = 6
@@ -58,6 +59,7 @@ class FlightLog:
     lookup: Samples = attrs.field(factory=Samples)
     decode: Samples = attrs.field(factory=Samples)
     write: Samples = attrs.field(factory=Samples)
+    prior: PriorLog = attrs.field(factory=PriorLog)
 
 
 @attrs.frozen
@@ -109,7 +111,7 @@ class Flight:
                 self.runtime.embedded_server.start()
                 self.say(f"frame {number}: the database is back, writing goes on")
             in_outage = dies <= number < returns
-            self._look(plan, in_outage)
+            self._look(plan, in_outage, number / len(plans))
             self._meet_stale_tile(plan)
             if number % _FRAMES_PER_ONBOARD_TILE == 0:
                 self._make_onboard_tile(plan)
@@ -128,8 +130,11 @@ class Flight:
         os.kill(pid, signal.SIGKILL)
         self.say(f"frame {len(self.log.frames)}: the database was killed (kill -9 {pid}), reading goes on")
 
-    def _look(self, plan: FramePlan, in_outage: bool) -> None:
-        """One turn of the navigation loop: frame, descriptor, candidates, pixels."""
+    def _look(self, plan: FramePlan, in_outage: bool, share: float) -> None:
+        """One turn of the navigation loop: frame, descriptor, candidates, pixels.
+
+        While the aircraft knows roughly where it is, the same descriptor is searched within that area too.
+        """
         zoom = self.mission.search_zoom
         frame = take_frame(self.imagery, plan, ground_span_m=tile_ground_span(plan.lat, zoom))
         log = self.log
@@ -149,9 +154,18 @@ class Flight:
         below = TileId.covering(plan.lat, plan.lon, zoom, TileSource.SATELLITE_PROVIDER)
         outcome = _judge([candidate.tile_id for candidate in found], below)
         log.frames.append(FrameMark(plan.lat, plan.lon, outcome))
-        if self.imagery.is_land(plan.lat, plan.lon):
+        over_land = self.imagery.is_land(plan.lat, plan.lon)
+        if over_land:
             log.land_frames += 1
             log.land_outcomes[outcome] += 1
+        near = prior_of(plan, share, zoom)
+        if near is not None:
+            with log.prior.search.timed():
+                hits = self.runtime.descriptor_index.search_within(descriptor, CANDIDATES, near)
+            if over_land:
+                log.prior.frames += 1
+                log.prior.within[_judge([hit.tile_id for hit in hits], below)] += 1
+                log.prior.whole[outcome] += 1
 
     def _meet_stale_tile(self, plan: FramePlan) -> None:
         """Once in each kind of sector, write a tile that is too old for the sector."""

@@ -81,6 +81,7 @@ def _paths(shown: Demonstration) -> list[tuple[str, Samples]]:
     return [
         ("describe a frame (the demo's own descriptor)", log.describe),
         ("search, k = 5", log.search),
+        ("search within a prior of 300 to 1,500 km", log.prior.search),
         ("read a tile's pixels", log.read),
         ("lookup: search and 5 reads with verdicts", log.lookup),
         ("decode a tile's JPEG", log.decode),
@@ -99,6 +100,9 @@ def _counts(shown: Demonstration) -> dict[str, Any]:
         "frames over land": log.land_frames,
         "top-1 hit rate over land": _percent(shown.top_1),
         "top-5 hit rate over land": _percent(shown.top_5),
+        "frames over land with a prior": log.prior.frames,
+        "top-1 hit rate of these, within the prior": _percent(shown.prior_top_1),
+        "top-1 hit rate of these, in the whole index": _percent(shown.whole_top_1),
         "onboard tiles written": len(log.onboard),
         "of these refused first, stored when the database was back": log.writes_after_outage,
         "stale tiles refused (active_conflict)": len(log.stale_refused),
