@@ -166,6 +166,20 @@ TARGETS = (
         ratio=at_least(0.9),
         behind=("*",),
     ),
+    Target(
+        id="P-15 1k",
+        what="exact search within an area of about 1,000 descriptors",
+        p99_s=1 * MILLISECOND,
+        ratio=at_most(1.25),
+        facts={"recall@10": at_least(1.0)},
+    ),
+    Target(
+        id="P-15 20k",
+        what="exact search within an area of about 20,000 descriptors",
+        p99_s=5 * MILLISECOND,
+        ratio=at_most(1.25),
+        facts={"recall@10": at_least(1.0)},
+    ),
 )
 
 QUICK_TOLERANCE = 2.0

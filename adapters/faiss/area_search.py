@@ -69,23 +69,23 @@ class AreaSearch:
         if not selection.count:
             return []
         self._verify(selection.blocks)
-        wanted = k * self._rows_a_tile
+        # One more than can be needed tells whether rows as far away as the last one may have been left out.
+        wanted = k * self._rows_a_tile + 1
         while True:
             wanted = min(wanted, selection.count)
             rows, distances = self._scan(descriptor, wanted, selection)
-            keys = self._rows.keys[rows]
-            order = np.lexsort((keys, distances if self._ascending else -distances))
-            _, first = np.unique(keys[order], return_index=True)
-            best = order[np.sort(first)[:k]]
-            # Of rows as far away as the last one that FAISS gave, others may have been left out.
-            if wanted == selection.count or (len(best) == k and distances[best[-1]] != distances[order[-1]]):
+            far = distances if self._ascending else -distances
+            found = sorted(zip(far.tolist(), self._rows.keys[rows].tolist(), strict=True))
+            best: dict[int, float] = {}
+            for distance, key in found:
+                best.setdefault(key, distance)
+            nearest = list(best.items())[:k]
+            if wanted == selection.count or (len(nearest) == k and nearest[-1][1] != found[-1][0]):
                 break
             wanted *= 2
+        sign = 1 if self._ascending else -1
         try:
-            return [
-                SearchHit(self._decode(key), distance)
-                for key, distance in zip(keys[best].tolist(), distances[best].tolist(), strict=True)
-            ]
+            return [SearchHit(self._decode(key), sign * distance) for key, distance in nearest]
         except (KeyError, ValueError) as error:
             raise IndexUnavailableError(f"the index holds a key that names no tile: {error}") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.subjects import GrowthCurve, MeasuredPath
 
 from . import (
+    area_search,
     budget,
     bulk,
     catalogue,
@@ -34,6 +35,8 @@ PATHS: tuple[MeasuredPath, ...] = (
     opening.FACTORIES,
     opening.OPEN,
     upload.UPLOAD,
+    area_search.SMALL_AREA,
+    area_search.LARGE_AREA,
 )
 
 GROWTH: tuple[GrowthCurve, ...] = (
@@ -42,4 +45,5 @@ GROWTH: tuple[GrowthCurve, ...] = (
     freshness.GROWTH,
     index_search.GROWTH,
     opening.FACTORIES_GROWTH,
+    area_search.GROWTH,
 )

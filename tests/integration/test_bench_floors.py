@@ -50,7 +50,7 @@ def test_peers_that_must_be_behind_take_part() -> None:
 
 
 def test_growth_is_drawn_where_it_is_asked_for() -> None:
-    assert {curve.id for curve in GROWTH} == {"P-1", "P-5", "P-6", "P-7", "P-11", "P-12"}
+    assert {curve.id for curve in GROWTH} == {"P-1", "P-5", "P-6", "P-7", "P-15", "P-11", "P-12"}
 
 
 def test_microsecond_paths_have_2000_samples() -> None:

@@ -1,0 +1,234 @@
+"""P-15: searching exactly within an area, beside a scan of its rows in C and graphs that are held to it.
+
+The areas are rectangles of neighbouring tiles anywhere in the base. A graph is held to an area by a filter on
+its rows, or is asked for many neighbours of which those in the area are kept, each at its own recall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import attrs
+import faiss
+import numpy as np
+import numpy.typing as npt
+from harness.dataset import Cycle, tile_id
+from harness.floors import running
+from harness.operations import Calls, Operation, Samples
+from harness.subjects import Effort, GrowthCurve, MeasuredPath, Role, Subject
+from harness.workshop import Workshop
+
+from aerotile import Area, Bbox, TileId
+from aerotile.adapters.faiss import FaissDescriptorIndex
+from aerotile.adapters.faiss.place_order import BlockLayout, RowsFile
+from aerotile.domain.values.tile_key import VariantTable, encode_tile_key
+
+from .built_indexes import BuiltIndex, build_index, one_thread, searched_index
+from .descriptor_sets import NEIGHBOURS, Vectors, clustered
+
+SMALL, LARGE = 1_024, 20_000
+_COLUMNS = 1_000
+"""Of the block of tiles that the descriptors stand for; see `dataset.tile_id`."""
+_AREAS = 256
+_GROWTH_DIMENSION = 128
+_OF_THE_WHOLE = 1_000
+"""Neighbours in the whole index of which those in the area are kept."""
+
+
+@attrs.frozen(eq=False)
+class Asked:
+    """A descriptor, the area that it is searched in, and the rows of that area."""
+
+    query: Vectors
+    area: Area
+    rows: npt.NDArray[np.int64]
+
+    def nearest(self, descriptors: Vectors) -> set[int]:
+        """The rows of the exact neighbours."""
+        distances = np.square(descriptors[self.rows] - self.query).sum(axis=1)
+        return set(self.rows[np.argsort(distances)[:NEIGHBOURS]].tolist())
+
+
+def _asked(built: BuiltIndex, wanted: int) -> list[Asked]:
+    """Rectangles of about `wanted` tiles, each with a query that belongs to one of its tiles."""
+    count = len(built.wanted.descriptors)
+    lines = max(1, count // _COLUMNS)
+    height = min(lines, round(wanted**0.5))
+    width = min(_COLUMNS, -(-wanted // height))
+    chance = np.random.default_rng(15)
+    asked = []
+    for _ in range(_AREAS):
+        left, top = int(chance.integers(0, _COLUMNS - width + 1)), int(chance.integers(0, lines - height + 1))
+        corner, opposite = (
+            tile_id(y * _COLUMNS + x).centre for x, y in ((left, top), (left + width - 1, top + height - 1))
+        )
+        box = Bbox(opposite[0], corner[1], corner[0], opposite[1])
+        rows = (
+            np.arange(top, top + height)[:, np.newaxis] * _COLUMNS + np.arange(left, left + width)
+        ).ravel()
+        seen = built.wanted.descriptors[chance.choice(rows)]
+        query = seen + chance.standard_normal(len(seen)).astype(np.float32) * np.float32(0.02)
+        asked.append(Asked(query, Area((box,)), rows))
+    return asked
+
+
+def _recall(asked: list[Asked], descriptors: Vectors, search: Callable[[Asked], set[int]]) -> float:
+    found = [len(search(one) & one.nearest(descriptors)) for one in asked]
+    return sum(found) / (NEIGHBOURS * len(asked))
+
+
+def _row_of(tile: TileId) -> int:
+    first = tile_id(0)
+    return (tile.y - first.y) * _COLUMNS + tile.x - first.x
+
+
+def _ours(index: FaissDescriptorIndex, built: BuiltIndex, wanted: int) -> Calls:
+    asked = _asked(built, wanted)
+
+    def rows_of(one: Asked) -> set[int]:
+        hits = index.search_within(one.query, NEIGHBOURS, one.area)
+        return {_row_of(hit.tile_id) for hit in hits}
+
+    recall = _recall(asked, built.wanted.descriptors, rows_of)  # and every block has been hashed then
+    return Calls(
+        call=lambda one: index.search_within(one.query, NEIGHBOURS, one.area),
+        arguments=Cycle(asked).arguments,
+        facts=lambda: {"recall@10": recall},
+    )
+
+
+def _open_ours(wanted: int) -> Callable[[Workshop], AbstractContextManager[Operation]]:
+    @contextmanager
+    def opened(workshop: Workshop) -> Iterator[Operation]:
+        built = workshop.shared(searched_index)
+        index = built.opened()
+        yield _ours(index, built, wanted)
+        index.close()
+
+    return opened
+
+
+def _open_floor(wanted: int) -> Callable[[Workshop], AbstractContextManager[Operation]]:
+    @contextmanager
+    def opened(workshop: Workshop) -> Iterator[Samples]:
+        built = workshop.shared(searched_index)
+        folder = built.file.parent
+        metadata = built.opened().metadata()
+        rows = RowsFile.decode((folder / "tiles.rows").read_bytes())
+        layout = BlockLayout(metadata.count, metadata.dimension, metadata.storage, metadata.metric)
+        variants = VariantTable()
+        keys = np.array([encode_tile_key(tile_id(row), variants) for row in range(metadata.count)])
+        begins = np.empty(metadata.count, "<i8")
+        position = np.searchsorted(rows.keys, keys)
+        block = position // layout.rows_per_block
+        begins[:] = np.array([layout.block(number)[0] for number in range(layout.blocks)])[block]
+        begins += position % layout.rows_per_block * layout.row_bytes
+        questions = workshop.path(f"area-questions-{wanted}")
+        with questions.open("wb") as file:
+            for one in _asked(built, wanted):
+                # In the order in which they lie: a scan that jumps about would be no floor.
+                ordered = np.sort(begins[one.rows])
+                file.write(np.int64(len(ordered)).tobytes() + one.query.tobytes() + ordered.tobytes())
+        program = workshop.floors.program("scan_halves")
+        arguments = (folder / "tiles.descriptors", questions, metadata.dimension, NEIGHBOURS)
+        with running(program, *arguments) as floor:
+            yield floor
+
+    return opened
+
+
+def _open_graph(
+    wanted: int, search: Callable[[Any, Asked], set[int]]
+) -> Callable[[Workshop], AbstractContextManager[Operation]]:
+    @contextmanager
+    def opened(workshop: Workshop) -> Iterator[Operation]:
+        built = workshop.shared(searched_index)
+        whole: Any = faiss.read_index(str(built.file))
+        graph = faiss.downcast_index(whole.index)
+        keys = faiss.vector_to_array(whole.id_map)
+        variants = VariantTable()
+        node_of = np.argsort(keys)[
+            np.searchsorted(
+                np.sort(keys),
+                [encode_tile_key(tile_id(row), variants) for row in range(len(keys))],
+            )
+        ]
+        asked = [attrs.evolve(one, rows=node_of[one.rows]) for one in _asked(built, wanted)]
+        by_node = np.empty_like(built.wanted.descriptors)
+        by_node[node_of] = built.wanted.descriptors
+        with one_thread():
+            recall = _recall(asked[:64], by_node, lambda one: search(graph, one))
+            yield Calls(
+                call=lambda one: search(graph, one),
+                arguments=Cycle(asked).arguments,
+                facts=lambda: {"recall@10": recall},
+            )
+
+    return opened
+
+
+def _filtered(graph: Any, one: Asked) -> set[int]:
+    """The graph, walked as ever, of which nodes in the area alone are answers."""
+    parameters = faiss.SearchParametersHNSW(efSearch=64, sel=faiss.IDSelectorBatch(one.rows))
+    found = graph.search(one.query[np.newaxis], NEIGHBOURS, params=parameters)[1][0]
+    return set(found[found >= 0].tolist())
+
+
+def _whole_then_kept(graph: Any, one: Asked) -> set[int]:
+    parameters = faiss.SearchParametersHNSW(efSearch=_OF_THE_WHOLE)
+    found = graph.search(one.query[np.newaxis], _OF_THE_WHOLE, params=parameters)[1][0]
+    return set(found[np.isin(found, one.rows)][:NEIGHBOURS].tolist())
+
+
+def _path(name: str, wanted: int) -> MeasuredPath:
+    return MeasuredPath(
+        id=name,
+        subjects=(
+            Subject(name="Aerotile", role=Role.OURS, open=_open_ours(wanted)),
+            Subject(
+                name="C scan",
+                role=Role.FLOOR,
+                open=_open_floor(wanted),
+                note="the same mapped rows, known beforehand, in their order; no object is made",
+            ),
+            Subject(
+                name="faiss id selector",
+                role=Role.PEER,
+                open=_open_graph(wanted, _filtered),
+                note="the graph with a filter, efSearch 64; misses most of an area",
+            ),
+            Subject(
+                name="whole graph, then filter",
+                role=Role.PEER,
+                open=_open_graph(wanted, _whole_then_kept),
+                note=f"the {_OF_THE_WHOLE} nearest of the base, of which those in the area are kept",
+            ),
+        ),
+        full=Effort(blocks=10, rounds=300),
+        quick=Effort(blocks=3, rounds=100),
+    )
+
+
+SMALL_AREA = _path("P-15 1k", SMALL)
+LARGE_AREA = _path("P-15 20k", LARGE)
+
+
+@contextmanager
+def _grown(workshop: Workshop, count: int) -> Iterator[Operation]:
+    built = build_index(workshop.path(f"index-area-{count}"), clustered(count, _GROWTH_DIMENSION, 1))
+    index = built.opened()
+    yield _ours(index, built, min(SMALL, count // 2))
+    index.close()
+
+
+GROWTH = GrowthCurve(
+    id="P-15",
+    of="descriptors, 1,024 of them in the area",
+    sizes=(10_000, 100_000, 1_000_000),
+    quick_sizes=(10_000,),
+    open=_grown,
+    rounds=2_000,
+    quick_rounds=300,
+)
