@@ -31,6 +31,7 @@ from aerotile.adapters.config.settings import (
 )
 from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 from aerotile.domain.errors import IndexUnavailableError, TileCacheError, TileNotFoundError
+from aerotile.domain.store.disk_budget import CacheBudgetEnforcer
 from aerotile.domain.store.verify import verify_store
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
 
@@ -70,13 +71,14 @@ class Load:
 
     def _announce_evictions(self) -> None:
         """Say which tiles the budget evicts, before and after."""
-        store = self._runtime.tile_store
-        evict = store.evict_tile
+        enforcer = self._runtime.tile_store._write_parts.headroom
+        assert isinstance(enforcer, CacheBudgetEnforcer)
+        evict = enforcer._evict_tile
 
         def announced(tile_id: TileId) -> int:
             return self._removed(tile_id, evict, by_budget=True)
 
-        store.evict_tile = announced
+        enforcer._evict_tile = announced
 
     def _removed(self, tile_id: TileId, remove: Callable[[TileId], int], *, by_budget: bool = False) -> int:
         with self._guard:
