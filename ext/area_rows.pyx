@@ -8,7 +8,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
-from _area_spans cimport Shape, Span, Spans, add_shape, add_span
+from _area_spans cimport Shape, Spans, add_shape, add_span
 from _constants cimport MAX_ZOOM, VARIANT_MASK
 from _morton cimport Rectangle, curve_of, gather, holds, next_held, rectangle, tile_key
 
@@ -82,7 +82,6 @@ cdef class PlaceOrderedRows:
             raise TypeError(f"expected an Area, got {type(area).__name__}")
         cdef RowSelection selection = RowSelection.__new__(RowSelection)
         cdef Py_ssize_t rows = self.keys.shape[0]
-        cdef Py_ssize_t block_count = (rows + self.rows_per_block - 1) // self.rows_per_block
         cdef Spans spans = Spans(NULL, 0, 0)
         cdef Shape shape
         cdef int zoom
@@ -134,7 +133,6 @@ cdef class PlaceOrderedRows:
         cdef Py_ssize_t number
         cdef Py_ssize_t height = last_y - first_y + 1
         cdef Py_ssize_t *starts = <Py_ssize_t *>malloc((height + 1) * sizeof(Py_ssize_t))
-        cdef int64_t *block_numbers = NULL
         cdef Rectangle cells
         if starts == NULL:
             raise MemoryError

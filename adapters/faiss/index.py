@@ -259,7 +259,10 @@ class FaissDescriptorIndex:
         )
         write_generation(folder, index, keys, descriptors, metadata)
         try:
-            return open_mapped_index(folder, self._params.ef_search)
+            mapped = open_mapped_index(folder, self._params.ef_search)
+            if mapped.areas is not None:
+                mapped.areas.verify()
+            return mapped
         except IndexUnavailableError as error:
             raise IndexBuildError(f"what was written does not read back: {error}") from error
 

@@ -6,15 +6,17 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from index_builds import DIMENSION, build, generation, nearest, tile, vectors
 
 from aerotile.adapters.faiss import FaissDescriptorIndex
+from aerotile.adapters.faiss import build as build_module
 from aerotile.adapters.faiss.mapped_index import sidecar_content
 from aerotile.adapters.faiss.place_order import BlockLayout, PlaceOrderError, RowsFile
-from aerotile.domain.errors import IndexUnavailableError
+from aerotile.domain.errors import IndexBuildError, IndexUnavailableError
 from aerotile.domain.values.areas import Area
 from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, VectorStorage
 from aerotile.domain.values.tile_grid import Bbox
@@ -157,3 +159,20 @@ def test_searches_within_areas_go_on_while_a_rebuild_takes_their_generation_away
     build(index, count=COUNT)
     build(index, first_tile=1_000, count=COUNT)
     assert index.search_within(QUERY, 1, EVERYWHERE)[0].tile_id == tile(1_000)
+
+
+def test_a_build_whose_descriptors_do_not_read_back_is_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = build_module.write_place_ordered
+
+    def write_badly(folder: Path, *arguments: Any, **named: Any) -> RowsFile:
+        rows = write(folder, *arguments, **named)
+        change(folder / "tiles.descriptors", -1)
+        return rows
+
+    monkeypatch.setattr(build_module, "write_place_ordered", write_badly)
+    index = FaissDescriptorIndex(root)
+    with pytest.raises(IndexBuildError, match="does not read back"):
+        build(index, first_tile=1_000, count=COUNT)
+    assert index.search_within(QUERY, 1, EVERYWHERE)[0].tile_id == tile(0)
