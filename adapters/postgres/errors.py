@@ -39,6 +39,9 @@ def translated(error: psycopg.Error, doing: str) -> TileMetadataError | StoreUna
 
 def is_connection_lost(error: psycopg.Error, connection: psycopg.Connection[Any]) -> bool:
     """Whether the server may have run the statement without an answer reaching this side."""
+    if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+        # Not the server's word. The driver sees a reset before libpq does: `closed` still says no.
+        return True
     return connection.closed or (error.sqlstate or "").startswith(_CONNECTION_LOST)
 
 
