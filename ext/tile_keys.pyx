@@ -10,13 +10,20 @@ from cpython.buffer cimport (
 from cpython.number cimport PyNumber_Index
 from libc.stdint cimport int64_t
 
+from cpython.object cimport PyTypeObject
+
+from _slots cimport PyType_GenericAlloc, fill_slot, slot_offset
 from _tile_id cimport TileIdLayout, flight_ordinals, key_of, learn_layout, tile_id_of
 
+from ..domain.values.descriptors import SearchHit
 from ..domain.values.tile_key import VariantTable
 from ..domain.values.tiles import TileId, TileSource
 
 cdef TileIdLayout LAYOUT
 learn_layout(&LAYOUT, TileId, TileSource)
+cdef PyTypeObject *SEARCH_HIT = <PyTypeObject *>SearchHit
+cdef Py_ssize_t HIT_TILE_ID = slot_offset(SearchHit, "tile_id")
+cdef Py_ssize_t HIT_DISTANCE = slot_offset(SearchHit, "distance")
 
 
 @cython.final
@@ -74,3 +81,21 @@ cdef class TileKeyCodec:
         finally:
             PyBuffer_Release(&buffer)
         return tile_ids
+
+    def search_hits(self, keys not None, list distances not None):
+        """One `SearchHit` for each key of an array, in its order. Raises as `decode_many`, and `ValueError` when
+        there are not as many distances, which are floats.
+
+        A hit is made without its constructor, which took a tenth of a small search.
+        """
+        cdef list hits = self.decode_many(keys)
+        cdef Py_ssize_t position
+        cdef object hit
+        if len(hits) != len(distances):
+            raise ValueError(f"{len(hits)} keys but {len(distances)} distances")
+        for position in range(len(hits)):
+            hit = PyType_GenericAlloc(SEARCH_HIT, 0)
+            fill_slot(hit, HIT_TILE_ID, hits[position])
+            fill_slot(hit, HIT_DISTANCE, distances[position])
+            hits[position] = hit
+        return hits

@@ -115,8 +115,9 @@ class DescriptorIndexContract:
             (vectors(1)[0].tolist(), "numpy array"),
             (np.full(DIMENSION, np.nan, np.float32), "finite"),
             (np.full(DIMENSION, np.inf, np.float32), "finite"),
+            (np.array([0] * (DIMENSION - 1) + [-np.inf], np.float32), f"component {DIMENSION - 1}"),
         ],
-        ids=["two_dimensions", "too_long", "float64", "list", "nan", "infinite"],
+        ids=["two_dimensions", "too_long", "float64", "list", "nan", "infinite", "last_infinite"],
     )
     def test_a_query_that_is_no_descriptor_is_refused(
         self, index: DescriptorIndex, query: Any, said: str
@@ -124,6 +125,10 @@ class DescriptorIndexContract:
         build(index)
         with pytest.raises(ValueError, match=said):
             index.search(query, 1)
+
+    def test_a_query_whose_square_is_not_finite_is_taken(self, index: DescriptorIndex) -> None:
+        build(index)
+        index.search(np.full(DIMENSION, 3e38, np.float32), 1)
 
     @pytest.mark.parametrize("k", [0, -1, 1.5, True, None])
     def test_a_k_that_is_no_count_is_refused(self, index: DescriptorIndex, k: Any) -> None:

@@ -51,7 +51,7 @@ class AreaSearch:
         self._owner = faiss.read_index(_faiss.ZeroCopyIOReader(_swig_ptr(buffer), buffer.size))
         self._index = _faiss.downcast_index(self._owner)
         self._select = PlaceOrderedRows(rows.keys, rows.rows_per_block).select
-        self._decode = TileKeyCodec(metadata.variants).decode
+        self._decode = TileKeyCodec(metadata.variants).search_hits
         self._verified = np.zeros(self._layout.blocks, np.bool_)
         self._verifying = threading.Lock()
         self._ascending = metadata.metric is DescriptorMetric.L2
@@ -85,7 +85,8 @@ class AreaSearch:
             wanted *= 2
         sign = 1 if self._ascending else -1
         try:
-            return [SearchHit(self._decode(key), sign * distance) for key, distance in nearest]
+            keys = np.fromiter((key for key, _ in nearest), np.int64, count=len(nearest))
+            return self._decode(keys, [sign * distance for _, distance in nearest])
         except (KeyError, ValueError) as error:
             raise IndexUnavailableError(f"the index holds a key that names no tile: {error}") from error
 

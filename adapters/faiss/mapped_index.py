@@ -73,10 +73,9 @@ class MappedIndex:
             found = rows >= 0
             rows, distances = rows[found], distances[found]
         try:
-            tile_ids = self._codec.decode_many(self._keys[rows])
+            return self._codec.search_hits(self._keys[rows], distances.tolist())
         except (IndexError, KeyError, ValueError) as error:
             raise IndexUnavailableError(f"the index holds an id that names no tile: {error}") from error
-        return list(map(SearchHit, tile_ids, distances.tolist()))
 
 
 def open_mapped_index(folder: Path, ef_search: int) -> MappedIndex:

@@ -47,7 +47,8 @@ class MemoryDescriptorIndex:
         built = self._in_use()
         query = checked_query(descriptor, built.metadata.dimension, k)
         if self._params.metric is DescriptorMetric.L2:
-            distances = np.square(built.descriptors - query).sum(axis=1)
+            with np.errstate(over="ignore"):  # too far for a float32 is infinitely far, as FAISS has it
+                distances = np.square(built.descriptors - query).sum(axis=1)
             order = np.argsort(distances, kind="stable")
         else:
             distances = built.descriptors @ query

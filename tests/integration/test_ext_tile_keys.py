@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from aerotile.domain.values.descriptors import SearchHit
 from aerotile.domain.values.tile_grid import MAX_ZOOM
 from aerotile.domain.values.tile_key import MAX_VARIANTS, VariantTable, decode_tile_key, encode_tile_key
 from aerotile.domain.values.tiles import TileId, TileSource
@@ -60,6 +61,17 @@ def test_many_keys_decode_in_their_order_also_from_every_other_place(tiles: list
     assert CODEC.decode_many(keys[::step]) == tiles[::step]
     keys.flags.writeable = False
     assert CODEC.decode_many(keys[::-step]) == tiles[::-step]
+
+
+@given(st.lists(st.tuples(tile_ids(), st.floats(allow_nan=False)), max_size=20))
+def test_search_hits_are_those_that_the_constructor_makes(found: list[tuple[TileId, float]]) -> None:
+    keys = np.array([encode_tile_key(tile_id, TABLE) for tile_id, _ in found], np.int64)
+    hits = CODEC.search_hits(keys, [distance for _, distance in found])
+    made = [SearchHit(tile_id, distance) for tile_id, distance in found]
+    assert hits == made
+    assert list(map(hash, hits)) == list(map(hash, made))
+    with pytest.raises(ValueError, match="distances"):
+        CODEC.search_hits(keys, [0.0] * (len(found) + 1))
 
 
 def test_the_largest_table_names_its_last_flight() -> None:
