@@ -39,7 +39,7 @@ class Cut(Enum):
 
     BEFORE = "the COMMIT does not reach the server, which sees the connection close"
     SWALLOWED = "the COMMIT does not reach the server, which sees nothing"
-    AFTER = "the COMMIT reaches the server, its answer is lost"
+    AFTER = "the server answers the COMMIT, the answer is lost"
 
 
 class Proxy:
@@ -49,6 +49,8 @@ class Proxy:
         self._server = conninfo_to_dict(dsn)
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
+        self._losing: dict[socket.socket, threading.Event] = {}
+        """Clients whose server's answers are lost, and whether one was."""
         self.cut: Cut | None = None
         self.gone_after_cut = False
         self.dsn = make_conninfo(
@@ -92,15 +94,20 @@ class Proxy:
                 if watch and self.cut is not None and b"COMMIT\x00" in data:
                     self._cut_line(self.cut, source, target, data)
                     return
-                target.sendall(data)
+                if target in self._losing:
+                    self._losing[target].set()
+                else:
+                    target.sendall(data)
             target.shutdown(socket.SHUT_RDWR)
 
     def _cut_line(self, cut: Cut, client: socket.socket, server: socket.socket, data: bytes) -> None:
         if self.gone_after_cut:
             self.refuse()
         if cut is Cut.AFTER:
-            client.shutdown(socket.SHUT_RDWR)
+            lost = self._losing[client] = threading.Event()
             server.sendall(data)
+            lost.wait()
+            client.shutdown(socket.SHUT_RDWR)
         elif cut is Cut.SWALLOWED:
             client.shutdown(socket.SHUT_RDWR)
         else:
