@@ -14,6 +14,7 @@ from uuid import UUID
 
 import numpy as np
 
+from aerotile.adapters.faiss.file_digests import FileDigests
 from aerotile.adapters.faiss.metadata_file import encode_metadata
 from aerotile.adapters.http.protocol import frames
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
@@ -118,7 +119,8 @@ def metadata() -> bytes:
             sha256="ab" * 32,
             built_at=NOON,
             variants=VariantTable((FLIGHT,)),
-        )
+        ),
+        FileDigests("ab" * 32, ("cd" * 32, "ef" * 32), 4 << 20),
     )
 
 

@@ -17,6 +17,7 @@ from ...domain.errors import IndexBuildError
 from ...domain.values.descriptors import HnswParams, IndexMetadata, VectorStorage
 from ..files.atomic_file import new_file
 from .build_memory import COMPONENT_BYTES, DESCRIPTORS_AT_ONCE, links_per_tile
+from .file_digests import DigestingWriter, FileDigests
 from .generations import INDEX_FILE, METADATA_FILE, SIDECAR_FILE
 from .mapped_index import sidecar_content
 from .metadata_file import encode_metadata
@@ -107,12 +108,9 @@ def write_generation(
     ).encode()
     with new_file(folder / ROWS_FILE, _FILE_MODE) as file:
         file.write(rows)
-    metadata = attrs.evolve(
-        metadata,
-        sha256=_write_index(folder / INDEX_FILE, index),
-        rows_sha256=hashlib.sha256(rows).hexdigest(),
-    )
-    content = encode_metadata(metadata)
+    digests = _write_index(folder / INDEX_FILE, index)
+    metadata = attrs.evolve(metadata, sha256=digests.sha256, rows_sha256=hashlib.sha256(rows).hexdigest())
+    content = encode_metadata(metadata, digests)
     with new_file(folder / METADATA_FILE, _FILE_MODE) as file:
         file.write(content)
     hashes = {INDEX_FILE: metadata.sha256, METADATA_FILE: hashlib.sha256(content).hexdigest()}
@@ -121,12 +119,12 @@ def write_generation(
     return metadata
 
 
-def _write_index(path: Path, index: faiss.IndexIDMap2) -> str:
-    """Write and sync the index and return its SHA-256, counted on the way.
+def _write_index(path: Path, index: faiss.IndexIDMap2) -> FileDigests:
+    """Write and sync the index and return its digests, counted on the way.
 
     FAISS's own file writer loses the error of its last flush, so a full disk could pass unseen.
     """
-    digest = hashlib.sha256()
+    written = DigestingWriter()
     failures: list[OSError] = []
     with new_file(path, _FILE_MODE) as file:
 
@@ -137,7 +135,7 @@ def _write_index(path: Path, index: faiss.IndexIDMap2) -> str:
                 # FAISS swallows the exception's type; it is raised again below.
                 failures.append(error)
                 raise
-            digest.update(chunk)
+            written.update(chunk)
 
         try:
             faiss.write_index(index, _faiss.PyCallbackIOWriter(write))
@@ -145,7 +143,7 @@ def _write_index(path: Path, index: faiss.IndexIDMap2) -> str:
             if failures:
                 raise failures[0] from None
             raise IndexBuildError(f"faiss can't write {path}: {error}") from error
-    return digest.hexdigest()
+    return written.digests()
 
 
 @contextmanager

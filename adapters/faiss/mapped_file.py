@@ -41,12 +41,13 @@ def populate(mapping: mmap.mmap, begin: int, end: int, path: Path) -> None:
             raise
 
 
-def sha256_of_mapping(mapping: mmap.mmap, path: Path) -> str:
-    """Hash every page, so that the first search finds them in memory. Raises `OSError`."""
+def sha256_of_mapping(mapping: mmap.mmap, path: Path, begin: int = 0, end: int | None = None) -> str:
+    """Hash bytes `begin` to `end`, so that the first search finds their pages in memory. Raises `OSError`."""
     digest = hashlib.sha256()
+    end = len(mapping) if end is None else min(end, len(mapping))
     with memoryview(mapping) as content:
-        for begin in range(0, len(content), _HASHED_AT_ONCE):
-            part = content[begin : begin + _HASHED_AT_ONCE]
-            populate(mapping, begin, begin + len(part), path)
-            digest.update(part)
+        for start in range(begin, end, _HASHED_AT_ONCE):
+            stop = min(start + _HASHED_AT_ONCE, end)
+            populate(mapping, start, stop, path)
+            digest.update(content[start:stop])
     return digest.hexdigest()

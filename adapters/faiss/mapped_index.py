@@ -90,20 +90,26 @@ def open_mapped_index(folder: Path, ef_search: int) -> MappedIndex:
         sidecar = _read_small_file(folder, SIDECAR_FILE)
         metadata_bytes = _read_small_file(folder, METADATA_FILE)
         mapping = map_generation_file(folder, INDEX_FILE)
-        index_sha256 = sha256_of_mapping(mapping, folder / INDEX_FILE)
     except OSError as error:
-        raise IndexUnavailableError(
-            f"{error.filename or folder} can't be read: {error.strerror or error}", remedy=REMEDY
-        ) from error
-    hashes = {INDEX_FILE: index_sha256, METADATA_FILE: hashlib.sha256(metadata_bytes).hexdigest()}
+        raise _unreadable(folder, error) from error
+    hashes = {METADATA_FILE: hashlib.sha256(metadata_bytes).hexdigest()}
+    if sidecar_content(hashes) not in sidecar.splitlines(keepends=True):
+        raise _unavailable(folder, _difference_from_sidecar(sidecar, hashes))
+    try:
+        metadata, digests = decode_metadata(metadata_bytes)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _unavailable(folder, f"{METADATA_FILE} is not index metadata ({error!r})") from error
+    hashes = {INDEX_FILE: metadata.sha256, **hashes}
     if sidecar != sidecar_content(hashes):
         raise _unavailable(folder, _difference_from_sidecar(sidecar, hashes))
     try:
-        metadata = decode_metadata(metadata_bytes)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _unavailable(folder, f"{METADATA_FILE} is not index metadata ({error!r})") from error
-    if metadata.sha256 != index_sha256:
-        raise _unavailable(folder, f"{INDEX_FILE} is not the file that {METADATA_FILE} describes")
+        difference = digests.first_difference(mapping, folder / INDEX_FILE)
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    if difference is not None:
+        raise _unavailable(
+            folder, f"{INDEX_FILE} is not the file that {METADATA_FILE} describes, from byte {difference} on"
+        )
     if not _readable_version(metadata.faiss_version):
         raise _unavailable(
             folder, f"it was written by faiss {metadata.faiss_version}, this is {faiss.__version__}"
@@ -127,9 +133,7 @@ def _open_areas(folder: Path, metadata: IndexMetadata) -> AreaSearch | None:
             folder, map_generation_file(folder, DESCRIPTORS_FILE), RowsFile.decode(rows), metadata
         )
     except OSError as error:
-        raise IndexUnavailableError(
-            f"{error.filename or folder} can't be read: {error.strerror or error}", remedy=REMEDY
-        ) from error
+        raise _unreadable(folder, error) from error
     except PlaceOrderError as error:
         raise _unavailable(folder, f"{ROWS_FILE} is none of ours: {error}") from error
 
@@ -198,6 +202,12 @@ def _difference_from_sidecar(sidecar: bytes, hashes: dict[str, str]) -> str:
         if sidecar_content({name: digest}) not in lines:
             return f"the SHA-256 of {name} is {digest}, which {SIDECAR_FILE} does not say"
     return f"{SIDECAR_FILE} holds lines that do not belong there"
+
+
+def _unreadable(folder: Path, error: OSError) -> IndexUnavailableError:
+    return IndexUnavailableError(
+        f"{error.filename or folder} can't be read: {error.strerror or error}", remedy=REMEDY
+    )
 
 
 def _unavailable(folder: Path, difference: str) -> IndexUnavailableError:

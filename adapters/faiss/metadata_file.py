@@ -8,14 +8,18 @@ from uuid import UUID
 
 from ...domain.values.descriptors import DescriptorMetric, HnswParams, IndexMetadata, VectorStorage
 from ...domain.values.tile_key import VariantTable
+from .file_digests import FileDigests
 
 FORMAT = 1
 
 
-def encode_metadata(metadata: IndexMetadata) -> bytes:
-    """The file's bytes. `variants` lists the flights whose ordinals follow the two fixed ones."""
+def encode_metadata(metadata: IndexMetadata, digests: FileDigests) -> bytes:
+    """The file's bytes. `variants` lists the flights whose ordinals follow the two fixed ones.
+
+    `digests` are those of the index; a file of one part needs no digest but its own.
+    """
     params = metadata.params
-    facts = {
+    facts: dict[str, object] = {
         "format": FORMAT,
         "dimension": metadata.dimension,
         "count": metadata.count,
@@ -29,16 +33,18 @@ def encode_metadata(metadata: IndexMetadata) -> bytes:
         "rows_sha256": metadata.rows_sha256,
         "variants": [str(flight) for flight in metadata.variants.flights],
     }
+    if len(digests.parts) > 1:
+        facts |= {"part_bytes": digests.part_bytes, "part_sha256": list(digests.parts)}
     return json.dumps(facts, indent=2).encode("ascii") + b"\n"
 
 
-def decode_metadata(content: bytes) -> IndexMetadata:
-    """Read the file's bytes. Raises `ValueError`, `KeyError` or `TypeError` for other content."""
+def decode_metadata(content: bytes) -> tuple[IndexMetadata, FileDigests]:
+    """The metadata and the digests of the index. Raises `ValueError`, `KeyError` or `TypeError`."""
     facts = json.loads(content)
     if facts["format"] != FORMAT:
         raise ValueError(f"its format is {facts['format']!r}, this program reads {FORMAT}")
     params = facts["params"]
-    return IndexMetadata(
+    metadata = IndexMetadata(
         dimension=facts["dimension"],
         count=facts["count"],
         params=HnswParams(
@@ -55,3 +61,9 @@ def decode_metadata(content: bytes) -> IndexMetadata:
         rows_sha256=facts.get("rows_sha256"),  # indexes of before have no place-ordered part
         variants=VariantTable(tuple(UUID(flight) for flight in facts["variants"])),
     )
+    if "part_sha256" not in facts:
+        return metadata, FileDigests.of_one_part(metadata.sha256)
+    part_bytes = facts["part_bytes"]
+    if not isinstance(part_bytes, int) or part_bytes < 1:
+        raise ValueError(f"part_bytes is {part_bytes!r}")
+    return metadata, FileDigests(metadata.sha256, tuple(map(str, facts["part_sha256"])), part_bytes)

@@ -140,7 +140,7 @@ def seal(folder: Path, metadata: bytes) -> None:
         ({"faiss_version": "2.0.0"}, "written by faiss 2.0.0"),
         ({"faiss_version": "1.999.0"}, "written by faiss 1.999.0"),
         ({"faiss_version": "new"}, "written by faiss new"),
-        ({"sha256": "0" * 64}, "not the file that tiles.meta.json describes"),
+        ({"sha256": "0" * 64}, "which tiles.index.sha256 does not say"),
         ({"format": 2}, "format is 2"),
         ({"built_at": "yesterday"}, "not index metadata"),
         ({"variants": ["not-a-flight"]}, "not index metadata"),

@@ -1,0 +1,85 @@
+"""The digests of a large file by parts, so that every core hashes some of it when the file is opened."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import attrs
+
+from .mapped_file import sha256_of_mapping
+
+PART_BYTES = 4 << 20
+"""About three milliseconds of one core: many parts for many cores, and 70 bytes of metadata for each."""
+
+
+@attrs.frozen
+class FileDigests:
+    """The SHA-256 of a file and of its parts."""
+
+    sha256: str
+    """Of the whole file, 64 lower hexadecimal digits, for people and tools."""
+    parts: tuple[str, ...]
+    """Of each `part_bytes` bytes; the last part may be shorter."""
+    part_bytes: int
+
+    @classmethod
+    def of_one_part(cls, sha256: str) -> FileDigests:
+        """The digests of a file that is hashed in one piece."""
+        return cls(sha256, (sha256,), sys.maxsize)
+
+    def first_difference(self, mapping: mmap.mmap, path: Path) -> int | None:
+        """Hash every page of the mapped file; where the first part begins that is not the one known, or None.
+
+        The parts are shared among the cores that this process may use. The first search finds the pages in
+        memory. Raises `OSError` when the disk does not give a page.
+        """
+        starts = range(0, len(mapping), self.part_bytes)
+        if len(starts) != len(self.parts):
+            return min(len(starts), len(self.parts)) * self.part_bytes
+
+        def digest(start: int) -> str:
+            return sha256_of_mapping(mapping, path, start, start + self.part_bytes)
+
+        with ThreadPoolExecutor(min(len(starts), len(os.sched_getaffinity(0)))) as threads:
+            for start, found, known in zip(starts, threads.map(digest, starts), self.parts, strict=True):
+                if found != known:
+                    threads.shutdown(cancel_futures=True)
+                    return start
+        return None
+
+
+class DigestingWriter:
+    """Counts the digests of a file while it is written."""
+
+    def __init__(self) -> None:
+        self._whole = hashlib.sha256()
+        self._part = hashlib.sha256()
+        self._missing = PART_BYTES
+        """Bytes that the current part lacks."""
+        self._parts: list[str] = []
+
+    def update(self, content: bytes) -> None:
+        """Count the next bytes of the file."""
+        self._whole.update(content)
+        rest = memoryview(content)
+        while rest:
+            taken, rest = rest[: self._missing], rest[self._missing :]
+            self._part.update(taken)
+            self._missing -= len(taken)
+            if not self._missing:
+                self._end_part()
+
+    def digests(self) -> FileDigests:
+        """The digests of all bytes counted; no more can be counted."""
+        if self._missing < PART_BYTES:
+            self._end_part()
+        return FileDigests(self._whole.hexdigest(), tuple(self._parts), PART_BYTES)
+
+    def _end_part(self) -> None:
+        self._parts.append(self._part.hexdigest())
+        self._part, self._missing = hashlib.sha256(), PART_BYTES

@@ -1,0 +1,100 @@
+"""An index of many parts is hashed part by part, and refused by whichever part differs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sealed_index import seal
+
+from aerotile.adapters.faiss import FaissDescriptorIndex, file_digests
+from aerotile.domain.errors import IndexUnavailableError
+from aerotile.domain.values.tiles import TileId, TileSource
+
+PART_BYTES = 1000
+
+
+@pytest.fixture
+def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a generation of many parts."""
+    monkeypatch.setattr(file_digests, "PART_BYTES", PART_BYTES)
+    tiles = [TileId(18, number, 7, TileSource.SATELLITE_PROVIDER) for number in range(60)]
+    descriptors = np.random.default_rng(7).normal(size=(60, 16)).astype(np.float32)
+    FaissDescriptorIndex(tmp_path).rebuild(
+        tiles, descriptors, descriptor_model="a-network", built_at=datetime(2026, 5, 1, tzinfo=timezone.utc)
+    )
+    return tmp_path / "generations" / "000001"
+
+
+def open_index(folder: Path) -> FaissDescriptorIndex:
+    return FaissDescriptorIndex(folder.parent.parent)
+
+
+def replace(path: Path, content: bytes) -> None:
+    path.unlink()
+    path.write_bytes(content)
+
+
+def test_the_metadata_hold_the_digest_of_every_part(built: Path) -> None:
+    content = (built / "tiles.index").read_bytes()
+    facts = json.loads((built / "tiles.meta.json").read_bytes())
+    parts = [content[start : start + PART_BYTES] for start in range(0, len(content), PART_BYTES)]
+    assert len(parts) >= 10
+    assert facts["part_bytes"] == PART_BYTES
+    assert facts["part_sha256"] == [hashlib.sha256(part).hexdigest() for part in parts]
+    assert facts["sha256"] == hashlib.sha256(content).hexdigest()
+    assert open_index(built).metadata().count == 60
+
+
+def test_one_changed_bit_of_any_part_is_refused_and_the_part_named(built: Path) -> None:
+    path = built / "tiles.index"
+    content = path.read_bytes()
+    for position in [*range(0, len(content), PART_BYTES), len(content) - 1]:
+        changed = bytearray(content)
+        changed[position] ^= 0x80
+        replace(path, bytes(changed))
+        with pytest.raises(IndexUnavailableError, match=f"from byte {position - position % PART_BYTES} on"):
+            open_index(built)
+
+
+@pytest.mark.parametrize("by", [-PART_BYTES, -1, 1, PART_BYTES])
+def test_a_file_of_another_length_is_refused(built: Path, by: int) -> None:
+    path = built / "tiles.index"
+    content = path.read_bytes()
+    replace(path, content + bytes(by) if by > 0 else content[:by])
+    with pytest.raises(IndexUnavailableError, match=r"is not the file that tiles\.meta\.json describes"):
+        open_index(built)
+
+
+def test_parts_that_changed_places_are_refused(built: Path) -> None:
+    path = built / "tiles.index"
+    content = path.read_bytes()
+    replace(path, content[PART_BYTES : 2 * PART_BYTES] + content[:PART_BYTES] + content[2 * PART_BYTES :])
+    with pytest.raises(IndexUnavailableError, match="from byte 0 on"):
+        open_index(built)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"part_sha256": []},
+        {"part_sha256": 5},
+        {"part_sha256": None},
+        {"part_bytes": 0},
+        {"part_bytes": -1},
+        {"part_bytes": "1000"},
+        {"part_bytes": PART_BYTES + 1},
+    ],
+    ids=str,
+)
+def test_digests_that_are_none_are_refused_though_the_sidecar_agrees(
+    built: Path, facts: dict[str, object]
+) -> None:
+    content = (built / "tiles.index").read_bytes()
+    seal(built, content, json.loads((built / "tiles.meta.json").read_bytes()) | facts)
+    with pytest.raises(IndexUnavailableError, match=r"tiles\.meta\.json"):
+        open_index(built)
