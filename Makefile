@@ -20,7 +20,7 @@ PACKAGE = __init__.py testing.py py.typed $(EXTENSION) \
 # The package as it is installed: the root folder is the package, but under another name.
 LINKED = $(addprefix build/package/aerotile/,__init__.py testing.py py.typed $(patsubst %/__init__.py,%,$(wildcard */__init__.py)))
 
-.PHONY: help demo unit check test test-all test-rest test-faults wheel bench bench-quick bench-jetson clean
+.PHONY: help demo unit check test test-all test-rest test-faults wheel bench bench-quick bench-scale bench-jetson clean
 .DELETE_ON_ERROR:
 
 help:
@@ -31,8 +31,9 @@ help:
 	@echo 'make test-all     run every test, the long ones and the fault tests too'
 	@echo 'make test-faults  run the fault tests alone: kills, power cuts, failing disks and databases; best as root'
 	@echo 'make wheel   build the wheel into dist/'
-	@echo 'make bench   measure every path beside its floor and its peers (half an hour)'
+	@echo 'make bench   measure every path beside its floor and its peers'
 	@echo 'make bench-quick    the same with smaller data and wider limits, in three minutes'
+	@echo 'make bench-scale    what depends on the size of the store, up to a million tiles'
 	@echo 'make bench-jetson   the same as bench, with what a Jetson says of itself; untested on the board'
 	@echo 'make clean   remove everything that make made'
 
@@ -69,6 +70,9 @@ bench: $(VENV)/.bench
 
 bench-quick: $(VENV)/.bench
 	$(VENV)/bin/python bench/run.py --quick
+
+bench-scale: $(VENV)/.bench
+	$(VENV)/bin/python bench/run.py --scale
 
 bench-jetson: $(VENV)/.bench
 	$(VENV)/bin/python bench/run.py --jetson

@@ -2,6 +2,7 @@
 
     python bench/run.py                    everything, with the sizes of the targets
     python bench/run.py --quick            smaller data, wider tolerance
+    python bench/run.py --scale            what depends on the size of the store, up to a million tiles
     python bench/run.py --only P-1 P-5     these rows and their growth curves
 
 Exit code 3 when a target was missed, 1 when a subject failed. See bench/README.md.
@@ -15,9 +16,12 @@ import sys
 from pathlib import Path
 
 from harness.run import Plan, run
+from harness.workshop import FULL, QUICK, SCALE
 from paths import GROWTH, PATHS
 
 DATA = "aerotile-bench-data"
+SCALE_ROWS = ["P-5", "P-13"]
+"""The rows over the whole catalogue; every growth curve belongs to a run of `--scale` too."""
 
 
 def main() -> int:
@@ -25,15 +29,16 @@ def main() -> int:
     arguments = read_arguments()
     data: Path = arguments.output / DATA
     shutil.rmtree(data, ignore_errors=True)  # of a run that was killed
+    rows = SCALE_ROWS if arguments.scale and arguments.only is None else arguments.only
     plan = Plan(
-        paths=tuple(path for path in PATHS if wanted(path.id, arguments.only)),
+        paths=tuple(path for path in PATHS if wanted(path.id, rows)),
         curves=()
         if arguments.no_growth
         else tuple(curve for curve in GROWTH if wanted(curve.id, arguments.only)),
         output=arguments.output,
         data=data,
-        quick=arguments.quick,
-        whole=arguments.only is None,
+        sizes=QUICK if arguments.quick else SCALE if arguments.scale else FULL,
+        whole=rows is None,
         on_jetson=arguments.jetson,
         dsn=arguments.dsn,
     )
@@ -52,7 +57,9 @@ def wanted(row: str, only: list[str] | None) -> bool:
 def read_arguments() -> argparse.Namespace:
     """What the caller wants."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="smaller data, wider tolerance")
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--quick", action="store_true", help="smaller data, wider tolerance")
+    sizes.add_argument("--scale", action="store_true", help="up to a million tiles, only where it matters")
     parser.add_argument("--jetson", action="store_true", help="record what a Jetson says of itself")
     parser.add_argument("--only", nargs="+", metavar="ROW", help="rows of the target table, e.g. P-1 P-5")
     parser.add_argument("--output", type=Path, default=Path("bench-output"), help="folder of report and data")

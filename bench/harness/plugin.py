@@ -65,8 +65,9 @@ class BenchPlugin:
     def growth_points(self) -> Iterator[tuple[GrowthCurve, int]]:
         """All curves at all sizes."""
         for curve in self._curves:
-            for size in curve.quick_sizes if self._workshop.sizes.quick else curve.sizes:
-                yield curve, size
+            for size in curve.sizes:
+                if size <= self._workshop.sizes.largest:
+                    yield curve, size
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """One test per block, one per point of a curve."""

@@ -20,7 +20,7 @@ from .picture import draw
 from .plugin import BenchPlugin
 from .results import RunResults
 from .subjects import GrowthCurve, MeasuredPath
-from .workshop import FULL, QUICK, Workshop
+from .workshop import Sizes, Workshop
 
 BENCH = Path(__file__).resolve().parent.parent
 FAILED = 1
@@ -35,7 +35,7 @@ class Plan:
     curves: tuple[GrowthCurve, ...]
     output: Path
     data: Path
-    quick: bool
+    sizes: Sizes
     whole: bool
     """Every row, and the mixed load and the memory too; otherwise only the rows of `paths`."""
     on_jetson: bool
@@ -44,7 +44,7 @@ class Plan:
     @property
     def tolerance(self) -> float:
         """How far a limit may be missed."""
-        return QUICK_TOLERANCE if self.quick else 1.0
+        return QUICK_TOLERANCE if self.sizes.quick else 1.0
 
 
 @attrs.frozen
@@ -60,7 +60,7 @@ class Measured:
 
 def measure(plan: Plan) -> Measured:
     """Run pytest over all blocks, and look at the memory while the large stores are still there."""
-    workshop = Workshop(plan.data, QUICK if plan.quick else FULL, dsn=plan.dsn)
+    workshop = Workshop(plan.data, plan.sizes, dsn=plan.dsn)
     plugin = BenchPlugin(workshop, plan.paths, plan.curves)
     try:
         ended = pytest.main(
@@ -108,7 +108,7 @@ def run(plan: Plan) -> int:
         row for row in report.rows(results, tolerance=plan.tolerance) if plan.whole or row.target.id in wanted
     ]
     content = report.as_json(table, results, facts)
-    report.write_json(plan.output / "bench.json", {**content, "quick": plan.quick, **others})
+    report.write_json(plan.output / "bench.json", {**content, "quick": plan.sizes.quick, **others})
     (plan.output / "bench.md").write_text(report.markdown(table), encoding="utf-8")
     sys.stdout.write(report.plain(table, plan.tolerance))
     sys.stdout.write(report.growth_text(results))
@@ -126,7 +126,7 @@ def run(plan: Plan) -> int:
 
 def _mixed_load(plan: Plan) -> dict[str, Any] | None:
     """The figures of `mixed_load.py` in a process of its own; None when it failed."""
-    command = [sys.executable, str(BENCH / "mixed_load.py"), "--seconds", "3" if plan.quick else "60"]
+    command = [sys.executable, str(BENCH / "mixed_load.py"), "--seconds", "3" if plan.sizes.quick else "60"]
     done = subprocess.run(
         [*command, "--json", "--folder", str(plan.output)], stdout=subprocess.PIPE, text=True, check=False
     )

@@ -85,7 +85,6 @@ class GrowthCurve:
     of: str
     """What grows: "tiles", "sectors", "descriptors"."""
     sizes: tuple[int, ...]
-    quick_sizes: tuple[int, ...]
     open: Callable[[Workshop, int], AbstractContextManager[Operation]]
     rounds: int = 2000
     quick_rounds: int = 300

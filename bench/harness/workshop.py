@@ -40,6 +40,8 @@ class Sizes:
     """In the store that reads are measured on."""
     catalogue_tiles: int
     """In the catalogue that bbox queries are measured on, and the store that is opened."""
+    largest: int
+    """Where growth curves end."""
     sectors: int
     descriptors: int
     dimension: int
@@ -48,13 +50,21 @@ class Sizes:
 FULL = Sizes(
     quick=False,
     tiles=20_000,
-    catalogue_tiles=1_000_000,
+    catalogue_tiles=100_000,
+    largest=100_000,
     sectors=10_000,
     descriptors=100_000,
     dimension=512,
 )
+SCALE = attrs.evolve(FULL, catalogue_tiles=1_000_000, largest=1_000_000)
 QUICK = Sizes(
-    quick=True, tiles=4_000, catalogue_tiles=100_000, sectors=10_000, descriptors=10_000, dimension=128
+    quick=True,
+    tiles=4_000,
+    catalogue_tiles=100_000,
+    largest=10_000,
+    sectors=10_000,
+    descriptors=10_000,
+    dimension=128,
 )
 
 

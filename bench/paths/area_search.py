@@ -227,7 +227,6 @@ GROWTH = GrowthCurve(
     id="P-15",
     of="descriptors, 1,024 of them in the area",
     sizes=(10_000, 100_000, 1_000_000),
-    quick_sizes=(10_000,),
     open=_grown,
     rounds=2_000,
     quick_rounds=300,

@@ -1,4 +1,4 @@
-"""P-5: which tiles lie in a box, 49 of a million.
+"""P-5: which tiles lie in a box, 49 of a large store.
 
 The boxes are seven tiles wide and high. Peers are given columns and rows, made outside the timing; ours
 starts from latitudes and longitudes. Everybody's answer is checked once to have 49 tiles.
@@ -63,7 +63,7 @@ def _checked(call: Callable[..., Any], arguments: Callable[[], tuple[Any, ...]])
 
 @contextmanager
 def catalogue_store(workshop: Workshop) -> Iterator[FilledStore]:
-    """The store of a million tiles."""
+    """The large store."""
     with linked_store(workshop, workshop.sizes.catalogue_tiles) as store:
         yield store
 
@@ -244,6 +244,5 @@ GROWTH = GrowthCurve(
     id="P-5",
     of="tiles",
     sizes=(1_000, 10_000, 100_000, 1_000_000),
-    quick_sizes=(1_000, 10_000),
     open=_grown,
 )

@@ -174,7 +174,6 @@ GROWTH = GrowthCurve(
     id="P-6",
     of="sectors",
     sizes=(1_000, 10_000, 100_000, 1_000_000),
-    quick_sizes=(1_000, 10_000),
     open=_verdicts,
     rounds=8_000,
     quick_rounds=2_000,

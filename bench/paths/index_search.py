@@ -190,6 +190,5 @@ GROWTH = GrowthCurve(
     id="P-7",
     of="descriptors",
     sizes=(1_000, 10_000, 100_000, 1_000_000),
-    quick_sizes=(1_000, 10_000),
     open=_grown,
 )

@@ -1,4 +1,4 @@
-"""P-12 and P-13: what the factories cost, and opening a store of a million tiles."""
+"""P-12 and P-13: what the factories cost, and opening a large store."""
 
 from __future__ import annotations
 
@@ -77,7 +77,6 @@ FACTORIES_GROWTH = GrowthCurve(
     id="P-12",
     of="tiles",
     sizes=(1_000, 10_000, 100_000, 1_000_000),
-    quick_sizes=(1_000, 10_000),
     open=_grown,
     rounds=1_000,
 )

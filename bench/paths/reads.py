@@ -250,14 +250,12 @@ GROWTH = (
         id="P-1",
         of="tiles",
         sizes=(1_000, 10_000, 100_000, 1_000_000),
-        quick_sizes=(1_000, 10_000),
         open=_grown,
     ),
     GrowthCurve(
         id="P-11",
         of="tiles",
         sizes=(1_000, 10_000, 100_000, 1_000_000),
-        quick_sizes=(1_000, 10_000),
         open=_grown_untouched,
     ),
 )
