@@ -53,7 +53,7 @@ if TYPE_CHECKING:
         TileMetadataError,
         TileNotFoundError,
     )
-    from .domain.find_tiles import DescriptorSearch, FoundTile, PixelReader, find_tiles
+    from .domain.find_tiles import DescriptorSearch, FoundTile, FoundTiles, PixelReader, find_tiles
     from .domain.flight_events import EventKind, FlightEvent, RecordEnvelope, Severity
     from .domain.policies.clock_trust import ClockFault, ClockFaultReason
     from .domain.policies.freshness import FreshnessDecision, FreshnessVerdict
@@ -152,6 +152,7 @@ _NAMES_BY_MODULE = {
     ".domain.find_tiles": (
         "DescriptorSearch",
         "FoundTile",
+        "FoundTiles",
         "PixelReader",
         "find_tiles",
     ),
@@ -278,6 +279,7 @@ __all__ = [
     "FlightEvent",
     "FlightRecorder",
     "FoundTile",
+    "FoundTiles",
     "FreshnessConfig",
     "FreshnessDecision",
     "FreshnessLabel",

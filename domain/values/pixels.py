@@ -11,7 +11,8 @@ class TilePixelHandle(ABC):
     """A tile's JPEG bytes as a read-only buffer: `memoryview(handle)`, `numpy.frombuffer(handle, "u1")`.
 
     The buffer shares memory with the store and stays valid after the tile is deleted or evicted. It is
-    read-only. `close` raises `BufferError` while views of it are alive, as `mmap.mmap.close` does.
+    read-only. `close` raises `BufferError` while views of it are alive, as `mmap.mmap.close` does. Leaving a
+    `with` block never raises: the handle is closed, and its memory lasts as long as the views of it.
     """
 
     __slots__ = ()
@@ -31,7 +32,10 @@ class TilePixelHandle(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Release the memory; a second call does nothing. Raises `BufferError` while views are alive."""
+        """Release the memory. Raises `BufferError` while views are alive.
+
+        Does nothing for a handle that was closed or whose `with` block was left.
+        """
 
     @abstractmethod
     def __enter__(self) -> TilePixelHandle: ...
@@ -39,4 +43,5 @@ class TilePixelHandle(ABC):
     @abstractmethod
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        """Close the handle; views that are alive keep the memory. Never raises."""

@@ -179,10 +179,12 @@ def fly(config: aerotile.AerotileConfig, descriptor: npt.NDArray[np.float32]) ->
         index = Landmarks()
     except aerotile.IndexUnavailableError:
         raise
-    for found in aerotile.find_tiles(descriptor, 5, index=index, store=store):
-        assert_type(found, aerotile.FoundTile)
-        assert_type(found.distance, float)
-        assert_type(found.pixels, aerotile.TilePixelHandle)
+    with aerotile.find_tiles(descriptor, 5, index=index, store=store) as candidates:
+        assert_type(candidates, aerotile.FoundTiles)
+        for found in candidates:
+            assert_type(found, aerotile.FoundTile)
+            assert_type(found.distance, float)
+            assert_type(found.pixels, aerotile.TilePixelHandle)
     if isinstance(index, aerotile.SupportsAreaSearch):
         assert_type(index.search_within(descriptor, 5, where_it_may_be()), list[aerotile.SearchHit])
         aerotile.find_tiles(descriptor, 5, index=index, store=store, near=where_it_may_be())
