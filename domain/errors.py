@@ -14,7 +14,8 @@ TileCacheError                   anything that goes wrong with the cache in use
     ├── ReadDeadlineError        the disk did not give a tile in time; it may do so later
     ├── CommitOutcomeUnknownError  the line was lost during COMMIT; the write may have succeeded
     ├── NoMappingLeftError       the system refuses to map another file
-    └── NoTileFileError          what stands in a tile file's place is no file
+    ├── NoTileFileError          what stands in a tile file's place is no file
+    └── ForkedProcessError       the store was opened before a fork, by another process
 IndexBuildError                  a build tool failed on the ground; never raised in flight
 RuntimeNotAvailableError         a part was left out of this installation; raised at composition only
 ConfigurationError               a setting is unknown, of the wrong type or out of range
@@ -167,6 +168,20 @@ class ReadDeadlineError(StoreUnavailableError):
         self.tile_id = tile_id
         self.deadline_s = deadline_s
         self.stalled = stalled
+
+
+class ForkedProcessError(StoreUnavailableError):
+    """A child that was forked since the store was opened called it; build the store again in the child.
+
+    Trying again never helps. `opened_by` is the process id of the process that opened the store.
+    """
+
+    def __init__(self, opened_by: int) -> None:
+        super().__init__(
+            f"opened before a fork, by process {opened_by}: build it again",
+            remedy="call the factory again in this process, for instance build_tile_store(config)",
+        )
+        self.opened_by = opened_by
 
 
 class IndexBuildError(AerotileError):

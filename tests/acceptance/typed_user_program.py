@@ -171,6 +171,16 @@ def look_around(store: aerotile.FileBackedTileStore, tile_id: aerotile.TileId) -
         assert_type(verdict.clock_fault.reason, aerotile.ClockFaultReason)
 
 
+def log_and_close(config: aerotile.AerotileConfig) -> None:
+    recorder: aerotile.FlightRecorder = aerotile.build_flight_recorder(config)
+    recorder.record(aerotile.FlightEvent(aerotile.EventKind.CLOCK_TRUSTED, "set by hand", {}))
+    try:
+        aerotile.build_tile_metadata_store(config).total_disk_bytes()
+    except aerotile.ForkedProcessError as error:
+        assert_type(error.opened_by, int)
+    aerotile.close_runtimes()
+
+
 def fly(config: aerotile.AerotileConfig, descriptor: npt.NDArray[np.float32]) -> None:
     store: aerotile.PixelReader = aerotile.build_tile_store(config)
     try:
