@@ -17,7 +17,7 @@ from ..ports.tile_files import TileFiles
 from ..ports.tile_rows import TileRows
 from ..ports.tile_store import TileWriteOutcome
 from ..values.catalogue_entries import CatalogueMatches
-from ..values.pixels import TilePixelHandle
+from ..values.pixels import TileBytes, TilePixelHandle, as_bytes
 from ..values.tile_changes import TileChange
 from ..values.tile_grid import Bbox
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
@@ -161,17 +161,19 @@ class FileBackedTileStore:
         """See `SupportsLocalReads`."""
         return self._catalogue.query_by_bbox(bbox, zoom_level)
 
-    def write_tile(self, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
-        """See `TileStore`."""
+    def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
+        """See `TileStore`. `pixels` may be any buffer of unsigned bytes; raises `TypeError` for another."""
         self._check_process()
+        jpeg = as_bytes(pixels)
         with self._sync.changing([metadata.tile_id]):
-            return write_tile(self._write_parts, pixels, metadata)
+            return write_tile(self._write_parts, jpeg, metadata)
 
-    def write_tiles(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
-        """See `SupportsLocalWrites`."""
+    def write_tiles(self, tiles: Sequence[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
+        """See `SupportsLocalWrites`; `pixels` as `write_tile` takes them."""
         self._check_process()
-        with self._sync.changing([metadata.tile_id for _, metadata in tiles]):
-            return write_batch(self._write_parts, tiles)
+        batch = [(as_bytes(pixels), metadata) for pixels, metadata in tiles]
+        with self._sync.changing([metadata.tile_id for _, metadata in batch]):
+            return write_batch(self._write_parts, batch)
 
     def delete_tile(self, tile_id: TileId) -> int:
         """See `TileStore`."""

@@ -4,7 +4,31 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+TileBytes: TypeAlias = "bytes | bytearray | memoryview | npt.NDArray[np.uint8]"
+"""The JPEG bytes of a tile as a caller may hold them."""
+
+
+def as_bytes(pixels: Any) -> bytes:
+    """A JPEG in any buffer of unsigned bytes as `bytes`, copied unless it is one: nobody can change a copy.
+
+    An array of several dimensions gives its bytes in C order. Raises `TypeError` for anything else.
+    """
+    if type(pixels) is bytes:
+        return pixels
+    try:
+        with memoryview(pixels) as view:
+            if view.format in ("B", "c"):
+                return view.tobytes()
+            found = f"a buffer of format {view.format!r}"
+    except TypeError:
+        found = type(pixels).__name__
+    raise TypeError(f"pixels must be bytes, bytearray, memoryview or an array of uint8, got {found}")
 
 
 class TilePixelHandle(ABC):
