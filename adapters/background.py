@@ -39,7 +39,7 @@ class BackgroundTask:
         try:
             self._task()
         except StoreUnavailableError as error:
-            _log.info("%s waits until the database is back: %s", self._name, error)
+            _log.info("%s waits until the database is back: %s", self._name, error.explained)
 
     def close(self) -> None:
         """Stop the thread, then run the task once more."""

@@ -21,11 +21,13 @@ RuntimeNotAvailableError         a part was left out of this installation; raise
 ConfigurationError               a setting is unknown, of the wrong type or out of range
 
 Errors carry their facts as fields and keep their `__cause__`; no driver's exception passes a port.
-Each message says what was wrong and where; `remedy`, when set, says what to do about it.
+Each message says what was wrong and where; `remedy`, when set, says what to do about it. A log shows both:
+`explained` on one line, and from CPython 3.11 on a traceback too.
 """
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -42,6 +44,13 @@ class AerotileError(Exception):
     def __init__(self, message: str, *, remedy: str | None = None) -> None:
         super().__init__(message)
         self.remedy = remedy
+        if remedy is not None and sys.version_info >= (3, 11):
+            self.add_note(f"remedy: {remedy}")  # so a logged traceback shows it
+
+    @property
+    def explained(self) -> str:
+        """The message and the remedy on one line, for a log: `what was wrong — what to do`."""
+        return str(self) if self.remedy is None else f"{self} — {self.remedy}"
 
 
 class TileCacheError(AerotileError):

@@ -94,7 +94,7 @@ def find_tiles(
             except TileNotFoundError:
                 continue
             except StoreUnavailableError as error:
-                _log.warning("candidate %s is left out: %s", hit.tile_id, error)
+                _log.warning("candidate %s is left out: %s", hit.tile_id, error.explained)
                 continue
             found.append(FoundTile(hit.tile_id, hit.distance, store.verdict(hit.tile_id), pixels))
     except BaseException:

@@ -100,9 +100,9 @@ class TileFeed:
             except psycopg.Error as error:
                 self._lose(describe(error))
             except StoreUnavailableError as error:
-                _log.debug("tiles of other processes wait for the database: %s", error)
+                _log.debug("tiles of other processes wait for the database: %s", error.explained)
             except AerotileError as error:
-                _log.error("the catalogue could not follow the database: %s", error)
+                _log.error("the catalogue could not follow the database: %s", error.explained)
             except Exception:  # noqa: BLE001 # a feed that ended would leave the catalogue stale for good
                 if not self._closing.is_set():
                     _log.exception("the catalogue could not follow the database")
