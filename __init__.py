@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from .adapters.composition import (
         apply_migrations,
         build_descriptor_index,
+        build_flight_recorder,
         build_tile_metadata_store,
         build_tile_store,
         build_tile_uploader,
+        close_runtimes,
     )
     from .adapters.config.loader import load_config
     from .adapters.config.secret import Secret
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
         ConfigurationError,
         ContentHashMismatchError,
         DuplicateTileError,
+        ForkedProcessError,
         FreshnessRejectionError,
         HeadroomTakenError,
         IndexBuildError,
@@ -53,7 +56,7 @@ if TYPE_CHECKING:
         TileMetadataError,
         TileNotFoundError,
     )
-    from .domain.find_tiles import DescriptorSearch, FoundTile, PixelReader, find_tiles
+    from .domain.find_tiles import DescriptorSearch, FoundTile, FoundTiles, PixelReader, find_tiles
     from .domain.flight_events import EventKind, FlightEvent, RecordEnvelope, Severity
     from .domain.policies.clock_trust import ClockFault, ClockFaultReason
     from .domain.policies.freshness import FreshnessDecision, FreshnessVerdict
@@ -109,9 +112,11 @@ _NAMES_BY_MODULE = {
     ".adapters.composition": (
         "apply_migrations",
         "build_descriptor_index",
+        "build_flight_recorder",
         "build_tile_metadata_store",
         "build_tile_store",
         "build_tile_uploader",
+        "close_runtimes",
     ),
     ".adapters.config.loader": ("load_config",),
     ".adapters.config.secret": ("Secret",),
@@ -136,6 +141,7 @@ _NAMES_BY_MODULE = {
         "ConfigurationError",
         "ContentHashMismatchError",
         "DuplicateTileError",
+        "ForkedProcessError",
         "FreshnessRejectionError",
         "HeadroomTakenError",
         "IndexBuildError",
@@ -152,6 +158,7 @@ _NAMES_BY_MODULE = {
     ".domain.find_tiles": (
         "DescriptorSearch",
         "FoundTile",
+        "FoundTiles",
         "PixelReader",
         "find_tiles",
     ),
@@ -277,7 +284,9 @@ __all__ = [
     "FileBackedTileStore",
     "FlightEvent",
     "FlightRecorder",
+    "ForkedProcessError",
     "FoundTile",
+    "FoundTiles",
     "FreshnessConfig",
     "FreshnessDecision",
     "FreshnessLabel",
@@ -342,9 +351,11 @@ __all__ = [
     "VotingStatus",
     "apply_migrations",
     "build_descriptor_index",
+    "build_flight_recorder",
     "build_tile_metadata_store",
     "build_tile_store",
     "build_tile_uploader",
+    "close_runtimes",
     "decode_tile_key",
     "derive_location_hash",
     "derive_tile_id",

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from ..domain.errors import StoreUnavailableError
+from .own_process import OwnProcess
 
 _log = logging.getLogger("aerotile.background")
 
@@ -14,7 +15,8 @@ _log = logging.getLogger("aerotile.background")
 class BackgroundTask:
     """Runs a task every few seconds, and soon after `wake`, on a thread of its own.
 
-    While the database is unavailable the task fails, is logged, and is tried again after the interval.
+    While the database is unavailable the task fails, is logged, and is tried again after the interval. In a
+    forked child, which has no such thread, `wake` and `close` do nothing.
     """
 
     def __init__(self, name: str, task: Callable[[], object], *, interval_s: float) -> None:
@@ -23,22 +25,26 @@ class BackgroundTask:
         self._interval_s = interval_s
         self._wake = threading.Event()
         self._closing = False
+        self._process = OwnProcess()
         self._thread = threading.Thread(target=self._run, name=f"aerotile-{name}", daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
         """Run the task soon; does not wait for it."""
-        self._wake.set()
+        if self._process.is_current:
+            self._wake.set()
 
     def do_now(self) -> None:
         """Run the task on the calling thread."""
         try:
             self._task()
         except StoreUnavailableError as error:
-            _log.info("%s waits until the database is back: %s", self._name, error)
+            _log.info("%s waits until the database is back: %s", self._name, error.explained)
 
     def close(self) -> None:
         """Stop the thread, then run the task once more."""
+        if not self._process.is_current:
+            return
         self._closing = True
         self._wake.set()
         self._thread.join()

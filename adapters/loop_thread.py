@@ -8,23 +8,40 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from .own_process import OwnProcess
+
 T = TypeVar("T")
 
 
 class LoopThread:
-    """Runs coroutines while its caller does something else. Any number of threads may submit."""
+    """Runs coroutines while its caller does something else. Any number of threads may submit.
+
+    A forked child has no such thread. `submit` and `result` raise `ForkedProcessError` there; `close` does
+    nothing.
+    """
 
     def __init__(self, name: str) -> None:
+        self._process = OwnProcess()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Begin a coroutine; the future has its result."""
+        """Begin a coroutine; the future has its result, for `result`."""
+        self._process.check()
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def result(self, begun: Future[T]) -> T:
+        """Wait for the result of what `submit` began; raises its error."""
+        self._process.check()
+        return begun.result()
 
     def close(self, last: Coroutine[Any, Any, None] | None = None) -> None:
         """Cancel every task, run `last`, and end the thread. A second call is an error."""
+        if not self._process.is_current:
+            if last is not None:
+                last.close()
+            return
         self.submit(_cancel_others()).result()
         if last is not None:
             self.submit(last).result()

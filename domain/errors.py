@@ -14,17 +14,20 @@ TileCacheError                   anything that goes wrong with the cache in use
     ├── ReadDeadlineError        the disk did not give a tile in time; it may do so later
     ├── CommitOutcomeUnknownError  the line was lost during COMMIT; the write may have succeeded
     ├── NoMappingLeftError       the system refuses to map another file
-    └── NoTileFileError          what stands in a tile file's place is no file
+    ├── NoTileFileError          what stands in a tile file's place is no file
+    └── ForkedProcessError       the store was opened before a fork, by another process
 IndexBuildError                  a build tool failed on the ground; never raised in flight
 RuntimeNotAvailableError         a part was left out of this installation; raised at composition only
 ConfigurationError               a setting is unknown, of the wrong type or out of range
 
 Errors carry their facts as fields and keep their `__cause__`; no driver's exception passes a port.
-Each message says what was wrong and where; `remedy`, when set, says what to do about it.
+Each message says what was wrong and where; `remedy`, when set, says what to do about it. A log shows both:
+`explained` on one line, and from CPython 3.11 on a traceback too.
 """
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -41,6 +44,13 @@ class AerotileError(Exception):
     def __init__(self, message: str, *, remedy: str | None = None) -> None:
         super().__init__(message)
         self.remedy = remedy
+        if remedy is not None and sys.version_info >= (3, 11):
+            self.add_note(f"remedy: {remedy}")  # so a logged traceback shows it
+
+    @property
+    def explained(self) -> str:
+        """The message and the remedy on one line, for a log: `what was wrong — what to do`."""
+        return str(self) if self.remedy is None else f"{self} — {self.remedy}"
 
 
 class TileCacheError(AerotileError):
@@ -167,6 +177,20 @@ class ReadDeadlineError(StoreUnavailableError):
         self.tile_id = tile_id
         self.deadline_s = deadline_s
         self.stalled = stalled
+
+
+class ForkedProcessError(StoreUnavailableError):
+    """A child that was forked since the store was opened called it; build the store again in the child.
+
+    Trying again never helps. `opened_by` is the process id of the process that opened the store.
+    """
+
+    def __init__(self, opened_by: int) -> None:
+        super().__init__(
+            f"opened before a fork, by process {opened_by}: build it again",
+            remedy="call the factory again in this process, for instance build_tile_store(config)",
+        )
+        self.opened_by = opened_by
 
 
 class IndexBuildError(AerotileError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -51,6 +52,24 @@ class FoundTile:
     """Read-only, without a copy; the caller closes it."""
 
 
+class FoundTiles(list[FoundTile]):
+    """Candidates, nearest first. Leaving a `with` block on the list leaves the pixels of each of them.
+
+    So `with find_tiles(...) as candidates:` gives up every handle also when the matcher raises in the middle;
+    views that are alive keep their memory.
+    """
+
+    def __enter__(self) -> FoundTiles:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the pixels of every candidate; never raises."""
+        for found in self:
+            found.pixels.__exit__(kind, error, trace)
+
+
 def find_tiles(
     descriptor: npt.NDArray[np.float32],
     k: int,
@@ -58,7 +77,7 @@ def find_tiles(
     index: DescriptorSearch,
     store: PixelReader,
     near: Area | None = None,
-) -> list[FoundTile]:
+) -> FoundTiles:
     """The nearest tiles with their pixels, nearest first, without a database access.
 
     With `near`, an aircraft's own estimate of its place, only tiles of that area are candidates, and none of
@@ -67,16 +86,20 @@ def find_tiles(
     fewer than `k` may come back. Raises what `DescriptorIndex.search` raises, and `TypeError` for an area
     that the index can't be held to.
     """
-    found: list[FoundTile] = []
-    for hit in _candidates(index, descriptor, k, near):
-        try:
-            pixels = store.read_tile_pixels(hit.tile_id)
-        except TileNotFoundError:
-            continue
-        except StoreUnavailableError as error:
-            _log.warning("candidate %s is left out: %s", hit.tile_id, error)
-            continue
-        found.append(FoundTile(hit.tile_id, hit.distance, store.verdict(hit.tile_id), pixels))
+    found = FoundTiles()
+    try:
+        for hit in _candidates(index, descriptor, k, near):
+            try:
+                pixels = store.read_tile_pixels(hit.tile_id)
+            except TileNotFoundError:
+                continue
+            except StoreUnavailableError as error:
+                _log.warning("candidate %s is left out: %s", hit.tile_id, error.explained)
+                continue
+            found.append(FoundTile(hit.tile_id, hit.distance, store.verdict(hit.tile_id), pixels))
+    except BaseException:
+        found.__exit__(None, None, None)
+        raise
     return found
 
 

@@ -15,7 +15,8 @@ def main(query: Path) -> int:
 
     descriptor = numpy.load(query)  # float32, shape (dimension,)
     for found in aerotile.find_tiles(descriptor, 5, index=index, store=store):
-        with found.pixels as pixels, memoryview(pixels) as jpeg:  # read-only, zero-copy
+        with found.pixels as pixels:
+            jpeg = numpy.frombuffer(memoryview(pixels), "u1")  # read-only, zero-copy; may outlive the block
             verdict = found.verdict  # how fresh the tile is now; None: evicted a moment ago
             label = "unknown" if verdict is None else f"{verdict.decision.name}, {verdict.age.days} days old"
             print(f"{found.tile_id}  distance {found.distance:.3f}  {len(jpeg)} bytes  {label}")

@@ -43,7 +43,8 @@ def main(frames: Path, tile: Path) -> int:
         for number, descriptor in enumerate(descriptors, 1):
             candidates = aerotile.find_tiles(descriptor, 5, index=index, store=store)
             for found in candidates:
-                with found.pixels as shared, memoryview(shared) as jpeg:
+                with found.pixels as shared:
+                    jpeg = numpy.frombuffer(memoryview(shared), "u1")  # zero-copy; may outlive the block
                     assert jpeg.nbytes  # here the matcher compares the frame with the candidate's pixels
             if candidates and number % 10 == 0 and all(write.done() for write in writes):
                 metadata = own_tile(candidates[0].tile_id, flight_id, pixels)

@@ -182,7 +182,7 @@ cdef class MappedPixels:
         raise TypeError("pixels are mapped by `map_tile`")
 
     def __dealloc__(self):
-        # A view holds a reference to this object, so none is alive here.
+        # A view holds a reference to this object, so none is alive here, and `viewed` is NULL.
         if self.mapping != NULL:
             release_mapping(self.mapping)
 
@@ -205,7 +205,12 @@ cdef class MappedPixels:
         self.exports += 1
 
     def __releasebuffer__(self, Py_buffer *buffer):
+        cdef Mapping *viewed
         self.exports -= 1
+        if self.exports == 0 and self.viewed != NULL:
+            viewed = self.viewed
+            self.viewed = NULL
+            release_mapping(viewed)
 
     @property
     def nbytes(self):
@@ -216,7 +221,7 @@ cdef class MappedPixels:
 
     @property
     def closed(self):
-        """Whether this handle gave its memory back."""
+        """Whether this handle was closed or left; views may keep its memory alive."""
         return self.mapping == NULL
 
     def share(self):
@@ -240,12 +245,20 @@ cdef class MappedPixels:
 
     def close(self):
         """Give the memory back; a second call does nothing. Raises `BufferError` while views are alive."""
-        cdef Mapping *mapping = self.mapping
-        if self.exports != 0:
+        if self.mapping != NULL and self.exports != 0:
             raise BufferError(f"can't close: views of the pixels are alive ({self.exports})")
-        if mapping != NULL:
-            # Cleared before the GIL may go: another thread sees a closed handle, never a stale address.
-            self.mapping = NULL
+        self.leave()
+
+    cdef void leave(self) noexcept:
+        """Close the handle. While views are alive the mapping waits in `viewed` for the last of them."""
+        cdef Mapping *mapping = self.mapping
+        if mapping == NULL:
+            return
+        # Cleared before the GIL may go: another thread sees a closed handle, never a stale address.
+        self.mapping = NULL
+        if self.exports != 0:
+            self.viewed = mapping
+        else:
             release_mapping(mapping)
 
     def __enter__(self):
@@ -254,7 +267,7 @@ cdef class MappedPixels:
         return self
 
     def __exit__(self, kind, error, trace):
-        self.close()
+        self.leave()
 
 
 TilePixelHandle.register(MappedPixels)  # an extension type can't inherit from a class in Python

@@ -6,7 +6,8 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ...domain.errors import RuntimeNotAvailableError
+from ...domain.errors import ConfigurationError, RuntimeNotAvailableError
+from ..config.values import BadValueError, parse_boolean
 
 if TYPE_CHECKING:
     from ..faiss.check import GenerationFinding
@@ -21,7 +22,7 @@ class IndexParts(Parts):
 
     @cached_property
     def descriptor_index(self) -> FaissDescriptorIndex:
-        """The descriptor index. Raises `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX=0`."""
+        """The descriptor index. Raises `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX` is off."""
         return self._faiss_index(open_existing=True)
 
     @cached_property
@@ -30,9 +31,10 @@ class IndexParts(Parts):
         return self._faiss_index(open_existing=False)
 
     def _faiss_index(self, *, open_existing: bool) -> FaissDescriptorIndex:
-        if os.environ.get("BUILD_FAISS_INDEX") == "0":
+        if not _index_is_wanted():
+            word = os.environ["BUILD_FAISS_INDEX"]
             raise RuntimeNotAvailableError(
-                "the descriptor index is switched off by BUILD_FAISS_INDEX=0",
+                f"the descriptor index is switched off by BUILD_FAISS_INDEX={word}",
                 remedy="unset BUILD_FAISS_INDEX",
             )
         from ..faiss.index import FaissDescriptorIndex
@@ -50,8 +52,18 @@ class IndexParts(Parts):
 
     def check_index(self) -> list[GenerationFinding]:
         """Check every generation of the index; none when the index is left out or not built yet."""
-        if os.environ.get("BUILD_FAISS_INDEX") == "0" or not self.config.index_folder.is_dir():
+        if not _index_is_wanted() or not self.config.index_folder.is_dir():
             return []
         from ..faiss.check import check_generations
 
         return check_generations(self.config.index_folder)
+
+
+def _index_is_wanted() -> bool:
+    """What `BUILD_FAISS_INDEX` says; yes when it is not set. Raises `ConfigurationError`."""
+    try:
+        return parse_boolean(os.environ.get("BUILD_FAISS_INDEX", "1"))
+    except BadValueError as error:
+        raise ConfigurationError(
+            f"BUILD_FAISS_INDEX {error}", remedy="unset it, or set 0 to leave the descriptor index out"
+        ) from None

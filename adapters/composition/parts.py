@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ...domain.ports.flight_recorder import FlightRecorder
 from ..clocks import SystemClock
 from ..config.settings import AerotileConfig
+from ..own_process import OwnProcess
 
 if TYPE_CHECKING:
     pass
@@ -24,11 +25,14 @@ class Parts:
     def __init__(self, config: AerotileConfig) -> None:
         self.config = config
         self.clock = SystemClock()
+        self.process = OwnProcess()
         self._lock = threading.RLock()
         self._closers: list[Callable[[], None]] = []
 
     def close(self) -> None:
-        """Close the parts, the last built first. A second call does nothing."""
+        """Close the parts, the last built first. Does nothing a second time, and in a child forked since."""
+        if not self.process.is_current:
+            return
         with self._lock:
             while self._closers:
                 self._closers.pop()()

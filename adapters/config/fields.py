@@ -8,6 +8,8 @@ from typing import Any
 
 import attrs
 
+from ...domain.values.validators import is_real, is_whole
+
 MIB = 1 << 20
 GIB = 1 << 30
 MAX_BYTES = (1 << 63) - 1
@@ -25,7 +27,7 @@ def whole(low: int, high: int | None = None) -> Validator:
     """Accept whole numbers from `low` to `high`."""
 
     def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, int):
+        if not is_whole(value):
             raise ValueError(f"{attribute.name} must be a whole number, got {value!r}")
         if value < low or (high is not None and value > high):
             bounds = f"{low} or more" if high is None else f"within {low}..{high}"
@@ -38,7 +40,7 @@ def seconds(low: float, high: float) -> Validator:
     """Accept numbers of seconds from `low` to `high`."""
 
     def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+        if not is_real(value) or math.isnan(value):
             raise ValueError(f"{attribute.name} must be a number of seconds, got {value!r}")
         if not low <= value <= high:
             raise ValueError(f"{attribute.name} must be within {low:g}..{high:g} seconds, got {value!r}")

@@ -11,11 +11,12 @@ import attrs
 
 from ...domain.values.descriptors import DescriptorMetric, HnswParams, VectorStorage
 from ...domain.values.sectors import SectorClassification
+from ...domain.values.validators import plain_numbers
 from .fields import GIB, MAX_BYTES, MIB, about, instance, seconds, whole
 from .secret import Secret, is_dsn
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=plain_numbers)
 class DatabaseConfig:
     """`[database]`: which PostgreSQL keeps the rows."""
 
@@ -70,7 +71,7 @@ class DatabaseConfig:
             )
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=plain_numbers)
 class BudgetConfig:
     """`[budget]`: how much disk the tiles may use."""
 
@@ -84,7 +85,7 @@ class BudgetConfig:
     )
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=plain_numbers)
 class FreshnessConfig:
     """`[freshness]`: what holds where no sector does."""
 
@@ -98,7 +99,7 @@ class FreshnessConfig:
 _HNSW = HnswParams()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=plain_numbers)
 class IndexConfig:
     """`[index]`: how the descriptor index is built and searched."""
 
@@ -142,7 +143,7 @@ class IndexConfig:
         )
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=plain_numbers)
 class LruConfig:
     """`[lru]`: when reads are noted in the database. A power cut loses reads that are not noted yet."""
 
@@ -156,7 +157,7 @@ class LruConfig:
     )
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=plain_numbers)
 class ReadsConfig:
     """`[reads]`: what stays open between reads, and how long a read waits for the disk."""
 
@@ -199,7 +200,7 @@ class ReadsConfig:
     )
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=plain_numbers)
 class RecordConfig:
     """`[record]`: the flight record in `<root>/record`."""
 
@@ -232,7 +233,7 @@ class RecordConfig:
             )
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=plain_numbers)
 class TilesConfig:
     """`[tiles]`: what counts as a tile."""
 

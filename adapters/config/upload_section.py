@@ -7,13 +7,14 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from ...domain.values.validators import plain_numbers
 from .fields import MIB, about, instance, seconds, whole
 from .secret import Secret
 
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=plain_numbers)
 class UploadConfig:
     """`[upload]`: where the aircraft's own tiles go after the flight, and how patiently."""
 

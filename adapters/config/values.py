@@ -18,7 +18,10 @@ _BYTE_UNITS: dict[str, int] = {"": 1, "b": 1} | {
     for suffix, base in (("b", 1000), ("ib", 1024))
 }
 _BYTE_SIZE = re.compile(r"\s*(\d+)(?:\.(\d+))?\s*([A-Za-z]*)\s*", re.ASCII)
-_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_BOOLEANS = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
 
 
 @attrs.frozen
@@ -49,13 +52,19 @@ def parse_byte_size(text: str) -> int:
     return size
 
 
+def parse_boolean(text: str) -> bool:
+    """Read 1, true, yes, on or 0, false, no, off, in capitals or not. Raises `BadValueError`."""
+    value = _BOOLEANS.get(text.strip().lower())
+    if value is None:
+        raise BadValueError(f"must be true or false, got {text!r}")
+    return value
+
+
 def from_text(setting: Setting, text: str) -> Any:
     """The value that TOML would hold, from a variable's text. Raises `BadValueError`."""
     kind = _plain_type(setting.type)
     if kind is bool:
-        if text.strip().lower() not in _BOOLEANS:
-            raise BadValueError(f"must be true or false, got {text!r}")
-        return _BOOLEANS[text.strip().lower()]
+        return parse_boolean(text)
     if kind is int and setting.unit != "bytes":
         try:
             return int(text)

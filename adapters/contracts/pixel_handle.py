@@ -103,6 +103,63 @@ class TilePixelHandleContract:
         pixels = array_on(open_handle())
         assert pixels.tobytes() == PIXELS
 
+    def test_leaving_a_block_while_views_are_alive_leaves_them_valid(
+        self, open_handle: OpenPixelHandle
+    ) -> None:
+        with open_handle() as handle:
+            view, pixels = memoryview(handle), array_on(handle)[10:]
+            part = view[5:20]
+        handle.close()  # closed already
+        del handle
+        view.release()
+        assert bytes(part) == PIXELS[5:20]
+        part.release()
+        assert pixels.tobytes() == PIXELS[10:]
+
+    def test_a_handle_that_was_left_says_so_while_its_views_are_alive(
+        self, open_handle: OpenPixelHandle
+    ) -> None:
+        with open_handle() as handle:
+            view = memoryview(handle)
+        with pytest.raises(ValueError, match="closed"):
+            handle.nbytes  # noqa: B018  # reading it is what raises
+        with pytest.raises(ValueError, match="closed"):
+            handle.share()
+        with pytest.raises(ValueError, match="closed"):
+            handle.__enter__()
+        assert view == PIXELS
+
+    def test_leaving_one_handle_leaves_a_sharing_one_open(self, open_handle: OpenPixelHandle) -> None:
+        other = open_handle()
+        with other.share() as left:
+            pixels = array_on(left)
+        assert bytes(other) == PIXELS
+        other.close()
+        assert pixels.tobytes() == PIXELS
+
+    def test_an_exception_of_the_block_arrives_as_it_was_raised(self, open_handle: OpenPixelHandle) -> None:
+        views = []
+
+        def match() -> None:
+            with open_handle() as handle:
+                views.append(array_on(handle))
+                raise LookupError("no match")
+
+        with pytest.raises(LookupError, match="no match") as raised:
+            match()
+        assert raised.value.__context__ is None
+        assert views[0].tobytes() == PIXELS
+
+    def test_closing_a_generator_gives_its_handle_up(self, open_handle: OpenPixelHandle) -> None:
+        def views() -> Iterator[memoryview]:
+            with open_handle() as handle:
+                yield memoryview(handle)
+
+        generator = views()
+        view = next(generator)
+        generator.close()  # type: ignore[attr-defined] # a generator function makes one
+        assert view == PIXELS
+
     def test_a_closed_handle_says_so(self, open_handle: OpenPixelHandle) -> None:
         with open_handle() as handle:
             pass

@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 from itertools import product
+from typing import Any
 from uuid import UUID
 
 import attrs
+import numpy as np
 import pytest
 
 from ...domain.errors import (
@@ -256,6 +258,23 @@ class TileMetadataStoreContract:
         assert subject.known(imported(1)).pinned
         subject.set_pinned(imported(1), False)
         assert subject.candidates() == [imported(1)]
+
+    def test_numbers_of_numpy_are_taken(self, subject: TileMetadataStoreSubject) -> None:
+        subject.add(onboard(1))
+        box = onboard(1).bbox
+        zoom = onboard(1).zoom_level
+        assert subject.store.query_by_bbox(box, np.int64(zoom)) == subject.store.query_by_bbox(box, zoom)
+        assert len(subject.store.query_by_bbox(box, np.int64(zoom))) == 1
+        assert subject.pending(np.int64(2)) == [onboard(1)]
+        assert subject.candidates(np.uint8(2)) == subject.candidates(2)
+
+    @pytest.mark.parametrize("limit", [True, 2.0, "2", None])
+    def test_a_limit_that_is_no_whole_number_is_refused(
+        self, subject: TileMetadataStoreSubject, limit: Any
+    ) -> None:
+        for listing in (subject.store.pending_uploads, subject.store.lru_candidates):
+            with pytest.raises(ValueError, match="limit must be 1 or more, got"):
+                listing(limit)
 
     @pytest.mark.parametrize("limit", [0, -1])
     def test_a_list_of_nothing_is_not_asked_for(self, subject: TileMetadataStoreSubject, limit: int) -> None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ...domain.errors import IndexBuildError
 from ...domain.values.descriptors import HnswParams, IndexMetadata, VectorStorage
 from ..files.atomic_file import new_file
+from ..own_process import OwnProcess
 from .build_memory import COMPONENT_BYTES, DESCRIPTORS_AT_ONCE, links_per_tile
 from .file_digests import DigestingWriter, FileDigests
 from .generations import INDEX_FILE, METADATA_FILE, SIDECAR_FILE
@@ -27,6 +28,8 @@ from .place_order import FAISS_METRICS, ROWS_FILE, write_place_ordered
 _faiss: Any = faiss
 _DESCRIPTORS_PER_THREAD = 1000
 _FILE_MODE = 0o440
+_threads_of: OwnProcess | None = None
+"""The process whose builds have started OpenMP's threads."""
 
 
 def build_index(
@@ -151,9 +154,20 @@ def _threads(most: int, descriptors: int) -> Iterator[None]:
     """Build with at most `most` threads; OpenMP keeps the number per calling thread.
 
     Threads without enough to do cost more than they bring: they spin while they wait for each other.
+    Raises `IndexBuildError` in a child that was forked since a build: it would wait for its parent's threads
+    for ever.
     """
+    global _threads_of
+    if _threads_of is not None and not _threads_of.is_current:
+        raise IndexBuildError(
+            "this process was forked from one that had built an index, and FAISS's threads stayed there",
+            remedy="build in a new interpreter: `aerotile index build`, or multiprocessing with spawn",
+        )
+    count = min(most, 1 + descriptors // _DESCRIPTORS_PER_THREAD)
+    if count > 1:
+        _threads_of = OwnProcess()
     before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(min(most, 1 + descriptors // _DESCRIPTORS_PER_THREAD))
+    faiss.omp_set_num_threads(count)
     try:
         yield
     finally:

@@ -271,4 +271,5 @@ class FaissDescriptorIndex:
             self.generations.prune(self._keep_generations)
         except (OSError, IndexUnavailableError) as error:
             # The new generation is in use and durable; an old one too many is no reason to fail.
-            _logger.warning("old index generations in %s stay: %s", self.generations.root, error)
+            why = error.explained if isinstance(error, IndexUnavailableError) else error.strerror
+            _logger.warning("old index generations in %s stay: %s", self.generations.root, why)

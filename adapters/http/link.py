@@ -32,7 +32,7 @@ class HttpProviderLink:
         # Reads every pixel, so not on the loop's thread, where it would delay other exchanges.
         headers = batch_headers(batch)
         answer: Future[BatchAnswer] = loop.submit(_deliver(client, batch, headers))
-        return answer.result
+        return lambda: loop.result(answer)
 
     def close(self) -> None:
         """Cancel every exchange and close the connections; a second call does nothing."""

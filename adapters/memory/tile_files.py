@@ -8,7 +8,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from uuid import UUID
 
 import attrs
@@ -26,20 +26,43 @@ from ...domain.values.tiles import TileId, TileMetadata
 
 
 class MemoryTilePixelHandle(mmap.mmap, TilePixelHandle):
-    """A read-only map of a nameless file; `mmap` provides the buffer, its export count and `close`."""
+    """A read-only map of a nameless file; `mmap` provides the buffer, its export count and `close`.
+
+    A handle that was left while views were alive is unmapped with the last of them, and until then, unlike a
+    mapped file's, still gives views: before CPython 3.12 a class in Python can't refuse a view.
+    """
 
     _pixels: bytes
+    _left: bool = False
 
     @property
     def nbytes(self) -> int:
         """See `TilePixelHandle`."""
+        self._refuse_when_closed()
         return len(self)
 
     def share(self) -> TilePixelHandle:
         """See `TilePixelHandle`."""
-        if self.closed:
-            raise ValueError("the pixels are closed")
+        self._refuse_when_closed()
         return MemoryTilePixelHandle.of(self._pixels)
+
+    def close(self) -> None:
+        """See `TilePixelHandle`."""
+        if not self._left:
+            super().close()
+
+    def __enter__(self) -> MemoryTilePixelHandle:
+        self._refuse_when_closed()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        with suppress(BufferError):  # the last view unmaps the file
+            super().close()
+        self._left = True
+
+    def _refuse_when_closed(self) -> None:
+        if self.closed or self._left:
+            raise ValueError("the pixels are closed")
 
     @classmethod
     def of(cls, pixels: bytes) -> MemoryTilePixelHandle:

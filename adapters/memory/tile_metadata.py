@@ -29,6 +29,7 @@ from ...domain.values.tiles import (
     VotingStatus,
     check_aware_utc,
 )
+from ...domain.values.validators import check_limit
 
 _PUBLISHED = {"voting_status", "uploaded_at", "pinned"}
 """Facts whose change is told to listeners; access times are not."""
@@ -202,6 +203,5 @@ def _first(
     limit: int, tiles: list[TileMetadataPersistent], *, key: Callable[[TileMetadataPersistent], datetime]
 ) -> list[TileMetadataPersistent]:
     """The first `limit` by `key`; the sort is stable, so rows of one time stay in order of insertion."""
-    if limit < 1:
-        raise ValueError(f"limit must be 1 or more, got {limit!r}")
+    limit = check_limit(limit)
     return sorted(tiles, key=key)[:limit]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import time
+import weakref
 from typing import Any, TypeVar
 
 import psycopg
@@ -38,10 +41,11 @@ class ServerSilentError(psycopg.OperationalError):
 
 
 class Connection(psycopg.Connection[TupleRow]):
-    """A connection with its client-side state."""
+    """A connection with its client-side state. In a forked child it is cut: nothing reaches the server."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        _open_connections.add(self)
         self.prepared: dict[str, bytes] = {}
         """The names of the statements that `pipeline` has prepared, by their text."""
         self.answered_at = time.monotonic()
@@ -62,6 +66,22 @@ class Connection(psycopg.Connection[TupleRow]):
         except ServerSilentError:
             self.close()
             raise
+
+
+_open_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+def _cut_connections_of_the_parent() -> None:
+    # A forked child has the parent's sockets. Whatever it sent, a ROLLBACK by leaving a context or the
+    # goodbye of a closed connection, would end the parent's work.
+    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for connection in list(_open_connections):
+        with contextlib.suppress(psycopg.Error, OSError):  # closed already
+            os.dup2(nowhere, connection.fileno(), inheritable=False)
+    os.close(nowhere)
+
+
+os.register_at_fork(after_in_child=_cut_connections_of_the_parent)
 
 
 class DatabaseAddress:

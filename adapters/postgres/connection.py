@@ -19,6 +19,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ...domain.errors import CommitOutcomeUnknownError, StoreUnavailableError
+from ..own_process import OwnProcess
 from .address import Connection, DatabaseAddress
 from .errors import describe, is_connection_lost, translate_errors, translated
 
@@ -68,13 +69,26 @@ def _check(connection: Connection, patience_s: float) -> None:
         connection.patience_s = usual
 
 
+class _OwnPool(ConnectionPool[Connection]):
+    """A pool that a forked child collects without waiting for locks of threads that it does not have."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._process = OwnProcess()
+        super().__init__(*args, **options)
+
+    def __del__(self) -> None:
+        if self._process.is_current:
+            super().__del__()
+
+
 class Database:
     """Connections to one database, shared by any number of threads.
 
     Opens without waiting: a missing database is no error until the first call. `connect_timeout_s` bounds how
     long a call waits for a connection, `statement_timeout_s` how long the server works on one statement. A
     server that sends nothing for longer than the sum of both counts as gone. Raises `ConfigurationError` for
-    an unreadable DSN.
+    an unreadable DSN. In a child that was forked since, every call raises `ForkedProcessError`, and `close`
+    does nothing.
     """
 
     def __init__(
@@ -86,13 +100,14 @@ class Database:
         connect_timeout_s: float = 5.0,
         statement_timeout_s: float = 30.0,
     ) -> None:
+        self._process = OwnProcess()
         self.address = DatabaseAddress(dsn)
         self.connect_timeout_s = connect_timeout_s
         self.statement_timeout_s = statement_timeout_s
         self._statement_timeout = f"{max(1, round(statement_timeout_s * 1000))}ms"
         self._max_size = max_size
         self._failure: BaseException | None = None
-        self._pool: ConnectionPool[Connection] = ConnectionPool(
+        self._pool: ConnectionPool[Connection] = _OwnPool(
             dsn,
             connection_class=self._connection_class(),
             kwargs=self.address.parameters(connect_timeout_s),
@@ -106,7 +121,8 @@ class Database:
 
     def close(self) -> None:
         """Close every connection; a second call does nothing."""
-        self._pool.close()
+        if self._process.is_current:
+            self._pool.close()
 
     def __enter__(self) -> Database:
         return self
@@ -118,6 +134,7 @@ class Database:
 
     def connect_once(self) -> Connection:
         """A connection outside the pool, which the caller closes. Raises `StoreUnavailableError`."""
+        self._process.check()
         connection = self.address.connect(self.connect_timeout_s)
         with translate_errors(f"setting up a session on {self.address}"):
             self._configure(connection)
@@ -134,6 +151,7 @@ class Database:
 
     def take(self) -> Connection:
         """A connection that answers, for `give_back`; raises as `connection` does."""
+        self._process.check()
         wait_s = self.connect_timeout_s if self._failure is None else min(self.connect_timeout_s, GONE_WAIT_S)
         deadline = time.monotonic() + wait_s
         while True:
@@ -156,6 +174,8 @@ class Database:
 
     def give_back(self, connection: Connection) -> None:
         """Return a connection from `take` to the pool, which replaces it when it is closed."""
+        if not self._process.is_current:
+            return  # the pool's locks may be held by threads that a forked child does not have
         connection.answered_at = time.monotonic()
         self._pool.putconn(connection)
 

@@ -7,7 +7,6 @@ connection was lost are lost too: the catalogue is reloaded when the connection 
 from __future__ import annotations
 
 import logging
-import os
 import select
 import socket
 import threading
@@ -21,6 +20,7 @@ from ...domain.errors import AerotileError, StoreUnavailableError
 from ...domain.ports.tile_catalogue import TileChangeListener
 from ...domain.values.tile_changes import ChangeKind, TileChange
 from ...domain.values.tiles import TileId, TileSource
+from ..own_process import OwnProcess
 from .address import Connection
 from .connection import Database
 from .errors import describe, translate_errors
@@ -50,7 +50,7 @@ class TileFeed:
     def __init__(self, database: Database) -> None:
         """Raises `StoreUnavailableError`."""
         self._database = database
-        self._process = os.getpid()
+        self._process = OwnProcess()
         self._received: list[str] = []
         self._connection: Connection | None = self._listening()
         self._closing = threading.Event()
@@ -68,12 +68,14 @@ class TileFeed:
 
     def wake(self) -> None:
         """Have the listener called soon, even without a notice; returns immediately."""
+        if not self._process.is_current:
+            return
         with suppress(OSError):  # the feed is closed, or a wake-up is pending already
             self._bell.send(b"\0")
 
     def close(self) -> None:
         """Stop, within about a second whatever the server does; a second call does nothing."""
-        if os.getpid() != self._process:
+        if not self._process.is_current:
             return  # the connection belongs to the parent process
         self._closing.set()
         self.wake()
@@ -98,9 +100,9 @@ class TileFeed:
             except psycopg.Error as error:
                 self._lose(describe(error))
             except StoreUnavailableError as error:
-                _log.debug("tiles of other processes wait for the database: %s", error)
+                _log.debug("tiles of other processes wait for the database: %s", error.explained)
             except AerotileError as error:
-                _log.error("the catalogue could not follow the database: %s", error)
+                _log.error("the catalogue could not follow the database: %s", error.explained)
             except Exception:  # noqa: BLE001 # a feed that ended would leave the catalogue stale for good
                 if not self._closing.is_set():
                     _log.exception("the catalogue could not follow the database")

@@ -10,6 +10,7 @@ from ...domain.policies.voting import check_voting_step
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_names import ZERO_UUID
 from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, VotingStatus, check_aware_utc
+from ...domain.values.validators import check_limit
 from .connection import Database
 from .predicates import HAS_CONTENT, IS_PENDING_UPLOAD, MAY_BE_EVICTED
 from .queries import SELECT_XID, read_total
@@ -83,7 +84,7 @@ class PostgresTileMetadataStore:
         rows = self._database.fetch_all(
             f"querying tiles of zoom {zoom_level} in {bbox}",
             SELECT_BBOX,
-            (zoom_level, span.min_x, span.max_x, span.min_y, span.max_y),
+            (span.zoom_level, span.min_x, span.max_x, span.min_y, span.max_y),
         )
         return [read_tile(row) for row in rows]
 
@@ -143,8 +144,7 @@ class PostgresTileMetadataStore:
         return self._listed("listing tiles to evict", SELECT_LRU_CANDIDATES, limit)
 
     def _listed(self, doing: str, query: str, limit: int) -> list[TileMetadataPersistent]:
-        if limit < 1:
-            raise ValueError(f"limit must be 1 or more, got {limit!r}")
+        limit = check_limit(limit)
         return [read_tile(row) for row in self._database.fetch_all(doing, query, (limit,))]
 
     def record_lru_access(self, accesses: Mapping[TileId, datetime]) -> None:

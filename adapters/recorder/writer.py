@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 import queue
 import threading
 import weakref
@@ -15,6 +14,7 @@ import attrs
 
 from ...domain.flight_events import FlightEvent, RecordEnvelope, recorder_dropped_event
 from ...domain.ports.clock import Clock
+from ..own_process import OwnProcess
 from .journal import Journal
 from .line_format import encode_line
 
@@ -77,9 +77,9 @@ class JsonLinesRecorder:
             raise ValueError(
                 f"max_total_bytes must be at least segment_bytes ({segment_bytes}), got {max_total_bytes!r}"
             )
+        self._process = OwnProcess()
         self._clock = clock
         self._queue_size = queue_size
-        self._pid = os.getpid()
         self._closed = False
         journal = Journal(
             folder,
@@ -90,7 +90,7 @@ class JsonLinesRecorder:
         )
         self._writer = _Writer(journal, clock, retry_interval_s)
         # Runs at interpreter exit too, when a recorder that was not closed still has events.
-        self._shut_down = weakref.finalize(self, _shut_down, self._writer, self._pid)
+        self._shut_down = weakref.finalize(self, _shut_down, self._writer, self._process)
         self._writer.thread.start()
 
     def record(self, event: FlightEvent) -> None:
@@ -98,7 +98,7 @@ class JsonLinesRecorder:
         writer = self._writer
         try:
             # Threads that pass this check together overshoot the bound by at most one event each.
-            if self._closed or writer.queue.qsize() >= self._queue_size or os.getpid() != self._pid:
+            if not self._process.is_current or self._closed or writer.queue.qsize() >= self._queue_size:
                 writer.dropped.add()
             else:
                 writer.queue.put((event, self._clock.now(), self._clock.monotonic()))
@@ -123,7 +123,7 @@ class JsonLinesRecorder:
         """
         self._closed = True
         if self._shut_down.detach() is not None:
-            self._writer.stop(self._pid, timeout_s)
+            self._writer.stop(self._process, timeout_s)
 
 
 class _Tally:
@@ -159,12 +159,12 @@ class _Writer:
         self._stopping = threading.Event()
         self._drops_recorded = 0
 
-    def stop(self, pid: int, timeout_s: float) -> None:
+    def stop(self, owner: OwnProcess, timeout_s: float) -> None:
         """Let the thread finish and wait for it.
 
         A child made by fork has no such thread, and its copy of the queue may be locked for ever.
         """
-        if os.getpid() != pid or threading.current_thread() is self.thread:
+        if not owner.is_current or threading.current_thread() is self.thread:
             return
         self._stopping.set()
         self.queue.put(None)
@@ -229,5 +229,5 @@ class _Writer:
             self.dropped.add()
 
 
-def _shut_down(writer: _Writer, pid: int) -> None:
-    writer.stop(pid, _CLOSE_TIMEOUT_S)
+def _shut_down(writer: _Writer, owner: OwnProcess) -> None:
+    writer.stop(owner, _CLOSE_TIMEOUT_S)

@@ -13,13 +13,14 @@ import attrs
 
 from ..values.tiles import TileId, TileMetadataPersistent
 from ..values.upload_reports import FRAME_ALLOWANCE_BYTES, ProblemKind, UploadProblem
+from ..values.validators import is_whole, plain_numbers
 
 MOST_UNANSWERED = 3
 """After so many unanswered requests in a row the provider is to blame, not a tile. Halving a group with one
 bad tile in it fails at most twice in a row, because the other half goes through."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=plain_numbers)
 class BatchLimits:
     """The most that one request carries. Raises `ValueError` with the offending value."""
 
@@ -29,7 +30,7 @@ class BatchLimits:
     def __attrs_post_init__(self) -> None:
         for name in ("max_bytes", "max_tiles"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if not is_whole(value) or value < 1:
                 raise ValueError(f"{name} must be a whole number of 1 or more, got {value!r}")
 
     def halved(self, tiles: Sequence[TileMetadataPersistent]) -> BatchLimits:

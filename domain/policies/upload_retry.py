@@ -11,9 +11,10 @@ import math
 import attrs
 
 from ..values.upload_reports import BatchOutcome, UploadBatchReport
+from ..values.validators import is_real, is_whole, plain_numbers
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=plain_numbers)
 class RetryBudget:
     """How often and how patiently. Raises `ValueError` with the offending value."""
 
@@ -25,11 +26,11 @@ class RetryBudget:
     def __attrs_post_init__(self) -> None:
         for name, low in (("max_in_call_retries", 0), ("max_per_tile_attempts", 1)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            if not is_whole(value) or value < low:
                 raise ValueError(f"{name} must be a whole number of {low} or more, got {value!r}")
         for name in ("backoff_base_s", "backoff_cap_s"):
             value = getattr(self, name)
-            if not (isinstance(value, (int, float)) and 0 < value < math.inf):
+            if not is_real(value) or not 0 < value < math.inf:
                 raise ValueError(f"{name} must be a finite number greater than 0, got {value!r}")
 
 

@@ -171,7 +171,7 @@ class CatalogueSync:
                         self._requeue()
                         limit = 1
                         continue
-                    _log.error("left out of the catalogue: %s", error)
+                    _log.error("left out of the catalogue: %s", error.explained)
                     found = {}
                 except BaseException:
                     self._requeue()

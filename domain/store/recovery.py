@@ -203,7 +203,7 @@ def _repair(
                     catalogue.add(committed[found.tile_id])
             missing = [tile_id for tile_id in without_file if tile_id in committed]
     except StoreUnavailableError as error:
-        _log.warning("could not lock writers out to look for orphans: %s", error)
+        _log.warning("could not lock writers out to look for orphans: %s", error.explained)
         repaired["left_for_later"] = len(differences.unexplained)
         return repaired, []
     not_restored: list[str] = []
@@ -212,7 +212,7 @@ def _repair(
             try:
                 files.restore_sidecar(tile_id, committed[tile_id].content_sha256)
             except StoreUnavailableError as error:
-                not_restored.append(str(error))
+                not_restored.append(error.explained)
             else:
                 repaired["sidecars_restored"] += 1
     if not_restored:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
+from ..errors import ForkedProcessError
 from ..policies.clock_trust import ClockFault
 from ..policies.freshness import FreshnessVerdict
 from ..ports.clock import Clock
@@ -16,7 +17,7 @@ from ..ports.tile_files import TileFiles
 from ..ports.tile_rows import TileRows
 from ..ports.tile_store import TileWriteOutcome
 from ..values.catalogue_entries import CatalogueMatches
-from ..values.pixels import TilePixelHandle
+from ..values.pixels import TileBytes, TilePixelHandle, as_bytes
 from ..values.tile_changes import TileChange
 from ..values.tile_grid import Bbox
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
@@ -35,6 +36,9 @@ class FileBackedTileStore:
 
     A committed tile has its file with the right hash; a file without a committed row is never read. Also
     implements `SupportsLocalReads`, `SupportsLocalWrites` and `TileChangeListener`. Safe for threads.
+
+    In a child that was forked since, every change raises `ForkedProcessError`. Reads go on there over the
+    tiles that were known at the fork.
     """
 
     def __init__(
@@ -51,13 +55,16 @@ class FileBackedTileStore:
         read_deadline_s: float | None = None,
         clock_guard: ClockGuard | None = None,
         lock_timeout_s: float = 5.0,
+        check_process: Callable[[], None] = lambda: None,
     ) -> None:
         """Reconcile files and rows, and load the catalogue of `sync`. Raises `StoreUnavailableError`.
 
         `headroom` is the disk budget; default none. With `verify_hash` pixels are hashed once each time that
         they are opened. A read waits for the disk at most `read_deadline_s` seconds; None: without a limit.
         `clock_guard` guards `clock` by the catalogue of `sync`; default one of this store's own.
+        `check_process` raises `ForkedProcessError` in a child that was forked since; it must take no lock.
         """
+        self._check_process = check_process
         self._gate = gate
         self._clock = ClockGuard(clock, sync.catalogue, recorder) if clock_guard is None else clock_guard
         self._sync = sync
@@ -78,7 +85,7 @@ class FileBackedTileStore:
             files=files,
             catalogue=sync.catalogue,
             mapping_cache=sync.mapping_cache,
-            when_missing=sync.forget_missing,
+            when_missing=self._forget_missing,
             verify_hash=verify_hash,
         )
         self._read_deadline_s = read_deadline_s
@@ -102,6 +109,13 @@ class FileBackedTileStore:
             # assigned to; it is one of the same signature.)
             self.read_tile_pixels = reads.read_pixels  # type: ignore[method-assign]
             self.read_tile_bytes = reads.read_bytes  # type: ignore[method-assign]
+
+    def _forget_missing(self, tile_id: TileId) -> None:
+        try:
+            self._check_process()
+        except ForkedProcessError:
+            return  # the locks of the catalogue may be held by threads that a forked child does not have
+        self._sync.forget_missing(tile_id)
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """See `TileStore`."""
@@ -147,30 +161,38 @@ class FileBackedTileStore:
         """See `SupportsLocalReads`."""
         return self._catalogue.query_by_bbox(bbox, zoom_level)
 
-    def write_tile(self, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
-        """See `TileStore`."""
+    def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
+        """See `TileStore`. `pixels` may be any buffer of unsigned bytes; raises `TypeError` for another."""
+        self._check_process()
+        jpeg = as_bytes(pixels)
         with self._sync.changing([metadata.tile_id]):
-            return write_tile(self._write_parts, pixels, metadata)
+            return write_tile(self._write_parts, jpeg, metadata)
 
-    def write_tiles(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
-        """See `SupportsLocalWrites`."""
-        with self._sync.changing([metadata.tile_id for _, metadata in tiles]):
-            return write_batch(self._write_parts, tiles)
+    def write_tiles(self, tiles: Sequence[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
+        """See `SupportsLocalWrites`; `pixels` as `write_tile` takes them."""
+        self._check_process()
+        batch = [(as_bytes(pixels), metadata) for pixels, metadata in tiles]
+        with self._sync.changing([metadata.tile_id for _, metadata in batch]):
+            return write_batch(self._write_parts, batch)
 
     def delete_tile(self, tile_id: TileId) -> int:
         """See `TileStore`."""
+        self._check_process()
         return self._deleter.delete_tile(tile_id)
 
     def evict_tile(self, tile_id: TileId) -> int:
         """See `SupportsLocalWrites`."""
+        self._check_process()
         return self._deleter.evict_tile(tile_id)
 
     def apply_changes(self, changes: Iterable[TileChange]) -> None:
         """See `TileChangeListener`."""
+        self._check_process()
         self._sync.apply(changes)
 
     def reload(self) -> None:
         """See `TileChangeListener`; reads and writes go on during the reload."""
+        self._check_process()
         self._sync.reload()
 
     def __len__(self) -> int:

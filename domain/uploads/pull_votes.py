@@ -114,7 +114,7 @@ def _apply(votes: Votes, tile_id: TileId, vote: ProviderVote) -> bool:
     except TileNotFoundError:
         return False
     except TileMetadataError as error:
-        _log.info("tile %s: the provider's verdict %s is passed over: %s", tile_id, vote.verdict, error)
+        _log.info("%s: the provider's verdict %s is passed over: %s", tile_id, vote.verdict, error.explained)
         return False
     _log.info("tile %s is %s by the provider's verdict %s", tile_id, status.value, vote.reason)
     return True

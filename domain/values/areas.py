@@ -15,6 +15,7 @@ from typing import TypeAlias
 import attrs
 
 from .tile_grid import MAX_LATITUDE, Bbox, check_zoom, column_and_row, tile_bbox
+from .validators import as_real, is_real, plain_numbers
 
 EARTH_RADIUS_M = 6_371_008.8
 """Mean radius of the Earth, (2a + b) / 3 of WGS 84 (Moritz 2000), for great-circle distances."""
@@ -27,12 +28,12 @@ Point = tuple[float, float]
 """Longitude and latitude in degrees, in GeoJSON's order."""
 
 
-def _check_number(name: str, value: object, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+def _check_number(name: str, value: float, low: float, high: float) -> None:
+    if not is_real(value) or not low <= value <= high:
         raise ValueError(f"{name} must be a number within {low}..{high}, got {value!r}")
 
 
-@attrs.frozen
+@attrs.frozen(field_transformer=plain_numbers)
 class Circle:
     """All places within a great-circle distance of a point. Raises `ValueError` for impossible numbers."""
 
@@ -109,7 +110,7 @@ def _rings(rings: Iterable[Iterable[Point]]) -> tuple[tuple[Point, ...], ...]:
 
 
 def _ring(points: Iterable[Point]) -> tuple[Point, ...]:
-    ring = tuple((lon, lat) for lon, lat in points)
+    ring = tuple((as_real(lon), as_real(lat)) for lon, lat in points)
     for lon, lat in ring:
         _check_number("lon", lon, -180.0, 180.0)
         _check_number("lat", lat, -90.0, 90.0)
@@ -191,7 +192,7 @@ def _shapes(shapes: Iterable[Shape]) -> tuple[Shape, ...]:
 
 
 def _zooms(zooms: Iterable[int] | None) -> frozenset[int] | None:
-    return None if zooms is None else frozenset(zooms)
+    return None if zooms is None else frozenset(map(check_zoom, zooms))
 
 
 @attrs.frozen
@@ -209,11 +210,8 @@ class Area:
         for shape in self.shapes:
             if not isinstance(shape, (Bbox, Circle, Polygon)):
                 raise ValueError(f"an area is made of boxes, circles and polygons, got {shape!r}")
-        if self.zooms is not None:
-            if not self.zooms:
-                raise ValueError("an area without zooms holds no tile; leave zooms out for all of them")
-            for zoom_level in self.zooms:
-                check_zoom(zoom_level)
+        if self.zooms is not None and not self.zooms:
+            raise ValueError("an area without zooms holds no tile; leave zooms out for all of them")
 
     @classmethod
     def around(cls, lat: float, lon: float, radius_m: float, zooms: Iterable[int] | None = None) -> Area:
@@ -225,7 +223,7 @@ class Area:
 
         Shapes that overlap name a tile more than once. Nothing for a zoom that the area leaves out.
         """
-        check_zoom(zoom_level)
+        zoom_level = check_zoom(zoom_level)
         if self.zooms is None or zoom_level in self.zooms:
             for shape in self.shapes:
                 yield from _spans(shape, zoom_level)

@@ -10,7 +10,7 @@ import attrs
 
 from .tile_key import VariantTable
 from .tiles import TileId, check_aware_utc
-from .validators import is_a
+from .validators import is_a, is_whole, plain_numbers
 
 
 class DescriptorMetric(str, Enum):
@@ -24,13 +24,13 @@ class DescriptorMetric(str, Enum):
 
 def _at_least(low: int) -> Callable[[object, attrs.Attribute[int], int], None]:
     def check(_: object, attribute: attrs.Attribute[int], value: int) -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        if not is_whole(value) or value < low:
             raise ValueError(f"{attribute.name} must be a whole number of {low} or more, got {value!r}")
 
     return check
 
 
-@attrs.frozen
+@attrs.frozen(field_transformer=plain_numbers)
 class HnswParams:
     """Parameters of the HNSW graph (Malkov and Yashunin 2018, the names are theirs).
 
@@ -57,7 +57,7 @@ class VectorStorage(str, Enum):
     """Four bytes a component."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=plain_numbers)
 class IndexMetadata:
     """What `tiles.meta.json` says about the index beside it; checked against the index when it is opened."""
 

@@ -4,14 +4,39 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+TileBytes: TypeAlias = "bytes | bytearray | memoryview | npt.NDArray[np.uint8]"
+"""The JPEG bytes of a tile as a caller may hold them."""
+
+
+def as_bytes(pixels: Any) -> bytes:
+    """A JPEG in any buffer of unsigned bytes as `bytes`, copied unless it is one: nobody can change a copy.
+
+    An array of several dimensions gives its bytes in C order. Raises `TypeError` for anything else.
+    """
+    if type(pixels) is bytes:
+        return pixels
+    try:
+        with memoryview(pixels) as view:
+            if view.format in ("B", "c"):
+                return view.tobytes()
+            found = f"a buffer of format {view.format!r}"
+    except TypeError:
+        found = type(pixels).__name__
+    raise TypeError(f"pixels must be bytes, bytearray, memoryview or an array of uint8, got {found}")
 
 
 class TilePixelHandle(ABC):
     """A tile's JPEG bytes as a read-only buffer: `memoryview(handle)`, `numpy.frombuffer(handle, "u1")`.
 
     The buffer shares memory with the store and stays valid after the tile is deleted or evicted. It is
-    read-only. `close` raises `BufferError` while views of it are alive, as `mmap.mmap.close` does.
+    read-only. `close` raises `BufferError` while views of it are alive, as `mmap.mmap.close` does. Leaving a
+    `with` block never raises: the handle is closed, and its memory lasts as long as the views of it.
     """
 
     __slots__ = ()
@@ -31,7 +56,10 @@ class TilePixelHandle(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Release the memory; a second call does nothing. Raises `BufferError` while views are alive."""
+        """Release the memory. Raises `BufferError` while views are alive.
+
+        Does nothing for a handle that was closed or whose `with` block was left.
+        """
 
     @abstractmethod
     def __enter__(self) -> TilePixelHandle: ...
@@ -39,4 +67,5 @@ class TilePixelHandle(ABC):
     @abstractmethod
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        """Close the handle; views that are alive keep the memory. Never raises."""

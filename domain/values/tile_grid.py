@@ -11,16 +11,13 @@ from collections.abc import Iterator
 
 import attrs
 
+from .validators import as_real, as_whole, is_real, is_whole, plain_numbers
+
 MAX_ZOOM = 22
 MAX_LATITUDE = 85.0511287798066
 """Latitude in degrees at which the projected world becomes a square: atan(sinh(pi))."""
 EARTH_CIRCUMFERENCE_M = 2 * math.pi * 6_378_137.0
 """Length of the equator of the WGS 84 sphere that Web Mercator uses, in metres."""
-
-
-def _as_float(value: float) -> float:
-    """A whole number as a float, so that equal boxes are alike; anything else is left to the validator."""
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _finite_within(low: float, high: float) -> _RangeValidator:
@@ -34,25 +31,21 @@ class _RangeValidator:
 
     def __call__(self, instance: object, attribute: attrs.Attribute[float], value: float) -> None:
         # The negated comparison also refuses NaN.
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, (int, float))
-            or not self.low <= value <= self.high
-        ):
+        if not is_real(value) or not self.low <= value <= self.high:
             raise ValueError(f"{attribute.name} must be within {self.low}..{self.high}, got {value!r}")
 
 
-@attrs.frozen
+@attrs.frozen(field_transformer=plain_numbers)
 class Bbox:
     """A box in degrees (WGS 84), edges included. Across the antimeridian it is expressed as two boxes."""
 
-    min_lat: float = attrs.field(converter=_as_float, validator=_finite_within(-90.0, 90.0))
+    min_lat: float = attrs.field(validator=_finite_within(-90.0, 90.0))
     """Southern edge."""
-    min_lon: float = attrs.field(converter=_as_float, validator=_finite_within(-180.0, 180.0))
+    min_lon: float = attrs.field(validator=_finite_within(-180.0, 180.0))
     """Western edge."""
-    max_lat: float = attrs.field(converter=_as_float, validator=_finite_within(-90.0, 90.0))
+    max_lat: float = attrs.field(validator=_finite_within(-90.0, 90.0))
     """Northern edge."""
-    max_lon: float = attrs.field(converter=_as_float, validator=_finite_within(-180.0, 180.0))
+    max_lon: float = attrs.field(validator=_finite_within(-180.0, 180.0))
     """Eastern edge."""
 
     def __attrs_post_init__(self) -> None:
@@ -78,10 +71,21 @@ class Bbox:
         return self.min_lat <= lat <= self.max_lat and self.min_lon <= lon <= self.max_lon
 
 
-def check_zoom(zoom_level: int) -> None:
-    """Raise `ValueError` unless `zoom_level` is an integer within 0..22."""
-    if isinstance(zoom_level, bool) or not isinstance(zoom_level, int) or not 0 <= zoom_level <= MAX_ZOOM:
+def check_zoom(zoom_level: int) -> int:
+    """The zoom as a plain number. Raises `ValueError` unless it is an integer within 0..22."""
+    plain: int = as_whole(zoom_level)
+    if not is_whole(plain) or not 0 <= plain <= MAX_ZOOM:
         raise ValueError(f"zoom_level must be an integer within 0..{MAX_ZOOM}, got {zoom_level!r}")
+    return plain
+
+
+def _degrees(name: str, value: float, limit: float, shown: str) -> float:
+    plain: float = as_real(value)
+    if not is_real(plain):
+        raise ValueError(f"{name} must be a number of degrees, got {value!r}")
+    if not abs(plain) <= limit:
+        raise ValueError(f"{name} must be within {shown}, got {value!r}")
+    return plain
 
 
 def column_and_row(lat: float, lon: float, zoom_level: int) -> tuple[int, int]:
@@ -90,15 +94,9 @@ def column_and_row(lat: float, lon: float, zoom_level: int) -> tuple[int, int]:
     The last column and row include the eastern and southern edge of the world.
     Raises `ValueError` for non-finite values, |lat| > 85.0511287798066, lon outside -180..180.
     """
-    check_zoom(zoom_level)
-    for name, value in (("lat", lat), ("lon", lon)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f"{name} must be a number of degrees, got {value!r}")
-    if not abs(lat) <= MAX_LATITUDE:
-        raise ValueError(f"lat must be within ±{MAX_LATITUDE}, got {lat!r}")
-    if not -180.0 <= lon <= 180.0:
-        raise ValueError(f"lon must be within -180..180, got {lon!r}")
-    size = 1 << zoom_level
+    size = 1 << check_zoom(zoom_level)
+    lat = _degrees("lat", lat, MAX_LATITUDE, f"±{MAX_LATITUDE}")
+    lon = _degrees("lon", lon, 180.0, "-180..180")
     sine = math.sin(math.radians(lat))
     x = math.floor((lon / 360.0 + 0.5) * size)
     y = math.floor((0.5 - math.log((1 + sine) / (1 - sine)) / (4 * math.pi)) * size)
@@ -120,8 +118,15 @@ def tile_bbox(x: int, y: int, zoom_level: int) -> Bbox:
 
 
 def ground_sample_distance(lat: float, zoom_level: int, tile_size_pixels: int = 256) -> float:
-    """Metres of ground per pixel at a latitude: equator length * cos(lat) / pixels around the world."""
-    return EARTH_CIRCUMFERENCE_M * math.cos(math.radians(lat)) / (tile_size_pixels << zoom_level)
+    """Metres of ground per pixel at a latitude: equator length * cos(lat) / pixels around the world.
+
+    Raises `ValueError` for a latitude beyond the poles, a zoom outside 0..22 and a size below 1 pixel.
+    """
+    pixels: int = as_whole(tile_size_pixels)
+    if not is_whole(pixels) or pixels < 1:
+        raise ValueError(f"tile_size_pixels must be a whole number of 1 or more, got {tile_size_pixels!r}")
+    lat = _degrees("lat", lat, 90.0, "-90..90")
+    return EARTH_CIRCUMFERENCE_M * math.cos(math.radians(lat)) / (pixels << check_zoom(zoom_level))
 
 
 @attrs.frozen
@@ -147,6 +152,7 @@ class GridRange:
         """
         north = max(-MAX_LATITUDE, min(MAX_LATITUDE, bbox.max_lat))
         south = max(-MAX_LATITUDE, min(MAX_LATITUDE, bbox.min_lat))
+        zoom_level = check_zoom(zoom_level)
         min_x, min_y = column_and_row(north, bbox.min_lon, zoom_level)
         max_x, max_y = column_and_row(south, bbox.max_lon, zoom_level)
         return cls(zoom_level, min_x, min_y, max_x, max_y)

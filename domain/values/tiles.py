@@ -11,7 +11,7 @@ import attrs
 
 from .tile_grid import Bbox, check_zoom, column_and_row, north_west_corner, tile_bbox
 from .tile_names import derive_location_hash, derive_tile_id
-from .validators import is_a, is_sha256
+from .validators import as_whole, is_a, is_real, is_sha256, is_whole, plain_numbers
 
 
 class TileSource(str, Enum):
@@ -66,8 +66,11 @@ class TileId:
     """The flight that made an onboard tile; None for every other source."""
 
     def __attrs_post_init__(self) -> None:
-        check_zoom(self.zoom_level)
-        size = 1 << self.zoom_level
+        if not type(self.zoom_level) is type(self.x) is type(self.y) is int:
+            # Instead of converters, which would be three more calls for every tile id.
+            for name in ("zoom_level", "x", "y"):
+                object.__setattr__(self, name, as_whole(getattr(self, name)))
+        size = 1 << check_zoom(self.zoom_level)
         for name, value in (("x", self.x), ("y", self.y)):
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < size:
                 raise ValueError(
@@ -144,7 +147,7 @@ def _aware_utc_or_none(
 
 
 def _not_negative(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+    if not is_real(value) or not 0 <= value < math.inf:
         raise ValueError(f"{attribute.name} must be a finite number of 0 or more, got {value!r}")
 
 
@@ -155,7 +158,7 @@ def _positive(instance: object, attribute: attrs.Attribute[float], value: float)
 
 
 def _whole(_: object, attribute: attrs.Attribute[int], value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if not is_whole(value) or value < 0:
         raise ValueError(f"{attribute.name} must be a whole number of 0 or more, got {value!r}")
 
 
@@ -165,7 +168,7 @@ def _positive_whole(instance: object, attribute: attrs.Attribute[int], value: in
         raise ValueError(f"{attribute.name} must be greater than 0, got {value!r}")
 
 
-@attrs.frozen
+@attrs.frozen(field_transformer=plain_numbers)
 class TileQualityMetadata:
     """How well an onboard tile was placed on the ground by the estimator that made it."""
 
@@ -179,7 +182,7 @@ class TileQualityMetadata:
     """Variance of the Laplacian of the pixels; larger is sharper."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=plain_numbers)
 class TileMetadata:
     """The facts about a tile that travel with its bytes."""
 
@@ -222,7 +225,7 @@ class TileMetadata:
             raise ValueError(f"location_hash {self.location_hash} is not that of {self.tile_id}")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=plain_numbers)
 class TileMetadataPersistent(TileMetadata):
     """A tile's facts with what the database knows about it."""
 

@@ -1,9 +1,11 @@
-"""Checks that values of the domain share."""
+"""Checks and conversions that values of the domain share."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import Any
 
 import attrs
@@ -29,3 +31,57 @@ def is_a(
             raise ValueError(f"{attribute.name} must be {wanted}, got {value!r}")
 
     return check
+
+
+def as_whole(value: Any) -> Any:
+    """A whole number of any library, NumPy's too, as an `int`. Everything else as it is, for the validator.
+
+    A bool is no number here, and a float is no whole number, 3.0 neither.
+    """
+    if isinstance(value, int):
+        return value
+    return int(value) if isinstance(value, Integral) else value
+
+
+def as_real(value: Any) -> Any:
+    """A real number of any library, NumPy's too, as a `float`. Everything else as it is."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Real):
+        try:
+            return float(value)
+        except OverflowError:  # beyond every range
+            return math.inf
+    return value
+
+
+def is_whole(value: object) -> bool:
+    """Whether `value` is a plain whole number."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_real(value: object) -> bool:
+    """Whether `value` is a plain number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def check_limit(limit: int) -> int:
+    """The most rows that a caller wants, as a plain number. Raises `ValueError` unless it is 1 or more."""
+    plain: int = as_whole(limit)
+    if not is_whole(plain) or plain < 1:
+        raise ValueError(f"limit must be 1 or more, got {limit!r}")
+    return plain
+
+
+def plain_numbers(_: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
+    """A field transformer of attrs: fields of type int and float take numbers of any library as plain ones.
+
+    They are converted once, in the constructor, so SQL, JSON and compiled code meet no other kind.
+    """
+    converters: dict[Any, Callable[[Any], Any]] = {"int": as_whole, "float": as_real}
+    return [
+        field.evolve(converter=converters[field.type])
+        if field.converter is None and field.type in converters
+        else field
+        for field in fields
+    ]

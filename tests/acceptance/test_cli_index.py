@@ -160,14 +160,32 @@ def test_descriptors_that_are_not_finite_are_refused_and_the_old_index_stays(
     assert call("index", "info", "--json").json == built
 
 
-def test_an_index_that_is_switched_off_says_so(call: Call, build: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("word", ["0", "off", "False", "NO"])
+def test_an_index_that_is_switched_off_says_so(call: Call, build: Callable[..., Any], word: str) -> None:
     build()
     for command in (["index", "info"], ["index", "build", "d.npz", "--model", "m"]):
-        result = call(*command, BUILD_FAISS_INDEX="0")
+        result = call(*command, BUILD_FAISS_INDEX=word)
         assert result.code == 1
         assert result.error == (
-            "the descriptor index is switched off by BUILD_FAISS_INDEX=0 — unset BUILD_FAISS_INDEX"
+            f"the descriptor index is switched off by BUILD_FAISS_INDEX={word} — unset BUILD_FAISS_INDEX"
         )
+
+
+@pytest.mark.parametrize("word", ["1", "on", "True", "YES"])
+def test_an_index_that_is_switched_on_is_built(call: Call, build: Callable[..., Any], word: str) -> None:
+    built = build().json
+    assert call("index", "info", "--json", BUILD_FAISS_INDEX=word).json == built
+
+
+@pytest.mark.parametrize("word", ["", "2", "maybe"])
+def test_a_word_that_is_no_yes_or_no_is_refused(call: Call, build: Callable[..., Any], word: str) -> None:
+    build()
+    result = call("index", "info", BUILD_FAISS_INDEX=word)
+    assert result.code != 0
+    assert result.error == (
+        f"BUILD_FAISS_INDEX must be true or false, got {word!r} — "
+        "unset it, or set 0 to leave the descriptor index out"
+    )
 
 
 def test_the_configured_graph_is_what_is_built(call: Call, descriptors: npt.NDArray[np.float32]) -> None:

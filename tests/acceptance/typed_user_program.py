@@ -171,6 +171,16 @@ def look_around(store: aerotile.FileBackedTileStore, tile_id: aerotile.TileId) -
         assert_type(verdict.clock_fault.reason, aerotile.ClockFaultReason)
 
 
+def log_and_close(config: aerotile.AerotileConfig) -> None:
+    recorder: aerotile.FlightRecorder = aerotile.build_flight_recorder(config)
+    recorder.record(aerotile.FlightEvent(aerotile.EventKind.CLOCK_TRUSTED, "set by hand", {}))
+    try:
+        aerotile.build_tile_metadata_store(config).total_disk_bytes()
+    except aerotile.ForkedProcessError as error:
+        assert_type(error.opened_by, int)
+    aerotile.close_runtimes()
+
+
 def fly(config: aerotile.AerotileConfig, descriptor: npt.NDArray[np.float32]) -> None:
     store: aerotile.PixelReader = aerotile.build_tile_store(config)
     try:
@@ -179,10 +189,12 @@ def fly(config: aerotile.AerotileConfig, descriptor: npt.NDArray[np.float32]) ->
         index = Landmarks()
     except aerotile.IndexUnavailableError:
         raise
-    for found in aerotile.find_tiles(descriptor, 5, index=index, store=store):
-        assert_type(found, aerotile.FoundTile)
-        assert_type(found.distance, float)
-        assert_type(found.pixels, aerotile.TilePixelHandle)
+    with aerotile.find_tiles(descriptor, 5, index=index, store=store) as candidates:
+        assert_type(candidates, aerotile.FoundTiles)
+        for found in candidates:
+            assert_type(found, aerotile.FoundTile)
+            assert_type(found.distance, float)
+            assert_type(found.pixels, aerotile.TilePixelHandle)
     if isinstance(index, aerotile.SupportsAreaSearch):
         assert_type(index.search_within(descriptor, 5, where_it_may_be()), list[aerotile.SearchHit])
         aerotile.find_tiles(descriptor, 5, index=index, store=store, near=where_it_may_be())

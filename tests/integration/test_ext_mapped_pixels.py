@@ -129,6 +129,21 @@ def test_closing_and_forgetting_give_the_memory_back(folder: int, root: Path) ->
     assert maps_of(root / PATH) == 0
 
 
+def test_the_last_view_gives_back_the_memory_of_a_handle_that_was_left(folder: int, root: Path) -> None:
+    with map_tile(folder, TILE) as handle:
+        view, pixels = memoryview(handle), np.frombuffer(handle, "u1")
+    assert handle.closed
+    with pytest.raises(ValueError, match="closed"):
+        memoryview(handle)
+    with pytest.raises(ValueError, match="closed"):
+        handle.prefault()
+    view.release()
+    assert maps_of(root / PATH) == 1
+    assert pixels.tobytes() == CONTENT
+    del pixels
+    assert maps_of(root / PATH) == 0
+
+
 def test_handles_that_share_a_mapping_give_it_back_with_the_last(folder: int, root: Path) -> None:
     first = map_tile(folder, TILE)
     second, third = first.share(), first.share()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import logging
+import re
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
+import aerotile
 from aerotile.domain import errors
 from aerotile.domain.errors import (
     AerotileError,
@@ -153,3 +159,43 @@ def test_an_error_keeps_its_cause_and_its_remedy() -> None:
         raise StoreUnavailableError("the database does not answer", remedy="start it") from driver_error
     assert translated.value.__cause__ is driver_error
     assert translated.value.remedy == "start it"
+
+
+def test_an_error_explains_itself_on_one_line() -> None:
+    error = StoreUnavailableError("the disk is full", remedy="make room")
+    assert error.explained == "the disk is full — make room"
+    assert StoreUnavailableError("the disk is full").explained == "the disk is full"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="notes of exceptions came with CPython 3.11")
+def test_a_logged_traceback_shows_the_remedy(caplog: pytest.LogCaptureFixture) -> None:
+    try:
+        raise StoreUnavailableError("the disk is full", remedy="make room")
+    except StoreUnavailableError:
+        logging.getLogger("aerotile").exception("not stored")
+    assert caplog.text.endswith("StoreUnavailableError: the disk is full\nremedy: make room\n")
+
+
+def logged_without_remedy(source: str) -> list[str]:
+    """The calls of a logger that are given one of our errors as it is, or its text."""
+    found = []
+    for handler in ast.walk(ast.parse(source)):
+        if not isinstance(handler, ast.ExceptHandler) or handler.type is None:
+            continue
+        if not set(re.findall(r"\w+Error", ast.unparse(handler.type))) & set(aerotile.__all__):
+            continue
+        for call in ast.walk(handler):
+            if isinstance(call, ast.Call) and re.match(r"_log(ger)?\.\w+$", ast.unparse(call.func)):
+                texts = [ast.unparse(argument) for argument in call.args]
+                found += [
+                    ast.unparse(call) for text in texts if text in (handler.name, f"str({handler.name})")
+                ]
+    return found
+
+
+def test_whatever_is_logged_of_an_error_has_its_remedy() -> None:
+    root = Path(__file__).parents[2]
+    sources = [path for folder in ("domain", "adapters") for path in root.joinpath(folder).rglob("*.py")]
+    assert [call for path in sources for call in logged_without_remedy(path.read_text("utf-8"))] == []
+    bare = "try:\n    f()\nexcept StoreUnavailableError as e:\n    _log.info('%s', e)\n"
+    assert logged_without_remedy(bare) == ["_log.info('%s', e)"]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
-from aerotile.domain.errors import StoreUnavailableError, TileNotFoundError
+from aerotile.domain.errors import ContentHashMismatchError, StoreUnavailableError, TileNotFoundError
 from aerotile.domain.find_tiles import find_tiles
 from aerotile.domain.policies.freshness import FreshnessVerdict, judge_freshness
 from aerotile.domain.values.areas import Area
@@ -59,6 +59,45 @@ def test_tiles_that_are_gone_or_unreadable_cost_no_other_candidate(caplog: pytes
     assert [f"candidate {TILES[2]} is left out: the disk does not answer"] == caplog.messages
     for candidate in found:
         candidate.pixels.close()
+
+
+def test_leaving_the_results_gives_up_the_pixels_of_every_candidate() -> None:
+    found = find_tiles(QUERY, 4, index=Index(), store=Store())
+    views = []
+
+    def match() -> None:
+        with found:
+            views.append(memoryview(found[0].pixels))
+            raise LookupError("no match")
+
+    with pytest.raises(LookupError, match="no match"):
+        match()
+    assert bytes(views[0]) == b"\0\x09"
+    for candidate in found:
+        with pytest.raises(ValueError, match="closed"):
+            candidate.pixels.share()
+
+
+class FailingStore(Store):
+    """Gives the first tile and damages the last."""
+
+    def __init__(self) -> None:
+        self.given: list[TilePixelHandle] = []
+
+    def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
+        if tile_id.x == 3:
+            raise ContentHashMismatchError("SHA-256", expected="a", actual="b", tile_id=tile_id)
+        self.given.append(super().read_tile_pixels(tile_id))
+        return self.given[-1]
+
+
+def test_a_lookup_that_raises_gives_up_the_candidates_before() -> None:
+    store = FailingStore()
+    with pytest.raises(ContentHashMismatchError):
+        find_tiles(QUERY, 4, index=Index(), store=store)
+    (handle,) = store.given
+    with pytest.raises(ValueError, match="closed"):
+        handle.share()
 
 
 class PlaceIndex(Index):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from .batches import Batches
 from .disagreeing_halves import DisagreeingHalves
 from .evictions import Evictions
+from .forks import Forks
 from .mapping_cache_of_stores import MappingCacheOfStores
 from .reads import Reads
 from .subject import TileStoreSubject
 from .writes import Writes
 
 
-class TileStoreContract(Batches, DisagreeingHalves, Evictions, MappingCacheOfStores, Reads, Writes):
+class TileStoreContract(Batches, DisagreeingHalves, Evictions, Forks, MappingCacheOfStores, Reads, Writes):
     """Holds Aerotile's own store over other rows and files, which have no tiles yet.
 
     Its tests compare rows and files with what the store answers, so the suite fits adapters of `TileRows`,

@@ -70,7 +70,12 @@ class TileStoreSubject:
     mapping_cache: MappingCache = attrs.field(init=False)
     """The mapping cache of the store that was opened last."""
 
-    def open(self, files: TileFiles | None = None, verify_hash: bool = False) -> FileBackedTileStore:
+    def open(
+        self,
+        files: TileFiles | None = None,
+        verify_hash: bool = False,
+        check_process: Callable[[], None] = lambda: None,
+    ) -> FileBackedTileStore:
         files = files or self.files
         self.mapping_cache = self.new_kept(**self.new_kept_bounds)
         gate = FreshnessGate(
@@ -99,6 +104,7 @@ class TileStoreSubject:
             recorder=self.recorder,
             headroom=enforcer if self.budgeted else None,
             verify_hash=verify_hash,
+            check_process=check_process,
         )
 
     def kinds(self) -> list[EventKind]:

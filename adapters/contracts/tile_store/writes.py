@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
+import numpy as np
 import pytest
 
 from ....domain.errors import (
@@ -20,6 +22,7 @@ from ....domain.errors import (
 from ....domain.flight_events import EventKind
 from ....domain.policies.freshness import FreshnessDecision
 from ....domain.ports.tile_store import SupportsLocalReads, SupportsLocalWrites, TileStore
+from ....domain.values.pixels import TileBytes
 from ....domain.values.tiles import FreshnessLabel, TileMetadata
 from .subject import IN_CONFLICT, IN_REAR, NOW, OfTileStore, TileStoreSubject, described, jpeg
 
@@ -38,6 +41,51 @@ def refused_cases() -> Iterator[tuple[str, bytes, TileMetadata, type[TileCacheEr
 
 class Writes(OfTileStore):
     """Writes: stored tiles, refused tiles, and the verdict on both."""
+
+    @pytest.mark.parametrize(
+        "held_as",
+        [
+            bytearray,
+            memoryview,
+            lambda pixels: memoryview(bytearray(b"x".join(bytes([byte]) for byte in pixels)))[::2],
+            lambda pixels: np.frombuffer(pixels, "u1"),
+            lambda pixels: np.frombuffer(pixels, "u1").reshape(-1, 1),
+            lambda pixels: np.repeat(np.frombuffer(pixels, "u1"), 2)[::2],
+        ],
+        ids=["bytearray", "memoryview", "strided view", "array", "column", "strided array"],
+    )
+    def test_pixels_are_taken_from_any_buffer_of_unsigned_bytes(
+        self, subject: TileStoreSubject, held_as: Callable[[bytes], TileBytes]
+    ) -> None:
+        store, one, other = subject.open(), jpeg(1), jpeg(2)
+        store.write_tile(held_as(one), described(one))
+        (outcome,) = store.write_tiles([(held_as(other), described(other, IN_CONFLICT))])
+        assert outcome.error is None
+        assert store.read_tile_bytes(IN_REAR) == one
+        assert store.read_tile_bytes(IN_CONFLICT) == other
+
+    @pytest.mark.parametrize(
+        ("pixels", "found"),
+        [
+            ("text", "str"),
+            (None, "NoneType"),
+            ([255, 216], "list"),
+            (np.zeros(4, "i1"), "a buffer of format 'b'"),
+            (np.zeros(4, "f4"), "a buffer of format 'f'"),
+        ],
+        ids=["text", "None", "list", "signed bytes", "float32"],
+    )
+    def test_pixels_of_another_type_are_refused_by_name(
+        self, subject: TileStoreSubject, pixels: Any, found: str
+    ) -> None:
+        store = subject.open()
+        refusal = f"^pixels must be bytes, bytearray, memoryview or an array of uint8, got {found}$"
+        with pytest.raises(TypeError, match=refusal):
+            store.write_tile(pixels, described(jpeg(1)))
+        with pytest.raises(TypeError, match=refusal):
+            store.write_tiles([(jpeg(2), described(jpeg(2))), (pixels, described(jpeg(1), IN_CONFLICT))])
+        assert subject.committed() == {}
+        assert subject.on_disk() == {}
 
     def test_it_is_a_tile_store_that_also_writes_in_bulk_and_answers_boxes(
         self, subject: TileStoreSubject
