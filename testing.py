@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .adapters.memory.clock import ManualClock
 from .adapters.memory.descriptor_index import MemoryDescriptorIndex
+from .adapters.memory.example_jpeg import example_jpeg
 from .adapters.memory.flight_recorder import MemoryFlightRecorder
 from .adapters.memory.mapping_cache import MemoryMappingCache
 from .adapters.memory.sector_index import MemorySectorIndex
@@ -109,6 +110,7 @@ __all__ = [
     "TileStoreSubject",
     "TileUploaderContract",
     "TileUploaderSubject",
+    "example_jpeg",
 ]
 
 

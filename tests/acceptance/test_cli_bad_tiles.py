@@ -33,7 +33,9 @@ def test_a_tile_that_is_no_jpeg(
     (folder / "7/60/1.jpg").write_text("<html>tile server error</html>")
     result = call("ingest", "tiles", "--captured-at", days_ago(1))
     assert result.code == JOB_FAILED
-    assert result.err.startswith("error: 1 of 4 tiles was refused: tiles/7/60/1.jpg: not a JPEG")
+    assert result.err.startswith(
+        "error: 1 of 4 tiles was refused: tiles/7/60/1.jpg: tile imported/7/60/1 is an HTML page"
+    )
     assert result.err.count("\n") == 1
     assert "3 stored" in result.out
 
@@ -57,7 +59,7 @@ def test_a_tile_of_another_size(
     (tmp_path / "tiles/7/60/0.jpg").write_bytes(jpeg(size=(512, 256)))
     result = call("ingest", "tiles", "--captured-at", days_ago(1))
     assert result.code == JOB_FAILED
-    assert "it is 512 x 256 pixels, expected 256 x 256 (tiles.tile_size_pixels)" in result.err
+    assert "is 512 x 256 pixels, expected 256 x 256 (tiles.tile_size_pixels)" in result.err
 
 
 def test_a_tile_off_the_grid(

@@ -133,7 +133,7 @@ def test_a_second_run_finds_every_tile_present() -> None:
     ("bad", "error", "message"),
     [
         (Offered(5, picture(5, side=128)), "TileMetadataError", "128 x 128 pixels, expected 256 x 256"),
-        (Offered(5, b"no picture"), "ValueError", "JPEG"),
+        (Offered(5, b"no picture"), "TileMetadataError", "JPEG"),
         (Offered(5, picture(5), claim="0" * 64), "ContentHashMismatchError", "expected 0000"),
         (Offered(5, picture(5), broken=True), "OSError", "Input/output error"),
         (Offered(256, picture(5)), "ValueError", "x must be"),
