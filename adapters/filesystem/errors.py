@@ -15,7 +15,7 @@ from ...domain.errors import (
     TileCacheError,
 )
 from ...domain.policies.hash_gate import picture_error
-from ...domain.policies.jpeg import JpegFault, JpegWalk
+from ...domain.policies.jpeg import JpegWalk
 from ...domain.values.tiles import TileMetadata
 from ...ext import GateRefusedError
 
@@ -49,8 +49,7 @@ def no_tile_file(path: Path) -> NoTileFileError:
 def gate_error(refusal: GateRefusedError, pixels: bytes, metadata: TileMetadata) -> TileCacheError:
     """The error to raise when the compiled hash gate refused the pixels; the domain has the words for it."""
     if isinstance(refusal.actual, tuple):
-        fault, *found = refusal.actual
-        return picture_error(JpegWalk(JpegFault(fault), *found), pixels, metadata)
+        return picture_error(JpegWalk.of(refusal.actual), pixels, metadata.tile_id, metadata.tile_size_pixels)
     return ContentHashMismatchError(
         refusal.what, expected=refusal.expected, actual=refusal.actual, tile_id=metadata.tile_id
     )

@@ -6,14 +6,16 @@ The store's own gates (hash, freshness, JPEG structure, disk budget) follow when
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from datetime import datetime
 
 import attrs
 
 from ..errors import TileMetadataError
 from ..policies.hash_gate import picture_error
-from ..policies.jpeg import is_picture, walk_jpeg
+from ..policies.jpeg import JpegWalk, is_picture
 from ..ports.offered_tile import OfferedTile
+from ..ports.picture_decoder import DecodedPicture
 from ..values.tile_grid import ground_sample_distance
 from ..values.tiles import TileId, TileMetadata, TileSource
 
@@ -29,7 +31,9 @@ class IntakeTerms:
     tile_size_pixels: int
 
 
-def read_offered_tile(tile: OfferedTile, terms: IntakeTerms) -> tuple[bytes, TileMetadata]:
+def read_offered_tile(
+    tile: OfferedTile, terms: IntakeTerms, walk_jpeg: Callable[[bytes], JpegWalk]
+) -> tuple[bytes, TileMetadata]:
     """The tile's JPEG bytes and its metadata.
 
     The metadata promise the SHA-256 that the supply claims, or else that of the bytes. Raises `ValueError`
@@ -41,7 +45,10 @@ def read_offered_tile(tile: OfferedTile, terms: IntakeTerms) -> tuple[bytes, Til
     if len(pixels) > MAX_TILE_BYTES:
         size = max(tile.size, len(pixels))
         raise TileMetadataError(f"{size} bytes is no tile's size", tile_id=tile_id)
-    metadata = TileMetadata(
+    walk = walk_jpeg(pixels)
+    if not is_picture(walk, terms.tile_size_pixels):
+        raise picture_error(walk, pixels, tile_id, terms.tile_size_pixels)
+    return pixels, TileMetadata(
         tile_id=tile_id,
         captured_at=terms.captured_at,
         content_sha256=tile.claimed_sha256() or hashlib.sha256(pixels).hexdigest(),
@@ -51,7 +58,13 @@ def read_offered_tile(tile: OfferedTile, terms: IntakeTerms) -> tuple[bytes, Til
             tile_id.centre[0], tile_id.zoom_level, terms.tile_size_pixels
         ),
     )
-    walk = walk_jpeg(pixels)
-    if not is_picture(walk, terms.tile_size_pixels):
-        raise picture_error(walk, pixels, metadata)
-    return pixels, metadata
+
+
+def check_decoded(picture: DecodedPicture, tile_id: TileId) -> None:
+    """Raise `TileMetadataError` for a picture that did not decode whole."""
+    if picture.damage is not None:
+        raise TileMetadataError(
+            f"tile {tile_id} does not decode: {picture.damage}",
+            tile_id=tile_id,
+            remedy="fetch or make the tile again",
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from ..errors import ContentHashMismatchError, TileMetadataError
-from ..values.tiles import TileMetadata
+from ..values.tiles import TileId, TileMetadata
 from .jpeg import JpegWalk, describe_jpeg_fault, is_picture, walk_jpeg
 
 
@@ -26,10 +26,10 @@ def check_pixels(pixels: bytes, metadata: TileMetadata) -> None:
         )
     walk = walk_jpeg(pixels)
     if not is_picture(walk, metadata.tile_size_pixels):
-        raise picture_error(walk, pixels, metadata)
+        raise picture_error(walk, pixels, tile_id, metadata.tile_size_pixels)
 
 
-def picture_error(walk: JpegWalk, pixels: bytes, metadata: TileMetadata) -> TileMetadataError:
+def picture_error(walk: JpegWalk, pixels: bytes, tile_id: TileId, tile_size_pixels: int) -> TileMetadataError:
     """The error to raise for walked bytes that are no tile's picture."""
-    reason, remedy = describe_jpeg_fault(walk, pixels, metadata.tile_size_pixels)
-    return TileMetadataError(f"tile {metadata.tile_id} {reason}", tile_id=metadata.tile_id, remedy=remedy)
+    reason, remedy = describe_jpeg_fault(walk, pixels, tile_size_pixels)
+    return TileMetadataError(f"tile {tile_id} {reason}", tile_id=tile_id, remedy=remedy)

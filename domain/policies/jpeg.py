@@ -72,6 +72,12 @@ class JpegWalk(NamedTuple):
     """In pixels, by the frame header; 0 before one was met."""
     height: int = 0
 
+    @classmethod
+    def of(cls, found: tuple[int, int, int, int]) -> JpegWalk:
+        """The walk that the compiled twin returned."""
+        fault, position, width, height = found
+        return cls(JpegFault(fault), position, width, height)
+
 
 def walk_jpeg(pixels: bytes) -> JpegWalk:
     """Follow the markers from the start of the image to its end, or to the first fault."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import struct
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hostile_content import INJECTION, STEERING, Answer
+from PIL import Image
 
 
 def segment(marker: int, content: bytes) -> bytes:
@@ -77,7 +79,11 @@ def test_what_a_tile_carries_besides_its_picture_is_kept_byte_for_byte_and_never
 ) -> None:
     column = tmp_path / "tiles/3/1"
     column.mkdir(parents=True)
-    content = jpeg(EXIF, segment(0xFE, b"<script>" + INJECTION.encode() + STEERING.encode()))
+    stream = io.BytesIO()
+    Image.new("RGB", (256, 256), (1, 2, 3)).save(stream, "JPEG")
+    comment = segment(0xFE, b"<script>" + INJECTION.encode() + STEERING.encode())
+    zip_behind = b"PK\x05\x06" + bytes(18)
+    content = b"\xff\xd8" + EXIF + comment + stream.getvalue()[2:] + zip_behind
     (column / "1.jpg").write_bytes(content)
     assert call("ingest", "tiles", "--captured-at", "2026-05-01").code == 0
     assert (tmp_path / "aerotile-data/tiles/imported/3/1/1.jpg").read_bytes() == content
