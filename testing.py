@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from .adapters.memory.clock import ManualClock
 from .adapters.memory.descriptor_index import MemoryDescriptorIndex
+from .adapters.memory.example_jpeg import example_jpeg
 from .adapters.memory.flight_recorder import MemoryFlightRecorder
 from .adapters.memory.mapping_cache import MemoryMappingCache
+from .adapters.memory.picture_decoder import MemoryPictureDecoder
 from .adapters.memory.sector_index import MemorySectorIndex
 from .adapters.memory.tile_catalogue import MemoryTileCatalogue
 from .adapters.memory.tile_feed import MemoryTileFeed
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from .adapters.contracts.descriptor_index import DescriptorIndexContract, MakeDescriptorIndex
     from .adapters.contracts.flight_recorder import FlightRecorderContract, FlightRecorderSubject
     from .adapters.contracts.mapping_cache import MappingCacheContract, MappingCacheSubject
+    from .adapters.contracts.picture_decoder import PictureDecoderContract, PictureDecoderSubject
     from .adapters.contracts.pixel_handle import OpenPixelHandle, TilePixelHandleContract
     from .adapters.contracts.sector_index import MakeSectorIndex, SectorIndexContract
     from .adapters.contracts.tile_catalogue import MakeTileCatalogue, TileCatalogueContract
@@ -51,6 +54,7 @@ _SUITES = {
     "descriptor_index": ("DescriptorIndexContract", "MakeDescriptorIndex"),
     "flight_recorder": ("FlightRecorderContract", "FlightRecorderSubject"),
     "mapping_cache": ("MappingCacheContract", "MappingCacheSubject"),
+    "picture_decoder": ("PictureDecoderContract", "PictureDecoderSubject"),
     "pixel_handle": ("OpenPixelHandle", "TilePixelHandleContract"),
     "sector_index": ("MakeSectorIndex", "SectorIndexContract"),
     "tile_catalogue": ("MakeTileCatalogue", "TileCatalogueContract"),
@@ -80,6 +84,7 @@ __all__ = [
     "MemoryDescriptorIndex",
     "MemoryFlightRecorder",
     "MemoryMappingCache",
+    "MemoryPictureDecoder",
     "MemoryProvider",
     "MemorySectorIndex",
     "MemoryTileCatalogue",
@@ -92,6 +97,8 @@ __all__ = [
     "MemoryUploadQueue",
     "OpenPixelHandle",
     "PendingTiles",
+    "PictureDecoderContract",
+    "PictureDecoderSubject",
     "SectorIndexContract",
     "TileCatalogueContract",
     "TileFeedContract",
@@ -109,6 +116,7 @@ __all__ = [
     "TileStoreSubject",
     "TileUploaderContract",
     "TileUploaderSubject",
+    "example_jpeg",
 ]
 
 

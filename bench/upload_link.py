@@ -37,6 +37,7 @@ from aerotile import (
     apply_migrations,
     build_tile_store,
 )
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 
 FLIGHT = uuid.UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
 ZOOM = 18
@@ -111,10 +112,10 @@ def fill_store(root: Path, count: int, size: int) -> dict[str, str]:
 
 
 def make_tiles(count: int, size: int) -> Iterator[tuple[bytes, TileMetadata]]:
-    """Tiles that are no pictures but have a JPEG's markers; the same in every run."""
+    """Tiles that are no pictures but have a JPEG's structure; the same in every run."""
     noise = random.Random(18)
     for number in range(count):
-        pixels = b"\xff\xd8\xff" + noise.randbytes(size - 5) + b"\xff\xd9"
+        pixels = example_jpeg(noise.randbytes(size), size)
         yield (
             pixels,
             TileMetadata(

@@ -8,6 +8,7 @@ from .fast_reads import FastReader
 from .folder_scan import walk_variant
 from .freshness_grid import SectorGrid, SectorGridJudge
 from .grid_lines import touched_lines
+from .jpeg_walk import walk_jpeg
 from .mapped_pixels import MappedPixels, map_cached_tile, map_tile, open_beneath
 from .mapping_cache import CompiledMappingCache
 from .pixel_hashes import HashedPixels, hash_pixels
@@ -42,6 +43,7 @@ __all__ = [
     "sync_file_system",
     "tile_is_there",
     "touched_lines",
+    "walk_jpeg",
     "walk_variant",
     "write_temporaries",
 ]

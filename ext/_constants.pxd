@@ -23,6 +23,17 @@ cdef enum:
     VOTING_SHIFT = 4
     VOTING_CODE_COUNT = 5
     ENTRY_FIELD_COUNT = 10
+    # Faults of a JPEG: `domain.policies.jpeg.JpegFault`.
+    NO_FAULT = 0
+    NO_START = 1
+    BAD_MARKER = 2
+    BAD_SEGMENT = 3
+    CUT_SHORT = 4
+    NO_FRAME = 5
+    NO_SCAN = 6
+    NO_HEIGHT = 7
+    PROCESS = 8
+    COMPONENTS = 9
     # The configuration's limit for `reads.max_mappings`.
     MAX_MAPPINGS = 1 << 20
 

@@ -3,6 +3,7 @@
 cimport cython
 
 from _constants cimport SHA256_BYTES
+from _jpeg cimport JpegWalk
 
 
 @cython.final
@@ -10,3 +11,4 @@ cdef class HashedPixels:
     cdef bytes pixels
     cdef bint is_hashed
     cdef unsigned char[SHA256_BYTES] digest
+    cdef JpegWalk walk

@@ -1,10 +1,11 @@
-"""The SHA-256 of many tiles, in one stretch without the GIL."""
+"""The SHA-256 and the JPEG walk of many tiles, in one stretch without the GIL."""
 
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.string cimport memcpy
 
 from _constants cimport SHA256_BYTES
+from _jpeg cimport JpegWalk, walk_jpeg_bytes
 
 import hashlib
 
@@ -23,6 +24,7 @@ cdef struct Hashing:
     size_t length
     unsigned char *digest
     bint *done
+    JpegWalk *walk
 
 
 cdef HashFunction find_openssl_sha256() noexcept:
@@ -40,14 +42,14 @@ cdef HashFunction openssl_sha256 = find_openssl_sha256()
 
 @cython.final
 cdef class HashedPixels:
-    """A tile's bytes, and their SHA-256 once `hash_pixels` has computed it. `GatedWrite` refuses unhashed ones."""
+    """A tile's bytes, their SHA-256 once `hash_pixels` has computed it, and the walk over their markers. `GatedWrite` refuses unhashed ones."""
 
     def __cinit__(self, bytes pixels not None):
         self.pixels = pixels
 
 
 def hash_pixels(many not None):
-    """The SHA-256 of each of many tiles' bytes, in one stretch without the GIL.
+    """The SHA-256 of each of many tiles' bytes and the walk over its markers, in one stretch without the GIL.
 
     Only where OpenSSL's library can't be found, `hashlib` hashes each, and takes the GIL between two of them.
     """
@@ -61,10 +63,11 @@ def hash_pixels(many not None):
     try:
         for position in range(count):
             one = <HashedPixels>hashed[position]
-            work[position] = Hashing(one.pixels, len(one.pixels), &one.digest[0], &one.is_hashed)
-        if openssl_sha256 != NULL:
-            with nogil:
-                for position in range(count):
+            work[position] = Hashing(one.pixels, len(one.pixels), &one.digest[0], &one.is_hashed, &one.walk)
+        with nogil:
+            for position in range(count):
+                work[position].walk[0] = walk_jpeg_bytes(work[position].bytes, work[position].length)
+                if openssl_sha256 != NULL:
                     work[position].done[0] = hash_one(&work[position])
     finally:
         PyMem_Free(work)

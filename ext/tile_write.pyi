@@ -13,8 +13,10 @@ class GateRefusedError(ValueError):
 
     what: str
     expected: str | int
-    actual: str | int
-    def __init__(self, what: str, expected: str | int, actual: str | int) -> None: ...
+    actual: str | int | tuple[int, int, int, int]
+    def __init__(
+        self, what: str, expected: str | int, actual: str | int | tuple[int, int, int, int]
+    ) -> None: ...
 
 def sync_file_system(descriptor: int) -> None:
     """Make everything written to the descriptor's file system durable. Raises `OSError`."""
@@ -31,7 +33,9 @@ def rename_all(root: int, writes: Sequence[GatedWrite]) -> list[OSError | None]:
 class GatedWrite:
     """One tile's bytes, admitted by the hash gate, on their way to the disk."""
 
-    def __init__(self, pixels: bytes | HashedPixels, content_sha256: str, disk_bytes: int) -> None: ...
+    def __init__(
+        self, pixels: bytes | HashedPixels, content_sha256: str, disk_bytes: int, tile_size_pixels: int
+    ) -> None: ...
     def prewrite(self, root: int, target: Target) -> None: ...
     def place(self, root: int, target: Target, ordered_device: int = 0) -> None: ...
     @property

@@ -20,21 +20,23 @@ from _atomic_pair cimport (
     write_pair,
     write_pair_ahead,
 )
-from _constants cimport SHA256_BYTES
+from _constants cimport NO_FAULT, SHA256_BYTES
+from _jpeg cimport JpegWalk, walk_jpeg_bytes
 from _posix cimport close_quietly, dev_t, syncfs
 from aerotile.ext.pixel_hashes cimport HashedPixels
 
 import hashlib
 import os
 
-from ..domain.policies.jpeg import END_OF_IMAGE, START_OF_IMAGE
-
 cdef list free_contexts = []  # unused Linux AIO contexts; making one is cheap, ending one is not
 cdef bint background_syncs_fail = False  # once waiting for one has failed, none is started any more
 
 
 class GateRefusedError(ValueError):
-    """The bytes are not what was promised. `what` is "length", "SHA-256", "JPEG start" or "JPEG end"."""
+    """The bytes are not what was promised. `what` is "length", "SHA-256" or "JPEG".
+
+    For "JPEG" `expected` is the size in pixels, `actual` what `walk_jpeg` returns.
+    """
 
     def __init__(self, what, expected, actual):
         super().__init__(f"{what} is {actual}, expected {expected}")
@@ -89,10 +91,10 @@ def sync_file_system(int descriptor):
 cdef class GatedWrite:
     """One tile's bytes, admitted by the hash gate, on their way to the disk.
 
-    `GatedWrite(pixels, content_sha256, disk_bytes)` does no I/O. It raises `GateRefusedError` unless `pixels`
-    has `disk_bytes` bytes, has the SHA-256 `content_sha256` (64 lower-case hexadecimal digits), and begins
-    and ends with JPEG's markers. Only `bytes` are taken, or what `hash_pixels` made of them: no code can change
-    them between gate and disk.
+    `GatedWrite(pixels, content_sha256, disk_bytes, tile_size_pixels)` does no I/O. It raises `GateRefusedError`
+    unless `pixels` has `disk_bytes` bytes, has the SHA-256 `content_sha256` (64 lower-case hexadecimal digits),
+    and is a JPEG without fault whose width and height are `tile_size_pixels`. Only `bytes` are taken, or what
+    `hash_pixels` made of them: no code can change them between gate and disk.
 
     One write at a time: a second thread's call on the same object raises `RuntimeError`.
     """
@@ -102,9 +104,11 @@ cdef class GatedWrite:
     cdef AtomicPair pair
     cdef bint busy
 
-    def __cinit__(self, given not None, str content_sha256 not None, Py_ssize_t disk_bytes):
+    def __cinit__(self, given not None, str content_sha256 not None, Py_ssize_t disk_bytes, tile_size_pixels not None):
         cdef HashedPixels hashed = given if isinstance(given, HashedPixels) else None
         cdef bytes pixels = <bytes?>given if hashed is None else hashed.pixels
+        cdef const unsigned char *begin = pixels
+        cdef JpegWalk walk
         self.pair.tile.stage = ABSENT
         self.pair.tile.descriptor = -1
         self.pair.sidecar.stage = ABSENT
@@ -119,10 +123,14 @@ cdef class GatedWrite:
             raise TypeError("these pixels were not hashed")
         if digest != content_sha256:
             raise GateRefusedError("SHA-256", content_sha256, digest)
-        if not pixels.startswith(START_OF_IMAGE):
-            raise GateRefusedError("JPEG start", START_OF_IMAGE.hex(), pixels[:len(START_OF_IMAGE)].hex())
-        if not pixels.endswith(END_OF_IMAGE):
-            raise GateRefusedError("JPEG end", END_OF_IMAGE.hex(), pixels[-len(END_OF_IMAGE):].hex())
+        if hashed is None:
+            with nogil:
+                walk = walk_jpeg_bytes(begin, disk_bytes)
+        else:
+            walk = hashed.walk
+        if walk.fault != NO_FAULT or walk.width != tile_size_pixels or walk.height != tile_size_pixels:
+            found = (walk.fault, walk.position, walk.width, walk.height)
+            raise GateRefusedError("JPEG", tile_size_pixels, found)
         self.pixels = pixels
         self.pair.pixels = pixels
         self.pair.length = len(pixels)

@@ -131,7 +131,8 @@ def migrated_database(postgres_server: PostgresServer, _migrated_template: str) 
 
 @pytest.fixture
 def onboard_tile() -> Callable[..., tuple[bytes, TileMetadata]]:
-    """Make a tile of the aircraft: its pixels (no picture, but with a JPEG's markers) and its facts."""
+    """Make a tile of the aircraft: its pixels (no picture, but with a JPEG's structure) and its facts."""
+    from aerotile.adapters.memory.example_jpeg import example_jpeg
     from aerotile.domain.values.tiles import (
         TileId,
         TileMetadata,
@@ -141,7 +142,7 @@ def onboard_tile() -> Callable[..., tuple[bytes, TileMetadata]]:
     )
 
     def make(x: int, size: int = 300) -> tuple[bytes, TileMetadata]:
-        pixels = b"\xff\xd8\xff" + hashlib.shake_128(str(x).encode()).digest(size - 5) + b"\xff\xd9"
+        pixels = example_jpeg(hashlib.shake_128(str(x).encode()).digest(size), size)
         return pixels, TileMetadata(
             tile_id=TileId(
                 18, x, 90123, TileSource.ONBOARD, uuid.UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")

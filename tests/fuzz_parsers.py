@@ -15,6 +15,7 @@ from fuzz_targets import (
     frames,
     identity,
     in_file,
+    jpeg,
     of_text,
     provider_answers,
     record,
@@ -45,7 +46,6 @@ from aerotile.domain.errors import (
     StoreUnavailableError,
     TileMetadataError,
 )
-from aerotile.domain.policies.jpeg import read_jpeg_size
 from aerotile.ext import CopyStreamError
 
 _METADATA_REFUSALS = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
@@ -65,7 +65,7 @@ _JSON_WORDS = (
 PARSERS = [
     Parser(
         "jpeg",
-        lambda content, _: read_jpeg_size(content),
+        jpeg,
         (ValueError,),
         (samples.JPEG,),
         (b"\xff\xc0", b"\xff\xff"),

@@ -17,6 +17,7 @@ import numpy as np
 from aerotile.adapters.faiss.file_digests import FileDigests
 from aerotile.adapters.faiss.metadata_file import encode_metadata
 from aerotile.adapters.http.protocol import frames
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.adapters.recorder.line_format import encode_line
 from aerotile.domain.flight_events import EventKind, FlightEvent, RecordEnvelope
@@ -29,7 +30,8 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
 JPEG = (
     b"\xff\xd8\xff\xe0\x00\x10JFIF\0\1\1\0\0\1\0\1\0\0"
-    b"\xff\xc0\x00\x11\x08\x01\x00\x01\x00\x03\x01\x11\x00\x02\x11\x01\x03\x11\x01\xff\xda\x00\x08\xff\xd9"
+    b"\xff\xc0\x00\x11\x08\x01\x00\x01\x00\x03\x01\x11\x00\x02\x11\x01\x03\x11\x01"
+    b"\xff\xda\x00\x0c\x03\x01\0\x02\x11\x03\x11\0\x3f\0\x55\xff\0\x55\xff\xd0\x55\xff\xd9"
 )
 SECTORS = {
     "type": "FeatureCollection",
@@ -67,7 +69,7 @@ max_batch_bytes = 1_000_000
 
 def sent(x: int) -> TileToSend:
     """A tile on its way to the provider."""
-    pixels = b"\xff\xd8\xff" + bytes([x]) * 20 + b"\xff\xd9"
+    pixels = example_jpeg(bytes([x]) * 20)
     metadata = TileMetadata(
         tile_id=TileId(22, x, 7, TileSource.ONBOARD, FLIGHT),
         captured_at=NOON,

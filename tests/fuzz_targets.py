@@ -26,9 +26,11 @@ from aerotile.adapters.provider.admission import judge_tile
 from aerotile.adapters.provider.behaviour import parse_fault
 from aerotile.adapters.provider.frames import split_frames
 from aerotile.adapters.recorder.reader import RecordReader
+from aerotile.domain.policies.jpeg import describe_jpeg_fault, is_picture, walk_jpeg
 from aerotile.domain.values.tile_key import VariantTable, decode_tile_key
 from aerotile.domain.values.tiles import TileSource, parse_tile_id
 from aerotile.ext import CatalogueCopy, TileKeyCodec
+from aerotile.ext import walk_jpeg as compiled_walk_jpeg
 
 Parse = Callable[[bytes, Path], object]
 VARIANTS = VariantTable((samples.FLIGHT,))
@@ -117,6 +119,14 @@ def tile_keys(content: bytes, _: Path) -> object:
 
 def identity(path: Path) -> object:
     return read_identity(open_root(path.parent), path.parent)
+
+
+def jpeg(content: bytes, _: Path) -> object:
+    walk = walk_jpeg(content)
+    assert walk == compiled_walk_jpeg(content)
+    if not is_picture(walk, 256):
+        raise ValueError(describe_jpeg_fault(walk, content, 256))
+    return walk
 
 
 def sidecar(content: bytes, folder: Path) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...domain.intake.take_in_tiles import TileIntake
 from ...domain.policies.clock_trust import ClockFault, find_clock_fault
+from ...domain.policies.jpeg import JpegWalk
 from ...domain.ports.tile_catalogue import TileCatalogue
 from ...domain.store.access_times import AccessTimeBuffer
 from ...domain.store.catalogue_sync import CatalogueSync
@@ -153,12 +155,18 @@ class StoreParts(DatabaseParts):
     @cached_property
     def tile_intake(self) -> TileIntake:
         """Brings tiles of folders and other supplies into the tile store."""
+        from ...ext import walk_jpeg
+        from ..simplejpeg.picture_decoder import SimplejpegDecoder
+
         return TileIntake(
             store=self.tile_store,
             total_disk_bytes=self.metadata_store.total_disk_bytes,
             budget_bytes=self.config.budget.max_bytes,
             tile_size_pixels=self.config.tiles.tile_size_pixels,
             clock=self.clock,
+            walk_jpeg=lambda pixels: JpegWalk.of(walk_jpeg(pixels)),
+            decoder=SimplejpegDecoder(),
+            decoding_threads=len(os.sched_getaffinity(0)),
             parallel=min(IN_FLIGHT, self.config.database.pool_max_size),
         )
 

@@ -17,6 +17,7 @@ from ...domain.ports.mapping_cache import MappingCache
 from ...domain.ports.tile_files import TileFiles
 from ...domain.values.pixels import TilePixelHandle
 from ...domain.values.tiles import TileId, TileMetadata, TileSource
+from ..memory.example_jpeg import example_jpeg
 
 SIZE = 1_000
 
@@ -29,7 +30,7 @@ FLIGHTS = [UUID(int=7), UUID(int=7 << 64), UUID(int=7 << 64 | 7), UUID(int=8)]
 
 def pixels_of(tile_id: TileId) -> bytes:
     name = str(tile_id).encode()
-    return b"\xff\xd8\xff" + name + bytes(SIZE - 5 - len(name)) + b"\xff\xd9"
+    return example_jpeg(name, SIZE)
 
 
 @attrs.define

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pytest
 
 from ...domain.values.pixels import TilePixelHandle
+from ..memory.example_jpeg import example_jpeg
 
-PIXELS = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 40 + b"\xff\xd9"
+PIXELS = example_jpeg(bytes(range(256)) * 40)
 
 OpenPixelHandle = Callable[[], TilePixelHandle]
 

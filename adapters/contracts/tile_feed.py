@@ -24,6 +24,7 @@ from ...domain.store.tile_store import FileBackedTileStore
 from ...domain.values.sectors import SEEDED_RULES, SectorClassification
 from ...domain.values.tiles import TileId, TileMetadata, TileSource
 from ..memory.clock import ManualClock
+from ..memory.example_jpeg import example_jpeg
 from ..memory.flight_recorder import MemoryFlightRecorder
 from ..memory.sector_index import MemorySectorIndex
 
@@ -43,7 +44,7 @@ class TileFeed(Protocol):
 
 
 def jpeg(seed: int) -> bytes:
-    return b"\xff\xd8\xff" + seed.to_bytes(4, "big") + bytes(20) + b"\xff\xd9"
+    return example_jpeg(seed.to_bytes(4, "big") + bytes(20))
 
 
 def described(tile_id: TileId, pixels: bytes) -> TileMetadata:

@@ -30,6 +30,7 @@ from ...domain.values.inventory import FoundKind
 from ...domain.values.sectors import SEEDED_RULES, SectorClassification
 from ...domain.values.tiles import TileId, TileMetadata, TileSource
 from ..memory.clock import ManualClock
+from ..memory.example_jpeg import example_jpeg
 from ..memory.flight_recorder import MemoryFlightRecorder
 from ..memory.mapping_cache import MemoryMappingCache
 from ..memory.sector_index import MemorySectorIndex
@@ -97,7 +98,7 @@ class TileStoreHalves:
 
 
 def jpeg(seed: int) -> bytes:
-    return b"\xff\xd8\xff" + bytes([seed]) * (seed + 5) + b"\xff\xd9"
+    return example_jpeg(bytes([seed]) * (seed + 5))
 
 
 def described(tile_id: TileId, pixels: bytes) -> TileMetadata:

@@ -15,6 +15,7 @@ from ...domain.values.pixels import TilePixelHandle
 from ...domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
 from ...domain.values.upload_reports import BatchOutcome, BatchProgress, UploadRequest
 from ..memory.clock import ManualClock
+from ..memory.example_jpeg import example_jpeg
 from ..memory.tile_files import MemoryTileFiles
 from ..memory.tile_rows import MemoryTileRows
 from ..memory.uploader import MemoryUploadLedger
@@ -56,7 +57,7 @@ class PendingTiles:
 
 
 def pixels_of(x: int) -> bytes:
-    return b"\xff\xd8\xff" + hashlib.shake_128(str(x).encode()).digest(295) + b"\xff\xd9"
+    return example_jpeg(hashlib.shake_128(str(x).encode()).digest(300), 300)
 
 
 def metadata_of(x: int) -> TileMetadata:

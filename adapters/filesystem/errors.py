@@ -1,4 +1,4 @@
-"""The operating system's errors as the domain's errors, with remedies."""
+"""Errors of the operating system and of the compiled gate as the domain's errors, with remedies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...domain.errors import NoMappingLeftError, NoTileFileError, StoreUnavailableError
+from ...domain.errors import (
+    ContentHashMismatchError,
+    NoMappingLeftError,
+    NoTileFileError,
+    StoreUnavailableError,
+    TileCacheError,
+)
+from ...domain.policies.hash_gate import picture_error
+from ...domain.policies.jpeg import JpegWalk
+from ...domain.values.tiles import TileMetadata
+from ...ext import GateRefusedError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
@@ -33,6 +43,15 @@ def no_tile_file(path: Path) -> NoTileFileError:
     """The error to raise when `path` leads to something that is no regular file."""
     return NoTileFileError(
         f"what stands in the place of tile file {path} is no file", remedy=_remedy(errno.ELOOP, path)
+    )
+
+
+def gate_error(refusal: GateRefusedError, pixels: bytes, metadata: TileMetadata) -> TileCacheError:
+    """The error to raise when the compiled hash gate refused the pixels; the domain has the words for it."""
+    if isinstance(refusal.actual, tuple):
+        return picture_error(JpegWalk.of(refusal.actual), pixels, metadata.tile_id, metadata.tile_size_pixels)
+    return ContentHashMismatchError(
+        refusal.what, expected=refusal.expected, actual=refusal.actual, tile_id=metadata.tile_id
     )
 
 

@@ -13,10 +13,8 @@ from types import TracebackType
 from uuid import UUID
 
 from ...domain.errors import (
-    ContentHashMismatchError,
     StoreUnavailableError,
     TileCacheError,
-    TileMetadataError,
     TileNotFoundError,
 )
 from ...domain.ports.mapping_cache import MappingCache
@@ -43,7 +41,7 @@ from ...ext import (
     tile_is_there,
 )
 from ..files.atomic_file import atomic_file
-from .errors import disk_errors, no_mapping_left, no_tile_file, store_unavailable
+from .errors import disk_errors, gate_error, no_mapping_left, no_tile_file, store_unavailable
 from .folders import OpenFolder, open_below, open_root
 from .identity_file import claim_identity, read_identity
 from .inventory import take_inventory
@@ -129,30 +127,23 @@ class FilesystemTileFiles:
 
     def stage(self, pixels: bytes, metadata: TileMetadata) -> StagedTile:
         """See `TileFiles`. Raises `TypeError` for anything but immutable `bytes`."""
-        return self._stage(pixels, metadata)
+        return self._stage(pixels, pixels, metadata)
 
-    def _stage(self, pixels: bytes | HashedPixels, metadata: TileMetadata) -> StagedTile:
-        tile_id = metadata.tile_id
+    def _stage(self, given: bytes | HashedPixels, pixels: bytes, metadata: TileMetadata) -> StagedTile:
         try:
-            write = GatedWrite(pixels, metadata.content_sha256, metadata.disk_bytes)
+            write = GatedWrite(given, metadata.content_sha256, metadata.disk_bytes, metadata.tile_size_pixels)
         except GateRefusedError as refusal:
-            if refusal.what in ("length", "SHA-256"):
-                raise ContentHashMismatchError(
-                    refusal.what, expected=refusal.expected, actual=refusal.actual, tile_id=tile_id
-                ) from refusal
-            raise TileMetadataError(
-                f"tile {tile_id} is no JPEG: {refusal}", tile_id=tile_id, remedy="store complete JPEG files"
-            ) from refusal
-        return StagedFile(write, tile_path(tile_id), metadata.content_sha256)
+            raise gate_error(refusal, pixels, metadata) from refusal
+        return StagedFile(write, tile_path(metadata.tile_id), metadata.content_sha256)
 
     def stage_many(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
         """See `TileFiles`: hashed by several threads."""
 
         def stage(some: Sequence[tuple[bytes, TileMetadata]]) -> Iterator[StagedTile | TileCacheError]:
             hashed = hash_pixels([pixels for pixels, _ in some])
-            for pixels, (_, metadata) in zip(hashed, some, strict=True):
+            for given, (pixels, metadata) in zip(hashed, some, strict=True):
                 try:
-                    yield self._stage(pixels, metadata)
+                    yield self._stage(given, pixels, metadata)
                 except TileCacheError as error:
                     yield error
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import attrs
 
-from ...domain.policies.jpeg import has_jpeg_markers
+from ...domain.policies.jpeg import describe_jpeg_fault, is_picture, walk_jpeg
 from ...domain.values.tiles import TileId, TileMetadata, TileQualityMetadata, TileSource
 from .frames import CANONICAL_UUID, Frame
 
@@ -81,8 +81,10 @@ def _content_mismatch(
 ) -> tuple[RejectionCode, str] | None:
     if arrived_sha256 != metadata.content_sha256:
         return RejectionCode.HASH_MISMATCH, f"the SHA-256 of the bytes is {arrived_sha256}"
-    if not has_jpeg_markers(frame.content):
-        return RejectionCode.NOT_JPEG, "the content does not begin and end as a JPEG does"
+    walk = walk_jpeg(frame.content)
+    if not is_picture(walk, metadata.tile_size_pixels):
+        reason, _ = describe_jpeg_fault(walk, frame.content, metadata.tile_size_pixels)
+        return RejectionCode.NOT_JPEG, f"the content {reason}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""The tiles that every subject is given: no pictures, but a JPEG's markers around bytes that don't compress.
+"""The tiles that every subject is given: no pictures, but the structure of a JPEG around random bytes.
 
 The same in every run: tile `number` depends on nothing but its number.
 """
@@ -14,6 +14,7 @@ from itertools import count
 from typing import Any
 
 from aerotile import TileId, TileMetadata, TileSource
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 
 ZOOM = 18
 FIRST_X = 140_000
@@ -37,7 +38,7 @@ def tile_bytes(number: int) -> int:
 
 def tile_pixels(number: int) -> bytes:
     """The bytes of tile `number`."""
-    return b"\xff\xd8\xff" + random.Random(number).randbytes(tile_bytes(number) - 5) + b"\xff\xd9"
+    return example_jpeg(random.Random(number).randbytes(tile_bytes(number)), tile_bytes(number))
 
 
 def metadata_of(tile: TileId, pixels: bytes) -> TileMetadata:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import attrs
 
 from ..errors import AerotileError
 from ..ports.offered_tile import OfferedTile
 from ..values.tiles import FreshnessLabel, TileMetadataPersistent, TileSource
+
+_DIGEST_BYTES = 16
 
 
 @attrs.frozen
@@ -22,6 +26,32 @@ class Refusal:
     remedy: str | None
 
 
+class RepeatedTiles:
+    """Counts the tiles whose bytes lie at several places, as a server's placeholder does."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[bytes] = Counter()
+        self._first: dict[bytes, str] = {}
+
+    def add(self, content_sha256: str, name: str) -> None:
+        """Add a tile that was read."""
+        digest = bytes.fromhex(content_sha256)[:_DIGEST_BYTES]
+        self._counts[digest] += 1
+        self._first.setdefault(digest, name)
+
+    @property
+    def total(self) -> int:
+        """How many tiles share their bytes with another one."""
+        return sum(count for count in self._counts.values() if count > 1)
+
+    def most(self) -> tuple[int, str] | None:
+        """How often the most frequent bytes were met, and the name of their first tile; None without any."""
+        if not self.total:
+            return None
+        digest, count = self._counts.most_common(1)[0]
+        return count, self._first[digest]
+
+
 @attrs.define
 class IntakeReport:
     """How the tiles of an intake ended; each is stored, present or refused."""
@@ -32,6 +62,9 @@ class IntakeReport:
     present: int = 0
     """Tiles that the store held already with the same bytes."""
     stored_bytes: int = 0
+    blank: int | None = None
+    """Tiles of one colour, stored, present or refused; None where no tile was decoded."""
+    repeats: RepeatedTiles = attrs.field(factory=lambda: RepeatedTiles())
     refusals: list[Refusal] = attrs.field(factory=list)
     stopped_by: AerotileError | None = None
     """The error that ended the run before all tiles were tried: no room, no database, no disk."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import attrs
 
@@ -20,15 +22,18 @@ from ..errors import (
     TileNotFoundError,
 )
 from ..policies.freshness import check_capture_time
+from ..policies.jpeg import JpegWalk
 from ..ports.clock import Clock
 from ..ports.offered_tile import OfferedTile
+from ..ports.picture_decoder import DecodedPicture, PictureDecoder
 from ..ports.tile_store import TileWriteOutcome
 from ..store.write_batches import IN_FLIGHT, overlapped
 from ..values.pixels import TilePixelHandle
 from ..values.tiles import TileId, TileMetadata, TileSource
-from .gates import IntakeTerms, read_offered_tile
+from .gates import IntakeTerms, check_decoded, read_offered_tile
 from .report import IntakeReport
 
+_Decode: TypeAlias = Callable[[Sequence[bytes]], list[DecodedPicture]]
 _FATAL = (CacheBudgetExhaustedError, StoreUnavailableError)
 
 
@@ -47,6 +52,9 @@ class _Batch:
     """Tiles that are written together, and how they ended."""
 
     present: int = 0
+    blank: int = 0
+    read: list[tuple[OfferedTile, bytes, TileMetadata]] = attrs.field(factory=list)
+    """Tiles that passed the gates of their place, size and markers."""
     refused: list[tuple[OfferedTile, Exception]] = attrs.field(factory=list)
     written: list[tuple[OfferedTile, bytes, TileMetadata]] = attrs.field(factory=list)
     outcomes: list[TileWriteOutcome] = attrs.field(factory=list)
@@ -74,6 +82,9 @@ class TileIntake:
     budget_bytes: int
     tile_size_pixels: int
     clock: Clock
+    walk_jpeg: Callable[[bytes], JpegWalk]
+    decoder: PictureDecoder
+    decoding_threads: int = 1
     parallel: int = IN_FLIGHT
     """How many batches are under way at a time while the budget has room for all tiles."""
 
@@ -84,6 +95,7 @@ class TileIntake:
         source: TileSource,
         captured_at: datetime,
         batch_size: int = 256,
+        decode: bool = True,
         progress: Callable[[int, int], None] = lambda done, total: None,
         before_evictions: Callable[[int, int], None] = lambda needed_bytes, free_bytes: None,
     ) -> IntakeReport:
@@ -92,6 +104,8 @@ class TileIntake:
         A tile that the store holds with the same bytes counts as present, so an interrupted run is simply
         repeated. Stored tiles are durable when their batch has ended. `progress(done, total)` is called after
         each batch, `before_evictions` once before the first when tiles will be evicted to make room.
+        Each tile is decoded once, because no walk over its markers finds a picture that ends too early.
+        Without `decode` such pictures are stored, and how many tiles are of one colour is not known.
         An error that every tile would meet ends the run: the report has it as `stopped_by`.
         Raises `CaptureTimeInFutureError` before the first tile is read, `StoreUnavailableError` likewise.
         """
@@ -103,24 +117,34 @@ class TileIntake:
             needed_bytes = sum(tile.size for tile in tiles if not self._is_known(tile, source))
             if needed_bytes > max(0, free_bytes):
                 before_evictions(needed_bytes, max(0, free_bytes))
-        report = IntakeReport()
+        report = IntakeReport(blank=0 if decode else None)
         stopping = threading.Event()
 
         def take(batch: Sequence[OfferedTile]) -> _Batch:
             """In one of several threads."""
             if stopping.is_set():
                 return _Batch()
-            ended = self._take(batch, terms)
+            ended = self._take(batch, terms, decoding)
             if ended.fatal is not None:
                 stopping.set()
             return ended
 
         batches = [tiles[i : i + batch_size] for i in range(0, len(tiles), batch_size)]
-        # A batch that needs room can't evict tiles of another one that is not committed yet.
-        for ended in overlapped(take, batches, at_once=self.parallel if has_room else 1):
-            self._add(ended, report, source)
-            progress(report.done, len(tiles))
+        with self._decoding(decode) as decoding:
+            # A batch that needs room can't evict tiles of another one that is not committed yet.
+            for ended in overlapped(take, batches, at_once=self.parallel if has_room else 1):
+                self._add(ended, report, source)
+                progress(report.done, len(tiles))
         return report
+
+    @contextmanager
+    def _decoding(self, decode: bool) -> Iterator[_Decode]:
+        """A call that decodes many pictures on all threads; one that decodes none without `decode`."""
+        if not decode:
+            yield lambda pictures: [DecodedPicture()] * len(pictures)
+            return
+        with ThreadPoolExecutor(self.decoding_threads, thread_name_prefix="aerotile-decode") as pool:
+            yield lambda pictures: list(pool.map(self.decoder.decode, pictures))
 
     def _is_known(self, tile: OfferedTile, source: TileSource) -> bool:
         try:
@@ -128,17 +152,24 @@ class TileIntake:
         except ValueError:  # off the grid: it will be refused, and needs no room
             return True
 
-    def _take(self, tiles: Sequence[OfferedTile], terms: IntakeTerms) -> _Batch:
-        """Read the tiles and write those that the store lacks."""
+    def _take(self, tiles: Sequence[OfferedTile], terms: IntakeTerms, decode: _Decode) -> _Batch:
+        """Read and decode the tiles, and write those that the store lacks."""
         batch = _Batch()
         for tile in tiles:
             try:
-                pixels, metadata = read_offered_tile(tile, terms)
+                batch.read.append((tile, *read_offered_tile(tile, terms, self.walk_jpeg)))
+            except (ValueError, OSError, TileCacheError) as error:
+                batch.refused.append((tile, error))
+        decoded = decode([pixels for _, pixels, _ in batch.read])
+        for (tile, pixels, metadata), picture in zip(batch.read, decoded, strict=True):
+            batch.blank += picture.is_blank
+            try:
+                check_decoded(picture, metadata.tile_id)
                 if self._is_present(pixels, metadata):
                     batch.present += 1
                 else:
                     batch.written.append((tile, pixels, metadata))
-            except (ValueError, OSError, TileCacheError) as error:
+            except TileCacheError as error:
                 batch.refused.append((tile, error))
         try:
             batch.outcomes = self.store.write_tiles([(pixels, facts) for _, pixels, facts in batch.written])
@@ -168,6 +199,10 @@ class TileIntake:
     def _add(self, batch: _Batch, report: IntakeReport, source: TileSource) -> None:
         """Add a batch that has ended to the report."""
         report.present += batch.present
+        if report.blank is not None:
+            report.blank += batch.blank
+        for tile, _, metadata in batch.read:
+            report.repeats.add(metadata.content_sha256, tile.name)
         for refused, error in batch.refused:
             report.add_refused(refused, error, source)
         for (tile, pixels, metadata), outcome in zip(batch.written, batch.outcomes, strict=False):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 
 from ..errors import ContentHashMismatchError, TileMetadataError
-from ..values.tiles import TileMetadata
-from .jpeg import has_jpeg_markers
+from ..values.tiles import TileId, TileMetadata
+from .jpeg import JpegWalk, describe_jpeg_fault, is_picture, walk_jpeg
 
 
 def check_pixels(pixels: bytes, metadata: TileMetadata) -> None:
-    """Raise unless `pixels` have the promised length, then the promised SHA-256, then a JPEG's markers.
+    """Raise unless `pixels` have the promised length and SHA-256 and are a JPEG of the promised size.
 
-    Raises `ContentHashMismatchError` (length, SHA-256) or `TileMetadataError` (no JPEG).
+    The first that is wrong is raised: `ContentHashMismatchError` (length, SHA-256) or `TileMetadataError`.
     """
     tile_id = metadata.tile_id
     if len(pixels) != metadata.disk_bytes:
@@ -24,9 +24,12 @@ def check_pixels(pixels: bytes, metadata: TileMetadata) -> None:
         raise ContentHashMismatchError(
             "SHA-256", expected=metadata.content_sha256, actual=actual, tile_id=tile_id
         )
-    if not has_jpeg_markers(pixels):
-        raise TileMetadataError(
-            f"tile {tile_id} is no JPEG: its start or end marker is missing",
-            tile_id=tile_id,
-            remedy="store complete JPEG files",
-        )
+    walk = walk_jpeg(pixels)
+    if not is_picture(walk, metadata.tile_size_pixels):
+        raise picture_error(walk, pixels, tile_id, metadata.tile_size_pixels)
+
+
+def picture_error(walk: JpegWalk, pixels: bytes, tile_id: TileId, tile_size_pixels: int) -> TileMetadataError:
+    """The error to raise for walked bytes that are no tile's picture."""
+    reason, remedy = describe_jpeg_fault(walk, pixels, tile_size_pixels)
+    return TileMetadataError(f"tile {tile_id} {reason}", tile_id=tile_id, remedy=remedy)

@@ -42,7 +42,7 @@ class TileFiles(Protocol):
         ...
 
     def stage(self, pixels: bytes, metadata: TileMetadata) -> StagedTile:
-        """The hash gate: length, SHA-256, and the JPEG start and end markers, before any I/O.
+        """The hash gate: length, SHA-256, and a whole JPEG of the declared size in pixels, before any I/O.
 
         Raises `ContentHashMismatchError` (length, hash) or `TileMetadataError` (no JPEG).
         """

@@ -1,6 +1,6 @@
 """Writing one tile, in six steps:
 
-    1. hash gate        length, SHA-256 and JPEG structure of the bytes, before any I/O
+    1. hash gate        length, SHA-256, JPEG structure and size of the bytes, before any I/O
     2. freshness gate   the tile is not too old for the sectors that it lies in
     3. disk budget      room is reserved; other tiles are evicted for it
     4. INSERT           in a transaction that stays open; a duplicate is refused here

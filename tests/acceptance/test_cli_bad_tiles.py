@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from cli_calls import BAD_CALL, JOB_FAILED, Call
+
+MakeFolder = Callable[..., Path]
+DaysAgo = Callable[[int], str]
 
 
 def test_a_missing_folder(call: Call, days_ago: Callable[[int], str]) -> None:
@@ -33,7 +39,9 @@ def test_a_tile_that_is_no_jpeg(
     (folder / "7/60/1.jpg").write_text("<html>tile server error</html>")
     result = call("ingest", "tiles", "--captured-at", days_ago(1))
     assert result.code == JOB_FAILED
-    assert result.err.startswith("error: 1 of 4 tiles was refused: tiles/7/60/1.jpg: not a JPEG")
+    assert result.err.startswith(
+        "error: 1 of 4 tiles was refused: tiles/7/60/1.jpg: tile imported/7/60/1 is an HTML page"
+    )
     assert result.err.count("\n") == 1
     assert "3 stored" in result.out
 
@@ -57,7 +65,7 @@ def test_a_tile_of_another_size(
     (tmp_path / "tiles/7/60/0.jpg").write_bytes(jpeg(size=(512, 256)))
     result = call("ingest", "tiles", "--captured-at", days_ago(1))
     assert result.code == JOB_FAILED
-    assert "it is 512 x 256 pixels, expected 256 x 256 (tiles.tile_size_pixels)" in result.err
+    assert "is 512 x 256 pixels, expected 256 x 256 (tiles.tile_size_pixels)" in result.err
 
 
 def test_a_tile_off_the_grid(
@@ -139,3 +147,79 @@ def test_a_full_disk(
     assert call("verify", "--root", small_disk / "data", "--json").json["findings"] == []
     again = call(*arguments, "--json").json
     assert again["stored"] + again["present"] == 16
+
+
+@pytest.fixture
+def noise() -> bytes:
+    """A picture of many colours."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    array = np.random.default_rng(18).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    Image.fromarray(array).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda whole: whole[: whole.index(b"\xff\xda")] + b"\xff\xd9", "has no scan data"),
+        (lambda whole: whole[: len(whole) // 2], "is cut short: it ends at byte"),
+        (
+            lambda whole: whole[: len(whole) // 2] + b"\0\xff\xd9",
+            "does not decode: its picture ends before its size does",
+        ),
+        (lambda whole: b"\x89PNG\r\n\x1a\n" + whole, "is a PNG"),
+        (lambda whole: b"", "is empty"),
+    ],
+    ids=["header_only", "cut", "truncated_plus_end", "png", "empty"],
+)
+def test_a_tile_that_no_decoder_shows_is_refused_by_name(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo, noise: bytes, change: Any, reason: str
+) -> None:
+    folder = xyz_folder(count=2)
+    (folder / "7/60/1.jpg").write_bytes(change(noise))
+    result = call("ingest", "tiles", "--captured-at", days_ago(1), "--json")
+    assert result.code == JOB_FAILED
+    assert (result.json["stored"], result.json["refused"]) == (1, 1)
+    assert reason in result.json["refusals"][0]["message"]
+
+
+def test_bytes_behind_a_picture_are_kept(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo, noise: bytes, tmp_path: Path
+) -> None:
+    folder = xyz_folder(count=1)
+    (folder / "7/60/0.jpg").write_bytes(noise + b"\0\0\0")
+    assert call("ingest", "tiles", "--captured-at", days_ago(1)).code == 0
+    assert (tmp_path / "aerotile-data/tiles/imported/7/60/0.jpg").read_bytes() == noise + b"\0\0\0"
+    (row,) = call("dump").json_lines
+    assert row["content_sha256"] == hashlib.sha256(noise + b"\0\0\0").hexdigest()
+
+
+def test_what_is_not_known_without_decoding_is_said(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo, noise: bytes
+) -> None:
+    folder = xyz_folder(count=2)
+    (folder / "7/60/1.jpg").write_bytes(noise[: len(noise) // 2] + b"\0\xff\xd9")
+    result = call("ingest", "tiles", "--captured-at", days_ago(1), "--no-decode")
+    assert result.code == 0
+    assert "2 stored" in result.out
+    assert "not decoded, so not known: whether a picture ends before its size does" in result.out
+    again = call("ingest", "tiles", "--captured-at", days_ago(1), "--no-decode", "--json").json
+    assert (again["decoded"], again["blank"], len(again["not_known"])) == (False, None, 2)
+
+
+def test_blank_and_repeated_tiles_are_counted(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo, noise: bytes, jpeg: Callable[..., bytes]
+) -> None:
+    folder = xyz_folder(count=2)
+    (folder / "7/60/1.jpg").write_bytes(jpeg(100))
+    for y in (2, 3, 4):
+        (folder / f"7/60/{y}.jpg").write_bytes(noise)
+    result = call("ingest", "tiles", "--captured-at", days_ago(1))
+    assert result.code == 0
+    assert "2 blank: all of one colour" in result.out
+    assert "3 repeated: their bytes lie at several places" in result.out
+    assert "most often those of tiles/7/60/2.jpg (3 times)" in result.out
+    facts = call("ingest", "tiles", "--captured-at", days_ago(1), "--json").json
+    assert (facts["blank"], facts["repeated"]) == (2, 3)

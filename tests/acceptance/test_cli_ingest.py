@@ -105,9 +105,9 @@ def test_every_refusal_is_in_the_json(call: Call, xyz_folder: MakeFolder, days_a
     assert result.json["refusals"][0] == {
         "file": "tiles/7/60/0.jpg",
         "tile": "imported/7/60/0",
-        "error": "ValueError",
-        "message": "not a JPEG: its start or end marker is missing",
-        "remedy": None,
+        "error": "TileMetadataError",
+        "message": "tile imported/7/60/0 is no JPEG: it does not begin with the marker of one",
+        "remedy": "store JPEG tiles",
     }
 
 

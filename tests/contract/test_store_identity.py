@@ -17,6 +17,7 @@ import attrs
 import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.adapters.memory.tile_rows import MemoryTileRows
@@ -35,7 +36,7 @@ def imported(x: int) -> TileId:
 
 
 def tile(x: int, content: bytes = b"ground") -> tuple[bytes, TileMetadata]:
-    pixels = b"\xff\xd8\xff\xe0" + content + b"\xff\xd9"
+    pixels = example_jpeg(content)
     return pixels, TileMetadata(
         tile_id=imported(x),
         captured_at=NOW,

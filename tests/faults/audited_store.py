@@ -14,6 +14,7 @@ from uuid import UUID
 import psycopg
 from store_facts import Audit
 
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.ports.tile_store import TileStore
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
 
@@ -44,12 +45,12 @@ BASE = [imported(x) for x in range(10)]
 
 
 def pixels_of(tile_id: TileId) -> bytes:
-    body = hashlib.shake_128(str(tile_id).encode()).digest(TILE_BYTES - 5)
-    return b"\xff\xd8\xff" + body + b"\xff\xd9"
+    body = hashlib.shake_128(str(tile_id).encode()).digest(TILE_BYTES)
+    return example_jpeg(body, TILE_BYTES)
 
 
 def tile(tile_id: TileId) -> tuple[bytes, TileMetadata]:
-    """A tile's pixels (no picture, but with a JPEG's markers) and its facts; the same for the same id."""
+    """A tile's pixels (no picture, but with a JPEG's structure) and its facts; the same for the same id."""
     pixels = pixels_of(tile_id)
     return pixels, TileMetadata(
         tile_id=tile_id,

@@ -19,6 +19,7 @@ from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.sections import BudgetConfig
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.errors import DuplicateTileError, TileNotFoundError
 from aerotile.domain.ports.tile_store import SupportsLocalWrites
 from aerotile.domain.values.tile_grid import Bbox
@@ -30,7 +31,7 @@ ZOOM = 10
 
 
 def tile_of(tile_id: TileId, chance: random.Random) -> tuple[bytes, TileMetadata]:
-    pixels = b"\xff\xd8\xff" + chance.randbytes(chance.randrange(500, 3000)) + b"\xff\xd9"
+    pixels = example_jpeg(chance.randbytes(chance.randrange(500, 3000)))
     return pixels, TileMetadata(
         tile_id=tile_id,
         captured_at=datetime.now(timezone.utc),

@@ -16,6 +16,7 @@ from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.layout import tile_path
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.domain.store.recovery import reconcile
 from aerotile.domain.store.repair import repair
@@ -43,7 +44,7 @@ class TileOperation(Operation):
         self.tiles = [self._tile(x, y) for y in range(self.tiles_at_once)]
 
     def _tile(self, x: int, y: int) -> Tile:
-        pixels = b"\xff\xd8\xff" + hashlib.shake_128(f"{x}/{y}".encode()).digest(20_000) + b"\xff\xd9"
+        pixels = example_jpeg(hashlib.shake_128(f"{x}/{y}".encode()).digest(20_000))
         return pixels, TileMetadata(
             tile_id=TileId(18, x, y, TileSource.IMPORTED),
             captured_at=datetime.now(timezone.utc),
@@ -148,7 +149,7 @@ class Repair(TileOperation):
         self.write_all()
         path = self.root / tile_path(self.tile_id).tile
         path.unlink()
-        path.write_bytes(b"\xff\xd8\xff damaged \xff\xd9")
+        path.write_bytes(example_jpeg(b" damaged "))
 
     def do(self) -> None:
         runtime = self.runtime
@@ -157,7 +158,7 @@ class Repair(TileOperation):
 
     def check(self) -> None:
         assert self.repaired.fetch_again
-        assert (self.root / str(self.repaired.kept_at)).read_bytes() == b"\xff\xd8\xff damaged \xff\xd9"
+        assert (self.root / str(self.repaired.kept_at)).read_bytes() == example_jpeg(b" damaged ")
 
     def undo(self) -> None:
         shutil.rmtree(self.root / ".quarantine")

@@ -19,6 +19,7 @@ from typing import Any
 
 from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config.settings import AerotileConfig
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 
@@ -28,7 +29,7 @@ def say(facts: dict[str, Any]) -> None:
 
 
 def tile_of(x: int, y: int, chance: random.Random) -> tuple[bytes, TileMetadata]:
-    pixels = b"\xff\xd8\xff" + chance.randbytes(3000) + b"\xff\xd9"
+    pixels = example_jpeg(chance.randbytes(3000))
     return pixels, TileMetadata(
         tile_id=TileId(20, x, y, TileSource.IMPORTED),
         captured_at=datetime.now(timezone.utc),

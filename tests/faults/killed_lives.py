@@ -19,7 +19,6 @@ from uuid import UUID
 
 import numpy as np
 
-# Imported for the children, who do not find time for it.
 import aerotile.adapters.faiss.index
 import aerotile.adapters.filesystem
 import aerotile.adapters.http.uploader
@@ -35,6 +34,7 @@ from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.sections import BudgetConfig
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig, UploadConfig
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.postgres.migrate import apply_migrations
 from aerotile.domain.errors import IndexUnavailableError
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
@@ -91,7 +91,7 @@ class Life:
 
     def tile(self, place: int, *, onboard: bool = False) -> tuple[bytes, TileMetadata]:
         """A tile that no other life makes; those of two lives lie in a new folder."""
-        pixels = b"\xff\xd8\xff" + self.chance.randbytes(2000) + b"\xff\xd9"
+        pixels = example_jpeg(self.chance.randbytes(2000))
         source = TileSource.ONBOARD if onboard else TileSource.IMPORTED
         return pixels, TileMetadata(
             tile_id=TileId(

@@ -30,6 +30,7 @@ from aerotile.adapters.config.settings import (
     ReadsConfig,
 )
 from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.errors import IndexUnavailableError, TileCacheError, TileNotFoundError
 from aerotile.domain.store.disk_budget import CacheBudgetEnforcer
 from aerotile.domain.store.verify import verify_store
@@ -46,7 +47,7 @@ def say(line: str) -> None:
 
 
 def tile_of(tile_id: TileId, chance: random.Random) -> tuple[bytes, TileMetadata]:
-    pixels = b"\xff\xd8\xff" + chance.randbytes(chance.choice(SIZES)) + b"\xff\xd9"
+    pixels = example_jpeg(chance.randbytes(chance.choice(SIZES)))
     return pixels, TileMetadata(
         tile_id=tile_id,
         captured_at=datetime.now(timezone.utc),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime, timezone
 
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
 
-_START, _END = b"\xff\xd8\xff", b"\xff\xd9"
+_BEFORE_CONTENT = example_jpeg(b" ").index(b" ")
 
 
 def tile_of(tile_id: TileId, nonce: int, *, size: int) -> tuple[bytes, TileMetadata]:
@@ -25,11 +26,11 @@ def tile_of(tile_id: TileId, nonce: int, *, size: int) -> tuple[bytes, TileMetad
 
 def check(tile_id: TileId, pixels: bytes) -> None:
     """Raise `AssertionError` unless these are the bytes of some write of this very tile, whole."""
-    named, nonce, size, _ = pixels[len(_START) :].split(b" ", 3)
+    named, nonce, size, _ = pixels[_BEFORE_CONTENT:].split(b" ", 3)
     assert named.decode() == str(tile_id), f"{tile_id} reads as {named!r}"
     head = b"%b %b %b " % (named, nonce, size)
     assert pixels == _pixels(head, int(size)), f"{tile_id} is torn"
 
 
 def _pixels(head: bytes, size: int) -> bytes:
-    return _START + head + hashlib.shake_128(head).digest(size) + _END
+    return example_jpeg(head + hashlib.shake_128(head).digest(size))

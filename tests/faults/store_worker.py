@@ -16,11 +16,12 @@ from pathlib import Path
 from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 
 def tile_of(number: int, count: int, chance: random.Random) -> tuple[bytes, TileMetadata]:
-    pixels = b"\xff\xd8\xff" + chance.randbytes(2000) + b"\xff\xd9"
+    pixels = example_jpeg(chance.randbytes(2000))
     metadata = TileMetadata(
         tile_id=TileId(20, number * 100_000 + count % 50_000, count // 50_000, TileSource.IMPORTED),
         captured_at=datetime.now(timezone.utc),

@@ -21,6 +21,7 @@ from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.sections import BudgetConfig
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.recorder.reader import RecordReader
 from aerotile.domain.errors import CaptureTimeInFutureError
 from aerotile.domain.flight_events import RecordEnvelope
@@ -58,7 +59,7 @@ def open_store(migrated_database: str, tmp_path: Path) -> Callable[[Clock], Runt
 
 
 def tile(x: int, captured_at: datetime) -> tuple[bytes, TileMetadata]:
-    pixels = b"\xff\xd8\xff" + random.Random(x).randbytes(TILE_BYTES - 5) + b"\xff\xd9"
+    pixels = example_jpeg(random.Random(x).randbytes(TILE_BYTES), TILE_BYTES)
     return pixels, TileMetadata(
         tile_id=TileId(15, x, 9000, TileSource.IMPORTED),
         captured_at=captured_at,

@@ -38,6 +38,7 @@ from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig, ReadsConfig
 from aerotile.adapters.filesystem.layout import tile_path
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.errors import StoreUnavailableError, TileCacheError, TileNotFoundError
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
@@ -54,7 +55,7 @@ LOST = {"content_damaged", "file_missing", "not_a_file"}
 
 
 def pixels_of(number: int) -> bytes:
-    return b"\xff\xd8\xff" + hashlib.shake_128(str(number).encode()).digest(2000) + b"\xff\xd9"
+    return example_jpeg(hashlib.shake_128(str(number).encode()).digest(2000))
 
 
 def tile_of(number: int) -> tuple[bytes, TileMetadata]:
@@ -288,4 +289,4 @@ def test_pixels_that_are_open_stay_right_whatever_takes_the_file_s_place(
 def rewrite_or_leave(path: Path) -> None:
     """Once more another file, where there is one."""
     if path.is_file():
-        rewrite(path, b"\xff\xd8\xffsomething else\xff\xd9")
+        rewrite(path, example_jpeg(b"something else"))

@@ -16,6 +16,7 @@ from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.http.client import ProviderAddress
 from aerotile.adapters.http.link import HttpProviderLink
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 from aerotile.domain.values.upload_reports import (
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.faults
 DOCUMENT = yaml.safe_load((Path(__file__).parents[2] / "docs" / "openapi.yaml").read_text(encoding="utf-8"))
 RESPONSES: dict[str, Any] = DOCUMENT["paths"]["/v1/tiles:batch"]["post"]["responses"]
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
-PIXELS = b"\xff\xd8\xff documented \xff\xd9"
+PIXELS = example_jpeg(b" documented ")
 KINDS = {
     400: ProblemKind.UNREADABLE_BATCH,
     401: ProblemKind.REFUSED,

@@ -28,13 +28,14 @@ from pathlib import Path
 import numpy as np
 from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.filesystem import FilesystemTileFiles
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 root = Path(sys.argv[1])
 now = datetime.now(timezone.utc)
 
 def staged(files, x, salt):
-    pixels = b"\\xff\\xd8\\xff" + bytes([x, salt]) * 50 + b"\\xff\\xd9"
+    pixels = example_jpeg(bytes([x, salt]) * 50)
     tile_id = TileId(10, x, 7, TileSource.IMPORTED)
     return files.stage(
         pixels,
@@ -65,7 +66,7 @@ with FilesystemTileFiles(root / "tiles") as files:
     files.place(staged(files, 0, 2))
     for found in list(files.inventory()):
         files.content_sha256(found.tile_id)
-    assert [bytes(memoryview(handle))[3:5] for handle in opened] == [bytes([x, 0]) for x in range(12)]
+    assert [bytes(memoryview(handle))[25:27] for handle in opened] == [bytes([x, 0]) for x in range(12)]
 vectors = np.random.default_rng(1).normal(size=(12, 4)).astype(np.float32)
 index = FaissDescriptorIndex(root / "index", keep_generations=1)
 for day in range(4):

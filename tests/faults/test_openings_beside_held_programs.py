@@ -21,6 +21,7 @@ from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 from aerotile.adapters.filesystem import FilesystemTileFiles
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.tile_rows import PostgresTileRows
@@ -57,7 +58,7 @@ def tile_anew(name: str) -> tuple[bytes, TileMetadata]:
     """Other content for a tile, by its path."""
     _, *place = name.split("/")
     zoom_level, x, y = map(int, place)
-    pixels = b"\xff\xd8\xff" + name.encode() + b"\xff\xd9"
+    pixels = example_jpeg(name.encode())
     return pixels, TileMetadata(
         tile_id=TileId(zoom_level, x, y, TileSource.IMPORTED),
         captured_at=datetime.now(timezone.utc),

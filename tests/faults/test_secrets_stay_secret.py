@@ -30,6 +30,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from aerotile.adapters.cli.session import Session
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 
 pytestmark = pytest.mark.faults
 LOUD = ("-vv", "--debug")
@@ -177,7 +178,7 @@ def every_command(site: Any, tmp_path: Path, tile: str) -> list[tuple[str, ...]]
     np.save(tmp_path / "q.npy", np.ones(8, np.float32))
     (tmp_path / "s.geojson").write_text('{"type": "FeatureCollection", "features": []}')
     (tmp_path / "tiles/3/1").mkdir(parents=True)
-    (tmp_path / "tiles/3/1/1.jpg").write_bytes(b"\xff\xd8\xffno tile\xff\xd9")
+    (tmp_path / "tiles/3/1/1.jpg").write_bytes(example_jpeg(b"no tile"))
     return [
         ("migrate",),
         ("sectors", "load", str(tmp_path / "s.geojson")),

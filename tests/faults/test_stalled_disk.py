@@ -19,6 +19,7 @@ from stalling_disks import NEEDS_STALLING_DISK, Disk, stalling_disk
 from waiting import until
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.domain.errors import ReadDeadlineError, TileNotFoundError
 from aerotile.domain.ports.mapping_cache import MappingCache
@@ -39,7 +40,7 @@ SIZE = 30_000
 
 
 def pixels_of(tile_id: TileId) -> bytes:
-    return b"\xff\xd8\xff" + hashlib.shake_128(str(tile_id).encode()).digest(SIZE - 5) + b"\xff\xd9"
+    return example_jpeg(hashlib.shake_128(str(tile_id).encode()).digest(SIZE), SIZE)
 
 
 def metadata_of(tile_id: TileId) -> TileMetadata:

@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 THREADS = 3
@@ -26,7 +27,7 @@ def tiles(thread: int) -> Iterator[tuple[bytes, TileMetadata]]:
     chance = random.Random(thread)
     for number in count():
         folder, y = divmod(number, TILES_PER_FOLDER)
-        pixels = b"\xff\xd8\xff" + chance.randbytes(chance.choice((100, 5_000, 30_000))) + b"\xff\xd9"
+        pixels = example_jpeg(chance.randbytes(chance.choice((100, 5_000, 30_000))))
         yield (
             pixels,
             TileMetadata(

@@ -11,12 +11,13 @@ from uuid import UUID, uuid5
 
 import httpx
 
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.provider.server import ReferenceProvider
 
 TOKEN = "a-token-of-the-tests"
 NAMESPACE = UUID("5b8d0c2e-1a4f-4b3a-8c9d-e7f6a3b2c1d0")
 FLIGHT = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
-JPEG = b"\xff\xd8\xff picture \xff\xd9"
+JPEG = example_jpeg(b" picture ")
 
 
 def tile_header(x: int, content: bytes, /, **changes: Any) -> dict[str, Any]:

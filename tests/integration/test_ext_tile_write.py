@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.domain.policies.jpeg import JpegFault
 from aerotile.ext import (
     GatedWrite,
     GateRefusedError,
@@ -20,10 +22,11 @@ from aerotile.ext import (
     hash_pixels,
     rename_all,
     sync_file_system,
+    walk_jpeg,
     write_temporaries,
 )
 
-PIXELS = b"\xff\xd8\xff\xe0" + bytes(50_000) + b"\xff\xd9"
+PIXELS = example_jpeg(bytes(50_000))
 DIGEST = hashlib.sha256(PIXELS).hexdigest()
 TARGET = ("x", "5.jpg", ".5.jpg.1.tmp", "5.jpg.sha256", ".5.jpg.sha256.1.tmp", f"{DIGEST}  5.jpg\n".encode())
 
@@ -31,8 +34,8 @@ TARGET = ("x", "5.jpg", ".5.jpg.1.tmp", "5.jpg.sha256", ".5.jpg.sha256.1.tmp", f
 PROLOGUE = f"""
 import hashlib, os, sys
 from aerotile.ext import GatedWrite, rename_all, sync_file_system, write_temporaries
-pixels = b"\\xff\\xd8\\xff\\xe0" + bytes(50_000) + b"\\xff\\xd9"
-write = GatedWrite(pixels, "{DIGEST}", len(pixels))
+pixels = {PIXELS[:27]!r} + bytes({len(PIXELS) - 29}) + {PIXELS[-2:]!r}
+write = GatedWrite(pixels, "{DIGEST}", len(pixels), 256)
 target = {TARGET!r}
 root = os.open(sys.argv[1], os.O_RDONLY)
 os.umask(0o777)  # the mode has to be set
@@ -68,7 +71,7 @@ def root(folder: Path) -> Iterator[int]:
 
 @pytest.fixture
 def write() -> GatedWrite:
-    return GatedWrite(PIXELS, DIGEST, len(PIXELS))
+    return GatedWrite(PIXELS, DIGEST, len(PIXELS), 256)
 
 
 def run_python(script: str, root: Path, *, under: tuple[str, ...] = ()) -> str:
@@ -104,30 +107,39 @@ def names(folder: Path) -> set[str]:
 )
 def test_bytes_that_were_not_promised_are_refused(pixels: bytes, what: str) -> None:
     with pytest.raises(GateRefusedError) as caught:
-        GatedWrite(pixels, DIGEST, len(PIXELS))
+        GatedWrite(pixels, DIGEST, len(PIXELS), 256)
     assert caught.value.what == what
     assert str(caught.value.expected) in str(caught.value)
     assert str(caught.value.actual) in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("pixels", "what", "actual"),
-    [(b"GIF89a\xff\xd9", "JPEG start", "474946"), (b"\xff\xd8\xff\xe0", "JPEG end", "ffe0")],
+    ("pixels", "fault"),
+    [
+        (b"GIF89a\xff\xd9", JpegFault.NO_START),
+        (PIXELS[:-2], JpegFault.CUT_SHORT),
+        (example_jpeg(tile_size_pixels=512), JpegFault.NONE),
+    ],
 )
-def test_a_refusal_shows_the_marker_that_was_met(pixels: bytes, what: str, actual: str) -> None:
-    with pytest.raises(GateRefusedError) as caught:
-        GatedWrite(pixels, hashlib.sha256(pixels).hexdigest(), len(pixels))
-    assert (caught.value.what, caught.value.actual) == (what, actual)
+def test_a_refusal_holds_what_the_walk_over_the_markers_found(pixels: bytes, fault: JpegFault) -> None:
+    digest = hashlib.sha256(pixels).hexdigest()
+    for given in (pixels, *hash_pixels([pixels])):
+        with pytest.raises(GateRefusedError) as caught:
+            GatedWrite(given, digest, len(pixels), 256)
+        assert (caught.value.what, caught.value.actual) == ("JPEG", walk_jpeg(pixels))
+        assert walk_jpeg(pixels)[0] == fault
+    if fault is JpegFault.NONE:
+        GatedWrite(pixels, digest, len(pixels), 512)
 
 
 def test_pixels_that_were_hashed_with_many_pass_the_gate_as_they_would_alone() -> None:
-    many = [b"\xff\xd8\xff" + bytes(length) + b"\xff\xd9" for length in (0, 1, 63, 64, 65, 100_000)]
+    many = [example_jpeg(bytes(length)) for length in (0, 1, 63, 64, 65, 100_000)]
     for pixels, hashed in zip(many, hash_pixels(many), strict=True):
-        GatedWrite(hashed, hashlib.sha256(pixels).hexdigest(), len(pixels))
+        GatedWrite(hashed, hashlib.sha256(pixels).hexdigest(), len(pixels), 256)
         with pytest.raises(GateRefusedError, match="SHA-256"):
-            GatedWrite(hashed, DIGEST, len(pixels))
+            GatedWrite(hashed, DIGEST, len(pixels), 256)
         with pytest.raises(GateRefusedError, match="length"):
-            GatedWrite(hashed, hashlib.sha256(pixels).hexdigest(), len(pixels) + 1)
+            GatedWrite(hashed, hashlib.sha256(pixels).hexdigest(), len(pixels) + 1, 256)
     assert hash_pixels([]) == []
 
 
@@ -135,7 +147,7 @@ def test_nothing_but_bytes_is_hashed_and_what_nobody_hashed_is_refused() -> None
     with pytest.raises(TypeError):
         hash_pixels([bytearray(PIXELS)])  # type: ignore[list-item]  # what is refused
     with pytest.raises(TypeError, match="not hashed"):
-        GatedWrite(HashedPixels(PIXELS), "0" * 64, len(PIXELS))
+        GatedWrite(HashedPixels(PIXELS), "0" * 64, len(PIXELS), 256)
 
 
 def test_without_openssl_many_are_hashed_all_the_same(folder: Path) -> None:
@@ -145,12 +157,16 @@ sys.modules["_hashlib"] = None
 import hashlib
 from aerotile.ext import GatedWrite, hash_pixels
 loaded = open("/proc/self/maps").read()
-pixels = b"\\xff\\xd8\\xff\\xff\\xd9"
-GatedWrite(hash_pixels([pixels])[0], hashlib.sha256(pixels).hexdigest(), 5)
+pixels = bytes.fromhex("%HEX%")
+GatedWrite(hash_pixels([pixels])[0], hashlib.sha256(pixels).hexdigest(), len(pixels), 256)
 print("libcrypto" in loaded)
 """
     answer = subprocess.run(
-        [sys.executable, "-c", hashed_by_hashlib], capture_output=True, text=True, check=True, cwd=folder
+        [sys.executable, "-c", hashed_by_hashlib.replace("%HEX%", example_jpeg().hex())],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=folder,
     )
     assert answer.stdout.strip() == "False"
 
@@ -427,7 +443,7 @@ def test_a_failing_sync_of_what_was_written_ahead_leaves_nothing_behind(folder: 
 def test_what_was_written_ahead_ends_with_its_object(root: int, folder: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
-        GatedWrite(PIXELS, DIGEST, len(PIXELS)).prewrite(root, TARGET)
+        GatedWrite(PIXELS, DIGEST, len(PIXELS), 256).prewrite(root, TARGET)
     assert names(folder) == set()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
@@ -500,7 +516,7 @@ def test_on_an_ordered_file_system_the_content_is_written_out_and_the_folder_alo
 def test_after_a_sync_of_which_nothing_was_learnt_a_write_fails_and_the_next_syncs_all_itself(
     folder: Path,
 ) -> None:
-    script = PLACE + PLACE.replace("try:", f"write = GatedWrite(pixels, '{DIGEST}', len(pixels))\ntry:")
+    script = PLACE + PLACE.replace("try:", f"write = GatedWrite(pixels, '{DIGEST}', len(pixels), 256)\ntry:")
     made = synced_before_the_renames(folder, script, "io_getevents:error=EINVAL:when=1")
     assert made == ["io_submit", "fdatasync", "io_getevents", "fdatasync", "fdatasync"]
     assert names(folder) == {"5.jpg", "5.jpg.sha256"}
@@ -512,7 +528,7 @@ def test_a_forked_child_writes_with_what_is_its_own(root: int, folder: Path, wri
 import sys
 write.place(root, target)
 if os.fork() == 0:
-    again = GatedWrite(pixels, "{DIGEST}", len(pixels))
+    again = GatedWrite(pixels, "{DIGEST}", len(pixels), 256)
     again.place(root, (target[0], "6.jpg", ".6.tmp", "6.jpg.sha256", ".6s.tmp", target[5]))
     os._exit(0)
 print(os.wait()[1])
@@ -523,7 +539,7 @@ print(os.wait()[1])
 
 
 def batch_of(count: int) -> tuple[list[GatedWrite], list[tuple[str, str, str, str, str, bytes]]]:
-    writes = [GatedWrite(PIXELS, DIGEST, len(PIXELS)) for _ in range(count)]
+    writes = [GatedWrite(PIXELS, DIGEST, len(PIXELS), 256) for _ in range(count)]
     targets = [
         ("x" if y % 2 else "z", f"{y}.jpg", f".{y}.tmp", f"{y}.jpg.sha256", f".{y}s.tmp", TARGET[5])
         for y in range(count)

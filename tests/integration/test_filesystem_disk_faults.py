@@ -16,13 +16,14 @@ import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.journal_order import ordered_device
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.errors import StoreUnavailableError
 from aerotile.domain.ports.tile_files import StagedTile
 from aerotile.domain.values.inventory import FoundKind
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 TILE = TileId(3, 1, 5, TileSource.IMPORTED)
-PIXELS = b"\xff\xd8\xff\xe0ground\xff\xd9"
+PIXELS = example_jpeg(b"ground")
 TILE_PATH = "imported/3/1/5.jpg"
 
 STRACE = shutil.which("strace")
@@ -38,12 +39,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.journal_order import ordered_device
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.errors import StoreUnavailableError
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 files = FilesystemTileFiles(Path(sys.argv[1]))
 
-def stage(tile_id, pixels=b"\\xff\\xd8\\xff\\xe0ground\\xff\\xd9"):
+def stage(tile_id, pixels=example_jpeg(b"ground")):
     return files.stage(pixels, TileMetadata(
         tile_id=tile_id, captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc),
         content_sha256=hashlib.sha256(pixels).hexdigest(), disk_bytes=len(pixels),
@@ -99,7 +101,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @needs_root
 def test_a_full_disk_refuses_the_tile_and_keeps_nothing_of_it(small_disk: Path) -> None:
-    pixels = b"\xff\xd8\xff" + bytes(100_000) + b"\xff\xd9"
+    pixels = example_jpeg(bytes(100_000))
     with FilesystemTileFiles(small_disk) as files:
         tiles = [TileId(3, 1, y, TileSource.IMPORTED) for y in range(3)]
         for tile_id in tiles[:2]:
@@ -115,7 +117,7 @@ def test_a_full_disk_refuses_the_tile_and_keeps_nothing_of_it(small_disk: Path) 
 
 @needs_root
 def test_a_full_disk_refuses_single_tiles_of_a_batch(small_disk: Path) -> None:
-    pixels = b"\xff\xd8\xff" + bytes(100_000) + b"\xff\xd9"
+    pixels = example_jpeg(bytes(100_000))
     with FilesystemTileFiles(small_disk) as files:
         tiles = [TileId(3, 1, y, TileSource.IMPORTED) for y in range(8)]
         outcome = files.place_many([stage(files, tile_id, pixels) for tile_id in tiles])

@@ -17,13 +17,14 @@ from pathlib import Path
 import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.errors import StoreUnavailableError
 from aerotile.domain.ports.tile_files import MALFORMED_SIDECAR, StagedTile
 from aerotile.domain.values.inventory import FoundFile, FoundKind
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 TILE = TileId(3, 1, 5, TileSource.IMPORTED)
-PIXELS = b"\xff\xd8\xff\xe0ground\xff\xd9"
+PIXELS = example_jpeg(b"ground")
 TILE_PATH = "imported/3/1/5.jpg"
 
 

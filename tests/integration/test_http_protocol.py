@@ -25,6 +25,7 @@ from aerotile.adapters.http.protocol import (
     read_votes,
     retry_after_s,
 )
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.adapters.provider.frames import split_frames
 from aerotile.domain.values.tiles import (
@@ -53,7 +54,7 @@ JSON_VALUES = st.recursive(
 
 
 def to_send(x: int, **facts: Any) -> TileToSend:
-    pixels = b"\xff\xd8\xff" + bytes([x % 256]) * 20 + b"\xff\xd9"
+    pixels = example_jpeg(bytes([x % 256]) * 20)
     metadata = TileMetadata(
         **{
             "tile_id": TileId(22, x, 4_194_303, TileSource.ONBOARD, FLIGHT),

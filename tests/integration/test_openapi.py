@@ -43,7 +43,12 @@ QUALITIES = st.none() | st.fixed_dictionaries(
 @st.composite
 def frames(draw: st.DrawFn) -> bytes:
     """One tile as the document has it, made with nothing of ours."""
-    content = b"\xff\xd8\xff" + draw(st.binary(max_size=40)) + b"\xff\xd9"
+    side = draw(st.integers(1, 4096))
+    size = side.to_bytes(2, "big") * 2
+    picture = (
+        b"\xff\xd8\xff\xc0\0\x0b\x08" + size + b"\x01\x01\x11\0\xff\xda\0\x08\x01\x01\0\0\x3f\0 \xff\xd9"
+    )
+    content = picture + draw(st.binary(max_size=40))
     zoom = draw(st.integers(0, 22))
     x, y = draw(st.integers(0, 2**zoom - 1)), draw(st.integers(0, 2**zoom - 1))
     source = draw(st.sampled_from(["onboard", "satellite_provider", "imported"]))
@@ -61,7 +66,7 @@ def frames(draw: st.DrawFn) -> bytes:
         "captured_at": draw(st.datetimes()).isoformat() + draw(st.sampled_from(["Z", "+00:00"])),
         "content_sha256": sha256,
         "disk_bytes": len(content),
-        "tile_size_pixels": draw(st.integers(1, 4096)),
+        "tile_size_pixels": side,
         "ground_sample_distance": draw(st.floats(min_value=1e-3, max_value=1e5)),
         "quality": draw(QUALITIES) if source == "onboard" else None,
     }

@@ -22,6 +22,7 @@ import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.identity_file import IDENTITY_NAME
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.errors import TileCacheError
 from aerotile.domain.values.inventory import FoundFile, FoundKind
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
@@ -29,8 +30,8 @@ from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
 TILE = TileId(3, 1, 5, TileSource.ONBOARD, FLIGHT)
 NEIGHBOUR = TileId(3, 1, 6, TileSource.ONBOARD, FLIGHT)
-OURS = b"\xff\xd8\xff\xe0the ground\xff\xd9"
-THEIRS = b"\xff\xd8\xff\xe0somebody else's\xff\xd9"
+OURS = example_jpeg(b"the ground")
+THEIRS = example_jpeg(b"somebody else's")
 FOLDERS = ["onboard", f"onboard/{FLIGHT}", f"onboard/{FLIGHT}/3", f"onboard/{FLIGHT}/3/1"]
 FILES = [f"onboard/{FLIGHT}/3/1/5.jpg", f"onboard/{FLIGHT}/3/1/5.jpg.sha256"]
 ROUNDS = int(os.environ.get("TEST_LINK_RACES", "150"))

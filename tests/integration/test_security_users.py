@@ -36,10 +36,11 @@ import numpy as np
 from aerotile.adapters.cli.verify_progress import VerifyProgress
 from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config.settings import AerotileConfig
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.errors import AerotileError
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 ids = [TileId(18, x, 90123, TileSource.ONBOARD, UUID(int=7)) for x in range(3)]
-pixels = b"\\xff\\xd8\\xff\\xe0ground\\xff\\xd9"
+pixels = example_jpeg(b"ground")
 def facts(tile_id):
     now = datetime.datetime.now(datetime.timezone.utc)
     return TileMetadata(tile_id=tile_id, captured_at=now, content_sha256=hashlib.sha256(pixels).hexdigest(),

@@ -22,6 +22,7 @@ from simulated_parts import (
 )
 
 from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
@@ -359,7 +360,7 @@ class Flights:
 
     def _make_tile(self) -> tuple[bytes, TileMetadata]:
         body = self.dice.random.randbytes(self.dice.random.randint(50, 300))
-        pixels = b"\xff\xd8\xff" + body + b"\xff\xd9"
+        pixels = example_jpeg(body)
         sha256 = hashlib.sha256(pixels).hexdigest()
         if self.dice.chance(0.05):  # not what its hash says, or no JPEG
             wrong = bytearray(pixels)

@@ -9,6 +9,7 @@ from uuid import UUID
 import attrs
 
 from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
@@ -36,7 +37,7 @@ FLIGHT = UUID(int=7)
 
 
 def pixels_of(size: int, seed: int = 0) -> bytes:
-    return b"\xff\xd8\xff" + seed.to_bytes(4, "big") + bytes(size - 9) + b"\xff\xd9"
+    return example_jpeg(seed.to_bytes(4, "big"), size)
 
 
 def metadata_of(tile_id: TileId, pixels: bytes, captured_at: datetime = NOW) -> TileMetadata:

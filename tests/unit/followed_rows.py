@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
@@ -65,7 +66,7 @@ class Site:
 
     def commit(self, tile_id: TileId, content: bytes = b"") -> TileMetadataPersistent:
         """A commit without its entry in the catalogue, as another process makes it."""
-        pixels = b"\xff\xd8\xff" + content + b"\xff\xd9"
+        pixels = example_jpeg(content)
         metadata = TileMetadata(
             tile_id=tile_id,
             captured_at=NOW,

@@ -87,14 +87,14 @@ def outcomes_of(cache: Cache) -> list[tuple[EventKind, Any]]:
 
 @pytest.mark.parametrize("in_batch", [False, True])
 def test_a_write_that_is_stored_after_lost_races_is_recorded_once_as_stored(in_batch: bool) -> None:
-    rows = GreedyRows(disk_budget_bytes=1_010)
-    cache = Cache.of(1_010, rows=rows)
+    rows = GreedyRows(disk_budget_bytes=1_040)
+    cache = Cache.of(1_040, rows=rows)
     for x in range(8):
         cache.write(imported(x))
     rows.greed, before = 2, len(outcomes_of(cache))
     batch = [(p, metadata_of(imported(90 + n), p)) for n in range(2) for p in [pixels_of(100)]]
     if in_batch:
-        known = (pixels_of(10), metadata_of(imported(7), pixels_of(10)))
+        known = (pixels_of(40), metadata_of(imported(7), pixels_of(40)))
         errors = [type(outcome.error) for outcome in cache.store.write_tiles([*batch, known])]
         assert errors == [type(None), type(None), DuplicateTileError]
         assert sorted(outcomes_of(cache)[before:]) == [

@@ -191,7 +191,7 @@ def test_any_tile_store_can_be_kept_within_a_budget() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.booleans(), st.integers(10, 120)),
+        st.tuples(st.booleans(), st.integers(28, 120)),
         min_size=1,
         max_size=25,
     )
@@ -228,5 +228,5 @@ def evictable_cases() -> Iterator[tuple[TileId, dict[str, object], bool]]:
 
 @pytest.mark.parametrize(("tile_id", "facts", "expected"), list(evictable_cases()))
 def test_what_may_be_evicted(tile_id: TileId, facts: dict[str, object], expected: bool) -> None:
-    stored = TileMetadataPersistent.of(metadata_of(tile_id, pixels_of(10)), created_at=NOW)
+    stored = TileMetadataPersistent.of(metadata_of(tile_id, pixels_of(40)), created_at=NOW)
     assert may_be_evicted(attrs.evolve(stored, **facts)) is expected

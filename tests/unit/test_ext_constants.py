@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from aerotile.adapters.config.sections import ReadsConfig
+from aerotile.domain.policies.jpeg import JpegFault
 from aerotile.domain.values import areas, catalogue_entries, tile_grid, tile_key
 from aerotile.domain.values.catalogue_entries import VOTING_CODES, CatalogueEntry
 from aerotile.domain.values.tile_key import VariantTable
@@ -37,6 +38,7 @@ IN_PYTHON: dict[str, float] = {
     "VOTING_SHIFT": catalogue_entries.VOTING_SHIFT,
     "VOTING_CODE_COUNT": len(VOTING_CODES),
     "ENTRY_FIELD_COUNT": len(attrs.fields(CatalogueEntry)),
+    **{fault.name if fault else "NO_FAULT": fault.value for fault in JpegFault},
 }
 
 

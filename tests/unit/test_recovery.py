@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.adapters.memory.tile_rows import MemoryTileRows
@@ -22,7 +23,7 @@ from aerotile.domain.values.tile_key import VariantTable
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 
 NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
-PIXELS = b"\xff\xd8\xff\xe0ground\xff\xd9"
+PIXELS = example_jpeg(b"ground")
 FLIGHT = UUID(int=7)
 
 

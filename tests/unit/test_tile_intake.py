@@ -11,10 +11,13 @@ import attrs
 import pytest
 from budgeted_cache import NOW, Cache
 
+from aerotile.adapters.memory.picture_decoder import MemoryPictureDecoder
 from aerotile.domain.errors import CacheBudgetExhaustedError, CaptureTimeInFutureError, StoreUnavailableError
 from aerotile.domain.flight_events import EventKind
 from aerotile.domain.intake.report import IntakeReport
 from aerotile.domain.intake.take_in_tiles import TileIntake
+from aerotile.domain.policies.jpeg import walk_jpeg
+from aerotile.domain.ports.picture_decoder import DecodedPicture
 from aerotile.domain.values.sectors import SectorClassification
 from aerotile.domain.values.tiles import TileId, TileSource
 
@@ -78,6 +81,7 @@ class Site:
         cls,
         budget_bytes: int = 1 << 20,
         classification: SectorClassification = SectorClassification.STABLE_REAR,
+        found: dict[bytes, DecodedPicture] | None = None,
     ) -> Site:
         cache = Cache.of(budget_bytes, classification=classification)
         intake = TileIntake(
@@ -86,6 +90,8 @@ class Site:
             budget_bytes=budget_bytes,
             tile_size_pixels=SIDE,
             clock=cache.clock,
+            walk_jpeg=walk_jpeg,
+            decoder=MemoryPictureDecoder(found or {}),
         )
         return cls(cache, intake)
 
@@ -133,7 +139,7 @@ def test_a_second_run_finds_every_tile_present() -> None:
     ("bad", "error", "message"),
     [
         (Offered(5, picture(5, side=128)), "TileMetadataError", "128 x 128 pixels, expected 256 x 256"),
-        (Offered(5, b"no picture"), "ValueError", "JPEG"),
+        (Offered(5, b"no picture"), "TileMetadataError", "JPEG"),
         (Offered(5, picture(5), claim="0" * 64), "ContentHashMismatchError", "expected 0000"),
         (Offered(5, picture(5), broken=True), "OSError", "Input/output error"),
         (Offered(256, picture(5)), "ValueError", "x must be"),
@@ -150,6 +156,65 @@ def test_a_bad_tile_is_refused_by_name_and_the_others_are_stored(
     assert (refusal.file, refusal.tile, refusal.error) == (bad.name, f"imported/8/{bad.x}/0", error)
     assert message in refusal.message
     assert site.stored() == {1, 9}
+
+
+CUT = {picture(5): DecodedPicture(damage="its picture ends before its size does")}
+
+
+def test_a_picture_that_does_not_decode_is_refused_by_name_and_the_others_are_stored() -> None:
+    site = Site.of(found=CUT)
+    report = site.take_in(offered(1, 5, 9))
+    assert ended(report) == (2, 0, 1)
+    (refusal,) = report.refusals
+    assert refusal.message == "tile imported/8/5/0 does not decode: its picture ends before its size does"
+    assert refusal.remedy == "fetch or make the tile again"
+    assert site.stored() == {1, 9}
+
+
+def test_without_decoding_such_a_picture_is_stored_and_the_number_of_blank_tiles_is_not_known() -> None:
+    site = Site.of(found=CUT)
+    report = site.intake.take_in(offered(1, 5), source=TileSource.IMPORTED, captured_at=NOW, decode=False)
+    assert (ended(report), report.blank) == ((2, 0, 0), None)
+
+
+def test_a_picture_of_the_wrong_size_is_never_decoded() -> None:
+    class Decoder:
+        def decode(self, pixels: bytes) -> DecodedPicture:
+            raise AssertionError
+
+    site = Site.of()
+    intake = attrs.evolve(site.intake, decoder=Decoder())
+    large = Offered(5, picture(5, side=65_500))
+    assert intake.take_in([large], source=TileSource.IMPORTED, captured_at=NOW).refused == 1
+
+
+def test_blank_and_repeated_tiles_are_counted_also_where_the_store_holds_them() -> None:
+    blank = DecodedPicture(is_blank=True)
+    site = Site.of(found={picture(7): blank})
+    repeated = [Offered(x, picture(7 if x < 4 else 8)) for x in (1, 2, 3, 4, 5)]
+    tiles = [*repeated, *offered(6)]
+    for repetition in range(2):
+        report = site.take_in(tiles)
+        assert ended(report) == ((6, 0, 0) if repetition == 0 else (0, 6, 0))
+        assert report.blank == 3
+        assert report.repeats.total == 5
+        assert report.repeats.most() == (3, "8/1/0.jpg")
+    once = site.take_in(offered(10, 11))
+    assert (once.blank, once.repeats.total, once.repeats.most()) == (0, 0, None)
+
+
+def test_pictures_are_decoded_on_as_many_threads_as_given() -> None:
+    meeting = threading.Barrier(3, timeout=30)
+
+    class Decoder:
+        def decode(self, pixels: bytes) -> DecodedPicture:
+            meeting.wait()
+            return DecodedPicture()
+
+    site = Site.of()
+    intake = attrs.evolve(site.intake, decoder=Decoder(), decoding_threads=3)
+    report = intake.take_in(offered(1, 2, 3), source=TileSource.IMPORTED, captured_at=NOW)
+    assert report.stored == 3
 
 
 def test_a_right_claim_is_accepted() -> None:

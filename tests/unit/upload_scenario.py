@@ -10,6 +10,7 @@ from uuid import UUID
 import attrs
 
 from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.adapters.memory.tile_rows import MemoryTileRows
@@ -49,7 +50,7 @@ def problem(kind: ProblemKind, retry_after_s: float | None = None) -> UploadProb
 
 
 def pixels_of(x: int) -> bytes:
-    return b"\xff\xd8\xff" + bytes([x % 256]) * 100 + b"\xff\xd9"
+    return example_jpeg(bytes([x % 256]) * 100)
 
 
 def onboard(x: int) -> TileId:

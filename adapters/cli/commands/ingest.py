@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ....domain.intake.report import IntakeReport, Refusal
 
 _LISTED_REFUSALS = 20
+_NOT_KNOWN = ("whether a picture ends before its size does", "whether a picture is of one colour")
+"""What only decoding shows."""
 
 
 @click.command(
@@ -58,6 +60,11 @@ Example:
     show_default=True,
     help="Tiles that become durable together.",
 )
+@click.option(
+    "--no-decode",
+    is_flag=True,
+    help="Don't decode the pictures: whether one ends too early or is of one colour is then not known.",
+)
 @json_option
 @click.pass_obj
 def ingest(
@@ -67,6 +74,7 @@ def ingest(
     source: str,
     zooms: tuple[int, ...],
     batch_size: int,
+    no_decode: bool,
     as_json: bool,
 ) -> None:
     """Bring a folder of XYZ tiles (zoom/x/y.jpg) into the store.
@@ -91,6 +99,7 @@ def ingest(
                     source=TileSource(source),
                     captured_at=captured_at,
                     batch_size=batch_size,
+                    decode=not no_decode,
                     progress=advance,
                     before_evictions=_warn_of_evictions,
                 )
@@ -136,6 +145,10 @@ def _facts(report: IntakeReport, found: XyzFolder, seconds: float) -> dict[str, 
         "left": len(found.tiles) - report.done,
         "ignored_files": found.ignored,
         "stored_bytes": report.stored_bytes,
+        "decoded": report.blank is not None,
+        "blank": report.blank,
+        "repeated": report.repeats.total,
+        "not_known": list(_NOT_KNOWN) if report.blank is None else [],
         "seconds": round(seconds, 3),
         "stored_per_second": round(report.stored / seconds, 1) if seconds else 0.0,
         "stopped_by": None if report.stopped_by is None else str(report.stopped_by),
@@ -160,3 +173,13 @@ def _print(report: IntakeReport, found: XyzFolder, seconds: float) -> None:
         f"{report.present} already present, {report.refused} refused{f', {left} left' if left else ''}; "
         f"{in_words(report.stored_bytes)} in {seconds:.1f} s, {rate:.0f} tiles/s"
     )
+    if report.blank is None:
+        write_line(f"not decoded, so not known: {'; '.join(_NOT_KNOWN)}")
+    elif report.blank:
+        write_line(f"{report.blank} blank: all of one colour")
+    if most := report.repeats.most():
+        count, first = most
+        write_line(
+            f"{report.repeats.total} repeated: their bytes lie at several places, "
+            f"most often those of {first} ({count} times)"
+        )

@@ -11,6 +11,7 @@ import pytest
 
 from ....domain.ports.tile_files import TileFiles
 from ....domain.values.tiles import TileId, TileMetadata, TileSource
+from ...memory.example_jpeg import example_jpeg
 
 FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
 TILE = TileId(18, 152345, 90123, TileSource.IMPORTED)
@@ -19,7 +20,7 @@ ONBOARD = TileId(18, 152345, 90123, TileSource.ONBOARD, FLIGHT)
 
 
 def jpeg(content: bytes = b"ground") -> bytes:
-    return b"\xff\xd8\xff\xe0" + content + b"\xff\xd9"
+    return example_jpeg(content)
 
 
 def metadata(pixels: bytes, tile_id: TileId = TILE, **changes: Any) -> TileMetadata:

@@ -161,8 +161,8 @@ class MappingCacheOfStores(OfTileStore):
                     continue
                 pixels = bytes(memoryview(handle))
                 handle.close()
-                assert pixels == jpeg(int.from_bytes(pixels[3:7], "big"), 5_000)
-                assert int.from_bytes(pixels[3:7], "big") // 1_000 == number
+                assert pixels == jpeg(int.from_bytes(pixels[25:29], "big"), 5_000)
+                assert int.from_bytes(pixels[25:29], "big") // 1_000 == number
                 count += 1
             return count
 

@@ -26,6 +26,7 @@ from ....domain.values.sectors import SEEDED_RULES, SectorBoundary, SectorClassi
 from ....domain.values.tile_grid import Bbox
 from ....domain.values.tiles import TileId, TileMetadata, TileSource
 from ...memory.clock import ManualClock
+from ...memory.example_jpeg import example_jpeg
 from ...memory.flight_recorder import MemoryFlightRecorder
 from ...memory.mapping_cache import MemoryMappingCache
 from ...memory.sector_index import MemorySectorIndex
@@ -39,7 +40,7 @@ ONBOARD = TileId(10, 3, 4, TileSource.ONBOARD, UUID(int=7))
 
 
 def jpeg(seed: int = 0, size: int = 64) -> bytes:
-    return b"\xff\xd8\xff" + seed.to_bytes(4, "big") + bytes(size - 9) + b"\xff\xd9"
+    return example_jpeg(seed.to_bytes(4, "big"), size)
 
 
 def described(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import struct
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hostile_content import INJECTION, STEERING, Answer
+from PIL import Image
 
 
 def segment(marker: int, content: bytes) -> bytes:
@@ -24,20 +26,19 @@ def jpeg(*segments: bytes, size: tuple[int, int] = (256, 256)) -> bytes:
 
 EXIF = segment(0xE1, b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\xff" * 5000)
 HOSTILE_TILES = {
-    "claims 65500 x 65500": (jpeg(size=(65500, 65500)), "it is 65500 x 65500 pixels"),
-    "claims nothing": (jpeg(size=(0, 0)), "it is 0 x 0 pixels"),
-    "page with markers": (b"\xff\xd8\xff<script>alert(1)</script>\xff\xd9", "not a JPEG"),
-    "gif": (b"GIF89a" + bytes(50) + b"\xff\xd9", "not a JPEG"),
-    "png": (b"\x89PNG\r\n\x1a\n" + bytes(50), "not a JPEG"),
-    "zip behind the picture": (jpeg() + b"PK\x05\x06" + bytes(18), "not a JPEG"),
-    "segment that leads nowhere": (b"\xff\xd8\xff\xe0\xff\xff" + bytes(9) + b"\xff\xd9", "not a JPEG"),
-    "segment of no length": (b"\xff\xd8\xff\xe0\0\0" * 3 + b"\xff\xd9", "not a JPEG"),
+    "claims 65500 x 65500": (jpeg(size=(65500, 65500)), "is 65500 x 65500 pixels"),
+    "claims nothing": (jpeg(size=(0, 0)), "leaves its height to a later marker"),
+    "page with markers": (b"\xff\xd8\xff<script>alert(1)</script>\xff\xd9", "no marker can stand"),
+    "gif": (b"GIF89a" + bytes(50) + b"\xff\xd9", "is a GIF"),
+    "png": (b"\x89PNG\r\n\x1a\n" + bytes(50), "is a PNG"),
+    "segment that leads nowhere": (b"\xff\xd8\xff\xe0\xff\xff" + bytes(9) + b"\xff\xd9", "is cut short"),
+    "segment of no length": (b"\xff\xd8\xff\xe0\0\0" * 3 + b"\xff\xd9", "the header at byte 2 is impossible"),
     "frame in another's comment": (
         b"\xff\xd8" + segment(0xFE, jpeg()[2:-2]) + segment(0xDA, b"\0") + b"\xff\xd9",
-        "not a JPEG",
+        "no frame header",
     ),
-    "a million fill bytes": (b"\xff\xd8" + b"\xff" * 1_000_000 + b"\xd9", "not a JPEG"),
-    "a million empty segments": (b"\xff\xd8" + b"\xff\xe0\0\x02" * 250_000 + b"\xff\xd9", "not a JPEG"),
+    "a million fill bytes": (b"\xff\xd8" + b"\xff" * 1_000_000 + b"\xd9", "no frame header"),
+    "a million empty segments": (b"\xff\xd8" + b"\xff\xe0\0\x02" * 250_000 + b"\xff\xd9", "no frame header"),
 }
 
 
@@ -78,7 +79,11 @@ def test_what_a_tile_carries_besides_its_picture_is_kept_byte_for_byte_and_never
 ) -> None:
     column = tmp_path / "tiles/3/1"
     column.mkdir(parents=True)
-    content = jpeg(EXIF, segment(0xFE, b"<script>" + INJECTION.encode() + STEERING.encode()))
+    stream = io.BytesIO()
+    Image.new("RGB", (256, 256), (1, 2, 3)).save(stream, "JPEG")
+    comment = segment(0xFE, b"<script>" + INJECTION.encode() + STEERING.encode())
+    zip_behind = b"PK\x05\x06" + bytes(18)
+    content = b"\xff\xd8" + EXIF + comment + stream.getvalue()[2:] + zip_behind
     (column / "1.jpg").write_bytes(content)
     assert call("ingest", "tiles", "--captured-at", "2026-05-01").code == 0
     assert (tmp_path / "aerotile-data/tiles/imported/3/1/1.jpg").read_bytes() == content

@@ -1,0 +1,1 @@
+"""JPEG pictures, decoded by libjpeg-turbo."""
