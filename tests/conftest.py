@@ -57,8 +57,11 @@ class PostgresServer:
 
     dsn: str = attrs.field(repr=False)
 
-    def create_database(self, *, template: str | None = None) -> str:
-        """Create a database with a name of its own, empty or a copy of `template`, and return its name."""
+    def create_database(self, *, template: str | None = None, encoding: str | None = None) -> str:
+        """Create a database with a name of its own, empty or a copy of `template`, and return its name.
+
+        `encoding`: default the server's.
+        """
         import psycopg
         from psycopg import sql
 
@@ -66,6 +69,8 @@ class PostgresServer:
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
             sql.Identifier(name), sql.Identifier(template or "template0")
         )
+        if encoding is not None:
+            statement += sql.SQL(" ENCODING {} LOCALE 'C'").format(sql.Literal(encoding))
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             connection.execute(statement)
         return name

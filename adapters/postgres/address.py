@@ -20,6 +20,12 @@ from .errors import describe
 
 MIN_SERVER_VERSION = 140_000
 """PostgreSQL 14, as libpq counts versions."""
+ENCODINGS = ("UTF8", "SQL_ASCII")
+"""Encodings of databases that hold every text: SQL_ASCII stores bytes as they are, and they are UTF-8 here.
+
+In any other, a sector's name or a provider's answer may have a character that the database can't store, which
+would come to light in the middle of a mission.
+"""
 # A host that vanished silently is detected after about 15 s; with the system's own settings it takes hours.
 # These apply to TCP only; a DSN may set others.
 _KEEPALIVE = {
@@ -119,32 +125,40 @@ class DatabaseAddress:
         return {
             **self._keepalive,
             "autocommit": True,
+            # Neither the DSN, nor PGCLIENTENCODING, nor the database decides how text travels.
+            "client_encoding": "UTF8",
             # The driver must not prepare statements: after a ROLLBACK it would drop those of `pipeline` too.
             "prepare_threshold": None,
             "connect_timeout": max(1, math.ceil(connect_timeout_s)),
         }
 
     def connect(self, connect_timeout_s: float) -> Connection:
-        """Connect once. Raises `StoreUnavailableError`, also for a server that is too old."""
+        """Connect once. Raises `StoreUnavailableError`, also for a database that can't be used."""
         try:
             connection = Connection.connect(self.dsn, **self.parameters(connect_timeout_s))
         except psycopg.Error as error:
             raise self.unavailable(error) from error
-        if too_old := self.refuse_old_server(connection):
+        if unfit := self.refuse_unfit(connection):
             connection.close()
-            raise too_old
+            raise unfit
         return connection
 
-    def refuse_old_server(self, connection: psycopg.Connection[Any]) -> StoreUnavailableError | None:
-        """Why the server at the other end can't be used, or None."""
+    def refuse_unfit(self, connection: psycopg.Connection[Any]) -> StoreUnavailableError | None:
+        """Why the database at the other end can't be used, or None. Costs no round trip."""
         version = connection.info.server_version
-        if version >= MIN_SERVER_VERSION:
-            return None
-        return StoreUnavailableError(
-            f"{self} is PostgreSQL {version // 10_000}; "
-            f"Aerotile needs {MIN_SERVER_VERSION // 10_000} or newer",
-            remedy="use a newer server, or leave the DSN out to use the embedded one",
-        )
+        if version < MIN_SERVER_VERSION:
+            return StoreUnavailableError(
+                f"{self} is PostgreSQL {version // 10_000}; "
+                f"Aerotile needs {MIN_SERVER_VERSION // 10_000} or newer",
+                remedy="use a newer server, or leave the DSN out to use the embedded one",
+            )
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding not in ENCODINGS:
+            return StoreUnavailableError(
+                f"{self} has the encoding {encoding}, which lacks characters that names and answers may have",
+                remedy="create a database with ENCODING 'UTF8' TEMPLATE template0, and set the DSN to it",
+            )
+        return None
 
     def unavailable(self, error: BaseException | None) -> StoreUnavailableError:
         """The domain's error for a server that can't be reached."""

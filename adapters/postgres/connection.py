@@ -31,11 +31,16 @@ TRUSTED_S = 1.0
 GONE_WAIT_S = 1.5
 """How long a call waits when the last attempt to connect failed: enough for one more attempt."""
 
-# Settings of every session: results in UTC, durable commits, and counters that see the commits of other
-# sessions. Defaults of the server or of the role must not weaken them.
+# Settings of every session: results in UTC and in the styles that the driver reads, numbers without loss,
+# durable commits, and counters that see the commits of other sessions. Defaults of the server, of the role or
+# of the environment (PGDATESTYLE, PGOPTIONS) must not weaken them.
 _SESSION = """
     SELECT
         set_config('TimeZone', 'UTC', false),
+        set_config('DateStyle', 'ISO', false),
+        set_config('IntervalStyle', 'postgres', false),
+        set_config('extra_float_digits', '1', false),
+        set_config('array_nulls', 'on', false),
         set_config('statement_timeout', %s, false),
         set_config('default_transaction_isolation', 'read committed', false),
         set_config(
@@ -235,10 +240,10 @@ class Database:
                 except psycopg.Error as error:
                     database._failure = error
                     raise
-                if too_old := database.address.refuse_old_server(connection):
+                if unfit := database.address.refuse_unfit(connection):
                     connection.close()
-                    database._failure = too_old
-                    raise too_old
+                    database._failure = unfit
+                    raise unfit
                 return connection
 
         return NotedConnection

@@ -14,6 +14,10 @@ _CONNECTION_LOST = ("08", "57P")
 """SQLSTATE classes of a connection that broke, and of a server that is shutting down or starting."""
 
 BUSY_REMEDY = "raise database.statement_timeout_s, or look for what keeps the database busy"
+OWN_PLACE_REMEDY = (
+    "give Aerotile a database of its own, or a schema that is the only one in its search_path "
+    "(options='-c search_path=NAME' in the DSN)"
+)
 
 
 @contextmanager
@@ -32,7 +36,9 @@ def translate_errors(doing: str) -> Iterator[None]:
 def translated(error: psycopg.Error, doing: str) -> TileMetadataError | StoreUnavailableError:
     """The domain's error for a driver's error; the caller raises it from the driver's."""
     message = f"{doing} failed: {describe(error)}"
-    if isinstance(error, (psycopg.IntegrityError, psycopg.DataError)):
+    is_value_refused = isinstance(error, (psycopg.IntegrityError, psycopg.DataError))
+    # What this side sends is always UTF-8; a database of encoding SQL_ASCII stores what any program gave it.
+    if is_value_refused and not isinstance(error, psycopg.errors.CharacterNotInRepertoire):
         return TileMetadataError(message)
     return StoreUnavailableError(message, remedy=_remedy(error))
 
@@ -48,6 +54,14 @@ def is_connection_lost(error: psycopg.Error, connection: psycopg.Connection[Any]
 def _remedy(error: psycopg.Error) -> str | None:
     if isinstance(error, (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)):
         return "the database lacks a migration; run `aerotile migrate` on it"
+    if isinstance(error, (psycopg.errors.DuplicateTable, psycopg.errors.DuplicateFunction)):
+        return f"that name is another program's here; {OWN_PLACE_REMEDY}"
+    if isinstance(error, psycopg.errors.CharacterNotInRepertoire):
+        return "another program wrote text that is not UTF-8 into this database: correct it there"
+    if isinstance(error, psycopg.errors.InvalidSchemaName):
+        return "create the schema that search_path names, or correct search_path"
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        return "let this database be written: it is a standby, or default_transaction_read_only is on"
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return "give the role the right to create and use tables in this database"
     if isinstance(error, psycopg.errors.QueryCanceled):

@@ -14,7 +14,6 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -22,7 +21,7 @@ from sqlalchemy.pool import NullPool
 from ...domain.errors import CommitOutcomeUnknownError, StoreUnavailableError
 from .address import DatabaseAddress
 from .advisory_locks import MIGRATION_LOCK
-from .errors import translated
+from .errors import OWN_PLACE_REMEDY, translated
 
 _log = logging.getLogger("aerotile.migrate")
 
@@ -36,6 +35,11 @@ CONNECT_TIMEOUT_S = 5.0
 TABLE_LOCK_TIMEOUT = "60s"
 """How long a migration waits for programs that use the tables, before it gives up and changes nothing."""
 SERIALIZATION_FAILURE = "40001"
+# Every revision of table tiles has these columns.
+HAS_OUR_TILES = """
+    SELECT count(*) = 3 FROM pg_attribute
+    WHERE attrelid = to_regclass('tiles') AND attname IN ('captured_at', 'flight_id', 'tile_size_pixels')
+"""
 SET_TIMEOUTS = "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)"
 
 _one_at_a_time = threading.Lock()
@@ -58,13 +62,12 @@ def apply_migrations(dsn: str) -> MigrationReport:
     """Upgrade to the newest revision, all steps in one transaction; when this raises, nothing has changed.
 
     Waits for other runners, and retries once after a serialization failure. Raises `StoreUnavailableError`
-    (no answer; a database that is newer than this program), `TileMetadataError` (rows that no migration can
-    convert) and `ConfigurationError` for an unreadable DSN. After `CommitOutcomeUnknownError` either all
+    (no answer; a database that is newer, or another program's), `TileMetadataError` (rows that no migration
+    can convert) and `ConfigurationError` for an unreadable DSN. After `CommitOutcomeUnknownError` either all
     steps were applied or none; a second call applies the rest.
     """
     with _migrating(dsn) as run:
         before = run.revision()
-        run.refuse_unknown(before)
         try:
             run.upgrade()
         except DBAPIError as error:
@@ -86,10 +89,9 @@ def apply_migrations(dsn: str) -> MigrationReport:
 def check_revision(dsn: str) -> None:
     """Raise `StoreUnavailableError` unless the database is at the revision that this program needs."""
     address = DatabaseAddress(dsn)
-    with _connected(address, patience_s=CONNECT_TIMEOUT_S) as connection:
+    with _connected(address, "reading the revision of", patience_s=CONNECT_TIMEOUT_S) as connection:
         run = _Run(address, connection)
         found = run.revision()
-        run.refuse_unknown(found)
         newest = run.scripts.get_current_head()
         if found != newest:
             raise StoreUnavailableError(
@@ -123,21 +125,35 @@ class _Run:
         self.commit_begun = True
 
     def revision(self) -> str | None:
-        found = MigrationContext.configure(self.connection).get_current_revision()
-        self.connection.rollback()
-        return found
+        """The revision of this program's tables; None where there are none.
 
-    def refuse_unknown(self, revision: str | None) -> None:
-        if revision is None:
-            return
+        Raises `StoreUnavailableError` when a newer version, or another program, has migrated the database.
+        """
         try:
-            self.scripts.get_revision(revision)
-        except CommandError as error:
+            found = [str(head) for head in MigrationContext.configure(self.connection).get_current_heads()]
+            has_our_tiles = self.connection.exec_driver_sql(HAS_OUR_TILES).scalar_one()
+        except DBAPIError as error:
+            if not isinstance(error.orig, psycopg.errors.UndefinedColumn):
+                raise
+            found, has_our_tiles = ["unknown"], False  # a table alembic_version that is not Alembic's
+        finally:
+            self.connection.rollback()
+        if not found:
+            return None
+        if not has_our_tiles:
             raise StoreUnavailableError(
-                f"{self.address} is at revision {revision}, which is newer than this program "
+                f"{self.address} has been migrated by another program: its table alembic_version holds "
+                f"{', '.join(map(repr, found))}, and Aerotile's table tiles is missing",
+                remedy=OWN_PLACE_REMEDY,
+            )
+        known = {script.revision for script in self.scripts.walk_revisions()}
+        if len(found) > 1 or found[0] not in known:
+            raise StoreUnavailableError(
+                f"{self.address} is at revision {', '.join(found)}, which is newer than this program "
                 f"(it knows revisions up to {self.scripts.get_current_head()})",
                 remedy="install the version of Aerotile that migrated this database, or a newer one",
-            ) from error
+            )
+        return found[0]
 
     def upgrade(self) -> None:
         self.steps.clear()
@@ -153,7 +169,7 @@ class _Run:
 def _migrating(dsn: str) -> Iterator[_Run]:
     """A connection that holds the migration lock until it is closed."""
     address = DatabaseAddress(dsn)
-    with _one_at_a_time, _connected(address) as connection:
+    with _one_at_a_time, _connected(address, "migrating") as connection:
         # Defaults of the role must not cut the wait or the work short.
         connection.exec_driver_sql(SET_TIMEOUTS, ("0", "0"))
         (free,) = connection.exec_driver_sql("SELECT pg_try_advisory_lock(%s, %s)", MIGRATION_LOCK).one()
@@ -177,7 +193,9 @@ def _migrating(dsn: str) -> Iterator[_Run]:
 
 
 @contextmanager
-def _connected(address: DatabaseAddress, *, patience_s: float | None = None) -> Iterator[Connection]:
+def _connected(
+    address: DatabaseAddress, doing: str, *, patience_s: float | None = None
+) -> Iterator[Connection]:
     """A SQLAlchemy connection, as Alembic takes it; translates the driver's errors."""
 
     def connect() -> psycopg.Connection[Any]:
@@ -193,7 +211,7 @@ def _connected(address: DatabaseAddress, *, patience_s: float | None = None) -> 
     except DBAPIError as error:
         cause = error.orig
         if isinstance(cause, psycopg.Error):
-            raise translated(cause, f"migrating {address}") from error
+            raise translated(cause, f"{doing} {address}") from error
         raise
     finally:
         engine.dispose()

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import attrs
 import psycopg
@@ -286,6 +286,10 @@ def test_settings_of_the_server_do_not_weaken_a_session(migrated_database: str) 
             "synchronous_commit TO off",
             "default_transaction_isolation TO serializable",
             "TimeZone TO 'Asia/Kathmandu'",
+            "DateStyle TO 'German, YMD'",
+            "IntervalStyle TO 'iso_8601'",
+            "extra_float_digits TO -3",
+            "array_nulls TO off",
             "statement_timeout TO 1",
         ):
             connection.execute(f"ALTER DATABASE {name} SET {setting}")
@@ -294,10 +298,13 @@ def test_settings_of_the_server_do_not_weaken_a_session(migrated_database: str) 
             "reading the settings",
             """
             SELECT current_setting('synchronous_commit'), current_setting('transaction_isolation'),
-                   current_setting('TimeZone'), current_setting('statement_timeout')
+                   current_setting('TimeZone'), current_setting('statement_timeout'),
+                   timestamptz '2026-05-01 00:00Z', interval '180 days', float8 '0.1' + float8 '0.2',
+                   '{NULL}'::text[]
             """,
         )
-        assert found == ("on", "read committed", "UTC", "7s")
+        assert found[:4] == ("on", "read committed", "UTC", "7s")
+        assert found[4:] == (NOW, timedelta(days=180), 0.1 + 0.2, [None])
 
 
 def test_a_stricter_durability_of_the_server_is_kept(migrated_database: str) -> None:
