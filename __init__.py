@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         IndexUnavailableError,
         NoMappingLeftError,
         NoTileFileError,
+        OnboardRoomExhaustedError,
         ReadDeadlineError,
         RuntimeNotAvailableError,
         StoreUnavailableError,
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
     from .domain.ports.descriptor_index import DescriptorIndex, SupportsAreaSearch
     from .domain.ports.flight_recorder import FlightRecorder
     from .domain.ports.sector_index import SectorIndex, SupportsJudging, TileJudge
-    from .domain.ports.tile_metadata import TileMetadataStore
+    from .domain.ports.tile_metadata import SupportsPins, TileMetadataStore
     from .domain.ports.tile_store import (
         SupportsLocalReads,
         SupportsLocalWrites,
@@ -142,6 +143,7 @@ _NAMES_BY_MODULE = {
         "IndexUnavailableError",
         "NoMappingLeftError",
         "NoTileFileError",
+        "OnboardRoomExhaustedError",
         "ReadDeadlineError",
         "RuntimeNotAvailableError",
         "StoreUnavailableError",
@@ -180,7 +182,10 @@ _NAMES_BY_MODULE = {
         "SupportsJudging",
         "TileJudge",
     ),
-    ".domain.ports.tile_metadata": ("TileMetadataStore",),
+    ".domain.ports.tile_metadata": (
+        "SupportsPins",
+        "TileMetadataStore",
+    ),
     ".domain.ports.tile_store": (
         "SupportsLocalReads",
         "SupportsLocalWrites",
@@ -295,6 +300,7 @@ __all__ = [
     "MigrationReport",
     "NoMappingLeftError",
     "NoTileFileError",
+    "OnboardRoomExhaustedError",
     "PixelReader",
     "Polygon",
     "ProblemKind",
@@ -314,6 +320,7 @@ __all__ = [
     "SupportsJudging",
     "SupportsLocalReads",
     "SupportsLocalWrites",
+    "SupportsPins",
     "TileCacheError",
     "TileId",
     "TileJudge",

@@ -13,10 +13,21 @@ from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent,
 from .connection import Database
 from .predicates import HAS_CONTENT, IS_PENDING_UPLOAD, MAY_BE_EVICTED
 from .queries import SELECT_XID, read_total
-from .row_values import SELECT_TILE, SELECT_TILE_FOR_UPDATE, TILE_COLUMNS, read_tile
+from .row_values import (
+    ID_COLUMNS,
+    SELECT_TILE,
+    SELECT_TILE_FOR_UPDATE,
+    TILE_COLUMNS,
+    read_tile,
+    read_tile_id,
+)
 from .tile_rows import PostgresTileRows
 from .transactions import TileTransaction
 
+SELECT_PINNED = f"""
+    SELECT {ID_COLUMNS} FROM tiles WHERE pinned AND {HAS_CONTENT}
+    ORDER BY zoom_level, x, y, source, COALESCE(flight_id, '{ZERO_UUID}'::uuid)
+"""
 SELECT_NOW = "SELECT now()"
 SELECT_BBOX = f"""
     SELECT {TILE_COLUMNS} FROM tiles
@@ -178,6 +189,10 @@ class PostgresTileMetadataStore:
         return attempts
 
     def set_pinned(self, tile_id: TileId, pinned: bool) -> None:
-        """Pin a tile, which is then never evicted, or unpin it. Raises `TileNotFoundError`."""
+        """See `SupportsPins`."""
         if not self._database.change(f"pinning tile {tile_id}", UPDATE_PINNED, (pinned, tile_id.tile_uuid)):
             raise TileNotFoundError(tile_id)
+
+    def pinned_tiles(self) -> list[TileId]:
+        """See `SupportsPins`."""
+        return [read_tile_id(row) for row in self._database.fetch_all("listing pinned tiles", SELECT_PINNED)]

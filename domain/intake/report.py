@@ -6,6 +6,7 @@ import attrs
 
 from ..errors import AerotileError
 from ..ports.offered_tile import OfferedTile
+from ..values.eviction_tally import EvictionTally
 from ..values.tiles import FreshnessLabel, TileMetadataPersistent, TileSource
 
 
@@ -33,6 +34,8 @@ class IntakeReport:
     """Tiles that the store held already with the same bytes."""
     stored_bytes: int = 0
     refusals: list[Refusal] = attrs.field(factory=list)
+    evicted: EvictionTally = attrs.field(factory=EvictionTally)
+    """Tiles that went to make room for these; they may be among them."""
     stopped_by: AerotileError | None = None
     """The error that ended the run before all tiles were tried: no room, no database, no disk."""
 

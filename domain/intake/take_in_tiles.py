@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Protocol
 
@@ -24,6 +25,7 @@ from ..ports.clock import Clock
 from ..ports.offered_tile import OfferedTile
 from ..ports.tile_store import TileWriteOutcome
 from ..store.write_batches import IN_FLIGHT, overlapped
+from ..values.eviction_tally import EvictionTally
 from ..values.pixels import TilePixelHandle
 from ..values.tiles import TileId, TileMetadata, TileSource
 from .gates import IntakeTerms, read_offered_tile
@@ -74,6 +76,10 @@ class TileIntake:
     budget_bytes: int
     tile_size_pixels: int
     clock: Clock
+    tally_evictions: Callable[[], AbstractContextManager[EvictionTally]] = lambda: nullcontext(
+        EvictionTally()
+    )
+    """Counts what the store evicts while the context is open; default for a store that evicts nothing."""
     parallel: int = IN_FLIGHT
     """How many batches are under way at a time while the budget has room for all tiles."""
 
@@ -103,7 +109,6 @@ class TileIntake:
             needed_bytes = sum(tile.size for tile in tiles if not self._is_known(tile, source))
             if needed_bytes > max(0, free_bytes):
                 before_evictions(needed_bytes, max(0, free_bytes))
-        report = IntakeReport()
         stopping = threading.Event()
 
         def take(batch: Sequence[OfferedTile]) -> _Batch:
@@ -117,9 +122,11 @@ class TileIntake:
 
         batches = [tiles[i : i + batch_size] for i in range(0, len(tiles), batch_size)]
         # A batch that needs room can't evict tiles of another one that is not committed yet.
-        for ended in overlapped(take, batches, at_once=self.parallel if has_room else 1):
-            self._add(ended, report, source)
-            progress(report.done, len(tiles))
+        with self.tally_evictions() as evicted:
+            report = IntakeReport(evicted=evicted)
+            for ended in overlapped(take, batches, at_once=self.parallel if has_room else 1):
+                self._add(ended, report, source)
+                progress(report.done, len(tiles))
         return report
 
     def _is_known(self, tile: OfferedTile, source: TileSource) -> bool:
