@@ -148,6 +148,16 @@ class MemoryTileMetadataStore:
             attempts = self._known(tile_id).upload_attempts + 1
             return self._change(tile_id, upload_attempts=attempts).upload_attempts
 
+    def count_rejection(self, tile_id: TileId, attempts_before: int, *, gives_up: bool) -> bool:
+        """See `UploadAttempts` of the retrying uploader."""
+        with self._answering():
+            tile = self._committed.get(tile_id)
+            if tile is None or tile.upload_attempts != attempts_before or not is_pending_upload(tile):
+                return False
+            vote = {"voting_status": VotingStatus.UPLOAD_GIVEUP} if gives_up else {}
+            self._change(tile_id, upload_attempts=attempts_before + 1, **vote)
+            return True
+
     def set_pinned(self, tile_id: TileId, pinned: bool) -> None:
         """See `SupportsPins`."""
         with self._answering():

@@ -58,6 +58,13 @@ UPDATE_UPLOAD_ATTEMPTS = f"""
     WHERE tile_uuid = %s AND {HAS_CONTENT}
     RETURNING upload_attempts
 """
+COUNT_REJECTION = f"""
+    UPDATE tiles SET
+        upload_attempts = upload_attempts + 1,
+        voting_status = CASE WHEN %s THEN '{VotingStatus.UPLOAD_GIVEUP.value}' ELSE voting_status END
+    WHERE tile_uuid = %s AND upload_attempts = %s AND {IS_PENDING_UPLOAD}
+    RETURNING true
+"""
 # The rows are locked in one order, so that two concurrent batches can't wait for each other. Each row is read
 # again once it is locked, so that an access time does not go back.
 UPDATE_ACCESSED = """
@@ -187,6 +194,22 @@ class PostgresTileMetadataStore:
             attempts = int(rows[0][0])
             transaction.commit(doing, 0, lambda: (ATTEMPTED_TRACE, (tile_id.tile_uuid, attempts)))
         return attempts
+
+    def count_rejection(self, tile_id: TileId, attempts_before: int, *, gives_up: bool) -> bool:
+        """See `UploadAttempts` of the retrying uploader."""
+        doing = f"counting a rejection of tile {tile_id}"
+        with TileTransaction(self._database) as transaction:
+            counted, number = transaction.begin(
+                doing,
+                (COUNT_REJECTION, (gives_up, tile_id.tile_uuid, attempts_before)),
+                (SELECT_XID, ()),
+            )
+            transaction.xid = number.text
+            if not counted.rows():
+                return False
+            trace = (ATTEMPTED_TRACE, (tile_id.tile_uuid, attempts_before + 1))
+            transaction.commit(doing, 0, lambda: trace)
+        return True
 
     def set_pinned(self, tile_id: TileId, pinned: bool) -> None:
         """See `SupportsPins`."""
