@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         IndexUnavailableError,
         NoMappingLeftError,
         NoTileFileError,
+        OnboardRoomExhaustedError,
         ReadDeadlineError,
         RuntimeNotAvailableError,
         StoreUnavailableError,
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
     from .domain.ports.descriptor_index import DescriptorIndex, SupportsAreaSearch
     from .domain.ports.flight_recorder import FlightRecorder
     from .domain.ports.sector_index import SectorIndex, SupportsJudging, TileJudge
-    from .domain.ports.tile_metadata import TileMetadataStore
+    from .domain.ports.tile_metadata import SupportsPins, TileMetadataStore
     from .domain.ports.tile_store import (
         SupportsLocalReads,
         SupportsLocalWrites,
@@ -148,6 +149,7 @@ _NAMES_BY_MODULE = {
         "IndexUnavailableError",
         "NoMappingLeftError",
         "NoTileFileError",
+        "OnboardRoomExhaustedError",
         "ReadDeadlineError",
         "RuntimeNotAvailableError",
         "StoreUnavailableError",
@@ -187,7 +189,10 @@ _NAMES_BY_MODULE = {
         "SupportsJudging",
         "TileJudge",
     ),
-    ".domain.ports.tile_metadata": ("TileMetadataStore",),
+    ".domain.ports.tile_metadata": (
+        "SupportsPins",
+        "TileMetadataStore",
+    ),
     ".domain.ports.tile_store": (
         "SupportsLocalReads",
         "SupportsLocalWrites",
@@ -304,6 +309,7 @@ __all__ = [
     "MigrationReport",
     "NoMappingLeftError",
     "NoTileFileError",
+    "OnboardRoomExhaustedError",
     "PixelReader",
     "Polygon",
     "ProblemKind",
@@ -323,6 +329,7 @@ __all__ = [
     "SupportsJudging",
     "SupportsLocalReads",
     "SupportsLocalWrites",
+    "SupportsPins",
     "TileCacheError",
     "TileId",
     "TileJudge",

@@ -7,7 +7,8 @@ TileCacheError                   anything that goes wrong with the cache in use
 │   └── CaptureTimeInFutureError the capture time lies ahead of the clock
 ├── ContentHashMismatchError     the bytes are not the bytes that were promised
 ├── FreshnessRejectionError      the tile is too old for the sector that it lies in
-├── CacheBudgetExhaustedError    no room, even after a full eviction sweep
+├── CacheBudgetExhaustedError    no room, and what may be evicted would not make it
+│   ├── OnboardRoomExhaustedError  no room for an onboard tile, which evicts no tile of the map
 │   └── HeadroomTakenError       another process took the reserved room before the commit
 ├── IndexUnavailableError        the descriptor index can't be opened or can't answer
 └── StoreUnavailableError        the database or the disk does not answer; nothing was lost
@@ -131,27 +132,85 @@ class FreshnessRejectionError(TileCacheError):
 
 
 class CacheBudgetExhaustedError(TileCacheError):
-    """No room for the tile, even after everything that may be evicted was evicted.
+    """No room for the tile: all tiles that may be evicted together would not make it.
 
-    `needed_bytes` of the write, `budget_bytes` in all, `total_bytes` of the committed tiles.
+    `needed_bytes` of the write, `budget_bytes` in all, `total_bytes` of the committed tiles, and
+    `evictable_bytes` of those that may be evicted. They are counted before the first is evicted, so that a
+    sweep which can't succeed evicts none; `evicted_tiles` is above 0 only where a candidate was pinned or
+    deleted during the sweep.
     """
 
-    def __init__(self, needed_bytes: int, budget_bytes: int, total_bytes: int) -> None:
-        if needed_bytes > budget_bytes:
-            reason = f"the whole budget is {budget_bytes} bytes"
-        else:
-            reason = f"{total_bytes} of {budget_bytes} bytes are in use and nothing more may be evicted"
-        super().__init__(
-            f"no room for {needed_bytes} bytes: {reason}",
-            remedy="raise budget.max_bytes, upload onboard tiles, or remove pins",
-        )
+    _of, _limit = "", "budget"
+    _remedy = (
+        "raise budget.max_bytes, upload onboard tiles (aerotile upload), or lift pins (aerotile pin --lift)"
+    )
+
+    def __init__(
+        self,
+        needed_bytes: int,
+        budget_bytes: int,
+        total_bytes: int,
+        evictable_bytes: int = 0,
+        evicted_tiles: int = 0,
+    ) -> None:
         self.needed_bytes = needed_bytes
         self.budget_bytes = budget_bytes
         self.total_bytes = total_bytes
+        self.evictable_bytes = evictable_bytes
+        self.evicted_tiles = evicted_tiles
+        too_large = f"the whole {self._limit} is {budget_bytes} bytes"
+        reason = too_large if needed_bytes > budget_bytes else self._reason()
+        super().__init__(f"no room for {needed_bytes} bytes{self._of}: {reason}", remedy=self._remedy)
+
+    def _reason(self) -> str:
+        return (
+            f"{self.total_bytes} of {self.budget_bytes} bytes are in use and {self.evictable_bytes} of them "
+            f"may be evicted; {self.evicted_tiles or 'no'} tiles were evicted for it"
+        )
+
+
+class OnboardRoomExhaustedError(CacheBudgetExhaustedError):
+    """No room for an onboard tile, which may evict only onboard tiles.
+
+    `budget_bytes`, `total_bytes` and `evictable_bytes` are those of the onboard share
+    (`budget.onboard_share`), or with `budget_is_full` those of the whole budget.
+    """
+
+    _of, _limit = " of onboard tiles", "onboard share"
+    _remedy = "upload onboard tiles (aerotile upload), or raise budget.onboard_share"
+
+    def __init__(
+        self,
+        needed_bytes: int,
+        budget_bytes: int,
+        total_bytes: int,
+        evictable_bytes: int = 0,
+        evicted_tiles: int = 0,
+        *,
+        budget_is_full: bool = False,
+    ) -> None:
+        self.budget_is_full = budget_is_full
+        if budget_is_full:
+            self._limit = CacheBudgetExhaustedError._limit
+            self._remedy = "upload onboard tiles (aerotile upload), raise budget.max_bytes, or delete tiles"
+        super().__init__(needed_bytes, budget_bytes, total_bytes, evictable_bytes, evicted_tiles)
+
+    def _reason(self) -> str:
+        share = "" if self.budget_is_full else " of their share"
+        return (
+            f"{self.total_bytes} of {self.budget_bytes} bytes{share} are in use and {self.evictable_bytes} "
+            "bytes of onboard tiles may be evicted, the map never is; "
+            f"{self.evicted_tiles or 'no'} tiles were evicted for it"
+        )
 
 
 class HeadroomTakenError(CacheBudgetExhaustedError):
-    """Another process took the reserved room before the commit; evicting again may help."""
+    """Another process took the reserved room before the commit; reserving again may help."""
+
+    _remedy = "write it again; if that goes on, raise budget.max_bytes"
+
+    def _reason(self) -> str:
+        return f"another process took it; {self.total_bytes} of {self.budget_bytes} bytes are in use"
 
 
 class IndexUnavailableError(TileCacheError):

@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memmove
 
-from _constants cimport SHA256_BYTES
+from _constants cimport EVICTABLE, FIRST_FLIGHT_ORDINAL, SHA256_BYTES, VARIANT_MASK
 
 cdef enum:
     BLOCK_ROWS = 128
@@ -59,6 +59,9 @@ cdef struct RowBlocks:
     Block **blocks
     Py_ssize_t rows
     int64_t total_bytes
+    int64_t onboard_bytes
+    int64_t evictable_bytes
+    int64_t evictable_onboard_bytes
     Py_ssize_t tidied  # the block that is filled up next
 
 
@@ -100,6 +103,18 @@ cdef inline Block *block_with(const RowBlocks *all, int64_t key, Py_ssize_t *pos
 cdef inline int64_t disk_bytes_at(const Block *block, Py_ssize_t position) noexcept nogil:
     """The size of one row's tile."""
     return <int64_t>block.high_bytes[position] << 32 | block.low_bytes[position]
+
+
+cdef inline void add_bytes(RowBlocks *all, int64_t key, uint8_t flags, int64_t disk_bytes) noexcept nogil:
+    """Add one row's bytes to the sums; negative bytes take a row out of them."""
+    cdef bint is_onboard = (key & VARIANT_MASK) >= FIRST_FLIGHT_ORDINAL
+    all.total_bytes += disk_bytes
+    if is_onboard:
+        all.onboard_bytes += disk_bytes
+    if flags & EVICTABLE:
+        all.evictable_bytes += disk_bytes
+        if is_onboard:
+            all.evictable_onboard_bytes += disk_bytes
 
 
 cdef inline void read_row(const Block *block, Py_ssize_t position, Row *row) noexcept nogil:
@@ -218,7 +233,7 @@ cdef inline int append_row(RowBlocks *all, const Row *row) noexcept nogil:
     write_row(block, block.count, row)
     block.count += 1
     all.rows += 1
-    all.total_bytes += row.disk_bytes
+    add_bytes(all, row.key, row.flags, row.disk_bytes)
     return 0
 
 
@@ -233,7 +248,8 @@ cdef inline int put_row(RowBlocks *all, const Row *row) noexcept nogil:
     block = all.blocks[number]
     position = first_not_below(block.keys, block.count, row.key)
     if position < block.count and block.keys[position] == row.key:
-        all.total_bytes += row.disk_bytes - disk_bytes_at(block, position)
+        add_bytes(all, row.key, block.flags[position], -disk_bytes_at(block, position))
+        add_bytes(all, row.key, row.flags, row.disk_bytes)
         write_row(block, position, row)
         return 0
     if block.count == BLOCK_ROWS:
@@ -253,7 +269,7 @@ cdef inline int put_row(RowBlocks *all, const Row *row) noexcept nogil:
     write_row(block, position, row)
     block.count += 1
     all.rows += 1
-    all.total_bytes += row.disk_bytes
+    add_bytes(all, row.key, row.flags, row.disk_bytes)
     tidy(all)
     return 0
 
@@ -269,7 +285,7 @@ cdef inline bint drop_row(RowBlocks *all, int64_t key) noexcept nogil:
     position = first_not_below(block.keys, block.count, key)
     if position == block.count or block.keys[position] != key:
         return False
-    all.total_bytes -= disk_bytes_at(block, position)
+    add_bytes(all, key, block.flags[position], -disk_bytes_at(block, position))
     all.rows -= 1
     block.count -= 1
     move_rows(block, position, block, position + 1, block.count - position)
@@ -288,7 +304,7 @@ cdef inline void free_blocks(RowBlocks *all) noexcept nogil:
     free(all.firsts)
     all.blocks, all.firsts = NULL, NULL
     all.count = all.capacity = all.rows = all.tidied = 0
-    all.total_bytes = 0
+    all.total_bytes = all.onboard_bytes = all.evictable_bytes = all.evictable_onboard_bytes = 0
 
 
 cdef inline size_t bytes_held(const RowBlocks *all) noexcept nogil:

@@ -6,7 +6,7 @@ C only; nothing is imported at run time. The caller excludes changes while a que
 from libc.stdint cimport int64_t
 from libc.stdlib cimport realloc
 
-from _constants cimport EVICTABLE, VARIANT_MASK
+from _constants cimport EVICTABLE, FIRST_FLIGHT_ORDINAL, VARIANT_MASK
 from _morton cimport Rectangle, curve_of, holds, next_held, tile_key
 from _row_blocks cimport Block, Row, RowBlocks, disk_bytes_at, first_not_below, last_not_above, prefetch_keys, read_row
 
@@ -144,7 +144,9 @@ cdef inline void sink(Candidate *heap, Py_ssize_t count, Py_ssize_t position) no
     heap[position] = sinking
 
 
-cdef inline Py_ssize_t find_oldest(const RowBlocks *all, Candidate *oldest, Py_ssize_t limit) noexcept nogil:
+cdef inline Py_ssize_t find_oldest(
+    const RowBlocks *all, Candidate *oldest, Py_ssize_t limit, bint onboard_only
+) noexcept nogil:
     """Fill in the `limit` (1 or more) evictable tiles that were used least recently, in order; how many."""
     cdef Py_ssize_t count = 0
     cdef Py_ssize_t number, position
@@ -154,6 +156,8 @@ cdef inline Py_ssize_t find_oldest(const RowBlocks *all, Candidate *oldest, Py_s
         block = all.blocks[number]
         for position in range(block.count):
             if not block.flags[position] & EVICTABLE:
+                continue
+            if onboard_only and (block.keys[position] & VARIANT_MASK) < FIRST_FLIGHT_ORDINAL:
                 continue
             if count == limit and block.accessed_us[position] > oldest[0].accessed_us:
                 continue

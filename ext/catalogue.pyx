@@ -249,7 +249,7 @@ cdef class CompiledTileCatalogue:
                     block.accessed_us[position] = at
                     self.latest_access = max(self.latest_access, at)
 
-    def lru_candidates(self, limit):
+    def lru_candidates(self, limit, *, bint onboard_only=False):
         """See `TileCatalogue`."""
         cdef Candidate *oldest
         cdef Py_ssize_t count, position
@@ -263,7 +263,7 @@ cdef class CompiledTileCatalogue:
             try:
                 if count > 0:
                     with nogil:
-                        count = find_oldest(&self.rows, oldest, count)
+                        count = find_oldest(&self.rows, oldest, count, onboard_only)
                 return [
                     EvictionCandidate(
                         tile_id_of(oldest[position].key, &LAYOUT.tile_id, self.flights), oldest[position].disk_bytes
@@ -362,6 +362,14 @@ cdef class CompiledTileCatalogue:
     def total_disk_bytes(self):
         """See `TileCatalogue`."""
         return self.rows.total_bytes
+
+    def onboard_disk_bytes(self):
+        """See `TileCatalogue`."""
+        return self.rows.onboard_bytes
+
+    def evictable_bytes(self, *, bint onboard_only=False):
+        """See `TileCatalogue`."""
+        return self.rows.evictable_onboard_bytes if onboard_only else self.rows.evictable_bytes
 
     def snapshot(self):
         """See `TileCatalogue`."""

@@ -45,6 +45,7 @@ class Rows:
 
     tiles: Mapping[str, Row]
     total_bytes: int
+    onboard_bytes: int
 
     @classmethod
     def read(cls, connection: psycopg.Connection[Any]) -> Rows:
@@ -52,8 +53,8 @@ class Rows:
         with connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             tiles = {name: Row(*facts) for name, *facts in connection.execute(ROWS)}
-            ((total,),) = connection.execute("SELECT total_bytes FROM disk_usage").fetchall()
-        return cls(tiles, total)
+            (totals,) = connection.execute("SELECT total_bytes, onboard_bytes FROM disk_usage").fetchall()
+        return cls(tiles, *totals)
 
 
 @attrs.frozen
@@ -108,6 +109,9 @@ class Audit:
     total: int
     """What the database counts."""
     sum_of_rows: int
+    onboard_total: int
+    """What the database counts of onboard tiles."""
+    onboard_sum_of_rows: int
 
     @classmethod
     def of(cls, connection: psycopg.Connection[Any], folder: Path) -> Audit:
@@ -134,18 +138,25 @@ class Audit:
             leaked=files.names - _names_of(rows.tiles),
             total=rows.total_bytes,
             sum_of_rows=sum(row.disk_bytes for row in rows.tiles.values()),
+            onboard_total=rows.onboard_bytes,
+            onboard_sum_of_rows=sum(
+                row.disk_bytes for tile, row in rows.tiles.items() if tile.startswith("onboard/")
+            ),
         )
 
     @property
     def total_is_exact(self) -> bool:
         """I-3."""
-        return self.total == self.sum_of_rows
+        return (self.total, self.onboard_total) == (self.sum_of_rows, self.onboard_sum_of_rows)
 
     def assert_whole(self) -> None:
         """I-1, I-2 and I-3, and that nothing was left over."""
         problems = {"lost": self.lost, "torn": self.torn, "leaked": self.leaked}
         assert not any(problems.values()), f"{problems}"
-        assert self.total_is_exact, f"{self.total} bytes counted, {self.sum_of_rows} in the rows"
+        assert self.total_is_exact, (
+            f"{self.total} bytes counted, {self.sum_of_rows} in the rows; of onboard tiles "
+            f"{self.onboard_total} and {self.onboard_sum_of_rows}"
+        )
 
 
 def index_in_use(folder: Path) -> str | None:

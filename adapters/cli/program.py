@@ -34,6 +34,7 @@ COMMANDS = {
     "record": ("record", "Read, filter, follow and export the flight record."),
     "verify": ("verify", "Compare rows, files, sidecars and hashes."),
     "delete": ("delete", "Remove tiles from the store."),
+    "pin": ("pin", "Keep tiles from eviction, list the pins, lift them."),
     "provider": ("provider", "Run a satellite provider for development."),
     "demo": ("demo", "Prepare a base from real imagery and fly over it."),
 }

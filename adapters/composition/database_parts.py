@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ...domain.ports.tile_metadata import TileMetadataStore
 from ..background import BackgroundTask
 from ..config.settings import AerotileConfig
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from ..postgres.migrate import MigrationReport
     from ..postgres.sector_store import PostgresSectorStore
     from ..postgres.tile_feed import TileFeed
+    from ..postgres.tile_metadata import PostgresTileMetadataStore
     from ..postgres.tile_rows import PostgresTileRows
     from ..postgres.upload_ledger import PostgresUploadLedger
 
@@ -87,10 +87,13 @@ class DatabaseParts(Parts):
         """The rows' half of the tile store."""
         from ..postgres.tile_rows import PostgresTileRows
 
-        return PostgresTileRows(self.database, disk_budget_bytes=self.config.budget.max_bytes)
+        budget = self.config.budget
+        return PostgresTileRows(
+            self.database, disk_budget_bytes=budget.max_bytes, onboard_budget_bytes=budget.onboard_bytes
+        )
 
     @cached_property
-    def metadata_store(self) -> TileMetadataStore:
+    def metadata_store(self) -> PostgresTileMetadataStore:
         """What the database knows of tiles."""
         from ..postgres.tile_metadata import PostgresTileMetadataStore
 

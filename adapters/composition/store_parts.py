@@ -21,6 +21,7 @@ from ...domain.store.delete_tiles import delete_tiles
 from ...domain.store.disk_budget import CacheBudgetEnforcer
 from ...domain.store.freshness_gate import FreshnessGate
 from ...domain.store.io_budget import IoBudget
+from ...domain.store.pin_tiles import pin_tiles
 from ...domain.store.tile_store import FileBackedTileStore
 from ...domain.store.write_batches import IN_FLIGHT
 from ...domain.values.tiles import TileId
@@ -118,32 +119,44 @@ class StoreParts(DatabaseParts):
         """The tile store within its disk budget, as opened: reconciled, with its catalogue."""
         self.part("mapping_releaser")
         self.part("lru_flusher")
-        rows, files, feed = self.rows, self.files, self.tile_feed
-        sync = CatalogueSync(rows, files, self._catalogue, self.mapping_cache, when_unsettled=feed.wake)
         store = FileBackedTileStore(
-            rows,
-            files,
-            sync=sync,
+            self.rows,
+            self.files,
+            sync=self._catalogue_sync,
             gate=self.freshness_gate,
             clock=self.clock,
             recorder=self.recorder,
-            headroom=self._budget_enforcer(TileDeleter(rows, files, sync)),
+            headroom=self._budget_enforcer,
             verify_hash=self.config.reads.verify_hash,
             read_deadline_s=self.config.reads.deadline_s or None,
             clock_guard=self.clock_guard,
             check_process=self.process.check,
         )
         _trim_heap()  # loading the catalogue took several times the memory that stays in use
-        feed.follow(store)
+        self.tile_feed.follow(store)
         return store
 
-    def _budget_enforcer(self, deleter: TileDeleter) -> CacheBudgetEnforcer:
+    @cached_property
+    def _catalogue_sync(self) -> CatalogueSync:
+        return CatalogueSync(
+            self.rows,
+            self.files,
+            self._catalogue,
+            self.mapping_cache,
+            when_unsettled=self.tile_feed.wake,
+        )
+
+    @cached_property
+    def _budget_enforcer(self) -> CacheBudgetEnforcer:
+        budget = self.config.budget
         return CacheBudgetEnforcer(
-            deleter.evict_tile,
+            TileDeleter(self.rows, self.files, self._catalogue_sync).evict_tile,
             self._catalogue,
             committed_bytes=self.metadata_store.total_disk_bytes,
-            budget_bytes=self.config.budget.max_bytes,
-            eviction_batch_size=self.config.budget.eviction_batch_size,
+            budget_bytes=budget.max_bytes,
+            committed_onboard_bytes=self.rows.onboard_disk_bytes,
+            onboard_budget_bytes=budget.onboard_bytes,
+            eviction_batch_size=budget.eviction_batch_size,
             recorder=self.recorder,
             before_sweep=self._lru_buffer.gather,
         )
@@ -167,8 +180,13 @@ class StoreParts(DatabaseParts):
             walk_jpeg=lambda pixels: JpegWalk.of(walk_jpeg(pixels)),
             decoder=SimplejpegDecoder(),
             decoding_threads=len(os.sched_getaffinity(0)),
+            tally_evictions=self._budget_enforcer.tally_evictions,
             parallel=min(IN_FLIGHT, self.config.database.pool_max_size),
         )
+
+    def pin_tiles(self, tile_ids: Sequence[TileId], *, pinned: bool) -> None:
+        """Pin the tiles or lift their pins, all or none; see `pin_tiles`. Opens no store."""
+        pin_tiles(tile_ids, pinned=pinned, rows=self.rows, pins=self.metadata_store)
 
     def delete_tiles(self, tile_ids: Sequence[TileId]) -> int:
         """Remove the tiles, all or none, and return the bytes freed; see `delete_tiles`."""

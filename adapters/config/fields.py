@@ -48,6 +48,16 @@ def seconds(low: float, high: float) -> Validator:
     return check
 
 
+def share() -> Validator:
+    """Accept numbers from 0 to 1."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            raise ValueError(f"{attribute.name} must be a number within 0..1, got {value!r}")
+
+    return check
+
+
 def instance(kind: type) -> Validator:
     """Accept instances of `kind`."""
 

@@ -12,7 +12,7 @@ import attrs
 from ...domain.values.descriptors import DescriptorMetric, HnswParams, VectorStorage
 from ...domain.values.sectors import SectorClassification
 from ...domain.values.validators import plain_numbers
-from .fields import GIB, MAX_BYTES, MIB, about, instance, seconds, whole
+from .fields import GIB, MAX_BYTES, MIB, about, instance, seconds, share, whole
 from .secret import Secret, is_dsn
 
 
@@ -83,6 +83,19 @@ class BudgetConfig:
     eviction_batch_size: int = attrs.field(
         default=64, validator=whole(1, 100_000), metadata=about("Tiles evicted per step of a sweep.")
     )
+    onboard_share: float = attrs.field(
+        default=0.25,
+        validator=share(),
+        metadata=about(
+            "Part of `max_bytes` that onboard tiles may use; beyond it their writes are refused. They "
+            "evict onboard tiles only, never the map."
+        ),
+    )
+
+    @property
+    def onboard_bytes(self) -> int:
+        """Most bytes of onboard tiles."""
+        return int(self.max_bytes * self.onboard_share)
 
 
 @attrs.frozen(kw_only=True, field_transformer=plain_numbers)

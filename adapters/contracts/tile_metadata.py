@@ -22,7 +22,7 @@ from ...domain.errors import (
     TileNotFoundError,
 )
 from ...domain.policies.voting import may_move
-from ...domain.ports.tile_metadata import TileMetadataStore
+from ...domain.ports.tile_metadata import SupportsPins, TileMetadataStore
 from ...domain.values.tile_grid import Bbox
 from ...domain.values.tiles import (
     TileId,
@@ -60,12 +60,17 @@ def described(tile_id: TileId, disk_bytes: int = 100) -> TileMetadata:
 
 @attrs.frozen
 class TileMetadataStoreSubject:
-    """A store under test, and two abilities that the port does not offer."""
+    """A store under test, and an ability that the port does not offer."""
 
     store: TileMetadataStore
     insert_at: Callable[[TileMetadata, datetime], TileMetadataPersistent]
     """Insert a committed row with that creation time."""
-    set_pinned: Callable[[TileId, bool], None]
+
+    @property
+    def pins(self) -> SupportsPins:
+        """The store, which has pins as well."""
+        assert isinstance(self.store, SupportsPins)
+        return self.store
 
     def add(
         self, tile_id: TileId, minutes: int = 0, voting_status: VotingStatus | None = None
@@ -243,7 +248,7 @@ class TileMetadataStoreContract:
         subject.add(onboard(1))
         subject.add(onboard(2), voting_status=VotingStatus.TRUSTED)
         subject.add(imported(3))
-        subject.set_pinned(imported(3), True)
+        subject.pins.set_pinned(imported(3), True)
         assert subject.candidates() == []
         subject.add(onboard(5), minutes=2, voting_status=VotingStatus.REJECTED)
         subject.add(onboard(4), minutes=1, voting_status=VotingStatus.UPLOAD_GIVEUP)
@@ -254,9 +259,9 @@ class TileMetadataStoreContract:
 
     def test_a_pin_holds_until_it_is_taken_out(self, subject: TileMetadataStoreSubject) -> None:
         subject.add(imported(1))
-        subject.set_pinned(imported(1), True)
+        subject.pins.set_pinned(imported(1), True)
         assert subject.known(imported(1)).pinned
-        subject.set_pinned(imported(1), False)
+        subject.pins.set_pinned(imported(1), False)
         assert subject.candidates() == [imported(1)]
 
     def test_numbers_of_numpy_are_taken(self, subject: TileMetadataStoreSubject) -> None:
@@ -275,6 +280,18 @@ class TileMetadataStoreContract:
         for listing in (subject.store.pending_uploads, subject.store.lru_candidates):
             with pytest.raises(ValueError, match="limit must be 1 or more, got"):
                 listing(limit)
+    def test_pinned_tiles_are_listed_in_the_order_of_the_grid(
+        self, subject: TileMetadataStoreSubject
+    ) -> None:
+        assert subject.pins.pinned_tiles() == []
+        pinned = [imported(5, zoom_level=11), imported(2), onboard(3), imported(3, 1), imported(7)]
+        for tile_id in (*reversed(pinned), imported(9), onboard(1)):
+            subject.add(tile_id)
+        for tile_id in reversed(pinned):
+            subject.pins.set_pinned(tile_id, True)
+        assert subject.pins.pinned_tiles() == pinned
+        subject.pins.set_pinned(imported(2), False)
+        assert imported(2) not in subject.pins.pinned_tiles()
 
     @pytest.mark.parametrize("limit", [0, -1])
     def test_a_list_of_nothing_is_not_asked_for(self, subject: TileMetadataStoreSubject, limit: int) -> None:
@@ -336,7 +353,7 @@ class TileMetadataStoreContract:
             lambda: subject.store.update_voting_status(onboard(1), VotingStatus.TRUSTED),
             lambda: subject.store.mark_uploaded(onboard(1), NOW, HASH),
             lambda: subject.store.increment_upload_attempts(onboard(1)),
-            lambda: subject.set_pinned(onboard(1), True),
+            lambda: subject.pins.set_pinned(onboard(1), True),
         ]
         for change in changes:
             with pytest.raises(TileNotFoundError) as refused:

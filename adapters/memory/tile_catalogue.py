@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
 from ...domain.values.catalogue_entries import (
     EVICTABLE,
@@ -19,6 +20,7 @@ from ...domain.values.catalogue_entries import (
 )
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_key import (
+    FIRST_FLIGHT_ORDINAL,
     MAX_VARIANTS,
     MORTON_BITS,
     VARIANT_BITS,
@@ -176,12 +178,12 @@ class MemoryTileCatalogue:
                     accessed = np.array([moment], np.int64)
                     self._state.changes[key] = attrs.evolve(known, accessed_us=accessed)
 
-    def lru_candidates(self, limit: int) -> list[EvictionCandidate]:
+    def lru_candidates(self, limit: int, *, onboard_only: bool = False) -> list[EvictionCandidate]:
         """See `TileCatalogue`."""
         if limit < 1:
             raise ValueError(f"limit must be 1 or more, got {limit!r}")
         state = self._merged()
-        evictable = state.columns.at((state.columns.flags & EVICTABLE) != 0)
+        evictable = state.columns.at(_evictable(state.columns, onboard_only))
         first = evictable.at(np.argsort(evictable.accessed_us, kind="stable")[:limit])
         return [
             EvictionCandidate(decode_tile_key(key, state.variants), disk_bytes)
@@ -244,6 +246,16 @@ class MemoryTileCatalogue:
         """See `TileCatalogue`."""
         return self._total_bytes
 
+    def onboard_disk_bytes(self) -> int:
+        """See `TileCatalogue`; counted here, where the compiled catalogue keeps a number."""
+        columns = self._merged().columns
+        return int(columns.disk_bytes[_onboard(columns)].sum())
+
+    def evictable_bytes(self, *, onboard_only: bool = False) -> int:
+        """See `TileCatalogue`; counted here, where the compiled catalogue keeps a number."""
+        columns = self._merged().columns
+        return int(columns.disk_bytes[_evictable(columns, onboard_only)].sum())
+
     def __len__(self) -> int:
         return self._count
 
@@ -254,6 +266,16 @@ def _key(tile_id: TileId, variants: VariantTable) -> int | None:
         return encode_tile_key(tile_id, variants)
     except KeyError:
         return None
+
+
+def _onboard(columns: CatalogueColumns) -> npt.NDArray[np.bool_]:
+    onboard: npt.NDArray[np.bool_] = (columns.keys & (MAX_VARIANTS - 1)) >= FIRST_FLIGHT_ORDINAL
+    return onboard
+
+
+def _evictable(columns: CatalogueColumns, onboard_only: bool) -> npt.NDArray[np.bool_]:
+    evictable: npt.NDArray[np.bool_] = (columns.flags & EVICTABLE) != 0
+    return evictable & _onboard(columns) if onboard_only else evictable
 
 
 def _sorted(parts: list[CatalogueColumns]) -> CatalogueColumns:

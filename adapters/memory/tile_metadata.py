@@ -21,7 +21,7 @@ from ...domain.policies.voting import check_voting_step
 from ...domain.values.tile_changes import ChangeKind, TileChange
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_names import ZERO_UUID
-from ...domain.values.tile_rules import is_pending_upload, may_be_evicted
+from ...domain.values.tile_rules import is_pending_upload, may_be_evicted, onboard_bytes_of
 from ...domain.values.tiles import (
     TileId,
     TileMetadata,
@@ -46,15 +46,17 @@ class MemoryTileMetadataStore:
         self,
         *,
         disk_budget_bytes: int | None = None,
+        onboard_budget_bytes: int | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         """`now` is the database's own time, which only `insert_metadata` reads."""
         self.answers = True
         self.disk_budget_bytes = disk_budget_bytes
+        self.onboard_budget_bytes = onboard_budget_bytes
         self._now = now
         self._changed = threading.Condition()
         self._committed: dict[TileId, TileMetadataPersistent] = {}
-        self._total_bytes = 0
+        self._total_bytes = self._onboard_bytes = 0
         self._listeners: list[Callable[[Sequence[TileChange]], None]] = []
 
     def listen(self, listener: Callable[[Sequence[TileChange]], None]) -> Callable[[], None]:
@@ -147,11 +149,26 @@ class MemoryTileMetadataStore:
             attempts = self._known(tile_id).upload_attempts + 1
             return self._change(tile_id, upload_attempts=attempts).upload_attempts
 
+    def count_rejection(self, tile_id: TileId, attempts_before: int, *, gives_up: bool) -> bool:
+        """See `UploadAttempts` of the retrying uploader."""
+        with self._answering():
+            tile = self._committed.get(tile_id)
+            if tile is None or tile.upload_attempts != attempts_before or not is_pending_upload(tile):
+                return False
+            vote = {"voting_status": VotingStatus.UPLOAD_GIVEUP} if gives_up else {}
+            self._change(tile_id, upload_attempts=attempts_before + 1, **vote)
+            return True
+
     def set_pinned(self, tile_id: TileId, pinned: bool) -> None:
-        """Exclude a tile from eviction, or allow its eviction again. Raises `TileNotFoundError`."""
+        """See `SupportsPins`."""
         with self._answering():
             self._known(tile_id)
             self._change(tile_id, pinned=pinned)
+
+    def pinned_tiles(self) -> list[TileId]:
+        """See `SupportsPins`."""
+        pinned = (tile.tile_id for tile in self.committed() if tile.pinned)
+        return sorted(pinned, key=lambda tile_id: (tile_id.zoom_level, *_grid_order(tile_id)))
 
     def committed(self) -> Iterator[TileMetadataPersistent]:
         """Every committed row, as one consistent snapshot."""
@@ -165,9 +182,16 @@ class MemoryTileMetadataStore:
             ceiling = self.disk_budget_bytes
             if ceiling is not None and self._total_bytes + added_bytes > ceiling:
                 raise HeadroomTakenError(added_bytes, ceiling, self._total_bytes)
+            onboard_bytes, share = onboard_bytes_of(inserted.values()), self.onboard_budget_bytes
+            if share is not None and onboard_bytes and self._onboard_bytes + onboard_bytes > share:
+                raise HeadroomTakenError(onboard_bytes, share, self._onboard_bytes)
             self._committed.update(inserted)
-            self._total_bytes += added_bytes
+            self._count(added_bytes, onboard_bytes)
             self._publish(ChangeKind.ADDED, inserted)
+
+    def _count(self, added_bytes: int, onboard_bytes: int) -> None:
+        self._total_bytes += added_bytes
+        self._onboard_bytes += onboard_bytes
 
     def _publish(self, kind: ChangeKind, tile_ids: Iterable[TileId]) -> None:
         changes = [TileChange(kind, tile_id) for tile_id in tile_ids]

@@ -19,7 +19,7 @@ from ...domain.errors import (
 from ...domain.values.catalogue_entries import CatalogueColumns
 from ...domain.values.tile_changes import ChangeKind
 from ...domain.values.tile_key import VariantTable
-from ...domain.values.tile_rules import may_be_evicted
+from ...domain.values.tile_rules import may_be_evicted, onboard_bytes_of
 from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, check_aware_utc
 from .tile_metadata import MemoryTileMetadataStore
 
@@ -106,10 +106,13 @@ class MemoryTileRows(MemoryTileMetadataStore):
         self,
         *,
         disk_budget_bytes: int | None = None,
+        onboard_budget_bytes: int | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         """See `MemoryTileMetadataStore`."""
-        super().__init__(disk_budget_bytes=disk_budget_bytes, now=now)
+        super().__init__(
+            disk_budget_bytes=disk_budget_bytes, onboard_budget_bytes=onboard_budget_bytes, now=now
+        )
         self._store_id = uuid4()
         self._without_hash: dict[TileId, TileMetadataPersistent] = {}
         self._files_missing: dict[TileId, datetime] = {}
@@ -188,7 +191,7 @@ class MemoryTileRows(MemoryTileMetadataStore):
         freed_bytes = 0 if tile is None else tile.disk_bytes
         self._committed.pop(tile_id, None)
         self._files_missing.pop(tile_id, None)
-        self._total_bytes -= freed_bytes
+        self._count(-freed_bytes, -freed_bytes if tile_id.source is TileSource.ONBOARD else 0)
         self._publish(ChangeKind.REMOVED, [tile_id])
         return freed_bytes
 
@@ -209,6 +212,11 @@ class MemoryTileRows(MemoryTileMetadataStore):
     def counts(self) -> dict[tuple[TileSource, int], int]:
         """See `TileRows`."""
         return dict(Counter((row.tile_id.source, row.tile_id.zoom_level) for row in self.committed()))
+
+    def onboard_disk_bytes(self) -> int:
+        """See `TileRows`."""
+        with self._answering():
+            return self._onboard_bytes
 
     @contextmanager
     def locked(self, timeout_s: float) -> Iterator[MemoryLockedRows]:
@@ -245,7 +253,7 @@ class MemoryTileRows(MemoryTileMetadataStore):
             )
             del self._without_hash[tile_id]
             self._committed[tile_id] = known
-            self._total_bytes += disk_bytes
+            self._count(disk_bytes, onboard_bytes_of([known]))
             self._publish(ChangeKind.CHANGED, [tile_id])
 
     def add_row_without_hash(self, tile: TileMetadataPersistent) -> None:

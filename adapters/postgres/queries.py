@@ -20,6 +20,7 @@ COUNT_TILES = f"SELECT source, zoom_level, count(*) FROM tiles WHERE {HAS_CONTEN
 SELECT_INCOMPLETE = f"SELECT {ID_COLUMNS} FROM tiles WHERE NOT {HAS_CONTENT} ORDER BY id"
 SELECT_MARKED_MISSING = f"SELECT {ID_COLUMNS} FROM tiles WHERE file_missing_at IS NOT NULL"
 SELECT_TOTAL = "SELECT total_bytes FROM disk_usage"
+SELECT_ONBOARD = "SELECT onboard_bytes FROM disk_usage"
 SELECT_STORE_ID = "SELECT store_id FROM disk_usage"
 SELECT_LATEST = f"""
     SELECT max(captured_at), max(COALESCE(accessed_at, created_at)) FROM tiles WHERE {HAS_CONTENT}
@@ -64,15 +65,22 @@ UPDATE_FILES_PRESENT = """
     UPDATE tiles SET file_missing_at = NULL WHERE tile_uuid = ANY(%s) AND file_missing_at IS NOT NULL
 """
 
-# Refused by ck_disk_usage_total_bytes when the ceiling (NULL: none) would be passed: an error, unlike an
-# UPDATE of no row, also keeps the COMMIT that was sent right behind it from being done.
+# Refused by a constraint when a ceiling (NULL: none) would be passed: an error, unlike an UPDATE of no row,
+# also keeps the COMMIT that was sent right behind it from being done. The share stops onboard tiles only.
 ADD_DISK_BYTES = """
-    UPDATE disk_usage SET total_bytes = CASE
-        WHEN total_bytes + %s::bigint > %s::bigint THEN -1
-        ELSE total_bytes + %s::bigint
-    END
+    UPDATE disk_usage SET
+        total_bytes = CASE
+            WHEN total_bytes + added.bytes > %s::bigint THEN -1
+            ELSE total_bytes + added.bytes
+        END,
+        onboard_bytes = CASE
+            WHEN added.onboard > 0 AND onboard_bytes + added.onboard > %s::bigint THEN -1
+            ELSE onboard_bytes + added.onboard
+        END
+    FROM (VALUES (%s::bigint, %s::bigint)) AS added (bytes, onboard)
 """
-CEILING_CONSTRAINT = "ck_disk_usage_total_bytes"
+CEILING_CONSTRAINTS = ("ck_disk_usage_total_bytes", "ck_disk_usage_onboard_bytes")
+"""Of the whole budget, and of the onboard share."""
 
 XACT_STATUS = "SELECT pg_xact_status(%s::xid8)"
 TERMINATE_XACT = """
@@ -96,6 +104,11 @@ def read_total(connection: Connection) -> int:
     return int(_read_store(connection, SELECT_TOTAL))
 
 
+def read_onboard(connection: Connection) -> int:
+    """The sum of all committed onboard tiles' bytes. Raises as `read_total`."""
+    return int(_read_store(connection, SELECT_ONBOARD))
+
+
 def read_store_id(connection: Connection) -> UUID:
     """The identity of the store. Raises `StoreUnavailableError` when nobody knows it."""
     return UUID(str(_read_store(connection, SELECT_STORE_ID)))
@@ -106,7 +119,9 @@ def _read_store(connection: Connection, query: str) -> Any:
     if row is None:
         raise StoreUnavailableError(
             "table disk_usage has lost its row",
-            remedy="INSERT INTO disk_usage (total_bytes, store_id) SELECT COALESCE(sum(disk_bytes), 0), "
+            remedy="INSERT INTO disk_usage (total_bytes, onboard_bytes, store_id) "
+            "SELECT COALESCE(sum(disk_bytes), 0), "
+            "COALESCE(sum(disk_bytes) FILTER (WHERE source = 'onboard'), 0), "
             "'the UUID in .aerotile-store' FROM tiles",
         )
     return row[0]

@@ -14,10 +14,21 @@ from ...domain.values.validators import check_limit
 from .connection import Database
 from .predicates import HAS_CONTENT, IS_PENDING_UPLOAD, MAY_BE_EVICTED
 from .queries import SELECT_XID, read_total
-from .row_values import SELECT_TILE, SELECT_TILE_FOR_UPDATE, TILE_COLUMNS, read_tile
+from .row_values import (
+    ID_COLUMNS,
+    SELECT_TILE,
+    SELECT_TILE_FOR_UPDATE,
+    TILE_COLUMNS,
+    read_tile,
+    read_tile_id,
+)
 from .tile_rows import PostgresTileRows
 from .transactions import TileTransaction
 
+SELECT_PINNED = f"""
+    SELECT {ID_COLUMNS} FROM tiles WHERE pinned AND {HAS_CONTENT}
+    ORDER BY zoom_level, x, y, source, COALESCE(flight_id, '{ZERO_UUID}'::uuid)
+"""
 SELECT_NOW = "SELECT now()"
 SELECT_BBOX = f"""
     SELECT {TILE_COLUMNS} FROM tiles
@@ -47,6 +58,13 @@ UPDATE_UPLOAD_ATTEMPTS = f"""
     UPDATE tiles SET upload_attempts = upload_attempts + 1
     WHERE tile_uuid = %s AND {HAS_CONTENT}
     RETURNING upload_attempts
+"""
+COUNT_REJECTION = f"""
+    UPDATE tiles SET
+        upload_attempts = upload_attempts + 1,
+        voting_status = CASE WHEN %s THEN '{VotingStatus.UPLOAD_GIVEUP.value}' ELSE voting_status END
+    WHERE tile_uuid = %s AND upload_attempts = %s AND {IS_PENDING_UPLOAD}
+    RETURNING true
 """
 # The rows are locked in one order, so that two concurrent batches can't wait for each other. Each row is read
 # again once it is locked, so that an access time does not go back.
@@ -177,7 +195,27 @@ class PostgresTileMetadataStore:
             transaction.commit(doing, 0, lambda: (ATTEMPTED_TRACE, (tile_id.tile_uuid, attempts)))
         return attempts
 
+    def count_rejection(self, tile_id: TileId, attempts_before: int, *, gives_up: bool) -> bool:
+        """See `UploadAttempts` of the retrying uploader."""
+        doing = f"counting a rejection of tile {tile_id}"
+        with TileTransaction(self._database) as transaction:
+            counted, number = transaction.begin(
+                doing,
+                (COUNT_REJECTION, (gives_up, tile_id.tile_uuid, attempts_before)),
+                (SELECT_XID, ()),
+            )
+            transaction.xid = number.text
+            if not counted.rows():
+                return False
+            trace = (ATTEMPTED_TRACE, (tile_id.tile_uuid, attempts_before + 1))
+            transaction.commit(doing, 0, lambda: trace)
+        return True
+
     def set_pinned(self, tile_id: TileId, pinned: bool) -> None:
-        """Pin a tile, which is then never evicted, or unpin it. Raises `TileNotFoundError`."""
+        """See `SupportsPins`."""
         if not self._database.change(f"pinning tile {tile_id}", UPDATE_PINNED, (pinned, tile_id.tile_uuid)):
             raise TileNotFoundError(tile_id)
+
+    def pinned_tiles(self) -> list[TileId]:
+        """See `SupportsPins`."""
+        return [read_tile_id(row) for row in self._database.fetch_all("listing pinned tiles", SELECT_PINNED)]

@@ -20,6 +20,7 @@ import psycopg
 from ...domain.errors import CommitOutcomeUnknownError, DuplicateTileError, TileNotFoundError
 from ...domain.values.catalogue_entries import CatalogueColumns
 from ...domain.values.tile_key import VariantTable
+from ...domain.values.tile_rules import onboard_bytes_of
 from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, check_aware_utc
 from ...domain.values.timestamps import microseconds_of
 from .address import Connection
@@ -56,6 +57,7 @@ from .queries import (
     SELECT_XID,
     UPDATE_FILES_MISSING,
     UPDATE_FILES_PRESENT,
+    read_onboard,
     read_store_id,
 )
 from .row_values import SELECT_TILE, insert_values, read_tile, read_tile_id
@@ -94,7 +96,10 @@ class PostgresOpenRow:
         if self._sent is not None:
             self.finish_insert()
         self._transaction.commit(
-            f"storing {self._named}", self._stored.disk_bytes, lambda: _inserted_trace([self._stored])
+            f"storing {self._named}",
+            self._stored.disk_bytes,
+            lambda: _inserted_trace([self._stored]),
+            onboard_bytes=onboard_bytes_of([self._stored]),
         )
         return self._stored
 
@@ -140,6 +145,7 @@ class PostgresOpenRows:
             f"storing {len(tiles)} tiles",
             sum(tile.disk_bytes for tile in tiles),
             lambda: _inserted_trace(tiles),
+            onboard_bytes=onboard_bytes_of(tiles),
         )
         return dict(self._inserted)
 
@@ -158,13 +164,20 @@ class PostgresLockedRows:
 class PostgresTileRows:
     """`TileRows` over PostgreSQL, for any number of threads and processes.
 
-    No commit takes the sum of all tiles past `disk_budget_bytes` (None: no ceiling), in any process.
+    No commit takes the sum of all tiles past `disk_budget_bytes`, nor that of the onboard tiles past
+    `onboard_budget_bytes` (None: no ceiling), in any process.
     A committed row is on the database's disk, unless its administrator has turned fsync off.
     """
 
-    def __init__(self, database: Database, *, disk_budget_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        disk_budget_bytes: int | None = None,
+        onboard_budget_bytes: int | None = None,
+    ) -> None:
         self._database = database
-        self._disk_budget_bytes = disk_budget_bytes
+        self._ceilings = disk_budget_bytes, onboard_budget_bytes
 
     def store_id(self) -> UUID:
         """See `TileRows`."""
@@ -175,7 +188,7 @@ class PostgresTileRows:
     def insert(self, metadata: TileMetadata, created_at: datetime) -> Iterator[PostgresOpenRow]:
         """See `TileRows`."""
         stored = TileMetadataPersistent.of(metadata, created_at=created_at)
-        with TileTransaction(self._database, self._disk_budget_bytes) as transaction:
+        with TileTransaction(self._database, self._ceilings) as transaction:
             yield PostgresOpenRow(transaction, stored)
 
     @contextmanager
@@ -185,7 +198,7 @@ class PostgresTileRows:
         """See `TileRows`. Raises `ValueError` when a tile is named twice."""
         if len({m.tile_id for m in metadata}) != len(metadata):
             raise ValueError("a batch must not name a tile twice")
-        with TileTransaction(self._database, self._disk_budget_bytes) as transaction:
+        with TileTransaction(self._database, self._ceilings) as transaction:
             transaction.begin(f"inserting {len(metadata)} tiles", (LOCK_SHARED, STORE_LOCK))
             yield PostgresOpenRows(transaction, metadata, created_at)
 
@@ -216,7 +229,12 @@ class PostgresTileRows:
             if not deleted.rows():
                 return None
             ((freed_bytes, transaction.xid),) = deleted.rows()
-            transaction.commit(doing, -freed_bytes, lambda: (DELETED_TRACE, (tile_id.tile_uuid,)))
+            transaction.commit(
+                doing,
+                -freed_bytes,
+                lambda: (DELETED_TRACE, (tile_id.tile_uuid,)),
+                onboard_bytes=-freed_bytes if tile_id.source is TileSource.ONBOARD else 0,
+            )
         if connection.closed:
             raise CommitOutcomeUnknownError(
                 f"{doing}: it is gone, but the connection was lost before its file could be",
@@ -246,6 +264,11 @@ class PostgresTileRows:
         """See `TileRows`."""
         counted = self._database.fetch_all("counting the tiles", COUNT_TILES)
         return {(TileSource(source), zoom_level): count for source, zoom_level, count in counted}
+
+    def onboard_disk_bytes(self) -> int:
+        """See `TileRows`."""
+        with self._database.session("reading the disk usage of onboard tiles") as connection:
+            return read_onboard(connection)
 
     def latest_capture_and_access_us(self) -> tuple[int, int]:
         """The latest capture time and the latest access time of all tiles, microseconds since 1970 UTC.
@@ -291,7 +314,12 @@ class PostgresTileRows:
             if not completed.rows():
                 raise TileNotFoundError(tile_id)
             ((added_bytes, transaction.xid),) = completed.rows()
-            transaction.commit(doing, added_bytes, lambda: (COMPLETED_TRACE, (tile_id.tile_uuid,)))
+            transaction.commit(
+                doing,
+                added_bytes,
+                lambda: (COMPLETED_TRACE, (tile_id.tile_uuid,)),
+                onboard_bytes=added_bytes if tile_id.source is TileSource.ONBOARD else 0,
+            )
 
     @contextmanager
     def locked(self, timeout_s: float) -> Iterator[PostgresLockedRows]:

@@ -22,7 +22,14 @@ from .connection import Database
 from .copy_format import copy_rows
 from .errors import describe, translate_errors, translated
 from .pipeline import Answer, Pipeline, Statement, run_pipelined
-from .queries import ADD_DISK_BYTES, CEILING_CONSTRAINT, TERMINATE_XACT, XACT_STATUS, read_total
+from .queries import (
+    ADD_DISK_BYTES,
+    CEILING_CONSTRAINTS,
+    TERMINATE_XACT,
+    XACT_STATUS,
+    read_onboard,
+    read_total,
+)
 
 OUTCOME_WAIT_S = 5.0
 """How long a commit whose connection was lost queries its outcome before it gives up."""
@@ -46,13 +53,16 @@ class TileTransaction:
     def __init__(
         self,
         database: Database,
-        disk_budget_bytes: int | None = None,
+        ceilings: tuple[int | None, int | None] = (None, None),
         *,
         connection: Connection | None = None,
     ) -> None:
-        """Runs on `connection`; default one of the pool, from entering the context to leaving it."""
+        """Runs on `connection`; default one of the pool, from entering the context to leaving it.
+
+        `ceilings` are the most bytes of all tiles and of onboard tiles that a commit may lead to; None: any.
+        """
         self._database = database
-        self._disk_budget_bytes = disk_budget_bytes
+        self._ceilings = ceilings
         self._given = connection
         self._open = False
         self._has_savepoint = False
@@ -124,8 +134,10 @@ class TileTransaction:
                 return False
         return True
 
-    def commit(self, doing: str, added_bytes: int, trace: Callable[[], Statement]) -> None:
-        """Add `added_bytes` to the accounting and COMMIT.
+    def commit(
+        self, doing: str, added_bytes: int, trace: Callable[[], Statement], *, onboard_bytes: int = 0
+    ) -> None:
+        """Add `added_bytes`, `onboard_bytes` of them of onboard tiles, to the accounting and COMMIT.
 
         `trace` makes the query whether the change is visible, for the case that the connection is lost.
         Raises `HeadroomTakenError` when the budget would be passed (the transaction stays open and keeps its
@@ -133,12 +145,11 @@ class TileTransaction:
         """
         if not self._open:
             raise ValueError(f"{doing}: the transaction has ended")
-        ceiling = self._disk_budget_bytes
         try:
             counting: list[Statement] = []
             if added_bytes:
                 counting = [] if self._has_savepoint else [SAVEPOINT]
-                counting.append((ADD_DISK_BYTES, (added_bytes, ceiling, added_bytes)))
+                counting.append((ADD_DISK_BYTES, (*self._ceilings, added_bytes, onboard_bytes)))
             *_, committed = run_pipelined(self.connection, *counting, COMMIT)
         except psycopg.Error as error:
             # Only a server that reports a failed transaction has certainly not gone on to the COMMIT. A
@@ -148,9 +159,13 @@ class TileTransaction:
                 self.connection.close()
                 self._settle(doing, trace, error)
                 return
-            if ceiling is None or error.diag.constraint_name != CEILING_CONSTRAINT:
+            ceilings = dict(zip(CEILING_CONSTRAINTS, self._ceilings, strict=True))
+            ceiling = ceilings.get(error.diag.constraint_name or "")
+            if ceiling is None:
                 raise translated(error, doing) from error
-            raise self._headroom_taken(doing, added_bytes, ceiling) from error
+            of_share = error.diag.constraint_name == CEILING_CONSTRAINTS[1]
+            added = onboard_bytes if of_share else added_bytes
+            raise self._headroom_taken(doing, added, ceiling, of_share) from error
         else:
             self._open = False
             if committed.tag != "COMMIT":
@@ -171,10 +186,13 @@ class TileTransaction:
                 return
         self.connection.close()
 
-    def _headroom_taken(self, doing: str, added_bytes: int, ceiling: int) -> HeadroomTakenError:
+    def _headroom_taken(
+        self, doing: str, added_bytes: int, ceiling: int, of_share: bool
+    ) -> HeadroomTakenError:
         with translate_errors(doing):
             run_pipelined(self.connection, ("ROLLBACK TO SAVEPOINT counted", ()))
-            return HeadroomTakenError(added_bytes, ceiling, read_total(self.connection))
+            in_use = read_onboard(self.connection) if of_share else read_total(self.connection)
+            return HeadroomTakenError(added_bytes, ceiling, in_use)
 
     def _settle(self, doing: str, trace: Callable[[], Statement], error: psycopg.Error) -> None:
         """Return when the COMMIT whose answer was lost was done; raise the error that is true otherwise."""

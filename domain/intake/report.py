@@ -8,6 +8,7 @@ import attrs
 
 from ..errors import AerotileError
 from ..ports.offered_tile import OfferedTile
+from ..values.eviction_tally import EvictionTally
 from ..values.tiles import FreshnessLabel, TileMetadataPersistent, TileSource
 
 _DIGEST_BYTES = 16
@@ -66,6 +67,8 @@ class IntakeReport:
     """Tiles of one colour, stored, present or refused; None where no tile was decoded."""
     repeats: RepeatedTiles = attrs.field(factory=lambda: RepeatedTiles())
     refusals: list[Refusal] = attrs.field(factory=list)
+    evicted: EvictionTally = attrs.field(factory=EvictionTally)
+    """Tiles that went to make room for these; they may be among them."""
     stopped_by: AerotileError | None = None
     """The error that ended the run before all tiles were tried: no room, no database, no disk."""
 

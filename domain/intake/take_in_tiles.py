@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
@@ -28,6 +28,7 @@ from ..ports.offered_tile import OfferedTile
 from ..ports.picture_decoder import DecodedPicture, PictureDecoder
 from ..ports.tile_store import TileWriteOutcome
 from ..store.write_batches import IN_FLIGHT, overlapped
+from ..values.eviction_tally import EvictionTally
 from ..values.pixels import TilePixelHandle
 from ..values.tiles import TileId, TileMetadata, TileSource
 from .gates import IntakeTerms, check_decoded, read_offered_tile
@@ -85,6 +86,10 @@ class TileIntake:
     walk_jpeg: Callable[[bytes], JpegWalk]
     decoder: PictureDecoder
     decoding_threads: int = 1
+    tally_evictions: Callable[[], AbstractContextManager[EvictionTally]] = lambda: nullcontext(
+        EvictionTally()
+    )
+    """Counts what the store evicts while the context is open; default for a store that evicts nothing."""
     parallel: int = IN_FLIGHT
     """How many batches are under way at a time while the budget has room for all tiles."""
 
@@ -117,7 +122,6 @@ class TileIntake:
             needed_bytes = sum(tile.size for tile in tiles if not self._is_known(tile, source))
             if needed_bytes > max(0, free_bytes):
                 before_evictions(needed_bytes, max(0, free_bytes))
-        report = IntakeReport(blank=0 if decode else None)
         stopping = threading.Event()
 
         def take(batch: Sequence[OfferedTile]) -> _Batch:
@@ -130,7 +134,8 @@ class TileIntake:
             return ended
 
         batches = [tiles[i : i + batch_size] for i in range(0, len(tiles), batch_size)]
-        with self._decoding(decode) as decoding:
+        with self._decoding(decode) as decoding, self.tally_evictions() as evicted:
+            report = IntakeReport(blank=0 if decode else None, evicted=evicted)
             # A batch that needs room can't evict tiles of another one that is not committed yet.
             for ended in overlapped(take, batches, at_once=self.parallel if has_room else 1):
                 self._add(ended, report, source)

@@ -1,9 +1,10 @@
 """Which tiles the disk budget evicts next.
 
-A tile is evicted when three things hold: a write needs room that the budget lacks; the tile may be had again
-(`values.tile_rules.may_be_evicted`: neither pinned nor an onboard tile that is pending for upload); and of
-those tiles it was read least recently. `store.disk_budget` asks for the batches of this module until there is
-room, the database checks the tile's row once more when it deletes it, and each batch is recorded as
+A tile is evicted when four things hold: a write needs room that the budget lacks; the tile may be had again
+(`values.tile_rules.may_be_evicted`: neither pinned nor an onboard tile that is pending for upload); it is
+an onboard tile where the write is of onboard tiles, which never evict the map; and of those tiles it was read
+least recently. `store.disk_budget` counts all of them first, asks for the batches of this module until there
+is room, the database checks the tile's row once more when it deletes it, and each batch is recorded as
 `c6.eviction_batch`.
 """
 
@@ -20,11 +21,15 @@ from ..values.tiles import TileId
 class KnownTiles(Protocol):
     """The calls to the catalogue that an eviction makes."""
 
-    def lru_candidates(self, limit: int) -> list[EvictionCandidate]: ...
+    def lru_candidates(self, limit: int, *, onboard_only: bool = False) -> list[EvictionCandidate]: ...
 
     def get(self, tile_id: TileId) -> CatalogueEntry | None: ...
 
     def total_disk_bytes(self) -> int: ...
+
+    def onboard_disk_bytes(self) -> int: ...
+
+    def evictable_bytes(self, *, onboard_only: bool = False) -> int: ...
 
 
 class EvictionList:
@@ -34,8 +39,9 @@ class EvictionList:
     tiles that were read after the listing. A tile that becomes evictable later waits for the next listing.
     """
 
-    def __init__(self, catalogue: KnownTiles, batch_size: int) -> None:
+    def __init__(self, catalogue: KnownTiles, batch_size: int, *, onboard_only: bool) -> None:
         self._catalogue = catalogue
+        self._onboard_only = onboard_only
         self._batch_size = batch_size
         self._listed: list[EvictionCandidate] = []
         self._newest: datetime | None = None
@@ -49,7 +55,8 @@ class EvictionList:
             if candidate.tile_id not in passed_over and self._stands(candidate.tile_id)
         ]
         if not self._listed:
-            listed = self._catalogue.lru_candidates(self._batch_size + len(passed_over))
+            limit = self._batch_size + len(passed_over)
+            listed = self._catalogue.lru_candidates(limit, onboard_only=self._onboard_only)
             self._listed = [candidate for candidate in listed if candidate.tile_id not in passed_over]
             entry = self._catalogue.get(listed[-1].tile_id) if listed else None
             self._newest = None if entry is None else entry.accessed_at

@@ -9,8 +9,10 @@ from typing import Protocol
 class Headroom(Protocol):
     """A disk budget. Any number of threads may reserve room at once."""
 
-    def reserve_headroom(self, needed_bytes: int, lost_races: int = 0) -> AbstractContextManager[object]:
-        """Reserve room until the context is left.
+    def reserve_headroom(
+        self, needed_bytes: int, lost_races: int = 0, *, onboard: bool = False
+    ) -> AbstractContextManager[object]:
+        """Reserve room until the context is left; `onboard`: for onboard tiles, which have a share of it.
 
         `lost_races` is how often another process took the room of the same write before its commit; each
         lost race frees more room than the last. Raises `CacheBudgetExhaustedError`.
@@ -21,6 +23,8 @@ class Headroom(Protocol):
 class NoBudget:
     """Headroom without a limit."""
 
-    def reserve_headroom(self, needed_bytes: int, lost_races: int = 0) -> AbstractContextManager[object]:
+    def reserve_headroom(
+        self, needed_bytes: int, lost_races: int = 0, *, onboard: bool = False
+    ) -> AbstractContextManager[object]:
         """See `Headroom`; never raises."""
         return nullcontext()

@@ -56,8 +56,8 @@ class TileCatalogue(Protocol):
         """
         ...
 
-    def lru_candidates(self, limit: int) -> list[EvictionCandidate]:
-        """The tiles that may be evicted, least recently used first.
+    def lru_candidates(self, limit: int, *, onboard_only: bool = False) -> list[EvictionCandidate]:
+        """The tiles that may be evicted, or the onboard tiles among them, least recently used first.
 
         Raises `ValueError` for a limit below 1.
         """
@@ -88,6 +88,14 @@ class TileCatalogue(Protocol):
 
     def total_disk_bytes(self) -> int:
         """The sum of all tiles' bytes, kept as one number."""
+        ...
+
+    def onboard_disk_bytes(self) -> int:
+        """The sum of the onboard tiles' bytes, kept as one number."""
+        ...
+
+    def evictable_bytes(self, *, onboard_only: bool = False) -> int:
+        """The sum of the bytes of what `lru_candidates` would list without a limit, kept as one number."""
         ...
 
     def snapshot(self) -> tuple[Keys, VariantTable]:

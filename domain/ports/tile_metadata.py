@@ -56,3 +56,16 @@ class TileMetadataStore(Protocol):
     def increment_upload_attempts(self, tile_id: TileId) -> int:
         """Count one refused upload and return the new count."""
         raise NotImplementedError
+
+
+@runtime_checkable
+class SupportsPins(Protocol):
+    """Pins, which keep tiles from eviction. Every method raises `StoreUnavailableError`."""
+
+    def set_pinned(self, tile_id: TileId, pinned: bool) -> None:
+        """Pin a tile, which is then never evicted, or lift its pin. Raises `TileNotFoundError`."""
+        ...
+
+    def pinned_tiles(self) -> list[TileId]:
+        """The pinned tiles, ordered by zoom, x, y, source, flight."""
+        ...

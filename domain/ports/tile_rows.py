@@ -114,6 +114,10 @@ class TileRows(Protocol):
         """The number of committed rows of each source and zoom level that has rows."""
         ...
 
+    def onboard_disk_bytes(self) -> int:
+        """The sum of `disk_bytes` over the committed rows of onboard tiles, read as one number."""
+        ...
+
     def locked(self, timeout_s: float) -> AbstractContextManager[LockedRows]:
         """Wait until no writer is between INSERT and COMMIT, and keep new ones waiting.
 

@@ -118,7 +118,7 @@ class SupportsLocalWrites(Protocol):
         """Remove a tile that may be evicted according to the database, and return the bytes freed.
 
         Handles opened before stay valid. Raises `TileNotFoundError` when the tile is not stored or may not be
-        evicted (it is pinned, or was made on board and is neither uploaded nor given up),
+        evicted (it is pinned, or was made on board and is neither uploaded, rejected nor given up),
         `StoreUnavailableError`.
         """
         ...

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 
-from ..errors import CacheBudgetExhaustedError, HeadroomTakenError, TileNotFoundError
+import attrs
+
+from ..errors import (
+    CacheBudgetExhaustedError,
+    DuplicateTileError,
+    HeadroomTakenError,
+    OnboardRoomExhaustedError,
+    TileNotFoundError,
+)
 from ..flight_events import eviction_batch_event
 from ..policies.eviction import EvictionList, KnownTiles
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.tile_store import SupportsLocalReads, TileStore
 from ..values.catalogue_entries import EvictionCandidate
+from ..values.eviction_tally import EvictionTally
 from ..values.pixels import TilePixelHandle
-from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
+from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 
 _log = logging.getLogger("aerotile.budget")
 
@@ -22,17 +32,18 @@ _log = logging.getLogger("aerotile.budget")
 class Reservation:
     """Room reserved for one write; released when the context is left, or with the last reference."""
 
-    __slots__ = ("_enforcer", "_needed_bytes")
+    __slots__ = ("_enforcer", "_needed_bytes", "_onboard")
 
-    def __init__(self, enforcer: CacheBudgetEnforcer, needed_bytes: int) -> None:
+    def __init__(self, enforcer: CacheBudgetEnforcer, needed_bytes: int, onboard: bool) -> None:
         self._enforcer: CacheBudgetEnforcer | None = enforcer
         self._needed_bytes = needed_bytes
+        self._onboard = onboard
 
     def release(self, *, was_taken: bool = False) -> None:
         """Give the room back; a second call does nothing. `was_taken`: another process took it first."""
         enforcer, self._enforcer = self._enforcer, None
         if enforcer is not None:
-            enforcer.release(self._needed_bytes, was_taken=was_taken)
+            enforcer.release(self._needed_bytes, onboard=self._onboard, was_taken=was_taken)
 
     def __enter__(self) -> Reservation:
         return self
@@ -47,10 +58,37 @@ class Reservation:
             self.release()
 
 
+@attrs.define
+class _Limit:
+    """One of the two limits: of all tiles, or of the onboard tiles among them."""
+
+    max_bytes: int
+    known_bytes: Callable[[], int]
+    """Bytes of the committed tiles that the catalogue knows."""
+    committed_bytes: Callable[[], int]
+    """The same as the database counts them."""
+    reserved_bytes: int = 0
+    unlisted_bytes: int = 0
+    """Bytes that the last query counted and the catalogue did not: rows without a file, and tiles that
+    others had just written. Too high a value causes a query, too low a value a lost race."""
+
+    def has_room(self, needed_bytes: int) -> bool:
+        """Whether there is room according to the catalogue."""
+        # A write that was just committed is in the total and still reserved: counted twice, never missed.
+        return self.known_bytes() + self.unlisted_bytes + self.reserved_bytes + needed_bytes <= self.max_bytes
+
+    def missing_bytes(self, needed_bytes: int, reserved_bytes: int) -> int:
+        """How many bytes must go according to the database; 0 or less: there is room."""
+        committed = self.committed_bytes()
+        self.unlisted_bytes = max(0, committed - self.known_bytes())
+        return committed + reserved_bytes + needed_bytes - self.max_bytes
+
+
 class CacheBudgetEnforcer:
     """Keeps the bytes of all committed tiles, and of this process's writes under way, within a budget.
 
-    While there is room according to the catalogue, the database is not queried. It is queried before an
+    Onboard tiles have a share of the budget, beyond which their writes are refused; they evict onboard tiles
+    only. While there is room according to the catalogue, the database is not queried. It is queried before an
     eviction, and after it refused a commit because other processes took the room: its total decides.
     """
 
@@ -63,101 +101,137 @@ class CacheBudgetEnforcer:
         budget_bytes: int,
         eviction_batch_size: int,
         recorder: FlightRecorder,
+        committed_onboard_bytes: Callable[[], int] | None = None,
+        onboard_budget_bytes: int | None = None,
         before_sweep: Callable[[], None] = lambda: None,
     ) -> None:
         """`evict_tile` is the method of `SupportsLocalWrites`, or the `delete_tile` of another store.
 
-        `committed_bytes` queries the database for the total. `before_sweep` updates the order of the
-        candidates: it enters gathered reads into the catalogue.
+        `committed_bytes` queries the database for the total, `committed_onboard_bytes` for that of the
+        onboard tiles (default: what the catalogue knows). `onboard_budget_bytes` is the share of the onboard
+        tiles (default: the whole budget). `before_sweep` updates the order of the candidates: it enters
+        gathered reads into the catalogue.
         """
-        if budget_bytes <= 0 or eviction_batch_size <= 0:
+        share_bytes = budget_bytes if onboard_budget_bytes is None else onboard_budget_bytes
+        if budget_bytes <= 0 or eviction_batch_size <= 0 or not 0 <= share_bytes <= budget_bytes:
             raise ValueError(
-                f"budget {budget_bytes!r} and batch size {eviction_batch_size!r} must be positive"
+                f"budget {budget_bytes!r} and batch size {eviction_batch_size!r} must be positive, "
+                f"the onboard share {share_bytes!r} within 0..{budget_bytes!r}"
             )
         self._evict_tile = evict_tile
         self._catalogue = catalogue
-        self._committed_bytes = committed_bytes
-        self._budget_bytes = budget_bytes
-        self._eviction_list = EvictionList(catalogue, eviction_batch_size)
+        self._budget = _Limit(budget_bytes, catalogue.total_disk_bytes, committed_bytes)
+        self._share = _Limit(
+            share_bytes, catalogue.onboard_disk_bytes, committed_onboard_bytes or catalogue.onboard_disk_bytes
+        )
+        self._eviction_lists = {
+            onboard: EvictionList(catalogue, eviction_batch_size, onboard_only=onboard)
+            for onboard in (False, True)
+        }
         self._recorder = recorder
         self._before_sweep = before_sweep
         self._sweep_lock = threading.Lock()
         self._lock = threading.Lock()
-        self._reserved_bytes = 0
-        self._unlisted_bytes = 0
-        """Bytes that the last query counted and the catalogue did not: rows without a file, and tiles that
-        others had just written. Too high a value causes a query, too low a value a lost race."""
         self._lost_a_race = False
         self._sweeping = False
+        self._tallies: list[EvictionTally] = []
 
-    def reserve_headroom(self, needed_bytes: int, lost_races: int = 0) -> Reservation:
+    def reserve_headroom(
+        self, needed_bytes: int, lost_races: int = 0, *, onboard: bool = False
+    ) -> Reservation:
         """Reserve `needed_bytes` for one write, evicting when there is no room for them.
 
-        For each of `lost_races`, `needed_bytes` more are freed where they can be: room for the other
+        With `onboard` the room counts against the onboard share as well, and only onboard tiles are evicted
+        for it. For each of `lost_races`, `needed_bytes` more are freed where they can be: room for the other
         processes, which would take the room of this write again.
 
         Evicts nothing, and does not query the database, while the catalogue's total, the reservations of
-        this process and `needed_bytes` are within the budget. Raises `CacheBudgetExhaustedError` after a full
-        sweep that did not make room, and before any eviction for more bytes than the whole budget;
-        `StoreUnavailableError` when the database must be queried and does not answer.
+        this process and `needed_bytes` are within the limits. Raises `CacheBudgetExhaustedError` (for onboard
+        tiles `OnboardRoomExhaustedError`) before any eviction where all candidates together would not make
+        room, and `StoreUnavailableError` when the database must be queried and does not answer.
         """
+        limits = (self._budget, self._share) if onboard else (self._budget,)
         spare_bytes = lost_races * needed_bytes
-        if needed_bytes > self._budget_bytes:
-            raise self._exhausted(needed_bytes)
+        for limit in limits:
+            if needed_bytes > limit.max_bytes:
+                raise self._exhausted(needed_bytes, limit, onboard)
         with self._lock:
-            # A write that was just committed is in the total and still reserved: counted twice, never missed.
-            taken = self._catalogue.total_disk_bytes() + self._unlisted_bytes + self._reserved_bytes
-            has_room = taken + needed_bytes <= self._budget_bytes
+            has_room = all(limit.has_room(needed_bytes) for limit in limits)
             if has_room and not self._lost_a_race and not self._sweeping and not spare_bytes:
-                self._reserved_bytes += needed_bytes
-                return Reservation(self, needed_bytes)
-        self._reserve_by_database(needed_bytes, spare_bytes)
-        return Reservation(self, needed_bytes)
-
-    def release(self, needed_bytes: int, *, was_taken: bool) -> None:
-        """End a `Reservation`."""
-        with self._lock:
-            self._reserved_bytes -= needed_bytes
-            self._lost_a_race |= was_taken
-
-    def _reserve_by_database(self, needed_bytes: int, spare_bytes: int) -> None:
+                return self._reserve(needed_bytes, limits, onboard)
         with self._sweep_lock:
             self._sweeping = True  # later writes must not take the room that this sweep frees
             try:
-                missing = self._missing_bytes(needed_bytes)
-                if missing + spare_bytes > 0:
-                    self._sweep(needed_bytes, missing, spare_bytes)
+                self._make_room(needed_bytes, spare_bytes, limits, onboard)
                 with self._lock:
-                    self._reserved_bytes += needed_bytes
+                    return self._reserve(needed_bytes, limits, onboard)
             finally:
                 self._sweeping = False
 
-    def _missing_bytes(self, needed_bytes: int) -> int:
-        # Reservations first: a write that commits in between is then counted twice, never missed.
+    def release(self, needed_bytes: int, *, onboard: bool, was_taken: bool) -> None:
+        """End a `Reservation`."""
         with self._lock:
-            reserved = self._reserved_bytes
-            self._lost_a_race = False
-        committed = self._committed_bytes()
-        self._unlisted_bytes = max(0, committed - self._catalogue.total_disk_bytes())
-        return committed + reserved + needed_bytes - self._budget_bytes
+            for limit in (self._budget, self._share) if onboard else (self._budget,):
+                limit.reserved_bytes -= needed_bytes
+            self._lost_a_race |= was_taken
 
-    def _sweep(self, needed_bytes: int, missing: int, spare_bytes: int) -> None:
+    @contextmanager
+    def tally_evictions(self) -> Iterator[EvictionTally]:
+        """Count the evictions of this process while the context is open."""
+        tally = EvictionTally()
+        with self._lock:
+            self._tallies.append(tally)
+        try:
+            yield tally
+        finally:
+            with self._lock:
+                self._tallies = [other for other in self._tallies if other is not tally]
+
+    def _reserve(self, needed_bytes: int, limits: Iterable[_Limit], onboard: bool) -> Reservation:
+        for limit in limits:
+            limit.reserved_bytes += needed_bytes
+        return Reservation(self, needed_bytes, onboard)
+
+    def _make_room(
+        self, needed_bytes: int, spare_bytes: int, limits: Sequence[_Limit], onboard: bool
+    ) -> None:
+        missing, limit = self._missing_bytes(needed_bytes, limits)
+        if missing + spare_bytes <= 0:
+            return
         self._before_sweep()
         refused: set[TileId] = set()
+        evicted = 0
         while missing + spare_bytes > 0:
+            # Counted again after each batch: a candidate may turn out to be pinned meanwhile.
+            if missing > self._catalogue.evictable_bytes(onboard_only=onboard):
+                raise self._exhausted(needed_bytes, limit, onboard, evicted)
             # Tiles that turned out not to be evictable may be listed for a moment longer; skip them.
-            batch = self._eviction_list.next_batch(refused)
+            batch = self._eviction_lists[onboard].next_batch(refused)
             if not batch:
                 if missing > 0:
-                    raise self._exhausted(needed_bytes)
+                    raise self._exhausted(needed_bytes, limit, onboard, evicted)
                 return
-            refused |= self._evict(batch, missing + spare_bytes)
-            missing = self._missing_bytes(needed_bytes)
+            evicted += self._evict(batch, missing + spare_bytes, refused)
+            missing, limit = self._missing_bytes(needed_bytes, limits)
 
-    def _evict(self, batch: Sequence[EvictionCandidate], missing: int) -> set[TileId]:
-        """Evict tiles of `batch` until `missing` bytes are freed; returns those that may not be evicted."""
+    def _missing_bytes(self, needed_bytes: int, limits: Sequence[_Limit]) -> tuple[int, _Limit]:
+        """How many bytes must go, and for which limit."""
+        # Reservations first: a write that commits in between is then counted twice, never missed.
+        with self._lock:
+            reserved = [limit.reserved_bytes for limit in limits]
+            self._lost_a_race = False
+        missing = [
+            limit.missing_bytes(needed_bytes, bytes_) for limit, bytes_ in zip(limits, reserved, strict=True)
+        ]
+        largest = max(range(len(limits)), key=missing.__getitem__)
+        return missing[largest], limits[largest]
+
+    def _evict(self, batch: Sequence[EvictionCandidate], missing: int, refused: set[TileId]) -> int:
+        """Evict tiles of `batch` until `missing` bytes are freed; returns how many.
+
+        Adds to `refused` those that may not be evicted after all.
+        """
         evicted: list[TileId] = []
-        refused: set[TileId] = set()
         freed = 0
         try:
             for candidate in batch:
@@ -173,10 +247,24 @@ class CacheBudgetEnforcer:
         finally:
             if evicted:
                 self._recorder.record(eviction_batch_event(evicted, freed))
-        return refused
+                with self._lock:
+                    for tally in self._tallies:
+                        tally.add(evicted, freed)
+        return len(evicted)
 
-    def _exhausted(self, needed_bytes: int) -> CacheBudgetExhaustedError:
-        return CacheBudgetExhaustedError(needed_bytes, self._budget_bytes, self._committed_bytes())
+    def _exhausted(
+        self, needed_bytes: int, limit: _Limit, onboard: bool, evicted_tiles: int = 0
+    ) -> CacheBudgetExhaustedError:
+        facts = (
+            needed_bytes,
+            limit.max_bytes,
+            limit.committed_bytes(),
+            self._catalogue.evictable_bytes(onboard_only=onboard),
+            evicted_tiles,
+        )
+        if onboard:
+            return OnboardRoomExhaustedError(*facts, budget_is_full=limit is self._budget)
+        return CacheBudgetExhaustedError(*facts)
 
 
 class BudgetEnforcedTileStore:
@@ -212,5 +300,9 @@ class BudgetEnforcedTileStore:
 
     def write_tile(self, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
         """See `TileStore`; raises `CacheBudgetExhaustedError` when no room can be made."""
-        with self._enforcer.reserve_headroom(metadata.disk_bytes):
+        tile_id = metadata.tile_id
+        if self._store.tile_exists(tile_id):  # a duplicate evicts nothing
+            raise DuplicateTileError(tile_id)
+        is_onboard = tile_id.source is TileSource.ONBOARD
+        with self._enforcer.reserve_headroom(metadata.disk_bytes, onboard=is_onboard):
             return self._store.write_tile(pixels, metadata)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 
 import attrs
 
@@ -12,6 +13,7 @@ from ..ports.flight_recorder import FlightRecorder
 from ..ports.tile_files import StagedTile
 from ..ports.tile_rows import OpenRows
 from ..ports.tile_store import TileWriteOutcome
+from ..values.tile_rules import onboard_bytes_of
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
 from .write_tile import MAX_LOST_RACES, WithdrawOnFailure, WriteParts
 
@@ -83,10 +85,20 @@ class _BatchWrite:
 
     def _store_together(self, admitted: list[_Admitted], lost_races: int) -> None:
         parts = self._parts
-        step = WriteStep.DISK_BUDGET
+        step = WriteStep.INSERT
         try:
-            needed_bytes = sum(tile.metadata.disk_bytes for tile in admitted)
-            with parts.headroom.reserve_headroom(needed_bytes, lost_races):
+            admitted = self._without_known(admitted)
+            if not admitted:
+                return
+            step = WriteStep.DISK_BUDGET
+            with ExitStack() as reserved:
+                needed_bytes = sum(tile.metadata.disk_bytes for tile in admitted)
+                onboard_bytes = onboard_bytes_of(tile.metadata for tile in admitted)
+                for onboard, part in ((False, needed_bytes - onboard_bytes), (True, onboard_bytes)):
+                    if part:
+                        reserved.enter_context(
+                            parts.headroom.reserve_headroom(part, lost_races, onboard=onboard)
+                        )
                 step = WriteStep.INSERT
                 created_at = parts.clock_guard.stamp(reading=self._now)
                 with parts.rows.insert_many([tile.metadata for tile in admitted], created_at) as rows:
@@ -108,6 +120,13 @@ class _BatchWrite:
             raise
         for tile in placed:
             self._keep(tile.position, stored[tile.metadata.tile_id])
+
+    def _without_known(self, admitted: list[_Admitted]) -> list[_Admitted]:
+        """Refuse duplicates that the catalogue knows and the database confirms: they reserve no room."""
+        known = [t.metadata.tile_id for t in admitted if t.metadata.tile_id in self._parts.sync.catalogue]
+        if not known:
+            return admitted
+        return self._without(frozenset(self._parts.rows.committed_among(known)), admitted)
 
     def _unknown(self, admitted: Iterable[_Admitted]) -> Iterable[StagedTile]:
         """The tiles that the catalogue does not know; only they may be prewritten."""

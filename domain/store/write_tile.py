@@ -2,14 +2,16 @@
 
     1. hash gate        length, SHA-256, JPEG structure and size of the bytes, before any I/O
     2. freshness gate   the tile is not too old for the sectors that it lies in
-    3. disk budget      room is reserved; other tiles are evicted for it
+    3. disk budget      room is reserved; other tiles are evicted for it, by onboard tiles only onboard tiles
     4. INSERT           in a transaction that stays open; a duplicate is refused here
     5. files            file and sidecar, durable and in place
     6. COMMIT           of the row; from here on the tile exists
 
-While the database works on step 4, the bytes of a tile that the catalogue does not know are written to an
-unlinked file. A failure at any step leaves the store as it was before the first. When another process takes
-the reserved room before the commit, steps 3 to 6 are repeated. The outcome is recorded once.
+A duplicate that the catalogue knows is refused before step 3, so that it evicts nothing; the database
+confirms it, because the catalogue may be behind. While the database works on step 4, the bytes of a tile that
+the catalogue does not know are written to an unlinked file. A failure at any step leaves the store as it was
+before the first. When another process takes the reserved room before the commit, steps 3 to 6 are repeated.
+The outcome is recorded once.
 """
 
 from __future__ import annotations
@@ -19,14 +21,14 @@ from types import TracebackType
 
 import attrs
 
-from ..errors import CommitOutcomeUnknownError, HeadroomTakenError
+from ..errors import CommitOutcomeUnknownError, DuplicateTileError, HeadroomTakenError
 from ..flight_events import WriteStep, write_event, write_failed_event
 from ..ports.clock import Clock
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.headroom import Headroom
 from ..ports.tile_files import StagedTile, TileFiles
 from ..ports.tile_rows import TileRows
-from ..values.tiles import TileMetadata, TileMetadataPersistent
+from ..values.tiles import TileMetadata, TileMetadataPersistent, TileSource
 from .catalogue_sync import CatalogueSync
 from .clock_guard import ClockGuard
 from .freshness_gate import FreshnessGate
@@ -60,10 +62,15 @@ def write_tile(parts: WriteParts, pixels: bytes, metadata: TileMetadata) -> Tile
         staged = parts.files.stage(pixels, metadata)
         step = WriteStep.FRESHNESS_GATE
         admitted = parts.gate.admit(metadata, now)
+        is_onboard = admitted.tile_id.source is TileSource.ONBOARD
+        if admitted.tile_id in parts.sync.catalogue:
+            step = WriteStep.INSERT
+            if parts.rows.get(admitted.tile_id) is not None:
+                raise DuplicateTileError(admitted.tile_id)
         while True:
             step = WriteStep.DISK_BUDGET
             try:
-                with parts.headroom.reserve_headroom(admitted.disk_bytes, lost_races):
+                with parts.headroom.reserve_headroom(admitted.disk_bytes, lost_races, onboard=is_onboard):
                     step = WriteStep.INSERT
                     created_at = parts.clock_guard.stamp(reading=now)
                     with (

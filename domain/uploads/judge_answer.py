@@ -24,6 +24,7 @@ def judge(tile: TileMetadataPersistent, answer: TileAnswer | None) -> TileUpload
         tile_id=tile.tile_id,
         content_sha256=tile.content_sha256,
         outcome=outcome,
+        attempts_before=tile.upload_attempts,
         stored_sha256=answer.stored_sha256,
         reason=reason,
     )
@@ -34,7 +35,11 @@ def without_answer(
 ) -> TileUploadResult:
     """The result of a tile that no answer names."""
     return TileUploadResult(
-        tile_id=tile.tile_id, content_sha256=tile.content_sha256, outcome=outcome, reason=reason
+        tile_id=tile.tile_id,
+        content_sha256=tile.content_sha256,
+        outcome=outcome,
+        attempts_before=tile.upload_attempts,
+        reason=reason,
     )
 
 

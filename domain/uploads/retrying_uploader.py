@@ -8,13 +8,12 @@ from typing import Protocol
 
 import attrs
 
-from ..errors import TileMetadataError, TileNotFoundError
 from ..flight_events import upload_giveup_event
 from ..policies.upload_retry import Finish, RetryBudget, decide_after_call, is_given_up
 from ..ports.clock import Clock
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.uploader import TileUploader
-from ..values.tiles import TileId, TileMetadataPersistent, VotingStatus
+from ..values.tiles import TileId
 from ..values.upload_reports import (
     BatchOutcome,
     BatchProgress,
@@ -31,11 +30,15 @@ _Reject = Callable[[TileUploadResult], bool]
 
 
 class UploadAttempts(Protocol):
-    """The calls to the metadata store that giving up takes."""
+    """The call to the metadata store that a rejection takes."""
 
-    def increment_upload_attempts(self, tile_id: TileId) -> int: ...
+    def count_rejection(self, tile_id: TileId, attempts_before: int, *, gives_up: bool) -> bool:
+        """Count one rejection, and with `gives_up` give the tile up, in one step; whether this call did it.
 
-    def update_voting_status(self, tile_id: TileId, status: VotingStatus) -> TileMetadataPersistent: ...
+        False when the row has counted another number than `attempts_before`, is pending no more, or is gone:
+        of two uploaders that had the same tile rejected, one counts it. Raises `StoreUnavailableError`.
+        """
+        ...
 
 
 class RetryingTileUploader:
@@ -88,17 +91,12 @@ class RetryingTileUploader:
 
     def _reject(self, result: TileUploadResult) -> bool:
         """Count a rejection; True when it was the tile's last."""
-        tile_id = result.tile_id
-        try:
-            attempts = self._attempts.increment_upload_attempts(tile_id)
-            if not is_given_up(attempts, self._budget):
-                return False
-            self._attempts.update_voting_status(tile_id, VotingStatus.UPLOAD_GIVEUP)
-        except TileNotFoundError:
-            _log.info("tile %s was deleted before its rejection could be counted", tile_id)
+        tile_id, attempts = result.tile_id, result.attempts_before + 1
+        is_last = is_given_up(attempts, self._budget)
+        if not self._attempts.count_rejection(tile_id, result.attempts_before, gives_up=is_last):
+            _log.info("tile %s: another uploader counted this rejection, or it is pending no more", tile_id)
             return False
-        except TileMetadataError:
-            # Its vote went to rejected meanwhile: the tile is no pending upload any more.
+        if not is_last:
             return False
         reason = str(result.reason) if result.reason is not None else "no reason given"
         self._recorder.record(upload_giveup_event(tile_id, attempts, reason))

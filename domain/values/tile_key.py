@@ -25,6 +25,8 @@ _MORTON_MASK = (1 << MORTON_BITS) - 1
 Variant = tuple[TileSource, UUID | None]
 
 _FIXED_VARIANTS: tuple[Variant, ...] = ((TileSource.SATELLITE_PROVIDER, None), (TileSource.IMPORTED, None))
+FIRST_FLIGHT_ORDINAL = len(_FIXED_VARIANTS)
+"""A tile is onboard where its variant ordinal is this or more."""
 
 
 def _spread(value: int) -> int:

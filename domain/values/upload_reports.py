@@ -146,6 +146,8 @@ class TileUploadResult:
     """Of our own content."""
     outcome: TileUploadOutcome
     """Judged against our row: a tile counts as taken only when the provider stored our hash."""
+    attempts_before: int
+    """Rejections that our row had counted when the tile was chosen; tells two uploaders' rejections apart."""
     stored_sha256: str | None = None
     """The hash that the provider says it holds."""
     reason: UploadReason | None = None

@@ -23,6 +23,7 @@ COMMANDS = [
     ("uploads", "votes"),
     ("provider",),
     ("delete",),
+    ("pin",),
     ("status",),
     ("dump",),
     ("explain",),

@@ -196,10 +196,29 @@ def test_an_ingest_beyond_the_budget_warns_and_stays_within_it(
     result = call(
         "ingest", "tiles", "--captured-at", days_ago(1), "--batch-size=1", AEROTILE_BUDGET_MAX_BYTES=budget
     )
-    assert result.code == 0
+    assert result.code == 1
     assert result.err.startswith("warning: new tiles need ")
+    assert "evicted: imported/7/60/0\n" in result.err
+    assert " tiles were evicted to make room — raise budget.max_bytes" in result.err
+    assert " tiles evicted to make room, " in result.out
     kept = list((tmp_path / "aerotile-data/tiles").rglob("*.jpg"))
     assert 0 < sum(path.stat().st_size for path in kept) <= 3 * size
+
+
+def test_an_ingest_that_evicts_is_no_success_and_says_how_many_and_which(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo
+) -> None:
+    folder = xyz_folder(count=6)
+    size = max(path.stat().st_size for path in folder.rglob("*.jpg"))
+    arguments = ("ingest", "tiles", "--captured-at", days_ago(1), "--batch-size=1", "--json")
+    result = call(*arguments, AEROTILE_BUDGET_MAX_BYTES=str(3 * size))
+    assert result.code == 1
+    evicted = result.json["evicted"]
+    assert evicted["count"] == len(evicted["tiles"]) == 6 - call("status", "--json").json["tiles"]["count"]
+    assert evicted["tiles"][0] == "imported/7/60/0"
+    assert evicted["freed_bytes"] > 0
+    again = call(*arguments)
+    assert (again.code, again.json["evicted"]) == (0, {"count": 0, "freed_bytes": 0, "tiles": []})
 
 
 def test_nothing_is_drawn_where_there_is_no_terminal(

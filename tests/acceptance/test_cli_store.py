@@ -174,6 +174,32 @@ def test_delete_removes_nothing_when_one_of_the_tiles_is_absent(call: Call, fill
     assert (filled / "0.jpg").is_file()
 
 
+def test_pins_are_set_listed_and_lifted(call: Call, filled: Path) -> None:
+    assert call("pin", "--list", "--json").json == {"pinned": []}
+    assert call("pin", "imported/7/60/1", "imported/7/60/0").out == "2 tiles pinned\n"
+    listed = call("pin", "--list")
+    assert listed.out == "imported/7/60/0\nimported/7/60/1\n2 tiles pinned\n"
+    assert call("status", "--json").json["tiles"]["pinned"] == 2
+    assert call("pin", "--lift", "imported/7/60/0", "--json").json == {"lifted": ["imported/7/60/0"]}
+    assert call("pin", "--list", "--json").json == {"pinned": ["imported/7/60/1"]}
+
+
+def test_no_pin_is_changed_when_one_of_the_tiles_is_absent(call: Call, filled: Path) -> None:
+    result = call("pin", "imported/7/60/0", "imported/7/60/9")
+    assert result.code == 1
+    assert result.error == "no tile imported/7/60/9 in the store — leave it out; no pin was changed"
+    assert call("pin", "--list", "--json").json == {"pinned": []}
+
+
+@pytest.mark.parametrize("arguments", [(), ("--lift",), ("--list", "imported/7/60/0"), ("--list", "--lift")])
+def test_a_call_of_pin_that_says_too_little_or_too_much_is_refused(
+    call: Call, filled: Path, arguments: tuple[str, ...]
+) -> None:
+    result = call("pin", *arguments)
+    assert result.code == 2
+    assert "name the tiles, or give --list alone" in result.error
+
+
 def test_delete_of_a_tile_that_is_named_twice_removes_it(call: Call, filled: Path) -> None:
     facts = call("delete", "imported/7/60/0", "imported/7/60/0", "--json").json
     assert facts["deleted"] == ["imported/7/60/0"]

@@ -28,7 +28,7 @@ class TestTileMetadataStore(TileMetadataStoreContract):
             return
         if request.param == "rows in memory":
             memory = MemoryTileRows()
-            yield TileMetadataStoreSubject(memory, inserting_into(memory), memory.set_pinned)
+            yield TileMetadataStoreSubject(memory, inserting_into(memory))
             return
         from aerotile.adapters.postgres.connection import Database
         from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
@@ -36,9 +36,7 @@ class TestTileMetadataStore(TileMetadataStoreContract):
 
         with Database(request.getfixturevalue("migrated_database"), max_size=16) as database:
             store = PostgresTileMetadataStore(database)
-            yield TileMetadataStoreSubject(
-                store, inserting_into(PostgresTileRows(database)), store.set_pinned
-            )
+            yield TileMetadataStoreSubject(store, inserting_into(PostgresTileRows(database)))
 
 
 def of_metadata_alone() -> TileMetadataStoreSubject:
@@ -49,7 +47,7 @@ def of_metadata_alone() -> TileMetadataStoreSubject:
         times.append(created_at)
         return store.insert_metadata(metadata)
 
-    return TileMetadataStoreSubject(store, insert_at, store.set_pinned)
+    return TileMetadataStoreSubject(store, insert_at)
 
 
 def inserting_into(rows: TileRows) -> Callable[[TileMetadata, datetime], TileMetadataPersistent]:

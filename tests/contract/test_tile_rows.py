@@ -14,8 +14,8 @@ from aerotile.testing import MemoryTileRows, TileRowsContract, TileRowsSubject
 def in_memory() -> TileRowsSubject:
     rows = MemoryTileRows()
 
-    def with_budget(disk_budget_bytes: int) -> MemoryTileRows:
-        rows.disk_budget_bytes = disk_budget_bytes
+    def with_budget(disk_budget_bytes: int, onboard_budget_bytes: int | None) -> MemoryTileRows:
+        rows.disk_budget_bytes, rows.onboard_budget_bytes = disk_budget_bytes, onboard_budget_bytes
         return rows
 
     def insert_legacy(tile_id: TileId) -> None:
@@ -75,7 +75,9 @@ class TestTileRows(TileRowsContract):
             yield TileRowsSubject(
                 rows,
                 PostgresTileMetadataStore(database),
-                lambda budget: PostgresTileRows(database, disk_budget_bytes=budget),
+                lambda budget, share: PostgresTileRows(
+                    database, disk_budget_bytes=budget, onboard_budget_bytes=share
+                ),
                 insert_legacy,
                 files_missing,
             )

@@ -278,7 +278,13 @@ def test_an_eviction_in_memory_removes_exactly_what_may_be_evicted() -> None:
 def test_an_eviction_in_the_database_removes_exactly_what_may_be_evicted(database: Database) -> None:
     rows = PostgresTileRows(database)
     with database.connection() as connection:
-        connection.execute("UPDATE disk_usage SET total_bytes = (SELECT sum(disk_bytes) FROM tiles)")
+        connection.execute(
+            """
+            UPDATE disk_usage SET (total_bytes, onboard_bytes) = (
+                SELECT sum(disk_bytes), sum(disk_bytes) FILTER (WHERE source = 'onboard') FROM tiles
+            )
+            """
+        )
     assert evicted(rows) == EVICTABLE
     assert {tile.tile_id for tile in rows.committed()} == {t.tile_id for t in WITH_CONTENT} - EVICTABLE
     assert_exactly(list(rows.rows_without_hash()), {tile.tile_id for tile in WITHOUT_CONTENT})

@@ -104,7 +104,11 @@ def note_result(rows: Rows, tile_id: TileId) -> None:
     digest = tile(tile_id)[1].content_sha256
     reason = UploadReason("file_missing", "the store has no file for the tile")
     result = TileUploadResult(
-        tile_id=tile_id, content_sha256=digest, outcome=TileUploadOutcome.REJECTED, reason=reason
+        tile_id=tile_id,
+        content_sha256=digest,
+        outcome=TileUploadOutcome.REJECTED,
+        attempts_before=0,
+        reason=reason,
     )
     rows.ledger.note_results(None, [result], NOW)
 
@@ -123,6 +127,13 @@ CHANGES = {
     "count an attempt": RowChange(
         lambda rows, t: rows.tiles.increment_upload_attempts(t),
         lambda rows, t: bool(rows.value("upload_attempts", t)),
+        again=lambda rows, t: None,
+    ),
+    "count a rejection": RowChange(
+        lambda rows, t: rows.tiles.count_rejection(t, 0, gives_up=True),
+        lambda rows, t: (
+            (rows.value("upload_attempts", t), rows.value("voting_status", t)) == (1, "upload_giveup")
+        ),
         again=lambda rows, t: None,
     ),
     "vote": RowChange(

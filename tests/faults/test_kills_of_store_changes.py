@@ -61,11 +61,17 @@ def test_an_eviction_that_is_killed_before_any_call_loses_nothing_else_and_keeps
 
 
 FORGET_A_HASH = """
-    WITH chosen AS (SELECT id, disk_bytes FROM tiles WHERE content_sha256 IS NOT NULL ORDER BY id LIMIT 1),
+    WITH chosen AS (
+        SELECT id, disk_bytes, source FROM tiles WHERE content_sha256 IS NOT NULL ORDER BY id LIMIT 1
+    ),
     forgotten AS (
         UPDATE tiles SET content_sha256 = NULL, disk_bytes = NULL FROM chosen WHERE tiles.id = chosen.id
     )
-    UPDATE disk_usage SET total_bytes = total_bytes - (SELECT disk_bytes FROM chosen)
+    UPDATE disk_usage SET
+        total_bytes = total_bytes - (SELECT disk_bytes FROM chosen),
+        onboard_bytes = onboard_bytes - (
+            SELECT COALESCE(sum(disk_bytes), 0) FROM chosen WHERE source = 'onboard'
+        )
 """
 
 

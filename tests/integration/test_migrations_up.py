@@ -109,7 +109,12 @@ def test_rows_of_the_first_revision_are_read_once_their_files_are_known(empty_da
 def test_the_total_starts_as_the_sum_of_the_rows(empty_database: str) -> None:
     fill(empty_database, "0003")
     apply_migrations(empty_database)
-    assert select(empty_database, "SELECT total_bytes FROM disk_usage") == [{"total_bytes": 5000}]
+    onboard = select(
+        empty_database, "SELECT sum(disk_bytes)::bigint AS n FROM tiles WHERE source = 'onboard'"
+    )
+    assert select(empty_database, "SELECT total_bytes, onboard_bytes AS n FROM disk_usage") == [
+        {"total_bytes": 5000, **onboard[0]}
+    ]
 
 
 def test_two_rows_of_one_tile_stop_the_second_revision_and_nothing_changes(empty_database: str) -> None:

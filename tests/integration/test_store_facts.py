@@ -37,14 +37,20 @@ def folder(tmp_path: Path) -> Path:
 def rows() -> Rows:
     """Those of the same store."""
     tiles = {tile: Row(SHA256[tile], len(pixels), False, True) for tile, pixels in PIXELS.items()}
-    return Rows(tiles, sum(map(len, PIXELS.values())))
+    return counted(tiles)
 
 
 def rows_with(**changes: object) -> Rows:
     """Those of the same store, but for what one row says; the total is as the rows say."""
     changed = attrs.evolve(rows().tiles[KEPT], **changes)
     tiles = {**rows().tiles, KEPT: changed}
-    return Rows(tiles, sum(row.disk_bytes for row in tiles.values()))
+    return counted(tiles)
+
+
+def counted(tiles: dict[str, Row]) -> Rows:
+    """The rows with the totals that they add up to."""
+    onboard = sum(row.disk_bytes for tile, row in tiles.items() if tile.startswith("onboard/"))
+    return Rows(tiles, sum(row.disk_bytes for row in tiles.values()), onboard)
 
 
 def test_a_whole_store_is_whole(folder: Path) -> None:
@@ -135,6 +141,12 @@ def test_a_total_that_is_not_the_sum_is_seen(folder: Path) -> None:
         audit.assert_whole()
 
 
+def test_a_total_of_onboard_tiles_that_is_not_their_sum_is_seen(folder: Path) -> None:
+    audit = Audit.between(attrs.evolve(rows(), onboard_bytes=3), Files.read(folder))
+    with pytest.raises(AssertionError, match="of onboard tiles 3 and 6"):
+        audit.assert_whole()
+
+
 def test_a_file_that_belongs_to_no_tile_is_seen_without_rows(folder: Path) -> None:
     replace(folder / "imported/20/7/03.jpg.part", b"")
     assert Files.read(folder).leaked == ["imported/20/7/03.jpg.part"]
@@ -142,6 +154,6 @@ def test_a_file_that_belongs_to_no_tile_is_seen_without_rows(folder: Path) -> No
 
 def test_the_rows_of_a_database_are_read_with_their_total(migrated_database: str) -> None:
     with psycopg.connect(migrated_database, autocommit=True) as connection:
-        assert Rows.read(connection) == Rows({}, 0)
-        connection.execute("UPDATE disk_usage SET total_bytes = 7")
-        assert Rows.read(connection) == Rows({}, 7)
+        assert Rows.read(connection) == Rows({}, 0, 0)
+        connection.execute("UPDATE disk_usage SET total_bytes = 7, onboard_bytes = 5")
+        assert Rows.read(connection) == Rows({}, 7, 5)

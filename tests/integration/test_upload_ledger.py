@@ -46,6 +46,7 @@ class Subject:
             tile_id=tile.tile_id,
             content_sha256=tile.content_sha256,
             outcome=outcome,
+            attempts_before=0,
             stored_sha256=stored,
             reason=reason,
         )

@@ -24,6 +24,7 @@ from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.store.tile_store import FileBackedTileStore
 from aerotile.domain.values.pixels import TilePixelHandle
 from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.values.tile_changes import ChangeKind, TileChange
 from aerotile.domain.values.tiles import (
     TileId,
     TileMetadata,
@@ -76,6 +77,7 @@ class Cache:
         batch: int = 3,
         classification: SectorClassification = SectorClassification.STABLE_REAR,
         rows: MemoryTileRows | None = None,
+        onboard_budget_bytes: int | None = None,
     ) -> Cache:
         clock, recorder, rows = (
             ManualClock(NOW),
@@ -97,6 +99,8 @@ class Cache:
             sync.catalogue,
             committed_bytes=rows.total_disk_bytes,
             budget_bytes=budget_bytes,
+            committed_onboard_bytes=rows.onboard_disk_bytes,
+            onboard_budget_bytes=onboard_budget_bytes,
             eviction_batch_size=batch,
             recorder=recorder,
         )
@@ -109,6 +113,11 @@ class Cache:
         self.clock.advance(timedelta(seconds=1))
         pixels = pixels_of(size)
         return self.store.write_tile(pixels, metadata_of(tile_id, pixels))
+
+    def vote(self, tile_id: TileId, status: VotingStatus) -> None:
+        """The provider votes, and this process hears of it."""
+        self.rows.update_voting_status(tile_id, status)
+        self.store.apply_changes([TileChange(ChangeKind.CHANGED, tile_id)])
 
     def kinds(self) -> list[EventKind]:
         return [event.kind for event in self.recorder.events]

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from aerotile.domain.errors import (
     CacheBudgetExhaustedError,
     ContentHashMismatchError,
+    DuplicateTileError,
     FreshnessRejectionError,
+    OnboardRoomExhaustedError,
     StoreUnavailableError,
     TileNotFoundError,
 )
@@ -23,6 +25,7 @@ from aerotile.domain.flight_events import EventKind
 from aerotile.domain.ports.tile_store import SupportsLocalReads
 from aerotile.domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
 from aerotile.domain.values.catalogue_entries import microseconds_of
+from aerotile.domain.values.eviction_tally import LISTED_EVICTIONS
 from aerotile.domain.values.sectors import SectorClassification
 from aerotile.domain.values.tile_changes import ChangeKind, TileChange
 from aerotile.domain.values.tile_rules import may_be_evicted
@@ -80,19 +83,130 @@ def test_pinned_tiles_and_onboard_tiles_that_exist_only_here_are_never_evicted()
     assert not cache.store.tile_exists(imported(2))
 
 
-def test_when_nothing_may_go_the_error_comes_after_the_sweep_with_every_figure() -> None:
+def test_a_sweep_that_can_not_succeed_evicts_nothing_and_the_error_has_every_figure() -> None:
     cache = Cache.of(250)
     cache.write(onboard(0))
     cache.write(imported(1))
     with pytest.raises(CacheBudgetExhaustedError) as refusal:
         cache.write(imported(2), size=200)
-    assert (refusal.value.needed_bytes, refusal.value.budget_bytes, refusal.value.total_bytes) == (
-        200,
-        250,
-        100,
-    )
-    assert not cache.store.tile_exists(imported(1))
+    error = refusal.value
+    assert (error.needed_bytes, error.budget_bytes, error.total_bytes) == (200, 250, 200)
+    assert (error.evictable_bytes, error.evicted_tiles) == (100, 0)
+    assert "100 of them may be evicted; no tiles were evicted for it" in str(error)
+    assert cache.store.tile_exists(imported(1))
     assert cache.store.tile_exists(onboard(0))
+    assert EventKind.EVICTION_BATCH not in cache.kinds()
+
+
+def test_a_sweep_ends_when_a_pin_that_came_meanwhile_leaves_too_little() -> None:
+    cache = Cache.of(300, batch=1)
+    for x in range(3):
+        cache.write(imported(x))
+    cache.rows.set_pinned(imported(1), True)  # the catalogue has not heard of it
+    with pytest.raises(CacheBudgetExhaustedError) as refusal:
+        cache.write(imported(3), size=300)
+    assert refusal.value.evicted_tiles == 1
+    assert [cache.store.tile_exists(imported(x)) for x in range(3)] == [False, True, True]
+
+
+def test_an_onboard_tile_never_evicts_the_map() -> None:
+    cache = Cache.of(300)
+    for x in range(3):
+        cache.write(imported(x))
+    with pytest.raises(OnboardRoomExhaustedError, match="the map never is") as refusal:
+        cache.write(onboard(0))
+    error = refusal.value
+    assert (error.needed_bytes, error.budget_bytes, error.total_bytes) == (100, 300, 300)
+    assert error.budget_is_full
+    assert "budget.max_bytes" in str(error.remedy)
+    assert all(cache.store.tile_exists(imported(x)) for x in range(3))
+    assert EventKind.EVICTION_BATCH not in cache.kinds()
+
+
+def test_onboard_tiles_have_a_share_and_evict_only_onboard_tiles_that_may_go() -> None:
+    cache = Cache.of(1000, onboard_budget_bytes=250)
+    cache.write(imported(0))
+    for x in range(2):
+        cache.write(onboard(x))
+    with pytest.raises(OnboardRoomExhaustedError, match="200 of 250 bytes of their share") as refusal:
+        cache.write(onboard(2))
+    assert not refusal.value.budget_is_full
+    assert "budget.onboard_share" in str(refusal.value.remedy)
+    cache.vote(onboard(1), VotingStatus.REJECTED)
+    cache.write(onboard(2))
+    assert [cache.store.tile_exists(onboard(x)) for x in range(3)] == [True, False, True]
+    assert cache.store.tile_exists(imported(0))
+    with pytest.raises(OnboardRoomExhaustedError, match="the whole onboard share is 250 bytes"):
+        cache.write(onboard(3), size=251)
+
+
+def test_the_map_has_the_whole_budget_and_may_evict_onboard_tiles_that_may_go() -> None:
+    cache = Cache.of(400, onboard_budget_bytes=100)
+    cache.write(onboard(0))
+    for x in range(3):
+        cache.write(imported(x))
+    cache.vote(onboard(0), VotingStatus.UPLOAD_GIVEUP)
+    cache.write(imported(3))
+    assert not cache.store.tile_exists(onboard(0))
+    assert all(cache.store.tile_exists(imported(x)) for x in range(4))
+
+
+def test_a_batch_of_both_kinds_keeps_both_limits() -> None:
+    cache = Cache.of(600, onboard_budget_bytes=150)
+    batch = [
+        (p, metadata_of(t, p)) for x in range(3) for t in (onboard(x), imported(x)) for p in [pixels_of(100)]
+    ]
+    outcomes = cache.store.write_tiles(batch)
+    stored = {outcome.tile_id for outcome in outcomes if outcome.stored is not None}
+    assert stored == {onboard(0), *map(imported, range(3))}
+    refused = [outcome.error for outcome in outcomes if outcome.error is not None]
+    assert all(isinstance(error, OnboardRoomExhaustedError) for error in refused)
+    assert (cache.rows.onboard_disk_bytes(), cache.rows.total_disk_bytes()) == (100, 400)
+
+
+@pytest.mark.parametrize("in_batch", [False, True])
+def test_a_duplicate_evicts_nothing_and_writes_no_byte(in_batch: bool) -> None:
+    cache = Cache.of(300)
+    for x in range(3):
+        cache.write(imported(x))
+    pixels = pixels_of(250, seed=1)
+    tile = (pixels, metadata_of(imported(2), pixels))
+    if in_batch:
+        (outcome,) = cache.store.write_tiles([tile])
+        assert isinstance(outcome.error, DuplicateTileError)
+    else:
+        with pytest.raises(DuplicateTileError):
+            cache.store.write_tile(*tile)
+    assert all(cache.store.tile_exists(imported(x)) for x in range(3))
+    assert EventKind.EVICTION_BATCH not in cache.kinds()
+    assert [e.reason for e in cache.recorder.events if e.kind is EventKind.WRITE_FAILED] == ["insert"]
+
+
+@pytest.mark.parametrize("in_batch", [False, True])
+def test_a_tile_that_only_the_catalogue_still_knows_is_no_duplicate(in_batch: bool) -> None:
+    cache = Cache.of(300)
+    cache.write(imported(0))
+    with cache.rows.removing(imported(0)):
+        pass  # by another process, of which this one has not heard
+    pixels = pixels_of(100, seed=1)
+    tile = (pixels, metadata_of(imported(0), pixels))
+    if in_batch:
+        (outcome,) = cache.store.write_tiles([tile])
+        assert outcome.error is None
+    else:
+        cache.store.write_tile(*tile)
+    assert cache.store.read_tile_bytes(imported(0)) == pixels
+
+
+def test_the_evictions_of_a_while_are_counted_whole_and_listed_up_to_a_number() -> None:
+    cache = Cache.of(15_000)
+    for x in range(150):
+        cache.write(imported(x))
+    with cache.enforcer.tally_evictions() as tally:
+        cache.write(imported(150), size=15_000)
+    cache.write(imported(151), size=100)
+    assert (tally.count, tally.freed_bytes) == (150, 15_000)
+    assert tally.listed == [imported(x) for x in range(LISTED_EVICTIONS)]
 
 
 def test_a_tile_larger_than_the_whole_budget_evicts_nothing() -> None:

@@ -92,6 +92,7 @@ class Site:
             clock=cache.clock,
             walk_jpeg=walk_jpeg,
             decoder=MemoryPictureDecoder(found or {}),
+            tally_evictions=cache.enforcer.tally_evictions,
         )
         return cls(cache, intake)
 
@@ -257,6 +258,8 @@ def test_evictions_are_announced_and_go_on_the_flight_record() -> None:
     assert site.shortages == [(200, 100)]
     assert site.stored() == {2, 3}
     assert EventKind.EVICTION_BATCH in site.cache.kinds()
+    assert (report.evicted.count, report.evicted.freed_bytes) == (1, 200)
+    assert report.evicted.listed == [tile_id(1)]
 
 
 def test_a_budget_without_room_ends_the_run_and_the_report_counts_the_tiles_before() -> None:

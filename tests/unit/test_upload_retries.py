@@ -99,15 +99,15 @@ def test_a_rejection_is_counted_before_the_next_batch_is_sent() -> None:
 
 def test_an_uploader_that_tells_nothing_on_the_way_is_counted_by_its_report() -> None:
     scenario = Scenario(2)
-    rejected = judge(scenario.row(0), TileAnswer(TileUploadOutcome.REJECTED, reason=UGLY))
 
     class Silent:
         def upload_pending_tiles(self, request: UploadRequest) -> UploadBatchReport:
+            rejected = judge(scenario.row(0), TileAnswer(TileUploadOutcome.REJECTED, reason=UGLY))
             return UploadBatchReport(outcome=PARTIAL, accepted=1, rejected=(rejected,))
 
     report = scenario.run(scenario.retrying(Silent(), BUDGET))
     assert scenario.row(0).upload_attempts == 3
-    assert (report.given_up, report.accepted) == ((rejected,), 3)
+    assert ([result.tile_id for result in report.given_up], report.accepted) == ([onboard(0)], 3)
 
 
 def test_a_tile_that_the_provider_voted_out_meanwhile_is_not_given_up_twice() -> None:

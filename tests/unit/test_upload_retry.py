@@ -35,6 +35,7 @@ TILE = TileUploadResult(
     tile_id=TileId(3, 4, 2, TileSource.ONBOARD, UUID(int=7)),
     content_sha256="a" * 64,
     outcome=TileUploadOutcome.REJECTED,
+    attempts_before=0,
 )
 
 budgets = st.builds(

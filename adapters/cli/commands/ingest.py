@@ -23,10 +23,12 @@ from ..session import Session
 
 if TYPE_CHECKING:
     from ....domain.intake.report import IntakeReport, Refusal
+    from ....domain.values.eviction_tally import EvictionTally
 
 _LISTED_REFUSALS = 20
 _NOT_KNOWN = ("whether a picture ends before its size does", "whether a picture is of one colour")
 """What only decoding shows."""
+_LISTED_EVICTIONS = 20
 
 
 @click.command(
@@ -81,7 +83,8 @@ def ingest(
 
     Each tile passes every gate on its own: a bad tile is refused by name, the others are stored. When a
     sidecar y.jpg.sha256 lies beside a tile, the tile must have that hash. Run it again after an interruption:
-    tiles that are in the store already count as present. The exit code is 1 when any tile was refused.
+    tiles that are in the store already count as present. The exit code is 1 when any tile was refused or
+    evicted.
     """
     found = scan_xyz_folder(folder, zooms)
     if not found.tiles:
@@ -115,6 +118,11 @@ def ingest(
         raise report.stopped_by
     if report.refusals:
         raise _refusals_error(report.refusals, len(found.tiles))
+    if report.evicted.count:
+        raise JobFailedError(
+            f"{report.evicted.count} tiles were evicted to make room",
+            remedy="raise budget.max_bytes and ingest them again; aerotile pin keeps tiles from eviction",
+        )
 
 
 def _warn_of_evictions(needed_bytes: int, free_bytes: int) -> None:
@@ -135,6 +143,17 @@ def _refusals_error(refusals: Sequence[Refusal], found: int) -> JobFailedError:
     return JobFailedError(message, remedy=f"{remedy}; the others are in the store")
 
 
+def _print_evictions(evicted: EvictionTally) -> None:
+    for tile_id in evicted.listed[:_LISTED_EVICTIONS]:
+        click.echo(f"evicted: {tile_id}", err=True)
+    if evicted.count > _LISTED_EVICTIONS:
+        click.echo(
+            f"evicted: {evicted.count - _LISTED_EVICTIONS} more; --json lists {len(evicted.listed)}", err=True
+        )
+    if evicted.count:
+        write_line(f"{evicted.count} tiles evicted to make room, {in_words(evicted.freed_bytes)} freed")
+
+
 def _facts(report: IntakeReport, found: XyzFolder, seconds: float) -> dict[str, Any]:
     return {
         "found": len(found.tiles),
@@ -151,6 +170,11 @@ def _facts(report: IntakeReport, found: XyzFolder, seconds: float) -> dict[str, 
         "not_known": list(_NOT_KNOWN) if report.blank is None else [],
         "seconds": round(seconds, 3),
         "stored_per_second": round(report.stored / seconds, 1) if seconds else 0.0,
+        "evicted": {
+            "count": report.evicted.count,
+            "freed_bytes": report.evicted.freed_bytes,
+            "tiles": [str(tile_id) for tile_id in report.evicted.listed],
+        },
         "stopped_by": None if report.stopped_by is None else str(report.stopped_by),
         "refusals": [
             attrs.asdict(refusal) | {"message": one_line(refusal.message)} for refusal in report.refusals
@@ -166,6 +190,7 @@ def _print(report: IntakeReport, found: XyzFolder, seconds: float) -> None:
             click.echo(one_line(f"refused: {refusal.file}: {refusal.message}{remedy}"), err=True)
     if report.refused > _LISTED_REFUSALS:
         click.echo(f"refused: {report.refused - _LISTED_REFUSALS} more; --json lists them all", err=True)
+    _print_evictions(report.evicted)
     left = len(found.tiles) - report.done
     rate = report.stored / seconds if seconds else 0.0
     write_line(

@@ -80,6 +80,7 @@ def _clock(runtime: Runtime) -> dict[str, Any]:
 
 def _tiles(runtime: Runtime) -> dict[str, Any]:
     total_bytes = runtime.metadata_store.total_disk_bytes()
+    onboard_bytes, share_bytes = runtime.rows.onboard_disk_bytes(), runtime.config.budget.onboard_bytes
     sources: Counter[str] = Counter()
     zooms: Counter[int] = Counter()
     for (source, zoom_level), count in runtime.rows.counts().items():
@@ -91,6 +92,12 @@ def _tiles(runtime: Runtime) -> dict[str, Any]:
         "by_zoom": {str(zoom_level): count for zoom_level, count in sorted(zooms.items())},
         "disk_bytes": total_bytes,
         "budget_bytes": runtime.config.budget.max_bytes,
+        "onboard_disk_bytes": onboard_bytes,
+        "onboard_share_bytes": share_bytes,
+        "onboard_room_bytes": max(
+            0, min(share_bytes - onboard_bytes, runtime.config.budget.max_bytes - total_bytes)
+        ),
+        "pinned": len(runtime.metadata_store.pinned_tiles()),
         "free_disk_bytes": shutil.disk_usage(runtime.config.root).free,
     }
 

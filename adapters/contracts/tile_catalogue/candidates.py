@@ -46,6 +46,12 @@ class Candidates(OfTileCatalogue):
         catalogue.note_accesses([imported(6), imported(99)], [microseconds_of(NOW + timedelta(minutes=9)), 5])
         assert [c.tile_id for c in catalogue.lru_candidates(10)] == [*order[1:], imported(6)]
         assert imported(99) not in catalogue
+        onboard_only = catalogue.lru_candidates(10, onboard_only=True)
+        assert [c.tile_id for c in onboard_only] == [onboard(5), onboard(4)]
+        assert catalogue.lru_candidates(1, onboard_only=True) == onboard_only[:1]
+        assert catalogue.evictable_bytes() == sum(sizes[t] for t in order)
+        assert catalogue.evictable_bytes(onboard_only=True) == sizes[onboard(5)] + sizes[onboard(4)]
+        assert catalogue.onboard_disk_bytes() == sum(sizes[onboard(x)] for x in (3, 4, 5))
 
     def test_an_access_time_never_goes_back(self, catalogue: TileCatalogue) -> None:
         catalogue.add(row(imported(1)))

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from ....domain.ports.tile_catalogue import TileCatalogue
 from ....domain.values.tile_grid import Bbox
 from ....domain.values.tile_key import VariantTable, encode_tile_key
-from ....domain.values.tiles import TileId, TileMetadataPersistent
+from ....domain.values.tiles import TileId, TileMetadataPersistent, TileSource
 from ....domain.values.timestamps import microseconds_of
 from .rows import NOW, add_all, entry, everything, imported, load, onboard, row
 from .subject import MakeTileCatalogue, OfTileCatalogue
@@ -52,9 +52,9 @@ class CatalogueMachine(RuleBasedStateMachine):
         self.model = {tile_id: row(tile_id, content) for tile_id, content in tiles.items()}
         load(self.subject, self.model.values())
 
-    @rule(tile_id=ANY_TILE, content=st.integers(0, 9), pinned=st.booleans())
-    def add(self, tile_id: TileId, content: int, pinned: bool) -> None:
-        new = row(tile_id, content, pinned=pinned)
+    @rule(tile_id=ANY_TILE, content=st.integers(0, 9), pinned=st.booleans(), uploaded=st.booleans())
+    def add(self, tile_id: TileId, content: int, pinned: bool, uploaded: bool) -> None:
+        new = row(tile_id, content, pinned=pinned, uploaded_at=NOW if uploaded else None)
         known = self.model.get(tile_id)
         if known is not None:
             new = attrs.evolve(new, accessed_at=max(new.accessed_at, known.accessed_at))
@@ -106,6 +106,11 @@ class CatalogueMachine(RuleBasedStateMachine):
         evictable = {e.tile_id: e.accessed_at for e in expected.values() if e.evictable}
         assert len(self.subject) == len(expected)
         assert self.subject.total_disk_bytes() == total
+        onboard_rows = [known for known in self.model.values() if known.tile_id.source is TileSource.ONBOARD]
+        assert self.subject.onboard_disk_bytes() == sum(known.disk_bytes for known in onboard_rows)
+        for onboard_only, rows in ((False, self.model.values()), (True, onboard_rows)):
+            may_go = sum(known.disk_bytes for known in rows if known.tile_id in evictable)
+            assert self.subject.evictable_bytes(onboard_only=onboard_only) == may_go
         assert everything(self.subject) == set(expected)
         assert {t: self.subject.get(t) for t in expected} == expected
         assert all(t in self.subject for t in expected)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ....domain.errors import CacheBudgetExhaustedError, HeadroomTakenError
-from .subject import NOW, OfTileRows, TileRowsSubject, described, imported
+from .subject import NOW, OfTileRows, TileRowsSubject, described, imported, onboard
 
 
 class BudgetOfRows(OfTileRows):
@@ -18,7 +18,7 @@ class BudgetOfRows(OfTileRows):
         self,
         subject: TileRowsSubject,
     ) -> None:
-        rows = subject.with_budget(300)
+        rows = subject.with_budget(300, None)
         with rows.insert(described(imported(1), 200), NOW) as row:
             row.commit()
         with rows.insert(described(imported(2), 100), NOW) as row:
@@ -37,7 +37,7 @@ class BudgetOfRows(OfTileRows):
     def test_after_a_refused_commit_the_tile_is_still_kept_from_other_writers(
         self, subject: TileRowsSubject
     ) -> None:
-        rows = subject.with_budget(100)
+        rows = subject.with_budget(100, None)
 
         def write() -> None:
             with rows.insert(described(imported(1), 50), NOW) as row:
@@ -54,7 +54,7 @@ class BudgetOfRows(OfTileRows):
         assert subject.total() == 50
 
     def test_a_batch_over_the_budget_is_refused_as_a_whole(self, subject: TileRowsSubject) -> None:
-        rows = subject.with_budget(250)
+        rows = subject.with_budget(250, None)
         with (
             rows.insert_many([described(imported(x)) for x in range(3)], NOW) as batch,
             pytest.raises(HeadroomTakenError),
@@ -63,8 +63,35 @@ class BudgetOfRows(OfTileRows):
         assert subject.total() == 0
         assert subject.committed() == set()
 
+    def test_onboard_tiles_are_held_to_their_share_and_others_are_not(self, subject: TileRowsSubject) -> None:
+        rows = subject.with_budget(1000, 250)
+        with rows.insert_many([described(t) for t in (onboard(1), onboard(2), imported(1))], NOW) as batch:
+            batch.commit()
+        assert (rows.onboard_disk_bytes(), subject.total()) == (200, 300)
+        with rows.insert(described(onboard(3), 51), NOW) as row, pytest.raises(HeadroomTakenError) as refused:
+            row.commit()
+        error = refused.value
+        assert (error.needed_bytes, error.budget_bytes, error.total_bytes) == (51, 250, 200)
+        with rows.insert(described(imported(2), 600), NOW) as row:
+            row.commit()
+        with rows.insert(described(onboard(3), 50), NOW) as row:
+            row.commit()
+        with rows.removing(onboard(1)) as freed:
+            assert freed == 100
+        assert (rows.onboard_disk_bytes(), subject.total()) == (150, 850)
+
+    def test_a_share_that_was_lowered_below_what_is_stored_stops_no_tile_of_the_map(
+        self, subject: TileRowsSubject
+    ) -> None:
+        subject.store(described(onboard(1), 100))
+        rows = subject.with_budget(1000, 50)
+        with rows.insert(described(imported(1), 100), NOW) as row:
+            row.commit()
+        with rows.insert(described(onboard(2), 1), NOW) as row, pytest.raises(HeadroomTakenError):
+            row.commit()
+
     def test_eight_writers_together_never_pass_the_budget(self, subject: TileRowsSubject) -> None:
-        rows = subject.with_budget(1000)
+        rows = subject.with_budget(1000, None)
         seen: list[int] = []
 
         def write(x: int) -> bool:

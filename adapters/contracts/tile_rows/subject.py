@@ -22,6 +22,10 @@ def imported(x: int) -> TileId:
     return TileId(12, x, 0, TileSource.IMPORTED)
 
 
+def onboard(x: int) -> TileId:
+    return TileId(12, x, 0, TileSource.ONBOARD, UUID(int=7))
+
+
 def described(tile_id: TileId, disk_bytes: int = 100) -> TileMetadata:
     return TileMetadata(
         tile_id=tile_id,
@@ -38,8 +42,8 @@ class TileRowsSubject:
 
     rows: TileRows
     known: TileMetadataStore
-    with_budget: Callable[[int], TileRows]
-    """The same rows under a disk budget in bytes."""
+    with_budget: Callable[[int, int | None], TileRows]
+    """The same rows under a disk budget in bytes, and a share of the onboard tiles (None: no limit)."""
     insert_legacy: Callable[[TileId], None]
     """Insert a row as databases before revision 0002 hold it: hash and size are unknown."""
     files_missing: Callable[[], dict[TileId, datetime]]

@@ -74,7 +74,7 @@ class Writers(OfTileRows):
         assert subject.total() == 100
 
     def test_refusals_do_not_spoil_the_writes_that_follow(self, subject: TileRowsSubject) -> None:
-        rows = subject.with_budget(1200)
+        rows = subject.with_budget(1200, None)
         for x in range(12):
             with rows.insert(described(imported(x)), NOW) as row:
                 row.commit()

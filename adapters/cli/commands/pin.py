@@ -1,0 +1,52 @@
+"""`aerotile pin`."""
+
+from __future__ import annotations
+
+import click
+
+from ....domain.values.tiles import parse_tile_id
+from ..command import AerotileCommand
+from ..errors import BadInputError
+from ..output import json_option, write_json, write_line
+from ..session import Session
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog="""\b
+Example:
+  aerotile pin imported/16/34567/22789
+  aerotile pin --list
+  aerotile pin --lift imported/16/34567/22789
+""",
+)
+@click.argument("tiles", nargs=-1, metavar="[TILE]...")
+@click.option("--lift", is_flag=True, help="Lift the pins of the tiles: they may be evicted again.")
+@click.option("--list", "listing", is_flag=True, help="List the pinned tiles.")
+@json_option
+@click.pass_obj
+def pin(session: Session, tiles: tuple[str, ...], lift: bool, listing: bool, as_json: bool) -> None:
+    """Pin tiles: the disk budget never evicts them. A pin holds until it is lifted.
+
+    A TILE is written as in the other commands: source/zoom/x/y, or onboard/flight/zoom/x/y. When any of the
+    tiles has no row, no pin is changed.
+    """
+    if bool(tiles) == listing or (lift and listing):
+        raise click.UsageError("name the tiles, or give --list alone")
+    try:
+        tile_ids = list(dict.fromkeys(parse_tile_id(text) for text in tiles))
+    except ValueError as error:
+        raise BadInputError(str(error), remedy="write it as aerotile dump prints it") from error
+    with session.existing_runtime() as runtime:
+        if listing:
+            tile_ids = runtime.metadata_store.pinned_tiles()
+        else:
+            runtime.pin_tiles(tile_ids, pinned=not lift)
+    done = "lifted" if lift else "pinned"
+    if as_json:
+        write_json({done: [str(tile_id) for tile_id in tile_ids]})
+        return
+    if listing:
+        for tile_id in tile_ids:
+            write_line(str(tile_id))
+    write_line(f"{len(tile_ids)} pins lifted" if lift else f"{len(tile_ids)} tiles pinned")
