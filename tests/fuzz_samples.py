@@ -14,8 +14,8 @@ from uuid import UUID
 
 import numpy as np
 
-from aerotile.adapters.faiss.file_digests import FileDigests
 from aerotile.adapters.faiss.metadata_file import encode_metadata
+from aerotile.adapters.files.file_digests import FileDigests
 from aerotile.adapters.http.protocol import frames
 from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
@@ -122,7 +122,7 @@ def metadata() -> bytes:
             built_at=NOON,
             variants=VariantTable((FLIGHT,)),
         ),
-        FileDigests("ab" * 32, ("cd" * 32, "ef" * 32), 4 << 20),
+        FileDigests(("cd" * 32, "ef" * 32), 4 << 20, "ab" * 32),
     )
 
 

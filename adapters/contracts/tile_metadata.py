@@ -280,6 +280,7 @@ class TileMetadataStoreContract:
         for listing in (subject.store.pending_uploads, subject.store.lru_candidates):
             with pytest.raises(ValueError, match="limit must be 1 or more, got"):
                 listing(limit)
+
     def test_pinned_tiles_are_listed_in_the_order_of_the_grid(
         self, subject: TileMetadataStoreSubject
     ) -> None:

@@ -17,8 +17,8 @@ from ...domain.errors import IndexUnavailableError
 from ...domain.values.areas import Area
 from ...domain.values.descriptors import DescriptorMetric, IndexMetadata, SearchHit
 from ...ext import PlaceOrderedRows, RowSelection, TileKeyCodec
+from ..files.mapped_file import populate
 from .generations import REMEDY
-from .mapped_file import populate
 from .place_order import DESCRIPTORS_FILE, BlockLayout, RowsFile
 
 _faiss: Any = faiss  # the type stubs that faiss ships lack some names and get others wrong

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from ...domain.errors import IndexBuildError
 from ...domain.values.descriptors import HnswParams, IndexMetadata, VectorStorage
 from ..files.atomic_file import new_file
+from ..files.file_digests import DigestingWriter, FileDigests
 from ..own_process import OwnProcess
 from .build_memory import COMPONENT_BYTES, DESCRIPTORS_AT_ONCE, links_per_tile
-from .file_digests import DigestingWriter, FileDigests
 from .generations import INDEX_FILE, METADATA_FILE, SIDECAR_FILE
 from .mapped_index import sidecar_content
 from .metadata_file import encode_metadata

@@ -1,205 +1,27 @@
-"""The folders of an index's generations, and the pointer to the generation in use.
-
-    {root}/current                      one line: the name of the generation in use
-    {root}/generations/000001/          tiles.index, tiles.index.sha256, tiles.meta.json; never changed
-    {root}/generations/000002.partial/  a build under way, or one whose process died
-    {root}/.lock                        held during a build or a switch
-
-A generation's files are synced before the generation gets its name, and the pointer is switched last, by
-rename. So a crash at any instant leaves the old or the new generation in use, both whole.
-"""
+"""The generations of the descriptor index, and the files of each."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from ...domain.errors import IndexBuildError, IndexUnavailableError
-from ...ext import open_beneath
-from ..files.atomic_file import atomic_file
-from ..files.durable_folder import make_folder_durably, publish_folder
-from ..files.file_lock import FileLock
-from ..files.regular_file import read_regular, refuse_irregular
+from ..files.generations import GenerationFolders, GenerationKind
 
-POINTER_FILE = "current"
 INDEX_FILE = "tiles.index"
 SIDECAR_FILE = "tiles.index.sha256"
 METADATA_FILE = "tiles.meta.json"
-_PARTIAL_SUFFIX = ".partial"
-# A name is digits alone, so a pointer can never lead out of the generations folder.
-_NAME = re.compile(r"[0-9]{6,18}")
 REMEDY = "switch to another generation with `aerotile index rollback`, or build a new one"
-_FOLDER_MODE = 0o750
-_FILE_MODE = 0o640
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NONBLOCK  # a FIFO in a file's place must not hang its reader
-_POINTER_BYTES = 64
+_INDEX = GenerationKind(
+    noun="index",
+    unavailable=IndexUnavailableError,
+    busy=IndexBuildError,
+    remedy=REMEDY,
+    build_remedy="build a new one with `aerotile index build`",
+)
 
 
-class IndexGenerations:
-    """The generations under one root. Methods raise `OSError` unless they say otherwise.
-
-    The operator names the root, so its path may lead over symbolic links. Below the root none is followed.
-    """
+class IndexGenerations(GenerationFolders):
+    """The generations of a descriptor index; errors are `IndexUnavailableError` and `IndexBuildError`."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        self._folder = root / "generations"
-        self._pointer = root / POINTER_FILE
-
-    def folder(self, name: str) -> Path:
-        """The folder of a generation's three files."""
-        return self._folder / name
-
-    def names(self) -> list[str]:
-        """Every whole generation, oldest first. Raises `IndexUnavailableError` when they can't be listed."""
-        try:
-            return self._names()
-        except OSError as error:
-            raise IndexUnavailableError(
-                f"the index generations in {self._folder} can't be listed: {error.strerror}",
-                remedy="check the folder and who may read it",
-            ) from error
-
-    def _names(self) -> list[str]:
-        self._refuse_link()
-        try:
-            found = [entry.name for entry in self._folder.iterdir() if _NAME.fullmatch(entry.name)]
-        except FileNotFoundError:
-            return []
-        return sorted(found, key=int)
-
-    def current(self) -> str | None:
-        """The name of the generation in use; None when there is no pointer.
-
-        Raises `IndexUnavailableError` when the pointer can't be read or names no generation.
-        """
-        try:
-            content = read_regular(self._pointer, _POINTER_BYTES)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise IndexUnavailableError(
-                f"the index pointer {self._pointer} can't be read: {error.strerror}", remedy=REMEDY
-            ) from error
-        name = content.decode("ascii", "replace").removesuffix("\n")
-        if not _NAME.fullmatch(name) or not self.folder(name).is_dir():
-            raise IndexUnavailableError(
-                f"the index pointer {self._pointer} names no generation: {name!r}", remedy=REMEDY
-            )
-        return name
-
-    def previous(self) -> str:
-        """The newest generation older than that in use; the newest of all when the pointer is damaged.
-
-        Raises `IndexUnavailableError` when there is no such generation.
-        """
-        names = self.names()
-        try:
-            current = self.current()
-        except IndexUnavailableError:
-            current = None
-        older = [name for name in names if current is None or int(name) < int(current)]
-        if not older:
-            raise IndexUnavailableError(
-                f"{self.root} holds no generation older than {current or 'none'}",
-                remedy="build a new one with `aerotile index build`",
-            )
-        return older[-1]
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep out other builds and switches, of any thread or process; readers are not disturbed.
-
-        Raises `IndexBuildError` without waiting when another build or switch runs. The lock ends with its
-        process.
-        """
-        self._refuse_link()
-        make_folder_durably(self._folder, _FOLDER_MODE)
-        lock = FileLock(self.root / ".lock", create_mode=_FILE_MODE)
-        if not lock.try_acquire():
-            raise IndexBuildError(
-                f"another build or switch of the index in {self.root} is under way",
-                remedy="wait until it has finished, then try again",
-            )
-        try:
-            yield
-        finally:
-            lock.close()
-
-    def _refuse_link(self) -> None:
-        """Raise `OSError` for a linked folder, so that nothing is listed, made or removed elsewhere."""
-        if self._folder.is_symlink():
-            raise OSError(errno.ELOOP, "it is a symbolic link", str(self._folder))
-
-    def begin(self) -> Path:
-        """Remove the remains of killed builds and make the folder of a new build. Needs `locked`."""
-        for entry in self._folder.iterdir():
-            if entry.name.endswith(_PARTIAL_SUFFIX):
-                shutil.rmtree(entry)
-        names = self._names()
-        number = int(names[-1]) + 1 if names else 1
-        partial = self._folder / f"{number:06d}{_PARTIAL_SUFFIX}"
-        partial.mkdir(_FOLDER_MODE)
-        return partial
-
-    def complete(self, partial: Path) -> str:
-        """Rename a build's folder, whose files are synced, to its final name, durably. Needs `locked`."""
-        name = partial.name.removesuffix(_PARTIAL_SUFFIX)
-        publish_folder(partial, self.folder(name))
-        return name
-
-    def switch(self, name: str) -> None:
-        """Make a generation the one in use, durably, by one rename. Needs `locked`.
-
-        When only the last sync fails, the switch was made but may not outlast a power cut.
-        """
-        with atomic_file(self._pointer, _FILE_MODE) as file:
-            file.write(f"{name}\n".encode("ascii"))
-
-    def discard(self, partial: Path) -> None:
-        """Remove a failed build, as far as the disk allows, but never the generation in use. Needs `locked`.
-
-        Never raises: the next build removes remains under a name with `.partial`.
-        """
-        folders = [partial]
-        with contextlib.suppress(OSError, IndexUnavailableError):
-            name = partial.name.removesuffix(_PARTIAL_SUFFIX)
-            if self.current() != name:
-                folders.append(self.folder(name))
-        for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def prune(self, keep_older: int) -> None:
-        """Remove all but the generation in use and the newest `keep_older` others. Needs `locked`.
-
-        Readers that mapped a removed generation keep their mapping.
-        """
-        current = self.current()
-        others = [name for name in self._names() if name != current]
-        for name in others[: max(0, len(others) - keep_older)]:
-            # Under a name with `.partial`, an interrupted removal is finished by the next build.
-            doomed = self._folder / f"{name}{_PARTIAL_SUFFIX}"
-            self.folder(name).rename(doomed)
-            shutil.rmtree(doomed)
-
-
-def open_generation_file(folder: Path, name: str) -> int:
-    """Open a file of the generation in `folder` for reading, following no symbolic link below the root.
-
-    Raises `OSError`, also when it is no regular file.
-    """
-    root = os.open(folder.parent.parent, _FOLDER)
-    try:
-        descriptor = open_beneath(root, f"{folder.parent.name}/{folder.name}/{name}", _FILE)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(folder / name)) from error
-    finally:
-        os.close(root)
-    return refuse_irregular(descriptor, folder / name)
+        super().__init__(root, _INDEX)

@@ -16,11 +16,12 @@ import numpy.typing as npt
 from ...domain.errors import IndexUnavailableError
 from ...domain.values.descriptors import IndexMetadata, SearchHit, VectorStorage
 from ...ext import TileKeyCodec
+from ..files.generations import open_generation_file
+from ..files.mapped_file import map_generation_file, sha256_of_mapping
 from ..files.regular_file import read_at_most
 from .area_search import AreaSearch
-from .generations import INDEX_FILE, METADATA_FILE, REMEDY, SIDECAR_FILE, open_generation_file
+from .generations import INDEX_FILE, METADATA_FILE, REMEDY, SIDECAR_FILE
 from .index_layout import IndexLayoutError, check_layout
-from .mapped_file import map_generation_file, sha256_of_mapping
 from .metadata_file import decode_metadata
 from .place_order import DESCRIPTORS_FILE, FAISS_METRICS, ROWS_FILE, PlaceOrderError, RowsFile
 

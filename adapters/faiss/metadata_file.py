@@ -8,7 +8,7 @@ from uuid import UUID
 
 from ...domain.values.descriptors import DescriptorMetric, HnswParams, IndexMetadata, VectorStorage
 from ...domain.values.tile_key import VariantTable
-from .file_digests import FileDigests
+from ..files.file_digests import FileDigests
 
 FORMAT = 1
 
@@ -66,4 +66,4 @@ def decode_metadata(content: bytes) -> tuple[IndexMetadata, FileDigests]:
     part_bytes = facts["part_bytes"]
     if not isinstance(part_bytes, int) or part_bytes < 1:
         raise ValueError(f"part_bytes is {part_bytes!r}")
-    return metadata, FileDigests(metadata.sha256, tuple(map(str, facts["part_sha256"])), part_bytes)
+    return metadata, FileDigests(tuple(map(str, facts["part_sha256"])), part_bytes, metadata.sha256)

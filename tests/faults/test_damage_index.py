@@ -232,7 +232,7 @@ def test_a_file_that_may_not_be_read_is_named(index: Path, name: str) -> None:
 CUT_WHILE_IT_IS_HASHED = """
 import os, sys
 from pathlib import Path
-from aerotile.adapters.faiss import mapped_file
+from aerotile.adapters.files import mapped_file
 path = Path(sys.argv[1])
 mapping = mapped_file.map_generation_file(path.parent, path.name)
 os.truncate(path, 4096)

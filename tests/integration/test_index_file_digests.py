@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from sealed_index import seal
 
-from aerotile.adapters.faiss import FaissDescriptorIndex, file_digests
+from aerotile.adapters.faiss import FaissDescriptorIndex
+from aerotile.adapters.files import file_digests
 from aerotile.domain.errors import IndexUnavailableError
 from aerotile.domain.values.tiles import TileId, TileSource
 

@@ -18,19 +18,21 @@ PART_BYTES = 4 << 20
 
 
 @attrs.frozen
-class FileDigests:
-    """The SHA-256 of a file and of its parts."""
+class PartDigests:
+    """The SHA-256 of each part of a file."""
 
-    sha256: str
-    """Of the whole file, 64 lower hexadecimal digits, for people and tools."""
     parts: tuple[str, ...]
-    """Of each `part_bytes` bytes; the last part may be shorter."""
+    """Of each `part_bytes` bytes, 64 lower hexadecimal digits; the last part may be shorter."""
     part_bytes: int
 
-    @classmethod
-    def of_one_part(cls, sha256: str) -> FileDigests:
-        """The digests of a file that is hashed in one piece."""
-        return cls(sha256, (sha256,), sys.maxsize)
+    @property
+    def root(self) -> str:
+        """The SHA-256 of the parts' digests, one behind the other: it binds them all."""
+        return hashlib.sha256(self.raw()).hexdigest()
+
+    def raw(self) -> bytes:
+        """The parts' digests as bytes, 32 for each."""
+        return bytes.fromhex("".join(self.parts))
 
     def first_difference(self, mapping: mmap.mmap, path: Path) -> int | None:
         """Hash every page of the mapped file; where the first part begins that is not the one known, or None.
@@ -53,19 +55,31 @@ class FileDigests:
         return None
 
 
-class DigestingWriter:
-    """Counts the digests of a file while it is written."""
+@attrs.frozen
+class FileDigests(PartDigests):
+    """The SHA-256 of a file and of its parts."""
 
-    def __init__(self) -> None:
-        self._whole = hashlib.sha256()
+    sha256: str
+    """Of the whole file, 64 lower hexadecimal digits, for people and tools."""
+
+    @classmethod
+    def of_one_part(cls, sha256: str) -> FileDigests:
+        """The digests of a file that is hashed in one piece."""
+        return cls((sha256,), sys.maxsize, sha256)
+
+
+class PartHasher:
+    """Hashes the parts of a file while the file is written."""
+
+    def __init__(self, part_bytes: int) -> None:
+        self._part_bytes = part_bytes
         self._part = hashlib.sha256()
-        self._missing = PART_BYTES
+        self._missing = part_bytes
         """Bytes that the current part lacks."""
         self._parts: list[str] = []
 
-    def update(self, content: bytes) -> None:
+    def update(self, content: bytes | memoryview) -> None:
         """Count the next bytes of the file."""
-        self._whole.update(content)
         rest = memoryview(content)
         while rest:
             taken, rest = rest[: self._missing], rest[self._missing :]
@@ -74,12 +88,30 @@ class DigestingWriter:
             if not self._missing:
                 self._end_part()
 
-    def digests(self) -> FileDigests:
+    def digests(self) -> PartDigests:
         """The digests of all bytes counted; no more can be counted."""
-        if self._missing < PART_BYTES:
+        if self._missing < self._part_bytes:
             self._end_part()
-        return FileDigests(self._whole.hexdigest(), tuple(self._parts), PART_BYTES)
+        return PartDigests(tuple(self._parts), self._part_bytes)
 
     def _end_part(self) -> None:
         self._parts.append(self._part.hexdigest())
-        self._part, self._missing = hashlib.sha256(), PART_BYTES
+        self._part, self._missing = hashlib.sha256(), self._part_bytes
+
+
+class DigestingWriter:
+    """Counts the digests of a file, as a whole and by parts, while it is written."""
+
+    def __init__(self) -> None:
+        self._whole = hashlib.sha256()
+        self._parts = PartHasher(PART_BYTES)
+
+    def update(self, content: bytes) -> None:
+        """Count the next bytes of the file."""
+        self._whole.update(content)
+        self._parts.update(content)
+
+    def digests(self) -> FileDigests:
+        """The digests of all bytes counted; no more can be counted."""
+        parts = self._parts.digests()
+        return FileDigests(parts.parts, parts.part_bytes, self._whole.hexdigest())
