@@ -82,6 +82,7 @@ def find_tiles(
 
     With `near`, an aircraft's own estimate of its place, only tiles of that area are candidates, and none of
     them is missed (`SupportsAreaSearch`); without, the whole index is searched by its graph.
+    Waits for the disk at most `reads.deadline_s` seconds for each tile.
     Tiles that were evicted since the index was built, and tiles that the disk fails to give, are left out, so
     fewer than `k` may come back. Raises what `DescriptorIndex.search` raises, and `TypeError` for an area
     that the index can't be held to.

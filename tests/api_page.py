@@ -1,4 +1,4 @@
-"""docs/api.md from the code: every public name with its fields. Run this file to write the page anew."""
+"""docs/api.md from the code: every public name with its fields. Run this file to write the pages anew."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import contract_types
 from public_api import is_enumeration, is_error, public_names
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
@@ -221,3 +222,4 @@ def _code(text: str) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    contract_types.write()

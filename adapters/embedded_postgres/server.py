@@ -30,10 +30,6 @@ _log = logging.getLogger(__name__)
 _POLL_S = 0.02
 
 
-class _NotAnsweringYetError(StoreUnavailableError):
-    """The time is up while the server may still be recovering; the server continues."""
-
-
 class EmbeddedPostgres:
     """A server that processes share: started by the first `start`, stopped by the last `stop`.
 
@@ -60,6 +56,8 @@ class EmbeddedPostgres:
         self._settings = {**SETTINGS, **(extra_settings or {})}
         self._claim = FileLock(self._folder.claims_lock)
         self._dsn: str | None = None
+        self._recovering = False
+        """Whether the time was up while the server may still be recovering; the server continues then."""
 
     def __repr__(self) -> str:
         return f"EmbeddedPostgres({str(self._folder.path)!r})"
@@ -89,17 +87,17 @@ class EmbeddedPostgres:
             self._folder.prepare()
             with self._turn(deadline):
                 claimed_before = self._claim.is_held
+                self._recovering = False
                 if not claimed_before:
                     self._take_claim()
                 try:
                     self._folder.log.bound()
                     self._folder.prepare_password()
                     self._dsn = self._run_until_it_answers(deadline)
-                except BaseException as error:
+                except BaseException:
                     if not claimed_before:
                         self._claim.release()
-                        recovering = isinstance(error, _NotAnsweringYetError)
-                        if not recovering and self._is_unclaimed() and self._folder.server_is_alive():
+                        if not self._recovering and self._is_unclaimed() and self._folder.server_is_alive():
                             self._ask_server_to_stop()
                     raise
                 return self._dsn
@@ -195,7 +193,8 @@ class EmbeddedPostgres:
                     return dsn
                 answer = refusal
             if time.monotonic() > deadline:
-                raise _NotAnsweringYetError(
+                self._recovering = True
+                raise StoreUnavailableError(
                     f"the database in {self._folder.path} did not answer within "
                     f"{self._start_timeout_s:g} s: {answer}",
                     remedy=f"try again if it is still recovering, see {self._folder.log.path}",

@@ -22,8 +22,9 @@ class DescriptorIndex(Protocol):
     def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
         """The `k` nearest tiles, nearest first; fewer when the index holds fewer.
 
-        `descriptor` has shape (dimension,), dtype float32, finite. Raises `ValueError` for any other query
-        and for k < 1, `IndexUnavailableError` for an empty or closed index.
+        `descriptor` has shape (dimension,), dtype float32, finite. Waits for nothing but pages of the index
+        that are not in memory. Raises `ValueError` for any other query and for k < 1,
+        `IndexUnavailableError` for an empty or closed index.
         """
         ...
 
@@ -39,7 +40,8 @@ class DescriptorIndex(Protocol):
         """Build a new generation from row i = tile i, make it durable, and answer from it.
 
         `descriptors` has shape (n, d), float32, finite. `progress(done, total)` counts descriptors. Searches
-        under way finish on the old generation. Raises `IndexBuildError`; then the old generation stays.
+        under way finish on the old generation. Takes seconds to minutes; waits for no other build. Raises
+        `IndexBuildError`; then the old generation stays.
         """
         ...
 

@@ -12,7 +12,11 @@ from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent, VotingS
 
 @runtime_checkable
 class TileMetadataStore(Protocol):
-    """The database's knowledge of tiles. Every method raises `StoreUnavailableError` when it can't answer."""
+    """The database's knowledge of tiles. Every method raises `StoreUnavailableError` when it can't answer.
+
+    A method waits at most `database.connect_timeout_s` seconds for a connection, and for each answer
+    `database.statement_timeout_s` more.
+    """
 
     def get_by_id(self, tile_id: TileId) -> TileMetadataPersistent | None:
         """The tile's row, or None."""

@@ -38,16 +38,20 @@ class TileStore(Protocol):
         """The tile's JPEG bytes, without a database access.
 
         A tile that another process wrote is found milliseconds after its commit, while the database answers.
-        Raises `TileNotFoundError`, `StoreUnavailableError` when the disk fails, `ReadDeadlineError` when it
-        does not answer in time, and `ContentHashMismatchError` where hashes are verified.
+        Waits for the disk at most `reads.deadline_s` seconds. Raises `TileNotFoundError`,
+        `StoreUnavailableError` when the disk fails, `ReadDeadlineError` when it does not answer in time, and
+        `ContentHashMismatchError` where hashes are verified.
         """
         ...
 
     def write_tile(self, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
         """Store one tile; durable (file, sidecar and row) when this returns, nothing done when it raises.
 
-        Raises `ContentHashMismatchError`, `TileMetadataError` (no JPEG, duplicate, capture time in the
-        future), `FreshnessRejectionError`, `CacheBudgetExhaustedError`, `StoreUnavailableError`.
+        Waits for the disk as long as the disk takes, and for the database at most
+        `database.connect_timeout_s` for a connection, `database.statement_timeout_s` more for each answer,
+        and 5 s for a lost COMMIT. Raises `ContentHashMismatchError`, `TileMetadataError` (no JPEG, duplicate,
+        capture time in the future), `FreshnessRejectionError`, `CacheBudgetExhaustedError`,
+        `StoreUnavailableError`.
         """
         ...
 
@@ -58,7 +62,7 @@ class TileStore(Protocol):
     def delete_tile(self, tile_id: TileId) -> int:
         """Remove a tile and return the bytes freed. Handles opened before stay valid.
 
-        Raises `TileNotFoundError`, `StoreUnavailableError`.
+        Waits as `write_tile` does. Raises `TileNotFoundError`, `StoreUnavailableError`.
         """
         ...
 
@@ -73,8 +77,8 @@ class SupportsLocalReads(Protocol):
     def read_tile_bytes(self, tile_id: TileId) -> bytes:
         """A copy of the tile's JPEG bytes, without a database access; the tile does not stay open.
 
-        Raises `TileNotFoundError`, `StoreUnavailableError`, `ReadDeadlineError`, `ContentHashMismatchError`
-        as `TileStore.read_tile_pixels` does.
+        Waits as `TileStore.read_tile_pixels` does. Raises `TileNotFoundError`, `StoreUnavailableError`,
+        `ReadDeadlineError`, `ContentHashMismatchError` as `TileStore.read_tile_pixels` does.
         """
         ...
 
@@ -109,16 +113,17 @@ class SupportsLocalWrites(Protocol):
     def write_tiles(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
         """Store a batch with one commit; outcome i is tile i's. A bad tile never sinks its batch.
 
-        Every tile whose outcome says stored is durable when this returns. Raises `StoreUnavailableError`
-        when the batch as a whole could not be committed; then none of it was stored.
+        Every tile whose outcome says stored is durable when this returns. Waits as `TileStore.write_tile`
+        does, once for the batch. Raises `StoreUnavailableError` when the batch as a whole could not be
+        committed; then none of it was stored.
         """
         ...
 
     def evict_tile(self, tile_id: TileId) -> int:
         """Remove a tile that may be evicted according to the database, and return the bytes freed.
 
-        Handles opened before stay valid. Raises `TileNotFoundError` when the tile is not stored or may not be
-        evicted (it is pinned, or was made on board and is neither uploaded, rejected nor given up),
-        `StoreUnavailableError`.
+        Handles opened before stay valid. Waits as `TileStore.write_tile` does. Raises `TileNotFoundError`
+        when the tile is not stored or may not be evicted (it is pinned, or was made on board and is neither
+        uploaded, rejected nor given up), `StoreUnavailableError`.
         """
         ...

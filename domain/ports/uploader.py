@@ -15,7 +15,9 @@ class TileUploader(Protocol):
         """Send every pending tile and report the outcome; faults of link and provider are in the report.
 
         A tile is marked as uploaded only when the provider answers that it holds our content. May be called
-        again after any end, a crash included. Raises `StoreUnavailableError` when our own database or disk
-        does not answer; tiles that were marked before stay marked.
+        again after any end, a crash included. Waits at most `upload.request_timeout_s` seconds for each
+        request, and `upload.backoff_cap_s` before each of `upload.max_in_call_retries` retries. Raises
+        `StoreUnavailableError` when our own database or disk does not answer; tiles that were marked before
+        stay marked.
         """
         ...

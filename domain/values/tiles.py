@@ -203,7 +203,8 @@ class TileMetadata:
     )
     """`downgraded` when the freshness gate found the tile too old at its write."""
     voting_status: VotingStatus | None = attrs.field(default=None, validator=is_a(VotingStatus, or_none=True))
-    """The provider's verdict; None for a tile without a vote."""
+    """The provider's verdict. For an onboard tile None means the same as `pending`, no verdict yet: the tile
+    waits for its upload with either, and is stored as it was given. None for a tile of another source."""
     quality: TileQualityMetadata | None = attrs.field(
         default=None, validator=is_a(TileQualityMetadata, or_none=True)
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
+from pathlib import Path
 
 import pytest
 from public_api import Annotation, annotations_of, public_names, types_named_by
@@ -16,6 +18,7 @@ MADE_BY_AEROTILE_ALONE = {
 }
 """Types that public annotations name and that no user needs to name, each with the reason."""
 
+REPOSITORY = Path(__file__).parents[2]
 BUILT_IN = {"ValueError", "TypeError", "KeyError", "BufferError", "NotImplementedError", "OverflowError"}
 
 
@@ -44,6 +47,32 @@ def test_every_exception_is_still_needed() -> None:
 def test_every_error_that_a_docstring_names_is_public(name: str) -> None:
     raised = set(re.findall(r"`(\w+Error)`", inspect.getsource(public_names()[name])))
     assert raised - BUILT_IN <= set(aerotile.__all__)
+
+
+ONLY_ON_THE_GROUND = ("cli", "demo", "input_files", "provider")
+"""Adapters of the command line and of the reference provider, whose errors no call of the library raises."""
+
+
+def error_classes() -> dict[str, set[str]]:
+    """The bases of every error class of the domain and of the adapters that the library uses."""
+    found: dict[str, set[str]] = {}
+    for folder in ("domain", "adapters"):
+        for path in (REPOSITORY / folder).rglob("*.py"):
+            if path.relative_to(REPOSITORY).parts[1] in ONLY_ON_THE_GROUND:
+                continue
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ClassDef) and node.name.endswith("Error"):
+                    found[node.name] = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+    return found
+
+
+def test_every_error_of_the_tree_is_public() -> None:
+    of_the_tree = {"AerotileError"}
+    classes = error_classes()
+    while more := {name for name, bases in classes.items() if bases & of_the_tree} - of_the_tree:
+        of_the_tree |= more
+    assert len(of_the_tree) > 15
+    assert of_the_tree - set(aerotile.__all__) == set()
 
 
 def test_the_check_sees_through_aliases_quotes_and_imports_for_type_checkers() -> None:

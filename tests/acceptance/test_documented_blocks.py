@@ -1,0 +1,141 @@
+"""The blocks of the pages, run word for word: programs, commands and what they print."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SCRIPTS = sysconfig.get_path("scripts")
+
+NOT_RUN = {
+    "make demo": "the demo and the test suite themselves, run before each merge",
+    "make unit": "the test suite itself",
+    "make bench": "benchmarks",
+    "pip install '.[embedded]' pillow": "installs from a registry; test_wheel.py installs the wheel",
+    'pip install "aerotile[provider]"': "installs, and serves until stopped; test_cli_provider.py runs it",
+}
+"""The first command of each block that no test runs word for word, with the reason."""
+RUN = {
+    "python small_base.py": "ten-minutes.md",
+    'aerotile ingest tiles/ --captured-at "$(date -u +%F)"': "ten-minutes.md",
+    "python first_flight.py frames.npy": "ten-minutes.md",
+    "aerotile migrate": "operations.md, before the flight",
+    "aerotile upload --dry-run": "operations.md, after the flight",
+}
+"""The first command of each block that a test below runs."""
+PLACEHOLDER = "aerotile uploads requeue TILE"
+"""The one command of a block that is no command as it stands."""
+
+
+def blocks_of(name: str) -> Iterator[tuple[str, str]]:
+    yield from BLOCK.findall((REPOSITORY / "docs" / name).read_text("utf-8"))
+
+
+def first_command(block: str) -> str:
+    return block.splitlines()[0].partition("  #")[0].strip()
+
+
+def run_block(block: str, folder: Path, environment: dict[str, str]) -> str:
+    """Run commands as a shell does and return what they print; the first failure ends the block."""
+    finished = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block],
+        cwd=folder,
+        env={**environment, "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert finished.returncode == 0, f"{block}\n{finished.stdout}{finished.stderr}"
+    return finished.stdout
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def test_every_block_of_commands_is_run_or_has_its_reason() -> None:
+    found = {
+        first_command(block)
+        for page in PAGES
+        for language, block in BLOCK.findall(page.read_text("utf-8"))
+        if language == "sh"
+    }
+    assert found == set(NOT_RUN) | set(RUN)
+
+
+@pytest.mark.xdist_group("examples")
+def test_ten_minutes_lead_to_a_flight(folder: Path, spawn_environment: dict[str, str]) -> None:
+    page = (REPOSITORY / "docs" / "ten-minutes.md").read_text("utf-8")
+    programs = re.findall(r"^as `(\w+\.py)`|^Save this as `(\w+\.py)`", page, re.MULTILINE)
+    names = iter([one or other for one, other in programs])
+    printed = ""
+    ran = []
+    for language, block in blocks_of("ten-minutes.md"):
+        if language == "python":
+            (folder / next(names)).write_text(block, "utf-8")
+        elif language == "sh" and first_command(block) not in NOT_RUN:
+            printed = run_block(block, folder, spawn_environment)
+            ran.append(first_command(block))
+        elif language == "text":
+            assert printed == block
+    assert sorted(path.name for path in folder.glob("*.py")) == ["first_flight.py", "small_base.py"]
+    assert ran == [command for command, page in RUN.items() if page == "ten-minutes.md"]
+
+
+@pytest.mark.xdist_group("examples")
+def test_the_commands_of_operations_run(folder: Path, spawn_environment: dict[str, str]) -> None:
+    from PIL import Image
+
+    from aerotile.adapters.config.secret import Secret
+    from aerotile.adapters.provider.server import ReferenceProvider
+
+    column = folder / "tiles" / "7" / "60"
+    column.mkdir(parents=True)
+    Image.new("RGB", (256, 256), (9, 77, 99)).save(column / "0.jpg")
+    np.savez(
+        folder / "descriptors.npz",
+        tiles=["satellite_provider/7/60/0"],
+        descriptors=np.ones((1, 8), np.float32),
+    )
+    rear = {
+        "type": "Feature",
+        "properties": {"sector_id": "north", "classification": "stable_rear"},
+        "geometry": {"type": "Polygon", "coordinates": [[[10, 50], [12, 50], [12, 51], [10, 51], [10, 50]]]},
+    }
+    (folder / "sectors.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [rear]}))
+    blocks = {first_command(block): block for _, block in blocks_of("operations.md")}
+    assert run_block(blocks["aerotile migrate"], folder, spawn_environment)
+
+    written = subprocess.run(
+        [sys.executable, REPOSITORY / "examples" / "write.py", column / "0.jpg", "48.1", "11.6"],
+        cwd=folder,
+        env=spawn_environment,
+    )
+    assert written.returncode == 0
+    token = uuid.uuid4().hex
+    with ReferenceProvider(folder / "provider", Secret(token)) as provider:
+        settings = {"AEROTILE_UPLOAD_URL": provider.url, "AEROTILE_UPLOAD_TOKEN": token}
+        after = blocks["aerotile upload --dry-run"]
+        assert PLACEHOLDER in after
+        commands = "".join(line for line in after.splitlines(True) if not line.startswith(PLACEHOLDER))
+        assert run_block(commands, folder, {**spawn_environment, **settings})
+
+
+def test_the_programs_of_ten_minutes_are_examples() -> None:
+    shown = [block for language, block in blocks_of("ten-minutes.md") if language == "python"]
+    examples = [REPOSITORY / "examples" / name for name in ("small_base.py", "first_flight.py")]
+    assert shown == [path.read_text("utf-8") for path in examples]
