@@ -184,7 +184,7 @@ PARSERS = [
         "server_state",
         server_state,
         (StoreUnavailableError, OSError),
-        (b'{"boot_id":"a","pid":4711,"start_ticks":5,"socket_folder":"/run/x"}', b"4711\n/data\n"),
+        (b'{"boot_id":"a","pid":4711,"start_ticks":5}', b"4711\n/data\n"),
         _JSON_WORDS,
     ),
     Parser(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import psycopg
 from psycopg.conninfo import make_conninfo
 
@@ -9,14 +11,14 @@ from ...domain.errors import StoreUnavailableError
 from .folder import DataFolder
 from .programs import SUPERUSER
 from .running_server import RunningServer
-from .socket_folder import PORT
+from .socket_folder import PORT, SocketFolder
 
 _DATABASE = "postgres"
 # A server that asks for the password in clear text is another program's. libpq 16 and newer can refuse that.
 _AUTHENTICATION = {"require_auth": "scram-sha-256"} if psycopg.pq.version() >= 160_000 else {}
 
 
-def dsn_of(server: RunningServer, folder: DataFolder) -> str:
+def dsn_of(server: RunningServer, folder: DataFolder, sockets: SocketFolder) -> str:
     """How to connect to a server as the superuser. Raises `StoreUnavailableError`, `OSError`."""
     if not server.is_on_this_machine:
         raise StoreUnavailableError(
@@ -24,7 +26,7 @@ def dsn_of(server: RunningServer, folder: DataFolder) -> str:
             remedy="stop it there, or choose another data folder",
         )
     return make_conninfo(
-        host=str(server.socket_folder),
+        host=sockets.host,
         port=PORT,
         user=SUPERUSER,
         password=folder.password(),
@@ -40,10 +42,16 @@ def why_it_does_not_answer(dsn: str, folder: DataFolder) -> str | None:
     """
     try:
         with psycopg.connect(
-            dsn, connect_timeout=2, options="-c statement_timeout=2000", autocommit=True
+            dsn,
+            connect_timeout=2,
+            options="-c statement_timeout=2000",
+            client_encoding="UTF8",
+            autocommit=True,
         ) as connection:
             connection.execute("SELECT 1")
-            row = connection.execute("SHOW data_directory").fetchone()
+            # Its bytes, because a path need not be text.
+            answer = connection.execute("SHOW data_directory").pgresult
+            data_directory = answer.get_value(0, 0) if answer is not None and answer.ntuples else None
     except psycopg.Error as error:
         reason = " ".join(str(error).split())
         if "password authentication failed" in reason:
@@ -52,6 +60,6 @@ def why_it_does_not_answer(dsn: str, folder: DataFolder) -> str | None:
                 remedy="restore the file, or set a DSN",
             ) from error
         return reason
-    if row is None or not folder.cluster.samefile(row[0]):
+    if data_directory is None or not folder.cluster.samefile(os.fsdecode(data_directory)):
         return "the server of another folder answered"
     return None

@@ -30,7 +30,7 @@ class DataFolder:
 
     cluster/        PostgreSQL's data folder, 0700
     cluster.new/    a cluster in the making; only a finished one is renamed to `cluster`
-    run/            the socket, 0700; elsewhere when its path would be too long for a socket
+    run/            the socket, 0700
     password        the superuser's password, 0600
     server.log      the server's messages; server.log.1 is the older part
     turn.lock       held while a process starts or stops the server

@@ -7,8 +7,8 @@ The one argument is a JSON object:
     namespace_uid  null, or the uid that it sees as its own in a user namespace that maps that uid to uid
     lock           null, or the inherited descriptor of the server lock; the program and all its children hold
                    it while one of them lives, because the kernel ties a flock to the open file
-    detach         whether to leave the program running and exit immediately with status 0
-    socket_folder  noted in the lock with the program's boot id, pid and start time; null for none
+    detach         whether to leave the program running and exit immediately with status 0; its boot id, pid
+                   and start time are noted in the lock
 
 It imports nothing beyond the standard library: it runs with -I -S, before any package path is set.
 """
@@ -70,12 +70,11 @@ def main(argument: str) -> None:
     elif os.geteuid() != order["uid"]:
         become_account(order["uid"], order["gid"])
     os.chdir(order["folder"])
-    if order["socket_folder"] is not None:
+    if order["detach"]:
         identity = {
             "boot_id": boot_id(),
             "pid": os.getpid(),
             "start_ticks": start_ticks(os.getpid()),
-            "socket_folder": order["socket_folder"],
         }
         os.pwrite(order["lock"], json.dumps(identity).encode(), 0)
     os.execve(order["command"][0], order["command"], os.environ)

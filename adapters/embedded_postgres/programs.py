@@ -20,7 +20,7 @@ from .binaries import OLDEST_MAJOR, PostgresBinaries, parse_major
 from .folder import DataFolder
 from .owned_files import make_owned_folder
 from .server_log import complaint_in
-from .socket_folder import prepare_socket_folder
+from .socket_folder import SocketFolder
 
 logger = logging.getLogger(__name__)
 
@@ -81,14 +81,14 @@ class ServerPrograms:
         publish_folder(new, self._folder.cluster)
         logger.info("made a database in %s", self._folder.path)
 
-    def launch(self, lock: FileLock, settings: Mapping[str, str]) -> None:
+    def launch(self, lock: FileLock, sockets: SocketFolder, settings: Mapping[str, str]) -> None:
         """Start a server that holds `lock` and belongs to no terminal; it may not be ready yet.
 
         Raises `StoreUnavailableError`, `RuntimeNotAvailableError`, `OSError`.
         """
-        socket_folder = prepare_socket_folder(self._folder.path, self._account)
+        sockets.prepare(self._account)
         command = [str(self._binaries.postgres), "-D", str(self._folder.cluster)]
-        for name, value in {**settings, "unix_socket_directories": str(socket_folder)}.items():
+        for name, value in {**settings, "unix_socket_directories": sockets.name_for_server}.items():
             command += ["-c", f"{name}={value}"]
         environment = _environment()
         stale_pid = self._folder.stale_pid()
@@ -99,7 +99,7 @@ class ServerPrograms:
         log = self._folder.log.open()
         try:
             completed = subprocess.run(
-                self._launcher(command, lock=lock, socket_folder=socket_folder),
+                self._launcher(command, lock=lock, detach=True),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -180,7 +180,7 @@ class ServerPrograms:
         return read_end
 
     def _launcher(
-        self, command: list[str], *, lock: FileLock | None = None, socket_folder: Path | None = None
+        self, command: list[str], *, lock: FileLock | None = None, detach: bool = False
     ) -> list[str]:
         order = {
             "command": command,
@@ -189,8 +189,7 @@ class ServerPrograms:
             "gid": self._account.gid,
             "namespace_uid": self._account.namespace_uid,
             "lock": None if lock is None else lock.descriptor,
-            "detach": socket_folder is not None,
-            "socket_folder": None if socket_folder is None else str(socket_folder),
+            "detach": detach,
         }
         return [sys.executable, "-I", "-S", str(_LAUNCHER), json.dumps(order)]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import attrs
 
@@ -17,19 +16,13 @@ class RunningServer:
     boot_id: str
     pid: int
     start_ticks: int
-    socket_folder: Path
 
     @classmethod
     def parse(cls, content: bytes) -> RunningServer | None:
         """Read what `launcher` wrote into the lock; None while it is empty or damaged."""
         try:
             facts = json.loads(content)
-            return cls(
-                str(facts["boot_id"]),
-                int(facts["pid"]),
-                int(facts["start_ticks"]),
-                Path(facts["socket_folder"]),
-            )
+            return cls(str(facts["boot_id"]), int(facts["pid"]), int(facts["start_ticks"]))
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
 

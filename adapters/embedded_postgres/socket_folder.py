@@ -1,12 +1,14 @@
-"""The private folder of the server's Unix socket, inside the data folder or elsewhere under a short path."""
+"""The server's Unix socket: always in folder `run` of the data folder, so that nothing else can take it away.
+
+A folder of the session or of the system would not do: a logout removes /run/user/UID, a cleaner empties /tmp,
+and a service with PrivateTmp sees a /tmp of its own.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 from ...domain.errors import RuntimeNotAvailableError
@@ -18,32 +20,54 @@ _SOCKET_NAME = f".s.PGSQL.{PORT}"
 _LONGEST_SOCKET_PATH = 107  # bytes: sockaddr_un.sun_path of Linux, less its closing NUL
 
 
-def prepare_socket_folder(data_folder: Path, account: ServerAccount) -> Path:
-    """Make the folder and remove stale sockets from it; call only while no server lives.
+class SocketFolder:
+    """Folder `run` of a data folder, as server and client name it.
 
-    Raises `OSError`, `RuntimeNotAvailableError` when the folder is not private to the account.
+    A path that a socket can't have (too long, not ASCII, with a comma) is avoided: the server starts from its
+    working folder, the cluster, and a client from a descriptor of the data folder, which this object holds.
     """
-    folder = data_folder / "run"
-    if not _can_hold_socket(folder):
-        folder = _short_folder(data_folder, account.uid)
-    with contextlib.suppress(FileExistsError):
-        make_owned_folder(folder, account.uid, account.gid)
-    facts = folder.lstat()
-    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != account.uid or facts.st_mode & 0o077:
-        raise RuntimeNotAvailableError(
-            f"the socket folder {folder} is not a private folder of uid {account.uid}",
-            remedy=f"remove {folder}, or choose another data folder",
-        )
-    for name in (_SOCKET_NAME, f"{_SOCKET_NAME}.lock"):
-        (folder / name).unlink(missing_ok=True)
-    return folder
 
+    def __init__(self, data_folder: Path) -> None:
+        self.path = data_folder / "run"
+        self.socket = self.path / _SOCKET_NAME
+        self._has_usable_path = _can_hold_socket(self.path)
+        self._descriptor: int | None = None
 
-def remove_socket_folder(folder: Path, data_folder: Path) -> None:
-    """Remove a socket folder outside the data folder, once the server has stopped. Never raises."""
-    if folder.parent != data_folder:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+    @property
+    def name_for_server(self) -> str:
+        """The folder, as a server whose working folder is the cluster finds it."""
+        return str(self.path) if self._has_usable_path else f"../{self.path.name}"
+
+    @property
+    def host(self) -> str:
+        """The folder, as a client in this process finds it until `close`. Raises `OSError`."""
+        if self._has_usable_path:
+            return str(self.path)
+        if self._descriptor is None:
+            self._descriptor = os.open(self.path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        return f"/proc/self/fd/{self._descriptor}/{self.path.name}"
+
+    def prepare(self, account: ServerAccount) -> None:
+        """Make the folder and remove stale sockets from it; call only while no server lives.
+
+        Raises `OSError`, `RuntimeNotAvailableError` when the folder is not private to the account.
+        """
+        with contextlib.suppress(FileExistsError):
+            make_owned_folder(self.path, account.uid, account.gid)
+        facts = self.path.lstat()
+        if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != account.uid or facts.st_mode & 0o077:
+            raise RuntimeNotAvailableError(
+                f"the socket folder {self.path} is not a private folder of uid {account.uid}",
+                remedy=f"remove {self.path}, or choose another data folder",
+            )
+        for path in (self.socket, self.socket.with_name(f"{_SOCKET_NAME}.lock")):
+            path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Give the descriptor back; a second call does nothing."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _can_hold_socket(folder: Path) -> bool:
@@ -51,15 +75,3 @@ def _can_hold_socket(folder: Path) -> bool:
     path = os.fsencode(folder / _SOCKET_NAME)
     # PostgreSQL and libpq split lists of folders at commas, and PostgreSQL strips quotes.
     return len(path) <= _LONGEST_SOCKET_PATH and path.isascii() and not set(path) & set(b',"')
-
-
-def _short_folder(data_folder: Path, uid: int) -> Path:
-    name = f"aerotile-{uid}-{hashlib.sha256(os.fsencode(data_folder)).hexdigest()[:16]}"
-    bases = [os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"]
-    for base in bases:
-        if base and Path(base).is_dir() and os.access(base, os.W_OK) and _can_hold_socket(Path(base) / name):
-            return Path(base) / name
-    raise RuntimeNotAvailableError(
-        f"no place for the socket of {data_folder}: every candidate's path is too long",
-        remedy="set XDG_RUNTIME_DIR to a short folder of your own",
-    )

@@ -107,7 +107,6 @@ def test_a_server_that_asks_for_the_password_itself_is_not_told_it(theirs: Path)
                 "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
                 "pid": os.getpid(),
                 "start_ticks": 1,
-                "socket_folder": str(theirs / "run"),
             }
         )
     )

