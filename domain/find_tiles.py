@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import attrs
 
@@ -37,6 +38,15 @@ class PixelReader(Protocol):
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None: ...
 
 
+@runtime_checkable
+class RecordsLookups(Protocol):
+    """A store that records lookups which came to nothing; `find_tiles` asks a store for it."""
+
+    def record_unknown_candidates(self, tile_ids: Sequence[TileId]) -> None:
+        """Record that the store holds none of a lookup's candidates."""
+        ...
+
+
 @attrs.frozen
 class FoundTile:
     """A candidate for the matcher. The caller closes `pixels`."""
@@ -64,19 +74,27 @@ def find_tiles(
     With `near`, an aircraft's own estimate of its place, only tiles of that area are candidates, and none of
     them is missed (`SupportsAreaSearch`); without, the whole index is searched by its graph.
     Tiles that were evicted since the index was built, and tiles that the disk fails to give, are left out, so
-    fewer than `k` may come back. Raises what `DescriptorIndex.search` raises, and `TypeError` for an area
-    that the index can't be held to.
+    fewer than `k` may come back. When the store holds none of the candidates, index and store may not belong
+    together: that is logged, and recorded by a store that `RecordsLookups`. Raises what
+    `DescriptorIndex.search` raises, and `TypeError` for an area that the index can't be held to.
     """
     found: list[FoundTile] = []
-    for hit in _candidates(index, descriptor, k, near):
+    unknown: list[TileId] = []
+    hits = _candidates(index, descriptor, k, near)
+    for hit in hits:
         try:
             pixels = store.read_tile_pixels(hit.tile_id)
         except TileNotFoundError:
+            unknown.append(hit.tile_id)
             continue
         except StoreUnavailableError as error:
             _log.warning("candidate %s is left out: %s", hit.tile_id, error)
             continue
         found.append(FoundTile(hit.tile_id, hit.distance, store.verdict(hit.tile_id), pixels))
+    if unknown and len(unknown) == len(hits):
+        _log.warning("none of the %d candidates is in the store, for instance %s", len(unknown), unknown[0])
+        if isinstance(store, RecordsLookups):
+            store.record_unknown_candidates(unknown)
     return found
 
 

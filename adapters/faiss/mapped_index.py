@@ -54,10 +54,34 @@ class MappedIndex:
         object.__setattr__(self, "_keys", _faiss.rev_swig_ptr(ids.data(), ids.size()))
         object.__setattr__(self, "_codec", TileKeyCodec(self.metadata.variants))
 
-    def nearest(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
-        """The `k` nearest tiles, nearest first; fewer where FAISS found fewer.
+    def keys(self) -> npt.NDArray[np.int64]:
+        """The tile key of each row, copied out of the index's memory."""
+        return np.array(self._keys, np.int64)
 
-        `descriptor` is contiguous, k is at most the count. Raises `IndexUnavailableError`.
+    def nearest(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
+        """The `k` nearest tiles, nearest first, each once by its best descriptor.
+
+        Fewer come back where FAISS found fewer. `descriptor` is contiguous. Raises `IndexUnavailableError`.
+        """
+        rows_a_tile = 1 if self.areas is None else self.areas.rows_a_tile
+        wanted = min(k * rows_a_tile, self.metadata.count)
+        rows, distances = self._nearest_rows(descriptor, wanted)
+        keys = self._keys[rows]
+        if rows_a_tile > 1:
+            best = np.sort(np.unique(keys, return_index=True)[1])[
+                :k
+            ]  # of rows in order of distance the first
+            keys, distances = keys[best], distances[best]
+        try:
+            tile_ids = self._codec.decode_many(keys)
+        except (IndexError, KeyError, ValueError) as error:
+            raise IndexUnavailableError(f"the index holds an id that names no tile: {error}") from error
+        return list(map(SearchHit, tile_ids, distances.tolist()))
+
+    def _nearest_rows(
+        self, descriptor: npt.NDArray[np.float32], k: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """The `k` nearest rows, nearest first, with their distances.
 
         It asks the graph and looks up the keys itself: `IndexIDMap2.search` starts an OpenMP team for a
         single query too, and waits for all its threads to be scheduled, which on a busy machine took 20 ms
@@ -72,11 +96,7 @@ class MappedIndex:
         if rows[-1] < 0:  # FAISS puts -1 behind the last neighbour that it found
             found = rows >= 0
             rows, distances = rows[found], distances[found]
-        try:
-            tile_ids = self._codec.decode_many(self._keys[rows])
-        except (IndexError, KeyError, ValueError) as error:
-            raise IndexUnavailableError(f"the index holds an id that names no tile: {error}") from error
-        return list(map(SearchHit, tile_ids, distances.tolist()))
+        return rows, distances
 
 
 def open_mapped_index(folder: Path, ef_search: int) -> MappedIndex:

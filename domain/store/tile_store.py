@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
+from ..flight_events import lookup_unknown_event
 from ..policies.clock_trust import ClockFault
 from ..policies.freshness import FreshnessVerdict
 from ..ports.clock import Clock
@@ -34,7 +35,8 @@ class FileBackedTileStore:
     """A `TileStore` over `TileRows` and `TileFiles`, for one process; other processes may use the same store.
 
     A committed tile has its file with the right hash; a file without a committed row is never read. Also
-    implements `SupportsLocalReads`, `SupportsLocalWrites` and `TileChangeListener`. Safe for threads.
+    implements `SupportsLocalReads`, `SupportsLocalWrites`, `RecordsLookups` and `TileChangeListener`.
+    Safe for threads.
     """
 
     def __init__(
@@ -142,6 +144,10 @@ class FileBackedTileStore:
     def catalogue(self) -> TileCatalogue:
         """The committed tiles as this process knows them; commits of others arrive within milliseconds."""
         return self._catalogue
+
+    def record_unknown_candidates(self, tile_ids: Sequence[TileId]) -> None:
+        """See `RecordsLookups`."""
+        self._write_parts.recorder.record(lookup_unknown_event(tile_ids))
 
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
         """See `SupportsLocalReads`."""
