@@ -57,12 +57,19 @@ if TYPE_CHECKING:
         TileMetadataError,
         TileNotFoundError,
     )
-    from .domain.find_tiles import DescriptorSearch, FoundTile, FoundTiles, PixelReader, find_tiles
+    from .domain.find_tiles import (
+        DescriptorSearch,
+        FoundTile,
+        FoundTiles,
+        PixelReader,
+        RecordsLookups,
+        find_tiles,
+    )
     from .domain.flight_events import EventKind, FlightEvent, RecordEnvelope, Severity
     from .domain.policies.clock_trust import ClockFault, ClockFaultReason
     from .domain.policies.freshness import FreshnessDecision, FreshnessVerdict
     from .domain.ports.clock import Clock
-    from .domain.ports.descriptor_index import DescriptorIndex, SupportsAreaSearch
+    from .domain.ports.descriptor_index import DescriptorIndex, SupportsAreaSearch, SupportsKeyListing
     from .domain.ports.flight_recorder import FlightRecorder
     from .domain.ports.sector_index import SectorIndex, SupportsJudging, TileJudge
     from .domain.ports.tile_metadata import SupportsPins, TileMetadataStore
@@ -162,6 +169,7 @@ _NAMES_BY_MODULE = {
         "FoundTile",
         "FoundTiles",
         "PixelReader",
+        "RecordsLookups",
         "find_tiles",
     ),
     ".domain.flight_events": (
@@ -182,6 +190,7 @@ _NAMES_BY_MODULE = {
     ".domain.ports.descriptor_index": (
         "DescriptorIndex",
         "SupportsAreaSearch",
+        "SupportsKeyListing",
     ),
     ".domain.ports.flight_recorder": ("FlightRecorder",),
     ".domain.ports.sector_index": (
@@ -317,6 +326,7 @@ __all__ = [
     "ReadsConfig",
     "RecordConfig",
     "RecordEnvelope",
+    "RecordsLookups",
     "RuntimeNotAvailableError",
     "SearchHit",
     "Secret",
@@ -327,6 +337,7 @@ __all__ = [
     "StoreUnavailableError",
     "SupportsAreaSearch",
     "SupportsJudging",
+    "SupportsKeyListing",
     "SupportsLocalReads",
     "SupportsLocalWrites",
     "SupportsPins",

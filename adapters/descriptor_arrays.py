@@ -10,11 +10,22 @@ import numpy as np
 import numpy.typing as npt
 
 from ..domain.errors import IndexBuildError
+from ..domain.values.descriptors import VectorStorage
 from ..domain.values.tile_key import VariantTable
 from ..domain.values.tiles import TileId
 
 _FLOAT32 = np.dtype(np.float32)
 _CHUNK_BYTES = 16 << 20
+_LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
+_SAFE_FLOAT16_RMS = 1e-3
+"""A descriptor whose components have this root mean square or more loses far less than `_LARGEST_LOSS`.
+
+In float16 a component below 6.1e-5 is off by 3e-8 at most, any other by one part in 2,048.
+"""
+_LARGEST_LOSS = 1e-2
+"""Part of a descriptor's length that may be lost; a descriptor of length 1 loses about 3e-4."""
+_SHORTEST, _LONGEST = 1e-15, 1e18
+_NORMALISE = "normalise the descriptors to length 1"
 
 
 def checked_query(descriptor: Any, dimension: int, k: Any) -> npt.NDArray[np.float32]:
@@ -61,12 +72,17 @@ def check_descriptors(tile_ids: Sequence[TileId], descriptors: Any) -> None:
         )
 
 
-def largest_component(tile_ids: Sequence[TileId], descriptors: npt.NDArray[np.float32]) -> float:
-    """The largest magnitude among all components. Raises `IndexBuildError` when one is not finite.
+def check_components(
+    tile_ids: Sequence[TileId], descriptors: npt.NDArray[np.float32], storage: VectorStorage
+) -> None:
+    """Raise `IndexBuildError` unless every component is finite and every descriptor survives its storage.
 
-    Reads by chunks, so that a mapped file is not copied into memory.
+    A float16 holds no more than 65,504: a larger component would be infinite, and the distance to its tile
+    with it. It holds nothing below 6e-8 and little below 6e-5: a descriptor of so small numbers would be
+    stored as another one, in the end as zero, and every distance to it would be the same. Likewise the square
+    of a length must be a number of float32, in which distances are. Reads by chunks, so that a mapped file is
+    not copied into memory.
     """
-    largest = 0.0
     for rows in _chunks(descriptors):
         part = descriptors[rows]
         # Both are NaN when any component is; one of them is infinite when a component of its sign is.
@@ -74,8 +90,44 @@ def largest_component(tile_ids: Sequence[TileId], descriptors: npt.NDArray[np.fl
         if not math.isfinite(low) or not math.isfinite(high):
             row = rows.start + int(np.argmin(np.isfinite(part).all(axis=1)))
             raise IndexBuildError(f"the descriptor of tile {tile_ids[row]} (row {row}) is not finite")
-        largest = max(largest, -low, high)
-    return largest
+        lengths = np.sqrt(np.einsum("ij,ij->i", part, part, dtype=np.float64))
+        extreme = np.flatnonzero((lengths > _LONGEST) | ((lengths > 0) & (lengths < _SHORTEST)))
+        if extreme.size:
+            row = int(extreme[0])
+            raise IndexBuildError(
+                f"the descriptor of tile {tile_ids[rows.start + row]} (row {rows.start + row}) has length "
+                f"{lengths[row]:.3g}: its square is no number of float32, in which distances are",
+                remedy=_NORMALISE,
+            )
+        if storage is VectorStorage.FLOAT16:
+            _check_float16(tile_ids, part, rows.start, max(-low, high), lengths)
+
+
+def _check_float16(
+    tile_ids: Sequence[TileId],
+    part: npt.NDArray[np.float32],
+    first: int,
+    largest: float,
+    lengths: npt.NDArray[np.float64],
+) -> None:
+    remedy = f"{_NORMALISE}, or set index.storage to float32"
+    if largest > _LARGEST_FLOAT16:
+        raise IndexBuildError(
+            f"a descriptor component of {largest:g} does not fit into float16", remedy=remedy
+        )
+    suspects = np.flatnonzero((lengths > 0) & (lengths < _SAFE_FLOAT16_RMS * math.sqrt(part.shape[1])))
+    if not suspects.size:
+        return
+    given = part[suspects].astype(np.float64)
+    lost = np.linalg.norm(given - given.astype(np.float16), axis=1) / lengths[suspects]
+    row = int(np.argmax(lost))
+    if lost[row] > _LARGEST_LOSS:
+        number = first + int(suspects[row])
+        raise IndexBuildError(
+            f"the descriptor of tile {tile_ids[number]} (row {number}) is too small for float16: its length "
+            f"is {lengths[suspects[row]]:.3g}, and {lost[row]:.0%} of it would be lost",
+            remedy=remedy,
+        )
 
 
 def encode_tiles(
@@ -84,19 +136,13 @@ def encode_tiles(
     """The tile keys, in the order given, and the table that decodes them.
 
     `encoder` gives the function that encodes tiles by a table: the compiled one or the domain's.
-    Raises `IndexBuildError` for a repeated tile, and for more flights than a key can name.
+    Raises `IndexBuildError` for more flights than a key can name.
     """
     try:
         variants = VariantTable.naming(tile_ids)
     except ValueError as error:
         raise IndexBuildError(f"too many flights for one index: {error}") from error
-    keys = np.fromiter(map(encoder(variants), tile_ids), np.int64, count=len(tile_ids))
-    in_order = np.sort(keys)
-    twice = in_order[1:][in_order[1:] == in_order[:-1]]
-    if twice.size:
-        row = int(np.argmax(keys == twice[0]))
-        raise IndexBuildError(f"tile {tile_ids[row]} comes more than once")
-    return variants, keys
+    return variants, np.fromiter(map(encoder(variants), tile_ids), np.int64, count=len(tile_ids))
 
 
 def _chunks(descriptors: npt.NDArray[np.float32]) -> Iterator[slice]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import attrs
 
@@ -36,6 +37,15 @@ class PixelReader(Protocol):
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle: ...
 
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None: ...
+
+
+@runtime_checkable
+class RecordsLookups(Protocol):
+    """A store that records lookups which came to nothing; `find_tiles` asks a store for it."""
+
+    def record_unknown_candidates(self, tile_ids: Sequence[TileId]) -> None:
+        """Record that the store holds none of a lookup's candidates."""
+        ...
 
 
 @attrs.frozen
@@ -84,15 +94,19 @@ def find_tiles(
     them is missed (`SupportsAreaSearch`); without, the whole index is searched by its graph.
     Waits for the disk at most `reads.deadline_s` seconds for each tile.
     Tiles that were evicted since the index was built, and tiles that the disk fails to give, are left out, so
-    fewer than `k` may come back. Raises what `DescriptorIndex.search` raises, and `TypeError` for an area
-    that the index can't be held to.
+    fewer than `k` may come back. When the store holds none of the candidates, index and store may not belong
+    together: that is logged, and recorded by a store that `RecordsLookups`. Raises what
+    `DescriptorIndex.search` raises, and `TypeError` for an area that the index can't be held to.
     """
     found = FoundTiles()
+    unknown: list[TileId] = []
     try:
-        for hit in _candidates(index, descriptor, k, near):
+        hits = _candidates(index, descriptor, k, near)
+        for hit in hits:
             try:
                 pixels = store.read_tile_pixels(hit.tile_id)
             except TileNotFoundError:
+                unknown.append(hit.tile_id)
                 continue
             except StoreUnavailableError as error:
                 _log.warning("candidate %s is left out: %s", hit.tile_id, error.explained)
@@ -101,6 +115,10 @@ def find_tiles(
     except BaseException:
         found.__exit__(None, None, None)
         raise
+    if unknown and len(unknown) == len(hits):
+        _log.warning("none of the %d candidates is in the store, for instance %s", len(unknown), unknown[0])
+        if isinstance(store, RecordsLookups):
+            store.record_unknown_candidates(unknown)
     return found
 
 

@@ -18,7 +18,7 @@ from .policies.clock_trust import ClockFault
 from .values.sectors import FreshnessRule
 from .values.tiles import TileId, TileMetadataPersistent, check_aware_utc
 
-SCHEMA_VERSION = "1.7.0"
+SCHEMA_VERSION = "1.8.0"
 
 
 class Severity(str, Enum):
@@ -57,6 +57,8 @@ class EventKind(str, Enum):
     """The clock can't be right; times are not to be relied on until it is trusted again."""
     CLOCK_TRUSTED = "c6.clock_trusted"
     """The clock is plausible again."""
+    LOOKUP_UNKNOWN = "c6.lookup.unknown"
+    """The store holds none of the candidates that the index named."""
 
 
 @attrs.frozen
@@ -93,10 +95,11 @@ EVENT_KINDS: Mapping[EventKind, KindSpecification] = {
     ),
     EventKind.CLOCK_UNTRUSTED: KindSpecification("1.7.0", Severity.WARNING, ("clock_says", "known")),
     EventKind.CLOCK_TRUSTED: KindSpecification("1.7.0", Severity.INFO, ("clock_says", "known")),
+    EventKind.LOOKUP_UNKNOWN: KindSpecification("1.8.0", Severity.WARNING, ("tiles", "count")),
 }
 
 LISTED_TILES = 5
-"""How many tiles an eviction batch names; its count is always whole."""
+"""How many tiles an event of many names; its count is always whole."""
 
 
 @attrs.frozen
@@ -248,6 +251,15 @@ def eviction_batch_event(tile_ids: Sequence[TileId], freed_bytes: int) -> Flight
             "count": len(tile_ids),
             "freed_bytes": freed_bytes,
         },
+    )
+
+
+def lookup_unknown_event(tile_ids: Sequence[TileId]) -> FlightEvent:
+    """A lookup whose candidates are all unknown to the store: index and store may not belong together."""
+    return FlightEvent(
+        EventKind.LOOKUP_UNKNOWN,
+        "not_stored",
+        {"tiles": [str(t) for t in tile_ids[:LISTED_TILES]], "count": len(tile_ids)},
     )
 
 

@@ -13,6 +13,8 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from ...domain.errors import IndexUnavailableError, RuntimeNotAvailableError
+from ...domain.policies.index_agreement import IndexAgreement
 from ...domain.ports.clock import Clock
 from ...domain.ports.descriptor_index import DescriptorIndex
 from ...domain.ports.flight_recorder import FlightRecorder
@@ -29,6 +31,17 @@ if TYPE_CHECKING:
 
 class Runtime(UploadParts, IndexParts):
     """Everything that one configuration composes; a context manager that closes it."""
+
+    def index_agreement(self) -> IndexAgreement | None:
+        """Compare the index in use with the committed tiles; None where there is no index to compare.
+
+        Whether the index can be used at all is for `check_index`. Raises `StoreUnavailableError`.
+        """
+        try:
+            keys, variants = self.descriptor_index.tile_keys()
+        except (IndexUnavailableError, RuntimeNotAvailableError):
+            return None
+        return self.compare_index(keys, variants)
 
     def __enter__(self) -> Runtime:
         return self

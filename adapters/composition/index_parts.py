@@ -47,6 +47,7 @@ class IndexParts(Parts):
             keep_generations=settings.keep_generations,
             warm_up=settings.warm_up,
             open_existing=open_existing,
+            descriptor_model=settings.descriptor_model,
         )
         return self._closing(index, index.close)
 

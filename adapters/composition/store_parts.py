@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...domain.intake.take_in_tiles import TileIntake
 from ...domain.policies.clock_trust import ClockFault, find_clock_fault
+from ...domain.policies.index_agreement import IndexAgreement, compare_index
 from ...domain.policies.jpeg import JpegWalk
 from ...domain.ports.tile_catalogue import TileCatalogue
 from ...domain.store.access_times import AccessTimeBuffer
@@ -24,6 +25,8 @@ from ...domain.store.io_budget import IoBudget
 from ...domain.store.pin_tiles import pin_tiles
 from ...domain.store.tile_store import FileBackedTileStore
 from ...domain.store.write_batches import IN_FLIGHT
+from ...domain.values.catalogue_entries import Keys
+from ...domain.values.tile_key import VariantTable
 from ...domain.values.tiles import TileId
 from ..background import BackgroundTask
 
@@ -183,6 +186,11 @@ class StoreParts(DatabaseParts):
             tally_evictions=self._budget_enforcer.tally_evictions,
             parallel=min(IN_FLIGHT, self.config.database.pool_max_size),
         )
+
+    def compare_index(self, keys: Keys, variants: VariantTable) -> IndexAgreement:
+        """Compare the tile keys of an index with the committed tiles; see `compare_index`. Opens no store."""
+        columns, stored_variants = self.rows.catalogue()
+        return compare_index(keys, variants, columns.keys, stored_variants)
 
     def pin_tiles(self, tile_ids: Sequence[TileId], *, pinned: bool) -> None:
         """Pin the tiles or lift their pins, all or none; see `pin_tiles`. Opens no store."""

@@ -116,6 +116,14 @@ _HNSW = HnswParams()
 class IndexConfig:
     """`[index]`: how the descriptor index is built and searched."""
 
+    descriptor_model: str | None = attrs.field(
+        default=None,
+        validator=attrs.validators.optional(instance(str)),
+        metadata=about(
+            "Name of the network that describes frames in flight; an index of another network is refused. "
+            "Not set: an index of any network is opened."
+        ),
+    )
     m: int = attrs.field(
         default=_HNSW.m, validator=whole(2, 512), metadata=about("HNSW links per node; larger finds more.")
     )

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import pytest
 
 from ...domain.errors import IndexBuildError, IndexUnavailableError
-from ...domain.ports.descriptor_index import DescriptorIndex
+from ...domain.ports.descriptor_index import DescriptorIndex, SupportsKeyListing
 from ...domain.values.descriptors import DescriptorMetric, HnswParams
+from ...domain.values.tile_key import decode_tile_key
 from ...domain.values.tiles import TileId, TileSource
 
 Vectors = npt.NDArray[np.float32]
@@ -157,6 +158,37 @@ class DescriptorIndexContract:
         assert metadata.params == HnswParams()
         assert metadata.variants.flights == (FLIGHT,)
 
+    @pytest.mark.parametrize("metric", DescriptorMetric)
+    def test_a_tile_with_several_descriptors_is_named_once_by_the_best(
+        self, make_index: MakeDescriptorIndex, metric: DescriptorMetric
+    ) -> None:
+        index = make_index(HnswParams(metric=metric))
+        of_each = 1 + np.random.default_rng(3).integers(0, 4, 50)  # 1 to 4 descriptors a tile
+        owners = np.random.default_rng(4).permutation(np.repeat(np.arange(50), of_each))
+        given = vectors(len(owners)).astype(np.float16).astype(np.float32)  # the same in every storage
+        named = [tiles(50)[owner] for owner in owners]
+        built = build(index, len(owners), tile_ids=named, descriptors=given)
+        assert built.count == len(owners)
+        sign = 1 if metric is DescriptorMetric.L2 else -1
+        for query in given[::7] + np.float32(0.01):
+            far = np.square(given - query).sum(axis=1) if sign == 1 else -(given @ query)
+            best = np.array([far[owners == number].min() for number in range(50)])
+            hits = index.search(query, 10)
+            assert [hit.tile_id for hit in hits] == [tiles(50)[number] for number in np.argsort(best)[:10]]
+            distances = [sign * hit.distance for hit in hits]
+            assert distances == pytest.approx(np.sort(best)[:10].tolist(), abs=1e-4)
+        assert {hit.tile_id for hit in index.search(vectors(1)[0], 1000)} == set(tiles(50))
+
+    def test_it_lists_the_keys_of_its_tiles_with_the_table_that_decodes_them(
+        self, index: DescriptorIndex
+    ) -> None:
+        assert isinstance(index, SupportsKeyListing)
+        with pytest.raises(IndexUnavailableError):
+            index.tile_keys()
+        build(index, 30)
+        keys, variants = index.tile_keys()
+        assert {decode_tile_key(key, variants) for key in keys.tolist()} == set(tiles(30))
+
     def test_a_rebuild_replaces_everything(self, index: DescriptorIndex) -> None:
         build(index, 200)
         build(index, 50, descriptors=vectors(50, 8))
@@ -180,9 +212,20 @@ class DescriptorIndexContract:
             ({"descriptors": vectors(200).ravel()}, "shape"),
             ({"descriptors": vectors(200).tolist()}, "numpy array"),
             ({"descriptors": np.full((200, DIMENSION), np.nan, np.float32)}, "not finite"),
-            ({"tile_ids": tiles(1) * 200}, "more than once"),
+            ({"descriptors": vectors(200) * np.float32(1e-30)}, "no number of float32"),
+            ({"descriptors": vectors(200) * np.float32(1e30)}, "no number of float32"),
         ],
-        ids=["empty", "no_components", "counts_differ", "float64", "flat", "list", "nan", "same_tile_twice"],
+        ids=[
+            "empty",
+            "no_components",
+            "counts_differ",
+            "float64",
+            "flat",
+            "list",
+            "nan",
+            "too_short",
+            "too_long",
+        ],
     )
     def test_a_refused_rebuild_leaves_the_old_content_in_use(
         self, index: DescriptorIndex, changes: dict[str, Any], said: str

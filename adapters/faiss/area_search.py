@@ -55,7 +55,7 @@ class AreaSearch:
         self._verified = np.zeros(self._layout.blocks, np.bool_)
         self._verifying = threading.Lock()
         self._ascending = metadata.metric is DescriptorMetric.L2
-        self._rows_a_tile = int(np.diff(np.flatnonzero(np.diff(rows.keys, prepend=-1, append=-1))).max())
+        self.rows_a_tile = int(np.diff(np.flatnonzero(np.diff(rows.keys, prepend=-1, append=-1))).max())
         self._no_distances = np.zeros(self._layout.blocks, np.float32)
         """Of a query to the blocks; FAISS asks for them and does not use them here."""
 
@@ -70,7 +70,7 @@ class AreaSearch:
             return []
         self._verify(selection.blocks)
         # One more than can be needed tells whether rows as far away as the last one may have been left out.
-        wanted = k * self._rows_a_tile + 1
+        wanted = k * self.rows_a_tile + 1
         while True:
             wanted = min(wanted, selection.count)
             rows, distances = self._scan(descriptor, wanted, selection)

@@ -14,18 +14,20 @@ import numpy.typing as npt
 
 from ...domain.errors import IndexBuildError, IndexUnavailableError
 from ...domain.values.areas import Area
+from ...domain.values.catalogue_entries import Keys
 from ...domain.values.descriptors import HnswParams, IndexMetadata, SearchHit, VectorStorage
+from ...domain.values.tile_key import VariantTable
 from ...domain.values.tiles import TileId
 from ...ext import TileKeyCodec
 from ..available_memory import available_memory_bytes
-from ..descriptor_arrays import check_descriptors, checked_query, encode_tiles, largest_component
+from ..descriptor_arrays import check_components, check_descriptors, checked_query, encode_tiles
 from .build import build_index, write_generation
 from .build_memory import build_memory_bytes
 from .generations import IndexGenerations
 from .mapped_index import MappedIndex, open_mapped_index
 
 _logger = logging.getLogger(__name__)
-_LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
+_MODEL_REMEDY = "build the index with the configured network, or correct index.descriptor_model"
 _ATTEMPTS = 3
 """How often opening starts anew because another process switched and pruned meanwhile."""
 
@@ -38,9 +40,10 @@ class FaissDescriptorIndex:
     building; a search runs on its caller's thread. Memory: the mapping is shared with the page cache, what is
     private is about 50 bytes per tile.
 
-    Construction raises `IndexUnavailableError` when the generation in use is damaged. Without any generation
-    it succeeds and searches raise, so that a first build has something to call; `open_existing=False` gives
-    a tool the same freedom over a damaged one.
+    Construction raises `IndexUnavailableError` when the generation in use is damaged, or holds descriptors of
+    another network than `descriptor_model` (None: of any). Without any generation it succeeds and searches
+    raise, so that a first build has something to call; `open_existing=False` gives a tool the same freedom
+    over a damaged one. A rebuild and a rollback are held to `descriptor_model` as well.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class FaissDescriptorIndex:
         warm_up: bool = True,
         threads: int | None = None,
         open_existing: bool = True,
+        descriptor_model: str | None = None,
     ) -> None:
         if keep_generations < 0:
             raise ValueError(f"keep_generations must be 0 or more, got {keep_generations!r}")
@@ -63,13 +67,16 @@ class FaissDescriptorIndex:
         self._storage = storage
         self._keep_generations = keep_generations
         self._warm_up = warm_up
+        self._descriptor_model = descriptor_model
         self._threads = threads or faiss.omp_get_max_threads()
         self._closed = False
         self._swap = threading.Lock()
         self._mapped = self._open_current() if open_existing else None
 
     def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
-        """The `k` nearest tiles, nearest first; fewer when the index holds fewer. No database is asked.
+        """The `k` nearest tiles, nearest first, each once by its best descriptor; no database is asked.
+
+        Fewer come back when the index holds fewer.
 
         `descriptor` has shape (dimension,), dtype float32, finite. Raises `ValueError` for any other query
         and for k < 1, `IndexUnavailableError` when no generation is open.
@@ -78,7 +85,7 @@ class FaissDescriptorIndex:
         mapped = self._in_use()
         metadata = mapped.metadata
         query = checked_query(descriptor, metadata.dimension, k)
-        return mapped.nearest(query, min(int(k), metadata.count))
+        return mapped.nearest(query, int(k))
 
     def search_within(self, descriptor: npt.NDArray[np.float32], k: int, area: Area) -> list[SearchHit]:
         """See `SupportsAreaSearch`: exact, at the cost of the area's rows. No database is asked.
@@ -106,14 +113,21 @@ class FaissDescriptorIndex:
     ) -> IndexMetadata:
         """Build a new generation from row i = tile i, make it durable, and answer from it.
 
-        `descriptors` has shape (n, d), float32, finite. `progress(done, total)` counts descriptors. Searches
-        under way finish on the old generation. The new one is read back and verified before the switch.
+        A tile may come several times, with several descriptors. `descriptors` has shape (n, d), float32,
+        finite. `progress(done, total)` counts descriptors. Searches under way finish on the old generation.
+        The new one is read back and verified before the switch.
         Raises `IndexBuildError`, also while another build is under way; then the old generation stays. Only
         when the last sync of all fails may the next process find either, whole.
         """
         if self._closed:
             raise IndexBuildError(f"the descriptor index in {self.generations.root} is closed")
         check_descriptors(tile_ids, descriptors)
+        if self._descriptor_model not in (None, descriptor_model):
+            raise IndexBuildError(
+                f"these are descriptors of {descriptor_model!r}, index.descriptor_model is "
+                f"{self._descriptor_model!r}",
+                remedy=_MODEL_REMEDY,
+            )
         self._check_memory(*descriptors.shape)
         try:
             with self.generations.locked():
@@ -153,6 +167,7 @@ class FaissDescriptorIndex:
                         remedy=f"it holds {', '.join(self.generations.names()) or 'none'}",
                     )
                 mapped = open_mapped_index(self.generations.folder(name), self._params.ef_search)
+                self._check_model(mapped)
                 self.generations.switch(name)
                 self._adopt(mapped)
         except OSError as error:
@@ -170,6 +185,11 @@ class FaissDescriptorIndex:
     def metadata(self) -> IndexMetadata:
         """What is known about the generation in use. Raises `IndexUnavailableError`."""
         return self._in_use().metadata
+
+    def tile_keys(self) -> tuple[Keys, VariantTable]:
+        """See `SupportsKeyListing`."""
+        mapped = self._in_use()
+        return mapped.keys(), mapped.metadata.variants
 
     def dimension(self) -> int:
         """Length of a descriptor. Raises `IndexUnavailableError`."""
@@ -198,6 +218,16 @@ class FaissDescriptorIndex:
                 remedy="keep the vectors as float16, lower index.m, or build on a larger machine",
             )
 
+    def _check_model(self, mapped: MappedIndex) -> None:
+        """Raise `IndexUnavailableError` for descriptors that can't be compared with those of the flight."""
+        built_with = mapped.metadata.descriptor_model
+        if self._descriptor_model not in (None, built_with):
+            raise IndexUnavailableError(
+                f"the descriptor index in {self.generations.root} holds descriptors of {built_with!r}, "
+                f"index.descriptor_model is {self._descriptor_model!r}",
+                remedy=_MODEL_REMEDY,
+            )
+
     def _none_built(self) -> IndexUnavailableError:
         return IndexUnavailableError(
             f"there is no descriptor index in {self.generations.root}",
@@ -221,6 +251,7 @@ class FaissDescriptorIndex:
                 if name == before or attempt == _ATTEMPTS - 1:
                     raise
                 continue
+            self._check_model(mapped)
             if self._warm_up:
                 mapped.nearest(np.zeros(mapped.metadata.dimension, np.float32), 1)
             return mapped
@@ -235,13 +266,7 @@ class FaissDescriptorIndex:
         built_at: datetime,
         progress: Callable[[int, int], None] | None,
     ) -> MappedIndex:
-        largest = largest_component(tile_ids, descriptors)
-        if self._storage is VectorStorage.FLOAT16 and largest > _LARGEST_FLOAT16:
-            # Larger numbers are infinite in float16, and an infinite distance hides the tile for good.
-            raise IndexBuildError(
-                f"a descriptor component of {largest:g} does not fit into float16",
-                remedy="normalise the descriptors or keep the vectors as float32",
-            )
+        check_components(tile_ids, descriptors, self._storage)
         variants, keys = encode_tiles(tile_ids, lambda table: TileKeyCodec(table).encode)
         index = build_index(
             keys, descriptors, self._params, self._storage, threads=self._threads, progress=progress

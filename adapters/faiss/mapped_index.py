@@ -55,10 +55,32 @@ class MappedIndex:
         object.__setattr__(self, "_keys", _faiss.rev_swig_ptr(ids.data(), ids.size()))
         object.__setattr__(self, "_codec", TileKeyCodec(self.metadata.variants))
 
-    def nearest(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
-        """The `k` nearest tiles, nearest first; fewer where FAISS found fewer.
+    def keys(self) -> npt.NDArray[np.int64]:
+        """The tile key of each row, copied out of the index's memory."""
+        return np.array(self._keys, np.int64)
 
-        `descriptor` is contiguous, k is at most the count. Raises `IndexUnavailableError`.
+    def nearest(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
+        """The `k` nearest tiles, nearest first, each once by its best descriptor.
+
+        Fewer come back where FAISS found fewer. `descriptor` is contiguous. Raises `IndexUnavailableError`.
+        """
+        rows_a_tile = 1 if self.areas is None else self.areas.rows_a_tile
+        wanted = min(k * rows_a_tile, self.metadata.count)
+        rows, distances = self._nearest_rows(descriptor, wanted)
+        keys = self._keys[rows]
+        if rows_a_tile > 1:
+            # The rows come in order of distance: the first one of a tile is its best.
+            best = np.sort(np.unique(keys, return_index=True)[1])[:k]
+            keys, distances = keys[best], distances[best]
+        try:
+            return self._codec.search_hits(keys, distances.tolist())
+        except (KeyError, ValueError) as error:
+            raise IndexUnavailableError(f"the index holds an id that names no tile: {error}") from error
+
+    def _nearest_rows(
+        self, descriptor: npt.NDArray[np.float32], k: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """The `k` nearest rows, nearest first, with their distances.
 
         It asks the graph and looks up the keys itself: `IndexIDMap2.search` starts an OpenMP team for a
         single query too, and waits for all its threads to be scheduled, which on a busy machine took 20 ms
@@ -73,10 +95,7 @@ class MappedIndex:
         if rows[-1] < 0:  # FAISS puts -1 behind the last neighbour that it found
             found = rows >= 0
             rows, distances = rows[found], distances[found]
-        try:
-            return self._codec.search_hits(self._keys[rows], distances.tolist())
-        except (IndexError, KeyError, ValueError) as error:
-            raise IndexUnavailableError(f"the index holds an id that names no tile: {error}") from error
+        return rows, distances
 
 
 def open_mapped_index(folder: Path, ef_search: int) -> MappedIndex:

@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from ...domain.errors import IndexUnavailableError
 from ...domain.values.areas import Area
+from ...domain.values.catalogue_entries import Keys
 from ...domain.values.descriptors import DescriptorMetric, HnswParams, IndexMetadata, SearchHit, VectorStorage
-from ...domain.values.tile_key import encode_tile_key
+from ...domain.values.tile_key import VariantTable, encode_tile_key
 from ...domain.values.tiles import TileId
-from ..descriptor_arrays import check_descriptors, checked_query, encode_tiles, largest_component
+from ..descriptor_arrays import check_components, check_descriptors, checked_query, encode_tiles
 
 
 @attrs.frozen(eq=False)
@@ -39,7 +40,7 @@ class MemoryDescriptorIndex:
         self._built: _Built | None = None
 
     def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
-        """The `k` nearest tiles, nearest first; fewer when the index holds fewer.
+        """The `k` nearest tiles, nearest first, each once by its best descriptor; fewer when it holds fewer.
 
         Raises `ValueError` for a query that is not (dimension,) float32 and finite, or k < 1;
         `IndexUnavailableError` before the first rebuild and after `close`.
@@ -53,7 +54,12 @@ class MemoryDescriptorIndex:
         else:
             distances = built.descriptors @ query
             order = np.argsort(-distances, kind="stable")
-        return [SearchHit(built.tile_ids[row], float(distances[row])) for row in order[:k]]
+        best: dict[TileId, SearchHit] = {}
+        for row in order.tolist():
+            best.setdefault(built.tile_ids[row], SearchHit(built.tile_ids[row], float(distances[row])))
+            if len(best) == k:
+                break
+        return list(best.values())
 
     def search_within(self, descriptor: npt.NDArray[np.float32], k: int, area: Area) -> list[SearchHit]:
         """See `SupportsAreaSearch`; raises as `search` does."""
@@ -86,7 +92,7 @@ class MemoryDescriptorIndex:
     ) -> IndexMetadata:
         """Replace the content by row i = tile i. Raises `IndexBuildError`; then the old content stays."""
         check_descriptors(tile_ids, descriptors)
-        largest_component(tile_ids, descriptors)
+        check_components(tile_ids, descriptors, VectorStorage.FLOAT32)
         variants, _ = encode_tiles(tile_ids, lambda table: partial(encode_tile_key, variants=table))
         own = np.array(descriptors, dtype=np.float32, order="C")
         metadata = IndexMetadata(
@@ -108,6 +114,13 @@ class MemoryDescriptorIndex:
     def metadata(self) -> IndexMetadata:
         """The facts of the content. Raises `IndexUnavailableError`."""
         return self._in_use().metadata
+
+    def tile_keys(self) -> tuple[Keys, VariantTable]:
+        """See `SupportsKeyListing`."""
+        built = self._in_use()
+        variants = built.metadata.variants
+        keys = [encode_tile_key(tile_id, variants) for tile_id in built.tile_ids]
+        return np.array(keys, np.int64), variants
 
     def dimension(self) -> int:
         """Length of a descriptor. Raises `IndexUnavailableError`."""

@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..values.areas import Area
+from ..values.catalogue_entries import Keys
 from ..values.descriptors import IndexMetadata, SearchHit
+from ..values.tile_key import VariantTable
 from ..values.tiles import TileId
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ class DescriptorIndex(Protocol):
     """Finds the tiles whose descriptors are nearest to a query."""
 
     def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
-        """The `k` nearest tiles, nearest first; fewer when the index holds fewer.
+        """The `k` nearest tiles, nearest first, each once by its best descriptor; fewer when it holds fewer.
 
         `descriptor` has shape (dimension,), dtype float32, finite. Waits for nothing but pages of the index
         that are not in memory. Raises `ValueError` for any other query and for k < 1,
@@ -39,9 +41,10 @@ class DescriptorIndex(Protocol):
     ) -> IndexMetadata:
         """Build a new generation from row i = tile i, make it durable, and answer from it.
 
-        `descriptors` has shape (n, d), float32, finite. `progress(done, total)` counts descriptors. Searches
-        under way finish on the old generation. Takes seconds to minutes; waits for no other build. Raises
-        `IndexBuildError`; then the old generation stays.
+        A tile may come several times, with several descriptors. `descriptors` has shape (n, d), float32,
+        finite. `progress(done, total)` counts descriptors. Searches under way finish on the old generation.
+        Takes seconds to minutes; waits for no other build. Raises `IndexBuildError`; then the old generation
+        stays.
         """
         ...
 
@@ -55,6 +58,18 @@ class DescriptorIndex(Protocol):
 
     def close(self) -> None:
         """Release the memory of the index; a second call does nothing."""
+        ...
+
+
+@runtime_checkable
+class SupportsKeyListing(Protocol):
+    """An index that says which tiles it holds, so that it can be compared with a store."""
+
+    def tile_keys(self) -> tuple[Keys, VariantTable]:
+        """The tile key of each descriptor, in no particular order, and the table that decodes them.
+
+        A tile with several descriptors is named several times. Raises `IndexUnavailableError`.
+        """
         ...
 
 

@@ -17,6 +17,7 @@ from ..errors import (
     OnboardRoomExhaustedError,
     TileNotFoundError,
 )
+from ..find_tiles import RecordsLookups
 from ..flight_events import eviction_batch_event
 from ..policies.eviction import EvictionList, KnownTiles
 from ..ports.flight_recorder import FlightRecorder
@@ -274,7 +275,7 @@ class BudgetEnforcedTileStore:
     """
 
     def __init__(self, store: TileStore, enforcer: CacheBudgetEnforcer) -> None:
-        """The methods of `SupportsLocalReads` are there when `store` has them."""
+        """The methods of `SupportsLocalReads` and `RecordsLookups` are there when `store` has them."""
         self._store = store
         self._enforcer = enforcer
         # A read of a microsecond has no time for another Python frame. (The ignored complaint is that a
@@ -285,6 +286,8 @@ class BudgetEnforcedTileStore:
             self.read_tile_pixels_within = store.read_tile_pixels_within
             self.verdict = store.verdict
             self.query_by_bbox = store.query_by_bbox
+        if isinstance(store, RecordsLookups):
+            self.record_unknown_candidates = store.record_unknown_candidates
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """See `TileStore`."""

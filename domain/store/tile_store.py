@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import attrs
 
 from ..errors import ForkedProcessError
+from ..flight_events import lookup_unknown_event
 from ..policies.clock_trust import ClockFault
 from ..policies.freshness import FreshnessVerdict
 from ..ports.clock import Clock
@@ -35,7 +36,8 @@ class FileBackedTileStore:
     """A `TileStore` over `TileRows` and `TileFiles`, for one process; other processes may use the same store.
 
     A committed tile has its file with the right hash; a file without a committed row is never read. Also
-    implements `SupportsLocalReads`, `SupportsLocalWrites` and `TileChangeListener`. Safe for threads.
+    implements `SupportsLocalReads`, `SupportsLocalWrites`, `RecordsLookups` and `TileChangeListener`.
+    Safe for threads.
 
     In a child that was forked since, every change raises `ForkedProcessError`. Reads go on there over the
     tiles that were known at the fork.
@@ -156,6 +158,10 @@ class FileBackedTileStore:
     def catalogue(self) -> TileCatalogue:
         """The committed tiles as this process knows them; commits of others arrive within milliseconds."""
         return self._catalogue
+
+    def record_unknown_candidates(self, tile_ids: Sequence[TileId]) -> None:
+        """See `RecordsLookups`."""
+        self._write_parts.recorder.record(lookup_unknown_event(tile_ids))
 
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
         """See `SupportsLocalReads`."""

@@ -14,7 +14,7 @@ def test_an_index_file_with_one_changed_byte(call: Call, tmp_path: Path) -> None
     descriptors = np.random.default_rng(1).normal(size=(50, 16)).astype(np.float32)
     np.savez("d.npz", tiles=[f"imported/6/0/{y}" for y in range(50)], descriptors=descriptors)
     np.save("q.npy", descriptors[0])
-    assert call("index", "build", "d.npz", "--model", "demo").code == 0
+    assert call("index", "build", "--no-store-check", "d.npz", "--model", "demo").code == 0
     index_file = next((tmp_path / "aerotile-data/index/generations").glob("*/tiles.index"))
     content = bytearray(index_file.read_bytes())
     content[len(content) // 2] ^= 1
@@ -35,7 +35,7 @@ def test_descriptors_that_are_none(call: Call, tmp_path: Path) -> None:
     np.savez("names.npz", tiles=["imported/1/2/0"], descriptors=np.zeros((1, 4), np.float32))
     np.savez("whole.npz", tiles=["imported/1/0/0"], descriptors=np.zeros((1, 4), np.int64))
     for name in ("text.npz", "one.npy", "alone.npz", "counts.npz", "names.npz", "whole.npz"):
-        result = call("index", "build", name, "--model", "demo")
+        result = call("index", "build", "--no-store-check", name, "--model", "demo")
         assert result.code == BAD_CALL, name
         assert name in result.error
     assert not (tmp_path / "aerotile-data/index").exists()
@@ -47,7 +47,7 @@ def test_compressed_descriptors_that_no_memory_holds_are_refused_before_they_are
     with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("tiles.npy", bytes(10_000_000))
         archive.filelist[0].file_size = 1 << 50
-    result = call("index", "build", "bomb.npz", "--model", "demo")
+    result = call("index", "build", "--no-store-check", "bomb.npz", "--model", "demo")
     assert result.code == BAD_CALL
     assert "bomb.npz is not a .npz with descriptors: tiles.npy takes 1073741824 MiB of memory" in result.error
 
@@ -86,7 +86,7 @@ def test_a_query_with_a_damaged_header(call: Call, tmp_path: Path, header: bytes
 
 def test_a_query_of_another_length(call: Call) -> None:
     np.savez("d.npz", tiles=["imported/1/0/0"], descriptors=np.ones((1, 4), np.float32))
-    call("index", "build", "d.npz", "--model", "demo")
+    call("index", "build", "--no-store-check", "d.npz", "--model", "demo")
     np.save("q.npy", np.ones(5, np.float32))
     result = call("search", "q.npy")
     assert result.code == BAD_CALL

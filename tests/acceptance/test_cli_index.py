@@ -20,7 +20,7 @@ def descriptors() -> npt.NDArray[np.float32]:
 def build(call: Call, descriptors: npt.NDArray[np.float32]) -> Callable[..., Any]:
     def run(*arguments: str, factor: float = 1.0) -> Any:
         np.savez("d.npz", tiles=TILES, descriptors=descriptors * np.float32(factor))
-        return call("index", "build", "d.npz", "--model", "demo-16", "--json", *arguments)
+        return call("index", "build", "--no-store-check", "d.npz", "--model", "demo-16", "--json", *arguments)
 
     return run
 
@@ -163,7 +163,7 @@ def test_descriptors_that_are_not_finite_are_refused_and_the_old_index_stays(
 @pytest.mark.parametrize("word", ["0", "off", "False", "NO"])
 def test_an_index_that_is_switched_off_says_so(call: Call, build: Callable[..., Any], word: str) -> None:
     build()
-    for command in (["index", "info"], ["index", "build", "d.npz", "--model", "m"]):
+    for command in (["index", "info"], ["index", "build", "--no-store-check", "d.npz", "--model", "m"]):
         result = call(*command, BUILD_FAISS_INDEX=word)
         assert result.code == 1
         assert result.error == (
@@ -193,6 +193,7 @@ def test_the_configured_graph_is_what_is_built(call: Call, descriptors: npt.NDAr
     built = call(
         "index",
         "build",
+        "--no-store-check",
         "d.npz",
         "--model=m",
         "--json",
@@ -210,6 +211,6 @@ def test_an_estimate_says_how_much_memory_a_build_takes_and_builds_nothing(
     assert (facts["count"], facts["dimension"]) == (len(TILES), 16)
     assert facts["memory_bytes"] > descriptors.nbytes
     assert not (tmp_path / "aerotile-data/index").exists()
-    text = call("index", "build", "d.npz", "--model", "m", "--estimate").out
+    text = call("index", "build", "--no-store-check", "d.npz", "--model", "m", "--estimate").out
     assert "memory_bytes  32" in text
     assert "MiB" in text

@@ -95,7 +95,13 @@ def test_dump_by_box_gives_the_tiles_that_touch_it(call: Call, filled: Path) -> 
 def test_verify_of_a_whole_store_finds_nothing(call: Call, filled: Path) -> None:
     result = call("verify", "--json")
     assert result.code == 0
-    assert result.json == {"tiles": 4, "findings": [], "fetch_again": [], "index": []}
+    assert result.json == {
+        "tiles": 4,
+        "findings": [],
+        "fetch_again": [],
+        "index": [],
+        "index_agreement": None,
+    }
 
 
 def test_verify_finds_each_kind_of_damage_and_mends_only_what_it_is_sure_of(call: Call, filled: Path) -> None:

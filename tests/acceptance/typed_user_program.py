@@ -129,6 +129,8 @@ def write(config: aerotile.AerotileConfig, tiles: Sequence[tuple[bytes, aerotile
         assert_type(error.remedy, "str | None")
     except aerotile.FreshnessRejectionError as error:
         assert_type(error.rule, aerotile.FreshnessRule)
+    except aerotile.OnboardRoomExhaustedError as error:
+        assert_type(error.budget_is_full, bool)
     except (aerotile.HeadroomTakenError, aerotile.CacheBudgetExhaustedError) as error:
         assert_type(error.needed_bytes, int)
     except (aerotile.CommitOutcomeUnknownError, aerotile.NoMappingLeftError, aerotile.NoTileFileError):
@@ -195,6 +197,10 @@ def fly(config: aerotile.AerotileConfig, descriptor: npt.NDArray[np.float32]) ->
             assert_type(found, aerotile.FoundTile)
             assert_type(found.distance, float)
             assert_type(found.pixels, aerotile.TilePixelHandle)
+    if isinstance(store, aerotile.RecordsLookups):
+        store.record_unknown_candidates([])
+    if isinstance(index, aerotile.SupportsKeyListing):
+        assert_type(index.tile_keys()[1], aerotile.VariantTable)
     if isinstance(index, aerotile.SupportsAreaSearch):
         assert_type(index.search_within(descriptor, 5, where_it_may_be()), list[aerotile.SearchHit])
         aerotile.find_tiles(descriptor, 5, index=index, store=store, near=where_it_may_be())
@@ -226,6 +232,9 @@ def know(config: aerotile.AerotileConfig, tile_id: aerotile.TileId) -> None:
     assert_type(rows, aerotile.TileMetadataStore)
     assert_type(rows.get_by_id(tile_id), "aerotile.TileMetadataPersistent | None")
     assert_type(rows.pending_uploads(10), list[aerotile.TileMetadataPersistent])
+    if isinstance(rows, aerotile.SupportsPins):
+        rows.set_pinned(tile_id, True)
+        assert_type(rows.pinned_tiles(), list[aerotile.TileId])
 
 
 def upload(config: aerotile.AerotileConfig) -> float | None:

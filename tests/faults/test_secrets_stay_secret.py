@@ -185,7 +185,7 @@ def every_command(site: Any, tmp_path: Path, tile: str) -> list[tuple[str, ...]]
         ("sectors", "list"),
         ("ingest", str(tmp_path / "tiles"), "--captured-at", "2026-05-01"),
         ("index", "info"),
-        ("index", "build", str(tmp_path / "d.npz"), "--model", "net"),
+        ("index", "build", "--no-store-check", str(tmp_path / "d.npz"), "--model", "net"),
         ("index", "generations"),
         ("index", "rollback"),
         ("search", str(tmp_path / "q.npy")),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aerotile.adapters.descriptor_arrays import checked_query, largest_component
+from aerotile.adapters.descriptor_arrays import check_components, checked_query
 from aerotile.domain.errors import IndexBuildError
+from aerotile.domain.values.descriptors import VectorStorage
 from aerotile.domain.values.tiles import TileId, TileSource
 
 QUERY = np.arange(8, dtype=np.float32)
@@ -42,11 +43,35 @@ def test_the_component_that_is_not_finite_is_named(value: float) -> None:
         checked_query(query, 8, 1)
 
 
-def test_the_largest_component_is_found_on_either_side_of_nought() -> None:
-    tiles = [TileId(5, x, 0, TileSource.IMPORTED) for x in range(4)]
-    descriptors = np.array([[0, 1], [-7, 2], [3, 3], [0, 0]], np.float32)
-    assert largest_component(tiles, descriptors) == 7
-    assert largest_component(tiles, -descriptors) == 7
+TILES = [TileId(5, x, 0, TileSource.IMPORTED) for x in range(4)]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_component_that_float16_does_not_hold_is_refused_on_either_side_of_nought(sign: int) -> None:
+    descriptors = np.array([[0, 1], [-70_000, 2], [3, 3], [0, 0]], np.float32) * np.float32(sign)
+    with pytest.raises(IndexBuildError, match="component of 70000 does not fit into float16"):
+        check_components(TILES, descriptors, VectorStorage.FLOAT16)
+    check_components(TILES, descriptors, VectorStorage.FLOAT32)
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e-7, 1e-9, 1e-12])
+def test_a_descriptor_that_float16_would_store_as_another_one_is_refused_by_name(factor: float) -> None:
+    descriptors = np.random.default_rng(5).normal(size=(4, 64)).astype(np.float32)
+    descriptors[2] *= np.float32(factor)
+    with pytest.raises(IndexBuildError, match=r"tile imported/5/2/0 \(row 2\) is too small for float16"):
+        check_components(TILES, descriptors, VectorStorage.FLOAT16)
+    check_components(TILES, descriptors, VectorStorage.FLOAT32)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-2, 1e-4])
+def test_a_descriptor_that_float16_stores_closely_enough_is_taken(factor: float) -> None:
+    descriptors = np.random.default_rng(5).normal(size=(4, 64)).astype(np.float32) * np.float32(factor)
+    descriptors[3] = 0
+    descriptors[2, 1:] = 1e-9  # small beside its first component
+    stored = descriptors.astype(np.float16).astype(np.float32)
+    lost = np.linalg.norm(descriptors - stored, axis=1)[:3] / np.linalg.norm(descriptors, axis=1)[:3]
+    assert lost.max() < 1e-2
+    check_components(TILES, descriptors, VectorStorage.FLOAT16)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -56,4 +81,4 @@ def test_the_tile_whose_descriptor_is_not_finite_is_named_wherever_it_is(value: 
     descriptors = np.zeros((count, dimension), np.float32)
     descriptors[29_000, 3] = value
     with pytest.raises(IndexBuildError, match=r"tile imported/18/29000/0 \(row 29000\) is not finite"):
-        largest_component(tiles, descriptors)
+        check_components(tiles, descriptors, VectorStorage.FLOAT32)

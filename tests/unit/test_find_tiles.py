@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timezone
 
 import numpy as np
@@ -98,6 +99,37 @@ def test_a_lookup_that_raises_gives_up_the_candidates_before() -> None:
     (handle,) = store.given
     with pytest.raises(ValueError, match="closed"):
         handle.share()
+
+
+class Recording(Store):
+    def __init__(self) -> None:
+        self.recorded: list[list[TileId]] = []
+
+    def record_unknown_candidates(self, tile_ids: Sequence[TileId]) -> None:
+        self.recorded.append(list(tile_ids))
+
+
+class OnlyUnknown(Index):
+    def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
+        return [SearchHit(TileId(4, 1, y, TileSource.IMPORTED), float(y)) for y in range(k)]
+
+
+def test_a_lookup_whose_candidates_are_all_unknown_is_logged_and_recorded(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = Recording()
+    assert find_tiles(QUERY, 3, index=OnlyUnknown(), store=store) == []
+    assert store.recorded == [[TileId(4, 1, y, TileSource.IMPORTED) for y in range(3)]]
+    assert caplog.messages == ["none of the 3 candidates is in the store, for instance imported/4/1/0"]
+    assert find_tiles(QUERY, 3, index=OnlyUnknown(), store=Store()) == []
+
+
+def test_a_lookup_that_finds_one_tile_or_has_no_candidate_is_not_recorded() -> None:
+    store = Recording()
+    for found in find_tiles(QUERY, 2, index=Index(), store=store):
+        found.pixels.close()
+    assert find_tiles(QUERY, 0, index=OnlyUnknown(), store=store) == []
+    assert store.recorded == []
 
 
 class PlaceIndex(Index):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..command import LazyGroup
+from ..errors import JobFailedError
 from ..output import write_facts, write_json
 
 if TYPE_CHECKING:
+    from ....domain.policies.index_agreement import IndexAgreement
     from ....domain.values.descriptors import IndexMetadata
 
 COMMANDS = {
@@ -44,9 +47,43 @@ def index_facts(generation: str | None, metadata: IndexMetadata) -> dict[str, An
     }
 
 
-def print_generation(generation: str | None, metadata: IndexMetadata, *, as_json: bool) -> None:
-    """Print the facts of a generation, as JSON or one a line."""
-    facts = index_facts(generation, metadata)
+def agreement_facts(agreement: IndexAgreement) -> dict[str, Any]:
+    """How many of an index's tiles are stored, as JSON shows it."""
+    return {
+        "indexed_tiles": agreement.indexed_tiles,
+        "unknown_tiles": agreement.unknown_tiles,
+        "unknown_listed": [str(tile_id) for tile_id in agreement.listed],
+    }
+
+
+def agreement_line(agreement: IndexAgreement) -> str:
+    """The same for a person."""
+    named = ", ".join(map(str, agreement.listed))
+    more = " ..." if agreement.unknown_tiles > len(agreement.listed) else ""
+    unknown = f": {named}{more}" if named else ""
+    return (
+        f"{agreement.unknown_tiles} of {agreement.indexed_tiles} indexed tiles are not in the store{unknown}"
+    )
+
+
+def nothing_known(agreement: IndexAgreement) -> JobFailedError:
+    """The failure of an index and a store that have no tile in common."""
+    return JobFailedError(
+        f"none of the {agreement.indexed_tiles} indexed tiles is in the store, for instance "
+        f"{agreement.listed[0]}: every lookup would come back empty",
+        remedy="ingest the tiles with the source that the descriptors name, or describe the stored tiles",
+    )
+
+
+def print_generation(
+    generation: str | None,
+    metadata: IndexMetadata,
+    *,
+    as_json: bool,
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Print the facts of a generation, and `more` of them, as JSON or one a line."""
+    facts = index_facts(generation, metadata) | dict(more or {})
     if as_json:
         write_json(facts)
     else:

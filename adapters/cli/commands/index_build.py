@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +14,12 @@ from ..command import AerotileCommand
 from ..output import in_words, json_option, write_facts, write_json
 from ..progress import progress_bar
 from ..session import Session
-from .index import print_generation
+from .index import agreement_facts, agreement_line, nothing_known, print_generation
+
+if TYPE_CHECKING:
+    from ....domain.policies.index_agreement import IndexAgreement
+    from ....domain.values.tiles import TileId
+    from ...composition import Runtime
 
 
 @click.command(
@@ -34,13 +41,23 @@ The file is written by
 @click.option(
     "--estimate", is_flag=True, help="Print how much memory the build takes at most, and build nothing."
 )
+@click.option(
+    "--no-store-check",
+    is_flag=True,
+    help="Don't compare the tiles with the store, on a machine that has none; status and verify do it later.",
+)
 @json_option
 @click.pass_obj
-def build(session: Session, file: Path, model: str, estimate: bool, as_json: bool) -> None:
+def build(
+    session: Session, file: Path, model: str, estimate: bool, no_store_check: bool, as_json: bool
+) -> None:
     """Build a new generation of the descriptor index and switch to it.
 
-    FILE is a .npz with the arrays `tiles` (tile ids as text) and `descriptors` (float32, one row per tile).
+    FILE is a .npz with the arrays `tiles` (tile ids as text) and `descriptors` (float32, one row for each).
     The generation in use stays until the new one is whole and durable; it remains for a rollback.
+
+    A tile may come several times, with descriptors of other headings, seasons or scales: a search names it
+    once. Tiles that are not in the store are counted; when none of them is, nothing is built.
 
     Descriptors that numpy.savez wrote as float32 are read from the file during the build: don't change the
     file. A build that would take more memory than is available is refused before it starts.
@@ -57,6 +74,11 @@ def build(session: Session, file: Path, model: str, estimate: bool, as_json: boo
             else:
                 write_facts(facts | {"memory_bytes": in_words(memory)})
             return
+        agreement = None if no_store_check else _compare(runtime, tile_ids)
+        if agreement is not None and agreement.none_is_known:
+            raise nothing_known(agreement)
+        if agreement is not None and agreement.unknown_tiles:
+            click.echo(f"warning: {agreement_line(agreement)}", err=True)
         with progress_bar("descriptors", len(tile_ids)) as advance:
             metadata = builder.rebuild(
                 tile_ids,
@@ -65,4 +87,16 @@ def build(session: Session, file: Path, model: str, estimate: bool, as_json: boo
                 built_at=runtime.clock.now(),
                 progress=advance,
             )
-        print_generation(builder.generations.current(), metadata, as_json=as_json)
+        more = {} if agreement is None else agreement_facts(agreement)
+        print_generation(builder.generations.current(), metadata, as_json=as_json, more=more)
+
+
+def _compare(runtime: Runtime, tile_ids: Sequence[TileId]) -> IndexAgreement:
+    """Compare the tiles to be indexed with the store, before the hours that a build may take."""
+    import numpy as np
+
+    from ....domain.values.tile_key import VariantTable, encode_tile_key
+
+    variants = VariantTable.naming(tile_ids)
+    keys = np.fromiter((encode_tile_key(t, variants) for t in tile_ids), np.int64, count=len(tile_ids))
+    return runtime.compare_index(keys, variants)

@@ -15,7 +15,7 @@ from ..command import AerotileCommand
 from ..errors import JobFailedError, describe, one_line
 from ..output import in_words, json_option, write_facts, write_json, write_line
 from ..session import Session
-from .index import index_facts
+from .index import agreement_facts, index_facts, nothing_known
 
 if TYPE_CHECKING:
     from ...composition import Runtime
@@ -121,7 +121,12 @@ def _index(runtime: Runtime) -> dict[str, Any]:
     generation = runtime.index_builder.generations.current()
     if generation is None:
         return {"generation": None}
-    return index_facts(generation, opened.metadata())
+    agreement = runtime.compare_index(*opened.tile_keys())
+    facts = index_facts(generation, opened.metadata()) | agreement_facts(agreement)
+    if agreement.none_is_known:
+        failure = nothing_known(agreement)
+        facts |= {"error": str(failure), "remedy": failure.remedy}
+    return facts
 
 
 def _record(runtime: Runtime) -> dict[str, Any]:

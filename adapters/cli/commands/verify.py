@@ -17,8 +17,10 @@ from ..output import json_option, write_json, write_line, write_table
 from ..progress import progress_bar
 from ..session import Session
 from ..verify_progress import VerifyProgress, finding_facts
+from .index import agreement_facts, agreement_line, nothing_known
 
 if TYPE_CHECKING:
+    from ....domain.policies.index_agreement import IndexAgreement
     from ....domain.store.check import StoreCheck
     from ....domain.store.verify import Finding
 
@@ -102,11 +104,16 @@ def verify(
                 progress.save()
             raise
         index = [attrs.asdict(finding) for finding in runtime.check_index()]
+        agreement = runtime.index_agreement()
         progress.finish()
     if as_json:
-        write_json(_facts(check, reconciled, index))
+        write_json(_facts(check, reconciled, index, agreement))
     else:
         _print(check, reconciled, index)
+        if agreement is not None:
+            write_line(agreement_line(agreement))
+    if agreement is not None and agreement.none_is_known:
+        raise nothing_known(agreement)
     if left := check.left + len(index):
         raise JobFailedError(f"{left} findings in {check.tiles} tiles", remedy="see the remedy of each")
     if check.fetch_again:
@@ -114,7 +121,10 @@ def verify(
 
 
 def _facts(
-    check: StoreCheck, reconciled: dict[str, int] | None, index: list[dict[str, Any]]
+    check: StoreCheck,
+    reconciled: dict[str, int] | None,
+    index: list[dict[str, Any]],
+    agreement: IndexAgreement | None,
 ) -> dict[str, Any]:
     return {
         "tiles": check.tiles,
@@ -122,6 +132,7 @@ def _facts(
         "findings": [finding_facts(finding) for finding in check.findings],
         "fetch_again": check.fetch_again,
         "index": index,
+        "index_agreement": None if agreement is None else agreement_facts(agreement),
     }
 
 

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from ....domain.errors import ContentHashMismatchError, TileNotFoundError
+from ....domain.find_tiles import RecordsLookups
+from ....domain.flight_events import EventKind
+from ....domain.values.tiles import TileId, TileSource
 from .subject import IN_CONFLICT, IN_REAR, ONBOARD, OfTileStore, TileStoreSubject, described, jpeg
 
 
@@ -24,6 +27,17 @@ class _Half:
 
 class Reads(OfTileStore):
     """Reads: the parts of the store that they use, their deadline, and the tiles that they refuse."""
+
+    def test_a_lookup_that_came_to_nothing_is_recorded_with_five_names_at_most(
+        self, subject: TileStoreSubject
+    ) -> None:
+        store = subject.open()
+        assert isinstance(store, RecordsLookups)
+        tile_ids = [TileId(10, x, 0, TileSource.IMPORTED) for x in range(7)]
+        store.record_unknown_candidates(tile_ids)
+        (event,) = subject.recorder.events
+        assert event.kind is EventKind.LOOKUP_UNKNOWN
+        assert event.payload == {"tiles": [str(t) for t in tile_ids[:5]], "count": 7}
 
     def test_a_handle_outlives_the_deletion_of_its_tile(self, subject: TileStoreSubject) -> None:
         store, pixels = subject.open(), jpeg(1)

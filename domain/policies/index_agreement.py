@@ -1,0 +1,47 @@
+"""Whether a descriptor index and a store belong together: which indexed tiles the store does not hold."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+
+from ..values.catalogue_entries import Keys
+from ..values.tile_key import FIRST_FLIGHT_ORDINAL, MAX_VARIANTS, VariantTable, decode_tile_key
+from ..values.tiles import TileId
+
+LISTED_UNKNOWN = 5
+"""How many unknown tiles an agreement names; its count is always whole."""
+
+
+@attrs.frozen
+class IndexAgreement:
+    """How many of an index's tiles a store holds."""
+
+    indexed_tiles: int
+    """Tiles in the index, each once."""
+    unknown_tiles: int
+    """Those among them that the store does not hold: a search finds them, and no pixels come."""
+    listed: tuple[TileId, ...]
+    """The first `LISTED_UNKNOWN` of the unknown tiles, in the order of their keys."""
+
+    @property
+    def none_is_known(self) -> bool:
+        """Whether index and store have nothing in common, so that every lookup comes back empty."""
+        return self.indexed_tiles > 0 and self.unknown_tiles == self.indexed_tiles
+
+
+def compare_index(
+    indexed: Keys, indexed_variants: VariantTable, stored: Keys, stored_variants: VariantTable
+) -> IndexAgreement:
+    """Compare the tile keys of an index with those of a store. Keys may repeat, in any order."""
+    ordinals = np.full(MAX_VARIANTS, -1, np.int64)
+    ordinals[:FIRST_FLIGHT_ORDINAL] = range(FIRST_FLIGHT_ORDINAL)
+    theirs = {flight: o for o, flight in enumerate(stored_variants.flights, FIRST_FLIGHT_ORDINAL)}
+    for ordinal, flight in enumerate(indexed_variants.flights, FIRST_FLIGHT_ORDINAL):
+        ordinals[ordinal] = theirs.get(flight, -1)
+    keys = np.unique(indexed)
+    place, ordinal_of = keys & ~np.int64(MAX_VARIANTS - 1), ordinals[keys & (MAX_VARIANTS - 1)]
+    known = (ordinal_of >= 0) & np.isin(place | np.maximum(ordinal_of, 0), stored)
+    unknown = keys[~known]
+    listed = tuple(decode_tile_key(key, indexed_variants) for key in unknown[:LISTED_UNKNOWN].tolist())
+    return IndexAgreement(len(keys), len(unknown), listed)
