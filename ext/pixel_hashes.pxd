@@ -10,3 +10,4 @@ cdef class HashedPixels:
     cdef bytes pixels
     cdef bint is_hashed
     cdef unsigned char[SHA256_BYTES] digest
+    cdef int hash(self) except -1

@@ -15,6 +15,11 @@ cdef extern from "<dlfcn.h>":
     void *dlopen(const char *name, int flags)
     void *dlsym(void *library, const char *name)
 
+
+cdef enum:
+    HASHED_WITH_THE_GIL = 1 << 18  # bytes; a fifth of a millisecond, of a switch interval of five
+
+
 ctypedef unsigned char *(*HashFunction)(const unsigned char *bytes, size_t length, unsigned char *digest) noexcept nogil
 
 
@@ -45,6 +50,18 @@ cdef class HashedPixels:
     def __cinit__(self, bytes pixels not None):
         self.pixels = pixels
 
+    cdef int hash(self) except -1:
+        """Compute the SHA-256; a few hundred kilobytes are hashed before another thread would get its turn."""
+        cdef Hashing work = Hashing(self.pixels, len(self.pixels), &self.digest[0], &self.is_hashed)
+        if openssl_sha256 != NULL and work.length <= HASHED_WITH_THE_GIL:
+            self.is_hashed = hash_one(&work)
+        elif openssl_sha256 != NULL:
+            with nogil:
+                work.done[0] = hash_one(&work)
+        if not self.is_hashed:
+            hash_slowly(self)
+        return 0
+
 
 def hash_pixels(many not None):
     """The SHA-256 of each of many tiles' bytes, in one stretch without the GIL.
@@ -70,10 +87,15 @@ def hash_pixels(many not None):
         PyMem_Free(work)
     for one in hashed:
         if not one.is_hashed:
-            digest = hashlib.sha256(one.pixels).digest()
-            memcpy(one.digest, <const char *><bytes>digest, SHA256_BYTES)
-            one.is_hashed = True
+            hash_slowly(one)
     return hashed
+
+
+cdef int hash_slowly(HashedPixels one) except -1:
+    digest = hashlib.sha256(one.pixels).digest()
+    memcpy(one.digest, <const char *><bytes>digest, SHA256_BYTES)
+    one.is_hashed = True
+    return 0
 
 
 cdef inline bint hash_one(Hashing *work) noexcept nogil:
