@@ -180,6 +180,12 @@ TARGETS = (
         ratio=at_most(1.25),
         facts={"recall@10": at_least(1.0)},
     ),
+    Target(
+        id="P-18",
+        what="durable write of one tile beside a thread of pure Python that never pauses",
+        p99_s=20 * MILLISECOND,
+        facts={"lock_takings": at_most(3), "turns_beside_5": at_most(3)},
+    ),
 )
 
 QUICK_TOLERANCE = 2.0

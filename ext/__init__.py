@@ -12,6 +12,7 @@ from .jpeg_walk import walk_jpeg
 from .mapped_pixels import MappedPixels, map_cached_tile, map_tile, open_beneath
 from .mapping_cache import CompiledMappingCache
 from .pixel_hashes import HashedPixels, hash_pixels
+from .socket_waits import await_burst, await_readable, holds_whole_answer, is_readable
 from .tile_keys import TileKeyCodec
 from .tile_reads import opens_cached_files_at_once, read_cached_tile, read_tile, tile_is_there
 from .tile_write import GatedWrite, GateRefusedError, rename_all, sync_file_system, write_temporaries
@@ -32,7 +33,11 @@ __all__ = [
     "SectorGrid",
     "SectorGridJudge",
     "TileKeyCodec",
+    "await_burst",
+    "await_readable",
     "hash_pixels",
+    "holds_whole_answer",
+    "is_readable",
     "map_cached_tile",
     "map_tile",
     "open_beneath",

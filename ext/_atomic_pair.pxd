@@ -3,9 +3,9 @@
 Each function returns 0, or -1 with `failure` telling which call failed and with what errno.
 """
 
+from libc.errno cimport EINTR, errno
 from libc.string cimport strcmp
 
-from _data_syncs cimport WHOLE_WRITE, Sync, await_sync, start_sync, sync_all, sync_data, write_out
 from _atomic_file cimport (
     UNNAMED,
     Failure,
@@ -15,6 +15,7 @@ from _atomic_file cimport (
     link_into_place,
     remove_ours,
     rename_into_place,
+    sync_retrying,
     write_temporary,
     write_unnamed,
 )
@@ -24,7 +25,9 @@ from _posix cimport (
     SYNC_FILE_RANGE_WRITE,
     close_quietly,
     dev_t,
+    fsync,
     open_beneath,
+    sync_file_range,
 )
 
 
@@ -51,60 +54,26 @@ cdef inline int write_pair(int folder, AtomicPair *pair, Failure *failure) noexc
     return close_pair(pair, failure)
 
 
-cdef inline int write_pair_ordered(int folder, AtomicPair *pair, Failure *failure) noexcept nogil:
-    """Write both so that the next commit of the file system's journal makes them durable."""
-    if (
-        # The sidecar's content is on its way to the device while the tile is written.
-        write_out(pair.sidecar.descriptor, SYNC_FILE_RANGE_WRITE, failure) == 0
-        and write_temporary(folder, &pair.tile, pair.pixels, pair.length, failure) == 0
-        and write_out(pair.tile.descriptor, WHOLE_WRITE, failure) == 0
-    ):
-        return write_out(pair.sidecar.descriptor, WHOLE_WRITE, failure)
-    return -1
+cdef inline int start_writing(AtomicFile *file, Failure *failure) noexcept nogil:
+    """Start the content's way to the device, without waiting for its end."""
+    while sync_file_range(file.descriptor, 0, 0, SYNC_FILE_RANGE_WRITE) != 0:
+        if errno != EINTR:
+            return fail(failure, b"sync_file_range")
+    return 0
 
 
-cdef inline int write_pair_synced(
-    int folder, AtomicPair *pair, unsigned long *context, Failure *failure
+cdef inline int sync_file(int descriptor, Failure *failure) noexcept nogil:
+    return 0 if sync_retrying(fsync, descriptor) == 0 else fail(failure, b"fsync")
+
+
+cdef inline int sync_named(
+    int folder, AtomicPair *pair, dev_t name_syncing_device, Failure *failure
 ) noexcept nogil:
-    """Write both and sync each; `context` is one of `_data_syncs`, or 0."""
-    cdef bint started = start_sync(context[0], pair.sidecar.descriptor, sync_data)
-    if write_temporary(folder, &pair.tile, pair.pixels, pair.length, failure) == 0:
-        sync_data(pair.tile.descriptor, failure)
-    return end_sync(pair, context, started, sync_data, failure)
-
-
-cdef inline int end_sync(
-    AtomicPair *pair, unsigned long *context, bint started, Sync sync, Failure *failure
-) noexcept nogil:
-    """See to the sync of the sidecar, whether it was started in the background or not."""
-    cdef Failure late
-    if started:  # also after a failure: the context must be empty for its next user
-        late.number = 0
-        if await_sync(context, sync, &late) != 0 and failure.number == 0:
-            failure[0] = late
-    elif failure.number == 0:
-        sync(pair.sidecar.descriptor, failure)
-    return 0 if failure.number == 0 else -1
-
-
-cdef inline int sync_linked_pair(AtomicPair *pair, unsigned long *context, Failure *failure) noexcept nogil:
-    """Sync both once they have their names: with its first name an inode changes, and must be synced whole."""
-    cdef bint started = start_sync(context[0], pair.sidecar.descriptor, sync_all)
-    sync_all(pair.tile.descriptor, failure)
-    return end_sync(pair, context, started, sync_all, failure)
-
-
-cdef inline int write_pair_durably(
-    int folder, AtomicPair *pair, dev_t ordered_device, unsigned long *context, Failure *failure
-) noexcept nogil:
-    """Write both temporaries so that nothing but their names can be lost once the folder is synced."""
-    if write_temporary(folder, &pair.sidecar, pair.line, pair.line_length, failure) == 0:
-        # Another file system may be mounted below the root, so each write looks where it is.
-        if ordered_device != 0 and pair.sidecar.device == ordered_device:
-            write_pair_ordered(folder, pair, failure)
-        else:
-            write_pair_synced(folder, pair, context, failure)
-    return close_pair(pair, failure)
+    """Make the tile durable under its name. Not the sidecar: its content is on its way, and nobody waits for it."""
+    if sync_file(pair.tile.descriptor, failure) != 0:
+        return -1
+    # Another file system may be mounted below the root, so each write looks where it is.
+    return 0 if pair.tile.device == name_syncing_device else sync_file(folder, failure)
 
 
 cdef inline int rename_pair(int folder, AtomicPair *pair, Failure *failure) noexcept nogil:
@@ -127,18 +96,21 @@ cdef inline int open_folder(int root, AtomicPair *pair, Failure *failure) noexce
 
 
 cdef inline int place_pair(
-    int root, AtomicPair *pair, dev_t ordered_device, unsigned long *context, Failure *failure
+    int root, AtomicPair *pair, dev_t name_syncing_device, Failure *failure
 ) noexcept nogil:
-    """Give both files their names durably; after a failure neither exists."""
+    """Give both files their names, the tile durably; after a failure neither exists."""
     cdef Failure ignored
     cdef int folder = open_folder(root, pair, failure)
     if folder < 0:
         return -1
     if (
-        write_pair_durably(folder, pair, ordered_device, context, failure) == 0
+        write_temporary(folder, &pair.sidecar, pair.line, pair.line_length, failure) == 0
+        and start_writing(&pair.sidecar, failure) == 0
+        and write_temporary(folder, &pair.tile, pair.pixels, pair.length, failure) == 0
         and rename_pair(folder, pair, failure) == 0
     ):
-        sync_all(folder, failure)
+        sync_named(folder, pair, name_syncing_device, failure)
+    close_pair(pair, failure)
     if failure.number != 0:
         # What can't be removed now is a temporary or an orphan, which the next open removes.
         remove_pair(folder, pair, &ignored)
@@ -146,8 +118,13 @@ cdef inline int place_pair(
     return 0 if failure.number == 0 else -1
 
 
-cdef inline int write_pair_ahead(int root, AtomicPair *pair, Failure *failure) noexcept nogil:
-    """Send the content of both to the device without a name; afterwards there are both or neither."""
+cdef inline int write_pair_ahead(
+    int root, AtomicPair *pair, dev_t device, Failure *failure
+) noexcept nogil:
+    """Send the content of both to `device` without a name; afterwards there are both or neither.
+
+    Neither where the folder lies on another device, mounted below the root.
+    """
     cdef Failure ignored
     cdef int folder = open_folder(root, pair, failure)
     cdef bint ahead
@@ -155,10 +132,11 @@ cdef inline int write_pair_ahead(int root, AtomicPair *pair, Failure *failure) n
         return -1
     ahead = (
         write_unnamed(folder, &pair.tile, pair.pixels, pair.length, failure) == 0
+        and pair.tile.device == device
         # The tile's content is on its way while the sidecar is made. This function waits for neither.
-        and write_out(pair.tile.descriptor, SYNC_FILE_RANGE_WRITE, failure) == 0
+        and start_writing(&pair.tile, failure) == 0
         and write_unnamed(folder, &pair.sidecar, pair.line, pair.line_length, failure) == 0
-        and write_out(pair.sidecar.descriptor, SYNC_FILE_RANGE_WRITE, failure) == 0
+        and start_writing(&pair.sidecar, failure) == 0
     )
     if not ahead:
         remove_pair(folder, pair, &ignored)
@@ -181,31 +159,21 @@ cdef inline bint is_ahead(AtomicPair *pair) noexcept nogil:
 
 
 cdef inline int link_pair(
-    int root,
-    AtomicPair *pair,
-    dev_t ordered_device,
-    unsigned long *context,
-    bint *named,
-    Failure *failure,
+    int root, AtomicPair *pair, dev_t name_syncing_device, bint *named, Failure *failure
 ) noexcept nogil:
     """`place_pair` for what was written ahead; after a failure neither exists.
 
     `named` says whether both had got their names, so that it was the sync that failed.
     """
     cdef Failure ignored
-    # Another file system may be mounted below the root, so each write looks where it is.
-    cdef bint is_ordered = ordered_device != 0 and pair.tile.device == ordered_device
     cdef int folder = open_folder(root, pair, failure)
     named[0] = (
         folder >= 0
-        # The commit that brings the names must find the content on the device.
-        and (not is_ordered or write_out(pair.tile.descriptor, WHOLE_WRITE, failure) == 0)
-        and (not is_ordered or write_out(pair.sidecar.descriptor, WHOLE_WRITE, failure) == 0)
         and link_into_place(folder, &pair.sidecar, failure) == 0  # first, as in `rename_pair`
         and link_into_place(folder, &pair.tile, failure) == 0
     )
-    if named[0] and (is_ordered or sync_linked_pair(pair, context, failure) == 0):
-        sync_all(folder, failure)
+    if named[0]:
+        sync_named(folder, pair, name_syncing_device, failure)
     if failure.number == 0:
         close_pair(pair, failure)
     if failure.number != 0:

@@ -27,15 +27,12 @@ cdef extern from "<fcntl.h>" nogil:
         O_RDONLY
         O_TMPFILE
         O_WRONLY
-        SYNC_FILE_RANGE_WAIT_AFTER
-        SYNC_FILE_RANGE_WAIT_BEFORE
         SYNC_FILE_RANGE_WRITE
     int openat(int directory, const char *path, int flags, ...)
     int sync_file_range(int descriptor, int64_t offset, int64_t length, unsigned int flags)
 
 cdef extern from "<unistd.h>" nogil:
     int close(int descriptor)
-    int fdatasync(int descriptor)
     int fsync(int descriptor)
     off_t lseek(int descriptor, off_t offset, int whence)
     int linkat(int old_directory, const char *old_path, int new_directory, const char *new_path, int flags)

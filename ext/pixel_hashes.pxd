@@ -12,3 +12,4 @@ cdef class HashedPixels:
     cdef bint is_hashed
     cdef unsigned char[SHA256_BYTES] digest
     cdef JpegWalk walk
+    cdef int hash(self) except -1

@@ -16,6 +16,11 @@ cdef extern from "<dlfcn.h>":
     void *dlopen(const char *name, int flags)
     void *dlsym(void *library, const char *name)
 
+
+cdef enum:
+    HASHED_WITH_THE_GIL = 1 << 18  # bytes; a fifth of a millisecond, of a switch interval of five
+
+
 ctypedef unsigned char *(*HashFunction)(const unsigned char *bytes, size_t length, unsigned char *digest) noexcept nogil
 
 
@@ -47,6 +52,18 @@ cdef class HashedPixels:
     def __cinit__(self, bytes pixels not None):
         self.pixels = pixels
 
+    cdef int hash(self) except -1:
+        """Hash and walk; a few hundred kilobytes are done before another thread would get its turn."""
+        cdef Hashing work = Hashing(self.pixels, len(self.pixels), &self.digest[0], &self.is_hashed, &self.walk)
+        if openssl_sha256 != NULL and work.length <= HASHED_WITH_THE_GIL:
+            hash_and_walk(&work)
+        else:
+            with nogil:
+                hash_and_walk(&work)
+        if not self.is_hashed:
+            hash_slowly(self)
+        return 0
+
 
 def hash_pixels(many not None):
     """The SHA-256 of each of many tiles' bytes and the walk over its markers, in one stretch without the GIL.
@@ -66,18 +83,23 @@ def hash_pixels(many not None):
             work[position] = Hashing(one.pixels, len(one.pixels), &one.digest[0], &one.is_hashed, &one.walk)
         with nogil:
             for position in range(count):
-                work[position].walk[0] = walk_jpeg_bytes(work[position].bytes, work[position].length)
-                if openssl_sha256 != NULL:
-                    work[position].done[0] = hash_one(&work[position])
+                hash_and_walk(&work[position])
     finally:
         PyMem_Free(work)
     for one in hashed:
         if not one.is_hashed:
-            digest = hashlib.sha256(one.pixels).digest()
-            memcpy(one.digest, <const char *><bytes>digest, SHA256_BYTES)
-            one.is_hashed = True
+            hash_slowly(one)
     return hashed
 
 
-cdef inline bint hash_one(Hashing *work) noexcept nogil:
-    return openssl_sha256(work.bytes, work.length, work.digest) != NULL
+cdef int hash_slowly(HashedPixels one) except -1:
+    digest = hashlib.sha256(one.pixels).digest()
+    memcpy(one.digest, <const char *><bytes>digest, SHA256_BYTES)
+    one.is_hashed = True
+    return 0
+
+
+cdef inline void hash_and_walk(Hashing *work) noexcept nogil:
+    work.walk[0] = walk_jpeg_bytes(work.bytes, work.length)
+    if openssl_sha256 != NULL:
+        work.done[0] = openssl_sha256(work.bytes, work.length, work.digest) != NULL

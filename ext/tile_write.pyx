@@ -4,7 +4,6 @@ cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.errno cimport ENOENT
 
-from _data_syncs cimport aerotile_io_setup
 from _atomic_file cimport ABSENT, TEMPORARY, Failure, fail, sync_retrying
 from _atomic_pair cimport (
     PairStep,
@@ -21,15 +20,12 @@ from _atomic_pair cimport (
     write_pair_ahead,
 )
 from _constants cimport NO_FAULT, SHA256_BYTES
-from _jpeg cimport JpegWalk, walk_jpeg_bytes
+from _jpeg cimport JpegWalk
 from _posix cimport close_quietly, dev_t, syncfs
+from _readiness cimport poll_one
 from aerotile.ext.pixel_hashes cimport HashedPixels
 
-import hashlib
 import os
-
-cdef list free_contexts = []  # unused Linux AIO contexts; making one is cheap, ending one is not
-cdef bint background_syncs_fail = False  # once waiting for one has failed, none is started any more
 
 
 class GateRefusedError(ValueError):
@@ -43,28 +39,6 @@ class GateRefusedError(ValueError):
         self.what = what
         self.expected = expected
         self.actual = actual
-
-
-cdef int give_back(unsigned long taken, unsigned long context) except -1:
-    """Store a context for the next write. One that was `taken` and is 0 now broke during the wait for a sync."""
-    global background_syncs_fail
-    if context != 0:
-        free_contexts.append(context)
-    elif taken != 0:
-        background_syncs_fail = True
-    return 0
-
-
-cdef unsigned long take_context() except? 0:
-    """An AIO context for the caller alone, or 0 where the system gives none."""
-    cdef unsigned long context = 0
-    if background_syncs_fail:
-        return 0
-    if free_contexts:
-        return free_contexts.pop()
-    if aerotile_io_setup(1, &context) != 0:
-        return 0
-    return context
 
 
 cdef object os_error(Failure *failure, str path):
@@ -105,9 +79,8 @@ cdef class GatedWrite:
     cdef bint busy
 
     def __cinit__(self, given not None, str content_sha256 not None, Py_ssize_t disk_bytes, tile_size_pixels not None):
-        cdef HashedPixels hashed = given if isinstance(given, HashedPixels) else None
-        cdef bytes pixels = <bytes?>given if hashed is None else hashed.pixels
-        cdef const unsigned char *begin = pixels
+        cdef HashedPixels hashed = given if isinstance(given, HashedPixels) else HashedPixels(<bytes?>given)
+        cdef bytes pixels = hashed.pixels
         cdef JpegWalk walk
         self.pair.tile.stage = ABSENT
         self.pair.tile.descriptor = -1
@@ -115,19 +88,14 @@ cdef class GatedWrite:
         self.pair.sidecar.descriptor = -1
         if len(pixels) != disk_bytes:
             raise GateRefusedError("length", disk_bytes, len(pixels))
-        if hashed is None:
-            digest = hashlib.sha256(pixels).hexdigest()
-        elif hashed.is_hashed:
-            digest = hashed.digest[:SHA256_BYTES].hex()
-        else:
+        if hashed is not given:
+            hashed.hash()
+        elif not hashed.is_hashed:
             raise TypeError("these pixels were not hashed")
+        digest = hashed.digest[:SHA256_BYTES].hex()
         if digest != content_sha256:
             raise GateRefusedError("SHA-256", content_sha256, digest)
-        if hashed is None:
-            with nogil:
-                walk = walk_jpeg_bytes(begin, disk_bytes)
-        else:
-            walk = hashed.walk
+        walk = hashed.walk
         if walk.fault != NO_FAULT or walk.width != tile_size_pixels or walk.height != tile_size_pixels:
             found = (walk.fault, walk.position, walk.width, walk.height)
             raise GateRefusedError("JPEG", tile_size_pixels, found)
@@ -171,11 +139,15 @@ cdef class GatedWrite:
         """The `OSError` for a failure of this write."""
         return os_error(failure, os.fsdecode(self.target[0] + b"/" + self.target[1]))
 
-    def prewrite(self, int root, object target not None):
+    def prewrite(
+        self, int root, object target not None, dev_t device, int awaited=-1, int wait_ms=0
+    ):
         """Write both files without a name ahead of `place`, and start sending them to the device (optional).
 
-        Takes what `place` takes. Never raises `OSError`: after a failure here `place` writes the files, and reports
-        the error. The unnamed files end with `withdraw`, with this object, or with the process.
+        Takes what `place` takes, and does nothing unless the folder lies on `device`. Then waits, up to `wait_ms`, until something can be read from the socket
+        `awaited` (-1: none), so that the GIL is taken once for both. Never raises `OSError`: after a failure here
+        `place` writes the files, and reports the error. The unnamed files end with `withdraw`, with this object,
+        or with the process.
         """
         cdef Failure ignored
         ignored.number = 0
@@ -183,40 +155,38 @@ cdef class GatedWrite:
         try:
             self.address(target)
             with nogil:
-                write_pair_ahead(root, &self.pair, &ignored)
+                write_pair_ahead(root, &self.pair, device, &ignored)
+                if awaited >= 0:
+                    poll_one(awaited, wait_ms)
         finally:
             self.busy = False
 
-    def place(self, int root, object target not None, dev_t ordered_device=0):
-        """Write, sync and rename the tile and its sidecar, then sync their folder.
+    def place(self, int root, object target not None, dev_t name_syncing_device=0):
+        """Write the tile and its sidecar, rename both, then sync the tile, and their folder where it is needed.
 
         `root` is a descriptor of the store's root; `target` is (folder below the root, tile's name, its
         temporary name, sidecar's name, its temporary name, the sidecar's line as bytes). Both files get mode
-        0440. `ordered_device` is the device (`st_dev`) of a file system whose journal makes everything
-        durable with the folder; 0 for none. Durable when this returns, given that the folder itself is. When
-        it raises `OSError`, neither file is there; the error names the call that failed.
+        0440. `name_syncing_device` is the device (`st_dev`) of a file system that syncs a new file's name with the
+        file; 0 for none. The tile is durable when this returns, given that the folder itself is; the sidecar may
+        be lost by a power cut. When it raises `OSError`, neither file is there; the error names the call that
+        failed.
         """
         cdef Failure failure
-        cdef unsigned long context, taken
         cdef bint named
         failure.number = 0
         self.begin()
         try:
             if is_ahead(&self.pair):
-                context = taken = 0 if ordered_device != 0 else take_context()
                 with nogil:
-                    link_pair(root, &self.pair, ordered_device, &context, &named, &failure)
-                give_back(taken, context)
+                    link_pair(root, &self.pair, name_syncing_device, &named, &failure)
                 if failure.number == 0:
                     return
                 if named:
                     raise self.failed(&failure)
                 failure.number = 0  # names can't be given like this; the other way says why, if it can't
             self.address(target)
-            context = taken = take_context()
             with nogil:
-                place_pair(root, &self.pair, ordered_device, &context, &failure)
-            give_back(taken, context)
+                place_pair(root, &self.pair, name_syncing_device, &failure)
             if failure.number != 0:
                 raise self.failed(&failure)
         finally:

@@ -18,7 +18,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from aerotile.adapters.filesystem.journal_order import ordered_device
+from aerotile.adapters.filesystem.disk import Disk
 
 SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32): EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN
 WITHOUT_FLUSHING_THE_LOG = struct.pack("I", 2)
@@ -181,11 +181,11 @@ class Device:
                         residents.append(int(entry.name))
         return residents
 
-    def is_ordered(self) -> bool:
-        """Whether the store takes one commit of its journal for enough."""
+    def syncs_names(self) -> bool:
+        """Whether the store takes the sync of a new file for enough."""
         descriptor = os.open(self.mount, os.O_RDONLY)
         try:
-            return ordered_device(descriptor) != 0
+            return Disk.of(descriptor).name_syncing_device != 0
         finally:
             os.close(descriptor)
 

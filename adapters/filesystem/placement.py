@@ -11,6 +11,7 @@ from typing import TypeVar
 from ...domain.errors import StoreUnavailableError
 from ...ext import rename_all, sync_file_system, write_temporaries
 from .batch_placement import PlacedBatch, folder_by_folder
+from .disk import Disk
 from .errors import disk_errors, store_unavailable
 from .folders import FolderMaker, OpenFolder, open_again
 from .staged_file import PrewrittenBatch, StagedFile
@@ -20,6 +21,8 @@ U = TypeVar("U")
 
 _SMALLEST_SLICE = 8
 """A slice of fewer files is written faster than another thread is woken."""
+_LONGEST_WAIT_MS = 1_000
+"""How long a prewrite waits for another's answer; whoever asked waits on, with a limit of its own."""
 _SLICES_PER_THREAD = 4
 """More than one: a thread that the disk delays leaves its remaining slices to the others."""
 
@@ -27,26 +30,32 @@ _SLICES_PER_THREAD = 4
 class Placement:
     """Places staged files below one root. Any number of threads may use it.
 
-    `ordered_device` is the answer of `journal_order.ordered_device` for the root. All batches share
-    `threads` threads.
+    `disk` is that of the root. All batches share `threads` threads.
     """
 
-    def __init__(self, root_path: Path, *, ordered_device: int, threads: int) -> None:
+    def __init__(self, root_path: Path, *, disk: Disk, threads: int) -> None:
         self._root_path = root_path
-        self._ordered_device = ordered_device
+        self._disk = disk
         self._threads = threads
         self._folders = FolderMaker()
         # Its threads start with the first batch and end with this object.
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="aerotile-files")
 
-    def prewrite(self, root: OpenFolder, file: StagedFile) -> None:
-        """Write the bytes to an unlinked file; `place` links it and makes both names durable.
+    def prewrite(self, root: OpenFolder, file: StagedFile, awaited: int | None) -> None:
+        """Write the bytes to unlinked files, which `place` links; then wait for the socket `awaited`.
 
-        Does nothing in a folder that is not known to exist: `place` makes it.
+        Does nothing in a folder that is not known to exist, which `place` makes, and on a disk where files
+        without a name are not safe.
         """
-        if self._folders.knows(file.path.folder):
+        if self._disk.prewriting_device and self._folders.knows(file.path.folder):
             file.target_ahead = file.target()
-            file.write.prewrite(root.descriptor, file.target_ahead)
+            file.write.prewrite(
+                root.descriptor,
+                file.target_ahead,
+                self._disk.prewriting_device,
+                -1 if awaited is None else awaited,
+                _LONGEST_WAIT_MS,
+            )
 
     def place(self, root: OpenFolder, file: StagedFile) -> None:
         """Place one tile durably: file, sidecar, their folder and the parents that were made for it.
@@ -65,7 +74,7 @@ class Placement:
     def _place(self, root: OpenFolder, file: StagedFile) -> None:
         self._folders.make(root, file.path.folder, durable=True)
         target, file.target_ahead = file.target_ahead or file.target(), None
-        file.write.place(root.descriptor, target, self._ordered_device)
+        file.write.place(root.descriptor, target, self._disk.name_syncing_device)
 
     @contextmanager
     def prewriting(self, open_root: Callable[[], OpenFolder], files: Sequence[StagedFile]) -> Iterator[None]:

@@ -41,11 +41,11 @@ from ...ext import (
     tile_is_there,
 )
 from ..files.atomic_file import atomic_file
+from .disk import Disk
 from .errors import disk_errors, gate_error, no_mapping_left, no_tile_file, store_unavailable
 from .folders import OpenFolder, open_below, open_root
 from .identity_file import claim_identity, read_identity
 from .inventory import take_inventory
-from .journal_order import ordered_device
 from .layout import (
     SIDECAR_LINE_LIMIT,
     TilePath,
@@ -94,7 +94,7 @@ class FilesystemTileFiles:
         self._at_once: list[FastReader] = []
         self._placement = Placement(
             root,
-            ordered_device=ordered_device(self._root.fileno()),
+            disk=Disk.of(self._root.fileno()),
             threads=threads or min(_MAX_THREADS, os.cpu_count() or 1),
         )
         self._readers = ReaderThreads(reader_threads)
@@ -149,10 +149,11 @@ class FilesystemTileFiles:
 
         return self._placement.in_slices(lambda some: list(stage(some)), tiles)
 
-    def prewrite(self, staged: StagedTile) -> None:
-        """See `TileFiles`."""
+    def prewrite(self, staged: StagedTile, awaited: int | None = None) -> None:
+        """See `TileFiles`: the interpreter's lock is taken once, after both."""
         if self._root is not None:
-            self._placement.prewrite(self._root, *_own(staged))
+            (file,) = _own(staged)
+            self._placement.prewrite(self._root, file, awaited)
 
     def place(self, staged: StagedTile) -> None:
         """See `TileFiles`."""

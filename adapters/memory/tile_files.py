@@ -135,7 +135,7 @@ class MemoryTileFiles:
                 staged.append(error)
         return staged
 
-    def prewrite(self, staged: StagedTile) -> None:
+    def prewrite(self, staged: StagedTile, awaited: int | None = None) -> None:
         """See `TileFiles`: memory has nothing to wait for."""
 
     def place(self, staged: StagedTile) -> None:

@@ -73,6 +73,7 @@ class MemoryOpenRow:
 
     rows: MemoryOpenRows
     tile_id: TileId
+    answers: int | None = None
 
     def finish_insert(self) -> None:
         """See `OpenRow`."""

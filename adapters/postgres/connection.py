@@ -7,9 +7,8 @@ server that comes back; until then each call waits a bounded time and raises `St
 from __future__ import annotations
 
 import logging
-import select
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -19,6 +18,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ...domain.errors import CommitOutcomeUnknownError, StoreUnavailableError
+from ...ext import is_readable
 from ..own_process import OwnProcess
 from .address import Connection, DatabaseAddress
 from .errors import describe, is_connection_lost, translate_errors, translated
@@ -66,9 +66,7 @@ def _check(connection: Connection, patience_s: float) -> None:
     A server that ends a session, or its system, says so: then the socket is readable. A server that
     vanishes silently is detected by this check after the pause, or else by the next statement.
     """
-    quiet = select.poll()
-    quiet.register(connection.fileno(), select.POLLIN)
-    if quiet.poll(0) or time.monotonic() - connection.answered_at > TRUSTED_S:
+    if is_readable(connection.fileno()) or time.monotonic() - connection.answered_at > TRUSTED_S:
         usual, connection.patience_s = connection.patience_s, patience_s
         ConnectionPool.check_connection(connection)
         connection.patience_s = usual
@@ -112,6 +110,8 @@ class Database:
         self._statement_timeout = f"{max(1, round(statement_timeout_s * 1000))}ms"
         self._max_size = max_size
         self._failure: BaseException | None = None
+        self._backends: set[int] = set()
+        """The server's processes of the sessions that were made here, ended ones included."""
         self._pool: ConnectionPool[Connection] = _OwnPool(
             dsn,
             connection_class=self._connection_class(),
@@ -216,6 +216,10 @@ class Database:
                 remedy="do it again when the database answers: twice does no harm",
             ) from error
 
+    def owns(self, backends: Collection[int]) -> bool:
+        """Whether the server's processes with these ids all serve, or have served, this object."""
+        return self._backends.issuperset(backends)
+
     def _no_connection(self) -> StoreUnavailableError:
         if self._failure is None and self._pool.get_stats()["pool_size"] >= self._max_size:
             return StoreUnavailableError(
@@ -227,6 +231,7 @@ class Database:
     def _configure(self, connection: Connection) -> None:
         connection.patience_s = self.statement_timeout_s + self.connect_timeout_s
         connection.execute(_SESSION, (self._statement_timeout,))
+        self._backends.add(connection.pgconn.backend_pid)
 
     def _connection_class(self) -> type[Connection]:
         """A connection class that stores why connecting failed: the pool itself only reports a timeout."""

@@ -21,6 +21,7 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
+from ...ext import await_readable, holds_whole_answer
 from .address import Connection, ServerSilentError
 
 Statement = tuple[str, Sequence[Any]]
@@ -140,27 +141,18 @@ def _texts(connection: Connection, values: Sequence[Any]) -> Sequence[Any]:
 def _receive(connection: Connection, count: int) -> list[PGresult]:
     """The results of `count` statements.
 
-    Waits without the GIL. Raises `ServerSilentError` when the server sends nothing for `patience_s` seconds.
+    Waits without the GIL, which is taken once when the whole answer arrives together. Raises
+    `ServerSilentError` when the server sends nothing for `patience_s` seconds.
     """
-    pgconn, patience_s = connection.pgconn, connection.patience_s
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN | select.POLLOUT)
-
-    def wait() -> list[tuple[int, int]]:
-        events = poll.poll(None if patience_s is None else patience_s * 1000)
-        if not events and patience_s is not None:
-            raise ServerSilentError(patience_s)
-        return events
-
-    while pgconn.flush():
-        # The server may stop reading until its answers are read.
-        if any(event & ~select.POLLOUT for _, event in wait()):
-            pgconn.consume_input()
-    poll.modify(connection.fileno(), select.POLLIN)
+    pgconn = connection.pgconn
+    if pgconn.flush():
+        _flush(connection)
+    is_whole = _await_answer(connection)
+    pgconn.consume_input()
     results: list[PGresult] = []
     while len(results) <= count:  # behind them comes the answer to the sync
-        while pgconn.is_busy():
-            wait()
+        while not is_whole and pgconn.is_busy():
+            is_whole = _await_answer(connection)
             pgconn.consume_input()
         result = pgconn.get_result()
         if result is not None:
@@ -168,3 +160,27 @@ def _receive(connection: Connection, count: int) -> list[PGresult]:
     if results.pop().status != ExecStatus.PIPELINE_SYNC:
         raise psycopg.OperationalError("the server's answers don't match the statements")
     return results
+
+
+def _await_answer(connection: Connection) -> bool:
+    """Wait for more of an answer; whether its end lies in the socket, so that no result needs a wait."""
+    descriptor, patience_s = connection.fileno(), connection.patience_s
+    if holds_whole_answer(descriptor):  # asked first, because a wait gives up the GIL
+        return True
+    if not await_readable(descriptor, patience_s):
+        raise ServerSilentError(0.0 if patience_s is None else patience_s)
+    return holds_whole_answer(descriptor)
+
+
+def _flush(connection: Connection) -> None:
+    """Send what the socket did not take at once."""
+    pgconn, patience_s = connection.pgconn, connection.patience_s
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN | select.POLLOUT)
+    while pgconn.flush():
+        events = poll.poll(None if patience_s is None else patience_s * 1000)
+        if not events and patience_s is not None:
+            raise ServerSilentError(patience_s)
+        # The server may stop reading until its answers are read.
+        if any(event & ~select.POLLOUT for _, event in events):
+            pgconn.consume_input()

@@ -7,10 +7,8 @@ connection was lost are lost too: the catalogue is reloaded when the connection 
 from __future__ import annotations
 
 import logging
-import select
 import socket
 import threading
-import time
 from contextlib import suppress
 from uuid import UUID
 
@@ -20,6 +18,7 @@ from ...domain.errors import AerotileError, StoreUnavailableError
 from ...domain.ports.tile_catalogue import TileChangeListener
 from ...domain.values.tile_changes import ChangeKind, TileChange
 from ...domain.values.tiles import TileId, TileSource
+from ...ext import await_burst
 from ..own_process import OwnProcess
 from .address import Connection
 from .connection import Database
@@ -28,8 +27,11 @@ from .errors import describe, translate_errors
 FIRST_PAUSE_S = 0.1
 MAX_PAUSE_S = 2.0
 """The pauses between attempts to reconnect double from the first value to the last."""
-BURST_S = 0.001
+BURST_MS = 1
 """How long notices are collected, so that commits in quick succession are applied together."""
+OWN_BURST_MS = 20
+"""The same while the last notices were of this process's own sessions: their changes are in the catalogue,
+and a thread that wakes for each would take the interpreter's lock from the next write."""
 CLOSE_WAIT_S = 1.0
 """How long `close` waits for a thread that is connecting to a server that does not answer."""
 
@@ -113,20 +115,19 @@ class TileFeed:
 
     def _tell(self, listener: TileChangeListener, connection: Connection) -> None:
         """Tell the listener of each notice until the feed is closed. Raises `psycopg.Error`."""
-        ready = select.poll()
-        ready.register(connection.fileno(), select.POLLIN)
-        ready.register(self._alarm, select.POLLIN)
+        burst_ms = BURST_MS
         while not self._closing.is_set():
             received, self._received = self._received, []
             listener.apply_changes([change for payload in received for change in read_notice(payload)])
-            woken_by = ready.poll()
-            # A notice of this process's commit arrives while its writer wakes up and needs the interpreter.
-            time.sleep(BURST_S)
-            if any(descriptor == self._alarm.fileno() for descriptor, _ in woken_by):
+            if await_burst(connection.fileno(), self._alarm.fileno(), burst_ms):
                 self._alarm.recv(4096)
             connection.pgconn.consume_input()
+            senders = set()
             while (notice := connection.pgconn.notifies()) is not None:
                 self._received.append(notice.extra.decode("utf-8", "replace"))
+                senders.add(notice.be_pid)
+            if senders:
+                burst_ms = OWN_BURST_MS if self._database.owns(senders) else BURST_MS
 
     def _listening(self) -> Connection:
         connection = self._database.connect_once()

@@ -80,6 +80,11 @@ class PostgresOpenRow:
             f"inserting {self._named}", (INSERT_TILE, (*insert_values(stored), lock, lock))
         )
 
+    @property
+    def answers(self) -> int | None:
+        """See `OpenRow`."""
+        return self._transaction.connection.fileno()
+
     def finish_insert(self) -> None:
         """See `OpenRow`."""
         sent, self._sent = self._sent, None

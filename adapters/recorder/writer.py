@@ -20,8 +20,9 @@ from .line_format import encode_line
 
 _logger = logging.getLogger(__name__)
 _CLOSE_TIMEOUT_S = 5.0
-_BURST_S = 0.01
-"""How long the thread waits after a first event, so that a burst of events wakes it only once."""
+_BURST_S = 0.1
+"""How long the thread waits after a first event, so that a burst of events wakes it only once: each time that
+it wakes, it takes the interpreter's lock, which the writes of a flight need."""
 
 _Entry = tuple[FlightEvent, datetime, float]
 

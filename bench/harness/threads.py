@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
@@ -70,3 +72,45 @@ def waits_per_call(
     for wanted in prepared:
         call(*wanted)
     return (voluntary_switches() - before) / calls
+
+
+_SWITCH_INTERVALS_S = (0.002, 0.005, 0.01, 0.02)
+
+
+@contextmanager
+def computing(threads: int) -> Iterator[None]:
+    """So many threads of pure Python that compute without a pause."""
+    over = threading.Event()
+
+    def compute() -> None:
+        total = 0
+        while not over.is_set():
+            for number in range(10_000):
+                total += number * number % 7
+
+    crowd = [threading.Thread(target=compute) for _ in range(threads)]
+    for thread in crowd:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in crowd:
+            thread.join()
+
+
+def lock_takings(sample: Callable[[], Seconds]) -> float:
+    """How often a call waits for the interpreter's lock beside one computing thread.
+
+    `sample` takes its times there. The slope of their median over the switch interval, by least squares.
+    """
+    usual = sys.getswitchinterval()
+    medians = []
+    try:
+        for interval in _SWITCH_INTERVALS_S:
+            sys.setswitchinterval(interval)
+            medians.append(float(np.median(sample())))
+    finally:
+        sys.setswitchinterval(usual)
+    slope, _ = np.polyfit(_SWITCH_INTERVALS_S, medians, 1)
+    return float(slope)

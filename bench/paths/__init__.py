@@ -8,6 +8,7 @@ from . import (
     area_search,
     budget,
     bulk,
+    busy_writes,
     catalogue,
     freshness,
     index_find,
@@ -37,6 +38,7 @@ PATHS: tuple[MeasuredPath, ...] = (
     upload.UPLOAD,
     area_search.SMALL_AREA,
     area_search.LARGE_AREA,
+    busy_writes.BESIDE_PYTHON,
 )
 
 GROWTH: tuple[GrowthCurve, ...] = (

@@ -24,7 +24,7 @@ from peers import diskcache_tiles, lmdb_tiles, mapproxy_tiles, mbtiles
 
 from aerotile import TileMetadata
 
-_COLUMNS = 10
+WRITTEN_COLUMNS = 10
 _FULL = Effort(blocks=10, rounds=100)
 _QUICK = Effort(blocks=5, rounds=25)
 Tile = tuple[bytes, TileMetadata]
@@ -38,7 +38,7 @@ def written_tiles(workshop: Workshop) -> list[Tile]:
     made = []
     for number in range(count):
         pixels = tile_pixels(number)
-        made.append((pixels, metadata_of(tile_id(number, _COLUMNS), pixels)))
+        made.append((pixels, metadata_of(tile_id(number, WRITTEN_COLUMNS), pixels)))
     return made
 
 
@@ -65,12 +65,13 @@ def _writing(
 
 
 @contextmanager
-def _ours(workshop: Workshop) -> Iterator[Write]:
-    store = FilledStore.of(workshop.config("writes")).store
+def writes_of_ours(workshop: Workshop, name: str = "writes") -> Iterator[Write]:
+    """`write_tile` of a new store."""
+    store = FilledStore.of(workshop.config(name)).store
     # One tile beside each column's first: the folders are there, as for everybody.
-    for column in range(_COLUMNS):
+    for column in range(WRITTEN_COLUMNS):
         pixels = tile_pixels(column)
-        beside = tile_id(column + _COLUMNS * 100_000, _COLUMNS)
+        beside = tile_id(column + WRITTEN_COLUMNS * 100_000, WRITTEN_COLUMNS)
         store.write_tile(pixels, metadata_of(beside, pixels))
     yield store.write_tile
 
@@ -94,8 +95,8 @@ def _placing(workshop: Workshop, name: str, function: str) -> Iterator[Write]:
     place.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
     root = workshop.path(name)
     folders = {}
-    for column in range(_COLUMNS):
-        x = tile_id(column, _COLUMNS).x
+    for column in range(WRITTEN_COLUMNS):
+        x = tile_id(column, WRITTEN_COLUMNS).x
         (root / str(x)).mkdir(parents=True)
         folders[x] = os.open(root / str(x), os.O_RDONLY | os.O_DIRECTORY)
 
@@ -118,10 +119,11 @@ def best_placing(workshop: Workshop) -> str:
 
 
 @contextmanager
-def _floor(workshop: Workshop) -> Iterator[Write]:
+def writes_of_the_floor(workshop: Workshop, name: str = "writes") -> Iterator[Write]:
+    """Hash, file and row, and nothing else."""
     with (
-        _placing(workshop, "writes-floor", best_placing(workshop)) as place,
-        _inserting(workshop, "writes floor") as insert,
+        _placing(workshop, f"{name}-floor", best_placing(workshop)) as place,
+        _inserting(workshop, f"{name} floor") as insert,
     ):
 
         def write(pixels: bytes, metadata: TileMetadata) -> None:
@@ -151,9 +153,10 @@ def _part_hash(workshop: Workshop) -> Iterator[Write]:
 
 
 @contextmanager
-def _mapproxy_file(workshop: Workshop) -> Iterator[Write]:
-    cache = mapproxy_tiles.file_cache(workshop.path("writes.mapproxy"))
-    with _inserting(workshop, "writes mapproxy file") as insert:
+def writes_of_mapproxy(workshop: Workshop, name: str = "writes") -> Iterator[Write]:
+    """MapProxy's file, made durable, and the row."""
+    cache = mapproxy_tiles.file_cache(workshop.path(f"{name}.mapproxy"))
+    with _inserting(workshop, f"{name} mapproxy file") as insert:
 
         def write(pixels: bytes, metadata: TileMetadata) -> None:
             tile = mapproxy_tiles.new_tile(metadata.tile_id, pixels)
@@ -196,17 +199,17 @@ def _lmdb(workshop: Workshop) -> Iterator[Write]:
 ONE_TILE = MeasuredPath(
     id="P-3",
     subjects=(
-        Subject(name="Aerotile", role=Role.OURS, open=_writing(_ours)),
+        Subject(name="Aerotile", role=Role.OURS, open=_writing(writes_of_ours)),
         Subject(
             name="sha256 + C file + INSERT",
             role=Role.FLOOR,
-            open=_writing(_floor),
+            open=_writing(writes_of_the_floor),
             note="no gate but the hash, no sidecar, no accounting; one sync on ext4, else two",
         ),
         Subject(
             name="MapProxy file made durable + row",
             role=Role.PEER,
-            open=_writing(_mapproxy_file),
+            open=_writing(writes_of_mapproxy),
             needs=("mapproxy",),
             note="no hash, no gate, no sidecar; file and folder synced by us",
         ),

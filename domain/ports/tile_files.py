@@ -52,15 +52,19 @@ class TileFiles(Protocol):
         """`stage` for a batch; entry i is tile i staged, or the error that refuses tile i."""
         ...
 
-    def prewrite(self, staged: StagedTile) -> None:
+    def prewrite(self, staged: StagedTile, awaited: int | None = None) -> None:
         """Write the bytes to an unlinked file ahead of `place` (optional), without waiting for the disk.
 
-        Never raises; `place` reports the error. A crash leaves nothing behind.
+        May then wait until the socket `awaited` can be read, in the same stretch without the interpreter's
+        lock. Never raises; `place` reports the error. A crash leaves nothing behind.
         """
         ...
 
     def place(self, staged: StagedTile) -> None:
-        """Put file and sidecar durably in place. Raises `StoreUnavailableError`; then neither is there."""
+        """Put the file durably in place, and its sidecar, which a power cut may lose or empty.
+
+        Raises `StoreUnavailableError`; then neither is there.
+        """
         ...
 
     def withdraw(self, staged: StagedTile) -> None:

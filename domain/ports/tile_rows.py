@@ -16,6 +16,11 @@ from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSou
 class OpenRow(Protocol):
     """One INSERT in a transaction that is still open."""
 
+    @property
+    def answers(self) -> int | None:
+        """A socket that can be read once the answer to the INSERT arrives, for `TileFiles.prewrite`."""
+        ...
+
     def finish_insert(self) -> None:
         """Wait for the answer to the INSERT.
 

@@ -4,7 +4,7 @@
     2. freshness gate   the tile is not too old for the sectors that it lies in
     3. disk budget      room is reserved; other tiles are evicted for it, by onboard tiles only onboard tiles
     4. INSERT           in a transaction that stays open; a duplicate is refused here
-    5. files            file and sidecar, durable and in place
+    5. files            the file, durable and in place; its sidecar, which may lag behind a crash
     6. COMMIT           of the row; from here on the tile exists
 
 A duplicate that the catalogue knows is refused before step 3, so that it evicts nothing; the database
@@ -12,6 +12,10 @@ confirms it, because the catalogue may be behind. While the database works on st
 the catalogue does not know are written to an unlinked file. A failure at any step leaves the store as it was
 before the first. When another process takes the reserved room before the commit, steps 3 to 6 are repeated.
 The outcome is recorded once.
+
+Beside threads that compute, each taking of the interpreter's lock costs a switch interval for each of them.
+A write gives the lock up three times: until the INSERT is answered (the bytes are written meanwhile), in
+step 5, and until the COMMIT is answered.
 """
 
 from __future__ import annotations
@@ -78,7 +82,7 @@ def write_tile(parts: WriteParts, pixels: bytes, metadata: TileMetadata) -> Tile
                         WithdrawOnFailure(parts.files, [staged]),
                     ):
                         if admitted.tile_id not in parts.sync.catalogue:
-                            parts.files.prewrite(staged)
+                            parts.files.prewrite(staged, row.answers)
                         row.finish_insert()
                         step = WriteStep.FILES
                         parts.files.place(staged)

@@ -49,6 +49,7 @@ from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.store.recovery import reconcile
+from aerotile.domain.store.verify import verify_store
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 SAMPLE = int(os.environ.get("TEST_CRASH_STATES", "20"))
@@ -193,7 +194,10 @@ class RowsOfATest(MemoryTileRows):
 
 
 def damage_of_files(root: Path, promised: Promised, placed: set[Tile]) -> Damage:
-    """Check tiles and index as they are found, and again once the store has put them in order."""
+    """Check tiles and index as they are found, and again once the store has put them in order.
+
+    A sidecar may lag behind the cut: the open restores what is missing, and the check what is wrong.
+    """
     folder = root / "tiles"
     files = Files.read(folder)
     found = set(files.tiles.items())
@@ -201,6 +205,7 @@ def damage_of_files(root: Path, promised: Promised, placed: set[Tile]) -> Damage
     rows = RowsOfATest(certain, folder)
     with FilesystemTileFiles(folder) as opened:
         report = reconcile(rows, opened, MemoryTileCatalogue(), now=NOW, lock_timeout_s=5.0)
+        findings = list(verify_store(rows, opened))
     after = Files.read(folder)
     return Damage(
         lost=[
@@ -210,7 +215,11 @@ def damage_of_files(root: Path, promised: Promised, placed: set[Tile]) -> Damage
             *(f"{count} files are missing" for count in [report.files_missing] if count),
             *damage_of_index(root, opened_model(root / "index"), promised),
         ],
-        torn=[*(f"{tile}" for tile in found - promised.begun), *files.torn, *after.torn],
+        torn=[
+            *(f"{tile}" for tile in found - promised.begun),
+            *(f"{finding.kind.value} {finding.tile_id}" for finding in findings if not finding.mended),
+            *after.torn,
+        ],
         leaked=[*after.leaked, *(after.tiles.keys() - {name for name, _ in certain})],
     )
 
@@ -286,9 +295,7 @@ def test_on_an_ext4_without_a_journal_no_tile_that_was_confirmed_is_lost(
 
 @needs_strace
 def test_on_an_ext4_without_a_journal_a_sync_that_does_nothing_is_found_out(tmp_path: Path) -> None:
-    # Without a context the kernel syncs nothing in the background, behind the back of what lies.
-    no_background = ("-e", "trace=fsync,io_setup", "-e", "inject=io_setup:error=ENOSYS")
-    with recorded("ext4", tmp_path, *lying_about("fsync"), *no_background, journal=False) as recording:
+    with recorded("ext4", tmp_path, *lying_about("fsync"), journal=False) as recording:
         assert any(lost_without_a_journal(recording, state) for state in recording.log.losses())
 
 

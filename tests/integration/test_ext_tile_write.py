@@ -47,10 +47,8 @@ try:
 except OSError as error:
     print(error.errno, error)
 """
-# As on a file system whose journal makes everything durable with the folder.
-PLACE_ORDERED = PLACE.replace("target)", "target, here)")
-# What io_getevents gives of one event: whose it is (twice a pointer), and EIO as its result.
-FAILED_EVENT = "00" * 16 + "fb" + "ff" * 7
+# As on a file system that syncs a new file's name with the file.
+PLACE_WITH_ONE_SYNC = PLACE.replace("target)", "target, here)")
 
 STRACE = shutil.which("strace")
 needs_strace = pytest.mark.skipif(STRACE is None, reason="needs strace to make system calls fail")
@@ -304,14 +302,10 @@ def test_a_name_that_leaves_the_folder_is_refused(
         (["write:error=ENOSPC:when=1"], "write"),
         (["write:error=EIO:when=2"], "write"),
         (["write:retval=0:when=1"], "write"),
-        (["fdatasync:error=EIO:when=1"], "fdatasync"),
-        ([f"io_getevents:poke_exit=@arg4={FAILED_EVENT}:when=1"], "fdatasync"),
-        (["io_setup:error=ENOSYS", "fdatasync:error=ENOSPC:when=2"], "fdatasync"),
-        (["io_submit:error=EAGAIN", "fdatasync:error=ENOSPC:when=2"], "fdatasync"),
-        (["io_getevents:error=EINVAL:when=1"], "io_getevents"),
         (["renameat,renameat2:error=EIO:when=1"], "rename"),
         (["renameat,renameat2:error=EIO:when=2"], "rename"),
         (["fsync:error=EIO:when=1"], "fsync"),
+        (["fsync:error=EIO:when=2"], "fsync"),
     ],
 )
 def test_a_failing_call_is_named_and_leaves_nothing_behind(
@@ -337,23 +331,23 @@ def test_a_mode_that_can_not_be_set_is_named_and_leaves_nothing_behind(folder: P
     [
         ("write:error=ENOSPC:when=2", "write"),
         ("sync_file_range:error=EIO:when=1", "sync_file_range"),
-        ("sync_file_range:error=EIO:when=2", "sync_file_range"),
-        ("sync_file_range:error=EIO:when=3", "sync_file_range"),
         ("renameat,renameat2:error=EIO:when=2", "rename"),
         ("fsync:error=EIO:when=1", "fsync"),
     ],
 )
-def test_a_failing_call_on_an_ordered_file_system_leaves_nothing_behind_either(
+def test_a_failing_call_where_one_sync_is_enough_leaves_nothing_behind_either(
     folder: Path, fault: str, call: str
 ) -> None:
-    printed = run_python(PLACE_ORDERED, folder.parent, under=inject(fault))
+    printed = run_python(PLACE_WITH_ONE_SYNC, folder.parent, under=inject(fault))
     assert f"({call})" in printed
     assert names(folder) == set()
 
 
-AHEAD, AHEAD_ORDERED = (
-    place.replace("try:", "write.prewrite(root, target)\ntry:") for place in (PLACE, PLACE_ORDERED)
+AHEAD, AHEAD_WITH_ONE_SYNC = (
+    place.replace("try:", "write.prewrite(root, target, here)\ntry:")
+    for place in (PLACE, PLACE_WITH_ONE_SYNC)
 )
+ELSEWHERE = PLACE.replace("try:", "write.prewrite(root, target, here + 1)\ntry:")
 
 
 @needs_strace
@@ -364,13 +358,11 @@ AHEAD, AHEAD_ORDERED = (
         "write:error=EIO:when=2",
         "sync_file_range:error=EIO:when=1",
         "sync_file_range:error=EIO:when=2",
-        "sync_file_range:error=EIO:when=3",
-        "sync_file_range:error=EIO:when=4",
         "linkat:error=EPERM:when=1",
         "linkat:error=EPERM:when=2",
     ],
 )
-@pytest.mark.parametrize("script", [AHEAD, AHEAD_ORDERED], ids=["synced", "ordered"])
+@pytest.mark.parametrize("script", [AHEAD, AHEAD_WITH_ONE_SYNC], ids=["two syncs", "one sync"])
 def test_what_can_not_be_written_ahead_is_written_in_its_place(folder: Path, fault: str, script: str) -> None:
     printed = run_python(script, folder.parent, under=inject(fault))
     assert printed == ""
@@ -381,61 +373,39 @@ def test_what_can_not_be_written_ahead_is_written_in_its_place(folder: Path, fau
 def calls_of(script: str, folder: Path) -> list[str]:
     """The calls, in order, that name files or bring them to the disk."""
     log = folder.parent / "trace"
-    calls = "sync_file_range,linkat,io_submit,io_getevents,fsync,fdatasync"
+    calls = "sync_file_range,linkat,renameat,renameat2,fsync,fdatasync"
     assert STRACE is not None
-    run_python(script, folder.parent, under=(STRACE, "-f", "-o", str(log), "-e", f"trace={calls}"))
-    return [line.split(None, 1)[1] for line in log.read_text().splitlines() if "(" in line]
-
-
-@needs_strace
-def test_on_an_ordered_file_system_what_was_written_ahead_has_reached_the_disk_before_it_has_a_name(
-    folder: Path,
-) -> None:
-    made = calls_of(AHEAD_ORDERED, folder)
-    assert [call.split("(")[0] for call in made] == ["sync_file_range"] * 4 + ["linkat"] * 2 + ["fsync"]
-    assert ["WAIT_AFTER" in call for call in made[:4]] == [False, False, True, True]
-
-
-@needs_strace
-def test_elsewhere_what_was_written_ahead_is_synced_with_its_name_and_then_the_folder(folder: Path) -> None:
-    made = [call.split("(")[0] for call in calls_of(AHEAD, folder)]
-    assert made == [
-        *["sync_file_range"] * 2,
-        *["linkat"] * 2,
-        *["io_submit", "fsync", "io_getevents"],
-        "fsync",
-    ]
+    run_python(script, folder.parent, under=(STRACE, "-f", "-y", "-o", str(log), "-e", f"trace={calls}"))
+    made = []
+    for line in log.read_text().splitlines():
+        if "(" in line:
+            call = line.split("(")[0].split()[-1].removesuffix("at2").removesuffix("at")
+            made.append(f"{call} folder" if call == "fsync" and "/x>" in line else call)
+    return made
 
 
 @needs_strace
 @pytest.mark.parametrize(
-    "faults",
+    ("script", "made"),
     [
-        ["fsync:error=EIO:when=1"],
-        ["fsync:error=EIO:when=2"],
-        [f"io_getevents:poke_exit=@arg4={FAILED_EVENT}:when=1"],
-        ["io_setup:error=ENOSYS", "fsync:error=EIO:when=2"],
-        ["io_submit:error=EAGAIN", "fsync:error=EIO:when=2"],
+        (PLACE, ["sync_file_range", "rename", "rename", "fsync", "fsync folder"]),
+        (PLACE_WITH_ONE_SYNC, ["sync_file_range", "rename", "rename", "fsync"]),
+        (AHEAD, ["sync_file_range", "sync_file_range", "link", "link", "fsync", "fsync folder"]),
+        (AHEAD_WITH_ONE_SYNC, ["sync_file_range", "sync_file_range", "link", "link", "fsync"]),
+        (ELSEWHERE, ["sync_file_range", "rename", "rename", "fsync", "fsync folder"]),
     ],
+    ids=["two syncs", "one sync", "ahead two syncs", "ahead one sync", "on another device"],
 )
-def test_a_failing_sync_of_what_was_written_ahead_elsewhere_leaves_nothing_behind_either(
-    folder: Path, faults: list[str]
+def test_the_tile_is_synced_under_its_name_and_the_folder_where_that_is_not_enough(
+    folder: Path, script: str, made: list[str]
 ) -> None:
-    printed = run_python(AHEAD, folder.parent, under=inject(*faults))
-    assert "(fsync)" in printed
-    assert names(folder) == set()
+    assert calls_of(script, folder) == made
 
 
 @needs_strace
-def test_a_sync_in_the_background_whose_end_is_not_told_counts_as_failed(folder: Path) -> None:
-    printed = run_python(AHEAD, folder.parent, under=inject("io_getevents:error=EINVAL"))
-    assert "(io_getevents)" in printed
-    assert names(folder) == set()
-
-
-@needs_strace
-def test_a_failing_sync_of_what_was_written_ahead_leaves_nothing_behind(folder: Path) -> None:
-    printed = run_python(AHEAD_ORDERED, folder.parent, under=inject("fsync:error=EIO:when=1"))
+@pytest.mark.parametrize("time", [1, 2])
+def test_a_failing_sync_of_what_was_written_ahead_leaves_nothing_behind(folder: Path, time: int) -> None:
+    printed = run_python(AHEAD, folder.parent, under=inject(f"fsync:error=EIO:when={time}"))
     assert "(fsync)" in printed
     assert names(folder) == set()
 
@@ -443,7 +413,7 @@ def test_a_failing_sync_of_what_was_written_ahead_leaves_nothing_behind(folder: 
 def test_what_was_written_ahead_ends_with_its_object(root: int, folder: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
-        GatedWrite(PIXELS, DIGEST, len(PIXELS), 256).prewrite(root, TARGET)
+        GatedWrite(PIXELS, DIGEST, len(PIXELS), 256).prewrite(root, TARGET, os.fstat(root).st_dev)
     assert names(folder) == set()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
@@ -453,7 +423,7 @@ def test_what_was_written_ahead_has_its_mode_whatever_the_umask(
 ) -> None:
     earlier = os.umask(0o777)
     try:
-        write.prewrite(root, TARGET)
+        write.prewrite(root, TARGET, os.fstat(root).st_dev)
         write.place(root, TARGET, os.fstat(root).st_dev)
     finally:
         os.umask(earlier)
@@ -463,62 +433,13 @@ def test_what_was_written_ahead_has_its_mode_whatever_the_umask(
 @needs_strace
 @pytest.mark.parametrize(
     "place",
-    [PLACE, PLACE_ORDERED, AHEAD, AHEAD_ORDERED],
-    ids=["synced", "ordered", "ahead synced", "ahead ordered"],
+    [PLACE, PLACE_WITH_ONE_SYNC, AHEAD, AHEAD_WITH_ONE_SYNC],
+    ids=["two syncs", "one sync", "ahead two syncs", "ahead one sync"],
 )
-@pytest.mark.parametrize(
-    "call", ["write", "fdatasync", "io_getevents", "sync_file_range", "fsync", "openat2"]
-)
+@pytest.mark.parametrize("call", ["write", "sync_file_range", "fsync", "openat2"])
 def test_an_interrupted_call_is_made_again(folder: Path, place: str, call: str) -> None:
     printed = run_python(place, folder.parent, under=inject(f"{call}:error=EINTR:when=1"))
     assert printed == ""
-    assert names(folder) == {"5.jpg", "5.jpg.sha256"}
-
-
-def synced_before_the_renames(folder: Path, script: str, *faults: str) -> list[str]:
-    """The calls that bring content to the disk, in order, up to the first rename."""
-    log = folder.parent / "trace"
-    calls = "io_setup,fdatasync,io_submit,io_getevents,sync_file_range,renameat,renameat2"
-    assert STRACE is not None
-    injected = [word for fault in faults for word in ("-e", f"inject={fault}")]
-    run_python(script, folder.parent, under=(STRACE, "-f", "-o", str(log), "-e", f"trace={calls}", *injected))
-    made = [line.split("(")[0].split()[-1] for line in log.read_text().splitlines() if "(" in line]
-    assert made[-2:] in (["renameat"] * 2, ["renameat2"] * 2)
-    return [call for call in made[:-2] if call != "io_setup"]
-
-
-@needs_strace
-def test_both_files_are_synced_before_either_has_its_name(folder: Path) -> None:
-    assert synced_before_the_renames(folder, PLACE) == ["io_submit", "fdatasync", "io_getevents"]
-
-
-@needs_strace
-@pytest.mark.parametrize(
-    "fault",
-    ["io_setup:error=ENOSYS", "io_submit:error=EAGAIN"],
-)
-def test_where_the_kernel_syncs_nothing_in_the_background_both_files_are_synced_here(
-    folder: Path, fault: str
-) -> None:
-    made = synced_before_the_renames(folder, PLACE, fault)
-    assert made.count("fdatasync") == 2
-    assert names(folder) == {"5.jpg", "5.jpg.sha256"}
-
-
-@needs_strace
-def test_on_an_ordered_file_system_the_content_is_written_out_and_the_folder_alone_is_synced(
-    folder: Path,
-) -> None:
-    assert synced_before_the_renames(folder, PLACE_ORDERED) == ["sync_file_range"] * 3
-
-
-@needs_strace
-def test_after_a_sync_of_which_nothing_was_learnt_a_write_fails_and_the_next_syncs_all_itself(
-    folder: Path,
-) -> None:
-    script = PLACE + PLACE.replace("try:", f"write = GatedWrite(pixels, '{DIGEST}', len(pixels), 256)\ntry:")
-    made = synced_before_the_renames(folder, script, "io_getevents:error=EINVAL:when=1")
-    assert made == ["io_submit", "fdatasync", "io_getevents", "fdatasync", "fdatasync"]
     assert names(folder) == {"5.jpg", "5.jpg.sha256"}
 
 
@@ -623,7 +544,7 @@ while placing.is_alive():
     seen.update(os.listdir(sys.argv[1] + "/x"))
 print(sorted(seen & {".5.jpg.1.tmp", ".5.jpg.sha256.1.tmp"}))
 """
-    printed = run_python(script, folder.parent, under=inject("fdatasync:delay_enter=300000"))
+    printed = run_python(script, folder.parent, under=inject("renameat,renameat2:delay_enter=300000"))
     assert printed.split() == ["['.5.jpg.1.tmp',", "'.5.jpg.sha256.1.tmp']"]
     assert names(folder) == {"5.jpg", "5.jpg.sha256"}
 
@@ -644,6 +565,6 @@ for call in calls:
         print(error)
 placing.join()
 """
-    printed = run_python(script, folder.parent, under=inject("fdatasync:delay_enter=300000"))
+    printed = run_python(script, folder.parent, under=inject("fsync:delay_enter=300000"))
     assert printed.count("another thread") == 3
     assert names(folder) == {"5.jpg", "5.jpg.sha256"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from harness.report import any_missed, markdown, plain, rows
@@ -9,6 +11,7 @@ from harness.results import PathResult, RunResults, SubjectResult
 from harness.statistics import Summary, paired_ratio, percentile
 from harness.subjects import Effort, MeasuredPath, Role, Subject
 from harness.texts import time_text
+from harness.threads import lock_takings
 from harness.verdicts import Outcome, judge
 from targets import TARGETS, Target, at_least, at_most, target
 
@@ -120,7 +123,7 @@ def test_a_subject_that_failed_keeps_no_figures() -> None:
 
 
 def test_every_target_of_the_specification_is_held() -> None:
-    assert {wanted.id.partition(" ")[0] for wanted in TARGETS} == {f"P-{n}" for n in range(1, 16)}
+    assert {wanted.id.partition(" ")[0] for wanted in TARGETS} == {f"P-{n}" for n in (*range(1, 16), 18)}
     assert len({wanted.id for wanted in TARGETS}) == len(TARGETS)
 
 
@@ -142,6 +145,7 @@ def test_every_target_of_the_specification_is_held() -> None:
         ("P-12", 50e-3, None),
         ("P-13", 10.0, at_most(2)),
         ("P-14", None, at_least(0.9)),
+        ("P-18", 20e-3, None),
     ],
 )
 def test_limits_are_those_of_the_specification(row: str, p99_s: float | None, ratio: object) -> None:
@@ -189,3 +193,9 @@ def test_a_path_has_one_subject_of_ours_and_no_name_twice() -> None:
         MeasuredPath(id="row", subjects=(floor,), full=effort, quick=effort)
     with pytest.raises(ValueError, match="one name"):
         MeasuredPath(id="row", subjects=(ours, ours), full=effort, quick=effort)
+
+
+def test_the_takings_of_the_lock_are_the_slope_of_the_time_over_the_switch_interval() -> None:
+    usual = sys.getswitchinterval()
+    assert lock_takings(lambda: np.array([0.001 + 3 * sys.getswitchinterval()])) == pytest.approx(3)
+    assert sys.getswitchinterval() == usual

@@ -43,7 +43,7 @@ class WatchedFiles(MemoryTileFiles):
         super().__init__()
         self.prewritten: list[int] = []
 
-    def prewrite(self, staged: StagedTile) -> None:
+    def prewrite(self, staged: StagedTile, awaited: int | None = None) -> None:
         self.prewritten.append(1)
 
     def prewriting(self, staged: Sequence[StagedTile]) -> AbstractContextManager[None]:

@@ -1,0 +1,58 @@
+"""Waiting for a socket, and looking at what has arrived there; no GIL is needed."""
+
+from libc.stdint cimport uint8_t
+
+cdef extern from "<poll.h>" nogil:
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    enum:
+        POLLIN
+    int poll(pollfd *sockets, unsigned long count, int timeout_ms)
+
+cdef extern from "<sys/socket.h>" nogil:
+    enum:
+        MSG_DONTWAIT
+        MSG_PEEK
+    Py_ssize_t recv(int descriptor, void *bytes, size_t count, int flags)
+
+
+cdef enum:
+    PEEKED_BYTES = 4096
+    LENGTH_OF_READY = 5
+    READY_FOR_QUERY = 90  # 'Z', the last message of an answer
+
+
+cdef inline int poll_one(int descriptor, int timeout_ms) noexcept nogil:
+    """Wait until something can be read: 1, 0 after `timeout_ms` (negative: never), or -1 with errno."""
+    cdef pollfd one
+    one.fd = descriptor
+    one.events = POLLIN
+    one.revents = 0
+    return poll(&one, 1, timeout_ms)
+
+
+cdef inline bint whole_answer_is_there(int descriptor) noexcept nogil:
+    """Whether a server's answer lies in the socket up to its last message; does not wait.
+
+    A message is a letter and the length of the rest, its own four bytes included. What is encrypted, or longer
+    than what is looked at, is not taken for whole.
+    """
+    cdef uint8_t peeked[PEEKED_BYTES]
+    cdef Py_ssize_t count = recv(descriptor, peeked, PEEKED_BYTES, MSG_PEEK | MSG_DONTWAIT)
+    cdef Py_ssize_t position = 0
+    cdef Py_ssize_t length
+    while position + 1 + LENGTH_OF_READY <= count:
+        length = (
+            <Py_ssize_t>peeked[position + 1] << 24
+            | <Py_ssize_t>peeked[position + 2] << 16
+            | <Py_ssize_t>peeked[position + 3] << 8
+            | <Py_ssize_t>peeked[position + 4]
+        )
+        if length < 4 or not (49 <= peeked[position] <= 122):  # '1' to 'z'
+            return False
+        if peeked[position] == READY_FOR_QUERY:
+            return length == LENGTH_OF_READY and position + 1 + length == count
+        position += 1 + length
+    return False
