@@ -30,7 +30,7 @@ from ...domain.values.tiles import (
     check_aware_utc,
 )
 
-_PUBLISHED = {"voting_status", "uploaded_at", "pinned"}
+_PUBLISHED = {"captured_at", "freshness_label", "voting_status", "uploaded_at", "pinned"}
 """Facts whose change is told to listeners; access times are not."""
 
 
