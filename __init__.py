@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .domain.errors import (
         AerotileError,
         CacheBudgetExhaustedError,
+        CaptureTimeConflictError,
         CaptureTimeInFutureError,
         CommitOutcomeUnknownError,
         ConfigurationError,
@@ -57,14 +58,7 @@ if TYPE_CHECKING:
         TileMetadataError,
         TileNotFoundError,
     )
-    from .domain.find_tiles import (
-        DescriptorSearch,
-        FoundTile,
-        FoundTiles,
-        PixelReader,
-        RecordsLookups,
-        find_tiles,
-    )
+    from .domain.find_tiles import DescriptorSearch, FoundTile, FoundTiles, PixelReader, find_tiles
     from .domain.flight_events import EventKind, FlightEvent, RecordEnvelope, Severity
     from .domain.policies.clock_trust import ClockFault, ClockFaultReason
     from .domain.policies.freshness import FreshnessDecision, FreshnessVerdict
@@ -74,6 +68,8 @@ if TYPE_CHECKING:
     from .domain.ports.sector_index import SectorIndex, SupportsJudging, TileJudge
     from .domain.ports.tile_metadata import SupportsPins, TileMetadataStore
     from .domain.ports.tile_store import (
+        AmendedTile,
+        RecordsLookups,
         SupportsLocalReads,
         SupportsLocalWrites,
         TileStore,
@@ -144,6 +140,7 @@ _NAMES_BY_MODULE = {
     ".domain.errors": (
         "AerotileError",
         "CacheBudgetExhaustedError",
+        "CaptureTimeConflictError",
         "CaptureTimeInFutureError",
         "CommitOutcomeUnknownError",
         "ConfigurationError",
@@ -169,7 +166,6 @@ _NAMES_BY_MODULE = {
         "FoundTile",
         "FoundTiles",
         "PixelReader",
-        "RecordsLookups",
         "find_tiles",
     ),
     ".domain.flight_events": (
@@ -203,6 +199,8 @@ _NAMES_BY_MODULE = {
         "TileMetadataStore",
     ),
     ".domain.ports.tile_store": (
+        "AmendedTile",
+        "RecordsLookups",
         "SupportsLocalReads",
         "SupportsLocalWrites",
         "TileStore",
@@ -273,12 +271,14 @@ _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for nam
 __all__ = [
     "AerotileConfig",
     "AerotileError",
+    "AmendedTile",
     "Area",
     "BatchOutcome",
     "BatchProgress",
     "Bbox",
     "BudgetConfig",
     "CacheBudgetExhaustedError",
+    "CaptureTimeConflictError",
     "CaptureTimeInFutureError",
     "CatalogueEntry",
     "CatalogueMatches",

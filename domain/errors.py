@@ -4,6 +4,7 @@ TileCacheError                   anything that goes wrong with the cache in use
 ├── TileNotFoundError            the tile is not in the store
 ├── TileMetadataError            the facts about a tile are impossible or contradictory
 │   ├── DuplicateTileError       the store already holds the tile
+│   │   └── CaptureTimeConflictError  it holds the same bytes under another capture date
 │   └── CaptureTimeInFutureError the capture time lies ahead of the clock
 ├── ContentHashMismatchError     the bytes are not the bytes that were promised
 ├── FreshnessRejectionError      the tile is too old for the sector that it lies in
@@ -79,6 +80,22 @@ class DuplicateTileError(TileMetadataError):
 
     def __init__(self, tile_id: TileId) -> None:
         super().__init__(f"tile {tile_id} is already in the store", tile_id=tile_id)
+
+
+class CaptureTimeConflictError(DuplicateTileError):
+    """The store already holds this tile with the same bytes and another capture date: one date is wrong."""
+
+    def __init__(self, tile_id: TileId, stored_captured_at: datetime, captured_at: datetime) -> None:
+        TileMetadataError.__init__(
+            self,
+            f"tile {tile_id} is already in the store with the same bytes, captured at "
+            f"{stored_captured_at.isoformat()}; this one says {captured_at.isoformat()}",
+            tile_id=tile_id,
+            remedy="correct the date, or put the stored one right: aerotile amend "
+            f"--captured-at {captured_at.isoformat()} {tile_id}",
+        )
+        self.stored_captured_at = stored_captured_at
+        self.captured_at = captured_at
 
 
 class CaptureTimeInFutureError(TileMetadataError):

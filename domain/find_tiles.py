@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
 from .errors import StoreUnavailableError, TileNotFoundError
 from .policies.freshness import FreshnessVerdict
 from .ports.descriptor_index import SupportsAreaSearch
+from .ports.tile_store import RecordsLookups
 from .values.areas import Area
 from .values.descriptors import SearchHit
 from .values.pixels import TilePixelHandle
@@ -37,15 +37,6 @@ class PixelReader(Protocol):
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle: ...
 
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None: ...
-
-
-@runtime_checkable
-class RecordsLookups(Protocol):
-    """A store that records lookups which came to nothing; `find_tiles` asks a store for it."""
-
-    def record_unknown_candidates(self, tile_ids: Sequence[TileId]) -> None:
-        """Record that the store holds none of a lookup's candidates."""
-        ...
 
 
 @attrs.frozen

@@ -15,6 +15,7 @@ import attrs
 
 from .errors import FreshnessRejectionError
 from .policies.clock_trust import ClockFault
+from .policies.freshness import FreshnessDecision
 from .values.sectors import FreshnessRule
 from .values.tiles import TileId, TileMetadataPersistent, check_aware_utc
 
@@ -57,6 +58,8 @@ class EventKind(str, Enum):
     """The clock can't be right; times are not to be relied on until it is trusted again."""
     CLOCK_TRUSTED = "c6.clock_trusted"
     """The clock is plausible again."""
+    AMENDED = "c6.amended"
+    """A tile's capture date was put right."""
     LOOKUP_UNKNOWN = "c6.lookup.unknown"
     """The store holds none of the candidates that the index named."""
 
@@ -95,6 +98,11 @@ EVENT_KINDS: Mapping[EventKind, KindSpecification] = {
     ),
     EventKind.CLOCK_UNTRUSTED: KindSpecification("1.7.0", Severity.WARNING, ("clock_says", "known")),
     EventKind.CLOCK_TRUSTED: KindSpecification("1.7.0", Severity.INFO, ("clock_says", "known")),
+    EventKind.AMENDED: KindSpecification(
+        "1.8.0",
+        Severity.WARNING,
+        ("tile", "tile_uuid", "captured_at_before", "captured_at", "decision", "freshness_label"),
+    ),
     EventKind.LOOKUP_UNKNOWN: KindSpecification("1.8.0", Severity.WARNING, ("tiles", "count")),
 }
 
@@ -250,6 +258,24 @@ def eviction_batch_event(tile_ids: Sequence[TileId], freed_bytes: int) -> Flight
             "tiles": [str(t) for t in tile_ids[:LISTED_TILES]],
             "count": len(tile_ids),
             "freed_bytes": freed_bytes,
+        },
+    )
+
+
+def amended_event(
+    stored: TileMetadataPersistent, captured_at_before: datetime, decision: FreshnessDecision
+) -> FlightEvent:
+    """An operator put a tile's capture date right; `decision` is what a write would meet with the new one."""
+    return FlightEvent(
+        EventKind.AMENDED,
+        "operator",
+        {
+            "tile": str(stored.tile_id),
+            "tile_uuid": str(stored.tile_uuid),
+            "captured_at_before": captured_at_before.isoformat(),
+            "captured_at": stored.captured_at.isoformat(),
+            "decision": decision.name.lower(),
+            "freshness_label": stored.freshness_label.value,
         },
     )
 

@@ -33,6 +33,7 @@ COMMANDS = {
     "explain": ("explain", "Say what the freshness gate decides for a place and a capture time."),
     "record": ("record", "Read, filter, follow and export the flight record."),
     "verify": ("verify", "Compare rows, files, sidecars and hashes."),
+    "amend": ("amend", "Put the capture date of stored tiles right."),
     "delete": ("delete", "Remove tiles from the store."),
     "pin": ("pin", "Keep tiles from eviction, list the pins, lift them."),
     "provider": ("provider", "Run a satellite provider for development."),

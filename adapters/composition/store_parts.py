@@ -13,7 +13,9 @@ from ...domain.policies.clock_trust import ClockFault, find_clock_fault
 from ...domain.policies.index_agreement import IndexAgreement, compare_index
 from ...domain.policies.jpeg import JpegWalk
 from ...domain.ports.tile_catalogue import TileCatalogue
+from ...domain.ports.tile_store import AmendedTile
 from ...domain.store.access_times import AccessTimeBuffer
+from ...domain.store.amend_tile import amend_tiles
 from ...domain.store.catalogue_sync import CatalogueSync
 from ...domain.store.check import StoreCheck, check_store
 from ...domain.store.clock_guard import ClockGuard, latest_known
@@ -195,6 +197,10 @@ class StoreParts(DatabaseParts):
     def pin_tiles(self, tile_ids: Sequence[TileId], *, pinned: bool) -> None:
         """Pin the tiles or lift their pins, all or none; see `pin_tiles`. Opens no store."""
         pin_tiles(tile_ids, pinned=pinned, rows=self.rows, pins=self.metadata_store)
+
+    def amend_tiles(self, tile_ids: Sequence[TileId], captured_at: datetime) -> list[AmendedTile]:
+        """Put the capture date of the tiles right; see `amend_tiles`."""
+        return amend_tiles(tile_ids, captured_at, rows=self.rows, store=self.tile_store)
 
     def delete_tiles(self, tile_ids: Sequence[TileId]) -> int:
         """Remove the tiles, all or none, and return the bytes freed; see `delete_tiles`."""

@@ -7,13 +7,14 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Protocol
 
 import attrs
 import pytest
 
 from ...domain.errors import DuplicateTileError, TileNotFoundError
+from ...domain.policies.freshness import FreshnessDecision
 from ...domain.ports.mapping_cache import MappingCache
 from ...domain.ports.tile_catalogue import TileCatalogue, TileChangeListener
 from ...domain.ports.tile_files import TileFiles
@@ -23,6 +24,7 @@ from ...domain.store.freshness_gate import FreshnessGate
 from ...domain.store.tile_store import FileBackedTileStore
 from ...domain.values.sectors import SEEDED_RULES, SectorClassification
 from ...domain.values.tiles import TileId, TileMetadata, TileSource
+from ...domain.values.timestamps import microseconds_of
 from ..memory.clock import ManualClock
 from ..memory.example_jpeg import example_jpeg
 from ..memory.flight_recorder import MemoryFlightRecorder
@@ -235,6 +237,17 @@ class TileFeedContract:
         site.set_pinned(A, False)
         for store in (one, other):
             until(lambda store=store: len(store.catalogue.lru_candidates(1)) == 1)  # type: ignore[misc] # bound in the loop
+
+    def test_an_amended_capture_date_is_heard_of(self, site: TileFeedSubject) -> None:
+        one, other, pixels = site.open(), site.open(), jpeg(1)
+        one.write_tile(pixels, described(A, pixels))
+        until(lambda: other.tile_exists(A))
+        right = NOW - timedelta(days=500)
+        one.amend_capture_time(A, right)
+        until(lambda: other.catalogue.captured_us(A) == microseconds_of(right))
+        verdict = other.verdict(A)
+        assert verdict is not None
+        assert verdict.decision is FreshnessDecision.DOWNGRADE
 
     def test_what_a_store_does_itself_costs_it_no_question(self, site: TileFeedSubject) -> None:
         rows = _CountedRows(site.rows)

@@ -31,7 +31,7 @@ from ...domain.values.tiles import (
 )
 from ...domain.values.validators import check_limit
 
-_PUBLISHED = {"voting_status", "uploaded_at", "pinned"}
+_PUBLISHED = {"captured_at", "freshness_label", "voting_status", "uploaded_at", "pinned"}
 """Facts whose change is told to listeners; access times are not."""
 
 

@@ -20,7 +20,14 @@ from ...domain.values.catalogue_entries import CatalogueColumns
 from ...domain.values.tile_changes import ChangeKind
 from ...domain.values.tile_key import VariantTable
 from ...domain.values.tile_rules import may_be_evicted, onboard_bytes_of
-from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, check_aware_utc
+from ...domain.values.tiles import (
+    FreshnessLabel,
+    TileId,
+    TileMetadata,
+    TileMetadataPersistent,
+    TileSource,
+    check_aware_utc,
+)
 from .tile_metadata import MemoryTileMetadataStore
 
 STATEMENT_TIMEOUT_S = 30.0
@@ -167,6 +174,15 @@ class MemoryTileRows(MemoryTileMetadataStore):
                 return False
             self._taken.add(tile_id)
             return True
+
+    def amend(
+        self, tile_id: TileId, captured_at: datetime, freshness_label: FreshnessLabel
+    ) -> TileMetadataPersistent:
+        """See `TileRows`."""
+        check_aware_utc(captured_at, "captured_at")
+        with self._answering():
+            self._known(tile_id)
+            return self._change(tile_id, captured_at=captured_at, freshness_label=freshness_label)
 
     @contextmanager
     def removing(self, tile_id: TileId, *, evicting: bool = False) -> Iterator[int | None]:

@@ -40,6 +40,8 @@ INSERT_TILES = f"""
     ON CONFLICT DO NOTHING
     RETURNING tile_uuid
 """
+AMEND_TILE = "UPDATE tiles SET captured_at = %s, freshness_status = %s WHERE tile_uuid = %s"
+AMENDED_TRACE = "SELECT EXISTS (SELECT FROM tiles WHERE captured_at = %s AND tile_uuid = %s)"
 _FREED = "RETURNING COALESCE(disk_bytes, 0), pg_current_xact_id()::text"
 DELETE_TILE = f"DELETE FROM tiles WHERE tile_uuid = %s {_FREED}"
 EVICT_TILE = f"DELETE FROM tiles WHERE tile_uuid = %s AND {MAY_BE_EVICTED} {_FREED}"

@@ -21,7 +21,14 @@ from ...domain.errors import CommitOutcomeUnknownError, DuplicateTileError, Tile
 from ...domain.values.catalogue_entries import CatalogueColumns
 from ...domain.values.tile_key import VariantTable
 from ...domain.values.tile_rules import onboard_bytes_of
-from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, check_aware_utc
+from ...domain.values.tiles import (
+    FreshnessLabel,
+    TileId,
+    TileMetadata,
+    TileMetadataPersistent,
+    TileSource,
+    check_aware_utc,
+)
 from ...domain.values.timestamps import microseconds_of
 from .address import Connection
 from .advisory_locks import (
@@ -38,6 +45,8 @@ from .connection import Database
 from .errors import translate_errors
 from .pipeline import Pipeline, Statement
 from .queries import (
+    AMEND_TILE,
+    AMENDED_TRACE,
     COMPLETE_TILE,
     COMPLETED_TRACE,
     COPY_TILES,
@@ -60,7 +69,7 @@ from .queries import (
     read_onboard,
     read_store_id,
 )
-from .row_values import SELECT_TILE, insert_values, read_tile, read_tile_id
+from .row_values import SELECT_TILE, SELECT_TILE_FOR_UPDATE, insert_values, read_tile, read_tile_id
 from .transactions import TileTransaction
 
 FETCH_ROWS = 5_000
@@ -206,6 +215,28 @@ class PostgresTileRows:
         with TileTransaction(self._database, self._ceilings) as transaction:
             transaction.begin(f"inserting {len(metadata)} tiles", (LOCK_SHARED, STORE_LOCK))
             yield PostgresOpenRows(transaction, metadata, created_at)
+
+    def amend(
+        self, tile_id: TileId, captured_at: datetime, freshness_label: FreshnessLabel
+    ) -> TileMetadataPersistent:
+        """See `TileRows`."""
+        check_aware_utc(captured_at, "captured_at")
+        doing = f"amending the capture date of tile {tile_id}"
+        with TileTransaction(self._database) as transaction:
+            found, number = transaction.begin(
+                doing, (SELECT_TILE_FOR_UPDATE, (tile_id.tile_uuid,)), (SELECT_XID, ())
+            )
+            transaction.xid = number.text
+            if not found.rows():
+                raise TileNotFoundError(tile_id)
+            _, amended = transaction.execute(
+                doing,
+                (AMEND_TILE, (captured_at, freshness_label.value, tile_id.tile_uuid)),
+                (SELECT_TILE, (tile_id.tile_uuid,)),
+            )
+            tile = read_tile(amended.rows()[0])  # the connection may be lost during the commit
+            transaction.commit(doing, 0, lambda: (AMENDED_TRACE, (captured_at, tile_id.tile_uuid)))
+        return tile
 
     @contextmanager
     def removing(self, tile_id: TileId, *, evicting: bool = False) -> Iterator[int | None]:

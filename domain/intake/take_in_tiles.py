@@ -15,6 +15,7 @@ import attrs
 from ..errors import (
     AerotileError,
     CacheBudgetExhaustedError,
+    CaptureTimeConflictError,
     DuplicateTileError,
     StoreUnavailableError,
     TileCacheError,
@@ -26,6 +27,7 @@ from ..policies.jpeg import JpegWalk
 from ..ports.clock import Clock
 from ..ports.offered_tile import OfferedTile
 from ..ports.picture_decoder import DecodedPicture, PictureDecoder
+from ..ports.tile_catalogue import TileCatalogue
 from ..ports.tile_store import TileWriteOutcome
 from ..store.write_batches import IN_FLIGHT, overlapped
 from ..values.eviction_tally import EvictionTally
@@ -46,6 +48,9 @@ class IntakeStore(Protocol):
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle: ...
 
     def write_tiles(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]: ...
+
+    @property
+    def catalogue(self) -> TileCatalogue: ...
 
 
 @attrs.define
@@ -183,7 +188,9 @@ class TileIntake:
         return batch
 
     def _is_present(self, pixels: bytes, metadata: TileMetadata) -> bool:
-        """Whether the store holds these bytes. Raises `TileMetadataError` when it holds others.
+        """Whether the store holds these bytes of this date.
+
+        Raises `TileMetadataError` when it holds other bytes, `CaptureTimeConflictError` under another date.
 
         Bytes that differ from the claimed SHA-256 count as absent: the store's hash gate refuses them.
         """
@@ -199,6 +206,9 @@ class TileIntake:
             return False
         if not same:
             raise TileMetadataError("the store already holds this tile with other content", tile_id=tile_id)
+        known = self.store.catalogue.get(tile_id)
+        if known is not None and known.captured_at != metadata.captured_at:
+            raise CaptureTimeConflictError(tile_id, known.captured_at, metadata.captured_at)
         return True
 
     def _add(self, batch: _Batch, report: IntakeReport, source: TileSource) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from ..values.catalogue_entries import CatalogueColumns
 from ..values.tile_key import VariantTable
-from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
+from ..values.tiles import FreshnessLabel, TileId, TileMetadata, TileMetadataPersistent, TileSource
 
 
 class OpenRow(Protocol):
@@ -84,6 +84,15 @@ class TileRows(Protocol):
 
         The rows are inserted by `OpenRows.finish_insert`, so that other threads can write bytes in the same
         time: under temporary names, and only for tiles that the catalogue does not know.
+        """
+        ...
+
+    def amend(
+        self, tile_id: TileId, captured_at: datetime, freshness_label: FreshnessLabel
+    ) -> TileMetadataPersistent:
+        """Put a tile's capture date right, with the label that follows from it; returns the committed row.
+
+        Nothing else changes. Raises `TileNotFoundError`.
         """
         ...
 

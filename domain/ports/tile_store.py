@@ -6,6 +6,7 @@ docs/contracts/ has a page for every port; a test compares its method table with
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 import attrs
@@ -28,6 +29,18 @@ class TileWriteOutcome:
     """The row as it was committed; None for a tile that was refused."""
     error: TileCacheError | None = None
     """What `write_tile` would have raised; None for a tile that was stored."""
+
+
+@attrs.frozen
+class AmendedTile:
+    """A tile whose capture date was put right."""
+
+    stored: TileMetadataPersistent
+    """The row as it was committed."""
+    captured_at_before: datetime
+    """The date that was wrong."""
+    verdict: FreshnessVerdict
+    """On the tile with its new date."""
 
 
 @runtime_checkable
@@ -107,6 +120,15 @@ class SupportsLocalReads(Protocol):
 
 
 @runtime_checkable
+class RecordsLookups(Protocol):
+    """A store that records lookups which came to nothing; `find_tiles` asks a store for it."""
+
+    def record_unknown_candidates(self, tile_ids: Sequence[TileId]) -> None:
+        """Record that the store holds none of a lookup's candidates."""
+        ...
+
+
+@runtime_checkable
 class SupportsLocalWrites(Protocol):
     """A store that owns its tiles: what it can write beyond `TileStore`."""
 
@@ -116,6 +138,15 @@ class SupportsLocalWrites(Protocol):
         Every tile whose outcome says stored is durable when this returns. Waits as `TileStore.write_tile`
         does, once for the batch. Raises `StoreUnavailableError` when the batch as a whole could not be
         committed; then none of it was stored.
+        """
+        ...
+
+    def amend_capture_time(self, tile_id: TileId, captured_at: datetime) -> AmendedTile:
+        """Put a stored tile's capture date right; committed and on the flight record when this returns.
+
+        The tile is judged anew and labelled by the verdict. It stays stored also when a write would now be
+        refused: each read judges it. Raises `TileNotFoundError`, `TileMetadataError` (a capture time in the
+        future), `StoreUnavailableError`.
         """
         ...
 

@@ -17,11 +17,10 @@ from ..errors import (
     OnboardRoomExhaustedError,
     TileNotFoundError,
 )
-from ..find_tiles import RecordsLookups
 from ..flight_events import eviction_batch_event
 from ..policies.eviction import EvictionList, KnownTiles
 from ..ports.flight_recorder import FlightRecorder
-from ..ports.tile_store import SupportsLocalReads, TileStore
+from ..ports.tile_store import RecordsLookups, SupportsLocalReads, TileStore
 from ..values.catalogue_entries import EvictionCandidate
 from ..values.eviction_tally import EvictionTally
 from ..values.pixels import TilePixelHandle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 
 import attrs
 
@@ -16,12 +17,13 @@ from ..ports.headroom import Headroom, NoBudget
 from ..ports.tile_catalogue import TileCatalogue
 from ..ports.tile_files import TileFiles
 from ..ports.tile_rows import TileRows
-from ..ports.tile_store import TileWriteOutcome
+from ..ports.tile_store import AmendedTile, TileWriteOutcome
 from ..values.catalogue_entries import CatalogueMatches
 from ..values.pixels import TileBytes, TilePixelHandle, as_bytes
 from ..values.tile_changes import TileChange
 from ..values.tile_grid import Bbox
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
+from .amend_tile import TileAmender
 from .catalogue_sync import CatalogueSync
 from .clock_guard import ClockGuard
 from .delete_tile import TileDeleter
@@ -83,6 +85,7 @@ class FileBackedTileStore:
             clock_guard=self._clock,
             recorder=recorder,
         )
+        self._amender = TileAmender(rows=rows, gate=gate, sync=sync, clock=clock, recorder=recorder)
         self._reader = TileReader(
             files=files,
             catalogue=sync.catalogue,
@@ -185,6 +188,11 @@ class FileBackedTileStore:
         """See `TileStore`."""
         self._check_process()
         return self._deleter.delete_tile(tile_id)
+
+    def amend_capture_time(self, tile_id: TileId, captured_at: datetime) -> AmendedTile:
+        """See `SupportsLocalWrites`."""
+        self._check_process()
+        return self._amender.amend(tile_id, captured_at)
 
     def evict_tile(self, tile_id: TileId) -> int:
         """See `SupportsLocalWrites`."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 
 import attrs
 
@@ -15,7 +15,7 @@ from ..ports.tile_rows import OpenRows
 from ..ports.tile_store import TileWriteOutcome
 from ..values.tile_rules import onboard_bytes_of
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
-from .write_tile import MAX_LOST_RACES, WithdrawOnFailure, WriteParts
+from .write_tile import MAX_LOST_RACES, WithdrawOnFailure, WriteParts, duplicate_of
 
 
 def write_batch(parts: WriteParts, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
@@ -105,7 +105,8 @@ class _BatchWrite:
                     with parts.files.prewriting(list(self._unknown(admitted))):
                         duplicates = rows.finish_insert()
                         step = WriteStep.FILES
-                        placed = self._place(self._without(duplicates, admitted), rows)
+                        new = [tile for tile in admitted if tile.metadata.tile_id not in duplicates]
+                        placed = self._place(new, rows)
                     step = WriteStep.COMMIT
                     with WithdrawOnFailure(parts.files, [tile.staged for tile in placed]):
                         stored = rows.commit()
@@ -118,6 +119,7 @@ class _BatchWrite:
                 if tile.position not in self._outcomes:
                     self._recorder.record(write_failed_event(tile.metadata.tile_id, step, error))
             raise
+        self._refuse_duplicates([tile for tile in admitted if tile.metadata.tile_id in duplicates])
         for tile in placed:
             self._keep(tile.position, stored[tile.metadata.tile_id])
 
@@ -126,21 +128,27 @@ class _BatchWrite:
         known = [t.metadata.tile_id for t in admitted if t.metadata.tile_id in self._parts.sync.catalogue]
         if not known:
             return admitted
-        return self._without(frozenset(self._parts.rows.committed_among(known)), admitted)
+        committed = self._parts.rows.committed_among(known)
+        self._refuse_duplicates([t for t in admitted if t.metadata.tile_id in committed], committed)
+        return [tile for tile in admitted if tile.metadata.tile_id not in committed]
 
     def _unknown(self, admitted: Iterable[_Admitted]) -> Iterable[StagedTile]:
         """The tiles that the catalogue does not know; only they may be prewritten."""
         catalogue = self._parts.sync.catalogue
         return (tile.staged for tile in admitted if tile.metadata.tile_id not in catalogue)
 
-    def _without(self, duplicates: frozenset[TileId], admitted: Iterable[_Admitted]) -> list[_Admitted]:
-        new = []
-        for tile in admitted:
-            if tile.metadata.tile_id in duplicates:
-                self._refuse(tile.position, WriteStep.INSERT, DuplicateTileError(tile.metadata.tile_id))
-            else:
-                new.append(tile)
-        return new
+    def _refuse_duplicates(
+        self,
+        duplicates: Sequence[_Admitted],
+        committed: Mapping[TileId, TileMetadataPersistent] | None = None,
+    ) -> None:
+        """Refuse duplicates, each for its reason; their rows are read unless they are given."""
+        if committed is None and duplicates:
+            with suppress(TileCacheError):  # the rest of the batch is committed: a vaguer reason must do
+                committed = self._parts.rows.committed_among([tile.metadata.tile_id for tile in duplicates])
+        for tile in duplicates:
+            known = (committed or {}).get(tile.metadata.tile_id)
+            self._refuse(tile.position, WriteStep.INSERT, duplicate_of(tile.metadata, known))
 
     def _place(self, new: list[_Admitted], rows: OpenRows) -> list[_Admitted]:
         """Place the files, discard the rows of those that fail, and return the others."""

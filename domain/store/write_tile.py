@@ -21,11 +21,18 @@ step 5, and until the COMMIT is answered.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 
 import attrs
 
-from ..errors import CommitOutcomeUnknownError, DuplicateTileError, HeadroomTakenError
+from ..errors import (
+    CaptureTimeConflictError,
+    CommitOutcomeUnknownError,
+    DuplicateTileError,
+    HeadroomTakenError,
+    TileCacheError,
+)
 from ..flight_events import WriteStep, write_event, write_failed_event
 from ..ports.clock import Clock
 from ..ports.flight_recorder import FlightRecorder
@@ -69,8 +76,8 @@ def write_tile(parts: WriteParts, pixels: bytes, metadata: TileMetadata) -> Tile
         is_onboard = admitted.tile_id.source is TileSource.ONBOARD
         if admitted.tile_id in parts.sync.catalogue:
             step = WriteStep.INSERT
-            if parts.rows.get(admitted.tile_id) is not None:
-                raise DuplicateTileError(admitted.tile_id)
+            if (known := parts.rows.get(admitted.tile_id)) is not None:
+                raise duplicate_of(admitted, known)
         while True:
             step = WriteStep.DISK_BUDGET
             try:
@@ -94,11 +101,24 @@ def write_tile(parts: WriteParts, pixels: bytes, metadata: TileMetadata) -> Tile
                 lost_races += 1
                 if lost_races > MAX_LOST_RACES:
                     raise
+            except DuplicateTileError as error:
+                known = None
+                with suppress(TileCacheError):  # without the row a vaguer reason must do
+                    known = parts.rows.get(admitted.tile_id)
+                raise duplicate_of(admitted, known) from error
     except Exception as error:
         parts.recorder.record(write_failed_event(metadata.tile_id, step, error))
         raise
     parts.recorder.record(write_event(stored))
     return stored
+
+
+def duplicate_of(metadata: TileMetadata, known: TileMetadataPersistent | None) -> DuplicateTileError:
+    """Why a tile is refused whose row is there: the same bytes under another date are named as that."""
+    same_bytes = known is not None and known.content_sha256 == metadata.content_sha256
+    if known is not None and same_bytes and known.captured_at != metadata.captured_at:
+        return CaptureTimeConflictError(metadata.tile_id, known.captured_at, metadata.captured_at)
+    return DuplicateTileError(metadata.tile_id)
 
 
 class WithdrawOnFailure:

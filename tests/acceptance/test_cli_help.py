@@ -23,6 +23,7 @@ COMMANDS = [
     ("uploads", "votes"),
     ("provider",),
     ("delete",),
+    ("amend",),
     ("pin",),
     ("status",),
     ("dump",),

@@ -205,6 +205,18 @@ def test_an_ingest_beyond_the_budget_warns_and_stays_within_it(
     assert 0 < sum(path.stat().st_size for path in kept) <= 3 * size
 
 
+def test_an_ingest_of_the_same_bytes_under_another_date_is_refused_by_name(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo
+) -> None:
+    xyz_folder(count=2)
+    call("ingest", "tiles", "--captured-at", days_ago(1))
+    result = call("ingest", "tiles", "--captured-at", days_ago(9), "--json")
+    assert result.code == 1
+    assert (result.json["present"], result.json["refused"]) == (0, 2)
+    assert f"captured at {days_ago(1)}T00:00:00+00:00" in result.json["refusals"][0]["message"]
+    assert result.json["refusals"][0]["remedy"].startswith("correct the date, or put the stored one right")
+
+
 def test_an_ingest_that_evicts_is_no_success_and_says_how_many_and_which(
     call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo
 ) -> None:

@@ -180,6 +180,43 @@ def test_delete_removes_nothing_when_one_of_the_tiles_is_absent(call: Call, fill
     assert (filled / "0.jpg").is_file()
 
 
+def test_a_capture_date_is_put_right_and_judged_anew(
+    call: Call, filled: Path, days_ago: Callable[[int], str]
+) -> None:
+    (amended,) = call("amend", "--captured-at", days_ago(400), "imported/7/60/1", "--json").json
+    assert (amended["decision"], amended["freshness_label"]) == ("downgrade", "downgraded")
+    assert amended["captured_at"] == f"{days_ago(400)}T00:00:00+00:00"
+    rows = {row["tile"]: row for row in call("dump").json_lines}
+    assert rows["imported/7/60/1"]["captured_at"] == amended["captured_at"]
+    assert rows["imported/7/60/0"]["captured_at"] == amended["captured_at_before"]
+    assert "c6.amended" in call("record").out
+    assert call("verify").code == 0
+
+
+def test_an_amended_date_that_a_sector_refuses_is_stored_and_no_success(
+    call: Call, filled: Path, days_ago: Callable[[int], str]
+) -> None:
+    strict = {"AEROTILE_FRESHNESS_DEFAULT_CLASSIFICATION": "active_conflict"}
+    result = call("amend", "--captured-at", days_ago(400), "imported/7/60/1", **strict)
+    assert result.code == 1
+    assert "1 of 1 tiles are too old for their sector by the new date, such as imported/7/60/1" in result.err
+    row = {row["tile"]: row for row in call("dump").json_lines}["imported/7/60/1"]
+    assert row["captured_at"] == f"{days_ago(400)}T00:00:00+00:00"
+
+
+def test_no_date_is_changed_when_a_tile_is_absent_or_the_date_lies_ahead(
+    call: Call, filled: Path, days_ago: Callable[[int], str]
+) -> None:
+    before = call("dump").out
+    absent = call("amend", "--captured-at", days_ago(2), "imported/7/60/0", "imported/7/60/9")
+    assert absent.code == 1
+    assert absent.error == "no tile imported/7/60/9 in the store — leave it out; no tile was changed"
+    ahead = call("amend", "--captured-at", days_ago(-3), "imported/7/60/0")
+    assert ahead.code == 2
+    assert "is in the future" in ahead.error
+    assert call("dump").out == before
+
+
 def test_pins_are_set_listed_and_lifted(call: Call, filled: Path) -> None:
     assert call("pin", "--list", "--json").json == {"pinned": []}
     assert call("pin", "imported/7/60/1", "imported/7/60/0").out == "2 tiles pinned\n"

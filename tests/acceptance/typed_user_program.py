@@ -123,6 +123,10 @@ def write(config: aerotile.AerotileConfig, tiles: Sequence[tuple[bytes, aerotile
         assert_type(error.expected, "str | int")
     except aerotile.CaptureTimeInFutureError as error:
         assert_type(error.captured_at, datetime)
+    except aerotile.CaptureTimeConflictError as error:
+        amended = store.amend_capture_time(tiles[0][1].tile_id, error.captured_at)
+        assert_type(amended, aerotile.AmendedTile)
+        assert_type(amended.verdict, aerotile.FreshnessVerdict)
     except aerotile.DuplicateTileError as error:
         assert_type(error.tile_id, "aerotile.TileId | None")
     except aerotile.TileMetadataError as error:

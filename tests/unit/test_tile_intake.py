@@ -250,6 +250,18 @@ def test_a_capture_time_in_the_future_is_refused_before_a_tile_is_read() -> None
         Site.of().take_in([unreadable], age=-timedelta(hours=1))
 
 
+def test_the_same_bytes_under_another_date_are_refused_and_not_already_there() -> None:
+    site = Site.of()
+    site.take_in(offered(1, 2))
+    report = site.take_in(offered(1, 2, 3), age=timedelta(days=30))
+    assert ended(report) == (1, 0, 2)
+    assert {refusal.error for refusal in report.refusals} == {"CaptureTimeConflictError"}
+    assert "aerotile amend --captured-at" in str(report.refusals[0].remedy)
+    row = site.cache.rows.get(tile_id(1))
+    assert row is not None
+    assert row.captured_at == NOW
+
+
 def test_evictions_are_announced_and_go_on_the_flight_record() -> None:
     site = Site.of(budget_bytes=500)
     site.take_in(offered(1, 2))
@@ -278,6 +290,7 @@ def test_a_store_that_does_not_answer_ends_the_run() -> None:
 
     class Unavailable:
         tile_exists = staticmethod(site.cache.store.tile_exists)
+        catalogue = site.cache.store.catalogue
         read_tile_pixels = staticmethod(site.cache.store.read_tile_pixels)
         calls = 0
 
@@ -301,6 +314,7 @@ def test_a_row_without_its_file_is_named_with_the_way_out() -> None:
             "tile_exists": staticmethod(lambda tile_id: False),
             "read_tile_pixels": staticmethod(site.cache.store.read_tile_pixels),
             "write_tiles": staticmethod(site.cache.store.write_tiles),
+            "catalogue": site.cache.store.catalogue,
         },
     )()
     report = attrs.evolve(site.intake, store=hidden).take_in(
@@ -318,6 +332,7 @@ def test_batches_overlap_only_while_the_budget_has_room_for_all(budget_bytes: in
 
     class Watched:
         tile_exists = staticmethod(site.cache.store.tile_exists)
+        catalogue = site.cache.store.catalogue
         read_tile_pixels = staticmethod(site.cache.store.read_tile_pixels)
 
         def write_tiles(self, tiles: Any) -> Any:

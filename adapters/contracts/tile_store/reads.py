@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ....domain.errors import ContentHashMismatchError, TileNotFoundError
-from ....domain.find_tiles import RecordsLookups
 from ....domain.flight_events import EventKind
+from ....domain.ports.tile_store import RecordsLookups
 from ....domain.values.tiles import TileId, TileSource
 from .subject import IN_CONFLICT, IN_REAR, ONBOARD, OfTileStore, TileStoreSubject, described, jpeg
 

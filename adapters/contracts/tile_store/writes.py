@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 
 from ....domain.errors import (
+    CaptureTimeConflictError,
     CaptureTimeInFutureError,
     ContentHashMismatchError,
     DuplicateTileError,
@@ -23,7 +25,7 @@ from ....domain.flight_events import EventKind
 from ....domain.policies.freshness import FreshnessDecision
 from ....domain.ports.tile_store import SupportsLocalReads, SupportsLocalWrites, TileStore
 from ....domain.values.pixels import TileBytes
-from ....domain.values.tiles import FreshnessLabel, TileMetadata
+from ....domain.values.tiles import FreshnessLabel, TileId, TileMetadata
 from .subject import IN_CONFLICT, IN_REAR, NOW, OfTileStore, TileStoreSubject, described, jpeg
 
 
@@ -93,6 +95,79 @@ class Writes(OfTileStore):
         store = subject.open()
         for port in (TileStore, SupportsLocalReads, SupportsLocalWrites):
             assert isinstance(store, port)
+
+    @pytest.mark.parametrize(
+        ("tile_id", "days", "decision", "label"),
+        [
+            (IN_REAR, 1, FreshnessDecision.ACCEPT, FreshnessLabel.FRESH),
+            (IN_REAR, 400, FreshnessDecision.DOWNGRADE, FreshnessLabel.DOWNGRADED),
+            (IN_CONFLICT, 400, FreshnessDecision.REJECT, FreshnessLabel.DOWNGRADED),
+        ],
+    )
+    def test_a_capture_date_is_put_right_on_the_record_and_the_tile_is_judged_anew(
+        self,
+        subject: TileStoreSubject,
+        tile_id: TileId,
+        days: int,
+        decision: FreshnessDecision,
+        label: FreshnessLabel,
+    ) -> None:
+        store, pixels = subject.open(), jpeg(1)
+        before = store.write_tile(pixels, described(pixels, tile_id, timedelta(days=10)))
+        store.read_tile_pixels(tile_id).close()
+        right = NOW - timedelta(days=days)
+        amended = store.amend_capture_time(tile_id, right)
+        assert (amended.captured_at_before, amended.verdict.decision) == (before.captured_at, decision)
+        assert amended.stored == attrs.evolve(before, captured_at=right, freshness_label=label)
+        assert subject.rows.get(tile_id) == amended.stored
+        for opened in (store, subject.open()):
+            entry = opened.catalogue.get(tile_id)
+            assert entry is not None
+            assert (entry.captured_at, entry.freshness_label) == (right, label)
+            verdict = opened.verdict(tile_id)
+            assert verdict is not None
+            assert verdict.decision is decision
+            assert opened.read_tile_bytes(tile_id) == pixels
+        (event,) = [e for e in subject.recorder.events if e.kind is EventKind.AMENDED]
+        assert event.payload["captured_at_before"] == before.captured_at.isoformat()
+        assert event.payload["captured_at"] == right.isoformat()
+        assert event.payload["decision"] == decision.name.lower()
+
+    def test_a_capture_date_that_can_not_be_right_or_has_no_tile_changes_nothing(
+        self, subject: TileStoreSubject
+    ) -> None:
+        store, pixels = subject.open(), jpeg(1)
+        before = store.write_tile(pixels, described(pixels))
+        with pytest.raises(CaptureTimeInFutureError):
+            store.amend_capture_time(IN_REAR, NOW + timedelta(hours=1))
+        with pytest.raises(TileNotFoundError):
+            store.amend_capture_time(IN_CONFLICT, NOW)
+        assert subject.rows.get(IN_REAR) == before
+        assert EventKind.AMENDED not in subject.kinds()
+
+    @pytest.mark.parametrize("in_batch", [False, True])
+    @pytest.mark.parametrize("is_known", [False, True])
+    def test_the_same_bytes_under_another_date_are_refused_by_name(
+        self, subject: TileStoreSubject, in_batch: bool, is_known: bool
+    ) -> None:
+        store, other, pixels = subject.open(), subject.open(), jpeg(1)
+        first = (store if is_known else other).write_tile(pixels, described(pixels))
+        another = described(pixels, age=timedelta(days=30))
+        if in_batch:
+            (outcome,) = store.write_tiles([(pixels, another)])
+            error = outcome.error
+        else:
+            with pytest.raises(DuplicateTileError) as refused:
+                store.write_tile(pixels, another)
+            error = refused.value
+        assert isinstance(error, CaptureTimeConflictError)
+        assert (error.stored_captured_at, error.captured_at) == (first.captured_at, another.captured_at)
+        assert "aerotile amend --captured-at" in str(error.remedy)
+        assert subject.rows.get(IN_REAR) == first
+        (same,) = store.write_tiles([(pixels, described(pixels))])
+        assert type(same.error) is DuplicateTileError
+        (new_bytes,) = store.write_tiles([(jpeg(2), described(jpeg(2), age=timedelta(days=30)))])
+        assert type(new_bytes.error) is DuplicateTileError
 
     def test_a_box_holds_what_is_stored_there_now(self, subject: TileStoreSubject) -> None:
         store, pixels = subject.open(), jpeg(1)
