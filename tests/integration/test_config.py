@@ -250,6 +250,9 @@ def test_numbers_of_numpy_are_taken_as_plain_ones() -> None:
     assert (type(budget.max_bytes), budget) == (int, BudgetConfig(max_bytes=5_000, eviction_batch_size=3))
     reads = ReadsConfig(deadline_s=np.float32(0.5))
     assert (type(reads.deadline_s), reads) == (float, ReadsConfig(deadline_s=0.5))
+    assert ReadsConfig(verify_hash=np.True_).verify_hash is True
+    with pytest.raises(ValueError, match=r"^verify_hash must be a bool, got 1$"):
+        ReadsConfig(verify_hash=1)  # type: ignore[arg-type] # that is the test
     for wrong in (True, 5.0, "5"):
         with pytest.raises(ValueError, match=r"^max_bytes must be a whole number, got "):
             BudgetConfig(max_bytes=wrong)  # type: ignore[arg-type] # that is the test
