@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,13 +70,27 @@ class SectorIndexContract:
         sectors = [sector(name, 0.0, 0.0, 1.0, 1.0) for name in ("c", "a", "d", "b")]
         assert [found.sector_id for found in make_index(sectors).sectors_at(0.5, 0.5)] == ["a", "b", "c", "d"]
 
-    @pytest.mark.parametrize(("lat", "lon"), [(math.nan, 0.0), (0.0, math.inf), (90.5, 0.0), (0.0, -180.5)])
-    def test_a_place_that_is_not_on_the_globe_is_refused(
-        self, make_index: MakeSectorIndex, lat: float, lon: float
+    @pytest.mark.parametrize(
+        ("lat", "lon", "refusal"),
+        [
+            (math.nan, 0.0, "^lat must be within -90..90, got nan$"),
+            (0.0, math.inf, "^lon must be within -180..180, got inf$"),
+            (90.5, 0.0, "^lat must be within -90..90, got 90.5$"),
+            (0.0, -180.5, "^lon must be within -180..180, got -180.5$"),
+            (True, 0.0, "^lat must be a number of degrees, got True$"),
+            (0.0, "5", "^lon must be a number of degrees, got '5'$"),
+        ],
+    )
+    def test_a_place_that_is_not_on_the_globe_is_refused_by_the_parameters_name(
+        self, make_index: MakeSectorIndex, lat: Any, lon: Any, refusal: str
     ) -> None:
         index = make_index([sector("a", 0.0, 0.0, 10.0, 10.0)])
-        with pytest.raises(ValueError, match="must be within"):
+        with pytest.raises(ValueError, match=refusal):
             index.sectors_at(lat, lon)
+
+    def test_numbers_of_numpy_are_taken(self, make_index: MakeSectorIndex) -> None:
+        index = make_index([sector("a", 0.0, 0.0, 10.0, 10.0)])
+        assert len(index.sectors_at(np.float32(5.5), np.int64(5))) == 1
 
     @FROM_A_FACTORY
     @given(sectors=sector_lists(), lat=latitudes, lon=longitudes, box=boxes())

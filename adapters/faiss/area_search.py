@@ -18,6 +18,7 @@ from ...domain.values.areas import Area
 from ...domain.values.descriptors import DescriptorMetric, IndexMetadata, SearchHit
 from ...ext import PlaceOrderedRows, RowSelection, TileKeyCodec
 from ..files.mapped_file import populate
+from ..own_process import OwnProcess
 from .generations import REMEDY
 from .place_order import DESCRIPTORS_FILE, BlockLayout, RowsFile
 
@@ -53,6 +54,7 @@ class AreaSearch:
         self._select = PlaceOrderedRows(rows.keys, rows.rows_per_block).select
         self._decode = TileKeyCodec(metadata.variants).search_hits
         self._verified = np.zeros(self._layout.blocks, np.bool_)
+        self._process = OwnProcess()
         self._verifying = threading.Lock()
         self._ascending = metadata.metric is DescriptorMetric.L2
         self.rows_a_tile = int(np.diff(np.flatnonzero(np.diff(rows.keys, prepend=-1, append=-1))).max())
@@ -119,6 +121,8 @@ class AreaSearch:
         """Hash the blocks that were not used before. Raises `IndexUnavailableError` for a damaged one."""
         if self._verified[blocks].all():
             return
+        if not self._process.is_current:  # a thread of the parent may have held the lock at the fork
+            self._process, self._verifying = OwnProcess(), threading.Lock()
         with self._verifying, memoryview(self._mapping) as content:
             for number in blocks[~self._verified[blocks]].tolist():
                 begin, end = self._layout.block(number)

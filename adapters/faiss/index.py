@@ -21,6 +21,7 @@ from ...domain.values.tiles import TileId
 from ...ext import TileKeyCodec
 from ..available_memory import available_memory_bytes
 from ..descriptor_arrays import check_components, check_descriptors, checked_query, encode_tiles
+from ..own_process import OwnProcess
 from .build import build_index, write_generation
 from .build_memory import build_memory_bytes
 from .generations import IndexGenerations
@@ -62,6 +63,7 @@ class FaissDescriptorIndex:
             raise ValueError(f"keep_generations must be 0 or more, got {keep_generations!r}")
         if threads is not None and threads < 1:
             raise ValueError(f"threads must be 1 or more, got {threads!r}")
+        self._process = OwnProcess()
         self.generations = IndexGenerations(root)
         self._params = HnswParams() if params is None else params
         self._storage = storage
@@ -197,7 +199,11 @@ class FaissDescriptorIndex:
 
     def close(self) -> None:
         """Give the index's memory back once the searches under way are done; a second call does nothing."""
-        with self._swap:
+        if self._process.is_current:
+            with self._swap:
+                self._closed = True
+                self._mapped = None
+        else:  # a thread of the parent may have held the lock at the fork
             self._closed = True
             self._mapped = None
 

@@ -19,7 +19,7 @@ class MemorySectorIndex:
 
         Raises `ValueError` for a point that is not on the globe.
         """
-        return self.sectors_intersecting(Bbox(lat, lon, lat, lon))
+        return self.sectors_intersecting(Bbox.of_place(lat, lon))
 
     def sectors_intersecting(self, bbox: Bbox) -> tuple[SectorBoundary, ...]:
         """The sectors that share at least one point with the box, ordered by id."""

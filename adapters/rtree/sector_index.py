@@ -35,7 +35,7 @@ class RtreeSectorIndex:
 
         Raises `ValueError` for a place that is not on the globe.
         """
-        return self.sectors_intersecting(Bbox(lat, lon, lat, lon))
+        return self.sectors_intersecting(Bbox.of_place(lat, lon))
 
     def sectors_intersecting(self, bbox: Bbox) -> tuple[SectorBoundary, ...]:
         """The sectors that share at least one point with the box, ordered by id.

@@ -57,6 +57,13 @@ class Bbox:
                 "a box across the antimeridian is two boxes"
             )
 
+    @classmethod
+    def of_place(cls, lat: float, lon: float) -> Bbox:
+        """The box that holds one place alone. Raises `ValueError` for a place that is not on the globe."""
+        lat = _degrees("lat", lat, 90.0, "-90..90")
+        lon = _degrees("lon", lon, 180.0, "-180..180")
+        return cls(lat, lon, lat, lon)
+
     def intersects(self, other: Bbox) -> bool:
         """Whether the two boxes share at least one point; a common edge or corner counts."""
         return (

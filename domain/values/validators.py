@@ -55,6 +55,12 @@ def as_real(value: Any) -> Any:
     return value
 
 
+def as_bool(value: Any) -> Any:
+    """A truth value of NumPy as a `bool`. Everything else as it is, 0 and 1 too."""
+    kind = type(value)
+    return bool(value) if (kind.__module__, kind.__name__.rstrip("_")) == ("numpy", "bool") else value
+
+
 def is_whole(value: object) -> bool:
     """Whether `value` is a plain whole number."""
     return isinstance(value, int) and not isinstance(value, bool)
@@ -74,11 +80,11 @@ def check_limit(limit: int) -> int:
 
 
 def plain_numbers(_: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
-    """A field transformer of attrs: fields of type int and float take numbers of any library as plain ones.
+    """A field transformer of attrs: int, float and bool fields take those of any library as plain ones.
 
     They are converted once, in the constructor, so SQL, JSON and compiled code meet no other kind.
     """
-    converters: dict[Any, Callable[[Any], Any]] = {"int": as_whole, "float": as_real}
+    converters: dict[Any, Callable[[Any], Any]] = {"int": as_whole, "float": as_real, "bool": as_bool}
     return [
         field.evolve(converter=converters[field.type])
         if field.converter is None and field.type in converters

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import attrs
+import numpy as np
 import pytest
 from loaded_settings import PASSWORD, load, refusal
 
@@ -13,6 +14,7 @@ from aerotile.adapters.config.settings import (
     AerotileConfig,
     BudgetConfig,
     DatabaseConfig,
+    ReadsConfig,
     settings,
     shown,
 )
@@ -241,3 +243,16 @@ def test_the_constructors_refuse_bad_values_by_themselves() -> None:
 def test_every_setting_says_what_it_means() -> None:
     for setting in settings():
         assert setting.about.endswith(".")
+
+
+def test_numbers_of_numpy_are_taken_as_plain_ones() -> None:
+    budget = BudgetConfig(max_bytes=np.int64(5_000), eviction_batch_size=np.uint8(3))
+    assert (type(budget.max_bytes), budget) == (int, BudgetConfig(max_bytes=5_000, eviction_batch_size=3))
+    reads = ReadsConfig(deadline_s=np.float32(0.5))
+    assert (type(reads.deadline_s), reads) == (float, ReadsConfig(deadline_s=0.5))
+    assert ReadsConfig(verify_hash=np.True_).verify_hash is True
+    with pytest.raises(ValueError, match=r"^verify_hash must be a bool, got 1$"):
+        ReadsConfig(verify_hash=1)  # type: ignore[arg-type] # that is the test
+    for wrong in (True, 5.0, "5"):
+        with pytest.raises(ValueError, match=r"^max_bytes must be a whole number, got "):
+            BudgetConfig(max_bytes=wrong)  # type: ignore[arg-type] # that is the test

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,6 +62,21 @@ class Boxes(OfTileCatalogue):
         load(catalogue, (row(imported(x, y, DENSE)) for x in side for y in side))
         add_all(catalogue, (row(imported(x, x, DENSE + 1)) for x in side))
         return catalogue
+
+    def test_numbers_of_numpy_are_taken(self, dense: TileCatalogue) -> None:
+        box = tile_bbox(3, 4, DENSE)
+        expected = dense.query_by_bbox(box, DENSE)
+        for zoom_level in (np.int64(DENSE), np.uint8(DENSE)):
+            found = dense.query_by_bbox(box, zoom_level)
+            assert list(found) == list(expected)
+        assert found[np.int64(0)] == expected[0]
+
+    @pytest.mark.parametrize("zoom_level", [True, 5.0, "5", None, -1, 23], ids=repr)
+    def test_a_zoom_that_does_not_exist_is_refused_by_name(
+        self, dense: TileCatalogue, zoom_level: Any
+    ) -> None:
+        with pytest.raises(ValueError, match=r"^zoom_level must be an integer within 0\.\.22, got "):
+            dense.query_by_bbox(tile_bbox(3, 4, DENSE), zoom_level)
 
     def test_matches_are_a_copy_that_later_changes_do_not_reach(self, catalogue: TileCatalogue) -> None:
         rows = [row(imported(x, y, 3), 8 * x + y) for x in range(8) for y in range(8)]

@@ -244,7 +244,9 @@ def multiprocessing_with(method: str) -> Callable[[Parts], None]:
         if method == "fork":
             process = context.Process(target=use, args=(parts,))
         else:
-            say({"pickled": outcome_of(lambda: context.Process(target=use, args=(parts.store,)).start())})
+            opened = [parts.store, parts.facts, parts.index, parts.recorder]
+            started = [context.Process(target=use, args=(part,)).start for part in opened]
+            say({type(part).__name__: outcome_of(start) for part, start in zip(opened, started, strict=True)})
             process = context.Process(target=in_process_of_multiprocessing, args=tuple(sys.argv[2:4]))
         process.start()
         process.join()
