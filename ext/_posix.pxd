@@ -9,6 +9,8 @@ cdef extern from "<sys/types.h>" nogil:
     ctypedef unsigned long dev_t
     ctypedef unsigned long ino_t
     ctypedef unsigned int mode_t
+    ctypedef unsigned int uid_t
+    ctypedef unsigned int gid_t
     ctypedef long off_t
 
 cdef extern from "<fcntl.h>" nogil:
@@ -35,6 +37,7 @@ cdef extern from "<fcntl.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     int close(int descriptor)
+    int fchown(int descriptor, uid_t owner, gid_t group)
     int fdatasync(int descriptor)
     int fsync(int descriptor)
     off_t lseek(int descriptor, off_t offset, int whence)
@@ -67,6 +70,8 @@ cdef extern from "<sys/stat.h>" nogil:
         dev_t st_dev
         ino_t st_ino
         mode_t st_mode
+        uid_t st_uid
+        gid_t st_gid
         off_t st_size
         timespec st_mtim
     int S_ISDIR(mode_t mode)

@@ -25,6 +25,7 @@ from ...ext import open_beneath
 from ..files.atomic_file import atomic_file
 from ..files.durable_folder import make_folder_durably, publish_folder
 from ..files.file_lock import FileLock
+from ..files.ownership import give_to_folders_owner
 from ..files.regular_file import read_regular, refuse_irregular
 
 POINTER_FILE = "current"
@@ -147,6 +148,7 @@ class IndexGenerations:
         number = int(names[-1]) + 1 if names else 1
         partial = self._folder / f"{number:06d}{_PARTIAL_SUFFIX}"
         partial.mkdir(_FOLDER_MODE)
+        give_to_folders_owner(partial, self._folder)
         return partial
 
     def complete(self, partial: Path) -> str:
