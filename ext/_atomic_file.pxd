@@ -20,6 +20,7 @@ from _posix cimport (
     close_quietly,
     dev_t,
     fchmod,
+    fchown,
     fstat,
     fstatat,
     ino_t,
@@ -92,13 +93,28 @@ cdef inline int sync_retrying(int (*call)(int) noexcept nogil, int descriptor) n
     return 0
 
 
-cdef inline int fill(AtomicFile *file, const char *content, size_t length, Failure *failure) noexcept nogil:
-    """Give a new file its mode and content, and note how to know it again; 0, or -1 with `failure` set."""
+cdef inline int give_to_folders_owner(int folder, int descriptor) noexcept nogil:
+    """Twin of `adapters.files.ownership` for a file that root has made; 0, or -1 with errno."""
+    cdef stat_facts owner
+    if fstat(folder, &owner) != 0:
+        return -1
+    return 0 if owner.st_uid == 0 else fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
+cdef inline int fill(
+    int folder, AtomicFile *file, const char *content, size_t length, Failure *failure
+) noexcept nogil:
+    """Give a new file its content, owner and mode, and note how to know it again.
+
+    0, or -1 with `failure` set.
+    """
     cdef stat_facts facts
     if write_whole(file.descriptor, content, length) != 0:
         return fail(failure, b"write")
     if fstat(file.descriptor, &facts) != 0:
         return fail(failure, b"fstat")
+    if facts.st_uid == 0 and give_to_folders_owner(folder, file.descriptor) != 0:
+        return fail(failure, b"fchown")
     # The umask may have had its say at open.
     if (facts.st_mode & ALL_MODE_BITS) != FILE_MODE and fchmod(file.descriptor, FILE_MODE) != 0:
         return fail(failure, b"fchmod")
@@ -124,7 +140,7 @@ cdef inline int write_temporary(
         if errno != EINTR:
             return fail(failure, b"open")
     file.stage = TEMPORARY
-    return fill(file, content, length, failure)
+    return fill(folder, file, content, length, failure)
 
 
 cdef inline int close_temporary(AtomicFile *file, Failure *failure) noexcept nogil:
@@ -159,7 +175,7 @@ cdef inline int write_unnamed(
         if errno != EINTR:
             return fail(failure, b"open")
     file.stage = UNNAMED
-    return fill(file, content, length, failure)
+    return fill(folder, file, content, length, failure)
 
 
 cdef inline int link_as(int folder, AtomicFile *file, const char *name) noexcept nogil:

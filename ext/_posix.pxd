@@ -9,6 +9,8 @@ cdef extern from "<sys/types.h>" nogil:
     ctypedef unsigned long dev_t
     ctypedef unsigned long ino_t
     ctypedef unsigned int mode_t
+    ctypedef unsigned int uid_t
+    ctypedef unsigned int gid_t
     ctypedef long off_t
 
 cdef extern from "<fcntl.h>" nogil:
@@ -33,6 +35,7 @@ cdef extern from "<fcntl.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     int close(int descriptor)
+    int fchown(int descriptor, uid_t owner, gid_t group)
     int fsync(int descriptor)
     off_t lseek(int descriptor, off_t offset, int whence)
     int linkat(int old_directory, const char *old_path, int new_directory, const char *new_path, int flags)
@@ -64,6 +67,8 @@ cdef extern from "<sys/stat.h>" nogil:
         dev_t st_dev
         ino_t st_ino
         mode_t st_mode
+        uid_t st_uid
+        gid_t st_gid
         off_t st_size
         timespec st_mtim
     int S_ISDIR(mode_t mode)

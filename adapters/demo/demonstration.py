@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections import Counter
@@ -15,6 +16,8 @@ from ...domain.errors import ConfigurationError
 from ...domain.values.tiles import TileId
 from ..composition import Runtime
 from ..config.settings import AerotileConfig, BudgetConfig, DatabaseConfig, LruConfig
+from ..files.durable_folder import make_folder_durably
+from ..files.regular_file import open_regular
 from ..recorder.reader import RecordReader
 from .base import PreparedBase, ProgressBar, prepare_base
 from .flight import Flight, FlightLog
@@ -141,8 +144,8 @@ def prepare_folder(folder: Path) -> Path:
         raise ConfigurationError(
             f"{folder} has other things in it", remedy="name an empty or a new folder with --folder"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    marker.touch()
+    make_folder_durably(folder, 0o755)
+    os.close(open_regular(marker, os.O_WRONLY | os.O_CREAT, mode=0o644))
     for old in (folder / "base", folder / "provider"):
         if old.exists():
             shutil.rmtree(old)

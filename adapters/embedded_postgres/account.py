@@ -42,12 +42,9 @@ def possible_accounts(data_folder: Path, cluster: Path) -> tuple[ServerAccount, 
                 "which this process runs as",
                 remedy="run as the owner of the folder, choose another folder, or set a DSN",
             )
-        as_ourselves = ServerAccount(own_uid, os.getegid())
-        if cluster.exists() or _has_name(own_uid):
-            return (as_ourselves,)
-        return attrs.evolve(as_ourselves, namespace_uid=_ordinary_uid()), as_ourselves
+        return _as_user(ServerAccount(own_uid, os.getegid()), cluster)
     if owner.st_uid != 0:
-        return (ServerAccount(owner.st_uid, owner.st_gid),)
+        return _as_user(ServerAccount(owner.st_uid, owner.st_gid), cluster)
     in_namespace = ServerAccount(0, 0, _ordinary_uid())
     if cluster.exists():
         return (in_namespace,)
@@ -56,6 +53,13 @@ def possible_accounts(data_folder: Path, cluster: Path) -> tuple[ServerAccount, 
     except KeyError:
         return (in_namespace,)
     return in_namespace, ServerAccount(nobody.pw_uid, nobody.pw_gid)
+
+
+def _as_user(user: ServerAccount, cluster: Path) -> tuple[ServerAccount, ...]:
+    """An ordinary user, whom initdb must see under a name."""
+    if cluster.exists() or _has_name(user.uid):
+        return (user,)
+    return attrs.evolve(user, namespace_uid=_ordinary_uid()), user
 
 
 def _has_name(uid: int) -> bool:

@@ -12,7 +12,7 @@ from ..files.atomic_file import atomic_file
 from ..files.durable_folder import make_folder_durably
 from ..files.file_lock import FileLock, is_free
 from ..files.regular_file import read_regular
-from .owned_files import FILE_MODE, open_owned, owner_to_give
+from .owned_files import FILE_MODE, open_owned
 from .running_server import RunningServer
 from .server_log import ServerLog
 
@@ -64,7 +64,7 @@ class DataFolder:
                 f"the password of the database in {self.path} is missing: no file {self.password_file}",
                 remedy="restore the file, or set a DSN",
             )
-        with atomic_file(self.password_file, FILE_MODE, is_new=True, owner=owner_to_give(self.path)) as file:
+        with atomic_file(self.password_file, FILE_MODE, is_new=True) as file:
             file.write(secrets.token_urlsafe(32).encode("ascii"))
 
     def password(self) -> str:

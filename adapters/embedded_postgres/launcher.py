@@ -22,6 +22,7 @@ import sys
 from pathlib import Path
 
 CLONE_NEWUSER = 0x10000000  # linux/sched.h; os.unshare came with Python 3.12
+PR_SET_DUMPABLE = 4  # linux/prctl.h
 
 
 def enter_user_namespace(uid: int, gid: int, namespace_uid: int) -> None:
@@ -33,6 +34,7 @@ def enter_user_namespace(uid: int, gid: int, namespace_uid: int) -> None:
     if libc.unshare(CLONE_NEWUSER) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"no user namespace: {os.strerror(number)}")
+    libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # or /proc/self belongs to root, where root became the user
     # Linux demands that setgroups is given up before an unprivileged gid_map.
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{namespace_uid} {uid} 1")
@@ -65,10 +67,10 @@ def main(argument: str) -> None:
     order = json.loads(argument)
     if order["detach"] and os.fork() != 0:
         return
+    if os.geteuid() != order["uid"]:
+        become_account(order["uid"], order["gid"])
     if order["namespace_uid"] is not None:
         enter_user_namespace(order["uid"], order["gid"], order["namespace_uid"])
-    elif os.geteuid() != order["uid"]:
-        become_account(order["uid"], order["gid"])
     os.chdir(order["folder"])
     if order["detach"]:
         identity = {

@@ -20,7 +20,6 @@ def atomic_file(
     durable: bool = True,
     is_new: bool = False,
     ignore_umask: bool = False,
-    owner: tuple[int, int] | None = None,
     temporary: str | None = None,
     dir_fd: int | None = None,
 ) -> Iterator[BinaryIO]:
@@ -34,7 +33,6 @@ def atomic_file(
     - `is_new`: there is no file at `path` yet. A file whose name could not be synced is removed again, so
       that the next caller does not take its name for durable.
     - `ignore_umask`: set the mode as given; by default a umask takes rights away from it.
-    - `owner`: uid and gid to give the file to.
     - `temporary`: a name that no other writer uses. By default it is `.{name}.tmp`, for callers that keep
       other writers out: what a crash left under that name is removed.
     - `dir_fd`: the open folder that holds the file; `path` is then a name in it.
@@ -46,7 +44,7 @@ def atomic_file(
     if temporary is None:
         with suppress(FileNotFoundError):
             os.unlink(hidden, dir_fd=dir_fd)
-    with new_file(hidden, mode, ignore_umask=ignore_umask, owner=owner, dir_fd=dir_fd) as file:
+    with new_file(hidden, mode, ignore_umask=ignore_umask, dir_fd=dir_fd) as file:
         yield file
     with _removed_on_error(hidden, dir_fd):
         os.rename(hidden, path, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
@@ -61,7 +59,6 @@ def new_file(
     mode: int,
     *,
     ignore_umask: bool = False,
-    owner: tuple[int, int] | None = None,
     dir_fd: int | None = None,
 ) -> Iterator[BinaryIO]:
     """Create a file that was not there and sync what the body writes; its folder is for the caller to sync.
@@ -72,8 +69,6 @@ def new_file(
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     descriptor = open_regular(path, flags, mode=mode, dir_fd=dir_fd)
     with _removed_on_error(path, dir_fd), os.fdopen(descriptor, "wb") as file:
-        if owner is not None:
-            os.fchown(descriptor, *owner)
         if ignore_umask:
             os.fchmod(descriptor, mode)
         yield file

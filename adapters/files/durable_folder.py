@@ -6,6 +6,8 @@ import contextlib
 import os
 from pathlib import Path
 
+from .ownership import give_to_folders_owner
+
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -40,13 +42,20 @@ def make_folder_durably(folder: Path, mode: int, *, parent_mode: int | None = No
 def make_folder_in(parent: int, name: str, mode: int, *, durable: bool = True) -> None:
     """Make folder `name` in the open folder `parent` unless the name is taken. Raises `OSError`.
 
-    `durable` syncs the parent, also when another process made the folder: it may not have synced it yet.
+    It belongs to the owner of `parent`, also where this process is root. `durable` syncs the parent, also
+    when another process made the folder: it may not have synced it yet.
     """
     is_new = True
     try:
         os.mkdir(name, mode=mode, dir_fd=parent)
     except FileExistsError:
         is_new = False
+    if is_new:
+        try:
+            give_to_folders_owner(name, parent)
+        except BaseException:
+            os.rmdir(name, dir_fd=parent)
+            raise
     if not durable:
         return
     try:

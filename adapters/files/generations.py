@@ -27,6 +27,7 @@ from ...ext import open_beneath
 from .atomic_file import atomic_file
 from .durable_folder import make_folder_durably, publish_folder
 from .file_lock import FileLock
+from .ownership import give_to_folders_owner
 from .regular_file import read_regular, refuse_irregular
 
 POINTER_FILE = "current"
@@ -186,6 +187,7 @@ class GenerationFolders:
             number = int(names[-1]) + 1 if names else 1
         partial = self._folder / f"{number:06d}{_PARTIAL_SUFFIX}"
         partial.mkdir(_FOLDER_MODE)
+        give_to_folders_owner(partial, self._folder)
         return partial
 
     def complete(self, partial: Path) -> str:

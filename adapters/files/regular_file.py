@@ -12,6 +12,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from .ownership import give_to_folders_owner
+
 _CHUNK_BYTES = 1 << 18
 
 
@@ -26,9 +28,16 @@ def open_regular(
     """Open a regular file and return its descriptor; never blocks. Raises `OSError`, also for other kinds.
 
     `flags` and `mode` are those of `os.open`. Only with `follow` may the last part of the path be a symbolic
-    link: that is for files that the operator names, not for files that this program writes.
+    link: that is for files that the operator names, not for files that this program writes. A file that is
+    created belongs to the owner of its folder, also where this process is root.
     """
     flags |= os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    if flags & os.O_CREAT and os.geteuid() == 0:
+        try:
+            return _create(path, flags | os.O_EXCL, mode, dir_fd)
+        except FileExistsError:
+            if flags & os.O_EXCL:
+                raise
     try:
         descriptor = os.open(path, flags, mode, dir_fd=dir_fd)
     except OSError as error:
@@ -38,6 +47,18 @@ def open_regular(
             raise _not_regular(path) from error
         raise
     return refuse_irregular(descriptor, path)
+
+
+def _create(path: Path | str, flags: int, mode: int, dir_fd: int | None) -> int:
+    """Create a file as root. Raises `FileExistsError`, `OSError`; then there is no new file."""
+    descriptor = os.open(path, flags, mode, dir_fd=dir_fd)
+    try:
+        give_to_folders_owner(descriptor, Path(path).parent, dir_fd=dir_fd)
+    except BaseException:
+        os.close(descriptor)
+        os.unlink(path, dir_fd=dir_fd)
+        raise
+    return descriptor
 
 
 def refuse_irregular(descriptor: int, path: Path | str) -> int:

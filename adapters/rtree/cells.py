@@ -147,8 +147,12 @@ def _asked_of_rtree(windows: Ints) -> _Frontier:
     # A box between two lines has its last line before its first, which is no box to rtree.
     tree = Index((np.arange(len(windows)), np.minimum(first, last), np.maximum(first, last)))
     near = np.stack([columns, rows], axis=1) << MAX_ZOOM - level
-    sectors, counts = tree.intersection_v(near, near + (1 << MAX_ZOOM - level))  # type: ignore[no-untyped-call] # rtree types most methods, not this one
-    cell = np.arange(len(columns)).repeat(counts.astype(np.int64))
+    # rtree makes room for two answers a query, and beside NumPy 1 fails where it needs more. Queries behind
+    # the grid, which find nothing, bring the room: a box touches the cells that it spans, and neighbours.
+    idle = np.full((max(0, (MAX_LISTED_AT_START + 4) * len(windows) // 2 + 1 - len(near)), 2), 4 << MAX_ZOOM)
+    queries = np.concatenate([near, idle])
+    sectors, counts = tree.intersection_v(queries, queries + (1 << MAX_ZOOM - level))  # type: ignore[no-untyped-call] # rtree types most methods, not this one
+    cell = np.arange(len(columns)).repeat(counts[: len(near)].astype(np.int64))
     order = np.lexsort((sectors, cell))
     return attrs.evolve(frontier, cell=cell[order], sector=sectors[order])
 

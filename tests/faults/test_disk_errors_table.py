@@ -85,6 +85,7 @@ ELSEWHERE = {
     "adapters/embedded_postgres/programs.py": "initdb's folder: embedded_server/test_failures.py",
     "adapters/embedded_postgres/launcher.py": "the lock that it inherits, and files of the kernel",
     "adapters/cli/output.py": "standard output; test_cli_process.py fills it up",
+    "adapters/files/regular_file.py": "a file that root could not give away: test_security_users.py",
     "adapters/memory/tile_files.py": "a file in memory",
 }
 WRITING = {

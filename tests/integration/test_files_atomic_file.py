@@ -194,9 +194,14 @@ def test_a_umask_takes_rights_away_unless_it_is_ignored(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_the_file_belongs_to_the_owner_that_was_asked_for(path: Path) -> None:
-    write(path, owner=(65534, 65533))
-    assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65533)
+def test_a_file_that_root_makes_belongs_to_the_owner_of_its_folder(path: Path) -> None:
+    os.chown(path.parent, 65534, 65533)
+    write(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    write("beside", dir_fd=folder)
+    os.close(folder)
+    for made in (path, path.with_name("beside")):
+        assert (made.stat().st_uid, made.stat().st_gid) == (65534, 65533)
 
 
 def test_a_file_is_replaced_in_an_open_folder_wherever_its_path_leads_by_now(path: Path) -> None:

@@ -39,7 +39,8 @@ from aerotile.adapters.config.settings import AerotileConfig
 from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.errors import AerotileError
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
-ids = [TileId(18, x, 90123, TileSource.ONBOARD, UUID(int=7)) for x in range(3)]
+first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+ids = [TileId(18, first + x, 90123, TileSource.ONBOARD, UUID(int=7)) for x in range(3)]
 pixels = example_jpeg(b"ground")
 def facts(tile_id):
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -248,3 +249,78 @@ def test_a_umask_that_takes_the_owners_own_rights_is_refused_and_leaves_nothing_
         assert held.said.startswith("refused: the database in ")
         assert held.said.endswith("Permission denied")
         assert {path: mode for path in held.entries() if (mode := path.lstat().st_mode) & 0o077} == {}
+
+
+def owners(folder: Path) -> set[tuple[int, int]]:
+    """Users and groups of everything below a folder."""
+    facts = [path.lstat() for path in folder.rglob("*")]
+    return {(found.st_uid, found.st_gid) for found in facts}
+
+
+def test_everything_that_root_makes_in_a_users_folder_is_the_users_who_goes_on_with_it() -> None:
+    with house(0o022, [], OWNER) as held:
+        assert held.said == "ready"
+        assert owners(held.folder) == {(OWNER, OWNER)}
+        assert held.process.stdin is not None
+        held.process.stdin.write("\n")
+        held.process.stdin.flush()
+        assert held.process.wait(timeout=60) == 0
+        again = subprocess.run(
+            [*becoming_the_owner(), sys.executable, "-c", HOLDER, str(held.root), "3"],
+            input="\n",
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd="/",
+        )
+        assert again.stdout == "ready\n"
+        assert owners(held.folder) == {(OWNER, OWNER)}
+
+
+@pytest.fixture
+def theirs() -> Iterator[Path]:
+    """A folder of an ordinary user with a folder of tiles in it."""
+    from PIL import Image
+
+    with tempfile.TemporaryDirectory(prefix="aerotile-test-") as name:
+        folder = Path(name)
+        (folder / "tiles" / "7" / "60").mkdir(parents=True)
+        Image.new("RGB", (256, 256)).save(folder / "tiles" / "7" / "60" / "1.jpg", "JPEG")
+        folder.chmod(0o755)
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, OWNER, OWNER)
+        yield folder
+
+
+def aerotile(folder: Path, before: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Call the program in a folder, where its root is to be `data`; `before` is put in front of it."""
+    return subprocess.run(
+        [*before, sys.executable, "-m", "aerotile.adapters.cli", *arguments, "--root", "data"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+    )
+
+
+def test_after_an_ingest_by_root_the_user_can_do_everything(theirs: Path) -> None:
+    ingest = ["ingest", "tiles", "--captured-at", "2026-05-01"]
+    first = aerotile(theirs, [], *ingest)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert aerotile(theirs, [], "record", "--mcap", "flight.mcap").returncode == 0
+    assert owners(theirs) == {(OWNER, OWNER)}
+    user = becoming_the_owner()
+    for command in (ingest, ["verify", "--repair"], ["status"], ["delete", "imported/7/60/1"], ingest):
+        result = aerotile(theirs, user, *command)
+        assert (result.returncode, result.stderr) == (0, ""), command
+    assert owners(theirs) == {(OWNER, OWNER)}
+
+
+def test_a_root_that_may_give_nothing_away_is_refused_and_leaves_nothing(theirs: Path) -> None:
+    before = ["setpriv", "--bounding-set=-chown"]
+    refused = aerotile(theirs, before, "ingest", "tiles", "--captured-at", "2026-05-01")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: can't start the database in ")
+    assert refused.stderr.count("\n") == 1
+    assert f"root can't give what it makes there to the owner, uid {OWNER}: " in refused.stderr
+    assert owners(theirs) == {(OWNER, OWNER)}
