@@ -27,6 +27,8 @@ from .writes import WRITTEN_COLUMNS, Write, writes_of_mapproxy, writes_of_ours, 
 _PIXELS = 64
 """Different contents; each tile has a place of its own."""
 _STORE = "busy writes"
+_COUNTED = 20
+"""Writes for each switch interval."""
 _CROWDS = (0, 1, 3, 5)
 _WAIT_US = 1_800
 """What one write takes alone, about, where nothing else works on the machine."""
@@ -72,7 +74,7 @@ def _beside_one(
 
 def _facts(beside: Callable[[int, int], Seconds], rounds: int) -> Facts:
     """The takings of the lock, and the milliseconds of a write beside each crowd."""
-    facts = {"lock_takings": lock_takings(lambda: beside(rounds, 1))}
+    facts = {"lock_takings": lock_takings(lambda: beside(_COUNTED, 1))}
     medians = {}
     for threads in _CROWDS:
         taken = np.sort(beside(rounds, threads))
