@@ -27,8 +27,8 @@ from .mission import CAPE_TO_BEIJING, Mission, plan_frames
 from .picture import FlightPicture, FrameOutcome, draw_flight
 
 _MARKER = ".aerotile-demo"
-_ROOM_BYTES = 64 * 1024
-"""Room of the flight's budget above the base: a few tiles, so that the flight has to evict."""
+_ROOM_BYTES = 256 * 1024
+"""The onboard tiles' share of the flight's budget, above the base: less than the flight makes."""
 
 
 @attrs.frozen(kw_only=True)
@@ -96,7 +96,9 @@ def demonstrate(
     flight_config = AerotileConfig(
         root=root,
         database=database,
-        budget=BudgetConfig(max_bytes=budget_bytes, eviction_batch_size=8),
+        budget=BudgetConfig(
+            max_bytes=budget_bytes, eviction_batch_size=8, onboard_share=_ROOM_BYTES / budget_bytes
+        ),
         lru=LruConfig(flush_interval_s=1.0),
     )
     took_off = time.perf_counter()

@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from ...domain.errors import FreshnessRejectionError, StoreUnavailableError
+from ...domain.errors import FreshnessRejectionError, OnboardRoomExhaustedError, StoreUnavailableError
 from ...domain.find_tiles import find_tiles
 from ...domain.policies.freshness import FreshnessVerdict
 from ...domain.values.descriptors import SearchHit
@@ -51,6 +51,8 @@ class FlightLog:
     stale_downgraded: list[TileId] = attrs.field(factory=list)
     writes_refused: int = 0
     """Writes refused without a database; their tiles are written later."""
+    onboard_without_room: int = 0
+    """Onboard tiles refused because their share of the budget was full; the map stays."""
     reads_in_outage: int = 0
     writes_after_outage: int = 0
     describe: Samples = attrs.field(factory=Samples)
@@ -201,6 +203,9 @@ class Flight:
         pixels, metadata = cut_tile(self.imagery, tile_id, self.runtime.clock.now())
         try:
             self._write(pixels, attrs.evolve(metadata, voting_status=VotingStatus.PENDING))
+        except OnboardRoomExhaustedError:
+            self.log.onboard_without_room += 1
+            return True
         except StoreUnavailableError:
             self.log.writes_refused += 1
             return False

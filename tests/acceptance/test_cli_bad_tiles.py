@@ -86,7 +86,7 @@ def test_a_budget_smaller_than_one_tile(
     error = result.err.splitlines()[-1]
     assert error.startswith("error: no room for ")
     assert "the whole budget is 100 bytes" in error
-    assert error.endswith(" — raise budget.max_bytes, upload onboard tiles, or remove pins")
+    assert " — raise budget.max_bytes, upload onboard tiles (aerotile upload), or lift pins" in error
     assert "0 stored" in result.out
     assert "4 left" in result.out
     assert not list((tmp_path / "aerotile-data/tiles").rglob("*.jpg"))

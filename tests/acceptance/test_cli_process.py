@@ -117,7 +117,7 @@ def test_closed_standard_streams_change_nothing(
         # What belongs on a closed standard error must not turn up on standard output.
         assert "error" not in process.stdout
     findings = run_process("verify", "--json", AEROTILE_DATABASE_DSN=migrated_database).json
-    assert findings == {"tiles": 4, "findings": [], "fetch_again": [], "index": []}
+    assert findings == {"tiles": 4, "findings": [], "fetch_again": [], "index": [], "index_agreement": None}
 
 
 def test_a_folder_without_a_store_is_refused_and_stays_empty(run_process: Run, tmp_path: Path) -> None:

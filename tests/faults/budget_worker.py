@@ -20,7 +20,7 @@ from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.sections import BudgetConfig
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 from aerotile.adapters.memory.example_jpeg import example_jpeg
-from aerotile.domain.errors import DuplicateTileError, TileNotFoundError
+from aerotile.domain.errors import DuplicateTileError, OnboardRoomExhaustedError, TileNotFoundError
 from aerotile.domain.ports.tile_store import SupportsLocalWrites
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
@@ -54,8 +54,12 @@ def change(runtime: Runtime, number: int, count: int, chance: random.Random) -> 
     try:
         if count % 50 == 0 and count <= 500:
             kept = TileId(ZOOM, count, 501, TileSource.ONBOARD, UUID(int=number + 1))
-            store.write_tile(*tile_of(kept, chance))
-            say(f"kept {kept}")
+            try:
+                store.write_tile(*tile_of(kept, chance))
+            except OnboardRoomExhaustedError:  # the map fills the budget, and onboard tiles never evict it
+                store.delete_tile(tile_id)
+            else:
+                say(f"kept {kept}")
         elif chance.random() < 0.15:
             store.delete_tile(tile_id)
         elif chance.random() < 0.2:

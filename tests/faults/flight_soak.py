@@ -37,7 +37,7 @@ from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.sections import BudgetConfig, LruConfig, ReadsConfig, RecordConfig
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig, UploadConfig
-from aerotile.domain.errors import DuplicateTileError, TileNotFoundError
+from aerotile.domain.errors import DuplicateTileError, OnboardRoomExhaustedError, TileNotFoundError
 from aerotile.domain.find_tiles import find_tiles
 from aerotile.domain.ports.tile_store import SupportsLocalReads
 from aerotile.domain.values.tile_grid import Bbox
@@ -126,7 +126,10 @@ class Flight:
         """A tile of the aircraft, which stays until it is uploaded."""
         self.made += 1
         # Few folders: up to 65,536 of them a process may remember, which takes its time to become level.
-        self._write(TileId(ZOOM, self.made % 64, self.made // 64 % 4096, TileSource.ONBOARD, FLIGHT))
+        try:
+            self._write(TileId(ZOOM, self.made % 64, self.made // 64 % 4096, TileSource.ONBOARD, FLIGHT))
+        except OnboardRoomExhaustedError:  # the map fills the budget, and onboard tiles never evict it
+            self.delete()
         return 1
 
     def delete(self) -> int:

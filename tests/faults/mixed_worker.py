@@ -34,6 +34,7 @@ from aerotile.domain.errors import (
     DuplicateTileError,
     IndexBuildError,
     IndexUnavailableError,
+    OnboardRoomExhaustedError,
     TileNotFoundError,
 )
 from aerotile.domain.store.repair import repair
@@ -107,8 +108,12 @@ class Worker:
             pixels, metadata = tile_of(
                 TileId(ZOOM, self.count % 1000, 501, TileSource.ONBOARD, flight), self.count, size=800
             )
-            self.runtime.tile_store.write_tile(pixels, metadata)
-            say(f"kept {metadata.tile_id} {metadata.content_sha256}")
+            try:
+                self.runtime.tile_store.write_tile(pixels, metadata)
+            except OnboardRoomExhaustedError:  # the map fills the budget, and onboard tiles never evict it
+                self.do_delete()
+            else:
+                say(f"kept {metadata.tile_id} {metadata.content_sha256}")
 
     def do_mark_uploaded(self) -> None:
         pending = self.runtime.metadata_store.pending_uploads(MOST_KEPT)
@@ -169,7 +174,7 @@ class Worker:
 EXPECTED: dict[str, tuple[type[Exception], ...]] = {
     "write": (DuplicateTileError,),
     "write_batch": (),
-    "keep": (DuplicateTileError,),
+    "keep": (DuplicateTileError, TileNotFoundError),
     "mark_uploaded": (TileNotFoundError,),  # another process freed it first, and it was evicted
     "delete": (TileNotFoundError,),
     "read": (TileNotFoundError,),

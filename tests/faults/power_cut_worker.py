@@ -14,6 +14,7 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
@@ -31,7 +32,12 @@ from aerotile.adapters.config.settings import (
 )
 from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 from aerotile.adapters.memory.example_jpeg import example_jpeg
-from aerotile.domain.errors import IndexUnavailableError, TileCacheError, TileNotFoundError
+from aerotile.domain.errors import (
+    IndexUnavailableError,
+    OnboardRoomExhaustedError,
+    TileCacheError,
+    TileNotFoundError,
+)
 from aerotile.domain.store.disk_budget import CacheBudgetEnforcer
 from aerotile.domain.store.verify import verify_store
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
@@ -151,7 +157,8 @@ class Load:
 
     def _onboard(self, chance: random.Random) -> None:
         for tile_id in self._ids(2, TileSource.ONBOARD):
-            self._write(*tile_of(tile_id, chance))
+            with suppress(OnboardRoomExhaustedError):  # until more are uploaded
+                self._write(*tile_of(tile_id, chance))
 
     def _marks(self, chance: random.Random) -> None:
         """Mark what is pending as uploaded, as an uploader does on the provider's word."""

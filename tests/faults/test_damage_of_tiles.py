@@ -167,7 +167,8 @@ def test_a_damaged_tile_is_never_read_as_right_and_repair_leaves_a_clean_store(
     )
     assert set(store.root.parent.iterdir()) == outside
 
-    assert store.verify() == (0, {"tiles": 2, "findings": [], "fetch_again": [], "index": []})
+    whole = {"tiles": 2, "findings": [], "fetch_again": [], "index": [], "index_agreement": None}
+    assert store.verify() == (0, whole)
     with store.opened() as runtime:
         outcomes = runtime.tile_store.write_tiles([tile_of(number) for number in range(len(damages))])
         assert [outcome.error for outcome in outcomes] == [None] * len(damages)
