@@ -21,7 +21,7 @@ from aerotile.adapters.filesystem.folders import open_root
 from aerotile.adapters.filesystem.identity_file import read_identity
 from aerotile.adapters.filesystem.layout import flight_of, parse_sidecar, temporary_tile
 from aerotile.adapters.http.protocol import read_answers, read_problem, retry_after_s
-from aerotile.adapters.input_files.xyz_folder import XyzFile
+from aerotile.adapters.input_files.tile_folder import TileFile
 from aerotile.adapters.provider.admission import judge_tile
 from aerotile.adapters.provider.behaviour import parse_fault
 from aerotile.adapters.provider.frames import split_frames
@@ -132,7 +132,7 @@ def jpeg(content: bytes, _: Path) -> object:
 def sidecar(content: bytes, folder: Path) -> object:
     (folder / "7.jpg.sha256").write_bytes(content)
     ours = parse_sidecar(content.decode("ascii", errors="replace"), "7.jpg")
-    foreign = XyzFile(str(folder / "7.jpg"), 5, 1, 7, 10, True).claimed_sha256()
+    foreign = TileFile(str(folder / "7.jpg"), 5, 1, 7, 10, True).claimed_sha256()
     assert ours in (None, foreign)
     return foreign
 

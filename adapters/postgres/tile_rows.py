@@ -19,6 +19,7 @@ import psycopg
 
 from ...domain.errors import CommitOutcomeUnknownError, DuplicateTileError, TileNotFoundError
 from ...domain.values.catalogue_entries import CatalogueColumns
+from ...domain.values.coverage import TileRun
 from ...domain.values.tile_key import VariantTable
 from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource, check_aware_utc
 from ...domain.values.timestamps import microseconds_of
@@ -52,6 +53,7 @@ from .queries import (
     SELECT_INCOMPLETE,
     SELECT_LATEST,
     SELECT_MARKED_MISSING,
+    SELECT_RUNS,
     SELECT_TILES,
     SELECT_XID,
     UPDATE_FILES_MISSING,
@@ -246,6 +248,10 @@ class PostgresTileRows:
         """See `TileRows`."""
         counted = self._database.fetch_all("counting the tiles", COUNT_TILES)
         return {(TileSource(source), zoom_level): count for source, zoom_level, count in counted}
+
+    def tile_runs(self) -> list[TileRun]:
+        """See `TileRows`."""
+        return [TileRun(*run) for run in self._database.fetch_all("reading where tiles lie", SELECT_RUNS)]
 
     def latest_capture_and_access_us(self) -> tuple[int, int]:
         """The latest capture time and the latest access time of all tiles, microseconds since 1970 UTC.

@@ -9,6 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from ..values.catalogue_entries import CatalogueColumns
+from ..values.coverage import TileRun
 from ..values.tile_key import VariantTable
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 
@@ -112,6 +113,10 @@ class TileRows(Protocol):
 
     def counts(self) -> dict[tuple[TileSource, int], int]:
         """The number of committed rows of each source and zoom level that has rows."""
+        ...
+
+    def tile_runs(self) -> list[TileRun]:
+        """The places of the grid that hold a committed row, sorted by zoom, column and row."""
         ...
 
     def locked(self, timeout_s: float) -> AbstractContextManager[LockedRows]:
