@@ -1,4 +1,4 @@
-"""docs/durability.md and docs/security.md against the tests: every promise names the test that runs it."""
+"""The pages of durability, security and safety: every promise names the test that runs it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-PAGES = ("docs/security.md", "docs/durability.md")
+PAGES = ("docs/security.md", "docs/durability.md", "docs/safety.md")
 LINK = re.compile(r"\[`?([^]`]+)`?\]\(\.\./((?:tests|adapters/contracts)/[^)#]+\.py)\)")
 
 
