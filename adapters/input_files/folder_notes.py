@@ -32,7 +32,7 @@ def read_folder_notes(folder: Path) -> list[FolderNote]:
             if len(content) > _MAX_BYTES:
                 raise ValueError(f"it is larger than {_MAX_BYTES} bytes")
             notes.append(reader(str(path), content))
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError, OverflowError, RecursionError) as error:
             raise InputFileError(
                 f"{path} can't be read: {error}",
                 remedy="mend or remove the file; it says where the tiles lie",
@@ -46,7 +46,7 @@ def _read_tile_map(file: str, content: bytes) -> FolderNote:
         raise ValueError("it declares entities")
     try:
         root = ElementTree.fromstring(content)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError) as error:  # unknown encoding
         raise ValueError(f"it is no XML: {error}") from error
     if root.tag != "TileMap":
         raise ValueError(f"it is no TileMap but {root.tag!r}")

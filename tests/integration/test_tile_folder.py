@@ -143,6 +143,7 @@ def test_tiles_outside_the_bounds_are_counted(tmp_path: Path) -> None:
     [
         ("tilemapresource.xml", "<TileMap>", "no XML"),
         ("tilemapresource.xml", "<Capabilities/>", "no TileMap"),
+        ("tilemapresource.xml", "<?xml version='1.0' encoding='xyz'?><TileMap/>", "unknown encoding"),
         ("tilemapresource.xml", "<!DOCTYPE a [<!ENTITY b 'c'>]><TileMap/>", "entities"),
         (
             "tilemapresource.xml",
