@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from cli_calls import Call
 
+from aerotile.adapters.cli.errors import JobFailedError
+
 DaysAgo = Callable[[int], str]
 MakeFolder = Callable[..., Path]
 
@@ -148,6 +150,25 @@ def test_a_map_that_can_not_be_written_is_refused_before_a_tile_is_read(
     result = call("ingest", "tiles", "--captured-at", days_ago(1), "--map", "nowhere/map.png")
     assert (result.code, "nowhere/map.png can't be written" in result.error) == (2, True)
     assert call("dump").out == ""
+
+
+def test_a_map_that_fails_at_the_end_hides_no_refusal(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = xyz_folder(count=2)
+    (folder / "7/60/1.jpg").write_bytes(b"")
+
+    def full(*_: object) -> None:
+        raise JobFailedError("map.png can't be written: no space left")
+
+    monkeypatch.setattr("aerotile.adapters.cli.coverage_map.write_map", full)
+    result = call("ingest", "tiles", "--captured-at", days_ago(1), "--map", "map.png")
+    assert result.code == 1
+    assert "1 stored" in result.out
+    assert result.err.splitlines()[0].startswith("refused: tiles/7/60/1.jpg: tile imported/7/60/1 is empty")
+    assert result.err.splitlines()[1] == "error: map.png can't be written: no space left"
+    status = call("status", "--map", "map.png")
+    assert (status.code, "ground covered:" in status.out) == (1, True)
 
 
 def test_bad_tiles_are_named_and_the_others_go_in(

@@ -123,6 +123,7 @@ def ingest(
             raise BadInputError(str(error), remedy=error.remedy) from error
         seconds = time.monotonic() - started
     refusals = [_refusal_of(problem, source) for problem in found.problems] + report.refusals
+    map_error = _draw(map_file, report)
     if as_json:
         call = {
             "folder": str(folder),
@@ -132,11 +133,12 @@ def ingest(
         }
         write_json(call | _facts(report, found, refusals, outside, seconds))
     else:
+        # An error at the end that is no other names a single refusal.
+        if len(refusals) > 1 or report.stopped_by is not None or map_error is not None:
+            _list_refusals(refusals)
         _print(report, found, refusals, outside, settled, seconds)
-    if map_file is not None:
-        from ..coverage_map import write_map
-
-        write_map(map_file, report.coverage())
+    if map_error is not None:
+        raise map_error
     if report.stopped_by is not None:
         raise report.stopped_by
     if refusals or found.left_out:
@@ -156,6 +158,19 @@ def _nothing_found(folder: Path, zooms: tuple[int, ...], found: TileFolder) -> B
 
 def _in_kinds(found: TileFolder) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(found.left_out.items()))
+
+
+def _draw(map_file: Path | None, report: IntakeReport) -> JobFailedError | None:
+    """Draw the map, if any is wanted; returns why that failed, so that the facts are shown all the same."""
+    if map_file is None:
+        return None
+    from ..coverage_map import write_map
+
+    try:
+        write_map(map_file, report.coverage())
+    except JobFailedError as error:
+        return error
+    return None
 
 
 def _refusal_of(problem: FolderProblem, source: str) -> Refusal:
@@ -215,6 +230,14 @@ def _facts(
     }
 
 
+def _list_refusals(refusals: Sequence[Refusal]) -> None:
+    for refusal in refusals[:_LISTED_REFUSALS]:
+        remedy = f" — {refusal.remedy}" if refusal.remedy else ""
+        click.echo(one_line(f"refused: {refusal.file}: {refusal.message}{remedy}"), err=True)
+    if len(refusals) > _LISTED_REFUSALS:
+        click.echo(f"refused: {len(refusals) - _LISTED_REFUSALS} more; --json lists them all", err=True)
+
+
 def _print(
     report: IntakeReport,
     found: TileFolder,
@@ -223,13 +246,6 @@ def _print(
     scheme: TileScheme,
     seconds: float,
 ) -> None:
-    # The error at the end names a single refusal.
-    if len(refusals) > 1 or report.stopped_by is not None:
-        for refusal in refusals[:_LISTED_REFUSALS]:
-            remedy = f" — {refusal.remedy}" if refusal.remedy else ""
-            click.echo(one_line(f"refused: {refusal.file}: {refusal.message}{remedy}"), err=True)
-    if len(refusals) > _LISTED_REFUSALS:
-        click.echo(f"refused: {len(refusals) - _LISTED_REFUSALS} more; --json lists them all", err=True)
     left = len(found.tiles) - report.done
     rate = report.stored / seconds if seconds else 0.0
     write_line(

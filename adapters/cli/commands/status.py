@@ -50,16 +50,18 @@ def status(session: Session, map_file: Path | None, as_json: bool) -> None:
             "record": _record,
         }
         facts = {name: _answer(part, runtime, session) for name, part in parts.items()}
-        if map_file is not None and "error" not in facts["tiles"]:
-            from ..coverage_map import write_map
-
-            write_map(map_file, coverage_of(runtime.rows.tile_runs()))
+        draws = map_file is not None and "error" not in facts["tiles"]
+        drawn = coverage_of(runtime.rows.tile_runs()) if draws else []
     loaded = session.loaded
     facts["configuration"] = loaded.config.describe()
     if as_json:
         write_json({**facts, "configuration_origins": dict(loaded.origins)})
     else:
         _print(facts, loaded.origins)
+    if map_file is not None and draws:
+        from ..coverage_map import write_map
+
+        write_map(map_file, drawn)
     failed = [name for name, part in facts.items() if "error" in part]
     if failed:
         first = failed[0]
