@@ -51,4 +51,5 @@ def main(folder: Path, captured_at: datetime) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2]).replace(tzinfo=timezone.utc)))
+    day = datetime.strptime(sys.argv[2], "%Y-%m-%d").replace(tzinfo=timezone.utc)
+    sys.exit(main(Path(sys.argv[1]), day))

@@ -12,6 +12,7 @@ from fuzz_targets import (
     checked_line,
     copy,
     environment,
+    folder_note,
     frames,
     identity,
     in_file,
@@ -69,6 +70,18 @@ PARSERS = [
         (ValueError,),
         (samples.JPEG,),
         (b"\xff\xc0", b"\xff\xff"),
+    ),
+    Parser(
+        "folder_note",
+        folder_note,
+        (InputFileError,),
+        (
+            b'{"scheme": "tms", "bounds": "18.41,-33.93,18.44,-33.9"}',
+            b'{"bounds": [170, -20, -170, -10]}',
+            b'<TileMap><SRS>EPSG:3857</SRS><BoundingBox minx="2e6" miny="-4e6"'
+            b' maxx="3e6" maxy="-3e6"/></TileMap>',
+        ),
+        (*_JSON_WORDS, b"<!ENTITY a 'b'>", b"1e308", b"-inf", b"nan"),
     ),
     Parser("sidecar", sidecar, (ValueError,), (b"ab" * 32 + b"  7.jpg\n", b"ab" * 32 + b" *7.jpg\n")),
     Parser(

@@ -21,7 +21,10 @@ from aerotile.adapters.filesystem.folders import open_root
 from aerotile.adapters.filesystem.identity_file import read_identity
 from aerotile.adapters.filesystem.layout import flight_of, parse_sidecar, temporary_tile
 from aerotile.adapters.http.protocol import read_answers, read_problem, retry_after_s
-from aerotile.adapters.input_files.xyz_folder import XyzFile
+from aerotile.adapters.input_files.errors import InputFileError
+from aerotile.adapters.input_files.folder_notes import NOTE_FILES, read_folder_notes
+from aerotile.adapters.input_files.tile_folder import TileFile, count_outside
+from aerotile.adapters.input_files.tile_scheme import TileScheme, settle_scheme
 from aerotile.adapters.provider.admission import judge_tile
 from aerotile.adapters.provider.behaviour import parse_fault
 from aerotile.adapters.provider.frames import split_frames
@@ -129,10 +132,26 @@ def jpeg(content: bytes, _: Path) -> object:
     return walk
 
 
+def folder_note(content: bytes, folder: Path) -> object:
+    refusals = []
+    for name in NOTE_FILES:
+        (folder / name).write_bytes(content)
+        try:
+            for note in read_folder_notes(folder):
+                settle_scheme(None, [note])
+                count_outside(note, [], TileScheme.XYZ)
+        except InputFileError as refusal:
+            refusals.append(refusal)
+        (folder / name).unlink()
+    if len(refusals) == len(NOTE_FILES):
+        raise refusals[0]
+    return refusals
+
+
 def sidecar(content: bytes, folder: Path) -> object:
     (folder / "7.jpg.sha256").write_bytes(content)
     ours = parse_sidecar(content.decode("ascii", errors="replace"), "7.jpg")
-    foreign = XyzFile(str(folder / "7.jpg"), 5, 1, 7, 10, True).claimed_sha256()
+    foreign = TileFile(str(folder / "7.jpg"), 5, 1, 7, 10, True).claimed_sha256()
     assert ours in (None, foreign)
     return foreign
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,25 +14,13 @@ if TYPE_CHECKING:
 
 
 def moment(text: str) -> datetime:
-    """Read ISO 8601: a date (its first instant in UTC), or a date and time with an offset; gives UTC."""
-    text = text.strip()
+    """Read a date, or a date and time with an offset; see `read_time`."""
+    from ...domain.values.timestamps import read_time
+
     try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        pass
-    else:
-        return datetime(day.year, day.month, day.day, tzinfo=timezone.utc)
-    try:
-        # CPython 3.10 does not read the Z of ISO 8601.
-        read = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no date such as 2024-05-01 or 2024-05-01T12:00:00Z") from None
-    if read.utcoffset() is None:
-        raise click.BadParameter(f"{text!r} has a time but no offset; write {text}Z for UTC")
-    try:
-        return read.astimezone(timezone.utc)
-    except OverflowError:
-        raise click.BadParameter(f"{text!r} is out of range") from None
+        return read_time(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def zoom(text: str) -> int:

@@ -17,6 +17,7 @@ from ...domain.errors import (
     TileNotFoundError,
 )
 from ...domain.values.catalogue_entries import CatalogueColumns
+from ...domain.values.coverage import TileRun, runs_of
 from ...domain.values.tile_changes import ChangeKind
 from ...domain.values.tile_key import VariantTable
 from ...domain.values.tile_rules import may_be_evicted, onboard_bytes_of
@@ -234,6 +235,11 @@ class MemoryTileRows(MemoryTileMetadataStore):
         """See `TileRows`."""
         with self._answering():
             return self._onboard_bytes
+
+    def tile_runs(self) -> list[TileRun]:
+        """See `TileRows`."""
+        ids = (row.tile_id for row in self.committed())
+        return runs_of((tile_id.zoom_level, tile_id.x, tile_id.y) for tile_id in ids)
 
     @contextmanager
     def locked(self, timeout_s: float) -> Iterator[MemoryLockedRows]:

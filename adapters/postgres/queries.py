@@ -17,6 +17,16 @@ from .row_values import ID_COLUMNS, INSERTED, TILE_COLUMNS
 SELECT_TILES = f"SELECT {TILE_COLUMNS} FROM tiles WHERE tile_uuid = ANY(%s) AND {HAS_CONTENT}"
 SELECT_ALL = f"SELECT {TILE_COLUMNS} FROM tiles WHERE {HAS_CONTENT}"
 COUNT_TILES = f"SELECT source, zoom_level, count(*) FROM tiles WHERE {HAS_CONTENT} GROUP BY 1, 2"
+# Rows of one column without a gap have the same difference of row and rank.
+SELECT_RUNS = f"""
+    SELECT zoom_level, x, min(y), max(y)
+    FROM (
+        SELECT zoom_level, x, y, y - row_number() OVER (PARTITION BY zoom_level, x ORDER BY y) AS run
+        FROM (SELECT DISTINCT zoom_level, x, y FROM tiles WHERE {HAS_CONTENT}) AS places
+    ) AS ranked
+    GROUP BY zoom_level, x, run
+    ORDER BY zoom_level, x, min(y)
+"""
 SELECT_INCOMPLETE = f"SELECT {ID_COLUMNS} FROM tiles WHERE NOT {HAS_CONTENT} ORDER BY id"
 SELECT_MARKED_MISSING = f"SELECT {ID_COLUMNS} FROM tiles WHERE file_missing_at IS NOT NULL"
 SELECT_TOTAL = "SELECT total_bytes FROM disk_usage"

@@ -19,6 +19,7 @@ import psycopg
 
 from ...domain.errors import CommitOutcomeUnknownError, DuplicateTileError, TileNotFoundError
 from ...domain.values.catalogue_entries import CatalogueColumns
+from ...domain.values.coverage import TileRun
 from ...domain.values.tile_key import VariantTable
 from ...domain.values.tile_rules import onboard_bytes_of
 from ...domain.values.tiles import (
@@ -62,6 +63,7 @@ from .queries import (
     SELECT_INCOMPLETE,
     SELECT_LATEST,
     SELECT_MARKED_MISSING,
+    SELECT_RUNS,
     SELECT_TILES,
     SELECT_XID,
     UPDATE_FILES_MISSING,
@@ -305,6 +307,10 @@ class PostgresTileRows:
         """See `TileRows`."""
         with self._database.session("reading the disk usage of onboard tiles") as connection:
             return read_onboard(connection)
+
+    def tile_runs(self) -> list[TileRun]:
+        """See `TileRows`."""
+        return [TileRun(*run) for run in self._database.fetch_all("reading where tiles lie", SELECT_RUNS)]
 
     def latest_capture_and_access_us(self) -> tuple[int, int]:
         """The latest capture time and the latest access time of all tiles, microseconds since 1970 UTC.

@@ -8,8 +8,9 @@ import attrs
 
 from ..errors import AerotileError
 from ..ports.offered_tile import OfferedTile
+from ..values.coverage import ZoomCoverage, coverage_of, runs_of
 from ..values.eviction_tally import EvictionTally
-from ..values.tiles import FreshnessLabel, TileMetadataPersistent, TileSource
+from ..values.tiles import FreshnessLabel, TileId, TileMetadataPersistent, TileSource
 
 _DIGEST_BYTES = 16
 
@@ -65,6 +66,8 @@ class IntakeReport:
     stored_bytes: int = 0
     blank: int | None = None
     """Tiles of one colour, stored, present or refused; None where no tile was decoded."""
+    covered: list[TileId] = attrs.field(factory=list)
+    """The tiles that were stored or present."""
     repeats: RepeatedTiles = attrs.field(factory=lambda: RepeatedTiles())
     refusals: list[Refusal] = attrs.field(factory=list)
     evicted: EvictionTally = attrs.field(factory=EvictionTally)
@@ -85,8 +88,18 @@ class IntakeReport:
     def add_stored(self, row: TileMetadataPersistent) -> None:
         """Count a tile that was stored."""
         self.stored += 1
+        self.covered.append(row.tile_id)
         self.stored_bytes += row.disk_bytes
         self.downgraded += row.freshness_label is FreshnessLabel.DOWNGRADED
+
+    def add_present(self, tile_id: TileId) -> None:
+        """Count a tile that the store held already."""
+        self.present += 1
+        self.covered.append(tile_id)
+
+    def coverage(self) -> list[ZoomCoverage]:
+        """The ground that the stored and the present tiles cover."""
+        return coverage_of(runs_of((one.zoom_level, one.x, one.y) for one in self.covered))
 
     def add_refused(self, tile: OfferedTile, error: Exception, source: TileSource) -> None:
         """Add a tile that was refused."""

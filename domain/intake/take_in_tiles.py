@@ -57,7 +57,7 @@ class IntakeStore(Protocol):
 class _Batch:
     """Tiles that are written together, and how they ended."""
 
-    present: int = 0
+    present: list[TileId] = attrs.field(factory=list)
     blank: int = 0
     read: list[tuple[OfferedTile, bytes, TileMetadata]] = attrs.field(factory=list)
     """Tiles that passed the gates of their place, size and markers."""
@@ -176,7 +176,7 @@ class TileIntake:
             try:
                 check_decoded(picture, metadata.tile_id)
                 if self._is_present(pixels, metadata):
-                    batch.present += 1
+                    batch.present.append(metadata.tile_id)
                 else:
                     batch.written.append((tile, pixels, metadata))
             except TileCacheError as error:
@@ -213,7 +213,8 @@ class TileIntake:
 
     def _add(self, batch: _Batch, report: IntakeReport, source: TileSource) -> None:
         """Add a batch that has ended to the report."""
-        report.present += batch.present
+        for tile_id in batch.present:
+            report.add_present(tile_id)
         if report.blank is not None:
             report.blank += batch.blank
         for tile, _, metadata in batch.read:
@@ -236,7 +237,7 @@ class TileIntake:
         tile_id = metadata.tile_id
         try:
             if self._is_present(pixels, metadata):
-                report.present += 1
+                report.add_present(tile_id)
                 return
         except TileCacheError as error:
             report.add_refused(tile, error, tile_id.source)

@@ -9,6 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from ..values.catalogue_entries import CatalogueColumns
+from ..values.coverage import TileRun
 from ..values.tile_key import VariantTable
 from ..values.tiles import FreshnessLabel, TileId, TileMetadata, TileMetadataPersistent, TileSource
 
@@ -130,6 +131,10 @@ class TileRows(Protocol):
 
     def onboard_disk_bytes(self) -> int:
         """The sum of `disk_bytes` over the committed rows of onboard tiles, read as one number."""
+        ...
+
+    def tile_runs(self) -> list[TileRun]:
+        """The places of the grid that hold a committed row, sorted by zoom, column and row."""
         ...
 
     def locked(self, timeout_s: float) -> AbstractContextManager[LockedRows]:

@@ -1,11 +1,16 @@
-"""Timestamps as whole numbers: microseconds since 1970 UTC, as catalogues and tables of rows store them."""
+"""Times as texts that persons write, and as whole numbers that catalogues and tables of rows store."""
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta, timezone
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MICROSECOND = timedelta(microseconds=1)
+_DATE = r"(\d{4})-(\d\d)-(\d\d)"
+_TIME = r"(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
+_OFFSET = r"[Zz]|([+-])(\d\d)(?::?(\d\d))?"
+_TEXT = re.compile(rf"{_DATE}(?:[Tt ]{_TIME}({_OFFSET})?)?", re.ASCII)
 
 
 def microseconds_of(time: datetime) -> int:
@@ -16,3 +21,35 @@ def microseconds_of(time: datetime) -> int:
 def timestamp_of(microseconds: int) -> datetime:
     """The time in UTC; exact. Raises `OverflowError` outside of the years 1 to 9999."""
     return EPOCH + microseconds * MICROSECOND
+
+
+def read_time(text: str) -> datetime:
+    """Read ISO 8601: a date (its first instant in UTC), or a date and time with an offset; gives UTC.
+
+    The forms of RFC 3339, with the seconds, their fraction (to the microsecond) and the minutes of the offset
+    optional. Each version of CPython reads other texts by `datetime.fromisoformat`. Raises `ValueError`.
+    """
+    text = text.strip()
+    match = _TEXT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no date such as 2024-05-01 or 2024-05-01T12:00:00Z")
+    year, month, day, hour, minute, second, fraction, offset, sign, hours, minutes = match.groups()
+    if hour is not None and offset is None:
+        raise ValueError(f"{text!r} has a time but no offset; write {text}Z for UTC")
+    try:
+        time = datetime(
+            int(year),
+            int(month),
+            int(day),
+            int(hour or 0),
+            int(minute or 0),
+            int(second or 0),
+            int((fraction or "0").ljust(6, "0")[:6]),
+            tzinfo=timezone.utc,
+        )
+        if int(minutes or 0) > 59:
+            raise ValueError("minutes of the offset must be in 0..59")
+        behind = timezone(timedelta(hours=int(hours or 0), minutes=int(minutes or 0))).utcoffset(None)
+        return time + behind if sign == "-" else time - behind
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text!r} is no date: {error}") from None

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from cli_calls import Call
 
+from aerotile.adapters.cli.errors import JobFailedError
+
 DaysAgo = Callable[[int], str]
 MakeFolder = Callable[..., Path]
 
@@ -67,16 +69,106 @@ def test_a_tile_whose_row_is_there_and_whose_file_is_gone_is_refused_with_the_wa
     assert " — aerotile delete imported/7/60/0, then ingest again; the others are in the store" in result.err
 
 
-def test_a_tile_that_another_writer_stored_meanwhile_counts_as_present_only_with_the_same_content(
+def test_twins_of_a_tile_are_refused_by_name_and_the_others_go_in(
     call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo, jpeg: Callable[..., bytes]
 ) -> None:
-    # Both names mean the same tile, so that the second is a duplicate that was not there when it was read.
-    folder = xyz_folder(count=2)
-    (folder / "7/60/0.jpeg").write_bytes((folder / "7/60/0.jpg").read_bytes())
+    folder = xyz_folder(count=3)
     (folder / "7/60/1.jpeg").write_bytes(jpeg(99))
+    result = call("ingest", "tiles", "--captured-at", days_ago(1))
+    assert result.code == 1
+    assert "4 tiles found: 2 stored" in result.out
+    assert "refused: tiles/7/60/1.jpeg: the tile is there 2 times: 1.jpeg, 1.jpg" in result.err
+    assert "refused: tiles/7/60/1.jpg: the tile is there 2 times: 1.jpeg, 1.jpg" in result.err
     facts = call("ingest", "tiles", "--captured-at", days_ago(1), "--json").json
-    assert (facts["stored"], facts["present"], facts["refused"]) == (2, 1, 1)
-    assert facts["refusals"][0]["message"] == "the store already holds this tile with other content"
+    assert (facts["found"], facts["present"], facts["refused"], facts["left"]) == (4, 2, 2, 0)
+    assert {refusal["tile"] for refusal in facts["refusals"]} == {"imported/7/60/1"}
+
+
+def test_links_that_lead_nowhere_are_refused_by_name_and_the_others_go_in(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo
+) -> None:
+    folder = xyz_folder(count=2)
+    (folder / "7/60/7.jpg").symlink_to("nowhere.jpg")
+    result = call("ingest", "tiles", "--captured-at", days_ago(1))
+    assert result.code == 1
+    assert "2 stored" in result.out
+    assert "1 of 3 tiles was refused: tiles/7/60/7.jpg: is a broken link to nowhere.jpg" in result.err
+
+
+def test_pictures_of_other_kinds_are_named_by_kind_and_number(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo
+) -> None:
+    folder = xyz_folder(count=1)
+    for number in range(3):
+        (folder / f"7/60/{10 + number}.png").write_bytes(b"\x89PNG")
+        (folder / f"7/60/{20 + number}.webp").write_bytes(b"RIFF")
+    result = call("ingest", "tiles", "--captured-at", days_ago(1))
+    assert result.code == 1
+    assert "3 PNG, 3 WebP left out\n" in result.out
+    assert result.err.startswith("error: 3 PNG, 3 WebP left out — convert them to JPEG and run again")
+    facts = call("ingest", "tiles", "--captured-at", days_ago(1), "--json").json
+    assert (facts["present"], facts["left_out"]) == (1, {"PNG": 3, "WebP": 3})
+    (folder / "7/60/0.jpg").unlink()
+    nothing = call("ingest", "tiles", "--captured-at", days_ago(1))
+    assert nothing.code == 2
+    assert nothing.error.startswith("tiles holds no JPEG tiles, but 3 PNG, 3 WebP — ")
+
+
+def test_a_tree_in_tms_order_lies_where_its_note_says_and_the_ground_is_shown(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo, tmp_path: Path
+) -> None:
+    folder = xyz_folder(zoom=14, x=9030, count=0)
+    (folder / "14/9030/6549.jpg").write_bytes((xyz_folder("other", count=1) / "7/60/0.jpg").read_bytes())
+    (folder / "tilemapresource.xml").write_text(
+        '<TileMap><SRS>EPSG:900913</SRS><TileSets profile="mercator"/></TileMap>'
+    )
+    refused = call("ingest", "tiles", "--captured-at", days_ago(1), "--scheme", "xyz")
+    assert (refused.code, "in tms order, --scheme says xyz" in refused.error) == (2, True)
+    result = call("ingest", "tiles", "--captured-at", days_ago(1), "--map", "covered.png")
+    assert result.code == 0
+    ground = "  zoom 14: 33.9251 S to 33.9069 S, 18.4131 E to 18.4351 E (1 tiles)\n"
+    assert "; read in tms order\n" in result.out
+    assert f"ground covered:\n{ground}" in result.out
+    assert (tmp_path / "covered.png").read_bytes().startswith(b"\x89PNG")
+    (row,) = call("dump").json_lines
+    assert row["tile"] == "imported/14/9030/9834"
+    status = call("status", "--map", "status.png")
+    assert f"ground covered:\n{ground}" in status.out
+    assert (tmp_path / "status.png").read_bytes() == (tmp_path / "covered.png").read_bytes()
+    facts = call("ingest", "tiles", "--captured-at", days_ago(1), "--json").json
+    assert facts["scheme"] == "tms"
+    assert facts["coverage"] == call("status", "--json").json["tiles"]["coverage"]
+    (one,) = facts["coverage"]
+    assert (one["zoom"], one["tiles"]) == (14, 1)
+    assert one["boxes"] == [pytest.approx([18.4131, -33.9251, 18.4351, -33.9069], abs=1e-4)]
+
+
+def test_a_map_that_can_not_be_written_is_refused_before_a_tile_is_read(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo
+) -> None:
+    xyz_folder()
+    result = call("ingest", "tiles", "--captured-at", days_ago(1), "--map", "nowhere/map.png")
+    assert (result.code, "nowhere/map.png can't be written" in result.error) == (2, True)
+    assert call("dump").out == ""
+
+
+def test_a_map_that_fails_at_the_end_hides_no_refusal(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = xyz_folder(count=2)
+    (folder / "7/60/1.jpg").write_bytes(b"")
+
+    def full(*_: object) -> None:
+        raise JobFailedError("map.png can't be written: no space left")
+
+    monkeypatch.setattr("aerotile.adapters.cli.coverage_map.write_map", full)
+    result = call("ingest", "tiles", "--captured-at", days_ago(1), "--map", "map.png")
+    assert result.code == 1
+    assert "1 stored" in result.out
+    assert result.err.splitlines()[0].startswith("refused: tiles/7/60/1.jpg: tile imported/7/60/1 is empty")
+    assert result.err.splitlines()[1] == "error: map.png can't be written: no space left"
+    status = call("status", "--map", "map.png")
+    assert (status.code, "ground covered:" in status.out) == (1, True)
 
 
 def test_bad_tiles_are_named_and_the_others_go_in(
@@ -127,9 +219,7 @@ def test_what_is_no_tile_is_passed_over_and_counted(
 ) -> None:
     folder = xyz_folder(count=1)
     (folder / "README").touch()
-    (folder / "metadata.json").touch()
-    (folder / "7/60/0.png").touch()
-    (folder / "7/60/07.jpg").touch()
+    (folder / "7/60/0.kml").touch()
     (folder / "7/060").mkdir()
     facts = call("ingest", "tiles", "--captured-at", days_ago(1), "--json").json
     assert (facts["found"], facts["stored"], facts["ignored_files"]) == (1, 1, 2)

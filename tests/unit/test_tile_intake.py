@@ -233,6 +233,23 @@ def test_other_content_under_the_same_name_is_refused_and_the_first_stays() -> N
         assert bytes(memoryview(stored)) == picture(1)
 
 
+def test_a_tile_that_was_stored_meanwhile_counts_as_present_only_with_the_same_content() -> None:
+    site = Site.of()
+    tiles = [Offered(1, picture(1)), Offered(1, picture(1)), Offered(1, picture(7))]
+    report = site.take_in(tiles, batch=3)  # looked for together, before the first is stored
+    assert ended(report) == (1, 1, 1)
+    assert "other content" in report.refusals[0].message
+
+
+def test_the_ground_of_stored_and_present_tiles_is_covered_and_that_of_refused_ones_is_not() -> None:
+    site = Site.of()
+    site.take_in(offered(1))
+    report = site.take_in([*offered(1, 2), Offered(3, b"no picture")])
+    (covered,) = report.coverage()
+    assert (covered.zoom_level, covered.tiles) == (8, 2)
+    assert covered.runs == ((8, 1, 0, 0), (8, 2, 0, 0))
+
+
 def test_a_stale_tile_is_refused_or_downgraded_and_the_flight_record_says_so() -> None:
     old = timedelta(days=3000)
     conflict = Site.of(classification=SectorClassification.ACTIVE_CONFLICT)

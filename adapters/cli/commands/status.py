@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ....domain.errors import AerotileError, RuntimeNotAvailableError
+from ....domain.values.coverage import coverage_of
 from ..command import AerotileCommand
+from ..coverage import check_map_file, coverage_facts, map_option, write_coverage
 from ..errors import JobFailedError, describe, one_line
 from ..output import in_words, json_option, write_facts, write_json, write_line
 from ..session import Session
@@ -29,14 +31,16 @@ Example:
   aerotile status --json
 """,
 )
+@map_option
 @json_option
 @click.pass_obj
-def status(session: Session, as_json: bool) -> None:
-    """Show the clock, the tiles, the sectors, the index, the flight record and the configuration.
+def status(session: Session, map_file: Path | None, as_json: bool) -> None:
+    """Show the clock, the tiles and their ground, the sectors, the index, the record, the configuration.
 
     When a part does not answer, its reason and the other parts are shown, and the exit code is 1. Passwords
     are never shown.
     """
+    check_map_file(map_file)
     with session.existing_runtime() as runtime:
         parts: dict[str, Callable[[Runtime], dict[str, Any]]] = {
             "clock": _clock,
@@ -46,12 +50,18 @@ def status(session: Session, as_json: bool) -> None:
             "record": _record,
         }
         facts = {name: _answer(part, runtime, session) for name, part in parts.items()}
+        draws = map_file is not None and "error" not in facts["tiles"]
+        drawn = coverage_of(runtime.rows.tile_runs()) if draws else []
     loaded = session.loaded
     facts["configuration"] = loaded.config.describe()
     if as_json:
         write_json({**facts, "configuration_origins": dict(loaded.origins)})
     else:
         _print(facts, loaded.origins)
+    if map_file is not None and draws:
+        from ..coverage_map import write_map
+
+        write_map(map_file, drawn)
     failed = [name for name, part in facts.items() if "error" in part]
     if failed:
         first = failed[0]
@@ -90,6 +100,7 @@ def _tiles(runtime: Runtime) -> dict[str, Any]:
         "count": sum(sources.values()),
         "by_source": dict(sorted(sources.items())),
         "by_zoom": {str(zoom_level): count for zoom_level, count in sorted(zooms.items())},
+        "coverage": coverage_facts(coverage_of(runtime.rows.tile_runs())),
         "disk_bytes": total_bytes,
         "budget_bytes": runtime.config.budget.max_bytes,
         "onboard_disk_bytes": onboard_bytes,
@@ -149,7 +160,9 @@ def _print(facts: dict[str, Any], origins: Any) -> None:
         if "error" in part:
             write_line(f"  does not answer: {one_line(part['error'])}")
             continue
-        write_facts({f"  {key}": _shown(key, value) for key, value in part.items()})
+        write_facts({f"  {key}": _shown(key, value) for key, value in part.items() if key != "coverage"})
+        if "coverage" in part:
+            write_coverage(part["coverage"])
     write_line("configuration (what is not a default):")
     write_facts(
         {

@@ -89,6 +89,20 @@ class Readings(OfTileRows):
             (TileSource.ONBOARD, 12): 1,
         }
 
+    def test_the_places_of_tiles_are_runs_of_rows_whatever_their_source(
+        self, subject: TileRowsSubject
+    ) -> None:
+        assert subject.rows.tile_runs() == []
+        places = [(7, 1, 1), (7, 1, 2), (7, 1, 4), (7, 2, 3), (12, 0, 0), (12, 0, 1), (12, 4095, 4095)]
+        subject.store(*(described(TileId(*place, TileSource.IMPORTED)) for place in places))
+        subject.store(
+            described(TileId(7, 1, 1, TileSource.ONBOARD, FLIGHT)),
+            described(TileId(7, 1, 5, TileSource.SATELLITE_PROVIDER)),
+        )
+        subject.add_legacy_row()
+        runs = [(7, 1, 1, 2), (7, 1, 4, 5), (7, 2, 3, 3), (12, 0, 0, 1), (12, 4095, 4095, 4095)]
+        assert subject.rows.tile_runs() == runs
+
     def test_a_reading_that_is_given_up_holds_nothing_back(self, subject: TileRowsSubject) -> None:
         subject.store(*(described(imported(x)) for x in range(10)))
         for _ in range(40):

@@ -71,7 +71,8 @@ def test_what_is_no_plain_file_of_a_tiles_size_is_never_read(
         Path(refusal["file"]).name: refusal["message"] for refusal in json.loads(answer.out)["refusals"]
     }
     assert "is no tile's size" in refused["1.jpg"]
-    assert set(refused) == {"1.jpg", "4.jpg"}
+    assert refused["2.jpg"] == refused["3.jpg"] == "is no plain file"
+    assert set(refused) == {"1.jpg", "2.jpg", "3.jpg", "4.jpg"}
 
 
 def test_what_a_tile_carries_besides_its_picture_is_kept_byte_for_byte_and_never_read(

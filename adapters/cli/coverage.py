@@ -1,0 +1,67 @@
+"""The ground that tiles cover: as facts, as lines, and the option that draws it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .errors import BadInputError
+from .output import write_line
+
+if TYPE_CHECKING:
+    from ...domain.values.coverage import ZoomCoverage
+
+
+map_option = click.option(
+    "--map",
+    "map_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.png",
+    help="Draw the ground that is covered, a panel for each zoom.",
+)
+
+
+def check_map_file(map_file: Path | None) -> None:
+    """Raise `BadInputError` where no map can be written, before a long job begins."""
+    if map_file is None:
+        return
+    if map_file.suffix.lower() != ".png":
+        raise BadInputError(f"{map_file} is no name of a PNG", remedy="name a file FILE.png")
+    if not (map_file.parent.is_dir() and os.access(map_file.parent, os.W_OK)):
+        raise BadInputError(
+            f"{map_file} can't be written: {map_file.parent} is no folder that this user may write to",
+            remedy="name a file in another folder",
+        )
+
+
+def coverage_facts(coverage: Sequence[ZoomCoverage]) -> list[dict[str, Any]]:
+    """For each zoom its tiles and its boxes, each MIN_LON, MIN_LAT, MAX_LON, MAX_LAT in degrees."""
+    return [
+        {
+            "zoom": one.zoom_level,
+            "tiles": one.tiles,
+            "boxes": [[box.min_lon, box.min_lat, box.max_lon, box.max_lat] for box in one.boxes],
+        }
+        for one in coverage
+    ]
+
+
+def write_coverage(facts: Sequence[dict[str, Any]]) -> None:
+    """Print a line for each zoom, which shows the hemispheres that its tiles lie in."""
+    write_line("ground covered:" if facts else "ground covered: none")
+    for one in facts:
+        write_line(f"  zoom {one['zoom']}: {' and '.join(map(_box, one['boxes']))} ({one['tiles']} tiles)")
+
+
+def _box(edges: Sequence[float]) -> str:
+    min_lon, min_lat, max_lon, max_lat = edges
+    latitudes = f"{_degrees(min_lat, 'NS')} to {_degrees(max_lat, 'NS')}"
+    return f"{latitudes}, {_degrees(min_lon, 'EW')} to {_degrees(max_lon, 'EW')}"
+
+
+def _degrees(value: float, letters: str) -> str:
+    return f"{abs(value):.4f} {letters[value < 0]}"
