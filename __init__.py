@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     )
     from .domain.ports.uploader import TileUploader
     from .domain.store.tile_store import FileBackedTileStore
-    from .domain.values.areas import Area, Circle, Polygon, TileSpan
+    from .domain.values.areas import Area, TileSpan
     from .domain.values.catalogue_entries import CatalogueEntry, CatalogueMatches
     from .domain.values.descriptors import (
         DescriptorMetric,
@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     )
     from .domain.values.pixels import TilePixelHandle
     from .domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
+    from .domain.values.shapes import Circle, MultiPolygon, Polygon
     from .domain.values.tile_grid import Bbox, GridRange, ground_sample_distance
     from .domain.values.tile_key import VariantTable, decode_tile_key, encode_tile_key
     from .domain.values.tile_names import derive_location_hash, derive_tile_id
@@ -191,8 +192,6 @@ _NAMES_BY_MODULE = {
     ".domain.store.tile_store": ("FileBackedTileStore",),
     ".domain.values.areas": (
         "Area",
-        "Circle",
-        "Polygon",
         "TileSpan",
     ),
     ".domain.values.catalogue_entries": (
@@ -211,6 +210,11 @@ _NAMES_BY_MODULE = {
         "FreshnessRule",
         "SectorBoundary",
         "SectorClassification",
+    ),
+    ".domain.values.shapes": (
+        "Circle",
+        "MultiPolygon",
+        "Polygon",
     ),
     ".domain.values.tile_grid": (
         "Bbox",
@@ -293,6 +297,7 @@ __all__ = [
     "IndexUnavailableError",
     "LruConfig",
     "MigrationReport",
+    "MultiPolygon",
     "NoMappingLeftError",
     "NoTileFileError",
     "PixelReader",

@@ -11,6 +11,7 @@ from .grid_lines import touched_lines
 from .mapped_pixels import MappedPixels, map_cached_tile, map_tile, open_beneath
 from .mapping_cache import CompiledMappingCache
 from .pixel_hashes import HashedPixels, hash_pixels
+from .sector_cells import narrowed
 from .tile_keys import TileKeyCodec
 from .tile_reads import opens_cached_files_at_once, read_cached_tile, read_tile, tile_is_there
 from .tile_write import GatedWrite, GateRefusedError, rename_all, sync_file_system, write_temporaries
@@ -34,6 +35,7 @@ __all__ = [
     "hash_pixels",
     "map_cached_tile",
     "map_tile",
+    "narrowed",
     "open_beneath",
     "opens_cached_files_at_once",
     "read_cached_tile",

@@ -9,8 +9,10 @@ from typing import Any
 
 import attrs
 import psycopg
+from psycopg.types.json import Jsonb
 
 from aerotile import Bbox, SectorBoundary, SectorClassification, TileId, TileSource
+from aerotile.adapters.geojson_shapes import geometry_of
 
 SOUTH, WEST, HEIGHT, WIDTH = 45.0, 25.0, 10.0, 15.0
 ZOOM = 18
@@ -68,12 +70,4 @@ def load_sectors(dsn: str, boundaries: list[SectorBoundary]) -> None:
 
 
 def _row(sector: SectorBoundary) -> tuple[Any, ...]:
-    box = sector.bbox
-    return (
-        sector.sector_id,
-        sector.classification.value,
-        box.min_lat,
-        box.min_lon,
-        box.max_lat,
-        box.max_lon,
-    )
+    return sector.sector_id, sector.classification.value, Jsonb(geometry_of(sector.shape))
