@@ -13,6 +13,7 @@ from cpython.datetime cimport (
 from cpython.object cimport PyTypeObject
 
 from libc.stdint cimport uint8_t
+from libc.stdlib cimport free, malloc
 
 from _constants cimport MAX_ZOOM, ROUNDING
 from _grid_positions cimport EAST_OF_ANTIMERIDIAN, SOUTH_OF_NORTH_POLE, position
@@ -51,6 +52,14 @@ cdef struct Tile:
     int y
 
 
+cdef struct Cell:
+    # Side by side: a descent through a large grid waits for memory once a level.
+    int children
+    int first
+    int start
+    int stop
+
+
 cdef int read_tile(object tile_id, Tile *tile) except -1:
     """Take a `TileId` apart. Raises `TypeError`, or `ValueError` for a tile that the grid lacks."""
     if not PyObject_TypeCheck(tile_id, <PyTypeObject *>TILE_ID):
@@ -87,9 +96,7 @@ cdef class SectorGrid:
     cdef readonly tuple sectors
     cdef const int[:, ::1] windows
     cdef const double[:, ::1] points
-    cdef const int[::1] children
-    cdef const int[::1] firsts
-    cdef const int[::1] starts
+    cdef Cell *cells
     cdef const int[::1] candidates
     cdef const uint8_t[::1] inside
     cdef const int[::1] line_starts
@@ -111,19 +118,28 @@ cdef class SectorGrid:
         self.sectors = sectors
         self.windows = np.array(windows, np.int32, order="C", copy=True)
         self.points = np.array(points, np.float64, order="C", copy=True)
-        self.children = np.array(children, np.int32, copy=True)
-        self.firsts = np.array(firsts, np.int32, copy=True)
-        self.starts = np.array(starts, np.int32, copy=True)
         self.candidates = np.array(candidates, np.int32, copy=True)
         self.inside = np.array(inside, np.uint8, copy=True)
         self.line_starts = np.array(line_starts, np.int32, copy=True)
         self.lines = np.array(lines, np.int32, copy=True)
-        if not self.fits_together():
+        cdef const int[::1] children_of = np.array(children, np.int32)
+        cdef const int[::1] first_of = np.array(firsts, np.int32)
+        cdef const int[::1] start_of = np.array(starts, np.int32)
+        if not self.fits_together(children_of, first_of, start_of):
             raise ValueError("the arrays of a sector grid don't fit together")
+        self.cells = <Cell *>malloc(children_of.shape[0] * sizeof(Cell))
+        if self.cells == NULL:
+            raise MemoryError()
+        cdef Py_ssize_t i
+        for i in range(children_of.shape[0]):
+            self.cells[i] = Cell(children_of[i], first_of[i], start_of[i], start_of[i + 1])
 
-    cdef bint fits_together(self) noexcept:
+    def __dealloc__(self):
+        free(self.cells)
+
+    cdef bint fits_together(self, const int[::1] children, const int[::1] firsts, const int[::1] starts) noexcept:
         """Whether no answer can lead outside of the arrays, or into a cycle."""
-        cdef Py_ssize_t cells = self.children.shape[0]
+        cdef Py_ssize_t cells = children.shape[0]
         cdef Py_ssize_t shapes = len(self.sectors)
         cdef Py_ssize_t i
         if (
@@ -131,16 +147,16 @@ cdef class SectorGrid:
             or self.windows.shape[0] != shapes
             or self.windows.shape[1] != 4
             or self.points.shape[1] != 2
-            or self.firsts.shape[0] != cells
+            or firsts.shape[0] != cells
             or self.inside.shape[0] != self.candidates.shape[0]
-            or not splits(self.starts, cells, self.candidates.shape[0])
+            or not splits(starts, cells, self.candidates.shape[0])
             or not splits(self.line_starts, self.candidates.shape[0], self.lines.shape[0])
         ):
             return False
         for i in range(cells):
-            if self.children[i] != 0 and not i < self.children[i] <= cells - 4:
+            if children[i] != 0 and not i < children[i] <= cells - 4:
                 return False
-            if not 0 <= self.firsts[i] <= shapes:
+            if not 0 <= firsts[i] <= shapes:
                 return False
         for i in range(self.candidates.shape[0]):
             if not 0 <= self.candidates[i] < shapes:
@@ -165,20 +181,20 @@ cdef class SectorGrid:
 
     cdef int position_over(self, const Tile *tile) noexcept nogil:
         """The position of the first shape over the tile; the number of shapes when there is none."""
-        cdef int cell = 0
+        cdef const Cell *cell = self.cells
         cdef int below = tile.zoom
-        while self.children[cell] != 0:
+        while cell.children != 0:
             if below == 0:
-                return self.firsts[cell]
+                return cell.first
             below -= 1
-            cell = self.children[cell] + (tile.y >> below & 1) * 2 + (tile.x >> below & 1)
+            cell = self.cells + cell.children + (tile.y >> below & 1) * 2 + (tile.x >> below & 1)
         cdef int finer = MAX_ZOOM - tile.zoom
         cdef int left = tile.x << finer
         cdef int top = tile.y << finer
         cdef int right = (tile.x + 1) << finer
         cdef int bottom = (tile.y + 1) << finer
         cdef int i, shape
-        for i in range(self.starts[cell], self.starts[cell + 1]):
+        for i in range(cell.start, cell.stop):
             shape = self.candidates[i]
             if (
                 self.windows[shape, 0] <= right
@@ -188,7 +204,7 @@ cdef class SectorGrid:
                 and (self.line_starts[i] == self.line_starts[i + 1] or self.polygon_touches(i, tile, below))
             ):
                 return shape
-        return self.firsts[cell]
+        return cell.first
 
     cdef bint polygon_touches(self, int candidate, const Tile *tile, int below) noexcept nogil:
         """Whether a candidate's polygon shares a point with a tile that lies `below` zooms below the cell."""

@@ -21,12 +21,10 @@ from ...ext import narrowed, touched_lines
 
 CROWDED = 6
 """A cell with more candidates than that is split."""
-CROWDED_LINES = 8
+CROWDED_LINES = 4
 """A cell that more lines of polygons cross is split."""
 MAX_LISTED = 16
-"""How often shapes may be listed on average; then cells stay crowded, and answers right but slower."""
-MAX_LINE_LISTED = 4
-"""The same for the lines of polygons."""
+"""How often shapes and lines may be listed on average; then cells stay crowded, answers right but slower."""
 MAX_LISTED_AT_START = 4
 """How often shapes may be listed among the cells that are asked from the R-tree."""
 
@@ -102,7 +100,7 @@ def cells_of(outlines: Outlines) -> Cells:
     for coarse in above:
         levels.append(coarse.cells(np.ones(len(coarse.columns), np.bool_), behind))
         behind += len(coarse.columns)
-    room = MAX_LISTED * len(outlines.windows) + MAX_LINE_LISTED * len(outlines.lines)
+    room = MAX_LISTED * (len(outlines.windows) + len(outlines.lines))
     while True:
         split = frontier.to_split(room)
         cells = frontier.cells(split, behind)

@@ -181,3 +181,19 @@ def test_the_default_classification_is_configurable(call: Call, days_ago: DaysAg
         AEROTILE_FRESHNESS_DEFAULT_CLASSIFICATION="active_conflict",
     ).json
     assert (facts["decision"], facts["classification"]) == ("reject", "active_conflict")
+
+
+def test_status_counts_the_stored_tiles_that_other_sectors_judge_otherwise(
+    call: Call, load_sectors: LoadSectors, days_ago: DaysAgo, xyz_folder: Callable[..., Path]
+) -> None:
+    folder = xyz_folder(zoom=7, x=68, count=2)
+    (folder / "7/68/0.jpg").rename(folder / "7/68/43.jpg")
+    assert call("ingest", "tiles", "--captured-at", days_ago(200)).code == 0
+
+    def changed() -> object:
+        return call("status", "--json").json["sectors"]["changed_verdicts"]
+
+    assert changed() == {"count": 0, "to_accept": 0, "to_downgrade": 0, "to_reject": 0}
+    load_sectors(NORTH)
+    assert changed() == {"count": 1, "to_accept": 0, "to_downgrade": 0, "to_reject": 1}
+    assert "count: 1, to_accept: 0, to_downgrade: 0, to_reject: 1" in call("status").out

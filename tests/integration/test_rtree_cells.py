@@ -11,7 +11,6 @@ import pytest
 from aerotile.adapters.rtree.cells import (
     CROWDED,
     CROWDED_LINES,
-    MAX_LINE_LISTED,
     MAX_LISTED,
     Cells,
     Outlines,
@@ -106,7 +105,7 @@ def circles(count: int, lines: int, reach: float) -> list[Polygon]:
 @pytest.mark.parametrize("reach", [1e-4, 0.1, 20.0])
 def test_the_lines_of_polygons_take_memory_in_proportion_to_their_number(reach: float) -> None:
     made = cells_of(Outlines.of(circles(200, 50, reach)))
-    assert len(made.lines) <= MAX_LISTED * 200 + MAX_LINE_LISTED * 200 * 50
+    assert len(made.lines) <= MAX_LISTED * (200 + 200 * 50)
     assert made.line_counts.sum() == len(made.lines)
 
 
