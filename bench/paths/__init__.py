@@ -15,6 +15,7 @@ from . import (
     index_search,
     opening,
     reads,
+    sector_shapes,
     upload,
     writes,
 )
@@ -27,6 +28,8 @@ PATHS: tuple[MeasuredPath, ...] = (
     bulk.BULK,
     catalogue.BBOX,
     freshness.VERDICT,
+    sector_shapes.CLEAR,
+    sector_shapes.CROSSED,
     index_search.SEARCH,
     index_opening.OPEN,
     index_find.FIND,
