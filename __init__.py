@@ -77,7 +77,7 @@ if TYPE_CHECKING:
     )
     from .domain.ports.uploader import TileUploader
     from .domain.store.tile_store import FileBackedTileStore
-    from .domain.values.areas import Area, Circle, Polygon, TileSpan
+    from .domain.values.areas import Area, TileSpan
     from .domain.values.catalogue_entries import CatalogueEntry, CatalogueMatches
     from .domain.values.descriptors import (
         DescriptorMetric,
@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     )
     from .domain.values.pixels import TilePixelHandle
     from .domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
+    from .domain.values.shapes import Circle, MultiPolygon, Polygon
     from .domain.values.tile_grid import Bbox, GridRange, ground_sample_distance
     from .domain.values.tile_key import VariantTable, decode_tile_key, encode_tile_key
     from .domain.values.tile_names import derive_location_hash, derive_tile_id
@@ -210,8 +211,6 @@ _NAMES_BY_MODULE = {
     ".domain.store.tile_store": ("FileBackedTileStore",),
     ".domain.values.areas": (
         "Area",
-        "Circle",
-        "Polygon",
         "TileSpan",
     ),
     ".domain.values.catalogue_entries": (
@@ -230,6 +229,11 @@ _NAMES_BY_MODULE = {
         "FreshnessRule",
         "SectorBoundary",
         "SectorClassification",
+    ),
+    ".domain.values.shapes": (
+        "Circle",
+        "MultiPolygon",
+        "Polygon",
     ),
     ".domain.values.tile_grid": (
         "Bbox",
@@ -316,6 +320,7 @@ __all__ = [
     "IndexUnavailableError",
     "LruConfig",
     "MigrationReport",
+    "MultiPolygon",
     "NoMappingLeftError",
     "NoTileFileError",
     "OnboardRoomExhaustedError",

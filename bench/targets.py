@@ -113,6 +113,19 @@ TARGETS = (
         behind=("*",),
     ),
     Target(
+        id="P-6 clear",
+        what="verdict among 10k polygons, no edge crosses the tile (floor: the same sectors as boxes)",
+        p99_s=50 * MICROSECOND,
+        ratio=at_most(1.3),
+        behind=("*",),
+    ),
+    Target(
+        id="P-6 crossed",
+        what="verdict among 10k polygons, an edge crosses the tile",
+        p99_s=5 * MICROSECOND,
+        behind=("*",),
+    ),
+    Target(
         id="P-7",
         what="descriptor search, k=10",
         p99_s=5 * MILLISECOND,

@@ -12,6 +12,7 @@ from .jpeg_walk import walk_jpeg
 from .mapped_pixels import MappedPixels, map_cached_tile, map_tile, open_beneath
 from .mapping_cache import CompiledMappingCache
 from .pixel_hashes import HashedPixels, hash_pixels
+from .sector_cells import narrowed
 from .socket_waits import await_burst, await_readable, holds_whole_answer, is_readable
 from .tile_keys import TileKeyCodec
 from .tile_reads import opens_cached_files_at_once, read_cached_tile, read_tile, tile_is_there
@@ -40,6 +41,7 @@ __all__ = [
     "is_readable",
     "map_cached_tile",
     "map_tile",
+    "narrowed",
     "open_beneath",
     "opens_cached_files_at_once",
     "read_cached_tile",

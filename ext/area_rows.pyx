@@ -14,7 +14,8 @@ from _morton cimport Rectangle, curve_of, gather, holds, next_held, rectangle, t
 
 import numpy as np
 
-from ..domain.values.areas import Area, Circle
+from ..domain.values.areas import Area
+from ..domain.values.shapes import Circle
 from ..domain.values.tile_grid import Bbox
 
 

@@ -12,7 +12,12 @@ from cpython.datetime cimport (
 )
 from cpython.object cimport PyTypeObject
 
-from _constants cimport MAX_ZOOM
+from libc.stdint cimport uint8_t
+from libc.stdlib cimport free, malloc
+
+from _constants cimport MAX_ZOOM, ROUNDING
+from _grid_positions cimport EAST_OF_ANTIMERIDIAN, SOUTH_OF_NORTH_POLE, position
+from _polygon_lines cimport Box, Line, line_at, separates, touches
 from _slots cimport PyObject_TypeCheck, PyType_GenericAlloc, fill_slot, slot, slot_offset
 
 import numpy as np
@@ -47,6 +52,14 @@ cdef struct Tile:
     int y
 
 
+cdef struct Cell:
+    # Side by side: a descent through a large grid waits for memory once a level.
+    int children
+    int first
+    int start
+    int stop
+
+
 cdef int read_tile(object tile_id, Tile *tile) except -1:
     """Take a `TileId` apart. Raises `TypeError`, or `ValueError` for a tile that the grid lacks."""
     if not PyObject_TypeCheck(tile_id, <PyTypeObject *>TILE_ID):
@@ -62,58 +75,94 @@ cdef int read_tile(object tile_id, Tile *tile) except -1:
 
 @cython.final
 cdef class SectorGrid:
-    """Sectors in a fixed order, and which of them is the first over a tile.
+    """Boxes and polygons of sectors in a fixed order, and which of them is the first over a tile.
 
-    `SectorGrid(sectors, lines, children, firsts, starts, candidates)`. Row i of `lines`, int32 (n, 4), is what
-    `touched_lines` says of sector i. The other arrays, int32, describe cells; cell 0 is the world, and each is
-    a tile. `children` holds the first of a cell's four children (north-west, north-east, south-west,
-    south-east), all behind the cell itself, or 0 for a cell that has none. `firsts` holds the first sector
-    over the cell, n for none; in a cell without children, the first of those that every tile in it touches.
-    Its `candidates[starts[i]:starts[i + 1]]`, ascending, are those before it that some tiles in it touch.
+    `SectorGrid(sectors, windows, points, children, firsts, starts, candidates, inside, line_starts, lines)`. Row i of
+    `windows`, int32 (n, 4), is what `touched_lines` says of the box around shape i, which belongs to `sectors[i]`.
+    `points`, float64 (m, 2), are longitudes and latitudes: line k of a polygon leads from point k to point k + 1.
+
+    The other arrays, int32, describe cells; cell 0 is the world, and each is a tile. `children` holds the first of
+    a cell's four children (north-west, north-east, south-west, south-east), all behind the cell itself, or 0 for a
+    cell that has none. `firsts` holds the first shape over the cell, n for none; in a cell without children, the
+    first of those that every tile in it touches. Its `candidates[starts[i]:starts[i + 1]]`, ascending, are those
+    before it that some tiles in it touch. Candidate k is a box, or a polygon of which
+    `lines[line_starts[k]:line_starts[k + 1]]` cross the cell, and which holds the cell's south-western corner where
+    `inside[k]`, uint8, is not 0.
 
     The arrays are copied. Raises `ValueError` for arrays that don't fit together. A grid never changes, so any
     number of threads may ask concurrently.
     """
 
     cdef readonly tuple sectors
-    cdef const int[:, ::1] lines
-    cdef const int[::1] children
-    cdef const int[::1] firsts
-    cdef const int[::1] starts
+    cdef const int[:, ::1] windows
+    cdef const double[:, ::1] points
+    cdef Cell *cells
     cdef const int[::1] candidates
+    cdef const uint8_t[::1] inside
+    cdef const int[::1] line_starts
+    cdef const int[::1] lines
 
-    def __cinit__(self, tuple sectors not None, lines, children, firsts, starts, candidates):
+    def __cinit__(
+        self,
+        tuple sectors not None,
+        windows,
+        points,
+        children,
+        firsts,
+        starts,
+        candidates,
+        inside,
+        line_starts,
+        lines,
+    ):
         self.sectors = sectors
-        self.lines = np.array(lines, np.int32, order="C", copy=True)
-        self.children = np.array(children, np.int32, copy=True)
-        self.firsts = np.array(firsts, np.int32, copy=True)
-        self.starts = np.array(starts, np.int32, copy=True)
+        self.windows = np.array(windows, np.int32, order="C", copy=True)
+        self.points = np.array(points, np.float64, order="C", copy=True)
         self.candidates = np.array(candidates, np.int32, copy=True)
-        if not self.fits_together():
+        self.inside = np.array(inside, np.uint8, copy=True)
+        self.line_starts = np.array(line_starts, np.int32, copy=True)
+        self.lines = np.array(lines, np.int32, copy=True)
+        cdef const int[::1] children_of = np.array(children, np.int32)
+        cdef const int[::1] first_of = np.array(firsts, np.int32)
+        cdef const int[::1] start_of = np.array(starts, np.int32)
+        if not self.fits_together(children_of, first_of, start_of):
             raise ValueError("the arrays of a sector grid don't fit together")
+        self.cells = <Cell *>malloc(children_of.shape[0] * sizeof(Cell))
+        if self.cells == NULL:
+            raise MemoryError()
+        cdef Py_ssize_t i
+        for i in range(children_of.shape[0]):
+            self.cells[i] = Cell(children_of[i], first_of[i], start_of[i], start_of[i + 1])
 
-    cdef bint fits_together(self) noexcept:
+    def __dealloc__(self):
+        free(self.cells)
+
+    cdef bint fits_together(self, const int[::1] children, const int[::1] firsts, const int[::1] starts) noexcept:
         """Whether no answer can lead outside of the arrays, or into a cycle."""
-        cdef Py_ssize_t cells = self.children.shape[0]
-        cdef Py_ssize_t sectors = len(self.sectors)
+        cdef Py_ssize_t cells = children.shape[0]
+        cdef Py_ssize_t shapes = len(self.sectors)
         cdef Py_ssize_t i
         if (
             cells == 0
-            or self.lines.shape[0] != sectors
-            or self.lines.shape[1] != 4
-            or self.firsts.shape[0] != cells
-            or self.starts.shape[0] != cells + 1
-            or self.starts[0] != 0
-            or self.starts[cells] != self.candidates.shape[0]
+            or self.windows.shape[0] != shapes
+            or self.windows.shape[1] != 4
+            or self.points.shape[1] != 2
+            or firsts.shape[0] != cells
+            or self.inside.shape[0] != self.candidates.shape[0]
+            or not splits(starts, cells, self.candidates.shape[0])
+            or not splits(self.line_starts, self.candidates.shape[0], self.lines.shape[0])
         ):
             return False
         for i in range(cells):
-            if self.children[i] != 0 and not i < self.children[i] <= cells - 4:
+            if children[i] != 0 and not i < children[i] <= cells - 4:
                 return False
-            if not 0 <= self.firsts[i] <= sectors or self.starts[i] > self.starts[i + 1]:
+            if not 0 <= firsts[i] <= shapes:
                 return False
         for i in range(self.candidates.shape[0]):
-            if not 0 <= self.candidates[i] < sectors:
+            if not 0 <= self.candidates[i] < shapes:
+                return False
+        for i in range(self.lines.shape[0]):
+            if not 0 <= self.lines[i] < self.points.shape[0] - 1:
                 return False
         return True
 
@@ -121,7 +170,7 @@ cdef class SectorGrid:
         return len(self.sectors)
 
     def first_over(self, tile_id):
-        """The first sector whose box shares a point with the tile's, edges included; None when none does."""
+        """The first sector whose shape shares a point with the tile's box, edges included; None when none does."""
         cdef Tile tile
         read_tile(tile_id, &tile)
         return self.sector_over(&tile)
@@ -131,30 +180,62 @@ cdef class SectorGrid:
         return self.sectors[found] if found < <int>len(self.sectors) else None
 
     cdef int position_over(self, const Tile *tile) noexcept nogil:
-        """The position of the first sector over the tile; the number of sectors when there is none."""
-        cdef int cell = 0
+        """The position of the first shape over the tile; the number of shapes when there is none."""
+        cdef const Cell *cell = self.cells
         cdef int below = tile.zoom
-        while self.children[cell] != 0:
+        while cell.children != 0:
             if below == 0:
-                return self.firsts[cell]
+                return cell.first
             below -= 1
-            cell = self.children[cell] + (tile.y >> below & 1) * 2 + (tile.x >> below & 1)
+            cell = self.cells + cell.children + (tile.y >> below & 1) * 2 + (tile.x >> below & 1)
         cdef int finer = MAX_ZOOM - tile.zoom
         cdef int left = tile.x << finer
         cdef int top = tile.y << finer
         cdef int right = (tile.x + 1) << finer
         cdef int bottom = (tile.y + 1) << finer
-        cdef int i, position
-        for i in range(self.starts[cell], self.starts[cell + 1]):
-            position = self.candidates[i]
+        cdef int i, shape
+        for i in range(cell.start, cell.stop):
+            shape = self.candidates[i]
             if (
-                self.lines[position, 0] <= right
-                and self.lines[position, 1] <= bottom
-                and self.lines[position, 2] >= left
-                and self.lines[position, 3] >= top
+                self.windows[shape, 0] <= right
+                and self.windows[shape, 1] <= bottom
+                and self.windows[shape, 2] >= left
+                and self.windows[shape, 3] >= top
+                and (self.line_starts[i] == self.line_starts[i + 1] or self.polygon_touches(i, tile, below))
             ):
-                return position
-        return self.firsts[cell]
+                return shape
+        return cell.first
+
+    cdef bint polygon_touches(self, int candidate, const Tile *tile, int below) noexcept nogil:
+        """Whether a candidate's polygon shares a point with a tile that lies `below` zooms below the cell."""
+        cdef int finer = MAX_ZOOM - tile.zoom
+        cdef double cell_west = position(EAST_OF_ANTIMERIDIAN, (tile.x >> below) << (finer + below))
+        cdef double cell_south = -position(SOUTH_OF_NORTH_POLE, ((tile.y >> below) + 1) << (finer + below))
+        cdef bint holds = self.inside[candidate]
+        cdef Box box
+        cdef Line line
+        cdef int i
+        box.west = position(EAST_OF_ANTIMERIDIAN, tile.x << finer)
+        box.east = position(EAST_OF_ANTIMERIDIAN, (tile.x + 1) << finer)
+        box.north = -position(SOUTH_OF_NORTH_POLE, tile.y << finer)
+        box.south = -position(SOUTH_OF_NORTH_POLE, (tile.y + 1) << finer)
+        for i in range(self.line_starts[candidate], self.line_starts[candidate + 1]):
+            line = line_at(&self.points[0, 0], self.lines[i])
+            if touches(&line, &box, ROUNDING):
+                return True
+            holds ^= separates(&line, cell_west, cell_south, box.west, box.south)
+        return holds
+
+
+cdef bint splits(const int[::1] starts, Py_ssize_t parts, Py_ssize_t length) noexcept:
+    """Whether `starts` cuts so many entries into so many parts."""
+    cdef Py_ssize_t i
+    if starts.shape[0] != parts + 1 or starts[0] != 0 or starts[parts] != length:
+        return False
+    for i in range(parts):
+        if starts[i] > starts[i + 1]:
+            return False
+    return True
 
 
 @cython.final
@@ -165,6 +246,7 @@ cdef class _Ruling:
     cdef object rule
     cdef object too_old
     cdef int strictness
+    cdef int rank
     cdef long long max_age_us
 
     def __cinit__(self, SectorGrid grid, rule):
@@ -172,6 +254,7 @@ cdef class _Ruling:
         self.rule = rule
         self.too_old = TOO_OLD[rule.classification]
         self.strictness = self.too_old
+        self.rank = -list(SectorClassification).index(rule.classification)
         self.max_age_us = min(rule.max_age // MICROSECOND, FARTHEST_US)
 
 
@@ -179,15 +262,17 @@ cdef class _Ruling:
 cdef class SectorGridJudge:
     """A `TileJudge` over one grid for each classification; see `domain.policies.freshness.judge_freshness`.
 
-    `SectorGridJudge(grids, rules, default_classification)`, both mappings by classification. Raises `KeyError`
-    when the default or a classification with sectors has no rule.
+    `SectorGridJudge(grids, rules, default_classification, covers)`, grids and rules by classification. `covers` says
+    of a tile whether sectors cover all of it; it is asked only where the default would be stricter than every sector.
+    Raises `KeyError` when the default or a classification with sectors has no rule.
     """
 
     cdef tuple rulings
     cdef _Ruling default
+    cdef object covers
 
-    def __cinit__(self, grids, rules, default_classification):
-        # From the strictest to the most lenient, as they are declared: the earlier wins between equals.
+    def __cinit__(self, grids, rules, default_classification, covers):
+        self.covers = covers
         self.rulings = tuple(
             _Ruling(grids[kind], rules[kind]) for kind in SectorClassification if kind in grids and len(grids[kind])
         )
@@ -207,13 +292,21 @@ cdef class SectorGridJudge:
         cdef object sector, strictest = None
         for ruling in self.rulings:
             sector = ruling.grid.sector_over(&tile)
-            if sector is not None and (found is None or severity(ruling, age_us) > severity(found, age_us)):
+            if sector is not None and (found is None or is_stricter(ruling, found, age_us)):
                 found, strictest = ruling, sector
-        return verdict(self.default if found is None else found, age_us, strictest)
+        if found is None or (is_stricter(self.default, found, age_us) and not self.covers(tile_id)):
+            found, strictest = self.default, None
+        return verdict(found, age_us, strictest)
 
 
 cdef inline int severity(_Ruling ruling, long long age_us) noexcept:
     return 0 if age_us <= ruling.max_age_us else ruling.strictness
+
+
+cdef inline bint is_stricter(_Ruling ruling, _Ruling other, long long age_us) noexcept:
+    cdef int here = severity(ruling, age_us)
+    cdef int there = severity(other, age_us)
+    return here > there or (here == there and ruling.rank > other.rank)
 
 
 cdef object verdict(_Ruling ruling, long long age_us, object sector):

@@ -6,29 +6,11 @@ lines are where `domain.values.tile_grid.tile_bbox` puts them, to the last bit: 
 counts as touching, and one that differs by the smallest possible number does not.
 """
 
-from libc.math cimport M_PI, asinh, atan, ceil, floor, isfinite, sinh, tan
+from libc.math cimport M_PI, asinh, ceil, floor, tan
 
-from _constants cimport MAX_ZOOM
+from _grid_positions cimport EAST_OF_ANTIMERIDIAN, LAST_LINE, SOUTH_OF_NORTH_POLE, Axis, position
 
 import numpy as np
-
-cdef enum Axis:
-    EAST_OF_ANTIMERIDIAN
-    SOUTH_OF_NORTH_POLE
-
-cdef enum:
-    LAST_LINE = 1 << MAX_ZOOM
-
-
-cdef double position(Axis axis, int line) noexcept nogil:
-    """Where a line lies, in degrees that grow with the line: the longitude, or the negated latitude.
-
-    The operations of `domain.values.tile_grid.north_west_corner` in its order, by the same C library.
-    """
-    if axis == EAST_OF_ANTIMERIDIAN:
-        return <double>line / LAST_LINE * 360.0 - 180.0
-    return -(atan(sinh(M_PI * (1 - 2.0 * line / LAST_LINE))) * (180.0 / M_PI))
-
 
 cdef double estimated_line(Axis axis, double degrees) noexcept nogil:
     """The line at a position, give or take rounding; cut to the grid."""

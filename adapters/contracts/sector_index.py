@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ...domain.ports.sector_index import SectorIndex
 from ...domain.values.sectors import SectorBoundary, SectorClassification
+from ...domain.values.shapes import MultiPolygon, Polygon, shares_point
 from ...domain.values.tile_grid import Bbox
 from .generated_examples import FROM_A_FACTORY
 
@@ -34,9 +35,17 @@ def boxes(draw: st.DrawFn) -> Bbox:
 
 
 @st.composite
+def polygons(draw: st.DrawFn) -> Polygon:
+    """Any ring, often one that crosses itself, and perhaps another as its hole."""
+    rings = st.lists(st.tuples(longitudes, latitudes), min_size=3, max_size=6, unique=True)
+    return Polygon(draw(st.lists(rings, min_size=1, max_size=2)))
+
+
+@st.composite
 def sector_lists(draw: st.DrawFn) -> list[SectorBoundary]:
-    found = draw(st.lists(st.tuples(st.text("abc", min_size=1, max_size=3), boxes()), max_size=30))
-    return [SectorBoundary(name, SectorClassification.STABLE_REAR, box) for name, box in found]
+    shapes = st.one_of(boxes(), polygons(), st.lists(polygons(), min_size=1, max_size=3).map(MultiPolygon))
+    found = draw(st.lists(st.tuples(st.text("abc", min_size=1, max_size=3), shapes), max_size=30))
+    return [SectorBoundary(name, SectorClassification.STABLE_REAR, shape) for name, shape in found]
 
 
 def sector(name: str, *corners: float) -> SectorBoundary:
@@ -94,7 +103,7 @@ class SectorIndexContract:
 
     @FROM_A_FACTORY
     @given(sectors=sector_lists(), lat=latitudes, lon=longitudes, box=boxes())
-    def test_every_implementation_finds_what_the_boxes_say(
+    def test_every_implementation_finds_what_the_shapes_say(
         self,
         make_index: MakeSectorIndex,
         sectors: list[SectorBoundary],
@@ -104,8 +113,20 @@ class SectorIndexContract:
     ) -> None:
         ordered = sorted(sectors, key=lambda found: found.sector_id)
         index = make_index(sectors)
-        assert index.sectors_at(lat, lon) == tuple(s for s in ordered if s.bbox.contains(lat, lon))
-        assert index.sectors_intersecting(box) == tuple(s for s in ordered if s.bbox.intersects(box))
+        point = Bbox(lat, lon, lat, lon)
+        assert index.sectors_at(lat, lon) == tuple(s for s in ordered if shares_point(s.shape, point))
+        assert index.sectors_intersecting(box) == tuple(s for s in ordered if shares_point(s.shape, box))
+
+    def test_a_hole_and_the_ground_beside_a_polygon_are_not_the_sector_s(
+        self, make_index: MakeSectorIndex
+    ) -> None:
+        outer = [(0.0, 0.0), (10.0, 0.0), (0.0, 10.0)]
+        hole = [(1.0, 1.0), (3.0, 1.0), (1.0, 3.0)]
+        index = make_index(
+            [SectorBoundary("a", SectorClassification.ACTIVE_CONFLICT, Polygon([outer, hole]))]
+        )
+        assert len(index.sectors_at(0.5, 0.5)) == len(index.sectors_at(2.0, 2.0)) == 1
+        assert index.sectors_at(1.5, 1.4) == index.sectors_at(8.0, 8.0) == ()
 
     def test_many_threads_ask_at_once_and_get_right_answers(self, make_index: MakeSectorIndex) -> None:
         sectors = [

@@ -1,4 +1,4 @@
-"""The contract of `TileJudge`: the verdict of `judge_freshness` on the sectors that intersect its box."""
+"""The contract of `TileJudge`: the verdict of `judge_freshness` on the sectors that touch the tile's box."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from ...domain.policies.freshness import FreshnessDecision, FreshnessVerdict, Rules, judge_freshness
 from ...domain.ports.sector_index import TileJudge
 from ...domain.values.sectors import SEEDED_RULES, FreshnessRule, SectorBoundary, SectorClassification
+from ...domain.values.shapes import MultiPolygon, Polygon, corners_of, shares_point
 from ...domain.values.tile_grid import MAX_ZOOM, Bbox, tile_bbox
 from ...domain.values.tiles import TileId, TileSource
 from ...domain.values.timestamps import microseconds_of
@@ -66,8 +68,26 @@ def sectors_around(draw: st.DrawFn, tile_id: TileId) -> list[SectorBoundary]:
         (lat, lon), (other_lat, other_lon) = draw(edges(tile_id)), draw(edges(tile_id))
         return Bbox(min(lat, other_lat), min(lon, other_lon), max(lat, other_lat), max(lon, other_lon))
 
+    def polygon() -> Polygon:
+        corners = st.lists(edges(tile_id).map(lambda place: place[::-1]), min_size=3, max_size=6, unique=True)
+        return Polygon(draw(st.lists(corners, min_size=1, max_size=2)))
+
+    def quarters() -> MultiPolygon:
+        """The tile's box cut in four at a point of it, so that it is covered, often but for a sliver."""
+        around = tile_id.bbox
+        lat = draw(st.floats(around.min_lat, around.max_lat))
+        lon = draw(st.floats(around.min_lon, around.max_lon))
+        south_west, south_east, north_east, north_west = corners_of(around)
+        borders = [south_west, south_east, north_east, north_west, south_west]
+        rings = [(a, b, (lon, lat)) for a, b in pairwise(borders) if len({a, b, (lon, lat)}) == 3]
+        return MultiPolygon(
+            [Polygon([ring]) for ring in draw(st.permutations(rings))[: draw(st.integers(1, 4))]]
+        )
+
     names = draw(st.lists(st.text("abc", min_size=1, max_size=2), max_size=40))
-    return [SectorBoundary(name, draw(st.sampled_from(SectorClassification)), box()) for name in names]
+    kinds = st.sampled_from(draw(st.sampled_from([[CONFLICT], [REAR], [CONFLICT, REAR]])))
+    shapes: list[Callable[[], Bbox | Polygon | MultiPolygon]] = [box, polygon, quarters]
+    return [SectorBoundary(name, draw(kinds), draw(st.sampled_from(shapes))()) for name in names]
 
 
 @st.composite
@@ -83,17 +103,17 @@ def rules_of_days(days: dict[SectorClassification, int]) -> Rules:
 rule_tables = st.fixed_dictionaries({kind: st.integers(1, 500) for kind in SEEDED}).map(rules_of_days)
 
 
-def judged_by_every_box(
+def judged_by_every_shape(
     tile_id: TileId,
     captured_at: datetime,
     sectors: Sequence[SectorBoundary],
     rules: Rules,
     default: SectorClassification,
 ) -> FreshnessVerdict:
-    """The verdict by comparing the tile's box with the box of every sector."""
-    over = [sector for sector in sectors if sector.bbox.intersects(tile_id.bbox)]
+    """The verdict by comparing the tile's box with the shape of every sector."""
+    over = [sector for sector in sectors if shares_point(sector.shape, tile_id.bbox)]
     ordered = sorted(over, key=lambda sector: sector.sector_id)
-    return judge_freshness(captured_at, NOW, ordered, rules, default)
+    return judge_freshness(tile_id, captured_at, NOW, ordered, rules, default)
 
 
 class TileJudgeContract:
@@ -111,7 +131,7 @@ class TileJudgeContract:
         default=st.sampled_from(SectorClassification),
         age=st.timedeltas(timedelta(days=-2), timedelta(days=600)),
     )
-    def test_every_judge_says_what_every_box_compared_says(
+    def test_every_judge_says_what_every_shape_compared_says(
         self,
         make_judge: MakeTileJudge,
         case: tuple[TileId, list[SectorBoundary]],
@@ -120,7 +140,7 @@ class TileJudgeContract:
         age: timedelta,
     ) -> None:
         tile_id, sectors = case
-        expected = judged_by_every_box(tile_id, NOW - age, sectors, rules, default)
+        expected = judged_by_every_shape(tile_id, NOW - age, sectors, rules, default)
         captured_us = microseconds_of(NOW - age)
         verdict = make_judge(sectors, rules, default).verdict_on(tile_id, captured_us, NOW)
         assert verdict == expected
@@ -142,8 +162,64 @@ class TileJudgeContract:
             sectors.append(SectorBoundary(f"{40 - number:02}", CONFLICT if number % 3 else REAR, corners))
         judge = make_judge(sectors, SEEDED, REAR)
         for other in [tile_id, *others]:
-            expected = judged_by_every_box(other, NOW, sectors, SEEDED, REAR)
+            expected = judged_by_every_shape(other, NOW, sectors, SEEDED, REAR)
             assert judge.verdict_on(other, microseconds_of(NOW), NOW) == expected
+
+    @FROM_A_FACTORY
+    @given(
+        tile_id=tiles(),
+        lines=st.integers(3, 100),
+        part=st.floats(0, 1),
+        others=st.lists(tiles(), max_size=20),
+    )
+    def test_tiles_around_the_edge_of_a_large_polygon_are_told_apart(
+        self, make_judge: MakeTileJudge, tile_id: TileId, lines: int, part: float, others: list[TileId]
+    ) -> None:
+        # Its edge passes near the tile's corner, its hole near the neighbour's.
+        box = tile_id.bbox
+        reach = min(4 * (box.max_lon - box.min_lon) * (1 + part), 170.0)
+        lat, lon = (
+            box.min_lat + part * (box.max_lat - box.min_lat),
+            max(-170.0, min(170.0, box.min_lon - part * reach)),
+        )
+        ring = [
+            (
+                max(-180.0, min(180.0, lon + reach * math.cos(math.tau * i / lines))),
+                max(-90.0, min(90.0, lat + reach * math.sin(math.tau * i / lines))),
+            )
+            for i in range(lines)
+        ]
+        hole = [((at + lon) / 2, (height + lat) / 2) for at, height in ring]
+        sectors = [
+            SectorBoundary("a", CONFLICT, Polygon([ring, hole])),
+            SectorBoundary("b", REAR, Polygon([ring])),
+        ]
+        judge = make_judge(sectors, SEEDED, CONFLICT)
+        near = [
+            TileId(tile_id.zoom_level, x, y, TileSource.IMPORTED)
+            for x in range(max(0, tile_id.x - 2), min(1 << tile_id.zoom_level, tile_id.x + 3))
+            for y in range(max(0, tile_id.y - 2), min(1 << tile_id.zoom_level, tile_id.y + 3))
+        ]
+        for other in [*near, *others]:
+            expected = judged_by_every_shape(other, NOW, sectors, SEEDED, CONFLICT)
+            assert judge.verdict_on(other, microseconds_of(NOW), NOW) == expected
+
+    def test_ground_in_no_sector_has_the_default_classification_unless_sectors_cover_all_of_a_tile(
+        self, make_judge: MakeTileJudge
+    ) -> None:
+        tile_id = TileId(12, 2400, 1400, TileSource.IMPORTED)
+        box = tile_id.bbox
+        middle = (box.min_lon + box.max_lon) / 2
+
+        def deciding(gap: float) -> SectorBoundary | None:
+            west = Bbox(box.min_lat, box.min_lon, box.max_lat, middle)
+            east = Bbox(box.min_lat, middle + gap, box.max_lat, box.max_lon)
+            sectors = [SectorBoundary("w", REAR, west), SectorBoundary("e", REAR, east)]
+            return make_judge(sectors, SEEDED, CONFLICT).verdict_on(tile_id, 0, NOW).sector
+
+        assert deciding(0.0) is not None
+        assert deciding(0.9e-9) is not None
+        assert deciding(1.1e-9) is None
 
     def test_without_sectors_the_default_classification_rules_everywhere(
         self, make_judge: MakeTileJudge

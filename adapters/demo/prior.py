@@ -8,7 +8,8 @@ from collections import Counter
 import attrs
 import numpy as np
 
-from ...domain.values.areas import EARTH_RADIUS_M, Area
+from ...domain.values.areas import Area
+from ...domain.values.shapes import EARTH_RADIUS_M
 from .camera import FramePlan
 from .figures import Samples
 from .picture import FrameOutcome

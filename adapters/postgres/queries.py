@@ -29,6 +29,11 @@ SELECT_RUNS = f"""
 """
 SELECT_INCOMPLETE = f"SELECT {ID_COLUMNS} FROM tiles WHERE NOT {HAS_CONTENT} ORDER BY id"
 SELECT_MARKED_MISSING = f"SELECT {ID_COLUMNS} FROM tiles WHERE file_missing_at IS NOT NULL"
+SELECT_LABELS = f"""
+    SELECT {ID_COLUMNS}, captured_at, created_at, freshness_status FROM tiles
+    WHERE {HAS_CONTENT} AND freshness_status IN ('fresh', 'downgraded')
+    AND NOT (freshness_status = 'fresh' AND created_at - captured_at <= %s)
+"""
 SELECT_TOTAL = "SELECT total_bytes FROM disk_usage"
 SELECT_ONBOARD = "SELECT onboard_bytes FROM disk_usage"
 SELECT_STORE_ID = "SELECT store_id FROM disk_usage"

@@ -125,21 +125,13 @@ EXECUTE FUNCTION notify_of_tile();
 CREATE TABLE sector_classifications (
     sector_id text NOT NULL,
     classification text NOT NULL,
-    min_lat double precision, -- the four of the box: NULL only on rows from revision 0001
-    min_lon double precision,
-    max_lat double precision,
-    max_lon double precision,
+    shape jsonb, -- a GeoJSON geometry; a box has the member bbox; NULL only on rows from revision 0001
     CONSTRAINT pk_sector_classifications PRIMARY KEY (sector_id),
     CONSTRAINT ck_sector_classifications_classification CHECK (
         classification IN ('active_conflict', 'stable_rear')
     ),
-    CONSTRAINT ck_sector_classifications_bbox CHECK (
-        num_nulls(min_lat, min_lon, max_lat, max_lon) = 4
-        OR (
-            num_nulls(min_lat, min_lon, max_lat, max_lon) = 0
-            AND -90 <= min_lat AND min_lat <= max_lat AND max_lat <= 90
-            AND -180 <= min_lon AND min_lon <= max_lon AND max_lon <= 180
-        )
+    CONSTRAINT ck_sector_classifications_shape CHECK (
+        COALESCE(shape ->> 'type', '') IN ('Polygon', 'MultiPolygon') OR shape IS NULL
     )
 );
 

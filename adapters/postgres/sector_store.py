@@ -6,10 +6,11 @@ import logging
 from collections.abc import Iterable
 
 from psycopg.rows import TupleRow
+from psycopg.types.json import Jsonb
 
 from ...domain.errors import ConfigurationError, StoreUnavailableError
 from ...domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
-from ...domain.values.tile_grid import Bbox
+from ..geojson_shapes import geometry_of, shape_of_geometry
 from .connection import Database
 
 _log = logging.getLogger("aerotile.sectors")
@@ -18,16 +19,10 @@ _log = logging.getLogger("aerotile.sectors")
 LOCK_SECTORS = "LOCK TABLE sector_classifications IN SHARE ROW EXCLUSIVE MODE"
 DELETE_SECTORS = "DELETE FROM sector_classifications"
 INSERT_SECTORS = """
-    INSERT INTO sector_classifications (sector_id, classification, min_lat, min_lon, max_lat, max_lon)
-    SELECT * FROM unnest(
-        %s::text[], %s::text[], %s::double precision[], %s::double precision[], %s::double precision[],
-        %s::double precision[]
-    )
+    INSERT INTO sector_classifications (sector_id, classification, shape)
+    SELECT * FROM unnest(%s::text[], %s::text[], %s::jsonb[])
 """
-SELECT_SECTORS = """
-    SELECT sector_id, classification, min_lat, min_lon, max_lat, max_lon
-    FROM sector_classifications ORDER BY sector_id
-"""
+SELECT_SECTORS = "SELECT sector_id, classification, shape FROM sector_classifications ORDER BY sector_id"
 SELECT_RULES = "SELECT classification, max_age FROM tile_freshness_rules"
 
 
@@ -49,11 +44,8 @@ class PostgresSectorStore:
             by_id[sector.sector_id] = sector
         columns = (
             list(by_id),
-            [s.classification.value for s in by_id.values()],
-            [float(s.bbox.min_lat) for s in by_id.values()],
-            [float(s.bbox.min_lon) for s in by_id.values()],
-            [float(s.bbox.max_lat) for s in by_id.values()],
-            [float(s.bbox.max_lon) for s in by_id.values()],
+            [sector.classification.value for sector in by_id.values()],
+            [Jsonb(geometry_of(sector.shape)) for sector in by_id.values()],
         )
         doing = f"replacing the sectors by {len(by_id)} others"
         with self._database.session(doing) as connection, connection.transaction():
@@ -62,26 +54,26 @@ class PostgresSectorStore:
             connection.execute(INSERT_SECTORS, columns)
 
     def sectors(self) -> tuple[SectorBoundary, ...]:
-        """Every sector that has a box, ordered by id.
+        """Every sector that has a shape, ordered by id.
 
-        A sector of revision 0001 may have no box. Raises `ConfigurationError` when such a sector is in active
+        A sector of revision 0001 may have none. Raises `ConfigurationError` when such a sector is in active
         conflict: old tiles would be accepted there. A stable rear is left out, with a warning in the log.
         """
         rows = self._database.fetch_all("reading the sectors", SELECT_SECTORS)
-        unbounded = [row for row in rows if row[2] is None]
-        without_box = [row[0] for row in unbounded]
-        dangerous = [row[0] for row in unbounded if row[1] != SectorClassification.STABLE_REAR.value]
+        shapeless = [row for row in rows if row[2] is None]
+        without_shape = [row[0] for row in shapeless]
+        dangerous = [row[0] for row in shapeless if row[1] != SectorClassification.STABLE_REAR.value]
         if dangerous:
             raise ConfigurationError(
-                f"{len(dangerous)} sectors in active conflict have no box (first: {dangerous[0]!r}), so the "
-                "freshness rule can't be kept there",
+                f"{len(dangerous)} sectors in active conflict have no shape (first: {dangerous[0]!r}), so "
+                "the freshness rule can't be kept there",
                 remedy="load the sectors again: aerotile sectors load FILE",
             )
-        if without_box:
+        if without_shape:
             _log.warning(
-                "%d sectors have no box and are left out (first: %s); load the sectors again",
-                len(without_box),
-                without_box[0],
+                "%d sectors have no shape and are left out (first: %s); load the sectors again",
+                len(without_shape),
+                without_shape[0],
             )
         found = (_read_sector(row) for row in rows if row[2] is not None)
         return tuple(sorted(found, key=lambda sector: sector.sector_id))
@@ -100,7 +92,7 @@ class PostgresSectorStore:
 
 def _read_sector(row: TupleRow) -> SectorBoundary:
     try:
-        return SectorBoundary(row[0], SectorClassification(row[1]), Bbox(*row[2:6]))
+        return SectorBoundary(row[0], SectorClassification(row[1]), shape_of_geometry(row[2]))
     except ValueError as error:
         raise StoreUnavailableError(
             f"the database holds an impossible sector {row[0]!r}: {error}",

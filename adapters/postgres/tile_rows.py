@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
+from typing import Any
 from uuid import UUID
 
 import psycopg
 
 from ...domain.errors import CommitOutcomeUnknownError, DuplicateTileError, TileNotFoundError
+from ...domain.store.changed_verdicts import StoredLabel
 from ...domain.values.catalogue_entries import CatalogueColumns
 from ...domain.values.coverage import TileRun
 from ...domain.values.tile_key import VariantTable
@@ -61,6 +63,7 @@ from .queries import (
     INSERTED_TRACE,
     SELECT_ALL,
     SELECT_INCOMPLETE,
+    SELECT_LABELS,
     SELECT_LATEST,
     SELECT_MARKED_MISSING,
     SELECT_RUNS,
@@ -312,6 +315,15 @@ class PostgresTileRows:
         """See `TileRows`."""
         return [TileRun(*run) for run in self._database.fetch_all("reading where tiles lie", SELECT_RUNS)]
 
+    def labels(self, always_fresh: timedelta) -> Iterator[StoredLabel]:
+        """The labels that the freshness gate gave, streamed; rows of revision 0001 have none from it.
+
+        Tiles that were fresh and no older than `always_fresh` when they were stored are left out.
+        """
+        for row in self._stream("reading the labels of all tiles", SELECT_LABELS, always_fresh):
+            captured_at, stored_at, label = row[5:]
+            yield StoredLabel(read_tile_id(row), captured_at, stored_at, FreshnessLabel(label))
+
     def latest_capture_and_access_us(self) -> tuple[int, int]:
         """The latest capture time and the latest access time of all tiles, microseconds since 1970 UTC.
 
@@ -324,7 +336,7 @@ class PostgresTileRows:
         """See `TileRows`."""
         return map(read_tile_id, self._stream("reading the rows without a hash", SELECT_INCOMPLETE))
 
-    def _stream(self, doing: str, query: str) -> Iterator[tuple[object, ...]]:
+    def _stream(self, doing: str, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
         # A cursor on the server: one snapshot, and the statement timeout counts for each fetch alone.
         with (
             self._database.connection() as connection,
@@ -334,7 +346,7 @@ class PostgresTileRows:
             cursor = connection.cursor(name="stream", binary=True)
             cursor.itersize = FETCH_ROWS
             try:
-                yield from cursor.execute(query)
+                yield from cursor.execute(query, values)
             finally:
                 try:
                     cursor.close()

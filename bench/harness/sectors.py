@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import attrs
 import psycopg
+from psycopg.types.json import Jsonb
 
-from aerotile import Bbox, SectorBoundary, SectorClassification, TileId, TileSource
+from aerotile import Bbox, Polygon, SectorBoundary, SectorClassification, TileId, TileSource
+from aerotile.adapters.geojson_shapes import geometry_of
 
 SOUTH, WEST, HEIGHT, WIDTH = 45.0, 25.0, 10.0, 15.0
 ZOOM = 18
@@ -33,6 +36,24 @@ def sectors(count: int) -> list[SectorBoundary]:
     return made
 
 
+def polygons(count: int) -> list[SectorBoundary]:
+    """So many polygons of 5 to 500 points over the same theatre, ragged as coasts are."""
+    noise = random.Random(8)
+    reach = math.sqrt(_COVERAGE * HEIGHT * WIDTH / count / math.pi)
+    made = []
+    for number in range(count):
+        points, size = noise.randint(5, 500), reach * noise.uniform(0.4, 1.6)
+        lat = SOUTH + size + noise.random() * (HEIGHT - 2 * size)
+        lon = WEST + size + noise.random() * (WIDTH - 2 * size)
+        ring = []
+        for point in range(points):
+            distance, angle = size * noise.uniform(0.8, 1.0), math.tau * point / points
+            ring.append((lon + distance * math.cos(angle), lat + distance * math.sin(angle)))
+        kind = SectorClassification.ACTIVE_CONFLICT if number % 5 == 0 else SectorClassification.STABLE_REAR
+        made.append(SectorBoundary(f"sector-{number}", kind, Polygon([ring])))
+    return made
+
+
 @attrs.frozen
 class Question:
     """A tile and how old it is."""
@@ -41,7 +62,7 @@ class Question:
     captured_at: datetime
 
 
-def questions(count: int) -> list[Question]:
+def questions(count: int, zooms: Sequence[int] = (ZOOM,)) -> list[Question]:
     """Tiles all over the theatre, from today to older than every rule allows."""
     noise = random.Random(7)
     return [
@@ -49,12 +70,12 @@ def questions(count: int) -> list[Question]:
             TileId.covering(
                 SOUTH + noise.random() * HEIGHT,
                 WEST + noise.random() * WIDTH,
-                ZOOM,
+                zooms[number % len(zooms)],
                 TileSource.SATELLITE_PROVIDER,
             ),
             NOW - _OLDEST * noise.random(),
         )
-        for _ in range(count)
+        for number in range(count)
     ]
 
 
@@ -68,12 +89,4 @@ def load_sectors(dsn: str, boundaries: list[SectorBoundary]) -> None:
 
 
 def _row(sector: SectorBoundary) -> tuple[Any, ...]:
-    box = sector.bbox
-    return (
-        sector.sector_id,
-        sector.classification.value,
-        box.min_lat,
-        box.min_lon,
-        box.max_lat,
-        box.max_lon,
-    )
+    return sector.sector_id, sector.classification.value, Jsonb(geometry_of(sector.shape))

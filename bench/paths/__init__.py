@@ -16,6 +16,7 @@ from . import (
     index_search,
     opening,
     reads,
+    sector_shapes,
     upload,
     writes,
 )
@@ -28,6 +29,8 @@ PATHS: tuple[MeasuredPath, ...] = (
     bulk.BULK,
     catalogue.BBOX,
     freshness.VERDICT,
+    sector_shapes.CLEAR,
+    sector_shapes.CROSSED,
     index_search.SEARCH,
     index_opening.OPEN,
     index_find.FIND,

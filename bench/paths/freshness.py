@@ -25,7 +25,7 @@ from aerotile.adapters.composition import runtime_of
 
 THREADS = 4
 _QUESTIONS = 8192
-_GREATEST_AGES = {
+GREATEST_AGES = {
     SectorClassification.ACTIVE_CONFLICT: timedelta(days=180),
     SectorClassification.STABLE_REAR: timedelta(days=365),
 }
@@ -79,7 +79,7 @@ def _floor(workshop: Workshop) -> Iterator[Samples]:
         ),
         encoding="ascii",
     )
-    ages = [age // _MICROSECOND for age in _GREATEST_AGES.values()]
+    ages = [age // _MICROSECOND for age in GREATEST_AGES.values()]
     with running(workshop.floors.program("sector_grid"), listed, asked, *ages) as floor:
         yield floor
 
@@ -89,9 +89,9 @@ def _decision(found: Any, active: Any, age: timedelta) -> int:
     strictest = 0
     for number in found:
         if active[number]:
-            if age > _GREATEST_AGES[SectorClassification.ACTIVE_CONFLICT]:
+            if age > GREATEST_AGES[SectorClassification.ACTIVE_CONFLICT]:
                 return 2
-        elif age > _GREATEST_AGES[SectorClassification.STABLE_REAR]:
+        elif age > GREATEST_AGES[SectorClassification.STABLE_REAR]:
             strictest = 1
     return strictest
 

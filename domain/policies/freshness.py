@@ -1,7 +1,8 @@
 """How old a tile may be in its sector.
 
-The age is `now - captured_at`. Several sectors may cover one tile; the strictest verdict wins. A tile ages
-while it is stored, so each later read judges the tile again.
+The age is `now - captured_at`. Several sectors may lie over one tile, and ground that no sector covers has
+the default classification; the strictest verdict wins. A tile ages while it is stored, so each later read
+judges the tile again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from enum import IntEnum
 import attrs
 
 from ..errors import CaptureTimeInFutureError, ConfigurationError
+from ..values.sector_coverage import covers_tile
 from ..values.sectors import FreshnessRule, SectorBoundary, SectorClassification
 from ..values.tiles import TileId
 from .clock_trust import ClockFault, is_in_future
@@ -36,13 +38,13 @@ class FreshnessVerdict:
     """A decision and its reasons."""
 
     decision: FreshnessDecision
-    """The strictest of all sectors over the tile."""
+    """The strictest of all sectors over the tile, and of the default for ground in no sector."""
     age: timedelta
     """Now less the capture time, at least zero."""
     rule: FreshnessRule
     """The rule that decided."""
     sector: SectorBoundary | None
-    """The sector whose rule decided; None when the default classification decided."""
+    """The sector whose rule decided; None when the default classification did, for ground in no sector."""
     clock_fault: ClockFault | None = None
     """Why the clock is not trusted: the true age may be greater. None: the clock is trusted."""
 
@@ -58,16 +60,19 @@ _STRICTNESS = {kind: -rank for rank, kind in enumerate(SectorClassification)}
 
 
 def judge_freshness(
+    tile_id: TileId,
     captured_at: datetime,
     now: datetime,
     sectors: Iterable[SectorBoundary],
     rules: Rules,
     default_classification: SectorClassification,
 ) -> FreshnessVerdict:
-    """The strictest verdict of the sectors over a tile, or the default classification's when there is none.
+    """The strictest verdict of the sectors over a tile and, unless they cover all of it, of the default.
 
-    A capture time ahead of `now` counts as `now`: a stored tile must stay readable when the clock is wrong.
+    `sectors` are those whose shape shares a point with the tile's box. A capture time ahead of `now` counts
+    as `now`: a stored tile must stay readable when the clock is wrong.
     """
+    over = tuple(sectors)
     age = max(now - captured_at, timedelta(0))
 
     def verdict(classification: SectorClassification, sector: SectorBoundary | None) -> FreshnessVerdict:
@@ -75,11 +80,18 @@ def judge_freshness(
         decision = FreshnessDecision.ACCEPT if age <= rule.max_age else TOO_OLD[classification]
         return FreshnessVerdict(decision, age, rule, sector)
 
-    return max(
-        (verdict(sector.classification, sector) for sector in sectors),
-        key=lambda v: (v.decision, _STRICTNESS[v.rule.classification]),
-        default=None,
-    ) or verdict(default_classification, None)
+    def strictness(verdict: FreshnessVerdict) -> tuple[FreshnessDecision, int]:
+        return verdict.decision, _STRICTNESS[verdict.rule.classification]
+
+    elsewhere = verdict(default_classification, None)
+    strictest = max(
+        (verdict(sector.classification, sector) for sector in over), key=strictness, default=elsewhere
+    )
+    if strictness(elsewhere) <= strictness(strictest):
+        return strictest
+    shapes = (sector.shape for sector in over)
+    covered = covers_tile(shapes, tile_id.zoom_level, tile_id.x, tile_id.y)
+    return strictest if covered else elsewhere
 
 
 def check_capture_time(captured_at: datetime, now: datetime, tile_id: TileId | None = None) -> None:

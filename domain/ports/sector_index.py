@@ -16,11 +16,11 @@ class SectorIndex(Protocol):
     """Which sectors cover a point or a box. Any number of threads may ask at once."""
 
     def sectors_at(self, lat: float, lon: float) -> tuple[SectorBoundary, ...]:
-        """The sectors that hold the point (edges included), ordered by id."""
+        """The sectors whose shape holds the point (edges included), ordered by id."""
         ...
 
     def sectors_intersecting(self, bbox: Bbox) -> tuple[SectorBoundary, ...]:
-        """The sectors that share at least one point with the box, ordered by id."""
+        """The sectors whose shape shares at least one point with the box, ordered by id."""
         ...
 
 
@@ -29,7 +29,7 @@ class TileJudge(Protocol):
     """Judges tiles by sectors and rules that are fixed. Any number of threads may ask at once."""
 
     def verdict_on(self, tile_id: TileId, captured_us: int, now: datetime) -> FreshnessVerdict:
-        """The strictest verdict of the sectors over the tile; see `policies.freshness.judge_freshness`.
+        """The verdict of `policies.freshness.judge_freshness` on the sectors that touch the tile's box.
 
         `captured_us` is the capture time in microseconds since 1970. The sector that is named is the first by
         id of those that say so.

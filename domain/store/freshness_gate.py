@@ -38,7 +38,7 @@ class SectorListJudge:
         """See `TileJudge`."""
         sectors = self.sector_index.sectors_intersecting(tile_id.bbox)
         return judge_freshness(
-            timestamp_of(captured_us), now, sectors, self.rules, self.default_classification
+            tile_id, timestamp_of(captured_us), now, sectors, self.rules, self.default_classification
         )
 
 
@@ -63,27 +63,24 @@ class FreshnessGate:
         recorder: FlightRecorder,
     ) -> None:
         """`sector_index` must have been built from the same `sectors`. Raises `ConfigurationError`."""
-        self._rules = rules_by_classification(rules, sectors, default_classification)
-        self._sector_index = sector_index
-        self._default = default_classification
+        table = rules_by_classification(rules, sectors, default_classification)
         judge = (
-            sector_index.judge(self._rules, default_classification)
+            sector_index.judge(table, default_classification)
             if isinstance(sector_index, SupportsJudging)
-            else SectorListJudge(sector_index, self._rules, default_classification)
+            else SectorListJudge(sector_index, table, default_classification)
         )
         self.verdict_on = judge.verdict_on
         self._clock = clock
         self._recorder = recorder
 
-    def explain(self, lat: float, lon: float, captured_at: datetime) -> FreshnessVerdict:
-        """The verdict on a write at a point on the ground, as of now; records nothing.
+    def explain(self, tile_id: TileId, captured_at: datetime) -> FreshnessVerdict:
+        """The verdict that a write of the tile would meet, as of now; records nothing.
 
         Raises `CaptureTimeInFutureError`.
         """
         now = self._clock.now()
         check_capture_time(captured_at, now)
-        sectors = self._sector_index.sectors_at(lat, lon)
-        verdict = judge_freshness(captured_at, now, sectors, self._rules, self._default)
+        verdict = self.verdict_on(tile_id, microseconds_of(captured_at), now)
         return attrs.evolve(verdict, clock_fault=find_clock_fault(now))
 
     def admit(self, metadata: TileMetadata, now: datetime) -> TileMetadata:

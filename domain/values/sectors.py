@@ -1,4 +1,4 @@
-"""Sectors: areas with a threat classification, and how old a tile may be in each kind."""
+"""Sectors: shapes with a threat classification, and how old a tile may be in each kind."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from enum import Enum
 
 import attrs
 
+from .shapes import MultiPolygon, Polygon
 from .tile_grid import Bbox
 from .validators import is_a
 
@@ -22,19 +23,29 @@ class SectorClassification(str, Enum):
 
 @attrs.frozen
 class SectorBoundary:
-    """One box of ground with its classification."""
+    """Ground with its classification. Raises `ValueError` for an id that is no text, and for other shapes."""
 
     sector_id: str = attrs.field()
     """Non-empty."""
     classification: SectorClassification = attrs.field(validator=is_a(SectorClassification))
     """Which freshness rule holds in it."""
-    bbox: Bbox = attrs.field(validator=is_a(Bbox))
-    """The ground that it covers."""
+    shape: Bbox | Polygon | MultiPolygon = attrs.field()
+    """The ground that it covers, holes left out; across the antimeridian it is a `MultiPolygon` of two."""
 
     @sector_id.validator
     def _named(self, _: attrs.Attribute[str], value: str) -> None:
         if not isinstance(value, str) or not value.strip():
             raise ValueError(f"sector_id must be a non-empty text, got {value!r}")
+
+    @shape.validator
+    def _of_straight_lines(self, _: attrs.Attribute[object], value: object) -> None:
+        if not isinstance(value, (Bbox, Polygon, MultiPolygon)):
+            raise ValueError(f"shape must be a Bbox, a Polygon or a MultiPolygon, got {value!r}")
+
+    @property
+    def bbox(self) -> Bbox:
+        """The smallest box around the shape. It may cover ground that is not the sector's."""
+        return self.shape if isinstance(self.shape, Bbox) else self.shape.bbox
 
 
 @attrs.frozen

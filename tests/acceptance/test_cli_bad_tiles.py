@@ -105,7 +105,7 @@ def test_a_capture_time_in_the_future(
     xyz_folder()
     for arguments in (
         ["ingest", "tiles", "--captured-at", days_ago(-2)],
-        ["explain", "0", "0", days_ago(-2)],
+        ["explain", "0", "0", days_ago(-2), "--zoom", "12"],
     ):
         result = call(*arguments)
         assert result.code == BAD_CALL

@@ -126,7 +126,7 @@ def test_a_folder_without_a_store_is_refused_and_stays_empty(run_process: Run, t
         ["status"],
         ["verify"],
         ["dump"],
-        ["explain", "0", "0", "2024-05-01"],
+        ["explain", "0", "0", "2024-05-01", "--zoom", "12"],
         ["sectors", "list"],
         ["delete", "imported/1/0/0"],
         ["uploads"],

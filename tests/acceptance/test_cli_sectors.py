@@ -61,7 +61,7 @@ def test_loading_replaces_what_was_loaded(call: Call, load_sectors: LoadSectors)
 
 def test_several_files_are_loaded_together(call: Call, tmp_path: Path) -> None:
     files = [write_geojson(tmp_path / f"{s[0]}.geojson", s) for s in (NORTH, SOUTH)]
-    assert call("sectors", "load", *files, "--json").json == {"loaded": 2, "widened": []}
+    assert call("sectors", "load", *files, "--json").json == {"loaded": 2, "without_geometry": []}
 
 
 def test_an_id_in_two_files_is_refused(call: Call, tmp_path: Path) -> None:
@@ -71,16 +71,33 @@ def test_an_id_in_two_files_is_refused(call: Call, tmp_path: Path) -> None:
     assert "b.geojson: sector_id 'north' is already that of a sector in another file" in result.error
 
 
-def test_a_polygon_that_is_no_box_is_named(call: Call, tmp_path: Path) -> None:
-    path = write_geojson(tmp_path / "s.geojson", NORTH)
+def test_a_feature_without_geometry_is_named(call: Call, tmp_path: Path) -> None:
+    path = write_geojson(tmp_path / "s.geojson", NORTH, SOUTH)
     document = json.loads(path.read_text())
-    document["features"][0]["geometry"]["coordinates"][0][1] = [11.5, 50.0]
+    document["features"][0]["geometry"] = None
     path.write_text(json.dumps(document))
-    result = call("sectors", "load", path)
-    assert result.out.splitlines() == [
-        "sector north is no box: its bounding box was loaded, which covers more",
+    assert call("sectors", "load", path).out.splitlines() == [
+        "north has no geometry and was left out",
         "1 sectors loaded",
     ]
+    assert call("sectors", "load", path, "--json").json == {"loaded": 1, "without_geometry": ["north"]}
+
+
+def test_a_sector_is_its_shape_not_its_box(call: Call, days_ago: DaysAgo, tmp_path: Path) -> None:
+    path = write_geojson(tmp_path / "s.geojson", NORTH)
+    document = json.loads(path.read_text())
+    rings = document["features"][0]["geometry"]["coordinates"]
+    rings.append([[10.5, 50.2], [11.5, 50.2], [11.5, 50.8], [10.5, 50.8], [10.5, 50.2]])
+    path.write_text(json.dumps(document))
+    assert call("sectors", "load", path).out == "1 sectors loaded\n"
+
+    def decision(lat: str, lon: str, zoom: str) -> str:
+        facts = call("explain", lat, lon, days_ago(200), "--zoom", zoom, "--json").json
+        return str(facts["decision"])
+
+    assert decision("50.1", "10.2", "14") == "reject"
+    assert decision("50.5", "11.0", "14") == "accept"
+    assert decision("50.5", "11.0", "8") == "reject"  # a tile that reaches beyond the hole
 
 
 @pytest.mark.parametrize(
@@ -105,7 +122,7 @@ def test_explain_says_what_the_gate_decides_and_why(
     sector: str | None,
 ) -> None:
     load_sectors(NORTH, SOUTH)
-    facts = call("explain", lat, "11.0", days_ago(age), "--json").json
+    facts = call("explain", lat, "11.0", days_ago(age), "--zoom", "12", "--json").json
     assert (facts["decision"], facts["sector"]) == (decision, sector)
     assert facts["age_seconds"] // 86_400 == age
     assert facts["max_age_seconds"] == (180 if sector == "north" else 365) * 86_400
@@ -113,30 +130,40 @@ def test_explain_says_what_the_gate_decides_and_why(
 
 def test_explain_speaks_to_a_person(call: Call, load_sectors: LoadSectors, days_ago: DaysAgo) -> None:
     load_sectors(NORTH)
-    out = call("explain", "50.5", "11", days_ago(200)).out
-    assert [line.split(maxsplit=1)[0] for line in out.splitlines()] == ["decision", "sector", "rule", "age"]
+    out = call("explain", "50.5", "11", days_ago(200), "--zoom", "12").out
+    assert [line.split(maxsplit=1)[0] for line in out.splitlines()] == [
+        "tile",
+        "decision",
+        "sector",
+        "rule",
+        "age",
+    ]
     assert "reject" in out
     assert "active_conflict allows 180.0 days" in out
 
 
 def test_explain_reads_southern_and_western_places(call: Call, days_ago: DaysAgo) -> None:
-    facts = call("explain", "-33.9", "-151.2", days_ago(1), "--json").json
+    facts = call("explain", "-33.9", "-151.2", days_ago(1), "--zoom", "12", "--json").json
     assert (facts["lat"], facts["lon"]) == (-33.9, -151.2)
 
 
 def test_explain_touches_no_tile(call: Call, days_ago: DaysAgo, tmp_path: Path) -> None:
-    call("explain", "0", "0", days_ago(1))
+    call("explain", "0", "0", days_ago(1), "--zoom", "12")
     assert not (tmp_path / "aerotile-data/tiles").exists()
 
 
 def test_explain_agrees_with_what_an_ingest_does(
     call: Call, load_sectors: LoadSectors, days_ago: DaysAgo, xyz_folder: Callable[..., Path]
 ) -> None:
-    # Tile 7/68/43 lies over 11.25..14.06 east, 50.7..52.5 north, so it touches the sector.
+    # Tile 7/68/43 lies over 11.25..14.06 east, 48.9..50.7 north, so it touches the sector.
     folder = xyz_folder(zoom=7, x=68, count=1)
     (folder / "7/68/0.jpg").rename(folder / "7/68/43.jpg")
     load_sectors(NORTH)
-    assert call("explain", "50.8", "11.5", days_ago(200), "--json").json["decision"] == "reject"
+    # The place lies outside of the sector, the tile does not.
+    place = ("explain", "49.5", "13.0", days_ago(200), "--json")
+    facts = call(*place, "--zoom", "7").json
+    assert (facts["tile"], facts["decision"], facts["sector"]) == ("7/68/43", "reject", "north")
+    assert call(*place, "--zoom", "12").json["decision"] == "accept"
     result = call("ingest", "tiles", "--captured-at", days_ago(200))
     assert result.code == 1
     assert "tile imported/7/68/43 is 200 days old; active_conflict allows 180 days" in result.err
@@ -148,7 +175,25 @@ def test_the_default_classification_is_configurable(call: Call, days_ago: DaysAg
         "0",
         "0",
         days_ago(200),
+        "--zoom",
+        "0",
         "--json",
         AEROTILE_FRESHNESS_DEFAULT_CLASSIFICATION="active_conflict",
     ).json
     assert (facts["decision"], facts["classification"]) == ("reject", "active_conflict")
+
+
+def test_status_counts_the_stored_tiles_that_other_sectors_judge_otherwise(
+    call: Call, load_sectors: LoadSectors, days_ago: DaysAgo, xyz_folder: Callable[..., Path]
+) -> None:
+    folder = xyz_folder(zoom=7, x=68, count=2)
+    (folder / "7/68/0.jpg").rename(folder / "7/68/43.jpg")
+    assert call("ingest", "tiles", "--captured-at", days_ago(200)).code == 0
+
+    def changed() -> object:
+        return call("status", "--json").json["sectors"]["changed_verdicts"]
+
+    assert changed() == {"count": 0, "to_accept": 0, "to_downgrade": 0, "to_reject": 0}
+    load_sectors(NORTH)
+    assert changed() == {"count": 1, "to_accept": 0, "to_downgrade": 0, "to_reject": 1}
+    assert "count: 1, to_accept: 0, to_downgrade: 0, to_reject: 1" in call("status").out

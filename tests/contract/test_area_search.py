@@ -17,8 +17,9 @@ from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.memory.descriptor_index import MemoryDescriptorIndex
 from aerotile.domain.errors import IndexUnavailableError
 from aerotile.domain.ports.descriptor_index import SupportsAreaSearch
-from aerotile.domain.values.areas import Area, Circle, Polygon
+from aerotile.domain.values.areas import Area
 from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, SearchHit, VectorStorage
+from aerotile.domain.values.shapes import Circle, Polygon
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tile_key import VariantTable, encode_tile_key
 from aerotile.domain.values.tiles import TileId, TileSource

@@ -197,7 +197,7 @@ def every_command(site: Any, tmp_path: Path, tile: str) -> list[tuple[str, ...]]
         ("status",),
         ("status", "--json"),
         ("dump",),
-        ("explain", "50", "10", "2026-05-01"),
+        ("explain", "50", "10", "2026-05-01", "--zoom", "12"),
         ("verify",),
         ("verify", "--reconcile"),
         ("verify", "--repair"),

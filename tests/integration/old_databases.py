@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0010")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 HEAD = REVISIONS[-1]
 FLIGHT = UUID(int=7)
 HASH = "ab" * 32
@@ -63,10 +63,20 @@ ROWS_OF_0005 = (
     "INSERT INTO vote_cursors VALUES ('https://provider.example', '17', '2025-09-01Z')",
 )
 
+ROWS_OF_0009 = (
+    """
+    UPDATE sector_classifications SET shape = '{
+        "type": "Polygon", "bbox": [-1.5, 2, 3, 4],
+        "coordinates": [[[-1.5, 2], [3, 2], [3, 4], [-1.5, 4], [-1.5, 2]]]
+    }'
+    WHERE sector_id = 'front'
+    """,
+)
+
 ADDED_AT = dict(
     zip(
         REVISIONS,
-        (ROWS_OF_0001, ROWS_OF_0002, ROWS_OF_0003, ROWS_OF_0004, ROWS_OF_0005, (), (), (), ()),
+        (ROWS_OF_0001, ROWS_OF_0002, ROWS_OF_0003, ROWS_OF_0004, ROWS_OF_0005, (), (), (), ROWS_OF_0009, ()),
         strict=True,
     )
 )

@@ -6,7 +6,7 @@ import pytest
 
 from aerotile.adapters.demo.camera import FramePlan
 from aerotile.adapters.demo.prior import DRIFTED_TO_M, KNOWN_WITHIN_M, prior_of
-from aerotile.domain.values.areas import Circle
+from aerotile.domain.values.shapes import Circle
 from aerotile.domain.values.tiles import TileId, TileSource
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from aerotile.domain.values.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
+from aerotile.domain.values.shapes import Polygon
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tiles import TileId, TileSource
 from aerotile.ext import SectorGrid, SectorGridJudge, touched_lines
@@ -23,24 +24,28 @@ ANY_GRID: Any = SectorGrid
 ANY_JUDGE: Any = SectorGridJudge
 """Without their types: wrong arguments are what is tested."""
 SECTORS = (
-    SectorBoundary("east", CONFLICT, Bbox(10.0, 10.0, 20.0, 20.0)),
+    SectorBoundary("east", CONFLICT, Polygon([[(10.0, 10.0), (20.0, 10.0), (10.0, 20.0)]])),
     SectorBoundary("west", CONFLICT, Bbox(10.0, -20.0, 20.0, -10.0)),
 )
 
 
 def arrays() -> dict[str, Any]:
-    """The world split once: "east" may touch the north-east, "west" the north-west."""
+    """The world split once: "east", a triangle, may touch the north-east, "west", a box, the north-west."""
     return {
-        "lines": touched_lines(np.array([[10.0, 10.0, 20.0, 20.0], [10.0, -20.0, 20.0, -10.0]])),
+        "windows": touched_lines(np.array([[10.0, 10.0, 20.0, 20.0], [10.0, -20.0, 20.0, -10.0]])),
+        "points": np.array([[10.0, 10.0], [20.0, 10.0], [10.0, 20.0], [10.0, 10.0]]),
         "children": np.array([1, 0, 0, 0, 0], np.int32),
         "firsts": np.array([0, 2, 2, 2, 2], np.int32),
         "starts": np.array([0, 0, 1, 2, 2, 2], np.int32),
         "candidates": np.array([1, 0], np.int32),
+        "inside": np.array([0, 0], np.uint8),
+        "line_starts": np.array([0, 0, 3], np.int32),
+        "lines": np.array([0, 1, 2], np.int32),
     }
 
 
 def judge() -> Any:
-    return SectorGridJudge({CONFLICT: SectorGrid(SECTORS, **arrays())}, RULES, REAR)
+    return SectorGridJudge({CONFLICT: SectorGrid(SECTORS, **arrays())}, RULES, REAR, lambda _: False)
 
 
 def test_the_first_sector_over_a_tile_is_found_from_the_world_down() -> None:
@@ -48,7 +53,8 @@ def test_the_first_sector_over_a_tile_is_found_from_the_world_down() -> None:
     assert (len(grid), grid.sectors) == (2, SECTORS)
     assert grid.first_over(WORLD) is SECTORS[0]
     assert grid.first_over(TileId(1, 0, 0, TileSource.IMPORTED)) is SECTORS[1]
-    assert grid.first_over(TileId.covering(15.0, 15.0, 18, TileSource.IMPORTED)) is SECTORS[0]
+    assert grid.first_over(TileId.covering(14.0, 14.0, 18, TileSource.IMPORTED)) is SECTORS[0]
+    assert grid.first_over(TileId.covering(19.0, 19.0, 18, TileSource.IMPORTED)) is None
     assert grid.first_over(TileId.covering(30.0, 15.0, 18, TileSource.IMPORTED)) is None
     assert grid.first_over(TileId(1, 0, 1, TileSource.IMPORTED)) is None
 
@@ -57,15 +63,25 @@ def test_a_grid_keeps_its_answers_when_the_arrays_change_afterwards() -> None:
     given = arrays()
     grid = SectorGrid(SECTORS, **given)
     for array in given.values():
-        array[...] = 1_000_000
+        array[...] = 100
     assert grid.first_over(TileId.covering(15.0, 15.0, 18, TileSource.IMPORTED)) is SECTORS[0]
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("lines", np.zeros((1, 4), np.int32)),
-        ("lines", np.zeros((2, 3), np.int32)),
+        ("windows", np.zeros((1, 4))),
+        ("windows", np.zeros((2, 3))),
+        ("points", np.zeros((4, 3))),
+        ("points", np.zeros((3, 2))),
+        ("points", np.zeros((0, 2))),
+        ("inside", [0]),
+        ("line_starts", [0, 0, 2]),
+        ("line_starts", [0, 4, 3]),
+        ("line_starts", [0, 3]),
+        ("lines", [0, 1, 3]),
+        ("lines", [0, -1, 2]),
+        ("lines", [0, 1]),
         ("children", []),
         ("children", [2, 0, 0, 0, 0]),
         ("children", [-1, 0, 0, 0, 0]),
@@ -85,7 +101,7 @@ def test_a_grid_keeps_its_answers_when_the_arrays_change_afterwards() -> None:
 )
 def test_arrays_that_lead_astray_are_refused(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match="don't fit together"):
-        SectorGrid(SECTORS, **{**arrays(), name: np.array(value, np.int32)})
+        SectorGrid(SECTORS, **{**arrays(), name: np.array(value)})
 
 
 @pytest.mark.parametrize(
@@ -105,15 +121,15 @@ def test_what_is_no_place_on_the_grid_is_refused(place: tuple[int, int, int]) ->
     [
         (lambda: ANY_GRID(list(SECTORS), **arrays()), TypeError),
         (lambda: ANY_GRID(None, **arrays()), TypeError),
-        (lambda: SectorGrid(SECTORS, **{**arrays(), "lines": None}), (TypeError, ValueError)),
+        (lambda: SectorGrid(SECTORS, **{**arrays(), "windows": None}), (TypeError, ValueError)),
         (lambda: ANY_GRID.__new__(SectorGrid), TypeError),
         (lambda: ANY_JUDGE.__new__(SectorGridJudge), TypeError),
-        (lambda: ANY_JUDGE({}, {}, REAR), KeyError),
+        (lambda: ANY_JUDGE({}, {}, REAR, None), KeyError),
         (
-            lambda: ANY_JUDGE({CONFLICT: SectorGrid(SECTORS, **arrays())}, {REAR: RULES[REAR]}, REAR),
+            lambda: ANY_JUDGE({CONFLICT: SectorGrid(SECTORS, **arrays())}, {REAR: RULES[REAR]}, REAR, None),
             KeyError,
         ),
-        (lambda: ANY_JUDGE({CONFLICT: SECTORS}, RULES, REAR), TypeError),
+        (lambda: ANY_JUDGE({CONFLICT: SECTORS}, RULES, REAR, None), TypeError),
         (lambda: judge().verdict_on(None, 0, NOW), TypeError),
         (lambda: judge().verdict_on("0/0/0", 0, NOW), TypeError),
         (lambda: judge().verdict_on(TileId.__new__(TileId), 0, NOW), AttributeError),

@@ -8,6 +8,7 @@ import pytest
 
 from aerotile.adapters.input_files.geojson import GeoJsonError, parse_sectors, read_sectors
 from aerotile.domain.values.sectors import SectorBoundary, SectorClassification
+from aerotile.domain.values.shapes import MultiPolygon, Polygon
 from aerotile.domain.values.tile_grid import Bbox
 
 BOX = [[10.0, 50.0], [12.0, 50.0], [12.0, 51.0], [10.0, 51.0], [10.0, 50.0]]
@@ -39,49 +40,111 @@ def test_a_box_becomes_a_sector_as_it_is() -> None:
     assert read.sectors == (
         SectorBoundary("north", SectorClassification.ACTIVE_CONFLICT, Bbox(50.0, 10.0, 51.0, 12.0)),
     )
-    assert read.widened == ()
+    assert read.without_geometry == ()
 
 
 @pytest.mark.parametrize("place", [0, 1])
 def test_a_coordinate_that_no_float_holds_is_refused(place: int) -> None:
     ring = [list(position) for position in BOX]
     ring[1][place] = 10**400  # type: ignore[assignment]  # an integer in JSON has no bound
-    assert "feature 1: l" in refusal(collection(feature(polygon(ring))))
+    assert "feature 1: position" in refusal(collection(feature(polygon(ring))))
+
+
+def shape_of(geometry: Any) -> Bbox | Polygon | MultiPolygon:
+    (sector,) = parse_sectors(collection(feature(geometry))).sectors
+    return sector.shape
 
 
 def test_a_box_with_more_points_along_its_edges_is_still_a_box() -> None:
     ring = [[10, 50], [11, 50], [12, 50], [12, 50.5], [12, 51], [10, 51], [10, 50]]
-    assert parse_sectors(collection(feature(polygon(ring)))).widened == ()
+    assert shape_of(polygon(ring)) == Bbox(50.0, 10.0, 51.0, 12.0)
 
 
 @pytest.mark.parametrize(
-    "geometry",
+    "rings",
     [
-        polygon(TRIANGLE),
-        polygon(BOX, [[10.5, 50.2], [11.0, 50.2], [11.0, 50.5], [10.5, 50.2]]),
-        polygon([[10, 50], [12, 51], [12, 50], [10, 51], [10, 50]]),
+        [TRIANGLE],
+        [BOX, [[10.5, 50.2], [11.0, 50.2], [11.0, 50.5], [10.5, 50.2]]],
+        [[[10, 50], [12, 51], [12, 50], [10, 51], [10, 50]]],
     ],
     ids=["triangle", "hole", "bow tie"],
 )
-def test_a_polygon_that_is_no_box_is_widened_and_named(geometry: Any) -> None:
-    read = parse_sectors(collection(feature(geometry)))
-    assert read.sectors[0].bbox == Bbox(50.0, 10.0, 51.0, 12.0)
-    assert read.widened == ("north",)
+def test_a_polygon_is_kept_as_it_is(rings: Any) -> None:
+    shape = shape_of(polygon(*rings))
+    assert isinstance(shape, Polygon)
+    assert [[list(point) for point in ring] for ring in shape.rings] == [ring[:-1] for ring in rings]
 
 
-def test_a_multipolygon_becomes_one_sector_per_polygon() -> None:
+def test_a_multipolygon_is_one_sector() -> None:
     west = [[-180, 0], [-170, 0], [-170, 5], [-180, 5], [-180, 0]]
-    east = [[170, 0], [180, 0], [180, 5], [170, 5], [170, 0]]
-    read = parse_sectors(collection(feature({"type": "MultiPolygon", "coordinates": [[west], [east]]})))
-    assert [(s.sector_id, s.bbox) for s in read.sectors] == [
-        ("north/1", Bbox(0.0, -180.0, 5.0, -170.0)),
-        ("north/2", Bbox(0.0, 170.0, 5.0, 180.0)),
-    ]
+    east = [[170, 0], [180, 0], [175, 5], [170, 0]]
+    shape = shape_of({"type": "MultiPolygon", "coordinates": [[west], [east]]})
+    assert shape == MultiPolygon([Polygon([west]), Polygon([east])])
+    assert shape_of({"type": "MultiPolygon", "coordinates": [[west]]}) == Bbox(0.0, -180.0, 5.0, -170.0)
 
 
 def test_the_whole_world_is_a_box() -> None:
     world = [[-180, -90], [180, -90], [180, 90], [-180, 90], [-180, -90]]
-    assert parse_sectors(collection(feature(polygon(world)))).widened == ()
+    assert shape_of(polygon(world)) == Bbox(-90.0, -180.0, 90.0, 180.0)
+
+
+def test_a_feature_without_geometry_is_left_out_and_named() -> None:
+    unnamed = feature(None)
+    del unnamed["properties"]["sector_id"]
+    read = parse_sectors(collection(feature(polygon(BOX)), feature(None, sector_id="south"), unnamed))
+    assert [sector.sector_id for sector in read.sectors] == ["north"]
+    assert read.without_geometry == ("south", "feature 3")
+    assert refusal(collection(feature(None))) == "none of its 1 features has a geometry"
+
+
+@pytest.mark.parametrize(
+    ("own_id", "sector_id", "name"),
+    [(None, 17, "17"), (17.0, None, "17"), ("n/1", None, "n/1"), ("a", "b", "b"), (None, -3, "-3")],
+)
+def test_whole_numbers_and_geojson_s_own_id_name_a_sector(own_id: Any, sector_id: Any, name: str) -> None:
+    named = feature(polygon(BOX), sector_id=sector_id)
+    (sector,) = parse_sectors(collection({**named, "id": own_id})).sectors
+    assert sector.sector_id == name
+
+
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        (
+            {"fileType": "Plan", "groundStation": "QGroundControl", "geoFence": {}, "mission": {}},
+            "QGroundControl",
+        ),
+        (
+            {
+                "title": "zones",
+                "features": [{"identifier": "Z1", "geometry": [{"horizontalProjection": {}}]}],
+            },
+            "ED-269",
+        ),
+        (
+            {
+                "geometryType": "esriGeometryPolygon",
+                "spatialReference": {"wkid": 4326},
+                "features": [{"attributes": {}, "geometry": {"rings": []}}],
+            },
+            "Esri JSON",
+        ),
+        ({"type": "Topology", "objects": {}}, "TopoJSON"),
+    ],
+)
+def test_another_program_s_file_is_named_as_what_it_is(document: Any, named: str) -> None:
+    message = refusal(json.dumps(document))
+    assert message.startswith("not GeoJSON but ")
+    assert named in message
+
+
+@pytest.mark.parametrize(
+    "position", [[1_335_833.9, 6_446_275.8], [691_608, 5_334_763], [4_468_503, 5_333_317], [361, 50]]
+)
+def test_metres_are_recognised(position: Any) -> None:
+    message = refusal(collection(feature(polygon([position, *BOX[1:-1], position]))))
+    assert "looks like metres" in message
+    assert "EPSG:4326" in message
 
 
 @pytest.mark.parametrize(
@@ -89,8 +152,9 @@ def test_the_whole_world_is_a_box() -> None:
     [
         [[179, 0], [-179, 0], [-179, 5], [179, 5], [179, 0]],
         [[179, 0], [181, 0], [181, 5], [179, 5], [179, 0]],
+        [[178, 0], [180, 0], [-180, 0], [-178, 0], [-178, 5], [-180, 5], [180, 5], [178, 5], [178, 0]],
     ],
-    ids=["wrapped", "unwrapped"],
+    ids=["wrapped", "unwrapped", "with points at both of its longitudes"],
 )
 def test_a_polygon_across_the_antimeridian_is_refused(ring: Any) -> None:
     message = refusal(collection(feature(polygon(ring))))
@@ -110,8 +174,8 @@ def test_a_polygon_across_the_antimeridian_is_refused(ring: Any) -> None:
         ('{"type": "FeatureCollection", "features": []}', "it has no features"),
         ('{"type": "FeatureCollection", "features": {}}', "it has no features"),
         (collection(1), "feature 1: not a Feature"),
-        (collection({"type": "Feature"}), "feature 1: it has no properties"),
-        (collection(feature(None)), "feature 1: its geometry must be a Polygon or MultiPolygon"),
+        (collection({"type": "Feature", "geometry": polygon(BOX)}), "feature 1: it has no properties"),
+        (collection(feature("")), "feature 1: its geometry must be a Polygon or MultiPolygon"),
         (collection(feature({"type": "Point", "coordinates": [1, 2]})), "got 'Point'"),
         (collection(feature({"type": "Polygon"})), "a polygon must be a non-empty list of rings"),
         (collection(feature({"type": "MultiPolygon", "coordinates": []})), "has no coordinates"),
@@ -123,7 +187,10 @@ def test_a_polygon_across_the_antimeridian_is_refused(ring: Any) -> None:
         (collection(feature(polygon([[1], *BOX[1:]]))), "must be [longitude, latitude]"),
         (collection(feature(polygon([[50, 100], *BOX[1:]]))), "latitude 100 is not within"),
         (collection(feature(polygon(BOX), sector_id="")), "sector_id must be"),
-        (collection(feature(polygon(BOX), sector_id=7)), "sector_id must be"),
+        (collection(feature(polygon(BOX), sector_id=7.5)), "sector_id must be"),
+        (collection(feature(polygon(BOX), sector_id=True)), "sector_id must be"),
+        (collection(feature(polygon(BOX), sector_id=None)), "no sector_id among its properties, and no id"),
+        (collection(feature(polygon(BOX)), feature(None, sector_id=[])), "feature 2: sector_id must be"),
         (collection(feature(polygon(BOX), sector_id="a\u001b[31m")), "sector_id must be"),
         (collection(feature(polygon(BOX), sector_id="n" * 201)), "longer than 200"),
         (collection(feature(polygon(BOX), classification="quiet")), "classification must be one of"),

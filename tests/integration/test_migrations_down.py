@@ -9,6 +9,7 @@ from old_databases import (
     REVISIONS,
     ROWS_OF_0002,
     ROWS_OF_0005,
+    ROWS_OF_0009,
     execute,
     fill,
     revision_of,
@@ -19,6 +20,13 @@ from reverted_migrations import revert_migrations
 
 from aerotile.adapters.postgres.migrate import apply_migrations
 from aerotile.domain.errors import TileCacheError
+
+POLYGON_SECTOR = """
+    INSERT INTO sector_classifications VALUES (
+        'triangle', 'active_conflict',
+        '{"type": "Polygon", "coordinates": [[[1, 2], [3, 2], [3, 4], [1, 2]]]}'
+    )
+"""
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
@@ -45,6 +53,7 @@ def test_a_downgraded_tile_is_called_stale_at_the_first_revision(empty_database:
 @pytest.mark.parametrize(
     ("use", "revision", "named"),
     [
+        (POLYGON_SECTOR, "0008", "sectors that are no boxes would be lost; rows: 1"),
         (ROWS_OF_0005[0], "0004", "the upload ledger would be lost; rows: 1"),
         ("UPDATE tiles SET pinned = true WHERE id = 1", "0003", "pins would be lost; rows: 1"),
         ("UPDATE tiles SET voting_status = 'upload_giveup'", "0002", "upload_giveup would be lost; rows: 4"),
@@ -63,7 +72,7 @@ def test_a_downgraded_tile_is_called_stale_at_the_first_revision(empty_database:
             "0001",
             "content or upload would be lost; rows: 1",
         ),
-        (ROWS_OF_0002[1], "0001", "boxes of sectors would be lost; rows: 1"),
+        (ROWS_OF_0009[0], "0001", "boxes of sectors would be lost; rows: 1"),
         (ROWS_OF_0002[2], "0001", "rules that differ .* would be lost; rows: 1"),
         ("SELECT 1", "base", "table tiles would be lost; rows: 4"),
     ],

@@ -22,6 +22,7 @@ from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
 from aerotile.adapters.postgres.tile_rows import PostgresTileRows
 from aerotile.domain.errors import ConfigurationError, TileMetadataError
 from aerotile.domain.values.sectors import SEEDED_RULES
+from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tile_names import derive_location_hash, derive_tile_id
 from aerotile.domain.values.tiles import FreshnessLabel, TileId, TileSource
 
@@ -42,6 +43,9 @@ def test_every_row_is_intact_after_going_up_from_any_revision(empty_database: st
     assert report.before == revision
     assert report.applied == REVISIONS[REVISIONS.index(revision) + 1 :]
     after = tables(empty_database)
+    for row in before["sector_classifications"]:  # which are shapes from 0009 on: the test of boxes below
+        for edge in ("min_lat", "min_lon", "max_lat", "max_lon"):
+            row.pop(edge, None)
     for table, rows in before.items():
         assert [
             {name: new[name] for name in old} for old, new in zip(rows, after[table], strict=True)
@@ -104,6 +108,19 @@ def test_rows_of_the_first_revision_are_read_once_their_files_are_known(empty_da
         with pytest.raises(ConfigurationError, match="front"):  # revision 0001 knew no boxes
             sectors.sectors()
         assert sectors.rules() == SEEDED_RULES
+
+
+def test_a_box_of_an_older_revision_is_a_box_still(empty_database: str) -> None:
+    fill(empty_database, "0008")
+    third = "0.3333333333333333"
+    execute(
+        empty_database,
+        f"UPDATE sector_classifications SET min_lat = {third}, min_lon = 0.1, max_lat = 4, max_lon = 1e1",
+    )
+    apply_migrations(empty_database)
+    with Database(empty_database) as database:
+        shapes = {sector.shape for sector in PostgresSectorStore(database).sectors()}
+    assert shapes == {Bbox(1 / 3, 0.1, 4.0, 10.0)}
 
 
 def test_the_total_starts_as_the_sum_of_the_rows(empty_database: str) -> None:

@@ -8,8 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from aerotile.adapters.rtree.cells import CROWDED, MAX_LISTED, Cells, cells_of
-from aerotile.ext import touched_lines
+from aerotile.adapters.rtree.cells import (
+    CROWDED,
+    CROWDED_LINES,
+    MAX_LISTED,
+    Cells,
+    Outlines,
+    cells_of,
+)
+from aerotile.domain.values.shapes import Polygon
+from aerotile.domain.values.tile_grid import Bbox
 
 COUNT = 3_000
 
@@ -55,7 +63,7 @@ def spread_out() -> npt.NDArray[np.float64]:
 
 
 def cells(corners: npt.NDArray[np.float64]) -> Cells:
-    return cells_of(touched_lines(corners))
+    return cells_of(Outlines.of([Bbox(*box) for box in corners.tolist()]))
 
 
 @pytest.mark.parametrize(
@@ -84,3 +92,29 @@ def test_sectors_that_cover_the_world_settle_every_cell_at_once() -> None:
 def test_without_sectors_there_is_one_cell_with_none() -> None:
     made = cells(np.empty((0, 4)))
     assert (made.children.tolist(), made.firsts.tolist(), made.counts.tolist()) == ([0], [0], [0])
+
+
+def circles(count: int, lines: int, reach: float) -> list[Polygon]:
+    rng = np.random.default_rng(1)
+    angles = np.linspace(0, 2 * np.pi, lines, endpoint=False)
+    around = reach * np.column_stack([np.cos(angles), np.sin(angles)])
+    centres = np.column_stack([rng.uniform(25, 40, count), rng.uniform(45, 55, count)])
+    return [Polygon([(centre + around).tolist()]) for centre in centres]
+
+
+@pytest.mark.parametrize("reach", [1e-4, 0.1, 20.0])
+def test_the_lines_of_polygons_take_memory_in_proportion_to_their_number(reach: float) -> None:
+    made = cells_of(Outlines.of(circles(200, 50, reach)))
+    assert len(made.lines) <= MAX_LISTED * (200 + 200 * 50)
+    assert made.line_counts.sum() == len(made.lines)
+
+
+def test_few_lines_cross_a_cell_where_polygons_lie_apart() -> None:
+    made = cells_of(Outlines.of(circles(50, 40, 0.01)))
+    of_cells = np.arange(len(made.counts)).repeat(made.counts)
+    assert np.bincount(of_cells, made.line_counts).max() <= CROWDED_LINES
+
+
+def test_a_cell_within_a_polygon_lists_nothing() -> None:
+    made = cells_of(Outlines.of(circles(1, 200, 10.0)))
+    assert ((made.counts == 0) & (made.firsts == 0) & (made.children == 0)).any()

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from aerotile.domain.values.areas import EARTH_RADIUS_M, Area, Circle, Polygon, Shape
+from aerotile.domain.values.areas import Area
+from aerotile.domain.values.shapes import EARTH_RADIUS_M, Circle, Polygon, Shape
 from aerotile.domain.values.tile_grid import Bbox, tile_bbox
 
 lats = st.floats(-90, 90, allow_nan=False)

@@ -137,6 +137,8 @@ def test_every_target_of_the_specification_is_held() -> None:
         ("P-4", None, at_least(0.8)),
         ("P-5", 200e-6, at_most(3)),
         ("P-6", 50e-6, at_most(2)),
+        ("P-6 clear", 50e-6, at_most(1.3)),
+        ("P-6 crossed", 5e-6, None),
         ("P-7", 5e-3, at_most(1.1)),
         ("P-8", 2.0, at_most(1.3)),
         ("P-9", 10e-3, at_most(1.15)),

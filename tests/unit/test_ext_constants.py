@@ -11,7 +11,7 @@ import pytest
 
 from aerotile.adapters.config.sections import ReadsConfig
 from aerotile.domain.policies.jpeg import JpegFault
-from aerotile.domain.values import areas, catalogue_entries, tile_grid, tile_key
+from aerotile.domain.values import catalogue_entries, shapes, tile_grid, tile_key
 from aerotile.domain.values.catalogue_entries import VOTING_CODES, CatalogueEntry
 from aerotile.domain.values.tile_key import VariantTable
 from aerotile.domain.values.tiles import TileSource
@@ -22,7 +22,8 @@ VARIANTS = VariantTable((FLIGHT,))
 IN_PYTHON: dict[str, float] = {
     "MAX_ZOOM": tile_grid.MAX_ZOOM,
     "MAX_LATITUDE": tile_grid.MAX_LATITUDE,
-    "EARTH_RADIUS_M": areas.EARTH_RADIUS_M,
+    "EARTH_RADIUS_M": shapes.EARTH_RADIUS_M,
+    "ROUNDING": shapes.ROUNDING,
     "MORTON_BITS": tile_key.MORTON_BITS,
     "VARIANT_BITS": tile_key.VARIANT_BITS,
     "VARIANT_MASK": tile_key.MAX_VARIANTS - 1,

@@ -24,7 +24,12 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 TILES = [TileId(4, x, 0, TileSource.IMPORTED) for x in range(4)]
 QUERY = np.zeros(3, np.float32)
 VERDICT = judge_freshness(
-    NOW, NOW, [], {rule.classification: rule for rule in SEEDED_RULES}, SectorClassification.STABLE_REAR
+    TILES[0],
+    NOW,
+    NOW,
+    [],
+    {rule.classification: rule for rule in SEEDED_RULES},
+    SectorClassification.STABLE_REAR,
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
+import attrs
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from aerotile.domain.policies.clock_trust import TOLERANCE
 from aerotile.domain.policies.freshness import FreshnessDecision, judge_freshness
 from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.values.sectors import SEEDED_RULES, FreshnessRule, SectorBoundary, SectorClassification
+from aerotile.domain.values.shapes import Polygon, corners_of
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tiles import FreshnessLabel, TileId, TileMetadata, TileSource
 from aerotile.domain.values.timestamps import microseconds_of
@@ -37,8 +39,10 @@ ages = st.timedeltas(min_value=-TOLERANCE, max_value=timedelta(days=4000))
 classifications = st.sampled_from(SectorClassification)
 
 
-def sector(classification: SectorClassification, bbox: Bbox = EVERYWHERE, name: str = "s") -> SectorBoundary:
-    return SectorBoundary(name, classification, bbox)
+def sector(
+    classification: SectorClassification, shape: Bbox | Polygon = EVERYWHERE, name: str = "s"
+) -> SectorBoundary:
+    return SectorBoundary(name, classification, shape)
 
 
 def gate(
@@ -71,7 +75,7 @@ def aged(age: timedelta, tile_id: TileId = TILE) -> TileMetadata:
 def test_the_table_of_the_specification_holds_for_every_age(
     age: timedelta, classification: SectorClassification
 ) -> None:
-    verdict = judge_freshness(NOW - age, NOW, [sector(classification)], RULES, REAR)
+    verdict = judge_freshness(TILE, NOW - age, NOW, [sector(classification)], RULES, REAR)
     limit = timedelta(days=180 if classification is CONFLICT else 365)
     too_old = FreshnessDecision.REJECT if classification is CONFLICT else FreshnessDecision.DOWNGRADE
     assert verdict.decision is (FreshnessDecision.ACCEPT if age <= limit else too_old)
@@ -88,8 +92,8 @@ def test_the_strictest_of_several_sectors_wins_whatever_the_rules(
         for kind, limit in zip(SectorClassification, days, strict=True)
     }
     sectors = [sector(kind, name=str(place)) for place, kind in enumerate(over)]
-    together = judge_freshness(NOW - age, NOW, sectors, rules, REAR)
-    alone = [judge_freshness(NOW - age, NOW, [s], rules, REAR) for s in sectors]
+    together = judge_freshness(TILE, NOW - age, NOW, sectors, rules, REAR)
+    alone = [judge_freshness(TILE, NOW - age, NOW, [s], rules, REAR) for s in sectors]
     expected = max((v.decision for v in alone), default=None)
     if expected is None:
         assert together.sector is None
@@ -100,7 +104,9 @@ def test_the_strictest_of_several_sectors_wins_whatever_the_rules(
 
 
 def test_between_equal_decisions_the_stricter_classification_is_named() -> None:
-    verdict = judge_freshness(NOW, NOW, [sector(REAR, name="a"), sector(CONFLICT, name="b")], RULES, REAR)
+    verdict = judge_freshness(
+        TILE, NOW, NOW, [sector(REAR, name="a"), sector(CONFLICT, name="b")], RULES, REAR
+    )
     assert verdict.sector is not None
     assert verdict.sector.sector_id == "b"
 
@@ -145,6 +151,29 @@ def test_a_sector_counts_when_it_merely_touches_the_tile() -> None:
         freshness_gate.admit(aged(timedelta(days=200)), NOW)
 
 
+def test_a_sector_does_not_count_for_ground_that_only_its_box_covers() -> None:
+    # The triangle's long side passes south-west of the tile, which lies in the triangle's box.
+    box = TILE.bbox
+    west, south = box.min_lon - 1, box.min_lat - 1
+    triangle = Polygon([[(west, south), (box.max_lon, south), (west, box.max_lat)]])
+    hole = Bbox(box.min_lat - 0.01, box.min_lon - 0.01, box.max_lat + 0.01, box.max_lon + 0.01)
+    around = Polygon([corners_of(EVERYWHERE), corners_of(hole)])
+    for shape in (triangle, around):
+        freshness_gate, _, _ = gate(sector(CONFLICT, shape))
+        assert freshness_gate.admit(aged(timedelta(days=200)), NOW) is not None
+
+
+def test_a_border_does_not_let_the_default_s_old_tiles_in_nor_a_stricter_default_be_passed_by() -> None:
+    west = attrs.evolve(TILE.bbox, max_lon=TILE.centre[1])
+    east = attrs.evolve(TILE.bbox, min_lon=TILE.centre[1])
+    half, _, clock = gate(sector(REAR, west), default=CONFLICT)
+    whole, _, _ = gate(sector(REAR, west, "w"), sector(REAR, east, "e"), default=CONFLICT)
+    old = microseconds_of(NOW - timedelta(days=200))
+    verdict = half.verdict_on(TILE, old, clock.now())
+    assert (verdict.decision, verdict.sector) == (FreshnessDecision.REJECT, None)
+    assert whole.verdict_on(TILE, old, clock.now()).decision is FreshnessDecision.ACCEPT
+
+
 @pytest.mark.parametrize("default", list(SectorClassification))
 def test_the_default_classification_rules_where_no_sector_does(default: SectorClassification) -> None:
     freshness_gate, _, clock = gate(sector(REAR, Bbox(-10, -10, -5, -5)), default=default)
@@ -154,7 +183,7 @@ def test_the_default_classification_rules_where_no_sector_does(default: SectorCl
 
 
 def test_an_age_is_never_negative_and_a_stored_tile_from_the_future_counts_as_of_now() -> None:
-    verdict = judge_freshness(NOW + timedelta(days=9), NOW, [sector(CONFLICT)], RULES, REAR)
+    verdict = judge_freshness(TILE, NOW + timedelta(days=9), NOW, [sector(CONFLICT)], RULES, REAR)
     assert (verdict.decision, verdict.age) == (FreshnessDecision.ACCEPT, timedelta(0))
 
 
@@ -172,7 +201,7 @@ def test_a_stored_tile_stays_readable_when_the_clock_is_behind_its_capture_time(
     clock.set(NOW - timedelta(days=20_000))
     assert freshness_gate.verdict_on(TILE, NOW_US, clock.now()).decision is FreshnessDecision.ACCEPT
     with pytest.raises(CaptureTimeInFutureError):
-        freshness_gate.explain(*TILE.centre, NOW)
+        freshness_gate.explain(TILE, NOW)
 
 
 def test_the_verdict_grows_older_with_the_clock() -> None:

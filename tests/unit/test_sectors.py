@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from aerotile.domain.values.sectors import SEEDED_RULES, FreshnessRule, SectorBoundary, SectorClassification
+from aerotile.domain.values.shapes import MultiPolygon, Polygon
 from aerotile.domain.values.tile_grid import Bbox
 
 BOX = Bbox(50.0, 30.0, 51.0, 31.0)
@@ -36,8 +37,18 @@ def test_a_classification_that_is_only_a_text_is_refused_by_value() -> None:
 
 
 def test_a_box_that_is_only_a_tuple_is_refused_by_value() -> None:
-    with pytest.raises(ValueError, match=r"^bbox .*\(50.0, 30.0, 51.0, 31.0\)"):
+    with pytest.raises(ValueError, match=r"^shape .*\(50.0, 30.0, 51.0, 31.0\)"):
         SectorBoundary("north", SectorClassification.STABLE_REAR, (50.0, 30.0, 51.0, 31.0))  # type: ignore[arg-type] # the wrong type is what is tested
+
+
+def test_the_box_of_a_sector_is_that_of_its_shape() -> None:
+    triangle = Polygon([[(30, 50), (31, 50), (30.5, 51)]])
+    far = Polygon([[(-31, 40), (-30, 40), (-30, 41)]])
+    of_shape = {
+        shape: SectorBoundary("north", SectorClassification.STABLE_REAR, shape).bbox
+        for shape in (BOX, triangle, MultiPolygon([triangle, far]))
+    }
+    assert list(of_shape.values()) == [BOX, BOX, Bbox(40.0, -31.0, 51.0, 31.0)]
 
 
 @pytest.mark.parametrize("max_age", [timedelta(0), timedelta(days=-1), 180, None])

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ....domain.errors import CaptureTimeInFutureError
-from ..arguments import moment
+from ....domain.values.tile_grid import MAX_LATITUDE
+from ....domain.values.tiles import TileId, TileSource
+from ..arguments import moment, zoom
 from ..command import AerotileCommand
 from ..errors import BadInputError
 from ..output import json_option, write_facts, write_json
@@ -25,50 +27,60 @@ if TYPE_CHECKING:
     context_settings={"ignore_unknown_options": True},
     epilog="""\b
 Example:
-  aerotile explain 48.1374 11.5755 2024-05-01
-  aerotile explain -33.8568 151.2153 2024-05-01T10:30:00Z --json
+  aerotile explain 48.1374 11.5755 2024-05-01 --zoom 17
+  aerotile explain -33.8568 151.2153 2024-05-01T10:30:00Z --zoom 12 --json
 """,
 )
 @click.argument("lat", type=float)
 @click.argument("lon", type=float)
 @click.argument("captured_at", type=moment)
+@click.option("--zoom", "zoom_level", type=zoom, required=True, help="Zoom level of the tile.")
 @json_option
 @click.pass_obj
-def explain(session: Session, lat: float, lon: float, captured_at: datetime, as_json: bool) -> None:
-    """Show what the freshness gate decides for a position and a capture time, and why. No tile is touched.
+def explain(
+    session: Session, lat: float, lon: float, captured_at: datetime, zoom_level: int, as_json: bool
+) -> None:
+    """Show what a write of the tile at a position would meet at the freshness gate. No tile is touched.
 
-    LAT and LON are in degrees; CAPTURED_AT is a date, or a date and time with an offset.
+    LAT and LON are in degrees; CAPTURED_AT is a date, or a date and time with an offset. The whole box of the
+    tile is judged: a sector counts that lies over any part of it, and the default classification where no
+    sector does.
     """
-    for name, value, limit in (("LAT", lat, 90), ("LON", lon, 180)):
+    for name, value, limit in (("LAT", lat, MAX_LATITUDE), ("LON", lon, 180)):
         if not math.isfinite(value) or abs(value) > limit:
             raise click.BadParameter(
                 f"must be within -{limit}..{limit} degrees, got {value}", param_hint=name
             )
+    tile_id = TileId.covering(lat, lon, zoom_level, TileSource.SATELLITE_PROVIDER)
     with session.existing_runtime() as runtime:
         try:
-            verdict = runtime.freshness_gate.explain(lat, lon, captured_at)
+            verdict = runtime.freshness_gate.explain(tile_id, captured_at)
         except CaptureTimeInFutureError as error:
             raise BadInputError(str(error), remedy=error.remedy) from error
-    facts = _facts(lat, lon, captured_at, verdict)
-    if as_json:
-        write_json(facts)
-    else:
-        write_facts(
-            {
-                "decision": facts["decision"],
-                "sector": facts["sector"] or "none (the default classification holds)",
-                "rule": f"{facts['classification']} allows {_days(verdict.rule.max_age)}",
-                "age": _days(verdict.age),
-                **({} if verdict.clock_fault is None else {"not trusted": verdict.clock_fault}),
-            }
-        )
-
-
-def _facts(lat: float, lon: float, captured_at: datetime, verdict: FreshnessVerdict) -> dict[str, Any]:
-    return {
+    facts = {
         "lat": lat,
         "lon": lon,
         "captured_at": captured_at.isoformat(),
+        "tile": f"{tile_id.zoom_level}/{tile_id.x}/{tile_id.y}",
+        **_facts(verdict),
+    }
+    if as_json:
+        write_json(facts)
+        return
+    write_facts(
+        {
+            "tile": facts["tile"],
+            "decision": facts["decision"],
+            "sector": facts["sector"] or "none (the default classification, for ground in no sector)",
+            "rule": f"{facts['classification']} allows {_days(verdict.rule.max_age)}",
+            "age": _days(verdict.age),
+            **({} if verdict.clock_fault is None else {"not trusted": verdict.clock_fault}),
+        }
+    )
+
+
+def _facts(verdict: FreshnessVerdict) -> dict[str, Any]:
+    return {
         "decision": verdict.decision.name.lower(),
         "sector": None if verdict.sector is None else verdict.sector.sector_id,
         "classification": verdict.rule.classification.value,

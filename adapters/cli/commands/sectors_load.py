@@ -32,15 +32,16 @@ A sector in the file:
 def load(session: Session, files: tuple[Path, ...], as_json: bool) -> None:
     """Put the sectors of GeoJSON files in place of all that are loaded, in one transaction.
 
-    A sector is a box: a polygon of another shape becomes its bounding box, and is named. When any feature is
-    refused, nothing changes. A program that is running judges tiles by the new sectors from its next start.
+    A sector has the shape of its polygons, holes left out; a box is the simplest. Its name is the property
+    sector_id, or the feature's own id. A feature without geometry (null) is left out and named. When another
+    feature is refused, nothing changes. A running program judges by the new sectors from its next start.
     """
     found = read_sectors(*files)
     with session.runtime() as runtime:
         runtime.sector_store.replace_sectors(found.sectors)
     if as_json:
-        write_json({"loaded": len(found.sectors), "widened": list(found.widened)})
+        write_json({"loaded": len(found.sectors), "without_geometry": list(found.without_geometry)})
         return
-    for name in found.widened:
-        write_line(f"sector {visible(name)} is no box: its bounding box was loaded, which covers more")
+    for name in found.without_geometry:
+        write_line(f"{visible(name)} has no geometry and was left out")
     write_line(f"{len(found.sectors)} sectors loaded")

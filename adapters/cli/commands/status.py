@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ....domain.errors import AerotileError, RuntimeNotAvailableError
+from ....domain.policies.freshness import FreshnessDecision
+from ....domain.store.changed_verdicts import count_changed_verdicts
 from ....domain.values.coverage import coverage_of
 from ..command import AerotileCommand
 from ..coverage import check_map_file, coverage_facts, map_option, write_coverage
@@ -37,8 +40,9 @@ Example:
 def status(session: Session, map_file: Path | None, as_json: bool) -> None:
     """Show the clock, the tiles and their ground, the sectors, the index, the record, the configuration.
 
-    When a part does not answer, its reason and the other parts are shown, and the exit code is 1. Passwords
-    are never shown.
+    Changed verdicts are stored tiles that the sectors and rules of now judge otherwise than the gate did when
+    they were written, each as of that time. When a part does not answer, its reason and the other parts are
+    shown, and the exit code is 1. Passwords are never shown.
     """
     check_map_file(map_file)
     with session.existing_runtime() as runtime:
@@ -115,12 +119,24 @@ def _tiles(runtime: Runtime) -> dict[str, Any]:
 
 def _sectors(runtime: Runtime) -> dict[str, Any]:
     classifications = Counter(s.classification.value for s in runtime.sector_store.sectors())
+    rules = runtime.sector_store.rules()
     return {
         "count": sum(classifications.values()),
         "by_classification": dict(sorted(classifications.items())),
-        "rules_max_age_seconds": {
-            rule.classification.value: rule.max_age.total_seconds() for rule in runtime.sector_store.rules()
-        },
+        "rules_max_age_seconds": {rule.classification.value: rule.max_age.total_seconds() for rule in rules},
+        "changed_verdicts": _changed_verdicts(
+            runtime, min((rule.max_age for rule in rules), default=timedelta(0))
+        ),
+    }
+
+
+def _changed_verdicts(runtime: Runtime, always_fresh: timedelta) -> dict[str, int]:
+    """Stored tiles that the sectors and rules of now judge otherwise, each as of the time of its write."""
+    stored = runtime.rows.labels(always_fresh)
+    changed = count_changed_verdicts(stored, runtime.freshness_gate.verdict_on)
+    return {
+        "count": sum(changed.values()),
+        **{f"to_{decision.name.lower()}": changed[decision] for decision in FreshnessDecision},
     }
 
 

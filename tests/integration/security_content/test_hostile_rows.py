@@ -13,6 +13,9 @@ from hostile_content import STEERING, TOKEN, Answer
 from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config.loader import load_config
 
+SECTOR = "INSERT INTO sector_classifications VALUES"
+ENDLESS_BOX = '{"type": "Polygon", "bbox": [1e400, -91, 181]}'
+POLYGON_OF_TEXTS = '{"type": "Polygon", "coordinates": [[["1", 2], [3]]]}'
 ROWS = {
     "a source that is a path": "UPDATE tiles SET source = '../../../etc', flight_id = NULL",
     "a place off the grid": "UPDATE tiles SET x = 2147483647, y = id - 2147483648",
@@ -32,8 +35,9 @@ ROWS = {
     "a total below none": "UPDATE disk_usage SET total_bytes = -1",
     "no total": "DELETE FROM disk_usage",
     "another store": "UPDATE disk_usage SET store_id = gen_random_uuid()",
-    "a sector that steers": "INSERT INTO sector_classifications VALUES"
-    f" (E'{STEERING}', 'active_conflict', 'NaN', 'infinity', -91, 181)",
+    "a sector that steers": f"{SECTOR} (E'{STEERING}', 'active_conflict', '{ENDLESS_BOX}')",
+    "a sector that is a list": f"{SECTOR} ('a', 'stable_rear', '[[1]]')",
+    "a sector of texts": f"{SECTOR} ('a', 'stable_rear', '{POLYGON_OF_TEXTS}')",
     "a rule that is none": "UPDATE tile_freshness_rules SET max_age = interval '-1000000 years'",
     "no rules": "DELETE FROM tile_freshness_rules",
     "an upload that steers": "INSERT INTO uploads (tile_uuid, generation, attempt, event, request_id,"
