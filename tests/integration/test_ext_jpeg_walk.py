@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-import os
+import sys
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -103,16 +104,34 @@ def test_a_real_picture_changed_anywhere_is_judged_as_the_domain_judges_it(
     assert_same(bytes(changed))
 
 
+@pytest.fixture
+def _threads_never_take_turns() -> Iterator[None]:
+    """A thread has the interpreter until it gives the lock away itself."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1_000)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("_threads_never_take_turns")
 def test_the_walk_lets_other_threads_run() -> None:
-    pixels = example_jpeg(os.urandom(1) * (64 << 20))
-    walks = []
-    walker = threading.Thread(target=lambda: walks.extend(walk_jpeg(pixels) for _ in range(20)))
+    pixels = example_jpeg(bytes(4 << 20))
+    began, others_run = threading.Event(), threading.Event()
+    walks = 0
+
+    def walk() -> None:
+        nonlocal walks
+        began.set()
+        while walks < 5_000 and not others_run.is_set():
+            walk_jpeg(pixels)
+            walks += 1
+
+    walker = threading.Thread(target=walk)
     walker.start()
-    seen_alive = 0
-    while walker.is_alive():
-        seen_alive += 1
-    assert len(walks) == 20
-    assert seen_alive > 20
+    began.wait()
+    others_run.set()
+    walker.join()
+    assert walks < 5_000
 
 
 def test_only_bytes_are_walked() -> None:
