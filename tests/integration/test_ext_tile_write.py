@@ -17,6 +17,7 @@ from aerotile.ext import (
     GatedWrite,
     GateRefusedError,
     HashedPixels,
+    add_sidecars,
     hash_pixels,
     rename_all,
     sync_file_system,
@@ -30,7 +31,7 @@ TARGET = ("x", "5.jpg", ".5.jpg.1.tmp", "5.jpg.sha256", ".5.jpg.sha256.1.tmp", f
 # Run by a new interpreter, so that a tracer or a limit meets nothing but this write.
 PROLOGUE = f"""
 import hashlib, os, sys
-from aerotile.ext import GatedWrite, rename_all, sync_file_system, write_temporaries
+from aerotile.ext import GatedWrite, add_sidecars, rename_all, sync_file_system, write_temporaries
 pixels = b"\\xff\\xd8\\xff\\xe0" + bytes(50_000) + b"\\xff\\xd9"
 write = GatedWrite(pixels, "{DIGEST}", len(pixels))
 target = {TARGET!r}
@@ -208,11 +209,15 @@ def test_another_writers_temporary_file_is_left_alone(root: int, folder: Path, w
     assert (folder / ".5.jpg.1.tmp").read_text() == "theirs"
 
 
-def test_the_two_halves_make_what_the_whole_makes(root: int, folder: Path, write: GatedWrite) -> None:
+def test_the_steps_of_a_batch_make_what_a_single_write_makes(
+    root: int, folder: Path, write: GatedWrite
+) -> None:
     assert write_temporaries(root, [write], [TARGET]) == [None]
-    assert names(folder) == {".5.jpg.1.tmp", ".5.jpg.sha256.1.tmp"}
+    assert names(folder) == {".5.jpg.1.tmp"}
     sync_file_system(root)
     assert rename_all(root, [write]) == [None]
+    assert names(folder) == {"5.jpg"}
+    assert add_sidecars(root, [write]) == [None]
     assert names(folder) == {"5.jpg", "5.jpg.sha256"}
 
 
@@ -263,7 +268,11 @@ def test_withdrawing_from_a_folder_that_is_gone_does_nothing(
 def test_steps_out_of_order_are_refused(root: int, write: GatedWrite) -> None:
     with pytest.raises(RuntimeError, match="nothing was written"):
         rename_all(root, [write])
+    with pytest.raises(RuntimeError, match="nothing was written"):
+        add_sidecars(root, [write])
     write.place(root, TARGET)
+    with pytest.raises(RuntimeError, match="nothing was written"):
+        add_sidecars(root, [write])
     with pytest.raises(RuntimeError):
         write.place(root, TARGET)
 
@@ -456,16 +465,22 @@ def test_in_a_batch_a_write_that_fails_keeps_none_of_the_others(root: int, folde
     writes, targets = batch_of(6)  # every other one in a folder that is not there
     errors = write_temporaries(root, writes, targets)
     assert [isinstance(error, FileNotFoundError) for error in errors] == [True, False] * 3
-    assert names(folder) == {f".{y}{s}.tmp" for y in (1, 3, 5) for s in ("", "s")}
-    (folder / ".3s.tmp").unlink()
+    assert names(folder) == {f".{y}.tmp" for y in (1, 3, 5)}
+    (folder / ".3.tmp").unlink()
     renamed = rename_all(root, [writes[1], writes[3], writes[5]])
     assert [error is None for error in renamed] == [True, False, True]
-    assert names(folder) == {f"{y}.jpg{s}" for y in (1, 5) for s in ("", ".sha256")}
+    assert names(folder) == {"1.jpg", "5.jpg"}
+    (folder / "5.jpg.sha256").mkdir()
+    added = add_sidecars(root, [writes[1], writes[5]])
+    assert [error is None for error in added] == [True, False]
+    assert names(folder) == {"1.jpg", "1.jpg.sha256", "5.jpg.sha256"}
+    assert (folder / "1.jpg.sha256").read_bytes() == TARGET[5]
 
 
 def test_a_batch_of_nothing_does_nothing(root: int) -> None:
     assert write_temporaries(root, [], []) == []
     assert rename_all(root, []) == []
+    assert add_sidecars(root, []) == []
 
 
 def test_a_misused_batch_is_refused_and_its_writes_stay_usable(root: int, folder: Path) -> None:
@@ -487,9 +502,10 @@ def test_a_misused_batch_is_refused_and_its_writes_stay_usable(root: int, folder
 def test_a_failing_rename_of_the_second_half_leaves_nothing_behind(folder: Path) -> None:
     script = """
 write_temporaries(root, [write], [target])
-print(rename_all(root, [write]))
+print(rename_all(root, [write]), add_sidecars(root, [write]))
 """
     printed = run_python(script, folder.parent, under=inject("renameat,renameat2:error=EIO:when=2"))
+    assert printed.startswith("[None]")
     assert "(rename)" in printed
     assert names(folder) == set()
 
