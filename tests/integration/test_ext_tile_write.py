@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from aerotile.ext import (
     HashedPixels,
     add_sidecars,
     hash_pixels,
+    is_readable,
     rename_all,
     sync_file_system,
     write_temporaries,
@@ -401,6 +404,39 @@ def test_a_failing_sync_of_what_was_written_ahead_leaves_nothing_behind(folder: 
     printed = run_python(AHEAD, folder.parent, under=inject(f"fsync:error=EIO:when={time}"))
     assert "(fsync)" in printed
     assert names(folder) == set()
+
+
+def test_an_answer_is_awaited_behind_what_is_written_ahead(root: int, write: GatedWrite) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        answer = threading.Timer(0.05, theirs.sendall, [b"x"])
+        answer.start()
+        write.prewrite(root, TARGET, os.fstat(root).st_dev, ours.fileno(), 600_000)
+        assert is_readable(ours.fileno())
+        answer.join()
+    write.place(root, TARGET)
+
+
+def test_an_answer_that_does_not_come_is_not_awaited_for_ever(
+    root: int, folder: Path, write: GatedWrite
+) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        write.prewrite(root, TARGET, os.fstat(root).st_dev, ours.fileno(), 1)
+    write.place(root, TARGET)
+    assert names(folder) == {"5.jpg", "5.jpg.sha256"}
+
+
+@pytest.mark.parametrize("size", [100, (1 << 18) - 1, 1 << 18, (1 << 18) + 1, 1 << 20])
+def test_bytes_of_any_size_are_held_to_their_hash(size: int) -> None:
+    # Few are hashed with the interpreter's lock, many without it.
+    pixels = b"\xff\xd8\xff\xe0" + bytes(size - 6) + b"\xff\xd9"
+    other = b"\xff\xd8\xff\xe0" + bytes(size - 7) + b"\x01\xff\xd9"
+    digest = hashlib.sha256(pixels).hexdigest()
+    GatedWrite(pixels, digest, size)
+    with pytest.raises(GateRefusedError) as caught:
+        GatedWrite(other, digest, size)
+    assert caught.value.actual == hashlib.sha256(other).hexdigest()
 
 
 def test_what_was_written_ahead_ends_with_its_object(root: int, folder: Path) -> None:
