@@ -16,7 +16,14 @@ from .sector_cells import narrowed
 from .socket_waits import await_burst, await_readable, holds_whole_answer, is_readable
 from .tile_keys import TileKeyCodec
 from .tile_reads import opens_cached_files_at_once, read_cached_tile, read_tile, tile_is_there
-from .tile_write import GatedWrite, GateRefusedError, rename_all, sync_file_system, write_temporaries
+from .tile_write import (
+    GatedWrite,
+    GateRefusedError,
+    add_sidecars,
+    rename_all,
+    sync_file_system,
+    write_temporaries,
+)
 
 __all__ = [
     "CatalogueCopy",
@@ -34,6 +41,7 @@ __all__ = [
     "SectorGrid",
     "SectorGridJudge",
     "TileKeyCodec",
+    "add_sidecars",
     "await_burst",
     "await_readable",
     "hash_pixels",

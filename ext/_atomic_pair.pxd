@@ -47,10 +47,20 @@ cdef inline int close_pair(AtomicPair *pair, Failure *failure) noexcept nogil:
     return 0 if failure.number == 0 else -1
 
 
-cdef inline int write_pair(int folder, AtomicPair *pair, Failure *failure) noexcept nogil:
-    """Write both temporaries without any sync."""
+cdef inline int write_tile(int folder, AtomicPair *pair, Failure *failure) noexcept nogil:
+    """Write the tile's temporary without any sync."""
+    write_temporary(folder, &pair.tile, pair.pixels, pair.length, failure)
+    return close_pair(pair, failure)
+
+
+cdef inline int rename_tile(int folder, AtomicPair *pair, Failure *failure) noexcept nogil:
+    return rename_into_place(folder, &pair.tile, failure)
+
+
+cdef inline int add_sidecar(int folder, AtomicPair *pair, Failure *failure) noexcept nogil:
+    """Put the sidecar beside a tile without any sync."""
     if write_temporary(folder, &pair.sidecar, pair.line, pair.line_length, failure) == 0:
-        write_temporary(folder, &pair.tile, pair.pixels, pair.length, failure)
+        rename_into_place(folder, &pair.sidecar, failure)
     return close_pair(pair, failure)
 
 

@@ -29,6 +29,9 @@ def write_temporaries(
 def rename_all(root: int, writes: Sequence[GatedWrite]) -> list[OSError | None]:
     """The second half of `place` for a batch, without any sync; entry i is why write i failed, or None."""
 
+def add_sidecars(root: int, writes: Sequence[GatedWrite]) -> list[OSError | None]:
+    """The last step of `place` for a batch with durable tiles; entry i is why write i failed, or None."""
+
 @final
 class GatedWrite:
     """One tile's bytes, admitted by the hash gate, on their way to the disk."""

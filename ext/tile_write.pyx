@@ -4,7 +4,7 @@ cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.errno cimport ENOENT
 
-from _atomic_file cimport ABSENT, TEMPORARY, Failure, fail, sync_retrying
+from _atomic_file cimport ABSENT, PLACED, TEMPORARY, Failure, Stage, fail, sync_retrying
 from _atomic_pair cimport (
     PairStep,
     AtomicPair,
@@ -14,10 +14,11 @@ from _atomic_pair cimport (
     open_folder,
     place_pair,
     remove_pair,
-    rename_pair,
+    add_sidecar,
+    rename_tile,
     step_pairs,
-    write_pair,
     write_pair_ahead,
+    write_tile,
 )
 from _constants cimport NO_FAULT, SHA256_BYTES
 from _jpeg cimport JpegWalk
@@ -242,7 +243,7 @@ def write_temporaries(int root, writes not None, targets not None):
     targets = tuple(targets)
     if len(batch) != len(targets):
         raise ValueError(f"{len(batch)} writes, {len(targets)} targets")
-    return step_batch(root, batch, targets, write_pair)
+    return step_batch(root, batch, targets, write_tile, ABSENT)
 
 
 def rename_all(int root, writes not None):
@@ -250,11 +251,19 @@ def rename_all(int root, writes not None):
 
     Returns what `write_temporaries` returns.
     """
-    return step_batch(root, tuple(writes), None, rename_pair)
+    return step_batch(root, tuple(writes), None, rename_tile, TEMPORARY)
 
 
-cdef list step_batch(int root, tuple batch, object targets, PairStep step):
-    """Do `step` for each write, addressed first when there are targets."""
+def add_sidecars(int root, writes not None):
+    """The last step of `place` for a batch whose tiles are durable: their sidecars, which are not.
+
+    Returns what `write_temporaries` returns.
+    """
+    return step_batch(root, tuple(writes), None, add_sidecar, PLACED)
+
+
+cdef list step_batch(int root, tuple batch, object targets, PairStep step, Stage stage):
+    """Do `step` for each write whose tile is in `stage`, addressed first when there are targets."""
     cdef Py_ssize_t count = len(batch)
     cdef Py_ssize_t place
     cdef Py_ssize_t begun = 0
@@ -272,8 +281,8 @@ cdef list step_batch(int root, tuple batch, object targets, PairStep step):
             begun += 1
             if targets is not None:
                 write.address(targets[place])
-            elif write.pair.tile.stage != TEMPORARY or write.pair.sidecar.stage != TEMPORARY:
-                raise RuntimeError("nothing was written that could be renamed")
+            elif write.pair.tile.stage != stage or write.pair.sidecar.stage != ABSENT:
+                raise RuntimeError("nothing was written for this step of a batch")
             pairs[place] = &write.pair
         with nogil:
             step_pairs(root, pairs, failures, count, step)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...domain.errors import StoreUnavailableError
-from ...ext import rename_all, sync_file_system, write_temporaries
+from ...ext import GatedWrite, add_sidecars, rename_all, sync_file_system, write_temporaries
 from .batch_placement import PlacedBatch, folder_by_folder
 from .disk import Disk
 from .errors import disk_errors, store_unavailable
@@ -110,7 +110,7 @@ class Placement:
             file.prewritten = batch
 
     def place_many(self, root: OpenFolder, files: Sequence[StagedFile]) -> list[StoreUnavailableError | None]:
-        """Place a batch durably: all temporaries, a sync, all renames, a sync.
+        """Place a batch durably: all temporaries, a sync, all renames, a sync, then the sidecars.
 
         Entry i is why file i is not there, or None.
         """
@@ -140,13 +140,22 @@ class Placement:
         self._step(batch, unwritten, lambda files: self._write_temporaries(root, files))
         if unwritten:
             self._sync(root, descriptor, batch)
-        written = batch.left()
-        self._step(batch, written, lambda files: rename_all(root.fileno(), [file.write for file in files]))
-        # A file whose folder could not even be opened still has its temporary name.
-        self._withdraw_quietly(root, [batch.files[p] for p in written if batch.failures[p]])
+        self._step_or_withdraw(root, batch, rename_all)
         self._sync(root, descriptor, batch)
+        self._step_or_withdraw(root, batch, add_sidecars)
         for folder in {batch.files[position].path.folder for position in batch.left()}:
             self._folders.learn(folder)
+
+    def _step_or_withdraw(
+        self,
+        root: OpenFolder,
+        batch: PlacedBatch,
+        step: Callable[[int, Sequence[GatedWrite]], Sequence[OSError | None]],
+    ) -> None:
+        left = batch.left()
+        self._step(batch, left, lambda files: step(root.fileno(), [file.write for file in files]))
+        # A file whose folder could not even be opened is still there.
+        self._withdraw_quietly(root, [batch.files[p] for p in left if batch.failures[p]])
 
     def _step(
         self,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +21,9 @@ from aerotile.ext import (
     GatedWrite,
     GateRefusedError,
     HashedPixels,
+    add_sidecars,
     hash_pixels,
+    is_readable,
     rename_all,
     sync_file_system,
     walk_jpeg,
@@ -33,7 +37,7 @@ TARGET = ("x", "5.jpg", ".5.jpg.1.tmp", "5.jpg.sha256", ".5.jpg.sha256.1.tmp", f
 # Run by a new interpreter, so that a tracer or a limit meets nothing but this write.
 PROLOGUE = f"""
 import hashlib, os, sys
-from aerotile.ext import GatedWrite, rename_all, sync_file_system, write_temporaries
+from aerotile.ext import GatedWrite, add_sidecars, rename_all, sync_file_system, write_temporaries
 pixels = {PIXELS[:27]!r} + bytes({len(PIXELS) - 29}) + {PIXELS[-2:]!r}
 write = GatedWrite(pixels, "{DIGEST}", len(pixels), 256)
 target = {TARGET!r}
@@ -224,11 +228,15 @@ def test_another_writers_temporary_file_is_left_alone(root: int, folder: Path, w
     assert (folder / ".5.jpg.1.tmp").read_text() == "theirs"
 
 
-def test_the_two_halves_make_what_the_whole_makes(root: int, folder: Path, write: GatedWrite) -> None:
+def test_the_steps_of_a_batch_make_what_a_single_write_makes(
+    root: int, folder: Path, write: GatedWrite
+) -> None:
     assert write_temporaries(root, [write], [TARGET]) == [None]
-    assert names(folder) == {".5.jpg.1.tmp", ".5.jpg.sha256.1.tmp"}
+    assert names(folder) == {".5.jpg.1.tmp"}
     sync_file_system(root)
     assert rename_all(root, [write]) == [None]
+    assert names(folder) == {"5.jpg"}
+    assert add_sidecars(root, [write]) == [None]
     assert names(folder) == {"5.jpg", "5.jpg.sha256"}
 
 
@@ -279,7 +287,11 @@ def test_withdrawing_from_a_folder_that_is_gone_does_nothing(
 def test_steps_out_of_order_are_refused(root: int, write: GatedWrite) -> None:
     with pytest.raises(RuntimeError, match="nothing was written"):
         rename_all(root, [write])
+    with pytest.raises(RuntimeError, match="nothing was written"):
+        add_sidecars(root, [write])
     write.place(root, TARGET)
+    with pytest.raises(RuntimeError, match="nothing was written"):
+        add_sidecars(root, [write])
     with pytest.raises(RuntimeError):
         write.place(root, TARGET)
 
@@ -410,6 +422,39 @@ def test_a_failing_sync_of_what_was_written_ahead_leaves_nothing_behind(folder: 
     assert names(folder) == set()
 
 
+def test_an_answer_is_awaited_behind_what_is_written_ahead(root: int, write: GatedWrite) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        answer = threading.Timer(0.05, theirs.sendall, [b"x"])
+        answer.start()
+        write.prewrite(root, TARGET, os.fstat(root).st_dev, ours.fileno(), 600_000)
+        assert is_readable(ours.fileno())
+        answer.join()
+    write.place(root, TARGET)
+
+
+def test_an_answer_that_does_not_come_is_not_awaited_for_ever(
+    root: int, folder: Path, write: GatedWrite
+) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        write.prewrite(root, TARGET, os.fstat(root).st_dev, ours.fileno(), 1)
+    write.place(root, TARGET)
+    assert names(folder) == {"5.jpg", "5.jpg.sha256"}
+
+
+@pytest.mark.parametrize("size", [100, (1 << 18) - 1, 1 << 18, (1 << 18) + 1, 1 << 20])
+def test_bytes_of_any_size_are_held_to_their_hash(size: int) -> None:
+    # Few are hashed with the interpreter's lock, many without it.
+    pixels = b"\xff\xd8\xff\xe0" + bytes(size - 6) + b"\xff\xd9"
+    other = b"\xff\xd8\xff\xe0" + bytes(size - 7) + b"\x01\xff\xd9"
+    digest = hashlib.sha256(pixels).hexdigest()
+    GatedWrite(pixels, digest, size)
+    with pytest.raises(GateRefusedError) as caught:
+        GatedWrite(other, digest, size)
+    assert caught.value.actual == hashlib.sha256(other).hexdigest()
+
+
 def test_what_was_written_ahead_ends_with_its_object(root: int, folder: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
@@ -472,16 +517,22 @@ def test_in_a_batch_a_write_that_fails_keeps_none_of_the_others(root: int, folde
     writes, targets = batch_of(6)  # every other one in a folder that is not there
     errors = write_temporaries(root, writes, targets)
     assert [isinstance(error, FileNotFoundError) for error in errors] == [True, False] * 3
-    assert names(folder) == {f".{y}{s}.tmp" for y in (1, 3, 5) for s in ("", "s")}
-    (folder / ".3s.tmp").unlink()
+    assert names(folder) == {f".{y}.tmp" for y in (1, 3, 5)}
+    (folder / ".3.tmp").unlink()
     renamed = rename_all(root, [writes[1], writes[3], writes[5]])
     assert [error is None for error in renamed] == [True, False, True]
-    assert names(folder) == {f"{y}.jpg{s}" for y in (1, 5) for s in ("", ".sha256")}
+    assert names(folder) == {"1.jpg", "5.jpg"}
+    (folder / "5.jpg.sha256").mkdir()
+    added = add_sidecars(root, [writes[1], writes[5]])
+    assert [error is None for error in added] == [True, False]
+    assert names(folder) == {"1.jpg", "1.jpg.sha256", "5.jpg.sha256"}
+    assert (folder / "1.jpg.sha256").read_bytes() == TARGET[5]
 
 
 def test_a_batch_of_nothing_does_nothing(root: int) -> None:
     assert write_temporaries(root, [], []) == []
     assert rename_all(root, []) == []
+    assert add_sidecars(root, []) == []
 
 
 def test_a_misused_batch_is_refused_and_its_writes_stay_usable(root: int, folder: Path) -> None:
@@ -503,9 +554,10 @@ def test_a_misused_batch_is_refused_and_its_writes_stay_usable(root: int, folder
 def test_a_failing_rename_of_the_second_half_leaves_nothing_behind(folder: Path) -> None:
     script = """
 write_temporaries(root, [write], [target])
-print(rename_all(root, [write]))
+print(rename_all(root, [write]), add_sidecars(root, [write]))
 """
     printed = run_python(script, folder.parent, under=inject("renameat,renameat2:error=EIO:when=2"))
+    assert printed.startswith("[None]")
     assert "(rename)" in printed
     assert names(folder) == set()
 

@@ -341,3 +341,14 @@ def test_a_role_that_may_not_write_is_told_what_it_lacks(migrated_database: str)
         finally:
             admin.execute(f"DROP OWNED BY {name}")
             admin.execute(f"DROP ROLE {name}")
+
+
+def test_a_database_knows_the_sessions_that_it_made_itself(migrated_database: str) -> None:
+    with Database(migrated_database) as database, Database(migrated_database) as other:
+        with database.connection() as pooled, closing(database.connect_once()) as single:
+            own = {pooled.pgconn.backend_pid, single.pgconn.backend_pid}
+        with other.connection() as foreign:
+            other_pid = foreign.pgconn.backend_pid
+        assert database.owns(own)
+        assert not database.owns({*own, other_pid})
+        assert not other.owns(own)
