@@ -9,6 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from ..values.catalogue_entries import CatalogueColumns
+from ..values.disk_usage import DiskUsage
 from ..values.tile_key import VariantTable
 from ..values.tiles import FreshnessLabel, TileId, TileMetadata, TileMetadataPersistent, TileSource
 
@@ -123,8 +124,8 @@ class TileRows(Protocol):
         """The number of committed rows of each source and zoom level that has rows."""
         ...
 
-    def onboard_disk_bytes(self) -> int:
-        """The sum of `disk_bytes` over the committed rows of onboard tiles, read as one number."""
+    def disk_usage(self) -> DiskUsage:
+        """What the committed rows' tiles take, read as it is kept and not summed up."""
         ...
 
     def locked(self, timeout_s: float) -> AbstractContextManager[LockedRows]:
