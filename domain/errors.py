@@ -151,10 +151,10 @@ class FreshnessRejectionError(TileCacheError):
 class CacheBudgetExhaustedError(TileCacheError):
     """No room for the tile: all tiles that may be evicted together would not make it.
 
-    `needed_bytes` of the write, `budget_bytes` in all, `total_bytes` of the committed tiles, and
-    `evictable_bytes` of those that may be evicted. They are counted before the first is evicted, so that a
-    sweep which can't succeed evicts none; `evicted_tiles` is above 0 only where a candidate was pinned or
-    deleted during the sweep.
+    Bytes of disk, blocks and inodes included: `needed_bytes` of the write, `budget_bytes` in all,
+    `total_bytes` of the committed tiles, and `evictable_bytes` of those that may be evicted. They are counted
+    before the first is evicted, so that a sweep which can't succeed evicts none; `evicted_tiles` is above 0
+    only where a candidate was pinned or deleted during the sweep.
     """
 
     _of, _limit = "", "budget"
@@ -180,6 +180,12 @@ class CacheBudgetExhaustedError(TileCacheError):
         super().__init__(f"no room for {needed_bytes} bytes{self._of}: {reason}", remedy=self._remedy)
 
     def _reason(self) -> str:
+        if self.total_bytes > self.budget_bytes:
+            over = self.total_bytes - self.budget_bytes
+            return (
+                f"the store takes {over} bytes more than its budget of {self.budget_bytes}; "
+                "no tile is evicted for that"
+            )
         return (
             f"{self.total_bytes} of {self.budget_bytes} bytes are in use and {self.evictable_bytes} of them "
             f"may be evicted; {self.evicted_tiles or 'no'} tiles were evicted for it"
@@ -213,6 +219,8 @@ class OnboardRoomExhaustedError(CacheBudgetExhaustedError):
         super().__init__(needed_bytes, budget_bytes, total_bytes, evictable_bytes, evicted_tiles)
 
     def _reason(self) -> str:
+        if self.budget_is_full and self.total_bytes > self.budget_bytes:
+            return super()._reason()
         share = "" if self.budget_is_full else " of their share"
         return (
             f"{self.total_bytes} of {self.budget_bytes} bytes{share} are in use and {self.evictable_bytes} "

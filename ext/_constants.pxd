@@ -20,6 +20,9 @@ cdef enum:
     PINNED = 2
     UPLOADED = 4
     EVICTABLE = 8
+    # Footprints: `domain.values.disk_usage`.
+    FOOTPRINT_BLOCK = 4096
+    FOOTPRINT_PAIR = 4608
     VOTING_SHIFT = 4
     VOTING_CODE_COUNT = 5
     ENTRY_FIELD_COUNT = 10

@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memmove
 
-from _constants cimport EVICTABLE, FIRST_FLIGHT_ORDINAL, SHA256_BYTES, VARIANT_MASK
+from _constants cimport FOOTPRINT_BLOCK, EVICTABLE, FIRST_FLIGHT_ORDINAL, FOOTPRINT_PAIR, SHA256_BYTES, VARIANT_MASK
 
 cdef enum:
     BLOCK_ROWS = 128
@@ -59,9 +59,10 @@ cdef struct RowBlocks:
     Block **blocks
     Py_ssize_t rows
     int64_t total_bytes
-    int64_t onboard_bytes
-    int64_t evictable_bytes
-    int64_t evictable_onboard_bytes
+    int64_t footprint  # of all tiles, as the disk budget counts; the rest are parts of it
+    int64_t onboard_footprint
+    int64_t evictable_footprint
+    int64_t evictable_onboard_footprint
     Py_ssize_t tidied  # the block that is filled up next
 
 
@@ -105,16 +106,18 @@ cdef inline int64_t disk_bytes_at(const Block *block, Py_ssize_t position) noexc
     return <int64_t>block.high_bytes[position] << 32 | block.low_bytes[position]
 
 
-cdef inline void add_bytes(RowBlocks *all, int64_t key, uint8_t flags, int64_t disk_bytes) noexcept nogil:
-    """Add one row's bytes to the sums; negative bytes take a row out of them."""
+cdef inline void count_row(RowBlocks *all, int64_t key, uint8_t flags, int64_t disk_bytes, int sign) noexcept nogil:
+    """Add one row to the sums (sign 1), or take it out of them (-1)."""
     cdef bint is_onboard = (key & VARIANT_MASK) >= FIRST_FLIGHT_ORDINAL
-    all.total_bytes += disk_bytes
+    cdef int64_t taken = sign * ((disk_bytes + FOOTPRINT_BLOCK - 1) // FOOTPRINT_BLOCK * FOOTPRINT_BLOCK + FOOTPRINT_PAIR)
+    all.total_bytes += sign * disk_bytes
+    all.footprint += taken
     if is_onboard:
-        all.onboard_bytes += disk_bytes
+        all.onboard_footprint += taken
     if flags & EVICTABLE:
-        all.evictable_bytes += disk_bytes
+        all.evictable_footprint += taken
         if is_onboard:
-            all.evictable_onboard_bytes += disk_bytes
+            all.evictable_onboard_footprint += taken
 
 
 cdef inline void read_row(const Block *block, Py_ssize_t position, Row *row) noexcept nogil:
@@ -233,7 +236,7 @@ cdef inline int append_row(RowBlocks *all, const Row *row) noexcept nogil:
     write_row(block, block.count, row)
     block.count += 1
     all.rows += 1
-    add_bytes(all, row.key, row.flags, row.disk_bytes)
+    count_row(all, row.key, row.flags, row.disk_bytes, 1)
     return 0
 
 
@@ -248,8 +251,8 @@ cdef inline int put_row(RowBlocks *all, const Row *row) noexcept nogil:
     block = all.blocks[number]
     position = first_not_below(block.keys, block.count, row.key)
     if position < block.count and block.keys[position] == row.key:
-        add_bytes(all, row.key, block.flags[position], -disk_bytes_at(block, position))
-        add_bytes(all, row.key, row.flags, row.disk_bytes)
+        count_row(all, row.key, block.flags[position], disk_bytes_at(block, position), -1)
+        count_row(all, row.key, row.flags, row.disk_bytes, 1)
         write_row(block, position, row)
         return 0
     if block.count == BLOCK_ROWS:
@@ -269,7 +272,7 @@ cdef inline int put_row(RowBlocks *all, const Row *row) noexcept nogil:
     write_row(block, position, row)
     block.count += 1
     all.rows += 1
-    add_bytes(all, row.key, row.flags, row.disk_bytes)
+    count_row(all, row.key, row.flags, row.disk_bytes, 1)
     tidy(all)
     return 0
 
@@ -285,7 +288,7 @@ cdef inline bint drop_row(RowBlocks *all, int64_t key) noexcept nogil:
     position = first_not_below(block.keys, block.count, key)
     if position == block.count or block.keys[position] != key:
         return False
-    add_bytes(all, key, block.flags[position], -disk_bytes_at(block, position))
+    count_row(all, key, block.flags[position], disk_bytes_at(block, position), -1)
     all.rows -= 1
     block.count -= 1
     move_rows(block, position, block, position + 1, block.count - position)
@@ -304,7 +307,8 @@ cdef inline void free_blocks(RowBlocks *all) noexcept nogil:
     free(all.firsts)
     all.blocks, all.firsts = NULL, NULL
     all.count = all.capacity = all.rows = all.tidied = 0
-    all.total_bytes = all.onboard_bytes = all.evictable_bytes = all.evictable_onboard_bytes = 0
+    all.total_bytes = all.footprint = all.onboard_footprint = 0
+    all.evictable_footprint = all.evictable_onboard_footprint = 0
 
 
 cdef inline size_t bytes_held(const RowBlocks *all) noexcept nogil:

@@ -363,13 +363,13 @@ cdef class CompiledTileCatalogue:
         """See `TileCatalogue`."""
         return self.rows.total_bytes
 
-    def onboard_disk_bytes(self):
+    def footprint_bytes(self, *, bint onboard_only=False):
         """See `TileCatalogue`."""
-        return self.rows.onboard_bytes
+        return self.rows.onboard_footprint if onboard_only else self.rows.footprint
 
     def evictable_bytes(self, *, bint onboard_only=False):
         """See `TileCatalogue`."""
-        return self.rows.evictable_onboard_bytes if onboard_only else self.rows.evictable_bytes
+        return self.rows.evictable_onboard_footprint if onboard_only else self.rows.evictable_footprint
 
     def snapshot(self):
         """See `TileCatalogue`."""

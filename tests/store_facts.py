@@ -18,6 +18,9 @@ from typing import Any
 import attrs
 import psycopg
 
+from aerotile.domain.values.disk_usage import DiskUsage
+from aerotile.domain.values.tiles import parse_tile_id
+
 ROWS = """
     SELECT concat_ws('/', source, flight_id, zoom_level, x, y), content_sha256, disk_bytes,
         uploaded_at IS NOT NULL, file_missing_at IS NULL
@@ -44,8 +47,8 @@ class Rows:
     """What the database holds."""
 
     tiles: Mapping[str, Row]
-    total_bytes: int
-    onboard_bytes: int
+    usage: DiskUsage
+    """As the database counts it."""
 
     @classmethod
     def read(cls, connection: psycopg.Connection[Any]) -> Rows:
@@ -53,8 +56,15 @@ class Rows:
         with connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             tiles = {name: Row(*facts) for name, *facts in connection.execute(ROWS)}
-            (totals,) = connection.execute("SELECT total_bytes, onboard_bytes FROM disk_usage").fetchall()
-        return cls(tiles, *totals)
+            (totals,) = connection.execute(
+                "SELECT total_bytes, footprint_bytes, onboard_footprint_bytes FROM disk_usage"
+            ).fetchall()
+        return cls(tiles, DiskUsage(*totals))
+
+    def summed(self) -> DiskUsage:
+        """As the rows add up to it."""
+        each = (DiskUsage.of_tile(parse_tile_id(tile), row.disk_bytes) for tile, row in self.tiles.items())
+        return sum(each, DiskUsage())
 
 
 @attrs.frozen
@@ -109,9 +119,9 @@ class Audit:
     total: int
     """What the database counts."""
     sum_of_rows: int
-    onboard_total: int
-    """What the database counts of onboard tiles."""
-    onboard_sum_of_rows: int
+    usage: DiskUsage
+    """The same with footprints."""
+    usage_of_rows: DiskUsage
 
     @classmethod
     def of(cls, connection: psycopg.Connection[Any], folder: Path) -> Audit:
@@ -136,26 +146,23 @@ class Audit:
             lost=frozenset(without_file | unmarked),
             torn=frozenset(differing | (set(files.torn) & rows.tiles.keys())),
             leaked=files.names - _names_of(rows.tiles),
-            total=rows.total_bytes,
+            total=rows.usage.disk_bytes,
             sum_of_rows=sum(row.disk_bytes for row in rows.tiles.values()),
-            onboard_total=rows.onboard_bytes,
-            onboard_sum_of_rows=sum(
-                row.disk_bytes for tile, row in rows.tiles.items() if tile.startswith("onboard/")
-            ),
+            usage=rows.usage,
+            usage_of_rows=rows.summed(),
         )
 
     @property
     def total_is_exact(self) -> bool:
         """I-3."""
-        return (self.total, self.onboard_total) == (self.sum_of_rows, self.onboard_sum_of_rows)
+        return self.usage == self.usage_of_rows
 
     def assert_whole(self) -> None:
         """I-1, I-2 and I-3, and that nothing was left over."""
         problems = {"lost": self.lost, "torn": self.torn, "leaked": self.leaked}
         assert not any(problems.values()), f"{problems}"
         assert self.total_is_exact, (
-            f"{self.total} bytes counted, {self.sum_of_rows} in the rows; of onboard tiles "
-            f"{self.onboard_total} and {self.onboard_sum_of_rows}"
+            f"{self.total} bytes counted, {self.sum_of_rows} in the rows; {self.usage}, {self.usage_of_rows}"
         )
 
 

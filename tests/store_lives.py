@@ -123,7 +123,11 @@ class Damage:
                 *([] if audit.total_is_exact else [f"{audit.total} bytes counted, not {audit.sum_of_rows}"]),
                 *(f"{name} was deleted" for name, sha256 in promised.removed if (name, sha256) in there),
                 *(f"{count} files stay" for count in [opened["left_for_later"]] if count),
-                *(f"{total} bytes" for total in [rows.total_bytes] if total > opened["budget_bytes"]),
+                *(
+                    f"{taken} bytes"
+                    for taken in [rows.usage.footprint_bytes]
+                    if taken > opened["budget_bytes"]
+                ),
             ],
         )
         promised.settle(rows)

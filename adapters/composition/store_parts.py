@@ -157,9 +157,9 @@ class StoreParts(DatabaseParts):
         return CacheBudgetEnforcer(
             TileDeleter(self.rows, self.files, self._catalogue_sync).evict_tile,
             self._catalogue,
-            committed_bytes=self.metadata_store.total_disk_bytes,
+            committed_bytes=lambda: self.rows.disk_usage().footprint_bytes,
             budget_bytes=budget.max_bytes,
-            committed_onboard_bytes=self.rows.onboard_disk_bytes,
+            committed_onboard_bytes=lambda: self.rows.disk_usage().onboard_footprint_bytes,
             onboard_budget_bytes=budget.onboard_bytes,
             eviction_batch_size=budget.eviction_batch_size,
             recorder=self.recorder,
@@ -178,7 +178,7 @@ class StoreParts(DatabaseParts):
 
         return TileIntake(
             store=self.tile_store,
-            total_disk_bytes=self.metadata_store.total_disk_bytes,
+            footprint_bytes=lambda: self.rows.disk_usage().footprint_bytes,
             budget_bytes=self.config.budget.max_bytes,
             tile_size_pixels=self.config.tiles.tile_size_pixels,
             clock=self.clock,

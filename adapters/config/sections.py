@@ -78,7 +78,11 @@ class BudgetConfig:
     max_bytes: int = attrs.field(
         default=64 * GIB,
         validator=whole(1, MAX_BYTES),
-        metadata=about("Most bytes of tiles; beyond it the least recently used are evicted.", "bytes"),
+        metadata=about(
+            "Most bytes of disk that tiles may take, with their blocks and inodes; beyond it the least "
+            "recently used are evicted.",
+            "bytes",
+        ),
     )
     eviction_batch_size: int = attrs.field(
         default=64, validator=whole(1, 100_000), metadata=about("Tiles evicted per step of a sweep.")

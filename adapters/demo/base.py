@@ -63,7 +63,7 @@ def prepare_base(runtime: Runtime, mission: Mission, imagery: BlueMarble, bar: P
     return PreparedBase(
         model=model,
         tile_ids=tuple(tile_ids),
-        total_bytes=runtime.metadata_store.total_disk_bytes(),
+        total_bytes=runtime.rows.disk_usage().footprint_bytes,
         indexed=len(searchable),
         ingest_s=ingested - started,
         describe_s=described - ingested,

@@ -112,7 +112,7 @@ def demonstrate(
         with bar("Flying") as advance:
             log = flight.fly(plans, advance)
         evicted = tuple(t for t in base.tile_ids if not runtime.tile_store.tile_exists(t))
-        used_bytes = runtime.metadata_store.total_disk_bytes()
+        used_bytes = runtime.rows.disk_usage().footprint_bytes
     landed = time.perf_counter()
     landing = land(flight_config, folder=folder / "provider", never_taken=log.onboard[0], bar=bar, say=say)
     uploaded = time.perf_counter()

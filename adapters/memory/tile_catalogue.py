@@ -18,6 +18,7 @@ from ...domain.values.catalogue_entries import (
     EvictionCandidate,
     Keys,
 )
+from ...domain.values.disk_usage import footprint
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_key import (
     FIRST_FLIGHT_ORDINAL,
@@ -246,15 +247,15 @@ class MemoryTileCatalogue:
         """See `TileCatalogue`."""
         return self._total_bytes
 
-    def onboard_disk_bytes(self) -> int:
+    def footprint_bytes(self, *, onboard_only: bool = False) -> int:
         """See `TileCatalogue`; counted here, where the compiled catalogue keeps a number."""
         columns = self._merged().columns
-        return int(columns.disk_bytes[_onboard(columns)].sum())
+        return _footprints(columns.disk_bytes[_onboard(columns)] if onboard_only else columns.disk_bytes)
 
     def evictable_bytes(self, *, onboard_only: bool = False) -> int:
         """See `TileCatalogue`; counted here, where the compiled catalogue keeps a number."""
         columns = self._merged().columns
-        return int(columns.disk_bytes[_evictable(columns, onboard_only)].sum())
+        return _footprints(columns.disk_bytes[_evictable(columns, onboard_only)])
 
     def __len__(self) -> int:
         return self._count
@@ -266,6 +267,10 @@ def _key(tile_id: TileId, variants: VariantTable) -> int | None:
         return encode_tile_key(tile_id, variants)
     except KeyError:
         return None
+
+
+def _footprints(disk_bytes: npt.NDArray[np.int64]) -> int:
+    return sum(map(footprint, disk_bytes.tolist()))
 
 
 def _onboard(columns: CatalogueColumns) -> npt.NDArray[np.bool_]:

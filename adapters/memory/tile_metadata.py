@@ -18,10 +18,11 @@ from ...domain.errors import (
     TileNotFoundError,
 )
 from ...domain.policies.voting import check_voting_step
+from ...domain.values.disk_usage import DiskUsage
 from ...domain.values.tile_changes import ChangeKind, TileChange
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_names import ZERO_UUID
-from ...domain.values.tile_rules import is_pending_upload, may_be_evicted, onboard_bytes_of
+from ...domain.values.tile_rules import is_pending_upload, may_be_evicted
 from ...domain.values.tiles import (
     TileId,
     TileMetadata,
@@ -56,7 +57,7 @@ class MemoryTileMetadataStore:
         self._now = now
         self._changed = threading.Condition()
         self._committed: dict[TileId, TileMetadataPersistent] = {}
-        self._total_bytes = self._onboard_bytes = 0
+        self._usage = DiskUsage()
         self._listeners: list[Callable[[Sequence[TileChange]], None]] = []
 
     def listen(self, listener: Callable[[Sequence[TileChange]], None]) -> Callable[[], None]:
@@ -141,7 +142,7 @@ class MemoryTileMetadataStore:
     def total_disk_bytes(self) -> int:
         """See `TileMetadataStore`."""
         with self._answering():
-            return self._total_bytes
+            return self._usage.disk_bytes
 
     def increment_upload_attempts(self, tile_id: TileId) -> int:
         """See `TileMetadataStore`. Raises `TileNotFoundError`."""
@@ -178,20 +179,20 @@ class MemoryTileMetadataStore:
     def add(self, inserted: Mapping[TileId, TileMetadataPersistent]) -> None:
         """Commit rows: the last step of every insertion. Raises `HeadroomTakenError`."""
         with self._answering():
-            added_bytes = sum(tile.disk_bytes for tile in inserted.values())
-            ceiling = self.disk_budget_bytes
-            if ceiling is not None and self._total_bytes + added_bytes > ceiling:
-                raise HeadroomTakenError(added_bytes, ceiling, self._total_bytes)
-            onboard_bytes, share = onboard_bytes_of(inserted.values()), self.onboard_budget_bytes
-            if share is not None and onboard_bytes and self._onboard_bytes + onboard_bytes > share:
-                raise HeadroomTakenError(onboard_bytes, share, self._onboard_bytes)
+            added, ceiling, share = (
+                DiskUsage.of(inserted.values()),
+                self.disk_budget_bytes,
+                self.onboard_budget_bytes,
+            )
+            taken, of_onboard = self._usage.footprint_bytes, self._usage.onboard_footprint_bytes
+            if ceiling is not None and taken + added.footprint_bytes > ceiling:
+                raise HeadroomTakenError(added.footprint_bytes, ceiling, taken)
+            onboard = added.onboard_footprint_bytes
+            if share is not None and onboard and of_onboard + onboard > share:
+                raise HeadroomTakenError(onboard, share, of_onboard)
             self._committed.update(inserted)
-            self._count(added_bytes, onboard_bytes)
+            self._usage += added
             self._publish(ChangeKind.ADDED, inserted)
-
-    def _count(self, added_bytes: int, onboard_bytes: int) -> None:
-        self._total_bytes += added_bytes
-        self._onboard_bytes += onboard_bytes
 
     def _publish(self, kind: ChangeKind, tile_ids: Iterable[TileId]) -> None:
         changes = [TileChange(kind, tile_id) for tile_id in tile_ids]

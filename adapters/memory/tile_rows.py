@@ -18,9 +18,10 @@ from ...domain.errors import (
 )
 from ...domain.values.catalogue_entries import CatalogueColumns
 from ...domain.values.coverage import TileRun, runs_of
+from ...domain.values.disk_usage import DiskUsage
 from ...domain.values.tile_changes import ChangeKind
 from ...domain.values.tile_key import VariantTable
-from ...domain.values.tile_rules import may_be_evicted, onboard_bytes_of
+from ...domain.values.tile_rules import may_be_evicted
 from ...domain.values.tiles import (
     FreshnessLabel,
     TileId,
@@ -209,7 +210,7 @@ class MemoryTileRows(MemoryTileMetadataStore):
         freed_bytes = 0 if tile is None else tile.disk_bytes
         self._committed.pop(tile_id, None)
         self._files_missing.pop(tile_id, None)
-        self._count(-freed_bytes, -freed_bytes if tile_id.source is TileSource.ONBOARD else 0)
+        self._usage -= DiskUsage.of_tile(tile_id, freed_bytes)
         self._publish(ChangeKind.REMOVED, [tile_id])
         return freed_bytes
 
@@ -231,10 +232,10 @@ class MemoryTileRows(MemoryTileMetadataStore):
         """See `TileRows`."""
         return dict(Counter((row.tile_id.source, row.tile_id.zoom_level) for row in self.committed()))
 
-    def onboard_disk_bytes(self) -> int:
+    def disk_usage(self) -> DiskUsage:
         """See `TileRows`."""
         with self._answering():
-            return self._onboard_bytes
+            return self._usage
 
     def tile_runs(self) -> list[TileRun]:
         """See `TileRows`."""
@@ -276,7 +277,7 @@ class MemoryTileRows(MemoryTileMetadataStore):
             )
             del self._without_hash[tile_id]
             self._committed[tile_id] = known
-            self._count(disk_bytes, onboard_bytes_of([known]))
+            self._usage += DiskUsage.of([known])
             self._publish(ChangeKind.CHANGED, [tile_id])
 
     def add_row_without_hash(self, tile: TileMetadataPersistent) -> None:

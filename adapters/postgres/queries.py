@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from ...domain.errors import StoreUnavailableError
+from ...domain.values.disk_usage import BLOCK_BYTES, PAIR_BYTES, DiskUsage
 from .address import Connection
 from .advisory_locks import STORE_LOCK
 from .predicates import HAS_CONTENT, MAY_BE_EVICTED
@@ -35,7 +36,7 @@ SELECT_LABELS = f"""
     AND NOT (freshness_status = 'fresh' AND created_at - captured_at <= %s)
 """
 SELECT_TOTAL = "SELECT total_bytes FROM disk_usage"
-SELECT_ONBOARD = "SELECT onboard_bytes FROM disk_usage"
+SELECT_USAGE = "SELECT total_bytes, footprint_bytes, onboard_footprint_bytes FROM disk_usage"
 SELECT_STORE_ID = "SELECT store_id FROM disk_usage"
 SELECT_LATEST = f"""
     SELECT max(captured_at), max(COALESCE(accessed_at, created_at)) FROM tiles WHERE {HAS_CONTENT}
@@ -86,19 +87,25 @@ UPDATE_FILES_PRESENT = """
 # also keeps the COMMIT that was sent right behind it from being done. The share stops onboard tiles only.
 ADD_DISK_BYTES = """
     UPDATE disk_usage SET
-        total_bytes = CASE
-            WHEN total_bytes + added.bytes > %s::bigint THEN -1
-            ELSE total_bytes + added.bytes
+        total_bytes = total_bytes + added.bytes,
+        footprint_bytes = CASE
+            WHEN footprint_bytes + added.footprint > %s::bigint THEN -1
+            ELSE footprint_bytes + added.footprint
         END,
-        onboard_bytes = CASE
-            WHEN added.onboard > 0 AND onboard_bytes + added.onboard > %s::bigint THEN -1
-            ELSE onboard_bytes + added.onboard
+        onboard_footprint_bytes = CASE
+            WHEN added.onboard > 0 AND onboard_footprint_bytes + added.onboard > %s::bigint THEN -1
+            ELSE onboard_footprint_bytes + added.onboard
         END
-    FROM (VALUES (%s::bigint, %s::bigint)) AS added (bytes, onboard)
+    FROM (VALUES (%s::bigint, %s::bigint, %s::bigint)) AS added (bytes, footprint, onboard)
 """
-CEILING_CONSTRAINTS = ("ck_disk_usage_total_bytes", "ck_disk_usage_onboard_bytes")
+CEILING_CONSTRAINTS = ("ck_disk_usage_footprint_bytes", "ck_disk_usage_onboard_footprint_bytes")
 """Of the whole budget, and of the onboard share."""
 
+_FOOTPRINT = f"((disk_bytes + {BLOCK_BYTES - 1}) / {BLOCK_BYTES} * {BLOCK_BYTES} + {PAIR_BYTES})"
+FOOTPRINT_SUMS = (
+    f"COALESCE(sum{_FOOTPRINT}, 0), COALESCE(sum{_FOOTPRINT} FILTER (WHERE source = 'onboard'), 0)"
+)
+"""The two sums of `disk_usage` over all rows, `domain.values.disk_usage.footprint` in SQL."""
 XACT_STATUS = "SELECT pg_xact_status(%s::xid8)"
 TERMINATE_XACT = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_xid = %s::xid8::xid
@@ -118,27 +125,26 @@ COMPLETED_TRACE = f"SELECT EXISTS (SELECT FROM tiles WHERE tile_uuid = %s AND {H
 
 def read_total(connection: Connection) -> int:
     """The sum of all committed tiles' bytes. Raises `StoreUnavailableError` when nobody knows it."""
-    return int(_read_store(connection, SELECT_TOTAL))
+    return int(_read_store(connection, SELECT_TOTAL)[0])
 
 
-def read_onboard(connection: Connection) -> int:
-    """The sum of all committed onboard tiles' bytes. Raises as `read_total`."""
-    return int(_read_store(connection, SELECT_ONBOARD))
+def read_usage(connection: Connection) -> DiskUsage:
+    """What all committed tiles take. Raises as `read_total`."""
+    return DiskUsage(*_read_store(connection, SELECT_USAGE))
 
 
 def read_store_id(connection: Connection) -> UUID:
     """The identity of the store. Raises `StoreUnavailableError` when nobody knows it."""
-    return UUID(str(_read_store(connection, SELECT_STORE_ID)))
+    return UUID(str(_read_store(connection, SELECT_STORE_ID)[0]))
 
 
-def _read_store(connection: Connection, query: str) -> Any:
+def _read_store(connection: Connection, query: str) -> tuple[Any, ...]:
     row = connection.execute(query).fetchone()
     if row is None:
         raise StoreUnavailableError(
             "table disk_usage has lost its row",
-            remedy="INSERT INTO disk_usage (total_bytes, onboard_bytes, store_id) "
-            "SELECT COALESCE(sum(disk_bytes), 0), "
-            "COALESCE(sum(disk_bytes) FILTER (WHERE source = 'onboard'), 0), "
-            "'the UUID in .aerotile-store' FROM tiles",
+            remedy="INSERT INTO disk_usage (total_bytes, store_id, footprint_bytes, onboard_footprint_bytes) "
+            "SELECT COALESCE(sum(disk_bytes), 0), 'the UUID in .aerotile-store', "
+            f"{FOOTPRINT_SUMS} FROM tiles",
         )
-    return row[0]
+    return row

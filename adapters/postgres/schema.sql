@@ -154,11 +154,13 @@ CREATE TABLE disk_usage (
     only_row boolean NOT NULL DEFAULT true,
     total_bytes bigint NOT NULL,
     store_id uuid NOT NULL DEFAULT gen_random_uuid(),
-    onboard_bytes bigint NOT NULL DEFAULT 0, -- of total_bytes, those of the onboard tiles
+    footprint_bytes bigint NOT NULL DEFAULT 0, -- blocks and inodes of all tiles, what the budget is about
+    onboard_footprint_bytes bigint NOT NULL DEFAULT 0, -- those of the onboard tiles
     CONSTRAINT pk_disk_usage PRIMARY KEY (only_row),
     CONSTRAINT ck_disk_usage_only_row CHECK (only_row),
     CONSTRAINT ck_disk_usage_total_bytes CHECK (total_bytes >= 0),
-    CONSTRAINT ck_disk_usage_onboard_bytes CHECK (onboard_bytes >= 0)
+    CONSTRAINT ck_disk_usage_footprint_bytes CHECK (footprint_bytes >= 0),
+    CONSTRAINT ck_disk_usage_onboard_footprint_bytes CHECK (onboard_footprint_bytes >= 0)
 );
 
 INSERT INTO disk_usage (total_bytes) VALUES (0);

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from ...domain.errors import ContentHashMismatchError, TileNotFoundError
 from ...domain.policies.voting import check_voting_step
+from ...domain.values.disk_usage import DiskUsage
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_names import ZERO_UUID
 from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, VotingStatus, check_aware_utc
@@ -132,7 +133,7 @@ class PostgresTileMetadataStore:
                 doing, (UPDATE_VOTING_STATUS, vote), (SELECT_TILE, (tile_id.tile_uuid,))
             )
             tile = read_tile(updated.rows()[0])  # the connection may be lost during the commit
-            transaction.commit(doing, 0, lambda: (VOTED_TRACE, vote))
+            transaction.commit(doing, DiskUsage(), lambda: (VOTED_TRACE, vote))
         return tile
 
     def mark_uploaded(self, tile_id: TileId, uploaded_at: datetime, content_sha256: str) -> None:
@@ -192,7 +193,7 @@ class PostgresTileMetadataStore:
             if not rows:
                 raise TileNotFoundError(tile_id)
             attempts = int(rows[0][0])
-            transaction.commit(doing, 0, lambda: (ATTEMPTED_TRACE, (tile_id.tile_uuid, attempts)))
+            transaction.commit(doing, DiskUsage(), lambda: (ATTEMPTED_TRACE, (tile_id.tile_uuid, attempts)))
         return attempts
 
     def count_rejection(self, tile_id: TileId, attempts_before: int, *, gives_up: bool) -> bool:
@@ -208,7 +209,7 @@ class PostgresTileMetadataStore:
             if not counted.rows():
                 return False
             trace = (ATTEMPTED_TRACE, (tile_id.tile_uuid, attempts_before + 1))
-            transaction.commit(doing, 0, lambda: trace)
+            transaction.commit(doing, DiskUsage(), lambda: trace)
         return True
 
     def set_pinned(self, tile_id: TileId, pinned: bool) -> None:

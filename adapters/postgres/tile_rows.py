@@ -22,8 +22,8 @@ from ...domain.errors import CommitOutcomeUnknownError, DuplicateTileError, Tile
 from ...domain.store.changed_verdicts import StoredLabel
 from ...domain.values.catalogue_entries import CatalogueColumns
 from ...domain.values.coverage import TileRun
+from ...domain.values.disk_usage import DiskUsage
 from ...domain.values.tile_key import VariantTable
-from ...domain.values.tile_rules import onboard_bytes_of
 from ...domain.values.tiles import (
     FreshnessLabel,
     TileId,
@@ -71,8 +71,8 @@ from .queries import (
     SELECT_XID,
     UPDATE_FILES_MISSING,
     UPDATE_FILES_PRESENT,
-    read_onboard,
     read_store_id,
+    read_usage,
 )
 from .row_values import SELECT_TILE, SELECT_TILE_FOR_UPDATE, insert_values, read_tile, read_tile_id
 from .transactions import TileTransaction
@@ -116,9 +116,8 @@ class PostgresOpenRow:
             self.finish_insert()
         self._transaction.commit(
             f"storing {self._named}",
-            self._stored.disk_bytes,
+            DiskUsage.of([self._stored]),
             lambda: _inserted_trace([self._stored]),
-            onboard_bytes=onboard_bytes_of([self._stored]),
         )
         return self._stored
 
@@ -162,9 +161,8 @@ class PostgresOpenRows:
         tiles = self._inserted.values()
         self._transaction.commit(
             f"storing {len(tiles)} tiles",
-            sum(tile.disk_bytes for tile in tiles),
+            DiskUsage.of(tiles),
             lambda: _inserted_trace(tiles),
-            onboard_bytes=onboard_bytes_of(tiles),
         )
         return dict(self._inserted)
 
@@ -183,7 +181,7 @@ class PostgresLockedRows:
 class PostgresTileRows:
     """`TileRows` over PostgreSQL, for any number of threads and processes.
 
-    No commit takes the sum of all tiles past `disk_budget_bytes`, nor that of the onboard tiles past
+    No commit takes the footprint of all tiles past `disk_budget_bytes`, nor that of the onboard tiles past
     `onboard_budget_bytes` (None: no ceiling), in any process.
     A committed row is on the database's disk, unless its administrator has turned fsync off.
     """
@@ -240,7 +238,7 @@ class PostgresTileRows:
                 (SELECT_TILE, (tile_id.tile_uuid,)),
             )
             tile = read_tile(amended.rows()[0])  # the connection may be lost during the commit
-            transaction.commit(doing, 0, lambda: (AMENDED_TRACE, (captured_at, tile_id.tile_uuid)))
+            transaction.commit(doing, DiskUsage(), lambda: (AMENDED_TRACE, (captured_at, tile_id.tile_uuid)))
         return tile
 
     @contextmanager
@@ -272,9 +270,8 @@ class PostgresTileRows:
             ((freed_bytes, transaction.xid),) = deleted.rows()
             transaction.commit(
                 doing,
-                -freed_bytes,
+                -DiskUsage.of_tile(tile_id, freed_bytes),
                 lambda: (DELETED_TRACE, (tile_id.tile_uuid,)),
-                onboard_bytes=-freed_bytes if tile_id.source is TileSource.ONBOARD else 0,
             )
         if connection.closed:
             raise CommitOutcomeUnknownError(
@@ -306,10 +303,10 @@ class PostgresTileRows:
         counted = self._database.fetch_all("counting the tiles", COUNT_TILES)
         return {(TileSource(source), zoom_level): count for source, zoom_level, count in counted}
 
-    def onboard_disk_bytes(self) -> int:
+    def disk_usage(self) -> DiskUsage:
         """See `TileRows`."""
-        with self._database.session("reading the disk usage of onboard tiles") as connection:
-            return read_onboard(connection)
+        with self._database.session("reading the disk usage") as connection:
+            return read_usage(connection)
 
     def tile_runs(self) -> list[TileRun]:
         """See `TileRows`."""
@@ -370,9 +367,8 @@ class PostgresTileRows:
             ((added_bytes, transaction.xid),) = completed.rows()
             transaction.commit(
                 doing,
-                added_bytes,
+                DiskUsage.of_tile(tile_id, added_bytes),
                 lambda: (COMPLETED_TRACE, (tile_id.tile_uuid,)),
-                onboard_bytes=added_bytes if tile_id.source is TileSource.ONBOARD else 0,
             )
 
     @contextmanager

@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 
+import attrs
 import psycopg
 from psycopg.pq import TransactionStatus
 
 from ...domain.errors import CommitOutcomeUnknownError, HeadroomTakenError, StoreUnavailableError
+from ...domain.values.disk_usage import DiskUsage
 from ...domain.values.tiles import TileMetadataPersistent
 from .address import Connection
 from .connection import Database
@@ -27,8 +29,7 @@ from .queries import (
     CEILING_CONSTRAINTS,
     TERMINATE_XACT,
     XACT_STATUS,
-    read_onboard,
-    read_total,
+    read_usage,
 )
 
 OUTCOME_WAIT_S = 5.0
@@ -59,7 +60,8 @@ class TileTransaction:
     ) -> None:
         """Runs on `connection`; default one of the pool, from entering the context to leaving it.
 
-        `ceilings` are the most bytes of all tiles and of onboard tiles that a commit may lead to; None: any.
+        `ceilings` are the largest footprints, of all tiles and of onboard tiles, that a commit may lead to;
+        None: any.
         """
         self._database = database
         self._ceilings = ceilings
@@ -134,10 +136,8 @@ class TileTransaction:
                 return False
         return True
 
-    def commit(
-        self, doing: str, added_bytes: int, trace: Callable[[], Statement], *, onboard_bytes: int = 0
-    ) -> None:
-        """Add `added_bytes`, `onboard_bytes` of them of onboard tiles, to the accounting and COMMIT.
+    def commit(self, doing: str, added: DiskUsage, trace: Callable[[], Statement]) -> None:
+        """Add `added` to the accounting and COMMIT.
 
         `trace` makes the query whether the change is visible, for the case that the connection is lost.
         Raises `HeadroomTakenError` when the budget would be passed (the transaction stays open and keeps its
@@ -147,9 +147,9 @@ class TileTransaction:
             raise ValueError(f"{doing}: the transaction has ended")
         try:
             counting: list[Statement] = []
-            if added_bytes:
+            if added != DiskUsage():
                 counting = [] if self._has_savepoint else [SAVEPOINT]
-                counting.append((ADD_DISK_BYTES, (*self._ceilings, added_bytes, onboard_bytes)))
+                counting.append((ADD_DISK_BYTES, (*self._ceilings, *attrs.astuple(added))))
             *_, committed = run_pipelined(self.connection, *counting, COMMIT)
         except psycopg.Error as error:
             # Only a server that reports a failed transaction has certainly not gone on to the COMMIT. A
@@ -164,7 +164,6 @@ class TileTransaction:
             if ceiling is None:
                 raise translated(error, doing) from error
             of_share = error.diag.constraint_name == CEILING_CONSTRAINTS[1]
-            added = onboard_bytes if of_share else added_bytes
             raise self._headroom_taken(doing, added, ceiling, of_share) from error
         else:
             self._open = False
@@ -187,12 +186,16 @@ class TileTransaction:
         self.connection.close()
 
     def _headroom_taken(
-        self, doing: str, added_bytes: int, ceiling: int, of_share: bool
+        self, doing: str, added: DiskUsage, ceiling: int, of_share: bool
     ) -> HeadroomTakenError:
         with translate_errors(doing):
             run_pipelined(self.connection, ("ROLLBACK TO SAVEPOINT counted", ()))
-            in_use = read_onboard(self.connection) if of_share else read_total(self.connection)
-            return HeadroomTakenError(added_bytes, ceiling, in_use)
+            used = read_usage(self.connection)
+            if of_share:
+                return HeadroomTakenError(
+                    added.onboard_footprint_bytes, ceiling, used.onboard_footprint_bytes
+                )
+            return HeadroomTakenError(added.footprint_bytes, ceiling, used.footprint_bytes)
 
     def _settle(self, doing: str, trace: Callable[[], Statement], error: psycopg.Error) -> None:
         """Return when the COMMIT whose answer was lost was done; raise the error that is true otherwise."""

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from ...domain.errors import TileNotFoundError
 from ...domain.policies.voting import check_requeue
+from ...domain.values.disk_usage import DiskUsage
 from ...domain.values.tiles import TileId, TileMetadataPersistent, check_aware_utc
 from ...domain.values.upload_reports import TileUploadResult, UploadListEntry, UploadReason
 from .connection import Database
@@ -140,7 +141,7 @@ class PostgresUploadLedger:
             transaction.xid = number.text
             with translate_errors(doing):
                 transaction.connection.execute(query, values)
-            transaction.commit(doing, 0, lambda: (NOTED_TRACE, trace))
+            transaction.commit(doing, DiskUsage(), lambda: (NOTED_TRACE, trace))
 
     def pending_total(self) -> tuple[int, int]:
         """How many tiles are pending, and their bytes."""
@@ -179,7 +180,7 @@ class PostgresUploadLedger:
             with translate_errors(doing):
                 transaction.connection.execute(UPDATE_REQUEUED, (tile_id.tile_uuid,))
                 ((generation,),) = transaction.connection.execute(INSERT_REQUEUED, values).fetchall()
-            transaction.commit(doing, 0, lambda: (REQUEUED_TRACE, (tile_id.tile_uuid, generation)))
+            transaction.commit(doing, DiskUsage(), lambda: (REQUEUED_TRACE, (tile_id.tile_uuid, generation)))
         return int(generation)
 
     def tile_named(self, tile_uuid: UUID) -> TileId | None:

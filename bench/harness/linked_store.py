@@ -101,5 +101,11 @@ def _load_rows(config: AerotileConfig, content: list[_Content], size: int) -> No
     with psycopg.connect(dsn.reveal(), autocommit=True) as connection:
         connection.execute("SET session_replication_role = replica")
         copy_rows(connection, rows(), _COPY)
-        connection.execute("UPDATE disk_usage SET total_bytes = (SELECT sum(disk_bytes) FROM tiles)")
+        connection.execute(
+            """
+            UPDATE disk_usage SET (total_bytes, footprint_bytes) = (
+                SELECT sum(disk_bytes), sum((disk_bytes + 4095) / 4096 * 4096 + 4608) FROM tiles
+            )
+            """
+        )
         connection.execute("VACUUM (ANALYZE) tiles")

@@ -30,6 +30,7 @@ from ..ports.picture_decoder import DecodedPicture, PictureDecoder
 from ..ports.tile_catalogue import TileCatalogue
 from ..ports.tile_store import TileWriteOutcome
 from ..store.write_batches import IN_FLIGHT, overlapped
+from ..values.disk_usage import footprint
 from ..values.eviction_tally import EvictionTally
 from ..values.pixels import TilePixelHandle
 from ..values.tiles import TileId, TileMetadata, TileSource
@@ -83,8 +84,8 @@ class TileIntake:
     """
 
     store: IntakeStore
-    total_disk_bytes: Callable[[], int]
-    """Bytes of all committed tiles. Raises `StoreUnavailableError`."""
+    footprint_bytes: Callable[[], int]
+    """What all committed tiles take on the disk. Raises `StoreUnavailableError`."""
     budget_bytes: int
     tile_size_pixels: int
     clock: Clock
@@ -121,10 +122,10 @@ class TileIntake:
         """
         check_capture_time(captured_at, self.clock.now())
         terms = IntakeTerms(source=source, captured_at=captured_at, tile_size_pixels=self.tile_size_pixels)
-        free_bytes = self.budget_bytes - self.total_disk_bytes()
-        has_room = sum(tile.size for tile in tiles) <= free_bytes
+        free_bytes = self.budget_bytes - self.footprint_bytes()
+        has_room = sum(footprint(tile.size) for tile in tiles) <= free_bytes
         if not has_room:
-            needed_bytes = sum(tile.size for tile in tiles if not self._is_known(tile, source))
+            needed_bytes = sum(footprint(tile.size) for tile in tiles if not self._is_known(tile, source))
             if needed_bytes > max(0, free_bytes):
                 before_evictions(needed_bytes, max(0, free_bytes))
         stopping = threading.Event()

@@ -90,12 +90,12 @@ class TileCatalogue(Protocol):
         """The sum of all tiles' bytes, kept as one number."""
         ...
 
-    def onboard_disk_bytes(self) -> int:
-        """The sum of the onboard tiles' bytes, kept as one number."""
+    def footprint_bytes(self, *, onboard_only: bool = False) -> int:
+        """The sum of all tiles' footprints, or of the onboard tiles', kept as one number."""
         ...
 
     def evictable_bytes(self, *, onboard_only: bool = False) -> int:
-        """The sum of the bytes of what `lru_candidates` would list without a limit, kept as one number."""
+        """The sum of the footprints of all that `lru_candidates` would list, kept as one number."""
         ...
 
     def snapshot(self) -> tuple[Keys, VariantTable]:

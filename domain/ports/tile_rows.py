@@ -10,6 +10,7 @@ from uuid import UUID
 
 from ..values.catalogue_entries import CatalogueColumns
 from ..values.coverage import TileRun
+from ..values.disk_usage import DiskUsage
 from ..values.tile_key import VariantTable
 from ..values.tiles import FreshnessLabel, TileId, TileMetadata, TileMetadataPersistent, TileSource
 
@@ -129,8 +130,8 @@ class TileRows(Protocol):
         """The number of committed rows of each source and zoom level that has rows."""
         ...
 
-    def onboard_disk_bytes(self) -> int:
-        """The sum of `disk_bytes` over the committed rows of onboard tiles, read as one number."""
+    def disk_usage(self) -> DiskUsage:
+        """What the committed rows' tiles take, read as it is kept and not summed up."""
         ...
 
     def tile_runs(self) -> list[TileRun]:

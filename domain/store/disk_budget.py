@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 
 import attrs
@@ -22,6 +23,7 @@ from ..policies.eviction import EvictionList, KnownTiles
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.tile_store import RecordsLookups, SupportsLocalReads, TileStore
 from ..values.catalogue_entries import EvictionCandidate
+from ..values.disk_usage import footprint
 from ..values.eviction_tally import EvictionTally
 from ..values.pixels import TilePixelHandle
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
@@ -64,7 +66,7 @@ class _Limit:
 
     max_bytes: int
     known_bytes: Callable[[], int]
-    """Bytes of the committed tiles that the catalogue knows."""
+    """Footprints of the committed tiles that the catalogue knows."""
     committed_bytes: Callable[[], int]
     """The same as the database counts them."""
     reserved_bytes: int = 0
@@ -85,11 +87,12 @@ class _Limit:
 
 
 class CacheBudgetEnforcer:
-    """Keeps the bytes of all committed tiles, and of this process's writes under way, within a budget.
+    """Keeps the footprints of all committed tiles, and of this process's writes under way, within a budget.
 
-    Onboard tiles have a share of the budget, beyond which their writes are refused; they evict onboard tiles
-    only. While there is room according to the catalogue, the database is not queried. It is queried before an
-    eviction, and after it refused a commit because other processes took the room: its total decides.
+    All its numbers are footprints (`disk_usage.footprint`): blocks and inodes, not lengths. Onboard tiles
+    have a share of the budget, beyond which their writes are refused; they evict onboard tiles only. While
+    there is room according to the catalogue, the database is not queried. It is queried before an eviction,
+    and after it refused a commit because other processes took the room: its total decides.
     """
 
     def __init__(
@@ -107,10 +110,10 @@ class CacheBudgetEnforcer:
     ) -> None:
         """`evict_tile` is the method of `SupportsLocalWrites`, or the `delete_tile` of another store.
 
-        `committed_bytes` queries the database for the total, `committed_onboard_bytes` for that of the
-        onboard tiles (default: what the catalogue knows). `onboard_budget_bytes` is the share of the onboard
-        tiles (default: the whole budget). `before_sweep` updates the order of the candidates: it enters
-        gathered reads into the catalogue.
+        `committed_bytes` queries the database for the footprint of all tiles, `committed_onboard_bytes` for
+        that of the onboard tiles (default: what the catalogue knows). `onboard_budget_bytes` is the share of
+        the onboard tiles (default: the whole budget). `before_sweep` updates the order of the candidates: it
+        enters gathered reads into the catalogue.
         """
         share_bytes = budget_bytes if onboard_budget_bytes is None else onboard_budget_bytes
         if budget_bytes <= 0 or eviction_batch_size <= 0 or not 0 <= share_bytes <= budget_bytes:
@@ -120,10 +123,9 @@ class CacheBudgetEnforcer:
             )
         self._evict_tile = evict_tile
         self._catalogue = catalogue
-        self._budget = _Limit(budget_bytes, catalogue.total_disk_bytes, committed_bytes)
-        self._share = _Limit(
-            share_bytes, catalogue.onboard_disk_bytes, committed_onboard_bytes or catalogue.onboard_disk_bytes
-        )
+        onboard = partial(catalogue.footprint_bytes, onboard_only=True)
+        self._budget = _Limit(budget_bytes, catalogue.footprint_bytes, committed_bytes)
+        self._share = _Limit(share_bytes, onboard, committed_onboard_bytes or onboard)
         self._eviction_lists = {
             onboard: EvictionList(catalogue, eviction_batch_size, onboard_only=onboard)
             for onboard in (False, True)
@@ -198,6 +200,9 @@ class CacheBudgetEnforcer:
         missing, limit = self._missing_bytes(needed_bytes, limits)
         if missing + spare_bytes <= 0:
             return
+        if self._budget.committed_bytes() > self._budget.max_bytes:
+            # The budget was lowered, or measured otherwise before: the map is not evicted for that.
+            raise self._exhausted(needed_bytes, self._budget, onboard)
         self._before_sweep()
         refused: set[TileId] = set()
         evicted = 0
@@ -227,18 +232,19 @@ class CacheBudgetEnforcer:
         return missing[largest], limits[largest]
 
     def _evict(self, batch: Sequence[EvictionCandidate], missing: int, refused: set[TileId]) -> int:
-        """Evict tiles of `batch` until `missing` bytes are freed; returns how many.
+        """Evict tiles of `batch` until footprints of `missing` bytes are freed; returns how many.
 
         Adds to `refused` those that may not be evicted after all.
         """
         evicted: list[TileId] = []
-        freed = 0
+        freed = freed_footprint = 0
         try:
             for candidate in batch:
-                if freed >= missing:
+                if freed_footprint >= missing:
                     break
                 try:
                     freed += self._evict_tile(candidate.tile_id)
+                    freed_footprint += footprint(candidate.disk_bytes)
                 except TileNotFoundError:
                     refused.add(candidate.tile_id)
                     continue
@@ -306,5 +312,5 @@ class BudgetEnforcedTileStore:
         if self._store.tile_exists(tile_id):  # a duplicate evicts nothing
             raise DuplicateTileError(tile_id)
         is_onboard = tile_id.source is TileSource.ONBOARD
-        with self._enforcer.reserve_headroom(metadata.disk_bytes, onboard=is_onboard):
+        with self._enforcer.reserve_headroom(footprint(metadata.disk_bytes), onboard=is_onboard):
             return self._store.write_tile(pixels, metadata)

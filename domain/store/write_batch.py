@@ -13,7 +13,7 @@ from ..ports.flight_recorder import FlightRecorder
 from ..ports.tile_files import StagedTile
 from ..ports.tile_rows import OpenRows
 from ..ports.tile_store import TileWriteOutcome
-from ..values.tile_rules import onboard_bytes_of
+from ..values.disk_usage import DiskUsage
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
 from .write_tile import MAX_LOST_RACES, WithdrawOnFailure, WriteParts, duplicate_of
 
@@ -92,9 +92,9 @@ class _BatchWrite:
                 return
             step = WriteStep.DISK_BUDGET
             with ExitStack() as reserved:
-                needed_bytes = sum(tile.metadata.disk_bytes for tile in admitted)
-                onboard_bytes = onboard_bytes_of(tile.metadata for tile in admitted)
-                for onboard, part in ((False, needed_bytes - onboard_bytes), (True, onboard_bytes)):
+                needed = DiskUsage.of(tile.metadata for tile in admitted)
+                of_onboard = needed.onboard_footprint_bytes
+                for onboard, part in ((False, needed.footprint_bytes - of_onboard), (True, of_onboard)):
                     if part:
                         reserved.enter_context(
                             parts.headroom.reserve_headroom(part, lost_races, onboard=onboard)

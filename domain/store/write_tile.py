@@ -39,6 +39,7 @@ from ..ports.flight_recorder import FlightRecorder
 from ..ports.headroom import Headroom
 from ..ports.tile_files import StagedTile, TileFiles
 from ..ports.tile_rows import TileRows
+from ..values.disk_usage import footprint
 from ..values.tiles import TileMetadata, TileMetadataPersistent, TileSource
 from .catalogue_sync import CatalogueSync
 from .clock_guard import ClockGuard
@@ -73,6 +74,7 @@ def write_tile(parts: WriteParts, pixels: bytes, metadata: TileMetadata) -> Tile
         staged = parts.files.stage(pixels, metadata)
         step = WriteStep.FRESHNESS_GATE
         admitted = parts.gate.admit(metadata, now)
+        needed_bytes = footprint(admitted.disk_bytes)
         is_onboard = admitted.tile_id.source is TileSource.ONBOARD
         if admitted.tile_id in parts.sync.catalogue:
             step = WriteStep.INSERT
@@ -81,7 +83,7 @@ def write_tile(parts: WriteParts, pixels: bytes, metadata: TileMetadata) -> Tile
         while True:
             step = WriteStep.DISK_BUDGET
             try:
-                with parts.headroom.reserve_headroom(admitted.disk_bytes, lost_races, onboard=is_onboard):
+                with parts.headroom.reserve_headroom(needed_bytes, lost_races, onboard=is_onboard):
                     step = WriteStep.INSERT
                     created_at = parts.clock_guard.stamp(reading=now)
                     with (

@@ -6,9 +6,7 @@ compares all of them over every combination of facts: tests/contract/test_tile_r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from .tiles import TileMetadata, TileMetadataPersistent, TileSource, VotingStatus
+from .tiles import TileMetadataPersistent, TileSource, VotingStatus
 
 UPLOAD_ENDED = frozenset({VotingStatus.REJECTED, VotingStatus.UPLOAD_GIVEUP})
 """The votes after which a tile is not sent to the provider any more."""
@@ -26,8 +24,3 @@ def is_pending_upload(tile: TileMetadataPersistent) -> bool:
 def may_be_evicted(tile: TileMetadataPersistent) -> bool:
     """Any tile may be evicted, unless it is pinned or pending for upload."""
     return not tile.pinned and not is_pending_upload(tile)
-
-
-def onboard_bytes_of(tiles: Iterable[TileMetadata]) -> int:
-    """The bytes that count against the onboard share of the disk budget: those of the onboard tiles."""
-    return sum(tile.disk_bytes for tile in tiles if tile.tile_id.source is TileSource.ONBOARD)

@@ -9,6 +9,7 @@ import pytest
 
 from aerotile.domain.errors import CacheBudgetExhaustedError
 from aerotile.domain.ports.tile_rows import TileRows
+from aerotile.domain.values.disk_usage import footprint
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 from aerotile.testing import (
     MemoryTileMetadataStore,
@@ -63,8 +64,8 @@ def test_an_insertion_over_the_budget_is_refused(migrated_database: str) -> None
     from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
 
     with Database(migrated_database) as database:
-        postgres = PostgresTileMetadataStore(database, disk_budget_bytes=150)
-        for store in (postgres, MemoryTileRows(disk_budget_bytes=150)):
+        postgres = PostgresTileMetadataStore(database, disk_budget_bytes=footprint(150))
+        for store in (postgres, MemoryTileRows(disk_budget_bytes=footprint(150))):
             store.insert_metadata(described(1))
             with pytest.raises(CacheBudgetExhaustedError):
                 store.insert_metadata(described(2))

@@ -280,8 +280,9 @@ def test_an_eviction_in_the_database_removes_exactly_what_may_be_evicted(databas
     with database.connection() as connection:
         connection.execute(
             """
-            UPDATE disk_usage SET (total_bytes, onboard_bytes) = (
-                SELECT sum(disk_bytes), sum(disk_bytes) FILTER (WHERE source = 'onboard') FROM tiles
+            UPDATE disk_usage SET (total_bytes, footprint_bytes, onboard_footprint_bytes) = (
+                SELECT sum(disk_bytes), sum(taken), sum(taken) FILTER (WHERE source = 'onboard')
+                FROM tiles, LATERAL (SELECT (disk_bytes + 4095) / 4096 * 4096 + 4608) AS each (taken)
             )
             """
         )

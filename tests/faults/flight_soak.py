@@ -40,6 +40,7 @@ from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig, Up
 from aerotile.domain.errors import DuplicateTileError, OnboardRoomExhaustedError, TileNotFoundError
 from aerotile.domain.find_tiles import find_tiles
 from aerotile.domain.ports.tile_store import SupportsLocalReads
+from aerotile.domain.values.disk_usage import footprint
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 from aerotile.domain.values.upload_reports import BatchOutcome, UploadRequest
@@ -67,7 +68,7 @@ def settings(root: Path, dsn: str, url: str, token: str) -> AerotileConfig:
     return AerotileConfig(
         root=root,
         database=DatabaseConfig(dsn=Secret(dsn), connect_timeout_s=30.0),
-        budget=BudgetConfig(max_bytes=ROOM * TILE_BYTES, eviction_batch_size=8),
+        budget=BudgetConfig(max_bytes=ROOM * footprint(TILE_BYTES), eviction_batch_size=8),
         reads=ReadsConfig(max_mappings=100, deadline_s=30.0, release_interval_s=0.2),
         lru=LruConfig(flush_interval_s=0.5, flush_entries=200),
         record=RecordConfig(segment_bytes=SEGMENT_BYTES, max_total_bytes=MOST_RECORD_BYTES),

@@ -42,7 +42,7 @@ from aerotile.domain.store.disk_budget import CacheBudgetEnforcer
 from aerotile.domain.store.verify import verify_store
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
 
-BUDGET_BYTES = 400_000
+BUDGET_BYTES = 2_000_000
 FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
 SIZES = (100, 2_000, 12_000)
 

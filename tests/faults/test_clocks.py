@@ -28,6 +28,7 @@ from aerotile.domain.flight_events import RecordEnvelope
 from aerotile.domain.policies.freshness import FreshnessDecision
 from aerotile.domain.ports.clock import Clock
 from aerotile.domain.store.verify import verify_store
+from aerotile.domain.values.disk_usage import footprint
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 pytestmark = pytest.mark.faults
@@ -49,7 +50,7 @@ def open_store(migrated_database: str, tmp_path: Path) -> Callable[[Clock], Runt
             AerotileConfig(
                 root=tmp_path,
                 database=DatabaseConfig(dsn=Secret(migrated_database)),
-                budget=BudgetConfig(max_bytes=ROOM * TILE_BYTES, eviction_batch_size=1),
+                budget=BudgetConfig(max_bytes=ROOM * footprint(TILE_BYTES), eviction_batch_size=1),
             )
         )
         runtime.clock = clock  # type: ignore[assignment] # the machine's own, unless a test has another

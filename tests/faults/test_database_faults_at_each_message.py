@@ -31,11 +31,14 @@ from aerotile.domain.errors import (
     TileNotFoundError,
 )
 from aerotile.domain.ports.tile_store import SupportsLocalWrites
+from aerotile.domain.values.disk_usage import footprint
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tiles import TileId
 
 EVERYWHERE = Bbox(-85.0, -180.0, 85.0, 180.0)
-BUDGET_BYTES = 128_000
+TAKEN = footprint(1000)
+"""What each tile takes of the budget."""
+BUDGET_BYTES = 128 * TAKEN
 QUICK = DatabaseConfig(pool_max_size=2, connect_timeout_s=1.0, statement_timeout_s=1.0)
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120 if CUTS != "all" else 3600)]
@@ -131,7 +134,7 @@ def write_one(site: Site, x: int) -> None:
 
 def fill(site: Site, x: int) -> None:
     """Leave no room for another tile; what was read last is not evicted first."""
-    room = (BUDGET_BYTES - sum(1000 for _ in site.auditor.audit().rows)) // 1000
+    room = (BUDGET_BYTES - sum(TAKEN for _ in site.auditor.audit().rows)) // TAKEN
     for place in range(room):
         site.runtime.tile_store.write_tile(*tile(imported(200_000 - 64 * (x % 1000) - place)))
     site.runtime.part("_lru_buffer").gather()

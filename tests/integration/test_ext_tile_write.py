@@ -446,12 +446,12 @@ def test_an_answer_that_does_not_come_is_not_awaited_for_ever(
 @pytest.mark.parametrize("size", [100, (1 << 18) - 1, 1 << 18, (1 << 18) + 1, 1 << 20])
 def test_bytes_of_any_size_are_held_to_their_hash(size: int) -> None:
     # Few are hashed with the interpreter's lock, many without it.
-    pixels = b"\xff\xd8\xff\xe0" + bytes(size - 6) + b"\xff\xd9"
-    other = b"\xff\xd8\xff\xe0" + bytes(size - 7) + b"\x01\xff\xd9"
+    pixels = PIXELS[:27] + bytes(size - 29) + PIXELS[-2:]
+    other = PIXELS[:27] + bytes(size - 30) + b"\x01" + PIXELS[-2:]
     digest = hashlib.sha256(pixels).hexdigest()
-    GatedWrite(pixels, digest, size)
+    GatedWrite(pixels, digest, size, 256)
     with pytest.raises(GateRefusedError) as caught:
-        GatedWrite(other, digest, size)
+        GatedWrite(other, digest, size, 256)
     assert caught.value.actual == hashlib.sha256(other).hexdigest()
 
 

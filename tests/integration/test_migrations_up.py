@@ -21,6 +21,7 @@ from aerotile.adapters.postgres.sector_store import PostgresSectorStore
 from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
 from aerotile.adapters.postgres.tile_rows import PostgresTileRows
 from aerotile.domain.errors import ConfigurationError, TileMetadataError
+from aerotile.domain.values.disk_usage import footprint
 from aerotile.domain.values.sectors import SEEDED_RULES
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tile_names import derive_location_hash, derive_tile_id
@@ -126,11 +127,15 @@ def test_a_box_of_an_older_revision_is_a_box_still(empty_database: str) -> None:
 def test_the_total_starts_as_the_sum_of_the_rows(empty_database: str) -> None:
     fill(empty_database, "0003")
     apply_migrations(empty_database)
-    onboard = select(
-        empty_database, "SELECT sum(disk_bytes)::bigint AS n FROM tiles WHERE source = 'onboard'"
-    )
-    assert select(empty_database, "SELECT total_bytes, onboard_bytes AS n FROM disk_usage") == [
-        {"total_bytes": 5000, **onboard[0]}
+    rows = select(empty_database, "SELECT source, disk_bytes FROM tiles WHERE disk_bytes IS NOT NULL")
+    taken = [(row["source"], footprint(row["disk_bytes"])) for row in rows]
+    usage = "SELECT total_bytes, footprint_bytes, onboard_footprint_bytes FROM disk_usage"
+    assert select(empty_database, usage) == [
+        {
+            "total_bytes": 5000,
+            "footprint_bytes": sum(bytes_ for _, bytes_ in taken),
+            "onboard_footprint_bytes": sum(bytes_ for source, bytes_ in taken if source == "onboard"),
+        }
     ]
 
 

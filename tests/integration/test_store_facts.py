@@ -11,6 +11,8 @@ import psycopg
 import pytest
 from store_facts import MARK, PLACED_MODE, Audit, Files, Row, Rows
 
+from aerotile.domain.values.disk_usage import DiskUsage
+
 KEPT, OTHER = "imported/20/7/3", "onboard/7d444840-9dc0-11d1-b245-5ffdce74fad2/20/7/4"
 PIXELS = {KEPT: b"seven", OTHER: b"pixels"}
 SHA256 = {tile: hashlib.sha256(pixels).hexdigest() for tile, pixels in PIXELS.items()}
@@ -49,8 +51,7 @@ def rows_with(**changes: object) -> Rows:
 
 def counted(tiles: dict[str, Row]) -> Rows:
     """The rows with the totals that they add up to."""
-    onboard = sum(row.disk_bytes for tile, row in tiles.items() if tile.startswith("onboard/"))
-    return Rows(tiles, sum(row.disk_bytes for row in tiles.values()), onboard)
+    return Rows(tiles, Rows(tiles, DiskUsage()).summed())
 
 
 def test_a_whole_store_is_whole(folder: Path) -> None:
@@ -136,14 +137,18 @@ def test_a_row_that_its_file_does_not_bear_out_is_seen(
 
 
 def test_a_total_that_is_not_the_sum_is_seen(folder: Path) -> None:
-    audit = Audit.between(attrs.evolve(rows(), total_bytes=10), Files.read(folder))
+    audit = Audit.between(
+        attrs.evolve(rows(), usage=attrs.evolve(rows().usage, disk_bytes=10)), Files.read(folder)
+    )
     with pytest.raises(AssertionError, match="10 bytes counted, 11 in the rows"):
         audit.assert_whole()
 
 
 def test_a_total_of_onboard_tiles_that_is_not_their_sum_is_seen(folder: Path) -> None:
-    audit = Audit.between(attrs.evolve(rows(), onboard_bytes=3), Files.read(folder))
-    with pytest.raises(AssertionError, match="of onboard tiles 3 and 6"):
+    audit = Audit.between(
+        attrs.evolve(rows(), usage=attrs.evolve(rows().usage, onboard_footprint_bytes=3)), Files.read(folder)
+    )
+    with pytest.raises(AssertionError, match="onboard_footprint_bytes=3"):
         audit.assert_whole()
 
 
@@ -154,6 +159,8 @@ def test_a_file_that_belongs_to_no_tile_is_seen_without_rows(folder: Path) -> No
 
 def test_the_rows_of_a_database_are_read_with_their_total(migrated_database: str) -> None:
     with psycopg.connect(migrated_database, autocommit=True) as connection:
-        assert Rows.read(connection) == Rows({}, 0, 0)
-        connection.execute("UPDATE disk_usage SET total_bytes = 7, onboard_bytes = 5")
-        assert Rows.read(connection) == Rows({}, 7, 5)
+        assert Rows.read(connection) == Rows({}, DiskUsage())
+        connection.execute(
+            "UPDATE disk_usage SET total_bytes = 7, footprint_bytes = 6, onboard_footprint_bytes = 5"
+        )
+        assert Rows.read(connection) == Rows({}, DiskUsage(7, 6, 5))

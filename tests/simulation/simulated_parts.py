@@ -214,7 +214,7 @@ class SimulatedDatabase(MemoryTileRows):
 
     def total_as_it_is(self) -> int:
         """The running total, seen from outside the simulation."""
-        return self._total_bytes
+        return self._usage.disk_bytes
 
     def _lose_the_answer(self, of_what: str) -> None:
         self._dice.step()

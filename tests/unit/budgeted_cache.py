@@ -97,9 +97,9 @@ class Cache:
         enforcer = CacheBudgetEnforcer(
             TileDeleter(rows, files, sync).evict_tile,
             sync.catalogue,
-            committed_bytes=rows.total_disk_bytes,
+            committed_bytes=lambda: rows.disk_usage().footprint_bytes,
             budget_bytes=budget_bytes,
-            committed_onboard_bytes=rows.onboard_disk_bytes,
+            committed_onboard_bytes=lambda: rows.disk_usage().onboard_footprint_bytes,
             onboard_budget_bytes=onboard_budget_bytes,
             eviction_batch_size=batch,
             recorder=recorder,

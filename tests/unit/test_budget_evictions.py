@@ -24,12 +24,22 @@ from aerotile.domain.errors import (
 from aerotile.domain.flight_events import EventKind
 from aerotile.domain.ports.tile_store import SupportsLocalReads
 from aerotile.domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
+from aerotile.domain.values import disk_usage
 from aerotile.domain.values.catalogue_entries import microseconds_of
 from aerotile.domain.values.eviction_tally import LISTED_EVICTIONS
 from aerotile.domain.values.sectors import SectorClassification
 from aerotile.domain.values.tile_changes import ChangeKind, TileChange
 from aerotile.domain.values.tile_rules import may_be_evicted
 from aerotile.domain.values.tiles import TileId, TileMetadataPersistent, VotingStatus
+
+
+@pytest.fixture(autouse=True, scope="module")
+def blocks_of_one_byte() -> Iterator[None]:
+    """Tiles take their lengths, so that the numbers of these tests can be read."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(disk_usage, "BLOCK_BYTES", 1)
+        patched.setattr(disk_usage, "PAIR_BYTES", 0)
+        yield
 
 
 def test_nothing_is_evicted_while_there_is_room_to_the_last_byte() -> None:
@@ -109,6 +119,16 @@ def test_a_sweep_ends_when_a_pin_that_came_meanwhile_leaves_too_little() -> None
     assert [cache.store.tile_exists(imported(x)) for x in range(3)] == [False, True, True]
 
 
+def test_a_store_that_is_over_its_budget_already_evicts_nothing_for_it() -> None:
+    cache = Cache.of(300)
+    for x in range(3):
+        cache.write(imported(x))
+    cache.rows.insert_metadata(metadata_of(imported(9), pixels_of(50)))  # by a process with a larger budget
+    with pytest.raises(CacheBudgetExhaustedError, match="takes 50 bytes more than its budget of 300"):
+        cache.write(imported(3))
+    assert all(cache.store.tile_exists(imported(x)) for x in range(3))
+
+
 def test_an_onboard_tile_never_evicts_the_map() -> None:
     cache = Cache.of(300)
     for x in range(3):
@@ -161,7 +181,7 @@ def test_a_batch_of_both_kinds_keeps_both_limits() -> None:
     assert stored == {onboard(0), *map(imported, range(3))}
     refused = [outcome.error for outcome in outcomes if outcome.error is not None]
     assert all(isinstance(error, OnboardRoomExhaustedError) for error in refused)
-    assert (cache.rows.onboard_disk_bytes(), cache.rows.total_disk_bytes()) == (100, 400)
+    assert cache.rows.disk_usage() == disk_usage.DiskUsage(400, 400, 100)
 
 
 @pytest.mark.parametrize("in_batch", [False, True])

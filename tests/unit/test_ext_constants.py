@@ -11,7 +11,7 @@ import pytest
 
 from aerotile.adapters.config.sections import ReadsConfig
 from aerotile.domain.policies.jpeg import JpegFault
-from aerotile.domain.values import catalogue_entries, shapes, tile_grid, tile_key
+from aerotile.domain.values import catalogue_entries, disk_usage, shapes, tile_grid, tile_key
 from aerotile.domain.values.catalogue_entries import VOTING_CODES, CatalogueEntry
 from aerotile.domain.values.tile_key import VariantTable
 from aerotile.domain.values.tiles import TileSource
@@ -36,6 +36,8 @@ IN_PYTHON: dict[str, float] = {
     "PINNED": catalogue_entries.PINNED,
     "UPLOADED": catalogue_entries.UPLOADED,
     "EVICTABLE": catalogue_entries.EVICTABLE,
+    "FOOTPRINT_BLOCK": disk_usage.BLOCK_BYTES,
+    "FOOTPRINT_PAIR": disk_usage.PAIR_BYTES,
     "VOTING_SHIFT": catalogue_entries.VOTING_SHIFT,
     "VOTING_CODE_COUNT": len(VOTING_CODES),
     "ENTRY_FIELD_COUNT": len(attrs.fields(CatalogueEntry)),

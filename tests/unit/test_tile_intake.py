@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -18,10 +19,20 @@ from aerotile.domain.intake.report import IntakeReport
 from aerotile.domain.intake.take_in_tiles import TileIntake
 from aerotile.domain.policies.jpeg import walk_jpeg
 from aerotile.domain.ports.picture_decoder import DecodedPicture
+from aerotile.domain.values import disk_usage
 from aerotile.domain.values.sectors import SectorClassification
 from aerotile.domain.values.tiles import TileId, TileSource
 
 SIDE = 256
+
+
+@pytest.fixture(autouse=True, scope="module")
+def blocks_of_one_byte() -> Iterator[None]:
+    """Tiles take their lengths, so that the numbers of these tests can be read."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(disk_usage, "BLOCK_BYTES", 1)
+        patched.setattr(disk_usage, "PAIR_BYTES", 0)
+        yield
 
 
 def picture(seed: int, side: int = SIDE, size: int = 200) -> bytes:
@@ -86,7 +97,7 @@ class Site:
         cache = Cache.of(budget_bytes, classification=classification)
         intake = TileIntake(
             store=cache.store,
-            total_disk_bytes=cache.rows.total_disk_bytes,
+            footprint_bytes=lambda: cache.rows.disk_usage().footprint_bytes,
             budget_bytes=budget_bytes,
             tile_size_pixels=SIDE,
             clock=cache.clock,

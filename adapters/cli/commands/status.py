@@ -93,8 +93,8 @@ def _clock(runtime: Runtime) -> dict[str, Any]:
 
 
 def _tiles(runtime: Runtime) -> dict[str, Any]:
-    total_bytes = runtime.metadata_store.total_disk_bytes()
-    onboard_bytes, share_bytes = runtime.rows.onboard_disk_bytes(), runtime.config.budget.onboard_bytes
+    used, budget = runtime.rows.disk_usage(), runtime.config.budget
+    free_bytes = budget.max_bytes - used.footprint_bytes
     sources: Counter[str] = Counter()
     zooms: Counter[int] = Counter()
     for (source, zoom_level), count in runtime.rows.counts().items():
@@ -105,13 +105,13 @@ def _tiles(runtime: Runtime) -> dict[str, Any]:
         "by_source": dict(sorted(sources.items())),
         "by_zoom": {str(zoom_level): count for zoom_level, count in sorted(zooms.items())},
         "coverage": coverage_facts(coverage_of(runtime.rows.tile_runs())),
-        "disk_bytes": total_bytes,
-        "budget_bytes": runtime.config.budget.max_bytes,
-        "onboard_disk_bytes": onboard_bytes,
-        "onboard_share_bytes": share_bytes,
-        "onboard_room_bytes": max(
-            0, min(share_bytes - onboard_bytes, runtime.config.budget.max_bytes - total_bytes)
-        ),
+        "disk_bytes": used.disk_bytes,
+        "footprint_bytes": used.footprint_bytes,
+        "budget_bytes": budget.max_bytes,
+        "over_budget_bytes": max(0, -free_bytes),
+        "onboard_footprint_bytes": used.onboard_footprint_bytes,
+        "onboard_share_bytes": budget.onboard_bytes,
+        "onboard_room_bytes": max(0, min(budget.onboard_bytes - used.onboard_footprint_bytes, free_bytes)),
         "pinned": len(runtime.metadata_store.pinned_tiles()),
         "free_disk_bytes": shutil.disk_usage(runtime.config.root).free,
     }

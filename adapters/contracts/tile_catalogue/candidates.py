@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ....domain.ports.tile_catalogue import TileCatalogue
 from ....domain.values.catalogue_entries import EvictionCandidate
+from ....domain.values.disk_usage import footprint
 from ....domain.values.tiles import TileId, TileMetadataPersistent, VotingStatus
 from ....domain.values.timestamps import microseconds_of
 from ...memory.tile_catalogue import MemoryTileCatalogue
@@ -49,9 +50,11 @@ class Candidates(OfTileCatalogue):
         onboard_only = catalogue.lru_candidates(10, onboard_only=True)
         assert [c.tile_id for c in onboard_only] == [onboard(5), onboard(4)]
         assert catalogue.lru_candidates(1, onboard_only=True) == onboard_only[:1]
-        assert catalogue.evictable_bytes() == sum(sizes[t] for t in order)
-        assert catalogue.evictable_bytes(onboard_only=True) == sizes[onboard(5)] + sizes[onboard(4)]
-        assert catalogue.onboard_disk_bytes() == sum(sizes[onboard(x)] for x in (3, 4, 5))
+        taken = {tile_id: footprint(size) for tile_id, size in sizes.items()}
+        assert catalogue.evictable_bytes() == sum(taken[t] for t in order)
+        assert catalogue.evictable_bytes(onboard_only=True) == taken[onboard(5)] + taken[onboard(4)]
+        assert catalogue.footprint_bytes() == sum(taken.values())
+        assert catalogue.footprint_bytes(onboard_only=True) == sum(taken[onboard(x)] for x in (3, 4, 5))
 
     def test_an_access_time_never_goes_back(self, catalogue: TileCatalogue) -> None:
         catalogue.add(row(imported(1)))

@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 )
 
 from ....domain.ports.tile_catalogue import TileCatalogue
+from ....domain.values.disk_usage import footprint
 from ....domain.values.tile_grid import Bbox
 from ....domain.values.tile_key import VariantTable, encode_tile_key
 from ....domain.values.tiles import TileId, TileMetadataPersistent, TileSource
@@ -107,9 +108,10 @@ class CatalogueMachine(RuleBasedStateMachine):
         assert len(self.subject) == len(expected)
         assert self.subject.total_disk_bytes() == total
         onboard_rows = [known for known in self.model.values() if known.tile_id.source is TileSource.ONBOARD]
-        assert self.subject.onboard_disk_bytes() == sum(known.disk_bytes for known in onboard_rows)
         for onboard_only, rows in ((False, self.model.values()), (True, onboard_rows)):
-            may_go = sum(known.disk_bytes for known in rows if known.tile_id in evictable)
+            taken = {known.tile_id: footprint(known.disk_bytes) for known in rows}
+            may_go = sum(bytes_ for tile_id, bytes_ in taken.items() if tile_id in evictable)
+            assert self.subject.footprint_bytes(onboard_only=onboard_only) == sum(taken.values())
             assert self.subject.evictable_bytes(onboard_only=onboard_only) == may_go
         assert everything(self.subject) == set(expected)
         assert {t: self.subject.get(t) for t in expected} == expected

@@ -8,11 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ....domain.errors import CacheBudgetExhaustedError, HeadroomTakenError
+from ....domain.values import disk_usage
+from ....domain.values.disk_usage import DiskUsage
 from .subject import NOW, OfTileRows, TileRowsSubject, described, imported, onboard
 
 
 class BudgetOfRows(OfTileRows):
     """The disk budget: no commit exceeds it, beside other writers too."""
+
+    @pytest.fixture(autouse=True)
+    def blocks_of_one_byte(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Tiles take their lengths, so that the numbers of these tests can be read."""
+        monkeypatch.setattr(disk_usage, "BLOCK_BYTES", 1)
+        monkeypatch.setattr(disk_usage, "PAIR_BYTES", 0)
 
     def test_a_commit_within_the_budget_to_the_last_byte_passes_and_one_byte_more_does_not(
         self,
@@ -67,7 +75,7 @@ class BudgetOfRows(OfTileRows):
         rows = subject.with_budget(1000, 250)
         with rows.insert_many([described(t) for t in (onboard(1), onboard(2), imported(1))], NOW) as batch:
             batch.commit()
-        assert (rows.onboard_disk_bytes(), subject.total()) == (200, 300)
+        assert rows.disk_usage() == DiskUsage(300, 300, 200)
         with rows.insert(described(onboard(3), 51), NOW) as row, pytest.raises(HeadroomTakenError) as refused:
             row.commit()
         error = refused.value
@@ -78,7 +86,7 @@ class BudgetOfRows(OfTileRows):
             row.commit()
         with rows.removing(onboard(1)) as freed:
             assert freed == 100
-        assert (rows.onboard_disk_bytes(), subject.total()) == (150, 850)
+        assert rows.disk_usage() == DiskUsage(850, 850, 150)
 
     def test_a_share_that_was_lowered_below_what_is_stored_stops_no_tile_of_the_map(
         self, subject: TileRowsSubject

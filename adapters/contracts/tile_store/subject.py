@@ -91,7 +91,7 @@ class TileStoreSubject:
         enforcer = CacheBudgetEnforcer(
             TileDeleter(self.rows, files, sync).evict_tile,
             sync.catalogue,
-            committed_bytes=sync.catalogue.total_disk_bytes,
+            committed_bytes=sync.catalogue.footprint_bytes,
             budget_bytes=1 << 30,
             eviction_batch_size=8,
             recorder=self.recorder,
