@@ -52,6 +52,25 @@ cdef struct Tile:
     int y
 
 
+cdef struct Window:
+    # Where the edges of a tile lie among the lines of the finest grid.
+    int left
+    int top
+    int right
+    int bottom
+
+
+cdef inline Window window_of(const Tile *tile) noexcept nogil:
+    cdef int finer = MAX_ZOOM - tile.zoom
+    return Window(tile.x << finer, tile.y << finer, (tile.x + 1) << finer, (tile.y + 1) << finer)
+
+
+cdef enum Relation:
+    APART
+    CROSSING
+    AROUND
+
+
 cdef struct Cell:
     # Side by side: a descent through a large grid waits for memory once a level.
     int children
@@ -179,35 +198,60 @@ cdef class SectorGrid:
         cdef int found = self.position_over(tile)
         return self.sectors[found] if found < <int>len(self.sectors) else None
 
+    cdef const Cell *cell_of(self, const Tile *tile, int *below) noexcept nogil:
+        """The cell that the tile is, or that it lies in so many zooms below."""
+        cdef const Cell *cell = self.cells
+        below[0] = tile.zoom
+        while cell.children != 0 and below[0] != 0:
+            below[0] -= 1
+            cell = self.cells + cell.children + (tile.y >> below[0] & 1) * 2 + (tile.x >> below[0] & 1)
+        return cell
+
     cdef int position_over(self, const Tile *tile) noexcept nogil:
         """The position of the first shape over the tile; the number of shapes when there is none."""
-        cdef const Cell *cell = self.cells
-        cdef int below = tile.zoom
-        while cell.children != 0:
-            if below == 0:
-                return cell.first
-            below -= 1
-            cell = self.cells + cell.children + (tile.y >> below & 1) * 2 + (tile.x >> below & 1)
-        cdef int finer = MAX_ZOOM - tile.zoom
-        cdef int left = tile.x << finer
-        cdef int top = tile.y << finer
-        cdef int right = (tile.x + 1) << finer
-        cdef int bottom = (tile.y + 1) << finer
-        cdef int i, shape
+        cdef int below, i, shape
+        cdef const Cell *cell = self.cell_of(tile, &below)
+        cdef Window window = window_of(tile)
         for i in range(cell.start, cell.stop):
             shape = self.candidates[i]
             if (
-                self.windows[shape, 0] <= right
-                and self.windows[shape, 1] <= bottom
-                and self.windows[shape, 2] >= left
-                and self.windows[shape, 3] >= top
-                and (self.line_starts[i] == self.line_starts[i + 1] or self.polygon_touches(i, tile, below))
+                self.windows[shape, 0] <= window.right
+                and self.windows[shape, 1] <= window.bottom
+                and self.windows[shape, 2] >= window.left
+                and self.windows[shape, 3] >= window.top
+                and (self.is_box(i) or self.relation(i, tile, below) != APART)
             ):
                 return shape
         return cell.first
 
-    cdef bint polygon_touches(self, int candidate, const Tile *tile, int below) noexcept nogil:
-        """Whether a candidate's polygon shares a point with a tile that lies `below` zooms below the cell."""
+    cdef bint one_covers(self, const Tile *tile) noexcept nogil:
+        """Whether one shape is known to hold all of the tile's box; not known of a cell that has children."""
+        cdef int below, i
+        cdef const Cell *cell = self.cell_of(tile, &below)
+        cdef Window window = window_of(tile)
+        if cell.children != 0:
+            return False
+        for i in range(cell.start, cell.stop):
+            if self.surrounds(self.candidates[i], window) and (
+                self.is_box(i) or self.relation(i, tile, below) == AROUND
+            ):
+                return True
+        return cell.first < self.windows.shape[0] and self.surrounds(cell.first, window)
+
+    cdef inline bint surrounds(self, int shape, Window window) noexcept nogil:
+        """Whether the box around a shape holds all of a tile."""
+        return (
+            self.windows[shape, 0] <= window.left
+            and self.windows[shape, 1] <= window.top
+            and self.windows[shape, 2] >= window.right
+            and self.windows[shape, 3] >= window.bottom
+        )
+
+    cdef inline bint is_box(self, int candidate) noexcept nogil:
+        return self.line_starts[candidate] == self.line_starts[candidate + 1]
+
+    cdef Relation relation(self, int candidate, const Tile *tile, int below) noexcept nogil:
+        """How a candidate's polygon lies to the box of a tile, which lies `below` zooms below the cell."""
         cdef int finer = MAX_ZOOM - tile.zoom
         cdef double cell_west = position(EAST_OF_ANTIMERIDIAN, (tile.x >> below) << (finer + below))
         cdef double cell_south = -position(SOUTH_OF_NORTH_POLE, ((tile.y >> below) + 1) << (finer + below))
@@ -222,9 +266,9 @@ cdef class SectorGrid:
         for i in range(self.line_starts[candidate], self.line_starts[candidate + 1]):
             line = line_at(&self.points[0, 0], self.lines[i])
             if touches(&line, &box, ROUNDING):
-                return True
+                return CROSSING
             holds ^= separates(&line, cell_west, cell_south, box.west, box.south)
-        return holds
+        return AROUND if holds else APART
 
 
 cdef bint splits(const int[::1] starts, Py_ssize_t parts, Py_ssize_t length) noexcept:
@@ -263,8 +307,9 @@ cdef class SectorGridJudge:
     """A `TileJudge` over one grid for each classification; see `domain.policies.freshness.judge_freshness`.
 
     `SectorGridJudge(grids, rules, default_classification, covers)`, grids and rules by classification. `covers` says
-    of a tile whether sectors cover all of it; it is asked only where the default would be stricter than every sector.
-    Raises `KeyError` when the default or a classification with sectors has no rule.
+    of a tile whether sectors together cover all of it; it is asked only where the default would be stricter than every
+    sector, and where no sector is known to cover the tile alone. Raises `KeyError` when the default or a classification
+    with sectors has no rule.
     """
 
     cdef tuple rulings
@@ -294,9 +339,16 @@ cdef class SectorGridJudge:
             sector = ruling.grid.sector_over(&tile)
             if sector is not None and (found is None or is_stricter(ruling, found, age_us)):
                 found, strictest = ruling, sector
-        if found is None or (is_stricter(self.default, found, age_us) and not self.covers(tile_id)):
+        if found is None or (is_stricter(self.default, found, age_us) and not self.is_covered(tile_id, &tile)):
             found, strictest = self.default, None
         return verdict(found, age_us, strictest)
+
+    cdef bint is_covered(self, tile_id, const Tile *tile) except -1:
+        cdef _Ruling ruling
+        for ruling in self.rulings:
+            if ruling.grid.one_covers(tile):
+                return True
+        return self.covers(tile_id)
 
 
 cdef inline int severity(_Ruling ruling, long long age_us) noexcept:

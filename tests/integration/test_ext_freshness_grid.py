@@ -59,6 +59,20 @@ def test_the_first_sector_over_a_tile_is_found_from_the_world_down() -> None:
     assert grid.first_over(TileId(1, 0, 1, TileSource.IMPORTED)) is None
 
 
+def test_whether_sectors_cover_a_tile_is_asked_only_where_none_does_alone() -> None:
+    asked: list[TileId] = []
+    grid = SectorGrid(SECTORS, **arrays())
+    strict = SectorGridJudge({REAR: grid}, RULES, CONFLICT, lambda tile: asked.append(tile) or False)
+    in_box, in_triangle = (TileId.covering(12.0, lon, 14, TileSource.IMPORTED) for lon in (-12.0, 12.0))
+    for tile_id, sector in ((in_box, SECTORS[1]), (in_triangle, SECTORS[0])):
+        assert strict.verdict_on(tile_id, 0, NOW).sector is sector
+    assert asked == []
+    on_edges = [TileId.covering(15.0, lon, 14, TileSource.IMPORTED) for lon in (-10.0, 15.0)]
+    for tile_id in on_edges:
+        assert strict.verdict_on(tile_id, 0, NOW).sector is None
+    assert asked == on_edges
+
+
 def test_a_grid_keeps_its_answers_when_the_arrays_change_afterwards() -> None:
     given = arrays()
     grid = SectorGrid(SECTORS, **given)
