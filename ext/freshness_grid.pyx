@@ -53,7 +53,7 @@ cdef struct Tile:
 
 
 cdef struct Window:
-    # Where the edges of a tile lie among the lines of the finest grid.
+    # Where the edges of a tile or of a box around a shape lie among the lines of the finest grid.
     int left
     int top
     int right
@@ -71,12 +71,34 @@ cdef enum Relation:
     AROUND
 
 
+# What is asked together lies side by side: in a large grid every look elsewhere waits for memory.
 cdef struct Cell:
-    # Side by side: a descent through a large grid waits for memory once a level.
     int children
     int first
     int start
     int stop
+
+
+cdef struct Candidate:
+    Window window
+    int shape
+    int inside
+    int line_start
+    int line_stop
+
+
+cdef inline bint is_box(const Candidate *candidate) noexcept nogil:
+    return candidate.line_start == candidate.line_stop
+
+
+cdef inline bint surrounds(Window window, Window inner) noexcept nogil:
+    """Whether the box around a shape holds all of a tile."""
+    return (
+        window.left <= inner.left
+        and window.top <= inner.top
+        and window.right >= inner.right
+        and window.bottom >= inner.bottom
+    )
 
 
 cdef int read_tile(object tile_id, Tile *tile) except -1:
@@ -115,11 +137,9 @@ cdef class SectorGrid:
     cdef readonly tuple sectors
     cdef const int[:, ::1] windows
     cdef const double[:, ::1] points
-    cdef Cell *cells
-    cdef const int[::1] candidates
-    cdef const uint8_t[::1] inside
-    cdef const int[::1] line_starts
     cdef const int[::1] lines
+    cdef Cell *cells
+    cdef Candidate *candidates
 
     def __cinit__(
         self,
@@ -137,26 +157,38 @@ cdef class SectorGrid:
         self.sectors = sectors
         self.windows = np.array(windows, np.int32, order="C", copy=True)
         self.points = np.array(points, np.float64, order="C", copy=True)
-        self.candidates = np.array(candidates, np.int32, copy=True)
-        self.inside = np.array(inside, np.uint8, copy=True)
-        self.line_starts = np.array(line_starts, np.int32, copy=True)
         self.lines = np.array(lines, np.int32, copy=True)
         cdef const int[::1] children_of = np.array(children, np.int32)
         cdef const int[::1] first_of = np.array(firsts, np.int32)
         cdef const int[::1] start_of = np.array(starts, np.int32)
-        if not self.fits_together(children_of, first_of, start_of):
+        cdef const int[::1] shape_of = np.array(candidates, np.int32)
+        cdef const uint8_t[::1] inside_of = np.array(inside, np.uint8)
+        cdef const int[::1] line_start_of = np.array(line_starts, np.int32)
+        if not (
+            self.fits_together(children_of, first_of, start_of, shape_of)
+            and inside_of.shape[0] == shape_of.shape[0]
+            and splits(line_start_of, shape_of.shape[0], self.lines.shape[0])
+        ):
             raise ValueError("the arrays of a sector grid don't fit together")
         self.cells = <Cell *>malloc(children_of.shape[0] * sizeof(Cell))
-        if self.cells == NULL:
+        self.candidates = <Candidate *>malloc((shape_of.shape[0] + 1) * sizeof(Candidate))
+        if self.cells == NULL or self.candidates == NULL:
             raise MemoryError()
         cdef Py_ssize_t i
         for i in range(children_of.shape[0]):
             self.cells[i] = Cell(children_of[i], first_of[i], start_of[i], start_of[i + 1])
+        for i in range(shape_of.shape[0]):
+            self.candidates[i] = Candidate(
+                self.window_around(shape_of[i]), shape_of[i], inside_of[i], line_start_of[i], line_start_of[i + 1]
+            )
 
     def __dealloc__(self):
         free(self.cells)
+        free(self.candidates)
 
-    cdef bint fits_together(self, const int[::1] children, const int[::1] firsts, const int[::1] starts) noexcept:
+    cdef bint fits_together(
+        self, const int[::1] children, const int[::1] firsts, const int[::1] starts, const int[::1] candidates
+    ) noexcept:
         """Whether no answer can lead outside of the arrays, or into a cycle."""
         cdef Py_ssize_t cells = children.shape[0]
         cdef Py_ssize_t shapes = len(self.sectors)
@@ -167,9 +199,7 @@ cdef class SectorGrid:
             or self.windows.shape[1] != 4
             or self.points.shape[1] != 2
             or firsts.shape[0] != cells
-            or self.inside.shape[0] != self.candidates.shape[0]
-            or not splits(starts, cells, self.candidates.shape[0])
-            or not splits(self.line_starts, self.candidates.shape[0], self.lines.shape[0])
+            or not splits(starts, cells, candidates.shape[0])
         ):
             return False
         for i in range(cells):
@@ -177,8 +207,8 @@ cdef class SectorGrid:
                 return False
             if not 0 <= firsts[i] <= shapes:
                 return False
-        for i in range(self.candidates.shape[0]):
-            if not 0 <= self.candidates[i] < shapes:
+        for i in range(candidates.shape[0]):
+            if not 0 <= candidates[i] < shapes:
                 return False
         for i in range(self.lines.shape[0]):
             if not 0 <= self.lines[i] < self.points.shape[0] - 1:
@@ -209,19 +239,20 @@ cdef class SectorGrid:
 
     cdef int position_over(self, const Tile *tile) noexcept nogil:
         """The position of the first shape over the tile; the number of shapes when there is none."""
-        cdef int below, i, shape
+        cdef int below, i
         cdef const Cell *cell = self.cell_of(tile, &below)
         cdef Window window = window_of(tile)
+        cdef const Candidate *candidate
         for i in range(cell.start, cell.stop):
-            shape = self.candidates[i]
+            candidate = &self.candidates[i]
             if (
-                self.windows[shape, 0] <= window.right
-                and self.windows[shape, 1] <= window.bottom
-                and self.windows[shape, 2] >= window.left
-                and self.windows[shape, 3] >= window.top
-                and (self.is_box(i) or self.relation(i, tile, below) != APART)
+                candidate.window.left <= window.right
+                and candidate.window.top <= window.bottom
+                and candidate.window.right >= window.left
+                and candidate.window.bottom >= window.top
+                and (is_box(candidate) or self.relation(candidate, tile, below) != APART)
             ):
-                return shape
+                return candidate.shape
         return cell.first
 
     cdef bint one_covers(self, const Tile *tile) noexcept nogil:
@@ -229,33 +260,28 @@ cdef class SectorGrid:
         cdef int below, i
         cdef const Cell *cell = self.cell_of(tile, &below)
         cdef Window window = window_of(tile)
+        cdef const Candidate *candidate
         if cell.children != 0:
             return False
         for i in range(cell.start, cell.stop):
-            if self.surrounds(self.candidates[i], window) and (
-                self.is_box(i) or self.relation(i, tile, below) == AROUND
+            candidate = &self.candidates[i]
+            if surrounds(candidate.window, window) and (
+                is_box(candidate) or self.relation(candidate, tile, below) == AROUND
             ):
                 return True
-        return cell.first < self.windows.shape[0] and self.surrounds(cell.first, window)
+        return cell.first < self.windows.shape[0] and surrounds(self.window_around(cell.first), window)
 
-    cdef inline bint surrounds(self, int shape, Window window) noexcept nogil:
-        """Whether the box around a shape holds all of a tile."""
-        return (
-            self.windows[shape, 0] <= window.left
-            and self.windows[shape, 1] <= window.top
-            and self.windows[shape, 2] >= window.right
-            and self.windows[shape, 3] >= window.bottom
+    cdef inline Window window_around(self, Py_ssize_t shape) noexcept nogil:
+        return Window(
+            self.windows[shape, 0], self.windows[shape, 1], self.windows[shape, 2], self.windows[shape, 3]
         )
 
-    cdef inline bint is_box(self, int candidate) noexcept nogil:
-        return self.line_starts[candidate] == self.line_starts[candidate + 1]
-
-    cdef Relation relation(self, int candidate, const Tile *tile, int below) noexcept nogil:
+    cdef Relation relation(self, const Candidate *candidate, const Tile *tile, int below) noexcept nogil:
         """How a candidate's polygon lies to the box of a tile, which lies `below` zooms below the cell."""
         cdef int finer = MAX_ZOOM - tile.zoom
         cdef double cell_west = position(EAST_OF_ANTIMERIDIAN, (tile.x >> below) << (finer + below))
         cdef double cell_south = -position(SOUTH_OF_NORTH_POLE, ((tile.y >> below) + 1) << (finer + below))
-        cdef bint holds = self.inside[candidate]
+        cdef bint holds = candidate.inside
         cdef Box box
         cdef Line line
         cdef int i
@@ -263,7 +289,7 @@ cdef class SectorGrid:
         box.east = position(EAST_OF_ANTIMERIDIAN, (tile.x + 1) << finer)
         box.north = -position(SOUTH_OF_NORTH_POLE, tile.y << finer)
         box.south = -position(SOUTH_OF_NORTH_POLE, (tile.y + 1) << finer)
-        for i in range(self.line_starts[candidate], self.line_starts[candidate + 1]):
+        for i in range(candidate.line_start, candidate.line_stop):
             line = line_at(&self.points[0, 0], self.lines[i])
             if touches(&line, &box, ROUNDING):
                 return CROSSING

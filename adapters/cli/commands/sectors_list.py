@@ -25,7 +25,7 @@ Example:
 @json_option
 @click.pass_obj
 def list_(session: Session, as_json: bool) -> None:
-    """List the sectors with their boxes in degrees, and the freshness rules."""
+    """List the sectors with the boxes around them in degrees, and the freshness rules."""
     with session.existing_runtime() as runtime:
         loaded, rules = runtime.sector_store.sectors(), runtime.sector_store.rules()
     if as_json:
