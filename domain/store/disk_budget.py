@@ -73,6 +73,8 @@ class _Limit:
     unlisted_bytes: int = 0
     """Bytes that the last query counted and the catalogue did not: rows without a file, and tiles that
     others had just written. Too high a value causes a query, too low a value a lost race."""
+    is_passed: bool = False
+    """Whether the last query found more than the limit, without any write under way."""
 
     def has_room(self, needed_bytes: int) -> bool:
         """Whether there is room according to the catalogue."""
@@ -83,6 +85,7 @@ class _Limit:
         """How many bytes must go according to the database; 0 or less: there is room."""
         committed = self.committed_bytes()
         self.unlisted_bytes = max(0, committed - self.known_bytes())
+        self.is_passed = committed > self.max_bytes
         return committed + reserved_bytes + needed_bytes - self.max_bytes
 
 
@@ -200,7 +203,7 @@ class CacheBudgetEnforcer:
         missing, limit = self._missing_bytes(needed_bytes, limits)
         if missing + spare_bytes <= 0:
             return
-        if self._budget.committed_bytes() > self._budget.max_bytes:
+        if self._budget.is_passed:
             # The budget was lowered, or measured otherwise before: the map is not evicted for that.
             raise self._exhausted(needed_bytes, self._budget, onboard)
         self._before_sweep()
