@@ -197,7 +197,8 @@ TARGETS = (
         id="P-18",
         what="durable write of one tile beside a thread of pure Python that never pauses",
         p99_s=20 * MILLISECOND,
-        facts={"lock_takings": at_most(3), "turns_beside_5": at_most(3)},
+        # Three takings; the slope is an estimate of a whole number.
+        facts={"lock_takings": at_most(3.5), "turns_beside_5": at_most(3)},
     ),
 )
 
