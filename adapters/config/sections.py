@@ -109,7 +109,10 @@ class FreshnessConfig:
     default_classification: SectorClassification = attrs.field(
         default=SectorClassification.STABLE_REAR,
         validator=instance(SectorClassification),
-        metadata=about("Classification of ground that lies in no sector."),
+        metadata=about(
+            "Classification of ground that lies in no sector; it counts for every tile that sectors do not "
+            "wholly cover."
+        ),
     )
 
 

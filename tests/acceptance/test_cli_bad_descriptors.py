@@ -24,7 +24,7 @@ def test_an_index_file_with_one_changed_byte(call: Call, tmp_path: Path) -> None
         result = call(*arguments)
         assert result.code == JOB_FAILED
         assert str(index_file.parent) in result.error
-        assert "SHA-256" in result.error
+        assert "tiles.index is not the file that tiles.meta.json describes" in result.error
 
 
 def test_descriptors_that_are_none(call: Call, tmp_path: Path) -> None:

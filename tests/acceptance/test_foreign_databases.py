@@ -131,7 +131,7 @@ def test_a_text_of_another_program_that_is_not_utf_8_is_named(
 ) -> None:
     dsn = new_database(
         "SET client_encoding TO 'SQL_ASCII'",
-        "INSERT INTO sector_classifications VALUES (E'N\\xf6rd', 'stable_rear', 0, 0, 1, 1)",
+        "INSERT INTO sector_classifications VALUES (E'N\\xf6rd', 'stable_rear', NULL)",
         encoding="SQL_ASCII",
         migrated=True,
     )
