@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .adapters.composition import (
         apply_migrations,
         build_descriptor_index,
+        build_sealed_base,
         build_tile_metadata_store,
         build_tile_store,
         build_tile_uploader,
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from .adapters.config.secret import Secret
     from .adapters.config.settings import (
         AerotileConfig,
+        BaseConfig,
+        BaseVerify,
         BudgetConfig,
         DatabaseConfig,
         FreshnessConfig,
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from .adapters.postgres.migrate import MigrationReport
     from .domain.errors import (
         AerotileError,
+        BaseSealError,
+        BaseUnavailableError,
         CacheBudgetExhaustedError,
         CaptureTimeInFutureError,
         CommitOutcomeUnknownError,
@@ -48,6 +53,7 @@ if TYPE_CHECKING:
         NoTileFileError,
         ReadDeadlineError,
         RuntimeNotAvailableError,
+        SealedTileError,
         StoreUnavailableError,
         TileCacheError,
         TileMetadataError,
@@ -63,12 +69,14 @@ if TYPE_CHECKING:
     from .domain.ports.sector_index import SectorIndex, SupportsJudging, TileJudge
     from .domain.ports.tile_metadata import TileMetadataStore
     from .domain.ports.tile_store import (
+        ReadableTiles,
         SupportsLocalReads,
         SupportsLocalWrites,
         TileStore,
         TileWriteOutcome,
     )
     from .domain.ports.uploader import TileUploader
+    from .domain.store.layered_store import LayeredTileStore
     from .domain.store.tile_store import FileBackedTileStore
     from .domain.values.areas import Area, Circle, Polygon, TileSpan
     from .domain.values.catalogue_entries import CatalogueEntry, CatalogueMatches
@@ -109,6 +117,7 @@ _NAMES_BY_MODULE = {
     ".adapters.composition": (
         "apply_migrations",
         "build_descriptor_index",
+        "build_sealed_base",
         "build_tile_metadata_store",
         "build_tile_store",
         "build_tile_uploader",
@@ -117,6 +126,8 @@ _NAMES_BY_MODULE = {
     ".adapters.config.secret": ("Secret",),
     ".adapters.config.settings": (
         "AerotileConfig",
+        "BaseConfig",
+        "BaseVerify",
         "BudgetConfig",
         "DatabaseConfig",
         "FreshnessConfig",
@@ -130,6 +141,8 @@ _NAMES_BY_MODULE = {
     ".adapters.postgres.migrate": ("MigrationReport",),
     ".domain.errors": (
         "AerotileError",
+        "BaseSealError",
+        "BaseUnavailableError",
         "CacheBudgetExhaustedError",
         "CaptureTimeInFutureError",
         "CommitOutcomeUnknownError",
@@ -144,6 +157,7 @@ _NAMES_BY_MODULE = {
         "NoTileFileError",
         "ReadDeadlineError",
         "RuntimeNotAvailableError",
+        "SealedTileError",
         "StoreUnavailableError",
         "TileCacheError",
         "TileMetadataError",
@@ -182,12 +196,14 @@ _NAMES_BY_MODULE = {
     ),
     ".domain.ports.tile_metadata": ("TileMetadataStore",),
     ".domain.ports.tile_store": (
+        "ReadableTiles",
         "SupportsLocalReads",
         "SupportsLocalWrites",
         "TileStore",
         "TileWriteOutcome",
     ),
     ".domain.ports.uploader": ("TileUploader",),
+    ".domain.store.layered_store": ("LayeredTileStore",),
     ".domain.store.tile_store": ("FileBackedTileStore",),
     ".domain.values.areas": (
         "Area",
@@ -253,6 +269,10 @@ __all__ = [
     "AerotileConfig",
     "AerotileError",
     "Area",
+    "BaseConfig",
+    "BaseSealError",
+    "BaseUnavailableError",
+    "BaseVerify",
     "BatchOutcome",
     "BatchProgress",
     "Bbox",
@@ -291,6 +311,7 @@ __all__ = [
     "IndexConfig",
     "IndexMetadata",
     "IndexUnavailableError",
+    "LayeredTileStore",
     "LruConfig",
     "MigrationReport",
     "NoMappingLeftError",
@@ -299,10 +320,12 @@ __all__ = [
     "Polygon",
     "ProblemKind",
     "ReadDeadlineError",
+    "ReadableTiles",
     "ReadsConfig",
     "RecordConfig",
     "RecordEnvelope",
     "RuntimeNotAvailableError",
+    "SealedTileError",
     "SearchHit",
     "Secret",
     "SectorBoundary",
@@ -342,6 +365,7 @@ __all__ = [
     "VotingStatus",
     "apply_migrations",
     "build_descriptor_index",
+    "build_sealed_base",
     "build_tile_metadata_store",
     "build_tile_store",
     "build_tile_uploader",

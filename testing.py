@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .adapters.contracts.clock import ClockContract
     from .adapters.contracts.descriptor_index import DescriptorIndexContract, MakeDescriptorIndex
     from .adapters.contracts.flight_recorder import FlightRecorderContract, FlightRecorderSubject
+    from .adapters.contracts.local_reads import LocalReadsContract, LocalReadsSubject
     from .adapters.contracts.mapping_cache import MappingCacheContract, MappingCacheSubject
     from .adapters.contracts.pixel_handle import OpenPixelHandle, TilePixelHandleContract
     from .adapters.contracts.sector_index import MakeSectorIndex, SectorIndexContract
@@ -50,6 +51,7 @@ _SUITES = {
     "clock": ("ClockContract",),
     "descriptor_index": ("DescriptorIndexContract", "MakeDescriptorIndex"),
     "flight_recorder": ("FlightRecorderContract", "FlightRecorderSubject"),
+    "local_reads": ("LocalReadsContract", "LocalReadsSubject"),
     "mapping_cache": ("MappingCacheContract", "MappingCacheSubject"),
     "pixel_handle": ("OpenPixelHandle", "TilePixelHandleContract"),
     "sector_index": ("MakeSectorIndex", "SectorIndexContract"),
@@ -70,6 +72,8 @@ __all__ = [
     "DescriptorIndexContract",
     "FlightRecorderContract",
     "FlightRecorderSubject",
+    "LocalReadsContract",
+    "LocalReadsSubject",
     "MakeDescriptorIndex",
     "MakeSectorIndex",
     "MakeTileCatalogue",

@@ -18,7 +18,7 @@ from .policies.clock_trust import ClockFault
 from .values.sectors import FreshnessRule
 from .values.tiles import TileId, TileMetadataPersistent, check_aware_utc
 
-SCHEMA_VERSION = "1.7.0"
+SCHEMA_VERSION = "1.8.0"
 
 
 class Severity(str, Enum):
@@ -57,6 +57,10 @@ class EventKind(str, Enum):
     """The clock can't be right; times are not to be relied on until it is trusted again."""
     CLOCK_TRUSTED = "c6.clock_trusted"
     """The clock is plausible again."""
+    BASE_OPENED = "c6.base.opened"
+    """A sealed base was opened; the reason says whether enough pinned keys signed it."""
+    BASE_TILE_DAMAGED = "c6.base.tile_damaged"
+    """A tile of the sealed base was refused, because its bytes are not those that were sealed."""
 
 
 @attrs.frozen
@@ -93,6 +97,12 @@ EVENT_KINDS: Mapping[EventKind, KindSpecification] = {
     ),
     EventKind.CLOCK_UNTRUSTED: KindSpecification("1.7.0", Severity.WARNING, ("clock_says", "known")),
     EventKind.CLOCK_TRUSTED: KindSpecification("1.7.0", Severity.INFO, ("clock_says", "known")),
+    EventKind.BASE_OPENED: KindSpecification(
+        "1.8.0", Severity.INFO, ("generation", "manifest_sha256", "signed_by")
+    ),
+    EventKind.BASE_TILE_DAMAGED: KindSpecification(
+        "1.8.0", Severity.ERROR, ("tile", "content_sha256", "found_sha256")
+    ),
 }
 
 LISTED_TILES = 5
@@ -303,6 +313,26 @@ def clock_trusted_event(former: ClockFault) -> FlightEvent:
 
 def _clock_facts(fault: ClockFault) -> dict[str, Any]:
     return {"clock_says": fault.clock_says.isoformat(), "known": fault.known.isoformat()}
+
+
+def base_opened_event(
+    generation: str, manifest_sha256: str, signed_by: Sequence[str], *, is_trusted: bool
+) -> FlightEvent:
+    """A sealed base was opened; `signed_by` are the pinned keys whose signatures it has."""
+    return FlightEvent(
+        EventKind.BASE_OPENED,
+        "trusted" if is_trusted else "untrusted",
+        {"generation": generation, "manifest_sha256": manifest_sha256, "signed_by": list(signed_by)},
+    )
+
+
+def base_tile_damaged_event(tile_id: TileId, content_sha256: str, found_sha256: str) -> FlightEvent:
+    """A tile of the sealed base has other bytes than were sealed."""
+    return FlightEvent(
+        EventKind.BASE_TILE_DAMAGED,
+        "sha256_differs",
+        {"tile": str(tile_id), "content_sha256": content_sha256, "found_sha256": found_sha256},
+    )
 
 
 def recorder_dropped_event(dropped: int) -> FlightEvent:

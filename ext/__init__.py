@@ -8,14 +8,16 @@ from .fast_reads import FastReader
 from .folder_scan import walk_variant
 from .freshness_grid import SectorGrid, SectorGridJudge
 from .grid_lines import touched_lines
-from .mapped_pixels import MappedPixels, map_cached_tile, map_tile, open_beneath
+from .mapped_pixels import MappedPixels, map_cached_tile, map_file, map_tile, open_beneath
 from .mapping_cache import CompiledMappingCache
 from .pixel_hashes import HashedPixels, hash_pixels
+from .sealed_tiles import FACTS_ROW_BYTES, SealedTiles
 from .tile_keys import TileKeyCodec
 from .tile_reads import opens_cached_files_at_once, read_cached_tile, read_tile, tile_is_there
 from .tile_write import GatedWrite, GateRefusedError, rename_all, sync_file_system, write_temporaries
 
 __all__ = [
+    "FACTS_ROW_BYTES",
     "CatalogueCopy",
     "CompiledCatalogueMatches",
     "CompiledMappingCache",
@@ -28,11 +30,13 @@ __all__ = [
     "MappedPixels",
     "PlaceOrderedRows",
     "RowSelection",
+    "SealedTiles",
     "SectorGrid",
     "SectorGridJudge",
     "TileKeyCodec",
     "hash_pixels",
     "map_cached_tile",
+    "map_file",
     "map_tile",
     "open_beneath",
     "opens_cached_files_at_once",

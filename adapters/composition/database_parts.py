@@ -83,11 +83,16 @@ class DatabaseParts(Parts):
         return self._closing(database, database.close)
 
     @cached_property
+    def tiles_budget_bytes(self) -> int:
+        """How many bytes the tiles of the store may take."""
+        return self.config.budget.max_bytes
+
+    @cached_property
     def rows(self) -> PostgresTileRows:
         """The rows' half of the tile store."""
         from ..postgres.tile_rows import PostgresTileRows
 
-        return PostgresTileRows(self.database, disk_budget_bytes=self.config.budget.max_bytes)
+        return PostgresTileRows(self.database, disk_budget_bytes=self.tiles_budget_bytes)
 
     @cached_property
     def metadata_store(self) -> TileMetadataStore:

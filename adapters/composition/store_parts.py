@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...domain.intake.take_in_tiles import TileIntake
 from ...domain.policies.clock_trust import ClockFault, find_clock_fault
+from ...domain.policies.freshness import FreshnessGrounds
 from ...domain.ports.tile_catalogue import TileCatalogue
 from ...domain.store.access_times import AccessTimeBuffer
 from ...domain.store.catalogue_sync import CatalogueSync
@@ -19,6 +20,7 @@ from ...domain.store.delete_tiles import delete_tiles
 from ...domain.store.disk_budget import CacheBudgetEnforcer
 from ...domain.store.freshness_gate import FreshnessGate
 from ...domain.store.io_budget import IoBudget
+from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.tile_store import FileBackedTileStore
 from ...domain.store.write_batches import IN_FLIGHT
 from ...domain.values.tiles import TileId
@@ -46,16 +48,27 @@ class StoreParts(DatabaseParts):
         return self._closing(files, files.close)
 
     @cached_property
+    def freshness_grounds(self) -> FreshnessGrounds:
+        """The sectors and rules of the store, and the default of the configuration."""
+        return FreshnessGrounds(
+            self.sector_store.sectors(),
+            tuple(self.sector_store.rules()),
+            self.config.freshness.default_classification,
+        )
+
+    @cached_property
     def freshness_gate(self) -> FreshnessGate:
         """The gate over the sectors and rules as they are now; later changes need a new runtime."""
+        return self._gate_over(self.freshness_grounds)
+
+    def _gate_over(self, grounds: FreshnessGrounds) -> FreshnessGate:
         from ..rtree.sector_index import RtreeSectorIndex
 
-        sectors = self.sector_store.sectors()
         return FreshnessGate(
-            sectors,
-            self.sector_store.rules(),
-            sector_index=RtreeSectorIndex(sectors),
-            default_classification=self.config.freshness.default_classification,
+            grounds.sectors,
+            grounds.rules,
+            sector_index=RtreeSectorIndex(grounds.sectors),
+            default_classification=grounds.default_classification,
             clock=self.clock,
             recorder=self.recorder,
         )
@@ -134,12 +147,17 @@ class StoreParts(DatabaseParts):
         feed.follow(store)
         return store
 
+    @cached_property
+    def store_in_use(self) -> FileBackedTileStore | LayeredTileStore:
+        """The store that a flight reads and writes."""
+        return self.tile_store
+
     def _budget_enforcer(self, deleter: TileDeleter) -> CacheBudgetEnforcer:
         return CacheBudgetEnforcer(
             deleter.evict_tile,
             self._catalogue,
             committed_bytes=self.metadata_store.total_disk_bytes,
-            budget_bytes=self.config.budget.max_bytes,
+            budget_bytes=self.tiles_budget_bytes,
             eviction_batch_size=self.config.budget.eviction_batch_size,
             recorder=self.recorder,
             before_sweep=self._lru_buffer.gather,
@@ -153,9 +171,9 @@ class StoreParts(DatabaseParts):
     def tile_intake(self) -> TileIntake:
         """Brings tiles of folders and other supplies into the tile store."""
         return TileIntake(
-            store=self.tile_store,
+            store=self.store_in_use,
             total_disk_bytes=self.metadata_store.total_disk_bytes,
-            budget_bytes=self.config.budget.max_bytes,
+            budget_bytes=self.tiles_budget_bytes,
             tile_size_pixels=self.config.tiles.tile_size_pixels,
             clock=self.clock,
             parallel=min(IN_FLIGHT, self.config.database.pool_max_size),
@@ -163,7 +181,7 @@ class StoreParts(DatabaseParts):
 
     def delete_tiles(self, tile_ids: Sequence[TileId]) -> int:
         """Remove the tiles, all or none, and return the bytes freed; see `delete_tiles`."""
-        return delete_tiles(tile_ids, rows=self.rows, store=self.tile_store)
+        return delete_tiles(tile_ids, rows=self.rows, store=self.store_in_use)
 
     def check_store(
         self,

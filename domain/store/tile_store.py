@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import attrs
-
 from ..policies.clock_trust import ClockFault
 from ..policies.freshness import FreshnessVerdict
 from ..ports.clock import Clock
@@ -23,7 +21,7 @@ from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
 from .catalogue_sync import CatalogueSync
 from .clock_guard import ClockGuard
 from .delete_tile import TileDeleter
-from .freshness_gate import FreshnessGate
+from .freshness_gate import FreshnessGate, judge_stored
 from .read_tile import SupportsFastReader, TileReader
 from .recovery import ReconcileReport, reconcile
 from .write_batch import write_batch
@@ -127,10 +125,11 @@ class FileBackedTileStore:
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """See `SupportsLocalReads`."""
         captured_us = self._catalogue.captured_us(tile_id)
-        if captured_us is None:
-            return None
-        verdict, fault = self._gate.verdict_on(tile_id, captured_us, self._clock.now()), self._clock.doubt
-        return verdict if fault is None else attrs.evolve(verdict, clock_fault=fault)
+        return None if captured_us is None else self.judge(tile_id, captured_us)
+
+    def judge(self, tile_id: TileId, captured_us: int) -> FreshnessVerdict:
+        """The verdict as of now on a tile by its capture time, in microseconds since 1970."""
+        return judge_stored(self._gate, self._clock, tile_id, captured_us)
 
     @property
     def clock_fault(self) -> ClockFault | None:

@@ -11,6 +11,8 @@ import pytest
 from aerotile.domain import errors
 from aerotile.domain.errors import (
     AerotileError,
+    BaseSealError,
+    BaseUnavailableError,
     CacheBudgetExhaustedError,
     CaptureTimeInFutureError,
     ConfigurationError,
@@ -21,6 +23,7 @@ from aerotile.domain.errors import (
     IndexUnavailableError,
     ReadDeadlineError,
     RuntimeNotAvailableError,
+    SealedTileError,
     StoreUnavailableError,
     TileCacheError,
     TileMetadataError,
@@ -40,6 +43,8 @@ FLIGHT_FAMILY = (
     FreshnessRejectionError,
     CacheBudgetExhaustedError,
     IndexUnavailableError,
+    BaseUnavailableError,
+    SealedTileError,
     StoreUnavailableError,
 )
 
@@ -49,7 +54,9 @@ def test_what_can_happen_in_flight_is_a_tile_cache_error(member: type[Exception]
     assert member.__bases__ == (TileCacheError,)
 
 
-@pytest.mark.parametrize("outsider", [IndexBuildError, RuntimeNotAvailableError, ConfigurationError])
+@pytest.mark.parametrize(
+    "outsider", [IndexBuildError, BaseSealError, RuntimeNotAvailableError, ConfigurationError]
+)
 def test_what_can_only_happen_on_the_ground_is_outside_the_family(outsider: type[Exception]) -> None:
     assert not issubclass(outsider, TileCacheError)
     assert issubclass(outsider, AerotileError)

@@ -43,6 +43,7 @@ def status(session: Session, as_json: bool) -> None:
             "tiles": _tiles,
             "sectors": _sectors,
             "index": _index,
+            "base": _base,
             "record": _record,
         }
         facts = {name: _answer(part, runtime, session) for name, part in parts.items()}
@@ -90,7 +91,7 @@ def _tiles(runtime: Runtime) -> dict[str, Any]:
         "by_source": dict(sorted(sources.items())),
         "by_zoom": {str(zoom_level): count for zoom_level, count in sorted(zooms.items())},
         "disk_bytes": total_bytes,
-        "budget_bytes": runtime.config.budget.max_bytes,
+        "budget_bytes": runtime.tiles_budget_bytes,
         "free_disk_bytes": shutil.disk_usage(runtime.config.root).free,
     }
 
@@ -117,6 +118,20 @@ def _index(runtime: Runtime) -> dict[str, Any]:
     return index_facts(generation, opened.metadata())
 
 
+def _base(runtime: Runtime) -> dict[str, Any]:
+    name = runtime.base_generations.current()
+    if name is None:
+        return {"generation": None, "layered": runtime.config.base.layered}
+    opened = runtime.base_generations.manifest(name, runtime.base_trust)
+    return {
+        "generation": name,
+        "layered": runtime.config.base.layered,
+        "tiles": opened.manifest.tiles,
+        "trusted": opened.is_trusted,
+        "disk_bytes": runtime.base_generations.total_bytes(),
+    }
+
+
 def _record(runtime: Runtime) -> dict[str, Any]:
     folder = runtime.config.record_folder
     sizes = [_size(path) for path in folder.iterdir()] if folder.is_dir() else []
@@ -131,7 +146,7 @@ def _size(path: Path) -> int:
 
 
 def _print(facts: dict[str, Any], origins: Any) -> None:
-    for name in ("clock", "tiles", "sectors", "index", "record"):
+    for name in ("clock", "tiles", "sectors", "index", "base", "record"):
         write_line(f"{name}:")
         part = facts[name]
         if "error" in part:

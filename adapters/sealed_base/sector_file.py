@@ -1,0 +1,55 @@
+"""`sectors.json`: the sectors and rules that a base's tiles are judged by without a database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import timedelta
+
+from ...domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
+from ...domain.values.tile_grid import Bbox
+from ...domain.values.timestamps import MICROSECOND
+
+
+def encode_sectors(sectors: Iterable[SectorBoundary], rules: Iterable[FreshnessRule]) -> bytes:
+    """The file's bytes; the same sectors and rules, in any order, give the same bytes."""
+    facts = {
+        "sectors": [
+            {
+                "sector_id": sector.sector_id,
+                "classification": sector.classification.value,
+                "bbox": [
+                    sector.bbox.min_lon,
+                    sector.bbox.min_lat,
+                    sector.bbox.max_lon,
+                    sector.bbox.max_lat,
+                ],
+            }
+            for sector in sorted(sectors, key=lambda each: each.sector_id)
+        ],
+        "max_age_us": {rule.classification.value: rule.max_age // MICROSECOND for rule in rules},
+    }
+    return json.dumps(facts, indent=1, sort_keys=True).encode("ascii") + b"\n"
+
+
+def decode_sectors(content: bytes) -> tuple[tuple[SectorBoundary, ...], tuple[FreshnessRule, ...]]:
+    """The sectors and the rules. Raises `ValueError`."""
+    try:
+        facts = json.loads(content)
+        sectors = []
+        for sector in facts["sectors"]:
+            west, south, east, north = sector["bbox"]
+            sectors.append(
+                SectorBoundary(
+                    sector["sector_id"],
+                    SectorClassification(sector["classification"]),
+                    Bbox(south, west, north, east),
+                )
+            )
+        rules = [
+            FreshnessRule(SectorClassification(name), timedelta(microseconds=max_age))
+            for name, max_age in facts["max_age_us"].items()
+        ]
+    except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise ValueError(f"it holds no sectors of ours ({error!r})") from error
+    return tuple(sectors), tuple(rules)
