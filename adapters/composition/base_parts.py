@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -180,6 +181,17 @@ class BaseParts(StoreParts):
         return self.base_generations.switch_to(
             name, self.base_trust, require_signature=self.config.base.require_signature
         )
+
+    def export_base(
+        self,
+        name: str,
+        target: Path,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> SignedManifest:
+        """Copy a generation to another folder of bases; see `export_generation`."""
+        from ..sealed_base.export import export_generation
+
+        return export_generation(self.base_generations, name, target, self.base_trust, progress)
 
     def check_base(
         self,

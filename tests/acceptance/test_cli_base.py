@@ -65,6 +65,36 @@ def test_a_base_is_switched_and_checked_without_a_database(sealed: Call) -> None
         assert sealed("base", *command, **gone).code == 0
 
 
+def test_an_exported_generation_is_the_same_to_the_byte_and_can_be_used_from_there(sealed: Call) -> None:
+    assert sealed("base", "sign", "000001", "--key", key(sealed)).code == 0
+    facts = sealed("base", "export", "000001", "stick/base", "--json").json
+    assert facts["manifest_sha256"] == sealed("base", "info", "000001", "--json").json["manifest_sha256"]
+    here, there = (Path(root) / "base/generations/000001" for root in ("aerotile-data", "stick"))
+    files = {path.name: path.read_bytes() for path in here.iterdir()}
+    assert {path.name: path.read_bytes() for path in there.iterdir()} == files
+    assert sealed("--root", "stick", "base", "switch", AEROTILE_BASE_REQUIRE_SIGNATURE="false").code == 0
+    again = sealed("base", "export", "000001", "stick/base")
+    assert (again.code, "holds a generation 000001" in again.error) == (1, True)
+    assert {path.name: path.read_bytes() for path in there.iterdir()} == files
+
+
+def test_a_damaged_generation_is_not_exported(sealed: Call) -> None:
+    path = Path("aerotile-data/base/generations/000001/tiles.pmtiles")
+    content = bytearray(path.read_bytes())
+    content[16_384 + 300] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+    result = sealed("base", "export", "000001", "stick")
+    assert (result.code, "the copy of 000001 differs in 2 places" in result.error) == (1, True)
+    assert list(Path("stick/generations").iterdir()) == []
+
+
+def key(call: Call) -> str:
+    """The file of a new private key."""
+    assert call("base", "keygen", "a.key").code == 0
+    return "a.key"
+
+
 def test_damage_is_named_and_the_exit_code_says_so(sealed: Call) -> None:
     path = Path("aerotile-data/base/generations/000001/tiles.pmtiles")
     content = bytearray(path.read_bytes())

@@ -22,6 +22,7 @@ COMMANDS = {
     "list": ("base_list", "List the generations on the disk."),
     "info": ("base_info", "Show a generation, and whose signatures it has."),
     "switch": ("base_switch", "Make a generation the one in use."),
+    "export": ("base_export", "Copy a generation to a stick, or from one."),
     "rollback": ("base_rollback", "Go back to an older generation."),
 }
 
