@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
-from .errors import StoreUnavailableError, TileNotFoundError
+from .errors import (
+    BaseUnavailableError,
+    ContentHashMismatchError,
+    StoreUnavailableError,
+    TileNotFoundError,
+)
 from .policies.freshness import FreshnessVerdict
 from .ports.descriptor_index import SupportsAreaSearch
 from .values.areas import Area
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger("aerotile.find")
+_UNREADABLE = (BaseUnavailableError, ContentHashMismatchError, StoreUnavailableError)
 
 
 class DescriptorSearch(Protocol):
@@ -63,9 +69,9 @@ def find_tiles(
 
     With `near`, an aircraft's own estimate of its place, only tiles of that area are candidates, and none of
     them is missed (`SupportsAreaSearch`); without, the whole index is searched by its graph.
-    Tiles that were evicted since the index was built, and tiles that the disk fails to give, are left out, so
-    fewer than `k` may come back. Raises what `DescriptorIndex.search` raises, and `TypeError` for an area
-    that the index can't be held to.
+    Tiles that were evicted since the index was built, that are damaged, or that the disk fails to give, are
+    left out, so fewer than `k` may come back. Raises what `DescriptorIndex.search` raises, and `TypeError`
+    for an area that the index can't be held to.
     """
     found: list[FoundTile] = []
     for hit in _candidates(index, descriptor, k, near):
@@ -73,7 +79,7 @@ def find_tiles(
             pixels = store.read_tile_pixels(hit.tile_id)
         except TileNotFoundError:
             continue
-        except StoreUnavailableError as error:
+        except _UNREADABLE as error:
             _log.warning("candidate %s is left out: %s", hit.tile_id, error)
             continue
         found.append(FoundTile(hit.tile_id, hit.distance, store.verdict(hit.tile_id), pixels))

@@ -22,6 +22,7 @@ class SealedTiles:
         facts: MappedPixels,
         archive: MappedPixels,
         variants: VariantTable,
+        first_keys: bytes,
         *,
         part_rows: int,
         data_offset: int,

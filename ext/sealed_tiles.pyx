@@ -5,6 +5,7 @@ done when a part or a tile is touched for the first time. The GIL guards the mar
 """
 
 cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
@@ -49,12 +50,17 @@ cdef class SealedTiles:
 
     `check_part(number)` is called before the first use of each part of `part_rows` rows, `check_tile(row)` before
     the first use of each tile's bytes; both raise what the read shall raise. `otherwise(tile_id)` answers for a
-    tile that is not here. Raises `ValueError` for facts that are no whole number of rows.
+    tile that is not here. `first_keys` are the keys of the first row of each part: so a look-up uses one part, and a
+    damaged part costs its own tiles alone. Raises `ValueError` for facts that are no whole number of rows, and for
+    another number of keys than of parts.
     """
 
     cdef MappedPixels facts, archive
     cdef Mapping *whole
     cdef const FactsRow *rows
+    cdef bytes keys_of_parts
+    cdef const int64_t *first_keys  # in `keys_of_parts`
+    cdef Py_ssize_t part_count
     cdef readonly Py_ssize_t count
     cdef Py_ssize_t part_rows, data_offset
     cdef uint8_t *parts_seen
@@ -68,6 +74,7 @@ cdef class SealedTiles:
         MappedPixels facts not None,
         MappedPixels archive not None,
         variants not None,
+        bytes first_keys not None,
         *,
         Py_ssize_t part_rows,
         Py_ssize_t data_offset,
@@ -80,10 +87,15 @@ cdef class SealedTiles:
             raise TypeError(f"expected a VariantTable, got {variants!r}")
         if part_rows < 1 or data_offset < 0 or rows.length % <Py_ssize_t>sizeof(FactsRow) != 0:
             raise ValueError(f"{rows.length} bytes of facts are no whole number of rows")
+        self.count = rows.length // <Py_ssize_t>sizeof(FactsRow)
+        self.part_count = (self.count + part_rows - 1) // part_rows
+        if PyBytes_GET_SIZE(first_keys) != self.part_count * <Py_ssize_t>sizeof(int64_t):
+            raise ValueError(f"{len(first_keys)} bytes of keys for {self.part_count} parts")
+        self.keys_of_parts = first_keys
+        self.first_keys = <const int64_t *>PyBytes_AS_STRING(first_keys)
         self.whole = mapping_of(archive)
         self.facts, self.archive = facts.share(), archive.share()  # nobody else can close these
         self.rows = <const FactsRow *>rows.address
-        self.count = rows.length // <Py_ssize_t>sizeof(FactsRow)
         self.part_rows, self.data_offset = part_rows, data_offset
         self.flights = variants.flights
         self.ordinals = flight_ordinals(self.flights)
@@ -107,10 +119,20 @@ cdef class SealedTiles:
 
     cdef Py_ssize_t lower_bound(self, int64_t key) except -1:
         """The first row whose key is not below `key`; `count` when there is none."""
-        cdef Py_ssize_t low = 0, high = self.count, middle
+        cdef Py_ssize_t low = 0, high = self.part_count, middle
+        while low < high:  # the last part that begins at or before the key, if there is one
+            middle = low + (high - low) // 2
+            if self.first_keys[middle] <= key:
+                low = middle + 1
+            else:
+                high = middle
+        if low == 0:
+            return 0
+        low = (low - 1) * self.part_rows
+        high = min(low + self.part_rows, self.count)
+        self.touch_row(low)
         while low < high:
             middle = low + (high - low) // 2
-            self.touch_row(middle)
             if self.rows[middle].key < key:
                 low = middle + 1
             else:
@@ -124,7 +146,13 @@ cdef class SealedTiles:
         if key < 0:
             return -1
         row = self.lower_bound(key)
-        if row == self.count or self.rows[row].key != key:
+        if row == self.count:
+            return -1
+        if row % self.part_rows == 0:  # the key lies in no part, or begins this one
+            if self.first_keys[row // self.part_rows] != key:
+                return -1
+            self.touch_row(row)
+        if self.rows[row].key != key:
             return -1
         return row
 

@@ -19,8 +19,8 @@ SECTORS_FILE = "sectors.json"
 DIGESTS_FILE = "digests"
 MANIFEST_FILE = "manifest.json"
 FILES = (ARCHIVE_FILE, FACTS_FILE, SECTORS_FILE)
-"""The files that `digests` has the parts of, in its order."""
-DIGEST_BYTES = 32
+"""The files that `digests` has the parts of, in order; the first key of each part of the facts follows."""
+DIGEST_BYTES, KEY_BYTES = 32, 8
 _MOST_BYTES = (1 << 48) - 1
 
 
@@ -62,6 +62,8 @@ class BaseManifest:
     """Of ground in no sector, when the base was sealed."""
     aerotile: str
     """The version of the program that wrote the files."""
+    first_keys_sha256: str
+    """Of the first tile key of each part of the facts, behind the digests in `digests`."""
     files: dict[str, SealedFile]
 
     def __attrs_post_init__(self) -> None:
@@ -78,9 +80,10 @@ class BaseManifest:
                 raise ValueError(f"{name} must be a whole number within {low}..{high}, got {value!r}")
         if set(self.files) != set(FILES):
             raise ValueError(f"it names the files {', '.join(sorted(self.files))}")
-        for name, file in self.files.items():
-            if not is_sha256(file.digest):
-                raise ValueError(f"the digest of {name} is {file.digest!r}")
+        digests = {name: file.digest for name, file in self.files.items()}
+        for name, digest in (*digests.items(), ("first_keys", self.first_keys_sha256)):
+            if not is_sha256(digest):
+                raise ValueError(f"the digest of {name} is {digest!r}")
 
     @property
     def name(self) -> str:
@@ -102,6 +105,7 @@ class BaseManifest:
             "flights": [str(flight) for flight in self.variants.flights],
             "default_classification": self.default_classification,
             "aerotile": self.aerotile,
+            "first_keys_sha256": self.first_keys_sha256,
             "files": {name: attrs.asdict(file) for name, file in self.files.items()},
         }
         return json.dumps(facts, indent=1, sort_keys=True).encode("ascii") + b"\n"
@@ -130,5 +134,6 @@ def _decode(facts: dict[str, Any]) -> BaseManifest:
         variants=VariantTable(tuple(UUID(flight) for flight in facts["flights"])),
         default_classification=str(facts["default_classification"]),
         aerotile=str(facts["aerotile"]),
+        first_keys_sha256=facts["first_keys_sha256"],
         files={str(name): SealedFile(**file) for name, file in facts["files"].items()},
     )

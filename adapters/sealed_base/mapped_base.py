@@ -17,7 +17,7 @@ from . import facts
 from .archive_directory import ArchiveError
 from .archive_header import HEADER_BYTES, decode_header
 from .generations import BaseGenerations, SignedManifest
-from .manifest import ARCHIVE_FILE, DIGEST_BYTES, DIGESTS_FILE, FACTS_FILE, FILES, SECTORS_FILE
+from .manifest import ARCHIVE_FILE, DIGEST_BYTES, DIGESTS_FILE, FACTS_FILE, FILES, KEY_BYTES, SECTORS_FILE
 from .sector_file import decode_sectors
 from .signatures import Trust
 
@@ -33,6 +33,8 @@ class MappedBase:
     archive: MappedPixels
     facts: MappedPixels
     _digests: bytes
+    first_keys: bytes
+    """The tile key of the first row of each part of the facts, 8 bytes each."""
     sectors: tuple[SectorBoundary, ...]
     rules: tuple[FreshnessRule, ...]
 
@@ -114,7 +116,11 @@ def open_base(
     ):
         raise generations.damaged(name, f"{FACTS_FILE} has no row for each of {manifest.tiles} tiles")
     try:
-        digests = _read(folder, DIGESTS_FILE, sum(file.parts for file in sizes.values()) * DIGEST_BYTES)
+        all_parts = sum(file.parts for file in sizes.values()) * DIGEST_BYTES
+        digests = _read(folder, DIGESTS_FILE, all_parts + sizes[FACTS_FILE].parts * KEY_BYTES)
+        digests, first_keys = digests[:all_parts], digests[all_parts:]
+        if hashlib.sha256(first_keys).hexdigest() != manifest.first_keys_sha256:
+            raise generations.damaged(name, f"{DIGESTS_FILE} does not hold the first keys of {FACTS_FILE}")
         first = 0
         for each in FILES:
             end = first + sizes[each].parts * DIGEST_BYTES
@@ -135,7 +141,7 @@ def open_base(
         raise generations.damaged(name, str(error)) from error
     if (header.tiles, header.contents) != (manifest.tiles, manifest.contents):
         raise generations.damaged(name, f"{ARCHIVE_FILE} holds {header.tiles} tiles, not {manifest.tiles}")
-    return MappedBase(folder, opened, archive, mapped, digests, sectors, rules)
+    return MappedBase(folder, opened, archive, mapped, digests, first_keys, sectors, rules)
 
 
 def _checked_sectors(folder: Path, opened: SignedManifest, digests: bytes) -> bytes:

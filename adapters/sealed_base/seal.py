@@ -117,12 +117,14 @@ def write_generation(
                 header, files[ARCHIVE_FILE] = writer.finish(_archive_metadata(generation), bounds.e7())
             sizes[ARCHIVE_FILE] = header.archive_length
         progress(len(placed), len(placed))
+        first_keys: list[bytes] = []
         files[FACTS_FILE], sizes[FACTS_FILE] = _write(
-            folder / FACTS_FILE, (piece.tobytes() for piece in by_key.ascending()), facts.PART_BYTES
+            folder / FACTS_FILE, _facts_of(by_key, first_keys), facts.PART_BYTES
         )
     sectors = encode_sectors(source.sectors, source.rules)
     files[SECTORS_FILE], sizes[SECTORS_FILE] = _write(folder / SECTORS_FILE, [sectors], _SMALL_PART_BYTES)
-    _write(folder / DIGESTS_FILE, (files[name].raw() for name in FILES), _SMALL_PART_BYTES)
+    keys = b"".join(first_keys)
+    _write(folder / DIGESTS_FILE, (*(files[name].raw() for name in FILES), keys), _SMALL_PART_BYTES)
     manifest = BaseManifest(
         generation=generation,
         boxes=plan.boxes,
@@ -135,6 +137,7 @@ def write_generation(
         variants=variants,
         default_classification=source.default_classification.value,
         aerotile=source.aerotile,
+        first_keys_sha256=hashlib.sha256(keys).hexdigest(),
         files={
             name: SealedFile(sizes[name], digests.part_bytes, digests.root) for name, digests in files.items()
         },
@@ -166,6 +169,15 @@ def _place(
         block["id"] = archive_ids_of_keys(block["row"]["key"])
         placed.append(block)
     return variants
+
+
+def _facts_of(by_key: SortedRuns, first_keys: list[bytes]) -> Iterator[bytes]:
+    """The bytes of `facts`; appends the first key of each part."""
+    written = 0
+    for piece in by_key.ascending():
+        first_keys.append(piece["key"][-written % facts.PART_ROWS :: facts.PART_ROWS].tobytes())
+        written += len(piece)
+        yield piece.tobytes()
 
 
 class _Renaming:

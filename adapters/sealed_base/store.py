@@ -34,7 +34,7 @@ class SealedTileStore:
     """The tiles of a mapped base; implements `ReadableTiles` and nothing that writes. Safe for threads.
 
     A tile's bytes are hashed at its first read (`verify_reads`), its facts before their first use. A damaged
-    tile, or part of the facts, is refused each time, and the others are read on.
+    tile, or part of the facts with its 512 tiles, is refused each time, and the others are read on.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class SealedTileStore:
             base.facts,
             base.archive,
             base.signed.manifest.variants,
+            base.first_keys,
             part_rows=PART_ROWS,
             data_offset=DATA_OFFSET,
             check_part=self._check_part,

@@ -104,11 +104,13 @@ def test_the_manifest_binds_every_file_and_holds_no_time(tmp_path: Path) -> None
         assert sealed.digest == hashlib.sha256(b"".join(parts)).hexdigest()
         assert files["digests"][position:][: 32 * len(parts)] == b"".join(parts)
         position += 32 * len(parts)
-    assert position == len(files["digests"])
+    keys = np.frombuffer(files["facts"], FACTS_ROW)["key"][::512].tobytes()
+    assert files["digests"][position:] == keys
+    assert manifest.first_keys_sha256 == hashlib.sha256(keys).hexdigest()
     assert decode_manifest(manifest.encode()) == manifest
     assert sorted(json.loads(manifest.encode())) == [
-        "aerotile", "area", "contents", "default_classification", "files", "flights", "format", "generation",
-        "latest_capture_us", "left_out", "prefer", "tiles", "zooms",
+        "aerotile", "area", "contents", "default_classification", "files", "first_keys_sha256", "flights",
+        "format", "generation", "latest_capture_us", "left_out", "prefer", "tiles", "zooms",
     ]  # fmt: skip
     assert BaseGenerations(tmp_path).manifest("000017", NOBODY).manifest == manifest
 

@@ -116,18 +116,22 @@ def test_damaged_facts_are_never_used(root: Path, tmp_path: Path) -> None:
             store.query_by_bbox(victim.bbox, victim.zoom_level)
 
 
-def test_damage_to_one_part_of_the_facts_leaves_the_others(root: Path, tmp_path: Path) -> None:
-    last = len(TILES) * FACTS_ROW.itemsize - 1
-    copy = damaged_copy(root, tmp_path / "copy", "facts", last)
-    store = SealedTileStore(base_in(copy), judge=no_judge)
-    read = 0
-    for row, pixels in TILES:
-        try:
-            assert store.read_tile_bytes(row.tile_id) == pixels
-            read += 1
-        except BaseUnavailableError:
-            continue
-    assert len(TILES) - PART_ROWS <= read < len(TILES)
+def test_damage_to_a_part_of_the_facts_costs_the_tiles_of_that_part_alone(root: Path, tmp_path: Path) -> None:
+    rows = np.frombuffer((root / "generations" / "000001" / "facts").read_bytes(), FACTS_ROW)
+    parts = [
+        set(piece["sha256"].tolist()) for piece in np.split(rows, range(PART_ROWS, len(rows), PART_ROWS))
+    ]
+    assert len(parts) > 3
+    for number in range(len(parts)):
+        position = number * PART_BYTES + 17 * FACTS_ROW.itemsize
+        copy = damaged_copy(root, tmp_path / str(number), "facts", position)
+        store = SealedTileStore(base_in(copy), judge=no_judge)
+        for row, pixels in TILES:
+            if bytes.fromhex(row.content_sha256) in parts[number]:
+                with pytest.raises(BaseUnavailableError, match="facts is damaged"):
+                    store.read_tile_pixels(row.tile_id)
+            else:
+                assert store.read_tile_bytes(row.tile_id) == pixels
 
 
 def test_a_part_of_the_facts_is_hashed_once_and_before_its_first_use(root: Path) -> None:
@@ -137,6 +141,7 @@ def test_a_part_of_the_facts_is_hashed_once_and_before_its_first_use(root: Path)
         base.facts,
         base.archive,
         base.signed.manifest.variants,
+        base.first_keys,
         part_rows=PART_ROWS,
         data_offset=0,
         check_part=checked.append,
@@ -167,6 +172,7 @@ def test_facts_that_lead_out_of_the_archive_are_refused(root: Path, tmp_path: Pa
             facts,
             base.archive,
             base.signed.manifest.variants,
+            base.first_keys,
             part_rows=PART_ROWS,
             data_offset=16_384,
             check_part=lambda number: None,
