@@ -100,6 +100,32 @@ def check_capture_time(captured_at: datetime, now: datetime, tile_id: TileId | N
         raise CaptureTimeInFutureError(captured_at, now, tile_id=tile_id)
 
 
+@attrs.frozen
+class FreshnessGrounds:
+    """What freshness is judged by."""
+
+    sectors: tuple[SectorBoundary, ...]
+    rules: tuple[FreshnessRule, ...]
+    default_classification: SectorClassification
+
+    def joined_with(self, other: FreshnessGrounds) -> FreshnessGrounds:
+        """The grounds of both, of which the strictest counts: every sector, and of two rules the shorter age.
+
+        Of two default classifications the stricter one counts. A sector that both have counts once.
+        """
+        rules: dict[SectorClassification, FreshnessRule] = {}
+        for rule in (*self.rules, *other.rules):
+            known = rules.setdefault(rule.classification, rule)
+            if rule.max_age < known.max_age:
+                rules[rule.classification] = rule
+        from_strictest = list(SectorClassification)
+        return FreshnessGrounds(
+            tuple(dict.fromkeys((*self.sectors, *other.sectors))),
+            tuple(rules.values()),
+            min(self.default_classification, other.default_classification, key=from_strictest.index),
+        )
+
+
 def rules_by_classification(
     rules: Iterable[FreshnessRule],
     sectors: Iterable[SectorBoundary],

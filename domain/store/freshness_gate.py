@@ -24,6 +24,15 @@ from ..ports.sector_index import SectorIndex, SupportsJudging
 from ..values.sectors import FreshnessRule, SectorBoundary, SectorClassification
 from ..values.tiles import FreshnessLabel, TileId, TileMetadata
 from ..values.timestamps import microseconds_of, timestamp_of
+from .clock_guard import ClockGuard
+
+
+def judge_stored(
+    gate: FreshnessGate, clock: ClockGuard, tile_id: TileId, captured_us: int
+) -> FreshnessVerdict:
+    """The verdict as of now on a stored tile, with the clock's fault while the clock is not trusted."""
+    verdict, fault = gate.verdict_on(tile_id, captured_us, clock.now()), clock.doubt
+    return verdict if fault is None else attrs.evolve(verdict, clock_fault=fault)
 
 
 @attrs.frozen

@@ -10,7 +10,7 @@ from aerotile.domain.store.delete_tiles import delete_tiles
 
 
 def test_deleted_tiles_are_gone_and_their_bytes_are_counted() -> None:
-    cache = Cache.of(10_000)
+    cache = Cache.of(100_000)
     for x in range(3):
         cache.write(imported(x), 100 + x)
     assert delete_tiles([imported(0), imported(2)], rows=cache.rows, store=cache.store) == 202
