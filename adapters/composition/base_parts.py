@@ -111,6 +111,17 @@ class BaseParts(StoreParts):
         base = self._sealed_store(overlay.judge, overlay.read_tile_pixels)
         return LayeredTileStore(base, overlay, recorder=self.recorder, read_pixels=base.read_tile_pixels)
 
+    def count_base_twins(self) -> int:
+        """How many tiles of the store the base holds too, so that they are read from the base.
+
+        Raises `BaseUnavailableError`, `StoreUnavailableError`.
+        """
+        from ...ext import TileKeyCodec
+
+        columns, variants = self.rows.catalogue()
+        base = self.sealed_store
+        return sum(base.tile_exists(tile_id) for tile_id in TileKeyCodec(variants).decode_many(columns.keys))
+
     @cached_property
     def sealed_store(self) -> SealedTileStore:
         """The sealed base alone, without a database. Raises `BaseUnavailableError`."""
