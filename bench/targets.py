@@ -180,6 +180,13 @@ TARGETS = (
         ratio=at_most(1.25),
         facts={"recall@10": at_least(1.0)},
     ),
+    Target(
+        id="P-16",
+        what="read any tile of a sealed base, mapped before, every page touched",
+        p99_s=5 * MICROSECOND,
+        ratio=at_most(1.25),
+        behind=("*",),
+    ),
 )
 
 QUICK_TOLERANCE = 2.0

@@ -15,6 +15,7 @@ from . import (
     index_search,
     opening,
     reads,
+    sealed_base,
     upload,
     writes,
 )
@@ -37,6 +38,7 @@ PATHS: tuple[MeasuredPath, ...] = (
     upload.UPLOAD,
     area_search.SMALL_AREA,
     area_search.LARGE_AREA,
+    sealed_base.READ,
 )
 
 GROWTH: tuple[GrowthCurve, ...] = (
