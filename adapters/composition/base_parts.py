@@ -146,6 +146,17 @@ class BaseParts(StoreParts):
         base = self.mapped_base
         return [*stored, (base.tile_keys(), base.signed.manifest.variants)]
 
+    def count_base_twins(self) -> int:
+        """How many tiles of the store the base holds too, so that they are read from the base.
+
+        Raises `BaseUnavailableError`, `StoreUnavailableError`.
+        """
+        from ...ext import TileKeyCodec
+
+        columns, variants = self.rows.catalogue()
+        base = self.sealed_store
+        return sum(base.tile_exists(tile_id) for tile_id in TileKeyCodec(variants).decode_many(columns.keys))
+
     @cached_property
     def sealed_store(self) -> SealedTileStore:
         """The sealed base alone, without a database. Raises `BaseUnavailableError`."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import random
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -199,6 +202,61 @@ def test_pixels_share_the_mapping_and_outlive_the_base_and_its_files(tmp_path: P
     for handle, (_, pixels) in zip(handles, TILES[:9], strict=True):
         assert bytes(memoryview(handle)) == pixels
         handle.close()
+
+
+def test_a_base_whose_pages_the_disk_does_not_give_is_an_error_and_no_signal(tmp_path: Path) -> None:
+    """A file that is cut short under its mapping gives no page, as a failing disk does not."""
+    root = tmp_path / "base"
+    seal(root, TILES[:900])
+    program = """
+import os, sys
+from pathlib import Path
+from aerotile.adapters.sealed_base.generations import BaseGenerations
+from aerotile.adapters.sealed_base.mapped_base import open_base
+from aerotile.adapters.sealed_base.signatures import Trust
+from aerotile.adapters.sealed_base.store import SealedTileStore
+from aerotile.domain.errors import BaseUnavailableError, StoreUnavailableError
+from aerotile.domain.values.tiles import TileId, TileSource
+
+root = Path(sys.argv[1])
+folder = root / "generations" / "000001"
+base = open_base(BaseGenerations(root), "000001", Trust((), 1), require_signature=False)
+store = SealedTileStore(base, judge=lambda tile_id, captured_us: None)
+near, far = (TileId(12, 2000 + x, 1500 + x, TileSource.IMPORTED) for x in (0, 21))
+assert store.tile_exists(near) and store.tile_exists(far)
+os.truncate(folder / "tiles.pmtiles", 20_000)
+try:
+    store.read_tile_pixels(far)
+except StoreUnavailableError as error:
+    print("tile:", error)
+store = SealedTileStore(base, judge=lambda tile_id, captured_us: None)
+os.truncate(folder / "facts", 0)
+try:
+    store.tile_exists(far)
+except BaseUnavailableError as error:
+    print("facts:", error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(root)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("tile: can't read tile imported/12/2021/1521 of the sealed base")
+    assert lines[1].startswith("facts: ")
+    assert "the disk does not give facts" in lines[1]
+
+
+def test_many_threads_read_a_base_that_nobody_read_before(root: Path) -> None:
+    store = SealedTileStore(base_in(root), judge=no_judge)
+    expected = {row.tile_id: pixels for row, pixels in TILES}
+
+    def read(seed: int) -> int:
+        order = list(expected)
+        random.Random(seed).shuffle(order)
+        return sum(store.read_tile_bytes(tile_id) == expected[tile_id] for tile_id in order)
+
+    with ThreadPoolExecutor(6) as threads:
+        assert list(threads.map(read, range(6))) == [len(expected)] * 6
 
 
 def layered(tmp_path: Path, sealed: list[Tile]) -> tuple[LayeredTileStore, SmallStore, MemoryFlightRecorder]:

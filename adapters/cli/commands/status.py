@@ -166,6 +166,7 @@ def _base(runtime: Runtime) -> dict[str, Any]:
         "generation": name,
         "layered": runtime.config.base.layered,
         "tiles": opened.manifest.tiles,
+        "twins_in_store": runtime.count_base_twins() if runtime.config.base.layered else None,
         "trusted": opened.is_trusted,
         "disk_bytes": runtime.base_generations.total_bytes(),
     }
