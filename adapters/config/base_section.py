@@ -7,6 +7,7 @@ from enum import Enum
 
 import attrs
 
+from ...domain.values.validators import plain_numbers
 from .fields import about, instance, whole
 
 _PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
@@ -21,7 +22,7 @@ class BaseVerify(str, Enum):
     """By `aerotile base verify` alone."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=plain_numbers)
 class BaseConfig:
     """`[base]`: whether a sealed base is read, and whose signatures count."""
 

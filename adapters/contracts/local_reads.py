@@ -15,6 +15,7 @@ from ...domain.ports.tile_store import ReadableTiles, SupportsLocalReads
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_key import MORTON_BITS, VARIANT_BITS, VariantTable, encode_tile_key
 from ...domain.values.tiles import TileId
+from ...domain.values.timestamps import microseconds_of
 
 
 @attrs.frozen
@@ -70,6 +71,7 @@ class LocalReadsContract:
         store, absent = subject.store, self.absent(subject)
         assert not store.tile_exists(absent)
         assert store.verdict(absent) is None
+        assert store.captured_us(absent) is None
         for read in (store.read_tile_pixels, store.read_tile_bytes):
             with pytest.raises(TileNotFoundError) as caught:
                 read(absent)
@@ -82,9 +84,12 @@ class LocalReadsContract:
         with pytest.raises(ValueError, match="timeout_s"):
             subject.store.read_tile_pixels_within(next(iter(subject.tiles)), wrong)
 
-    def test_every_tile_has_a_verdict(self, subject: LocalReadsSubject) -> None:
+    def test_every_tile_has_a_verdict_and_a_capture_time(self, subject: LocalReadsSubject) -> None:
         for tile_id in subject.tiles:
             assert isinstance(subject.store.verdict(tile_id), FreshnessVerdict)
+            entries = subject.store.query_by_bbox(tile_id.bbox, tile_id.zoom_level)
+            (captured_at,) = [entry.captured_at for entry in entries if entry.tile_id == tile_id]
+            assert subject.store.captured_us(tile_id) == microseconds_of(captured_at)
 
     def test_a_box_finds_the_tiles_that_cover_a_point_of_it(self, subject: LocalReadsSubject) -> None:
         world = Bbox(-85.0, -180.0, 85.0, 180.0)

@@ -10,6 +10,7 @@ from pathlib import Path
 import attrs
 
 from ...domain.errors import BaseSealError, BaseUnavailableError
+from ...domain.values.disk_usage import blocks_of
 from ..files.atomic_file import atomic_file
 from ..files.generations import GenerationFolders, GenerationKind, open_generation_file
 from ..files.regular_file import read_at_most
@@ -155,10 +156,10 @@ class BaseGenerations(GenerationFolders):
         return opened
 
     def total_bytes(self) -> int:
-        """The bytes of all files of all generations. Raises `BaseUnavailableError`."""
+        """Bytes of disk that all files of all generations take. Raises `BaseUnavailableError`."""
         try:
             return sum(
-                file.stat(follow_symlinks=False).st_size
+                blocks_of(file.stat(follow_symlinks=False).st_size)
                 for name in self.names()
                 for file in os.scandir(self.folder(name))
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cli_calls import Call
 
@@ -155,6 +156,45 @@ def test_with_a_base_in_front_its_tiles_are_there_already_and_are_not_deleted(
     assert more.json["stored"] == 4
 
 
+@pytest.mark.parametrize("command", [["delete"], ["pin"], ["amend", "--captured-at", "2026-04-01"]])
+def test_no_tile_is_changed_where_one_of_them_is_of_the_base(
+    sealed: Call, xyz_folder: Callable[..., Path], command: list[str]
+) -> None:
+    assert sealed("ingest", xyz_folder("more", x=61), "--captured-at", "2026-05-01").code == 0
+    assert sealed("base", "switch", **LAYERED).code == 0
+    assert sealed("delete", "imported/7/60/2").code == 0  # the base alone holds it now
+    stored = sealed("dump", "--json").out
+    for sealed_tile in ("imported/7/60/1", "imported/7/60/2"):
+        refused = sealed(*command, "imported/7/61/0", sealed_tile, **LAYERED)
+        assert refused.code == 1
+        assert f"tile {sealed_tile} belongs to the sealed base, which is never changed" in refused.err
+        assert sealed("dump", "--json").out == stored
+    assert sealed(*command, "imported/7/61/0", **LAYERED).code == 0
+    assert sealed("dump", "--json").out != stored
+
+
+def test_the_pin_of_a_twin_in_the_store_can_be_lifted(sealed: Call) -> None:
+    assert sealed("base", "switch", **LAYERED).code == 0
+    assert sealed("pin", "imported/7/60/1").code == 0
+    assert sealed("pin", "--lift", "imported/7/60/1", **LAYERED).code == 0
+    assert sealed("pin", "--list", "--json").json["pinned"] == []
+
+
+def test_tiles_that_the_base_alone_holds_count_for_an_ingest_and_for_an_index(sealed: Call) -> None:
+    tiles = [f"imported/7/60/{y}" for y in range(3)]
+    assert sealed("base", "switch", **LAYERED).code == 0
+    assert sealed("delete", *tiles).code == 0
+    other = sealed("ingest", "tiles", "--captured-at", "2026-05-02", **LAYERED)
+    assert other.code == 1
+    assert "with the same bytes, captured at 2026-05-01" in other.err
+    np.savez("d.npz", tiles=tiles, descriptors=np.eye(3, 16, dtype=np.float32))
+    alone = sealed("index", "build", "d.npz", "--model", "net")
+    assert (alone.code, "none of the 3 indexed tiles is in the store" in alone.error) == (1, True)
+    assert sealed("index", "build", "d.npz", "--model", "net", "--json", **LAYERED).json["unknown_tiles"] == 0
+    assert sealed("status", "--json", **LAYERED).json["index"]["unknown_tiles"] == 0
+    assert sealed("verify", "--json", **LAYERED).json["index_agreement"]["unknown_tiles"] == 0
+
+
 def test_status_says_whether_the_base_is_trusted_and_what_it_takes_of_the_budget(
     sealed: Call, keys: list[str]
 ) -> None:
@@ -162,12 +202,14 @@ def test_status_says_whether_the_base_is_trusted_and_what_it_takes_of_the_budget
     assert before["base"] == {"generation": None, "layered": False}
     assert sealed("base", "switch", **LAYERED).code == 0
     facts = sealed("status", "--json", **LAYERED).json
-    size = sum(path.stat().st_size for path in Path("aerotile-data/base/generations/000001").iterdir())
+    files = Path("aerotile-data/base/generations/000001").iterdir()
+    size = sum(-(-path.stat().st_size // 4096) * 4096 for path in files)
     assert facts["base"] == {
         "generation": "000001", "layered": True, "tiles": 3, "twins_in_store": 3, "trusted": False,
         "disk_bytes": size,
     }  # fmt: skip
     assert facts["tiles"]["budget_bytes"] == before["tiles"]["budget_bytes"] - size
+    assert facts["tiles"]["onboard_share_bytes"] == int(facts["tiles"]["budget_bytes"] * 0.25)
     shown = sealed("status", **LAYERED).out.split("base:")[1].splitlines()
     assert ["trusted", "no"] in [line.split() for line in shown]
     strict = {"AEROTILE_BASE_LAYERED": "true", "AEROTILE_BASE_PUBLIC_KEYS": keys[0]}

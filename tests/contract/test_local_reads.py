@@ -11,7 +11,7 @@ from small_store import SmallStore
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
 from aerotile.adapters.sealed_base.store import SealedTileStore
-from aerotile.domain.ports.tile_store import SupportsLocalWrites, TileStore
+from aerotile.domain.ports.tile_store import RecordsLookups, SupportsLocalWrites, TileStore
 from aerotile.domain.store.layered_store import LayeredTileStore
 from aerotile.domain.store.tile_store import FileBackedTileStore
 from aerotile.domain.values.tiles import TileId, TileSource, VotingStatus
@@ -80,3 +80,4 @@ class TestBaseInFrontOfAStore(LocalReadsContract):
     def test_it_is_a_store(self, subject: LocalReadsSubject) -> None:
         assert isinstance(subject.store, SupportsLocalWrites)
         assert isinstance(subject.store, TileStore)
+        assert isinstance(subject.store, RecordsLookups)

@@ -7,11 +7,12 @@ import random
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sealed_bases import NOBODY, Tile, imported, opened, pixels_of, seal, square, tile
+from sealed_bases import CAPTURED_AT, NOBODY, Tile, imported, opened, pixels_of, seal, square, tile
 from small_store import SmallStore
 
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
@@ -29,7 +30,9 @@ from aerotile.domain.errors import (
 from aerotile.domain.flight_events import EventKind
 from aerotile.domain.policies.freshness import FreshnessVerdict
 from aerotile.domain.store.layered_store import LayeredTileStore
+from aerotile.domain.values.tile_key import decode_tile_key
 from aerotile.domain.values.tiles import TileId, TileSource
+from aerotile.domain.values.timestamps import microseconds_of
 from aerotile.ext import FACTS_ROW_BYTES, SealedTiles
 
 TILES = square(40)  # so many that the facts have several parts
@@ -283,14 +286,27 @@ def test_writing_a_tile_of_the_base_is_a_duplicate_that_is_on_the_record(tmp_pat
     assert store.read_tile_bytes(new[0].tile_id) == new[1]
 
 
-def test_a_tile_of_the_base_is_neither_deleted_nor_evicted(tmp_path: Path) -> None:
-    store, _, _ = layered(tmp_path, TILES[:5])
-    for remove in (store.delete_tile, store.evict_tile):
-        with pytest.raises(SealedTileError, match=str(TILES[2][0].tile_id)):
-            remove(TILES[2][0].tile_id)
-    assert store.read_tile_bytes(TILES[2][0].tile_id) == TILES[2][1]
+def test_a_tile_of_the_base_is_neither_deleted_nor_evicted_nor_amended(tmp_path: Path) -> None:
+    store, small, _ = layered(tmp_path, TILES[:5])
+    sealed, twin = TILES[2], TILES[3]
+    small.store.write_tile(twin[1], twin[0])
+    amended_at = CAPTURED_AT - timedelta(days=9)
+    for change in (
+        store.delete_tile,
+        store.evict_tile,
+        lambda tile_id: store.amend_capture_time(tile_id, amended_at),
+    ):
+        for row, pixels in (sealed, twin):
+            with pytest.raises(SealedTileError, match=str(row.tile_id)):
+                change(row.tile_id)
+            assert store.read_tile_bytes(row.tile_id) == pixels
+            assert store.captured_us(row.tile_id) == microseconds_of(row.captured_at)
+    assert small.committed() == {twin[0].tile_id}
+    assert small.store.captured_us(twin[0].tile_id) == microseconds_of(CAPTURED_AT)
     new = imported(3, 1, 1)
     store.write_tile(new[1], new[0])
+    assert store.amend_capture_time(new[0].tile_id, amended_at).captured_at_before == CAPTURED_AT
+    assert store.captured_us(new[0].tile_id) == microseconds_of(amended_at)
     assert store.delete_tile(new[0].tile_id) == len(new[1])
     with pytest.raises(TileNotFoundError):
         store.read_tile_pixels(new[0].tile_id)
@@ -318,3 +334,16 @@ def test_other_variants_of_a_place_lie_beside_the_one_of_the_base(tmp_path: Path
     assert store.read_tile_bytes(other) == pixels
     assert store.read_tile_bytes(place) == TILES[2][1]
     assert {other, place} <= set(store.query_by_bbox(place.bbox, 12).tile_ids())
+
+
+def test_the_keys_of_a_base_are_those_of_its_tiles_and_never_those_of_damaged_facts(
+    root: Path, tmp_path: Path
+) -> None:
+    base = base_in(root)
+    variants = base.signed.manifest.variants
+    assert {decode_tile_key(key, variants) for key in base.tile_keys().tolist()} == {
+        row.tile_id for row, _ in TILES
+    }
+    copy = damaged_copy(root, tmp_path / "copy", "facts", PART_BYTES + 8)
+    with pytest.raises(BaseUnavailableError, match="facts is damaged"):
+        base_in(copy).tile_keys()
