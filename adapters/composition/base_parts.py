@@ -80,16 +80,17 @@ class BaseParts(StoreParts):
 
     @cached_property
     def base_grounds(self) -> FreshnessGrounds:
-        """What the base brings along to judge freshness by."""
+        """The base's sectors and rules, with the stricter default of base and configuration."""
         base = self.mapped_base
         default = SectorClassification(base.signed.manifest.default_classification)
-        return FreshnessGrounds(base.sectors, base.rules, default)
+        grounds = FreshnessGrounds(base.sectors, base.rules, default)
+        return grounds.with_default(self.config.freshness.default_classification)
 
     @cached_property
-    def freshness_grounds(self) -> FreshnessGrounds:
-        """The grounds of the store, joined with those of a base that lies in front of it."""
+    def freshness_grounds(self) -> tuple[FreshnessGrounds, ...]:
+        """The grounds of the store, and those of a base that lies in front of it."""
         grounds = super().freshness_grounds
-        return grounds.joined_with(self.base_grounds) if self.config.base.layered else grounds
+        return (*grounds, self.base_grounds) if self.config.base.layered else grounds
 
     @cached_property
     def tiles_budget(self) -> BudgetConfig:
@@ -160,8 +161,7 @@ class BaseParts(StoreParts):
     @cached_property
     def sealed_store(self) -> SealedTileStore:
         """The sealed base alone, without a database. Raises `BaseUnavailableError`."""
-        grounds = FreshnessGrounds((), (), self.config.freshness.default_classification)
-        gate = self._gate_over(self.base_grounds.joined_with(grounds))
+        gate = self._gate_over([self.base_grounds])
         times = _TimesOfBase(self.mapped_base.signed.manifest.latest_capture_us)
         clock = ClockGuard(self.clock, times, self.recorder)
         clock.look()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...domain.intake.take_in_tiles import TileIntake
 from ...domain.policies.clock_trust import ClockFault, find_clock_fault
-from ...domain.policies.freshness import FreshnessGrounds
+from ...domain.policies.freshness import FreshnessGrounds, with_shortest_ages
 from ...domain.policies.index_agreement import IndexAgreement, compare_index
 from ...domain.policies.jpeg import JpegWalk
 from ...domain.ports.tile_catalogue import TileCatalogue
@@ -23,7 +23,7 @@ from ...domain.store.clock_guard import ClockGuard, latest_known
 from ...domain.store.delete_tile import TileDeleter
 from ...domain.store.delete_tiles import delete_tiles
 from ...domain.store.disk_budget import CacheBudgetEnforcer
-from ...domain.store.freshness_gate import FreshnessGate
+from ...domain.store.freshness_gate import FreshnessGate, judge_by
 from ...domain.store.io_budget import IoBudget
 from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.pin_tiles import pin_tiles
@@ -56,12 +56,14 @@ class StoreParts(DatabaseParts):
         return self._closing(files, files.close)
 
     @cached_property
-    def freshness_grounds(self) -> FreshnessGrounds:
-        """The sectors and rules of the store, and the default of the configuration."""
-        return FreshnessGrounds(
-            self.sector_store.sectors(),
-            tuple(self.sector_store.rules()),
-            self.config.freshness.default_classification,
+    def freshness_grounds(self) -> tuple[FreshnessGrounds, ...]:
+        """The sectors and rules of the store, with the default of the configuration."""
+        return (
+            FreshnessGrounds(
+                self.sector_store.sectors(),
+                tuple(self.sector_store.rules()),
+                self.config.freshness.default_classification,
+            ),
         )
 
     @cached_property
@@ -69,16 +71,19 @@ class StoreParts(DatabaseParts):
         """The gate over the sectors and rules as they are now; later changes need a new runtime."""
         return self._gate_over(self.freshness_grounds)
 
-    def _gate_over(self, grounds: FreshnessGrounds) -> FreshnessGate:
+    def _gate_over(self, grounds: Sequence[FreshnessGrounds]) -> FreshnessGate:
+        """The gate whose verdict is the strictest one by several grounds."""
         from ..rtree.sector_index import RtreeSectorIndex
 
+        first, *others = with_shortest_ages(grounds)
         return FreshnessGate(
-            grounds.sectors,
-            grounds.rules,
-            sector_index=RtreeSectorIndex(grounds.sectors),
-            default_classification=grounds.default_classification,
+            first.sectors,
+            first.rules,
+            sector_index=RtreeSectorIndex(first.sectors),
+            default_classification=first.default_classification,
             clock=self.clock,
             recorder=self.recorder,
+            beside=[judge_by(each, RtreeSectorIndex(each.sectors)) for each in others],
         )
 
     @cached_property

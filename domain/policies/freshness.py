@@ -59,6 +59,11 @@ TOO_OLD = {
 _STRICTNESS = {kind: -rank for rank, kind in enumerate(SectorClassification)}
 
 
+def strictness(verdict: FreshnessVerdict) -> tuple[FreshnessDecision, int]:
+    """What the strictest of several verdicts has most of."""
+    return verdict.decision, _STRICTNESS[verdict.rule.classification]
+
+
 def judge_freshness(
     tile_id: TileId,
     captured_at: datetime,
@@ -79,9 +84,6 @@ def judge_freshness(
         rule = rules[classification]
         decision = FreshnessDecision.ACCEPT if age <= rule.max_age else TOO_OLD[classification]
         return FreshnessVerdict(decision, age, rule, sector)
-
-    def strictness(verdict: FreshnessVerdict) -> tuple[FreshnessDecision, int]:
-        return verdict.decision, _STRICTNESS[verdict.rule.classification]
 
     elsewhere = verdict(default_classification, None)
     strictest = max(
@@ -108,22 +110,21 @@ class FreshnessGrounds:
     rules: tuple[FreshnessRule, ...]
     default_classification: SectorClassification
 
-    def joined_with(self, other: FreshnessGrounds) -> FreshnessGrounds:
-        """The grounds of both, of which the strictest counts: every sector, and of two rules the shorter age.
+    def with_default(self, other: SectorClassification) -> FreshnessGrounds:
+        """These grounds with the stricter one of two default classifications."""
+        stricter = max(self.default_classification, other, key=_STRICTNESS.__getitem__)
+        return attrs.evolve(self, default_classification=stricter)
 
-        Of two default classifications the stricter one counts. A sector that both have counts once.
-        """
-        rules: dict[SectorClassification, FreshnessRule] = {}
-        for rule in (*self.rules, *other.rules):
-            known = rules.setdefault(rule.classification, rule)
-            if rule.max_age < known.max_age:
-                rules[rule.classification] = rule
-        from_strictest = list(SectorClassification)
-        return FreshnessGrounds(
-            tuple(dict.fromkeys((*self.sectors, *other.sectors))),
-            tuple(rules.values()),
-            min(self.default_classification, other.default_classification, key=from_strictest.index),
-        )
+
+def with_shortest_ages(grounds: Iterable[FreshnessGrounds]) -> tuple[FreshnessGrounds, ...]:
+    """The grounds, each with the rules of all; of two rules for one classification the shorter age counts."""
+    grounds = tuple(grounds)
+    rules: dict[SectorClassification, FreshnessRule] = {}
+    for rule in (rule for each in grounds for rule in each.rules):
+        known = rules.setdefault(rule.classification, rule)
+        if rule.max_age < known.max_age:
+            rules[rule.classification] = rule
+    return tuple(attrs.evolve(each, rules=tuple(rules.values())) for each in grounds)
 
 
 def rules_by_classification(

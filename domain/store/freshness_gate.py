@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 import attrs
@@ -12,15 +12,17 @@ from ..flight_events import freshness_downgraded_event, freshness_rejected_event
 from ..policies.clock_trust import find_clock_fault
 from ..policies.freshness import (
     FreshnessDecision,
+    FreshnessGrounds,
     FreshnessVerdict,
     Rules,
     check_capture_time,
     judge_freshness,
     rules_by_classification,
+    strictness,
 )
 from ..ports.clock import Clock
 from ..ports.flight_recorder import FlightRecorder
-from ..ports.sector_index import SectorIndex, SupportsJudging
+from ..ports.sector_index import SectorIndex, SupportsJudging, TileJudge
 from ..values.sectors import FreshnessRule, SectorBoundary, SectorClassification
 from ..values.tiles import FreshnessLabel, TileId, TileMetadata
 from ..values.timestamps import microseconds_of, timestamp_of
@@ -51,6 +53,26 @@ class SectorListJudge:
         )
 
 
+@attrs.frozen
+class StrictestJudge:
+    """A `TileJudge` whose verdict is the strictest one of several judges, the first of equals."""
+
+    judges: tuple[TileJudge, ...]
+
+    def verdict_on(self, tile_id: TileId, captured_us: int, now: datetime) -> FreshnessVerdict:
+        """See `TileJudge`."""
+        return max((judge.verdict_on(tile_id, captured_us, now) for judge in self.judges), key=strictness)
+
+
+def judge_by(grounds: FreshnessGrounds, sector_index: SectorIndex) -> TileJudge:
+    """The judge by some grounds, of whose sectors `sector_index` was built. Raises `ConfigurationError`."""
+    default = grounds.default_classification
+    table = rules_by_classification(grounds.rules, grounds.sectors, default)
+    if isinstance(sector_index, SupportsJudging):
+        return sector_index.judge(table, default)
+    return SectorListJudge(sector_index, table, default)
+
+
 class FreshnessGate:
     """Judges tiles by the sectors and rules that it was built with. Safe for threads."""
 
@@ -70,14 +92,16 @@ class FreshnessGate:
         default_classification: SectorClassification,
         clock: Clock,
         recorder: FlightRecorder,
+        beside: Sequence[TileJudge] = (),
     ) -> None:
-        """`sector_index` must have been built from the same `sectors`. Raises `ConfigurationError`."""
-        table = rules_by_classification(rules, sectors, default_classification)
-        judge = (
-            sector_index.judge(table, default_classification)
-            if isinstance(sector_index, SupportsJudging)
-            else SectorListJudge(sector_index, table, default_classification)
-        )
+        """`sector_index` must have been built from the same `sectors`.
+
+        The verdicts of the judges `beside` count where they are stricter. Raises `ConfigurationError`.
+        """
+        grounds = FreshnessGrounds(tuple(sectors), tuple(rules), default_classification)
+        judge = judge_by(grounds, sector_index)
+        if beside:
+            judge = StrictestJudge((judge, *beside))
         self.verdict_on = judge.verdict_on
         self._clock = clock
         self._recorder = recorder

@@ -173,6 +173,18 @@ def test_no_tile_is_changed_where_one_of_them_is_of_the_base(
     assert sealed("dump", "--json").out != stored
 
 
+def test_new_tiles_are_judged_by_the_ground_of_the_base_too(
+    call: Call, xyz_folder: Callable[..., Path], days_ago: Callable[[int], str]
+) -> None:
+    assert call("ingest", xyz_folder(count=1), "--captured-at", days_ago(1)).code == 0
+    assert call("base", "seal", AEROTILE_FRESHNESS_DEFAULT_CLASSIFICATION="active_conflict").code == 0
+    assert call("base", "switch", **LAYERED).code == 0
+    old = ["ingest", str(xyz_folder("more", x=61)), "--captured-at", days_ago(300), "--json"]
+    refused = call(*old, **LAYERED)
+    assert (refused.code, refused.json["stored"]) == (1, 0)
+    assert call(*old).json["stored"] == 4
+
+
 def test_the_pin_of_a_twin_in_the_store_can_be_lifted(sealed: Call) -> None:
     assert sealed("base", "switch", **LAYERED).code == 0
     assert sealed("pin", "imported/7/60/1").code == 0

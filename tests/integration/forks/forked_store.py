@@ -27,6 +27,7 @@ import psycopg
 import aerotile
 from aerotile.adapters.composition import runtime_of
 from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 
 sys.path.append(str(Path(__file__).parents[2]))
 from store_sessions import BESIDE, other_sessions  # a script finds the tests' helpers there
@@ -36,7 +37,7 @@ FLIGHT = uuid.UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
 
 
 def tile(x: int) -> tuple[bytes, aerotile.TileMetadata]:
-    pixels = b"\xff\xd8\xff" + hashlib.shake_128(str(x).encode()).digest(300) + b"\xff\xd9"
+    pixels = example_jpeg(hashlib.shake_128(str(x).encode()).digest(300))
     return pixels, aerotile.TileMetadata(
         tile_id=aerotile.TileId(18, x, 90123, aerotile.TileSource.ONBOARD, FLIGHT),
         captured_at=datetime.now(timezone.utc),
