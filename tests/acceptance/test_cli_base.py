@@ -235,6 +235,22 @@ def test_status_says_whether_the_base_is_trusted_and_what_it_takes_of_the_budget
     assert "budget.max_bytes, which is 900" in small.err
 
 
+def test_the_store_evicts_and_fills_what_the_base_leaves_of_the_budget(
+    sealed: Call, xyz_folder: Callable[..., Path]
+) -> None:
+    assert sealed("base", "switch", **LAYERED).code == 0
+    before = sealed("status", "--json", **LAYERED).json
+    budget = before["base"]["disk_bytes"] + before["tiles"]["footprint_bytes"]  # room for three tiles
+    tight = LAYERED | {"AEROTILE_BUDGET_MAX_BYTES": str(budget)}
+    more = sealed(
+        "ingest", xyz_folder("more", x=61, count=2), "--captured-at", "2026-05-01", "--json", **tight
+    )
+    assert (more.code, more.json["stored"], more.json["evicted"]["count"]) == (1, 2, 2)
+    after = sealed("status", "--json", **tight).json["tiles"]
+    assert (after["count"], after["over_budget_bytes"]) == (3, 0)
+    assert after["budget_bytes"] == before["tiles"]["footprint_bytes"]
+
+
 def test_a_base_is_opened_and_judged_without_any_database(sealed: Call, keys: list[str]) -> None:
     pinned = {"AEROTILE_BASE_PUBLIC_KEYS": keys[0]}
     assert sealed("base", "sign", "000001", "--key", "0.key", **pinned).code == 0
