@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         apply_migrations,
         build_descriptor_index,
         build_flight_recorder,
+        build_sealed_base,
         build_tile_metadata_store,
         build_tile_store,
         build_tile_uploader,
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from .adapters.config.secret import Secret
     from .adapters.config.settings import (
         AerotileConfig,
+        BaseConfig,
+        BaseVerify,
         BudgetConfig,
         DatabaseConfig,
         FreshnessConfig,
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     from .adapters.postgres.migrate import MigrationReport
     from .domain.errors import (
         AerotileError,
+        BaseSealError,
+        BaseUnavailableError,
         CacheBudgetExhaustedError,
         CaptureTimeConflictError,
         CaptureTimeInFutureError,
@@ -53,6 +58,7 @@ if TYPE_CHECKING:
         OnboardRoomExhaustedError,
         ReadDeadlineError,
         RuntimeNotAvailableError,
+        SealedTileError,
         StoreUnavailableError,
         TileCacheError,
         TileMetadataError,
@@ -69,6 +75,7 @@ if TYPE_CHECKING:
     from .domain.ports.tile_metadata import SupportsPins, TileMetadataStore
     from .domain.ports.tile_store import (
         AmendedTile,
+        ReadableTiles,
         RecordsLookups,
         SupportsLocalReads,
         SupportsLocalWrites,
@@ -76,6 +83,7 @@ if TYPE_CHECKING:
         TileWriteOutcome,
     )
     from .domain.ports.uploader import TileUploader
+    from .domain.store.layered_store import LayeredTileStore
     from .domain.store.tile_store import FileBackedTileStore
     from .domain.values.areas import Area, TileSpan
     from .domain.values.catalogue_entries import CatalogueEntry, CatalogueMatches
@@ -118,6 +126,7 @@ _NAMES_BY_MODULE = {
         "apply_migrations",
         "build_descriptor_index",
         "build_flight_recorder",
+        "build_sealed_base",
         "build_tile_metadata_store",
         "build_tile_store",
         "build_tile_uploader",
@@ -127,6 +136,8 @@ _NAMES_BY_MODULE = {
     ".adapters.config.secret": ("Secret",),
     ".adapters.config.settings": (
         "AerotileConfig",
+        "BaseConfig",
+        "BaseVerify",
         "BudgetConfig",
         "DatabaseConfig",
         "FreshnessConfig",
@@ -140,6 +151,8 @@ _NAMES_BY_MODULE = {
     ".adapters.postgres.migrate": ("MigrationReport",),
     ".domain.errors": (
         "AerotileError",
+        "BaseSealError",
+        "BaseUnavailableError",
         "CacheBudgetExhaustedError",
         "CaptureTimeConflictError",
         "CaptureTimeInFutureError",
@@ -157,6 +170,7 @@ _NAMES_BY_MODULE = {
         "OnboardRoomExhaustedError",
         "ReadDeadlineError",
         "RuntimeNotAvailableError",
+        "SealedTileError",
         "StoreUnavailableError",
         "TileCacheError",
         "TileMetadataError",
@@ -201,6 +215,7 @@ _NAMES_BY_MODULE = {
     ),
     ".domain.ports.tile_store": (
         "AmendedTile",
+        "ReadableTiles",
         "RecordsLookups",
         "SupportsLocalReads",
         "SupportsLocalWrites",
@@ -208,6 +223,7 @@ _NAMES_BY_MODULE = {
         "TileWriteOutcome",
     ),
     ".domain.ports.uploader": ("TileUploader",),
+    ".domain.store.layered_store": ("LayeredTileStore",),
     ".domain.store.tile_store": ("FileBackedTileStore",),
     ".domain.values.areas": (
         "Area",
@@ -277,6 +293,10 @@ __all__ = [
     "AerotileError",
     "AmendedTile",
     "Area",
+    "BaseConfig",
+    "BaseSealError",
+    "BaseUnavailableError",
+    "BaseVerify",
     "BatchOutcome",
     "BatchProgress",
     "Bbox",
@@ -318,6 +338,7 @@ __all__ = [
     "IndexConfig",
     "IndexMetadata",
     "IndexUnavailableError",
+    "LayeredTileStore",
     "LruConfig",
     "MigrationReport",
     "MultiPolygon",
@@ -328,11 +349,13 @@ __all__ = [
     "Polygon",
     "ProblemKind",
     "ReadDeadlineError",
+    "ReadableTiles",
     "ReadsConfig",
     "RecordConfig",
     "RecordEnvelope",
     "RecordsLookups",
     "RuntimeNotAvailableError",
+    "SealedTileError",
     "SearchHit",
     "Secret",
     "SectorBoundary",
@@ -375,6 +398,7 @@ __all__ = [
     "apply_migrations",
     "build_descriptor_index",
     "build_flight_recorder",
+    "build_sealed_base",
     "build_tile_metadata_store",
     "build_tile_store",
     "build_tile_uploader",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .adapters.contracts.clock import ClockContract
     from .adapters.contracts.descriptor_index import DescriptorIndexContract, MakeDescriptorIndex
     from .adapters.contracts.flight_recorder import FlightRecorderContract, FlightRecorderSubject
+    from .adapters.contracts.local_reads import LocalReadsContract, LocalReadsSubject
     from .adapters.contracts.mapping_cache import MappingCacheContract, MappingCacheSubject
     from .adapters.contracts.picture_decoder import PictureDecoderContract, PictureDecoderSubject
     from .adapters.contracts.pixel_handle import OpenPixelHandle, TilePixelHandleContract
@@ -53,6 +54,7 @@ _SUITES = {
     "clock": ("ClockContract",),
     "descriptor_index": ("DescriptorIndexContract", "MakeDescriptorIndex"),
     "flight_recorder": ("FlightRecorderContract", "FlightRecorderSubject"),
+    "local_reads": ("LocalReadsContract", "LocalReadsSubject"),
     "mapping_cache": ("MappingCacheContract", "MappingCacheSubject"),
     "picture_decoder": ("PictureDecoderContract", "PictureDecoderSubject"),
     "pixel_handle": ("OpenPixelHandle", "TilePixelHandleContract"),
@@ -74,6 +76,8 @@ __all__ = [
     "DescriptorIndexContract",
     "FlightRecorderContract",
     "FlightRecorderSubject",
+    "LocalReadsContract",
+    "LocalReadsSubject",
     "MakeDescriptorIndex",
     "MakeSectorIndex",
     "MakeTileCatalogue",

@@ -194,6 +194,13 @@ TARGETS = (
         facts={"recall@10": at_least(1.0)},
     ),
     Target(
+        id="P-16",
+        what="read any tile of a sealed base, mapped before, every page touched",
+        p99_s=5 * MICROSECOND,
+        ratio=at_most(1.25),
+        behind=("*",),
+    ),
+    Target(
         id="P-18",
         what="durable write of one tile beside a thread of pure Python that never pauses",
         p99_s=20 * MILLISECOND,

@@ -12,6 +12,8 @@ TileCacheError                   anything that goes wrong with the cache in use
 │   ├── OnboardRoomExhaustedError  no room for an onboard tile, which evicts no tile of the map
 │   └── HeadroomTakenError       another process took the reserved room before the commit
 ├── IndexUnavailableError        the descriptor index can't be opened or can't answer
+├── BaseUnavailableError         the sealed base is not there, damaged, or not signed as it must be
+├── SealedTileError              a tile of the sealed base can't be deleted, evicted, amended or pinned
 └── StoreUnavailableError        the database or the disk does not answer; nothing was lost
     ├── ReadDeadlineError        the disk did not give a tile in time; it may do so later
     ├── CommitOutcomeUnknownError  the line was lost during COMMIT; the write may have succeeded
@@ -19,6 +21,7 @@ TileCacheError                   anything that goes wrong with the cache in use
     ├── NoTileFileError          what stands in a tile file's place is no file
     └── ForkedProcessError       the store was opened before a fork, by another process
 IndexBuildError                  a build tool failed on the ground; never raised in flight
+BaseSealError                    the base can't be sealed or signed; never raised in flight
 RuntimeNotAvailableError         a part was left out of this installation; raised at composition only
 ConfigurationError               a setting is unknown, of the wrong type or out of range
 
@@ -242,6 +245,21 @@ class IndexUnavailableError(TileCacheError):
     """The descriptor index can't be opened, or can't answer this query."""
 
 
+class BaseUnavailableError(TileCacheError):
+    """The sealed base is not there, is damaged, or is not signed as the configuration demands."""
+
+
+class SealedTileError(TileCacheError):
+    """A tile of the sealed base can't be deleted, evicted, amended or pinned: a base is never changed."""
+
+    def __init__(self, tile_id: TileId) -> None:
+        super().__init__(
+            f"tile {tile_id} belongs to the sealed base, which is never changed",
+            remedy="seal a new generation without it, and switch to it",
+        )
+        self.tile_id = tile_id
+
+
 class StoreUnavailableError(TileCacheError):
     """The database or the disk does not answer. What was committed is safe; this call did nothing."""
 
@@ -279,6 +297,10 @@ class ForkedProcessError(StoreUnavailableError):
 
 class IndexBuildError(AerotileError):
     """Building the descriptor index failed. A ground tool's failure, outside the flight family on purpose."""
+
+
+class BaseSealError(AerotileError):
+    """Sealing or signing a base failed. A ground tool's failure, outside the flight family on purpose."""
 
 
 class RuntimeNotAvailableError(AerotileError):

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
-from .errors import StoreUnavailableError, TileNotFoundError
+from .errors import (
+    BaseUnavailableError,
+    ContentHashMismatchError,
+    StoreUnavailableError,
+    TileNotFoundError,
+)
 from .policies.freshness import FreshnessVerdict
 from .ports.descriptor_index import SupportsAreaSearch
 from .ports.tile_store import RecordsLookups
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger("aerotile.find")
+_UNREADABLE = (BaseUnavailableError, ContentHashMismatchError, StoreUnavailableError)
 
 
 class DescriptorSearch(Protocol):
@@ -84,9 +90,9 @@ def find_tiles(
     With `near`, an aircraft's own estimate of its place, only tiles of that area are candidates, and none of
     them is missed (`SupportsAreaSearch`); without, the whole index is searched by its graph.
     Waits for the disk at most `reads.deadline_s` seconds for each tile.
-    Tiles that were evicted since the index was built, and tiles that the disk fails to give, are left out, so
-    fewer than `k` may come back. When the store holds none of the candidates, index and store may not belong
-    together: that is logged, and recorded by a store that `RecordsLookups`. Raises what
+    Tiles that were evicted since the index was built, that are damaged, or that the disk fails to give, are
+    left out, so fewer than `k` may come back. When the store holds none of the candidates, index and store
+    may not belong together: that is logged, and recorded by a store that `RecordsLookups`. Raises what
     `DescriptorIndex.search` raises, and `TypeError` for an area that the index can't be held to.
     """
     found = FoundTiles()
@@ -99,7 +105,7 @@ def find_tiles(
             except TileNotFoundError:
                 unknown.append(hit.tile_id)
                 continue
-            except StoreUnavailableError as error:
+            except _UNREADABLE as error:
                 _log.warning("candidate %s is left out: %s", hit.tile_id, error.explained)
                 continue
             found.append(FoundTile(hit.tile_id, hit.distance, store.verdict(hit.tile_id), pixels))

@@ -62,6 +62,10 @@ class EventKind(str, Enum):
     """A tile's capture date was put right."""
     LOOKUP_UNKNOWN = "c6.lookup.unknown"
     """The store holds none of the candidates that the index named."""
+    BASE_OPENED = "c6.base.opened"
+    """A sealed base was opened; the reason says whether enough pinned keys signed it."""
+    BASE_TILE_DAMAGED = "c6.base.tile_damaged"
+    """A tile of the sealed base was refused, because its bytes are not those that were sealed."""
 
 
 @attrs.frozen
@@ -104,6 +108,12 @@ EVENT_KINDS: Mapping[EventKind, KindSpecification] = {
         ("tile", "tile_uuid", "captured_at_before", "captured_at", "decision", "freshness_label"),
     ),
     EventKind.LOOKUP_UNKNOWN: KindSpecification("1.8.0", Severity.WARNING, ("tiles", "count")),
+    EventKind.BASE_OPENED: KindSpecification(
+        "1.8.0", Severity.INFO, ("generation", "manifest_sha256", "signed_by")
+    ),
+    EventKind.BASE_TILE_DAMAGED: KindSpecification(
+        "1.8.0", Severity.ERROR, ("tile", "content_sha256", "found_sha256")
+    ),
 }
 
 LISTED_TILES = 5
@@ -341,6 +351,26 @@ def clock_trusted_event(former: ClockFault) -> FlightEvent:
 
 def _clock_facts(fault: ClockFault) -> dict[str, Any]:
     return {"clock_says": fault.clock_says.isoformat(), "known": fault.known.isoformat()}
+
+
+def base_opened_event(
+    generation: str, manifest_sha256: str, signed_by: Sequence[str], *, is_trusted: bool
+) -> FlightEvent:
+    """A sealed base was opened; `signed_by` are the pinned keys whose signatures it has."""
+    return FlightEvent(
+        EventKind.BASE_OPENED,
+        "trusted" if is_trusted else "untrusted",
+        {"generation": generation, "manifest_sha256": manifest_sha256, "signed_by": list(signed_by)},
+    )
+
+
+def base_tile_damaged_event(tile_id: TileId, content_sha256: str, found_sha256: str) -> FlightEvent:
+    """A tile of the sealed base has other bytes than were sealed."""
+    return FlightEvent(
+        EventKind.BASE_TILE_DAMAGED,
+        "sha256_differs",
+        {"tile": str(tile_id), "content_sha256": content_sha256, "found_sha256": found_sha256},
+    )
 
 
 def recorder_dropped_event(dropped: int) -> FlightEvent:

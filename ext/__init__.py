@@ -9,9 +9,10 @@ from .folder_scan import walk_variant
 from .freshness_grid import SectorGrid, SectorGridJudge
 from .grid_lines import touched_lines
 from .jpeg_walk import walk_jpeg
-from .mapped_pixels import MappedPixels, map_cached_tile, map_tile, open_beneath
+from .mapped_pixels import MappedPixels, map_cached_tile, map_file, map_tile, open_beneath
 from .mapping_cache import CompiledMappingCache
 from .pixel_hashes import HashedPixels, hash_pixels
+from .sealed_tiles import FACTS_ROW_BYTES, SealedTiles
 from .sector_cells import narrowed
 from .socket_waits import await_burst, await_readable, holds_whole_answer, is_readable
 from .tile_keys import TileKeyCodec
@@ -26,6 +27,7 @@ from .tile_write import (
 )
 
 __all__ = [
+    "FACTS_ROW_BYTES",
     "CatalogueCopy",
     "CompiledCatalogueMatches",
     "CompiledMappingCache",
@@ -38,6 +40,7 @@ __all__ = [
     "MappedPixels",
     "PlaceOrderedRows",
     "RowSelection",
+    "SealedTiles",
     "SectorGrid",
     "SectorGridJudge",
     "TileKeyCodec",
@@ -48,6 +51,7 @@ __all__ = [
     "holds_whole_answer",
     "is_readable",
     "map_cached_tile",
+    "map_file",
     "map_tile",
     "narrowed",
     "open_beneath",

@@ -29,6 +29,7 @@ cdef struct Mapping:
     void *address
     Py_ssize_t length
     UnmapQueue *queue      # NULL: the last handle unmaps
+    Mapping *whole         # the mapping that this one is a part of, and holds a reference to; NULL: none
 
 
 cdef inline UnmapQueue *new_unmap_queue(Py_ssize_t capacity) noexcept:
@@ -67,12 +68,23 @@ cdef inline int assign_unmap_queue(Mapping *mapping, UnmapQueue *queue) noexcept
 
 cdef inline int release_mapping(Mapping *mapping) noexcept:
     """Give up one reference to a mapping. The last one may release the GIL: make this the caller's last step."""
-    cdef UnmapQueue *queue = mapping.queue
-    cdef void *address = mapping.address
-    cdef size_t length = <size_t>mapping.length
+    cdef UnmapQueue *queue
+    cdef Mapping *whole
+    cdef void *address
+    cdef size_t length
     mapping.references -= 1
     if mapping.references != 0:
         return 0
+    whole = mapping.whole
+    if whole != NULL:  # a part has no address of its own to unmap, and a whole is no part
+        free(mapping)
+        mapping = whole
+        mapping.references -= 1
+        if mapping.references != 0:
+            return 0
+    queue = mapping.queue
+    address = mapping.address
+    length = <size_t>mapping.length
     free(mapping)
     if queue != NULL:
         if not queue.closed and queue.count < queue.capacity:
@@ -87,6 +99,20 @@ cdef inline int release_mapping(Mapping *mapping) noexcept:
         with nogil:
             munmap(address, length)
     return 0
+
+
+cdef inline Mapping *new_part(Mapping *whole, Py_ssize_t offset, Py_ssize_t length) noexcept:
+    """Bytes of a mapping as a mapping without a reference yet; NULL without memory. The bytes lie within `whole`."""
+    cdef Mapping *part = <Mapping *>malloc(sizeof(Mapping))
+    if part == NULL:
+        return NULL
+    part.references = 0
+    part.address = <char *>whole.address + offset
+    part.length = length
+    part.queue = NULL
+    part.whole = whole
+    whole.references += 1
+    return part
 
 
 cdef inline Py_ssize_t unmap_pending(UnmapQueue *queue) noexcept:

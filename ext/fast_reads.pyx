@@ -141,6 +141,7 @@ cdef Mapping *map_cached(int directory, const TileParts *parts, Py_ssize_t lengt
     mapping.address = address
     mapping.length = length
     mapping.queue = NULL
+    mapping.whole = NULL
     return mapping
 
 

@@ -6,7 +6,7 @@ from libc.errno cimport EAGAIN, EFAULT, EINTR, EINVAL, EIO, ENODATA, errno
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
-from _mappings cimport Mapping, release_mapping
+from _mappings cimport Mapping, new_part, release_mapping
 from _posix cimport (
     AEROTILE_MADV_POPULATE_READ,
     MAP_FAILED,
@@ -17,6 +17,7 @@ from _posix cimport (
     close_quietly,
     madvise,
     mmap,
+    munmap,
     open_beneath as open_beneath_root,
     sysconf,
 )
@@ -101,6 +102,10 @@ cdef int populate(void *address, Py_ssize_t length) noexcept nogil:
     """Bring every page into memory; 0, or the errno of the disk that failed."""
     cdef volatile char *page = <volatile char *>address
     cdef Py_ssize_t position = 0
+    cdef Py_ssize_t before = <Py_ssize_t>(<size_t>address % <size_t>PAGE_BYTES)  # a part begins within a page
+    address = <char *>address - before
+    length += before
+    page -= before
     while madvise(address, <size_t>length, AEROTILE_MADV_POPULATE_READ) != 0:
         if errno == EINVAL:  # a kernel before 5.14: touched instead, where a failing disk is a SIGBUS
             while position < length:
@@ -139,6 +144,7 @@ cdef MappedPixels mapped(int directory, tile_id, bint only_cached):
         raise disk_error(failure, path)
     mapping.references = 0
     mapping.queue = NULL
+    mapping.whole = NULL
     handle = new_handle(mapping)
     handle.was_resident = resident
     return handle
@@ -170,12 +176,37 @@ def map_cached_tile(int directory, tile_id):
     return mapped(directory, tile_id, True)
 
 
+def map_file(int descriptor):
+    """Map an open regular file as it is; no page is read yet. The mapping outlives the descriptor.
+
+    Raises `OSError`, ENODATA for an empty file.
+    """
+    cdef Mapping *mapping
+    cdef Py_ssize_t length = os.fstat(descriptor).st_size
+    cdef void *address
+    if length == 0:
+        raise OSError(ENODATA, "the file is empty")
+    address = mmap(NULL, <size_t>length, PROT_READ, MAP_SHARED, descriptor, 0)
+    if address == MAP_FAILED:
+        raise OSError(errno, os.strerror(errno))
+    mapping = <Mapping *>malloc(sizeof(Mapping))
+    if mapping == NULL:
+        munmap(address, <size_t>length)
+        raise MemoryError
+    mapping.references = 0
+    mapping.address = address
+    mapping.length = length
+    mapping.queue = NULL
+    mapping.whole = NULL
+    return new_handle(mapping)
+
+
 @cython.final
 @cython.freelist(64)
 cdef class MappedPixels:
     """The bytes of one file as a read-only buffer, shared with the page cache.
 
-    Made by `map_tile`. Handles on the same file may share one mapping, which ends with the last of them.
+    Made by `map_tile` or `map_file`. Handles on the same file may share one mapping, which ends with the last of them.
     """
 
     def __init__(self):
@@ -229,6 +260,23 @@ cdef class MappedPixels:
         if self.mapping == NULL:
             raise ValueError("the pixels are closed")
         return new_handle(self.mapping)
+
+    def part(self, Py_ssize_t offset, Py_ssize_t length):
+        """A handle on some of the bytes, closed on its own; the whole stays mapped as long as it lives.
+
+        Raises `ValueError` after `close`, and for bytes that are not within this handle's.
+        """
+        cdef Mapping *part
+        if self.mapping == NULL:
+            raise ValueError("the pixels are closed")
+        if offset < 0 or length <= 0 or offset > self.mapping.length or length > self.mapping.length - offset:
+            raise ValueError(f"{length} bytes from {offset} on are not within {self.mapping.length} bytes")
+        if self.mapping.whole != NULL:
+            raise ValueError("a part of the pixels has no parts")
+        part = new_part(self.mapping, offset, length)
+        if part == NULL:
+            raise MemoryError
+        return new_handle(part)
 
     def prefault(self):
         """Wait, without the GIL, until all of it is in memory. Raises `OSError` when the disk fails."""

@@ -41,12 +41,18 @@ from aerotile.adapters.postgres.tile_feed import read_notice
 from aerotile.adapters.provider.behaviour import read_behaviour
 from aerotile.adapters.provider.frames import MalformedBatchError, TooManyTilesError
 from aerotile.adapters.recorder.line_format import decode_line
+from aerotile.adapters.sealed_base.archive_directory import ArchiveError, decode_directory, gzip_stored
+from aerotile.adapters.sealed_base.archive_header import decode_header
+from aerotile.adapters.sealed_base.manifest import decode_manifest
+from aerotile.adapters.sealed_base.sector_file import decode_sectors, encode_sectors
+from aerotile.adapters.sealed_base.signatures import SignatureError, Trust, new_envelope, signers_of
 from aerotile.domain.errors import (
     ConfigurationError,
     IndexUnavailableError,
     StoreUnavailableError,
     TileMetadataError,
 )
+from aerotile.domain.values.sectors import SEEDED_RULES
 from aerotile.ext import CopyStreamError
 
 _METADATA_REFUSALS = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
@@ -97,6 +103,41 @@ PARSERS = [
         (IndexLayoutError,),
         (samples.index_file(),),
         (b"\xff" * 8, b"\0" * 8, b"IHNf"),
+    ),
+    Parser(
+        "base_manifest",
+        lambda content, _: decode_manifest(content),
+        (ValueError,),
+        (samples.base_manifest(),),
+        _JSON_WORDS,
+    ),
+    Parser(
+        "base_envelope",
+        lambda content, _: signers_of(content, Trust(("ab" * 32,), 1)),
+        (SignatureError,),
+        (new_envelope(samples.base_manifest()),),
+        _JSON_WORDS,
+    ),
+    Parser(
+        "base_sectors",
+        lambda content, _: decode_sectors(content),
+        (ValueError,),
+        (encode_sectors(samples.BASE_SECTORS, SEEDED_RULES),),
+        _JSON_WORDS,
+    ),
+    Parser(
+        "archive_directory",
+        lambda content, _: decode_directory(gzip_stored(content), 1 << 20),
+        (ArchiveError,),
+        (bytes([3, 5, 1, 7, 1, 2, 1, 9, 9, 9, 1, 0, 4]),),
+        (b"\xff" * 9, b"\x80" * 9),
+    ),
+    Parser(
+        "archive_header",
+        lambda content, _: decode_header(content, samples.BASE_HEADER.archive_length),
+        (ArchiveError,),
+        (samples.BASE_HEADER.encode(),),
+        (b"\xff" * 8, b"\0" * 8),
     ),
     Parser(
         "index_pointer",

@@ -20,8 +20,12 @@ from aerotile.adapters.http.protocol import frames
 from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.adapters.recorder.line_format import encode_line
+from aerotile.adapters.sealed_base.archive_header import ArchiveHeader
+from aerotile.adapters.sealed_base.manifest import FILES, BaseManifest, SealedFile
 from aerotile.domain.flight_events import EventKind, FlightEvent, RecordEnvelope
 from aerotile.domain.values.descriptors import HnswParams, IndexMetadata, VectorStorage
+from aerotile.domain.values.sectors import SectorBoundary, SectorClassification
+from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tile_key import VariantTable
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 from aerotile.domain.values.upload_reports import TileToSend, UploadBatch
@@ -32,6 +36,21 @@ JPEG = (
     b"\xff\xd8\xff\xe0\x00\x10JFIF\0\1\1\0\0\1\0\1\0\0"
     b"\xff\xc0\x00\x11\x08\x01\x00\x01\x00\x03\x01\x11\x00\x02\x11\x01\x03\x11\x01"
     b"\xff\xda\x00\x0c\x03\x01\0\x02\x11\x03\x11\0\x3f\0\x55\xff\0\x55\xff\xd0\x55\xff\xd9"
+)
+BASE_SECTORS = (SectorBoundary("north", SectorClassification.ACTIVE_CONFLICT, Bbox(1.0, 2.0, 3.0, 4.5)),)
+BASE_HEADER = ArchiveHeader(
+    root_length=25,
+    metadata_offset=16_384 + 1000 + 50,
+    metadata_length=80,
+    leaves_offset=16_384 + 1000,
+    leaves_length=50,
+    data_length=1000,
+    tiles=9,
+    entries=8,
+    contents=7,
+    min_zoom=3,
+    max_zoom=17,
+    bounds_e7=(-10, -20, 30, 40),
 )
 SECTORS = {
     "type": "FeatureCollection",
@@ -189,3 +208,21 @@ def index_file() -> bytes:
         index = FaissDescriptorIndex(Path(folder), params=HnswParams(m=2, ef_construction=10))
         index.rebuild(tiles, vectors, descriptor_model="a-network", built_at=NOON)
         return (Path(folder) / "generations" / "000001" / "tiles.index").read_bytes()
+
+
+def base_manifest() -> bytes:
+    return BaseManifest(
+        generation=7,
+        boxes=(Bbox(1.0, 2.0, 3.0, 4.5),),
+        zooms=(15, 16),
+        prefer=("imported",),
+        tiles=9,
+        contents=7,
+        latest_capture_us=1_777_636_800_000_000,
+        left_out={"another zoom": 3},
+        variants=VariantTable((FLIGHT,)),
+        default_classification="stable_rear",
+        aerotile="0.1.0",
+        first_keys_sha256="cd" * 32,
+        files={name: SealedFile(936, 53_248, "ab" * 32) for name in FILES},
+    ).encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import click
 
@@ -64,6 +65,35 @@ def near(text: str) -> Area:
         return Area.around(*place)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def byte_rate(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+    """Read a number of bytes a second such as `20 MiB`."""
+    if text is None:
+        return None
+    from ..config.values import parse_byte_size
+
+    try:
+        rate = parse_byte_size(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if rate < 1:
+        raise click.BadParameter(f"must be at least 1 byte a second, got {text!r}")
+    return rate
+
+
+def variant(text: str) -> str:
+    """Read a source, or `onboard/FLIGHT`; gives the flight as UUIDs are written."""
+    from ...domain.values.tiles import TileSource
+
+    source, slash, flight = text.partition("/")
+    try:
+        if slash and TileSource(source) is TileSource.ONBOARD:
+            return f"{source}/{UUID(flight)}"
+        return TileSource(text).value
+    except ValueError:
+        sources = ", ".join(each.value for each in TileSource)
+        raise click.BadParameter(f"must be one of {sources}, or onboard/FLIGHT, got {text!r}") from None
 
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)

@@ -25,6 +25,7 @@ COMMANDS = {
     "sectors": ("sectors", "Load and list the sectors that tiles are judged by."),
     "ingest": ("ingest", "Bring a folder of XYZ tiles into the store."),
     "index": ("index", "Build, inspect and switch the descriptor index."),
+    "base": ("base", "Seal, sign, verify and switch the base that a flight takes along."),
     "search": ("search", "Find the tiles that look like a descriptor."),
     "upload": ("upload", "Bring the aircraft's own tiles to the satellite provider."),
     "uploads": ("uploads", "List what is pending, uploaded and given up; give a tile another life."),

@@ -19,9 +19,12 @@ from ...domain.ports.clock import Clock
 from ...domain.ports.descriptor_index import DescriptorIndex
 from ...domain.ports.flight_recorder import FlightRecorder
 from ...domain.ports.tile_metadata import TileMetadataStore
+from ...domain.ports.tile_store import ReadableTiles
 from ...domain.ports.uploader import TileUploader
+from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.tile_store import FileBackedTileStore
 from ..config.settings import AerotileConfig
+from .base_parts import BaseParts
 from .index_parts import IndexParts
 from .upload_parts import UploadParts
 
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from ..postgres.migrate import MigrationReport
 
 
-class Runtime(UploadParts, IndexParts):
+class Runtime(UploadParts, BaseParts, IndexParts):
     """Everything that one configuration composes; a context manager that closes it."""
 
     def index_agreement(self) -> IndexAgreement | None:
@@ -89,17 +92,27 @@ def close_runtimes() -> None:
 atexit.register(close_runtimes)
 
 
-def build_tile_store(config: AerotileConfig) -> FileBackedTileStore:
-    """The tile store within its disk budget, opened and reconciled.
+def build_tile_store(config: AerotileConfig) -> FileBackedTileStore | LayeredTileStore:
+    """The tile store within its disk budget, opened and reconciled; with `base.layered` behind the base.
 
     It implements `TileStore`, `SupportsLocalReads` and `SupportsLocalWrites`.
 
     The first call waits at most 60 s for an embedded database, 5 s for writers of other processes, and for
     the catalogue, about 1.4 s per million tiles; a later call returns the same store. Raises
-    `StoreUnavailableError`, `ConfigurationError`, `RuntimeNotAvailableError`.
+    `StoreUnavailableError`, `ConfigurationError`, `RuntimeNotAvailableError`, `BaseUnavailableError`.
     """
-    store: FileBackedTileStore = runtime_of(config).part("tile_store")
+    store: FileBackedTileStore | LayeredTileStore = runtime_of(config).part("store_in_use")
     return store
+
+
+def build_sealed_base(config: AerotileConfig) -> ReadableTiles:
+    """The sealed base alone, for reading; no database is opened, and none has to be there.
+
+    The first call waits for the disk's own time; a later call returns the same base.
+    Raises `BaseUnavailableError` when none is in use, or when it is damaged or not signed as it must be.
+    """
+    base: ReadableTiles = runtime_of(config).part("sealed_store")
+    return base
 
 
 def build_tile_metadata_store(config: AerotileConfig) -> TileMetadataStore:

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..background import BackgroundTask
-from ..config.settings import AerotileConfig
+from ..config.settings import AerotileConfig, BudgetConfig
 
 if TYPE_CHECKING:
     from ..embedded_postgres.server import EmbeddedPostgres
@@ -83,11 +83,16 @@ class DatabaseParts(Parts):
         return self._closing(database, database.close)
 
     @cached_property
+    def tiles_budget(self) -> BudgetConfig:
+        """What the tiles of the store may take; the onboard share is a share of that."""
+        return self.config.budget
+
+    @cached_property
     def rows(self) -> PostgresTileRows:
         """The rows' half of the tile store."""
         from ..postgres.tile_rows import PostgresTileRows
 
-        budget = self.config.budget
+        budget = self.tiles_budget
         return PostgresTileRows(
             self.database, disk_budget_bytes=budget.max_bytes, onboard_budget_bytes=budget.onboard_bytes
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...domain.intake.take_in_tiles import TileIntake
 from ...domain.policies.clock_trust import ClockFault, find_clock_fault
+from ...domain.policies.freshness import FreshnessGrounds, with_shortest_ages
 from ...domain.policies.index_agreement import IndexAgreement, compare_index
 from ...domain.policies.jpeg import JpegWalk
 from ...domain.ports.tile_catalogue import TileCatalogue
@@ -22,8 +23,9 @@ from ...domain.store.clock_guard import ClockGuard, latest_known
 from ...domain.store.delete_tile import TileDeleter
 from ...domain.store.delete_tiles import delete_tiles
 from ...domain.store.disk_budget import CacheBudgetEnforcer
-from ...domain.store.freshness_gate import FreshnessGate
+from ...domain.store.freshness_gate import FreshnessGate, judge_by
 from ...domain.store.io_budget import IoBudget
+from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.pin_tiles import pin_tiles
 from ...domain.store.tile_store import FileBackedTileStore
 from ...domain.store.write_batches import IN_FLIGHT
@@ -54,18 +56,34 @@ class StoreParts(DatabaseParts):
         return self._closing(files, files.close)
 
     @cached_property
+    def freshness_grounds(self) -> tuple[FreshnessGrounds, ...]:
+        """The sectors and rules of the store, with the default of the configuration."""
+        return (
+            FreshnessGrounds(
+                self.sector_store.sectors(),
+                tuple(self.sector_store.rules()),
+                self.config.freshness.default_classification,
+            ),
+        )
+
+    @cached_property
     def freshness_gate(self) -> FreshnessGate:
         """The gate over the sectors and rules as they are now; later changes need a new runtime."""
+        return self._gate_over(self.freshness_grounds)
+
+    def _gate_over(self, grounds: Sequence[FreshnessGrounds]) -> FreshnessGate:
+        """The gate whose verdict is the strictest one by several grounds."""
         from ..rtree.sector_index import RtreeSectorIndex
 
-        sectors = self.sector_store.sectors()
+        first, *others = with_shortest_ages(grounds)
         return FreshnessGate(
-            sectors,
-            self.sector_store.rules(),
-            sector_index=RtreeSectorIndex(sectors),
-            default_classification=self.config.freshness.default_classification,
+            first.sectors,
+            first.rules,
+            sector_index=RtreeSectorIndex(first.sectors),
+            default_classification=first.default_classification,
             clock=self.clock,
             recorder=self.recorder,
+            beside=[judge_by(each, RtreeSectorIndex(each.sectors)) for each in others],
         )
 
     @cached_property
@@ -152,8 +170,13 @@ class StoreParts(DatabaseParts):
         )
 
     @cached_property
+    def store_in_use(self) -> FileBackedTileStore | LayeredTileStore:
+        """The store that a flight reads and writes."""
+        return self.tile_store
+
+    @cached_property
     def _budget_enforcer(self) -> CacheBudgetEnforcer:
-        budget = self.config.budget
+        budget = self.tiles_budget
         return CacheBudgetEnforcer(
             TileDeleter(self.rows, self.files, self._catalogue_sync).evict_tile,
             self._catalogue,
@@ -177,9 +200,9 @@ class StoreParts(DatabaseParts):
         from ..simplejpeg.picture_decoder import SimplejpegDecoder
 
         return TileIntake(
-            store=self.tile_store,
+            store=self.store_in_use,
             footprint_bytes=lambda: self.rows.disk_usage().footprint_bytes,
-            budget_bytes=self.config.budget.max_bytes,
+            budget_bytes=self.tiles_budget.max_bytes,
             tile_size_pixels=self.config.tiles.tile_size_pixels,
             clock=self.clock,
             walk_jpeg=lambda pixels: JpegWalk.of(walk_jpeg(pixels)),
@@ -190,9 +213,16 @@ class StoreParts(DatabaseParts):
         )
 
     def compare_index(self, keys: Keys, variants: VariantTable) -> IndexAgreement:
-        """Compare the tile keys of an index with the committed tiles; see `compare_index`. Opens no store."""
-        columns, stored_variants = self.rows.catalogue()
-        return compare_index(keys, variants, columns.keys, stored_variants)
+        """Compare an index's tile keys with the tiles that can be read; see `compare_index`.
+
+        Opens no store.
+        """
+        return compare_index(keys, variants, *self._stored_keys())
+
+    def _stored_keys(self) -> list[tuple[Keys, VariantTable]]:
+        """The keys of the tiles that can be read, each list with the table of its flights."""
+        columns, variants = self.rows.catalogue()
+        return [(columns.keys, variants)]
 
     def pin_tiles(self, tile_ids: Sequence[TileId], *, pinned: bool) -> None:
         """Pin the tiles or lift their pins, all or none; see `pin_tiles`. Opens no store."""
@@ -200,11 +230,11 @@ class StoreParts(DatabaseParts):
 
     def amend_tiles(self, tile_ids: Sequence[TileId], captured_at: datetime) -> list[AmendedTile]:
         """Put the capture date of the tiles right; see `amend_tiles`."""
-        return amend_tiles(tile_ids, captured_at, rows=self.rows, store=self.tile_store)
+        return amend_tiles(tile_ids, captured_at, rows=self.rows, store=self.store_in_use)
 
     def delete_tiles(self, tile_ids: Sequence[TileId]) -> int:
         """Remove the tiles, all or none, and return the bytes freed; see `delete_tiles`."""
-        return delete_tiles(tile_ids, rows=self.rows, store=self.tile_store)
+        return delete_tiles(tile_ids, rows=self.rows, store=self.store_in_use)
 
     def check_store(
         self,

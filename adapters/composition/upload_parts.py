@@ -89,7 +89,7 @@ class UploadParts(StoreParts):
         bare = HttpTileUploader(
             self.provider_address,
             tiles=self.metadata_store,
-            store=self.tile_store,
+            store=self.store_in_use,
             ledger=self.upload_ledger,
             clock=clock,
             limits=BatchLimits(max_bytes=settings.max_batch_bytes, max_tiles=settings.max_batch_tiles),

@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 
 import attrs
 
+from .base_section import BaseConfig, BaseVerify
 from .fields import about, instance
 from .secret import HIDDEN, Secret, redact_dsn
 from .sections import (
@@ -31,6 +32,8 @@ from .upload_section import UploadConfig
 __all__ = [
     "ENVIRONMENT_PREFIX",
     "AerotileConfig",
+    "BaseConfig",
+    "BaseVerify",
     "BudgetConfig",
     "DatabaseConfig",
     "FreshnessConfig",
@@ -59,6 +62,7 @@ class AerotileConfig:
         metadata=about("Folder that holds tiles, index, flight record and the embedded database."),
     )
     database: DatabaseConfig = attrs.field(factory=DatabaseConfig, validator=instance(DatabaseConfig))
+    base: BaseConfig = attrs.field(factory=BaseConfig, validator=instance(BaseConfig))
     budget: BudgetConfig = attrs.field(factory=BudgetConfig, validator=instance(BudgetConfig))
     freshness: FreshnessConfig = attrs.field(factory=FreshnessConfig, validator=instance(FreshnessConfig))
     index: IndexConfig = attrs.field(factory=IndexConfig, validator=instance(IndexConfig))
@@ -77,6 +81,11 @@ class AerotileConfig:
     def index_folder(self) -> Path:
         """Where the generations of the descriptor index are."""
         return self.root / "index"
+
+    @property
+    def base_folder(self) -> Path:
+        """Where the generations of the sealed base are."""
+        return self.root / "base"
 
     @property
     def record_folder(self) -> Path:
@@ -101,6 +110,8 @@ def shown(value: Any) -> Any:
         return str(value)
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, tuple):
+        return list(value)
     return value
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import attrs
 
@@ -62,6 +62,8 @@ def parse_boolean(text: str) -> bool:
 
 def from_text(setting: Setting, text: str) -> Any:
     """The value that TOML would hold, from a variable's text. Raises `BadValueError`."""
+    if _is_list(setting.type):
+        return [part.strip() for part in text.split(",") if part.strip()]
     kind = _plain_type(setting.type)
     if kind is bool:
         return parse_boolean(text)
@@ -81,6 +83,10 @@ def from_text(setting: Setting, text: str) -> Any:
 def to_value(setting: Setting, given: Given) -> Any:
     """The value in the setting's type; its range is checked by the section. Raises `BadValueError`."""
     kind, value = _plain_type(setting.type), given.value
+    if _is_list(setting.type):
+        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+            raise BadValueError(f"must be a list of texts, got {value!r}")
+        return tuple(value)
     if kind is Secret:
         if not isinstance(value, str):
             raise BadValueError(f"must be a text, got {type_name(value)}")
@@ -124,6 +130,11 @@ def _to_path(folder: Path, value: str | Path) -> Path:
     if "\0" in str(path):
         raise BadValueError(f"must hold no null character, got {str(value)!r}")
     return path
+
+
+def _is_list(kind: Any) -> bool:
+    """Whether a type is `tuple[str, ...]`: a list in TOML, separated by commas in a variable."""
+    return get_origin(kind) is tuple
 
 
 def _plain_type(kind: Any) -> type[Any]:

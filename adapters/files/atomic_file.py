@@ -60,15 +60,17 @@ def new_file(
     *,
     ignore_umask: bool = False,
     dir_fd: int | None = None,
+    readable: bool = False,
 ) -> Iterator[BinaryIO]:
     """Create a file that was not there and sync what the body writes; its folder is for the caller to sync.
 
-    For a file in a folder that gets its final name later; see `atomic_file` for the arguments. An error
-    leaves no file. Raises `FileExistsError` when the name is taken, `OSError`, and what the body raises.
+    For a file in a folder that gets its final name later; see `atomic_file` for the arguments. With
+    `readable` the body may read back what it wrote. An error leaves no file. Raises `FileExistsError` when
+    the name is taken, `OSError`, and what the body raises.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    flags = (os.O_RDWR if readable else os.O_WRONLY) | os.O_CREAT | os.O_EXCL
     descriptor = open_regular(path, flags, mode=mode, dir_fd=dir_fd)
-    with _removed_on_error(path, dir_fd), os.fdopen(descriptor, "wb") as file:
+    with _removed_on_error(path, dir_fd), os.fdopen(descriptor, "w+b" if readable else "wb") as file:
         if ignore_umask:
             os.fchmod(descriptor, mode)
         yield file

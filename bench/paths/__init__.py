@@ -16,6 +16,7 @@ from . import (
     index_search,
     opening,
     reads,
+    sealed_base,
     sector_shapes,
     upload,
     writes,
@@ -41,6 +42,7 @@ PATHS: tuple[MeasuredPath, ...] = (
     upload.UPLOAD,
     area_search.SMALL_AREA,
     area_search.LARGE_AREA,
+    sealed_base.READ,
     busy_writes.BESIDE_PYTHON,
 )
 

@@ -27,13 +27,13 @@ from ..policies.jpeg import JpegWalk
 from ..ports.clock import Clock
 from ..ports.offered_tile import OfferedTile
 from ..ports.picture_decoder import DecodedPicture, PictureDecoder
-from ..ports.tile_catalogue import TileCatalogue
 from ..ports.tile_store import TileWriteOutcome
 from ..store.write_batches import IN_FLIGHT, overlapped
 from ..values.disk_usage import footprint
 from ..values.eviction_tally import EvictionTally
 from ..values.pixels import TilePixelHandle
 from ..values.tiles import TileId, TileMetadata, TileSource
+from ..values.timestamps import microseconds_of, timestamp_of
 from .gates import IntakeTerms, check_decoded, read_offered_tile
 from .report import IntakeReport
 
@@ -50,8 +50,7 @@ class IntakeStore(Protocol):
 
     def write_tiles(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]: ...
 
-    @property
-    def catalogue(self) -> TileCatalogue: ...
+    def captured_us(self, tile_id: TileId) -> int | None: ...
 
 
 @attrs.define
@@ -207,9 +206,9 @@ class TileIntake:
             return False
         if not same:
             raise TileMetadataError("the store already holds this tile with other content", tile_id=tile_id)
-        known = self.store.catalogue.get(tile_id)
-        if known is not None and known.captured_at != metadata.captured_at:
-            raise CaptureTimeConflictError(tile_id, known.captured_at, metadata.captured_at)
+        captured_us = self.store.captured_us(tile_id)
+        if captured_us is not None and captured_us != microseconds_of(metadata.captured_at):
+            raise CaptureTimeConflictError(tile_id, timestamp_of(captured_us), metadata.captured_at)
         return True
 
     def _add(self, batch: _Batch, report: IntakeReport, source: TileSource) -> None:

@@ -59,6 +59,11 @@ TOO_OLD = {
 _STRICTNESS = {kind: -rank for rank, kind in enumerate(SectorClassification)}
 
 
+def strictness(verdict: FreshnessVerdict) -> tuple[FreshnessDecision, int]:
+    """What the strictest of several verdicts has most of."""
+    return verdict.decision, _STRICTNESS[verdict.rule.classification]
+
+
 def judge_freshness(
     tile_id: TileId,
     captured_at: datetime,
@@ -80,9 +85,6 @@ def judge_freshness(
         decision = FreshnessDecision.ACCEPT if age <= rule.max_age else TOO_OLD[classification]
         return FreshnessVerdict(decision, age, rule, sector)
 
-    def strictness(verdict: FreshnessVerdict) -> tuple[FreshnessDecision, int]:
-        return verdict.decision, _STRICTNESS[verdict.rule.classification]
-
     elsewhere = verdict(default_classification, None)
     strictest = max(
         (verdict(sector.classification, sector) for sector in over), key=strictness, default=elsewhere
@@ -98,6 +100,31 @@ def check_capture_time(captured_at: datetime, now: datetime, tile_id: TileId | N
     """Raise `CaptureTimeInFutureError` for a capture time that `clock_trust.is_in_future` of `now`."""
     if is_in_future(captured_at, now):
         raise CaptureTimeInFutureError(captured_at, now, tile_id=tile_id)
+
+
+@attrs.frozen
+class FreshnessGrounds:
+    """What freshness is judged by."""
+
+    sectors: tuple[SectorBoundary, ...]
+    rules: tuple[FreshnessRule, ...]
+    default_classification: SectorClassification
+
+    def with_default(self, other: SectorClassification) -> FreshnessGrounds:
+        """These grounds with the stricter one of two default classifications."""
+        stricter = max(self.default_classification, other, key=_STRICTNESS.__getitem__)
+        return attrs.evolve(self, default_classification=stricter)
+
+
+def with_shortest_ages(grounds: Iterable[FreshnessGrounds]) -> tuple[FreshnessGrounds, ...]:
+    """The grounds, each with the rules of all; of two rules for one classification the shorter age counts."""
+    grounds = tuple(grounds)
+    rules: dict[SectorClassification, FreshnessRule] = {}
+    for rule in (rule for each in grounds for rule in each.rules):
+        known = rules.setdefault(rule.classification, rule)
+        if rule.max_age < known.max_age:
+            rules[rule.classification] = rule
+    return tuple(attrs.evolve(each, rules=tuple(rules.values())) for each in grounds)
 
 
 def rules_by_classification(

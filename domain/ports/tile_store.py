@@ -129,6 +129,28 @@ class RecordsLookups(Protocol):
 
 
 @runtime_checkable
+class ReadableTiles(SupportsLocalReads, Protocol):
+    """Tiles that can be read and not written, such as those of a sealed base."""
+
+    def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
+        """See `TileStore.read_tile_pixels`, which raises the same errors, and `BaseUnavailableError`."""
+        ...
+
+    def tile_exists(self, tile_id: TileId) -> bool:
+        """Whether the tile can be read here. Raises `BaseUnavailableError` for damaged facts of a base."""
+        ...
+
+    def captured_us(self, tile_id: TileId) -> int | None:
+        """When the ground looked like that, microseconds since 1970 UTC; None for a tile that is not here.
+
+        Raises `BaseUnavailableError` for damaged facts of a base.
+        """
+        ...
+
+    def __len__(self) -> int: ...
+
+
+@runtime_checkable
 class SupportsLocalWrites(Protocol):
     """A store that owns its tiles: what it can write beyond `TileStore`."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 import attrs
@@ -12,18 +12,29 @@ from ..flight_events import freshness_downgraded_event, freshness_rejected_event
 from ..policies.clock_trust import find_clock_fault
 from ..policies.freshness import (
     FreshnessDecision,
+    FreshnessGrounds,
     FreshnessVerdict,
     Rules,
     check_capture_time,
     judge_freshness,
     rules_by_classification,
+    strictness,
 )
 from ..ports.clock import Clock
 from ..ports.flight_recorder import FlightRecorder
-from ..ports.sector_index import SectorIndex, SupportsJudging
+from ..ports.sector_index import SectorIndex, SupportsJudging, TileJudge
 from ..values.sectors import FreshnessRule, SectorBoundary, SectorClassification
 from ..values.tiles import FreshnessLabel, TileId, TileMetadata
 from ..values.timestamps import microseconds_of, timestamp_of
+from .clock_guard import ClockGuard
+
+
+def judge_stored(
+    gate: FreshnessGate, clock: ClockGuard, tile_id: TileId, captured_us: int
+) -> FreshnessVerdict:
+    """The verdict as of now on a stored tile, with the clock's fault while the clock is not trusted."""
+    verdict, fault = gate.verdict_on(tile_id, captured_us, clock.now()), clock.doubt
+    return verdict if fault is None else attrs.evolve(verdict, clock_fault=fault)
 
 
 @attrs.frozen
@@ -40,6 +51,26 @@ class SectorListJudge:
         return judge_freshness(
             tile_id, timestamp_of(captured_us), now, sectors, self.rules, self.default_classification
         )
+
+
+@attrs.frozen
+class StrictestJudge:
+    """A `TileJudge` whose verdict is the strictest one of several judges, the first of equals."""
+
+    judges: tuple[TileJudge, ...]
+
+    def verdict_on(self, tile_id: TileId, captured_us: int, now: datetime) -> FreshnessVerdict:
+        """See `TileJudge`."""
+        return max((judge.verdict_on(tile_id, captured_us, now) for judge in self.judges), key=strictness)
+
+
+def judge_by(grounds: FreshnessGrounds, sector_index: SectorIndex) -> TileJudge:
+    """The judge by some grounds, of whose sectors `sector_index` was built. Raises `ConfigurationError`."""
+    default = grounds.default_classification
+    table = rules_by_classification(grounds.rules, grounds.sectors, default)
+    if isinstance(sector_index, SupportsJudging):
+        return sector_index.judge(table, default)
+    return SectorListJudge(sector_index, table, default)
 
 
 class FreshnessGate:
@@ -61,14 +92,16 @@ class FreshnessGate:
         default_classification: SectorClassification,
         clock: Clock,
         recorder: FlightRecorder,
+        beside: Sequence[TileJudge] = (),
     ) -> None:
-        """`sector_index` must have been built from the same `sectors`. Raises `ConfigurationError`."""
-        table = rules_by_classification(rules, sectors, default_classification)
-        judge = (
-            sector_index.judge(table, default_classification)
-            if isinstance(sector_index, SupportsJudging)
-            else SectorListJudge(sector_index, table, default_classification)
-        )
+        """`sector_index` must have been built from the same `sectors`.
+
+        The verdicts of the judges `beside` count where they are stricter. Raises `ConfigurationError`.
+        """
+        grounds = FreshnessGrounds(tuple(sectors), tuple(rules), default_classification)
+        judge = judge_by(grounds, sector_index)
+        if beside:
+            judge = StrictestJudge((judge, *beside))
         self.verdict_on = judge.verdict_on
         self._clock = clock
         self._recorder = recorder

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-import attrs
-
 from ..errors import ForkedProcessError
 from ..flight_events import lookup_unknown_event
 from ..policies.clock_trust import ClockFault
@@ -27,7 +25,7 @@ from .amend_tile import TileAmender
 from .catalogue_sync import CatalogueSync
 from .clock_guard import ClockGuard
 from .delete_tile import TileDeleter
-from .freshness_gate import FreshnessGate
+from .freshness_gate import FreshnessGate, judge_stored
 from .read_tile import SupportsFastReader, TileReader
 from .recovery import ReconcileReport, reconcile
 from .write_batch import write_batch
@@ -143,13 +141,18 @@ class FileBackedTileStore:
         """See `TileStore`."""
         return tile_id in self._catalogue
 
+    def captured_us(self, tile_id: TileId) -> int | None:
+        """See `ReadableTiles`."""
+        return self._catalogue.captured_us(tile_id)
+
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """See `SupportsLocalReads`."""
-        captured_us = self._catalogue.captured_us(tile_id)
-        if captured_us is None:
-            return None
-        verdict, fault = self._gate.verdict_on(tile_id, captured_us, self._clock.now()), self._clock.doubt
-        return verdict if fault is None else attrs.evolve(verdict, clock_fault=fault)
+        captured_us = self.captured_us(tile_id)
+        return None if captured_us is None else self.judge(tile_id, captured_us)
+
+    def judge(self, tile_id: TileId, captured_us: int) -> FreshnessVerdict:
+        """The verdict as of now on a tile by its capture time, in microseconds since 1970."""
+        return judge_stored(self._gate, self._clock, tile_id, captured_us)
 
     @property
     def clock_fault(self) -> ClockFault | None:

@@ -20,7 +20,12 @@ PAIR_BYTES = 4096 + 2 * 256
 
 def footprint(length: int) -> int:
     """Bytes of disk that a tile of `length` bytes takes, with its sidecar; the disk budget counts these."""
-    return -(-length // BLOCK_BYTES) * BLOCK_BYTES + PAIR_BYTES
+    return blocks_of(length) + PAIR_BYTES
+
+
+def blocks_of(length: int) -> int:
+    """Bytes of the blocks that a file of `length` bytes takes."""
+    return -(-length // BLOCK_BYTES) * BLOCK_BYTES
 
 
 @attrs.frozen

@@ -71,6 +71,7 @@ def configure() -> aerotile.AerotileConfig:
     return aerotile.AerotileConfig(
         root=Path("data"),
         database=aerotile.DatabaseConfig(dsn=aerotile.Secret("postgresql://somewhere/tiles")),
+        base=aerotile.BaseConfig(public_keys=("ab" * 32,), verify=aerotile.BaseVerify.SCRUB),
         budget=aerotile.BudgetConfig(max_bytes=1 << 30),
         freshness=aerotile.FreshnessConfig(
             default_classification=aerotile.SectorClassification.ACTIVE_CONFLICT
@@ -116,7 +117,7 @@ def describe(tile_id: aerotile.TileId) -> aerotile.TileMetadata:
 
 def write(config: aerotile.AerotileConfig, tiles: Sequence[tuple[bytes, aerotile.TileMetadata]]) -> None:
     store = aerotile.build_tile_store(config)
-    assert_type(store, aerotile.FileBackedTileStore)
+    assert_type(store, aerotile.FileBackedTileStore | aerotile.LayeredTileStore)
     try:
         assert_type(store.write_tile(*tiles[0]), aerotile.TileMetadataPersistent)
     except aerotile.ContentHashMismatchError as error:
@@ -232,6 +233,19 @@ def build_index(
     assert_type(index.search(rows[0], 5), list[aerotile.SearchHit])
 
 
+def read_base(config: aerotile.AerotileConfig, tile_id: aerotile.TileId) -> None:
+    base = aerotile.build_sealed_base(config)
+    assert_type(base, aerotile.ReadableTiles)
+    assert_type(base.read_tile_pixels(tile_id), aerotile.TilePixelHandle)
+
+
+def remove(store: aerotile.TileStore, tile_id: aerotile.TileId) -> None:
+    try:
+        store.delete_tile(tile_id)
+    except aerotile.SealedTileError as error:
+        assert_type(error.tile_id, aerotile.TileId)
+
+
 def know(config: aerotile.AerotileConfig, tile_id: aerotile.TileId) -> None:
     rows = aerotile.build_tile_metadata_store(config)
     assert_type(rows, aerotile.TileMetadataStore)
@@ -278,6 +292,7 @@ def ask_for_abilities(store: aerotile.TileStore) -> list[str]:
     abilities = {
         "reads": aerotile.SupportsLocalReads,
         "writes": aerotile.SupportsLocalWrites,
+        "readable": aerotile.ReadableTiles,
     }
     return [name for name, ability in abilities.items() if isinstance(store, ability)]
 
@@ -288,6 +303,10 @@ def main() -> int:
     except aerotile.ConfigurationError as error:
         assert_type(error.remedy, "str | None")
         return 2
+    except aerotile.BaseUnavailableError:  # in flight
+        return 1
+    except aerotile.BaseSealError:  # on the ground
+        return 1
     except aerotile.AerotileError:
         return 1
     return 0

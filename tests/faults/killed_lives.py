@@ -18,6 +18,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+from sealed_bases import NOBODY, source_of, square
 
 import aerotile.adapters.faiss.index
 import aerotile.adapters.filesystem
@@ -36,7 +37,11 @@ from aerotile.adapters.config.sections import BudgetConfig
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig, UploadConfig
 from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.postgres.migrate import apply_migrations
-from aerotile.domain.errors import IndexUnavailableError
+from aerotile.adapters.sealed_base.check import check_base
+from aerotile.adapters.sealed_base.generations import BaseGenerations
+from aerotile.adapters.sealed_base.mapped_base import open_current_base
+from aerotile.adapters.sealed_base.seal_plan import SealPlan
+from aerotile.domain.errors import BaseUnavailableError, IndexUnavailableError
 from aerotile.domain.values.disk_usage import footprint
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
 from aerotile.domain.values.upload_reports import UploadRequest
@@ -214,6 +219,26 @@ def change_an_index(life: Life, *, back: bool) -> None:
     life.done()
 
 
+def change_a_base(life: Life, root: Path, *, switching: bool) -> None:
+    """Seal a generation, or switch to it."""
+    generations = BaseGenerations(root)
+    try:
+        opened = open_current_base(root, NOBODY, require_signature=False)
+        life.opened(generation=opened.signed.manifest.name, findings=len(check_base(opened)))
+    except BaseUnavailableError as error:
+        life.opened(generation=None, error=str(error))
+    source = source_of(square(3 + life.number % 3))
+    if switching:
+        name = generations.seal(source, SealPlan()).name
+        life.ready(after=name)
+        generations.switch_to(name, NOBODY, require_signature=False)
+    else:
+        names = generations.names()
+        life.ready(after=f"{int(names[-1]) + 1 if names else 1:06d}")
+        generations.seal(source, SealPlan())
+    life.done()
+
+
 def migrate(life: Life, dsn: str) -> None:
     life.ready()
     apply_migrations(dsn)
@@ -235,6 +260,8 @@ def live(order: Facts, say: Say, hear: Hear) -> None:
     operation = order["operation"]
     if operation == "migration":
         migrate(life, order["dsn"])
+    elif operation in ("seal", "base switch"):
+        change_a_base(life, Path(order["root"]), switching=operation == "base switch")
     elif operation in ("rebuild", "rollback"):
         change_an_index(life, back=operation == "rollback")
     elif operation == "folders":

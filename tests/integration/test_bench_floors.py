@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,16 @@ def tiles(tmp_path: Path) -> tuple[Path, Path]:
     listed = tmp_path / "paths"
     listed.write_text("a.jpg\nb.jpg\n", encoding="ascii")
     return root, listed
+
+
+def test_the_floor_of_a_sealed_base_finds_a_tile_of_its_archive(floors: Floors, tmp_path: Path) -> None:
+    (tmp_path / "archive").write_bytes(b"a" * 20_000)
+    row = struct.Struct("<qQ40xI44x")
+    (tmp_path / "facts").write_bytes(row.pack(5, 10, 9_000) + row.pack(9, 9_010, 5_000))
+    (tmp_path / "keys").write_text("9\n5\n", "ascii")
+    arguments = (tmp_path / "facts", tmp_path / "archive", tmp_path / "keys")
+    with running(floors.program("sealed_touch"), *arguments) as floor:
+        assert len(floor.sample(20)) == 20
 
 
 def test_every_target_has_its_path() -> None:

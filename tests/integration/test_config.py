@@ -78,7 +78,8 @@ def test_a_variable_overrides_the_file_and_the_option_overrides_both(tmp_path: P
 def test_every_setting_can_be_set_by_its_variable(tmp_path: Path) -> None:
     for setting in settings():
         url = "https://host/" if setting.key == "url" else "postgresql://host/db"
-        text = url if setting.default is None else str(shown(setting.default))
+        default = shown(setting.default)
+        text = url if default is None else ",".join(default) if isinstance(default, list) else str(default)
         loaded = read_config(environment={setting.variable: text}, folder=tmp_path)
         assert loaded.origins[setting.name] == f"variable {setting.variable}"
 
@@ -141,6 +142,10 @@ def test_variables_of_others_are_none_of_our_business(tmp_path: Path) -> None:
         ("[record]\nsync_interval_s = '1'", "record.sync_interval_s must be a number of seconds"),
         ("[database]\npool_max_size = 0", "database.pool_max_size must be within 1..1000, got 0"),
         ("[database]\nembedded_binaries = 3", "database.embedded_binaries must be a text, got a number"),
+        ("[base]\npublic_keys = 'ab'", "base.public_keys must be a list of texts, got 'ab'"),
+        ("[base]\npublic_keys = [1]", "base.public_keys must be a list of texts, got [1]"),
+        ("[base]\npublic_keys = ['AB']", "base.public_keys must be of 64 lower hexadecimal digits each"),
+        ("[base]\nthreshold = 0", "base.threshold must be within 1..100, got 0"),
         ("root = ''", "root must name a folder"),
         ("budget = 3", "budget must be a section, got a number"),
     ],

@@ -17,6 +17,8 @@ import aerotile
 from aerotile.domain import errors
 from aerotile.domain.errors import (
     AerotileError,
+    BaseSealError,
+    BaseUnavailableError,
     CacheBudgetExhaustedError,
     CaptureTimeInFutureError,
     ConfigurationError,
@@ -27,6 +29,7 @@ from aerotile.domain.errors import (
     IndexUnavailableError,
     ReadDeadlineError,
     RuntimeNotAvailableError,
+    SealedTileError,
     StoreUnavailableError,
     TileCacheError,
     TileMetadataError,
@@ -46,6 +49,8 @@ FLIGHT_FAMILY = (
     FreshnessRejectionError,
     CacheBudgetExhaustedError,
     IndexUnavailableError,
+    BaseUnavailableError,
+    SealedTileError,
     StoreUnavailableError,
 )
 
@@ -55,7 +60,9 @@ def test_what_can_happen_in_flight_is_a_tile_cache_error(member: type[Exception]
     assert member.__bases__ == (TileCacheError,)
 
 
-@pytest.mark.parametrize("outsider", [IndexBuildError, RuntimeNotAvailableError, ConfigurationError])
+@pytest.mark.parametrize(
+    "outsider", [IndexBuildError, BaseSealError, RuntimeNotAvailableError, ConfigurationError]
+)
 def test_what_can_only_happen_on_the_ground_is_outside_the_family(outsider: type[Exception]) -> None:
     assert not issubclass(outsider, TileCacheError)
     assert issubclass(outsider, AerotileError)

@@ -10,7 +10,12 @@ import numpy.typing as npt
 import pytest
 
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
-from aerotile.domain.errors import ContentHashMismatchError, StoreUnavailableError, TileNotFoundError
+from aerotile.domain.errors import (
+    BaseUnavailableError,
+    ContentHashMismatchError,
+    StoreUnavailableError,
+    TileNotFoundError,
+)
 from aerotile.domain.find_tiles import find_tiles
 from aerotile.domain.policies.freshness import FreshnessVerdict, judge_freshness
 from aerotile.domain.values.areas import Area
@@ -41,11 +46,14 @@ class Index:
 class Store:
     """Gives a tile's column as its pixels; column 1 is gone and column 2 can't be read."""
 
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error or StoreUnavailableError("the disk does not answer")
+
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         if tile_id.x == 1:
             raise TileNotFoundError(tile_id)
         if tile_id.x == 2:
-            raise StoreUnavailableError("the disk does not answer")
+            raise self.error
         return MemoryTilePixelHandle.of(bytes([tile_id.x, 9]))
 
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
@@ -59,10 +67,20 @@ def test_the_nearest_tiles_come_with_their_pixels_and_their_verdicts() -> None:
     found.pixels.close()
 
 
-def test_tiles_that_are_gone_or_unreadable_cost_no_other_candidate(caplog: pytest.LogCaptureFixture) -> None:
-    found = find_tiles(QUERY, 4, index=Index(), store=Store())
+@pytest.mark.parametrize(
+    "error",
+    [
+        StoreUnavailableError("the disk does not answer"),
+        ContentHashMismatchError("SHA-256", expected="a", actual="b", tile_id=TILES[2]),
+        BaseUnavailableError("facts is damaged"),
+    ],
+)
+def test_tiles_that_are_gone_unreadable_or_damaged_cost_no_other_candidate(
+    caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    found = find_tiles(QUERY, 4, index=Index(), store=Store(error))
     assert [candidate.tile_id for candidate in found] == [TILES[0], TILES[3]]
-    assert [f"candidate {TILES[2]} is left out: the disk does not answer"] == caplog.messages
+    assert [f"candidate {TILES[2]} is left out: {error}"] == caplog.messages
     for candidate in found:
         candidate.pixels.close()
 
@@ -85,21 +103,22 @@ def test_leaving_the_results_gives_up_the_pixels_of_every_candidate() -> None:
 
 
 class FailingStore(Store):
-    """Gives the first tile and damages the last."""
+    """Gives the first tile and has no memory for the last."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.given: list[TilePixelHandle] = []
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         if tile_id.x == 3:
-            raise ContentHashMismatchError("SHA-256", expected="a", actual="b", tile_id=tile_id)
+            raise MemoryError
         self.given.append(super().read_tile_pixels(tile_id))
         return self.given[-1]
 
 
 def test_a_lookup_that_raises_gives_up_the_candidates_before() -> None:
     store = FailingStore()
-    with pytest.raises(ContentHashMismatchError):
+    with pytest.raises(MemoryError):
         find_tiles(QUERY, 4, index=Index(), store=store)
     (handle,) = store.given
     with pytest.raises(ValueError, match="closed"):

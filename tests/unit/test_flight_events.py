@@ -20,6 +20,8 @@ from aerotile.domain.flight_events import (
     FlightEvent,
     RecordEnvelope,
     WriteStep,
+    base_opened_event,
+    base_tile_damaged_event,
     clock_trusted_event,
     clock_untrusted_event,
     eviction_batch_event,
@@ -58,6 +60,8 @@ EVENTS: tuple[Callable[[], FlightEvent], ...] = (
     lambda: upload_requeued_event(TILE, 2),
     lambda: clock_untrusted_event(DOUBT),
     lambda: clock_trusted_event(DOUBT),
+    lambda: base_opened_event("000007", "a" * 64, ["b" * 64], is_trusted=True),
+    lambda: base_tile_damaged_event(TILE, "a" * 64, "b" * 64),
 )
 
 json_values = st.recursive(

@@ -35,9 +35,20 @@ def keys_of(tile_ids: list[TileId]) -> tuple[Keys, VariantTable]:
 def test_exactly_the_tiles_that_the_store_lacks_are_counted_whatever_the_order_of_flights(
     indexed: list[TileId], stored: list[TileId]
 ) -> None:
-    found = compare_index(*keys_of(indexed), *keys_of(stored))
+    found = compare_index(*keys_of(indexed), keys_of(stored))
     unknown = set(indexed) - set(stored)
     assert (found.indexed_tiles, found.unknown_tiles) == (len(set(indexed)), len(unknown))
     assert set(found.listed) <= unknown
     assert len(found.listed) == min(len(unknown), LISTED_UNKNOWN)
     assert found.none_is_known is (bool(indexed) and not set(indexed) & set(stored))
+
+
+@given(st.lists(ANY_TILE, max_size=12), st.lists(ANY_TILE, max_size=6), st.lists(ANY_TILE, max_size=6))
+def test_a_tile_of_any_layer_is_known(
+    indexed: list[TileId], made: list[TileId], sealed: list[TileId]
+) -> None:
+    found = compare_index(*keys_of(indexed), keys_of(made), keys_of(sealed))
+    assert (found.indexed_tiles, found.unknown_tiles) == (
+        len(set(indexed)),
+        len(set(indexed) - set(made) - set(sealed)),
+    )

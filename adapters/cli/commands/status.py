@@ -51,6 +51,7 @@ def status(session: Session, map_file: Path | None, as_json: bool) -> None:
             "tiles": _tiles,
             "sectors": _sectors,
             "index": _index,
+            "base": _base,
             "record": _record,
         }
         facts = {name: _answer(part, runtime, session) for name, part in parts.items()}
@@ -93,7 +94,7 @@ def _clock(runtime: Runtime) -> dict[str, Any]:
 
 
 def _tiles(runtime: Runtime) -> dict[str, Any]:
-    used, budget = runtime.rows.disk_usage(), runtime.config.budget
+    used, budget = runtime.rows.disk_usage(), runtime.tiles_budget
     free_bytes = budget.max_bytes - used.footprint_bytes
     sources: Counter[str] = Counter()
     zooms: Counter[int] = Counter()
@@ -156,6 +157,21 @@ def _index(runtime: Runtime) -> dict[str, Any]:
     return facts
 
 
+def _base(runtime: Runtime) -> dict[str, Any]:
+    name = runtime.base_generations.current()
+    if name is None:
+        return {"generation": None, "layered": runtime.config.base.layered}
+    opened = runtime.base_generations.manifest(name, runtime.base_trust)
+    return {
+        "generation": name,
+        "layered": runtime.config.base.layered,
+        "tiles": opened.manifest.tiles,
+        "twins_in_store": runtime.count_base_twins() if runtime.config.base.layered else None,
+        "trusted": opened.is_trusted,
+        "disk_bytes": runtime.base_generations.total_bytes(),
+    }
+
+
 def _record(runtime: Runtime) -> dict[str, Any]:
     folder = runtime.config.record_folder
     sizes = [_size(path) for path in folder.iterdir()] if folder.is_dir() else []
@@ -170,7 +186,7 @@ def _size(path: Path) -> int:
 
 
 def _print(facts: dict[str, Any], origins: Any) -> None:
-    for name in ("clock", "tiles", "sectors", "index", "record"):
+    for name in ("clock", "tiles", "sectors", "index", "base", "record"):
         write_line(f"{name}:")
         part = facts[name]
         if "error" in part:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from ..arguments import byte_rate
 from ..command import AerotileCommand
 from ..errors import JobFailedError
 from ..output import json_option, write_json, write_line, write_table
@@ -27,21 +28,6 @@ if TYPE_CHECKING:
 _LISTED_FINDINGS = 20
 TILES_TO_FETCH = 3
 """Exit code: every finding is repaired, but tiles were lost and have to be fetched again."""
-
-
-def byte_rate(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
-    """Read a number of bytes a second such as `20 MiB`."""
-    if text is None:
-        return None
-    from ...config.values import parse_byte_size
-
-    try:
-        rate = parse_byte_size(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-    if rate < 1:
-        raise click.BadParameter(f"must be at least 1 byte a second, got {text!r}")
-    return rate
 
 
 @click.command(

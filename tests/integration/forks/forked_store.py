@@ -37,7 +37,7 @@ FLIGHT = uuid.UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
 
 
 def tile(x: int) -> tuple[bytes, aerotile.TileMetadata]:
-    pixels = example_jpeg(str(x).encode())
+    pixels = example_jpeg(hashlib.shake_128(str(x).encode()).digest(300))
     return pixels, aerotile.TileMetadata(
         tile_id=aerotile.TileId(18, x, 90123, aerotile.TileSource.ONBOARD, FLIGHT),
         captured_at=datetime.now(timezone.utc),

@@ -1,0 +1,33 @@
+"""`aerotile base keygen`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..command import AerotileCommand
+from ..errors import BadInputError
+from ..output import write_line
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog="""\b
+Example:
+  aerotile base keygen release.key
+""",
+)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def keygen(file: Path) -> None:
+    """Make an Ed25519 key pair: the private key in FILE, the public one in FILE.pub and on standard output.
+
+    Pin the public key in base.public_keys of each aircraft. The private key is not encrypted and only its
+    owner may read it: keep it on the ground.
+    """
+    from ...sealed_base.signatures import write_new_key
+
+    try:
+        write_line(write_new_key(file))
+    except FileExistsError as error:
+        raise BadInputError(f"{error.filename} is there already", remedy="name a new file") from error

@@ -1,0 +1,72 @@
+"""`aerotile base seal`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ..arguments import box, variant, zoom
+from ..command import AerotileCommand
+from ..output import json_option
+from ..progress import progress_bar
+from ..session import Session
+from .base import print_opened
+
+if TYPE_CHECKING:
+    from ....domain.values.tile_grid import Bbox
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog="""\b
+Example:
+  aerotile base seal --bbox 11.4,48.0,11.8,48.3 --zoom 15 --zoom 16
+  aerotile base seal --prefer imported --prefer satellite_provider
+""",
+)
+@click.option(
+    "--bbox",
+    "boxes",
+    type=box,
+    multiple=True,
+    metavar="BOX",
+    help="Only tiles that touch MIN_LON,MIN_LAT,MAX_LON,MAX_LAT, in degrees; may be given again.",
+)
+@click.option("--zoom", "zooms", type=zoom, multiple=True, help="Only this zoom; may be given again.")
+@click.option(
+    "--prefer",
+    type=variant,
+    multiple=True,
+    metavar="SOURCE",
+    help="Where several sources, or onboard/FLIGHT, have a place: this one; may be given again, best first.",
+)
+@click.option("--onboard", is_flag=True, help="Also take tiles made on board that the provider trusts.")
+@click.option(
+    "--number", type=click.IntRange(1, 10**18 - 1), help="The generation's number; default the next one."
+)
+@json_option
+@click.pass_obj
+def seal(
+    session: Session,
+    boxes: tuple[Bbox, ...],
+    zooms: tuple[int, ...],
+    prefer: tuple[str, ...],
+    onboard: bool,
+    number: int | None,
+    as_json: bool,
+) -> None:
+    """Write a new generation of the base from the tiles, sectors and rules of the store.
+
+    The bytes of each tile are hashed and copied as they are. The generation in use stays in use: sign the new
+    one, then switch to it. The same tiles, options and number give the same bytes. An interrupted seal leaves
+    nothing that is in the way of the next one.
+    """
+    from ...sealed_base.seal_plan import SealPlan
+
+    plan = SealPlan(boxes=boxes, zooms=tuple(sorted(set(zooms))), prefer=prefer, take_onboard=onboard)
+    with session.existing_runtime() as runtime:
+        with progress_bar("tiles") as advance:
+            manifest = runtime.seal_base(plan, number=number, progress=advance)
+        opened = runtime.base_generations.manifest(manifest.name, runtime.base_trust)
+        print_opened(runtime, opened, as_json=as_json)

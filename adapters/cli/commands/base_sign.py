@@ -1,0 +1,35 @@
+"""`aerotile base sign`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..arguments import EXISTING_FILE
+from ..command import AerotileCommand
+from ..output import json_option
+from ..session import Session
+from .base import chosen_generation, print_opened
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog="""\b
+Example:
+  aerotile base sign 000007 --key release.key
+""",
+)
+@click.argument("generation")
+@click.option("--key", required=True, type=EXISTING_FILE, help="The private key, as keygen wrote it.")
+@json_option
+@click.pass_obj
+def sign(session: Session, generation: str, key: Path, as_json: bool) -> None:
+    """Add a signature to GENERATION; one signature for each key, and as many as the threshold asks for."""
+    from ...sealed_base.signatures import read_private_key
+
+    with session.existing_runtime("base") as runtime:
+        name = chosen_generation(runtime, generation)
+        runtime.base_generations.sign(name, read_private_key(key))
+        opened = runtime.base_generations.manifest(name, runtime.base_trust)
+        print_opened(runtime, opened, as_json=as_json)

@@ -1,0 +1,32 @@
+"""`aerotile base switch`."""
+
+from __future__ import annotations
+
+import click
+
+from ..command import AerotileCommand
+from ..output import json_option
+from ..session import Session
+from .base import print_opened
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog="""\b
+Example:
+  aerotile base switch
+  aerotile base switch 000007
+""",
+)
+@click.argument("generation", required=False)
+@json_option
+@click.pass_obj
+def switch(session: Session, generation: str | None, as_json: bool) -> None:
+    """Make GENERATION, by default the newest, the one in use, by one rename.
+
+    Refused unless enough pinned keys signed it. One that is older than the last in use must be named; one
+    with the number of the last in use and other content is refused. Programs that read the generation before
+    go on with it until they open the base again.
+    """
+    with session.existing_runtime("base") as runtime:
+        print_opened(runtime, runtime.switch_base(generation), as_json=as_json)

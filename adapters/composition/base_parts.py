@@ -1,0 +1,255 @@
+"""The sealed base of a runtime: its generations, and the one in use."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+
+from ...domain.errors import ConfigurationError, SealedTileError
+from ...domain.flight_events import base_opened_event, base_tile_damaged_event
+from ...domain.policies.freshness import FreshnessGrounds, FreshnessVerdict
+from ...domain.ports.tile_store import AmendedTile
+from ...domain.store.clock_guard import ClockGuard
+from ...domain.store.freshness_gate import judge_stored
+from ...domain.store.io_budget import IoBudget
+from ...domain.store.layered_store import LayeredTileStore
+from ...domain.store.tile_store import FileBackedTileStore
+from ...domain.values.catalogue_entries import Keys
+from ...domain.values.pixels import TilePixelHandle
+from ...domain.values.sectors import SectorClassification
+from ...domain.values.tile_key import VariantTable
+from ...domain.values.tiles import TileId
+from ..config.settings import BaseVerify, BudgetConfig
+
+if TYPE_CHECKING:
+    from ..sealed_base.check import BaseFinding
+    from ..sealed_base.generations import BaseGenerations, SignedManifest
+    from ..sealed_base.manifest import BaseManifest
+    from ..sealed_base.mapped_base import MappedBase
+    from ..sealed_base.seal_plan import SealPlan
+    from ..sealed_base.signatures import Trust
+    from ..sealed_base.store import SealedTileStore
+
+
+from .store_parts import StoreParts
+
+_log = logging.getLogger("aerotile.base")
+
+
+@attrs.frozen
+class _TimesOfBase:
+    """The `KnownTimes` that a base proves by itself."""
+
+    capture_us: int
+
+    def latest_capture_us(self) -> int:
+        return self.capture_us
+
+    def latest_access_us(self) -> int:
+        return 0
+
+
+class BaseParts(StoreParts):
+    """Sealing, signing, switching and checking of bases, and the base that is read."""
+
+    @cached_property
+    def mapped_base(self) -> MappedBase:
+        """The generation in use, checked as far as its opening does. Raises `BaseUnavailableError`."""
+        from ..sealed_base.mapped_base import open_current_base
+
+        base = open_current_base(
+            self.config.base_folder,
+            self.base_trust,
+            require_signature=self.config.base.require_signature,
+        )
+        signed = base.signed
+        if not signed.is_trusted:
+            _log.warning("the sealed base %s is in use without the signatures it needs", base.folder)
+        self.recorder.record(
+            base_opened_event(
+                signed.manifest.name, signed.identity, signed.signers, is_trusted=signed.is_trusted
+            )
+        )
+        return base
+
+    @cached_property
+    def base_grounds(self) -> FreshnessGrounds:
+        """The base's sectors and rules, with the stricter default of base and configuration."""
+        base = self.mapped_base
+        default = SectorClassification(base.signed.manifest.default_classification)
+        grounds = FreshnessGrounds(base.sectors, base.rules, default)
+        return grounds.with_default(self.config.freshness.default_classification)
+
+    @cached_property
+    def freshness_grounds(self) -> tuple[FreshnessGrounds, ...]:
+        """The grounds of the store, and those of a base that lies in front of it."""
+        grounds = super().freshness_grounds
+        return (*grounds, self.base_grounds) if self.config.base.layered else grounds
+
+    @cached_property
+    def tiles_budget(self) -> BudgetConfig:
+        """The budget, less the generations of a base that lies in front of the store."""
+        budget = super().tiles_budget
+        if not self.config.base.layered:
+            return budget
+        taken = self.base_generations.total_bytes()
+        if taken >= budget.max_bytes:
+            raise ConfigurationError(
+                f"the generations in {self.config.base_folder} take {taken} bytes of "
+                f"budget.max_bytes, which is {budget.max_bytes}",
+                remedy="raise budget.max_bytes, or remove old generations",
+            )
+        return attrs.evolve(budget, max_bytes=budget.max_bytes - taken)
+
+    @cached_property
+    def store_in_use(self) -> FileBackedTileStore | LayeredTileStore:
+        """The store, behind the sealed base where one is configured. Raises `BaseUnavailableError`."""
+        overlay = self.tile_store
+        if not self.config.base.layered:
+            return overlay
+        base = self._sealed_store(overlay.judge, overlay.read_tile_pixels)
+        return LayeredTileStore(base, overlay, recorder=self.recorder, read_pixels=base.read_tile_pixels)
+
+    def pin_tiles(self, tile_ids: Sequence[TileId], *, pinned: bool) -> None:
+        """See `StoreParts.pin_tiles`. Raises `SealedTileError` when a tile to pin is of the base."""
+        if pinned:
+            self._refuse_sealed(tile_ids)
+        super().pin_tiles(tile_ids, pinned=pinned)
+
+    def amend_tiles(self, tile_ids: Sequence[TileId], captured_at: datetime) -> list[AmendedTile]:
+        """See `StoreParts.amend_tiles`. Raises `SealedTileError` when a tile is of the base."""
+        self._refuse_sealed(tile_ids)
+        return super().amend_tiles(tile_ids, captured_at)
+
+    def delete_tiles(self, tile_ids: Sequence[TileId]) -> int:
+        """See `StoreParts.delete_tiles`. Raises `SealedTileError` when a tile is of the base."""
+        self._refuse_sealed(tile_ids)
+        return super().delete_tiles(tile_ids)
+
+    def _refuse_sealed(self, tile_ids: Sequence[TileId]) -> None:
+        """Refuse the tiles that a base in front of the store holds, before any of them is changed."""
+        if not self.config.base.layered:
+            return
+        for tile_id in tile_ids:
+            if self.sealed_store.tile_exists(tile_id):
+                raise SealedTileError(tile_id)
+
+    def _stored_keys(self) -> list[tuple[Keys, VariantTable]]:
+        stored = super()._stored_keys()
+        if not self.config.base.layered:
+            return stored
+        base = self.mapped_base
+        return [*stored, (base.tile_keys(), base.signed.manifest.variants)]
+
+    def count_base_twins(self) -> int:
+        """How many tiles of the store the base holds too, so that they are read from the base.
+
+        Raises `BaseUnavailableError`, `StoreUnavailableError`.
+        """
+        from ...ext import TileKeyCodec
+
+        columns, variants = self.rows.catalogue()
+        base = self.sealed_store
+        return sum(base.tile_exists(tile_id) for tile_id in TileKeyCodec(variants).decode_many(columns.keys))
+
+    @cached_property
+    def sealed_store(self) -> SealedTileStore:
+        """The sealed base alone, without a database. Raises `BaseUnavailableError`."""
+        gate = self._gate_over([self.base_grounds])
+        times = _TimesOfBase(self.mapped_base.signed.manifest.latest_capture_us)
+        clock = ClockGuard(self.clock, times, self.recorder)
+        clock.look()
+        return self._sealed_store(
+            lambda tile_id, captured_us: judge_stored(gate, clock, tile_id, captured_us)
+        )
+
+    def _sealed_store(
+        self,
+        judge: Callable[[TileId, int], FreshnessVerdict],
+        otherwise: Callable[[TileId], TilePixelHandle] | None = None,
+    ) -> SealedTileStore:
+        from ..sealed_base.store import SealedTileStore
+
+        return SealedTileStore(
+            self.mapped_base,
+            judge=judge,
+            verify_reads=self.config.base.verify is BaseVerify.READ,
+            when_damaged=lambda tile_id, expected, found: self.recorder.record(
+                base_tile_damaged_event(tile_id, expected, found)
+            ),
+            otherwise=otherwise,
+        )
+
+    @cached_property
+    def base_generations(self) -> BaseGenerations:
+        """The generations of the base, for tools."""
+        from ..sealed_base.generations import BaseGenerations
+
+        return BaseGenerations(self.config.base_folder)
+
+    @cached_property
+    def base_trust(self) -> Trust:
+        """The pinned public keys and their threshold."""
+        from ..sealed_base.signatures import Trust
+
+        return Trust(self.config.base.public_keys, self.config.base.threshold)
+
+    def seal_base(
+        self,
+        plan: SealPlan,
+        *,
+        number: int | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> BaseManifest:
+        """Seal a generation from the tiles of the store; see `BaseGenerations.seal`."""
+        from importlib.metadata import version
+
+        from ..sealed_base.seal import SealSource
+
+        source = SealSource(
+            rows=self.rows.committed,
+            read=self.files.read,
+            sectors=self.sector_store.sectors(),
+            rules=self.sector_store.rules(),
+            default_classification=self.config.freshness.default_classification,
+            aerotile=version("aerotile"),
+        )
+        return self.base_generations.seal(source, plan, number=number, progress=progress)
+
+    def switch_base(self, name: str | None) -> SignedManifest:
+        """Make a generation the one in use, by default the newest; see `BaseGenerations.switch_to`."""
+        return self.base_generations.switch_to(
+            name, self.base_trust, require_signature=self.config.base.require_signature
+        )
+
+    def export_base(
+        self,
+        name: str,
+        target: Path,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> SignedManifest:
+        """Copy a generation to another folder of bases; see `export_generation`."""
+        from ..sealed_base.export import export_generation
+
+        return export_generation(self.base_generations, name, target, self.base_trust, progress)
+
+    def check_base(
+        self,
+        name: str,
+        *,
+        max_bytes_per_s: int | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> list[BaseFinding]:
+        """Hash every byte of a generation, whoever signed it; see `check_base`."""
+        from ..sealed_base.check import check_base
+        from ..sealed_base.mapped_base import open_base
+
+        base = open_base(self.base_generations, name, self.base_trust, require_signature=False)
+        pace = (lambda _: None) if max_bytes_per_s is None else IoBudget(max_bytes_per_s, self.clock).spend
+        return check_base(base, pace=pace, progress=progress)

@@ -1,0 +1,87 @@
+"""Copying a generation to another folder of bases, such as one on a stick: whole, durable, and checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ...domain.errors import BaseSealError, BaseUnavailableError
+from ..files.atomic_file import new_file
+from ..files.generations import open_generation_file
+from .check import check_base
+from .generations import BaseGenerations, SignedManifest
+from .manifest import DIGESTS_FILE, FILES, MANIFEST_FILE
+from .mapped_base import open_base
+from .seal import FILE_MODE
+from .signatures import Trust
+
+_CHUNK_BYTES = 4 << 20
+
+
+def export_generation(
+    generations: BaseGenerations,
+    name: str,
+    target: Path,
+    trust: Trust,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> SignedManifest:
+    """Copy a generation below `target`, which may then be used as a folder of bases.
+
+    The copy is hashed whole before it gets its name; an interrupted one is removed by the next export or seal
+    there. `progress(done, total)` counts bytes that were copied. Raises `BaseUnavailableError` for a
+    generation that can't be read, `BaseSealError` for a copy that can't be written, differs, or is there.
+    """
+    source = open_base(generations, name, trust, require_signature=False)
+    copies = BaseGenerations(target)
+    try:
+        with copies.locked():
+            if name in copies.names():
+                raise BaseSealError(
+                    f"{target} holds a generation {name}",
+                    remedy="export to another folder, or remove that one",
+                )
+            partial = copies.begin(int(name))
+            try:
+                _copy(source.folder, partial, progress)
+                copies.complete(partial)
+                _check(copies, name, trust)
+            except BaseException:
+                copies.discard(partial)
+                raise
+    except OSError as error:
+        raise BaseSealError(
+            f"{name} can't be copied to {target}: {error.strerror or error}",
+            remedy="make room or mend the disk, then export again",
+        ) from error
+    return source.signed
+
+
+def _copy(source: Path, target: Path, progress: Callable[[int, int], None]) -> None:
+    names = (*FILES, DIGESTS_FILE, MANIFEST_FILE)
+    total, done = sum((source / name).stat().st_size for name in names), 0
+    for name in names:
+        with new_file(target / name, FILE_MODE) as file:
+            for chunk in _chunks(source, name):
+                file.write(chunk)
+                done += len(chunk)
+                progress(done, total)
+
+
+def _chunks(folder: Path, name: str) -> Iterator[bytes]:
+    with os.fdopen(open_generation_file(folder, name), "rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            yield chunk
+
+
+def _check(copies: BaseGenerations, name: str, trust: Trust) -> None:
+    try:
+        findings = check_base(open_base(copies, name, trust, require_signature=False))
+    except BaseUnavailableError as error:
+        raise BaseSealError(f"the copy does not read back: {error}") from error
+    if findings:
+        raise BaseSealError(
+            f"the copy of {name} differs in {len(findings)} places (first: {findings[0].what}: "
+            f"{findings[0].detail})",
+            remedy="check the original with aerotile base verify, then export again",
+        )

@@ -1,0 +1,139 @@
+"""`manifest.json`: what a generation is, and the digests that bind its files. No time and no host in it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+import attrs
+
+from ...domain.values.tile_grid import MAX_ZOOM, Bbox
+from ...domain.values.tile_key import VariantTable
+from ...domain.values.validators import is_sha256
+
+FORMAT = 1
+ARCHIVE_FILE = "tiles.pmtiles"
+FACTS_FILE = "facts"
+SECTORS_FILE = "sectors.json"
+DIGESTS_FILE = "digests"
+MANIFEST_FILE = "manifest.json"
+FILES = (ARCHIVE_FILE, FACTS_FILE, SECTORS_FILE)
+"""The files that `digests` has the parts of, in order; the first key of each part of the facts follows."""
+DIGEST_BYTES, KEY_BYTES = 32, 8
+_MOST_BYTES = (1 << 48) - 1
+
+
+@attrs.frozen
+class SealedFile:
+    """One file of a generation."""
+
+    size: int
+    part_bytes: int
+    digest: str
+    """The SHA-256 of the digests of the file's parts, which `digests` holds."""
+
+    @property
+    def parts(self) -> int:
+        """How many parts it has."""
+        return -(-self.size // self.part_bytes)
+
+
+@attrs.frozen(kw_only=True)
+class BaseManifest:
+    """What a generation is. Raises `ValueError` for impossible numbers."""
+
+    generation: int
+    boxes: tuple[Bbox, ...]
+    """The area; none: everywhere."""
+    zooms: tuple[int, ...]
+    """The zooms asked for; none: all."""
+    prefer: tuple[str, ...]
+    """The order by which one variant of each place was taken."""
+    tiles: int
+    contents: int
+    """Different tiles: identical ones are stored once."""
+    latest_capture_us: int
+    """Of all tiles, microseconds since 1970: a clock that shows an earlier time is wrong."""
+    left_out: dict[str, int]
+    """Tiles of the store that were not taken, by reason."""
+    variants: VariantTable
+    default_classification: str
+    """Of ground in no sector, when the base was sealed."""
+    aerotile: str
+    """The version of the program that wrote the files."""
+    first_keys_sha256: str
+    """Of the first tile key of each part of the facts, behind the digests in `digests`."""
+    files: dict[str, SealedFile]
+
+    def __attrs_post_init__(self) -> None:
+        for name, low, high, value in (
+            ("generation", 1, 10**18 - 1, self.generation),
+            ("tiles", 1, _MOST_BYTES, self.tiles),
+            ("contents", 1, self.tiles, self.contents),
+            ("latest_capture_us", -(1 << 56), 1 << 56, self.latest_capture_us),
+            *(("zoom", 0, MAX_ZOOM, zoom) for zoom in self.zooms),
+            *(("size", 1, _MOST_BYTES, file.size) for file in self.files.values()),
+            *(("part_bytes", 1, 1 << 30, file.part_bytes) for file in self.files.values()),
+        ):
+            if type(value) is not int or not low <= value <= high:
+                raise ValueError(f"{name} must be a whole number within {low}..{high}, got {value!r}")
+        if set(self.files) != set(FILES):
+            raise ValueError(f"it names the files {', '.join(sorted(self.files))}")
+        digests = {name: file.digest for name, file in self.files.items()}
+        for name, digest in (*digests.items(), ("first_keys", self.first_keys_sha256)):
+            if not is_sha256(digest):
+                raise ValueError(f"the digest of {name} is {digest!r}")
+
+    @property
+    def name(self) -> str:
+        """The name of the generation's folder."""
+        return f"{self.generation:06d}"
+
+    def encode(self) -> bytes:
+        """The manifest as JSON; the same manifest gives the same bytes."""
+        facts = {
+            "format": FORMAT,
+            "generation": self.generation,
+            "area": [[box.min_lon, box.min_lat, box.max_lon, box.max_lat] for box in self.boxes],
+            "zooms": list(self.zooms),
+            "prefer": list(self.prefer),
+            "tiles": self.tiles,
+            "contents": self.contents,
+            "latest_capture_us": self.latest_capture_us,
+            "left_out": self.left_out,
+            "flights": [str(flight) for flight in self.variants.flights],
+            "default_classification": self.default_classification,
+            "aerotile": self.aerotile,
+            "first_keys_sha256": self.first_keys_sha256,
+            "files": {name: attrs.asdict(file) for name, file in self.files.items()},
+        }
+        return json.dumps(facts, indent=1, sort_keys=True).encode("ascii") + b"\n"
+
+
+def decode_manifest(content: bytes) -> BaseManifest:
+    """The manifest in JSON. Raises `ValueError`."""
+    try:
+        return _decode(json.loads(content))
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"it is no manifest of ours ({error!r})") from error
+
+
+def _decode(facts: dict[str, Any]) -> BaseManifest:
+    if facts["format"] != FORMAT:
+        raise ValueError(f"its format is {facts['format']!r}, this program reads {FORMAT}")
+    return BaseManifest(
+        generation=facts["generation"],
+        boxes=tuple(Bbox(south, west, north, east) for west, south, east, north in facts["area"]),
+        zooms=tuple(facts["zooms"]),
+        prefer=tuple(map(str, facts["prefer"])),
+        tiles=facts["tiles"],
+        contents=facts["contents"],
+        latest_capture_us=facts["latest_capture_us"],
+        left_out={str(reason): int(count) for reason, count in facts["left_out"].items()},
+        variants=VariantTable(tuple(UUID(flight) for flight in facts["flights"])),
+        default_classification=str(facts["default_classification"]),
+        aerotile=str(facts["aerotile"]),
+        first_keys_sha256=facts["first_keys_sha256"],
+        files={str(name): SealedFile(**file) for name, file in facts["files"].items()},
+    )

@@ -1,0 +1,188 @@
+"""Opening a generation: its manifest and signatures are checked, its files are mapped, no tile is read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import attrs
+import numpy as np
+
+from ...domain.errors import BaseUnavailableError
+from ...domain.values.catalogue_entries import Keys
+from ...domain.values.sectors import FreshnessRule, SectorBoundary
+from ...ext import MappedPixels, map_file
+from ..files.generations import open_generation_file
+from ..files.regular_file import read_at_most
+from . import facts
+from .archive_directory import ArchiveError
+from .archive_header import HEADER_BYTES, decode_header
+from .generations import BaseGenerations, SignedManifest
+from .manifest import ARCHIVE_FILE, DIGEST_BYTES, DIGESTS_FILE, FACTS_FILE, FILES, KEY_BYTES, SECTORS_FILE
+from .sector_file import decode_sectors
+from .signatures import Trust
+
+_MOST_SECTOR_BYTES = 256 << 20
+
+
+@attrs.frozen(eq=False)
+class MappedBase:
+    """A generation whose manifest was checked. The files are checked by their parts when they are touched."""
+
+    folder: Path
+    signed: SignedManifest
+    archive: MappedPixels
+    facts: MappedPixels
+    _digests: bytes
+    first_keys: bytes
+    """The tile key of the first row of each part of the facts, 8 bytes each."""
+    sectors: tuple[SectorBoundary, ...]
+    rules: tuple[FreshnessRule, ...]
+
+    def check_part(self, name: str, number: int) -> None:
+        """Have the disk give one part of a mapped file, and hash it.
+
+        Raises `BaseUnavailableError` when the disk does not give it or it is damaged.
+        """
+        sealed = self.signed.manifest.files[name]
+        begin = number * sealed.part_bytes
+        length = min(sealed.part_bytes, sealed.size - begin)
+        whole = self.archive if name == ARCHIVE_FILE else self.facts
+        with whole.part(begin, length) as part:
+            try:
+                part.prefault()
+            except OSError as error:
+                raise self._unavailable(f"the disk does not give {name}: {error.strerror}") from error
+            actual = hashlib.sha256(part).digest()
+        if actual != self.digest(name, number):
+            raise self._unavailable(f"{name} is damaged between bytes {begin} and {begin + length}")
+
+    def tile_keys(self) -> Keys:
+        """The keys of all tiles, by the table of the manifest. Each part of the facts is hashed before.
+
+        Raises `BaseUnavailableError` when one is damaged.
+        """
+        for number in range(-(-self.facts.nbytes // facts.PART_BYTES)):
+            self.check_part(FACTS_FILE, number)
+        keys: Keys = np.frombuffer(memoryview(self.facts), facts.FACTS_ROW)["key"].copy()
+        return keys
+
+    def digest(self, name: str, number: int) -> bytes:
+        """The digest that a part of a file must have."""
+        first = 0
+        for each in FILES:
+            if each == name:
+                break
+            first += self.signed.manifest.files[each].parts
+        return self._digests[(first + number) * DIGEST_BYTES :][:DIGEST_BYTES]
+
+    def close(self) -> None:
+        """Give the mappings up; handles on tiles keep theirs."""
+        self.archive.close()
+        self.facts.close()
+
+    def _unavailable(self, difference: str) -> BaseUnavailableError:
+        return BaseUnavailableError(
+            f"the base generation {self.folder} can't be used: {difference}",
+            remedy="switch to another generation with `aerotile base rollback`, or bring it again",
+        )
+
+
+def open_current_base(root: Path, trust: Trust, *, require_signature: bool) -> MappedBase:
+    """Open the generation in use. Raises `BaseUnavailableError`, also when none is in use."""
+    generations = BaseGenerations(root)
+    pointer = generations.pointer()
+    name = generations.current()
+    if pointer is None or name is None:
+        raise BaseUnavailableError(
+            f"no base is in use in {root}", remedy="switch to one with `aerotile base switch`"
+        )
+    return open_base(generations, name, trust, require_signature=require_signature, identity=pointer[1])
+
+
+def open_base(
+    generations: BaseGenerations,
+    name: str,
+    trust: Trust,
+    *,
+    require_signature: bool,
+    identity: str | None = None,
+) -> MappedBase:
+    """Open a generation. The time that it takes does not grow with the tiles.
+
+    Checked before this returns: the signatures, the manifest (against `identity`, where one is given), the
+    sizes of all files, the digests of the parts, the header of the archive, the sectors.
+    Raises `BaseUnavailableError`.
+    """
+    opened = generations.manifest(name, trust)
+    generations.refuse_untrusted(opened, trust, require_signature=require_signature)
+    if identity not in (None, opened.identity):
+        raise generations.damaged(name, "its manifest is not the one that was switched to")
+    folder = generations.folder(name)
+    manifest = opened.manifest
+    sizes = manifest.files
+    if (sizes[FACTS_FILE].size, sizes[FACTS_FILE].part_bytes) != (
+        manifest.tiles * facts.FACTS_ROW.itemsize,
+        facts.PART_BYTES,
+    ):
+        raise generations.damaged(name, f"{FACTS_FILE} has no row for each of {manifest.tiles} tiles")
+    try:
+        all_parts = sum(file.parts for file in sizes.values()) * DIGEST_BYTES
+        digests = _read(folder, DIGESTS_FILE, all_parts + sizes[FACTS_FILE].parts * KEY_BYTES)
+        digests, first_keys = digests[:all_parts], digests[all_parts:]
+        if hashlib.sha256(first_keys).hexdigest() != manifest.first_keys_sha256:
+            raise generations.damaged(name, f"{DIGESTS_FILE} does not hold the first keys of {FACTS_FILE}")
+        first = 0
+        for each in FILES:
+            end = first + sizes[each].parts * DIGEST_BYTES
+            if hashlib.sha256(digests[first:end]).hexdigest() != sizes[each].digest:
+                raise generations.damaged(name, f"{DIGESTS_FILE} does not hold the digests of {each}")
+            first = end
+        sectors, rules = decode_sectors(_checked_sectors(folder, opened, digests))
+        archive = _map(folder, ARCHIVE_FILE, sizes[ARCHIVE_FILE].size)
+        mapped = _map(folder, FACTS_FILE, sizes[FACTS_FILE].size)
+        with archive.part(0, min(HEADER_BYTES, archive.nbytes)) as start:
+            start.prefault()
+            header = decode_header(bytes(start), archive.nbytes)
+    except OSError as error:
+        raise generations.damaged(
+            name, f"{error.filename or folder} can't be read: {error.strerror or error}"
+        ) from error
+    except (ArchiveError, ValueError) as error:
+        raise generations.damaged(name, str(error)) from error
+    if (header.tiles, header.contents) != (manifest.tiles, manifest.contents):
+        raise generations.damaged(name, f"{ARCHIVE_FILE} holds {header.tiles} tiles, not {manifest.tiles}")
+    return MappedBase(folder, opened, archive, mapped, digests, first_keys, sectors, rules)
+
+
+def _checked_sectors(folder: Path, opened: SignedManifest, digests: bytes) -> bytes:
+    sealed = opened.manifest.files[SECTORS_FILE]
+    if sealed.size > _MOST_SECTOR_BYTES:
+        raise ValueError(f"{SECTORS_FILE} has {sealed.size} bytes")
+    content = _read(folder, SECTORS_FILE, sealed.size)
+    parts = [content[at : at + sealed.part_bytes] for at in range(0, len(content), sealed.part_bytes)]
+    found = b"".join(hashlib.sha256(part).digest() for part in parts)
+    if found != digests[-sealed.parts * DIGEST_BYTES :]:
+        raise ValueError(f"{SECTORS_FILE} is damaged")
+    return content
+
+
+def _read(folder: Path, name: str, size: int) -> bytes:
+    """The content of a small file that is exactly so long. Raises `OSError`, `ValueError`."""
+    content = read_at_most(open_generation_file(folder, name), size, folder / name)
+    if len(content) != size:
+        raise ValueError(f"{name} has {len(content)} bytes, not {size}")
+    return content
+
+
+def _map(folder: Path, name: str, size: int) -> MappedPixels:
+    """Map a file that is exactly so long. Raises `OSError`, `ValueError`."""
+    descriptor = open_generation_file(folder, name)
+    try:
+        mapped = map_file(descriptor)
+    finally:
+        os.close(descriptor)
+    if mapped.nbytes != size:
+        raise ValueError(f"{name} has {mapped.nbytes} bytes, not {size}")
+    return mapped

@@ -1,0 +1,272 @@
+"""Writing the files of a generation from the tiles of a store.
+
+The tiles pass twice through a sort on the disk: by archive id, in whose order the archive is written, and by
+tile key, in whose order the facts are. So memory does not grow with them, but for 12 to 24 bytes a tile with
+which identical ones are found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from ...domain.errors import BaseSealError, ContentHashMismatchError
+from ...domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
+from ...domain.values.tile_grid import tile_bbox
+from ...domain.values.tile_key import MAX_VARIANTS, VARIANT_BITS, VariantTable, decode_tile_key
+from ...domain.values.tiles import TileId, TileMetadataPersistent
+from ..files.atomic_file import new_file
+from ..files.file_digests import PartDigests, PartHasher
+from . import facts
+from .archive_ids import archive_ids_of_keys
+from .archive_writer import ArchiveWriter
+from .facts import FACTS_ROW, facts_row
+from .manifest import (
+    ARCHIVE_FILE,
+    DIGESTS_FILE,
+    FACTS_FILE,
+    FILES,
+    MANIFEST_FILE,
+    SECTORS_FILE,
+    BaseManifest,
+    SealedFile,
+)
+from .seal_plan import SealPlan
+from .sector_file import encode_sectors
+from .signatures import new_envelope
+from .sorted_runs import Rows, SortedRuns
+
+FILE_MODE = 0o440
+_CHUNK = 4_096
+_SMALL_PART_BYTES = 1 << 20
+_PLACED = np.dtype([("id", "<u8"), ("row", FACTS_ROW)])
+ANOTHER_VARIANT = "another variant preferred"
+
+
+@attrs.frozen(kw_only=True)
+class SealSource:
+    """What a base is made of."""
+
+    rows: Callable[[], Iterable[TileMetadataPersistent]]
+    read: Callable[[TileId], bytes]
+    sectors: tuple[SectorBoundary, ...]
+    rules: tuple[FreshnessRule, ...]
+    default_classification: SectorClassification
+    aerotile: str
+    """The version of this program."""
+
+
+def write_generation(
+    folder: Path,
+    generation: int,
+    source: SealSource,
+    plan: SealPlan,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> BaseManifest:
+    """Write and sync the files of a generation into `folder`, which is empty. The manifest is not signed.
+
+    `progress(done, total)` counts tiles. The same tiles, plan and number give the same bytes, in whatever
+    order the rows come. Raises `BaseSealError`, `ContentHashMismatchError`, `OSError`, and what `source`
+    raises.
+    """
+    left_out: Counter[str] = Counter()
+    placed = SortedRuns(_PLACED, "id", folder)
+    by_key = SortedRuns(FACTS_ROW, "key", folder)
+    with closing(placed), closing(by_key):
+        provisional = _place(source.rows(), plan, placed, left_out)
+        if not len(placed):
+            raise BaseSealError(
+                "the store holds no tile that the base should take",
+                remedy="widen --bbox and --zoom; aerotile dump lists what the store holds",
+            )
+        variants = VariantTable(tuple(sorted(provisional.flights)))
+        files: dict[str, PartDigests] = {}
+        sizes: dict[str, int] = {}
+        with new_file(folder / ARCHIVE_FILE, FILE_MODE, readable=True) as file:
+            with closing(ArchiveWriter(file, len(placed), folder)) as writer:
+                bounds = _Bounds()
+                done, latest_capture_us = 0, int(np.iinfo(np.int64).min)
+                for piece in _one_a_place(placed, _Renaming(provisional, variants), plan, variants, left_out):
+                    rows = piece["row"]
+                    offsets = []
+                    for tile_key, archive_id, length, sha256 in zip(
+                        rows["key"].tolist(),
+                        piece["id"].tolist(),
+                        rows["length"].tolist(),
+                        rows["sha256"].tolist(),
+                        strict=True,
+                    ):
+                        tile_id = decode_tile_key(tile_key, variants)
+                        pixels = _checked(source.read(tile_id), tile_id, length, sha256)
+                        offsets.append(writer.add(archive_id, pixels, sha256))
+                        bounds.add(tile_id)
+                        done += 1
+                        progress(done, len(placed))
+                    rows["offset"] = offsets
+                    latest_capture_us = max(latest_capture_us, int(rows["captured_us"].max()))
+                    by_key.append(rows)
+                header, files[ARCHIVE_FILE] = writer.finish(_archive_metadata(generation), bounds.e7())
+            sizes[ARCHIVE_FILE] = header.archive_length
+        progress(len(placed), len(placed))
+        first_keys: list[bytes] = []
+        files[FACTS_FILE], sizes[FACTS_FILE] = _write(
+            folder / FACTS_FILE, _facts_of(by_key, first_keys), facts.PART_BYTES
+        )
+    sectors = encode_sectors(source.sectors, source.rules)
+    files[SECTORS_FILE], sizes[SECTORS_FILE] = _write(folder / SECTORS_FILE, [sectors], _SMALL_PART_BYTES)
+    keys = b"".join(first_keys)
+    _write(folder / DIGESTS_FILE, (*(files[name].raw() for name in FILES), keys), _SMALL_PART_BYTES)
+    manifest = BaseManifest(
+        generation=generation,
+        boxes=plan.boxes,
+        zooms=plan.zooms,
+        prefer=plan.prefer,
+        tiles=header.tiles,
+        contents=header.contents,
+        latest_capture_us=latest_capture_us,
+        left_out=dict(left_out),
+        variants=variants,
+        default_classification=source.default_classification.value,
+        aerotile=source.aerotile,
+        first_keys_sha256=hashlib.sha256(keys).hexdigest(),
+        files={
+            name: SealedFile(sizes[name], digests.part_bytes, digests.root) for name, digests in files.items()
+        },
+    )
+    _write(folder / MANIFEST_FILE, [new_envelope(manifest.encode())], _SMALL_PART_BYTES)
+    return manifest
+
+
+def _place(
+    rows: Iterable[TileMetadataPersistent], plan: SealPlan, placed: SortedRuns, left_out: Counter[str]
+) -> VariantTable:
+    """Append the rows that the plan takes; returns the table that names their flights."""
+    variants = VariantTable()
+    rows = iter(rows)
+    while chunk := list(islice(rows, _CHUNK)):
+        taken = []
+        for row in chunk:
+            reason = plan.reason_to_leave_out(row)
+            if reason is None:
+                taken.append(row)
+            else:
+                left_out[reason] += 1
+        try:
+            variants = variants.extended(row.tile_id for row in taken)
+        except ValueError as error:
+            raise BaseSealError(f"the tiles come from too many flights: {error}") from error
+        block = np.zeros(len(taken), _PLACED)
+        block["row"] = np.array([facts_row(row, variants) for row in taken], FACTS_ROW)
+        block["id"] = archive_ids_of_keys(block["row"]["key"])
+        placed.append(block)
+    return variants
+
+
+def _facts_of(by_key: SortedRuns, first_keys: list[bytes]) -> Iterator[bytes]:
+    """The bytes of `facts`; appends the first key of each part."""
+    written = 0
+    for piece in by_key.ascending():
+        first_keys.append(piece["key"][-written % facts.PART_ROWS :: facts.PART_ROWS].tobytes())
+        written += len(piece)
+        yield piece.tobytes()
+
+
+class _Renaming:
+    """Tile keys by one table of flights to keys by another."""
+
+    def __init__(self, before: VariantTable, after: VariantTable) -> None:
+        fixed = 2
+        self._ordinals = np.arange(fixed + len(before.flights), dtype=np.int64)
+        for position, flight in enumerate(before.flights):
+            self._ordinals[fixed + position] = fixed + after.flights.index(flight)
+
+    def __call__(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        mask = MAX_VARIANTS - 1
+        renamed: npt.NDArray[np.int64] = keys >> VARIANT_BITS << VARIANT_BITS | self._ordinals[keys & mask]
+        return renamed
+
+
+def _one_a_place(
+    placed: SortedRuns, rename: _Renaming, plan: SealPlan, variants: VariantTable, left_out: Counter[str]
+) -> Iterator[Rows]:
+    """One row of each place, by ascending archive id, in pieces."""
+    for piece in placed.ascending():
+        rows = piece["row"]
+        rows["key"] = rename(rows["key"])
+        is_first = np.ones(len(piece), bool)
+        is_first[1:] = piece["id"][1:] != piece["id"][:-1]
+        firsts = np.flatnonzero(is_first)
+        ends = np.append(firsts[1:], len(piece))
+        for group in np.flatnonzero(ends - firsts > 1).tolist():
+            first, end = int(firsts[group]), int(ends[group])
+            keys = rows["key"][first:end]
+            in_order = np.argsort(keys)  # the answer, and an error, must not depend on the order of the rows
+            chosen = plan.chosen([decode_tile_key(int(keys[each]), variants) for each in in_order])
+            firsts[group] = first + in_order[chosen]
+            left_out[ANOTHER_VARIANT] += end - first - 1
+        yield piece[firsts]
+
+
+def _checked(pixels: bytes, tile_id: TileId, length: int, sha256: bytes) -> bytes:
+    """The pixels, which have the length and the SHA-256 that their row promises."""
+    actual = hashlib.sha256(pixels)
+    if len(pixels) != length or actual.digest() != sha256:
+        raise ContentHashMismatchError(
+            "SHA-256", expected=sha256.hex(), actual=actual.hexdigest(), tile_id=tile_id
+        )
+    return pixels
+
+
+class _Bounds:
+    """The box around all tiles."""
+
+    def __init__(self) -> None:
+        self._by_zoom: dict[int, tuple[int, int, int, int]] = {}
+
+    def add(self, tile_id: TileId) -> None:
+        x, y = tile_id.x, tile_id.y
+        known = self._by_zoom.get(tile_id.zoom_level)
+        self._by_zoom[tile_id.zoom_level] = (
+            (x, y, x, y)
+            if known is None
+            else (min(known[0], x), min(known[1], y), max(known[2], x), max(known[3], y))
+        )
+
+    def e7(self) -> tuple[int, int, int, int]:
+        """West, south, east, north in units of 1e-7 degrees."""
+        boxes = [
+            box
+            for zoom, (min_x, min_y, max_x, max_y) in self._by_zoom.items()
+            for box in (tile_bbox(min_x, min_y, zoom), tile_bbox(max_x, max_y, zoom))
+        ]
+        return (
+            round(min(box.min_lon for box in boxes) * 1e7),
+            round(min(box.min_lat for box in boxes) * 1e7),
+            round(max(box.max_lon for box in boxes) * 1e7),
+            round(max(box.max_lat for box in boxes) * 1e7),
+        )
+
+
+def _archive_metadata(generation: int) -> bytes:
+    facts = {"name": f"Aerotile base {generation}", "type": "baselayer", "format": "jpg"}
+    return json.dumps(facts, sort_keys=True).encode("ascii")
+
+
+def _write(path: Path, pieces: Iterable[bytes], part_bytes: int) -> tuple[PartDigests, int]:
+    """Write and sync a new file; returns the digests of its parts, and its size."""
+    hasher, size = PartHasher(part_bytes), 0
+    with new_file(path, FILE_MODE) as file:
+        for piece in pieces:
+            file.write(piece)
+            hasher.update(piece)
+            size += len(piece)
+    return hasher.digests(), size

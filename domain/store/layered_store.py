@@ -1,0 +1,184 @@
+"""A sealed base in front of a store, which takes what the aircraft makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from operator import itemgetter
+from typing import overload
+
+import attrs
+import numpy as np
+
+from ..errors import DuplicateTileError, SealedTileError
+from ..flight_events import WriteStep, write_failed_event
+from ..policies.clock_trust import ClockFault
+from ..policies.freshness import FreshnessVerdict
+from ..ports.flight_recorder import FlightRecorder
+from ..ports.tile_store import AmendedTile, ReadableTiles, TileWriteOutcome
+from ..values.catalogue_entries import CatalogueEntry, CatalogueMatches, Keys
+from ..values.pixels import TileBytes, TilePixelHandle
+from ..values.tile_grid import Bbox
+from ..values.tile_key import VariantTable, encode_tile_key
+from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
+from .tile_store import FileBackedTileStore
+
+
+class LayeredTileStore:
+    """A `TileStore` whose tiles lie in a sealed base and, beyond it, in an overlay. Safe for threads.
+
+    A tile of the base wins over its twin in the overlay. Writing a tile that the base holds is a duplicate;
+    deleting, evicting or amending it is refused. Also implements `SupportsLocalReads`,
+    `SupportsLocalWrites` and `RecordsLookups`.
+    """
+
+    def __init__(
+        self,
+        base: ReadableTiles,
+        overlay: FileBackedTileStore,
+        *,
+        recorder: FlightRecorder,
+        read_pixels: Callable[[TileId], TilePixelHandle] | None = None,
+    ) -> None:
+        """`read_pixels` does in one call what `read_tile_pixels` says, for a base that can."""
+        self.base = base
+        self.overlay = overlay
+        self._recorder = recorder
+        if read_pixels is not None:
+            # A Python frame around it would be a good part of a read. (The ignored complaint is that a method
+            # is assigned to; it is one of the same signature.)
+            self.read_tile_pixels = read_pixels  # type: ignore[method-assign, assignment]
+
+    def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
+        """See `TileStore`."""
+        return self._layer(tile_id).read_tile_pixels(tile_id)
+
+    def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
+        """See `SupportsLocalReads`."""
+        return self._layer(tile_id).read_tile_pixels_within(tile_id, timeout_s)
+
+    def read_tile_bytes(self, tile_id: TileId) -> bytes:
+        """See `SupportsLocalReads`."""
+        return self._layer(tile_id).read_tile_bytes(tile_id)
+
+    def tile_exists(self, tile_id: TileId) -> bool:
+        """See `TileStore`."""
+        return self.base.tile_exists(tile_id) or self.overlay.tile_exists(tile_id)
+
+    def captured_us(self, tile_id: TileId) -> int | None:
+        """See `ReadableTiles`."""
+        return self._layer(tile_id).captured_us(tile_id)
+
+    def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
+        """See `SupportsLocalReads`."""
+        return self._layer(tile_id).verdict(tile_id)
+
+    def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
+        """See `SupportsLocalReads`; a tile that both layers hold is listed once, as the base has it."""
+        sealed = self.base.query_by_bbox(bbox, zoom_level)
+        made = self.overlay.query_by_bbox(bbox, zoom_level)
+        return LayeredMatches.of(sealed, made) if len(made) else sealed
+
+    @property
+    def clock_fault(self) -> ClockFault | None:
+        """See `FileBackedTileStore`."""
+        return self.overlay.clock_fault
+
+    def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
+        """See `TileStore`; a tile that the base holds is a duplicate."""
+        if self.base.tile_exists(metadata.tile_id):
+            raise self._duplicate(metadata.tile_id)
+        return self.overlay.write_tile(pixels, metadata)
+
+    def write_tiles(self, tiles: Sequence[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
+        """See `SupportsLocalWrites`; a tile that the base holds is a duplicate."""
+        new = [tile for tile in tiles if not self.base.tile_exists(tile[1].tile_id)]
+        written = iter(self.overlay.write_tiles(new) if new else [])
+        outcomes = []
+        for _, metadata in tiles:
+            tile_id = metadata.tile_id
+            outcomes.append(
+                TileWriteOutcome(tile_id, error=self._duplicate(tile_id))
+                if self.base.tile_exists(tile_id)
+                else next(written)
+            )
+        return outcomes
+
+    def record_unknown_candidates(self, tile_ids: Sequence[TileId]) -> None:
+        """See `RecordsLookups`."""
+        self.overlay.record_unknown_candidates(tile_ids)
+
+    def amend_capture_time(self, tile_id: TileId, captured_at: datetime) -> AmendedTile:
+        """See `SupportsLocalWrites`. Raises `SealedTileError` for a tile of the base."""
+        self._refuse_sealed(tile_id)
+        return self.overlay.amend_capture_time(tile_id, captured_at)
+
+    def delete_tile(self, tile_id: TileId) -> int:
+        """See `TileStore`. Raises `SealedTileError` for a tile of the base."""
+        self._refuse_sealed(tile_id)
+        return self.overlay.delete_tile(tile_id)
+
+    def evict_tile(self, tile_id: TileId) -> int:
+        """See `SupportsLocalWrites`. Raises `SealedTileError` for a tile of the base."""
+        self._refuse_sealed(tile_id)
+        return self.overlay.evict_tile(tile_id)
+
+    def __len__(self) -> int:
+        """How many tiles both layers hold; a twin counts twice."""
+        return len(self.base) + len(self.overlay)
+
+    def _layer(self, tile_id: TileId) -> ReadableTiles:
+        return self.base if self.base.tile_exists(tile_id) else self.overlay
+
+    def _refuse_sealed(self, tile_id: TileId) -> None:
+        if self.base.tile_exists(tile_id):
+            raise SealedTileError(tile_id)
+
+    def _duplicate(self, tile_id: TileId) -> DuplicateTileError:
+        error = DuplicateTileError(tile_id)
+        self._recorder.record(write_failed_event(tile_id, WriteStep.INSERT, error))
+        return error
+
+
+@attrs.frozen(eq=False)
+class LayeredMatches(Sequence[CatalogueEntry]):
+    """See `CatalogueMatches`: what a query found in two layers, whose keys are by a table of their own."""
+
+    _keys: Keys
+    _entries: list[CatalogueEntry]
+
+    @classmethod
+    def of(cls, first: CatalogueMatches, second: CatalogueMatches) -> LayeredMatches:
+        """The tiles of both; of a tile that both hold, the entry of the first."""
+        by_id = {entry.tile_id: entry for entry in second} | {entry.tile_id: entry for entry in first}
+        variants = VariantTable.naming([*first.tile_ids(), *second.tile_ids()])
+        by_key = sorted(
+            ((encode_tile_key(tile_id, variants), tile_id) for tile_id in by_id), key=itemgetter(0)
+        )
+        keys = np.array([key for key, _ in by_key], np.int64)
+        keys.flags.writeable = False
+        return cls(keys, [by_id[tile_id] for _, tile_id in by_key])
+
+    @property
+    def keys(self) -> Keys:
+        """See `CatalogueMatches`."""
+        return self._keys
+
+    def tile_ids(self) -> list[TileId]:
+        """See `CatalogueMatches`."""
+        return [entry.tile_id for entry in self._entries]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, position: int) -> CatalogueEntry: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> list[CatalogueEntry]: ...
+
+    def __getitem__(self, position: int | slice) -> CatalogueEntry | list[CatalogueEntry]:
+        return self._entries[position]
+
+    def __iter__(self) -> Iterator[CatalogueEntry]:
+        return iter(self._entries)

@@ -1,0 +1,83 @@
+"""One contract for all that can be read: a store over files, the sealed base, and both layers together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sealed_bases import FLIGHTS, Tile, imported, opened, pixels_of, square, tile
+from small_store import SmallStore
+
+from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
+from aerotile.adapters.sealed_base.seal_plan import SealPlan
+from aerotile.adapters.sealed_base.store import SealedTileStore
+from aerotile.domain.ports.tile_store import RecordsLookups, SupportsLocalWrites, TileStore
+from aerotile.domain.store.layered_store import LayeredTileStore
+from aerotile.domain.store.tile_store import FileBackedTileStore
+from aerotile.domain.values.tiles import TileId, TileSource, VotingStatus
+from aerotile.testing import LocalReadsContract, LocalReadsSubject
+
+SEALED = [
+    *square(7),
+    imported(0, 0, 0),
+    imported(21, 0, (1 << 21) - 1),
+    tile(TileId(13, 1, 2, TileSource.ONBOARD, FLIGHTS[1]), vote=VotingStatus.TRUSTED),
+    tile(TileId(13, 1, 3, TileSource.ONBOARD, FLIGHTS[0]), vote=VotingStatus.TRUSTED),
+]
+MADE = [
+    tile(TileId(12, 2003, 1503, TileSource.SATELLITE_PROVIDER), pixels_of(77)),
+    tile(TileId(13, 1, 4, TileSource.ONBOARD, FLIGHTS[0]), pixels_of(78), vote=VotingStatus.PENDING),
+    tile(TileId(13, 1, 4, TileSource.IMPORTED), pixels_of(79)),
+]
+
+
+def contents(tiles: list[Tile]) -> dict[TileId, bytes]:
+    return {row.tile_id: pixels for row, pixels in tiles}
+
+
+def overlay(folder: Path, tiles: list[Tile]) -> FileBackedTileStore:
+    store = SmallStore(folder).store
+    for row, pixels in tiles:
+        store.write_tile(pixels, row)
+    return store
+
+
+class TestStoreOverFiles(LocalReadsContract):
+    @pytest.fixture
+    def subject(self, tmp_path: Path) -> LocalReadsSubject:
+        return LocalReadsSubject(overlay(tmp_path / "tiles", SEALED), contents(SEALED))
+
+
+class TestSealedBase(LocalReadsContract):
+    @pytest.fixture
+    def subject(self, tmp_path: Path) -> LocalReadsSubject:
+        judge = overlay(tmp_path / "tiles", []).judge
+        base = opened(tmp_path / "base", SEALED, SealPlan(take_onboard=True))
+        return LocalReadsSubject(SealedTileStore(base, judge=judge), contents(SEALED))
+
+    def test_it_writes_nothing(self, subject: LocalReadsSubject) -> None:
+        assert not isinstance(subject.store, SupportsLocalWrites)
+        assert not isinstance(subject.store, TileStore)
+
+
+class TestBaseInFrontOfAStore(LocalReadsContract):
+    @pytest.fixture(params=[False, True])
+    def subject(self, tmp_path: Path, request: pytest.FixtureRequest) -> LocalReadsSubject:
+        store = overlay(tmp_path / "tiles", MADE)
+        base = SealedTileStore(
+            opened(tmp_path / "base", SEALED, SealPlan(take_onboard=True)),
+            judge=store.judge,
+            otherwise=store.read_tile_pixels,
+        )
+        layered = LayeredTileStore(
+            base,
+            store,
+            recorder=MemoryFlightRecorder(),
+            read_pixels=base.read_tile_pixels if request.param else None,
+        )
+        return LocalReadsSubject(layered, contents(SEALED + MADE))
+
+    def test_it_is_a_store(self, subject: LocalReadsSubject) -> None:
+        assert isinstance(subject.store, SupportsLocalWrites)
+        assert isinstance(subject.store, TileStore)
+        assert isinstance(subject.store, RecordsLookups)

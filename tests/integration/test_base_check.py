@@ -1,0 +1,79 @@
+"""`aerotile base verify` finds every changed byte, and names the tiles that a damage costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sealed_bases import NOBODY, seal, square
+
+from aerotile.adapters.sealed_base.archive_header import DATA_OFFSET
+from aerotile.adapters.sealed_base.check import BaseFinding, check_base
+from aerotile.adapters.sealed_base.facts import FACTS_ROW
+from aerotile.adapters.sealed_base.generations import BaseGenerations
+from aerotile.adapters.sealed_base.mapped_base import open_base
+from aerotile.domain.errors import BaseUnavailableError
+
+TILES = square(12)
+
+
+@pytest.fixture(scope="module")
+def generations(tmp_path_factory: pytest.TempPathFactory) -> BaseGenerations:
+    root = tmp_path_factory.mktemp("base")
+    seal(root, TILES)
+    return BaseGenerations(root)
+
+
+def findings_of(generations: BaseGenerations) -> list[BaseFinding]:
+    return check_base(open_base(generations, "000001", NOBODY, require_signature=False))
+
+
+def replaced(path: Path, content: bytes) -> None:
+    path.unlink()
+    path.write_bytes(content)
+
+
+def test_an_intact_generation_has_no_findings(generations: BaseGenerations) -> None:
+    read: list[int] = []
+    done: list[tuple[int, int]] = []
+    base = open_base(generations, "000001", NOBODY, require_signature=False)
+    assert check_base(base, pace=read.append, progress=lambda at, total: done.append((at, total))) == []
+    sizes = [base.signed.manifest.files[name].size for name in ("facts", "tiles.pmtiles")]
+    assert sum(read) == sum(sizes)
+    assert done[-1] == (sum(sizes), sum(sizes))
+
+
+@given(st.sampled_from(["facts", "tiles.pmtiles", "digests", "sectors.json"]), st.integers(0, 10**9))
+def test_a_changed_bit_anywhere_is_found(generations: BaseGenerations, name: str, position: int) -> None:
+    path = generations.folder("000001") / name
+    content = path.read_bytes()
+    changed = bytearray(content)
+    changed[position % len(content)] ^= 1 << position % 8
+    replaced(path, bytes(changed))
+    try:
+        found: object = findings_of(generations)
+    except BaseUnavailableError as error:
+        found = error
+    finally:
+        replaced(path, content)
+    assert found
+
+
+def test_a_damaged_tile_costs_only_itself(generations: BaseGenerations) -> None:
+    path = generations.folder("000001") / "tiles.pmtiles"
+    content = path.read_bytes()
+    rows = np.frombuffer((generations.folder("000001") / "facts").read_bytes(), FACTS_ROW)
+    offset = int(np.sort(rows["offset"])[17])
+    assert offset > DATA_OFFSET
+    changed = bytearray(content)
+    changed[offset + 5] ^= 0x10
+    replaced(path, bytes(changed))
+    try:
+        (finding,) = findings_of(generations)
+    finally:
+        replaced(path, content)
+    victims = [row.tile_id for row, pixels in TILES if content[offset : offset + len(pixels)] == pixels]
+    assert [finding.what] == [str(tile_id) for tile_id in victims]

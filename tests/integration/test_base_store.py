@@ -1,0 +1,349 @@
+"""Reads of a sealed base: damage costs one tile, and a base in front of a store is never written."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sealed_bases import CAPTURED_AT, NOBODY, Tile, imported, opened, pixels_of, seal, square, tile
+from small_store import SmallStore
+
+from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
+from aerotile.adapters.sealed_base.facts import FACTS_ROW, PART_BYTES, PART_ROWS
+from aerotile.adapters.sealed_base.generations import BaseGenerations
+from aerotile.adapters.sealed_base.mapped_base import MappedBase, open_base
+from aerotile.adapters.sealed_base.store import SealedTileStore
+from aerotile.domain.errors import (
+    BaseUnavailableError,
+    ContentHashMismatchError,
+    DuplicateTileError,
+    SealedTileError,
+    TileNotFoundError,
+)
+from aerotile.domain.flight_events import EventKind
+from aerotile.domain.policies.freshness import FreshnessVerdict
+from aerotile.domain.store.layered_store import LayeredTileStore
+from aerotile.domain.values.tile_key import decode_tile_key
+from aerotile.domain.values.tiles import TileId, TileSource
+from aerotile.domain.values.timestamps import microseconds_of
+from aerotile.ext import FACTS_ROW_BYTES, SealedTiles
+
+TILES = square(40)  # so many that the facts have several parts
+
+
+def no_judge(tile_id: TileId, captured_us: int) -> FreshnessVerdict:
+    raise AssertionError("nothing is judged here")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("base")
+    seal(root, TILES)
+    return root
+
+
+def base_in(root: Path) -> MappedBase:
+    return open_base(BaseGenerations(root), "000001", NOBODY, require_signature=False)
+
+
+def damaged_copy(root: Path, target: Path, name: str, *positions: int) -> Path:
+    """Another root whose generation has changed bytes in one file."""
+    folder = target / "generations" / "000001"
+    folder.mkdir(parents=True)
+    for path in (root / "generations" / "000001").iterdir():
+        content = bytearray(path.read_bytes())
+        for position in positions if path.name == name else ():
+            content[position] ^= 0x40
+        (folder / path.name).write_bytes(content)
+    return target
+
+
+def row_of(root: Path, tile_id: TileId) -> tuple[int, np.void]:
+    """The position of a tile's facts, and the facts."""
+    rows = np.frombuffer((root / "generations" / "000001" / "facts").read_bytes(), FACTS_ROW)
+    wanted = hashlib.sha256({row.tile_id: pixels for row, pixels in TILES}[tile_id]).digest()
+    position = [row["sha256"].tobytes() for row in rows].index(wanted)
+    return position, rows[position]
+
+
+def test_the_compiled_row_is_the_row_of_the_file() -> None:
+    assert FACTS_ROW.itemsize == FACTS_ROW_BYTES == 104
+    assert PART_BYTES == PART_ROWS * FACTS_ROW_BYTES
+    assert PART_BYTES % 4096 == 0
+
+
+def test_a_damaged_tile_is_refused_each_time_and_costs_only_itself(root: Path, tmp_path: Path) -> None:
+    victim = TILES[777][0].tile_id
+    facts = row_of(root, victim)[1]
+    copy = damaged_copy(root, tmp_path / "copy", "tiles.pmtiles", int(facts["offset"]) + 9)
+    seen: list[tuple[TileId, str, str]] = []
+    store = SealedTileStore(base_in(copy), judge=no_judge, when_damaged=lambda *facts: seen.append(facts))
+    for read in (store.read_tile_pixels, store.read_tile_bytes, store.read_tile_pixels):
+        with pytest.raises(ContentHashMismatchError) as caught:
+            read(victim)
+        assert caught.value.tile_id == victim
+    assert [tile_id for tile_id, _, _ in seen] == [victim] * 3
+    assert {expected for _, expected, _ in seen} == {TILES[777][0].content_sha256}
+    for row, pixels in TILES:
+        if row.tile_id != victim:
+            assert store.read_tile_bytes(row.tile_id) == pixels
+
+
+def test_where_reads_are_not_verified_the_scrub_alone_finds_damage(root: Path, tmp_path: Path) -> None:
+    victim = TILES[777][0].tile_id
+    offset = int(row_of(root, victim)[1]["offset"])
+    copy = damaged_copy(root, tmp_path / "copy", "tiles.pmtiles", offset + 9)
+    store = SealedTileStore(base_in(copy), judge=no_judge, verify_reads=False)
+    assert store.read_tile_bytes(victim) != TILES[777][1]
+
+
+def test_damaged_facts_are_never_used(root: Path, tmp_path: Path) -> None:
+    """Whatever byte of a part is damaged, no tile is read by it: not by its key, its offset or its length."""
+    victim = TILES[777][0].tile_id
+    position, _ = row_of(root, victim)
+    begin = position * FACTS_ROW.itemsize
+    for field in FACTS_ROW.names or ():
+        at = begin + (FACTS_ROW.fields or {})[field][1]
+        copy = damaged_copy(root, tmp_path / field, "facts", at)
+        store = SealedTileStore(base_in(copy), judge=no_judge)
+        for _ in range(2):
+            with pytest.raises(BaseUnavailableError, match="facts is damaged"):
+                store.read_tile_pixels(victim)
+        with pytest.raises(BaseUnavailableError):
+            store.tile_exists(victim)
+        with pytest.raises(BaseUnavailableError):
+            store.query_by_bbox(victim.bbox, victim.zoom_level)
+
+
+def test_damage_to_a_part_of_the_facts_costs_the_tiles_of_that_part_alone(root: Path, tmp_path: Path) -> None:
+    rows = np.frombuffer((root / "generations" / "000001" / "facts").read_bytes(), FACTS_ROW)
+    parts = [
+        set(piece["sha256"].tolist()) for piece in np.split(rows, range(PART_ROWS, len(rows), PART_ROWS))
+    ]
+    assert len(parts) > 3
+    for number in range(len(parts)):
+        position = number * PART_BYTES + 17 * FACTS_ROW.itemsize
+        copy = damaged_copy(root, tmp_path / str(number), "facts", position)
+        store = SealedTileStore(base_in(copy), judge=no_judge)
+        for row, pixels in TILES:
+            if bytes.fromhex(row.content_sha256) in parts[number]:
+                with pytest.raises(BaseUnavailableError, match="facts is damaged"):
+                    store.read_tile_pixels(row.tile_id)
+            else:
+                assert store.read_tile_bytes(row.tile_id) == pixels
+
+
+def test_a_part_of_the_facts_is_hashed_once_and_before_its_first_use(root: Path) -> None:
+    base = base_in(root)
+    checked: list[int] = []
+    tiles = SealedTiles(
+        base.facts,
+        base.archive,
+        base.signed.manifest.variants,
+        base.first_keys,
+        part_rows=PART_ROWS,
+        data_offset=0,
+        check_part=checked.append,
+        check_tile=lambda row: None,
+        otherwise=lambda tile_id: pytest.fail(f"{tile_id} is there"),
+    )
+    order = [row.tile_id for row, _ in TILES]
+    random.Random(5).shuffle(order)
+    for tile_id in order:
+        tiles.read_pixels(tile_id).close()
+    assert sorted(checked) == list(range(-(-len(TILES) // PART_ROWS)))
+
+
+def test_facts_that_lead_out_of_the_archive_are_refused(root: Path, tmp_path: Path) -> None:
+    """A base without a signature may hold any facts, with digests that agree."""
+    base = base_in(root)
+    size = base.archive.nbytes
+    for offset, length in ((size, 1), (size - 5, 6), (0, 10), (1 << 63, 5), ((1 << 64) - 1, 2), (20_000, 0)):
+        rows = np.frombuffer(memoryview(base.facts), FACTS_ROW).copy()
+        rows["offset"], rows["length"] = offset, length
+        path = tmp_path / "facts"
+        path.write_bytes(rows.tobytes())
+        with path.open("rb") as file:
+            from aerotile.ext import map_file
+
+            facts = map_file(file.fileno())
+        tiles = SealedTiles(
+            facts,
+            base.archive,
+            base.signed.manifest.variants,
+            base.first_keys,
+            part_rows=PART_ROWS,
+            data_offset=16_384,
+            check_part=lambda number: None,
+            check_tile=lambda row: None,
+            otherwise=lambda tile_id: pytest.fail(f"{tile_id} is there"),
+        )
+        with pytest.raises(ValueError, match="not within the archive"):
+            tiles.read_pixels(TILES[0][0].tile_id)
+        with pytest.raises(ValueError, match="not within the archive"):
+            tiles.raw_pixels(0)
+
+
+def test_pixels_share_the_mapping_and_outlive_the_base_and_its_files(tmp_path: Path) -> None:
+    root = tmp_path / "base"
+    base = opened(root, TILES[:9])
+    store = SealedTileStore(base, judge=no_judge)
+    handles = [store.read_tile_pixels(row.tile_id) for row, _ in TILES[:9]]
+    addresses = [np.frombuffer(memoryview(handle), np.uint8).ctypes.data for handle in handles]
+    assert max(addresses) - min(addresses) < base.archive.nbytes
+    base.close()
+    del store, base
+    for path in (root / "generations" / "000001").iterdir():
+        path.unlink()
+    for handle, (_, pixels) in zip(handles, TILES[:9], strict=True):
+        assert bytes(memoryview(handle)) == pixels
+        handle.close()
+
+
+def test_a_base_whose_pages_the_disk_does_not_give_is_an_error_and_no_signal(tmp_path: Path) -> None:
+    """A file that is cut short under its mapping gives no page, as a failing disk does not."""
+    root = tmp_path / "base"
+    seal(root, TILES[:900])
+    program = """
+import os, sys
+from pathlib import Path
+from aerotile.adapters.sealed_base.generations import BaseGenerations
+from aerotile.adapters.sealed_base.mapped_base import open_base
+from aerotile.adapters.sealed_base.signatures import Trust
+from aerotile.adapters.sealed_base.store import SealedTileStore
+from aerotile.domain.errors import BaseUnavailableError, StoreUnavailableError
+from aerotile.domain.values.tiles import TileId, TileSource
+
+root = Path(sys.argv[1])
+folder = root / "generations" / "000001"
+base = open_base(BaseGenerations(root), "000001", Trust((), 1), require_signature=False)
+store = SealedTileStore(base, judge=lambda tile_id, captured_us: None)
+near, far = (TileId(12, 2000 + x, 1500 + x, TileSource.IMPORTED) for x in (0, 21))
+assert store.tile_exists(near) and store.tile_exists(far)
+os.truncate(folder / "tiles.pmtiles", 20_000)
+try:
+    store.read_tile_pixels(far)
+except StoreUnavailableError as error:
+    print("tile:", error)
+store = SealedTileStore(base, judge=lambda tile_id, captured_us: None)
+os.truncate(folder / "facts", 0)
+try:
+    store.tile_exists(far)
+except BaseUnavailableError as error:
+    print("facts:", error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(root)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("tile: can't read tile imported/12/2021/1521 of the sealed base")
+    assert lines[1].startswith("facts: ")
+    assert "the disk does not give facts" in lines[1]
+
+
+def test_many_threads_read_a_base_that_nobody_read_before(root: Path) -> None:
+    store = SealedTileStore(base_in(root), judge=no_judge)
+    expected = {row.tile_id: pixels for row, pixels in TILES}
+
+    def read(seed: int) -> int:
+        order = list(expected)
+        random.Random(seed).shuffle(order)
+        return sum(store.read_tile_bytes(tile_id) == expected[tile_id] for tile_id in order)
+
+    with ThreadPoolExecutor(6) as threads:
+        assert list(threads.map(read, range(6))) == [len(expected)] * 6
+
+
+def layered(tmp_path: Path, sealed: list[Tile]) -> tuple[LayeredTileStore, SmallStore, MemoryFlightRecorder]:
+    small, recorder = SmallStore(tmp_path / "tiles"), MemoryFlightRecorder()
+    base = SealedTileStore(
+        opened(tmp_path / "base", sealed), judge=small.store.judge, otherwise=small.store.read_tile_pixels
+    )
+    store = LayeredTileStore(base, small.store, recorder=recorder, read_pixels=base.read_tile_pixels)
+    return store, small, recorder
+
+
+def test_writing_a_tile_of_the_base_is_a_duplicate_that_is_on_the_record(tmp_path: Path) -> None:
+    store, small, recorder = layered(tmp_path, TILES[:5])
+    row, pixels = tile(TILES[2][0].tile_id, pixels_of(99))
+    with pytest.raises(DuplicateTileError):
+        store.write_tile(pixels, row)
+    new = imported(3, 1, 1)
+    outcomes = store.write_tiles([(pixels, row), (new[1], new[0]), (pixels, row)])
+    assert [outcome.stored is not None for outcome in outcomes] == [False, True, False]
+    assert {type(outcome.error) for outcome in outcomes} == {DuplicateTileError, type(None)}
+    assert [event.kind for event in recorder.events] == [EventKind.WRITE_FAILED] * 3
+    assert small.committed() == {new[0].tile_id}
+    assert store.read_tile_bytes(row.tile_id) == TILES[2][1]
+    assert store.read_tile_bytes(new[0].tile_id) == new[1]
+
+
+def test_a_tile_of_the_base_is_neither_deleted_nor_evicted_nor_amended(tmp_path: Path) -> None:
+    store, small, _ = layered(tmp_path, TILES[:5])
+    sealed, twin = TILES[2], TILES[3]
+    small.store.write_tile(twin[1], twin[0])
+    amended_at = CAPTURED_AT - timedelta(days=9)
+    for change in (
+        store.delete_tile,
+        store.evict_tile,
+        lambda tile_id: store.amend_capture_time(tile_id, amended_at),
+    ):
+        for row, pixels in (sealed, twin):
+            with pytest.raises(SealedTileError, match=str(row.tile_id)):
+                change(row.tile_id)
+            assert store.read_tile_bytes(row.tile_id) == pixels
+            assert store.captured_us(row.tile_id) == microseconds_of(row.captured_at)
+    assert small.committed() == {twin[0].tile_id}
+    assert small.store.captured_us(twin[0].tile_id) == microseconds_of(CAPTURED_AT)
+    new = imported(3, 1, 1)
+    store.write_tile(new[1], new[0])
+    assert store.amend_capture_time(new[0].tile_id, amended_at).captured_at_before == CAPTURED_AT
+    assert store.captured_us(new[0].tile_id) == microseconds_of(amended_at)
+    assert store.delete_tile(new[0].tile_id) == len(new[1])
+    with pytest.raises(TileNotFoundError):
+        store.read_tile_pixels(new[0].tile_id)
+
+
+def test_the_base_wins_over_a_twin_that_the_store_holds(tmp_path: Path) -> None:
+    store, small, _ = layered(tmp_path, TILES[:5])
+    twin, pixels = tile(TILES[2][0].tile_id, pixels_of(99))
+    small.store.write_tile(pixels, twin)
+    assert store.read_tile_bytes(twin.tile_id) == TILES[2][1]
+    with store.read_tile_pixels(twin.tile_id) as handle:
+        assert bytes(memoryview(handle)) == TILES[2][1]
+    (entry,) = [e for e in store.query_by_bbox(twin.tile_id.bbox, 12) if e.tile_id == twin.tile_id]
+    assert entry.content_sha256 == TILES[2][0].content_sha256
+    with pytest.raises(SealedTileError):
+        store.delete_tile(twin.tile_id)
+
+
+def test_other_variants_of_a_place_lie_beside_the_one_of_the_base(tmp_path: Path) -> None:
+    store, _, _ = layered(tmp_path, TILES[:5])
+    place = TILES[2][0].tile_id
+    other = TileId(place.zoom_level, place.x, place.y, TileSource.SATELLITE_PROVIDER)
+    row, pixels = tile(other, pixels_of(98))
+    store.write_tile(pixels, row)
+    assert store.read_tile_bytes(other) == pixels
+    assert store.read_tile_bytes(place) == TILES[2][1]
+    assert {other, place} <= set(store.query_by_bbox(place.bbox, 12).tile_ids())
+
+
+def test_the_keys_of_a_base_are_those_of_its_tiles_and_never_those_of_damaged_facts(
+    root: Path, tmp_path: Path
+) -> None:
+    base = base_in(root)
+    variants = base.signed.manifest.variants
+    assert {decode_tile_key(key, variants) for key in base.tile_keys().tolist()} == {
+        row.tile_id for row, _ in TILES
+    }
+    copy = damaged_copy(root, tmp_path / "copy", "facts", PART_BYTES + 8)
+    with pytest.raises(BaseUnavailableError, match="facts is damaged"):
+        base_in(copy).tile_keys()
