@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import select
 import subprocess
 import sys
@@ -25,6 +26,7 @@ import attrs
 import psycopg
 import pytest
 from block_devices import Device
+from psycopg.conninfo import make_conninfo
 from store_facts import Audit, Files, Rows, index_in_use
 
 WORKER = Path(__file__).parent / "faults" / "power_cut_worker.py"
@@ -87,6 +89,16 @@ class Promised:
         self.doubtful.clear()
 
 
+@contextmanager
+def _from_here(dsn: str, root: Path) -> Iterator[str]:
+    """The address of a store's embedded database; a socket with a long path is named by each process anew."""
+    folder = os.open(root / "postgres", os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield make_conninfo(dsn, host=f"/proc/self/fd/{folder}/run")
+    finally:
+        os.close(folder)
+
+
 @attrs.frozen
 class Damage:
     """What does not hold after a cut."""
@@ -101,7 +113,7 @@ class Damage:
     @classmethod
     def of(cls, root: Path, opened: dict[str, Any], promised: Promised) -> Damage:
         """Compare what was promised, what the rows and files are, and what the store says of itself."""
-        with psycopg.connect(opened["dsn"], autocommit=True) as connection:
+        with _from_here(opened["dsn"], root) as dsn, psycopg.connect(dsn, autocommit=True) as connection:
             rows = Rows.read(connection)
         audit = Audit.between(rows, Files.read(root / "tiles"))
         there = {(name, row.content_sha256): row for name, row in rows.tiles.items()}

@@ -19,6 +19,7 @@ from power_cut_worker import FLIGHT, runtime_of, say, tile_of
 from aerotile.adapters.composition import Runtime
 from aerotile.adapters.postgres.pipeline import Statement
 from aerotile.adapters.postgres.transactions import TileTransaction
+from aerotile.domain.values.disk_usage import DiskUsage
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 from aerotile.ext import sync_file_system
 
@@ -54,11 +55,11 @@ def pause_before_commits(root: Path) -> None:
     """
     commit = TileTransaction.commit
 
-    def say_and_commit(self: TileTransaction, doing: str, added_bytes: int, trace: Statement) -> None:
-        if added_bytes < 0:
+    def say_and_commit(self: TileTransaction, doing: str, added: DiskUsage, trace: Statement) -> None:
+        if added.disk_bytes < 0:
             sync_all(root)
         step("f")
-        commit(self, doing, added_bytes, trace)
+        commit(self, doing, added, trace)
 
     TileTransaction.commit = say_and_commit
 

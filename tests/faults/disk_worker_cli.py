@@ -75,6 +75,6 @@ def operations(folder: Path, dsn: str) -> dict[str, Operation]:
     Path("given.toml").write_text("[budget]\nmax_bytes = 5000000\n")
     Path("sectors.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [SECTOR]}))
     make_tiles(60)
-    names = [f"satellite_provider/7/60/{y}" for y in range(3)]
+    names = [f"imported/7/60/{y}" for y in range(3)]
     np.savez("descriptors.npz", tiles=names, descriptors=np.eye(3, 16, dtype=np.float32))
     return {"new tiles": NewTiles(), **{name: Command(words) for name, words in COMMANDS.items()}}

@@ -16,6 +16,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import logging
 import mmap
 import os
 import random
@@ -268,6 +269,8 @@ def _target(descriptor: Path) -> str:
 def main() -> None:
     root, dsn, url, token, seconds, samples_path = sys.argv[1:7]
     config = settings(Path(root), dsn, url, token)
+    # Evictions leave some lookups without a stored candidate, as it has to be here.
+    logging.getLogger("aerotile.find").setLevel(logging.ERROR)
     if sys.argv[7:] == ["neighbour"]:
         be_neighbour(config)
     else:

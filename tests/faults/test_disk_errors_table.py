@@ -48,7 +48,7 @@ TABLE = [
     ),
     Written("index: tiles.descriptors", "adapters/faiss/place_order.py", INDEX, ("build",)),
     Written(
-        "index: pointer, lock, generations", "adapters/faiss/generations.py", INDEX, ("build", "rollback")
+        "index: pointer, lock, generations", "adapters/files/generations.py", INDEX, ("build", "rollback")
     ),
     Written("folders and their sync", "adapters/files/durable_folder.py", INDEX, ("build",)),
     Written(
@@ -79,6 +79,11 @@ TABLE = [
     Written("demonstration: its folder", "adapters/demo/demonstration.py", SMALL, ("demo",)),
 ]
 ELSEWHERE = {
+    "adapters/sealed_base/seal.py": "killed before each call: test_kills_of_base.py",
+    "adapters/sealed_base/generations.py": "killed before each call: test_kills_of_base.py",
+    "adapters/sealed_base/export.py": "through new_file, and checked when it is read again: test_cli_base.py",
+    "adapters/sealed_base/signatures.py": "two small files of keys, through new_file",
+    "adapters/cli/coverage_map.py": "one picture, through atomic_file",
     "adapters/demo/picture.py": "one picture, through atomic_file",
     "adapters/embedded_postgres/owned_files.py": "folders of initdb and the socket: embedded_server/",
     "adapters/embedded_postgres/socket_folder.py": "stale sockets: embedded_server/test_leftovers.py",
