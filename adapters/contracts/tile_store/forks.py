@@ -6,7 +6,7 @@ import pytest
 
 from ....domain.errors import ForkedProcessError, TileNotFoundError
 from ....domain.values.tile_changes import ChangeKind, TileChange
-from .subject import IN_CONFLICT, IN_REAR, OfTileStore, TileStoreSubject, described, jpeg
+from .subject import IN_CONFLICT, IN_REAR, NOW, OfTileStore, TileStoreSubject, described, jpeg
 
 
 class Forks(OfTileStore):
@@ -30,6 +30,7 @@ class Forks(OfTileStore):
             lambda: store.write_tiles([(pixels, described(pixels, IN_CONFLICT))]),
             lambda: store.delete_tile(IN_REAR),
             lambda: store.evict_tile(IN_REAR),
+            lambda: store.amend_capture_time(IN_REAR, NOW),
             lambda: store.apply_changes([TileChange(ChangeKind.REMOVED, IN_REAR)]),
             store.reload,
         ]
