@@ -19,7 +19,7 @@ from .policies.freshness import FreshnessDecision
 from .values.sectors import FreshnessRule
 from .values.tiles import TileId, TileMetadataPersistent, check_aware_utc
 
-SCHEMA_VERSION = "1.8.0"
+SCHEMA_VERSION = "1.9.0"
 
 
 class Severity(str, Enum):
@@ -60,6 +60,8 @@ class EventKind(str, Enum):
     """The clock is plausible again."""
     AMENDED = "c6.amended"
     """A tile's capture date was put right."""
+    REPLACED = "c6.replaced"
+    """Newer imagery took the place of a tile's older imagery."""
     LOOKUP_UNKNOWN = "c6.lookup.unknown"
     """The store holds none of the candidates that the index named."""
     BASE_OPENED = "c6.base.opened"
@@ -106,6 +108,20 @@ EVENT_KINDS: Mapping[EventKind, KindSpecification] = {
         "1.8.0",
         Severity.WARNING,
         ("tile", "tile_uuid", "captured_at_before", "captured_at", "decision", "freshness_label"),
+    ),
+    EventKind.REPLACED: KindSpecification(
+        "1.9.0",
+        Severity.INFO,
+        (
+            "tile",
+            "tile_uuid",
+            "content_sha256_before",
+            "captured_at_before",
+            "content_sha256",
+            "captured_at",
+            "disk_bytes",
+            "freshness_label",
+        ),
     ),
     EventKind.LOOKUP_UNKNOWN: KindSpecification("1.8.0", Severity.WARNING, ("tiles", "count")),
     EventKind.BASE_OPENED: KindSpecification(
@@ -206,6 +222,7 @@ class WriteStep(str, Enum):
     FRESHNESS_GATE = "freshness_gate"
     DISK_BUDGET = "disk_budget"
     INSERT = "insert"
+    """For a replacement, the check and the lock of the row that is there."""
     FILES = "files"
     COMMIT = "commit"
 
@@ -285,6 +302,24 @@ def amended_event(
             "captured_at_before": captured_at_before.isoformat(),
             "captured_at": stored.captured_at.isoformat(),
             "decision": decision.name.lower(),
+            "freshness_label": stored.freshness_label.value,
+        },
+    )
+
+
+def replaced_event(before: TileMetadataPersistent, stored: TileMetadataPersistent) -> FlightEvent:
+    """Newer imagery of a tile was committed in the place of `before`."""
+    return FlightEvent(
+        EventKind.REPLACED,
+        "newer_imagery",
+        {
+            "tile": str(stored.tile_id),
+            "tile_uuid": str(stored.tile_uuid),
+            "content_sha256_before": before.content_sha256,
+            "captured_at_before": before.captured_at.isoformat(),
+            "content_sha256": stored.content_sha256,
+            "captured_at": stored.captured_at.isoformat(),
+            "disk_bytes": stored.disk_bytes,
             "freshness_label": stored.freshness_label.value,
         },
     )

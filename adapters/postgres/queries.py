@@ -58,6 +58,36 @@ INSERT_TILES = f"""
 """
 AMEND_TILE = "UPDATE tiles SET captured_at = %s, freshness_status = %s WHERE tile_uuid = %s"
 AMENDED_TRACE = "SELECT EXISTS (SELECT FROM tiles WHERE captured_at = %s AND tile_uuid = %s)"
+# The row is locked and known to be there. A pin stays, and an access time never goes back.
+REPLACE_TILE = f"""
+    UPDATE tiles SET
+        captured_at = %s, freshness_status = %s, voting_status = %s, tile_size_pixels = %s,
+        ground_sample_distance = %s, content_sha256 = %s, disk_bytes = %s,
+        created_at = new.created_at, accessed_at = GREATEST(accessed_at, new.created_at),
+        uploaded_at = NULL, upload_attempts = 0, file_missing_at = NULL
+    FROM (VALUES (%s::timestamptz)) AS new (created_at)
+    WHERE tile_uuid = %s
+"""
+ADD_UNSETTLED = """
+    INSERT INTO unsettled_replacements (tile_uuid, content_sha256) VALUES (%s, %s)
+    ON CONFLICT (tile_uuid) DO UPDATE SET content_sha256 = EXCLUDED.content_sha256
+"""
+REPLACED_TRACE = """
+    SELECT EXISTS (SELECT FROM tiles WHERE tile_uuid = %s AND content_sha256 = %s AND created_at = %s)
+"""
+SELECT_UNSETTLED = f"SELECT {ID_COLUMNS} FROM tiles JOIN unsettled_replacements AS u USING (tile_uuid)"
+SELECT_UNSETTLED_AMONG = f"{SELECT_UNSETTLED} WHERE tile_uuid = ANY(%s)"
+# The hash: the tile may have been replaced once more meanwhile, by a writer that has not settled it yet.
+SETTLE_TILE = """
+    WITH settled AS (
+        DELETE FROM unsettled_replacements WHERE tile_uuid = %s AND content_sha256 = %s RETURNING tile_uuid
+    )
+    SELECT pg_notify('aerotile_tiles', %s) FROM settled
+"""
+SETTLE_GONE_TILE = """
+    DELETE FROM unsettled_replacements AS u
+    WHERE tile_uuid = %s AND NOT EXISTS (SELECT FROM tiles WHERE tiles.tile_uuid = u.tile_uuid)
+"""
 _FREED = "RETURNING COALESCE(disk_bytes, 0), pg_current_xact_id()::text"
 DELETE_TILE = f"DELETE FROM tiles WHERE tile_uuid = %s {_FREED}"
 EVICT_TILE = f"DELETE FROM tiles WHERE tile_uuid = %s AND {MAY_BE_EVICTED} {_FREED}"

@@ -15,7 +15,7 @@ from ..flight_events import WriteStep, write_failed_event
 from ..policies.clock_trust import ClockFault
 from ..policies.freshness import FreshnessVerdict
 from ..ports.flight_recorder import FlightRecorder
-from ..ports.tile_store import AmendedTile, ReadableTiles, TileWriteOutcome
+from ..ports.tile_store import AmendedTile, ReadableTiles, ReplacedTile, TileWriteOutcome
 from ..values.catalogue_entries import CatalogueEntry, CatalogueMatches, Keys
 from ..values.pixels import TileBytes, TilePixelHandle
 from ..values.tile_grid import Bbox
@@ -28,7 +28,7 @@ class LayeredTileStore:
     """A `TileStore` whose tiles lie in a sealed base and, beyond it, in an overlay. Safe for threads.
 
     A tile of the base wins over its twin in the overlay. Writing a tile that the base holds is a duplicate;
-    deleting, evicting or amending it is refused. Also implements `SupportsLocalReads`,
+    deleting, evicting, amending or replacing it is refused. Also implements `SupportsLocalReads`,
     `SupportsLocalWrites` and `RecordsLookups`.
     """
 
@@ -112,6 +112,11 @@ class LayeredTileStore:
         """See `SupportsLocalWrites`. Raises `SealedTileError` for a tile of the base."""
         self._refuse_sealed(tile_id)
         return self.overlay.amend_capture_time(tile_id, captured_at)
+
+    def replace_tile(self, pixels: TileBytes, metadata: TileMetadata) -> ReplacedTile:
+        """See `SupportsLocalWrites`. Raises `SealedTileError` for a tile of the base."""
+        self._refuse_sealed(metadata.tile_id)
+        return self.overlay.replace_tile(pixels, metadata)
 
     def delete_tile(self, tile_id: TileId) -> int:
         """See `TileStore`. Raises `SealedTileError` for a tile of the base."""
