@@ -100,8 +100,9 @@ class CaptureTimeConflictError(DuplicateTileError):
         *,
         is_sealed: bool = False,
     ) -> None:
-        where, remedy = "in the store", (
-            f"put the stored one right: aerotile amend --captured-at {captured_at.isoformat()} {tile_id}"
+        where, remedy = (
+            "in the store",
+            (f"put the stored one right: aerotile amend --captured-at {captured_at.isoformat()} {tile_id}"),
         )
         if is_sealed:
             where, remedy = "in the sealed base", "seal a new generation from a store that has the right one"

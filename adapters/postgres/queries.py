@@ -59,7 +59,7 @@ INSERT_TILES = f"""
 AMEND_TILE = "UPDATE tiles SET captured_at = %s, freshness_status = %s WHERE tile_uuid = %s"
 AMENDED_TRACE = "SELECT EXISTS (SELECT FROM tiles WHERE captured_at = %s AND tile_uuid = %s)"
 # The row is locked and known to be there. A pin stays, and an access time never goes back.
-REPLACE_TILE = f"""
+REPLACE_TILE = """
     UPDATE tiles SET
         captured_at = %s, freshness_status = %s, voting_status = %s, tile_size_pixels = %s,
         ground_sample_distance = %s, content_sha256 = %s, disk_bytes = %s,
@@ -82,7 +82,8 @@ SETTLE_TILE = """
     WITH settled AS (
         DELETE FROM unsettled_replacements WHERE tile_uuid = %s AND content_sha256 = %s RETURNING tile_uuid
     )
-    SELECT pg_notify('aerotile_tiles', %s) FROM settled
+    SELECT pg_notify('aerotile_tiles', concat('~', concat_ws('/', zoom_level, x, y, source, flight_id)))
+    FROM settled JOIN tiles USING (tile_uuid)
 """
 SETTLE_GONE_TILE = """
     DELETE FROM unsettled_replacements AS u
@@ -114,12 +115,13 @@ UPDATE_FILES_PRESENT = """
 """
 
 # Refused by a constraint when a ceiling (NULL: none) would be passed: an error, unlike an UPDATE of no row,
-# also keeps the COMMIT that was sent right behind it from being done. The share stops onboard tiles only.
+# also keeps the COMMIT that was sent right behind it from being done. The share stops onboard tiles only, and
+# no ceiling stops what makes the store smaller.
 ADD_DISK_BYTES = """
     UPDATE disk_usage SET
         total_bytes = total_bytes + added.bytes,
         footprint_bytes = CASE
-            WHEN footprint_bytes + added.footprint > %s::bigint THEN -1
+            WHEN added.footprint > 0 AND footprint_bytes + added.footprint > %s::bigint THEN -1
             ELSE footprint_bytes + added.footprint
         END,
         onboard_footprint_bytes = CASE

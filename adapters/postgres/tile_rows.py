@@ -4,8 +4,8 @@ Three locks make it safe beside other processes:
 - the store's lock, held in common from INSERT to COMMIT, and alone in `locked`;
 - the unique key of a tile: a second INSERT of the same tile waits until the first has ended;
 - a tile's lock, held by `removing` from before the DELETE until the file is unlinked. An INSERT that succeeds
-  after that DELETE waits for it. It need not hold it: a later `removing` does not see the open row. `settling`
-  holds it while a replacement's file gets its place. A replacement itself locks its row.
+  after that DELETE waits for it. It need not hold it: a later `removing` does not see the open row. Held too
+  by `settling` while a replacement's file gets its place. A replacement before its COMMIT locks its row.
 """
 
 from __future__ import annotations
@@ -317,7 +317,7 @@ class PostgresTileRows:
         found: set[TileId] = set()
         for batch in _batches(tile_ids):
             uuids = [tile_id.tile_uuid for tile_id in batch]
-            rows = self._database.fetch_all(doing, SELECT_UNSETTLED_AMONG, uuids)
+            rows = self._database.fetch_all(doing, SELECT_UNSETTLED_AMONG, (uuids,))
             found.update(map(read_tile_id, rows))
         return found
 
@@ -335,8 +335,7 @@ class PostgresTileRows:
                 if row is None:
                     connection.execute(SETTLE_GONE_TILE, (tile_uuid,))
                 else:
-                    changed = f"{ChangeKind.CHANGED.value}{place_in_notice(tile_id)}"
-                    connection.execute(SETTLE_TILE, (tile_uuid, row.content_sha256, changed))
+                    connection.execute(SETTLE_TILE, (tile_uuid, row.content_sha256))
 
     @contextmanager
     def removing(self, tile_id: TileId, *, evicting: bool = False) -> Iterator[int | None]:

@@ -22,7 +22,8 @@ class Headroom(Protocol):
         """Reserve room until the context is left; `onboard`: for onboard tiles, which have a share of it.
 
         `lost_races` is how often another process took the room of the same write before its commit; each
-        lost race frees more room than the last. `spared` is not evicted for it. Raises `CacheBudgetExhaustedError`.
+        lost race frees more room than the last. `spared` is not evicted for it. Raises
+        `CacheBudgetExhaustedError`.
         """
         ...
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from types import TracebackType
 
 from ..errors import CommitOutcomeUnknownError, StoreUnavailableError, TileMetadataError
@@ -69,6 +69,8 @@ class CatalogueSync:
         """Tiles of the query under way."""
         self._placing: set[tuple[TileId, str]] = set()
         """Tiles and digests of replacements that this process committed and has not entered yet."""
+        self._settling_own = threading.Lock()
+        """Held from a settling until its row is entered: the later of two is entered last."""
 
     def changing(self, tile_ids: Collection[TileId]) -> Change:
         """The context of a change that this process makes to rows, up to its catalogue entry."""
@@ -101,17 +103,18 @@ class CatalogueSync:
         if more:
             self._when_unsettled()
 
-    @contextmanager
-    def placing(self, row: TileMetadataPersistent) -> Iterator[None]:
-        """The context in which a replacement's file gets its place; the row is entered at its end.
+    def settle_own(self, stored: TileMetadataPersistent) -> TileMetadataPersistent | None:
+        """Settle a replacement that this process committed, enter the tile's row as of then, and return it.
 
-        Until then readers may find the old file or the new one.
+        Readers may find the old file or the new one until then. Raises `StoreUnavailableError`.
         """
-        placing = row.tile_id, row.content_sha256
+        placing = stored.tile_id, stored.content_sha256
         self._placing.add(placing)
         try:
-            yield
-            self.add(row)
+            with self._settling_own:
+                row = settle_replacement(self._rows, self._files, stored.tile_id)
+                self._set(stored.tile_id, row)
+                return row
         finally:
             self._placing.discard(placing)
 
@@ -136,10 +139,9 @@ class CatalogueSync:
     def add_changed(self, row: TileMetadataPersistent) -> None:
         """Enter a tile of which this process changed facts; another one may have replaced it just before."""
         known = self.catalogue.get(row.tile_id)
-        if known is not None and known.content_sha256 != row.content_sha256:
-            if self._settle_replacements([row.tile_id]):
-                return  # the notice of the replacement will have it tried again
-        self.add(row)
+        is_other = known is not None and known.content_sha256 != row.content_sha256
+        if not (is_other and self._settle_replacements([row.tile_id])):  # else its notice has it tried again
+            self.add(row)
 
     def remove(self, tile_id: TileId) -> None:
         """Take out a tile that is not committed any more, or with other content."""

@@ -3,15 +3,15 @@
     1. hash gate        as a write's
     2. the row          the tile is stored, the new imagery is newer, and it is other bytes
     3. freshness gate   as a write's
-    4. disk budget      the difference of the two footprints is reserved; the tile itself is not evicted for it
-    5. UPDATE and file  the row is locked and checked once more, and the file is durable under its second name,
-                        which carries its digest; the old file stays under the tile's name
+    4. disk budget      the difference of the footprints is reserved; the tile itself is not evicted for it
+    5. file             the row is locked and checked once more; the file is durable under a second name,
+                        which carries its digest, and the old file stays under the tile's name
     6. COMMIT           of the row; from here on the tile is the new one
     7. settling         the new file gets the tile's name, then its sidecar (`settle_replacement`)
 
-A failure before step 6 leaves the old tile as it was. After a crash behind step 6, the row names the digest of
-the second name: the next open, or a process that learns of the new row, does step 7. Readers find the old file
-under the tile's name until then, and have its facts.
+A failure before step 6 leaves the old tile as it was. After a crash behind step 6, the row names the digest
+of the second name: the next open, or a process that learns of the new row, does step 7. Readers find the old
+file under the tile's name until then, and have its facts.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from ..ports.tile_files import StagedTile
 from ..ports.tile_store import ReplacedTile
 from ..values.disk_usage import footprint
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
-from .settle_replacement import settle_replacement
 from .write_tile import MAX_LOST_RACES, WithdrawOnFailure, WriteParts, duplicate_of
 
 
@@ -134,9 +133,9 @@ class _Replacement:
         """Step 7, and the catalogue: the tile is committed, so no failure here says otherwise."""
         parts = self._parts
         try:
-            with parts.sync.placing(stored):
-                if settle_replacement(parts.rows, parts.files, self._tile_id) is None:
-                    parts.files.withdraw(staged)  # the tile was deleted or evicted since
+            row = parts.sync.settle_own(stored)
+            if row is None or row.content_sha256 != stored.content_sha256:
+                parts.files.withdraw(staged)  # the tile was deleted, or replaced once more, since the commit
         except StoreUnavailableError as error:
             raise CommitOutcomeUnknownError(
                 f"tile {self._tile_id} is replaced and committed, but its file has not got its place yet: "

@@ -90,9 +90,7 @@ class TileInventory:
             )
             for (source, flight_id), of_variant in places.items()
         )
-        return cls(
-            tuple(variants), tuple(single[FoundKind.TEMPORARY]), tuple(single[FoundKind.REPLACEMENT])
-        )
+        return cls(tuple(variants), tuple(single[FoundKind.TEMPORARY]), tuple(single[FoundKind.REPLACEMENT]))
 
     def __iter__(self) -> Iterator[FoundFile]:
         for variant in self.variants:

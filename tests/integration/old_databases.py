@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0012")
 HEAD = REVISIONS[-1]
 FLIGHT = UUID(int=7)
 HASH = "ab" * 32
@@ -76,7 +76,19 @@ ROWS_OF_0009 = (
 ADDED_AT = dict(
     zip(
         REVISIONS,
-        (ROWS_OF_0001, ROWS_OF_0002, ROWS_OF_0003, ROWS_OF_0004, ROWS_OF_0005, (), (), (), ROWS_OF_0009, ()),
+        (
+            ROWS_OF_0001,
+            ROWS_OF_0002,
+            ROWS_OF_0003,
+            ROWS_OF_0004,
+            ROWS_OF_0005,
+            (),
+            (),
+            (),
+            ROWS_OF_0009,
+            (),
+            (),
+        ),
         strict=True,
     )
 )

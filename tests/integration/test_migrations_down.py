@@ -53,6 +53,11 @@ def test_a_downgraded_tile_is_called_stale_at_the_first_revision(empty_database:
 @pytest.mark.parametrize(
     ("use", "revision", "named"),
     [
+        (
+            f"INSERT INTO unsettled_replacements SELECT tile_uuid, '{HASH}' FROM tiles WHERE id = 2",
+            "0010",
+            "replacements are not settled; rows: 1",
+        ),
         (POLYGON_SECTOR, "0008", "sectors that are no boxes would be lost; rows: 1"),
         (ROWS_OF_0005[0], "0004", "the upload ledger would be lost; rows: 1"),
         ("UPDATE tiles SET pinned = true WHERE id = 1", "0003", "pins would be lost; rows: 1"),
