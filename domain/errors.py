@@ -5,6 +5,7 @@ TileCacheError                   anything that goes wrong with the cache in use
 ├── TileMetadataError            the facts about a tile are impossible or contradictory
 │   ├── DuplicateTileError       the store already holds the tile
 │   │   └── CaptureTimeConflictError  it holds the same bytes under another capture date
+│   ├── OtherImageryError        an intake meets a tile that the store holds with other bytes
 │   ├── NotNewerError            the imagery of a replacement is not newer than the stored imagery
 │   └── CaptureTimeInFutureError the capture time lies ahead of the clock
 ├── ContentHashMismatchError     the bytes are not the bytes that were promised
@@ -116,6 +117,17 @@ class CaptureTimeConflictError(DuplicateTileError):
         self.stored_captured_at = stored_captured_at
         self.captured_at = captured_at
         self.is_sealed = is_sealed
+
+
+class OtherImageryError(TileMetadataError):
+    """The store already holds this tile with other bytes; they stay."""
+
+    def __init__(self, tile_id: TileId) -> None:
+        super().__init__(
+            f"tile {tile_id} is already in the store with other content",
+            tile_id=tile_id,
+            remedy="where this imagery is newer: aerotile ingest --replace puts it in the other's place",
+        )
 
 
 class NotNewerError(TileMetadataError):

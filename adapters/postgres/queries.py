@@ -13,7 +13,7 @@ from ...domain.values.disk_usage import BLOCK_BYTES, PAIR_BYTES, DiskUsage
 from .address import Connection
 from .advisory_locks import STORE_LOCK
 from .predicates import HAS_CONTENT, MAY_BE_EVICTED
-from .row_values import ID_COLUMNS, INSERTED, TILE_COLUMNS
+from .row_values import ID_COLUMNS, INSERTED, REPLACED, TILE_COLUMNS
 
 SELECT_TILES = f"SELECT {TILE_COLUMNS} FROM tiles WHERE tile_uuid = ANY(%s) AND {HAS_CONTENT}"
 SELECT_ALL = f"SELECT {TILE_COLUMNS} FROM tiles WHERE {HAS_CONTENT}"
@@ -59,13 +59,11 @@ INSERT_TILES = f"""
 AMEND_TILE = "UPDATE tiles SET captured_at = %s, freshness_status = %s WHERE tile_uuid = %s"
 AMENDED_TRACE = "SELECT EXISTS (SELECT FROM tiles WHERE captured_at = %s AND tile_uuid = %s)"
 # The row is locked and known to be there. A pin stays, and an access time never goes back.
-REPLACE_TILE = """
+REPLACE_TILE = f"""
     UPDATE tiles SET
-        captured_at = %s, freshness_status = %s, voting_status = %s, tile_size_pixels = %s,
-        ground_sample_distance = %s, content_sha256 = %s, disk_bytes = %s,
-        created_at = new.created_at, accessed_at = GREATEST(accessed_at, new.created_at),
+        {", ".join(f"{column} = %s" for column in REPLACED)},
+        accessed_at = GREATEST(accessed_at, %s),
         uploaded_at = NULL, upload_attempts = 0, file_missing_at = NULL
-    FROM (VALUES (%s::timestamptz)) AS new (created_at)
     WHERE tile_uuid = %s
 """
 ADD_UNSETTLED = """

@@ -82,7 +82,14 @@ from .queries import (
     read_store_id,
     read_usage,
 )
-from .row_values import SELECT_TILE, SELECT_TILE_FOR_UPDATE, insert_values, read_tile, read_tile_id
+from .row_values import (
+    SELECT_TILE,
+    SELECT_TILE_FOR_UPDATE,
+    insert_values,
+    read_tile,
+    read_tile_id,
+    replaced_values,
+)
 from .transactions import TileTransaction
 
 FETCH_ROWS = 5_000
@@ -192,28 +199,19 @@ class PostgresOpenReplacement:
 
     def commit(self) -> TileMetadataPersistent:
         """See `OpenReplacement`."""
-        new, tile_uuid, created_at = self._metadata, self.before.tile_uuid, self._created_at
+        new = TileMetadataPersistent.of(self._metadata, created_at=self._created_at)
         doing = f"replacing tile {new.tile_id}"
-        facts = (
-            new.captured_at,
-            new.freshness_label.value,
-            None if new.voting_status is None else new.voting_status.value,
-            new.tile_size_pixels,
-            float(new.ground_sample_distance),
-            new.content_sha256,
-            new.disk_bytes,
-        )
         *_, replaced = self._transaction.execute(
             doing,
-            (REPLACE_TILE, (*facts, created_at, tile_uuid)),
-            (ADD_UNSETTLED, (tile_uuid, new.content_sha256)),
-            (SELECT_TILE, (tile_uuid,)),
+            (REPLACE_TILE, (*replaced_values(new), new.created_at, new.tile_uuid)),
+            (ADD_UNSETTLED, (new.tile_uuid, new.content_sha256)),
+            (SELECT_TILE, (new.tile_uuid,)),
         )
         stored = read_tile(replaced.rows()[0])  # the connection may be lost during the commit
         self._transaction.commit(
             doing,
             DiskUsage.of([stored]) - DiskUsage.of([self.before]),
-            lambda: (REPLACED_TRACE, (tile_uuid, new.content_sha256, created_at)),
+            lambda: (REPLACED_TRACE, (new.tile_uuid, new.content_sha256, new.created_at)),
         )
         return stored
 

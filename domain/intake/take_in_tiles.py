@@ -17,6 +17,7 @@ from ..errors import (
     CacheBudgetExhaustedError,
     CaptureTimeConflictError,
     DuplicateTileError,
+    OtherImageryError,
     StoreUnavailableError,
     TileCacheError,
     TileMetadataError,
@@ -27,7 +28,7 @@ from ..policies.jpeg import JpegWalk
 from ..ports.clock import Clock
 from ..ports.offered_tile import OfferedTile
 from ..ports.picture_decoder import DecodedPicture, PictureDecoder
-from ..ports.tile_store import TileWriteOutcome
+from ..ports.tile_store import ReplacedTile, TileWriteOutcome
 from ..store.write_batches import IN_FLIGHT, overlapped
 from ..values.disk_usage import footprint
 from ..values.eviction_tally import EvictionTally
@@ -52,6 +53,10 @@ class IntakeStore(Protocol):
 
     def captured_us(self, tile_id: TileId) -> int | None: ...
 
+    def is_sealed(self, tile_id: TileId) -> bool: ...
+
+    def replace_tile(self, pixels: bytes, metadata: TileMetadata) -> ReplacedTile: ...
+
 
 @attrs.define
 class _Batch:
@@ -62,6 +67,7 @@ class _Batch:
     read: list[tuple[OfferedTile, bytes, TileMetadata]] = attrs.field(factory=list)
     """Tiles that passed the gates of their place, size and markers."""
     refused: list[tuple[OfferedTile, Exception]] = attrs.field(factory=list)
+    replaced: list[ReplacedTile] = attrs.field(factory=list)
     written: list[tuple[OfferedTile, bytes, TileMetadata]] = attrs.field(factory=list)
     outcomes: list[TileWriteOutcome] = attrs.field(factory=list)
     """One for each of `written`, unless there is an `error`."""
@@ -106,6 +112,7 @@ class TileIntake:
         captured_at: datetime,
         batch_size: int = 256,
         decode: bool = True,
+        replace: bool = False,
         progress: Callable[[int, int], None] = lambda done, total: None,
         before_evictions: Callable[[int, int], None] = lambda needed_bytes, free_bytes: None,
     ) -> IntakeReport:
@@ -114,6 +121,8 @@ class TileIntake:
         A tile that the store holds with the same bytes counts as present, so an interrupted run is simply
         repeated. Stored tiles are durable when their batch has ended. `progress(done, total)` is called after
         each batch, `before_evictions` once before the first when tiles will be evicted to make room.
+        A tile that the store holds with other bytes is refused; with `replace` it is replaced where the new
+        imagery is newer (`SupportsLocalWrites.replace_tile`), one by one.
         Each tile is decoded once, because no walk over its markers finds a picture that ends too early.
         Without `decode` such pictures are stored, and how many tiles are of one colour is not known.
         An error that every tile would meet ends the run: the report has it as `stopped_by`.
@@ -133,7 +142,7 @@ class TileIntake:
             """In one of several threads."""
             if stopping.is_set():
                 return _Batch()
-            ended = self._take(batch, terms, decoding)
+            ended = self._take(batch, terms, decoding, replace)
             if ended.fatal is not None:
                 stopping.set()
             return ended
@@ -162,7 +171,9 @@ class TileIntake:
         except ValueError:  # off the grid: it will be refused, and needs no room
             return True
 
-    def _take(self, tiles: Sequence[OfferedTile], terms: IntakeTerms, decode: _Decode) -> _Batch:
+    def _take(
+        self, tiles: Sequence[OfferedTile], terms: IntakeTerms, decode: _Decode, replace: bool
+    ) -> _Batch:
         """Read and decode the tiles, and write those that the store lacks."""
         batch = _Batch()
         for tile in tiles:
@@ -179,6 +190,11 @@ class TileIntake:
                     batch.present.append(metadata.tile_id)
                 else:
                     batch.written.append((tile, pixels, metadata))
+            except OtherImageryError as error:
+                if not replace:
+                    batch.refused.append((tile, error))
+                elif not self._replace(batch, tile, pixels, metadata):
+                    return batch
             except TileCacheError as error:
                 batch.refused.append((tile, error))
         try:
@@ -187,10 +203,21 @@ class TileIntake:
             batch.error = error
         return batch
 
+    def _replace(self, batch: _Batch, tile: OfferedTile, pixels: bytes, metadata: TileMetadata) -> bool:
+        """Replace a stored tile; False where every later tile would meet the same error."""
+        try:
+            batch.replaced.append(self.store.replace_tile(pixels, metadata))
+        except _FATAL as error:
+            batch.error = error
+            return False
+        except TileCacheError as error:
+            batch.refused.append((tile, error))
+        return True
+
     def _is_present(self, pixels: bytes, metadata: TileMetadata) -> bool:
         """Whether the store holds these bytes of this date.
 
-        Raises `TileMetadataError` when it holds other bytes, `CaptureTimeConflictError` under another date.
+        Raises `OtherImageryError` when it holds other bytes, `CaptureTimeConflictError` under another date.
 
         Bytes that differ from the claimed SHA-256 count as absent: the store's hash gate refuses them.
         """
@@ -205,10 +232,15 @@ class TileIntake:
         except TileNotFoundError:  # evicted or deleted meanwhile
             return False
         if not same:
-            raise TileMetadataError("the store already holds this tile with other content", tile_id=tile_id)
+            raise OtherImageryError(tile_id)
         captured_us = self.store.captured_us(tile_id)
         if captured_us is not None and captured_us != microseconds_of(metadata.captured_at):
-            raise CaptureTimeConflictError(tile_id, timestamp_of(captured_us), metadata.captured_at)
+            raise CaptureTimeConflictError(
+                tile_id,
+                timestamp_of(captured_us),
+                metadata.captured_at,
+                is_sealed=self.store.is_sealed(tile_id),
+            )
         return True
 
     def _add(self, batch: _Batch, report: IntakeReport, source: TileSource) -> None:
@@ -219,6 +251,8 @@ class TileIntake:
             report.blank += batch.blank
         for tile, _, metadata in batch.read:
             report.repeats.add(metadata.content_sha256, tile.name)
+        for replaced in batch.replaced:
+            report.add_replaced(replaced)
         for refused, error in batch.refused:
             report.add_refused(refused, error, source)
         for (tile, pixels, metadata), outcome in zip(batch.written, batch.outcomes, strict=False):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from operator import itemgetter
 from typing import overload
@@ -10,7 +12,7 @@ from typing import overload
 import attrs
 import numpy as np
 
-from ..errors import DuplicateTileError, SealedTileError
+from ..errors import CaptureTimeConflictError, DuplicateTileError, SealedTileError, TileCacheError
 from ..flight_events import WriteStep, write_failed_event
 from ..policies.clock_trust import ClockFault
 from ..policies.freshness import FreshnessVerdict
@@ -21,6 +23,7 @@ from ..values.pixels import TileBytes, TilePixelHandle
 from ..values.tile_grid import Bbox
 from ..values.tile_key import VariantTable, encode_tile_key
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
+from ..values.timestamps import microseconds_of, timestamp_of
 from .tile_store import FileBackedTileStore
 
 
@@ -65,6 +68,10 @@ class LayeredTileStore:
         """See `TileStore`."""
         return self.base.tile_exists(tile_id) or self.overlay.tile_exists(tile_id)
 
+    def is_sealed(self, tile_id: TileId) -> bool:
+        """Whether the base holds the tile, which can't be changed then."""
+        return self.base.tile_exists(tile_id)
+
     def captured_us(self, tile_id: TileId) -> int | None:
         """See `ReadableTiles`."""
         return self._layer(tile_id).captured_us(tile_id)
@@ -87,7 +94,7 @@ class LayeredTileStore:
     def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
         """See `TileStore`; a tile that the base holds is a duplicate."""
         if self.base.tile_exists(metadata.tile_id):
-            raise self._duplicate(metadata.tile_id)
+            raise self._duplicate(metadata)
         return self.overlay.write_tile(pixels, metadata)
 
     def write_tiles(self, tiles: Sequence[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
@@ -98,7 +105,7 @@ class LayeredTileStore:
         for _, metadata in tiles:
             tile_id = metadata.tile_id
             outcomes.append(
-                TileWriteOutcome(tile_id, error=self._duplicate(tile_id))
+                TileWriteOutcome(tile_id, error=self._duplicate(metadata))
                 if self.base.tile_exists(tile_id)
                 else next(written)
             )
@@ -139,8 +146,18 @@ class LayeredTileStore:
         if self.base.tile_exists(tile_id):
             raise SealedTileError(tile_id)
 
-    def _duplicate(self, tile_id: TileId) -> DuplicateTileError:
+    def _duplicate(self, metadata: TileMetadata) -> DuplicateTileError:
+        """Why a tile of the base is refused: the same bytes under another date are named as that."""
+        tile_id = metadata.tile_id
         error = DuplicateTileError(tile_id)
+        with suppress(TileCacheError):  # of a damaged base a vaguer reason must do
+            captured_us = self.base.captured_us(tile_id)
+            is_other_date = captured_us not in (None, microseconds_of(metadata.captured_at))
+            digest = hashlib.sha256(self.base.read_tile_bytes(tile_id)).hexdigest() if is_other_date else ""
+            if captured_us is not None and digest == metadata.content_sha256:
+                error = CaptureTimeConflictError(
+                    tile_id, timestamp_of(captured_us), metadata.captured_at, is_sealed=True
+                )
         self._recorder.record(write_failed_event(tile_id, WriteStep.INSERT, error))
         return error
 

@@ -150,6 +150,10 @@ class FileBackedTileStore:
         """See `TileStore`."""
         return tile_id in self._catalogue
 
+    def is_sealed(self, tile_id: TileId) -> bool:
+        """Whether a sealed base holds the tile, which can't be changed then; a store alone has none."""
+        return False
+
     def captured_us(self, tile_id: TileId) -> int | None:
         """See `ReadableTiles`."""
         return self._catalogue.captured_us(tile_id)

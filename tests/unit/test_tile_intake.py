@@ -244,6 +244,46 @@ def test_other_content_under_the_same_name_is_refused_and_the_first_stays() -> N
         assert bytes(memoryview(stored)) == picture(1)
 
 
+def test_newer_imagery_replaces_older_where_the_intake_says_so() -> None:
+    site = Site.of()
+    site.take_in(offered(1, 2, 3), age=timedelta(days=9))
+    tiles = [Offered(1, picture(7)), Offered(2, picture(2)), Offered(3, picture(8)), Offered(4, picture(4))]
+
+    def take_in(age: timedelta) -> IntakeReport:
+        return site.intake.take_in(
+            tiles, source=TileSource.IMPORTED, captured_at=NOW - age, replace=True, batch_size=2
+        )
+
+    report = take_in(timedelta(days=400))
+    assert (report.replaced, *ended(report)) == (0, 1, 0, 3)
+    assert [refusal.error for refusal in report.refusals] == [
+        "NotNewerError",
+        "CaptureTimeConflictError",
+        "NotNewerError",
+    ]
+    report = take_in(timedelta(days=3))
+    assert (report.replaced, *ended(report)) == (2, 0, 0, 2)
+    assert {row.x for row in report.covered} == {1, 3}
+    assert report.done == 4
+    for x, pixels in ((1, picture(7)), (2, picture(2)), (3, picture(8))):
+        assert site.cache.store.read_tile_bytes(tile_id(x)) == pixels
+
+
+def test_a_database_that_is_gone_ends_the_run_at_a_replacement_too() -> None:
+    site = Site.of()
+    site.take_in(offered(1, 2), age=timedelta(days=9))
+    intake = attrs.evolve(site.intake, footprint_bytes=lambda: 0)
+    site.cache.rows.answers = False
+    report = intake.take_in(
+        [Offered(1, picture(7)), Offered(2, picture(8))],
+        source=TileSource.IMPORTED,
+        captured_at=NOW,
+        replace=True,
+    )
+    assert isinstance(report.stopped_by, StoreUnavailableError)
+    assert (report.replaced, report.done) == (0, 0)
+
+
 def test_a_tile_that_was_stored_meanwhile_counts_as_present_only_with_the_same_content() -> None:
     site = Site.of()
     tiles = [Offered(1, picture(1)), Offered(1, picture(1)), Offered(1, picture(7))]

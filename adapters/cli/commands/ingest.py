@@ -41,6 +41,7 @@ _LISTED_EVICTIONS = 20
 Example:
   aerotile ingest tiles/ --captured-at 2024-05-01
   aerotile ingest tiles/ --captured-at 2024-05-01 --scheme tms --map covered.png
+  aerotile ingest newer/ --captured-at 2025-04-01 --replace
   aerotile ingest tiles/ --source satellite_provider --captured-at 2024-05-01T10:30:00Z --zoom 16 --zoom 17
 """,
 )
@@ -74,6 +75,11 @@ Example:
     help="Tiles that become durable together.",
 )
 @click.option(
+    "--replace",
+    is_flag=True,
+    help="Where the store holds a tile with older imagery, put this one in its place.",
+)
+@click.option(
     "--no-decode",
     is_flag=True,
     help="Don't decode the pictures: whether one ends too early or is of one colour is then not known.",
@@ -89,6 +95,7 @@ def ingest(
     zooms: tuple[int, ...],
     scheme: str | None,
     batch_size: int,
+    replace: bool,
     no_decode: bool,
     map_file: Path | None,
     as_json: bool,
@@ -98,8 +105,9 @@ def ingest(
     Each tile passes every gate on its own: a bad tile is refused by name, the others are stored. When a
     sidecar y.jpg.sha256 lies beside a tile, the tile must have that hash. A tilemapresource.xml or
     metadata.json in the folder says where its tiles lie. Run it again after an interruption: tiles that are
-    in the store already count as present. The exit code is 1 when anything in a tile's place was refused, or
-    when a tile was evicted.
+    in the store already count as present. A tile that the store holds with other content is refused; with
+    --replace newer imagery takes its place, and imagery as old or older is refused by name. The exit code is
+    1 when anything in a tile's place was refused, or when a tile was evicted.
     """
     check_map_file(map_file)
     notes = read_folder_notes(folder)
@@ -119,6 +127,7 @@ def ingest(
                     captured_at=captured_at,
                     batch_size=batch_size,
                     decode=not no_decode,
+                    replace=replace,
                     progress=advance,
                     before_evictions=_warn_of_evictions,
                 )
@@ -229,6 +238,7 @@ def _facts(
     return {
         "found": len(found.tiles) + len(found.problems),
         "stored": report.stored,
+        "replaced": report.replaced,
         "downgraded": report.downgraded,
         "present": report.present,
         "refused": len(refusals),
@@ -243,7 +253,7 @@ def _facts(
         "not_known": list(_NOT_KNOWN) if report.blank is None else [],
         "coverage": coverage_facts(report.coverage()),
         "seconds": round(seconds, 3),
-        "stored_per_second": round(report.stored / seconds, 1) if seconds else 0.0,
+        "stored_per_second": round((report.stored + report.replaced) / seconds, 1) if seconds else 0.0,
         "evicted": {
             "count": report.evicted.count,
             "freed_bytes": report.evicted.freed_bytes,
@@ -272,10 +282,11 @@ def _print(
 ) -> None:
     _print_evictions(report.evicted)
     left = len(found.tiles) - report.done
-    rate = report.stored / seconds if seconds else 0.0
+    rate = (report.stored + report.replaced) / seconds if seconds else 0.0
     write_line(
         f"{len(found.tiles) + len(found.problems)} tiles found: "
-        f"{report.stored} stored ({report.downgraded} of them downgraded), {report.present} already present, "
+        f"{report.stored} stored{f', {report.replaced} replaced' if report.replaced else ''} "
+        f"({report.downgraded} of them downgraded), {report.present} already present, "
         f"{len(refusals)} refused{f', {left} left' if left else ''}; "
         f"{in_words(report.stored_bytes)} in {seconds:.1f} s, {rate:.0f} tiles/s; "
         f"read in {scheme.value} order"
