@@ -174,14 +174,14 @@ class FileBackedTileStore:
         return self._catalogue.query_by_bbox(bbox, zoom_level)
 
     def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
-        """See `TileStore`. `pixels` may be any buffer of unsigned bytes; raises `TypeError` for another."""
+        """See `TileStore`."""
         self._check_process()
         jpeg = as_bytes(pixels)
         with self._sync.changing([metadata.tile_id]):
             return write_tile(self._write_parts, jpeg, metadata)
 
-    def write_tiles(self, tiles: Sequence[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
-        """See `SupportsLocalWrites`; `pixels` as `write_tile` takes them."""
+    def write_tiles(self, tiles: Iterable[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
+        """See `SupportsLocalWrites`."""
         self._check_process()
         batch = [(as_bytes(pixels), metadata) for pixels, metadata in tiles]
         with self._sync.changing([metadata.tile_id for _, metadata in batch]):

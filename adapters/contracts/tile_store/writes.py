@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -26,6 +27,7 @@ from ....domain.policies.freshness import FreshnessDecision
 from ....domain.ports.tile_store import SupportsLocalReads, SupportsLocalWrites, TileStore
 from ....domain.values.pixels import TileBytes
 from ....domain.values.tiles import FreshnessLabel, TileId, TileMetadata
+from ...memory.tile_files import MemoryTilePixelHandle
 from .subject import IN_CONFLICT, IN_REAR, NOW, OfTileStore, TileStoreSubject, described, jpeg
 
 
@@ -53,8 +55,13 @@ class Writes(OfTileStore):
             lambda pixels: np.frombuffer(pixels, "u1"),
             lambda pixels: np.frombuffer(pixels, "u1").reshape(-1, 1),
             lambda pixels: np.repeat(np.frombuffer(pixels, "u1"), 2)[::2],
+            lambda pixels: array("B", pixels),
+            MemoryTilePixelHandle.of,
         ],
-        ids=["bytearray", "memoryview", "strided view", "array", "column", "strided array"],
+        ids=[
+            *("bytearray", "memoryview", "strided view", "array", "column", "strided array"),
+            *("array of the standard library", "handle of another store"),
+        ],
     )
     def test_pixels_are_taken_from_any_buffer_of_unsigned_bytes(
         self, subject: TileStoreSubject, held_as: Callable[[bytes], TileBytes]
@@ -65,6 +72,11 @@ class Writes(OfTileStore):
         assert outcome.error is None
         assert store.read_tile_bytes(IN_REAR) == one
         assert store.read_tile_bytes(IN_CONFLICT) == other
+
+    def test_a_batch_may_be_a_generator(self, subject: TileStoreSubject) -> None:
+        store, pixels = subject.open(), jpeg(1)
+        outcomes = store.write_tiles((pixels, described(pixels, place)) for place in (IN_REAR, IN_CONFLICT))
+        assert [outcome.tile_id for outcome in outcomes if outcome.stored] == [IN_REAR, IN_CONFLICT]
 
     @pytest.mark.parametrize(
         ("pixels", "found"),
