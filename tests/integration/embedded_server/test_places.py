@@ -76,7 +76,7 @@ done
 shift
 exec "$@"
 """
-"""What PrivateTmp=yes of systemd and a logout do, in a mount namespace: of /tmp the folders in $1 are left."""
+"""What PrivateTmp=yes of systemd and a logout do, in a mount namespace; the folders in $1 are left."""
 
 
 @pytest.fixture
