@@ -21,6 +21,7 @@ from ..values.pixels import TileBytes, TilePixelHandle, as_bytes
 from ..values.tile_changes import TileChange
 from ..values.tile_grid import Bbox
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
+from ..values.validators import as_real, is_real
 from .amend_tile import TileAmender
 from .catalogue_sync import CatalogueSync
 from .clock_guard import ClockGuard
@@ -128,7 +129,7 @@ class FileBackedTileStore:
 
     def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
         """See `SupportsLocalReads`."""
-        if timeout_s is not None and not timeout_s >= 0:
+        if timeout_s is not None and not (is_real(as_real(timeout_s)) and timeout_s >= 0):
             raise ValueError(f"timeout_s must be 0 or more seconds, got {timeout_s!r}")
         handle = self._get_cached(tile_id)
         return self._reader.read_first(tile_id, timeout_s) if handle is None else handle

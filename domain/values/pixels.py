@@ -31,7 +31,7 @@ def as_bytes(pixels: Any) -> bytes:
         return pixels
     try:
         with memoryview(pixels) as view:
-            if view.format in ("B", "c"):
+            if view.format.lstrip("@=<>!") in ("B", "c"):  # ctypes names the order of its bytes
                 return view.tobytes()
             found = f"a buffer of format {view.format!r}"
     except TypeError:

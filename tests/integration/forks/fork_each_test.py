@@ -1,7 +1,7 @@
 """A plugin of pytest that runs each test marked `forked` in a child of its own, as pytest-forked does.
 
-pytest-forked calls itself inactive, and its version 1.7.5 fails every test under pytest 9.2. Under pytest 8.3 the
-suite beside this plugin passes with it too: `-p pytest_forked` in place of `-p fork_each_test`.
+pytest-forked calls itself inactive, and its version 1.7.5 fails every test under pytest 9.2. The suite beside
+this plugin passes with it under pytest 8.3: `-p pytest_forked` in place of `-p fork_each_test`.
 """
 
 from __future__ import annotations
