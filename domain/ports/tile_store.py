@@ -167,8 +167,8 @@ class SupportsLocalWrites(Protocol):
         """Put a stored tile's capture date right; committed and on the flight record when this returns.
 
         The tile is judged anew and labelled by the verdict. It stays stored also when a write would now be
-        refused: each read judges it. Raises `TileNotFoundError`, `TileMetadataError` (a capture time in the
-        future), `StoreUnavailableError`.
+        refused: each read judges it. Raises `ValueError` for a time that is not aware and in UTC,
+        `TileNotFoundError`, `TileMetadataError` (a capture time in the future), `StoreUnavailableError`.
         """
         ...
 
