@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         LruConfig,
         ReadsConfig,
         RecordConfig,
+        RecordLookups,
         TilesConfig,
         UploadConfig,
     )
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
         SearchHit,
         VectorStorage,
     )
+    from .domain.values.lookups import PositionFix
     from .domain.values.pixels import TileBytes, TilePixelHandle
     from .domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
     from .domain.values.shapes import Circle, MultiPolygon, Polygon
@@ -145,6 +147,7 @@ _NAMES_BY_MODULE = {
         "LruConfig",
         "ReadsConfig",
         "RecordConfig",
+        "RecordLookups",
         "TilesConfig",
         "UploadConfig",
     ),
@@ -240,6 +243,7 @@ _NAMES_BY_MODULE = {
         "SearchHit",
         "VectorStorage",
     ),
+    ".domain.values.lookups": ("PositionFix",),
     ".domain.values.pixels": (
         "TileBytes",
         "TilePixelHandle",
@@ -350,12 +354,14 @@ __all__ = [
     "OnboardRoomExhaustedError",
     "PixelReader",
     "Polygon",
+    "PositionFix",
     "ProblemKind",
     "ReadDeadlineError",
     "ReadableTiles",
     "ReadsConfig",
     "RecordConfig",
     "RecordEnvelope",
+    "RecordLookups",
     "RecordsLookups",
     "RuntimeNotAvailableError",
     "SealedTileError",

@@ -147,6 +147,13 @@ class ReadableTiles(SupportsLocalReads, Protocol):
         """
         ...
 
+    def content_sha256(self, tile_id: TileId) -> str | None:
+        """The SHA-256 of the tile's bytes as it was stored; None for a tile that is not here. Reads no bytes.
+
+        Raises `BaseUnavailableError` for damaged facts of a base.
+        """
+        ...
+
     def __len__(self) -> int: ...
 
 

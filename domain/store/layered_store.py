@@ -69,6 +69,11 @@ class LayeredTileStore:
         """See `ReadableTiles`."""
         return self._layer(tile_id).captured_us(tile_id)
 
+    def content_sha256(self, tile_id: TileId) -> str | None:
+        """See `ReadableTiles`."""
+        sealed = self.base.content_sha256(tile_id)
+        return self.overlay.content_sha256(tile_id) if sealed is None else sealed
+
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """See `SupportsLocalReads`."""
         return self._layer(tile_id).verdict(tile_id)
