@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         LruConfig,
         ReadsConfig,
         RecordConfig,
+        RecordLookups,
         TilesConfig,
         UploadConfig,
     )
@@ -97,7 +98,8 @@ if TYPE_CHECKING:
         SearchHit,
         VectorStorage,
     )
-    from .domain.values.pixels import TilePixelHandle
+    from .domain.values.lookups import PositionFix
+    from .domain.values.pixels import TileBytes, TilePixelHandle
     from .domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
     from .domain.values.shapes import Circle, MultiPolygon, Polygon
     from .domain.values.tile_grid import Bbox, GridRange, ground_sample_distance
@@ -148,6 +150,7 @@ _NAMES_BY_MODULE = {
         "LruConfig",
         "ReadsConfig",
         "RecordConfig",
+        "RecordLookups",
         "TilesConfig",
         "UploadConfig",
     ),
@@ -246,7 +249,11 @@ _NAMES_BY_MODULE = {
         "SearchHit",
         "VectorStorage",
     ),
-    ".domain.values.pixels": ("TilePixelHandle",),
+    ".domain.values.lookups": ("PositionFix",),
+    ".domain.values.pixels": (
+        "TileBytes",
+        "TilePixelHandle",
+    ),
     ".domain.values.sectors": (
         "FreshnessRule",
         "SectorBoundary",
@@ -355,12 +362,14 @@ __all__ = [
     "OtherImageryError",
     "PixelReader",
     "Polygon",
+    "PositionFix",
     "ProblemKind",
     "ReadDeadlineError",
     "ReadableTiles",
     "ReadsConfig",
     "RecordConfig",
     "RecordEnvelope",
+    "RecordLookups",
     "RecordsLookups",
     "ReplacedTile",
     "RuntimeNotAvailableError",
@@ -378,6 +387,7 @@ __all__ = [
     "SupportsLocalReads",
     "SupportsLocalWrites",
     "SupportsPins",
+    "TileBytes",
     "TileCacheError",
     "TileId",
     "TileJudge",

@@ -159,7 +159,9 @@ class MemoryTileFiles:
             tile = self._beside.pop((tile_id, content_sha256), None)
             if tile is None:
                 return False
-            self._tiles[tile_id] = tile
+            self._tiles[tile_id] = attrs.evolve(
+                tile
+            )  # another one, which `withdraw` does not take for its own
             self._sidecars[tile_id] = content_sha256
             return True
 

@@ -143,7 +143,8 @@ class MemoryTileRows(MemoryTileMetadataStore):
         self._files_missing: dict[TileId, datetime] = {}
         self._taken: set[TileId] = set()
         """Tiles in an open transaction, and tiles under removal."""
-        self._unsettled: set[TileId] = set()
+        self._unsettled: dict[TileId, str] = {}
+        """The digest of each replacement."""
         self._writers = self._locks_wanted = 0
         self._locked = False
 
@@ -234,14 +235,19 @@ class MemoryTileRows(MemoryTileMetadataStore):
             self._committed[metadata.tile_id] = stored
             self._usage += added
             self._files_missing.pop(metadata.tile_id, None)
-            self._unsettled.add(metadata.tile_id)
+            self._unsettled[metadata.tile_id] = metadata.content_sha256
             self._publish(ChangeKind.CHANGED, [metadata.tile_id])
         return stored
 
     def unsettled(self, tile_ids: Iterable[TileId] | None = None) -> set[TileId]:
         """See `TileRows`."""
         with self._answering():
-            return set(self._unsettled) if tile_ids is None else self._unsettled.intersection(tile_ids)
+            unsettled = {
+                tile_id
+                for tile_id, content_sha256 in self._unsettled.items()
+                if (row := self._committed.get(tile_id)) and row.content_sha256 == content_sha256
+            }
+            return unsettled if tile_ids is None else unsettled.intersection(tile_ids)
 
     @contextmanager
     def settling(self, tile_id: TileId) -> Iterator[TileMetadataPersistent | None]:
@@ -253,8 +259,7 @@ class MemoryTileRows(MemoryTileMetadataStore):
         try:
             yield row
             with self._answering():
-                if tile_id in self._unsettled:
-                    self._unsettled.remove(tile_id)
+                if self._unsettled.pop(tile_id, None) is not None:
                     self._publish(ChangeKind.CHANGED, [tile_id])
         finally:
             with self._changed:

@@ -73,7 +73,10 @@ ADD_UNSETTLED = """
 REPLACED_TRACE = """
     SELECT EXISTS (SELECT FROM tiles WHERE tile_uuid = %s AND content_sha256 = %s AND created_at = %s)
 """
-SELECT_UNSETTLED = f"SELECT {ID_COLUMNS} FROM tiles JOIN unsettled_replacements AS u USING (tile_uuid)"
+# A tile that was deleted while it was unsettled, and written anew since, has other content.
+SELECT_UNSETTLED = f"""
+    SELECT {ID_COLUMNS} FROM tiles JOIN unsettled_replacements USING (tile_uuid, content_sha256)
+"""
 SELECT_UNSETTLED_AMONG = f"{SELECT_UNSETTLED} WHERE tile_uuid = ANY(%s)"
 # The hash: the tile may have been replaced once more meanwhile, by a writer that has not settled it yet.
 SETTLE_TILE = """

@@ -18,6 +18,7 @@ from ..errors import (
     CaptureTimeConflictError,
     DuplicateTileError,
     OtherImageryError,
+    SealedTileError,
     StoreUnavailableError,
     TileCacheError,
     TileMetadataError,
@@ -133,7 +134,7 @@ class TileIntake:
         free_bytes = self.budget_bytes - self.footprint_bytes()
         has_room = sum(footprint(tile.size) for tile in tiles) <= free_bytes
         if not has_room:
-            needed_bytes = sum(footprint(tile.size) for tile in tiles if not self._is_known(tile, source))
+            needed_bytes = sum(self._needed_bytes(tile, source, replace) for tile in tiles)
             if needed_bytes > max(0, free_bytes):
                 before_evictions(needed_bytes, max(0, free_bytes))
         stopping = threading.Event()
@@ -165,11 +166,19 @@ class TileIntake:
         with ThreadPoolExecutor(self.decoding_threads, thread_name_prefix="aerotile-decode") as pool:
             yield lambda pictures: list(pool.map(self.decoder.decode, pictures))
 
-    def _is_known(self, tile: OfferedTile, source: TileSource) -> bool:
+    def _needed_bytes(self, tile: OfferedTile, source: TileSource, replace: bool) -> int:
+        """The room that a tile needs; one that the store holds needs none, or what its replacement adds."""
+        needed = footprint(tile.size)
         try:
-            return self.store.tile_exists(TileId(tile.zoom_level, tile.x, tile.y, source))
-        except ValueError:  # off the grid: it will be refused, and needs no room
-            return True
+            tile_id = TileId(tile.zoom_level, tile.x, tile.y, source)
+            if not self.store.tile_exists(tile_id):
+                return needed
+            if replace and not self.store.is_sealed(tile_id):
+                with self.store.read_tile_pixels(tile_id) as stored:
+                    return max(0, needed - footprint(stored.nbytes))
+        except (ValueError, TileCacheError):  # off the grid or unreadable: it will be refused
+            pass
+        return 0
 
     def _take(
         self, tiles: Sequence[OfferedTile], terms: IntakeTerms, decode: _Decode, replace: bool
@@ -217,8 +226,8 @@ class TileIntake:
     def _is_present(self, pixels: bytes, metadata: TileMetadata) -> bool:
         """Whether the store holds these bytes of this date.
 
-        Raises `OtherImageryError` when it holds other bytes, `CaptureTimeConflictError` under another date.
-
+        Raises `OtherImageryError` when it holds other bytes (`SealedTileError`: a base does), and
+        `CaptureTimeConflictError` when it holds the same bytes under another date.
         Bytes that differ from the claimed SHA-256 count as absent: the store's hash gate refuses them.
         """
         tile_id = metadata.tile_id
@@ -232,7 +241,7 @@ class TileIntake:
         except TileNotFoundError:  # evicted or deleted meanwhile
             return False
         if not same:
-            raise OtherImageryError(tile_id)
+            raise SealedTileError(tile_id) if self.store.is_sealed(tile_id) else OtherImageryError(tile_id)
         captured_us = self.store.captured_us(tile_id)
         if captured_us is not None and captured_us != microseconds_of(metadata.captured_at):
             raise CaptureTimeConflictError(

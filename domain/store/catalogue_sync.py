@@ -122,14 +122,14 @@ class CatalogueSync:
         """Whether bytes that are not those of the catalogue's entry are the tile's committed ones after all.
 
         That of a replacement is entered a moment after its file can be read. The row is read, unless this
-        process makes the replacement itself.
+        process makes the replacement itself; no lock of the tile is waited for.
         """
         if (tile_id, content_sha256) in self._placing:
             return True
-        with suppress(StoreUnavailableError):  # then the catalogue decides
-            self.refresh(tile_id)
-        entry = self.catalogue.get(tile_id)
-        return entry is not None and entry.content_sha256 == content_sha256
+        row = None
+        with suppress(StoreUnavailableError, TileMetadataError):  # then the catalogue decides
+            row = self._rows.get(tile_id)
+        return row is not None and row.content_sha256 == content_sha256
 
     def add(self, row: TileMetadataPersistent) -> None:
         """Enter a committed tile. A mapping of other content is of a tile that was replaced or deleted."""

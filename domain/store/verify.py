@@ -15,7 +15,7 @@ from ..values.catalogue_entries import Keys
 from ..values.inventory import FoundKind
 from ..values.tile_key import VARIANT_BITS, VariantTable, decode_tile_key, encode_tile_key
 from ..values.tiles import TileId, TileMetadataPersistent
-from .settle_replacement import settle_replacement
+from .settle_replacement import settled
 
 
 class FindingKind(str, Enum):
@@ -108,10 +108,10 @@ def verify_store(
         finding = _verify_content(files, row)
         if finding is not None and finding.kind is not FindingKind.FILE_UNREADABLE:
             # A writer may have deleted or replaced the tile since the row was read, or died meanwhile.
-            row = settle_replacement(rows, files, row.tile_id)
+            with settled(rows, files, tile_id) as row:
+                finding = None if row is None else _verify_content(files, row)
             if row is None:
                 continue
-            finding = _verify_content(files, row)
         if pace is not None:
             pace(row.disk_bytes)
         if finding is not None:
@@ -180,22 +180,17 @@ def _restore(
         detail = "its sidecar is not one well-formed line"
     else:
         detail = f"its sidecar says {claimed}, expected {expected}"
-    if not _row_stands(rows, tile_id, expected):
-        return
-    if not tile_matches_row:
-        yield Finding(kind, tile_id, detail)
-        return
-    try:
-        files.restore_sidecar(tile_id, expected)
-    except StoreUnavailableError as error:
-        yield Finding(kind, tile_id, f"{detail}, and it can't be restored: {error}")
-    else:
-        yield Finding(kind, tile_id, detail, mended=True)
-
-
-def _row_stands(rows: TileRows, tile_id: TileId, content_sha256: str) -> bool:
-    row = rows.get(tile_id)
-    return row is not None and row.content_sha256 == content_sha256
+    mended = False
+    with settled(rows, files, tile_id) as now:
+        if now is None or now.content_sha256 != expected:  # deleted or replaced meanwhile
+            return
+        if tile_matches_row:
+            try:
+                files.restore_sidecar(tile_id, expected)
+                mended = True
+            except StoreUnavailableError as error:
+                detail = f"{detail}, and it can't be restored: {error}"
+    yield Finding(kind, tile_id, detail, mended=mended)
 
 
 def _is_among(keys: Keys, variants: VariantTable, tile_id: TileId) -> bool:

@@ -70,6 +70,7 @@ def test_newer_imagery_replaces_older_where_it_is_asked_for_and_older_is_refused
     newer = call("ingest", "tiles", "--captured-at", days_ago(10), "--replace")
     assert newer.code == 0
     assert "3 tiles found: 1 stored, 2 replaced (0 of them downgraded), 0 already present" in newer.out
+    assert "describe the 2 replaced tiles anew, and run aerotile index build" in newer.out
     assert (tiles / "0.jpg").read_bytes() == jpeg(90)
     assert list(tiles.glob(".*")) == []
     assert {row["captured_at"][:10] for row in call("dump", "--json").json_lines} == {

@@ -324,6 +324,15 @@ def test_the_same_bytes_as_the_base_s_under_another_date_are_refused_with_a_way_
     ]
 
 
+def test_a_batch_over_a_base_may_be_a_generator(tmp_path: Path) -> None:
+    store, small, _ = layered(tmp_path, TILES[:5])
+    new = imported(3, 1, 1)
+    outcomes = store.write_tiles((pixels, row) for row, pixels in [TILES[2], new])
+    assert [outcome.tile_id for outcome in outcomes] == [TILES[2][0].tile_id, new[0].tile_id]
+    assert [outcome.stored is not None for outcome in outcomes] == [False, True]
+    assert small.committed() == {new[0].tile_id}
+
+
 def test_a_tile_of_the_base_is_neither_deleted_nor_evicted_nor_amended_nor_replaced(tmp_path: Path) -> None:
     store, small, _ = layered(tmp_path, TILES[:5])
     sealed, twin = TILES[2], TILES[3]

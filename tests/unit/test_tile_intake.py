@@ -269,6 +269,24 @@ def test_newer_imagery_replaces_older_where_the_intake_says_so() -> None:
         assert site.cache.store.read_tile_bytes(tile_id(x)) == pixels
 
 
+@pytest.mark.parametrize(("replace", "needed_bytes"), [(False, 200), (True, 200 + 100)])
+def test_what_a_larger_replacement_adds_is_in_the_warning_of_evictions(
+    replace: bool, needed_bytes: int
+) -> None:
+    site = Site.of()
+    site.take_in(offered(1, 2), age=timedelta(days=9))
+    intake = attrs.evolve(site.intake, budget_bytes=site.intake.footprint_bytes() + 1)
+    warned: list[tuple[int, int]] = []
+    intake.take_in(
+        [Offered(1, picture(7, size=300)), Offered(2, picture(8)), Offered(3, picture(3))],
+        source=TileSource.IMPORTED,
+        captured_at=NOW,
+        replace=replace,
+        before_evictions=lambda needed, free: warned.append((needed, free)),
+    )
+    assert warned == [(needed_bytes, 1)]
+
+
 def test_a_database_that_is_gone_ends_the_run_at_a_replacement_too() -> None:
     site = Site.of()
     site.take_in(offered(1, 2), age=timedelta(days=9))

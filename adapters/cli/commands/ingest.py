@@ -291,6 +291,11 @@ def _print(
         f"{in_words(report.stored_bytes)} in {seconds:.1f} s, {rate:.0f} tiles/s; "
         f"read in {scheme.value} order"
     )
+    if report.replaced:
+        write_line(
+            "an index that was built before has descriptors of the older imagery: describe the "
+            f"{report.replaced} replaced tiles anew, and run aerotile index build"
+        )
     if found.left_out:
         write_line(f"{_in_kinds(found)} left out")
     if found.ignored:

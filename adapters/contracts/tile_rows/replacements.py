@@ -100,6 +100,14 @@ class Replacements(OfTileRows):
             assert row is None
         assert subject.rows.unsettled() == set()
 
+    def test_a_tile_that_was_written_anew_since_is_settled(self, subject: TileRowsSubject) -> None:
+        subject.store(described(TILE))
+        replace(subject.rows, newer())
+        with subject.rows.removing(TILE):
+            pass
+        subject.store(described(TILE))
+        assert subject.rows.unsettled() == subject.rows.unsettled([TILE]) == set()
+
     def test_replaced_once_more_it_is_unsettled_once_more(self, subject: TileRowsSubject) -> None:
         subject.store(described(TILE))
         replace(subject.rows, newer())

@@ -10,7 +10,7 @@ from alembic import op
 
 from aerotile.domain.errors import TileCacheError
 
-revision = "0012"
+revision = "0011"
 down_revision = "0010"
 branch_labels = None
 depends_on = None
@@ -31,10 +31,11 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take it away; refused while a replacement is not settled, because older code knows no second names."""
-    count = op.get_bind().exec_driver_sql("SELECT count(*) FROM unsettled_replacements").scalar_one()
+    query = "SELECT count(*) FROM unsettled_replacements JOIN tiles USING (tile_uuid, content_sha256)"
+    count = op.get_bind().exec_driver_sql(query).scalar_one()
     if count:
         raise TileCacheError(
-            f"revision 0012 can't be undone: replacements are not settled; rows: {count}",
+            f"revision 0011 can't be undone: replacements are not settled; rows: {count}",
             remedy="run aerotile verify --reconcile first, which settles them",
         )
     op.execute("DROP TABLE unsettled_replacements")
