@@ -54,8 +54,12 @@ def test_a_downgraded_tile_is_called_stale_at_the_first_revision(empty_database:
     ("use", "revision", "named"),
     [
         (
-            "INSERT INTO unsettled_replacements SELECT tile_uuid, content_sha256 FROM tiles "
-            "WHERE content_sha256 IS NOT NULL LIMIT 1",
+            f"""
+            WITH replaced AS (
+                UPDATE tiles SET content_sha256 = '{HASH}' WHERE id = 2 RETURNING tile_uuid, content_sha256
+            )
+            INSERT INTO unsettled_replacements SELECT * FROM replaced
+            """,
             "0010",
             "replacements are not settled; rows: 1",
         ),
