@@ -5,7 +5,7 @@ docs/contracts/ has a page for every port; a test compares its method table with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
@@ -144,6 +144,14 @@ class ReadableTiles(SupportsLocalReads, Protocol):
         """When the ground looked like that, microseconds since 1970 UTC; None for a tile that is not here.
 
         Raises `BaseUnavailableError` for damaged facts of a base.
+        """
+        ...
+
+    def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
+        """The dataset of each of the tiles that is here, by name; None for a tile without one.
+
+        A store asks its database, once for all of them; a base asks nobody. Raises `StoreUnavailableError`,
+        and `BaseUnavailableError` for damaged facts of a base.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import overload
@@ -68,6 +68,13 @@ class LayeredTileStore:
     def captured_us(self, tile_id: TileId) -> int | None:
         """See `ReadableTiles`."""
         return self._layer(tile_id).captured_us(tile_id)
+
+    def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
+        """See `ReadableTiles`; the database is asked for tiles beyond the base only."""
+        tile_ids = list(tile_ids)
+        sealed = self.base.datasets_of(tile_ids)
+        beyond = [tile_id for tile_id in tile_ids if tile_id not in sealed]
+        return sealed | (self.overlay.datasets_of(beyond) if beyond else {})
 
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """See `SupportsLocalReads`."""
