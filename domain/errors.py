@@ -10,6 +10,8 @@ TileCacheError                   anything that goes wrong with the cache in use
 ├── DatasetError                 a dataset can't be used as it is asked for
 │   ├── UnknownDatasetError      no dataset of that name is defined
 │   ├── DatasetConflictError     the name stands for other facts, or for another source
+│   ├── DatasetSourceChangedError  the source at hand has another digest than the dataset
+│   ├── DatasetUndatedError      neither the dataset nor the caller has a capture date
 │   └── DatasetNotStorableError  its licence forbids to store it offline
 ├── ContentHashMismatchError     the bytes are not the bytes that were promised
 ├── FreshnessRejectionError      the tile is too old for the sector that it lies in
@@ -130,7 +132,7 @@ class ContestedPlaceError(TileMetadataError):
         super().__init__(
             f"the store holds {holder} as {tile_id}, so one of the dataset {dataset} has no place",
             tile_id=tile_id,
-            remedy="--keep leaves the stored tiles, --replace puts these in their places",
+            remedy="--keep leaves the stored tiles; aerotile delete removes those that must go",
         )
         self.dataset = dataset
         self.held_by = held_by
@@ -165,6 +167,31 @@ class DatasetConflictError(DatasetError):
         )
         self.name = name
         self.differences = differences
+
+
+class DatasetSourceChangedError(DatasetError):
+    """The source at hand has another digest than the dataset's; nothing was stored."""
+
+    def __init__(self, name: str, defined_sha256: str, found_sha256: str) -> None:
+        super().__init__(
+            f"the source has changed since the dataset {name} was defined: its SHA-256 is {found_sha256}, "
+            f"not {defined_sha256}",
+            remedy="define what lies there now as another dataset: aerotile datasets define",
+        )
+        self.name = name
+        self.defined_sha256 = defined_sha256
+        self.found_sha256 = found_sha256
+
+
+class DatasetUndatedError(DatasetError):
+    """Neither the dataset nor the caller has a capture date for the tiles; nothing was stored."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the dataset {name} has no capture date of its own",
+            remedy="say when its ground looked like that, for all tiles or for each",
+        )
+        self.name = name
 
 
 class DatasetNotStorableError(DatasetError):

@@ -28,6 +28,15 @@ class DigestOf(str, Enum):
     """What the supplier or the operator says; no program of this project computed it."""
 
 
+@attrs.frozen
+class SourceDigest:
+    """The digest of a source, and what it is taken over."""
+
+    of: DigestOf
+    sha256: str
+    """64 lower-case hexadecimal digits."""
+
+
 def check_dataset_name(value: object) -> None:
     """Raise `ValueError` unless `value` is a dataset's name."""
     if not isinstance(value, str) or _NAME.fullmatch(value) is None:

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import Any
 from uuid import UUID
 
 import attrs
 import pytest
+from dataset_facts import FACTS
 
 from aerotile.domain.values.datasets import MAX_TEXT, Dataset, DigestOf
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
-
-FACTS: dict[str, Any] = {
-    "name": "ortho-2025",
-    "licence": "CC-BY-4.0",
-    "attribution": "© Survey Office",
-    "may_be_stored_offline": True,
-    "source": "ortho.tif",
-    "source_sha256": "ab" * 32,
-    "digest_of": DigestOf.FILE,
-    "captured_at": datetime(2025, 5, 1, tzinfo=timezone.utc),
-    "captured_from": "by hand",
-}
 
 
 @pytest.mark.parametrize("missing", [name for name in FACTS if name != "captured_at"])
