@@ -104,7 +104,7 @@ if TYPE_CHECKING:
         SearchHit,
         VectorStorage,
     )
-    from .domain.values.pixels import TilePixelHandle
+    from .domain.values.pixels import TileBytes, TilePixelHandle
     from .domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
     from .domain.values.shapes import Circle, MultiPolygon, Polygon
     from .domain.values.tile_grid import Bbox, GridRange, ground_sample_distance
@@ -263,7 +263,10 @@ _NAMES_BY_MODULE = {
         "SearchHit",
         "VectorStorage",
     ),
-    ".domain.values.pixels": ("TilePixelHandle",),
+    ".domain.values.pixels": (
+        "TileBytes",
+        "TilePixelHandle",
+    ),
     ".domain.values.sectors": (
         "FreshnessRule",
         "SectorBoundary",
@@ -401,6 +404,7 @@ __all__ = [
     "SupportsLocalReads",
     "SupportsLocalWrites",
     "SupportsPins",
+    "TileBytes",
     "TileCacheError",
     "TileId",
     "TileJudge",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from pathlib import Path
 
 import attrs
 
@@ -39,3 +41,24 @@ class RunningServer:
         except (FileNotFoundError, ProcessLookupError):
             return False
         return self.is_on_this_machine and started == self.start_ticks
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether the server has the process that serves (walwriter) or the one that recovers (startup).
+
+        True where its processes can't be seen. Between two states it has neither for a moment.
+        """
+        with contextlib.suppress(OSError):
+            children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+            return any(_title(child).startswith(_AT_WORK) for child in children)
+        return True
+
+
+_AT_WORK = (b"postgres: walwriter", b"postgres: startup")
+
+
+def _title(pid: str) -> bytes:
+    """What a process calls itself; nothing when it has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""

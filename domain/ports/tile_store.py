@@ -14,7 +14,7 @@ import attrs
 from ..errors import TileCacheError
 from ..policies.freshness import FreshnessVerdict
 from ..values.catalogue_entries import CatalogueMatches
-from ..values.pixels import TilePixelHandle
+from ..values.pixels import TileBytes, TilePixelHandle
 from ..values.tile_grid import Bbox
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
 
@@ -57,14 +57,14 @@ class TileStore(Protocol):
         """
         ...
 
-    def write_tile(self, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
+    def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
         """Store one tile; durable (file, sidecar and row) when this returns, nothing done when it raises.
 
         Waits for the disk as long as the disk takes, and for the database at most
         `database.connect_timeout_s` for a connection, `database.statement_timeout_s` more for each answer,
-        and 5 s for a lost COMMIT. Raises `ContentHashMismatchError`, `TileMetadataError` (no JPEG, duplicate,
-        capture time in the future), `FreshnessRejectionError`, `CacheBudgetExhaustedError`,
-        `StoreUnavailableError`.
+        and 5 s for a lost COMMIT. Raises `TypeError` for pixels that are no `TileBytes`,
+        `ContentHashMismatchError`, `TileMetadataError` (no JPEG, duplicate, capture time in the future),
+        `FreshnessRejectionError`, `CacheBudgetExhaustedError`, `StoreUnavailableError`.
         """
         ...
 
@@ -162,12 +162,12 @@ class ReadableTiles(SupportsLocalReads, Protocol):
 class SupportsLocalWrites(Protocol):
     """A store that owns its tiles: what it can write beyond `TileStore`."""
 
-    def write_tiles(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
+    def write_tiles(self, tiles: Iterable[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
         """Store a batch with one commit; outcome i is tile i's. A bad tile never sinks its batch.
 
         Every tile whose outcome says stored is durable when this returns. Waits as `TileStore.write_tile`
-        does, once for the batch. Raises `StoreUnavailableError` when the batch as a whole could not be
-        committed; then none of it was stored.
+        does, once for the batch. Raises `TypeError` for pixels that are no `TileBytes`, and
+        `StoreUnavailableError` when the batch as a whole could not be committed; then none of it was stored.
         """
         ...
 

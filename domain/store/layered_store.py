@@ -97,19 +97,17 @@ class LayeredTileStore:
             raise self._duplicate(metadata.tile_id)
         return self.overlay.write_tile(pixels, metadata)
 
-    def write_tiles(self, tiles: Sequence[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
+    def write_tiles(self, tiles: Iterable[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
         """See `SupportsLocalWrites`; a tile that the base holds is a duplicate."""
-        new = [tile for tile in tiles if not self.base.tile_exists(tile[1].tile_id)]
+        batch = [(tile, self.base.tile_exists(tile[1].tile_id)) for tile in tiles]
+        new = [tile for tile, is_sealed in batch if not is_sealed]
         written = iter(self.overlay.write_tiles(new) if new else [])
-        outcomes = []
-        for _, metadata in tiles:
-            tile_id = metadata.tile_id
-            outcomes.append(
-                TileWriteOutcome(tile_id, error=self._duplicate(tile_id))
-                if self.base.tile_exists(tile_id)
-                else next(written)
-            )
-        return outcomes
+        return [
+            TileWriteOutcome(metadata.tile_id, error=self._duplicate(metadata.tile_id))
+            if is_sealed
+            else next(written)
+            for (_, metadata), is_sealed in batch
+        ]
 
     def record_unknown_candidates(self, tile_ids: Sequence[TileId]) -> None:
         """See `RecordsLookups`."""

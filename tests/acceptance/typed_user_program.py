@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -115,7 +117,9 @@ def describe(tile_id: aerotile.TileId) -> aerotile.TileMetadata:
     )
 
 
-def write(config: aerotile.AerotileConfig, tiles: Sequence[tuple[bytes, aerotile.TileMetadata]]) -> None:
+def write(
+    config: aerotile.AerotileConfig, tiles: Sequence[tuple[aerotile.TileBytes, aerotile.TileMetadata]]
+) -> None:
     store = aerotile.build_tile_store(config)
     assert_type(store, aerotile.FileBackedTileStore | aerotile.LayeredTileStore)
     try:
@@ -147,6 +151,16 @@ def write(config: aerotile.AerotileConfig, tiles: Sequence[tuple[bytes, aerotile
         assert_type(outcome.stored, "aerotile.TileMetadataPersistent | None")
         assert_type(outcome.error, "aerotile.TileCacheError | None")
     assert_type(store.delete_tile(tiles[0][1].tile_id), int)
+
+
+def write_any_buffer(
+    store: aerotile.TileStore, jpeg: bytes, encoded: npt.NDArray[np.uint8], metadata: aerotile.TileMetadata
+) -> None:
+    mapped = store.read_tile_pixels(metadata.tile_id)
+    for pixels in (jpeg, bytearray(jpeg), memoryview(jpeg), array("B", jpeg), mmap(-1, 1), mapped, encoded):
+        store.write_tile(pixels, metadata)
+    if isinstance(store, aerotile.SupportsLocalWrites):
+        store.write_tiles([(encoded, metadata), (memoryview(jpeg), metadata)])
 
 
 def read(store: aerotile.FileBackedTileStore, tile_id: aerotile.TileId) -> bytes:
