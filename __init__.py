@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         LruConfig,
         ReadsConfig,
         RecordConfig,
+        RecordLookups,
         TilesConfig,
         UploadConfig,
     )
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
         SearchHit,
         VectorStorage,
     )
+    from .domain.values.lookups import PositionFix
     from .domain.values.pixels import TileBytes, TilePixelHandle
     from .domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
     from .domain.values.shapes import Circle, MultiPolygon, Polygon
@@ -156,6 +158,7 @@ _NAMES_BY_MODULE = {
         "LruConfig",
         "ReadsConfig",
         "RecordConfig",
+        "RecordLookups",
         "TilesConfig",
         "UploadConfig",
     ),
@@ -263,6 +266,7 @@ _NAMES_BY_MODULE = {
         "SearchHit",
         "VectorStorage",
     ),
+    ".domain.values.lookups": ("PositionFix",),
     ".domain.values.pixels": (
         "TileBytes",
         "TilePixelHandle",
@@ -382,12 +386,14 @@ __all__ = [
     "OnboardRoomExhaustedError",
     "PixelReader",
     "Polygon",
+    "PositionFix",
     "ProblemKind",
     "ReadDeadlineError",
     "ReadableTiles",
     "ReadsConfig",
     "RecordConfig",
     "RecordEnvelope",
+    "RecordLookups",
     "RecordsLookups",
     "RuntimeNotAvailableError",
     "SealedTileError",

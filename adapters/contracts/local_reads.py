@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 
@@ -74,6 +75,7 @@ class LocalReadsContract:
         assert not store.tile_exists(absent)
         assert store.verdict(absent) is None
         assert store.captured_us(absent) is None
+        assert store.content_sha256(absent) is None
         for read in (store.read_tile_pixels, store.read_tile_bytes):
             with pytest.raises(TileNotFoundError) as caught:
                 read(absent)
@@ -99,6 +101,10 @@ class LocalReadsContract:
         assert subject.store.datasets_of(iter(asked)) == expected
         assert set(expected.values()) > {None}
         assert subject.store.datasets_of([]) == {}
+
+    def test_every_tile_has_the_digest_of_its_bytes(self, subject: LocalReadsSubject) -> None:
+        for tile_id, pixels in subject.tiles.items():
+            assert subject.store.content_sha256(tile_id) == hashlib.sha256(pixels).hexdigest()
 
     def test_a_box_finds_the_tiles_that_cover_a_point_of_it(self, subject: LocalReadsSubject) -> None:
         world = Bbox(-85.0, -180.0, 85.0, 180.0)

@@ -10,6 +10,9 @@ import attrs
 
 from .launcher import boot_id, start_ticks
 
+_AT_WORK = (b": walwriter", b": startup")
+"""In what the processes call themselves: the one that serves, and the one that recovers."""
+
 
 @attrs.frozen
 class RunningServer:
@@ -44,21 +47,18 @@ class RunningServer:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether the server has the process that serves (walwriter) or the one that recovers (startup).
+        """Whether the server has a process that serves or one that recovers.
 
         True where its processes can't be seen. Between two states it has neither for a moment.
         """
         with contextlib.suppress(OSError):
             children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-            return any(_title(child).startswith(_AT_WORK) for child in children)
+            return any(mark in _title(child) for child in children for mark in _AT_WORK)
         return True
 
 
-_AT_WORK = (b"postgres: walwriter", b"postgres: startup")
-
-
 def _title(pid: str) -> bytes:
-    """What a process calls itself; nothing when it has ended."""
-    with contextlib.suppress(OSError):
+    """What a process calls itself; nothing when it has ended. Raises `OSError` where it can't be seen."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     return b""

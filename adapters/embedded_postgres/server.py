@@ -22,6 +22,7 @@ from .connection import dsn_of, why_it_does_not_answer
 from .errors import disk_errors
 from .folder import DataFolder
 from .programs import ServerPrograms
+from .running_server import RunningServer
 from .server_settings import SETTINGS
 from .socket_folder import SocketFolder
 
@@ -63,9 +64,8 @@ class EmbeddedPostgres:
         self._dsn: str | None = None
         self._recovering = False
         """Whether the time was up while the server may still be recovering; the server continues then."""
-        self._hanging_since: float | None = None
-        self._ending = signal.SIGQUIT
-        """What ends a server that hangs; SIGKILL where that did not help."""
+        self._idle: tuple[RunningServer, float] | None = None
+        """The server that neither serves nor recovers, and since when."""
 
     def __repr__(self) -> str:
         return f"EmbeddedPostgres({str(self._folder.path)!r})"
@@ -228,17 +228,17 @@ class EmbeddedPostgres:
         """
         server = self._folder.running_server()
         if server is None or not server.is_visible or server.is_at_work:
-            self._hanging_since, self._ending = None, signal.SIGQUIT
+            self._idle = None
             return
         now = time.monotonic()
-        if self._hanging_since is None:
-            self._hanging_since = now
-        if now - self._hanging_since < _HANGING_S or not self._folder.owns(server.pid):
+        if self._idle is None or self._idle[0] != server:
+            self._idle = server, now
+        if now - self._idle[1] < _HANGING_S or not self._folder.owns(server.pid):
             return
         _log.warning("the database in %s neither serves nor recovers, ending it", self._folder.path)
+        # As safe as a cut of its power. The processes that it has left end when they miss it.
         with contextlib.suppress(ProcessLookupError):
-            os.kill(server.pid, self._ending)
-        self._hanging_since, self._ending = now, signal.SIGKILL
+            os.kill(server.pid, signal.SIGKILL)
 
     def _launch(self, lock: FileLock, deadline: float) -> None:
         try:

@@ -109,6 +109,11 @@ class SealedTileStore:
             )
         return datasets[position - 1].dataset.name if position else None
 
+    def content_sha256(self, tile_id: TileId) -> str | None:
+        """See `ReadableTiles`."""
+        content: str | None = self._tiles.content_sha256(tile_id)
+        return content
+
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """See `SupportsLocalReads`."""
         captured_us = self.captured_us(tile_id)

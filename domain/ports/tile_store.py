@@ -155,6 +155,13 @@ class ReadableTiles(SupportsLocalReads, Protocol):
         """
         ...
 
+    def content_sha256(self, tile_id: TileId) -> str | None:
+        """The SHA-256 of the tile's bytes as it was stored; None for a tile that is not here. Reads no bytes.
+
+        Raises `BaseUnavailableError` for damaged facts of a base.
+        """
+        ...
+
     def __len__(self) -> int: ...
 
 
@@ -175,8 +182,8 @@ class SupportsLocalWrites(Protocol):
         """Put a stored tile's capture date right; committed and on the flight record when this returns.
 
         The tile is judged anew and labelled by the verdict. It stays stored also when a write would now be
-        refused: each read judges it. Raises `TileNotFoundError`, `TileMetadataError` (a capture time in the
-        future), `StoreUnavailableError`.
+        refused: each read judges it. Raises `ValueError` for a time that is not aware and in UTC,
+        `TileNotFoundError`, `TileMetadataError` (a capture time in the future), `StoreUnavailableError`.
         """
         ...
 

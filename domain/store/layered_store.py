@@ -76,6 +76,11 @@ class LayeredTileStore:
         beyond = [tile_id for tile_id in tile_ids if tile_id not in sealed]
         return sealed | (self.overlay.datasets_of(beyond) if beyond else {})
 
+    def content_sha256(self, tile_id: TileId) -> str | None:
+        """See `ReadableTiles`."""
+        sealed = self.base.content_sha256(tile_id)
+        return self.overlay.content_sha256(tile_id) if sealed is None else sealed
+
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """See `SupportsLocalReads`."""
         return self._layer(tile_id).verdict(tile_id)

@@ -151,6 +151,11 @@ class FileBackedTileStore:
         committed = self._write_parts.rows.committed_among(tile_ids)
         return {tile_id: row.dataset for tile_id, row in committed.items()}
 
+    def content_sha256(self, tile_id: TileId) -> str | None:
+        """See `ReadableTiles`."""
+        entry = self._catalogue.get(tile_id)
+        return None if entry is None else entry.content_sha256
+
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """See `SupportsLocalReads`."""
         captured_us = self.captured_us(tile_id)

@@ -38,6 +38,10 @@ class PrintedRecord:
         assert_type(event.severity, aerotile.Severity)
         assert_type(event.reason, str)
 
+    def record_fix(self, fix: aerotile.PositionFix) -> None:
+        assert_type(fix.tile_id, aerotile.TileId)
+        assert_type(fix.lookup, "str | None")
+
 
 class EverywhereTheSame:
     """A sector index of the user's own, with a judge."""
@@ -83,7 +87,7 @@ def configure() -> aerotile.AerotileConfig:
         ),
         lru=aerotile.LruConfig(flush_interval_s=5.0),
         reads=aerotile.ReadsConfig(deadline_s=0.1),
-        record=aerotile.RecordConfig(queue_size=1024),
+        record=aerotile.RecordConfig(queue_size=1024, lookups=aerotile.RecordLookups.FULL),
         tiles=aerotile.TilesConfig(tile_size_pixels=512),
         upload=aerotile.UploadConfig(url="https://provider.example"),
     )
@@ -323,6 +327,9 @@ def upload(config: aerotile.AerotileConfig) -> float | None:
 def replay(line: dict[str, Any]) -> aerotile.RecordEnvelope:
     recorder: aerotile.FlightRecorder = PrintedRecord()
     recorder.record(aerotile.FlightEvent(aerotile.EventKind.WRITE, "committed", {}))
+    tile_id = aerotile.TileId(1, 1, 1, aerotile.TileSource.IMPORTED)
+    at = datetime.now(timezone.utc)
+    recorder.record_fix(aerotile.PositionFix(tile_id=tile_id, lat=1, lon=2, fixed_at=at, error_m=3.0))
     return aerotile.RecordEnvelope.from_json(line)
 
 
