@@ -64,14 +64,16 @@ def is_present(store: IntakeStore, pixels: bytes, metadata: TileMetadata, holder
 
     Raises `ContestedPlaceError` when another dataset holds the place, or other bytes without a dataset do;
     `TileMetadataError` when the same dataset holds other bytes; `CaptureTimeConflictError` for these bytes
-    under another date. Bytes that differ from the claimed SHA-256 count as absent: the store's hash gate
-    refuses them.
+    under another date; `StoreUnavailableError`. Bytes that differ from the claimed SHA-256 count as absent:
+    the store's hash gate refuses them.
     """
     tile_id, dataset = metadata.tile_id, metadata.dataset
     if not store.tile_exists(tile_id):
         return False
     if hashlib.sha256(pixels).hexdigest() != metadata.content_sha256:
         return False
+    if dataset is not None and tile_id not in holders:  # stored since the holders were read
+        holders = store.datasets_of([tile_id])
     holder = holders.get(tile_id, dataset)
     if dataset is not None and holder is not None and holder != dataset:
         raise ContestedPlaceError(tile_id, dataset, holder)

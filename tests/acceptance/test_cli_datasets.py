@@ -65,6 +65,8 @@ def test_a_dataset_is_defined_shown_listed_and_corrected(
         "datasets", "amend", "ortho", "--licence", "ODbL", "--may-be-stored-offline", "no", "--json"
     )
     assert amended.json == facts | {"tiles": 3, "licence": "ODbL", "may_be_stored_offline": False}
+    ahead = call("datasets", "amend", "ortho", "--captured-at", "9999-12-31")
+    assert (ahead.code, "9999-12-31T00:00:00" in ahead.error) == (BAD_CALL, True)
     listed = call("datasets", "list").out.splitlines()
     assert listed[1].split()[:4] == ["ortho", "3", "NO", "ODbL"]
     assert listed[-1] == "0 tiles without a dataset"
@@ -82,6 +84,7 @@ def test_a_dataset_is_defined_shown_listed_and_corrected(
         ({"sha256": None, "source": "."}, "holds no JPEG tiles"),
         ({"sha256": None, "source": "https://a.example/?key=s3cret"}, "may hold a token"),
         ({"licence": " "}, "licence must be one line"),
+        ({"captured_at": "9999-12-31"}, "9999-12-31T00:00:00"),
     ],
 )
 def test_a_definition_that_leaves_something_open_is_refused(
@@ -183,7 +186,7 @@ def test_a_stac_item_dates_all_tiles_by_the_start_of_its_range(
     assert call("dump").json_lines[0]["captured_at"] == f"{day(2)}T00:00:00+00:00"
 
 
-def test_without_a_date_and_with_two_of_them_nothing_is_stored(
+def test_a_call_that_leaves_the_date_or_the_dataset_open_stores_nothing(
     call: Call, define: Call, xyz_folder: MakeFolder, tmp_path: Path
 ) -> None:
     folder = xyz_folder(count=1)
@@ -193,6 +196,7 @@ def test_without_a_date_and_with_two_of_them_nothing_is_stored(
         ([], "it is not known when the tiles were captured"),
         (["--dataset", "undated"], "the dataset undated has no capture date"),
         (["--captured-at", day(1), "--dates", "dates.csv"], "--captured-at and --dates both say when"),
+        (["--captured-at", day(1), "--keep"], "no dataset is named — give --dataset"),
     ):
         result = call("ingest", folder, *options)
         assert (result.code, message in result.error) == (BAD_CALL, True)

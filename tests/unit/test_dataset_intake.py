@@ -191,6 +191,28 @@ def test_who_holds_places_is_asked_once_for_a_batch_and_never_for_new_tiles(
     assert asked == [2, 2]
 
 
+def test_a_place_that_another_dataset_takes_while_a_batch_is_read_is_contested() -> None:
+    site = Site.of(datasets=DEFINED)
+    take_in(site, offered(1))
+    asked: list[Any] = []
+
+    class Store:
+        """Answers the first question as if another writer stored the tile right after it."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(site.cache.store, name)
+
+        def datasets_of(self, tile_ids: Any) -> Any:
+            asked.append(tile_ids)
+            return {} if len(asked) == 1 else site.cache.store.datasets_of(tile_ids)
+
+    report = attrs.evolve(site.intake, store=Store()).take_in(
+        offered(1), source=TileSource.IMPORTED, dataset="other"
+    )
+    assert [(each.tile, each.held_by) for each in report.contests] == [("imported/8/1/0", "ortho")]
+    assert report.present == 0
+
+
 def test_a_database_that_does_not_say_who_holds_a_place_ends_the_intake() -> None:
     site = Site.of(datasets=DEFINED)
     take_in(site, offered(1, 2))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
+from ....domain.errors import CaptureTimeInFutureError
 from ..command import LazyGroup
 from ..errors import BadInputError
 from ..output import write_facts, write_json
@@ -51,11 +53,15 @@ def print_dataset(dataset: Dataset, tiles: int, *, as_json: bool) -> None:
         write_facts(facts | {"may_be_stored_offline": "yes" if dataset.may_be_stored_offline else "NO"})
 
 
-def checked(facts: dict[str, Any]) -> Dataset:
-    """The dataset with these facts. Raises `BadInputError` for impossible ones."""
+def checked(facts: dict[str, Any], now: datetime) -> Dataset:
+    """The dataset with these facts. Raises `BadInputError` for impossible ones, and a date ahead of `now`."""
+    from ....domain.policies.freshness import check_capture_time
     from ....domain.values.datasets import Dataset
 
     try:
-        return Dataset(**facts)
-    except ValueError as error:
+        dataset = Dataset(**facts)
+        if dataset.captured_at is not None:
+            check_capture_time(dataset.captured_at, now)
+    except (ValueError, CaptureTimeInFutureError) as error:
         raise BadInputError(str(error), remedy="correct the option; no dataset was changed") from error
+    return dataset

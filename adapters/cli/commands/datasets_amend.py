@@ -61,7 +61,8 @@ def amend(
         raise BadInputError(f"nothing of the dataset {name} is to be corrected", remedy="give an option")
     with session.existing_runtime() as runtime:
         try:
-            dataset = checked(attrs.asdict(runtime.dataset_store.find(name)) | changes)
+            facts = attrs.asdict(runtime.dataset_store.find(name)) | changes
+            dataset = checked(facts, runtime.clock.now())
             runtime.dataset_store.amend(dataset)
         except DatasetError as error:
             raise BadInputError(str(error), remedy=error.remedy) from error

@@ -78,20 +78,19 @@ def define(
             remedy="give one of --captured-at, --stac and --dates-from",
         )
     shown, digest = _digest(source, sha256)
-    dataset = checked(
-        {
-            "name": name,
-            "licence": licence,
-            "attribution": attribution,
-            "may_be_stored_offline": may_be_stored_offline == "yes",
-            "source": shown,
-            "source_sha256": digest.sha256,
-            "digest_of": digest.of,
-            "captured_at": chosen.times,
-            "captured_from": chosen.origin or dates_from,
-        }
-    )
+    facts = {
+        "name": name,
+        "licence": licence,
+        "attribution": attribution,
+        "may_be_stored_offline": may_be_stored_offline == "yes",
+        "source": shown,
+        "source_sha256": digest.sha256,
+        "digest_of": digest.of,
+        "captured_at": chosen.times,
+        "captured_from": chosen.origin or dates_from,
+    }
     with session.runtime() as runtime:
+        dataset = checked(facts, runtime.clock.now())
         try:
             runtime.dataset_store.define(dataset)
         except DatasetConflictError as error:

@@ -122,6 +122,10 @@ def ingest(
         raise BadInputError(
             "it is not known when the tiles were captured", remedy="give --captured-at, --dates or --stac"
         )
+    if keep and dataset is None:
+        raise BadInputError(
+            "--keep is for places that another dataset holds: no dataset is named", remedy="give --dataset"
+        )
     notes = read_folder_notes(folder)
     settled = settle_scheme(None if scheme is None else TileScheme(scheme), notes)
     found = scan_tile_folder(folder, zooms, settled)
