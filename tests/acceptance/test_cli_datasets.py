@@ -67,6 +67,13 @@ def test_a_dataset_is_defined_shown_listed_and_corrected(
     assert amended.json == facts | {"tiles": 3, "licence": "ODbL", "may_be_stored_offline": False}
     ahead = call("datasets", "amend", "ortho", "--captured-at", "9999-12-31")
     assert (ahead.code, "9999-12-31T00:00:00" in ahead.error) == (BAD_CALL, True)
+    both = call("datasets", "amend", "ortho", "--captured-at", day(1), "--dates-from", "a CSV")
+    assert (both.code, "contradicts --dates-from" in both.error) == (BAD_CALL, True)
+    nothing = call("datasets", "amend", "ortho")
+    assert (nothing.code, "nothing of the dataset ortho" in nothing.error) == (BAD_CALL, True)
+    assert call("datasets", "show", "ortho", "--json").json == amended.json
+    by_tile = call("datasets", "amend", "ortho", "--dates-from", "a CSV", "--json").json
+    assert by_tile == amended.json | {"captured_at": None, "captured_from": "a CSV"}
     listed = call("datasets", "list").out.splitlines()
     assert listed[1].split()[:4] == ["ortho", "3", "NO", "ODbL"]
     assert listed[-1] == "0 tiles without a dataset"

@@ -28,6 +28,9 @@ offline_option = click.option(
     type=click.Choice(["yes", "no"]),
     help="Whether the licence allows to store the tiles and to fly with them.",
 )
+dates_from_option = click.option(
+    "--dates-from", metavar="TEXT", help="No date for all: in words, where tiles get their dates."
+)
 
 
 @click.command(cls=LazyGroup, commands_table=COMMANDS, package=__package__)

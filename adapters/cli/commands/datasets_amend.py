@@ -15,7 +15,7 @@ from ..command import AerotileCommand
 from ..errors import BadInputError
 from ..output import json_option
 from ..session import Session
-from .datasets import checked, offline_option, print_dataset
+from .datasets import checked, dates_from_option, offline_option, print_dataset
 
 
 @click.command(
@@ -31,6 +31,7 @@ Example:
 @offline_option
 @captured_at_option
 @stac_option
+@dates_from_option
 @json_option
 @click.pass_obj
 def amend(
@@ -41,6 +42,7 @@ def amend(
     may_be_stored_offline: str | None,
     captured_at: datetime | None,
     stac: Path | None,
+    dates_from: str | None,
     as_json: bool,
 ) -> None:
     """Correct the facts of the dataset NAME; its source and digest stay.
@@ -49,14 +51,20 @@ def amend(
     tiles that may not be stored any more are refused by `aerotile base seal`.
     """
     chosen = chosen_times(captured_at, None, stac)
-    changes: dict[str, Any] = {
+    if chosen.origin is not None and dates_from is not None:
+        raise BadInputError(
+            "a date for all tiles contradicts --dates-from",
+            remedy="give --dates-from, or --captured-at or --stac",
+        )
+    corrections = {
         "licence": licence,
         "attribution": attribution,
         "may_be_stored_offline": None if may_be_stored_offline is None else may_be_stored_offline == "yes",
-        "captured_at": chosen.times,
-        "captured_from": chosen.origin,
+        "captured_from": chosen.origin or dates_from,
     }
-    changes = {field: value for field, value in changes.items() if value is not None}
+    changes: dict[str, Any] = {field: value for field, value in corrections.items() if value is not None}
+    if "captured_from" in changes:
+        changes["captured_at"] = chosen.times
     if not changes:
         raise BadInputError(f"nothing of the dataset {name} is to be corrected", remedy="give an option")
     with session.existing_runtime() as runtime:

@@ -14,7 +14,7 @@ from ..command import AerotileCommand
 from ..errors import BadInputError
 from ..output import json_option
 from ..session import Session
-from .datasets import checked, offline_option, print_dataset
+from .datasets import checked, dates_from_option, offline_option, print_dataset
 
 if TYPE_CHECKING:
     from ....domain.values.datasets import SourceDigest
@@ -44,7 +44,7 @@ Example:
 @click.option("--sha256", metavar="HEX", help="The digest as its supplier states it; none is computed.")
 @captured_at_option
 @stac_option
-@click.option("--dates-from", metavar="TEXT", help="No date for all: in words, where tiles get their dates.")
+@dates_from_option
 @json_option
 @click.pass_obj
 def define(
