@@ -10,8 +10,8 @@ from alembic import op
 
 from aerotile.domain.errors import TileCacheError
 
-revision = "0011"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
@@ -35,7 +35,7 @@ def downgrade() -> None:
     count = op.get_bind().exec_driver_sql(query).scalar_one()
     if count:
         raise TileCacheError(
-            f"revision 0011 can't be undone: replacements are not settled; rows: {count}",
+            f"revision 0012 can't be undone: replacements are not settled; rows: {count}",
             remedy="run aerotile verify --reconcile first, which settles them",
         )
     op.execute("DROP TABLE unsettled_replacements")
