@@ -107,17 +107,22 @@ def _read_sectors(document: Any) -> SectorFile:
     return SectorFile(tuple(sectors), tuple(without_geometry))
 
 
-def _features(document: Any) -> list[Any]:
+def check_geojson(document: Any) -> None:
+    """Raise `GeoJsonError` for JSON of another kind, and for a crs that is not WGS 84."""
     if not isinstance(document, Mapping):
         raise GeoJsonError(f"not a FeatureCollection but {kind_of(document)!r}")
     other = _other_format(document)
     if other is not None:
         raise GeoJsonError(f"not GeoJSON but {other}", remedy="export its areas as GeoJSON")
-    if document.get("type") != "FeatureCollection":
-        raise GeoJsonError(f"not a FeatureCollection but {document.get('type')!r}")
     crs = document.get("crs")
     if crs is not None and not any(name in json.dumps(crs) for name in _WGS84_NAMES):
         raise GeoJsonError("its crs is not WGS 84 (EPSG:4326)", remedy="export it in WGS 84")
+
+
+def _features(document: Any) -> list[Any]:
+    check_geojson(document)
+    if document.get("type") != "FeatureCollection":
+        raise GeoJsonError(f"not a FeatureCollection but {document.get('type')!r}")
     features = document.get("features")
     if not isinstance(features, list) or not features:
         raise GeoJsonError("it has no features")
