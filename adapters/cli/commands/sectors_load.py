@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ...input_files.geojson import read_sectors
+from ...input_files.sector_files import read_sectors
 from ..arguments import EXISTING_FILE
 from ..command import AerotileCommand
 from ..errors import visible
