@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,15 +9,13 @@ from pathlib import Path
 import attrs
 
 from ...domain.values.areas import Area
-from ...domain.values.corridors import MAX_HALF_WIDTH_M, Corridor
+from ...domain.values.corridors import Corridor
 from ...domain.values.routes import Route
 from ...domain.values.shapes import Shape
 from ...domain.values.tile_grid import Bbox
 from .errors import InputFileError
 from .routes.read_drawing import FORMATS, read_drawing
 
-_METRES = {"m": 1.0, "km": 1_000.0, "nm": 1_852.0, "nmi": 1_852.0}
-_DISTANCE = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-zA-Z]+)")
 _CORRIDOR = "say how far to each side of the line with --corridor 5km"
 
 
@@ -126,20 +123,6 @@ def parse_boxes(text: str) -> tuple[Bbox, ...] | None:
     if west > east and east >= -180.0 and west <= 180.0:
         return Bbox(south, west, north, 180.0), Bbox(south, -180.0, north, east)
     return (Bbox(south, west, north, east),)
-
-
-def parse_distance(text: str) -> float:
-    """Metres of `5km`, `3nm` or `500m`; without a unit nobody knows. Raises `ValueError`."""
-    match = _DISTANCE.fullmatch(text.strip())
-    metres = _METRES.get(match[2].lower()) if match else None
-    if match is None or metres is None:
-        raise ValueError(f"a distance has a unit, such as 5km, 3nm or 500m, got {text!r}")
-    distance = float(match[1]) * metres
-    if not 0 < distance <= MAX_HALF_WIDTH_M:
-        raise ValueError(
-            f"a corridor has at most {MAX_HALF_WIDTH_M / 1000:.0f} km to each side, got {text!r}"
-        )
-    return distance
 
 
 def _in_words(left_out: Mapping[str, int]) -> str:

@@ -19,7 +19,8 @@ from .errors import InputFileError
 
 MAX_ID_LENGTH = 200
 NOTHING_CHANGED = "correct the file; no sector was changed"
-_WGS84_NAMES = ("CRS84", "EPSG:4326", "EPSG::4326")
+_WGS84_NAMES = ("CRS84", "EPSG:4326", "EPSG::4326", "EPSG::4979")
+"""The last one is WGS 84 with heights, which GDAL names beside positions of three numbers."""
 
 
 class GeoJsonError(InputFileError):
@@ -150,7 +151,8 @@ def _sector(feature: Mapping[str, Any], sector_id: str | None) -> SectorBoundary
     return SectorBoundary(sector_id, read_classification(properties), read_shape(feature.get("geometry")))
 
 
-def _classification(properties: Mapping[str, Any]) -> SectorClassification:
+def read_classification(properties: Mapping[str, Any]) -> SectorClassification:
+    """The property `classification`. Raises `GeoJsonError`."""
     value = properties.get("classification")
     known = [kind.value for kind in SectorClassification]
     if value not in known:

@@ -35,7 +35,9 @@ def _read_file(path: Path) -> SectorFile:
             return read_kml_sectors(parse_markup(content))
         return parse_sectors(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise InputFileError(f"{path} is not GeoJSON: it is not UTF-8 text", remedy=NOTHING_CHANGED) from error
+        raise InputFileError(
+            f"{path} is not GeoJSON: it is not UTF-8 text", remedy=NOTHING_CHANGED
+        ) from error
     except GeoJsonError as error:
         raise InputFileError(f"{path}: {error}", remedy=error.remedy or NOTHING_CHANGED) from error
     except ValueError as error:

@@ -17,6 +17,8 @@ _GEOMETRIES = frozenset(
 
 def read_geojson(document: Any) -> Drawing:
     """The drawing of features or of one geometry. Raises `ValueError`, which names the feature."""
+    if not isinstance(document, Mapping):
+        raise ValueError(f"it is no GeoJSON but {kind_of(document)}")
     check_geojson(document)
     kind = document.get("type")
     if kind == "FeatureCollection":

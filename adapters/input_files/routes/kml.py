@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from xml.etree.ElementTree import Element
 
 import attrs
@@ -17,7 +18,7 @@ from ....domain.values.tile_grid import Point
 from ...geojson_shapes import read_polygons
 from .coordinates import point_of
 from .drawing import Drawing, DrawingBuilder, GroundShape
-from .safe_xml import child_text, local_name
+from .safe_xml import child_text, local_name, parse_xml
 
 _CONTAINERS = frozenset({"kml", "Document", "Folder"})
 _NO_GROUND = {
@@ -78,20 +79,34 @@ def read_placemarks(root: Element, found: DrawingBuilder) -> Iterator[Placemark]
             found.left_out[_NO_GROUND[kind]] += 1
 
 
-def kml_of_kmz(content: bytes, most_bytes: int) -> bytes:
-    """The first KML in a KMZ. Raises `ValueError`."""
+def read_kmz(content: bytes, most_bytes: int) -> Element:
+    """All KML files of a KMZ below one root. Raises `ValueError`."""
+    root = Element("kml")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = [name for name in archive.namelist() if name.lower().endswith(".kml")]
-            if not names:
-                raise ValueError("it is an archive without a KML")
-            with archive.open(names[0]) as file:
-                text = file.read(most_bytes + 1)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+            for name in names:
+                with archive.open(name) as file:
+                    text = file.read(most_bytes + 1)
+                most_bytes -= len(text)
+                if most_bytes < 0:
+                    raise ValueError(f"with its {name} it is too large")
+                root.append(parse_xml(text))
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"it is no KMZ: {error}") from error
-    if len(text) > most_bytes:
-        raise ValueError(f"its {names[0]} is larger than {most_bytes >> 20} MiB")
-    return text
+    if not names:
+        raise ValueError("it is an archive without a KML")
+    _drop_links_within(root, names)
+    return root
+
+
+def _drop_links_within(root: Element, names: Sequence[str]) -> None:
+    """Take out the network links that lead to another file of the archive, which is read anyway."""
+    for parent in list(root.iter()):
+        for link in [child for child in parent if local_name(child) == "NetworkLink"]:
+            targets = [each.text or "" for each in link.iter() if local_name(each) == "href"]
+            if targets and all(target.strip() in names for target in targets):
+                parent.remove(link)
 
 
 def _data(placemark: Element) -> dict[str, str]:

@@ -7,14 +7,14 @@ from xml.etree.ElementTree import Element
 from ....domain.values.sectors import SectorBoundary
 from ....domain.values.shapes import MultiPolygon, Polygon, corners_of, parts_of
 from ....domain.values.tile_grid import Bbox
-from ..geojson import SectorFile, check_sector_id, read_classification
+from ..geojson import GeoJsonError, SectorFile, check_sector_id, read_classification
 from .drawing import Drawing, DrawingBuilder, GroundShape
 from .kml import Placemark, read_placemarks
 from .safe_xml import local_name
 
 
 def read_kml_sectors(root: Element) -> SectorFile:
-    """Every placemark with its polygons as one sector. Raises `ValueError`, `GeoJsonError`.
+    """Every placemark with its polygons as one sector. Raises `ValueError`.
 
     Without `sector_id` the attribute `id` of a placemark counts, or else its name.
     """
@@ -34,7 +34,7 @@ def read_kml_sectors(root: Element) -> SectorFile:
             sectors[sector_id] = SectorBoundary(
                 sector_id, read_classification(placemark.data), _shape(placemark.geometry)
             )
-        except ValueError as error:
+        except (GeoJsonError, ValueError) as error:
             raise ValueError(f"placemark {number}: {error}") from error
     without_geometry += [f"{kind} ({count})" for kind, count in beside.left_out.items()]
     if not sectors:

@@ -11,7 +11,7 @@ from ..errors import InputFileError
 from .drawing import Drawing
 from .geojson_lines import read_geojson
 from .gpx import read_gpx
-from .kml import kml_of_kmz, read_kml
+from .kml import read_kml, read_kmz
 from .qgc_plan import is_plan, read_plan
 from .safe_xml import local_name, parse_xml
 from .waypoint_file import HEADER, read_waypoint_file
@@ -59,7 +59,7 @@ def is_markup(content: bytes) -> bool:
 def parse_markup(content: bytes) -> Element:
     """The root of an XML, or of the KML in a KMZ. Raises `ValueError`."""
     if content.startswith(b"PK\3\4"):
-        content = kml_of_kmz(content, MAX_FILE_BYTES)
+        return read_kmz(content, MAX_FILE_BYTES)
     if content[:100].lstrip()[:14].lower() == b"<!doctype html":
         raise ValueError("it is an HTML page (a portal's or a server's error?)")
     # Blank lines before the declaration are common, and no parser takes them.
