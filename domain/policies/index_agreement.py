@@ -37,14 +37,15 @@ def compare_index(
     """Compare the tile keys of an index with those of a store's layers. Keys may repeat, in any order."""
     keys = unknown = np.unique(indexed)
     for stored, stored_variants in layers:
-        unknown = unknown[~_is_stored(unknown, indexed_variants, stored, stored_variants)]
+        unknown = unknown[~known_among(unknown, indexed_variants, stored, stored_variants)]
     listed = tuple(decode_tile_key(key, indexed_variants) for key in unknown[:LISTED_UNKNOWN].tolist())
     return IndexAgreement(len(keys), len(unknown), listed)
 
 
-def _is_stored(
+def known_among(
     keys: Keys, variants: VariantTable, stored: Keys, stored_variants: VariantTable
 ) -> npt.NDArray[np.bool_]:
+    """Which of the keys name a tile that is among `stored`, whose keys are by a table of their own."""
     ordinals = np.full(MAX_VARIANTS, -1, np.int64)
     ordinals[:FIRST_FLIGHT_ORDINAL] = range(FIRST_FLIGHT_ORDINAL)
     theirs = {flight: o for o, flight in enumerate(stored_variants.flights, FIRST_FLIGHT_ORDINAL)}
