@@ -14,6 +14,7 @@ from .output import write_line
 
 if TYPE_CHECKING:
     from ...domain.values.coverage import ZoomCoverage
+    from ...domain.values.tile_grid import Bbox
 
 
 map_option = click.option(
@@ -55,6 +56,11 @@ def write_coverage(facts: Sequence[dict[str, Any]]) -> None:
     write_line("ground covered:" if facts else "ground covered: none")
     for one in facts:
         write_line(f"  zoom {one['zoom']}: {' and '.join(map(_box, one['boxes']))} ({one['tiles']} tiles)")
+
+
+def degrees_of_box(box: Bbox) -> str:
+    """A box with the hemispheres that it lies in."""
+    return _box((box.min_lon, box.min_lat, box.max_lon, box.max_lat))
 
 
 def _box(edges: Sequence[float]) -> str:

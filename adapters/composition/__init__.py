@@ -24,15 +24,14 @@ from ...domain.ports.uploader import TileUploader
 from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.tile_store import FileBackedTileStore
 from ..config.settings import AerotileConfig
-from .base_parts import BaseParts
-from .index_parts import IndexParts
+from .readiness_parts import ReadinessParts
 from .upload_parts import UploadParts
 
 if TYPE_CHECKING:
     from ..postgres.migrate import MigrationReport
 
 
-class Runtime(UploadParts, BaseParts, IndexParts):
+class Runtime(UploadParts, ReadinessParts):
     """Everything that one configuration composes; a context manager that closes it."""
 
     def index_agreement(self) -> IndexAgreement | None:

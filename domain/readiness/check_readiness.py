@@ -32,7 +32,7 @@ def check_readiness(
     faults = judge_tiles(wanted, legs, layers, index, judge)
     lacks = []
     for fault in sorted(TileFault, reverse=True):
-        tiles = np.count_nonzero(np.bincount(wanted.place[faults & fault != 0]))
+        tiles = int(np.count_nonzero(np.bincount(wanted.place[faults & fault != 0])))
         if tiles:
             lacks.append(Lack(fault, tiles, remedies[fault]))
     return Readiness(

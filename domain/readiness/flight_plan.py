@@ -18,6 +18,8 @@ from ..values.validators import as_real, check_number
 
 ASSUMED_SPEED_M_S = 10.0
 """Over ground, where neither the route nor the operator says it: slow, so that tiles count as older."""
+MOST_TILES = 20_000_000
+"""Of all legs together: 2 GB of memory."""
 
 Integers = npt.NDArray[np.int64]
 
@@ -119,10 +121,35 @@ class WantedTiles:
         return len(self.leg)
 
 
+def wanted_spans(plan: FlightPlan) -> list[RowSpans]:
+    """The tiles of each zoom that share a point with the corridor; their owners are the legs.
+
+    Raises `ValueError` for more than `MOST_TILES`.
+    """
+    discs = [discs_along(planned.leg.points, plan.half_width_m) for planned in plan.legs()]
+    owner = np.repeat(np.arange(len(discs)), [len(each) for each in discs])
+    joined = Discs.joined(discs)
+    spans, tiles = [], 0
+    for zoom in plan.zooms:
+        spans.append(disc_spans(joined, owner, zoom))
+        tiles += spans[-1].tiles
+        if tiles > MOST_TILES:
+            raise ValueError(
+                f"down to zoom {zoom} the corridor needs {tiles} tiles, more than {MOST_TILES}; "
+                "ask for fewer zooms or a narrower corridor"
+            )
+    return spans
+
+
 def wanted_tiles(plan: FlightPlan) -> WantedTiles:
-    """The tiles that share a point with the corridor, leg by leg within each zoom."""
-    legs = plan.legs()
-    return _wanted([discs_along(planned.leg.points, plan.half_width_m) for planned in legs], plan.zooms)
+    """The tiles that share a point with the corridor, leg by leg within each zoom. Raises as `wanted_spans`."""
+    columns = []
+    for zoom, spans in zip(plan.zooms, wanted_spans(plan), strict=True):
+        leg, x, y = spans.cells()
+        columns.append((leg, np.full(len(leg), zoom, np.int64), x, y, place_keys(zoom, x, y)))
+    leg, level, x, y, keys = (np.concatenate(parts) for parts in zip(*columns, strict=True))
+    places, place = np.unique(keys, return_inverse=True)
+    return WantedTiles(leg, level, x, y, place, places)
 
 
 def overflown_tiles(plan: FlightPlan) -> int:
@@ -130,16 +157,3 @@ def overflown_tiles(plan: FlightPlan) -> int:
     discs = discs_along(plan.route.points, 0.0)
     owner = np.zeros(len(discs), np.int64)
     return sum(disc_spans(discs, owner, zoom).tiles for zoom in plan.zooms)
-
-
-def _wanted(discs: list[Discs], zooms: Iterable[int]) -> WantedTiles:
-    owner = np.repeat(np.arange(len(discs)), [len(each) for each in discs])
-    joined = Discs.joined(discs)
-    spans: list[tuple[int, RowSpans]] = [(zoom, disc_spans(joined, owner, zoom)) for zoom in zooms]
-    columns = []
-    for zoom, span in spans:
-        leg, x, y = span.cells()
-        columns.append((leg, np.full(len(leg), zoom, np.int64), x, y, place_keys(zoom, x, y)))
-    leg, level, x, y, keys = (np.concatenate(parts) for parts in zip(*columns, strict=True))
-    places, place = np.unique(keys, return_inverse=True)
-    return WantedTiles(leg, level, x, y, place, places)

@@ -77,6 +77,7 @@ def verify_store(
     pace: Callable[[int], None] | None = None,
     start_at: int = 0,
     checkpoint: Callable[[int], None] = lambda position: None,
+    checked: Callable[[TileMetadataPersistent, bool], None] = lambda row, whole: None,
 ) -> Iterator[Finding]:
     """Read and hash every tile; yields each finding, and restores sidecars of tiles that match their row.
 
@@ -86,6 +87,7 @@ def verify_store(
     `progress(done, total)` counts tiles; `pace(read_bytes)` is called after each tile that was read, and may
     sleep. Tiles are checked in the order of their position (zoom and Z-curve, as in a tile key):
     `checkpoint(position)` tells the position that is reached, and `start_at` goes on from such a position.
+    `checked(row, whole)` is called for each row whose file was hashed: whether the two agree.
     Raises `StoreUnavailableError` when the database does not answer, or when the folders can't be listed
     though every tile in them could be read.
     """
@@ -104,6 +106,7 @@ def verify_store(
             continue
         tile_id = row.tile_id
         finding = _verify_content(rows, files, row)
+        checked(row, finding is None)
         if pace is not None:
             pace(row.disk_bytes)
         if finding is not None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.domain.policies.freshness import FreshnessDecision, FreshnessGrounds
 from aerotile.domain.readiness.check_readiness import check_readiness
-from aerotile.domain.readiness.flight_plan import FlightPlan, overflown_tiles
+from aerotile.domain.readiness.flight_plan import FlightPlan, overflown_tiles, wanted_spans
 from aerotile.domain.readiness.held_tiles import DAMAGED, NOT_CHECKED, WHOLE, HeldTiles, IndexedTiles
 from aerotile.domain.readiness.judge_tiles import TileFault
 from aerotile.domain.readiness.report import Condition, Readiness
@@ -267,6 +267,11 @@ def test_the_pace_comes_from_the_operator_the_route_or_an_assumption(
 
 def test_tiles_below_the_route_are_fewer_than_those_of_the_corridor() -> None:
     assert 0 < overflown_tiles(PLAN) < answer(PLAN, [], None).tiles
+
+
+def test_a_corridor_of_too_many_tiles_is_refused() -> None:
+    with pytest.raises(ValueError, match="fewer zooms"):
+        wanted_spans(attrs.evolve(PLAN, zooms=(12, 21)))
 
 
 @pytest.mark.parametrize(

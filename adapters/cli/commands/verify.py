@@ -84,10 +84,11 @@ def verify(
                 max_bytes_per_s=max_rate,
                 progress=advance,
                 checkpoint=progress.save_now_and_then,
+                checked=progress.checked.add,
             )
         except BaseException:
             with suppress(OSError):  # the operator has to see the error that ended the check
-                progress.save()
+                progress.leave()
             raise
         index = [attrs.asdict(finding) for finding in runtime.check_index()]
         agreement = runtime.index_agreement()
