@@ -24,6 +24,7 @@ from ...domain.ports.uploader import TileUploader
 from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.tile_store import FileBackedTileStore
 from ..config.settings import AerotileConfig
+from .lookup_parts import LookupParts
 from .readiness_parts import ReadinessParts
 from .upload_parts import UploadParts
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from ..postgres.migrate import MigrationReport
 
 
-class Runtime(UploadParts, ReadinessParts):
+class Runtime(UploadParts, LookupParts, ReadinessParts):
     """Everything that one configuration composes; a context manager that closes it."""
 
     def index_agreement(self) -> IndexAgreement | None:
@@ -125,13 +126,13 @@ def build_tile_metadata_store(config: AerotileConfig) -> TileMetadataStore:
 
 
 def build_descriptor_index(config: AerotileConfig) -> DescriptorIndex:
-    """The descriptor index.
+    """The descriptor index; its lookups are on the flight record as `record.lookups` says.
 
     The first call waits for the disk: it hashes the index. Raises `IndexUnavailableError`,
     `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX` is off, and `ConfigurationError` when it is no yes or
     no.
     """
-    index: DescriptorIndex = runtime_of(config).part("descriptor_index")
+    index: DescriptorIndex = runtime_of(config).part("index_in_use")
     return index
 
 

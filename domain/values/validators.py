@@ -77,6 +77,14 @@ def check_number(name: str, value: float, low: float, high: float) -> None:
         raise ValueError(f"{name} must be a number within {low}..{high}, got {value!r}")
 
 
+def check_bool(value: bool, name: str) -> bool:
+    """A truth value as a plain one. Raises `ValueError` for anything else, 0 and 1 too."""
+    plain = as_bool(value)
+    if not isinstance(plain, bool):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
+    return plain
+
+
 def check_limit(limit: int) -> int:
     """The most rows that a caller wants, as a plain number. Raises `ValueError` unless it is 1 or more."""
     plain: int = as_whole(limit)
