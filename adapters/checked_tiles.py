@@ -11,6 +11,7 @@ import json
 from array import array
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -43,7 +44,7 @@ class CheckedTiles:
         self._whole = bytearray()
 
     def add(self, row: TileMetadataPersistent, whole: bool) -> None:
-        """Note a row, and whether its file has the digest of the row."""
+        """Note a row, and whether its file is there with the digest of the row."""
         try:
             key = encode_tile_key(row.tile_id, self._variants)
         except KeyError:  # the first tile of its flight
@@ -52,6 +53,11 @@ class CheckedTiles:
         self._keys.append(key)
         self._digests += bytes.fromhex(row.content_sha256)[:_DIGEST_BYTES]
         self._whole.append(whole)
+
+    @staticmethod
+    def begin(root: Path) -> None:
+        """Remove the file of an earlier check: only what this one finds counts. Raises `OSError`."""
+        (root / CHECKED_TILES).unlink(missing_ok=True)
 
     def resume(self, root: Path, store_id: UUID) -> None:
         """Begin with what the file says of this store; what is added later counts before it."""
@@ -77,12 +83,12 @@ class CheckedTiles:
     def write(self, root: Path, store_id: UUID) -> None:
         """Write the file anew, by rename. Raises `OSError`."""
         columns = np.array(self._keys, "<i8").tobytes() + self._digests + self._whole
-        facts = {
+        facts: dict[str, Any] = {
             "store_id": str(store_id),
             "flights": [str(flight) for flight in self._variants.flights],
             "tiles": len(self._keys),
-            "sha256": hashlib.sha256(columns).hexdigest(),
         }
+        facts["sha256"] = _digest(facts, columns)
         with atomic_file(root / CHECKED_TILES, _MODE) as file:
             file.write(json.dumps(facts).encode("ascii") + b"\n")
             file.write(columns)
@@ -117,12 +123,17 @@ def read_wholeness(
     return wholeness
 
 
+def _digest(facts: dict[str, Any], columns: bytes | bytearray) -> str:
+    """The SHA-256 of the facts and the columns."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode("ascii") + columns).hexdigest()
+
+
 def _read(path: Path) -> tuple[str, VariantTable, Keys, npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Store, table, keys, digests and flags. Raises `OSError`, and other errors for another content."""
     header, _, columns = read_regular(path, _MOST_BYTES).partition(b"\n")
     facts = json.loads(header)
     tiles = facts["tiles"]
-    if len(columns) != tiles * (9 + _DIGEST_BYTES) or facts["sha256"] != hashlib.sha256(columns).hexdigest():
+    if len(columns) != tiles * (9 + _DIGEST_BYTES) or facts.pop("sha256") != _digest(facts, columns):
         raise ValueError("its columns are damaged")
     keys = np.frombuffer(columns, "<i8", tiles).astype(np.int64)
     digests = np.frombuffer(columns, np.uint8, tiles * _DIGEST_BYTES, tiles * 8).reshape(tiles, _DIGEST_BYTES)

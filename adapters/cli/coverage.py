@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,14 +16,22 @@ if TYPE_CHECKING:
     from ...domain.values.coverage import ZoomCoverage
     from ...domain.values.tile_grid import Bbox
 
+FC = TypeVar("FC", bound=Callable[..., Any])
+"""What a decorator of click takes and gives back."""
 
-map_option = click.option(
-    "--map",
-    "map_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE.png",
-    help="Draw the ground that is covered, a panel for each zoom.",
-)
+
+def drawing_option(what: str) -> Callable[[FC], FC]:
+    """The option `--map FILE.png`, which draws `what`."""
+    return click.option(
+        "--map",
+        "map_file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE.png",
+        help=f"Draw {what}, a panel for each zoom.",
+    )
+
+
+map_option = drawing_option("the ground that is covered")
 
 
 def check_map_file(map_file: Path | None) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -13,9 +14,21 @@ from .output import write_line, write_table
 if TYPE_CHECKING:
     from ...domain.readiness.flight_plan import FlightPlan, PlannedLeg
     from ...domain.readiness.judge_tiles import TileFault
-    from ...domain.readiness.report import FaultyTiles, Readiness, ZoomReadiness
+    from ...domain.readiness.report import FaultyTiles, LegReadiness, Readiness, ZoomReadiness
 
 _LISTED_LEGS = 20
+_LISTED_FAULTS = 40
+_LISTED_ROWS = 4
+
+
+@attrs.frozen
+class FilesRead:
+    """What was read of the files of a flight."""
+
+    lines: dict[str, int] = attrs.field(factory=dict)
+    """How many lines each file holds; several are flown one after the other."""
+    left_out: dict[str, int] = attrs.field(factory=dict)
+    """By file and kind, what is no part of the flight."""
 
 
 def no_go_line(readiness: Readiness) -> str:
@@ -34,7 +47,7 @@ def _leg_name(planned: PlannedLeg) -> str:
     return f"{planned.route} leg {leg.number} (points {leg.first_point} to {leg.last_point})"
 
 
-def readiness_facts(plan: FlightPlan, readiness: Readiness, left_out: Mapping[str, int]) -> dict[str, Any]:
+def readiness_facts(plan: FlightPlan, readiness: Readiness, files: FilesRead) -> dict[str, Any]:
     """The answer as JSON shows it."""
     return {
         "go": readiness.is_go,
@@ -44,25 +57,28 @@ def readiness_facts(plan: FlightPlan, readiness: Readiness, left_out: Mapping[st
         "corridor_m": plan.half_width_m,
         "zooms": list(plan.zooms),
         "tiles": readiness.tiles,
-        "left_out": dict(left_out),
+        "lines": files.lines,
+        "left_out": files.left_out,
         "noes": [
             {"what": _words(lack.fault), "tiles": lack.tiles, "remedy": lack.remedy}
             for lack in readiness.lacks
         ],
         "conditions": [attrs.asdict(condition) for condition in readiness.conditions],
-        "legs": [
-            {
-                "route": leg.planned.route,
-                "leg": leg.planned.leg.number,
-                "first_point": leg.planned.leg.first_point,
-                "last_point": leg.planned.leg.last_point,
-                "begins_at": leg.planned.begins_at.isoformat(),
-                "ends_at": leg.planned.ends_at.isoformat(),
-                "ready": leg.is_ready,
-                "zooms": [_zoom_facts(zoom) for zoom in leg.zooms],
-            }
-            for leg in readiness.legs
-        ],
+        "legs": [_leg_facts(leg) for leg in readiness.legs],
+    }
+
+
+def _leg_facts(leg: LegReadiness) -> dict[str, Any]:
+    planned = leg.planned
+    return {
+        "route": planned.route,
+        "leg": planned.leg.number,
+        "first_point": planned.leg.first_point,
+        "last_point": planned.leg.last_point,
+        "begins_at": planned.begins_at.isoformat(),
+        "ends_at": planned.ends_at.isoformat(),
+        "ready": leg.is_ready,
+        "zooms": [_zoom_facts(zoom) for zoom in leg.zooms],
     }
 
 
@@ -75,7 +91,7 @@ def _zoom_facts(zoom: ZoomReadiness) -> dict[str, Any]:
             {
                 "what": _words(faulty.fault),
                 "tiles": faulty.tiles,
-                "first": ["/".join(map(str, place)) for place in faulty.listed],
+                "places": list(_places(zoom.zoom_level, faulty)),
                 "boxes": [[box.min_lon, box.min_lat, box.max_lon, box.max_lat] for box in faulty.boxes],
             }
             for faulty in zoom.faults
@@ -83,16 +99,24 @@ def _zoom_facts(zoom: ZoomReadiness) -> dict[str, Any]:
     }
 
 
-def print_readiness(plan: FlightPlan, readiness: Readiness, left_out: Mapping[str, int]) -> None:
+def _places(zoom: int, faulty: FaultyTiles) -> Iterator[str]:
+    """Neighbours of one row together, as `zoom/first x-last x/y`; a single tile as `zoom/x/y`."""
+    rows = faulty.rows
+    for y, first, last in zip(rows.y.tolist(), rows.min_x.tolist(), rows.max_x.tolist(), strict=True):
+        yield f"{zoom}/{first}/{y}" if first == last else f"{zoom}/{first}-{last}/{y}"
+
+
+def print_readiness(plan: FlightPlan, readiness: Readiness, files: FilesRead) -> None:
     """The answer for a person: legs that are not ready, what else is needed, what mends it, go or no-go."""
     write_line(
         f"{plan.route.name}: {plan.route.length_m / 1000:.1f} km, {plan.half_width_m:g} m to each side, "
         f"take-off {plan.take_off.isoformat(timespec='seconds')}, {plan.pace}; {readiness.tiles} tiles"
     )
-    for kind, count in left_out.items():
-        write_line(
-            f"left out: {count} x {kind}" if "one after the other" not in kind else f"{count} x {kind}"
-        )
+    for name, lines in files.lines.items():
+        if lines > 1:
+            write_line(f"{name}: {lines} lines, flown one after the other")
+    for kind, count in files.left_out.items():
+        write_line(f"left out: {count} x {kind}")
     unready = [leg for leg in readiness.legs if not leg.is_ready]
     shown = (unready or list(readiness.legs))[:_LISTED_LEGS]
     write_table(
@@ -114,12 +138,9 @@ def print_readiness(plan: FlightPlan, readiness: Readiness, left_out: Mapping[st
         ],
     )
     if hidden := len(readiness.legs) - len(shown):
-        more = len(unready) - len([leg for leg in shown if not leg.is_ready])
+        more = max(len(unready) - len(shown), 0)
         write_line(f"and {hidden} more legs, {more} of them not ready; --json lists them all")
-    for leg in shown:
-        for zoom in leg.zooms:
-            for faulty in zoom.faults:
-                write_line(f"{_leg_name(leg.planned)}, zoom {zoom.zoom_level}: {_fault_line(faulty)}")
+    _print_faults(unready)
     write_table(
         ["also needed", "", "what"],
         [[one.name, "yes" if one.holds else "NO", one.detail] for one in readiness.conditions],
@@ -129,11 +150,19 @@ def print_readiness(plan: FlightPlan, readiness: Readiness, left_out: Mapping[st
     write_line("GO" if readiness.is_go else "NO-GO")
 
 
-def _fault_line(faulty: FaultyTiles) -> str:
-    first = ", ".join("/".join(map(str, place)) for place in faulty.listed)
-    more = ", ..." if faulty.tiles > len(faulty.listed) else ""
-    boxes = " and ".join(map(degrees_of_box, faulty.boxes))
-    return f"{faulty.tiles} {_words(faulty.fault)}: {first}{more}; within {boxes}"
+def _print_faults(legs: list[LegReadiness]) -> None:
+    faults = [(leg, zoom, faulty) for leg in legs for zoom in leg.zooms for faulty in zoom.faults]
+    for leg, zoom, faulty in faults[:_LISTED_FAULTS]:
+        places = ", ".join(islice(_places(zoom.zoom_level, faulty), _LISTED_ROWS))
+        more = len(faulty.rows) - _LISTED_ROWS
+        boxes = " and ".join(map(degrees_of_box, faulty.boxes))
+        write_line(
+            f"{_leg_name(leg.planned)}: {faulty.tiles} {_words(faulty.fault)}: {places}"
+            f"{f' and {more} more rows' if more > 0 else ''}; within {boxes}"
+        )
+    if hidden := faults[_LISTED_FAULTS:]:
+        tiles = sum(faulty.tiles for _, _, faulty in hidden)
+        write_line(f"and {len(hidden)} more such lines, of {tiles} tiles; --json lists them all")
 
 
 def _mending(readiness: Readiness) -> Iterator[str]:

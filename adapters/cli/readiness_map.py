@@ -23,6 +23,7 @@ COLOURS = {
 }
 """From what nobody needs to the worst; a cell of several tiles has the colour of the worst of them."""
 LINE = (0, 0, 0)
+READY = list(COLOURS).index(TileFault(0))
 
 
 def write_readiness_map(map_file: Path, readiness: Readiness) -> None:
@@ -51,5 +52,7 @@ def _panel(readiness: Readiness, zoom: int) -> Picture:
         column = (across / cell - (window.first_x >> window.levels)) * scale
         row = (down / cell - (window.first_y >> window.levels)) * scale
         inside = (row >= 0) & (row < len(ground)) & (column >= 0) & (column < ground.shape[1])
-        ground[row[inside].astype(np.int64), column[inside].astype(np.int64)] = LINE
+        row, column = row[inside].astype(np.int64), column[inside].astype(np.int64)
+        whole = worst[row // scale, column // scale] <= READY  # the line must hide no fault
+        ground[row[whole], column[whole]] = LINE
     return framed(ground, zoom)

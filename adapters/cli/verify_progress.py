@@ -39,6 +39,13 @@ class VerifyProgress:
         self._saved_at = time.monotonic()
         self._warned = False
 
+    def begin(self) -> None:
+        """Begin anew: what an earlier check found of each tile counts no more."""
+        try:
+            self.checked.begin(self._root)
+        except OSError as error:
+            _logger.warning("%s can't be removed: %s", self._root / CHECKED_TILES, error.strerror)
+
     def resume(self) -> None:
         """Read the check that an earlier run left. Raises `BadInputError` without one of this store."""
         remedy = "run aerotile verify without --resume"

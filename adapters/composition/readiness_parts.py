@@ -29,21 +29,25 @@ from .index_parts import IndexParts
 
 ASSUMED_TILE_BYTES = 40_960
 """Of disk, for a tile that the aircraft makes, while no tile is stored whose size could be taken."""
+_BUILD_INDEX = "aerotile index build FILE --model NAME"
+_INGEST = "aerotile ingest FOLDER --captured-at DATE"
+_SEAL = "aerotile base seal, aerotile base sign and aerotile base switch"
 
 
 class ReadinessParts(BaseParts, IndexParts):
     """Everything that a flight needs, looked at on the ground. Reads no tile and changes none."""
 
     def check_readiness(
-        self, plan: FlightPlan, *, area: str, base_alone: bool = False, makes_bytes: int | None = None
+        self, plan: FlightPlan, *, base_alone: bool = False, makes_bytes: int | None = None
     ) -> Readiness:
         """Go or no-go for a flight over the tiles that this configuration reads; see `check_readiness`.
 
-        `area` is how the route is named to `aerotile provision`, for the remedies. With `base_alone` the
-        sealed base is looked at without a store, and no database is opened. `makes_bytes` is the disk that
+        With `base_alone` the sealed base is looked at without a store, and no database is opened.
+        `makes_bytes` is the disk that
         the aircraft's own tiles will take; default: a tile of middling size at every place below the route.
         Raises `StoreUnavailableError`, `BaseUnavailableError`, `ConfigurationError`.
         """
+        base_alone = base_alone or not self.config.has_store
         with_base = base_alone or self.config.base.layered
         layers = [self._held_base()] if with_base else []
         columns = None
@@ -64,7 +68,7 @@ class ReadinessParts(BaseParts, IndexParts):
             index=index,
             judge=gate.verdict_on,
             conditions=conditions,
-            remedies=_remedies(area, with_base=with_base, with_store=columns is not None),
+            remedies=_remedies(with_base=with_base, with_store=columns is not None),
         )
 
     def _opened_catalogue(self) -> tuple[CatalogueColumns, VariantTable]:
@@ -92,13 +96,12 @@ class ReadinessParts(BaseParts, IndexParts):
         keys, variants = facts["key"].astype(np.int64), base.signed.manifest.variants
         findings = read_checked_base(self.config.root, base.signed.identity)
         wholeness = np.full(len(keys), NOT_CHECKED if findings is None else WHOLE, np.uint8)
-        for finding in findings or ():
-            try:
-                damaged = encode_tile_key(parse_tile_id(finding.what), variants)
-            except (ValueError, KeyError):  # a file: nobody knows which of its tiles
-                wholeness[:] = DAMAGED
-            else:
-                wholeness[keys == damaged] = DAMAGED
+        try:
+            damaged = [encode_tile_key(parse_tile_id(each.what), variants) for each in findings or ()]
+        except (ValueError, KeyError):  # a file: nobody knows which of its tiles
+            wholeness[:] = DAMAGED
+        else:
+            wholeness[np.isin(keys, np.array(damaged, np.int64))] = DAMAGED
         captured_us = facts["captured_us"].astype(np.int64)
         return HeldTiles("base", keys, variants, captured_us, wholeness, TileKeyCodec(variants).decode_many)
 
@@ -108,15 +111,14 @@ class ReadinessParts(BaseParts, IndexParts):
             metadata = opened.metadata()
             keys, variants = opened.tile_keys()
         except AerotileError as error:
-            remedy = error.remedy or "build one with aerotile index build"
-            return None, [Condition("index", False, str(error), remedy)]
+            return None, [Condition("index", False, str(error), error.remedy or _BUILD_INDEX)]
         described = f"{metadata.count} descriptors of {metadata.descriptor_model}"
         agreement = compare_index(keys, variants, *((layer.keys, layer.variants) for layer in layers))
         told = f"{agreement.unknown_tiles} of {agreement.indexed_tiles} indexed tiles are not there"
         remedy: str | None = None
         if agreement.unknown_tiles:
             told += f", for instance {agreement.listed[0]}"
-            remedy = "aerotile index build, from the tiles that are there"
+            remedy = f"{_BUILD_INDEX}, from the tiles that are there"
         agrees = Condition("index and tiles agree", not agreement.unknown_tiles, told, remedy)
         return IndexedTiles(keys, variants), [Condition("index", True, described), agrees]
 
@@ -129,7 +131,7 @@ class ReadinessParts(BaseParts, IndexParts):
                 "base",
                 False,
                 f"{by}, {self.config.base.threshold} are needed",
-                f"aerotile base sign {name} --key FILE, and pin its public key in base.public_keys",
+                f"aerotile base sign {name} --key FILE, and pin the public keys in base.public_keys",
             )
         if name != newest:
             return Condition(
@@ -148,7 +150,7 @@ class ReadinessParts(BaseParts, IndexParts):
         fault = find_clock_fault(now, known=known)
         if fault is None:
             return Condition("clock", True, now.isoformat(timespec="seconds"))
-        return Condition("clock", False, str(fault), "set the clock of this machine, by GNSS or by hand")
+        return Condition("clock", False, str(fault), "set the clock of this machine: date --set TIME")
 
     def _room_condition(
         self, plan: FlightPlan, columns: CatalogueColumns, makes_bytes: int | None
@@ -165,17 +167,20 @@ class ReadinessParts(BaseParts, IndexParts):
             (
                 budget.onboard_bytes - usage.onboard_footprint_bytes,
                 "of the onboard share",
-                "aerotile upload, so that what is pending may go, or raise budget.onboard_share",
+                "aerotile upload, so that pending tiles may be evicted, or raise budget.onboard_share",
             ),
             (
                 budget.max_bytes - usage.footprint_bytes,
                 "of the budget",
-                "raise budget.max_bytes, or aerotile delete",
+                "aerotile delete TILE..., or raise budget.max_bytes",
             ),
             (shutil.disk_usage(self.config.root).free, "on the disk", "make room on the disk"),
         )
         room = max(room, 0) + evictable
-        told = f"{room} bytes {where} are free or may be freed, the aircraft makes about {makes_bytes}"
+        told = (
+            f"{room >> 20} MiB {where} are free or may be freed, "
+            f"the aircraft makes about {-(-makes_bytes >> 20)} MiB"
+        )
         enough = room >= makes_bytes
         return Condition("room", enough, told, None if enough else mends)
 
@@ -189,18 +194,27 @@ class ReadinessParts(BaseParts, IndexParts):
         return Condition("record", False, fault, f"make room, and let this user write to {folder}")
 
 
-def _remedies(area: str, *, with_base: bool, with_store: bool) -> dict[TileFault, str]:
-    provision = f"aerotile provision SOURCE... {area}"
-    seal = ", then aerotile base seal, sign and switch" if with_base else ""
-    checks = [*(["aerotile base verify"] if with_base else []), *(["aerotile verify"] if with_store else [])]
-    damaged = [
-        *(["aerotile base rollback, or bring the base again"] if with_base else []),
-        *([f"aerotile verify --repair, then {provision}"] if with_store else []),
-    ]
-    return {
-        TileFault.MISSING: f"{provision}{seal}",
-        TileFault.DAMAGED: "; ".join(damaged),
-        TileFault.STALE: f"newer imagery: {provision}{seal}; where the date is wrong, aerotile amend",
-        TileFault.UNDESCRIBED: "describe the tiles and run aerotile index build",
-        TileFault.NOT_CHECKED: ", ".join(checks),
+def _remedies(*, with_base: bool, with_store: bool) -> dict[TileFault, str]:
+    bring = f"{_INGEST}, then aerotile verify"
+    sealed = f"into the store that the base is sealed from, then {_SEAL}"
+    of_base = {
+        TileFault.MISSING: f"{_INGEST} {sealed}",
+        TileFault.DAMAGED: "aerotile base rollback, or bring the generation again, then aerotile base verify",
+        TileFault.STALE: f"newer imagery {sealed}",
+        TileFault.NOT_CHECKED: "aerotile base verify",
     }
+    of_store = {
+        TileFault.MISSING: bring,
+        TileFault.DAMAGED: f"aerotile verify --repair, then {bring}",
+        TileFault.STALE: f"newer imagery: aerotile delete TILE..., then {bring}; "
+        "where the date is wrong, aerotile amend --captured-at DATE TILE...",
+        TileFault.NOT_CHECKED: "aerotile verify",
+    }
+    if with_base and with_store:
+        remedies = {
+            fault: f"in the base: {of_base[fault]}; in the store: {of_store[fault]}" for fault in of_base
+        }
+        remedies[TileFault.MISSING] = bring
+    else:
+        remedies = of_base if with_base else of_store
+    return remedies | {TileFault.UNDESCRIBED: f"describe the tiles, then {_BUILD_INDEX}"}

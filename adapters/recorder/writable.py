@@ -18,5 +18,5 @@ def record_fault(folder: Path) -> str | None:
             file.write(bytes(4096))
         probe.unlink()
     except OSError as error:
-        return f"{error.filename or folder}: {error.strerror or error}"
+        return f"{folder}: {error.strerror or error}"
     return None

@@ -131,18 +131,22 @@ def wanted_spans(plan: FlightPlan) -> list[RowSpans]:
     joined = Discs.joined(discs)
     spans, tiles = [], 0
     for zoom in plan.zooms:
-        spans.append(disc_spans(joined, owner, zoom))
-        tiles += spans[-1].tiles
-        if tiles > MOST_TILES:
+        # Half the area of the disc of most tiles: spans of a far too wide corridor would fill the memory.
+        tile_sides = 2 * np.pi * np.cos(joined.lat) / (1 << zoom)
+        least = tiles + int((np.pi * joined.radius**2 / tile_sides**2).max() / 2)
+        if least <= MOST_TILES:
+            spans.append(disc_spans(joined, owner, zoom))
+            tiles += spans[-1].tiles
+        if max(tiles, least) > MOST_TILES:
             raise ValueError(
-                f"down to zoom {zoom} the corridor needs {tiles} tiles, more than {MOST_TILES}; "
-                "ask for fewer zooms or a narrower corridor"
+                f"down to zoom {zoom} the corridor needs {max(tiles, least)} tiles or more, "
+                f"{MOST_TILES} are the most; ask for fewer zooms or a narrower corridor"
             )
     return spans
 
 
 def wanted_tiles(plan: FlightPlan) -> WantedTiles:
-    """The tiles that share a point with the corridor, leg by leg within each zoom. Raises as `wanted_spans`."""
+    """The tiles that share a point with the corridor, leg by leg in each zoom. Raises as `wanted_spans`."""
     columns = []
     for zoom, spans in zip(plan.zooms, wanted_spans(plan), strict=True):
         leg, x, y = spans.cells()

@@ -8,12 +8,11 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from ..values.corridors import RowSpans, merge_spans
 from ..values.coverage import TileRun, coverage_of
 from ..values.tile_grid import Bbox
 from .flight_plan import PlannedLeg, WantedTiles
 from .judge_tiles import Faults, TileFault
-
-LISTED_TILES = 5
 
 
 @attrs.frozen
@@ -22,8 +21,8 @@ class FaultyTiles:
 
     fault: TileFault
     tiles: int
-    listed: tuple[tuple[int, int, int], ...]
-    """The first `LISTED_TILES` of them as zoom, x, y, from north to south."""
+    rows: RowSpans = attrs.field(eq=False)
+    """All of them, neighbours of one row together, from north to south; their owner is 0."""
     boxes: tuple[Bbox, ...]
     """The box around all of them; two across the antimeridian."""
 
@@ -72,6 +71,10 @@ class Condition:
     """What was found."""
     remedy: str | None = None
     """Which command mends it; None where it holds."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.holds is not (self.remedy is None):
+            raise ValueError(f"a condition has a remedy where it does not hold, got {self!r}")
 
 
 @attrs.frozen
@@ -158,8 +161,8 @@ def _zoom_report(
 
 def _faulty(fault: TileFault, level: int, wanted: WantedTiles, faulty: npt.NDArray[np.intp]) -> FaultyTiles:
     x, y = wanted.x[faulty], wanted.y[faulty]
+    rows = merge_spans(RowSpans(np.zeros(len(x), np.int64), y, x, x))
     north, south = int(y.min()), int(y.max())
     runs = [TileRun(level, column, north, south) for column in np.unique(x).tolist()]
     (around,) = coverage_of(runs)
-    first = zip(x[:LISTED_TILES].tolist(), y[:LISTED_TILES].tolist(), strict=True)
-    return FaultyTiles(fault, len(faulty), tuple((level, column, row) for column, row in first), around.boxes)
+    return FaultyTiles(fault, len(faulty), rows, around.boxes)

@@ -87,7 +87,7 @@ def verify_store(
     `progress(done, total)` counts tiles; `pace(read_bytes)` is called after each tile that was read, and may
     sleep. Tiles are checked in the order of their position (zoom and Z-curve, as in a tile key):
     `checkpoint(position)` tells the position that is reached, and `start_at` goes on from such a position.
-    `checked(row, whole)` is called for each row whose file was hashed: whether the two agree.
+    `checked(row, whole)` is called for each row: whether its file is there and has its hash.
     Raises `StoreUnavailableError` when the database does not answer, or when the folders can't be listed
     though every tile in them could be read.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime, timedelta, timezone
 from operator import itemgetter
+from typing import Any
 from uuid import UUID
 
 import attrs
@@ -98,6 +99,10 @@ def faults_one_by_one(
     return found
 
 
+def from_north(place: tuple[int, int, int, int]) -> tuple[int, int]:
+    return place[3], place[2]
+
+
 def place_of(tile: TileId) -> tuple[int, int, int]:
     return tile.zoom_level, tile.x, tile.y
 
@@ -166,8 +171,9 @@ def test_the_figures_are_those_of_a_check_tile_by_tile(layers: list[Layer], data
                 kind: count for kind in TileFault if (count := sum(bool(fault & kind) for fault in faults))
             }
             for faulty in zoom.faults:
-                having = {place for place, fault in of_zoom.items() if fault & faulty.fault}
-                assert {(number, *place) for place in faulty.listed} <= having
+                having = [place for place, fault in of_zoom.items() if fault & faulty.fault]
+                _, x, y = (column.tolist() for column in faulty.rows.cells())
+                assert [(*here, *place) for place in zip(x, y, strict=True)] == sorted(having, key=from_north)
     over_all = Counter[TileFault]()
     for place in {place[1:] for place in expected}:
         of_place = [fault for each, fault in expected.items() if each[1:] == place]
@@ -203,7 +209,12 @@ def test_one_tile_with_one_fault_is_a_no_go_that_names_it(fault: TileFault) -> N
         (fault, 1, f"mend {fault.name}")
     ]
     zooms = [zoom for leg in found.legs for zoom in leg.zooms]
-    named = {place for zoom in zooms for faulty in zoom.faults for place in faulty.listed}
+    named = {
+        (zoom.zoom_level, x, y)
+        for zoom in zooms
+        for faulty in zoom.faults
+        for x, y in zip(*(column.tolist() for column in faulty.rows.cells()[1:]), strict=True)
+    }
     assert named == {(bad.zoom_level, bad.x, bad.y)}
 
 
@@ -212,6 +223,9 @@ def test_a_condition_that_does_not_hold_is_a_no_go() -> None:
     clock = Condition("clock", False, "1970", "set it")
     found = answer(PLAN, [held("store", layer)], indexed(list(layer)), clock)
     assert (found.is_go, found.lacks) == (False, ())
+    for holds, remedy in ((True, "set it"), (False, None)):
+        with pytest.raises(ValueError, match="a remedy where it does not hold"):
+            attrs.evolve(clock, holds=holds, remedy=remedy)
 
 
 def test_without_an_index_no_tile_is_described() -> None:
@@ -269,9 +283,17 @@ def test_tiles_below_the_route_are_fewer_than_those_of_the_corridor() -> None:
     assert 0 < overflown_tiles(PLAN) < answer(PLAN, [], None).tiles
 
 
-def test_a_corridor_of_too_many_tiles_is_refused() -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"half_width_m": 10_000.0, "zooms": (12, 22)},
+        {"half_width_m": 1_000_000.0, "zooms": (22,)},  # refused before its rows fill the memory
+        {"half_width_m": 40_000.0, "zooms": (19, 20)},
+    ],
+)
+def test_a_corridor_of_too_many_tiles_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="fewer zooms"):
-        wanted_spans(attrs.evolve(PLAN, zooms=(12, 21)))
+        wanted_spans(attrs.evolve(PLAN, **change))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +11,10 @@ import click
 
 from ..arguments import EXISTING_FILE, byte_size, corridor, moment, speed, zooms
 from ..command import AerotileCommand
-from ..coverage import check_map_file, map_option
+from ..coverage import check_map_file, drawing_option
 from ..errors import BadInputError, JobFailedError
 from ..output import json_option, write_json
-from ..readiness_lines import no_go_line, print_readiness, readiness_facts
+from ..readiness_lines import FilesRead, no_go_line, print_readiness, readiness_facts
 from ..session import Session
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ Exit codes: 0 go; 1 no-go, or it could not be told; 2 wrong call.
     help='Disk that tiles made on board will take, as "2 GiB"; default a tile at each place below the route.',
 )
 @click.option("--base", "base_alone", is_flag=True, help="Look at the sealed base alone, without a database.")
-@map_option
+@drawing_option("what is wrong and where")
 @json_option
 @click.pass_obj
 def ready(
@@ -99,26 +98,19 @@ def ready(
     diversion counts as begun at the end of the route.
     """
     check_map_file(map_file)
-    config = session.existing_config("base")
-    has_store = config.database.dsn is not None or (config.postgres_folder / "cluster").is_dir()
-    with session.runtime() as runtime:
-        plan, left_out = _plan(
+    with session.existing_runtime("base") as runtime:
+        plan, files = _plan(
             route_file, diversion_files, half_width_m, zoom_levels, take_off, speed_m_s, runtime.clock.now()
         )
-        readiness = runtime.check_readiness(
-            plan,
-            area=_area(route_file, diversion_files, half_width_m, zoom_levels),
-            base_alone=base_alone or not has_store,
-            makes_bytes=makes_bytes,
-        )
+        readiness = runtime.check_readiness(plan, base_alone=base_alone, makes_bytes=makes_bytes)
     if map_file is not None:
         from ..readiness_map import write_readiness_map
 
         write_readiness_map(map_file, readiness)
     if as_json:
-        write_json(readiness_facts(plan, readiness, left_out))
+        write_json(readiness_facts(plan, readiness, files))
     else:
-        print_readiness(plan, readiness, left_out)
+        print_readiness(plan, readiness, files)
     if not readiness.is_go:
         raise JobFailedError(no_go_line(readiness), remedy="each reason names the command that mends it")
 
@@ -131,18 +123,17 @@ def _plan(
     take_off: datetime | None,
     speed_m_s: float | None,
     now: datetime,
-) -> tuple[FlightPlan, dict[str, int]]:
+) -> tuple[FlightPlan, FilesRead]:
     """The flight, and what of its files is no part of it. Raises `InputFileError`, `BadInputError`."""
     from ....domain.readiness.flight_plan import FlightPlan, wanted_spans
     from ...input_files.area_files import read_route
 
-    left_out: dict[str, int] = {}
+    files = FilesRead()
 
     def named(path: Path) -> Route:
         found = read_route(path)
-        left_out.update({f"{path.name}: {kind}": count for kind, count in found.left_out.items()})
-        if found.lines > 1:
-            left_out[f"{path.name}: lines, flown one after the other"] = found.lines
+        files.left_out.update({f"{path.name}: {kind}": count for kind, count in found.left_out.items()})
+        files.lines[path.name] = found.lines
         return attrs.evolve(found.route, name=path.stem)
 
     route = named(route_file)
@@ -152,16 +143,8 @@ def _plan(
     try:
         plan = FlightPlan(route, half_width_m, zoom_levels, take_off, diversions, speed_m_s)
         wanted_spans(plan)
-        return plan, left_out
+        return plan, files
     except ValueError as error:
         raise BadInputError(
             f"{route_file}: {error}", remedy="correct --at, --speed, --zoom or the route"
         ) from error
-
-
-def _area(
-    route_file: Path, diversions: tuple[Path, ...], half_width_m: float, zoom_levels: tuple[int, ...]
-) -> str:
-    """The options of `aerotile provision` that name the same ground."""
-    areas = " ".join(f"--area {shlex.quote(str(path))}" for path in (route_file, *diversions))
-    return f"{areas} --corridor {half_width_m:g}m --zoom {','.join(map(str, zoom_levels))}"

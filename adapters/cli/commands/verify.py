@@ -76,6 +76,8 @@ def verify(
         progress = VerifyProgress(runtime.config.root, runtime.rows.store_id())
         if resume:
             progress.resume()
+        else:
+            progress.begin()
         check = progress.check
         try:
             runtime.check_store(
