@@ -140,6 +140,16 @@ def test_a_flight_whose_tiles_are_all_there_is_a_go(call: Call, filled: list[Pla
         (1, 1, 2),
         (2, 2, 3),
     ]
+    page = (Path(__file__).parents[2] / "docs" / "ready.md").read_text(encoding="utf-8")
+    answer = page.partition("## The answer")[2].partition("\n## ")[0]
+    first_cells = re.findall(r"^\| (`.*?`) \|", answer, re.MULTILINE)
+    assert [key for cell in first_cells for key in re.findall(r"`(\w+)`", cell)] == list(facts)
+    for part in (facts["legs"][0], facts["legs"][0]["zooms"][0], facts["conditions"][0]):
+        assert set(part) - {"zoom"} <= set(re.findall(r"`(\w+)`", answer))
+    conditions = page.partition("## What else must be true")[2].partition("\n## ")[0]
+    assert [one["name"] for one in facts["conditions"]] == [
+        name for name in re.findall(r"^\| `(.*?)` \|", conditions, re.MULTILINE) if name != "base"
+    ]
 
 
 def test_each_no_is_mended_by_the_command_that_it_names(

@@ -93,7 +93,7 @@ def ready(
     """Say go or no-go for a flight: whether all that a route needs is there, whole, fresh and described.
 
     The route is a line in GeoJSON, KML, KMZ, GPX, a plan of QGroundControl or a waypoint file. Every no names
-    what is missing and the command that mends it. Digests are not read again: `aerotile verify` and
+    what is missing and the command that mends it. No tile is read: `aerotile verify` and
     `aerotile base verify` note what they found. A tile must be fresh when the aircraft leaves its leg; a
     diversion counts as begun at the end of the route.
     """
