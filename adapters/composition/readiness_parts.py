@@ -206,7 +206,7 @@ def _remedies(*, with_base: bool, with_store: bool) -> dict[TileFault, str]:
     of_store = {
         TileFault.MISSING: bring,
         TileFault.DAMAGED: f"aerotile verify --repair, then {bring}",
-        TileFault.STALE: f"newer imagery: aerotile delete TILE..., then {bring}; "
+        TileFault.STALE: f"newer imagery: {_INGEST} --replace, then aerotile verify; "
         "where the date is wrong, aerotile amend --captured-at DATE TILE...",
         TileFault.NOT_CHECKED: "aerotile verify",
     }

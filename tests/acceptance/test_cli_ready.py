@@ -388,9 +388,12 @@ def test_every_command_and_option_of_a_remedy_exists(call: Call) -> None:
         for remedy in readiness_parts._remedies(with_base=with_base, with_store=with_store).values()
     ]
     for remedy in remedies:
-        found = re.findall(r"aerotile ([a-z]+)", remedy)
-        assert found, remedy
-        assert set(found) <= set(COMMANDS)
+        calls = re.findall(r"aerotile ((?:base |index )?[a-z]+)([^,;]*)", remedy)
+        assert calls, remedy
+        for command, rest in calls:
+            shown = call(*command.split(), "--help")
+            assert shown.code == 0, remedy
+            assert all(option in shown.out for option in re.findall(r"--[a-z-]+", rest)), remedy
 
 
 LONG = [(11.0, 48.0), (12.5, 49.0), (14.0, 49.5), (16.5, 49.2), (17.0, 49.0)]
