@@ -24,30 +24,12 @@ from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
 from .tile_store import FileBackedTileStore
 
 
-class LayeredTileStore:
-    """A `TileStore` whose tiles lie in a sealed base and, beyond it, in an overlay. Safe for threads.
+class LayeredTiles:
+    """`ReadableTiles` of a base and, beyond it, of an overlay. A tile of the base wins over its twin."""
 
-    A tile of the base wins over its twin in the overlay. Writing a tile that the base holds is a duplicate;
-    deleting, evicting or amending it is refused. Also implements `SupportsLocalReads`,
-    `SupportsLocalWrites` and `RecordsLookups`.
-    """
-
-    def __init__(
-        self,
-        base: ReadableTiles,
-        overlay: FileBackedTileStore,
-        *,
-        recorder: FlightRecorder,
-        read_pixels: Callable[[TileId], TilePixelHandle] | None = None,
-    ) -> None:
-        """`read_pixels` does in one call what `read_tile_pixels` says, for a base that can."""
+    def __init__(self, base: ReadableTiles, overlay: ReadableTiles) -> None:
         self.base = base
-        self.overlay = overlay
-        self._recorder = recorder
-        if read_pixels is not None:
-            # A Python frame around it would be a good part of a read. (The ignored complaint is that a method
-            # is assigned to; it is one of the same signature.)
-            self.read_tile_pixels = read_pixels  # type: ignore[method-assign, assignment]
+        self._beyond = overlay
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """See `TileStore`."""
@@ -63,7 +45,7 @@ class LayeredTileStore:
 
     def tile_exists(self, tile_id: TileId) -> bool:
         """See `TileStore`."""
-        return self.base.tile_exists(tile_id) or self.overlay.tile_exists(tile_id)
+        return self.base.tile_exists(tile_id) or self._beyond.tile_exists(tile_id)
 
     def captured_us(self, tile_id: TileId) -> int | None:
         """See `ReadableTiles`."""
@@ -76,8 +58,40 @@ class LayeredTileStore:
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
         """See `SupportsLocalReads`; a tile that both layers hold is listed once, as the base has it."""
         sealed = self.base.query_by_bbox(bbox, zoom_level)
-        made = self.overlay.query_by_bbox(bbox, zoom_level)
+        made = self._beyond.query_by_bbox(bbox, zoom_level)
         return LayeredMatches.of(sealed, made) if len(made) else sealed
+
+    def __len__(self) -> int:
+        """How many tiles both layers hold; a twin counts twice."""
+        return len(self.base) + len(self._beyond)
+
+    def _layer(self, tile_id: TileId) -> ReadableTiles:
+        return self.base if self.base.tile_exists(tile_id) else self._beyond
+
+
+class LayeredTileStore(LayeredTiles):
+    """A `TileStore` whose tiles lie in a sealed base and, beyond it, in an overlay. Safe for threads.
+
+    Writing a tile that the base holds is a duplicate; deleting, evicting or amending it is refused. Also
+    implements `SupportsLocalReads`, `SupportsLocalWrites` and `RecordsLookups`.
+    """
+
+    def __init__(
+        self,
+        base: ReadableTiles,
+        overlay: FileBackedTileStore,
+        *,
+        recorder: FlightRecorder,
+        read_pixels: Callable[[TileId], TilePixelHandle] | None = None,
+    ) -> None:
+        """`read_pixels` does in one call what `read_tile_pixels` says, for a base that can."""
+        super().__init__(base, overlay)
+        self.overlay = overlay
+        self._recorder = recorder
+        if read_pixels is not None:
+            # A Python frame around it would be a good part of a read. (The ignored complaint is that a method
+            # is assigned to; it is one of the same signature.)
+            self.read_tile_pixels = read_pixels  # type: ignore[method-assign, assignment]
 
     @property
     def clock_fault(self) -> ClockFault | None:
@@ -122,13 +136,6 @@ class LayeredTileStore:
         """See `SupportsLocalWrites`. Raises `SealedTileError` for a tile of the base."""
         self._refuse_sealed(tile_id)
         return self.overlay.evict_tile(tile_id)
-
-    def __len__(self) -> int:
-        """How many tiles both layers hold; a twin counts twice."""
-        return len(self.base) + len(self.overlay)
-
-    def _layer(self, tile_id: TileId) -> ReadableTiles:
-        return self.base if self.base.tile_exists(tile_id) else self.overlay
 
     def _refuse_sealed(self, tile_id: TileId) -> None:
         if self.base.tile_exists(tile_id):
