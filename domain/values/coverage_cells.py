@@ -57,10 +57,15 @@ def gathered(curve: Columns) -> Columns:
 
 def places_of_keys(many: Iterable[Keys]) -> Places:
     """The places of sorted tile keys of several layers, sorted; one that comes again counts once."""
-    layers = [_distinct(keys >> VARIANT_BITS) for keys in many if len(keys)]
-    if not layers:
+    return merged_places([_distinct(keys >> VARIANT_BITS) for keys in many])
+
+
+def merged_places(layers: Iterable[Places]) -> Places:
+    """The places that one of several layers has; each layer's are sorted, each once, and so is the answer."""
+    filled = [places for places in layers if len(places)]
+    if not filled:
         return np.empty(0, np.int64)
-    return layers[0] if len(layers) == 1 else np.unique(np.concatenate(layers))
+    return filled[0] if len(filled) == 1 else np.unique(np.concatenate(filled))
 
 
 def count_by_zoom(places: Places) -> dict[int, int]:
