@@ -72,8 +72,9 @@ class LayeredTiles:
 class LayeredTileStore(LayeredTiles):
     """A `TileStore` whose tiles lie in a sealed base and, beyond it, in an overlay. Safe for threads.
 
-    Writing a tile that the base holds is a duplicate; deleting, evicting or amending it is refused. Also
-    implements `SupportsLocalReads`, `SupportsLocalWrites` and `RecordsLookups`.
+    A tile of the base wins over its twin in the overlay. Writing a tile that the base holds is a duplicate;
+    deleting, evicting or amending it is refused. Also implements `SupportsLocalReads`,
+    `SupportsLocalWrites` and `RecordsLookups`.
     """
 
     def __init__(
