@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         LruConfig,
         ReadsConfig,
         RecordConfig,
+        RecordLookups,
         TilesConfig,
         UploadConfig,
     )
@@ -94,7 +95,8 @@ if TYPE_CHECKING:
         SearchHit,
         VectorStorage,
     )
-    from .domain.values.pixels import TilePixelHandle
+    from .domain.values.lookups import PositionFix
+    from .domain.values.pixels import TileBytes, TilePixelHandle
     from .domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
     from .domain.values.shapes import Circle, MultiPolygon, Polygon
     from .domain.values.tile_grid import Bbox, GridRange, ground_sample_distance
@@ -145,6 +147,7 @@ _NAMES_BY_MODULE = {
         "LruConfig",
         "ReadsConfig",
         "RecordConfig",
+        "RecordLookups",
         "TilesConfig",
         "UploadConfig",
     ),
@@ -240,7 +243,11 @@ _NAMES_BY_MODULE = {
         "SearchHit",
         "VectorStorage",
     ),
-    ".domain.values.pixels": ("TilePixelHandle",),
+    ".domain.values.lookups": ("PositionFix",),
+    ".domain.values.pixels": (
+        "TileBytes",
+        "TilePixelHandle",
+    ),
     ".domain.values.sectors": (
         "FreshnessRule",
         "SectorBoundary",
@@ -347,12 +354,14 @@ __all__ = [
     "OnboardRoomExhaustedError",
     "PixelReader",
     "Polygon",
+    "PositionFix",
     "ProblemKind",
     "ReadDeadlineError",
     "ReadableTiles",
     "ReadsConfig",
     "RecordConfig",
     "RecordEnvelope",
+    "RecordLookups",
     "RecordsLookups",
     "RuntimeNotAvailableError",
     "SealedTileError",
@@ -369,6 +378,7 @@ __all__ = [
     "SupportsLocalReads",
     "SupportsLocalWrites",
     "SupportsPins",
+    "TileBytes",
     "TileCacheError",
     "TileId",
     "TileJudge",

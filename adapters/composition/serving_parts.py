@@ -21,6 +21,7 @@ from ...domain.store.read_only_store import ReadOnlyTileStore
 from ...domain.values.coverage_cells import merged_places, places_of_keys
 from ...domain.values.health import Degradation, DegradedState
 from ...domain.values.inventory import Places
+from ...domain.values.lookups import PositionFix
 from ...domain.values.tiles import TileId
 from ..config.settings import AerotileConfig, BaseVerify
 from .base_parts import BaseParts
@@ -35,6 +36,9 @@ class _NothingRecorded:
     """A `FlightRecorder` for a reader: looking at a flight's tiles is no event of the flight."""
 
     def record(self, event: FlightEvent) -> None:
+        """See `FlightRecorder`."""
+
+    def record_fix(self, fix: PositionFix) -> None:
         """See `FlightRecorder`."""
 
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from ...domain.errors import CommitOutcomeUnknownError, StoreUnavailableError
 from ...domain.flight_events import EventKind, RecordEnvelope, WriteStep
+from ...domain.values.lookups import area_facts, area_of
 from ...domain.values.tile_grid import Bbox
 from ...domain.values.tiles import TileId, parse_tile_id
 from .answers import RefusedError, json_response
@@ -26,7 +27,9 @@ _ROLES = {
     EventKind.FRESHNESS_REJECTED.value: "stale",
     EventKind.FRESHNESS_DOWNGRADED.value: "stale",
     EventKind.EVICTION_BATCH.value: "evicted",
+    EventKind.LOOKUP.value: "candidate",
     EventKind.LOOKUP_UNKNOWN.value: "candidate",
+    EventKind.FIX.value: "used",
     EventKind.BASE_TILE_DAMAGED.value: "damaged",
     EventKind.QUARANTINED.value: "damaged",
 }
@@ -65,6 +68,7 @@ def event_facts(event: RecordEnvelope) -> dict[str, Any]:
         "tiles": [[tile.zoom_level, tile.x, tile.y] for tile in tiles[:_MOST_TILES]],
         "tiles_left_out": max(0, len(tiles) - _MOST_TILES),
         "position": _position_in(event.payload),
+        "prior": _prior_in(event.payload),
         "payload": {name: _shortened(value) for name, value in event.payload.items()},
     }
 
@@ -113,6 +117,20 @@ def _position_in(payload: Mapping[str, Any]) -> list[float] | None:
     except (KeyError, ValueError):
         return None
     return [place.min_lat, place.min_lon]
+
+
+def _prior_in(payload: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """The shapes of the area that a lookup was asked within."""
+    try:
+        shapes: list[dict[str, Any]] = area_facts(area_of(payload["near"]))["shapes"]
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ):  # none, or of a schema that this code does not know
+        return None
+    return shapes
 
 
 def _shortened(value: Any) -> Any:

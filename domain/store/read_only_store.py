@@ -76,6 +76,11 @@ class ReadOnlyTileStore:
         """See `ReadableTiles`."""
         return self._catalogue.captured_us(tile_id)
 
+    def content_sha256(self, tile_id: TileId) -> str | None:
+        """See `ReadableTiles`."""
+        entry = self._catalogue.get(tile_id)
+        return None if entry is None else entry.content_sha256
+
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """See `SupportsLocalReads`."""
         captured_us = self.captured_us(tile_id)

@@ -14,10 +14,6 @@ class DegradedState(str, Enum):
     """The database does not answer: nothing is written, and commits of others are not seen."""
     CLOCK_UNTRUSTED = "clock_untrusted"
     """The clock can't be right: ages are lower bounds."""
-    DISK_SLOW = "disk_slow"
-    """The disk does not answer reads in time."""
-    RECORD_DROPPING = "record_dropping"
-    """The flight record lost events, because its disk is too slow or full."""
     BASE_UNSIGNED = "base_unsigned"
     """The sealed base is in use without the signatures that it needs."""
 

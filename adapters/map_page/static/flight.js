@@ -1,7 +1,7 @@
 // A flight on a time line: the events of its record, and the tiles and positions that they name.
 
 import { ask } from "./server.js";
-import { Cells } from "./grid.js";
+import { Cells, boundsOf } from "./grid.js";
 
 const COLOURS = {
   stored: "#009e73",
@@ -20,7 +20,10 @@ export class Flight {
   constructor(map) {
     this.map = map;
     this.cells = new Cells(map, "flight");
-    this.track = L.polyline([], { color: "#cc79a7", weight: 3, interactive: false }).addTo(map);
+    this.track = L.polyline([], { color: COLOURS.used, weight: 3, interactive: false }).addTo(map);
+    this.prior = L.layerGroup().addTo(map);
+    this.since = document.getElementById("since");
+    this.until = document.getElementById("until");
     this.events = [];
     this.timer = null;
     this.slider = document.getElementById("event");
@@ -43,18 +46,22 @@ export class Flight {
   }
 
   async load() {
-    const found = await ask("/record");
+    const [since, until] = [this.since, this.until].map(({ value }) => (value ? `${value}Z` : null));
+    const found = await ask("/record", { since, until });
     if (found === null) return "";
     this.events = found.events;
     this.gone = found.database_gone;
     const count = this.events.length;
     document.getElementById("flight").hidden = count === 0;
     const notes = [`${count} events`];
-    if (!found.is_complete) notes.push(`older ones are left out: ${found.most_events} are shown at a time`);
+    if (!found.is_complete) {
+      notes.push(`older ones are left out, ${found.most_events} are shown at a time: choose an earlier end`);
+    }
     if (found.damaged_lines) notes.push(`${found.damaged_lines} damaged lines`);
     document.getElementById("flight-note").textContent = notes.join("; ");
     this.slider.max = Math.max(0, count - 1);
     if (count) this.go(0);
+    else this.clear();
     return notes[0];
   }
 
@@ -104,9 +111,22 @@ export class Flight {
       },
     })));
     this.track.setLatLngs(track);
-    const last = [...shown.values()].at(-1);
-    if (last?.isNow) this.cells.group.eachLayer((cell) => { this.newest = cell.getBounds(); });
-    if (last?.isNow && !this.map.getBounds().intersects(this.newest)) this.map.panTo(this.newest.getCenter());
+    this.prior.clearLayers();
+    for (const shape of this.events[this.position].prior ?? []) drawn(shape).addTo(this.prior);
+    this.follow(this.events[this.position]);
+  }
+
+  // Moves the map where the event is out of sight.
+  follow({ tiles, position }) {
+    const [first] = tiles;
+    const place = position ?? (first && L.latLngBounds(boundsOf(...first)).getCenter());
+    if (place && !this.map.getBounds().contains(place)) this.map.panTo(place);
+  }
+
+  clear() {
+    this.cells.clear();
+    this.track.setLatLngs([]);
+    this.prior.clearLayers();
   }
 
   play(wanted) {
@@ -115,5 +135,15 @@ export class Flight {
     const button = document.getElementById("play");
     button.textContent = wanted ? "Pause" : "Play";
     button.setAttribute("aria-pressed", String(wanted));
+    // Four lines a second are no use to a listener.
+    document.getElementById("event-text").setAttribute("aria-live", wanted ? "off" : "polite");
   }
+}
+
+// One shape of the area that a lookup was asked within.
+function drawn({ circle, box, polygons }) {
+  const style = { color: COLOURS.candidate, weight: 2, dashArray: "2 5", fill: false, interactive: false };
+  if (circle) return L.circle(circle.slice(0, 2), { ...style, radius: circle[2] });
+  if (box) return L.rectangle([[box[1], box[0]], [box[3], box[2]]], style);
+  return L.polygon(polygons.map((rings) => rings.map((ring) => ring.map(([lon, lat]) => [lat, lon]))), style);
 }
