@@ -22,6 +22,7 @@ COMMANDS = [
     ("uploads", "requeue"),
     ("uploads", "votes"),
     ("provider",),
+    ("serve",),
     ("delete",),
     ("amend",),
     ("pin",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -32,6 +33,8 @@ from pmtiles.reader import Reader, all_tiles
 from prometheus_client.parser import text_string_to_metric_families
 
 from aerotile.adapters.map_page import views
+from aerotile.adapters.map_page.assets import read_assets
+from aerotile.domain.errors import RuntimeNotAvailableError
 from aerotile.domain.flight_events import EventKind
 
 PIXELS = {row.tile_id: pixels for row, pixels in TILES}
@@ -305,3 +308,9 @@ def test_damage_costs_the_damaged_tile_alone(tmp_path: Path, caplog: pytest.LogC
         assert (part.status_code, "damaged" in part.text) == (503, True)
         assert client.get(f"/tiles/{ZOOM}/{WEST}/{NORTH}").status_code == 200
     assert "answered with 503" in caplog.text
+
+
+def test_without_leaflet_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "js_lib_leaflet", None)
+    with pytest.raises(RuntimeNotAvailableError, match="needs Leaflet"):
+        read_assets()
