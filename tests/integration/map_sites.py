@@ -115,9 +115,11 @@ def lookup_event(
     )
 
 
-def fix_on(row: TileMetadataPersistent, lookup: str, at: datetime) -> FlightEvent:
-    """The flight stack derived its position from a tile, at its centre."""
-    lat, lon = row.tile_id.centre
+def fix_of(
+    row: TileMetadataPersistent, lookup: str, at: datetime, place: tuple[float, float] | None = None
+) -> FlightEvent:
+    """The flight stack derived its position from a tile, by default at the tile's centre."""
+    lat, lon = row.tile_id.centre if place is None else place
     return fix_event(
         PositionFix(tile_id=row.tile_id, lat=lat, lon=lon, fixed_at=at, error_m=12.5, lookup=lookup)
     )
@@ -130,7 +132,7 @@ def flight_events() -> list[FlightEvent]:
     name, lookup = lookup_event(1, ROWS[:3], Area([Circle(lat, lon, 20_000)]))
     return [
         lookup,
-        fix_on(ROWS[1], name, TAKEOFF),
+        fix_of(ROWS[1], name, TAKEOFF),
         write_event(ROWS[4]),
         write_failed_event(ROWS[5].tile_id, WriteStep.INSERT, gone),
         write_event(ROWS[5]),

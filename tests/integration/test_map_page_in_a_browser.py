@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import attrs
 import pytest
 from browsers import chromium
+from map_pictures import PLACES, make_pictures, site_in
 from map_sites import (
     NORTH,
     ROWS,
@@ -20,9 +22,11 @@ from map_sites import (
     served,
     write_record,
 )
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 pytestmark = pytest.mark.xdist_group("browser")
+REPOSITORY = Path(__file__).parents[2]
 LIMIT_MS = 60_000
 """A busy machine is no failed test."""
 expect.set_options(timeout=LIMIT_MS)
@@ -255,6 +259,10 @@ def luminance(colour: str) -> float:
 
 def test_on_a_phone_nothing_is_cut_off_at_the_side(visited: Visit) -> None:
     page = visited.page
+    page.get_by_label("From (UTC)").fill("")
+    page.get_by_label("Until (UTC)").fill("")
+    page.get_by_role("button", name="Load the record").click()
+    expect(page.locator("#event-text")).to_contain_text("query_sha256=0000")
     page.set_viewport_size({"width": 360, "height": 740})
     widths = page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
     assert widths[0] <= widths[1]
@@ -288,3 +296,15 @@ def test_a_page_of_another_site_reads_nothing(browser: Browser, url: str) -> Non
     )
     assert read == "no: TypeError"
     context.close()
+
+
+@pytest.mark.slow(reason="cuts tiles of the Blue Marble for the pictures of the pages")
+def test_the_pictures_of_the_pages_can_be_made(browser: Browser, tmp_path: Path) -> None:
+    places = (tmp_path / "light.jpg", tmp_path / "dark.jpg")
+    make_pictures(browser, site_in(tmp_path / "root"), places)
+    assert [size_of(place) for place in places] == [size_of(REPOSITORY / place) for place in PLACES]
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
