@@ -57,6 +57,7 @@ class WebServer:
         self._address = self._socket.getsockname()[:2]
         self._scheme = "http" if certificate is None else "https"
         self._server = uvicorn.Server(config)
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="web-server", daemon=True)
 
     @property
@@ -87,18 +88,23 @@ class WebServer:
 
     def wait(self) -> None:
         """Wait until the server fails or another thread closes it."""
-        while self._thread.is_alive():
-            self._thread.join(timeout=_WAIT_STEP_S)  # in steps, so that a signal is handled in between
+        # In steps, so that a signal is handled in between. Before CPython 3.13 a `join` that a signal interrupts
+        # leaves a running thread marked as ended.
+        while not self._ended.wait(_WAIT_STEP_S):
+            pass
 
     def close(self) -> None:
         """Finish running requests, within two seconds, and release the port."""
         self._server.should_exit = True
-        if self._thread.is_alive():
+        if self._thread.ident is not None:
             self._thread.join()
         self._socket.close()
 
     def _serve(self) -> None:
-        self._server.run(sockets=[self._socket])
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._ended.set()
 
 
 def _load(config: uvicorn.Config, certificate: Path | None) -> None:

@@ -20,6 +20,7 @@ from map_sites import (
     flight_events,
     make_site,
     served,
+    tile,
     write_record,
 )
 from PIL import Image
@@ -281,6 +282,17 @@ def test_nothing_is_asked_of_another_server_and_nothing_is_complained_of(visited
     elsewhere = [asked for asked in visited.requests if not asked.startswith((f"{visited.url}/", "data:"))]
     assert elsewhere == []
     assert visited.complaints == []
+
+
+def test_ground_too_wide_for_its_imagery_begins_with_coverage(browser: Browser, tmp_path: Path) -> None:
+    wide = make_site(tmp_path / "root", [tile(14, x, 5600, TILES[0][1]) for x in (8000, 9000)])
+    with served(wide) as url:
+        context = browser.new_context()
+        page = visit(context, url).page
+        expect(page.get_by_role("status")).to_have_text("Imagery is shown from zoom 12 on, coverage before.")
+        expect(page.get_by_role("checkbox", name="Coverage")).to_be_checked()
+        expect(page.locator("#coverage-view")).to_have_text("In view: 2 tiles of zoom 14 in 2 cells")
+        context.close()
 
 
 def test_a_page_of_another_site_reads_nothing(browser: Browser, url: str) -> None:

@@ -87,6 +87,12 @@ async function start() {
       maxZoom: 22,
     }).addTo(map);
     map.fitBounds([[south, west], [north, east]], { maxZoom: zooms.at(-1) });
+    const { minZoom } = imagery.options;
+    if (map.getZoom() < minZoom) {
+      byId("show-coverage").checked = true;
+      draw();
+      say(`Imagery is shown from zoom ${minZoom} on, coverage before.`);
+    }
   } else {
     say("There are no tiles yet.");
   }
