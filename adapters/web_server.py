@@ -88,8 +88,8 @@ class WebServer:
 
     def wait(self) -> None:
         """Wait until the server fails or another thread closes it."""
-        # In steps, so that a signal is handled in between. Before CPython 3.13 a `join` that a signal interrupts
-        # leaves a running thread marked as ended.
+        # In steps, so that a signal is handled in between. Before CPython 3.13 a `join` that a signal
+        # interrupts leaves a running thread marked as ended.
         while not self._ended.wait(_WAIT_STEP_S):
             pass
 
