@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from types import TracebackType
@@ -19,6 +20,7 @@ from ...domain.store.freshness_gate import FreshnessGate, judge_stored
 from ...domain.store.layered_store import LayeredTiles
 from ...domain.store.read_only_store import ReadOnlyTileStore
 from ...domain.values.coverage_cells import merged_places, places_of_keys
+from ...domain.values.datasets import Dataset
 from ...domain.values.health import Degradation, DegradedState
 from ...domain.values.inventory import Places
 from ...domain.values.lookups import PositionFix
@@ -54,6 +56,7 @@ class ServingRuntime(BaseParts):
         super().__init__(config)
         self._base_alone = base_alone
         self._attributions = tuple(attributions)
+        self._known_datasets: tuple[Dataset, ...] = ()
 
     def __enter__(self) -> ServingRuntime:
         return self
@@ -95,6 +98,7 @@ class ServingRuntime(BaseParts):
             now=self._now,
             grounds=self._grounds,
             layers=lambda: list(self._layers()),
+            datasets=self._datasets,
             record=self._newest_events,
             health=lambda: list(self._degraded()),
             archive=archive,
@@ -171,6 +175,16 @@ class ServingRuntime(BaseParts):
             )
         if not self._base_alone:
             yield Layer(name="store", tiles=len(self._reader))
+
+    def _datasets(self) -> list[Dataset]:
+        found = []
+        if self._shows_base:
+            found += [sealed.dataset for sealed in self.mapped_base.signed.manifest.datasets]
+        if not self._base_alone:
+            with suppress(StoreUnavailableError):
+                self._known_datasets = self.dataset_store.datasets()
+            found += self._known_datasets
+        return found
 
     def _newest_events(self, since: datetime | None, until: datetime | None, limit: int) -> NewestEvents:
         from ..recorder.newest import newest_events

@@ -61,8 +61,8 @@ def tile_json(supply: MapSupply, request: Request) -> Response:
         box = _bounds(places, zooms[-1])
         bounds = [box.min_lon, box.min_lat, box.max_lon, box.max_lat]
         facts |= {"minzoom": zooms[0], "maxzoom": zooms[-1], "bounds": bounds}
-    if supply.attributions:
-        facts["attribution"] = "; ".join(supply.attributions)
+    if attributions := supply.all_attributions():
+        facts["attribution"] = "; ".join(attributions)
     return json_response(facts)
 
 

@@ -12,6 +12,7 @@ from ...domain.flight_events import RecordEnvelope
 from ...domain.policies.clock_trust import ClockFault
 from ...domain.policies.freshness import FreshnessGrounds, FreshnessVerdict
 from ...domain.ports.tile_store import ReadableTiles
+from ...domain.values.datasets import Dataset
 from ...domain.values.health import Degradation
 from ...domain.values.inventory import Places
 from ...domain.values.tiles import TileId
@@ -83,10 +84,17 @@ class MapSupply:
     """The time for ages, and why the clock is not trusted; None: it is."""
     grounds: tuple[FreshnessGrounds, ...]
     layers: Callable[[], Sequence[Layer]]
+    datasets: Callable[[], Sequence[Dataset]]
+    """Those of the base's tiles, and those of the store, as known last while its database is away."""
     record: ReadsRecord
     health: Callable[[], Sequence[Degradation]]
     archive: ArchiveOfABase | None = None
     explained_by_base: bool = False
     """Whether verdicts are those of the base alone, because there is no store."""
     attributions: tuple[str, ...] = ()
-    """Whom the imagery is owed to, shown beside it."""
+    """Whom the imagery is owed to beside what its datasets say."""
+
+    def all_attributions(self) -> list[str]:
+        """Everybody whom the imagery is owed to, each once."""
+        of_datasets = (dataset.attribution for dataset in self.datasets())
+        return list(dict.fromkeys([*self.attributions, *of_datasets]))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import attrs
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ...domain.errors import StoreUnavailableError
 from ...domain.store.freshness_cells import judge_cells
 from ...domain.values.catalogue_entries import CatalogueEntry
 from ...domain.values.coverage_cells import cells_of, count_by_zoom
+from ...domain.values.tiles import TileId
 from ...domain.values.timestamps import microseconds_of
 from ..geojson_shapes import geometry_of
 from ..verdict_facts import verdict_facts
@@ -32,7 +36,7 @@ def catalog(supply: MapSupply, request: Request) -> Response:
     return json_response(
         {
             "layers": [attrs.asdict(layer) for layer in supply.layers()],
-            "attributions": list(supply.attributions),
+            "attributions": supply.all_attributions(),
             "now": now.isoformat(timespec="seconds"),
             "clock_fault": None if fault is None else str(fault),
             "tiles": "/tiles.json",
@@ -133,18 +137,31 @@ def tile_facts(supply: MapSupply, request: Request) -> Response:
     now, fault = supply.now()
     at = now if asked is None else asked
     lat, lon = place.centre
+    entries = entries_at(supply.tiles, place)
+    datasets = _datasets_of(supply, entries)
     return json_response(
         {
             "place": f"{place.zoom_level}/{place.x}/{place.y}",
             "centre": [lat, lon],
             "at": at.isoformat(),
             "clock_fault": None if fault is None else str(fault),
-            "tiles": [_entry_facts(supply, entry, at) for entry in entries_at(supply.tiles, place)],
+            "datasets_known": datasets is not None,
+            "tiles": [_entry_facts(supply, entry, at, datasets or {}) for entry in entries],
         }
     )
 
 
-def _entry_facts(supply: MapSupply, entry: CatalogueEntry, at: Any) -> dict[str, Any]:
+def _datasets_of(supply: MapSupply, entries: Sequence[CatalogueEntry]) -> Mapping[TileId, str | None] | None:
+    """The dataset of each tile; None while the database that knows them is away."""
+    try:
+        return supply.tiles.datasets_of([entry.tile_id for entry in entries])
+    except StoreUnavailableError:
+        return None
+
+
+def _entry_facts(
+    supply: MapSupply, entry: CatalogueEntry, at: datetime, datasets: Mapping[TileId, str | None]
+) -> dict[str, Any]:
     tile_id = entry.tile_id
     lat, lon = tile_id.centre
     verdict = supply.judge(tile_id, microseconds_of(entry.captured_at), at)
@@ -153,6 +170,7 @@ def _entry_facts(supply: MapSupply, entry: CatalogueEntry, at: Any) -> dict[str,
     return {
         "tile": str(tile_id),
         "content_sha256": entry.content_sha256,
+        "dataset": datasets.get(tile_id),
         "bytes": entry.disk_bytes,
         "captured_at": captured_at,
         "label_at_write": entry.freshness_label.value,

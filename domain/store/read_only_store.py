@@ -41,6 +41,7 @@ class ReadOnlyTileStore:
         owner = files.store_id()
         if owner is not None:
             refuse_files_of_another_store(files, ours=rows.store_id(), owner=owner)
+        self._rows = rows
         self._sync = sync
         self._catalogue = sync.catalogue
         self._judge = judge
@@ -75,6 +76,11 @@ class ReadOnlyTileStore:
     def captured_us(self, tile_id: TileId) -> int | None:
         """See `ReadableTiles`."""
         return self._catalogue.captured_us(tile_id)
+
+    def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
+        """See `ReadableTiles`; the database is asked."""
+        committed = self._rows.committed_among(tile_ids)
+        return {tile_id: row.dataset for tile_id, row in committed.items()}
 
     def content_sha256(self, tile_id: TileId) -> str | None:
         """See `ReadableTiles`."""

@@ -133,7 +133,11 @@ def layered_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
 def test_a_base_in_front_of_a_store_goes_on_without_its_database(
     call: Call, base: Path, monkeypatch: pytest.MonkeyPatch, migrated_database: str, postgres_server: object
 ) -> None:
-    assert call("ingest", base, "--captured-at", "2026-05-01", "--source", "satellite_provider").code == 0
+    owed = ("--licence", "CC-BY-4.0", "--attribution", "Survey Office", "--may-be-stored-offline", "yes")
+    assert (
+        call("datasets", "define", "ortho", *owed, "--source", base, "--captured-at", "2026-05-01").code == 0
+    )
+    assert call("ingest", base, "--dataset", "ortho", "--source", "satellite_provider").code == 0
     monkeypatch.setenv("AEROTILE_DATABASE_CONNECT_TIMEOUT_S", "1")
     with layered_page(monkeypatch) as client:
         layers = client.get("/catalog").json()["layers"]
@@ -141,13 +145,17 @@ def test_a_base_in_front_of_a_store_goes_on_without_its_database(
         assert client.get("/coverage").json()["zooms"] == [{"zoom": 7, "tiles": 3}]
         facts = client.get("/tiles/7/60/1").json()["tiles"]
         assert [tile["tile"].partition("/")[0] for tile in facts] == ["imported", "satellite_provider"]
+        assert [tile["dataset"] for tile in facts] == [None, "ortho"]
         assert "--base" not in facts[0]["command"]
+        assert client.get("/catalog").json()["attributions"] == ["Survey Office"]
         postgres_server.drop_database(migrated_database.rpartition("dbname=")[2].split()[0])
         states = [each["state"] for each in client.get("/health").json()["degraded"]]
         assert states == ["database_gone", "base_unsigned"]
         assert 'aerotile_degraded{state="database_gone"} 1.0' in client.get("/metrics").text
         assert client.get("/tiles/7/60/1.jpg").content == (base / "7" / "60" / "1.jpg").read_bytes()
-        assert client.get("/tiles/7/60/2").json()["tiles"] != []
+        away = client.get("/tiles/7/60/2").json()
+        assert (len(away["tiles"]), away["datasets_known"]) == (2, False)
+        assert client.get("/catalog").json()["attributions"] == ["Survey Office"]
 
 
 @pytest.mark.parametrize(

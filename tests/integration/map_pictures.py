@@ -102,7 +102,7 @@ def flight_over(tiles: list[Tile]) -> Iterator[FlightEvent]:
 def site_in(root: Path) -> MapSite:
     """The signed base and the record, below a new root."""
     tiles = list(tiles_of_europe())
-    site = make_site(root, tiles, [ALPS])
+    site = make_site(root, tiles, [ALPS], CREDIT)
     public = write_new_key(root / "release.key")
     BaseGenerations(site.config.base_folder).sign("000001", (root / "release.key").read_bytes())
     write_record(site.config.record_folder, list(flight_over(tiles)))
@@ -111,7 +111,7 @@ def site_in(root: Path) -> MapSite:
 
 def make_pictures(browser: Browser, site: MapSite, places: tuple[Path, Path]) -> None:
     """One picture of freshness in the light, one of a flight in the dark."""
-    with served(site, attributions=[CREDIT]) as url:
+    with served(site) as url:
         for scheme, place in zip(("light", "dark"), places, strict=True):
             page = browser.new_page(
                 viewport={"width": 1280, "height": 860}, color_scheme=scheme, reduced_motion="reduce"

@@ -12,7 +12,7 @@ from pathlib import Path
 import attrs
 import httpx
 from PIL import Image
-from sealed_bases import Tile, source_of
+from sealed_bases import Tile, dataset, of_dataset, source_of
 
 from aerotile.adapters.composition.serving_parts import ServingRuntime
 from aerotile.adapters.config.base_section import BaseConfig
@@ -61,6 +61,10 @@ SECTORS = (
     ),
 )
 """A triangle: the north-western half of the square."""
+
+
+ATTRIBUTION = "Imagery: <b>NASA</b>"
+"""Marked up, as texts of others may be."""
 
 
 def picture(zoom: int, x: int, y: int) -> bytes:
@@ -163,12 +167,17 @@ class MapSite:
 
 
 def make_site(
-    root: Path, tiles: Sequence[Tile] = TILES, sectors: Sequence[SectorBoundary] = SECTORS
+    root: Path,
+    tiles: Sequence[Tile] = TILES,
+    sectors: Sequence[SectorBoundary] = SECTORS,
+    attribution: str = ATTRIBUTION,
 ) -> MapSite:
-    """Seal a base below `root` and switch to it, unsigned."""
+    """Seal a base of one dataset below `root` and switch to it, unsigned."""
     config = AerotileConfig(root=root, base=BaseConfig(require_signature=False))
     generations = BaseGenerations(config.base_folder)
-    generations.seal(attrs.evolve(source_of(tiles), sectors=tuple(sectors)), SealPlan())
+    ortho = dataset("ortho", attribution=attribution)
+    source = source_of([of_dataset(tile, ortho.name) for tile in tiles], datasets=(ortho,))
+    generations.seal(attrs.evolve(source, sectors=tuple(sectors)), SealPlan())
     generations.switch_to(None, Trust((), 1), require_signature=False)
     return MapSite(root=root, config=config)
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from disk_faults import files_below
 from map_sites import (
+    ATTRIBUTION,
     CAPTURED_AT,
     FIRST,
     LAST,
@@ -55,7 +56,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> MapSite:
 
 @pytest.fixture(scope="module")
 def client(site: MapSite) -> Iterator[httpx.Client]:
-    with client_of(site, attributions=["NASA", "Landesamt"]) as client:
+    with client_of(site, attributions=["Landesamt"]) as client:
         yield client
 
 
@@ -87,7 +88,7 @@ def test_the_tile_json_says_where_tiles_are_and_to_whom_they_are_owed(client: ht
     assert (facts["tilejson"], facts["scheme"]) == ("3.0.0", "xyz")
     assert (facts["minzoom"], facts["maxzoom"]) == (ZOOM - 1, ZOOM)
     assert facts["bounds"] == [FIRST.min_lon, LAST.min_lat, LAST.max_lon, FIRST.max_lat]
-    assert facts["attribution"] == "NASA; Landesamt"
+    assert facts["attribution"] == f"Landesamt; {ATTRIBUTION}"
     (template,) = facts["tiles"]
     url = template.format(z=ZOOM, x=WEST, y=NORTH)
     assert httpx.get(url, trust_env=False).content == PIXELS[ROWS[0].tile_id]
@@ -98,7 +99,7 @@ def test_the_catalog_names_the_layers_and_each_view(client: httpx.Client) -> Non
     (base,) = facts["layers"]
     assert (base["name"], base["tiles"], base["generation"]) == ("base", len(TILES), "000001")
     assert base["is_trusted"] is False
-    assert facts["attributions"] == ["NASA", "Landesamt"]
+    assert facts["attributions"] == ["Landesamt", ATTRIBUTION]
     for view in ("tiles", "archive", "coverage", "sectors", "record"):
         assert client.get(facts[view]).status_code == 200
 
@@ -220,6 +221,7 @@ def test_the_facts_of_a_tile_are_those_of_its_row_and_verdict(client: httpx.Clie
     (tile,) = facts["tiles"]
     assert (tile["tile"], tile["content_sha256"]) == (str(row.tile_id), row.content_sha256)
     assert tile["captured_at"] == CAPTURED_AT.isoformat()
+    assert (tile["dataset"], facts["datasets_known"]) == ("ortho", True)
     assert (tile["verdict"]["decision"], tile["verdict"]["sector"]) == ("reject", "front")
     assert tile["verdict"]["age_seconds"] == 200 * 86_400
     lat, lon = row.tile_id.centre

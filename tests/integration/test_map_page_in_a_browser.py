@@ -11,6 +11,7 @@ import pytest
 from browsers import chromium
 from map_pictures import PLACES, make_pictures, site_in
 from map_sites import (
+    ATTRIBUTION,
     NORTH,
     ROWS,
     TILES,
@@ -48,7 +49,7 @@ class Visit:
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     site = make_site(tmp_path_factory.mktemp("site") / "root")
     write_record(site.config.record_folder, flight_events())
-    with served(site, attributions=["Imagery: <b>NASA</b>"]) as url:
+    with served(site) as url:
         yield url
 
 
@@ -83,7 +84,7 @@ def test_imagery_and_its_attribution_are_shown(visited: Visit) -> None:
     page = visited.page
     expect(page.locator("#layers")).to_have_text(f"base 000001: {len(TILES)} tiles, unsigned")
     expect(page.locator("#health")).to_contain_text("lacks the signatures")
-    expect(page.locator("#attribution")).to_have_text("Imagery: <b>NASA</b>")
+    expect(page.locator("#attribution")).to_have_text(ATTRIBUTION)
     expect(page.locator("img.leaflet-tile-loaded").first).to_be_visible()
     page.get_by_role("button", name="Zoom in").click()
     shown = f"/tiles/{ZOOM}/{WEST + 2}/{NORTH + 2}.jpg"
@@ -137,6 +138,7 @@ def test_a_click_on_a_tile_shows_facts_verdict_and_the_command_that_explains_it(
     facts = page.locator("#facts")
     expect(facts).to_contain_text(str(row.tile_id))
     expect(facts).to_contain_text(row.content_sha256)
+    expect(facts).to_contain_text("ortho")
     expect(facts).to_contain_text("accept by sector front (active_conflict allows 180.0 days)")
     lat, lon = row.tile_id.centre
     expect(facts.locator("code")).to_have_text(

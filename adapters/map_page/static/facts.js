@@ -20,11 +20,11 @@ export class Facts {
       this.box.replaceChildren(element("p", line));
       return line;
     }
-    this.box.replaceChildren(...found.tiles.map((tile) => this.list(tile)));
+    this.box.replaceChildren(...found.tiles.map((tile) => this.list(tile, found.datasets_known)));
     return `Tile ${found.tiles[0].tile}: ${found.tiles[0].verdict.decision}`;
   }
 
-  list(tile) {
+  list(tile, datasetsKnown) {
     const { verdict } = tile;
     const place = verdict.sector === null ? "no sector, the default" : `sector ${verdict.sector}`;
     const rows = {
@@ -32,6 +32,7 @@ export class Facts {
       captured: tile.captured_at,
       verdict: `${verdict.decision} by ${place} (${verdict.classification} allows ${days(verdict.max_age_seconds)})`,
       age: days(verdict.age_seconds),
+      dataset: tile.dataset ?? (datasetsKnown ? "none" : "unknown while the database is away"),
       "SHA-256": tile.content_sha256,
       bytes: tile.bytes.toLocaleString("en"),
       "label at write": tile.label_at_write,
