@@ -32,6 +32,7 @@ COMMANDS = {
     "upload": ("upload", "Bring the aircraft's own tiles to the satellite provider."),
     "uploads": ("uploads", "List what is pending, uploaded and given up; give a tile another life."),
     "status": ("status", "Show the store, the database, the index and the configuration."),
+    "serve": ("serve", "Show the map in a browser: imagery, coverage, freshness, sectors, flights."),
     "dump": ("dump", "Print the stored tiles' metadata as JSON lines or CSV."),
     "explain": ("explain", "Say what the freshness gate decides for a place and a capture time."),
     "record": ("record", "Read, filter, follow and export the flight record."),
