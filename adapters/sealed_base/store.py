@@ -19,6 +19,7 @@ from ...domain.values.pixels import TilePixelHandle
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_key import decode_tile_key
 from ...domain.values.tiles import TileId
+from ...domain.values.validators import check_timeout
 from ...ext import SealedTiles
 from .archive_header import DATA_OFFSET
 from .facts import FACTS_ROW, PART_ROWS
@@ -76,8 +77,7 @@ class SealedTileStore:
 
     def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
         """See `SupportsLocalReads`; a first read waits for the disk, whatever `timeout_s` says."""
-        if timeout_s is not None and not timeout_s >= 0:
-            raise ValueError(f"timeout_s must be 0 or more seconds, got {timeout_s!r}")
+        check_timeout(timeout_s)
         return self._tiles.read_pixels(tile_id)
 
     def read_tile_bytes(self, tile_id: TileId) -> bytes:

@@ -21,7 +21,9 @@ from ..values.pixels import TileBytes, TilePixelHandle
 from ..values.tile_grid import Bbox
 from ..values.tile_key import VariantTable, encode_tile_key
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
+from ..values.validators import check_kind
 from .tile_store import FileBackedTileStore
+from .write_batch import checked_batch
 
 
 class LayeredTileStore:
@@ -91,13 +93,14 @@ class LayeredTileStore:
 
     def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
         """See `TileStore`; a tile that the base holds is a duplicate."""
+        check_kind(metadata, TileMetadata, "metadata")
         if self.base.tile_exists(metadata.tile_id):
             raise self._duplicate(metadata.tile_id)
         return self.overlay.write_tile(pixels, metadata)
 
     def write_tiles(self, tiles: Iterable[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
         """See `SupportsLocalWrites`; a tile that the base holds is a duplicate."""
-        batch = [(tile, self.base.tile_exists(tile[1].tile_id)) for tile in tiles]
+        batch = [(tile, self.base.tile_exists(tile[1].tile_id)) for tile in checked_batch(tiles)]
         new = [tile for tile, is_sealed in batch if not is_sealed]
         written = iter(self.overlay.write_tiles(new) if new else [])
         return [

@@ -26,6 +26,7 @@ from ..ports.tile_catalogue import TileCatalogue
 from ..ports.tile_files import TileFiles
 from ..values.pixels import TilePixelHandle
 from ..values.tiles import TileId
+from ..values.validators import check_kind
 
 
 class FastReader(Protocol):
@@ -74,6 +75,7 @@ class TileReader:
         """Open a tile without a cached mapping and cache it; raises as `TileStore.read_tile_pixels` does."""
         ticket = self.mapping_cache.ticket(tile_id)
         if tile_id not in self.catalogue:
+            check_kind(tile_id, TileId, "tile_id")
             raise TileNotFoundError(tile_id)
         try:
             try:
@@ -93,6 +95,7 @@ class TileReader:
         """A copy of a tile's bytes, without caching a mapping; raises what `read_tile_bytes` raises."""
         ticket = self.mapping_cache.ticket(tile_id)
         if tile_id not in self.catalogue:
+            check_kind(tile_id, TileId, "tile_id")
             raise TileNotFoundError(tile_id)
         try:
             pixels = self.files.read(tile_id, timeout_s)
