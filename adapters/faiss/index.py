@@ -212,7 +212,10 @@ class FaissDescriptorIndex:
         mapped = self._mapped
         if mapped is None:
             if self._closed:
-                raise IndexUnavailableError(f"the descriptor index in {self.generations.root} is closed")
+                raise IndexUnavailableError(
+                    f"the descriptor index in {self.generations.root} is closed",
+                    remedy="call the factory again: build_descriptor_index(config)",
+                )
             raise self._none_built()
         return mapped
 
