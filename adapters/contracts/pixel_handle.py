@@ -46,7 +46,7 @@ class TilePixelHandleContract:
         assert isinstance(handle, TilePixelHandle)
 
     def test_it_says_why_it_is_not_pickled(self, handle: TilePixelHandle) -> None:
-        with pytest.raises(TypeError, match="^pixels are not pickled: send their bytes, or read the tile"):
+        with pytest.raises(TypeError, match=r"^pixels are not pickled: send their bytes, or read the tile"):
             pickle.dumps(handle)
 
     def test_it_shows_the_bytes_and_their_number(self, handle: TilePixelHandle) -> None:
