@@ -101,9 +101,11 @@ def find_tiles(
     `DescriptorIndex.search` raises, and `TypeError` for an area that the index can't be held to, and for what
     is no index, store or area.
     """
-    check_methods(index, ("search",), "index")
-    check_methods(store, ("read_tile_pixels", "verdict"), "store")
-    check_kind(near, Area, "near", or_none=True)
+    if not (hasattr(index, "search") and hasattr(store, "read_tile_pixels") and hasattr(store, "verdict")):
+        check_methods(index, ("search",), "index")
+        check_methods(store, ("read_tile_pixels", "verdict"), "store")
+    if near is not None:
+        check_kind(near, Area, "near")
     found = FoundTiles()
     unknown: list[TileId] = []
     try:
