@@ -15,6 +15,7 @@ import numpy as np
 from aerotile.domain.errors import AerotileError
 from aerotile.domain.flight_events import EventKind
 from aerotile.domain.values.areas import Area
+from aerotile.domain.values.datasets import Dataset, DigestOf
 from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, VectorStorage
 from aerotile.domain.values.lookups import PositionFix
 from aerotile.domain.values.sectors import SectorClassification
@@ -37,6 +38,16 @@ METADATA = TileMetadata(
 )
 BOX = Bbox(1, 2, 3, 4)
 TRIANGLE = [(1.0, 2.0), (3.0, 4.0), (5.0, 7.0)]
+DATASET = Dataset(
+    name="map",
+    licence="CC0",
+    attribution="nobody",
+    may_be_stored_offline=True,
+    source="map.tif",
+    source_sha256="0" * 64,
+    digest_of=DigestOf.FILE,
+    captured_from="the file",
+)
 DIMENSION = 4
 QUERY = np.ones(DIMENSION, np.float32)
 
@@ -46,7 +57,9 @@ RIGHT: dict[str, Any] = {
     "Bbox | Polygon | MultiPolygon": BOX,
     "Callable[[BatchProgress], None]": print,
     "Callable[[], bool]": bool,
+    "Dataset": DATASET,
     "DescriptorMetric": DescriptorMetric.L2,
+    "DigestOf": DigestOf.FILE,
     "EventKind": EventKind.WRITE,
     "FreshnessLabel": FreshnessLabel.FRESH,
     "HnswParams": HnswParams(),

@@ -19,7 +19,7 @@ from ...domain.values.pixels import TilePixelHandle
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_key import decode_tile_key
 from ...domain.values.tiles import TileId
-from ...domain.values.validators import check_timeout
+from ...domain.values.validators import check_timeout, taken_as
 from ...ext import SealedTiles
 from .archive_header import DATA_OFFSET
 from .facts import FACTS_ROW, PART_ROWS
@@ -96,8 +96,9 @@ class SealedTileStore:
 
     def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
         """See `ReadableTiles`."""
+        asked = taken_as(tile_ids, TileId, "tile_ids")
         rows = np.frombuffer(memoryview(self.base.facts), FACTS_ROW)
-        found = ((tile_id, self._tiles.row_at(tile_id)) for tile_id in tile_ids)
+        found = ((tile_id, self._tiles.row_at(tile_id)) for tile_id in asked)
         return {t: self._dataset_name(int(rows["dataset"][row])) for t, row in found if row is not None}
 
     def _dataset_name(self, position: int) -> str | None:

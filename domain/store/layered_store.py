@@ -21,7 +21,7 @@ from ..values.pixels import TileBytes, TilePixelHandle
 from ..values.tile_grid import Bbox
 from ..values.tile_key import VariantTable, encode_tile_key
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
-from ..values.validators import check_kind
+from ..values.validators import check_kind, taken_as
 from .tile_store import FileBackedTileStore
 from .write_batch import checked_batch
 
@@ -73,7 +73,7 @@ class LayeredTileStore:
 
     def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
         """See `ReadableTiles`; the database is asked for tiles beyond the base only."""
-        tile_ids = list(tile_ids)
+        tile_ids = taken_as(tile_ids, TileId, "tile_ids")
         sealed = self.base.datasets_of(tile_ids)
         beyond = [tile_id for tile_id in tile_ids if tile_id not in sealed]
         return sealed | (self.overlay.datasets_of(beyond) if beyond else {})

@@ -147,7 +147,7 @@ class FileBackedTileStore:
 
     def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
         """See `ReadableTiles`; the database is asked."""
-        committed = self._write_parts.rows.committed_among(tile_ids)
+        committed = self._write_parts.rows.committed_among(taken_as(tile_ids, TileId, "tile_ids"))
         return {tile_id: row.dataset for tile_id, row in committed.items()}
 
     def content_sha256(self, tile_id: TileId) -> str | None:

@@ -36,6 +36,7 @@ from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.domain.flight_events import EventKind, FlightEvent
 from aerotile.testing import (
     ManualClock,
+    MemoryDatasetStore,
     MemoryDescriptorIndex,
     MemoryTileFiles,
     MemoryTileMetadataStore,
@@ -45,6 +46,7 @@ from aerotile.testing import (
 
 FACTORIES = {
     "apply_migrations",
+    "build_dataset_store",
     "build_descriptor_index",
     "build_flight_recorder",
     "build_sealed_base",
@@ -83,6 +85,7 @@ def test_what_the_factories_return_names_what_it_refuses(config: AerotileConfig)
         *(each for port in READABLE for each in surprises_of(aerotile.build_sealed_base(config), port)),
         *surprises_of(metadata, aerotile.TileMetadataStore),
         *surprises_of(metadata, aerotile.SupportsPins),
+        *surprises_of(aerotile.build_dataset_store(config), aerotile.DatasetStore),
         *searches(index, one),
         *surprises_of(aerotile.build_tile_uploader(config), aerotile.TileUploader),
     ]
@@ -105,6 +108,7 @@ def test_metadata_and_index_in_memory_name_what_they_refuse() -> None:
     index.rebuild([TILE], one, descriptor_model="net", built_at=NOW)
     metadata = MemoryTileMetadataStore()
     found = [
+        *surprises_of(MemoryDatasetStore(), aerotile.DatasetStore),
         *surprises_of(metadata, aerotile.TileMetadataStore),
         *surprises_of(metadata, aerotile.SupportsPins),
         *searches(index, one),

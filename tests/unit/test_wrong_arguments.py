@@ -14,6 +14,7 @@ import pytest
 from public_api import is_alias, is_enumeration, is_error, public_names
 from wrong_arguments import (
     BOX,
+    DATASET,
     METADATA,
     NOW,
     TILE,
@@ -33,6 +34,7 @@ VALUES: dict[str, object] = {
     "Area": Area([BOX]),
     "Bbox": BOX,
     "Circle": Circle(1, 1, 1),
+    "Dataset": DATASET,
     "GridRange": GridRange.covering(BOX, 5),
     "MultiPolygon": MultiPolygon([Polygon([TRIANGLE])]),
     "Polygon": Polygon([TRIANGLE]),
@@ -84,6 +86,7 @@ PARTS_OF_THE_USER = {
 }
 """Ports of objects that a user may give; Aerotile calls them."""
 RETURNED = {
+    "DatasetStore",
     "DescriptorIndex",
     "FileBackedTileStore",
     "FlightRecorder",
@@ -111,6 +114,7 @@ OF_THE_DOMAIN = {
 }
 """Functions that need no configuration; the others are called with those that need one."""
 EXAMPLES: dict[str, dict[str, Any]] = {
+    "Dataset": {"source_sha256": "0" * 64},
     "GridRange": {"zoom_level": 5},
     "HnswParams": {"m": 32, "ef_construction": 10, "ef_search": 10},
     "IndexMetadata": {"built_at": NOW, "sha256": "0" * 64},
