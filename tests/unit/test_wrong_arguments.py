@@ -66,6 +66,7 @@ RESULTS = {
     "FreshnessVerdict",
     "MigrationReport",
     "RecordEnvelope",
+    "ReplacedTile",
     "SearchHit",
     "TilePixelHandle",
     "TileSpan",
