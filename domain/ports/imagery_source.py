@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import NamedTuple, Protocol, TypeAlias
@@ -44,6 +44,8 @@ class ImageryFacts:
     licence: str | None = None
     captured_at: datetime | None = None
     """When the ground looked like that, for places without a time of their own."""
+    left_out: Mapping[str, int] = attrs.field(factory=dict)
+    """What lies in the source and is no place that it can read, such as a file without a number; by kind."""
 
 
 @attrs.frozen(kw_only=True)
