@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         LruConfig,
         ReadsConfig,
         RecordConfig,
+        RecordLookups,
         TilesConfig,
         UploadConfig,
     )
@@ -96,7 +97,8 @@ if TYPE_CHECKING:
         SearchHit,
         VectorStorage,
     )
-    from .domain.values.pixels import TilePixelHandle
+    from .domain.values.lookups import PositionFix
+    from .domain.values.pixels import TileBytes, TilePixelHandle
     from .domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
     from .domain.values.shapes import Circle, MultiPolygon, Polygon
     from .domain.values.tile_grid import Bbox, GridRange, ground_sample_distance
@@ -147,6 +149,7 @@ _NAMES_BY_MODULE = {
         "LruConfig",
         "ReadsConfig",
         "RecordConfig",
+        "RecordLookups",
         "TilesConfig",
         "UploadConfig",
     ),
@@ -244,7 +247,11 @@ _NAMES_BY_MODULE = {
         "SearchHit",
         "VectorStorage",
     ),
-    ".domain.values.pixels": ("TilePixelHandle",),
+    ".domain.values.lookups": ("PositionFix",),
+    ".domain.values.pixels": (
+        "TileBytes",
+        "TilePixelHandle",
+    ),
     ".domain.values.sectors": (
         "FreshnessRule",
         "SectorBoundary",
@@ -353,12 +360,14 @@ __all__ = [
     "OnboardRoomExhaustedError",
     "PixelReader",
     "Polygon",
+    "PositionFix",
     "ProblemKind",
     "ReadDeadlineError",
     "ReadableTiles",
     "ReadsConfig",
     "RecordConfig",
     "RecordEnvelope",
+    "RecordLookups",
     "RecordsLookups",
     "RuntimeNotAvailableError",
     "SealedTileError",
@@ -375,6 +384,7 @@ __all__ = [
     "SupportsLocalReads",
     "SupportsLocalWrites",
     "SupportsPins",
+    "TileBytes",
     "TileCacheError",
     "TileId",
     "TileJudge",

@@ -14,6 +14,7 @@ from .errors import (
     StoreUnavailableError,
     TileNotFoundError,
 )
+from .lookups.recorded_index import RecordedHits
 from .policies.freshness import FreshnessVerdict
 from .ports.descriptor_index import SupportsAreaSearch
 from .ports.tile_store import RecordsLookups
@@ -66,6 +67,9 @@ class FoundTiles(list[FoundTile]):
     views that are alive keep their memory.
     """
 
+    lookup: str | None = None
+    """The name of the lookup on the flight record, for `PositionFix`; None where it is not recorded."""
+
     def __enter__(self) -> FoundTiles:
         return self
 
@@ -99,6 +103,8 @@ def find_tiles(
     unknown: list[TileId] = []
     try:
         hits = _candidates(index, descriptor, k, near)
+        if isinstance(hits, RecordedHits):
+            found.lookup = hits.lookup
         for hit in hits:
             try:
                 pixels = store.read_tile_pixels(hit.tile_id)

@@ -16,10 +16,11 @@ import attrs
 from .errors import FreshnessRejectionError
 from .policies.clock_trust import ClockFault
 from .policies.freshness import FreshnessDecision
+from .values.lookups import PositionFix
 from .values.sectors import FreshnessRule
 from .values.tiles import TileId, TileMetadataPersistent, check_aware_utc
 
-SCHEMA_VERSION = "1.8.0"
+SCHEMA_VERSION = "1.9.0"
 
 
 class Severity(str, Enum):
@@ -66,6 +67,12 @@ class EventKind(str, Enum):
     """A sealed base was opened; the reason says whether enough pinned keys signed it."""
     BASE_TILE_DAMAGED = "c6.base.tile_damaged"
     """A tile of the sealed base was refused, because its bytes are not those that were sealed."""
+    LOOKUP = "c6.lookup"
+    """An index was searched; the reason says whether its graph or an area of it."""
+    LOOKUP_THINNED = "c6.lookup.thinned"
+    """Lookups were left out, because they would take more than `record.lookup_bytes_per_hour`."""
+    FIX = "c6.fix"
+    """The flight stack derived its position from a tile."""
 
 
 @attrs.frozen
@@ -113,6 +120,28 @@ EVENT_KINDS: Mapping[EventKind, KindSpecification] = {
     ),
     EventKind.BASE_TILE_DAMAGED: KindSpecification(
         "1.8.0", Severity.ERROR, ("tile", "content_sha256", "found_sha256")
+    ),
+    EventKind.LOOKUP: KindSpecification(
+        "1.9.0",
+        Severity.INFO,
+        (
+            "lookup",
+            "sequence",
+            "query_sha256",
+            "query",
+            "k",
+            "near",
+            "index_generation",
+            "index_sha256",
+            "hits",
+            "hit_count",
+            "store_open",
+            "unknown",
+        ),
+    ),
+    EventKind.LOOKUP_THINNED: KindSpecification("1.9.0", Severity.WARNING, ("count",)),
+    EventKind.FIX: KindSpecification(
+        "1.9.0", Severity.INFO, ("tile", "lat", "lon", "fixed_at", "error_m", "lookup")
     ),
 }
 
@@ -370,6 +399,27 @@ def base_tile_damaged_event(tile_id: TileId, content_sha256: str, found_sha256: 
         EventKind.BASE_TILE_DAMAGED,
         "sha256_differs",
         {"tile": str(tile_id), "content_sha256": content_sha256, "found_sha256": found_sha256},
+    )
+
+
+def lookups_thinned_event(count: int) -> FlightEvent:
+    """So many lookups are not on the record, because there was no allowance of bytes for them."""
+    return FlightEvent(EventKind.LOOKUP_THINNED, "bytes_per_hour", {"count": count})
+
+
+def fix_event(fix: PositionFix) -> FlightEvent:
+    """The flight stack derived its position from a tile."""
+    return FlightEvent(
+        EventKind.FIX,
+        "flight_stack",
+        {
+            "tile": str(fix.tile_id),
+            "lat": fix.lat,
+            "lon": fix.lon,
+            "fixed_at": fix.fixed_at.isoformat(),
+            "error_m": fix.error_m,
+            "lookup": fix.lookup,
+        },
     )
 
 

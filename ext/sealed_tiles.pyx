@@ -5,7 +5,7 @@ done when a part or a tile is touched for the first time. The GIL guards the mar
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
@@ -236,6 +236,13 @@ cdef class SealedTiles:
         """The tile's capture time in microseconds since 1970, or None. Raises what `check_part` raises."""
         cdef Py_ssize_t row = self.row_of(tile_id)
         return None if row < 0 else self.rows[row].captured_us
+
+    def content_sha256(self, tile_id):
+        """The SHA-256 of the tile's bytes as it was sealed, or None; no byte is read. Raises what `check_part` raises."""
+        cdef Py_ssize_t row = self.row_of(tile_id)
+        if row < 0:
+            return None
+        return PyBytes_FromStringAndSize(<const char *>&self.rows[row].sha256, SHA256_BYTES).hex()
 
     def __contains__(self, tile_id):
         return self.row_of(tile_id) >= 0

@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 import contract_types
-from public_api import is_enumeration, is_error, public_names
+from public_api import alias_meaning, is_alias, is_enumeration, is_error, public_names
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 CONTRACTS = PAGE.parent / "contracts"
@@ -37,6 +37,7 @@ def page() -> str:
     sections = (
         ("Functions", inspect.isfunction, _function),
         ("Values", _is_value, _class),
+        ("Aliases for annotations", is_alias, _alias),
         ("Enumerations", is_enumeration, _enumeration),
         ("Errors", is_error, _error),
         ("Configuration", _is_configuration, _class),
@@ -82,6 +83,11 @@ def _function(name: str, function: Any) -> Iterator[str]:
     parameters = ", ".join(_parameters(function))
     yield _wrapped(f"`{name}({parameters}) -> {inspect.get_annotations(function)['return']}`")
     yield from _prose(function)
+
+
+def _alias(name: str, alias: str) -> Iterator[str]:
+    yield f"`{alias}`"
+    yield from map(_wrapped, _split(alias_meaning(name)))
 
 
 def _class(_: str, kind: Any) -> Iterator[str]:
@@ -201,7 +207,11 @@ def _prose(value: Any) -> Iterator[str]:
 
 
 def _paragraphs(value: Any) -> Iterator[str]:
-    for paragraph in (inspect.getdoc(value) or "").split("\n\n"):
+    return _split(inspect.getdoc(value) or "")
+
+
+def _split(text: str) -> Iterator[str]:
+    for paragraph in text.split("\n\n"):
         yield " ".join(paragraph.split())
 
 

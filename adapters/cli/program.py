@@ -33,6 +33,7 @@ COMMANDS = {
     "dump": ("dump", "Print the stored tiles' metadata as JSON lines or CSV."),
     "explain": ("explain", "Say what the freshness gate decides for a place and a capture time."),
     "record": ("record", "Read, filter, follow and export the flight record."),
+    "replay": ("replay", "Repeat the lookups of a flight record and say which answers differ."),
     "verify": ("verify", "Compare rows, files, sidecars and hashes."),
     "amend": ("amend", "Put the capture date of stored tiles right."),
     "delete": ("delete", "Remove tiles from the store."),

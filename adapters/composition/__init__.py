@@ -24,15 +24,14 @@ from ...domain.ports.uploader import TileUploader
 from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.tile_store import FileBackedTileStore
 from ..config.settings import AerotileConfig
-from .base_parts import BaseParts
-from .index_parts import IndexParts
+from .lookup_parts import LookupParts
 from .upload_parts import UploadParts
 
 if TYPE_CHECKING:
     from ..postgres.migrate import MigrationReport
 
 
-class Runtime(UploadParts, BaseParts, IndexParts):
+class Runtime(UploadParts, LookupParts):
     """Everything that one configuration composes; a context manager that closes it."""
 
     def index_agreement(self) -> IndexAgreement | None:
@@ -126,13 +125,13 @@ def build_tile_metadata_store(config: AerotileConfig) -> TileMetadataStore:
 
 
 def build_descriptor_index(config: AerotileConfig) -> DescriptorIndex:
-    """The descriptor index.
+    """The descriptor index; its lookups are on the flight record as `record.lookups` says.
 
     The first call waits for the disk: it hashes the index. Raises `IndexUnavailableError`,
     `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX` is off, and `ConfigurationError` when it is no yes or
     no.
     """
-    index: DescriptorIndex = runtime_of(config).part("descriptor_index")
+    index: DescriptorIndex = runtime_of(config).part("index_in_use")
     return index
 
 

@@ -59,5 +59,6 @@ class Parts:
             segment_bytes=settings.segment_bytes,
             max_total_bytes=settings.max_total_bytes,
             sync_interval_s=settings.sync_interval_s,
+            lookup_bytes_per_hour=settings.lookup_bytes_per_hour,
         )
         return self._closing(recorder, recorder.close)

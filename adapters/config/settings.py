@@ -25,6 +25,7 @@ from .sections import (
     LruConfig,
     ReadsConfig,
     RecordConfig,
+    RecordLookups,
     TilesConfig,
 )
 from .upload_section import UploadConfig
@@ -41,6 +42,7 @@ __all__ = [
     "LruConfig",
     "ReadsConfig",
     "RecordConfig",
+    "RecordLookups",
     "Setting",
     "TilesConfig",
     "UploadConfig",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 
@@ -72,6 +73,7 @@ class LocalReadsContract:
         assert not store.tile_exists(absent)
         assert store.verdict(absent) is None
         assert store.captured_us(absent) is None
+        assert store.content_sha256(absent) is None
         for read in (store.read_tile_pixels, store.read_tile_bytes):
             with pytest.raises(TileNotFoundError) as caught:
                 read(absent)
@@ -90,6 +92,10 @@ class LocalReadsContract:
             entries = subject.store.query_by_bbox(tile_id.bbox, tile_id.zoom_level)
             (captured_at,) = [entry.captured_at for entry in entries if entry.tile_id == tile_id]
             assert subject.store.captured_us(tile_id) == microseconds_of(captured_at)
+
+    def test_every_tile_has_the_digest_of_its_bytes(self, subject: LocalReadsSubject) -> None:
+        for tile_id, pixels in subject.tiles.items():
+            assert subject.store.content_sha256(tile_id) == hashlib.sha256(pixels).hexdigest()
 
     def test_a_box_finds_the_tiles_that_cover_a_point_of_it(self, subject: LocalReadsSubject) -> None:
         world = Bbox(-85.0, -180.0, 85.0, 180.0)

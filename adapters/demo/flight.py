@@ -71,7 +71,7 @@ class _TimedSearch:
 
     def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
         with self.samples.timed():
-            return self.runtime.descriptor_index.search(descriptor, k)
+            return self.runtime.index_in_use.search(descriptor, k)
 
 
 @attrs.frozen
@@ -163,7 +163,7 @@ class Flight:
         near = prior_of(plan, share, zoom)
         if near is not None:
             with log.prior.search.timed():
-                hits = self.runtime.descriptor_index.search_within(descriptor, CANDIDATES, near)
+                hits = self.runtime.index_in_use.search_within(descriptor, CANDIDATES, near)
             if over_land:
                 log.prior.frames += 1
                 log.prior.within[_judge([hit.tile_id for hit in hits], below)] += 1

@@ -117,6 +117,8 @@ def open_mapped_index(folder: Path, ef_search: int) -> MappedIndex:
         raise _unavailable(folder, _difference_from_sidecar(sidecar, hashes))
     try:
         metadata, digests = decode_metadata(metadata_bytes)
+        # A generation that is being built lies in a folder with an ending.
+        metadata = attrs.evolve(metadata, generation=folder.name.partition(".")[0])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _unavailable(folder, f"{METADATA_FILE} is not index metadata ({error!r})") from error
     hashes = {INDEX_FILE: metadata.sha256, **hashes}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from ...domain.flight_events import FlightEvent
+from ...domain.flight_events import FlightEvent, fix_event
+from ...domain.values.lookups import PositionFix
 
 
 class MemoryFlightRecorder:
@@ -28,6 +29,10 @@ class MemoryFlightRecorder:
                 self._events.append(event)
             else:
                 self._dropped += 1
+
+    def record_fix(self, fix: PositionFix) -> None:
+        """See `FlightRecorder`."""
+        self.record(fix_event(fix))
 
     @property
     def events(self) -> tuple[FlightEvent, ...]:

@@ -30,7 +30,7 @@ from ...domain.values.tiles import (
     VotingStatus,
     check_aware_utc,
 )
-from ...domain.values.validators import check_limit
+from ...domain.values.validators import check_bool, check_limit
 
 _PUBLISHED = {"captured_at", "freshness_label", "voting_status", "uploaded_at", "pinned"}
 """Facts whose change is told to listeners; access times are not."""
@@ -162,6 +162,7 @@ class MemoryTileMetadataStore:
 
     def set_pinned(self, tile_id: TileId, pinned: bool) -> None:
         """See `SupportsPins`."""
+        pinned = check_bool(pinned, "pinned")
         with self._answering():
             self._known(tile_id)
             self._change(tile_id, pinned=pinned)

@@ -11,7 +11,7 @@ from ...domain.values.disk_usage import DiskUsage
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_names import ZERO_UUID
 from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, VotingStatus, check_aware_utc
-from ...domain.values.validators import check_limit
+from ...domain.values.validators import check_bool, check_limit
 from .connection import Database
 from .predicates import HAS_CONTENT, IS_PENDING_UPLOAD, MAY_BE_EVICTED
 from .queries import SELECT_XID, read_total
@@ -214,6 +214,7 @@ class PostgresTileMetadataStore:
 
     def set_pinned(self, tile_id: TileId, pinned: bool) -> None:
         """See `SupportsPins`."""
+        pinned = check_bool(pinned, "pinned")
         if not self._database.change(f"pinning tile {tile_id}", UPDATE_PINNED, (pinned, tile_id.tile_uuid)):
             raise TileNotFoundError(tile_id)
 

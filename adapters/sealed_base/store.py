@@ -94,6 +94,11 @@ class SealedTileStore:
         captured_us: int | None = self._tiles.captured_us(tile_id)
         return captured_us
 
+    def content_sha256(self, tile_id: TileId) -> str | None:
+        """See `ReadableTiles`."""
+        content: str | None = self._tiles.content_sha256(tile_id)
+        return content
+
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """See `SupportsLocalReads`."""
         captured_us = self.captured_us(tile_id)

@@ -5,7 +5,7 @@ docs/contracts/ has a page for every port; a test compares its method table with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
@@ -14,7 +14,7 @@ import attrs
 from ..errors import TileCacheError
 from ..policies.freshness import FreshnessVerdict
 from ..values.catalogue_entries import CatalogueMatches
-from ..values.pixels import TilePixelHandle
+from ..values.pixels import TileBytes, TilePixelHandle
 from ..values.tile_grid import Bbox
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
 
@@ -57,14 +57,14 @@ class TileStore(Protocol):
         """
         ...
 
-    def write_tile(self, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
+    def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
         """Store one tile; durable (file, sidecar and row) when this returns, nothing done when it raises.
 
         Waits for the disk as long as the disk takes, and for the database at most
         `database.connect_timeout_s` for a connection, `database.statement_timeout_s` more for each answer,
-        and 5 s for a lost COMMIT. Raises `ContentHashMismatchError`, `TileMetadataError` (no JPEG, duplicate,
-        capture time in the future), `FreshnessRejectionError`, `CacheBudgetExhaustedError`,
-        `StoreUnavailableError`.
+        and 5 s for a lost COMMIT. Raises `TypeError` for pixels that are no `TileBytes`,
+        `ContentHashMismatchError`, `TileMetadataError` (no JPEG, duplicate, capture time in the future),
+        `FreshnessRejectionError`, `CacheBudgetExhaustedError`, `StoreUnavailableError`.
         """
         ...
 
@@ -147,6 +147,13 @@ class ReadableTiles(SupportsLocalReads, Protocol):
         """
         ...
 
+    def content_sha256(self, tile_id: TileId) -> str | None:
+        """The SHA-256 of the tile's bytes as it was stored; None for a tile that is not here. Reads no bytes.
+
+        Raises `BaseUnavailableError` for damaged facts of a base.
+        """
+        ...
+
     def __len__(self) -> int: ...
 
 
@@ -154,12 +161,12 @@ class ReadableTiles(SupportsLocalReads, Protocol):
 class SupportsLocalWrites(Protocol):
     """A store that owns its tiles: what it can write beyond `TileStore`."""
 
-    def write_tiles(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
+    def write_tiles(self, tiles: Iterable[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
         """Store a batch with one commit; outcome i is tile i's. A bad tile never sinks its batch.
 
         Every tile whose outcome says stored is durable when this returns. Waits as `TileStore.write_tile`
-        does, once for the batch. Raises `StoreUnavailableError` when the batch as a whole could not be
-        committed; then none of it was stored.
+        does, once for the batch. Raises `TypeError` for pixels that are no `TileBytes`, and
+        `StoreUnavailableError` when the batch as a whole could not be committed; then none of it was stored.
         """
         ...
 
@@ -167,8 +174,8 @@ class SupportsLocalWrites(Protocol):
         """Put a stored tile's capture date right; committed and on the flight record when this returns.
 
         The tile is judged anew and labelled by the verdict. It stays stored also when a write would now be
-        refused: each read judges it. Raises `TileNotFoundError`, `TileMetadataError` (a capture time in the
-        future), `StoreUnavailableError`.
+        refused: each read judges it. Raises `ValueError` for a time that is not aware and in UTC,
+        `TileNotFoundError`, `TileMetadataError` (a capture time in the future), `StoreUnavailableError`.
         """
         ...
 

@@ -25,7 +25,7 @@ from ..ports.tile_store import RecordsLookups, SupportsLocalReads, TileStore
 from ..values.catalogue_entries import EvictionCandidate
 from ..values.disk_usage import footprint
 from ..values.eviction_tally import EvictionTally
-from ..values.pixels import TilePixelHandle
+from ..values.pixels import TileBytes, TilePixelHandle
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 
 _log = logging.getLogger("aerotile.budget")
@@ -309,7 +309,7 @@ class BudgetEnforcedTileStore:
         """See `TileStore`."""
         return self._store.delete_tile(tile_id)
 
-    def write_tile(self, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
+    def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
         """See `TileStore`; raises `CacheBudgetExhaustedError` when no room can be made."""
         tile_id = metadata.tile_id
         if self._store.tile_exists(tile_id):  # a duplicate evicts nothing

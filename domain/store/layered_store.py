@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import overload
@@ -69,6 +69,11 @@ class LayeredTileStore:
         """See `ReadableTiles`."""
         return self._layer(tile_id).captured_us(tile_id)
 
+    def content_sha256(self, tile_id: TileId) -> str | None:
+        """See `ReadableTiles`."""
+        sealed = self.base.content_sha256(tile_id)
+        return self.overlay.content_sha256(tile_id) if sealed is None else sealed
+
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """See `SupportsLocalReads`."""
         return self._layer(tile_id).verdict(tile_id)
@@ -90,19 +95,17 @@ class LayeredTileStore:
             raise self._duplicate(metadata.tile_id)
         return self.overlay.write_tile(pixels, metadata)
 
-    def write_tiles(self, tiles: Sequence[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
+    def write_tiles(self, tiles: Iterable[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
         """See `SupportsLocalWrites`; a tile that the base holds is a duplicate."""
-        new = [tile for tile in tiles if not self.base.tile_exists(tile[1].tile_id)]
+        batch = [(tile, self.base.tile_exists(tile[1].tile_id)) for tile in tiles]
+        new = [tile for tile, is_sealed in batch if not is_sealed]
         written = iter(self.overlay.write_tiles(new) if new else [])
-        outcomes = []
-        for _, metadata in tiles:
-            tile_id = metadata.tile_id
-            outcomes.append(
-                TileWriteOutcome(tile_id, error=self._duplicate(tile_id))
-                if self.base.tile_exists(tile_id)
-                else next(written)
-            )
-        return outcomes
+        return [
+            TileWriteOutcome(metadata.tile_id, error=self._duplicate(metadata.tile_id))
+            if is_sealed
+            else next(written)
+            for (_, metadata), is_sealed in batch
+        ]
 
     def record_unknown_candidates(self, tile_ids: Sequence[TileId]) -> None:
         """See `RecordsLookups`."""

@@ -21,6 +21,7 @@ from ..values.pixels import TileBytes, TilePixelHandle, as_bytes
 from ..values.tile_changes import TileChange
 from ..values.tile_grid import Bbox
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
+from ..values.validators import as_real, is_real
 from .amend_tile import TileAmender
 from .catalogue_sync import CatalogueSync
 from .clock_guard import ClockGuard
@@ -128,7 +129,7 @@ class FileBackedTileStore:
 
     def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
         """See `SupportsLocalReads`."""
-        if timeout_s is not None and not timeout_s >= 0:
+        if timeout_s is not None and not (is_real(as_real(timeout_s)) and timeout_s >= 0):
             raise ValueError(f"timeout_s must be 0 or more seconds, got {timeout_s!r}")
         handle = self._get_cached(tile_id)
         return self._reader.read_first(tile_id, timeout_s) if handle is None else handle
@@ -144,6 +145,11 @@ class FileBackedTileStore:
     def captured_us(self, tile_id: TileId) -> int | None:
         """See `ReadableTiles`."""
         return self._catalogue.captured_us(tile_id)
+
+    def content_sha256(self, tile_id: TileId) -> str | None:
+        """See `ReadableTiles`."""
+        entry = self._catalogue.get(tile_id)
+        return None if entry is None else entry.content_sha256
 
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """See `SupportsLocalReads`."""
@@ -174,14 +180,14 @@ class FileBackedTileStore:
         return self._catalogue.query_by_bbox(bbox, zoom_level)
 
     def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
-        """See `TileStore`. `pixels` may be any buffer of unsigned bytes; raises `TypeError` for another."""
+        """See `TileStore`."""
         self._check_process()
         jpeg = as_bytes(pixels)
         with self._sync.changing([metadata.tile_id]):
             return write_tile(self._write_parts, jpeg, metadata)
 
-    def write_tiles(self, tiles: Sequence[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
-        """See `SupportsLocalWrites`; `pixels` as `write_tile` takes them."""
+    def write_tiles(self, tiles: Iterable[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
+        """See `SupportsLocalWrites`."""
         self._check_process()
         batch = [(as_bytes(pixels), metadata) for pixels, metadata in tiles]
         with self._sync.changing([metadata.tile_id for _, metadata in batch]):

@@ -71,6 +71,14 @@ def is_real(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def check_bool(value: bool, name: str) -> bool:
+    """A truth value as a plain one. Raises `ValueError` for anything else, 0 and 1 too."""
+    plain = as_bool(value)
+    if not isinstance(plain, bool):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
+    return plain
+
+
 def check_limit(limit: int) -> int:
     """The most rows that a caller wants, as a plain number. Raises `ValueError` unless it is 1 or more."""
     plain: int = as_whole(limit)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -35,6 +37,10 @@ class PrintedRecord:
         assert_type(event.kind, aerotile.EventKind)
         assert_type(event.severity, aerotile.Severity)
         assert_type(event.reason, str)
+
+    def record_fix(self, fix: aerotile.PositionFix) -> None:
+        assert_type(fix.tile_id, aerotile.TileId)
+        assert_type(fix.lookup, "str | None")
 
 
 class EverywhereTheSame:
@@ -81,7 +87,7 @@ def configure() -> aerotile.AerotileConfig:
         ),
         lru=aerotile.LruConfig(flush_interval_s=5.0),
         reads=aerotile.ReadsConfig(deadline_s=0.1),
-        record=aerotile.RecordConfig(queue_size=1024),
+        record=aerotile.RecordConfig(queue_size=1024, lookups=aerotile.RecordLookups.FULL),
         tiles=aerotile.TilesConfig(tile_size_pixels=512),
         upload=aerotile.UploadConfig(url="https://provider.example"),
     )
@@ -115,7 +121,9 @@ def describe(tile_id: aerotile.TileId) -> aerotile.TileMetadata:
     )
 
 
-def write(config: aerotile.AerotileConfig, tiles: Sequence[tuple[bytes, aerotile.TileMetadata]]) -> None:
+def write(
+    config: aerotile.AerotileConfig, tiles: Sequence[tuple[aerotile.TileBytes, aerotile.TileMetadata]]
+) -> None:
     store = aerotile.build_tile_store(config)
     assert_type(store, aerotile.FileBackedTileStore | aerotile.LayeredTileStore)
     try:
@@ -147,6 +155,16 @@ def write(config: aerotile.AerotileConfig, tiles: Sequence[tuple[bytes, aerotile
         assert_type(outcome.stored, "aerotile.TileMetadataPersistent | None")
         assert_type(outcome.error, "aerotile.TileCacheError | None")
     assert_type(store.delete_tile(tiles[0][1].tile_id), int)
+
+
+def write_any_buffer(
+    store: aerotile.TileStore, jpeg: bytes, encoded: npt.NDArray[np.uint8], metadata: aerotile.TileMetadata
+) -> None:
+    mapped = store.read_tile_pixels(metadata.tile_id)
+    for pixels in (jpeg, bytearray(jpeg), memoryview(jpeg), array("B", jpeg), mmap(-1, 1), mapped, encoded):
+        store.write_tile(pixels, metadata)
+    if isinstance(store, aerotile.SupportsLocalWrites):
+        store.write_tiles([(encoded, metadata), (memoryview(jpeg), metadata)])
 
 
 def read(store: aerotile.FileBackedTileStore, tile_id: aerotile.TileId) -> bytes:
@@ -277,6 +295,9 @@ def upload(config: aerotile.AerotileConfig) -> float | None:
 def replay(line: dict[str, Any]) -> aerotile.RecordEnvelope:
     recorder: aerotile.FlightRecorder = PrintedRecord()
     recorder.record(aerotile.FlightEvent(aerotile.EventKind.WRITE, "committed", {}))
+    tile_id = aerotile.TileId(1, 1, 1, aerotile.TileSource.IMPORTED)
+    at = datetime.now(timezone.utc)
+    recorder.record_fix(aerotile.PositionFix(tile_id=tile_id, lat=1, lon=2, fixed_at=at, error_m=3.0))
     return aerotile.RecordEnvelope.from_json(line)
 
 

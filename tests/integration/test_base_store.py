@@ -286,6 +286,15 @@ def test_writing_a_tile_of_the_base_is_a_duplicate_that_is_on_the_record(tmp_pat
     assert store.read_tile_bytes(new[0].tile_id) == new[1]
 
 
+def test_a_batch_over_a_base_may_be_a_generator(tmp_path: Path) -> None:
+    store, small, _ = layered(tmp_path, TILES[:5])
+    new = imported(3, 1, 1)
+    outcomes = store.write_tiles((pixels, row) for row, pixels in [TILES[2], new])
+    assert [outcome.tile_id for outcome in outcomes] == [TILES[2][0].tile_id, new[0].tile_id]
+    assert [outcome.stored is not None for outcome in outcomes] == [False, True]
+    assert small.committed() == {new[0].tile_id}
+
+
 def test_a_tile_of_the_base_is_neither_deleted_nor_evicted_nor_amended(tmp_path: Path) -> None:
     store, small, _ = layered(tmp_path, TILES[:5])
     sealed, twin = TILES[2], TILES[3]

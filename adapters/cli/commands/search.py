@@ -56,7 +56,7 @@ def search(
 
     query = read_query(file)
     with session.existing_runtime("index") as runtime:
-        opened = runtime.descriptor_index
+        opened = runtime.index_in_use
         metadata = opened.metadata()
         try:
             if prior is None:
