@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from .domain.store.tile_store import FileBackedTileStore
     from .domain.values.areas import Area, TileSpan
     from .domain.values.catalogue_entries import CatalogueEntry, CatalogueMatches
+    from .domain.values.corridors import Corridor
     from .domain.values.descriptors import (
         DescriptorMetric,
         HnswParams,
@@ -240,6 +241,7 @@ _NAMES_BY_MODULE = {
         "CatalogueEntry",
         "CatalogueMatches",
     ),
+    ".domain.values.corridors": ("Corridor",),
     ".domain.values.descriptors": (
         "DescriptorMetric",
         "HnswParams",
@@ -324,6 +326,7 @@ __all__ = [
     "CommitOutcomeUnknownError",
     "ConfigurationError",
     "ContentHashMismatchError",
+    "Corridor",
     "DatabaseConfig",
     "DescriptorIndex",
     "DescriptorMetric",

@@ -79,6 +79,12 @@ def check_bool(value: bool, name: str) -> bool:
     return plain
 
 
+def check_number(name: str, value: float, low: float, high: float) -> None:
+    """Raise `ValueError` unless `value` is a plain number from `low` to `high`."""
+    if not is_real(value) or not low <= value <= high:
+        raise ValueError(f"{name} must be a number within {low}..{high}, got {value!r}")
+
+
 def check_limit(limit: int) -> int:
     """The most rows that a caller wants, as a plain number. Raises `ValueError` unless it is 1 or more."""
     plain: int = as_whole(limit)
