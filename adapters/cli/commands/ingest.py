@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import click
 
 from ....domain.errors import CaptureTimeInFutureError
@@ -20,19 +19,26 @@ from ...input_files.tile_scheme import TileScheme, settle_scheme
 from ..arguments import EXISTING_FOLDER, moment, zoom
 from ..command import AerotileCommand
 from ..coverage import check_map_file, coverage_facts, map_option, write_coverage
-from ..errors import BadInputError, JobFailedError, one_line
+from ..errors import BadInputError, JobFailedError
+from ..intake_output import (
+    draw_map,
+    eviction_facts,
+    evictions_error,
+    list_refusals,
+    print_evictions,
+    print_pictures,
+    refusal_facts,
+    warn_of_evictions,
+)
 from ..output import in_words, json_option, write_json, write_line
 from ..progress import progress_bar
 from ..session import Session
 
 if TYPE_CHECKING:
     from ....domain.intake.report import IntakeReport
-    from ....domain.values.eviction_tally import EvictionTally
 
-_LISTED_REFUSALS = 20
 _NOT_KNOWN = ("whether a picture ends before its size does", "whether a picture is of one colour")
 """What only decoding shows."""
-_LISTED_EVICTIONS = 20
 
 
 @click.command(
@@ -120,13 +126,13 @@ def ingest(
                     batch_size=batch_size,
                     decode=not no_decode,
                     progress=advance,
-                    before_evictions=_warn_of_evictions,
+                    before_evictions=warn_of_evictions,
                 )
         except CaptureTimeInFutureError as error:
             raise BadInputError(str(error), remedy=error.remedy) from error
         seconds = time.monotonic() - started
     refusals = [_refusal_of(problem, source) for problem in found.problems] + report.refusals
-    map_error = _draw(map_file, report)
+    map_error = draw_map(map_file, report)
     if as_json:
         call = {
             "folder": str(folder),
@@ -138,7 +144,7 @@ def ingest(
     else:
         # An error at the end that is no other names a single refusal.
         if len(refusals) > 1 or report.stopped_by is not None or map_error is not None:
-            _list_refusals(refusals)
+            list_refusals(refusals)
         _print(report, found, refusals, outside, settled, seconds)
     if map_error is not None:
         raise map_error
@@ -147,10 +153,7 @@ def ingest(
     if refusals or found.left_out:
         raise _refusals_error(refusals, found)
     if report.evicted.count:
-        raise JobFailedError(
-            f"{report.evicted.count} tiles were evicted to make room",
-            remedy="raise budget.max_bytes and ingest them again; aerotile pin keeps tiles from eviction",
-        )
+        raise evictions_error(report.evicted)
 
 
 def _nothing_found(folder: Path, zooms: tuple[int, ...], found: TileFolder) -> BadInputError:
@@ -168,29 +171,8 @@ def _in_kinds(found: TileFolder) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(found.left_out.items()))
 
 
-def _draw(map_file: Path | None, report: IntakeReport) -> JobFailedError | None:
-    """Draw the map, if any is wanted; returns why that failed, so that the facts are shown all the same."""
-    if map_file is None:
-        return None
-    from ..coverage_map import write_map
-
-    try:
-        write_map(map_file, report.coverage())
-    except JobFailedError as error:
-        return error
-    return None
-
-
 def _refusal_of(problem: FolderProblem, source: str) -> Refusal:
     return Refusal(problem.file, f"{source}/{problem.tile}", "FolderProblem", problem.message, problem.remedy)
-
-
-def _warn_of_evictions(needed_bytes: int, free_bytes: int) -> None:
-    click.echo(
-        f"warning: new tiles need {in_words(needed_bytes)}, the budget has room for {in_words(free_bytes)}; "
-        "the least recently used tiles make place for them",
-        err=True,
-    )
 
 
 def _refusals_error(refusals: Sequence[Refusal], found: TileFolder) -> JobFailedError:
@@ -206,17 +188,6 @@ def _refusals_error(refusals: Sequence[Refusal], found: TileFolder) -> JobFailed
         parts.append(f"{_in_kinds(found)} left out")
         remedy = remedy if refusals else "convert them to JPEG and run again"
     return JobFailedError("; ".join(parts), remedy=f"{remedy}; the others are in the store")
-
-
-def _print_evictions(evicted: EvictionTally) -> None:
-    for tile_id in evicted.listed[:_LISTED_EVICTIONS]:
-        click.echo(f"evicted: {tile_id}", err=True)
-    if evicted.count > _LISTED_EVICTIONS:
-        click.echo(
-            f"evicted: {evicted.count - _LISTED_EVICTIONS} more; --json lists {len(evicted.listed)}", err=True
-        )
-    if evicted.count:
-        write_line(f"{evicted.count} tiles evicted to make room, {in_words(evicted.freed_bytes)} freed")
 
 
 def _facts(
@@ -244,22 +215,10 @@ def _facts(
         "coverage": coverage_facts(report.coverage()),
         "seconds": round(seconds, 3),
         "stored_per_second": round(report.stored / seconds, 1) if seconds else 0.0,
-        "evicted": {
-            "count": report.evicted.count,
-            "freed_bytes": report.evicted.freed_bytes,
-            "tiles": [str(tile_id) for tile_id in report.evicted.listed],
-        },
+        "evicted": eviction_facts(report.evicted),
         "stopped_by": None if report.stopped_by is None else str(report.stopped_by),
-        "refusals": [attrs.asdict(refusal) | {"message": one_line(refusal.message)} for refusal in refusals],
+        "refusals": refusal_facts(refusals),
     }
-
-
-def _list_refusals(refusals: Sequence[Refusal]) -> None:
-    for refusal in refusals[:_LISTED_REFUSALS]:
-        remedy = f" — {refusal.remedy}" if refusal.remedy else ""
-        click.echo(one_line(f"refused: {refusal.file}: {refusal.message}{remedy}"), err=True)
-    if len(refusals) > _LISTED_REFUSALS:
-        click.echo(f"refused: {len(refusals) - _LISTED_REFUSALS} more; --json lists them all", err=True)
 
 
 def _print(
@@ -270,7 +229,7 @@ def _print(
     scheme: TileScheme,
     seconds: float,
 ) -> None:
-    _print_evictions(report.evicted)
+    print_evictions(report.evicted)
     left = len(found.tiles) - report.done
     rate = report.stored / seconds if seconds else 0.0
     write_line(
@@ -289,12 +248,5 @@ def _print(
             write_line(f"{count} tiles lie outside the bounds that {file} names")
     if report.blank is None:
         write_line(f"not decoded, so not known: {'; '.join(_NOT_KNOWN)}")
-    elif report.blank:
-        write_line(f"{report.blank} blank: all of one colour")
-    if most := report.repeats.most():
-        count, first = most
-        write_line(
-            f"{report.repeats.total} repeated: their bytes lie at several places, "
-            f"most often those of {first} ({count} times)"
-        )
+    print_pictures(report)
     write_coverage(coverage_facts(report.coverage()))

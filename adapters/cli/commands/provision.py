@@ -1,0 +1,272 @@
+"""`aerotile provision`."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ....domain.errors import CaptureTimeInFutureError, ImagerySourceError
+from ....domain.values.tiles import TileSource
+from ...input_files.tile_scheme import TileScheme
+from ..arguments import corridor, moment, zooms
+from ..command import AerotileCommand
+from ..coverage import check_map_file, map_option
+from ..errors import BadInputError
+from ..intake_output import draw_map, evictions_error, list_refusals, warn_of_evictions
+from ..output import json_option, write_json
+from ..progress import progress_bar
+from ..provision_output import (
+    estimate_facts,
+    left_out_of,
+    provision_facts,
+    refusals_error,
+    source_facts,
+    write_estimate,
+    write_left_out,
+    write_provision,
+)
+from ..session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ....domain.intake.mosaic import Mosaic, ZoomEstimate
+    from ....domain.intake.provision import ProvisionReport, ProvisionTerms
+    from ....domain.ports.imagery_source import TilePlace
+    from ....domain.values.areas import Area
+    from ...composition import Runtime
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog="""\b
+Example:
+  aerotile provision ortho.mbtiles --zoom 14-17 --estimate
+  aerotile provision ortho.mbtiles --area 11.4,48.0,11.8,48.3 --zoom 14-17 --captured-at 2024-05-01
+  aerotile provision new.pmtiles old.gpkg --area route.kml --corridor 5km --captured-at 2024-05-01
+""",
+)
+@click.argument("names", nargs=-1, required=True, metavar="SOURCE...")
+@click.option(
+    "--area",
+    "areas",
+    multiple=True,
+    metavar="FILE|BOX",
+    help="Only tiles that touch this ground: a drawing (GeoJSON, KML, GPX, a plan) or "
+    "MIN_LON,MIN_LAT,MAX_LON,MAX_LAT in degrees; may be given again.  [default: all that the sources have]",
+)
+@click.option(
+    "--corridor",
+    "corridor_m",
+    type=corridor,
+    metavar="DISTANCE",
+    help="How far the ground reaches to each side of a line, such as 5km.",
+)
+@click.option(
+    "--zoom", "levels", type=zooms, metavar="A-B", help="Only these zooms.  [default: those of the sources]"
+)
+@click.option(
+    "--captured-at",
+    type=moment,
+    metavar="DATE",
+    help="When the ground looked like that: a date, or a date and time with an offset.  "
+    "[default: what the sources say]",
+)
+@click.option(
+    "--source",
+    type=click.Choice([TileSource.IMPORTED.value, TileSource.SATELLITE_PROVIDER.value]),
+    default=TileSource.IMPORTED.value,
+    show_default=True,
+    help="Who made the tiles.",
+)
+@click.option(
+    "--scheme",
+    type=click.Choice([scheme.value for scheme in TileScheme]),
+    help="The order of the rows in folders and MBTiles.  [default: what the source says, or its format]",
+)
+@click.option("--partial", is_flag=True, help="Take tiles of which a part shows no ground, too.")
+@click.option(
+    "--missing-only",
+    is_flag=True,
+    help="Don't read what the store holds already: whether it holds the same there is then not known.",
+)
+@click.option("--estimate", "only_estimate", is_flag=True, help="Count, estimate, and store nothing.")
+@map_option
+@json_option
+@click.pass_obj
+def provision(
+    session: Session,
+    names: tuple[str, ...],
+    areas: tuple[str, ...],
+    corridor_m: float | None,
+    levels: tuple[int, ...] | None,
+    captured_at: datetime | None,
+    source: str,
+    scheme: str | None,
+    partial: bool,
+    missing_only: bool,
+    only_estimate: bool,
+    map_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Bring imagery of an area into the store: MBTiles, PMTiles, GeoPackage or folders of tiles.
+
+    Sources are one mosaic: at each place the first that has it whole gives the tile. A JPEG of the store's
+    tile size goes in verbatim. PNG, WebP and tiles of twice the size are encoded anew, which is counted and
+    noted in the tile. No tile is made by enlarging coarser imagery. All tiles are counted first. Run it again
+    after an interruption: what the store holds counts as present. The exit code is 1 when anything was
+    refused, left out of a source as no tile, or evicted.
+    """
+    from ....domain.intake.provision import ProvisionTerms, is_present, undated
+
+    check_map_file(map_file)
+    area = _area(areas, corridor_m)
+    terms = ProvisionTerms(
+        source=TileSource(source),
+        captured_at=captured_at,
+        take_partial=partial,
+        only_missing=missing_only,
+    )
+    with ExitStack() as stack:
+        mosaic = _mosaic(session, stack, names, scheme, levels, area)
+        without_date = [] if only_estimate or captured_at is not None else undated(mosaic.sources)
+        if without_date:
+            raise BadInputError(
+                f"{without_date[0]} does not say when the ground looked like that",
+                remedy="give --captured-at",
+            )
+        if only_estimate and not _has_store(session):
+            _show_estimate(mosaic, _estimate(mosaic, lambda place: False), as_json=as_json)
+            return
+        runtime = stack.enter_context(session.existing_runtime() if only_estimate else session.runtime())
+        estimates = _estimate(mosaic, is_present(runtime.tile_intake, terms.source))
+        if only_estimate:
+            _show_estimate(mosaic, estimates, as_json=as_json)
+            return
+        report, seconds = _take_in(runtime, mosaic, terms, estimates)
+    left_out = left_out_of(mosaic)
+    map_error = draw_map(map_file, report.intake)
+    if as_json:
+        facts = {"sources": source_facts(mosaic), "estimate": estimate_facts(estimates)}
+        write_json(facts | provision_facts(report, seconds))
+    else:
+        if report.intake.refused > 1 or report.intake.stopped_by is not None or map_error is not None:
+            list_refusals(report.intake.refusals)
+        write_left_out(left_out)
+        write_provision(report, seconds)
+    if map_error is not None:
+        raise map_error
+    if report.intake.stopped_by is not None:
+        raise report.intake.stopped_by
+    if report.intake.refusals or left_out:
+        raise refusals_error(report, left_out)
+    if report.intake.evicted.count:
+        raise evictions_error(report.intake.evicted)
+
+
+def _area(areas: tuple[str, ...], corridor_m: float | None) -> Area | None:
+    if not areas:
+        if corridor_m is not None:
+            raise BadInputError("--corridor goes along a line, and no --area is given", remedy="give --area")
+        return None
+    from ...input_files.area_files import parse_boxes, read_area
+
+    for text in areas:
+        if not Path(text).exists() and "," not in text:
+            raise BadInputError(
+                f"no file {text}", remedy="name a drawing, or a box MIN_LON,MIN_LAT,MAX_LON,MAX_LAT"
+            )
+    try:
+        for text in areas:
+            if not Path(text).exists() and parse_boxes(text) is None:
+                raise ValueError(f"{text!r} is no box")
+        named = read_area(areas, corridor_m=corridor_m)
+    except ValueError as error:
+        raise BadInputError(
+            f"--area: {error}", remedy="a box is MIN_LON,MIN_LAT,MAX_LON,MAX_LAT in degrees"
+        ) from error
+    for kind, count in named.left_out.items():
+        click.echo(f"left out of the area: {count} x {kind}", err=True)
+    return named.area
+
+
+def _mosaic(
+    session: Session,
+    stack: ExitStack,
+    names: tuple[str, ...],
+    scheme: str | None,
+    levels: tuple[int, ...] | None,
+    area: Area | None,
+) -> Mosaic:
+    from ....domain.intake.mosaic import Mosaic
+    from ...composition.imagery_parts import open_imagery_source
+
+    tile_size = session.config.tiles.tile_size_pixels
+    try:
+        sources = [
+            stack.enter_context(open_imagery_source(name, tile_size=tile_size, scheme=scheme))
+            for name in names
+        ]
+        return Mosaic.of(sources, zooms=levels or (), area=area)
+    except ImagerySourceError as error:
+        raise BadInputError(str(error), remedy=error.remedy) from error
+
+
+def _has_store(session: Session) -> bool:
+    try:
+        session.existing_config()
+    except BadInputError:
+        return False
+    return True
+
+
+def _estimate(mosaic: Mosaic, is_present: Callable[[TilePlace], bool]) -> list[ZoomEstimate]:
+    try:
+        return mosaic.estimate(is_present)
+    except ImagerySourceError as error:
+        raise BadInputError(str(error), remedy=error.remedy) from error
+
+
+def _show_estimate(mosaic: Mosaic, estimates: list[ZoomEstimate], *, as_json: bool) -> None:
+    if as_json:
+        write_json({"sources": source_facts(mosaic), "estimate": estimate_facts(estimates)})
+        return
+    write_left_out(left_out_of(mosaic))
+    write_estimate(estimates)
+
+
+def _take_in(
+    runtime: Runtime, mosaic: Mosaic, terms: ProvisionTerms, estimates: list[ZoomEstimate]
+) -> tuple[ProvisionReport, float]:
+    from ....domain.intake.provision import ProvisionReport, provision_tiles
+    from ....domain.intake.report import IntakeReport
+
+    report = ProvisionReport(IntakeReport(blank=0))
+    started = time.monotonic()
+    total = sum(one.found for one in estimates)
+    try:
+        with progress_bar("tiles", total) as advance:
+            provision_tiles(
+                mosaic,
+                runtime.tile_intake,
+                terms,
+                report=report,
+                progress=lambda done: advance(done, total),
+                before_evictions=warn_of_evictions,
+            )
+    except CaptureTimeInFutureError as error:
+        raise BadInputError(str(error), remedy=error.remedy) from error
+    except BaseException:
+        if report.intake.done:
+            click.echo(
+                f"{report.intake.stored} tiles were stored, {report.intake.present} were present; "
+                "the same command goes on from there",
+                err=True,
+            )
+        raise
+    return report, time.monotonic() - started
