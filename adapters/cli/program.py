@@ -32,6 +32,7 @@ COMMANDS = {
     "uploads": ("uploads", "List what is pending, uploaded and given up; give a tile another life."),
     "status": ("status", "Show the store, the database, the index and the configuration."),
     "dump": ("dump", "Print the stored tiles' metadata as JSON lines or CSV."),
+    "export": ("export", "Copy tiles into MBTiles, PMTiles, GeoPackage or a folder."),
     "explain": ("explain", "Say what the freshness gate decides for a place and a capture time."),
     "record": ("record", "Read, filter, follow and export the flight record."),
     "replay": ("replay", "Repeat the lookups of a flight record and say which answers differ."),

@@ -1,4 +1,4 @@
-"""Which reader opens a source of imagery, by what the source is."""
+"""Which reader opens a source of imagery, by its content; which writer makes an archive, by its name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...domain.errors import ImagerySourceError
 from ...domain.ports.imagery_source import ImagerySource
+from ...domain.ports.tile_archive import TileArchiveWriter
 
 if TYPE_CHECKING:
     from ..imagery.archive_source import TileArchive
@@ -59,3 +60,21 @@ def _open_archive(name: str, scheme: str | None) -> TileArchive:
 def _with_table(name: str) -> tuple[Path, str, str]:
     path, mark, table = name.rpartition("#")
     return (Path(path), mark, table) if mark else (Path(name), "", "")
+
+
+def create_tile_archive(path: Path, *, most_tiles: int) -> TileArchiveWriter:
+    """A new archive of at most so many tiles, in the format that its name ends in, or a folder.
+
+    Raises `OSError`, also where there is something of that name.
+    """
+    from ..exports.folder_writer import FolderWriter
+    from ..exports.geopackage_writer import GeopackageWriter
+    from ..exports.pmtiles_writer import PmtilesWriter
+    from ..exports.sqlite_writer import MbtilesWriter
+
+    kind = path.suffix.lower()
+    if kind == ".mbtiles":
+        return MbtilesWriter(path)
+    if kind == ".gpkg":
+        return GeopackageWriter(path)
+    return PmtilesWriter(path, most_tiles) if kind == ".pmtiles" else FolderWriter(path)

@@ -41,6 +41,7 @@ RUN = {
     "aerotile migrate": "operations.md, before the flight",
     "aerotile upload --dry-run": "operations.md, after the flight",
     "aerotile provision ortho.mbtiles --zoom 14-17 --estimate": "imagery.md",
+    "aerotile export for-a-colleague.mbtiles --zoom 14-17 --dates dates.csv": "imagery.md",
 }
 """The first command of each block that a test below runs."""
 PLACEHOLDER = "aerotile uploads requeue TILE"
@@ -142,8 +143,8 @@ def test_the_commands_of_operations_run(folder: Path, spawn_environment: dict[st
     lay_out_imagery(folder)
     blocks = {first_command(block): block for _, block in blocks_of("operations.md")}
     assert run_block(blocks["aerotile migrate"], folder, spawn_environment)
-    ((_, provisions), *_) = blocks_of("imagery.md")
-    assert run_block(provisions, folder, spawn_environment)
+    for _, block in blocks_of("imagery.md"):
+        assert run_block(block, folder, spawn_environment)
 
     written = subprocess.run(
         [sys.executable, REPOSITORY / "examples" / "write.py", column / "0.jpg", "48.1", "11.6"],

@@ -13,7 +13,8 @@ import click
 from ....domain.errors import CaptureTimeInFutureError, ImagerySourceError
 from ....domain.values.tiles import TileSource
 from ...input_files.tile_scheme import TileScheme
-from ..arguments import corridor, moment, zooms
+from ..areas import area_options, read_area_options
+from ..arguments import moment, zooms
 from ..command import AerotileCommand
 from ..coverage import check_map_file, map_option
 from ..errors import BadInputError
@@ -52,21 +53,7 @@ Example:
 """,
 )
 @click.argument("names", nargs=-1, required=True, metavar="SOURCE...")
-@click.option(
-    "--area",
-    "areas",
-    multiple=True,
-    metavar="FILE|BOX",
-    help="Only tiles that touch this ground: a drawing (GeoJSON, KML, GPX, a plan) or "
-    "MIN_LON,MIN_LAT,MAX_LON,MAX_LAT in degrees; may be given again.  [default: all that the sources have]",
-)
-@click.option(
-    "--corridor",
-    "corridor_m",
-    type=corridor,
-    metavar="DISTANCE",
-    help="How far the ground reaches to each side of a line, such as 5km.",
-)
+@area_options
 @click.option(
     "--zoom", "levels", type=zooms, metavar="A-B", help="Only these zooms.  [default: those of the sources]"
 )
@@ -125,7 +112,7 @@ def provision(
     from ....domain.intake.provision import ProvisionTerms, is_present, undated
 
     check_map_file(map_file)
-    area = _area(areas, corridor_m)
+    area = read_area_options(areas, corridor_m)
     terms = ProvisionTerms(
         source=TileSource(source),
         captured_at=captured_at,
@@ -167,32 +154,6 @@ def provision(
         raise refusals_error(report, left_out)
     if report.intake.evicted.count:
         raise evictions_error(report.intake.evicted)
-
-
-def _area(areas: tuple[str, ...], corridor_m: float | None) -> Area | None:
-    if not areas:
-        if corridor_m is not None:
-            raise BadInputError("--corridor goes along a line, and no --area is given", remedy="give --area")
-        return None
-    from ...input_files.area_files import parse_boxes, read_area
-
-    for text in areas:
-        if not Path(text).exists() and "," not in text:
-            raise BadInputError(
-                f"no file {text}", remedy="name a drawing, or a box MIN_LON,MIN_LAT,MAX_LON,MAX_LAT"
-            )
-    try:
-        for text in areas:
-            if not Path(text).exists() and parse_boxes(text) is None:
-                raise ValueError(f"{text!r} is no box")
-        named = read_area(areas, corridor_m=corridor_m)
-    except ValueError as error:
-        raise BadInputError(
-            f"--area: {error}", remedy="a box is MIN_LON,MIN_LAT,MAX_LON,MAX_LAT in degrees"
-        ) from error
-    for kind, count in named.left_out.items():
-        click.echo(f"left out of the area: {count} x {kind}", err=True)
-    return named.area
 
 
 def _mosaic(
