@@ -92,8 +92,9 @@ class CheckedDatabase:
         self._steps = 0
         try:
             return self._connection.execute(query, parameters).fetchall()
-        except (sqlite3.Error, OverflowError, MemoryError) as error:
-            reason = str(error)
+        except (sqlite3.Error, OverflowError, MemoryError, UnicodeDecodeError) as error:
+            # A message of SQLite quotes names of the schema, whatever their bytes are.
+            reason = "a name in its schema is no UTF-8" if isinstance(error, UnicodeError) else str(error)
             if self._steps > self._most_steps:
                 reason = f"a query takes more than {self._most_steps} steps; a view may join too much"
             raise ImagerySourceError(
