@@ -221,7 +221,7 @@ class TileIntake:
         if report.blank is not None:
             report.blank += batch.blank
         for tile, _, metadata in batch.read:
-            report.repeats.add(metadata.content_sha256, tile.name)
+            report.repeats.add(metadata.content_sha256, tile)
         for refused, error in batch.refused:
             report.add_refused(refused, error, source)
         for (tile, pixels, metadata), outcome in zip(batch.written, batch.outcomes, strict=False):

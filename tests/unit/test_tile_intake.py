@@ -210,7 +210,7 @@ def test_blank_and_repeated_tiles_are_counted_also_where_the_store_holds_them() 
         assert ended(report) == ((6, 0, 0) if repetition == 0 else (0, 6, 0))
         assert report.blank == 3
         assert report.repeats.total == 5
-        assert report.repeats.most() == (3, "8/1/0.jpg")
+        assert report.repeats.most() == (3, "8/1/0")
     once = site.take_in(offered(10, 11))
     assert (once.blank, once.repeats.total, once.repeats.most()) == (0, 0, None)
 
