@@ -37,6 +37,15 @@ def list_refusals(refusals: Sequence[Refusal]) -> None:
         click.echo(f"refused: {len(refusals) - _LISTED} more; --json lists them all", err=True)
 
 
+def list_contests(report: IntakeReport) -> None:
+    """The places that another dataset holds, on standard error; the first of many."""
+    for contest in report.contests[:_LISTED]:
+        holder = "no dataset" if contest.held_by is None else f"the dataset {contest.held_by}"
+        click.echo(one_line(f"contested: {contest.file}: {contest.tile} is stored, of {holder}"), err=True)
+    if len(report.contests) > _LISTED:
+        click.echo(f"contested: {len(report.contests) - _LISTED} more; --json lists them all", err=True)
+
+
 def refusal_facts(refusals: Sequence[Refusal]) -> list[dict[str, Any]]:
     """The refused tiles, all of them."""
     return [attrs.asdict(refusal) | {"message": one_line(refusal.message)} for refusal in refusals]

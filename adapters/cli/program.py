@@ -25,6 +25,7 @@ COMMANDS = {
     "sectors": ("sectors", "Load and list the sectors that tiles are judged by."),
     "ingest": ("ingest", "Bring a folder of XYZ tiles into the store."),
     "provision": ("provision", "Bring in imagery of an area: MBTiles, PMTiles, GeoPackage, folders."),
+    "datasets": ("datasets", "Define and list the datasets that tiles come from."),
     "index": ("index", "Build, inspect and switch the descriptor index."),
     "base": ("base", "Seal, sign, verify and switch the base that a flight takes along."),
     "search": ("search", "Find the tiles that look like a descriptor."),

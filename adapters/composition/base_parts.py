@@ -217,6 +217,7 @@ class BaseParts(StoreParts):
             read=self.files.read,
             sectors=self.sector_store.sectors(),
             rules=self.sector_store.rules(),
+            datasets=self.dataset_store.datasets(),
             default_classification=self.config.freshness.default_classification,
             aerotile=version("aerotile"),
         )

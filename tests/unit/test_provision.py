@@ -10,6 +10,7 @@ import attrs
 import pytest
 from budgeted_cache import NOW, Cache
 
+from aerotile.adapters.memory.dataset_store import MemoryDatasetStore
 from aerotile.adapters.memory.imagery_source import MemoryImagerySource
 from aerotile.adapters.memory.picture_decoder import MemoryPictureDecoder
 from aerotile.domain.errors import CaptureTimeInFutureError, ImageryPlaceError, ImagerySourceError
@@ -70,6 +71,7 @@ class Site:
             budget_bytes=self.budget_bytes,
             tile_size_pixels=SIDE,
             clock=self.cache.clock,
+            datasets=MemoryDatasetStore([]),
             walk_jpeg=walk_jpeg,
             decoder=MemoryPictureDecoder({}),
             tally_evictions=self.cache.enforcer.tally_evictions,
