@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from .coverage import coverage_facts, write_coverage
 from .errors import JobFailedError
 from .intake_output import eviction_facts, print_evictions, print_pictures, refusal_facts
@@ -94,6 +96,9 @@ def provision_facts(report: ProvisionReport, seconds: float) -> dict[str, Any]:
         "present": intake.present,
         "not_compared": report.not_compared,
         "refused": intake.refused,
+        "undated": intake.undated,
+        "contested": len(intake.contests),
+        "kept": intake.kept,
         "verbatim": report.verbatim,
         "encoded": dict(sorted(report.encoded.items())),
         "partial": report.partial,
@@ -109,6 +114,7 @@ def provision_facts(report: ProvisionReport, seconds: float) -> dict[str, Any]:
         "evicted": eviction_facts(intake.evicted),
         "stopped_by": None if intake.stopped_by is None else str(intake.stopped_by),
         "refusals": refusal_facts(intake.refusals),
+        "contests": [attrs.asdict(contest) for contest in intake.contests],
     }
 
 
@@ -132,6 +138,14 @@ def write_provision(report: ProvisionReport, seconds: float) -> None:
         write_line(f"{report.partial_taken} of them show no ground in a part")
     if report.empty:
         write_line(f"{report.empty} left out: they show no ground at all")
+    if intake.undated:
+        write_line(f"{intake.undated} left out: no capture date is known for them")
+    if intake.contests:
+        write_line(f"{len(intake.contests)} contested: another dataset, or none, has a tile in their places")
+    if intake.kept:
+        write_line(f"{intake.kept} stored tiles of other datasets kept")
+    if intake.present_without_dataset:
+        write_line(f"{intake.present_without_dataset} of those present are stored without a dataset")
     print_pictures(intake)
     write_coverage(coverage_facts(intake.coverage()))
 
@@ -154,6 +168,13 @@ def refusals_error(report: ProvisionReport, left_out: Mapping[str, int]) -> JobF
         kinds = ", ".join(f"{count} x {kind}" for kind, count in sorted(report.faults.items()))
         parts.append(f"{len(refusals)} tiles were refused{f' ({kinds})' if kinds else ''}")
         remedy = "mend what the refusals name"
+    if report.intake.undated:
+        parts.append(f"{report.intake.undated} have no capture date, such as {report.intake.first_undated}")
+        remedy = remedy if refusals else "add their lines to the CSV"
+    if report.intake.contests:
+        parts.append(f"{len(report.intake.contests)} lie where another dataset has tiles")
+        if not refusals and not report.intake.undated:
+            remedy = "leave the stored tiles with --keep, or remove them with aerotile delete,"
     if left_out:
         parts.append(f"{sum(left_out.values())} left out ({', '.join(left_out)})")
     return JobFailedError("; ".join(parts), remedy=f"{remedy} and run again; the others are in the store")

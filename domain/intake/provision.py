@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -15,10 +15,14 @@ from ..errors import ImagerySourceError
 from ..policies.freshness import check_capture_time
 from ..policies.jpeg import with_comment
 from ..ports.imagery_source import ImagerySource, TilePlace
+from ..ports.offered_tile import OfferedTile
+from ..values.datasets import SourceDigest
 from ..values.tiles import TileId, TileSource
+from .admit_dataset import admit_dataset
+from .compare_stored import OnContest
 from .mosaic import Mosaic, MosaicBlock, PlaceRead
 from .report import IntakeReport
-from .take_in_tiles import TileIntake
+from .take_in_tiles import CaptureTimes, TileIntake
 
 _PART_TILES, _PART_BYTES = 1024, 64 << 20
 """A part of the provision is read while the one before is written; so much of it is in memory."""
@@ -31,8 +35,13 @@ class ProvisionTerms:
     """What one provision does with what it reads."""
 
     source: TileSource = TileSource.IMPORTED
-    captured_at: datetime | None = None
-    """None: what the sources say."""
+    captured_at: datetime | CaptureTimes | None = None
+    """One date for all tiles, or that of each; None: the dataset's, or else what the sources say."""
+    dataset: str | None = None
+    """The dataset that the tiles are of."""
+    source_digest: SourceDigest | None = None
+    """Compared with the dataset's, where both are taken over the same."""
+    on_contest: OnContest = OnContest.REFUSE
     take_partial: bool = False
     """Take tiles of which a part shows no ground, too."""
     only_missing: bool = False
@@ -71,6 +80,8 @@ class _ReadTile:
     x: int
     y: int
     pixels: bytes
+    captured_at: datetime | None = None
+    """What the source says."""
 
     @property
     def size(self) -> int:
@@ -124,10 +135,10 @@ def provision_tiles(
     part is read while one is written. A place of a remote source that the store holds is not read again.
     `progress(done)` counts places, `before_evictions` is called once before tiles make room for these.
     An error that every tile would meet ends the run: `report.intake.stopped_by` has it.
-    Raises `ImagerySourceError`, also where a source says no capture time and the terms say none, and
-    `CaptureTimeInFutureError`; `StoreUnavailableError` before the first tile is read.
+    Raises `ImagerySourceError`, also where a source says no capture time and nobody else does, and before
+    the first tile is read `CaptureTimeInFutureError`, `StoreUnavailableError`, and what `admit_dataset` does.
     """
-    _check_dates(mosaic.sources, intake, terms)
+    terms = _with_dates(mosaic.sources, intake, terms)
     has_warned = False
 
     def warn_once(needed_bytes: int, free_bytes: int) -> None:
@@ -141,26 +152,36 @@ def provision_tiles(
     with closing(reading) as parts, intake.tally_evictions() as report.intake.evicted:
         for part in parts:
             _note_known(part.known, terms, report)
-            for captured_at, tiles in _offered(part.read, mosaic, terms, report).items():
-                intake.take_in(
-                    tiles,
-                    source=terms.source,
-                    captured_at=captured_at,
-                    batch_size=terms.batch_size,
-                    before_evictions=warn_once,
-                    report=report.intake,
-                )
+            intake.take_in(
+                _offered(part.read, mosaic, terms, report),
+                source=terms.source,
+                captured_at=_date_of if terms.captured_at is None else terms.captured_at,
+                dataset=terms.dataset,
+                source_digest=terms.source_digest,
+                on_contest=terms.on_contest,
+                batch_size=terms.batch_size,
+                before_evictions=warn_once,
+                report=report.intake,
+            )
             done += len(part.known) + len(part.read)
             progress(done)
             if report.intake.stopped_by is not None:
                 return
 
 
-def _check_dates(sources: Sequence[ImagerySource], intake: TileIntake, terms: ProvisionTerms) -> None:
+def _with_dates(
+    sources: Sequence[ImagerySource], intake: TileIntake, terms: ProvisionTerms
+) -> ProvisionTerms:
+    """The terms, with the dataset's date where nothing else was said; dates and dataset are checked."""
     now = intake.clock.now()
-    if terms.captured_at is not None:
+    if terms.dataset is not None:
+        dataset = admit_dataset(intake.datasets, terms.dataset, terms.source_digest)
+        if terms.captured_at is None:
+            terms = attrs.evolve(terms, captured_at=dataset.captured_at)
+    if isinstance(terms.captured_at, datetime):
         check_capture_time(terms.captured_at, now)
-        return
+    if terms.captured_at is not None:
+        return terms
     if names := undated(sources):
         raise ImagerySourceError(
             f"{names[0]} does not say when the ground looked like that, and nothing is stored without a date",
@@ -169,6 +190,12 @@ def _check_dates(sources: Sequence[ImagerySource], intake: TileIntake, terms: Pr
     for source in sources:
         assert source.facts.captured_at is not None
         check_capture_time(source.facts.captured_at, now)
+    return terms
+
+
+def _date_of(tile: OfferedTile) -> datetime | None:
+    assert isinstance(tile, _ReadTile)
+    return tile.captured_at
 
 
 def _parts(mosaic: Mosaic, intake: TileIntake, terms: ProvisionTerms) -> Iterator[_Part]:
@@ -181,6 +208,10 @@ def _parts(mosaic: Mosaic, intake: TileIntake, terms: ProvisionTerms) -> Iterato
             for place, numbers in block.places.items()
             if (terms.only_missing or mosaic.sources[numbers[0]].is_remote) and known_there(place)
         }
+        if terms.dataset is not None and known:
+            # Whether a place of another dataset, or of none, is contested shows when it is read.
+            holders = intake.store.datasets_of([TileId(*place, terms.source) for place in known])
+            known = {place for place in known if holders.get(TileId(*place, terms.source)) == terms.dataset}
         part.known += known
         asked = {place: numbers for place, numbers in block.places.items() if place not in known}
         part.read += mosaic.read(MosaicBlock(asked, block.sizes), least_fraction=least)
@@ -208,9 +239,9 @@ def _note_known(known: Sequence[TilePlace], terms: ProvisionTerms, report: Provi
 
 def _offered(
     read: Sequence[PlaceRead], mosaic: Mosaic, terms: ProvisionTerms, report: ProvisionReport
-) -> dict[datetime, list[_ReadTile]]:
-    """The tiles that are offered to the store, by their capture time; the report has the other places."""
-    tiles: dict[datetime, list[_ReadTile]] = defaultdict(list)
+) -> list[_ReadTile]:
+    """The tiles that are offered to the store; the report has the other places."""
+    tiles = []
     for one in read:
         place = one.place
         for number, fault in one.faults:
@@ -231,7 +262,6 @@ def _offered(
         else:
             report.encoded[one.tile.encoded_from] += 1
             pixels = with_comment(pixels, f"encoded anew by Aerotile from a {one.tile.encoded_from}")
-        captured_at = terms.captured_at or one.tile.captured_at or source.facts.captured_at
-        assert captured_at is not None
-        tiles[captured_at].append(_ReadTile(f"{source.name}: {place}", *place, pixels))
+        captured_at = one.tile.captured_at or source.facts.captured_at
+        tiles.append(_ReadTile(f"{source.name}: {place}", *place, pixels, captured_at))
     return tiles

@@ -276,6 +276,28 @@ def test_a_database_that_is_being_written_is_refused(call: Call, tmp_path: Path)
     assert "o.mbtiles-wal lies beside it" in call("provision", "o.mbtiles", *DATE).error
 
 
+def test_tiles_of_a_dataset_name_it_and_contest_those_of_another(call: Call, tmp_path: Path) -> None:
+    write_mbtiles(tmp_path / "o.mbtiles", FOUR)
+    write_mbtiles(tmp_path / "other.mbtiles", {place: picture(200) for place in FOUR})
+    words = ("--licence", "CC0-1.0", "--attribution", "nobody", "--may-be-stored-offline", "yes")
+    for name in ("o", "other"):
+        source = ("--source", f"{name}.mbtiles", "--captured-at", "2026-04-01")
+        assert call("datasets", "define", name, *words, *source).code == 0
+    first = call("provision", "o.mbtiles", "--dataset", "o", "--json")
+    assert (first.code, first.json["stored"]) == (0, 4)
+    assert {row["dataset"] for row in call("dump").json_lines} == {"o"}
+    assert {row["captured_at"][:10] for row in call("dump").json_lines} == {"2026-04-01"}
+    contested = call("provision", "other.mbtiles", "--dataset", "other")
+    assert (contested.code, contested.err.count("contested: other.mbtiles: 12/")) == (JOB_FAILED, 4)
+    assert call("provision", "other.mbtiles", "--dataset", "other", "--keep").code == 0
+    changed = call("provision", "o.mbtiles", "--dataset", "other")
+    assert (changed.code, "other" in changed.error) == (BAD_CALL, True)
+    (tmp_path / "d.csv").write_text("z,x,y,captured_at\n12,2177,1420,2026-03-01\n")
+    dated = call("provision", "o.mbtiles", "--dates", "d.csv", "--source", "satellite_provider")
+    assert (dated.code, "3 have no capture date" in dated.err) == (JOB_FAILED, True)
+    assert "1 stored" in dated.out
+
+
 IMPOSSIBLE: list[tuple[tuple[str, ...], str]] = [
     ((), "o.mbtiles does not say when the ground looked like that — give --captured-at"),
     ((*DATE, "--zoom", "12-15"), "no source has zoom 13-15 (o.mbtiles: 12)"),
@@ -284,6 +306,9 @@ IMPOSSIBLE: list[tuple[tuple[str, ...], str]] = [
     ((*DATE, "--area", "2,3,1,2"), "--area: "),
     ((*DATE, "--area", "nowhere.kml"), "no file nowhere.kml"),
     ((*DATE, "--corridor", "5km"), "no --area is given"),
+    ((*DATE, "--keep"), "no dataset is named"),
+    (("--dataset", "nobody's"), "nobody's"),
+    ((*DATE, "--stac", "o.mbtiles"), "both say when the tiles were captured"),
     ((*DATE, "--scheme", "zyx"), "whose rows are in tms or xyz order"),
     (("--captured-at", "2999-01-01"), "2999-01-01"),
 ]

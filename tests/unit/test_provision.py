@@ -13,8 +13,16 @@ from budgeted_cache import NOW, Cache
 from aerotile.adapters.memory.dataset_store import MemoryDatasetStore
 from aerotile.adapters.memory.imagery_source import MemoryImagerySource
 from aerotile.adapters.memory.picture_decoder import MemoryPictureDecoder
-from aerotile.domain.errors import CaptureTimeInFutureError, ImageryPlaceError, ImagerySourceError
+from aerotile.domain.errors import (
+    CaptureTimeInFutureError,
+    DatasetNotStorableError,
+    DatasetSourceChangedError,
+    ImageryPlaceError,
+    ImagerySourceError,
+    UnknownDatasetError,
+)
 from aerotile.domain.intake import provision
+from aerotile.domain.intake.compare_stored import OnContest
 from aerotile.domain.intake.mosaic import Mosaic, in_ranges
 from aerotile.domain.intake.provision import ProvisionReport, ProvisionTerms, is_present, provision_tiles
 from aerotile.domain.intake.report import IntakeReport
@@ -22,6 +30,7 @@ from aerotile.domain.intake.take_in_tiles import TileIntake
 from aerotile.domain.policies.jpeg import is_picture, walk_jpeg, with_comment
 from aerotile.domain.ports.imagery_source import ImageryFacts, ImageryTile, TilePlace
 from aerotile.domain.values.areas import Area
+from aerotile.domain.values.datasets import Dataset, DigestOf, SourceDigest
 from aerotile.domain.values.tile_grid import tile_bbox
 from aerotile.domain.values.tiles import TileId, TileSource
 
@@ -54,6 +63,7 @@ class Site:
     """A store in memory, and what provisions did."""
 
     budget_bytes: int = 1 << 22
+    datasets: Sequence[Dataset] = ()
     progress: list[int] = attrs.field(factory=list)
     warnings: list[tuple[int, int]] = attrs.field(factory=list)
     cache: Cache = attrs.field(init=False)
@@ -71,14 +81,18 @@ class Site:
             budget_bytes=self.budget_bytes,
             tile_size_pixels=SIDE,
             clock=self.cache.clock,
-            datasets=MemoryDatasetStore([]),
+            datasets=MemoryDatasetStore(self.datasets),
             walk_jpeg=walk_jpeg,
             decoder=MemoryPictureDecoder({}),
             tally_evictions=self.cache.enforcer.tally_evictions,
         )
 
     def provision(
-        self, sources: Sequence[MemoryImagerySource], *, at: datetime | None = NOW, **terms: Any
+        self,
+        sources: Sequence[MemoryImagerySource],
+        *,
+        at: datetime | CaptureTimes | None = NOW,
+        **terms: Any,
     ) -> ProvisionReport:
         self.report = ProvisionReport(IntakeReport(blank=0))
         provision_tiles(
@@ -303,3 +317,57 @@ def test_the_store_s_places_are_those_of_the_source_that_is_named() -> None:
     assert is_present(site.intake, TileSource.SATELLITE_PROVIDER)(place(1))
     assert not is_present(site.intake, TileSource.IMPORTED)(place(1))
     assert site.cache.store.tile_exists(TileId(ZOOM, 1, 0, TileSource.SATELLITE_PROVIDER))
+
+
+def dataset(name: str, **facts: Any) -> Dataset:
+    given: dict[str, Any] = {
+        "licence": "CC0-1.0",
+        "attribution": "nobody",
+        "may_be_stored_offline": True,
+        "source": name,
+        "source_sha256": "ab" * 32,
+        "digest_of": DigestOf.FILE,
+        "captured_from": "by hand",
+    }
+    return Dataset(name=name, **(given | facts))
+
+
+def test_tiles_of_a_dataset_have_its_name_and_its_date() -> None:
+    site = Site(datasets=[dataset("a", captured_at=NOW - timedelta(days=4))])
+    assert counts(site.provision([source_of(tile(1))], at=None, dataset="a")) == (1, 0, 0)
+    (row,) = site.cache.rows.committed()
+    assert (row.dataset, row.captured_at) == ("a", NOW - timedelta(days=4))
+
+
+def test_dates_by_tile_leave_out_what_has_none() -> None:
+    site = Site()
+    own = {1: NOW - timedelta(days=2)}
+    report = site.provision([source_of(tile(1), tile(2))], at=lambda one: own.get(one.x))
+    assert site.dates() == own
+    assert (report.intake.undated, report.intake.first_undated) == (1, "memory: 8/2/0")
+
+
+@pytest.mark.parametrize("only_missing", [False, True])
+def test_a_place_of_another_dataset_is_contested(only_missing: bool) -> None:
+    site = Site(datasets=[dataset("a"), dataset("b")])
+    site.provision([source_of(tile(1))], dataset="a")
+    both = [source_of(tile(1, 5), tile(2))]
+    report = site.provision(both, dataset="b", only_missing=only_missing)
+    assert (counts(report), [one.held_by for one in report.intake.contests]) == ((1, 0, 0), ["a"])
+    assert site.stored() == {1: picture(1), 2: picture(2)}
+    kept = site.provision(both, dataset="b", only_missing=only_missing, on_contest=OnContest.KEEP)
+    assert (counts(kept), kept.intake.kept, kept.not_compared) == ((0, 1, 0), 1, int(only_missing))
+
+
+def test_a_dataset_that_may_not_go_in_is_refused_before_a_tile_is_read() -> None:
+    site, source = (
+        Site(datasets=[dataset("a", may_be_stored_offline=False), dataset("b")]),
+        source_of(tile(1)),
+    )
+    with pytest.raises(DatasetNotStorableError):
+        site.provision([source], dataset="a")
+    with pytest.raises(UnknownDatasetError):
+        site.provision([source], dataset="c")
+    with pytest.raises(DatasetSourceChangedError):
+        site.provision([source], dataset="b", source_digest=SourceDigest(DigestOf.FILE, "cd" * 32))
+    assert source.was_read == []

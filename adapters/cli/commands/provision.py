@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ....domain.errors import CaptureTimeInFutureError, ImagerySourceError
+from ....domain.errors import CaptureTimeInFutureError, DatasetError, ImagerySourceError
 from ....domain.values.tiles import TileSource
 from ...input_files.tile_scheme import TileScheme
 from ..areas import area_options, read_area_options
-from ..arguments import moment, zooms
+from ..arguments import zooms
+from ..capture_times import add_capture_time_options, chosen_times
 from ..command import AerotileCommand
 from ..coverage import check_map_file, map_option
 from ..errors import BadInputError
-from ..intake_output import draw_map, evictions_error, list_refusals, warn_of_evictions
+from ..intake_output import draw_map, evictions_error, list_contests, list_refusals, warn_of_evictions
 from ..output import json_option, write_json
 from ..progress import progress_bar
 from ..provision_output import (
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from ....domain.intake.provision import ProvisionReport, ProvisionTerms
     from ....domain.ports.imagery_source import TilePlace
     from ....domain.values.areas import Area
+    from ....domain.values.datasets import SourceDigest
     from ...composition import Runtime
 
 
@@ -57,12 +59,12 @@ Example:
 @click.option(
     "--zoom", "levels", type=zooms, metavar="A-B", help="Only these zooms.  [default: those of the sources]"
 )
+@add_capture_time_options
 @click.option(
-    "--captured-at",
-    type=moment,
-    metavar="DATE",
-    help="When the ground looked like that: a date, or a date and time with an offset.  "
-    "[default: what the sources say]",
+    "--dataset", metavar="NAME", help="The dataset that the tiles are of; define it with aerotile datasets."
+)
+@click.option(
+    "--keep", is_flag=True, help="Where another dataset holds a place: leave the stored tile, as a success."
 )
 @click.option(
     "--source",
@@ -93,6 +95,10 @@ def provision(
     corridor_m: float | None,
     levels: tuple[int, ...] | None,
     captured_at: datetime | None,
+    dates: Path | None,
+    stac: Path | None,
+    dataset: str | None,
+    keep: bool,
     source: str,
     scheme: str | None,
     partial: bool,
@@ -107,25 +113,38 @@ def provision(
     tile size goes in verbatim. PNG, WebP and tiles of twice the size are encoded anew, which is counted and
     noted in the tile. No tile is made by enlarging coarser imagery. All tiles are counted first. Run it again
     after an interruption: what the store holds counts as present. The exit code is 1 when anything was
-    refused, left out of a source as no tile, or evicted.
+    refused, contested, without a date, left out of a source as no tile, or evicted.
+
+    The date of a tile is that of --captured-at, --dates or --stac, or else the dataset's, or else what the
+    sources say. With --dataset a place that another dataset holds is contested: the stored tile stays.
     """
+    from ....domain.intake.compare_stored import OnContest
     from ....domain.intake.provision import ProvisionTerms, is_present, undated
 
     check_map_file(map_file)
     area = read_area_options(areas, corridor_m)
+    chosen = chosen_times(captured_at, dates, stac)
+    if keep and dataset is None:
+        raise BadInputError(
+            "--keep is for places that another dataset holds: no dataset is named", remedy="give --dataset"
+        )
     terms = ProvisionTerms(
         source=TileSource(source),
-        captured_at=captured_at,
+        captured_at=chosen.times,
+        dataset=dataset,
+        source_digest=None if dataset is None or only_estimate else _digest(names),
+        on_contest=OnContest.KEEP if keep else OnContest.REFUSE,
         take_partial=partial,
         only_missing=missing_only,
     )
     with ExitStack() as stack:
         mosaic = _mosaic(session, stack, names, scheme, levels, area)
-        without_date = [] if only_estimate or captured_at is not None else undated(mosaic.sources)
+        is_dated = only_estimate or chosen.times is not None or dataset is not None
+        without_date = [] if is_dated else undated(mosaic.sources)
         if without_date:
             raise BadInputError(
                 f"{without_date[0]} does not say when the ground looked like that",
-                remedy="give --captured-at",
+                remedy="give --captured-at, --dates, --stac or --dataset",
             )
         if only_estimate and not _has_store(session):
             _show_estimate(mosaic, _estimate(mosaic, lambda place: False), as_json=as_json)
@@ -144,13 +163,14 @@ def provision(
     else:
         if report.intake.refused > 1 or report.intake.stopped_by is not None or map_error is not None:
             list_refusals(report.intake.refusals)
+        list_contests(report.intake)
         write_left_out(left_out)
         write_provision(report, seconds)
     if map_error is not None:
         raise map_error
     if report.intake.stopped_by is not None:
         raise report.intake.stopped_by
-    if report.intake.refusals or left_out:
+    if report.intake.refusals or report.intake.contests or report.intake.undated or left_out:
         raise refusals_error(report, left_out)
     if report.intake.evicted.count:
         raise evictions_error(report.intake.evicted)
@@ -176,6 +196,14 @@ def _mosaic(
         return Mosaic.of(sources, zooms=levels or (), area=area)
     except ImagerySourceError as error:
         raise BadInputError(str(error), remedy=error.remedy) from error
+
+
+def _digest(names: tuple[str, ...]) -> SourceDigest | None:
+    """The digest of the source where it is a single file; a dataset's is not compared with any other."""
+    from ...input_files.source_digest import digest_of_file
+
+    path = Path(names[0])
+    return digest_of_file(path) if len(names) == 1 and path.is_file() else None
 
 
 def _has_store(session: Session) -> bool:
@@ -220,7 +248,7 @@ def _take_in(
                 progress=lambda done: advance(done, total),
                 before_evictions=warn_of_evictions,
             )
-    except CaptureTimeInFutureError as error:
+    except (CaptureTimeInFutureError, DatasetError) as error:
         raise BadInputError(str(error), remedy=error.remedy) from error
     except BaseException:
         if report.intake.done:
