@@ -26,7 +26,7 @@ from aerotile.domain.intake.compare_stored import OnContest
 from aerotile.domain.intake.mosaic import Mosaic, in_ranges
 from aerotile.domain.intake.provision import ProvisionReport, ProvisionTerms, is_present, provision_tiles
 from aerotile.domain.intake.report import IntakeReport
-from aerotile.domain.intake.take_in_tiles import TileIntake
+from aerotile.domain.intake.take_in_tiles import CaptureTimes, TileIntake
 from aerotile.domain.policies.jpeg import is_picture, walk_jpeg, with_comment
 from aerotile.domain.ports.imagery_source import ImageryFacts, ImageryTile, TilePlace
 from aerotile.domain.values.areas import Area
