@@ -107,17 +107,22 @@ def zooms(text: str) -> tuple[int, ...]:
     return tuple(sorted(levels))
 
 
-def byte_rate(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
-    """Read a number of bytes a second such as `20 MiB`."""
+def byte_size(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+    """Read a number of bytes such as `20 MiB`."""
     if text is None:
         return None
     from ..config.values import parse_byte_size
 
     try:
-        rate = parse_byte_size(text)
+        return parse_byte_size(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
-    if rate < 1:
+
+
+def byte_rate(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+    """Read a number of bytes a second such as `20 MiB`."""
+    rate = byte_size(context, parameter, text)
+    if rate is not None and rate < 1:
         raise click.BadParameter(f"must be at least 1 byte a second, got {text!r}")
     return rate
 

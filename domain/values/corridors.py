@@ -160,7 +160,7 @@ class RowSpans:
     """Neighbouring tiles of single rows of one zoom, both ends included; arrays of one length."""
 
     owner: Integers
-    """The number of whoever asked for the tiles: a disc, or a leg."""
+    """The number of the disc, or of the leg, that touches the tiles."""
     y: Integers
     min_x: Integers
     max_x: Integers

@@ -15,6 +15,8 @@ from .validators import as_real, check_number
 
 MOST_LEGS = 200
 """A route with more (a recorded track) is told in this many legs of about the same length."""
+LONGEST_ROUTE_M = 50_000_000.0
+"""More than once around the world; it bounds the memory that a corridor takes."""
 SLOWEST_M_S, FASTEST_M_S = 0.1, 1000.0
 
 
@@ -54,7 +56,8 @@ class Route:
     """A line that an aircraft follows along great circles.
 
     Raises `ValueError` for fewer than two points, for points that are no places or more than 10,000 km apart,
-    for times that are not one for each point or go back, and for a speed outside 0.1..1000 m/s.
+    for more than 50,000 km in all, for times that are not one for each point or go back, and for a speed
+    outside 0.1..1000 m/s.
     """
 
     points: tuple[Point, ...] = attrs.field(converter=_points)
@@ -79,6 +82,10 @@ class Route:
             raise ValueError(
                 f"from point {at} to point {at + 1} it is {lengths.max() / 1000:.0f} km, "
                 f"more than {LONGEST_LINE_M / 1000:.0f} km; put a point between them"
+            )
+        if lengths.sum() > LONGEST_ROUTE_M:
+            raise ValueError(
+                f"a route of {lengths.sum() / 1000:.0f} km is longer than {LONGEST_ROUTE_M / 1000:.0f} km"
             )
 
     @property

@@ -89,7 +89,7 @@ def distance_m(point: Point, line: list[Point] | tuple[Point, ...]) -> float:
     return nearest * EARTH_RADIUS_M
 
 
-@given(corridors, st.integers(0, 5))
+@given(corridors, st.integers(0, 4))
 def test_the_tiles_of_a_corridor_are_those_that_share_a_point_with_it(corridor: Corridor, zoom: int) -> None:
     area, size = Area((corridor,)), 1 << zoom
     _, xs, ys = merged_spans(area, zoom).cells()

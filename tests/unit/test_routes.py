@@ -64,6 +64,7 @@ def test_times_of_joined_routes_count_where_they_are_in_order() -> None:
         ({"points": [(0, 0), (1, 1)], "times": (START, START - timedelta(1))}, "go back"),
         ({"points": [(0, 0), (1, 1)], "speed_m_s": 0.0}, "speed_m_s must be"),
         ({"points": [(0, 0), (150, 0)]}, "put a point between them"),
+        ({"points": [(0, 0), (80, 0)] * 4}, "longer than 50000 km"),
     ],
 )
 def test_an_impossible_route_is_refused(facts: dict[str, object], message: str) -> None:
