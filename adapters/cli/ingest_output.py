@@ -12,7 +12,7 @@ from ..input_files.tile_folder import TileFolder
 from ..input_files.tile_scheme import TileScheme
 from .coverage import coverage_facts, write_coverage
 from .errors import JobFailedError
-from .intake_output import eviction_facts, print_evictions, print_pictures, refusal_facts
+from .intake_output import eviction_facts, print_evictions, print_pictures, print_replaced, refusal_facts
 from .output import in_words, write_line
 
 if TYPE_CHECKING:
@@ -112,11 +112,7 @@ def print_ingest(
         f"{in_words(report.stored_bytes)} in {seconds:.1f} s, {rate:.0f} tiles/s; "
         f"read in {scheme.value} order"
     )
-    if report.replaced:
-        write_line(
-            "an index that was built before has descriptors of the older imagery: describe the "
-            f"{report.replaced} replaced tiles anew, and run aerotile index build"
-        )
+    print_replaced(report)
     if found.left_out:
         write_line(f"{in_kinds(found)} left out")
     if report.undated:

@@ -78,6 +78,15 @@ def evictions_error(evicted: EvictionTally) -> JobFailedError:
     )
 
 
+def print_replaced(report: IntakeReport) -> None:
+    """How many tiles were replaced, and that their descriptors are those of the older imagery."""
+    if report.replaced:
+        write_line(
+            "an index that was built before has descriptors of the older imagery: describe the "
+            f"{report.replaced} replaced tiles anew, and run aerotile index build"
+        )
+
+
 def print_pictures(report: IntakeReport) -> None:
     """How many tiles are of one colour, and how many share their bytes with another one."""
     if report.blank:

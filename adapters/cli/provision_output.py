@@ -9,7 +9,7 @@ import attrs
 
 from .coverage import coverage_facts, write_coverage
 from .errors import JobFailedError
-from .intake_output import eviction_facts, print_evictions, print_pictures, refusal_facts
+from .intake_output import eviction_facts, print_evictions, print_pictures, print_replaced, refusal_facts
 from .output import in_words, write_line, write_table
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def provision_facts(report: ProvisionReport, seconds: float) -> dict[str, Any]:
     intake = report.intake
     return {
         "stored": intake.stored,
+        "replaced": intake.replaced,
         "downgraded": intake.downgraded,
         "present": intake.present,
         "not_compared": report.not_compared,
@@ -110,7 +111,7 @@ def provision_facts(report: ProvisionReport, seconds: float) -> dict[str, Any]:
         "repeated": intake.repeats.total,
         "coverage": coverage_facts(intake.coverage()),
         "seconds": round(seconds, 3),
-        "stored_per_second": round(intake.stored / seconds, 1) if seconds else 0.0,
+        "stored_per_second": round((intake.stored + intake.replaced) / seconds, 1) if seconds else 0.0,
         "evicted": eviction_facts(intake.evicted),
         "stopped_by": None if intake.stopped_by is None else str(intake.stopped_by),
         "refusals": refusal_facts(intake.refusals),
@@ -122,10 +123,11 @@ def write_provision(report: ProvisionReport, seconds: float) -> None:
     """How the provision ended, for a person."""
     intake = report.intake
     print_evictions(intake.evicted)
-    rate = intake.stored / seconds if seconds else 0.0
+    rate = (intake.stored + intake.replaced) / seconds if seconds else 0.0
     not_read = f" ({report.not_compared} of them not read again)" if report.not_compared else ""
     write_line(
-        f"{intake.stored} stored ({intake.downgraded} of them downgraded), "
+        f"{intake.stored} stored{f', {intake.replaced} replaced' if intake.replaced else ''} "
+        f"({intake.downgraded} of them downgraded), "
         f"{intake.present} already present{not_read}, {intake.refused} refused; "
         f"{in_words(intake.stored_bytes)} in {seconds:.1f} s, {rate:.0f} tiles/s"
     )
@@ -138,6 +140,7 @@ def write_provision(report: ProvisionReport, seconds: float) -> None:
         write_line(f"{report.partial_taken} of them show no ground in a part")
     if report.empty:
         write_line(f"{report.empty} left out: they show no ground at all")
+    print_replaced(intake)
     if intake.undated:
         write_line(f"{intake.undated} left out: no capture date is known for them")
     if intake.contests:
@@ -174,7 +177,7 @@ def refusals_error(report: ProvisionReport, left_out: Mapping[str, int]) -> JobF
     if report.intake.contests:
         parts.append(f"{len(report.intake.contests)} lie where another dataset has tiles")
         if not refusals and not report.intake.undated:
-            remedy = "leave the stored tiles with --keep, or remove them with aerotile delete,"
+            remedy = "leave the stored tiles with --keep, or take newer imagery with --replace,"
     if left_out:
         parts.append(f"{sum(left_out.values())} left out ({', '.join(left_out)})")
     return JobFailedError("; ".join(parts), remedy=f"{remedy} and run again; the others are in the store")

@@ -201,12 +201,15 @@ def _date_of(tile: OfferedTile) -> datetime | None:
 def _parts(mosaic: Mosaic, intake: TileIntake, terms: ProvisionTerms) -> Iterator[_Part]:
     known_there = is_present(intake, terms.source)
     least = 0.0 if terms.take_partial and len(mosaic.sources) == 1 else 1.0
+    replaces = terms.on_contest is OnContest.REPLACE
     part = _Part()
     for block in mosaic.blocks():
         known = {
             place
             for place, numbers in block.places.items()
-            if (terms.only_missing or mosaic.sources[numbers[0]].is_remote) and known_there(place)
+            if (terms.only_missing or mosaic.sources[numbers[0]].is_remote)
+            and not replaces
+            and known_there(place)
         }
         if terms.dataset is not None and known:
             # Whether a place of another dataset, or of none, is contested shows when it is read.

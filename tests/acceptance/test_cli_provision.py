@@ -307,6 +307,7 @@ IMPOSSIBLE: list[tuple[tuple[str, ...], str]] = [
     ((*DATE, "--area", "nowhere.kml"), "no file nowhere.kml"),
     ((*DATE, "--corridor", "5km"), "no --area is given"),
     ((*DATE, "--keep"), "no dataset is named"),
+    ((*DATE, "--missing-only", "--replace"), "contradict each other"),
     (("--dataset", "nobody's"), "nobody's"),
     ((*DATE, "--stac", "o.mbtiles"), "both say when the tiles were captured"),
     ((*DATE, "--scheme", "zyx"), "whose rows are in tms or xyz order"),

@@ -371,3 +371,13 @@ def test_a_dataset_that_may_not_go_in_is_refused_before_a_tile_is_read() -> None
     with pytest.raises(DatasetSourceChangedError):
         site.provision([source], dataset="b", source_digest=SourceDigest(DigestOf.FILE, "cd" * 32))
     assert source.was_read == []
+
+
+def test_newer_imagery_replaces_older_where_that_is_asked_for() -> None:
+    site = Site()
+    site.provision([source_of(tile(1), tile(2))], at=NOW - timedelta(days=9))
+    newer = source_of(tile(1, 5), is_remote=True)
+    report = site.provision([newer], at=NOW, on_contest=OnContest.REPLACE)
+    assert (report.intake.replaced, report.not_compared, counts(report)) == (1, 0, (0, 0, 0))
+    assert site.stored() == {1: picture(5001), 2: picture(2)}
+    assert site.dates()[1] == NOW

@@ -67,6 +67,11 @@ Example:
     "--keep", is_flag=True, help="Where another dataset holds a place: leave the stored tile, as a success."
 )
 @click.option(
+    "--replace",
+    is_flag=True,
+    help="Where the store holds a place: take this tile instead, if its imagery is newer.",
+)
+@click.option(
     "--source",
     type=click.Choice([TileSource.IMPORTED.value, TileSource.SATELLITE_PROVIDER.value]),
     default=TileSource.IMPORTED.value,
@@ -99,6 +104,7 @@ def provision(
     stac: Path | None,
     dataset: str | None,
     keep: bool,
+    replace: bool,
     source: str,
     scheme: str | None,
     partial: bool,
@@ -117,6 +123,7 @@ def provision(
 
     The date of a tile is that of --captured-at, --dates or --stac, or else the dataset's, or else what the
     sources say. With --dataset a place that another dataset holds is contested: the stored tile stays.
+    With --replace newer imagery takes the place of older.
     """
     from ....domain.intake.compare_stored import OnContest
     from ....domain.intake.provision import ProvisionTerms, is_present, undated
@@ -128,12 +135,15 @@ def provision(
         raise BadInputError(
             "--keep is for places that another dataset holds: no dataset is named", remedy="give --dataset"
         )
+    for other, is_given in (("--keep", keep), ("--missing-only", missing_only)):
+        if replace and is_given:
+            raise BadInputError(f"{other} and --replace contradict each other", remedy="give one of them")
     terms = ProvisionTerms(
         source=TileSource(source),
         captured_at=chosen.times,
         dataset=dataset,
         source_digest=None if dataset is None or only_estimate else _digest(names),
-        on_contest=OnContest.KEEP if keep else OnContest.REFUSE,
+        on_contest=OnContest.KEEP if keep else OnContest.REPLACE if replace else OnContest.REFUSE,
         take_partial=partial,
         only_missing=missing_only,
     )
