@@ -33,6 +33,7 @@ COMMANDS = {
     "upload": ("upload", "Bring the aircraft's own tiles to the satellite provider."),
     "uploads": ("uploads", "List what is pending, uploaded and given up; give a tile another life."),
     "status": ("status", "Show the store, the database, the index and the configuration."),
+    "serve": ("serve", "Show the map in a browser: imagery, coverage, freshness, sectors, flights."),
     "dump": ("dump", "Print the stored tiles' metadata as JSON lines or CSV."),
     "export": ("export", "Copy tiles into MBTiles, PMTiles, GeoPackage or a folder."),
     "explain": ("explain", "Say what the freshness gate decides for a place and a capture time."),

@@ -34,6 +34,7 @@ NOT_RUN = {
         "needs an operator's route; test_cli_ready.py draws some"
     ),
     "aerotile record --lookup 17": "needs a flight; test_cli_replay.py flies one and runs both commands",
+    'pip install "aerotile[serve]"': "installs, and serves until stopped; test_cli_serve.py runs it",
     'pip install "aerotile[provider]"': "installs, and serves until stopped; test_cli_provider.py runs it",
 }
 """The first command of each block that no test runs word for word, with the reason."""
