@@ -373,6 +373,11 @@ def main() -> int:
         return 1
     except aerotile.BaseSealError:  # on the ground
         return 1
+    except aerotile.ImageryPlaceError as error:
+        assert_type(error.place, tuple[int, int, int])
+        return 1
+    except aerotile.ImagerySourceError:
+        return 1
     except aerotile.AerotileError:
         return 1
     return 0
