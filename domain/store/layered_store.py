@@ -23,7 +23,9 @@ from ..values.tile_grid import Bbox
 from ..values.tile_key import VariantTable, encode_tile_key
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
 from ..values.timestamps import microseconds_of, timestamp_of
+from ..values.validators import check_kind, taken_as
 from .tile_store import FileBackedTileStore
+from .write_batch import checked_batch
 
 
 class LayeredTiles:
@@ -55,7 +57,7 @@ class LayeredTiles:
 
     def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
         """See `ReadableTiles`; the database is asked for tiles beyond the base only."""
-        tile_ids = list(tile_ids)
+        tile_ids = taken_as(tile_ids, TileId, "tile_ids")
         sealed = self.base.datasets_of(tile_ids)
         beyond = [tile_id for tile_id in tile_ids if tile_id not in sealed]
         return sealed | (self._beyond.datasets_of(beyond) if beyond else {})
@@ -119,13 +121,14 @@ class LayeredTileStore(LayeredTiles):
 
     def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
         """See `TileStore`; a tile that the base holds is a duplicate."""
+        check_kind(metadata, TileMetadata, "metadata")
         if self.base.tile_exists(metadata.tile_id):
             raise self._duplicate(metadata)
         return self.overlay.write_tile(pixels, metadata)
 
     def write_tiles(self, tiles: Iterable[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
         """See `SupportsLocalWrites`; a tile that the base holds is a duplicate."""
-        batch = [(tile, self.base.tile_exists(tile[1].tile_id)) for tile in tiles]
+        batch = [(tile, self.base.tile_exists(tile[1].tile_id)) for tile in checked_batch(tiles)]
         new = [tile for tile, is_sealed in batch if not is_sealed]
         written = iter(self.overlay.write_tiles(new) if new else [])
         return [
@@ -146,6 +149,7 @@ class LayeredTileStore(LayeredTiles):
 
     def replace_tile(self, pixels: TileBytes, metadata: TileMetadata) -> ReplacedTile:
         """See `SupportsLocalWrites`. Raises `SealedTileError` for a tile of the base."""
+        check_kind(metadata, TileMetadata, "metadata")
         self._refuse_sealed(metadata.tile_id)
         return self.overlay.replace_tile(pixels, metadata)
 

@@ -34,6 +34,25 @@ def archive_ids(zooms: Columns, x: Columns, y: Columns) -> Ids:
     return unsigned
 
 
+def places_of_ids(ids: Ids) -> tuple[Columns, Columns, Columns]:
+    """Zoom, column and row of each id, which lies below the last of `FIRST_IDS`; `archive_ids` undone."""
+    signed = ids.astype(np.int64)
+    zooms = np.searchsorted(FIRST_IDS, signed, "right").astype(np.int64) - 1
+    left = signed - FIRST_IDS[zooms]
+    x, y = np.zeros_like(left), np.zeros_like(left)
+    for bit in range(int(zooms.max(initial=0))):
+        there = bit < zooms
+        right = there & (left >> 1 & 1).astype(bool)
+        down = there & ((left ^ right) & 1).astype(bool)
+        mirrored, turned, low = right & ~down, there & ~down, (1 << bit) - 1
+        x, y = np.where(mirrored, low - x, x), np.where(mirrored, low - y, y)
+        x, y = np.where(turned, y, x), np.where(turned, x, y)
+        x += right.astype(np.int64) << bit
+        y += down.astype(np.int64) << bit
+        left >>= 2
+    return zooms, x, y
+
+
 def archive_ids_of_keys(keys: npt.NDArray[np.int64]) -> Ids:
     """The id of each tile key's place."""
     curve = keys >> VARIANT_BITS & _MORTON_MASK
