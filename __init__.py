@@ -100,6 +100,7 @@ if TYPE_CHECKING:
     from .domain.store.tile_store import FileBackedTileStore
     from .domain.values.areas import Area, TileSpan
     from .domain.values.catalogue_entries import CatalogueEntry, CatalogueMatches
+    from .domain.values.corridors import Corridor
     from .domain.values.datasets import Dataset, DigestOf
     from .domain.values.descriptors import (
         DescriptorMetric,
@@ -262,6 +263,7 @@ _NAMES_BY_MODULE = {
         "CatalogueEntry",
         "CatalogueMatches",
     ),
+    ".domain.values.corridors": ("Corridor",),
     ".domain.values.datasets": (
         "Dataset",
         "DigestOf",
@@ -349,6 +351,7 @@ __all__ = [
     "ConfigurationError",
     "ContentHashMismatchError",
     "ContestedPlaceError",
+    "Corridor",
     "DatabaseConfig",
     "Dataset",
     "DatasetConflictError",

@@ -125,9 +125,18 @@ def _port(_: str, kind: Any) -> Iterator[str]:
 
 
 def _members(kind: Any) -> Iterator[str]:
-    """One list: each public method and property, with the first paragraph of its docstring."""
+    """One list: each public method and property, with the first paragraph of its docstring.
+
+    Those of a base class that is not public are the class's own.
+    """
     lines = []
-    for name, member in vars(kind).items():
+    private = [
+        base
+        for base in reversed(kind.__mro__[1:])
+        if base.__module__.startswith("aerotile.") and base.__name__ not in public_names()
+    ]
+    members = {name: member for base in (*private, kind) for name, member in vars(base).items()}
+    for name, member in members.items():
         function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
         if name.startswith("_") or not inspect.isfunction(function):
             continue

@@ -16,7 +16,7 @@ from ...domain.flight_events import base_opened_event, base_tile_damaged_event
 from ...domain.policies.freshness import FreshnessGrounds, FreshnessVerdict
 from ...domain.ports.tile_store import AmendedTile
 from ...domain.store.clock_guard import ClockGuard
-from ...domain.store.freshness_gate import judge_stored
+from ...domain.store.freshness_gate import FreshnessGate, judge_stored
 from ...domain.store.io_budget import IoBudget
 from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.tile_store import FileBackedTileStore
@@ -161,13 +161,23 @@ class BaseParts(StoreParts):
     @cached_property
     def sealed_store(self) -> SealedTileStore:
         """The sealed base alone, without a database. Raises `BaseUnavailableError`."""
-        gate = self._gate_over([self.base_grounds])
-        times = _TimesOfBase(self.mapped_base.signed.manifest.latest_capture_us)
-        clock = ClockGuard(self.clock, times, self.recorder)
-        clock.look()
+        gate, clock = self.base_gate, self.base_clock_guard
         return self._sealed_store(
             lambda tile_id, captured_us: judge_stored(gate, clock, tile_id, captured_us)
         )
+
+    @cached_property
+    def base_gate(self) -> FreshnessGate:
+        """The gate over the sectors and rules of the base alone. Raises `BaseUnavailableError`."""
+        return self._gate_over([self.base_grounds])
+
+    @cached_property
+    def base_clock_guard(self) -> ClockGuard:
+        """The clock, guarded by what the base proves."""
+        times = _TimesOfBase(self.mapped_base.signed.manifest.latest_capture_us)
+        clock = ClockGuard(self.clock, times, self.recorder)
+        clock.look()
+        return clock
 
     def _sealed_store(
         self,
@@ -247,10 +257,19 @@ class BaseParts(StoreParts):
         max_bytes_per_s: int | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[BaseFinding]:
-        """Hash every byte of a generation, whoever signed it; see `check_base`."""
+        """Hash every byte of a generation, whoever signed it; see `check_base`.
+
+        The outcome is noted in the root folder, where `aerotile ready` finds it.
+        """
         from ..sealed_base.check import check_base
+        from ..sealed_base.checked_base import write_checked_base
         from ..sealed_base.mapped_base import open_base
 
         base = open_base(self.base_generations, name, self.base_trust, require_signature=False)
         pace = (lambda _: None) if max_bytes_per_s is None else IoBudget(max_bytes_per_s, self.clock).spend
-        return check_base(base, pace=pace, progress=progress)
+        findings = check_base(base, pace=pace, progress=progress)
+        try:
+            write_checked_base(self.config.root, base.signed.identity, findings)
+        except OSError as error:
+            _log.warning("the check of the base can't be noted in %s: %s", self.config.root, error.strerror)
+        return findings

@@ -82,7 +82,7 @@ class LookupParts(BaseParts, IndexParts):
 
     def _content_layers(self, base: Path | None) -> Iterator[KnownContents]:
         config = self.config
-        has_store = config.database.dsn is not None or (config.postgres_folder / "cluster").is_dir()
+        has_store = config.has_store
         if base is not None or config.base.layered or not has_store:
             folder = config.base_folder if base is None else base
             if base is not None or config.base.layered or self.base_generations.current() is not None:

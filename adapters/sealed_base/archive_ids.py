@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ...domain.values.coverage_cells import gathered
 from ...domain.values.tile_grid import MAX_ZOOM
 from ...domain.values.tile_key import MORTON_BITS, VARIANT_BITS
 
@@ -36,18 +37,4 @@ def archive_ids(zooms: Columns, x: Columns, y: Columns) -> Ids:
 def archive_ids_of_keys(keys: npt.NDArray[np.int64]) -> Ids:
     """The id of each tile key's place."""
     curve = keys >> VARIANT_BITS & _MORTON_MASK
-    return archive_ids(keys >> (VARIANT_BITS + MORTON_BITS), _gathered(curve), _gathered(curve >> 1))
-
-
-def _gathered(curve: npt.NDArray[np.int64]) -> Columns:
-    """Every second bit, as `tile_key` interleaves them."""
-    curve = curve & 0x5555555555555555
-    for shift, mask in (
-        (1, 0x3333333333333333),
-        (2, 0x0F0F0F0F0F0F0F0F),
-        (4, 0x00FF00FF00FF00FF),
-        (8, 0x0000FFFF0000FFFF),
-        (16, 0x00000000FFFFFFFF),
-    ):
-        curve = (curve | curve >> shift) & mask
-    return curve
+    return archive_ids(keys >> (VARIANT_BITS + MORTON_BITS), gathered(curve), gathered(curve >> 1))

@@ -78,6 +78,7 @@ def verify_store(
     pace: Callable[[int], None] | None = None,
     start_at: int = 0,
     checkpoint: Callable[[int], None] = lambda position: None,
+    checked: Callable[[TileMetadataPersistent, bool], None] = lambda row, whole: None,
 ) -> Iterator[Finding]:
     """Read and hash every tile; yields each finding, and restores sidecars of tiles that match their row.
 
@@ -88,6 +89,7 @@ def verify_store(
     `progress(done, total)` counts tiles; `pace(read_bytes)` is called after each tile that was read, and may
     sleep. Tiles are checked in the order of their position (zoom and Z-curve, as in a tile key):
     `checkpoint(position)` tells the position that is reached, and `start_at` goes on from such a position.
+    `checked(row, whole)` is called for each row: whether its file is there and has its hash.
     Raises `StoreUnavailableError` when the database does not answer, or when the folders can't be listed
     though every tile in them could be read.
     """
@@ -112,6 +114,7 @@ def verify_store(
                 finding = None if row is None else _verify_content(files, row)
             if row is None:
                 continue
+        checked(row, finding is None)
         if pace is not None:
             pace(row.disk_bytes)
         if finding is not None:
