@@ -45,7 +45,7 @@ Integers = npt.NDArray[np.int64]
 def _points(points: Iterable[Point]) -> tuple[Point, ...]:
     checked = taken_points(points, "points")
     if not checked:
-        raise ValueError("points must hold at least one, got none")
+        raise ValueError("points must hold at least one point, got none")
     for lon, lat in checked:
         check_number("lon", lon, -180.0, 180.0)
         check_number("lat", lat, -90.0, 90.0)
