@@ -90,6 +90,7 @@ RIGHT: dict[str, Any] = {
     "npt.NDArray[np.float32]": QUERY,
     "str": "x",
     "timedelta": timedelta(days=1),
+    "tuple[Point, ...]": TRIANGLE,
     "tuple[Shape, ...]": [BOX],
     "tuple[UUID, ...]": (),
     "tuple[tuple[Point, ...], ...]": [TRIANGLE],

@@ -19,8 +19,8 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from .tile_grid import MAX_LATITUDE, Longitudes, Point
-from .validators import as_real, check_number
+from .tile_grid import MAX_LATITUDE, Longitudes, Point, taken_points
+from .validators import as_real, check_number, check_real
 
 MAX_HALF_WIDTH_M = 1_000_000.0
 LONGEST_LINE_M = 10_000_000.0
@@ -43,9 +43,9 @@ Integers = npt.NDArray[np.int64]
 
 
 def _points(points: Iterable[Point]) -> tuple[Point, ...]:
-    checked = tuple((as_real(lon), as_real(lat)) for lon, lat in points)
+    checked = taken_points(points, "points")
     if not checked:
-        raise ValueError("a corridor has at least one point, got none")
+        raise ValueError("points must hold at least one point, got none")
     for lon, lat in checked:
         check_number("lon", lon, -180.0, 180.0)
         check_number("lat", lat, -90.0, 90.0)
@@ -99,6 +99,7 @@ class Corridor:
 
     def longitudes(self, south: float, north: float) -> list[Longitudes]:
         """The longitudes that the corridor reaches between two latitudes in degrees, edges included."""
+        south, north = check_real(south, "south"), check_real(north, "north")
         widths = half_widths(self._discs, np.radians(south), np.radians(north))
         reached: list[Longitudes] = []
         for lon, width in zip(np.degrees(self._discs.lon).tolist(), np.degrees(widths).tolist(), strict=True):

@@ -14,8 +14,8 @@ from typing import TypeAlias
 import attrs
 
 from .corridors import Corridor
-from .tile_grid import Bbox, Longitudes, Point
-from .validators import as_real, check_number, check_real, plain_numbers, taken
+from .tile_grid import Bbox, Longitudes, Point, taken_points
+from .validators import check_number, check_real, plain_numbers, taken
 
 EARTH_RADIUS_M = 6_371_008.8
 """Mean radius of the Earth, (2a + b) / 3 of WGS 84 (Moritz 2000), for great-circle distances."""
@@ -106,7 +106,7 @@ def _rings(rings: Iterable[Iterable[Point]]) -> tuple[tuple[Point, ...], ...]:
 
 
 def _ring(points: Iterable[Point]) -> tuple[Point, ...]:
-    ring = tuple(_point(point) for point in taken(points, "rings", "iterables of (longitude, latitude)"))
+    ring = taken_points(points, "rings")
     for lon, lat in ring:
         check_number("lon", lon, -180.0, 180.0)
         check_number("lat", lat, -90.0, 90.0)
@@ -115,14 +115,6 @@ def _ring(points: Iterable[Point]) -> tuple[Point, ...]:
     if len(set(ring)) < 3:
         raise ValueError(f"a ring has at least three different points, got {ring!r}")
     return ring
-
-
-def _point(point: Point) -> Point:
-    try:
-        lon, lat = point
-    except (TypeError, ValueError):
-        raise ValueError(f"rings must be made of (longitude, latitude), got {point!r}") from None
-    return as_real(lon), as_real(lat)
 
 
 @attrs.frozen

@@ -7,11 +7,21 @@ south from the northern edge.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import attrs
 
-from .validators import as_whole, check_kind, check_real, check_whole, is_real, is_whole, plain_numbers
+from .validators import (
+    as_real,
+    as_whole,
+    check_kind,
+    check_real,
+    check_whole,
+    is_real,
+    is_whole,
+    plain_numbers,
+    taken,
+)
 
 MAX_ZOOM = 22
 MAX_LATITUDE = 85.0511287798066
@@ -91,6 +101,19 @@ def check_zoom(zoom_level: int) -> int:
     if not is_whole(plain) or not 0 <= plain <= MAX_ZOOM:
         raise ValueError(f"zoom_level must be an integer within 0..{MAX_ZOOM}, got {zoom_level!r}")
     return plain
+
+
+def taken_points(points: Iterable[Point], name: str) -> tuple[Point, ...]:
+    """Points with plain numbers of any size. Raises `TypeError` or `ValueError` unless each is a pair."""
+    return tuple(_point(point, name) for point in taken(points, name, "(longitude, latitude)"))
+
+
+def _point(point: Point, name: str) -> Point:
+    try:
+        lon, lat = point
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be made of (longitude, latitude), got {point!r}") from None
+    return as_real(lon), as_real(lat)
 
 
 def check_place(zoom_level: int, **columns_and_rows: int) -> None:

@@ -25,6 +25,7 @@ from wrong_arguments import (
 )
 
 from aerotile.domain.values.areas import Area
+from aerotile.domain.values.corridors import Corridor
 from aerotile.domain.values.shapes import Circle, MultiPolygon, Polygon
 from aerotile.domain.values.tile_grid import GridRange
 from aerotile.domain.values.tile_key import VariantTable
@@ -34,6 +35,7 @@ VALUES: dict[str, object] = {
     "Area": Area([BOX]),
     "Bbox": BOX,
     "Circle": Circle(1, 1, 1),
+    "Corridor": Corridor(TRIANGLE, 500.0),
     "Dataset": DATASET,
     "GridRange": GridRange.covering(BOX, 5),
     "MultiPolygon": MultiPolygon([Polygon([TRIANGLE])]),
