@@ -54,7 +54,7 @@ def replay(session: Session, record: Path, base: Path | None, as_json: bool) -> 
     shown: list[dict[str, Any]] = []
     with session.existing_runtime("index") as runtime:
         try:
-            index, contents = runtime.descriptor_index, runtime.known_contents(base)
+            index, contents = runtime.index_to_repeat(base), runtime.known_contents(base)
             answering = index.metadata()
         except TileCacheError as error:  # exit code 1 is for answers that differ
             raise BadInputError(str(error), remedy=error.remedy) from error
