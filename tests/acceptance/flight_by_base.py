@@ -16,6 +16,7 @@ config = aerotile.AerotileConfig(
     root=root,
     database=aerotile.DatabaseConfig(embedded_binaries=Path("nowhere")),
     base=aerotile.BaseConfig(require_signature=False),
+    record=aerotile.RecordConfig(lookups=aerotile.RecordLookups.FULL),
 )
 base = aerotile.build_sealed_base(config)
 index: Any = aerotile.build_descriptor_index(config)

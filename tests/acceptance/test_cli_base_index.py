@@ -119,8 +119,11 @@ def test_an_index_without_a_tile_of_the_base_is_refused(store: Call) -> None:
 
 
 @pytest.mark.usefixtures("aircraft")
-def test_a_flight_finds_searches_reads_and_judges_by_the_base_alone() -> None:
+def test_a_flight_finds_searches_reads_and_judges_by_the_base_alone(
+    sealed: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a process that has no PostgreSQL on its path, no database configured, and none to start."""
+    monkeypatch.delenv("AEROTILE_DATABASE_DSN")
     np.save("query.npy", query())
     done = subprocess.run(
         [sys.executable, str(HERE / "flight_by_base.py"), "aircraft", "query.npy"],
@@ -137,6 +140,24 @@ def test_a_flight_finds_searches_reads_and_judges_by_the_base_alone() -> None:
     assert flown["classification"] == "stable_rear"
     assert bytes.fromhex(flown["pixels"]) == Path("tiles/7/60/1.jpg").read_bytes()
     assert {path.name for path in Path("aircraft").iterdir()} == {"base", "record"}
+    for more in ([], ["--base", "aerotile-data/base"]):
+        again = sealed("--root", "aircraft", "replay", "aircraft/record", *more, "--json", **UNSIGNED)
+        assert (again.code, again.json["same"], again.json["different"]) == (0, 2, 0), again.err
+
+
+def test_search_asks_the_index_of_a_base_without_a_store(
+    sealed: Call, aircraft: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AEROTILE_DATABASE_DSN")
+    np.save("query.npy", query())
+    alone = UNSIGNED | {"AEROTILE_DATABASE_EMBEDDED_BINARIES": "nowhere"}
+    for near in ([], ["--near", "84.6,-9.8,1km"]):
+        found = sealed("--root", "aircraft", "search", "query.npy", *near, "--json", **alone)
+        assert found.code == 0, found.err
+        assert found.json["hits"][0]["tile"] == TILES[1]
+    shutil.rmtree(aircraft.parents[2] / "base")
+    gone = sealed("--root", "aircraft", "search", "query.npy", **alone)
+    assert (gone.code, "no store in" in gone.error) == (2, True)
 
 
 def test_the_network_of_the_flight_must_be_that_of_the_base(aircraft: Path) -> None:
