@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .adapters.composition import (
         apply_migrations,
+        build_dataset_store,
         build_descriptor_index,
         build_flight_recorder,
         build_sealed_base,
@@ -48,6 +49,12 @@ if TYPE_CHECKING:
         CommitOutcomeUnknownError,
         ConfigurationError,
         ContentHashMismatchError,
+        ContestedPlaceError,
+        DatasetConflictError,
+        DatasetError,
+        DatasetNotStorableError,
+        DatasetSourceChangedError,
+        DatasetUndatedError,
         DuplicateTileError,
         ForkedProcessError,
         FreshnessRejectionError,
@@ -64,12 +71,14 @@ if TYPE_CHECKING:
         TileCacheError,
         TileMetadataError,
         TileNotFoundError,
+        UnknownDatasetError,
     )
     from .domain.find_tiles import DescriptorSearch, FoundTile, FoundTiles, PixelReader, find_tiles
     from .domain.flight_events import EventKind, FlightEvent, RecordEnvelope, Severity
     from .domain.policies.clock_trust import ClockFault, ClockFaultReason
     from .domain.policies.freshness import FreshnessDecision, FreshnessVerdict
     from .domain.ports.clock import Clock
+    from .domain.ports.dataset_store import DatasetStore
     from .domain.ports.descriptor_index import DescriptorIndex, SupportsAreaSearch, SupportsKeyListing
     from .domain.ports.flight_recorder import FlightRecorder
     from .domain.ports.sector_index import SectorIndex, SupportsJudging, TileJudge
@@ -88,6 +97,7 @@ if TYPE_CHECKING:
     from .domain.store.tile_store import FileBackedTileStore
     from .domain.values.areas import Area, TileSpan
     from .domain.values.catalogue_entries import CatalogueEntry, CatalogueMatches
+    from .domain.values.datasets import Dataset, DigestOf
     from .domain.values.descriptors import (
         DescriptorMetric,
         HnswParams,
@@ -126,6 +136,7 @@ if TYPE_CHECKING:
 _NAMES_BY_MODULE = {
     ".adapters.composition": (
         "apply_migrations",
+        "build_dataset_store",
         "build_descriptor_index",
         "build_flight_recorder",
         "build_sealed_base",
@@ -162,6 +173,12 @@ _NAMES_BY_MODULE = {
         "CommitOutcomeUnknownError",
         "ConfigurationError",
         "ContentHashMismatchError",
+        "ContestedPlaceError",
+        "DatasetConflictError",
+        "DatasetError",
+        "DatasetNotStorableError",
+        "DatasetSourceChangedError",
+        "DatasetUndatedError",
         "DuplicateTileError",
         "ForkedProcessError",
         "FreshnessRejectionError",
@@ -178,6 +195,7 @@ _NAMES_BY_MODULE = {
         "TileCacheError",
         "TileMetadataError",
         "TileNotFoundError",
+        "UnknownDatasetError",
     ),
     ".domain.find_tiles": (
         "DescriptorSearch",
@@ -201,6 +219,7 @@ _NAMES_BY_MODULE = {
         "FreshnessVerdict",
     ),
     ".domain.ports.clock": ("Clock",),
+    ".domain.ports.dataset_store": ("DatasetStore",),
     ".domain.ports.descriptor_index": (
         "DescriptorIndex",
         "SupportsAreaSearch",
@@ -235,6 +254,10 @@ _NAMES_BY_MODULE = {
     ".domain.values.catalogue_entries": (
         "CatalogueEntry",
         "CatalogueMatches",
+    ),
+    ".domain.values.datasets": (
+        "Dataset",
+        "DigestOf",
     ),
     ".domain.values.descriptors": (
         "DescriptorMetric",
@@ -320,10 +343,19 @@ __all__ = [
     "CommitOutcomeUnknownError",
     "ConfigurationError",
     "ContentHashMismatchError",
+    "ContestedPlaceError",
     "DatabaseConfig",
+    "Dataset",
+    "DatasetConflictError",
+    "DatasetError",
+    "DatasetNotStorableError",
+    "DatasetSourceChangedError",
+    "DatasetStore",
+    "DatasetUndatedError",
     "DescriptorIndex",
     "DescriptorMetric",
     "DescriptorSearch",
+    "DigestOf",
     "DuplicateTileError",
     "EventKind",
     "FileBackedTileStore",
@@ -397,6 +429,7 @@ __all__ = [
     "TileUploader",
     "TileWriteOutcome",
     "TilesConfig",
+    "UnknownDatasetError",
     "UploadBatchReport",
     "UploadConfig",
     "UploadProblem",
@@ -406,6 +439,7 @@ __all__ = [
     "VectorStorage",
     "VotingStatus",
     "apply_migrations",
+    "build_dataset_store",
     "build_descriptor_index",
     "build_flight_recorder",
     "build_sealed_base",

@@ -17,12 +17,14 @@ import numpy as np
 from aerotile.adapters.faiss.metadata_file import encode_metadata
 from aerotile.adapters.files.file_digests import FileDigests
 from aerotile.adapters.http.protocol import frames
+from aerotile.adapters.index_files import INDEX_FILES
 from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.adapters.recorder.line_format import encode_line
 from aerotile.adapters.sealed_base.archive_header import ArchiveHeader
-from aerotile.adapters.sealed_base.manifest import FILES, BaseManifest, SealedFile
+from aerotile.adapters.sealed_base.manifest import FILES, BaseManifest, SealedDataset, SealedFile, SealedIndex
 from aerotile.domain.flight_events import EventKind, FlightEvent, RecordEnvelope
+from aerotile.domain.values.datasets import Dataset, DigestOf
 from aerotile.domain.values.descriptors import HnswParams, IndexMetadata, VectorStorage
 from aerotile.domain.values.sectors import SectorBoundary, SectorClassification
 from aerotile.domain.values.tile_grid import Bbox
@@ -51,6 +53,22 @@ BASE_HEADER = ArchiveHeader(
     min_zoom=3,
     max_zoom=17,
     bounds_e7=(-10, -20, 30, 40),
+)
+DATASET = Dataset(
+    name="ortho-2024",
+    licence="CC-BY-4.0",
+    attribution="Survey Office",
+    may_be_stored_offline=True,
+    source="ortho.tif",
+    source_sha256="ef" * 32,
+    digest_of=DigestOf.FILE,
+    captured_at=NOON,
+    captured_from="by hand",
+)
+CAPTURE_DATES = b"z,x,y,captured_at\n3,1,2,2024-05-01\n22,4194303,0,2024-05-01T01:30:00+01:30\n"
+STAC_ITEM = (
+    b'{"type": "Feature", "stac_version": "1.0.0", "id": "S2A_1", "properties": {"datetime": null,'
+    b' "start_datetime": "2024-05-01T00:00:00Z", "end_datetime": "2024-06-01T00:00:00Z"}}'
 )
 SECTORS = {
     "type": "FeatureCollection",
@@ -221,8 +239,17 @@ def base_manifest() -> bytes:
         latest_capture_us=1_777_636_800_000_000,
         left_out={"another zoom": 3},
         variants=VariantTable((FLIGHT,)),
+        datasets=(SealedDataset(DATASET, 5),),
         default_classification="stable_rear",
         aerotile="0.1.0",
         first_keys_sha256="cd" * 32,
-        files={name: SealedFile(936, 53_248, "ab" * 32) for name in FILES},
+        files={name: SealedFile(936, 53_248, "ab" * 32) for name in FILES + INDEX_FILES},
+        index=SealedIndex(
+            descriptor_model="net",
+            descriptors=12,
+            tiles=9,
+            dropped=3,
+            built_by="faiss 1.15.1 AVX2",
+            metadata_sha256="ab" * 32,
+        ),
     ).encode()

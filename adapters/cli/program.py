@@ -24,6 +24,7 @@ COMMANDS = {
     "migrate": ("migrate", "Create the database's tables, or bring them up to date."),
     "sectors": ("sectors", "Load and list the sectors that tiles are judged by."),
     "ingest": ("ingest", "Bring a folder of XYZ tiles into the store."),
+    "datasets": ("datasets", "Define and list the datasets that tiles come from."),
     "index": ("index", "Build, inspect and switch the descriptor index."),
     "base": ("base", "Seal, sign, verify and switch the base that a flight takes along."),
     "search": ("search", "Find the tiles that look like a descriptor."),

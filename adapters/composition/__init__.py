@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ...domain.errors import IndexUnavailableError, RuntimeNotAvailableError
 from ...domain.policies.index_agreement import IndexAgreement
 from ...domain.ports.clock import Clock
+from ...domain.ports.dataset_store import DatasetStore
 from ...domain.ports.descriptor_index import DescriptorIndex
 from ...domain.ports.flight_recorder import FlightRecorder
 from ...domain.ports.tile_metadata import TileMetadataStore
@@ -121,6 +122,16 @@ def build_tile_metadata_store(config: AerotileConfig) -> TileMetadataStore:
     `RuntimeNotAvailableError`.
     """
     store: TileMetadataStore = runtime_of(config).part("metadata_store")
+    return store
+
+
+def build_dataset_store(config: AerotileConfig) -> DatasetStore:
+    """The datasets that tiles come from.
+
+    The first call waits at most 60 s for an embedded database. Raises `StoreUnavailableError`,
+    `RuntimeNotAvailableError`.
+    """
+    store: DatasetStore = runtime_of(config).part("dataset_store")
     return store
 
 

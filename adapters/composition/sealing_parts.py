@@ -94,6 +94,7 @@ class SealingParts(BaseParts, IndexParts):
             read=self.files.read,
             sectors=self.sector_store.sectors(),
             rules=self.sector_store.rules(),
+            datasets=self.dataset_store.datasets(),
             default_classification=self.config.freshness.default_classification,
             aerotile=version("aerotile"),
             write_index=self._index_writer(progress) if with_index else None,

@@ -205,6 +205,7 @@ class StoreParts(DatabaseParts):
             budget_bytes=self.tiles_budget.max_bytes,
             tile_size_pixels=self.config.tiles.tile_size_pixels,
             clock=self.clock,
+            datasets=self.dataset_store,
             walk_jpeg=lambda pixels: JpegWalk.of(walk_jpeg(pixels)),
             decoder=SimplejpegDecoder(),
             decoding_threads=len(os.sched_getaffinity(0)),

@@ -72,6 +72,7 @@ class SealedDescriptorIndex:
     def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
         """See `DescriptorIndex`. The first call may hash the graph; a damaged one is refused each time."""
         query = checked_query(descriptor, self._metadata.dimension, k)
+        self._in_use()
         return _of_base(lambda: self._opened_graph().nearest(query, int(k)))
 
     def search_within(self, descriptor: npt.NDArray[np.float32], k: int, area: Area) -> list[SearchHit]:

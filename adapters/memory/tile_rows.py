@@ -232,6 +232,10 @@ class MemoryTileRows(MemoryTileMetadataStore):
         """See `TileRows`."""
         return dict(Counter((row.tile_id.source, row.tile_id.zoom_level) for row in self.committed()))
 
+    def counts_by_dataset(self) -> dict[str | None, int]:
+        """See `TileRows`."""
+        return dict(Counter(row.dataset for row in self.committed()))
+
     def disk_usage(self) -> DiskUsage:
         """See `TileRows`."""
         with self._answering():

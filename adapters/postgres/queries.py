@@ -18,6 +18,7 @@ from .row_values import ID_COLUMNS, INSERTED, TILE_COLUMNS
 SELECT_TILES = f"SELECT {TILE_COLUMNS} FROM tiles WHERE tile_uuid = ANY(%s) AND {HAS_CONTENT}"
 SELECT_ALL = f"SELECT {TILE_COLUMNS} FROM tiles WHERE {HAS_CONTENT}"
 COUNT_TILES = f"SELECT source, zoom_level, count(*) FROM tiles WHERE {HAS_CONTENT} GROUP BY 1, 2"
+COUNT_BY_DATASET = f"SELECT dataset, count(*) FROM tiles WHERE {HAS_CONTENT} GROUP BY 1"
 # Rows of one column without a gap have the same difference of row and rank.
 SELECT_RUNS = f"""
     SELECT zoom_level, x, min(y), max(y)

@@ -22,7 +22,8 @@ TILE_COLUMNS = f"""
     {ID_COLUMNS}, captured_at, content_sha256, disk_bytes, tile_size_pixels,
     ground_sample_distance, freshness_status, voting_status, horizontal_error_m, inlier_count,
     mean_reprojection_error_px, sharpness, location_hash, tile_uuid, created_at,
-    COALESCE(accessed_at, created_at), uploaded_at, upload_attempts, pinned
+    COALESCE(accessed_at, created_at), uploaded_at, upload_attempts, pinned,
+    dataset
 """
 """The columns that `read_tile` reads; they make a tile where `predicates.HAS_CONTENT`."""
 
@@ -50,6 +51,7 @@ INSERTED = {
     "location_hash": "uuid",
     "content_sha256": "text",
     "disk_bytes": "bigint",
+    "dataset": "text",
 }
 """The columns that an INSERT gives and their types, in the order of `insert_values` and `copy_format`."""
 
@@ -88,6 +90,7 @@ def read_tile(row: Sequence[Any]) -> TileMetadataPersistent:
             uploaded_at=row[20],
             upload_attempts=row[21],
             pinned=row[22],
+            dataset=row[23],
         )
     except ValueError as error:
         place = "/".join(str(part) for part in (row[3], *row[:3]))
@@ -119,4 +122,5 @@ def insert_values(tile: TileMetadataPersistent) -> tuple[Any, ...]:
         tile.location_hash,
         tile.content_sha256,
         tile.disk_bytes,
+        tile.dataset,
     )

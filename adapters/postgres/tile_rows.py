@@ -53,6 +53,7 @@ from .queries import (
     COMPLETE_TILE,
     COMPLETED_TRACE,
     COPY_TILES,
+    COUNT_BY_DATASET,
     COUNT_TILES,
     DELETE_TILE,
     DELETE_TILES,
@@ -302,6 +303,10 @@ class PostgresTileRows:
         """See `TileRows`."""
         counted = self._database.fetch_all("counting the tiles", COUNT_TILES)
         return {(TileSource(source), zoom_level): count for source, zoom_level, count in counted}
+
+    def counts_by_dataset(self) -> dict[str | None, int]:
+        """See `TileRows`."""
+        return dict(self._database.fetch_all("counting the tiles of each dataset", COUNT_BY_DATASET))
 
     def disk_usage(self) -> DiskUsage:
         """See `TileRows`."""

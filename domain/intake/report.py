@@ -6,7 +6,7 @@ from collections import Counter
 
 import attrs
 
-from ..errors import AerotileError
+from ..errors import AerotileError, ContestedPlaceError
 from ..ports.offered_tile import OfferedTile
 from ..values.coverage import ZoomCoverage, coverage_of, runs_of
 from ..values.eviction_tally import EvictionTally
@@ -26,6 +26,17 @@ class Refusal:
     """The name of the error's class."""
     message: str
     remedy: str | None
+
+
+@attrs.frozen
+class Contest:
+    """One tile that was not stored, because its place is held by a tile of another dataset."""
+
+    file: str
+    tile: str
+    """`source/zoom/x/y`."""
+    held_by: str | None
+    """The name of that dataset; None for a tile without one."""
 
 
 class RepeatedTiles:
@@ -63,6 +74,16 @@ class IntakeReport:
     """Those among `stored` that the freshness gate labelled as too old."""
     present: int = 0
     """Tiles that the store held already with the same bytes."""
+    present_without_dataset: int = 0
+    """Those among `present` that are stored without a dataset, where the intake names one."""
+    undated: int = 0
+    """Tiles that were left out unread, because no capture date is known for them."""
+    first_undated: str | None = None
+    """The name of the first of them."""
+    contests: list[Contest] = attrs.field(factory=list)
+    """Tiles whose places are held by another dataset; the stored tiles stay as they are."""
+    kept: int = 0
+    """Such tiles that the intake was asked to leave as they are."""
     stored_bytes: int = 0
     blank: int | None = None
     """Tiles of one colour, stored, present or refused; None where no tile was decoded."""
@@ -83,7 +104,7 @@ class IntakeReport:
     @property
     def done(self) -> int:
         """How many tiles have ended."""
-        return self.stored + self.present + self.refused
+        return self.stored + self.present + self.refused + self.undated + len(self.contests) + self.kept
 
     def add_stored(self, row: TileMetadataPersistent) -> None:
         """Count a tile that was stored."""
@@ -96,6 +117,15 @@ class IntakeReport:
         """Count a tile that the store held already."""
         self.present += 1
         self.covered.append(tile_id)
+
+    def add_undated(self, tile: OfferedTile) -> None:
+        """Count a tile without a capture date."""
+        self.undated += 1
+        self.first_undated = self.first_undated or tile.name
+
+    def add_contested(self, tile: OfferedTile, error: ContestedPlaceError) -> None:
+        """Add a tile whose place is held by another dataset."""
+        self.contests.append(Contest(tile.name, str(error.tile_id), error.held_by))
 
     def coverage(self) -> list[ZoomCoverage]:
         """The ground that the stored and the present tiles cover."""

@@ -130,6 +130,10 @@ class TileRows(Protocol):
         """The number of committed rows of each source and zoom level that has rows."""
         ...
 
+    def counts_by_dataset(self) -> dict[str | None, int]:
+        """The number of committed rows of each dataset that has rows, and of those without one as None."""
+        ...
+
     def disk_usage(self) -> DiskUsage:
         """What the committed rows' tiles take, read as it is kept and not summed up."""
         ...

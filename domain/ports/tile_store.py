@@ -147,6 +147,14 @@ class ReadableTiles(SupportsLocalReads, Protocol):
         """
         ...
 
+    def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
+        """The dataset of each of the tiles that is here, by name; None for a tile without one.
+
+        A store asks its database, once for all of them; a base asks nobody. Raises `StoreUnavailableError`,
+        and `BaseUnavailableError` for damaged facts of a base.
+        """
+        ...
+
     def content_sha256(self, tile_id: TileId) -> str | None:
         """The SHA-256 of the tile's bytes as it was stored; None for a tile that is not here. Reads no bytes.
 

@@ -69,6 +69,13 @@ class LayeredTileStore:
         """See `ReadableTiles`."""
         return self._layer(tile_id).captured_us(tile_id)
 
+    def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
+        """See `ReadableTiles`; the database is asked for tiles beyond the base only."""
+        tile_ids = list(tile_ids)
+        sealed = self.base.datasets_of(tile_ids)
+        beyond = [tile_id for tile_id in tile_ids if tile_id not in sealed]
+        return sealed | (self.overlay.datasets_of(beyond) if beyond else {})
+
     def content_sha256(self, tile_id: TileId) -> str | None:
         """See `ReadableTiles`."""
         sealed = self.base.content_sha256(tile_id)

@@ -146,6 +146,11 @@ class FileBackedTileStore:
         """See `ReadableTiles`."""
         return self._catalogue.captured_us(tile_id)
 
+    def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
+        """See `ReadableTiles`; the database is asked."""
+        committed = self._write_parts.rows.committed_among(tile_ids)
+        return {tile_id: row.dataset for tile_id, row in committed.items()}
+
     def content_sha256(self, tile_id: TileId) -> str | None:
         """See `ReadableTiles`."""
         entry = self._catalogue.get(tile_id)

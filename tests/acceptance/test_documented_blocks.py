@@ -31,11 +31,13 @@ NOT_RUN = {
     'pip install "aerotile[provider]"': "installs, and serves until stopped; test_cli_provider.py runs it",
 }
 """The first command of each block that no test runs word for word, with the reason."""
+DATASETS = 'aerotile datasets define ortho-2024 --licence CC-BY-4.0 --attribution "Survey Office" \\'
 RUN = {
     "python small_base.py": "ten-minutes.md",
     'aerotile ingest tiles/ --captured-at "$(date -u +%F)"': "ten-minutes.md",
     "python first_flight.py frames.npy": "ten-minutes.md",
     "aerotile migrate": "operations.md, before the flight",
+    DATASETS: "operations.md, datasets",
     "aerotile upload --dry-run": "operations.md, after the flight",
 }
 """The first command of each block that a test below runs."""
@@ -122,6 +124,10 @@ def test_the_commands_of_operations_run(folder: Path, spawn_environment: dict[st
     (folder / "sectors.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [rear]}))
     blocks = {first_command(block): block for _, block in blocks_of("operations.md")}
     assert run_block(blocks["aerotile migrate"], folder, spawn_environment)
+    listed = run_block(blocks[DATASETS], folder, spawn_environment).splitlines()
+    assert [line.split()[:3] for line in listed if line.startswith("ortho-2024")] == [
+        ["ortho-2024", "1", "yes"]
+    ]
 
     written = subprocess.run(
         [sys.executable, REPOSITORY / "examples" / "write.py", column / "0.jpg", "48.1", "11.6"],
