@@ -63,7 +63,9 @@ if TYPE_CHECKING:
         IndexUnavailableError,
         NoMappingLeftError,
         NoTileFileError,
+        NotNewerError,
         OnboardRoomExhaustedError,
+        OtherImageryError,
         ReadDeadlineError,
         RuntimeNotAvailableError,
         SealedTileError,
@@ -87,6 +89,7 @@ if TYPE_CHECKING:
         AmendedTile,
         ReadableTiles,
         RecordsLookups,
+        ReplacedTile,
         SupportsLocalReads,
         SupportsLocalWrites,
         TileStore,
@@ -97,6 +100,7 @@ if TYPE_CHECKING:
     from .domain.store.tile_store import FileBackedTileStore
     from .domain.values.areas import Area, TileSpan
     from .domain.values.catalogue_entries import CatalogueEntry, CatalogueMatches
+    from .domain.values.corridors import Corridor
     from .domain.values.datasets import Dataset, DigestOf
     from .domain.values.descriptors import (
         DescriptorMetric,
@@ -187,7 +191,9 @@ _NAMES_BY_MODULE = {
         "IndexUnavailableError",
         "NoMappingLeftError",
         "NoTileFileError",
+        "NotNewerError",
         "OnboardRoomExhaustedError",
+        "OtherImageryError",
         "ReadDeadlineError",
         "RuntimeNotAvailableError",
         "SealedTileError",
@@ -239,6 +245,7 @@ _NAMES_BY_MODULE = {
         "AmendedTile",
         "ReadableTiles",
         "RecordsLookups",
+        "ReplacedTile",
         "SupportsLocalReads",
         "SupportsLocalWrites",
         "TileStore",
@@ -255,6 +262,7 @@ _NAMES_BY_MODULE = {
         "CatalogueEntry",
         "CatalogueMatches",
     ),
+    ".domain.values.corridors": ("Corridor",),
     ".domain.values.datasets": (
         "Dataset",
         "DigestOf",
@@ -344,6 +352,7 @@ __all__ = [
     "ConfigurationError",
     "ContentHashMismatchError",
     "ContestedPlaceError",
+    "Corridor",
     "DatabaseConfig",
     "Dataset",
     "DatasetConflictError",
@@ -383,7 +392,9 @@ __all__ = [
     "MultiPolygon",
     "NoMappingLeftError",
     "NoTileFileError",
+    "NotNewerError",
     "OnboardRoomExhaustedError",
+    "OtherImageryError",
     "PixelReader",
     "Polygon",
     "PositionFix",
@@ -395,6 +406,7 @@ __all__ = [
     "RecordEnvelope",
     "RecordLookups",
     "RecordsLookups",
+    "ReplacedTile",
     "RuntimeNotAvailableError",
     "SealedTileError",
     "SearchHit",

@@ -5,6 +5,8 @@ TileCacheError                   anything that goes wrong with the cache in use
 ├── TileMetadataError            the facts about a tile are impossible or contradictory
 │   ├── DuplicateTileError       the store already holds the tile
 │   │   └── CaptureTimeConflictError  it holds the same bytes under another capture date
+│   ├── OtherImageryError        an intake meets a tile that the store holds with other bytes
+│   ├── NotNewerError            the imagery of a replacement is not newer than the stored imagery
 │   ├── CaptureTimeInFutureError the capture time lies ahead of the clock
 │   └── ContestedPlaceError      another dataset holds the tile
 ├── DatasetError                 a dataset can't be used as it is asked for
@@ -20,7 +22,7 @@ TileCacheError                   anything that goes wrong with the cache in use
 │   └── HeadroomTakenError       another process took the reserved room before the commit
 ├── IndexUnavailableError        the descriptor index can't be opened or can't answer
 ├── BaseUnavailableError         the sealed base is not there, damaged, or not signed as it must be
-├── SealedTileError              a tile of the sealed base can't be deleted, evicted, amended or pinned
+├── SealedTileError              a tile of the sealed base can't be deleted, evicted, changed or pinned
 └── StoreUnavailableError        the database or the disk does not answer; nothing was lost
     ├── ReadDeadlineError        the disk did not give a tile in time; it may do so later
     ├── CommitOutcomeUnknownError  the line was lost during COMMIT; the write may have succeeded
@@ -93,16 +95,57 @@ class DuplicateTileError(TileMetadataError):
 
 
 class CaptureTimeConflictError(DuplicateTileError):
-    """The store already holds this tile with the same bytes and another capture date: one date is wrong."""
+    """The store already holds this tile with the same bytes and another capture date: one date is wrong.
 
-    def __init__(self, tile_id: TileId, stored_captured_at: datetime, captured_at: datetime) -> None:
+    `is_sealed`: the sealed base holds it.
+    """
+
+    def __init__(
+        self,
+        tile_id: TileId,
+        stored_captured_at: datetime,
+        captured_at: datetime,
+        *,
+        is_sealed: bool = False,
+    ) -> None:
+        where, remedy = (
+            "in the store",
+            (f"put the stored one right: aerotile amend --captured-at {captured_at.isoformat()} {tile_id}"),
+        )
+        if is_sealed:
+            where, remedy = "in the sealed base", "seal a new generation from a store that has the right one"
         TileMetadataError.__init__(
             self,
-            f"tile {tile_id} is already in the store with the same bytes, captured at "
+            f"tile {tile_id} is already {where} with the same bytes, captured at "
             f"{stored_captured_at.isoformat()}; this one says {captured_at.isoformat()}",
             tile_id=tile_id,
-            remedy="correct the date, or put the stored one right: aerotile amend "
-            f"--captured-at {captured_at.isoformat()} {tile_id}",
+            remedy=f"correct the date, or {remedy}",
+        )
+        self.stored_captured_at = stored_captured_at
+        self.captured_at = captured_at
+        self.is_sealed = is_sealed
+
+
+class OtherImageryError(TileMetadataError):
+    """The store already holds this tile with other bytes; they stay."""
+
+    def __init__(self, tile_id: TileId) -> None:
+        super().__init__(
+            f"tile {tile_id} is already in the store with other content",
+            tile_id=tile_id,
+            remedy="where this imagery is newer: aerotile ingest --replace puts it in the other's place",
+        )
+
+
+class NotNewerError(TileMetadataError):
+    """The imagery of a replacement is older than the stored imagery, or of the same time; that one stays."""
+
+    def __init__(self, tile_id: TileId, stored_captured_at: datetime, captured_at: datetime) -> None:
+        super().__init__(
+            f"tile {tile_id} is stored as captured at {stored_captured_at.isoformat()}; this one is of "
+            f"{captured_at.isoformat()} and not newer",
+            tile_id=tile_id,
+            remedy=f"leave it out, or where it must be used: aerotile delete {tile_id}, then ingest it",
         )
         self.stored_captured_at = stored_captured_at
         self.captured_at = captured_at
@@ -132,7 +175,7 @@ class ContestedPlaceError(TileMetadataError):
         super().__init__(
             f"the store holds {holder} as {tile_id}, so one of the dataset {dataset} has no place",
             tile_id=tile_id,
-            remedy="--keep leaves the stored tiles; aerotile delete removes those that must go",
+            remedy="--keep leaves the stored tiles, --replace puts newer ones in their places",
         )
         self.dataset = dataset
         self.held_by = held_by
@@ -343,7 +386,7 @@ class BaseUnavailableError(TileCacheError):
 
 
 class SealedTileError(TileCacheError):
-    """A tile of the sealed base can't be deleted, evicted, amended or pinned: a base is never changed."""
+    """A tile of the sealed base can't be deleted, evicted, changed or pinned: a base is never changed."""
 
     def __init__(self, tile_id: TileId) -> None:
         super().__init__(

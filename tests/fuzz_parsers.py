@@ -40,7 +40,8 @@ from aerotile.adapters.input_files.capture_dates import (
 )
 from aerotile.adapters.input_files.descriptor_files import read_described_tiles, read_query
 from aerotile.adapters.input_files.errors import InputFileError
-from aerotile.adapters.input_files.geojson import GeoJsonError, read_sectors
+from aerotile.adapters.input_files.routes.read_drawing import read_drawing
+from aerotile.adapters.input_files.sector_files import read_sectors
 from aerotile.adapters.postgres.address import DatabaseAddress
 from aerotile.adapters.postgres.tile_feed import read_notice
 from aerotile.adapters.provider.behaviour import read_behaviour
@@ -168,9 +169,16 @@ PARSERS = [
     Parser(
         "geojson",
         in_file("sectors.geojson", read_sectors),
-        (GeoJsonError,),
-        (json.dumps(samples.SECTORS).encode(),),
-        (*_JSON_WORDS, b'"crs":'),
+        (InputFileError,),
+        (json.dumps(samples.SECTORS).encode(), samples.KML),
+        (*_JSON_WORDS, b'"crs":', b"<!DOCTYPE x>", b"&#0;"),
+    ),
+    Parser(
+        "drawing",
+        in_file("route", read_drawing),
+        (InputFileError,),
+        (samples.KML, samples.GPX, samples.WAYPOINTS, json.dumps(samples.PLAN).encode()),
+        (*_JSON_WORDS, b"<!DOCTYPE x>", b"&#0;", b"nan", b"1e999", b"9" * 5000),
     ),
     Parser(
         "capture_dates",

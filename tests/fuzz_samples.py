@@ -54,6 +54,35 @@ BASE_HEADER = ArchiveHeader(
     max_zoom=17,
     bounds_e7=(-10, -20, 30, 40),
 )
+KML = (
+    b'<?xml version="1.0"?><kml xmlns="http://www.opengis.net/kml/2.2"><Document><Placemark><name>north</name>'
+    b'<ExtendedData><Data name="classification"><value>stable_rear</value></Data></ExtendedData><Polygon>'
+    b"<outerBoundaryIs><LinearRing><coordinates>1,2,0 3,2,0 3,4,0 1,2,0</coordinates></LinearRing>"
+    b"</outerBoundaryIs></Polygon></Placemark></Document></kml>"
+)
+GPX = (
+    b'<gpx version="1.1"><rte><rtept lat="48" lon="11"><time>2026-06-01T08:00:00Z</time></rtept>'
+    b'<rtept lat="49" lon="11"><time>2026-06-01T09:00:00Z</time></rtept></rte></gpx>'
+)
+WAYPOINTS = (
+    b"QGC WPL 110\n0\t1\t0\t16\t0\t0\t0\t0\t48.0\t11.0\t500\t1\n"
+    b"1\t0\t3\t16\t0\t0\t0\t0\t48.5\t11.5\t100\t1\n2\t0\t3\t20\t0\t0\t0\t0\t0\t0\t0\t1\n"
+)
+PLAN = {
+    "fileType": "Plan",
+    "mission": {
+        "plannedHomePosition": [48.0, 11.0, 500],
+        "cruiseSpeed": 20,
+        "items": [
+            {"type": "SimpleItem", "command": 16, "frame": 3, "params": [0, 0, 0, None, 48.5, 11.5, 100]},
+            {
+                "type": "ComplexItem",
+                "complexItemType": "survey",
+                "TransectStyleComplexItem": {"VisualTransectPoints": [[48.6, 11.6], [48.7, 11.6]]},
+            },
+        ],
+    },
+}
 DATASET = Dataset(
     name="ortho-2024",
     licence="CC-BY-4.0",

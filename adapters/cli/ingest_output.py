@@ -50,7 +50,9 @@ def refusals_error(report: IntakeReport, refusals: Sequence[Refusal], found: Til
     if report.contests:
         parts.append(f"{len(report.contests)} of {count} tiles lie where another dataset has tiles")
         if not (refusals or found.left_out or report.undated):
-            remedy = "run again with --keep to leave the stored tiles, or remove them with aerotile delete"
+            remedy = (
+                "run again with --keep to leave the stored tiles, or with --replace to put newer ones there"
+            )
     return JobFailedError("; ".join(parts), remedy=f"{remedy}; the others are in the store")
 
 
@@ -74,6 +76,7 @@ def ingest_facts(
     return {
         "found": len(found.tiles) + len(found.problems),
         "stored": report.stored,
+        "replaced": report.replaced,
         "downgraded": report.downgraded,
         "present": report.present,
         "present_without_dataset": report.present_without_dataset,
@@ -92,7 +95,7 @@ def ingest_facts(
         "not_known": list(_NOT_KNOWN) if report.blank is None else [],
         "coverage": coverage_facts(report.coverage()),
         "seconds": round(seconds, 3),
-        "stored_per_second": round(report.stored / seconds, 1) if seconds else 0.0,
+        "stored_per_second": round((report.stored + report.replaced) / seconds, 1) if seconds else 0.0,
         "evicted": {
             "count": report.evicted.count,
             "freed_bytes": report.evicted.freed_bytes,
@@ -133,14 +136,20 @@ def print_ingest(
     """How the ingest ended, for a person."""
     _print_evictions(report.evicted)
     left = len(found.tiles) - report.done
-    rate = report.stored / seconds if seconds else 0.0
+    rate = (report.stored + report.replaced) / seconds if seconds else 0.0
     write_line(
         f"{len(found.tiles) + len(found.problems)} tiles found: "
-        f"{report.stored} stored ({report.downgraded} of them downgraded), {report.present} already present, "
+        f"{report.stored} stored{f', {report.replaced} replaced' if report.replaced else ''} "
+        f"({report.downgraded} of them downgraded), {report.present} already present, "
         f"{len(refusals)} refused{f', {left} left' if left else ''}; "
         f"{in_words(report.stored_bytes)} in {seconds:.1f} s, {rate:.0f} tiles/s; "
         f"read in {scheme.value} order"
     )
+    if report.replaced:
+        write_line(
+            "an index that was built before has descriptors of the older imagery: describe the "
+            f"{report.replaced} replaced tiles anew, and run aerotile index build"
+        )
     if found.left_out:
         write_line(f"{in_kinds(found)} left out")
     if report.undated:

@@ -27,6 +27,7 @@ COMMANDS = {
     "datasets": ("datasets", "Define and list the datasets that tiles come from."),
     "index": ("index", "Build, inspect and switch the descriptor index."),
     "base": ("base", "Seal, sign, verify and switch the base that a flight takes along."),
+    "ready": ("ready", "Say go or no-go for a flight: all that a route needs, there or not."),
     "search": ("search", "Find the tiles that look like a descriptor."),
     "upload": ("upload", "Bring the aircraft's own tiles to the satellite provider."),
     "uploads": ("uploads", "List what is pending, uploaded and given up; give a tile another life."),

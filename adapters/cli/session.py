@@ -63,12 +63,10 @@ class Session:
         try:
             if not config.root.is_dir():
                 raise BadInputError(f"no folder {config.root}", remedy=remedy)
-            # The cluster, not the folder around it, which an interrupted migrate leaves empty.
-            folders = (config.postgres_folder / "cluster", *(config.root / part for part in parts))
-            has_store = config.database.dsn is not None or any(folder.is_dir() for folder in folders)
+            suffices = config.has_store or any((config.root / part).is_dir() for part in parts)
         except OSError as error:
             raise BadInputError(f"can't look into {config.root}: {error.strerror}", remedy=remedy) from error
-        if not has_store:
+        if not suffices:
             raise BadInputError(f"no store in {config.root}", remedy=remedy)
         return config
 

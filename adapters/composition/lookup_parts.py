@@ -88,7 +88,7 @@ class LookupParts(SealingParts):
 
         if base is not None or self.flies_by_base:
             yield SealedContents(self._base_in(base))
-        if base is None and self.has_store:
+        if base is None and self.config.has_store:
             from ...ext import CompiledTileCatalogue
 
             catalogue = CompiledTileCatalogue()

@@ -24,26 +24,26 @@ class SealingParts(BaseParts, IndexParts):
     """What needs both base and index."""
 
     @property
-    def has_store(self) -> bool:
-        """Whether a database is configured, or an embedded one was ever made."""
-        config = self.config
-        return config.database.dsn is not None or (config.postgres_folder / "cluster").is_dir()
-
-    @property
     def flies_by_base(self) -> bool:
         """Whether a flight reads a base: it lies in front of the store, or there is no store."""
         if self.config.base.layered:
             return True
-        return not self.has_store and self.base_generations.current() is not None
+        return not self.config.has_store and self.base_generations.current() is not None
 
-    @cached_property
+    @property
     def sealed_index(self) -> SealedDescriptorIndex | None:
         """The index of the base that a flight reads; None where there is no such base, or it has no index.
 
         Raises `RuntimeNotAvailableError`, `BaseUnavailableError`, `IndexUnavailableError`.
         """
         refuse_unwanted_index()
-        return self._index_of(self.mapped_base) if self.flies_by_base else None
+        return self.index_of_base if self.flies_by_base else None
+
+    @cached_property
+    def index_of_base(self) -> SealedDescriptorIndex | None:
+        """The index of the base in use; None where it has none. Raises as `sealed_index` does."""
+        refuse_unwanted_index()
+        return self._index_of(self.mapped_base)
 
     @cached_property
     def searched_index(self) -> SearchableIndex:

@@ -14,8 +14,8 @@ import numpy as np
 from ...domain.errors import IndexBuildError, IndexUnavailableError
 from ...domain.values.catalogue_entries import Keys
 from ...domain.values.descriptors import IndexMetadata
+from ...domain.values.place_keys import translated_keys
 from ...domain.values.tile_key import VariantTable
-from ...domain.values.tile_keys_by_table import keys_by_table
 from .area_search import AreaSearch
 from .build import build_index, write_index_files
 from .sealed_index import SealedDescriptorIndex
@@ -52,7 +52,7 @@ def write_sealed_index(
     differently each time. What was written is read back and verified. `progress(done, total)` counts
     descriptors. Raises `IndexBuildError`, `IndexUnavailableError` for a damaged source, and `OSError`.
     """
-    keys = keys_by_table(areas.keys, metadata.variants, variants)
+    keys = translated_keys(areas.keys, metadata.variants, variants)
     is_taken = np.isin(keys, taken)
     keys = keys[is_taken]
     if not len(keys):

@@ -55,6 +55,10 @@ INSERTED = {
 }
 """The columns that an INSERT gives and their types, in the order of `insert_values` and `copy_format`."""
 
+_KEPT = {"zoom_level", "x", "y", "source", "flight_id", "tile_uuid", "location_hash", "accessed_at"}
+REPLACED = tuple(column for column in INSERTED if column not in _KEPT)
+"""The columns whose values a replacement takes from `insert_values`, in the order of `replaced_values`."""
+
 # 'stale' and 'unknown' are what revision 0001 called tiles that the gate would not have passed as fresh.
 _FRESHNESS_LABELS = {
     "fresh": FreshnessLabel.FRESH,
@@ -124,3 +128,9 @@ def insert_values(tile: TileMetadataPersistent) -> tuple[Any, ...]:
         tile.disk_bytes,
         tile.dataset,
     )
+
+
+def replaced_values(tile: TileMetadataPersistent) -> list[Any]:
+    """The values of the columns `REPLACED`."""
+    values = dict(zip(INSERTED, insert_values(tile), strict=True))
+    return [values[column] for column in REPLACED]

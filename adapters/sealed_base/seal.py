@@ -21,10 +21,10 @@ import numpy as np
 from ...domain.errors import BaseSealError, ContentHashMismatchError
 from ...domain.values.catalogue_entries import Keys
 from ...domain.values.datasets import Dataset
+from ...domain.values.place_keys import translated_keys
 from ...domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
 from ...domain.values.tile_grid import tile_bbox
 from ...domain.values.tile_key import VariantTable, decode_tile_key
-from ...domain.values.tile_keys_by_table import keys_by_table
 from ...domain.values.tiles import TileId, TileMetadataPersistent
 from ..files.atomic_file import new_file
 from ..files.file_digests import PART_BYTES, PartDigests, PartHasher
@@ -222,7 +222,7 @@ def _one_a_place(
     """One row of each place, by ascending archive id, in pieces, with keys by `variants`."""
     for piece in placed.ascending():
         rows = piece["row"]
-        rows["key"] = keys_by_table(rows["key"], provisional, variants)
+        rows["key"] = translated_keys(rows["key"], provisional, variants)
         is_first = np.ones(len(piece), bool)
         is_first[1:] = piece["id"][1:] != piece["id"][:-1]
         firsts = np.flatnonzero(is_first)

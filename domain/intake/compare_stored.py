@@ -10,10 +10,11 @@ from typing import Protocol
 from ..errors import (
     CaptureTimeConflictError,
     ContestedPlaceError,
-    TileMetadataError,
+    OtherImageryError,
+    SealedTileError,
     TileNotFoundError,
 )
-from ..ports.tile_store import TileWriteOutcome
+from ..ports.tile_store import ReplacedTile, TileWriteOutcome
 from ..values.pixels import TilePixelHandle
 from ..values.tiles import TileId, TileMetadata
 from ..values.timestamps import microseconds_of, timestamp_of
@@ -30,6 +31,10 @@ class IntakeStore(Protocol):
 
     def captured_us(self, tile_id: TileId) -> int | None: ...
 
+    def is_sealed(self, tile_id: TileId) -> bool: ...
+
+    def replace_tile(self, pixels: bytes, metadata: TileMetadata) -> ReplacedTile: ...
+
     def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]: ...
 
 
@@ -40,6 +45,9 @@ class OnContest(str, Enum):
     """It is listed, and the intake is no success."""
     KEEP = "keep"
     """The stored tile stays, and the offered one is counted."""
+    REPLACE = "replace"
+    """The offered tile takes the place where its imagery is newer, also that of a tile of the same dataset
+    or of none; imagery as old or older is refused."""
 
 
 Holders = Mapping[TileId, str | None]
@@ -63,9 +71,9 @@ def is_present(store: IntakeStore, pixels: bytes, metadata: TileMetadata, holder
     """Whether the store holds these bytes of this date, of this dataset or of none.
 
     Raises `ContestedPlaceError` when another dataset holds the place, or other bytes without a dataset do;
-    `TileMetadataError` when the same dataset holds other bytes; `CaptureTimeConflictError` for these bytes
-    under another date; `StoreUnavailableError`. Bytes that differ from the claimed SHA-256 count as absent:
-    the store's hash gate refuses them.
+    `OtherImageryError` when the same dataset holds other bytes (`SealedTileError`: a base does);
+    `CaptureTimeConflictError` for these bytes under another date; `StoreUnavailableError`. Bytes that differ
+    from the claimed SHA-256 count as absent: the store's hash gate refuses them.
     """
     tile_id, dataset = metadata.tile_id, metadata.dataset
     if not store.tile_exists(tile_id):
@@ -85,8 +93,13 @@ def is_present(store: IntakeStore, pixels: bytes, metadata: TileMetadata, holder
     if not same:
         if dataset is not None and holder is None:
             raise ContestedPlaceError(tile_id, dataset, None)
-        raise TileMetadataError("the store already holds this tile with other content", tile_id=tile_id)
+        raise SealedTileError(tile_id) if store.is_sealed(tile_id) else OtherImageryError(tile_id)
     captured_us = store.captured_us(tile_id)
     if captured_us is not None and captured_us != microseconds_of(metadata.captured_at):
-        raise CaptureTimeConflictError(tile_id, timestamp_of(captured_us), metadata.captured_at)
+        raise CaptureTimeConflictError(
+            tile_id,
+            timestamp_of(captured_us),
+            metadata.captured_at,
+            is_sealed=store.is_sealed(tile_id),
+        )
     return True

@@ -8,6 +8,7 @@ import attrs
 
 from ..errors import AerotileError, ContestedPlaceError
 from ..ports.offered_tile import OfferedTile
+from ..ports.tile_store import ReplacedTile
 from ..values.coverage import ZoomCoverage, coverage_of, runs_of
 from ..values.eviction_tally import EvictionTally
 from ..values.tiles import FreshnessLabel, TileId, TileMetadataPersistent, TileSource
@@ -67,11 +68,13 @@ class RepeatedTiles:
 
 @attrs.define
 class IntakeReport:
-    """How the tiles of an intake ended; each is stored, present or refused."""
+    """How the tiles of an intake ended; each is stored, replaced, present or refused."""
 
     stored: int = 0
     downgraded: int = 0
-    """Those among `stored` that the freshness gate labelled as too old."""
+    """Those among `stored` and `replaced` that the freshness gate labelled as too old."""
+    replaced: int = 0
+    """Tiles whose stored imagery was replaced by newer imagery."""
     present: int = 0
     """Tiles that the store held already with the same bytes."""
     present_without_dataset: int = 0
@@ -88,7 +91,7 @@ class IntakeReport:
     blank: int | None = None
     """Tiles of one colour, stored, present or refused; None where no tile was decoded."""
     covered: list[TileId] = attrs.field(factory=list)
-    """The tiles that were stored or present."""
+    """The tiles that were stored, replaced or present."""
     repeats: RepeatedTiles = attrs.field(factory=lambda: RepeatedTiles())
     refusals: list[Refusal] = attrs.field(factory=list)
     evicted: EvictionTally = attrs.field(factory=EvictionTally)
@@ -104,11 +107,20 @@ class IntakeReport:
     @property
     def done(self) -> int:
         """How many tiles have ended."""
-        return self.stored + self.present + self.refused + self.undated + len(self.contests) + self.kept
+        ended = self.stored + self.replaced + self.present + self.refused
+        return ended + self.undated + len(self.contests) + self.kept
 
     def add_stored(self, row: TileMetadataPersistent) -> None:
         """Count a tile that was stored."""
         self.stored += 1
+        self._add_written(row)
+
+    def add_replaced(self, tile: ReplacedTile) -> None:
+        """Count a tile whose imagery was replaced."""
+        self.replaced += 1
+        self._add_written(tile.stored)
+
+    def _add_written(self, row: TileMetadataPersistent) -> None:
         self.covered.append(row.tile_id)
         self.stored_bytes += row.disk_bytes
         self.downgraded += row.freshness_label is FreshnessLabel.DOWNGRADED

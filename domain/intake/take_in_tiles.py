@@ -17,6 +17,7 @@ from ..errors import (
     ContestedPlaceError,
     DatasetUndatedError,
     DuplicateTileError,
+    OtherImageryError,
     StoreUnavailableError,
     TileCacheError,
     TileMetadataError,
@@ -27,7 +28,7 @@ from ..ports.clock import Clock
 from ..ports.dataset_store import DatasetStore
 from ..ports.offered_tile import OfferedTile
 from ..ports.picture_decoder import DecodedPicture, PictureDecoder
-from ..ports.tile_store import TileWriteOutcome
+from ..ports.tile_store import ReplacedTile, TileWriteOutcome
 from ..store.write_batches import IN_FLIGHT, overlapped
 from ..values.datasets import SourceDigest
 from ..values.disk_usage import footprint
@@ -53,6 +54,7 @@ class _Batch:
     read: list[tuple[OfferedTile, bytes, TileMetadata]] = attrs.field(factory=list)
     """Tiles that passed the gates of their place, size and markers."""
     refused: list[tuple[OfferedTile, Exception]] = attrs.field(factory=list)
+    replaced: list[ReplacedTile] = attrs.field(factory=list)
     undated: list[OfferedTile] = attrs.field(factory=list)
     contested: list[tuple[OfferedTile, ContestedPlaceError]] = attrs.field(factory=list)
     present_without_dataset: int = 0
@@ -119,7 +121,9 @@ class TileIntake:
         `captured_at` is one date for all tiles or gives the date of each; a tile without one is left out
         unread. None: the date of the dataset. The tiles are of the `dataset` named, whose permission, and
         whose digest where `source_digest` is taken over the same, are checked first. A tile whose place
-        another dataset holds is never stored; `on_contest` says whether that is a success.
+        another dataset holds is not stored; `on_contest` says whether that is a success. With
+        `OnContest.REPLACE` newer imagery takes that place, and the place of any other stored imagery, tile by
+        tile (`SupportsLocalWrites.replace_tile`).
 
         Raises before the first tile is read: `UnknownDatasetError`, `DatasetNotStorableError`,
         `DatasetSourceChangedError`, `DatasetUndatedError`, `CaptureTimeInFutureError`,
@@ -136,11 +140,12 @@ class TileIntake:
             check_capture_time(captured_at, self.clock.now())
         times = _constant(captured_at) if isinstance(captured_at, datetime) else captured_at
         terms = IntakeTerms(source=source, tile_size_pixels=self.tile_size_pixels, dataset=dataset)
+        replaces = on_contest is OnContest.REPLACE
         free_bytes = self.budget_bytes - self.footprint_bytes()
         has_room = sum(footprint(tile.size) for tile in tiles) <= free_bytes
         if not has_room:
-            new = (tile for tile in tiles if times(tile) is not None and not self._is_known(tile, source))
-            needed_bytes = sum(footprint(tile.size) for tile in new)
+            dated = (tile for tile in tiles if times(tile) is not None)
+            needed_bytes = sum(self._needed_bytes(tile, source, replaces) for tile in dated)
             if needed_bytes > max(0, free_bytes):
                 before_evictions(needed_bytes, max(0, free_bytes))
         stopping = threading.Event()
@@ -149,7 +154,7 @@ class TileIntake:
             """In one of several threads."""
             if stopping.is_set():
                 return _Batch()
-            ended = self._take(batch, times, terms, decoding)
+            ended = self._take(batch, times, terms, decoding, replaces)
             if ended.fatal is not None:
                 stopping.set()
             return ended
@@ -172,14 +177,27 @@ class TileIntake:
         with ThreadPoolExecutor(self.decoding_threads, thread_name_prefix="aerotile-decode") as pool:
             yield lambda pictures: list(pool.map(self.decoder.decode, pictures))
 
-    def _is_known(self, tile: OfferedTile, source: TileSource) -> bool:
+    def _needed_bytes(self, tile: OfferedTile, source: TileSource, replace: bool) -> int:
+        """The room that a tile needs; one that the store holds needs none, or what its replacement adds."""
+        needed = footprint(tile.size)
         try:
-            return self.store.tile_exists(TileId(tile.zoom_level, tile.x, tile.y, source))
-        except ValueError:  # off the grid: it will be refused, and needs no room
-            return True
+            tile_id = TileId(tile.zoom_level, tile.x, tile.y, source)
+            if not self.store.tile_exists(tile_id):
+                return needed
+            if replace and not self.store.is_sealed(tile_id):
+                with self.store.read_tile_pixels(tile_id) as stored:
+                    return max(0, needed - footprint(stored.nbytes))
+        except (ValueError, TileCacheError):  # off the grid or unreadable: it will be refused
+            pass
+        return 0
 
     def _take(
-        self, tiles: Sequence[OfferedTile], times: CaptureTimes, terms: IntakeTerms, decode: _Decode
+        self,
+        tiles: Sequence[OfferedTile],
+        times: CaptureTimes,
+        terms: IntakeTerms,
+        decode: _Decode,
+        replaces: bool,
     ) -> _Batch:
         """Read and decode the tiles, and write those that the store lacks."""
         batch = _Batch()
@@ -207,8 +225,14 @@ class TileIntake:
                     batch.present_without_dataset += holders.get(metadata.tile_id, "") is None
                 else:
                     batch.written.append((tile, pixels, metadata))
-            except ContestedPlaceError as error:
-                batch.contested.append((tile, error))
+            except (OtherImageryError, ContestedPlaceError) as error:
+                if replaces:
+                    if not self._replace(batch, tile, pixels, metadata, error):
+                        return batch
+                elif isinstance(error, ContestedPlaceError):
+                    batch.contested.append((tile, error))
+                else:
+                    batch.refused.append((tile, error))
             except TileCacheError as error:
                 batch.refused.append((tile, error))
         try:
@@ -216,6 +240,27 @@ class TileIntake:
         except AerotileError as error:
             batch.error = error
         return batch
+
+    def _replace(
+        self,
+        batch: _Batch,
+        tile: OfferedTile,
+        pixels: bytes,
+        metadata: TileMetadata,
+        conflict: OtherImageryError | ContestedPlaceError,
+    ) -> bool:
+        """Replace a stored tile; False where every later tile would meet the same error."""
+        try:
+            batch.replaced.append(self.store.replace_tile(pixels, metadata))
+        except _FATAL as error:
+            batch.error = error
+            return False
+        except TileCacheError as error:
+            if isinstance(error, DuplicateTileError) and isinstance(conflict, ContestedPlaceError):
+                batch.contested.append((tile, conflict))  # the other dataset has the same bytes
+            else:
+                batch.refused.append((tile, error))
+        return True
 
     def _add(self, batch: _Batch, report: IntakeReport, source: TileSource, on_contest: OnContest) -> None:
         """Add a batch that has ended to the report."""
@@ -228,6 +273,8 @@ class TileIntake:
             report.blank += batch.blank
         for tile, _, metadata in batch.read:
             report.repeats.add(metadata.content_sha256, tile.name)
+        for replaced in batch.replaced:
+            report.add_replaced(replaced)
         for refused, error in batch.refused:
             report.add_refused(refused, error, source)
         for (tile, pixels, metadata), outcome in zip(batch.written, batch.outcomes, strict=False):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
 from ..values.catalogue_entries import Keys
+from ..values.place_keys import translated_keys
 from ..values.tile_key import VariantTable, decode_tile_key
-from ..values.tile_keys_by_table import keys_by_table
 from ..values.tiles import TileId
 
 LISTED_UNKNOWN = 5
@@ -37,7 +38,15 @@ def compare_index(
     """Compare the tile keys of an index with those of a store's layers. Keys may repeat, in any order."""
     keys = unknown = np.unique(indexed)
     for stored, stored_variants in layers:
-        theirs = keys_by_table(unknown, indexed_variants, stored_variants)
-        unknown = unknown[~np.isin(theirs, stored)]
+        unknown = unknown[~known_among(unknown, indexed_variants, stored, stored_variants)]
     listed = tuple(decode_tile_key(key, indexed_variants) for key in unknown[:LISTED_UNKNOWN].tolist())
     return IndexAgreement(len(keys), len(unknown), listed)
+
+
+def known_among(
+    keys: Keys, variants: VariantTable, stored: Keys, stored_variants: VariantTable
+) -> npt.NDArray[np.bool_]:
+    """Which of the keys name a tile that is among `stored`, whose keys are by a table of their own."""
+    translated = translated_keys(keys, variants, stored_variants)
+    known: npt.NDArray[np.bool_] = (translated >= 0) & np.isin(translated, stored)
+    return known

@@ -204,6 +204,7 @@ def test_a_call_that_leaves_the_date_or_the_dataset_open_stores_nothing(
         (["--dataset", "undated"], "the dataset undated has no capture date"),
         (["--captured-at", day(1), "--dates", "dates.csv"], "--captured-at and --dates both say when"),
         (["--captured-at", day(1), "--keep"], "no dataset is named — give --dataset"),
+        (["--dataset", "ortho", "--keep", "--replace"], "--keep and --replace contradict each other"),
     ):
         result = call("ingest", folder, *options)
         assert (result.code, message in result.error) == (BAD_CALL, True)
@@ -223,6 +224,7 @@ def test_a_place_that_another_dataset_holds_is_contested_and_kept_on_request(
     assert result.code == JOB_FAILED
     assert "contested: tiles/7/60/1.jpg: imported/7/60/1 is stored, of the dataset ortho" in result.err
     assert "3 of 4 tiles lie where another dataset has tiles — run again with --keep" in result.err
+    assert "or with --replace to put newer ones there" in result.err
     assert "1 stored" in result.out
     facts = call("ingest", folder, "--dataset", "newer", "--json").json
     assert (facts["present"], facts["contested"]) == (1, 3)

@@ -27,6 +27,9 @@ NOT_RUN = {
     "pip install '.[embedded]' pillow": "installs from a registry; test_wheel.py installs the wheel",
     "aerotile base keygen release.key": "needs a stick; test_cli_base.py runs each of its commands",
     "aerotile base seal --bbox 11.4,48.0,11.8,48.3": "the same commands, shorter",
+    "aerotile ready --route route.gpx --corridor 5km --zoom 15-17 --at 2026-06-01T08:00:00Z --speed 25m/s": (
+        "needs an operator's route; test_cli_ready.py draws some"
+    ),
     "aerotile record --lookup 17": "needs a flight; test_cli_replay.py flies one and runs both commands",
     'pip install "aerotile[provider]"': "installs, and serves until stopped; test_cli_provider.py runs it",
 }

@@ -265,7 +265,8 @@ def where_it_may_be() -> aerotile.Area:
     circle = aerotile.Circle(48.1, 11.6, 5_000.0)
     valley = aerotile.Polygon([[(11.0, 48.0), (11.5, 48.0), (11.2, 48.4)]])
     assert_type(aerotile.MultiPolygon([valley]).bbox, aerotile.Bbox)
-    area = aerotile.Area((circle, valley, aerotile.Bbox(48.0, 11.0, 48.1, 11.1)), zooms=[16])
+    road = aerotile.Corridor([(11.0, 48.0), (11.5, 48.2)], 5_000.0)
+    area = aerotile.Area((circle, road, valley, aerotile.Bbox(48.0, 11.0, 48.1, 11.1)), zooms=[16])
     for span in area.spans(16):
         assert_type(span, aerotile.TileSpan)
     return area

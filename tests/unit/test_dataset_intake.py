@@ -151,6 +151,27 @@ def test_contested_places_are_left_as_they_are_where_that_is_asked_for() -> None
     assert stored(site)[1] == ("ortho", NOW - DAY)
 
 
+def test_newer_imagery_takes_contested_places_where_that_is_asked_for_and_no_older_one_does() -> None:
+    site = Site.of(datasets=DEFINED)
+    take_in(site, offered(1, 2, 3))
+    take_in(site, offered(4), None, captured_at=NOW - DAY)
+    tiles = [Offered(x, picture(x + 10)) for x in (1, 2, 4)]
+    older = take_in(site, tiles, "other", on_contest=OnContest.REPLACE)
+    assert (older.replaced, [refusal.error for refusal in older.refusals]) == (0, ["NotNewerError"] * 3)
+    assert {dataset for dataset, _ in stored(site).values()} == {"ortho", None}
+    report = take_in(
+        site, [*tiles, *offered(3)], "other", on_contest=OnContest.REPLACE, captured_at=NOW - DAY / 2
+    )
+    assert (report.replaced, *ended(report), report.done) == (3, 0, 0, 0, 4)
+    assert [each.tile for each in report.contests] == [
+        "imported/8/3/0"
+    ]  # the very bytes of the other dataset
+    assert stored(site) == {
+        **dict.fromkeys((1, 2, 4), ("other", NOW - DAY / 2)),
+        3: ("ortho", NOW - DAY),
+    }
+
+
 def test_tiles_without_a_dataset_contest_a_place_by_other_bytes_and_are_present_by_the_same() -> None:
     site = Site.of(datasets=DEFINED)
     take_in(site, offered(1, 2), None, captured_at=NOW - DAY)
@@ -166,7 +187,7 @@ def test_other_bytes_of_the_same_dataset_and_another_date_of_the_same_bytes_are_
     changed = take_in(site, [Offered(1, picture(9))])
     redated = take_in(site, offered(2), captured_at=NOW)
     assert [(r.refusals[0].error, len(r.contests)) for r in (changed, redated)] == [
-        ("TileMetadataError", 0),
+        ("OtherImageryError", 0),
         ("CaptureTimeConflictError", 0),
     ]
 

@@ -15,6 +15,8 @@ from intake_site import SIDE, Offered, Site, ended, offered, picture, tile_id
 
 from aerotile.domain.errors import CacheBudgetExhaustedError, CaptureTimeInFutureError, StoreUnavailableError
 from aerotile.domain.flight_events import EventKind
+from aerotile.domain.intake.compare_stored import OnContest
+from aerotile.domain.intake.report import IntakeReport
 from aerotile.domain.ports.picture_decoder import DecodedPicture
 from aerotile.domain.values import disk_usage
 from aerotile.domain.values.sectors import SectorClassification
@@ -147,6 +149,70 @@ def test_other_content_under_the_same_name_is_refused_and_the_first_stays() -> N
     assert "other content" in report.refusals[0].message
     with site.cache.store.read_tile_pixels(tile_id(1)) as stored:
         assert bytes(memoryview(stored)) == picture(1)
+
+
+def test_newer_imagery_replaces_older_where_the_intake_says_so() -> None:
+    site = Site.of()
+    site.take_in(offered(1, 2, 3), age=timedelta(days=9))
+    tiles = [Offered(1, picture(7)), Offered(2, picture(2)), Offered(3, picture(8)), Offered(4, picture(4))]
+
+    def take_in(age: timedelta) -> IntakeReport:
+        return site.intake.take_in(
+            tiles,
+            source=TileSource.IMPORTED,
+            captured_at=NOW - age,
+            on_contest=OnContest.REPLACE,
+            batch_size=2,
+        )
+
+    report = take_in(timedelta(days=400))
+    assert (report.replaced, *ended(report)) == (0, 1, 0, 3)
+    assert [refusal.error for refusal in report.refusals] == [
+        "NotNewerError",
+        "CaptureTimeConflictError",
+        "NotNewerError",
+    ]
+    report = take_in(timedelta(days=3))
+    assert (report.replaced, *ended(report)) == (2, 0, 0, 2)
+    assert {row.x for row in report.covered} == {1, 3}
+    assert report.done == 4
+    for x, pixels in ((1, picture(7)), (2, picture(2)), (3, picture(8))):
+        assert site.cache.store.read_tile_bytes(tile_id(x)) == pixels
+
+
+@pytest.mark.parametrize(
+    ("on_contest", "needed_bytes"), [(OnContest.REFUSE, 200), (OnContest.REPLACE, 200 + 100)]
+)
+def test_what_a_larger_replacement_adds_is_in_the_warning_of_evictions(
+    on_contest: OnContest, needed_bytes: int
+) -> None:
+    site = Site.of()
+    site.take_in(offered(1, 2), age=timedelta(days=9))
+    intake = attrs.evolve(site.intake, budget_bytes=site.intake.footprint_bytes() + 1)
+    warned: list[tuple[int, int]] = []
+    intake.take_in(
+        [Offered(1, picture(7, size=300)), Offered(2, picture(8)), Offered(3, picture(3))],
+        source=TileSource.IMPORTED,
+        captured_at=NOW,
+        on_contest=on_contest,
+        before_evictions=lambda needed, free: warned.append((needed, free)),
+    )
+    assert warned == [(needed_bytes, 1)]
+
+
+def test_a_database_that_is_gone_ends_the_run_at_a_replacement_too() -> None:
+    site = Site.of()
+    site.take_in(offered(1, 2), age=timedelta(days=9))
+    intake = attrs.evolve(site.intake, footprint_bytes=lambda: 0)
+    site.cache.rows.answers = False
+    report = intake.take_in(
+        [Offered(1, picture(7)), Offered(2, picture(8))],
+        source=TileSource.IMPORTED,
+        captured_at=NOW,
+        on_contest=OnContest.REPLACE,
+    )
+    assert isinstance(report.stopped_by, StoreUnavailableError)
+    assert (report.replaced, report.done) == (0, 0)
 
 
 def test_a_tile_that_was_stored_meanwhile_counts_as_present_only_with_the_same_content() -> None:

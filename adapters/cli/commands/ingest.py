@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 Example:
   aerotile ingest tiles/ --captured-at 2024-05-01
   aerotile ingest tiles/ --captured-at 2024-05-01 --scheme tms --map covered.png
+  aerotile ingest newer/ --captured-at 2025-04-01 --replace
   aerotile ingest tiles/ --dataset ortho-2024 --dates dates.csv
   aerotile ingest tiles/ --source satellite_provider --captured-at 2024-05-01T10:30:00Z --zoom 16 --zoom 17
 """,
@@ -80,6 +81,11 @@ Example:
     help="Tiles that become durable together.",
 )
 @click.option(
+    "--replace",
+    is_flag=True,
+    help="Where the store holds a tile with older imagery, put this one in its place.",
+)
+@click.option(
     "--no-decode",
     is_flag=True,
     help="Don't decode the pictures: whether one ends too early or is of one colour is then not known.",
@@ -99,6 +105,7 @@ def ingest(
     zooms: tuple[int, ...],
     scheme: str | None,
     batch_size: int,
+    replace: bool,
     no_decode: bool,
     map_file: Path | None,
     as_json: bool,
@@ -115,6 +122,9 @@ def ingest(
     not be stored offline, or is of a folder that has changed since is refused before a byte is written. A
     place that another dataset holds is contested: the stored tile stays, and the exit code is 1 without
     --keep.
+
+    A tile that the store holds with other content is refused or contested. With --replace newer imagery takes
+    its place, and imagery as old or older is refused by name.
     """
     check_map_file(map_file)
     chosen = chosen_times(captured_at, dates, stac)
@@ -126,6 +136,9 @@ def ingest(
         raise BadInputError(
             "--keep is for places that another dataset holds: no dataset is named", remedy="give --dataset"
         )
+    if keep and replace:
+        raise BadInputError("--keep and --replace contradict each other", remedy="give one of them")
+    on_contest = OnContest.KEEP if keep else OnContest.REPLACE if replace else OnContest.REFUSE
     notes = read_folder_notes(folder)
     settled = settle_scheme(None if scheme is None else TileScheme(scheme), notes)
     found = scan_tile_folder(folder, zooms, settled)
@@ -149,7 +162,7 @@ def ingest(
                     captured_at=chosen.times,
                     dataset=dataset,
                     source_digest=digest,
-                    on_contest=OnContest.KEEP if keep else OnContest.REFUSE,
+                    on_contest=on_contest,
                     batch_size=batch_size,
                     decode=not no_decode,
                     progress=advance,
