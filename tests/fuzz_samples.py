@@ -20,8 +20,8 @@ from aerotile.adapters.http.protocol import frames
 from aerotile.adapters.index_files import INDEX_FILES
 from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
+from aerotile.adapters.pmtiles.archive_header import ArchiveHeader
 from aerotile.adapters.recorder.line_format import encode_line
-from aerotile.adapters.sealed_base.archive_header import ArchiveHeader
 from aerotile.adapters.sealed_base.manifest import FILES, BaseManifest, SealedDataset, SealedFile, SealedIndex
 from aerotile.domain.flight_events import EventKind, FlightEvent, RecordEnvelope
 from aerotile.domain.values.datasets import Dataset, DigestOf

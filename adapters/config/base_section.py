@@ -53,6 +53,8 @@ class BaseConfig:
 
     @public_keys.validator
     def _keys(self, _: attrs.Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
+        if not isinstance(value, tuple):
+            raise ValueError(f"public_keys must be a tuple, got {value!r}")
         for key in value:
             if not isinstance(key, str) or not _PUBLIC_KEY.fullmatch(key):
                 raise ValueError(f"public_keys must be of 64 lower hexadecimal digits each, got {key!r}")

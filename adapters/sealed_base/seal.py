@@ -29,9 +29,9 @@ from ...domain.values.tiles import TileId, TileMetadataPersistent
 from ..files.atomic_file import new_file
 from ..files.file_digests import PART_BYTES, PartDigests, PartHasher
 from ..index_files import INDEX_FILES
+from ..pmtiles.archive_ids import archive_ids_of_keys
+from ..pmtiles.archive_writer import ArchiveWriter
 from . import facts
-from .archive_ids import archive_ids_of_keys
-from .archive_writer import ArchiveWriter
 from .dataset_tally import DatasetTally
 from .facts import FACTS_ROW, facts_row
 from .manifest import (

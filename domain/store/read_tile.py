@@ -26,6 +26,7 @@ from ..ports.tile_catalogue import TileCatalogue
 from ..ports.tile_files import TileFiles
 from ..values.pixels import TilePixelHandle
 from ..values.tiles import TileId
+from ..values.validators import check_kind
 
 
 class FastReader(Protocol):
@@ -107,6 +108,7 @@ class TileReader:
         """The ticket of a read and, where hashes are verified, the hash that the catalogue has before it."""
         ticket = self.mapping_cache.ticket(tile_id)
         if tile_id not in self.catalogue:
+            check_kind(tile_id, TileId, "tile_id")
             raise TileNotFoundError(tile_id)
         entry = self.catalogue.get(tile_id) if self.verify_hash else None
         return ticket, None if entry is None else entry.content_sha256
