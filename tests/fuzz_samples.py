@@ -17,11 +17,12 @@ import numpy as np
 from aerotile.adapters.faiss.metadata_file import encode_metadata
 from aerotile.adapters.files.file_digests import FileDigests
 from aerotile.adapters.http.protocol import frames
+from aerotile.adapters.index_files import INDEX_FILES
 from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.adapters.pmtiles.archive_header import ArchiveHeader
 from aerotile.adapters.recorder.line_format import encode_line
-from aerotile.adapters.sealed_base.manifest import FILES, BaseManifest, SealedDataset, SealedFile
+from aerotile.adapters.sealed_base.manifest import FILES, BaseManifest, SealedDataset, SealedFile, SealedIndex
 from aerotile.domain.flight_events import EventKind, FlightEvent, RecordEnvelope
 from aerotile.domain.values.datasets import Dataset, DigestOf
 from aerotile.domain.values.descriptors import HnswParams, IndexMetadata, VectorStorage
@@ -271,5 +272,13 @@ def base_manifest() -> bytes:
         default_classification="stable_rear",
         aerotile="0.1.0",
         first_keys_sha256="cd" * 32,
-        files={name: SealedFile(936, 53_248, "ab" * 32) for name in FILES},
+        files={name: SealedFile(936, 53_248, "ab" * 32) for name in FILES + INDEX_FILES},
+        index=SealedIndex(
+            descriptor_model="net",
+            descriptors=12,
+            tiles=9,
+            dropped=3,
+            built_by="faiss 1.15.1 AVX2",
+            metadata_sha256="ab" * 32,
+        ),
     ).encode()

@@ -43,7 +43,7 @@ class Runtime(UploadParts, LookupParts, ReadinessParts):
         Whether the index can be used at all is for `check_index`. Raises `StoreUnavailableError`.
         """
         try:
-            keys, variants = self.descriptor_index.tile_keys()
+            keys, variants = self.searched_index.tile_keys()
         except (IndexUnavailableError, RuntimeNotAvailableError):
             return None
         return self.compare_index(keys, variants)
@@ -141,9 +141,12 @@ def build_dataset_store(config: AerotileConfig) -> DatasetStore:
 def build_descriptor_index(config: AerotileConfig) -> DescriptorIndex:
     """The descriptor index; its lookups are on the flight record as `record.lookups` says.
 
+    It is the index of the base, where a flight reads a base that has one: with `base.layered`, or where there
+    is no database. Tiles of the store alone are not in it. No database is opened.
+
     The first call waits for the disk: it hashes the index. Raises `IndexUnavailableError`,
-    `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX` is off, and `ConfigurationError` when it is no yes or
-    no.
+    `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX` is off, `ConfigurationError` when it is no yes or
+    no, and `BaseUnavailableError` as `build_sealed_base` does.
     """
     index: DescriptorIndex = runtime_of(config).part("index_in_use")
     return index

@@ -30,9 +30,7 @@ from ..config.settings import BaseVerify, BudgetConfig
 if TYPE_CHECKING:
     from ..sealed_base.check import BaseFinding
     from ..sealed_base.generations import BaseGenerations, SignedManifest
-    from ..sealed_base.manifest import BaseManifest
     from ..sealed_base.mapped_base import MappedBase
-    from ..sealed_base.seal_plan import SealPlan
     from ..sealed_base.signatures import Trust
     from ..sealed_base.store import SealedTileStore
 
@@ -209,29 +207,6 @@ class BaseParts(StoreParts):
         from ..sealed_base.signatures import Trust
 
         return Trust(self.config.base.public_keys, self.config.base.threshold)
-
-    def seal_base(
-        self,
-        plan: SealPlan,
-        *,
-        number: int | None = None,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> BaseManifest:
-        """Seal a generation from the tiles of the store; see `BaseGenerations.seal`."""
-        from importlib.metadata import version
-
-        from ..sealed_base.seal import SealSource
-
-        source = SealSource(
-            rows=self.rows.committed,
-            read=self.files.read,
-            sectors=self.sector_store.sectors(),
-            rules=self.sector_store.rules(),
-            datasets=self.dataset_store.datasets(),
-            default_classification=self.config.freshness.default_classification,
-            aerotile=version("aerotile"),
-        )
-        return self.base_generations.seal(source, plan, number=number, progress=progress)
 
     def switch_base(self, name: str | None) -> SignedManifest:
         """Make a generation the one in use, by default the newest; see `BaseGenerations.switch_to`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import attrs
@@ -14,8 +15,10 @@ from ...domain.lookups.recorded_index import KnownContents, RecordedIndex, Searc
 from ...domain.values.catalogue_entries import CatalogueEntry
 from ...domain.values.tiles import TileId
 from ..config.settings import RecordLookups
-from .base_parts import BaseParts
-from .index_parts import IndexParts
+from .sealing_parts import SealingParts
+
+if TYPE_CHECKING:
+    from ..sealed_base.mapped_base import MappedBase
 
 
 @attrs.frozen
@@ -43,13 +46,13 @@ class _StoredContents:
         return None if entry is None else entry.content_sha256
 
 
-class LookupParts(BaseParts, IndexParts):
+class LookupParts(SealingParts):
     """Lookups: the index and the store together."""
 
     @cached_property
     def index_in_use(self) -> SearchableIndex:
-        """The index that a flight searches. Raises as `descriptor_index` does."""
-        index = self.descriptor_index
+        """The index that a flight searches. Raises as `searched_index` does."""
+        index = self.searched_index
         lookups = self.config.record.lookups
         if lookups is RecordLookups.OFF:
             return index
@@ -81,22 +84,31 @@ class LookupParts(BaseParts, IndexParts):
         return _LayeredContents(layers)
 
     def _content_layers(self, base: Path | None) -> Iterator[KnownContents]:
-        config = self.config
-        has_store = config.has_store
-        if base is not None or config.base.layered or not has_store:
-            folder = config.base_folder if base is None else base
-            if base is not None or config.base.layered or self.base_generations.current() is not None:
-                yield self._sealed_contents(folder)
-        if base is None and has_store:
+        from ..sealed_base.contents import SealedContents
+
+        if base is not None or self.flies_by_base:
+            yield SealedContents(self._base_in(base))
+        if base is None and self.config.has_store:
             from ...ext import CompiledTileCatalogue
 
             catalogue = CompiledTileCatalogue()
             catalogue.load(*self.rows.catalogue())
             yield _StoredContents(catalogue.get)
 
-    def _sealed_contents(self, folder: Path) -> KnownContents:
-        from ..sealed_base.contents import SealedContents
+    def index_to_repeat(self, base: Path | None = None) -> SearchableIndex:
+        """The index that a flight searches, or that of the base in use in the folder `base`, if it has one.
+
+        Raises as `searched_index` does.
+        """
+        sealed = None if base is None else self._index_of(self._base_in(base))
+        return self.searched_index if sealed is None else sealed
+
+    def _base_in(self, folder: Path | None) -> MappedBase:
+        """The base in use in a folder of bases, by default the configured one; it is not recorded."""
         from ..sealed_base.mapped_base import open_current_base
 
-        require = self.config.base.require_signature
-        return SealedContents(open_current_base(folder, self.base_trust, require_signature=require))
+        return open_current_base(
+            self.config.base_folder if folder is None else folder,
+            self.base_trust,
+            require_signature=self.config.base.require_signature,
+        )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...domain.errors import AerotileError
+from ...domain.errors import AerotileError, IndexUnavailableError
 from ...domain.policies.clock_trust import find_clock_fault
 from ...domain.policies.index_agreement import compare_index
 from ...domain.readiness.check_readiness import check_readiness
@@ -20,21 +20,23 @@ from ...domain.values.catalogue_entries import EVICTABLE, CatalogueColumns
 from ...domain.values.disk_usage import footprints
 from ...domain.values.tile_key import FIRST_FLIGHT_ORDINAL, MAX_VARIANTS, encode_tile_key
 from ...domain.values.tiles import parse_tile_id
+from ..index_files import INDEX_FILES
 
 if TYPE_CHECKING:
+    from ...domain.lookups.recorded_index import SearchableIndex
     from ...domain.values.tile_key import VariantTable
 
-from .base_parts import BaseParts
-from .index_parts import IndexParts
+from .sealing_parts import SealingParts
 
 ASSUMED_TILE_BYTES = 40_960
 """Of disk, for a tile that the aircraft makes, while no tile is stored whose size could be taken."""
 _BUILD_INDEX = "aerotile index build FILE --model NAME"
 _INGEST = "aerotile ingest FOLDER --captured-at DATE"
+_DAMAGED_BASE = "aerotile base rollback, or bring the generation again, then aerotile base verify"
 _SEAL = "aerotile base seal, aerotile base sign and aerotile base switch"
 
 
-class ReadinessParts(BaseParts, IndexParts):
+class ReadinessParts(SealingParts):
     """Everything that a flight needs, looked at on the ground. Reads no tile and changes none."""
 
     def check_readiness(
@@ -54,7 +56,7 @@ class ReadinessParts(BaseParts, IndexParts):
         if not base_alone:
             columns, variants = self._opened_catalogue()
             layers.append(self._held_store(columns, variants))
-        index, conditions = self._looked_at_index(layers)
+        index, conditions = self._looked_at_index(layers, with_base=with_base)
         if with_base:
             conditions.append(self._base_condition())
         conditions.append(self._clock_condition(layers, with_store=columns is not None))
@@ -95,6 +97,8 @@ class ReadinessParts(BaseParts, IndexParts):
         facts = base.checked_facts()
         keys, variants = facts["key"].astype(np.int64), base.signed.manifest.variants
         findings = read_checked_base(self.config.root, base.signed.identity)
+        if findings is not None:  # damage to the index costs no tile
+            findings = [each for each in findings if each.what not in INDEX_FILES]
         wholeness = np.full(len(keys), NOT_CHECKED if findings is None else WHOLE, np.uint8)
         try:
             damaged = [encode_tile_key(parse_tile_id(each.what), variants) for each in findings or ()]
@@ -105,14 +109,20 @@ class ReadinessParts(BaseParts, IndexParts):
         captured_us = facts["captured_us"].astype(np.int64)
         return HeldTiles("base", keys, variants, captured_us, wholeness, TileKeyCodec(variants).decode_many)
 
-    def _looked_at_index(self, layers: list[HeldTiles]) -> tuple[IndexedTiles | None, list[Condition]]:
+    def _looked_at_index(
+        self, layers: list[HeldTiles], *, with_base: bool
+    ) -> tuple[IndexedTiles | None, list[Condition]]:
         try:
-            opened = self.descriptor_index
+            sealed = self.index_of_base if with_base else None
+            if sealed is not None:
+                self._refuse_damaged_index()
+            opened: SearchableIndex = self.descriptor_index if sealed is None else sealed
             metadata = opened.metadata()
             keys, variants = opened.tile_keys()
         except AerotileError as error:
             return None, [Condition("index", False, str(error), error.remedy or _BUILD_INDEX)]
-        described = f"{metadata.count} descriptors of {metadata.descriptor_model}"
+        where = "" if sealed is None else ", in the base"
+        described = f"{metadata.count} descriptors of {metadata.descriptor_model}{where}"
         agreement = compare_index(keys, variants, *((layer.keys, layer.variants) for layer in layers))
         told = f"{agreement.unknown_tiles} of {agreement.indexed_tiles} indexed tiles are not there"
         remedy: str | None = None
@@ -121,6 +131,16 @@ class ReadinessParts(BaseParts, IndexParts):
             remedy = f"{_BUILD_INDEX}, from the tiles that are there"
         agrees = Condition("index and tiles agree", not agreement.unknown_tiles, told, remedy)
         return IndexedTiles(keys, variants), [Condition("index", True, described), agrees]
+
+    def _refuse_damaged_index(self) -> None:
+        """Raise `IndexUnavailableError` where the last `aerotile base verify` found damage to the index."""
+        from ..sealed_base.checked_base import read_checked_base
+
+        for each in read_checked_base(self.config.root, self.mapped_base.signed.identity) or ():
+            if each.what in INDEX_FILES:
+                raise IndexUnavailableError(
+                    f"the index of the base is damaged: {each.detail}", remedy=_DAMAGED_BASE
+                )
 
     def _base_condition(self) -> Condition:
         signed, pinned = self.mapped_base.signed, len(self.config.base.public_keys)
@@ -199,7 +219,7 @@ def _remedies(*, with_base: bool, with_store: bool) -> dict[TileFault, str]:
     sealed = f"into the store that the base is sealed from, then {_SEAL}"
     of_base = {
         TileFault.MISSING: f"{_INGEST} {sealed}",
-        TileFault.DAMAGED: "aerotile base rollback, or bring the generation again, then aerotile base verify",
+        TileFault.DAMAGED: _DAMAGED_BASE,
         TileFault.STALE: f"newer imagery {sealed}",
         TileFault.NOT_CHECKED: "aerotile base verify",
     }
@@ -217,4 +237,5 @@ def _remedies(*, with_base: bool, with_store: bool) -> dict[TileFault, str]:
         remedies[TileFault.MISSING] = bring
     else:
         remedies = of_base if with_base else of_store
-    return remedies | {TileFault.UNDESCRIBED: f"describe the tiles, then {_BUILD_INDEX}"}
+    again = f"; where the base holds the index, then {_SEAL}" if with_base else ""
+    return remedies | {TileFault.UNDESCRIBED: f"describe the tiles, then {_BUILD_INDEX}{again}"}

@@ -13,6 +13,7 @@ from ...domain.values.tile_grid import MAX_ZOOM, Bbox
 from ...domain.values.tile_key import VariantTable
 from ...domain.values.timestamps import read_time
 from ...domain.values.validators import is_sha256
+from ..index_files import INDEX_FILES
 
 FORMAT = 2
 ARCHIVE_FILE = "tiles.pmtiles"
@@ -21,7 +22,7 @@ SECTORS_FILE = "sectors.json"
 DIGESTS_FILE = "digests"
 MANIFEST_FILE = "manifest.json"
 FILES = (ARCHIVE_FILE, FACTS_FILE, SECTORS_FILE)
-"""The files that `digests` has the parts of, in order; the first key of each part of the facts follows."""
+"""The files of each generation; `INDEX_FILES` lie behind them where it has an index."""
 DIGEST_BYTES, KEY_BYTES = 32, 8
 MAX_DATASETS = (1 << 16) - 1
 _MOST_BYTES = (1 << 48) - 1
@@ -61,6 +62,36 @@ class SealedDataset:
 
 
 @attrs.frozen(kw_only=True)
+class SealedIndex:
+    """The descriptor index of a generation. Raises `ValueError` for impossible numbers."""
+
+    descriptor_model: str
+    descriptors: int
+    tiles: int
+    """Tiles that have a descriptor."""
+    dropped: int
+    """Descriptors of tiles that were not taken."""
+    built_by: str
+    """The library that built the graph, and the instruction set: both decide its bytes."""
+    metadata_sha256: str
+    """Of the file with the index's metadata, which holds the digests of graph and rows."""
+
+    def __attrs_post_init__(self) -> None:
+        for name, low, high, value in (
+            ("descriptors", 1, _MOST_BYTES, self.descriptors),
+            ("tiles", 1, self.descriptors, self.tiles),
+            ("dropped", 0, _MOST_BYTES, self.dropped),
+        ):
+            if type(value) is not int or not low <= value <= high:
+                raise ValueError(f"{name} of the index must be within {low}..{high}, got {value!r}")
+        if not is_sha256(self.metadata_sha256):
+            raise ValueError(f"the digest of the index is {self.metadata_sha256!r}")
+        for name, text in (("descriptor_model", self.descriptor_model), ("built_by", self.built_by)):
+            if not isinstance(text, str):
+                raise ValueError(f"{name} of the index must be a text, got {text!r}")
+
+
+@attrs.frozen(kw_only=True)
 class BaseManifest:
     """What a generation is. Raises `ValueError` for impossible numbers."""
 
@@ -88,6 +119,7 @@ class BaseManifest:
     first_keys_sha256: str
     """Of the first tile key of each part of the facts, behind the digests in `digests`."""
     files: dict[str, SealedFile]
+    index: SealedIndex | None = None
 
     def __attrs_post_init__(self) -> None:
         for name, low, high, value in (
@@ -107,12 +139,22 @@ class BaseManifest:
         names = [sealed.dataset.name for sealed in self.datasets]
         if names != sorted(set(names)):
             raise ValueError(f"the datasets must ascend by name, got {', '.join(names)}")
-        if set(self.files) != set(FILES):
+        if set(self.files) != set(self.file_names):
             raise ValueError(f"it names the files {', '.join(sorted(self.files))}")
         digests = {name: file.digest for name, file in self.files.items()}
         for name, digest in (*digests.items(), ("first_keys", self.first_keys_sha256)):
             if not is_sha256(digest):
                 raise ValueError(f"the digest of {name} is {digest!r}")
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """The files that `digests` has the parts of, in order; behind them it has the first keys."""
+        return FILES if self.index is None else FILES + INDEX_FILES
+
+    def first_part(self, name: str) -> int:
+        """The place in `digests` of a file's first part, counted in digests."""
+        before = self.file_names[: self.file_names.index(name)]
+        return sum(self.files[each].parts for each in before)
 
     @property
     def name(self) -> str:
@@ -121,7 +163,7 @@ class BaseManifest:
 
     def encode(self) -> bytes:
         """The manifest as JSON; the same manifest gives the same bytes."""
-        facts = {
+        facts: dict[str, object] = {
             "format": FORMAT,
             "generation": self.generation,
             "area": [[box.min_lon, box.min_lat, box.max_lon, box.max_lat] for box in self.boxes],
@@ -138,6 +180,8 @@ class BaseManifest:
             "first_keys_sha256": self.first_keys_sha256,
             "files": {name: attrs.asdict(file) for name, file in self.files.items()},
         }
+        if self.index is not None:
+            facts["index"] = attrs.asdict(self.index)
         return json.dumps(facts, indent=1, sort_keys=True).encode("ascii") + b"\n"
 
 
@@ -167,6 +211,7 @@ def _decode(facts: dict[str, Any]) -> BaseManifest:
         aerotile=str(facts["aerotile"]),
         first_keys_sha256=facts["first_keys_sha256"],
         files={str(name): SealedFile(**file) for name, file in facts["files"].items()},
+        index=SealedIndex(**facts["index"]) if "index" in facts else None,
     )
 
 

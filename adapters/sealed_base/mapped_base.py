@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
@@ -20,7 +22,15 @@ from ..pmtiles.archive_directory import ArchiveError
 from ..pmtiles.archive_header import HEADER_BYTES, decode_header
 from . import facts
 from .generations import BaseGenerations, SignedManifest
-from .manifest import ARCHIVE_FILE, DIGEST_BYTES, DIGESTS_FILE, FACTS_FILE, FILES, KEY_BYTES, SECTORS_FILE
+from .manifest import (
+    ARCHIVE_FILE,
+    DIGEST_BYTES,
+    DIGESTS_FILE,
+    FACTS_FILE,
+    KEY_BYTES,
+    SECTORS_FILE,
+    BaseManifest,
+)
 from .sector_file import decode_sectors
 from .signatures import Trust
 
@@ -49,8 +59,7 @@ class MappedBase:
         sealed = self.signed.manifest.files[name]
         begin = number * sealed.part_bytes
         length = min(sealed.part_bytes, sealed.size - begin)
-        whole = self.archive if name == ARCHIVE_FILE else self.facts
-        with whole.part(begin, length) as part:
+        with self._mapping(name) as whole, whole.part(begin, length) as part:
             try:
                 part.prefault()
             except OSError as error:
@@ -75,17 +84,28 @@ class MappedBase:
 
     def digest(self, name: str, number: int) -> bytes:
         """The digest that a part of a file must have."""
-        first = 0
-        for each in FILES:
-            if each == name:
-                break
-            first += self.signed.manifest.files[each].parts
-        return self._digests[(first + number) * DIGEST_BYTES :][:DIGEST_BYTES]
+        return self._digests[(self.signed.manifest.first_part(name) + number) * DIGEST_BYTES :][:DIGEST_BYTES]
 
     def close(self) -> None:
         """Give the mappings up; handles on tiles keep theirs."""
         self.archive.close()
         self.facts.close()
+
+    @contextmanager
+    def _mapping(self, name: str) -> Iterator[MappedPixels]:
+        """A file of the generation; those of the index are mapped for each use."""
+        known = {ARCHIVE_FILE: self.archive, FACTS_FILE: self.facts}.get(name)
+        if known is not None:
+            yield known
+            return
+        try:
+            mapped = _map(self.folder, name, self.signed.manifest.files[name].size)
+        except (OSError, ValueError) as error:
+            raise self._unavailable(f"{name} can't be read: {error}") from error
+        try:
+            yield mapped
+        finally:
+            mapped.close()
 
     def _unavailable(self, difference: str) -> BaseUnavailableError:
         return BaseUnavailableError(
@@ -117,7 +137,8 @@ def open_base(
     """Open a generation. The time that it takes does not grow with the tiles.
 
     Checked before this returns: the signatures, the manifest (against `identity`, where one is given), the
-    sizes of all files, the digests of the parts, the header of the archive, the sectors.
+    sizes of the files, the digests of the parts, the header of the archive, the sectors. The files of an
+    index are left to those that open it: damage to them costs no tile.
     Raises `BaseUnavailableError`.
     """
     opened = generations.manifest(name, trust)
@@ -138,12 +159,9 @@ def open_base(
         digests, first_keys = digests[:all_parts], digests[all_parts:]
         if hashlib.sha256(first_keys).hexdigest() != manifest.first_keys_sha256:
             raise generations.damaged(name, f"{DIGESTS_FILE} does not hold the first keys of {FACTS_FILE}")
-        first = 0
-        for each in FILES:
-            end = first + sizes[each].parts * DIGEST_BYTES
-            if hashlib.sha256(digests[first:end]).hexdigest() != sizes[each].digest:
+        for each in manifest.file_names:
+            if hashlib.sha256(_digests_of(manifest, each, digests)).hexdigest() != sizes[each].digest:
                 raise generations.damaged(name, f"{DIGESTS_FILE} does not hold the digests of {each}")
-            first = end
         sectors, rules = decode_sectors(_checked_sectors(folder, opened, digests))
         archive = _map(folder, ARCHIVE_FILE, sizes[ARCHIVE_FILE].size)
         mapped = _map(folder, FACTS_FILE, sizes[FACTS_FILE].size)
@@ -168,9 +186,15 @@ def _checked_sectors(folder: Path, opened: SignedManifest, digests: bytes) -> by
     content = _read(folder, SECTORS_FILE, sealed.size)
     parts = [content[at : at + sealed.part_bytes] for at in range(0, len(content), sealed.part_bytes)]
     found = b"".join(hashlib.sha256(part).digest() for part in parts)
-    if found != digests[-sealed.parts * DIGEST_BYTES :]:
+    if found != _digests_of(opened.manifest, SECTORS_FILE, digests):
         raise ValueError(f"{SECTORS_FILE} is damaged")
     return content
+
+
+def _digests_of(manifest: BaseManifest, name: str, digests: bytes) -> bytes:
+    """The digests of a file's parts, one behind the other."""
+    first = manifest.first_part(name)
+    return digests[first * DIGEST_BYTES : (first + manifest.files[name].parts) * DIGEST_BYTES]
 
 
 def _read(folder: Path, name: str, size: int) -> bytes:

@@ -17,16 +17,18 @@ from pathlib import Path
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
 from ...domain.errors import BaseSealError, ContentHashMismatchError
+from ...domain.values.catalogue_entries import Keys
 from ...domain.values.datasets import Dataset
+from ...domain.values.place_keys import translated_keys
 from ...domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
 from ...domain.values.tile_grid import tile_bbox
-from ...domain.values.tile_key import MAX_VARIANTS, VARIANT_BITS, VariantTable, decode_tile_key
+from ...domain.values.tile_key import VariantTable, decode_tile_key
 from ...domain.values.tiles import TileId, TileMetadataPersistent
 from ..files.atomic_file import new_file
-from ..files.file_digests import PartDigests, PartHasher
+from ..files.file_digests import PART_BYTES, PartDigests, PartHasher
+from ..index_files import INDEX_FILES
 from ..pmtiles.archive_ids import archive_ids_of_keys
 from ..pmtiles.archive_writer import ArchiveWriter
 from . import facts
@@ -36,12 +38,12 @@ from .manifest import (
     ARCHIVE_FILE,
     DIGESTS_FILE,
     FACTS_FILE,
-    FILES,
     MANIFEST_FILE,
     SECTORS_FILE,
     BaseManifest,
     SealedDataset,
     SealedFile,
+    SealedIndex,
 )
 from .seal_plan import SealPlan
 from .sector_file import encode_sectors
@@ -68,6 +70,8 @@ class SealSource:
     default_classification: SectorClassification
     aerotile: str
     """The version of this program."""
+    write_index: Callable[[Path, Keys, VariantTable], SealedIndex] | None = None
+    """Writes the index of the tiles with these sorted keys into a folder. None: the base has no index."""
 
 
 def write_generation(
@@ -101,7 +105,7 @@ def write_generation(
             with closing(ArchiveWriter(file, len(placed), folder)) as writer:
                 bounds = _Bounds()
                 done, latest_capture_us = 0, int(np.iinfo(np.int64).min)
-                for piece in _one_a_place(placed, _Renaming(provisional, variants), plan, variants, left_out):
+                for piece in _one_a_place(placed, provisional, plan, variants, left_out):
                     rows = piece["row"]
                     offsets = []
                     for tile_key, archive_id, length, sha256 in zip(
@@ -132,8 +136,14 @@ def write_generation(
         )
     sectors = encode_sectors(source.sectors, source.rules)
     files[SECTORS_FILE], sizes[SECTORS_FILE] = _write(folder / SECTORS_FILE, [sectors], _SMALL_PART_BYTES)
+    index = None
+    if source.write_index is not None:
+        taken = np.memmap(folder / FACTS_FILE, FACTS_ROW, "r")["key"]
+        index = source.write_index(folder, taken, variants)
+        for name in INDEX_FILES:
+            files[name], sizes[name] = _digests_of(folder / name)
     keys = b"".join(first_keys)
-    _write(folder / DIGESTS_FILE, (*(files[name].raw() for name in FILES), keys), _SMALL_PART_BYTES)
+    _write(folder / DIGESTS_FILE, (*(digests.raw() for digests in files.values()), keys), _SMALL_PART_BYTES)
     manifest = BaseManifest(
         generation=generation,
         boxes=plan.boxes,
@@ -148,6 +158,7 @@ def write_generation(
         default_classification=source.default_classification.value,
         aerotile=source.aerotile,
         first_keys_sha256=hashlib.sha256(keys).hexdigest(),
+        index=index,
         files={
             name: SealedFile(sizes[name], digests.part_bytes, digests.root) for name, digests in files.items()
         },
@@ -201,28 +212,17 @@ def _facts_of(by_key: SortedRuns, first_keys: list[bytes], of_datasets: DatasetT
         yield piece.tobytes()
 
 
-class _Renaming:
-    """Tile keys by one table of flights to keys by another."""
-
-    def __init__(self, before: VariantTable, after: VariantTable) -> None:
-        fixed = 2
-        self._ordinals = np.arange(fixed + len(before.flights), dtype=np.int64)
-        for position, flight in enumerate(before.flights):
-            self._ordinals[fixed + position] = fixed + after.flights.index(flight)
-
-    def __call__(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        mask = MAX_VARIANTS - 1
-        renamed: npt.NDArray[np.int64] = keys >> VARIANT_BITS << VARIANT_BITS | self._ordinals[keys & mask]
-        return renamed
-
-
 def _one_a_place(
-    placed: SortedRuns, rename: _Renaming, plan: SealPlan, variants: VariantTable, left_out: Counter[str]
+    placed: SortedRuns,
+    provisional: VariantTable,
+    plan: SealPlan,
+    variants: VariantTable,
+    left_out: Counter[str],
 ) -> Iterator[Rows]:
-    """One row of each place, by ascending archive id, in pieces."""
+    """One row of each place, by ascending archive id, in pieces, with keys by `variants`."""
     for piece in placed.ascending():
         rows = piece["row"]
-        rows["key"] = rename(rows["key"])
+        rows["key"] = translated_keys(rows["key"], provisional, variants)
         is_first = np.ones(len(piece), bool)
         is_first[1:] = piece["id"][1:] != piece["id"][:-1]
         firsts = np.flatnonzero(is_first)
@@ -294,3 +294,12 @@ def _write(path: Path, pieces: Iterable[bytes], part_bytes: int) -> tuple[PartDi
             hasher.update(piece)
             size += len(piece)
     return hasher.digests(), size
+
+
+def _digests_of(path: Path) -> tuple[PartDigests, int]:
+    """The digests of the parts of a file that was written, and its size."""
+    hasher = PartHasher(PART_BYTES)
+    with path.open("rb") as file:
+        while piece := file.read(PART_BYTES):
+            hasher.update(piece)
+        return hasher.digests(), file.tell()

@@ -281,6 +281,31 @@ def test_a_sealed_base_is_judged_without_a_database(
     assert damaged.json["noes"][0]["remedy"].startswith("aerotile base rollback")
 
 
+def test_the_index_of_a_base_is_looked_at_and_its_damage_is_none_of_a_tile(
+    call: Call, filled: list[Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call("base", "seal").code == 0
+    assert call("base", "switch", **UNSIGNED).code == 0
+    shutil.rmtree("aerotile-data/index")
+    monkeypatch.delenv("AEROTILE_DATABASE_DSN")
+    assert call("base", "verify", **UNSIGNED).code == 0
+
+    def looked_at() -> tuple[dict[str, Any], list[str], str]:
+        told = call(*READY, "--base", "--json", **UNSIGNED).json
+        index = next(one for one in told["conditions"] if one["name"] == "index")
+        return index, [each["what"] for each in told["noes"] if "what" in each], str(index["remedy"])
+
+    index, noes, _ = looked_at()
+    assert (index["holds"], index["detail"]) == (True, f"{len(filled)} descriptors of net, in the base")
+    assert noes == []
+    damage(Path("aerotile-data/base/generations/000001/tiles.descriptors"), -20)
+    assert call("base", "verify", **UNSIGNED).code == JOB_FAILED
+    index, noes, remedy = looked_at()
+    assert (index["holds"], remedy.startswith("aerotile base rollback")) == (False, True)
+    assert noes == ["undescribed"]  # and not "damaged"
+    assert "tiles.descriptors is damaged" in index["detail"]
+
+
 def test_a_base_that_is_not_the_newest_is_a_no_go(call: Call, filled: list[Place]) -> None:
     pinned = {"AEROTILE_BASE_PUBLIC_KEYS": call("base", "keygen", "a.key").out.strip()}
     for name in ("000001", "000002"):

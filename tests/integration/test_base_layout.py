@@ -11,9 +11,12 @@ from bisect import bisect_left
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
-from sealed_bases import FLIGHTS, dataset, imported, of_dataset, pixels_of, seal, square, tile
+from sealed_bases import FLIGHTS, dataset, imported, of_dataset, pixels_of, source_of, square, tile
 
+from aerotile.adapters.sealed_base.generations import BaseGenerations
+from aerotile.adapters.sealed_base.manifest import SealedIndex
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
 from aerotile.domain.values.tiles import TileId, TileSource, VotingStatus
 from aerotile.domain.values.timestamps import microseconds_of
@@ -31,7 +34,7 @@ class PlainReader:
         assert self.manifest["format"] == 2
         digests = (folder / "digests").read_bytes()
         self.content = {}
-        for name in ("tiles.pmtiles", "facts", "sectors.json"):
+        for name in self.names():
             about = self.manifest["files"][name]
             content = self.content[name] = (folder / name).read_bytes()
             assert len(content) == about["size"]
@@ -47,6 +50,12 @@ class PlainReader:
         assert self.keys == sorted(set(self.keys))
         assert list(struct.unpack(f"<{len(digests) // 8}q", digests)) == self.keys[::512]
         assert hashlib.sha256(digests).hexdigest() == self.manifest["first_keys_sha256"]
+
+    def names(self) -> list[str]:
+        names = ["tiles.pmtiles", "facts", "sectors.json"]
+        if "index" in self.manifest:
+            names += ["tiles.index", "tiles.descriptors", "tiles.rows", "tiles.meta.json"]
+        return names
 
     def key(self, zoom: int, x: int, y: int, source: str, flight: str | None) -> int:
         curve = 0
@@ -72,10 +81,23 @@ class PlainReader:
         return pixels
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_index(folder: Path, keys: Any, variants: Any) -> SealedIndex:
+    """Any bytes: `digests` covers the files of an index whatever is in them."""
+    for number, name in enumerate(("tiles.index", "tiles.descriptors", "tiles.rows", "tiles.meta.json")):
+        (folder / name).write_bytes(bytes([number]) * (3 + number * 2_200_000))
+    return SealedIndex(
+        descriptor_model="net", descriptors=len(keys), tiles=len(keys), dropped=0, built_by="x",
+        metadata_sha256="0" * 64,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["tiles alone", "with an index"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("base")
-    seal(root, TILES, SealPlan(take_onboard=True), number=42, datasets=DATASETS)
+    source = attrs.evolve(
+        source_of(TILES, datasets=DATASETS), write_index=write_index if request.param else None
+    )
+    BaseGenerations(root).seal(source, SealPlan(take_onboard=True), number=42)
     return root / "generations" / "000042"
 
 

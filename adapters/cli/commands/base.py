@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from ..command import LazyGroup
@@ -61,6 +62,7 @@ def base_facts(opened: SignedManifest, *, threshold: int, in_use: bool) -> dict[
         "datasets": [sealed.facts() for sealed in manifest.datasets],
         "tiles_without_dataset": manifest.tiles - sum(sealed.tiles for sealed in manifest.datasets),
         "left_out": manifest.left_out,
+        "index": None if manifest.index is None else attrs.asdict(manifest.index),
         "flights": len(manifest.variants.flights),
         "sealed_by": f"aerotile {manifest.aerotile}",
         "manifest_sha256": opened.identity,
@@ -90,9 +92,17 @@ def print_base(facts: dict[str, Any], *, as_json: bool) -> None:
             "bytes": in_words(facts["bytes"]),
             "datasets": datasets or "none",
             "left_out": left_out,
+            "index": "none" if facts["index"] is None else _index_line(facts["index"]),
             "in_use": "yes" if facts["in_use"] else "no",
             "trusted": "yes" if facts["trusted"] else "NO",
         }
+    )
+
+
+def _index_line(index: dict[str, Any]) -> str:
+    return (
+        f"{index['descriptors']} descriptors of {index['tiles']} tiles by {index['descriptor_model']}, "
+        f"{index['dropped']} of tiles not taken were dropped"
     )
 
 

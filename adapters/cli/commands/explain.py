@@ -57,7 +57,7 @@ def explain(
                 f"must be within -{limit}..{limit} degrees, got {value}", param_hint=name
             )
     tile_id = TileId.covering(lat, lon, zoom_level, TileSource.SATELLITE_PROVIDER)
-    with session.existing_runtime("base" if by_base else None) as runtime:
+    with session.existing_runtime(*(["base"] if by_base else [])) as runtime:
         gate = runtime.base_gate if by_base else runtime.freshness_gate
         try:
             verdict = gate.explain(tile_id, captured_at)

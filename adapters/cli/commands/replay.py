@@ -52,9 +52,9 @@ def replay(session: Session, record: Path, base: Path | None, as_json: bool) -> 
     missed: Counter[NotReplayed] = Counter()
     indexes: Counter[str] = Counter()
     shown: list[dict[str, Any]] = []
-    with session.existing_runtime("index") as runtime:
+    with session.existing_runtime("index", "base") as runtime:
         try:
-            index, contents = runtime.descriptor_index, runtime.known_contents(base)
+            index, contents = runtime.index_to_repeat(base), runtime.known_contents(base)
             answering = index.metadata()
         except TileCacheError as error:  # exit code 1 is for answers that differ
             raise BadInputError(str(error), remedy=error.remedy) from error

@@ -89,7 +89,7 @@ def search(
     from ...input_files.descriptor_files import read_query
 
     query = read_query(file)
-    with session.existing_runtime("index") as runtime:
+    with session.existing_runtime("index", "base") as runtime:
         opened = runtime.index_in_use
         metadata = opened.metadata()
         try:

@@ -23,6 +23,7 @@ from ..session import Session
 from .index import agreement_facts, index_facts, nothing_known
 
 if TYPE_CHECKING:
+    from ....domain.lookups.recorded_index import SearchableIndex
     from ...composition import Runtime
 
 
@@ -147,14 +148,16 @@ def _changed_verdicts(runtime: Runtime, always_fresh: timedelta) -> dict[str, in
 
 def _index(runtime: Runtime) -> dict[str, Any]:
     try:
-        opened = runtime.descriptor_index
+        sealed = runtime.sealed_index
+        opened: SearchableIndex = runtime.descriptor_index if sealed is None else sealed
     except RuntimeNotAvailableError as error:  # a part that was left out on purpose is no failure
         return {"generation": None, "switched_off": str(error)}
-    generation = runtime.index_builder.generations.current()
-    if generation is None:
+    if sealed is None and runtime.index_builder.generations.current() is None:
         return {"generation": None}
     agreement = runtime.compare_index(*opened.tile_keys())
-    facts = index_facts(generation, opened.metadata()) | agreement_facts(agreement)
+    metadata = opened.metadata()
+    facts = index_facts(metadata.generation, metadata) | agreement_facts(agreement)
+    facts["in_base"] = sealed is not None
     if agreement.none_is_known:
         failure = nothing_known(agreement)
         facts |= {"error": str(failure), "remedy": failure.remedy}
