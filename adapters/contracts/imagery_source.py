@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from ...domain.ports.imagery_source import ImagerySource, ImageryTile, TilePlace
-from ...domain.values.tile_grid import MAX_ZOOM, GridRange
+from ...domain.values.tile_grid import MAX_ZOOM, GridRange, shared_range
 
 
 @attrs.frozen
@@ -37,7 +37,7 @@ class ImagerySourceContract:
         for place in subject.tiles:
             extent = subject.source.extent(place.zoom_level)
             assert extent is not None
-            assert extent.shared_with(_around(place, 0)) is not None
+            assert shared_range(extent, _around(place, 0)) is not None
 
     def test_the_places_of_a_rectangle_are_those_within_by_column_and_row(
         self, subject: ImagerySourceSubject

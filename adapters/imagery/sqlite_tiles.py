@@ -78,14 +78,16 @@ class SqliteTiles:
             if level is None:
                 raise self._error(f"holds tiles at zoom {zoom}, which is none of the grid")
             rows = sorted((level.y(min_row), level.y(max_row)))
-            extent = GridRange(level.zoom_level, level.x(min_column), rows[0], level.x(max_column), rows[1])
+            columns = (level.x(min_column), level.x(max_column))
             last = (1 << level.zoom_level) - 1
-            if extent.min_x < 0 or extent.min_y < 0 or extent.max_x > last or extent.max_y > last:
+            if min(columns[0], rows[0]) < 0 or max(columns[1], rows[1]) > last:
                 raise self._error(
                     f"holds columns {min_column}..{max_column} and rows {min_row}..{max_row} at zoom {zoom}, "
                     f"which has {last + 1} of each"
                 )
-            self.extents[level.zoom_level] = extent
+            self.extents[level.zoom_level] = GridRange(
+                level.zoom_level, columns[0], rows[0], columns[1], rows[1]
+            )
             self._levels[level.zoom_level] = level
         if not self.extents:
             raise self._error("holds no tiles")

@@ -11,7 +11,7 @@ from ..errors import ImageryPlaceError, ImagerySourceError
 from ..ports.imagery_source import ImagerySource, ImageryTile, TilePlace
 from ..values.areas import Area
 from ..values.disk_usage import footprint
-from ..values.tile_grid import GridRange, tile_bbox
+from ..values.tile_grid import GridRange, shared_range, tile_bbox
 from .wanted_places import WantedSquare, WantedZoom
 
 _BLOCK = 16
@@ -141,7 +141,7 @@ class Mosaic:
             lambda: ({}, {})
         )
         for number, (source, extent) in enumerate(zip(self.sources, extents, strict=True)):
-            there = None if extent is None else square.within.shared_with(extent)
+            there = None if extent is None else shared_range(square.within, extent)
             if there is None:
                 continue
             for place, size in source.places(there):

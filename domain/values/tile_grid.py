@@ -207,14 +207,6 @@ class GridRange:
         max_x, max_y = column_and_row(south, bbox.max_lon, zoom_level)
         return cls(zoom_level, min_x, min_y, max_x, max_y)
 
-    def shared_with(self, other: GridRange) -> GridRange | None:
-        """The tiles of both rectangles, which are of one zoom; None for none."""
-        min_x, min_y = max(self.min_x, other.min_x), max(self.min_y, other.min_y)
-        max_x, max_y = min(self.max_x, other.max_x), min(self.max_y, other.max_y)
-        if min_x > max_x or min_y > max_y:
-            return None
-        return GridRange(self.zoom_level, min_x, min_y, max_x, max_y)
-
     def __len__(self) -> int:
         return (self.max_x - self.min_x + 1) * (self.max_y - self.min_y + 1)
 
@@ -222,3 +214,12 @@ class GridRange:
         for x in range(self.min_x, self.max_x + 1):
             for y in range(self.min_y, self.max_y + 1):
                 yield x, y
+
+
+def shared_range(one: GridRange, other: GridRange) -> GridRange | None:
+    """The tiles of both rectangles, which are of one zoom; None for none."""
+    min_x, min_y = max(one.min_x, other.min_x), max(one.min_y, other.min_y)
+    max_x, max_y = min(one.max_x, other.max_x), min(one.max_y, other.max_y)
+    if min_x > max_x or min_y > max_y:
+        return None
+    return GridRange(one.zoom_level, min_x, min_y, max_x, max_y)
