@@ -43,9 +43,9 @@ from aerotile.adapters.provider.frames import MalformedBatchError, TooManyTilesE
 from aerotile.adapters.recorder.line_format import decode_line
 from aerotile.adapters.sealed_base.archive_directory import ArchiveError, decode_directory, gzip_stored
 from aerotile.adapters.sealed_base.archive_header import decode_header
-from aerotile.adapters.sealed_base.manifest import decode_manifest
+from aerotile.adapters.sealed_base.manifest import PAYLOAD_TYPE, decode_manifest
 from aerotile.adapters.sealed_base.sector_file import decode_sectors, encode_sectors
-from aerotile.adapters.sealed_base.signatures import SignatureError, Trust, new_envelope, signers_of
+from aerotile.adapters.signatures import SignatureError, Trust, new_envelope, signers_of
 from aerotile.domain.errors import (
     ConfigurationError,
     IndexUnavailableError,
@@ -113,9 +113,9 @@ PARSERS = [
     ),
     Parser(
         "base_envelope",
-        lambda content, _: signers_of(content, Trust(("ab" * 32,), 1)),
+        lambda content, _: signers_of(content, PAYLOAD_TYPE, Trust(("ab" * 32,), 1)),
         (SignatureError,),
-        (new_envelope(samples.base_manifest()),),
+        (new_envelope(samples.base_manifest(), PAYLOAD_TYPE),),
         _JSON_WORDS,
     ),
     Parser(

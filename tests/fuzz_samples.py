@@ -223,6 +223,7 @@ def base_manifest() -> bytes:
         variants=VariantTable((FLIGHT,)),
         default_classification="stable_rear",
         aerotile="0.1.0",
+        recall_number=3,
         first_keys_sha256="cd" * 32,
         files={name: SealedFile(936, 53_248, "ab" * 32) for name in FILES},
     ).encode()

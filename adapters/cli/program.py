@@ -26,6 +26,7 @@ COMMANDS = {
     "ingest": ("ingest", "Bring a folder of XYZ tiles into the store."),
     "index": ("index", "Build, inspect and switch the descriptor index."),
     "base": ("base", "Seal, sign, verify and switch the base that a flight takes along."),
+    "recall": ("recall", "Recall tiles by a signed list: none of them is found or read any more."),
     "search": ("search", "Find the tiles that look like a descriptor."),
     "upload": ("upload", "Bring the aircraft's own tiles to the satellite provider."),
     "uploads": ("uploads", "List what is pending, uploaded and given up; give a tile another life."),

@@ -24,14 +24,14 @@ from ...domain.ports.uploader import TileUploader
 from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.tile_store import FileBackedTileStore
 from ..config.settings import AerotileConfig
-from .lookup_parts import LookupParts
+from .recall_parts import RecallParts
 from .upload_parts import UploadParts
 
 if TYPE_CHECKING:
     from ..postgres.migrate import MigrationReport
 
 
-class Runtime(UploadParts, LookupParts):
+class Runtime(UploadParts, RecallParts):
     """Everything that one configuration composes; a context manager that closes it."""
 
     def index_agreement(self) -> IndexAgreement | None:

@@ -5,24 +5,40 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import attrs
 
 from ...domain.errors import StoreUnavailableError
-from ...domain.lookups.recorded_index import KnownContents, RecordedIndex, SearchableIndex
+from ...domain.lookups.recalled_index import RecalledIndex, TileFacts
+from ...domain.lookups.recorded_index import RecordedIndex
+from ...domain.ports.descriptor_index import SearchableIndex
+from ...domain.ports.tile_store import ReadableTiles
+from ...domain.store.recall_guard import RecallGuard
 from ...domain.values.catalogue_entries import CatalogueEntry
 from ...domain.values.tiles import TileId
+from ...domain.values.timestamps import microseconds_of
 from ..config.settings import RecordLookups
 from .base_parts import BaseParts
 from .index_parts import IndexParts
+
+if TYPE_CHECKING:
+    from ..sealed_base.contents import SealedContents
 
 
 @attrs.frozen
 class _LayeredContents:
     """The contents of the first layer that holds a tile."""
 
-    layers: tuple[KnownContents, ...]
+    layers: tuple[TileFacts, ...]
+
+    def captured_us(self, tile_id: TileId) -> int | None:
+        for layer in self.layers:
+            captured_us = layer.captured_us(tile_id)
+            if captured_us is not None:
+                return captured_us
+        return None
 
     def content_sha256(self, tile_id: TileId) -> str | None:
         for layer in self.layers:
@@ -38,6 +54,10 @@ class _StoredContents:
 
     get: Callable[[TileId], CatalogueEntry | None]
 
+    def captured_us(self, tile_id: TileId) -> int | None:
+        entry = self.get(tile_id)
+        return None if entry is None else microseconds_of(entry.captured_at)
+
     def content_sha256(self, tile_id: TileId) -> str | None:
         entry = self.get(tile_id)
         return None if entry is None else entry.content_sha256
@@ -49,7 +69,7 @@ class LookupParts(BaseParts, IndexParts):
     @cached_property
     def index_in_use(self) -> SearchableIndex:
         """The index that a flight searches. Raises as `descriptor_index` does."""
-        index = self.descriptor_index
+        index = RecalledIndex(self.descriptor_index, self.part("recalls"), store=self._opened_store)
         lookups = self.config.record.lookups
         if lookups is RecordLookups.OFF:
             return index
@@ -61,12 +81,12 @@ class LookupParts(BaseParts, IndexParts):
             keep_query=lookups is RecordLookups.FULL,
         )
 
-    def _opened_store(self) -> KnownContents | None:
+    def _opened_store(self) -> ReadableTiles | None:
         """The store that this runtime has opened; a lookup opens none."""
-        opened: KnownContents | None = vars(self).get("store_in_use", vars(self).get("sealed_store"))
+        opened: ReadableTiles | None = vars(self).get("store_in_use", vars(self).get("sealed_store"))
         return opened
 
-    def known_contents(self, base: Path | None = None) -> KnownContents:
+    def known_contents(self, base: Path | None = None) -> TileFacts:
         """What the base and the store of the configuration hold now, or the base in use in the folder `base`.
 
         No store is opened, no tile is read, and nothing is recorded. Raises `BaseUnavailableError`,
@@ -80,21 +100,34 @@ class LookupParts(BaseParts, IndexParts):
             )
         return _LayeredContents(layers)
 
-    def _content_layers(self, base: Path | None) -> Iterator[KnownContents]:
+    @property
+    def has_store(self) -> bool:
+        """Whether there is a database to ask."""
         config = self.config
-        has_store = config.database.dsn is not None or (config.postgres_folder / "cluster").is_dir()
+        return config.database.dsn is not None or (config.postgres_folder / "cluster").is_dir()
+
+    def replay_index(self, facts: TileFacts) -> SearchableIndex:
+        """The index that repeats lookups; the recall list in force is heeded, nothing is recorded."""
+        recalls = RecallGuard(self.recall_lists, lambda event: None)
+        return RecalledIndex(self.descriptor_index, recalls, store=lambda: facts)
+
+    def _content_layers(self, base: Path | None) -> Iterator[TileFacts]:
+        config, has_store = self.config, self.has_store
         if base is not None or config.base.layered or not has_store:
             folder = config.base_folder if base is None else base
             if base is not None or config.base.layered or self.base_generations.current() is not None:
                 yield self._sealed_contents(folder)
         if base is None and has_store:
-            from ...ext import CompiledTileCatalogue
+            yield self._stored_contents()
 
-            catalogue = CompiledTileCatalogue()
-            catalogue.load(*self.rows.catalogue())
-            yield _StoredContents(catalogue.get)
+    def _stored_contents(self) -> TileFacts:
+        from ...ext import CompiledTileCatalogue
 
-    def _sealed_contents(self, folder: Path) -> KnownContents:
+        catalogue = CompiledTileCatalogue()
+        catalogue.load(*self.rows.catalogue())
+        return _StoredContents(catalogue.get)
+
+    def _sealed_contents(self, folder: Path) -> SealedContents:
         from ..sealed_base.contents import SealedContents
         from ..sealed_base.mapped_base import open_current_base
 

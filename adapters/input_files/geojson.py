@@ -7,18 +7,21 @@ A FeatureCollection of Polygons and MultiPolygons with the property `classificat
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
 from ...domain.values.sectors import SectorBoundary, SectorClassification
+from ...domain.values.shapes import MultiPolygon, Polygon
+from ...domain.values.tile_grid import Bbox
 from ..files.regular_file import read_one_more
 from ..geojson_shapes import kind_of, read_shape
 from ..strict_json import parse_json
 from .errors import InputFileError
 
+T = TypeVar("T")
 MAX_FILE_BYTES = 64 << 20
 MAX_ID_LENGTH = 200
 NOTHING_CHANGED = "correct the file; no sector was changed"
@@ -46,7 +49,7 @@ def read_sectors(*paths: Path) -> SectorFile:
     sectors: dict[str, SectorBoundary] = {}
     without_geometry: list[str] = []
     for path in paths:
-        found = _read_file(path)
+        found = _read_file(path, parse_sectors)
         for sector in found.sectors:
             if sector.sector_id in sectors:
                 raise GeoJsonError(
@@ -58,13 +61,18 @@ def read_sectors(*paths: Path) -> SectorFile:
     return SectorFile(tuple(sectors.values()), tuple(without_geometry))
 
 
-def _read_file(path: Path) -> SectorFile:
+def read_shapes(path: Path) -> list[Bbox | Polygon | MultiPolygon]:
+    """The shape of every feature of a file. Raises `GeoJsonError`, or `OSError` when it can't be read."""
+    return _read_file(path, _parse_shapes)
+
+
+def _read_file(path: Path, parse: Callable[[str], T]) -> T:
     with path.open("rb") as stream:
         content = read_one_more(stream, MAX_FILE_BYTES)
     if len(content) > MAX_FILE_BYTES:
         raise GeoJsonError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB")
     try:
-        return parse_sectors(content.decode("utf-8-sig"))
+        return parse(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise GeoJsonError(f"{path} is not GeoJSON: it is not UTF-8 text") from error
     except GeoJsonError as error:
@@ -73,10 +81,7 @@ def _read_file(path: Path) -> SectorFile:
 
 def parse_sectors(text: str) -> SectorFile:
     """Read every sector of a GeoJSON text. Raises `GeoJsonError`."""
-    try:
-        document = parse_json(text)
-    except (ValueError, RecursionError) as error:
-        raise GeoJsonError(f"not JSON: {error}") from error
+    document = _parsed(text)
     try:
         return _read_sectors(document)
     except RecursionError as error:  # a value that could be read may be too deep to be shown in a message
@@ -105,6 +110,25 @@ def _read_sectors(document: Any) -> SectorFile:
     if not sectors:
         raise GeoJsonError(f"none of its {len(without_geometry)} features has a geometry")
     return SectorFile(tuple(sectors), tuple(without_geometry))
+
+
+def _parse_shapes(text: str) -> list[Bbox | Polygon | MultiPolygon]:
+    shapes = []
+    for number, feature in enumerate(_features(_parsed(text)), 1):
+        try:
+            if not isinstance(feature, Mapping) or feature.get("type") != "Feature":
+                raise GeoJsonError(f"not a Feature but {kind_of(feature)!r}")
+            shapes.append(read_shape(feature.get("geometry")))
+        except (GeoJsonError, ValueError) as error:
+            raise GeoJsonError(f"feature {number}: {error}") from error
+    return shapes
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return parse_json(text)
+    except (ValueError, RecursionError) as error:
+        raise GeoJsonError(f"not JSON: {error}") from error
 
 
 def _features(document: Any) -> list[Any]:

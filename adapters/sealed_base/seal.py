@@ -20,12 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ...domain.errors import BaseSealError, ContentHashMismatchError
+from ...domain.values.recall_list import RecallList
 from ...domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
 from ...domain.values.tile_grid import tile_bbox
 from ...domain.values.tile_key import MAX_VARIANTS, VARIANT_BITS, VariantTable, decode_tile_key
 from ...domain.values.tiles import TileId, TileMetadataPersistent
 from ..files.atomic_file import new_file
 from ..files.file_digests import PartDigests, PartHasher
+from ..signatures import new_envelope
 from . import facts
 from .archive_ids import archive_ids_of_keys
 from .archive_writer import ArchiveWriter
@@ -36,19 +38,20 @@ from .manifest import (
     FACTS_FILE,
     FILES,
     MANIFEST_FILE,
+    PAYLOAD_TYPE,
     SECTORS_FILE,
     BaseManifest,
     SealedFile,
 )
 from .seal_plan import SealPlan
 from .sector_file import encode_sectors
-from .signatures import new_envelope
 from .sorted_runs import Rows, SortedRuns
 
 FILE_MODE = 0o440
 _CHUNK = 4_096
 _SMALL_PART_BYTES = 1 << 20
 _PLACED = np.dtype([("id", "<u8"), ("row", FACTS_ROW)])
+RECALLED = "recalled"
 ANOTHER_VARIANT = "another variant preferred"
 
 
@@ -63,6 +66,8 @@ class SealSource:
     default_classification: SectorClassification
     aerotile: str
     """The version of this program."""
+    recalls: RecallList | None = None
+    """The recall list in force: what it names is left out. None: there is none."""
 
 
 def write_generation(
@@ -82,7 +87,7 @@ def write_generation(
     placed = SortedRuns(_PLACED, "id", folder)
     by_key = SortedRuns(FACTS_ROW, "key", folder)
     with closing(placed), closing(by_key):
-        provisional = _place(source.rows(), plan, placed, left_out)
+        provisional = _place(source, plan, placed, left_out)
         if not len(placed):
             raise BaseSealError(
                 "the store holds no tile that the base should take",
@@ -137,25 +142,26 @@ def write_generation(
         variants=variants,
         default_classification=source.default_classification.value,
         aerotile=source.aerotile,
+        recall_number=0 if source.recalls is None else source.recalls.number,
         first_keys_sha256=hashlib.sha256(keys).hexdigest(),
         files={
             name: SealedFile(sizes[name], digests.part_bytes, digests.root) for name, digests in files.items()
         },
     )
-    _write(folder / MANIFEST_FILE, [new_envelope(manifest.encode())], _SMALL_PART_BYTES)
+    _write(folder / MANIFEST_FILE, [new_envelope(manifest.encode(), PAYLOAD_TYPE)], _SMALL_PART_BYTES)
     return manifest
 
 
-def _place(
-    rows: Iterable[TileMetadataPersistent], plan: SealPlan, placed: SortedRuns, left_out: Counter[str]
-) -> VariantTable:
+def _place(source: SealSource, plan: SealPlan, placed: SortedRuns, left_out: Counter[str]) -> VariantTable:
     """Append the rows that the plan takes; returns the table that names their flights."""
     variants = VariantTable()
-    rows = iter(rows)
+    rows, recalls = iter(source.rows()), source.recalls
     while chunk := list(islice(rows, _CHUNK)):
         taken = []
         for row in chunk:
             reason = plan.reason_to_leave_out(row)
+            if reason is None and recalls is not None and recalls.entry_for_tile(row) is not None:
+                reason = RECALLED
             if reason is None:
                 taken.append(row)
             else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import TileCacheError
 from ..flight_events import EventKind, FlightEvent
-from ..ports.descriptor_index import DescriptorIndex, SupportsAreaSearch, SupportsKeyListing
+from ..ports.descriptor_index import SearchableIndex
 from ..ports.flight_recorder import FlightRecorder
 from ..values.areas import Area
 from ..values.catalogue_entries import Keys
@@ -22,10 +22,6 @@ from ..values.tiles import TileId
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-
-
-class SearchableIndex(DescriptorIndex, SupportsAreaSearch, SupportsKeyListing, Protocol):
-    """An index with both searches."""
 
 
 class KnownContents(Protocol):

@@ -20,6 +20,7 @@ from ..ports.tile_rows import TileRows
 from ..values.catalogue_entries import columns_of
 from ..values.tile_changes import ChangeKind, TileChange
 from ..values.tiles import TileId, TileMetadataPersistent
+from ..values.timestamps import microseconds_of
 
 QUERY_TILES = 1_000
 """Tiles per query to the rows; writers wait while the answer is entered into the catalogue."""
@@ -98,8 +99,13 @@ class CatalogueSync:
             self._when_unsettled()
 
     def add(self, row: TileMetadataPersistent) -> None:
-        """Enter a committed tile. A mapping of other content belongs to a tile that was deleted since."""
-        if self.catalogue.add(row):
+        """Enter a committed tile, and have it opened anew when its content or its capture time is new.
+
+        A mapping of other content belongs to a tile that was deleted since. By its new capture time a tile
+        may be recalled, which is checked when it is opened.
+        """
+        captured_us = self.catalogue.captured_us(row.tile_id)
+        if self.catalogue.add(row) or captured_us != microseconds_of(row.captured_at):
             self.mapping_cache.invalidate(row.tile_id)
 
     def remove(self, tile_id: TileId) -> None:
@@ -197,7 +203,7 @@ class CatalogueSync:
         if row is None or (known is not None and known.content_sha256 != row.content_sha256):
             self.remove(tile_id)
         if row is not None:
-            self.catalogue.add(row)
+            self.add(row)
 
 
 class Change:

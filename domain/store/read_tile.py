@@ -1,13 +1,14 @@
 """Reading tiles: the steps of a read whose tile has no cached mapping.
 
     1. ticket           taken first, so that a removal from here on is noticed in step 5
-    2. catalogue        the tile is committed, as far as this process knows; no database
+    2. catalogue        the tile is committed, as far as this process knows; no list recalls it; no database
     3. file             opened, mapped and in memory before the deadline
     4. hash             where it is verified: once for each mapping, not for each read
     5. cache            the next read of the tile is a look-up
 
 A removal works in the other order: the tile leaves the catalogue, then the cache. So a read that begins after
-a removal does not find the tile, and a read that began before it leaves no mapping behind.
+a removal does not find the tile, and a read that began before it leaves no mapping behind. A recall list
+works like that too: it is in force, then every mapping leaves the cache.
 
 When all of a file is in memory, a read waits for nothing, and `FastReader` takes these steps in one.
 """
@@ -26,6 +27,8 @@ from ..ports.tile_catalogue import TileCatalogue
 from ..ports.tile_files import TileFiles
 from ..values.pixels import TilePixelHandle
 from ..values.tiles import TileId
+from ..values.timestamps import microseconds_of
+from .recall_guard import RecallGuard
 
 
 class FastReader(Protocol):
@@ -37,6 +40,10 @@ class FastReader(Protocol):
 
     def read_bytes(self, tile_id: TileId) -> bytes:
         """See `SupportsLocalReads.read_tile_bytes`."""
+        ...
+
+    def check_by(self, check: Callable[[TileId], None] | None) -> None:
+        """Call `check`, which may raise, in each read of a tile that is not cached; None: call nothing."""
         ...
 
 
@@ -69,12 +76,19 @@ class TileReader:
     when_missing: Callable[[TileId], None]
     """Called with a tile whose file does not exist: another process deletes it, or has just replaced it."""
     verify_hash: bool
+    recalls: RecallGuard
+
+    def check_recalls(self, tile_id: TileId) -> None:
+        """Raise `TileRecalledError` for a tile that the recall list in force names."""
+        if self.recalls.in_force is not None and (entry := self.catalogue.get(tile_id)) is not None:
+            self.recalls.check(tile_id, microseconds_of(entry.captured_at), entry.content_sha256)
 
     def read_first(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
         """Open a tile without a cached mapping and cache it; raises as `TileStore.read_tile_pixels` does."""
         ticket = self.mapping_cache.ticket(tile_id)
         if tile_id not in self.catalogue:
             raise TileNotFoundError(tile_id)
+        self.check_recalls(tile_id)
         try:
             try:
                 handle = self.files.open(tile_id, timeout_s)
@@ -94,6 +108,7 @@ class TileReader:
         ticket = self.mapping_cache.ticket(tile_id)
         if tile_id not in self.catalogue:
             raise TileNotFoundError(tile_id)
+        self.check_recalls(tile_id)
         try:
             pixels = self.files.read(tile_id, timeout_s)
         except TileNotFoundError:

@@ -216,7 +216,7 @@ import os, sys
 from pathlib import Path
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.mapped_base import open_base
-from aerotile.adapters.sealed_base.signatures import Trust
+from aerotile.adapters.signatures import Trust
 from aerotile.adapters.sealed_base.store import SealedTileStore
 from aerotile.domain.errors import BaseUnavailableError, StoreUnavailableError
 from aerotile.domain.values.tiles import TileId, TileSource
