@@ -40,6 +40,7 @@ from aerotile.adapters.postgres.address import DatabaseAddress
 from aerotile.adapters.postgres.tile_feed import read_notice
 from aerotile.adapters.provider.behaviour import read_behaviour
 from aerotile.adapters.provider.frames import MalformedBatchError, TooManyTilesError
+from aerotile.adapters.recall_lists.list_format import decode_list
 from aerotile.adapters.recorder.line_format import decode_line
 from aerotile.adapters.sealed_base.archive_directory import ArchiveError, decode_directory, gzip_stored
 from aerotile.adapters.sealed_base.archive_header import decode_header
@@ -109,6 +110,13 @@ PARSERS = [
         lambda content, _: decode_manifest(content),
         (ValueError,),
         (samples.base_manifest(),),
+        _JSON_WORDS,
+    ),
+    Parser(
+        "recall_list",
+        lambda content, _: decode_list(content),
+        (ValueError,),
+        (samples.recall_list(),),
         _JSON_WORDS,
     ),
     Parser(

@@ -13,8 +13,7 @@ import attrs
 from ...domain.errors import StoreUnavailableError
 from ...domain.lookups.recalled_index import RecalledIndex, TileFacts
 from ...domain.lookups.recorded_index import RecordedIndex
-from ...domain.ports.descriptor_index import SearchableIndex
-from ...domain.ports.tile_store import ReadableTiles
+from ...domain.lookups.searchable_index import SearchableIndex
 from ...domain.store.recall_guard import RecallGuard
 from ...domain.values.catalogue_entries import CatalogueEntry
 from ...domain.values.tiles import TileId
@@ -66,6 +65,8 @@ class _StoredContents:
 class LookupParts(BaseParts, IndexParts):
     """Lookups: the index and the store together."""
 
+    _looked_up: TileFacts | None = None
+
     @cached_property
     def index_in_use(self) -> SearchableIndex:
         """The index that a flight searches. Raises as `descriptor_index` does."""
@@ -81,10 +82,20 @@ class LookupParts(BaseParts, IndexParts):
             keep_query=lookups is RecordLookups.FULL,
         )
 
-    def _opened_store(self) -> ReadableTiles | None:
-        """The store that this runtime has opened; a lookup opens none."""
-        opened: ReadableTiles | None = vars(self).get("store_in_use", vars(self).get("sealed_store"))
-        return opened
+    def _opened_store(self) -> TileFacts | None:
+        """The store that this runtime has opened; a lookup opens none. Or the facts that a tool looked up."""
+        opened: TileFacts | None = vars(self).get("store_in_use", vars(self).get("sealed_store"))
+        return self._looked_up if opened is None else opened
+
+    def look_up_recalled(self) -> None:
+        """For a tool that searches and opens no store: have what the recall list in force names tiles by.
+
+        Asks the database for the catalogue where the list names digests or capture times, else nobody. Raises
+        as `known_contents` does.
+        """
+        in_force = self.recall_lists.read()
+        if in_force is not None and in_force.recalls.needs_facts:
+            self._looked_up = self.known_contents()
 
     def known_contents(self, base: Path | None = None) -> TileFacts:
         """What the base and the store of the configuration hold now, or the base in use in the folder `base`.

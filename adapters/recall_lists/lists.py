@@ -151,7 +151,10 @@ class RecallLists(GenerationFolders):
                 f"the recall list in force, {path}, can't be read: {error.strerror or error}",
                 remedy=_LISTS.remedy,
             ) from error
-        found = open_list(envelope, self._trust, f"the recall list in force, {path},")
+        try:
+            found = open_list(envelope, self._trust, f"the recall list in force, {path},")
+        except RecallListError as error:
+            raise RecallListError(str(error), remedy=_LISTS.remedy) from error
         if found.recalls.number != int(name) or identity not in (None, found.identity):
             raise RecallListError(
                 f"the recall list in force, {path}, is not the one that was applied", remedy=_LISTS.remedy

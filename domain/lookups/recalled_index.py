@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import TileCacheError
-from ..ports.descriptor_index import SearchableIndex
 from ..values.areas import Area
 from ..values.catalogue_entries import Keys
 from ..values.descriptors import IndexMetadata, SearchHit
 from ..values.recall_list import RecallList
 from ..values.tile_key import VariantTable
 from ..values.tiles import TileId
+from .searchable_index import SearchableIndex
 
 if TYPE_CHECKING:
     import numpy as np

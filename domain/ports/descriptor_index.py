@@ -86,7 +86,3 @@ class SupportsAreaSearch(Protocol):
         `ValueError` and `IndexUnavailableError` as `DescriptorIndex.search` does.
         """
         ...
-
-
-class SearchableIndex(DescriptorIndex, SupportsAreaSearch, SupportsKeyListing, Protocol):
-    """An index with both searches."""

@@ -81,6 +81,11 @@ class RecallList:
         """How many entries it has; a list without any lifts the recalls of the one before."""
         return len(self.digests) + len(self.captured) + len(self.areas)
 
+    @property
+    def needs_facts(self) -> bool:
+        """Whether more than a tile's place must be known to say that no entry names it."""
+        return bool(self.digests or self.captured)
+
     def entry_for(self, tile_id: TileId, captured_us: int | None, content_sha256: str | None) -> str | None:
         """The entry that names a tile, in words; None for a tile that is not recalled.
 

@@ -9,11 +9,14 @@ from sealed_bases import FLIGHTS, Tile, imported, opened, pixels_of, square, til
 from small_store import SmallStore
 
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.recall_source import MemoryRecallSource
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
 from aerotile.adapters.sealed_base.store import SealedTileStore
 from aerotile.domain.ports.tile_store import RecordsLookups, SupportsLocalWrites, TileStore
 from aerotile.domain.store.layered_store import LayeredTileStore
+from aerotile.domain.store.recall_guard import RecallGuard
 from aerotile.domain.store.tile_store import FileBackedTileStore
+from aerotile.domain.values.recall_list import RecallList
 from aerotile.domain.values.tiles import TileId, TileSource, VotingStatus
 from aerotile.testing import LocalReadsContract, LocalReadsSubject
 
@@ -35,8 +38,25 @@ def contents(tiles: list[Tile]) -> dict[TileId, bytes]:
     return {row.tile_id: pixels for row, pixels in tiles}
 
 
-def overlay(folder: Path, tiles: list[Tile]) -> FileBackedTileStore:
-    store = SmallStore(folder).store
+class Recalls:
+    """Recall lists that the stores of a test heed."""
+
+    def __init__(self) -> None:
+        self._source = MemoryRecallSource()
+        self.guard = RecallGuard(self._source, lambda event: None)
+
+    def put(self, recalls: RecallList) -> None:
+        self._source.put(recalls)
+        self.guard.look()
+
+
+@pytest.fixture
+def recalls() -> Recalls:
+    return Recalls()
+
+
+def overlay(folder: Path, tiles: list[Tile], recalls: Recalls) -> FileBackedTileStore:
+    store = SmallStore(folder, recalls=recalls.guard).store
     for row, pixels in tiles:
         store.write_tile(pixels, row)
     return store
@@ -44,16 +64,18 @@ def overlay(folder: Path, tiles: list[Tile]) -> FileBackedTileStore:
 
 class TestStoreOverFiles(LocalReadsContract):
     @pytest.fixture
-    def subject(self, tmp_path: Path) -> LocalReadsSubject:
-        return LocalReadsSubject(overlay(tmp_path / "tiles", SEALED), contents(SEALED))
+    def subject(self, tmp_path: Path, recalls: Recalls) -> LocalReadsSubject:
+        store = overlay(tmp_path / "tiles", SEALED, recalls)
+        return LocalReadsSubject(store, contents(SEALED), recalls.put)
 
 
 class TestSealedBase(LocalReadsContract):
     @pytest.fixture
-    def subject(self, tmp_path: Path) -> LocalReadsSubject:
-        judge = overlay(tmp_path / "tiles", []).judge
+    def subject(self, tmp_path: Path, recalls: Recalls) -> LocalReadsSubject:
+        judge = overlay(tmp_path / "tiles", [], recalls).judge
         base = opened(tmp_path / "base", SEALED, SealPlan(take_onboard=True))
-        return LocalReadsSubject(SealedTileStore(base, judge=judge), contents(SEALED))
+        store = SealedTileStore(base, judge=judge, recalls=recalls.guard)
+        return LocalReadsSubject(store, contents(SEALED), recalls.put)
 
     def test_it_writes_nothing(self, subject: LocalReadsSubject) -> None:
         assert not isinstance(subject.store, SupportsLocalWrites)
@@ -62,12 +84,13 @@ class TestSealedBase(LocalReadsContract):
 
 class TestBaseInFrontOfAStore(LocalReadsContract):
     @pytest.fixture(params=[False, True])
-    def subject(self, tmp_path: Path, request: pytest.FixtureRequest) -> LocalReadsSubject:
-        store = overlay(tmp_path / "tiles", MADE)
+    def subject(self, tmp_path: Path, request: pytest.FixtureRequest, recalls: Recalls) -> LocalReadsSubject:
+        store = overlay(tmp_path / "tiles", MADE, recalls)
         base = SealedTileStore(
             opened(tmp_path / "base", SEALED, SealPlan(take_onboard=True)),
             judge=store.judge,
             otherwise=store.read_tile_pixels,
+            recalls=recalls.guard,
         )
         layered = LayeredTileStore(
             base,
@@ -75,7 +98,7 @@ class TestBaseInFrontOfAStore(LocalReadsContract):
             recorder=MemoryFlightRecorder(),
             read_pixels=base.read_tile_pixels if request.param else None,
         )
-        return LocalReadsSubject(layered, contents(SEALED + MADE))
+        return LocalReadsSubject(layered, contents(SEALED + MADE), recalls.put)
 
     def test_it_is_a_store(self, subject: LocalReadsSubject) -> None:
         assert isinstance(subject.store, SupportsLocalWrites)

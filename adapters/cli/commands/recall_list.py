@@ -33,7 +33,7 @@ def list_(session: Session, file: Path | None, as_json: bool) -> None:
     for a FILE that has not as many signatures as are needed.
     """
     from ...recall_lists.lists import look_into_list, read_list_file
-    from ...signatures import Trust
+    from ...signatures import Trust, who_signed
 
     settings = session.config.recall
     trust = Trust(settings.public_keys, settings.threshold)
@@ -42,7 +42,7 @@ def list_(session: Session, file: Path | None, as_json: bool) -> None:
         print_list(list_facts(found, threshold=trust.threshold, trusted=trusted), as_json=as_json)
         if not trusted:
             raise JobFailedError(
-                f"{file} is signed by {len(found.signers)} of the pinned keys, {trust.threshold} are needed",
+                f"{file} {who_signed(found.signers, trust)}",
                 remedy="sign it with aerotile recall sign, or pin the right keys in recall.public_keys",
             )
         return

@@ -45,7 +45,9 @@ The file is written by
 def search(
     session: Session, file: Path, count: int, prior: Area | None, zooms: tuple[int, ...], as_json: bool
 ) -> None:
-    """Find the tiles nearest to the descriptor in FILE (.npy), nearest first, without the database.
+    """Find the tiles nearest to the descriptor in FILE (.npy), nearest first.
+
+    No database is asked, unless a recall list is in force that names digests or capture times.
 
     Without --near the graph of the index answers, which may miss a tile now and then; with it the answer is
     exact.
@@ -56,6 +58,7 @@ def search(
 
     query = read_query(file)
     with session.existing_runtime("index") as runtime:
+        runtime.look_up_recalled()
         opened = runtime.index_in_use
         metadata = opened.metadata()
         try:
