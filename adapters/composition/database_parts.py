@@ -66,13 +66,13 @@ class DatabaseParts(Parts):
     def database(self) -> Database:
         """The connection pool, over a database at the newest revision."""
         from ..postgres.connection import Database
-        from ..postgres.migrate import apply_migrations, check_revision
+        from ..postgres.revision import check_revision, is_at_newest_revision
 
         settings = self.config.database
-        if settings.dsn is None:
-            apply_migrations(self.dsn)  # nobody else uses the embedded database
-        else:
+        if settings.dsn is not None:
             check_revision(self.dsn)
+        elif not is_at_newest_revision(self.dsn):
+            self.apply_migrations()  # nobody else uses the embedded database
         database = Database(
             self.dsn,
             min_size=settings.pool_min_size,
