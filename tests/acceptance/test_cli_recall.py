@@ -112,6 +112,9 @@ def test_a_recall_survives_restarts_and_is_heeded_by_every_command(store: Call) 
     assert by[TILES[3]] == ("store", "area 1")
     assert by[TILES[0]] == ("store", None)
     assert by["imported/7/60/1"] == ("nowhere", None)
+    of_the_place = store("explain", lat, lon, "2026-05-01", "--zoom", 7, "--json").json
+    assert (of_the_place["decision"], of_the_place["recalled"]) == ("reject", "list 7: area 1")
+    assert "recalled by  list 7: area 1" in store("explain", lat, lon, "2026-05-01", "--zoom", 7).out
     verified = store("verify")
     assert (verified.code, "2 tiles are recalled by list 7" in verified.out) == (0, True)
     assert store("verify", "--json").json["recalled"] == 2

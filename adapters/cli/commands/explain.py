@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ....domain.errors import CaptureTimeInFutureError
+from ....domain.store.recall_guard import RecallGuard
 from ....domain.values.tile_grid import MAX_LATITUDE
 from ....domain.values.tiles import TileId, TileSource
+from ....domain.values.timestamps import microseconds_of
 from ..arguments import moment, zoom
 from ..command import AerotileCommand
 from ..errors import BadInputError
@@ -44,7 +46,7 @@ def explain(
 
     LAT and LON are in degrees; CAPTURED_AT is a date, or a date and time with an offset. The whole box of the
     tile is judged: a sector counts that lies over any part of it, and the default classification where no
-    sector does.
+    sector does. A recall list that names the place or the time rejects the tile at any age.
     """
     for name, value, limit in (("LAT", lat, MAX_LATITUDE), ("LON", lon, 180)):
         if not math.isfinite(value) or abs(value) > limit:
@@ -57,6 +59,8 @@ def explain(
             verdict = runtime.freshness_gate.explain(tile_id, captured_at)
         except CaptureTimeInFutureError as error:
             raise BadInputError(str(error), remedy=error.remedy) from error
+        recalls = RecallGuard(runtime.recall_lists, lambda event: None)
+        verdict = recalls.judged(verdict, tile_id, microseconds_of(captured_at), None)
     facts = {
         "lat": lat,
         "lon": lon,
@@ -74,6 +78,7 @@ def explain(
             "sector": facts["sector"] or "none (the default classification, for ground in no sector)",
             "rule": f"{facts['classification']} allows {_days(verdict.rule.max_age)}",
             "age": _days(verdict.age),
+            **({} if verdict.recalled is None else {"recalled by": verdict.recalled}),
             **({} if verdict.clock_fault is None else {"not trusted": verdict.clock_fault}),
         }
     )
@@ -86,6 +91,7 @@ def _facts(verdict: FreshnessVerdict) -> dict[str, Any]:
         "classification": verdict.rule.classification.value,
         "max_age_seconds": verdict.rule.max_age.total_seconds(),
         "age_seconds": verdict.age.total_seconds(),
+        "recalled": verdict.recalled,
         "clock_fault": None if verdict.clock_fault is None else str(verdict.clock_fault),
     }
 
