@@ -33,8 +33,8 @@ from .list_format import MOST_BYTES, PAYLOAD_TYPE, decode_list, encode_list
 LIST_FILE = "list.json"
 _FILE_MODE = 0o440
 _HANDED_ON_MODE = 0o644
-_ATTEMPTS = 3
-"""How often the list is read anew because another process put a newer one in force meanwhile."""
+_ATTEMPTS = 100
+"""How often the list is read anew because another process put a newer one in force meanwhile, each time."""
 _LISTS = GenerationKind(
     noun="recall list",
     unavailable=RecallListError,
