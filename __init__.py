@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .adapters.composition import (
         apply_migrations,
+        build_dataset_store,
         build_descriptor_index,
         build_flight_recorder,
         build_sealed_base,
@@ -49,6 +50,12 @@ if TYPE_CHECKING:
         CommitOutcomeUnknownError,
         ConfigurationError,
         ContentHashMismatchError,
+        ContestedPlaceError,
+        DatasetConflictError,
+        DatasetError,
+        DatasetNotStorableError,
+        DatasetSourceChangedError,
+        DatasetUndatedError,
         DuplicateTileError,
         ForkedProcessError,
         FreshnessRejectionError,
@@ -57,7 +64,9 @@ if TYPE_CHECKING:
         IndexUnavailableError,
         NoMappingLeftError,
         NoTileFileError,
+        NotNewerError,
         OnboardRoomExhaustedError,
+        OtherImageryError,
         ReadDeadlineError,
         RecallListError,
         RuntimeNotAvailableError,
@@ -67,12 +76,14 @@ if TYPE_CHECKING:
         TileMetadataError,
         TileNotFoundError,
         TileRecalledError,
+        UnknownDatasetError,
     )
     from .domain.find_tiles import DescriptorSearch, FoundTile, FoundTiles, PixelReader, find_tiles
     from .domain.flight_events import EventKind, FlightEvent, RecordEnvelope, Severity
     from .domain.policies.clock_trust import ClockFault, ClockFaultReason
     from .domain.policies.freshness import FreshnessDecision, FreshnessVerdict
     from .domain.ports.clock import Clock
+    from .domain.ports.dataset_store import DatasetStore
     from .domain.ports.descriptor_index import DescriptorIndex, SupportsAreaSearch, SupportsKeyListing
     from .domain.ports.flight_recorder import FlightRecorder
     from .domain.ports.sector_index import SectorIndex, SupportsJudging, TileJudge
@@ -81,6 +92,7 @@ if TYPE_CHECKING:
         AmendedTile,
         ReadableTiles,
         RecordsLookups,
+        ReplacedTile,
         SupportsLocalReads,
         SupportsLocalWrites,
         TileStore,
@@ -91,6 +103,8 @@ if TYPE_CHECKING:
     from .domain.store.tile_store import FileBackedTileStore
     from .domain.values.areas import Area, TileSpan
     from .domain.values.catalogue_entries import CatalogueEntry, CatalogueMatches
+    from .domain.values.corridors import Corridor
+    from .domain.values.datasets import Dataset, DigestOf
     from .domain.values.descriptors import (
         DescriptorMetric,
         HnswParams,
@@ -129,6 +143,7 @@ if TYPE_CHECKING:
 _NAMES_BY_MODULE = {
     ".adapters.composition": (
         "apply_migrations",
+        "build_dataset_store",
         "build_descriptor_index",
         "build_flight_recorder",
         "build_sealed_base",
@@ -166,6 +181,12 @@ _NAMES_BY_MODULE = {
         "CommitOutcomeUnknownError",
         "ConfigurationError",
         "ContentHashMismatchError",
+        "ContestedPlaceError",
+        "DatasetConflictError",
+        "DatasetError",
+        "DatasetNotStorableError",
+        "DatasetSourceChangedError",
+        "DatasetUndatedError",
         "DuplicateTileError",
         "ForkedProcessError",
         "FreshnessRejectionError",
@@ -174,7 +195,9 @@ _NAMES_BY_MODULE = {
         "IndexUnavailableError",
         "NoMappingLeftError",
         "NoTileFileError",
+        "NotNewerError",
         "OnboardRoomExhaustedError",
+        "OtherImageryError",
         "ReadDeadlineError",
         "RecallListError",
         "RuntimeNotAvailableError",
@@ -184,6 +207,7 @@ _NAMES_BY_MODULE = {
         "TileMetadataError",
         "TileNotFoundError",
         "TileRecalledError",
+        "UnknownDatasetError",
     ),
     ".domain.find_tiles": (
         "DescriptorSearch",
@@ -207,6 +231,7 @@ _NAMES_BY_MODULE = {
         "FreshnessVerdict",
     ),
     ".domain.ports.clock": ("Clock",),
+    ".domain.ports.dataset_store": ("DatasetStore",),
     ".domain.ports.descriptor_index": (
         "DescriptorIndex",
         "SupportsAreaSearch",
@@ -226,6 +251,7 @@ _NAMES_BY_MODULE = {
         "AmendedTile",
         "ReadableTiles",
         "RecordsLookups",
+        "ReplacedTile",
         "SupportsLocalReads",
         "SupportsLocalWrites",
         "TileStore",
@@ -241,6 +267,11 @@ _NAMES_BY_MODULE = {
     ".domain.values.catalogue_entries": (
         "CatalogueEntry",
         "CatalogueMatches",
+    ),
+    ".domain.values.corridors": ("Corridor",),
+    ".domain.values.datasets": (
+        "Dataset",
+        "DigestOf",
     ),
     ".domain.values.descriptors": (
         "DescriptorMetric",
@@ -326,10 +357,20 @@ __all__ = [
     "CommitOutcomeUnknownError",
     "ConfigurationError",
     "ContentHashMismatchError",
+    "ContestedPlaceError",
+    "Corridor",
     "DatabaseConfig",
+    "Dataset",
+    "DatasetConflictError",
+    "DatasetError",
+    "DatasetNotStorableError",
+    "DatasetSourceChangedError",
+    "DatasetStore",
+    "DatasetUndatedError",
     "DescriptorIndex",
     "DescriptorMetric",
     "DescriptorSearch",
+    "DigestOf",
     "DuplicateTileError",
     "EventKind",
     "FileBackedTileStore",
@@ -357,7 +398,9 @@ __all__ = [
     "MultiPolygon",
     "NoMappingLeftError",
     "NoTileFileError",
+    "NotNewerError",
     "OnboardRoomExhaustedError",
+    "OtherImageryError",
     "PixelReader",
     "Polygon",
     "PositionFix",
@@ -371,6 +414,7 @@ __all__ = [
     "RecordEnvelope",
     "RecordLookups",
     "RecordsLookups",
+    "ReplacedTile",
     "RuntimeNotAvailableError",
     "SealedTileError",
     "SearchHit",
@@ -406,6 +450,7 @@ __all__ = [
     "TileUploader",
     "TileWriteOutcome",
     "TilesConfig",
+    "UnknownDatasetError",
     "UploadBatchReport",
     "UploadConfig",
     "UploadProblem",
@@ -415,6 +460,7 @@ __all__ = [
     "VectorStorage",
     "VotingStatus",
     "apply_migrations",
+    "build_dataset_store",
     "build_descriptor_index",
     "build_flight_recorder",
     "build_sealed_base",

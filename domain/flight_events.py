@@ -74,6 +74,8 @@ class EventKind(str, Enum):
     """Lookups were left out, because they would take more than `record.lookup_bytes_per_hour`."""
     FIX = "c6.fix"
     """The flight stack derived its position from a tile."""
+    REPLACED = "c6.replaced"
+    """Newer imagery took the place of a tile's older imagery."""
     RECALL_IN_FORCE = "c6.recall.in_force"
     """A recall list is in force from here on."""
     RECALL_REFUSED = "c6.recall.refused"
@@ -149,6 +151,20 @@ EVENT_KINDS: Mapping[EventKind, KindSpecification] = {
     EventKind.LOOKUP_THINNED: KindSpecification("1.9.0", Severity.WARNING, ("count",)),
     EventKind.FIX: KindSpecification(
         "1.9.0", Severity.INFO, ("tile", "lat", "lon", "fixed_at", "error_m", "lookup")
+    ),
+    EventKind.REPLACED: KindSpecification(
+        "1.9.0",
+        Severity.INFO,
+        (
+            "tile",
+            "tile_uuid",
+            "content_sha256_before",
+            "captured_at_before",
+            "content_sha256",
+            "captured_at",
+            "disk_bytes",
+            "freshness_label",
+        ),
     ),
     EventKind.RECALL_IN_FORCE: KindSpecification(
         "1.10.0", Severity.WARNING, ("number", "why", "list_sha256", "signed_by", "entries")
@@ -248,6 +264,7 @@ class WriteStep(str, Enum):
     FRESHNESS_GATE = "freshness_gate"
     DISK_BUDGET = "disk_budget"
     INSERT = "insert"
+    """For a replacement, the check and the lock of the row that is there."""
     FILES = "files"
     COMMIT = "commit"
 
@@ -327,6 +344,24 @@ def amended_event(
             "captured_at_before": captured_at_before.isoformat(),
             "captured_at": stored.captured_at.isoformat(),
             "decision": decision.name.lower(),
+            "freshness_label": stored.freshness_label.value,
+        },
+    )
+
+
+def replaced_event(before: TileMetadataPersistent, stored: TileMetadataPersistent) -> FlightEvent:
+    """Newer imagery of a tile was committed in the place of `before`."""
+    return FlightEvent(
+        EventKind.REPLACED,
+        "newer_imagery",
+        {
+            "tile": str(stored.tile_id),
+            "tile_uuid": str(stored.tile_uuid),
+            "content_sha256_before": before.content_sha256,
+            "captured_at_before": before.captured_at.isoformat(),
+            "content_sha256": stored.content_sha256,
+            "captured_at": stored.captured_at.isoformat(),
+            "disk_bytes": stored.disk_bytes,
             "freshness_label": stored.freshness_label.value,
         },
     )

@@ -63,12 +63,10 @@ class Session:
         try:
             if not config.root.is_dir():
                 raise BadInputError(f"no folder {config.root}", remedy=remedy)
-            # The cluster, not the folder around it, which an interrupted migrate leaves empty.
-            parts = (config.postgres_folder / "cluster", *([] if part is None else [config.root / part]))
-            has_store = config.database.dsn is not None or any(folder.is_dir() for folder in parts)
+            suffices = config.has_store or (part is not None and (config.root / part).is_dir())
         except OSError as error:
             raise BadInputError(f"can't look into {config.root}: {error.strerror}", remedy=remedy) from error
-        if not has_store:
+        if not suffices:
             raise BadInputError(f"no store in {config.root}", remedy=remedy)
         return config
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ...domain.errors import IndexUnavailableError, RuntimeNotAvailableError
 from ...domain.policies.index_agreement import IndexAgreement
 from ...domain.ports.clock import Clock
+from ...domain.ports.dataset_store import DatasetStore
 from ...domain.ports.descriptor_index import DescriptorIndex
 from ...domain.ports.flight_recorder import FlightRecorder
 from ...domain.ports.tile_metadata import TileMetadataStore
@@ -24,6 +25,7 @@ from ...domain.ports.uploader import TileUploader
 from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.tile_store import FileBackedTileStore
 from ..config.settings import AerotileConfig
+from .readiness_parts import ReadinessParts
 from .recall_parts import RecallParts
 from .upload_parts import UploadParts
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from ..postgres.migrate import MigrationReport
 
 
-class Runtime(UploadParts, RecallParts):
+class Runtime(UploadParts, RecallParts, ReadinessParts):
     """Everything that one configuration composes; a context manager that closes it."""
 
     def index_agreement(self) -> IndexAgreement | None:
@@ -121,6 +123,16 @@ def build_tile_metadata_store(config: AerotileConfig) -> TileMetadataStore:
     `RuntimeNotAvailableError`.
     """
     store: TileMetadataStore = runtime_of(config).part("metadata_store")
+    return store
+
+
+def build_dataset_store(config: AerotileConfig) -> DatasetStore:
+    """The datasets that tiles come from.
+
+    The first call waits at most 60 s for an embedded database. Raises `StoreUnavailableError`,
+    `RuntimeNotAvailableError`.
+    """
+    store: DatasetStore = runtime_of(config).part("dataset_store")
     return store
 
 

@@ -220,6 +220,7 @@ class BaseParts(StoreParts):
             read=self.files.read,
             sectors=self.sector_store.sectors(),
             rules=self.sector_store.rules(),
+            datasets=self.dataset_store.datasets(),
             default_classification=self.config.freshness.default_classification,
             aerotile=version("aerotile"),
             recalls=None if in_force is None else in_force.recalls,
@@ -258,10 +259,19 @@ class BaseParts(StoreParts):
         max_bytes_per_s: int | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[BaseFinding]:
-        """Hash every byte of a generation, whoever signed it; see `check_base`."""
+        """Hash every byte of a generation, whoever signed it; see `check_base`.
+
+        The outcome is noted in the root folder, where `aerotile ready` finds it.
+        """
         from ..sealed_base.check import check_base
+        from ..sealed_base.checked_base import write_checked_base
         from ..sealed_base.mapped_base import open_base
 
         base = open_base(self.base_generations, name, self.base_trust, require_signature=False)
         pace = (lambda _: None) if max_bytes_per_s is None else IoBudget(max_bytes_per_s, self.clock).spend
-        return check_base(base, pace=pace, progress=progress)
+        findings = check_base(base, pace=pace, progress=progress)
+        try:
+            write_checked_base(self.config.root, base.signed.identity, findings)
+        except OSError as error:
+            _log.warning("the check of the base can't be noted in %s: %s", self.config.root, error.strerror)
+        return findings

@@ -11,6 +11,7 @@ from ..config.settings import AerotileConfig, BudgetConfig
 if TYPE_CHECKING:
     from ..embedded_postgres.server import EmbeddedPostgres
     from ..postgres.connection import Database
+    from ..postgres.dataset_store import PostgresDatasetStore
     from ..postgres.migrate import MigrationReport
     from ..postgres.sector_store import PostgresSectorStore
     from ..postgres.tile_feed import TileFeed
@@ -110,6 +111,13 @@ class DatabaseParts(Parts):
         from ..postgres.sector_store import PostgresSectorStore
 
         return PostgresSectorStore(self.database)
+
+    @cached_property
+    def dataset_store(self) -> PostgresDatasetStore:
+        """The datasets that are defined."""
+        from ..postgres.dataset_store import PostgresDatasetStore
+
+        return PostgresDatasetStore(self.database)
 
     @cached_property
     def upload_ledger(self) -> PostgresUploadLedger:

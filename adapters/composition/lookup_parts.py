@@ -111,19 +111,13 @@ class LookupParts(BaseParts, IndexParts):
             )
         return _LayeredContents(layers)
 
-    @property
-    def has_store(self) -> bool:
-        """Whether there is a database to ask."""
-        config = self.config
-        return config.database.dsn is not None or (config.postgres_folder / "cluster").is_dir()
-
     def replay_index(self, facts: TileFacts) -> SearchableIndex:
         """The index that repeats lookups; the recall list in force is heeded, nothing is recorded."""
         recalls = RecallGuard(self.recall_lists, lambda event: None)
         return RecalledIndex(self.descriptor_index, recalls, store=lambda: facts)
 
     def _content_layers(self, base: Path | None) -> Iterator[TileFacts]:
-        config, has_store = self.config, self.has_store
+        config, has_store = self.config, self.config.has_store
         if base is not None or config.base.layered or not has_store:
             folder = config.base_folder if base is None else base
             if base is not None or config.base.layered or self.base_generations.current() is not None:

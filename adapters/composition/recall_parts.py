@@ -19,7 +19,7 @@ class RecallParts(LookupParts):
         """
         if self.base_generations.current() is not None:
             yield "base", self._sealed_contents(self.config.base_folder)
-        if self.has_store:
+        if self.config.has_store:
             yield "store", self._stored_contents()
 
     def count_recalled(self, recalls: RecallList) -> dict[str, int | None]:
@@ -30,7 +30,7 @@ class RecallParts(LookupParts):
         has_base = self.base_generations.current() is not None
         return {
             "recalled_in_base": self._recalled_in_base(recalls) if has_base else None,
-            "recalled_in_store": self.recalled_in_store(recalls) if self.has_store else None,
+            "recalled_in_store": self.recalled_in_store(recalls) if self.config.has_store else None,
         }
 
     def recalled_in_store(self, recalls: RecallList) -> int:

@@ -115,6 +115,12 @@ class AerotileConfig:
         """Where the embedded database is."""
         return self.root / "postgres"
 
+    @property
+    def has_store(self) -> bool:
+        """Whether a database is configured, or an embedded one lies in the root. Raises `OSError`."""
+        # The cluster, not the folder around it, which an interrupted migrate leaves empty.
+        return self.database.dsn is not None or (self.postgres_folder / "cluster").is_dir()
+
     def describe(self) -> dict[str, Any]:
         """Every setting by its full name as a JSON-ready value, passwords replaced."""
         return {setting.name: setting.shown(setting.value(self)) for setting in settings()}

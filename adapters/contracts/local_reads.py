@@ -27,6 +27,8 @@ class LocalReadsSubject:
 
     store: ReadableTiles
     tiles: Mapping[TileId, bytes]
+    datasets: Mapping[TileId, str]
+    """The datasets of those tiles that are of one: at least one tile is, and one is not."""
     recall: Callable[[RecallList], None] | None = None
     """Puts a recall list in force for the store; None for a store that heeds none."""
 
@@ -96,6 +98,13 @@ class LocalReadsContract:
             entries = subject.store.query_by_bbox(tile_id.bbox, tile_id.zoom_level)
             (captured_at,) = [entry.captured_at for entry in entries if entry.tile_id == tile_id]
             assert subject.store.captured_us(tile_id) == microseconds_of(captured_at)
+
+    def test_every_tile_says_which_dataset_it_is_of(self, subject: LocalReadsSubject) -> None:
+        asked = [*subject.tiles, self.absent(subject)]
+        expected = {tile_id: subject.datasets.get(tile_id) for tile_id in subject.tiles}
+        assert subject.store.datasets_of(iter(asked)) == expected
+        assert set(expected.values()) > {None}
+        assert subject.store.datasets_of([]) == {}
 
     def test_every_tile_has_the_digest_of_its_bytes(self, subject: LocalReadsSubject) -> None:
         for tile_id, pixels in subject.tiles.items():

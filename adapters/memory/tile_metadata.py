@@ -32,7 +32,7 @@ from ...domain.values.tiles import (
 )
 from ...domain.values.validators import check_bool, check_limit
 
-_PUBLISHED = {"captured_at", "freshness_label", "voting_status", "uploaded_at", "pinned"}
+_PUBLISHED = {"captured_at", "content_sha256", "freshness_label", "voting_status", "uploaded_at", "pinned"}
 """Facts whose change is told to listeners; access times are not."""
 
 

@@ -8,12 +8,14 @@ from uuid import UUID
 
 import attrs
 
+from ...domain.values.datasets import Dataset, DigestOf
 from ...domain.values.recall_list import MOST_NUMBER
 from ...domain.values.tile_grid import MAX_ZOOM, Bbox
 from ...domain.values.tile_key import VariantTable
+from ...domain.values.timestamps import read_time
 from ...domain.values.validators import is_sha256
 
-FORMAT = 1
+FORMAT = 2
 PAYLOAD_TYPE = "application/vnd.aerotile.base+json"
 ARCHIVE_FILE = "tiles.pmtiles"
 FACTS_FILE = "facts"
@@ -23,6 +25,7 @@ MANIFEST_FILE = "manifest.json"
 FILES = (ARCHIVE_FILE, FACTS_FILE, SECTORS_FILE)
 """The files that `digests` has the parts of, in order; the first key of each part of the facts follows."""
 DIGEST_BYTES, KEY_BYTES = 32, 8
+MAX_DATASETS = (1 << 16) - 1
 _MOST_BYTES = (1 << 48) - 1
 
 
@@ -39,6 +42,24 @@ class SealedFile:
     def parts(self) -> int:
         """How many parts it has."""
         return -(-self.size // self.part_bytes)
+
+
+@attrs.frozen
+class SealedDataset:
+    """A dataset of which a generation has tiles; facts name it by its position in the manifest, from 1."""
+
+    dataset: Dataset
+    tiles: int
+    """How many of the generation's tiles are of it."""
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON has it."""
+        captured_at = self.dataset.captured_at
+        return attrs.asdict(self.dataset) | {
+            "digest_of": self.dataset.digest_of.value,
+            "captured_at": None if captured_at is None else captured_at.isoformat(),
+            "tiles": self.tiles,
+        }
 
 
 @attrs.frozen(kw_only=True)
@@ -60,6 +81,8 @@ class BaseManifest:
     left_out: dict[str, int]
     """Tiles of the store that were not taken, by reason."""
     variants: VariantTable
+    datasets: tuple[SealedDataset, ...]
+    """By ascending name; the tiles that none of them counts are of no dataset."""
     default_classification: str
     """Of ground in no sector, when the base was sealed."""
     aerotile: str
@@ -77,12 +100,18 @@ class BaseManifest:
             ("tiles", 1, _MOST_BYTES, self.tiles),
             ("contents", 1, self.tiles, self.contents),
             ("latest_capture_us", -(1 << 56), 1 << 56, self.latest_capture_us),
+            ("datasets", 0, MAX_DATASETS, len(self.datasets)),
+            *(("tiles of a dataset", 1, self.tiles, sealed.tiles) for sealed in self.datasets),
+            ("tiles of all datasets", 0, self.tiles, sum(sealed.tiles for sealed in self.datasets)),
             *(("zoom", 0, MAX_ZOOM, zoom) for zoom in self.zooms),
             *(("size", 1, _MOST_BYTES, file.size) for file in self.files.values()),
             *(("part_bytes", 1, 1 << 30, file.part_bytes) for file in self.files.values()),
         ):
             if type(value) is not int or not low <= value <= high:
                 raise ValueError(f"{name} must be a whole number within {low}..{high}, got {value!r}")
+        names = [sealed.dataset.name for sealed in self.datasets]
+        if names != sorted(set(names)):
+            raise ValueError(f"the datasets must ascend by name, got {', '.join(names)}")
         if set(self.files) != set(FILES):
             raise ValueError(f"it names the files {', '.join(sorted(self.files))}")
         digests = {name: file.digest for name, file in self.files.items()}
@@ -108,6 +137,7 @@ class BaseManifest:
             "latest_capture_us": self.latest_capture_us,
             "left_out": self.left_out,
             "flights": [str(flight) for flight in self.variants.flights],
+            "datasets": [sealed.facts() for sealed in self.datasets],
             "default_classification": self.default_classification,
             "aerotile": self.aerotile,
             "recall_number": self.recall_number,
@@ -138,9 +168,25 @@ def _decode(facts: dict[str, Any]) -> BaseManifest:
         latest_capture_us=facts["latest_capture_us"],
         left_out={str(reason): int(count) for reason, count in facts["left_out"].items()},
         variants=VariantTable(tuple(UUID(flight) for flight in facts["flights"])),
+        datasets=tuple(_decode_dataset(each) for each in facts["datasets"]),
         default_classification=str(facts["default_classification"]),
         aerotile=str(facts["aerotile"]),
         recall_number=facts["recall_number"],
         first_keys_sha256=facts["first_keys_sha256"],
         files={str(name): SealedFile(**file) for name, file in facts["files"].items()},
+    )
+
+
+def _decode_dataset(facts: dict[str, Any]) -> SealedDataset:
+    of_dataset = dict(facts)
+    tiles, captured_at = of_dataset.pop("tiles"), of_dataset.pop("captured_at")
+    return SealedDataset(
+        Dataset(
+            **of_dataset
+            | {
+                "digest_of": DigestOf(of_dataset["digest_of"]),
+                "captured_at": None if captured_at is None else read_time(captured_at),
+            }
+        ),
+        tiles,
     )

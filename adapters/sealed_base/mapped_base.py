@@ -8,6 +8,7 @@ from pathlib import Path
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
 from ...domain.errors import BaseUnavailableError
 from ...domain.values.catalogue_entries import Keys
@@ -59,14 +60,18 @@ class MappedBase:
             raise self._unavailable(f"{name} is damaged between bytes {begin} and {begin + length}")
 
     def tile_keys(self) -> Keys:
-        """The keys of all tiles, by the table of the manifest. Each part of the facts is hashed before.
+        """The keys of all tiles, by the table of the manifest. Raises as `checked_facts`."""
+        keys: Keys = self.checked_facts()["key"].copy()
+        return keys
+
+    def checked_facts(self) -> npt.NDArray[np.void]:
+        """The rows of all tiles, ascending by key. Each part of the facts is hashed before.
 
         Raises `BaseUnavailableError` when one is damaged.
         """
         for number in range(-(-self.facts.nbytes // facts.PART_BYTES)):
             self.check_part(FACTS_FILE, number)
-        keys: Keys = np.frombuffer(memoryview(self.facts), facts.FACTS_ROW)["key"].copy()
-        return keys
+        return np.frombuffer(memoryview(self.facts), facts.FACTS_ROW)
 
     def digest(self, name: str, number: int) -> bytes:
         """The digest that a part of a file must have."""

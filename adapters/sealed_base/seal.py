@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...domain.errors import BaseSealError, ContentHashMismatchError
+from ...domain.values.datasets import Dataset
 from ...domain.values.recall_list import RecallList
 from ...domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
 from ...domain.values.tile_grid import tile_bbox
@@ -31,6 +32,7 @@ from ..signatures import new_envelope
 from . import facts
 from .archive_ids import archive_ids_of_keys
 from .archive_writer import ArchiveWriter
+from .dataset_tally import DatasetTally
 from .facts import FACTS_ROW, facts_row
 from .manifest import (
     ARCHIVE_FILE,
@@ -41,6 +43,7 @@ from .manifest import (
     PAYLOAD_TYPE,
     SECTORS_FILE,
     BaseManifest,
+    SealedDataset,
     SealedFile,
 )
 from .seal_plan import SealPlan
@@ -63,6 +66,8 @@ class SealSource:
     read: Callable[[TileId], bytes]
     sectors: tuple[SectorBoundary, ...]
     rules: tuple[FreshnessRule, ...]
+    datasets: tuple[Dataset, ...]
+    """All that are defined, by ascending name."""
     default_classification: SectorClassification
     aerotile: str
     """The version of this program."""
@@ -84,10 +89,11 @@ def write_generation(
     raises.
     """
     left_out: Counter[str] = Counter()
+    of_datasets = DatasetTally(source.datasets)
     placed = SortedRuns(_PLACED, "id", folder)
     by_key = SortedRuns(FACTS_ROW, "key", folder)
     with closing(placed), closing(by_key):
-        provisional = _place(source, plan, placed, left_out)
+        provisional = _place(source, plan, placed, left_out, of_datasets)
         if not len(placed):
             raise BaseSealError(
                 "the store holds no tile that the base should take",
@@ -117,14 +123,17 @@ def write_generation(
                         done += 1
                         progress(done, len(placed))
                     rows["offset"] = offsets
+                    of_datasets.count(rows["dataset"])
                     latest_capture_us = max(latest_capture_us, int(rows["captured_us"].max()))
                     by_key.append(rows)
-                header, files[ARCHIVE_FILE] = writer.finish(_archive_metadata(generation), bounds.e7())
+                header, files[ARCHIVE_FILE] = writer.finish(
+                    _archive_metadata(generation, of_datasets.sealed()), bounds.e7()
+                )
             sizes[ARCHIVE_FILE] = header.archive_length
         progress(len(placed), len(placed))
         first_keys: list[bytes] = []
         files[FACTS_FILE], sizes[FACTS_FILE] = _write(
-            folder / FACTS_FILE, _facts_of(by_key, first_keys), facts.PART_BYTES
+            folder / FACTS_FILE, _facts_of(by_key, first_keys, of_datasets), facts.PART_BYTES
         )
     sectors = encode_sectors(source.sectors, source.rules)
     files[SECTORS_FILE], sizes[SECTORS_FILE] = _write(folder / SECTORS_FILE, [sectors], _SMALL_PART_BYTES)
@@ -140,6 +149,7 @@ def write_generation(
         latest_capture_us=latest_capture_us,
         left_out=dict(left_out),
         variants=variants,
+        datasets=of_datasets.sealed(),
         default_classification=source.default_classification.value,
         aerotile=source.aerotile,
         recall_number=0 if source.recalls is None else source.recalls.number,
@@ -152,8 +162,17 @@ def write_generation(
     return manifest
 
 
-def _place(source: SealSource, plan: SealPlan, placed: SortedRuns, left_out: Counter[str]) -> VariantTable:
-    """Append the rows that the plan takes; returns the table that names their flights."""
+def _place(
+    source: SealSource,
+    plan: SealPlan,
+    placed: SortedRuns,
+    left_out: Counter[str],
+    of_datasets: DatasetTally,
+) -> VariantTable:
+    """Append the rows that the plan takes; returns the table that names their flights.
+
+    Raises `BaseSealError` when tiles of a dataset are among them that may not be stored offline.
+    """
     variants = VariantTable()
     rows, recalls = iter(source.rows()), source.recalls
     while chunk := list(islice(rows, _CHUNK)):
@@ -171,18 +190,22 @@ def _place(source: SealSource, plan: SealPlan, placed: SortedRuns, left_out: Cou
         except ValueError as error:
             raise BaseSealError(f"the tiles come from too many flights: {error}") from error
         block = np.zeros(len(taken), _PLACED)
-        block["row"] = np.array([facts_row(row, variants) for row in taken], FACTS_ROW)
+        block["row"] = np.array(
+            [facts_row(row, variants, of_datasets.position(row)) for row in taken], FACTS_ROW
+        )
         block["id"] = archive_ids_of_keys(block["row"]["key"])
         placed.append(block)
+    of_datasets.refuse_forbidden()
     return variants
 
 
-def _facts_of(by_key: SortedRuns, first_keys: list[bytes]) -> Iterator[bytes]:
+def _facts_of(by_key: SortedRuns, first_keys: list[bytes], of_datasets: DatasetTally) -> Iterator[bytes]:
     """The bytes of `facts`; appends the first key of each part."""
     written = 0
     for piece in by_key.ascending():
         first_keys.append(piece["key"][-written % facts.PART_ROWS :: facts.PART_ROWS].tobytes())
         written += len(piece)
+        piece["dataset"] = of_datasets.renamed(piece["dataset"])
         yield piece.tobytes()
 
 
@@ -262,8 +285,11 @@ class _Bounds:
         )
 
 
-def _archive_metadata(generation: int) -> bytes:
+def _archive_metadata(generation: int, datasets: Iterable[SealedDataset]) -> bytes:
     facts = {"name": f"Aerotile base {generation}", "type": "baselayer", "format": "jpg"}
+    attributions = dict.fromkeys(sealed.dataset.attribution for sealed in datasets)
+    if attributions:  # which programs that show the archive show beside it
+        facts["attribution"] = "; ".join(attributions)
     return json.dumps(facts, sort_keys=True).encode("ascii")
 
 

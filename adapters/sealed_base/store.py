@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -98,6 +98,21 @@ class SealedTileStore:
         """See `ReadableTiles`."""
         captured_us: int | None = self._tiles.captured_us(tile_id)
         return captured_us
+
+    def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
+        """See `ReadableTiles`."""
+        rows = np.frombuffer(memoryview(self.base.facts), FACTS_ROW)
+        found = ((tile_id, self._tiles.row_at(tile_id)) for tile_id in tile_ids)
+        return {t: self._dataset_name(int(rows["dataset"][row])) for t, row in found if row is not None}
+
+    def _dataset_name(self, position: int) -> str | None:
+        datasets = self.base.signed.manifest.datasets
+        if position > len(datasets):
+            raise BaseUnavailableError(
+                f"the facts of {self.base.folder} name dataset {position} of {len(datasets)}",
+                remedy="bring the base again",
+            )
+        return datasets[position - 1].dataset.name if position else None
 
     def content_sha256(self, tile_id: TileId) -> str | None:
         """See `ReadableTiles`."""

@@ -6,8 +6,9 @@ from collections import Counter
 
 import attrs
 
-from ..errors import AerotileError
+from ..errors import AerotileError, ContestedPlaceError
 from ..ports.offered_tile import OfferedTile
+from ..ports.tile_store import ReplacedTile
 from ..values.coverage import ZoomCoverage, coverage_of, runs_of
 from ..values.eviction_tally import EvictionTally
 from ..values.tiles import FreshnessLabel, TileId, TileMetadataPersistent, TileSource
@@ -26,6 +27,17 @@ class Refusal:
     """The name of the error's class."""
     message: str
     remedy: str | None
+
+
+@attrs.frozen
+class Contest:
+    """One tile that was not stored, because its place is held by a tile of another dataset."""
+
+    file: str
+    tile: str
+    """`source/zoom/x/y`."""
+    held_by: str | None
+    """The name of that dataset; None for a tile without one."""
 
 
 class RepeatedTiles:
@@ -56,18 +68,30 @@ class RepeatedTiles:
 
 @attrs.define
 class IntakeReport:
-    """How the tiles of an intake ended; each is stored, present or refused."""
+    """How the tiles of an intake ended; each is stored, replaced, present or refused."""
 
     stored: int = 0
     downgraded: int = 0
-    """Those among `stored` that the freshness gate labelled as too old."""
+    """Those among `stored` and `replaced` that the freshness gate labelled as too old."""
+    replaced: int = 0
+    """Tiles whose stored imagery was replaced by newer imagery."""
     present: int = 0
     """Tiles that the store held already with the same bytes."""
+    present_without_dataset: int = 0
+    """Those among `present` that are stored without a dataset, where the intake names one."""
+    undated: int = 0
+    """Tiles that were left out unread, because no capture date is known for them."""
+    first_undated: str | None = None
+    """The name of the first of them."""
+    contests: list[Contest] = attrs.field(factory=list)
+    """Tiles whose places are held by another dataset; the stored tiles stay as they are."""
+    kept: int = 0
+    """Such tiles that the intake was asked to leave as they are."""
     stored_bytes: int = 0
     blank: int | None = None
     """Tiles of one colour, stored, present or refused; None where no tile was decoded."""
     covered: list[TileId] = attrs.field(factory=list)
-    """The tiles that were stored or present."""
+    """The tiles that were stored, replaced or present."""
     repeats: RepeatedTiles = attrs.field(factory=lambda: RepeatedTiles())
     refusals: list[Refusal] = attrs.field(factory=list)
     evicted: EvictionTally = attrs.field(factory=EvictionTally)
@@ -83,11 +107,20 @@ class IntakeReport:
     @property
     def done(self) -> int:
         """How many tiles have ended."""
-        return self.stored + self.present + self.refused
+        ended = self.stored + self.replaced + self.present + self.refused
+        return ended + self.undated + len(self.contests) + self.kept
 
     def add_stored(self, row: TileMetadataPersistent) -> None:
         """Count a tile that was stored."""
         self.stored += 1
+        self._add_written(row)
+
+    def add_replaced(self, tile: ReplacedTile) -> None:
+        """Count a tile whose imagery was replaced."""
+        self.replaced += 1
+        self._add_written(tile.stored)
+
+    def _add_written(self, row: TileMetadataPersistent) -> None:
         self.covered.append(row.tile_id)
         self.stored_bytes += row.disk_bytes
         self.downgraded += row.freshness_label is FreshnessLabel.DOWNGRADED
@@ -96,6 +129,15 @@ class IntakeReport:
         """Count a tile that the store held already."""
         self.present += 1
         self.covered.append(tile_id)
+
+    def add_undated(self, tile: OfferedTile) -> None:
+        """Count a tile without a capture date."""
+        self.undated += 1
+        self.first_undated = self.first_undated or tile.name
+
+    def add_contested(self, tile: OfferedTile, error: ContestedPlaceError) -> None:
+        """Add a tile whose place is held by another dataset."""
+        self.contests.append(Contest(tile.name, str(error.tile_id), error.held_by))
 
     def coverage(self) -> list[ZoomCoverage]:
         """The ground that the stored and the present tiles cover."""

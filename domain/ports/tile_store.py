@@ -43,6 +43,16 @@ class AmendedTile:
     """On the tile with its new date."""
 
 
+@attrs.frozen
+class ReplacedTile:
+    """A tile whose imagery was replaced by newer imagery."""
+
+    stored: TileMetadataPersistent
+    """The row as it was committed."""
+    before: TileMetadataPersistent
+    """The row of the older imagery, which is gone."""
+
+
 @runtime_checkable
 class TileStore(Protocol):
     """Tiles' pixels, stored durably with their metadata."""
@@ -152,6 +162,14 @@ class ReadableTiles(SupportsLocalReads, Protocol):
         """
         ...
 
+    def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
+        """The dataset of each of the tiles that is here, by name; None for a tile without one.
+
+        A store asks its database, once for all of them; a base asks nobody. Raises `StoreUnavailableError`,
+        and `BaseUnavailableError` for damaged facts of a base.
+        """
+        ...
+
     def content_sha256(self, tile_id: TileId) -> str | None:
         """The SHA-256 of the tile's bytes as it was stored; None for a tile that is not here. Reads no bytes.
 
@@ -181,6 +199,20 @@ class SupportsLocalWrites(Protocol):
         The tile is judged anew and labelled by the verdict. It stays stored also when a write would now be
         refused: each read judges it. Raises `ValueError` for a time that is not aware and in UTC,
         `TileNotFoundError`, `TileMetadataError` (a capture time in the future), `StoreUnavailableError`.
+        """
+        ...
+
+    def replace_tile(self, pixels: TileBytes, metadata: TileMetadata) -> ReplacedTile:
+        """Put newer imagery in the place of a stored tile's; durable when this returns.
+
+        The new imagery passes every gate of a write. At any instant, and after a crash, the tile is the old
+        one or the new one, whole; handles on the old pixels stay valid. A pin stays, everything else is as
+        after a write. When this raises, the old tile is stored as before, `CommitOutcomeUnknownError`
+        excepted. Waits as `TileStore.write_tile` does. Raises `TileNotFoundError`, `NotNewerError` (imagery
+        as old or older), `DuplicateTileError` (the same bytes; `CaptureTimeConflictError` for another date,
+        which `amend_capture_time` puts right), `TileMetadataError` (an onboard tile, no JPEG, a capture time
+        in the future), `ContentHashMismatchError`, `FreshnessRejectionError`, `CacheBudgetExhaustedError`,
+        `StoreUnavailableError`.
         """
         ...
 

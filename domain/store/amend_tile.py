@@ -46,7 +46,7 @@ class TileAmender:
             if before is None:
                 raise TileNotFoundError(tile_id)
             stored = self.rows.amend(tile_id, captured_at, label_of(verdict))
-            self.sync.add(stored)
+            self.sync.add_changed(stored)
         amended = AmendedTile(stored, before.captured_at, verdict)
         self.recorder.record(amended_event(stored, before.captured_at, verdict.decision))
         return amended

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from operator import itemgetter
 
 import numpy as np
 
-from ..errors import DuplicateTileError, SealedTileError
+from ..errors import CaptureTimeConflictError, DuplicateTileError, SealedTileError, TileCacheError
 from ..flight_events import WriteStep, write_failed_event
 from ..policies.clock_trust import ClockFault
 from ..policies.freshness import FreshnessVerdict
 from ..ports.flight_recorder import FlightRecorder
-from ..ports.tile_store import AmendedTile, ReadableTiles, TileWriteOutcome
+from ..ports.tile_store import AmendedTile, ReadableTiles, ReplacedTile, TileWriteOutcome
 from ..values.catalogue_entries import CatalogueMatches
 from ..values.listed_matches import ListedMatches
 from ..values.pixels import TileBytes, TilePixelHandle
 from ..values.tile_grid import Bbox
 from ..values.tile_key import VariantTable, encode_tile_key
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
+from ..values.timestamps import microseconds_of, timestamp_of
 from .tile_store import FileBackedTileStore
 
 
@@ -27,7 +29,7 @@ class LayeredTileStore:
     """A `TileStore` whose tiles lie in a sealed base and, beyond it, in an overlay. Safe for threads.
 
     A tile of the base wins over its twin in the overlay. Writing a tile that the base holds is a duplicate;
-    deleting, evicting or amending it is refused. Also implements `SupportsLocalReads`,
+    deleting, evicting, amending or replacing it is refused. Also implements `SupportsLocalReads`,
     `SupportsLocalWrites` and `RecordsLookups`.
     """
 
@@ -64,9 +66,20 @@ class LayeredTileStore:
         """See `TileStore`."""
         return self.base.tile_exists(tile_id) or self.overlay.tile_exists(tile_id)
 
+    def is_sealed(self, tile_id: TileId) -> bool:
+        """Whether the base holds the tile, which can't be changed then."""
+        return self.base.tile_exists(tile_id)
+
     def captured_us(self, tile_id: TileId) -> int | None:
         """See `ReadableTiles`."""
         return self._layer(tile_id).captured_us(tile_id)
+
+    def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
+        """See `ReadableTiles`; the database is asked for tiles beyond the base only."""
+        tile_ids = list(tile_ids)
+        sealed = self.base.datasets_of(tile_ids)
+        beyond = [tile_id for tile_id in tile_ids if tile_id not in sealed]
+        return sealed | (self.overlay.datasets_of(beyond) if beyond else {})
 
     def content_sha256(self, tile_id: TileId) -> str | None:
         """See `ReadableTiles`."""
@@ -91,7 +104,7 @@ class LayeredTileStore:
     def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
         """See `TileStore`; a tile that the base holds is a duplicate."""
         if self.base.tile_exists(metadata.tile_id):
-            raise self._duplicate(metadata.tile_id)
+            raise self._duplicate(metadata)
         return self.overlay.write_tile(pixels, metadata)
 
     def write_tiles(self, tiles: Iterable[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
@@ -100,7 +113,7 @@ class LayeredTileStore:
         new = [tile for tile, is_sealed in batch if not is_sealed]
         written = iter(self.overlay.write_tiles(new) if new else [])
         return [
-            TileWriteOutcome(metadata.tile_id, error=self._duplicate(metadata.tile_id))
+            TileWriteOutcome(metadata.tile_id, error=self._duplicate(metadata))
             if is_sealed
             else next(written)
             for (_, metadata), is_sealed in batch
@@ -114,6 +127,11 @@ class LayeredTileStore:
         """See `SupportsLocalWrites`. Raises `SealedTileError` for a tile of the base."""
         self._refuse_sealed(tile_id)
         return self.overlay.amend_capture_time(tile_id, captured_at)
+
+    def replace_tile(self, pixels: TileBytes, metadata: TileMetadata) -> ReplacedTile:
+        """See `SupportsLocalWrites`. Raises `SealedTileError` for a tile of the base."""
+        self._refuse_sealed(metadata.tile_id)
+        return self.overlay.replace_tile(pixels, metadata)
 
     def delete_tile(self, tile_id: TileId) -> int:
         """See `TileStore`. Raises `SealedTileError` for a tile of the base."""
@@ -136,8 +154,18 @@ class LayeredTileStore:
         if self.base.tile_exists(tile_id):
             raise SealedTileError(tile_id)
 
-    def _duplicate(self, tile_id: TileId) -> DuplicateTileError:
+    def _duplicate(self, metadata: TileMetadata) -> DuplicateTileError:
+        """Why a tile of the base is refused: the same bytes under another date are named as that."""
+        tile_id = metadata.tile_id
         error = DuplicateTileError(tile_id)
+        with suppress(TileCacheError):  # of a damaged base a vaguer reason must do
+            captured_us = self.base.captured_us(tile_id)
+            is_other_date = captured_us not in (None, microseconds_of(metadata.captured_at))
+            same_bytes = self.base.content_sha256(tile_id) == metadata.content_sha256
+            if captured_us is not None and is_other_date and same_bytes:
+                error = CaptureTimeConflictError(
+                    tile_id, timestamp_of(captured_us), metadata.captured_at, is_sealed=True
+                )
         self._recorder.record(write_failed_event(tile_id, WriteStep.INSERT, error))
         return error
 

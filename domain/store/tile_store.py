@@ -15,7 +15,7 @@ from ..ports.headroom import Headroom, NoBudget
 from ..ports.tile_catalogue import TileCatalogue
 from ..ports.tile_files import TileFiles
 from ..ports.tile_rows import TileRows
-from ..ports.tile_store import AmendedTile, TileWriteOutcome
+from ..ports.tile_store import AmendedTile, ReplacedTile, TileWriteOutcome
 from ..values.catalogue_entries import CatalogueMatches
 from ..values.pixels import TileBytes, TilePixelHandle, as_bytes
 from ..values.tile_changes import TileChange
@@ -30,6 +30,7 @@ from .freshness_gate import FreshnessGate, judge_stored
 from .read_tile import FastReader, SupportsFastReader, TileReader
 from .recall_guard import RecallGuard, no_recalls
 from .recovery import ReconcileReport, reconcile
+from .replace_tile import replace_tile
 from .write_batch import write_batch
 from .write_tile import WriteParts, write_tile
 
@@ -97,6 +98,7 @@ class FileBackedTileStore:
             when_missing=self._forget_missing,
             verify_hash=verify_hash,
             recalls=self._recalls,
+            accepts=self._accepts,
         )
         self._fast_reads: FastReader | None = None
         self._read_deadline_s = read_deadline_s
@@ -138,6 +140,13 @@ class FileBackedTileStore:
             return  # the locks of the catalogue may be held by threads that a forked child does not have
         self._sync.forget_missing(tile_id)
 
+    def _accepts(self, tile_id: TileId, content_sha256: str) -> bool:
+        try:
+            self._check_process()
+        except ForkedProcessError:
+            return False  # a forked child has the tiles of the fork, and its parent's locks are not its own
+        return self._sync.accepts(tile_id, content_sha256)
+
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """See `TileStore`."""
         # A cached mapping proves that the tile is stored: removing a tile invalidates its mapping.
@@ -159,9 +168,18 @@ class FileBackedTileStore:
         """See `TileStore`."""
         return tile_id in self._catalogue
 
+    def is_sealed(self, tile_id: TileId) -> bool:
+        """Whether a sealed base holds the tile, which can't be changed then; a store alone has none."""
+        return False
+
     def captured_us(self, tile_id: TileId) -> int | None:
         """See `ReadableTiles`."""
         return self._catalogue.captured_us(tile_id)
+
+    def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
+        """See `ReadableTiles`; the database is asked."""
+        committed = self._write_parts.rows.committed_among(tile_ids)
+        return {tile_id: row.dataset for tile_id, row in committed.items()}
 
     def content_sha256(self, tile_id: TileId) -> str | None:
         """See `ReadableTiles`."""
@@ -224,6 +242,13 @@ class FileBackedTileStore:
         """See `SupportsLocalWrites`."""
         self._check_process()
         return self._amender.amend(tile_id, captured_at)
+
+    def replace_tile(self, pixels: TileBytes, metadata: TileMetadata) -> ReplacedTile:
+        """See `SupportsLocalWrites`; `pixels` as `write_tile` takes them."""
+        self._check_process()
+        jpeg = as_bytes(pixels)
+        with self._sync.changing([metadata.tile_id]):
+            return replace_tile(self._write_parts, jpeg, metadata)
 
     def evict_tile(self, tile_id: TileId) -> int:
         """See `SupportsLocalWrites`."""

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from .areas import Area
+from .corridors import Corridor
 from .descriptors import SearchHit
 from .shapes import Circle, MultiPolygon, Polygon, Shape
 from .tile_grid import Bbox
@@ -143,6 +144,8 @@ def _shape_facts(shape: Shape) -> dict[str, Any]:
         return {"circle": [shape.lat, shape.lon, shape.radius_m]}
     if isinstance(shape, Bbox):
         return {"box": [shape.min_lon, shape.min_lat, shape.max_lon, shape.max_lat]}
+    if isinstance(shape, Corridor):
+        return {"corridor": [shape.points, shape.half_width_m]}
     polygons = shape.polygons if isinstance(shape, MultiPolygon) else (shape,)
     return {"polygons": [polygon.rings for polygon in polygons]}
 
@@ -155,10 +158,13 @@ def _shape_of(facts: Mapping[str, Any]) -> Shape:
     if kind == "box":
         west, south, east, north = numbers
         return Bbox(south, west, north, east)
+    if kind == "corridor":
+        points, half_width_m = numbers
+        return Corridor(points, half_width_m)
     if kind == "polygons":
         polygons = [Polygon(rings) for rings in numbers]
         return polygons[0] if len(polygons) == 1 else MultiPolygon(polygons)
-    raise ValueError(f"a shape is a circle, a box or polygons, got {kind!r}")
+    raise ValueError(f"a shape is a circle, a box, a corridor or polygons, got {kind!r}")
 
 
 @attrs.frozen(kw_only=True, field_transformer=plain_numbers)

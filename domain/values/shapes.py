@@ -1,4 +1,4 @@
-"""Shapes on the ground: boxes, circles, polygons; and whether one shares a point with a box.
+"""Shapes on the ground: boxes, circles, corridors, polygons; and whether one shares a point with a box.
 
 Within a band of latitudes the longitudes that a shape reaches are a few intervals. A shape shares a point
 with a box when one of the intervals of the box's band does. A polygon's interval is never too short: rounding
@@ -13,8 +13,9 @@ from typing import TypeAlias
 
 import attrs
 
-from .tile_grid import Bbox
-from .validators import as_real, is_real, plain_numbers
+from .corridors import Corridor
+from .tile_grid import Bbox, Longitudes, Point
+from .validators import as_real, check_number, plain_numbers
 
 EARTH_RADIUS_M = 6_371_008.8
 """Mean radius of the Earth, (2a + b) / 3 of WGS 84 (Moritz 2000), for great-circle distances."""
@@ -23,17 +24,8 @@ MAX_RADIUS_M = 10_000_000.0
 ROUNDING = 1e-12
 """In degrees, more than four times what `crossing` can be off: five roundings of 360 and one of 180."""
 
-Longitudes = tuple[float, float]
-"""From west to east in degrees, edges included, within -180..180."""
-Point = tuple[float, float]
-"""Longitude and latitude in degrees, in GeoJSON's order."""
 Line = tuple[Point, Point]
 """A straight line between two points, in longitude and latitude."""
-
-
-def _check_number(name: str, value: float, low: float, high: float) -> None:
-    if not is_real(value) or not low <= value <= high:
-        raise ValueError(f"{name} must be a number within {low}..{high}, got {value!r}")
 
 
 @attrs.frozen(field_transformer=plain_numbers)
@@ -48,9 +40,9 @@ class Circle:
     """In metres on the sphere of `EARTH_RADIUS_M`, from 0 to `MAX_RADIUS_M`."""
 
     def __attrs_post_init__(self) -> None:
-        _check_number("lat", self.lat, -90.0, 90.0)
-        _check_number("lon", self.lon, -180.0, 180.0)
-        _check_number("radius_m", self.radius_m, 0.0, MAX_RADIUS_M)
+        check_number("lat", self.lat, -90.0, 90.0)
+        check_number("lon", self.lon, -180.0, 180.0)
+        check_number("radius_m", self.radius_m, 0.0, MAX_RADIUS_M)
 
     def latitudes(self) -> tuple[float, float]:
         """The southernmost and the northernmost latitude, in degrees."""
@@ -115,8 +107,8 @@ def _rings(rings: Iterable[Iterable[Point]]) -> tuple[tuple[Point, ...], ...]:
 def _ring(points: Iterable[Point]) -> tuple[Point, ...]:
     ring = tuple((as_real(lon), as_real(lat)) for lon, lat in points)
     for lon, lat in ring:
-        _check_number("lon", lon, -180.0, 180.0)
-        _check_number("lat", lat, -90.0, 90.0)
+        check_number("lon", lon, -180.0, 180.0)
+        check_number("lat", lat, -90.0, 90.0)
     if len(ring) > 1 and ring[0] == ring[-1]:
         ring = ring[:-1]
     if len(set(ring)) < 3:
@@ -224,7 +216,7 @@ def reach_of(line: Line, south: float, north: float) -> Longitudes | None:
     return max(min(ends) - ROUNDING, west), min(max(ends) + ROUNDING, east)
 
 
-Shape: TypeAlias = Bbox | Circle | Polygon | MultiPolygon
+Shape: TypeAlias = Bbox | Circle | Corridor | Polygon | MultiPolygon
 
 
 def corners_of(box: Bbox) -> tuple[Point, ...]:
@@ -244,7 +236,7 @@ def parts_of(shape: Bbox | Polygon | MultiPolygon) -> tuple[Bbox | Polygon, ...]
 
 def latitudes_of(shape: Shape) -> tuple[float, float]:
     """The southernmost and the northernmost latitude of a shape, in degrees."""
-    if isinstance(shape, Circle):
+    if isinstance(shape, (Circle, Corridor)):
         return shape.latitudes()
     box = shape if isinstance(shape, Bbox) else shape.bbox
     return box.min_lat, box.max_lat

@@ -19,6 +19,11 @@ MAX_LATITUDE = 85.0511287798066
 EARTH_CIRCUMFERENCE_M = 2 * math.pi * 6_378_137.0
 """Length of the equator of the WGS 84 sphere that Web Mercator uses, in metres."""
 
+Longitudes = tuple[float, float]
+"""From west to east in degrees, edges included, within -180..180."""
+Point = tuple[float, float]
+"""Longitude and latitude in degrees, in GeoJSON's order."""
+
 
 def _finite_within(low: float, high: float) -> _RangeValidator:
     return _RangeValidator(low, high)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import attrs
 
+from .datasets import check_dataset_name
 from .tile_grid import Bbox, check_zoom, column_and_row, north_west_corner, tile_bbox
 from .tile_names import derive_location_hash, derive_tile_id
 from .validators import as_whole, is_a, is_real, is_sha256, is_whole, plain_numbers
@@ -211,6 +212,8 @@ class TileMetadata:
     """Of an onboard tile; forbidden for every other source."""
     location_hash: UUID | None = attrs.field(default=None, validator=is_a(UUID, or_none=True))
     """UUID of the grid position; checked when it is given, derived when the tile is stored."""
+    dataset: str | None = None
+    """The name of the dataset that it came from; None for a tile of none, such as every onboard tile."""
 
     @content_sha256.validator
     def _lower_hex(self, _: attrs.Attribute[str], value: str) -> None:
@@ -224,6 +227,10 @@ class TileMetadata:
             )
         if self.location_hash is not None and self.location_hash != self.tile_id.location_hash:
             raise ValueError(f"location_hash {self.location_hash} is not that of {self.tile_id}")
+        if self.dataset is not None:
+            check_dataset_name(self.dataset)
+            if self.tile_id.source is TileSource.ONBOARD:
+                raise ValueError(f"an onboard tile is of no dataset, this one names {self.dataset!r}")
 
 
 @attrs.frozen(kw_only=True, field_transformer=plain_numbers)
@@ -271,6 +278,7 @@ class TileMetadataPersistent(TileMetadata):
         put(stored, "voting_status", metadata.voting_status)
         put(stored, "quality", metadata.quality)
         put(stored, "location_hash", tile_id.location_hash)
+        put(stored, "dataset", metadata.dataset)
         put(stored, "tile_uuid", tile_id.tile_uuid)
         put(stored, "created_at", created_at)
         put(stored, "accessed_at", created_at if accessed_at is None else accessed_at)

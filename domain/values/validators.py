@@ -71,6 +71,12 @@ def is_real(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def check_number(name: str, value: float, low: float, high: float) -> None:
+    """Raise `ValueError` unless `value` is a plain number from `low` to `high`."""
+    if not is_real(value) or not low <= value <= high:
+        raise ValueError(f"{name} must be a number within {low}..{high}, got {value!r}")
+
+
 def check_bool(value: bool, name: str) -> bool:
     """A truth value as a plain one. Raises `ValueError` for anything else, 0 and 1 too."""
     plain = as_bool(value)

@@ -16,6 +16,7 @@ COMMANDS = [
     ("index", "info"),
     ("index", "generations"),
     ("index", "rollback"),
+    ("ready",),
     ("search",),
     ("upload",),
     ("uploads",),

@@ -27,15 +27,24 @@ NOT_RUN = {
     "pip install '.[embedded]' pillow": "installs from a registry; test_wheel.py installs the wheel",
     "aerotile base keygen release.key": "needs a stick; test_cli_base.py runs each of its commands",
     "aerotile base seal --bbox 11.4,48.0,11.8,48.3": "the same commands, shorter",
+    "aerotile base keygen recall.key": "needs an aircraft; test_cli_recall.py runs each of its commands",
+    'aerotile recall make withdrawn-7.json --number 7 --reason "wrong ground" --bbox 11.4,48.0,11.8,48.3': (
+        "the same commands, shorter"
+    ),
+    "aerotile ready --route route.gpx --corridor 5km --zoom 15-17 --at 2026-06-01T08:00:00Z --speed 25m/s": (
+        "needs an operator's route; test_cli_ready.py draws some"
+    ),
     "aerotile record --lookup 17": "needs a flight; test_cli_replay.py flies one and runs both commands",
     'pip install "aerotile[provider]"': "installs, and serves until stopped; test_cli_provider.py runs it",
 }
 """The first command of each block that no test runs word for word, with the reason."""
+DATASETS = 'aerotile datasets define ortho-2024 --licence CC-BY-4.0 --attribution "Survey Office" \\'
 RUN = {
     "python small_base.py": "ten-minutes.md",
     'aerotile ingest tiles/ --captured-at "$(date -u +%F)"': "ten-minutes.md",
     "python first_flight.py frames.npy": "ten-minutes.md",
     "aerotile migrate": "operations.md, before the flight",
+    DATASETS: "operations.md, datasets",
     "aerotile upload --dry-run": "operations.md, after the flight",
 }
 """The first command of each block that a test below runs."""
@@ -122,6 +131,10 @@ def test_the_commands_of_operations_run(folder: Path, spawn_environment: dict[st
     (folder / "sectors.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [rear]}))
     blocks = {first_command(block): block for _, block in blocks_of("operations.md")}
     assert run_block(blocks["aerotile migrate"], folder, spawn_environment)
+    listed = run_block(blocks[DATASETS], folder, spawn_environment).splitlines()
+    assert [line.split()[:3] for line in listed if line.startswith("ortho-2024")] == [
+        ["ortho-2024", "1", "yes"]
+    ]
 
     written = subprocess.run(
         [sys.executable, REPOSITORY / "examples" / "write.py", column / "0.jpg", "48.1", "11.6"],

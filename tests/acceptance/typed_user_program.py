@@ -182,6 +182,38 @@ def read(store: aerotile.FileBackedTileStore, tile_id: aerotile.TileId) -> bytes
         raise
 
 
+def define_a_dataset(config: aerotile.AerotileConfig, store: aerotile.ReadableTiles) -> None:
+    datasets = aerotile.build_dataset_store(config)
+    assert_type(datasets, aerotile.DatasetStore)
+    dataset = aerotile.Dataset(
+        name="ortho-2024",
+        licence="CC-BY-4.0",
+        attribution="Survey Office",
+        may_be_stored_offline=True,
+        source="ortho.tif",
+        source_sha256="0" * 64,
+        digest_of=aerotile.DigestOf.FILE,
+        captured_from="the file's tags",
+    )
+    try:
+        datasets.define(dataset)
+        assert_type(datasets.find("ortho-2024"), aerotile.Dataset)
+    except aerotile.DatasetConflictError as error:
+        assert_type(error.differences, tuple[str, ...])
+    except aerotile.DatasetSourceChangedError as error:
+        assert_type(error.found_sha256, str)
+    except aerotile.DatasetNotStorableError as error:
+        assert_type(error.licence, str)
+    except aerotile.DatasetUndatedError as error:
+        assert_type(error.name, str)
+    except (aerotile.UnknownDatasetError, aerotile.DatasetError) as error:
+        assert_type(error.remedy, "str | None")
+    try:
+        assert_type(store.datasets_of([]), "dict[aerotile.TileId, str | None]")
+    except aerotile.ContestedPlaceError as error:
+        assert_type(error.held_by, "str | None")
+
+
 def look_around(store: aerotile.FileBackedTileStore, tile_id: aerotile.TileId) -> None:
     matches = store.query_by_bbox(aerotile.Bbox(48, 11, 49, 12), 17)
     assert_type(matches, aerotile.CatalogueMatches)
@@ -234,7 +266,8 @@ def where_it_may_be() -> aerotile.Area:
     circle = aerotile.Circle(48.1, 11.6, 5_000.0)
     valley = aerotile.Polygon([[(11.0, 48.0), (11.5, 48.0), (11.2, 48.4)]])
     assert_type(aerotile.MultiPolygon([valley]).bbox, aerotile.Bbox)
-    area = aerotile.Area((circle, valley, aerotile.Bbox(48.0, 11.0, 48.1, 11.1)), zooms=[16])
+    road = aerotile.Corridor([(11.0, 48.0), (11.5, 48.2)], 5_000.0)
+    area = aerotile.Area((circle, road, valley, aerotile.Bbox(48.0, 11.0, 48.1, 11.1)), zooms=[16])
     for span in area.spans(16):
         assert_type(span, aerotile.TileSpan)
     return area

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sealed_bases import FLIGHTS, Tile, imported, opened, pixels_of, square, tile
+from sealed_bases import FLIGHTS, Tile, dataset, imported, of_dataset, opened, pixels_of, square, tile
 from small_store import SmallStore
 
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
@@ -20,8 +20,11 @@ from aerotile.domain.values.recall_list import RecallList
 from aerotile.domain.values.tiles import TileId, TileSource, VotingStatus
 from aerotile.testing import LocalReadsContract, LocalReadsSubject
 
+DATASETS = (dataset("city"), dataset("ortho-2024"), dataset("unused"))
 SEALED = [
     *square(7),
+    of_dataset(imported(12, 1990, 1500), "city"),
+    *(of_dataset(imported(12, 1990, 1501 + y), "ortho-2024") for y in range(3)),
     imported(0, 0, 0),
     imported(21, 0, (1 << 21) - 1),
     tile(TileId(13, 1, 2, TileSource.ONBOARD, FLIGHTS[1]), vote=VotingStatus.TRUSTED),
@@ -31,6 +34,7 @@ MADE = [
     tile(TileId(12, 2003, 1503, TileSource.SATELLITE_PROVIDER), pixels_of(77)),
     tile(TileId(13, 1, 4, TileSource.ONBOARD, FLIGHTS[0]), pixels_of(78), vote=VotingStatus.PENDING),
     tile(TileId(13, 1, 4, TileSource.IMPORTED), pixels_of(79)),
+    of_dataset(tile(TileId(13, 1, 5, TileSource.IMPORTED), pixels_of(80)), "made-later"),
 ]
 
 
@@ -55,6 +59,10 @@ def recalls() -> Recalls:
     return Recalls()
 
 
+def datasets(tiles: list[Tile]) -> dict[TileId, str]:
+    return {row.tile_id: row.dataset for row, _ in tiles if row.dataset is not None}
+
+
 def overlay(folder: Path, tiles: list[Tile], recalls: Recalls) -> FileBackedTileStore:
     store = SmallStore(folder, recalls=recalls.guard).store
     for row, pixels in tiles:
@@ -66,16 +74,16 @@ class TestStoreOverFiles(LocalReadsContract):
     @pytest.fixture
     def subject(self, tmp_path: Path, recalls: Recalls) -> LocalReadsSubject:
         store = overlay(tmp_path / "tiles", SEALED, recalls)
-        return LocalReadsSubject(store, contents(SEALED), recalls.put)
+        return LocalReadsSubject(store, contents(SEALED), datasets(SEALED), recalls.put)
 
 
 class TestSealedBase(LocalReadsContract):
     @pytest.fixture
     def subject(self, tmp_path: Path, recalls: Recalls) -> LocalReadsSubject:
         judge = overlay(tmp_path / "tiles", [], recalls).judge
-        base = opened(tmp_path / "base", SEALED, SealPlan(take_onboard=True))
+        base = opened(tmp_path / "base", SEALED, SealPlan(take_onboard=True), DATASETS)
         store = SealedTileStore(base, judge=judge, recalls=recalls.guard)
-        return LocalReadsSubject(store, contents(SEALED), recalls.put)
+        return LocalReadsSubject(store, contents(SEALED), datasets(SEALED), recalls.put)
 
     def test_it_writes_nothing(self, subject: LocalReadsSubject) -> None:
         assert not isinstance(subject.store, SupportsLocalWrites)
@@ -87,7 +95,7 @@ class TestBaseInFrontOfAStore(LocalReadsContract):
     def subject(self, tmp_path: Path, request: pytest.FixtureRequest, recalls: Recalls) -> LocalReadsSubject:
         store = overlay(tmp_path / "tiles", MADE, recalls)
         base = SealedTileStore(
-            opened(tmp_path / "base", SEALED, SealPlan(take_onboard=True)),
+            opened(tmp_path / "base", SEALED, SealPlan(take_onboard=True), DATASETS),
             judge=store.judge,
             otherwise=store.read_tile_pixels,
             recalls=recalls.guard,
@@ -98,7 +106,7 @@ class TestBaseInFrontOfAStore(LocalReadsContract):
             recorder=MemoryFlightRecorder(),
             read_pixels=base.read_tile_pixels if request.param else None,
         )
-        return LocalReadsSubject(layered, contents(SEALED + MADE), recalls.put)
+        return LocalReadsSubject(layered, contents(SEALED + MADE), datasets(SEALED + MADE), recalls.put)
 
     def test_it_is_a_store(self, subject: LocalReadsSubject) -> None:
         assert isinstance(subject.store, SupportsLocalWrites)

@@ -12,11 +12,12 @@ import hashlib
 import logging
 import random
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import attrs
 import numpy as np
 from recall_trust import TRUST, signed_list
 from sealed_bases import NOBODY, source_of, square
@@ -141,6 +142,14 @@ def delete(life: Life, runtime: Runtime) -> None:
     store.delete_tile(metadata.tile_id)
 
 
+def replace(life: Life, runtime: Runtime) -> None:
+    store, (pixels, metadata), newer = runtime.tile_store, life.tile(0), life.tile(0)
+    older = pixels, attrs.evolve(metadata, captured_at=metadata.captured_at - timedelta(days=1))
+    store.write_tile(*older)
+    life.ready(sure=named(older), will=named(newer))
+    store.replace_tile(*newer)
+
+
 def write_beyond_the_budget(life: Life, runtime: Runtime) -> None:
     store = runtime.tile_store
     total = runtime.tile_store.catalogue.footprint_bytes
@@ -169,6 +178,7 @@ CHANGES: dict[str, Callable[[Life, Runtime], None]] = {
     "write": write,
     "batch": write_a_batch,
     "delete": delete,
+    "replace": replace,
     "eviction": write_beyond_the_budget,
     "upload": upload,
 }

@@ -93,6 +93,7 @@ ELSEWHERE = {
     "adapters/cli/output.py": "standard output; test_cli_process.py fills it up",
     "adapters/files/regular_file.py": "a file that root could not give away: test_security_users.py",
     "adapters/memory/tile_files.py": "a file in memory",
+    "adapters/filesystem/replacement.py": "each call of it fails once: test_filesystem_replacement.py",
 }
 WRITING = {
     *(

@@ -87,7 +87,7 @@ def cut_often(device: Device, way: str) -> None:
     assert reported >= CUTS
 
 
-@pytest.mark.parametrize("way", ["one", "ahead", "many"])
+@pytest.mark.parametrize("way", ["one", "ahead", "many", "beside"])
 @pytest.mark.parametrize(
     ("kind", "arguments", "options"),
     [
@@ -107,7 +107,7 @@ def test_where_a_sync_covers_the_name_nothing_that_was_reported_is_lost(
     cut_often(device, way)
 
 
-@pytest.mark.parametrize("way", ["one", "ahead", "many"])
+@pytest.mark.parametrize("way", ["one", "ahead", "many", "beside"])
 @pytest.mark.parametrize(
     ("arguments", "options"),
     [([], "data=writeback,journal_async_commit"), (["-O", "fast_commit"], "")],

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sealed_bases import FLIGHTS, imported, pixels_of, seal, square, tile
+from sealed_bases import FLIGHTS, dataset, imported, of_dataset, pixels_of, seal, square, tile
 
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
 from aerotile.domain.values.tiles import TileId, TileSource, VotingStatus
@@ -28,7 +28,7 @@ class PlainReader:
         envelope = json.loads((folder / "manifest.json").read_bytes())
         assert envelope["payloadType"] == "application/vnd.aerotile.base+json"
         self.manifest: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))
-        assert self.manifest["format"] == 1
+        assert self.manifest["format"] == 2
         digests = (folder / "digests").read_bytes()
         self.content = {}
         for name in ("tiles.pmtiles", "facts", "sectors.json"):
@@ -75,12 +75,15 @@ class PlainReader:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("base")
-    seal(root, TILES, SealPlan(take_onboard=True), number=42)
+    seal(root, TILES, SealPlan(take_onboard=True), number=42, datasets=DATASETS)
     return root / "generations" / "000042"
 
 
+DATASETS = (dataset("city"), dataset("ortho-2024"), dataset("unused"))
 TILES = [
     *square(30),
+    *(of_dataset(imported(11, x, 3), "ortho-2024") for x in range(5)),
+    of_dataset(imported(11, 9, 3), "city"),
     imported(22, (1 << 22) - 1, 0),
     tile(TileId(3, 1, 2, TileSource.SATELLITE_PROVIDER), pixels_of(5)),
     *(tile(TileId(13, 4, n, TileSource.ONBOARD, FLIGHTS[n]), vote=VotingStatus.TRUSTED) for n in (0, 1)),
@@ -96,15 +99,34 @@ def test_every_tile_and_its_facts_are_found_by_what_the_page_says(folder: Path) 
         t = row.tile_id
         place = (t.zoom_level, t.x, t.y, t.source.value, None if t.flight_id is None else str(t.flight_id))
         assert reader.pixels(*place) == pixels
-        _, _, captured_us, _, length, size, distance, *quality, inliers, dataset, flags = reader.row(*place)
+        _, _, captured_us, _, length, size, distance, *quality, inliers, position, flags = reader.row(*place)
         assert captured_us == microseconds_of(row.captured_at)
-        assert (length, size, distance, dataset) == (len(pixels), 256, 0.5, 0)
+        assert (length, size, distance) == (len(pixels), 256, 0.5)
+        assert (reader.manifest["datasets"][position - 1]["name"] if position else None) == row.dataset
         if row.quality is None:
             assert all(map(math.isnan, quality))
             assert (inliers, flags) == (0, 0)
         else:
             assert (*quality, inliers) == (2.5, 0.75, 123.5, 41)
             assert flags == 2 << 4
+
+
+def test_the_manifest_names_the_datasets_of_the_tiles_and_no_others(folder: Path) -> None:
+    of_city = {
+        "name": "city",
+        "licence": "CC-BY-4.0",
+        "attribution": "© city",
+        "may_be_stored_offline": True,
+        "source": "city.tif",
+        "source_sha256": hashlib.sha256(b"city").hexdigest(),
+        "digest_of": "file",
+        "captured_at": "2025-06-01T00:00:00+00:00",
+        "captured_from": "by hand",
+        "tiles": 1,
+    }
+    listed = PlainReader(folder).manifest["datasets"]
+    assert listed[0] == of_city
+    assert [(each["name"], each["tiles"]) for each in listed] == [("city", 1), ("ortho-2024", 5)]
 
 
 def test_the_sectors_are_what_the_page_says(folder: Path) -> None:

@@ -18,6 +18,7 @@ from aerotile.domain.flight_events import EVENT_KINDS, EventKind
 from aerotile.domain.lookups.recorded_index import KnownContents, RecordedHits, RecordedIndex
 from aerotile.domain.ports.descriptor_index import DescriptorIndex, SupportsAreaSearch, SupportsKeyListing
 from aerotile.domain.values.areas import Area
+from aerotile.domain.values.corridors import Corridor
 from aerotile.domain.values.lookups import LISTED_HITS, Lookup, PositionFix, area_facts, area_of
 from aerotile.domain.values.shapes import Circle, MultiPolygon, Polygon
 from aerotile.domain.values.tile_grid import Bbox
@@ -157,8 +158,9 @@ def test_it_has_the_abilities_of_its_index() -> None:
         Area([Circle(1, 2, 3), Bbox(1, 2, 3, 4)], [0, 22]),
         Area([Polygon([RING, HOLE])]),
         Area([MultiPolygon([Polygon([RING]), Polygon([HOLE])])], [7]),
+        Area([Corridor([(11.1234567890123, 48), (12, -0.1)], 5_000.25)]),
     ],
-    ids=["circle", "several", "hole", "polygons"],
+    ids=["circle", "several", "hole", "polygons", "corridor"],
 )
 def test_an_area_reads_back_to_the_last_bit(area: Area) -> None:
     assert area_of(json.loads(json.dumps(area_facts(area)))) == area

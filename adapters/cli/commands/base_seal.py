@@ -43,6 +43,13 @@ Example:
 )
 @click.option("--onboard", is_flag=True, help="Also take tiles made on board that the provider trusts.")
 @click.option(
+    "--without-dataset",
+    "without",
+    multiple=True,
+    metavar="NAME",
+    help="Leave the tiles of this dataset out; may be given again.",
+)
+@click.option(
     "--number", type=click.IntRange(1, 10**18 - 1), help="The generation's number; default the next one."
 )
 @json_option
@@ -53,6 +60,7 @@ def seal(
     zooms: tuple[int, ...],
     prefer: tuple[str, ...],
     onboard: bool,
+    without: tuple[str, ...],
     number: int | None,
     as_json: bool,
 ) -> None:
@@ -60,11 +68,18 @@ def seal(
 
     The bytes of each tile are hashed and copied as they are. The generation in use stays in use: sign the new
     one, then switch to it. The same tiles, options and number give the same bytes. An interrupted seal leaves
-    nothing that is in the way of the next one.
+    nothing that is in the way of the next one. Tiles of a dataset that may not be stored offline, or is not
+    defined, refuse the seal by name.
     """
     from ...sealed_base.seal_plan import SealPlan
 
-    plan = SealPlan(boxes=boxes, zooms=tuple(sorted(set(zooms))), prefer=prefer, take_onboard=onboard)
+    plan = SealPlan(
+        boxes=boxes,
+        zooms=tuple(sorted(set(zooms))),
+        prefer=prefer,
+        take_onboard=onboard,
+        without=without,
+    )
     with session.existing_runtime() as runtime:
         with progress_bar("tiles") as advance:
             manifest = runtime.seal_base(plan, number=number, progress=advance)

@@ -123,11 +123,12 @@ def _areas(shapes: list[Shape], zooms: tuple[int, ...]) -> list[Area]:
 
 
 def _shapes_of(paths: tuple[Path, ...]) -> list[Shape]:
-    from ...input_files.geojson import GeoJsonError, read_shapes
+    from ...input_files.errors import InputFileError
+    from ...input_files.sector_files import read_shapes
 
     try:
         return [shape for path in paths for shape in read_shapes(path)]
-    except GeoJsonError as error:
+    except InputFileError as error:
         raise BadInputError(str(error), remedy="correct the file; no list was written") from error
 
 

@@ -104,9 +104,13 @@ def _tiles(runtime: Runtime) -> dict[str, Any]:
     for (source, zoom_level), count in runtime.rows.counts().items():
         sources[source.value] += count
         zooms[zoom_level] += count
+    counted = runtime.rows.counts_by_dataset()
+    without_dataset = counted.pop(None, 0)
     return {
         "count": sum(sources.values()),
         "by_source": dict(sorted(sources.items())),
+        "by_dataset": dict(sorted((name, count) for name, count in counted.items() if name is not None)),
+        "without_dataset": without_dataset,
         "by_zoom": {str(zoom_level): count for zoom_level, count in sorted(zooms.items())},
         "coverage": coverage_facts(coverage_of(runtime.rows.tile_runs())),
         "disk_bytes": used.disk_bytes,
