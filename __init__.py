@@ -60,6 +60,8 @@ if TYPE_CHECKING:
         ForkedProcessError,
         FreshnessRejectionError,
         HeadroomTakenError,
+        ImageryPlaceError,
+        ImagerySourceError,
         IndexBuildError,
         IndexUnavailableError,
         NoMappingLeftError,
@@ -118,7 +120,6 @@ if TYPE_CHECKING:
     from .domain.values.shapes import Circle, MultiPolygon, Polygon
     from .domain.values.tile_grid import Bbox, GridRange, ground_sample_distance
     from .domain.values.tile_key import VariantTable, decode_tile_key, encode_tile_key
-    from .domain.values.tile_names import derive_location_hash, derive_tile_id
     from .domain.values.tiles import (
         FreshnessLabel,
         TileId,
@@ -127,6 +128,8 @@ if TYPE_CHECKING:
         TileQualityMetadata,
         TileSource,
         VotingStatus,
+        derive_location_hash,
+        derive_tile_id,
     )
     from .domain.values.upload_reports import (
         BatchOutcome,
@@ -191,6 +194,8 @@ _NAMES_BY_MODULE = {
         "ForkedProcessError",
         "FreshnessRejectionError",
         "HeadroomTakenError",
+        "ImageryPlaceError",
+        "ImagerySourceError",
         "IndexBuildError",
         "IndexUnavailableError",
         "NoMappingLeftError",
@@ -305,10 +310,6 @@ _NAMES_BY_MODULE = {
         "decode_tile_key",
         "encode_tile_key",
     ),
-    ".domain.values.tile_names": (
-        "derive_location_hash",
-        "derive_tile_id",
-    ),
     ".domain.values.tiles": (
         "FreshnessLabel",
         "TileId",
@@ -317,6 +318,8 @@ _NAMES_BY_MODULE = {
         "TileQualityMetadata",
         "TileSource",
         "VotingStatus",
+        "derive_location_hash",
+        "derive_tile_id",
     ),
     ".domain.values.upload_reports": (
         "BatchOutcome",
@@ -388,6 +391,8 @@ __all__ = [
     "GridRange",
     "HeadroomTakenError",
     "HnswParams",
+    "ImageryPlaceError",
+    "ImagerySourceError",
     "IndexBuildError",
     "IndexConfig",
     "IndexMetadata",

@@ -33,6 +33,8 @@ TileCacheError                   anything that goes wrong with the cache in use
     └── ForkedProcessError       the store was opened before a fork, by another process
 IndexBuildError                  a build tool failed on the ground; never raised in flight
 BaseSealError                    the base can't be sealed or signed; never raised in flight
+ImagerySourceError               imagery can't be brought in from its source; never raised in flight
+ImageryPlaceError                one place of a source is no imagery; never raised in flight
 RuntimeNotAvailableError         a part was left out of this installation; raised at composition only
 ConfigurationError               a setting is unknown, of the wrong type or out of range
 
@@ -460,6 +462,28 @@ class IndexBuildError(AerotileError):
 
 class BaseSealError(AerotileError):
     """Sealing or signing a base failed. A ground tool's failure, outside the flight family on purpose."""
+
+
+class ImagerySourceError(AerotileError):
+    """A source of imagery can't be read, or is not what it is named as. A ground tool's failure.
+
+    What was stored before stays.
+    """
+
+
+class ImageryPlaceError(AerotileError):
+    """What a source of imagery holds at one place is no imagery. A ground tool's failure.
+
+    `place` is (zoom, x, y) with y from the north; `kind` says in a few words what is wrong, so that places
+    with the same fault are counted together: `an HTML page`, `a damaged PNG`.
+    """
+
+    def __init__(
+        self, message: str, *, place: tuple[int, int, int], kind: str, remedy: str | None = None
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.place = place
+        self.kind = kind
 
 
 class RuntimeNotAvailableError(AerotileError):

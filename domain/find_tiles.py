@@ -23,6 +23,7 @@ from .values.areas import Area
 from .values.descriptors import SearchHit
 from .values.pixels import TilePixelHandle
 from .values.tiles import TileId
+from .values.validators import check_kind, check_methods
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,8 +100,13 @@ def find_tiles(
     disk fails to give, are left out, so fewer than `k` may come back. When the store holds none of the
     candidates, index and store may not belong together: that is logged, and recorded by a store that
     `RecordsLookups`. Raises what `DescriptorIndex.search` raises, and `TypeError` for an area that the index
-    can't be held to.
+    can't be held to, and for what is no index, store or area.
     """
+    if not (hasattr(index, "search") and hasattr(store, "read_tile_pixels") and hasattr(store, "verdict")):
+        check_methods(index, ("search",), "index")
+        check_methods(store, ("read_tile_pixels", "verdict"), "store")
+    if near is not None:
+        check_kind(near, Area, "near")
     found = FoundTiles()
     unknown: list[TileId] = []
     try:
@@ -133,5 +139,5 @@ def _candidates(
     if near is None:
         return index.search(descriptor, k)
     if not isinstance(index, SupportsAreaSearch):
-        raise TypeError(f"{type(index).__name__} does not search within areas")
+        raise TypeError(f"near is an area, and {type(index).__name__} does not search within areas")
     return index.search_within(descriptor, k, near)

@@ -20,6 +20,7 @@ from .values.lookups import PositionFix
 from .values.recall_list import RecallList
 from .values.sectors import FreshnessRule
 from .values.tiles import TileId, TileMetadataPersistent, check_aware_utc
+from .values.validators import is_a
 
 SCHEMA_VERSION = "1.10.0"
 
@@ -181,11 +182,11 @@ LISTED_TILES = 5
 class FlightEvent:
     """What happened, for the recorder, which adds the two times."""
 
-    kind: EventKind
+    kind: EventKind = attrs.field(validator=is_a(EventKind))
     """Fixes severity and payload fields."""
-    reason: str
+    reason: str = attrs.field(validator=is_a(str))
     """A short stable code, e.g. `freshness_gate`; free text belongs in the payload."""
-    payload: Mapping[str, Any]
+    payload: Mapping[str, Any] = attrs.field(validator=is_a(Mapping))
     """JSON-ready values under the names that `EVENT_KINDS` lists for the kind."""
 
     @property

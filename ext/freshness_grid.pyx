@@ -105,7 +105,7 @@ cdef inline bint surrounds(Window window, Window inner) noexcept nogil:
 cdef int read_tile(object tile_id, Tile *tile) except -1:
     """Take a `TileId` apart. Raises `TypeError`, or `ValueError` for a tile that the grid lacks."""
     if not PyObject_TypeCheck(tile_id, <PyTypeObject *>TILE_ID):
-        raise TypeError(f"expected a TileId, got {tile_id!r}")
+        raise TypeError(f"tile_id must be of type TileId, got {type(tile_id).__name__}")
     cdef int zoom = <object>slot(tile_id, ZOOM_LEVEL)
     cdef int x = <object>slot(tile_id, X)
     cdef int y = <object>slot(tile_id, Y)

@@ -85,7 +85,7 @@ cdef class SealedTiles:
     ):
         cdef Mapping *rows = mapping_of(facts)
         if not isinstance(variants, VariantTable):
-            raise TypeError(f"expected a VariantTable, got {variants!r}")
+            raise TypeError(f"variants must be of type VariantTable, got {type(variants).__name__}")
         if part_rows < 1 or data_offset < 0 or rows.length % <Py_ssize_t>sizeof(FactsRow) != 0:
             raise ValueError(f"{rows.length} bytes of facts are no whole number of rows")
         self.count = rows.length // <Py_ssize_t>sizeof(FactsRow)

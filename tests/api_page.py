@@ -24,9 +24,13 @@ HEAD = (
     "Every public name of `import aerotile`, with its fields. `tests/api_page.py` writes this page from the "
     "code, and a test fails when the two differ. What a port promises is on its page in "
     "[contracts/](contracts/README.md); programs that use these names are in [examples.md](examples.md).",
-    "Values are frozen. A constructor checks its arguments and raises `ValueError` that shows the wrong one; "
-    "`attrs.evolve` makes a changed copy. Times are aware datetimes in UTC, places are degrees (WGS 84), "
-    "sizes are bytes. Every error has `remedy`, what to do or None, besides the fields listed here.",
+    "Values are frozen. A constructor checks its arguments and raises `ValueError` that shows the wrong "
+    "one; `attrs.evolve` makes a changed copy. A call refuses an argument of a wrong type with "
+    "`TypeError` or `ValueError`, or an error of its own, whose message names the parameter; numbers of "
+    "NumPy and buffers are taken where their values are right. Only `record` and `record_fix` never "
+    "raise: they count what is no event as dropped. Times are aware datetimes in UTC, places are "
+    "degrees (WGS 84), sizes are bytes. Every error has `remedy`, what to do or None, besides the "
+    "fields listed here.",
 )
 
 
@@ -121,9 +125,18 @@ def _port(_: str, kind: Any) -> Iterator[str]:
 
 
 def _members(kind: Any) -> Iterator[str]:
-    """One list: each public method and property, with the first paragraph of its docstring."""
+    """One list: each public method and property, with the first paragraph of its docstring.
+
+    Those of a base class that is not public are the class's own.
+    """
     lines = []
-    for name, member in vars(kind).items():
+    private = [
+        base
+        for base in reversed(kind.__mro__[1:])
+        if base.__module__.startswith("aerotile.") and base.__name__ not in public_names()
+    ]
+    members = {name: member for base in (*private, kind) for name, member in vars(base).items()}
+    for name, member in members.items():
         function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
         if name.startswith("_") or not inspect.isfunction(function):
             continue

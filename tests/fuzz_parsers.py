@@ -42,14 +42,14 @@ from aerotile.adapters.input_files.descriptor_files import read_described_tiles,
 from aerotile.adapters.input_files.errors import InputFileError
 from aerotile.adapters.input_files.routes.read_drawing import read_drawing
 from aerotile.adapters.input_files.sector_files import read_sectors
+from aerotile.adapters.pmtiles.archive_directory import ArchiveError, decode_directory, gzip_stored
+from aerotile.adapters.pmtiles.archive_header import decode_header
 from aerotile.adapters.postgres.address import DatabaseAddress
 from aerotile.adapters.postgres.tile_feed import read_notice
 from aerotile.adapters.provider.behaviour import read_behaviour
 from aerotile.adapters.provider.frames import MalformedBatchError, TooManyTilesError
 from aerotile.adapters.recall_lists.list_format import decode_list
 from aerotile.adapters.recorder.line_format import decode_line
-from aerotile.adapters.sealed_base.archive_directory import ArchiveError, decode_directory, gzip_stored
-from aerotile.adapters.sealed_base.archive_header import decode_header
 from aerotile.adapters.sealed_base.manifest import PAYLOAD_TYPE, decode_manifest
 from aerotile.adapters.sealed_base.sector_file import decode_sectors, encode_sectors
 from aerotile.adapters.signatures import SignatureError, Trust, new_envelope, signers_of

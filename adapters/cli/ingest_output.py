@@ -6,20 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
-import click
 
 from ...domain.intake.report import Refusal
 from ..input_files.tile_folder import TileFolder
 from ..input_files.tile_scheme import TileScheme
 from .coverage import coverage_facts, write_coverage
-from .errors import JobFailedError, one_line
+from .errors import JobFailedError
+from .intake_output import eviction_facts, print_evictions, print_pictures, print_replaced, refusal_facts
 from .output import in_words, write_line
 
 if TYPE_CHECKING:
     from ...domain.intake.report import IntakeReport
-    from ...domain.values.eviction_tally import EvictionTally
 
-_LISTED = 20
 _NOT_KNOWN = ("whether a picture ends before its size does", "whether a picture is of one colour")
 """What only decoding shows."""
 
@@ -56,15 +54,6 @@ def refusals_error(report: IntakeReport, refusals: Sequence[Refusal], found: Til
     return JobFailedError("; ".join(parts), remedy=f"{remedy}; the others are in the store")
 
 
-def _print_evictions(evicted: EvictionTally) -> None:
-    for tile_id in evicted.listed[:_LISTED]:
-        click.echo(f"evicted: {tile_id}", err=True)
-    if evicted.count > _LISTED:
-        click.echo(f"evicted: {evicted.count - _LISTED} more; --json lists {len(evicted.listed)}", err=True)
-    if evicted.count:
-        write_line(f"{evicted.count} tiles evicted to make room, {in_words(evicted.freed_bytes)} freed")
-
-
 def ingest_facts(
     report: IntakeReport,
     found: TileFolder,
@@ -96,33 +85,11 @@ def ingest_facts(
         "coverage": coverage_facts(report.coverage()),
         "seconds": round(seconds, 3),
         "stored_per_second": round((report.stored + report.replaced) / seconds, 1) if seconds else 0.0,
-        "evicted": {
-            "count": report.evicted.count,
-            "freed_bytes": report.evicted.freed_bytes,
-            "tiles": [str(tile_id) for tile_id in report.evicted.listed],
-        },
+        "evicted": eviction_facts(report.evicted),
         "stopped_by": None if report.stopped_by is None else str(report.stopped_by),
-        "refusals": [attrs.asdict(refusal) | {"message": one_line(refusal.message)} for refusal in refusals],
+        "refusals": refusal_facts(refusals),
         "contests": [attrs.asdict(contest) for contest in report.contests],
     }
-
-
-def list_refusals(refusals: Sequence[Refusal]) -> None:
-    """The refused tiles on standard error; the first of many."""
-    for refusal in refusals[:_LISTED]:
-        remedy = f" — {refusal.remedy}" if refusal.remedy else ""
-        click.echo(one_line(f"refused: {refusal.file}: {refusal.message}{remedy}"), err=True)
-    if len(refusals) > _LISTED:
-        click.echo(f"refused: {len(refusals) - _LISTED} more; --json lists them all", err=True)
-
-
-def list_contests(report: IntakeReport) -> None:
-    """The places that another dataset holds, on standard error; the first of many."""
-    for contest in report.contests[:_LISTED]:
-        holder = "no dataset" if contest.held_by is None else f"the dataset {contest.held_by}"
-        click.echo(one_line(f"contested: {contest.file}: {contest.tile} is stored, of {holder}"), err=True)
-    if len(report.contests) > _LISTED:
-        click.echo(f"contested: {len(report.contests) - _LISTED} more; --json lists them all", err=True)
 
 
 def print_ingest(
@@ -134,7 +101,7 @@ def print_ingest(
     seconds: float,
 ) -> None:
     """How the ingest ended, for a person."""
-    _print_evictions(report.evicted)
+    print_evictions(report.evicted)
     left = len(found.tiles) - report.done
     rate = (report.stored + report.replaced) / seconds if seconds else 0.0
     write_line(
@@ -145,11 +112,7 @@ def print_ingest(
         f"{in_words(report.stored_bytes)} in {seconds:.1f} s, {rate:.0f} tiles/s; "
         f"read in {scheme.value} order"
     )
-    if report.replaced:
-        write_line(
-            "an index that was built before has descriptors of the older imagery: describe the "
-            f"{report.replaced} replaced tiles anew, and run aerotile index build"
-        )
+    print_replaced(report)
     if found.left_out:
         write_line(f"{in_kinds(found)} left out")
     if report.undated:
@@ -167,12 +130,5 @@ def print_ingest(
             write_line(f"{count} tiles lie outside the bounds that {file} names")
     if report.blank is None:
         write_line(f"not decoded, so not known: {'; '.join(_NOT_KNOWN)}")
-    elif report.blank:
-        write_line(f"{report.blank} blank: all of one colour")
-    if most := report.repeats.most():
-        count, first = most
-        write_line(
-            f"{report.repeats.total} repeated: their bytes lie at several places, "
-            f"most often those of {first} ({count} times)"
-        )
+    print_pictures(report)
     write_coverage(coverage_facts(report.coverage()))

@@ -24,6 +24,7 @@ from ...domain.ports.tile_store import ReadableTiles
 from ...domain.ports.uploader import TileUploader
 from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.tile_store import FileBackedTileStore
+from ...domain.values.validators import check_kind, check_methods
 from ..config.settings import AerotileConfig
 from .readiness_parts import ReadinessParts
 from .recall_parts import RecallParts
@@ -62,6 +63,7 @@ _runtimes_lock = threading.Lock()
 
 def runtime_of(config: AerotileConfig) -> Runtime:
     """This process's runtime for a configuration; a forked child gets one of its own."""
+    check_kind(config, AerotileConfig, "config")
     with _runtimes_lock:
         return _runtimes.setdefault((os.getpid(), config), Runtime(config))
 
@@ -153,6 +155,8 @@ def build_tile_uploader(config: AerotileConfig, *, clock: Clock | None = None) -
     `clock` waits between retries and tells when to come back; default the machine's. Waits and raises as
     `build_tile_store` does, and `ConfigurationError` when no provider or token is configured.
     """
+    if clock is not None:
+        check_methods(clock, ("now", "monotonic", "sleep"), "clock")
     return runtime_of(config).tile_uploader(clock)
 
 

@@ -16,7 +16,7 @@ from ...domain.flight_events import base_opened_event, base_tile_damaged_event
 from ...domain.policies.freshness import FreshnessGrounds, FreshnessVerdict
 from ...domain.ports.tile_store import AmendedTile
 from ...domain.store.clock_guard import ClockGuard
-from ...domain.store.freshness_gate import judge_stored
+from ...domain.store.freshness_gate import FreshnessGate, judge_stored
 from ...domain.store.io_budget import IoBudget
 from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.tile_store import FileBackedTileStore
@@ -162,13 +162,23 @@ class BaseParts(StoreParts):
     @cached_property
     def sealed_store(self) -> SealedTileStore:
         """The sealed base alone, without a database. Raises `BaseUnavailableError`."""
-        gate = self._gate_over([self.base_grounds])
-        times = _TimesOfBase(self.mapped_base.signed.manifest.latest_capture_us)
-        clock = ClockGuard(self.clock, times, self.recorder)
-        clock.look()
+        gate, clock = self.base_gate, self.base_clock_guard
         return self._sealed_store(
             lambda tile_id, captured_us: judge_stored(gate, clock, tile_id, captured_us)
         )
+
+    @cached_property
+    def base_gate(self) -> FreshnessGate:
+        """The gate over the sectors and rules of the base alone. Raises `BaseUnavailableError`."""
+        return self._gate_over([self.base_grounds])
+
+    @cached_property
+    def base_clock_guard(self) -> ClockGuard:
+        """The clock, guarded by what the base proves."""
+        times = _TimesOfBase(self.mapped_base.signed.manifest.latest_capture_us)
+        clock = ClockGuard(self.clock, times, self.recorder)
+        clock.look()
+        return clock
 
     def _sealed_store(
         self,

@@ -63,6 +63,8 @@ def share() -> Validator:
 
 def public_keys(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     """Accept Ed25519 public keys as texts, each once."""
+    if not isinstance(value, tuple):
+        raise ValueError(f"{attribute.name} must be a tuple, got {value!r}")
     for key in value:
         if not isinstance(key, str) or not _PUBLIC_KEY.fullmatch(key):
             raise ValueError(f"{attribute.name} must be of 64 lower hexadecimal digits each, got {key!r}")

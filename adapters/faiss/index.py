@@ -20,7 +20,7 @@ from ...domain.values.tile_key import VariantTable
 from ...domain.values.tiles import TileId
 from ...ext import TileKeyCodec
 from ..available_memory import available_memory_bytes
-from ..descriptor_arrays import check_components, check_descriptors, checked_query, encode_tiles
+from ..descriptor_arrays import check_build, check_components, check_descriptors, checked_query, encode_tiles
 from ..own_process import OwnProcess
 from .build import build_index, write_generation
 from .build_memory import build_memory_bytes
@@ -123,6 +123,7 @@ class FaissDescriptorIndex:
         """
         if self._closed:
             raise IndexBuildError(f"the descriptor index in {self.generations.root} is closed")
+        check_build(descriptor_model, built_at, progress)
         check_descriptors(tile_ids, descriptors)
         if self._descriptor_model not in (None, descriptor_model):
             raise IndexBuildError(
@@ -211,7 +212,10 @@ class FaissDescriptorIndex:
         mapped = self._mapped
         if mapped is None:
             if self._closed:
-                raise IndexUnavailableError(f"the descriptor index in {self.generations.root} is closed")
+                raise IndexUnavailableError(
+                    f"the descriptor index in {self.generations.root} is closed",
+                    remedy="call the factory again: build_descriptor_index(config)",
+                )
             raise self._none_built()
         return mapped
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from ...domain.errors import DatasetConflictError, UnknownDatasetError
 from ...domain.values.datasets import Dataset
+from ...domain.values.validators import check_kind
 
 
 class MemoryDatasetStore:
@@ -18,6 +19,7 @@ class MemoryDatasetStore:
 
     def define(self, dataset: Dataset) -> None:
         """See `DatasetStore`."""
+        check_kind(dataset, Dataset, "dataset")
         with self._lock:
             defined = self._by_name.setdefault(dataset.name, dataset)
         if defined != dataset:
@@ -25,6 +27,7 @@ class MemoryDatasetStore:
 
     def amend(self, dataset: Dataset) -> None:
         """See `DatasetStore`."""
+        check_kind(dataset, Dataset, "dataset")
         with self._lock:
             defined = self._by_name.get(dataset.name)
             if defined is not None and defined.is_of_source(dataset):
@@ -36,6 +39,7 @@ class MemoryDatasetStore:
 
     def find(self, name: str) -> Dataset:
         """See `DatasetStore`."""
+        check_kind(name, str, "name")
         with self._lock:
             dataset = self._by_name.get(name)
         if dataset is None:

@@ -55,6 +55,9 @@ class MemoryTilePixelHandle(mmap.mmap, TilePixelHandle):
         self._refuse_when_closed()
         return self
 
+    def __reduce__(self) -> str:
+        raise TypeError("pixels are not pickled: send their bytes, or read the tile in the other process")
+
     def __exit__(self, *raised: object) -> None:
         with suppress(BufferError):  # the last view unmaps the file
             super().close()

@@ -9,6 +9,7 @@ from psycopg.rows import TupleRow
 
 from ...domain.errors import DatasetConflictError, StoreUnavailableError, UnknownDatasetError
 from ...domain.values.datasets import Dataset, DigestOf
+from ...domain.values.validators import check_kind
 from .connection import Database
 
 COLUMNS = tuple(field.name for field in attrs.fields(Dataset))
@@ -38,6 +39,7 @@ class PostgresDatasetStore:
 
     def define(self, dataset: Dataset) -> None:
         """See `DatasetStore`; committed when it returns."""
+        check_kind(dataset, Dataset, "dataset")
         doing = f"defining the dataset {dataset.name}"
         if self._database.change(doing, INSERT_DATASET, _values(dataset)):
             return
@@ -47,6 +49,7 @@ class PostgresDatasetStore:
 
     def amend(self, dataset: Dataset) -> None:
         """See `DatasetStore`; committed when it returns."""
+        check_kind(dataset, Dataset, "dataset")
         doing = f"amending the dataset {dataset.name}"
         if not self._database.change(doing, UPDATE_DATASET, _values(dataset)):
             defined = self.find(dataset.name)
@@ -54,6 +57,7 @@ class PostgresDatasetStore:
 
     def find(self, name: str) -> Dataset:
         """See `DatasetStore`."""
+        check_kind(name, str, "name")
         rows = self._database.fetch_all(f"reading the dataset {name}", SELECT_DATASET, (name,))
         if not rows:
             raise UnknownDatasetError(name)

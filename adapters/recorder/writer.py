@@ -128,7 +128,12 @@ class JsonLinesRecorder:
 
     def record_fix(self, fix: PositionFix) -> None:
         """See `FlightRecorder`."""
-        self.record(fix_event(fix))
+        try:
+            event = fix_event(fix)
+        except Exception:  # noqa: BLE001 - as `record`
+            self._writer.dropped.add()
+        else:
+            self.record(event)
 
     def status(self) -> RecorderStatus:
         """The recorder's counts and state."""

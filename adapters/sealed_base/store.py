@@ -20,8 +20,9 @@ from ...domain.values.pixels import TilePixelHandle
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_key import decode_tile_key
 from ...domain.values.tiles import TileId
+from ...domain.values.validators import check_timeout, taken_as
 from ...ext import SealedTiles
-from .archive_header import DATA_OFFSET
+from ..pmtiles.archive_header import DATA_OFFSET
 from .facts import FACTS_ROW, PART_ROWS
 from .manifest import FACTS_FILE
 from .mapped_base import MappedBase
@@ -81,8 +82,7 @@ class SealedTileStore:
 
     def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
         """See `SupportsLocalReads`; a first read waits for the disk, whatever `timeout_s` says."""
-        if timeout_s is not None and not timeout_s >= 0:
-            raise ValueError(f"timeout_s must be 0 or more seconds, got {timeout_s!r}")
+        check_timeout(timeout_s)
         return self._tiles.read_pixels(tile_id)
 
     def read_tile_bytes(self, tile_id: TileId) -> bytes:
@@ -101,8 +101,9 @@ class SealedTileStore:
 
     def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
         """See `ReadableTiles`."""
+        asked = taken_as(tile_ids, TileId, "tile_ids")
         rows = np.frombuffer(memoryview(self.base.facts), FACTS_ROW)
-        found = ((tile_id, self._tiles.row_at(tile_id)) for tile_id in tile_ids)
+        found = ((tile_id, self._tiles.row_at(tile_id)) for tile_id in asked)
         return {t: self._dataset_name(int(rows["dataset"][row])) for t, row in found if row is not None}
 
     def _dataset_name(self, position: int) -> str | None:

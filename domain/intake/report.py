@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from array import array
 
 import attrs
+import numpy as np
+import numpy.typing as npt
 
 from ..errors import AerotileError, ContestedPlaceError
 from ..ports.offered_tile import OfferedTile
 from ..ports.tile_store import ReplacedTile
-from ..values.coverage import ZoomCoverage, coverage_of, runs_of
+from ..values.coverage import PlaceList, ZoomCoverage, coverage_of
 from ..values.eviction_tally import EvictionTally
 from ..values.tiles import FreshnessLabel, TileId, TileMetadataPersistent, TileSource
 
-_DIGEST_BYTES = 16
+_DIGITS = 16
+"""Hexadecimal, of the SHA-256: 64 bits tell the tiles of one intake apart."""
 
 
 @attrs.frozen
@@ -41,29 +44,37 @@ class Contest:
 
 
 class RepeatedTiles:
-    """Counts the tiles whose bytes lie at several places, as a server's placeholder does."""
+    """Counts the tiles whose bytes lie at several places, as a server's placeholder does; 16 bytes a tile."""
 
     def __init__(self) -> None:
-        self._counts: Counter[bytes] = Counter()
-        self._first: dict[bytes, str] = {}
+        self._digests = array("Q")
+        self._places = PlaceList()
 
-    def add(self, content_sha256: str, name: str) -> None:
+    def add(self, content_sha256: str, tile: OfferedTile) -> None:
         """Add a tile that was read."""
-        digest = bytes.fromhex(content_sha256)[:_DIGEST_BYTES]
-        self._counts[digest] += 1
-        self._first.setdefault(digest, name)
+        self._digests.append(int(content_sha256[:_DIGITS], 16))
+        self._places.add(tile.zoom_level, tile.x, tile.y)
 
     @property
     def total(self) -> int:
         """How many tiles share their bytes with another one."""
-        return sum(count for count in self._counts.values() if count > 1)
+        _, counts = self._counted()
+        return int(counts[counts > 1].sum())
 
     def most(self) -> tuple[int, str] | None:
-        """How often the most frequent bytes were met, and the name of their first tile; None without any."""
-        if not self.total:
+        """How often the most frequent bytes were met, and `zoom/x/y` of their first tile; None: never."""
+        firsts, counts = self._counted()
+        if not len(counts) or counts.max() == 1:
             return None
-        digest, count = self._counts.most_common(1)[0]
-        return count, self._first[digest]
+        zoom, x, y = self._places[int(firsts[counts == counts.max()].min())]
+        return int(counts.max()), f"{zoom}/{x}/{y}"
+
+    def _counted(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """For each content the position of its first tile, and how many tiles have it."""
+        _, firsts, counts = np.unique(
+            np.array(self._digests, np.uint64), return_index=True, return_counts=True
+        )
+        return firsts, counts
 
 
 @attrs.define
@@ -90,9 +101,9 @@ class IntakeReport:
     stored_bytes: int = 0
     blank: int | None = None
     """Tiles of one colour, stored, present or refused; None where no tile was decoded."""
-    covered: list[TileId] = attrs.field(factory=list)
+    covered: PlaceList = attrs.field(factory=PlaceList)
     """The tiles that were stored, replaced or present."""
-    repeats: RepeatedTiles = attrs.field(factory=lambda: RepeatedTiles())
+    repeats: RepeatedTiles = attrs.field(factory=RepeatedTiles)
     refusals: list[Refusal] = attrs.field(factory=list)
     evicted: EvictionTally = attrs.field(factory=EvictionTally)
     """Tiles that went to make room for these; they may be among them."""
@@ -121,14 +132,17 @@ class IntakeReport:
         self._add_written(tile.stored)
 
     def _add_written(self, row: TileMetadataPersistent) -> None:
-        self.covered.append(row.tile_id)
+        self._cover(row.tile_id)
         self.stored_bytes += row.disk_bytes
         self.downgraded += row.freshness_label is FreshnessLabel.DOWNGRADED
 
     def add_present(self, tile_id: TileId) -> None:
         """Count a tile that the store held already."""
         self.present += 1
-        self.covered.append(tile_id)
+        self._cover(tile_id)
+
+    def _cover(self, tile_id: TileId) -> None:
+        self.covered.add(tile_id.zoom_level, tile_id.x, tile_id.y)
 
     def add_undated(self, tile: OfferedTile) -> None:
         """Count a tile without a capture date."""
@@ -141,7 +155,7 @@ class IntakeReport:
 
     def coverage(self) -> list[ZoomCoverage]:
         """The ground that the stored and the present tiles cover."""
-        return coverage_of(runs_of((one.zoom_level, one.x, one.y) for one in self.covered))
+        return coverage_of(self.covered.runs())
 
     def add_refused(self, tile: OfferedTile, error: Exception, source: TileSource) -> None:
         """Add a tile that was refused."""

@@ -108,6 +108,7 @@ class TileIntake:
         decode: bool = True,
         progress: Callable[[int, int], None] = lambda done, total: None,
         before_evictions: Callable[[int, int], None] = lambda needed_bytes, free_bytes: None,
+        report: IntakeReport | None = None,
     ) -> IntakeReport:
         """Take in the tiles, `batch_size` at a time; each passes every gate on its own.
 
@@ -117,6 +118,7 @@ class TileIntake:
         Each tile is decoded once, because no walk over its markers finds a picture that ends too early.
         Without `decode` such pictures are stored, and how many tiles are of one colour is not known.
         An error that every tile would meet ends the run: the report has it as `stopped_by`.
+        Tiles that come in parts share a `report`, whose caller counts the evictions.
 
         `captured_at` is one date for all tiles or gives the date of each; a tile without one is left out
         unread. None: the date of the dataset. The tiles are of the `dataset` named, whose permission, and
@@ -161,7 +163,8 @@ class TileIntake:
 
         batches = [tiles[i : i + batch_size] for i in range(0, len(tiles), batch_size)]
         with self._decoding(decode) as decoding, self.tally_evictions() as evicted:
-            report = IntakeReport(blank=0 if decode else None, evicted=evicted)
+            if report is None:
+                report = IntakeReport(blank=0 if decode else None, evicted=evicted)
             # A batch that needs room can't evict tiles of another one that is not committed yet.
             for ended in overlapped(take, batches, at_once=self.parallel if has_room else 1):
                 self._add(ended, report, source, on_contest)
@@ -272,7 +275,7 @@ class TileIntake:
         if report.blank is not None:
             report.blank += batch.blank
         for tile, _, metadata in batch.read:
-            report.repeats.add(metadata.content_sha256, tile.name)
+            report.repeats.add(metadata.content_sha256, tile)
         for replaced in batch.replaced:
             report.add_replaced(replaced)
         for refused, error in batch.refused:

@@ -22,10 +22,69 @@ from ..values.tile_grid import Bbox
 from ..values.tile_key import VariantTable, encode_tile_key
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
 from ..values.timestamps import microseconds_of, timestamp_of
+from ..values.validators import check_kind, taken_as
 from .tile_store import FileBackedTileStore
+from .write_batch import checked_batch
 
 
-class LayeredTileStore:
+class LayeredTiles:
+    """`ReadableTiles` of a base and, beyond it, of an overlay. A tile of the base wins over its twin."""
+
+    def __init__(self, base: ReadableTiles, overlay: ReadableTiles) -> None:
+        self.base = base
+        self._beyond = overlay
+
+    def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
+        """See `TileStore`."""
+        return self._layer(tile_id).read_tile_pixels(tile_id)
+
+    def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
+        """See `SupportsLocalReads`."""
+        return self._layer(tile_id).read_tile_pixels_within(tile_id, timeout_s)
+
+    def read_tile_bytes(self, tile_id: TileId) -> bytes:
+        """See `SupportsLocalReads`."""
+        return self._layer(tile_id).read_tile_bytes(tile_id)
+
+    def tile_exists(self, tile_id: TileId) -> bool:
+        """See `TileStore`."""
+        return self.base.tile_exists(tile_id) or self._beyond.tile_exists(tile_id)
+
+    def captured_us(self, tile_id: TileId) -> int | None:
+        """See `ReadableTiles`."""
+        return self._layer(tile_id).captured_us(tile_id)
+
+    def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
+        """See `ReadableTiles`; the database is asked for tiles beyond the base only."""
+        tile_ids = taken_as(tile_ids, TileId, "tile_ids")
+        sealed = self.base.datasets_of(tile_ids)
+        beyond = [tile_id for tile_id in tile_ids if tile_id not in sealed]
+        return sealed | (self._beyond.datasets_of(beyond) if beyond else {})
+
+    def content_sha256(self, tile_id: TileId) -> str | None:
+        """See `ReadableTiles`."""
+        sealed = self.base.content_sha256(tile_id)
+        return self._beyond.content_sha256(tile_id) if sealed is None else sealed
+
+    def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
+        """See `SupportsLocalReads`."""
+        return self._layer(tile_id).verdict(tile_id)
+
+    def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
+        """See `SupportsLocalReads`; a tile that both layers hold is listed once, as the base has it."""
+        sealed = self.base.query_by_bbox(bbox, zoom_level)
+        made = self._beyond.query_by_bbox(bbox, zoom_level)
+        return _both(sealed, made) if len(made) else sealed
+
+    def __len__(self) -> int:
+        """How many tiles both layers hold; a twin counts twice."""
+        return len(self.base) + len(self._beyond)
+
+    def _layer(self, tile_id: TileId) -> ReadableTiles:
+        return self.base if self.base.tile_exists(tile_id) else self._beyond
+
+
+class LayeredTileStore(LayeredTiles):
     """A `TileStore` whose tiles lie in a sealed base and, beyond it, in an overlay. Safe for threads.
 
     A tile of the base wins over its twin in the overlay. Writing a tile that the base holds is a duplicate;
@@ -42,7 +101,7 @@ class LayeredTileStore:
         read_pixels: Callable[[TileId], TilePixelHandle] | None = None,
     ) -> None:
         """`read_pixels` does in one call what `read_tile_pixels` says, for a base that can."""
-        self.base = base
+        super().__init__(base, overlay)
         self.overlay = overlay
         self._recorder = recorder
         if read_pixels is not None:
@@ -50,51 +109,9 @@ class LayeredTileStore:
             # is assigned to; it is one of the same signature.)
             self.read_tile_pixels = read_pixels  # type: ignore[method-assign, assignment]
 
-    def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
-        """See `TileStore`."""
-        return self._layer(tile_id).read_tile_pixels(tile_id)
-
-    def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
-        """See `SupportsLocalReads`."""
-        return self._layer(tile_id).read_tile_pixels_within(tile_id, timeout_s)
-
-    def read_tile_bytes(self, tile_id: TileId) -> bytes:
-        """See `SupportsLocalReads`."""
-        return self._layer(tile_id).read_tile_bytes(tile_id)
-
-    def tile_exists(self, tile_id: TileId) -> bool:
-        """See `TileStore`."""
-        return self.base.tile_exists(tile_id) or self.overlay.tile_exists(tile_id)
-
     def is_sealed(self, tile_id: TileId) -> bool:
         """Whether the base holds the tile, which can't be changed then."""
         return self.base.tile_exists(tile_id)
-
-    def captured_us(self, tile_id: TileId) -> int | None:
-        """See `ReadableTiles`."""
-        return self._layer(tile_id).captured_us(tile_id)
-
-    def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
-        """See `ReadableTiles`; the database is asked for tiles beyond the base only."""
-        tile_ids = list(tile_ids)
-        sealed = self.base.datasets_of(tile_ids)
-        beyond = [tile_id for tile_id in tile_ids if tile_id not in sealed]
-        return sealed | (self.overlay.datasets_of(beyond) if beyond else {})
-
-    def content_sha256(self, tile_id: TileId) -> str | None:
-        """See `ReadableTiles`."""
-        sealed = self.base.content_sha256(tile_id)
-        return self.overlay.content_sha256(tile_id) if sealed is None else sealed
-
-    def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
-        """See `SupportsLocalReads`."""
-        return self._layer(tile_id).verdict(tile_id)
-
-    def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
-        """See `SupportsLocalReads`; a tile that both layers hold is listed once, as the base has it."""
-        sealed = self.base.query_by_bbox(bbox, zoom_level)
-        made = self.overlay.query_by_bbox(bbox, zoom_level)
-        return _both(sealed, made) if len(made) else sealed
 
     @property
     def clock_fault(self) -> ClockFault | None:
@@ -103,13 +120,14 @@ class LayeredTileStore:
 
     def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
         """See `TileStore`; a tile that the base holds is a duplicate."""
+        check_kind(metadata, TileMetadata, "metadata")
         if self.base.tile_exists(metadata.tile_id):
             raise self._duplicate(metadata)
         return self.overlay.write_tile(pixels, metadata)
 
     def write_tiles(self, tiles: Iterable[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
         """See `SupportsLocalWrites`; a tile that the base holds is a duplicate."""
-        batch = [(tile, self.base.tile_exists(tile[1].tile_id)) for tile in tiles]
+        batch = [(tile, self.base.tile_exists(tile[1].tile_id)) for tile in checked_batch(tiles)]
         new = [tile for tile, is_sealed in batch if not is_sealed]
         written = iter(self.overlay.write_tiles(new) if new else [])
         return [
@@ -130,6 +148,7 @@ class LayeredTileStore:
 
     def replace_tile(self, pixels: TileBytes, metadata: TileMetadata) -> ReplacedTile:
         """See `SupportsLocalWrites`. Raises `SealedTileError` for a tile of the base."""
+        check_kind(metadata, TileMetadata, "metadata")
         self._refuse_sealed(metadata.tile_id)
         return self.overlay.replace_tile(pixels, metadata)
 
@@ -142,13 +161,6 @@ class LayeredTileStore:
         """See `SupportsLocalWrites`. Raises `SealedTileError` for a tile of the base."""
         self._refuse_sealed(tile_id)
         return self.overlay.evict_tile(tile_id)
-
-    def __len__(self) -> int:
-        """How many tiles both layers hold; a twin counts twice."""
-        return len(self.base) + len(self.overlay)
-
-    def _layer(self, tile_id: TileId) -> ReadableTiles:
-        return self.base if self.base.tile_exists(tile_id) else self.overlay
 
     def _refuse_sealed(self, tile_id: TileId) -> None:
         if self.base.tile_exists(tile_id):

@@ -28,6 +28,7 @@ from ..ports.tile_files import TileFiles
 from ..values.pixels import TilePixelHandle
 from ..values.tiles import TileId
 from ..values.timestamps import microseconds_of
+from ..values.validators import check_kind
 from .recall_guard import RecallGuard
 
 
@@ -123,6 +124,7 @@ class TileReader:
         """
         ticket = self.mapping_cache.ticket(tile_id)
         if tile_id not in self.catalogue:
+            check_kind(tile_id, TileId, "tile_id")
             raise TileNotFoundError(tile_id)
         self.check_recalls(tile_id)
         entry = self.catalogue.get(tile_id) if self.verify_hash else None

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from uuid import UUID
 
 import attrs
 import numpy as np
@@ -87,6 +88,11 @@ def _check_identity(rows: TileRows, files: TileFiles) -> None:
             owner = files.claim(ours)
         else:  # the tiles may belong to a process that claimed the folder just now
             owner = files.store_id()
+    refuse_files_of_another_store(files, ours=ours, owner=owner)
+
+
+def refuse_files_of_another_store(files: TileFiles, *, ours: UUID, owner: UUID | None) -> None:
+    """Raise `StoreUnavailableError` unless the files belong to the database at hand."""
     if owner == ours:
         return
     what = "to none that is known" if owner is None else f"to store {owner}"

@@ -21,7 +21,7 @@ from ..values.pixels import TileBytes, TilePixelHandle, as_bytes
 from ..values.tile_changes import TileChange
 from ..values.tile_grid import Bbox
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
-from ..values.validators import as_real, is_real
+from ..values.validators import check_kind, check_timeout, taken_as
 from .amend_tile import TileAmender
 from .catalogue_sync import CatalogueSync
 from .clock_guard import ClockGuard
@@ -31,7 +31,7 @@ from .read_tile import FastReader, SupportsFastReader, TileReader
 from .recall_guard import RecallGuard, no_recalls
 from .recovery import ReconcileReport, reconcile
 from .replace_tile import replace_tile
-from .write_batch import write_batch
+from .write_batch import checked_batch, write_batch
 from .write_tile import WriteParts, write_tile
 
 
@@ -155,8 +155,7 @@ class FileBackedTileStore:
 
     def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
         """See `SupportsLocalReads`."""
-        if timeout_s is not None and not (is_real(as_real(timeout_s)) and timeout_s >= 0):
-            raise ValueError(f"timeout_s must be 0 or more seconds, got {timeout_s!r}")
+        check_timeout(timeout_s)
         handle = self._get_cached(tile_id)
         return self._reader.read_first(tile_id, timeout_s) if handle is None else handle
 
@@ -170,6 +169,7 @@ class FileBackedTileStore:
 
     def is_sealed(self, tile_id: TileId) -> bool:
         """Whether a sealed base holds the tile, which can't be changed then; a store alone has none."""
+        check_kind(tile_id, TileId, "tile_id")
         return False
 
     def captured_us(self, tile_id: TileId) -> int | None:
@@ -178,7 +178,7 @@ class FileBackedTileStore:
 
     def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
         """See `ReadableTiles`; the database is asked."""
-        committed = self._write_parts.rows.committed_among(tile_ids)
+        committed = self._write_parts.rows.committed_among(taken_as(tile_ids, TileId, "tile_ids"))
         return {tile_id: row.dataset for tile_id, row in committed.items()}
 
     def content_sha256(self, tile_id: TileId) -> str | None:
@@ -213,7 +213,7 @@ class FileBackedTileStore:
 
     def record_unknown_candidates(self, tile_ids: Sequence[TileId]) -> None:
         """See `RecordsLookups`."""
-        self._write_parts.recorder.record(lookup_unknown_event(tile_ids))
+        self._write_parts.recorder.record(lookup_unknown_event(taken_as(tile_ids, TileId, "tile_ids")))
 
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
         """See `SupportsLocalReads`."""
@@ -223,36 +223,41 @@ class FileBackedTileStore:
         """See `TileStore`."""
         self._check_process()
         jpeg = as_bytes(pixels)
+        check_kind(metadata, TileMetadata, "metadata")
         with self._sync.changing([metadata.tile_id]):
             return write_tile(self._write_parts, jpeg, metadata)
 
     def write_tiles(self, tiles: Iterable[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
         """See `SupportsLocalWrites`."""
         self._check_process()
-        batch = [(as_bytes(pixels), metadata) for pixels, metadata in tiles]
+        batch = checked_batch(tiles)
         with self._sync.changing([metadata.tile_id for _, metadata in batch]):
             return write_batch(self._write_parts, batch)
 
     def delete_tile(self, tile_id: TileId) -> int:
         """See `TileStore`."""
         self._check_process()
+        check_kind(tile_id, TileId, "tile_id")
         return self._deleter.delete_tile(tile_id)
 
     def amend_capture_time(self, tile_id: TileId, captured_at: datetime) -> AmendedTile:
         """See `SupportsLocalWrites`."""
         self._check_process()
+        check_kind(tile_id, TileId, "tile_id")
         return self._amender.amend(tile_id, captured_at)
 
     def replace_tile(self, pixels: TileBytes, metadata: TileMetadata) -> ReplacedTile:
         """See `SupportsLocalWrites`; `pixels` as `write_tile` takes them."""
         self._check_process()
         jpeg = as_bytes(pixels)
+        check_kind(metadata, TileMetadata, "metadata")
         with self._sync.changing([metadata.tile_id]):
             return replace_tile(self._write_parts, jpeg, metadata)
 
     def evict_tile(self, tile_id: TileId) -> int:
         """See `SupportsLocalWrites`."""
         self._check_process()
+        check_kind(tile_id, TileId, "tile_id")
         return self._deleter.evict_tile(tile_id)
 
     def apply_changes(self, changes: Iterable[TileChange]) -> None:

@@ -38,6 +38,7 @@ from ..values.upload_reports import (
     UploadReason,
     UploadRequest,
 )
+from ..values.validators import check_kind
 from .judge_answer import HASH_DIFFERS, file_damaged, file_missing, judge, recalled, without_answer
 from .pass_tally import PassTally
 
@@ -98,6 +99,7 @@ class PendingTileUploader:
 
     def upload_pending_tiles(self, request: UploadRequest) -> UploadBatchReport:
         """See `TileUploader`."""
+        check_kind(request, UploadRequest, "request")
         return _Pass(self, request).run()
 
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from .corridors import Corridor, RowSpans, corridor_spans, merge_spans
 from .shapes import Circle, MultiPolygon, Polygon, Shape, latitudes_of, longitudes_of, shares_point
-from .tile_grid import MAX_LATITUDE, Bbox, check_zoom, column_and_row, tile_bbox
+from .tile_grid import MAX_LATITUDE, Bbox, check_place, check_zoom, column_and_row, tile_bbox
+from .validators import taken
 
 
 @attrs.frozen
@@ -31,11 +32,11 @@ class TileSpan:
 
 
 def _shapes(shapes: Iterable[Shape]) -> tuple[Shape, ...]:
-    return tuple(shapes)
+    return taken(shapes, "shapes", "shapes")
 
 
 def _zooms(zooms: Iterable[int] | None) -> frozenset[int] | None:
-    return None if zooms is None else frozenset(map(check_zoom, zooms))
+    return None if zooms is None else frozenset(map(check_zoom, taken(zooms, "zooms", "zoom levels")))
 
 
 @attrs.frozen
@@ -49,10 +50,10 @@ class Area:
 
     def __attrs_post_init__(self) -> None:
         if not self.shapes:
-            raise ValueError("an area has at least one shape, got none")
+            raise ValueError("shapes must hold at least one, got none")
         for shape in self.shapes:
             if not isinstance(shape, (Bbox, Circle, Corridor, Polygon, MultiPolygon)):
-                raise ValueError(f"an area is made of boxes, circles, corridors and polygons, got {shape!r}")
+                raise ValueError(f"shapes must be boxes, circles, corridors and polygons, got {shape!r}")
         if self.zooms is not None and not self.zooms:
             raise ValueError("an area without zooms holds no tile; leave zooms out for all of them")
 
@@ -72,7 +73,8 @@ class Area:
                 yield from _spans(shape, zoom_level)
 
     def touches(self, zoom_level: int, x: int, y: int) -> bool:
-        """Whether the area holds this tile."""
+        """Whether the area holds this tile. Raises `ValueError` for a tile that is not on the grid."""
+        check_place(zoom_level, x=x, y=y)
         if self.zooms is not None and zoom_level not in self.zooms:
             return False
         return any(shares_point(shape, tile_bbox(x, y, zoom_level)) for shape in self.shapes)

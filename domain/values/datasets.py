@@ -8,7 +8,7 @@ from enum import Enum
 
 import attrs
 
-from .validators import is_a, is_sha256
+from .validators import check_kind, is_a, is_sha256
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAX_TEXT = 1_000
@@ -97,11 +97,13 @@ class Dataset:
 
     def is_of_source(self, other: Dataset) -> bool:
         """Whether both are of the same source with the same digest."""
+        check_kind(other, Dataset, "other")
         mine, others = ((d.source, d.source_sha256, d.digest_of) for d in (self, other))
         return mine == others
 
     def differences(self, other: Dataset) -> tuple[str, ...]:
         """The fields that differ, in their order, each with the value here and there."""
+        check_kind(other, Dataset, "other")
         return tuple(
             f"{field.name} {_shown(getattr(self, field.name))}, not {_shown(getattr(other, field.name))}"
             for field in attrs.fields(Dataset)

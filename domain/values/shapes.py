@@ -15,7 +15,7 @@ import attrs
 
 from .corridors import Corridor
 from .tile_grid import Bbox, Longitudes, Point
-from .validators import as_real, check_number, plain_numbers
+from .validators import as_real, check_number, check_real, plain_numbers, taken
 
 EARTH_RADIUS_M = 6_371_008.8
 """Mean radius of the Earth, (2a + b) / 3 of WGS 84 (Moritz 2000), for great-circle distances."""
@@ -51,6 +51,7 @@ class Circle:
 
     def longitudes(self, south: float, north: float) -> list[Longitudes]:
         """The longitudes that the circle reaches between two latitudes in degrees, edges included."""
+        south, north = check_real(south, "south"), check_real(north, "north")
         half_width = self._half_width(south, north)
         if half_width is None:
             return []
@@ -98,14 +99,14 @@ class Circle:
 
 
 def _rings(rings: Iterable[Iterable[Point]]) -> tuple[tuple[Point, ...], ...]:
-    checked = tuple(_ring(ring) for ring in rings)
+    checked = tuple(_ring(ring) for ring in taken(rings, "rings", "rings"))
     if not checked:
-        raise ValueError("a polygon has at least an outer ring, got none")
+        raise ValueError("rings must hold at least the outer one, got none")
     return checked
 
 
 def _ring(points: Iterable[Point]) -> tuple[Point, ...]:
-    ring = tuple((as_real(lon), as_real(lat)) for lon, lat in points)
+    ring = tuple(_point(point) for point in taken(points, "rings", "iterables of (longitude, latitude)"))
     for lon, lat in ring:
         check_number("lon", lon, -180.0, 180.0)
         check_number("lat", lat, -90.0, 90.0)
@@ -114,6 +115,14 @@ def _ring(points: Iterable[Point]) -> tuple[Point, ...]:
     if len(set(ring)) < 3:
         raise ValueError(f"a ring has at least three different points, got {ring!r}")
     return ring
+
+
+def _point(point: Point) -> Point:
+    try:
+        lon, lat = point
+    except (TypeError, ValueError):
+        raise ValueError(f"rings must be made of (longitude, latitude), got {point!r}") from None
+    return as_real(lon), as_real(lat)
 
 
 @attrs.frozen
@@ -145,6 +154,7 @@ class Polygon:
         They are those of its lines within the band, and between them those that are inside on the band's
         lower edge: where no line passes through a part of the band, all of that part is inside or none.
         """
+        south, north = check_real(south, "south"), check_real(north, "north")
         reached, crossings = [], []
         for line in self.lines():
             within = reach_of(line, south, north)
@@ -157,9 +167,9 @@ class Polygon:
 
 
 def _polygons(polygons: Iterable[Polygon]) -> tuple[Polygon, ...]:
-    checked = tuple(polygons)
+    checked = taken(polygons, "polygons", "Polygon")
     if not checked or not all(isinstance(polygon, Polygon) for polygon in checked):
-        raise ValueError(f"a MultiPolygon is made of one polygon or more, got {checked!r}")
+        raise ValueError(f"polygons must be one Polygon or more, got {checked!r}")
     return checked
 
 

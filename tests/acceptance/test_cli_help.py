@@ -23,6 +23,7 @@ COMMANDS = [
     ("uploads", "requeue"),
     ("uploads", "votes"),
     ("provider",),
+    ("serve",),
     ("delete",),
     ("amend",),
     ("pin",),

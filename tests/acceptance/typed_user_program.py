@@ -122,6 +122,16 @@ def describe(tile_id: aerotile.TileId) -> aerotile.TileMetadata:
     )
 
 
+def replace(store: aerotile.SupportsLocalWrites, pixels: bytes, newer: aerotile.TileMetadata) -> None:
+    try:
+        replaced = store.replace_tile(pixels, newer)
+    except aerotile.NotNewerError as error:
+        assert_type((error.stored_captured_at, error.captured_at), tuple[datetime, datetime])
+    else:
+        assert_type(replaced, aerotile.ReplacedTile)
+        assert_type(replaced.before, aerotile.TileMetadataPersistent)
+
+
 def write(
     config: aerotile.AerotileConfig, tiles: Sequence[tuple[aerotile.TileBytes, aerotile.TileMetadata]]
 ) -> None:
@@ -137,6 +147,8 @@ def write(
         amended = store.amend_capture_time(tiles[0][1].tile_id, error.captured_at)
         assert_type(amended, aerotile.AmendedTile)
         assert_type(amended.verdict, aerotile.FreshnessVerdict)
+    except aerotile.OtherImageryError as error:
+        assert_type(error.remedy, "str | None")
     except aerotile.DuplicateTileError as error:
         assert_type(error.tile_id, "aerotile.TileId | None")
     except aerotile.TileMetadataError as error:
@@ -371,6 +383,11 @@ def main() -> int:
     except aerotile.BaseUnavailableError:  # in flight
         return 1
     except aerotile.BaseSealError:  # on the ground
+        return 1
+    except aerotile.ImageryPlaceError as error:
+        assert_type(error.place, tuple[int, int, int])
+        return 1
+    except aerotile.ImagerySourceError:
         return 1
     except aerotile.AerotileError:
         return 1

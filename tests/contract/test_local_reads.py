@@ -13,11 +13,14 @@ from aerotile.adapters.memory.recall_source import MemoryRecallSource
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
 from aerotile.adapters.sealed_base.store import SealedTileStore
 from aerotile.domain.ports.tile_store import RecordsLookups, SupportsLocalWrites, TileStore
-from aerotile.domain.store.layered_store import LayeredTileStore
+from aerotile.domain.store.catalogue_sync import CatalogueSync
+from aerotile.domain.store.layered_store import LayeredTiles, LayeredTileStore
+from aerotile.domain.store.read_only_store import ReadOnlyTileStore
 from aerotile.domain.store.recall_guard import RecallGuard
 from aerotile.domain.store.tile_store import FileBackedTileStore
 from aerotile.domain.values.recall_list import RecallList
 from aerotile.domain.values.tiles import TileId, TileSource, VotingStatus
+from aerotile.ext import CompiledMappingCache, CompiledTileCatalogue
 from aerotile.testing import LocalReadsContract, LocalReadsSubject
 
 DATASETS = (dataset("city"), dataset("ortho-2024"), dataset("unused"))
@@ -70,6 +73,16 @@ def overlay(folder: Path, tiles: list[Tile], recalls: Recalls) -> FileBackedTile
     return store
 
 
+def read_only(folder: Path, tiles: list[Tile], recalls: Recalls) -> ReadOnlyTileStore:
+    small = SmallStore(folder)
+    for row, pixels in tiles:
+        small.store.write_tile(pixels, row)
+    cache = CompiledMappingCache(max_count=0, max_bytes=0)
+    sync = CatalogueSync(small.rows, small.files, CompiledTileCatalogue(), cache)
+    judge = small.store.judge
+    return ReadOnlyTileStore(small.rows, small.files, sync=sync, judge=judge, recalls=recalls.guard)
+
+
 class TestStoreOverFiles(LocalReadsContract):
     @pytest.fixture
     def subject(self, tmp_path: Path, recalls: Recalls) -> LocalReadsSubject:
@@ -112,3 +125,25 @@ class TestBaseInFrontOfAStore(LocalReadsContract):
         assert isinstance(subject.store, SupportsLocalWrites)
         assert isinstance(subject.store, TileStore)
         assert isinstance(subject.store, RecordsLookups)
+
+
+class TestReaderThatChangesNothing(LocalReadsContract):
+    @pytest.fixture
+    def subject(self, tmp_path: Path, recalls: Recalls) -> LocalReadsSubject:
+        return LocalReadsSubject(
+            read_only(tmp_path / "tiles", SEALED, recalls), contents(SEALED), datasets(SEALED), recalls.put
+        )
+
+    def test_it_writes_nothing(self, subject: LocalReadsSubject) -> None:
+        assert not isinstance(subject.store, SupportsLocalWrites)
+        assert not isinstance(subject.store, TileStore)
+
+
+class TestBaseInFrontOfAReaderThatChangesNothing(LocalReadsContract):
+    @pytest.fixture
+    def subject(self, tmp_path: Path, recalls: Recalls) -> LocalReadsSubject:
+        beyond = read_only(tmp_path / "tiles", MADE, recalls)
+        base = opened(tmp_path / "base", SEALED, SealPlan(take_onboard=True), DATASETS)
+        judge = overlay(tmp_path / "judge", [], recalls).judge
+        layered = LayeredTiles(SealedTileStore(base, judge=judge, recalls=recalls.guard), beyond)
+        return LocalReadsSubject(layered, contents(SEALED + MADE), datasets(SEALED + MADE), recalls.put)

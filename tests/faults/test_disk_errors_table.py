@@ -84,6 +84,7 @@ ELSEWHERE = {
     "adapters/sealed_base/export.py": "through new_file, and checked when it is read again: test_cli_base.py",
     "adapters/recall_lists/lists.py": "killed before each call: test_kills_of_recall.py",
     "adapters/signatures.py": "two small files of keys, through new_file",
+    "adapters/cli/commands/serve.py": "the port file, through atomic_file",
     "adapters/cli/coverage_map.py": "one picture, through atomic_file",
     "adapters/demo/picture.py": "one picture, through atomic_file",
     "adapters/embedded_postgres/owned_files.py": "folders of initdb and the socket: embedded_server/",

@@ -31,7 +31,7 @@ from aerotile.domain.errors import ConfigurationError, TileMetadataError
 from aerotile.domain.values.disk_usage import footprint
 from aerotile.domain.values.sectors import SEEDED_RULES
 from aerotile.domain.values.tile_grid import Bbox
-from aerotile.domain.values.tile_names import derive_location_hash, derive_tile_id
+from aerotile.domain.values.tile_names import location_hash_of, tile_uuid_of
 from aerotile.domain.values.tiles import FreshnessLabel, TileId, TileSource
 
 
@@ -91,8 +91,8 @@ def test_the_identity_of_old_rows_is_derived_as_the_domain_does(empty_database: 
     rows = select(empty_database, "SELECT * FROM tiles ORDER BY id")
     for row in rows:
         place = row["zoom_level"], row["x"], row["y"]
-        assert row["tile_uuid"] == derive_tile_id(*place, row["source"], row["flight_id"])
-        assert row["location_hash"] == derive_location_hash(*place)
+        assert row["tile_uuid"] == tile_uuid_of(*place, row["source"], row["flight_id"])
+        assert row["location_hash"] == location_hash_of(*place)
     assert str(rows[0]["tile_uuid"]) == "f7c6a3b0-c799-5ec8-b9ed-7b94a77b6ddf"
     assert str(rows[1]["tile_uuid"]) == "fc29fd9c-1c0a-53ef-8b46-0df12ce73f18"
     assert str(rows[3]["location_hash"]) == "e59149ef-664b-5559-a13c-435133448c28"

@@ -25,6 +25,8 @@ from aerotile.domain.errors import (
     ContentHashMismatchError,
     DuplicateTileError,
     FreshnessRejectionError,
+    ImageryPlaceError,
+    ImagerySourceError,
     IndexBuildError,
     IndexUnavailableError,
     ReadDeadlineError,
@@ -61,7 +63,15 @@ def test_what_can_happen_in_flight_is_a_tile_cache_error(member: type[Exception]
 
 
 @pytest.mark.parametrize(
-    "outsider", [IndexBuildError, BaseSealError, RuntimeNotAvailableError, ConfigurationError]
+    "outsider",
+    [
+        IndexBuildError,
+        BaseSealError,
+        ImageryPlaceError,
+        ImagerySourceError,
+        RuntimeNotAvailableError,
+        ConfigurationError,
+    ],
 )
 def test_what_can_only_happen_on_the_ground_is_outside_the_family(outsider: type[Exception]) -> None:
     assert not issubclass(outsider, TileCacheError)
@@ -122,6 +132,10 @@ def test_every_error_of_the_module_is_drawn_in_the_tree_at_its_top() -> None:
         (
             lambda: CacheBudgetExhaustedError(30, 100, 90),
             {"needed_bytes": 30, "budget_bytes": 100, "total_bytes": 90},
+        ),
+        (
+            lambda: ImageryPlaceError("is a PNG cut short", place=(3, 4, 2), kind="a damaged PNG"),
+            {"place": (3, 4, 2), "kind": "a damaged PNG", "remedy": None},
         ),
         (
             lambda: ReadDeadlineError(TILE, 0.5, stalled=True),

@@ -117,7 +117,7 @@ def test_blank_and_repeated_tiles_are_counted_also_where_the_store_holds_them() 
         assert ended(report) == ((6, 0, 0) if repetition == 0 else (0, 6, 0))
         assert report.blank == 3
         assert report.repeats.total == 5
-        assert report.repeats.most() == (3, "8/1/0.jpg")
+        assert report.repeats.most() == (3, "8/1/0")
     once = site.take_in(offered(10, 11))
     assert (once.blank, once.repeats.total, once.repeats.most()) == (0, 0, None)
 
@@ -174,7 +174,7 @@ def test_newer_imagery_replaces_older_where_the_intake_says_so() -> None:
     ]
     report = take_in(timedelta(days=3))
     assert (report.replaced, *ended(report)) == (2, 0, 0, 2)
-    assert {row.x for row in report.covered} == {1, 3}
+    assert {x for _, x, _ in report.covered} == {1, 3}
     assert report.done == 4
     for x, pixels in ((1, picture(7)), (2, picture(2)), (3, picture(8))):
         assert site.cache.store.read_tile_bytes(tile_id(x)) == pixels

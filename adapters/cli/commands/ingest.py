@@ -22,21 +22,14 @@ from ..arguments import EXISTING_FOLDER, zoom
 from ..capture_times import add_capture_time_options, chosen_times
 from ..command import AerotileCommand
 from ..coverage import check_map_file, map_option
-from ..errors import BadInputError, JobFailedError
-from ..ingest_output import (
-    in_kinds,
-    ingest_facts,
-    list_contests,
-    list_refusals,
-    print_ingest,
-    refusals_error,
-)
-from ..output import in_words, json_option, write_json, write_line
+from ..errors import BadInputError
+from ..ingest_output import in_kinds, ingest_facts, print_ingest, refusals_error
+from ..intake_output import draw_map, evictions_error, list_contests, list_refusals, warn_of_evictions
+from ..output import json_option, write_json, write_line
 from ..progress import progress_bar
 from ..session import Session
 
 if TYPE_CHECKING:
-    from ....domain.intake.report import IntakeReport
     from ...composition import Runtime
 
 
@@ -166,13 +159,13 @@ def ingest(
                     batch_size=batch_size,
                     decode=not no_decode,
                     progress=advance,
-                    before_evictions=_warn_of_evictions,
+                    before_evictions=warn_of_evictions,
                 )
         except (CaptureTimeInFutureError, DatasetError) as error:
             raise BadInputError(str(error), remedy=error.remedy) from error
         seconds = time.monotonic() - started
     refusals = [_refusal_of(problem, source) for problem in found.problems] + report.refusals
-    map_error = _draw(map_file, report)
+    map_error = draw_map(map_file, report)
     if as_json:
         call = {
             "folder": str(folder),
@@ -199,10 +192,7 @@ def ingest(
     if refusals or found.left_out or report.undated or report.contests:
         raise refusals_error(report, refusals, found)
     if report.evicted.count:
-        raise JobFailedError(
-            f"{report.evicted.count} tiles were evicted to make room",
-            remedy="raise budget.max_bytes and ingest them again; aerotile pin keeps tiles from eviction",
-        )
+        raise evictions_error(report.evicted)
 
 
 def _source_digest(
@@ -237,26 +227,5 @@ def _nothing_found(folder: Path, zooms: tuple[int, ...], found: TileFolder) -> B
     )
 
 
-def _draw(map_file: Path | None, report: IntakeReport) -> JobFailedError | None:
-    """Draw the map, if any is wanted; returns why that failed, so that the facts are shown all the same."""
-    if map_file is None:
-        return None
-    from ..coverage_map import write_map
-
-    try:
-        write_map(map_file, report.coverage())
-    except JobFailedError as error:
-        return error
-    return None
-
-
 def _refusal_of(problem: FolderProblem, source: str) -> Refusal:
     return Refusal(problem.file, f"{source}/{problem.tile}", "FolderProblem", problem.message, problem.remedy)
-
-
-def _warn_of_evictions(needed_bytes: int, free_bytes: int) -> None:
-    click.echo(
-        f"warning: new tiles need {in_words(needed_bytes)}, the budget has room for {in_words(free_bytes)}; "
-        "the least recently used tiles make place for them",
-        err=True,
-    )

@@ -109,10 +109,10 @@ class Writes(OfTileStore):
         self, subject: TileStoreSubject, pixels: Any, found: str
     ) -> None:
         store = subject.open()
-        refusal = f"^pixels must be bytes, bytearray, memoryview or an array of uint8, got {found}$"
-        with pytest.raises(TypeError, match=refusal):
+        refusal = f"pixels must be bytes, bytearray, memoryview or an array of uint8, got {found}$"
+        with pytest.raises(TypeError, match=f"^{refusal}"):
             store.write_tile(pixels, described(jpeg(1)))
-        with pytest.raises(TypeError, match=refusal):
+        with pytest.raises(TypeError, match=rf"^tiles\[1\]: {refusal}"):
             store.write_tiles([(jpeg(2), described(jpeg(2))), (pixels, described(jpeg(1), IN_CONFLICT))])
         assert subject.committed() == {}
         assert subject.on_disk() == {}
