@@ -148,7 +148,7 @@ def forgeries() -> dict[str, Callable[[Site], bytes]]:
             site.signed(LIST), payload=payload_with(number=9)
         ),
         "a base: it holds 'application/vnd.aerotile.base+json'": base,
-        "a base under another type: it is no recall list of ours": renamed_base,
+        "a base under another type: no recall list that can be used": renamed_base,
         "a list signed as a base: 0 of the 2 pinned keys": list_as_base,
         "no envelope: it is no signed envelope": lambda site: b"hello",
         "nothing: it is no signed envelope": lambda site: b"",
