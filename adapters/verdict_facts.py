@@ -15,5 +15,6 @@ def verdict_facts(verdict: FreshnessVerdict) -> dict[str, Any]:
         "classification": verdict.rule.classification.value,
         "max_age_seconds": verdict.rule.max_age.total_seconds(),
         "age_seconds": verdict.age.total_seconds(),
+        "recalled": verdict.recalled,
         "clock_fault": None if verdict.clock_fault is None else str(verdict.clock_fault),
     }

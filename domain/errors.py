@@ -22,6 +22,8 @@ TileCacheError                   anything that goes wrong with the cache in use
 │   └── HeadroomTakenError       another process took the reserved room before the commit
 ├── IndexUnavailableError        the descriptor index can't be opened or can't answer
 ├── BaseUnavailableError         the sealed base is not there, damaged, or not signed as it must be
+├── RecallListError              a recall list is damaged, not signed as it must be, or an older one
+├── TileRecalledError            the recall list in force names the tile
 ├── SealedTileError              a tile of the sealed base can't be deleted, evicted, changed or pinned
 └── StoreUnavailableError        the database or the disk does not answer; nothing was lost
     ├── ReadDeadlineError        the disk did not give a tile in time; it may do so later
@@ -396,6 +398,27 @@ class SealedTileError(TileCacheError):
             remedy="seal a new generation without it, and switch to it",
         )
         self.tile_id = tile_id
+
+
+class RecallListError(TileCacheError):
+    """A recall list is damaged, not signed as it must be, older than the one in force, or can't be stored."""
+
+
+class TileRecalledError(TileCacheError):
+    """The recall list in force names the tile: it is neither read nor stored.
+
+    `number` is the list's, `entry` says what of it names the tile.
+    """
+
+    def __init__(self, tile_id: TileId, number: int, entry: str, reason: str) -> None:
+        super().__init__(
+            f"tile {tile_id} is recalled by list {number} ({entry}): {reason}",
+            remedy="delete it and bring other imagery of the place, or seal a new base without it",
+        )
+        self.tile_id = tile_id
+        self.number = number
+        self.entry = entry
+        self.reason = reason
 
 
 class StoreUnavailableError(TileCacheError):

@@ -13,6 +13,7 @@ from .errors import (
     ContentHashMismatchError,
     StoreUnavailableError,
     TileNotFoundError,
+    TileRecalledError,
 )
 from .lookups.recorded_index import RecordedHits
 from .policies.freshness import FreshnessVerdict
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger("aerotile.find")
-_UNREADABLE = (BaseUnavailableError, ContentHashMismatchError, StoreUnavailableError)
+_UNREADABLE = (BaseUnavailableError, ContentHashMismatchError, StoreUnavailableError, TileRecalledError)
 
 
 class DescriptorSearch(Protocol):
@@ -95,11 +96,11 @@ def find_tiles(
     With `near`, an aircraft's own estimate of its place, only tiles of that area are candidates, and none of
     them is missed (`SupportsAreaSearch`); without, the whole index is searched by its graph.
     Waits for the disk at most `reads.deadline_s` seconds for each tile.
-    Tiles that were evicted since the index was built, that are damaged, or that the disk fails to give, are
-    left out, so fewer than `k` may come back. When the store holds none of the candidates, index and store
-    may not belong together: that is logged, and recorded by a store that `RecordsLookups`. Raises what
-    `DescriptorIndex.search` raises, and `TypeError` for an area that the index can't be held to, and for what
-    is no index, store or area.
+    Tiles that were evicted since the index was built, that are damaged, that a recall list names, or that the
+    disk fails to give, are left out, so fewer than `k` may come back. When the store holds none of the
+    candidates, index and store may not belong together: that is logged, and recorded by a store that
+    `RecordsLookups`. Raises what `DescriptorIndex.search` raises, and `TypeError` for an area that the index
+    can't be held to, and for what is no index, store or area.
     """
     if not (hasattr(index, "search") and hasattr(store, "read_tile_pixels") and hasattr(store, "verdict")):
         check_methods(index, ("search",), "index")

@@ -17,11 +17,12 @@ from .errors import FreshnessRejectionError
 from .policies.clock_trust import ClockFault
 from .policies.freshness import FreshnessDecision
 from .values.lookups import PositionFix
+from .values.recall_list import RecallList
 from .values.sectors import FreshnessRule
 from .values.tiles import TileId, TileMetadataPersistent, check_aware_utc
 from .values.validators import is_a
 
-SCHEMA_VERSION = "1.9.0"
+SCHEMA_VERSION = "1.10.0"
 
 
 class Severity(str, Enum):
@@ -76,6 +77,12 @@ class EventKind(str, Enum):
     """The flight stack derived its position from a tile."""
     REPLACED = "c6.replaced"
     """Newer imagery took the place of a tile's older imagery."""
+    RECALL_IN_FORCE = "c6.recall.in_force"
+    """A recall list is in force from here on."""
+    RECALL_REFUSED = "c6.recall.refused"
+    """A recall list in the place of the one in force can't be trusted; the one before stays in force."""
+    RECALLED = "c6.recalled"
+    """Stored tiles were held back because the recall list names them; the reason is the call."""
 
 
 @attrs.frozen
@@ -160,6 +167,11 @@ EVENT_KINDS: Mapping[EventKind, KindSpecification] = {
             "freshness_label",
         ),
     ),
+    EventKind.RECALL_IN_FORCE: KindSpecification(
+        "1.10.0", Severity.WARNING, ("number", "why", "list_sha256", "signed_by", "entries")
+    ),
+    EventKind.RECALL_REFUSED: KindSpecification("1.10.0", Severity.ERROR, ("number", "error")),
+    EventKind.RECALLED: KindSpecification("1.10.0", Severity.WARNING, ("number", "tiles", "count")),
 }
 
 LISTED_TILES = 5
@@ -249,6 +261,7 @@ class WriteStep(str, Enum):
     """The steps of a write, in order; a failed write names the one that failed."""
 
     HASH_GATE = "hash_gate"
+    RECALL = "recall"
     FRESHNESS_GATE = "freshness_gate"
     DISK_BUDGET = "disk_budget"
     INSERT = "insert"
@@ -455,6 +468,40 @@ def fix_event(fix: PositionFix) -> FlightEvent:
             "fixed_at": fix.fixed_at.isoformat(),
             "error_m": fix.error_m,
             "lookup": fix.lookup,
+        },
+    )
+
+
+def recall_in_force_event(recalls: RecallList, list_sha256: str, signed_by: Sequence[str]) -> FlightEvent:
+    """A recall list is in force; `list_sha256` is of what was signed, by the pinned keys `signed_by`."""
+    return FlightEvent(
+        EventKind.RECALL_IN_FORCE,
+        "in_force",
+        {
+            "number": recalls.number,
+            "why": recalls.reason,
+            "list_sha256": list_sha256,
+            "signed_by": list(signed_by),
+            "entries": recalls.entries,
+        },
+    )
+
+
+def recall_refused_event(in_force: RecallList | None, error: str) -> FlightEvent:
+    """A list can't be trusted; `in_force` stays in force."""
+    number = None if in_force is None else in_force.number
+    return FlightEvent(EventKind.RECALL_REFUSED, "not_trusted", {"number": number, "error": error})
+
+
+def recalled_event(call: str, in_force: RecallList | None, tile_ids: Sequence[TileId]) -> FlightEvent:
+    """The list in force kept stored tiles from a lookup or a read (`call`)."""
+    return FlightEvent(
+        EventKind.RECALLED,
+        call,
+        {
+            "number": None if in_force is None else in_force.number,
+            "tiles": [str(t) for t in tile_ids[:LISTED_TILES]],
+            "count": len(tile_ids),
         },
     )
 

@@ -45,6 +45,7 @@ cdef Py_ssize_t AGE = slot_offset(FreshnessVerdict, "age")
 cdef Py_ssize_t RULE = slot_offset(FreshnessVerdict, "rule")
 cdef Py_ssize_t SECTOR = slot_offset(FreshnessVerdict, "sector")
 cdef Py_ssize_t CLOCK_FAULT = slot_offset(FreshnessVerdict, "clock_fault")
+cdef Py_ssize_t RECALLED = slot_offset(FreshnessVerdict, "recalled")
 
 cdef struct Tile:
     int zoom
@@ -395,6 +396,7 @@ cdef object verdict(_Ruling ruling, long long age_us, object sector):
     fill_slot(made, RULE, ruling.rule)
     fill_slot(made, SECTOR, sector)
     fill_slot(made, CLOCK_FAULT, None)
+    fill_slot(made, RECALLED, None)
     return made
 
 

@@ -8,7 +8,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from _constants cimport PINNED, SHA256_BYTES, VARIANT_MASK
 from _mappings cimport Mapping, new_part
@@ -65,6 +65,7 @@ cdef class SealedTiles:
     cdef Py_ssize_t part_rows, data_offset
     cdef uint8_t *parts_seen
     cdef uint8_t *tiles_seen
+    cdef uint64_t times_forgotten
     cdef dict ordinals
     cdef tuple flights
     cdef object check_part, check_tile, otherwise
@@ -165,8 +166,13 @@ cdef class SealedTiles:
 
     cdef MappedPixels pixels_of(self, Py_ssize_t row):
         cdef Mapping *part
+        cdef uint64_t before
         if not self.tiles_seen[row >> 3] >> (row & 7) & 1:
-            self.check_tile(row)
+            while True:
+                before = self.times_forgotten
+                self.check_tile(row)
+                if before == self.times_forgotten:
+                    break
             self.tiles_seen[row >> 3] |= 1 << (row & 7)
         if not self.is_within(row):
             raise ValueError(f"the bytes of row {row} are not within the archive")
@@ -174,6 +180,11 @@ cdef class SealedTiles:
         if part == NULL:
             raise MemoryError
         return new_handle(part)
+
+    def forget_checks(self):
+        """Have each tile checked again at its next read; a check under way is repeated."""
+        self.times_forgotten += 1
+        memset(self.tiles_seen, 0, self.count // 8 + 1)
 
     def raw_pixels(self, Py_ssize_t row):
         """A handle on a row's bytes, which are not checked. Raises `ValueError` for bytes outside of the archive."""

@@ -48,10 +48,11 @@ from aerotile.adapters.postgres.address import DatabaseAddress
 from aerotile.adapters.postgres.tile_feed import read_notice
 from aerotile.adapters.provider.behaviour import read_behaviour
 from aerotile.adapters.provider.frames import MalformedBatchError, TooManyTilesError
+from aerotile.adapters.recall_lists.list_format import decode_list
 from aerotile.adapters.recorder.line_format import decode_line
-from aerotile.adapters.sealed_base.manifest import decode_manifest
+from aerotile.adapters.sealed_base.manifest import PAYLOAD_TYPE, decode_manifest
 from aerotile.adapters.sealed_base.sector_file import decode_sectors, encode_sectors
-from aerotile.adapters.sealed_base.signatures import SignatureError, Trust, new_envelope, signers_of
+from aerotile.adapters.signatures import SignatureError, Trust, new_envelope, signers_of
 from aerotile.domain.errors import (
     ConfigurationError,
     IndexUnavailableError,
@@ -118,10 +119,17 @@ PARSERS = [
         _JSON_WORDS,
     ),
     Parser(
+        "recall_list",
+        lambda content, _: decode_list(content),
+        (ValueError,),
+        (samples.recall_list(),),
+        _JSON_WORDS,
+    ),
+    Parser(
         "base_envelope",
-        lambda content, _: signers_of(content, Trust(("ab" * 32,), 1)),
+        lambda content, _: signers_of(content, PAYLOAD_TYPE, Trust(("ab" * 32,), 1)),
         (SignatureError,),
-        (new_envelope(samples.base_manifest()),),
+        (new_envelope(samples.base_manifest(), PAYLOAD_TYPE),),
         _JSON_WORDS,
     ),
     Parser(

@@ -21,12 +21,16 @@ from aerotile.adapters.index_files import INDEX_FILES
 from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.adapters.pmtiles.archive_header import ArchiveHeader
+from aerotile.adapters.recall_lists.list_format import encode_list
 from aerotile.adapters.recorder.line_format import encode_line
 from aerotile.adapters.sealed_base.manifest import FILES, BaseManifest, SealedDataset, SealedFile, SealedIndex
 from aerotile.domain.flight_events import EventKind, FlightEvent, RecordEnvelope
+from aerotile.domain.values.areas import Area
 from aerotile.domain.values.datasets import Dataset, DigestOf
 from aerotile.domain.values.descriptors import HnswParams, IndexMetadata, VectorStorage
+from aerotile.domain.values.recall_list import CaptureRange, RecallList
 from aerotile.domain.values.sectors import SectorBoundary, SectorClassification
+from aerotile.domain.values.shapes import Polygon
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tile_key import VariantTable
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
@@ -271,6 +275,7 @@ def base_manifest() -> bytes:
         datasets=(SealedDataset(DATASET, 5),),
         default_classification="stable_rear",
         aerotile="0.1.0",
+        recall_number=3,
         first_keys_sha256="cd" * 32,
         files={name: SealedFile(936, 53_248, "ab" * 32) for name in FILES + INDEX_FILES},
         index=SealedIndex(
@@ -282,3 +287,15 @@ def base_manifest() -> bytes:
             metadata_sha256="ab" * 32,
         ),
     ).encode()
+
+
+def recall_list() -> bytes:
+    return encode_list(
+        RecallList(
+            number=7,
+            reason="wrong ground",
+            digests=["ab" * 32],
+            captured=(CaptureRange(NOON, NOON),),
+            areas=(Area([Bbox(1.0, 2.0, 3.0, 4.5), Polygon([[(0.1, 0.2), (3.0, 0.2), (0.1, 4.0)]])], [15]),),
+        )
+    )

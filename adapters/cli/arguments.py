@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from ...domain.values.areas import Area
+    from ...domain.values.recall_list import CaptureRange
     from ...domain.values.tile_grid import Bbox
 
 
@@ -61,6 +62,23 @@ def near(text: str) -> Area:
         raise click.BadParameter(f"a prior is LAT,LON,RADIUS such as 48.1,11.6,5km, got {text!r}") from None
     try:
         return Area.around(*place)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def capture_range(text: str) -> CaptureRange:
+    """Read `FIRST,LAST`, each a date or a time with an offset; of a date the whole day counts."""
+    from ...domain.values.recall_list import CaptureRange
+    from ...domain.values.timestamps import end_of, read_time
+
+    try:
+        first, last = text.split(",")
+    except ValueError:
+        raise click.BadParameter(
+            f"a range is FIRST,LAST such as 2024-05-01,2024-06-30, got {text!r}"
+        ) from None
+    try:
+        return CaptureRange(read_time(first), end_of(last))
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "datasets": ("datasets", "Define and list the datasets that tiles come from."),
     "index": ("index", "Build, inspect and switch the descriptor index."),
     "base": ("base", "Seal, sign, verify and switch the base that a flight takes along."),
+    "recall": ("recall", "Recall tiles by a signed list: none of them is found or read any more."),
     "ready": ("ready", "Say go or no-go for a flight: all that a route needs, there or not."),
     "search": ("search", "Find the tiles that look like a descriptor."),
     "upload": ("upload", "Bring the aircraft's own tiles to the satellite provider."),

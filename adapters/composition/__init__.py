@@ -26,15 +26,15 @@ from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.tile_store import FileBackedTileStore
 from ...domain.values.validators import check_kind, check_methods
 from ..config.settings import AerotileConfig
-from .lookup_parts import LookupParts
 from .readiness_parts import ReadinessParts
+from .recall_parts import RecallParts
 from .upload_parts import UploadParts
 
 if TYPE_CHECKING:
     from ..postgres.migrate import MigrationReport
 
 
-class Runtime(UploadParts, LookupParts, ReadinessParts):
+class Runtime(UploadParts, RecallParts, ReadinessParts):
     """Everything that one configuration composes; a context manager that closes it."""
 
     def index_agreement(self) -> IndexAgreement | None:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from ..sealed_base.check import BaseFinding
     from ..sealed_base.generations import BaseGenerations, SignedManifest
     from ..sealed_base.mapped_base import MappedBase
-    from ..sealed_base.signatures import Trust
     from ..sealed_base.store import SealedTileStore
+    from ..signatures import Trust
 
 
 from .store_parts import StoreParts
@@ -65,6 +65,7 @@ class BaseParts(StoreParts):
             self.config.base_folder,
             self.base_trust,
             require_signature=self.config.base.require_signature,
+            recall_number=self.recall_number(),
         )
         signed = base.signed
         if not signed.is_trusted:
@@ -192,6 +193,7 @@ class BaseParts(StoreParts):
                 base_tile_damaged_event(tile_id, expected, found)
             ),
             otherwise=otherwise,
+            recalls=self.part("recalls"),
         )
 
     @cached_property
@@ -204,14 +206,22 @@ class BaseParts(StoreParts):
     @cached_property
     def base_trust(self) -> Trust:
         """The pinned public keys and their threshold."""
-        from ..sealed_base.signatures import Trust
+        from ..signatures import Trust
 
         return Trust(self.config.base.public_keys, self.config.base.threshold)
+
+    def recall_number(self) -> int:
+        """The number of the recall list in force; 0 without one. Raises `RecallListError`."""
+        in_force = self.recall_lists.read()
+        return 0 if in_force is None else in_force.recalls.number
 
     def switch_base(self, name: str | None) -> SignedManifest:
         """Make a generation the one in use, by default the newest; see `BaseGenerations.switch_to`."""
         return self.base_generations.switch_to(
-            name, self.base_trust, require_signature=self.config.base.require_signature
+            name,
+            self.base_trust,
+            require_signature=self.config.base.require_signature,
+            recall_number=self.recall_number(),
         )
 
     def export_base(

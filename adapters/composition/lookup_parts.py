@@ -11,13 +11,18 @@ from uuid import uuid4
 import attrs
 
 from ...domain.errors import StoreUnavailableError
-from ...domain.lookups.recorded_index import KnownContents, RecordedIndex, SearchableIndex
+from ...domain.lookups.recalled_index import RecalledIndex, TileFacts
+from ...domain.lookups.recorded_index import RecordedIndex
+from ...domain.lookups.searchable_index import SearchableIndex
+from ...domain.store.recall_guard import RecallGuard
 from ...domain.values.catalogue_entries import CatalogueEntry
 from ...domain.values.tiles import TileId
+from ...domain.values.timestamps import microseconds_of
 from ..config.settings import RecordLookups
 from .sealing_parts import SealingParts
 
 if TYPE_CHECKING:
+    from ..sealed_base.contents import SealedContents
     from ..sealed_base.mapped_base import MappedBase
 
 
@@ -25,7 +30,14 @@ if TYPE_CHECKING:
 class _LayeredContents:
     """The contents of the first layer that holds a tile."""
 
-    layers: tuple[KnownContents, ...]
+    layers: tuple[TileFacts, ...]
+
+    def captured_us(self, tile_id: TileId) -> int | None:
+        for layer in self.layers:
+            captured_us = layer.captured_us(tile_id)
+            if captured_us is not None:
+                return captured_us
+        return None
 
     def content_sha256(self, tile_id: TileId) -> str | None:
         for layer in self.layers:
@@ -41,6 +53,10 @@ class _StoredContents:
 
     get: Callable[[TileId], CatalogueEntry | None]
 
+    def captured_us(self, tile_id: TileId) -> int | None:
+        entry = self.get(tile_id)
+        return None if entry is None else microseconds_of(entry.captured_at)
+
     def content_sha256(self, tile_id: TileId) -> str | None:
         entry = self.get(tile_id)
         return None if entry is None else entry.content_sha256
@@ -49,10 +65,12 @@ class _StoredContents:
 class LookupParts(SealingParts):
     """Lookups: the index and the store together."""
 
+    _looked_up: TileFacts | None = None
+
     @cached_property
     def index_in_use(self) -> SearchableIndex:
         """The index that a flight searches. Raises as `searched_index` does."""
-        index = self.searched_index
+        index = RecalledIndex(self.searched_index, self.part("recalls"), store=self._opened_store)
         lookups = self.config.record.lookups
         if lookups is RecordLookups.OFF:
             return index
@@ -64,12 +82,22 @@ class LookupParts(SealingParts):
             keep_query=lookups is RecordLookups.FULL,
         )
 
-    def _opened_store(self) -> KnownContents | None:
-        """The store that this runtime has opened; a lookup opens none."""
-        opened: KnownContents | None = vars(self).get("store_in_use", vars(self).get("sealed_store"))
-        return opened
+    def _opened_store(self) -> TileFacts | None:
+        """The store that this runtime has opened; a lookup opens none. Or the facts that a tool looked up."""
+        opened: TileFacts | None = vars(self).get("store_in_use", vars(self).get("sealed_store"))
+        return self._looked_up if opened is None else opened
 
-    def known_contents(self, base: Path | None = None) -> KnownContents:
+    def look_up_recalled(self) -> None:
+        """For a tool that searches and opens no store: have what the recall list in force names tiles by.
+
+        Asks the database for the catalogue where the list names digests or capture times, else nobody. Raises
+        as `known_contents` does.
+        """
+        in_force = self.recall_lists.read()
+        if in_force is not None and in_force.recalls.needs_facts:
+            self._looked_up = self.known_contents()
+
+    def known_contents(self, base: Path | None = None) -> TileFacts:
         """What the base and the store of the configuration hold now, or the base in use in the folder `base`.
 
         No store is opened, no tile is read, and nothing is recorded. Raises `BaseUnavailableError`,
@@ -83,25 +111,33 @@ class LookupParts(SealingParts):
             )
         return _LayeredContents(layers)
 
-    def _content_layers(self, base: Path | None) -> Iterator[KnownContents]:
+    def _content_layers(self, base: Path | None) -> Iterator[TileFacts]:
+        if base is not None or self.flies_by_base:
+            yield self._sealed_contents(base)
+        if base is None and self.config.has_store:
+            yield self._stored_contents()
+
+    def _stored_contents(self) -> TileFacts:
+        from ...ext import CompiledTileCatalogue
+
+        catalogue = CompiledTileCatalogue()
+        catalogue.load(*self.rows.catalogue())
+        return _StoredContents(catalogue.get)
+
+    def _sealed_contents(self, folder: Path | None) -> SealedContents:
         from ..sealed_base.contents import SealedContents
 
-        if base is not None or self.flies_by_base:
-            yield SealedContents(self._base_in(base))
-        if base is None and self.config.has_store:
-            from ...ext import CompiledTileCatalogue
+        return SealedContents(self._base_in(folder))
 
-            catalogue = CompiledTileCatalogue()
-            catalogue.load(*self.rows.catalogue())
-            yield _StoredContents(catalogue.get)
-
-    def index_to_repeat(self, base: Path | None = None) -> SearchableIndex:
+    def index_to_repeat(self, facts: TileFacts, base: Path | None = None) -> SearchableIndex:
         """The index that a flight searches, or that of the base in use in the folder `base`, if it has one.
 
-        Raises as `searched_index` does.
+        The recall list in force is heeded, by the `facts` of the tiles; nothing is recorded. Raises as
+        `searched_index` does.
         """
         sealed = None if base is None else self._index_of(self._base_in(base))
-        return self.searched_index if sealed is None else sealed
+        recalls = RecallGuard(self.recall_lists, lambda event: None)
+        return RecalledIndex(self.searched_index if sealed is None else sealed, recalls, store=lambda: facts)
 
     def _base_in(self, folder: Path | None) -> MappedBase:
         """The base in use in a folder of bases, by default the configured one; it is not recorded."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...domain.errors import AerotileError, IndexUnavailableError
 from ...domain.policies.clock_trust import find_clock_fault
 from ...domain.policies.index_agreement import compare_index
 from ...domain.readiness.check_readiness import check_readiness
 from ...domain.readiness.flight_plan import FlightPlan, overflown_tiles
-from ...domain.readiness.held_tiles import DAMAGED, NOT_CHECKED, WHOLE, HeldTiles, IndexedTiles
+from ...domain.readiness.held_tiles import DAMAGED, NOT_CHECKED, WHOLE, Booleans, HeldTiles, IndexedTiles
 from ...domain.readiness.judge_tiles import TileFault
 from ...domain.readiness.report import Condition, Readiness
 from ...domain.store.clock_guard import latest_known
@@ -23,7 +24,7 @@ from ...domain.values.tiles import parse_tile_id
 from ..index_files import INDEX_FILES
 
 if TYPE_CHECKING:
-    from ...domain.lookups.recorded_index import SearchableIndex
+    from ...domain.lookups.searchable_index import SearchableIndex
     from ...domain.values.tile_key import VariantTable
 
 from .sealing_parts import SealingParts
@@ -51,11 +52,12 @@ class ReadinessParts(SealingParts):
         """
         base_alone = base_alone or not self.config.has_store
         with_base = base_alone or self.config.base.layered
-        layers = [self._held_base()] if with_base else []
+        held = [self._held_base()] if with_base else []
         columns = None
         if not base_alone:
             columns, variants = self._opened_catalogue()
-            layers.append(self._held_store(columns, variants))
+            held.append(self._held_store(columns, variants))
+        layers = [layer for layer, _ in held]
         index, conditions = self._looked_at_index(layers, with_base=with_base)
         if with_base:
             conditions.append(self._base_condition())
@@ -63,10 +65,19 @@ class ReadinessParts(SealingParts):
         if columns is not None:
             conditions.append(self._room_condition(plan, columns, makes_bytes))
         conditions.append(self._record_condition())
+        in_force = self.recall_lists.read()
+        if in_force is not None:
+            recalled = sum(int((~is_left).sum()) for _, is_left in held)
+            told = f"list {in_force.recalls.number} is in force and names {recalled} tiles, which are missing"
+            conditions.append(Condition("recall", True, told, None))
         gate = self._gate_over([self.base_grounds]) if base_alone else self.freshness_gate
         return check_readiness(
             plan,
-            layers=layers,
+            layers=[
+                # A recalled tile of the base hides its twin in the store.
+                layer.at(is_left) if layer is layers[0] else layer.at(is_left).without(layers[0])
+                for layer, is_left in held
+            ],
             index=index,
             judge=gate.verdict_on,
             conditions=conditions,
@@ -79,7 +90,8 @@ class ReadinessParts(SealingParts):
         columns, variants = self.rows.catalogue()
         return columns.at(np.argsort(columns.keys)), variants
 
-    def _held_store(self, columns: CatalogueColumns, variants: VariantTable) -> HeldTiles:
+    def _held_store(self, columns: CatalogueColumns, variants: VariantTable) -> tuple[HeldTiles, Booleans]:
+        """The store's tiles, and which of them no recall list names."""
         from ...ext import TileKeyCodec
         from ..checked_tiles import read_wholeness
 
@@ -87,9 +99,21 @@ class ReadinessParts(SealingParts):
             self.config.root, self.rows.store_id(), columns.keys, variants, columns.content_sha256
         )
         decode = TileKeyCodec(variants).decode_many
-        return HeldTiles("store", columns.keys, variants, columns.captured_us, wholeness, decode)
+        held = HeldTiles("store", columns.keys, variants, columns.captured_us, wholeness, decode)
+        return held, self._not_recalled(held, columns.content_sha256)
 
-    def _held_base(self) -> HeldTiles:
+    def _not_recalled(self, held: HeldTiles, content_sha256: npt.NDArray[Any]) -> Booleans:
+        in_force = self.recall_lists.read()
+        is_left = np.ones(len(held.keys), np.bool_)
+        if in_force is not None and in_force.recalls.entries:
+            tiles = zip(held.decode(held.keys), held.captured_us.tolist(), content_sha256, strict=True)
+            for row, (tile_id, captured_us, sha256) in enumerate(tiles):
+                entry = in_force.recalls.entry_for(tile_id, captured_us, sha256.tobytes().hex())
+                is_left[row] = entry is None
+        return is_left
+
+    def _held_base(self) -> tuple[HeldTiles, Booleans]:
+        """The base's tiles, and which of them no recall list names."""
         from ...ext import TileKeyCodec
         from ..sealed_base.checked_base import read_checked_base
 
@@ -107,7 +131,8 @@ class ReadinessParts(SealingParts):
         else:
             wholeness[np.isin(keys, np.array(damaged, np.int64))] = DAMAGED
         captured_us = facts["captured_us"].astype(np.int64)
-        return HeldTiles("base", keys, variants, captured_us, wholeness, TileKeyCodec(variants).decode_many)
+        held = HeldTiles("base", keys, variants, captured_us, wholeness, TileKeyCodec(variants).decode_many)
+        return held, self._not_recalled(held, facts["sha256"])
 
     def _looked_at_index(
         self, layers: list[HeldTiles], *, with_base: bool

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...domain.lookups.recorded_index import SearchableIndex
+from ...domain.lookups.searchable_index import SearchableIndex
 from ...domain.values.catalogue_entries import Keys
 from ...domain.values.tile_key import VariantTable
 from .base_parts import BaseParts
@@ -89,6 +89,7 @@ class SealingParts(BaseParts, IndexParts):
 
         if with_index is None:
             with_index = index_is_wanted() and self.index_builder.generations.current() is not None
+        in_force = self.recall_lists.read()
         source = SealSource(
             rows=self.rows.committed,
             read=self.files.read,
@@ -97,6 +98,7 @@ class SealingParts(BaseParts, IndexParts):
             datasets=self.dataset_store.datasets(),
             default_classification=self.config.freshness.default_classification,
             aerotile=version("aerotile"),
+            recalls=None if in_force is None else in_force.recalls,
             write_index=self._index_writer(progress) if with_index else None,
         )
         return self.base_generations.seal(source, plan, number=number, progress=progress)

@@ -128,6 +128,7 @@ class ServingRuntime(BaseParts):
             judge=self._reader_judge,
             verify_hash=reads.verify_hash,
             read_deadline_s=reads.deadline_s or None,
+            recalls=self.part("recalls"),
         )
         self.tile_feed.follow(store)
         return store

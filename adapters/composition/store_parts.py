@@ -153,6 +153,7 @@ class StoreParts(DatabaseParts):
             verify_hash=self.config.reads.verify_hash,
             read_deadline_s=self.config.reads.deadline_s or None,
             clock_guard=self.clock_guard,
+            recalls=self.part("recalls"),
             check_process=self.process.check,
         )
         _trim_heap()  # loading the catalogue took several times the memory that stays in use

@@ -195,7 +195,13 @@ def _build(given: Mapping[str, Given]) -> LoadedConfig:
             key, _, rest = str(error).partition(" ")
             setting = by_field[name, key]
             raise _refusal(setting, rest, _origin(given, name, arguments[name], setting)) from error
-    return LoadedConfig(AerotileConfig(**arguments[None], **built), origins)
+    try:
+        config = AerotileConfig(**arguments[None], **built)
+    except ValueError as error:  # two sections that don't go together; it begins with the full name
+        name, _, rest = str(error).partition(" ")
+        setting = next(each for each in by_field.values() if each.name == name)
+        raise _refusal(setting, rest, given[name].origin) from error
+    return LoadedConfig(config, origins)
 
 
 def _origin(given: Mapping[str, Given], section: str, named: Mapping[str, Any], setting: Setting) -> str:

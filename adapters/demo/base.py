@@ -17,7 +17,7 @@ from ...domain.values.tiles import TileId, TileMetadata, TileSource
 from ..composition import Runtime
 from ..sealed_base.manifest import SealedIndex
 from ..sealed_base.seal_plan import SealPlan
-from ..sealed_base.signatures import Trust, read_private_key, write_new_key
+from ..signatures import Trust, read_private_key, write_new_key
 from .descriptor import DescriptorModel
 from .imagery import BlueMarble, Pixels, decode_tile, encode_tile
 from .mission import Mission

@@ -13,6 +13,8 @@ from typing import Any
 import attrs
 
 from ...domain.values.sectors import SectorBoundary, SectorClassification
+from ...domain.values.shapes import MultiPolygon, Polygon
+from ...domain.values.tile_grid import Bbox
 from ..geojson_shapes import kind_of, read_shape
 from ..strict_json import parse_json
 from .errors import InputFileError
@@ -41,10 +43,7 @@ class SectorFile:
 
 def parse_sectors(text: str) -> SectorFile:
     """Read every sector of a GeoJSON text. Raises `GeoJsonError`."""
-    try:
-        document = parse_json(text)
-    except (ValueError, RecursionError) as error:
-        raise GeoJsonError(f"not JSON: {error}") from error
+    document = _parsed(text)
     try:
         return _read_sectors(document)
     except RecursionError as error:  # a value that could be read may be too deep to be shown in a message
@@ -73,6 +72,26 @@ def _read_sectors(document: Any) -> SectorFile:
     if not sectors:
         raise GeoJsonError(f"none of its {len(without_geometry)} features has a geometry")
     return SectorFile(tuple(sectors), tuple(without_geometry))
+
+
+def parse_shapes(text: str) -> list[Bbox | Polygon | MultiPolygon]:
+    """Read the shape of every feature of a GeoJSON text. Raises `GeoJsonError`."""
+    shapes = []
+    for number, feature in enumerate(_features(_parsed(text)), 1):
+        try:
+            if not isinstance(feature, Mapping) or feature.get("type") != "Feature":
+                raise GeoJsonError(f"not a Feature but {kind_of(feature)!r}")
+            shapes.append(read_shape(feature.get("geometry")))
+        except (GeoJsonError, ValueError) as error:
+            raise GeoJsonError(f"feature {number}: {error}") from error
+    return shapes
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return parse_json(text)
+    except (ValueError, RecursionError) as error:
+        raise GeoJsonError(f"not JSON: {error}") from error
 
 
 def check_geojson(document: Any) -> None:

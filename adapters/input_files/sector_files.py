@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...domain.values.sectors import SectorBoundary
+from ...domain.values.shapes import MultiPolygon, Polygon
+from ...domain.values.tile_grid import Bbox
 from .errors import InputFileError
-from .geojson import NOTHING_CHANGED, GeoJsonError, SectorFile, parse_sectors
+from .geojson import NOTHING_CHANGED, GeoJsonError, SectorFile, parse_sectors, parse_shapes
 from .routes.kml_sectors import read_kml_sectors
 from .routes.read_drawing import is_markup, parse_markup, read_content
 
@@ -26,6 +28,14 @@ def read_sectors(*paths: Path) -> SectorFile:
             sectors[sector.sector_id] = sector
         without_geometry += found.without_geometry
     return SectorFile(tuple(sectors.values()), tuple(without_geometry))
+
+
+def read_shapes(path: Path) -> list[Bbox | Polygon | MultiPolygon]:
+    """The shape of every feature of a GeoJSON file. Raises `InputFileError`, `OSError`."""
+    try:
+        return parse_shapes(read_content(path).decode("utf-8-sig"))
+    except (UnicodeDecodeError, GeoJsonError) as error:
+        raise InputFileError(f"{path} is not GeoJSON with shapes: {error}") from error
 
 
 def _read_file(path: Path) -> SectorFile:

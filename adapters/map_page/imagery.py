@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from ...domain.errors import TileNotFoundError
+from ...domain.errors import TileNotFoundError, TileRecalledError
 from ...domain.ports.tile_store import ReadableTiles
 from ...domain.values.catalogue_entries import CatalogueEntry
 from ...domain.values.coverage_cells import cells_of, count_by_zoom
@@ -42,7 +42,7 @@ def tile_picture(supply: MapSupply, request: Request) -> Response:
         return Response(status_code=304, headers=headers)
     try:
         pixels = supply.tiles.read_tile_bytes(entry.tile_id)
-    except TileNotFoundError:  # evicted meanwhile
+    except (TileNotFoundError, TileRecalledError):  # evicted, or recalled, meanwhile
         return missing
     return Response(pixels, 200, headers, "image/jpeg")
 

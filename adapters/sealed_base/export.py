@@ -9,12 +9,12 @@ from pathlib import Path
 from ...domain.errors import BaseSealError, BaseUnavailableError
 from ..files.atomic_file import new_file
 from ..files.generations import open_generation_file
+from ..signatures import Trust
 from .check import check_base
 from .generations import BaseGenerations, SignedManifest
 from .manifest import DIGESTS_FILE, MANIFEST_FILE
 from .mapped_base import MappedBase, open_base
 from .seal import FILE_MODE
-from .signatures import Trust
 
 _CHUNK_BYTES = 4 << 20
 

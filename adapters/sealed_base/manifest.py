@@ -9,6 +9,7 @@ from uuid import UUID
 import attrs
 
 from ...domain.values.datasets import Dataset, DigestOf
+from ...domain.values.recall_list import MOST_NUMBER
 from ...domain.values.tile_grid import MAX_ZOOM, Bbox
 from ...domain.values.tile_key import VariantTable
 from ...domain.values.timestamps import read_time
@@ -16,6 +17,7 @@ from ...domain.values.validators import is_sha256
 from ..index_files import INDEX_FILES
 
 FORMAT = 2
+PAYLOAD_TYPE = "application/vnd.aerotile.base+json"
 ARCHIVE_FILE = "tiles.pmtiles"
 FACTS_FILE = "facts"
 SECTORS_FILE = "sectors.json"
@@ -116,6 +118,8 @@ class BaseManifest:
     """Of ground in no sector, when the base was sealed."""
     aerotile: str
     """The version of the program that wrote the files."""
+    recall_number: int
+    """Of the recall list that was in force at the seal; 0: none. No older list may be in force beside it."""
     first_keys_sha256: str
     """Of the first tile key of each part of the facts, behind the digests in `digests`."""
     files: dict[str, SealedFile]
@@ -123,7 +127,8 @@ class BaseManifest:
 
     def __attrs_post_init__(self) -> None:
         for name, low, high, value in (
-            ("generation", 1, 10**18 - 1, self.generation),
+            ("generation", 1, MOST_NUMBER, self.generation),
+            ("recall_number", 0, MOST_NUMBER, self.recall_number),
             ("tiles", 1, _MOST_BYTES, self.tiles),
             ("contents", 1, self.tiles, self.contents),
             ("latest_capture_us", -(1 << 56), 1 << 56, self.latest_capture_us),
@@ -177,6 +182,7 @@ class BaseManifest:
             "datasets": [sealed.facts() for sealed in self.datasets],
             "default_classification": self.default_classification,
             "aerotile": self.aerotile,
+            "recall_number": self.recall_number,
             "first_keys_sha256": self.first_keys_sha256,
             "files": {name: attrs.asdict(file) for name, file in self.files.items()},
         }
@@ -209,6 +215,7 @@ def _decode(facts: dict[str, Any]) -> BaseManifest:
         datasets=tuple(_decode_dataset(each) for each in facts["datasets"]),
         default_classification=str(facts["default_classification"]),
         aerotile=str(facts["aerotile"]),
+        recall_number=facts["recall_number"],
         first_keys_sha256=facts["first_keys_sha256"],
         files={str(name): SealedFile(**file) for name, file in facts["files"].items()},
         index=SealedIndex(**facts["index"]) if "index" in facts else None,

@@ -20,6 +20,7 @@ from ..files.generations import open_generation_file
 from ..files.regular_file import read_at_most
 from ..pmtiles.archive_directory import ArchiveError
 from ..pmtiles.archive_header import HEADER_BYTES, decode_header
+from ..signatures import Trust
 from . import facts
 from .generations import BaseGenerations, SignedManifest
 from .manifest import (
@@ -32,7 +33,6 @@ from .manifest import (
     BaseManifest,
 )
 from .sector_file import decode_sectors
-from .signatures import Trust
 
 _MOST_SECTOR_BYTES = 256 << 20
 
@@ -114,8 +114,14 @@ class MappedBase:
         )
 
 
-def open_current_base(root: Path, trust: Trust, *, require_signature: bool) -> MappedBase:
-    """Open the generation in use. Raises `BaseUnavailableError`, also when none is in use."""
+def open_current_base(
+    root: Path, trust: Trust, *, require_signature: bool, recall_number: int | None = None
+) -> MappedBase:
+    """Open the generation in use. Raises `BaseUnavailableError`, also when none is in use.
+
+    `recall_number` is that of the recall list in force, 0 without one: a base that was sealed under a newer
+    list is refused. None: it is not looked at, for tools that fly by no tile.
+    """
     generations = BaseGenerations(root)
     pointer = generations.pointer()
     name = generations.current()
@@ -123,7 +129,10 @@ def open_current_base(root: Path, trust: Trust, *, require_signature: bool) -> M
         raise BaseUnavailableError(
             f"no base is in use in {root}", remedy="switch to one with `aerotile base switch`"
         )
-    return open_base(generations, name, trust, require_signature=require_signature, identity=pointer[1])
+    base = open_base(generations, name, trust, require_signature=require_signature, identity=pointer[1])
+    if recall_number is not None:
+        generations.refuse_recalled(base.signed.manifest, recall_number)
+    return base
 
 
 def open_base(

@@ -22,6 +22,7 @@ from ...domain.errors import BaseSealError, ContentHashMismatchError
 from ...domain.values.catalogue_entries import Keys
 from ...domain.values.datasets import Dataset
 from ...domain.values.place_keys import translated_keys
+from ...domain.values.recall_list import RecallList
 from ...domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
 from ...domain.values.tile_grid import tile_bbox
 from ...domain.values.tile_key import VariantTable, decode_tile_key
@@ -31,6 +32,7 @@ from ..files.file_digests import PART_BYTES, PartDigests, PartHasher
 from ..index_files import INDEX_FILES
 from ..pmtiles.archive_ids import archive_ids_of_keys
 from ..pmtiles.archive_writer import ArchiveWriter
+from ..signatures import new_envelope
 from . import facts
 from .dataset_tally import DatasetTally
 from .facts import FACTS_ROW, facts_row
@@ -39,6 +41,7 @@ from .manifest import (
     DIGESTS_FILE,
     FACTS_FILE,
     MANIFEST_FILE,
+    PAYLOAD_TYPE,
     SECTORS_FILE,
     BaseManifest,
     SealedDataset,
@@ -47,13 +50,13 @@ from .manifest import (
 )
 from .seal_plan import SealPlan
 from .sector_file import encode_sectors
-from .signatures import new_envelope
 from .sorted_runs import Rows, SortedRuns
 
 FILE_MODE = 0o440
 _CHUNK = 4_096
 _SMALL_PART_BYTES = 1 << 20
 _PLACED = np.dtype([("id", "<u8"), ("row", FACTS_ROW)])
+RECALLED = "recalled"
 ANOTHER_VARIANT = "another variant preferred"
 
 
@@ -72,6 +75,8 @@ class SealSource:
     """The version of this program."""
     write_index: Callable[[Path, Keys, VariantTable], SealedIndex] | None = None
     """Writes the index of the tiles with these sorted keys into a folder. None: the base has no index."""
+    recalls: RecallList | None = None
+    """The recall list in force: what it names is left out. None: there is none."""
 
 
 def write_generation(
@@ -92,7 +97,7 @@ def write_generation(
     placed = SortedRuns(_PLACED, "id", folder)
     by_key = SortedRuns(FACTS_ROW, "key", folder)
     with closing(placed), closing(by_key):
-        provisional = _place(source.rows(), plan, placed, left_out, of_datasets)
+        provisional = _place(source, plan, placed, left_out, of_datasets)
         if not len(placed):
             raise BaseSealError(
                 "the store holds no tile that the base should take",
@@ -157,18 +162,19 @@ def write_generation(
         datasets=of_datasets.sealed(),
         default_classification=source.default_classification.value,
         aerotile=source.aerotile,
+        recall_number=0 if source.recalls is None else source.recalls.number,
         first_keys_sha256=hashlib.sha256(keys).hexdigest(),
         index=index,
         files={
             name: SealedFile(sizes[name], digests.part_bytes, digests.root) for name, digests in files.items()
         },
     )
-    _write(folder / MANIFEST_FILE, [new_envelope(manifest.encode())], _SMALL_PART_BYTES)
+    _write(folder / MANIFEST_FILE, [new_envelope(manifest.encode(), PAYLOAD_TYPE)], _SMALL_PART_BYTES)
     return manifest
 
 
 def _place(
-    rows: Iterable[TileMetadataPersistent],
+    source: SealSource,
     plan: SealPlan,
     placed: SortedRuns,
     left_out: Counter[str],
@@ -179,11 +185,13 @@ def _place(
     Raises `BaseSealError` when tiles of a dataset are among them that may not be stored offline.
     """
     variants = VariantTable()
-    rows = iter(rows)
+    rows, recalls = iter(source.rows()), source.recalls
     while chunk := list(islice(rows, _CHUNK)):
         taken = []
         for row in chunk:
             reason = plan.reason_to_leave_out(row)
+            if reason is None and recalls is not None and recalls.entry_for_tile(row) is not None:
+                reason = RECALLED
             if reason is None:
                 taken.append(row)
             else:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import TileCacheError
 from ..flight_events import EventKind, FlightEvent
-from ..ports.descriptor_index import DescriptorIndex, SupportsAreaSearch, SupportsKeyListing
 from ..ports.flight_recorder import FlightRecorder
 from ..values.areas import Area
 from ..values.catalogue_entries import Keys
@@ -18,14 +17,11 @@ from ..values.descriptors import IndexMetadata, SearchHit
 from ..values.lookups import LISTED_HITS, Lookup
 from ..values.tile_key import VariantTable
 from ..values.tiles import TileId
+from .searchable_index import SearchableIndex
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-
-
-class SearchableIndex(DescriptorIndex, SupportsAreaSearch, SupportsKeyListing, Protocol):
-    """An index with both searches."""
 
 
 class KnownContents(Protocol):

@@ -61,9 +61,9 @@ class TileStore(Protocol):
         """The tile's JPEG bytes, without a database access.
 
         A tile that another process wrote is found milliseconds after its commit, while the database answers.
-        Waits for the disk at most `reads.deadline_s` seconds. Raises `TileNotFoundError`,
-        `StoreUnavailableError` when the disk fails, `ReadDeadlineError` when it does not answer in time, and
-        `ContentHashMismatchError` where hashes are verified.
+        Waits for the disk at most `reads.deadline_s` seconds. Raises `TileNotFoundError`, `TileRecalledError`
+        when a recall list names the tile, `StoreUnavailableError` when the disk fails, `ReadDeadlineError`
+        when it does not answer in time, and `ContentHashMismatchError` where hashes are verified.
         """
         ...
 
@@ -74,7 +74,7 @@ class TileStore(Protocol):
         `database.connect_timeout_s` for a connection, `database.statement_timeout_s` more for each answer,
         and 5 s for a lost COMMIT. Raises `TypeError` for pixels that are no `TileBytes`,
         `ContentHashMismatchError`, `TileMetadataError` (no JPEG, duplicate, capture time in the future),
-        `FreshnessRejectionError`, `CacheBudgetExhaustedError`, `StoreUnavailableError`.
+        `TileRecalledError`, `FreshnessRejectionError`, `CacheBudgetExhaustedError`, `StoreUnavailableError`.
         """
         ...
 
@@ -100,8 +100,9 @@ class SupportsLocalReads(Protocol):
     def read_tile_bytes(self, tile_id: TileId) -> bytes:
         """A copy of the tile's JPEG bytes, without a database access; the tile does not stay open.
 
-        Waits as `TileStore.read_tile_pixels` does. Raises `TileNotFoundError`, `StoreUnavailableError`,
-        `ReadDeadlineError`, `ContentHashMismatchError` as `TileStore.read_tile_pixels` does.
+        Waits as `TileStore.read_tile_pixels` does. Raises `TileNotFoundError`, `TileRecalledError`,
+        `StoreUnavailableError`, `ReadDeadlineError`, `ContentHashMismatchError` as
+        `TileStore.read_tile_pixels` does.
         """
         ...
 
@@ -109,8 +110,8 @@ class SupportsLocalReads(Protocol):
         """`read_tile_pixels`, waiting for the disk at most `timeout_s` seconds; None: without a limit.
 
         With 0 only tiles that need no disk are read. Raises `ValueError` for a negative time, and
-        `TileNotFoundError`, `StoreUnavailableError`, `ReadDeadlineError`, `ContentHashMismatchError` as
-        `TileStore.read_tile_pixels` does.
+        `TileNotFoundError`, `TileRecalledError`, `StoreUnavailableError`, `ReadDeadlineError`,
+        `ContentHashMismatchError` as `TileStore.read_tile_pixels` does.
         """
         ...
 
@@ -124,7 +125,8 @@ class SupportsLocalReads(Protocol):
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
         """Tiles of one zoom that cover a point of `bbox`, along the Z-curve, without a database access.
 
-        The tiles are those for which `tile_exists` answers yes. Raises `ValueError` for a zoom outside 0..22.
+        The tiles are those for which `tile_exists` answers yes and that no recall list names. Raises
+        `ValueError` for a zoom outside 0..22.
         """
         ...
 
@@ -147,7 +149,10 @@ class ReadableTiles(SupportsLocalReads, Protocol):
         ...
 
     def tile_exists(self, tile_id: TileId) -> bool:
-        """Whether the tile can be read here. Raises `BaseUnavailableError` for damaged facts of a base."""
+        """Whether the tile is here; a recalled one is, and can't be read.
+
+        Raises `BaseUnavailableError` for damaged facts of a base.
+        """
         ...
 
     def captured_us(self, tile_id: TileId) -> int | None:

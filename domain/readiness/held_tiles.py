@@ -51,7 +51,10 @@ class HeldTiles:
 
     def without(self, first: HeldTiles) -> HeldTiles:
         """The tiles that are no twins of tiles of a layer in front of this one."""
-        kept = ~known_among(self.keys, self.variants, first.keys, first.variants)
+        return self.at(~known_among(self.keys, self.variants, first.keys, first.variants))
+
+    def at(self, kept: Booleans) -> HeldTiles:
+        """The tiles that `kept` marks."""
         return attrs.evolve(
             self, keys=self.keys[kept], captured_us=self.captured_us[kept], wholeness=self.wholeness[kept]
         )

@@ -21,6 +21,7 @@ from ..ports.tile_rows import TileRows
 from ..values.catalogue_entries import columns_of
 from ..values.tile_changes import ChangeKind, TileChange
 from ..values.tiles import TileId, TileMetadataPersistent
+from ..values.timestamps import microseconds_of
 from .settle_replacement import settle_replacement
 
 QUERY_TILES = 1_000
@@ -132,8 +133,13 @@ class CatalogueSync:
         return row is not None and row.content_sha256 == content_sha256
 
     def add(self, row: TileMetadataPersistent) -> None:
-        """Enter a committed tile. A mapping of other content is of a tile that was replaced or deleted."""
-        if self.catalogue.add(row):
+        """Enter a committed tile, and have it opened anew when its content or its capture time is new.
+
+        A mapping of other content is of a tile that was replaced or deleted. By its new capture time a tile
+        may be recalled, which is checked when it is opened.
+        """
+        captured_us = self.catalogue.captured_us(row.tile_id)
+        if self.catalogue.add(row) or captured_us != microseconds_of(row.captured_at):
             self.mapping_cache.invalidate(row.tile_id)
 
     def add_changed(self, row: TileMetadataPersistent) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from operator import itemgetter
-from typing import overload
 
-import attrs
 import numpy as np
 
 from ..errors import CaptureTimeConflictError, DuplicateTileError, SealedTileError, TileCacheError
@@ -17,7 +15,8 @@ from ..policies.clock_trust import ClockFault
 from ..policies.freshness import FreshnessVerdict
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.tile_store import AmendedTile, ReadableTiles, ReplacedTile, TileWriteOutcome
-from ..values.catalogue_entries import CatalogueEntry, CatalogueMatches, Keys
+from ..values.catalogue_entries import CatalogueMatches
+from ..values.listed_matches import ListedMatches
 from ..values.pixels import TileBytes, TilePixelHandle
 from ..values.tile_grid import Bbox
 from ..values.tile_key import VariantTable, encode_tile_key
@@ -75,7 +74,7 @@ class LayeredTiles:
         """See `SupportsLocalReads`; a tile that both layers hold is listed once, as the base has it."""
         sealed = self.base.query_by_bbox(bbox, zoom_level)
         made = self._beyond.query_by_bbox(bbox, zoom_level)
-        return LayeredMatches.of(sealed, made) if len(made) else sealed
+        return _both(sealed, made) if len(made) else sealed
 
     def __len__(self) -> int:
         """How many tiles both layers hold; a twin counts twice."""
@@ -183,45 +182,11 @@ class LayeredTileStore(LayeredTiles):
         return error
 
 
-@attrs.frozen(eq=False)
-class LayeredMatches(Sequence[CatalogueEntry]):
-    """See `CatalogueMatches`: what a query found in two layers, whose keys are by a table of their own."""
-
-    _keys: Keys
-    _entries: list[CatalogueEntry]
-
-    @classmethod
-    def of(cls, first: CatalogueMatches, second: CatalogueMatches) -> LayeredMatches:
-        """The tiles of both; of a tile that both hold, the entry of the first."""
-        by_id = {entry.tile_id: entry for entry in second} | {entry.tile_id: entry for entry in first}
-        variants = VariantTable.naming([*first.tile_ids(), *second.tile_ids()])
-        by_key = sorted(
-            ((encode_tile_key(tile_id, variants), tile_id) for tile_id in by_id), key=itemgetter(0)
-        )
-        keys = np.array([key for key, _ in by_key], np.int64)
-        keys.flags.writeable = False
-        return cls(keys, [by_id[tile_id] for _, tile_id in by_key])
-
-    @property
-    def keys(self) -> Keys:
-        """See `CatalogueMatches`."""
-        return self._keys
-
-    def tile_ids(self) -> list[TileId]:
-        """See `CatalogueMatches`."""
-        return [entry.tile_id for entry in self._entries]
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    @overload
-    def __getitem__(self, position: int) -> CatalogueEntry: ...
-
-    @overload
-    def __getitem__(self, position: slice) -> list[CatalogueEntry]: ...
-
-    def __getitem__(self, position: int | slice) -> CatalogueEntry | list[CatalogueEntry]:
-        return self._entries[position]
-
-    def __iter__(self) -> Iterator[CatalogueEntry]:
-        return iter(self._entries)
+def _both(first: CatalogueMatches, second: CatalogueMatches) -> CatalogueMatches:
+    """The tiles of both, with keys of a table of their own; of a tile that both hold, the first entry."""
+    by_id = {entry.tile_id: entry for entry in second} | {entry.tile_id: entry for entry in first}
+    variants = VariantTable.naming([*first.tile_ids(), *second.tile_ids()])
+    by_key = sorted(((encode_tile_key(tile_id, variants), tile_id) for tile_id in by_id), key=itemgetter(0))
+    keys = np.array([key for key, _ in by_key], np.int64)
+    keys.flags.writeable = False
+    return ListedMatches(keys, [by_id[tile_id] for _, tile_id in by_key])

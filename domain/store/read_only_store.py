@@ -14,6 +14,7 @@ from ..values.tile_grid import Bbox
 from ..values.tiles import TileId
 from .catalogue_sync import CatalogueSync
 from .read_tile import TileReader
+from .recall_guard import RecallGuard, no_recalls
 from .recovery import refuse_files_of_another_store
 
 
@@ -33,9 +34,11 @@ class ReadOnlyTileStore:
         judge: Callable[[TileId, int], FreshnessVerdict],
         verify_hash: bool = False,
         read_deadline_s: float | None = None,
+        recalls: RecallGuard | None = None,
     ) -> None:
         """Load the catalogue of `sync`; `judge` gives the verdict as of now by a capture time.
 
+        `recalls` refuses the tiles of a recall list; default none.
         Raises `StoreUnavailableError`, also when the files belong to another database.
         """
         owner = files.store_id()
@@ -45,6 +48,7 @@ class ReadOnlyTileStore:
         self._sync = sync
         self._catalogue = sync.catalogue
         self._judge = judge
+        self._recalls = no_recalls() if recalls is None else recalls
         self._read_deadline_s = read_deadline_s
         self._reader = TileReader(
             files=files,
@@ -52,7 +56,9 @@ class ReadOnlyTileStore:
             mapping_cache=sync.mapping_cache,
             when_missing=sync.forget_missing,
             verify_hash=verify_hash,
+            recalls=self._recalls,
         )
+        self._recalls.when_changed(sync.mapping_cache.invalidate_all)
         self._catalogue.load(*rows.catalogue())
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
@@ -90,11 +96,16 @@ class ReadOnlyTileStore:
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """See `SupportsLocalReads`."""
         captured_us = self.captured_us(tile_id)
-        return None if captured_us is None else self._judge(tile_id, captured_us)
+        if captured_us is None:
+            return None
+        verdict = self._judge(tile_id, captured_us)
+        if self._recalls.in_force is None:
+            return verdict
+        return self._recalls.judged(verdict, tile_id, captured_us, self.content_sha256(tile_id))
 
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
         """See `SupportsLocalReads`."""
-        return self._catalogue.query_by_bbox(bbox, zoom_level)
+        return self._recalls.without_recalled(self._catalogue.query_by_bbox(bbox, zoom_level))
 
     def tile_keys(self) -> Keys:
         """The keys of all tiles, sorted, by a table of their own."""

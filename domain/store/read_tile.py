@@ -1,13 +1,14 @@
 """Reading tiles: the steps of a read whose tile has no cached mapping.
 
     1. ticket           taken first, so that a removal from here on is noticed in step 5
-    2. catalogue        the tile is committed, as far as this process knows; no database
+    2. catalogue        the tile is committed, as far as this process knows; no list recalls it; no database
     3. file             opened, mapped and in memory before the deadline
     4. hash             where it is verified: once for each mapping, not for each read
     5. cache            the next read of the tile is a look-up
 
 A removal works in the other order: the tile leaves the catalogue, then the cache. So a read that begins after
-a removal does not find the tile, and a read that began before it leaves no mapping behind.
+a removal does not find the tile, and a read that began before it leaves no mapping behind. A recall list
+works like that too: it is in force, then every mapping leaves the cache.
 
 When all of a file is in memory, a read waits for nothing, and `FastReader` takes these steps in one.
 """
@@ -26,7 +27,9 @@ from ..ports.tile_catalogue import TileCatalogue
 from ..ports.tile_files import TileFiles
 from ..values.pixels import TilePixelHandle
 from ..values.tiles import TileId
+from ..values.timestamps import microseconds_of
 from ..values.validators import check_kind
+from .recall_guard import RecallGuard
 
 
 class FastReader(Protocol):
@@ -38,6 +41,10 @@ class FastReader(Protocol):
 
     def read_bytes(self, tile_id: TileId) -> bytes:
         """See `SupportsLocalReads.read_tile_bytes`."""
+        ...
+
+    def check_by(self, check: Callable[[TileId], None] | None) -> None:
+        """Call `check`, which may raise, in each read of a tile that is not cached; None: call nothing."""
         ...
 
 
@@ -70,9 +77,15 @@ class TileReader:
     when_missing: Callable[[TileId], None]
     """Called with a tile whose file does not exist: another process deletes it, or has just replaced it."""
     verify_hash: bool
+    recalls: RecallGuard
     accepts: Callable[[TileId, str], bool] = lambda tile_id, content_sha256: False
     """Called with the hash of bytes that are not the catalogue's: whether they are committed all the same,
     because the tile was replaced a moment ago. It may ask the database; no other step of a read does."""
+
+    def check_recalls(self, tile_id: TileId) -> None:
+        """Raise `TileRecalledError` for a tile that the recall list in force names."""
+        if self.recalls.in_force is not None and (entry := self.catalogue.get(tile_id)) is not None:
+            self.recalls.check(tile_id, microseconds_of(entry.captured_at), entry.content_sha256)
 
     def read_first(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
         """Open a tile without a cached mapping and cache it; raises as `TileStore.read_tile_pixels` does."""
@@ -105,11 +118,15 @@ class TileReader:
         return pixels
 
     def _begin(self, tile_id: TileId) -> tuple[int, str | None]:
-        """The ticket of a read and, where hashes are verified, the hash that the catalogue has before it."""
+        """The ticket of a read and, where hashes are verified, the hash that the catalogue has before it.
+
+        Raises `TileNotFoundError`, `TileRecalledError`.
+        """
         ticket = self.mapping_cache.ticket(tile_id)
         if tile_id not in self.catalogue:
             check_kind(tile_id, TileId, "tile_id")
             raise TileNotFoundError(tile_id)
+        self.check_recalls(tile_id)
         entry = self.catalogue.get(tile_id) if self.verify_hash else None
         return ticket, None if entry is None else entry.content_sha256
 

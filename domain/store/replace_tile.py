@@ -71,11 +71,14 @@ class _Replacement:
     def run(self, pixels: bytes, metadata: TileMetadata) -> ReplacedTile:
         """All steps; the outcome is recorded once."""
         parts = self._parts
+        parts.recalls.look()
         now = parts.clock.now()
         is_committed = False
         try:
             staged = parts.files.stage(pixels, metadata)
             before = self._check(metadata)
+            self._step = WriteStep.RECALL
+            parts.recalls.check_new(metadata)
             self._step = WriteStep.FRESHNESS_GATE
             admitted = parts.gate.admit(metadata, now)
             created_at = parts.clock_guard.stamp(reading=now)

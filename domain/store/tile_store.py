@@ -27,7 +27,8 @@ from .catalogue_sync import CatalogueSync
 from .clock_guard import ClockGuard
 from .delete_tile import TileDeleter
 from .freshness_gate import FreshnessGate, judge_stored
-from .read_tile import SupportsFastReader, TileReader
+from .read_tile import FastReader, SupportsFastReader, TileReader
+from .recall_guard import RecallGuard, no_recalls
 from .recovery import ReconcileReport, reconcile
 from .replace_tile import replace_tile
 from .write_batch import checked_batch, write_batch
@@ -58,6 +59,7 @@ class FileBackedTileStore:
         verify_hash: bool = False,
         read_deadline_s: float | None = None,
         clock_guard: ClockGuard | None = None,
+        recalls: RecallGuard | None = None,
         lock_timeout_s: float = 5.0,
         check_process: Callable[[], None] = lambda: None,
     ) -> None:
@@ -66,11 +68,13 @@ class FileBackedTileStore:
         `headroom` is the disk budget; default none. With `verify_hash` pixels are hashed once each time that
         they are opened. A read waits for the disk at most `read_deadline_s` seconds; None: without a limit.
         `clock_guard` guards `clock` by the catalogue of `sync`; default one of this store's own.
+        `recalls` refuses the tiles of a recall list; default none.
         `check_process` raises `ForkedProcessError` in a child that was forked since; it must take no lock.
         """
         self._check_process = check_process
         self._gate = gate
         self._clock = ClockGuard(clock, sync.catalogue, recorder) if clock_guard is None else clock_guard
+        self._recalls = no_recalls() if recalls is None else recalls
         self._sync = sync
         self._catalogue = sync.catalogue
         self._get_cached = sync.mapping_cache.get  # bound once: the look-up is a good part of a read's time
@@ -84,6 +88,7 @@ class FileBackedTileStore:
             clock=clock,
             clock_guard=self._clock,
             recorder=recorder,
+            recalls=self._recalls,
         )
         self._amender = TileAmender(rows=rows, gate=gate, sync=sync, clock=clock, recorder=recorder)
         self._reader = TileReader(
@@ -92,14 +97,17 @@ class FileBackedTileStore:
             mapping_cache=sync.mapping_cache,
             when_missing=self._forget_missing,
             verify_hash=verify_hash,
+            recalls=self._recalls,
             accepts=self._accepts,
         )
+        self._fast_reads: FastReader | None = None
         self._read_deadline_s = read_deadline_s
         if isinstance(files, SupportsFastReader) and not verify_hash:
             self._read_fast(files)
         self.opened: ReconcileReport = reconcile(
             rows, files, sync.catalogue, now=clock.now(), lock_timeout_s=lock_timeout_s
         )
+        self._recalls.when_changed(self._follow_recalls)
         self._clock.look()  # now the catalogue holds the latest proven time
 
     def _read_fast(self, files: SupportsFastReader) -> None:
@@ -115,6 +123,15 @@ class FileBackedTileStore:
             # assigned to; it is one of the same signature.)
             self.read_tile_pixels = reads.read_pixels  # type: ignore[method-assign]
             self.read_tile_bytes = reads.read_bytes  # type: ignore[method-assign]
+            self._fast_reads = reads
+
+    def _follow_recalls(self) -> None:
+        """Have each tile opened anew, and checked then; without a list in force no read calls a check."""
+        check = None if self._recalls.in_force is None else self._reader.check_recalls
+        if self._fast_reads is not None:
+            self._fast_reads.check_by(check)
+        if check is not None:
+            self._sync.mapping_cache.invalidate_all()
 
     def _forget_missing(self, tile_id: TileId) -> None:
         try:
@@ -172,7 +189,12 @@ class FileBackedTileStore:
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """See `SupportsLocalReads`."""
         captured_us = self.captured_us(tile_id)
-        return None if captured_us is None else self.judge(tile_id, captured_us)
+        if captured_us is None:
+            return None
+        verdict = self.judge(tile_id, captured_us)
+        if self._recalls.in_force is None:
+            return verdict
+        return self._recalls.judged(verdict, tile_id, captured_us, self.content_sha256(tile_id))
 
     def judge(self, tile_id: TileId, captured_us: int) -> FreshnessVerdict:
         """The verdict as of now on a tile by its capture time, in microseconds since 1970."""
@@ -195,7 +217,7 @@ class FileBackedTileStore:
 
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
         """See `SupportsLocalReads`."""
-        return self._catalogue.query_by_bbox(bbox, zoom_level)
+        return self._recalls.without_recalled(self._catalogue.query_by_bbox(bbox, zoom_level))
 
     def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
         """See `TileStore`."""

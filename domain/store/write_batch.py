@@ -7,7 +7,13 @@ from contextlib import ExitStack, suppress
 
 import attrs
 
-from ..errors import CacheBudgetExhaustedError, DuplicateTileError, HeadroomTakenError, TileCacheError
+from ..errors import (
+    CacheBudgetExhaustedError,
+    DuplicateTileError,
+    HeadroomTakenError,
+    TileCacheError,
+    TileRecalledError,
+)
 from ..flight_events import WriteStep, write_event, write_failed_event
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.tile_files import StagedTile
@@ -61,6 +67,7 @@ class _BatchWrite:
         self._recorder: FlightRecorder = parts.recorder
         self._tile_ids = tile_ids
         self._outcomes: dict[int, TileWriteOutcome] = {}
+        parts.recalls.look()
         self._now = parts.clock.now()
 
     def run(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
@@ -74,6 +81,11 @@ class _BatchWrite:
         for position, staged in enumerate(self._parts.files.stage_many(tiles)):
             if isinstance(staged, TileCacheError):
                 self._refuse(position, WriteStep.HASH_GATE, staged)
+                continue
+            try:
+                self._parts.recalls.check_new(tiles[position][1])
+            except TileRecalledError as error:
+                self._refuse(position, WriteStep.RECALL, error)
                 continue
             try:
                 metadata = self._parts.gate.admit(tiles[position][1], self._now)

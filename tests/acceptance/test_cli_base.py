@@ -231,6 +231,7 @@ def test_status_says_whether_the_base_is_trusted_and_what_it_takes_of_the_budget
     size = sum(-(-path.stat().st_size // 4096) * 4096 for path in files)
     assert facts["base"] == {
         "generation": "000001", "layered": True, "tiles": 3, "twins_in_store": 3, "trusted": False,
+        "recall_number": 0,
         "disk_bytes": size,
     }  # fmt: skip
     assert facts["tiles"]["budget_bytes"] == before["tiles"]["budget_bytes"] - size

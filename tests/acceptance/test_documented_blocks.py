@@ -30,6 +30,10 @@ NOT_RUN = {
     "pip install '.[embedded]' pillow": "installs from a registry; test_wheel.py installs the wheel",
     "aerotile base keygen release.key": "needs a stick; test_cli_base.py runs each of its commands",
     "aerotile base seal --bbox 11.4,48.0,11.8,48.3": "the same commands, shorter",
+    "aerotile base keygen recall.key": "needs an aircraft; test_cli_recall.py runs each of its commands",
+    'aerotile recall make withdrawn-7.json --number 7 --reason "wrong ground" --bbox 11.4,48.0,11.8,48.3': (
+        "the same commands, shorter"
+    ),
     "aerotile ready --route route.gpx --corridor 5km --zoom 15-17 --at 2026-06-01T08:00:00Z --speed 25m/s": (
         "needs an operator's route; test_cli_ready.py draws some"
     ),

@@ -87,6 +87,7 @@ def configure() -> aerotile.AerotileConfig:
         ),
         lru=aerotile.LruConfig(flush_interval_s=5.0),
         reads=aerotile.ReadsConfig(deadline_s=0.1),
+        recall=aerotile.RecallConfig(public_keys=("cd" * 32,), threshold=1),
         record=aerotile.RecordConfig(queue_size=1024, lookups=aerotile.RecordLookups.FULL),
         tiles=aerotile.TilesConfig(tile_size_pixels=512),
         upload=aerotile.UploadConfig(url="https://provider.example"),
@@ -300,6 +301,16 @@ def read_base(config: aerotile.AerotileConfig, tile_id: aerotile.TileId) -> None
     base = aerotile.build_sealed_base(config)
     assert_type(base, aerotile.ReadableTiles)
     assert_type(base.read_tile_pixels(tile_id), aerotile.TilePixelHandle)
+
+
+def read_recalled(base: aerotile.ReadableTiles, tile_id: aerotile.TileId) -> None:
+    try:
+        base.read_tile_pixels(tile_id).close()
+    except aerotile.TileRecalledError as error:
+        assert_type((error.tile_id, error.number), tuple[aerotile.TileId, int])
+        assert_type(error.entry + error.reason, str)
+    except aerotile.RecallListError as error:
+        assert_type(error.remedy, "str | None")
 
 
 def remove(store: aerotile.TileStore, tile_id: aerotile.TileId) -> None:

@@ -9,13 +9,16 @@ from sealed_bases import FLIGHTS, Tile, dataset, imported, of_dataset, opened, p
 from small_store import SmallStore
 
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.recall_source import MemoryRecallSource
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
 from aerotile.adapters.sealed_base.store import SealedTileStore
 from aerotile.domain.ports.tile_store import RecordsLookups, SupportsLocalWrites, TileStore
 from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.store.layered_store import LayeredTiles, LayeredTileStore
 from aerotile.domain.store.read_only_store import ReadOnlyTileStore
+from aerotile.domain.store.recall_guard import RecallGuard
 from aerotile.domain.store.tile_store import FileBackedTileStore
+from aerotile.domain.values.recall_list import RecallList
 from aerotile.domain.values.tiles import TileId, TileSource, VotingStatus
 from aerotile.ext import CompiledMappingCache, CompiledTileCatalogue
 from aerotile.testing import LocalReadsContract, LocalReadsSubject
@@ -42,38 +45,58 @@ def contents(tiles: list[Tile]) -> dict[TileId, bytes]:
     return {row.tile_id: pixels for row, pixels in tiles}
 
 
+class Recalls:
+    """Recall lists that the stores of a test heed."""
+
+    def __init__(self) -> None:
+        self._source = MemoryRecallSource()
+        self.guard = RecallGuard(self._source, lambda event: None)
+
+    def put(self, recalls: RecallList) -> None:
+        self._source.put(recalls)
+        self.guard.look()
+
+
+@pytest.fixture
+def recalls() -> Recalls:
+    return Recalls()
+
+
 def datasets(tiles: list[Tile]) -> dict[TileId, str]:
     return {row.tile_id: row.dataset for row, _ in tiles if row.dataset is not None}
 
 
-def overlay(folder: Path, tiles: list[Tile]) -> FileBackedTileStore:
-    store = SmallStore(folder).store
+def overlay(folder: Path, tiles: list[Tile], recalls: Recalls) -> FileBackedTileStore:
+    store = SmallStore(folder, recalls=recalls.guard).store
     for row, pixels in tiles:
         store.write_tile(pixels, row)
     return store
 
 
-def read_only(folder: Path, tiles: list[Tile]) -> ReadOnlyTileStore:
+def read_only(folder: Path, tiles: list[Tile], recalls: Recalls) -> ReadOnlyTileStore:
     small = SmallStore(folder)
     for row, pixels in tiles:
         small.store.write_tile(pixels, row)
     cache = CompiledMappingCache(max_count=0, max_bytes=0)
     sync = CatalogueSync(small.rows, small.files, CompiledTileCatalogue(), cache)
-    return ReadOnlyTileStore(small.rows, small.files, sync=sync, judge=small.store.judge)
+    judge = small.store.judge
+    return ReadOnlyTileStore(small.rows, small.files, sync=sync, judge=judge, recalls=recalls.guard)
 
 
 class TestStoreOverFiles(LocalReadsContract):
     @pytest.fixture
-    def subject(self, tmp_path: Path) -> LocalReadsSubject:
-        return LocalReadsSubject(overlay(tmp_path / "tiles", SEALED), contents(SEALED), datasets(SEALED))
+    def subject(self, tmp_path: Path, recalls: Recalls) -> LocalReadsSubject:
+        store = overlay(tmp_path / "tiles", SEALED, recalls)
+        return LocalReadsSubject(store, contents(SEALED), datasets(SEALED), recalls.put)
 
 
 class TestSealedBase(LocalReadsContract):
     @pytest.fixture
-    def subject(self, tmp_path: Path) -> LocalReadsSubject:
-        judge = overlay(tmp_path / "tiles", []).judge
+    def subject(self, tmp_path: Path, recalls: Recalls) -> LocalReadsSubject:
+        judge = overlay(tmp_path / "tiles", [], recalls).judge
         base = opened(tmp_path / "base", SEALED, SealPlan(take_onboard=True), DATASETS)
-        return LocalReadsSubject(SealedTileStore(base, judge=judge), contents(SEALED), datasets(SEALED))
+        store = SealedTileStore(base, judge=judge, recalls=recalls.guard)
+        return LocalReadsSubject(store, contents(SEALED), datasets(SEALED), recalls.put)
 
     def test_it_writes_nothing(self, subject: LocalReadsSubject) -> None:
         assert not isinstance(subject.store, SupportsLocalWrites)
@@ -82,12 +105,13 @@ class TestSealedBase(LocalReadsContract):
 
 class TestBaseInFrontOfAStore(LocalReadsContract):
     @pytest.fixture(params=[False, True])
-    def subject(self, tmp_path: Path, request: pytest.FixtureRequest) -> LocalReadsSubject:
-        store = overlay(tmp_path / "tiles", MADE)
+    def subject(self, tmp_path: Path, request: pytest.FixtureRequest, recalls: Recalls) -> LocalReadsSubject:
+        store = overlay(tmp_path / "tiles", MADE, recalls)
         base = SealedTileStore(
             opened(tmp_path / "base", SEALED, SealPlan(take_onboard=True), DATASETS),
             judge=store.judge,
             otherwise=store.read_tile_pixels,
+            recalls=recalls.guard,
         )
         layered = LayeredTileStore(
             base,
@@ -95,7 +119,7 @@ class TestBaseInFrontOfAStore(LocalReadsContract):
             recorder=MemoryFlightRecorder(),
             read_pixels=base.read_tile_pixels if request.param else None,
         )
-        return LocalReadsSubject(layered, contents(SEALED + MADE), datasets(SEALED + MADE))
+        return LocalReadsSubject(layered, contents(SEALED + MADE), datasets(SEALED + MADE), recalls.put)
 
     def test_it_is_a_store(self, subject: LocalReadsSubject) -> None:
         assert isinstance(subject.store, SupportsLocalWrites)
@@ -105,8 +129,10 @@ class TestBaseInFrontOfAStore(LocalReadsContract):
 
 class TestReaderThatChangesNothing(LocalReadsContract):
     @pytest.fixture
-    def subject(self, tmp_path: Path) -> LocalReadsSubject:
-        return LocalReadsSubject(read_only(tmp_path / "tiles", SEALED), contents(SEALED), datasets(SEALED))
+    def subject(self, tmp_path: Path, recalls: Recalls) -> LocalReadsSubject:
+        return LocalReadsSubject(
+            read_only(tmp_path / "tiles", SEALED, recalls), contents(SEALED), datasets(SEALED), recalls.put
+        )
 
     def test_it_writes_nothing(self, subject: LocalReadsSubject) -> None:
         assert not isinstance(subject.store, SupportsLocalWrites)
@@ -115,9 +141,9 @@ class TestReaderThatChangesNothing(LocalReadsContract):
 
 class TestBaseInFrontOfAReaderThatChangesNothing(LocalReadsContract):
     @pytest.fixture
-    def subject(self, tmp_path: Path) -> LocalReadsSubject:
-        beyond = read_only(tmp_path / "tiles", MADE)
+    def subject(self, tmp_path: Path, recalls: Recalls) -> LocalReadsSubject:
+        beyond = read_only(tmp_path / "tiles", MADE, recalls)
         base = opened(tmp_path / "base", SEALED, SealPlan(take_onboard=True), DATASETS)
-        judge = overlay(tmp_path / "judge", []).judge
-        layered = LayeredTiles(SealedTileStore(base, judge=judge), beyond)
-        return LocalReadsSubject(layered, contents(SEALED + MADE), datasets(SEALED + MADE))
+        judge = overlay(tmp_path / "judge", [], recalls).judge
+        layered = LayeredTiles(SealedTileStore(base, judge=judge, recalls=recalls.guard), beyond)
+        return LocalReadsSubject(layered, contents(SEALED + MADE), datasets(SEALED + MADE), recalls.put)

@@ -19,6 +19,7 @@ from uuid import UUID
 
 import attrs
 import numpy as np
+from recall_trust import TRUST, signed_list
 from sealed_bases import NOBODY, source_of, square
 
 import aerotile.adapters.faiss.index
@@ -38,6 +39,7 @@ from aerotile.adapters.config.sections import BudgetConfig
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig, UploadConfig
 from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.postgres.migrate import apply_migrations
+from aerotile.adapters.recall_lists.lists import RecallLists
 from aerotile.adapters.sealed_base.check import check_base
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.mapped_base import open_current_base
@@ -249,6 +251,17 @@ def change_a_base(life: Life, root: Path, *, switching: bool) -> None:
     life.done()
 
 
+def apply_a_recall_list(life: Life, root: Path) -> None:
+    """Put a newer list in force."""
+    lists = RecallLists(root, TRUST)
+    found = lists.read()
+    life.opened(number=None if found is None else found.recalls.number)
+    envelope = signed_list(life.number)
+    life.ready(after=life.number)
+    lists.apply(envelope, "the list")
+    life.done()
+
+
 def migrate(life: Life, dsn: str) -> None:
     life.ready()
     apply_migrations(dsn)
@@ -272,6 +285,8 @@ def live(order: Facts, say: Say, hear: Hear) -> None:
         migrate(life, order["dsn"])
     elif operation in ("seal", "base switch"):
         change_a_base(life, Path(order["root"]), switching=operation == "base switch")
+    elif operation == "recall apply":
+        apply_a_recall_list(life, Path(order["root"]))
     elif operation in ("rebuild", "rollback"):
         change_an_index(life, back=operation == "rollback")
     elif operation == "folders":

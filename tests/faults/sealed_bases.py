@@ -17,7 +17,7 @@ from aerotile.adapters.sealed_base.manifest import BaseManifest
 from aerotile.adapters.sealed_base.mapped_base import MappedBase, open_base
 from aerotile.adapters.sealed_base.seal import SealSource
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
-from aerotile.adapters.sealed_base.signatures import Trust
+from aerotile.adapters.signatures import Trust
 from aerotile.domain.values.datasets import Dataset, DigestOf
 from aerotile.domain.values.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
 from aerotile.domain.values.shapes import Polygon

@@ -30,7 +30,7 @@ from sealed_bases import Tile
 from aerotile.adapters.config.base_section import BaseConfig
 from aerotile.adapters.demo.imagery import CREDIT, BlueMarble, encode_tile
 from aerotile.adapters.sealed_base.generations import BaseGenerations
-from aerotile.adapters.sealed_base.signatures import write_new_key
+from aerotile.adapters.signatures import write_new_key
 from aerotile.domain.errors import StoreUnavailableError
 from aerotile.domain.flight_events import (
     FlightEvent,

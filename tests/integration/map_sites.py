@@ -22,7 +22,7 @@ from aerotile.adapters.map_page.guard import KnownHosts
 from aerotile.adapters.recorder.line_format import encode_line
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
-from aerotile.adapters.sealed_base.signatures import Trust
+from aerotile.adapters.signatures import Trust
 from aerotile.adapters.web_server import WebServer
 from aerotile.domain.errors import StoreUnavailableError
 from aerotile.domain.flight_events import (

@@ -110,7 +110,8 @@ def test_the_manifest_binds_every_file_and_holds_no_time(tmp_path: Path) -> None
     assert decode_manifest(manifest.encode()) == manifest
     assert sorted(json.loads(manifest.encode())) == [
         "aerotile", "area", "contents", "datasets", "default_classification", "files", "first_keys_sha256",
-        "flights", "format", "generation", "latest_capture_us", "left_out", "prefer", "tiles", "zooms",
+        "flights", "format", "generation", "latest_capture_us", "left_out", "prefer", "recall_number",
+        "tiles", "zooms",
     ]  # fmt: skip
     assert BaseGenerations(tmp_path).manifest("000017", NOBODY).manifest == manifest
 

@@ -17,6 +17,7 @@ from sealed_bases import CAPTURED_AT, NOBODY, Tile, imported, opened, pixels_of,
 from small_store import SmallStore
 
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.recall_source import MemoryRecallSource
 from aerotile.adapters.sealed_base.facts import FACTS_ROW, PART_BYTES, PART_ROWS
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.mapped_base import MappedBase, open_base
@@ -28,10 +29,13 @@ from aerotile.domain.errors import (
     DuplicateTileError,
     SealedTileError,
     TileNotFoundError,
+    TileRecalledError,
 )
 from aerotile.domain.flight_events import EventKind
 from aerotile.domain.policies.freshness import FreshnessVerdict
 from aerotile.domain.store.layered_store import LayeredTileStore
+from aerotile.domain.store.recall_guard import RecallGuard
+from aerotile.domain.values.recall_list import RecallList
 from aerotile.domain.values.tile_key import decode_tile_key
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 from aerotile.domain.values.timestamps import microseconds_of
@@ -96,6 +100,25 @@ def test_a_damaged_tile_is_refused_each_time_and_costs_only_itself(root: Path, t
     for row, pixels in TILES:
         if row.tile_id != victim:
             assert store.read_tile_bytes(row.tile_id) == pixels
+
+
+def test_a_tile_that_is_recalled_while_its_first_read_is_under_way_is_refused(root: Path) -> None:
+    """The list comes between the check of the tile and the mark that it was checked."""
+    victim, digest = TILES[777][0].tile_id, TILES[777][0].content_sha256
+    source = MemoryRecallSource()
+
+    class Overtaken(RecallGuard):
+        def check(self, tile_id: TileId, captured_us: int | None, content_sha256: str | None) -> None:
+            super().check(tile_id, captured_us, content_sha256)
+            if self.in_force is None:
+                source.put(RecallList(number=1, reason="forged", digests=[digest]))
+                self.look()
+
+    guard = Overtaken(source, lambda event: None)
+    store = SealedTileStore(base_in(root), judge=no_judge, recalls=guard)
+    for _ in range(2):
+        with pytest.raises(TileRecalledError):
+            store.read_tile_pixels(victim)
 
 
 def test_where_reads_are_not_verified_the_scrub_alone_finds_damage(root: Path, tmp_path: Path) -> None:
@@ -218,7 +241,7 @@ import os, sys
 from pathlib import Path
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.mapped_base import open_base
-from aerotile.adapters.sealed_base.signatures import Trust
+from aerotile.adapters.signatures import Trust
 from aerotile.adapters.sealed_base.store import SealedTileStore
 from aerotile.domain.errors import BaseUnavailableError, StoreUnavailableError
 from aerotile.domain.values.tiles import TileId, TileSource

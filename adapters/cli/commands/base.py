@@ -65,6 +65,7 @@ def base_facts(opened: SignedManifest, *, threshold: int, in_use: bool) -> dict[
         "index": None if manifest.index is None else attrs.asdict(manifest.index),
         "flights": len(manifest.variants.flights),
         "sealed_by": f"aerotile {manifest.aerotile}",
+        "recall_number": manifest.recall_number,
         "manifest_sha256": opened.identity,
         "signed_by": list(opened.signers),
         "signatures_needed": threshold,

@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 import click
 
 from ....domain.errors import CaptureTimeInFutureError
+from ....domain.store.recall_guard import RecallGuard
 from ....domain.values.tile_grid import MAX_LATITUDE
 from ....domain.values.tiles import TileId, TileSource
+from ....domain.values.timestamps import microseconds_of
 from ...verdict_facts import verdict_facts
 from ..arguments import moment, zoom
 from ..command import AerotileCommand
@@ -49,7 +51,7 @@ def explain(
 
     LAT and LON are in degrees; CAPTURED_AT is a date, or a date and time with an offset. The whole box of the
     tile is judged: a sector counts that lies over any part of it, and the default classification where no
-    sector does.
+    sector does. A recall list that names the place or the time rejects the tile at any age.
     """
     for name, value, limit in (("LAT", lat, MAX_LATITUDE), ("LON", lon, 180)):
         if not math.isfinite(value) or abs(value) > limit:
@@ -63,6 +65,8 @@ def explain(
             verdict = gate.explain(tile_id, captured_at)
         except CaptureTimeInFutureError as error:
             raise BadInputError(str(error), remedy=error.remedy) from error
+        recalls = RecallGuard(runtime.recall_lists, lambda event: None)
+        verdict = recalls.judged(verdict, tile_id, microseconds_of(captured_at), None)
     facts = {
         "lat": lat,
         "lon": lon,
@@ -80,6 +84,7 @@ def explain(
             "sector": facts["sector"] or "none (the default classification, for ground in no sector)",
             "rule": f"{facts['classification']} allows {_days(verdict.rule.max_age)}",
             "age": _days(verdict.age),
+            **({} if verdict.recalled is None else {"recalled by": verdict.recalled}),
             **({} if verdict.clock_fault is None else {"not trusted": verdict.clock_fault}),
         }
     )

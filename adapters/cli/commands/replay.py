@@ -54,7 +54,8 @@ def replay(session: Session, record: Path, base: Path | None, as_json: bool) -> 
     shown: list[dict[str, Any]] = []
     with session.existing_runtime("index", "base") as runtime:
         try:
-            index, contents = runtime.index_to_repeat(base), runtime.known_contents(base)
+            contents = runtime.known_contents(base)
+            index = runtime.index_to_repeat(contents, base)
             answering = index.metadata()
         except TileCacheError as error:  # exit code 1 is for answers that differ
             raise BadInputError(str(error), remedy=error.remedy) from error

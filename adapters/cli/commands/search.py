@@ -71,7 +71,9 @@ def search(
     zooms: tuple[int, ...],
     as_json: bool,
 ) -> None:
-    """Find the tiles nearest to the descriptor in FILE (.npy), nearest first, without the database.
+    """Find the tiles nearest to the descriptor in FILE (.npy), nearest first.
+
+    No database is asked, unless a recall list is in force that names digests or capture times.
 
     Without --near and --area the graph of the index answers, which may miss a tile now and then; with one of
     them the answer is exact. Areas are read from GeoJSON, KML, KMZ, GPX, plans of QGroundControl and waypoint
@@ -90,6 +92,7 @@ def search(
 
     query = read_query(file)
     with session.existing_runtime("index", "base") as runtime:
+        runtime.look_up_recalled()
         opened = runtime.index_in_use
         metadata = opened.metadata()
         try:

@@ -23,7 +23,7 @@ from ..session import Session
 from .index import agreement_facts, index_facts, nothing_known
 
 if TYPE_CHECKING:
-    from ....domain.lookups.recorded_index import SearchableIndex
+    from ....domain.lookups.searchable_index import SearchableIndex
     from ...composition import Runtime
 
 
@@ -39,7 +39,9 @@ Example:
 @json_option
 @click.pass_obj
 def status(session: Session, map_file: Path | None, as_json: bool) -> None:
-    """Show the clock, the tiles and their ground, the sectors, the index, the record, the configuration.
+    """Show clock, tiles and their ground, sectors, index, base, recall list, record and configuration.
+
+    Of the recall list in force the tiles that it names are counted.
 
     Changed verdicts are stored tiles that the sectors and rules of now judge otherwise than the gate did when
     they were written, each as of that time. When a part does not answer, its reason and the other parts are
@@ -53,6 +55,7 @@ def status(session: Session, map_file: Path | None, as_json: bool) -> None:
             "sectors": _sectors,
             "index": _index,
             "base": _base,
+            "recall": _recall,
             "record": _record,
         }
         facts = {name: _answer(part, runtime, session) for name, part in parts.items()}
@@ -175,7 +178,20 @@ def _base(runtime: Runtime) -> dict[str, Any]:
         "tiles": opened.manifest.tiles,
         "twins_in_store": runtime.count_base_twins() if runtime.config.base.layered else None,
         "trusted": opened.is_trusted,
+        "recall_number": opened.manifest.recall_number,
         "disk_bytes": runtime.base_generations.total_bytes(),
+    }
+
+
+def _recall(runtime: Runtime) -> dict[str, Any]:
+    in_force = runtime.recall_lists.read()
+    if in_force is None:
+        return {"number": None}
+    return {
+        "number": in_force.recalls.number,
+        "reason": in_force.recalls.reason,
+        "signed_by": len(in_force.signers),
+        **runtime.count_recalled(in_force.recalls),
     }
 
 
@@ -193,7 +209,7 @@ def _size(path: Path) -> int:
 
 
 def _print(facts: dict[str, Any], origins: Any) -> None:
-    for name in ("clock", "tiles", "sectors", "index", "base", "record"):
+    for name in ("clock", "tiles", "sectors", "index", "base", "recall", "record"):
         write_line(f"{name}:")
         part = facts[name]
         if "error" in part:

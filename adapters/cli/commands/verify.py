@@ -94,13 +94,18 @@ def verify(
             raise
         index = [attrs.asdict(finding) for finding in runtime.check_index()]
         agreement = runtime.index_agreement()
+        in_force = runtime.recall_lists.read()
+        recalled = 0 if in_force is None else runtime.recalled_in_store(in_force.recalls)
         progress.finish()
     if as_json:
-        write_json(_facts(check, reconciled, index, agreement))
+        of_recall = {} if in_force is None else {"recalled": recalled}
+        write_json(_facts(check, reconciled, index, agreement) | of_recall)
     else:
         _print(check, reconciled, index)
         if agreement is not None:
             write_line(agreement_line(agreement))
+        if in_force is not None:
+            write_line(f"{recalled} tiles are recalled by list {in_force.recalls.number}: no read gives them")
     if agreement is not None and agreement.none_is_known:
         raise nothing_known(agreement)
     if left := check.left + len(index):
