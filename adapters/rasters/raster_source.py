@@ -1,0 +1,252 @@
+"""`RasterSource`: the `ImagerySource` over one GeoTIFF."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+
+import attrs
+import numpy as np
+import simplejpeg
+from rasterio.errors import RasterioError
+
+from ...domain.errors import ImageryPlaceError
+from ...domain.ports.imagery_source import FoundPlace, ImageryFacts, ImageryTile, ReadPlace, TilePlace
+from ...domain.values.tile_grid import GridRange
+from .errors import reason_of
+from .footprint import Footprint
+from .halved import Picture, halved, joined
+from .raster_file import open_raster
+from .warped_block import BlockWarper
+
+JPEG_QUALITY = 90
+_BLOCK_STEPS = 2
+"""Four by four places are warped together: large enough for the warper, small enough for all cores."""
+_SAMPLED_PLACES = 5
+
+
+@attrs.frozen
+class _Block:
+    """What came of one warped block: the answers for its places, and its picture at its own zoom."""
+
+    answers: dict[TilePlace, ReadPlace]
+    picture: Picture | None
+    error: ImageryPlaceError | None = None
+
+
+class RasterSource:
+    """See `ImagerySource`. The finest places of a read come from the raster, their parents from them.
+
+    A read that names places of several zooms warps the finest zoom alone, whole blocks of it where a parent
+    is among the places. Overviews are read for zooms that are coarser than the raster.
+    """
+
+    is_remote = False
+
+    def __init__(self, path: Path, *, tile_size: int, threads: int) -> None:
+        """Raises `ImagerySourceError` for a raster that can't be read or placed, one line each."""
+        self.name = str(path)
+        self._raster = open_raster(path)
+        self._footprint = Footprint.of(self._raster)
+        self._warper = BlockWarper(self._raster, tile_size)
+        self._tile_size = tile_size
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="aerotile-warp")
+        self._made_of = f"{self._raster.described()}; JPEG quality {JPEG_QUALITY}"
+
+    @property
+    def facts(self) -> ImageryFacts:
+        """See `ImagerySource`; the capture time is what the file's tags say."""
+        return ImageryFacts(kind="GeoTIFF", name=self._raster.path.stem, captured_at=self._raster.captured_at)
+
+    @property
+    def seconds_each(self) -> float:
+        """See `ImagerySource`: as a few places took, on all threads."""
+        return self._sampled[1] / self._threads
+
+    def zooms(self) -> Sequence[int]:
+        """See `ImagerySource`: every zoom whose pixels are no finer than the raster's."""
+        return range(self._raster.max_zoom + 1)
+
+    def extent(self, zoom_level: int) -> GridRange | None:
+        """See `ImagerySource`."""
+        if zoom_level > self._raster.max_zoom:
+            return None
+        ranges = self._footprint.ranges(zoom_level)
+        return GridRange(
+            zoom_level,
+            min(one.min_x for one in ranges),
+            min(one.min_y for one in ranges),
+            max(one.max_x for one in ranges),
+            max(one.max_y for one in ranges),
+        )
+
+    def places(self, within: GridRange) -> Sequence[FoundPlace]:
+        """See `ImagerySource`. A place without a valid pixel is found out when it is read."""
+        if within.zoom_level > self._raster.max_zoom:
+            return []
+        size = self._sampled[0]
+        return [FoundPlace(place, size) for place in self._footprint.places(within)]
+
+    def read(self, places: Sequence[TilePlace]) -> Iterator[ReadPlace]:
+        """See `ImagerySource`; of one zoom, or of several zooms of one block."""
+        finest = max(place.zoom_level for place in places)
+        coarsest = min(place.zoom_level for place in places)
+        zoom_level = max(coarsest, finest - _BLOCK_STEPS)
+        blocks: dict[TilePlace, set[TilePlace]] = defaultdict(set)
+        for place in places:
+            if place.zoom_level >= zoom_level:
+                blocks[_ancestor(place, zoom_level)].add(place)
+            else:
+                for block in _descendants(place, zoom_level):
+                    blocks[block].add(place)
+        ancestors = {place for place in places if place.zoom_level < zoom_level}
+        jobs = {
+            block: self._pool.submit(self._block, block, frozenset(wanted), finest)
+            for block, wanted in sorted(blocks.items())
+        }
+        try:
+            done = {block: job.result() for block, job in jobs.items()}
+        finally:
+            for job in jobs.values():
+                job.cancel()
+        answers = {place: answer for block in done.values() for place, answer in block.answers.items()}
+        for level in range(zoom_level - 1, coarsest - 1, -1):
+            done = self._parents(level, done, ancestors)
+            answers |= {place: answer for block in done.values() for place, answer in block.answers.items()}
+        yield from (answers[place] for place in places)
+
+    def __enter__(self) -> RasterSource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        self._warper.close()
+
+    @cached_property
+    def _sampled(self) -> tuple[int, float]:
+        """The mean size in bytes of a few tiles, and the mean time that one took on one thread."""
+        sizes, seconds = [], []
+        finest = self._raster.max_zoom
+        for box in self._footprint.boxes:
+            within = GridRange.covering(box, finest)
+            for step in range(1, _SAMPLED_PLACES + 1):
+                share = step / (_SAMPLED_PLACES + 1)
+                x = within.min_x + int((within.max_x - within.min_x) * share)
+                y = within.min_y + int((within.max_y - within.min_y) * share)
+                started = time.perf_counter()
+                picture = self._warped(TilePlace(finest, x, y), 1)
+                if isinstance(picture, Picture):
+                    sizes.append(len(_jpeg(picture)))
+                    seconds.append(time.perf_counter() - started)
+        if not sizes:
+            return self._tile_size**2 // 4, 0.01
+        return sum(sizes) // len(sizes), sum(seconds) / len(seconds)
+
+    def _warped(self, place: TilePlace, tiles: int) -> Picture | ImageryPlaceError | None:
+        try:
+            return self._warper.warp(*place, tiles)
+        except RasterioError as error:
+            return ImageryPlaceError(
+                f"{self.name} can't be read at {place}: {reason_of(error)}",
+                place=place,
+                kind="an unreadable part of the raster",
+                remedy="copy the file again, or compare it with its origin",
+            )
+
+    def _block(self, block: TilePlace, wanted: frozenset[TilePlace], finest: int) -> _Block:
+        """Warp a block at the finest zoom, and make everything in it up to its own zoom. In any thread."""
+        steps = finest - block.zoom_level
+        warped = self._warped(TilePlace(finest, block.x << steps, block.y << steps), 1 << steps)
+        inside = [place for place in wanted if place.zoom_level >= block.zoom_level]
+        if isinstance(warped, ImageryPlaceError):
+            return _Block({place: _at(warped, place) for place in inside}, None, warped)
+        if warped is None:
+            return _Block(dict.fromkeys(inside), None)
+        answers: dict[TilePlace, ReadPlace] = {}
+        picture = warped
+        for level in range(finest, block.zoom_level - 1, -1):
+            if level < finest:
+                picture = halved(picture)
+            corner_x, corner_y = block.x << (level - block.zoom_level), block.y << (level - block.zoom_level)
+            for place in inside:
+                if place.zoom_level == level:
+                    row, column = place.y - corner_y, place.x - corner_x
+                    size = self._tile_size
+                    answers[place] = self._tile(place, picture.part(row * size, column * size, size))
+            if all(place.zoom_level >= level for place in wanted):
+                break
+        return _Block(answers, picture)
+
+    def _parents(
+        self, zoom_level: int, children: dict[TilePlace, _Block], wanted: set[TilePlace]
+    ) -> dict[TilePlace, _Block]:
+        """The parents, one zoom up, of which anything is wanted; all four children of each are there."""
+        needed = {
+            _ancestor(child, zoom_level)
+            for child in children
+            if any(
+                one.zoom_level <= zoom_level and _ancestor(child, one.zoom_level) == one for one in wanted
+            )
+        }
+        parents = {}
+        for place in needed:
+            four = [children[child] for child in _descendants(place, zoom_level + 1)]
+            error = next((one.error for one in four if one.error is not None), None)
+            picture = None if error is not None else self._parent([one.picture for one in four])
+            answer: ReadPlace = None
+            if error is not None:
+                answer = _at(error, place)
+            elif picture is not None:
+                answer = self._tile(place, picture)
+            parents[place] = _Block({place: answer} if place in wanted else {}, picture, error)
+        return parents
+
+    def _parent(self, children: Sequence[Picture | None]) -> Picture | None:
+        if all(child is None for child in children):
+            return None
+        bands = next(child.planes.shape[0] for child in children if child is not None)
+        size = self._tile_size
+        empty = Picture(np.zeros((bands, size, size), np.uint8), np.zeros((size, size), np.bool_))
+        first, second, third, fourth = (child or empty for child in children)
+        return halved(joined((first, second, third, fourth)))
+
+    def _tile(self, place: TilePlace, picture: Picture) -> ImageryTile | None:
+        valid_fraction = picture.valid_fraction
+        if valid_fraction == 0.0:
+            return None
+        return ImageryTile(
+            place=place, pixels=_jpeg(picture), encoded_from=self._made_of, valid_fraction=valid_fraction
+        )
+
+
+def _jpeg(picture: Picture) -> bytes:
+    pixels = np.ascontiguousarray(np.moveaxis(picture.planes, 0, 2))
+    colours, sampling = ("GRAY", "Gray") if pixels.shape[2] == 1 else ("RGB", "420")
+    encoded: bytes = simplejpeg.encode_jpeg(pixels, JPEG_QUALITY, colours, sampling)
+    return encoded
+
+
+def _ancestor(place: TilePlace, zoom_level: int) -> TilePlace:
+    steps = place.zoom_level - zoom_level
+    return TilePlace(zoom_level, place.x >> steps, place.y >> steps)
+
+
+def _descendants(place: TilePlace, zoom_level: int) -> Iterator[TilePlace]:
+    """Row by row, so that the four children are north-west, north-east, south-west, south-east."""
+    steps = zoom_level - place.zoom_level
+    for row in range(1 << steps):
+        for column in range(1 << steps):
+            yield TilePlace(zoom_level, (place.x << steps) + column, (place.y << steps) + row)
+
+
+def _at(error: ImageryPlaceError, place: TilePlace) -> ImageryPlaceError:
+    """The error of a block, for one of its places."""
+    return ImageryPlaceError(str(error), place=place, kind=error.kind, remedy=error.remedy)

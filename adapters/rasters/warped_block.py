@@ -1,0 +1,122 @@
+"""`BlockWarper`: the pixels of a square of neighbouring places, by GDAL's warper."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import attrs
+import numpy as np
+import rasterio
+from affine import Affine
+from rasterio.enums import Resampling
+from rasterio.warp import reproject
+
+from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M
+from .halved import Picture
+from .raster_file import WEB_MERCATOR, RasterFile, open_dataset
+
+_HALF = EARTH_CIRCUMFERENCE_M / 2
+_ALPHA_MAX = {"uint16": 65535, "int16": 32767, "int8": 127}
+"""What GDAL's warper writes where the raster is opaque; 255 for other types."""
+_FINEST_SKIPPED = 2.0
+"""Bilinear weights reach one pixel to each side, so up to this ratio no pixel of the raster is left out."""
+_WARP_MEMORY_MB = 256
+_CACHE_MB = 256
+
+
+@attrs.define(eq=False)
+class BlockWarper:
+    """Warps blocks of one raster; from any number of threads, each with handles of its own."""
+
+    raster: RasterFile
+    tile_size: int
+    _local: threading.local = attrs.field(factory=threading.local, init=False)
+    _opened: list[Any] = attrs.field(factory=list, init=False)
+
+    def warp(self, zoom_level: int, x: int, y: int, tiles: int) -> Picture | None:
+        """The square of `tiles` by `tiles` places from a place on; None where the raster has no ground.
+
+        Raises `RasterioError` for blocks of the file that can't be read.
+        """
+        raster = self.raster
+        resolution = EARTH_CIRCUMFERENCE_M / (self.tile_size << zoom_level)
+        side = tiles * self.tile_size
+        overview = raster.overview_for(resolution)
+        read_resolution = raster.metres_per_pixel * (1 if overview is None else raster.overviews[overview])
+        bands = len(raster.plan.bands)
+        result: Picture | None = None
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
+            dataset = self._dataset(overview)
+            for turn in self._turns():
+                values = np.zeros((bands + 1, side, side), dataset.dtypes[0])
+                west = -_HALF + x * self.tile_size * resolution + turn * EARTH_CIRCUMFERENCE_M
+                north = _HALF - y * self.tile_size * resolution
+                options: dict[str, Any] = {}
+                if raster.plan.alpha is not None:
+                    options["src_alpha"] = raster.plan.alpha
+                elif raster.nodata is not None:
+                    options["src_nodata"] = raster.nodata
+                if resolution <= read_resolution * _FINEST_SKIPPED:
+                    options |= {"XSCALE": 1, "YSCALE": 1}
+                reproject(
+                    rasterio.band(dataset, list(raster.plan.bands)),
+                    values,
+                    dst_transform=Affine(resolution, 0.0, west, 0.0, -resolution, north),
+                    dst_crs=WEB_MERCATOR,
+                    dst_alpha=bands + 1,
+                    resampling=Resampling.nearest if raster.plan.is_palette else Resampling.bilinear,
+                    warp_mem_limit=_WARP_MEMORY_MB,
+                    **options,
+                )
+                result = _under(result, self._picture(values))
+        return result
+
+    def close(self) -> None:
+        """Close every handle; no thread warps any more."""
+        while self._opened:
+            self._opened.pop().close()
+
+    def _dataset(self, overview: int | None) -> Any:
+        if not hasattr(self._local, "handles"):
+            self._local.handles = {}
+        handles: dict[int | None, Any] = self._local.handles
+        if overview not in handles:
+            handles[overview] = open_dataset(self.raster.path, overview)
+            self._opened.append(handles[overview])
+        return handles[overview]
+
+    def _turns(self) -> tuple[int, ...]:
+        """By how many turns of the globe a place is to be looked for.
+
+        GDAL does that by itself for rasters in degrees, but not for one in Web Mercator across its edge.
+        """
+        raster = self.raster
+        if raster.crs != WEB_MERCATOR:
+            return (0,)
+        west = raster.transform.c
+        east = west + raster.transform.a * raster.width
+        return (0,) + ((1,) if east > _HALF else ()) + ((-1,) if west < -_HALF else ())
+
+    def _picture(self, values: Any) -> Picture | None:
+        raster = self.raster
+        valid = values[-1] > _ALPHA_MAX.get(values.dtype.name, 255) // 2
+        if not valid.any():
+            return None
+        planes = values[:-1]
+        if raster.palette is not None:
+            planes = np.ascontiguousarray(np.moveaxis(raster.palette[planes[0]], 2, 0))
+        elif raster.scale is not None:
+            planes = raster.scale.apply(planes)
+        if valid.all():
+            return Picture(planes, None)
+        return Picture(planes * valid.view(np.uint8), valid)
+
+
+def _under(above: Picture | None, below: Picture | None) -> Picture | None:
+    """Two pictures of one size as one: `above` wherever it shows ground."""
+    if above is None or below is None or above.valid is None:
+        return above or below
+    planes = np.where(above.valid, above.planes, below.planes)
+    valid = None if below.valid is None else above.valid | below.valid
+    return Picture(planes, None if valid is None or valid.all() else valid)
