@@ -11,7 +11,7 @@ from rasterio.warp import transform
 
 from ...domain.ports.imagery_source import TilePlace
 from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, Bbox, GridRange
-from .raster_file import WEB_MERCATOR, RasterFile
+from .raster_file import WEB_MERCATOR, RasterFile, turn_of
 
 _POINTS_AN_EDGE = 33
 _TILES_OF_DETAIL = 64
@@ -59,9 +59,7 @@ class Footprint:
     def _zoom_of_detail(self) -> int:
         """The lowest zoom at which single places are told apart; coarser ones are their parents."""
         for zoom_level in range(self.raster.max_zoom):
-            sides = [
-                max(one.max_x - one.min_x, one.max_y - one.min_y) + 1 for one in self.ranges(zoom_level)
-            ]
+            sides = [max(one.max_x - one.min_x, one.max_y - one.min_y) + 1 for one in self.ranges(zoom_level)]
             if max(sides) >= _TILES_OF_DETAIL:
                 return zoom_level
         return self.raster.max_zoom
@@ -73,9 +71,7 @@ class Footprint:
         found = []
         for first in range(within.min_y, within.max_y + 1, rows_at_a_time):
             last = min(within.max_y, first + rows_at_a_time - 1)
-            touched = self._touching(
-                GridRange(within.zoom_level, within.min_x, first, within.max_x, last)
-            )
+            touched = self._touching(GridRange(within.zoom_level, within.min_x, first, within.max_x, last))
             rows, columns = np.nonzero(touched)
             found += [
                 TilePlace(within.zoom_level, within.min_x + x, first + y)
@@ -92,17 +88,17 @@ class Footprint:
         grid_x, grid_y = np.meshgrid(x, y)
         raster = self.raster
         if raster.crs == WEB_MERCATOR:
-            turn, across, along = EARTH_CIRCUMFERENCE_M, grid_x, grid_y
+            across, along = grid_x, grid_y
         else:
-            turn = 360.0 if raster.crs.is_geographic else 0.0
             answer: Any = transform(WEB_MERCATOR, raster.crs, grid_x.ravel(), grid_y.ravel())
             across, along = (np.asarray(one).reshape(grid_x.shape) for one in answer[:2])
-            if turn:
+            if (turn := turn_of(raster.crs)) is not None:
                 across = np.unwrap(across, period=turn, axis=1)
         touching = np.zeros((len(y) - 1, len(x) - 1), np.bool_)
         inverse = ~raster.transform
-        for turns in (-1, 0, 1) if turn else (0,):
-            shifted = across + turns * turn
+        # Unwrapping may have begun on the other side of the globe.
+        for turns in {-one for one in raster.turns} | {0.0} | set(raster.turns):
+            shifted = across + turns
             columns = inverse.a * shifted + inverse.b * along + inverse.c
             rows = inverse.d * shifted + inverse.e * along + inverse.f
             touching |= _overlaps(columns, raster.width) & _overlaps(rows, raster.height)
@@ -141,8 +137,8 @@ def _boxes(raster: RasterFile) -> tuple[Bbox, ...]:
     along = place.d * columns + place.e * rows + place.f
     answer: Any = transform(raster.crs, "EPSG:4326", across, along)
     lon, lat = (np.asarray(one) for one in answer[:2])
-    if raster.crs.is_geographic:
-        lon = across  # PROJ would wrap them
+    if (turn := turn_of(raster.crs)) is not None:
+        lon = across / turn * 360.0  # PROJ would wrap them
     known = np.isfinite(lon) & np.isfinite(lat)
     if not known.all():
         return (_EVERYWHERE,)

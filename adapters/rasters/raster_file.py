@@ -15,7 +15,7 @@ import numpy.typing as npt
 import rasterio
 from rasterio.crs import CRS
 from rasterio.errors import CRSError, RasterioError
-from rasterio.warp import calculate_default_transform
+from rasterio.warp import transform
 from rasterio.windows import Window
 
 from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, MAX_ZOOM
@@ -55,6 +55,8 @@ class RasterFile:
     """In Web Mercator's metres."""
     captured_at: datetime | None
     """As the file's own tags say."""
+    turns: tuple[float, ...]
+    """By how much the raster is moved to be found on the globe: 0, and a turn where it crosses the edge."""
 
     @property
     def max_zoom(self) -> int:
@@ -90,7 +92,9 @@ def open_raster(path: Path) -> RasterFile:
             return _checked(path, dataset)
     except (RasterioError, CRSError) as error:
         raise refused(
-            path, f"can't be read as a GeoTIFF: {reason_of(error)}", "check it with gdalinfo, or copy it again"
+            path,
+            f"can't be read as a GeoTIFF: {reason_of(error)}",
+            "check it with gdalinfo, or copy it again",
         ) from error
 
 
@@ -124,6 +128,7 @@ def _checked(path: Path, dataset: Any) -> RasterFile:
         overviews=tuple(dataset.overviews(plan.bands[0])),
         metres_per_pixel=_metres_per_pixel(path, dataset),
         captured_at=captured_at_of(dataset),
+        turns=_turns(dataset),
     )
 
 
@@ -142,7 +147,9 @@ def _check_placed(path: Path, dataset: Any) -> None:
         raise refused(path, "has a projection but no place in it", "place it first: gdal_translate -a_ullr")
     wkt = dataset.crs.to_wkt()
     if not (dataset.crs.is_geographic or dataset.crs.is_projected):
-        raise refused(path, "has a local projection, which lies nowhere on the globe", "place it first: gdalwarp")
+        raise refused(
+            path, "has a local projection, which lies nowhere on the globe", "place it first: gdalwarp"
+        )
     if _UNKNOWN_DATUM.search(wkt) and not _LINKED_DATUM.search(wkt):
         raise refused(
             path,
@@ -165,23 +172,51 @@ def _check_whole(path: Path, dataset: Any) -> None:
         if offset is not None and size is not None and int(offset) + int(size) > length:
             raise refused(
                 path,
-                f"is cut short: it has {length} bytes, and its pixels go on to byte {int(offset) + int(size)}",
+                f"is cut short: it has {length} bytes, its pixels go on to byte {int(offset) + int(size)}",
                 "copy it again",
             )
 
 
 def _metres_per_pixel(path: Path, dataset: Any) -> float:
-    try:
-        transform, _, _ = calculate_default_transform(
-            dataset.crs, WEB_MERCATOR, dataset.width, dataset.height, *dataset.bounds
-        )
-    except RasterioError as error:
+    """The mean length in Web Mercator of the two sides of the pixel in the middle."""
+    place = dataset.transform
+    columns = [dataset.width / 2 + step for step in (0, 1, 0)]
+    rows = [dataset.height / 2 + step for step in (0, 0, 1)]
+    across = [place.a * column + place.b * row + place.c for column, row in zip(columns, rows, strict=True)]
+    along = [place.d * column + place.e * row + place.f for column, row in zip(columns, rows, strict=True)]
+    x, y = transform(dataset.crs, WEB_MERCATOR, across, along)[:2]
+    half = EARTH_CIRCUMFERENCE_M / 2
+    sides = [
+        math.hypot((x[end] - x[0] + half) % EARTH_CIRCUMFERENCE_M - half, y[end] - y[0]) for end in (1, 2)
+    ]
+    if not all(math.isfinite(side) and side > 0 for side in sides):
         raise refused(
             path,
-            f"lies where its projection has no place on the grid: {reason_of(error)}",
+            "lies where its projection has no place on the grid",
             "check its projection and bounds with gdalinfo",
-        ) from error
-    return float(transform.a)
+        )
+    return math.sqrt((sides[0] ** 2 + sides[1] ** 2) / 2)
+
+
+def _turns(dataset: Any) -> tuple[float, ...]:
+    """Where the first coordinate goes on across the antimeridian, GDAL finds no place beyond its edge."""
+    turn = turn_of(dataset.crs)
+    bounds = dataset.bounds
+    if turn is None:
+        return (0.0,)
+    return tuple(
+        count * turn
+        for count in (0, 1, -1)
+        if min(bounds.left, bounds.right) + count * turn < turn / 2
+        and max(bounds.left, bounds.right) + count * turn > -turn / 2
+    )
+
+
+def turn_of(crs: CRS) -> float | None:
+    """What a turn around the globe adds to the first coordinate; None where it adds nothing."""
+    if crs.is_geographic:
+        return float(round(2 * math.pi / crs.units_factor[1], 9))
+    return EARTH_CIRCUMFERENCE_M if crs == WEB_MERCATOR else None
 
 
 def _scale(path: Path, dataset: Any, plan: BandPlan) -> ValueScale:
@@ -197,7 +232,9 @@ def _scale(path: Path, dataset: Any, plan: BandPlan) -> ValueScale:
     try:
         return scale_of_sample(np.concatenate(list(_sample(dataset, plan))))
     except ValueError as error:
-        raise refused(path, f"can't be scaled to 8 bits: {error}", "check its values with gdalinfo -stats") from error
+        raise refused(
+            path, f"can't be scaled to 8 bits: {error}", "check its values with gdalinfo -stats"
+        ) from error
 
 
 def _sample(dataset: Any, plan: BandPlan) -> Iterator[npt.NDArray[Any]]:

@@ -192,9 +192,7 @@ class RasterSource:
         needed = {
             _ancestor(child, zoom_level)
             for child in children
-            if any(
-                one.zoom_level <= zoom_level and _ancestor(child, one.zoom_level) == one for one in wanted
-            )
+            if any(one.zoom_level <= zoom_level and _ancestor(child, one.zoom_level) == one for one in wanted)
         }
         parents = {}
         for place in needed:

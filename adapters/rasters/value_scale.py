@@ -32,7 +32,8 @@ class ValueScale:
         scaled = (values.astype(np.float32) - np.float32(self.low)) * np.float32(factor)
         scaled += np.float32(0.5)
         # Values that are no number lie where the raster is not valid.
-        return np.nan_to_num(np.clip(scaled, 0.0, 255.0, out=scaled), copy=False).astype(np.uint8)
+        scaled_bytes: Bytes = np.nan_to_num(np.clip(scaled, 0.0, 255.0), copy=False).astype(np.uint8)
+        return scaled_bytes
 
 
 def scale_of_sample(sample: Values) -> ValueScale:

@@ -9,8 +9,8 @@ import attrs
 import numpy as np
 import rasterio
 from affine import Affine
-from rasterio.enums import Resampling
-from rasterio.warp import reproject
+from rasterio.enums import ColorInterp, Resampling
+from rasterio.vrt import WarpedVRT
 
 from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M
 from .halved import Picture
@@ -41,34 +41,32 @@ class BlockWarper:
         """
         raster = self.raster
         resolution = EARTH_CIRCUMFERENCE_M / (self.tile_size << zoom_level)
-        side = tiles * self.tile_size
+        west = -_HALF + x * self.tile_size * resolution
+        north = _HALF - y * self.tile_size * resolution
         overview = raster.overview_for(resolution)
         read_resolution = raster.metres_per_pixel * (1 if overview is None else raster.overviews[overview])
-        bands = len(raster.plan.bands)
+        options: dict[str, Any] = {"UNIFIED_SRC_NODATA": "YES"}  # one band of that value alone is ground
+        if raster.plan.alpha is None:
+            options |= {"add_alpha": True, "src_nodata": raster.nodata}
+        if resolution <= read_resolution * _FINEST_SKIPPED:
+            options |= {"XSCALE": 1, "YSCALE": 1}
         result: Picture | None = None
         with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
             dataset = self._dataset(overview)
-            for turn in self._turns():
-                values = np.zeros((bands + 1, side, side), dataset.dtypes[0])
-                west = -_HALF + x * self.tile_size * resolution + turn * EARTH_CIRCUMFERENCE_M
-                north = _HALF - y * self.tile_size * resolution
-                options: dict[str, Any] = {}
-                if raster.plan.alpha is not None:
-                    options["src_alpha"] = raster.plan.alpha
-                elif raster.nodata is not None:
-                    options["src_nodata"] = raster.nodata
-                if resolution <= read_resolution * _FINEST_SKIPPED:
-                    options |= {"XSCALE": 1, "YSCALE": 1}
-                reproject(
-                    rasterio.band(dataset, list(raster.plan.bands)),
-                    values,
-                    dst_transform=Affine(resolution, 0.0, west, 0.0, -resolution, north),
-                    dst_crs=WEB_MERCATOR,
-                    dst_alpha=bands + 1,
+            for turn in raster.turns:
+                with WarpedVRT(
+                    dataset,
+                    src_transform=_moved(dataset.transform, turn),
+                    crs=WEB_MERCATOR,
+                    transform=Affine(resolution, 0.0, west, 0.0, -resolution, north),
+                    width=tiles * self.tile_size,
+                    height=tiles * self.tile_size,
                     resampling=Resampling.nearest if raster.plan.is_palette else Resampling.bilinear,
                     warp_mem_limit=_WARP_MEMORY_MB,
                     **options,
-                )
+                ) as warped:
+                    alpha = warped.colorinterp.index(ColorInterp.alpha) + 1
+                    values = warped.read([*raster.plan.bands, alpha])
                 result = _under(result, self._picture(values))
         return result
 
@@ -86,18 +84,6 @@ class BlockWarper:
             self._opened.append(handles[overview])
         return handles[overview]
 
-    def _turns(self) -> tuple[int, ...]:
-        """By how many turns of the globe a place is to be looked for.
-
-        GDAL does that by itself for rasters in degrees, but not for one in Web Mercator across its edge.
-        """
-        raster = self.raster
-        if raster.crs != WEB_MERCATOR:
-            return (0,)
-        west = raster.transform.c
-        east = west + raster.transform.a * raster.width
-        return (0,) + ((1,) if east > _HALF else ()) + ((-1,) if west < -_HALF else ())
-
     def _picture(self, values: Any) -> Picture | None:
         raster = self.raster
         valid = values[-1] > _ALPHA_MAX.get(values.dtype.name, 255) // 2
@@ -111,6 +97,10 @@ class BlockWarper:
         if valid.all():
             return Picture(planes, None)
         return Picture(planes * valid.view(np.uint8), valid)
+
+
+def _moved(place: Affine, across: float) -> Affine:
+    return Affine(place.a, place.b, place.c + across, place.d, place.e, place.f)
 
 
 def _under(above: Picture | None, below: Picture | None) -> Picture | None:

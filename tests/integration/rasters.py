@@ -53,9 +53,7 @@ def true_colours(
     size = EARTH_CIRCUMFERENCE_M / (TILE << tile.zoom_level)
     half = EARTH_CIRCUMFERENCE_M / 2
     pixels = np.arange(step // 2, TILE, step) + 0.5
-    x, y = np.meshgrid(
-        -half + (tile.x * TILE + pixels) * size, half - (tile.y * TILE + pixels) * size
-    )
+    x, y = np.meshgrid(-half + (tile.x * TILE + pixels) * size, half - (tile.y * TILE + pixels) * size)
     across, along = (np.asarray(one) for one in transform("EPSG:3857", crs, x.ravel(), y.ravel())[:2])
     inverse = ~place
     columns = np.floor(inverse.a * across + inverse.b * along + inverse.c).reshape(x.shape)
