@@ -36,13 +36,13 @@ from aerotile.adapters.http.protocol import GarbledAnswerError, read_votes
 from aerotile.adapters.input_files.descriptor_files import read_described_tiles, read_query
 from aerotile.adapters.input_files.errors import InputFileError
 from aerotile.adapters.input_files.geojson import GeoJsonError, read_sectors
+from aerotile.adapters.pmtiles.archive_directory import ArchiveError, decode_directory, gzip_stored
+from aerotile.adapters.pmtiles.archive_header import decode_header
 from aerotile.adapters.postgres.address import DatabaseAddress
 from aerotile.adapters.postgres.tile_feed import read_notice
 from aerotile.adapters.provider.behaviour import read_behaviour
 from aerotile.adapters.provider.frames import MalformedBatchError, TooManyTilesError
 from aerotile.adapters.recorder.line_format import decode_line
-from aerotile.adapters.sealed_base.archive_directory import ArchiveError, decode_directory, gzip_stored
-from aerotile.adapters.sealed_base.archive_header import decode_header
 from aerotile.adapters.sealed_base.manifest import decode_manifest
 from aerotile.adapters.sealed_base.sector_file import decode_sectors, encode_sectors
 from aerotile.adapters.sealed_base.signatures import SignatureError, Trust, new_envelope, signers_of

@@ -19,8 +19,8 @@ from aerotile.adapters.files.file_digests import FileDigests
 from aerotile.adapters.http.protocol import frames
 from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
+from aerotile.adapters.pmtiles.archive_header import ArchiveHeader
 from aerotile.adapters.recorder.line_format import encode_line
-from aerotile.adapters.sealed_base.archive_header import ArchiveHeader
 from aerotile.adapters.sealed_base.manifest import FILES, BaseManifest, SealedFile
 from aerotile.domain.flight_events import EventKind, FlightEvent, RecordEnvelope
 from aerotile.domain.values.descriptors import HnswParams, IndexMetadata, VectorStorage

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from ...domain.errors import BaseUnavailableError
 from ...domain.values.tile_key import VARIANT_BITS, decode_tile_key
 from ...ext import MappedPixels
-from .archive_directory import ArchiveError, Directory, decode_directory
-from .archive_header import DATA_OFFSET, HEADER_BYTES, ArchiveHeader, decode_header
-from .archive_ids import archive_ids_of_keys
+from ..pmtiles.archive_directory import ArchiveError, Directory, decode_directory
+from ..pmtiles.archive_header import DATA_OFFSET, HEADER_BYTES, ArchiveHeader, decode_header
+from ..pmtiles.archive_ids import archive_ids_of_keys
 from .facts import FACTS_ROW
 from .manifest import ARCHIVE_FILE, FACTS_FILE
 from .mapped_base import MappedBase

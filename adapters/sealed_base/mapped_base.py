@@ -15,9 +15,9 @@ from ...domain.values.sectors import FreshnessRule, SectorBoundary
 from ...ext import MappedPixels, map_file
 from ..files.generations import open_generation_file
 from ..files.regular_file import read_at_most
+from ..pmtiles.archive_directory import ArchiveError
+from ..pmtiles.archive_header import HEADER_BYTES, decode_header
 from . import facts
-from .archive_directory import ArchiveError
-from .archive_header import HEADER_BYTES, decode_header
 from .generations import BaseGenerations, SignedManifest
 from .manifest import ARCHIVE_FILE, DIGEST_BYTES, DIGESTS_FILE, FACTS_FILE, FILES, KEY_BYTES, SECTORS_FILE
 from .sector_file import decode_sectors

@@ -26,9 +26,9 @@ from ...domain.values.tile_key import MAX_VARIANTS, VARIANT_BITS, VariantTable, 
 from ...domain.values.tiles import TileId, TileMetadataPersistent
 from ..files.atomic_file import new_file
 from ..files.file_digests import PartDigests, PartHasher
+from ..pmtiles.archive_ids import archive_ids_of_keys
+from ..pmtiles.archive_writer import ArchiveWriter
 from . import facts
-from .archive_ids import archive_ids_of_keys
-from .archive_writer import ArchiveWriter
 from .facts import FACTS_ROW, facts_row
 from .manifest import (
     ARCHIVE_FILE,

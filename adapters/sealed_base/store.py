@@ -20,7 +20,7 @@ from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_key import decode_tile_key
 from ...domain.values.tiles import TileId
 from ...ext import SealedTiles
-from .archive_header import DATA_OFFSET
+from ..pmtiles.archive_header import DATA_OFFSET
 from .facts import FACTS_ROW, PART_ROWS
 from .manifest import FACTS_FILE
 from .mapped_base import MappedBase

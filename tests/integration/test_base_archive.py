@@ -17,7 +17,7 @@ from pmtiles.reader import MmapSource, Reader, all_tiles
 from pmtiles.tile import tileid_to_zxy, zxy_to_tileid
 
 from aerotile.adapters.files.file_digests import PartDigests
-from aerotile.adapters.sealed_base.archive_directory import (
+from aerotile.adapters.pmtiles.archive_directory import (
     ArchiveError,
     Directory,
     decode_directory,
@@ -25,9 +25,9 @@ from aerotile.adapters.sealed_base.archive_directory import (
     gunzip,
     gzip_stored,
 )
-from aerotile.adapters.sealed_base.archive_header import HEADER_BYTES, MOST_ROOT_BYTES, decode_header
-from aerotile.adapters.sealed_base.archive_ids import archive_ids, archive_ids_of_keys
-from aerotile.adapters.sealed_base.archive_writer import ArchiveWriter
+from aerotile.adapters.pmtiles.archive_header import HEADER_BYTES, MOST_ROOT_BYTES, decode_header
+from aerotile.adapters.pmtiles.archive_ids import archive_ids, archive_ids_of_keys
+from aerotile.adapters.pmtiles.archive_writer import ArchiveWriter
 from aerotile.domain.values.tile_key import VariantTable, encode_tile_key
 from aerotile.domain.values.tiles import TileId, TileSource
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sealed_bases import NOBODY, seal, square
 
-from aerotile.adapters.sealed_base.archive_header import DATA_OFFSET
+from aerotile.adapters.pmtiles.archive_header import DATA_OFFSET
 from aerotile.adapters.sealed_base.check import BaseFinding, check_base
 from aerotile.adapters.sealed_base.facts import FACTS_ROW
 from aerotile.adapters.sealed_base.generations import BaseGenerations
