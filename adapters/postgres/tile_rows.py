@@ -4,7 +4,8 @@ Three locks make it safe beside other processes:
 - the store's lock, held in common from INSERT to COMMIT, and alone in `locked`;
 - the unique key of a tile: a second INSERT of the same tile waits until the first has ended;
 - a tile's lock, held by `removing` from before the DELETE until the file is unlinked. An INSERT that succeeds
-  after that DELETE waits for it. It need not hold it: a later `removing` does not see the open row.
+  after that DELETE waits for it. It need not hold it: a later `removing` does not see the open row. Held too
+  by `settling` while a replacement's file gets its place. A replacement before its COMMIT locks its row.
 """
 
 from __future__ import annotations
@@ -48,11 +49,13 @@ from .connection import Database
 from .errors import translate_errors
 from .pipeline import Pipeline, Statement
 from .queries import (
+    ADD_UNSETTLED,
     AMEND_TILE,
     AMENDED_TRACE,
     COMPLETE_TILE,
     COMPLETED_TRACE,
     COPY_TILES,
+    COUNT_BY_DATASET,
     COUNT_TILES,
     DELETE_TILE,
     DELETE_TILES,
@@ -61,6 +64,8 @@ from .queries import (
     INSERT_TILE,
     INSERT_TILES,
     INSERTED_TRACE,
+    REPLACE_TILE,
+    REPLACED_TRACE,
     SELECT_ALL,
     SELECT_INCOMPLETE,
     SELECT_LABELS,
@@ -68,13 +73,24 @@ from .queries import (
     SELECT_MARKED_MISSING,
     SELECT_RUNS,
     SELECT_TILES,
+    SELECT_UNSETTLED,
+    SELECT_UNSETTLED_AMONG,
     SELECT_XID,
+    SETTLE_GONE_TILE,
+    SETTLE_TILE,
     UPDATE_FILES_MISSING,
     UPDATE_FILES_PRESENT,
     read_store_id,
     read_usage,
 )
-from .row_values import SELECT_TILE, SELECT_TILE_FOR_UPDATE, insert_values, read_tile, read_tile_id
+from .row_values import (
+    SELECT_TILE,
+    SELECT_TILE_FOR_UPDATE,
+    insert_values,
+    read_tile,
+    read_tile_id,
+    replaced_values,
+)
 from .transactions import TileTransaction
 
 FETCH_ROWS = 5_000
@@ -167,6 +183,40 @@ class PostgresOpenRows:
         return dict(self._inserted)
 
 
+class PostgresOpenReplacement:
+    """See `OpenReplacement`."""
+
+    def __init__(
+        self,
+        transaction: TileTransaction,
+        metadata: TileMetadata,
+        created_at: datetime,
+        before: TileMetadataPersistent,
+    ) -> None:
+        self._transaction = transaction
+        self._metadata = metadata
+        self._created_at = created_at
+        self.before = before
+
+    def commit(self) -> TileMetadataPersistent:
+        """See `OpenReplacement`."""
+        new = TileMetadataPersistent.of(self._metadata, created_at=self._created_at)
+        doing = f"replacing tile {new.tile_id}"
+        *_, replaced = self._transaction.execute(
+            doing,
+            (REPLACE_TILE, (*replaced_values(new), new.created_at, new.tile_uuid)),
+            (ADD_UNSETTLED, (new.tile_uuid, new.content_sha256)),
+            (SELECT_TILE, (new.tile_uuid,)),
+        )
+        stored = read_tile(replaced.rows()[0])  # the connection may be lost during the commit
+        self._transaction.commit(
+            doing,
+            DiskUsage.of([stored]) - DiskUsage.of([self.before]),
+            lambda: (REPLACED_TRACE, (new.tile_uuid, new.content_sha256, new.created_at)),
+        )
+        return stored
+
+
 class PostgresLockedRows:
     """See `LockedRows`."""
 
@@ -242,6 +292,51 @@ class PostgresTileRows:
         return tile
 
     @contextmanager
+    def replacing(self, metadata: TileMetadata, created_at: datetime) -> Iterator[PostgresOpenReplacement]:
+        """See `TileRows`."""
+        check_aware_utc(created_at, "created_at")
+        tile_id = metadata.tile_id
+        with TileTransaction(self._database, self._ceilings) as transaction:
+            _, found, number = transaction.begin(
+                f"replacing tile {tile_id}",
+                (LOCK_SHARED, STORE_LOCK),
+                (SELECT_TILE_FOR_UPDATE, (tile_id.tile_uuid,)),
+                (SELECT_XID, ()),
+            )
+            transaction.xid = number.text
+            if not found.rows():
+                raise TileNotFoundError(tile_id)
+            yield PostgresOpenReplacement(transaction, metadata, created_at, read_tile(found.rows()[0]))
+
+    def unsettled(self, tile_ids: Iterable[TileId] | None = None) -> set[TileId]:
+        """See `TileRows`."""
+        doing = "reading which replacements are not settled"
+        if tile_ids is None:
+            return set(map(read_tile_id, self._database.fetch_all(doing, SELECT_UNSETTLED)))
+        found: set[TileId] = set()
+        for batch in _batches(tile_ids):
+            uuids = [tile_id.tile_uuid for tile_id in batch]
+            rows = self._database.fetch_all(doing, SELECT_UNSETTLED_AMONG, (uuids,))
+            found.update(map(read_tile_id, rows))
+        return found
+
+    @contextmanager
+    def settling(self, tile_id: TileId) -> Iterator[TileMetadataPersistent | None]:
+        """See `TileRows`."""
+        doing = f"settling tile {tile_id}"
+        tile_uuid = tile_id.tile_uuid
+        with self._tile_locked(tile_id, doing) as connection:
+            with translate_errors(doing):
+                rows = connection.execute(SELECT_TILE, (tile_uuid,)).fetchall()
+            row = read_tile(rows[0]) if rows else None
+            yield row
+            with translate_errors(doing):
+                if row is None:
+                    connection.execute(SETTLE_GONE_TILE, (tile_uuid,))
+                else:
+                    connection.execute(SETTLE_TILE, (tile_uuid, row.content_sha256))
+
+    @contextmanager
     def removing(self, tile_id: TileId, *, evicting: bool = False) -> Iterator[int | None]:
         """See `TileRows`.
 
@@ -249,17 +344,23 @@ class PostgresTileRows:
         tile's lock the file can't be unlinked safely, and is left to the next open.
         """
         doing = f"removing the row of tile {tile_id}"
+        with self._tile_locked(tile_id, doing) as connection:
+            yield self._remove(connection, tile_id, EVICT_TILE if evicting else DELETE_TILE, doing)
+
+    @contextmanager
+    def _tile_locked(self, tile_id: TileId, doing: str) -> Iterator[Connection]:
+        """A connection that holds the tile's lock."""
         lock = tile_lock(tile_id.tile_uuid)
         with self._database.connection() as connection:
             try:
                 with translate_errors(doing):
                     connection.execute(LOCK_TILE, (lock,))
-                yield self._remove(connection, tile_id, EVICT_TILE if evicting else DELETE_TILE, doing)
+                yield connection
             finally:
                 try:
                     connection.execute(UNLOCK_TILE, (lock,))
                 except psycopg.Error:
-                    # The lock must not go back into the pool with the connection; the row is gone either way.
+                    # The lock must not go back into the pool with the connection.
                     connection.close()
 
     def _remove(self, connection: Connection, tile_id: TileId, query: str, doing: str) -> int | None:
@@ -302,6 +403,10 @@ class PostgresTileRows:
         """See `TileRows`."""
         counted = self._database.fetch_all("counting the tiles", COUNT_TILES)
         return {(TileSource(source), zoom_level): count for source, zoom_level, count in counted}
+
+    def counts_by_dataset(self) -> dict[str | None, int]:
+        """See `TileRows`."""
+        return dict(self._database.fetch_all("counting the tiles of each dataset", COUNT_BY_DATASET))
 
     def disk_usage(self) -> DiskUsage:
         """See `TileRows`."""

@@ -82,7 +82,9 @@ ELSEWHERE = {
     "adapters/sealed_base/seal.py": "killed before each call: test_kills_of_base.py",
     "adapters/sealed_base/generations.py": "killed before each call: test_kills_of_base.py",
     "adapters/sealed_base/export.py": "through new_file, and checked when it is read again: test_cli_base.py",
-    "adapters/sealed_base/signatures.py": "two small files of keys, through new_file",
+    "adapters/recall_lists/lists.py": "killed before each call: test_kills_of_recall.py",
+    "adapters/signatures.py": "two small files of keys, through new_file",
+    "adapters/cli/commands/serve.py": "the port file, through atomic_file",
     "adapters/cli/coverage_map.py": "one picture, through atomic_file",
     "adapters/demo/picture.py": "one picture, through atomic_file",
     "adapters/embedded_postgres/owned_files.py": "folders of initdb and the socket: embedded_server/",
@@ -92,6 +94,7 @@ ELSEWHERE = {
     "adapters/cli/output.py": "standard output; test_cli_process.py fills it up",
     "adapters/files/regular_file.py": "a file that root could not give away: test_security_users.py",
     "adapters/memory/tile_files.py": "a file in memory",
+    "adapters/filesystem/replacement.py": "each call of it fails once: test_filesystem_replacement.py",
 }
 WRITING = {
     *(
