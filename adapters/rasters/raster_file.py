@@ -24,6 +24,8 @@ from .errors import reason_of, refused
 from .value_scale import ValueScale, scale_of_sample
 
 WEB_MERCATOR = CRS.from_epsg(3857)
+CACHE_MB = 256
+"""Blocks of files that GDAL holds in memory, for all threads together."""
 _DRIVER = "GTiff"  # no other format of GDAL can name a further file or address that would be read
 _ROUNDING = 1.01
 """A pixel of a tile may be this much smaller than the raster's own: reprojected sizes are rounded."""
@@ -31,6 +33,7 @@ _UNKNOWN_DATUM = re.compile(r'DATUM\["(?:unknown|not[ _]specified|user[- _]defin
 _LINKED_DATUM = re.compile(r"TOWGS84\[|BOUNDCRS\[|nadgrids", re.IGNORECASE)
 _SAMPLE_SIDE, _SAMPLE_WINDOWS = 64, 12
 _CHECKED_BLOCKS = 65_536
+_ACQUIRED, _EXIF_TIME, _TIFF_TIME = "ACQUISITIONDATETIME", "EXIF_DateTimeOriginal", "TIFFTAG_DATETIME"
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -55,13 +58,16 @@ class RasterFile:
     """In Web Mercator's metres."""
     captured_at: datetime | None
     """As the file's own tags say."""
+    captured_at_tag: str | None
+    """The tag that says so."""
+    further_images: int
+    """Images in the file beside the first, which are not read."""
     turns: tuple[float, ...]
     """By how much the raster is moved to be found on the globe: 0, and a turn where it crosses the edge."""
 
-    @property
-    def max_zoom(self) -> int:
+    def max_zoom(self, tile_size: int) -> int:
         """The finest zoom whose pixels are no finer than the raster's."""
-        widest = EARTH_CIRCUMFERENCE_M / 256 * _ROUNDING
+        widest = EARTH_CIRCUMFERENCE_M / tile_size * _ROUNDING
         return min(MAX_ZOOM, max(0, math.floor(math.log2(widest / self.metres_per_pixel))))
 
     def overview_for(self, metres_per_pixel: float) -> int | None:
@@ -73,22 +79,24 @@ class RasterFile:
         ]
         return fitting[-1] if fitting else None
 
-    def described(self) -> str:
-        """What a tile is made of, for the report."""
+    def described(self, enlarged: float | None = None) -> str:
+        """What a tile is made of, for the report; `enlarged`: how many times each pixel."""
+        what = "GeoTIFF" if enlarged is None else f"GeoTIFF enlarged {enlarged:.1f} times"
         notes = [self.plan.note] if self.plan.note else []
-        return "; ".join(["GeoTIFF", *notes, *([str(self.scale)] if self.scale else [])])
+        return "; ".join([what, *notes, *([str(self.scale)] if self.scale else [])])
 
 
 def open_dataset(path: Path, overview: int | None = None) -> Any:
     """A dataset of rasterio: the raster, or one of its overviews. For one thread."""
     options = {} if overview is None else {"overview_level": overview}
-    return rasterio.open(path, driver=_DRIVER, **options)
+    # An absolute path is never an address, nor a name of GDAL's own such as `GTIFF_DIR:2:a.tif`.
+    return rasterio.open(path.absolute(), driver=_DRIVER, **options)
 
 
 def open_raster(path: Path) -> RasterFile:
     """Open a raster and check that it can be placed. Raises `ImagerySourceError`, one line each."""
     try:
-        with open_dataset(path) as dataset:
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), open_dataset(path) as dataset:
             return _checked(path, dataset)
     except (RasterioError, CRSError) as error:
         raise refused(
@@ -115,6 +123,7 @@ def _checked(path: Path, dataset: Any) -> RasterFile:
     nodata = dataset.nodata
     if nodata is None and dtype.kind == "f":
         nodata = math.nan
+    captured_at, tag = captured_at_of(dataset)
     return RasterFile(
         path=path,
         crs=dataset.crs,
@@ -127,7 +136,9 @@ def _checked(path: Path, dataset: Any) -> RasterFile:
         nodata=nodata,
         overviews=tuple(dataset.overviews(plan.bands[0])),
         metres_per_pixel=_metres_per_pixel(path, dataset),
-        captured_at=captured_at_of(dataset),
+        captured_at=captured_at,
+        captured_at_tag=tag,
+        further_images=max(0, len(dataset.subdatasets) - 1),
         turns=_turns(dataset),
     )
 
@@ -257,16 +268,17 @@ def _palette(dataset: Any) -> npt.NDArray[np.uint8]:
     return colours
 
 
-def captured_at_of(dataset: Any) -> datetime | None:
-    """The acquisition time of the file's tags, or else the time of the TIFF; without an offset it is UTC."""
-    for text, form in (
-        (dataset.tags(ns="IMAGERY").get("ACQUISITIONDATETIME"), "%Y-%m-%d %H:%M:%S"),
-        (dataset.tags().get("ACQUISITIONDATETIME"), "%Y-%m-%d %H:%M:%S"),
-        (dataset.tags().get("TIFFTAG_DATETIME"), "%Y:%m:%d %H:%M:%S"),
+def captured_at_of(dataset: Any) -> tuple[datetime | None, str | None]:
+    """The acquisition time of the file's tags, or else the TIFF's own time, and the tag; it counts as UTC."""
+    tags = dataset.tags()
+    for tag, text, form in (
+        (_ACQUIRED, dataset.tags(ns="IMAGERY").get(_ACQUIRED, tags.get(_ACQUIRED)), "%Y-%m-%d %H:%M:%S"),
+        (_EXIF_TIME, dataset.tags(ns="EXIF").get(_EXIF_TIME, tags.get(_EXIF_TIME)), "%Y:%m:%d %H:%M:%S"),
+        (_TIFF_TIME, tags.get(_TIFF_TIME), "%Y:%m:%d %H:%M:%S"),
     ):
         try:
             if text is not None:
-                return datetime.strptime(text.strip(), form).replace(tzinfo=timezone.utc)
+                return datetime.strptime(text.strip(), form).replace(tzinfo=timezone.utc), tag
         except ValueError:
             continue
-    return None
+    return None, None

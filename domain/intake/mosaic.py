@@ -74,15 +74,16 @@ class Mosaic:
     ) -> Mosaic:
         """The mosaic at the given zooms, or at all that a source has.
 
-        Raises `ImagerySourceError` for a zoom that no source has: no tile is made by enlarging a coarser one.
+        Raises `ImagerySourceError` for a zoom that no source has.
         """
         known = sorted({zoom for source in sources for zoom in source.zooms()})
         missing = sorted(set(zooms) - set(known))
         if missing:
             held = "; ".join(f"{source.name}: {in_ranges(source.zooms())}" for source in sources)
+            enlarged = "; coarser imagery is not enlarged, except a GeoTIFF by --enlarge"
             raise ImagerySourceError(
                 f"no source has zoom {in_ranges(missing)} ({held})",
-                remedy="leave these zooms out; no tile is made by enlarging coarser imagery",
+                remedy=f"leave these zooms out{enlarged if missing[-1] > max(known, default=-1) else ''}",
             )
         return cls(sources=sources, zooms=sorted(set(zooms)) or known, area=area)
 
