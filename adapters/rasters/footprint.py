@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import attrs
 import numpy as np
 import numpy.typing as npt
-from rasterio.warp import transform
 
 from ...domain.ports.imagery_source import TilePlace
 from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, MAX_LATITUDE, Bbox, GridRange, shared_range
-from .raster_file import WEB_MERCATOR, RasterFile, turn_of
+from .projected import projected
+from .raster_file import WEB_MERCATOR, WGS84, RasterFile, turn_of
 
 _POINTS_AN_EDGE = 33
 _DETAIL_STEPS = 6
@@ -90,8 +89,8 @@ class Footprint:
         if raster.crs == WEB_MERCATOR:
             across, along = grid_x, grid_y
         else:
-            answer: Any = transform(WEB_MERCATOR, raster.crs, grid_x.ravel(), grid_y.ravel())
-            across, along = (np.asarray(one).reshape(grid_x.shape) for one in answer[:2])
+            places = projected(WEB_MERCATOR, raster.crs, grid_x.ravel(), grid_y.ravel())
+            across, along = (one.reshape(grid_x.shape) for one in places)
             if (turn := turn_of(raster.crs)) is not None:
                 across = np.unwrap(across, period=turn, axis=1)
         touching = np.zeros((len(y) - 1, len(x) - 1), np.bool_)
@@ -138,8 +137,7 @@ def _boxes(raster: RasterFile) -> tuple[Bbox, ...]:
     place = raster.transform
     across = place.a * columns + place.b * rows + place.c
     along = place.d * columns + place.e * rows + place.f
-    answer: Any = transform(raster.crs, "EPSG:4326", across, along)
-    lon, lat = (np.asarray(one) for one in answer[:2])
+    lon, lat = projected(raster.crs, WGS84, across, along)
     if (turn := turn_of(raster.crs)) is not None:
         lon = across / turn * 360.0  # PROJ would wrap them
     known = np.isfinite(lon) & np.isfinite(lat)

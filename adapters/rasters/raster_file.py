@@ -14,16 +14,15 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, RasterioError
-from rasterio.warp import transform
 from rasterio.windows import Window
 
 from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, MAX_ZOOM
 from .band_plan import BandPlan, UnknownColoursError, plan_bands
-from .errors import reason_of, refused
+from .errors import GDAL_ERRORS, reason_of, refused
+from .projected import projected
 from .value_scale import ValueScale, scale_of_sample
 
-WEB_MERCATOR = CRS.from_epsg(3857)
+WEB_MERCATOR, WGS84 = CRS.from_epsg(3857), CRS.from_epsg(4326)
 CACHE_MB = 256
 """Blocks of files that GDAL holds in memory, for all threads together."""
 _DRIVER = "GTiff"  # no other format of GDAL can name a further file or address that would be read
@@ -98,7 +97,7 @@ def open_raster(path: Path) -> RasterFile:
     try:
         with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), open_dataset(path) as dataset:
             return _checked(path, dataset)
-    except (RasterioError, CRSError) as error:
+    except GDAL_ERRORS as error:
         raise refused(
             path,
             f"can't be read as a GeoTIFF: {reason_of(error)}",
@@ -195,7 +194,7 @@ def _metres_per_pixel(path: Path, dataset: Any) -> float:
     rows = [dataset.height / 2 + step for step in (0, 0, 1)]
     across = [place.a * column + place.b * row + place.c for column, row in zip(columns, rows, strict=True)]
     along = [place.d * column + place.e * row + place.f for column, row in zip(columns, rows, strict=True)]
-    x, y = transform(dataset.crs, WEB_MERCATOR, across, along)[:2]
+    x, y = projected(dataset.crs, WEB_MERCATOR, across, along)
     half = EARTH_CIRCUMFERENCE_M / 2
     sides = [
         math.hypot((x[end] - x[0] + half) % EARTH_CIRCUMFERENCE_M - half, y[end] - y[0]) for end in (1, 2)

@@ -14,12 +14,11 @@ from types import TracebackType
 import attrs
 import numpy as np
 import simplejpeg
-from rasterio.errors import RasterioError
 
 from ...domain.errors import ImageryPlaceError
 from ...domain.ports.imagery_source import FoundPlace, ImageryFacts, ImageryTile, ReadPlace, TilePlace
 from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, GridRange
-from .errors import reason_of
+from .errors import GDAL_ERRORS, reason_of
 from .footprint import Footprint
 from .halved import Picture, halved, joined
 from .raster_file import open_raster
@@ -198,7 +197,7 @@ class RasterSource:
     def _warped(self, place: TilePlace, tiles: int) -> Picture | ImageryPlaceError | None:
         try:
             return self._warper.warp(*place, tiles)
-        except RasterioError as error:
+        except GDAL_ERRORS as error:
             return ImageryPlaceError(
                 f"{self.name} can't be read at {place}: {reason_of(error)}",
                 place=place,

@@ -278,8 +278,9 @@ def _take_in(
             )
     except (CaptureTimeInFutureError, DatasetError) as error:
         raise BadInputError(str(error), remedy=error.remedy) from error
-    except BaseException:
-        if report.intake.done:
+    except BaseException as error:
+        # A signal may come before the report has the first batch.
+        if report.intake.done or isinstance(error, KeyboardInterrupt):
             click.echo(
                 f"{report.intake.stored} tiles were stored, {report.intake.present} were present; "
                 "the same command goes on from there",
