@@ -16,6 +16,7 @@ import rasterio
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
+from ...domain.errors import ImagerySourceError
 from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, MAX_ZOOM
 from .band_plan import BandPlan, UnknownColoursError, plan_bands
 from .errors import GDAL_ERRORS, reason_of, refused
@@ -30,6 +31,7 @@ _ROUNDING = 1.01
 """A pixel of a tile may be this much smaller than the raster's own: reprojected sizes are rounded."""
 _UNKNOWN_DATUM = re.compile(r'DATUM\["(?:unknown|not[ _]specified|user[- _]defined)', re.IGNORECASE)
 _LINKED_DATUM = re.compile(r"TOWGS84\[|BOUNDCRS\[|nadgrids", re.IGNORECASE)
+_MOST_DEGREES, _MOST_UNITS = 1_080.0, 1e9
 _SAMPLE_SIDE, _SAMPLE_WINDOWS = 64, 12
 _CHECKED_BLOCKS = 65_536
 _ACQUIRED, _EXIF_TIME, _TIFF_TIME = "ACQUISITIONDATETIME", "EXIF_DateTimeOriginal", "TIFFTAG_DATETIME"
@@ -107,6 +109,7 @@ def open_raster(path: Path) -> RasterFile:
 
 def _checked(path: Path, dataset: Any) -> RasterFile:
     _check_placed(path, dataset)
+    _check_bounds(path, dataset)
     _check_whole(path, dataset)
     dtype = np.dtype(dataset.dtypes[0])
     if dtype.kind == "c":
@@ -168,6 +171,24 @@ def _check_placed(path: Path, dataset: Any) -> None:
         )
 
 
+def _check_bounds(path: Path, dataset: Any) -> None:
+    """PROJ takes coordinates far off the globe back to it turn by turn, without an end in sight."""
+    place, limit = dataset.transform, _MOST_DEGREES if dataset.crs.is_geographic else _MOST_UNITS
+    for column, row in ((0, 0), (dataset.width, 0), (0, dataset.height), (dataset.width, dataset.height)):
+        across = place.a * column + place.b * row + place.c
+        along = place.d * column + place.e * row + place.f
+        if not (abs(across) <= limit and abs(along) <= limit):
+            raise _off_the_grid(path)
+
+
+def _off_the_grid(path: Path) -> ImagerySourceError:
+    return refused(
+        path,
+        "lies where its projection has no place on the grid",
+        "check its projection and bounds with gdalinfo",
+    )
+
+
 def _check_whole(path: Path, dataset: Any) -> None:
     """Compare where the blocks lie with the length of the file; a copy that broke off lacks the last ones."""
     length = path.stat().st_size
@@ -200,11 +221,7 @@ def _metres_per_pixel(path: Path, dataset: Any) -> float:
         math.hypot((x[end] - x[0] + half) % EARTH_CIRCUMFERENCE_M - half, y[end] - y[0]) for end in (1, 2)
     ]
     if not all(math.isfinite(side) and side > 0 for side in sides):
-        raise refused(
-            path,
-            "lies where its projection has no place on the grid",
-            "check its projection and bounds with gdalinfo",
-        )
+        raise _off_the_grid(path)
     return math.sqrt((sides[0] ** 2 + sides[1] ** 2) / 2)
 
 
