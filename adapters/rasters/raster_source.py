@@ -144,7 +144,8 @@ class RasterSource:
     def _read_pyramid(self, warped: int, wanted: set[TilePlace]) -> dict[TilePlace, ReadPlace]:
         """Warp what the places need, at most 16 by 16 of the warped zoom, and make the others of it."""
         coarsest = min(place.zoom_level for place in wanted)
-        block_zoom = max(coarsest, warped - _BLOCK_STEPS)
+        # GDAL rounds by the extent of what it warps, which is therefore the same for any choice of places.
+        block_zoom = max(0, warped - _BLOCK_STEPS)
         blocks: dict[TilePlace, set[TilePlace]] = defaultdict(set)
         for place in wanted:
             for block in _descendants(place, block_zoom):

@@ -93,7 +93,7 @@ def test_no_ground_lies_beyond_the_listed_places(tmp_path: Path) -> None:
             for x in range(around.min_x - 1, around.max_x + 2)
             for y in range(around.min_y - 1, around.max_y + 2)
         ]
-        found = {place for place in wider if isinstance(next(source.read([place])), ImageryTile)}
+        found = {one.place for one in source.read(wider) if isinstance(one, ImageryTile)}
     assert found <= listed
     assert len(listed) <= len(found) + 4  # a corner of the box around a rotated tile
 
