@@ -14,7 +14,10 @@ import rasterio
 from affine import Affine
 from rasters import TILE, decoded, write_raster
 
+from aerotile.adapters.rasters.halved import Picture
 from aerotile.adapters.rasters.raster_source import RasterSource
+from aerotile.adapters.rasters.warped_block import BlockWarper
+from aerotile.domain.intake.mosaic import Mosaic
 from aerotile.domain.ports.imagery_source import ImageryTile, TilePlace
 from aerotile.domain.values.tile_grid import EARTH_CIRCUMFERENCE_M
 
@@ -103,6 +106,26 @@ def test_a_tile_has_the_same_bytes_whatever_else_is_read(overviews: Sequence[str
     assert len(zooms) == 3
     assert together == {place: tile for tiles in by_zoom.values() for place, tile in tiles.items()}
     assert alone == list(together.values())[:3]
+
+
+def test_a_raster_is_warped_once_for_all_zooms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_raster(tmp_path / "a.tif", _waves(2400, 2400), *_PLACED["UTM"])
+    warp, warped = BlockWarper.warp, []
+
+    def counting(warper: BlockWarper, zoom_level: int, x: int, y: int, tiles: int) -> Picture | None:
+        warped.append((zoom_level, x, y))
+        return warp(warper, zoom_level, x, y, tiles)
+
+    with RasterSource(path, tile_size=TILE, threads=2) as source:
+        mosaic = Mosaic.of([source])
+        blocks = list(mosaic.blocks())
+        monkeypatch.setattr(BlockWarper, "warp", counting)
+        read = [one.tile for block in blocks for one in mosaic.read(block, least_fraction=0.0)]
+        places = {place for zoom in source.zooms() for place in _places(source, zoom)}
+    assert {tile.place.zoom_level for tile in read if tile is not None} == {12, 13, 14}
+    assert {place for block in blocks for place in block.places} == places
+    assert {zoom for zoom, _, _ in warped} == {14}
+    assert len(warped) == len(set(warped))
 
 
 def test_an_overview_is_read_in_place_of_the_raster(tmp_path: Path) -> None:
