@@ -15,6 +15,7 @@ from .projected import projected
 from .raster_file import WEB_MERCATOR, WGS84, RasterFile, turn_of
 
 _POINTS_AN_EDGE = 33
+_ROUNDING = 1e-6
 _DETAIL_STEPS = 6
 """A raster's places are found where it is 64 tiles wide or high, or at its finest zoom."""
 _POINTS_AT_A_TIME = 1 << 18
@@ -37,7 +38,7 @@ class Footprint:
     def of(cls, raster: RasterFile, finest: int) -> Footprint:
         """The footprint of a raster whose pixels are as fine as those of a zoom."""
         boxes = _boxes(raster)
-        coarsest = max(0, math.ceil(-math.log2(_world_share(boxes))))
+        coarsest = max(0, math.ceil(-math.log2(_world_share(boxes)) - _ROUNDING))
         return cls(raster, boxes, min(coarsest, finest), min(coarsest + _DETAIL_STEPS, finest))
 
     def ranges(self, zoom_level: int) -> list[GridRange]:
