@@ -15,6 +15,7 @@ from .output import in_words, write_line, write_table
 if TYPE_CHECKING:
     from ...domain.intake.mosaic import Mosaic, ZoomEstimate
     from ...domain.intake.provision import ProvisionReport
+    from ...domain.ports.imagery_source import ImageryFacts
 
 
 def source_facts(mosaic: Mosaic) -> list[dict[str, Any]]:
@@ -26,10 +27,24 @@ def source_facts(mosaic: Mosaic) -> list[dict[str, Any]]:
             "zooms": list(source.zooms()),
             "attribution": source.facts.attribution,
             "licence": source.facts.licence,
+            "captured_at": _date_of(source.facts),
+            "captured_at_from": source.facts.captured_at_from,
             "left_out": dict(sorted(source.facts.left_out.items())),
         }
         for source in mosaic.sources
     ]
+
+
+def write_dates(mosaic: Mosaic) -> None:
+    """A line for each source that says when it was captured."""
+    for source in mosaic.sources:
+        if (date := _date_of(source.facts)) is not None:
+            found = source.facts.captured_at_from
+            write_line(f"{source.name} says that it was captured at {date}{f', in {found}' if found else ''}")
+
+
+def _date_of(facts: ImageryFacts) -> str | None:
+    return None if facts.captured_at is None else facts.captured_at.isoformat()
 
 
 def left_out_of(mosaic: Mosaic) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...domain.errors import ImagerySourceError
+from ...domain.errors import ImagerySourceError, RuntimeNotAvailableError
 from ...domain.ports.imagery_source import ImagerySource
 from ...domain.ports.tile_archive import TileArchiveWriter
 
@@ -15,17 +15,23 @@ if TYPE_CHECKING:
 _SQLITE, _PMTILES = b"SQLite format 3\0", b"PMTiles"
 _GEOPACKAGE_IDS = (b"GPKG", b"GP10", b"GP11")
 _APPLICATION_ID = slice(68, 72)
-_READABLE = "MBTiles, GeoPackage, PMTiles, or a folder zoom/x/y"
+_TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_READABLE = "MBTiles, GeoPackage, PMTiles, GeoTIFF, or a folder zoom/x/y"
 
 
-def open_imagery_source(name: str, *, tile_size: int, scheme: str | None = None) -> ImagerySource:
+def open_imagery_source(
+    name: str, *, tile_size: int, scheme: str | None = None, enlarge_to: int | None = None
+) -> ImagerySource:
     """The source of imagery that an operator names, by its content and not by its ending.
 
-    `scheme` overrides in which order the rows of a folder or an MBTiles file are. Raises
-    `ImagerySourceError`, or `InputFileError` for notes in a folder that contradict each other.
+    `scheme` overrides in which order the rows of a folder or an MBTiles file are; up to the zoom `enlarge_to`
+    the pixels of a GeoTIFF are enlarged. Raises `ImagerySourceError`, `InputFileError` for notes in a
+    folder that contradict each other, and `RuntimeNotAvailableError` for a GeoTIFF without rasterio.
     """
     from ..imagery.archive_source import ArchiveSource
 
+    if Path(name).is_file() and _head(name).startswith(_TIFF_HEADS):
+        return _open_raster(Path(name), tile_size, enlarge_to)
     return ArchiveSource(_open_archive(name, scheme), tile_size=tile_size)
 
 
@@ -40,11 +46,7 @@ def _open_archive(name: str, scheme: str | None) -> TileArchive:
         return FolderArchive(path, scheme=scheme)
     if not path.is_file():
         raise ImagerySourceError(f"no file or folder {name}", remedy=f"name {_READABLE}")
-    try:
-        with path.open("rb") as file:
-            head = file.read(100)
-    except OSError as error:
-        raise ImagerySourceError(f"{name} can't be read: {error.strerror}") from error
+    head = _head(str(path))
     is_geopackage = head[_APPLICATION_ID] in _GEOPACKAGE_IDS or path.suffix.lower() == ".gpkg"
     if head.startswith(_SQLITE) and is_geopackage:
         return GeopackageArchive(path, table=table or None)
@@ -55,6 +57,24 @@ def _open_archive(name: str, scheme: str | None) -> TileArchive:
     if head.startswith(_PMTILES):
         return PmtilesArchive(path)
     raise ImagerySourceError(f"{name} is no source of imagery that can be read", remedy=f"name {_READABLE}")
+
+
+def _head(name: str) -> bytes:
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(100)
+    except OSError as error:
+        raise ImagerySourceError(f"{name} can't be read: {error.strerror}") from error
+
+
+def _open_raster(path: Path, tile_size: int, enlarge_to: int | None) -> ImagerySource:
+    try:
+        from ..rasters.raster_source import RasterSource
+    except ImportError as error:
+        raise RuntimeNotAvailableError(
+            "GeoTIFF needs rasterio, which is not installed", remedy="pip install 'aerotile[imagery]'"
+        ) from error
+    return RasterSource(path, tile_size=tile_size, enlarge_to=enlarge_to)
 
 
 def _with_table(name: str) -> tuple[Path, str, str]:

@@ -185,10 +185,12 @@ class ArchiveSource:
 
     def _own_of(self, places: Sequence[TilePlace]) -> set[TilePlace]:
         """Those of the places that have a picture of their own."""
-        zoom = places[0].zoom_level
-        xs, ys = [place.x for place in places], [place.y for place in places]
-        around = GridRange(zoom, min(xs), min(ys), max(xs), max(ys))
-        return {TilePlace(zoom, x, y) for x, y, _ in self._archive.entries(around)}
+        own = set()
+        for zoom in {place.zoom_level for place in places}:
+            xs, ys = zip(*(place[1:] for place in places if place.zoom_level == zoom), strict=True)
+            around = GridRange(zoom, min(xs), min(ys), max(xs), max(ys))
+            own |= {TilePlace(zoom, x, y) for x, y, _ in self._archive.entries(around)}
+        return own
 
     def _takes_verbatim(self, task: _Task) -> bool:
         if task.quarters != [None] or format_of(task.content) != "JPEG":

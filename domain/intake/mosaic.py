@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby, product
+from operator import itemgetter
 
 import attrs
 
@@ -11,16 +14,20 @@ from ..errors import ImageryPlaceError, ImagerySourceError
 from ..ports.imagery_source import ImagerySource, ImageryTile, TilePlace
 from ..values.areas import Area
 from ..values.disk_usage import footprint
-from ..values.tile_grid import GridRange, shared_range, tile_bbox
-from .wanted_places import WantedSquare, WantedZoom
+from ..values.tile_grid import shared_range, tile_bbox
+from .wanted_places import SQUARE, WantedSquare, WantedZoom
 
-_BLOCK = 16
-"""Columns and rows of a block: a picture of twice the tile's size is decoded once for all its quarters."""
+_BLOCK_STEPS = 4
+"""A block has 16 columns and rows at its finest zoom, and what lies above them at so many coarser zooms.
+
+So a picture of twice the tile's size is decoded once for itself and its quarters, and a raster is warped once
+for its finest tiles and for the parents that are made of them.
+"""
 
 
 @attrs.frozen(eq=False)
 class MosaicBlock:
-    """Places of one zoom that lie together, at most 256: the sources that list each, by their number."""
+    """At most 341 places that lie together, at up to five zooms: the sources of each, by their number."""
 
     places: Mapping[TilePlace, Sequence[int]]
     sizes: Mapping[TilePlace, int]
@@ -74,15 +81,16 @@ class Mosaic:
     ) -> Mosaic:
         """The mosaic at the given zooms, or at all that a source has.
 
-        Raises `ImagerySourceError` for a zoom that no source has: no tile is made by enlarging a coarser one.
+        Raises `ImagerySourceError` for a zoom that no source has.
         """
         known = sorted({zoom for source in sources for zoom in source.zooms()})
         missing = sorted(set(zooms) - set(known))
         if missing:
             held = "; ".join(f"{source.name}: {in_ranges(source.zooms())}" for source in sources)
+            enlarged = "; coarser imagery is not enlarged, except a GeoTIFF by --enlarge"
             raise ImagerySourceError(
                 f"no source has zoom {in_ranges(missing)} ({held})",
-                remedy="leave these zooms out; no tile is made by enlarging coarser imagery",
+                remedy=f"leave these zooms out{enlarged if missing[-1] > max(known, default=-1) else ''}",
             )
         return cls(sources=sources, zooms=sorted(set(zooms)) or known, area=area)
 
@@ -95,7 +103,7 @@ class Mosaic:
         for zoom in self.zooms:
             wanted = WantedZoom.of(self.area, zoom)
             one = ZoomEstimate(zoom, wanted.count)
-            for block in self._blocks_of(wanted):
+            for block in self._blocks_of([wanted]):
                 for place, numbers in block.places.items():
                     present = is_present(place)
                     source = self.sources[numbers[0]]
@@ -127,26 +135,36 @@ class Mosaic:
         return " and ".join(boxes)
 
     def blocks(self) -> Iterator[MosaicBlock]:
-        """Every block, zoom by zoom. Raises `ImagerySourceError`."""
-        for zoom in self.zooms:
-            yield from self._blocks_of(WantedZoom.of(self.area, zoom))
+        """Every block, up to five zooms together, the coarsest ones first. Raises `ImagerySourceError`."""
+        for zooms in _pyramids(self.zooms):
+            yield from self._blocks_of([WantedZoom.of(self.area, zoom) for zoom in zooms])
 
-    def _blocks_of(self, wanted: WantedZoom) -> Iterator[MosaicBlock]:
+    def _blocks_of(self, pyramid: Sequence[WantedZoom]) -> Iterator[MosaicBlock]:
+        finest = pyramid[-1].zoom_level
+        squares = heapq.merge(*(self._squares(one, finest) for one in pyramid), key=itemgetter(0))
+        for _, together in groupby(squares, key=itemgetter(0)):
+            yield from self._blocks_in([square for _, square in together], finest)
+
+    def _squares(self, wanted: WantedZoom, finest: int) -> Iterator[tuple[tuple[int, int], WantedSquare]]:
+        """The squares of a zoom that are as large on the ground as those of the finest, and their order."""
         extents = [source.extent(wanted.zoom_level) for source in self.sources]
-        for square in wanted.squares([extent for extent in extents if extent is not None]):
-            yield from self._blocks_in(square, extents)
+        side = SQUARE >> (finest - wanted.zoom_level)
+        for square in wanted.squares([extent for extent in extents if extent is not None], side):
+            yield (square.within.min_y // side, square.within.min_x // side), square
 
-    def _blocks_in(self, square: WantedSquare, extents: Sequence[GridRange | None]) -> Iterator[MosaicBlock]:
+    def _blocks_in(self, squares: Sequence[WantedSquare], finest: int) -> Iterator[MosaicBlock]:
         blocks: dict[tuple[int, int], tuple[dict[TilePlace, list[int]], dict[TilePlace, int]]] = defaultdict(
             lambda: ({}, {})
         )
-        for number, (source, extent) in enumerate(zip(self.sources, extents, strict=True)):
+        for square, (number, source) in product(squares, enumerate(self.sources)):
+            extent = source.extent(square.within.zoom_level)
             there = None if extent is None else shared_range(square.within, extent)
             if there is None:
                 continue
+            bits = _BLOCK_STEPS - (finest - square.within.zoom_level)
             for place, size in source.places(there):
                 if square.holds(place.x, place.y):
-                    numbers, sizes = blocks[place.y // _BLOCK, place.x // _BLOCK]
+                    numbers, sizes = blocks[place.y >> bits, place.x >> bits]
                     numbers.setdefault(place, []).append(number)
                     sizes.setdefault(place, size)
         for _, (numbers, sizes) in sorted(blocks.items()):
@@ -176,6 +194,17 @@ class Mosaic:
         for place in block.places:
             number, tile = best.get(place, (0, None))
             yield PlaceRead(place, number, tile, faults.get(place, ()))
+
+
+def _pyramids(zooms: Sequence[int]) -> list[list[int]]:
+    """Ascending zooms, from the finest down in groups that share blocks."""
+    groups: list[list[int]] = []
+    for zoom in reversed(zooms):
+        if groups and groups[0][-1] - zoom <= _BLOCK_STEPS:
+            groups[0].insert(0, zoom)
+        else:
+            groups.insert(0, [zoom])
+    return groups
 
 
 def in_ranges(zooms: Sequence[int]) -> str:

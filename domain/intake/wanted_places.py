@@ -15,7 +15,7 @@ from ..values.shapes import latitudes_of
 from ..values.tile_grid import MAX_LATITUDE, GridRange, column_and_row
 
 SQUARE = 64
-"""Columns and rows of a square."""
+"""Columns and rows of the largest squares."""
 MOST_ROWS = 1 << 20
 """Rows of tiles that the shapes of an area may have at one zoom."""
 
@@ -59,54 +59,55 @@ class WantedZoom:
         """How many places are wanted; None where no area bounds them."""
         return None if self.spans is None else self.spans.tiles
 
-    def squares(self, extents: Sequence[GridRange]) -> Iterator[WantedSquare]:
-        """The squares that hold wanted places and touch an extent, from north to south and west to east."""
+    def squares(self, extents: Sequence[GridRange], side: int = SQUARE) -> Iterator[WantedSquare]:
+        """The squares that hold wanted places and touch an extent, from north to south and west to east.
+
+        Each has `side` columns and rows, fewer at the edge of the grid.
+        """
         if not extents:
             return
-        first = min(extent.min_y for extent in extents) // SQUARE
-        last = max(extent.max_y for extent in extents) // SQUARE
-        for band in self._bands(first, last):
+        first = min(extent.min_y for extent in extents) // side
+        last = max(extent.max_y for extent in extents) // side
+        for band in self._bands(first, last, side):
             columns = sorted(
                 {
                     column
                     for extent in extents
-                    if extent.min_y // SQUARE <= band <= extent.max_y // SQUARE
-                    for low, high in self._columns(band)
-                    for column in range(
-                        max(low, extent.min_x) // SQUARE, min(high, extent.max_x) // SQUARE + 1
-                    )
+                    if extent.min_y // side <= band <= extent.max_y // side
+                    for low, high in self._columns(band, side)
+                    for column in range(max(low, extent.min_x) // side, min(high, extent.max_x) // side + 1)
                 }
             )
             for column in columns:
-                yield self._square(column, band)
+                yield self._square(column, band, side)
 
-    def _bands(self, first: int, last: int) -> Iterator[int]:
+    def _bands(self, first: int, last: int, side: int) -> Iterator[int]:
         if self.spans is None:
             yield from range(first, last + 1)
             return
-        yield from (int(band) for band in np.unique(self.spans.y // SQUARE) if first <= band <= last)
+        yield from (int(band) for band in np.unique(self.spans.y // side) if first <= band <= last)
 
-    def _rows(self, band: int) -> slice:
+    def _rows(self, band: int, side: int) -> slice:
         assert self.spans is not None
-        low, high = np.searchsorted(self.spans.y, [band * SQUARE, (band + 1) * SQUARE])
+        low, high = np.searchsorted(self.spans.y, [band * side, (band + 1) * side])
         return slice(int(low), int(high))
 
-    def _columns(self, band: int) -> list[tuple[int, int]]:
+    def _columns(self, band: int, side: int) -> list[tuple[int, int]]:
         if self.spans is None:
             return [(0, (1 << self.zoom_level) - 1)]
-        rows = self._rows(band)
+        rows = self._rows(band, side)
         pairs = np.unique(np.stack([self.spans.min_x[rows], self.spans.max_x[rows]], 1), axis=0)
         return [(low, high) for low, high in pairs.tolist()]
 
-    def _square(self, column: int, band: int) -> WantedSquare:
+    def _square(self, column: int, band: int, side: int) -> WantedSquare:
         last = (1 << self.zoom_level) - 1
-        min_x, min_y = column * SQUARE, band * SQUARE
-        max_x, max_y = min(min_x + SQUARE - 1, last), min(min_y + SQUARE - 1, last)
+        min_x, min_y = column * side, band * side
+        max_x, max_y = min(min_x + side - 1, last), min(min_y + side - 1, last)
         within = GridRange(self.zoom_level, min_x, min_y, max_x, max_y)
         if self.spans is None:
             return WantedSquare(within, None)
         mask = np.zeros((max_y - min_y + 1, max_x - min_x + 1), np.bool_)
-        rows = self._rows(band)
+        rows = self._rows(band, side)
         for y, low, high in zip(
             self.spans.y[rows].tolist(),
             self.spans.min_x[rows].tolist(),

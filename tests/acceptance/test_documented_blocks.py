@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from affine import Affine
 from archives import Place, picture, write_by_gdal, write_mbtiles, write_pmtiles
+from rasters import slopes, write_raster
 
-from aerotile.domain.values.tile_grid import column_and_row
+from aerotile.domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, column_and_row
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
@@ -94,6 +96,11 @@ def lay_out_imagery(folder: Path) -> None:
     write_mbtiles(folder / "ortho.mbtiles", tiles)
     write_pmtiles(folder / "new.pmtiles", dict(list(tiles.items())[:3]))
     write_by_gdal(folder / "old.gpkg", "GPKG", TILE_FORMAT="JPEG", TILING_SCHEME="GoogleMapsCompatible")
+    pixel = EARTH_CIRCUMFERENCE_M / (256 << 17)
+    east, south = (4 * 256 * pixel * (place - (1 << 14)) for place in column_and_row(48.1, 11.9, 15))
+    write_raster(
+        folder / "ortho.tif", slopes(1024, 1024), "EPSG:3857", Affine(pixel, 0.0, east, 0.0, -pixel, -south)
+    )
     line = "<LineString><coordinates>11.60,48.10 11.62,48.10</coordinates></LineString>"
     (folder / "route.kml").write_text(
         f'<kml xmlns="http://www.opengis.net/kml/2.2"><Document><Placemark>{line}</Placemark></Document></kml>'

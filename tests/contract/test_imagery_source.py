@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from affine import Affine
 from archives import Place, picture, write_folder, write_mbtiles, write_pmtiles
+from rasters import slopes, write_raster
 
 from aerotile.adapters.composition.imagery_parts import create_tile_archive, open_imagery_source
 from aerotile.adapters.contracts.imagery_source import ImagerySourceContract, ImagerySourceSubject
 from aerotile.adapters.memory.imagery_source import MemoryImagerySource
+from aerotile.adapters.rasters.raster_source import RasterSource
 from aerotile.domain.ports.imagery_source import ImageryTile, TilePlace
 from aerotile.domain.ports.tile_archive import ArchiveFacts
-from aerotile.domain.values.tile_grid import Bbox
+from aerotile.domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, Bbox
 
 TILES: dict[Place, bytes] = {
     (zoom, x, y): picture(16 * x + y)
@@ -45,6 +48,26 @@ class TestMemoryImagerySource(ImagerySourceContract):
         tiles = {TilePlace(*place): content for place, content in TILES.items()}
         answers = {place: ImageryTile(place=place, pixels=content) for place, content in tiles.items()}
         return ImagerySourceSubject(MemoryImagerySource(answers), tiles)
+
+
+class TestRasterSource(ImagerySourceContract):
+    @pytest.fixture
+    def subject(self, tmp_path: Path) -> Iterator[ImagerySourceSubject]:
+        """A raster that fills one tile of zoom 11, and what lies below it at the zooms of its pixels."""
+        pixel = EARTH_CIRCUMFERENCE_M / (256 << 13)
+        edges = Affine(pixel, 0.0, 1024 * 20 * pixel, 0.0, -pixel, 1024 * 300 * pixel)
+        path = write_raster(tmp_path / "o.tif", slopes(1024, 1024), "EPSG:3857", edges)
+        corner = TilePlace(11, 1024 + 20, 1024 - 300)
+        places = [
+            TilePlace(11 + steps, (corner.x << steps) + column, (corner.y << steps) + row)
+            for steps in (0, 1, 2)
+            for column in range(1 << steps)
+            for row in range(1 << steps)
+        ]
+        with RasterSource(path, tile_size=256, threads=2) as source:
+            assert source.zooms() == range(11, 14)
+            made = {one.place: one.pixels for one in source.read(places) if isinstance(one, ImageryTile)}
+            yield ImagerySourceSubject(source, made, is_verbatim=False)
 
 
 class TestArchiveSource(ImagerySourceContract):

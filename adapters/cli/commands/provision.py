@@ -28,6 +28,7 @@ from ..provision_output import (
     provision_facts,
     refusals_error,
     source_facts,
+    write_dates,
     write_estimate,
     write_left_out,
     write_provision,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 Example:
   aerotile provision ortho.mbtiles --zoom 14-17 --estimate
   aerotile provision ortho.mbtiles --area 11.4,48.0,11.8,48.3 --zoom 14-17 --captured-at 2024-05-01
+  aerotile provision ortho.tif --zoom 14-17 --captured-at 2024-05-01
   aerotile provision new.pmtiles old.gpkg --area route.kml --corridor 5km --captured-at 2024-05-01
 """,
 )
@@ -83,6 +85,11 @@ Example:
     type=click.Choice([scheme.value for scheme in TileScheme]),
     help="The order of the rows in folders and MBTiles.  [default: what the source says, or its format]",
 )
+@click.option(
+    "--enlarge",
+    is_flag=True,
+    help="Make zooms of --zoom that are finer than a GeoTIFF by enlarging its pixels; each tile says so.",
+)
 @click.option("--partial", is_flag=True, help="Take tiles of which a part shows no ground, too.")
 @click.option(
     "--missing-only",
@@ -107,19 +114,21 @@ def provision(
     replace: bool,
     source: str,
     scheme: str | None,
+    enlarge: bool,
     partial: bool,
     missing_only: bool,
     only_estimate: bool,
     map_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Bring imagery of an area into the store: MBTiles, PMTiles, GeoPackage or folders of tiles.
+    """Bring imagery of an area into the store: MBTiles, PMTiles, GeoPackage, GeoTIFF or folders of tiles.
 
     Sources are one mosaic: at each place the first that has it whole gives the tile. A JPEG of the store's
-    tile size goes in verbatim. PNG, WebP and tiles of twice the size are encoded anew, which is counted and
-    noted in the tile. No tile is made by enlarging coarser imagery. All tiles are counted first. Run it again
-    after an interruption: what the store holds counts as present. The exit code is 1 when anything was
-    refused, contested, without a date, left out of a source as no tile, or evicted.
+    tile size goes in verbatim. PNG, WebP, GeoTIFF and tiles of twice the size are encoded anew, which is
+    counted and noted in the tile. No tile is made by enlarging coarser imagery, except by --enlarge. All
+    tiles are counted first. Run it again after an interruption: what the store holds counts as present. The
+    exit code is 1 when anything was refused, contested, without a date, left out of a source as no tile, or
+    evicted.
 
     The date of a tile is that of --captured-at, --dates or --stac, or else the dataset's, or else what the
     sources say. With --dataset a place that another dataset holds is contested: the stored tile stays.
@@ -147,8 +156,11 @@ def provision(
         take_partial=partial,
         only_missing=missing_only,
     )
+    if enlarge and levels is None:
+        raise BadInputError("--enlarge makes zooms of --zoom, and none is given", remedy="give --zoom")
     with ExitStack() as stack:
-        mosaic = _mosaic(session, stack, names, scheme, levels, area)
+        enlarge_to = max(levels) if enlarge and levels else None
+        mosaic = _mosaic(session, stack, names, scheme, enlarge_to, levels, area)
         is_dated = only_estimate or chosen.times is not None or dataset is not None
         without_date = [] if is_dated else undated(mosaic.sources)
         if without_date:
@@ -164,6 +176,8 @@ def provision(
         if only_estimate:
             _show_estimate(mosaic, estimates, as_json=as_json)
             return
+        if chosen.times is None and not as_json:
+            write_dates(mosaic)
         report, seconds = _take_in(runtime, mosaic, terms, estimates)
     left_out = left_out_of(mosaic)
     map_error = draw_map(map_file, report.intake)
@@ -191,6 +205,7 @@ def _mosaic(
     stack: ExitStack,
     names: tuple[str, ...],
     scheme: str | None,
+    enlarge_to: int | None,
     levels: tuple[int, ...] | None,
     area: Area | None,
 ) -> Mosaic:
@@ -200,7 +215,9 @@ def _mosaic(
     tile_size = session.config.tiles.tile_size_pixels
     try:
         sources = [
-            stack.enter_context(open_imagery_source(name, tile_size=tile_size, scheme=scheme))
+            stack.enter_context(
+                open_imagery_source(name, tile_size=tile_size, scheme=scheme, enlarge_to=enlarge_to)
+            )
             for name in names
         ]
         return Mosaic.of(sources, zooms=levels or (), area=area)
@@ -235,6 +252,7 @@ def _show_estimate(mosaic: Mosaic, estimates: list[ZoomEstimate], *, as_json: bo
     if as_json:
         write_json({"sources": source_facts(mosaic), "estimate": estimate_facts(estimates)})
         return
+    write_dates(mosaic)
     write_left_out(left_out_of(mosaic))
     write_estimate(estimates)
 
