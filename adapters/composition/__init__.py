@@ -18,6 +18,7 @@ from ...domain.policies.index_agreement import IndexAgreement
 from ...domain.ports.clock import Clock
 from ...domain.ports.dataset_store import DatasetStore
 from ...domain.ports.descriptor_index import DescriptorIndex
+from ...domain.ports.descriptor_model import DescriptorModel
 from ...domain.ports.flight_recorder import FlightRecorder
 from ...domain.ports.tile_metadata import TileMetadataStore
 from ...domain.ports.tile_store import ReadableTiles
@@ -26,6 +27,7 @@ from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.tile_store import FileBackedTileStore
 from ...domain.values.validators import check_kind, check_methods
 from ..config.settings import AerotileConfig
+from .describing_parts import DescribingParts
 from .readiness_parts import ReadinessParts
 from .recall_parts import RecallParts
 from .upload_parts import UploadParts
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from ..postgres.migrate import MigrationReport
 
 
-class Runtime(UploadParts, RecallParts, ReadinessParts):
+class Runtime(UploadParts, RecallParts, ReadinessParts, DescribingParts):
     """Everything that one configuration composes; a context manager that closes it."""
 
     def index_agreement(self) -> IndexAgreement | None:
@@ -150,6 +152,18 @@ def build_descriptor_index(config: AerotileConfig) -> DescriptorIndex:
     """
     index: DescriptorIndex = runtime_of(config).part("index_in_use")
     return index
+
+
+def build_descriptor_model(config: AerotileConfig) -> DescriptorModel:
+    """The network of `[descriptor]`, which describes camera frames as it described the tiles.
+
+    With such a network configured, `build_descriptor_index` opens an index of its name only. The first call
+    waits for the disk and for onnxruntime: it reads and prepares the network; a later call returns the same
+    one. No database is opened. Raises
+    `DescriptorModelError`, `ConfigurationError`, and `RuntimeNotAvailableError` where a package is missing.
+    """
+    model: DescriptorModel = runtime_of(config).part("descriptor_model")
+    return model
 
 
 def build_tile_uploader(config: AerotileConfig, *, clock: Clock | None = None) -> TileUploader:
