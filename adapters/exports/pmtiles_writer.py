@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -23,8 +24,12 @@ class PmtilesWriter:
     def __init__(self, path: Path, most_tiles: int) -> None:
         """Raises `OSError`."""
         self._file = PartialFile(path)
-        self._stream = self._file.path.open("x+b")
-        self._archive = ArchiveWriter(self._stream, most_tiles, path.parent)
+        with ExitStack() as ending:  # what fails on a full disk ends the rest all the same
+            ending.callback(self._file.discard)
+            self._stream = ending.enter_context(self._file.path.open("x+b"))
+            self._archive = ArchiveWriter(self._stream, most_tiles, path.parent)
+            ending.callback(self._archive.close)
+            self._ending = ending.pop_all()
 
     def order(self, keys: Keys) -> npt.NDArray[np.intp]:
         """See `TileArchiveWriter`; along the Hilbert curve of each zoom."""
@@ -57,6 +62,4 @@ class PmtilesWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._archive.close()
-        self._stream.close()
-        self._file.discard()
+        self._ending.close()

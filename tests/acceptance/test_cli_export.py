@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import resource
+import signal
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -142,6 +144,29 @@ def test_a_tile_that_is_not_what_was_committed_ends_the_export_and_leaves_nothin
         result = filled("export", name)
         assert (result.code, f"imported/{zoom}/{x}/{y}" in result.error) == (JOB_FAILED, True), name
         assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
+
+
+@pytest.fixture
+def files_end_early() -> Iterator[None]:
+    """No file of this process grows beyond 1,000 bytes, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_an_export_that_finds_no_room_says_so_and_leaves_nothing(
+    filled: Call, tmp_path: Path, files_end_early: None
+) -> None:
+    for name in ARCHIVES:
+        result = filled("export", name)
+        assert result.code == JOB_FAILED, (name, result.err)
+        assert len(result.err.splitlines()) == 1, result.err
+        assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == [], name
 
 
 def test_what_an_interrupted_export_left_is_no_hindrance(filled: Call, tmp_path: Path) -> None:

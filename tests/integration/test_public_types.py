@@ -19,7 +19,15 @@ MADE_BY_AEROTILE_ALONE = {
 """Types that public annotations name and that no user needs to name, each with the reason."""
 
 REPOSITORY = Path(__file__).parents[2]
-BUILT_IN = {"ValueError", "TypeError", "KeyError", "BufferError", "NotImplementedError", "OverflowError"}
+BUILT_IN = {
+    "ValueError",
+    "TypeError",
+    "KeyError",
+    "BufferError",
+    "NotImplementedError",
+    "OSError",
+    "OverflowError",
+}
 
 
 @pytest.mark.parametrize("name", aerotile.__all__)

@@ -1,6 +1,6 @@
 """An argument of a wrong type is refused by its parameter's name, by everything that the factories return.
 
-tests/unit/test_wrong_arguments.py has the rules, and the functions and values that need no configuration.
+test_wrong_arguments.py has the rules, and the functions and values that need no configuration.
 """
 
 from __future__ import annotations
