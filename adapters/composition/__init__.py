@@ -13,7 +13,7 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ...domain.errors import IndexUnavailableError, RuntimeNotAvailableError
+from ...domain.errors import DescriptorModelError, IndexUnavailableError, RuntimeNotAvailableError
 from ...domain.policies.index_agreement import IndexAgreement
 from ...domain.ports.clock import Clock
 from ...domain.ports.dataset_store import DatasetStore
@@ -46,7 +46,7 @@ class Runtime(UploadParts, RecallParts, ReadinessParts, DescribingParts):
         """
         try:
             keys, variants = self.searched_index.tile_keys()
-        except (IndexUnavailableError, RuntimeNotAvailableError):
+        except (DescriptorModelError, IndexUnavailableError, RuntimeNotAvailableError):
             return None
         return self.compare_index(keys, variants)
 
@@ -146,9 +146,10 @@ def build_descriptor_index(config: AerotileConfig) -> DescriptorIndex:
     It is the index of the base, where a flight reads a base that has one: with `base.layered`, or where there
     is no database. Tiles of the store alone are not in it. No database is opened.
 
-    The first call waits for the disk: it hashes the index. Raises `IndexUnavailableError`,
-    `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX` is off, `ConfigurationError` when it is no yes or
-    no, and `BaseUnavailableError` as `build_sealed_base` does.
+    The first call waits for the disk: it hashes the index. Raises `IndexUnavailableError`, also for an index
+    of another network than the configured one, `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX` is off,
+    `ConfigurationError` when it is no yes or no, `DescriptorModelError` when the network of `[descriptor]`
+    can't be used, and `BaseUnavailableError` as `build_sealed_base` does.
     """
     index: DescriptorIndex = runtime_of(config).part("index_in_use")
     return index

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from ...domain.errors import ConfigurationError, DescriptorModelError
+from ...domain.errors import ConfigurationError, DescriptorModelError, RuntimeNotAvailableError
 from ...domain.ports.descriptor_model import DescriptorModel
 from ..config.settings import DescriptorConfig
 from .parts import Parts
@@ -30,9 +30,16 @@ class ModelParts(Parts):
 
     @property
     def searched_model(self) -> str | None:
-        """Whose descriptors a flight searches; None: those of any network. Raises as `descriptor_model`."""
+        """Whose descriptors a flight searches; None: those of any network.
+
+        Raises `DescriptorModelError`, also where a package is missing, and `ConfigurationError`.
+        """
         if self.config.descriptor.is_set:
-            return self.descriptor_model.name
+            try:
+                return self.descriptor_model.name
+            except RuntimeNotAvailableError as error:
+                # Of an index this error says that it was left out on purpose, which is no failure.
+                raise DescriptorModelError(str(error), remedy=error.remedy) from error
         return self.config.index.descriptor_model
 
 

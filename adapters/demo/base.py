@@ -24,6 +24,7 @@ from .mission import Mission
 
 BASE_AGE = timedelta(days=30)
 _BATCH = 128
+_NETWORK = "descriptor.npz"
 
 ProgressBar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 """`with bar("label") as advance: advance(done, total)`."""
@@ -33,7 +34,8 @@ ProgressBar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]
 class PreparedBase:
     """The base that is ready for the flight, and how long each part took."""
 
-    model: GradientVlad
+    network: Path
+    """The file of the descriptor that was learned."""
     tile_ids: tuple[TileId, ...]
     total_bytes: int
     indexed: int
@@ -53,6 +55,8 @@ def prepare_base(runtime: Runtime, mission: Mission, imagery: BlueMarble, bar: P
     images = [_read_back(runtime, tile_id) for tile_id in searchable]
     with bar("Learning the descriptor") as advance:
         model = GradientVlad.fit(images, progress=advance)
+    network = runtime.config.root / _NETWORK
+    model.save(network)
     with bar("Describing tiles") as advance:
         rows = [model.describe(image[np.newaxis]) for image in _counted(images, advance)]
     descriptors = np.concatenate(rows)
@@ -66,7 +70,7 @@ def prepare_base(runtime: Runtime, mission: Mission, imagery: BlueMarble, bar: P
             progress=advance,
         )
     return PreparedBase(
-        model=model,
+        network=network,
         tile_ids=tuple(tile_ids),
         total_bytes=runtime.rows.disk_usage().footprint_bytes,
         indexed=len(searchable),

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,20 @@ def test_an_index_of_another_network_is_refused_wherever_it_is_opened(filled: Ca
     named = filled("search", "q.npy", AEROTILE_INDEX_DESCRIPTOR_MODEL="megaloc", **FLIGHT)
     assert named.code == BAD_CALL
     assert "index.descriptor_model is 'megaloc', and the network of [descriptor] is 'net-12-" in named.error
+
+
+def test_a_network_that_can_not_be_used_is_a_failure_of_the_index_and_of_nothing_else(
+    filled: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert filled("describe", "d.npz", "--model", "network.onnx").code == 0
+    assert filled("index", "build", "d.npz").code == 0
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    told = filled("status", "--json", **FLIGHT)
+    assert (told.code, told.json["tiles"]["count"]) == (JOB_FAILED, COUNT)
+    assert "network.onnx needs onnxruntime" in told.json["index"]["error"]
+    assert filled("verify", **FLIGHT).code == 0
+    (tmp_path / "network.onnx").unlink()
+    assert "can't read" in filled("status", "--json", **FLIGHT).json["index"]["error"]
 
 
 def test_a_file_that_does_not_say_its_network_needs_the_option(filled: Call) -> None:
