@@ -291,8 +291,10 @@ cdef class SectorGridJudge:
         for i, ruling in enumerate(self.rulings):
             cells[i] = ruling.grid.cell_over(&tile)
         for i, ruling in enumerate(self.rulings):
+            if found is not None and not is_stricter(ruling, found, age_us):
+                continue  # whatever lies over the tile there
             position = ruling.grid.first_in(&cells[i], &tile)
-            if position < ruling.grid.windows.shape[0] and (found is None or is_stricter(ruling, found, age_us)):
+            if position < ruling.grid.windows.shape[0]:
                 found, first = ruling, position
         if found is not None:
             strictest = <object>PyTuple_GET_ITEM(found.grid.sectors, first)
