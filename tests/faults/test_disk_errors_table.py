@@ -88,6 +88,7 @@ ELSEWHERE = {
     "adapters/cli/commands/export.py": "the dates of the tiles, through atomic_file",
     "adapters/exports/folder_writer.py": "whole or not there, on a full disk too: test_cli_export.py",
     "adapters/exports/partial_file.py": "whole or not there, on a full disk too: test_cli_export.py",
+    "adapters/health/health_file.py": "no disk that fails costs more than a line of the log: test_health.py",
     "adapters/checked_tiles.py": "what a check found, through atomic_file",
     "adapters/sealed_base/checked_base.py": "what a check found, through atomic_file",
     "adapters/recorder/writable.py": "one empty file, to learn whether the record can be written",
