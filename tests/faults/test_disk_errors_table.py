@@ -91,6 +91,7 @@ ELSEWHERE = {
     "adapters/health/health_file.py": "no disk that fails costs more than a line of the log: test_health.py",
     "adapters/checked_tiles.py": "what a check found, through atomic_file",
     "adapters/sealed_base/checked_base.py": "what a check found, through atomic_file",
+    "adapters/recorder/foxglove_layout.py": "one file, through atomic_file",
     "adapters/recorder/writable.py": "one empty file, to learn whether the record can be written",
     "adapters/cli/coverage_map.py": "one picture, through atomic_file",
     "adapters/demo/picture.py": "one picture, through atomic_file",
