@@ -87,6 +87,8 @@ ELSEWHERE = {
     "adapters/cli/commands/serve.py": "the port file, through atomic_file",
     "adapters/cli/commands/export.py": "the dates of the tiles, through atomic_file",
     "adapters/exports/folder_writer.py": "whole or not there, on a full disk too: test_cli_export.py",
+    "adapters/exports/described_tiles.py": "block by block, resumed behind the last: test_cli_describe.py",
+    "adapters/descriptor_models/gradient_vlad.py": "one file, through atomic_file",
     "adapters/exports/partial_file.py": "whole or not there, on a full disk too: test_cli_export.py",
     "adapters/health/health_file.py": "no disk that fails costs more than a line of the log: test_health.py",
     "adapters/checked_tiles.py": "what a check found, through atomic_file",
