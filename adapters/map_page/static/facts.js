@@ -1,5 +1,6 @@
 // The facts of the tiles at one place.
 
+import { byId, element } from "./elements.js";
 import { ask } from "./server.js";
 import { Cells } from "./grid.js";
 
@@ -8,7 +9,7 @@ const days = (seconds) => `${(seconds / 86400).toFixed(1)} days`;
 export class Facts {
   constructor(map) {
     this.cells = new Cells(map, "chosen");
-    this.box = document.getElementById("facts");
+    this.box = byId("facts");
   }
 
   async show(zoom, { x, y }, at) {
@@ -48,10 +49,4 @@ export class Facts {
     list.append(element("dt", "explained by"), command);
     return list;
   }
-}
-
-function element(name, content) {
-  const made = document.createElement(name);
-  made.textContent = content;
-  return made;
 }

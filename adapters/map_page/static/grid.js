@@ -2,12 +2,12 @@
 
 const SCREEN_ZOOMS = 4; // cells of 16 pixels
 
-// The latitudes and longitudes of a tile's corners, south-west and north-east.
-export function boundsOf(zoom, x, y) {
+// The latitudes and longitudes of a tile's corners, south-west and north-east; or of a row of tiles up to `last`.
+export function boundsOf(zoom, x, y, last = x) {
   const size = 2 ** zoom;
   const latitude = (row) => (Math.atan(Math.sinh(Math.PI * (1 - (2 * row) / size))) * 180) / Math.PI;
   const longitude = (column) => (column / size) * 360 - 180;
-  return [[latitude(y + 1), longitude(x)], [latitude(y), longitude(x + 1)]];
+  return [[latitude(y + 1), longitude(x)], [latitude(y), longitude(last + 1)]];
 }
 
 // The column and row of the tile that covers a place.
@@ -43,9 +43,9 @@ export class Cells {
 
   draw(cells) {
     this.group.clearLayers();
-    for (const { zoom, x, y, style } of cells) {
+    for (const { zoom, x, y, last, style } of cells) {
       const shown = { renderer: this.renderer, interactive: false, ...style };
-      L.rectangle(boundsOf(zoom, x, y), shown).addTo(this.group);
+      L.rectangle(boundsOf(zoom, x, y, last), shown).addTo(this.group);
     }
   }
 
