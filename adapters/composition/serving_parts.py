@@ -88,6 +88,7 @@ class ServingRuntime(BaseParts):
         from .serving_readiness import planned
 
         self._now()  # builds the guard of the clock, which the threads of the page share
+        self._places()  # of a large base they take a moment, which the first visitor need not wait
         archive = None
         if self._shows_base:
             from ..sealed_base.archive_bytes import ArchiveBytes

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from browsers import chromium
-from map_pictures import PLACES, make_pictures, site_in
+from map_pictures import VIEWS, make_pictures, site_in
 from map_sites import (
     ATTRIBUTION,
     NORTH,
@@ -279,9 +279,12 @@ def test_a_page_of_another_site_reads_nothing(browser: Browser, url: str) -> Non
 
 @pytest.mark.slow(reason="cuts tiles of the Blue Marble for the pictures of the pages")
 def test_the_pictures_of_the_pages_can_be_made(browser: Browser, tmp_path: Path) -> None:
-    places = (tmp_path / "light.jpg", tmp_path / "dark.jpg")
-    make_pictures(browser, site_in(tmp_path / "root"), places)
-    assert [size_of(place) for place in places] == [size_of(REPOSITORY / place) for place in PLACES]
+    made = make_pictures(browser, site_in(tmp_path / "root"), tmp_path)
+    assert [path.name for path in made] == [Path(place).name for place, *_ in VIEWS]
+    for path in made:
+        published = REPOSITORY / "docs" / path.name
+        assert size_of(path) == size_of(published)
+        assert published.stat().st_size <= 150 << 10
 
 
 def size_of(path: Path) -> tuple[int, int]:

@@ -15,7 +15,7 @@ export class Facts {
   async show(zoom, { x, y }, at) {
     const found = await ask(`/tiles/${zoom}/${x}/${y}`, { at }, "facts");
     if (found === null) return "";
-    this.cells.draw([{ zoom, x, y, style: { color: "#ffffff", weight: 3, fill: false } }]);
+    this.cells.draw([{ zoom, x, y, style: { color: "#ffffff", weight: 3 } }]);
     if (!found.tiles.length) {
       const line = `No tile at ${found.place}`;
       this.box.replaceChildren(element("p", line));

@@ -84,7 +84,7 @@ export class Flight {
       .map((event) => event.payload.tile));
     const items = hits.map(([tile, distance, content]) => {
       const what = content === null ? ", not known to a store" : "";
-      return element("li", `${tile}: distance ${distance}${what}${used.has(tile) ? ", used by a fix" : ""}`);
+      return element("li", `${tile}: distance ${Number(Number(distance).toPrecision(6))}${what}${used.has(tile) ? ", used by a fix" : ""}`);
     });
     if (left) items.push(element("li", `and ${left} more`));
     byId("hits").replaceChildren(...items);

@@ -69,7 +69,7 @@ function showTile(place) {
 }
 
 async function start() {
-  const catalog = await ask("/catalog");
+  const [catalog, zooms, ground] = await Promise.all([ask("/catalog"), coverage.load(), ask("/tiles.json")]);
   byId("layers").textContent = catalog.layers.map((layer) => {
     const generation = layer.generation === null ? "" : ` ${layer.generation}`;
     const unsigned = layer.is_trusted === false ? ", unsigned" : "";
@@ -78,12 +78,11 @@ async function start() {
   }).join(" · ");
   byId("attribution").textContent = catalog.attributions.join(" · ") || "No attribution is known for this imagery.";
   byId("dataset-list").replaceChildren(...listed(catalog.datasets));
-  const zooms = await coverage.load();
   readiness.begin(catalog, zooms);
   byId("zoom").replaceChildren(...zooms.map((zoom) => new Option(zoom, zoom)));
   if (zooms.length) {
     byId("zoom").value = zooms.at(-1);
-    const { bounds: [west, south, east, north] } = await ask("/tiles.json");
+    const [west, south, east, north] = ground.bounds;
     imagery = new Imagery("/tiles/{z}/{x}/{y}.jpg", {
       zooms,
       noWrap: true,

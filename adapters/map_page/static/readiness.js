@@ -15,6 +15,8 @@ const STYLES = [
 ];
 const MOST_LISTED = 20;
 
+const counted = (tiles) => (tiles === 1 ? "1 tile" : `${tiles.toLocaleString("en")} tiles`);
+
 export class Readiness {
   // `attempt` runs what may be refused and shows the line of it, `say` shows a line.
   constructor(map, attempt, say) {
@@ -103,7 +105,7 @@ export class Readiness {
       `${(found.length_m / 1000).toFixed(1)} km, ${found.corridor_m} m to each side, take-off ` +
       `${found.take_off.slice(0, 16).replace("T", " ")} UTC, ${found.pace}; ` +
       `${found.tiles.toLocaleString("en")} tiles${left.join("")}`;
-    const noes = found.noes.map(({ what, tiles, remedy }) => [`${tiles.toLocaleString("en")} tiles ${what}`, remedy]);
+    const noes = found.noes.map(({ what, tiles, remedy }) => [`${counted(tiles)} ${what}`, remedy]);
     for (const { name, holds, detail, remedy } of found.conditions) {
       if (!holds) noes.push([`${name}: ${detail}`, remedy]);
     }
@@ -121,7 +123,7 @@ export class Readiness {
     byId("ready-key").replaceChildren(...keyOf(found.kinds));
     this.draw();
     this.map.fitBounds(this.lines.getBounds(), { maxZoom: found.zooms.at(-1) });
-    const reasons = found.noes.map(({ what, tiles }) => `${tiles} tiles ${what}`);
+    const reasons = found.noes.map(({ what, tiles }) => `${counted(tiles)} ${what}`);
     reasons.push(...found.conditions.filter(({ holds }) => !holds).map(({ name }) => name));
     this.say(found.go ? "GO" : `NO-GO: ${reasons.join(", ")}`);
   }
