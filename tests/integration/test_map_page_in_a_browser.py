@@ -68,6 +68,8 @@ def test_imagery_and_its_attribution_are_shown(visited: Visit) -> None:
     expect(page.locator("#layers")).to_have_text(f"base 000001: {len(TILES)} tiles, unsigned")
     expect(page.locator("#health")).to_contain_text("lacks the signatures")
     expect(page.locator("#attribution")).to_have_text(ATTRIBUTION)
+    dataset = f"ortho: {ATTRIBUTION} (CC-BY-4.0, may be stored offline), captured 2025-06-01"
+    expect(page.locator("#dataset-list li")).to_have_text([dataset])
     expect(page.locator("img.leaflet-tile-loaded").first).to_be_visible()
     page.get_by_role("button", name="Zoom in").click()
     shown = f"/tiles/{ZOOM}/{WEST + 2}/{NORTH + 2}.jpg"
