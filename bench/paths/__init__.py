@@ -15,6 +15,7 @@ from . import (
     index_opening,
     index_search,
     opening,
+    readiness,
     reads,
     sealed_base,
     sector_shapes,
@@ -44,6 +45,7 @@ PATHS: tuple[MeasuredPath, ...] = (
     area_search.LARGE_AREA,
     sealed_base.READ,
     busy_writes.BESIDE_PYTHON,
+    readiness.READY,
 )
 
 GROWTH: tuple[GrowthCurve, ...] = (
