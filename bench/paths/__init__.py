@@ -15,6 +15,7 @@ from . import (
     index_opening,
     index_search,
     opening,
+    rasters,
     readiness,
     reads,
     sealed_base,
@@ -45,6 +46,7 @@ PATHS: tuple[MeasuredPath, ...] = (
     area_search.LARGE_AREA,
     sealed_base.READ,
     busy_writes.BESIDE_PYTHON,
+    rasters.CUT,
     readiness.READY,
 )
 
