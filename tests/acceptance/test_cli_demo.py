@@ -16,7 +16,7 @@ from aerotile.domain.readiness.judge_tiles import TileFault
 
 
 @pytest.mark.slow(reason="prepares two sealed bases and flies by the second: 20 s on an idle core")
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)  # three minutes beside ten busy processes a core
 def test_the_demo_prepares_mends_flies_and_uploads(tmp_path: Path) -> None:
     # A store that the environment names is none of the demo's.
     environment = os.environ | {
