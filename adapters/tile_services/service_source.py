@@ -1,0 +1,210 @@
+"""`TileServiceSource`: the `ImagerySource` over an XYZ or WMTS server."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+
+from ...domain.errors import ImageryPlaceError, ImagerySourceError
+from ...domain.policies.tile_fetching import (
+    AnswerKind,
+    Failure,
+    FetchLimits,
+    GiveUp,
+    JudgedAnswer,
+    after_failure,
+    judge_answer,
+)
+from ...domain.ports.clock import Clock
+from ...domain.ports.imagery_source import FoundPlace, ImageryFacts, ImageryTile, ReadPlace, TilePlace
+from ...domain.values.tile_grid import GridRange
+from .address import TileAddress
+from .exchange import Answer, Exchange
+from .pace import Pace
+
+USER_AGENT = "aerotile"
+_USUAL_BYTES = 20_000
+"""Of an aerial JPEG tile of 256 pixels; replaced by the mean of what was fetched."""
+_AGAIN = "run the same command again: it goes on with what is missing"
+
+
+class TileServiceSource:
+    """See `ImagerySource`. It asks for no tile twice at a time, and holds one block of tiles in memory.
+
+    `transcode` makes a JPEG of another picture, or says what is wrong with it; without it such pictures are
+    errors of their places. JPEGs are handed on verbatim.
+    """
+
+    is_remote = True
+
+    def __init__(
+        self,
+        address: TileAddress,
+        *,
+        clock: Clock,
+        limits: FetchLimits | None = None,
+        zooms: range = range(23),
+        transcode: Callable[[TilePlace, bytes], ImageryTile | ImageryPlaceError] | None = None,
+        request_timeout_s: float = 60.0,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        """`draw` gives the random shares of the back-off, within 0..1. Nothing is sent yet."""
+        self.name = address.template
+        self._address = address
+        self._clock = clock
+        self._limits = limits or FetchLimits()
+        self._zooms = zooms
+        self._transcode = transcode
+        self._draw = draw
+        self._pace = Pace(self._limits, clock)
+        self._exchange = Exchange(
+            address,
+            connections=self._limits.connections,
+            timeout_s=request_timeout_s,
+            clock=clock,
+            user_agent=USER_AGENT,
+        )
+        self._pool = ThreadPoolExecutor(self._limits.connections, thread_name_prefix="aerotile-fetch")
+        self._counts = threading.Lock()
+        self._pictures = self._bytes = self._garbage = 0
+        self._stop_error: ImagerySourceError | None = None
+
+    @property
+    def facts(self) -> ImageryFacts:
+        """See `ImagerySource`; a server says nothing of its imagery."""
+        return ImageryFacts(kind="tile service")
+
+    @property
+    def seconds_each(self) -> float:
+        """See `ImagerySource`: as the limit of the rate says."""
+        return 1.0 / self._limits.requests_per_second
+
+    def zooms(self) -> Sequence[int]:
+        """See `ImagerySource`."""
+        return self._zooms
+
+    def extent(self, zoom_level: int) -> GridRange | None:
+        """See `ImagerySource`: the world, because a server doesn't say which tiles it lacks."""
+        last = (1 << zoom_level) - 1
+        return GridRange(zoom_level, 0, 0, last, last) if zoom_level in self._zooms else None
+
+    def places(self, within: GridRange) -> Sequence[FoundPlace]:
+        """See `ImagerySource`: every place."""
+        if within.zoom_level not in self._zooms:
+            return []
+        size = self._bytes // self._pictures if self._pictures else _USUAL_BYTES
+        return [FoundPlace(TilePlace(within.zoom_level, x, y), size) for x, y in within]
+
+    def read(self, places: Sequence[TilePlace]) -> Iterator[ReadPlace]:
+        """See `ImagerySource`. Raises `ImagerySourceError` where the server refuses or does not answer."""
+        jobs = [self._pool.submit(self._fetch, place) for place in places]
+        try:
+            for job in jobs:
+                yield job.result()
+        finally:
+            for job in jobs:
+                job.cancel()
+
+    def __enter__(self) -> TileServiceSource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pace.stopping.set()
+        self._pool.shutdown(cancel_futures=True)
+        self._exchange.close()
+
+    def _fetch(self, place: TilePlace) -> ReadPlace:
+        """Ask until there is an answer for good. In any thread."""
+        attempts = 0
+        first_s: float | None = None
+        while True:
+            if not self._pace.wait_for_start():
+                raise self._stop_error or ImagerySourceError(f"{self.name} was closed", remedy=_AGAIN)
+            first_s = self._clock.monotonic() if first_s is None else first_s
+            answer = self._exchange.get(self._address.url(place))
+            attempts += 1
+            judged = (
+                judge_answer(answer.status, answer.body)
+                if answer.problem is None
+                else JudgedAnswer(AnswerKind.FAILED, answer.problem)
+            )
+            if judged.kind is not AnswerKind.FAILED:
+                return self._settled(place, answer, judged)
+            given_up = self._wait_after(answer, judged, attempts, first_s)
+            if given_up:
+                return ImageryPlaceError(
+                    f"{self._address.shown(place)} failed {attempts} times: {judged.what}",
+                    place=place,
+                    kind=judged.what,
+                    remedy=_AGAIN,
+                )
+
+    def _wait_after(self, answer: Answer, judged: JudgedAnswer, attempts: int, first_s: float) -> bool:
+        """Wait before another request, or return True to give the tile up."""
+        self._pace.note_failure()
+        failure = Failure(
+            attempts=attempts,
+            retry_after_s=answer.retry_after_s,
+            answered_since_s=self._pace.answered_since_s(first_s),
+            silent_for_s=self._pace.silent_for_s(),
+        )
+        decision = after_failure(failure, self._draw(), self._limits)
+        if decision is GiveUp.RUN:
+            wait = f", and asks to wait {answer.retry_after_s:g} s" if answer.retry_after_s else ""
+            raise self._stopped(f"does not answer: {judged.what}{wait}", _AGAIN)
+        if isinstance(decision, GiveUp):
+            return True
+        if decision.everybody:
+            self._pace.pause_everybody(decision.wait_s)
+        else:
+            self._pace.sleep(decision.wait_s)
+        return False
+
+    def _settled(self, place: TilePlace, answer: Answer, judged: JudgedAnswer) -> ReadPlace:
+        if judged.kind is AnswerKind.REFUSED:
+            told = (
+                "renew the token" if self._address.token else "ask the server's owner, or name a --token-file"
+            )
+            raise self._stopped(f"refuses this client ({judged.what})", f"{told}, then {_AGAIN}")
+        self._pace.note_success()
+        if judged.kind is AnswerKind.NOTHING_THERE:
+            return None
+        if judged.kind is AnswerKind.GARBAGE:
+            return self._garbled(place, judged.what)
+        with self._counts:
+            self._pictures += 1
+            self._bytes += len(answer.body)
+        if judged.what == "a JPEG":
+            return ImageryTile(place=place, pixels=answer.body)
+        if self._transcode is None:
+            return self._garbled(place, judged.what)
+        return self._transcode(place, answer.body)
+
+    def _garbled(self, place: TilePlace, what: str) -> ImageryPlaceError:
+        with self._counts:
+            self._garbage += 1
+            is_all = not self._pictures and self._garbage >= self._limits.garbage_at_first
+        if is_all:
+            raise self._stopped(
+                f"answered {self._garbage} times, each time without a tile, at last with {what}",
+                "look at its answer in a browser, and check the address and the token",
+            )
+        return ImageryPlaceError(
+            f"{self._address.shown(place)} is {what}",
+            place=place,
+            kind=what,
+            remedy="look at what the server answered there",
+        )
+
+    def _stopped(self, what: str, remedy: str) -> ImagerySourceError:
+        """The run is over for every request; nothing more is sent."""
+        with self._counts:
+            if self._stop_error is None:
+                self._stop_error = ImagerySourceError(f"{self._address.server} {what}", remedy=remedy)
+        self._pace.stopping.set()
+        return self._stop_error
