@@ -15,7 +15,8 @@ PARALLEL = --numprocesses $(WORKERS) --dist loadgroup
 HERE = $(PARALLEL) -m 'not faults and not slow'
 REST = --hypothesis-profile thorough -m 'faults or slow'
 PACKAGE = __init__.py testing.py py.typed $(EXTENSION) \
-	$(shell find domain adapters ext migrations -name '*.py' -o -name '*.pyi' -o -name '*.sql' -o -name '*.mako')
+	$(shell find domain adapters ext migrations -name '*.py' -o -name '*.pyi' -o -name '*.sql' -o -name '*.mako' \
+	-o -path '*/static/*')
 
 # The package as it is installed: the root folder is the package, but under another name.
 LINKED = $(addprefix build/package/aerotile/,__init__.py testing.py py.typed $(patsubst %/__init__.py,%,$(wildcard */__init__.py)))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .adapters.composition import (
         apply_migrations,
+        build_dataset_store,
         build_descriptor_index,
         build_flight_recorder,
         build_sealed_base,
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
         IndexConfig,
         LruConfig,
         ReadsConfig,
+        RecallConfig,
         RecordConfig,
+        RecordLookups,
         TilesConfig,
         UploadConfig,
     )
@@ -47,6 +50,12 @@ if TYPE_CHECKING:
         CommitOutcomeUnknownError,
         ConfigurationError,
         ContentHashMismatchError,
+        ContestedPlaceError,
+        DatasetConflictError,
+        DatasetError,
+        DatasetNotStorableError,
+        DatasetSourceChangedError,
+        DatasetUndatedError,
         DuplicateTileError,
         ForkedProcessError,
         FreshnessRejectionError,
@@ -57,20 +66,26 @@ if TYPE_CHECKING:
         IndexUnavailableError,
         NoMappingLeftError,
         NoTileFileError,
+        NotNewerError,
         OnboardRoomExhaustedError,
+        OtherImageryError,
         ReadDeadlineError,
+        RecallListError,
         RuntimeNotAvailableError,
         SealedTileError,
         StoreUnavailableError,
         TileCacheError,
         TileMetadataError,
         TileNotFoundError,
+        TileRecalledError,
+        UnknownDatasetError,
     )
     from .domain.find_tiles import DescriptorSearch, FoundTile, FoundTiles, PixelReader, find_tiles
     from .domain.flight_events import EventKind, FlightEvent, RecordEnvelope, Severity
     from .domain.policies.clock_trust import ClockFault, ClockFaultReason
     from .domain.policies.freshness import FreshnessDecision, FreshnessVerdict
     from .domain.ports.clock import Clock
+    from .domain.ports.dataset_store import DatasetStore
     from .domain.ports.descriptor_index import DescriptorIndex, SupportsAreaSearch, SupportsKeyListing
     from .domain.ports.flight_recorder import FlightRecorder
     from .domain.ports.sector_index import SectorIndex, SupportsJudging, TileJudge
@@ -79,6 +94,7 @@ if TYPE_CHECKING:
         AmendedTile,
         ReadableTiles,
         RecordsLookups,
+        ReplacedTile,
         SupportsLocalReads,
         SupportsLocalWrites,
         TileStore,
@@ -89,6 +105,8 @@ if TYPE_CHECKING:
     from .domain.store.tile_store import FileBackedTileStore
     from .domain.values.areas import Area, TileSpan
     from .domain.values.catalogue_entries import CatalogueEntry, CatalogueMatches
+    from .domain.values.corridors import Corridor
+    from .domain.values.datasets import Dataset, DigestOf
     from .domain.values.descriptors import (
         DescriptorMetric,
         HnswParams,
@@ -96,12 +114,12 @@ if TYPE_CHECKING:
         SearchHit,
         VectorStorage,
     )
-    from .domain.values.pixels import TilePixelHandle
+    from .domain.values.lookups import PositionFix
+    from .domain.values.pixels import TileBytes, TilePixelHandle
     from .domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
     from .domain.values.shapes import Circle, MultiPolygon, Polygon
     from .domain.values.tile_grid import Bbox, GridRange, ground_sample_distance
     from .domain.values.tile_key import VariantTable, decode_tile_key, encode_tile_key
-    from .domain.values.tile_names import derive_location_hash, derive_tile_id
     from .domain.values.tiles import (
         FreshnessLabel,
         TileId,
@@ -110,6 +128,8 @@ if TYPE_CHECKING:
         TileQualityMetadata,
         TileSource,
         VotingStatus,
+        derive_location_hash,
+        derive_tile_id,
     )
     from .domain.values.upload_reports import (
         BatchOutcome,
@@ -126,6 +146,7 @@ if TYPE_CHECKING:
 _NAMES_BY_MODULE = {
     ".adapters.composition": (
         "apply_migrations",
+        "build_dataset_store",
         "build_descriptor_index",
         "build_flight_recorder",
         "build_sealed_base",
@@ -146,7 +167,9 @@ _NAMES_BY_MODULE = {
         "IndexConfig",
         "LruConfig",
         "ReadsConfig",
+        "RecallConfig",
         "RecordConfig",
+        "RecordLookups",
         "TilesConfig",
         "UploadConfig",
     ),
@@ -161,6 +184,12 @@ _NAMES_BY_MODULE = {
         "CommitOutcomeUnknownError",
         "ConfigurationError",
         "ContentHashMismatchError",
+        "ContestedPlaceError",
+        "DatasetConflictError",
+        "DatasetError",
+        "DatasetNotStorableError",
+        "DatasetSourceChangedError",
+        "DatasetUndatedError",
         "DuplicateTileError",
         "ForkedProcessError",
         "FreshnessRejectionError",
@@ -171,14 +200,19 @@ _NAMES_BY_MODULE = {
         "IndexUnavailableError",
         "NoMappingLeftError",
         "NoTileFileError",
+        "NotNewerError",
         "OnboardRoomExhaustedError",
+        "OtherImageryError",
         "ReadDeadlineError",
+        "RecallListError",
         "RuntimeNotAvailableError",
         "SealedTileError",
         "StoreUnavailableError",
         "TileCacheError",
         "TileMetadataError",
         "TileNotFoundError",
+        "TileRecalledError",
+        "UnknownDatasetError",
     ),
     ".domain.find_tiles": (
         "DescriptorSearch",
@@ -202,6 +236,7 @@ _NAMES_BY_MODULE = {
         "FreshnessVerdict",
     ),
     ".domain.ports.clock": ("Clock",),
+    ".domain.ports.dataset_store": ("DatasetStore",),
     ".domain.ports.descriptor_index": (
         "DescriptorIndex",
         "SupportsAreaSearch",
@@ -221,6 +256,7 @@ _NAMES_BY_MODULE = {
         "AmendedTile",
         "ReadableTiles",
         "RecordsLookups",
+        "ReplacedTile",
         "SupportsLocalReads",
         "SupportsLocalWrites",
         "TileStore",
@@ -237,6 +273,11 @@ _NAMES_BY_MODULE = {
         "CatalogueEntry",
         "CatalogueMatches",
     ),
+    ".domain.values.corridors": ("Corridor",),
+    ".domain.values.datasets": (
+        "Dataset",
+        "DigestOf",
+    ),
     ".domain.values.descriptors": (
         "DescriptorMetric",
         "HnswParams",
@@ -244,7 +285,11 @@ _NAMES_BY_MODULE = {
         "SearchHit",
         "VectorStorage",
     ),
-    ".domain.values.pixels": ("TilePixelHandle",),
+    ".domain.values.lookups": ("PositionFix",),
+    ".domain.values.pixels": (
+        "TileBytes",
+        "TilePixelHandle",
+    ),
     ".domain.values.sectors": (
         "FreshnessRule",
         "SectorBoundary",
@@ -265,10 +310,6 @@ _NAMES_BY_MODULE = {
         "decode_tile_key",
         "encode_tile_key",
     ),
-    ".domain.values.tile_names": (
-        "derive_location_hash",
-        "derive_tile_id",
-    ),
     ".domain.values.tiles": (
         "FreshnessLabel",
         "TileId",
@@ -277,6 +318,8 @@ _NAMES_BY_MODULE = {
         "TileQualityMetadata",
         "TileSource",
         "VotingStatus",
+        "derive_location_hash",
+        "derive_tile_id",
     ),
     ".domain.values.upload_reports": (
         "BatchOutcome",
@@ -317,10 +360,20 @@ __all__ = [
     "CommitOutcomeUnknownError",
     "ConfigurationError",
     "ContentHashMismatchError",
+    "ContestedPlaceError",
+    "Corridor",
     "DatabaseConfig",
+    "Dataset",
+    "DatasetConflictError",
+    "DatasetError",
+    "DatasetNotStorableError",
+    "DatasetSourceChangedError",
+    "DatasetStore",
+    "DatasetUndatedError",
     "DescriptorIndex",
     "DescriptorMetric",
     "DescriptorSearch",
+    "DigestOf",
     "DuplicateTileError",
     "EventKind",
     "FileBackedTileStore",
@@ -350,16 +403,23 @@ __all__ = [
     "MultiPolygon",
     "NoMappingLeftError",
     "NoTileFileError",
+    "NotNewerError",
     "OnboardRoomExhaustedError",
+    "OtherImageryError",
     "PixelReader",
     "Polygon",
+    "PositionFix",
     "ProblemKind",
     "ReadDeadlineError",
     "ReadableTiles",
     "ReadsConfig",
+    "RecallConfig",
+    "RecallListError",
     "RecordConfig",
     "RecordEnvelope",
+    "RecordLookups",
     "RecordsLookups",
+    "ReplacedTile",
     "RuntimeNotAvailableError",
     "SealedTileError",
     "SearchHit",
@@ -375,6 +435,7 @@ __all__ = [
     "SupportsLocalReads",
     "SupportsLocalWrites",
     "SupportsPins",
+    "TileBytes",
     "TileCacheError",
     "TileId",
     "TileJudge",
@@ -385,6 +446,7 @@ __all__ = [
     "TileNotFoundError",
     "TilePixelHandle",
     "TileQualityMetadata",
+    "TileRecalledError",
     "TileSource",
     "TileSpan",
     "TileStore",
@@ -393,6 +455,7 @@ __all__ = [
     "TileUploader",
     "TileWriteOutcome",
     "TilesConfig",
+    "UnknownDatasetError",
     "UploadBatchReport",
     "UploadConfig",
     "UploadProblem",
@@ -402,6 +465,7 @@ __all__ = [
     "VectorStorage",
     "VotingStatus",
     "apply_migrations",
+    "build_dataset_store",
     "build_descriptor_index",
     "build_flight_recorder",
     "build_sealed_base",

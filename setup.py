@@ -43,6 +43,7 @@ setup(
     package_data={
         "aerotile": ["py.typed"],
         "aerotile.ext": ["*.pyi"],
+        "aerotile.adapters.map_page": ["static/*"],
         "aerotile.adapters.postgres": ["*.sql"],
         "aerotile.migrations": ["*.mako"],
     },

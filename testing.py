@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .adapters.memory.clock import ManualClock
+from .adapters.memory.dataset_store import MemoryDatasetStore
 from .adapters.memory.descriptor_index import MemoryDescriptorIndex
 from .adapters.memory.example_jpeg import example_jpeg
 from .adapters.memory.flight_recorder import MemoryFlightRecorder
@@ -33,6 +34,7 @@ from .adapters.memory.uploader import MemoryProvider, MemoryUploadLedger
 
 if TYPE_CHECKING:
     from .adapters.contracts.clock import ClockContract
+    from .adapters.contracts.dataset_store import DatasetStoreContract
     from .adapters.contracts.descriptor_index import DescriptorIndexContract, MakeDescriptorIndex
     from .adapters.contracts.flight_recorder import FlightRecorderContract, FlightRecorderSubject
     from .adapters.contracts.local_reads import LocalReadsContract, LocalReadsSubject
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 
 _SUITES = {
     "clock": ("ClockContract",),
+    "dataset_store": ("DatasetStoreContract",),
     "descriptor_index": ("DescriptorIndexContract", "MakeDescriptorIndex"),
     "flight_recorder": ("FlightRecorderContract", "FlightRecorderSubject"),
     "local_reads": ("LocalReadsContract", "LocalReadsSubject"),
@@ -73,6 +76,7 @@ _SUITE_OF = {name: suite for suite, names in _SUITES.items() for name in names}
 
 __all__ = [
     "ClockContract",
+    "DatasetStoreContract",
     "DescriptorIndexContract",
     "FlightRecorderContract",
     "FlightRecorderSubject",
@@ -85,6 +89,7 @@ __all__ = [
     "ManualClock",
     "MappingCacheContract",
     "MappingCacheSubject",
+    "MemoryDatasetStore",
     "MemoryDescriptorIndex",
     "MemoryFlightRecorder",
     "MemoryMappingCache",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ import numpy.typing as npt
 from ..domain.errors import IndexBuildError
 from ..domain.values.descriptors import VectorStorage
 from ..domain.values.tile_key import VariantTable
-from ..domain.values.tiles import TileId
+from ..domain.values.tiles import TileId, check_aware_utc
+from ..domain.values.validators import check_kind, check_methods
 
 _FLOAT32 = np.dtype(np.float32)
 _CHUNK_BYTES = 16 << 20
@@ -50,11 +52,24 @@ def checked_query(descriptor: Any, dimension: int, k: Any) -> npt.NDArray[np.flo
     return query
 
 
-def check_descriptors(tile_ids: Sequence[TileId], descriptors: Any) -> None:
+def check_build(
+    descriptor_model: str, built_at: datetime, progress: Callable[[int, int], None] | None
+) -> None:
+    """Raise `TypeError` or `ValueError` for a wrong argument before a build that takes minutes."""
+    check_kind(descriptor_model, str, "descriptor_model")
+    check_aware_utc(built_at, "built_at")
+    if progress is not None:
+        check_methods(progress, ("__call__",), "progress")
+
+
+def check_descriptors(tile_ids: Any, descriptors: Any) -> None:
     """Raise `IndexBuildError` unless row i of a float32 array of shape (n, d) can belong to tile i.
 
-    n and d are 1 or more. Components are not checked here.
+    n and d are 1 or more. Neither components nor tiles are looked at here. Raises `TypeError` unless
+    `tile_ids` is a sequence.
     """
+    if isinstance(tile_ids, (str, bytes)) or not hasattr(type(tile_ids), "__getitem__"):
+        raise TypeError(f"tile_ids must be a sequence of TileId, got {type(tile_ids).__name__}")
     if not isinstance(descriptors, np.ndarray):
         raise IndexBuildError(f"descriptors must be a numpy array, got {type(descriptors).__name__}")
     if descriptors.dtype != _FLOAT32:
@@ -64,7 +79,7 @@ def check_descriptors(tile_ids: Sequence[TileId], descriptors: Any) -> None:
     if descriptors.ndim != 2:
         raise IndexBuildError(f"descriptors must have shape (n, d), got {descriptors.shape}")
     if len(tile_ids) != len(descriptors):
-        raise IndexBuildError(f"{len(tile_ids)} tiles but {len(descriptors)} descriptors")
+        raise IndexBuildError(f"{len(tile_ids)} tile_ids but {len(descriptors)} descriptors")
     if descriptors.size == 0:
         raise IndexBuildError(
             f"nothing to index: descriptors have shape {descriptors.shape}",
@@ -77,12 +92,16 @@ def check_components(
 ) -> None:
     """Raise `IndexBuildError` unless every component is finite and every descriptor survives its storage.
 
+    Raises `TypeError` for a tile that is none.
+
     A float16 holds no more than 65,504: a larger component would be infinite, and the distance to its tile
     with it. It holds nothing below 6e-8 and little below 6e-5: a descriptor of so small numbers would be
     stored as another one, in the end as zero, and every distance to it would be the same. Likewise the square
     of a length must be a number of float32, in which distances are. Reads by chunks, so that a mapped file is
     not copied into memory.
     """
+    for row, tile_id in enumerate(tile_ids):
+        check_kind(tile_id, TileId, f"tile_ids[{row}]")
     for rows in _chunks(descriptors):
         part = descriptors[rows]
         # Both are NaN when any component is; one of them is infinite when a component of its sign is.

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from ..domain.values.shapes import MultiPolygon, Point, Polygon, corners_of
-from ..domain.values.tile_grid import Bbox
+from ..domain.values.shapes import MultiPolygon, Polygon, corners_of
+from ..domain.values.tile_grid import Bbox, Point
 
 FARTHEST_DEGREES = 360.0
 """No longitude or latitude is greater, however it is counted; what is, is a length."""
@@ -57,6 +57,11 @@ def read_shape(geometry: Any) -> Bbox | Polygon | MultiPolygon:
     polygons = [coordinates] if kind == "Polygon" else coordinates
     if not isinstance(polygons, list) or not polygons:
         raise ValueError(f"its {kind} has no coordinates")
+    return read_polygons(polygons)
+
+
+def read_polygons(polygons: Sequence[Any]) -> Bbox | Polygon | MultiPolygon:
+    """The shape of polygons, each a list of rings of positions. Raises `ValueError`."""
     parts = [_part(polygon) for polygon in polygons]
     if len(parts) == 1:
         return parts[0]
@@ -94,13 +99,14 @@ def _is_flat(ring: Sequence[Point]) -> bool:
 def _ring(ring: Any) -> list[Point]:
     if not isinstance(ring, list) or len(ring) < 4:
         raise ValueError("a ring must be a list of four or more positions")
-    points = [_point(position) for position in ring]
+    points = [read_position(position) for position in ring]
     if points[0] != points[-1]:
         raise ValueError("a ring must end where it begins")
     return points
 
 
-def _point(position: Any) -> Point:
+def read_position(position: Any) -> Point:
+    """A place in degrees. Raises `ValueError` for what is none, metres of a projection too."""
     if not isinstance(position, list) or not 2 <= len(position) <= 4:
         raise ValueError(f"a position must be [longitude, latitude], got {_shortened(position)}")
     lon, lat = position[0], position[1]

@@ -5,7 +5,16 @@ TileCacheError                   anything that goes wrong with the cache in use
 ├── TileMetadataError            the facts about a tile are impossible or contradictory
 │   ├── DuplicateTileError       the store already holds the tile
 │   │   └── CaptureTimeConflictError  it holds the same bytes under another capture date
-│   └── CaptureTimeInFutureError the capture time lies ahead of the clock
+│   ├── OtherImageryError        an intake meets a tile that the store holds with other bytes
+│   ├── NotNewerError            the imagery of a replacement is not newer than the stored imagery
+│   ├── CaptureTimeInFutureError the capture time lies ahead of the clock
+│   └── ContestedPlaceError      another dataset holds the tile
+├── DatasetError                 a dataset can't be used as it is asked for
+│   ├── UnknownDatasetError      no dataset of that name is defined
+│   ├── DatasetConflictError     the name stands for other facts, or for another source
+│   ├── DatasetSourceChangedError  the source at hand has another digest than the dataset
+│   ├── DatasetUndatedError      neither the dataset nor the caller has a capture date
+│   └── DatasetNotStorableError  its licence forbids to store it offline
 ├── ContentHashMismatchError     the bytes are not the bytes that were promised
 ├── FreshnessRejectionError      the tile is too old for the sector that it lies in
 ├── CacheBudgetExhaustedError    no room, and what may be evicted would not make it
@@ -13,7 +22,9 @@ TileCacheError                   anything that goes wrong with the cache in use
 │   └── HeadroomTakenError       another process took the reserved room before the commit
 ├── IndexUnavailableError        the descriptor index can't be opened or can't answer
 ├── BaseUnavailableError         the sealed base is not there, damaged, or not signed as it must be
-├── SealedTileError              a tile of the sealed base can't be deleted, evicted, amended or pinned
+├── RecallListError              a recall list is damaged, not signed as it must be, or an older one
+├── TileRecalledError            the recall list in force names the tile
+├── SealedTileError              a tile of the sealed base can't be deleted, evicted, changed or pinned
 └── StoreUnavailableError        the database or the disk does not answer; nothing was lost
     ├── ReadDeadlineError        the disk did not give a tile in time; it may do so later
     ├── CommitOutcomeUnknownError  the line was lost during COMMIT; the write may have succeeded
@@ -88,16 +99,57 @@ class DuplicateTileError(TileMetadataError):
 
 
 class CaptureTimeConflictError(DuplicateTileError):
-    """The store already holds this tile with the same bytes and another capture date: one date is wrong."""
+    """The store already holds this tile with the same bytes and another capture date: one date is wrong.
 
-    def __init__(self, tile_id: TileId, stored_captured_at: datetime, captured_at: datetime) -> None:
+    `is_sealed`: the sealed base holds it.
+    """
+
+    def __init__(
+        self,
+        tile_id: TileId,
+        stored_captured_at: datetime,
+        captured_at: datetime,
+        *,
+        is_sealed: bool = False,
+    ) -> None:
+        where, remedy = (
+            "in the store",
+            (f"put the stored one right: aerotile amend --captured-at {captured_at.isoformat()} {tile_id}"),
+        )
+        if is_sealed:
+            where, remedy = "in the sealed base", "seal a new generation from a store that has the right one"
         TileMetadataError.__init__(
             self,
-            f"tile {tile_id} is already in the store with the same bytes, captured at "
+            f"tile {tile_id} is already {where} with the same bytes, captured at "
             f"{stored_captured_at.isoformat()}; this one says {captured_at.isoformat()}",
             tile_id=tile_id,
-            remedy="correct the date, or put the stored one right: aerotile amend "
-            f"--captured-at {captured_at.isoformat()} {tile_id}",
+            remedy=f"correct the date, or {remedy}",
+        )
+        self.stored_captured_at = stored_captured_at
+        self.captured_at = captured_at
+        self.is_sealed = is_sealed
+
+
+class OtherImageryError(TileMetadataError):
+    """The store already holds this tile with other bytes; they stay."""
+
+    def __init__(self, tile_id: TileId) -> None:
+        super().__init__(
+            f"tile {tile_id} is already in the store with other content",
+            tile_id=tile_id,
+            remedy="where this imagery is newer: aerotile ingest --replace puts it in the other's place",
+        )
+
+
+class NotNewerError(TileMetadataError):
+    """The imagery of a replacement is older than the stored imagery, or of the same time; that one stays."""
+
+    def __init__(self, tile_id: TileId, stored_captured_at: datetime, captured_at: datetime) -> None:
+        super().__init__(
+            f"tile {tile_id} is stored as captured at {stored_captured_at.isoformat()}; this one is of "
+            f"{captured_at.isoformat()} and not newer",
+            tile_id=tile_id,
+            remedy=f"leave it out, or where it must be used: aerotile delete {tile_id}, then ingest it",
         )
         self.stored_captured_at = stored_captured_at
         self.captured_at = captured_at
@@ -114,6 +166,92 @@ class CaptureTimeInFutureError(TileMetadataError):
         )
         self.captured_at = captured_at
         self.now = now
+
+
+class ContestedPlaceError(TileMetadataError):
+    """Another dataset holds the tile, or tiles without a dataset do; the tile stays as it is.
+
+    `held_by` is the name of that dataset, None for a tile without one.
+    """
+
+    def __init__(self, tile_id: TileId, dataset: str, held_by: str | None) -> None:
+        holder = "a tile without a dataset" if held_by is None else f"a tile of the dataset {held_by}"
+        super().__init__(
+            f"the store holds {holder} as {tile_id}, so one of the dataset {dataset} has no place",
+            tile_id=tile_id,
+            remedy="--keep leaves the stored tiles, --replace puts newer ones in their places",
+        )
+        self.dataset = dataset
+        self.held_by = held_by
+
+
+class DatasetError(TileCacheError):
+    """A dataset can't be used as it is asked for."""
+
+
+class UnknownDatasetError(DatasetError):
+    """No dataset of that name is defined."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"no dataset {name!r} is defined",
+            remedy=f"define it with `aerotile datasets define {name}`; `aerotile datasets list` shows all",
+        )
+        self.name = name
+
+
+class DatasetConflictError(DatasetError):
+    """A dataset's name stands for other facts, or its source has changed; nothing was changed.
+
+    `differences` says each difference: what is defined, and what was given.
+    """
+
+    def __init__(self, name: str, differences: tuple[str, ...]) -> None:
+        super().__init__(
+            f"the dataset {name} is defined otherwise: {'; '.join(differences)}",
+            remedy="a changed source is another dataset: define it under another name; `aerotile datasets "
+            "amend` corrects licence, attribution, permission and capture date",
+        )
+        self.name = name
+        self.differences = differences
+
+
+class DatasetSourceChangedError(DatasetError):
+    """The source at hand has another digest than the dataset's; nothing was stored."""
+
+    def __init__(self, name: str, defined_sha256: str, found_sha256: str) -> None:
+        super().__init__(
+            f"the source has changed since the dataset {name} was defined: its SHA-256 is {found_sha256}, "
+            f"not {defined_sha256}",
+            remedy="define what lies there now as another dataset: aerotile datasets define",
+        )
+        self.name = name
+        self.defined_sha256 = defined_sha256
+        self.found_sha256 = found_sha256
+
+
+class DatasetUndatedError(DatasetError):
+    """Neither the dataset nor the caller has a capture date for the tiles; nothing was stored."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the dataset {name} has no capture date of its own",
+            remedy="say when its ground looked like that, for all tiles or for each",
+        )
+        self.name = name
+
+
+class DatasetNotStorableError(DatasetError):
+    """The licence of a dataset forbids to store its tiles offline; nothing was stored."""
+
+    def __init__(self, name: str, licence: str) -> None:
+        super().__init__(
+            f"the dataset {name} may not be stored offline by its licence, {licence}",
+            remedy="take another dataset; if the licence allows it now, `aerotile datasets amend "
+            f"{name} --may-be-stored-offline yes`",
+        )
+        self.name = name
+        self.licence = licence
 
 
 class ContentHashMismatchError(TileCacheError):
@@ -252,7 +390,7 @@ class BaseUnavailableError(TileCacheError):
 
 
 class SealedTileError(TileCacheError):
-    """A tile of the sealed base can't be deleted, evicted, amended or pinned: a base is never changed."""
+    """A tile of the sealed base can't be deleted, evicted, changed or pinned: a base is never changed."""
 
     def __init__(self, tile_id: TileId) -> None:
         super().__init__(
@@ -260,6 +398,27 @@ class SealedTileError(TileCacheError):
             remedy="seal a new generation without it, and switch to it",
         )
         self.tile_id = tile_id
+
+
+class RecallListError(TileCacheError):
+    """A recall list is damaged, not signed as it must be, older than the one in force, or can't be stored."""
+
+
+class TileRecalledError(TileCacheError):
+    """The recall list in force names the tile: it is neither read nor stored.
+
+    `number` is the list's, `entry` says what of it names the tile.
+    """
+
+    def __init__(self, tile_id: TileId, number: int, entry: str, reason: str) -> None:
+        super().__init__(
+            f"tile {tile_id} is recalled by list {number} ({entry}): {reason}",
+            remedy="delete it and bring other imagery of the place, or seal a new base without it",
+        )
+        self.tile_id = tile_id
+        self.number = number
+        self.entry = entry
+        self.reason = reason
 
 
 class StoreUnavailableError(TileCacheError):

@@ -13,7 +13,9 @@ from .errors import (
     ContentHashMismatchError,
     StoreUnavailableError,
     TileNotFoundError,
+    TileRecalledError,
 )
+from .lookups.recorded_index import RecordedHits
 from .policies.freshness import FreshnessVerdict
 from .ports.descriptor_index import SupportsAreaSearch
 from .ports.tile_store import RecordsLookups
@@ -21,6 +23,7 @@ from .values.areas import Area
 from .values.descriptors import SearchHit
 from .values.pixels import TilePixelHandle
 from .values.tiles import TileId
+from .values.validators import check_kind, check_methods
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger("aerotile.find")
-_UNREADABLE = (BaseUnavailableError, ContentHashMismatchError, StoreUnavailableError)
+_UNREADABLE = (BaseUnavailableError, ContentHashMismatchError, StoreUnavailableError, TileRecalledError)
 
 
 class DescriptorSearch(Protocol):
@@ -66,6 +69,9 @@ class FoundTiles(list[FoundTile]):
     views that are alive keep their memory.
     """
 
+    lookup: str | None = None
+    """The name of the lookup on the flight record, for `PositionFix`; None where it is not recorded."""
+
     def __enter__(self) -> FoundTiles:
         return self
 
@@ -90,15 +96,23 @@ def find_tiles(
     With `near`, an aircraft's own estimate of its place, only tiles of that area are candidates, and none of
     them is missed (`SupportsAreaSearch`); without, the whole index is searched by its graph.
     Waits for the disk at most `reads.deadline_s` seconds for each tile.
-    Tiles that were evicted since the index was built, that are damaged, or that the disk fails to give, are
-    left out, so fewer than `k` may come back. When the store holds none of the candidates, index and store
-    may not belong together: that is logged, and recorded by a store that `RecordsLookups`. Raises what
-    `DescriptorIndex.search` raises, and `TypeError` for an area that the index can't be held to.
+    Tiles that were evicted since the index was built, that are damaged, that a recall list names, or that the
+    disk fails to give, are left out, so fewer than `k` may come back. When the store holds none of the
+    candidates, index and store may not belong together: that is logged, and recorded by a store that
+    `RecordsLookups`. Raises what `DescriptorIndex.search` raises, and `TypeError` for an area that the index
+    can't be held to, and for what is no index, store or area.
     """
+    if not (hasattr(index, "search") and hasattr(store, "read_tile_pixels") and hasattr(store, "verdict")):
+        check_methods(index, ("search",), "index")
+        check_methods(store, ("read_tile_pixels", "verdict"), "store")
+    if near is not None:
+        check_kind(near, Area, "near")
     found = FoundTiles()
     unknown: list[TileId] = []
     try:
         hits = _candidates(index, descriptor, k, near)
+        if isinstance(hits, RecordedHits):
+            found.lookup = hits.lookup
         for hit in hits:
             try:
                 pixels = store.read_tile_pixels(hit.tile_id)
@@ -125,5 +139,5 @@ def _candidates(
     if near is None:
         return index.search(descriptor, k)
     if not isinstance(index, SupportsAreaSearch):
-        raise TypeError(f"{type(index).__name__} does not search within areas")
+        raise TypeError(f"near is an area, and {type(index).__name__} does not search within areas")
     return index.search_within(descriptor, k, near)

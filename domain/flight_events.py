@@ -16,10 +16,13 @@ import attrs
 from .errors import FreshnessRejectionError
 from .policies.clock_trust import ClockFault
 from .policies.freshness import FreshnessDecision
+from .values.lookups import PositionFix
+from .values.recall_list import RecallList
 from .values.sectors import FreshnessRule
 from .values.tiles import TileId, TileMetadataPersistent, check_aware_utc
+from .values.validators import is_a
 
-SCHEMA_VERSION = "1.8.0"
+SCHEMA_VERSION = "1.10.0"
 
 
 class Severity(str, Enum):
@@ -66,6 +69,20 @@ class EventKind(str, Enum):
     """A sealed base was opened; the reason says whether enough pinned keys signed it."""
     BASE_TILE_DAMAGED = "c6.base.tile_damaged"
     """A tile of the sealed base was refused, because its bytes are not those that were sealed."""
+    LOOKUP = "c6.lookup"
+    """An index was searched; the reason says whether its graph or an area of it."""
+    LOOKUP_THINNED = "c6.lookup.thinned"
+    """Lookups were left out, because they would take more than `record.lookup_bytes_per_hour`."""
+    FIX = "c6.fix"
+    """The flight stack derived its position from a tile."""
+    REPLACED = "c6.replaced"
+    """Newer imagery took the place of a tile's older imagery."""
+    RECALL_IN_FORCE = "c6.recall.in_force"
+    """A recall list is in force from here on."""
+    RECALL_REFUSED = "c6.recall.refused"
+    """A recall list in the place of the one in force can't be trusted; the one before stays in force."""
+    RECALLED = "c6.recalled"
+    """Stored tiles were held back because the recall list names them; the reason is the call."""
 
 
 @attrs.frozen
@@ -114,6 +131,47 @@ EVENT_KINDS: Mapping[EventKind, KindSpecification] = {
     EventKind.BASE_TILE_DAMAGED: KindSpecification(
         "1.8.0", Severity.ERROR, ("tile", "content_sha256", "found_sha256")
     ),
+    EventKind.LOOKUP: KindSpecification(
+        "1.9.0",
+        Severity.INFO,
+        (
+            "lookup",
+            "sequence",
+            "query_sha256",
+            "query",
+            "k",
+            "near",
+            "index_generation",
+            "index_sha256",
+            "hits",
+            "hit_count",
+            "store_open",
+            "unknown",
+        ),
+    ),
+    EventKind.LOOKUP_THINNED: KindSpecification("1.9.0", Severity.WARNING, ("count",)),
+    EventKind.FIX: KindSpecification(
+        "1.9.0", Severity.INFO, ("tile", "lat", "lon", "fixed_at", "error_m", "lookup")
+    ),
+    EventKind.REPLACED: KindSpecification(
+        "1.9.0",
+        Severity.INFO,
+        (
+            "tile",
+            "tile_uuid",
+            "content_sha256_before",
+            "captured_at_before",
+            "content_sha256",
+            "captured_at",
+            "disk_bytes",
+            "freshness_label",
+        ),
+    ),
+    EventKind.RECALL_IN_FORCE: KindSpecification(
+        "1.10.0", Severity.WARNING, ("number", "why", "list_sha256", "signed_by", "entries")
+    ),
+    EventKind.RECALL_REFUSED: KindSpecification("1.10.0", Severity.ERROR, ("number", "error")),
+    EventKind.RECALLED: KindSpecification("1.10.0", Severity.WARNING, ("number", "tiles", "count")),
 }
 
 LISTED_TILES = 5
@@ -124,11 +182,11 @@ LISTED_TILES = 5
 class FlightEvent:
     """What happened, for the recorder, which adds the two times."""
 
-    kind: EventKind
+    kind: EventKind = attrs.field(validator=is_a(EventKind))
     """Fixes severity and payload fields."""
-    reason: str
+    reason: str = attrs.field(validator=is_a(str))
     """A short stable code, e.g. `freshness_gate`; free text belongs in the payload."""
-    payload: Mapping[str, Any]
+    payload: Mapping[str, Any] = attrs.field(validator=is_a(Mapping))
     """JSON-ready values under the names that `EVENT_KINDS` lists for the kind."""
 
     @property
@@ -203,9 +261,11 @@ class WriteStep(str, Enum):
     """The steps of a write, in order; a failed write names the one that failed."""
 
     HASH_GATE = "hash_gate"
+    RECALL = "recall"
     FRESHNESS_GATE = "freshness_gate"
     DISK_BUDGET = "disk_budget"
     INSERT = "insert"
+    """For a replacement, the check and the lock of the row that is there."""
     FILES = "files"
     COMMIT = "commit"
 
@@ -285,6 +345,24 @@ def amended_event(
             "captured_at_before": captured_at_before.isoformat(),
             "captured_at": stored.captured_at.isoformat(),
             "decision": decision.name.lower(),
+            "freshness_label": stored.freshness_label.value,
+        },
+    )
+
+
+def replaced_event(before: TileMetadataPersistent, stored: TileMetadataPersistent) -> FlightEvent:
+    """Newer imagery of a tile was committed in the place of `before`."""
+    return FlightEvent(
+        EventKind.REPLACED,
+        "newer_imagery",
+        {
+            "tile": str(stored.tile_id),
+            "tile_uuid": str(stored.tile_uuid),
+            "content_sha256_before": before.content_sha256,
+            "captured_at_before": before.captured_at.isoformat(),
+            "content_sha256": stored.content_sha256,
+            "captured_at": stored.captured_at.isoformat(),
+            "disk_bytes": stored.disk_bytes,
             "freshness_label": stored.freshness_label.value,
         },
     )
@@ -370,6 +448,61 @@ def base_tile_damaged_event(tile_id: TileId, content_sha256: str, found_sha256: 
         EventKind.BASE_TILE_DAMAGED,
         "sha256_differs",
         {"tile": str(tile_id), "content_sha256": content_sha256, "found_sha256": found_sha256},
+    )
+
+
+def lookups_thinned_event(count: int) -> FlightEvent:
+    """So many lookups are not on the record, because there was no allowance of bytes for them."""
+    return FlightEvent(EventKind.LOOKUP_THINNED, "bytes_per_hour", {"count": count})
+
+
+def fix_event(fix: PositionFix) -> FlightEvent:
+    """The flight stack derived its position from a tile."""
+    return FlightEvent(
+        EventKind.FIX,
+        "flight_stack",
+        {
+            "tile": str(fix.tile_id),
+            "lat": fix.lat,
+            "lon": fix.lon,
+            "fixed_at": fix.fixed_at.isoformat(),
+            "error_m": fix.error_m,
+            "lookup": fix.lookup,
+        },
+    )
+
+
+def recall_in_force_event(recalls: RecallList, list_sha256: str, signed_by: Sequence[str]) -> FlightEvent:
+    """A recall list is in force; `list_sha256` is of what was signed, by the pinned keys `signed_by`."""
+    return FlightEvent(
+        EventKind.RECALL_IN_FORCE,
+        "in_force",
+        {
+            "number": recalls.number,
+            "why": recalls.reason,
+            "list_sha256": list_sha256,
+            "signed_by": list(signed_by),
+            "entries": recalls.entries,
+        },
+    )
+
+
+def recall_refused_event(in_force: RecallList | None, error: str) -> FlightEvent:
+    """A list can't be trusted; `in_force` stays in force."""
+    number = None if in_force is None else in_force.number
+    return FlightEvent(EventKind.RECALL_REFUSED, "not_trusted", {"number": number, "error": error})
+
+
+def recalled_event(call: str, in_force: RecallList | None, tile_ids: Sequence[TileId]) -> FlightEvent:
+    """The list in force kept stored tiles from a lookup or a read (`call`)."""
+    return FlightEvent(
+        EventKind.RECALLED,
+        call,
+        {
+            "number": None if in_force is None else in_force.number,
+            "tiles": [str(t) for t in tile_ids[:LISTED_TILES]],
+            "count": len(tile_ids),
+        },
     )
 
 

@@ -35,17 +35,30 @@ def main(frames: Path, tile: Path) -> int:
     config = aerotile.load_config()
     store = aerotile.build_tile_store(config)
     index = aerotile.build_descriptor_index(config)
+    recorder = aerotile.build_flight_recorder(config)
     flight_id, pixels = uuid.uuid4(), tile.read_bytes()
     descriptors = numpy.load(frames)
     writes: list[Future[aerotile.TileMetadataPersistent]] = []
     late, start = 0, time.monotonic()
     with ThreadPoolExecutor(1) as writer:
         for number, descriptor in enumerate(descriptors, 1):
+            taken_at = datetime.now(timezone.utc)
             candidates = aerotile.find_tiles(descriptor, 5, index=index, store=store)
             for found in candidates:
                 with found.pixels as shared:
                     jpeg = numpy.frombuffer(memoryview(shared), "u1")  # zero-copy; may outlive the block
                     assert jpeg.nbytes  # here the matcher compares the frame with the candidate's pixels
+            if candidates:  # what the matcher found goes on the flight record, with the lookup's name
+                lat, lon = candidates[0].tile_id.centre
+                fix = aerotile.PositionFix(
+                    tile_id=candidates[0].tile_id,
+                    lat=lat,
+                    lon=lon,
+                    fixed_at=taken_at,
+                    error_m=5.0,
+                    lookup=candidates.lookup,
+                )
+                recorder.record_fix(fix)
             if candidates and number % 10 == 0 and all(write.done() for write in writes):
                 metadata = own_tile(candidates[0].tile_id, flight_id, pixels)
                 writes.append(writer.submit(store.write_tile, pixels, metadata))

@@ -128,6 +128,26 @@ cdef inline int place_pair(
     return 0 if failure.number == 0 else -1
 
 
+cdef inline int place_tile(
+    int root, AtomicPair *pair, dev_t name_syncing_device, Failure *failure
+) noexcept nogil:
+    """`place_pair` for the tile alone, without its sidecar."""
+    cdef Failure ignored
+    cdef int folder = open_folder(root, pair, failure)
+    if folder < 0:
+        return -1
+    if (
+        write_temporary(folder, &pair.tile, pair.pixels, pair.length, failure) == 0
+        and rename_into_place(folder, &pair.tile, failure) == 0
+    ):
+        sync_named(folder, pair, name_syncing_device, failure)
+    close_pair(pair, failure)
+    if failure.number != 0:
+        remove_pair(folder, pair, &ignored)
+    close_quietly(folder)
+    return 0 if failure.number == 0 else -1
+
+
 cdef inline int write_pair_ahead(
     int root, AtomicPair *pair, dev_t device, Failure *failure
 ) noexcept nogil:

@@ -59,7 +59,7 @@ cdef inline int64_t key_of(object tile_id, const TileIdLayout *layout, dict ordi
     cdef PyObject *found
     cdef int64_t zoom_level, x, y, ordinal
     if not PyObject_TypeCheck(tile_id, layout.kind):
-        raise TypeError(f"expected a TileId, got {tile_id!r}")
+        raise TypeError(f"tile_id must be of type TileId, got {type(tile_id).__name__}")
     zoom_level = <object>slot(tile_id, layout.zoom_level)
     x = <object>slot(tile_id, layout.x)
     y = <object>slot(tile_id, layout.y)

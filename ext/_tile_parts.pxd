@@ -91,7 +91,7 @@ cdef inline int parts_of(const TilePartsLayout *layout, object tile_id, TilePart
     cdef PyObject *value
     cdef int position
     if not PyObject_TypeCheck(tile_id, layout.tile_id):
-        raise TypeError(f"expected a TileId, got {type(tile_id).__name__}")
+        raise TypeError(f"tile_id must be of type TileId, got {type(tile_id).__name__}")
     parts.zoom_level = whole_in_slot(tile_id, layout.zoom_level, MAX_ZOOM + 1)
     parts.x = whole_in_slot(tile_id, layout.x, 1L << parts.zoom_level)
     parts.y = whole_in_slot(tile_id, layout.y, 1L << parts.zoom_level)

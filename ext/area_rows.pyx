@@ -80,7 +80,7 @@ cdef class PlaceOrderedRows:
     def select(self, area not None):
         """The rows whose tiles share a point with the area. Raises `TypeError` for what is no `Area`."""
         if type(area) is not Area:
-            raise TypeError(f"expected an Area, got {type(area).__name__}")
+            raise TypeError(f"area must be of type Area, got {type(area).__name__}")
         cdef RowSelection selection = RowSelection.__new__(RowSelection)
         cdef Py_ssize_t rows = self.keys.shape[0]
         cdef Spans spans = Spans(NULL, 0, 0)

@@ -205,7 +205,7 @@ cdef class CompiledTileCatalogue:
         """See `TileCatalogue`."""
         cdef Row facts
         if not isinstance(row, TileMetadataPersistent):
-            raise TypeError(f"expected a TileMetadataPersistent, got {row!r}")
+            raise TypeError(f"row must be of type TileMetadataPersistent, got {type(row).__name__}")
         read_facts(row, may_be_evicted(row), &facts, &LAYOUT)
         with self.lock:
             return self.put_named(row.tile_id, &facts)
@@ -281,7 +281,7 @@ cdef class CompiledTileCatalogue:
         cdef Rectangle cells
         cdef Runs found
         if not PyObject_TypeCheck(bbox, <PyTypeObject *>Bbox):
-            raise TypeError(f"expected a Bbox, got {bbox!r}")
+            raise TypeError(f"bbox must be of type Bbox, got {type(bbox).__name__}")
         cells = cells_covering(
             <object>slot(bbox, MIN_LAT),
             <object>slot(bbox, MIN_LON),

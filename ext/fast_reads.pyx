@@ -54,7 +54,7 @@ cdef class FastReader:
     and a `CompiledTileCatalogue`.
     """
 
-    cdef object root, slow_read_pixels, slow_read_bytes
+    cdef object root, slow_read_pixels, slow_read_bytes, check
     cdef CompiledMappingCache mapping_cache
     cdef CompiledTileCatalogue catalogue
     cdef int directory
@@ -77,6 +77,10 @@ cdef class FastReader:
         self.directory = CLOSED
         self.root = None
 
+    def check_by(self, check):
+        """See `FastReader`."""
+        self.check = check
+
     def read_pixels(self, tile_id):
         """See `FastReader`. Raises `TypeError` for anything but a `TileId`."""
         cdef TileParts parts
@@ -90,6 +94,8 @@ cdef class FastReader:
         if handle is not None:
             return handle
         ticket = self.mapping_cache.ticket_by_key(&key)
+        if self.check is not None:
+            self.check(tile_id)
         length = self.catalogue.disk_bytes_of(tile_id)
         mapping = map_cached(self.directory, &parts, length) if length > 0 else NULL
         if mapping == NULL:
@@ -102,6 +108,8 @@ cdef class FastReader:
         cdef TileParts parts
         cdef int64_t length
         parts_of(&layout, tile_id, &parts)
+        if self.check is not None:
+            self.check(tile_id)
         length = self.catalogue.disk_bytes_of(tile_id)
         content = read_cached(self.directory, &parts, length) if 0 < length <= MAX_COPIED else None
         if content is None:

@@ -82,7 +82,9 @@ cdef int note_file(Walk *walk, int folder, aerotile_entry *entry, long rows) noe
     cdef int regular
     if name[0] == c".":
         length = strlen(name)
-        if length < 4 or strcmp(name + length - 4, b".tmp") != 0:
+        if length < 4 or (
+            strcmp(name + length - 4, b".tmp") != 0 and strcmp(name + length - 4, b".new") != 0
+        ):
             return 0
     else:
         row = number_at(name, &rest)
@@ -169,13 +171,13 @@ cdef object places_of(Growing *places):
 
 
 def walk_variant(int folder, long part=0, long parts=1):
-    """Which tiles, sidecars and possible temporaries lie below a variant's folder (an open descriptor).
+    """Which tiles, sidecars and possible temporaries or replacements lie below a variant's folder (an open descriptor).
 
     Of the columns, only those that leave `part` when divided by `parts`, so that threads can share the work.
 
     Returns two arrays of places, int64, zoom << 44 | Morton interleave of column and row, in no particular
-    order, and a list of paths relative to the folder: hidden files that end in ".tmp", for the caller to
-    judge. Folders that vanish meanwhile are skipped. Raises `OSError` with the path (relative, "" for the
+    order, and a list of paths relative to the folder: hidden files that end in ".tmp" or ".new", for the
+    caller to judge. Folders that vanish meanwhile are skipped. Raises `OSError` with the path (relative, "" for the
     folder itself) of the folder that can't be read.
     """
     cdef Walk walk

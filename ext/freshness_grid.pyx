@@ -45,6 +45,7 @@ cdef Py_ssize_t AGE = slot_offset(FreshnessVerdict, "age")
 cdef Py_ssize_t RULE = slot_offset(FreshnessVerdict, "rule")
 cdef Py_ssize_t SECTOR = slot_offset(FreshnessVerdict, "sector")
 cdef Py_ssize_t CLOCK_FAULT = slot_offset(FreshnessVerdict, "clock_fault")
+cdef Py_ssize_t RECALLED = slot_offset(FreshnessVerdict, "recalled")
 
 cdef struct Tile:
     int zoom
@@ -104,7 +105,7 @@ cdef inline bint surrounds(Window window, Window inner) noexcept nogil:
 cdef int read_tile(object tile_id, Tile *tile) except -1:
     """Take a `TileId` apart. Raises `TypeError`, or `ValueError` for a tile that the grid lacks."""
     if not PyObject_TypeCheck(tile_id, <PyTypeObject *>TILE_ID):
-        raise TypeError(f"expected a TileId, got {tile_id!r}")
+        raise TypeError(f"tile_id must be of type TileId, got {type(tile_id).__name__}")
     cdef int zoom = <object>slot(tile_id, ZOOM_LEVEL)
     cdef int x = <object>slot(tile_id, X)
     cdef int y = <object>slot(tile_id, Y)
@@ -395,6 +396,7 @@ cdef object verdict(_Ruling ruling, long long age_us, object sector):
     fill_slot(made, RULE, ruling.rule)
     fill_slot(made, SECTOR, sector)
     fill_slot(made, CLOCK_FAULT, None)
+    fill_slot(made, RECALLED, None)
     return made
 
 

@@ -309,6 +309,9 @@ cdef class MappedPixels:
         else:
             release_mapping(mapping)
 
+    def __reduce__(self):
+        raise TypeError("pixels are not pickled: send their bytes, or read the tile in the other process")
+
     def __enter__(self):
         if self.mapping == NULL:
             raise ValueError("the pixels are closed")

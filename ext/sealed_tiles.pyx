@@ -5,10 +5,10 @@ done when a part or a tile is touched for the first time. The GIL guards the mar
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from _constants cimport PINNED, SHA256_BYTES, VARIANT_MASK
 from _mappings cimport Mapping, new_part
@@ -65,6 +65,7 @@ cdef class SealedTiles:
     cdef Py_ssize_t part_rows, data_offset
     cdef uint8_t *parts_seen
     cdef uint8_t *tiles_seen
+    cdef uint64_t times_forgotten
     cdef dict ordinals
     cdef tuple flights
     cdef object check_part, check_tile, otherwise
@@ -84,7 +85,7 @@ cdef class SealedTiles:
     ):
         cdef Mapping *rows = mapping_of(facts)
         if not isinstance(variants, VariantTable):
-            raise TypeError(f"expected a VariantTable, got {variants!r}")
+            raise TypeError(f"variants must be of type VariantTable, got {type(variants).__name__}")
         if part_rows < 1 or data_offset < 0 or rows.length % <Py_ssize_t>sizeof(FactsRow) != 0:
             raise ValueError(f"{rows.length} bytes of facts are no whole number of rows")
         self.count = rows.length // <Py_ssize_t>sizeof(FactsRow)
@@ -165,8 +166,13 @@ cdef class SealedTiles:
 
     cdef MappedPixels pixels_of(self, Py_ssize_t row):
         cdef Mapping *part
+        cdef uint64_t before
         if not self.tiles_seen[row >> 3] >> (row & 7) & 1:
-            self.check_tile(row)
+            while True:
+                before = self.times_forgotten
+                self.check_tile(row)
+                if before == self.times_forgotten:
+                    break
             self.tiles_seen[row >> 3] |= 1 << (row & 7)
         if not self.is_within(row):
             raise ValueError(f"the bytes of row {row} are not within the archive")
@@ -174,6 +180,11 @@ cdef class SealedTiles:
         if part == NULL:
             raise MemoryError
         return new_handle(part)
+
+    def forget_checks(self):
+        """Have each tile checked again at its next read; a check under way is repeated."""
+        self.times_forgotten += 1
+        memset(self.tiles_seen, 0, self.count // 8 + 1)
 
     def raw_pixels(self, Py_ssize_t row):
         """A handle on a row's bytes, which are not checked. Raises `ValueError` for bytes outside of the archive."""
@@ -236,6 +247,13 @@ cdef class SealedTiles:
         """The tile's capture time in microseconds since 1970, or None. Raises what `check_part` raises."""
         cdef Py_ssize_t row = self.row_of(tile_id)
         return None if row < 0 else self.rows[row].captured_us
+
+    def content_sha256(self, tile_id):
+        """The SHA-256 of the tile's bytes as it was sealed, or None; no byte is read. Raises what `check_part` raises."""
+        cdef Py_ssize_t row = self.row_of(tile_id)
+        if row < 0:
+            return None
+        return PyBytes_FromStringAndSize(<const char *>&self.rows[row].sha256, SHA256_BYTES).hex()
 
     def __contains__(self, tile_id):
         return self.row_of(tile_id) >= 0

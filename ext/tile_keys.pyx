@@ -39,7 +39,7 @@ cdef class TileKeyCodec:
 
     def __cinit__(self, variants not None):
         if not isinstance(variants, VariantTable):
-            raise TypeError(f"expected a VariantTable, got {variants!r}")
+            raise TypeError(f"variants must be of type VariantTable, got {type(variants).__name__}")
         self.variants = variants
         self.flights = variants.flights
         self.ordinals = flight_ordinals(self.flights)

@@ -13,6 +13,7 @@ from _atomic_pair cimport (
     link_pair,
     open_folder,
     place_pair,
+    place_tile,
     remove_pair,
     add_sidecar,
     rename_tile,
@@ -188,6 +189,20 @@ cdef class GatedWrite:
             self.address(target)
             with nogil:
                 place_pair(root, &self.pair, name_syncing_device, &failure)
+            if failure.number != 0:
+                raise self.failed(&failure)
+        finally:
+            self.busy = False
+
+    def place_alone(self, int root, object target not None, dev_t name_syncing_device=0):
+        """`place` for the tile without a sidecar, whose names in `target` are not used."""
+        cdef Failure failure
+        failure.number = 0
+        self.begin()
+        try:
+            self.address(target)
+            with nogil:
+                place_tile(root, &self.pair, name_syncing_device, &failure)
             if failure.number != 0:
                 raise self.failed(&failure)
         finally:

@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 import contract_types
-from public_api import is_enumeration, is_error, public_names
+from public_api import alias_meaning, is_alias, is_enumeration, is_error, public_names
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 CONTRACTS = PAGE.parent / "contracts"
@@ -24,9 +24,13 @@ HEAD = (
     "Every public name of `import aerotile`, with its fields. `tests/api_page.py` writes this page from the "
     "code, and a test fails when the two differ. What a port promises is on its page in "
     "[contracts/](contracts/README.md); programs that use these names are in [examples.md](examples.md).",
-    "Values are frozen. A constructor checks its arguments and raises `ValueError` that shows the wrong one; "
-    "`attrs.evolve` makes a changed copy. Times are aware datetimes in UTC, places are degrees (WGS 84), "
-    "sizes are bytes. Every error has `remedy`, what to do or None, besides the fields listed here.",
+    "Values are frozen. A constructor checks its arguments and raises `ValueError` that shows the wrong "
+    "one; `attrs.evolve` makes a changed copy. A call refuses an argument of a wrong type with "
+    "`TypeError` or `ValueError`, or an error of its own, whose message names the parameter; numbers of "
+    "NumPy and buffers are taken where their values are right. Only `record` and `record_fix` never "
+    "raise: they count what is no event as dropped. Times are aware datetimes in UTC, places are "
+    "degrees (WGS 84), sizes are bytes. Every error has `remedy`, what to do or None, besides the "
+    "fields listed here.",
 )
 
 
@@ -37,6 +41,7 @@ def page() -> str:
     sections = (
         ("Functions", inspect.isfunction, _function),
         ("Values", _is_value, _class),
+        ("Aliases for annotations", is_alias, _alias),
         ("Enumerations", is_enumeration, _enumeration),
         ("Errors", is_error, _error),
         ("Configuration", _is_configuration, _class),
@@ -84,6 +89,11 @@ def _function(name: str, function: Any) -> Iterator[str]:
     yield from _prose(function)
 
 
+def _alias(name: str, alias: str) -> Iterator[str]:
+    yield f"`{alias}`"
+    yield from map(_wrapped, _split(alias_meaning(name)))
+
+
 def _class(_: str, kind: Any) -> Iterator[str]:
     yield from _prose(kind)
     rows = [
@@ -115,9 +125,18 @@ def _port(_: str, kind: Any) -> Iterator[str]:
 
 
 def _members(kind: Any) -> Iterator[str]:
-    """One list: each public method and property, with the first paragraph of its docstring."""
+    """One list: each public method and property, with the first paragraph of its docstring.
+
+    Those of a base class that is not public are the class's own.
+    """
     lines = []
-    for name, member in vars(kind).items():
+    private = [
+        base
+        for base in reversed(kind.__mro__[1:])
+        if base.__module__.startswith("aerotile.") and base.__name__ not in public_names()
+    ]
+    members = {name: member for base in (*private, kind) for name, member in vars(base).items()}
+    for name, member in members.items():
         function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
         if name.startswith("_") or not inspect.isfunction(function):
             continue
@@ -201,7 +220,11 @@ def _prose(value: Any) -> Iterator[str]:
 
 
 def _paragraphs(value: Any) -> Iterator[str]:
-    for paragraph in (inspect.getdoc(value) or "").split("\n\n"):
+    return _split(inspect.getdoc(value) or "")
+
+
+def _split(text: str) -> Iterator[str]:
+    for paragraph in text.split("\n\n"):
         yield " ".join(paragraph.split())
 
 

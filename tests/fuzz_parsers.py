@@ -33,19 +33,26 @@ from aerotile.adapters.faiss.index_layout import IndexLayoutError, check_layout
 from aerotile.adapters.faiss.metadata_file import decode_metadata
 from aerotile.adapters.filesystem.identity_file import IDENTITY_NAME
 from aerotile.adapters.http.protocol import GarbledAnswerError, read_votes
+from aerotile.adapters.input_files.capture_dates import (
+    CaptureDateError,
+    read_dates_by_place,
+    read_stac_date,
+)
 from aerotile.adapters.input_files.descriptor_files import read_described_tiles, read_query
 from aerotile.adapters.input_files.errors import InputFileError
-from aerotile.adapters.input_files.geojson import GeoJsonError, read_sectors
+from aerotile.adapters.input_files.routes.read_drawing import read_drawing
+from aerotile.adapters.input_files.sector_files import read_sectors
 from aerotile.adapters.pmtiles.archive_directory import ArchiveError, decode_directory, gzip_stored
 from aerotile.adapters.pmtiles.archive_header import decode_header
 from aerotile.adapters.postgres.address import DatabaseAddress
 from aerotile.adapters.postgres.tile_feed import read_notice
 from aerotile.adapters.provider.behaviour import read_behaviour
 from aerotile.adapters.provider.frames import MalformedBatchError, TooManyTilesError
+from aerotile.adapters.recall_lists.list_format import decode_list
 from aerotile.adapters.recorder.line_format import decode_line
-from aerotile.adapters.sealed_base.manifest import decode_manifest
+from aerotile.adapters.sealed_base.manifest import PAYLOAD_TYPE, decode_manifest
 from aerotile.adapters.sealed_base.sector_file import decode_sectors, encode_sectors
-from aerotile.adapters.sealed_base.signatures import SignatureError, Trust, new_envelope, signers_of
+from aerotile.adapters.signatures import SignatureError, Trust, new_envelope, signers_of
 from aerotile.domain.errors import (
     ConfigurationError,
     IndexUnavailableError,
@@ -112,10 +119,17 @@ PARSERS = [
         _JSON_WORDS,
     ),
     Parser(
+        "recall_list",
+        lambda content, _: decode_list(content),
+        (ValueError,),
+        (samples.recall_list(),),
+        _JSON_WORDS,
+    ),
+    Parser(
         "base_envelope",
-        lambda content, _: signers_of(content, Trust(("ab" * 32,), 1)),
+        lambda content, _: signers_of(content, PAYLOAD_TYPE, Trust(("ab" * 32,), 1)),
         (SignatureError,),
-        (new_envelope(samples.base_manifest()),),
+        (new_envelope(samples.base_manifest(), PAYLOAD_TYPE),),
         _JSON_WORDS,
     ),
     Parser(
@@ -163,9 +177,30 @@ PARSERS = [
     Parser(
         "geojson",
         in_file("sectors.geojson", read_sectors),
-        (GeoJsonError,),
-        (json.dumps(samples.SECTORS).encode(),),
-        (*_JSON_WORDS, b'"crs":'),
+        (InputFileError,),
+        (json.dumps(samples.SECTORS).encode(), samples.KML),
+        (*_JSON_WORDS, b'"crs":', b"<!DOCTYPE x>", b"&#0;"),
+    ),
+    Parser(
+        "drawing",
+        in_file("route", read_drawing),
+        (InputFileError,),
+        (samples.KML, samples.GPX, samples.WAYPOINTS, json.dumps(samples.PLAN).encode()),
+        (*_JSON_WORDS, b"<!DOCTYPE x>", b"&#0;", b"nan", b"1e999", b"9" * 5000),
+    ),
+    Parser(
+        "capture_dates",
+        in_file("dates.csv", read_dates_by_place),
+        (CaptureDateError,),
+        (samples.CAPTURE_DATES,),
+        (b"z,x,y,captured_at", b'"', b"\0", b"9999999", b"\n22,4194303,0,", b"\xef\xbb\xbf", b"2024-02-30"),
+    ),
+    Parser(
+        "stac_item",
+        in_file("item.json", lambda path: read_stac_date(path).origin),
+        (CaptureDateError,),
+        (samples.STAC_ITEM,),
+        (*_JSON_WORDS, b'"start_datetime":', b'"end_datetime":', b'"id":'),
     ),
     Parser(
         "configuration",

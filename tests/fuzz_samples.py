@@ -17,14 +17,20 @@ import numpy as np
 from aerotile.adapters.faiss.metadata_file import encode_metadata
 from aerotile.adapters.files.file_digests import FileDigests
 from aerotile.adapters.http.protocol import frames
+from aerotile.adapters.index_files import INDEX_FILES
 from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.adapters.pmtiles.archive_header import ArchiveHeader
+from aerotile.adapters.recall_lists.list_format import encode_list
 from aerotile.adapters.recorder.line_format import encode_line
-from aerotile.adapters.sealed_base.manifest import FILES, BaseManifest, SealedFile
+from aerotile.adapters.sealed_base.manifest import FILES, BaseManifest, SealedDataset, SealedFile, SealedIndex
 from aerotile.domain.flight_events import EventKind, FlightEvent, RecordEnvelope
+from aerotile.domain.values.areas import Area
+from aerotile.domain.values.datasets import Dataset, DigestOf
 from aerotile.domain.values.descriptors import HnswParams, IndexMetadata, VectorStorage
+from aerotile.domain.values.recall_list import CaptureRange, RecallList
 from aerotile.domain.values.sectors import SectorBoundary, SectorClassification
+from aerotile.domain.values.shapes import Polygon
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tile_key import VariantTable
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
@@ -51,6 +57,51 @@ BASE_HEADER = ArchiveHeader(
     min_zoom=3,
     max_zoom=17,
     bounds_e7=(-10, -20, 30, 40),
+)
+KML = (
+    b'<?xml version="1.0"?><kml xmlns="http://www.opengis.net/kml/2.2"><Document><Placemark><name>north</name>'
+    b'<ExtendedData><Data name="classification"><value>stable_rear</value></Data></ExtendedData><Polygon>'
+    b"<outerBoundaryIs><LinearRing><coordinates>1,2,0 3,2,0 3,4,0 1,2,0</coordinates></LinearRing>"
+    b"</outerBoundaryIs></Polygon></Placemark></Document></kml>"
+)
+GPX = (
+    b'<gpx version="1.1"><rte><rtept lat="48" lon="11"><time>2026-06-01T08:00:00Z</time></rtept>'
+    b'<rtept lat="49" lon="11"><time>2026-06-01T09:00:00Z</time></rtept></rte></gpx>'
+)
+WAYPOINTS = (
+    b"QGC WPL 110\n0\t1\t0\t16\t0\t0\t0\t0\t48.0\t11.0\t500\t1\n"
+    b"1\t0\t3\t16\t0\t0\t0\t0\t48.5\t11.5\t100\t1\n2\t0\t3\t20\t0\t0\t0\t0\t0\t0\t0\t1\n"
+)
+PLAN = {
+    "fileType": "Plan",
+    "mission": {
+        "plannedHomePosition": [48.0, 11.0, 500],
+        "cruiseSpeed": 20,
+        "items": [
+            {"type": "SimpleItem", "command": 16, "frame": 3, "params": [0, 0, 0, None, 48.5, 11.5, 100]},
+            {
+                "type": "ComplexItem",
+                "complexItemType": "survey",
+                "TransectStyleComplexItem": {"VisualTransectPoints": [[48.6, 11.6], [48.7, 11.6]]},
+            },
+        ],
+    },
+}
+DATASET = Dataset(
+    name="ortho-2024",
+    licence="CC-BY-4.0",
+    attribution="Survey Office",
+    may_be_stored_offline=True,
+    source="ortho.tif",
+    source_sha256="ef" * 32,
+    digest_of=DigestOf.FILE,
+    captured_at=NOON,
+    captured_from="by hand",
+)
+CAPTURE_DATES = b"z,x,y,captured_at\n3,1,2,2024-05-01\n22,4194303,0,2024-05-01T01:30:00+01:30\n"
+STAC_ITEM = (
+    b'{"type": "Feature", "stac_version": "1.0.0", "id": "S2A_1", "properties": {"datetime": null,'
+    b' "start_datetime": "2024-05-01T00:00:00Z", "end_datetime": "2024-06-01T00:00:00Z"}}'
 )
 SECTORS = {
     "type": "FeatureCollection",
@@ -221,8 +272,30 @@ def base_manifest() -> bytes:
         latest_capture_us=1_777_636_800_000_000,
         left_out={"another zoom": 3},
         variants=VariantTable((FLIGHT,)),
+        datasets=(SealedDataset(DATASET, 5),),
         default_classification="stable_rear",
         aerotile="0.1.0",
+        recall_number=3,
         first_keys_sha256="cd" * 32,
-        files={name: SealedFile(936, 53_248, "ab" * 32) for name in FILES},
+        files={name: SealedFile(936, 53_248, "ab" * 32) for name in FILES + INDEX_FILES},
+        index=SealedIndex(
+            descriptor_model="net",
+            descriptors=12,
+            tiles=9,
+            dropped=3,
+            built_by="faiss 1.15.1 AVX2",
+            metadata_sha256="ab" * 32,
+        ),
     ).encode()
+
+
+def recall_list() -> bytes:
+    return encode_list(
+        RecallList(
+            number=7,
+            reason="wrong ground",
+            digests=["ab" * 32],
+            captured=(CaptureRange(NOON, NOON),),
+            areas=(Area([Bbox(1.0, 2.0, 3.0, 4.5), Polygon([[(0.1, 0.2), (3.0, 0.2), (0.1, 4.0)]])], [15]),),
+        )
+    )

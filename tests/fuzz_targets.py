@@ -19,7 +19,7 @@ from aerotile.adapters.config.values import parse_byte_size
 from aerotile.adapters.embedded_postgres.folder import DataFolder
 from aerotile.adapters.filesystem.folders import open_root
 from aerotile.adapters.filesystem.identity_file import read_identity
-from aerotile.adapters.filesystem.layout import flight_of, parse_sidecar, temporary_tile
+from aerotile.adapters.filesystem.layout import flight_of, hidden_file, parse_sidecar
 from aerotile.adapters.http.protocol import read_answers, read_problem
 from aerotile.adapters.input_files.errors import InputFileError
 from aerotile.adapters.input_files.folder_notes import NOTE_FILES, read_folder_notes
@@ -190,4 +190,4 @@ def arguments(text: str) -> object:
         except (click.BadParameter, ValueError) as refusal:
             refusals.append(refusal)
     parse_fault(text)
-    return flight_of(text), temporary_tile(TileSource.IMPORTED, None, text), refusals
+    return flight_of(text), hidden_file(TileSource.IMPORTED, None, text), refusals

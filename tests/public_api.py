@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from enum import Enum
 from functools import cache
 from importlib import import_module
+from itertools import pairwise
 from typing import Any, get_args
 
 import attrs
@@ -32,6 +33,9 @@ def public_names() -> dict[str, Any]:
 
 def annotations_of(name: str, value: Any) -> Iterator[Annotation]:
     """Every annotation that a user of `aerotile.NAME` meets: parameters, results, properties, fields."""
+    if is_alias(value):
+        yield Annotation(name, value, alias_module(name))
+        return
     if not inspect.isclass(value):
         yield from _of_callable(name, value)
         return
@@ -113,6 +117,27 @@ def _imported_by(statement: ast.stmt, package: str | None) -> dict[str, Any]:
         for alias in statement.names:
             names[alias.asname or alias.name] = getattr(source, alias.name)
     return names
+
+
+def is_alias(value: Any) -> bool:
+    """Whether a public name is an alias for annotations, which is text when the program runs."""
+    return isinstance(value, str)
+
+
+def alias_module(name: str) -> str:
+    """The module that a public alias stands in."""
+    return import_module(aerotile._MODULE_OF[name], "aerotile").__name__
+
+
+def alias_meaning(name: str) -> str:
+    """The text below a public alias."""
+    body = ast.parse(inspect.getsource(sys.modules[alias_module(name)])).body
+    for statement, following in pairwise(body):
+        if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.target) == name:
+            assert isinstance(following, ast.Expr)
+            assert isinstance(following.value, ast.Constant)
+            return inspect.cleandoc(str(following.value.value))
+    raise AssertionError(f"{name} is no alias")
 
 
 def is_enumeration(value: Any) -> bool:

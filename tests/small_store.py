@@ -17,6 +17,7 @@ from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.errors import AerotileError, StoreUnavailableError
 from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.store.freshness_gate import FreshnessGate
+from aerotile.domain.store.recall_guard import RecallGuard
 from aerotile.domain.store.tile_store import FileBackedTileStore
 from aerotile.domain.store.verify import verify_store
 from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
@@ -40,7 +41,9 @@ def tile(x: int, y: int) -> tuple[bytes, TileMetadata]:
 class SmallStore:
     """Opens the store below `root`; `rows` are those of another one over the same folder."""
 
-    def __init__(self, root: Path, rows: MemoryTileRows | None = None) -> None:
+    def __init__(
+        self, root: Path, rows: MemoryTileRows | None = None, recalls: RecallGuard | None = None
+    ) -> None:
         self.root = root
         self.rows = MemoryTileRows() if rows is None else rows
         self.files = FilesystemTileFiles(root)
@@ -65,6 +68,7 @@ class SmallStore:
             gate=gate,
             clock=clock,
             recorder=recorder,
+            recalls=recalls,
         )
 
     def committed(self) -> set[TileId]:

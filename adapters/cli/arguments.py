@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from ...domain.values.areas import Area
+    from ...domain.values.recall_list import CaptureRange
     from ...domain.values.tile_grid import Bbox
 
 
@@ -52,13 +53,11 @@ def box(text: str) -> Bbox:
 def near(text: str) -> Area:
     """Read `LAT,LON,RADIUS`: a place in degrees and a distance such as `5km` or `800m`."""
     from ...domain.values.areas import Area
+    from ..input_files.quantities import parse_distance
 
     try:
-        lat, lon, radius = (part.strip().lower() for part in text.split(","))
-        number, metres = (radius[:-2], 1_000.0) if radius.endswith("km") else (radius.removesuffix("m"), 1.0)
-        if number == radius:
-            raise ValueError
-        place = float(lat), float(lon), float(number) * metres
+        lat, lon, radius = text.split(",")
+        place = float(lat), float(lon), parse_distance(radius)
     except ValueError:
         raise click.BadParameter(f"a prior is LAT,LON,RADIUS such as 48.1,11.6,5km, got {text!r}") from None
     try:
@@ -67,17 +66,81 @@ def near(text: str) -> Area:
         raise click.BadParameter(str(error)) from error
 
 
-def byte_rate(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
-    """Read a number of bytes a second such as `20 MiB`."""
+def capture_range(text: str) -> CaptureRange:
+    """Read `FIRST,LAST`, each a date or a time with an offset; of a date the whole day counts."""
+    from ...domain.values.recall_list import CaptureRange
+    from ...domain.values.timestamps import end_of, read_time
+
+    try:
+        first, last = text.split(",")
+    except ValueError:
+        raise click.BadParameter(
+            f"a range is FIRST,LAST such as 2024-05-01,2024-06-30, got {text!r}"
+        ) from None
+    try:
+        return CaptureRange(read_time(first), end_of(last))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def corridor(text: str) -> float:
+    """Read how far a corridor reaches to each side, such as `5km`; gives metres."""
+    from ...domain.values.corridors import MAX_HALF_WIDTH_M
+    from ..input_files.quantities import parse_distance
+
+    try:
+        metres = parse_distance(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if not 0 < metres <= MAX_HALF_WIDTH_M:
+        raise click.BadParameter(
+            f"a corridor reaches more than 0 and at most {MAX_HALF_WIDTH_M / 1000:.0f} km, got {text!r}"
+        )
+    return metres
+
+
+def speed(text: str) -> float:
+    """Read a speed over ground, such as `25m/s`; gives metres a second."""
+    from ...domain.values.routes import FASTEST_M_S, SLOWEST_M_S
+    from ..input_files.quantities import parse_speed
+
+    try:
+        metres_a_second = parse_speed(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if not SLOWEST_M_S <= metres_a_second <= FASTEST_M_S:
+        raise click.BadParameter(f"no aircraft flies a route at {text!r}")
+    return metres_a_second
+
+
+def zooms(text: str) -> tuple[int, ...]:
+    """Read zoom levels: `16`, `15-17`, or several of them with commas between."""
+    levels: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        low, high = zoom(first), zoom(last if dash else first)
+        if low > high:
+            raise click.BadParameter(f"zoom levels go from the lower to the higher, got {part.strip()!r}")
+        levels.update(range(low, high + 1))
+    return tuple(sorted(levels))
+
+
+def byte_size(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+    """Read a number of bytes such as `20 MiB`."""
     if text is None:
         return None
     from ..config.values import parse_byte_size
 
     try:
-        rate = parse_byte_size(text)
+        return parse_byte_size(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
-    if rate < 1:
+
+
+def byte_rate(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+    """Read a number of bytes a second such as `20 MiB`."""
+    rate = byte_size(context, parameter, text)
+    if rate is not None and rate < 1:
         raise click.BadParameter(f"must be at least 1 byte a second, got {text!r}")
     return rate
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,15 +14,24 @@ from .output import write_line
 
 if TYPE_CHECKING:
     from ...domain.values.coverage import ZoomCoverage
+    from ...domain.values.tile_grid import Bbox
+
+FC = TypeVar("FC", bound=Callable[..., Any])
+"""What a decorator of click takes and gives back."""
 
 
-map_option = click.option(
-    "--map",
-    "map_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE.png",
-    help="Draw the ground that is covered, a panel for each zoom.",
-)
+def drawing_option(what: str) -> Callable[[FC], FC]:
+    """The option `--map FILE.png`, which draws `what`."""
+    return click.option(
+        "--map",
+        "map_file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE.png",
+        help=f"Draw {what}, a panel for each zoom.",
+    )
+
+
+map_option = drawing_option("the ground that is covered")
 
 
 def check_map_file(map_file: Path | None) -> None:
@@ -55,6 +64,11 @@ def write_coverage(facts: Sequence[dict[str, Any]]) -> None:
     write_line("ground covered:" if facts else "ground covered: none")
     for one in facts:
         write_line(f"  zoom {one['zoom']}: {' and '.join(map(_box, one['boxes']))} ({one['tiles']} tiles)")
+
+
+def degrees_of_box(box: Bbox) -> str:
+    """A box with the hemispheres that it lies in."""
+    return _box((box.min_lon, box.min_lat, box.max_lon, box.max_lat))
 
 
 def _box(edges: Sequence[float]) -> str:

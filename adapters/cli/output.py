@@ -8,11 +8,14 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .errors import JobFailedError, OutputClosedError, visible
+
+if TYPE_CHECKING:
+    from ..recorder.reader import RecordReader
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 
@@ -110,3 +113,14 @@ def in_words(size: int) -> str:
             break
         value, unit = value / 1024, larger
     return f"{size} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+
+
+def warn_of_damage(reader: RecordReader) -> None:
+    """Say on standard error how many lines of a flight record were damaged, and where the first is."""
+    first = reader.first_damaged
+    if first is not None:
+        click.echo(
+            f"warning: {reader.damaged_lines} damaged lines skipped, the first in {visible(str(first.path))} "
+            f"at byte {first.offset}: {visible(first.reason)}",
+            err=True,
+        )

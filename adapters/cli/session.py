@@ -46,29 +46,27 @@ class Session:
 
         return Runtime(self.config)
 
-    def existing_runtime(self, part: str | None = None) -> Runtime:
+    def existing_runtime(self, *parts: str) -> Runtime:
         """The runtime, for a command that creates no store. Raises as `existing_config`."""
-        self.existing_config(part)
+        self.existing_config(*parts)
         return self.runtime()
 
-    def existing_config(self, part: str | None = None) -> AerotileConfig:
+    def existing_config(self, *parts: str) -> AerotileConfig:
         """The configuration, for a command that creates no store: a mistyped folder must not become one.
 
-        `part` is a folder inside the root that suffices for the command. Raises `BadInputError` when the root
-        folder is missing, or when no database is configured and the root holds neither an embedded one nor
-        `part`.
+        Each of `parts` is a folder inside the root that suffices for the command. Raises `BadInputError` when
+        the root folder is missing, or when no database is configured and the root holds neither an embedded
+        one nor one of `parts`.
         """
         config = self.config
         remedy = "correct --root, or create the store there with aerotile migrate"
         try:
             if not config.root.is_dir():
                 raise BadInputError(f"no folder {config.root}", remedy=remedy)
-            # The cluster, not the folder around it, which an interrupted migrate leaves empty.
-            parts = (config.postgres_folder / "cluster", *([] if part is None else [config.root / part]))
-            has_store = config.database.dsn is not None or any(folder.is_dir() for folder in parts)
+            suffices = config.has_store or any((config.root / part).is_dir() for part in parts)
         except OSError as error:
             raise BadInputError(f"can't look into {config.root}: {error.strerror}", remedy=remedy) from error
-        if not has_store:
+        if not suffices:
             raise BadInputError(f"no store in {config.root}", remedy=remedy)
         return config
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from ...domain.store.check import StoreCheck
 from ...domain.store.verify import Finding, FindingKind
 from ...domain.values.tiles import parse_tile_id
+from ..checked_tiles import CHECKED_TILES, CheckedTiles
 from ..files.atomic_file import atomic_file
 from ..files.regular_file import read_regular
 from .errors import BadInputError
@@ -30,11 +31,20 @@ class VerifyProgress:
     """Saves an unfinished check now and then, and reads it back; for one process."""
 
     def __init__(self, root: Path, store_id: UUID) -> None:
+        self._root = root
         self._path = root / _FILE
         self._store_id = str(store_id)
         self.check = StoreCheck()
+        self.checked = CheckedTiles()
         self._saved_at = time.monotonic()
         self._warned = False
+
+    def begin(self) -> None:
+        """Begin anew: what an earlier check found of each tile counts no more."""
+        try:
+            self.checked.begin(self._root)
+        except OSError as error:
+            _logger.warning("%s can't be removed: %s", self._root / CHECKED_TILES, error.strerror)
 
     def resume(self) -> None:
         """Read the check that an earlier run left. Raises `BadInputError` without one of this store."""
@@ -52,6 +62,7 @@ class VerifyProgress:
             raise BadInputError(f"{self._path} is not what a check leaves", remedy=remedy) from error
         if store_id != self._store_id:
             raise BadInputError(f"{self._path} is about another store", remedy=remedy)
+        self.checked.resume(self._root, UUID(self._store_id))
 
     def save_now_and_then(self) -> None:
         """Save the check when the last time is seconds ago, so that a resumed check repeats a few tiles.
@@ -78,8 +89,18 @@ class VerifyProgress:
             file.write(json.dumps(facts).encode("ascii"))
         self._saved_at = time.monotonic()
 
+    def leave(self) -> None:
+        """Save the check, and what was found of each tile, when it is interrupted. Raises `OSError`."""
+        self.save()
+        self.checked.write(self._root, UUID(self._store_id))
+
     def finish(self) -> None:
-        """Remove the file: a check that came to its end can't be resumed."""
+        """Note what was found of each tile, and remove the file: a check at its end can't be resumed."""
+        try:
+            self.checked.forget(finding.tile_id for finding in self.check.findings if finding.fetch_again)
+            self.checked.write(self._root, UUID(self._store_id))
+        except OSError as error:
+            _logger.warning("%s can't be written: %s", self._root / CHECKED_TILES, error.strerror)
         try:
             self._path.unlink(missing_ok=True)
         except IsADirectoryError:

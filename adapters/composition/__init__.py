@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ...domain.errors import IndexUnavailableError, RuntimeNotAvailableError
 from ...domain.policies.index_agreement import IndexAgreement
 from ...domain.ports.clock import Clock
+from ...domain.ports.dataset_store import DatasetStore
 from ...domain.ports.descriptor_index import DescriptorIndex
 from ...domain.ports.flight_recorder import FlightRecorder
 from ...domain.ports.tile_metadata import TileMetadataStore
@@ -23,16 +24,17 @@ from ...domain.ports.tile_store import ReadableTiles
 from ...domain.ports.uploader import TileUploader
 from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.tile_store import FileBackedTileStore
+from ...domain.values.validators import check_kind, check_methods
 from ..config.settings import AerotileConfig
-from .base_parts import BaseParts
-from .index_parts import IndexParts
+from .readiness_parts import ReadinessParts
+from .recall_parts import RecallParts
 from .upload_parts import UploadParts
 
 if TYPE_CHECKING:
     from ..postgres.migrate import MigrationReport
 
 
-class Runtime(UploadParts, BaseParts, IndexParts):
+class Runtime(UploadParts, RecallParts, ReadinessParts):
     """Everything that one configuration composes; a context manager that closes it."""
 
     def index_agreement(self) -> IndexAgreement | None:
@@ -41,7 +43,7 @@ class Runtime(UploadParts, BaseParts, IndexParts):
         Whether the index can be used at all is for `check_index`. Raises `StoreUnavailableError`.
         """
         try:
-            keys, variants = self.descriptor_index.tile_keys()
+            keys, variants = self.searched_index.tile_keys()
         except (IndexUnavailableError, RuntimeNotAvailableError):
             return None
         return self.compare_index(keys, variants)
@@ -61,6 +63,7 @@ _runtimes_lock = threading.Lock()
 
 def runtime_of(config: AerotileConfig) -> Runtime:
     """This process's runtime for a configuration; a forked child gets one of its own."""
+    check_kind(config, AerotileConfig, "config")
     with _runtimes_lock:
         return _runtimes.setdefault((os.getpid(), config), Runtime(config))
 
@@ -125,14 +128,27 @@ def build_tile_metadata_store(config: AerotileConfig) -> TileMetadataStore:
     return store
 
 
+def build_dataset_store(config: AerotileConfig) -> DatasetStore:
+    """The datasets that tiles come from.
+
+    The first call waits at most 60 s for an embedded database. Raises `StoreUnavailableError`,
+    `RuntimeNotAvailableError`.
+    """
+    store: DatasetStore = runtime_of(config).part("dataset_store")
+    return store
+
+
 def build_descriptor_index(config: AerotileConfig) -> DescriptorIndex:
-    """The descriptor index.
+    """The descriptor index; its lookups are on the flight record as `record.lookups` says.
+
+    It is the index of the base, where a flight reads a base that has one: with `base.layered`, or where there
+    is no database. Tiles of the store alone are not in it. No database is opened.
 
     The first call waits for the disk: it hashes the index. Raises `IndexUnavailableError`,
-    `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX` is off, and `ConfigurationError` when it is no yes or
-    no.
+    `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX` is off, `ConfigurationError` when it is no yes or
+    no, and `BaseUnavailableError` as `build_sealed_base` does.
     """
-    index: DescriptorIndex = runtime_of(config).part("descriptor_index")
+    index: DescriptorIndex = runtime_of(config).part("index_in_use")
     return index
 
 
@@ -142,6 +158,8 @@ def build_tile_uploader(config: AerotileConfig, *, clock: Clock | None = None) -
     `clock` waits between retries and tells when to come back; default the machine's. Waits and raises as
     `build_tile_store` does, and `ConfigurationError` when no provider or token is configured.
     """
+    if clock is not None:
+        check_methods(clock, ("now", "monotonic", "sleep"), "clock")
     return runtime_of(config).tile_uploader(clock)
 
 

@@ -16,7 +16,7 @@ from ...domain.flight_events import base_opened_event, base_tile_damaged_event
 from ...domain.policies.freshness import FreshnessGrounds, FreshnessVerdict
 from ...domain.ports.tile_store import AmendedTile
 from ...domain.store.clock_guard import ClockGuard
-from ...domain.store.freshness_gate import judge_stored
+from ...domain.store.freshness_gate import FreshnessGate, judge_stored
 from ...domain.store.io_budget import IoBudget
 from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.tile_store import FileBackedTileStore
@@ -30,11 +30,9 @@ from ..config.settings import BaseVerify, BudgetConfig
 if TYPE_CHECKING:
     from ..sealed_base.check import BaseFinding
     from ..sealed_base.generations import BaseGenerations, SignedManifest
-    from ..sealed_base.manifest import BaseManifest
     from ..sealed_base.mapped_base import MappedBase
-    from ..sealed_base.seal_plan import SealPlan
-    from ..sealed_base.signatures import Trust
     from ..sealed_base.store import SealedTileStore
+    from ..signatures import Trust
 
 
 from .store_parts import StoreParts
@@ -67,6 +65,7 @@ class BaseParts(StoreParts):
             self.config.base_folder,
             self.base_trust,
             require_signature=self.config.base.require_signature,
+            recall_number=self.recall_number(),
         )
         signed = base.signed
         if not signed.is_trusted:
@@ -161,13 +160,23 @@ class BaseParts(StoreParts):
     @cached_property
     def sealed_store(self) -> SealedTileStore:
         """The sealed base alone, without a database. Raises `BaseUnavailableError`."""
-        gate = self._gate_over([self.base_grounds])
-        times = _TimesOfBase(self.mapped_base.signed.manifest.latest_capture_us)
-        clock = ClockGuard(self.clock, times, self.recorder)
-        clock.look()
+        gate, clock = self.base_gate, self.base_clock_guard
         return self._sealed_store(
             lambda tile_id, captured_us: judge_stored(gate, clock, tile_id, captured_us)
         )
+
+    @cached_property
+    def base_gate(self) -> FreshnessGate:
+        """The gate over the sectors and rules of the base alone. Raises `BaseUnavailableError`."""
+        return self._gate_over([self.base_grounds])
+
+    @cached_property
+    def base_clock_guard(self) -> ClockGuard:
+        """The clock, guarded by what the base proves."""
+        times = _TimesOfBase(self.mapped_base.signed.manifest.latest_capture_us)
+        clock = ClockGuard(self.clock, times, self.recorder)
+        clock.look()
+        return clock
 
     def _sealed_store(
         self,
@@ -184,6 +193,7 @@ class BaseParts(StoreParts):
                 base_tile_damaged_event(tile_id, expected, found)
             ),
             otherwise=otherwise,
+            recalls=self.part("recalls"),
         )
 
     @cached_property
@@ -196,36 +206,22 @@ class BaseParts(StoreParts):
     @cached_property
     def base_trust(self) -> Trust:
         """The pinned public keys and their threshold."""
-        from ..sealed_base.signatures import Trust
+        from ..signatures import Trust
 
         return Trust(self.config.base.public_keys, self.config.base.threshold)
 
-    def seal_base(
-        self,
-        plan: SealPlan,
-        *,
-        number: int | None = None,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> BaseManifest:
-        """Seal a generation from the tiles of the store; see `BaseGenerations.seal`."""
-        from importlib.metadata import version
-
-        from ..sealed_base.seal import SealSource
-
-        source = SealSource(
-            rows=self.rows.committed,
-            read=self.files.read,
-            sectors=self.sector_store.sectors(),
-            rules=self.sector_store.rules(),
-            default_classification=self.config.freshness.default_classification,
-            aerotile=version("aerotile"),
-        )
-        return self.base_generations.seal(source, plan, number=number, progress=progress)
+    def recall_number(self) -> int:
+        """The number of the recall list in force; 0 without one. Raises `RecallListError`."""
+        in_force = self.recall_lists.read()
+        return 0 if in_force is None else in_force.recalls.number
 
     def switch_base(self, name: str | None) -> SignedManifest:
         """Make a generation the one in use, by default the newest; see `BaseGenerations.switch_to`."""
         return self.base_generations.switch_to(
-            name, self.base_trust, require_signature=self.config.base.require_signature
+            name,
+            self.base_trust,
+            require_signature=self.config.base.require_signature,
+            recall_number=self.recall_number(),
         )
 
     def export_base(
@@ -246,10 +242,19 @@ class BaseParts(StoreParts):
         max_bytes_per_s: int | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[BaseFinding]:
-        """Hash every byte of a generation, whoever signed it; see `check_base`."""
+        """Hash every byte of a generation, whoever signed it; see `check_base`.
+
+        The outcome is noted in the root folder, where `aerotile ready` finds it.
+        """
         from ..sealed_base.check import check_base
+        from ..sealed_base.checked_base import write_checked_base
         from ..sealed_base.mapped_base import open_base
 
         base = open_base(self.base_generations, name, self.base_trust, require_signature=False)
         pace = (lambda _: None) if max_bytes_per_s is None else IoBudget(max_bytes_per_s, self.clock).spend
-        return check_base(base, pace=pace, progress=progress)
+        findings = check_base(base, pace=pace, progress=progress)
+        try:
+            write_checked_base(self.config.root, base.signed.identity, findings)
+        except OSError as error:
+            _log.warning("the check of the base can't be noted in %s: %s", self.config.root, error.strerror)
+        return findings

@@ -11,6 +11,7 @@ from ..config.settings import AerotileConfig, BudgetConfig
 if TYPE_CHECKING:
     from ..embedded_postgres.server import EmbeddedPostgres
     from ..postgres.connection import Database
+    from ..postgres.dataset_store import PostgresDatasetStore
     from ..postgres.migrate import MigrationReport
     from ..postgres.sector_store import PostgresSectorStore
     from ..postgres.tile_feed import TileFeed
@@ -66,13 +67,13 @@ class DatabaseParts(Parts):
     def database(self) -> Database:
         """The connection pool, over a database at the newest revision."""
         from ..postgres.connection import Database
-        from ..postgres.migrate import apply_migrations, check_revision
+        from ..postgres.revision import check_revision, is_at_newest_revision
 
         settings = self.config.database
-        if settings.dsn is None:
-            apply_migrations(self.dsn)  # nobody else uses the embedded database
-        else:
+        if settings.dsn is not None:
             check_revision(self.dsn)
+        elif not is_at_newest_revision(self.dsn):
+            self.apply_migrations()  # nobody else uses the embedded database
         database = Database(
             self.dsn,
             min_size=settings.pool_min_size,
@@ -110,6 +111,13 @@ class DatabaseParts(Parts):
         from ..postgres.sector_store import PostgresSectorStore
 
         return PostgresSectorStore(self.database)
+
+    @cached_property
+    def dataset_store(self) -> PostgresDatasetStore:
+        """The datasets that are defined."""
+        from ..postgres.dataset_store import PostgresDatasetStore
+
+        return PostgresDatasetStore(self.database)
 
     @cached_property
     def upload_ledger(self) -> PostgresUploadLedger:

@@ -31,12 +31,7 @@ class IndexParts(Parts):
         return self._faiss_index(open_existing=False)
 
     def _faiss_index(self, *, open_existing: bool) -> FaissDescriptorIndex:
-        if not _index_is_wanted():
-            word = os.environ["BUILD_FAISS_INDEX"]
-            raise RuntimeNotAvailableError(
-                f"the descriptor index is switched off by BUILD_FAISS_INDEX={word}",
-                remedy="unset BUILD_FAISS_INDEX",
-            )
+        refuse_unwanted_index()
         from ..faiss.index import FaissDescriptorIndex
 
         settings = self.config.index
@@ -53,14 +48,14 @@ class IndexParts(Parts):
 
     def check_index(self) -> list[GenerationFinding]:
         """Check every generation of the index; none when the index is left out or not built yet."""
-        if not _index_is_wanted() or not self.config.index_folder.is_dir():
+        if not index_is_wanted() or not self.config.index_folder.is_dir():
             return []
         from ..faiss.check import check_generations
 
         return check_generations(self.config.index_folder)
 
 
-def _index_is_wanted() -> bool:
+def index_is_wanted() -> bool:
     """What `BUILD_FAISS_INDEX` says; yes when it is not set. Raises `ConfigurationError`."""
     try:
         return parse_boolean(os.environ.get("BUILD_FAISS_INDEX", "1"))
@@ -68,3 +63,13 @@ def _index_is_wanted() -> bool:
         raise ConfigurationError(
             f"BUILD_FAISS_INDEX {error}", remedy="unset it, or set 0 to leave the descriptor index out"
         ) from None
+
+
+def refuse_unwanted_index() -> None:
+    """Raise `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX` is off."""
+    if not index_is_wanted():
+        word = os.environ["BUILD_FAISS_INDEX"]
+        raise RuntimeNotAvailableError(
+            f"the descriptor index is switched off by BUILD_FAISS_INDEX={word}",
+            remedy="unset BUILD_FAISS_INDEX",
+        )

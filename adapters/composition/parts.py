@@ -8,15 +8,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...domain.ports.flight_recorder import FlightRecorder
+from ...domain.store.recall_guard import RecallGuard
+from ..background import BackgroundTask
 from ..clocks import SystemClock
 from ..config.settings import AerotileConfig
 from ..own_process import OwnProcess
 
 if TYPE_CHECKING:
-    pass
+    from ..recall_lists.lists import RecallLists
+    from ..signatures import Trust
 
 
 T = TypeVar("T")
+RECALL_INTERVAL_S = 1.0
+"""How soon a process that searches nothing takes a new recall list over."""
 
 
 class Parts:
@@ -59,5 +64,30 @@ class Parts:
             segment_bytes=settings.segment_bytes,
             max_total_bytes=settings.max_total_bytes,
             sync_interval_s=settings.sync_interval_s,
+            lookup_bytes_per_hour=settings.lookup_bytes_per_hour,
         )
         return self._closing(recorder, recorder.close)
+
+    @cached_property
+    def recall_trust(self) -> Trust:
+        """The public keys pinned for recall lists, and their threshold."""
+        from ..signatures import Trust
+
+        return Trust(self.config.recall.public_keys, self.config.recall.threshold)
+
+    @cached_property
+    def recall_lists(self) -> RecallLists:
+        """The folder of the recall list in force."""
+        from ..recall_lists.lists import RecallLists
+
+        return RecallLists(self.config.recall_folder, self.recall_trust)
+
+    @cached_property
+    def recalls(self) -> RecallGuard:
+        """Refuses what the recall list in force names, and follows newer lists of other processes.
+
+        Raises `RecallListError` when there is a list that can't be trusted.
+        """
+        guard = RecallGuard(self.recall_lists, self.recorder.record)
+        watch = BackgroundTask("the recall list", guard.look, interval_s=RECALL_INTERVAL_S)
+        return self._closing(guard, watch.close)

@@ -31,7 +31,7 @@ from ...domain.store.tile_store import FileBackedTileStore
 from ...domain.store.write_batches import IN_FLIGHT
 from ...domain.values.catalogue_entries import Keys
 from ...domain.values.tile_key import VariantTable
-from ...domain.values.tiles import TileId
+from ...domain.values.tiles import TileId, TileMetadataPersistent
 from ..background import BackgroundTask
 
 if TYPE_CHECKING:
@@ -153,6 +153,7 @@ class StoreParts(DatabaseParts):
             verify_hash=self.config.reads.verify_hash,
             read_deadline_s=self.config.reads.deadline_s or None,
             clock_guard=self.clock_guard,
+            recalls=self.part("recalls"),
             check_process=self.process.check,
         )
         _trim_heap()  # loading the catalogue took several times the memory that stays in use
@@ -205,6 +206,7 @@ class StoreParts(DatabaseParts):
             budget_bytes=self.tiles_budget.max_bytes,
             tile_size_pixels=self.config.tiles.tile_size_pixels,
             clock=self.clock,
+            datasets=self.dataset_store,
             walk_jpeg=lambda pixels: JpegWalk.of(walk_jpeg(pixels)),
             decoder=SimplejpegDecoder(),
             decoding_threads=len(os.sched_getaffinity(0)),
@@ -244,6 +246,7 @@ class StoreParts(DatabaseParts):
         max_bytes_per_s: int | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
         checkpoint: Callable[[], None] = lambda: None,
+        checked: Callable[[TileMetadataPersistent, bool], None] = lambda row, whole: None,
     ) -> None:
         """Check every tile, reading at most so many bytes a second; see `check_store`. Opens no store."""
         check_store(
@@ -255,6 +258,7 @@ class StoreParts(DatabaseParts):
             pace=None if max_bytes_per_s is None else IoBudget(max_bytes_per_s, self.clock).spend,
             progress=progress,
             checkpoint=checkpoint,
+            checked=checked,
         )
 
 

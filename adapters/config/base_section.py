@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from enum import Enum
 
 import attrs
 
 from ...domain.values.validators import plain_numbers
-from .fields import about, instance, whole
-
-_PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
+from .fields import about, check_threshold, instance, public_keys, whole
 
 
 class BaseVerify(str, Enum):
@@ -33,6 +30,7 @@ class BaseConfig:
     )
     public_keys: tuple[str, ...] = attrs.field(
         default=(),
+        validator=public_keys,
         metadata=about("Ed25519 keys whose signatures count, as `aerotile base keygen` prints them."),
     )
     threshold: int = attrs.field(
@@ -51,17 +49,5 @@ class BaseConfig:
         metadata=about("`read`: hash each tile at its first read. `scrub`: by `aerotile base verify` alone."),
     )
 
-    @public_keys.validator
-    def _keys(self, _: attrs.Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
-        for key in value:
-            if not isinstance(key, str) or not _PUBLIC_KEY.fullmatch(key):
-                raise ValueError(f"public_keys must be of 64 lower hexadecimal digits each, got {key!r}")
-        if len(set(value)) != len(value):
-            raise ValueError("public_keys must not list a key twice")
-
     def __attrs_post_init__(self) -> None:
-        if self.public_keys and self.threshold > len(self.public_keys):
-            raise ValueError(
-                f"threshold must not exceed the number of public_keys ({len(self.public_keys)}), "
-                f"got {self.threshold}"
-            )
+        check_threshold(self.public_keys, self.threshold)

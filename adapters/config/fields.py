@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -14,6 +15,8 @@ MIB = 1 << 20
 GIB = 1 << 30
 MAX_BYTES = (1 << 63) - 1
 """The largest number of bytes that the database holds."""
+
+_PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
 
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
@@ -56,6 +59,25 @@ def share() -> Validator:
             raise ValueError(f"{attribute.name} must be a number within 0..1, got {value!r}")
 
     return check
+
+
+def public_keys(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """Accept Ed25519 public keys as texts, each once."""
+    if not isinstance(value, tuple):
+        raise ValueError(f"{attribute.name} must be a tuple, got {value!r}")
+    for key in value:
+        if not isinstance(key, str) or not _PUBLIC_KEY.fullmatch(key):
+            raise ValueError(f"{attribute.name} must be of 64 lower hexadecimal digits each, got {key!r}")
+    if len(set(value)) != len(value):
+        raise ValueError(f"{attribute.name} must not list a key twice")
+
+
+def check_threshold(keys: Sequence[str], threshold: int) -> None:
+    """Refuse a threshold that the pinned keys can't reach."""
+    if keys and threshold > len(keys):
+        raise ValueError(
+            f"threshold must not exceed the number of public_keys ({len(keys)}), got {threshold}"
+        )
 
 
 def instance(kind: type) -> Validator:

@@ -67,7 +67,9 @@ def read_config(
     Raises `ConfigurationError`.
     """
     environment = os.environ if environment is None else environment
-    folder = Path.cwd() if folder is None else folder.absolute()
+    if not isinstance(environment, Mapping):
+        raise ConfigurationError(f"environment must be a mapping, got {type_name(environment)}")
+    folder = Path.cwd() if folder is None else _path(folder, "folder").absolute()
     given: dict[str, Given] = {}
     chosen = _choose_file(environment, folder, file)
     if chosen is not None:
@@ -81,7 +83,7 @@ def read_config(
 
 def _choose_file(environment: Mapping[str, str], folder: Path, file: Path | None) -> Path | None:
     if file is not None:
-        chosen, named_by = file, "option --config"
+        chosen, named_by = _path(file, "file"), "option --config"
     elif environment.get(FILE_VARIABLE):
         chosen, named_by = Path(environment[FILE_VARIABLE]), f"variable {FILE_VARIABLE}"
     else:
@@ -94,6 +96,12 @@ def _choose_file(environment: Mapping[str, str], folder: Path, file: Path | None
             f"no configuration file {chosen} (named by {named_by})", remedy="create it or correct its name"
         )
     return chosen
+
+
+def _path(given: Any, name: str) -> Path:
+    if not isinstance(given, (str, Path)):
+        raise ConfigurationError(f"{name} must be a path, got {type_name(given)}")
+    return Path(given)
 
 
 def _is_there(path: Path, look: Callable[[Path], bool]) -> bool:
@@ -187,7 +195,13 @@ def _build(given: Mapping[str, Given]) -> LoadedConfig:
             key, _, rest = str(error).partition(" ")
             setting = by_field[name, key]
             raise _refusal(setting, rest, _origin(given, name, arguments[name], setting)) from error
-    return LoadedConfig(AerotileConfig(**arguments[None], **built), origins)
+    try:
+        config = AerotileConfig(**arguments[None], **built)
+    except ValueError as error:  # two sections that don't go together; it begins with the full name
+        name, _, rest = str(error).partition(" ")
+        setting = next(each for each in by_field.values() if each.name == name)
+        raise _refusal(setting, rest, given[name].origin) from error
+    return LoadedConfig(config, origins)
 
 
 def _origin(given: Mapping[str, Given], section: str, named: Mapping[str, Any], setting: Setting) -> str:

@@ -5,6 +5,7 @@ Each setting carries its meaning and its unit, for help and for docs/operations.
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 
 import attrs
@@ -228,6 +229,17 @@ class ReadsConfig:
     )
 
 
+class RecordLookups(str, Enum):
+    """What a lookup leaves on the flight record."""
+
+    DIGEST = "digest"
+    """Prior, index, hits, and the SHA-256 of the query."""
+    FULL = "full"
+    """The query itself too, so that `aerotile replay` can repeat the lookup."""
+    OFF = "off"
+    """Nothing."""
+
+
 @attrs.frozen(kw_only=True, field_transformer=plain_numbers)
 class RecordConfig:
     """`[record]`: the flight record in `<root>/record`."""
@@ -251,6 +263,21 @@ class RecordConfig:
         default=0.5,
         validator=seconds(0.0, 60),
         metadata=about("Longest time that an event waits to be made durable.", "s"),
+    )
+    lookups: RecordLookups = attrs.field(
+        default=RecordLookups.DIGEST,
+        validator=instance(RecordLookups),
+        metadata=about(
+            "What each lookup leaves: `digest` of the query, `full`: the query itself, which "
+            "`aerotile replay` needs, or `off`."
+        ),
+    )
+    lookup_bytes_per_hour: int = attrs.field(
+        default=256 * MIB,
+        validator=whole(MIB, MAX_BYTES),
+        metadata=about(
+            "Most bytes an hour that lookups may take; those beyond it are left out and counted.", "bytes"
+        ),
     )
 
     def __attrs_post_init__(self) -> None:

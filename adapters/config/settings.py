@@ -16,6 +16,7 @@ import attrs
 
 from .base_section import BaseConfig, BaseVerify
 from .fields import about, instance
+from .recall_section import RecallConfig
 from .secret import HIDDEN, Secret, redact_dsn
 from .sections import (
     BudgetConfig,
@@ -25,6 +26,7 @@ from .sections import (
     LruConfig,
     ReadsConfig,
     RecordConfig,
+    RecordLookups,
     TilesConfig,
 )
 from .upload_section import UploadConfig
@@ -40,7 +42,9 @@ __all__ = [
     "IndexConfig",
     "LruConfig",
     "ReadsConfig",
+    "RecallConfig",
     "RecordConfig",
+    "RecordLookups",
     "Setting",
     "TilesConfig",
     "UploadConfig",
@@ -68,9 +72,18 @@ class AerotileConfig:
     index: IndexConfig = attrs.field(factory=IndexConfig, validator=instance(IndexConfig))
     lru: LruConfig = attrs.field(factory=LruConfig, validator=instance(LruConfig))
     reads: ReadsConfig = attrs.field(factory=ReadsConfig, validator=instance(ReadsConfig))
+    recall: RecallConfig = attrs.field(factory=RecallConfig, validator=instance(RecallConfig))
     record: RecordConfig = attrs.field(factory=RecordConfig, validator=instance(RecordConfig))
     tiles: TilesConfig = attrs.field(factory=TilesConfig, validator=instance(TilesConfig))
     upload: UploadConfig = attrs.field(factory=UploadConfig, validator=instance(UploadConfig))
+
+    def __attrs_post_init__(self) -> None:
+        shared = set(self.base.public_keys) & set(self.recall.public_keys)
+        if shared:
+            raise ValueError(
+                f"recall.public_keys must not list a key of base.public_keys, got {min(shared)}: "
+                "who may seal a base may not recall"
+            )
 
     @property
     def tiles_folder(self) -> Path:
@@ -88,6 +101,11 @@ class AerotileConfig:
         return self.root / "base"
 
     @property
+    def recall_folder(self) -> Path:
+        """Where the recall list in force is."""
+        return self.root / "recall"
+
+    @property
     def record_folder(self) -> Path:
         """Where the flight record is."""
         return self.root / "record"
@@ -96,6 +114,12 @@ class AerotileConfig:
     def postgres_folder(self) -> Path:
         """Where the embedded database is."""
         return self.root / "postgres"
+
+    @property
+    def has_store(self) -> bool:
+        """Whether a database is configured, or an embedded one lies in the root. Raises `OSError`."""
+        # The cluster, not the folder around it, which an interrupted migrate leaves empty.
+        return self.database.dsn is not None or (self.postgres_folder / "cluster").is_dir()
 
     def describe(self) -> dict[str, Any]:
         """Every setting by its full name as a JSON-ready value, passwords replaced."""

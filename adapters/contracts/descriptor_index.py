@@ -207,7 +207,7 @@ class DescriptorIndexContract:
         [
             ({"tile_ids": [], "descriptors": vectors(0)}, "nothing to index"),
             ({"descriptors": np.zeros((200, 0), np.float32)}, "nothing to index"),
-            ({"descriptors": vectors(199)}, "200 tiles but 199"),
+            ({"descriptors": vectors(199)}, "200 tile_ids but 199"),
             ({"descriptors": vectors(200).astype(np.float64)}, "float32"),
             ({"descriptors": vectors(200).ravel()}, "shape"),
             ({"descriptors": vectors(200).tolist()}, "numpy array"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 from typing import Any
 
 import attrs
@@ -11,6 +12,8 @@ import pytest
 
 from ...domain.flight_events import EventKind, FlightEvent
 from ...domain.ports.flight_recorder import FlightRecorder
+from ...domain.values.lookups import PositionFix
+from ...domain.values.tiles import TileId, TileSource
 
 
 @attrs.frozen
@@ -70,3 +73,30 @@ class FlightRecorderContract:
         recorded = subject.recorded()
         assert len(recorded) == 2
         assert recorded[1][2] == {"after": True}
+
+    def test_a_fix_of_the_flight_stack_is_an_event_in_its_order(self, subject: FlightRecorderSubject) -> None:
+        at = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=timezone.utc)
+        fix = PositionFix(
+            tile_id=TileId(3, 4, 2, TileSource.IMPORTED),
+            lat=48.1,
+            lon=11.6,
+            fixed_at=at,
+            error_m=4.5,
+            lookup="a-7",
+        )
+        subject.recorder.record(FlightEvent(EventKind.WRITE, "committed", {"before": True}))
+        subject.recorder.record_fix(fix)
+        assert subject.recorded()[1:] == [
+            (
+                "c6.fix",
+                "flight_stack",
+                {
+                    "tile": "imported/3/4/2",
+                    "lat": 48.1,
+                    "lon": 11.6,
+                    "fixed_at": at.isoformat(),
+                    "error_m": 4.5,
+                    "lookup": "a-7",
+                },
+            )
+        ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +44,10 @@ class TilePixelHandleContract:
 
     def test_it_is_a_tile_pixel_handle(self, handle: TilePixelHandle) -> None:
         assert isinstance(handle, TilePixelHandle)
+
+    def test_it_says_why_it_is_not_pickled(self, handle: TilePixelHandle) -> None:
+        with pytest.raises(TypeError, match=r"^pixels are not pickled: send their bytes, or read the tile"):
+            pickle.dumps(handle)
 
     def test_it_shows_the_bytes_and_their_number(self, handle: TilePixelHandle) -> None:
         with memoryview(handle) as view:

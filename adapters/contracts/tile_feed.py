@@ -249,6 +249,39 @@ class TileFeedContract:
         assert verdict is not None
         assert verdict.decision is FreshnessDecision.DOWNGRADE
 
+    def test_newer_imagery_in_a_tile_s_place_is_heard_of_and_read(self, site: TileFeedSubject) -> None:
+        one, other = site.open(), site.open()
+        versions = [jpeg(number) for number in range(5)]
+
+        def facts(number: int) -> TileMetadata:
+            captured_at = NOW - timedelta(hours=9 - number)
+            return attrs.evolve(described(A, versions[number]), captured_at=captured_at)
+
+        one.write_tile(versions[0], facts(0))
+        until(lambda: other.tile_exists(A))
+        for number in range(1, 5):
+            with other.read_tile_pixels(A) as before:
+                assert bytes(memoryview(before)) == versions[number - 1]
+            one.replace_tile(versions[number], facts(number))
+            with one.read_tile_pixels(A) as own:
+                assert bytes(memoryview(own)) == versions[number]
+            until(lambda: site.agrees(other))
+            with other.read_tile_pixels(A) as after:
+                assert bytes(memoryview(after)) == versions[number]
+
+    def test_a_reload_reads_newer_imagery_that_was_not_heard_of(self, site: TileFeedSubject) -> None:
+        one, other = site.open(), site.open()
+        old, new = jpeg(1), jpeg(2)
+        one.write_tile(old, attrs.evolve(described(A, old), captured_at=NOW - timedelta(days=1)))
+        until(lambda: other.tile_exists(A))
+        other.read_tile_pixels(A).close()
+        site.feeds[1].close()
+        one.replace_tile(new, described(A, new))
+        other.reload()
+        with other.read_tile_pixels(A) as handle:
+            assert bytes(memoryview(handle)) == new
+        assert site.known(other) == site.committed()
+
     def test_what_a_store_does_itself_costs_it_no_question(self, site: TileFeedSubject) -> None:
         rows = _CountedRows(site.rows)
         store, other, pixels = site.open(rows), site.open(), jpeg(1)  # type: ignore[arg-type] # delegates the rest

@@ -257,6 +257,15 @@ class TileMetadataStoreContract:
         subject.add(TileId(12, 7, 0, TileSource.SATELLITE_PROVIDER), minutes=4)
         assert [tile.x for tile in subject.candidates()] == [4, 5, 6, 7]
 
+    @pytest.mark.parametrize("wrong", [1, 0, "yes", None], ids=repr)
+    def test_a_pin_that_is_no_truth_value_is_refused_by_name(
+        self, subject: TileMetadataStoreSubject, wrong: Any
+    ) -> None:
+        subject.add(imported(1))
+        with pytest.raises(ValueError, match=r"^pinned must be True or False, got "):
+            subject.pins.set_pinned(imported(1), wrong)
+        assert not subject.known(imported(1)).pinned
+
     def test_a_pin_holds_until_it_is_taken_out(self, subject: TileMetadataStoreSubject) -> None:
         subject.add(imported(1))
         subject.pins.set_pinned(imported(1), True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import ClassVar
 from uuid import UUID
 
@@ -18,6 +18,8 @@ from ...domain.errors import (
     ContentHashMismatchError,
     DuplicateTileError,
     StoreUnavailableError,
+    TileCacheError,
+    TileMetadataError,
     TileNotFoundError,
 )
 from ...domain.ports.tile_files import StagedTile, TileFiles
@@ -49,7 +51,7 @@ class Killed(BaseException):
 
 
 class DyingFiles:
-    """Files under which the process dies after placing a tile, before the row is committed."""
+    """Files under which the process dies between files and COMMIT, a replacement behind its COMMIT."""
 
     def __init__(self, inner: TileFiles) -> None:
         self._inner = inner
@@ -60,6 +62,9 @@ class DyingFiles:
 
     def place(self, staged: StagedTile) -> None:
         self._inner.place(staged)
+        raise Killed
+
+    def take_place(self, tile_id: TileId, content_sha256: str) -> bool:
         raise Killed
 
     def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
@@ -96,6 +101,10 @@ class TileStoreHalves:
             recorder=recorder,
         )
 
+    def dying(self) -> FileBackedTileStore:
+        """A store whose process dies, see `DyingFiles`."""
+        return self.open(DyingFiles(self.files))  # type: ignore[arg-type] # delegates the rest
+
 
 def jpeg(seed: int) -> bytes:
     return example_jpeg(bytes([seed]) * (seed + 5))
@@ -104,7 +113,7 @@ def jpeg(seed: int) -> bytes:
 def described(tile_id: TileId, pixels: bytes) -> TileMetadata:
     return TileMetadata(
         tile_id=tile_id,
-        captured_at=NOW,
+        captured_at=NOW - timedelta(days=2),
         content_sha256=hashlib.sha256(pixels).hexdigest(),
         disk_bytes=len(pixels),
         ground_sample_distance=1.0,
@@ -121,6 +130,8 @@ class StoreMachine(RuleBasedStateMachine):
         for tile_id in list(self._committed()):
             self.store.delete_tile(tile_id)
         self.model: dict[TileId, bytes] = {}
+        self.age = timedelta(days=1)
+        """Of the imagery; that of each replacement is newer than all before."""
 
     def _committed(self) -> Iterator[TileId]:
         return (row.tile_id for row in self.halves.rows.committed())
@@ -147,6 +158,30 @@ class StoreMachine(RuleBasedStateMachine):
             assert (outcome.stored is not None) == (tile_id not in self.model)
             self.model.setdefault(tile_id, jpeg(seed))
 
+    @rule(tile_id=tiles, seed=seeds, dies=st.booleans())
+    def replace(self, tile_id: TileId, seed: int, dies: bool) -> None:
+        pixels, self.age = jpeg(seed), self.age - timedelta(seconds=1)
+        metadata = attrs.evolve(described(tile_id, pixels), captured_at=NOW - self.age)
+        store = self.halves.dying() if dies else self.store
+        if tile_id not in self.model:
+            refusal: type[TileCacheError] | None = TileNotFoundError
+        elif tile_id.source is TileSource.ONBOARD:
+            refusal = TileMetadataError
+        else:
+            refusal = DuplicateTileError if self.model[tile_id] == pixels else None
+        if refusal is not None:
+            with pytest.raises(refusal):
+                store.replace_tile(pixels, metadata)
+            return
+        self.model[tile_id] = pixels
+        if dies:
+            with pytest.raises(Killed):
+                store.replace_tile(pixels, metadata)
+            self.store = self.halves.open()
+            assert self.store.opened.replacements_settled == 1
+        else:
+            store.replace_tile(pixels, metadata)
+
     @rule(tile_id=tiles)
     def delete(self, tile_id: TileId) -> None:
         if tile_id in self.model:
@@ -163,7 +198,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(tile_id=tiles, seed=seeds, in_batch=st.booleans())
     def die_between_the_files_and_the_commit(self, tile_id: TileId, seed: int, in_batch: bool) -> None:
-        dying = self.halves.open(DyingFiles(self.halves.files))  # type: ignore[arg-type] # delegates the rest
+        dying = self.halves.dying()
         pixels = jpeg(seed)
         metadata = described(tile_id, pixels)
         if tile_id in self.model:

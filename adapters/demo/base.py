@@ -1,4 +1,4 @@
-"""The demo's pre-flight: a base of real imagery, through every gate, described and indexed."""
+"""The demo's pre-flight: a base of real imagery, through every gate, described, indexed and sealed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import attrs
 import numpy as np
@@ -14,6 +15,9 @@ import numpy as np
 from ...domain.values.tile_grid import GridRange, ground_sample_distance
 from ...domain.values.tiles import TileId, TileMetadata, TileSource
 from ..composition import Runtime
+from ..sealed_base.manifest import SealedIndex
+from ..sealed_base.seal_plan import SealPlan
+from ..signatures import Trust, read_private_key, write_new_key
 from .descriptor import DescriptorModel
 from .imagery import BlueMarble, Pixels, decode_tile, encode_tile
 from .mission import Mission
@@ -68,6 +72,35 @@ def prepare_base(runtime: Runtime, mission: Mission, imagery: BlueMarble, bar: P
         ingest_s=ingested - started,
         describe_s=described - ingested,
         index_s=time.perf_counter() - described,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Release:
+    """The sealed base that the flight takes along, in use and signed."""
+
+    public_key: str
+    index: SealedIndex | None
+    tiles: int
+    disk_bytes: int
+    seal_s: float
+
+
+def release_base(runtime: Runtime, key: Path, bar: ProgressBar) -> Release:
+    """Seal what is prepared, sign it with a new key in the file `key`, and switch to it."""
+    started = time.perf_counter()
+    public_key = write_new_key(key)
+    with bar("Sealing the base") as advance:
+        sealed = runtime.seal_base(SealPlan(), with_index=True, progress=advance)
+    generations = runtime.base_generations
+    generations.sign(sealed.name, read_private_key(key))
+    generations.switch_to(sealed.name, Trust((public_key,), threshold=1), require_signature=True)
+    return Release(
+        public_key=public_key,
+        index=sealed.index,
+        tiles=sealed.tiles,
+        disk_bytes=generations.total_bytes(),
+        seal_s=time.perf_counter() - started,
     )
 
 

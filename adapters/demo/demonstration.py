@@ -15,11 +15,11 @@ import attrs
 from ...domain.errors import ConfigurationError
 from ...domain.values.tiles import TileId
 from ..composition import Runtime
-from ..config.settings import AerotileConfig, BudgetConfig, DatabaseConfig, LruConfig
+from ..config.settings import AerotileConfig, BaseConfig, BudgetConfig, DatabaseConfig, LruConfig
 from ..files.durable_folder import make_folder_durably
 from ..files.regular_file import open_regular
 from ..recorder.reader import RecordReader
-from .base import PreparedBase, ProgressBar, prepare_base
+from .base import PreparedBase, ProgressBar, Release, prepare_base, release_base
 from .flight import Flight, FlightLog
 from .imagery import BlueMarble
 from .landing import Landing, land
@@ -27,6 +27,7 @@ from .mission import CAPE_TO_BEIJING, Mission, plan_frames
 from .picture import FlightPicture, FrameOutcome, draw_flight
 
 _MARKER = ".aerotile-demo"
+_KEY = "release.key"
 _ROOM_BYTES = 256 * 1024
 """The onboard tiles' share of the flight's budget, above the base: less than the flight makes."""
 
@@ -37,6 +38,7 @@ class Demonstration:
 
     mission: Mission
     base: PreparedBase
+    release: Release
     log: FlightLog
     landing: Landing
     evicted: tuple[TileId, ...]
@@ -92,13 +94,16 @@ def demonstrate(
     database = DatabaseConfig(connect_timeout_s=0.5)
     with Runtime(AerotileConfig(root=root, database=database)) as runtime:
         base = prepare_base(runtime, mission, imagery, bar)
-    budget_bytes = base.total_bytes + _ROOM_BYTES
+        release = release_base(runtime, folder / _KEY, bar)
+    store_bytes = base.total_bytes + _ROOM_BYTES
+    budget_bytes = store_bytes + release.disk_bytes
     flight_config = AerotileConfig(
         root=root,
         database=database,
         budget=BudgetConfig(
-            max_bytes=budget_bytes, eviction_batch_size=8, onboard_share=_ROOM_BYTES / budget_bytes
+            max_bytes=budget_bytes, eviction_batch_size=8, onboard_share=_ROOM_BYTES / store_bytes
         ),
+        base=BaseConfig(layered=True, public_keys=(release.public_key,)),
         lru=LruConfig(flush_interval_s=1.0),
     )
     took_off = time.perf_counter()
@@ -108,11 +113,12 @@ def demonstrate(
         )
         plans = plan_frames(mission, frames, seed=seed)
         # The store is opened before the first frame, as a flight stack would.
-        say(f"flying {frames} frames over {len(runtime.tile_store)} tiles")
+        runtime.part("store_in_use")
+        say(f"flying {frames} frames by a signed base of {release.tiles} tiles")
         with bar("Flying") as advance:
             log = flight.fly(plans, advance)
         evicted = tuple(t for t in base.tile_ids if not runtime.tile_store.tile_exists(t))
-        used_bytes = runtime.rows.disk_usage().footprint_bytes
+        used_bytes = runtime.rows.disk_usage().footprint_bytes + release.disk_bytes
     landed = time.perf_counter()
     landing = land(flight_config, folder=folder / "provider", never_taken=log.onboard[0], bar=bar, say=say)
     uploaded = time.perf_counter()
@@ -121,6 +127,7 @@ def demonstrate(
     return Demonstration(
         mission=mission,
         base=base,
+        release=release,
         log=log,
         landing=landing,
         evicted=evicted,
@@ -151,6 +158,8 @@ def prepare_folder(folder: Path) -> Path:
     for old in (folder / "base", folder / "provider"):
         if old.exists():
             shutil.rmtree(old)
+    for name in (_KEY, f"{_KEY}.pub"):
+        (folder / name).unlink(missing_ok=True)
     return folder / "base"
 
 
@@ -162,7 +171,7 @@ def _draw(
         title=f"Aerotile: {mission.name}, by sight",
         facts=(
             f"{len(log.frames)} frames, {hits} of {log.land_frames} over land found among five candidates, "
-            f"{len(log.onboard)} tiles made on board, {len(evicted)} evicted"
+            f"{len(log.onboard)} tiles made on board, {len(evicted)} evicted from the store"
         ),
         area=mission.area,
         grid_zoom=mission.search_zoom,

@@ -71,7 +71,7 @@ class _TimedSearch:
 
     def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
         with self.samples.timed():
-            return self.runtime.descriptor_index.search(descriptor, k)
+            return self.runtime.index_in_use.search(descriptor, k)
 
 
 @attrs.frozen
@@ -81,10 +81,10 @@ class _TimedReads:
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         with self.samples.timed():
-            return self.runtime.tile_store.read_tile_pixels(tile_id)
+            return self.runtime.store_in_use.read_tile_pixels(tile_id)
 
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
-        return self.runtime.tile_store.verdict(tile_id)
+        return self.runtime.store_in_use.verdict(tile_id)
 
 
 @attrs.frozen(kw_only=True)
@@ -163,7 +163,7 @@ class Flight:
         near = prior_of(plan, share, zoom)
         if near is not None:
             with log.prior.search.timed():
-                hits = self.runtime.descriptor_index.search_within(descriptor, CANDIDATES, near)
+                hits = self.runtime.index_in_use.search_within(descriptor, CANDIDATES, near)
             if over_land:
                 log.prior.frames += 1
                 log.prior.within[_judge([hit.tile_id for hit in hits], below)] += 1
@@ -177,7 +177,7 @@ class Flight:
             tile_id = TileId.covering(plan.lat, plan.lon, self.mission.search_zoom, TileSource.IMPORTED)
             captured_at = self.runtime.clock.now() - _STALE_AGE[sector.classification]
             try:
-                stored = self.runtime.tile_store.write_tile(*cut_tile(self.imagery, tile_id, captured_at))
+                stored = self.runtime.store_in_use.write_tile(*cut_tile(self.imagery, tile_id, captured_at))
             except FreshnessRejectionError:
                 self.log.stale_refused.append(tile_id)
             except StoreUnavailableError:
@@ -214,7 +214,7 @@ class Flight:
 
     def _write(self, pixels: bytes, metadata: TileMetadata) -> None:
         with self.log.write.timed():
-            self.runtime.tile_store.write_tile(pixels, metadata)
+            self.runtime.store_in_use.write_tile(pixels, metadata)
 
 
 def _judge(candidates: list[TileId], below: TileId) -> FrameOutcome:

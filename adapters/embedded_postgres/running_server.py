@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from pathlib import Path
 
 import attrs
 
 from .launcher import boot_id, start_ticks
+
+_AT_WORK = (b": walwriter", b": startup")
+"""In what the processes call themselves: the one that serves, and the one that recovers."""
 
 
 @attrs.frozen
@@ -39,3 +44,21 @@ class RunningServer:
         except (FileNotFoundError, ProcessLookupError):
             return False
         return self.is_on_this_machine and started == self.start_ticks
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether the server has a process that serves or one that recovers.
+
+        True where its processes can't be seen. Between two states it has neither for a moment.
+        """
+        with contextlib.suppress(OSError):
+            children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+            return any(mark in _title(child) for child in children for mark in _AT_WORK)
+        return True
+
+
+def _title(pid: str) -> bytes:
+    """What a process calls itself; nothing when it has ended. Raises `OSError` where it can't be seen."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""

@@ -22,6 +22,7 @@ from .connection import dsn_of, why_it_does_not_answer
 from .errors import disk_errors
 from .folder import DataFolder
 from .programs import ServerPrograms
+from .running_server import RunningServer
 from .server_settings import SETTINGS
 from .socket_folder import SocketFolder
 
@@ -30,6 +31,8 @@ _log = logging.getLogger(__name__)
 _POLL_S = 0.02
 _SOCKET_WAIT_S = 3.0
 """How long a server may live without a socket: it makes the socket first of all, before any recovery."""
+_HANGING_S = 10.0
+"""How long a server may neither serve nor recover: longer than between two of its states."""
 
 
 class EmbeddedPostgres:
@@ -61,6 +64,8 @@ class EmbeddedPostgres:
         self._dsn: str | None = None
         self._recovering = False
         """Whether the time was up while the server may still be recovering; the server continues then."""
+        self._idle: tuple[RunningServer, float] | None = None
+        """The server that neither serves nor recovers, and since when."""
 
     def __repr__(self) -> str:
         return f"EmbeddedPostgres({str(self._folder.path)!r})"
@@ -108,11 +113,14 @@ class EmbeddedPostgres:
     def revive(self) -> None:
         """Start the server anew when it has died, or lost its socket, and this object has a claim.
 
-        Otherwise it only tries a lock. Raises as `start` does.
+        To be called every second or so: a server that neither serves nor recovers for ten seconds is ended,
+        and a later call finds it dead. Raises as `start` does.
         """
         with disk_errors("look after", self._folder.path):
-            is_reachable = self._folder.server_is_alive() and self._sockets.socket.exists()
-            if not self._claim.is_held or is_reachable:
+            if not self._claim.is_held:
+                return
+            if self._folder.server_is_alive() and self._sockets.socket.exists():
+                self._end_if_it_hangs()
                 return
         _log.warning("the database in %s has died or lost its socket, starting it again", self._folder.path)
         self.start()
@@ -211,6 +219,26 @@ class EmbeddedPostgres:
                     remedy=f"try again if it is still recovering, see {self._folder.log.path}",
                 )
             time.sleep(_POLL_S)
+
+    def _end_if_it_hangs(self) -> None:
+        """End a server that has had neither the process that serves nor the one that recovers for long.
+
+        Seen of PostgreSQL 18.6: its startup process found the disk full and ended, and the postmaster waited
+        for its answer from then on, also when there was room again.
+        """
+        server = self._folder.running_server()
+        if server is None or not server.is_visible or server.is_at_work:
+            self._idle = None
+            return
+        now = time.monotonic()
+        if self._idle is None or self._idle[0] != server:
+            self._idle = server, now
+        if now - self._idle[1] < _HANGING_S or not self._folder.owns(server.pid):
+            return
+        _log.warning("the database in %s neither serves nor recovers, ending it", self._folder.path)
+        # As safe as a cut of its power. The processes that it has left end when they miss it.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server.pid, signal.SIGKILL)
 
     def _launch(self, lock: FileLock, deadline: float) -> None:
         try:

@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import mmap
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from ...domain.values.areas import Area
 from ...domain.values.descriptors import DescriptorMetric, IndexMetadata, SearchHit
 from ...ext import PlaceOrderedRows, RowSelection, TileKeyCodec
 from ..files.mapped_file import populate
+from ..index_files import DESCRIPTORS_FILE
 from ..own_process import OwnProcess
 from .generations import REMEDY
-from .place_order import DESCRIPTORS_FILE, BlockLayout, RowsFile
+from .place_order import BlockLayout, RowsFile
 
 _faiss: Any = faiss  # the type stubs that faiss ships lack some names and get others wrong
 _swig_ptr = _faiss.swig_ptr
@@ -112,6 +114,19 @@ class AreaSearch:
             raise IndexUnavailableError(f"faiss can't search {self._path}: {error}") from error
         del chosen  # alive until here: the parameters hold its address alone
         return rows, distances
+
+    @property
+    def keys(self) -> npt.NDArray[np.int64]:
+        """The tile key of each row, sorted."""
+        return self._rows.keys
+
+    def blocks(self) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
+        """The rows of each block and their vectors as stored. Raises `IndexUnavailableError` for damage."""
+        step = self._layout.rows_per_block
+        for number in range(self._layout.blocks):
+            self._verify(np.array([number], np.int64))
+            vectors = self._layout.vectors(number, self._mapping)
+            yield slice(number * step, number * step + len(vectors)), vectors
 
     def verify(self) -> None:
         """Hash every block that was not used before. Raises `IndexUnavailableError` for a damaged one."""

@@ -17,12 +17,13 @@ from ...domain.errors import IndexBuildError
 from ...domain.values.descriptors import HnswParams, IndexMetadata, VectorStorage
 from ..files.atomic_file import new_file
 from ..files.file_digests import DigestingWriter, FileDigests
+from ..index_files import INDEX_FILE, METADATA_FILE, ROWS_FILE
 from ..own_process import OwnProcess
 from .build_memory import COMPONENT_BYTES, DESCRIPTORS_AT_ONCE, links_per_tile
-from .generations import INDEX_FILE, METADATA_FILE, SIDECAR_FILE
+from .generations import SIDECAR_FILE
 from .mapped_index import sidecar_content
 from .metadata_file import encode_metadata
-from .place_order import FAISS_METRICS, ROWS_FILE, write_place_ordered
+from .place_order import FAISS_METRICS, write_place_ordered
 
 # The type stubs that faiss ships lack some names and get others wrong.
 _faiss: Any = faiss
@@ -101,10 +102,28 @@ def write_generation(
     descriptors: npt.NDArray[np.float32],
     metadata: IndexMetadata,
 ) -> IndexMetadata:
-    """Write and sync a generation's files: graph, place-ordered descriptors, metadata and sidecar.
+    """Write and sync a generation's files: those of `write_index_files`, and the sidecar.
+
+    Raises `IndexBuildError`, `OSError`.
+    """
+    metadata, metadata_sha256 = write_index_files(folder, index, keys, descriptors, metadata)
+    hashes = {INDEX_FILE: metadata.sha256, METADATA_FILE: metadata_sha256}
+    with new_file(folder / SIDECAR_FILE, _FILE_MODE) as file:
+        file.write(sidecar_content(hashes))
+    return metadata
+
+
+def write_index_files(
+    folder: Path,
+    index: faiss.IndexIDMap2,
+    keys: npt.NDArray[np.int64],
+    descriptors: npt.NDArray[np.float32],
+    metadata: IndexMetadata,
+) -> tuple[IndexMetadata, str]:
+    """Write and sync the graph, the place-ordered descriptors and the metadata.
 
     Row i is under key i. The folder is for the caller to sync. Returns the metadata with the hashes of what
-    was written. Raises `IndexBuildError`, `OSError`.
+    was written, and the SHA-256 of the metadata's file. Raises `IndexBuildError`, `OSError`.
     """
     rows = write_place_ordered(
         folder, keys, descriptors, storage=metadata.storage, metric=metadata.metric, mode=_FILE_MODE
@@ -116,10 +135,7 @@ def write_generation(
     content = encode_metadata(metadata, digests)
     with new_file(folder / METADATA_FILE, _FILE_MODE) as file:
         file.write(content)
-    hashes = {INDEX_FILE: metadata.sha256, METADATA_FILE: hashlib.sha256(content).hexdigest()}
-    with new_file(folder / SIDECAR_FILE, _FILE_MODE) as file:
-        file.write(sidecar_content(hashes))
-    return metadata
+    return metadata, hashlib.sha256(content).hexdigest()
 
 
 def _write_index(path: Path, index: faiss.IndexIDMap2) -> FileDigests:

@@ -7,9 +7,7 @@ from pathlib import Path
 from ...domain.errors import IndexBuildError, IndexUnavailableError
 from ..files.generations import GenerationFolders, GenerationKind
 
-INDEX_FILE = "tiles.index"
 SIDECAR_FILE = "tiles.index.sha256"
-METADATA_FILE = "tiles.meta.json"
 REMEDY = "switch to another generation with `aerotile index rollback`, or build a new one"
 _INDEX = GenerationKind(
     noun="index",

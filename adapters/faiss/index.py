@@ -20,12 +20,14 @@ from ...domain.values.tile_key import VariantTable
 from ...domain.values.tiles import TileId
 from ...ext import TileKeyCodec
 from ..available_memory import available_memory_bytes
-from ..descriptor_arrays import check_components, check_descriptors, checked_query, encode_tiles
+from ..descriptor_arrays import check_build, check_components, check_descriptors, checked_query, encode_tiles
 from ..own_process import OwnProcess
+from .area_search import AreaSearch
 from .build import build_index, write_generation
 from .build_memory import build_memory_bytes
 from .generations import IndexGenerations
 from .mapped_index import MappedIndex, open_mapped_index
+from .sealed_build import WrittenIndex, write_sealed_index
 
 _logger = logging.getLogger(__name__)
 _MODEL_REMEDY = "build the index with the configured network, or correct index.descriptor_model"
@@ -97,12 +99,7 @@ class FaissDescriptorIndex:
         """
         mapped = self._in_use()
         query = checked_query(descriptor, mapped.metadata.dimension, k)
-        if mapped.areas is None:
-            raise IndexUnavailableError(
-                f"the index in {self.generations.root} was built before searches within an area",
-                remedy="build it again with `aerotile index build`",
-            )
-        return mapped.areas.nearest(query, int(k), area)
+        return self._areas_of(mapped).nearest(query, int(k), area)
 
     def rebuild(
         self,
@@ -123,6 +120,7 @@ class FaissDescriptorIndex:
         """
         if self._closed:
             raise IndexBuildError(f"the descriptor index in {self.generations.root} is closed")
+        check_build(descriptor_model, built_at, progress)
         check_descriptors(tile_ids, descriptors)
         if self._descriptor_model not in (None, descriptor_model):
             raise IndexBuildError(
@@ -180,6 +178,15 @@ class FaissDescriptorIndex:
             ) from error
         return mapped.metadata
 
+    def seal_into(
+        self, folder: Path, taken: Keys, variants: VariantTable, progress: Callable[[int, int], None]
+    ) -> WrittenIndex:
+        """Write the descriptors of the tiles `taken` into a base; see `write_sealed_index`."""
+        mapped = self._in_use()
+        metadata = mapped.metadata
+        self._check_memory(metadata.count, metadata.dimension)
+        return write_sealed_index(folder, metadata, self._areas_of(mapped), taken, variants, progress)
+
     def build_memory_bytes(self, count: int, dimension: int) -> int:
         """The most memory that a rebuild from `count` descriptors takes, beside what it is given."""
         return build_memory_bytes(count, dimension, self._params, self._storage, self._threads)
@@ -211,9 +218,20 @@ class FaissDescriptorIndex:
         mapped = self._mapped
         if mapped is None:
             if self._closed:
-                raise IndexUnavailableError(f"the descriptor index in {self.generations.root} is closed")
+                raise IndexUnavailableError(
+                    f"the descriptor index in {self.generations.root} is closed",
+                    remedy="call the factory again: build_descriptor_index(config)",
+                )
             raise self._none_built()
         return mapped
+
+    def _areas_of(self, mapped: MappedIndex) -> AreaSearch:
+        if mapped.areas is None:
+            raise IndexUnavailableError(
+                f"the index in {self.generations.root} was built before searches within an area",
+                remedy="build it again with `aerotile index build`",
+            )
+        return mapped.areas
 
     def _check_memory(self, count: int, dimension: int) -> None:
         needed, available = self.build_memory_bytes(count, dimension), available_memory_bytes()

@@ -16,14 +16,16 @@ import numpy.typing as npt
 from ...domain.errors import IndexUnavailableError
 from ...domain.values.descriptors import IndexMetadata, SearchHit, VectorStorage
 from ...ext import TileKeyCodec
+from ..files.file_digests import FileDigests
 from ..files.generations import open_generation_file
 from ..files.mapped_file import map_generation_file, sha256_of_mapping
 from ..files.regular_file import read_at_most
+from ..index_files import DESCRIPTORS_FILE, INDEX_FILE, METADATA_FILE, ROWS_FILE
 from .area_search import AreaSearch
-from .generations import INDEX_FILE, METADATA_FILE, REMEDY, SIDECAR_FILE
+from .generations import REMEDY, SIDECAR_FILE
 from .index_layout import IndexLayoutError, check_layout
 from .metadata_file import decode_metadata
-from .place_order import DESCRIPTORS_FILE, FAISS_METRICS, ROWS_FILE, PlaceOrderError, RowsFile
+from .place_order import FAISS_METRICS, PlaceOrderError, RowsFile
 
 # The type stubs that faiss ships lack some names and get others wrong.
 _faiss: Any = faiss
@@ -109,20 +111,56 @@ def open_mapped_index(folder: Path, ef_search: int) -> MappedIndex:
     try:
         sidecar = _read_small_file(folder, SIDECAR_FILE)
         metadata_bytes = _read_small_file(folder, METADATA_FILE)
-        mapping = map_generation_file(folder, INDEX_FILE)
     except OSError as error:
         raise _unreadable(folder, error) from error
     hashes = {METADATA_FILE: hashlib.sha256(metadata_bytes).hexdigest()}
     if sidecar_content(hashes) not in sidecar.splitlines(keepends=True):
         raise _unavailable(folder, _difference_from_sidecar(sidecar, hashes))
-    try:
-        metadata, digests = decode_metadata(metadata_bytes)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _unavailable(folder, f"{METADATA_FILE} is not index metadata ({error!r})") from error
+    metadata, digests = _decoded(folder, metadata_bytes)
     hashes = {INDEX_FILE: metadata.sha256, **hashes}
     if sidecar != sidecar_content(hashes):
         raise _unavailable(folder, _difference_from_sidecar(sidecar, hashes))
+    return MappedIndex(
+        metadata, *open_graph(folder, metadata, digests, ef_search), open_areas(folder, metadata)
+    )
+
+
+def read_metadata(folder: Path, sha256: str) -> tuple[IndexMetadata, FileDigests]:
+    """The metadata of the index in `folder`, whose file has this SHA-256, and the digests of the graph.
+
+    Raises `IndexUnavailableError`.
+    """
     try:
+        content = _read_small_file(folder, METADATA_FILE)
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise _unavailable(folder, f"{METADATA_FILE} is not the file that was sealed")
+    return _decoded(folder, content)
+
+
+def _decoded(folder: Path, content: bytes) -> tuple[IndexMetadata, FileDigests]:
+    try:
+        metadata, digests = decode_metadata(content)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _unavailable(folder, f"{METADATA_FILE} is not index metadata ({error!r})") from error
+    if not _readable_version(metadata.faiss_version):
+        raise _unavailable(
+            folder, f"it was written by faiss {metadata.faiss_version}, this is {faiss.__version__}"
+        )
+    # A generation that is being built lies in a folder with an ending.
+    return attrs.evolve(metadata, generation=folder.name.partition(".")[0]), digests
+
+
+def open_graph(
+    folder: Path, metadata: IndexMetadata, digests: FileDigests, ef_search: int
+) -> tuple[faiss.IndexIDMap2, mmap.mmap]:
+    """Map the graph in `folder`, hash it whole, and compare it with its metadata, which was verified.
+
+    Raises `IndexUnavailableError` naming what differs.
+    """
+    try:
+        mapping = map_generation_file(folder, INDEX_FILE)
         difference = digests.first_difference(mapping, folder / INDEX_FILE)
     except OSError as error:
         raise _unreadable(folder, error) from error
@@ -130,19 +168,19 @@ def open_mapped_index(folder: Path, ef_search: int) -> MappedIndex:
         raise _unavailable(
             folder, f"{INDEX_FILE} is not the file that {METADATA_FILE} describes, from byte {difference} on"
         )
-    if not _readable_version(metadata.faiss_version):
-        raise _unavailable(
-            folder, f"it was written by faiss {metadata.faiss_version}, this is {faiss.__version__}"
-        )
     index = _index_over(mapping, folder)
     differences = list(_differences(index, metadata))
     if differences:
         raise _unavailable(folder, f"{INDEX_FILE} and {METADATA_FILE} differ: {'; '.join(differences)}")
     _faiss.downcast_index(index.index).hnsw.efSearch = ef_search
-    return MappedIndex(metadata, index, mapping, _open_areas(folder, metadata))
+    return index, mapping
 
 
-def _open_areas(folder: Path, metadata: IndexMetadata) -> AreaSearch | None:
+def open_areas(folder: Path, metadata: IndexMetadata) -> AreaSearch | None:
+    """Map the place-ordered descriptors in `folder` and hash their rows; a block is hashed when it is used.
+
+    None for an index without them. Raises `IndexUnavailableError`.
+    """
     if metadata.rows_sha256 is None:
         return None
     try:

@@ -25,9 +25,8 @@ import numpy.typing as npt
 
 from ...domain.values.descriptors import DescriptorMetric, VectorStorage
 from ..files.atomic_file import new_file
+from ..index_files import DESCRIPTORS_FILE
 
-DESCRIPTORS_FILE = "tiles.descriptors"
-ROWS_FILE = "tiles.rows"
 ROWS_PER_BLOCK = 256
 """Rows of an inverted list: fewer cost FAISS more calls, more are looked at in vain at an area's edge."""
 SHA256_BYTES = 32
@@ -95,6 +94,13 @@ class BlockLayout:
         first = number * self.rows_per_block
         numbers = np.arange(first, first + len(vectors), dtype="<i8")
         return np.ascontiguousarray(vectors, _COMPONENTS[self.storage]).tobytes() + numbers.tobytes()
+
+    def vectors(self, number: int, content: bytes | mmap.mmap) -> npt.NDArray[Any]:
+        """The vectors of a block, as they are stored, where they lie in the file's `content`."""
+        begin, end = self.block(number)
+        rows = (end - begin) // (self.row_bytes + 8)
+        flat = np.frombuffer(content, _COMPONENTS[self.storage], rows * self.dimension, begin)
+        return flat.reshape(rows, self.dimension)
 
     def _header(self) -> bytes:
         """What FAISS writes before the first list, of an empty index in which the numbers are put."""

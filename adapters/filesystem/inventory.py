@@ -17,7 +17,7 @@ from ...domain.values.tiles import TileSource
 from ...ext import walk_variant
 from .errors import store_unavailable
 from .folders import OpenFolder, open_below
-from .layout import flight_of, temporary_tile, variant_folder
+from .layout import flight_of, hidden_file, variant_folder
 
 _GONE_OR_NO_FOLDER = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _THREADS = 8
@@ -46,17 +46,18 @@ def take_inventory(root: OpenFolder, root_path: Path) -> TileInventory:
     Other threads can run meanwhile. Raises `StoreUnavailableError`.
     """
     variants: list[FoundVariant] = []
-    temporaries: list[FoundFile] = []
+    found: dict[FoundKind, list[FoundFile]] = {FoundKind.TEMPORARY: [], FoundKind.REPLACEMENT: []}
     shares = list(_shares(root, root_path))
     with ThreadPoolExecutor(_THREADS, "inventory") as threads:
         walks = threads.map(lambda share: _walk(root, root_path, share), shares)
         for share, (tiles, sidecars, hidden) in zip(shares, walks, strict=True):
             variants.append(FoundVariant(share.source, share.flight_id, tiles, sidecars))
             for name in hidden:
-                tile_id = temporary_tile(share.source, share.flight_id, name)
-                if tile_id is not None:
-                    temporaries.append(FoundFile(FoundKind.TEMPORARY, tile_id, f"{share.folder}/{name}"))
-    return TileInventory(tuple(variants), tuple(temporaries))
+                if (file := hidden_file(share.source, share.flight_id, name)) is not None:
+                    found[file.kind].append(file)
+    return TileInventory(
+        tuple(variants), tuple(found[FoundKind.TEMPORARY]), tuple(found[FoundKind.REPLACEMENT])
+    )
 
 
 def _shares(root: OpenFolder, root_path: Path) -> Iterator[_Share]:

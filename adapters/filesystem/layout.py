@@ -3,6 +3,7 @@
     {source}[/{flight_id}]/{zoom}/{x}/{y}.jpg           the tile, served as XYZ by any static web server
     {source}[/{flight_id}]/{zoom}/{x}/{y}.jpg.sha256    its sidecar; `sha256sum -c` accepts it in that folder
     {source}[/{flight_id}]/{zoom}/{x}/.{y}.jpg[.sha256].{pid}-{run}-{number}.tmp    their temporaries
+    {source}/{zoom}/{x}/.{y}.jpg.{sha256}.new           newer imagery of a tile, until it has the tile's name
     .aerotile-store                                     the identity of the store (`identity_file`)
 
 Paths are made of a tile id's validated parts alone. Parsing, here and in `ext/folder_scan.pyx`, accepts only
@@ -28,6 +29,9 @@ _NUMBER = r"(?:0|[1-9][0-9]{0,6})"  # 2**22 - 1, the largest column or row, has 
 _TEMPORARY = re.compile(
     rf"(?P<zoom>{_NUMBER})/(?P<x>{_NUMBER})/"
     rf"\.(?P<y>{_NUMBER})\.jpg(?:\.sha256)?\.[0-9]+-[0-9a-f]+-[0-9]+\.tmp"
+)
+_REPLACEMENT = re.compile(
+    rf"(?P<zoom>{_NUMBER})/(?P<x>{_NUMBER})/\.(?P<y>{_NUMBER})\.jpg\.(?P<sha256>{SHA256_PATTERN})\.new"
 )
 _SIDECAR_LINE = re.compile(rf"({SHA256_PATTERN})  (.+)\n")
 
@@ -91,15 +95,25 @@ def flight_of(name: str) -> UUID | None:
     return flight_id if str(flight_id) == name else None
 
 
-def temporary_tile(source: TileSource, flight_id: UUID | None, path: str) -> TileId | None:
-    """The tile whose temporary is at `path` (below its variant's folder); None for a foreign file."""
-    match = _TEMPORARY.fullmatch(path)
+def second_name(name: str, content_sha256: str) -> str:
+    """The name of a replacement's file beside the tile called `name`."""
+    return f".{name}.{content_sha256}.new"
+
+
+def hidden_file(source: TileSource, flight_id: UUID | None, path: str) -> FoundFile | None:
+    """The temporary or replacement at `path` (below its variant's folder); None for a foreign file."""
+    temporary, replacement = _TEMPORARY.fullmatch(path), _REPLACEMENT.fullmatch(path)
+    match = temporary or replacement
     if match is None:
         return None
     try:
-        return TileId(int(match["zoom"]), int(match["x"]), int(match["y"]), source, flight_id)
+        tile_id = TileId(int(match["zoom"]), int(match["x"]), int(match["y"]), source, flight_id)
     except ValueError:  # off the grid
         return None
+    path = f"{variant_folder(source, flight_id)}/{path}"
+    if replacement is None:
+        return FoundFile(FoundKind.TEMPORARY, tile_id, path)
+    return FoundFile(FoundKind.REPLACEMENT, tile_id, path, replacement["sha256"])
 
 
 def path_of(found: FoundFile) -> str:

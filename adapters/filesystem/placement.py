@@ -62,19 +62,34 @@ class Placement:
 
         Raises `StoreUnavailableError`; then neither file is there.
         """
+
+        def place() -> None:
+            target, file.target_ahead = file.target_ahead or file.target(), None
+            file.write.place(root.descriptor, target, self._disk.name_syncing_device)
+
+        self._in_folder(root, file, place)
+
+    def place_beside(self, root: OpenFolder, file: StagedFile) -> None:
+        """See `TileFiles`. Raises `StoreUnavailableError`."""
+
+        def place() -> None:
+            file.write.place_alone(root.descriptor, file.target_beside(), self._disk.name_syncing_device)
+
+        self._in_folder(root, file, place)
+
+    def _in_folder(self, root: OpenFolder, file: StagedFile, place: Callable[[], None]) -> None:
+        """Make the file's folder durably where it is missing, and place the file in it."""
+        folder = file.path.folder
         try:
             try:
-                self._place(root, file)
+                self._folders.make(root, folder, durable=True)
+                place()
             except FileNotFoundError:  # a folder that was known to exist has vanished since
                 self._folders.forget()
-                self._place(root, file)
+                self._folders.make(root, folder, durable=True)
+                place()
         except OSError as error:
             raise store_unavailable("write tile file", self._root_path / file.path.tile, error) from error
-
-    def _place(self, root: OpenFolder, file: StagedFile) -> None:
-        self._folders.make(root, file.path.folder, durable=True)
-        target, file.target_ahead = file.target_ahead or file.target(), None
-        file.write.place(root.descriptor, target, self._disk.name_syncing_device)
 
     @contextmanager
     def prewriting(self, open_root: Callable[[], OpenFolder], files: Sequence[StagedFile]) -> Iterator[None]:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from ...domain.ports.tile_files import StagedTile
 from ...ext import GatedWrite, sync_file_system
 from .folders import OpenFolder
-from .layout import TilePath, sidecar_line, temporary_name
+from .layout import TilePath, second_name, sidecar_line, temporary_name
 
 Target: TypeAlias = tuple[str, str, str, str, str, bytes]
 """The arguments of `GatedWrite`: folder, name, temporary name, both of the sidecar, the sidecar's line."""
@@ -18,7 +18,7 @@ Target: TypeAlias = tuple[str, str, str, str, str, bytes]
 class StagedFile(StagedTile):
     """See `StagedTile`: bytes that passed the hash gate, and the path for them."""
 
-    __slots__ = ("_sidecar_line", "path", "prewritten", "target_ahead", "write")
+    __slots__ = ("_content_sha256", "_sidecar_line", "path", "prewritten", "target_ahead", "write")
 
     def __init__(self, write: GatedWrite, path: TilePath, content_sha256: str) -> None:
         self.write = write
@@ -27,6 +27,7 @@ class StagedFile(StagedTile):
         """The target that the bytes were prewritten for, which the `place` that follows must use too."""
         self.prewritten: PrewrittenBatch | None = None
         """The batch that this file is prewritten with."""
+        self._content_sha256 = content_sha256
         self._sidecar_line = sidecar_line(content_sha256, path.name).encode("ascii")
 
     def target(self) -> Target:
@@ -40,6 +41,12 @@ class StagedFile(StagedTile):
             temporary_name(sidecar),
             self._sidecar_line,
         )
+
+    def target_beside(self) -> Target:
+        """A target under the tile's second name."""
+        folder, name, temporary, sidecar, sidecar_temporary, line = self.target()
+        second = second_name(name, self._content_sha256)
+        return (folder, second, temporary, sidecar, sidecar_temporary, line)
 
 
 class PrewrittenBatch:

@@ -40,7 +40,6 @@ from ...ext import (
     read_tile,
     tile_is_there,
 )
-from ..files.atomic_file import atomic_file
 from .disk import Disk
 from .errors import disk_errors, gate_error, no_mapping_left, no_tile_file, store_unavailable
 from .folders import OpenFolder, open_below, open_root
@@ -52,17 +51,16 @@ from .layout import (
     parse_sidecar,
     path_of,
     sidecar_line,
-    temporary_name,
     tile_path,
 )
 from .placement import Placement
 from .quarantine import quarantine_tile, set_sidecar_aside
 from .reader_threads import ReaderThreads
+from .replacement import put_small_file, take_place, unlink
 from .staged_file import StagedFile
 
 _READ = os.O_RDONLY | os.O_NONBLOCK  # a FIFO in a file's place must not hang its reader
 _HASH_CHUNK_BYTES = 1 << 20
-_PLACED_MODE = 0o440
 _MAX_THREADS = 4
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _MAY_BE_NO_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.ENODEV})
@@ -158,6 +156,20 @@ class FilesystemTileFiles:
     def place(self, staged: StagedTile) -> None:
         """See `TileFiles`."""
         self._placement.place(self._open_root(), *_own(staged))
+
+    def place_beside(self, staged: StagedTile) -> None:
+        """See `TileFiles`."""
+        self._placement.place_beside(self._open_root(), *_own(staged))
+
+    def take_place(self, tile_id: TileId, content_sha256: str) -> bool:
+        """See `TileFiles`."""
+        path = tile_path(tile_id)
+        with disk_errors("replace tile file", self._path / path.tile):
+            try:
+                folder = open_below(self._open_root(), path.folder)
+            except FileNotFoundError:
+                return False
+            return take_place(folder, path, content_sha256)
 
     def withdraw(self, staged: StagedTile) -> None:
         """See `TileFiles`."""
@@ -258,8 +270,8 @@ class FilesystemTileFiles:
                 folder = open_below(self._open_root(), path.folder)
             except FileNotFoundError:
                 return False
-            was_there = _unlink(folder, path.name)
-            _unlink(folder, path.sidecar_name)
+            was_there = unlink(folder, path.name)
+            unlink(folder, path.sidecar_name)
         return was_there
 
     def quarantine(self, tile_id: TileId) -> str | None:
@@ -276,7 +288,7 @@ class FilesystemTileFiles:
                 folder = open_below(self._open_root(), folder_path)
             except FileNotFoundError:
                 return False
-            return _unlink(folder, name)
+            return unlink(folder, name)
 
     def inventory(self) -> TileInventory:
         """See `TileFiles`. Foreign files, and whatever is no regular file, are passed by."""
@@ -289,10 +301,10 @@ class FilesystemTileFiles:
         with disk_errors("write sidecar", self._path / path.sidecar):
             folder = open_below(self._open_root(), path.folder)
             try:
-                _replace(folder, path.sidecar_name, line)
+                put_small_file(folder, path.sidecar_name, line)
             except IsADirectoryError:
                 set_sidecar_aside(self._open_root(), path)
-                _replace(folder, path.sidecar_name, line)
+                put_small_file(folder, path.sidecar_name, line)
 
     def content_sha256(self, tile_id: TileId) -> str:
         """See `TileFiles`. Reads rather than maps: a failing disk is then an error, not a SIGBUS."""
@@ -359,19 +371,3 @@ def _is_no_file(root: OpenFolder, path: TilePath) -> bool:
     folder = open_below(root, path.folder)
     facts = os.stat(path.name, dir_fd=folder.fileno(), follow_symlinks=False)
     return not stat.S_ISREG(facts.st_mode)
-
-
-def _unlink(folder: OpenFolder, name: str) -> bool:
-    """Unlink and say whether the file was there."""
-    try:
-        os.unlink(name, dir_fd=folder.fileno())
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _replace(folder: OpenFolder, name: str, content: bytes) -> None:
-    """Put a small file in place, durably; see `atomic_file`."""
-    temporary, dir_fd = temporary_name(name), folder.fileno()
-    with atomic_file(name, _PLACED_MODE, ignore_umask=True, temporary=temporary, dir_fd=dir_fd) as file:
-        file.write(content)

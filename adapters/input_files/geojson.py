@@ -8,25 +8,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import attrs
 
 from ...domain.values.sectors import SectorBoundary, SectorClassification
-from ..files.regular_file import read_one_more
+from ...domain.values.shapes import MultiPolygon, Polygon
+from ...domain.values.tile_grid import Bbox
 from ..geojson_shapes import kind_of, read_shape
 from ..strict_json import parse_json
 from .errors import InputFileError
 
-MAX_FILE_BYTES = 64 << 20
 MAX_ID_LENGTH = 200
 NOTHING_CHANGED = "correct the file; no sector was changed"
-_WGS84_NAMES = ("CRS84", "EPSG:4326", "EPSG::4326")
+_WGS84_NAMES = ("CRS84", "EPSG:4326", "EPSG::4326", "EPSG::4979")
+"""The last one is WGS 84 with heights, which GDAL names beside positions of three numbers."""
 
 
 class GeoJsonError(InputFileError):
-    """The file does not hold sectors; the message names the file and the feature, counted from 1."""
+    """The text does not hold sectors; the message names the feature, counted from 1."""
 
     def __init__(self, message: str, *, remedy: str = NOTHING_CHANGED) -> None:
         super().__init__(message, remedy=remedy)
@@ -41,42 +41,9 @@ class SectorFile:
     """Features that have no geometry (null) and are left out: their ids, or where they are in the file."""
 
 
-def read_sectors(*paths: Path) -> SectorFile:
-    """Read every sector of the files. Raises `GeoJsonError`, or `OSError` when a file can't be read."""
-    sectors: dict[str, SectorBoundary] = {}
-    without_geometry: list[str] = []
-    for path in paths:
-        found = _read_file(path)
-        for sector in found.sectors:
-            if sector.sector_id in sectors:
-                raise GeoJsonError(
-                    f"{path}: sector_id {sector.sector_id!r} is already that of a sector in another file",
-                    remedy="give each sector its own; no sector was changed",
-                )
-            sectors[sector.sector_id] = sector
-        without_geometry += found.without_geometry
-    return SectorFile(tuple(sectors.values()), tuple(without_geometry))
-
-
-def _read_file(path: Path) -> SectorFile:
-    with path.open("rb") as stream:
-        content = read_one_more(stream, MAX_FILE_BYTES)
-    if len(content) > MAX_FILE_BYTES:
-        raise GeoJsonError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB")
-    try:
-        return parse_sectors(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise GeoJsonError(f"{path} is not GeoJSON: it is not UTF-8 text") from error
-    except GeoJsonError as error:
-        raise GeoJsonError(f"{path}: {error}", remedy=error.remedy or NOTHING_CHANGED) from error
-
-
 def parse_sectors(text: str) -> SectorFile:
     """Read every sector of a GeoJSON text. Raises `GeoJsonError`."""
-    try:
-        document = parse_json(text)
-    except (ValueError, RecursionError) as error:
-        raise GeoJsonError(f"not JSON: {error}") from error
+    document = _parsed(text)
     try:
         return _read_sectors(document)
     except RecursionError as error:  # a value that could be read may be too deep to be shown in a message
@@ -107,17 +74,42 @@ def _read_sectors(document: Any) -> SectorFile:
     return SectorFile(tuple(sectors), tuple(without_geometry))
 
 
-def _features(document: Any) -> list[Any]:
+def parse_shapes(text: str) -> list[Bbox | Polygon | MultiPolygon]:
+    """Read the shape of every feature of a GeoJSON text. Raises `GeoJsonError`."""
+    shapes = []
+    for number, feature in enumerate(_features(_parsed(text)), 1):
+        try:
+            if not isinstance(feature, Mapping) or feature.get("type") != "Feature":
+                raise GeoJsonError(f"not a Feature but {kind_of(feature)!r}")
+            shapes.append(read_shape(feature.get("geometry")))
+        except (GeoJsonError, ValueError) as error:
+            raise GeoJsonError(f"feature {number}: {error}") from error
+    return shapes
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return parse_json(text)
+    except (ValueError, RecursionError) as error:
+        raise GeoJsonError(f"not JSON: {error}") from error
+
+
+def check_geojson(document: Any) -> None:
+    """Raise `GeoJsonError` for JSON of another kind, and for a crs that is not WGS 84."""
     if not isinstance(document, Mapping):
         raise GeoJsonError(f"not a FeatureCollection but {kind_of(document)!r}")
     other = _other_format(document)
     if other is not None:
         raise GeoJsonError(f"not GeoJSON but {other}", remedy="export its areas as GeoJSON")
-    if document.get("type") != "FeatureCollection":
-        raise GeoJsonError(f"not a FeatureCollection but {document.get('type')!r}")
     crs = document.get("crs")
     if crs is not None and not any(name in json.dumps(crs) for name in _WGS84_NAMES):
         raise GeoJsonError("its crs is not WGS 84 (EPSG:4326)", remedy="export it in WGS 84")
+
+
+def _features(document: Any) -> list[Any]:
+    check_geojson(document)
+    if document.get("type") != "FeatureCollection":
+        raise GeoJsonError(f"not a FeatureCollection but {document.get('type')!r}")
     features = document.get("features")
     if not isinstance(features, list) or not features:
         raise GeoJsonError("it has no features")
@@ -157,6 +149,11 @@ def _sector_id(feature: Any) -> str | None:
         return None
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value == value // 1:
         value = str(int(value))
+    return check_sector_id(value, name)
+
+
+def check_sector_id(value: Any, name: str) -> str:
+    """The value of the member `name` as the id of a sector. Raises `GeoJsonError`."""
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise GeoJsonError(f"{name} must be a printable, non-empty text or a whole number, got {value!r}")
     if len(value) > MAX_ID_LENGTH:
@@ -170,10 +167,11 @@ def _sector(feature: Mapping[str, Any], sector_id: str | None) -> SectorBoundary
         raise GeoJsonError("it has no properties; sector_id and classification are needed")
     if sector_id is None:
         raise GeoJsonError("it has no sector_id among its properties, and no id")
-    return SectorBoundary(sector_id, _classification(properties), read_shape(feature.get("geometry")))
+    return SectorBoundary(sector_id, read_classification(properties), read_shape(feature.get("geometry")))
 
 
-def _classification(properties: Mapping[str, Any]) -> SectorClassification:
+def read_classification(properties: Mapping[str, Any]) -> SectorClassification:
+    """The property `classification`. Raises `GeoJsonError`."""
     value = properties.get("classification")
     known = [kind.value for kind in SectorClassification]
     if value not in known:

@@ -19,7 +19,9 @@ from .tile_scheme import FolderNote, TileScheme
 
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,6}")
 _FILE_NAME = re.compile(r"(.*)\.([^.]+)", re.DOTALL)
-_TILE_KINDS = ("jpg", "jpeg")
+_TWICE_AS_LARGE = "@2x"
+JPEG_KINDS = ("jpg", "jpeg")
+PICTURE_KINDS = (*JPEG_KINDS, "png", "webp")
 _OTHER_KINDS = {
     "png": "PNG",
     "webp": "WebP",
@@ -98,8 +100,13 @@ class TileFolder:
     """Files that are neither a picture in a tile's place nor a tile's sidecar."""
 
 
-def scan_tile_folder(folder: Path, zooms: Collection[int], scheme: TileScheme) -> TileFolder:
-    """List the tiles of a folder, of the given zooms or of all. Raises `OSError` for the folder itself."""
+def scan_tile_folder(
+    folder: Path, zooms: Collection[int], scheme: TileScheme, *, kinds: Collection[str] = JPEG_KINDS
+) -> TileFolder:
+    """List the tiles of a folder, of the given zooms or of all. Raises `OSError` for the folder itself.
+
+    `kinds` are the endings of files that are tiles. With `PICTURE_KINDS` a name like `y@2x.png` is one too.
+    """
     found = TileFolder()
     with os.scandir(folder) as entries:
         others = (entry for entry in entries if entry.name not in NOTE_FILES)
@@ -109,7 +116,7 @@ def scan_tile_folder(folder: Path, zooms: Collection[int], scheme: TileScheme) -
             continue
         entries_of_zoom = _entries(zoom_folder, f"{zoom_level}", found)
         for second, column in _numbered_folders(entries_of_zoom, f"{zoom_level}/", found):
-            _scan_column(column, zoom_level, second, scheme, found)
+            _scan_column(column, zoom_level, second, scheme, kinds, found)
     found.tiles.sort(key=lambda tile: (tile.zoom_level, tile.x, tile.y))
     return found
 
@@ -154,16 +161,25 @@ def _mode(entry: os.DirEntry[str]) -> int | str:
         return f"can't be read: {error.strerror}"
 
 
-def _scan_column(column: str, zoom_level: int, second: int, scheme: TileScheme, found: TileFolder) -> None:
+def _scan_column(
+    column: str,
+    zoom_level: int,
+    second: int,
+    scheme: TileScheme,
+    kinds: Collection[str],
+    found: TileFolder,
+) -> None:
     pictures: dict[int, list[os.DirEntry[str]]] = defaultdict(list)
     others = []
     entries = _entries(column, f"{zoom_level}/{second}", found)
     for entry in entries:
         match = _FILE_NAME.fullmatch(entry.name)
         stem, kind = (match[1], match[2].lower()) if match else (entry.name, "")
-        if kind in _TILE_KINDS and _NUMBER.fullmatch(stem):
+        if kinds is not JPEG_KINDS:
+            stem = stem.removesuffix(_TWICE_AS_LARGE)
+        if kind in kinds and _NUMBER.fullmatch(stem):
             pictures[int(stem)].append(entry)
-        elif kind in _TILE_KINDS:
+        elif kind in JPEG_KINDS:
             found.left_out[_MISNAMED] += 1
         elif kind in _OTHER_KINDS:
             found.left_out[_OTHER_KINDS[kind]] += 1

@@ -17,7 +17,8 @@ from ...domain.values.catalogue_entries import Keys
 from ...domain.values.descriptors import DescriptorMetric, HnswParams, IndexMetadata, SearchHit, VectorStorage
 from ...domain.values.tile_key import VariantTable, encode_tile_key
 from ...domain.values.tiles import TileId
-from ..descriptor_arrays import check_components, check_descriptors, checked_query, encode_tiles
+from ...domain.values.validators import check_kind
+from ..descriptor_arrays import check_build, check_components, check_descriptors, checked_query, encode_tiles
 
 
 @attrs.frozen(eq=False)
@@ -65,6 +66,7 @@ class MemoryDescriptorIndex:
         """See `SupportsAreaSearch`; raises as `search` does."""
         built = self._in_use()
         query = checked_query(descriptor, built.metadata.dimension, k)
+        check_kind(area, Area, "area")
         held = [row for row, t in enumerate(built.tile_ids) if area.touches(t.zoom_level, t.x, t.y)]
         hits = [SearchHit(built.tile_ids[row], self._distance(built.descriptors[row], query)) for row in held]
         sign = 1 if self._params.metric is DescriptorMetric.L2 else -1
@@ -91,6 +93,7 @@ class MemoryDescriptorIndex:
         progress: Callable[[int, int], None] | None = None,
     ) -> IndexMetadata:
         """Replace the content by row i = tile i. Raises `IndexBuildError`; then the old content stays."""
+        check_build(descriptor_model, built_at, progress)
         check_descriptors(tile_ids, descriptors)
         check_components(tile_ids, descriptors, VectorStorage.FLOAT32)
         variants, _ = encode_tiles(tile_ids, lambda table: partial(encode_tile_key, variants=table))

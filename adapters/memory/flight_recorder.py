@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
-from ...domain.flight_events import FlightEvent
+from ...domain.flight_events import FlightEvent, fix_event
+from ...domain.values.lookups import PositionFix
 
 
 class MemoryFlightRecorder:
@@ -22,12 +24,17 @@ class MemoryFlightRecorder:
         self._lock = threading.Lock()
 
     def record(self, event: FlightEvent) -> None:
-        """Append an event, or count the event as dropped when `limit` events are stored."""
+        """Append an event. What is no event, and an event beyond `limit`, is counted as dropped."""
         with self._lock:
-            if len(self._events) < self._limit:
+            if len(self._events) < self._limit and isinstance(event, FlightEvent):
                 self._events.append(event)
             else:
                 self._dropped += 1
+
+    def record_fix(self, fix: PositionFix) -> None:
+        """See `FlightRecorder`."""
+        given: Any = fix
+        self.record(fix_event(fix) if isinstance(given, PositionFix) else given)
 
     @property
     def events(self) -> tuple[FlightEvent, ...]:

@@ -10,6 +10,7 @@ import attrs
 from ...domain.ports.mapping_cache import MAX_NOTED, MappingCacheCounts
 from ...domain.values.pixels import TilePixelHandle
 from ...domain.values.tiles import TileId
+from ...domain.values.validators import check_kind
 
 _COUNTERS = 1_024
 """Tiles share counters: invalidating one tile voids the tickets of all tiles with its counter.
@@ -53,6 +54,7 @@ class MemoryMappingCache:
 
     def get(self, tile_id: TileId) -> TilePixelHandle | None:
         """See `MappingCache`."""
+        check_kind(tile_id, TileId, "tile_id")
         with self._lock:
             cached = self._cached.get(tile_id)
             if cached is None:
@@ -66,6 +68,7 @@ class MemoryMappingCache:
 
     def ticket(self, tile_id: TileId) -> int:
         """See `MappingCache`."""
+        check_kind(tile_id, TileId, "tile_id")
         return self._invalidations[hash(tile_id) % _COUNTERS]
 
     def put(self, tile_id: TileId, handle: TilePixelHandle, ticket: int) -> TilePixelHandle:

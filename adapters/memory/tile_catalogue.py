@@ -31,6 +31,7 @@ from ...domain.values.tile_key import (
     morton,
 )
 from ...domain.values.tiles import TileId, TileMetadataPersistent, TileSource
+from ...domain.values.validators import check_kind
 from .catalogue_matches import MemoryCatalogueMatches, read_only
 
 _MERGE_AT = 4_096
@@ -231,6 +232,7 @@ class MemoryTileCatalogue:
         return self._row(tile_id) is not None
 
     def _row(self, tile_id: TileId) -> CatalogueColumns | None:
+        check_kind(tile_id, TileId, "tile_id")
         state = self._state
         key = _key(tile_id, state.variants)
         return None if key is None else state.row(key)

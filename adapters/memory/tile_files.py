@@ -55,6 +55,9 @@ class MemoryTilePixelHandle(mmap.mmap, TilePixelHandle):
         self._refuse_when_closed()
         return self
 
+    def __reduce__(self) -> str:
+        raise TypeError("pixels are not pickled: send their bytes, or read the tile in the other process")
+
     def __exit__(self, *raised: object) -> None:
         with suppress(BufferError):  # the last view unmaps the file
             super().close()
@@ -99,6 +102,8 @@ class MemoryTileFiles:
     def __init__(self) -> None:
         self._tiles: dict[TileId, _StagedInMemory] = {}
         self._sidecars: dict[TileId, str] = {}
+        self._beside: dict[tuple[TileId, str], _StagedInMemory] = {}
+        """Replacements, by tile and digest."""
         self.quarantined: dict[str, bytes] = {}
         self._store_id: UUID | None = None
         self._lock = threading.Lock()
@@ -145,6 +150,24 @@ class MemoryTileFiles:
             self._tiles[tile.tile_id] = tile
             self._sidecars[tile.tile_id] = tile.content_sha256
 
+    def place_beside(self, staged: StagedTile) -> None:
+        """See `TileFiles`."""
+        tile = _own(staged)
+        with self._lock:
+            self._beside[tile.tile_id, tile.content_sha256] = tile
+
+    def take_place(self, tile_id: TileId, content_sha256: str) -> bool:
+        """See `TileFiles`."""
+        with self._lock:
+            tile = self._beside.pop((tile_id, content_sha256), None)
+            if tile is None:
+                return False
+            self._tiles[tile_id] = attrs.evolve(
+                tile
+            )  # another one, which `withdraw` does not take for its own
+            self._sidecars[tile_id] = content_sha256
+            return True
+
     def withdraw(self, staged: StagedTile) -> None:
         """See `TileFiles`."""
         tile = _own(staged)
@@ -152,6 +175,8 @@ class MemoryTileFiles:
             if self._tiles.get(tile.tile_id) is tile:
                 del self._tiles[tile.tile_id]
                 self._sidecars.pop(tile.tile_id, None)
+            if self._beside.get(second_name := (tile.tile_id, tile.content_sha256)) is tile:
+                del self._beside[second_name]
 
     def prewriting(self, staged: Sequence[StagedTile]) -> AbstractContextManager[None]:
         """See `TileFiles`: memory has nothing to wait for."""
@@ -198,6 +223,8 @@ class MemoryTileFiles:
         with self._lock:
             if found.kind is FoundKind.TILE:
                 return self._tiles.pop(found.tile_id, None) is not None
+            if found.kind is FoundKind.REPLACEMENT:
+                return self._beside.pop((found.tile_id, found.content_sha256 or ""), None) is not None
             return found.kind is FoundKind.SIDECAR and self._sidecars.pop(found.tile_id, None) is not None
 
     def inventory(self) -> TileInventory:
@@ -205,6 +232,10 @@ class MemoryTileFiles:
         with self._lock:
             found = [FoundFile(FoundKind.TILE, tile_id) for tile_id in self._tiles]
             found += [FoundFile(FoundKind.SIDECAR, tile_id) for tile_id in self._sidecars]
+            found += [
+                FoundFile(FoundKind.REPLACEMENT, tile_id, f"{tile_id} beside", digest)
+                for tile_id, digest in self._beside
+            ]
         return TileInventory.of(found)
 
     def restore_sidecar(self, tile_id: TileId, content_sha256: str) -> None:

@@ -30,9 +30,9 @@ from ...domain.values.tiles import (
     VotingStatus,
     check_aware_utc,
 )
-from ...domain.values.validators import check_limit
+from ...domain.values.validators import check_bool, check_kind, check_limit
 
-_PUBLISHED = {"captured_at", "freshness_label", "voting_status", "uploaded_at", "pinned"}
+_PUBLISHED = {"captured_at", "content_sha256", "freshness_label", "voting_status", "uploaded_at", "pinned"}
 """Facts whose change is told to listeners; access times are not."""
 
 
@@ -77,6 +77,7 @@ class MemoryTileMetadataStore:
 
     def get_by_id(self, tile_id: TileId) -> TileMetadataPersistent | None:
         """See `TileMetadataStore`."""
+        check_kind(tile_id, TileId, "tile_id")
         with self._answering():
             return self._committed.get(tile_id)
 
@@ -86,7 +87,7 @@ class MemoryTileMetadataStore:
         found = [
             tile
             for tile in self.committed()
-            if tile.tile_id.zoom_level == zoom_level
+            if tile.tile_id.zoom_level == span.zoom_level
             and span.min_x <= tile.tile_id.x <= span.max_x
             and span.min_y <= tile.tile_id.y <= span.max_y
         ]
@@ -94,6 +95,7 @@ class MemoryTileMetadataStore:
 
     def insert_metadata(self, metadata: TileMetadata) -> TileMetadataPersistent:
         """See `TileMetadataStore`."""
+        check_kind(metadata, TileMetadata, "metadata")
         stored = TileMetadataPersistent.of(metadata, created_at=self._now())
         with self._answering():
             if stored.tile_id in self._committed:
@@ -103,12 +105,16 @@ class MemoryTileMetadataStore:
 
     def update_voting_status(self, tile_id: TileId, status: VotingStatus) -> TileMetadataPersistent:
         """See `TileMetadataStore`."""
+        check_kind(tile_id, TileId, "tile_id")
+        check_kind(status, VotingStatus, "status")
         with self._answering():
             check_voting_step(self._known(tile_id).voting_status, status)
             return self._change(tile_id, voting_status=status)
 
     def mark_uploaded(self, tile_id: TileId, uploaded_at: datetime, content_sha256: str) -> None:
         """See `TileMetadataStore`; the first upload's time stays."""
+        check_kind(tile_id, TileId, "tile_id")
+        check_kind(content_sha256, str, "content_sha256")
         check_aware_utc(uploaded_at, "uploaded_at")
         with self._answering():
             tile = self._known(tile_id)
@@ -126,6 +132,9 @@ class MemoryTileMetadataStore:
 
     def record_lru_access(self, accesses: Mapping[TileId, datetime]) -> None:
         """See `TileMetadataStore`."""
+        check_kind(accesses, Mapping, "accesses")
+        for tile_id in accesses:
+            check_kind(tile_id, TileId, "accesses' tile_id")
         for accessed_at in accesses.values():
             check_aware_utc(accessed_at, "accessed_at")
         with self._answering():
@@ -146,6 +155,7 @@ class MemoryTileMetadataStore:
 
     def increment_upload_attempts(self, tile_id: TileId) -> int:
         """See `TileMetadataStore`. Raises `TileNotFoundError`."""
+        check_kind(tile_id, TileId, "tile_id")
         with self._answering():
             attempts = self._known(tile_id).upload_attempts + 1
             return self._change(tile_id, upload_attempts=attempts).upload_attempts
@@ -162,6 +172,8 @@ class MemoryTileMetadataStore:
 
     def set_pinned(self, tile_id: TileId, pinned: bool) -> None:
         """See `SupportsPins`."""
+        check_kind(tile_id, TileId, "tile_id")
+        pinned = check_bool(pinned, "pinned")
         with self._answering():
             self._known(tile_id)
             self._change(tile_id, pinned=pinned)

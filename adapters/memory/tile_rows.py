@@ -12,6 +12,7 @@ import attrs
 
 from ...domain.errors import (
     DuplicateTileError,
+    HeadroomTakenError,
     StoreUnavailableError,
     TileMetadataError,
     TileNotFoundError,
@@ -96,6 +97,20 @@ class MemoryOpenRow:
 
 
 @attrs.frozen
+class MemoryOpenReplacement:
+    """See `OpenReplacement`."""
+
+    table: MemoryTileRows
+    metadata: TileMetadata
+    created_at: datetime
+    before: TileMetadataPersistent
+
+    def commit(self) -> TileMetadataPersistent:
+        """See `OpenReplacement`."""
+        return self.table.replace(self.metadata, self.created_at)
+
+
+@attrs.frozen
 class MemoryLockedRows:
     """See `LockedRows`."""
 
@@ -128,6 +143,8 @@ class MemoryTileRows(MemoryTileMetadataStore):
         self._files_missing: dict[TileId, datetime] = {}
         self._taken: set[TileId] = set()
         """Tiles in an open transaction, and tiles under removal."""
+        self._unsettled: dict[TileId, str] = {}
+        """The digest of each replacement."""
         self._writers = self._locks_wanted = 0
         self._locked = False
 
@@ -187,6 +204,69 @@ class MemoryTileRows(MemoryTileMetadataStore):
             return self._change(tile_id, captured_at=captured_at, freshness_label=freshness_label)
 
     @contextmanager
+    def replacing(self, metadata: TileMetadata, created_at: datetime) -> Iterator[MemoryOpenReplacement]:
+        """See `TileRows`."""
+        tile_id = metadata.tile_id
+        with self._answering():
+            self._wait_until(lambda: not self._locks_wanted, "the store's lock")
+            self._wait_until(lambda: tile_id not in self._taken, f"another writer of tile {tile_id}")
+            before = self._known(tile_id)
+            self._taken.add(tile_id)
+            self._writers += 1
+        try:
+            yield MemoryOpenReplacement(self, metadata, created_at, before)
+        finally:
+            with self._changed:
+                self._taken.discard(tile_id)
+                self._writers -= 1
+                self._changed.notify_all()
+
+    def replace(self, metadata: TileMetadata, created_at: datetime) -> TileMetadataPersistent:
+        """Commit a row in the place of the one that is there, for `MemoryOpenReplacement`."""
+        with self._answering():
+            known = self._known(metadata.tile_id)
+            accessed_at = max(known.accessed_at, created_at)
+            stored = TileMetadataPersistent.of(metadata, created_at=created_at, accessed_at=accessed_at)
+            stored = attrs.evolve(stored, pinned=known.pinned)
+            added = DiskUsage.of([stored]) - DiskUsage.of([known])
+            ceiling, taken = self.disk_budget_bytes, self._usage.footprint_bytes
+            if ceiling is not None and added.footprint_bytes > 0 and taken + added.footprint_bytes > ceiling:
+                raise HeadroomTakenError(added.footprint_bytes, ceiling, taken)
+            self._committed[metadata.tile_id] = stored
+            self._usage += added
+            self._files_missing.pop(metadata.tile_id, None)
+            self._unsettled[metadata.tile_id] = metadata.content_sha256
+            self._publish(ChangeKind.CHANGED, [metadata.tile_id])
+        return stored
+
+    def unsettled(self, tile_ids: Iterable[TileId] | None = None) -> set[TileId]:
+        """See `TileRows`."""
+        with self._answering():
+            unsettled = {
+                tile_id
+                for tile_id, content_sha256 in self._unsettled.items()
+                if (row := self._committed.get(tile_id)) and row.content_sha256 == content_sha256
+            }
+            return unsettled if tile_ids is None else unsettled.intersection(tile_ids)
+
+    @contextmanager
+    def settling(self, tile_id: TileId) -> Iterator[TileMetadataPersistent | None]:
+        """See `TileRows`."""
+        with self._answering():
+            self._wait_until(lambda: tile_id not in self._taken, f"another writer of tile {tile_id}")
+            self._taken.add(tile_id)
+            row = self._committed.get(tile_id)
+        try:
+            yield row
+            with self._answering():
+                if self._unsettled.pop(tile_id, None) is not None:
+                    self._publish(ChangeKind.CHANGED, [tile_id])
+        finally:
+            with self._changed:
+                self._taken.discard(tile_id)
+                self._changed.notify_all()
+
+    @contextmanager
     def removing(self, tile_id: TileId, *, evicting: bool = False) -> Iterator[int | None]:
         """See `TileRows`."""
         with self._answering():
@@ -231,6 +311,10 @@ class MemoryTileRows(MemoryTileMetadataStore):
     def counts(self) -> dict[tuple[TileSource, int], int]:
         """See `TileRows`."""
         return dict(Counter((row.tile_id.source, row.tile_id.zoom_level) for row in self.committed()))
+
+    def counts_by_dataset(self) -> dict[str | None, int]:
+        """See `TileRows`."""
+        return dict(Counter(row.dataset for row in self.committed()))
 
     def disk_usage(self) -> DiskUsage:
         """See `TileRows`."""

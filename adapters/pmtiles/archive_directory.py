@@ -80,12 +80,17 @@ def encode_directory(directory: Directory) -> bytes:
 
 
 def decode_directory(frame: bytes, most_bytes: int) -> Directory:
-    """The directory in a gzip frame of at most `most_bytes`. Raises `ArchiveError`.
+    """The directory in a gzip frame of at most `most_bytes`; see `parse_directory`."""
+    return parse_directory(gunzip(frame, most_bytes))
+
+
+def parse_directory(content: bytes) -> Directory:
+    """The directory of these bytes, without a frame. Raises `ArchiveError`.
 
     Ids ascend, no two runs overlap, and no sum leaves 63 bits; offsets and lengths are for the caller to
     compare with the section that they point into.
     """
-    numbers = _decode_varints(np.frombuffer(gunzip(frame, most_bytes), np.uint8))
+    numbers = _decode_varints(np.frombuffer(content, np.uint8))
     count = int(numbers[0]) if len(numbers) else 0
     if count == 0 or len(numbers) != 1 + 4 * count:
         raise ArchiveError(f"a directory of {count} entries holds {len(numbers)} numbers")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ...domain.values.coverage_cells import gathered
 from ...domain.values.tile_grid import MAX_ZOOM
 from ...domain.values.tile_key import MORTON_BITS, VARIANT_BITS
 
@@ -33,21 +34,26 @@ def archive_ids(zooms: Columns, x: Columns, y: Columns) -> Ids:
     return unsigned
 
 
+def places_of_ids(ids: Ids) -> tuple[Columns, Columns, Columns]:
+    """Zoom, column and row of each id, which lies below the last of `FIRST_IDS`; `archive_ids` undone."""
+    signed = ids.astype(np.int64)
+    zooms = np.searchsorted(FIRST_IDS, signed, "right").astype(np.int64) - 1
+    left = signed - FIRST_IDS[zooms]
+    x, y = np.zeros_like(left), np.zeros_like(left)
+    for bit in range(int(zooms.max(initial=0))):
+        there = bit < zooms
+        right = there & (left >> 1 & 1).astype(bool)
+        down = there & ((left ^ right) & 1).astype(bool)
+        mirrored, turned, low = right & ~down, there & ~down, (1 << bit) - 1
+        x, y = np.where(mirrored, low - x, x), np.where(mirrored, low - y, y)
+        x, y = np.where(turned, y, x), np.where(turned, x, y)
+        x += right.astype(np.int64) << bit
+        y += down.astype(np.int64) << bit
+        left >>= 2
+    return zooms, x, y
+
+
 def archive_ids_of_keys(keys: npt.NDArray[np.int64]) -> Ids:
     """The id of each tile key's place."""
     curve = keys >> VARIANT_BITS & _MORTON_MASK
-    return archive_ids(keys >> (VARIANT_BITS + MORTON_BITS), _gathered(curve), _gathered(curve >> 1))
-
-
-def _gathered(curve: npt.NDArray[np.int64]) -> Columns:
-    """Every second bit, as `tile_key` interleaves them."""
-    curve = curve & 0x5555555555555555
-    for shift, mask in (
-        (1, 0x3333333333333333),
-        (2, 0x0F0F0F0F0F0F0F0F),
-        (4, 0x00FF00FF00FF00FF),
-        (8, 0x0000FFFF0000FFFF),
-        (16, 0x00000000FFFFFFFF),
-    ):
-        curve = (curve | curve >> shift) & mask
-    return curve
+    return archive_ids(keys >> (VARIANT_BITS + MORTON_BITS), gathered(curve), gathered(curve >> 1))

@@ -42,7 +42,6 @@ class ArchiveWriter:
         self._leaf_entries = max(leaf_entries, -(-most_tiles // MOST_LEAVES))
         self._leaf: list[tuple[int, int, int, int]] = []
         """The entries of the leaf under way: id, run, length, offset from the first tile."""
-        self._leaves = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `finish` or `close`
         self._leaves_length = 0
         self._roots: list[tuple[int, int, int, int]] = []
         # Open addressing by the tile's SHA-256: 16 bits of it and the offset, 0 for an empty slot.
@@ -50,6 +49,7 @@ class ArchiveWriter:
         self._tiles = self._entries = self._contents = 0
         self._first_id = self._last_id = 0
         self._write(bytes(DATA_OFFSET))
+        self._leaves = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `finish` or `close`
 
     def add(self, tile_id: int, content: bytes, sha256: bytes) -> int:
         """Write a tile of that id, which is above every earlier one; returns its offset in the archive.

@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import TupleRow
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from ...domain.errors import CommitOutcomeUnknownError, StoreUnavailableError
 from ...ext import is_readable
@@ -162,6 +162,11 @@ class Database:
         while True:
             try:
                 connection = self._pool.getconn(timeout=max(0.0, deadline - time.monotonic()))
+            except PoolClosed as error:
+                raise StoreUnavailableError(
+                    f"this program has closed its connections to {self.address}",
+                    remedy="call the factory again, for instance build_tile_store(config)",
+                ) from error
             except PoolTimeout as error:
                 raise self._no_connection() from (self._failure or error)
             except psycopg.Error as error:

@@ -24,7 +24,7 @@ _raster = Struct("!iiid").pack
 _quality = Struct("!idiiidid").pack
 _ends = Struct("!iqiq").pack  # created_at, accessed_at
 _number = Struct("!iq").pack
-_FIELDS = 20
+_FIELDS = 21
 _NULL = b"\xff\xff\xff\xff"
 _NO_QUALITY = 4 * _NULL
 _UUID_LENGTH = (16).to_bytes(4, "big")
@@ -58,6 +58,7 @@ def _row(tile: TileMetadataPersistent) -> bytes:
             _NULL if tile.location_hash is None else _uuid(tile.location_hash),
             _text(tile.content_sha256),
             _number(8, tile.disk_bytes),
+            _NULL if tile.dataset is None else _text(tile.dataset),
         )
     )
 

@@ -12,8 +12,6 @@ import attrs
 import psycopg
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -21,7 +19,8 @@ from sqlalchemy.pool import NullPool
 from ...domain.errors import CommitOutcomeUnknownError, StoreUnavailableError
 from .address import DatabaseAddress
 from .advisory_locks import MIGRATION_LOCK
-from .errors import OWN_PLACE_REMEDY, translated
+from .errors import translated
+from .revision import CONNECT_TIMEOUT_S, read_revision
 
 _log = logging.getLogger("aerotile.migrate")
 
@@ -31,15 +30,9 @@ if _alembic_logger.level == logging.NOTSET:
     _alembic_logger.setLevel(logging.WARNING)
 
 SCRIPTS = "aerotile:migrations"
-CONNECT_TIMEOUT_S = 5.0
 TABLE_LOCK_TIMEOUT = "60s"
 """How long a migration waits for programs that use the tables, before it gives up and changes nothing."""
 SERIALIZATION_FAILURE = "40001"
-# Every revision of table tiles has these columns.
-HAS_OUR_TILES = """
-    SELECT count(*) = 3 FROM pg_attribute
-    WHERE attrelid = to_regclass('tiles') AND attname IN ('captured_at', 'flight_id', 'tile_size_pixels')
-"""
 SET_TIMEOUTS = "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)"
 
 _one_at_a_time = threading.Lock()
@@ -86,20 +79,6 @@ def apply_migrations(dsn: str) -> MigrationReport:
     return MigrationReport(before=before, after=after, applied=applied)
 
 
-def check_revision(dsn: str) -> None:
-    """Raise `StoreUnavailableError` unless the database is at the revision that this program needs."""
-    address = DatabaseAddress(dsn)
-    with _connected(address, "reading the revision of", patience_s=CONNECT_TIMEOUT_S) as connection:
-        run = _Run(address, connection)
-        found = run.revision()
-        newest = run.scripts.get_current_head()
-        if found != newest:
-            raise StoreUnavailableError(
-                f"{address} is at revision {found or 'none'}, this program needs {newest}",
-                remedy="run `aerotile migrate`",
-            )
-
-
 @attrs.define
 class _Run:
     """Alembic on one connection."""
@@ -109,14 +88,12 @@ class _Run:
     steps: list[str] = attrs.field(factory=list)
     commit_begun: bool = False
     config: Config = attrs.field(factory=Config)
-    scripts: ScriptDirectory = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.config.set_main_option("script_location", SCRIPTS)
         self.config.set_main_option("path_separator", "os")
         self.config.attributes["connection"] = self.connection
         self.config.attributes["on_version_apply"] = self._note_step
-        self.scripts = ScriptDirectory.from_config(self.config)
 
     def _note_step(self, *, step: Any, **_: Any) -> None:
         self.steps.append(step.up_revision_id)
@@ -125,35 +102,10 @@ class _Run:
         self.commit_begun = True
 
     def revision(self) -> str | None:
-        """The revision of this program's tables; None where there are none.
-
-        Raises `StoreUnavailableError` when a newer version, or another program, has migrated the database.
-        """
-        try:
-            found = [str(head) for head in MigrationContext.configure(self.connection).get_current_heads()]
-            has_our_tiles = self.connection.exec_driver_sql(HAS_OUR_TILES).scalar_one()
-        except DBAPIError as error:
-            if not isinstance(error.orig, psycopg.errors.UndefinedColumn):
-                raise
-            found, has_our_tiles = ["unknown"], False  # a table alembic_version that is not Alembic's
-        finally:
-            self.connection.rollback()
-        if not found:
-            return None
-        if not has_our_tiles:
-            raise StoreUnavailableError(
-                f"{self.address} has been migrated by another program: its table alembic_version holds "
-                f"{', '.join(map(repr, found))}, and Aerotile's table tiles is missing",
-                remedy=OWN_PLACE_REMEDY,
-            )
-        known = {script.revision for script in self.scripts.walk_revisions()}
-        if len(found) > 1 or found[0] not in known:
-            raise StoreUnavailableError(
-                f"{self.address} is at revision {', '.join(found)}, which is newer than this program "
-                f"(it knows revisions up to {self.scripts.get_current_head()})",
-                remedy="install the version of Aerotile that migrated this database, or a newer one",
-            )
-        return found[0]
+        """See `read_revision`."""
+        driver = self.connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        return read_revision(driver, self.address)
 
     def upgrade(self) -> None:
         self.steps.clear()
@@ -182,8 +134,8 @@ def _migrating(dsn: str) -> Iterator[_Run]:
         event.listen(connection, "commit", run.note_commit)
         try:
             yield run
-        except DBAPIError as error:
-            if not run.commit_begun or not (error.connection_invalidated or _sqlstate(error) is None):
+        except (DBAPIError, psycopg.Error) as error:
+            if not run.commit_begun or not _is_connection_lost(error):
                 raise
             raise CommitOutcomeUnknownError(
                 f"migrating {address}: the connection was lost during the commit or behind it; all of it was "
@@ -193,14 +145,11 @@ def _migrating(dsn: str) -> Iterator[_Run]:
 
 
 @contextmanager
-def _connected(
-    address: DatabaseAddress, doing: str, *, patience_s: float | None = None
-) -> Iterator[Connection]:
+def _connected(address: DatabaseAddress, doing: str) -> Iterator[Connection]:
     """A SQLAlchemy connection, as Alembic takes it; translates the driver's errors."""
 
     def connect() -> psycopg.Connection[Any]:
         connection = address.connect(CONNECT_TIMEOUT_S)
-        connection.patience_s = patience_s
         connection.autocommit = False
         return connection
 
@@ -208,8 +157,8 @@ def _connected(
     try:
         with closing(engine.connect()) as connection:
             yield connection
-    except DBAPIError as error:
-        cause = error.orig
+    except (DBAPIError, psycopg.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
         if isinstance(cause, psycopg.Error):
             raise translated(cause, f"{doing} {address}") from error
         raise
@@ -217,5 +166,11 @@ def _connected(
         engine.dispose()
 
 
-def _sqlstate(error: DBAPIError) -> str | None:
-    return error.orig.sqlstate if isinstance(error.orig, psycopg.Error) else None
+def _is_connection_lost(error: DBAPIError | psycopg.Error) -> bool:
+    invalidated = isinstance(error, DBAPIError) and error.connection_invalidated
+    return invalidated or _sqlstate(error) is None
+
+
+def _sqlstate(error: DBAPIError | psycopg.Error) -> str | None:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return cause.sqlstate if isinstance(cause, psycopg.Error) else None

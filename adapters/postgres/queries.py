@@ -13,11 +13,12 @@ from ...domain.values.disk_usage import BLOCK_BYTES, PAIR_BYTES, DiskUsage
 from .address import Connection
 from .advisory_locks import STORE_LOCK
 from .predicates import HAS_CONTENT, MAY_BE_EVICTED
-from .row_values import ID_COLUMNS, INSERTED, TILE_COLUMNS
+from .row_values import ID_COLUMNS, INSERTED, REPLACED, TILE_COLUMNS
 
 SELECT_TILES = f"SELECT {TILE_COLUMNS} FROM tiles WHERE tile_uuid = ANY(%s) AND {HAS_CONTENT}"
 SELECT_ALL = f"SELECT {TILE_COLUMNS} FROM tiles WHERE {HAS_CONTENT}"
 COUNT_TILES = f"SELECT source, zoom_level, count(*) FROM tiles WHERE {HAS_CONTENT} GROUP BY 1, 2"
+COUNT_BY_DATASET = f"SELECT dataset, count(*) FROM tiles WHERE {HAS_CONTENT} GROUP BY 1"
 # Rows of one column without a gap have the same difference of row and rank.
 SELECT_RUNS = f"""
     SELECT zoom_level, x, min(y), max(y)
@@ -58,6 +59,38 @@ INSERT_TILES = f"""
 """
 AMEND_TILE = "UPDATE tiles SET captured_at = %s, freshness_status = %s WHERE tile_uuid = %s"
 AMENDED_TRACE = "SELECT EXISTS (SELECT FROM tiles WHERE captured_at = %s AND tile_uuid = %s)"
+# The row is locked and known to be there. A pin stays, and an access time never goes back.
+REPLACE_TILE = f"""
+    UPDATE tiles SET
+        {", ".join(f"{column} = %s" for column in REPLACED)},
+        accessed_at = GREATEST(accessed_at, %s),
+        uploaded_at = NULL, upload_attempts = 0, file_missing_at = NULL
+    WHERE tile_uuid = %s
+"""
+ADD_UNSETTLED = """
+    INSERT INTO unsettled_replacements (tile_uuid, content_sha256) VALUES (%s, %s)
+    ON CONFLICT (tile_uuid) DO UPDATE SET content_sha256 = EXCLUDED.content_sha256
+"""
+REPLACED_TRACE = """
+    SELECT EXISTS (SELECT FROM tiles WHERE tile_uuid = %s AND content_sha256 = %s AND created_at = %s)
+"""
+# A tile that was deleted while it was unsettled, and written anew since, has other content.
+SELECT_UNSETTLED = f"""
+    SELECT {ID_COLUMNS} FROM tiles JOIN unsettled_replacements USING (tile_uuid, content_sha256)
+"""
+SELECT_UNSETTLED_AMONG = f"{SELECT_UNSETTLED} WHERE tile_uuid = ANY(%s)"
+# The hash: the tile may have been replaced once more meanwhile, by a writer that has not settled it yet.
+SETTLE_TILE = """
+    WITH settled AS (
+        DELETE FROM unsettled_replacements WHERE tile_uuid = %s AND content_sha256 = %s RETURNING tile_uuid
+    )
+    SELECT pg_notify('aerotile_tiles', concat('~', concat_ws('/', zoom_level, x, y, source, flight_id)))
+    FROM settled JOIN tiles USING (tile_uuid)
+"""
+SETTLE_GONE_TILE = """
+    DELETE FROM unsettled_replacements AS u
+    WHERE tile_uuid = %s AND NOT EXISTS (SELECT FROM tiles WHERE tiles.tile_uuid = u.tile_uuid)
+"""
 _FREED = "RETURNING COALESCE(disk_bytes, 0), pg_current_xact_id()::text"
 DELETE_TILE = f"DELETE FROM tiles WHERE tile_uuid = %s {_FREED}"
 EVICT_TILE = f"DELETE FROM tiles WHERE tile_uuid = %s AND {MAY_BE_EVICTED} {_FREED}"
@@ -84,12 +117,13 @@ UPDATE_FILES_PRESENT = """
 """
 
 # Refused by a constraint when a ceiling (NULL: none) would be passed: an error, unlike an UPDATE of no row,
-# also keeps the COMMIT that was sent right behind it from being done. The share stops onboard tiles only.
+# also keeps the COMMIT that was sent right behind it from being done. The share stops onboard tiles only, and
+# no ceiling stops what makes the store smaller.
 ADD_DISK_BYTES = """
     UPDATE disk_usage SET
         total_bytes = total_bytes + added.bytes,
         footprint_bytes = CASE
-            WHEN footprint_bytes + added.footprint > %s::bigint THEN -1
+            WHEN added.footprint > 0 AND footprint_bytes + added.footprint > %s::bigint THEN -1
             ELSE footprint_bytes + added.footprint
         END,
         onboard_footprint_bytes = CASE

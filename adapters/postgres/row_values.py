@@ -22,7 +22,8 @@ TILE_COLUMNS = f"""
     {ID_COLUMNS}, captured_at, content_sha256, disk_bytes, tile_size_pixels,
     ground_sample_distance, freshness_status, voting_status, horizontal_error_m, inlier_count,
     mean_reprojection_error_px, sharpness, location_hash, tile_uuid, created_at,
-    COALESCE(accessed_at, created_at), uploaded_at, upload_attempts, pinned
+    COALESCE(accessed_at, created_at), uploaded_at, upload_attempts, pinned,
+    dataset
 """
 """The columns that `read_tile` reads; they make a tile where `predicates.HAS_CONTENT`."""
 
@@ -50,8 +51,13 @@ INSERTED = {
     "location_hash": "uuid",
     "content_sha256": "text",
     "disk_bytes": "bigint",
+    "dataset": "text",
 }
 """The columns that an INSERT gives and their types, in the order of `insert_values` and `copy_format`."""
+
+_KEPT = {"zoom_level", "x", "y", "source", "flight_id", "tile_uuid", "location_hash", "accessed_at"}
+REPLACED = tuple(column for column in INSERTED if column not in _KEPT)
+"""The columns whose values a replacement takes from `insert_values`, in the order of `replaced_values`."""
 
 # 'stale' and 'unknown' are what revision 0001 called tiles that the gate would not have passed as fresh.
 _FRESHNESS_LABELS = {
@@ -88,6 +94,7 @@ def read_tile(row: Sequence[Any]) -> TileMetadataPersistent:
             uploaded_at=row[20],
             upload_attempts=row[21],
             pinned=row[22],
+            dataset=row[23],
         )
     except ValueError as error:
         place = "/".join(str(part) for part in (row[3], *row[:3]))
@@ -119,4 +126,11 @@ def insert_values(tile: TileMetadataPersistent) -> tuple[Any, ...]:
         tile.location_hash,
         tile.content_sha256,
         tile.disk_bytes,
+        tile.dataset,
     )
+
+
+def replaced_values(tile: TileMetadataPersistent) -> list[Any]:
+    """The values of the columns `REPLACED`."""
+    values = dict(zip(INSERTED, insert_values(tile), strict=True))
+    return [values[column] for column in REPLACED]

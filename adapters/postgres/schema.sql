@@ -27,6 +27,7 @@ CREATE TABLE tiles (
     upload_attempts integer NOT NULL DEFAULT 0,
     pinned boolean NOT NULL DEFAULT false,
     file_missing_at timestamptz, -- when the opening of a store found no file for this row
+    dataset text, -- the name of a row of datasets; NULL: none. No foreign key: it would be a look-up for each tile
     CONSTRAINT pk_tiles PRIMARY KEY (id),
     CONSTRAINT uq_tiles_tile_uuid UNIQUE (tile_uuid),
     CONSTRAINT ck_tiles_place CHECK (
@@ -59,7 +60,10 @@ CREATE TABLE tiles (
     ),
     CONSTRAINT ck_tiles_content_sha256 CHECK (content_sha256 ~ '^[0-9a-f]{64}$'),
     CONSTRAINT ck_tiles_disk_bytes CHECK (disk_bytes > 0),
-    CONSTRAINT ck_tiles_upload_attempts CHECK (upload_attempts >= 0)
+    CONSTRAINT ck_tiles_upload_attempts CHECK (upload_attempts >= 0),
+    CONSTRAINT ck_tiles_dataset CHECK (
+        dataset IS NULL OR (dataset <> '' AND source <> 'onboard')
+    )
 );
 
 CREATE UNIQUE INDEX uq_tiles_natural_key ON tiles (
@@ -148,6 +152,22 @@ CREATE TABLE tile_freshness_rules (
 INSERT INTO tile_freshness_rules (classification, max_age)
 VALUES ('active_conflict', interval '180 days'), ('stable_rear', interval '365 days');
 
+-- What tiles were made from, and what its licence allows. Rows are never removed: tiles name them.
+CREATE TABLE datasets (
+    name text NOT NULL,
+    licence text NOT NULL,
+    attribution text NOT NULL,
+    may_be_stored_offline boolean NOT NULL,
+    source text NOT NULL, -- where it came from
+    source_sha256 text NOT NULL,
+    digest_of text NOT NULL, -- what source_sha256 is taken over
+    captured_at timestamptz, -- NULL: the tiles have dates of their own
+    captured_from text NOT NULL, -- where the capture dates came from
+    CONSTRAINT pk_datasets PRIMARY KEY (name),
+    CONSTRAINT ck_datasets_source_sha256 CHECK (source_sha256 ~ '^[0-9a-f]{64}$'),
+    CONSTRAINT ck_datasets_digest_of CHECK (digest_of IN ('file', 'folder', 'address', 'stated'))
+);
+
 -- One row for the whole store. Every transaction that adds or removes tiles updates the sum of tiles.disk_bytes; the
 -- identity never changes, and the folder of the tiles holds it too.
 CREATE TABLE disk_usage (
@@ -164,6 +184,13 @@ CREATE TABLE disk_usage (
 );
 
 INSERT INTO disk_usage (total_bytes) VALUES (0);
+
+-- Replacements that are committed, and whose file may have its second name only.
+CREATE TABLE unsettled_replacements (
+    tile_uuid uuid NOT NULL,
+    content_sha256 text NOT NULL, -- in the second name
+    CONSTRAINT pk_unsettled_replacements PRIMARY KEY (tile_uuid)
+);
 
 -- What was sent and how the provider answered; lines are only added, and outlive their tile.
 CREATE TABLE uploads (

@@ -11,7 +11,7 @@ from ...domain.values.disk_usage import DiskUsage
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_names import ZERO_UUID
 from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, VotingStatus, check_aware_utc
-from ...domain.values.validators import check_limit
+from ...domain.values.validators import check_bool, check_kind, check_limit
 from .connection import Database
 from .predicates import HAS_CONTENT, IS_PENDING_UPLOAD, MAY_BE_EVICTED
 from .queries import SELECT_XID, read_total
@@ -95,6 +95,7 @@ class PostgresTileMetadataStore:
 
     def get_by_id(self, tile_id: TileId) -> TileMetadataPersistent | None:
         """See `TileMetadataStore`."""
+        check_kind(tile_id, TileId, "tile_id")
         return self._rows.get(tile_id)
 
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> list[TileMetadataPersistent]:
@@ -112,12 +113,15 @@ class PostgresTileMetadataStore:
 
         Raises `CacheBudgetExhaustedError` when the disk budget would be passed.
         """
+        check_kind(metadata, TileMetadata, "metadata")
         ((now,),) = self._database.fetch_all("reading the database's time", SELECT_NOW)
         with self._rows.insert(metadata, now) as row:
             return row.commit()
 
     def update_voting_status(self, tile_id: TileId, status: VotingStatus) -> TileMetadataPersistent:
         """See `TileMetadataStore`. Of two concurrent writers the second judges by the first one's vote."""
+        check_kind(tile_id, TileId, "tile_id")
+        check_kind(status, VotingStatus, "status")
         doing = f"updating the vote on tile {tile_id}"
         vote = (status.value, tile_id.tile_uuid)
         with TileTransaction(self._database) as transaction:
@@ -138,6 +142,8 @@ class PostgresTileMetadataStore:
 
     def mark_uploaded(self, tile_id: TileId, uploaded_at: datetime, content_sha256: str) -> None:
         """See `TileMetadataStore`; the first upload's time stays."""
+        check_kind(tile_id, TileId, "tile_id")
+        check_kind(content_sha256, str, "content_sha256")
         check_aware_utc(uploaded_at, "uploaded_at")
         marked = self._database.change(
             f"marking tile {tile_id} as uploaded",
@@ -168,6 +174,9 @@ class PostgresTileMetadataStore:
 
     def record_lru_access(self, accesses: Mapping[TileId, datetime]) -> None:
         """See `TileMetadataStore`. One statement for the whole batch."""
+        check_kind(accesses, Mapping, "accesses")
+        for tile_id in accesses:
+            check_kind(tile_id, TileId, "accesses' tile_id")
         if not accesses:
             return
         for accessed_at in accesses.values():
@@ -183,6 +192,7 @@ class PostgresTileMetadataStore:
 
     def increment_upload_attempts(self, tile_id: TileId) -> int:
         """See `TileMetadataStore`. Raises `TileNotFoundError`."""
+        check_kind(tile_id, TileId, "tile_id")
         doing = f"counting an upload attempt of tile {tile_id}"
         with TileTransaction(self._database) as transaction:
             counted, number = transaction.begin(
@@ -214,6 +224,8 @@ class PostgresTileMetadataStore:
 
     def set_pinned(self, tile_id: TileId, pinned: bool) -> None:
         """See `SupportsPins`."""
+        check_kind(tile_id, TileId, "tile_id")
+        pinned = check_bool(pinned, "pinned")
         if not self._database.change(f"pinning tile {tile_id}", UPDATE_PINNED, (pinned, tile_id.tile_uuid)):
             raise TileNotFoundError(tile_id)
 

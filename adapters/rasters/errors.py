@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rasterio._err import CPLE_BaseError  # no public module has it
+from rasterio.errors import CRSError, RasterioError
+
 from ...domain.errors import ImagerySourceError
+
+GDAL_ERRORS = (RasterioError, CRSError, CPLE_BaseError)
+"""What rasterio raises for files that GDAL can't read, and for places that PROJ doesn't know."""
 
 
 def reason_of(error: BaseException) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Sequence
 
 import attrs
 import numpy as np
 import numpy.typing as npt
-from rasterio.warp import transform
 
 from ...domain.ports.imagery_source import TilePlace
-from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, Bbox, GridRange
-from .raster_file import WEB_MERCATOR, RasterFile, turn_of
+from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, MAX_LATITUDE, Bbox, GridRange, shared_range
+from .projected import projected
+from .raster_file import WEB_MERCATOR, WGS84, RasterFile, turn_of
 
 _POINTS_AN_EDGE = 33
-_TILES_OF_DETAIL = 64
-"""A raster's places are found where it is at least as many tiles wide or high, or at its finest zoom."""
+_ROUNDING = 1e-6
+_DETAIL_STEPS = 6
+"""A raster's places are found where it is 64 tiles wide or high, or at its finest zoom."""
 _POINTS_AT_A_TIME = 1 << 18
 _EVERYWHERE = Bbox(-90.0, -180.0, 90.0, 180.0)
 
@@ -27,11 +29,17 @@ class Footprint:
     raster: RasterFile
     boxes: tuple[Bbox, ...]
     """Around all of it: two where it lies across the antimeridian."""
+    coarsest: int
+    """The coarsest zoom at which the raster is as wide or as high as a tile; or `finest`."""
+    detail: int
+    """The coarsest zoom at which single places are told apart; those of coarser zooms are their parents."""
 
     @classmethod
-    def of(cls, raster: RasterFile) -> Footprint:
-        """The footprint of a raster."""
-        return cls(raster, _boxes(raster))
+    def of(cls, raster: RasterFile, finest: int) -> Footprint:
+        """The footprint of a raster whose pixels are as fine as those of a zoom."""
+        boxes = _boxes(raster)
+        coarsest = max(0, math.ceil(-math.log2(_world_share(boxes)) - _ROUNDING))
+        return cls(raster, boxes, min(coarsest, finest), min(coarsest + _DETAIL_STEPS, finest))
 
     def ranges(self, zoom_level: int) -> list[GridRange]:
         """Rectangles around its places at a zoom; they don't overlap, edges apart."""
@@ -40,11 +48,11 @@ class Footprint:
     def places(self, within: GridRange) -> list[TilePlace]:
         """The places within a rectangle, by column and row."""
         zoom_level = within.zoom_level
-        detail = self._zoom_of_detail()
+        detail = self.detail
         found: set[TilePlace] = set()
         for one in self.ranges(max(zoom_level, detail)):
             if zoom_level >= detail:
-                found.update(self._touched(_common(one, within)))
+                found.update(self._touched(shared_range(one, within)))
             else:
                 steps = detail - zoom_level
                 found.update(
@@ -55,14 +63,6 @@ class Footprint:
             for place in found
             if within.min_x <= place.x <= within.max_x and within.min_y <= place.y <= within.max_y
         )
-
-    def _zoom_of_detail(self) -> int:
-        """The lowest zoom at which single places are told apart; coarser ones are their parents."""
-        for zoom_level in range(self.raster.max_zoom):
-            sides = [max(one.max_x - one.min_x, one.max_y - one.min_y) + 1 for one in self.ranges(zoom_level)]
-            if max(sides) >= _TILES_OF_DETAIL:
-                return zoom_level
-        return self.raster.max_zoom
 
     def _touched(self, within: GridRange | None) -> list[TilePlace]:
         if within is None:
@@ -90,8 +90,8 @@ class Footprint:
         if raster.crs == WEB_MERCATOR:
             across, along = grid_x, grid_y
         else:
-            answer: Any = transform(WEB_MERCATOR, raster.crs, grid_x.ravel(), grid_y.ravel())
-            across, along = (np.asarray(one).reshape(grid_x.shape) for one in answer[:2])
+            places = projected(WEB_MERCATOR, raster.crs, grid_x.ravel(), grid_y.ravel())
+            across, along = (one.reshape(grid_x.shape) for one in places)
             if (turn := turn_of(raster.crs)) is not None:
                 across = np.unwrap(across, period=turn, axis=1)
         touching = np.zeros((len(y) - 1, len(x) - 1), np.bool_)
@@ -103,6 +103,17 @@ class Footprint:
             rows = inverse.d * shifted + inverse.e * along + inverse.f
             touching |= _overlaps(columns, raster.width) & _overlaps(rows, raster.height)
         return touching
+
+
+def _world_share(boxes: Sequence[Bbox]) -> float:
+    """The width of boxes that lie side by side in turns of the globe, or their height if that is more."""
+    wide = sum(box.max_lon - box.min_lon for box in boxes) / 360.0
+    north, south = (_height(lat) for lat in (boxes[0].max_lat, boxes[0].min_lat))
+    return max(wide, (north - south) / math.tau)
+
+
+def _height(lat: float) -> float:
+    return math.asinh(math.tan(math.radians(max(-MAX_LATITUDE, min(MAX_LATITUDE, lat)))))
 
 
 def _overlaps(corners: npt.NDArray[np.float64], length: int) -> npt.NDArray[np.bool_]:
@@ -118,14 +129,6 @@ _EDGE = 1e-6
 """In pixels of the raster: a tile that only touches its edge has no pixel of it."""
 
 
-def _common(one: GridRange, other: GridRange) -> GridRange | None:
-    min_x, min_y = max(one.min_x, other.min_x), max(one.min_y, other.min_y)
-    max_x, max_y = min(one.max_x, other.max_x), min(one.max_y, other.max_y)
-    if min_x > max_x or min_y > max_y:
-        return None
-    return GridRange(one.zoom_level, min_x, min_y, max_x, max_y)
-
-
 def _boxes(raster: RasterFile) -> tuple[Bbox, ...]:
     """Boxes in degrees around a raster's outline."""
     steps = np.linspace(0.0, 1.0, _POINTS_AN_EDGE)
@@ -135,8 +138,7 @@ def _boxes(raster: RasterFile) -> tuple[Bbox, ...]:
     place = raster.transform
     across = place.a * columns + place.b * rows + place.c
     along = place.d * columns + place.e * rows + place.f
-    answer: Any = transform(raster.crs, "EPSG:4326", across, along)
-    lon, lat = (np.asarray(one) for one in answer[:2])
+    lon, lat = projected(raster.crs, WGS84, across, along)
     if (turn := turn_of(raster.crs)) is not None:
         lon = across / turn * 360.0  # PROJ would wrap them
     known = np.isfinite(lon) & np.isfinite(lat)

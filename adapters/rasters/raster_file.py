@@ -14,23 +14,27 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, RasterioError
-from rasterio.warp import transform
 from rasterio.windows import Window
 
+from ...domain.errors import ImagerySourceError
 from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, MAX_ZOOM
 from .band_plan import BandPlan, UnknownColoursError, plan_bands
-from .errors import reason_of, refused
+from .errors import GDAL_ERRORS, reason_of, refused
+from .projected import projected
 from .value_scale import ValueScale, scale_of_sample
 
-WEB_MERCATOR = CRS.from_epsg(3857)
+WEB_MERCATOR, WGS84 = CRS.from_epsg(3857), CRS.from_epsg(4326)
+CACHE_MB = 256
+"""Blocks of files that GDAL holds in memory, for all threads together."""
 _DRIVER = "GTiff"  # no other format of GDAL can name a further file or address that would be read
 _ROUNDING = 1.01
 """A pixel of a tile may be this much smaller than the raster's own: reprojected sizes are rounded."""
 _UNKNOWN_DATUM = re.compile(r'DATUM\["(?:unknown|not[ _]specified|user[- _]defined)', re.IGNORECASE)
 _LINKED_DATUM = re.compile(r"TOWGS84\[|BOUNDCRS\[|nadgrids", re.IGNORECASE)
+_MOST_DEGREES, _MOST_UNITS = 1_080.0, 1e9
 _SAMPLE_SIDE, _SAMPLE_WINDOWS = 64, 12
 _CHECKED_BLOCKS = 65_536
+_ACQUIRED, _EXIF_TIME, _TIFF_TIME = "ACQUISITIONDATETIME", "EXIF_DateTimeOriginal", "TIFFTAG_DATETIME"
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -55,13 +59,16 @@ class RasterFile:
     """In Web Mercator's metres."""
     captured_at: datetime | None
     """As the file's own tags say."""
+    captured_at_tag: str | None
+    """The tag that says so."""
+    further_images: int
+    """Images in the file beside the first, which are not read."""
     turns: tuple[float, ...]
     """By how much the raster is moved to be found on the globe: 0, and a turn where it crosses the edge."""
 
-    @property
-    def max_zoom(self) -> int:
+    def max_zoom(self, tile_size: int) -> int:
         """The finest zoom whose pixels are no finer than the raster's."""
-        widest = EARTH_CIRCUMFERENCE_M / 256 * _ROUNDING
+        widest = EARTH_CIRCUMFERENCE_M / tile_size * _ROUNDING
         return min(MAX_ZOOM, max(0, math.floor(math.log2(widest / self.metres_per_pixel))))
 
     def overview_for(self, metres_per_pixel: float) -> int | None:
@@ -73,24 +80,26 @@ class RasterFile:
         ]
         return fitting[-1] if fitting else None
 
-    def described(self) -> str:
-        """What a tile is made of, for the report."""
+    def described(self, enlarged: float | None = None) -> str:
+        """What a tile is made of, for the report; `enlarged`: how many times each pixel."""
+        what = "GeoTIFF" if enlarged is None else f"GeoTIFF enlarged {enlarged:.1f} times"
         notes = [self.plan.note] if self.plan.note else []
-        return "; ".join(["GeoTIFF", *notes, *([str(self.scale)] if self.scale else [])])
+        return "; ".join([what, *notes, *([str(self.scale)] if self.scale else [])])
 
 
 def open_dataset(path: Path, overview: int | None = None) -> Any:
     """A dataset of rasterio: the raster, or one of its overviews. For one thread."""
     options = {} if overview is None else {"overview_level": overview}
-    return rasterio.open(path, driver=_DRIVER, **options)
+    # An absolute path is never an address, nor a name of GDAL's own such as `GTIFF_DIR:2:a.tif`.
+    return rasterio.open(path.absolute(), driver=_DRIVER, **options)
 
 
 def open_raster(path: Path) -> RasterFile:
     """Open a raster and check that it can be placed. Raises `ImagerySourceError`, one line each."""
     try:
-        with open_dataset(path) as dataset:
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), open_dataset(path) as dataset:
             return _checked(path, dataset)
-    except (RasterioError, CRSError) as error:
+    except GDAL_ERRORS as error:
         raise refused(
             path,
             f"can't be read as a GeoTIFF: {reason_of(error)}",
@@ -100,6 +109,7 @@ def open_raster(path: Path) -> RasterFile:
 
 def _checked(path: Path, dataset: Any) -> RasterFile:
     _check_placed(path, dataset)
+    _check_bounds(path, dataset)
     _check_whole(path, dataset)
     dtype = np.dtype(dataset.dtypes[0])
     if dtype.kind == "c":
@@ -115,6 +125,7 @@ def _checked(path: Path, dataset: Any) -> RasterFile:
     nodata = dataset.nodata
     if nodata is None and dtype.kind == "f":
         nodata = math.nan
+    captured_at, tag = captured_at_of(dataset)
     return RasterFile(
         path=path,
         crs=dataset.crs,
@@ -127,7 +138,9 @@ def _checked(path: Path, dataset: Any) -> RasterFile:
         nodata=nodata,
         overviews=tuple(dataset.overviews(plan.bands[0])),
         metres_per_pixel=_metres_per_pixel(path, dataset),
-        captured_at=captured_at_of(dataset),
+        captured_at=captured_at,
+        captured_at_tag=tag,
+        further_images=max(0, len(dataset.subdatasets) - 1),
         turns=_turns(dataset),
     )
 
@@ -158,6 +171,24 @@ def _check_placed(path: Path, dataset: Any) -> None:
         )
 
 
+def _check_bounds(path: Path, dataset: Any) -> None:
+    """PROJ takes coordinates far off the globe back to it turn by turn, without an end in sight."""
+    place, limit = dataset.transform, _MOST_DEGREES if dataset.crs.is_geographic else _MOST_UNITS
+    for column, row in ((0, 0), (dataset.width, 0), (0, dataset.height), (dataset.width, dataset.height)):
+        across = place.a * column + place.b * row + place.c
+        along = place.d * column + place.e * row + place.f
+        if not (abs(across) <= limit and abs(along) <= limit):
+            raise _off_the_grid(path)
+
+
+def _off_the_grid(path: Path) -> ImagerySourceError:
+    return refused(
+        path,
+        "lies where its projection has no place on the grid",
+        "check its projection and bounds with gdalinfo",
+    )
+
+
 def _check_whole(path: Path, dataset: Any) -> None:
     """Compare where the blocks lie with the length of the file; a copy that broke off lacks the last ones."""
     length = path.stat().st_size
@@ -184,17 +215,13 @@ def _metres_per_pixel(path: Path, dataset: Any) -> float:
     rows = [dataset.height / 2 + step for step in (0, 0, 1)]
     across = [place.a * column + place.b * row + place.c for column, row in zip(columns, rows, strict=True)]
     along = [place.d * column + place.e * row + place.f for column, row in zip(columns, rows, strict=True)]
-    x, y = transform(dataset.crs, WEB_MERCATOR, across, along)[:2]
+    x, y = projected(dataset.crs, WEB_MERCATOR, across, along)
     half = EARTH_CIRCUMFERENCE_M / 2
     sides = [
         math.hypot((x[end] - x[0] + half) % EARTH_CIRCUMFERENCE_M - half, y[end] - y[0]) for end in (1, 2)
     ]
     if not all(math.isfinite(side) and side > 0 for side in sides):
-        raise refused(
-            path,
-            "lies where its projection has no place on the grid",
-            "check its projection and bounds with gdalinfo",
-        )
+        raise _off_the_grid(path)
     return math.sqrt((sides[0] ** 2 + sides[1] ** 2) / 2)
 
 
@@ -257,16 +284,17 @@ def _palette(dataset: Any) -> npt.NDArray[np.uint8]:
     return colours
 
 
-def captured_at_of(dataset: Any) -> datetime | None:
-    """The acquisition time of the file's tags, or else the time of the TIFF; without an offset it is UTC."""
-    for text, form in (
-        (dataset.tags(ns="IMAGERY").get("ACQUISITIONDATETIME"), "%Y-%m-%d %H:%M:%S"),
-        (dataset.tags().get("ACQUISITIONDATETIME"), "%Y-%m-%d %H:%M:%S"),
-        (dataset.tags().get("TIFFTAG_DATETIME"), "%Y:%m:%d %H:%M:%S"),
+def captured_at_of(dataset: Any) -> tuple[datetime | None, str | None]:
+    """The acquisition time of the file's tags, or else the TIFF's own time, and the tag; it counts as UTC."""
+    tags = dataset.tags()
+    for tag, text, form in (
+        (_ACQUIRED, dataset.tags(ns="IMAGERY").get(_ACQUIRED, tags.get(_ACQUIRED)), "%Y-%m-%d %H:%M:%S"),
+        (_EXIF_TIME, dataset.tags(ns="EXIF").get(_EXIF_TIME, tags.get(_EXIF_TIME)), "%Y:%m:%d %H:%M:%S"),
+        (_TIFF_TIME, tags.get(_TIFF_TIME), "%Y:%m:%d %H:%M:%S"),
     ):
         try:
             if text is not None:
-                return datetime.strptime(text.strip(), form).replace(tzinfo=timezone.utc)
+                return datetime.strptime(text.strip(), form).replace(tzinfo=timezone.utc), tag
         except ValueError:
             continue
-    return None
+    return None, None

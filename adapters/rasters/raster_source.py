@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -13,18 +14,19 @@ from types import TracebackType
 import attrs
 import numpy as np
 import simplejpeg
-from rasterio.errors import RasterioError
 
 from ...domain.errors import ImageryPlaceError
 from ...domain.ports.imagery_source import FoundPlace, ImageryFacts, ImageryTile, ReadPlace, TilePlace
-from ...domain.values.tile_grid import GridRange
-from .errors import reason_of
+from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, GridRange
+from .errors import GDAL_ERRORS, reason_of
 from .footprint import Footprint
 from .halved import Picture, halved, joined
 from .raster_file import open_raster
 from .warped_block import BlockWarper
 
 JPEG_QUALITY = 90
+_PYRAMID_ZOOMS = 5
+"""Of so many zooms the finest is warped, and each other made of the next; or else an overview is read."""
 _BLOCK_STEPS = 2
 """Four by four places are warped together: large enough for the warper, small enough for all cores."""
 _SAMPLED_PLACES = 5
@@ -40,29 +42,43 @@ class _Block:
 
 
 class RasterSource:
-    """See `ImagerySource`. The finest places of a read come from the raster, their parents from them.
+    """See `ImagerySource`. A tile's bytes follow from the raster alone, whatever else is read.
 
-    A read that names places of several zooms warps the finest zoom alone, whole blocks of it where a parent
-    is among the places. Overviews are read for zooms that are coarser than the raster.
+    A zoom for which the raster or an overview is just fine enough is warped from it. Where none is,
+    parents are the means of their children, and `read` warps the children once for all of its places.
     """
 
     is_remote = False
 
-    def __init__(self, path: Path, *, tile_size: int, threads: int) -> None:
-        """Raises `ImagerySourceError` for a raster that can't be read or placed, one line each."""
+    def __init__(
+        self, path: Path, *, tile_size: int, enlarge_to: int | None = None, threads: int | None = None
+    ) -> None:
+        """`enlarge_to`: the finest zoom that is made although the raster is coarser; None: none is.
+
+        Raises `ImagerySourceError` for a raster that can't be read or placed, one line each.
+        """
         self.name = str(path)
         self._raster = open_raster(path)
-        self._footprint = Footprint.of(self._raster)
-        self._warper = BlockWarper(self._raster, tile_size)
         self._tile_size = tile_size
-        self._threads = threads
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="aerotile-warp")
-        self._made_of = f"{self._raster.described()}; JPEG quality {JPEG_QUALITY}"
+        self._own_finest = self._raster.max_zoom(tile_size)
+        self._finest = max(self._own_finest, enlarge_to or 0)
+        self._footprint = Footprint.of(self._raster, self._own_finest)
+        self._warper = BlockWarper(self._raster, tile_size)
+        self._threads = threads or len(os.sched_getaffinity(0))
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="aerotile-warp")
 
     @property
     def facts(self) -> ImageryFacts:
         """See `ImagerySource`; the capture time is what the file's tags say."""
-        return ImageryFacts(kind="GeoTIFF", name=self._raster.path.stem, captured_at=self._raster.captured_at)
+        raster = self._raster
+        further = raster.further_images
+        return ImageryFacts(
+            kind="GeoTIFF",
+            name=raster.path.stem,
+            captured_at=raster.captured_at,
+            captured_at_from=raster.captured_at_tag and f"its tag {raster.captured_at_tag}",
+            left_out={"further image of the file": further} if further else {},
+        )
 
     @property
     def seconds_each(self) -> float:
@@ -70,12 +86,12 @@ class RasterSource:
         return self._sampled[1] / self._threads
 
     def zooms(self) -> Sequence[int]:
-        """See `ImagerySource`: every zoom whose pixels are no finer than the raster's."""
-        return range(self._raster.max_zoom + 1)
+        """See `ImagerySource`: from a raster as large as a tile to pixels as fine as a tile's."""
+        return range(self._footprint.coarsest, self._finest + 1)
 
     def extent(self, zoom_level: int) -> GridRange | None:
         """See `ImagerySource`."""
-        if zoom_level > self._raster.max_zoom:
+        if zoom_level not in self.zooms():
             return None
         ranges = self._footprint.ranges(zoom_level)
         return GridRange(
@@ -87,28 +103,56 @@ class RasterSource:
         )
 
     def places(self, within: GridRange) -> Sequence[FoundPlace]:
-        """See `ImagerySource`. A place without a valid pixel is found out when it is read."""
-        if within.zoom_level > self._raster.max_zoom:
+        """See `ImagerySource`. A place without a valid pixel is found out when it is read.
+
+        The first call reads a few tiles, from which sizes and times are estimated.
+        """
+        if within.zoom_level not in self.zooms():
             return []
         size = self._sampled[0]
         return [FoundPlace(place, size) for place in self._footprint.places(within)]
 
     def read(self, places: Sequence[TilePlace]) -> Iterator[ReadPlace]:
-        """See `ImagerySource`; of one zoom, or of several zooms of one block."""
-        finest = max(place.zoom_level for place in places)
-        coarsest = min(place.zoom_level for place in places)
-        zoom_level = max(coarsest, finest - _BLOCK_STEPS)
-        blocks: dict[TilePlace, set[TilePlace]] = defaultdict(set)
+        """See `ImagerySource`. In memory are the places' JPEGs and the pixels of one pyramid."""
+        pyramids: dict[tuple[int, TilePlace], set[TilePlace]] = defaultdict(set)
         for place in places:
-            if place.zoom_level >= zoom_level:
-                blocks[_ancestor(place, zoom_level)].add(place)
-            else:
-                for block in _descendants(place, zoom_level):
-                    blocks[block].add(place)
-        ancestors = {place for place in places if place.zoom_level < zoom_level}
+            pyramids[self._pyramid_of(place)].add(place)
+        answers: dict[TilePlace, ReadPlace] = {}
+        for place in places:
+            if place not in answers:
+                warped, root = self._pyramid_of(place)
+                answers |= self._read_pyramid(warped, pyramids[warped, root])
+            yield answers[place]
+
+    def _pyramid_of(self, place: TilePlace) -> tuple[int, TilePlace]:
+        """The zoom that is warped for a place, and the place that it shares its warped blocks in."""
+        warped = self._warped_zoom(place.zoom_level)
+        return warped, _ancestor(place, max(0, warped - _PYRAMID_ZOOMS + 1))
+
+    def _warped_zoom(self, zoom_level: int) -> int:
+        """The zoom that is warped for the tiles of a zoom."""
+        finest_alike = zoom_level
+        while finest_alike < self._own_finest and self._overview(finest_alike + 1) == self._overview(
+            zoom_level
+        ):
+            finest_alike += 1
+        return finest_alike - (finest_alike - zoom_level) // _PYRAMID_ZOOMS * _PYRAMID_ZOOMS
+
+    def _overview(self, zoom_level: int) -> int | None:
+        return self._raster.overview_for(EARTH_CIRCUMFERENCE_M / (self._tile_size << zoom_level))
+
+    def _read_pyramid(self, warped: int, wanted: set[TilePlace]) -> dict[TilePlace, ReadPlace]:
+        """Warp what the places need, at most 16 by 16 of the warped zoom, and make the others of it."""
+        coarsest = min(place.zoom_level for place in wanted)
+        # GDAL rounds by the extent of what it warps, which is therefore the same for any choice of places.
+        block_zoom = max(0, warped - _BLOCK_STEPS)
+        blocks: dict[TilePlace, set[TilePlace]] = defaultdict(set)
+        for place in wanted:
+            for block in _descendants(place, block_zoom):
+                blocks[block].add(place)
         jobs = {
-            block: self._pool.submit(self._block, block, frozenset(wanted), finest)
-            for block, wanted in sorted(blocks.items())
+            block: self._pool.submit(self._block, block, frozenset(within), warped)
+            for block, within in sorted(blocks.items())
         }
         try:
             done = {block: job.result() for block, job in jobs.items()}
@@ -116,10 +160,11 @@ class RasterSource:
             for job in jobs.values():
                 job.cancel()
         answers = {place: answer for block in done.values() for place, answer in block.answers.items()}
-        for level in range(zoom_level - 1, coarsest - 1, -1):
+        ancestors = {place for place in wanted if place.zoom_level < block_zoom}
+        for level in range(block_zoom - 1, coarsest - 1, -1):
             done = self._parents(level, done, ancestors)
             answers |= {place: answer for block in done.values() for place, answer in block.answers.items()}
-        yield from (answers[place] for place in places)
+        return answers
 
     def __enter__(self) -> RasterSource:
         return self
@@ -134,7 +179,7 @@ class RasterSource:
     def _sampled(self) -> tuple[int, float]:
         """The mean size in bytes of a few tiles, and the mean time that one took on one thread."""
         sizes, seconds = [], []
-        finest = self._raster.max_zoom
+        finest = self._own_finest
         for box in self._footprint.boxes:
             within = GridRange.covering(box, finest)
             for step in range(1, _SAMPLED_PLACES + 1):
@@ -153,7 +198,7 @@ class RasterSource:
     def _warped(self, place: TilePlace, tiles: int) -> Picture | ImageryPlaceError | None:
         try:
             return self._warper.warp(*place, tiles)
-        except RasterioError as error:
+        except GDAL_ERRORS as error:
             return ImageryPlaceError(
                 f"{self.name} can't be read at {place}: {reason_of(error)}",
                 place=place,
@@ -220,8 +265,12 @@ class RasterSource:
         valid_fraction = picture.valid_fraction
         if valid_fraction == 0.0:
             return None
+        enlarged = (
+            self._raster.metres_per_pixel * (self._tile_size << place.zoom_level) / EARTH_CIRCUMFERENCE_M
+        )
+        made_of = self._raster.described(enlarged if place.zoom_level > self._own_finest else None)
         return ImageryTile(
-            place=place, pixels=_jpeg(picture), encoded_from=self._made_of, valid_fraction=valid_fraction
+            place=place, pixels=_jpeg(picture), encoded_from=made_of, valid_fraction=valid_fraction
         )
 
 
@@ -238,8 +287,14 @@ def _ancestor(place: TilePlace, zoom_level: int) -> TilePlace:
 
 
 def _descendants(place: TilePlace, zoom_level: int) -> Iterator[TilePlace]:
-    """Row by row, so that the four children are north-west, north-east, south-west, south-east."""
+    """Row by row, so that the four children are north-west, north-east, south-west, south-east.
+
+    At a coarser zoom, the ancestor.
+    """
     steps = zoom_level - place.zoom_level
+    if steps < 0:
+        yield _ancestor(place, zoom_level)
+        return
     for row in range(1 << steps):
         for column in range(1 << steps):
             yield TilePlace(zoom_level, (place.x << steps) + column, (place.y << steps) + row)

@@ -14,15 +14,14 @@ from rasterio.vrt import WarpedVRT
 
 from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M
 from .halved import Picture
-from .raster_file import WEB_MERCATOR, RasterFile, open_dataset
+from .raster_file import CACHE_MB, WEB_MERCATOR, RasterFile, open_dataset
 
 _HALF = EARTH_CIRCUMFERENCE_M / 2
 _ALPHA_MAX = {"uint16": 65535, "int16": 32767, "int8": 127}
 """What GDAL's warper writes where the raster is opaque; 255 for other types."""
 _FINEST_SKIPPED = 2.0
 """Bilinear weights reach one pixel to each side, so up to this ratio no pixel of the raster is left out."""
-_WARP_MEMORY_MB = 256
-_CACHE_MB = 256
+_WARP_MEMORY_MB = 64
 
 
 @attrs.define(eq=False)
@@ -51,7 +50,7 @@ class BlockWarper:
         if resolution <= read_resolution * _FINEST_SKIPPED:
             options |= {"XSCALE": 1, "YSCALE": 1}
         result: Picture | None = None
-        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
             dataset = self._dataset(overview)
             for turn in raster.turns:
                 with WarpedVRT(

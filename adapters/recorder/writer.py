@@ -12,8 +12,17 @@ from pathlib import Path
 
 import attrs
 
-from ...domain.flight_events import FlightEvent, RecordEnvelope, recorder_dropped_event
+from ...domain.flight_events import (
+    EventKind,
+    FlightEvent,
+    RecordEnvelope,
+    fix_event,
+    lookups_thinned_event,
+    recorder_dropped_event,
+)
+from ...domain.policies.record_allowance import HourlyAllowance
 from ...domain.ports.clock import Clock
+from ...domain.values.lookups import PositionFix
 from ..own_process import OwnProcess
 from .journal import Journal
 from .line_format import encode_line
@@ -40,6 +49,8 @@ class RecorderStatus:
     failing: bool
     """Whether lines are still pending or unsynced since the last failure."""
     last_error: str | None
+    thinned: int
+    """Lookups that were left out, because they would take more than `lookup_bytes_per_hour`."""
 
 
 class JsonLinesRecorder:
@@ -56,7 +67,9 @@ class JsonLinesRecorder:
     missing after a failed sync and a power cut: later lines go into another segment, and the old segment is
     never reported as durable.
 
-    Disk: segments of `segment_bytes`, the oldest deleted beyond `max_total_bytes`. In a forked child, events
+    Disk: segments of `segment_bytes`, the oldest deleted beyond `max_total_bytes`. Lookups take at most
+    `lookup_bytes_per_hour`; beyond it they are left out, evenly over the hour, counted, and the count is
+    recorded as `c6.lookup.thinned` before the next lookup or at the close. In a forked child, events
     are dropped and counted: the parent writes the queued events, and the child needs a recorder of its own.
     """
 
@@ -69,9 +82,14 @@ class JsonLinesRecorder:
         sync_interval_s: float = 0.5,
         segment_bytes: int = 64 << 20,
         max_total_bytes: int = 4 << 30,
+        lookup_bytes_per_hour: int = 256 << 20,
         retry_interval_s: float = 1.0,
     ) -> None:
-        for name, value in (("queue_size", queue_size), ("segment_bytes", segment_bytes)):
+        for name, value in (
+            ("queue_size", queue_size),
+            ("segment_bytes", segment_bytes),
+            ("lookup_bytes_per_hour", lookup_bytes_per_hour),
+        ):
             if value < 1:
                 raise ValueError(f"{name} must be 1 or more, got {value!r}")
         if max_total_bytes < segment_bytes:
@@ -89,7 +107,9 @@ class JsonLinesRecorder:
             max_total_bytes=max_total_bytes,
             sync_interval_s=sync_interval_s,
         )
-        self._writer = _Writer(journal, clock, retry_interval_s)
+        self._writer = _Writer(
+            journal, clock, retry_interval_s, HourlyAllowance.full(lookup_bytes_per_hour, clock.monotonic())
+        )
         # Runs at interpreter exit too, when a recorder that was not closed still has events.
         self._shut_down = weakref.finalize(self, _shut_down, self._writer, self._process)
         self._writer.thread.start()
@@ -106,6 +126,15 @@ class JsonLinesRecorder:
         except Exception:  # noqa: BLE001 - the port promises that recording never fails its caller
             writer.dropped.add()
 
+    def record_fix(self, fix: PositionFix) -> None:
+        """See `FlightRecorder`."""
+        try:
+            event = fix_event(fix)
+        except Exception:  # noqa: BLE001 - as `record`
+            self._writer.dropped.add()
+        else:
+            self.record(event)
+
     def status(self) -> RecorderStatus:
         """The recorder's counts and state."""
         journal = self._writer.journal
@@ -115,6 +144,7 @@ class JsonLinesRecorder:
             failures=journal.failures,
             failing=journal.failing,
             last_error=journal.last_error,
+            thinned=self._writer.thinned,
         )
 
     def close(self, timeout_s: float = _CLOSE_TIMEOUT_S) -> None:
@@ -149,7 +179,9 @@ class _Tally:
 class _Writer:
     """The thread between queue and journal. It has no reference to the recorder, which can be collected."""
 
-    def __init__(self, journal: Journal, clock: Clock, retry_interval_s: float) -> None:
+    def __init__(
+        self, journal: Journal, clock: Clock, retry_interval_s: float, lookups: HourlyAllowance
+    ) -> None:
         # `SimpleQueue.put` is reentrant and never waits for the consumer, unlike that of `Queue`.
         self.queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self.dropped = _Tally()
@@ -159,6 +191,9 @@ class _Writer:
         self._retry_interval_s = retry_interval_s
         self._stopping = threading.Event()
         self._drops_recorded = 0
+        self._lookups = lookups
+        self.thinned = 0
+        self._thinned_recorded = 0
 
     def stop(self, owner: OwnProcess, timeout_s: float) -> None:
         """Let the thread finish and wait for it.
@@ -184,6 +219,7 @@ class _Writer:
                 self._stopping.wait(self._retry_interval_s)
             if stopping and (self.journal.failing or self.queue.empty()):
                 break
+        self._record_thinned()
         self.journal.close()
         for _ in range(self.journal.pending_lines + self.queue.qsize()):
             self.dropped.add()
@@ -225,9 +261,24 @@ class _Writer:
     def _add(self, event: FlightEvent, wall_time: datetime, monotonic_s: float) -> None:
         try:
             envelope = RecordEnvelope.of(event, wall_time=wall_time, monotonic_ns=round(monotonic_s * 1e9))
-            self.journal.add(encode_line(envelope))
+            line = encode_line(envelope)
+            if event.kind is EventKind.LOOKUP:
+                after = self._lookups.spend(len(line), monotonic_s)
+                if after is None:
+                    self.thinned += 1
+                    return
+                self._lookups = after
+                self._record_thinned()
+            self.journal.add(line)
         except Exception:  # noqa: BLE001 - an event made wrongly must not end the recording of the others
             self.dropped.add()
+
+    def _record_thinned(self) -> None:
+        """Add the number of lookups that were left out since the last time."""
+        count = self.thinned - self._thinned_recorded
+        if count:
+            self._thinned_recorded = self.thinned
+            self._add(lookups_thinned_event(count), self._clock.now(), self._clock.monotonic())
 
 
 def _shut_down(writer: _Writer, owner: OwnProcess) -> None:

@@ -12,11 +12,12 @@ import numpy.typing as npt
 from ...domain.errors import BaseUnavailableError
 from ...domain.values.tile_key import VARIANT_BITS, decode_tile_key
 from ...ext import MappedPixels
+from ..index_files import INDEX_FILES
 from ..pmtiles.archive_directory import ArchiveError, Directory, decode_directory
 from ..pmtiles.archive_header import DATA_OFFSET, HEADER_BYTES, ArchiveHeader, decode_header
 from ..pmtiles.archive_ids import archive_ids_of_keys
 from .facts import FACTS_ROW
-from .manifest import ARCHIVE_FILE, FACTS_FILE
+from .manifest import ARCHIVE_FILE, FACTS_FILE, SECTORS_FILE
 from .mapped_base import MappedBase
 
 _MOST_DIRECTORY_BYTES = 64 << 20
@@ -45,9 +46,10 @@ def check_base(
     """
     findings: list[BaseFinding] = []
     files = base.signed.manifest.files
-    total, done = files[FACTS_FILE].size + files[ARCHIVE_FILE].size, 0
+    names = [name for name in base.signed.manifest.file_names if name != SECTORS_FILE]
+    total, done = sum(files[name].size for name in names), 0
     damaged: list[tuple[int, int]] = []
-    for name in (FACTS_FILE, ARCHIVE_FILE):
+    for name in names:
         for number in range(files[name].parts):
             begin = number * files[name].part_bytes
             end = min(begin + files[name].part_bytes, files[name].size)
@@ -61,14 +63,14 @@ def check_base(
             done += end - begin
             pace(end - begin)
             progress(done, total)
-    if findings:  # the facts say which tiles lie in a damaged part, and these facts are damaged
+    if any(finding.what == FACTS_FILE for finding in findings):  # they say which tiles a damaged part holds
         return findings + [
             BaseFinding(ARCHIVE_FILE, f"damaged between bytes {a} and {b}") for a, b in damaged
         ]
     for begin, end in damaged:
         in_part = list(_damaged_tiles(base, begin, end))
         findings += in_part or [BaseFinding(ARCHIVE_FILE, f"damaged between bytes {begin} and {end}")]
-    if not findings:
+    if all(finding.what in INDEX_FILES for finding in findings):
         try:
             _compare_directories(base)
         except ArchiveError as error:

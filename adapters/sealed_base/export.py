@@ -9,12 +9,12 @@ from pathlib import Path
 from ...domain.errors import BaseSealError, BaseUnavailableError
 from ..files.atomic_file import new_file
 from ..files.generations import open_generation_file
+from ..signatures import Trust
 from .check import check_base
 from .generations import BaseGenerations, SignedManifest
-from .manifest import DIGESTS_FILE, FILES, MANIFEST_FILE
-from .mapped_base import open_base
+from .manifest import DIGESTS_FILE, MANIFEST_FILE
+from .mapped_base import MappedBase, open_base
 from .seal import FILE_MODE
-from .signatures import Trust
 
 _CHUNK_BYTES = 4 << 20
 
@@ -43,7 +43,7 @@ def export_generation(
                 )
             partial = copies.begin(int(name))
             try:
-                _copy(source.folder, partial, progress)
+                _copy(source, partial, progress)
                 copies.complete(partial)
                 _check(copies, name, trust)
             except BaseException:
@@ -57,8 +57,8 @@ def export_generation(
     return source.signed
 
 
-def _copy(source: Path, target: Path, progress: Callable[[int, int], None]) -> None:
-    names = (*FILES, DIGESTS_FILE, MANIFEST_FILE)
+def _copy(base: MappedBase, target: Path, progress: Callable[[int, int], None]) -> None:
+    source, names = base.folder, (*base.signed.manifest.file_names, DIGESTS_FILE, MANIFEST_FILE)
     total, done = sum((source / name).stat().st_size for name in names), 0
     for name in names:
         with new_file(target / name, FILE_MODE) as file:

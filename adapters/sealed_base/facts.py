@@ -32,7 +32,7 @@ FACTS_ROW = np.dtype(
         ("mean_reprojection_error_px", "<f8"),
         ("sharpness", "<f8"),
         ("inlier_count", "<u4"),
-        ("dataset", "<u2"),  # 0: none is named
+        ("dataset", "<u2"),  # its position in the manifest, from 1; 0: none
         ("flags", "<u2"),  # as in `domain.values.catalogue_entries`: downgraded, voting status
     ]
 )
@@ -41,7 +41,7 @@ PART_BYTES = PART_ROWS * FACTS_ROW.itemsize
 _KEPT_FLAGS = DOWNGRADED | 7 << VOTING_SHIFT
 
 
-def facts_row(row: TileMetadataPersistent, variants: VariantTable) -> tuple[Any, ...]:
+def facts_row(row: TileMetadataPersistent, variants: VariantTable, dataset: int) -> tuple[Any, ...]:
     """A row of `FACTS_ROW`, whose offset is not known yet."""
     quality = row.quality
     errors = (
@@ -63,6 +63,6 @@ def facts_row(row: TileMetadataPersistent, variants: VariantTable) -> tuple[Any,
         row.tile_size_pixels,
         row.ground_sample_distance,
         *errors,
-        0,
+        dataset,
         flags_of(row) & _KEPT_FLAGS,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +13,10 @@ from ...domain.values.disk_usage import blocks_of
 from ..files.atomic_file import atomic_file
 from ..files.generations import GenerationFolders, GenerationKind, open_generation_file
 from ..files.regular_file import read_at_most
-from .manifest import MANIFEST_FILE, BaseManifest, decode_manifest
+from ..signatures import SignatureError, Trust, open_envelope, signed, who_signed
+from .manifest import MANIFEST_FILE, PAYLOAD_TYPE, BaseManifest, decode_manifest
 from .seal import FILE_MODE, SealSource, write_generation
 from .seal_plan import SealPlan
-from .signatures import SignatureError, Trust, payload_of, signed, signers_of
 
 REMEDY = "switch to another generation with `aerotile base rollback`, or bring a new one"
 _MOST_MANIFEST_BYTES = 16 << 20
@@ -92,7 +91,7 @@ class BaseGenerations(GenerationFolders):
         with self.locked():
             envelope = self._envelope(name)
             try:
-                content = signed(envelope, private_key)
+                content = signed(envelope, PAYLOAD_TYPE, private_key)
             except SignatureError as error:
                 raise BaseSealError(f"generation {name} can't be signed: {error}") from error
             try:
@@ -108,22 +107,23 @@ class BaseGenerations(GenerationFolders):
         """The manifest of a generation. Raises `BaseUnavailableError`, but not for missing signatures."""
         envelope = self._envelope(name)
         try:
-            payload = payload_of(envelope)
-            manifest = decode_manifest(payload)
-            signers = signers_of(envelope, trust)
+            opened = open_envelope(envelope, PAYLOAD_TYPE, trust)
+            manifest = decode_manifest(opened.payload)
         except ValueError as error:
             raise self.damaged(name, str(error)) from error
         if manifest.name != name:
             raise self.damaged(name, f"its manifest is that of generation {manifest.name}")
-        is_trusted = bool(trust.public_keys) and len(signers) >= trust.threshold
-        return SignedManifest(manifest, hashlib.sha256(payload).hexdigest(), signers, is_trusted)
+        return SignedManifest(manifest, opened.identity, opened.signers, opened.is_trusted)
 
-    def switch_to(self, name: str | None, trust: Trust, *, require_signature: bool) -> SignedManifest:
+    def switch_to(
+        self, name: str | None, trust: Trust, *, require_signature: bool, recall_number: int = 0
+    ) -> SignedManifest:
         """Make a generation the one in use, by one rename; by default the newest.
 
         Readers of the old generation are not disturbed. Raises `BaseUnavailableError` for a generation that
         is older than the last one in use and not named, that has the number of the last one and another
-        manifest, that is not signed as it must be, or that is not there.
+        manifest, that is not signed as it must be, that was sealed under a newer recall list than
+        `recall_number`, the one in force (0: none), or that is not there.
         """
         with self.locked():
             names = self.names()
@@ -146,6 +146,7 @@ class BaseGenerations(GenerationFolders):
                     remedy="seal it under a number that was never used",
                 )
             self.refuse_untrusted(opened, trust, require_signature=require_signature)
+            self.refuse_recalled(opened.manifest, recall_number)
             try:
                 self.switch(chosen, opened.identity)
             except OSError as error:
@@ -171,12 +172,22 @@ class BaseGenerations(GenerationFolders):
     def refuse_untrusted(self, opened: SignedManifest, trust: Trust, *, require_signature: bool) -> None:
         """Raise `BaseUnavailableError` unless enough pinned keys signed, or no signature is required."""
         if require_signature and not opened.is_trusted:
-            pinned = len(trust.public_keys)
-            signed_by = f"{len(opened.signers)} of the {pinned} pinned keys" if pinned else "no pinned key"
             raise BaseUnavailableError(
-                f"generation {opened.manifest.name} of the base is signed by {signed_by}, "
-                f"{trust.threshold} are needed",
+                f"generation {opened.manifest.name} of the base {who_signed(opened.signers, trust)}",
                 remedy="sign it with aerotile base sign, or pin the right keys in base.public_keys",
+            )
+
+    def refuse_recalled(self, manifest: BaseManifest, recall_number: int) -> None:
+        """Raise `BaseUnavailableError` when the recall list in force is older than the base demands.
+
+        `recall_number` is that of the list in force; 0: there is none.
+        """
+        if recall_number < manifest.recall_number:
+            in_force = f"list {recall_number}" if recall_number else "no list"
+            raise BaseUnavailableError(
+                f"generation {manifest.name} of the base was sealed under recall list "
+                f"{manifest.recall_number}, and {in_force} is in force",
+                remedy=f"apply recall list {manifest.recall_number} or a newer one: aerotile recall apply",
             )
 
     def damaged(self, name: str, difference: str) -> BaseUnavailableError:

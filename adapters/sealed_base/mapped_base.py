@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
 from ...domain.errors import BaseUnavailableError
 from ...domain.values.catalogue_entries import Keys
@@ -17,11 +20,19 @@ from ..files.generations import open_generation_file
 from ..files.regular_file import read_at_most
 from ..pmtiles.archive_directory import ArchiveError
 from ..pmtiles.archive_header import HEADER_BYTES, decode_header
+from ..signatures import Trust
 from . import facts
 from .generations import BaseGenerations, SignedManifest
-from .manifest import ARCHIVE_FILE, DIGEST_BYTES, DIGESTS_FILE, FACTS_FILE, FILES, KEY_BYTES, SECTORS_FILE
+from .manifest import (
+    ARCHIVE_FILE,
+    DIGEST_BYTES,
+    DIGESTS_FILE,
+    FACTS_FILE,
+    KEY_BYTES,
+    SECTORS_FILE,
+    BaseManifest,
+)
 from .sector_file import decode_sectors
-from .signatures import Trust
 
 _MOST_SECTOR_BYTES = 256 << 20
 
@@ -48,8 +59,7 @@ class MappedBase:
         sealed = self.signed.manifest.files[name]
         begin = number * sealed.part_bytes
         length = min(sealed.part_bytes, sealed.size - begin)
-        whole = self.archive if name == ARCHIVE_FILE else self.facts
-        with whole.part(begin, length) as part:
+        with self._mapping(name) as whole, whole.part(begin, length) as part:
             try:
                 part.prefault()
             except OSError as error:
@@ -59,28 +69,43 @@ class MappedBase:
             raise self._unavailable(f"{name} is damaged between bytes {begin} and {begin + length}")
 
     def tile_keys(self) -> Keys:
-        """The keys of all tiles, by the table of the manifest. Each part of the facts is hashed before.
+        """The keys of all tiles, by the table of the manifest. Raises as `checked_facts`."""
+        keys: Keys = self.checked_facts()["key"].copy()
+        return keys
+
+    def checked_facts(self) -> npt.NDArray[np.void]:
+        """The rows of all tiles, ascending by key. Each part of the facts is hashed before.
 
         Raises `BaseUnavailableError` when one is damaged.
         """
         for number in range(-(-self.facts.nbytes // facts.PART_BYTES)):
             self.check_part(FACTS_FILE, number)
-        keys: Keys = np.frombuffer(memoryview(self.facts), facts.FACTS_ROW)["key"].copy()
-        return keys
+        return np.frombuffer(memoryview(self.facts), facts.FACTS_ROW)
 
     def digest(self, name: str, number: int) -> bytes:
         """The digest that a part of a file must have."""
-        first = 0
-        for each in FILES:
-            if each == name:
-                break
-            first += self.signed.manifest.files[each].parts
-        return self._digests[(first + number) * DIGEST_BYTES :][:DIGEST_BYTES]
+        return self._digests[(self.signed.manifest.first_part(name) + number) * DIGEST_BYTES :][:DIGEST_BYTES]
 
     def close(self) -> None:
         """Give the mappings up; handles on tiles keep theirs."""
         self.archive.close()
         self.facts.close()
+
+    @contextmanager
+    def _mapping(self, name: str) -> Iterator[MappedPixels]:
+        """A file of the generation; those of the index are mapped for each use."""
+        known = {ARCHIVE_FILE: self.archive, FACTS_FILE: self.facts}.get(name)
+        if known is not None:
+            yield known
+            return
+        try:
+            mapped = _map(self.folder, name, self.signed.manifest.files[name].size)
+        except (OSError, ValueError) as error:
+            raise self._unavailable(f"{name} can't be read: {error}") from error
+        try:
+            yield mapped
+        finally:
+            mapped.close()
 
     def _unavailable(self, difference: str) -> BaseUnavailableError:
         return BaseUnavailableError(
@@ -89,8 +114,14 @@ class MappedBase:
         )
 
 
-def open_current_base(root: Path, trust: Trust, *, require_signature: bool) -> MappedBase:
-    """Open the generation in use. Raises `BaseUnavailableError`, also when none is in use."""
+def open_current_base(
+    root: Path, trust: Trust, *, require_signature: bool, recall_number: int | None = None
+) -> MappedBase:
+    """Open the generation in use. Raises `BaseUnavailableError`, also when none is in use.
+
+    `recall_number` is that of the recall list in force, 0 without one: a base that was sealed under a newer
+    list is refused. None: it is not looked at, for tools that fly by no tile.
+    """
     generations = BaseGenerations(root)
     pointer = generations.pointer()
     name = generations.current()
@@ -98,7 +129,10 @@ def open_current_base(root: Path, trust: Trust, *, require_signature: bool) -> M
         raise BaseUnavailableError(
             f"no base is in use in {root}", remedy="switch to one with `aerotile base switch`"
         )
-    return open_base(generations, name, trust, require_signature=require_signature, identity=pointer[1])
+    base = open_base(generations, name, trust, require_signature=require_signature, identity=pointer[1])
+    if recall_number is not None:
+        generations.refuse_recalled(base.signed.manifest, recall_number)
+    return base
 
 
 def open_base(
@@ -112,7 +146,8 @@ def open_base(
     """Open a generation. The time that it takes does not grow with the tiles.
 
     Checked before this returns: the signatures, the manifest (against `identity`, where one is given), the
-    sizes of all files, the digests of the parts, the header of the archive, the sectors.
+    sizes of the files, the digests of the parts, the header of the archive, the sectors. The files of an
+    index are left to those that open it: damage to them costs no tile.
     Raises `BaseUnavailableError`.
     """
     opened = generations.manifest(name, trust)
@@ -133,12 +168,9 @@ def open_base(
         digests, first_keys = digests[:all_parts], digests[all_parts:]
         if hashlib.sha256(first_keys).hexdigest() != manifest.first_keys_sha256:
             raise generations.damaged(name, f"{DIGESTS_FILE} does not hold the first keys of {FACTS_FILE}")
-        first = 0
-        for each in FILES:
-            end = first + sizes[each].parts * DIGEST_BYTES
-            if hashlib.sha256(digests[first:end]).hexdigest() != sizes[each].digest:
+        for each in manifest.file_names:
+            if hashlib.sha256(_digests_of(manifest, each, digests)).hexdigest() != sizes[each].digest:
                 raise generations.damaged(name, f"{DIGESTS_FILE} does not hold the digests of {each}")
-            first = end
         sectors, rules = decode_sectors(_checked_sectors(folder, opened, digests))
         archive = _map(folder, ARCHIVE_FILE, sizes[ARCHIVE_FILE].size)
         mapped = _map(folder, FACTS_FILE, sizes[FACTS_FILE].size)
@@ -163,9 +195,15 @@ def _checked_sectors(folder: Path, opened: SignedManifest, digests: bytes) -> by
     content = _read(folder, SECTORS_FILE, sealed.size)
     parts = [content[at : at + sealed.part_bytes] for at in range(0, len(content), sealed.part_bytes)]
     found = b"".join(hashlib.sha256(part).digest() for part in parts)
-    if found != digests[-sealed.parts * DIGEST_BYTES :]:
+    if found != _digests_of(opened.manifest, SECTORS_FILE, digests):
         raise ValueError(f"{SECTORS_FILE} is damaged")
     return content
+
+
+def _digests_of(manifest: BaseManifest, name: str, digests: bytes) -> bytes:
+    """The digests of a file's parts, one behind the other."""
+    first = manifest.first_part(name)
+    return digests[first * DIGEST_BYTES : (first + manifest.files[name].parts) * DIGEST_BYTES]
 
 
 def _read(folder: Path, name: str, size: int) -> bytes:

@@ -17,38 +17,46 @@ from pathlib import Path
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
 from ...domain.errors import BaseSealError, ContentHashMismatchError
+from ...domain.values.catalogue_entries import Keys
+from ...domain.values.datasets import Dataset
+from ...domain.values.place_keys import translated_keys
+from ...domain.values.recall_list import RecallList
 from ...domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
 from ...domain.values.tile_grid import tile_bbox
-from ...domain.values.tile_key import MAX_VARIANTS, VARIANT_BITS, VariantTable, decode_tile_key
+from ...domain.values.tile_key import VariantTable, decode_tile_key
 from ...domain.values.tiles import TileId, TileMetadataPersistent
 from ..files.atomic_file import new_file
-from ..files.file_digests import PartDigests, PartHasher
+from ..files.file_digests import PART_BYTES, PartDigests, PartHasher
+from ..index_files import INDEX_FILES
 from ..pmtiles.archive_ids import archive_ids_of_keys
 from ..pmtiles.archive_writer import ArchiveWriter
+from ..signatures import new_envelope
 from . import facts
+from .dataset_tally import DatasetTally
 from .facts import FACTS_ROW, facts_row
 from .manifest import (
     ARCHIVE_FILE,
     DIGESTS_FILE,
     FACTS_FILE,
-    FILES,
     MANIFEST_FILE,
+    PAYLOAD_TYPE,
     SECTORS_FILE,
     BaseManifest,
+    SealedDataset,
     SealedFile,
+    SealedIndex,
 )
 from .seal_plan import SealPlan
 from .sector_file import encode_sectors
-from .signatures import new_envelope
 from .sorted_runs import Rows, SortedRuns
 
 FILE_MODE = 0o440
 _CHUNK = 4_096
 _SMALL_PART_BYTES = 1 << 20
 _PLACED = np.dtype([("id", "<u8"), ("row", FACTS_ROW)])
+RECALLED = "recalled"
 ANOTHER_VARIANT = "another variant preferred"
 
 
@@ -60,9 +68,15 @@ class SealSource:
     read: Callable[[TileId], bytes]
     sectors: tuple[SectorBoundary, ...]
     rules: tuple[FreshnessRule, ...]
+    datasets: tuple[Dataset, ...]
+    """All that are defined, by ascending name."""
     default_classification: SectorClassification
     aerotile: str
     """The version of this program."""
+    write_index: Callable[[Path, Keys, VariantTable], SealedIndex] | None = None
+    """Writes the index of the tiles with these sorted keys into a folder. None: the base has no index."""
+    recalls: RecallList | None = None
+    """The recall list in force: what it names is left out. None: there is none."""
 
 
 def write_generation(
@@ -79,10 +93,11 @@ def write_generation(
     raises.
     """
     left_out: Counter[str] = Counter()
+    of_datasets = DatasetTally(source.datasets)
     placed = SortedRuns(_PLACED, "id", folder)
     by_key = SortedRuns(FACTS_ROW, "key", folder)
     with closing(placed), closing(by_key):
-        provisional = _place(source.rows(), plan, placed, left_out)
+        provisional = _place(source, plan, placed, left_out, of_datasets)
         if not len(placed):
             raise BaseSealError(
                 "the store holds no tile that the base should take",
@@ -95,7 +110,7 @@ def write_generation(
             with closing(ArchiveWriter(file, len(placed), folder)) as writer:
                 bounds = _Bounds()
                 done, latest_capture_us = 0, int(np.iinfo(np.int64).min)
-                for piece in _one_a_place(placed, _Renaming(provisional, variants), plan, variants, left_out):
+                for piece in _one_a_place(placed, provisional, plan, variants, left_out):
                     rows = piece["row"]
                     offsets = []
                     for tile_key, archive_id, length, sha256 in zip(
@@ -112,19 +127,28 @@ def write_generation(
                         done += 1
                         progress(done, len(placed))
                     rows["offset"] = offsets
+                    of_datasets.count(rows["dataset"])
                     latest_capture_us = max(latest_capture_us, int(rows["captured_us"].max()))
                     by_key.append(rows)
-                header, files[ARCHIVE_FILE] = writer.finish(_archive_metadata(generation), bounds.e7())
+                header, files[ARCHIVE_FILE] = writer.finish(
+                    _archive_metadata(generation, of_datasets.sealed()), bounds.e7()
+                )
             sizes[ARCHIVE_FILE] = header.archive_length
         progress(len(placed), len(placed))
         first_keys: list[bytes] = []
         files[FACTS_FILE], sizes[FACTS_FILE] = _write(
-            folder / FACTS_FILE, _facts_of(by_key, first_keys), facts.PART_BYTES
+            folder / FACTS_FILE, _facts_of(by_key, first_keys, of_datasets), facts.PART_BYTES
         )
     sectors = encode_sectors(source.sectors, source.rules)
     files[SECTORS_FILE], sizes[SECTORS_FILE] = _write(folder / SECTORS_FILE, [sectors], _SMALL_PART_BYTES)
+    index = None
+    if source.write_index is not None:
+        taken = np.memmap(folder / FACTS_FILE, FACTS_ROW, "r")["key"]
+        index = source.write_index(folder, taken, variants)
+        for name in INDEX_FILES:
+            files[name], sizes[name] = _digests_of(folder / name)
     keys = b"".join(first_keys)
-    _write(folder / DIGESTS_FILE, (*(files[name].raw() for name in FILES), keys), _SMALL_PART_BYTES)
+    _write(folder / DIGESTS_FILE, (*(digests.raw() for digests in files.values()), keys), _SMALL_PART_BYTES)
     manifest = BaseManifest(
         generation=generation,
         boxes=plan.boxes,
@@ -135,27 +159,39 @@ def write_generation(
         latest_capture_us=latest_capture_us,
         left_out=dict(left_out),
         variants=variants,
+        datasets=of_datasets.sealed(),
         default_classification=source.default_classification.value,
         aerotile=source.aerotile,
+        recall_number=0 if source.recalls is None else source.recalls.number,
         first_keys_sha256=hashlib.sha256(keys).hexdigest(),
+        index=index,
         files={
             name: SealedFile(sizes[name], digests.part_bytes, digests.root) for name, digests in files.items()
         },
     )
-    _write(folder / MANIFEST_FILE, [new_envelope(manifest.encode())], _SMALL_PART_BYTES)
+    _write(folder / MANIFEST_FILE, [new_envelope(manifest.encode(), PAYLOAD_TYPE)], _SMALL_PART_BYTES)
     return manifest
 
 
 def _place(
-    rows: Iterable[TileMetadataPersistent], plan: SealPlan, placed: SortedRuns, left_out: Counter[str]
+    source: SealSource,
+    plan: SealPlan,
+    placed: SortedRuns,
+    left_out: Counter[str],
+    of_datasets: DatasetTally,
 ) -> VariantTable:
-    """Append the rows that the plan takes; returns the table that names their flights."""
+    """Append the rows that the plan takes; returns the table that names their flights.
+
+    Raises `BaseSealError` when tiles of a dataset are among them that may not be stored offline.
+    """
     variants = VariantTable()
-    rows = iter(rows)
+    rows, recalls = iter(source.rows()), source.recalls
     while chunk := list(islice(rows, _CHUNK)):
         taken = []
         for row in chunk:
             reason = plan.reason_to_leave_out(row)
+            if reason is None and recalls is not None and recalls.entry_for_tile(row) is not None:
+                reason = RECALLED
             if reason is None:
                 taken.append(row)
             else:
@@ -165,43 +201,36 @@ def _place(
         except ValueError as error:
             raise BaseSealError(f"the tiles come from too many flights: {error}") from error
         block = np.zeros(len(taken), _PLACED)
-        block["row"] = np.array([facts_row(row, variants) for row in taken], FACTS_ROW)
+        block["row"] = np.array(
+            [facts_row(row, variants, of_datasets.position(row)) for row in taken], FACTS_ROW
+        )
         block["id"] = archive_ids_of_keys(block["row"]["key"])
         placed.append(block)
+    of_datasets.refuse_forbidden()
     return variants
 
 
-def _facts_of(by_key: SortedRuns, first_keys: list[bytes]) -> Iterator[bytes]:
+def _facts_of(by_key: SortedRuns, first_keys: list[bytes], of_datasets: DatasetTally) -> Iterator[bytes]:
     """The bytes of `facts`; appends the first key of each part."""
     written = 0
     for piece in by_key.ascending():
         first_keys.append(piece["key"][-written % facts.PART_ROWS :: facts.PART_ROWS].tobytes())
         written += len(piece)
+        piece["dataset"] = of_datasets.renamed(piece["dataset"])
         yield piece.tobytes()
 
 
-class _Renaming:
-    """Tile keys by one table of flights to keys by another."""
-
-    def __init__(self, before: VariantTable, after: VariantTable) -> None:
-        fixed = 2
-        self._ordinals = np.arange(fixed + len(before.flights), dtype=np.int64)
-        for position, flight in enumerate(before.flights):
-            self._ordinals[fixed + position] = fixed + after.flights.index(flight)
-
-    def __call__(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        mask = MAX_VARIANTS - 1
-        renamed: npt.NDArray[np.int64] = keys >> VARIANT_BITS << VARIANT_BITS | self._ordinals[keys & mask]
-        return renamed
-
-
 def _one_a_place(
-    placed: SortedRuns, rename: _Renaming, plan: SealPlan, variants: VariantTable, left_out: Counter[str]
+    placed: SortedRuns,
+    provisional: VariantTable,
+    plan: SealPlan,
+    variants: VariantTable,
+    left_out: Counter[str],
 ) -> Iterator[Rows]:
-    """One row of each place, by ascending archive id, in pieces."""
+    """One row of each place, by ascending archive id, in pieces, with keys by `variants`."""
     for piece in placed.ascending():
         rows = piece["row"]
-        rows["key"] = rename(rows["key"])
+        rows["key"] = translated_keys(rows["key"], provisional, variants)
         is_first = np.ones(len(piece), bool)
         is_first[1:] = piece["id"][1:] != piece["id"][:-1]
         firsts = np.flatnonzero(is_first)
@@ -256,8 +285,11 @@ class _Bounds:
         )
 
 
-def _archive_metadata(generation: int) -> bytes:
+def _archive_metadata(generation: int, datasets: Iterable[SealedDataset]) -> bytes:
     facts = {"name": f"Aerotile base {generation}", "type": "baselayer", "format": "jpg"}
+    attributions = dict.fromkeys(sealed.dataset.attribution for sealed in datasets)
+    if attributions:  # which programs that show the archive show beside it
+        facts["attribution"] = "; ".join(attributions)
     return json.dumps(facts, sort_keys=True).encode("ascii")
 
 
@@ -270,3 +302,12 @@ def _write(path: Path, pieces: Iterable[bytes], part_bytes: int) -> tuple[PartDi
             hasher.update(piece)
             size += len(piece)
     return hasher.digests(), size
+
+
+def _digests_of(path: Path) -> tuple[PartDigests, int]:
+    """The digests of the parts of a file that was written, and its size."""
+    hasher = PartHasher(PART_BYTES)
+    with path.open("rb") as file:
+        while piece := file.read(PART_BYTES):
+            hasher.update(piece)
+        return hasher.digests(), file.tell()

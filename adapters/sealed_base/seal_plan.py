@@ -23,6 +23,8 @@ class SealPlan:
     prefer: tuple[str, ...] = ()
     take_onboard: bool = False
     """Take tiles that the aircraft made, if the provider trusts them."""
+    without: tuple[str, ...] = ()
+    """Names of datasets whose tiles are not taken."""
 
     @cached_property
     def _ranges(self) -> dict[int, list[GridRange]]:
@@ -38,6 +40,8 @@ class SealPlan:
             for each in self._ranges[tile_id.zoom_level]
         ):
             return "outside the area"
+        if row.dataset is not None and row.dataset in self.without:
+            return f"of the dataset {row.dataset}"
         if tile_id.source is TileSource.ONBOARD and not self.take_onboard:
             return "made on board, not asked for"
         if tile_id.source is TileSource.ONBOARD and row.voting_status is not VotingStatus.TRUSTED:

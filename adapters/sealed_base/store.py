@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -14,11 +14,13 @@ from ...domain.errors import (
     TileNotFoundError,
 )
 from ...domain.policies.freshness import FreshnessVerdict
+from ...domain.store.recall_guard import RecallGuard, no_recalls
 from ...domain.values.catalogue_entries import CatalogueMatches
 from ...domain.values.pixels import TilePixelHandle
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_key import decode_tile_key
 from ...domain.values.tiles import TileId
+from ...domain.values.validators import check_timeout, taken_as
 from ...ext import SealedTiles
 from ..pmtiles.archive_header import DATA_OFFSET
 from .facts import FACTS_ROW, PART_ROWS
@@ -45,16 +47,19 @@ class SealedTileStore:
         verify_reads: bool = True,
         when_damaged: Callable[[TileId, str, str], None] = lambda tile_id, expected, found: None,
         otherwise: Callable[[TileId], TilePixelHandle] | None = None,
+        recalls: RecallGuard | None = None,
     ) -> None:
         """`judge` gives the verdict on a tile by its capture time in microseconds since 1970, as of now.
 
         `when_damaged` is called with a refused tile, the SHA-256 that was sealed and the one that was found.
+        `recalls` refuses the tiles of a recall list; default none.
         `otherwise` reads a tile that the base does not hold; None: such a read raises `TileNotFoundError`.
         """
         self.base = base
         self._judge = judge
         self._verify_reads = verify_reads
         self._when_damaged = when_damaged
+        self._recalls = no_recalls() if recalls is None else recalls
         self._tiles = SealedTiles(
             base.facts,
             base.archive,
@@ -69,6 +74,7 @@ class SealedTileStore:
         # A Python frame around it would be a good part of a read. (The ignored complaint is that a method is
         # assigned to; it is one of the same signature.)
         self.read_tile_pixels = self._tiles.read_pixels  # type: ignore[method-assign]
+        self._recalls.when_changed(self._tiles.forget_checks)
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """See `ReadableTiles`."""
@@ -76,8 +82,7 @@ class SealedTileStore:
 
     def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
         """See `SupportsLocalReads`; a first read waits for the disk, whatever `timeout_s` says."""
-        if timeout_s is not None and not timeout_s >= 0:
-            raise ValueError(f"timeout_s must be 0 or more seconds, got {timeout_s!r}")
+        check_timeout(timeout_s)
         return self._tiles.read_pixels(tile_id)
 
     def read_tile_bytes(self, tile_id: TileId) -> bytes:
@@ -94,15 +99,42 @@ class SealedTileStore:
         captured_us: int | None = self._tiles.captured_us(tile_id)
         return captured_us
 
+    def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
+        """See `ReadableTiles`."""
+        asked = taken_as(tile_ids, TileId, "tile_ids")
+        rows = np.frombuffer(memoryview(self.base.facts), FACTS_ROW)
+        found = ((tile_id, self._tiles.row_at(tile_id)) for tile_id in asked)
+        return {t: self._dataset_name(int(rows["dataset"][row])) for t, row in found if row is not None}
+
+    def _dataset_name(self, position: int) -> str | None:
+        datasets = self.base.signed.manifest.datasets
+        if position > len(datasets):
+            raise BaseUnavailableError(
+                f"the facts of {self.base.folder} name dataset {position} of {len(datasets)}",
+                remedy="bring the base again",
+            )
+        return datasets[position - 1].dataset.name if position else None
+
+    def content_sha256(self, tile_id: TileId) -> str | None:
+        """See `ReadableTiles`."""
+        content: str | None = self._tiles.content_sha256(tile_id)
+        return content
+
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """See `SupportsLocalReads`."""
         captured_us = self.captured_us(tile_id)
-        return None if captured_us is None else self._judge(tile_id, captured_us)
+        if captured_us is None:
+            return None
+        verdict = self._judge(tile_id, captured_us)
+        if self._recalls.in_force is None:
+            return verdict
+        return self._recalls.judged(verdict, tile_id, captured_us, self.content_sha256(tile_id))
 
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
         """See `SupportsLocalReads`. A tile of the base counts as pinned, and as last read when captured."""
         cells = GridRange.covering(bbox, zoom_level)
-        return self._tiles.query(zoom_level, cells.min_x, cells.min_y, cells.max_x, cells.max_y)
+        found = self._tiles.query(zoom_level, cells.min_x, cells.min_y, cells.max_x, cells.max_y)
+        return self._recalls.without_recalled(found)
 
     def __len__(self) -> int:
         """How many tiles the base holds."""
@@ -112,9 +144,11 @@ class SealedTileStore:
         self.base.check_part(FACTS_FILE, number)
 
     def _check_tile(self, row: int) -> None:
-        """Have the disk give a tile's bytes, and hash them where reads are verified."""
+        """Refuse a recalled tile; have the disk give its bytes, and hash them where reads are verified."""
         facts = np.frombuffer(memoryview(self.base.facts), FACTS_ROW, 1, row * FACTS_ROW.itemsize)[0]
         tile_id = decode_tile_key(int(facts["key"]), self.base.signed.manifest.variants)
+        expected = facts["sha256"].tobytes().hex()
+        self._recalls.check(tile_id, int(facts["captured_us"]), expected)
         try:
             pixels = self._tiles.raw_pixels(row)
         except ValueError as error:
@@ -130,7 +164,6 @@ class SealedTileStore:
             if not self._verify_reads:
                 return
             actual = hashlib.sha256(pixels).hexdigest()
-        expected = facts["sha256"].tobytes().hex()
         if actual != expected:
             self._when_damaged(tile_id, expected, actual)
             raise ContentHashMismatchError("SHA-256", expected=expected, actual=actual, tile_id=tile_id)

@@ -7,6 +7,8 @@ import threading
 from ...domain.policies.tile_fetching import FetchLimits, next_start_s
 from ...domain.ports.clock import Clock
 
+_SHORTEST_NAP_S = 0.001
+"""A clock may not advance by less than its resolution."""
 _LONGEST_NAP_S = 0.2
 """A stop is noticed within this time."""
 
@@ -44,7 +46,7 @@ class Pace:
         """Let seconds pass, or less when the run stops."""
         until_s = self._clock.monotonic() + seconds
         while not self.stopping.is_set() and (left_s := until_s - self._clock.monotonic()) > 0:
-            self._clock.sleep(min(left_s, _LONGEST_NAP_S))
+            self._clock.sleep(min(max(left_s, _SHORTEST_NAP_S), _LONGEST_NAP_S))
 
     def pause_everybody(self, seconds: float) -> None:
         """No request starts for so long."""

@@ -36,7 +36,7 @@ class Floors:
         """The program made of `name`.c. Raises `Unavailable` when there is no compiler."""
         return self._compile(name, self._folder / name, ())
 
-    def library(self, name: str) -> ctypes.CDLL:
+    def load(self, name: str) -> ctypes.CDLL:
         """The shared library made of `name`.c; its functions run without the GIL."""
         return ctypes.CDLL(str(self._compile(name, self._folder / f"lib{name}.so", ("-shared", "-fPIC"))))
 

@@ -72,7 +72,7 @@ def _ours(workshop: Workshop) -> Iterator[Ingest]:
 
 @contextmanager
 def _floor(workshop: Workshop) -> Iterator[Ingest]:
-    library = workshop.floors.library("place_many")
+    library = workshop.floors.load("place_many")
     if not library.can_hash():
         raise Unavailable("OpenSSL's libcrypto is not installed")
     threads = min(4, os.cpu_count() or 1)

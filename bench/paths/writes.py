@@ -91,7 +91,7 @@ def _inserting(workshop: Workshop, name: str) -> Iterator[Callable[[TileMetadata
 @contextmanager
 def _placing(workshop: Workshop, name: str, function: str) -> Iterator[Write]:
     """The C file floor: no hash, no sidecar, no row."""
-    place = getattr(workshop.floors.library("place_tile"), function)
+    place = getattr(workshop.floors.load("place_tile"), function)
     place.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
     root = workshop.path(name)
     folders = {}

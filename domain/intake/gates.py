@@ -27,12 +27,12 @@ class IntakeTerms:
     """The facts that all tiles of one run share."""
 
     source: TileSource
-    captured_at: datetime
     tile_size_pixels: int
+    dataset: str | None
 
 
 def read_offered_tile(
-    tile: OfferedTile, terms: IntakeTerms, walk_jpeg: Callable[[bytes], JpegWalk]
+    tile: OfferedTile, captured_at: datetime, terms: IntakeTerms, walk_jpeg: Callable[[bytes], JpegWalk]
 ) -> tuple[bytes, TileMetadata]:
     """The tile's JPEG bytes and its metadata.
 
@@ -50,13 +50,14 @@ def read_offered_tile(
         raise picture_error(walk, pixels, tile_id, terms.tile_size_pixels)
     return pixels, TileMetadata(
         tile_id=tile_id,
-        captured_at=terms.captured_at,
+        captured_at=captured_at,
         content_sha256=tile.claimed_sha256() or hashlib.sha256(pixels).hexdigest(),
         disk_bytes=len(pixels),
         tile_size_pixels=terms.tile_size_pixels,
         ground_sample_distance=ground_sample_distance(
             tile_id.centre[0], tile_id.zoom_level, terms.tile_size_pixels
         ),
+        dataset=terms.dataset,
     )
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from array import array
 
 import attrs
+import numpy as np
+import numpy.typing as npt
 
-from ..errors import AerotileError
+from ..errors import AerotileError, ContestedPlaceError
 from ..ports.offered_tile import OfferedTile
-from ..values.coverage import ZoomCoverage, coverage_of, runs_of
+from ..ports.tile_store import ReplacedTile
+from ..values.coverage import PlaceList, ZoomCoverage, coverage_of
 from ..values.eviction_tally import EvictionTally
 from ..values.tiles import FreshnessLabel, TileId, TileMetadataPersistent, TileSource
 
-_DIGEST_BYTES = 16
+_DIGITS = 16
+"""Hexadecimal, of the SHA-256: 64 bits tell the tiles of one intake apart."""
 
 
 @attrs.frozen
@@ -28,47 +32,78 @@ class Refusal:
     remedy: str | None
 
 
+@attrs.frozen
+class Contest:
+    """One tile that was not stored, because its place is held by a tile of another dataset."""
+
+    file: str
+    tile: str
+    """`source/zoom/x/y`."""
+    held_by: str | None
+    """The name of that dataset; None for a tile without one."""
+
+
 class RepeatedTiles:
-    """Counts the tiles whose bytes lie at several places, as a server's placeholder does."""
+    """Counts the tiles whose bytes lie at several places, as a server's placeholder does; 16 bytes a tile."""
 
     def __init__(self) -> None:
-        self._counts: Counter[bytes] = Counter()
-        self._first: dict[bytes, str] = {}
+        self._digests = array("Q")
+        self._places = PlaceList()
 
-    def add(self, content_sha256: str, name: str) -> None:
+    def add(self, content_sha256: str, tile: OfferedTile) -> None:
         """Add a tile that was read."""
-        digest = bytes.fromhex(content_sha256)[:_DIGEST_BYTES]
-        self._counts[digest] += 1
-        self._first.setdefault(digest, name)
+        self._digests.append(int(content_sha256[:_DIGITS], 16))
+        self._places.add(tile.zoom_level, tile.x, tile.y)
 
     @property
     def total(self) -> int:
         """How many tiles share their bytes with another one."""
-        return sum(count for count in self._counts.values() if count > 1)
+        _, counts = self._counted()
+        return int(counts[counts > 1].sum())
 
     def most(self) -> tuple[int, str] | None:
-        """How often the most frequent bytes were met, and the name of their first tile; None without any."""
-        if not self.total:
+        """How often the most frequent bytes were met, and `zoom/x/y` of their first tile; None: never."""
+        firsts, counts = self._counted()
+        if not len(counts) or counts.max() == 1:
             return None
-        digest, count = self._counts.most_common(1)[0]
-        return count, self._first[digest]
+        zoom, x, y = self._places[int(firsts[counts == counts.max()].min())]
+        return int(counts.max()), f"{zoom}/{x}/{y}"
+
+    def _counted(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """For each content the position of its first tile, and how many tiles have it."""
+        _, firsts, counts = np.unique(
+            np.array(self._digests, np.uint64), return_index=True, return_counts=True
+        )
+        return firsts, counts
 
 
 @attrs.define
 class IntakeReport:
-    """How the tiles of an intake ended; each is stored, present or refused."""
+    """How the tiles of an intake ended; each is stored, replaced, present or refused."""
 
     stored: int = 0
     downgraded: int = 0
-    """Those among `stored` that the freshness gate labelled as too old."""
+    """Those among `stored` and `replaced` that the freshness gate labelled as too old."""
+    replaced: int = 0
+    """Tiles whose stored imagery was replaced by newer imagery."""
     present: int = 0
     """Tiles that the store held already with the same bytes."""
+    present_without_dataset: int = 0
+    """Those among `present` that are stored without a dataset, where the intake names one."""
+    undated: int = 0
+    """Tiles that were left out unread, because no capture date is known for them."""
+    first_undated: str | None = None
+    """The name of the first of them."""
+    contests: list[Contest] = attrs.field(factory=list)
+    """Tiles whose places are held by another dataset; the stored tiles stay as they are."""
+    kept: int = 0
+    """Such tiles that the intake was asked to leave as they are."""
     stored_bytes: int = 0
     blank: int | None = None
     """Tiles of one colour, stored, present or refused; None where no tile was decoded."""
-    covered: list[TileId] = attrs.field(factory=list)
-    """The tiles that were stored or present."""
-    repeats: RepeatedTiles = attrs.field(factory=lambda: RepeatedTiles())
+    covered: PlaceList = attrs.field(factory=PlaceList)
+    """The tiles that were stored, replaced or present."""
+    repeats: RepeatedTiles = attrs.field(factory=RepeatedTiles)
     refusals: list[Refusal] = attrs.field(factory=list)
     evicted: EvictionTally = attrs.field(factory=EvictionTally)
     """Tiles that went to make room for these; they may be among them."""
@@ -83,23 +118,44 @@ class IntakeReport:
     @property
     def done(self) -> int:
         """How many tiles have ended."""
-        return self.stored + self.present + self.refused
+        ended = self.stored + self.replaced + self.present + self.refused
+        return ended + self.undated + len(self.contests) + self.kept
 
     def add_stored(self, row: TileMetadataPersistent) -> None:
         """Count a tile that was stored."""
         self.stored += 1
-        self.covered.append(row.tile_id)
+        self._add_written(row)
+
+    def add_replaced(self, tile: ReplacedTile) -> None:
+        """Count a tile whose imagery was replaced."""
+        self.replaced += 1
+        self._add_written(tile.stored)
+
+    def _add_written(self, row: TileMetadataPersistent) -> None:
+        self._cover(row.tile_id)
         self.stored_bytes += row.disk_bytes
         self.downgraded += row.freshness_label is FreshnessLabel.DOWNGRADED
 
     def add_present(self, tile_id: TileId) -> None:
         """Count a tile that the store held already."""
         self.present += 1
-        self.covered.append(tile_id)
+        self._cover(tile_id)
+
+    def _cover(self, tile_id: TileId) -> None:
+        self.covered.add(tile_id.zoom_level, tile_id.x, tile_id.y)
+
+    def add_undated(self, tile: OfferedTile) -> None:
+        """Count a tile without a capture date."""
+        self.undated += 1
+        self.first_undated = self.first_undated or tile.name
+
+    def add_contested(self, tile: OfferedTile, error: ContestedPlaceError) -> None:
+        """Add a tile whose place is held by another dataset."""
+        self.contests.append(Contest(tile.name, str(error.tile_id), error.held_by))
 
     def coverage(self) -> list[ZoomCoverage]:
         """The ground that the stored and the present tiles cover."""
-        return coverage_of(runs_of((one.zoom_level, one.x, one.y) for one in self.covered))
+        return coverage_of(self.covered.runs())
 
     def add_refused(self, tile: OfferedTile, error: Exception, source: TileSource) -> None:
         """Add a tile that was refused."""

@@ -2,55 +2,47 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import attrs
 
 from ..errors import (
     AerotileError,
     CacheBudgetExhaustedError,
-    CaptureTimeConflictError,
+    ContestedPlaceError,
+    DatasetUndatedError,
     DuplicateTileError,
+    OtherImageryError,
     StoreUnavailableError,
     TileCacheError,
     TileMetadataError,
-    TileNotFoundError,
 )
 from ..policies.freshness import check_capture_time
 from ..policies.jpeg import JpegWalk
 from ..ports.clock import Clock
+from ..ports.dataset_store import DatasetStore
 from ..ports.offered_tile import OfferedTile
 from ..ports.picture_decoder import DecodedPicture, PictureDecoder
-from ..ports.tile_store import TileWriteOutcome
+from ..ports.tile_store import ReplacedTile, TileWriteOutcome
 from ..store.write_batches import IN_FLIGHT, overlapped
+from ..values.datasets import SourceDigest
 from ..values.disk_usage import footprint
 from ..values.eviction_tally import EvictionTally
-from ..values.pixels import TilePixelHandle
 from ..values.tiles import TileId, TileMetadata, TileSource
-from ..values.timestamps import microseconds_of, timestamp_of
+from .admit_dataset import admit_dataset
+from .compare_stored import IntakeStore, OnContest, holders_of, is_present
 from .gates import IntakeTerms, check_decoded, read_offered_tile
 from .report import IntakeReport
 
 _Decode: TypeAlias = Callable[[Sequence[bytes]], list[DecodedPicture]]
+CaptureTimes: TypeAlias = Callable[[OfferedTile], "datetime | None"]
+"""When the ground of each tile looked like that, where the tiles have dates of their own; None: not known."""
 _FATAL = (CacheBudgetExhaustedError, StoreUnavailableError)
-
-
-class IntakeStore(Protocol):
-    """The calls to the tile store that an intake makes; from several threads."""
-
-    def tile_exists(self, tile_id: TileId) -> bool: ...
-
-    def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle: ...
-
-    def write_tiles(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]: ...
-
-    def captured_us(self, tile_id: TileId) -> int | None: ...
 
 
 @attrs.define
@@ -62,6 +54,10 @@ class _Batch:
     read: list[tuple[OfferedTile, bytes, TileMetadata]] = attrs.field(factory=list)
     """Tiles that passed the gates of their place, size and markers."""
     refused: list[tuple[OfferedTile, Exception]] = attrs.field(factory=list)
+    replaced: list[ReplacedTile] = attrs.field(factory=list)
+    undated: list[OfferedTile] = attrs.field(factory=list)
+    contested: list[tuple[OfferedTile, ContestedPlaceError]] = attrs.field(factory=list)
+    present_without_dataset: int = 0
     written: list[tuple[OfferedTile, bytes, TileMetadata]] = attrs.field(factory=list)
     outcomes: list[TileWriteOutcome] = attrs.field(factory=list)
     """One for each of `written`, unless there is an `error`."""
@@ -88,6 +84,7 @@ class TileIntake:
     budget_bytes: int
     tile_size_pixels: int
     clock: Clock
+    datasets: DatasetStore
     walk_jpeg: Callable[[bytes], JpegWalk]
     decoder: PictureDecoder
     decoding_threads: int = 1
@@ -103,11 +100,15 @@ class TileIntake:
         tiles: Sequence[OfferedTile],
         *,
         source: TileSource,
-        captured_at: datetime,
+        captured_at: datetime | CaptureTimes | None = None,
+        dataset: str | None = None,
+        source_digest: SourceDigest | None = None,
+        on_contest: OnContest = OnContest.REFUSE,
         batch_size: int = 256,
         decode: bool = True,
         progress: Callable[[int, int], None] = lambda done, total: None,
         before_evictions: Callable[[int, int], None] = lambda needed_bytes, free_bytes: None,
+        report: IntakeReport | None = None,
     ) -> IntakeReport:
         """Take in the tiles, `batch_size` at a time; each passes every gate on its own.
 
@@ -117,14 +118,36 @@ class TileIntake:
         Each tile is decoded once, because no walk over its markers finds a picture that ends too early.
         Without `decode` such pictures are stored, and how many tiles are of one colour is not known.
         An error that every tile would meet ends the run: the report has it as `stopped_by`.
-        Raises `CaptureTimeInFutureError` before the first tile is read, `StoreUnavailableError` likewise.
+        Tiles that come in parts share a `report`, whose caller counts the evictions.
+
+        `captured_at` is one date for all tiles or gives the date of each; a tile without one is left out
+        unread. None: the date of the dataset. The tiles are of the `dataset` named, whose permission, and
+        whose digest where `source_digest` is taken over the same, are checked first. A tile whose place
+        another dataset holds is not stored; `on_contest` says whether that is a success. With
+        `OnContest.REPLACE` newer imagery takes that place, and the place of any other stored imagery, tile by
+        tile (`SupportsLocalWrites.replace_tile`).
+
+        Raises before the first tile is read: `UnknownDatasetError`, `DatasetNotStorableError`,
+        `DatasetSourceChangedError`, `DatasetUndatedError`, `CaptureTimeInFutureError`,
+        `StoreUnavailableError`; `ValueError` where neither a date nor a dataset is named.
         """
-        check_capture_time(captured_at, self.clock.now())
-        terms = IntakeTerms(source=source, captured_at=captured_at, tile_size_pixels=self.tile_size_pixels)
+        if dataset is not None:
+            admitted = admit_dataset(self.datasets, dataset, source_digest)
+            captured_at = admitted.captured_at if captured_at is None else captured_at
+            if captured_at is None:
+                raise DatasetUndatedError(dataset)
+        if captured_at is None:
+            raise ValueError("captured_at must be given where no dataset is named")
+        if isinstance(captured_at, datetime):
+            check_capture_time(captured_at, self.clock.now())
+        times = _constant(captured_at) if isinstance(captured_at, datetime) else captured_at
+        terms = IntakeTerms(source=source, tile_size_pixels=self.tile_size_pixels, dataset=dataset)
+        replaces = on_contest is OnContest.REPLACE
         free_bytes = self.budget_bytes - self.footprint_bytes()
         has_room = sum(footprint(tile.size) for tile in tiles) <= free_bytes
         if not has_room:
-            needed_bytes = sum(footprint(tile.size) for tile in tiles if not self._is_known(tile, source))
+            dated = (tile for tile in tiles if times(tile) is not None)
+            needed_bytes = sum(self._needed_bytes(tile, source, replaces) for tile in dated)
             if needed_bytes > max(0, free_bytes):
                 before_evictions(needed_bytes, max(0, free_bytes))
         stopping = threading.Event()
@@ -133,17 +156,18 @@ class TileIntake:
             """In one of several threads."""
             if stopping.is_set():
                 return _Batch()
-            ended = self._take(batch, terms, decoding)
+            ended = self._take(batch, times, terms, decoding, replaces)
             if ended.fatal is not None:
                 stopping.set()
             return ended
 
         batches = [tiles[i : i + batch_size] for i in range(0, len(tiles), batch_size)]
         with self._decoding(decode) as decoding, self.tally_evictions() as evicted:
-            report = IntakeReport(blank=0 if decode else None, evicted=evicted)
+            if report is None:
+                report = IntakeReport(blank=0 if decode else None, evicted=evicted)
             # A batch that needs room can't evict tiles of another one that is not committed yet.
             for ended in overlapped(take, batches, at_once=self.parallel if has_room else 1):
-                self._add(ended, report, source)
+                self._add(ended, report, source, on_contest)
                 progress(report.done, len(tiles))
         return report
 
@@ -156,29 +180,62 @@ class TileIntake:
         with ThreadPoolExecutor(self.decoding_threads, thread_name_prefix="aerotile-decode") as pool:
             yield lambda pictures: list(pool.map(self.decoder.decode, pictures))
 
-    def _is_known(self, tile: OfferedTile, source: TileSource) -> bool:
+    def _needed_bytes(self, tile: OfferedTile, source: TileSource, replace: bool) -> int:
+        """The room that a tile needs; one that the store holds needs none, or what its replacement adds."""
+        needed = footprint(tile.size)
         try:
-            return self.store.tile_exists(TileId(tile.zoom_level, tile.x, tile.y, source))
-        except ValueError:  # off the grid: it will be refused, and needs no room
-            return True
+            tile_id = TileId(tile.zoom_level, tile.x, tile.y, source)
+            if not self.store.tile_exists(tile_id):
+                return needed
+            if replace and not self.store.is_sealed(tile_id):
+                with self.store.read_tile_pixels(tile_id) as stored:
+                    return max(0, needed - footprint(stored.nbytes))
+        except (ValueError, TileCacheError):  # off the grid or unreadable: it will be refused
+            pass
+        return 0
 
-    def _take(self, tiles: Sequence[OfferedTile], terms: IntakeTerms, decode: _Decode) -> _Batch:
+    def _take(
+        self,
+        tiles: Sequence[OfferedTile],
+        times: CaptureTimes,
+        terms: IntakeTerms,
+        decode: _Decode,
+        replaces: bool,
+    ) -> _Batch:
         """Read and decode the tiles, and write those that the store lacks."""
         batch = _Batch()
         for tile in tiles:
+            captured_at = times(tile)
+            if captured_at is None:
+                batch.undated.append(tile)
+                continue
             try:
-                batch.read.append((tile, *read_offered_tile(tile, terms, self.walk_jpeg)))
+                batch.read.append((tile, *read_offered_tile(tile, captured_at, terms, self.walk_jpeg)))
             except (ValueError, OSError, TileCacheError) as error:
                 batch.refused.append((tile, error))
+        try:
+            holders = holders_of(self.store, (metadata for _, _, metadata in batch.read))
+        except AerotileError as error:
+            batch.error = error
+            return batch
         decoded = decode([pixels for _, pixels, _ in batch.read])
         for (tile, pixels, metadata), picture in zip(batch.read, decoded, strict=True):
             batch.blank += picture.is_blank
             try:
                 check_decoded(picture, metadata.tile_id)
-                if self._is_present(pixels, metadata):
+                if is_present(self.store, pixels, metadata, holders):
                     batch.present.append(metadata.tile_id)
+                    batch.present_without_dataset += holders.get(metadata.tile_id, "") is None
                 else:
                     batch.written.append((tile, pixels, metadata))
+            except (OtherImageryError, ContestedPlaceError) as error:
+                if replaces:
+                    if not self._replace(batch, tile, pixels, metadata, error):
+                        return batch
+                elif isinstance(error, ContestedPlaceError):
+                    batch.contested.append((tile, error))
+                else:
+                    batch.refused.append((tile, error))
             except TileCacheError as error:
                 batch.refused.append((tile, error))
         try:
@@ -187,58 +244,73 @@ class TileIntake:
             batch.error = error
         return batch
 
-    def _is_present(self, pixels: bytes, metadata: TileMetadata) -> bool:
-        """Whether the store holds these bytes of this date.
-
-        Raises `TileMetadataError` when it holds other bytes, `CaptureTimeConflictError` under another date.
-
-        Bytes that differ from the claimed SHA-256 count as absent: the store's hash gate refuses them.
-        """
-        tile_id = metadata.tile_id
-        if not self.store.tile_exists(tile_id):
-            return False
-        if hashlib.sha256(pixels).hexdigest() != metadata.content_sha256:
-            return False
+    def _replace(
+        self,
+        batch: _Batch,
+        tile: OfferedTile,
+        pixels: bytes,
+        metadata: TileMetadata,
+        conflict: OtherImageryError | ContestedPlaceError,
+    ) -> bool:
+        """Replace a stored tile; False where every later tile would meet the same error."""
         try:
-            with self.store.read_tile_pixels(tile_id) as stored:
-                same = bytes(memoryview(stored)) == pixels
-        except TileNotFoundError:  # evicted or deleted meanwhile
+            batch.replaced.append(self.store.replace_tile(pixels, metadata))
+        except _FATAL as error:
+            batch.error = error
             return False
-        if not same:
-            raise TileMetadataError("the store already holds this tile with other content", tile_id=tile_id)
-        captured_us = self.store.captured_us(tile_id)
-        if captured_us is not None and captured_us != microseconds_of(metadata.captured_at):
-            raise CaptureTimeConflictError(tile_id, timestamp_of(captured_us), metadata.captured_at)
+        except TileCacheError as error:
+            if isinstance(error, DuplicateTileError) and isinstance(conflict, ContestedPlaceError):
+                batch.contested.append((tile, conflict))  # the other dataset has the same bytes
+            else:
+                batch.refused.append((tile, error))
         return True
 
-    def _add(self, batch: _Batch, report: IntakeReport, source: TileSource) -> None:
+    def _add(self, batch: _Batch, report: IntakeReport, source: TileSource, on_contest: OnContest) -> None:
         """Add a batch that has ended to the report."""
         for tile_id in batch.present:
             report.add_present(tile_id)
+        report.present_without_dataset += batch.present_without_dataset
+        for undated in batch.undated:
+            report.add_undated(undated)
         if report.blank is not None:
             report.blank += batch.blank
         for tile, _, metadata in batch.read:
-            report.repeats.add(metadata.content_sha256, tile.name)
+            report.repeats.add(metadata.content_sha256, tile)
+        for replaced in batch.replaced:
+            report.add_replaced(replaced)
         for refused, error in batch.refused:
             report.add_refused(refused, error, source)
         for (tile, pixels, metadata), outcome in zip(batch.written, batch.outcomes, strict=False):
             if outcome.stored is not None:
                 report.add_stored(outcome.stored)
             elif isinstance(outcome.error, DuplicateTileError):
-                self._add_duplicate(tile, pixels, metadata, report)
+                self._add_duplicate(batch, tile, pixels, metadata, report)
             elif outcome.error is not None and not isinstance(outcome.error, _FATAL):
                 report.add_refused(tile, outcome.error, source)
+        for contested, conflict in batch.contested:
+            if on_contest is OnContest.KEEP:
+                report.kept += 1
+            else:
+                report.add_contested(contested, conflict)
         report.stopped_by = batch.fatal or report.stopped_by
 
     def _add_duplicate(
-        self, tile: OfferedTile, pixels: bytes, metadata: TileMetadata, report: IntakeReport
+        self,
+        batch: _Batch,
+        tile: OfferedTile,
+        pixels: bytes,
+        metadata: TileMetadata,
+        report: IntakeReport,
     ) -> None:
         """The row existed though the tile did not: another writer was faster, or the file is gone."""
         tile_id = metadata.tile_id
         try:
-            if self._is_present(pixels, metadata):
+            if is_present(self.store, pixels, metadata, {}):
                 report.add_present(tile_id)
                 return
+        except ContestedPlaceError as conflict:
+            batch.contested.append((tile, conflict))
+            return
         except TileCacheError as error:
             report.add_refused(tile, error, tile_id.source)
             return
@@ -248,3 +320,7 @@ class TileIntake:
             remedy=f"aerotile delete {tile_id}, then ingest again",
         )
         report.add_refused(tile, gone, tile_id.source)
+
+
+def _constant(captured_at: datetime) -> CaptureTimes:
+    return lambda tile: captured_at

@@ -47,6 +47,8 @@ class FreshnessVerdict:
     """The sector whose rule decided; None when the default classification did, for ground in no sector."""
     clock_fault: ClockFault | None = None
     """Why the clock is not trusted: the true age may be greater. None: the clock is trusted."""
+    recalled: str | None = None
+    """The recall list and the entry that name the tile, which is rejected at any age. None: none does."""
 
 
 TOO_OLD = {

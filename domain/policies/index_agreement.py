@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..values.catalogue_entries import Keys
-from ..values.tile_key import FIRST_FLIGHT_ORDINAL, MAX_VARIANTS, VariantTable, decode_tile_key
+from ..values.place_keys import translated_keys
+from ..values.tile_key import VariantTable, decode_tile_key
 from ..values.tiles import TileId
 
 LISTED_UNKNOWN = 5
@@ -37,19 +38,15 @@ def compare_index(
     """Compare the tile keys of an index with those of a store's layers. Keys may repeat, in any order."""
     keys = unknown = np.unique(indexed)
     for stored, stored_variants in layers:
-        unknown = unknown[~_is_stored(unknown, indexed_variants, stored, stored_variants)]
+        unknown = unknown[~known_among(unknown, indexed_variants, stored, stored_variants)]
     listed = tuple(decode_tile_key(key, indexed_variants) for key in unknown[:LISTED_UNKNOWN].tolist())
     return IndexAgreement(len(keys), len(unknown), listed)
 
 
-def _is_stored(
+def known_among(
     keys: Keys, variants: VariantTable, stored: Keys, stored_variants: VariantTable
 ) -> npt.NDArray[np.bool_]:
-    ordinals = np.full(MAX_VARIANTS, -1, np.int64)
-    ordinals[:FIRST_FLIGHT_ORDINAL] = range(FIRST_FLIGHT_ORDINAL)
-    theirs = {flight: o for o, flight in enumerate(stored_variants.flights, FIRST_FLIGHT_ORDINAL)}
-    for ordinal, flight in enumerate(variants.flights, FIRST_FLIGHT_ORDINAL):
-        ordinals[ordinal] = theirs.get(flight, -1)
-    place, ordinal_of = keys & ~np.int64(MAX_VARIANTS - 1), ordinals[keys & (MAX_VARIANTS - 1)]
-    known: npt.NDArray[np.bool_] = (ordinal_of >= 0) & np.isin(place | np.maximum(ordinal_of, 0), stored)
+    """Which of the keys name a tile that is among `stored`, whose keys are by a table of their own."""
+    translated = translated_keys(keys, variants, stored_variants)
+    known: npt.NDArray[np.bool_] = (translated >= 0) & np.isin(translated, stored)
     return known

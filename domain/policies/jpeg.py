@@ -13,6 +13,8 @@ from typing import NamedTuple
 from .file_kinds import file_kind
 
 _START = b"\xff\xd8\xff"
+_JFIF_SEGMENT, _COMMENT = b"\xff\xe0", b"\xff\xfe"
+_MOST_COMMENT_BYTES = 200
 _DHT, _DAC = 0xC4, 0xCC
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN, _NUMBER_OF_LINES = 0xD8, 0xD9, 0xDA, 0xDC
 _JPEG_LS = 0xF7
@@ -208,3 +210,13 @@ def describe_jpeg_fault(walk: JpegWalk, pixels: bytes, tile_size_pixels: int) ->
     }
     again = fault in (JpegFault.NO_HEIGHT, JpegFault.COMPONENTS)
     return reasons[fault], reencode if again else "fetch or make the tile again"
+
+
+def with_comment(jpeg: bytes, text: str) -> bytes:
+    """The picture with a comment in its header (T.81, B.2.4.5), behind the JFIF segment where it has one."""
+    content = text.encode("ascii")[:_MOST_COMMENT_BYTES]
+    position = 2
+    if jpeg[2:4] == _JFIF_SEGMENT:
+        position = 4 + int.from_bytes(jpeg[4:6], "big")
+    comment = _COMMENT + (2 + len(content)).to_bytes(2, "big") + content
+    return jpeg[:position] + comment + jpeg[position:]

@@ -44,6 +44,8 @@ class ImageryFacts:
     licence: str | None = None
     captured_at: datetime | None = None
     """When the ground looked like that, for places without a time of their own."""
+    captured_at_from: str | None = None
+    """Where the source found that time, such as `its tag TIFFTAG_DATETIME`."""
     left_out: Mapping[str, int] = attrs.field(factory=dict)
     """What lies in the source and is no place that it can read, such as a file without a number; by kind."""
 
@@ -95,7 +97,7 @@ class ImagerySource(Protocol):
         ...
 
     def zooms(self) -> Sequence[int]:
-        """The zooms at which it has places, ascending. No place is made by enlarging coarser imagery."""
+        """The zooms at which it has places, ascending. No place is enlarged from coarser imagery unasked."""
         ...
 
     def extent(self, zoom_level: int) -> GridRange | None:
@@ -105,13 +107,13 @@ class ImagerySource(Protocol):
     def places(self, within: GridRange) -> Sequence[FoundPlace]:
         """Exactly the places that it has within a rectangle of one zoom, by column and row, each once.
 
-        No pixels are read. A server that doesn't list its tiles names every place within its bounds.
-        Raises `ImagerySourceError`.
+        At most a few pictures are read, for an estimate. A server that doesn't list its tiles names every
+        place within its bounds. Raises `ImagerySourceError`.
         """
         ...
 
     def read(self, places: Sequence[TilePlace]) -> Iterator[ReadPlace]:
-        """Read places of one block, at most a few hundred of one zoom; one answer each, in their order.
+        """Read places of one block, at most a few hundred at any zooms; one answer each, in their order.
 
         What is wrong with one place is an `ImageryPlaceError` among the answers; the others go on.
         Raises `ImagerySourceError` where the source as a whole can't be read any more. Closing the iterator

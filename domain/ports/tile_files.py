@@ -67,8 +67,24 @@ class TileFiles(Protocol):
         """
         ...
 
+    def place_beside(self, staged: StagedTile) -> None:
+        """Put the file durably beside the tile's, under its second name, which carries its digest.
+
+        For a replacement: the tile's own file stays. Raises `StoreUnavailableError`; then it is not there.
+        """
+        ...
+
+    def take_place(self, tile_id: TileId, content_sha256: str) -> bool:
+        """Give the file of the second name with this digest the tile's own name, durably, and its sidecar.
+
+        A cut leaves the old file or the new one under the tile's name, and the new one under its second name
+        until the tile's name is durable; a second call completes the first. Returns whether the second name
+        was there. Handles on the old file stay valid. The caller keeps removals of the tile out.
+        """
+        ...
+
     def withdraw(self, staged: StagedTile) -> None:
-        """Remove what `prewrite` and `place` made, unless another writer has replaced it since.
+        """Remove what `prewrite`, `place` or `place_beside` made, unless another writer replaced it since.
 
         Does nothing when nothing was written. `place` may be called again afterwards.
         """
@@ -104,7 +120,7 @@ class TileFiles(Protocol):
         ...
 
     def remove(self, tile_id: TileId) -> bool:
-        """Unlink file and sidecar. Returns whether the file was there."""
+        """Unlink file and sidecar, not what `place_beside` made. Returns whether the file was there."""
         ...
 
     def quarantine(self, tile_id: TileId) -> str | None:
@@ -119,7 +135,7 @@ class TileFiles(Protocol):
         ...
 
     def inventory(self) -> TileInventory:
-        """Every tile, sidecar and temporary file under the root, found by name alone.
+        """Every tile, sidecar, temporary file and replacement under the root, found by name alone.
 
         A file that is placed or removed during the walk may be listed or not; every other file is listed.
         """

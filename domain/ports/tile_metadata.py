@@ -67,7 +67,10 @@ class SupportsPins(Protocol):
     """Pins, which keep tiles from eviction. Every method raises `StoreUnavailableError`."""
 
     def set_pinned(self, tile_id: TileId, pinned: bool) -> None:
-        """Pin a tile, which is then never evicted, or lift its pin. Raises `TileNotFoundError`."""
+        """Pin a tile, which is then never evicted, or lift its pin.
+
+        Raises `TileNotFoundError`, and `ValueError` for what is no truth value.
+        """
         ...
 
     def pinned_tiles(self) -> list[TileId]:

@@ -56,8 +56,24 @@ class OpenRows(Protocol):
         ...
 
 
+class OpenReplacement(Protocol):
+    """A row that is being replaced, in a transaction that is still open."""
+
+    @property
+    def before(self) -> TileMetadataPersistent:
+        """The committed row; no other writer can change it."""
+        ...
+
+    def commit(self) -> TileMetadataPersistent:
+        """Replace the row's facts and commit; the tile counts as unsettled until it is settled.
+
+        A pin stays, and the row is as one that was just written otherwise. Raises as `OpenRow.commit` does.
+        """
+        ...
+
+
 class LockedRows(Protocol):
-    """The rows while no writer, in any process, is between INSERT and COMMIT."""
+    """The rows while no writer, in any process, is between INSERT or UPDATE and COMMIT."""
 
     def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
         """The committed rows of those tiles that have one."""
@@ -98,6 +114,29 @@ class TileRows(Protocol):
         """
         ...
 
+    def replacing(
+        self, metadata: TileMetadata, created_at: datetime
+    ) -> AbstractContextManager[OpenReplacement]:
+        """Lock a tile's row, to replace it by new facts, in a transaction that keeps `locked` out.
+
+        Leaving without `commit` changes nothing. Raises `TileNotFoundError` when there is no row.
+        """
+        ...
+
+    def unsettled(self, tile_ids: Iterable[TileId] | None = None) -> set[TileId]:
+        """The tiles (of all, or of those given) whose replacement is committed and not settled yet.
+
+        The file of such a tile may still have its second name only.
+        """
+        ...
+
+    def settling(self, tile_id: TileId) -> AbstractContextManager[TileMetadataPersistent | None]:
+        """Keep removals and other settlings of the tile out, and yield its committed row; None without one.
+
+        The tile counts as settled once the context is left without an error, and every listener is told.
+        """
+        ...
+
     def removing(self, tile_id: TileId, *, evicting: bool = False) -> AbstractContextManager[int | None]:
         """Delete the row, commit, and yield its `disk_bytes`; None when there is no row.
 
@@ -128,6 +167,10 @@ class TileRows(Protocol):
 
     def counts(self) -> dict[tuple[TileSource, int], int]:
         """The number of committed rows of each source and zoom level that has rows."""
+        ...
+
+    def counts_by_dataset(self) -> dict[str | None, int]:
+        """The number of committed rows of each dataset that has rows, and of those without one as None."""
         ...
 
     def disk_usage(self) -> DiskUsage:

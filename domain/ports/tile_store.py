@@ -5,7 +5,7 @@ docs/contracts/ has a page for every port; a test compares its method table with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
@@ -14,7 +14,7 @@ import attrs
 from ..errors import TileCacheError
 from ..policies.freshness import FreshnessVerdict
 from ..values.catalogue_entries import CatalogueMatches
-from ..values.pixels import TilePixelHandle
+from ..values.pixels import TileBytes, TilePixelHandle
 from ..values.tile_grid import Bbox
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
 
@@ -43,6 +43,16 @@ class AmendedTile:
     """On the tile with its new date."""
 
 
+@attrs.frozen
+class ReplacedTile:
+    """A tile whose imagery was replaced by newer imagery."""
+
+    stored: TileMetadataPersistent
+    """The row as it was committed."""
+    before: TileMetadataPersistent
+    """The row of the older imagery, which is gone."""
+
+
 @runtime_checkable
 class TileStore(Protocol):
     """Tiles' pixels, stored durably with their metadata."""
@@ -51,20 +61,20 @@ class TileStore(Protocol):
         """The tile's JPEG bytes, without a database access.
 
         A tile that another process wrote is found milliseconds after its commit, while the database answers.
-        Waits for the disk at most `reads.deadline_s` seconds. Raises `TileNotFoundError`,
-        `StoreUnavailableError` when the disk fails, `ReadDeadlineError` when it does not answer in time, and
-        `ContentHashMismatchError` where hashes are verified.
+        Waits for the disk at most `reads.deadline_s` seconds. Raises `TileNotFoundError`, `TileRecalledError`
+        when a recall list names the tile, `StoreUnavailableError` when the disk fails, `ReadDeadlineError`
+        when it does not answer in time, and `ContentHashMismatchError` where hashes are verified.
         """
         ...
 
-    def write_tile(self, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
+    def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
         """Store one tile; durable (file, sidecar and row) when this returns, nothing done when it raises.
 
         Waits for the disk as long as the disk takes, and for the database at most
         `database.connect_timeout_s` for a connection, `database.statement_timeout_s` more for each answer,
-        and 5 s for a lost COMMIT. Raises `ContentHashMismatchError`, `TileMetadataError` (no JPEG, duplicate,
-        capture time in the future), `FreshnessRejectionError`, `CacheBudgetExhaustedError`,
-        `StoreUnavailableError`.
+        and 5 s for a lost COMMIT. Raises `TypeError` for pixels that are no `TileBytes`,
+        `ContentHashMismatchError`, `TileMetadataError` (no JPEG, duplicate, capture time in the future),
+        `TileRecalledError`, `FreshnessRejectionError`, `CacheBudgetExhaustedError`, `StoreUnavailableError`.
         """
         ...
 
@@ -90,8 +100,9 @@ class SupportsLocalReads(Protocol):
     def read_tile_bytes(self, tile_id: TileId) -> bytes:
         """A copy of the tile's JPEG bytes, without a database access; the tile does not stay open.
 
-        Waits as `TileStore.read_tile_pixels` does. Raises `TileNotFoundError`, `StoreUnavailableError`,
-        `ReadDeadlineError`, `ContentHashMismatchError` as `TileStore.read_tile_pixels` does.
+        Waits as `TileStore.read_tile_pixels` does. Raises `TileNotFoundError`, `TileRecalledError`,
+        `StoreUnavailableError`, `ReadDeadlineError`, `ContentHashMismatchError` as
+        `TileStore.read_tile_pixels` does.
         """
         ...
 
@@ -99,8 +110,8 @@ class SupportsLocalReads(Protocol):
         """`read_tile_pixels`, waiting for the disk at most `timeout_s` seconds; None: without a limit.
 
         With 0 only tiles that need no disk are read. Raises `ValueError` for a negative time, and
-        `TileNotFoundError`, `StoreUnavailableError`, `ReadDeadlineError`, `ContentHashMismatchError` as
-        `TileStore.read_tile_pixels` does.
+        `TileNotFoundError`, `TileRecalledError`, `StoreUnavailableError`, `ReadDeadlineError`,
+        `ContentHashMismatchError` as `TileStore.read_tile_pixels` does.
         """
         ...
 
@@ -114,7 +125,8 @@ class SupportsLocalReads(Protocol):
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
         """Tiles of one zoom that cover a point of `bbox`, along the Z-curve, without a database access.
 
-        The tiles are those for which `tile_exists` answers yes. Raises `ValueError` for a zoom outside 0..22.
+        The tiles are those for which `tile_exists` answers yes and that no recall list names. Raises
+        `ValueError` for a zoom outside 0..22.
         """
         ...
 
@@ -137,11 +149,29 @@ class ReadableTiles(SupportsLocalReads, Protocol):
         ...
 
     def tile_exists(self, tile_id: TileId) -> bool:
-        """Whether the tile can be read here. Raises `BaseUnavailableError` for damaged facts of a base."""
+        """Whether the tile is here; a recalled one is, and can't be read.
+
+        Raises `BaseUnavailableError` for damaged facts of a base.
+        """
         ...
 
     def captured_us(self, tile_id: TileId) -> int | None:
         """When the ground looked like that, microseconds since 1970 UTC; None for a tile that is not here.
+
+        Raises `BaseUnavailableError` for damaged facts of a base.
+        """
+        ...
+
+    def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
+        """The dataset of each of the tiles that is here, by name; None for a tile without one.
+
+        A store asks its database, once for all of them; a base asks nobody. Raises `StoreUnavailableError`,
+        and `BaseUnavailableError` for damaged facts of a base.
+        """
+        ...
+
+    def content_sha256(self, tile_id: TileId) -> str | None:
+        """The SHA-256 of the tile's bytes as it was stored; None for a tile that is not here. Reads no bytes.
 
         Raises `BaseUnavailableError` for damaged facts of a base.
         """
@@ -154,12 +184,12 @@ class ReadableTiles(SupportsLocalReads, Protocol):
 class SupportsLocalWrites(Protocol):
     """A store that owns its tiles: what it can write beyond `TileStore`."""
 
-    def write_tiles(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
+    def write_tiles(self, tiles: Iterable[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
         """Store a batch with one commit; outcome i is tile i's. A bad tile never sinks its batch.
 
         Every tile whose outcome says stored is durable when this returns. Waits as `TileStore.write_tile`
-        does, once for the batch. Raises `StoreUnavailableError` when the batch as a whole could not be
-        committed; then none of it was stored.
+        does, once for the batch. Raises `TypeError` for pixels that are no `TileBytes`, and
+        `StoreUnavailableError` when the batch as a whole could not be committed; then none of it was stored.
         """
         ...
 
@@ -167,8 +197,22 @@ class SupportsLocalWrites(Protocol):
         """Put a stored tile's capture date right; committed and on the flight record when this returns.
 
         The tile is judged anew and labelled by the verdict. It stays stored also when a write would now be
-        refused: each read judges it. Raises `TileNotFoundError`, `TileMetadataError` (a capture time in the
-        future), `StoreUnavailableError`.
+        refused: each read judges it. Raises `ValueError` for a time that is not aware and in UTC,
+        `TileNotFoundError`, `TileMetadataError` (a capture time in the future), `StoreUnavailableError`.
+        """
+        ...
+
+    def replace_tile(self, pixels: TileBytes, metadata: TileMetadata) -> ReplacedTile:
+        """Put newer imagery in the place of a stored tile's; durable when this returns.
+
+        The new imagery passes every gate of a write. At any instant, and after a crash, the tile is the old
+        one or the new one, whole; handles on the old pixels stay valid. A pin stays, everything else is as
+        after a write. When this raises, the old tile is stored as before, `CommitOutcomeUnknownError`
+        excepted. Waits as `TileStore.write_tile` does. Raises `TileNotFoundError`, `NotNewerError` (imagery
+        as old or older), `DuplicateTileError` (the same bytes; `CaptureTimeConflictError` for another date,
+        which `amend_capture_time` puts right), `TileMetadataError` (an onboard tile, no JPEG, a capture time
+        in the future), `ContentHashMismatchError`, `FreshnessRejectionError`, `CacheBudgetExhaustedError`,
+        `StoreUnavailableError`.
         """
         ...
 

@@ -19,7 +19,7 @@ from ..ports.clock import Clock
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.tile_rows import TileRows
 from ..ports.tile_store import AmendedTile, SupportsLocalWrites
-from ..values.tiles import FreshnessLabel, TileId
+from ..values.tiles import FreshnessLabel, TileId, check_aware_utc
 from ..values.timestamps import microseconds_of
 from .catalogue_sync import CatalogueSync
 from .freshness_gate import FreshnessGate
@@ -37,6 +37,7 @@ class TileAmender:
 
     def amend(self, tile_id: TileId, captured_at: datetime) -> AmendedTile:
         """See `SupportsLocalWrites.amend_capture_time`."""
+        check_aware_utc(captured_at, "captured_at")
         now = self.clock.now()
         check_capture_time(captured_at, now, tile_id)
         verdict = self.gate.verdict_on(tile_id, microseconds_of(captured_at), now)
@@ -45,7 +46,7 @@ class TileAmender:
             if before is None:
                 raise TileNotFoundError(tile_id)
             stored = self.rows.amend(tile_id, captured_at, label_of(verdict))
-            self.sync.add(stored)
+            self.sync.add_changed(stored)
         amended = AmendedTile(stored, before.captured_at, verdict)
         self.recorder.record(amended_event(stored, before.captured_at, verdict.decision))
         return amended

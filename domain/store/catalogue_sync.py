@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from types import TracebackType
 
-from ..errors import CommitOutcomeUnknownError, TileMetadataError
+from ..errors import CommitOutcomeUnknownError, StoreUnavailableError, TileMetadataError
 from ..ports.mapping_cache import MappingCache
 from ..ports.tile_catalogue import TileCatalogue
 from ..ports.tile_files import TileFiles
@@ -20,6 +21,8 @@ from ..ports.tile_rows import TileRows
 from ..values.catalogue_entries import columns_of
 from ..values.tile_changes import ChangeKind, TileChange
 from ..values.tiles import TileId, TileMetadataPersistent
+from ..values.timestamps import microseconds_of
+from .settle_replacement import settle_replacement
 
 QUERY_TILES = 1_000
 """Tiles per query to the rows; writers wait while the answer is entered into the catalogue."""
@@ -65,6 +68,10 @@ class CatalogueSync:
         """Tiles whose rows must be read."""
         self._queried: set[TileId] = set()
         """Tiles of the query under way."""
+        self._placing: set[tuple[TileId, str]] = set()
+        """Tiles and digests of replacements that this process committed and has not entered yet."""
+        self._settling_own = threading.Lock()
+        """Held from a settling until its row is entered: the later of two is entered last."""
 
     def changing(self, tile_ids: Collection[TileId]) -> Change:
         """The context of a change that this process makes to rows, up to its catalogue entry."""
@@ -97,10 +104,50 @@ class CatalogueSync:
         if more:
             self._when_unsettled()
 
+    def settle_own(self, stored: TileMetadataPersistent) -> TileMetadataPersistent | None:
+        """Settle a replacement that this process committed, enter the tile's row as of then, and return it.
+
+        Readers may find the old file or the new one until then. Raises `StoreUnavailableError`.
+        """
+        placing = stored.tile_id, stored.content_sha256
+        self._placing.add(placing)
+        try:
+            with self._settling_own:
+                row = settle_replacement(self._rows, self._files, stored.tile_id)
+                self._set(stored.tile_id, row)
+                return row
+        finally:
+            self._placing.discard(placing)
+
+    def accepts(self, tile_id: TileId, content_sha256: str) -> bool:
+        """Whether bytes that are not those of the catalogue's entry are the tile's committed ones after all.
+
+        That of a replacement is entered a moment after its file can be read. The row is read, unless this
+        process makes the replacement itself; no lock of the tile is waited for.
+        """
+        if (tile_id, content_sha256) in self._placing:
+            return True
+        row = None
+        with suppress(StoreUnavailableError, TileMetadataError):  # then the catalogue decides
+            row = self._rows.get(tile_id)
+        return row is not None and row.content_sha256 == content_sha256
+
     def add(self, row: TileMetadataPersistent) -> None:
-        """Enter a committed tile. A mapping of other content belongs to a tile that was deleted since."""
-        if self.catalogue.add(row):
+        """Enter a committed tile, and have it opened anew when its content or its capture time is new.
+
+        A mapping of other content is of a tile that was replaced or deleted. By its new capture time a tile
+        may be recalled, which is checked when it is opened.
+        """
+        captured_us = self.catalogue.captured_us(row.tile_id)
+        if self.catalogue.add(row) or captured_us != microseconds_of(row.captured_at):
             self.mapping_cache.invalidate(row.tile_id)
+
+    def add_changed(self, row: TileMetadataPersistent) -> None:
+        """Enter a tile of which this process changed facts; another one may have replaced it just before."""
+        known = self.catalogue.get(row.tile_id)
+        is_other = known is not None and known.content_sha256 != row.content_sha256
+        if not (is_other and self._settle_replacements([row.tile_id])):  # else its notice has it tried again
+            self.add(row)
 
     def remove(self, tile_id: TileId) -> None:
         """Take out a tile that is not committed any more, or with other content."""
@@ -143,7 +190,11 @@ class CatalogueSync:
             for tile_id in self._changing:
                 self._note(tile_id, ChangeKind.CHANGED)
         self.catalogue.load(*columns_of(self._rows.committed()), since=mark)
-        self.apply(TileChange(ChangeKind.CHANGED, tile_id) for tile_id in self._rows.marked_missing())
+        stuck = self._settle_replacements(self._rows.unsettled())
+        for tile_id in stuck:
+            self.remove(tile_id)  # its file may hold the older imagery
+        news = [*self._rows.marked_missing(), *stuck]
+        self.apply(TileChange(ChangeKind.CHANGED, tile_id) for tile_id in news)
         self.mapping_cache.invalidate_all()
 
     def _note(self, tile_id: TileId, kind: ChangeKind) -> None:
@@ -160,10 +211,14 @@ class CatalogueSync:
 
     def _settle(self) -> None:
         limit = QUERY_TILES
+        stuck_tiles: set[TileId] = set()
         with self._querying:
             while queried := self._next_query(limit):
+                stuck: set[TileId] = set()
                 try:
                     found = self._rows.committed_among(queried)
+                    known = [tile_id for tile_id in found if tile_id in self.catalogue]
+                    stuck = self._settle_replacements(self._rows.unsettled(known) if known else ())
                     # A row whose file is missing is left out, as it is when the store is opened.
                     found = {tile_id: row for tile_id, row in found.items() if self._files.exists(tile_id)}
                 except TileMetadataError as error:
@@ -177,9 +232,26 @@ class CatalogueSync:
                     self._requeue()
                     raise
                 with self._lock:
-                    for tile_id in self._queried:
+                    for tile_id in self._queried - stuck:
                         self._set(tile_id, found.get(tile_id))
                     self._queried.clear()
+                    stuck_tiles |= stuck
+            with self._lock:
+                self._unsettled |= stuck_tiles
+
+    def _settle_replacements(self, tile_ids: Iterable[TileId]) -> set[TileId]:
+        """Settle replacements before their rows are entered; returns the tiles whose files can't be placed.
+
+        Such a tile stays as the catalogue has it, which is what its file still holds, until the next call.
+        """
+        stuck = set()
+        for tile_id in tile_ids:
+            try:
+                settle_replacement(self._rows, self._files, tile_id)
+            except StoreUnavailableError as error:
+                _log.warning("the newer imagery of tile %s waits for its place: %s", tile_id, error.explained)
+                stuck.add(tile_id)
+        return stuck
 
     def _next_query(self, limit: int) -> list[TileId]:
         with self._lock:
@@ -193,11 +265,10 @@ class CatalogueSync:
             self._queried.clear()
 
     def _set(self, tile_id: TileId, row: TileMetadataPersistent | None) -> None:
-        known = self.catalogue.get(tile_id)
-        if row is None or (known is not None and known.content_sha256 != row.content_sha256):
+        if row is None:
             self.remove(tile_id)
-        if row is not None:
-            self.catalogue.add(row)
+        else:
+            self.add(row)
 
 
 class Change:

@@ -9,6 +9,7 @@ import attrs
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.tile_files import TileFiles
 from ..ports.tile_rows import TileRows
+from ..values.tiles import TileMetadataPersistent
 from .repair import repair
 from .verify import Finding, verify_store
 
@@ -57,6 +58,7 @@ def check_store(
     pace: Callable[[int], None] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     checkpoint: Callable[[], None] = lambda: None,
+    checked: Callable[[TileMetadataPersistent, bool], None] = lambda row, whole: None,
 ) -> None:
     """Go on with `check` from its position to the end; see `verify_store`.
 
@@ -73,6 +75,8 @@ def check_store(
         check.position = position
         checkpoint()
 
-    found = verify_store(rows, files, count, pace=pace, start_at=check.position, checkpoint=reach)
+    found = verify_store(
+        rows, files, count, pace=pace, start_at=check.position, checkpoint=reach, checked=checked
+    )
     for finding in found:
         check.add(repair(finding, rows, files, recorder) if repairing else finding)

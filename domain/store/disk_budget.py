@@ -25,7 +25,7 @@ from ..ports.tile_store import RecordsLookups, SupportsLocalReads, TileStore
 from ..values.catalogue_entries import EvictionCandidate
 from ..values.disk_usage import footprint
 from ..values.eviction_tally import EvictionTally
-from ..values.pixels import TilePixelHandle
+from ..values.pixels import TileBytes, TilePixelHandle
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 
 _log = logging.getLogger("aerotile.budget")
@@ -142,13 +142,18 @@ class CacheBudgetEnforcer:
         self._tallies: list[EvictionTally] = []
 
     def reserve_headroom(
-        self, needed_bytes: int, lost_races: int = 0, *, onboard: bool = False
+        self,
+        needed_bytes: int,
+        lost_races: int = 0,
+        *,
+        onboard: bool = False,
+        spared: TileId | None = None,
     ) -> Reservation:
         """Reserve `needed_bytes` for one write, evicting when there is no room for them.
 
         With `onboard` the room counts against the onboard share as well, and only onboard tiles are evicted
         for it. For each of `lost_races`, `needed_bytes` more are freed where they can be: room for the other
-        processes, which would take the room of this write again.
+        processes, which would take the room of this write again. `spared` is a tile that is not evicted.
 
         Evicts nothing, and does not query the database, while the catalogue's total, the reservations of
         this process and `needed_bytes` are within the limits. Raises `CacheBudgetExhaustedError` (for onboard
@@ -167,7 +172,7 @@ class CacheBudgetEnforcer:
         with self._sweep_lock:
             self._sweeping = True  # later writes must not take the room that this sweep frees
             try:
-                self._make_room(needed_bytes, spare_bytes, limits, onboard)
+                self._make_room(needed_bytes, spare_bytes, limits, onboard, spared)
                 with self._lock:
                     return self._reserve(needed_bytes, limits, onboard)
             finally:
@@ -198,7 +203,12 @@ class CacheBudgetEnforcer:
         return Reservation(self, needed_bytes, onboard)
 
     def _make_room(
-        self, needed_bytes: int, spare_bytes: int, limits: Sequence[_Limit], onboard: bool
+        self,
+        needed_bytes: int,
+        spare_bytes: int,
+        limits: Sequence[_Limit],
+        onboard: bool,
+        spared: TileId | None,
     ) -> None:
         missing, limit = self._missing_bytes(needed_bytes, limits)
         if missing + spare_bytes <= 0:
@@ -207,11 +217,11 @@ class CacheBudgetEnforcer:
             # The budget was lowered, or measured otherwise before: the map is not evicted for that.
             raise self._exhausted(needed_bytes, self._budget, onboard)
         self._before_sweep()
-        refused: set[TileId] = set()
+        refused: set[TileId] = set() if spared is None else {spared}
         evicted = 0
         while missing + spare_bytes > 0:
             # Counted again after each batch: a candidate may turn out to be pinned meanwhile.
-            if missing > self._catalogue.evictable_bytes(onboard_only=onboard):
+            if missing > self._evictable_bytes(onboard, spared):
                 raise self._exhausted(needed_bytes, limit, onboard, evicted)
             # Tiles that turned out not to be evictable may be listed for a moment longer; skip them.
             batch = self._eviction_lists[onboard].next_batch(refused)
@@ -221,6 +231,11 @@ class CacheBudgetEnforcer:
                 return
             evicted += self._evict(batch, missing + spare_bytes, refused)
             missing, limit = self._missing_bytes(needed_bytes, limits)
+
+    def _evictable_bytes(self, onboard: bool, spared: TileId | None) -> int:
+        entry = None if spared is None else self._catalogue.get(spared)
+        spared_bytes = footprint(entry.disk_bytes) if entry is not None and entry.evictable else 0
+        return self._catalogue.evictable_bytes(onboard_only=onboard) - spared_bytes
 
     def _missing_bytes(self, needed_bytes: int, limits: Sequence[_Limit]) -> tuple[int, _Limit]:
         """How many bytes must go, and for which limit."""
@@ -309,7 +324,7 @@ class BudgetEnforcedTileStore:
         """See `TileStore`."""
         return self._store.delete_tile(tile_id)
 
-    def write_tile(self, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
+    def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
         """See `TileStore`; raises `CacheBudgetExhaustedError` when no room can be made."""
         tile_id = metadata.tile_id
         if self._store.tile_exists(tile_id):  # a duplicate evicts nothing

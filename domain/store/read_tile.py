@@ -1,13 +1,14 @@
 """Reading tiles: the steps of a read whose tile has no cached mapping.
 
     1. ticket           taken first, so that a removal from here on is noticed in step 5
-    2. catalogue        the tile is committed, as far as this process knows; no database
+    2. catalogue        the tile is committed, as far as this process knows; no list recalls it; no database
     3. file             opened, mapped and in memory before the deadline
     4. hash             where it is verified: once for each mapping, not for each read
     5. cache            the next read of the tile is a look-up
 
 A removal works in the other order: the tile leaves the catalogue, then the cache. So a read that begins after
-a removal does not find the tile, and a read that began before it leaves no mapping behind.
+a removal does not find the tile, and a read that began before it leaves no mapping behind. A recall list
+works like that too: it is in force, then every mapping leaves the cache.
 
 When all of a file is in memory, a read waits for nothing, and `FastReader` takes these steps in one.
 """
@@ -26,6 +27,9 @@ from ..ports.tile_catalogue import TileCatalogue
 from ..ports.tile_files import TileFiles
 from ..values.pixels import TilePixelHandle
 from ..values.tiles import TileId
+from ..values.timestamps import microseconds_of
+from ..values.validators import check_kind
+from .recall_guard import RecallGuard
 
 
 class FastReader(Protocol):
@@ -37,6 +41,10 @@ class FastReader(Protocol):
 
     def read_bytes(self, tile_id: TileId) -> bytes:
         """See `SupportsLocalReads.read_tile_bytes`."""
+        ...
+
+    def check_by(self, check: Callable[[TileId], None] | None) -> None:
+        """Call `check`, which may raise, in each read of a tile that is not cached; None: call nothing."""
         ...
 
 
@@ -69,12 +77,19 @@ class TileReader:
     when_missing: Callable[[TileId], None]
     """Called with a tile whose file does not exist: another process deletes it, or has just replaced it."""
     verify_hash: bool
+    recalls: RecallGuard
+    accepts: Callable[[TileId, str], bool] = lambda tile_id, content_sha256: False
+    """Called with the hash of bytes that are not the catalogue's: whether they are committed all the same,
+    because the tile was replaced a moment ago. It may ask the database; no other step of a read does."""
+
+    def check_recalls(self, tile_id: TileId) -> None:
+        """Raise `TileRecalledError` for a tile that the recall list in force names."""
+        if self.recalls.in_force is not None and (entry := self.catalogue.get(tile_id)) is not None:
+            self.recalls.check(tile_id, microseconds_of(entry.captured_at), entry.content_sha256)
 
     def read_first(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
         """Open a tile without a cached mapping and cache it; raises as `TileStore.read_tile_pixels` does."""
-        ticket = self.mapping_cache.ticket(tile_id)
-        if tile_id not in self.catalogue:
-            raise TileNotFoundError(tile_id)
+        ticket, expected = self._begin(tile_id)
         try:
             try:
                 handle = self.files.open(tile_id, timeout_s)
@@ -84,27 +99,38 @@ class TileReader:
         except TileNotFoundError:
             self.when_missing(tile_id)
             raise
-        if self.verify_hash and self._differs(tile_id, memoryview(handle), ticket):
+        if self.verify_hash and self._differs(tile_id, memoryview(handle), ticket, expected):
             handle.close()
             return self.read_first(tile_id, timeout_s)
         return self.mapping_cache.put(tile_id, handle, ticket)
 
     def read_bytes(self, tile_id: TileId, timeout_s: float | None) -> bytes:
         """A copy of a tile's bytes, without caching a mapping; raises what `read_tile_bytes` raises."""
-        ticket = self.mapping_cache.ticket(tile_id)
-        if tile_id not in self.catalogue:
-            raise TileNotFoundError(tile_id)
+        ticket, expected = self._begin(tile_id)
         try:
             pixels = self.files.read(tile_id, timeout_s)
         except TileNotFoundError:
             self.when_missing(tile_id)
             raise
-        if self.verify_hash and self._differs(tile_id, memoryview(pixels), ticket):
+        if self.verify_hash and self._differs(tile_id, memoryview(pixels), ticket, expected):
             return self.read_bytes(tile_id, timeout_s)
         self.mapping_cache.note(tile_id)
         return pixels
 
-    def _differs(self, tile_id: TileId, pixels: memoryview, ticket: int) -> bool:
+    def _begin(self, tile_id: TileId) -> tuple[int, str | None]:
+        """The ticket of a read and, where hashes are verified, the hash that the catalogue has before it.
+
+        Raises `TileNotFoundError`, `TileRecalledError`.
+        """
+        ticket = self.mapping_cache.ticket(tile_id)
+        if tile_id not in self.catalogue:
+            check_kind(tile_id, TileId, "tile_id")
+            raise TileNotFoundError(tile_id)
+        self.check_recalls(tile_id)
+        entry = self.catalogue.get(tile_id) if self.verify_hash else None
+        return ticket, None if entry is None else entry.content_sha256
+
+    def _differs(self, tile_id: TileId, pixels: memoryview, ticket: int, expected: str | None) -> bool:
         """Verify the hash; True when the tile was replaced during the read, which must be repeated then.
 
         Raises `ContentHashMismatchError` when these are not the committed bytes.
@@ -112,9 +138,9 @@ class TileReader:
         with pixels:
             actual = hashlib.sha256(pixels).hexdigest()
         entry = self.catalogue.get(tile_id)
-        if entry is not None and entry.content_sha256 == actual:
+        if entry is not None and (entry.content_sha256 == actual or self.accepts(tile_id, actual)):
             return False
-        if entry is None or self.mapping_cache.ticket(tile_id) != ticket:
+        if entry is None or entry.content_sha256 != expected or self.mapping_cache.ticket(tile_id) != ticket:
             return True
         raise ContentHashMismatchError(
             "SHA-256", expected=entry.content_sha256, actual=actual, tile_id=tile_id

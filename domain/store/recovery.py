@@ -3,14 +3,17 @@
 A file without a committed row is either an orphan of a dead writer or belongs to a living one between its
 fifth and sixth step. A file is removed only when it is still without a row while every writer is locked out,
 and only when the files belong to these rows: for another database's rows, every file would be an orphan.
+The same goes for the second name of a replacement, unless its digest is the one that the row names: then the
+replacement was committed, and its file gets its place.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from uuid import UUID
 
 import attrs
 import numpy as np
@@ -23,6 +26,7 @@ from ..values.catalogue_entries import Keys
 from ..values.inventory import FoundFile, FoundKind, TileInventory
 from ..values.tile_key import VARIANT_BITS, VariantTable, decode_tile_key
 from ..values.tiles import TileId, TileMetadataPersistent
+from .settle_replacement import settle_replacement
 
 _NAMED_IN_LOG = 3
 
@@ -41,6 +45,8 @@ class ReconcileReport:
     """Rows whose file is gone; marked, never dropped."""
     files_back: int
     """Rows that an earlier open marked as without a file, and whose file is there again."""
+    replacements_settled: int
+    """Committed replacements whose file got its place."""
     sidecars_restored: int
     rows_completed: int
     """Rows from before migration 0002 that were given their file's hash."""
@@ -58,6 +64,8 @@ def reconcile(
     _check_identity(rows, files)
     completed, missing = _fill_hashes(rows, files)
     differences = _compare(rows, files, catalogue)
+    # After the load: a replacement that the catalogue has is settled, or among these.
+    settled = _settle(rows, files, catalogue, rows.unsettled())
     repaired, lost = _repair(rows, files, catalogue, differences, lock_timeout_s)
     missing += lost
     report = ReconcileReport(
@@ -65,6 +73,7 @@ def reconcile(
         rows_completed=completed,
         files_missing=len(missing),
         files_back=_mark(rows, files, missing, now),
+        replacements_settled=settled,
         **repaired,
     )
     _log.info("c6.store.construct %s", " ".join(f"{k}={v}" for k, v in attrs.asdict(report).items()))
@@ -79,6 +88,11 @@ def _check_identity(rows: TileRows, files: TileFiles) -> None:
             owner = files.claim(ours)
         else:  # the tiles may belong to a process that claimed the folder just now
             owner = files.store_id()
+    refuse_files_of_another_store(files, ours=ours, owner=owner)
+
+
+def refuse_files_of_another_store(files: TileFiles, *, ours: UUID, owner: UUID | None) -> None:
+    """Raise `StoreUnavailableError` unless the files belong to the database at hand."""
     if owner == ours:
         return
     what = "to none that is known" if owner is None else f"to store {owner}"
@@ -148,8 +162,8 @@ class _Differences:
         """`keys` are sorted."""
         with_file = np.zeros(len(keys), np.bool_)
         with_sidecar = np.zeros(len(keys), np.bool_)
-        self.unexplained = list(inventory.temporaries)
-        """Temporaries, and files of tiles that the catalogue lacks."""
+        self.unexplained = [*inventory.temporaries, *inventory.replacements]
+        """Temporaries, replacements, and files of tiles that the catalogue lacks."""
         for found in inventory.variants:
             try:
                 ordinal = variants.ordinal(found.source, found.flight_id)
@@ -195,7 +209,9 @@ def _repair(
             without_file = [t for t in differences.without_file if not files.exists(t)]
             committed = locked.committed_among(differing)
             for found in differences.unexplained:
-                if found.kind is FoundKind.TEMPORARY:
+                if found.kind is FoundKind.REPLACEMENT and _is_of(found, committed):
+                    continue  # settled above, or by its writer in a moment
+                if found.kind in (FoundKind.TEMPORARY, FoundKind.REPLACEMENT):
                     repaired["temporaries_removed"] += files.discard(found)
                 elif found.tile_id not in committed:
                     repaired["orphans_removed"] += files.discard(found) and found.kind is FoundKind.TILE
@@ -206,6 +222,17 @@ def _repair(
         _log.warning("could not lock writers out to look for orphans: %s", error.explained)
         repaired["left_for_later"] = len(differences.unexplained)
         return repaired, []
+    # The same content as that of the tile's name: a cut has undone the last step of a settling.
+    _settle(
+        rows,
+        files,
+        catalogue,
+        {
+            found.tile_id
+            for found in differences.unexplained
+            if found.kind is FoundKind.REPLACEMENT and _is_of(found, committed)
+        },
+    )
     not_restored: list[str] = []
     for tile_id in differences.without_sidecar:
         if tile_id in committed and files.exists(tile_id):
@@ -223,6 +250,27 @@ def _repair(
         if tile_id not in committed or tile_id in gone:
             catalogue.remove(tile_id)
     return repaired, missing
+
+
+def _is_of(found: FoundFile, committed: Mapping[TileId, TileMetadataPersistent]) -> bool:
+    """Whether a replacement's file is the one that the row names."""
+    row = committed.get(found.tile_id)
+    return row is not None and row.content_sha256 == found.content_sha256
+
+
+def _settle(rows: TileRows, files: TileFiles, catalogue: TileCatalogue, tile_ids: Iterable[TileId]) -> int:
+    """Give the files of committed replacements their place; returns how many.
+
+    A tile whose file can't be placed is left out of the catalogue: its file may hold the older imagery.
+    """
+    settled = 0
+    for tile_id in tile_ids:
+        try:
+            settled += settle_replacement(rows, files, tile_id) is not None
+        except StoreUnavailableError as error:
+            _log.error("the newer imagery of tile %s waits for its place: %s", tile_id, error.explained)
+            catalogue.remove(tile_id)
+    return settled
 
 
 def _mark(rows: TileRows, files: TileFiles, missing: Sequence[TileId], now: datetime) -> int:

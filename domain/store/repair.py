@@ -9,6 +9,7 @@ from ..flight_events import quarantined_event
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.tile_files import TileFiles
 from ..ports.tile_rows import TileRows
+from .settle_replacement import settle_replacement
 from .verify import Finding, FindingKind
 
 _LOST = frozenset({FindingKind.CONTENT_DAMAGED, FindingKind.FILE_MISSING, FindingKind.NOT_A_FILE})
@@ -25,7 +26,7 @@ def repair(finding: Finding, rows: TileRows, files: TileFiles, recorder: FlightR
     """
     if finding.mended or finding.kind not in _LOST:
         return finding
-    row = rows.get(finding.tile_id)
+    row = settle_replacement(rows, files, finding.tile_id)
     if row is None:
         return attrs.evolve(finding, mended=True, detail=f"{finding.detail}; deleted meanwhile")
     try:

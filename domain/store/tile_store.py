@@ -15,20 +15,23 @@ from ..ports.headroom import Headroom, NoBudget
 from ..ports.tile_catalogue import TileCatalogue
 from ..ports.tile_files import TileFiles
 from ..ports.tile_rows import TileRows
-from ..ports.tile_store import AmendedTile, TileWriteOutcome
+from ..ports.tile_store import AmendedTile, ReplacedTile, TileWriteOutcome
 from ..values.catalogue_entries import CatalogueMatches
 from ..values.pixels import TileBytes, TilePixelHandle, as_bytes
 from ..values.tile_changes import TileChange
 from ..values.tile_grid import Bbox
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
+from ..values.validators import check_kind, check_timeout, taken_as
 from .amend_tile import TileAmender
 from .catalogue_sync import CatalogueSync
 from .clock_guard import ClockGuard
 from .delete_tile import TileDeleter
 from .freshness_gate import FreshnessGate, judge_stored
-from .read_tile import SupportsFastReader, TileReader
+from .read_tile import FastReader, SupportsFastReader, TileReader
+from .recall_guard import RecallGuard, no_recalls
 from .recovery import ReconcileReport, reconcile
-from .write_batch import write_batch
+from .replace_tile import replace_tile
+from .write_batch import checked_batch, write_batch
 from .write_tile import WriteParts, write_tile
 
 
@@ -56,6 +59,7 @@ class FileBackedTileStore:
         verify_hash: bool = False,
         read_deadline_s: float | None = None,
         clock_guard: ClockGuard | None = None,
+        recalls: RecallGuard | None = None,
         lock_timeout_s: float = 5.0,
         check_process: Callable[[], None] = lambda: None,
     ) -> None:
@@ -64,11 +68,13 @@ class FileBackedTileStore:
         `headroom` is the disk budget; default none. With `verify_hash` pixels are hashed once each time that
         they are opened. A read waits for the disk at most `read_deadline_s` seconds; None: without a limit.
         `clock_guard` guards `clock` by the catalogue of `sync`; default one of this store's own.
+        `recalls` refuses the tiles of a recall list; default none.
         `check_process` raises `ForkedProcessError` in a child that was forked since; it must take no lock.
         """
         self._check_process = check_process
         self._gate = gate
         self._clock = ClockGuard(clock, sync.catalogue, recorder) if clock_guard is None else clock_guard
+        self._recalls = no_recalls() if recalls is None else recalls
         self._sync = sync
         self._catalogue = sync.catalogue
         self._get_cached = sync.mapping_cache.get  # bound once: the look-up is a good part of a read's time
@@ -82,6 +88,7 @@ class FileBackedTileStore:
             clock=clock,
             clock_guard=self._clock,
             recorder=recorder,
+            recalls=self._recalls,
         )
         self._amender = TileAmender(rows=rows, gate=gate, sync=sync, clock=clock, recorder=recorder)
         self._reader = TileReader(
@@ -90,13 +97,17 @@ class FileBackedTileStore:
             mapping_cache=sync.mapping_cache,
             when_missing=self._forget_missing,
             verify_hash=verify_hash,
+            recalls=self._recalls,
+            accepts=self._accepts,
         )
+        self._fast_reads: FastReader | None = None
         self._read_deadline_s = read_deadline_s
         if isinstance(files, SupportsFastReader) and not verify_hash:
             self._read_fast(files)
         self.opened: ReconcileReport = reconcile(
             rows, files, sync.catalogue, now=clock.now(), lock_timeout_s=lock_timeout_s
         )
+        self._recalls.when_changed(self._follow_recalls)
         self._clock.look()  # now the catalogue holds the latest proven time
 
     def _read_fast(self, files: SupportsFastReader) -> None:
@@ -112,6 +123,15 @@ class FileBackedTileStore:
             # assigned to; it is one of the same signature.)
             self.read_tile_pixels = reads.read_pixels  # type: ignore[method-assign]
             self.read_tile_bytes = reads.read_bytes  # type: ignore[method-assign]
+            self._fast_reads = reads
+
+    def _follow_recalls(self) -> None:
+        """Have each tile opened anew, and checked then; without a list in force no read calls a check."""
+        check = None if self._recalls.in_force is None else self._reader.check_recalls
+        if self._fast_reads is not None:
+            self._fast_reads.check_by(check)
+        if check is not None:
+            self._sync.mapping_cache.invalidate_all()
 
     def _forget_missing(self, tile_id: TileId) -> None:
         try:
@@ -119,6 +139,13 @@ class FileBackedTileStore:
         except ForkedProcessError:
             return  # the locks of the catalogue may be held by threads that a forked child does not have
         self._sync.forget_missing(tile_id)
+
+    def _accepts(self, tile_id: TileId, content_sha256: str) -> bool:
+        try:
+            self._check_process()
+        except ForkedProcessError:
+            return False  # a forked child has the tiles of the fork, and its parent's locks are not its own
+        return self._sync.accepts(tile_id, content_sha256)
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """See `TileStore`."""
@@ -128,8 +155,7 @@ class FileBackedTileStore:
 
     def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
         """See `SupportsLocalReads`."""
-        if timeout_s is not None and not timeout_s >= 0:
-            raise ValueError(f"timeout_s must be 0 or more seconds, got {timeout_s!r}")
+        check_timeout(timeout_s)
         handle = self._get_cached(tile_id)
         return self._reader.read_first(tile_id, timeout_s) if handle is None else handle
 
@@ -141,14 +167,34 @@ class FileBackedTileStore:
         """See `TileStore`."""
         return tile_id in self._catalogue
 
+    def is_sealed(self, tile_id: TileId) -> bool:
+        """Whether a sealed base holds the tile, which can't be changed then; a store alone has none."""
+        check_kind(tile_id, TileId, "tile_id")
+        return False
+
     def captured_us(self, tile_id: TileId) -> int | None:
         """See `ReadableTiles`."""
         return self._catalogue.captured_us(tile_id)
 
+    def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
+        """See `ReadableTiles`; the database is asked."""
+        committed = self._write_parts.rows.committed_among(taken_as(tile_ids, TileId, "tile_ids"))
+        return {tile_id: row.dataset for tile_id, row in committed.items()}
+
+    def content_sha256(self, tile_id: TileId) -> str | None:
+        """See `ReadableTiles`."""
+        entry = self._catalogue.get(tile_id)
+        return None if entry is None else entry.content_sha256
+
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """See `SupportsLocalReads`."""
         captured_us = self.captured_us(tile_id)
-        return None if captured_us is None else self.judge(tile_id, captured_us)
+        if captured_us is None:
+            return None
+        verdict = self.judge(tile_id, captured_us)
+        if self._recalls.in_force is None:
+            return verdict
+        return self._recalls.judged(verdict, tile_id, captured_us, self.content_sha256(tile_id))
 
     def judge(self, tile_id: TileId, captured_us: int) -> FreshnessVerdict:
         """The verdict as of now on a tile by its capture time, in microseconds since 1970."""
@@ -167,39 +213,51 @@ class FileBackedTileStore:
 
     def record_unknown_candidates(self, tile_ids: Sequence[TileId]) -> None:
         """See `RecordsLookups`."""
-        self._write_parts.recorder.record(lookup_unknown_event(tile_ids))
+        self._write_parts.recorder.record(lookup_unknown_event(taken_as(tile_ids, TileId, "tile_ids")))
 
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
         """See `SupportsLocalReads`."""
-        return self._catalogue.query_by_bbox(bbox, zoom_level)
+        return self._recalls.without_recalled(self._catalogue.query_by_bbox(bbox, zoom_level))
 
     def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
-        """See `TileStore`. `pixels` may be any buffer of unsigned bytes; raises `TypeError` for another."""
+        """See `TileStore`."""
         self._check_process()
         jpeg = as_bytes(pixels)
+        check_kind(metadata, TileMetadata, "metadata")
         with self._sync.changing([metadata.tile_id]):
             return write_tile(self._write_parts, jpeg, metadata)
 
-    def write_tiles(self, tiles: Sequence[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
-        """See `SupportsLocalWrites`; `pixels` as `write_tile` takes them."""
+    def write_tiles(self, tiles: Iterable[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
+        """See `SupportsLocalWrites`."""
         self._check_process()
-        batch = [(as_bytes(pixels), metadata) for pixels, metadata in tiles]
+        batch = checked_batch(tiles)
         with self._sync.changing([metadata.tile_id for _, metadata in batch]):
             return write_batch(self._write_parts, batch)
 
     def delete_tile(self, tile_id: TileId) -> int:
         """See `TileStore`."""
         self._check_process()
+        check_kind(tile_id, TileId, "tile_id")
         return self._deleter.delete_tile(tile_id)
 
     def amend_capture_time(self, tile_id: TileId, captured_at: datetime) -> AmendedTile:
         """See `SupportsLocalWrites`."""
         self._check_process()
+        check_kind(tile_id, TileId, "tile_id")
         return self._amender.amend(tile_id, captured_at)
+
+    def replace_tile(self, pixels: TileBytes, metadata: TileMetadata) -> ReplacedTile:
+        """See `SupportsLocalWrites`; `pixels` as `write_tile` takes them."""
+        self._check_process()
+        jpeg = as_bytes(pixels)
+        check_kind(metadata, TileMetadata, "metadata")
+        with self._sync.changing([metadata.tile_id]):
+            return replace_tile(self._write_parts, jpeg, metadata)
 
     def evict_tile(self, tile_id: TileId) -> int:
         """See `SupportsLocalWrites`."""
         self._check_process()
+        check_kind(tile_id, TileId, "tile_id")
         return self._deleter.evict_tile(tile_id)
 
     def apply_changes(self, changes: Iterable[TileChange]) -> None:

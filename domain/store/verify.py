@@ -15,6 +15,7 @@ from ..values.catalogue_entries import Keys
 from ..values.inventory import FoundKind
 from ..values.tile_key import VARIANT_BITS, VariantTable, decode_tile_key, encode_tile_key
 from ..values.tiles import TileId, TileMetadataPersistent
+from .settle_replacement import settled
 
 
 class FindingKind(str, Enum):
@@ -77,15 +78,18 @@ def verify_store(
     pace: Callable[[int], None] | None = None,
     start_at: int = 0,
     checkpoint: Callable[[int], None] = lambda position: None,
+    checked: Callable[[TileMetadataPersistent, bool], None] = lambda row, whole: None,
 ) -> Iterator[Finding]:
     """Read and hash every tile; yields each finding, and restores sidecars of tiles that match their row.
 
-    Nothing else is changed. A file that the disk can't read is a finding, and the check goes on. Writers may
+    A committed replacement that a dead writer left under its second name gets its place. Nothing else is
+    changed. A file that the disk can't read is a finding, and the check goes on. Writers may
     go on too: a tile that is being placed can show up as an orphan or a temporary file, and a sidecar that is
     restored while its tile is deleted stays behind as an orphan.
     `progress(done, total)` counts tiles; `pace(read_bytes)` is called after each tile that was read, and may
     sleep. Tiles are checked in the order of their position (zoom and Z-curve, as in a tile key):
     `checkpoint(position)` tells the position that is reached, and `start_at` goes on from such a position.
+    `checked(row, whole)` is called for each row: whether its file is there and has its hash.
     Raises `StoreUnavailableError` when the database does not answer, or when the folders can't be listed
     though every tile in them could be read.
     """
@@ -103,7 +107,14 @@ def verify_store(
         if row is None:
             continue
         tile_id = row.tile_id
-        finding = _verify_content(rows, files, row)
+        finding = _verify_content(files, row)
+        if finding is not None and finding.kind is not FindingKind.FILE_UNREADABLE:
+            # A writer may have deleted or replaced the tile since the row was read, or died meanwhile.
+            with settled(rows, files, tile_id) as row:
+                finding = None if row is None else _verify_content(files, row)
+            if row is None:
+                continue
+        checked(row, finding is None)
         if pace is not None:
             pace(row.disk_bytes)
         if finding is not None:
@@ -122,7 +133,7 @@ def verify_store(
     progress(len(keys), len(keys))
     try:
         for found in files.inventory():
-            if found.kind is FoundKind.TEMPORARY:
+            if found.kind in (FoundKind.TEMPORARY, FoundKind.REPLACEMENT):
                 yield Finding(FindingKind.TEMPORARY_FILE, found.tile_id, str(found.path))
             elif (
                 not _is_among(keys, variants, found.tile_id)
@@ -140,22 +151,19 @@ def verify_store(
         )
 
 
-def _verify_content(rows: TileRows, files: TileFiles, row: TileMetadataPersistent) -> Finding | None:
+def _verify_content(files: TileFiles, row: TileMetadataPersistent) -> Finding | None:
     tile_id, expected = row.tile_id, row.content_sha256
     try:
         actual = files.content_sha256(tile_id)
     except TileNotFoundError:
-        finding = Finding(FindingKind.FILE_MISSING, tile_id, "its row is committed, its file is gone")
+        return Finding(FindingKind.FILE_MISSING, tile_id, "its row is committed, its file is gone")
     except NoTileFileError as error:
-        finding = Finding(FindingKind.NOT_A_FILE, tile_id, str(error))
+        return Finding(FindingKind.NOT_A_FILE, tile_id, str(error))
     except StoreUnavailableError as error:
         return Finding(FindingKind.FILE_UNREADABLE, tile_id, str(error))
-    else:
-        if actual == expected:
-            return None
-        finding = Finding(FindingKind.CONTENT_DAMAGED, tile_id, f"SHA-256 is {actual}, expected {expected}")
-    # A writer may have deleted the tile, or put another one in its place, since the row was read.
-    return finding if _row_stands(rows, tile_id, expected) else None
+    if actual == expected:
+        return None
+    return Finding(FindingKind.CONTENT_DAMAGED, tile_id, f"SHA-256 is {actual}, expected {expected}")
 
 
 def _restore(
@@ -175,22 +183,17 @@ def _restore(
         detail = "its sidecar is not one well-formed line"
     else:
         detail = f"its sidecar says {claimed}, expected {expected}"
-    if not _row_stands(rows, tile_id, expected):
-        return
-    if not tile_matches_row:
-        yield Finding(kind, tile_id, detail)
-        return
-    try:
-        files.restore_sidecar(tile_id, expected)
-    except StoreUnavailableError as error:
-        yield Finding(kind, tile_id, f"{detail}, and it can't be restored: {error}")
-    else:
-        yield Finding(kind, tile_id, detail, mended=True)
-
-
-def _row_stands(rows: TileRows, tile_id: TileId, content_sha256: str) -> bool:
-    row = rows.get(tile_id)
-    return row is not None and row.content_sha256 == content_sha256
+    mended = False
+    with settled(rows, files, tile_id) as now:
+        if now is None or now.content_sha256 != expected:  # deleted or replaced meanwhile
+            return
+        if tile_matches_row:
+            try:
+                files.restore_sidecar(tile_id, expected)
+                mended = True
+            except StoreUnavailableError as error:
+                detail = f"{detail}, and it can't be restored: {error}"
+    yield Finding(kind, tile_id, detail, mended=mended)
 
 
 def _is_among(keys: Keys, variants: VariantTable, tile_id: TileId) -> bool:

@@ -7,20 +7,46 @@ from contextlib import ExitStack, suppress
 
 import attrs
 
-from ..errors import CacheBudgetExhaustedError, DuplicateTileError, HeadroomTakenError, TileCacheError
+from ..errors import (
+    CacheBudgetExhaustedError,
+    DuplicateTileError,
+    HeadroomTakenError,
+    TileCacheError,
+    TileRecalledError,
+)
 from ..flight_events import WriteStep, write_event, write_failed_event
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.tile_files import StagedTile
 from ..ports.tile_rows import OpenRows
 from ..ports.tile_store import TileWriteOutcome
 from ..values.disk_usage import DiskUsage
+from ..values.pixels import TileBytes, as_bytes
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
+from ..values.validators import check_kind, taken
 from .write_tile import MAX_LOST_RACES, WithdrawOnFailure, WriteParts, duplicate_of
 
 
 def write_batch(parts: WriteParts, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
     """Write a batch; outcome i is tile i's. Raises what `SupportsLocalWrites.write_tiles` raises."""
     return _BatchWrite(parts, [metadata.tile_id for _, metadata in tiles]).run(tiles)
+
+
+def checked_batch(tiles: Iterable[tuple[TileBytes, TileMetadata]]) -> list[tuple[bytes, TileMetadata]]:
+    """All tiles of a batch, the pixels as `bytes`. Raises `TypeError` that names a wrong one by its place."""
+    batch = []
+    for place, tile in enumerate(taken(tiles, "tiles", "pairs of pixels and metadata")):
+        if not isinstance(tile, (tuple, list)) or len(tile) != 2:
+            raise TypeError(
+                f"tiles[{place}] must be a pair of pixels and metadata, got {type(tile).__name__}"
+            )
+        pixels, metadata = tile
+        try:
+            jpeg = as_bytes(pixels)
+            check_kind(metadata, TileMetadata, "metadata")
+        except TypeError as error:
+            raise TypeError(f"tiles[{place}]: {error}") from error
+        batch.append((jpeg, metadata))
+    return batch
 
 
 @attrs.frozen
@@ -41,6 +67,7 @@ class _BatchWrite:
         self._recorder: FlightRecorder = parts.recorder
         self._tile_ids = tile_ids
         self._outcomes: dict[int, TileWriteOutcome] = {}
+        parts.recalls.look()
         self._now = parts.clock.now()
 
     def run(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
@@ -54,6 +81,11 @@ class _BatchWrite:
         for position, staged in enumerate(self._parts.files.stage_many(tiles)):
             if isinstance(staged, TileCacheError):
                 self._refuse(position, WriteStep.HASH_GATE, staged)
+                continue
+            try:
+                self._parts.recalls.check_new(tiles[position][1])
+            except TileRecalledError as error:
+                self._refuse(position, WriteStep.RECALL, error)
                 continue
             try:
                 metadata = self._parts.gate.admit(tiles[position][1], self._now)

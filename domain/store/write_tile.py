@@ -1,7 +1,7 @@
 """Writing one tile, in six steps:
 
     1. hash gate        length, SHA-256, JPEG structure and size of the bytes, before any I/O
-    2. freshness gate   the tile is not too old for the sectors that it lies in
+    2. freshness gate   the tile is not recalled, and not too old for the sectors that it lies in
     3. disk budget      room is reserved; other tiles are evicted for it, by onboard tiles only onboard tiles
     4. INSERT           in a transaction that stays open; a duplicate is refused here
     5. files            the file, durable and in place; its sidecar, which may lag behind a crash
@@ -44,6 +44,7 @@ from ..values.tiles import TileMetadata, TileMetadataPersistent, TileSource
 from .catalogue_sync import CatalogueSync
 from .clock_guard import ClockGuard
 from .freshness_gate import FreshnessGate
+from .recall_guard import RecallGuard
 
 MAX_LOST_RACES = 10
 """How often a write reserves room again after another process took it; each time more room is freed."""
@@ -63,15 +64,19 @@ class WriteParts:
     clock_guard: ClockGuard
     """Turns that reading into the time of storage, which follows no jump of the clock."""
     recorder: FlightRecorder
+    recalls: RecallGuard
 
 
 def write_tile(parts: WriteParts, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
     """Write one tile; durable when this returns. Raises what `TileStore.write_tile` raises."""
+    parts.recalls.look()
     now = parts.clock.now()
     lost_races = 0
     step = WriteStep.HASH_GATE
     try:
         staged = parts.files.stage(pixels, metadata)
+        step = WriteStep.RECALL
+        parts.recalls.check_new(metadata)
         step = WriteStep.FRESHNESS_GATE
         admitted = parts.gate.admit(metadata, now)
         needed_bytes = footprint(admitted.disk_bytes)

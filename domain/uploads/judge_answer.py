@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..errors import TileRecalledError
 from ..values.tiles import TileMetadataPersistent
 from ..values.upload_reports import TileAnswer, TileUploadOutcome, TileUploadResult, UploadReason
 
@@ -52,3 +53,8 @@ def file_damaged(tile: TileMetadataPersistent, actual_sha256: str) -> TileUpload
     """The result of a tile whose bytes are not those of its row; it is not sent."""
     detail = f"the file's SHA-256 is {actual_sha256}, the row's {tile.content_sha256}"
     return without_answer(tile, TileUploadOutcome.REJECTED, UploadReason("file_damaged", detail))
+
+
+def recalled(tile: TileMetadataPersistent, error: TileRecalledError) -> TileUploadResult:
+    """The result of a tile that a recall list names; it is not sent, and stays pending with its attempts."""
+    return without_answer(tile, TileUploadOutcome.UNANSWERED, UploadReason("recalled", str(error)))

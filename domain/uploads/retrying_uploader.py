@@ -22,6 +22,7 @@ from ..values.upload_reports import (
     UploadBatchReport,
     UploadRequest,
 )
+from ..values.validators import check_kind
 
 _log = logging.getLogger("aerotile.upload")
 
@@ -64,6 +65,7 @@ class RetryingTileUploader:
 
     def upload_pending_tiles(self, request: UploadRequest) -> UploadBatchReport:
         """See `TileUploader`; waits on the clock between two tries."""
+        check_kind(request, UploadRequest, "request")
         tally = _Tally()
         retries = 0
         while True:

@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 
 import attrs
 
-from ..errors import ContentHashMismatchError, TileNotFoundError
+from ..errors import ContentHashMismatchError, TileNotFoundError, TileRecalledError
 from ..policies.upload_batching import BatchLimits, Suspicions, choose_batch, cleared, decide_after_problem
 from ..ports.clock import Clock
 from ..ports.provider_link import ProviderLink
@@ -38,7 +38,8 @@ from ..values.upload_reports import (
     UploadReason,
     UploadRequest,
 )
-from .judge_answer import HASH_DIFFERS, file_damaged, file_missing, judge, without_answer
+from ..values.validators import check_kind
+from .judge_answer import HASH_DIFFERS, file_damaged, file_missing, judge, recalled, without_answer
 from .pass_tally import PassTally
 
 _log = logging.getLogger("aerotile.upload")
@@ -98,6 +99,7 @@ class PendingTileUploader:
 
     def upload_pending_tiles(self, request: UploadRequest) -> UploadBatchReport:
         """See `TileUploader`."""
+        check_kind(request, UploadRequest, "request")
         return _Pass(self, request).run()
 
 
@@ -162,11 +164,13 @@ class _Pass:
                 self._under_way.append(_UnderWay(batch.request_id, tiles, answer, handles.pop_all()))
 
     def _open(self, tile: TileMetadataPersistent, handles: ExitStack) -> TileToSend | TileUploadResult:
-        """The tile with its pixels, or its result when the file is missing or damaged."""
+        """The tile with its pixels, or its result when the file is missing or damaged, or it is recalled."""
         try:
             pixels = handles.enter_context(self._parts.store.read_tile_pixels(tile.tile_id))
         except TileNotFoundError:
             return file_missing(tile)
+        except TileRecalledError as error:
+            return recalled(tile, error)
         actual = hashlib.sha256(pixels).hexdigest()
         return TileToSend(tile, pixels) if actual == tile.content_sha256 else file_damaged(tile, actual)
 

@@ -1,8 +1,8 @@
 """Areas of the ground that a search is held to, and which tiles of the grid share a point with them.
 
-An area is a set of shapes (boxes, circles, polygons) at given zooms or at all. Every shape answers row of
-tiles by row of tiles: within the band of latitudes that a row covers, the longitudes that a shape reaches are
-a few intervals, so the tiles that it touches are a few spans of columns.
+An area is a set of shapes (boxes, circles, corridors, polygons) at given zooms or at all. Every shape answers
+row of tiles by row of tiles: within the band of latitudes that a row covers, the longitudes that a shape
+reaches are a few intervals, so the tiles that it touches are a few spans of columns.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import math
 from collections.abc import Iterable, Iterator
 
 import attrs
+import numpy as np
 
+from .corridors import Corridor, RowSpans, corridor_spans, merge_spans
 from .shapes import Circle, MultiPolygon, Polygon, Shape, latitudes_of, longitudes_of, shares_point
-from .tile_grid import MAX_LATITUDE, Bbox, check_zoom, column_and_row, tile_bbox
+from .tile_grid import MAX_LATITUDE, Bbox, check_place, check_zoom, column_and_row, tile_bbox
+from .validators import taken
 
 
 @attrs.frozen
@@ -29,11 +32,11 @@ class TileSpan:
 
 
 def _shapes(shapes: Iterable[Shape]) -> tuple[Shape, ...]:
-    return tuple(shapes)
+    return taken(shapes, "shapes", "shapes")
 
 
 def _zooms(zooms: Iterable[int] | None) -> frozenset[int] | None:
-    return None if zooms is None else frozenset(map(check_zoom, zooms))
+    return None if zooms is None else frozenset(map(check_zoom, taken(zooms, "zooms", "zoom levels")))
 
 
 @attrs.frozen
@@ -47,10 +50,10 @@ class Area:
 
     def __attrs_post_init__(self) -> None:
         if not self.shapes:
-            raise ValueError("an area has at least one shape, got none")
+            raise ValueError("shapes must hold at least one, got none")
         for shape in self.shapes:
-            if not isinstance(shape, (Bbox, Circle, Polygon, MultiPolygon)):
-                raise ValueError(f"an area is made of boxes, circles and polygons, got {shape!r}")
+            if not isinstance(shape, (Bbox, Circle, Corridor, Polygon, MultiPolygon)):
+                raise ValueError(f"shapes must be boxes, circles, corridors and polygons, got {shape!r}")
         if self.zooms is not None and not self.zooms:
             raise ValueError("an area without zooms holds no tile; leave zooms out for all of them")
 
@@ -70,13 +73,25 @@ class Area:
                 yield from _spans(shape, zoom_level)
 
     def touches(self, zoom_level: int, x: int, y: int) -> bool:
-        """Whether the area holds this tile."""
+        """Whether the area holds this tile. Raises `ValueError` for a tile that is not on the grid."""
+        check_place(zoom_level, x=x, y=y)
         if self.zooms is not None and zoom_level not in self.zooms:
             return False
         return any(shares_point(shape, tile_bbox(x, y, zoom_level)) for shape in self.shapes)
 
 
+def merged_spans(area: Area, zoom_level: int) -> RowSpans:
+    """The tiles of one zoom as `Area.spans` names them, ordered by row and column, each once."""
+    rows = [(span.y, span.min_x, span.max_x) for span in area.spans(zoom_level)]
+    y, min_x, max_x = np.array(rows, np.int64).reshape(-1, 3).T
+    return merge_spans(RowSpans(np.zeros(len(y), np.int64), y, min_x, max_x))
+
+
 def _spans(shape: Shape, zoom_level: int) -> Iterator[TileSpan]:
+    if isinstance(shape, Corridor):
+        spans = corridor_spans(shape, zoom_level)
+        yield from map(TileSpan, spans.y.tolist(), spans.min_x.tolist(), spans.max_x.tolist())
+        return
     south, north = latitudes_of(shape)
     if north < -MAX_LATITUDE or south > MAX_LATITUDE:
         return

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from itertools import groupby
 from typing import NamedTuple
 
 import attrs
+import numpy as np
 
-from .tile_grid import Bbox, tile_bbox
+from .tile_grid import MAX_ZOOM, Bbox, tile_bbox
 
 
 class TileRun(NamedTuple):
@@ -34,15 +36,45 @@ class ZoomCoverage:
     """Every tile, sorted by column and row."""
 
 
+class PlaceList:
+    """Places of the grid, in 8 bytes each; the same place may come again."""
+
+    def __init__(self) -> None:
+        self._keys = array("q")
+
+    def add(self, zoom_level: int, x: int, y: int) -> None:
+        """Add a place."""
+        self._keys.append((zoom_level << MAX_ZOOM | x) << MAX_ZOOM | y)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __getitem__(self, position: int) -> tuple[int, int, int]:
+        """Zoom, column and row."""
+        key, low = self._keys[position], (1 << MAX_ZOOM) - 1
+        return key >> 2 * MAX_ZOOM, key >> MAX_ZOOM & low, key & low
+
+    def runs(self) -> list[TileRun]:
+        """Their runs, sorted; a place that comes again counts once."""
+        keys = np.unique(np.array(self._keys, np.int64))
+        columns = keys >> MAX_ZOOM
+        is_first = np.ones(len(keys), bool)
+        is_first[1:] = (keys[1:] != keys[:-1] + 1) | (columns[1:] != columns[:-1])
+        starts = np.flatnonzero(is_first)
+        lengths = np.diff(np.append(starts, len(keys)))
+        low = (1 << MAX_ZOOM) - 1
+        return [
+            TileRun(key >> 2 * MAX_ZOOM, key >> MAX_ZOOM & low, key & low, (key & low) + length - 1)
+            for key, length in zip(keys[starts].tolist(), lengths.tolist(), strict=True)
+        ]
+
+
 def runs_of(places: Iterable[tuple[int, int, int]]) -> list[TileRun]:
     """The runs of places (zoom, x, y), sorted; a place that comes again counts once."""
-    runs: list[TileRun] = []
-    for zoom_level, x, y in sorted(set(places)):
-        if runs and runs[-1][:2] == (zoom_level, x) and runs[-1].last_y == y - 1:
-            runs[-1] = runs[-1]._replace(last_y=y)
-        else:
-            runs.append(TileRun(zoom_level, x, y, y))
-    return runs
+    listed = PlaceList()
+    for place in places:
+        listed.add(*place)
+    return listed.runs()
 
 
 def coverage_of(runs: Iterable[TileRun]) -> list[ZoomCoverage]:

@@ -81,6 +81,8 @@ class IndexMetadata:
     """Decodes the tile keys that the index holds as ids."""
     rows_sha256: str | None = attrs.field(default=None, validator=is_a(str, or_none=True))
     """Of `tiles.rows`, which vouches for the place-ordered descriptors; None for an index without them."""
+    generation: str | None = attrs.field(default=None, validator=is_a(str, or_none=True))
+    """The name of its folder; None for an index that has no generations. Not in the file."""
 
     @built_at.validator
     def _aware(self, _: attrs.Attribute[datetime], value: datetime) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import attrs
+import numpy as np
+import numpy.typing as npt
 
 from .tiles import TileId, TileMetadata, TileSource
 
@@ -26,6 +28,12 @@ def footprint(length: int) -> int:
 def blocks_of(length: int) -> int:
     """Bytes of the blocks that a file of `length` bytes takes."""
     return -(-length // BLOCK_BYTES) * BLOCK_BYTES
+
+
+def footprints(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The footprint of each of many tiles."""
+    whole: npt.NDArray[np.int64] = -(-lengths // BLOCK_BYTES) * BLOCK_BYTES + PAIR_BYTES
+    return whole
 
 
 @attrs.frozen

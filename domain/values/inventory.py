@@ -23,6 +23,8 @@ class FoundKind(str, Enum):
     TILE = "tile"
     SIDECAR = "sidecar"
     TEMPORARY = "temporary"
+    REPLACEMENT = "replacement"
+    """A tile under its second name: newer imagery that was not given the tile's own name yet."""
 
 
 @attrs.frozen
@@ -33,6 +35,8 @@ class FoundFile:
     tile_id: TileId
     path: str | None = None
     """Of a temporary file, relative to the store's root; where the others lie follows from the tile."""
+    content_sha256: str | None = None
+    """The digest in the name of a replacement."""
 
 
 @attrs.frozen(eq=False)
@@ -55,21 +59,22 @@ class FoundVariant:
 
 @attrs.frozen(eq=False)
 class TileInventory:
-    """Every tile, sidecar and temporary file; iterating over it makes a `FoundFile` of each."""
+    """Every file of the store; iterating over it makes a `FoundFile` of each."""
 
     variants: tuple[FoundVariant, ...]
     """A source and flight with many files may be in several parts."""
     temporaries: tuple[FoundFile, ...]
+    replacements: tuple[FoundFile, ...] = ()
 
     @classmethod
     def of(cls, found: Iterable[FoundFile]) -> TileInventory:
         """The inventory that iterates over the same files."""
         table = VariantTable()
         places: dict[tuple[TileSource, UUID | None], dict[FoundKind, list[int]]] = {}
-        temporaries: list[FoundFile] = []
+        single: dict[FoundKind, list[FoundFile]] = {FoundKind.TEMPORARY: [], FoundKind.REPLACEMENT: []}
         for file in found:
-            if file.kind is FoundKind.TEMPORARY:
-                temporaries.append(file)
+            if file.kind in single:
+                single[file.kind].append(file)
                 continue
             tile_id = file.tile_id
             table = table.extended([tile_id])
@@ -85,9 +90,10 @@ class TileInventory:
             )
             for (source, flight_id), of_variant in places.items()
         )
-        return cls(tuple(variants), tuple(temporaries))
+        return cls(tuple(variants), tuple(single[FoundKind.TEMPORARY]), tuple(single[FoundKind.REPLACEMENT]))
 
     def __iter__(self) -> Iterator[FoundFile]:
         for variant in self.variants:
             yield from variant.files()
         yield from self.temporaries
+        yield from self.replacements

@@ -7,11 +7,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
+    from array import array
+    from mmap import mmap
+
     import numpy as np
     import numpy.typing as npt
 
-TileBytes: TypeAlias = "bytes | bytearray | memoryview | npt.NDArray[np.uint8]"
-"""The JPEG bytes of a tile as a caller may hold them."""
+TileBytes: TypeAlias = (
+    "bytes | bytearray | memoryview | mmap | array[int] | TilePixelHandle | npt.NDArray[np.uint8]"
+)
+"""The JPEG of a tile as a caller may hold it: any buffer of unsigned bytes.
+
+An array of several dimensions gives its bytes in C order. The bytes are copied, unless they are `bytes`.
+"""
 
 
 def as_bytes(pixels: Any) -> bytes:
@@ -23,7 +31,7 @@ def as_bytes(pixels: Any) -> bytes:
         return pixels
     try:
         with memoryview(pixels) as view:
-            if view.format in ("B", "c"):
+            if view.format.lstrip("@=<>!") in ("B", "c"):  # ctypes names the order of its bytes
                 return view.tobytes()
             found = f"a buffer of format {view.format!r}"
     except TypeError:

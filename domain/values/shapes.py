@@ -1,4 +1,4 @@
-"""Shapes on the ground: boxes, circles, polygons; and whether one shares a point with a box.
+"""Shapes on the ground: boxes, circles, corridors, polygons; and whether one shares a point with a box.
 
 Within a band of latitudes the longitudes that a shape reaches are a few intervals. A shape shares a point
 with a box when one of the intervals of the box's band does. A polygon's interval is never too short: rounding
@@ -13,8 +13,9 @@ from typing import TypeAlias
 
 import attrs
 
-from .tile_grid import Bbox
-from .validators import as_real, is_real, plain_numbers
+from .corridors import Corridor
+from .tile_grid import Bbox, Longitudes, Point, taken_points
+from .validators import check_number, check_real, plain_numbers, taken
 
 EARTH_RADIUS_M = 6_371_008.8
 """Mean radius of the Earth, (2a + b) / 3 of WGS 84 (Moritz 2000), for great-circle distances."""
@@ -23,17 +24,8 @@ MAX_RADIUS_M = 10_000_000.0
 ROUNDING = 1e-12
 """In degrees, more than four times what `crossing` can be off: five roundings of 360 and one of 180."""
 
-Longitudes = tuple[float, float]
-"""From west to east in degrees, edges included, within -180..180."""
-Point = tuple[float, float]
-"""Longitude and latitude in degrees, in GeoJSON's order."""
 Line = tuple[Point, Point]
 """A straight line between two points, in longitude and latitude."""
-
-
-def _check_number(name: str, value: float, low: float, high: float) -> None:
-    if not is_real(value) or not low <= value <= high:
-        raise ValueError(f"{name} must be a number within {low}..{high}, got {value!r}")
 
 
 @attrs.frozen(field_transformer=plain_numbers)
@@ -48,9 +40,9 @@ class Circle:
     """In metres on the sphere of `EARTH_RADIUS_M`, from 0 to `MAX_RADIUS_M`."""
 
     def __attrs_post_init__(self) -> None:
-        _check_number("lat", self.lat, -90.0, 90.0)
-        _check_number("lon", self.lon, -180.0, 180.0)
-        _check_number("radius_m", self.radius_m, 0.0, MAX_RADIUS_M)
+        check_number("lat", self.lat, -90.0, 90.0)
+        check_number("lon", self.lon, -180.0, 180.0)
+        check_number("radius_m", self.radius_m, 0.0, MAX_RADIUS_M)
 
     def latitudes(self) -> tuple[float, float]:
         """The southernmost and the northernmost latitude, in degrees."""
@@ -59,6 +51,7 @@ class Circle:
 
     def longitudes(self, south: float, north: float) -> list[Longitudes]:
         """The longitudes that the circle reaches between two latitudes in degrees, edges included."""
+        south, north = check_real(south, "south"), check_real(north, "north")
         half_width = self._half_width(south, north)
         if half_width is None:
             return []
@@ -106,17 +99,17 @@ class Circle:
 
 
 def _rings(rings: Iterable[Iterable[Point]]) -> tuple[tuple[Point, ...], ...]:
-    checked = tuple(_ring(ring) for ring in rings)
+    checked = tuple(_ring(ring) for ring in taken(rings, "rings", "rings"))
     if not checked:
-        raise ValueError("a polygon has at least an outer ring, got none")
+        raise ValueError("rings must hold at least the outer one, got none")
     return checked
 
 
 def _ring(points: Iterable[Point]) -> tuple[Point, ...]:
-    ring = tuple((as_real(lon), as_real(lat)) for lon, lat in points)
+    ring = taken_points(points, "rings")
     for lon, lat in ring:
-        _check_number("lon", lon, -180.0, 180.0)
-        _check_number("lat", lat, -90.0, 90.0)
+        check_number("lon", lon, -180.0, 180.0)
+        check_number("lat", lat, -90.0, 90.0)
     if len(ring) > 1 and ring[0] == ring[-1]:
         ring = ring[:-1]
     if len(set(ring)) < 3:
@@ -153,6 +146,7 @@ class Polygon:
         They are those of its lines within the band, and between them those that are inside on the band's
         lower edge: where no line passes through a part of the band, all of that part is inside or none.
         """
+        south, north = check_real(south, "south"), check_real(north, "north")
         reached, crossings = [], []
         for line in self.lines():
             within = reach_of(line, south, north)
@@ -165,9 +159,9 @@ class Polygon:
 
 
 def _polygons(polygons: Iterable[Polygon]) -> tuple[Polygon, ...]:
-    checked = tuple(polygons)
+    checked = taken(polygons, "polygons", "Polygon")
     if not checked or not all(isinstance(polygon, Polygon) for polygon in checked):
-        raise ValueError(f"a MultiPolygon is made of one polygon or more, got {checked!r}")
+        raise ValueError(f"polygons must be one Polygon or more, got {checked!r}")
     return checked
 
 
@@ -224,7 +218,7 @@ def reach_of(line: Line, south: float, north: float) -> Longitudes | None:
     return max(min(ends) - ROUNDING, west), min(max(ends) + ROUNDING, east)
 
 
-Shape: TypeAlias = Bbox | Circle | Polygon | MultiPolygon
+Shape: TypeAlias = Bbox | Circle | Corridor | Polygon | MultiPolygon
 
 
 def corners_of(box: Bbox) -> tuple[Point, ...]:
@@ -244,7 +238,7 @@ def parts_of(shape: Bbox | Polygon | MultiPolygon) -> tuple[Bbox | Polygon, ...]
 
 def latitudes_of(shape: Shape) -> tuple[float, float]:
     """The southernmost and the northernmost latitude of a shape, in degrees."""
-    if isinstance(shape, Circle):
+    if isinstance(shape, (Circle, Corridor)):
         return shape.latitudes()
     box = shape if isinstance(shape, Bbox) else shape.bbox
     return box.min_lat, box.max_lat

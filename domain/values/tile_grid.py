@@ -7,17 +7,32 @@ south from the northern edge.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import attrs
 
-from .validators import as_real, as_whole, is_real, is_whole, plain_numbers
+from .validators import (
+    as_real,
+    as_whole,
+    check_kind,
+    check_real,
+    check_whole,
+    is_real,
+    is_whole,
+    plain_numbers,
+    taken,
+)
 
 MAX_ZOOM = 22
 MAX_LATITUDE = 85.0511287798066
 """Latitude in degrees at which the projected world becomes a square: atan(sinh(pi))."""
 EARTH_CIRCUMFERENCE_M = 2 * math.pi * 6_378_137.0
 """Length of the equator of the WGS 84 sphere that Web Mercator uses, in metres."""
+
+Longitudes = tuple[float, float]
+"""From west to east in degrees, edges included, within -180..180."""
+Point = tuple[float, float]
+"""Longitude and latitude in degrees, in GeoJSON's order."""
 
 
 def _finite_within(low: float, high: float) -> _RangeValidator:
@@ -66,6 +81,7 @@ class Bbox:
 
     def intersects(self, other: Bbox) -> bool:
         """Whether the two boxes share at least one point; a common edge or corner counts."""
+        check_kind(other, Bbox, "other")
         return (
             self.min_lat <= other.max_lat
             and other.min_lat <= self.max_lat
@@ -75,6 +91,7 @@ class Bbox:
 
     def contains(self, lat: float, lon: float) -> bool:
         """Whether the point lies in the box or on its edge."""
+        lat, lon = check_real(lat, "lat"), check_real(lon, "lon")
         return self.min_lat <= lat <= self.max_lat and self.min_lon <= lon <= self.max_lon
 
 
@@ -86,10 +103,29 @@ def check_zoom(zoom_level: int) -> int:
     return plain
 
 
+def taken_points(points: Iterable[Point], name: str) -> tuple[Point, ...]:
+    """Points with plain numbers of any size. Raises `TypeError` or `ValueError` unless each is a pair."""
+    return tuple(_point(point, name) for point in taken(points, name, "(longitude, latitude)"))
+
+
+def _point(point: Point, name: str) -> Point:
+    try:
+        lon, lat = point
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be made of (longitude, latitude), got {point!r}") from None
+    return as_real(lon), as_real(lat)
+
+
+def check_place(zoom_level: int, **columns_and_rows: int) -> None:
+    """Raise `ValueError` unless the zoom is one of the grid, and the others are on the grid at that zoom."""
+    size = 1 << check_zoom(zoom_level)
+    for name, value in columns_and_rows.items():
+        if not 0 <= check_whole(value, name) < size:
+            raise ValueError(f"{name} must be within 0..{size - 1} at zoom {zoom_level}, got {value!r}")
+
+
 def _degrees(name: str, value: float, limit: float, shown: str) -> float:
-    plain: float = as_real(value)
-    if not is_real(plain):
-        raise ValueError(f"{name} must be a number of degrees, got {value!r}")
+    plain = check_real(value, name, " of degrees")
     if not abs(plain) <= limit:
         raise ValueError(f"{name} must be within {shown}, got {value!r}")
     return plain
@@ -136,9 +172,9 @@ def ground_sample_distance(lat: float, zoom_level: int, tile_size_pixels: int = 
     return EARTH_CIRCUMFERENCE_M * math.cos(math.radians(lat)) / (pixels << check_zoom(zoom_level))
 
 
-@attrs.frozen
+@attrs.frozen(field_transformer=plain_numbers)
 class GridRange:
-    """A rectangle of tiles at one zoom, edges included."""
+    """A rectangle of tiles at one zoom, edges included. Raises `ValueError` for one beyond the grid."""
 
     zoom_level: int
     """0 to 22."""
@@ -151,12 +187,19 @@ class GridRange:
     max_y: int
     """Southern row, included."""
 
+    def __attrs_post_init__(self) -> None:
+        check_place(self.zoom_level, min_x=self.min_x, min_y=self.min_y, max_x=self.max_x, max_y=self.max_y)
+        for low, high in (("min_x", "max_x"), ("min_y", "max_y")):
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(f"{low} {getattr(self, low)} is beyond {high} {getattr(self, high)}")
+
     @classmethod
     def covering(cls, bbox: Bbox, zoom_level: int) -> GridRange:
         """Every tile that covers a point of the box; a point on a border belongs to the south-eastern tile.
 
         Latitudes beyond the projection are cut to its edge.
         """
+        check_kind(bbox, Bbox, "bbox")
         north = max(-MAX_LATITUDE, min(MAX_LATITUDE, bbox.max_lat))
         south = max(-MAX_LATITUDE, min(MAX_LATITUDE, bbox.min_lat))
         zoom_level = check_zoom(zoom_level)
@@ -171,3 +214,12 @@ class GridRange:
         for x in range(self.min_x, self.max_x + 1):
             for y in range(self.min_y, self.max_y + 1):
                 yield x, y
+
+
+def shared_range(one: GridRange, other: GridRange) -> GridRange | None:
+    """The tiles of both rectangles, which are of one zoom; None for none."""
+    min_x, min_y = max(one.min_x, other.min_x), max(one.min_y, other.min_y)
+    max_x, max_y = min(one.max_x, other.max_x), min(one.max_y, other.max_y)
+    if min_x > max_x or min_y > max_y:
+        return None
+    return GridRange(one.zoom_level, min_x, min_y, max_x, max_y)

@@ -16,6 +16,7 @@ from uuid import UUID
 import attrs
 
 from .tiles import TileId, TileSource
+from .validators import check_kind, check_whole, taken_as
 
 VARIANT_BITS = 14
 MORTON_BITS = 44
@@ -53,6 +54,10 @@ def morton(x: int, y: int) -> int:
     return _spread(x) | _spread(y) << 1
 
 
+def _flights(flights: Iterable[UUID]) -> tuple[UUID, ...]:
+    return taken_as(flights, UUID, "flights")
+
+
 @attrs.frozen
 class VariantTable:
     """Which (source, flight) each variant ordinal names.
@@ -61,7 +66,7 @@ class VariantTable:
     they were first seen. A table only grows: a larger one reads every key of a smaller one.
     """
 
-    flights: tuple[UUID, ...] = ()
+    flights: tuple[UUID, ...] = attrs.field(default=(), converter=_flights)
     """The flight of each ordinal from 2 on."""
     _ordinals: dict[UUID, int] = attrs.field(init=False, repr=False, eq=False)
 
@@ -82,11 +87,17 @@ class VariantTable:
 
     def extended(self, tile_ids: Iterable[TileId]) -> VariantTable:
         """This table with the flights of `tile_ids` that it lacks appended; itself when it lacks none."""
-        missing = {t.flight_id: None for t in tile_ids if t.flight_id and t.flight_id not in self._ordinals}
+        known = taken_as(tile_ids, TileId, "tile_ids")
+        missing = {t.flight_id: None for t in known if t.flight_id and t.flight_id not in self._ordinals}
         return VariantTable((*self.flights, *missing)) if missing else self
 
     def ordinal(self, source: TileSource, flight_id: UUID | None) -> int:
         """The ordinal of a variant. Raises `KeyError` for a flight that the table does not name."""
+        check_kind(source, TileSource, "source")
+        check_kind(flight_id, UUID, "flight_id", or_none=True)
+        return self._ordinal_of(source, flight_id)
+
+    def _ordinal_of(self, source: TileSource, flight_id: UUID | None) -> int:
         if source is TileSource.SATELLITE_PROVIDER:
             return 0
         if source is TileSource.IMPORTED:
@@ -97,6 +108,7 @@ class VariantTable:
 
     def variant(self, ordinal: int) -> Variant:
         """The (source, flight) that an ordinal names. Raises `KeyError` when it names none."""
+        ordinal = check_whole(ordinal, "ordinal")
         if 0 <= ordinal < len(_FIXED_VARIANTS):
             return _FIXED_VARIANTS[ordinal]
         place = ordinal - len(_FIXED_VARIANTS)
@@ -107,15 +119,19 @@ class VariantTable:
 
 def encode_tile_key(tile_id: TileId, variants: VariantTable) -> int:
     """The key of a tile. Raises `KeyError` when `variants` does not name its flight."""
-    ordinal = variants.ordinal(tile_id.source, tile_id.flight_id)
+    check_kind(tile_id, TileId, "tile_id")
+    check_kind(variants, VariantTable, "variants")
+    ordinal = variants._ordinal_of(tile_id.source, tile_id.flight_id)
     place = tile_id.zoom_level << MORTON_BITS | morton(tile_id.x, tile_id.y)
     return place << VARIANT_BITS | ordinal
 
 
 def decode_tile_key(key: int, variants: VariantTable) -> TileId:
     """The tile that a key names. Raises `ValueError` or `KeyError` for a key that names none."""
+    key = check_whole(key, "key")
+    check_kind(variants, VariantTable, "variants")
     if not -(1 << 63) <= key < 1 << 63:
-        raise ValueError(f"the key {key} does not fit 64 bits")
+        raise ValueError(f"key must fit 64 bits, got {key}")
     source, flight_id = variants.variant(key & (MAX_VARIANTS - 1))
     place = key >> VARIANT_BITS
     curve = place & _MORTON_MASK

@@ -1,4 +1,8 @@
-"""Names that Aerotile and the satellite provider derive alike, each on its own, from a grid position."""
+"""Names that Aerotile and the satellite provider derive alike, each on its own, from a grid position.
+
+These functions trust their arguments, because every write derives two names. The public functions,
+which check, are in `tiles`.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ def _uuid5(name: str) -> UUID:
     return UUID(int=value & _OTHER_BITS | _VERSION_AND_VARIANT)
 
 
-def derive_tile_id(zoom_level: int, x: int, y: int, source: str, flight_id: UUID | None) -> UUID:
+def tile_uuid_of(zoom_level: int, x: int, y: int, source: str, flight_id: UUID | None) -> UUID:
     """UUIDv5 of `"{zoom}/{x}/{y}/{source}/{flight or zero uuid}"`: one per stored tile.
 
     `source` is a `TileSource` or its value.
@@ -33,6 +37,6 @@ def derive_tile_id(zoom_level: int, x: int, y: int, source: str, flight_id: UUID
     return _uuid5(f"{zoom_level}/{x}/{y}/{name}/{_ZERO_TEXT if flight_id is None else flight_id}")
 
 
-def derive_location_hash(zoom_level: int, x: int, y: int) -> UUID:
+def location_hash_of(zoom_level: int, x: int, y: int) -> UUID:
     """UUIDv5 of `"{zoom}/{x}/{y}"`: the same for every source's tile of one place."""
     return _uuid5(f"{zoom_level}/{x}/{y}")

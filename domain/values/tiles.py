@@ -9,9 +9,10 @@ from uuid import UUID
 
 import attrs
 
+from .datasets import check_dataset_name
 from .tile_grid import Bbox, check_zoom, column_and_row, north_west_corner, tile_bbox
-from .tile_names import derive_location_hash, derive_tile_id
-from .validators import as_whole, is_a, is_real, is_sha256, is_whole, plain_numbers
+from .tile_names import location_hash_of, tile_uuid_of
+from .validators import as_whole, check_kind, is_a, is_real, is_sha256, is_whole, plain_numbers
 
 
 class TileSource(str, Enum):
@@ -105,16 +106,37 @@ class TileId:
     @property
     def tile_uuid(self) -> UUID:
         """The name that the satellite provider derives too: one per place, source and flight."""
-        return derive_tile_id(self.zoom_level, self.x, self.y, self.source.value, self.flight_id)
+        return tile_uuid_of(self.zoom_level, self.x, self.y, self.source.value, self.flight_id)
 
     @property
     def location_hash(self) -> UUID:
         """The name of the place alone, shared by every source's tile of it."""
-        return derive_location_hash(self.zoom_level, self.x, self.y)
+        return location_hash_of(self.zoom_level, self.x, self.y)
 
     def __str__(self) -> str:
         flight = f"/{self.flight_id}" if self.flight_id is not None else ""
         return f"{self.source.value}{flight}/{self.zoom_level}/{self.x}/{self.y}"
+
+
+def derive_tile_id(zoom_level: int, x: int, y: int, source: TileSource | str, flight_id: UUID | None) -> UUID:
+    """UUIDv5 of `"{zoom}/{x}/{y}/{source}/{flight or zero uuid}"`: one per stored tile.
+
+    `source` is a `TileSource` or its value. Raises `ValueError` for what `TileId` refuses: no tile has such a
+    name.
+    """
+    try:
+        kind = TileSource(source)
+    except ValueError:
+        raise ValueError(f"source must be a TileSource or its value, got {source!r}") from None
+    return TileId(zoom_level, x, y, kind, flight_id).tile_uuid
+
+
+def derive_location_hash(zoom_level: int, x: int, y: int) -> UUID:
+    """UUIDv5 of `"{zoom}/{x}/{y}"`: the same for every source's tile of one place.
+
+    Raises `ValueError` for a place that is not on the grid.
+    """
+    return TileId(zoom_level, x, y, TileSource.IMPORTED).location_hash
 
 
 def parse_tile_id(text: str) -> TileId:
@@ -211,6 +233,8 @@ class TileMetadata:
     """Of an onboard tile; forbidden for every other source."""
     location_hash: UUID | None = attrs.field(default=None, validator=is_a(UUID, or_none=True))
     """UUID of the grid position; checked when it is given, derived when the tile is stored."""
+    dataset: str | None = None
+    """The name of the dataset that it came from; None for a tile of none, such as every onboard tile."""
 
     @content_sha256.validator
     def _lower_hex(self, _: attrs.Attribute[str], value: str) -> None:
@@ -224,6 +248,10 @@ class TileMetadata:
             )
         if self.location_hash is not None and self.location_hash != self.tile_id.location_hash:
             raise ValueError(f"location_hash {self.location_hash} is not that of {self.tile_id}")
+        if self.dataset is not None:
+            check_dataset_name(self.dataset)
+            if self.tile_id.source is TileSource.ONBOARD:
+                raise ValueError(f"an onboard tile is of no dataset, this one names {self.dataset!r}")
 
 
 @attrs.frozen(kw_only=True, field_transformer=plain_numbers)
@@ -253,6 +281,7 @@ class TileMetadataPersistent(TileMetadata):
         cls, metadata: TileMetadata, *, created_at: datetime, accessed_at: datetime | None = None
     ) -> TileMetadataPersistent:
         """The persistent form of `metadata` as it is right after its row was inserted."""
+        check_kind(metadata, TileMetadata, "metadata")
         check_aware_utc(created_at, "created_at")
         if accessed_at is not None:
             check_aware_utc(accessed_at, "accessed_at")
@@ -271,6 +300,7 @@ class TileMetadataPersistent(TileMetadata):
         put(stored, "voting_status", metadata.voting_status)
         put(stored, "quality", metadata.quality)
         put(stored, "location_hash", tile_id.location_hash)
+        put(stored, "dataset", metadata.dataset)
         put(stored, "tile_uuid", tile_id.tile_uuid)
         put(stored, "created_at", created_at)
         put(stored, "accessed_at", created_at if accessed_at is None else accessed_at)

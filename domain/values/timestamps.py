@@ -53,3 +53,9 @@ def read_time(text: str) -> datetime:
         return time + behind if sign == "-" else time - behind
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{text!r} is no date: {error}") from None
+
+
+def end_of(text: str) -> datetime:
+    """Read what `read_time` reads; of a date its last microsecond in UTC. Raises `ValueError`."""
+    time = read_time(text)
+    return time + (timedelta(days=1) - MICROSECOND) if re.fullmatch(_DATE, text.strip(), re.ASCII) else time

@@ -8,6 +8,7 @@ from enum import Enum
 from uuid import UUID
 
 import attrs
+from attrs.validators import is_callable
 
 from .pixels import TilePixelHandle
 from .tile_rules import is_pending_upload
@@ -185,9 +186,9 @@ def _ignore(_: BatchProgress) -> None:
 class UploadRequest:
     """Callbacks of an upload."""
 
-    after_batch: Callable[[BatchProgress], None] = _ignore
+    after_batch: Callable[[BatchProgress], None] = attrs.field(default=_ignore, validator=is_callable())
     """Called after each batch, once its changes are durable."""
-    stopped: Callable[[], bool] = _never
+    stopped: Callable[[], bool] = attrs.field(default=_never, validator=is_callable())
     """Asked before each batch and after each wait; True ends the call once batches under way have ended."""
 
 

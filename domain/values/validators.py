@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
+
+T = TypeVar("T")
 
 SHA256_PATTERN = "[0-9a-f]{64}"
 """A SHA-256 as text: 64 lower-case hexadecimal digits."""
@@ -31,6 +33,43 @@ def is_a(
             raise ValueError(f"{attribute.name} must be {wanted}, got {value!r}")
 
     return check
+
+
+def check_kind(value: object, kind: type[object], name: str, *, or_none: bool = False) -> None:
+    """Raise `TypeError` unless the argument `name` is an instance of `kind`, or None if allowed.
+
+    The message has the type of a wrong value, not the value: pixels in the place of metadata are megabytes.
+    """
+    if not isinstance(value, kind) and not (or_none and value is None):
+        wanted = kind.__name__ + (" or None" if or_none else "")
+        raise TypeError(f"{name} must be of type {wanted}, got {type(value).__name__}")
+
+
+def check_methods(value: object, methods: Iterable[str], name: str) -> None:
+    """Raise `TypeError` unless the argument `name` has all of `methods`."""
+    for method in methods:
+        if not callable(getattr(value, method, None)):
+            raise TypeError(f"{name} must have a method {method}, got {type(value).__name__}")
+
+
+def taken(values: Iterable[T], name: str, of: str) -> tuple[T, ...]:
+    """All of an iterable. Raises `TypeError` for anything else, and for a text."""
+    if not isinstance(values, (str, bytes)):
+        try:
+            found = iter(values)
+        except TypeError:
+            pass
+        else:
+            return tuple(found)  # outside of `try`: what the iterable raises is the caller's
+    raise TypeError(f"{name} must be an iterable of {of}, got {type(values).__name__}")
+
+
+def taken_as(values: Iterable[T], kind: type[T], name: str) -> tuple[T, ...]:
+    """All of an iterable. Raises `TypeError` unless each value is an instance of `kind`."""
+    found = taken(values, name, kind.__name__)
+    for place, value in enumerate(found):
+        check_kind(value, kind, f"{name}[{place}]")
+    return found
 
 
 def as_whole(value: Any) -> Any:
@@ -69,6 +108,42 @@ def is_whole(value: object) -> bool:
 def is_real(value: object) -> bool:
     """Whether `value` is a plain number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def check_number(name: str, value: float, low: float, high: float) -> None:
+    """Raise `ValueError` unless `value` is a plain number from `low` to `high`."""
+    if not is_real(value) or not low <= value <= high:
+        raise ValueError(f"{name} must be a number within {low}..{high}, got {value!r}")
+
+
+def check_bool(value: bool, name: str) -> bool:
+    """A truth value as a plain one. Raises `ValueError` for anything else, 0 and 1 too."""
+    plain = as_bool(value)
+    if not isinstance(plain, bool):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
+    return plain
+
+
+def check_real(value: float, name: str, of: str = "") -> float:
+    """A number as a plain one. Raises `ValueError` for anything else."""
+    plain: float = as_real(value)
+    if not is_real(plain):
+        raise ValueError(f"{name} must be a number{of}, got {value!r}")
+    return plain
+
+
+def check_whole(value: int, name: str) -> int:
+    """A whole number as a plain one. Raises `ValueError` for anything else."""
+    plain: int = as_whole(value)
+    if not is_whole(plain):
+        raise ValueError(f"{name} must be a whole number, got {value!r}")
+    return plain
+
+
+def check_timeout(timeout_s: float | None) -> None:
+    """Raise `ValueError` unless a time to wait is None or 0 or more."""
+    if timeout_s is not None and not (is_real(as_real(timeout_s)) and timeout_s >= 0):
+        raise ValueError(f"timeout_s must be 0 or more seconds, got {timeout_s!r}")
 
 
 def check_limit(limit: int) -> int:

@@ -13,7 +13,7 @@ from uuid import UUID
 from alembic import op
 
 from aerotile.domain.errors import TileCacheError, TileMetadataError
-from aerotile.domain.values.tile_names import derive_location_hash, derive_tile_id
+from aerotile.domain.values.tile_names import location_hash_of, tile_uuid_of
 
 revision = "0002"
 down_revision = "0001"
@@ -162,8 +162,8 @@ def _backfill_identity() -> None:
         location_hashes: list[UUID] = []
         for last, zoom_level, x, y, source, flight_id in rows:
             ids.append(last)
-            tile_uuids.append(derive_tile_id(zoom_level, x, y, source, flight_id))
-            location_hashes.append(derive_location_hash(zoom_level, x, y))
+            tile_uuids.append(tile_uuid_of(zoom_level, x, y, source, flight_id))
+            location_hashes.append(location_hash_of(zoom_level, x, y))
         connection.exec_driver_sql(BACKFILL, (ids, tile_uuids, location_hashes))
 
 

@@ -220,6 +220,6 @@ def test_blank_and_repeated_tiles_are_counted(
     assert result.code == 0
     assert "2 blank: all of one colour" in result.out
     assert "3 repeated: their bytes lie at several places" in result.out
-    assert "most often those of tiles/7/60/2.jpg (3 times)" in result.out
+    assert "most often those of 7/60/2 (3 times)" in result.out
     facts = call("ingest", "tiles", "--captured-at", days_ago(1), "--json").json
     assert (facts["blank"], facts["repeated"]) == (2, 3)

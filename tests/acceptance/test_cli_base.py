@@ -143,6 +143,19 @@ def test_a_list_of_keys_is_refused_by_name(call: Call) -> None:
 LAYERED = {"AEROTILE_BASE_LAYERED": "true", "AEROTILE_BASE_REQUIRE_SIGNATURE": "false"}
 
 
+def test_a_tile_of_the_base_is_not_replaced_and_the_way_out_is_to_seal_anew(
+    sealed: Call, xyz_folder: Callable[..., Path], days_ago: Callable[[int], str], jpeg: Callable[..., bytes]
+) -> None:
+    assert sealed("base", "switch", **LAYERED).code == 0
+    folder = xyz_folder("newer", count=1)
+    (folder / "7/60/0.jpg").write_bytes(jpeg(99))
+    for options in ([], ["--replace"]):
+        refused = sealed("ingest", "newer", "--captured-at", days_ago(0), *options, **LAYERED)
+        assert refused.code == 1
+        assert "tile imported/7/60/0 belongs to the sealed base, which is never changed" in refused.err
+        assert "seal a new generation without it" in refused.err
+
+
 def test_with_a_base_in_front_its_tiles_are_there_already_and_are_not_deleted(
     sealed: Call, xyz_folder: Callable[..., Path]
 ) -> None:
@@ -218,6 +231,7 @@ def test_status_says_whether_the_base_is_trusted_and_what_it_takes_of_the_budget
     size = sum(-(-path.stat().st_size // 4096) * 4096 for path in files)
     assert facts["base"] == {
         "generation": "000001", "layered": True, "tiles": 3, "twins_in_store": 3, "trusted": False,
+        "recall_number": 0,
         "disk_bytes": size,
     }  # fmt: skip
     assert facts["tiles"]["budget_bytes"] == before["tiles"]["budget_bytes"] - size

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,54 @@ def test_a_search_near_a_place_names_its_tiles_alone_and_all_of_them(
     assert call("search", "q.npy", "-k", "50", "--near", "0,-177,1km", "--json").json["hits"] != near
     assert call("search", "q.npy", "--near", "0.1,-177,10km", "--zoom", "7", "--json").json["hits"] == []
     assert len(call("search", "q.npy", "-k", "50", "--near", "60,-177,2000 km", "--json").json["hits"]) > 5
+
+
+def test_a_search_in_an_area_names_the_tiles_of_files_and_boxes_alone(
+    call: Call, build: Callable[..., Any], descriptors: npt.NDArray[np.float32]
+) -> None:
+    build()
+    np.save("q.npy", descriptors[7])
+    Path("r.gpx").write_text(
+        '<gpx version="1.1" xmlns="http://www.topografix.com/GPX/1/1"><wpt lat="1" lon="1"/>'
+        '<rte><rtept lat="0.1" lon="-177"/><rtept lat="0.2" lon="-177"/></rte></gpx>'
+    )
+    line = ("search", "q.npy", "-k", "50", "--area", "r.gpx", "--corridor", "10km")
+    found = call(*line, "--json").json
+    assert [hit["tile"] for hit in found["hits"]] == [TILES[31]]
+    assert found["left_out"] == {"r.gpx: single place": 1}
+    assert call(*line).out.splitlines()[0] == "left out: 1 x r.gpx: single place"
+    assert call(*line, "--zoom", "7", "--json").json["hits"] == []
+    box = "-177.1,0.1,-176.9,0.2"
+    boxed = call("search", "q.npy", "-k", "50", "--area", box, "--json").json
+    assert (boxed["hits"], boxed["left_out"]) == (found["hits"], {})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--area", "nothing.gpx"], "--area: no file nothing.gpx"),
+        (["--area", "0,10,1,5"], "--area: "),
+        (["--area", "0,0,1"], "--area: no file 0,0,1"),
+        (["--area", "line.kml"], "holds 1 lines, which have no width"),
+        (["--area", "0,0,1,1", "--corridor", "5"], "a distance has a unit"),
+        (["--corridor", "5km"], "--corridor needs --area"),
+        (["--area", "0,0,1,1", "--near", "0,0,1km"], "exclude each other"),
+    ],
+)
+def test_an_area_that_is_none_is_refused_by_name(
+    call: Call,
+    build: Callable[..., Any],
+    descriptors: npt.NDArray[np.float32],
+    arguments: list[str],
+    named: str,
+) -> None:
+    build()
+    np.save("q.npy", descriptors[0])
+    Path("line.kml").write_text(
+        "<kml><Placemark><LineString><coordinates>0,0 1,1</coordinates></LineString></Placemark></kml>"
+    )
+    refused = call("search", "q.npy", *arguments)
+    assert (refused.code, named in refused.error) == (2, True), refused.err
 
 
 @pytest.mark.parametrize(

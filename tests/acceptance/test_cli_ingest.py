@@ -53,8 +53,43 @@ def test_a_stored_tile_with_other_content_is_refused_and_stays(
     (folder / "7/60/0.jpg").write_bytes(jpeg(99))
     result = call("ingest", "tiles", "--captured-at", days_ago(1))
     assert result.code == 1
-    assert "the store already holds this tile with other content" in result.err
+    assert "tile imported/7/60/0 is already in the store with other content" in result.err
+    assert "aerotile ingest --replace puts it in the other's place" in result.err
     assert (tmp_path / "aerotile-data/tiles/imported/7/60/0.jpg").read_bytes() == before
+
+
+def test_newer_imagery_replaces_older_where_it_is_asked_for_and_older_is_refused_by_name(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo, jpeg: Callable[..., bytes], tmp_path: Path
+) -> None:
+    folder = xyz_folder(count=3)
+    tiles = tmp_path / "aerotile-data/tiles/imported/7/60"
+    call("ingest", "tiles", "--captured-at", days_ago(20))
+    for number in (0, 1):
+        (folder / f"7/60/{number}.jpg").write_bytes(jpeg(90 + number))
+    (folder / "7/60/2.jpg").rename(folder / "7/60/9.jpg")
+    newer = call("ingest", "tiles", "--captured-at", days_ago(10), "--replace")
+    assert newer.code == 0
+    assert "3 tiles found: 1 stored, 2 replaced (0 of them downgraded), 0 already present" in newer.out
+    assert "describe the 2 replaced tiles anew, and run aerotile index build" in newer.out
+    assert (tiles / "0.jpg").read_bytes() == jpeg(90)
+    assert list(tiles.glob(".*")) == []
+    assert {row["captured_at"][:10] for row in call("dump", "--json").json_lines} == {
+        days_ago(20),
+        days_ago(10),
+    }
+    (folder / "7/60/0.jpg").write_bytes(jpeg(99))
+    older = call("ingest", "tiles", "--captured-at", days_ago(15), "--replace", "--json")
+    assert older.code == 1
+    assert (older.json["replaced"], older.json["stored"], older.json["refused"]) == (0, 0, 3)
+    refusals = {refusal["tile"]: refusal for refusal in older.json["refusals"]}
+    refused = refusals["imported/7/60/0"]
+    assert refused["error"] == "NotNewerError"
+    assert days_ago(15) in refused["message"]
+    assert days_ago(10) in refused["message"]
+    assert refusals["imported/7/60/1"]["error"] == "CaptureTimeConflictError"
+    assert (tiles / "0.jpg").read_bytes() == jpeg(90)
+    assert "c6.replaced" in call("record").out
+    assert call("verify").code == 0
 
 
 def test_a_tile_whose_row_is_there_and_whose_file_is_gone_is_refused_with_the_way_out(

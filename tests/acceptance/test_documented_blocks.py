@@ -14,6 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from affine import Affine
+from archives import Place, picture, write_by_gdal, write_mbtiles, write_pmtiles
+from rasters import slopes, write_raster
+
+from aerotile.domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, column_and_row
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
@@ -27,15 +32,28 @@ NOT_RUN = {
     "pip install '.[embedded]' pillow": "installs from a registry; test_wheel.py installs the wheel",
     "aerotile base keygen release.key": "needs a stick; test_cli_base.py runs each of its commands",
     "aerotile base seal --bbox 11.4,48.0,11.8,48.3": "the same commands, shorter",
+    "aerotile base keygen recall.key": "needs an aircraft; test_cli_recall.py runs each of its commands",
+    'aerotile recall make withdrawn-7.json --number 7 --reason "wrong ground" --bbox 11.4,48.0,11.8,48.3': (
+        "the same commands, shorter"
+    ),
+    "aerotile ready --route route.gpx --corridor 5km --zoom 15-17 --at 2026-06-01T08:00:00Z --speed 25m/s": (
+        "needs an operator's route; test_cli_ready.py draws some"
+    ),
+    "aerotile record --lookup 17": "needs a flight; test_cli_replay.py flies one and runs both commands",
+    'pip install "aerotile[serve]"': "installs, and serves until stopped; test_cli_serve.py runs it",
     'pip install "aerotile[provider]"': "installs, and serves until stopped; test_cli_provider.py runs it",
 }
 """The first command of each block that no test runs word for word, with the reason."""
+DATASETS = 'aerotile datasets define ortho-2024 --licence CC-BY-4.0 --attribution "Survey Office" \\'
 RUN = {
     "python small_base.py": "ten-minutes.md",
     'aerotile ingest tiles/ --captured-at "$(date -u +%F)"': "ten-minutes.md",
     "python first_flight.py frames.npy": "ten-minutes.md",
     "aerotile migrate": "operations.md, before the flight",
+    DATASETS: "operations.md, datasets",
     "aerotile upload --dry-run": "operations.md, after the flight",
+    "aerotile provision ortho.mbtiles --zoom 14-17 --estimate": "imagery.md",
+    "aerotile export for-a-colleague.mbtiles --zoom 14-17 --dates dates.csv": "imagery.md",
 }
 """The first command of each block that a test below runs."""
 PLACEHOLDER = "aerotile uploads requeue TILE"
@@ -67,6 +85,26 @@ def run_block(block: str, folder: Path, environment: dict[str, str]) -> str:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path
+
+
+def lay_out_imagery(folder: Path) -> None:
+    """The sources and the route that the pages name."""
+    tiles: dict[Place, bytes] = {}
+    for zoom in (14, 15, 16, 17):
+        x, y = column_and_row(48.1, 11.6, zoom)
+        tiles |= {(zoom, x, y): picture(zoom), (zoom, x + 1, y): picture(zoom + 40)}
+    write_mbtiles(folder / "ortho.mbtiles", tiles)
+    write_pmtiles(folder / "new.pmtiles", dict(list(tiles.items())[:3]))
+    write_by_gdal(folder / "old.gpkg", "GPKG", TILE_FORMAT="JPEG", TILING_SCHEME="GoogleMapsCompatible")
+    pixel = EARTH_CIRCUMFERENCE_M / (256 << 17)
+    east, south = (4 * 256 * pixel * (place - (1 << 14)) for place in column_and_row(48.1, 11.9, 15))
+    write_raster(
+        folder / "ortho.tif", slopes(1024, 1024), "EPSG:3857", Affine(pixel, 0.0, east, 0.0, -pixel, -south)
+    )
+    line = "<LineString><coordinates>11.60,48.10 11.62,48.10</coordinates></LineString>"
+    (folder / "route.kml").write_text(
+        f'<kml xmlns="http://www.opengis.net/kml/2.2"><Document><Placemark>{line}</Placemark></Document></kml>'
+    )
 
 
 def test_every_block_of_commands_is_run_or_has_its_reason() -> None:
@@ -119,8 +157,15 @@ def test_the_commands_of_operations_run(folder: Path, spawn_environment: dict[st
         "geometry": {"type": "Polygon", "coordinates": [[[10, 50], [12, 50], [12, 51], [10, 51], [10, 50]]]},
     }
     (folder / "sectors.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [rear]}))
+    lay_out_imagery(folder)
     blocks = {first_command(block): block for _, block in blocks_of("operations.md")}
     assert run_block(blocks["aerotile migrate"], folder, spawn_environment)
+    for _, block in blocks_of("imagery.md"):
+        assert run_block(block, folder, spawn_environment)
+    listed = run_block(blocks[DATASETS], folder, spawn_environment).splitlines()
+    assert [line.split()[:3] for line in listed if line.startswith("ortho-2024")] == [
+        ["ortho-2024", "1", "yes"]
+    ]
 
     written = subprocess.run(
         [sys.executable, REPOSITORY / "examples" / "write.py", column / "0.jpg", "48.1", "11.6"],

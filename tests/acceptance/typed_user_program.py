@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -35,6 +37,10 @@ class PrintedRecord:
         assert_type(event.kind, aerotile.EventKind)
         assert_type(event.severity, aerotile.Severity)
         assert_type(event.reason, str)
+
+    def record_fix(self, fix: aerotile.PositionFix) -> None:
+        assert_type(fix.tile_id, aerotile.TileId)
+        assert_type(fix.lookup, "str | None")
 
 
 class EverywhereTheSame:
@@ -81,7 +87,8 @@ def configure() -> aerotile.AerotileConfig:
         ),
         lru=aerotile.LruConfig(flush_interval_s=5.0),
         reads=aerotile.ReadsConfig(deadline_s=0.1),
-        record=aerotile.RecordConfig(queue_size=1024),
+        recall=aerotile.RecallConfig(public_keys=("cd" * 32,), threshold=1),
+        record=aerotile.RecordConfig(queue_size=1024, lookups=aerotile.RecordLookups.FULL),
         tiles=aerotile.TilesConfig(tile_size_pixels=512),
         upload=aerotile.UploadConfig(url="https://provider.example"),
     )
@@ -115,7 +122,19 @@ def describe(tile_id: aerotile.TileId) -> aerotile.TileMetadata:
     )
 
 
-def write(config: aerotile.AerotileConfig, tiles: Sequence[tuple[bytes, aerotile.TileMetadata]]) -> None:
+def replace(store: aerotile.SupportsLocalWrites, pixels: bytes, newer: aerotile.TileMetadata) -> None:
+    try:
+        replaced = store.replace_tile(pixels, newer)
+    except aerotile.NotNewerError as error:
+        assert_type((error.stored_captured_at, error.captured_at), tuple[datetime, datetime])
+    else:
+        assert_type(replaced, aerotile.ReplacedTile)
+        assert_type(replaced.before, aerotile.TileMetadataPersistent)
+
+
+def write(
+    config: aerotile.AerotileConfig, tiles: Sequence[tuple[aerotile.TileBytes, aerotile.TileMetadata]]
+) -> None:
     store = aerotile.build_tile_store(config)
     assert_type(store, aerotile.FileBackedTileStore | aerotile.LayeredTileStore)
     try:
@@ -128,6 +147,8 @@ def write(config: aerotile.AerotileConfig, tiles: Sequence[tuple[bytes, aerotile
         amended = store.amend_capture_time(tiles[0][1].tile_id, error.captured_at)
         assert_type(amended, aerotile.AmendedTile)
         assert_type(amended.verdict, aerotile.FreshnessVerdict)
+    except aerotile.OtherImageryError as error:
+        assert_type(error.remedy, "str | None")
     except aerotile.DuplicateTileError as error:
         assert_type(error.tile_id, "aerotile.TileId | None")
     except aerotile.TileMetadataError as error:
@@ -149,6 +170,16 @@ def write(config: aerotile.AerotileConfig, tiles: Sequence[tuple[bytes, aerotile
     assert_type(store.delete_tile(tiles[0][1].tile_id), int)
 
 
+def write_any_buffer(
+    store: aerotile.TileStore, jpeg: bytes, encoded: npt.NDArray[np.uint8], metadata: aerotile.TileMetadata
+) -> None:
+    mapped = store.read_tile_pixels(metadata.tile_id)
+    for pixels in (jpeg, bytearray(jpeg), memoryview(jpeg), array("B", jpeg), mmap(-1, 1), mapped, encoded):
+        store.write_tile(pixels, metadata)
+    if isinstance(store, aerotile.SupportsLocalWrites):
+        store.write_tiles([(encoded, metadata), (memoryview(jpeg), metadata)])
+
+
 def read(store: aerotile.FileBackedTileStore, tile_id: aerotile.TileId) -> bytes:
     try:
         with store.read_tile_pixels(tile_id) as pixels:
@@ -161,6 +192,38 @@ def read(store: aerotile.FileBackedTileStore, tile_id: aerotile.TileId) -> bytes
     except aerotile.TileNotFoundError as error:
         assert_type(error.tile_id, aerotile.TileId)
         raise
+
+
+def define_a_dataset(config: aerotile.AerotileConfig, store: aerotile.ReadableTiles) -> None:
+    datasets = aerotile.build_dataset_store(config)
+    assert_type(datasets, aerotile.DatasetStore)
+    dataset = aerotile.Dataset(
+        name="ortho-2024",
+        licence="CC-BY-4.0",
+        attribution="Survey Office",
+        may_be_stored_offline=True,
+        source="ortho.tif",
+        source_sha256="0" * 64,
+        digest_of=aerotile.DigestOf.FILE,
+        captured_from="the file's tags",
+    )
+    try:
+        datasets.define(dataset)
+        assert_type(datasets.find("ortho-2024"), aerotile.Dataset)
+    except aerotile.DatasetConflictError as error:
+        assert_type(error.differences, tuple[str, ...])
+    except aerotile.DatasetSourceChangedError as error:
+        assert_type(error.found_sha256, str)
+    except aerotile.DatasetNotStorableError as error:
+        assert_type(error.licence, str)
+    except aerotile.DatasetUndatedError as error:
+        assert_type(error.name, str)
+    except (aerotile.UnknownDatasetError, aerotile.DatasetError) as error:
+        assert_type(error.remedy, "str | None")
+    try:
+        assert_type(store.datasets_of([]), "dict[aerotile.TileId, str | None]")
+    except aerotile.ContestedPlaceError as error:
+        assert_type(error.held_by, "str | None")
 
 
 def look_around(store: aerotile.FileBackedTileStore, tile_id: aerotile.TileId) -> None:
@@ -215,7 +278,8 @@ def where_it_may_be() -> aerotile.Area:
     circle = aerotile.Circle(48.1, 11.6, 5_000.0)
     valley = aerotile.Polygon([[(11.0, 48.0), (11.5, 48.0), (11.2, 48.4)]])
     assert_type(aerotile.MultiPolygon([valley]).bbox, aerotile.Bbox)
-    area = aerotile.Area((circle, valley, aerotile.Bbox(48.0, 11.0, 48.1, 11.1)), zooms=[16])
+    road = aerotile.Corridor([(11.0, 48.0), (11.5, 48.2)], 5_000.0)
+    area = aerotile.Area((circle, road, valley, aerotile.Bbox(48.0, 11.0, 48.1, 11.1)), zooms=[16])
     for span in area.spans(16):
         assert_type(span, aerotile.TileSpan)
     return area
@@ -237,6 +301,16 @@ def read_base(config: aerotile.AerotileConfig, tile_id: aerotile.TileId) -> None
     base = aerotile.build_sealed_base(config)
     assert_type(base, aerotile.ReadableTiles)
     assert_type(base.read_tile_pixels(tile_id), aerotile.TilePixelHandle)
+
+
+def read_recalled(base: aerotile.ReadableTiles, tile_id: aerotile.TileId) -> None:
+    try:
+        base.read_tile_pixels(tile_id).close()
+    except aerotile.TileRecalledError as error:
+        assert_type((error.tile_id, error.number), tuple[aerotile.TileId, int])
+        assert_type(error.entry + error.reason, str)
+    except aerotile.RecallListError as error:
+        assert_type(error.remedy, "str | None")
 
 
 def remove(store: aerotile.TileStore, tile_id: aerotile.TileId) -> None:
@@ -277,6 +351,9 @@ def upload(config: aerotile.AerotileConfig) -> float | None:
 def replay(line: dict[str, Any]) -> aerotile.RecordEnvelope:
     recorder: aerotile.FlightRecorder = PrintedRecord()
     recorder.record(aerotile.FlightEvent(aerotile.EventKind.WRITE, "committed", {}))
+    tile_id = aerotile.TileId(1, 1, 1, aerotile.TileSource.IMPORTED)
+    at = datetime.now(timezone.utc)
+    recorder.record_fix(aerotile.PositionFix(tile_id=tile_id, lat=1, lon=2, fixed_at=at, error_m=3.0))
     return aerotile.RecordEnvelope.from_json(line)
 
 

@@ -1,4 +1,4 @@
-"""A write, a batch, a delete and an index rebuild of a store; whoever reads along decides how fast.
+"""A write, a batch, a delete, a replacement and an index rebuild; whoever reads along decides how fast.
 
 Usage: crash_state_worker.py ROOT FSYNC. Says what `store_lives` knows of, and `f` when the files of all that
 was announced are placed and a commit comes next, and waits for a line after each. Before the first step it
@@ -94,6 +94,13 @@ class Steps:
         self._runtime.tile_store.delete_tile(tile_id)
         step(f"- {tile_id} {self.hashes[tile_id]}")
 
+    def replace(self, tile_id: TileId) -> None:
+        before = self.hashes[tile_id]
+        step(f"? {tile_id} {before}")
+        self._runtime.tile_store.replace_tile(*self._announced(tile_id))
+        step(f"- {tile_id} {before}")
+        step(f"+ {tile_id} {self.hashes[tile_id]}")
+
     def rebuild(self, model: str) -> None:
         step(f"b {model}")
         self._runtime.index_builder.rebuild(
@@ -118,6 +125,7 @@ def main() -> None:
         steps.write(SINGLE)
         steps.write_batch(BATCH)
         steps.delete(BASE[1])
+        steps.replace(BASE[2])
         steps.rebuild("third")
         step("done")
 

@@ -20,7 +20,7 @@ from aerotile.adapters.config.settings import UploadConfig
 from aerotile.adapters.config.upload_token import read_upload_token
 from aerotile.adapters.demo.demonstration import prepare_folder
 from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
-from aerotile.adapters.input_files.geojson import read_sectors
+from aerotile.adapters.input_files.sector_files import read_sectors
 from aerotile.adapters.provider.admission import AdmittedTile
 from aerotile.adapters.provider.tile_folder import TileFolder
 from aerotile.adapters.provider.votes import Vote, VoteBook

@@ -12,12 +12,14 @@ import hashlib
 import logging
 import random
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import attrs
 import numpy as np
+from recall_trust import TRUST, signed_list
 from sealed_bases import NOBODY, source_of, square
 
 import aerotile.adapters.faiss.index
@@ -37,6 +39,7 @@ from aerotile.adapters.config.sections import BudgetConfig
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig, UploadConfig
 from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.postgres.migrate import apply_migrations
+from aerotile.adapters.recall_lists.lists import RecallLists
 from aerotile.adapters.sealed_base.check import check_base
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.mapped_base import open_current_base
@@ -139,6 +142,14 @@ def delete(life: Life, runtime: Runtime) -> None:
     store.delete_tile(metadata.tile_id)
 
 
+def replace(life: Life, runtime: Runtime) -> None:
+    store, (pixels, metadata), newer = runtime.tile_store, life.tile(0), life.tile(0)
+    older = pixels, attrs.evolve(metadata, captured_at=metadata.captured_at - timedelta(days=1))
+    store.write_tile(*older)
+    life.ready(sure=named(older), will=named(newer))
+    store.replace_tile(*newer)
+
+
 def write_beyond_the_budget(life: Life, runtime: Runtime) -> None:
     store = runtime.tile_store
     total = runtime.tile_store.catalogue.footprint_bytes
@@ -167,6 +178,7 @@ CHANGES: dict[str, Callable[[Life, Runtime], None]] = {
     "write": write,
     "batch": write_a_batch,
     "delete": delete,
+    "replace": replace,
     "eviction": write_beyond_the_budget,
     "upload": upload,
 }
@@ -239,6 +251,17 @@ def change_a_base(life: Life, root: Path, *, switching: bool) -> None:
     life.done()
 
 
+def apply_a_recall_list(life: Life, root: Path) -> None:
+    """Put a newer list in force."""
+    lists = RecallLists(root, TRUST)
+    found = lists.read()
+    life.opened(number=None if found is None else found.recalls.number)
+    envelope = signed_list(life.number)
+    life.ready(after=life.number)
+    lists.apply(envelope, "the list")
+    life.done()
+
+
 def migrate(life: Life, dsn: str) -> None:
     life.ready()
     apply_migrations(dsn)
@@ -262,6 +285,8 @@ def live(order: Facts, say: Say, hear: Hear) -> None:
         migrate(life, order["dsn"])
     elif operation in ("seal", "base switch"):
         change_a_base(life, Path(order["root"]), switching=operation == "base switch")
+    elif operation == "recall apply":
+        apply_a_recall_list(life, Path(order["root"]))
     elif operation in ("rebuild", "rollback"):
         change_an_index(life, back=operation == "rollback")
     elif operation == "folders":

@@ -34,6 +34,7 @@ from aerotile.domain.errors import (
     DuplicateTileError,
     IndexBuildError,
     IndexUnavailableError,
+    NotNewerError,
     OnboardRoomExhaustedError,
     TileNotFoundError,
 )
@@ -123,6 +124,10 @@ class Worker:
             now = datetime.now(timezone.utc)
             self.runtime.metadata_store.mark_uploaded(tile.tile_id, now, tile.content_sha256)
 
+    def do_replace(self) -> None:
+        pixels, metadata = tile_of(self.place(), self.chance.getrandbits(60), size=5000)
+        self.runtime.tile_store.replace_tile(pixels, metadata)
+
     def do_delete(self) -> None:
         self.runtime.tile_store.delete_tile(self.place())
 
@@ -174,6 +179,7 @@ class Worker:
 EXPECTED: dict[str, tuple[type[Exception], ...]] = {
     "write": (DuplicateTileError,),
     "write_batch": (),
+    "replace": (TileNotFoundError, NotNewerError),
     "keep": (DuplicateTileError, TileNotFoundError),
     "mark_uploaded": (TileNotFoundError,),  # another process freed it first, and it was evicted
     "delete": (TileNotFoundError,),
@@ -187,6 +193,7 @@ EXPECTED: dict[str, tuple[type[Exception], ...]] = {
 PAUSES_S = {
     "write": 0.0,
     "write_batch": 0.0,
+    "replace": 0.002,
     "delete": 0.005,
     "keep": 0.05,
     "mark_uploaded": 0.05,

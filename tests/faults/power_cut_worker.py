@@ -107,7 +107,7 @@ class Load:
 
     def start(self) -> None:
         for number, work in enumerate(
-            (self._singles, self._batches, self._onboard, self._marks, self._index)
+            (self._singles, self._batches, self._replacements, self._onboard, self._marks, self._index)
         ):
             chance = random.Random(f"{self._seed}/{number}")
             threading.Thread(target=self._go_on, args=(work, chance), daemon=True).start()
@@ -154,6 +154,23 @@ class Load:
                 if outcome.error is not None:
                     raise outcome.error
                 say(f"+ {metadata.tile_id} {metadata.content_sha256}")
+
+    def _replacements(self, chance: random.Random) -> None:
+        """Write tiles, and replace each; pinned meanwhile, because an eviction would name the older one."""
+        set_pinned = self._runtime.metadata_store.set_pinned
+        for tile_id in self._ids(3, TileSource.IMPORTED):
+            self._write(*tile_of(tile_id, chance))
+            try:
+                set_pinned(tile_id, True)
+            except TileNotFoundError:  # evicted meanwhile
+                continue
+            before, (pixels, newer) = self._hashes[tile_id], tile_of(tile_id, chance)
+            say(f"? {tile_id} {before}")
+            self._store.replace_tile(pixels, newer)
+            say(f"- {tile_id} {before}")
+            self._hashes[tile_id] = newer.content_sha256
+            say(f"+ {tile_id} {newer.content_sha256}")
+            set_pinned(tile_id, False)
 
     def _onboard(self, chance: random.Random) -> None:
         for tile_id in self._ids(2, TileSource.ONBOARD):

@@ -6,7 +6,10 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 from uuid import UUID
+
+import attrs
 
 from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.sealed_base.generations import BaseGenerations
@@ -14,7 +17,8 @@ from aerotile.adapters.sealed_base.manifest import BaseManifest
 from aerotile.adapters.sealed_base.mapped_base import MappedBase, open_base
 from aerotile.adapters.sealed_base.seal import SealSource
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
-from aerotile.adapters.sealed_base.signatures import Trust
+from aerotile.adapters.signatures import Trust
+from aerotile.domain.values.datasets import Dataset, DigestOf
 from aerotile.domain.values.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
 from aerotile.domain.values.shapes import Polygon
 from aerotile.domain.values.tile_grid import Bbox
@@ -68,6 +72,27 @@ def imported(zoom: int, x: int, y: int, pixels: bytes | None = None) -> Tile:
     return tile(TileId(zoom, x, y, TileSource.IMPORTED), pixels)
 
 
+def dataset(name: str, **changes: Any) -> Dataset:
+    """A dataset that may be stored offline."""
+    facts = {
+        "name": name,
+        "licence": "CC-BY-4.0",
+        "attribution": f"© {name}",
+        "may_be_stored_offline": True,
+        "source": f"{name}.tif",
+        "source_sha256": hashlib.sha256(name.encode()).hexdigest(),
+        "digest_of": DigestOf.FILE,
+        "captured_at": CAPTURED_AT,
+        "captured_from": "by hand",
+    }
+    return Dataset(**facts | changes)
+
+
+def of_dataset(tile: Tile, name: str) -> Tile:
+    """The tile, of a dataset."""
+    return attrs.evolve(tile[0], dataset=name), tile[1]
+
+
 def square(width: int, zoom: int = 12) -> list[Tile]:
     """So many by so many tiles, each with bytes of its own."""
     return [
@@ -77,7 +102,9 @@ def square(width: int, zoom: int = 12) -> list[Tile]:
     ]
 
 
-def source_of(tiles: Sequence[Tile], order: Iterable[int] | None = None) -> SealSource:
+def source_of(
+    tiles: Sequence[Tile], order: Iterable[int] | None = None, datasets: tuple[Dataset, ...] = ()
+) -> SealSource:
     """A store of these tiles, whose rows come in an order."""
     pixels = {row.tile_id: content for row, content in tiles}
     rows = [tiles[position][0] for position in (range(len(tiles)) if order is None else order)]
@@ -86,19 +113,30 @@ def source_of(tiles: Sequence[Tile], order: Iterable[int] | None = None) -> Seal
         read=pixels.__getitem__,
         sectors=SECTORS,
         rules=SEEDED_RULES,
+        datasets=datasets,
         default_classification=SectorClassification.STABLE_REAR,
         aerotile="0.0.0",
     )
 
 
 def seal(
-    root: Path, tiles: Sequence[Tile], plan: SealPlan | None = None, number: int | None = None
+    root: Path,
+    tiles: Sequence[Tile],
+    plan: SealPlan | None = None,
+    number: int | None = None,
+    datasets: tuple[Dataset, ...] = (),
 ) -> BaseManifest:
     """Seal a generation of these tiles below `root`."""
-    return BaseGenerations(root).seal(source_of(tiles), SealPlan() if plan is None else plan, number=number)
+    source = source_of(tiles, datasets=datasets)
+    return BaseGenerations(root).seal(source, SealPlan() if plan is None else plan, number=number)
 
 
-def opened(root: Path, tiles: Sequence[Tile], plan: SealPlan | None = None) -> MappedBase:
+def opened(
+    root: Path,
+    tiles: Sequence[Tile],
+    plan: SealPlan | None = None,
+    datasets: tuple[Dataset, ...] = (),
+) -> MappedBase:
     """Seal a generation of these tiles below `root`, and open it."""
-    name = seal(root, tiles, plan).name
+    name = seal(root, tiles, plan, datasets=datasets).name
     return open_base(BaseGenerations(root), name, NOBODY, require_signature=False)

@@ -1,4 +1,4 @@
-"""Every state in which a power cut could leave a disk during a write, a batch, a delete and an index rebuild.
+"""Every state that a power cut could leave during a write, batch, delete, replacement or index rebuild.
 
 Tiles, index and database are on one file system, on a disk that logs each write and flush. Replayed are
 
@@ -17,8 +17,10 @@ sample are replayed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -62,6 +64,7 @@ WORKER = Path(__file__).with_name("crash_state_worker.py")
 STRACE = shutil.which("strace")
 needs_strace = pytest.mark.skipif(STRACE is None, reason="needs strace to keep system calls from being made")
 NOW = datetime.now(timezone.utc)
+REPLACEMENT = re.compile(r"(?P<folder>.+)/\.(?P<y>\d+)\.jpg\.(?P<sha256>[0-9a-f]{64})\.new")
 
 pytestmark = [
     pytest.mark.faults,
@@ -193,14 +196,26 @@ class RowsOfATest(MemoryTileRows):
         return self._owner
 
 
+def found_in(folder: Path) -> set[Tile]:
+    """The tiles that lie there, each under its name or, as a replacement, under its second name."""
+    files = Files.read(folder)
+    return {
+        *files.tiles.items(),
+        *(
+            (f"{match['folder']}/{match['y']}", match["sha256"])
+            for match in map(REPLACEMENT.fullmatch, files.names)
+            if match and hashlib.sha256((folder / match[0]).read_bytes()).hexdigest() == match["sha256"]
+        ),
+    }
+
+
 def damage_of_files(root: Path, promised: Promised, placed: set[Tile]) -> Damage:
     """Check tiles and index as they are found, and again once the store has put them in order.
 
     A sidecar may lag behind the cut: the open restores what is missing, and the check what is wrong.
     """
     folder = root / "tiles"
-    files = Files.read(folder)
-    found = set(files.tiles.items())
+    found = found_in(folder)
     certain = promised.certain
     rows = RowsOfATest(certain, folder)
     with FilesystemTileFiles(folder) as opened:
@@ -273,7 +288,7 @@ def lost_without_a_journal(recording: Recording, state: State) -> Damage:
     """Which confirmed tiles are gone; the checker may leave more behind than the store would have."""
     promised, placed = recording.promised(state)
     with recording.showing(state):
-        found = set(Files.read(recording.root / "tiles").tiles.items())
+        found = found_in(recording.root / "tiles")
     return Damage(lost=[f"{tile} was stored" for tile in (promised.certain | placed) - found])
 
 

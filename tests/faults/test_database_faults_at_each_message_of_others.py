@@ -33,6 +33,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(120 if CUTS != "all" else 
 
 TABLES = {
     "alembic_version",
+    "datasets",
     "disk_usage",
     "sector_classifications",
     "tile_freshness_rules",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -19,7 +20,7 @@ import psycopg
 import pytest
 from audited_store import eventually
 from fault_tally import FaultTally
-from own_server import STRACE, OwnServer, failing
+from own_server import STRACE, OwnServer, failing, send
 from watched_flight import Flight, expect_flight_through, flying
 
 from aerotile.adapters.postgres.migrate import apply_migrations
@@ -147,3 +148,22 @@ def test_a_server_whose_disk_is_full_is_used_again_when_there_is_room(
             expect_flight_through(flight, ROUNDS, "disk full", fault, fault_tally)
     finally:
         subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_server_that_neither_serves_nor_recovers_is_ended_and_started_anew(
+    tmp_path: Path, fault_tally: FaultTally
+) -> None:
+    def fault(flight: Flight) -> None:
+        postmaster, *others = flight.processes
+        titles = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in others}
+        # A postmaster that does not notice the end of its processes, as one of PostgreSQL 18 on a full disk:
+        # that one had its checkpointer left.
+        send(signal.SIGSTOP, [postmaster])
+        left = [pid for pid, title in titles.items() if b"checkpointer" in title]
+        assert left
+        send(signal.SIGKILL, [pid for pid in others if pid not in left])
+        flight.writing.expect_refusals()
+        flight.reading.expect_progress()
+
+    with flying(tmp_path) as flight:
+        expect_flight_through(flight, ROUNDS, "hangs", fault, fault_tally)

@@ -82,7 +82,15 @@ ELSEWHERE = {
     "adapters/sealed_base/seal.py": "killed before each call: test_kills_of_base.py",
     "adapters/sealed_base/generations.py": "killed before each call: test_kills_of_base.py",
     "adapters/sealed_base/export.py": "through new_file, and checked when it is read again: test_cli_base.py",
-    "adapters/sealed_base/signatures.py": "two small files of keys, through new_file",
+    "adapters/recall_lists/lists.py": "killed before each call: test_kills_of_recall.py",
+    "adapters/signatures.py": "two small files of keys, through new_file",
+    "adapters/cli/commands/serve.py": "the port file, through atomic_file",
+    "adapters/cli/commands/export.py": "the dates of the tiles, through atomic_file",
+    "adapters/exports/folder_writer.py": "whole or not there, on a full disk too: test_cli_export.py",
+    "adapters/exports/partial_file.py": "whole or not there, on a full disk too: test_cli_export.py",
+    "adapters/checked_tiles.py": "what a check found, through atomic_file",
+    "adapters/sealed_base/checked_base.py": "what a check found, through atomic_file",
+    "adapters/recorder/writable.py": "one empty file, to learn whether the record can be written",
     "adapters/cli/coverage_map.py": "one picture, through atomic_file",
     "adapters/demo/picture.py": "one picture, through atomic_file",
     "adapters/embedded_postgres/owned_files.py": "folders of initdb and the socket: embedded_server/",
@@ -92,6 +100,7 @@ ELSEWHERE = {
     "adapters/cli/output.py": "standard output; test_cli_process.py fills it up",
     "adapters/files/regular_file.py": "a file that root could not give away: test_security_users.py",
     "adapters/memory/tile_files.py": "a file in memory",
+    "adapters/filesystem/replacement.py": "each call of it fails once: test_filesystem_replacement.py",
 }
 WRITING = {
     *(

@@ -1,10 +1,10 @@
-"""kill -9 before every system call of a write, a batch, a delete, an eviction and an opening of the store.
+"""kill -9 before every system call of a write, a batch, a delete, a replacement, an eviction and an opening.
 
 Only the program dies; the database server goes on and rolls back. After each kill the store is opened anew,
 sometimes while the server still works for the dead one, and its files and rows are read by other code.
 
-A write and a delete are killed before every call. TEST_KILLS sets how often the others are (default 10);
-`all`: once before every call.
+A write, a delete and a replacement are killed before every call. TEST_KILLS sets how often the others are
+(default 10); `all`: once before every call.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def test_a_call_before_which_a_process_is_killed_is_not_made(nursery: Nursery, t
         assert {entry.name for entry in root.iterdir()} == {str(name) for name in range(made)}
 
 
-@pytest.mark.parametrize("operation", ["write", "batch", "delete"])
+@pytest.mark.parametrize("operation", ["write", "batch", "delete", "replace"])
 def test_a_change_that_is_killed_before_any_call_is_whole_or_did_not_happen(
     make_killed_store: Callable[..., KilledStore], operation: str
 ) -> None:

@@ -64,6 +64,10 @@ with FilesystemTileFiles(root / "tiles") as files:
         files.content_sha256(tile)
         files.restore_sidecar(tile, "0" * 64)
     files.place(staged(files, 0, 2))
+    newer = staged(files, 1, 3)
+    files.place_beside(newer)
+    (beside,) = files.inventory().replacements
+    assert files.take_place(tiles[1], beside.content_sha256)
     for found in list(files.inventory()):
         files.content_sha256(found.tile_id)
     assert [bytes(memoryview(handle))[25:27] for handle in opened] == [bytes([x, 0]) for x in range(12)]

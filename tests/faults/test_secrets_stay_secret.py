@@ -56,7 +56,7 @@ class Ears:
     def hear(self, where: str, content: bytes) -> None:
         """Note every secret in what was written somewhere."""
         self.heard_bytes += len(content)
-        for name, secret in self.secrets.items():
+        for name, secret in list(self.secrets.items()):  # a thread of the test listens while it learns more
             if any(form in content for form in forms(secret)):
                 self.found.append(f"{name} in {where}")
 

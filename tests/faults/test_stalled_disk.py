@@ -24,6 +24,7 @@ from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.domain.errors import ReadDeadlineError, TileNotFoundError
 from aerotile.domain.ports.mapping_cache import MappingCache
 from aerotile.domain.store.read_tile import TileReader
+from aerotile.domain.store.recall_guard import NoRecalls, RecallGuard
 from aerotile.domain.values.pixels import TilePixelHandle
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 from aerotile.ext import CompiledMappingCache
@@ -91,6 +92,7 @@ def store(disk: Disk) -> Iterator[Store]:
             mapping_cache=kept,
             when_missing=lambda tile_id: None,
             verify_hash=True,
+            recalls=RecallGuard(NoRecalls(), lambda event: None),
         )
         yield Store(files, kept, reader)
         kept.close()

@@ -1,6 +1,7 @@
 """A process that places tiles until its power is cut.
 
-Usage: tile_writer.py ROOT one|ahead|many. Prints `path sha256` for each tile that the store says is durable.
+Usage: tile_writer.py ROOT one|ahead|many|beside. Prints `path sha256` for each file that the store says is
+durable.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import os
 import random
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
 
+import attrs
+
 from aerotile.adapters.filesystem import FilesystemTileFiles
+from aerotile.adapters.filesystem.layout import second_name, tile_path
 from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
@@ -40,9 +44,10 @@ def tiles(thread: int) -> Iterator[tuple[bytes, TileMetadata]]:
         )
 
 
-def report(metadata: TileMetadata) -> None:
+def report(metadata: TileMetadata, name_of: Callable[[str, str], str] = lambda name, sha256: name) -> None:
+    path, sha256 = tile_path(metadata.tile_id), metadata.content_sha256
     # One write for a line: what was said is said, whatever happens next.
-    os.write(1, f"{metadata.tile_id}.jpg {metadata.content_sha256}\n".encode())
+    os.write(1, f"{path.folder}/{name_of(path.name, sha256)} {sha256}\n".encode())
 
 
 def place_one_by_one(files: FilesystemTileFiles, thread: int) -> None:
@@ -70,11 +75,27 @@ def place_in_batches(files: FilesystemTileFiles, thread: int) -> None:
                 report(metadata)
 
 
+def replace_one_by_one(files: FilesystemTileFiles, thread: int) -> None:
+    """Every second replacement stays beside its tile, where a commit needs it to be durable."""
+    for number, (older, metadata) in enumerate(tiles(thread)):
+        files.place(files.stage(older, metadata))
+        pixels = example_jpeg(older)
+        sha256 = hashlib.sha256(pixels).hexdigest()
+        newer = attrs.evolve(metadata, content_sha256=sha256, disk_bytes=len(pixels))
+        files.place_beside(files.stage(pixels, newer))
+        if number % 2:
+            files.take_place(newer.tile_id, sha256)
+            report(newer)
+        else:
+            report(newer, second_name)
+
+
 if __name__ == "__main__":
     place = {
         "one": place_one_by_one,
         "ahead": place_what_was_written_ahead,
         "many": place_in_batches,
+        "beside": replace_one_by_one,
     }[sys.argv[2]]
     opened = FilesystemTileFiles(Path(sys.argv[1]))
     for thread in range(THREADS):

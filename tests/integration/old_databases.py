@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
 HEAD = REVISIONS[-1]
 FLIGHT = UUID(int=7)
 HASH = "ab" * 32
@@ -73,13 +73,25 @@ ROWS_OF_0009 = (
     """,
 )
 
-ADDED_AT = dict(
-    zip(
-        REVISIONS,
-        (ROWS_OF_0001, ROWS_OF_0002, ROWS_OF_0003, ROWS_OF_0004, ROWS_OF_0005, (), (), (), ROWS_OF_0009, ()),
-        strict=True,
+ROWS_OF_0011 = (
+    f"""
+    INSERT INTO datasets VALUES (
+        'ortho-2025', 'CC-BY-4.0', 'Survey Office', true, 'ortho.tif', '{HASH}', 'file', '2025-01-01Z',
+        'by hand'
     )
+    """,
+    "UPDATE tiles SET dataset = 'ortho-2025' WHERE id = 1",
 )
+
+ADDED_AT = dict.fromkeys(REVISIONS, ()) | {
+    "0001": ROWS_OF_0001,
+    "0002": ROWS_OF_0002,
+    "0003": ROWS_OF_0003,
+    "0004": ROWS_OF_0004,
+    "0005": ROWS_OF_0005,
+    "0009": ROWS_OF_0009,
+    "0011": ROWS_OF_0011,
+}
 
 
 def upgrade_without_the_runner(dsn: str, revision: str) -> None:

@@ -13,7 +13,7 @@ from sealed_bases import NOBODY, seal, square
 
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.mapped_base import open_base, open_current_base
-from aerotile.adapters.sealed_base.signatures import Trust, write_new_key
+from aerotile.adapters.signatures import Trust, write_new_key
 from aerotile.domain.errors import BaseSealError, BaseUnavailableError
 
 

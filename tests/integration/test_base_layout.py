@@ -11,9 +11,12 @@ from bisect import bisect_left
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
-from sealed_bases import FLIGHTS, imported, pixels_of, seal, square, tile
+from sealed_bases import FLIGHTS, dataset, imported, of_dataset, pixels_of, source_of, square, tile
 
+from aerotile.adapters.sealed_base.generations import BaseGenerations
+from aerotile.adapters.sealed_base.manifest import SealedIndex
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
 from aerotile.domain.values.tiles import TileId, TileSource, VotingStatus
 from aerotile.domain.values.timestamps import microseconds_of
@@ -28,10 +31,10 @@ class PlainReader:
         envelope = json.loads((folder / "manifest.json").read_bytes())
         assert envelope["payloadType"] == "application/vnd.aerotile.base+json"
         self.manifest: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))
-        assert self.manifest["format"] == 1
+        assert self.manifest["format"] == 2
         digests = (folder / "digests").read_bytes()
         self.content = {}
-        for name in ("tiles.pmtiles", "facts", "sectors.json"):
+        for name in self.names():
             about = self.manifest["files"][name]
             content = self.content[name] = (folder / name).read_bytes()
             assert len(content) == about["size"]
@@ -47,6 +50,12 @@ class PlainReader:
         assert self.keys == sorted(set(self.keys))
         assert list(struct.unpack(f"<{len(digests) // 8}q", digests)) == self.keys[::512]
         assert hashlib.sha256(digests).hexdigest() == self.manifest["first_keys_sha256"]
+
+    def names(self) -> list[str]:
+        names = ["tiles.pmtiles", "facts", "sectors.json"]
+        if "index" in self.manifest:
+            names += ["tiles.index", "tiles.descriptors", "tiles.rows", "tiles.meta.json"]
+        return names
 
     def key(self, zoom: int, x: int, y: int, source: str, flight: str | None) -> int:
         curve = 0
@@ -72,15 +81,31 @@ class PlainReader:
         return pixels
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_index(folder: Path, keys: Any, variants: Any) -> SealedIndex:
+    """Any bytes: `digests` covers the files of an index whatever is in them."""
+    for number, name in enumerate(("tiles.index", "tiles.descriptors", "tiles.rows", "tiles.meta.json")):
+        (folder / name).write_bytes(bytes([number]) * (3 + number * 2_200_000))
+    return SealedIndex(
+        descriptor_model="net", descriptors=len(keys), tiles=len(keys), dropped=0, built_by="x",
+        metadata_sha256="0" * 64,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["tiles alone", "with an index"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("base")
-    seal(root, TILES, SealPlan(take_onboard=True), number=42)
+    source = attrs.evolve(
+        source_of(TILES, datasets=DATASETS), write_index=write_index if request.param else None
+    )
+    BaseGenerations(root).seal(source, SealPlan(take_onboard=True), number=42)
     return root / "generations" / "000042"
 
 
+DATASETS = (dataset("city"), dataset("ortho-2024"), dataset("unused"))
 TILES = [
     *square(30),
+    *(of_dataset(imported(11, x, 3), "ortho-2024") for x in range(5)),
+    of_dataset(imported(11, 9, 3), "city"),
     imported(22, (1 << 22) - 1, 0),
     tile(TileId(3, 1, 2, TileSource.SATELLITE_PROVIDER), pixels_of(5)),
     *(tile(TileId(13, 4, n, TileSource.ONBOARD, FLIGHTS[n]), vote=VotingStatus.TRUSTED) for n in (0, 1)),
@@ -96,15 +121,34 @@ def test_every_tile_and_its_facts_are_found_by_what_the_page_says(folder: Path) 
         t = row.tile_id
         place = (t.zoom_level, t.x, t.y, t.source.value, None if t.flight_id is None else str(t.flight_id))
         assert reader.pixels(*place) == pixels
-        _, _, captured_us, _, length, size, distance, *quality, inliers, dataset, flags = reader.row(*place)
+        _, _, captured_us, _, length, size, distance, *quality, inliers, position, flags = reader.row(*place)
         assert captured_us == microseconds_of(row.captured_at)
-        assert (length, size, distance, dataset) == (len(pixels), 256, 0.5, 0)
+        assert (length, size, distance) == (len(pixels), 256, 0.5)
+        assert (reader.manifest["datasets"][position - 1]["name"] if position else None) == row.dataset
         if row.quality is None:
             assert all(map(math.isnan, quality))
             assert (inliers, flags) == (0, 0)
         else:
             assert (*quality, inliers) == (2.5, 0.75, 123.5, 41)
             assert flags == 2 << 4
+
+
+def test_the_manifest_names_the_datasets_of_the_tiles_and_no_others(folder: Path) -> None:
+    of_city = {
+        "name": "city",
+        "licence": "CC-BY-4.0",
+        "attribution": "© city",
+        "may_be_stored_offline": True,
+        "source": "city.tif",
+        "source_sha256": hashlib.sha256(b"city").hexdigest(),
+        "digest_of": "file",
+        "captured_at": "2025-06-01T00:00:00+00:00",
+        "captured_from": "by hand",
+        "tiles": 1,
+    }
+    listed = PlainReader(folder).manifest["datasets"]
+    assert listed[0] == of_city
+    assert [(each["name"], each["tiles"]) for each in listed] == [("city", 1), ("ortho-2024", 5)]
 
 
 def test_the_sectors_are_what_the_page_says(folder: Path) -> None:

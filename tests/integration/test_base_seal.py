@@ -109,8 +109,9 @@ def test_the_manifest_binds_every_file_and_holds_no_time(tmp_path: Path) -> None
     assert manifest.first_keys_sha256 == hashlib.sha256(keys).hexdigest()
     assert decode_manifest(manifest.encode()) == manifest
     assert sorted(json.loads(manifest.encode())) == [
-        "aerotile", "area", "contents", "default_classification", "files", "first_keys_sha256", "flights",
-        "format", "generation", "latest_capture_us", "left_out", "prefer", "tiles", "zooms",
+        "aerotile", "area", "contents", "datasets", "default_classification", "files", "first_keys_sha256",
+        "flights", "format", "generation", "latest_capture_us", "left_out", "prefer", "recall_number",
+        "tiles", "zooms",
     ]  # fmt: skip
     assert BaseGenerations(tmp_path).manifest("000017", NOBODY).manifest == manifest
 
@@ -221,7 +222,7 @@ def test_impossible_numbers_of_a_manifest_are_refused(tmp_path: Path) -> None:
         b"",
         b"[]",
         b"{}",
-        manifest.encode().replace(b'"format": 1', b'"format": 2'),
+        manifest.encode().replace(b'"format": 2', b'"format": 1'),
         b"[" * 9000,
     ):
         with pytest.raises(ValueError, match=r"manifest|format|Expecting"):

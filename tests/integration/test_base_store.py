@@ -10,28 +10,34 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
 from sealed_bases import CAPTURED_AT, NOBODY, Tile, imported, opened, pixels_of, seal, square, tile
 from small_store import SmallStore
 
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
+from aerotile.adapters.memory.recall_source import MemoryRecallSource
 from aerotile.adapters.sealed_base.facts import FACTS_ROW, PART_BYTES, PART_ROWS
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.mapped_base import MappedBase, open_base
 from aerotile.adapters.sealed_base.store import SealedTileStore
 from aerotile.domain.errors import (
     BaseUnavailableError,
+    CaptureTimeConflictError,
     ContentHashMismatchError,
     DuplicateTileError,
     SealedTileError,
     TileNotFoundError,
+    TileRecalledError,
 )
 from aerotile.domain.flight_events import EventKind
 from aerotile.domain.policies.freshness import FreshnessVerdict
 from aerotile.domain.store.layered_store import LayeredTileStore
+from aerotile.domain.store.recall_guard import RecallGuard
+from aerotile.domain.values.recall_list import RecallList
 from aerotile.domain.values.tile_key import decode_tile_key
-from aerotile.domain.values.tiles import TileId, TileSource
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 from aerotile.domain.values.timestamps import microseconds_of
 from aerotile.ext import FACTS_ROW_BYTES, SealedTiles
 
@@ -94,6 +100,25 @@ def test_a_damaged_tile_is_refused_each_time_and_costs_only_itself(root: Path, t
     for row, pixels in TILES:
         if row.tile_id != victim:
             assert store.read_tile_bytes(row.tile_id) == pixels
+
+
+def test_a_tile_that_is_recalled_while_its_first_read_is_under_way_is_refused(root: Path) -> None:
+    """The list comes between the check of the tile and the mark that it was checked."""
+    victim, digest = TILES[777][0].tile_id, TILES[777][0].content_sha256
+    source = MemoryRecallSource()
+
+    class Overtaken(RecallGuard):
+        def check(self, tile_id: TileId, captured_us: int | None, content_sha256: str | None) -> None:
+            super().check(tile_id, captured_us, content_sha256)
+            if self.in_force is None:
+                source.put(RecallList(number=1, reason="forged", digests=[digest]))
+                self.look()
+
+    guard = Overtaken(source, lambda event: None)
+    store = SealedTileStore(base_in(root), judge=no_judge, recalls=guard)
+    for _ in range(2):
+        with pytest.raises(TileRecalledError):
+            store.read_tile_pixels(victim)
 
 
 def test_where_reads_are_not_verified_the_scrub_alone_finds_damage(root: Path, tmp_path: Path) -> None:
@@ -216,7 +241,7 @@ import os, sys
 from pathlib import Path
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.mapped_base import open_base
-from aerotile.adapters.sealed_base.signatures import Trust
+from aerotile.adapters.signatures import Trust
 from aerotile.adapters.sealed_base.store import SealedTileStore
 from aerotile.domain.errors import BaseUnavailableError, StoreUnavailableError
 from aerotile.domain.values.tiles import TileId, TileSource
@@ -271,6 +296,16 @@ def layered(tmp_path: Path, sealed: list[Tile]) -> tuple[LayeredTileStore, Small
     return store, small, recorder
 
 
+def metadata_of(row: TileMetadataPersistent) -> TileMetadata:
+    return TileMetadata(**{field.name: getattr(row, field.name) for field in attrs.fields(TileMetadata)})
+
+
+def newer(tile_id: TileId) -> tuple[bytes, TileMetadata]:
+    """Newer imagery of a tile."""
+    row, pixels = tile(tile_id, pixels_of(98))
+    return pixels, attrs.evolve(metadata_of(row), captured_at=CAPTURED_AT + timedelta(days=1))
+
+
 def test_writing_a_tile_of_the_base_is_a_duplicate_that_is_on_the_record(tmp_path: Path) -> None:
     store, small, recorder = layered(tmp_path, TILES[:5])
     row, pixels = tile(TILES[2][0].tile_id, pixels_of(99))
@@ -286,7 +321,42 @@ def test_writing_a_tile_of_the_base_is_a_duplicate_that_is_on_the_record(tmp_pat
     assert store.read_tile_bytes(new[0].tile_id) == new[1]
 
 
-def test_a_tile_of_the_base_is_neither_deleted_nor_evicted_nor_amended(tmp_path: Path) -> None:
+def test_the_same_bytes_as_the_base_s_under_another_date_are_refused_with_a_way_that_helps(
+    tmp_path: Path,
+) -> None:
+    store, small, recorder = layered(tmp_path, TILES[:5])
+    sealed, pixels = TILES[2]
+    facts = attrs.evolve(metadata_of(sealed), captured_at=CAPTURED_AT - timedelta(days=9))
+    refusals = [outcome.error for outcome in store.write_tiles([(pixels, facts)])]
+    with pytest.raises(CaptureTimeConflictError) as caught:
+        store.write_tile(pixels, facts)
+    for error in (caught.value, *refusals):
+        assert isinstance(error, CaptureTimeConflictError)
+        assert "is already in the sealed base with the same bytes" in str(error)
+        assert (
+            error.remedy == "correct the date, or seal a new generation from a store that has the right one"
+        )
+    assert [event.kind for event in recorder.events] == [EventKind.WRITE_FAILED] * 2
+    with pytest.raises(DuplicateTileError) as same:
+        store.write_tile(pixels, metadata_of(sealed))
+    assert not isinstance(same.value, CaptureTimeConflictError)
+    assert small.committed() == set()
+    assert [store.is_sealed(tile_id) for tile_id in (sealed.tile_id, imported(3, 1, 1)[0].tile_id)] == [
+        True,
+        False,
+    ]
+
+
+def test_a_batch_over_a_base_may_be_a_generator(tmp_path: Path) -> None:
+    store, small, _ = layered(tmp_path, TILES[:5])
+    new = imported(3, 1, 1)
+    outcomes = store.write_tiles((pixels, row) for row, pixels in [TILES[2], new])
+    assert [outcome.tile_id for outcome in outcomes] == [TILES[2][0].tile_id, new[0].tile_id]
+    assert [outcome.stored is not None for outcome in outcomes] == [False, True]
+    assert small.committed() == {new[0].tile_id}
+
+
+def test_a_tile_of_the_base_is_neither_deleted_nor_evicted_nor_amended_nor_replaced(tmp_path: Path) -> None:
     store, small, _ = layered(tmp_path, TILES[:5])
     sealed, twin = TILES[2], TILES[3]
     small.store.write_tile(twin[1], twin[0])
@@ -295,6 +365,7 @@ def test_a_tile_of_the_base_is_neither_deleted_nor_evicted_nor_amended(tmp_path:
         store.delete_tile,
         store.evict_tile,
         lambda tile_id: store.amend_capture_time(tile_id, amended_at),
+        lambda tile_id: store.replace_tile(*newer(tile_id)),
     ):
         for row, pixels in (sealed, twin):
             with pytest.raises(SealedTileError, match=str(row.tile_id)):
@@ -307,7 +378,9 @@ def test_a_tile_of_the_base_is_neither_deleted_nor_evicted_nor_amended(tmp_path:
     store.write_tile(new[1], new[0])
     assert store.amend_capture_time(new[0].tile_id, amended_at).captured_at_before == CAPTURED_AT
     assert store.captured_us(new[0].tile_id) == microseconds_of(amended_at)
-    assert store.delete_tile(new[0].tile_id) == len(new[1])
+    replaced = store.replace_tile(*newer(new[0].tile_id))
+    assert store.read_tile_bytes(new[0].tile_id) == newer(new[0].tile_id)[0]
+    assert store.delete_tile(new[0].tile_id) == replaced.stored.disk_bytes
     with pytest.raises(TileNotFoundError):
         store.read_tile_pixels(new[0].tile_id)
 

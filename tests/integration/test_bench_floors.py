@@ -100,7 +100,7 @@ def test_the_grid_answers_from_four_threads(floors: Floors, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("function", ["place_with_one_sync", "place_with_two_syncs"])
 def test_placing_floors_place_the_tile(floors: Floors, tmp_path: Path, function: str) -> None:
-    place = getattr(floors.library("place_tile"), function)
+    place = getattr(floors.load("place_tile"), function)
     folder = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         assert place(folder, b".tile", b"tile", b"pixels", ctypes.c_size_t(6)) == 0
@@ -111,7 +111,7 @@ def test_placing_floors_place_the_tile(floors: Floors, tmp_path: Path, function:
 
 
 def test_the_bulk_floor_places_every_tile(floors: Floors, tmp_path: Path) -> None:
-    library = floors.library("place_many")
+    library = floors.load("place_many")
     if not library.can_hash():
         pytest.skip("needs OpenSSL's libcrypto")
     tiles = [b"%d" % number * 1000 for number in range(7)]

@@ -96,6 +96,36 @@ def test_a_committed_tile_is_read_kept_and_noted(store: Store) -> None:
     assert maps_of(store.path) == 1
 
 
+def test_a_check_is_called_for_tiles_that_are_not_cached_and_may_refuse(store: Store) -> None:
+    checked: list[TileId] = []
+    store.reads.check_by(checked.append)
+    for _ in range(3):
+        store.reads.read_pixels(TILE)
+    assert checked == [TILE]
+    store.reads.read_bytes(TILE)
+    assert checked == [TILE, TILE]
+
+    def refuse(tile_id: TileId) -> None:
+        raise PermissionError(str(tile_id))
+
+    store.reads.check_by(refuse)
+    store.reads.read_pixels(TILE)
+    store.mapping_cache.invalidate(TILE)
+    for read in (store.reads.read_pixels, store.reads.read_bytes):
+        with pytest.raises(PermissionError, match=str(TILE)):
+            read(TILE)
+    assert store.mapping_cache.counts().kept == 0
+    store.reads.check_by(None)
+    store.reads.read_pixels(TILE)
+
+
+def test_a_tile_that_is_recalled_while_it_is_checked_is_not_kept(store: Store) -> None:
+    """The list comes between the check and the cache: only the read that began before ends with its tile."""
+    store.reads.check_by(lambda tile_id: store.mapping_cache.invalidate_all())
+    assert bytes(memoryview(store.reads.read_pixels(TILE))) == CONTENT
+    assert store.mapping_cache.counts().kept == 0
+
+
 def test_bytes_are_a_copy_that_is_noted_and_keeps_nothing(store: Store) -> None:
     assert store.reads.read_bytes(TILE) == CONTENT
     assert store.mapping_cache.drain_reads() == [TILE]

@@ -230,6 +230,7 @@ from pathlib import Path
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.domain.errors import NoMappingLeftError, StoreUnavailableError
 from aerotile.domain.store.read_tile import TileReader
+from aerotile.domain.store.recall_guard import NoRecalls, RecallGuard
 from aerotile.domain.values.tiles import TileId, TileSource
 from aerotile.ext import CompiledMappingCache
 
@@ -238,7 +239,8 @@ files = FilesystemTileFiles(Path(sys.argv[1]))
 kept = CompiledMappingCache(max_count=3000, max_bytes=1 << 30)
 reader = TileReader(
     files=files, catalogue=set(tiles), mapping_cache=kept,
-    when_missing=lambda tile_id: None, verify_hash=False
+    when_missing=lambda tile_id: None, verify_hash=False,
+    recalls=RecallGuard(NoRecalls(), lambda event: None)
 )
 for tile_id in tiles[:100]:
     reader.read_first(tile_id, None).close()

@@ -23,7 +23,8 @@ from old_databases import (
 )
 
 from aerotile.adapters.postgres.advisory_locks import MIGRATION_LOCK
-from aerotile.adapters.postgres.migrate import apply_migrations, check_revision
+from aerotile.adapters.postgres.migrate import apply_migrations
+from aerotile.adapters.postgres.revision import check_revision
 from aerotile.domain.errors import ConfigurationError, StoreUnavailableError
 
 

@@ -10,6 +10,7 @@ from old_databases import (
     ROWS_OF_0002,
     ROWS_OF_0005,
     ROWS_OF_0009,
+    ROWS_OF_0011,
     execute,
     fill,
     revision_of,
@@ -53,6 +54,18 @@ def test_a_downgraded_tile_is_called_stale_at_the_first_revision(empty_database:
 @pytest.mark.parametrize(
     ("use", "revision", "named"),
     [
+        (
+            f"""
+            WITH replaced AS (
+                UPDATE tiles SET content_sha256 = '{HASH}' WHERE id = 2 RETURNING tile_uuid, content_sha256
+            )
+            INSERT INTO unsettled_replacements SELECT * FROM replaced
+            """,
+            "0011",
+            "replacements are not settled; rows: 1",
+        ),
+        (ROWS_OF_0011[0], "0010", "datasets would be lost; rows: 1"),
+        (ROWS_OF_0011[1], "0010", "datasets would be lost; rows: 1"),
         (POLYGON_SECTOR, "0008", "sectors that are no boxes would be lost; rows: 1"),
         (ROWS_OF_0005[0], "0004", "the upload ledger would be lost; rows: 1"),
         ("UPDATE tiles SET pinned = true WHERE id = 1", "0003", "pins would be lost; rows: 1"),

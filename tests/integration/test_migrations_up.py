@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from old_databases import (
     HASH,
     HEAD,
@@ -16,7 +22,8 @@ from old_databases import (
 )
 
 from aerotile.adapters.postgres.connection import Database
-from aerotile.adapters.postgres.migrate import apply_migrations, check_revision
+from aerotile.adapters.postgres.migrate import apply_migrations
+from aerotile.adapters.postgres.revision import check_revision, known_revisions
 from aerotile.adapters.postgres.sector_store import PostgresSectorStore
 from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
 from aerotile.adapters.postgres.tile_rows import PostgresTileRows
@@ -24,7 +31,7 @@ from aerotile.domain.errors import ConfigurationError, TileMetadataError
 from aerotile.domain.values.disk_usage import footprint
 from aerotile.domain.values.sectors import SEEDED_RULES
 from aerotile.domain.values.tile_grid import Bbox
-from aerotile.domain.values.tile_names import derive_location_hash, derive_tile_id
+from aerotile.domain.values.tile_names import location_hash_of, tile_uuid_of
 from aerotile.domain.values.tiles import FreshnessLabel, TileId, TileSource
 
 
@@ -34,6 +41,31 @@ def test_an_empty_database_goes_up_to_the_newest_revision_and_stays_there(empty_
     again = apply_migrations(empty_database)
     assert (again.before, again.after, again.applied) == (HEAD, HEAD, ())
     check_revision(empty_database)
+
+
+def test_the_revisions_known_without_alembic_are_alembic_s() -> None:
+    config = Config()
+    config.set_main_option("script_location", "aerotile:migrations")
+    scripts = ScriptDirectory.from_config(config).walk_revisions()
+    assert known_revisions() == tuple(script.revision for script in scripts)[::-1]
+
+
+def test_an_open_of_a_migrated_store_loads_no_migration_library(
+    migrated_database: str, tmp_path: Path
+) -> None:
+    program = """
+import sys
+from pathlib import Path
+from aerotile import AerotileConfig, build_tile_store, close_runtimes
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.config.settings import DatabaseConfig
+build_tile_store(AerotileConfig(root=Path(sys.argv[1]), database=DatabaseConfig(dsn=Secret(sys.argv[2]))))
+close_runtimes()
+print(sorted({"alembic", "sqlalchemy"} & set(sys.modules)))
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "root"), migrated_database]
+    opened = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert opened.stdout.strip() == "[]", opened.stderr
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
@@ -59,8 +91,8 @@ def test_the_identity_of_old_rows_is_derived_as_the_domain_does(empty_database: 
     rows = select(empty_database, "SELECT * FROM tiles ORDER BY id")
     for row in rows:
         place = row["zoom_level"], row["x"], row["y"]
-        assert row["tile_uuid"] == derive_tile_id(*place, row["source"], row["flight_id"])
-        assert row["location_hash"] == derive_location_hash(*place)
+        assert row["tile_uuid"] == tile_uuid_of(*place, row["source"], row["flight_id"])
+        assert row["location_hash"] == location_hash_of(*place)
     assert str(rows[0]["tile_uuid"]) == "f7c6a3b0-c799-5ec8-b9ed-7b94a77b6ddf"
     assert str(rows[1]["tile_uuid"]) == "fc29fd9c-1c0a-53ef-8b46-0df12ce73f18"
     assert str(rows[3]["location_hash"]) == "e59149ef-664b-5559-a13c-435133448c28"

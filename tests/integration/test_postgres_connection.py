@@ -238,8 +238,9 @@ def test_a_closed_database_says_so(migrated_database: str) -> None:
     database = Database(migrated_database)
     database.close()
     database.close()
-    with pytest.raises(StoreUnavailableError, match="closed"):
+    with pytest.raises(StoreUnavailableError, match="this program has closed its connections to") as refused:
         PostgresTileMetadataStore(database).total_disk_bytes()
+    assert refused.value.remedy == "call the factory again, for instance build_tile_store(config)"
 
 
 def test_a_write_that_waits_too_long_for_another_gives_up_and_leaves_no_trace(migrated_database: str) -> None:

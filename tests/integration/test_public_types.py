@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from public_api import Annotation, annotations_of, public_names, types_named_by
+from public_api import Annotation, alias_meaning, annotations_of, is_alias, public_names, types_named_by
 
 import aerotile
 
@@ -19,7 +19,15 @@ MADE_BY_AEROTILE_ALONE = {
 """Types that public annotations name and that no user needs to name, each with the reason."""
 
 REPOSITORY = Path(__file__).parents[2]
-BUILT_IN = {"ValueError", "TypeError", "KeyError", "BufferError", "NotImplementedError", "OverflowError"}
+BUILT_IN = {
+    "ValueError",
+    "TypeError",
+    "KeyError",
+    "BufferError",
+    "NotImplementedError",
+    "OSError",
+    "OverflowError",
+}
 
 
 @pytest.mark.parametrize("name", aerotile.__all__)
@@ -45,7 +53,9 @@ def test_every_exception_is_still_needed() -> None:
 
 @pytest.mark.parametrize("name", aerotile.__all__)
 def test_every_error_that_a_docstring_names_is_public(name: str) -> None:
-    raised = set(re.findall(r"`(\w+Error)`", inspect.getsource(public_names()[name])))
+    value = public_names()[name]
+    text = alias_meaning(name) if is_alias(value) else inspect.getsource(value)
+    raised = set(re.findall(r"`(\w+Error)`", text))
     assert raised - BUILT_IN <= set(aerotile.__all__)
 
 

@@ -50,12 +50,30 @@ def test_a_projection_without_a_datum(tmp_path: Path) -> None:
 def test_a_datum_that_is_tied_to_the_globe_is_one(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     write_raster(path, slopes(90, 70), _WITHOUT_DATUM + " +towgs84=598,73,418", _PLACE)
-    assert open_raster(path).max_zoom > 0
+    assert open_raster(path).max_zoom(256) > 0
 
 
 def test_a_local_projection(tmp_path: Path) -> None:
     wkt = 'LOCAL_CS["site grid",UNIT["metre",1]]'
     assert "local projection" in _refusal(write_raster(tmp_path / "a.tif", slopes(90, 70), wkt, _PLACE))
+
+
+@pytest.mark.parametrize("pixel", [1e12, 1e300, float("nan"), float("inf")])
+def test_a_place_far_off_the_globe(pixel: float, tmp_path: Path) -> None:
+    path = write_raster(
+        tmp_path / "a.tif", slopes(90, 70), "EPSG:3857", Affine(pixel, 0.0, 680_000.0, 0.0, -4.0, 0.0)
+    )
+    assert "lies where its projection has no place on the grid" in _refusal(path)
+
+
+@pytest.mark.parametrize(("tag", "kind"), [(273, 0), (277, 7), (34735, 1)])
+def test_a_damaged_tag(tag: int, kind: int, tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "a.tif", slopes(90, 70), "EPSG:32633", _PLACE)
+    content = bytearray(path.read_bytes())
+    entry = content.index(tag.to_bytes(2, "little"), int.from_bytes(content[4:8], "little") + 2)
+    content[entry + 2 : entry + 4] = kind.to_bytes(2, "little")
+    path.write_bytes(content)
+    _refusal(path)
 
 
 def test_five_bands_without_colours(tmp_path: Path) -> None:

@@ -159,3 +159,50 @@ def test_a_full_queue_drops_and_the_record_says_how_many(tmp_path: Path) -> None
     noted = [e.payload["dropped"] for e in read_record(folder) if e.kind == "c0.recorder.dropped"]
     assert sum(noted) == dropped
     assert len(numbers_in(folder)) == 5000 - dropped
+
+
+def lookup(number: int, size: int = 1_000) -> FlightEvent:
+    return FlightEvent(EventKind.LOOKUP, "graph", {"number": number, "filler": "x" * size})
+
+
+def test_lookups_beyond_their_bytes_an_hour_are_left_out_counted_and_the_count_recorded(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock(START)
+    recorder = recorder_in(tmp_path, clock=clock, lookup_bytes_per_hour=100_000)
+    for number in range(30):  # a tenth of the hour's bytes is there at the begin
+        recorder.record(lookup(number))
+    recorder.record(event(30))
+    clock.advance(timedelta(hours=1))
+    recorder.record(lookup(31))
+    for number in range(32, 50):
+        recorder.record(lookup(number))
+    recorder.close()
+    envelopes = list(read_record(tmp_path))
+    numbers = [e.payload["number"] for e in envelopes if e.kind == "c6.lookup"]
+    thinned = [e.payload["count"] for e in envelopes if e.kind == "c6.lookup.thinned"]
+    assert numbers[:3] == [0, 1, 2]
+    assert 30 not in numbers
+    assert 31 in numbers
+    assert [e.payload["number"] for e in envelopes if e.kind == "c6.write"] == [30]
+    assert len(thinned) == 2
+    assert len(numbers) + sum(thinned) == 49
+    assert recorder.status().thinned == sum(thinned)
+    assert recorder.status().dropped == 0
+    kinds = [e.kind for e in envelopes]
+    again = next(number for number, e in enumerate(envelopes) if e.payload.get("number") == 31)
+    assert (kinds[again - 1], kinds[-1]) == ("c6.lookup.thinned", "c6.lookup.thinned")
+    written = sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert written < 30_000
+
+
+def test_a_payload_that_can_not_be_made_costs_its_own_event_alone(tmp_path: Path) -> None:
+    class Unmade(dict):  # type: ignore[type-arg] # a payload that fails when the writer makes it
+        def keys(self) -> object:  # type: ignore[override] # it returns nothing
+            raise RuntimeError("it can't be made")
+
+    recorder = recorder_in(tmp_path)
+    recorder.record(FlightEvent(EventKind.LOOKUP, "graph", Unmade(number=1)))
+    recorder.record(event(2))
+    recorder.close()
+    assert numbers_in(tmp_path) == [2]

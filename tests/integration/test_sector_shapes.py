@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from aerotile.adapters.rtree import RtreeSectorIndex
 from aerotile.domain.values.sector_coverage import SMALLEST_GAP, covers_tile
 from aerotile.domain.values.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
-from aerotile.domain.values.shapes import ROUNDING, MultiPolygon, Point, Polygon, corners_of, shares_point
-from aerotile.domain.values.tile_grid import Bbox, column_and_row, tile_bbox
+from aerotile.domain.values.shapes import ROUNDING, MultiPolygon, Polygon, corners_of, shares_point
+from aerotile.domain.values.tile_grid import Bbox, Point, column_and_row, tile_bbox
 from aerotile.domain.values.tiles import TileId, TileSource
 
 RULES = {rule.classification: rule for rule in SEEDED_RULES}

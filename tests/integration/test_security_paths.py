@@ -184,7 +184,7 @@ def test_a_link_in_the_place_of_a_temporary_name_is_not_written_through(
     for name in (".5.jpg.1.tmp", ".5.jpg.sha256.1.tmp"):
         (folder / name).symlink_to(outside / FILES[0])
     before = snapshot(outside)
-    for module in ("staged_file", "tile_files"):
+    for module in ("staged_file", "replacement"):
         monkeypatch.setattr(
             f"aerotile.adapters.filesystem.{module}.temporary_name", lambda name: f".{name}.1.tmp"
         )

@@ -24,7 +24,7 @@ pytestmark = [
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE_FOLDERS = ("domain", "adapters", "ext", "migrations")
-SHIPPED_SUFFIXES = {".py", ".pyi", ".sql", ".mako"}
+SHIPPED_SUFFIXES = {".py", ".pyi", ".sql", ".mako", ".html", ".css", ".js", ".svg"}
 ROOT_MODULES = ("__init__.py", "testing.py", "py.typed")
 TOP_LEVEL = {*PACKAGE_FOLDERS, *ROOT_MODULES}
 BUILT_WITH = {"setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "README.md"}

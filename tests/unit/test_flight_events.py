@@ -25,8 +25,10 @@ from aerotile.domain.flight_events import (
     clock_trusted_event,
     clock_untrusted_event,
     eviction_batch_event,
+    fix_event,
     freshness_downgraded_event,
     freshness_rejected_event,
+    lookups_thinned_event,
     recorder_dropped_event,
     upload_giveup_event,
     upload_requeued_event,
@@ -34,6 +36,7 @@ from aerotile.domain.flight_events import (
     write_failed_event,
 )
 from aerotile.domain.policies.clock_trust import ClockFault, ClockFaultReason
+from aerotile.domain.values.lookups import PositionFix
 from aerotile.domain.values.sectors import SEEDED_RULES
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 
@@ -62,6 +65,8 @@ EVENTS: tuple[Callable[[], FlightEvent], ...] = (
     lambda: clock_trusted_event(DOUBT),
     lambda: base_opened_event("000007", "a" * 64, ["b" * 64], is_trusted=True),
     lambda: base_tile_damaged_event(TILE, "a" * 64, "b" * 64),
+    lambda: lookups_thinned_event(3),
+    lambda: fix_event(PositionFix(tile_id=TILE, lat=1.5, lon=2.5, fixed_at=NOON, error_m=3.5, lookup="a-1")),
 )
 
 json_values = st.recursive(

@@ -10,20 +10,17 @@ from typing import Any
 
 import attrs
 import pytest
-from budgeted_cache import NOW, Cache
+from budgeted_cache import NOW
+from intake_site import SIDE, Offered, Site, ended, offered, picture, tile_id
 
-from aerotile.adapters.memory.picture_decoder import MemoryPictureDecoder
 from aerotile.domain.errors import CacheBudgetExhaustedError, CaptureTimeInFutureError, StoreUnavailableError
 from aerotile.domain.flight_events import EventKind
+from aerotile.domain.intake.compare_stored import OnContest
 from aerotile.domain.intake.report import IntakeReport
-from aerotile.domain.intake.take_in_tiles import TileIntake
-from aerotile.domain.policies.jpeg import walk_jpeg
 from aerotile.domain.ports.picture_decoder import DecodedPicture
 from aerotile.domain.values import disk_usage
 from aerotile.domain.values.sectors import SectorClassification
-from aerotile.domain.values.tiles import TileId, TileSource
-
-SIDE = 256
+from aerotile.domain.values.tiles import TileSource
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -33,96 +30,6 @@ def blocks_of_one_byte() -> Iterator[None]:
         patched.setattr(disk_usage, "BLOCK_BYTES", 1)
         patched.setattr(disk_usage, "PAIR_BYTES", 0)
         yield
-
-
-def picture(seed: int, side: int = SIDE, size: int = 200) -> bytes:
-    """The structure of a JPEG whose frame is `side` x `side` pixels."""
-    frame = b"\xff\xc0\x00\x0b\x08" + side.to_bytes(2, "big") * 2 + b"\x01\x01\x11\x00"
-    scan = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
-    content = seed.to_bytes(4, "big").replace(b"\xff", b"\xfe")
-    start = b"\xff\xd8" + frame + scan + content
-    return start + bytes(size - len(start) - 2) + b"\xff\xd9"
-
-
-@attrs.frozen
-class Offered:
-    """An `OfferedTile` in memory."""
-
-    x: int
-    pixels: bytes
-    claim: str | None = None
-    zoom_level: int = 8
-    y: int = 0
-    broken: bool = False
-
-    @property
-    def name(self) -> str:
-        return f"{self.zoom_level}/{self.x}/{self.y}.jpg"
-
-    @property
-    def size(self) -> int:
-        return len(self.pixels)
-
-    def read_pixels(self, most_bytes: int) -> bytes:
-        if self.broken:
-            raise OSError(5, "Input/output error")
-        return self.pixels[:most_bytes]
-
-    def claimed_sha256(self) -> str | None:
-        return self.claim
-
-
-def offered(*columns: int) -> list[Offered]:
-    return [Offered(x, picture(x)) for x in columns]
-
-
-def tile_id(x: int) -> TileId:
-    return TileId(8, x, 0, TileSource.IMPORTED)
-
-
-@attrs.define
-class Site:
-    cache: Cache
-    intake: TileIntake
-    progress: list[tuple[int, int]] = attrs.field(factory=list)
-    shortages: list[tuple[int, int]] = attrs.field(factory=list)
-
-    @classmethod
-    def of(
-        cls,
-        budget_bytes: int = 1 << 20,
-        classification: SectorClassification = SectorClassification.STABLE_REAR,
-        found: dict[bytes, DecodedPicture] | None = None,
-    ) -> Site:
-        cache = Cache.of(budget_bytes, classification=classification)
-        intake = TileIntake(
-            store=cache.store,
-            footprint_bytes=lambda: cache.rows.disk_usage().footprint_bytes,
-            budget_bytes=budget_bytes,
-            tile_size_pixels=SIDE,
-            clock=cache.clock,
-            walk_jpeg=walk_jpeg,
-            decoder=MemoryPictureDecoder(found or {}),
-            tally_evictions=cache.enforcer.tally_evictions,
-        )
-        return cls(cache, intake)
-
-    def take_in(self, tiles: list[Offered], *, age: timedelta = timedelta(0), batch: int = 2) -> IntakeReport:
-        return self.intake.take_in(
-            tiles,
-            source=TileSource.IMPORTED,
-            captured_at=NOW - age,
-            batch_size=batch,
-            progress=lambda done, total: self.progress.append((done, total)),
-            before_evictions=lambda needed, free: self.shortages.append((needed, free)),
-        )
-
-    def stored(self) -> set[int]:
-        return {row.tile_id.x for row in self.cache.rows.committed()}
-
-
-def ended(report: IntakeReport) -> tuple[int, int, int]:
-    return report.stored, report.present, report.refused
 
 
 def test_offered_tiles_are_stored_with_their_facts() -> None:
@@ -210,7 +117,7 @@ def test_blank_and_repeated_tiles_are_counted_also_where_the_store_holds_them() 
         assert ended(report) == ((6, 0, 0) if repetition == 0 else (0, 6, 0))
         assert report.blank == 3
         assert report.repeats.total == 5
-        assert report.repeats.most() == (3, "8/1/0.jpg")
+        assert report.repeats.most() == (3, "8/1/0")
     once = site.take_in(offered(10, 11))
     assert (once.blank, once.repeats.total, once.repeats.most()) == (0, 0, None)
 
@@ -242,6 +149,70 @@ def test_other_content_under_the_same_name_is_refused_and_the_first_stays() -> N
     assert "other content" in report.refusals[0].message
     with site.cache.store.read_tile_pixels(tile_id(1)) as stored:
         assert bytes(memoryview(stored)) == picture(1)
+
+
+def test_newer_imagery_replaces_older_where_the_intake_says_so() -> None:
+    site = Site.of()
+    site.take_in(offered(1, 2, 3), age=timedelta(days=9))
+    tiles = [Offered(1, picture(7)), Offered(2, picture(2)), Offered(3, picture(8)), Offered(4, picture(4))]
+
+    def take_in(age: timedelta) -> IntakeReport:
+        return site.intake.take_in(
+            tiles,
+            source=TileSource.IMPORTED,
+            captured_at=NOW - age,
+            on_contest=OnContest.REPLACE,
+            batch_size=2,
+        )
+
+    report = take_in(timedelta(days=400))
+    assert (report.replaced, *ended(report)) == (0, 1, 0, 3)
+    assert [refusal.error for refusal in report.refusals] == [
+        "NotNewerError",
+        "CaptureTimeConflictError",
+        "NotNewerError",
+    ]
+    report = take_in(timedelta(days=3))
+    assert (report.replaced, *ended(report)) == (2, 0, 0, 2)
+    assert {x for _, x, _ in report.covered} == {1, 3}
+    assert report.done == 4
+    for x, pixels in ((1, picture(7)), (2, picture(2)), (3, picture(8))):
+        assert site.cache.store.read_tile_bytes(tile_id(x)) == pixels
+
+
+@pytest.mark.parametrize(
+    ("on_contest", "needed_bytes"), [(OnContest.REFUSE, 200), (OnContest.REPLACE, 200 + 100)]
+)
+def test_what_a_larger_replacement_adds_is_in_the_warning_of_evictions(
+    on_contest: OnContest, needed_bytes: int
+) -> None:
+    site = Site.of()
+    site.take_in(offered(1, 2), age=timedelta(days=9))
+    intake = attrs.evolve(site.intake, budget_bytes=site.intake.footprint_bytes() + 1)
+    warned: list[tuple[int, int]] = []
+    intake.take_in(
+        [Offered(1, picture(7, size=300)), Offered(2, picture(8)), Offered(3, picture(3))],
+        source=TileSource.IMPORTED,
+        captured_at=NOW,
+        on_contest=on_contest,
+        before_evictions=lambda needed, free: warned.append((needed, free)),
+    )
+    assert warned == [(needed_bytes, 1)]
+
+
+def test_a_database_that_is_gone_ends_the_run_at_a_replacement_too() -> None:
+    site = Site.of()
+    site.take_in(offered(1, 2), age=timedelta(days=9))
+    intake = attrs.evolve(site.intake, footprint_bytes=lambda: 0)
+    site.cache.rows.answers = False
+    report = intake.take_in(
+        [Offered(1, picture(7)), Offered(2, picture(8))],
+        source=TileSource.IMPORTED,
+        captured_at=NOW,
+        on_contest=OnContest.REPLACE,
+    )
+    assert isinstance(report.stopped_by, StoreUnavailableError)
+    assert (report.replaced, report.done) == (0, 0)
 
 
 def test_a_tile_that_was_stored_meanwhile_counts_as_present_only_with_the_same_content() -> None:

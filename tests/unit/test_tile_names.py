@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from aerotile.domain.values.tile_names import NAMESPACE, derive_location_hash, derive_tile_id
-from aerotile.domain.values.tiles import TileId, TileSource
+from aerotile.domain.values.tile_names import NAMESPACE
+from aerotile.domain.values.tiles import TileId, TileSource, derive_location_hash, derive_tile_id
 
 FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
 

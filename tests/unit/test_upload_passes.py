@@ -9,6 +9,7 @@ from upload_scenario import PARTIAL, SUCCESS, UGLY, Pixels, Scenario, onboard, p
 
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.adapters.memory.uploader import MemoryProvider
+from aerotile.domain.errors import TileRecalledError
 from aerotile.domain.policies.upload_batching import BatchLimits
 from aerotile.domain.values.tiles import TileId
 from aerotile.domain.values.upload_reports import BatchAnswer, UploadBatch, UploadBatchReport
@@ -114,6 +115,26 @@ def test_a_tile_whose_file_is_missing_or_damaged_is_rejected_here_and_the_others
     }
     assert scenario.sent == [[1, 3]]
     assert report.outcome is PARTIAL
+
+
+def test_a_recalled_tile_is_not_sent_stays_pending_uncounted_and_the_others_go_up() -> None:
+    class Recalling(Pixels):
+        def read_tile_pixels(self, tile_id: TileId) -> MemoryTilePixelHandle:
+            if tile_id == onboard(1):
+                raise TileRecalledError(tile_id, 7, "area 1", "wrong ground")
+            return super().read_tile_pixels(tile_id)
+
+    scenario = Scenario(3)
+    scenario.bare.store = Recalling(scenario.pixels.held)
+    report = scenario.run(scenario.bare)
+    assert scenario.sent == [[0, 2]]
+    (held_back,) = report.unanswered
+    assert (held_back.tile_id, held_back.attempts_before) == (onboard(1), 0)
+    assert held_back.reason is not None
+    assert held_back.reason.code == "recalled"
+    assert "list 7" in held_back.reason.detail
+    assert (report.outcome, report.rejected) == (PARTIAL, ())
+    assert [row.upload_attempts for row in scenario.rows.pending_uploads(9)] == [0]
 
 
 def test_a_tile_that_the_answer_leaves_out_stays_pending_uncounted() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from ..command import LazyGroup
@@ -58,9 +59,13 @@ def base_facts(opened: SignedManifest, *, threshold: int, in_use: bool) -> dict[
         "area": [[box.min_lon, box.min_lat, box.max_lon, box.max_lat] for box in manifest.boxes],
         "zooms": list(manifest.zooms),
         "prefer": list(manifest.prefer),
+        "datasets": [sealed.facts() for sealed in manifest.datasets],
+        "tiles_without_dataset": manifest.tiles - sum(sealed.tiles for sealed in manifest.datasets),
         "left_out": manifest.left_out,
+        "index": None if manifest.index is None else attrs.asdict(manifest.index),
         "flights": len(manifest.variants.flights),
         "sealed_by": f"aerotile {manifest.aerotile}",
+        "recall_number": manifest.recall_number,
         "manifest_sha256": opened.identity,
         "signed_by": list(opened.signers),
         "signatures_needed": threshold,
@@ -76,16 +81,29 @@ def print_base(facts: dict[str, Any], *, as_json: bool) -> None:
     lists = {
         name: ", ".join(map(str, value)) or "-" for name, value in facts.items() if isinstance(value, list)
     }
+    datasets = "; ".join(
+        f"{each['name']} ({each['tiles']} tiles, {each['licence']}, {each['attribution']})"
+        for each in facts["datasets"]
+    )
     left_out = ", ".join(f"{count} {reason}" for reason, count in facts["left_out"].items()) or "none"
     write_facts(
         facts
         | lists
         | {
             "bytes": in_words(facts["bytes"]),
+            "datasets": datasets or "none",
             "left_out": left_out,
+            "index": "none" if facts["index"] is None else _index_line(facts["index"]),
             "in_use": "yes" if facts["in_use"] else "no",
             "trusted": "yes" if facts["trusted"] else "NO",
         }
+    )
+
+
+def _index_line(index: dict[str, Any]) -> str:
+    return (
+        f"{index['descriptors']} descriptors of {index['tiles']} tiles by {index['descriptor_model']}, "
+        f"{index['dropped']} of tiles not taken were dropped"
     )
 
 

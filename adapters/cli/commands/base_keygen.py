@@ -22,10 +22,10 @@ Example:
 def keygen(file: Path) -> None:
     """Make an Ed25519 key pair: the private key in FILE, the public one in FILE.pub and on standard output.
 
-    Pin the public key in base.public_keys of each aircraft. The private key is not encrypted and only its
-    owner may read it: keep it on the ground.
+    Pin the public key in base.public_keys of each aircraft, or in recall.public_keys: never in both. The
+    private key is not encrypted and only its owner may read it: keep it on the ground.
     """
-    from ...sealed_base.signatures import write_new_key
+    from ...signatures import write_new_key
 
     try:
         write_line(write_new_key(file))

@@ -43,7 +43,20 @@ Example:
 )
 @click.option("--onboard", is_flag=True, help="Also take tiles made on board that the provider trusts.")
 @click.option(
+    "--without-dataset",
+    "without",
+    multiple=True,
+    metavar="NAME",
+    help="Leave the tiles of this dataset out; may be given again.",
+)
+@click.option(
     "--number", type=click.IntRange(1, 10**18 - 1), help="The generation's number; default the next one."
+)
+@click.option(
+    "--index/--no-index",
+    "with_index",
+    default=None,
+    help="Take the descriptor index of these tiles along; default where `aerotile index` has one.",
 )
 @json_option
 @click.pass_obj
@@ -53,20 +66,29 @@ def seal(
     zooms: tuple[int, ...],
     prefer: tuple[str, ...],
     onboard: bool,
+    without: tuple[str, ...],
     number: int | None,
+    with_index: bool | None,
     as_json: bool,
 ) -> None:
-    """Write a new generation of the base from the tiles, sectors and rules of the store.
+    """Write a new generation of the base from tiles, sectors, rules and descriptor index of the store.
 
     The bytes of each tile are hashed and copied as they are. The generation in use stays in use: sign the new
-    one, then switch to it. The same tiles, options and number give the same bytes. An interrupted seal leaves
-    nothing that is in the way of the next one.
+    one, then switch to it. The same tiles, options, index and number give the same bytes. An interrupted seal
+    leaves nothing that is in the way of the next one. Descriptors of tiles that are not taken are counted.
+    Tiles of a dataset that may not be stored offline, or is not defined, refuse the seal by name.
     """
     from ...sealed_base.seal_plan import SealPlan
 
-    plan = SealPlan(boxes=boxes, zooms=tuple(sorted(set(zooms))), prefer=prefer, take_onboard=onboard)
+    plan = SealPlan(
+        boxes=boxes,
+        zooms=tuple(sorted(set(zooms))),
+        prefer=prefer,
+        take_onboard=onboard,
+        without=without,
+    )
     with session.existing_runtime() as runtime:
-        with progress_bar("tiles") as advance:
-            manifest = runtime.seal_base(plan, number=number, progress=advance)
+        with progress_bar("tiles, then descriptors") as advance:
+            manifest = runtime.seal_base(plan, number=number, with_index=with_index, progress=advance)
         opened = runtime.base_generations.manifest(manifest.name, runtime.base_trust)
         print_opened(runtime, opened, as_json=as_json)

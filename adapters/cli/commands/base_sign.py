@@ -26,7 +26,7 @@ Example:
 @click.pass_obj
 def sign(session: Session, generation: str, key: Path, as_json: bool) -> None:
     """Add a signature to GENERATION; one signature for each key, and as many as the threshold asks for."""
-    from ...sealed_base.signatures import read_private_key
+    from ...signatures import read_private_key
 
     with session.existing_runtime("base") as runtime:
         name = chosen_generation(runtime, generation)

@@ -17,6 +17,7 @@ from ..session import Session
 
 if TYPE_CHECKING:
     from ....domain.values.upload_reports import UploadListEntry
+    from ...demo.base import Release
     from ...demo.demonstration import Demonstration
     from ...demo.figures import Samples
 
@@ -47,7 +48,7 @@ Example:
 @json_option
 @click.pass_obj
 def demo(session: Session, folder: Path, frames: int, seed: int, as_json: bool) -> None:
-    """Prepare a base from real imagery, fly over it, and upload the tiles of the flight.
+    """Prepare, seal and sign a base from real imagery, fly by it, and upload the tiles of the flight.
 
     Imagery: NASA Blue Marble. The database is a real PostgreSQL of the demo's own, which is killed during the
     flight. The tiles are uploaded to the reference provider, over a link that breaks.
@@ -96,6 +97,8 @@ def _counts(shown: Demonstration) -> dict[str, Any]:
         "base size": in_words(base.total_bytes),
         "base brought in": f"{base.ingest_s:.1f} s, cut and encoded on the way",
         "tiles described and indexed": f"{base.indexed} in {base.describe_s + base.index_s:.1f} s",
+        "base sealed, signed and switched to": f"{shown.release.tiles} tiles, {_indexed(shown.release)} "
+        f"in {shown.release.seal_s:.1f} s",
         "frames flown": f"{len(log.frames)} in {shown.flight_s:.1f} s",
         "frames over land": log.land_frames,
         "top-1 hit rate over land": _percent(shown.top_1),
@@ -108,7 +111,7 @@ def _counts(shown: Demonstration) -> dict[str, Any]:
         "stale tiles refused (active_conflict)": len(log.stale_refused),
         "stale tiles downgraded (stable_rear)": len(log.stale_downgraded),
         "onboard tiles refused, their share of the budget was full": log.onboard_without_room,
-        "tiles of the map evicted": len(shown.evicted),
+        "tiles of the map evicted from the store, still in the base": len(shown.evicted),
         "disk used of budget": f"{shown.used_bytes} of {shown.budget_bytes} bytes",
         "tiles read while the database was dead": log.reads_in_outage,
         "writes refused meanwhile": log.writes_refused,
@@ -117,6 +120,10 @@ def _counts(shown: Demonstration) -> dict[str, Any]:
         "upload": f"requests that arrived: {landing.requests}, connections: {landing.connections}, "
         f"runs: {landing.runs}, {shown.upload_s:.1f} s",
     }
+
+
+def _indexed(release: Release) -> str:
+    return "no index" if release.index is None else f"{release.index.descriptors} descriptors"
 
 
 def _given_up(entry: UploadListEntry) -> str:

@@ -46,6 +46,7 @@ _COLUMNS = (
     "uploaded_at",
     "upload_attempts",
     "pinned",
+    "dataset",
 )
 """The keys of `_tile_facts`, in its order. Keys are only ever added, at the end."""
 
@@ -125,6 +126,7 @@ def _tile_facts(row: TileMetadataPersistent) -> dict[str, Any]:
         _moment(row.uploaded_at),
         row.upload_attempts,
         row.pinned,
+        row.dataset,
     )
     return dict(zip(_COLUMNS, values, strict=True))
 

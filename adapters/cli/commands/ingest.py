@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import attrs
 import click
 
-from ....domain.errors import CaptureTimeInFutureError
+from ....domain.errors import CaptureTimeInFutureError, DatasetError
+from ....domain.intake.admit_dataset import admit_dataset
+from ....domain.intake.compare_stored import OnContest
 from ....domain.intake.report import Refusal
+from ....domain.values.datasets import DigestOf, SourceDigest
 from ....domain.values.tiles import TileSource
 from ...input_files.folder_notes import read_folder_notes
 from ...input_files.tile_folder import FolderProblem, TileFolder, count_outside, scan_tile_folder
 from ...input_files.tile_scheme import TileScheme, settle_scheme
-from ..arguments import EXISTING_FOLDER, moment, zoom
+from ..arguments import EXISTING_FOLDER, zoom
+from ..capture_times import add_capture_time_options, chosen_times
 from ..command import AerotileCommand
-from ..coverage import check_map_file, coverage_facts, map_option, write_coverage
-from ..errors import BadInputError, JobFailedError, one_line
-from ..output import in_words, json_option, write_json, write_line
+from ..coverage import check_map_file, map_option
+from ..errors import BadInputError
+from ..ingest_output import in_kinds, ingest_facts, print_ingest, refusals_error
+from ..intake_output import draw_map, evictions_error, list_contests, list_refusals, warn_of_evictions
+from ..output import json_option, write_json, write_line
 from ..progress import progress_bar
 from ..session import Session
 
 if TYPE_CHECKING:
-    from ....domain.intake.report import IntakeReport
-    from ....domain.values.eviction_tally import EvictionTally
-
-_LISTED_REFUSALS = 20
-_NOT_KNOWN = ("whether a picture ends before its size does", "whether a picture is of one colour")
-"""What only decoding shows."""
-_LISTED_EVICTIONS = 20
+    from ...composition import Runtime
 
 
 @click.command(
@@ -41,16 +39,18 @@ _LISTED_EVICTIONS = 20
 Example:
   aerotile ingest tiles/ --captured-at 2024-05-01
   aerotile ingest tiles/ --captured-at 2024-05-01 --scheme tms --map covered.png
+  aerotile ingest newer/ --captured-at 2025-04-01 --replace
+  aerotile ingest tiles/ --dataset ortho-2024 --dates dates.csv
   aerotile ingest tiles/ --source satellite_provider --captured-at 2024-05-01T10:30:00Z --zoom 16 --zoom 17
 """,
 )
 @click.argument("folder", type=EXISTING_FOLDER)
+@add_capture_time_options
 @click.option(
-    "--captured-at",
-    type=moment,
-    required=True,
-    metavar="DATE",
-    help="When the ground looked like that: a date, or a date and time with an offset.",
+    "--dataset", metavar="NAME", help="The dataset that the tiles are of; define it with aerotile datasets."
+)
+@click.option(
+    "--keep", is_flag=True, help="Where another dataset holds a place: leave the stored tile, as a success."
 )
 @click.option(
     "--source",
@@ -74,6 +74,11 @@ Example:
     help="Tiles that become durable together.",
 )
 @click.option(
+    "--replace",
+    is_flag=True,
+    help="Where the store holds a tile with older imagery, put this one in its place.",
+)
+@click.option(
     "--no-decode",
     is_flag=True,
     help="Don't decode the pictures: whether one ends too early or is of one colour is then not known.",
@@ -84,11 +89,16 @@ Example:
 def ingest(
     session: Session,
     folder: Path,
-    captured_at: datetime,
+    captured_at: datetime | None,
+    dates: Path | None,
+    stac: Path | None,
+    dataset: str | None,
+    keep: bool,
     source: str,
     zooms: tuple[int, ...],
     scheme: str | None,
     batch_size: int,
+    replace: bool,
     no_decode: bool,
     map_file: Path | None,
     as_json: bool,
@@ -98,10 +108,30 @@ def ingest(
     Each tile passes every gate on its own: a bad tile is refused by name, the others are stored. When a
     sidecar y.jpg.sha256 lies beside a tile, the tile must have that hash. A tilemapresource.xml or
     metadata.json in the folder says where its tiles lie. Run it again after an interruption: tiles that are
-    in the store already count as present. The exit code is 1 when anything in a tile's place was refused, or
-    when a tile was evicted.
+    in the store already count as present. The exit code is 1 when anything in a tile's place was refused or
+    left out, or when a tile was evicted.
+
+    With --dataset the date is the dataset's unless another one is given. A dataset that is not defined, may
+    not be stored offline, or is of a folder that has changed since is refused before a byte is written. A
+    place that another dataset holds is contested: the stored tile stays, and the exit code is 1 without
+    --keep.
+
+    A tile that the store holds with other content is refused or contested. With --replace newer imagery takes
+    its place, and imagery as old or older is refused by name.
     """
     check_map_file(map_file)
+    chosen = chosen_times(captured_at, dates, stac)
+    if chosen.times is None and dataset is None:
+        raise BadInputError(
+            "it is not known when the tiles were captured", remedy="give --captured-at, --dates or --stac"
+        )
+    if keep and dataset is None:
+        raise BadInputError(
+            "--keep is for places that another dataset holds: no dataset is named", remedy="give --dataset"
+        )
+    if keep and replace:
+        raise BadInputError("--keep and --replace contradict each other", remedy="give one of them")
+    on_contest = OnContest.KEEP if keep else OnContest.REPLACE if replace else OnContest.REFUSE
     notes = read_folder_notes(folder)
     settled = settle_scheme(None if scheme is None else TileScheme(scheme), notes)
     found = scan_tile_folder(folder, zooms, settled)
@@ -109,6 +139,12 @@ def ingest(
         raise _nothing_found(folder, zooms, found)
     outside = {note.file: count_outside(note, found.tiles, settled) for note in notes}
     with session.runtime() as runtime:
+        try:
+            digest, not_compared = None, None
+            if dataset is not None:
+                digest, not_compared = _source_digest(runtime, dataset, folder, found, zooms, settled)
+        except DatasetError as error:
+            raise BadInputError(str(error), remedy=error.remedy) from error
         intake = runtime.tile_intake
         started = time.monotonic()
         try:
@@ -116,185 +152,80 @@ def ingest(
                 report = intake.take_in(
                     found.tiles,
                     source=TileSource(source),
-                    captured_at=captured_at,
+                    captured_at=chosen.times,
+                    dataset=dataset,
+                    source_digest=digest,
+                    on_contest=on_contest,
                     batch_size=batch_size,
                     decode=not no_decode,
                     progress=advance,
-                    before_evictions=_warn_of_evictions,
+                    before_evictions=warn_of_evictions,
                 )
-        except CaptureTimeInFutureError as error:
+        except (CaptureTimeInFutureError, DatasetError) as error:
             raise BadInputError(str(error), remedy=error.remedy) from error
         seconds = time.monotonic() - started
     refusals = [_refusal_of(problem, source) for problem in found.problems] + report.refusals
-    map_error = _draw(map_file, report)
+    map_error = draw_map(map_file, report)
     if as_json:
         call = {
             "folder": str(folder),
             "source": source,
             "scheme": settled.value,
-            "captured_at": captured_at.isoformat(),
+            "captured_at": chosen.times.isoformat() if isinstance(chosen.times, datetime) else None,
+            "captured_from": chosen.origin or "the dataset",
+            "dataset": dataset,
+            "source_digest_not_compared": not_compared,
         }
-        write_json(call | _facts(report, found, refusals, outside, seconds))
+        write_json(call | ingest_facts(report, found, refusals, outside, seconds))
     else:
         # An error at the end that is no other names a single refusal.
         if len(refusals) > 1 or report.stopped_by is not None or map_error is not None:
-            _list_refusals(refusals)
-        _print(report, found, refusals, outside, settled, seconds)
+            list_refusals(refusals)
+        list_contests(report)
+        print_ingest(report, found, refusals, outside, settled, seconds)
+        if not_compared is not None:
+            write_line(f"the folder was not compared with the dataset: {not_compared}")
     if map_error is not None:
         raise map_error
     if report.stopped_by is not None:
         raise report.stopped_by
-    if refusals or found.left_out:
-        raise _refusals_error(refusals, found)
+    if refusals or found.left_out or report.undated or report.contests:
+        raise refusals_error(report, refusals, found)
     if report.evicted.count:
-        raise JobFailedError(
-            f"{report.evicted.count} tiles were evicted to make room",
-            remedy="raise budget.max_bytes and ingest them again; aerotile pin keeps tiles from eviction",
-        )
+        raise evictions_error(report.evicted)
+
+
+def _source_digest(
+    runtime: Runtime,
+    name: str,
+    folder: Path,
+    found: TileFolder,
+    zooms: tuple[int, ...],
+    scheme: TileScheme,
+) -> tuple[SourceDigest | None, str | None]:
+    """The digest of the folder's tiles where the dataset has one of a folder, or why it is not compared.
+
+    Raises `DatasetError` where no tile of the dataset may go in.
+    """
+    from ...input_files.source_digest import digest_of_tiles
+
+    dataset = admit_dataset(runtime.dataset_store, name)
+    if dataset.digest_of is not DigestOf.FOLDER:
+        return None, f"the digest of {name} is that of its {dataset.digest_of.value} {dataset.source}"
+    whole = scan_tile_folder(folder, (), scheme) if zooms else found
+    return digest_of_tiles(whole.tiles), None
 
 
 def _nothing_found(folder: Path, zooms: tuple[int, ...], found: TileFolder) -> BadInputError:
     at = f" at zoom {', '.join(map(str, zooms))}" if zooms else ""
     if found.left_out:
         return BadInputError(
-            f"{folder} holds no JPEG tiles{at}, but {_in_kinds(found)}", remedy="convert the tiles to JPEG"
+            f"{folder} holds no JPEG tiles{at}, but {in_kinds(found)}", remedy="convert the tiles to JPEG"
         )
     return BadInputError(
         f"{folder} holds no tiles zoom/x/y.jpg{at}", remedy="name the folder that holds the zoom folders"
     )
 
 
-def _in_kinds(found: TileFolder) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in sorted(found.left_out.items()))
-
-
-def _draw(map_file: Path | None, report: IntakeReport) -> JobFailedError | None:
-    """Draw the map, if any is wanted; returns why that failed, so that the facts are shown all the same."""
-    if map_file is None:
-        return None
-    from ..coverage_map import write_map
-
-    try:
-        write_map(map_file, report.coverage())
-    except JobFailedError as error:
-        return error
-    return None
-
-
 def _refusal_of(problem: FolderProblem, source: str) -> Refusal:
     return Refusal(problem.file, f"{source}/{problem.tile}", "FolderProblem", problem.message, problem.remedy)
-
-
-def _warn_of_evictions(needed_bytes: int, free_bytes: int) -> None:
-    click.echo(
-        f"warning: new tiles need {in_words(needed_bytes)}, the budget has room for {in_words(free_bytes)}; "
-        "the least recently used tiles make place for them",
-        err=True,
-    )
-
-
-def _refusals_error(refusals: Sequence[Refusal], found: TileFolder) -> JobFailedError:
-    count = len(found.tiles) + len(found.problems)
-    parts = []
-    remedy = "mend or remove it and run again" if len(refusals) == 1 else "mend or remove them and run again"
-    if len(refusals) == 1:
-        parts.append(f"1 of {count} tiles was refused: {refusals[0].file}: {refusals[0].message}")
-        remedy = refusals[0].remedy or remedy
-    elif refusals:
-        parts.append(f"{len(refusals)} of {count} tiles were refused")
-    if found.left_out:
-        parts.append(f"{_in_kinds(found)} left out")
-        remedy = remedy if refusals else "convert them to JPEG and run again"
-    return JobFailedError("; ".join(parts), remedy=f"{remedy}; the others are in the store")
-
-
-def _print_evictions(evicted: EvictionTally) -> None:
-    for tile_id in evicted.listed[:_LISTED_EVICTIONS]:
-        click.echo(f"evicted: {tile_id}", err=True)
-    if evicted.count > _LISTED_EVICTIONS:
-        click.echo(
-            f"evicted: {evicted.count - _LISTED_EVICTIONS} more; --json lists {len(evicted.listed)}", err=True
-        )
-    if evicted.count:
-        write_line(f"{evicted.count} tiles evicted to make room, {in_words(evicted.freed_bytes)} freed")
-
-
-def _facts(
-    report: IntakeReport,
-    found: TileFolder,
-    refusals: Sequence[Refusal],
-    outside: Mapping[str, int],
-    seconds: float,
-) -> dict[str, Any]:
-    return {
-        "found": len(found.tiles) + len(found.problems),
-        "stored": report.stored,
-        "downgraded": report.downgraded,
-        "present": report.present,
-        "refused": len(refusals),
-        "left": len(found.tiles) - report.done,
-        "left_out": dict(sorted(found.left_out.items())),
-        "ignored_files": found.ignored,
-        "outside_bounds": dict(outside),
-        "stored_bytes": report.stored_bytes,
-        "decoded": report.blank is not None,
-        "blank": report.blank,
-        "repeated": report.repeats.total,
-        "not_known": list(_NOT_KNOWN) if report.blank is None else [],
-        "coverage": coverage_facts(report.coverage()),
-        "seconds": round(seconds, 3),
-        "stored_per_second": round(report.stored / seconds, 1) if seconds else 0.0,
-        "evicted": {
-            "count": report.evicted.count,
-            "freed_bytes": report.evicted.freed_bytes,
-            "tiles": [str(tile_id) for tile_id in report.evicted.listed],
-        },
-        "stopped_by": None if report.stopped_by is None else str(report.stopped_by),
-        "refusals": [attrs.asdict(refusal) | {"message": one_line(refusal.message)} for refusal in refusals],
-    }
-
-
-def _list_refusals(refusals: Sequence[Refusal]) -> None:
-    for refusal in refusals[:_LISTED_REFUSALS]:
-        remedy = f" — {refusal.remedy}" if refusal.remedy else ""
-        click.echo(one_line(f"refused: {refusal.file}: {refusal.message}{remedy}"), err=True)
-    if len(refusals) > _LISTED_REFUSALS:
-        click.echo(f"refused: {len(refusals) - _LISTED_REFUSALS} more; --json lists them all", err=True)
-
-
-def _print(
-    report: IntakeReport,
-    found: TileFolder,
-    refusals: Sequence[Refusal],
-    outside: Mapping[str, int],
-    scheme: TileScheme,
-    seconds: float,
-) -> None:
-    _print_evictions(report.evicted)
-    left = len(found.tiles) - report.done
-    rate = report.stored / seconds if seconds else 0.0
-    write_line(
-        f"{len(found.tiles) + len(found.problems)} tiles found: "
-        f"{report.stored} stored ({report.downgraded} of them downgraded), {report.present} already present, "
-        f"{len(refusals)} refused{f', {left} left' if left else ''}; "
-        f"{in_words(report.stored_bytes)} in {seconds:.1f} s, {rate:.0f} tiles/s; "
-        f"read in {scheme.value} order"
-    )
-    if found.left_out:
-        write_line(f"{_in_kinds(found)} left out")
-    if found.ignored:
-        write_line(f"{found.ignored} files ignored: neither a picture in a tile's place nor a sidecar")
-    for file, count in outside.items():
-        if count:
-            write_line(f"{count} tiles lie outside the bounds that {file} names")
-    if report.blank is None:
-        write_line(f"not decoded, so not known: {'; '.join(_NOT_KNOWN)}")
-    elif report.blank:
-        write_line(f"{report.blank} blank: all of one colour")
-    if most := report.repeats.most():
-        count, first = most
-        write_line(
-            f"{report.repeats.total} repeated: their bytes lie at several places, "
-            f"most often those of {first} ({count} times)"
-        )
-    write_coverage(coverage_facts(report.coverage()))

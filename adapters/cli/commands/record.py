@@ -12,7 +12,8 @@ import click
 from ..arguments import moment
 from ..command import AerotileCommand
 from ..errors import BadInputError, one_line
-from ..output import flush_output, write_line
+from ..lookup_explained import explain_lookups
+from ..output import flush_output, warn_of_damage, write_line
 from ..session import Session
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ Example:
   aerotile record --severity warning
   aerotile record --kind 'c6.freshness.*' --since 2024-05-01T06:00:00Z --json
   aerotile record --mcap flight.mcap
+  aerotile record --lookup 17
 """,
 )
 @click.option(
@@ -40,6 +42,7 @@ Example:
 @click.option("--severity", type=click.Choice(_SEVERITIES), default="info", help="This severity or higher.")
 @click.option("--since", type=moment, metavar="DATE", help="Not before this time.")
 @click.option("--until", type=moment, metavar="DATE", help="Not after this time.")
+@click.option("--lookup", "asked", metavar="N", help="Explain this lookup alone: its number, or RUN-NUMBER.")
 @click.option("--follow", is_flag=True, help="Then print new events as they are recorded, until Ctrl-C.")
 @click.option(
     "--mcap",
@@ -58,11 +61,12 @@ def record(
     severity: str,
     since: datetime | None,
     until: datetime | None,
+    asked: str | None,
     follow: bool,
     target: Path | None,
     as_json: bool,
 ) -> None:
-    """Read the flight record: filter it, follow it, or export it to MCAP.
+    """Read the flight record: filter it, follow it, explain a lookup, or export it to MCAP.
 
     Events of kinds that this program does not know yet are shown unchanged. Lines that a power cut tore are
     skipped and counted.
@@ -74,12 +78,16 @@ def record(
 
     if follow and target is not None:
         raise click.UsageError("--follow and --mcap exclude each other")
+    if asked is not None and (follow or target is not None):
+        raise click.UsageError("--lookup excludes --follow and --mcap")
     folder = session.existing_config("record").record_folder
     if not folder.is_dir():
         raise BadInputError(f"no flight record in {folder}", remedy="the record begins with the first write")
     matching = RecordFilter(kinds=kinds, minimum_severity=Severity(severity), since=since, until=until)
     reader = RecordReader(folder)
-    if target is not None:
+    if asked is not None:
+        explain_lookups(reader.lines(matching), asked, as_json=as_json)
+    elif target is not None:
         count = export_mcap(reader.lines(matching), target)
         write_line(
             json.dumps({"file": str(target), "events": count}) if as_json else f"{count} events in {target}"
@@ -91,13 +99,7 @@ def record(
     else:
         for line in reader.lines(matching):
             _print(line, as_json=as_json)
-    if reader.damaged_lines and reader.first_damaged is not None:
-        first = reader.first_damaged
-        click.echo(
-            f"warning: {reader.damaged_lines} damaged lines skipped, the first in {first.path} "
-            f"at byte {first.offset}: {first.reason}",
-            err=True,
-        )
+    warn_of_damage(reader)
 
 
 def _print(line: RecordLine, *, as_json: bool) -> None:

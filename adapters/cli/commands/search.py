@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 import click
 
-from ..arguments import EXISTING_FILE, near, zoom
+from ..arguments import EXISTING_FILE, corridor, near, zoom
 from ..command import AerotileCommand
 from ..errors import BadInputError
-from ..output import json_option, write_json, write_table
+from ..output import json_option, write_json, write_line, write_table
 from ..session import Session
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Example:
   aerotile search frame.npy -k 5
   aerotile search frame.npy --near 48.1,11.6,5km --zoom 16
+  aerotile search frame.npy --area route.gpx --corridor 5km
 The file is written by
   numpy.save("frame.npy", descriptor)
 """,
@@ -39,24 +41,59 @@ The file is written by
     type=near,
     help="Look at the tiles within RADIUS (5km, 800m) of a place alone, and miss none of them.",
 )
-@click.option("--zoom", "zooms", type=zoom, multiple=True, help="With --near: this zoom alone; repeatable.")
+@click.option(
+    "--area",
+    "areas",
+    metavar="FILE|BOX",
+    multiple=True,
+    help="Look at the tiles of this ground alone, as --near: a file with lines or polygons, or "
+    "MIN_LON,MIN_LAT,MAX_LON,MAX_LAT; may be given again.",
+)
+@click.option(
+    "--corridor",
+    "corridor_m",
+    metavar="DISTANCE",
+    type=corridor,
+    help="With --area: how far the ground reaches to each side of a line: 5km, 3nm, 500m.",
+)
+@click.option(
+    "--zoom", "zooms", type=zoom, multiple=True, help="With --near or --area: this zoom alone; repeatable."
+)
 @json_option
 @click.pass_obj
 def search(
-    session: Session, file: Path, count: int, prior: Area | None, zooms: tuple[int, ...], as_json: bool
+    session: Session,
+    file: Path,
+    count: int,
+    prior: Area | None,
+    areas: tuple[str, ...],
+    corridor_m: float | None,
+    zooms: tuple[int, ...],
+    as_json: bool,
 ) -> None:
-    """Find the tiles nearest to the descriptor in FILE (.npy), nearest first, without the database.
+    """Find the tiles nearest to the descriptor in FILE (.npy), nearest first.
 
-    Without --near the graph of the index answers, which may miss a tile now and then; with it the answer is
-    exact.
+    No database is asked, unless a recall list is in force that names digests or capture times.
+
+    Without --near and --area the graph of the index answers, which may miss a tile now and then; with one of
+    them the answer is exact. Areas are read from GeoJSON, KML, KMZ, GPX, plans of QGroundControl and waypoint
+    files.
     """
-    if zooms and prior is None:
-        raise click.UsageError("--zoom needs --near")
+    if prior is not None and areas:
+        raise click.UsageError("--near and --area exclude each other")
+    if corridor_m is not None and not areas:
+        raise click.UsageError("--corridor needs --area")
+    if zooms and prior is None and not areas:
+        raise click.UsageError("--zoom needs --near or --area")
+    left_out: Mapping[str, int] = {}
+    if areas:
+        prior, left_out = _named_area(areas, corridor_m)
     from ...input_files.descriptor_files import read_query
 
     query = read_query(file)
-    with session.existing_runtime("index") as runtime:
-        opened = runtime.descriptor_index
+    with session.existing_runtime("index", "base") as runtime:
+        runtime.look_up_recalled()
+        opened = runtime.index_in_use
         metadata = opened.metadata()
         try:
             if prior is None:
@@ -79,9 +116,16 @@ def search(
     ]
     if as_json:
         write_json(
-            {"metric": metadata.metric.value, "descriptor_model": metadata.descriptor_model, "hits": facts}
+            {
+                "metric": metadata.metric.value,
+                "descriptor_model": metadata.descriptor_model,
+                "left_out": dict(left_out),
+                "hits": facts,
+            }
         )
         return
+    for kind, number in left_out.items():
+        write_line(f"left out: {number} x {kind}")
     write_table(
         ["rank", "tile", "distance", "lat", "lon"],
         [
@@ -89,3 +133,17 @@ def search(
             for f in facts
         ],
     )
+
+
+def _named_area(sources: tuple[str, ...], corridor_m: float | None) -> tuple[Area, Mapping[str, int]]:
+    """The ground, and what of its files is none. Raises `InputFileError`, `BadInputError`, `OSError`."""
+    from ...input_files.area_files import read_area
+
+    try:
+        found = read_area(sources, corridor_m=corridor_m)
+    except (ValueError, FileNotFoundError) as error:
+        reason = f"no file {error.filename}" if isinstance(error, FileNotFoundError) else error
+        raise BadInputError(
+            f"--area: {reason}", remedy="name a file, or MIN_LON,MIN_LAT,MAX_LON,MAX_LAT"
+        ) from error
+    return found.area, found.left_out

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ...input_files.geojson import read_sectors
+from ...input_files.sector_files import read_sectors
 from ..arguments import EXISTING_FILE
 from ..command import AerotileCommand
 from ..errors import visible
@@ -30,11 +30,13 @@ A sector in the file:
 @json_option
 @click.pass_obj
 def load(session: Session, files: tuple[Path, ...], as_json: bool) -> None:
-    """Put the sectors of GeoJSON files in place of all that are loaded, in one transaction.
+    """Put the sectors of GeoJSON, KML or KMZ files in place of all that are loaded, in one transaction.
 
     A sector has the shape of its polygons, holes left out; a box is the simplest. Its name is the property
-    sector_id, or the feature's own id. A feature without geometry (null) is left out and named. When another
-    feature is refused, nothing changes. A running program judges by the new sectors from its next start.
+    sector_id, or the feature's own id; in KML the ExtendedData has sector_id and classification, and the name
+    of the placemark counts where there is no sector_id. A feature without geometry (null) is left out and
+    named. When another feature is refused, nothing changes. A running program judges by the new sectors from
+    its next start.
     """
     found = read_sectors(*files)
     with session.runtime() as runtime:

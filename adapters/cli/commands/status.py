@@ -23,6 +23,7 @@ from ..session import Session
 from .index import agreement_facts, index_facts, nothing_known
 
 if TYPE_CHECKING:
+    from ....domain.lookups.searchable_index import SearchableIndex
     from ...composition import Runtime
 
 
@@ -38,7 +39,9 @@ Example:
 @json_option
 @click.pass_obj
 def status(session: Session, map_file: Path | None, as_json: bool) -> None:
-    """Show the clock, the tiles and their ground, the sectors, the index, the record, the configuration.
+    """Show clock, tiles and their ground, sectors, index, base, recall list, record and configuration.
+
+    Of the recall list in force the tiles that it names are counted.
 
     Changed verdicts are stored tiles that the sectors and rules of now judge otherwise than the gate did when
     they were written, each as of that time. When a part does not answer, its reason and the other parts are
@@ -52,6 +55,7 @@ def status(session: Session, map_file: Path | None, as_json: bool) -> None:
             "sectors": _sectors,
             "index": _index,
             "base": _base,
+            "recall": _recall,
             "record": _record,
         }
         facts = {name: _answer(part, runtime, session) for name, part in parts.items()}
@@ -101,9 +105,13 @@ def _tiles(runtime: Runtime) -> dict[str, Any]:
     for (source, zoom_level), count in runtime.rows.counts().items():
         sources[source.value] += count
         zooms[zoom_level] += count
+    counted = runtime.rows.counts_by_dataset()
+    without_dataset = counted.pop(None, 0)
     return {
         "count": sum(sources.values()),
         "by_source": dict(sorted(sources.items())),
+        "by_dataset": dict(sorted((name, count) for name, count in counted.items() if name is not None)),
+        "without_dataset": without_dataset,
         "by_zoom": {str(zoom_level): count for zoom_level, count in sorted(zooms.items())},
         "coverage": coverage_facts(coverage_of(runtime.rows.tile_runs())),
         "disk_bytes": used.disk_bytes,
@@ -143,14 +151,16 @@ def _changed_verdicts(runtime: Runtime, always_fresh: timedelta) -> dict[str, in
 
 def _index(runtime: Runtime) -> dict[str, Any]:
     try:
-        opened = runtime.descriptor_index
+        sealed = runtime.sealed_index
+        opened: SearchableIndex = runtime.descriptor_index if sealed is None else sealed
     except RuntimeNotAvailableError as error:  # a part that was left out on purpose is no failure
         return {"generation": None, "switched_off": str(error)}
-    generation = runtime.index_builder.generations.current()
-    if generation is None:
+    if sealed is None and runtime.index_builder.generations.current() is None:
         return {"generation": None}
     agreement = runtime.compare_index(*opened.tile_keys())
-    facts = index_facts(generation, opened.metadata()) | agreement_facts(agreement)
+    metadata = opened.metadata()
+    facts = index_facts(metadata.generation, metadata) | agreement_facts(agreement)
+    facts["in_base"] = sealed is not None
     if agreement.none_is_known:
         failure = nothing_known(agreement)
         facts |= {"error": str(failure), "remedy": failure.remedy}
@@ -168,7 +178,20 @@ def _base(runtime: Runtime) -> dict[str, Any]:
         "tiles": opened.manifest.tiles,
         "twins_in_store": runtime.count_base_twins() if runtime.config.base.layered else None,
         "trusted": opened.is_trusted,
+        "recall_number": opened.manifest.recall_number,
         "disk_bytes": runtime.base_generations.total_bytes(),
+    }
+
+
+def _recall(runtime: Runtime) -> dict[str, Any]:
+    in_force = runtime.recall_lists.read()
+    if in_force is None:
+        return {"number": None}
+    return {
+        "number": in_force.recalls.number,
+        "reason": in_force.recalls.reason,
+        "signed_by": len(in_force.signers),
+        **runtime.count_recalled(in_force.recalls),
     }
 
 
@@ -186,7 +209,7 @@ def _size(path: Path) -> int:
 
 
 def _print(facts: dict[str, Any], origins: Any) -> None:
-    for name in ("clock", "tiles", "sectors", "index", "base", "record"):
+    for name in ("clock", "tiles", "sectors", "index", "base", "recall", "record"):
         write_line(f"{name}:")
         part = facts[name]
         if "error" in part:

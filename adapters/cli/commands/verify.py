@@ -76,6 +76,8 @@ def verify(
         progress = VerifyProgress(runtime.config.root, runtime.rows.store_id())
         if resume:
             progress.resume()
+        else:
+            progress.begin()
         check = progress.check
         try:
             runtime.check_store(
@@ -84,20 +86,26 @@ def verify(
                 max_bytes_per_s=max_rate,
                 progress=advance,
                 checkpoint=progress.save_now_and_then,
+                checked=progress.checked.add,
             )
         except BaseException:
             with suppress(OSError):  # the operator has to see the error that ended the check
-                progress.save()
+                progress.leave()
             raise
         index = [attrs.asdict(finding) for finding in runtime.check_index()]
         agreement = runtime.index_agreement()
+        in_force = runtime.recall_lists.read()
+        recalled = 0 if in_force is None else runtime.recalled_in_store(in_force.recalls)
         progress.finish()
     if as_json:
-        write_json(_facts(check, reconciled, index, agreement))
+        of_recall = {} if in_force is None else {"recalled": recalled}
+        write_json(_facts(check, reconciled, index, agreement) | of_recall)
     else:
         _print(check, reconciled, index)
         if agreement is not None:
             write_line(agreement_line(agreement))
+        if in_force is not None:
+            write_line(f"{recalled} tiles are recalled by list {in_force.recalls.number}: no read gives them")
     if agreement is not None and agreement.none_is_known:
         raise nothing_known(agreement)
     if left := check.left + len(index):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from .batches_of_files import BatchesOfFiles
 from .hash_gate import HashGate
 from .placing import Placing
+from .replacements import Replacements
 from .what_lies_there import WhatLiesThere
 from .written_ahead import WrittenAhead
 
 
-class TileFilesContract(BatchesOfFiles, HashGate, Placing, WhatLiesThere, WrittenAhead):
+class TileFilesContract(BatchesOfFiles, HashGate, Placing, Replacements, WhatLiesThere, WrittenAhead):
     """Holds files without tiles."""
 
 

@@ -8,11 +8,14 @@ from .incomplete_rows import IncompleteRows
 from .lock import Lock
 from .readings import Readings
 from .removals import Removals
+from .replacements import Replacements
 from .subject import TileRowsSubject
 from .writers import Writers
 
 
-class TileRowsContract(Batches, BudgetOfRows, IncompleteRows, Lock, Readings, Removals, Writers):
+class TileRowsContract(
+    Batches, BudgetOfRows, IncompleteRows, Lock, Readings, Removals, Replacements, Writers
+):
     """Holds rows without tiles, and with connections for 8 writers at once."""
 
 

@@ -91,7 +91,8 @@ class Batches(OfTileRows):
             tile_id=TileId(12, 3, 0, TileSource.ONBOARD, UUID(int=8)),
             quality=TileQualityMetadata(0.25, 3, 1, 2),
         )
-        subject.store(plain, onboard, other)
-        for metadata in (plain, onboard, other):
+        of_dataset = attrs.evolve(described(imported(4), 30), dataset="ortho-2025.v_1")
+        subject.store(plain, onboard, other, of_dataset)
+        for metadata in (plain, onboard, other, of_dataset):
             expected = TileMetadataPersistent.of(metadata, created_at=NOW)
             assert subject.rows.get(metadata.tile_id) == expected

@@ -89,6 +89,13 @@ class Readings(OfTileRows):
             (TileSource.ONBOARD, 12): 1,
         }
 
+    def test_tiles_are_counted_by_dataset_and_those_without_one(self, subject: TileRowsSubject) -> None:
+        assert subject.rows.counts_by_dataset() == {}
+        for x, dataset in enumerate(["ortho-2025", "ortho-2025", "sat", None]):
+            subject.store(attrs.evolve(described(imported(x)), dataset=dataset))
+        subject.add_legacy_row()
+        assert subject.rows.counts_by_dataset() == {"ortho-2025": 2, "sat": 1, None: 1}
+
     def test_the_places_of_tiles_are_runs_of_rows_whatever_their_source(
         self, subject: TileRowsSubject
     ) -> None:

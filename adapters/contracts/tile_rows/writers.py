@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import attrs
 import pytest
 
 from ....domain.errors import DuplicateTileError, HeadroomTakenError
@@ -41,6 +42,13 @@ class Writers(OfTileRows):
         assert stored == TileMetadataPersistent.of(metadata, created_at=NOW)
         assert subject.rows.get(metadata.tile_id) == stored
         assert list(subject.rows.committed()) == [stored]
+
+    def test_a_row_says_which_dataset_its_tile_is_of(self, subject: TileRowsSubject) -> None:
+        metadata = attrs.evolve(described(imported(1)), dataset="ortho-2025")
+        with subject.rows.insert(metadata, NOW) as row:
+            assert row.commit().dataset == "ortho-2025"
+        stored = subject.rows.get(imported(1))
+        assert stored == TileMetadataPersistent.of(metadata, created_at=NOW)
 
     def test_a_row_left_without_commit_is_gone(self, subject: TileRowsSubject) -> None:
         with subject.rows.insert(described(imported(1)), NOW) as row:

@@ -8,11 +8,23 @@ from .evictions import Evictions
 from .forks import Forks
 from .mapping_cache_of_stores import MappingCacheOfStores
 from .reads import Reads
+from .recalled_tiles import RecalledTiles
+from .replacements import Replacements
 from .subject import TileStoreSubject
 from .writes import Writes
 
 
-class TileStoreContract(Batches, DisagreeingHalves, Evictions, Forks, MappingCacheOfStores, Reads, Writes):
+class TileStoreContract(
+    Batches,
+    DisagreeingHalves,
+    Evictions,
+    Forks,
+    MappingCacheOfStores,
+    Reads,
+    RecalledTiles,
+    Replacements,
+    Writes,
+):
     """Holds Aerotile's own store over other rows and files, which have no tiles yet.
 
     Its tests compare rows and files with what the store answers, so the suite fits adapters of `TileRows`,

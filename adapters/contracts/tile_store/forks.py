@@ -31,6 +31,7 @@ class Forks(OfTileStore):
             lambda: store.delete_tile(IN_REAR),
             lambda: store.evict_tile(IN_REAR),
             lambda: store.amend_capture_time(IN_REAR, NOW),
+            lambda: store.replace_tile(jpeg(2), described(jpeg(2))),
             lambda: store.apply_changes([TileChange(ChangeKind.REMOVED, IN_REAR)]),
             store.reload,
         ]

@@ -20,6 +20,7 @@ from ....domain.store.catalogue_sync import CatalogueSync
 from ....domain.store.delete_tile import TileDeleter
 from ....domain.store.disk_budget import CacheBudgetEnforcer
 from ....domain.store.freshness_gate import FreshnessGate
+from ....domain.store.recall_guard import RecallGuard
 from ....domain.store.tile_store import FileBackedTileStore
 from ....domain.values.inventory import FoundKind
 from ....domain.values.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
@@ -29,6 +30,7 @@ from ...memory.clock import ManualClock
 from ...memory.example_jpeg import example_jpeg
 from ...memory.flight_recorder import MemoryFlightRecorder
 from ...memory.mapping_cache import MemoryMappingCache
+from ...memory.recall_source import MemoryRecallSource
 from ...memory.sector_index import MemorySectorIndex
 from ...memory.tile_catalogue import MemoryTileCatalogue
 
@@ -68,8 +70,12 @@ class TileStoreSubject:
     recorder: MemoryFlightRecorder = attrs.field(factory=MemoryFlightRecorder)
     new_kept: Callable[..., MappingCache] = MemoryMappingCache
     new_kept_bounds: dict[str, int] = attrs.field(factory=dict)
+    recall_source: MemoryRecallSource = attrs.field(factory=MemoryRecallSource)
+    """Where the stores that are opened look for recall lists."""
     mapping_cache: MappingCache = attrs.field(init=False)
     """The mapping cache of the store that was opened last."""
+    recalls: RecallGuard = attrs.field(init=False)
+    """The recall guard of the store that was opened last."""
 
     def open(
         self,
@@ -79,6 +85,7 @@ class TileStoreSubject:
     ) -> FileBackedTileStore:
         files = files or self.files
         self.mapping_cache = self.new_kept(**self.new_kept_bounds)
+        self.recalls = RecallGuard(self.recall_source, self.recorder.record)
         gate = FreshnessGate(
             [CONFLICT],
             SEEDED_RULES,
@@ -106,6 +113,7 @@ class TileStoreSubject:
             headroom=enforcer if self.budgeted else None,
             verify_hash=verify_hash,
             check_process=check_process,
+            recalls=self.recalls,
         )
 
     def kinds(self) -> list[EventKind]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
+from array import array
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -26,6 +28,7 @@ from ....domain.policies.freshness import FreshnessDecision
 from ....domain.ports.tile_store import SupportsLocalReads, SupportsLocalWrites, TileStore
 from ....domain.values.pixels import TileBytes
 from ....domain.values.tiles import FreshnessLabel, TileId, TileMetadata
+from ...memory.tile_files import MemoryTilePixelHandle
 from .subject import IN_CONFLICT, IN_REAR, NOW, OfTileStore, TileStoreSubject, described, jpeg
 
 
@@ -53,8 +56,14 @@ class Writes(OfTileStore):
             lambda pixels: np.frombuffer(pixels, "u1"),
             lambda pixels: np.frombuffer(pixels, "u1").reshape(-1, 1),
             lambda pixels: np.repeat(np.frombuffer(pixels, "u1"), 2)[::2],
+            lambda pixels: array("B", pixels),
+            lambda pixels: (ctypes.c_ubyte * len(pixels)).from_buffer_copy(pixels),
+            MemoryTilePixelHandle.of,
         ],
-        ids=["bytearray", "memoryview", "strided view", "array", "column", "strided array"],
+        ids=[
+            *("bytearray", "memoryview", "strided view", "array", "column", "strided array"),
+            *("array of the standard library", "array of C", "handle of another store"),
+        ],
     )
     def test_pixels_are_taken_from_any_buffer_of_unsigned_bytes(
         self, subject: TileStoreSubject, held_as: Callable[[bytes], TileBytes]
@@ -65,6 +74,25 @@ class Writes(OfTileStore):
         assert outcome.error is None
         assert store.read_tile_bytes(IN_REAR) == one
         assert store.read_tile_bytes(IN_CONFLICT) == other
+
+    @pytest.mark.parametrize("wrong", ["1", True, timedelta(seconds=1), -1, float("nan")], ids=repr)
+    def test_a_time_that_is_none_is_refused_by_name(self, subject: TileStoreSubject, wrong: Any) -> None:
+        with pytest.raises(ValueError, match=r"^timeout_s must be 0 or more seconds, got "):
+            subject.open().read_tile_pixels_within(IN_REAR, wrong)
+
+    @pytest.mark.parametrize("wrong", [NOW.replace(tzinfo=None), NOW.date(), "2026-05-01", None], ids=repr)
+    def test_a_capture_date_without_an_offset_is_refused_by_name(
+        self, subject: TileStoreSubject, wrong: Any
+    ) -> None:
+        store, pixels = subject.open(), jpeg(1)
+        store.write_tile(pixels, described(pixels))
+        with pytest.raises(ValueError, match=r"^captured_at must be an aware datetime in UTC, got "):
+            store.amend_capture_time(IN_REAR, wrong)
+
+    def test_a_batch_may_be_a_generator(self, subject: TileStoreSubject) -> None:
+        store, pixels = subject.open(), jpeg(1)
+        outcomes = store.write_tiles((pixels, described(pixels, place)) for place in (IN_REAR, IN_CONFLICT))
+        assert [outcome.tile_id for outcome in outcomes if outcome.stored] == [IN_REAR, IN_CONFLICT]
 
     @pytest.mark.parametrize(
         ("pixels", "found"),
@@ -81,10 +109,10 @@ class Writes(OfTileStore):
         self, subject: TileStoreSubject, pixels: Any, found: str
     ) -> None:
         store = subject.open()
-        refusal = f"^pixels must be bytes, bytearray, memoryview or an array of uint8, got {found}$"
-        with pytest.raises(TypeError, match=refusal):
+        refusal = f"pixels must be bytes, bytearray, memoryview or an array of uint8, got {found}$"
+        with pytest.raises(TypeError, match=f"^{refusal}"):
             store.write_tile(pixels, described(jpeg(1)))
-        with pytest.raises(TypeError, match=refusal):
+        with pytest.raises(TypeError, match=rf"^tiles\[1\]: {refusal}"):
             store.write_tiles([(jpeg(2), described(jpeg(2))), (pixels, described(jpeg(1), IN_CONFLICT))])
         assert subject.committed() == {}
         assert subject.on_disk() == {}

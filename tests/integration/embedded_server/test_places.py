@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import stat
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from embedded_servers import ask, dsn_of, holder, kill_server, leave
+from embedded_servers import ask, dsn_of, holder, kill_server, leave, needs_root
 
+import aerotile
 from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 from aerotile.domain.errors import RuntimeNotAvailableError, StoreUnavailableError
 
@@ -52,6 +56,59 @@ def test_a_logout_and_a_private_tmp_hide_no_server(
             assert server.server_pid == pid
             leave(process)
         assert ask(server.dsn, "SELECT number FROM kept") == 7
+
+
+PRIVATE_TMP = """
+set -e
+mount -t tmpfs none /mnt
+IFS=:
+for folder in $1; do
+    mkdir -p "/mnt$folder"
+    mount --bind "$folder" "/mnt$folder"
+done
+for hidden in /tmp /var/tmp /run/user; do
+    [ ! -d $hidden ] || mount -t tmpfs none $hidden
+done
+for folder in $1; do
+    mkdir -p "$folder"
+    mount --bind "/mnt$folder" "$folder"
+done
+shift
+exec "$@"
+"""
+"""What PrivateTmp=yes of systemd and a logout do, in a mount namespace; the folders in $1 are left."""
+
+
+@pytest.fixture
+def private_tmp(tmp_path: Path) -> list[str]:
+    """What to put in front of a command that shall have a /tmp of its own, but for the test's folder."""
+    left = [tmp_path, Path(sys.prefix), Path(aerotile.__file__).parent]  # each may lie in /tmp
+    before = ["unshare", "--mount", "sh", "-c", PRIVATE_TMP, "sh", ":".join(map(str, left))]
+    if subprocess.run([*before, "true"], capture_output=True).returncode != 0:
+        pytest.skip("needs the right to make mount namespaces")
+    with tempfile.NamedTemporaryFile(dir="/tmp") as file:
+        assert subprocess.run([*before, "test", "!", "-e", file.name]).returncode == 0
+    return before
+
+
+@needs_root
+@pytest.mark.parametrize("folder", ["data_folder", "long_folder"])
+def test_processes_with_a_tmp_of_their_own_share_one_server(
+    folder: str, request: pytest.FixtureRequest, private_tmp: list[str]
+) -> None:
+    path: Path = request.getfixturevalue(folder)
+    with holder(path, *private_tmp) as service:
+        dsn_of(service)
+        with EmbeddedPostgres(path) as outside, holder(path, *private_tmp) as second:
+            pid = outside.server_pid
+            assert pid is not None
+            dsn_of(second)
+            leave(service)
+            leave(second)
+            assert outside.server_pid == pid
+            assert ask(outside.dsn, "SELECT number FROM kept") == 7
+    with EmbeddedPostgres(path) as again:
+        assert ask(again.dsn, "SELECT number FROM kept") == 7
 
 
 @pytest.mark.parametrize("folder", ["data_folder", "long_folder"])

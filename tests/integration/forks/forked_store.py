@@ -99,6 +99,7 @@ class Parts:
             "`write_tiles`": lambda: store.write_tiles([new, other]),
             "`delete_tile`": lambda: store.delete_tile(self.tile_id),
             "`evict_tile`": lambda: store.evict_tile(self.tile_id),
+            "`replace_tile`": lambda: store.replace_tile(*new),
             "`amend_capture_time`": lambda: store.amend_capture_time(self.tile_id, now),
             "`set_pinned`": lambda: facts.set_pinned(self.tile_id, True),
             "`pinned_tiles`": facts.pinned_tiles,

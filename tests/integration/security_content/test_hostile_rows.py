@@ -14,6 +14,7 @@ from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config.loader import load_config
 
 SECTOR = "INSERT INTO sector_classifications VALUES"
+DATASET = "INSERT INTO datasets VALUES"
 ENDLESS_BOX = '{"type": "Polygon", "bbox": [1e400, -91, 181]}'
 POLYGON_OF_TEXTS = '{"type": "Polygon", "coordinates": [[["1", 2], [3]]]}'
 ROWS = {
@@ -43,6 +44,10 @@ ROWS = {
     "an upload that steers": "INSERT INTO uploads (tile_uuid, generation, attempt, event, request_id,"
     " content_sha256, reason_code, reason_detail, happened_at) SELECT tile_uuid, -1, -1, 'rejected', NULL,"
     f" '', E'{STEERING}', E'{STEERING}\\n' || repeat('x', 100000), 'infinity' FROM tiles",
+    "a dataset that steers": f"{DATASET} (E'{STEERING}', E'{STEERING}', '', true, '', '', 'x', NULL, '')",
+    "a dataset of another time": f"{DATASET} ('a', 'b', 'c', true, 'd', repeat('0', 64), 'file',"
+    " 'infinity', 'e')",
+    "a tile of a dataset that steers": f"UPDATE tiles SET dataset = E'{STEERING}'",
     "a revision that is a path": "UPDATE alembic_version SET version_num = '../../../etc/passwd'",
 }
 
@@ -60,6 +65,7 @@ UNCHECKED = """
 
 COMMANDS = [
     ("sectors", "list"),
+    ("datasets", "list"),
     ("uploads",),
     ("dump",),
     ("upload",),
@@ -69,6 +75,7 @@ COMMANDS = [
 ]
 
 TABLES = (
+    "datasets",
     "tiles",
     "sector_classifications",
     "tile_freshness_rules",

@@ -1,10 +1,12 @@
-"""Signatures of a manifest: a DSSE envelope with Ed25519 signatures, a threshold of pinned keys.
+"""Signed documents: a DSSE envelope with Ed25519 signatures, a threshold of pinned keys.
 
-The envelope, the keys and the check are securesystemslib's; nothing here computes a signature.
+The type of the payload is signed with it, so a document of one type never passes for another. The envelope,
+the keys and the check are securesystemslib's; nothing here computes a signature.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -15,11 +17,10 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, SSlibKey  # type: ignore[attr-defined] # not in __all__
 
-from ..files.atomic_file import new_file
-from ..files.durable_folder import sync_folder
-from ..files.regular_file import read_regular
+from .files.atomic_file import new_file
+from .files.durable_folder import sync_folder
+from .files.regular_file import read_regular
 
-PAYLOAD_TYPE = "application/vnd.aerotile.base+json"
 _MOST_KEY_BYTES = 4_096
 _SECRET_MODE, _PUBLIC_MODE = 0o400, 0o444
 
@@ -37,26 +38,53 @@ class Trust:
     threshold: int
 
 
-def new_envelope(payload: bytes) -> bytes:
+@attrs.frozen
+class SignedPayload:
+    """What an envelope holds, and whose signatures it has."""
+
+    payload: bytes
+    identity: str
+    """The SHA-256 of the payload."""
+    signers: tuple[str, ...]
+    """The pinned public keys that signed it."""
+    is_trusted: bool
+    """Whether as many of them signed it as are needed."""
+
+
+def new_envelope(payload: bytes, payload_type: str) -> bytes:
     """An envelope without a signature."""
-    return _encode(Envelope(payload, PAYLOAD_TYPE, {}))
+    return _encode(Envelope(payload, payload_type, {}))
 
 
-def payload_of(envelope: bytes) -> bytes:
+def open_envelope(envelope: bytes, payload_type: str, trust: Trust) -> SignedPayload:
+    """The payload, whoever signed it. Raises `SignatureError` for no envelope, or one of another type."""
+    payload, signers = payload_of(envelope, payload_type), signers_of(envelope, payload_type, trust)
+    is_trusted = bool(trust.public_keys) and len(signers) >= trust.threshold
+    return SignedPayload(payload, hashlib.sha256(payload).hexdigest(), signers, is_trusted)
+
+
+def who_signed(signers: tuple[str, ...], trust: Trust) -> str:
+    """How many of the pinned keys signed and how many are needed, for a refusal."""
+    pinned = len(trust.public_keys)
+    signed_by = f"{len(signers)} of the {pinned} pinned keys" if pinned else "no pinned key"
+    return f"is signed by {signed_by}, {trust.threshold} are needed"
+
+
+def payload_of(envelope: bytes, payload_type: str) -> bytes:
     """What an envelope holds, whoever signed it. Raises `SignatureError`."""
-    return _decode(envelope).payload
+    return _decode(envelope, payload_type).payload
 
 
-def signed(envelope: bytes, private_key: bytes) -> bytes:
+def signed(envelope: bytes, payload_type: str, private_key: bytes) -> bytes:
     """The envelope with one more signature, by a private key in PEM. Raises `SignatureError`."""
-    opened = _decode(envelope)
+    opened = _decode(envelope, payload_type)
     opened.sign(CryptoSigner(_private(private_key)))
     return _encode(opened)
 
 
-def signers_of(envelope: bytes, trust: Trust) -> tuple[str, ...]:
+def signers_of(envelope: bytes, payload_type: str, trust: Trust) -> tuple[str, ...]:
     """The public keys of `trust` that signed the envelope. Raises `SignatureError`."""
-    opened = _decode(envelope)
+    opened = _decode(envelope, payload_type)
     found = []
     for text in trust.public_keys:
         try:
@@ -106,13 +134,13 @@ def _encode(envelope: Envelope) -> bytes:
     return json.dumps(facts, indent=1, sort_keys=True).encode("ascii") + b"\n"
 
 
-def _decode(content: bytes) -> Envelope:
+def _decode(content: bytes, payload_type: str) -> Envelope:
     try:
         envelope = Envelope.from_dict(json.loads(content))
     except Exception as error:
         raise SignatureError(f"it is no signed envelope ({type(error).__name__}: {error})") from error
-    if envelope.payload_type != PAYLOAD_TYPE:
-        raise SignatureError(f"it holds {envelope.payload_type!r}, not {PAYLOAD_TYPE}")
+    if envelope.payload_type != payload_type:
+        raise SignatureError(f"it holds {envelope.payload_type!r}, not {payload_type}")
     return envelope
 
 

@@ -1,0 +1,63 @@
+"""Options that name ground: files and boxes, and the width of a corridor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .arguments import corridor
+from .errors import BadInputError
+
+if TYPE_CHECKING:
+    from ...domain.values.areas import Area
+
+_area_option = click.option(
+    "--area",
+    "areas",
+    multiple=True,
+    metavar="FILE|BOX",
+    help="Only tiles that touch this ground: a drawing (GeoJSON, KML, GPX, a plan) or "
+    "MIN_LON,MIN_LAT,MAX_LON,MAX_LAT in degrees; may be given again.  [default: everywhere]",
+)
+_corridor_option = click.option(
+    "--corridor",
+    "corridor_m",
+    type=corridor,
+    metavar="DISTANCE",
+    help="How far the ground reaches to each side of a line, such as 5km.",
+)
+
+
+def area_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options `--area` and `--corridor`, as the parameters `areas` and `corridor_m`."""
+    return _area_option(_corridor_option(function))
+
+
+def read_area_options(areas: tuple[str, ...], corridor_m: float | None) -> Area | None:
+    """The ground that the options name; None without one. Raises `BadInputError`, `InputFileError`."""
+    if not areas:
+        if corridor_m is not None:
+            raise BadInputError("--corridor goes along a line, and no --area is given", remedy="give --area")
+        return None
+    from ..input_files.area_files import parse_boxes, read_area
+
+    for text in areas:
+        if not Path(text).exists() and "," not in text:
+            raise BadInputError(
+                f"no file {text}", remedy="name a drawing, or a box MIN_LON,MIN_LAT,MAX_LON,MAX_LAT"
+            )
+    try:
+        for text in areas:
+            if not Path(text).exists() and parse_boxes(text) is None:
+                raise ValueError(f"{text!r} is no box")
+        named = read_area(areas, corridor_m=corridor_m)
+    except ValueError as error:
+        raise BadInputError(
+            f"--area: {error}", remedy="a box is MIN_LON,MIN_LAT,MAX_LON,MAX_LAT in degrees"
+        ) from error
+    for kind, count in named.left_out.items():
+        click.echo(f"left out of the area: {count} x {kind}", err=True)
+    return named.area

@@ -1,0 +1,74 @@
+"""Options that say when the ground of tiles looked like that: by hand, by tile, or from a STAC item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from .arguments import EXISTING_FILE, moment
+from .errors import BadInputError
+
+if TYPE_CHECKING:
+    from ...domain.intake.take_in_tiles import CaptureTimes
+
+captured_at_option = click.option(
+    "--captured-at",
+    type=moment,
+    metavar="DATE",
+    help="When the ground looked like that: a date, or a date and time with an offset.",
+)
+dates_option = click.option(
+    "--dates",
+    type=EXISTING_FILE,
+    metavar="FILE.csv",
+    help="The date of each tile: a CSV with the columns z,x,y,captured_at, y from the north. "
+    "Tiles without a line are left out.",
+)
+stac_option = click.option(
+    "--stac",
+    type=EXISTING_FILE,
+    metavar="FILE.json",
+    help="A STAC item, whose datetime is the date of all tiles; of a range the start counts.",
+)
+
+
+@attrs.frozen
+class ChosenTimes:
+    """What the options say; both None: nothing."""
+
+    times: datetime | CaptureTimes | None
+    origin: str | None
+    """Where that came from, in words."""
+
+
+def add_capture_time_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The three options, as the parameters `captured_at`, `dates` and `stac`."""
+    return captured_at_option(dates_option(stac_option(function)))
+
+
+def chosen_times(captured_at: datetime | None, dates: Path | None, stac: Path | None) -> ChosenTimes:
+    """What the options say. Raises `BadInputError` for more than one, `CaptureDateError` for a bad file."""
+    given = [
+        name
+        for name, value in (("--captured-at", captured_at), ("--dates", dates), ("--stac", stac))
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise BadInputError(f"{' and '.join(given)} both say when the tiles were captured", remedy="give one")
+    if captured_at is not None:
+        return ChosenTimes(captured_at, "by hand")
+    if dates is not None:
+        from ..input_files.capture_dates import read_dates_by_place
+
+        return ChosenTimes(read_dates_by_place(dates), f"the CSV by tile {dates.name}")
+    if stac is not None:
+        from ..input_files.capture_dates import read_stac_date
+
+        found = read_stac_date(stac)
+        return ChosenTimes(found.captured_at, found.origin)
+    return ChosenTimes(None, None)

@@ -1,0 +1,126 @@
+"""`aerotile datasets define`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ....domain.errors import DatasetConflictError
+from ..capture_times import captured_at_option, chosen_times, stac_option
+from ..command import AerotileCommand
+from ..errors import BadInputError
+from ..output import json_option
+from ..session import Session
+from .datasets import checked, dates_from_option, offline_option, print_dataset
+
+if TYPE_CHECKING:
+    from ....domain.values.datasets import SourceDigest
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog="""\b
+Example:
+  aerotile datasets define ortho-2024 --licence CC-BY-4.0 --attribution "Survey Office"
+    --may-be-stored-offline yes --source ortho.tif --captured-at 2024-05-01
+  aerotile datasets define city --licence "contract 17" --attribution "City of M" --may-be-stored-offline yes
+    --source tiles/ --dates-from "a CSV by tile"
+""",
+)
+@click.argument("name")
+@click.option("--licence", required=True, metavar="TEXT", help="Its name or identifier, such as CC-BY-4.0.")
+@click.option("--attribution", required=True, metavar="TEXT", help="The words to show with the tiles.")
+@offline_option
+@click.option(
+    "--source",
+    required=True,
+    metavar="WHAT",
+    help="Where it came from: a file, a folder of tiles, an address without its token; "
+    "or any words with --sha256.",
+)
+@click.option("--sha256", metavar="HEX", help="The digest as its supplier states it; none is computed.")
+@captured_at_option
+@stac_option
+@dates_from_option
+@json_option
+@click.pass_obj
+def define(
+    session: Session,
+    name: str,
+    licence: str,
+    attribution: str,
+    may_be_stored_offline: str | None,
+    source: str,
+    sha256: str | None,
+    captured_at: datetime | None,
+    stac: Path | None,
+    dates_from: str | None,
+    as_json: bool,
+) -> None:
+    """Define the dataset NAME. The digest of its source is computed here, unless --sha256 states it.
+
+    A file's digest is the SHA-256 of its bytes, that of a folder is over the place and SHA-256 of each tile,
+    that of an address over its text. The same definition may be repeated. A name never comes to stand for
+    another source.
+    """
+    if may_be_stored_offline is None:
+        raise BadInputError(
+            "it is not said whether the tiles may be stored offline",
+            remedy="read the licence and give --may-be-stored-offline yes or no; nothing is assumed",
+        )
+    chosen = chosen_times(captured_at, None, stac)
+    if (chosen.origin is None) == (dates_from is None):
+        raise BadInputError(
+            "exactly one thing must say when the ground looked like that",
+            remedy="give one of --captured-at, --stac and --dates-from",
+        )
+    shown, digest = _digest(source, sha256)
+    facts = {
+        "name": name,
+        "licence": licence,
+        "attribution": attribution,
+        "may_be_stored_offline": may_be_stored_offline == "yes",
+        "source": shown,
+        "source_sha256": digest.sha256,
+        "digest_of": digest.of,
+        "captured_at": chosen.times,
+        "captured_from": chosen.origin or dates_from,
+    }
+    with session.runtime() as runtime:
+        dataset = checked(facts, runtime.clock.now())
+        try:
+            runtime.dataset_store.define(dataset)
+        except DatasetConflictError as error:
+            raise BadInputError(str(error), remedy=error.remedy) from error
+        tiles = runtime.rows.counts_by_dataset().get(name, 0)
+    print_dataset(dataset, tiles, as_json=as_json)
+
+
+def _digest(source: str, sha256: str | None) -> tuple[str, SourceDigest]:
+    """How a source is shown, and its digest. Raises `BadInputError`, `InputFileError`, `OSError`."""
+    from ....domain.values.datasets import DigestOf, SourceDigest
+    from ...input_files.folder_notes import read_folder_notes
+    from ...input_files.source_digest import digest_of_address, digest_of_file, digest_of_tiles
+    from ...input_files.tile_folder import scan_tile_folder
+    from ...input_files.tile_scheme import settle_scheme
+
+    if sha256 is not None:
+        return source, SourceDigest(DigestOf.STATED, sha256)
+    if "://" in source:
+        return source, digest_of_address(source)
+    path = Path(source)
+    if path.is_file():
+        return path.resolve().name, digest_of_file(path)
+    if not path.is_dir():
+        raise BadInputError(
+            f"no file and no folder {source}", remedy="correct --source, or state its digest with --sha256"
+        )
+    tiles = scan_tile_folder(path, (), settle_scheme(None, read_folder_notes(path))).tiles
+    if not tiles:
+        raise BadInputError(
+            f"{source} holds no JPEG tiles zoom/x/y.jpg", remedy="name the folder that holds the zoom folders"
+        )
+    return path.resolve().name, digest_of_tiles(tiles)

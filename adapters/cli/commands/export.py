@@ -1,0 +1,124 @@
+"""`aerotile export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ....domain.errors import ImagerySourceError
+from ..areas import area_options, read_area_options
+from ..arguments import variant, zooms
+from ..command import AerotileCommand
+from ..coverage import coverage_facts, write_coverage
+from ..errors import BadInputError
+from ..output import in_words, json_option, write_json, write_line
+from ..progress import progress_bar
+from ..session import Session
+
+if TYPE_CHECKING:
+    from ....domain.export_tiles import ChosenTiles
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog="""\b
+Example:
+  aerotile export for-a-colleague.mbtiles --area 11.4,48.0,11.8,48.3 --zoom 14-17
+  aerotile export tiles.pmtiles --source imported --dates dates.csv
+""",
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@area_options
+@click.option("--zoom", "levels", type=zooms, metavar="A-B", help="Only these zooms.")
+@click.option(
+    "--source",
+    type=variant,
+    metavar="SOURCE",
+    help="Only tiles of this source, or of onboard/FLIGHT.  [default: all but those made on board]",
+)
+@click.option(
+    "--dates",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.csv",
+    help="Write the capture date of each tile there (z,x,y,captured_at); archives have no place for it.",
+)
+@json_option
+@click.pass_obj
+def export(
+    session: Session,
+    file: Path,
+    areas: tuple[str, ...],
+    corridor_m: float | None,
+    levels: tuple[int, ...] | None,
+    source: str | None,
+    dates: Path | None,
+    as_json: bool,
+) -> None:
+    """Copy tiles of the store into FILE for other programs, byte for byte.
+
+    FILE.mbtiles, FILE.pmtiles and FILE.gpkg are archives, another name is a folder. Each tile is hashed; one
+    that differs from what was committed ends the export. FILE is whole or not there, and nothing is replaced.
+    """
+    from ....domain.export_tiles import ExportPlan, choose_tiles, export_tiles
+    from ...composition.imagery_parts import create_tile_archive
+
+    area = read_area_options(areas, corridor_m)
+    for path in (file, *([] if dates is None else [dates])):
+        if path.exists() or path.is_symlink():
+            raise BadInputError(
+                f"{path} is there, and nothing is replaced", remedy="name another, or remove it"
+            )
+        if not path.absolute().parent.is_dir():
+            raise BadInputError(f"no folder {path.absolute().parent}", remedy="make it, or name another")
+    with session.existing_runtime() as runtime:
+        plan = ExportPlan(area=area, zooms=levels or (), variant=source)
+        try:
+            chosen = choose_tiles(*runtime.rows.catalogue(), plan)
+        except ImagerySourceError as error:
+            raise BadInputError(str(error), remedy=error.remedy) from error
+        if not len(chosen):
+            seen = ", ".join(f"{count} {reason}" for reason, count in sorted(chosen.left_out.items()))
+            raise BadInputError(
+                f"the store holds no tile to export{f' ({seen})' if seen else ''}",
+                remedy="compare the area, zooms and source with aerotile status",
+            )
+        with progress_bar("tiles", len(chosen)) as advance:
+            export_tiles(
+                chosen,
+                runtime.tile_store.read_tile_bytes,
+                create_tile_archive(file, most_tiles=len(chosen)),
+                name=file.stem,
+                tile_size_pixels=session.config.tiles.tile_size_pixels,
+                progress=advance,
+            )
+    if dates is not None:
+        _write_dates(dates, chosen)
+    coverage = coverage_facts(chosen.coverage())
+    if as_json:
+        write_json(
+            {
+                "file": str(file),
+                "tiles": len(chosen),
+                "bytes": chosen.disk_bytes,
+                "left_out": dict(sorted(chosen.left_out.items())),
+                "dates": None if dates is None else str(dates),
+                "coverage": coverage,
+            }
+        )
+        return
+    write_line(f"{len(chosen)} tiles in {file}, {in_words(chosen.disk_bytes)}")
+    for reason, count in sorted(chosen.left_out.items()):
+        write_line(f"left out: {count} {reason}")
+    write_coverage(coverage)
+
+
+def _write_dates(path: Path, chosen: ChosenTiles) -> None:
+    from ...files.atomic_file import atomic_file
+
+    with atomic_file(path, 0o644, is_new=True) as file:
+        file.write(b"z,x,y,captured_at\n")
+        for position, tile_id in enumerate(chosen):
+            moment = chosen.captured_at(position).isoformat()
+            file.write(f"{tile_id.zoom_level},{tile_id.x},{tile_id.y},{moment}\n".encode("ascii"))

@@ -1,0 +1,290 @@
+"""`aerotile provision`."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ....domain.errors import CaptureTimeInFutureError, DatasetError, ImagerySourceError
+from ....domain.values.tiles import TileSource
+from ...input_files.tile_scheme import TileScheme
+from ..areas import area_options, read_area_options
+from ..arguments import zooms
+from ..capture_times import add_capture_time_options, chosen_times
+from ..command import AerotileCommand
+from ..coverage import check_map_file, map_option
+from ..errors import BadInputError
+from ..intake_output import draw_map, evictions_error, list_contests, list_refusals, warn_of_evictions
+from ..output import json_option, write_json
+from ..progress import progress_bar
+from ..provision_output import (
+    estimate_facts,
+    left_out_of,
+    provision_facts,
+    refusals_error,
+    source_facts,
+    write_dates,
+    write_estimate,
+    write_left_out,
+    write_provision,
+)
+from ..session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ....domain.intake.mosaic import Mosaic, ZoomEstimate
+    from ....domain.intake.provision import ProvisionReport, ProvisionTerms
+    from ....domain.ports.imagery_source import TilePlace
+    from ....domain.values.areas import Area
+    from ....domain.values.datasets import SourceDigest
+    from ...composition import Runtime
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog="""\b
+Example:
+  aerotile provision ortho.mbtiles --zoom 14-17 --estimate
+  aerotile provision ortho.mbtiles --area 11.4,48.0,11.8,48.3 --zoom 14-17 --captured-at 2024-05-01
+  aerotile provision ortho.tif --zoom 14-17 --captured-at 2024-05-01
+  aerotile provision new.pmtiles old.gpkg --area route.kml --corridor 5km --captured-at 2024-05-01
+""",
+)
+@click.argument("names", nargs=-1, required=True, metavar="SOURCE...")
+@area_options
+@click.option(
+    "--zoom", "levels", type=zooms, metavar="A-B", help="Only these zooms.  [default: those of the sources]"
+)
+@add_capture_time_options
+@click.option(
+    "--dataset", metavar="NAME", help="The dataset that the tiles are of; define it with aerotile datasets."
+)
+@click.option(
+    "--keep", is_flag=True, help="Where another dataset holds a place: leave the stored tile, as a success."
+)
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Where the store holds a place: take this tile instead, if its imagery is newer.",
+)
+@click.option(
+    "--source",
+    type=click.Choice([TileSource.IMPORTED.value, TileSource.SATELLITE_PROVIDER.value]),
+    default=TileSource.IMPORTED.value,
+    show_default=True,
+    help="Who made the tiles.",
+)
+@click.option(
+    "--scheme",
+    type=click.Choice([scheme.value for scheme in TileScheme]),
+    help="The order of the rows in folders and MBTiles.  [default: what the source says, or its format]",
+)
+@click.option(
+    "--enlarge",
+    is_flag=True,
+    help="Make zooms of --zoom that are finer than a GeoTIFF by enlarging its pixels; each tile says so.",
+)
+@click.option("--partial", is_flag=True, help="Take tiles of which a part shows no ground, too.")
+@click.option(
+    "--missing-only",
+    is_flag=True,
+    help="Don't read what the store holds already: whether it holds the same there is then not known.",
+)
+@click.option("--estimate", "only_estimate", is_flag=True, help="Count, estimate, and store nothing.")
+@map_option
+@json_option
+@click.pass_obj
+def provision(
+    session: Session,
+    names: tuple[str, ...],
+    areas: tuple[str, ...],
+    corridor_m: float | None,
+    levels: tuple[int, ...] | None,
+    captured_at: datetime | None,
+    dates: Path | None,
+    stac: Path | None,
+    dataset: str | None,
+    keep: bool,
+    replace: bool,
+    source: str,
+    scheme: str | None,
+    enlarge: bool,
+    partial: bool,
+    missing_only: bool,
+    only_estimate: bool,
+    map_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Bring imagery of an area into the store: MBTiles, PMTiles, GeoPackage, GeoTIFF or folders of tiles.
+
+    Sources are one mosaic: at each place the first that has it whole gives the tile. A JPEG of the store's
+    tile size goes in verbatim. PNG, WebP, GeoTIFF and tiles of twice the size are encoded anew, which is
+    counted and noted in the tile. No tile is made by enlarging coarser imagery, except by --enlarge. All
+    tiles are counted first. Run it again after an interruption: what the store holds counts as present. The
+    exit code is 1 when anything was refused, contested, without a date, left out of a source as no tile, or
+    evicted.
+
+    The date of a tile is that of --captured-at, --dates or --stac, or else the dataset's, or else what the
+    sources say. With --dataset a place that another dataset holds is contested: the stored tile stays.
+    With --replace newer imagery takes the place of older.
+    """
+    from ....domain.intake.compare_stored import OnContest
+    from ....domain.intake.provision import ProvisionTerms, is_present, undated
+
+    check_map_file(map_file)
+    area = read_area_options(areas, corridor_m)
+    chosen = chosen_times(captured_at, dates, stac)
+    if keep and dataset is None:
+        raise BadInputError(
+            "--keep is for places that another dataset holds: no dataset is named", remedy="give --dataset"
+        )
+    for other, is_given in (("--keep", keep), ("--missing-only", missing_only)):
+        if replace and is_given:
+            raise BadInputError(f"{other} and --replace contradict each other", remedy="give one of them")
+    terms = ProvisionTerms(
+        source=TileSource(source),
+        captured_at=chosen.times,
+        dataset=dataset,
+        source_digest=None if dataset is None or only_estimate else _digest(names),
+        on_contest=OnContest.KEEP if keep else OnContest.REPLACE if replace else OnContest.REFUSE,
+        take_partial=partial,
+        only_missing=missing_only,
+    )
+    if enlarge and levels is None:
+        raise BadInputError("--enlarge makes zooms of --zoom, and none is given", remedy="give --zoom")
+    with ExitStack() as stack:
+        enlarge_to = max(levels) if enlarge and levels else None
+        mosaic = _mosaic(session, stack, names, scheme, enlarge_to, levels, area)
+        is_dated = only_estimate or chosen.times is not None or dataset is not None
+        without_date = [] if is_dated else undated(mosaic.sources)
+        if without_date:
+            raise BadInputError(
+                f"{without_date[0]} does not say when the ground looked like that",
+                remedy="give --captured-at, --dates, --stac or --dataset",
+            )
+        if only_estimate and not _has_store(session):
+            _show_estimate(mosaic, _estimate(mosaic, lambda place: False), as_json=as_json)
+            return
+        runtime = stack.enter_context(session.existing_runtime() if only_estimate else session.runtime())
+        estimates = _estimate(mosaic, is_present(runtime.tile_intake, terms.source))
+        if only_estimate:
+            _show_estimate(mosaic, estimates, as_json=as_json)
+            return
+        if chosen.times is None and not as_json:
+            write_dates(mosaic)
+        report, seconds = _take_in(runtime, mosaic, terms, estimates)
+    left_out = left_out_of(mosaic)
+    map_error = draw_map(map_file, report.intake)
+    if as_json:
+        facts = {"sources": source_facts(mosaic), "estimate": estimate_facts(estimates)}
+        write_json(facts | provision_facts(report, seconds))
+    else:
+        if report.intake.refused > 1 or report.intake.stopped_by is not None or map_error is not None:
+            list_refusals(report.intake.refusals)
+        list_contests(report.intake)
+        write_left_out(left_out)
+        write_provision(report, seconds)
+    if map_error is not None:
+        raise map_error
+    if report.intake.stopped_by is not None:
+        raise report.intake.stopped_by
+    if report.intake.refusals or report.intake.contests or report.intake.undated or left_out:
+        raise refusals_error(report, left_out)
+    if report.intake.evicted.count:
+        raise evictions_error(report.intake.evicted)
+
+
+def _mosaic(
+    session: Session,
+    stack: ExitStack,
+    names: tuple[str, ...],
+    scheme: str | None,
+    enlarge_to: int | None,
+    levels: tuple[int, ...] | None,
+    area: Area | None,
+) -> Mosaic:
+    from ....domain.intake.mosaic import Mosaic
+    from ...composition.imagery_parts import open_imagery_source
+
+    tile_size = session.config.tiles.tile_size_pixels
+    try:
+        sources = [
+            stack.enter_context(
+                open_imagery_source(name, tile_size=tile_size, scheme=scheme, enlarge_to=enlarge_to)
+            )
+            for name in names
+        ]
+        return Mosaic.of(sources, zooms=levels or (), area=area)
+    except ImagerySourceError as error:
+        raise BadInputError(str(error), remedy=error.remedy) from error
+
+
+def _digest(names: tuple[str, ...]) -> SourceDigest | None:
+    """The digest of the source where it is a single file; a dataset's is not compared with any other."""
+    from ...input_files.source_digest import digest_of_file
+
+    path = Path(names[0])
+    return digest_of_file(path) if len(names) == 1 and path.is_file() else None
+
+
+def _has_store(session: Session) -> bool:
+    try:
+        session.existing_config()
+    except BadInputError:
+        return False
+    return True
+
+
+def _estimate(mosaic: Mosaic, is_present: Callable[[TilePlace], bool]) -> list[ZoomEstimate]:
+    try:
+        return mosaic.estimate(is_present)
+    except ImagerySourceError as error:
+        raise BadInputError(str(error), remedy=error.remedy) from error
+
+
+def _show_estimate(mosaic: Mosaic, estimates: list[ZoomEstimate], *, as_json: bool) -> None:
+    if as_json:
+        write_json({"sources": source_facts(mosaic), "estimate": estimate_facts(estimates)})
+        return
+    write_dates(mosaic)
+    write_left_out(left_out_of(mosaic))
+    write_estimate(estimates)
+
+
+def _take_in(
+    runtime: Runtime, mosaic: Mosaic, terms: ProvisionTerms, estimates: list[ZoomEstimate]
+) -> tuple[ProvisionReport, float]:
+    from ....domain.intake.provision import ProvisionReport, provision_tiles
+    from ....domain.intake.report import IntakeReport
+
+    report = ProvisionReport(IntakeReport(blank=0))
+    started = time.monotonic()
+    total = sum(one.found for one in estimates)
+    try:
+        with progress_bar("tiles", total) as advance:
+            provision_tiles(
+                mosaic,
+                runtime.tile_intake,
+                terms,
+                report=report,
+                progress=lambda done: advance(done, total),
+                before_evictions=warn_of_evictions,
+            )
+    except (CaptureTimeInFutureError, DatasetError) as error:
+        raise BadInputError(str(error), remedy=error.remedy) from error
+    except BaseException as error:
+        # A signal may come before the report has the first batch.
+        if report.intake.done or isinstance(error, KeyboardInterrupt):
+            click.echo(
+                f"{report.intake.stored} tiles were stored, {report.intake.present} were present; "
+                "the same command goes on from there",
+                err=True,
+            )
+        raise
+    return report, time.monotonic() - started

@@ -1,0 +1,142 @@
+"""`aerotile recall make`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..arguments import EXISTING_FILE, box, capture_range, near, zoom
+from ..command import AerotileCommand
+from ..errors import BadInputError
+from ..output import json_option
+from .recall import list_facts, print_list
+
+if TYPE_CHECKING:
+    from ....domain.values.areas import Area
+    from ....domain.values.recall_list import CaptureRange
+    from ....domain.values.shapes import Shape
+    from ....domain.values.tile_grid import Bbox
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog="""\b
+Example:
+  aerotile recall make withdrawn-7.json --number 7 --reason "wrong ground at the river" \\
+      --bbox 11.4,48.0,11.8,48.3
+  aerotile recall make withdrawn-8.json --number 8 --reason "forged" --digests-from forged.txt
+""",
+)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--number", required=True, type=click.IntRange(1, 10**18 - 1), help="Above those of all lists before."
+)
+@click.option("--reason", required=True, help="One line for the persons who meet the refusal.")
+@click.option("--digest", "digests", multiple=True, metavar="SHA256", help="Tiles with these bytes.")
+@click.option(
+    "--digests-from",
+    type=EXISTING_FILE,
+    metavar="FILE",
+    help="Tiles with the SHA-256 at the begin of each line, as sha256sum writes them.",
+)
+@click.option(
+    "--captured",
+    type=capture_range,
+    multiple=True,
+    metavar="FIRST,LAST",
+    help="Tiles captured from FIRST to LAST, dates or times with an offset, both included.",
+)
+@click.option(
+    "--bbox",
+    "boxes",
+    type=box,
+    multiple=True,
+    metavar="BOX",
+    help="Tiles that touch MIN_LON,MIN_LAT,MAX_LON,MAX_LAT, in degrees.",
+)
+@click.option(
+    "--near", "circles", type=near, multiple=True, metavar="LAT,LON,RADIUS", help="Tiles that touch a circle."
+)
+@click.option(
+    "--shapes",
+    type=EXISTING_FILE,
+    multiple=True,
+    metavar="GEOJSON",
+    help="Tiles that touch a Polygon or MultiPolygon of this file.",
+)
+@click.option(
+    "--zoom", "zooms", type=zoom, multiple=True, help="Of boxes, circles and shapes only tiles of this zoom."
+)
+@json_option
+def make(
+    file: Path,
+    number: int,
+    reason: str,
+    digests: tuple[str, ...],
+    digests_from: Path | None,
+    captured: tuple[CaptureRange, ...],
+    boxes: tuple[Bbox, ...],
+    circles: tuple[Area, ...],
+    shapes: tuple[Path, ...],
+    zooms: tuple[int, ...],
+    as_json: bool,
+) -> None:
+    """Write the recall list NUMBER to FILE, which is new, without a signature.
+
+    Each option but --zoom may be given again. A tile is recalled when any of them names it. A list replaces
+    the one before as a whole: name again what stays recalled. A list without any entry lifts every recall.
+    """
+    from ....domain.values.recall_list import RecallList
+    from ...recall_lists.lists import look_into_list, read_list_file, write_list
+    from ...signatures import Trust
+
+    areas = [*boxes, *(shape for circle in circles for shape in circle.shapes), *_shapes_of(shapes)]
+    if zooms and not areas:
+        raise BadInputError(
+            "--zoom names no tile by itself", remedy="give --bbox, --near or --shapes with it"
+        )
+    try:
+        recalls = RecallList(
+            number=number,
+            reason=reason,
+            digests=(*digests, *_digests_of(digests_from)),
+            captured=captured,
+            areas=tuple(_areas(areas, zooms)),
+        )
+    except ValueError as error:
+        raise BadInputError(str(error), remedy="correct it; no file was written") from error
+    try:
+        write_list(file, recalls)
+    except FileExistsError as error:
+        raise BadInputError(f"{file} is there already", remedy="name a new file") from error
+    written, _ = look_into_list(read_list_file(file), Trust((), 1), str(file))
+    print_list(list_facts(written, threshold=1, trusted=False), as_json=as_json)
+
+
+def _areas(shapes: list[Shape], zooms: tuple[int, ...]) -> list[Area]:
+    """Each shape as an entry of its own, so that a refusal names it."""
+    from ....domain.values.areas import Area
+
+    return [Area([shape], sorted(set(zooms)) or None) for shape in shapes]
+
+
+def _shapes_of(paths: tuple[Path, ...]) -> list[Shape]:
+    from ...input_files.errors import InputFileError
+    from ...input_files.sector_files import read_shapes
+
+    try:
+        return [shape for path in paths for shape in read_shapes(path)]
+    except InputFileError as error:
+        raise BadInputError(str(error), remedy="correct the file; no list was written") from error
+
+
+def _digests_of(path: Path | None) -> list[str]:
+    if path is None:
+        return []
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"{path} is no text", remedy="write one SHA-256 a line") from error
+    return [line.split()[0] for line in lines if line.strip()]

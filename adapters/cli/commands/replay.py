@@ -1,0 +1,115 @@
+"""`aerotile replay`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..arguments import EXISTING_FOLDER
+from ..command import AerotileCommand
+from ..errors import BadInputError, JobFailedError, one_line
+from ..output import json_option, warn_of_damage, write_json, write_line
+from ..session import Session
+
+if TYPE_CHECKING:
+    from ....domain.lookups.replay import ReplayedLookup
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog="""\b
+Example:
+  aerotile replay aerotile-data/record
+  aerotile replay flight-7/record --base /media/stick/base --json
+""",
+)
+@click.argument("record", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--base",
+    type=EXISTING_FOLDER,
+    metavar="FOLDER",
+    help="Compare with the base in use in this folder, in place of the configured base and store.",
+)
+@json_option
+@click.pass_obj
+def replay(session: Session, record: Path, base: Path | None, as_json: bool) -> None:
+    """Repeat each lookup of the flight record in RECORD (a folder, or a file of it); compare the answers.
+
+    Only lookups that were recorded with record.lookups = "full" can be repeated; the others are counted. The
+    index is the configured one. An answer is the same when it names the same tiles with the same contents in
+    the same order, with distances within 1e-5. Exit code 0: all are the same; 1: some differ; 2: none could
+    be repeated. Nothing is written.
+    """
+    from ....domain.errors import TileCacheError
+    from ....domain.lookups.replay import NotReplayed, replay_lookups
+    from ...recorder.reader import RecordReader
+
+    reader = RecordReader(record)
+    counts: Counter[str] = Counter()
+    missed: Counter[NotReplayed] = Counter()
+    indexes: Counter[str] = Counter()
+    shown: list[dict[str, Any]] = []
+    with session.existing_runtime("index", "base") as runtime:
+        try:
+            contents = runtime.known_contents(base)
+            index = runtime.index_to_repeat(contents, base)
+            answering = index.metadata()
+        except TileCacheError as error:  # exit code 1 is for answers that differ
+            raise BadInputError(str(error), remedy=error.remedy) from error
+        events = (line.envelope for line in reader.lines())
+        for replayed, count in replay_lookups(events, index, contents):
+            if replayed.not_replayed is not None:
+                missed[replayed.not_replayed] += count
+                continue
+            counts["same" if replayed.is_same else "different"] += 1
+            if replayed.recorded_index != replayed.replayed_index:
+                indexes[str(replayed.recorded_index)] += 1
+            if as_json:
+                shown.append(_facts(replayed))
+            else:
+                what = "same" if replayed.is_same else f"different: {'; '.join(replayed.differences)}"
+                write_line(one_line(f"{replayed.name}: {what}"))
+    warn_of_damage(reader)
+    total = counts["same"] + counts["different"]
+    if as_json:
+        write_json(
+            {
+                "same": counts["same"],
+                "different": counts["different"],
+                "not_replayed": {reason.value: missed[reason] for reason in NotReplayed},
+                "damaged_lines": reader.damaged_lines,
+                "index_generation": answering.generation,
+                "index_sha256": answering.sha256,
+                "answered_by_other_indexes": dict(indexes),
+                "lookups": shown,
+            }
+        )
+    else:
+        left = ", ".join(f"{count} {reason.value}" for reason, count in sorted(missed.items()))
+        write_line(
+            f"{total} lookups repeated: {counts['same']} same, {counts['different']} different"
+            + (f"; not repeated: {left}" if left else "")
+        )
+        for sha256, count in indexes.items():
+            write_line(one_line(f"{count} were answered by the index {sha256}, this is {answering.sha256}"))
+    if not total:
+        raise BadInputError(
+            f"no lookup of {record} can be repeated", remedy='record with record.lookups = "full"'
+        )
+    if counts["different"]:
+        raise JobFailedError(
+            f"{counts['different']} of {total} lookups have another answer",
+            remedy="compare with the base and the index of that flight: --base, aerotile index rollback",
+        )
+
+
+def _facts(replayed: ReplayedLookup) -> dict[str, Any]:
+    return {
+        "lookup": replayed.name,
+        "same": replayed.is_same,
+        "differences": list(replayed.differences),
+        "same_index": replayed.recorded_index == replayed.replayed_index,
+    }

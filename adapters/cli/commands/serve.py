@@ -1,0 +1,111 @@
+"""`aerotile serve`."""
+
+from __future__ import annotations
+
+from contextlib import closing, suppress
+from pathlib import Path
+
+import click
+
+from ....domain.errors import RuntimeNotAvailableError
+from ...files.atomic_file import atomic_file
+from ..command import AerotileCommand
+from ..errors import BadInputError
+from ..output import flush_output, json_option, write_json_line, write_line
+from ..session import Session
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog="""\b
+Example:
+  aerotile serve
+  aerotile serve --base --port 0 --port-file port.txt
+  aerotile serve --host 192.168.7.2 --name ground-station.local --attribution "Imagery: NASA"
+""",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8087, show_default=True, help="0: any free port."
+)
+@click.option(
+    "--port-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the port there once requests are answered.",
+)
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="A name that leads to this server; may be given again.",
+)
+@click.option("--base", "by_base", is_flag=True, help="Show the sealed base alone; opens no database.")
+@click.option(
+    "--attribution",
+    "attributions",
+    multiple=True,
+    metavar="TEXT",
+    help="Whom the imagery is owed to; may be given again.",
+)
+@json_option
+@click.pass_obj
+def serve(
+    session: Session,
+    host: str,
+    port: int,
+    port_file: Path | None,
+    names: tuple[str, ...],
+    by_base: bool,
+    attributions: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Show the map in a browser: imagery, coverage, freshness, sectors, and flights from their record.
+
+    Nothing is changed, and nothing is fetched from elsewhere. Without a store the base in use is shown, for
+    which no database is opened. It answers until it is stopped with Ctrl-C or SIGTERM, and anybody who
+    reaches the address may look: there are no accounts. docs/serve.md has the addresses of all views.
+    """
+    try:
+        from ...composition.serving_parts import ServingRuntime
+        from ...map_page.application import MapPage
+        from ...map_page.guard import KnownHosts, is_loopback
+        from ...web_server import WebServer
+    except ModuleNotFoundError as error:
+        raise RuntimeNotAvailableError(
+            f"the map page needs {error.name}, which is not installed",
+            remedy='install it: pip install "aerotile[serve]"',
+        ) from error
+
+    config = session.existing_config("base")
+    has_store = config.database.dsn is not None or (config.postgres_folder / "cluster").is_dir()
+    if port_file is not None and not port_file.parent.is_dir():
+        raise BadInputError(
+            f"no folder {port_file.parent}", remedy="name a port file in a folder that exists"
+        )
+    with (
+        ServingRuntime(config, base_alone=by_base or not has_store, attributions=attributions) as runtime,
+        closing(MapPage(runtime.map_supply)) as page,
+    ):
+        hosts = KnownHosts(names)
+        server = WebServer(page.application(hosts), host=host, port=port)
+        hosts.bind(server.address)
+        if not is_loopback(server.address):
+            click.echo(
+                f"warning: {server.url} is reached from other machines; whoever reaches it may look at "
+                "everything, and nothing is encrypted",
+                err=True,
+            )
+        server.start()
+        with closing(server):
+            if port_file is not None:
+                with atomic_file(port_file, 0o644, durable=False) as file:
+                    file.write(f"{server.port}\n".encode("ascii"))
+            if as_json:
+                layers = [layer.name for layer in runtime.map_supply.layers()]
+                write_json_line({"url": server.url, "layers": layers})
+            else:
+                write_line(f"{server.url} shows the map; Ctrl-C ends it")
+            flush_output()
+            with suppress(KeyboardInterrupt):  # the way to stop it, not a failure
+                server.wait()

@@ -1,0 +1,134 @@
+"""How an ingest ended: its facts as JSON, and as lines for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from ...domain.intake.report import Refusal
+from ..input_files.tile_folder import TileFolder
+from ..input_files.tile_scheme import TileScheme
+from .coverage import coverage_facts, write_coverage
+from .errors import JobFailedError
+from .intake_output import eviction_facts, print_evictions, print_pictures, print_replaced, refusal_facts
+from .output import in_words, write_line
+
+if TYPE_CHECKING:
+    from ...domain.intake.report import IntakeReport
+
+_NOT_KNOWN = ("whether a picture ends before its size does", "whether a picture is of one colour")
+"""What only decoding shows."""
+
+
+def in_kinds(found: TileFolder) -> str:
+    """What else lies in the places of tiles, by kind."""
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(found.left_out.items()))
+
+
+def refusals_error(report: IntakeReport, refusals: Sequence[Refusal], found: TileFolder) -> JobFailedError:
+    """The error of an ingest that refused tiles or left some out."""
+    count = len(found.tiles) + len(found.problems)
+    parts = []
+    remedy = "mend or remove it and run again" if len(refusals) == 1 else "mend or remove them and run again"
+    if len(refusals) == 1:
+        parts.append(f"1 of {count} tiles was refused: {refusals[0].file}: {refusals[0].message}")
+        remedy = refusals[0].remedy or remedy
+    elif refusals:
+        parts.append(f"{len(refusals)} of {count} tiles were refused")
+    if found.left_out:
+        parts.append(f"{in_kinds(found)} left out")
+        remedy = remedy if refusals else "convert them to JPEG and run again"
+    if report.undated:
+        parts.append(
+            f"{report.undated} of {count} tiles have no capture date, such as {report.first_undated}"
+        )
+        remedy = remedy if refusals or found.left_out else "add their lines to the CSV and run again"
+    if report.contests:
+        parts.append(f"{len(report.contests)} of {count} tiles lie where another dataset has tiles")
+        if not (refusals or found.left_out or report.undated):
+            remedy = (
+                "run again with --keep to leave the stored tiles, or with --replace to put newer ones there"
+            )
+    return JobFailedError("; ".join(parts), remedy=f"{remedy}; the others are in the store")
+
+
+def ingest_facts(
+    report: IntakeReport,
+    found: TileFolder,
+    refusals: Sequence[Refusal],
+    outside: Mapping[str, int],
+    seconds: float,
+) -> dict[str, Any]:
+    """How the ingest ended, as JSON shows it."""
+    return {
+        "found": len(found.tiles) + len(found.problems),
+        "stored": report.stored,
+        "replaced": report.replaced,
+        "downgraded": report.downgraded,
+        "present": report.present,
+        "present_without_dataset": report.present_without_dataset,
+        "refused": len(refusals),
+        "undated": report.undated,
+        "contested": len(report.contests),
+        "kept": report.kept,
+        "left": len(found.tiles) - report.done,
+        "left_out": dict(sorted(found.left_out.items())),
+        "ignored_files": found.ignored,
+        "outside_bounds": dict(outside),
+        "stored_bytes": report.stored_bytes,
+        "decoded": report.blank is not None,
+        "blank": report.blank,
+        "repeated": report.repeats.total,
+        "not_known": list(_NOT_KNOWN) if report.blank is None else [],
+        "coverage": coverage_facts(report.coverage()),
+        "seconds": round(seconds, 3),
+        "stored_per_second": round((report.stored + report.replaced) / seconds, 1) if seconds else 0.0,
+        "evicted": eviction_facts(report.evicted),
+        "stopped_by": None if report.stopped_by is None else str(report.stopped_by),
+        "refusals": refusal_facts(refusals),
+        "contests": [attrs.asdict(contest) for contest in report.contests],
+    }
+
+
+def print_ingest(
+    report: IntakeReport,
+    found: TileFolder,
+    refusals: Sequence[Refusal],
+    outside: Mapping[str, int],
+    scheme: TileScheme,
+    seconds: float,
+) -> None:
+    """How the ingest ended, for a person."""
+    print_evictions(report.evicted)
+    left = len(found.tiles) - report.done
+    rate = (report.stored + report.replaced) / seconds if seconds else 0.0
+    write_line(
+        f"{len(found.tiles) + len(found.problems)} tiles found: "
+        f"{report.stored} stored{f', {report.replaced} replaced' if report.replaced else ''} "
+        f"({report.downgraded} of them downgraded), {report.present} already present, "
+        f"{len(refusals)} refused{f', {left} left' if left else ''}; "
+        f"{in_words(report.stored_bytes)} in {seconds:.1f} s, {rate:.0f} tiles/s; "
+        f"read in {scheme.value} order"
+    )
+    print_replaced(report)
+    if found.left_out:
+        write_line(f"{in_kinds(found)} left out")
+    if report.undated:
+        write_line(f"{report.undated} left out: no capture date is known for them")
+    if report.contests:
+        write_line(f"{len(report.contests)} contested: another dataset, or none, has a tile in their places")
+    if report.kept:
+        write_line(f"{report.kept} stored tiles of other datasets kept")
+    if report.present_without_dataset:
+        write_line(f"{report.present_without_dataset} of those present are stored without a dataset")
+    if found.ignored:
+        write_line(f"{found.ignored} files ignored: neither a picture in a tile's place nor a sidecar")
+    for file, count in outside.items():
+        if count:
+            write_line(f"{count} tiles lie outside the bounds that {file} names")
+    if report.blank is None:
+        write_line(f"not decoded, so not known: {'; '.join(_NOT_KNOWN)}")
+    print_pictures(report)
+    write_coverage(coverage_facts(report.coverage()))

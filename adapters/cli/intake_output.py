@@ -1,0 +1,112 @@
+"""What commands that bring tiles in say of them: refusals, evictions, pictures of one colour, the map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from .errors import JobFailedError, one_line
+from .output import in_words, write_line
+
+if TYPE_CHECKING:
+    from ...domain.intake.report import IntakeReport, Refusal
+    from ...domain.values.eviction_tally import EvictionTally
+
+_LISTED = 20
+
+
+def warn_of_evictions(needed_bytes: int, free_bytes: int) -> None:
+    """Say on standard error that tiles will go to make room for these."""
+    click.echo(
+        f"warning: new tiles need {in_words(needed_bytes)}, the budget has room for {in_words(free_bytes)}; "
+        "the least recently used tiles make place for them",
+        err=True,
+    )
+
+
+def list_refusals(refusals: Sequence[Refusal]) -> None:
+    """The refused tiles on standard error; the first of many."""
+    for refusal in refusals[:_LISTED]:
+        remedy = f" — {refusal.remedy}" if refusal.remedy else ""
+        click.echo(one_line(f"refused: {refusal.file}: {refusal.message}{remedy}"), err=True)
+    if len(refusals) > _LISTED:
+        click.echo(f"refused: {len(refusals) - _LISTED} more; --json lists them all", err=True)
+
+
+def list_contests(report: IntakeReport) -> None:
+    """The places that another dataset holds, on standard error; the first of many."""
+    for contest in report.contests[:_LISTED]:
+        holder = "no dataset" if contest.held_by is None else f"the dataset {contest.held_by}"
+        click.echo(one_line(f"contested: {contest.file}: {contest.tile} is stored, of {holder}"), err=True)
+    if len(report.contests) > _LISTED:
+        click.echo(f"contested: {len(report.contests) - _LISTED} more; --json lists them all", err=True)
+
+
+def refusal_facts(refusals: Sequence[Refusal]) -> list[dict[str, Any]]:
+    """The refused tiles, all of them."""
+    return [attrs.asdict(refusal) | {"message": one_line(refusal.message)} for refusal in refusals]
+
+
+def print_evictions(evicted: EvictionTally) -> None:
+    """The tiles that went to make room; the first of many."""
+    for tile_id in evicted.listed[:_LISTED]:
+        click.echo(f"evicted: {tile_id}", err=True)
+    if evicted.count > _LISTED:
+        click.echo(f"evicted: {evicted.count - _LISTED} more; --json lists {len(evicted.listed)}", err=True)
+    if evicted.count:
+        write_line(f"{evicted.count} tiles evicted to make room, {in_words(evicted.freed_bytes)} freed")
+
+
+def eviction_facts(evicted: EvictionTally) -> dict[str, Any]:
+    """How many tiles went to make room, and the first of them."""
+    return {
+        "count": evicted.count,
+        "freed_bytes": evicted.freed_bytes,
+        "tiles": [str(tile_id) for tile_id in evicted.listed],
+    }
+
+
+def evictions_error(evicted: EvictionTally) -> JobFailedError:
+    """The error of a command that stored its tiles at the cost of others."""
+    return JobFailedError(
+        f"{evicted.count} tiles were evicted to make room",
+        remedy="raise budget.max_bytes and ingest them again; aerotile pin keeps tiles from eviction",
+    )
+
+
+def print_replaced(report: IntakeReport) -> None:
+    """How many tiles were replaced, and that their descriptors are those of the older imagery."""
+    if report.replaced:
+        write_line(
+            "an index that was built before has descriptors of the older imagery: describe the "
+            f"{report.replaced} replaced tiles anew, and run aerotile index build"
+        )
+
+
+def print_pictures(report: IntakeReport) -> None:
+    """How many tiles are of one colour, and how many share their bytes with another one."""
+    if report.blank:
+        write_line(f"{report.blank} blank: all of one colour")
+    if most := report.repeats.most():
+        count, first = most
+        write_line(
+            f"{report.repeats.total} repeated: their bytes lie at several places, "
+            f"most often those of {first} ({count} times)"
+        )
+
+
+def draw_map(map_file: Path | None, report: IntakeReport) -> JobFailedError | None:
+    """Draw the map, if any is wanted; returns why that failed, so that the facts are shown all the same."""
+    if map_file is None:
+        return None
+    from .coverage_map import write_map
+
+    try:
+        write_map(map_file, report.coverage())
+    except JobFailedError as error:
+        return error
+    return None

@@ -1,0 +1,198 @@
+"""What a provision would take, and how it ended: as JSON, and as lines for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from .coverage import coverage_facts, write_coverage
+from .errors import JobFailedError
+from .intake_output import eviction_facts, print_evictions, print_pictures, print_replaced, refusal_facts
+from .output import in_words, write_line, write_table
+
+if TYPE_CHECKING:
+    from ...domain.intake.mosaic import Mosaic, ZoomEstimate
+    from ...domain.intake.provision import ProvisionReport
+    from ...domain.ports.imagery_source import ImageryFacts
+
+
+def source_facts(mosaic: Mosaic) -> list[dict[str, Any]]:
+    """Name, format, zooms and what is left out of each source, in their order."""
+    return [
+        {
+            "name": source.name,
+            "kind": source.facts.kind,
+            "zooms": list(source.zooms()),
+            "attribution": source.facts.attribution,
+            "licence": source.facts.licence,
+            "captured_at": _date_of(source.facts),
+            "captured_at_from": source.facts.captured_at_from,
+            "left_out": dict(sorted(source.facts.left_out.items())),
+        }
+        for source in mosaic.sources
+    ]
+
+
+def write_dates(mosaic: Mosaic) -> None:
+    """A line for each source that says when it was captured."""
+    for source in mosaic.sources:
+        if (date := _date_of(source.facts)) is not None:
+            found = source.facts.captured_at_from
+            write_line(f"{source.name} says that it was captured at {date}{f', in {found}' if found else ''}")
+
+
+def _date_of(facts: ImageryFacts) -> str | None:
+    return None if facts.captured_at is None else facts.captured_at.isoformat()
+
+
+def left_out_of(mosaic: Mosaic) -> dict[str, int]:
+    """What lies in the sources and is no tile, by source and kind."""
+    return {
+        f"{source.name}: {kind}": count
+        for source in mosaic.sources
+        for kind, count in sorted(source.facts.left_out.items())
+    }
+
+
+def estimate_facts(estimates: Sequence[ZoomEstimate]) -> list[dict[str, Any]]:
+    """The estimate of each zoom."""
+    return [
+        {
+            "zoom": one.zoom_level,
+            "wanted": one.wanted,
+            "found": one.found,
+            "present": one.present,
+            "new": one.found - one.present,
+            "bytes": one.disk_bytes,
+            "footprint_bytes": one.footprint_bytes,
+            "seconds": round(one.seconds, 1),
+        }
+        for one in estimates
+    ]
+
+
+def write_estimate(estimates: Sequence[ZoomEstimate]) -> None:
+    """A table with a row for each zoom, and their sum."""
+    rows: list[tuple[Any, ...]] = [
+        (str(one.zoom_level), one.wanted, one.found, one.present, in_words(one.disk_bytes))
+        for one in estimates
+    ]
+    wanted = None if estimates[0].wanted is None else sum(one.wanted or 0 for one in estimates)
+    rows.append(
+        (
+            "all",
+            wanted,
+            sum(one.found for one in estimates),
+            sum(one.present for one in estimates),
+            in_words(sum(one.disk_bytes for one in estimates)),
+        )
+    )
+    write_table(("zoom", "places of the area", "in the sources", "in the store", "to come, about"), rows)
+    write_line(
+        f"on the disk about {in_words(sum(one.footprint_bytes for one in estimates))}; "
+        f"reading takes about {sum(one.seconds for one in estimates):.0f} s"
+    )
+
+
+def write_left_out(left_out: Mapping[str, int]) -> None:
+    """A line for each kind of what is no tile."""
+    for kind, count in left_out.items():
+        write_line(f"left out: {count} x {kind}")
+
+
+def provision_facts(report: ProvisionReport, seconds: float) -> dict[str, Any]:
+    """How the provision ended."""
+    intake = report.intake
+    return {
+        "stored": intake.stored,
+        "replaced": intake.replaced,
+        "downgraded": intake.downgraded,
+        "present": intake.present,
+        "not_compared": report.not_compared,
+        "refused": intake.refused,
+        "undated": intake.undated,
+        "contested": len(intake.contests),
+        "kept": intake.kept,
+        "verbatim": report.verbatim,
+        "encoded": dict(sorted(report.encoded.items())),
+        "partial": report.partial,
+        "partial_taken": report.partial_taken,
+        "empty": report.empty,
+        "faults": dict(sorted(report.faults.items())),
+        "stored_bytes": intake.stored_bytes,
+        "blank": intake.blank,
+        "repeated": intake.repeats.total,
+        "coverage": coverage_facts(intake.coverage()),
+        "seconds": round(seconds, 3),
+        "stored_per_second": round((intake.stored + intake.replaced) / seconds, 1) if seconds else 0.0,
+        "evicted": eviction_facts(intake.evicted),
+        "stopped_by": None if intake.stopped_by is None else str(intake.stopped_by),
+        "refusals": refusal_facts(intake.refusals),
+        "contests": [attrs.asdict(contest) for contest in intake.contests],
+    }
+
+
+def write_provision(report: ProvisionReport, seconds: float) -> None:
+    """How the provision ended, for a person."""
+    intake = report.intake
+    print_evictions(intake.evicted)
+    rate = (intake.stored + intake.replaced) / seconds if seconds else 0.0
+    not_read = f" ({report.not_compared} of them not read again)" if report.not_compared else ""
+    write_line(
+        f"{intake.stored} stored{f', {intake.replaced} replaced' if intake.replaced else ''} "
+        f"({intake.downgraded} of them downgraded), "
+        f"{intake.present} already present{not_read}, {intake.refused} refused; "
+        f"{in_words(intake.stored_bytes)} in {seconds:.1f} s, {rate:.0f} tiles/s"
+    )
+    write_line(
+        f"read: {report.verbatim} verbatim, {report.encoded.total()} encoded anew{_kinds(report.encoded)}"
+    )
+    if report.partial:
+        write_line(f"{report.partial} left out: a part of them shows no ground; --partial takes them, too")
+    if report.partial_taken:
+        write_line(f"{report.partial_taken} of them show no ground in a part")
+    if report.empty:
+        write_line(f"{report.empty} left out: they show no ground at all")
+    print_replaced(intake)
+    if intake.undated:
+        write_line(f"{intake.undated} left out: no capture date is known for them")
+    if intake.contests:
+        write_line(f"{len(intake.contests)} contested: another dataset, or none, has a tile in their places")
+    if intake.kept:
+        write_line(f"{intake.kept} stored tiles of other datasets kept")
+    if intake.present_without_dataset:
+        write_line(f"{intake.present_without_dataset} of those present are stored without a dataset")
+    print_pictures(intake)
+    write_coverage(coverage_facts(intake.coverage()))
+
+
+def _kinds(counts: Mapping[str, int]) -> str:
+    if not counts:
+        return ""
+    return f" ({', '.join(f'{count} from a {kind}' for kind, count in sorted(counts.items()))})"
+
+
+def refusals_error(report: ProvisionReport, left_out: Mapping[str, int]) -> JobFailedError:
+    """The error of a provision that refused tiles, or left out what lies in the place of tiles."""
+    parts = []
+    refusals = report.intake.refusals
+    remedy = "look at what is left out"
+    if len(refusals) == 1:
+        parts.append(f"1 tile was refused: {refusals[0].file}: {refusals[0].message}")
+        remedy = refusals[0].remedy or "mend the source"
+    elif refusals:
+        kinds = ", ".join(f"{count} x {kind}" for kind, count in sorted(report.faults.items()))
+        parts.append(f"{len(refusals)} tiles were refused{f' ({kinds})' if kinds else ''}")
+        remedy = "mend what the refusals name"
+    if report.intake.undated:
+        parts.append(f"{report.intake.undated} have no capture date, such as {report.intake.first_undated}")
+        remedy = remedy if refusals else "add their lines to the CSV"
+    if report.intake.contests:
+        parts.append(f"{len(report.intake.contests)} lie where another dataset has tiles")
+        if not refusals and not report.intake.undated:
+            remedy = "leave the stored tiles with --keep, or take newer imagery with --replace,"
+    if left_out:
+        parts.append(f"{sum(left_out.values())} left out ({', '.join(left_out)})")
+    return JobFailedError("; ".join(parts), remedy=f"{remedy} and run again; the others are in the store")

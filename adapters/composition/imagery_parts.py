@@ -1,0 +1,100 @@
+"""Which reader opens a source of imagery, by its content; which writer makes an archive, by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...domain.errors import ImagerySourceError, RuntimeNotAvailableError
+from ...domain.ports.imagery_source import ImagerySource
+from ...domain.ports.tile_archive import TileArchiveWriter
+
+if TYPE_CHECKING:
+    from ..imagery.archive_source import TileArchive
+
+_SQLITE, _PMTILES = b"SQLite format 3\0", b"PMTiles"
+_GEOPACKAGE_IDS = (b"GPKG", b"GP10", b"GP11")
+_APPLICATION_ID = slice(68, 72)
+_TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_READABLE = "MBTiles, GeoPackage, PMTiles, GeoTIFF, or a folder zoom/x/y"
+
+
+def open_imagery_source(
+    name: str, *, tile_size: int, scheme: str | None = None, enlarge_to: int | None = None
+) -> ImagerySource:
+    """The source of imagery that an operator names, by its content and not by its ending.
+
+    `scheme` overrides in which order the rows of a folder or an MBTiles file are; up to the zoom `enlarge_to`
+    the pixels of a GeoTIFF are enlarged. Raises `ImagerySourceError`, `InputFileError` for notes in a
+    folder that contradict each other, and `RuntimeNotAvailableError` for a GeoTIFF without rasterio.
+    """
+    from ..imagery.archive_source import ArchiveSource
+
+    if Path(name).is_file() and _head(name).startswith(_TIFF_HEADS):
+        return _open_raster(Path(name), tile_size, enlarge_to)
+    return ArchiveSource(_open_archive(name, scheme), tile_size=tile_size)
+
+
+def _open_archive(name: str, scheme: str | None) -> TileArchive:
+    from ..imagery.geopackage import GeopackageArchive
+    from ..imagery.mbtiles import MbtilesArchive
+    from ..imagery.pmtiles import PmtilesArchive
+    from ..input_files.folder_archive import FolderArchive
+
+    path, _, table = (Path(name), "", "") if Path(name).exists() else _with_table(name)
+    if path.is_dir():
+        return FolderArchive(path, scheme=scheme)
+    if not path.is_file():
+        raise ImagerySourceError(f"no file or folder {name}", remedy=f"name {_READABLE}")
+    head = _head(str(path))
+    is_geopackage = head[_APPLICATION_ID] in _GEOPACKAGE_IDS or path.suffix.lower() == ".gpkg"
+    if head.startswith(_SQLITE) and is_geopackage:
+        return GeopackageArchive(path, table=table or None)
+    if head.startswith(_SQLITE):
+        if scheme == "zyx":
+            raise ImagerySourceError(f"{name} is MBTiles, whose rows are in tms or xyz order")
+        return MbtilesArchive(path, scheme=scheme)
+    if head.startswith(_PMTILES):
+        return PmtilesArchive(path)
+    raise ImagerySourceError(f"{name} is no source of imagery that can be read", remedy=f"name {_READABLE}")
+
+
+def _head(name: str) -> bytes:
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(100)
+    except OSError as error:
+        raise ImagerySourceError(f"{name} can't be read: {error.strerror}") from error
+
+
+def _open_raster(path: Path, tile_size: int, enlarge_to: int | None) -> ImagerySource:
+    try:
+        from ..rasters.raster_source import RasterSource
+    except ImportError as error:
+        raise RuntimeNotAvailableError(
+            "GeoTIFF needs rasterio, which is not installed", remedy="pip install 'aerotile[imagery]'"
+        ) from error
+    return RasterSource(path, tile_size=tile_size, enlarge_to=enlarge_to)
+
+
+def _with_table(name: str) -> tuple[Path, str, str]:
+    path, mark, table = name.rpartition("#")
+    return (Path(path), mark, table) if mark else (Path(name), "", "")
+
+
+def create_tile_archive(path: Path, *, most_tiles: int) -> TileArchiveWriter:
+    """A new archive of at most so many tiles, in the format that its name ends in, or a folder.
+
+    Raises `OSError`, also where there is something of that name.
+    """
+    from ..exports.folder_writer import FolderWriter
+    from ..exports.geopackage_writer import GeopackageWriter
+    from ..exports.pmtiles_writer import PmtilesWriter
+    from ..exports.sqlite_writer import MbtilesWriter
+
+    kind = path.suffix.lower()
+    if kind == ".mbtiles":
+        return MbtilesWriter(path)
+    if kind == ".gpkg":
+        return GeopackageWriter(path)
+    return PmtilesWriter(path, most_tiles) if kind == ".pmtiles" else FolderWriter(path)

@@ -1,0 +1,266 @@
+"""Go or no-go for a flight, from all parts of a runtime."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...domain.errors import AerotileError, IndexUnavailableError
+from ...domain.policies.clock_trust import find_clock_fault
+from ...domain.policies.index_agreement import compare_index
+from ...domain.readiness.check_readiness import check_readiness
+from ...domain.readiness.flight_plan import FlightPlan, overflown_tiles
+from ...domain.readiness.held_tiles import DAMAGED, NOT_CHECKED, WHOLE, Booleans, HeldTiles, IndexedTiles
+from ...domain.readiness.judge_tiles import TileFault
+from ...domain.readiness.report import Condition, Readiness
+from ...domain.store.clock_guard import latest_known
+from ...domain.values.catalogue_entries import EVICTABLE, CatalogueColumns
+from ...domain.values.disk_usage import footprints
+from ...domain.values.tile_key import FIRST_FLIGHT_ORDINAL, MAX_VARIANTS, encode_tile_key
+from ...domain.values.tiles import parse_tile_id
+from ..index_files import INDEX_FILES
+
+if TYPE_CHECKING:
+    from ...domain.lookups.searchable_index import SearchableIndex
+    from ...domain.values.tile_key import VariantTable
+
+from .sealing_parts import SealingParts
+
+ASSUMED_TILE_BYTES = 40_960
+"""Of disk, for a tile that the aircraft makes, while no tile is stored whose size could be taken."""
+_BUILD_INDEX = "aerotile index build FILE --model NAME"
+_INGEST = "aerotile ingest FOLDER --captured-at DATE"
+_DAMAGED_BASE = "aerotile base rollback, or bring the generation again, then aerotile base verify"
+_SEAL = "aerotile base seal, aerotile base sign and aerotile base switch"
+
+
+class ReadinessParts(SealingParts):
+    """Everything that a flight needs, looked at on the ground. Reads no tile and changes none."""
+
+    def check_readiness(
+        self, plan: FlightPlan, *, base_alone: bool = False, makes_bytes: int | None = None
+    ) -> Readiness:
+        """Go or no-go for a flight over the tiles that this configuration reads; see `check_readiness`.
+
+        With `base_alone` the sealed base is looked at without a store, and no database is opened.
+        `makes_bytes` is the disk that
+        the aircraft's own tiles will take; default: a tile of middling size at every place below the route.
+        Raises `StoreUnavailableError`, `BaseUnavailableError`, `ConfigurationError`.
+        """
+        base_alone = base_alone or not self.config.has_store
+        with_base = base_alone or self.config.base.layered
+        held = [self._held_base()] if with_base else []
+        columns = None
+        if not base_alone:
+            columns, variants = self._opened_catalogue()
+            held.append(self._held_store(columns, variants))
+        layers = [layer for layer, _ in held]
+        index, conditions = self._looked_at_index(layers, with_base=with_base)
+        if with_base:
+            conditions.append(self._base_condition())
+        conditions.append(self._clock_condition(layers, with_store=columns is not None))
+        if columns is not None:
+            conditions.append(self._room_condition(plan, columns, makes_bytes))
+        conditions.append(self._record_condition())
+        in_force = self.recall_lists.read()
+        if in_force is not None:
+            recalled = sum(int((~is_left).sum()) for _, is_left in held)
+            told = f"list {in_force.recalls.number} is in force and names {recalled} tiles, which are missing"
+            conditions.append(Condition("recall", True, told, None))
+        gate = self._gate_over([self.base_grounds]) if base_alone else self.freshness_gate
+        return check_readiness(
+            plan,
+            layers=[
+                # A recalled tile of the base hides its twin in the store.
+                layer.at(is_left) if layer is layers[0] else layer.at(is_left).without(layers[0])
+                for layer, is_left in held
+            ],
+            index=index,
+            judge=gate.verdict_on,
+            conditions=conditions,
+            remedies=_remedies(with_base=with_base, with_store=columns is not None),
+        )
+
+    def _opened_catalogue(self) -> tuple[CatalogueColumns, VariantTable]:
+        """The facts of the store's tiles, ascending by key; the store is opened as a flight opens it."""
+        self.part("tile_store")
+        columns, variants = self.rows.catalogue()
+        return columns.at(np.argsort(columns.keys)), variants
+
+    def _held_store(self, columns: CatalogueColumns, variants: VariantTable) -> tuple[HeldTiles, Booleans]:
+        """The store's tiles, and which of them no recall list names."""
+        from ...ext import TileKeyCodec
+        from ..checked_tiles import read_wholeness
+
+        wholeness = read_wholeness(
+            self.config.root, self.rows.store_id(), columns.keys, variants, columns.content_sha256
+        )
+        decode = TileKeyCodec(variants).decode_many
+        held = HeldTiles("store", columns.keys, variants, columns.captured_us, wholeness, decode)
+        return held, self._not_recalled(held, columns.content_sha256)
+
+    def _not_recalled(self, held: HeldTiles, content_sha256: npt.NDArray[Any]) -> Booleans:
+        in_force = self.recall_lists.read()
+        is_left = np.ones(len(held.keys), np.bool_)
+        if in_force is not None and in_force.recalls.entries:
+            tiles = zip(held.decode(held.keys), held.captured_us.tolist(), content_sha256, strict=True)
+            for row, (tile_id, captured_us, sha256) in enumerate(tiles):
+                entry = in_force.recalls.entry_for(tile_id, captured_us, sha256.tobytes().hex())
+                is_left[row] = entry is None
+        return is_left
+
+    def _held_base(self) -> tuple[HeldTiles, Booleans]:
+        """The base's tiles, and which of them no recall list names."""
+        from ...ext import TileKeyCodec
+        from ..sealed_base.checked_base import read_checked_base
+
+        base = self.mapped_base
+        facts = base.checked_facts()
+        keys, variants = facts["key"].astype(np.int64), base.signed.manifest.variants
+        findings = read_checked_base(self.config.root, base.signed.identity)
+        if findings is not None:  # damage to the index costs no tile
+            findings = [each for each in findings if each.what not in INDEX_FILES]
+        wholeness = np.full(len(keys), NOT_CHECKED if findings is None else WHOLE, np.uint8)
+        try:
+            damaged = [encode_tile_key(parse_tile_id(each.what), variants) for each in findings or ()]
+        except (ValueError, KeyError):  # a file: nobody knows which of its tiles
+            wholeness[:] = DAMAGED
+        else:
+            wholeness[np.isin(keys, np.array(damaged, np.int64))] = DAMAGED
+        captured_us = facts["captured_us"].astype(np.int64)
+        held = HeldTiles("base", keys, variants, captured_us, wholeness, TileKeyCodec(variants).decode_many)
+        return held, self._not_recalled(held, facts["sha256"])
+
+    def _looked_at_index(
+        self, layers: list[HeldTiles], *, with_base: bool
+    ) -> tuple[IndexedTiles | None, list[Condition]]:
+        try:
+            sealed = self.index_of_base if with_base else None
+            if sealed is not None:
+                self._refuse_damaged_index()
+            opened: SearchableIndex = self.descriptor_index if sealed is None else sealed
+            metadata = opened.metadata()
+            keys, variants = opened.tile_keys()
+        except AerotileError as error:
+            return None, [Condition("index", False, str(error), error.remedy or _BUILD_INDEX)]
+        where = "" if sealed is None else ", in the base"
+        described = f"{metadata.count} descriptors of {metadata.descriptor_model}{where}"
+        agreement = compare_index(keys, variants, *((layer.keys, layer.variants) for layer in layers))
+        told = f"{agreement.unknown_tiles} of {agreement.indexed_tiles} indexed tiles are not there"
+        remedy: str | None = None
+        if agreement.unknown_tiles:
+            told += f", for instance {agreement.listed[0]}"
+            remedy = f"{_BUILD_INDEX}, from the tiles that are there"
+        agrees = Condition("index and tiles agree", not agreement.unknown_tiles, told, remedy)
+        return IndexedTiles(keys, variants), [Condition("index", True, described), agrees]
+
+    def _refuse_damaged_index(self) -> None:
+        """Raise `IndexUnavailableError` where the last `aerotile base verify` found damage to the index."""
+        from ..sealed_base.checked_base import read_checked_base
+
+        for each in read_checked_base(self.config.root, self.mapped_base.signed.identity) or ():
+            if each.what in INDEX_FILES:
+                raise IndexUnavailableError(
+                    f"the index of the base is damaged: {each.detail}", remedy=_DAMAGED_BASE
+                )
+
+    def _base_condition(self) -> Condition:
+        signed, pinned = self.mapped_base.signed, len(self.config.base.public_keys)
+        name, newest = signed.manifest.name, max(self.base_generations.names(), key=int)
+        by = f"generation {name} is signed by {len(signed.signers)} of {pinned} pinned keys"
+        if not signed.is_trusted:
+            return Condition(
+                "base",
+                False,
+                f"{by}, {self.config.base.threshold} are needed",
+                f"aerotile base sign {name} --key FILE, and pin the public keys in base.public_keys",
+            )
+        if name != newest:
+            return Condition(
+                "base",
+                False,
+                f"generation {name} is in use, {newest} is the newest",
+                f"aerotile base switch {newest}, or remove the folder of that generation",
+            )
+        return Condition("base", True, f"{by} and the newest")
+
+    def _clock_condition(self, layers: list[HeldTiles], *, with_store: bool) -> Condition:
+        captures = [int(layer.captured_us.max()) for layer in layers if len(layer.keys)]
+        accesses = [self.rows.latest_capture_and_access_us()[1]] if with_store else []
+        known = latest_known(max(captures, default=0), max(accesses, default=0))
+        now = self.clock.now()
+        fault = find_clock_fault(now, known=known)
+        if fault is None:
+            return Condition("clock", True, now.isoformat(timespec="seconds"))
+        return Condition("clock", False, str(fault), "set the clock of this machine: date --set TIME")
+
+    def _room_condition(
+        self, plan: FlightPlan, columns: CatalogueColumns, makes_bytes: int | None
+    ) -> Condition:
+        """Room in the onboard share, in the budget and on the disk; onboard tiles may make it by eviction."""
+        of_tiles = footprints(columns.disk_bytes)
+        onboard = (columns.keys & (MAX_VARIANTS - 1)) >= FIRST_FLIGHT_ORDINAL
+        evictable = int(of_tiles[onboard & (columns.flags & EVICTABLE != 0)].sum())
+        usage, budget = self.rows.disk_usage(), self.tiles_budget
+        if makes_bytes is None:
+            each = int(of_tiles.mean()) if len(of_tiles) else ASSUMED_TILE_BYTES
+            makes_bytes = overflown_tiles(plan) * each
+        room, where, mends = min(
+            (
+                budget.onboard_bytes - usage.onboard_footprint_bytes,
+                "of the onboard share",
+                "aerotile upload, so that pending tiles may be evicted, or raise budget.onboard_share",
+            ),
+            (
+                budget.max_bytes - usage.footprint_bytes,
+                "of the budget",
+                "aerotile delete TILE..., or raise budget.max_bytes",
+            ),
+            (shutil.disk_usage(self.config.root).free, "on the disk", "make room on the disk"),
+        )
+        room = max(room, 0) + evictable
+        told = (
+            f"{room >> 20} MiB {where} are free or may be freed, "
+            f"the aircraft makes about {-(-makes_bytes >> 20)} MiB"
+        )
+        enough = room >= makes_bytes
+        return Condition("room", enough, told, None if enough else mends)
+
+    def _record_condition(self) -> Condition:
+        from ..recorder.writable import record_fault
+
+        folder = self.config.record_folder
+        fault = record_fault(folder)
+        if fault is None:
+            return Condition("record", True, f"{folder} can be written")
+        return Condition("record", False, fault, f"make room, and let this user write to {folder}")
+
+
+def _remedies(*, with_base: bool, with_store: bool) -> dict[TileFault, str]:
+    bring = f"{_INGEST}, then aerotile verify"
+    sealed = f"into the store that the base is sealed from, then {_SEAL}"
+    of_base = {
+        TileFault.MISSING: f"{_INGEST} {sealed}",
+        TileFault.DAMAGED: _DAMAGED_BASE,
+        TileFault.STALE: f"newer imagery {sealed}",
+        TileFault.NOT_CHECKED: "aerotile base verify",
+    }
+    of_store = {
+        TileFault.MISSING: bring,
+        TileFault.DAMAGED: f"aerotile verify --repair, then {bring}",
+        TileFault.STALE: f"newer imagery: {_INGEST} --replace, then aerotile verify; "
+        "where the date is wrong, aerotile amend --captured-at DATE TILE...",
+        TileFault.NOT_CHECKED: "aerotile verify",
+    }
+    if with_base and with_store:
+        remedies = {
+            fault: f"in the base: {of_base[fault]}; in the store: {of_store[fault]}" for fault in of_base
+        }
+        remedies[TileFault.MISSING] = bring
+    else:
+        remedies = of_base if with_base else of_store
+    again = f"; where the base holds the index, then {_SEAL}" if with_base else ""
+    return remedies | {TileFault.UNDESCRIBED: f"describe the tiles, then {_BUILD_INDEX}{again}"}

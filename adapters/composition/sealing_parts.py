@@ -1,0 +1,125 @@
+"""Base and descriptor index together: sealing an index into a base, and searching the one that lies in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...domain.lookups.searchable_index import SearchableIndex
+from ...domain.values.catalogue_entries import Keys
+from ...domain.values.tile_key import VariantTable
+from .base_parts import BaseParts
+from .index_parts import IndexParts, index_is_wanted, refuse_unwanted_index
+
+if TYPE_CHECKING:
+    from ..faiss.sealed_index import SealedDescriptorIndex
+    from ..sealed_base.manifest import BaseManifest, SealedIndex
+    from ..sealed_base.mapped_base import MappedBase
+    from ..sealed_base.seal_plan import SealPlan
+
+
+class SealingParts(BaseParts, IndexParts):
+    """What needs both base and index."""
+
+    @property
+    def flies_by_base(self) -> bool:
+        """Whether a flight reads a base: it lies in front of the store, or there is no store."""
+        if self.config.base.layered:
+            return True
+        return not self.config.has_store and self.base_generations.current() is not None
+
+    @property
+    def sealed_index(self) -> SealedDescriptorIndex | None:
+        """The index of the base that a flight reads; None where there is no such base, or it has no index.
+
+        Raises `RuntimeNotAvailableError`, `BaseUnavailableError`, `IndexUnavailableError`.
+        """
+        refuse_unwanted_index()
+        return self.index_of_base if self.flies_by_base else None
+
+    @cached_property
+    def index_of_base(self) -> SealedDescriptorIndex | None:
+        """The index of the base in use; None where it has none. Raises as `sealed_index` does."""
+        refuse_unwanted_index()
+        return self._index_of(self.mapped_base)
+
+    @cached_property
+    def searched_index(self) -> SearchableIndex:
+        """The index that a flight searches: the base's, or else the one of `aerotile index`.
+
+        Raises as `sealed_index` and `descriptor_index` do.
+        """
+        sealed = self.sealed_index
+        return self.descriptor_index if sealed is None else sealed
+
+    def _index_of(self, base: MappedBase) -> SealedDescriptorIndex | None:
+        sealed = base.signed.manifest.index
+        if sealed is None:
+            return None
+        from ..faiss.sealed_index import SealedDescriptorIndex
+
+        settings = self.config.index
+        index = SealedDescriptorIndex(
+            base.folder,
+            sealed.metadata_sha256,
+            ef_search=settings.hnsw_params.ef_search,
+            warm_up=settings.warm_up,
+            descriptor_model=settings.descriptor_model,
+        )
+        return self._closing(index, index.close)
+
+    def seal_base(
+        self,
+        plan: SealPlan,
+        *,
+        number: int | None = None,
+        with_index: bool | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> BaseManifest:
+        """Seal a generation from the tiles of the store; see `BaseGenerations.seal`.
+
+        `with_index`: take the index in use along; None: where there is one. `progress(done, total)` counts
+        tiles, then descriptors. Raises `IndexUnavailableError` and `IndexBuildError` too.
+        """
+        from importlib.metadata import version
+
+        from ..sealed_base.seal import SealSource
+
+        if with_index is None:
+            with_index = index_is_wanted() and self.index_builder.generations.current() is not None
+        in_force = self.recall_lists.read()
+        source = SealSource(
+            rows=self.rows.committed,
+            read=self.files.read,
+            sectors=self.sector_store.sectors(),
+            rules=self.sector_store.rules(),
+            datasets=self.dataset_store.datasets(),
+            default_classification=self.config.freshness.default_classification,
+            aerotile=version("aerotile"),
+            recalls=None if in_force is None else in_force.recalls,
+            write_index=self._index_writer(progress) if with_index else None,
+        )
+        return self.base_generations.seal(source, plan, number=number, progress=progress)
+
+    def _index_writer(
+        self, progress: Callable[[int, int], None]
+    ) -> Callable[[Path, Keys, VariantTable], SealedIndex]:
+        index = self.descriptor_index
+        index.metadata()  # before the tiles are copied: is there one?
+
+        def write(folder: Path, keys: Keys, variants: VariantTable) -> SealedIndex:
+            from ..sealed_base.manifest import SealedIndex
+
+            written = index.seal_into(folder, keys, variants, progress)
+            return SealedIndex(
+                descriptor_model=written.metadata.descriptor_model,
+                descriptors=written.metadata.count,
+                tiles=written.tiles,
+                dropped=written.dropped,
+                built_by=written.built_by,
+                metadata_sha256=written.metadata_sha256,
+            )
+
+        return write

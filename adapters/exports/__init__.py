@@ -1,0 +1,1 @@
+"""Archives that tiles are exported to: MBTiles, GeoPackage, PMTiles, a folder; one writer a format."""

@@ -1,0 +1,229 @@
+"""`ArchiveSource`: the `ImagerySource` over tiles that lie ready-made in an archive or a folder."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Protocol
+
+import attrs
+
+from ...domain.errors import ImageryPlaceError, ImagerySourceError
+from ...domain.ports.imagery_source import FoundPlace, ImageryFacts, ImageryTile, ReadPlace, TilePlace
+from ...domain.values.tile_grid import MAX_ZOOM, GridRange
+from .pictures import PictureError, Quarter, TilePicture, format_of, size_of, tiles_of
+
+_VERBATIM_SECONDS, _ENCODING_SECONDS = 0.0001, 0.004
+_ENCODED_BITS_PER_PIXEL = 4
+
+
+class TileArchive(Protocol):
+    """Pictures at places of the grid, in an archive or a folder. Called by one thread at a time."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def facts(self) -> ImageryFacts: ...
+
+    @property
+    def extents(self) -> Mapping[int, GridRange]:
+        """By zoom, a rectangle around its pictures."""
+        ...
+
+    def some_place(self) -> TilePlace:
+        """A place that has a picture; shows their format and size."""
+        ...
+
+    def entries(self, within: GridRange) -> list[tuple[int, int, int]]:
+        """Column, row and length of each picture within a rectangle, by column and row, each place once."""
+        ...
+
+    def read(self, place: TilePlace) -> bytes:
+        """The bytes of a picture. Raises `ImageryPlaceError` for that one, `ImagerySourceError`."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@attrs.frozen
+class _Task:
+    """One picture of the archive, and the places that are made of it."""
+
+    content: bytes
+    quarters: list[Quarter | None] = attrs.field(factory=list)
+    places: list[TilePlace] = attrs.field(factory=list)
+
+
+class ArchiveSource:
+    """See `ImagerySource`. Pictures twice as large as a tile of the store serve two zooms.
+
+    Halved they are tiles of their own zoom; cut in four, of the next, where the archive has none of its own.
+    """
+
+    is_remote = False
+
+    def __init__(self, archive: TileArchive, *, tile_size: int, threads: int | None = None) -> None:
+        """Raises `ImagerySourceError` for tiles of a size that can't become the store's."""
+        self.name = archive.name
+        self.facts = archive.facts
+        self._archive = archive
+        self._tile_size = tile_size
+        self._threads = threads or len(os.sched_getaffinity(0))
+        self._is_double, self._is_verbatim = self._sampled()
+        self.seconds_each = (
+            _VERBATIM_SECONDS if self._is_verbatim else _ENCODING_SECONDS / min(4, self._threads)
+        )
+
+    def _sampled(self) -> tuple[bool, bool]:
+        """Whether the pictures have twice the store's size, and whether they go in verbatim; by one."""
+        try:
+            content = self._archive.read(self._archive.some_place())
+            size = size_of(content)
+        except (PictureError, ImageryPlaceError):
+            return False, False
+        if size is None or size == (self._tile_size, self._tile_size):
+            return False, format_of(content) == "JPEG"
+        if size == (2 * self._tile_size, 2 * self._tile_size):
+            return True, False
+        raise ImagerySourceError(
+            f"{self.name} holds tiles of {size[0]} x {size[1]} pixels, "
+            f"the store those of {self._tile_size} (tiles.tile_size_pixels)",
+            remedy=f"cut tiles of {self._tile_size} or {2 * self._tile_size} pixels; none is enlarged",
+        )
+
+    def zooms(self) -> Sequence[int]:
+        """See `ImagerySource`."""
+        zooms = set(self._archive.extents)
+        if self._is_double:
+            zooms |= {zoom + 1 for zoom in zooms if zoom < MAX_ZOOM}
+        return sorted(zooms)
+
+    def extent(self, zoom_level: int) -> GridRange | None:
+        """See `ImagerySource`."""
+        own = self._archive.extents.get(zoom_level)
+        parents = self._archive.extents.get(zoom_level - 1) if self._is_double else None
+        cut = None
+        if parents is not None:
+            cut = GridRange(
+                zoom_level,
+                2 * parents.min_x,
+                2 * parents.min_y,
+                2 * parents.max_x + 1,
+                2 * parents.max_y + 1,
+            )
+        if own is None or cut is None:
+            return own or cut
+        return GridRange(
+            zoom_level,
+            min(own.min_x, cut.min_x),
+            min(own.min_y, cut.min_y),
+            max(own.max_x, cut.max_x),
+            max(own.max_y, cut.max_y),
+        )
+
+    def places(self, within: GridRange) -> Sequence[FoundPlace]:
+        """See `ImagerySource`."""
+        zoom = within.zoom_level
+        guess = self._tile_size**2 * _ENCODED_BITS_PER_PIXEL // 8
+        found = {
+            (x, y): length if self._is_verbatim else guess for x, y, length in self._archive.entries(within)
+        }
+        if self._is_double and zoom:
+            parents = GridRange(
+                zoom - 1, within.min_x // 2, within.min_y // 2, within.max_x // 2, within.max_y // 2
+            )
+            for parent_x, parent_y, _ in self._archive.entries(parents):
+                for x in (2 * parent_x, 2 * parent_x + 1):
+                    for y in (2 * parent_y, 2 * parent_y + 1):
+                        if within.min_x <= x <= within.max_x and within.min_y <= y <= within.max_y:
+                            found.setdefault((x, y), guess)
+        return [FoundPlace(TilePlace(zoom, x, y), size) for (x, y), size in sorted(found.items())]
+
+    def read(self, places: Sequence[TilePlace]) -> Iterator[ReadPlace]:
+        """See `ImagerySource`."""
+        answers: dict[TilePlace, ReadPlace] = {}
+        tasks = self._tasks(places, answers)
+        encoding = [task for task in tasks if not self._takes_verbatim(task)]
+        for task in tasks:
+            if self._takes_verbatim(task):
+                answers[task.places[0]] = ImageryTile(place=task.places[0], pixels=task.content)
+        if encoding:
+            with ThreadPoolExecutor(self._threads, thread_name_prefix="aerotile-encode") as pool:
+                for task, made in zip(encoding, pool.map(self._made, encoding), strict=True):
+                    for place, answer in zip(task.places, made, strict=True):
+                        answers[place] = answer
+        for place in places:
+            yield answers[place]
+
+    def _tasks(self, places: Sequence[TilePlace], answers: dict[TilePlace, ReadPlace]) -> list[_Task]:
+        """What is to be made of which picture; `answers` takes the places that have none to read."""
+        own: set[TilePlace] = set()
+        if self._is_double and places:
+            own = self._own_of(places)
+        of_picture: dict[TilePlace, list[TilePlace]] = defaultdict(list)
+        for place in places:
+            if not self._is_double or place in own:
+                of_picture[place].append(place)
+            else:
+                of_picture[TilePlace(place.zoom_level - 1, place.x >> 1, place.y >> 1)].append(place)
+        tasks = []
+        for picture, targets in of_picture.items():
+            try:
+                task = _Task(self._archive.read(picture))
+            except ImageryPlaceError as error:
+                answers.update(dict.fromkeys(targets, error))
+                continue
+            for target in targets:
+                task.quarters.append(None if target == picture else (target.x & 1, target.y & 1))
+                task.places.append(target)
+            tasks.append(task)
+        return tasks
+
+    def _own_of(self, places: Sequence[TilePlace]) -> set[TilePlace]:
+        """Those of the places that have a picture of their own."""
+        own = set()
+        for zoom in {place.zoom_level for place in places}:
+            xs, ys = zip(*(place[1:] for place in places if place.zoom_level == zoom), strict=True)
+            around = GridRange(zoom, min(xs), min(ys), max(xs), max(ys))
+            own |= {TilePlace(zoom, x, y) for x, y, _ in self._archive.entries(around)}
+        return own
+
+    def _takes_verbatim(self, task: _Task) -> bool:
+        if task.quarters != [None] or format_of(task.content) != "JPEG":
+            return False
+        return size_of(task.content) in (None, (self._tile_size, self._tile_size))
+
+    def _made(self, task: _Task) -> list[ReadPlace]:
+        """The tiles that are made of one picture; on any thread."""
+        try:
+            made = tiles_of(task.content, self._tile_size, task.quarters)
+        except PictureError as error:
+            return [self._refused(place, error) for place in task.places]
+        return [self._answer(place, one) for place, one in zip(task.places, made, strict=True)]
+
+    def _answer(self, place: TilePlace, made: TilePicture) -> ReadPlace:
+        if made.valid_fraction == 0.0:
+            return None
+        return ImageryTile(
+            place=place,
+            pixels=made.pixels,
+            encoded_from=made.encoded_from,
+            valid_fraction=made.valid_fraction,
+        )
+
+    def _refused(self, place: TilePlace, error: PictureError) -> ImageryPlaceError:
+        return ImageryPlaceError(
+            f"{self.name}: {place} {error}", place=place, kind=error.kind, remedy=error.remedy
+        )
+
+    def __enter__(self) -> ArchiveSource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._archive.close()

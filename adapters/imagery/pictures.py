@@ -1,0 +1,187 @@
+"""Pictures of tiles as JPEGs of the store's size: verbatim where they are that, else encoded again."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+
+from ...domain.errors import RuntimeNotAvailableError
+from ...domain.policies.file_kinds import file_kind
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Pixels = npt.NDArray[np.uint8]
+Quarter = tuple[int, int]
+"""Column and row, each 0 or 1, within a picture that is cut in four."""
+
+JPEG_QUALITY = 90
+_OPAQUE_FROM = 128
+_PNG_HEAD, _WEBP_HEAD = b"\x89PNG\r\n\x1a\n", b"WEBP"
+
+
+class PictureError(ValueError):
+    """The bytes are no picture that can go in. `kind` counts them, such as `an HTML page`."""
+
+    def __init__(self, message: str, *, kind: str, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.remedy = remedy
+
+
+@attrs.frozen
+class TilePicture:
+    """A JPEG of the store's size."""
+
+    pixels: bytes
+    encoded_from: str | None
+    """What it was made of; None for bytes that go in verbatim."""
+    valid_fraction: float = 1.0
+
+
+@attrs.frozen
+class _Decoded:
+    rgb: Pixels
+    valid: npt.NDArray[np.bool_] | None
+    """Which pixels show ground; None for all."""
+
+
+def format_of(content: bytes) -> str | None:
+    """`JPEG`, `PNG` or `WebP`, by the first bytes; None for anything else."""
+    if content.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if content.startswith(_PNG_HEAD):
+        return "PNG"
+    return "WebP" if content.startswith(b"RIFF") and content[8:12] == _WEBP_HEAD else None
+
+
+def size_of(content: bytes) -> tuple[int, int] | None:
+    """Width and height by the picture's header; None for a JPEG whose header can't be read.
+
+    Raises `PictureError` for what is no picture.
+    """
+    kind = format_of(content)
+    if kind is None:
+        what, remedy = file_kind(content)
+        raise PictureError(what, kind=what.removeprefix("is "), remedy=remedy)
+    if kind == "JPEG":
+        try:
+            height, width, *_ = simplejpeg.decode_jpeg_header(content)
+        except ValueError:
+            return None
+        return width, height
+    with _opened(content, kind) as picture:
+        width, height = picture.size
+        return int(width), int(height)
+
+
+def tiles_of(content: bytes, tile_size: int, quarters: list[Quarter | None]) -> list[TilePicture]:
+    """The whole picture as a tile (None), or its quarters, decoded once for all of them.
+
+    A picture as large as a tile is one; of one twice as large the whole is halved, and quarters are cut. A
+    JPEG whose header can't be read stays as it is: the intake's gate names its fault. Raises `PictureError`.
+    """
+    kind = format_of(content)
+    size = size_of(content)
+    if kind == "JPEG" and size in (None, (tile_size, tile_size)) and quarters == [None]:
+        return [TilePicture(content, None)]
+    if size not in ((tile_size, tile_size), (2 * tile_size, 2 * tile_size)) or (
+        size == (tile_size, tile_size) and quarters != [None]
+    ):
+        shown = "unreadable" if size is None else f"{size[0]} x {size[1]} pixels"
+        raise PictureError(
+            f"is a {kind} of {shown}, not of {tile_size} or {2 * tile_size} (tiles.tile_size_pixels)",
+            kind=f"a {kind} of another size",
+            remedy=f"cut tiles of {tile_size} pixels",
+        )
+    decoded = _decode_jpeg(content) if kind == "JPEG" else _decode_other(content, str(kind))
+    is_double = size != (tile_size, tile_size)
+    made_of = f"{kind} of {2 * tile_size} pixels" if is_double else str(kind)
+    return [
+        _encode(
+            decoded if not is_double else _halved(decoded) if quarter is None else _cut(decoded, quarter),
+            made_of if quarter is None else f"quarter of {made_of}",
+        )
+        for quarter in quarters
+    ]
+
+
+def _decode_jpeg(content: bytes) -> _Decoded:
+    try:
+        return _Decoded(simplejpeg.decode_jpeg(content, "RGB"), None)
+    except ValueError as error:
+        raise PictureError(f"is a JPEG that does not decode: {error}", kind="a damaged JPEG") from error
+
+
+def _decode_other(content: bytes, kind: str) -> _Decoded:
+    with _opened(content, kind) as picture:
+        if picture.mode in ("I", "F") or picture.mode.startswith("I;"):
+            raise PictureError(
+                f"is a {kind} of 16 bits, whose brightness has no scale of its own",
+                kind=f"a {kind} of 16 bits",
+                remedy="convert the imagery to 8 bits, all tiles by one scale",
+            )
+        has_alpha = picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info
+        try:
+            colours = np.asarray(picture.convert("RGBA" if has_alpha else "RGB"))
+        except Exception as error:
+            raise _damaged(kind, error) from error
+    if not has_alpha:
+        return _Decoded(colours, None)
+    valid = colours[..., 3] >= _OPAQUE_FROM
+    if valid.all():
+        return _Decoded(np.ascontiguousarray(colours[..., :3]), None)
+    return _Decoded(np.where(valid[..., None], colours[..., :3], np.uint8(0)), valid)
+
+
+def _opened(content: bytes, kind: str) -> Image.Image:
+    """The picture with its header read; its pixels are decoded later, when its size is known to be right."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise RuntimeNotAvailableError(
+            f"tiles as {kind} need pillow, which is not installed", remedy="pip install 'aerotile[imagery]'"
+        ) from error
+    try:
+        return Image.open(io.BytesIO(content), formats=(kind.upper(),))
+    except Exception as error:
+        raise _damaged(kind, error) from error
+
+
+def _damaged(kind: str, error: Exception) -> PictureError:
+    """Pillow's decoders raise errors of many classes for bytes that they don't expect."""
+    return PictureError(f"is a {kind} that does not decode: {error}", kind=f"a damaged {kind}")
+
+
+def _halved(decoded: _Decoded) -> _Decoded:
+    """Each pixel the mean of the valid ones among four; valid where at least two of them are."""
+    rgb = _fours(decoded.rgb.astype(np.uint16))
+    if decoded.valid is None:
+        return _Decoded(((rgb.sum(0) + 2) >> 2).astype(np.uint8), None)
+    counts = _fours(decoded.valid.astype(np.uint16)).sum(0)
+    mean = rgb.sum(0) // np.maximum(counts, 1)[..., None]
+    valid = counts >= 2
+    return _Decoded(np.where(valid[..., None], mean, 0).astype(np.uint8), None if valid.all() else valid)
+
+
+def _fours(pixels: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
+    return np.stack([pixels[row::2, column::2] for row in (0, 1) for column in (0, 1)])
+
+
+def _cut(decoded: _Decoded, quarter: Quarter) -> _Decoded:
+    half = len(decoded.rgb) // 2
+    column, row = quarter
+    there = (slice(row * half, (row + 1) * half), slice(column * half, (column + 1) * half))
+    valid = None if decoded.valid is None else decoded.valid[there]
+    return _Decoded(np.ascontiguousarray(decoded.rgb[there]), None if valid is None or valid.all() else valid)
+
+
+def _encode(decoded: _Decoded, made_of: str) -> TilePicture:
+    encoded: Any = simplejpeg.encode_jpeg(decoded.rgb, quality=JPEG_QUALITY)
+    valid_fraction = 1.0 if decoded.valid is None else float(decoded.valid.mean())
+    return TilePicture(bytes(encoded), made_of, valid_fraction)

@@ -1,0 +1,68 @@
+"""`MemoryImagerySource`: an `ImagerySource` over answers that a test gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+
+from ...domain.errors import ImagerySourceError
+from ...domain.ports.imagery_source import FoundPlace, ImageryFacts, ImageryTile, ReadPlace, TilePlace
+from ...domain.values.tile_grid import GridRange
+
+
+class MemoryImagerySource:
+    """See `ImagerySource`. An `ImagerySourceError` among the answers is raised when its place is read."""
+
+    seconds_each = 0.001
+
+    def __init__(
+        self,
+        answers: Mapping[TilePlace, ReadPlace | ImagerySourceError],
+        *,
+        name: str = "memory",
+        facts: ImageryFacts | None = None,
+        is_remote: bool = False,
+    ) -> None:
+        self.name = name
+        self.facts = facts or ImageryFacts(kind="memory")
+        self.is_remote = is_remote
+        self.was_read: list[TilePlace] = []
+        """Every place that was read, in that order."""
+        self._answers = dict(answers)
+
+    def zooms(self) -> Sequence[int]:
+        """See `ImagerySource`."""
+        return sorted({place.zoom_level for place in self._answers})
+
+    def extent(self, zoom_level: int) -> GridRange | None:
+        """See `ImagerySource`."""
+        xs = [place.x for place in self._answers if place.zoom_level == zoom_level]
+        ys = [place.y for place in self._answers if place.zoom_level == zoom_level]
+        return GridRange(zoom_level, min(xs), min(ys), max(xs), max(ys)) if xs else None
+
+    def places(self, within: GridRange) -> Sequence[FoundPlace]:
+        """See `ImagerySource`."""
+        return [
+            FoundPlace(place, len(answer.pixels) if isinstance(answer, ImageryTile) else 0)
+            for place, answer in sorted(self._answers.items(), key=lambda item: item[0])
+            if place.zoom_level == within.zoom_level
+            and within.min_x <= place.x <= within.max_x
+            and within.min_y <= place.y <= within.max_y
+        ]
+
+    def read(self, places: Sequence[TilePlace]) -> Iterator[ReadPlace]:
+        """See `ImagerySource`."""
+        for place in places:
+            self.was_read.append(place)
+            answer = self._answers[place]
+            if isinstance(answer, ImagerySourceError):
+                raise answer
+            yield answer
+
+    def __enter__(self) -> MemoryImagerySource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None

@@ -1,0 +1,1 @@
+"""Recall lists as signed files, and the folder that holds the one in force."""

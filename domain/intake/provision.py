@@ -1,0 +1,270 @@
+"""`provision_tiles`: read a mosaic of sources block by block, and take its tiles into the store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import datetime
+from typing import TypeVar
+
+import attrs
+
+from ..errors import ImagerySourceError
+from ..policies.freshness import check_capture_time
+from ..policies.jpeg import with_comment
+from ..ports.imagery_source import ImagerySource, TilePlace
+from ..ports.offered_tile import OfferedTile
+from ..values.datasets import SourceDigest
+from ..values.tiles import TileId, TileSource
+from .admit_dataset import admit_dataset
+from .compare_stored import OnContest
+from .mosaic import Mosaic, MosaicBlock, PlaceRead
+from .report import IntakeReport
+from .take_in_tiles import CaptureTimes, TileIntake
+
+_PART_TILES, _PART_BYTES = 1024, 64 << 20
+"""A part of the provision is read while the one before is written; so much of it is in memory."""
+
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class ProvisionTerms:
+    """What one provision does with what it reads."""
+
+    source: TileSource = TileSource.IMPORTED
+    captured_at: datetime | CaptureTimes | None = None
+    """One date for all tiles, or that of each; None: the dataset's, or else what the sources say."""
+    dataset: str | None = None
+    """The dataset that the tiles are of."""
+    source_digest: SourceDigest | None = None
+    """Compared with the dataset's, where both are taken over the same."""
+    on_contest: OnContest = OnContest.REFUSE
+    take_partial: bool = False
+    """Take tiles of which a part shows no ground, too."""
+    only_missing: bool = False
+    """Read no place again that the store holds, so that what it holds there is not compared."""
+    batch_size: int = 256
+
+
+@attrs.define
+class ProvisionReport:
+    """How the places of a provision ended. Every place is one of `intake.done`, `partial` or `empty`."""
+
+    intake: IntakeReport
+    """Its `present` counts the places that were not read again, too."""
+    not_compared: int = 0
+    """Places that the store holds and that were not read again."""
+    verbatim: int = 0
+    """Tiles whose bytes are the source's, of those that were offered to the store."""
+    encoded: Counter[str] = attrs.field(factory=Counter)
+    """Tiles that were encoded anew, by what they were made of; each names it in a comment of its JPEG."""
+    partial: int = 0
+    """Places that were left out, because a part of them shows no ground."""
+    partial_taken: int = 0
+    """Tiles of which a part shows no ground, of those that were offered to the store."""
+    empty: int = 0
+    """Places that a source lists and where none shows ground."""
+    faults: Counter[str] = attrs.field(factory=Counter)
+    """Places where a source holds no imagery that can be read, by kind; they are among the refusals."""
+
+
+@attrs.frozen(eq=False)
+class _ReadTile:
+    """An `OfferedTile` in memory."""
+
+    name: str
+    zoom_level: int
+    x: int
+    y: int
+    pixels: bytes
+    captured_at: datetime | None = None
+    """What the source says."""
+
+    @property
+    def size(self) -> int:
+        return len(self.pixels)
+
+    def read_pixels(self, most_bytes: int) -> bytes:
+        return self.pixels[:most_bytes]
+
+    def claimed_sha256(self) -> str | None:
+        return None
+
+
+@attrs.define
+class _Part:
+    """Places that were read together."""
+
+    known: list[TilePlace] = attrs.field(factory=list)
+    """Those that the store holds and that were not read."""
+    read: list[PlaceRead] = attrs.field(factory=list)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.read) >= _PART_TILES or (
+            sum(len(one.tile.pixels) for one in self.read if one.tile is not None) >= _PART_BYTES
+        )
+
+
+def undated(sources: Sequence[ImagerySource]) -> list[str]:
+    """The names of the sources that say no capture time."""
+    return [source.name for source in sources if source.facts.captured_at is None]
+
+
+def is_present(intake: TileIntake, source: TileSource) -> Callable[[TilePlace], bool]:
+    """Whether the store holds a place."""
+    return lambda place: intake.store.tile_exists(TileId(*place, source))
+
+
+def provision_tiles(
+    mosaic: Mosaic,
+    intake: TileIntake,
+    terms: ProvisionTerms,
+    *,
+    report: ProvisionReport,
+    progress: Callable[[int], None] = lambda done: None,
+    before_evictions: Callable[[int, int], None] = lambda needed_bytes, free_bytes: None,
+) -> None:
+    """Take the tiles of a mosaic into the store; `report` is filled in on the way.
+
+    Each place ends as `TileIntake.take_in` ends a tile, so that an interrupted provision is simply repeated:
+    the store holds what was committed, at most two parts of 1,024 tiles are read again for nothing. The next
+    part is read while one is written. A place of a remote source that the store holds is not read again.
+    `progress(done)` counts places, `before_evictions` is called once before tiles make room for these.
+    An error that every tile would meet ends the run: `report.intake.stopped_by` has it.
+    Raises `ImagerySourceError`, also where a source says no capture time and nobody else does, and before
+    the first tile is read `CaptureTimeInFutureError`, `StoreUnavailableError`, and what `admit_dataset` does.
+    """
+    terms = _with_dates(mosaic.sources, intake, terms)
+    has_warned = False
+
+    def warn_once(needed_bytes: int, free_bytes: int) -> None:
+        nonlocal has_warned
+        if not has_warned:
+            has_warned = True
+            before_evictions(needed_bytes, free_bytes)
+
+    done = 0
+    reading = _read_ahead(_parts(mosaic, intake, terms))
+    with closing(reading) as parts, intake.tally_evictions() as report.intake.evicted:
+        for part in parts:
+            _note_known(part.known, terms, report)
+            intake.take_in(
+                _offered(part.read, mosaic, terms, report),
+                source=terms.source,
+                captured_at=_date_of if terms.captured_at is None else terms.captured_at,
+                dataset=terms.dataset,
+                source_digest=terms.source_digest,
+                on_contest=terms.on_contest,
+                batch_size=terms.batch_size,
+                before_evictions=warn_once,
+                report=report.intake,
+            )
+            done += len(part.known) + len(part.read)
+            progress(done)
+            if report.intake.stopped_by is not None:
+                return
+
+
+def _with_dates(
+    sources: Sequence[ImagerySource], intake: TileIntake, terms: ProvisionTerms
+) -> ProvisionTerms:
+    """The terms, with the dataset's date where nothing else was said; dates and dataset are checked."""
+    now = intake.clock.now()
+    if terms.dataset is not None:
+        dataset = admit_dataset(intake.datasets, terms.dataset, terms.source_digest)
+        if terms.captured_at is None:
+            terms = attrs.evolve(terms, captured_at=dataset.captured_at)
+    if isinstance(terms.captured_at, datetime):
+        check_capture_time(terms.captured_at, now)
+    if terms.captured_at is not None:
+        return terms
+    if names := undated(sources):
+        raise ImagerySourceError(
+            f"{names[0]} does not say when the ground looked like that, and nothing is stored without a date",
+            remedy="say it with --captured-at",
+        )
+    for source in sources:
+        assert source.facts.captured_at is not None
+        check_capture_time(source.facts.captured_at, now)
+    return terms
+
+
+def _date_of(tile: OfferedTile) -> datetime | None:
+    assert isinstance(tile, _ReadTile)
+    return tile.captured_at
+
+
+def _parts(mosaic: Mosaic, intake: TileIntake, terms: ProvisionTerms) -> Iterator[_Part]:
+    known_there = is_present(intake, terms.source)
+    least = 0.0 if terms.take_partial and len(mosaic.sources) == 1 else 1.0
+    replaces = terms.on_contest is OnContest.REPLACE
+    part = _Part()
+    for block in mosaic.blocks():
+        known = {
+            place
+            for place, numbers in block.places.items()
+            if (terms.only_missing or mosaic.sources[numbers[0]].is_remote)
+            and not replaces
+            and known_there(place)
+        }
+        if terms.dataset is not None and known:
+            # Whether a place of another dataset, or of none, is contested shows when it is read.
+            holders = intake.store.datasets_of([TileId(*place, terms.source) for place in known])
+            known = {place for place in known if holders.get(TileId(*place, terms.source)) == terms.dataset}
+        part.known += known
+        asked = {place: numbers for place, numbers in block.places.items() if place not in known}
+        part.read += mosaic.read(MosaicBlock(asked, block.sizes), least_fraction=least)
+        if part.is_full:
+            yield part
+            part = _Part()
+    yield part
+
+
+def _read_ahead(items: Iterator[T]) -> Generator[T, None, None]:
+    """The items; the next one is made by another thread while one is used. One more is alive than is used."""
+    end = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="aerotile-imagery") as pool:
+        upcoming = pool.submit(next, items, end)
+        while (item := upcoming.result()) is not end:
+            upcoming = pool.submit(next, items, end)
+            yield item  # type: ignore[misc]  # `end` alone is no item
+
+
+def _note_known(known: Sequence[TilePlace], terms: ProvisionTerms, report: ProvisionReport) -> None:
+    report.not_compared += len(known)
+    for place in known:
+        report.intake.add_present(TileId(*place, terms.source))
+
+
+def _offered(
+    read: Sequence[PlaceRead], mosaic: Mosaic, terms: ProvisionTerms, report: ProvisionReport
+) -> list[_ReadTile]:
+    """The tiles that are offered to the store; the report has the other places."""
+    tiles = []
+    for one in read:
+        place = one.place
+        for number, fault in one.faults:
+            report.faults[fault.kind] += 1
+            name = f"{mosaic.sources[number].name}: {place}"
+            report.intake.add_refused(_ReadTile(name, *place, b""), fault, terms.source)
+        if one.tile is None:
+            report.empty += not one.faults
+            continue
+        if one.tile.valid_fraction < 1.0 and not terms.take_partial:
+            report.partial += 1
+            continue
+        source = mosaic.sources[one.source]
+        pixels = one.tile.pixels
+        report.partial_taken += one.tile.valid_fraction < 1.0
+        if one.tile.encoded_from is None:
+            report.verbatim += 1
+        else:
+            report.encoded[one.tile.encoded_from] += 1
+            pixels = with_comment(pixels, f"encoded anew by Aerotile from a {one.tile.encoded_from}")
+        captured_at = one.tile.captured_at or source.facts.captured_at
+        tiles.append(_ReadTile(f"{source.name}: {place}", *place, pixels, captured_at))
+    return tiles

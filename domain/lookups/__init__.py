@@ -1,0 +1,1 @@
+"""What a lookup leaves behind, and its repetition."""

@@ -1,0 +1,482 @@
+"""`aerotile ready`, as an operator calls it: go, or no-go with every hole and the command that mends it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cli_calls import BAD_CALL, JOB_FAILED, Call
+from PIL import Image
+from random_seed import random_of
+
+from aerotile.adapters.cli.program import COMMANDS
+from aerotile.adapters.clocks import SystemClock
+from aerotile.adapters.composition import readiness_parts
+from aerotile.domain.readiness.flight_plan import FlightPlan, wanted_tiles
+from aerotile.domain.values.areas import Area
+from aerotile.domain.values.corridors import Corridor
+from aerotile.domain.values.routes import Route
+
+Place = tuple[int, int, int]
+POINTS = [(11.0, 48.0), (11.3, 48.1), (11.4, 48.3)]
+NOW = datetime.now(timezone.utc).replace(microsecond=0)
+READY = ["ready", "--route", "route.gpx", "--corridor", "2km", "--zoom", "10-11"]
+
+
+def gpx(points: list[tuple[float, float]], times: list[datetime] | None = None) -> str:
+    stamps = [""] * len(points) if times is None else [f"<time>{time.isoformat()}</time>" for time in times]
+    marks = [f'<rtept lat="{y}" lon="{x}">{s}</rtept>' for (x, y), s in zip(points, stamps, strict=True)]
+    return f'<gpx version="1.1" xmlns="http://www.topografix.com/GPX/1/1"><rte>{"".join(marks)}</rte></gpx>'
+
+
+def places_of(points: list[tuple[float, float]], half_width_m: float, zooms: tuple[int, ...]) -> list[Place]:
+    wanted = wanted_tiles(FlightPlan(Route(points), half_width_m, zooms, NOW))
+    columns = (wanted.zoom, wanted.x, wanted.y)
+    return sorted(set(zip(*(column.tolist() for column in columns), strict=True)))
+
+
+def tile(place: Place) -> str:
+    return "imported/" + "/".join(map(str, place))
+
+
+def named(facts: Any) -> dict[str, set[Place]]:
+    """Every faulty tile of an answer, by what is wrong with it."""
+    found: dict[str, set[Place]] = {}
+    for leg in facts["legs"]:
+        for zoom in leg["zooms"]:
+            for fault in zoom["faults"]:
+                tiles = [each for text in fault["places"] for each in expanded(text)]
+                assert len(tiles) == fault["tiles"]
+                found.setdefault(fault["what"], set()).update(tiles)
+    return found
+
+
+def expanded(text: str) -> Iterator[Place]:
+    zoom, columns, y = text.split("/")
+    first, _, last = columns.partition("-")
+    for x in range(int(first), int(last or first) + 1):
+        yield int(zoom), x, int(y)
+
+
+@pytest.fixture
+def bring(call: Call, jpeg: Callable[..., bytes]) -> Callable[..., None]:
+    """Ingest tiles of places, each with bytes of its own."""
+    shades: dict[Place, int] = {}
+
+    def ingest(places: list[Place], captured_at: str, **environment: str) -> None:
+        folder = Path(f"tiles-{len(list(Path().glob('tiles-*')))}")
+        for place in places:
+            zoom, x, y = map(str, place)
+            (folder / zoom / x).mkdir(parents=True, exist_ok=True)
+            (folder / zoom / x / f"{y}.jpg").write_bytes(jpeg(shades.setdefault(place, len(shades))))
+        assert call("ingest", folder, "--captured-at", captured_at, "--no-decode", **environment).code == 0
+
+    return ingest
+
+
+@pytest.fixture
+def describe(call: Call) -> Callable[..., None]:
+    def build(places: list[Place], **environment: str) -> None:
+        descriptors = np.random.default_rng(5).normal(size=(len(places), 16)).astype(np.float32)
+        np.savez("d.npz", tiles=[tile(place) for place in places], descriptors=descriptors)
+        assert call("index", "build", "d.npz", "--model", "net", **environment).code == 0
+
+    return build
+
+
+@pytest.fixture
+def places(call: Call) -> list[Place]:
+    """What the route of `READY` needs; its file is written."""
+    Path("route.gpx").write_text(gpx(POINTS))
+    return places_of(POINTS, 2_000.0, (10, 11))
+
+
+@pytest.fixture
+def filled(
+    places: list[Place], bring: Call, describe: Call, call: Call, days_ago: Callable[[int], str]
+) -> list[Place]:
+    """A store that is ready for the flight."""
+    bring(places, days_ago(100))
+    describe(places)
+    assert call("verify").code == 0
+    return places
+
+
+def turning_stale(call: Call, place: Place) -> datetime:
+    """When a stored tile is too old for ground in no sector."""
+    rows = {row["tile"]: row["captured_at"] for row in call("dump", "--json").json_lines}
+    return datetime.fromisoformat(rows[tile(place)]) + timedelta(days=365)
+
+
+def stored_file(place: Place) -> Path:
+    return Path("aerotile-data/tiles", f"{tile(place)}.jpg")
+
+
+def damage(path: Path, position: int = 300) -> None:
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+
+
+def test_a_flight_whose_tiles_are_all_there_is_a_go(call: Call, filled: list[Place]) -> None:
+    told = call(*READY)
+    assert (told.code, told.err, told.out.splitlines()[-1]) == (0, "", "GO")
+    facts = call(*READY, "--json").json
+    assert (facts["go"], facts["noes"], facts["tiles"]) == (True, [], len(filled))
+    assert {one["name"]: one["holds"] for one in facts["conditions"]} == dict.fromkeys(
+        ["index", "index and tiles agree", "clock", "room", "record"], True
+    )
+    assert [(leg["leg"], leg["first_point"], leg["last_point"]) for leg in facts["legs"]] == [
+        (1, 1, 2),
+        (2, 2, 3),
+    ]
+    page = (Path(__file__).parents[2] / "docs" / "ready.md").read_text(encoding="utf-8")
+    answer = page.partition("## The answer")[2].partition("\n## ")[0]
+    first_cells = re.findall(r"^\| (`.*?`) \|", answer, re.MULTILINE)
+    assert [key for cell in first_cells for key in re.findall(r"`(\w+)`", cell)] == list(facts)
+    for part in (facts["legs"][0], facts["legs"][0]["zooms"][0], facts["conditions"][0]):
+        assert set(part) - {"zoom"} <= set(re.findall(r"`(\w+)`", answer))
+    conditions = page.partition("## What else must be true")[2].partition("\n## ")[0]
+    assert [one["name"] for one in facts["conditions"]] == [
+        name for name in re.findall(r"^\| `(.*?)` \|", conditions, re.MULTILINE) if name != "base"
+    ]
+
+
+def test_each_no_is_mended_by_the_command_that_it_names(
+    call: Call, filled: list[Place], bring: Call, describe: Call, days_ago: Callable[[int], str]
+) -> None:
+    missing, damaged, undescribed = filled[0], filled[2], filled[4]
+
+    def noes() -> dict[str, tuple[int, str]]:
+        told = call(*READY, "--json")
+        assert (told.code, told.json["go"]) == (JOB_FAILED, False)
+        assert told.err.startswith("error: no-go: ")
+        facts = told.json
+        assert {what: len(tiles) for what, tiles in named(facts).items()} == {
+            each["what"]: each["tiles"] for each in facts["noes"]
+        }
+        return {each["what"]: (each["tiles"], each["remedy"]) for each in facts["noes"]}
+
+    assert call("delete", tile(missing)).code == 0
+    damage(stored_file(damaged))
+    describe([place for place in filled if place != undescribed])
+    assert set(noes()) == {"missing", "undescribed"}  # nobody has looked at the damaged tile since
+    assert call("verify").code == JOB_FAILED
+    found = noes()
+    assert {what: tiles for what, (tiles, _) in found.items()} == dict.fromkeys(
+        ["missing", "damaged", "undescribed"], 1
+    )
+    assert named(call(*READY, "--json").json) == {
+        "missing": {missing},
+        "damaged": {damaged},
+        "undescribed": {undescribed},
+    }
+    assert found["damaged"][1].startswith("aerotile verify --repair, then aerotile ingest")
+    assert call("verify", "--repair").code == 3
+    assert noes()["missing"][0] == 2
+    assert found["missing"][1].startswith("aerotile ingest FOLDER --captured-at DATE, then aerotile verify")
+    bring([missing, damaged], days_ago(100))
+    assert noes()["not checked"] == (2, "aerotile verify")
+    assert call("verify").code == 0
+    assert set(noes()) == {"undescribed"}
+    assert "aerotile index build FILE --model NAME" in found["undescribed"][1]
+    describe(filled)
+    assert call(*READY).code == 0
+
+
+def test_a_tile_is_stale_by_the_time_over_its_leg(call: Call, filled: list[Place]) -> None:
+    turning = turning_stale(call, filled[0])
+    take_off = turning - timedelta(hours=2)
+    fast = call(*READY, "--at", take_off.isoformat(), "--speed", "100km/h", "--json")
+    assert (fast.code, fast.json["go"]) == (0, True)
+    # 25 km and 24 km at 5 m/s are 84 and 79 minutes: the second leg ends after the tiles turned stale.
+    slow = call(*READY, "--at", take_off.isoformat(), "--speed", "5m/s", "--json")
+    assert slow.code == JOB_FAILED
+    assert [leg["ready"] for leg in slow.json["legs"]] == [True, False]
+    assert {each["what"] for each in slow.json["noes"]} == {"stale"}
+    # The same by the times of the route, which --at shifts.
+    hours = [NOW + timedelta(hours=hour) for hour in (0, 1, 3)]
+    Path("route.gpx").write_text(gpx(POINTS, hours))
+    timed = call(*READY, "--at", take_off.isoformat(), "--json").json
+    assert timed["pace"] == "by the times of the route"
+    assert [leg["ready"] for leg in timed["legs"]] == [True, False]
+    assert datetime.fromisoformat(timed["legs"][1]["ends_at"]) == take_off + timedelta(hours=3)
+
+
+def test_a_diversion_is_judged_as_the_route_is(call: Call, filled: list[Place]) -> None:
+    Path("field.kml").write_text(
+        "<kml><Placemark><LineString><coordinates>11.4,48.3 11.9,48.35</coordinates></LineString>"
+        "</Placemark></kml>"
+    )
+    told = call(*READY, "--diversion", "field.kml", "--json")
+    facts = told.json
+    assert told.code == JOB_FAILED
+    assert [(leg["route"], leg["ready"]) for leg in facts["legs"]] == [
+        ("route", True),
+        ("route", True),
+        ("field", False),
+    ]
+    assert facts["legs"][2]["begins_at"] == facts["legs"][1]["ends_at"]
+    assert named(facts) == {
+        "missing": set(places_of([(11.4, 48.3), (11.9, 48.35)], 2_000.0, (10, 11))) - set(filled)
+    }
+
+
+def test_the_picture_shows_every_fault_and_the_legs(call: Call, filled: list[Place], describe: Call) -> None:
+    def colours(*arguments: str) -> set[tuple[int, ...]]:
+        call(*READY, "--map", "go.png", *arguments)
+        with Image.open("go.png") as image:
+            assert image.format == "PNG"
+            return {pixel for _, pixel in image.getcolors(1 << 20)}
+
+    missing, damaged, undescribed, stale = (220, 0, 0), (140, 0, 90), (60, 110, 220), (255, 176, 64)
+    assert (0, 112, 60) in colours()
+    assert not colours() & {missing, damaged, undescribed, stale}
+    call("delete", tile(filled[0]))
+    damage(stored_file(filled[1]))
+    call("verify")
+    describe([place for place in filled if place != filled[2]])
+    assert colours() >= {missing, damaged, undescribed, (0, 0, 0)}
+    assert stale in colours("--at", (NOW + timedelta(days=300)).isoformat())
+
+
+UNSIGNED = {"AEROTILE_BASE_REQUIRE_SIGNATURE": "false"}
+
+
+def test_a_sealed_base_is_judged_without_a_database(
+    call: Call, filled: list[Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pinned = {"AEROTILE_BASE_PUBLIC_KEYS": call("base", "keygen", "a.key").out.strip()}
+    assert call("base", "seal").code == 0
+    assert call("base", "switch", **UNSIGNED).code == 0
+    monkeypatch.delenv("AEROTILE_DATABASE_DSN")
+    refused = call(*READY, **pinned)
+    assert (refused.code, "signed by 0 of the 1 pinned keys" in refused.error) == (JOB_FAILED, True)
+    told = call(*READY, "--json", **pinned, **UNSIGNED)
+    conditions = {one["name"]: one for one in told.json["conditions"]}
+    assert set(conditions) == {"index", "index and tiles agree", "base", "clock", "record"}
+    assert conditions["base"]["holds"] is False
+    assert conditions["base"]["remedy"].startswith("aerotile base sign 000001 --key FILE")
+    assert {each["what"]: each["remedy"] for each in told.json["noes"]} == {
+        "not checked": "aerotile base verify"
+    }
+    assert call("base", "sign", "000001", "--key", "a.key", **pinned).code == 0
+    assert call("base", "verify", **pinned).code == 0
+    assert call(*READY, **pinned).code == 0
+    damage(Path("aerotile-data/base/generations/000001/tiles.pmtiles"), 16_384 + 300)
+    assert call("base", "verify", **pinned).code == JOB_FAILED
+    damaged = call(*READY, "--json", **pinned)
+    assert damaged.code == JOB_FAILED
+    assert {each["what"]: each["tiles"] for each in damaged.json["noes"]} == {"damaged": 1}
+    assert damaged.json["noes"][0]["remedy"].startswith("aerotile base rollback")
+
+
+def test_the_index_of_a_base_is_looked_at_and_its_damage_is_none_of_a_tile(
+    call: Call, filled: list[Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call("base", "seal").code == 0
+    assert call("base", "switch", **UNSIGNED).code == 0
+    shutil.rmtree("aerotile-data/index")
+    monkeypatch.delenv("AEROTILE_DATABASE_DSN")
+    assert call("base", "verify", **UNSIGNED).code == 0
+
+    def looked_at() -> tuple[dict[str, Any], list[str], str]:
+        told = call(*READY, "--base", "--json", **UNSIGNED).json
+        index = next(one for one in told["conditions"] if one["name"] == "index")
+        return index, [each["what"] for each in told["noes"] if "what" in each], str(index["remedy"])
+
+    index, noes, _ = looked_at()
+    assert (index["holds"], index["detail"]) == (True, f"{len(filled)} descriptors of net, in the base")
+    assert noes == []
+    damage(Path("aerotile-data/base/generations/000001/tiles.descriptors"), -20)
+    assert call("base", "verify", **UNSIGNED).code == JOB_FAILED
+    index, noes, remedy = looked_at()
+    assert (index["holds"], remedy.startswith("aerotile base rollback")) == (False, True)
+    assert noes == ["undescribed"]  # and not "damaged"
+    assert "tiles.descriptors is damaged" in index["detail"]
+
+
+def test_a_base_that_is_not_the_newest_is_a_no_go(call: Call, filled: list[Place]) -> None:
+    pinned = {"AEROTILE_BASE_PUBLIC_KEYS": call("base", "keygen", "a.key").out.strip()}
+    for name in ("000001", "000002"):
+        assert call("base", "seal").code == 0
+        assert call("base", "sign", name, "--key", "a.key", **pinned).code == 0
+        assert call("base", "switch", name, **pinned).code == 0
+    assert call("base", "verify", "000001", **pinned).code == 0
+    assert call("base", "rollback", **pinned).code == 0
+    told = call(*READY, "--base", "--json", **pinned)
+    (no,) = (one for one in told.json["conditions"] if not one["holds"])
+    assert (told.code, no["name"], no["remedy"].startswith("aerotile base switch 000002")) == (
+        1,
+        "base",
+        True,
+    )
+
+
+def test_the_store_fills_a_hole_of_the_base_in_front_of_it(
+    call: Call, places: list[Place], bring: Call, describe: Call, days_ago: Callable[[int], str]
+) -> None:
+    key = call("base", "keygen", "a.key").out.strip()
+    layered = {"AEROTILE_BASE_PUBLIC_KEYS": key, "AEROTILE_BASE_LAYERED": "true"}
+    bring(places[1:], days_ago(100))
+    assert call("base", "seal").code == 0
+    assert call("base", "sign", "000001", "--key", "a.key").code == 0
+    assert call("base", "switch", **layered).code == 0
+    assert call("base", "verify", **layered).code == 0
+    assert call("delete", *map(tile, places[1:])).code == 0
+    describe(places[1:], **layered)
+    told = call(*READY, "--json", **layered)
+    assert (told.code, named(told.json)) == (JOB_FAILED, {"missing": {places[0]}})
+    assert told.json["noes"][0]["remedy"].startswith("aerotile ingest")
+    bring(places[:1], days_ago(100), **layered)
+    describe(places, **layered)
+    assert call("verify", **layered).code == 0
+    assert call(*READY, **layered).code == 0
+
+
+def test_room_and_record_and_clock_are_conditions(
+    call: Call, filled: list[Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def noes(*arguments: str) -> dict[str, str]:
+        told = call(*READY, "--json", *arguments)
+        return {one["name"]: one["remedy"] for one in told.json["conditions"] if not one["holds"]}
+
+    assert re.search(r"budget\.|disk", noes("--makes", "900 TiB")["room"])
+    assert noes("--makes", "1 MiB") == {}
+    with monkeypatch.context() as patch:
+        patch.setattr(SystemClock, "now", lambda _: datetime(2001, 1, 1, tzinfo=timezone.utc))
+        assert noes("--at", NOW.isoformat())["clock"].startswith("set the clock")
+    shutil.rmtree("aerotile-data/record")
+    Path("aerotile-data/record").write_text("")
+    assert noes()["record"].startswith("make room, and let this user write to")
+
+
+BAD_CALLS: list[tuple[list[str], str]] = [
+    (["--route", "nothing.gpx"], "nothing.gpx"),
+    (["--route", "polygon.geojson"], "holds no line to fly along (1 x polygon)"),
+    (["--route", "point.gpx"], "holds no line to fly along"),
+    (["--route", "picture.jpg"], "picture.jpg: it is a JPEG"),
+    (["--route", "empty.gpx"], "empty.gpx: it is empty"),
+    (["--route", "far.gpx"], "put a point between them"),
+    (["--corridor", "5"], "'5'"),
+    (["--corridor", "0km"], "more than 0"),
+    (["--corridor", "-1km"], "'-1km'"),
+    (["--zoom", "17-15"], "from the lower to the higher"),
+    (["--zoom", "23"], "within 0..22"),
+    (["--zoom", "22", "--corridor", "100km"], "fewer zooms or a narrower corridor"),
+    (["--at", "2026-06-01T08:00"], "offset"),
+    (["--at", "9999-12-31T23:59:59Z"], "lasts too long"),
+    (["--speed", "0m/s"], "'0m/s'"),
+    (["--speed", "fast"], "'fast'"),
+    (["--makes", "much"], "much"),
+    (["--diversion", "point.gpx"], "point.gpx holds no line"),
+    (["--map", "go.jpg"], "is no name of a PNG"),
+    (["--map", "nowhere/go.png"], "can't be written"),
+    (["--root", "nowhere"], "nowhere — correct --root"),
+]
+
+
+@pytest.mark.usefixtures("places")
+def test_a_bad_call_ends_in_one_line(call: Call) -> None:
+    ring = [[[0, 0], [1, 0], [1, 1], [0, 0]]]
+    Path("polygon.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": ring}))
+    Path("point.gpx").write_text(gpx(POINTS[:1]))
+    Path("far.gpx").write_text(gpx([(0, 0), (170, 0)]))
+    Path("picture.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    Path("empty.gpx").write_text("")
+    for arguments, reason in BAD_CALLS:
+        told = call(*READY, *arguments)
+        assert (told.code, reason in told.error) == (BAD_CALL, True), told.err
+
+
+def test_every_command_and_option_of_a_remedy_exists(call: Call) -> None:
+    source = Path(readiness_parts.__file__).read_text(encoding="utf-8")
+    texts = set(re.findall(r"aerotile ((?:base |index )?[a-z]+)((?: --[a-z-]+)?)", source))
+    texts = {text for text in texts if text[0] in COMMANDS or text[0].split()[0] in ("base", "index")}
+    assert {command for command, _ in texts} >= {"ingest", "verify", "index build", "base sign", "amend"}
+    for command, option in texts:
+        shown = call(*command.split(), "--help")
+        assert (shown.code, option.strip() in shown.out) == (0, True), (command, option)
+    remedies = [
+        remedy
+        for with_base, with_store in ((True, True), (True, False), (False, True))
+        for remedy in readiness_parts._remedies(with_base=with_base, with_store=with_store).values()
+    ]
+    for remedy in remedies:
+        calls = re.findall(r"aerotile ((?:base |index )?[a-z]+)([^,;]*)", remedy)
+        assert calls, remedy
+        for command, rest in calls:
+            shown = call(*command.split(), "--help")
+            assert shown.code == 0, remedy
+            assert all(option in shown.out for option in re.findall(r"--[a-z-]+", rest)), remedy
+
+
+LONG = [(11.0, 48.0), (12.5, 49.0), (14.0, 49.5), (16.5, 49.2), (17.0, 49.0)]
+
+
+def test_of_500_km_every_hole_is_named_and_the_figures_are_those_of_a_count_by_hand(
+    call: Call, bring: Call, describe: Call, days_ago: Callable[[int], str]
+) -> None:
+    drawn = random_of("500 km")
+    Path("long.gpx").write_text(gpx(LONG))
+    every = places_of(LONG, 5_000.0, (10, 11))
+    state = {
+        place: drawn.choice(["whole"] * 6 + ["hole", "old", "damaged", "undescribed"]) for place in every
+    }
+    bring([place for place in every if state[place] not in ("hole", "old")], days_ago(30))
+    old = [place for place in every if state[place] == "old"]
+    bring(old, days_ago(300))
+    describe([place for place in every if state[place] not in ("hole", "undescribed")])
+    for place in every:
+        if state[place] == "damaged":
+            damage(stored_file(place))
+    call("verify")
+    turning = turning_stale(call, old[0])
+    arguments = ["ready", "--route", "long.gpx", "--corridor", "5km", "--zoom", "10-11", "--speed", "10m/s"]
+    # The flight takes 13 hours: old tiles turn stale in its middle.
+    arguments += ["--at", (turning - timedelta(hours=6)).isoformat()]
+    told = call(*arguments, "--json", "--map", "go.png")
+    assert told.code == JOB_FAILED
+    words = {"hole": "missing", "damaged": "damaged", "undescribed": "undescribed", "old": "stale"}
+    noes: dict[str, set[Place]] = {}
+    for leg, (start, end) in zip(told.json["legs"], pairwise(LONG), strict=True):
+        stale = datetime.fromisoformat(leg["ends_at"]) > turning
+        area = Area((Corridor([start, end], 5_000.0),))
+        for zoom in leg["zooms"]:
+            of_leg = [place for place in every if place[0] == zoom["zoom"] and area.touches(*place)]
+            expected: dict[str, set[Place]] = {}
+            for place in of_leg:
+                what = state[place]
+                if what != "whole" and (what != "old" or stale):
+                    expected.setdefault(words[what], set()).add(place)
+            found = {f["what"]: {e for text in f["places"] for e in expanded(text)} for f in zoom["faults"]}
+            assert found == expected
+            counts = Counter({what: len(tiles) for what, tiles in expected.items()})
+            wanted, missing = len(of_leg), counts["missing"]
+            assert zoom["wanted"] == wanted
+            assert zoom["present"] == wanted - missing
+            assert zoom["whole"] == wanted - missing - counts["damaged"]
+            assert zoom["fresh"] == wanted - missing - counts["stale"]
+            assert zoom["described"] == wanted - missing - counts["undescribed"]
+            assert zoom["ready"] == wanted - counts.total()
+            for what, tiles in expected.items():
+                noes.setdefault(what, set()).update(tiles)
+    assert {each["what"]: each["tiles"] for each in told.json["noes"]} == {
+        what: len(tiles) for what, tiles in noes.items()
+    }
+    assert told.json["tiles"] == len(every)
+    text = call(*arguments)
+    assert text.code == JOB_FAILED
+    assert len(text.out.splitlines()) < 80
+    for what, tiles in noes.items():
+        assert f"no: {len(tiles)} tiles {what} — " in text.out

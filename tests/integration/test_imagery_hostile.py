@@ -1,0 +1,86 @@
+"""Damaged archives: whatever the bytes are, a reader refuses in one line or reads on."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from archives import Place, picture, write_mbtiles, write_pmtiles
+
+from aerotile.adapters.composition.imagery_parts import open_imagery_source
+from aerotile.domain.errors import ImagerySourceError
+from aerotile.domain.intake.mosaic import Mosaic
+
+TILES: dict[Place, bytes] = {
+    (12, 2177 + x, 1420 + y): picture(10 * x + y, "PNG" if (x + y) % 3 else "JPEG")
+    for x in range(3)
+    for y in range(3)
+}
+FACTS = {"name": "of a test", "bounds": "11,48,12,49"}
+MUTATIONS = 120
+
+
+def mutated(content: bytes, rng: random.Random) -> bytes:
+    """The bytes with a few of them changed, cut out, put in, or cut off; most often near the begin."""
+    changed = bytearray(content)
+    for _ in range(rng.choice([1, 1, 2, 5])):
+        end = min(len(changed), rng.choice([200, 700, 4_096, 20_000, len(content)]))
+        position = rng.randrange(end)
+        kind = rng.randrange(5)
+        if kind == 0:
+            del changed[position : position + rng.randrange(1, 64)]
+        elif kind == 1:
+            changed[position:position] = rng.randbytes(rng.randrange(1, 32))
+        elif kind == 2:
+            changed[position : position + 8] = rng.choice([b"\xff" * 8, bytes(8), b"\x7f" + b"\xff" * 7])
+        elif kind == 3 and rng.random() < 0.2:
+            del changed[position:]
+        else:
+            changed[position] = rng.randrange(256)
+        changed = changed or bytearray(b"\0")
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: write_mbtiles(path, TILES, FACTS),
+        lambda path: write_mbtiles(path, TILES, FACTS, deduplicated=True),
+        lambda path: write_pmtiles(path, TILES),
+    ],
+    ids=["mbtiles", "map and images", "pmtiles"],
+)
+def test_damaged_archives_are_refused_or_read(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+    rng = random.Random(16)
+    content = write(tmp_path / "whole").read_bytes()
+    refusals: list[str] = []
+    for _ in range(MUTATIONS):
+        path = tmp_path / "damaged"
+        path.write_bytes(mutated(content, rng))
+        try:
+            with open_imagery_source(str(path), tile_size=256) as source:
+                mosaic = Mosaic.of([source])
+                mosaic.estimate()
+                for block in mosaic.blocks():
+                    for one in mosaic.read(block):
+                        assert one.place in block.places
+        except ImagerySourceError as refusal:
+            refusals.append(str(refusal))
+    assert 0 < len(refusals) < MUTATIONS
+    assert [text for text in refusals if "\n" in text] == []
+    assert {text for text in refusals if "damaged" not in text} <= {
+        "no source has a tile of the area at zoom 12"
+    }
+
+
+def test_a_name_in_a_schema_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
+    path = write_mbtiles(tmp_path / "o.mbtiles", TILES)
+    content = path.read_bytes()
+    assert b"indextiletiles" in content
+    content = content.replace(b"indextiletiles", b"index\xce\xff\xfeetiles")
+    path.write_bytes(content.replace(b"CREATE UNIQUE INDEX", b"CREATE UNIQUE INDEY"))
+    with pytest.raises(ImagerySourceError, match=r"o\.mbtiles can't be read") as refusal:
+        open_imagery_source(str(path), tile_size=256)
+    assert "\n" not in str(refusal.value)

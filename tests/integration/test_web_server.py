@@ -1,0 +1,68 @@
+"""The web server in a thread of this process: how it starts, waits, and ends."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import closing
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from aerotile.adapters.web_server import WebServer
+from aerotile.domain.errors import ConfigurationError
+
+APPLICATION = Starlette(routes=[Route("/", lambda _: PlainTextResponse("yes"))])
+
+
+def server_on(port: int = 0, host: str = "127.0.0.1") -> WebServer:
+    return WebServer(APPLICATION, host=host, port=port)
+
+
+def is_running() -> bool:
+    return "web-server" in [thread.name for thread in threading.enumerate()]
+
+
+def wait_interrupted(server: WebServer) -> None:
+    """Wait for the server until Ctrl-C."""
+    threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+    server.wait()
+
+
+def test_an_interrupted_wait_leaves_a_server_that_ends_before_its_port_is_given_up() -> None:
+    server = server_on()
+    server.start()
+    with closing(server):
+        assert httpx.get(server.url, trust_env=False).text == "yes"
+        with pytest.raises(KeyboardInterrupt):
+            wait_interrupted(server)
+        assert is_running()
+    assert not is_running()
+    with closing(server_on(server.port)) as again:
+        again.start()
+        assert httpx.get(again.url, trust_env=False).text == "yes"
+
+
+def test_another_thread_ends_the_wait() -> None:
+    server = server_on()
+    server.start()
+    threading.Timer(0.1, server.close).start()
+    server.wait()
+
+
+def test_a_server_that_never_started_gives_up_its_port() -> None:
+    server = server_on()
+    server.close()
+    with closing(server_on(server.port)):
+        pass
+
+
+def test_a_port_that_is_taken_and_an_address_that_is_none_are_named() -> None:
+    with closing(server_on()) as server, pytest.raises(ConfigurationError, match=f"port {server.port}: "):
+        server_on(server.port)
+    for host in ("256.0.0.1", "no such host", "\udcff"):
+        with pytest.raises(ConfigurationError, match="cannot listen on"):
+            server_on(host=host)

@@ -1,0 +1,383 @@
+"""Provisions over sources in memory: what is read, what is stored, what the report says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import attrs
+import pytest
+from budgeted_cache import NOW, Cache
+
+from aerotile.adapters.memory.dataset_store import MemoryDatasetStore
+from aerotile.adapters.memory.imagery_source import MemoryImagerySource
+from aerotile.adapters.memory.picture_decoder import MemoryPictureDecoder
+from aerotile.domain.errors import (
+    CaptureTimeInFutureError,
+    DatasetNotStorableError,
+    DatasetSourceChangedError,
+    ImageryPlaceError,
+    ImagerySourceError,
+    UnknownDatasetError,
+)
+from aerotile.domain.intake import provision
+from aerotile.domain.intake.compare_stored import OnContest
+from aerotile.domain.intake.mosaic import Mosaic, in_ranges
+from aerotile.domain.intake.provision import ProvisionReport, ProvisionTerms, is_present, provision_tiles
+from aerotile.domain.intake.report import IntakeReport
+from aerotile.domain.intake.take_in_tiles import CaptureTimes, TileIntake
+from aerotile.domain.policies.jpeg import is_picture, walk_jpeg, with_comment
+from aerotile.domain.ports.imagery_source import ImageryFacts, ImageryTile, TilePlace
+from aerotile.domain.values.areas import Area
+from aerotile.domain.values.datasets import Dataset, DigestOf, SourceDigest
+from aerotile.domain.values.tile_grid import tile_bbox
+from aerotile.domain.values.tiles import TileId, TileSource
+
+SIDE, ZOOM = 256, 8
+DATED = ImageryFacts(kind="memory", captured_at=NOW - timedelta(days=3))
+
+
+def picture(seed: int, size: int = 300) -> bytes:
+    """The structure of a JPEG whose frame is `SIDE` x `SIDE` pixels."""
+    frame = b"\xff\xc0\x00\x0b\x08" + SIDE.to_bytes(2, "big") * 2 + b"\x01\x01\x11\x00"
+    scan = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" + seed.to_bytes(4, "big").replace(b"\xff", b"\xfe")
+    start = b"\xff\xd8" + frame + scan
+    return start + bytes(size - len(start) - 2) + b"\xff\xd9"
+
+
+def place(x: int, y: int = 0, zoom: int = ZOOM) -> TilePlace:
+    return TilePlace(zoom, x, y)
+
+
+def tile(x: int, seed: int = 0, **facts: Any) -> ImageryTile:
+    return ImageryTile(place=place(x), pixels=picture(1000 * seed + x), **facts)
+
+
+def source_of(*tiles: ImageryTile, **facts: Any) -> MemoryImagerySource:
+    return MemoryImagerySource({one.place: one for one in tiles}, **facts)
+
+
+@attrs.define
+class Site:
+    """A store in memory, and what provisions did."""
+
+    budget_bytes: int = 1 << 22
+    datasets: Sequence[Dataset] = ()
+    progress: list[int] = attrs.field(factory=list)
+    warnings: list[tuple[int, int]] = attrs.field(factory=list)
+    cache: Cache = attrs.field(init=False)
+    report: ProvisionReport = attrs.field(init=False)
+
+    @cache.default
+    def _cache(self) -> Cache:
+        return Cache.of(self.budget_bytes)
+
+    @property
+    def intake(self) -> TileIntake:
+        return TileIntake(
+            store=self.cache.store,
+            footprint_bytes=lambda: self.cache.rows.disk_usage().footprint_bytes,
+            budget_bytes=self.budget_bytes,
+            tile_size_pixels=SIDE,
+            clock=self.cache.clock,
+            datasets=MemoryDatasetStore(self.datasets),
+            walk_jpeg=walk_jpeg,
+            decoder=MemoryPictureDecoder({}),
+            tally_evictions=self.cache.enforcer.tally_evictions,
+        )
+
+    def provision(
+        self,
+        sources: Sequence[MemoryImagerySource],
+        *,
+        at: datetime | CaptureTimes | None = NOW,
+        **terms: Any,
+    ) -> ProvisionReport:
+        self.report = ProvisionReport(IntakeReport(blank=0))
+        provision_tiles(
+            Mosaic.of(sources),
+            self.intake,
+            ProvisionTerms(captured_at=at, **terms),
+            report=self.report,
+            progress=self.progress.append,
+            before_evictions=lambda needed, free: self.warnings.append((needed, free)),
+        )
+        return self.report
+
+    def stored(self) -> dict[int, bytes]:
+        """The bytes by column."""
+        rows = self.cache.rows.committed()
+        return {row.tile_id.x: self.cache.store.read_tile_bytes(row.tile_id) for row in rows}
+
+    def dates(self) -> dict[int, datetime]:
+        return {row.tile_id.x: row.captured_at for row in self.cache.rows.committed()}
+
+
+def counts(report: ProvisionReport) -> tuple[int, int, int]:
+    return report.intake.stored, report.intake.present, report.intake.refused
+
+
+def test_tiles_go_in_with_their_bytes_and_a_second_run_stores_nothing() -> None:
+    site, source = Site(), source_of(*(tile(x) for x in range(5)))
+    report = site.provision([source])
+    assert counts(report) == (5, 0, 0)
+    assert (report.verbatim, report.encoded) == (5, {})
+    assert site.stored() == {x: picture(x) for x in range(5)}
+    assert site.progress == [5]
+    assert counts(site.provision([source])) == (0, 5, 0)
+
+
+def test_a_tile_that_was_encoded_anew_says_so_in_itself() -> None:
+    site = Site()
+    report = site.provision([source_of(tile(1), tile(2, encoded_from="PNG"))])
+    assert (report.verbatim, report.encoded) == (1, {"PNG": 1})
+    assert b"\xff\xfe\x00\x25encoded anew by Aerotile from a PNG" in site.stored()[2]
+    assert site.stored()[2] == with_comment(picture(2), "encoded anew by Aerotile from a PNG")
+
+
+def test_a_comment_lies_behind_the_jfif_segment_and_leaves_a_picture() -> None:
+    jfif = b"\xff\xe0\x00\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+    for header in (b"", jfif):
+        pixels = b"\xff\xd8" + header + picture(1)[2:]
+        marked = with_comment(pixels, "of a test")
+        assert is_picture(walk_jpeg(marked), SIDE)
+        assert marked == b"\xff\xd8" + header + b"\xff\xfe\x00\x0bof a test" + picture(1)[2:]
+
+
+def test_the_first_source_that_has_a_place_whole_gives_the_tile() -> None:
+    first = source_of(tile(1), tile(2, valid_fraction=0.5), name="first")
+    second = source_of(tile(1, 7), tile(2, 7), tile(3, 7), name="second")
+    site = Site()
+    report = site.provision([first, second])
+    assert site.stored() == {1: picture(1), 2: picture(7002), 3: picture(7003)}
+    assert (counts(report), report.partial) == ((3, 0, 0), 0)
+    assert second.was_read == [place(2), place(3)]
+
+
+@pytest.mark.parametrize(("take", "stored", "left_out"), [(False, set(), 1), (True, {1}, 0)])
+def test_a_tile_that_shows_ground_in_a_part_is_left_out_unless_it_is_asked_for(
+    take: bool, stored: set[int], left_out: int
+) -> None:
+    site = Site()
+    both = [source_of(tile(1, seed, valid_fraction=share)) for seed, share in ((1, 0.25), (2, 0.75))]
+    report = site.provision(both, take_partial=take)
+    assert set(site.stored()) == stored
+    assert (report.partial, report.partial_taken) == (left_out, 1 - left_out)
+    if take:
+        assert site.stored()[1] == picture(2001)
+
+
+def test_what_is_no_imagery_is_refused_by_name_and_another_source_fills_the_place() -> None:
+    fault = ImageryPlaceError("is an HTML page", place=place(1), kind="an HTML page")
+    bad = MemoryImagerySource({place(1): fault, place(2): fault, place(3): None}, name="bad")
+    site = Site()
+    report = site.provision([bad, source_of(tile(1))])
+    assert set(site.stored()) == {1}
+    assert (counts(report), report.faults, report.empty) == ((1, 0, 2), {"an HTML page": 2}, 1)
+    assert [refusal.file for refusal in report.intake.refusals] == ["bad: 8/1/0", "bad: 8/2/0"]
+
+
+def test_dates_are_those_by_hand_or_of_the_tile_or_of_the_source() -> None:
+    own = NOW - timedelta(days=9)
+    source = source_of(tile(1, captured_at=own), tile(2), facts=DATED)
+    site = Site()
+    site.provision([source], at=None)
+    assert site.dates() == {1: own, 2: DATED.captured_at}
+    by_hand = Site()
+    by_hand.provision([source], at=NOW - timedelta(days=1))
+    assert set(by_hand.dates().values()) == {NOW - timedelta(days=1)}
+
+
+def test_without_a_date_or_with_one_ahead_of_the_clock_nothing_is_read() -> None:
+    site, source = Site(), source_of(tile(1))
+    with pytest.raises(ImagerySourceError, match="does not say when the ground looked like that"):
+        site.provision([source], at=None)
+    with pytest.raises(CaptureTimeInFutureError):
+        site.provision([source], at=NOW + timedelta(days=1))
+    ahead = source_of(tile(1), facts=attrs.evolve(DATED, captured_at=NOW + timedelta(days=1)))
+    with pytest.raises(CaptureTimeInFutureError):
+        site.provision([ahead], at=None)
+    assert (source.was_read, ahead.was_read) == ([], [])
+
+
+@pytest.mark.parametrize(("is_remote", "only_missing"), [(True, False), (False, True)])
+def test_what_the_store_holds_is_not_read_again_where_that_costs_somebody_or_is_not_wanted(
+    is_remote: bool, only_missing: bool
+) -> None:
+    site = Site()
+    site.provision([source_of(tile(1))])
+    source = source_of(tile(1, 5), tile(2), is_remote=is_remote)
+    report = site.provision([source], only_missing=only_missing)
+    assert source.was_read == [place(2)]
+    assert (counts(report), report.not_compared) == ((1, 1, 0), 1)
+    assert site.progress[-1] == 2
+
+
+def test_other_bytes_than_the_store_holds_are_refused() -> None:
+    site = Site()
+    site.provision([source_of(tile(1))])
+    report = site.provision([source_of(tile(1, 5))])
+    assert counts(report) == (0, 0, 1)
+    assert site.stored() == {1: picture(1)}
+
+
+def test_a_provision_that_was_interrupted_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provision, "_PART_TILES", 16)
+    tiles = {place(x, y): ImageryTile(place=place(x, y), pixels=picture(x * 64 + y)) for x in range(64)
+             for y in range(4)}  # fmt: skip
+    site, source = Site(), MemoryImagerySource(tiles)
+
+    def stop(done: int) -> None:
+        site.progress.append(done)
+        raise KeyboardInterrupt
+
+    report = ProvisionReport(IntakeReport(blank=0))
+    with pytest.raises(KeyboardInterrupt):
+        provision_tiles(
+            Mosaic.of([source]), site.intake, ProvisionTerms(captured_at=NOW), report=report, progress=stop
+        )
+    assert report.intake.stored == 64
+    # One part was written, one was read ahead, and nobody reads on.
+    assert len(source.was_read) == 128
+    assert counts(site.provision([source])) == (256 - 64, 64, 0)
+
+
+def test_no_more_than_two_parts_are_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provision, "_PART_BYTES", 1)
+    site, ahead = Site(), []
+
+    class Watched(MemoryImagerySource):
+        def read(self, places: Sequence[TilePlace]) -> Any:
+            ahead.append(len(self.was_read) - (site.progress or [0])[-1])
+            return super().read(places)
+
+    tiles = [ImageryTile(place=place(x), pixels=picture(x)) for x in range(256)]
+    site.provision([Watched({one.place: one for one in tiles})])
+    assert site.progress[-1] == 256
+    assert max(ahead) <= 2 * 16
+
+
+def test_a_source_that_fails_half_way_leaves_what_was_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provision, "_PART_TILES", 1)
+    broken = ImagerySourceError("the disk is gone")
+    source = MemoryImagerySource({place(1): tile(1), place(20): tile(20), place(40): broken})
+    site = Site()
+    with pytest.raises(ImagerySourceError, match="the disk is gone"):
+        site.provision([source])
+    assert set(site.stored()) == {1, 20}
+    assert site.report.intake.stored == 2
+
+
+def test_evictions_are_counted_and_warned_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provision, "_PART_TILES", 1)
+    site = Site(60_000)
+    report = site.provision([source_of(*(tile(16 * x) for x in range(12)))])
+    assert report.intake.stored == 12
+    assert report.intake.evicted.count == 12 - len(site.stored()) > 0
+    assert len(site.warnings) == 1
+
+
+def test_an_error_that_every_tile_would_meet_ends_the_provision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provision, "_PART_TILES", 1)
+    site = Site(100)
+    source = source_of(*(tile(16 * x) for x in range(12)))
+    report = site.provision([source])
+    assert report.intake.stopped_by is not None
+    assert len(source.was_read) <= 3
+
+
+def test_the_estimate_counts_places_exactly_and_reads_none() -> None:
+    site = Site()
+    site.provision([source_of(tile(1))])
+    first, second = source_of(tile(1), tile(2)), source_of(tile(2, 7), tile(3, 7), tile(4, 7))
+    box = tile_bbox(3, 0, ZOOM)
+    inside = Area([attrs.evolve(box, min_lon=-180.0, max_lon=box.min_lon + 0.1, min_lat=box.min_lat + 0.1)])
+    (one,) = Mosaic.of([first, second], area=inside).estimate(is_present(site.intake, TileSource.IMPORTED))
+    assert (one.wanted, one.found, one.present, one.disk_bytes) == (4, 3, 1, 600)
+    assert first.was_read == second.was_read == []
+
+
+def test_an_area_without_a_tile_and_a_zoom_without_imagery_are_refused_by_name() -> None:
+    source = source_of(tile(1), name="ortho")
+    elsewhere = Area([tile_bbox(100, 100, ZOOM)])
+    with pytest.raises(ImagerySourceError, match="no source has a tile of the area at zoom 8") as refusal:
+        Mosaic.of([source], area=elsewhere).estimate()
+    assert refusal.value.remedy == (
+        "they cover -178.5938,84.9283,-177.1875,85.0511 (MIN_LON,MIN_LAT,MAX_LON,MAX_LAT)"
+    )
+    with pytest.raises(ImagerySourceError, match=r"no source has zoom 7, 9-10 \(ortho: 8\)"):
+        Mosaic.of([source], zooms=[7, 8, 9, 10])
+    assert in_ranges([3, 5, 6, 7, 9]) == "3, 5-7, 9"
+
+
+def test_the_store_s_places_are_those_of_the_source_that_is_named() -> None:
+    site = Site()
+    site.provision([source_of(tile(1))], source=TileSource.SATELLITE_PROVIDER)
+    assert is_present(site.intake, TileSource.SATELLITE_PROVIDER)(place(1))
+    assert not is_present(site.intake, TileSource.IMPORTED)(place(1))
+    assert site.cache.store.tile_exists(TileId(ZOOM, 1, 0, TileSource.SATELLITE_PROVIDER))
+
+
+def dataset(name: str, **facts: Any) -> Dataset:
+    given: dict[str, Any] = {
+        "licence": "CC0-1.0",
+        "attribution": "nobody",
+        "may_be_stored_offline": True,
+        "source": name,
+        "source_sha256": "ab" * 32,
+        "digest_of": DigestOf.FILE,
+        "captured_from": "by hand",
+    }
+    return Dataset(name=name, **(given | facts))
+
+
+def test_tiles_of_a_dataset_have_its_name_and_its_date() -> None:
+    site = Site(datasets=[dataset("a", captured_at=NOW - timedelta(days=4))])
+    assert counts(site.provision([source_of(tile(1))], at=None, dataset="a")) == (1, 0, 0)
+    (row,) = site.cache.rows.committed()
+    assert (row.dataset, row.captured_at) == ("a", NOW - timedelta(days=4))
+
+
+def test_dates_by_tile_leave_out_what_has_none() -> None:
+    site = Site()
+    own = {1: NOW - timedelta(days=2)}
+    report = site.provision([source_of(tile(1), tile(2))], at=lambda one: own.get(one.x))
+    assert site.dates() == own
+    assert (report.intake.undated, report.intake.first_undated) == (1, "memory: 8/2/0")
+
+
+@pytest.mark.parametrize("only_missing", [False, True])
+def test_a_place_of_another_dataset_is_contested(only_missing: bool) -> None:
+    site = Site(datasets=[dataset("a"), dataset("b")])
+    site.provision([source_of(tile(1))], dataset="a")
+    both = [source_of(tile(1, 5), tile(2))]
+    report = site.provision(both, dataset="b", only_missing=only_missing)
+    assert (counts(report), [one.held_by for one in report.intake.contests]) == ((1, 0, 0), ["a"])
+    assert site.stored() == {1: picture(1), 2: picture(2)}
+    kept = site.provision(both, dataset="b", only_missing=only_missing, on_contest=OnContest.KEEP)
+    assert (counts(kept), kept.intake.kept, kept.not_compared) == ((0, 1, 0), 1, int(only_missing))
+
+
+def test_a_dataset_that_may_not_go_in_is_refused_before_a_tile_is_read() -> None:
+    site, source = (
+        Site(datasets=[dataset("a", may_be_stored_offline=False), dataset("b")]),
+        source_of(tile(1)),
+    )
+    with pytest.raises(DatasetNotStorableError):
+        site.provision([source], dataset="a")
+    with pytest.raises(UnknownDatasetError):
+        site.provision([source], dataset="c")
+    with pytest.raises(DatasetSourceChangedError):
+        site.provision([source], dataset="b", source_digest=SourceDigest(DigestOf.FILE, "cd" * 32))
+    assert source.was_read == []
+
+
+def test_newer_imagery_replaces_older_where_that_is_asked_for() -> None:
+    site = Site()
+    site.provision([source_of(tile(1), tile(2))], at=NOW - timedelta(days=9))
+    newer = source_of(tile(1, 5), is_remote=True)
+    report = site.provision([newer], at=NOW, on_contest=OnContest.REPLACE)
+    assert (report.intake.replaced, report.not_compared, counts(report)) == (1, 0, (0, 0, 0))
+    assert site.stored() == {1: picture(5001), 2: picture(2)}
+    assert site.dates()[1] == NOW
