@@ -65,12 +65,10 @@ class Pace:
             if self._silent_since_s is None:
                 self._silent_since_s = self._clock.monotonic()
 
-    def answered_since_s(self, moment_s: float) -> float | None:
-        """How long ago the last success was, if it was after a moment; None otherwise."""
+    def has_answered_since(self, moment_s: float) -> bool:
+        """Whether a request succeeded after a moment."""
         with self._lock:
-            if self._last_success_s is None or self._last_success_s <= moment_s:
-                return None
-            return self._clock.monotonic() - self._last_success_s
+            return self._last_success_s is not None and self._last_success_s > moment_s
 
     def silent_for_s(self) -> float:
         """Seconds since the first failure that no success followed."""

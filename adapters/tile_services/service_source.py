@@ -120,12 +120,12 @@ class TileServiceSource:
 
     def _fetch(self, place: TilePlace) -> ReadPlace:
         """Ask until there is an answer for good. In any thread."""
-        attempts = 0
-        first_s: float | None = None
+        attempts = strikes = 0
+        asked_s: float | None = None
         while True:
             if not self._pace.wait_for_start():
                 raise self._stop_error or ImagerySourceError(f"{self.name} was closed", remedy=_AGAIN)
-            first_s = self._clock.monotonic() if first_s is None else first_s
+            before_s, asked_s = asked_s, self._clock.monotonic()
             answer = self._exchange.get(self._address.url(place))
             attempts += 1
             judged = (
@@ -135,7 +135,8 @@ class TileServiceSource:
             )
             if judged.kind is not AnswerKind.FAILED:
                 return self._settled(place, answer, judged)
-            given_up = self._wait_after(answer, judged, attempts, first_s)
+            strikes += self._pace.has_answered_since(asked_s if before_s is None else before_s)
+            given_up = self._wait_after(answer, judged, attempts, strikes)
             if given_up:
                 return ImageryPlaceError(
                     f"{self._address.shown(place)} failed {attempts} times: {judged.what}",
@@ -144,13 +145,13 @@ class TileServiceSource:
                     remedy=_AGAIN,
                 )
 
-    def _wait_after(self, answer: Answer, judged: JudgedAnswer, attempts: int, first_s: float) -> bool:
+    def _wait_after(self, answer: Answer, judged: JudgedAnswer, attempts: int, strikes: int) -> bool:
         """Wait before another request, or return True to give the tile up."""
         self._pace.note_failure()
         failure = Failure(
             attempts=attempts,
             retry_after_s=answer.retry_after_s,
-            answered_since_s=self._pace.answered_since_s(first_s),
+            strikes=strikes,
             silent_for_s=self._pace.silent_for_s(),
         )
         decision = after_failure(failure, self._draw(), self._limits)

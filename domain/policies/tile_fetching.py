@@ -116,8 +116,8 @@ class Failure:
     attempts: int
     """Requests for this tile so far, this one included."""
     retry_after_s: float | None
-    answered_since_s: float | None
-    """Seconds since the last success of any request; None: there was none since this tile's first request."""
+    strikes: int
+    """Failures of this tile before which the server answered another request since the failure before."""
     silent_for_s: float
     """Seconds since the first failure that no success followed."""
 
@@ -132,7 +132,7 @@ def after_failure(failure: Failure, share: float, limits: FetchLimits) -> AskAga
     asked = failure.retry_after_s
     if failure.silent_for_s > limits.max_outage_s or (asked is not None and asked > limits.max_outage_s):
         return GiveUp.RUN
-    if failure.answered_since_s is not None and failure.attempts >= limits.max_attempts:
+    if failure.strikes >= limits.max_attempts:
         return GiveUp.TILE
     if asked is not None:
         return AskAgain(asked, everybody=True)

@@ -46,9 +46,9 @@ def test_what_an_answer_means(status: int, body: bytes, kind: AnswerKind) -> Non
 
 
 def _failure(
-    attempts: int = 1, *, asked: float | None = None, answered: float | None = None, silent: float = 0.0
+    attempts: int = 1, *, asked: float | None = None, strikes: int = 0, silent: float = 0.0
 ) -> Failure:
-    return Failure(attempts=attempts, retry_after_s=asked, answered_since_s=answered, silent_for_s=silent)
+    return Failure(attempts=attempts, retry_after_s=asked, strikes=strikes, silent_for_s=silent)
 
 
 def test_the_back_off_doubles_up_to_its_cap_and_at_most_half_of_it_is_chance() -> None:
@@ -60,8 +60,8 @@ def test_the_back_off_doubles_up_to_its_cap_and_at_most_half_of_it_is_chance() -
 
 
 def test_a_tile_is_given_up_only_where_the_server_answers_others() -> None:
-    assert after_failure(_failure(5, answered=0.1), 0.5, _LIMITS) is GiveUp.TILE
-    assert isinstance(after_failure(_failure(4, answered=0.1), 0.5, _LIMITS), AskAgain)
+    assert after_failure(_failure(9, strikes=5), 0.5, _LIMITS) is GiveUp.TILE
+    assert isinstance(after_failure(_failure(9, strikes=4), 0.5, _LIMITS), AskAgain)
     assert isinstance(after_failure(_failure(50, silent=299.0), 0.5, _LIMITS), AskAgain)
     assert after_failure(_failure(2, silent=301.0), 0.5, _LIMITS) is GiveUp.RUN
 
