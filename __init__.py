@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         apply_migrations,
         build_dataset_store,
         build_descriptor_index,
+        build_descriptor_model,
         build_flight_recorder,
         build_sealed_base,
         build_tile_metadata_store,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         BaseVerify,
         BudgetConfig,
         DatabaseConfig,
+        DescriptorConfig,
         FreshnessConfig,
         IndexConfig,
         LruConfig,
@@ -56,6 +58,8 @@ if TYPE_CHECKING:
         DatasetNotStorableError,
         DatasetSourceChangedError,
         DatasetUndatedError,
+        DescribedTilesError,
+        DescriptorModelError,
         DuplicateTileError,
         ForkedProcessError,
         FreshnessRejectionError,
@@ -87,6 +91,7 @@ if TYPE_CHECKING:
     from .domain.ports.clock import Clock
     from .domain.ports.dataset_store import DatasetStore
     from .domain.ports.descriptor_index import DescriptorIndex, SupportsAreaSearch, SupportsKeyListing
+    from .domain.ports.descriptor_model import DescriptorModel
     from .domain.ports.flight_recorder import FlightRecorder
     from .domain.ports.sector_index import SectorIndex, SupportsJudging, TileJudge
     from .domain.ports.tile_metadata import SupportsPins, TileMetadataStore
@@ -148,6 +153,7 @@ _NAMES_BY_MODULE = {
         "apply_migrations",
         "build_dataset_store",
         "build_descriptor_index",
+        "build_descriptor_model",
         "build_flight_recorder",
         "build_sealed_base",
         "build_tile_metadata_store",
@@ -163,6 +169,7 @@ _NAMES_BY_MODULE = {
         "BaseVerify",
         "BudgetConfig",
         "DatabaseConfig",
+        "DescriptorConfig",
         "FreshnessConfig",
         "IndexConfig",
         "LruConfig",
@@ -190,6 +197,8 @@ _NAMES_BY_MODULE = {
         "DatasetNotStorableError",
         "DatasetSourceChangedError",
         "DatasetUndatedError",
+        "DescribedTilesError",
+        "DescriptorModelError",
         "DuplicateTileError",
         "ForkedProcessError",
         "FreshnessRejectionError",
@@ -242,6 +251,7 @@ _NAMES_BY_MODULE = {
         "SupportsAreaSearch",
         "SupportsKeyListing",
     ),
+    ".domain.ports.descriptor_model": ("DescriptorModel",),
     ".domain.ports.flight_recorder": ("FlightRecorder",),
     ".domain.ports.sector_index": (
         "SectorIndex",
@@ -370,8 +380,12 @@ __all__ = [
     "DatasetSourceChangedError",
     "DatasetStore",
     "DatasetUndatedError",
+    "DescribedTilesError",
+    "DescriptorConfig",
     "DescriptorIndex",
     "DescriptorMetric",
+    "DescriptorModel",
+    "DescriptorModelError",
     "DescriptorSearch",
     "DigestOf",
     "DuplicateTileError",
@@ -467,6 +481,7 @@ __all__ = [
     "apply_migrations",
     "build_dataset_store",
     "build_descriptor_index",
+    "build_descriptor_model",
     "build_flight_recorder",
     "build_sealed_base",
     "build_tile_metadata_store",

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from .adapters.memory.clock import ManualClock
 from .adapters.memory.dataset_store import MemoryDatasetStore
 from .adapters.memory.descriptor_index import MemoryDescriptorIndex
+from .adapters.memory.descriptor_model import MemoryDescriptorModel
 from .adapters.memory.example_jpeg import example_jpeg
 from .adapters.memory.flight_recorder import MemoryFlightRecorder
 from .adapters.memory.mapping_cache import MemoryMappingCache
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from .adapters.contracts.clock import ClockContract
     from .adapters.contracts.dataset_store import DatasetStoreContract
     from .adapters.contracts.descriptor_index import DescriptorIndexContract, MakeDescriptorIndex
+    from .adapters.contracts.descriptor_model import DescriptorModelContract, DescriptorModelSubject
     from .adapters.contracts.flight_recorder import FlightRecorderContract, FlightRecorderSubject
     from .adapters.contracts.local_reads import LocalReadsContract, LocalReadsSubject
     from .adapters.contracts.mapping_cache import MappingCacheContract, MappingCacheSubject
@@ -56,6 +58,7 @@ _SUITES = {
     "clock": ("ClockContract",),
     "dataset_store": ("DatasetStoreContract",),
     "descriptor_index": ("DescriptorIndexContract", "MakeDescriptorIndex"),
+    "descriptor_model": ("DescriptorModelContract", "DescriptorModelSubject"),
     "flight_recorder": ("FlightRecorderContract", "FlightRecorderSubject"),
     "local_reads": ("LocalReadsContract", "LocalReadsSubject"),
     "mapping_cache": ("MappingCacheContract", "MappingCacheSubject"),
@@ -78,6 +81,8 @@ __all__ = [
     "ClockContract",
     "DatasetStoreContract",
     "DescriptorIndexContract",
+    "DescriptorModelContract",
+    "DescriptorModelSubject",
     "FlightRecorderContract",
     "FlightRecorderSubject",
     "LocalReadsContract",
@@ -91,6 +96,7 @@ __all__ = [
     "MappingCacheSubject",
     "MemoryDatasetStore",
     "MemoryDescriptorIndex",
+    "MemoryDescriptorModel",
     "MemoryFlightRecorder",
     "MemoryMappingCache",
     "MemoryPictureDecoder",

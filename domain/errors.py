@@ -33,6 +33,8 @@ TileCacheError                   anything that goes wrong with the cache in use
     └── ForkedProcessError       the store was opened before a fork, by another process
 IndexBuildError                  a build tool failed on the ground; never raised in flight
 BaseSealError                    the base can't be sealed or signed; never raised in flight
+DescriptorModelError             the network that describes pictures can't be used, or fails
+DescribedTilesError              tiles can't be described into a file; never raised in flight
 ImagerySourceError               imagery can't be brought in from its source; never raised in flight
 ImageryPlaceError                one place of a source is no imagery; never raised in flight
 RuntimeNotAvailableError         a part was left out of this installation; raised at composition only
@@ -462,6 +464,14 @@ class IndexBuildError(AerotileError):
 
 class BaseSealError(AerotileError):
     """Sealing or signing a base failed. A ground tool's failure, outside the flight family on purpose."""
+
+
+class DescriptorModelError(AerotileError):
+    """The network that describes pictures can't be used, or fails at a picture."""
+
+
+class DescribedTilesError(AerotileError):
+    """Tiles can't be described into a file. A ground tool's failure; blocks that are described stay."""
 
 
 class ImagerySourceError(AerotileError):

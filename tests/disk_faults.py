@@ -265,7 +265,7 @@ class Sweep:
         self.worker.must("prepare", name)
         calls = calls_of(self.worker, name, self.folder, self.log)
         self._finish()
-        before = self.worker.must("check", "nothing").descriptors
+        before = self._open_files()
         runs = 0
         for call, error in chosen(calls):
             self.worker.must("prepare", name)
@@ -278,11 +278,11 @@ class Sweep:
             self._finish()
             runs += 1
         # The worker's own threads have a file open for a moment, which may be before, or now.
-        until(lambda: not self._opened_since(before), f"{name} leaks descriptors; before: {before}")
+        until(lambda: self._open_files() <= before, f"{name} leaks descriptors; before: {before}")
         return runs
 
-    def _opened_since(self, before: tuple[str, ...]) -> Counter[str]:
-        return Counter(self.worker.must("check", "nothing").descriptors) - Counter(before)
+    def _open_files(self) -> int:
+        return len(self.worker.must("check", "nothing").descriptors)
 
     def run_dying(self, mend: Callable[[], None]) -> int:
         """The disk dies at some call and stays dead until the operation has failed; `mend` is the next open.

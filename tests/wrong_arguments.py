@@ -52,6 +52,7 @@ DIMENSION = 4
 QUERY = np.ones(DIMENSION, np.float32)
 
 RIGHT: dict[str, Any] = {
+    "Pictures": np.zeros((1, 16, 16, 3), np.uint8),
     "Area": Area([BOX]),
     "Bbox": BOX,
     "Bbox | Polygon | MultiPolygon": BOX,

@@ -125,6 +125,16 @@ def zooms(text: str) -> tuple[int, ...]:
     return tuple(sorted(levels))
 
 
+def headings(text: str) -> tuple[int, ...]:
+    """Read headings in degrees with commas between, such as `0,90,180,270`."""
+    from ...domain.values.pictures import check_headings
+
+    try:
+        return check_headings([int(part) for part in text.split(",")])
+    except ValueError as error:
+        raise click.BadParameter(f"{error}, in {text!r}") from None
+
+
 def byte_size(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
     """Read a number of bytes such as `20 MiB`."""
     if text is None:

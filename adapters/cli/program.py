@@ -26,6 +26,7 @@ COMMANDS = {
     "ingest": ("ingest", "Bring a folder of XYZ tiles into the store."),
     "provision": ("provision", "Bring in imagery of an area: MBTiles, PMTiles, GeoPackage, folders."),
     "datasets": ("datasets", "Define and list the datasets that tiles come from."),
+    "describe": ("describe", "Describe tiles with a network, for the descriptor index."),
     "index": ("index", "Build, inspect and switch the descriptor index."),
     "base": ("base", "Seal, sign, verify and switch the base that a flight takes along."),
     "recall": ("recall", "Recall tiles by a signed list: none of them is found or read any more."),

@@ -13,11 +13,12 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ...domain.errors import IndexUnavailableError, RuntimeNotAvailableError
+from ...domain.errors import DescriptorModelError, IndexUnavailableError, RuntimeNotAvailableError
 from ...domain.policies.index_agreement import IndexAgreement
 from ...domain.ports.clock import Clock
 from ...domain.ports.dataset_store import DatasetStore
 from ...domain.ports.descriptor_index import DescriptorIndex
+from ...domain.ports.descriptor_model import DescriptorModel
 from ...domain.ports.flight_recorder import FlightRecorder
 from ...domain.ports.tile_metadata import TileMetadataStore
 from ...domain.ports.tile_store import ReadableTiles
@@ -26,6 +27,7 @@ from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.tile_store import FileBackedTileStore
 from ...domain.values.validators import check_kind, check_methods
 from ..config.settings import AerotileConfig
+from .describing_parts import DescribingParts
 from .readiness_parts import ReadinessParts
 from .recall_parts import RecallParts
 from .upload_parts import UploadParts
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from ..postgres.migrate import MigrationReport
 
 
-class Runtime(UploadParts, RecallParts, ReadinessParts):
+class Runtime(UploadParts, RecallParts, ReadinessParts, DescribingParts):
     """Everything that one configuration composes; a context manager that closes it."""
 
     def index_agreement(self) -> IndexAgreement | None:
@@ -44,7 +46,7 @@ class Runtime(UploadParts, RecallParts, ReadinessParts):
         """
         try:
             keys, variants = self.searched_index.tile_keys()
-        except (IndexUnavailableError, RuntimeNotAvailableError):
+        except (DescriptorModelError, IndexUnavailableError, RuntimeNotAvailableError):
             return None
         return self.compare_index(keys, variants)
 
@@ -144,12 +146,25 @@ def build_descriptor_index(config: AerotileConfig) -> DescriptorIndex:
     It is the index of the base, where a flight reads a base that has one: with `base.layered`, or where there
     is no database. Tiles of the store alone are not in it. No database is opened.
 
-    The first call waits for the disk: it hashes the index. Raises `IndexUnavailableError`,
-    `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX` is off, `ConfigurationError` when it is no yes or
-    no, and `BaseUnavailableError` as `build_sealed_base` does.
+    The first call waits for the disk: it hashes the index. Raises `IndexUnavailableError`, also for an index
+    of another network than the configured one, `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX` is off,
+    `ConfigurationError` when it is no yes or no, `DescriptorModelError` when the network of `[descriptor]`
+    can't be used, and `BaseUnavailableError` as `build_sealed_base` does.
     """
     index: DescriptorIndex = runtime_of(config).part("index_in_use")
     return index
+
+
+def build_descriptor_model(config: AerotileConfig) -> DescriptorModel:
+    """The network of `[descriptor]`, which describes camera frames as it described the tiles.
+
+    With such a network configured, `build_descriptor_index` opens an index of its name only. The first call
+    waits for the disk and for onnxruntime: it reads and prepares the network; a later call returns the same
+    one. No database is opened. Raises
+    `DescriptorModelError`, `ConfigurationError`, and `RuntimeNotAvailableError` where a package is missing.
+    """
+    model: DescriptorModel = runtime_of(config).part("descriptor_model")
+    return model
 
 
 def build_tile_uploader(config: AerotileConfig, *, clock: Clock | None = None) -> TileUploader:

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from ..faiss.index import FaissDescriptorIndex
 
 
-from .parts import Parts
+from .model_parts import ModelParts
 
 
-class IndexParts(Parts):
+class IndexParts(ModelParts):
     """The descriptor index, for searching and for tools."""
 
     @cached_property
@@ -42,7 +42,7 @@ class IndexParts(Parts):
             keep_generations=settings.keep_generations,
             warm_up=settings.warm_up,
             open_existing=open_existing,
-            descriptor_model=settings.descriptor_model,
+            descriptor_model=self.searched_model,
         )
         return self._closing(index, index.close)
 

@@ -66,7 +66,7 @@ class SealingParts(BaseParts, IndexParts):
             sealed.metadata_sha256,
             ef_search=settings.hnsw_params.ef_search,
             warm_up=settings.warm_up,
-            descriptor_model=settings.descriptor_model,
+            descriptor_model=self.searched_model,
         )
         return self._closing(index, index.close)
 

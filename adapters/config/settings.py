@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 import attrs
 
 from .base_section import BaseConfig, BaseVerify
+from .descriptor_section import DescriptorConfig
 from .fields import about, instance
 from .recall_section import RecallConfig
 from .secret import HIDDEN, Secret, redact_dsn
@@ -38,6 +39,7 @@ __all__ = [
     "BaseVerify",
     "BudgetConfig",
     "DatabaseConfig",
+    "DescriptorConfig",
     "FreshnessConfig",
     "IndexConfig",
     "LruConfig",
@@ -68,6 +70,7 @@ class AerotileConfig:
     database: DatabaseConfig = attrs.field(factory=DatabaseConfig, validator=instance(DatabaseConfig))
     base: BaseConfig = attrs.field(factory=BaseConfig, validator=instance(BaseConfig))
     budget: BudgetConfig = attrs.field(factory=BudgetConfig, validator=instance(BudgetConfig))
+    descriptor: DescriptorConfig = attrs.field(factory=DescriptorConfig, validator=instance(DescriptorConfig))
     freshness: FreshnessConfig = attrs.field(factory=FreshnessConfig, validator=instance(FreshnessConfig))
     index: IndexConfig = attrs.field(factory=IndexConfig, validator=instance(IndexConfig))
     lru: LruConfig = attrs.field(factory=LruConfig, validator=instance(LruConfig))

@@ -15,15 +15,16 @@ import numpy as np
 from ...domain.values.tile_grid import GridRange, ground_sample_distance
 from ...domain.values.tiles import TileId, TileMetadata, TileSource
 from ..composition import Runtime
+from ..descriptor_models.gradient_vlad import GradientVlad
 from ..sealed_base.manifest import SealedIndex
 from ..sealed_base.seal_plan import SealPlan
 from ..signatures import Trust, read_private_key, write_new_key
-from .descriptor import DescriptorModel
 from .imagery import BlueMarble, Pixels, decode_tile, encode_tile
 from .mission import Mission
 
 BASE_AGE = timedelta(days=30)
 _BATCH = 128
+_NETWORK = "descriptor.npz"
 
 ProgressBar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 """`with bar("label") as advance: advance(done, total)`."""
@@ -33,7 +34,8 @@ ProgressBar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]
 class PreparedBase:
     """The base that is ready for the flight, and how long each part took."""
 
-    model: DescriptorModel
+    network: Path
+    """The file of the descriptor that was learned."""
     tile_ids: tuple[TileId, ...]
     total_bytes: int
     indexed: int
@@ -52,9 +54,12 @@ def prepare_base(runtime: Runtime, mission: Mission, imagery: BlueMarble, bar: P
     searchable = [tile_id for tile_id in tile_ids if tile_id.zoom_level == mission.search_zoom]
     images = [_read_back(runtime, tile_id) for tile_id in searchable]
     with bar("Learning the descriptor") as advance:
-        model = DescriptorModel.fit(images, progress=advance)
+        model = GradientVlad.fit(images, progress=advance)
+    network = runtime.config.root / _NETWORK
+    model.save(network)
     with bar("Describing tiles") as advance:
-        descriptors = np.stack([model.describe(image) for image in _counted(images, advance)])
+        rows = [model.describe(image[np.newaxis]) for image in _counted(images, advance)]
+    descriptors = np.concatenate(rows)
     described = time.perf_counter()
     with bar("Building the index") as advance:
         runtime.descriptor_index.rebuild(
@@ -65,7 +70,7 @@ def prepare_base(runtime: Runtime, mission: Mission, imagery: BlueMarble, bar: P
             progress=advance,
         )
     return PreparedBase(
-        model=model,
+        network=network,
         tile_ids=tuple(tile_ids),
         total_bytes=runtime.rows.disk_usage().footprint_bytes,
         indexed=len(searchable),

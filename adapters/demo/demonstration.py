@@ -15,7 +15,14 @@ import attrs
 from ...domain.errors import ConfigurationError
 from ...domain.values.tiles import TileId
 from ..composition import Runtime
-from ..config.settings import AerotileConfig, BaseConfig, BudgetConfig, DatabaseConfig, LruConfig
+from ..config.settings import (
+    AerotileConfig,
+    BaseConfig,
+    BudgetConfig,
+    DatabaseConfig,
+    DescriptorConfig,
+    LruConfig,
+)
 from ..files.durable_folder import make_folder_durably
 from ..files.regular_file import open_regular
 from ..recorder.reader import RecordReader
@@ -104,6 +111,7 @@ def demonstrate(
             max_bytes=budget_bytes, eviction_batch_size=8, onboard_share=_ROOM_BYTES / store_bytes
         ),
         base=BaseConfig(layered=True, public_keys=(release.public_key,)),
+        descriptor=DescriptorConfig(model=base.network),
         lru=LruConfig(flush_interval_s=1.0),
     )
     took_off = time.perf_counter()
@@ -112,8 +120,9 @@ def demonstrate(
             runtime=runtime, mission=mission, imagery=imagery, base=base, flight_id=uuid4(), say=say
         )
         plans = plan_frames(mission, frames, seed=seed)
-        # The store is opened before the first frame, as a flight stack would.
+        # Store and network are opened before the first frame, as a flight stack would.
         runtime.part("store_in_use")
+        runtime.part("descriptor_model")
         say(f"flying {frames} frames by a signed base of {release.tiles} tiles")
         with bar("Flying") as advance:
             log = flight.fly(plans, advance)

@@ -141,7 +141,7 @@ class Flight:
         frame = take_frame(self.imagery, plan, ground_span_m=tile_ground_span(plan.lat, zoom))
         log = self.log
         with log.describe.timed():
-            descriptor = self.base.model.describe(frame)
+            descriptor = self.runtime.descriptor_model.describe(frame[np.newaxis])[0]
         with log.lookup.timed():
             found = find_tiles(
                 descriptor,

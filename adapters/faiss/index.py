@@ -30,7 +30,9 @@ from .mapped_index import MappedIndex, open_mapped_index
 from .sealed_build import WrittenIndex, write_sealed_index
 
 _logger = logging.getLogger(__name__)
-_MODEL_REMEDY = "build the index with the configured network, or correct index.descriptor_model"
+_MODEL_REMEDY = (
+    "build the index with the configured network, or correct index.descriptor_model and [descriptor]"
+)
 _ATTEMPTS = 3
 """How often opening starts anew because another process switched and pruned meanwhile."""
 
@@ -124,7 +126,7 @@ class FaissDescriptorIndex:
         check_descriptors(tile_ids, descriptors)
         if self._descriptor_model not in (None, descriptor_model):
             raise IndexBuildError(
-                f"these are descriptors of {descriptor_model!r}, index.descriptor_model is "
+                f"these are descriptors of {descriptor_model!r}, the configured network is "
                 f"{self._descriptor_model!r}",
                 remedy=_MODEL_REMEDY,
             )
@@ -248,7 +250,7 @@ class FaissDescriptorIndex:
         if self._descriptor_model not in (None, built_with):
             raise IndexUnavailableError(
                 f"the descriptor index in {self.generations.root} holds descriptors of {built_with!r}, "
-                f"index.descriptor_model is {self._descriptor_model!r}",
+                f"the configured network is {self._descriptor_model!r}",
                 remedy=_MODEL_REMEDY,
             )
 

@@ -58,10 +58,10 @@ class SealedDescriptorIndex:
         built_with = self._metadata.descriptor_model
         if descriptor_model not in (None, built_with):
             raise IndexUnavailableError(
-                f"the base in {folder} holds descriptors of {built_with!r}, index.descriptor_model is "
+                f"the base in {folder} holds descriptors of {built_with!r}, the configured network is "
                 f"{descriptor_model!r}",
                 remedy="bring a base that was sealed with the configured network, "
-                "or correct index.descriptor_model",
+                "or correct index.descriptor_model and [descriptor]",
             )
         self._areas = _of_base(lambda: open_areas(folder, self._metadata))
         if self._areas is None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TILES = "tiles"
 DESCRIPTORS = "descriptors"
+MODEL = "model"
 _DAMAGE = (
     OSError,
     ValueError,
@@ -71,6 +72,17 @@ def read_described_tiles(path: Path) -> tuple[list[TileId], npt.NDArray[np.float
             remedy=_LAYOUT,
         )
     return list(_parsed(path, names)), _as_float32(path, descriptors)
+
+
+def read_described_model(path: Path) -> str | None:
+    """The name of the network in a `.npz` of `aerotile describe`; None in others. Raises `InputFileError`."""
+    with _readable(path, "a .npz with descriptors", _LAYOUT):
+        name = load_arrays(path, (MODEL,)).get(MODEL)
+    if name is None:
+        return None
+    if name.dtype.kind != "U" or name.shape != ():
+        raise InputFileError(f"{path}: {MODEL} must be one text, it is {name.dtype} of shape {name.shape}")
+    return str(name[()])
 
 
 def _parsed(path: Path, names: npt.NDArray[np.str_]) -> Iterator[TileId]:

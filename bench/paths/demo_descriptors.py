@@ -13,9 +13,9 @@ from typing import TypeVar
 import numpy as np
 
 from aerotile.adapters.demo.camera import FramePlan, take_frame, tile_ground_span
-from aerotile.adapters.demo.descriptor import DescriptorModel
 from aerotile.adapters.demo.imagery import TILE_SIZE_PIXELS, BlueMarble, Pixels, decode_tile, encode_tile
 from aerotile.adapters.demo.mission import CAPE_TO_BEIJING, plan_frames
+from aerotile.adapters.descriptor_models.gradient_vlad import GradientVlad
 from aerotile.domain.values.tile_grid import GridRange, north_west_corner
 
 from .descriptor_sets import DescriptorSet, Vectors
@@ -69,9 +69,9 @@ def _imagery() -> BlueMarble:
 
 
 @cache
-def _model() -> DescriptorModel:
+def _model() -> GradientVlad:
     """As the demo learns it: from its tiles."""
-    return DescriptorModel.fit([_picture_at(corner) for corner in _tile_corners()])
+    return GradientVlad.fit([_picture_at(corner) for corner in _tile_corners()])
 
 
 def _picture_at(corner: Corner) -> Pixels:
@@ -93,8 +93,9 @@ def _described(make: Callable[[T], Pixels], items: Sequence[T]) -> Vectors:
         return np.stack(list(pool.map(describe, items, chunksize=64)))
 
 
-def _describe(make: Callable[[T], Pixels], model: DescriptorModel, item: T) -> Vectors:
-    return model.describe(make(item))
+def _describe(make: Callable[[T], Pixels], model: GradientVlad, item: T) -> Vectors:
+    descriptor: Vectors = model.describe(make(item)[np.newaxis])[0]
+    return descriptor
 
 
 @contextmanager

@@ -163,7 +163,7 @@ def test_search_asks_the_index_of_a_base_without_a_store(
 def test_the_network_of_the_flight_must_be_that_of_the_base(aircraft: Path) -> None:
     config = flight(index=aerotile.IndexConfig(descriptor_model="another-net"))
     with pytest.raises(
-        aerotile.IndexUnavailableError, match=r"'net', index\.descriptor_model is 'another-net'"
+        aerotile.IndexUnavailableError, match=r"'net', the configured network is 'another-net'"
     ):
         aerotile.build_descriptor_index(config)
     assert aerotile.build_sealed_base(config).tile_exists(tile(0))

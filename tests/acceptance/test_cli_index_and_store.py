@@ -74,10 +74,10 @@ def test_an_index_of_another_network_is_refused(call: Call) -> None:
     for command in (["search", "q.npy"], ["status"]):
         refused = call(*command, **other)
         assert refused.code == 1
-        assert "holds descriptors of 'net', index.descriptor_model is 'other'" in refused.err
+        assert "holds descriptors of 'net', the configured network is 'other'" in refused.err
     built = call("index", "build", "d.npz", "--model", "net", **other)
     assert built.code == 1
-    assert "these are descriptors of 'net', index.descriptor_model is 'other'" in built.error
+    assert "these are descriptors of 'net', the configured network is 'other'" in built.error
     assert call("search", "q.npy", AEROTILE_INDEX_DESCRIPTOR_MODEL="net").code == 0
 
 

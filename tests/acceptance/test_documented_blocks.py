@@ -12,11 +12,11 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from affine import Affine
 from archives import Place, picture, write_by_gdal, write_mbtiles, write_pmtiles
 from rasters import slopes, write_raster
+from small_networks import SmallNetwork
 
 from aerotile.domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, column_and_row
 
@@ -36,6 +36,7 @@ NOT_RUN = {
     'aerotile recall make withdrawn-7.json --number 7 --reason "wrong ground" --bbox 11.4,48.0,11.8,48.3': (
         "the same commands, shorter"
     ),
+    "pip install 'aerotile[onnx]'": "installs from a registry; test_cli_describe.py runs the other commands",
     "aerotile ready --route route.gpx --corridor 5km --zoom 15-17 --at 2026-06-01T08:00:00Z --speed 25m/s": (
         "needs an operator's route; test_cli_ready.py draws some"
     ),
@@ -146,11 +147,7 @@ def test_the_commands_of_operations_run(folder: Path, spawn_environment: dict[st
     column = folder / "tiles" / "7" / "60"
     column.mkdir(parents=True)
     Image.new("RGB", (256, 256), (9, 77, 99)).save(column / "0.jpg")
-    np.savez(
-        folder / "descriptors.npz",
-        tiles=["satellite_provider/7/60/0"],
-        descriptors=np.ones((1, 8), np.float32),
-    )
+    SmallNetwork.drawn(1).save(folder / "network.onnx")
     rear = {
         "type": "Feature",
         "properties": {"sector_id": "north", "classification": "stable_rear"},

@@ -150,3 +150,19 @@ def test_upload_brings_what_the_aircraft_made(mission: Mission) -> None:
 def test_every_example_is_run_here() -> None:
     here = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
     assert [path.name for path in EXAMPLES.glob("*.py") if f'"{path.name}"' not in here] == []
+
+
+def test_a_frame_is_located_by_a_network_of_ones_own(mission: Mission) -> None:
+    from PIL import Image
+
+    own = EXAMPLES / "own_network.py"
+    network = {"AEROTILE_DESCRIPTOR_CALLABLE": f"{own.stem}:describe", "PYTHONPATH": str(own.parent)}
+    command = ("-m", "aerotile.adapters.cli")
+    for arguments in (("describe", "own.npz"), ("index", "build", "own.npz")):
+        mission.run(*command, *arguments, **network).check_returncode()
+    frame = mission.saved("frame.npy", np.asarray(Image.open(mission.tile).convert("RGB")))
+    finished = mission.run(EXAMPLES / "locate.py", frame, **network)
+    lines = finished.stdout.splitlines()
+    assert (finished.returncode, len(lines)) == (0, 3), finished.stderr
+    assert all("  distance 0.00, by mean-colours-" in line for line in lines)
+    mission.run(*command, "index", "rollback").check_returncode()

@@ -77,6 +77,7 @@ def configure() -> aerotile.AerotileConfig:
     return aerotile.AerotileConfig(
         root=Path("data"),
         database=aerotile.DatabaseConfig(dsn=aerotile.Secret("postgresql://somewhere/tiles")),
+        descriptor=aerotile.DescriptorConfig(model=Path("network.onnx"), providers=("CPUExecutionProvider",)),
         base=aerotile.BaseConfig(public_keys=("ab" * 32,), verify=aerotile.BaseVerify.SCRUB),
         budget=aerotile.BudgetConfig(max_bytes=1 << 30),
         freshness=aerotile.FreshnessConfig(
@@ -249,6 +250,19 @@ def log_and_close(config: aerotile.AerotileConfig) -> None:
     except aerotile.ForkedProcessError as error:
         assert_type(error.opened_by, int)
     aerotile.close_runtimes()
+
+
+def describe_frame(config: aerotile.AerotileConfig, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    model: aerotile.DescriptorModel = aerotile.build_descriptor_model(config)
+    assert_type(model.name, str)
+    assert_type(model.digest, str)
+    assert_type(model.headings, tuple[int, ...])
+    try:
+        rows = model.describe(frame[np.newaxis])
+    except (aerotile.DescriptorModelError, aerotile.DescribedTilesError) as error:
+        raise SystemExit(error.explained) from error
+    assert_type(rows, npt.NDArray[np.float32])
+    return rows
 
 
 def fly(config: aerotile.AerotileConfig, descriptor: npt.NDArray[np.float32]) -> None:

@@ -38,6 +38,7 @@ TABLES = {
     "sector_classifications",
     "tile_freshness_rules",
     "tiles",
+    "unsettled_replacements",
     "uploads",
     "vote_cursors",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime, timezone
 
+import numpy as np
 import pytest
 import shapely
 from hypothesis import assume, given, reject, settings
@@ -128,8 +129,13 @@ def test_no_gap_is_overlooked_and_none_is_seen_between_shapes_that_share_their_b
     box = tile_id.bbox
     shapes = data.draw(triangulations(box))
     covered = covers_tile(shapes, tile_id.zoom_level, tile_id.x, tile_id.y)
-    gap = as_shapely(box) - shapely.union_all([as_shapely(shape) for shape in shapes])
-    if not gap.buffer(-SMALLEST_GAP).is_empty:
+    ground, polygons = as_shapely(box), [as_shapely(shape) for shape in shapes]
+    gap = ground - shapely.union_all(polygons)
+    # GEOS loses whole triangles beside slivers of 1e-14 degrees, unless it computes on a grid.
+    with np.errstate(all="ignore"):  # it divides by zero inside, and says so
+        union = shapely.union_all(polygons, grid_size=1e-12)
+        on_grid = shapely.difference(ground, union, grid_size=1e-12)
+    if not (gap.buffer(-SMALLEST_GAP).is_empty or on_grid.buffer(-SMALLEST_GAP).is_empty):
         assert not covered
     elif gap.is_empty:
         assert covered

@@ -91,6 +91,7 @@ PARTS_OF_THE_USER = {
 RETURNED = {
     "DatasetStore",
     "DescriptorIndex",
+    "DescriptorModel",
     "FileBackedTileStore",
     "FlightRecorder",
     "LayeredTileStore",

@@ -38,6 +38,7 @@ from aerotile.testing import (
     ManualClock,
     MemoryDatasetStore,
     MemoryDescriptorIndex,
+    MemoryDescriptorModel,
     MemoryTileFiles,
     MemoryTileMetadataStore,
     MemoryTileRows,
@@ -48,6 +49,7 @@ FACTORIES = {
     "apply_migrations",
     "build_dataset_store",
     "build_descriptor_index",
+    "build_descriptor_model",
     "build_flight_recorder",
     "build_sealed_base",
     "build_tile_metadata_store",
@@ -111,6 +113,7 @@ def test_metadata_and_index_in_memory_name_what_they_refuse() -> None:
         *surprises_of(MemoryDatasetStore(), aerotile.DatasetStore),
         *surprises_of(metadata, aerotile.TileMetadataStore),
         *surprises_of(metadata, aerotile.SupportsPins),
+        *surprises_of(MemoryDescriptorModel(), aerotile.DescriptorModel),
         *searches(index, one),
     ]
     assert found == []

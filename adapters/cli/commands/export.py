@@ -18,7 +18,7 @@ from ..progress import progress_bar
 from ..session import Session
 
 if TYPE_CHECKING:
-    from ....domain.export_tiles import ChosenTiles
+    from ....domain.choose_tiles import ChosenTiles
 
 
 @click.command(
@@ -61,7 +61,8 @@ def export(
     FILE.mbtiles, FILE.pmtiles and FILE.gpkg are archives, another name is a folder. Each tile is hashed; one
     that differs from what was committed ends the export. FILE is whole or not there, and nothing is replaced.
     """
-    from ....domain.export_tiles import ExportPlan, choose_tiles, export_tiles
+    from ....domain.choose_tiles import TilePlan, choose_tiles
+    from ....domain.export_tiles import export_tiles
     from ...composition.imagery_parts import create_tile_archive
 
     area = read_area_options(areas, corridor_m)
@@ -73,7 +74,7 @@ def export(
         if not path.absolute().parent.is_dir():
             raise BadInputError(f"no folder {path.absolute().parent}", remedy="make it, or name another")
     with session.existing_runtime() as runtime:
-        plan = ExportPlan(area=area, zooms=levels or (), variant=source)
+        plan = TilePlan(area=area, zooms=levels or (), variant=source)
         try:
             chosen = choose_tiles(*runtime.rows.catalogue(), plan)
         except ImagerySourceError as error:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...input_files.descriptor_files import read_described_tiles
+from ...input_files.descriptor_files import read_described_model, read_described_tiles
 from ..arguments import EXISTING_FILE
 from ..command import AerotileCommand
+from ..errors import BadInputError
 from ..output import in_words, json_option, write_facts, write_json
 from ..progress import progress_bar
 from ..session import Session
@@ -26,17 +27,17 @@ if TYPE_CHECKING:
     cls=AerotileCommand,
     epilog="""\b
 Example:
-  aerotile index build descriptors.npz --model megaloc-512
-The file is written by
+  aerotile index build descriptors.npz
+The file is written by aerotile describe. With --model NAME it may come from elsewhere:
   numpy.savez("descriptors.npz", tiles=["imported/5/16/10", ...], descriptors=array)
 """,
 )
 @click.argument("file", type=EXISTING_FILE)
 @click.option(
     "--model",
-    required=True,
     metavar="NAME",
-    help="Name of the network that made the descriptors; a query must come from the same.",
+    help="Name of the network that made the descriptors; a query must come from the same.  "
+    "[default: as FILE says, where aerotile describe wrote it]",
 )
 @click.option(
     "--estimate", is_flag=True, help="Print how much memory the build takes at most, and build nothing."
@@ -49,7 +50,7 @@ The file is written by
 @json_option
 @click.pass_obj
 def build(
-    session: Session, file: Path, model: str, estimate: bool, no_store_check: bool, as_json: bool
+    session: Session, file: Path, model: str | None, estimate: bool, no_store_check: bool, as_json: bool
 ) -> None:
     """Build a new generation of the descriptor index and switch to it.
 
@@ -74,6 +75,7 @@ def build(
             else:
                 write_facts(facts | {"memory_bytes": in_words(memory)})
             return
+        model = _model(file, model)
         agreement = None if no_store_check else _compare(runtime, tile_ids)
         if agreement is not None and agreement.none_is_known:
             raise nothing_known(agreement)
@@ -89,6 +91,18 @@ def build(
             )
         more = {} if agreement is None else agreement_facts(agreement)
         print_generation(builder.generations.current(), metadata, as_json=as_json, more=more)
+
+
+def _model(file: Path, given: str | None) -> str:
+    """The network's name, by the file or by the option; both must agree."""
+    stated = read_described_model(file)
+    if stated is not None and given not in (None, stated):
+        raise BadInputError(
+            f"{file} has descriptors of {stated!r}, not of {given!r}", remedy="leave --model out"
+        )
+    if stated is None and given is None:
+        raise BadInputError(f"{file} does not say which network made it", remedy="say it with --model NAME")
+    return stated or str(given)
 
 
 def _compare(runtime: Runtime, tile_ids: Sequence[TileId]) -> IndexAgreement:

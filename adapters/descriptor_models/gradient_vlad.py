@@ -1,4 +1,4 @@
-"""The demo's global image descriptor: the gradients of its patches, wherever they are in the image.
+"""`GradientVlad`: the demo's `DescriptorModel`, the gradients of an image's patches, wherever they are in it.
 
 It stands where the flight stack's own network would. Small patches are described by histograms of gradient
 orientations (Lowe, 2004), square-rooted (Arandjelovic and Zisserman, RootSIFT, 2012), and summed per visual
@@ -11,14 +11,21 @@ Words and projection are learned from the base's own tiles. Colour is not used.
 from __future__ import annotations
 
 import hashlib
+import io
+import zipfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from .imagery import Pixels
+from ...domain.errors import DescriptorModelError
+from ...domain.values.pictures import Descriptors, Pictures, check_pictures
+from ..files.atomic_file import atomic_file
+from ..files.regular_file import read_regular
+from .checks import checked_answer, model_name
 
 DIMENSION = 512
 IMAGE_SIZE_PIXELS = 256
@@ -32,12 +39,20 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _SAMPLED_PATCHES = 30_000
 _KMEANS_ROUNDS = 15
 
+_LABEL = f"gradient-vlad-{DIMENSION}"
+_MAX_FILE_BYTES = 16 << 20
+
+Pixels = npt.NDArray[np.uint8]
+"""One image, of shape (height, width, 3)."""
 Vectors = npt.NDArray[np.float32]
 
 
 @attrs.frozen(eq=False)
-class DescriptorModel:
-    """Visual words and a projection, learned once from tiles; the same file gives the same descriptors."""
+class GradientVlad:
+    """Visual words and a projection, learned once from tiles; the same file gives the same descriptors.
+
+    See `DescriptorModel`. Images have 256 x 256 pixels. Safe for threads.
+    """
 
     words: Vectors
     """Shape (64, 32): centres of the patch descriptors."""
@@ -53,7 +68,7 @@ class DescriptorModel:
         *,
         seed: int = 0,
         progress: Callable[[int, int], None] | None = None,
-    ) -> DescriptorModel:
+    ) -> GradientVlad:
         """Learn from at least 64 images, each of shape (256, 256, 3), with seeded k-means and PCA.
 
         Holds 0.2 MB per image while it runs; `progress(done, total)` counts images. Raises `ValueError` for
@@ -80,20 +95,60 @@ class DescriptorModel:
         projection[:, : len(kept)] = axes[kept].T / np.sqrt(scales[kept])
         return cls(words, mean, projection)
 
-    def describe(self, image: Pixels) -> Vectors:
-        """The image's descriptor, shape (512,), unit length.
+    @classmethod
+    def load(cls, path: Path) -> GradientVlad:
+        """Read what `save` wrote. Raises `DescriptorModelError`."""
+        try:
+            with np.load(io.BytesIO(read_regular(path, _MAX_FILE_BYTES, follow=True))) as arrays:
+                parts = [arrays[name] for name in _SHAPES]
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            raise DescriptorModelError(f"{path} is no learned descriptor: {error}") from error
+        for (name, shape), part in zip(_SHAPES.items(), parts, strict=True):
+            if part.shape != shape or part.dtype != np.float32 or not np.isfinite(part).all():
+                raise DescriptorModelError(
+                    f"{path}: {name} must be finite float32 of shape {shape}, "
+                    f"it is {part.dtype} of shape {part.shape}"
+                )
+        return cls(*parts)
 
-        `image` has shape (256, 256, 3), 8-bit RGB; `ValueError` otherwise.
-        """
-        return _unit((_word_sums(_patches(image), self.words) - self.mean) @ self.projection)
+    def save(self, path: Path) -> None:
+        """Write the numbers to a file, durably. Raises `OSError`."""
+        with atomic_file(path, 0o644) as file:
+            np.savez(file, words=self.words, mean=self.mean, projection=self.projection)
 
     @property
     def name(self) -> str:
-        """A name that changes with the numbers, for the index's metadata."""
-        digest = hashlib.sha256()
+        """See `DescriptorModel`."""
+        return model_name(_LABEL, self.digest)
+
+    @property
+    def digest(self) -> str:
+        """See `DescriptorModel`."""
+        digest = hashlib.sha256(_LABEL.encode())
         for part in (self.words, self.mean, self.projection):
             digest.update(np.ascontiguousarray(part).tobytes())
-        return f"gradient-vlad-{DIMENSION}-{digest.hexdigest()[:12]}"
+        return digest.hexdigest()
+
+    @property
+    def headings(self) -> tuple[int, ...]:
+        """See `DescriptorModel`: frames of the demo are turned north."""
+        return (0,)
+
+    def describe(self, pictures: Pictures) -> Descriptors:
+        """See `DescriptorModel`: shape (n, 512), unit length; pictures have shape (n, 256, 256, 3)."""
+        check_pictures(pictures)
+        rows = [
+            _unit((_word_sums(_patches(image), self.words) - self.mean) @ self.projection)
+            for image in pictures
+        ]
+        return checked_answer(np.stack(rows), len(pictures), _LABEL)
+
+
+_SHAPES = {
+    "words": (WORD_COUNT, _PATCH_LENGTH),
+    "mean": (WORD_COUNT * _PATCH_LENGTH,),
+    "projection": (WORD_COUNT * _PATCH_LENGTH, DIMENSION),
+}
 
 
 def _patches(image: Pixels) -> Vectors:

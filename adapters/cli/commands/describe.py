@@ -1,0 +1,175 @@
+"""`aerotile describe`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import click
+
+from ....domain.errors import DescriptorModelError, ImagerySourceError
+from ..areas import area_options, read_area_options
+from ..arguments import EXISTING_FILE, headings, variant, zooms
+from ..command import AerotileCommand
+from ..errors import BadInputError, JobFailedError
+from ..output import json_option, write_json, write_line
+from ..progress import progress_bar
+from ..session import Session
+
+if TYPE_CHECKING:
+    from ....domain.describe_tiles import DescribeReport
+    from ....domain.ports.descriptor_model import DescriptorModel
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog="""\b
+Example:
+  aerotile describe descriptors.npz --model network.onnx --zoom 16-17
+  aerotile describe descriptors.npz --with mynetwork:describe --headings 0,90,180,270
+  aerotile index build descriptors.npz
+""",
+)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--model",
+    type=EXISTING_FILE,
+    metavar="FILE",
+    help="The network: a .onnx, or the .npz of the demo.  [default: descriptor.model]",
+)
+@click.option(
+    "--with",
+    "callable_name",
+    metavar="MODULE:NAME",
+    help="A Python callable in its place; the module is imported.  [default: descriptor.callable]",
+)
+@click.option(
+    "--headings",
+    "asked_headings",
+    type=headings,
+    metavar="LIST",
+    help="Describe each tile at these headings, such as 0,90,180,270.  [default: those of the network]",
+)
+@area_options
+@click.option("--zoom", "levels", type=zooms, metavar="A-B", help="Only these zooms.")
+@click.option(
+    "--source",
+    type=variant,
+    metavar="SOURCE",
+    help="Only tiles of this source, or of onboard/FLIGHT.  [default: all but those made on board]",
+)
+@click.option(
+    "--base",
+    "of_base",
+    is_flag=True,
+    help="The tiles of the sealed base in use.  [default: those of the store, if there is one]",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 256),
+    default=32,
+    show_default=True,
+    help="Pictures in a call of the network.",
+)
+@json_option
+@click.pass_obj
+def describe(
+    session: Session,
+    file: Path,
+    model: Path | None,
+    callable_name: str | None,
+    asked_headings: tuple[int, ...] | None,
+    areas: tuple[str, ...],
+    corridor_m: float | None,
+    levels: tuple[int, ...] | None,
+    source: str | None,
+    of_base: bool,
+    batch: int,
+    as_json: bool,
+) -> None:
+    """Describe tiles with a network, and write the descriptors to FILE for `aerotile index build`.
+
+    An interrupted run goes on where it was: what is finished lies in FILE.partial. FILE is whole or not
+    there, and nothing is replaced. Each tile is hashed. A tile that is recalled, damaged, missing or no
+    picture is left out and counted, and the exit code is 1 then.
+    """
+    from ....domain.choose_tiles import TilePlan, choose_tiles
+    from ....domain.describe_tiles import describe_tiles, job_of
+    from ...exports.described_tiles import DescribedTilesFile
+
+    area = read_area_options(areas, corridor_m)
+    if not file.absolute().parent.is_dir():
+        raise BadInputError(f"no folder {file.absolute().parent}", remedy="make it, or name another")
+    network = _network(session, model, callable_name)
+    chosen_headings = asked_headings or network.headings
+    with session.existing_runtime("base") as runtime:
+        columns, variants, supply = runtime.tiles_to_describe(of_base=of_base or not session.config.has_store)
+        try:
+            plan = TilePlan(area=area, zooms=levels or (), variant=source)
+            chosen = choose_tiles(columns, variants, plan)
+        except ImagerySourceError as error:
+            raise BadInputError(str(error), remedy=error.remedy) from error
+        if not len(chosen):
+            seen = ", ".join(f"{count} {reason}" for reason, count in sorted(chosen.left_out.items()))
+            raise BadInputError(
+                f"there is no tile to describe{f' ({seen})' if seen else ''}",
+                remedy="compare the area, zooms and source with aerotile status",
+            )
+        job = job_of(chosen, network, chosen_headings, recalls=runtime.recall_identity(), batch=batch)
+        writer = DescribedTilesFile(file, job)
+        with progress_bar("tiles", len(chosen)) as advance:
+            report = describe_tiles(
+                chosen, supply, network, writer, headings=chosen_headings, batch=batch, progress=advance
+            )
+    facts = {
+        "file": str(file),
+        "model": network.name,
+        "model_sha256": network.digest,
+        "headings": list(chosen_headings),
+        "tiles": report.tiles,
+        "descriptors": report.descriptors,
+        "dimension": report.dimension,
+        "taken_over": report.taken_over,
+        "left_out": dict(sorted(chosen.left_out.items())),
+        "refused": dict(sorted(report.refused.items())),
+    }
+    if as_json:
+        write_json(facts)
+    else:
+        _print(facts, report)
+    if report.refused:
+        raise _refusals_error(report, file)
+
+
+def _network(session: Session, model: Path | None, callable_name: str | None) -> DescriptorModel:
+    from ...composition.model_parts import open_descriptor_model
+
+    if model is not None and callable_name is not None:
+        raise BadInputError("--model and --with name two networks", remedy="give one of them")
+    settings = session.config.descriptor
+    if model is not None or callable_name is not None:
+        settings = attrs.evolve(settings, model=model, callable=callable_name)
+    try:
+        return open_descriptor_model(settings)
+    except DescriptorModelError as error:
+        raise BadInputError(str(error), remedy=error.remedy) from error
+
+
+def _print(facts: dict[str, object], report: DescribeReport) -> None:
+    again = f", {report.taken_over} of them by an earlier run" if report.taken_over else ""
+    write_line(f"{report.tiles} tiles described by {facts['model']}{again}")
+    write_line(f"{report.descriptors} descriptors of {report.dimension} numbers in {facts['file']}")
+    left_out = facts["left_out"]
+    assert isinstance(left_out, dict)
+    for reason, count in left_out.items():
+        write_line(f"left out: {count} {reason}")
+
+
+def _refusals_error(report: DescribeReport, file: Path) -> JobFailedError:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.refused.items()))
+    listed = ", ".join(f"{tile_id} ({kind})" for tile_id, kind in report.listed)
+    return JobFailedError(
+        f"{report.refused.total()} tiles have no descriptor in {file}: {kinds}; such as {listed}",
+        remedy="bring those tiles again (aerotile verify names damaged ones) and describe anew",
+    )

@@ -1,0 +1,1 @@
+"""Networks that describe pictures: the implementations of `DescriptorModel`."""

@@ -1,0 +1,174 @@
+"""`describe_tiles`: describe the tiles of a store or a base with a network, block by block, resumable."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import attrs
+import numpy as np
+
+from .choose_tiles import ChosenTiles
+from .errors import (
+    ContentHashMismatchError,
+    DescriptorModelError,
+    NoTileFileError,
+    TileMetadataError,
+    TileNotFoundError,
+    TileRecalledError,
+)
+from .ports.described_tiles import DescribedBlock, DescribedTilesWriter, DescribingJob
+from .ports.descriptor_model import DescriptorModel
+from .values.pictures import Descriptors, Pictures, turned
+from .values.tiles import TileId
+
+BLOCK_TILES = 256
+"""Tiles that become durable together: what an interruption costs at most."""
+LISTED = 5
+"""How many refused tiles a report names; its counts are whole."""
+
+_KIND_OF: dict[type[Exception], str] = {
+    TileRecalledError: "recalled",
+    ContentHashMismatchError: "damaged",
+    TileMetadataError: "no picture",
+    TileNotFoundError: "missing",
+    NoTileFileError: "missing",
+}
+
+
+@attrs.frozen(kw_only=True)
+class DescribeReport:
+    """What a run described."""
+
+    tiles: int
+    descriptors: int
+    dimension: int
+    taken_over: int
+    """Tiles among them that an earlier run had described."""
+    refused: Counter[str]
+    """Tiles that have no descriptor, by reason."""
+    listed: tuple[tuple[TileId, str], ...]
+    """The first `LISTED` of them."""
+
+
+@attrs.frozen(kw_only=True)
+class TileSupply:
+    """Where the pictures of tiles come from."""
+
+    read_bytes: Callable[[TileId], bytes]
+    """The JPEG of a tile. Raises as `TileStore` does."""
+    decode: Callable[[bytes], Pictures]
+    """The picture in it, of shape (1, size, size, 3). Raises `TileMetadataError`."""
+
+
+def job_of(
+    chosen: ChosenTiles, model: DescriptorModel, headings: tuple[int, ...], *, recalls: str, batch: int
+) -> DescribingJob:
+    """What describing these tiles with this network comes down to."""
+    digest = hashlib.sha256()
+    for position, tile_id in enumerate(chosen):
+        digest.update(f"{tile_id} ".encode("ascii") + chosen.sha256(position))
+    return DescribingJob(
+        model=model.name,
+        model_sha256=model.digest,
+        headings=headings,
+        tiles_sha256=digest.hexdigest(),
+        recalls=recalls,
+        batch=batch,
+    )
+
+
+def describe_tiles(
+    chosen: ChosenTiles,
+    supply: TileSupply,
+    model: DescriptorModel,
+    writer: DescribedTilesWriter,
+    *,
+    headings: tuple[int, ...],
+    batch: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> DescribeReport:
+    """Describe the tiles in the order of their keys; the writer's file is durable when this returns.
+
+    A tile that is recalled, damaged, missing or no picture is left out and counted. Whatever else goes wrong
+    ends the run, and a later one of the same job goes on behind the last block. A block with a tile that was
+    left out is described anew then. Raises `DescriptorModelError`, `DescribedTilesError`,
+    `StoreUnavailableError`, `BaseUnavailableError`, `OSError`.
+    """
+    refused: list[tuple[TileId, str]] = []
+    taken_over = 0
+    with writer:
+        finished = writer.finished_blocks()
+        for number, start in enumerate(range(0, len(chosen), BLOCK_TILES)):
+            positions = range(start, min(start + BLOCK_TILES, len(chosen)))
+            if number in finished:
+                taken_over += len(positions)
+            else:
+                block = describe_block(chosen, positions, supply, model, headings=headings, batch=batch)
+                writer.add(number, block)
+                refused += block.refused
+            progress(positions.stop, len(chosen))
+        descriptors, dimension = writer.finish()
+    return DescribeReport(
+        tiles=len(chosen) - len(refused),
+        descriptors=descriptors,
+        dimension=dimension,
+        taken_over=taken_over,
+        refused=Counter(kind for _, kind in refused),
+        listed=tuple(refused[:LISTED]),
+    )
+
+
+def describe_block(
+    chosen: ChosenTiles,
+    positions: Sequence[int],
+    supply: TileSupply,
+    model: DescriptorModel,
+    *,
+    headings: tuple[int, ...],
+    batch: int,
+) -> DescribedBlock:
+    """Describe the tiles at some positions; the same positions, in calls of the same size, each time."""
+    described: list[TileId] = []
+    waiting: list[Pictures] = []
+    parts: list[Descriptors] = []
+    refused: list[tuple[TileId, str]] = []
+    for position in positions:
+        tile_id = chosen.tile_id(position)
+        try:
+            waiting.append(_picture(tile_id, chosen.sha256(position), supply))
+        except tuple(_KIND_OF) as error:
+            refused.append((tile_id, next(kind for of, kind in _KIND_OF.items() if isinstance(error, of))))
+        else:
+            described.append(tile_id)
+        if len(waiting) == batch or (waiting and position == positions[-1]):
+            parts.append(_described_at(np.concatenate(waiting), model, headings))
+            waiting.clear()
+    rows = np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+    return DescribedBlock(tuple(described), rows, tuple(refused))
+
+
+def _picture(tile_id: TileId, sha256: bytes, supply: TileSupply) -> Pictures:
+    pixels = supply.read_bytes(tile_id)
+    actual = hashlib.sha256(pixels).digest()
+    if actual != sha256:
+        raise ContentHashMismatchError("SHA-256", expected=sha256.hex(), actual=actual.hex(), tile_id=tile_id)
+    return supply.decode(pixels)
+
+
+def _described_at(pictures: Pictures, model: DescriptorModel, headings: tuple[int, ...]) -> Descriptors:
+    """The rows of these pictures, those of one picture together."""
+    try:
+        by_heading = [model.describe(turned(pictures, heading)) for heading in headings]
+    except ValueError as error:
+        raise DescriptorModelError(
+            f"{model.name} can't describe such tiles: {error}", remedy="describe with another network"
+        ) from error
+    if len({rows.shape for rows in by_heading}) != 1 or len(by_heading[0]) != len(pictures):
+        raise DescriptorModelError(
+            f"{model.name} answers {len(pictures)} pictures with arrays of shape "
+            f"{', '.join(str(rows.shape) for rows in by_heading)}",
+            remedy="correct the network: one row a picture, of one length",
+        )
+    return np.stack(by_heading, axis=1).reshape(-1, by_heading[0].shape[1])
