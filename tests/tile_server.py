@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -50,6 +51,14 @@ class Behaviour:
     """Answers wait until it is set."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client may close its connection before the answer is over."""
+
+
 class TileServer:
     """Runs while its `with` block does; `stop` and `start` again on the same port."""
 
@@ -64,8 +73,13 @@ class TileServer:
         self._at_once = 0
         self._clock = clock
         self._lock = threading.Lock()
-        self._server: ThreadingHTTPServer | None = None
-        self._port = 0
+        self._starting = threading.Lock()
+        self._server: _Server | None = None
+        # Bound and never listening: the port stays this server's while it is stopped.
+        self._reserved = socket.socket()
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reserved.bind(("127.0.0.1", 0))
+        self._port = self._reserved.getsockname()[1]
         self.start()
 
     @property
@@ -74,7 +88,7 @@ class TileServer:
         return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Listen, on the port of before if there was one."""
+        """Listen, always on the same port; nothing happens where it listens already. From any thread."""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -87,10 +101,10 @@ class TileServer:
             def log_message(self, format: str, *args: Any) -> None:
                 """Nothing is logged."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
-        self._server.daemon_threads = True
-        self._port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        with self._starting:
+            if self._server is None:
+                self._server = _Server(("127.0.0.1", self._port), Handler)
+                threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:
         """Close the port; connections that are open end with their next request."""
@@ -106,6 +120,7 @@ class TileServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        self._reserved.close()
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
         with self._lock:

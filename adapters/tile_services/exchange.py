@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import urljoin
 
@@ -12,7 +13,7 @@ import httpx
 from ...domain.policies.retry_after import retry_after_s
 from ...domain.ports.clock import Clock
 from ..http_logs import hide_in_http_logs
-from .address import TileAddress
+from .address import ServerAddress
 
 MAX_ANSWER_BYTES = 8 << 20
 _CONNECT_TIMEOUT_S = 10.0
@@ -21,21 +22,24 @@ _MAX_REDIRECTS = 3
 
 @attrs.frozen
 class Answer:
-    """A whole answer, or why there is none."""
+    """A whole answer, or why there is none; texts do not show the token."""
 
     status: int = 0
     body: bytes = b""
     retry_after_s: float | None = None
     problem: str | None = None
-    """What broke the exchange, without the token; asking again may help."""
+    """What broke the exchange; asking again may help."""
+    garbage: str | None = None
+    """What the answer was that is not taken; asking again would not change that."""
 
 
 class Exchange:
     """Requests over connections that stay open; from any number of threads."""
 
     def __init__(
-        self, address: TileAddress, *, connections: int, timeout_s: float, clock: Clock, user_agent: str
+        self, address: ServerAddress, *, connections: int, timeout_s: float, clock: Clock, user_agent: str
     ) -> None:
+        """`timeout_s` passes in real time, as the timeouts of sockets do, and not by `clock`."""
         self._address = address
         self._timeout_s = timeout_s
         self._clock = clock
@@ -48,28 +52,33 @@ class Exchange:
             timeout=httpx.Timeout(timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s)),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            headers={"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": user_agent},
+            headers={"Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity", "User-Agent": user_agent},
         )
 
     def get(self, url: str) -> Answer:
-        """Ask for a tile. Redirects are followed on the server itself alone, and nothing is sent elsewhere."""
-        until = self._clock.monotonic() + self._timeout_s
+        """Send a request. Redirects are followed on the server itself alone; nothing is sent elsewhere."""
+        until = time.monotonic() + self._timeout_s
         try:
             for _ in range(_MAX_REDIRECTS + 1):
                 answer, location = self._once(url, until)
                 if location is None:
                     return answer
                 target = urljoin(url, location)
-                if _origin(target) != _origin(self._address.server):
-                    return answer
+                if not self._is_here(target):
+                    return Answer(garbage="a redirect to another server")
                 url = target
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             return Answer(problem=_reason(error))
-        return Answer(problem=f"more than {_MAX_REDIRECTS} redirects")
+        return Answer(garbage=f"more than {_MAX_REDIRECTS} redirects")
 
     def close(self) -> None:
-        """Close the connections; a request under way breaks off."""
+        """Close the connections."""
         self._client.close()
+
+    def _is_here(self, url: str) -> bool:
+        parts = httpx.URL(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        return (parts.scheme, parts.host, port) == self._address.origin
 
     def _once(self, url: str, until: float) -> tuple[Answer, str | None]:
         with self._client.stream("GET", url, headers=self._address.headers) as response:
@@ -77,18 +86,13 @@ class Exchange:
             for part in response.iter_raw():
                 body += part
                 if len(body) > MAX_ANSWER_BYTES:
-                    return Answer(problem=f"an answer of more than {MAX_ANSWER_BYTES} bytes"), None
-                if self._clock.monotonic() > until:
+                    return Answer(garbage=f"an answer of more than {MAX_ANSWER_BYTES} bytes"), None
+                if time.monotonic() > until:
                     return Answer(problem=f"not over after {self._timeout_s:g} s"), None
             status, headers = response.status_code, response.headers
         location = headers.get("Location") if 300 <= status < 400 else None
         wait_s = retry_after_s(headers.get("Retry-After"), headers.get("Date"), self._clock.now())
         return Answer(status, bytes(body), wait_s), location
-
-
-def _origin(url: str) -> tuple[str, str, int | None]:
-    parts = httpx.URL(url)
-    return parts.scheme, parts.host, parts.port
 
 
 def _reason(error: Exception) -> str:

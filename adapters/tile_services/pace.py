@@ -29,17 +29,17 @@ class Pace:
 
     def wait_for_start(self) -> bool:
         """Wait until a request may start; False when none may any more."""
-        with self._lock:
-            now_s = self._clock.monotonic()
-            start_s = next_start_s(now_s, self._last_start_s, self._pause_until_s, self._limits)
-            self._last_start_s = start_s
-        self.sleep(start_s - now_s)
         while not self.stopping.is_set():
             with self._lock:
-                left_s = self._pause_until_s - self._clock.monotonic()
-            if left_s <= 0:
-                return True
-            self.sleep(left_s)
+                now_s = self._clock.monotonic()
+                start_s = next_start_s(now_s, self._last_start_s, self._pause_until_s, self._limits)
+                self._last_start_s = start_s
+            self.sleep(start_s - now_s)
+            with self._lock:
+                # A pause that came meanwhile: the requests that waited must not start together behind it.
+                is_paused = self._pause_until_s > self._clock.monotonic()
+            if not is_paused:
+                return not self.stopping.is_set()
         return False
 
     def sleep(self, seconds: float) -> None:
@@ -59,11 +59,19 @@ class Pace:
             self._last_success_s = self._clock.monotonic()
             self._silent_since_s = None
 
-    def note_failure(self) -> None:
-        """A request failed."""
+    def note_failure(self) -> bool:
+        """A request failed; True for the first one since a success."""
         with self._lock:
-            if self._silent_since_s is None:
+            is_first = self._silent_since_s is None
+            if is_first:
                 self._silent_since_s = self._clock.monotonic()
+            return is_first
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether a request succeeded ever."""
+        with self._lock:
+            return self._last_success_s is not None
 
     def has_answered_since(self, moment_s: float) -> bool:
         """Whether a request succeeded after a moment."""

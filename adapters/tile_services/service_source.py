@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
@@ -19,23 +20,31 @@ from ...domain.policies.tile_fetching import (
     judge_answer,
 )
 from ...domain.ports.clock import Clock
-from ...domain.ports.imagery_source import FoundPlace, ImageryFacts, ImageryTile, ReadPlace, TilePlace
-from ...domain.values.tile_grid import GridRange
+from ...domain.ports.imagery_source import FoundPlace, ImageryFacts, ReadPlace, TilePlace
+from ...domain.values.tile_grid import MAX_ZOOM, GridRange, shared_range
 from .address import TileAddress
 from .exchange import Answer, Exchange
 from .pace import Pace
 
-USER_AGENT = "aerotile"
+_log = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT_S = 30.0
 _USUAL_BYTES = 20_000
 """Of an aerial JPEG tile of 256 pixels; replaced by the mean of what was fetched."""
 _AGAIN = "run the same command again: it goes on with what is missing"
+_THROTTLED = (429, 503)
+
+
+def whole_world(zoom_level: int) -> GridRange:
+    """Every place of a zoom."""
+    last = (1 << zoom_level) - 1
+    return GridRange(zoom_level, 0, 0, last, last)
 
 
 class TileServiceSource:
-    """See `ImagerySource`. It asks for no tile twice at a time, and holds one block of tiles in memory.
+    """See `ImagerySource` and `SupportsStop`. It holds one block of tiles in memory, each asked for once.
 
-    `transcode` makes a JPEG of another picture, or says what is wrong with it; without it such pictures are
-    errors of their places. JPEGs are handed on verbatim.
+    `picture` makes the answer of a place from the bytes of a JPEG, PNG or WebP, in any thread.
     """
 
     is_remote = True
@@ -45,19 +54,26 @@ class TileServiceSource:
         address: TileAddress,
         *,
         clock: Clock,
+        picture: Callable[[TilePlace, bytes], ReadPlace],
+        user_agent: str,
         limits: FetchLimits | None = None,
-        zooms: range = range(23),
-        transcode: Callable[[TilePlace, bytes], ImageryTile | ImageryPlaceError] | None = None,
-        request_timeout_s: float = 60.0,
+        extents: Mapping[int, GridRange] | None = None,
+        facts: ImageryFacts | None = None,
+        name: str | None = None,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """`draw` gives the random shares of the back-off, within 0..1. Nothing is sent yet."""
-        self.name = address.template
+        """`extents` by zoom are what the server says that it has; None: it says nothing, and may have all.
+
+        `draw` gives the random shares of the back-off, within 0..1. Nothing is sent yet.
+        """
+        self.name = name or address.template
+        self.facts = facts or ImageryFacts(kind="XYZ server")
         self._address = address
         self._clock = clock
         self._limits = limits or FetchLimits()
-        self._zooms = zooms
-        self._transcode = transcode
+        self._extents = extents or {zoom: whole_world(zoom) for zoom in range(MAX_ZOOM + 1)}
+        self._picture = picture
         self._draw = draw
         self._pace = Pace(self._limits, clock)
         self._exchange = Exchange(
@@ -65,17 +81,12 @@ class TileServiceSource:
             connections=self._limits.connections,
             timeout_s=request_timeout_s,
             clock=clock,
-            user_agent=USER_AGENT,
+            user_agent=user_agent,
         )
         self._pool = ThreadPoolExecutor(self._limits.connections, thread_name_prefix="aerotile-fetch")
         self._counts = threading.Lock()
-        self._pictures = self._bytes = self._garbage = 0
+        self._pictures = self._bytes = self._garbage_in_a_row = 0
         self._stop_error: ImagerySourceError | None = None
-
-    @property
-    def facts(self) -> ImageryFacts:
-        """See `ImagerySource`; a server says nothing of its imagery."""
-        return ImageryFacts(kind="tile service")
 
     @property
     def seconds_each(self) -> float:
@@ -84,19 +95,25 @@ class TileServiceSource:
 
     def zooms(self) -> Sequence[int]:
         """See `ImagerySource`."""
-        return self._zooms
+        return sorted(self._extents)
 
     def extent(self, zoom_level: int) -> GridRange | None:
-        """See `ImagerySource`: the world, because a server doesn't say which tiles it lacks."""
-        last = (1 << zoom_level) - 1
-        return GridRange(zoom_level, 0, 0, last, last) if zoom_level in self._zooms else None
+        """See `ImagerySource`."""
+        return self._extents.get(zoom_level)
 
     def places(self, within: GridRange) -> Sequence[FoundPlace]:
-        """See `ImagerySource`: every place."""
-        if within.zoom_level not in self._zooms:
+        """See `ImagerySource`: every place, because a server doesn't say which tiles it lacks."""
+        extent = self._extents.get(within.zoom_level)
+        there = None if extent is None else shared_range(within, extent)
+        if there is None:
             return []
-        size = self._bytes // self._pictures if self._pictures else _USUAL_BYTES
-        return [FoundPlace(TilePlace(within.zoom_level, x, y), size) for x, y in within]
+        with self._counts:
+            size = self._bytes // self._pictures if self._pictures else _USUAL_BYTES
+        return [
+            FoundPlace(TilePlace(there.zoom_level, x, y), size)
+            for x in range(there.min_x, there.max_x + 1)
+            for y in range(there.min_y, there.max_y + 1)
+        ]
 
     def read(self, places: Sequence[TilePlace]) -> Iterator[ReadPlace]:
         """See `ImagerySource`. Raises `ImagerySourceError` where the server refuses or does not answer."""
@@ -108,13 +125,17 @@ class TileServiceSource:
             for job in jobs:
                 job.cancel()
 
+    def stop(self) -> None:
+        """See `SupportsStop`. A request under way ends first."""
+        self._pace.stopping.set()
+
     def __enter__(self) -> TileServiceSource:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pace.stopping.set()
+        self.stop()
         self._pool.shutdown(cancel_futures=True)
         self._exchange.close()
 
@@ -128,11 +149,7 @@ class TileServiceSource:
             before_s, asked_s = asked_s, self._clock.monotonic()
             answer = self._exchange.get(self._address.url(place))
             attempts += 1
-            judged = (
-                judge_answer(answer.status, answer.body)
-                if answer.problem is None
-                else JudgedAnswer(AnswerKind.FAILED, answer.problem)
-            )
+            judged = _judged(answer)
             if judged.kind is not AnswerKind.FAILED:
                 return self._settled(place, answer, judged)
             strikes += self._pace.has_answered_since(asked_s if before_s is None else before_s)
@@ -147,10 +164,13 @@ class TileServiceSource:
 
     def _wait_after(self, answer: Answer, judged: JudgedAnswer, attempts: int, strikes: int) -> bool:
         """Wait before another request, or return True to give the tile up."""
-        self._pace.note_failure()
+        if self._pace.note_failure():
+            _log.info("%s: %s; it is asked again", self._address.server, judged.what)
         failure = Failure(
             attempts=attempts,
             retry_after_s=answer.retry_after_s,
+            is_throttled=answer.status in _THROTTLED,
+            has_answered=self._pace.has_answered,
             strikes=strikes,
             silent_for_s=self._pace.silent_for_s(),
         )
@@ -173,33 +193,30 @@ class TileServiceSource:
             )
             raise self._stopped(f"refuses this client ({judged.what})", f"{told}, then {_AGAIN}")
         self._pace.note_success()
-        if judged.kind is AnswerKind.NOTHING_THERE:
-            return None
         if judged.kind is AnswerKind.GARBAGE:
             return self._garbled(place, judged.what)
         with self._counts:
-            self._pictures += 1
-            self._bytes += len(answer.body)
-        if judged.what == "a JPEG":
-            return ImageryTile(place=place, pixels=answer.body)
-        if self._transcode is None:
-            return self._garbled(place, judged.what)
-        return self._transcode(place, answer.body)
+            self._garbage_in_a_row = 0
+            if judged.kind is AnswerKind.PICTURE:
+                self._pictures += 1
+                self._bytes += len(answer.body)
+        return self._picture(place, answer.body) if judged.kind is AnswerKind.PICTURE else None
 
     def _garbled(self, place: TilePlace, what: str) -> ImageryPlaceError:
         with self._counts:
-            self._garbage += 1
-            is_all = not self._pictures and self._garbage >= self._limits.garbage_at_first
-        if is_all:
+            self._garbage_in_a_row += 1
+            count = self._garbage_in_a_row
+            most = self._limits.garbage_in_a_row if self._pictures else self._limits.garbage_at_first
+        if count >= most:
             raise self._stopped(
-                f"answered {self._garbage} times, each time without a tile, at last with {what}",
+                f"answered {count} times in a row without a tile, at last with {what}",
                 "look at its answer in a browser, and check the address and the token",
             )
         return ImageryPlaceError(
-            f"{self._address.shown(place)} is {what}",
+            f"{self._address.shown(place)}: its answer is {what}",
             place=place,
             kind=what,
-            remedy="look at what the server answered there",
+            remedy="look at what the server answers there",
         )
 
     def _stopped(self, what: str, remedy: str) -> ImagerySourceError:
@@ -209,3 +226,11 @@ class TileServiceSource:
                 self._stop_error = ImagerySourceError(f"{self._address.server} {what}", remedy=remedy)
         self._pace.stopping.set()
         return self._stop_error
+
+
+def _judged(answer: Answer) -> JudgedAnswer:
+    if answer.problem is not None:
+        return JudgedAnswer(AnswerKind.FAILED, answer.problem)
+    if answer.garbage is not None:
+        return JudgedAnswer(AnswerKind.GARBAGE, answer.garbage)
+    return judge_answer(answer.status, answer.body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
@@ -126,3 +126,12 @@ class ImagerySource(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+@runtime_checkable
+class SupportsStop(Protocol):
+    """A source whose reads may take long, and can be told to end."""
+
+    def stop(self) -> None:
+        """Read no place any more. The read under way raises `ImagerySourceError` soon. From any thread."""
+        ...

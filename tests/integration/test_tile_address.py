@@ -6,7 +6,7 @@ import mercantile
 import pytest
 
 from aerotile.adapters.config.secret import Secret
-from aerotile.adapters.tile_services.address import TileAddress, is_tile_address
+from aerotile.adapters.tile_services.address import ServerAddress, TileAddress, has_numbers, is_address
 from aerotile.domain.errors import ImagerySourceError
 from aerotile.domain.ports.imagery_source import TilePlace
 
@@ -32,7 +32,8 @@ _SECRET = Secret("a+b/c=")
     ],
 )
 def test_forms_of_addresses(template: str, url: str) -> None:
-    assert is_tile_address(template)
+    assert is_address(template)
+    assert has_numbers(template)
     assert TileAddress(template).url(_PLACE) == url
     assert TileAddress(template, _SECRET).headers == {"Authorization": "Bearer a+b/c="}
 
@@ -48,6 +49,12 @@ def test_a_token_in_the_address_is_quoted_and_not_shown() -> None:
     ("template", "what"),
     [
         ("ftp://host/{z}/{x}/{y}", "no address of http or https"),
+        ("file:///etc/{z}/{x}/{y}", "no address of http or https"),
+        ("https:///{z}/{x}/{y}", "no address of http or https"),
+        ("https://host:port/{z}/{x}/{y}", "no address of http or https"),
+        ("https://[host/{z}/{x}/{y}", "no address of http or https"),
+        ("https://host/{z}/{x}/{y}\r\nX: y", "no address of http or https"),
+        ("https://host/#/{z}/{x}/{y}", "goes on behind a #"),
         ("https://host/{z}/{x}", "does not say where zoom, column and row go"),
         ("https://host/tiles.jpg", "does not say where zoom, column and row go"),
         ("https://host/{z}/{x}/{y}{r}.jpg", "has {r}, which stands for nothing"),
@@ -67,6 +74,9 @@ def test_addresses_that_are_refused(template: str, what: str) -> None:
         "https://me:hunter2@host/{z}/{x}/{y}.jpg",
         "https://host/{z}/{x}/{y}.jpg?access_token=hunter2",
         "https://host/{z}/{x}/{y}.jpg?a=1&api_key=hunter2",
+        "https://host/{z}/{x}/{y}.jpg?subscription-key=hunter2",
+        "https://host/{z}/{x}/{y}.jpg?apikey=hunter2",
+        "https://host/{z}/{x}/{y}.jpg?sig=hunter2",
     ],
 )
 def test_a_secret_on_the_command_line_is_refused_and_not_repeated(template: str) -> None:
@@ -80,3 +90,19 @@ def test_a_token_goes_to_another_machine_by_https_alone() -> None:
     with pytest.raises(ImagerySourceError, match="unencrypted"):
         TileAddress("http://host/{z}/{x}/{y}.jpg", _SECRET)
     assert TileAddress("http://127.0.0.1:80/{z}/{x}/{y}.jpg", _SECRET).headers
+
+
+def test_names_that_only_sound_like_secrets_are_none() -> None:
+    template = "https://host/{z}/{x}/{y}.jpg?design=monkey&keyboard=1&passage=2"
+    assert TileAddress(template).url(_PLACE).endswith("?design=monkey&keyboard=1&passage=2")
+
+
+def test_a_token_that_a_server_repeats_is_taken_out() -> None:
+    address = ServerAddress("https://host/wmts?key={token}", _SECRET)
+    assert address.whole_url == "https://host/wmts?key=a%2Bb%2Fc%3D"
+    assert address.without_token("x?key=a%2Bb%2Fc%3D&t=a+b/c=") == "x?key={token}&t={token}"
+
+
+def test_a_matrix_has_a_name_of_its_own() -> None:
+    address = TileAddress("https://host/{TileMatrix}/{TileRow}/{TileCol}", None, {12: "GM:12"})
+    assert address.url(_PLACE) == "https://host/GM%3A12/1300/2048"

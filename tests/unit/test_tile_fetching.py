@@ -25,7 +25,7 @@ _JPEG = b"\xff\xd8\xff\xe0 and so on"
         (200, _JPEG, AnswerKind.PICTURE),
         (200, b"\x89PNG\r\n\x1a\n", AnswerKind.PICTURE),
         (200, b"RIFF\0\0\0\0WEBPVP8 ", AnswerKind.PICTURE),
-        (200, b"", AnswerKind.NOTHING_THERE),
+        (200, b"", AnswerKind.GARBAGE),
         (200, b"<html>", AnswerKind.GARBAGE),
         (200, b'{"a": 1}', AnswerKind.GARBAGE),
         (206, _JPEG, AnswerKind.GARBAGE),
@@ -46,9 +46,22 @@ def test_what_an_answer_means(status: int, body: bytes, kind: AnswerKind) -> Non
 
 
 def _failure(
-    attempts: int = 1, *, asked: float | None = None, strikes: int = 0, silent: float = 0.0
+    attempts: int = 1,
+    *,
+    asked: float | None = None,
+    strikes: int = 0,
+    silent: float = 0.0,
+    throttled: bool = False,
+    answered: bool = True,
 ) -> Failure:
-    return Failure(attempts=attempts, retry_after_s=asked, strikes=strikes, silent_for_s=silent)
+    return Failure(
+        attempts=attempts,
+        retry_after_s=asked,
+        is_throttled=throttled,
+        has_answered=answered,
+        strikes=strikes,
+        silent_for_s=silent,
+    )
 
 
 def test_the_back_off_doubles_up_to_its_cap_and_at_most_half_of_it_is_chance() -> None:
@@ -69,7 +82,16 @@ def test_a_tile_is_given_up_only_where_the_server_answers_others() -> None:
 def test_a_retry_after_is_heeded_whole_by_everybody_or_ends_the_run() -> None:
     assert after_failure(_failure(asked=300.0), 0.5, _LIMITS) == AskAgain(300.0, everybody=True)
     assert after_failure(_failure(asked=300.1), 0.5, _LIMITS) is GiveUp.RUN
-    assert after_failure(_failure(asked=0.0), 0.5, _LIMITS) == AskAgain(0.0, everybody=True)
+    # A server that names no time, or none that passes, is not asked at once.
+    assert after_failure(_failure(asked=0.0), 1.0, _LIMITS) == AskAgain(1.0, everybody=True)
+    assert after_failure(_failure(throttled=True), 1.0, _LIMITS) == AskAgain(1.0, everybody=True)
+
+
+def test_a_server_that_never_answered_is_given_up_sooner_unless_it_names_a_time() -> None:
+    assert after_failure(_failure(9, silent=20.1, answered=False), 0.5, _LIMITS) is GiveUp.RUN
+    assert isinstance(after_failure(_failure(9, silent=19.9, answered=False), 0.5, _LIMITS), AskAgain)
+    waits = after_failure(_failure(9, silent=25.0, answered=False, asked=40.0), 0.5, _LIMITS)
+    assert waits == AskAgain(40.0, everybody=True)
 
 
 def test_requests_start_no_sooner_than_rate_and_pause_allow() -> None:
