@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
@@ -32,6 +33,8 @@ class Behaviour:
 
     fail_every: int | None = None
     """Each so many-th request is answered with `status`."""
+    throttle_every: int | None = None
+    """Each so many-th request is answered with status 429 and `Retry-After: 1`."""
     status: int = 500
     retry_after_s: int | None = None
     """Beside `status`, in seconds, or as a date with `retry_as_date`."""
@@ -45,7 +48,9 @@ class Behaviour:
     """Whether the request of this number gets half a body and a closed connection."""
     redirect_to: Callable[[str], str | None] = lambda path: None
     token: str | None = None
-    """Whoever does not send it is answered 401."""
+    """A request without it is answered 401."""
+    token_in_query: bool = False
+    """It is sent as `?key=` in place of the header."""
     token_expires_after: int | None = None
     held: threading.Event | None = None
     """Answers wait until it is set."""
@@ -69,6 +74,8 @@ class TileServer:
         self.served: Counter[str] = Counter()
         """How often each path was answered with a whole tile."""
         self.headers: list[dict[str, str]] = []
+        self.arrivals: list[float] = []
+        """When each request came, by `time.monotonic`."""
         self.most_at_once = 0
         self._at_once = 0
         self._clock = clock
@@ -127,6 +134,7 @@ class TileServer:
             self.requests[request.path] += 1
             number = self.requests.total()
             self.headers.append(dict(request.headers.items()))
+            self.arrivals.append(time.monotonic())
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         try:
@@ -144,8 +152,9 @@ class TileServer:
             return
         expired = behaviour.token_expires_after is not None and number > behaviour.token_expires_after
         if behaviour.token is not None:
-            sent = request.headers.get("Authorization") == f"Bearer {behaviour.token}"
-            if expired or not sent:
+            in_header = request.headers.get("Authorization") == f"Bearer {behaviour.token}"
+            in_query = path.endswith(f"?key={behaviour.token}")
+            if expired or not (in_query if behaviour.token_in_query else in_header):
                 _send(request, 401, b"who are you?")
                 return
         if behaviour.fail_every and number % behaviour.fail_every == 0:
@@ -153,6 +162,9 @@ class TileServer:
             if behaviour.retry_after_s is not None:
                 headers["Retry-After"] = self._retry_after(behaviour)
             _send(request, behaviour.status, PORTAL, headers)
+            return
+        if behaviour.throttle_every and number % behaviour.throttle_every == 0:
+            _send(request, 429, b"too many", {"Retry-After": "1"})
             return
         target = behaviour.redirect_to(path)
         if target is not None:

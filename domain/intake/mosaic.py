@@ -105,7 +105,7 @@ class Mosaic:
                 continue
             extents = [extent for extent in map(source.extent, self.zooms) if extent is not None]
             most = sum((one.max_x - one.min_x + 1) * (one.max_y - one.min_y + 1) for one in extents)
-            if self.area is not None:
+            if most > MOST_REMOTE_PLACES and self.area is not None:
                 most = min(most, sum(WantedZoom.of(self.area, zoom).count or 0 for zoom in self.zooms))
             if most > MOST_REMOTE_PLACES:
                 raise ImagerySourceError(
