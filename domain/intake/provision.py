@@ -14,7 +14,7 @@ import attrs
 from ..errors import ImagerySourceError
 from ..policies.freshness import check_capture_time
 from ..policies.jpeg import with_comment
-from ..ports.imagery_source import ImagerySource, SupportsStop, TilePlace
+from ..ports.imagery_source import ImagerySource, TilePlace
 from ..ports.offered_tile import OfferedTile
 from ..values.datasets import SourceDigest
 from ..values.tiles import TileId, TileSource
@@ -247,8 +247,7 @@ def _read_ahead(items: Iterator[T], stop: Callable[[], None]) -> Generator[T, No
 
 def _stop(sources: Sequence[ImagerySource]) -> None:
     for source in sources:
-        if isinstance(source, SupportsStop):
-            source.stop()
+        source.stop()
 
 
 def _note_known(known: Sequence[TilePlace], terms: ProvisionTerms, report: ProvisionReport) -> None:

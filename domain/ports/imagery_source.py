@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias
 
 import attrs
 
@@ -72,8 +72,9 @@ ReadPlace: TypeAlias = ImageryTile | ImageryPlaceError | None
 class ImagerySource(Protocol):
     """A named source of imagery, seen as tiles of the Web-Mercator grid of `tiles.tile_size_pixels`.
 
-    A context manager that gives files and connections back. All calls come from one thread at a time; a
-    source that decodes, warps or fetches uses threads of its own, on all cores. No call writes to the source.
+    A context manager that gives files and connections back. All calls but `stop` come from one thread at a
+    time; a source that decodes, warps or fetches uses threads of its own, on all cores. No call writes to the
+    source.
     """
 
     @property
@@ -121,17 +122,15 @@ class ImagerySource(Protocol):
         """
         ...
 
+    def stop(self) -> None:
+        """Read no more. From any thread.
+
+        A read that may wait long raises `ImagerySourceError` soon; one that ends soon by itself goes on.
+        """
+        ...
+
     def __enter__(self) -> ImagerySource: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-
-
-@runtime_checkable
-class SupportsStop(Protocol):
-    """A source whose reads may take long, and can be told to end."""
-
-    def stop(self) -> None:
-        """Read no place any more. The read under way raises `ImagerySourceError` soon. From any thread."""
-        ...
