@@ -1,6 +1,6 @@
 """A provision from an archive and a server that is killed, or whose disk is full: the next run ends the same.
 
-TEST_KILLS sets how often (default 10, of which this test takes four; a number above 10 is taken whole).
+TEST_KILLS sets how often (default 10, of which this test takes three; a number above 10 is taken whole).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from random_seed import random_of
 from tile_server import Behaviour, TileServer
 from waiting import DEADLINE_S
 
-_KILLS = min(MOST_KILLS, 50) if MOST_KILLS > 10 else 4
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800 if _KILLS > 4 else 300)]
+_KILLS = min(MOST_KILLS, 50) if MOST_KILLS > 10 else 3
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800 if _KILLS > 3 else 300)]
 
 ZOOM, FIRST, SIDE = 12, (2177, 1420), 24
 _FACTS = """
