@@ -167,6 +167,9 @@ class RasterSource:
             answers |= {place: answer for block in done.values() for place, answer in block.answers.items()}
         return answers
 
+    def stop(self) -> None:
+        """See `ImagerySource`: a block is read within seconds."""
+
     def __enter__(self) -> RasterSource:
         return self
 

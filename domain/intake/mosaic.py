@@ -17,6 +17,8 @@ from ..values.disk_usage import footprint
 from ..values.tile_grid import shared_range, tile_bbox
 from .wanted_places import SQUARE, WantedSquare, WantedZoom
 
+MOST_REMOTE_PLACES = 10_000_000
+"""Places that a server is asked for in one provision: six days at 20 requests a second."""
 _BLOCK_STEPS = 4
 """A block has 16 columns and rows at its finest zoom, and what lies above them at so many coarser zooms.
 
@@ -81,7 +83,7 @@ class Mosaic:
     ) -> Mosaic:
         """The mosaic at the given zooms, or at all that a source has.
 
-        Raises `ImagerySourceError` for a zoom that no source has.
+        Raises `ImagerySourceError` for a zoom that no source has, and for more places than a server is asked.
         """
         known = sorted({zoom for source in sources for zoom in source.zooms()})
         missing = sorted(set(zooms) - set(known))
@@ -92,7 +94,25 @@ class Mosaic:
                 f"no source has zoom {in_ranges(missing)} ({held})",
                 remedy=f"leave these zooms out{enlarged if missing[-1] > max(known, default=-1) else ''}",
             )
-        return cls(sources=sources, zooms=sorted(set(zooms)) or known, area=area)
+        mosaic = cls(sources=sources, zooms=sorted(set(zooms)) or known, area=area)
+        mosaic._check_remote()
+        return mosaic
+
+    def _check_remote(self) -> None:
+        """Raise `ImagerySourceError` for more places than a server is asked for."""
+        for source in self.sources:
+            if not source.is_remote:
+                continue
+            extents = [extent for extent in map(source.extent, self.zooms) if extent is not None]
+            most = sum((one.max_x - one.min_x + 1) * (one.max_y - one.min_y + 1) for one in extents)
+            if most > MOST_REMOTE_PLACES and self.area is not None:
+                most = min(most, sum(WantedZoom.of(self.area, zoom).count or 0 for zoom in self.zooms))
+            if most > MOST_REMOTE_PLACES:
+                raise ImagerySourceError(
+                    f"{source.name} is a server, and would be asked for {most} places at zoom "
+                    f"{in_ranges(self.zooms)}; {MOST_REMOTE_PLACES} are the most",
+                    remedy="name a smaller --area or coarser zooms",
+                )
 
     def estimate(self, is_present: Callable[[TilePlace], bool] = lambda place: False) -> list[ZoomEstimate]:
         """Count the places of each zoom, and estimate their bytes. No pixels are read.

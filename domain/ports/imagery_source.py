@@ -74,8 +74,9 @@ ReadPlace: TypeAlias = ImageryTile | ImageryPlaceError | None
 class ImagerySource(Protocol):
     """A named source of imagery, seen as tiles of the Web-Mercator grid of `tiles.tile_size_pixels`.
 
-    A context manager that gives files and connections back. All calls come from one thread at a time; a
-    source that decodes, warps or fetches uses threads of its own, on all cores. No call writes to the source.
+    A context manager that gives files and connections back. All calls but `stop` come from one thread at a
+    time; a source that decodes, warps or fetches uses threads of its own, on all cores. No call writes to the
+    source.
     """
 
     @property
@@ -120,6 +121,13 @@ class ImagerySource(Protocol):
         What is wrong with one place is an `ImageryPlaceError` among the answers; the others go on.
         Raises `ImagerySourceError` where the source as a whole can't be read any more. Closing the iterator
         ends the reads under way.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Read no more. From any thread.
+
+        A read that may wait long raises `ImagerySourceError` soon; one that ends soon by itself goes on.
         """
         ...
 
