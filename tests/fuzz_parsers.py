@@ -9,6 +9,7 @@ import numpy as np
 from fuzz_targets import (
     Parser,
     arguments,
+    capabilities,
     checked_line,
     copy,
     environment,
@@ -55,6 +56,7 @@ from aerotile.adapters.sealed_base.sector_file import decode_sectors, encode_sec
 from aerotile.adapters.signatures import SignatureError, Trust, new_envelope, signers_of
 from aerotile.domain.errors import (
     ConfigurationError,
+    ImagerySourceError,
     IndexUnavailableError,
     StoreUnavailableError,
     TileMetadataError,
@@ -180,6 +182,13 @@ PARSERS = [
         (InputFileError,),
         (json.dumps(samples.SECTORS).encode(), samples.KML),
         (*_JSON_WORDS, b'"crs":', b"<!DOCTYPE x>", b"&#0;"),
+    ),
+    Parser(
+        "capabilities",
+        capabilities,
+        (ImagerySourceError,),
+        samples.CAPABILITIES,
+        (b"<TileMatrix>", b"http://[", b"{y}", b"#", b"&#0;", b"<!DOCTYPE x>", b"-1", b"1e999", b"9" * 5000),
     ),
     Parser(
         "drawing",

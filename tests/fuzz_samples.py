@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import UUID
 
 import numpy as np
+import wmts
 
 from aerotile.adapters.faiss.metadata_file import encode_metadata
 from aerotile.adapters.files.file_digests import FileDigests
@@ -42,6 +43,13 @@ JPEG = (
     b"\xff\xd8\xff\xe0\x00\x10JFIF\0\1\1\0\0\1\0\1\0\0"
     b"\xff\xc0\x00\x11\x08\x01\x00\x01\x00\x03\x01\x11\x00\x02\x11\x01\x03\x11\x01"
     b"\xff\xda\x00\x0c\x03\x01\0\x02\x11\x03\x11\0\x3f\0\x55\xff\0\x55\xff\xd0\x55\xff\xd9"
+)
+_TILES = "https://host/{style}/{TileMatrixSet}/{TileMatrix}/{TileRow}/{TileCol}.jpg"
+CAPABILITIES = (
+    wmts.capabilities(
+        wmts.layer("ortho", address=_TILES), grids=[("grid", "EPSG:3857", wmts.matrices([0, 9]))]
+    ),
+    wmts.capabilities(wmts.layer("ortho"), grids=[("grid", "EPSG:3857", wmts.matrices([7], size=512))]),
 )
 BASE_SECTORS = (SectorBoundary("north", SectorClassification.ACTIVE_CONFLICT, Bbox(1.0, 2.0, 3.0, 4.5)),)
 BASE_HEADER = ArchiveHeader(

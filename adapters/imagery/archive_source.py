@@ -202,6 +202,9 @@ class ArchiveSource:
         """The tiles that are made of one picture; on any thread."""
         return tiles_at(self.name, task.places, task.content, self._tile_size, task.quarters)
 
+    def stop(self) -> None:
+        """See `ImagerySource`: a block is read within seconds."""
+
     def __enter__(self) -> ArchiveSource:
         return self
 

@@ -22,7 +22,7 @@ from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, GridRange
 from .errors import GDAL_ERRORS, reason_of
 from .footprint import Footprint
 from .halved import Picture, halved, joined
-from .raster_file import open_raster
+from .raster_file import TIFF_TIME, open_raster
 from .warped_block import BlockWarper
 
 JPEG_QUALITY = 90
@@ -78,6 +78,7 @@ class RasterSource:
             name=raster.path.stem,
             captured_at=raster.captured_at,
             captured_at_from=raster.captured_at_tag and f"its tag {raster.captured_at_tag}",
+            captured_at_is_the_files=raster.captured_at_tag == TIFF_TIME,
             left_out={"further image of the file": further} if further else {},
         )
 
@@ -166,6 +167,9 @@ class RasterSource:
             done = self._parents(level, done, ancestors)
             answers |= {place: answer for block in done.values() for place, answer in block.answers.items()}
         return answers
+
+    def stop(self) -> None:
+        """See `ImagerySource`: a block is read within seconds."""
 
     def __enter__(self) -> RasterSource:
         return self

@@ -76,7 +76,7 @@ def read_capabilities(
         set_name = child_text(link, "TileMatrixSet")
         matrices = _matrices(sets.get(set_name), tile_size)
         if matrices:
-            template = urljoin(url, _template(root, found, set_name, name, hide))
+            template = _joined(url, _template(root, found, set_name, name, hide), name)
             extents = _extents(found, link, matrices)
             shown = {one.zoom_level: one.name for one in matrices if one.zoom_level in extents}
             return ServiceLayer(
@@ -175,6 +175,13 @@ def _template(root: Element, layer: Element, set_name: str, name: str, hide: Cal
     mark = "" if address.endswith(("?", "&")) else "&" if "?" in address else "?"
     numbers = "TILEMATRIX={TileMatrix}&TILEROW={TileRow}&TILECOL={TileCol}"
     return f"{address}{mark}{urlencode(query)}&{numbers}"
+
+
+def _joined(url: str, address: str, name: str) -> str:
+    try:
+        return urljoin(url, address)
+    except ValueError as error:
+        raise _refused(name, f"gives no address of its tiles: {error}") from error
 
 
 def _value(field: str, values: Mapping[str, str]) -> str:

@@ -42,7 +42,7 @@ def whole_world(zoom_level: int) -> GridRange:
 
 
 class TileServiceSource:
-    """See `ImagerySource` and `SupportsStop`. It holds one block of tiles in memory, each asked for once.
+    """See `ImagerySource`. It holds one block of tiles in memory, and asks for none twice at a time.
 
     `picture` makes the answer of a place from the bytes of a JPEG, PNG or WebP, in any thread.
     """
@@ -126,7 +126,7 @@ class TileServiceSource:
                 job.cancel()
 
     def stop(self) -> None:
-        """See `SupportsStop`. A request under way ends first."""
+        """See `ImagerySource`. A request under way ends first."""
         self._pace.stopping.set()
 
     def __enter__(self) -> TileServiceSource:

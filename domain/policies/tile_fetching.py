@@ -27,7 +27,9 @@ class FetchLimits:
     requests_per_second: float = 20.0
     max_attempts: int = 8
     """For one tile, while the server answers others: one request in ten may fail, of a million tiles."""
-    backoff_base_s: float = 1.0
+    backoff_base_s: float = 0.25
+    throttled_base_s: float = 1.0
+    """The base after an answer that there were too many requests."""
     backoff_cap_s: float = 30.0
     max_outage_s: float = 300.0
     """How long the server may answer no request, or ask to wait, before the run ends."""
@@ -43,7 +45,7 @@ class FetchLimits:
             value = getattr(self, name)
             if not is_whole(value) or value < 1:
                 raise ValueError(f"{name} must be a whole number of 1 or more, got {value!r}")
-        seconds = ("backoff_base_s", "backoff_cap_s", "max_outage_s", "first_answer_s")
+        seconds = ("backoff_base_s", "throttled_base_s", "backoff_cap_s", "max_outage_s", "first_answer_s")
         for name in ("requests_per_second", *seconds):
             value = getattr(self, name)
             if not is_real(value) or not 0 < value < math.inf:
@@ -141,7 +143,8 @@ def after_failure(failure: Failure, share: float, limits: FetchLimits) -> AskAga
     if failure.strikes >= limits.max_attempts:
         return GiveUp.TILE
     doublings = min(failure.attempts - 1, 32)
-    longest = min(limits.backoff_base_s * 2.0**doublings, limits.backoff_cap_s)
+    base_s = limits.throttled_base_s if failure.is_throttled else limits.backoff_base_s
+    longest = min(base_s * 2.0**doublings, limits.backoff_cap_s)
     wait_s = max(longest * (0.5 + share / 2), asked or 0.0)
     return AskAgain(wait_s, everybody=asked is not None or failure.is_throttled)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias
 
 import attrs
 
@@ -47,6 +47,8 @@ class ImageryFacts:
     """When the ground looked like that, for places without a time of their own."""
     captured_at_from: str | None = None
     """Where the source found that time, such as `its tag TIFFTAG_DATETIME`."""
+    captured_at_is_the_files: bool = False
+    """Whether that may be the time at which the file was made, and not that of the imagery."""
     left_out: Mapping[str, int] = attrs.field(factory=dict)
     """What lies in the source and is no place that it can read, such as a file without a number; by kind."""
 
@@ -78,8 +80,9 @@ ReadPlace: TypeAlias = ImageryTile | ImageryPlaceError | None
 class ImagerySource(Protocol):
     """A named source of imagery, seen as tiles of the Web-Mercator grid of `tiles.tile_size_pixels`.
 
-    A context manager that gives files and connections back. All calls come from one thread at a time; a
-    source that decodes, warps or fetches uses threads of its own, on all cores. No call writes to the source.
+    A context manager that gives files and connections back. All calls but `stop` come from one thread at a
+    time; a source that decodes, warps or fetches uses threads of its own, on all cores. No call writes to the
+    source.
     """
 
     @property
@@ -127,17 +130,15 @@ class ImagerySource(Protocol):
         """
         ...
 
+    def stop(self) -> None:
+        """Read no more. From any thread.
+
+        A read that may wait long raises `ImagerySourceError` soon; one that ends soon by itself goes on.
+        """
+        ...
+
     def __enter__(self) -> ImagerySource: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-
-
-@runtime_checkable
-class SupportsStop(Protocol):
-    """A source whose reads may take long, and can be told to end."""
-
-    def stop(self) -> None:
-        """Read no place any more. The read under way raises `ImagerySourceError` soon. From any thread."""
-        ...

@@ -227,3 +227,14 @@ def test_ctrl_c_ends_a_wait_for_the_server(
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err.splitlines()[-1]) == (130, "interrupted")
+
+
+def test_a_token_that_the_server_repeats_is_shown_nowhere(
+    call: Call, tmp_path: Path, server: TileServer
+) -> None:
+    (tmp_path / "key").write_text(TOKEN + "\n")
+    server.behaviour = Behaviour(body=lambda path: f"<{TOKEN}/>".encode())
+    result = call("--debug", "provision", server.address + "/wmts", *AREA, *DATE, "--token-file", "key")
+    assert result.code == BAD_CALL
+    assert "answers with <***>" in result.err
+    assert TOKEN not in result.err + result.out

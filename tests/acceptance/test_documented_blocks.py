@@ -17,6 +17,8 @@ from affine import Affine
 from archives import Place, picture, write_by_gdal, write_mbtiles, write_pmtiles
 from rasters import slopes, write_raster
 from small_networks import SmallNetwork
+from tile_server import Behaviour, TileServer
+from wmts import capabilities, layer
 
 from aerotile.domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, column_and_row
 
@@ -40,6 +42,9 @@ NOT_RUN = {
     "aerotile ready --route route.gpx --corridor 5km --zoom 15-17 --at 2026-06-01T08:00:00Z --speed 25m/s": (
         "needs an operator's route; test_cli_ready.py draws some"
     ),
+    "aerotile record --mcap flight.mcap --sectors sectors.geojson --layout layout.json": (
+        "needs a flight; test_cli_store.py exports one"
+    ),
     "aerotile record --lookup 17": "needs a flight; test_cli_replay.py flies one and runs both commands",
     'pip install "aerotile[serve]"': "installs, and serves until stopped; test_cli_serve.py runs it",
     'pip install "aerotile[provider]"': "installs, and serves until stopped; test_cli_provider.py runs it",
@@ -54,6 +59,7 @@ RUN = {
     DATASETS: "operations.md, datasets",
     "aerotile upload --dry-run": "operations.md, after the flight",
     "aerotile provision ortho.mbtiles --zoom 14-17 --estimate": "imagery.md",
+    "aerotile provision 'https://host/{z}/{x}/{y}.jpg' \\": "imagery.md, servers",
     "aerotile export for-a-colleague.mbtiles --zoom 14-17 --dates dates.csv": "imagery.md",
 }
 """The first command of each block that a test below runs."""
@@ -103,6 +109,7 @@ def lay_out_imagery(folder: Path) -> None:
         folder / "ortho.tif", slopes(1024, 1024), "EPSG:3857", Affine(pixel, 0.0, east, 0.0, -pixel, -south)
     )
     line = "<LineString><coordinates>11.60,48.10 11.62,48.10</coordinates></LineString>"
+    (folder / "key").write_text("a-token\n")
     (folder / "route.kml").write_text(
         f'<kml xmlns="http://www.opengis.net/kml/2.2"><Document><Placemark>{line}</Placemark></Document></kml>'
     )
@@ -157,8 +164,12 @@ def test_the_commands_of_operations_run(folder: Path, spawn_environment: dict[st
     lay_out_imagery(folder)
     blocks = {first_command(block): block for _, block in blocks_of("operations.md")}
     assert run_block(blocks["aerotile migrate"], folder, spawn_environment)
-    for _, block in blocks_of("imagery.md"):
-        assert run_block(block, folder, spawn_environment)
+    tiles = capabilities(layer("ortho", address="{TileMatrix}/{TileRow}/{TileCol}.jpg"))
+    pictures = Behaviour(body=lambda path: tiles if path.endswith(".xml") else picture(len(path)))
+    with TileServer(pictures) as server:
+        for _, block in blocks_of("imagery.md"):
+            assert run_block(block.replace("https://host", server.address), folder, spawn_environment)
+        assert server.served["/wmts/Capabilities.xml"] == 1
     listed = run_block(blocks[DATASETS], folder, spawn_environment).splitlines()
     assert [line.split()[:3] for line in listed if line.startswith("ortho-2024")] == [
         ["ortho-2024", "1", "yes"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections import Counter
@@ -18,6 +19,7 @@ from aerotile.adapters.imagery.picture_places import tiles_at
 from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.tile_services.address import TileAddress
 from aerotile.adapters.tile_services.exchange import MAX_ANSWER_BYTES
+from aerotile.adapters.tile_services.pace import Pace
 from aerotile.adapters.tile_services.service_source import TileServiceSource
 from aerotile.domain.errors import ImageryPlaceError, ImagerySourceError
 from aerotile.domain.policies.tile_fetching import FetchLimits
@@ -252,6 +254,24 @@ def test_a_server_that_throttles_without_a_time_stops_every_request(
     places = _block(4)
     assert _are_the_tiles(_read(server, clock, places, connections=1), places)
     assert clock.monotonic() > 0.5 * (server.requests.total() - len(places))
+
+
+def test_a_pause_that_comes_while_a_request_waits_holds_it_and_keeps_the_rate_behind_it() -> None:
+    class PausingClock(ManualClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if self.monotonic() < 1.0:
+                pace.pause_everybody(100.0)
+
+    clock = PausingClock(_START)
+    pace = Pace(FetchLimits(requests_per_second=1.0), clock)
+    starts = []
+    for _ in range(4):
+        assert pace.wait_for_start()
+        starts.append(clock.monotonic())
+    assert starts[0] == 0.0
+    assert starts[1] >= 100.0
+    assert all(later - earlier >= 0.999 for earlier, later in itertools.pairwise(starts))
 
 
 def test_a_stop_from_another_thread_ends_a_read_that_waits(server: TileServer) -> None:

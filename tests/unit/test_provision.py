@@ -34,7 +34,7 @@ from aerotile.domain.ports.imagery_source import ImageryFacts, ImageryTile, Tile
 from aerotile.domain.values.areas import Area
 from aerotile.domain.values.datasets import Dataset, DigestOf, SourceDigest
 from aerotile.domain.values.pictures import MaskedPicture
-from aerotile.domain.values.tile_grid import tile_bbox
+from aerotile.domain.values.tile_grid import GridRange, tile_bbox
 from aerotile.domain.values.tiles import TileId, TileSource
 
 SIDE, ZOOM = 256, 8
@@ -294,6 +294,7 @@ def test_a_provision_that_was_interrupted_goes_on_where_it_was(monkeypatch: pyte
             progress=stop,
         )
     assert report.intake.stored == 64
+    assert source.stops == 1
     # One part was written, one was read ahead, and nobody reads on.
     assert len(source.was_read) == 128
     assert counts(site.provision([source])) == (256 - 64, 64, 0)
@@ -321,6 +322,7 @@ def test_a_source_that_fails_half_way_leaves_what_was_stored(monkeypatch: pytest
     site = Site()
     with pytest.raises(ImagerySourceError, match="the disk is gone"):
         site.provision([source])
+    assert source.stops == 1
     assert set(site.stored()) == {1, 20}
     assert site.report.intake.stored == 2
 
@@ -438,3 +440,29 @@ def test_newer_imagery_replaces_older_where_that_is_asked_for() -> None:
     assert (report.intake.replaced, report.not_compared, counts(report)) == (1, 0, (0, 0, 0))
     assert site.stored() == {1: picture(5001), 2: picture(2)}
     assert site.dates()[1] == NOW
+
+
+def test_a_server_is_asked_for_no_more_places_than_anybody_needs() -> None:
+    class World(MemoryImagerySource):
+        def zooms(self) -> Sequence[int]:
+            return range(15)
+
+        def extent(self, zoom_level: int) -> GridRange:
+            last = (1 << zoom_level) - 1
+            return GridRange(zoom_level, 0, 0, last, last)
+
+    box = Area([tile_bbox(1000, 1000, 12)])
+    with pytest.raises(ImagerySourceError, match="would be asked for 16777216 places at zoom 12") as refusal:
+        Mosaic.of([World({}, is_remote=True)], zooms=[12])
+    assert refusal.value.remedy == "name a smaller --area or coarser zooms"
+    assert Mosaic.of([World({}, is_remote=True)], zooms=[12], area=box).zooms == [12]
+    assert Mosaic.of([World({})], zooms=[12]).zooms == [12]
+
+
+def test_what_a_kill_loses_of_a_server_is_a_smaller_part() -> None:
+    answers = {place(x, y): ImageryTile(place=place(x, y), pixels=picture(x * 64 + y)) for x in range(64)
+               for y in range(8)}  # fmt: skip
+    for is_remote, parts in ((True, [256, 512]), (False, [512])):
+        site = Site()
+        site.provision([MemoryImagerySource(answers, is_remote=is_remote)])
+        assert sorted(set(site.progress)) == parts

@@ -15,7 +15,9 @@ from aerotile.domain.policies.tile_fetching import (
     next_start_s,
 )
 
-_LIMITS = FetchLimits(backoff_base_s=1.0, backoff_cap_s=30.0, max_attempts=5, max_outage_s=300.0)
+_LIMITS = FetchLimits(
+    backoff_base_s=1.0, throttled_base_s=4.0, backoff_cap_s=30.0, max_attempts=5, max_outage_s=300.0
+)
 _JPEG = b"\xff\xd8\xff\xe0 and so on"
 
 
@@ -84,7 +86,7 @@ def test_a_retry_after_is_heeded_whole_by_everybody_or_ends_the_run() -> None:
     assert after_failure(_failure(asked=300.1), 0.5, _LIMITS) is GiveUp.RUN
     # A server that names no time, or none that passes, is not asked at once.
     assert after_failure(_failure(asked=0.0), 1.0, _LIMITS) == AskAgain(1.0, everybody=True)
-    assert after_failure(_failure(throttled=True), 1.0, _LIMITS) == AskAgain(1.0, everybody=True)
+    assert after_failure(_failure(throttled=True), 1.0, _LIMITS) == AskAgain(4.0, everybody=True)
 
 
 def test_a_server_that_never_answered_is_given_up_sooner_unless_it_names_a_time() -> None:
