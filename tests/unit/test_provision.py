@@ -453,10 +453,10 @@ def test_a_server_is_asked_for_no_more_places_than_anybody_needs() -> None:
 
     box = Area([tile_bbox(1000, 1000, 12)])
     with pytest.raises(ImagerySourceError, match="would be asked for 16777216 places at zoom 12") as refusal:
-        Mosaic.of([World({}, is_remote=True)], zooms=[12])
+        Mosaic.of([World({}, is_remote=True)], CODEC, zooms=[12])
     assert refusal.value.remedy == "name a smaller --area or coarser zooms"
-    assert Mosaic.of([World({}, is_remote=True)], zooms=[12], area=box).zooms == [12]
-    assert Mosaic.of([World({})], zooms=[12]).zooms == [12]
+    assert Mosaic.of([World({}, is_remote=True)], CODEC, zooms=[12], area=box).zooms == [12]
+    assert Mosaic.of([World({})], CODEC, zooms=[12]).zooms == [12]
 
 
 def test_what_a_kill_loses_of_a_server_is_a_smaller_part() -> None:
