@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ...domain.errors import ImagerySourceError, RuntimeNotAvailableError
 from ...domain.policies.tile_fetching import FetchLimits
 from ...domain.ports.imagery_source import ImagerySource, ReadPlace, TilePlace
+from ...domain.ports.picture_codec import PictureCodec
 from ...domain.ports.tile_archive import TileArchiveWriter
 
 if TYPE_CHECKING:
@@ -45,6 +46,13 @@ def open_imagery_source(
     if Path(name).is_file() and _head(name).startswith(_TIFF_HEADS):
         return _open_raster(Path(name), tile_size, enlarge_to)
     return ArchiveSource(_open_archive(name, scheme), tile_size=tile_size)
+
+
+def tile_picture_codec(tile_size: int) -> PictureCodec:
+    """What a mosaic makes one tile with of several sources' tiles."""
+    from ..simplejpeg.pictures import TilePictureCodec
+
+    return TilePictureCodec(tile_size)
 
 
 def service_terms(token: Secret | None = None, limits: FetchLimits | None = None) -> ServiceTerms:

@@ -21,13 +21,13 @@ def tiles_at(
 
 
 def _answer(place: TilePlace, made: TilePicture) -> ReadPlace:
-    if made.valid_fraction == 0.0:
+    if made.part is not None and not made.part.valid.any():
         return None
     return ImageryTile(
         place=place,
         pixels=made.pixels,
         encoded_from=made.encoded_from,
-        valid_fraction=made.valid_fraction,
+        part=made.part,
     )
 
 

@@ -20,7 +20,8 @@ from ..values.datasets import SourceDigest
 from ..values.tiles import TileId, TileSource
 from .admit_dataset import admit_dataset
 from .compare_stored import OnContest
-from .mosaic import Mosaic, MosaicBlock, PlaceRead
+from .mosaic import Mosaic, MosaicBlock
+from .place_layers import PlaceRead
 from .report import IntakeReport
 from .take_in_tiles import CaptureTimes, TileIntake
 
@@ -228,7 +229,6 @@ def _date_of(tile: OfferedTile) -> datetime | None:
 
 def _parts(mosaic: Mosaic, intake: TileIntake, terms: ProvisionTerms) -> Iterator[_Part]:
     known_there = is_present(intake, terms.source)
-    least = 0.0 if terms.take_partial and len(mosaic.sources) == 1 else 1.0
     replaces = terms.on_contest is OnContest.REPLACE
     is_remote = any(source.is_remote for source in mosaic.sources)
     most_tiles = _REMOTE_PART_TILES if is_remote else _PART_TILES
@@ -247,7 +247,7 @@ def _parts(mosaic: Mosaic, intake: TileIntake, terms: ProvisionTerms) -> Iterato
             known = {place for place in known if holders.get(TileId(*place, terms.source)) == terms.dataset}
         part.known += known
         asked = {place: numbers for place, numbers in block.places.items() if place not in known}
-        part.read += mosaic.read(MosaicBlock(asked, block.sizes), least_fraction=least)
+        part.read += mosaic.read(MosaicBlock(asked, block.sizes))
         if part.is_full(most_tiles):
             yield part
             part = _Part()
@@ -299,7 +299,7 @@ def _offered(
         if one.tile.valid_fraction < 1.0 and not terms.take_partial:
             report.partial += 1
             continue
-        source = mosaic.sources[one.source]
+        names = " and ".join(mosaic.sources[number].name for number in one.sources)
         pixels = one.tile.pixels
         report.partial_taken += one.tile.valid_fraction < 1.0
         if one.tile.encoded_from is None:
@@ -307,6 +307,5 @@ def _offered(
         else:
             report.encoded[one.tile.encoded_from] += 1
             pixels = with_comment(pixels, f"encoded anew by Aerotile from a {one.tile.encoded_from}")
-        captured_at = one.tile.captured_at or source.facts.captured_at
-        tiles.append(_ReadTile(f"{source.name}: {place}", *place, pixels, captured_at))
+        tiles.append(_ReadTile(f"{names}: {place}", *place, pixels, one.captured_at))
     return tiles

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import attrs
 
 from ..errors import ImageryPlaceError
+from ..values.pictures import MaskedPicture
 from ..values.tile_grid import GridRange
 
 
@@ -61,10 +62,15 @@ class ImageryTile:
     """A JPEG. Only its source has looked at it: every gate of the intake is still ahead."""
     encoded_from: str | None = None
     """None: the source's bytes, verbatim. Otherwise what the JPEG was made of: `PNG`, `512 pixels`."""
-    valid_fraction: float = 1.0
-    """The share of pixels that show ground: below 1 where the imagery ends, has no data or is transparent."""
+    part: MaskedPicture | None = None
+    """The decoded picture, where the imagery ends in it, has no data or is transparent; else None."""
     captured_at: datetime | None = None
     """The place's own capture time, where the source knows it."""
+
+    @property
+    def valid_fraction(self) -> float:
+        """The share of pixels that show ground."""
+        return 1.0 if self.part is None else self.part.valid_fraction
 
 
 ReadPlace: TypeAlias = ImageryTile | ImageryPlaceError | None

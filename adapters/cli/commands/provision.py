@@ -233,7 +233,7 @@ def _mosaic(
     area: Area | None,
 ) -> Mosaic:
     from ....domain.intake.mosaic import Mosaic
-    from ...composition.imagery_parts import open_imagery_source
+    from ...composition.imagery_parts import open_imagery_source, tile_picture_codec
 
     tile_size = session.config.tiles.tile_size_pixels
     try:
@@ -245,7 +245,7 @@ def _mosaic(
             )
             for name in names
         ]
-        return Mosaic.of(sources, zooms=levels or (), area=area)
+        return Mosaic.of(sources, tile_picture_codec(tile_size), zooms=levels or (), area=area)
     except ImagerySourceError as error:
         raise BadInputError(str(error), remedy=error.remedy) from error
 
