@@ -50,6 +50,7 @@ from aerotile.adapters.provider.behaviour import read_behaviour
 from aerotile.adapters.provider.frames import MalformedBatchError, TooManyTilesError
 from aerotile.adapters.recall_lists.list_format import decode_list
 from aerotile.adapters.recorder.line_format import decode_line
+from aerotile.adapters.sealed_base.key_list import decode_key_list
 from aerotile.adapters.sealed_base.manifest import PAYLOAD_TYPE, decode_manifest
 from aerotile.adapters.sealed_base.sector_file import decode_sectors, encode_sectors
 from aerotile.adapters.signatures import SignatureError, Trust, new_envelope, signers_of
@@ -123,6 +124,13 @@ PARSERS = [
         lambda content, _: decode_list(content),
         (ValueError,),
         (samples.recall_list(),),
+        _JSON_WORDS,
+    ),
+    Parser(
+        "key_list",
+        lambda content, _: decode_key_list(content),
+        (ValueError,),
+        (samples.key_list(),),
         _JSON_WORDS,
     ),
     Parser(

@@ -23,6 +23,7 @@ from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.adapters.pmtiles.archive_header import ArchiveHeader
 from aerotile.adapters.recall_lists.list_format import encode_list
 from aerotile.adapters.recorder.line_format import encode_line
+from aerotile.adapters.sealed_base.key_list import KeyList
 from aerotile.adapters.sealed_base.manifest import FILES, BaseManifest, SealedDataset, SealedFile, SealedIndex
 from aerotile.domain.flight_events import EventKind, FlightEvent, RecordEnvelope
 from aerotile.domain.values.areas import Area
@@ -287,6 +288,10 @@ def base_manifest() -> bytes:
             metadata_sha256="ab" * 32,
         ),
     ).encode()
+
+
+def key_list() -> bytes:
+    return KeyList(number=7, public_keys=("ab" * 32, "01" * 32), threshold=2).encode()
 
 
 def recall_list() -> bytes:

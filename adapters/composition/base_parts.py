@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ...domain.errors import ConfigurationError, SealedTileError
+from ...domain.errors import BaseUnavailableError, ConfigurationError, SealedTileError
 from ...domain.flight_events import base_opened_event, base_tile_damaged_event
 from ...domain.policies.freshness import FreshnessGrounds, FreshnessVerdict
 from ...domain.ports.tile_store import AmendedTile
@@ -30,6 +30,7 @@ from ..config.settings import BaseVerify, BudgetConfig
 if TYPE_CHECKING:
     from ..sealed_base.check import BaseFinding
     from ..sealed_base.generations import BaseGenerations, SignedManifest
+    from ..sealed_base.key_lists import KeyLists, SignedKeyList
     from ..sealed_base.mapped_base import MappedBase
     from ..sealed_base.store import SealedTileStore
     from ..signatures import Trust
@@ -205,10 +206,38 @@ class BaseParts(StoreParts):
 
     @cached_property
     def base_trust(self) -> Trust:
-        """The pinned public keys and their threshold."""
+        """The public keys that count and their threshold: of the list of keys in force, or the pinned ones.
+
+        Raises `BaseUnavailableError` for a list in force that can't be used.
+        """
+        return self.key_lists.trust()
+
+    @cached_property
+    def key_lists(self) -> KeyLists:
+        """The lists of keys that were applied here."""
+        from ..sealed_base.key_lists import KeyLists
         from ..signatures import Trust
 
-        return Trust(self.config.base.public_keys, self.config.base.threshold)
+        pinned = Trust(self.config.base.public_keys, self.config.base.threshold)
+        return KeyLists(self.config.base_folder / "keys", pinned, self.config.recall.public_keys)
+
+    def apply_key_list(self, envelope: bytes, where: str, *, force: bool) -> tuple[SignedKeyList, bool]:
+        """Put a list of keys in force; see `KeyLists.apply`.
+
+        Without `force` refused where the generation in use would be refused from then on.
+        """
+        from ..signatures import who_signed
+
+        name = self.base_generations.current()
+        if name is not None and self.config.base.require_signature and not force:
+            trust = self.key_lists.open(envelope, where).keys.trust
+            opened = self.base_generations.manifest(name, trust)
+            if not opened.is_trusted:
+                raise BaseUnavailableError(
+                    f"generation {name} of the base, which is in use, {who_signed(opened.signers, trust)}",
+                    remedy="first switch to a generation that keys of the list signed too, or add --force",
+                )
+        return self.key_lists.apply(envelope, where)
 
     def recall_number(self) -> int:
         """The number of the recall list in force; 0 without one. Raises `RecallListError`."""

@@ -81,6 +81,7 @@ TABLE = [
 ELSEWHERE = {
     "adapters/sealed_base/seal.py": "killed before each call: test_kills_of_base.py",
     "adapters/sealed_base/generations.py": "killed before each call: test_kills_of_base.py",
+    "adapters/sealed_base/key_lists.py": "killed before each call: test_kills_of_base.py",
     "adapters/sealed_base/export.py": "through new_file, and checked when it is read again: test_cli_base.py",
     "adapters/recall_lists/lists.py": "killed before each call: test_kills_of_recall.py",
     "adapters/signatures.py": "two small files of keys, through new_file",

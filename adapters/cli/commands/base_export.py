@@ -35,5 +35,5 @@ def export(session: Session, generation: str, folder: Path, as_json: bool) -> No
         name = chosen_generation(runtime, generation)
         with progress_bar("bytes") as advance:
             opened = runtime.export_base(name, folder, advance)
-        facts = base_facts(opened, threshold=runtime.config.base.threshold, in_use=False)
+        facts = base_facts(opened, threshold=runtime.base_trust.threshold, in_use=False)
         print_base(facts, as_json=as_json)
