@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import UUID
 
 import numpy as np
+from sealed_bases import NOBODY, seal, square
 
 from aerotile.adapters.faiss.metadata_file import encode_metadata
 from aerotile.adapters.files.file_digests import FileDigests
@@ -260,6 +261,19 @@ def index_file() -> bytes:
         index = FaissDescriptorIndex(Path(folder), params=HnswParams(m=2, ef_construction=10))
         index.rebuild(tiles, vectors, descriptor_model="a-network", built_at=NOON)
         return (Path(folder) / "generations" / "000001" / "tiles.index").read_bytes()
+
+
+@cache
+def base_one_file() -> bytes:
+    """A base of four tiles, as `aerotile base export --file` writes it."""
+    from aerotile.adapters.sealed_base.generations import BaseGenerations
+    from aerotile.adapters.sealed_base.one_file import export_file
+
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "base"
+        seal(root, square(2))
+        export_file(BaseGenerations(root), "000001", Path(folder) / "base.tar", NOBODY)
+        return (Path(folder) / "base.tar").read_bytes()
 
 
 def base_manifest() -> bytes:

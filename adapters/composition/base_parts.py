@@ -28,7 +28,7 @@ from ...domain.values.tiles import TileId
 from ..config.settings import BaseVerify, BudgetConfig
 
 if TYPE_CHECKING:
-    from ..sealed_base.check import BaseFinding
+    from ..sealed_base.check import BaseCheck, BaseFinding
     from ..sealed_base.generations import BaseGenerations, SignedManifest
     from ..sealed_base.key_lists import KeyLists, SignedKeyList
     from ..sealed_base.mapped_base import MappedBase
@@ -264,12 +264,33 @@ class BaseParts(StoreParts):
 
         return export_generation(self.base_generations, name, target, self.base_trust, progress)
 
+    def export_base_file(
+        self,
+        name: str,
+        target: Path,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> tuple[SignedManifest, str]:
+        """Write a generation to one file; see `export_file`."""
+        from ..sealed_base.one_file import export_file
+
+        return export_file(self.base_generations, name, target, self.base_trust, progress)
+
+    def import_base_file(
+        self, source: Path, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> SignedManifest:
+        """Add the generation in a file that `export_base_file` wrote; see `import_file`."""
+        from ..sealed_base.one_file import import_file
+
+        return import_file(self.base_generations, source, self.base_trust, progress)
+
     def check_base(
         self,
         name: str,
         *,
+        check: BaseCheck | None = None,
         max_bytes_per_s: int | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
+        checkpoint: Callable[[], None] = lambda: None,
     ) -> list[BaseFinding]:
         """Hash every byte of a generation, whoever signed it; see `check_base`.
 
@@ -281,7 +302,7 @@ class BaseParts(StoreParts):
 
         base = open_base(self.base_generations, name, self.base_trust, require_signature=False)
         pace = (lambda _: None) if max_bytes_per_s is None else IoBudget(max_bytes_per_s, self.clock).spend
-        findings = check_base(base, pace=pace, progress=progress)
+        findings = check_base(base, check=check, pace=pace, progress=progress, checkpoint=checkpoint)
         try:
             write_checked_base(self.config.root, base.signed.identity, findings)
         except OSError as error:

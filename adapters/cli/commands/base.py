@@ -24,6 +24,7 @@ COMMANDS = {
     "info": ("base_info", "Show a generation, and whose signatures it has."),
     "switch": ("base_switch", "Make a generation the one in use."),
     "export": ("base_export", "Copy a generation to a stick, or from one."),
+    "import": ("base_import", "Add a generation from one file."),
     "rollback": ("base_rollback", "Go back to an older generation."),
     "keys": ("base_keys", "Replace the keys whose signatures count."),
 }
