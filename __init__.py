@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .adapters.config.settings import (
         AerotileConfig,
         BaseConfig,
+        BaseMemory,
         BaseVerify,
         BudgetConfig,
         DatabaseConfig,
@@ -166,6 +167,7 @@ _NAMES_BY_MODULE = {
     ".adapters.config.settings": (
         "AerotileConfig",
         "BaseConfig",
+        "BaseMemory",
         "BaseVerify",
         "BudgetConfig",
         "DatabaseConfig",
@@ -351,6 +353,7 @@ __all__ = [
     "AmendedTile",
     "Area",
     "BaseConfig",
+    "BaseMemory",
     "BaseSealError",
     "BaseUnavailableError",
     "BaseVerify",

@@ -25,7 +25,7 @@ from ...domain.values.pixels import TilePixelHandle
 from ...domain.values.sectors import SectorClassification
 from ...domain.values.tile_key import VariantTable
 from ...domain.values.tiles import TileId
-from ..config.settings import BaseVerify, BudgetConfig
+from ..config.settings import BaseMemory, BaseVerify, BudgetConfig
 
 if TYPE_CHECKING:
     from ..sealed_base.check import BaseCheck, BaseFinding
@@ -184,18 +184,25 @@ class BaseParts(StoreParts):
         judge: Callable[[TileId, int], FreshnessVerdict],
         otherwise: Callable[[TileId], TilePixelHandle] | None = None,
     ) -> SealedTileStore:
+        from ..reader_threads import ReaderThreads
         from ..sealed_base.store import SealedTileStore
 
-        return SealedTileStore(
-            self.mapped_base,
+        base, settings, reads = self.mapped_base, self.config.base, self.config.reads
+        if settings.memory is not BaseMemory.TOUCHED:
+            base.bring_into_memory(lock=settings.memory is BaseMemory.LOCKED)
+        store = SealedTileStore(
+            base,
             judge=judge,
-            verify_reads=self.config.base.verify is BaseVerify.READ,
+            verify_reads=settings.verify is BaseVerify.READ,
             when_damaged=lambda tile_id, expected, found: self.recorder.record(
                 base_tile_damaged_event(tile_id, expected, found)
             ),
             otherwise=otherwise,
             recalls=self.part("recalls"),
+            read_deadline_s=reads.deadline_s or None,
+            threads=ReaderThreads(reads.waiting_threads),
         )
+        return self._closing(store, store.close)
 
     @cached_property
     def base_generations(self) -> BaseGenerations:
