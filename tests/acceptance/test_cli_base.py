@@ -328,3 +328,25 @@ def test_a_base_is_opened_and_judged_without_any_database(sealed: Call, keys: li
     close_runtimes()
     kinds = [event["kind"] for event in sealed("record", "--json").json_lines]
     assert kinds[-1] == "c6.base.opened"
+
+
+def locked_kib() -> int:
+    """What this process keeps in memory, KiB."""
+    return int(Path("/proc/self/status").read_text().split("VmLck:")[1].split()[0])
+
+
+@pytest.mark.parametrize("memory", aerotile.BaseMemory)
+def test_a_base_is_kept_in_memory_where_the_configuration_says_so(
+    sealed: Call, memory: aerotile.BaseMemory
+) -> None:
+    assert sealed("base", "switch", AEROTILE_BASE_REQUIRE_SIGNATURE="false").code == 0
+    config = aerotile.AerotileConfig(
+        root=Path("aerotile-data"),
+        database=aerotile.DatabaseConfig(embedded_binaries=Path("nowhere")),
+        base=aerotile.BaseConfig(require_signature=False, memory=memory),
+    )
+    before = locked_kib()
+    base = aerotile.build_sealed_base(config)
+    assert (locked_kib() > before) == (memory is aerotile.BaseMemory.LOCKED)
+    assert len(base) == 3
+    close_runtimes()
