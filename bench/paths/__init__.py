@@ -17,6 +17,8 @@ from . import (
     index_opening,
     index_search,
     opening,
+    rasters,
+    readiness,
     reads,
     sealed_base,
     sector_shapes,
@@ -48,6 +50,8 @@ PATHS: tuple[MeasuredPath, ...] = (
     base_opening.OPEN,
     base_sealing.SEAL,
     busy_writes.BESIDE_PYTHON,
+    rasters.CUT,
+    readiness.READY,
 )
 
 GROWTH: tuple[GrowthCurve, ...] = (
