@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .adapters.config.settings import (
         AerotileConfig,
         BaseConfig,
+        BaseMemory,
         BaseVerify,
         BudgetConfig,
         DatabaseConfig,
@@ -171,6 +172,7 @@ _NAMES_BY_MODULE = {
     ".adapters.config.settings": (
         "AerotileConfig",
         "BaseConfig",
+        "BaseMemory",
         "BaseVerify",
         "BudgetConfig",
         "DatabaseConfig",
@@ -363,6 +365,7 @@ __all__ = [
     "AmendedTile",
     "Area",
     "BaseConfig",
+    "BaseMemory",
     "BaseSealError",
     "BaseUnavailableError",
     "BaseVerify",

@@ -34,6 +34,9 @@ NOT_RUN = {
     "pip install '.[embedded]' pillow": "installs from a registry; test_wheel.py installs the wheel",
     "aerotile base keygen release.key": "needs a stick; test_cli_base.py runs each of its commands",
     "aerotile base seal --bbox 11.4,48.0,11.8,48.3": "the same commands, shorter",
+    'aerotile base keys make keys-2.json --number 2 --threshold 1 --key "$(cat new.key.pub)"': (
+        "needs an aircraft; test_cli_base_keys.py runs each of its commands"
+    ),
     "aerotile base keygen recall.key": "needs an aircraft; test_cli_recall.py runs each of its commands",
     'aerotile recall make withdrawn-7.json --number 7 --reason "wrong ground" --bbox 11.4,48.0,11.8,48.3': (
         "the same commands, shorter"

@@ -78,7 +78,9 @@ def configure() -> aerotile.AerotileConfig:
         root=Path("data"),
         database=aerotile.DatabaseConfig(dsn=aerotile.Secret("postgresql://somewhere/tiles")),
         descriptor=aerotile.DescriptorConfig(model=Path("network.onnx"), providers=("CPUExecutionProvider",)),
-        base=aerotile.BaseConfig(public_keys=("ab" * 32,), verify=aerotile.BaseVerify.SCRUB),
+        base=aerotile.BaseConfig(
+            public_keys=("ab" * 32,), verify=aerotile.BaseVerify.SCRUB, memory=aerotile.BaseMemory.LOCKED
+        ),
         budget=aerotile.BudgetConfig(max_bytes=1 << 30),
         freshness=aerotile.FreshnessConfig(
             default_classification=aerotile.SectorClassification.ACTIVE_CONFLICT
