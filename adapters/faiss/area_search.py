@@ -28,6 +28,21 @@ _faiss: Any = faiss  # the type stubs that faiss ships lack some names and get o
 _swig_ptr = _faiss.swig_ptr
 
 
+class _Question:
+    """What FAISS is told of a search beside the query. Making it anew costs more than scanning 100 rows."""
+
+    def __init__(self) -> None:
+        self.parameters = _faiss.SearchParametersIVF()
+        self.selector = _faiss.IDSelectorBitmap(0, None)
+        self.parameters.sel = self.selector
+
+    def ask(self, selection: RowSelection, bits: npt.NDArray[np.uint8]) -> None:
+        """Hold the next search to the rows of a selection, whose `bits` outlive it."""
+        self.parameters.nprobe = len(selection.blocks)
+        self.selector.n = selection.bit_bytes
+        self.selector.bitmap = _swig_ptr(bits)
+
+
 class AreaSearch:
     """Place-ordered descriptors over their mapping. Any number of threads may search.
 
@@ -58,6 +73,8 @@ class AreaSearch:
         self._verified = np.zeros(self._layout.blocks, np.bool_)
         self._process = OwnProcess()
         self._verifying = threading.Lock()
+        self._questions: list[_Question] = []
+        """Those that no thread uses at the moment; taken and put back by one operation each."""
         self._ascending = metadata.metric is DescriptorMetric.L2
         self.rows_a_tile = int(np.diff(np.flatnonzero(np.diff(rows.keys, prepend=-1, append=-1))).max())
         self._no_distances = np.zeros(self._layout.blocks, np.float32)
@@ -99,20 +116,21 @@ class AreaSearch:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """The `count` nearest rows of a selection, with their distances."""
         bits = np.ctypeslib.as_array((ctypes.c_uint8 * selection.bit_bytes).from_address(selection.address))
-        blocks = selection.blocks
-        parameters = _faiss.SearchParametersIVF()
-        parameters.nprobe = len(blocks)
-        parameters.sel = chosen = _faiss.IDSelectorBitmap(selection.bit_bytes, _swig_ptr(bits))
+        try:
+            question = self._questions.pop()
+        except IndexError:
+            question = _Question()
+        question.ask(selection, bits)
         distances = np.empty(count, np.float32)
         rows = np.empty(count, np.int64)
         try:
             self._index.search_preassigned_c(
-                1, _swig_ptr(descriptor), count, _swig_ptr(blocks), _swig_ptr(self._no_distances),
-                _swig_ptr(distances), _swig_ptr(rows), False, parameters, None,
+                1, _swig_ptr(descriptor), count, _swig_ptr(selection.blocks), _swig_ptr(self._no_distances),
+                _swig_ptr(distances), _swig_ptr(rows), False, question.parameters, None,
             )  # fmt: skip
         except (RuntimeError, MemoryError) as error:
             raise IndexUnavailableError(f"faiss can't search {self._path}: {error}") from error
-        del chosen  # alive until here: the parameters hold its address alone
+        self._questions.append(question)
         return rows, distances
 
     @property
