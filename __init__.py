@@ -115,6 +115,7 @@ if TYPE_CHECKING:
     from .domain.values.descriptors import (
         DescriptorMetric,
         HnswParams,
+        IndexKind,
         IndexMetadata,
         SearchHit,
         VectorStorage,
@@ -291,6 +292,7 @@ _NAMES_BY_MODULE = {
     ".domain.values.descriptors": (
         "DescriptorMetric",
         "HnswParams",
+        "IndexKind",
         "IndexMetadata",
         "SearchHit",
         "VectorStorage",
@@ -409,6 +411,7 @@ __all__ = [
     "ImagerySourceError",
     "IndexBuildError",
     "IndexConfig",
+    "IndexKind",
     "IndexMetadata",
     "IndexUnavailableError",
     "LayeredTileStore",

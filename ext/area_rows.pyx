@@ -177,10 +177,16 @@ cdef class PlaceOrderedRows:
         cdef uint64_t curve
         cdef int64_t x, y
         cdef bint is_held
+        # Values of this function's own: a store through a pointer to bytes may be to any other.
+        cdef Rectangle own = cells[0]
+        cdef const int64_t *keys = &self.keys[0]
+        cdef uint8_t *bits = selection.bits
+        cdef uint8_t bit
+        cdef Py_ssize_t count = 0
         while row < stop:
-            curve = curve_of(self.keys[row])
-            if not holds(cells, curve):
-                row = self.next_not_below(row, tile_key(zoom, next_held(cells, curve), 0))
+            curve = curve_of(keys[row])
+            if not holds(&own, curve):
+                row = self.next_not_below(row, tile_key(zoom, next_held(&own, curve), 0))
                 continue
             is_held = is_full
             if not is_full:
@@ -190,11 +196,12 @@ cdef class PlaceOrderedRows:
                         is_held = True
                         break
             if is_held:
-                if not selection.bits[row >> 3] & (1 << (row & 7)):
-                    selection.bits[row >> 3] |= 1 << (row & 7)
-                    selection.count += 1
+                bit = 1 << (row & 7)
+                count += not bits[row >> 3] & bit
+                bits[row >> 3] |= bit
                 if row >= block_end:
                     found.append(row // self.rows_per_block)
                     block_end = (row // self.rows_per_block + 1) * self.rows_per_block
             row += 1
+        selection.count += count
         return 0

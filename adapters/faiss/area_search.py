@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import mmap
+import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,7 @@ class AreaSearch:
         self._owner = faiss.read_index(_faiss.ZeroCopyIOReader(_swig_ptr(buffer), buffer.size))
         self._index = _faiss.downcast_index(self._owner)
         self._select = PlaceOrderedRows(rows.keys, rows.rows_per_block).select
+        self._windows = self._layout.windows(mapping)
         self._decode = TileKeyCodec(metadata.variants).search_hits
         self._verified = np.zeros(self._layout.blocks, np.bool_)
         self._process = OwnProcess()
@@ -133,6 +136,19 @@ class AreaSearch:
         self._questions.append(question)
         return rows, distances
 
+    def distances(
+        self, descriptor: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """Of the stored vectors of `rows`, in the index's metric. Raises `IndexUnavailableError`."""
+        self._verify(np.unique(rows // self._layout.rows_per_block))
+        stored = self._windows[self._layout.first_components(rows)].astype(np.float32)
+        if self._ascending:
+            stored -= descriptor
+            found: npt.NDArray[np.float32] = np.einsum("ij,ij->i", stored, stored)
+        else:
+            found = stored @ descriptor
+        return found
+
     @property
     def keys(self) -> npt.NDArray[np.int64]:
         """The tile key of each row, sorted."""
@@ -171,3 +187,19 @@ class AreaSearch:
                         remedy=REMEDY,
                     )
                 self._verified[number] = True
+
+
+@contextmanager
+def copied_descriptors(
+    folder: Path, areas: AreaSearch, is_taken: npt.NDArray[np.bool_] | None = None
+) -> Iterator[npt.NDArray[Any]]:
+    """The vectors of the rows that `is_taken` names, by default all, mapped from a nameless file in `folder`.
+
+    Raises `IndexUnavailableError` for damage, and `OSError`.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for rows, vectors in areas.blocks():
+            taken = vectors if is_taken is None else vectors[is_taken[rows]]
+            file.write(taken.tobytes())
+        file.flush()
+        yield np.memmap(file, vectors.dtype, "r").reshape(-1, vectors.shape[1])

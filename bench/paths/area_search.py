@@ -91,7 +91,8 @@ def _ours(index: FaissDescriptorIndex, built: BuiltIndex, wanted: int) -> Calls:
         hits = index.search_within(one.query, NEIGHBOURS, one.area)
         return {_row_of(hit.tile_id) for hit in hits}
 
-    recall = _recall(asked, built.wanted.descriptors, rows_of)  # and every block has been hashed then
+    stored = built.wanted.descriptors.astype(np.float16).astype(np.float32)
+    recall = _recall(asked, stored, rows_of)  # and every block has been hashed then
     return Calls(
         call=lambda one: index.search_within(one.query, NEIGHBOURS, one.area),
         arguments=Cycle(asked).arguments,

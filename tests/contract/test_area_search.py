@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sealed_after_builds import SealedAfterEachBuild
+from indexes_over_faiss import of_kind
 
-from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.memory.recall_source import MemoryRecallSource
 from aerotile.domain.lookups.recalled_index import RecalledIndex
 from aerotile.domain.lookups.recorded_index import RecordedIndex
 from aerotile.domain.lookups.searchable_index import SearchableIndex
 from aerotile.domain.store.recall_guard import RecallGuard
-from aerotile.domain.values.descriptors import HnswParams, VectorStorage
+from aerotile.domain.values.descriptors import HnswParams
 from aerotile.testing import (
     AreaSearchContract,
     MakeAreaSearch,
@@ -24,9 +23,7 @@ from aerotile.testing import (
 
 
 class TestAreaSearch(AreaSearchContract):
-    @pytest.fixture(
-        params=["faiss_float16", "faiss_float32", "sealed_float16", "sealed_float32", "memory", "wrapped"]
-    )
+    @pytest.fixture(params=["faiss_float16", "faiss_float32", "sealed-sq8_float16", "memory", "wrapped"])
     def make_index(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeAreaSearch]:
         made: list[SearchableIndex] = []
 
@@ -34,9 +31,7 @@ class TestAreaSearch(AreaSearchContract):
             if request.param in ("memory", "wrapped"):
                 made.append(MemoryDescriptorIndex(params))
             else:
-                kind, storage = request.param.split("_")
-                index_class = FaissDescriptorIndex if kind == "faiss" else SealedAfterEachBuild
-                made.append(index_class(tmp_path / "index", params=params, storage=VectorStorage(storage)))
+                made.append(of_kind(request.param, tmp_path / "index", params))
             return made[-1] if request.param != "wrapped" else _as_a_flight_has_it(made[-1])
 
         yield make

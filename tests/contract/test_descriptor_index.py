@@ -1,4 +1,4 @@
-"""The contract of `DescriptorIndex`: FAISS in both storages, alone and in a base, and the exact search."""
+"""The contract of `DescriptorIndex`: every kind over FAISS, alone and in a base, and the exact search."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sealed_after_builds import SealedAfterEachBuild
+from indexes_over_faiss import HELD, of_kind
 
-from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.domain.ports.descriptor_index import DescriptorIndex
-from aerotile.domain.values.descriptors import HnswParams, VectorStorage
+from aerotile.domain.values.descriptors import HnswParams
 from aerotile.testing import DescriptorIndexContract, MakeDescriptorIndex, MemoryDescriptorIndex
 
 
 class TestDescriptorIndex(DescriptorIndexContract):
-    @pytest.fixture(params=["faiss_float16", "faiss_float32", "sealed_float16", "sealed_float32", "memory"])
+    @pytest.fixture(params=[*HELD, "memory"])
     def make_index(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeDescriptorIndex]:
         made: list[DescriptorIndex] = []
 
@@ -23,9 +22,7 @@ class TestDescriptorIndex(DescriptorIndexContract):
             if request.param == "memory":
                 made.append(MemoryDescriptorIndex(params))
             else:
-                kind, storage = request.param.split("_")
-                index_class = FaissDescriptorIndex if kind == "faiss" else SealedAfterEachBuild
-                made.append(index_class(tmp_path / "index", params=params, storage=VectorStorage(storage)))
+                made.append(of_kind(request.param, tmp_path / "index", params))
             return made[-1]
 
         yield make

@@ -1,7 +1,8 @@
-"""An index whose builds are sealed, and which answers from the sealed files: for the contract suites."""
+"""Every index over FAISS, for the contract suites: of each kind, as built and as sealed into a base."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.faiss.sealed_index import SealedDescriptorIndex
 from aerotile.domain.values.areas import Area
-from aerotile.domain.values.descriptors import IndexMetadata, SearchHit
+from aerotile.domain.values.descriptors import HnswParams, IndexKind, IndexMetadata, SearchHit, VectorStorage
 
 
 class SealedAfterEachBuild(FaissDescriptorIndex):
@@ -44,3 +45,37 @@ class SealedAfterEachBuild(FaissDescriptorIndex):
         super().close()
         if self.sealed is not None:
             self.sealed.close()
+
+
+class OfEightBits(FaissDescriptorIndex):
+    """Builds graphs over a byte for each component, however few descriptors there are."""
+
+    def rebuild(self, *arguments: Any, **named: Any) -> IndexMetadata:
+        return super().rebuild(*arguments, kind=IndexKind.HNSW_SQ8, **named)
+
+
+class SealedOfEightBits(SealedAfterEachBuild, OfEightBits):
+    """The same, sealed."""
+
+
+INDEX_CLASSES = {
+    "faiss": FaissDescriptorIndex,
+    "sq8": OfEightBits,
+    "sealed": SealedAfterEachBuild,
+    "sealed-sq8": SealedOfEightBits,
+}
+HELD = [
+    "faiss_float16",
+    "faiss_float32",
+    "sq8_float16",
+    "sealed_float16",
+    "sealed_float32",
+    "sealed-sq8_float32",
+]
+"""What `of_kind` makes: an index, and how it stores its vectors."""
+
+
+def of_kind(kind: str, root: Path, params: HnswParams) -> FaissDescriptorIndex:
+    """One of `HELD`, empty."""
+    name, storage = kind.split("_")
+    return INDEX_CLASSES[name](root, params=params, storage=VectorStorage(storage))
