@@ -27,6 +27,7 @@ from ...domain.values.lookups import PositionFix
 from ...domain.values.tiles import TileId
 from ..config.settings import AerotileConfig, BaseVerify
 from .base_parts import BaseParts
+from .degraded import RecentCounts, degraded_states
 
 if TYPE_CHECKING:
     from ...ext import CompiledMappingCache
@@ -57,6 +58,7 @@ class ServingRuntime(BaseParts):
         self._base_alone = base_alone
         self._attributions = tuple(attributions)
         self._known_datasets: tuple[Dataset, ...] = ()
+        self._recent = RecentCounts(self.clock)
 
     def __enter__(self) -> ServingRuntime:
         return self
@@ -195,16 +197,14 @@ class ServingRuntime(BaseParts):
         return newest_events(self.config.record_folder, matching, limit, self.clock)
 
     def _degraded(self) -> Iterator[Degradation]:
-        fault = self._now()[1]
-        if fault is not None:
-            yield Degradation(DegradedState.CLOCK_UNTRUSTED, str(fault))
+        gone = False
         if not self._base_alone:
             try:
                 self.rows.disk_usage()
             except StoreUnavailableError as error:
+                gone = True
                 yield Degradation(DegradedState.DATABASE_GONE, str(error))
-        if self._shows_base and not self.mapped_base.signed.is_trusted:
-            name = self.mapped_base.signed.manifest.name
-            yield Degradation(
-                DegradedState.BASE_UNSIGNED, f"generation {name} lacks the signatures that it needs"
-            )
+        opened = {**vars(self), "recorder": None}  # a page records nothing
+        for each in degraded_states(opened, self._recent):
+            if not (gone and each.state is DegradedState.DATABASE_GONE):
+                yield each

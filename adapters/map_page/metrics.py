@@ -13,9 +13,8 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from ...domain.errors import AerotileError
-from ...domain.values.health import DegradedState
 from .answers import REVALIDATED
-from .supply import MapSupply
+from .supply import TOLD_STATES, MapSupply
 
 
 class PageMetrics(Collector):
@@ -53,7 +52,7 @@ class PageMetrics(Collector):
             pass  # a layer that does not answer has no number; its state is below
         degraded = GaugeMetricFamily("aerotile_degraded", "Whether a state is degraded.", labels=["state"])
         now = {each.state for each in self._supply.health()}
-        for state in DegradedState:
+        for state in TOLD_STATES:
             degraded.add_metric([state.value], float(state in now))
         yield from (tiles, trusted, degraded)
 

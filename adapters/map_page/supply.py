@@ -13,9 +13,18 @@ from ...domain.policies.clock_trust import ClockFault
 from ...domain.policies.freshness import FreshnessGrounds, FreshnessVerdict
 from ...domain.ports.tile_store import ReadableTiles
 from ...domain.values.datasets import Dataset
-from ...domain.values.health import Degradation
+from ...domain.values.health import Degradation, DegradedState
 from ...domain.values.inventory import Places
 from ...domain.values.tiles import TileId
+
+TOLD_STATES = (
+    DegradedState.DATABASE_GONE,
+    DegradedState.CLOCK_UNTRUSTED,
+    DegradedState.BASE_UNSIGNED,
+    DegradedState.DISK_SLOW,
+    DegradedState.RECALL_REFUSED,
+)
+"""The states that a process can be in that only reads; a flight stack knows further ones."""
 
 
 class EventsOfARecord(Protocol):
