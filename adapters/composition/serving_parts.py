@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime
 from functools import cached_property
 from types import TracebackType
@@ -15,6 +15,8 @@ from ...domain.policies.clock_trust import ClockFault
 from ...domain.policies.freshness import FreshnessGrounds, FreshnessVerdict
 from ...domain.ports.flight_recorder import FlightRecorder
 from ...domain.ports.tile_store import ReadableTiles
+from ...domain.readiness.flight_plan import FlightPlan
+from ...domain.readiness.report import Readiness
 from ...domain.store.clock_guard import ClockGuard
 from ...domain.store.freshness_gate import FreshnessGate, judge_stored
 from ...domain.store.layered_store import LayeredTiles
@@ -85,8 +87,10 @@ class ServingRuntime(BaseParts):
     def map_supply(self) -> MapSupply:
         """What the page shows. Raises `StoreUnavailableError`, `BaseUnavailableError`."""
         from ..map_page.supply import MapSupply
+        from .serving_readiness import planned
 
         self._now()  # builds the guard of the clock, which the threads of the page share
+        self._places()  # of a large base they take a moment, which the first visitor need not wait
         archive = None
         if self._shows_base:
             from ..sealed_base.archive_bytes import ArchiveBytes
@@ -102,6 +106,8 @@ class ServingRuntime(BaseParts):
             layers=lambda: list(self._layers()),
             datasets=self._datasets,
             record=self._newest_events,
+            plan=lambda asked: planned(asked, self.clock.now()),
+            check_readiness=self._check_readiness,
             health=lambda: list(self._degraded()),
             archive=archive,
             explained_by_base=self._base_alone,
@@ -195,6 +201,12 @@ class ServingRuntime(BaseParts):
 
         matching = RecordFilter(since=since, until=until)
         return newest_events(self.config.record_folder, matching, limit, self.clock)
+
+    def _check_readiness(self, plan: FlightPlan) -> Readiness:
+        from .serving_readiness import ReadinessReader
+
+        with closing(ReadinessReader(self.config, self.recorder, lambda: self.part("database"))) as reader:
+            return reader.check_readiness(plan, base_alone=self._base_alone)
 
     def _degraded(self) -> Iterator[Degradation]:
         gone = False

@@ -35,7 +35,7 @@ class PageMetrics(Collector):
     def note(self, scope: Scope, status: int, seconds: float) -> None:
         """Count a request by its view; what no view answers is one view, so that nobody makes more."""
         view = getattr(scope.get("endpoint"), "__name__", "none")
-        method = scope["method"] if scope["method"] in ("GET", "HEAD") else "other"
+        method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
         self._requests.labels(view, method, str(status)).inc()
         self._seconds.labels(view).observe(seconds)
 

@@ -15,6 +15,8 @@ from . import (
     index_opening,
     index_search,
     opening,
+    rasters,
+    readiness,
     reads,
     sealed_base,
     sector_shapes,
@@ -44,6 +46,8 @@ PATHS: tuple[MeasuredPath, ...] = (
     area_search.LARGE_AREA,
     sealed_base.READ,
     busy_writes.BESIDE_PYTHON,
+    rasters.CUT,
+    readiness.READY,
 )
 
 GROWTH: tuple[GrowthCurve, ...] = (

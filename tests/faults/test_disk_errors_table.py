@@ -97,6 +97,8 @@ ELSEWHERE = {
     "adapters/recorder/writable.py": "one empty file, to learn whether the record can be written",
     "adapters/cli/coverage_map.py": "one picture, through atomic_file",
     "adapters/demo/picture.py": "one picture, through atomic_file",
+    "adapters/demo/base.py": "the settings of the demo's folder, through atomic_file",
+    "adapters/demo/materials.py": "a raster and three drawings, through atomic_file",
     "adapters/embedded_postgres/owned_files.py": "folders of initdb and the socket: embedded_server/",
     "adapters/embedded_postgres/socket_folder.py": "stale sockets: embedded_server/test_leftovers.py",
     "adapters/embedded_postgres/programs.py": "initdb's folder: embedded_server/test_failures.py",
