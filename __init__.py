@@ -119,6 +119,7 @@ if TYPE_CHECKING:
     from .domain.values.descriptors import (
         DescriptorMetric,
         HnswParams,
+        IndexKind,
         IndexMetadata,
         SearchHit,
         VectorStorage,
@@ -300,6 +301,7 @@ _NAMES_BY_MODULE = {
     ".domain.values.descriptors": (
         "DescriptorMetric",
         "HnswParams",
+        "IndexKind",
         "IndexMetadata",
         "SearchHit",
         "VectorStorage",
@@ -429,6 +431,7 @@ __all__ = [
     "ImagerySourceError",
     "IndexBuildError",
     "IndexConfig",
+    "IndexKind",
     "IndexMetadata",
     "IndexUnavailableError",
     "LayeredTileStore",

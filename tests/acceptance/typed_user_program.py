@@ -311,6 +311,7 @@ def build_index(
         return
     assert_type(about, aerotile.IndexMetadata)
     assert_type(about.params, aerotile.HnswParams)
+    assert_type(about.kind, aerotile.IndexKind)
     assert_type(index.search(rows[0], 5), list[aerotile.SearchHit])
 
 
