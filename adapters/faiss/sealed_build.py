@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from ...domain.values.catalogue_entries import Keys
 from ...domain.values.descriptors import IndexMetadata
 from ...domain.values.place_keys import translated_keys
 from ...domain.values.tile_key import VariantTable
-from .area_search import AreaSearch
+from .area_search import AreaSearch, copied_descriptors
 from .build import build_index, write_index_files
 from .sealed_index import SealedDescriptorIndex
 
@@ -60,14 +59,15 @@ def write_sealed_index(
             "the index holds no descriptor of a tile that the base takes",
             remedy="build the index of these tiles with `aerotile index build`, or seal with --no-index",
         )
-    with tempfile.TemporaryFile(dir=folder) as file:
-        for rows, vectors in areas.blocks():
-            file.write(vectors[is_taken[rows]].tobytes())
-            component = vectors.dtype
-        file.flush()
-        descriptors: Any = np.memmap(file, component, "r", shape=(len(keys), metadata.dimension))
+    with copied_descriptors(folder, areas, is_taken) as descriptors:
         index = build_index(
-            keys, descriptors, metadata.params, metadata.storage, threads=1, progress=progress
+            keys,
+            descriptors,
+            metadata.params,
+            metadata.storage,
+            kind=metadata.kind,
+            threads=1,
+            progress=progress,
         )
         written, metadata_sha256 = write_index_files(
             folder,
