@@ -37,6 +37,8 @@ cdef enum:
     NO_HEIGHT = 7
     PROCESS = 8
     COMPONENTS = 9
+    # `domain.values.sectors.SectorClassification`.
+    CLASSIFICATION_COUNT = 2
     # The configuration's limit for `reads.max_mappings`.
     MAX_MAPPINGS = 1 << 20
 

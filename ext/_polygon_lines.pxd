@@ -5,6 +5,8 @@ The operations are those of the reference, one by one and in its order. C only; 
 
 cimport cython
 
+from _constants cimport ROUNDING
+
 cdef struct Box:
     double west
     double south
@@ -60,6 +62,11 @@ cdef inline bint touches(const Line *line, const Box *box, double rounding) noex
             lon = crossing(line, box.north)
             west, east = min(west, lon), max(east, lon)
     return max(west - rounding, first) <= box.east and box.west <= min(east + rounding, last)
+
+
+cdef inline bint may_touch(const Line *line, const Box *box) noexcept nogil:
+    """Whether a line may touch a tile in the box, rounding included, and so a little more often."""
+    return touches(line, box, 2 * ROUNDING)
 
 
 cdef inline bint is_above(const Line *line, double lon, double lat) noexcept nogil:

@@ -11,17 +11,38 @@ from cpython.datetime cimport (
     timedelta_seconds,
 )
 from cpython.object cimport PyTypeObject
+from cpython.tuple cimport PyTuple_GET_ITEM
 
-from libc.stdint cimport uint8_t
-from libc.stdlib cimport free, malloc
-
-from _constants cimport MAX_ZOOM, ROUNDING
-from _grid_positions cimport EAST_OF_ANTIMERIDIAN, SOUTH_OF_NORTH_POLE, position
-from _polygon_lines cimport Box, Line, line_at, separates, touches
+from _cell_leaves cimport (
+    APART,
+    AROUND,
+    CANDIDATE_COUNT,
+    POLYGON,
+    SETTLED_SHAPE,
+    SHAPE_SHIFT,
+    Tile,
+    UNKNOWN,
+    Window,
+    candidates_of,
+    code_over,
+    is_settled,
+    leaf_of,
+    meet,
+    prefetch,
+    relation,
+    shape_named,
+    shape_of,
+    surrounds,
+    window_at,
+    window_of,
+    words_of,
+)
+from _constants cimport CLASSIFICATION_COUNT, MAX_ZOOM
 from _slots cimport PyObject_TypeCheck, PyType_GenericAlloc, fill_slot, slot, slot_offset
 
 import numpy as np
 
+from .cell_leaves import laid_out
 from ..domain.policies.freshness import FreshnessDecision, FreshnessVerdict, TOO_OLD
 from ..domain.values.timestamps import EPOCH, MICROSECOND
 from ..domain.values.sectors import SectorClassification
@@ -47,61 +68,6 @@ cdef Py_ssize_t SECTOR = slot_offset(FreshnessVerdict, "sector")
 cdef Py_ssize_t CLOCK_FAULT = slot_offset(FreshnessVerdict, "clock_fault")
 cdef Py_ssize_t RECALLED = slot_offset(FreshnessVerdict, "recalled")
 
-cdef struct Tile:
-    int zoom
-    int x
-    int y
-
-
-cdef struct Window:
-    # Where the edges of a tile or of a box around a shape lie among the lines of the finest grid.
-    int left
-    int top
-    int right
-    int bottom
-
-
-cdef inline Window window_of(const Tile *tile) noexcept nogil:
-    cdef int finer = MAX_ZOOM - tile.zoom
-    return Window(tile.x << finer, tile.y << finer, (tile.x + 1) << finer, (tile.y + 1) << finer)
-
-
-cdef enum Relation:
-    APART
-    CROSSING
-    AROUND
-
-
-# What is asked together lies side by side: in a large grid every look elsewhere waits for memory.
-cdef struct Cell:
-    int children
-    int first
-    int start
-    int stop
-
-
-cdef struct Candidate:
-    Window window
-    int shape
-    int inside
-    int line_start
-    int line_stop
-
-
-cdef inline bint is_box(const Candidate *candidate) noexcept nogil:
-    return candidate.line_start == candidate.line_stop
-
-
-cdef inline bint surrounds(Window window, Window inner) noexcept nogil:
-    """Whether the box around a shape holds all of a tile."""
-    return (
-        window.left <= inner.left
-        and window.top <= inner.top
-        and window.right >= inner.right
-        and window.bottom >= inner.bottom
-    )
-
-
 cdef int read_tile(object tile_id, Tile *tile) except -1:
     """Take a `TileId` apart. Raises `TypeError`, or `ValueError` for a tile that the grid lacks."""
     if not PyObject_TypeCheck(tile_id, <PyTypeObject *>TILE_ID):
@@ -113,6 +79,11 @@ cdef int read_tile(object tile_id, Tile *tile) except -1:
         raise ValueError(f"no tile of the grid: {zoom}/{x}/{y}")
     tile.zoom, tile.x, tile.y = zoom, x, y
     return 0
+
+
+cdef struct Cell:
+    int number
+    int below  # how many zooms the tile lies below the cell
 
 
 @cython.final
@@ -138,9 +109,9 @@ cdef class SectorGrid:
     cdef readonly tuple sectors
     cdef const int[:, ::1] windows
     cdef const double[:, ::1] points
-    cdef const int[::1] lines
-    cdef Cell *cells
-    cdef Candidate *candidates
+    cdef const int[::1] firsts
+    cdef const int[::1] cells
+    cdef const int[::1] leaves
 
     def __cinit__(
         self,
@@ -158,63 +129,14 @@ cdef class SectorGrid:
         self.sectors = sectors
         self.windows = np.array(windows, np.int32, order="C", copy=True)
         self.points = np.array(points, np.float64, order="C", copy=True)
-        self.lines = np.array(lines, np.int32, copy=True)
-        cdef const int[::1] children_of = np.array(children, np.int32)
-        cdef const int[::1] first_of = np.array(firsts, np.int32)
-        cdef const int[::1] start_of = np.array(starts, np.int32)
-        cdef const int[::1] shape_of = np.array(candidates, np.int32)
-        cdef const uint8_t[::1] inside_of = np.array(inside, np.uint8)
-        cdef const int[::1] line_start_of = np.array(line_starts, np.int32)
-        if not (
-            self.fits_together(children_of, first_of, start_of, shape_of)
-            and inside_of.shape[0] == shape_of.shape[0]
-            and splits(line_start_of, shape_of.shape[0], self.lines.shape[0])
-        ):
+        self.firsts = np.array(firsts, np.int32, copy=True)
+        if self.windows.shape[0] != len(sectors):
             raise ValueError("the arrays of a sector grid don't fit together")
-        self.cells = <Cell *>malloc(children_of.shape[0] * sizeof(Cell))
-        self.candidates = <Candidate *>malloc((shape_of.shape[0] + 1) * sizeof(Candidate))
-        if self.cells == NULL or self.candidates == NULL:
-            raise MemoryError()
-        cdef Py_ssize_t i
-        for i in range(children_of.shape[0]):
-            self.cells[i] = Cell(children_of[i], first_of[i], start_of[i], start_of[i + 1])
-        for i in range(shape_of.shape[0]):
-            self.candidates[i] = Candidate(
-                self.window_around(shape_of[i]), shape_of[i], inside_of[i], line_start_of[i], line_start_of[i + 1]
-            )
-
-    def __dealloc__(self):
-        free(self.cells)
-        free(self.candidates)
-
-    cdef bint fits_together(
-        self, const int[::1] children, const int[::1] firsts, const int[::1] starts, const int[::1] candidates
-    ) noexcept:
-        """Whether no answer can lead outside of the arrays, or into a cycle."""
-        cdef Py_ssize_t cells = children.shape[0]
-        cdef Py_ssize_t shapes = len(self.sectors)
-        cdef Py_ssize_t i
-        if (
-            cells == 0
-            or self.windows.shape[0] != shapes
-            or self.windows.shape[1] != 4
-            or self.points.shape[1] != 2
-            or firsts.shape[0] != cells
-            or not splits(starts, cells, candidates.shape[0])
-        ):
-            return False
-        for i in range(cells):
-            if children[i] != 0 and not i < children[i] <= cells - 4:
-                return False
-            if not 0 <= firsts[i] <= shapes:
-                return False
-        for i in range(candidates.shape[0]):
-            if not 0 <= candidates[i] < shapes:
-                return False
-        for i in range(self.lines.shape[0]):
-            if not 0 <= self.lines[i] < self.points.shape[0] - 1:
-                return False
-        return True
+        others = (np.asarray(given, np.int32) for given in (children, firsts, starts, candidates))
+        of_lines = np.asarray(line_starts, np.int32), np.asarray(lines, np.int32)
+        self.cells, self.leaves = laid_out(
+            self.windows, self.points, *others, np.asarray(inside, np.uint8), *of_lines
+        )
 
     def __len__(self):
         return len(self.sectors)
@@ -229,84 +151,85 @@ cdef class SectorGrid:
         cdef int found = self.position_over(tile)
         return self.sectors[found] if found < <int>len(self.sectors) else None
 
-    cdef const Cell *cell_of(self, const Tile *tile, int *below) noexcept nogil:
-        """The cell that the tile is, or that it lies in so many zooms below."""
-        cdef const Cell *cell = self.cells
-        below[0] = tile.zoom
-        while cell.children != 0 and below[0] != 0:
-            below[0] -= 1
-            cell = self.cells + cell.children + (tile.y >> below[0] & 1) * 2 + (tile.x >> below[0] & 1)
+    cdef inline Cell cell_over(self, const Tile *tile) noexcept nogil:
+        """The cell that the tile is or lies in. Its leaf is on its way from memory."""
+        cdef Cell cell = Cell(0, tile.zoom)
+        cdef int word = self.cells[0]
+        while word > 0 and cell.below != 0:
+            cell.below -= 1
+            cell.number = word + (tile.y >> cell.below & 1) * 2 + (tile.x >> cell.below & 1)
+            word = self.cells[cell.number]
+        if word < 0 and not is_settled(word):
+            prefetch(leaf_of(word, &self.leaves[0]))
         return cell
 
-    cdef int position_over(self, const Tile *tile) noexcept nogil:
+    cdef inline int position_over(self, const Tile *tile) noexcept nogil:
         """The position of the first shape over the tile; the number of shapes when there is none."""
-        cdef int below, i
-        cdef const Cell *cell = self.cell_of(tile, &below)
+        cdef Cell cell = self.cell_over(tile)
+        return self.first_in(&cell, tile)
+
+    cdef int first_in(self, const Cell *cell, const Tile *tile) noexcept nogil:
+        cdef int number = cell.number
+        cdef int below = cell.below
+        cdef int word = self.cells[number]
+        cdef int code
+        cdef const int *leaf
+        if word > 0:
+            return self.firsts[number]
+        if is_settled(word):
+            return shape_of(word)
+        leaf = leaf_of(word, &self.leaves[0])
+        code = code_over(leaf, tile, below)
+        return self.first_of_candidates(leaf, tile, below) if code == UNKNOWN else shape_named(leaf, code)
+
+    cdef int first_of_candidates(self, const int *leaf, const Tile *tile, int below) noexcept nogil:
+        """The same, from the lines and windows of all candidates."""
+        cdef const int *heads = candidates_of(leaf)
+        cdef const int *own = heads + leaf[CANDIDATE_COUNT]
         cdef Window window = window_of(tile)
-        cdef const Candidate *candidate
-        for i in range(cell.start, cell.stop):
-            candidate = &self.candidates[i]
+        cdef int i
+        for i in range(leaf[CANDIDATE_COUNT]):
             if (
-                candidate.window.left <= window.right
-                and candidate.window.top <= window.bottom
-                and candidate.window.right >= window.left
-                and candidate.window.bottom >= window.top
-                and (is_box(candidate) or self.relation(candidate, tile, below) != APART)
+                relation(heads[i], own, &self.points[0, 0], tile, below) != APART
+                if heads[i] & POLYGON
+                else meet(window_at(own), window)
             ):
-                return candidate.shape
-        return cell.first
+                return heads[i] >> SHAPE_SHIFT
+            own += words_of(heads[i], own)
+        return leaf[SETTLED_SHAPE]
 
     cdef bint one_covers(self, const Tile *tile) noexcept nogil:
         """Whether one shape is known to hold all of the tile's box; not known of a cell that has children."""
-        cdef int below, i
-        cdef const Cell *cell = self.cell_of(tile, &below)
-        cdef Window window = window_of(tile)
-        cdef const Candidate *candidate
-        if cell.children != 0:
+        cdef Cell cell = self.cell_over(tile)
+        cdef int below = cell.below
+        cdef int word = self.cells[cell.number]
+        cdef int code, i
+        cdef const int *leaf
+        cdef const int *heads
+        cdef const int *own
+        if word > 0:
             return False
-        for i in range(cell.start, cell.stop):
-            candidate = &self.candidates[i]
-            if surrounds(candidate.window, window) and (
-                is_box(candidate) or self.relation(candidate, tile, below) == AROUND
+        if is_settled(word):
+            return self.is_within(tile, shape_of(word))
+        leaf = leaf_of(word, &self.leaves[0])
+        code = code_over(leaf, tile, below)
+        if code != UNKNOWN and self.is_within(tile, shape_named(leaf, code)):
+            return True
+        heads = candidates_of(leaf)
+        own = heads + leaf[CANDIDATE_COUNT]
+        for i in range(leaf[CANDIDATE_COUNT]):
+            if (
+                relation(heads[i], own, &self.points[0, 0], tile, below) == AROUND
+                if heads[i] & POLYGON
+                else self.is_within(tile, heads[i] >> SHAPE_SHIFT)
             ):
                 return True
-        return cell.first < self.windows.shape[0] and surrounds(self.window_around(cell.first), window)
+            own += words_of(heads[i], own)
+        return self.is_within(tile, leaf[SETTLED_SHAPE])
 
-    cdef inline Window window_around(self, Py_ssize_t shape) noexcept nogil:
-        return Window(
-            self.windows[shape, 0], self.windows[shape, 1], self.windows[shape, 2], self.windows[shape, 3]
-        )
-
-    cdef Relation relation(self, const Candidate *candidate, const Tile *tile, int below) noexcept nogil:
-        """How a candidate's polygon lies to the box of a tile, which lies `below` zooms below the cell."""
-        cdef int finer = MAX_ZOOM - tile.zoom
-        cdef double cell_west = position(EAST_OF_ANTIMERIDIAN, (tile.x >> below) << (finer + below))
-        cdef double cell_south = -position(SOUTH_OF_NORTH_POLE, ((tile.y >> below) + 1) << (finer + below))
-        cdef bint holds = candidate.inside
-        cdef Box box
-        cdef Line line
-        cdef int i
-        box.west = position(EAST_OF_ANTIMERIDIAN, tile.x << finer)
-        box.east = position(EAST_OF_ANTIMERIDIAN, (tile.x + 1) << finer)
-        box.north = -position(SOUTH_OF_NORTH_POLE, tile.y << finer)
-        box.south = -position(SOUTH_OF_NORTH_POLE, (tile.y + 1) << finer)
-        for i in range(candidate.line_start, candidate.line_stop):
-            line = line_at(&self.points[0, 0], self.lines[i])
-            if touches(&line, &box, ROUNDING):
-                return CROSSING
-            holds ^= separates(&line, cell_west, cell_south, box.west, box.south)
-        return AROUND if holds else APART
-
-
-cdef bint splits(const int[::1] starts, Py_ssize_t parts, Py_ssize_t length) noexcept:
-    """Whether `starts` cuts so many entries into so many parts."""
-    cdef Py_ssize_t i
-    if starts.shape[0] != parts + 1 or starts[0] != 0 or starts[parts] != length:
-        return False
-    for i in range(parts):
-        if starts[i] > starts[i + 1]:
-            return False
-    return True
+    cdef inline bint is_within(self, const Tile *tile, int shape) noexcept nogil:
+        """Whether the box around a shape, which every tile in the cell touches if it is a polygon, holds the tile."""
+        return shape < self.windows.shape[0] and surrounds(window_at(&self.windows[shape, 0]), window_of(tile))
 
 
 @cython.final
@@ -361,11 +284,20 @@ cdef class SectorGridJudge:
         cdef Tile tile
         read_tile(tile_id, &tile)
         cdef _Ruling ruling, found = None
-        cdef object sector, strictest = None
-        for ruling in self.rulings:
-            sector = ruling.grid.sector_over(&tile)
-            if sector is not None and (found is None or is_stricter(ruling, found, age_us)):
-                found, strictest = ruling, sector
+        cdef object strictest = None
+        cdef Cell cells[CLASSIFICATION_COUNT]
+        cdef int position, i
+        cdef int first = 0
+        for i, ruling in enumerate(self.rulings):
+            cells[i] = ruling.grid.cell_over(&tile)
+        for i, ruling in enumerate(self.rulings):
+            if found is not None and not is_stricter(ruling, found, age_us):
+                continue  # whatever lies over the tile there
+            position = ruling.grid.first_in(&cells[i], &tile)
+            if position < ruling.grid.windows.shape[0]:
+                found, first = ruling, position
+        if found is not None:
+            strictest = <object>PyTuple_GET_ITEM(found.grid.sectors, first)
         if found is None or (is_stricter(self.default, found, age_us) and not self.is_covered(tile_id, &tile)):
             found, strictest = self.default, None
         return verdict(found, age_us, strictest)

@@ -5,12 +5,9 @@ from libc.stdint cimport int64_t, uint8_t
 
 from _constants cimport MAX_ZOOM, ROUNDING
 from _grid_positions cimport EAST_OF_ANTIMERIDIAN, SOUTH_OF_NORTH_POLE, position
-from _polygon_lines cimport Box, Line, line_at, separates, touches
+from _polygon_lines cimport Box, Line, line_at, may_touch, separates, touches
 
 import numpy as np
-
-cdef double LISTED = 2 * ROUNDING
-"""A cell lists every line that a tile in it can touch, rounding included; so it lists a little more."""
 
 
 def narrowed(
@@ -98,7 +95,7 @@ def narrowed(
                 for i in range(starts[s], starts[s + 1]):
                     line = line_at(&points[0, 0], lines[i])
                     holds ^= separates(&line, from_lon, from_lat, box.west, box.south)
-                    if touches(&line, &box, LISTED):
+                    if may_touch(&line, &box):
                         out_lines[listed] = lines[i]
                         listed += 1
                         touching |= touches(&line, &box, ROUNDING)

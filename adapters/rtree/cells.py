@@ -21,7 +21,7 @@ from ...ext import narrowed, touched_lines
 
 CROWDED = 6
 """A cell with more candidates than that is split."""
-CROWDED_LINES = 4
+CROWDED_LINES = 16
 """A cell that more lines of polygons cross is split."""
 MAX_LISTED = 16
 """How often shapes and lines may be listed on average; then cells stay crowded, answers right but slower."""

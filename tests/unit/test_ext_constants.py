@@ -13,6 +13,7 @@ from aerotile.adapters.config.sections import ReadsConfig
 from aerotile.domain.policies.jpeg import JpegFault
 from aerotile.domain.values import catalogue_entries, disk_usage, shapes, tile_grid, tile_key
 from aerotile.domain.values.catalogue_entries import VOTING_CODES, CatalogueEntry
+from aerotile.domain.values.sectors import SectorClassification
 from aerotile.domain.values.tile_key import VariantTable
 from aerotile.domain.values.tiles import TileSource
 
@@ -40,6 +41,7 @@ IN_PYTHON: dict[str, float] = {
     "FOOTPRINT_PAIR": disk_usage.PAIR_BYTES,
     "VOTING_SHIFT": catalogue_entries.VOTING_SHIFT,
     "VOTING_CODE_COUNT": len(VOTING_CODES),
+    "CLASSIFICATION_COUNT": len(SectorClassification),
     "ENTRY_FIELD_COUNT": len(attrs.fields(CatalogueEntry)),
     **{fault.name if fault else "NO_FAULT": fault.value for fault in JpegFault},
 }
