@@ -20,19 +20,25 @@ _READABLE = "MBTiles, GeoPackage, PMTiles, GeoTIFF, or a folder zoom/x/y"
 
 
 def open_imagery_source(
-    name: str, *, tile_size: int, scheme: str | None = None, enlarge_to: int | None = None
+    name: str,
+    *,
+    tile_size: int,
+    scheme: str | None = None,
+    enlarge_to: int | None = None,
+    threads: int | None = None,
 ) -> ImagerySource:
     """The source of imagery that an operator names, by its content and not by its ending.
 
     `scheme` overrides in which order the rows of a folder or an MBTiles file are; up to the zoom `enlarge_to`
-    the pixels of a GeoTIFF are enlarged. Raises `ImagerySourceError`, `InputFileError` for notes in a
-    folder that contradict each other, and `RuntimeNotAvailableError` for a GeoTIFF without rasterio.
+    the pixels of a GeoTIFF are enlarged. `threads` decode or warp; None: one a core.
+    Raises `ImagerySourceError`, `InputFileError` for notes in a folder that contradict each other, and
+    `RuntimeNotAvailableError` for a GeoTIFF without rasterio.
     """
     from ..imagery.archive_source import ArchiveSource
 
     if Path(name).is_file() and _head(name).startswith(_TIFF_HEADS):
-        return _open_raster(Path(name), tile_size, enlarge_to)
-    return ArchiveSource(_open_archive(name, scheme), tile_size=tile_size)
+        return _open_raster(Path(name), tile_size, enlarge_to, threads)
+    return ArchiveSource(_open_archive(name, scheme), tile_size=tile_size, threads=threads)
 
 
 def _open_archive(name: str, scheme: str | None) -> TileArchive:
@@ -67,14 +73,14 @@ def _head(name: str) -> bytes:
         raise ImagerySourceError(f"{name} can't be read: {error.strerror}") from error
 
 
-def _open_raster(path: Path, tile_size: int, enlarge_to: int | None) -> ImagerySource:
+def _open_raster(path: Path, tile_size: int, enlarge_to: int | None, threads: int | None) -> ImagerySource:
     try:
         from ..rasters.raster_source import RasterSource
     except ImportError as error:
         raise RuntimeNotAvailableError(
             "GeoTIFF needs rasterio, which is not installed", remedy="pip install 'aerotile[imagery]'"
         ) from error
-    return RasterSource(path, tile_size=tile_size, enlarge_to=enlarge_to)
+    return RasterSource(path, tile_size=tile_size, enlarge_to=enlarge_to, threads=threads)
 
 
 def _with_table(name: str) -> tuple[Path, str, str]:

@@ -27,7 +27,7 @@ from .build import build_index, write_generation
 from .build_memory import build_memory_bytes
 from .generations import IndexGenerations
 from .mapped_index import MappedIndex, open_mapped_index
-from .sealed_build import WrittenIndex, write_sealed_index
+from .sealed_build import PlaceOrderedDescriptors, WrittenIndex, write_sealed_index
 
 _logger = logging.getLogger(__name__)
 _MODEL_REMEDY = (
@@ -188,6 +188,33 @@ class FaissDescriptorIndex:
         metadata = mapped.metadata
         self._check_memory(metadata.count, metadata.dimension)
         return write_sealed_index(folder, metadata, self._areas_of(mapped), taken, variants, progress)
+
+    def seal_described_into(
+        self,
+        folder: Path,
+        source: PlaceOrderedDescriptors,
+        *,
+        dimension: int,
+        descriptor_model: str,
+        built_at: datetime,
+        taken: Keys,
+        variants: VariantTable,
+        progress: Callable[[int, int], None],
+    ) -> WrittenIndex:
+        """Write other descriptors than those in use, of tiles without a flight; see `write_sealed_index`."""
+        self._check_memory(len(source.keys), dimension)
+        metadata = IndexMetadata(
+            dimension=dimension,
+            count=len(source.keys),
+            params=self._params,
+            storage=self._storage,
+            descriptor_model=descriptor_model,
+            faiss_version=faiss.__version__,
+            sha256="",
+            built_at=built_at,
+            variants=VariantTable(),
+        )
+        return write_sealed_index(folder, metadata, source, taken, variants, progress)
 
     def build_memory_bytes(self, count: int, dimension: int) -> int:
         """The most memory that a rebuild from `count` descriptors takes, beside what it is given."""

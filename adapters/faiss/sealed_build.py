@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 import faiss
 import numpy as np
+import numpy.typing as npt
 
 from ...domain.errors import IndexBuildError, IndexUnavailableError
 from ...domain.values.catalogue_entries import Keys
 from ...domain.values.descriptors import IndexMetadata
 from ...domain.values.place_keys import translated_keys
 from ...domain.values.tile_key import VariantTable
-from .area_search import AreaSearch
 from .build import build_index, write_index_files
 from .sealed_index import SealedDescriptorIndex
 
@@ -38,10 +38,23 @@ class WrittenIndex:
     """The version of FAISS and the instruction set that it used, which decide the graph's bytes."""
 
 
+class PlaceOrderedDescriptors(Protocol):
+    """Descriptors as an index stores them, in the order of tile keys."""
+
+    @property
+    def keys(self) -> Keys:
+        """The tile key of each row, sorted."""
+        ...
+
+    def blocks(self) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
+        """All rows, block by block, and their vectors. Raises an `AerotileError` for damage."""
+        ...
+
+
 def write_sealed_index(
     folder: Path,
     metadata: IndexMetadata,
-    areas: AreaSearch,
+    source: PlaceOrderedDescriptors,
     taken: Keys,
     variants: VariantTable,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -52,7 +65,7 @@ def write_sealed_index(
     differently each time. What was written is read back and verified. `progress(done, total)` counts
     descriptors. Raises `IndexBuildError`, `IndexUnavailableError` for a damaged source, and `OSError`.
     """
-    keys = translated_keys(areas.keys, metadata.variants, variants)
+    keys = translated_keys(source.keys, metadata.variants, variants)
     is_taken = np.isin(keys, taken)
     keys = keys[is_taken]
     if not len(keys):
@@ -61,7 +74,7 @@ def write_sealed_index(
             remedy="build the index of these tiles with `aerotile index build`, or seal with --no-index",
         )
     with tempfile.TemporaryFile(dir=folder) as file:
-        for rows, vectors in areas.blocks():
+        for rows, vectors in source.blocks():
             file.write(vectors[is_taken[rows]].tobytes())
             component = vectors.dtype
         file.flush()

@@ -72,7 +72,7 @@ class ProvisionReport:
 
 
 @attrs.frozen(eq=False)
-class _ReadTile:
+class ReadTile:
     """An `OfferedTile` in memory."""
 
     name: str
@@ -153,7 +153,7 @@ def provision_tiles(
         for part in parts:
             _note_known(part.known, terms, report)
             intake.take_in(
-                _offered(part.read, mosaic, terms, report),
+                offered_tiles(part.read, mosaic, terms, report),
                 source=terms.source,
                 captured_at=_date_of if terms.captured_at is None else terms.captured_at,
                 dataset=terms.dataset,
@@ -194,13 +194,13 @@ def _with_dates(
 
 
 def _date_of(tile: OfferedTile) -> datetime | None:
-    assert isinstance(tile, _ReadTile)
+    assert isinstance(tile, ReadTile)
     return tile.captured_at
 
 
 def _parts(mosaic: Mosaic, intake: TileIntake, terms: ProvisionTerms) -> Iterator[_Part]:
     known_there = is_present(intake, terms.source)
-    least = 0.0 if terms.take_partial and len(mosaic.sources) == 1 else 1.0
+    least = least_fraction(mosaic, terms)
     replaces = terms.on_contest is OnContest.REPLACE
     part = _Part()
     for block in mosaic.blocks():
@@ -224,6 +224,11 @@ def _parts(mosaic: Mosaic, intake: TileIntake, terms: ProvisionTerms) -> Iterato
     yield part
 
 
+def least_fraction(mosaic: Mosaic, terms: ProvisionTerms) -> float:
+    """The share of a place that a source must show so that no other source is asked for it."""
+    return 0.0 if terms.take_partial and len(mosaic.sources) == 1 else 1.0
+
+
 def _read_ahead(items: Iterator[T]) -> Generator[T, None, None]:
     """The items; the next one is made by another thread while one is used. One more is alive than is used."""
     end = object()
@@ -240,17 +245,17 @@ def _note_known(known: Sequence[TilePlace], terms: ProvisionTerms, report: Provi
         report.intake.add_present(TileId(*place, terms.source))
 
 
-def _offered(
+def offered_tiles(
     read: Sequence[PlaceRead], mosaic: Mosaic, terms: ProvisionTerms, report: ProvisionReport
-) -> list[_ReadTile]:
-    """The tiles that are offered to the store; the report has the other places."""
+) -> list[ReadTile]:
+    """The tiles that are offered to the gates; the report has the other places."""
     tiles = []
     for one in read:
         place = one.place
         for number, fault in one.faults:
             report.faults[fault.kind] += 1
             name = f"{mosaic.sources[number].name}: {place}"
-            report.intake.add_refused(_ReadTile(name, *place, b""), fault, terms.source)
+            report.intake.add_refused(ReadTile(name, *place, b""), fault, terms.source)
         if one.tile is None:
             report.empty += not one.faults
             continue
@@ -266,5 +271,5 @@ def _offered(
             report.encoded[one.tile.encoded_from] += 1
             pixels = with_comment(pixels, f"encoded anew by Aerotile from a {one.tile.encoded_from}")
         captured_at = one.tile.captured_at or source.facts.captured_at
-        tiles.append(_ReadTile(f"{source.name}: {place}", *place, pixels, captured_at))
+        tiles.append(ReadTile(f"{source.name}: {place}", *place, pixels, captured_at))
     return tiles

@@ -1,0 +1,87 @@
+"""What decides the bytes of a build beside its inputs: versions, and the instruction set."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from ...domain.errors import RuntimeNotAvailableError
+
+CUTTING = ("aerotile", "numpy", "simplejpeg", "pillow")
+RASTERS = ("rasterio", "GDAL")
+DESCRIBING = ("BLAS",)
+NETWORKS = ("onnxruntime",)
+INDEXING = ("faiss-cpu",)
+INSTRUCTIONS = "instruction set"
+PYTHON = "Python"
+"""Compared between machines, which exchange pickles. No byte of a base follows from it."""
+
+
+@lru_cache(maxsize=8)
+def environment_of(names: tuple[str, ...]) -> Mapping[str, str]:
+    """The version of each package named here, or "none"; the instruction set; and Python's minor version."""
+    special = {"GDAL": _gdal, "BLAS": _blas}
+    found = {name: special.get(name, lambda name=name: _version(name))() for name in names}
+    return found | {
+        INSTRUCTIONS: _instruction_set(),
+        PYTHON: ".".join(platform.python_version_tuple()[:2]),
+    }
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Compute with one thread: how many share a product may decide its last digits.
+
+    Raises `RuntimeNotAvailableError`.
+    """
+    with _threadpoolctl().threadpool_limits(1):
+        yield
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
+
+
+def _gdal() -> str:
+    import rasterio
+
+    return str(rasterio.__gdal_version__)
+
+
+def _blas() -> str:
+    """The libraries that compute products, each with its version and the processor that it chose code for."""
+    import numpy as np
+
+    np.ones((2, 2)) @ np.ones((2, 2))  # the library is loaded then
+    found = {
+        " ".join(str(each.get(key)) for key in ("internal_api", "version", "architecture"))
+        for each in _threadpoolctl().threadpool_info()
+        if each["user_api"] == "blas" and "numpy" in each["filepath"]
+    }
+    return ", ".join(sorted(found)) or "none"
+
+
+def _threadpoolctl() -> Any:
+    try:
+        import threadpoolctl
+    except ImportError as error:
+        raise RuntimeNotAvailableError(
+            "describing in a build needs threadpoolctl, which is not installed",
+            remedy="pip install 'aerotile[ground]'",
+        ) from error
+    return threadpoolctl
+
+
+def _instruction_set() -> str:
+    """The machine, and the extensions that NumPy found in its processor."""
+    import numpy as np
+
+    extensions = np.show_config(mode="dicts")["SIMD Extensions"]
+    return " ".join([platform.machine(), *extensions.get("baseline", ()), *extensions.get("found", ())])
