@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import attrs
+import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, wait
 from distributed.comm import CommClosedError
 from distributed.utils import TimeoutError as DaskTimeoutError
@@ -204,6 +205,7 @@ def runner_of_workers(
     """
     with (
         _quiet(),
+        dask.config.set({"distributed.comm.timeouts.connect": PATIENCE_S * 2}),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
