@@ -201,6 +201,12 @@ TARGETS = (
         behind=("*",),
     ),
     Target(
+        id="P-21",
+        what="cut a projected GeoTIFF into tiles on Dask with two workers",
+        ratio=at_least(1.7),
+        facts={"overhead_a_block": at_most(0.03), "same_bytes": at_least(1.0)},
+    ),
+    Target(
         id="P-18",
         what="durable write of one tile beside a thread of pure Python that never pauses",
         p99_s=20 * MILLISECOND,

@@ -195,14 +195,7 @@ class BuildingParts(DescribingParts):
         plan = planned.plan
         dataset = self._dataset(planned)
         with _files_in(plan.work), work_in(plan.work):
-            describing = None if planned.model is None else self._describe_job(planned, planned.model)
-            storage = self.config.index.storage
-            order_job = build_steps.OrderJob(work=str(plan.work), storage=storage)
-            steps = BuildSteps(
-                cut=partial(build_steps.cut, self._cut_job(planned, dataset, runner.threads)),
-                describe=None if describing is None else partial(build_steps.describe, describing),
-                order=partial(build_steps.order, order_job),
-            )
+            steps = self.build_steps(planned, runner)
             try:
                 with _timed(report, "cut"):
                     report.tiles = cut_blocks(planned.mosaic, steps, runner, progress, places=planned.places)
@@ -218,6 +211,19 @@ class BuildingParts(DescribingParts):
             with _timed(report, "seal"):
                 report.manifest = self._seal_blocks(planned, report, dataset, number, progress)
         return report
+
+    def build_steps(self, planned: PlannedBuild, runner: BlockRunner) -> BuildSteps:
+        """The functions of one block, each with what all blocks share. Raises `BaseSealError`, `OSError`."""
+        from . import build_steps
+
+        work, model = str(planned.plan.work), planned.model
+        describing = None if model is None else self._describe_job(planned, model)
+        ordering = build_steps.OrderJob(work=work, storage=self.config.index.storage)
+        return BuildSteps(
+            cut=partial(build_steps.cut, self._cut_job(planned, self._dataset(planned), runner.threads)),
+            describe=None if describing is None else partial(build_steps.describe, describing),
+            order=partial(build_steps.order, ordering),
+        )
 
     def _cut_job(self, planned: PlannedBuild, dataset: Dataset | None, threads: int | None) -> CutJob:
         from ..build_files.work_folder import identity_of

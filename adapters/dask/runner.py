@@ -27,6 +27,7 @@ PATIENCE_S = 60.0
 _AHEAD = 3
 """Tasks under way for each thread of the cluster: one runs, the others wait beside it."""
 _LOOK_S = 2.0
+_LOGGER = "distributed"
 _GONE = (CancelledError, CommClosedError, DaskTimeoutError, OSError)
 _REMEDY = "start it and its workers, then build again: what is finished stays"
 
@@ -84,11 +85,13 @@ class DaskRunner:
                     return
                 for future in self._ended(under_way):
                     task = under_way.pop(future)
-                    if future.status in ("cancelled", "lost"):  # with its scheduler
+                    try:
+                        result = _result_of(phase, future)
+                    except _GONE:  # with its scheduler, or on the way here
                         again.append(task)
                         self._looked = 0.0
                     else:
-                        yield _result_of(phase, future)
+                        yield result
         finally:
             with suppress(*_GONE):
                 self._client.cancel(list(under_way))
@@ -155,9 +158,11 @@ class DaskRunner:
 
 
 def _result_of(phase: str, future: Future) -> Any:
-    """The result of a task. Raises `BaseSealError` for one that failed."""
+    """The result of a task. Raises `BaseSealError` for one that failed, `_GONE` where its result is lost."""
     try:
         result = future.result()
+    except _GONE:
+        raise
     except KilledWorker as error:
         raise BaseSealError(
             f"a block of the phase {phase} was on {error.allowed_failures + 1} workers that died, "
@@ -188,11 +193,12 @@ def runner_of_scheduler(
                 f"{address!r} is no address of a scheduler: {error}", remedy="write tcp://HOST:8786"
             ) from error
 
-    runner = DaskRunner(connect=connect, environment=environment, patience_s=patience_s)
-    try:
-        yield runner
-    finally:
-        runner.close()
+    with _quiet():
+        runner = DaskRunner(connect=connect, environment=environment, patience_s=patience_s)
+        try:
+            yield runner
+        finally:
+            runner.close()
 
 
 @contextmanager
@@ -225,11 +231,13 @@ def runner_of_workers(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Workers that are ended with their cluster say so in the log, which tells an operator nothing."""
-    logger = logging.getLogger("distributed")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    """Dask logs each lost connection, and workers that end with their cluster; errors name what matters."""
+    loggers = [logging.getLogger(name) for name in (_LOGGER, *logging.root.manager.loggerDict)]
+    before = [(logger, logger.level) for logger in loggers if logger.name.startswith(_LOGGER)]
+    for logger, _ in before:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in before:
+            logger.setLevel(level)

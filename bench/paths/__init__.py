@@ -7,6 +7,7 @@ from harness.subjects import GrowthCurve, MeasuredPath
 from . import (
     area_search,
     budget,
+    build,
     bulk,
     busy_writes,
     catalogue,
@@ -43,6 +44,7 @@ PATHS: tuple[MeasuredPath, ...] = (
     area_search.SMALL_AREA,
     area_search.LARGE_AREA,
     sealed_base.READ,
+    build.CUT,
     busy_writes.BESIDE_PYTHON,
 )
 
