@@ -36,9 +36,9 @@ _REMEDY = "start it and its workers, then build again: what is finished stays"
 class DaskRunner:
     """See `BlockRunner`. At most three tasks for each thread of the cluster are under way.
 
-    A task of a worker that died runs on another one, three times at most. A scheduler that was started again
-    is given the unfinished tasks anew. Without a worker, or without a scheduler, for `patience_s` seconds the
-    run fails.
+    A task of a worker that died runs on another one, until four have died of it. A scheduler that was started
+    again is given the unfinished tasks anew. Without a worker, or without a scheduler, for `patience_s`
+    seconds the run fails.
     """
 
     threads: int = attrs.field(default=1, init=False)

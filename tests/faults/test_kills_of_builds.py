@@ -18,6 +18,9 @@ import rasterio
 from affine import Affine
 from waiting import until
 
+from aerotile.adapters.dask.runner import runner_of_workers
+from aerotile.domain.errors import BaseSealError
+
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 SIDE = 64
 NETWORK = """
@@ -196,3 +199,37 @@ def test_a_scheduler_that_is_started_again_goes_on(
     assert sealed(site, "shared") == sealed(site, "alone")
     assert shared["steps"]["describe"]["blocks"] > 4
     assert err == ""
+
+
+def test_a_block_that_no_worker_survives_ends_the_build_with_the_last_workers_address(
+    tmp_path: Path,
+) -> None:
+    def die(task: int) -> None:
+        import os
+
+        os._exit(9)
+
+    with (
+        runner_of_workers(1, str(tmp_path), dict) as runner,
+        pytest.raises(BaseSealError, match=r"of the phase cut was on 4 workers that died, the last tcp://"),
+    ):
+        list(runner.run("cut", die, [1]))
+
+
+def test_a_folder_without_room_ends_the_build_by_name_and_one_with_room_goes_on(
+    site: Path, mount: Callable[..., Path]
+) -> None:
+    alone, _ = end(begin(site, "alone"))
+    (site / "full").symlink_to(mount("size=1m"))
+    build = begin(site, "full", "--workers", "2")
+    _, err = build.communicate(timeout=240)
+    assert build.returncode == 1
+    assert err.count("\n") == 1
+    assert "has no room left" in err
+    assert "worker tcp://127.0.0.1" in err
+    left = files(site, "full", "tiles")
+    assert left > 0
+    subprocess.run(["mount", "-o", "remount,size=64m", (site / "full").resolve()], check=True)
+    shared, _ = end(begin(site, "full"))
+    assert 0 < shared["steps"]["cut"]["taken_over"] <= left
+    assert shared["files"] == alone["files"]
