@@ -46,7 +46,10 @@ def test_ctrl_c_ends_an_ingest_in_one_line_and_a_second_run_completes_it(
         psycopg.connect(migrated_database, autocommit=True) as observer,
     ):
         holder.execute("LOCK TABLE tiles IN EXCLUSIVE MODE")
-        process = spawn(*arguments, AEROTILE_DATABASE_DSN=migrated_database)
+        # The batch under way ends by its answer, or by the statement's timeout.
+        process = spawn(
+            *arguments, AEROTILE_DATABASE_DSN=migrated_database, AEROTILE_DATABASE_STATEMENT_TIMEOUT_S="5"
+        )
         while not observer.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
             assert process.poll() is None
             time.sleep(0.02)

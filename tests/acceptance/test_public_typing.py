@@ -45,13 +45,8 @@ def complaints(installed: Path, *programs: Path) -> str:
 
 
 @needs_mypy
-def test_a_program_that_uses_every_public_name_is_well_typed(installed: Path) -> None:
-    assert complaints(installed, PROGRAM) == ""
-
-
-@needs_mypy
-def test_the_examples_are_well_typed(installed: Path) -> None:
-    assert complaints(installed, *EXAMPLES) == ""
+def test_the_examples_and_a_program_that_uses_every_public_name_are_well_typed(installed: Path) -> None:
+    assert complaints(installed, PROGRAM, *EXAMPLES) == ""
 
 
 @needs_mypy

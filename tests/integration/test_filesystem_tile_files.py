@@ -166,7 +166,7 @@ def test_an_inventory_passes_by_folders_that_vanish_meanwhile(files: FilesystemT
     with ThreadPoolExecutor(1) as threads:
         going = threads.submit(come_and_go)
         try:
-            for _ in range(2000):
+            for _ in range(500):
                 found = [file for file in files.inventory() if file.tile_id.x == 1]
                 assert found == [FoundFile(kind, TILE) for kind in (FoundKind.TILE, FoundKind.SIDECAR)]
         finally:

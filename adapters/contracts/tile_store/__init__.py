@@ -9,6 +9,7 @@ from .forks import Forks
 from .mapping_cache_of_stores import MappingCacheOfStores
 from .reads import Reads
 from .recalled_tiles import RecalledTiles
+from .replacement_races import ReplacementRaces
 from .replacements import Replacements
 from .subject import TileStoreSubject
 from .writes import Writes
@@ -22,6 +23,7 @@ class TileStoreContract(
     MappingCacheOfStores,
     Reads,
     RecalledTiles,
+    ReplacementRaces,
     Replacements,
     Writes,
 ):
