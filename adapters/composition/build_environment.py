@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -32,14 +31,13 @@ def environment_of(names: tuple[str, ...]) -> Mapping[str, str]:
     }
 
 
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Compute with one thread: how many share a product may decide its last digits.
+def multiply_by_one_thread() -> None:
+    """Let one thread compute a product of matrices: how many share it may decide its last digits.
 
-    Raises `RuntimeNotAvailableError`.
+    It stays so for the process, whose other threads may be in the middle of a block. Raises
+    `RuntimeNotAvailableError`.
     """
-    with _threadpoolctl().threadpool_limits(1):
-        yield
+    _threadpoolctl().threadpool_limits(1, user_api="blas")
 
 
 def _version(name: str) -> str:

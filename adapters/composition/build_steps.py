@@ -130,7 +130,7 @@ def describe(job: DescribeJob, tiles: BlockFile) -> BlockOutcome:
     """
     from ..descriptor_arrays import check_components
     from ..simplejpeg.pictures import decode_tile_picture
-    from .build_environment import one_blas_thread
+    from .build_environment import multiply_by_one_thread
 
     path = place_of(job.work, "descriptors", identity_of([job.identity, tiles.digest]))
     if (before := finished(path)) is not None:
@@ -143,10 +143,10 @@ def describe(job: DescribeJob, tiles: BlockFile) -> BlockOutcome:
         decode=lambda pixels: decode_tile_picture(pixels, job.tile_size),
     )
     model = _opened(job.digest, lambda stack: _open_model(job))
-    with one_blas_thread():
-        described = describe_block(
-            _chosen(rows), range(len(rows)), supply, model, headings=job.headings, batch=job.batch
-        )
+    multiply_by_one_thread()
+    described = describe_block(
+        _chosen(rows), range(len(rows)), supply, model, headings=job.headings, batch=job.batch
+    )
     tile_ids = [tile_id for tile_id in described.tile_ids for _ in job.headings]
     check_components(tile_ids, described.descriptors, job.storage)
     keys = np.array([int(by_id[tile_id]["key"]) for tile_id in tile_ids], np.int64)

@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING
 import attrs
 
 from ...domain.build_blocks import BuildSteps, Progress, StepReport, cut_blocks, describe_blocks
-from ...domain.errors import BaseSealError, ImagerySourceError, RuntimeNotAvailableError
+from ...domain.errors import (
+    BaseSealError,
+    DatasetNotStorableError,
+    ImagerySourceError,
+    RuntimeNotAvailableError,
+)
 from ...domain.intake.mosaic import Mosaic
 from ...domain.intake.provision import undated
 from ...domain.policies.freshness import check_capture_time
 from ...domain.ports.block_runner import BlockRunner
 from ...domain.values.catalogue_entries import Keys
 from ...domain.values.datasets import Dataset, SourceDigest
-from ...domain.values.sectors import SEEDED_RULES
+from ...domain.values.sectors import SEEDED_RULES, SectorBoundary
 from ...domain.values.tile_key import VariantTable
 from ...domain.values.timestamps import timestamp_of
 from ..config.settings import DescriptorConfig
@@ -72,6 +77,8 @@ class PlannedBuild:
     """What every machine of the build must have in the same version."""
     digests: tuple[SourceDigest, ...]
     """Of the sources."""
+    sectors: tuple[SectorBoundary, ...]
+    dataset: Dataset | None
 
 
 class BuildingParts(DescribingParts):
@@ -82,8 +89,10 @@ class BuildingParts(DescribingParts):
         """Open the sources and the network of a plan, hash them, and count the places.
 
         Raises `ImagerySourceError`, `DescriptorModelError`, `ConfigurationError`,
-        `RuntimeNotAvailableError`, `CaptureTimeInFutureError`, `InputFileError`, `OSError`.
+        `RuntimeNotAvailableError`, `CaptureTimeInFutureError`, `InputFileError`, `DatasetNotStorableError`,
+        `BaseSealError`, `OSError`.
         """
+        from ..input_files.sector_files import read_sectors
         from .imagery_parts import open_imagery_source
 
         with ExitStack() as stack:
@@ -103,13 +112,17 @@ class BuildingParts(DescribingParts):
             estimates = mosaic.estimate()
             model = self._model_of(plan)
             kinds = {source.facts.kind for source in sources}
+            sectors = read_sectors(*plan.sectors).sectors
+            digests = tuple(_digest(Path(name)) for name in plan.sources)
             yield PlannedBuild(
                 plan=plan,
                 mosaic=mosaic,
                 places=sum(one.found for one in estimates),
                 model=model,
                 environment=_environment_of(kinds, model),
-                digests=tuple(_digest(Path(name)) for name in plan.sources),
+                digests=digests,
+                sectors=sectors,
+                dataset=_dataset_of(plan, digests),
             )
 
     def _check_dates(self, plan: BuildPlan, mosaic: Mosaic) -> None:
@@ -193,7 +206,8 @@ class BuildingParts(DescribingParts):
             places=planned.places,
         )
         plan = planned.plan
-        dataset = self._dataset(planned)
+        if number is not None:
+            self.base_generations.refuse_taken(number)
         with _files_in(plan.work), work_in(plan.work):
             steps = self.build_steps(planned, runner)
             try:
@@ -209,7 +223,7 @@ class BuildingParts(DescribingParts):
             if report.refused and not despite_refusals:
                 return report
             with _timed(report, "seal"):
-                report.manifest = self._seal_blocks(planned, report, dataset, number, progress)
+                report.manifest = self._seal_blocks(planned, report, number, progress)
         return report
 
     def build_steps(self, planned: PlannedBuild, runner: BlockRunner) -> BuildSteps:
@@ -220,12 +234,12 @@ class BuildingParts(DescribingParts):
         describing = None if model is None else self._describe_job(planned, model)
         ordering = build_steps.OrderJob(work=work, storage=self.config.index.storage)
         return BuildSteps(
-            cut=partial(build_steps.cut, self._cut_job(planned, self._dataset(planned), runner.threads)),
+            cut=partial(build_steps.cut, self._cut_job(planned, runner.threads)),
             describe=None if describing is None else partial(build_steps.describe, describing),
             order=partial(build_steps.order, ordering),
         )
 
-    def _cut_job(self, planned: PlannedBuild, dataset: Dataset | None, threads: int | None) -> CutJob:
+    def _cut_job(self, planned: PlannedBuild, threads: int | None) -> CutJob:
         from ..build_files.work_folder import identity_of
         from .build_steps import CutJob, SourceFile
 
@@ -250,7 +264,7 @@ class BuildingParts(DescribingParts):
             scheme=plan.scheme,
             enlarge_to=enlarge_to,
             captured_at=captured_at,
-            dataset=None if dataset is None else dataset.name,
+            dataset=None if planned.dataset is None else planned.dataset.name,
             take_partial=plan.partial,
             threads=threads,
         )
@@ -285,42 +299,18 @@ class BuildingParts(DescribingParts):
         """What decides the bytes beside the inputs, as this process has it."""
         return environment.environment_of(planned.environment)
 
-    def _dataset(self, planned: PlannedBuild) -> Dataset | None:
-        """The dataset of the plan, with the digest of its source. Raises `BaseSealError`."""
-        named = planned.plan.dataset
-        if named is None:
-            return None
-        if len(planned.digests) != 1:
-            raise BaseSealError(
-                f"{planned.plan.file} has a [dataset] and {len(planned.digests)} sources, "
-                "and a dataset has one source with one digest",
-                remedy="make one archive of them, or leave [dataset] out",
-            )
-        try:
-            return Dataset(
-                **attrs.asdict(named),
-                source=Path(planned.plan.sources[0]).name,
-                source_sha256=planned.digests[0].sha256,
-                digest_of=planned.digests[0].of,
-                captured_at=planned.plan.captured_at,
-            )
-        except ValueError as error:
-            raise BaseSealError(f"{planned.plan.file}: [dataset]: {error}", remedy="correct it") from error
-
     def _seal_blocks(
         self,
         planned: PlannedBuild,
         report: BuildReport,
-        dataset: Dataset | None,
         number: int | None,
         progress: Progress,
     ) -> BaseManifest:
         from ..build_files.cut_tiles import TilesOfBlocks
-        from ..input_files.sector_files import read_sectors
         from ..sealed_base.seal import SealSource
         from ..sealed_base.seal_plan import SealPlan
 
-        plan = planned.plan
+        plan, dataset = planned.plan, planned.dataset
         made_with = {
             name: text for name, text in self.build_environment(planned).items() if name != environment.PYTHON
         }
@@ -333,7 +323,7 @@ class BuildingParts(DescribingParts):
         source = SealSource(
             rows=tiles.rows,
             read=tiles.read,
-            sectors=read_sectors(*plan.sectors).sectors,
+            sectors=planned.sectors,
             rules=SEEDED_RULES,
             datasets=() if dataset is None else (dataset,),
             default_classification=self.config.freshness.default_classification,
@@ -380,6 +370,34 @@ def _environment_of(kinds: set[str], model: DescriptorModel | None) -> tuple[str
     if model is not None:
         names += environment.DESCRIBING + environment.NETWORKS + environment.INDEXING
     return names
+
+
+def _dataset_of(plan: BuildPlan, digests: tuple[SourceDigest, ...]) -> Dataset | None:
+    """The dataset of the plan, with the digest of its source.
+
+    Raises `DatasetNotStorableError`, `BaseSealError`.
+    """
+    named = plan.dataset
+    if named is None:
+        return None
+    if not named.may_be_stored_offline:
+        raise DatasetNotStorableError(named.name, named.licence)
+    if len(digests) != 1:
+        raise BaseSealError(
+            f"{plan.file} has a [dataset] and {len(digests)} sources, "
+            "and a dataset has one source with one digest",
+            remedy="make one archive of them, or leave [dataset] out",
+        )
+    try:
+        return Dataset(
+            **attrs.asdict(named),
+            source=Path(plan.sources[0]).name,
+            source_sha256=digests[0].sha256,
+            digest_of=digests[0].of,
+            captured_at=plan.captured_at,
+        )
+    except ValueError as error:
+        raise BaseSealError(f"{plan.file}: [dataset]: {error}", remedy="correct it") from error
 
 
 def _digest(path: Path) -> SourceDigest:

@@ -24,6 +24,8 @@ from ...domain.ports.block_runner import Result, Task
 from .on_worker import Call, Failure
 
 PATIENCE_S = 60.0
+_LOCAL_PATIENCE_S = 600.0
+"""Workers of this machine that die are begun again; on a busy machine that takes time."""
 _AHEAD = 3
 """Tasks under way for each thread of the cluster: one runs, the others wait beside it."""
 _LOOK_S = 2.0
@@ -222,7 +224,11 @@ def runner_of_workers(
             silence_logs=logging.CRITICAL,
         ) as cluster,
     ):
-        runner = DaskRunner(connect=lambda: Client(cluster, set_as_default=False), environment=environment)
+        runner = DaskRunner(
+            connect=lambda: Client(cluster, set_as_default=False),
+            environment=environment,
+            patience_s=_LOCAL_PATIENCE_S,
+        )
         try:
             yield runner
         finally:

@@ -160,7 +160,14 @@ def test_a_dataset_sectors_and_an_area_go_into_the_base(site: Call, tmp_path: Pa
     assert info["made_with"] == built.json["made_with"]
     assert b"north" in (ROOT / "base/generations/000001/sectors.json").read_bytes()
     write_plan(tmp_path, table.replace("true", "false"))
-    assert "may not be stored offline: ortho" in site("build", "plan.toml").error
+    assert "the dataset ortho may not be stored offline" in site("build", "plan.toml").error
+
+
+def test_a_number_that_is_taken_is_refused_before_the_first_block(site: Call, tmp_path: Path) -> None:
+    assert site("build", "plan.toml", "--number", 7).code == 0
+    write_plan(tmp_path, work="other")
+    assert "holds a generation 000007" in site("build", "plan.toml", "--number", 7).error
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ ELSEWHERE = {
     "adapters/build_files/block_file.py": "through atomic_file, on a full disk too: test_kills_of_builds.py",
     "adapters/build_files/work_folder.py": "folders, and what killed writers left: test_block_file.py",
     "adapters/descriptor_models/gradient_vlad.py": "one file of numbers, through atomic_file",
-    "adapters/exports/described_tiles.py": "blocks and file, through atomic_file: test_described_tiles_file.py",
+    "adapters/exports/described_tiles.py": "through atomic_file: test_described_tiles_file.py",
     "adapters/cli/commands/serve.py": "the port file, through atomic_file",
     "adapters/cli/commands/export.py": "the dates of the tiles, through atomic_file",
     "adapters/exports/folder_writer.py": "whole or not there, on a full disk too: test_cli_export.py",

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from ....domain.errors import CaptureTimeInFutureError, DescriptorModelError, ImagerySourceError
+from ....domain.errors import (
+    CaptureTimeInFutureError,
+    DatasetError,
+    DescriptorModelError,
+    ImagerySourceError,
+)
 from ..arguments import EXISTING_FILE
 from ..command import AerotileCommand
 from ..errors import BadInputError, JobFailedError
@@ -131,7 +136,7 @@ def _bad_plan() -> Iterator[None]:
     """What the plan names and can't be used: the call was wrong."""
     try:
         yield
-    except (CaptureTimeInFutureError, DescriptorModelError, ImagerySourceError) as error:
+    except (CaptureTimeInFutureError, DatasetError, DescriptorModelError, ImagerySourceError) as error:
         raise BadInputError(str(error), remedy=error.remedy) from error
 
 
