@@ -12,9 +12,7 @@ from ...domain.errors import RuntimeNotAvailableError
 
 CUTTING = ("aerotile", "numpy", "simplejpeg", "pillow")
 RASTERS = ("rasterio", "GDAL")
-DESCRIBING = ("BLAS",)
-NETWORKS = ("onnxruntime",)
-INDEXING = ("faiss-cpu",)
+WITH_AN_INDEX = ("BLAS", "onnxruntime", "faiss-cpu")
 INSTRUCTIONS = "instruction set"
 PYTHON = "Python"
 """Compared between machines, which exchange pickles. No byte of a base follows from it."""

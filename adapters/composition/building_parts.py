@@ -73,6 +73,8 @@ class PlannedBuild:
     mosaic: Mosaic
     places: int
     model: DescriptorModel | None
+    cutting: tuple[str, ...]
+    """What decides the bytes of tiles beside the inputs."""
     environment: tuple[str, ...]
     """What every machine of the build must have in the same version."""
     digests: tuple[SourceDigest, ...]
@@ -119,7 +121,8 @@ class BuildingParts(DescribingParts):
                 mosaic=mosaic,
                 places=sum(one.found for one in estimates),
                 model=model,
-                environment=_environment_of(kinds, model),
+                cutting=_cutting_with(kinds),
+                environment=_cutting_with(kinds) + (() if model is None else environment.WITH_AN_INDEX),
                 digests=digests,
                 sectors=sectors,
                 dataset=_dataset_of(plan, digests),
@@ -255,7 +258,7 @@ class BuildingParts(DescribingParts):
                     "enlarge_to": enlarge_to,
                     "captured_at": None if captured_at is None else captured_at.isoformat(),
                     "partial": plan.partial,
-                    "environment": dict(self.build_environment(planned)),
+                    "environment": dict(environment.environment_of(planned.cutting)),
                 }
             ),
             work=str(plan.work),
@@ -365,11 +368,9 @@ class BuildingParts(DescribingParts):
         return write
 
 
-def _environment_of(kinds: set[str], model: DescriptorModel | None) -> tuple[str, ...]:
-    names = environment.CUTTING + (environment.RASTERS if "GeoTIFF" in kinds else ())
-    if model is not None:
-        names += environment.DESCRIBING + environment.NETWORKS + environment.INDEXING
-    return names
+def _cutting_with(kinds: set[str]) -> tuple[str, ...]:
+    """What decides the bytes of tiles from sources of these kinds."""
+    return environment.CUTTING + (environment.RASTERS if "GeoTIFF" in kinds else ())
 
 
 def _dataset_of(plan: BuildPlan, digests: tuple[SourceDigest, ...]) -> Dataset | None:

@@ -115,6 +115,10 @@ def test_a_second_build_takes_over_what_is_finished_and_makes_damaged_files_anew
     (tmp_path / "network.onnx.json").write_text(
         json.dumps(STEPS | {"mean": [0.5, 0.5, 0.5]}), encoding="utf-8"
     )
+    write_plan(tmp_path, "")
+    bare = site("build", "plan.toml", "--json").json
+    assert (bare["index"], bare["steps"]["cut"]["taken_over"]) == (None, len(blocks))
+    write_plan(tmp_path)
     other = site("build", "plan.toml", "--json").json
     assert other["steps"]["cut"]["taken_over"] == len(blocks)
     assert other["steps"]["describe"]["taken_over"] == 0
