@@ -37,10 +37,6 @@ _MOST_HEADER_BYTES = 64 << 20
 Array = npt.NDArray[Any]
 
 
-class DamagedBlockError(BaseSealError):
-    """A file of the shared folder is not what a step wrote."""
-
-
 @attrs.frozen
 class _Part:
     begin: int
@@ -62,7 +58,7 @@ class OpenBlock:
     _checked: dict[str, Array] = attrs.field(factory=dict, init=False)
 
     def array(self, name: str) -> Array:
-        """An array, over the mapping. Raises `DamagedBlockError`, and `OSError` of the disk."""
+        """An array, over the mapping. Raises `BaseSealError`, and `OSError` of the disk."""
         if name not in self._checked:
             part = self._parts[name]
             if sha256_of_mapping(self._mapping, self.path, part.begin, part.end) != part.sha256:
@@ -113,7 +109,7 @@ def write_block(path: Path, facts: Mapping[str, Any], arrays: Mapping[str, Array
 def open_block(path: Path, digest: str | None = None) -> OpenBlock:
     """Map a file and check its header; `digest` is the one that it must have.
 
-    Raises `DamagedBlockError`, `FileNotFoundError`, `OSError`.
+    Raises `BaseSealError`, `FileNotFoundError`, `OSError`.
     """
     descriptor = open_regular(path)
     try:
@@ -149,5 +145,5 @@ def _as_descr(value: Any) -> Any:
     return [tuple(each) for each in value] if isinstance(value, list) else value
 
 
-def _damaged(path: Path, what: str) -> DamagedBlockError:
-    return DamagedBlockError(f"{path} is damaged: {what}", remedy="remove it and build again")
+def _damaged(path: Path, what: str) -> BaseSealError:
+    return BaseSealError(f"{path} is damaged: {what}", remedy="remove it and build again")

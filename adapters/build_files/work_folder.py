@@ -15,7 +15,7 @@ from ...domain.intake.report import Refusal
 from ...domain.values.catalogue_entries import Keys
 from ..files.durable_folder import make_folder_durably
 from ..files.file_lock import FileLock
-from .block_file import DamagedBlockError, OpenBlock, open_block
+from .block_file import OpenBlock, open_block
 
 _FOLDER_MODE, _FILE_MODE = 0o755, 0o644
 _LOCK = ".lock"
@@ -41,7 +41,7 @@ def finished(path: Path) -> OpenBlock | None:
     """
     try:
         block = open_block(path).check()
-    except (FileNotFoundError, DamagedBlockError):
+    except (FileNotFoundError, BaseSealError):
         return None
     return None if block.facts["refusals"] else block
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 import rasterio
@@ -201,7 +202,7 @@ def test_a_scheduler_that_is_started_again_goes_on(
     assert err == ""
 
 
-def test_a_block_that_no_worker_survives_ends_the_build_with_the_last_workers_address(
+def test_a_block_that_kills_its_workers_ends_the_build_with_the_last_ones_address(
     tmp_path: Path,
 ) -> None:
     def die(task: int) -> None:
@@ -210,8 +211,10 @@ def test_a_block_that_no_worker_survives_ends_the_build_with_the_last_workers_ad
         os._exit(9)
 
     with (
+        # A worker that dies while it is begun again may not be begun a third time: the first death counts.
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         runner_of_workers(1, str(tmp_path), dict) as runner,
-        pytest.raises(BaseSealError, match=r"of the phase cut was on 4 workers that died, the last tcp://"),
+        pytest.raises(BaseSealError, match=r"of the phase cut was on 1 workers that died, the last tcp://"),
     ):
         list(runner.run("cut", die, [1]))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aerotile.adapters.build_files.block_file import DamagedBlockError, open_block, write_block
+from aerotile.adapters.build_files.block_file import open_block, write_block
 from aerotile.adapters.build_files.work_folder import finished, work_in
 from aerotile.domain.errors import BaseSealError
 
@@ -40,7 +40,7 @@ def test_a_damaged_byte_is_found_wherever_it_is(tmp_path: Path) -> None:
         damaged = bytearray(content)
         damaged[place] ^= 0x55
         (tmp_path / "a").write_bytes(damaged)
-        with pytest.raises(DamagedBlockError, match=re.escape(str(tmp_path / "a"))):
+        with pytest.raises(BaseSealError, match=re.escape(str(tmp_path / "a"))):
             open_block(tmp_path / "a", digest).check()
         assert finished(tmp_path / "a") is None
     for length in range(0, len(content), 23):
@@ -55,7 +55,7 @@ def test_a_file_of_other_content_is_not_taken_for_the_one_that_was_named(tmp_pat
     digest = write_block(tmp_path / "a", FACTS, ARRAYS)
     write_block(tmp_path / "a", FACTS | {"counts": {"verbatim": 8}}, ARRAYS)
     assert finished(tmp_path / "a") is not None
-    with pytest.raises(DamagedBlockError, match="its header is not the one that was written"):
+    with pytest.raises(BaseSealError, match="its header is not the one that was written"):
         open_block(tmp_path / "a", digest)
 
 
