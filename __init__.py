@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         build_descriptor_index,
         build_descriptor_model,
         build_flight_recorder,
+        build_health_monitor,
         build_sealed_base,
         build_tile_metadata_store,
         build_tile_store,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         DatabaseConfig,
         DescriptorConfig,
         FreshnessConfig,
+        HealthConfig,
         IndexConfig,
         LruConfig,
         ReadsConfig,
@@ -93,6 +95,7 @@ if TYPE_CHECKING:
     from .domain.ports.descriptor_index import DescriptorIndex, SupportsAreaSearch, SupportsKeyListing
     from .domain.ports.descriptor_model import DescriptorModel
     from .domain.ports.flight_recorder import FlightRecorder
+    from .domain.ports.health_monitor import HealthMonitor
     from .domain.ports.sector_index import SectorIndex, SupportsJudging, TileJudge
     from .domain.ports.tile_metadata import SupportsPins, TileMetadataStore
     from .domain.ports.tile_store import (
@@ -119,6 +122,7 @@ if TYPE_CHECKING:
         SearchHit,
         VectorStorage,
     )
+    from .domain.values.health import Degradation, DegradedState, Health
     from .domain.values.lookups import PositionFix
     from .domain.values.pixels import TileBytes, TilePixelHandle
     from .domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
@@ -155,6 +159,7 @@ _NAMES_BY_MODULE = {
         "build_descriptor_index",
         "build_descriptor_model",
         "build_flight_recorder",
+        "build_health_monitor",
         "build_sealed_base",
         "build_tile_metadata_store",
         "build_tile_store",
@@ -171,6 +176,7 @@ _NAMES_BY_MODULE = {
         "DatabaseConfig",
         "DescriptorConfig",
         "FreshnessConfig",
+        "HealthConfig",
         "IndexConfig",
         "LruConfig",
         "ReadsConfig",
@@ -253,6 +259,7 @@ _NAMES_BY_MODULE = {
     ),
     ".domain.ports.descriptor_model": ("DescriptorModel",),
     ".domain.ports.flight_recorder": ("FlightRecorder",),
+    ".domain.ports.health_monitor": ("HealthMonitor",),
     ".domain.ports.sector_index": (
         "SectorIndex",
         "SupportsJudging",
@@ -294,6 +301,11 @@ _NAMES_BY_MODULE = {
         "IndexMetadata",
         "SearchHit",
         "VectorStorage",
+    ),
+    ".domain.values.health": (
+        "Degradation",
+        "DegradedState",
+        "Health",
     ),
     ".domain.values.lookups": ("PositionFix",),
     ".domain.values.pixels": (
@@ -380,6 +392,8 @@ __all__ = [
     "DatasetSourceChangedError",
     "DatasetStore",
     "DatasetUndatedError",
+    "Degradation",
+    "DegradedState",
     "DescribedTilesError",
     "DescriptorConfig",
     "DescriptorIndex",
@@ -404,6 +418,9 @@ __all__ = [
     "FreshnessVerdict",
     "GridRange",
     "HeadroomTakenError",
+    "Health",
+    "HealthConfig",
+    "HealthMonitor",
     "HnswParams",
     "ImageryPlaceError",
     "ImagerySourceError",
@@ -483,6 +500,7 @@ __all__ = [
     "build_descriptor_index",
     "build_descriptor_model",
     "build_flight_recorder",
+    "build_health_monitor",
     "build_sealed_base",
     "build_tile_metadata_store",
     "build_tile_store",

@@ -20,8 +20,8 @@ from harness.workshop import FULL, QUICK, SCALE
 from paths import GROWTH, PATHS
 
 DATA = "aerotile-bench-data"
-SCALE_ROWS = ["P-5", "P-13"]
-"""The rows over the whole catalogue; every growth curve belongs to a run of `--scale` too."""
+SCALE_ROWS = ["P-5", "P-13", "P-20"]
+"""The rows over the whole catalogue and the whole raster; every growth curve is of a run of `--scale` too."""
 
 
 def main() -> int:

@@ -213,6 +213,18 @@ TARGETS = (
         # Three takings; the slope is an estimate of a whole number.
         facts={"lock_takings": at_most(3.5), "turns_beside_5": at_most(3)},
     ),
+    Target(
+        id="P-20",
+        what="cut a projected GeoTIFF into tiles and their parents, on one core",
+        ratio=at_least(0.8),
+        behind=("*",),
+    ),
+    Target(
+        id="P-22",
+        what="go or no-go of 500 km, 5 km to each side, 3 zooms, 170k tiles",
+        p99_s=2.0,
+        ratio=at_most(2),
+    ),
 )
 
 QUICK_TOLERANCE = 2.0

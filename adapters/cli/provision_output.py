@@ -29,6 +29,7 @@ def source_facts(mosaic: Mosaic) -> list[dict[str, Any]]:
             "licence": source.facts.licence,
             "captured_at": _date_of(source.facts),
             "captured_at_from": source.facts.captured_at_from,
+            "captured_at_is_the_files": source.facts.captured_at_is_the_files,
             "left_out": dict(sorted(source.facts.left_out.items())),
         }
         for source in mosaic.sources
@@ -40,7 +41,9 @@ def write_dates(mosaic: Mosaic) -> None:
     for source in mosaic.sources:
         if (date := _date_of(source.facts)) is not None:
             found = source.facts.captured_at_from
-            write_line(f"{source.name} says that it was captured at {date}{f', in {found}' if found else ''}")
+            doubt = " (often when the file was made)" if source.facts.captured_at_is_the_files else ""
+            where = f", in {found}" if found else ""
+            write_line(f"{source.name} says that it was captured at {date}{where}{doubt}")
 
 
 def _date_of(facts: ImageryFacts) -> str | None:
@@ -102,8 +105,10 @@ def write_left_out(left_out: Mapping[str, int]) -> None:
         write_line(f"left out: {count} x {kind}")
 
 
-def provision_facts(report: ProvisionReport, seconds: float) -> dict[str, Any]:
-    """How the provision ended."""
+def provision_facts(
+    report: ProvisionReport, seconds: float, *, dates_from: str | None = None
+) -> dict[str, Any]:
+    """How the provision ended; `dates_from`: where the options took the capture dates from."""
     intake = report.intake
     return {
         "stored": intake.stored,
@@ -113,6 +118,7 @@ def provision_facts(report: ProvisionReport, seconds: float) -> dict[str, Any]:
         "not_compared": report.not_compared,
         "refused": intake.refused,
         "undated": intake.undated,
+        "dates_from": dates_from or report.dates_from,
         "contested": len(intake.contests),
         "kept": intake.kept,
         "verbatim": report.verbatim,
@@ -134,8 +140,8 @@ def provision_facts(report: ProvisionReport, seconds: float) -> dict[str, Any]:
     }
 
 
-def write_provision(report: ProvisionReport, seconds: float) -> None:
-    """How the provision ended, for a person."""
+def write_provision(report: ProvisionReport, seconds: float, *, dates_from: str | None = None) -> None:
+    """How the provision ended, for a person; see `provision_facts`."""
     intake = report.intake
     print_evictions(intake.evicted)
     rate = (intake.stored + intake.replaced) / seconds if seconds else 0.0
@@ -149,6 +155,7 @@ def write_provision(report: ProvisionReport, seconds: float) -> None:
     write_line(
         f"read: {report.verbatim} verbatim, {report.encoded.total()} encoded anew{_kinds(report.encoded)}"
     )
+    write_line(f"capture dates: {dates_from or report.dates_from}")
     if report.partial:
         write_line(f"{report.partial} left out: a part of them shows no ground; --partial takes them, too")
     if report.partial_taken:

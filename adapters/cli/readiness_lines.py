@@ -1,109 +1,34 @@
-"""Go or no-go: as facts for a program, and as lines for a person."""
+"""Go or no-go as lines for a person."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import attrs
-
+from ..readiness_facts import FilesRead, fault_words, rows_of
 from .coverage import degrees_of_box
 from .output import write_line, write_table
 
 if TYPE_CHECKING:
     from ...domain.readiness.flight_plan import FlightPlan, PlannedLeg
-    from ...domain.readiness.judge_tiles import TileFault
-    from ...domain.readiness.report import FaultyTiles, LegReadiness, Readiness, ZoomReadiness
+    from ...domain.readiness.report import LegReadiness, Readiness
 
 _LISTED_LEGS = 20
 _LISTED_FAULTS = 40
 _LISTED_ROWS = 4
 
 
-@attrs.frozen
-class FilesRead:
-    """What was read of the files of a flight."""
-
-    lines: dict[str, int] = attrs.field(factory=dict)
-    """How many lines each file holds; several are flown one after the other."""
-    left_out: dict[str, int] = attrs.field(factory=dict)
-    """By file and kind, what is no part of the flight."""
-
-
 def no_go_line(readiness: Readiness) -> str:
     """Every reason for no-go in a few words."""
-    noes = [f"{lack.tiles} tiles {_words(lack.fault)}" for lack in readiness.lacks]
+    noes = [f"{lack.tiles} tiles {fault_words(lack.fault)}" for lack in readiness.lacks]
     noes += [condition.name for condition in readiness.conditions if not condition.holds]
     return f"no-go: {', '.join(noes)}"
-
-
-def _words(fault: TileFault) -> str:
-    return str(fault.name).lower().replace("_", " ")
 
 
 def _leg_name(planned: PlannedLeg) -> str:
     leg = planned.leg
     return f"{planned.route} leg {leg.number} (points {leg.first_point} to {leg.last_point})"
-
-
-def readiness_facts(plan: FlightPlan, readiness: Readiness, files: FilesRead) -> dict[str, Any]:
-    """The answer as JSON shows it."""
-    return {
-        "go": readiness.is_go,
-        "take_off": plan.take_off.isoformat(),
-        "pace": plan.pace,
-        "length_m": round(plan.route.length_m),
-        "corridor_m": plan.half_width_m,
-        "zooms": list(plan.zooms),
-        "tiles": readiness.tiles,
-        "lines": files.lines,
-        "left_out": files.left_out,
-        "noes": [
-            {"what": _words(lack.fault), "tiles": lack.tiles, "remedy": lack.remedy}
-            for lack in readiness.lacks
-        ],
-        "conditions": [attrs.asdict(condition) for condition in readiness.conditions],
-        "legs": [_leg_facts(leg) for leg in readiness.legs],
-    }
-
-
-def _leg_facts(leg: LegReadiness) -> dict[str, Any]:
-    planned = leg.planned
-    return {
-        "route": planned.route,
-        "leg": planned.leg.number,
-        "first_point": planned.leg.first_point,
-        "last_point": planned.leg.last_point,
-        "begins_at": planned.begins_at.isoformat(),
-        "ends_at": planned.ends_at.isoformat(),
-        "ready": leg.is_ready,
-        "zooms": [_zoom_facts(zoom) for zoom in leg.zooms],
-    }
-
-
-def _zoom_facts(zoom: ZoomReadiness) -> dict[str, Any]:
-    counts = ("wanted", "present", "whole", "fresh", "described", "ready")
-    return {
-        "zoom": zoom.zoom_level,
-        **{name: getattr(zoom, name) for name in counts},
-        "faults": [
-            {
-                "what": _words(faulty.fault),
-                "tiles": faulty.tiles,
-                "places": list(_places(zoom.zoom_level, faulty)),
-                "boxes": [[box.min_lon, box.min_lat, box.max_lon, box.max_lat] for box in faulty.boxes],
-            }
-            for faulty in zoom.faults
-        ],
-    }
-
-
-def _places(zoom: int, faulty: FaultyTiles) -> Iterator[str]:
-    """Neighbours of one row together, as `zoom/first x-last x/y`; a single tile as `zoom/x/y`."""
-    rows = faulty.rows
-    for y, first, last in zip(rows.y.tolist(), rows.min_x.tolist(), rows.max_x.tolist(), strict=True):
-        yield f"{zoom}/{first}/{y}" if first == last else f"{zoom}/{first}-{last}/{y}"
 
 
 def print_readiness(plan: FlightPlan, readiness: Readiness, files: FilesRead) -> None:
@@ -153,11 +78,11 @@ def print_readiness(plan: FlightPlan, readiness: Readiness, files: FilesRead) ->
 def _print_faults(legs: list[LegReadiness]) -> None:
     faults = [(leg, zoom, faulty) for leg in legs for zoom in leg.zooms for faulty in zoom.faults]
     for leg, zoom, faulty in faults[:_LISTED_FAULTS]:
-        places = ", ".join(islice(_places(zoom.zoom_level, faulty), _LISTED_ROWS))
+        places = ", ".join(islice(rows_of(zoom.zoom_level, faulty), _LISTED_ROWS))
         more = len(faulty.rows) - _LISTED_ROWS
         boxes = " and ".join(map(degrees_of_box, faulty.boxes))
         write_line(
-            f"{_leg_name(leg.planned)}: {faulty.tiles} {_words(faulty.fault)}: {places}"
+            f"{_leg_name(leg.planned)}: {faulty.tiles} {fault_words(faulty.fault)}: {places}"
             f"{f' and {more} more rows' if more > 0 else ''}; within {boxes}"
         )
     if hidden := faults[_LISTED_FAULTS:]:
@@ -167,7 +92,7 @@ def _print_faults(legs: list[LegReadiness]) -> None:
 
 def _mending(readiness: Readiness) -> Iterator[str]:
     for lack in readiness.lacks:
-        yield f"no: {lack.tiles} tiles {_words(lack.fault)} — {lack.remedy}"
+        yield f"no: {lack.tiles} tiles {fault_words(lack.fault)} — {lack.remedy}"
     for condition in readiness.conditions:
         if not condition.holds:
             yield f"no: {condition.name}: {condition.detail} — {condition.remedy}"

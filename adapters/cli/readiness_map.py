@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...domain.readiness.judge_tiles import TileFault
+from ...domain.readiness.judge_tiles import TileFault, fault_ranks
 from ...domain.readiness.report import Readiness
 from ...domain.values.corridors import discs_along
 from .coverage_map import Picture, Window, enlarged, framed, side_by_side, write_picture
@@ -37,8 +37,7 @@ def _panel(readiness: Readiness, zoom: int) -> Picture:
     of_zoom = wanted.zoom == zoom
     x, y = wanted.x[of_zoom], wanted.y[of_zoom]
     window = Window.around(zoom, x, y)
-    # The highest bit is the worst fault; its position, one above it, names the colour.
-    ranks = np.array([0] + [value.bit_length() for value in range(1, 32)])[readiness.faults[of_zoom]] + 1
+    ranks = fault_ranks(readiness.faults[of_zoom]) + 1  # white comes before them
     worst = np.zeros(window.shape, np.int64)
     np.maximum.at(worst, window.cells(x, y), ranks)
     ground, scale = enlarged(np.array(list(COLOURS.values()), np.uint8)[worst])

@@ -20,6 +20,7 @@ from ...domain.ports.dataset_store import DatasetStore
 from ...domain.ports.descriptor_index import DescriptorIndex
 from ...domain.ports.descriptor_model import DescriptorModel
 from ...domain.ports.flight_recorder import FlightRecorder
+from ...domain.ports.health_monitor import HealthMonitor
 from ...domain.ports.tile_metadata import TileMetadataStore
 from ...domain.ports.tile_store import ReadableTiles
 from ...domain.ports.uploader import TileUploader
@@ -28,6 +29,7 @@ from ...domain.store.tile_store import FileBackedTileStore
 from ...domain.values.validators import check_kind, check_methods
 from ..config.settings import AerotileConfig
 from .building_parts import BuildingParts
+from .health_parts import HealthParts
 from .readiness_parts import ReadinessParts
 from .recall_parts import RecallParts
 from .upload_parts import UploadParts
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from ..postgres.migrate import MigrationReport
 
 
-class Runtime(UploadParts, RecallParts, ReadinessParts, BuildingParts):
+class Runtime(UploadParts, RecallParts, ReadinessParts, BuildingParts, HealthParts):
     """Everything that one configuration composes; a context manager that closes it."""
 
     def index_agreement(self) -> IndexAgreement | None:
@@ -187,6 +189,17 @@ def build_flight_recorder(config: AerotileConfig) -> FlightRecorder:
     """
     recorder: FlightRecorder = runtime_of(config).part("recorder")
     return recorder
+
+
+def build_health_monitor(config: AerotileConfig) -> HealthMonitor:
+    """The health of what this process opened by this configuration, and what reports it to a supervisor.
+
+    The first call starts threads that write `health.file` every `health.period_s` seconds, and that tell
+    systemd where it started this process with `Type=notify`; `close_runtimes` removes the file. A later call
+    returns the same monitor. Opens nothing itself; waits only while another thread calls another factory.
+    """
+    monitor: HealthMonitor = runtime_of(config).part("health_monitor")
+    return monitor
 
 
 def apply_migrations(config: AerotileConfig) -> MigrationReport:

@@ -139,6 +139,13 @@ class LookupParts(SealingParts):
         recalls = RecallGuard(self.recall_lists, lambda event: None)
         return RecalledIndex(self.searched_index if sealed is None else sealed, recalls, store=lambda: facts)
 
+    def replayed_base(self, base: Path | None = None) -> tuple[str, str] | None:
+        """The generation and the SHA-256 of the manifest of the base that `known_contents` takes, if any."""
+        if base is None and not self.flies_by_base:
+            return None
+        signed = self._base_in(base).signed
+        return signed.manifest.name, signed.identity
+
     def _base_in(self, folder: Path | None) -> MappedBase:
         """The base in use in a folder of bases, by default the configured one; it is not recorded."""
         from ..sealed_base.mapped_base import open_current_base

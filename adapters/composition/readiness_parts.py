@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...domain.errors import AerotileError, IndexUnavailableError
+from ...domain.intake.mosaic import in_ranges
 from ...domain.policies.clock_trust import find_clock_fault
 from ...domain.policies.index_agreement import compare_index
 from ...domain.readiness.check_readiness import check_readiness
@@ -31,8 +32,7 @@ from .sealing_parts import SealingParts
 
 ASSUMED_TILE_BYTES = 40_960
 """Of disk, for a tile that the aircraft makes, while no tile is stored whose size could be taken."""
-_BUILD_INDEX = "aerotile index build FILE --model NAME"
-_INGEST = "aerotile ingest FOLDER --captured-at DATE"
+_DESCRIBE = "aerotile describe FILE.npz --model NETWORK, then aerotile index build FILE.npz"
 _DAMAGED_BASE = "aerotile base rollback, or bring the generation again, then aerotile base verify"
 _SEAL = "aerotile base seal, aerotile base sign and aerotile base switch"
 
@@ -81,7 +81,7 @@ class ReadinessParts(SealingParts):
             index=index,
             judge=gate.verdict_on,
             conditions=conditions,
-            remedies=_remedies(with_base=with_base, with_store=columns is not None),
+            remedies=_remedies(plan, with_base=with_base, with_store=columns is not None),
         )
 
     def _opened_catalogue(self) -> tuple[CatalogueColumns, VariantTable]:
@@ -145,7 +145,7 @@ class ReadinessParts(SealingParts):
             metadata = opened.metadata()
             keys, variants = opened.tile_keys()
         except AerotileError as error:
-            return None, [Condition("index", False, str(error), error.remedy or _BUILD_INDEX)]
+            return None, [Condition("index", False, str(error), error.remedy or _DESCRIBE)]
         where = "" if sealed is None else ", in the base"
         described = f"{metadata.count} descriptors of {metadata.descriptor_model}{where}"
         agreement = compare_index(keys, variants, *((layer.keys, layer.variants) for layer in layers))
@@ -153,7 +153,7 @@ class ReadinessParts(SealingParts):
         remedy: str | None = None
         if agreement.unknown_tiles:
             told += f", for instance {agreement.listed[0]}"
-            remedy = f"{_BUILD_INDEX}, from the tiles that are there"
+            remedy = f"{_DESCRIBE}: from the tiles that are there"
         agrees = Condition("index and tiles agree", not agreement.unknown_tiles, told, remedy)
         return IndexedTiles(keys, variants), [Condition("index", True, described), agrees]
 
@@ -239,19 +239,21 @@ class ReadinessParts(SealingParts):
         return Condition("record", False, fault, f"make room, and let this user write to {folder}")
 
 
-def _remedies(*, with_base: bool, with_store: bool) -> dict[TileFault, str]:
-    bring = f"{_INGEST}, then aerotile verify"
+def _remedies(plan: FlightPlan, *, with_base: bool, with_store: bool) -> dict[TileFault, str]:
+    """What mends each fault: the commands, with the corridor and the zooms of the flight."""
+    missing = f"{_provision(plan)} --missing-only --captured-at DATE"
+    newer = f"newer imagery: {_provision(plan)} --replace --captured-at DATE"
     sealed = f"into the store that the base is sealed from, then {_SEAL}"
     of_base = {
-        TileFault.MISSING: f"{_INGEST} {sealed}",
+        TileFault.MISSING: f"{missing} {sealed}",
         TileFault.DAMAGED: _DAMAGED_BASE,
-        TileFault.STALE: f"newer imagery {sealed}",
+        TileFault.STALE: f"{newer} {sealed}",
         TileFault.NOT_CHECKED: "aerotile base verify",
     }
     of_store = {
-        TileFault.MISSING: bring,
-        TileFault.DAMAGED: f"aerotile verify --repair, then {bring}",
-        TileFault.STALE: f"newer imagery: {_INGEST} --replace, then aerotile verify; "
+        TileFault.MISSING: f"{missing}, then aerotile verify",
+        TileFault.DAMAGED: f"aerotile verify --repair, then {missing}, then aerotile verify",
+        TileFault.STALE: f"{newer}, then aerotile verify; "
         "where the date is wrong, aerotile amend --captured-at DATE TILE...",
         TileFault.NOT_CHECKED: "aerotile verify",
     }
@@ -259,8 +261,15 @@ def _remedies(*, with_base: bool, with_store: bool) -> dict[TileFault, str]:
         remedies = {
             fault: f"in the base: {of_base[fault]}; in the store: {of_store[fault]}" for fault in of_base
         }
-        remedies[TileFault.MISSING] = bring
+        remedies[TileFault.MISSING] = of_store[TileFault.MISSING]
     else:
         remedies = of_base if with_base else of_store
     again = f"; where the base holds the index, then {_SEAL}" if with_base else ""
-    return remedies | {TileFault.UNDESCRIBED: f"describe the tiles, then {_BUILD_INDEX}{again}"}
+    return remedies | {TileFault.UNDESCRIBED: f"{_DESCRIBE}{again}"}
+
+
+def _provision(plan: FlightPlan) -> str:
+    """The call that brings imagery for the flight; ROUTE and DIVERSION are the files given."""
+    ground = "--area ROUTE" + " --area DIVERSION" * len(plan.diversions)
+    zooms = in_ranges(plan.zooms).replace(", ", ",")
+    return f"aerotile provision SOURCE... {ground} --corridor {plan.half_width_m / 1000:g}km --zoom {zooms}"

@@ -22,6 +22,18 @@ class RecallParts(LookupParts):
         if self.config.has_store:
             yield "store", self._stored_contents()
 
+    def digests_of_dataset(self, name: str) -> set[str]:
+        """The SHA-256 of each tile of a dataset that lies in the base in use or in the store.
+
+        Takes about 5 s for a million tiles. Raises as `tile_facts` does.
+        """
+        found: set[str] = set()
+        if self.base_generations.current() is not None:
+            found.update(self._sealed_contents(self.config.base_folder).digests_of_dataset(name))
+        if self.config.has_store:
+            found.update(row.content_sha256 for row in self.rows.committed() if row.dataset == name)
+        return found
+
     def count_recalled(self, recalls: RecallList) -> dict[str, int | None]:
         """How many tiles a list names, of the base in use and of the store; None for one that is not here.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime
 from functools import cached_property
 from types import TracebackType
@@ -15,6 +15,8 @@ from ...domain.policies.clock_trust import ClockFault
 from ...domain.policies.freshness import FreshnessGrounds, FreshnessVerdict
 from ...domain.ports.flight_recorder import FlightRecorder
 from ...domain.ports.tile_store import ReadableTiles
+from ...domain.readiness.flight_plan import FlightPlan
+from ...domain.readiness.report import Readiness
 from ...domain.store.clock_guard import ClockGuard
 from ...domain.store.freshness_gate import FreshnessGate, judge_stored
 from ...domain.store.layered_store import LayeredTiles
@@ -27,6 +29,7 @@ from ...domain.values.lookups import PositionFix
 from ...domain.values.tiles import TileId
 from ..config.settings import AerotileConfig, BaseVerify
 from .base_parts import BaseParts
+from .degraded import RecentCounts, degraded_states
 
 if TYPE_CHECKING:
     from ...ext import CompiledMappingCache
@@ -57,6 +60,7 @@ class ServingRuntime(BaseParts):
         self._base_alone = base_alone
         self._attributions = tuple(attributions)
         self._known_datasets: tuple[Dataset, ...] = ()
+        self._recent = RecentCounts(self.clock)
 
     def __enter__(self) -> ServingRuntime:
         return self
@@ -83,8 +87,10 @@ class ServingRuntime(BaseParts):
     def map_supply(self) -> MapSupply:
         """What the page shows. Raises `StoreUnavailableError`, `BaseUnavailableError`."""
         from ..map_page.supply import MapSupply
+        from .serving_readiness import planned
 
         self._now()  # builds the guard of the clock, which the threads of the page share
+        self._places()  # of a large base they take a moment, which the first visitor need not wait
         archive = None
         if self._shows_base:
             from ..sealed_base.archive_bytes import ArchiveBytes
@@ -100,6 +106,8 @@ class ServingRuntime(BaseParts):
             layers=lambda: list(self._layers()),
             datasets=self._datasets,
             record=self._newest_events,
+            plan=lambda asked: planned(asked, self.clock.now()),
+            check_readiness=self._check_readiness,
             health=lambda: list(self._degraded()),
             archive=archive,
             explained_by_base=self._base_alone,
@@ -194,17 +202,21 @@ class ServingRuntime(BaseParts):
         matching = RecordFilter(since=since, until=until)
         return newest_events(self.config.record_folder, matching, limit, self.clock)
 
+    def _check_readiness(self, plan: FlightPlan) -> Readiness:
+        from .serving_readiness import ReadinessReader
+
+        with closing(ReadinessReader(self.config, self.recorder, lambda: self.part("database"))) as reader:
+            return reader.check_readiness(plan, base_alone=self._base_alone)
+
     def _degraded(self) -> Iterator[Degradation]:
-        fault = self._now()[1]
-        if fault is not None:
-            yield Degradation(DegradedState.CLOCK_UNTRUSTED, str(fault))
+        gone = False
         if not self._base_alone:
             try:
                 self.rows.disk_usage()
             except StoreUnavailableError as error:
+                gone = True
                 yield Degradation(DegradedState.DATABASE_GONE, str(error))
-        if self._shows_base and not self.mapped_base.signed.is_trusted:
-            name = self.mapped_base.signed.manifest.name
-            yield Degradation(
-                DegradedState.BASE_UNSIGNED, f"generation {name} lacks the signatures that it needs"
-            )
+        opened = {**vars(self), "recorder": None}  # a page records nothing
+        for each in degraded_states(opened, self._recent):
+            if not (gone and each.state is DegradedState.DATABASE_GONE):
+                yield each

@@ -149,7 +149,7 @@ class StoreParts(DatabaseParts):
             gate=self.freshness_gate,
             clock=self.clock,
             recorder=self.recorder,
-            headroom=self._budget_enforcer,
+            headroom=self.budget_enforcer,
             verify_hash=self.config.reads.verify_hash,
             read_deadline_s=self.config.reads.deadline_s or None,
             clock_guard=self.clock_guard,
@@ -176,7 +176,8 @@ class StoreParts(DatabaseParts):
         return self.tile_store
 
     @cached_property
-    def _budget_enforcer(self) -> CacheBudgetEnforcer:
+    def budget_enforcer(self) -> CacheBudgetEnforcer:
+        """What keeps the tiles within the budget."""
         budget = self.tiles_budget
         return CacheBudgetEnforcer(
             TileDeleter(self.rows, self.files, self._catalogue_sync).evict_tile,
@@ -210,7 +211,7 @@ class StoreParts(DatabaseParts):
             walk_jpeg=lambda pixels: JpegWalk.of(walk_jpeg(pixels)),
             decoder=SimplejpegDecoder(),
             decoding_threads=len(os.sched_getaffinity(0)),
-            tally_evictions=self._budget_enforcer.tally_evictions,
+            tally_evictions=self.budget_enforcer.tally_evictions,
             parallel=min(IN_FLIGHT, self.config.database.pool_max_size),
         )
 

@@ -17,6 +17,7 @@ import attrs
 from .base_section import BaseConfig, BaseVerify
 from .descriptor_section import DescriptorConfig
 from .fields import about, instance
+from .health_section import HealthConfig
 from .recall_section import RecallConfig
 from .secret import HIDDEN, Secret, redact_dsn
 from .sections import (
@@ -41,6 +42,7 @@ __all__ = [
     "DatabaseConfig",
     "DescriptorConfig",
     "FreshnessConfig",
+    "HealthConfig",
     "IndexConfig",
     "LruConfig",
     "ReadsConfig",
@@ -72,6 +74,7 @@ class AerotileConfig:
     budget: BudgetConfig = attrs.field(factory=BudgetConfig, validator=instance(BudgetConfig))
     descriptor: DescriptorConfig = attrs.field(factory=DescriptorConfig, validator=instance(DescriptorConfig))
     freshness: FreshnessConfig = attrs.field(factory=FreshnessConfig, validator=instance(FreshnessConfig))
+    health: HealthConfig = attrs.field(factory=HealthConfig, validator=instance(HealthConfig))
     index: IndexConfig = attrs.field(factory=IndexConfig, validator=instance(IndexConfig))
     lru: LruConfig = attrs.field(factory=LruConfig, validator=instance(LruConfig))
     reads: ReadsConfig = attrs.field(factory=ReadsConfig, validator=instance(ReadsConfig))
@@ -112,6 +115,11 @@ class AerotileConfig:
     def record_folder(self) -> Path:
         """Where the flight record is."""
         return self.root / "record"
+
+    @property
+    def health_file(self) -> Path:
+        """The file that says how the flight stack's process is."""
+        return self.root / "health.json" if self.health.file is None else self.health.file
 
     @property
     def postgres_folder(self) -> Path:

@@ -26,15 +26,21 @@ from ..config.settings import (
 from ..files.durable_folder import make_folder_durably
 from ..files.regular_file import open_regular
 from ..recorder.reader import RecordReader
-from .base import PreparedBase, ProgressBar, Release, prepare_base, release_base
+from .base import KEY, NETWORK, ROOT, SETTINGS, Preparation, PreparedBase, ProgressBar, RunCommand
 from .flight import Flight, FlightLog
 from .imagery import BlueMarble
 from .landing import Landing, land
+from .materials import AREA, RASTER, ROUTE, SECTORS, write_materials
 from .mission import CAPE_TO_BEIJING, Mission, plan_frames
 from .picture import FlightPicture, FrameOutcome, draw_flight
 
 _MARKER = ".aerotile-demo"
-_KEY = "release.key"
+_PROVIDER, _PICTURE = "provider", "flight.png"
+_MADE = (
+    *(RASTER, AREA, ROUTE, SECTORS, SETTINGS, NETWORK, "descriptors-1.npz", "descriptors-2.npz"),
+    *("coverage.png", "no-go.png", "go.png", _PICTURE),
+)
+"""Files of an earlier run."""
 _ROOM_BYTES = 256 * 1024
 """The onboard tiles' share of the flight's budget, above the base: less than the flight makes."""
 
@@ -45,7 +51,6 @@ class Demonstration:
 
     mission: Mission
     base: PreparedBase
-    release: Release
     log: FlightLog
     landing: Landing
     evicted: tuple[TileId, ...]
@@ -70,73 +75,62 @@ class Demonstration:
         hits = self.log.land_frames - self.log.land_outcomes[FrameOutcome.MISS]
         return self._share(hits)
 
-    @property
-    def prior_top_1(self) -> float | None:
-        """The same share of those with a prior, where the search was held to it."""
-        prior = self.log.prior
-        return prior.within[FrameOutcome.TOP_1] / prior.frames if prior.frames else None
-
-    @property
-    def whole_top_1(self) -> float | None:
-        """The share of the same frames, where the whole index was searched."""
-        prior = self.log.prior
-        return prior.whole[FrameOutcome.TOP_1] / prior.frames if prior.frames else None
-
     def _share(self, hits: int) -> float | None:
         return hits / self.log.land_frames if self.log.land_frames else None
 
 
 def demonstrate(
-    folder: Path, *, frames: int, seed: int, bar: ProgressBar, say: Callable[[str], None]
+    folder: Path,
+    *,
+    frames: int,
+    seed: int,
+    run: RunCommand,
+    bar: ProgressBar,
+    say: Callable[[str], None],
 ) -> Demonstration:
-    """Run the demo in `folder`, where an earlier run's base is replaced.
+    """Run the demo in `folder`, where an earlier run's base is replaced; `run` runs a command of `aerotile`.
 
     Raises `ConfigurationError` for a folder with other files in it, and the errors of each part.
     """
     started = time.perf_counter()
     root = prepare_folder(folder)
     imagery, mission = BlueMarble.load(), CAPE_TO_BEIJING
-    say(f"preparing the base for {mission.name} in {root}")
-    # A short timeout, so that frames without a database are not slow.
-    database = DatabaseConfig(connect_timeout_s=0.5)
-    with Runtime(AerotileConfig(root=root, database=database)) as runtime:
-        base = prepare_base(runtime, mission, imagery, bar)
-        release = release_base(runtime, folder / _KEY, bar)
-    store_bytes = base.total_bytes + _ROOM_BYTES
-    budget_bytes = store_bytes + release.disk_bytes
+    say(f"From a raster to a flight, {mission.name}. All of it lies in {folder}; in there an operator types:")
+    write_materials(folder, mission, imagery)
+    base = Preparation(folder=folder, mission=mission, run=run, say=say, bar=bar).prepare()
+    store_bytes = base.store_bytes + _ROOM_BYTES
+    budget_bytes = store_bytes + base.sealed_bytes
     flight_config = AerotileConfig(
         root=root,
-        database=database,
+        # A short timeout, so that frames without a database are not slow.
+        database=DatabaseConfig(connect_timeout_s=0.5),
         budget=BudgetConfig(
             max_bytes=budget_bytes, eviction_batch_size=8, onboard_share=_ROOM_BYTES / store_bytes
         ),
-        base=BaseConfig(layered=True, public_keys=(release.public_key,)),
+        base=BaseConfig(layered=True, public_keys=(base.public_key,)),
         descriptor=DescriptorConfig(model=base.network),
         lru=LruConfig(flush_interval_s=1.0),
     )
     took_off = time.perf_counter()
     with Runtime(flight_config, keep_database_running=False) as runtime:  # the outage is part of the demo
-        flight = Flight(
-            runtime=runtime, mission=mission, imagery=imagery, base=base, flight_id=uuid4(), say=say
-        )
+        flight = Flight(runtime=runtime, mission=mission, imagery=imagery, flight_id=uuid4(), say=say)
         plans = plan_frames(mission, frames, seed=seed)
         # Store and network are opened before the first frame, as a flight stack would.
         runtime.part("store_in_use")
         runtime.part("descriptor_model")
-        say(f"flying {frames} frames by a signed base of {release.tiles} tiles")
+        say(f"\n6. The flight: {frames} frames by the signed base of {base.sealed_tiles} tiles.\n")
         with bar("Flying") as advance:
             log = flight.fly(plans, advance)
         evicted = tuple(t for t in base.tile_ids if not runtime.tile_store.tile_exists(t))
-        used_bytes = runtime.rows.disk_usage().footprint_bytes + release.disk_bytes
+        used_bytes = runtime.rows.disk_usage().footprint_bytes + base.sealed_bytes
     landed = time.perf_counter()
-    landing = land(flight_config, folder=folder / "provider", never_taken=log.onboard[0], bar=bar, say=say)
+    landing = land(flight_config, folder=folder / _PROVIDER, never_taken=log.onboard[0], bar=bar, say=say)
     uploaded = time.perf_counter()
     record = RecordReader(flight_config.record_folder)
     kinds = Counter(line.envelope.kind for line in record.lines())
     return Demonstration(
         mission=mission,
         base=base,
-        release=release,
         log=log,
         landing=landing,
         evicted=evicted,
@@ -145,7 +139,7 @@ def demonstrate(
         record_kinds=kinds,
         record_damaged_lines=record.damaged_lines,
         record_folder=flight_config.record_folder,
-        picture=_draw(folder / "flight.png", mission, imagery, log, evicted),
+        picture=_draw(folder / _PICTURE, mission, imagery, log, evicted),
         flight_s=landed - took_off,
         upload_s=uploaded - landed,
         total_s=time.perf_counter() - started,
@@ -164,12 +158,12 @@ def prepare_folder(folder: Path) -> Path:
         )
     make_folder_durably(folder, 0o755)
     os.close(open_regular(marker, os.O_WRONLY | os.O_CREAT, mode=0o644))
-    for old in (folder / "base", folder / "provider"):
+    for old in (folder / ROOT, folder / _PROVIDER):
         if old.exists():
             shutil.rmtree(old)
-    for name in (_KEY, f"{_KEY}.pub"):
+    for name in (KEY, f"{KEY}.pub", *_MADE):
         (folder / name).unlink(missing_ok=True)
-    return folder / "base"
+    return folder / ROOT
 
 
 def _draw(

@@ -21,13 +21,13 @@ from ...domain.values.pixels import TilePixelHandle
 from ...domain.values.sectors import SectorClassification
 from ...domain.values.tiles import FreshnessLabel, TileId, TileMetadata, TileSource, VotingStatus
 from ..composition import Runtime
-from .base import PreparedBase, cut_tile
+from .base import cut_tile
 from .camera import FramePlan, take_frame, tile_ground_span
 from .figures import Samples
 from .imagery import BlueMarble, decode_tile
 from .mission import Mission
 from .picture import FrameMark, FrameOutcome
-from .prior import PriorLog, prior_of
+from .prior import Phase, PhaseLog, phase_at, prior_of
 
 CANDIDATES = 5
 _FRAMES_PER_ONBOARD_TILE = 6
@@ -61,7 +61,7 @@ class FlightLog:
     lookup: Samples = attrs.field(factory=Samples)
     decode: Samples = attrs.field(factory=Samples)
     write: Samples = attrs.field(factory=Samples)
-    prior: PriorLog = attrs.field(factory=PriorLog)
+    phases: dict[Phase, PhaseLog] = attrs.field(factory=lambda: {phase: PhaseLog() for phase in Phase})
 
 
 @attrs.frozen
@@ -94,7 +94,6 @@ class Flight:
     runtime: Runtime
     mission: Mission
     imagery: BlueMarble
-    base: PreparedBase
     flight_id: UUID
     say: Callable[[str], None]
     log: FlightLog = attrs.field(factory=FlightLog)
@@ -153,28 +152,31 @@ class Flight:
             with log.decode.timed(), candidate.pixels as handle:
                 decode_tile(bytes(memoryview(handle)))
         log.reads_in_outage += len(found) if in_outage else 0
-        below = TileId.covering(plan.lat, plan.lon, zoom, TileSource.SATELLITE_PROVIDER)
+        below = TileId.covering(plan.lat, plan.lon, zoom, TileSource.IMPORTED)
         outcome = _judge([candidate.tile_id for candidate in found], below)
         log.frames.append(FrameMark(plan.lat, plan.lon, outcome))
         over_land = self.imagery.is_land(plan.lat, plan.lon)
+        phase = log.phases[phase_at(share)]
+        phase.search_whole.microseconds.append(log.search.microseconds[-1])
         if over_land:
             log.land_frames += 1
             log.land_outcomes[outcome] += 1
+            phase.land_frames += 1
+            phase.whole[outcome] += 1
         near = prior_of(plan, share, zoom)
         if near is not None:
-            with log.prior.search.timed():
+            with phase.search_within.timed():
                 hits = self.runtime.index_in_use.search_within(descriptor, CANDIDATES, near)
             if over_land:
-                log.prior.frames += 1
-                log.prior.within[_judge([hit.tile_id for hit in hits], below)] += 1
-                log.prior.whole[outcome] += 1
+                phase.within[_judge([hit.tile_id for hit in hits], below)] += 1
 
     def _meet_stale_tile(self, plan: FramePlan) -> None:
         """Once in each kind of sector, write a tile that is too old for the sector."""
         for sector in self.mission.sectors:
             if sector.sector_id in self._sectors_met or not sector.bbox.contains(plan.lat, plan.lon):
                 continue
-            tile_id = TileId.covering(plan.lat, plan.lon, self.mission.search_zoom, TileSource.IMPORTED)
+            zoom = self.mission.search_zoom
+            tile_id = TileId.covering(plan.lat, plan.lon, zoom, TileSource.SATELLITE_PROVIDER)
             captured_at = self.runtime.clock.now() - _STALE_AGE[sector.classification]
             try:
                 stored = self.runtime.store_in_use.write_tile(*cut_tile(self.imagery, tile_id, captured_at))

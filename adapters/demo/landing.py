@@ -66,7 +66,7 @@ def land(
                 backoff_base_s=1.0,
                 backoff_cap_s=0.1,
             )
-            say("landed: uploading over a link that breaks, to a provider that is busy at times")
+            say("\n7. Landed: uploading over a link that breaks, to a provider that is busy at times.\n")
             with Runtime(attrs.evolve(config, upload=upload)) as runtime, bar("Uploading") as advance:
                 runs = _upload_everything(runtime, advance)
                 entries = list(runtime.upload_ledger.entries())

@@ -34,6 +34,10 @@ class Mission:
     overview_zooms: tuple[int, ...]
     """Coarser zooms that the base holds too."""
     waypoints: tuple[Position, ...]
+    corridor_km: int
+    """How far to each side of the route tiles must be there."""
+    hole: Bbox
+    """Ground on the route that the first order of imagery lacks, on purpose."""
     sectors: tuple[SectorBoundary, ...]
 
 
@@ -55,6 +59,8 @@ CAPE_TO_BEIJING = Mission(
         (36.1, 103.8),  # Lanzhou
         (40.0, 116.4),  # Beijing
     ),
+    corridor_km=300,
+    hole=Bbox(36.5, 61.8, 45.2, 73.2),  # four tiles of zoom 6 around Samarkand
     # Invented: they mark no real conflict.
     sectors=(
         SectorBoundary("front-west", SectorClassification.ACTIVE_CONFLICT, Bbox(17.0, 20.0, 27.0, 37.0)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from enum import Enum
 
 import attrs
 import numpy as np
@@ -17,19 +18,39 @@ from .picture import FrameOutcome
 KNOWN_WITHIN_M = 300_000.0
 """Half the width of a tile of the demo's base at the equator."""
 DRIFTED_TO_M = 1_500_000.0
-_KNOWN, _DRIFTING = 1 / 3, 2 / 3
-"""Shares of the flight at which the aircraft begins to drift, and at which it is lost."""
+
+
+class Phase(Enum):
+    """How well the aircraft knows its place, in thirds of the flight."""
+
+    KNOWN = f"known within {KNOWN_WITHIN_M / 1000:,.0f} km"
+    DRIFTING = f"drifting, to {DRIFTED_TO_M / 1000:,.0f} km"
+    LOST = "lost"
+
+
+def phase_at(share: float) -> Phase:
+    """The phase when `share` of the flight, from 0 to 1, is over."""
+    return list(Phase)[min(2, int(3 * share))]
 
 
 @attrs.define(kw_only=True)
-class PriorLog:
-    """Frames over land that had a prior: their searches within it, beside the search of the whole index."""
+class PhaseLog:
+    """The frames of one phase: their searches within the prior beside those of the whole index."""
 
-    frames: int = 0
+    land_frames: int = 0
     within: Counter[FrameOutcome] = attrs.field(factory=Counter)
+    """Of frames over land, like `whole`; empty where there is no prior."""
     whole: Counter[FrameOutcome] = attrs.field(factory=Counter)
-    search: Samples = attrs.field(factory=Samples)
-    """Of every frame with a prior, over the sea too."""
+    search_within: Samples = attrs.field(factory=Samples)
+    """Of every frame, over the sea too, like `search_whole`."""
+    search_whole: Samples = attrs.field(factory=Samples)
+
+    def rates(self, outcomes: Counter[FrameOutcome]) -> tuple[float | None, float | None]:
+        """The shares of hits among the first and among all candidates; None without a frame."""
+        frames = outcomes.total()
+        if not frames:
+            return None, None
+        return outcomes[FrameOutcome.TOP_1] / frames, 1 - outcomes[FrameOutcome.MISS] / frames
 
 
 def prior_of(plan: FramePlan, share: float, zoom: int) -> Area | None:
@@ -37,9 +58,10 @@ def prior_of(plan: FramePlan, share: float, zoom: int) -> Area | None:
 
     `share` is the part of the flight that is over, from 0 to 1.
     """
-    if share >= _DRIFTING:
+    phase = phase_at(share)
+    if phase is Phase.LOST:
         return None
-    drift = max(0.0, share - _KNOWN) / (_DRIFTING - _KNOWN)
+    drift = 3 * share - 1 if phase is Phase.DRIFTING else 0.0
     radius_m = KNOWN_WITHIN_M + drift * (DRIFTED_TO_M - KNOWN_WITHIN_M)
     chance = np.random.default_rng(plan.noise_seed)
     lat, lon = _place_from(plan.lat, plan.lon, chance.uniform(0, math.tau), radius_m * chance.uniform(0, 1))

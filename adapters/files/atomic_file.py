@@ -18,6 +18,7 @@ def atomic_file(
     mode: int,
     *,
     durable: bool = True,
+    synced: bool = True,
     is_new: bool = False,
     ignore_umask: bool = False,
     temporary: str | None = None,
@@ -30,6 +31,7 @@ def atomic_file(
 
     - `durable`: sync the folder too, so that the new file survives a power cut. When only that last sync
       fails, the new file stays in place and may not outlast a power cut.
+    - `synced`: sync the content. Without it, a power cut may leave an empty file, or part of the content.
     - `is_new`: there is no file at `path` yet. A file whose name could not be synced is removed again, so
       that the next caller does not take its name for durable.
     - `ignore_umask`: set the mode as given; by default a umask takes rights away from it.
@@ -44,7 +46,7 @@ def atomic_file(
     if temporary is None:
         with suppress(FileNotFoundError):
             os.unlink(hidden, dir_fd=dir_fd)
-    with new_file(hidden, mode, ignore_umask=ignore_umask, dir_fd=dir_fd) as file:
+    with new_file(hidden, mode, synced=synced, ignore_umask=ignore_umask, dir_fd=dir_fd) as file:
         yield file
     with _removed_on_error(hidden, dir_fd):
         os.rename(hidden, path, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
@@ -58,6 +60,7 @@ def new_file(
     path: Path | str,
     mode: int,
     *,
+    synced: bool = True,
     ignore_umask: bool = False,
     dir_fd: int | None = None,
     readable: bool = False,
@@ -75,7 +78,8 @@ def new_file(
             os.fchmod(descriptor, mode)
         yield file
         file.flush()
-        os.fsync(descriptor)
+        if synced:
+            os.fsync(descriptor)
 
 
 @contextmanager

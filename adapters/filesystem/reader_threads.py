@@ -39,6 +39,8 @@ class ReaderThreads:
         self._threads = 0
         self._idle = 0
         self._abandoned = 0
+        self.late_reads = 0
+        """Reads that the disk did not answer in time."""
         self._closed = False
 
     def run(self, work: Callable[[], T], tile_id: TileId, timeout_s: float) -> T:
@@ -51,6 +53,7 @@ class ReaderThreads:
         read = _Read(work)
         with self._changed:
             if self._abandoned == self._count or len(self._waiting) >= _MAX_WAITING:
+                self.late_reads += 1
                 raise ReadDeadlineError(tile_id, timeout_s, stalled=True)
             self._waiting.append(read)
             if self._idle >= len(self._waiting):
@@ -61,6 +64,7 @@ class ReaderThreads:
         if not read.finished.wait(timeout_s):
             with self._changed:
                 if not read.finished.is_set():
+                    self.late_reads += 1
                     read.is_abandoned = True
                     if read in self._waiting:
                         self._waiting.remove(read)
@@ -68,6 +72,11 @@ class ReaderThreads:
                         self._abandoned += 1
                     raise ReadDeadlineError(tile_id, timeout_s)
         return read.outcome()
+
+    @property
+    def hanging_threads(self) -> int:
+        """Threads that wait for a disk whose readers have given up."""
+        return self._abandoned
 
     def close(self) -> None:
         """End each thread after its current read; does not wait for the threads."""

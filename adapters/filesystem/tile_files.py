@@ -95,14 +95,14 @@ class FilesystemTileFiles:
             disk=Disk.of(self._root.fileno()),
             threads=threads or min(_MAX_THREADS, os.cpu_count() or 1),
         )
-        self._readers = ReaderThreads(reader_threads)
+        self.readers = ReaderThreads(reader_threads)
 
     def close(self) -> None:
         """Let go of the root; a second call does nothing. Operations under way finish, handles stay valid."""
         self._root = None
         while self._at_once:
             self._at_once.pop().close()
-        self._readers.close()
+        self.readers.close()
 
     def __enter__(self) -> FilesystemTileFiles:
         return self
@@ -205,7 +205,7 @@ class FilesystemTileFiles:
                 return pixels
             if timeout_s is None:
                 return read_tile(root.descriptor, tile_id)
-            return self._readers.run(lambda: read_tile(root.descriptor, tile_id), tile_id, timeout_s)
+            return self.readers.run(lambda: read_tile(root.descriptor, tile_id), tile_id, timeout_s)
         except OSError as error:
             raise self._read_error(tile_id, error) from error
 
@@ -247,7 +247,7 @@ class FilesystemTileFiles:
 
         if timeout_s is None:
             return wait_for_the_disk()
-        return self._readers.run(wait_for_the_disk, tile_id, timeout_s)
+        return self.readers.run(wait_for_the_disk, tile_id, timeout_s)
 
     def _read_error(self, tile_id: TileId, error: OSError) -> TileCacheError:
         if isinstance(error, FileNotFoundError):

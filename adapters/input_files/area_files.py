@@ -14,7 +14,7 @@ from ...domain.values.routes import Route
 from ...domain.values.shapes import Shape
 from ...domain.values.tile_grid import Bbox
 from .errors import InputFileError
-from .routes.read_drawing import FORMATS, read_drawing
+from .routes.read_drawing import FORMATS, parse_drawing, read_content, read_drawing
 
 _CORRIDOR = "say how far to each side of the line with --corridor 5km"
 
@@ -92,7 +92,12 @@ def read_route(path: Path) -> NamedRoute:
 
     Raises `InputFileError` for a file without a line, `OSError` for one that can't be read.
     """
-    drawing = read_drawing(path)
+    return parse_route(read_content(path), str(path))
+
+
+def parse_route(content: bytes, name: str) -> NamedRoute:
+    """The route in the content of a file; see `read_route`. Errors begin with the name."""
+    drawing = parse_drawing(content, name)
     left_out = Counter(drawing.left_out)
     if drawing.shapes:
         left_out["polygon"] += len(drawing.shapes)
@@ -100,13 +105,13 @@ def read_route(path: Path) -> NamedRoute:
         left_out["single place"] += len(drawing.places)
     if not drawing.routes:
         raise InputFileError(
-            f"{path} holds no line to fly along{_in_words(left_out)}",
+            f"{name} holds no line to fly along{_in_words(left_out)}",
             remedy="draw the route as a line, a GPX route or a mission of two points or more",
         )
     try:
         route = Route.joined(drawing.routes)
     except ValueError as error:
-        raise InputFileError(f"{path}: {error}", remedy="correct the file") from error
+        raise InputFileError(f"{name}: {error}", remedy="correct the file") from error
     return NamedRoute(route, len(drawing.routes), dict(left_out))
 
 

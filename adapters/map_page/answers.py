@@ -17,7 +17,7 @@ REVALIDATED = {"Cache-Control": "no-cache"}
 """A copy may be kept and is asked for again each time, which costs an answer without a body."""
 _LINES = {
     404: "there is nothing at {path}; the page is at /",
-    405: "{method} is not answered here; the map page is read with GET and HEAD",
+    405: "{method} is not answered here; {path} takes {allow}",
 }
 
 _log = logging.getLogger("aerotile.serve")
@@ -55,7 +55,8 @@ def answer_http_error(request: Request, error: Exception) -> Response:
     """The answer where no route answers."""
     assert isinstance(error, HTTPException)
     line = _LINES.get(error.status_code, str(error.detail))
-    line = line.format(path=request.url.path, method=request.method)
+    allow = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+    line = line.format(path=request.url.path, method=request.method, allow=allow)
     return line_response(error.status_code, line, error.headers)
 
 

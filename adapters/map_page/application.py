@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ...domain.errors import AerotileError
-from . import flight, imagery, views
+from . import flight, imagery, readiness, views
 from .answers import (
     RefusedError,
     answer_failure,
@@ -25,6 +25,7 @@ from .answers import (
     json_response,
 )
 from .assets import asset_at, read_assets
+from .bodies import read_body
 from .guard import Guard, KnownHosts
 from .metrics import PageMetrics
 from .parameters import named
@@ -58,6 +59,7 @@ class MapPage:
         self._assets = read_assets()
         self._metrics = PageMetrics(supply)
         self._quick = ThreadPoolExecutor(_QUICK_THREADS, thread_name_prefix="map-page")
+        self._one_route = asyncio.Lock()
         self._heavy = ThreadPoolExecutor(_HEAVY_THREADS, thread_name_prefix="map-page-heavy")
 
     def application(self, hosts: KnownHosts) -> ASGIApp:
@@ -70,6 +72,7 @@ class MapPage:
             self._route("/", self._page, self._quick),
             self._route("/static/{path:path}", self._asset, self._quick),
             Route("/base.pmtiles", self._archive, methods=["GET"]),
+            Route("/ready", self._readiness, methods=["POST"]),
         ]
         starlette = Starlette(
             routes=routes,
@@ -105,6 +108,15 @@ class MapPage:
             return await asyncio.get_running_loop().run_in_executor(self._quick, function, *arguments)
 
         return await imagery.stream_archive(self._supply.archive, request, off_loop)
+
+    async def _readiness(self, request: Request) -> Response:
+        """One route at a time, the body included: a judgement may take much memory."""
+        async with self._one_route:
+            content = await read_body(request, readiness.MOST_ROUTE_BYTES)
+            answer: Response = await asyncio.get_running_loop().run_in_executor(
+                self._heavy, readiness.readiness, self._supply, request, content
+            )
+            return answer
 
     def _page(self, _: MapSupply, request: Request) -> Response:
         return self._assets["page.html"].answer(request)

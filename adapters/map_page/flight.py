@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from starlette.requests import Request
@@ -10,7 +11,7 @@ from starlette.responses import Response
 
 from ...domain.errors import CommitOutcomeUnknownError, StoreUnavailableError
 from ...domain.flight_events import EventKind, RecordEnvelope, WriteStep
-from ...domain.values.lookups import area_facts, area_of
+from ...domain.values.lookups import Lookup, area_facts, area_of
 from ...domain.values.tile_grid import Bbox
 from ...domain.values.tiles import TileId, parse_tile_id
 from .answers import RefusedError, json_response
@@ -20,6 +21,7 @@ from .supply import MapSupply
 MOST_EVENTS = 5_000
 _MOST_TILES = 1_000
 """Tiles of one event that are drawn; an event of more says so."""
+_MOST_HITS = 20
 _LONGEST_TEXT = 300
 _ROLES = {
     EventKind.WRITE.value: "stored",
@@ -69,6 +71,7 @@ def event_facts(event: RecordEnvelope) -> dict[str, Any]:
         "tiles_left_out": max(0, len(tiles) - _MOST_TILES),
         "position": _position_in(event.payload),
         "prior": _prior_in(event.payload),
+        **_hits_in(event),
         "payload": {name: _shortened(value) for name, value in event.payload.items()},
     }
 
@@ -117,6 +120,16 @@ def _position_in(payload: Mapping[str, Any]) -> list[float] | None:
     except (KeyError, ValueError):
         return None
     return [place.min_lat, place.min_lon]
+
+
+def _hits_in(event: RecordEnvelope) -> dict[str, Any]:
+    """The hits of a lookup, nearest first: tile, distance, and the digest of its content or None."""
+    hits: list[Any] = []
+    if event.kind == EventKind.LOOKUP.value:
+        with suppress(ValueError):  # of a schema that this code does not know
+            Lookup.from_payload(event.payload)
+            hits = event.payload["hits"]
+    return {"hits": hits[:_MOST_HITS], "hits_left_out": max(0, len(hits) - _MOST_HITS)}
 
 
 def _prior_in(payload: Mapping[str, Any]) -> list[dict[str, Any]] | None:

@@ -83,18 +83,30 @@ class Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        hosts = Headers(scope=scope).getlist("Host")
+        headers = Headers(scope=scope)
+        hosts = headers.getlist("Host")
         try:
-            if len(hosts) == 1 and self._hosts.know(hosts[0]):
-                await self._application(scope, receive, guarded)
-            else:
-                refusal = line_response(
+            if len(hosts) != 1 or not self._hosts.know(hosts[0]):
+                answer: ASGIApp = line_response(
                     421,
                     "this server is not called by that name; name it with aerotile serve --name NAME",
                 )
-                await refusal(scope, receive, guarded)
+            elif scope["method"] not in ("GET", "HEAD") and not _is_own_page(headers, hosts[0]):
+                answer = line_response(403, "a page of another server asks; only pages of this one may")
+            else:
+                answer = self._application
+            await answer(scope, receive, guarded)
         finally:
             self._when_answered(scope, status, time.perf_counter() - began)
+
+
+def _is_own_page(headers: Headers, host: str) -> bool:
+    """Whether no browser asks on behalf of a page of another server: it says whose page asks."""
+    origins = headers.getlist("Origin")
+    asked_by = headers.get("Sec-Fetch-Site", "none")
+    return asked_by in ("same-origin", "none") and all(
+        origin.lower() in (f"http://{host}".lower(), f"https://{host}".lower()) for origin in origins
+    )
 
 
 WhenAnswered = Callable[[Scope, int, float], None]

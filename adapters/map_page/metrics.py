@@ -13,9 +13,8 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from ...domain.errors import AerotileError
-from ...domain.values.health import DegradedState
 from .answers import REVALIDATED
-from .supply import MapSupply
+from .supply import TOLD_STATES, MapSupply
 
 
 class PageMetrics(Collector):
@@ -36,7 +35,7 @@ class PageMetrics(Collector):
     def note(self, scope: Scope, status: int, seconds: float) -> None:
         """Count a request by its view; what no view answers is one view, so that nobody makes more."""
         view = getattr(scope.get("endpoint"), "__name__", "none")
-        method = scope["method"] if scope["method"] in ("GET", "HEAD") else "other"
+        method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
         self._requests.labels(view, method, str(status)).inc()
         self._seconds.labels(view).observe(seconds)
 
@@ -53,7 +52,7 @@ class PageMetrics(Collector):
             pass  # a layer that does not answer has no number; its state is below
         degraded = GaugeMetricFamily("aerotile_degraded", "Whether a state is degraded.", labels=["state"])
         now = {each.state for each in self._supply.health()}
-        for state in DegradedState:
+        for state in TOLD_STATES:
             degraded.add_metric([state.value], float(state in now))
         yield from (tiles, trusted, degraded)
 

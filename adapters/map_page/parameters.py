@@ -14,6 +14,7 @@ from .answers import RefusedError
 
 _NUMBER = re.compile(r"[0-9]{1,8}", re.ASCII)
 _SHOWN = 60
+_LONGEST = 400
 
 
 def named(request: Request, *names: str) -> dict[str, str]:
@@ -26,6 +27,8 @@ def named(request: Request, *names: str) -> dict[str, str]:
             )
         if name in given:
             raise RefusedError(400, f"{name} is given twice")
+        if len(text) > _LONGEST:
+            raise RefusedError(400, f"{name} has more than {_LONGEST} characters")
         given[name] = text
     return given
 

@@ -12,10 +12,22 @@ from ...domain.flight_events import RecordEnvelope
 from ...domain.policies.clock_trust import ClockFault
 from ...domain.policies.freshness import FreshnessGrounds, FreshnessVerdict
 from ...domain.ports.tile_store import ReadableTiles
+from ...domain.readiness.flight_plan import FlightPlan
+from ...domain.readiness.report import Readiness
 from ...domain.values.datasets import Dataset
-from ...domain.values.health import Degradation
+from ...domain.values.health import Degradation, DegradedState
 from ...domain.values.inventory import Places
 from ...domain.values.tiles import TileId
+from ..readiness_facts import FilesRead
+
+TOLD_STATES = (
+    DegradedState.DATABASE_GONE,
+    DegradedState.CLOCK_UNTRUSTED,
+    DegradedState.BASE_UNSIGNED,
+    DegradedState.DISK_SLOW,
+    DegradedState.RECALL_REFUSED,
+)
+"""The states that a process can be in that only reads; a flight stack knows further ones."""
 
 
 class EventsOfARecord(Protocol):
@@ -72,6 +84,27 @@ class Layer:
 
 
 @attrs.frozen(kw_only=True)
+class AskedFlight:
+    """A flight as a browser asks about it: a route file, and texts as `aerotile ready` takes them."""
+
+    name: str
+    """Of the file."""
+    content: bytes
+    corridor: str
+    zooms: str
+    take_off: datetime | None
+    speed: str | None
+
+
+@attrs.frozen
+class PlannedFlight:
+    """The flight, and what of its file is no part of it."""
+
+    plan: FlightPlan
+    files: FilesRead
+
+
+@attrs.frozen(kw_only=True)
 class MapSupply:
     """Everything that the page reads. Each call may wait for a disk or a database."""
 
@@ -87,6 +120,10 @@ class MapSupply:
     datasets: Callable[[], Sequence[Dataset]]
     """Those of the base's tiles, and those of the store, as known last while its database is away."""
     record: ReadsRecord
+    plan: Callable[[AskedFlight], PlannedFlight]
+    """Raises `ValueError` in one line for a file that is no route and for numbers that are no flight."""
+    check_readiness: Callable[[FlightPlan], Readiness]
+    """Go or no-go, by everything as it is now."""
     health: Callable[[], Sequence[Degradation]]
     archive: ArchiveOfABase | None = None
     explained_by_base: bool = False

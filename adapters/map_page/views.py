@@ -14,6 +14,7 @@ from ...domain.errors import StoreUnavailableError
 from ...domain.store.freshness_cells import judge_cells
 from ...domain.values.catalogue_entries import CatalogueEntry
 from ...domain.values.coverage_cells import cells_of, count_by_zoom
+from ...domain.values.datasets import Dataset
 from ...domain.values.tiles import TileId
 from ...domain.values.timestamps import microseconds_of
 from ..geojson_shapes import geometry_of
@@ -21,6 +22,7 @@ from ..verdict_facts import verdict_facts
 from .answers import json_response
 from .imagery import entries_at
 from .parameters import box_of, finest_of, named, place_of, time_of, window_of, zoom_of
+from .readiness import MOST_ROUTE_BYTES
 from .supply import MapSupply
 
 MOST_CELLS = 4_096
@@ -37,6 +39,7 @@ def catalog(supply: MapSupply, request: Request) -> Response:
         {
             "layers": [attrs.asdict(layer) for layer in supply.layers()],
             "attributions": supply.all_attributions(),
+            "datasets": [_dataset_facts(dataset) for dataset in supply.datasets()],
             "now": now.isoformat(timespec="seconds"),
             "clock_fault": None if fault is None else str(fault),
             "tiles": "/tiles.json",
@@ -44,8 +47,23 @@ def catalog(supply: MapSupply, request: Request) -> Response:
             "coverage": "/coverage",
             "sectors": "/sectors.geojson",
             "record": "/record",
+            "ready": "/ready",
+            "most_route_bytes": MOST_ROUTE_BYTES,
         }
     )
+
+
+def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
+    captured_at = dataset.captured_at
+    return {
+        "name": dataset.name,
+        "licence": dataset.licence,
+        "attribution": dataset.attribution,
+        "may_be_stored_offline": dataset.may_be_stored_offline,
+        "source": dataset.source,
+        "captured_at": None if captured_at is None else captured_at.isoformat(),
+        "captured_from": dataset.captured_from,
+    }
 
 
 def coverage(supply: MapSupply, request: Request) -> Response:

@@ -221,6 +221,16 @@ class Database:
                 remedy="do it again when the database answers: twice does no harm",
             ) from error
 
+    @property
+    def failure(self) -> str | None:
+        """Why the last attempt to reach the server failed; None: it did not."""
+        return None if self._failure is None else describe(self._failure)
+
+    def ask_again(self) -> None:
+        """After a failure, ask whether the server answers again. Raises `StoreUnavailableError`."""
+        if self._failure is not None:
+            self.give_back(self.take())
+
     def owns(self, backends: Collection[int]) -> bool:
         """Whether the server's processes with these ids all serve, or have served, this object."""
         return self._backends.issuperset(backends)

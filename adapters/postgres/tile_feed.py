@@ -61,6 +61,11 @@ class TileFeed:
         self._bell.setblocking(False)
         self._thread: threading.Thread | None = None
 
+    @property
+    def is_following(self) -> bool:
+        """Whether commits of other processes arrive, as far as this process knows; yes once it is closed."""
+        return self._connection is not None or self._closing.is_set()
+
     def follow(self, listener: TileChangeListener) -> None:
         """Start telling `listener`, which has loaded its catalogue since this feed was made."""
         self._thread = threading.Thread(

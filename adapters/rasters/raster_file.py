@@ -34,7 +34,9 @@ _LINKED_DATUM = re.compile(r"TOWGS84\[|BOUNDCRS\[|nadgrids", re.IGNORECASE)
 _MOST_DEGREES, _MOST_UNITS = 1_080.0, 1e9
 _SAMPLE_SIDE, _SAMPLE_WINDOWS = 64, 12
 _CHECKED_BLOCKS = 65_536
-_ACQUIRED, _EXIF_TIME, _TIFF_TIME = "ACQUISITIONDATETIME", "EXIF_DateTimeOriginal", "TIFFTAG_DATETIME"
+_ACQUIRED, _EXIF_TIME = "ACQUISITIONDATETIME", "EXIF_DateTimeOriginal"
+TIFF_TIME = "TIFFTAG_DATETIME"
+"""The TIFF's own time: by the standard that of the image's creation, in practice often that of an export."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -290,7 +292,7 @@ def captured_at_of(dataset: Any) -> tuple[datetime | None, str | None]:
     for tag, text, form in (
         (_ACQUIRED, dataset.tags(ns="IMAGERY").get(_ACQUIRED, tags.get(_ACQUIRED)), "%Y-%m-%d %H:%M:%S"),
         (_EXIF_TIME, dataset.tags(ns="EXIF").get(_EXIF_TIME, tags.get(_EXIF_TIME)), "%Y:%m:%d %H:%M:%S"),
-        (_TIFF_TIME, tags.get(_TIFF_TIME), "%Y:%m:%d %H:%M:%S"),
+        (TIFF_TIME, tags.get(TIFF_TIME), "%Y:%m:%d %H:%M:%S"),
     ):
         try:
             if text is not None:

@@ -21,7 +21,7 @@ from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, GridRange
 from .errors import GDAL_ERRORS, reason_of
 from .footprint import Footprint
 from .halved import Picture, halved, joined
-from .raster_file import open_raster
+from .raster_file import TIFF_TIME, open_raster
 from .warped_block import BlockWarper
 
 JPEG_QUALITY = 90
@@ -77,6 +77,7 @@ class RasterSource:
             name=raster.path.stem,
             captured_at=raster.captured_at,
             captured_at_from=raster.captured_at_tag and f"its tag {raster.captured_at_tag}",
+            captured_at_is_the_files=raster.captured_at_tag == TIFF_TIME,
             left_out={"further image of the file": further} if further else {},
         )
 

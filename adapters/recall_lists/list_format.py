@@ -13,7 +13,7 @@ from ..strict_json import parse_json
 FORMAT = 1
 PAYLOAD_TYPE = "application/vnd.aerotile.recall+json"
 MOST_BYTES = 64 << 20
-"""Of a list with its signatures: more than 300,000 digests."""
+"""Of a list with its signatures: about 700,000 digests."""
 _SELECTORS = ("digests", "captured_us", "areas")
 
 

@@ -33,6 +33,7 @@ from .list_format import MOST_BYTES, PAYLOAD_TYPE, decode_list, encode_list
 LIST_FILE = "list.json"
 _FILE_MODE = 0o440
 _HANDED_ON_MODE = 0o644
+_ROOM_FOR_SIGNATURES = 1 << 16
 _ATTEMPTS = 100
 """How often the list is read anew because another process put a newer one in force meanwhile, each time."""
 _LISTS = GenerationKind(
@@ -187,9 +188,18 @@ def look_into_list(envelope: bytes, trust: Trust, where: str) -> tuple[RecallInF
 
 
 def write_list(path: Path, recalls: RecallList) -> None:
-    """Write a list without a signature to a new file. Raises `OSError`, `FileExistsError`."""
+    """Write a list without a signature to a new file. Raises `OSError`, `FileExistsError`.
+
+    Raises `RecallListError`, and writes nothing, for a list that no reader takes with its signatures.
+    """
+    envelope = new_envelope(encode_list(recalls), PAYLOAD_TYPE)
+    if len(envelope) > MOST_BYTES - _ROOM_FOR_SIGNATURES:
+        raise RecallListError(
+            f"a list of {recalls.entries} entries takes {len(envelope)} bytes, of {MOST_BYTES} at most",
+            remedy="name the ground or the capture times of these tiles in place of their digests",
+        )
     with new_file(path, _HANDED_ON_MODE) as file:
-        file.write(new_envelope(encode_list(recalls), PAYLOAD_TYPE))
+        file.write(envelope)
 
 
 def read_list_file(path: Path) -> bytes:

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta, timezone
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...domain.errors import RuntimeNotAvailableError, StoreUnavailableError
 from ...domain.flight_events import EVENT_KINDS, Severity
+from ...domain.values.sectors import SectorBoundary
 from ..files.atomic_file import atomic_file
+from .foxglove_messages import SCHEMAS, messages_of, nanoseconds, sectors_message
 from .line_format import RecordLine
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MICROSECOND = timedelta(microseconds=1)
 
-
-def export_mcap(lines: Iterable[RecordLine], target: Path) -> int:
+def export_mcap(lines: Iterable[RecordLine], target: Path, sectors: Sequence[SectorBoundary] = ()) -> int:
     """Write `lines` (of `RecordReader.lines`) to a new MCAP file and return how many there were.
 
     One channel per kind, its name the topic, JSON messages with a JSON schema; the message is the JSON as it
-    was recorded, `log_time` its wall time in nanoseconds. The file appears whole or not at all, and replaces
-    a file of the same name. Raises `RuntimeNotAvailableError` when the `mcap` package is not installed,
-    `StoreUnavailableError` when the file can't be written.
+    was recorded, `log_time` its wall time in nanoseconds. Beside them, for people, the topics of
+    `foxglove_messages`: fixes, the tiles that gave them, a log, and `sectors` at the time of the first event.
+    The file appears whole or not at all, and replaces a file of the same name. Raises
+    `RuntimeNotAvailableError` when the `mcap` package is not installed, `StoreUnavailableError` when the file
+    can't be written.
     """
     try:
         from mcap.writer import Writer
@@ -36,7 +36,7 @@ def export_mcap(lines: Iterable[RecordLine], target: Path) -> int:
         with atomic_file(target, 0o640, durable=False) as file:
             writer: Any = Writer(file)
             writer.start(profile="", library="aerotile")
-            count = _write_messages(writer, lines)
+            count = _write_messages(_Channels(writer), lines, sectors)
             writer.finish()
     except OSError as error:
         raise StoreUnavailableError(
@@ -46,17 +46,40 @@ def export_mcap(lines: Iterable[RecordLine], target: Path) -> int:
     return count
 
 
-def _write_messages(writer: Any, lines: Iterable[RecordLine]) -> int:
-    channels: dict[str, int] = {}
+class _Channels:
+    """The channels of a file by their topics, each made with its first message."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+        self._schemas: dict[str, int] = {}
+        self._channels: dict[str, int] = {}
+        self._messages: dict[str, int] = {}
+
+    def add(self, topic: str, schema: str, facts: Mapping[str, Any], message: bytes, log_time: int) -> None:
+        """Add a message of JSON, of the schema named so, which `facts` describe."""
+        if topic not in self._channels:
+            if schema not in self._schemas:
+                content = json.dumps(facts).encode()
+                self._schemas[schema] = self._writer.register_schema(schema, "jsonschema", content)
+            self._channels[topic] = self._writer.register_channel(topic, "json", self._schemas[schema])
+        number = self._messages.get(topic, 0)
+        self._messages[topic] = number + 1
+        self._writer.add_message(self._channels[topic], log_time, message, log_time, sequence=number)
+
+
+def _write_messages(
+    channels: _Channels, lines: Iterable[RecordLine], sectors: Sequence[SectorBoundary]
+) -> int:
     count = 0
     for line in lines:
-        kind = line.envelope.kind
-        if kind not in channels:
-            schema = writer.register_schema(kind, "jsonschema", json.dumps(_schema(kind)).encode())
-            channels[kind] = writer.register_channel(kind, "json", schema)
-        # MCAP's times are unsigned; a clock that was never set may show a time before 1970.
-        log_time = max(0, (line.envelope.wall_time - _EPOCH) // _MICROSECOND * 1000)
-        writer.add_message(channels[kind], log_time, line.json, log_time, sequence=count)
+        event = line.envelope
+        log_time = nanoseconds(event.wall_time)
+        shown = list(messages_of(event))
+        if sectors and count == 0:
+            shown.insert(0, sectors_message(sectors))
+        channels.add(event.kind, event.kind, _schema(event.kind), line.json, log_time)
+        for each in shown:
+            channels.add(each.topic, each.schema, SCHEMAS[each.schema], each.to_json(), log_time)
         count += 1
     return count
 

@@ -18,6 +18,7 @@ class SealedContents:
     def __init__(self, base: MappedBase) -> None:
         self._keys = base.tile_keys()
         self._variants = base.signed.manifest.variants
+        self._datasets = [sealed.dataset.name for sealed in base.signed.manifest.datasets]
         self._rows = np.frombuffer(memoryview(base.facts), FACTS_ROW)
 
     def content_sha256(self, tile_id: TileId) -> str | None:
@@ -35,6 +36,13 @@ class SealedContents:
         for row in self._rows:
             tile_id = decode_tile_key(int(row["key"]), self._variants)
             yield tile_id, int(row["captured_us"]), row["sha256"].tobytes().hex()
+
+    def digests_of_dataset(self, name: str) -> Iterator[str]:
+        """The SHA-256 of each tile of a dataset; none where the base has no such dataset."""
+        if name in self._datasets:
+            of_it = self._rows["dataset"] == self._datasets.index(name) + 1
+            for sha256 in self._rows["sha256"][of_it]:
+                yield sha256.tobytes().hex()
 
     def _row(self, tile_id: TileId) -> np.void | None:
         if tile_id.flight_id is not None and tile_id.flight_id not in self._variants.flights:

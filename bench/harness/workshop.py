@@ -45,6 +45,8 @@ class Sizes:
     sectors: int
     descriptors: int
     dimension: int
+    raster_pixels: int
+    """Width and height of the raster that is cut into tiles."""
 
 
 FULL = Sizes(
@@ -55,8 +57,9 @@ FULL = Sizes(
     sectors=10_000,
     descriptors=100_000,
     dimension=512,
+    raster_pixels=4_096,
 )
-SCALE = attrs.evolve(FULL, catalogue_tiles=1_000_000, largest=1_000_000)
+SCALE = attrs.evolve(FULL, catalogue_tiles=1_000_000, largest=1_000_000, raster_pixels=20_000)
 QUICK = Sizes(
     quick=True,
     tiles=4_000,
@@ -65,6 +68,7 @@ QUICK = Sizes(
     sectors=10_000,
     descriptors=10_000,
     dimension=128,
+    raster_pixels=2_048,
 )
 
 

@@ -16,6 +16,8 @@ from . import (
     index_opening,
     index_search,
     opening,
+    rasters,
+    readiness,
     reads,
     sealed_base,
     sector_shapes,
@@ -46,6 +48,8 @@ PATHS: tuple[MeasuredPath, ...] = (
     sealed_base.READ,
     build.CUT,
     busy_writes.BESIDE_PYTHON,
+    rasters.CUT,
+    readiness.READY,
 )
 
 GROWTH: tuple[GrowthCurve, ...] = (

@@ -37,6 +37,8 @@ class ProvisionTerms:
     source: TileSource = TileSource.IMPORTED
     captured_at: datetime | CaptureTimes | None = None
     """One date for all tiles, or that of each; None: the dataset's, or else what the sources say."""
+    take_file_dates: bool = False
+    """Take a source's date also where it may be the time at which the file was made."""
     dataset: str | None = None
     """The dataset that the tiles are of."""
     source_digest: SourceDigest | None = None
@@ -67,6 +69,8 @@ class ProvisionReport:
     """Tiles of which a part shows no ground, of those that were offered to the store."""
     empty: int = 0
     """Places that a source lists and where none shows ground."""
+    dates_from: str = ""
+    """Where the capture dates came from, in words."""
     faults: Counter[str] = attrs.field(factory=Counter)
     """Places where a source holds no imagery that can be read, by kind; they are among the refusals."""
 
@@ -114,6 +118,29 @@ def undated(sources: Sequence[ImagerySource]) -> list[str]:
     return [source.name for source in sources if source.facts.captured_at is None]
 
 
+def dates_of_files(sources: Sequence[ImagerySource]) -> list[str]:
+    """For each source whose date may be the time at which the file was made: what it says, in words."""
+    return [
+        f"{source.name} says {source.facts.captured_at} in {source.facts.captured_at_from}"
+        for source in sources
+        if source.facts.captured_at_is_the_files
+    ]
+
+
+def check_sources_dated(sources: Sequence[ImagerySource], *, take_file_dates: bool) -> None:
+    """Raise `ImagerySourceError` where a source has no date, or one that may not be the imagery's."""
+    if names := undated(sources):
+        raise ImagerySourceError(
+            f"{names[0]} does not say when the ground looked like that",
+            remedy="give --captured-at, --dates, --stac or --dataset",
+        )
+    if not take_file_dates and (told := dates_of_files(sources)):
+        raise ImagerySourceError(
+            f"{told[0]}, which is often when the file was made, not when the ground looked like that",
+            remedy="give --captured-at DATE, or --file-date if that is the date of the imagery",
+        )
+
+
 def is_present(intake: TileIntake, source: TileSource) -> Callable[[TilePlace], bool]:
     """Whether the store holds a place."""
     return lambda place: intake.store.tile_exists(TileId(*place, source))
@@ -138,7 +165,7 @@ def provision_tiles(
     Raises `ImagerySourceError`, also where a source says no capture time and nobody else does, and before
     the first tile is read `CaptureTimeInFutureError`, `StoreUnavailableError`, and what `admit_dataset` does.
     """
-    terms = _with_dates(mosaic.sources, intake, terms)
+    terms = _with_dates(mosaic.sources, intake, terms, report)
     has_warned = False
 
     def warn_once(needed_bytes: int, free_bytes: int) -> None:
@@ -170,23 +197,22 @@ def provision_tiles(
 
 
 def _with_dates(
-    sources: Sequence[ImagerySource], intake: TileIntake, terms: ProvisionTerms
+    sources: Sequence[ImagerySource], intake: TileIntake, terms: ProvisionTerms, report: ProvisionReport
 ) -> ProvisionTerms:
     """The terms, with the dataset's date where nothing else was said; dates and dataset are checked."""
     now = intake.clock.now()
+    report.dates_from = "given"
     if terms.dataset is not None:
         dataset = admit_dataset(intake.datasets, terms.dataset, terms.source_digest)
         if terms.captured_at is None:
+            report.dates_from = f"of the dataset {terms.dataset}, {dataset.captured_from}"
             terms = attrs.evolve(terms, captured_at=dataset.captured_at)
     if isinstance(terms.captured_at, datetime):
         check_capture_time(terms.captured_at, now)
     if terms.captured_at is not None:
         return terms
-    if names := undated(sources):
-        raise ImagerySourceError(
-            f"{names[0]} does not say when the ground looked like that, and nothing is stored without a date",
-            remedy="say it with --captured-at",
-        )
+    report.dates_from = "of the sources"
+    check_sources_dated(sources, take_file_dates=terms.take_file_dates)
     for source in sources:
         assert source.facts.captured_at is not None
         check_capture_time(source.facts.captured_at, now)

@@ -110,7 +110,7 @@ class RecordedIndex:
         while (after := self._index.metadata()).sha256 != metadata.sha256:  # another generation answered
             metadata, hits = after, search()
         sequence = next(self._sequence)
-        query = descriptor.astype("<f4").tobytes()
+        query = descriptor.astype("<f4", copy=False).tobytes()
         listed, count = tuple(hits[:LISTED_HITS]), len(hits)
         store = self._store()
         contents = None if store is None else tuple([_content(store, hit.tile_id) for hit in listed])

@@ -46,6 +46,8 @@ class ImageryFacts:
     """When the ground looked like that, for places without a time of their own."""
     captured_at_from: str | None = None
     """Where the source found that time, such as `its tag TIFFTAG_DATETIME`."""
+    captured_at_is_the_files: bool = False
+    """Whether that may be the time at which the file was made, and not that of the imagery."""
     left_out: Mapping[str, int] = attrs.field(factory=dict)
     """What lies in the source and is no place that it can read, such as a file without a number; by kind."""
 

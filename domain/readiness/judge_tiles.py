@@ -36,6 +36,11 @@ class TileFault(IntFlag):
 Faults = npt.NDArray[np.uint8]
 
 
+def fault_ranks(faults: Faults) -> npt.NDArray[np.int64]:
+    """How bad the worst fault of each tile is: 0 where there is none, 1 `NOT_CHECKED` to 5 `MISSING`."""
+    return np.array([value.bit_length() for value in range(2 * TileFault.MISSING)])[faults]
+
+
 def judge_tiles(
     wanted: WantedTiles,
     legs: Sequence[PlannedLeg],

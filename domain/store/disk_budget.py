@@ -75,6 +75,8 @@ class _Limit:
     others had just written. Too high a value causes a query, too low a value a lost race."""
     is_passed: bool = False
     """Whether the last query found more than the limit, without any write under way."""
+    refusal: str | None = None
+    """Why the last write that asked for room was refused; None: it was given room."""
 
     def has_room(self, needed_bytes: int) -> bool:
         """Whether there is room according to the catalogue."""
@@ -178,6 +180,11 @@ class CacheBudgetEnforcer:
             finally:
                 self._sweeping = False
 
+    @property
+    def refusal(self) -> str | None:
+        """Why the last write, or the last onboard write, was refused; None: both were given room."""
+        return self._budget.refusal or self._share.refusal
+
     def release(self, needed_bytes: int, *, onboard: bool, was_taken: bool) -> None:
         """End a `Reservation`."""
         with self._lock:
@@ -200,6 +207,7 @@ class CacheBudgetEnforcer:
     def _reserve(self, needed_bytes: int, limits: Iterable[_Limit], onboard: bool) -> Reservation:
         for limit in limits:
             limit.reserved_bytes += needed_bytes
+            limit.refusal = None
         return Reservation(self, needed_bytes, onboard)
 
     def _make_room(
@@ -286,9 +294,13 @@ class CacheBudgetEnforcer:
             self._catalogue.evictable_bytes(onboard_only=onboard),
             evicted_tiles,
         )
-        if onboard:
-            return OnboardRoomExhaustedError(*facts, budget_is_full=limit is self._budget)
-        return CacheBudgetExhaustedError(*facts)
+        error = (
+            OnboardRoomExhaustedError(*facts, budget_is_full=limit is self._budget)
+            if onboard
+            else CacheBudgetExhaustedError(*facts)
+        )
+        limit.refusal = str(error)
+        return error
 
 
 class BudgetEnforcedTileStore:

@@ -60,6 +60,11 @@ class RecallGuard:
         """The list in force, as this process knows it; None: there is none."""
         return None if self._in_force is None else self._in_force.recalls
 
+    @property
+    def refused(self) -> str | None:
+        """Why the list that lies in the place of the one in force is refused; None: it is in force."""
+        return None if self._refused is None else self._refused[1]
+
     def when_changed(self, listener: Callable[[], None]) -> None:
         """Have `listener` called now, and each time that another list is in force."""
         with self._lock:
@@ -97,7 +102,7 @@ class RecallGuard:
         self._in_force = found
         for listener in self._listeners:
             listener()
-        self._mark = mark
+        self._mark, self._refused = mark, None
         if found is not None and found != before:
             self._record_in_force(found)
 

@@ -100,6 +100,8 @@ class FileBackedTileStore:
             recalls=self._recalls,
             accepts=self._accepts,
         )
+        self.unknown_lookups = 0
+        """Lookups whose candidates were all unknown to this store."""
         self._fast_reads: FastReader | None = None
         self._read_deadline_s = read_deadline_s
         if isinstance(files, SupportsFastReader) and not verify_hash:
@@ -213,6 +215,7 @@ class FileBackedTileStore:
 
     def record_unknown_candidates(self, tile_ids: Sequence[TileId]) -> None:
         """See `RecordsLookups`."""
+        self.unknown_lookups += 1
         self._write_parts.recorder.record(lookup_unknown_event(taken_as(tile_ids, TileId, "tile_ids")))
 
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:

@@ -37,10 +37,12 @@ def stored(tmp_path: Path) -> dict[str, bytes]:
 def test_a_geotiff_goes_in_with_the_date_of_its_tags(call: Call, tmp_path: Path, ortho: Path) -> None:
     shown = call("provision", "ortho.tif", "--zoom", "13-14", "--estimate")
     said = "ortho.tif says that it was captured at 2026-05-01T10:30:00+00:00, in its tag TIFFTAG_DATETIME"
-    assert shown.out.splitlines()[0] == said
-    result = call("provision", "ortho.tif", "--zoom", "13-14", "--json")
+    assert shown.out.splitlines()[0] == f"{said} (often when the file was made)"
+    result = call("provision", "ortho.tif", "--zoom", "13-14", "--file-date", "--json")
     assert result.code == 0, result.err
+    assert result.json["dates_from"] == "of the sources"
     (source,) = result.json["sources"]
+    assert source["captured_at_is_the_files"] is True
     assert (source["kind"], source["captured_at"]) == ("GeoTIFF", "2026-05-01T10:30:00+00:00")
     assert source["captured_at_from"] == "its tag TIFFTAG_DATETIME"
     first = stored(tmp_path)
@@ -49,9 +51,47 @@ def test_a_geotiff_goes_in_with_the_date_of_its_tags(call: Call, tmp_path: Path,
     for content in first.values():
         assert b"encoded anew by Aerotile from a GeoTIFF" in content[:200]
         assert simplejpeg.decode_jpeg(content).shape == (256, 256, 3)
-    again = call("provision", "ortho.tif", "--partial", "--json").json
+    again = call("provision", "ortho.tif", "--partial", "--file-date", "--json").json
     assert (again["present"], again["refused"]) == (len(first), 0)
     assert again["stored"] == again["partial_taken"] > 0
+
+
+def test_the_time_of_the_file_is_no_date_of_the_imagery_unless_the_operator_says_so(
+    call: Call, tmp_path: Path, ortho: Path
+) -> None:
+    refused = call("provision", "ortho.tif", "--zoom", "13")
+    assert refused.code == BAD_CALL
+    said = (
+        "ortho.tif says 2026-05-01 10:30:00+00:00 in its tag TIFFTAG_DATETIME, which is often when the file"
+    )
+    assert said in refused.error
+    assert "--captured-at DATE, or --file-date" in refused.error
+    assert stored(tmp_path) == {}
+    told = call("provision", "ortho.tif", "--zoom", "13", "--file-date")
+    assert told.code == 0, told.err
+    assert "capture dates: of the sources" in told.out.splitlines()
+    # A dataset without a date of its own does not let it in either.
+    offline = ("--may-be-stored-offline", "yes", "--source", "ortho.tif", "--dates-from", "the file's tags")
+    define = ("datasets", "define", "o", "--licence", "own", "--attribution", "A", *offline)
+    assert call(*define).code == 0
+    undated = call("provision", "ortho.tif", "--zoom", "12", "--dataset", "o")
+    assert undated.code != 0
+    assert said in undated.err
+    by_hand = call("provision", "ortho.tif", "--zoom", "12", "--dataset", "o", *DATE)
+    assert (by_hand.code, "capture dates: by hand" in by_hand.out) == (0, True), by_hand.err
+    # The time of acquisition is the imagery's own.
+    options = (
+        "-mo",
+        "TIFFTAG_DATETIME=2026:05:01 10:30:00",
+        "-mo",
+        "ACQUISITIONDATETIME=2026-04-02 08:00:00",
+    )
+    by_gdal(tmp_path, "gdal_translate", "-q", *options, "raw.tif", "acquired.tif")
+    acquired = call("provision", "acquired.tif", "--zoom", "13", "--root", "other", "--json")
+    assert acquired.code == 0, acquired.err
+    (source,) = acquired.json["sources"]
+    assert source["captured_at_from"] == "its tag ACQUISITIONDATETIME"
+    assert source["captured_at_is_the_files"] is False
 
 
 def test_zooms_finer_than_the_raster_are_enlarged_only_when_asked_for(
@@ -83,7 +123,7 @@ def test_a_geotiff_that_can_not_be_placed_or_dated_is_refused_by_name(
         (("datum.tif", *DATE), "datum.tif has a projection without a datum"),
         (("short.tif", *DATE), "short.tif is cut short"),
         (("undated.tif",), "undated.tif does not say when the ground looked like that"),
-        (("ortho.tif", "--area", "1,1,2,2"), "no source has a tile of the area at zoom 12-14"),
+        (("ortho.tif", "--area", "1,1,2,2", *DATE), "no source has a tile of the area at zoom 12-14"),
         (("ortho.tif", "--enlarge"), "--enlarge makes zooms of --zoom, and none is given"),
     ]:
         result = call("provision", *arguments)

@@ -181,15 +181,21 @@ def test_each_no_is_mended_by_the_command_that_it_names(
         "damaged": {damaged},
         "undescribed": {undescribed},
     }
-    assert found["damaged"][1].startswith("aerotile verify --repair, then aerotile ingest")
+    brings = (
+        "aerotile provision SOURCE... --area ROUTE --corridor 2km --zoom 10-11 --missing-only "
+        "--captured-at DATE, then aerotile verify"
+    )
+    assert found["damaged"][1] == f"aerotile verify --repair, then {brings}"
     assert call("verify", "--repair").code == 3
     assert noes()["missing"][0] == 2
-    assert found["missing"][1].startswith("aerotile ingest FOLDER --captured-at DATE, then aerotile verify")
+    assert found["missing"][1] == brings
     bring([missing, damaged], days_ago(100))
     assert noes()["not checked"] == (2, "aerotile verify")
     assert call("verify").code == 0
     assert set(noes()) == {"undescribed"}
-    assert "aerotile index build FILE --model NAME" in found["undescribed"][1]
+    assert found["undescribed"][1] == (
+        "aerotile describe FILE.npz --model NETWORK, then aerotile index build FILE.npz"
+    )
     describe(filled)
     assert call(*READY).code == 0
 
@@ -337,7 +343,7 @@ def test_the_store_fills_a_hole_of_the_base_in_front_of_it(
     describe(places[1:], **layered)
     told = call(*READY, "--json", **layered)
     assert (told.code, named(told.json)) == (JOB_FAILED, {"missing": {places[0]}})
-    assert told.json["noes"][0]["remedy"].startswith("aerotile ingest")
+    assert told.json["noes"][0]["remedy"].startswith("aerotile provision")
     bring(places[:1], days_ago(100), **layered)
     describe(places, **layered)
     assert call("verify", **layered).code == 0
@@ -403,14 +409,15 @@ def test_every_command_and_option_of_a_remedy_exists(call: Call) -> None:
     source = Path(readiness_parts.__file__).read_text(encoding="utf-8")
     texts = set(re.findall(r"aerotile ((?:base |index )?[a-z]+)((?: --[a-z-]+)?)", source))
     texts = {text for text in texts if text[0] in COMMANDS or text[0].split()[0] in ("base", "index")}
-    assert {command for command, _ in texts} >= {"ingest", "verify", "index build", "base sign", "amend"}
+    assert {command for command, _ in texts} >= {"provision", "verify", "index build", "base sign", "amend"}
     for command, option in texts:
         shown = call(*command.split(), "--help")
         assert (shown.code, option.strip() in shown.out) == (0, True), (command, option)
+    plan = FlightPlan(Route(POINTS), 2_000.0, (10, 11), NOW, (Route(POINTS),))
     remedies = [
         remedy
         for with_base, with_store in ((True, True), (True, False), (False, True))
-        for remedy in readiness_parts._remedies(with_base=with_base, with_store=with_store).values()
+        for remedy in readiness_parts._remedies(plan, with_base=with_base, with_store=with_store).values()
     ]
     for remedy in remedies:
         calls = re.findall(r"aerotile ((?:base |index )?[a-z]+)([^,;]*)", remedy)

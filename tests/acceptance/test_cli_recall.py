@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -93,6 +94,62 @@ def test_a_list_in_mid_flight_takes_its_tiles_out_of_the_very_next_lookup(store:
     assert (in_force["number"], in_force["why"], in_force["entries"]) == (7, "forged", 1)
     assert {event["reason"] for event in events("c6.recalled")} == {"lookup", "read"}
     assert {event["number"] for event in events("c6.recalled")} == {7}
+
+
+@pytest.fixture
+def with_dataset(store: Call, jpeg: Callable[..., bytes], days_ago: Callable[[int], str]) -> Call:
+    """The same store, whose first two tiles are of the dataset `ortho`."""
+    column = Path("ortho/7/60")
+    column.mkdir(parents=True)
+    for y in (0, 3):
+        (column / f"{y}.jpg").write_bytes(jpeg(y))
+    owed = ("--licence", "CC-BY-4.0", "--attribution", "Survey Office", "--may-be-stored-offline", "yes")
+    dated = ("--source", "ortho", "--captured-at", days_ago(1))
+    assert store("datasets", "define", "ortho", *owed, *dated).code == 0
+    assert store("delete", *TILES[:2]).code == 0
+    assert store("ingest", "ortho", "--dataset", "ortho").code == 0
+    return store
+
+
+def test_a_dataset_is_recalled_in_mid_flight_and_the_next_lookup_has_none_of_it(with_dataset: Call) -> None:
+    query = np.array([0.9, 0.3, 0.2, 0.1], np.float32)
+    file = made(with_dataset, 7, "--dataset", "ortho")
+    with Runtime(load_config()) as runtime:
+        tiles, index = runtime.store_in_use, runtime.index_in_use
+        for near in (None, WORLD):
+            with find_tiles(query, 4, index=index, store=tiles, near=near) as found:
+                assert columns(found) == TILES
+        assert with_dataset("recall", "apply", file).code == 0  # another runtime, as another process
+        for near in (None, WORLD):
+            with find_tiles(query, 4, index=index, store=tiles, near=near) as found:
+                assert columns(found) == TILES[2:]
+        for tile in TILES[:2]:
+            with pytest.raises(TileRecalledError, match="recalled by list 7"):
+                tiles.read_tile_pixels(parse_tile_id(tile))
+    listed = with_dataset("recall", "list", "--json").json
+    assert listed["recalled_in_store"] == 2
+    assert sorted(listed["digests"]) == sorted(digest_of(tile) for tile in (0, 1))
+
+
+def test_a_dataset_of_the_base_is_named_by_the_tiles_of_the_base(with_dataset: Call) -> None:
+    digests = sorted(digest_of(tile) for tile in (0, 1))
+    assert with_dataset("base", "seal").code == 0
+    assert with_dataset("base", "switch", **UNSIGNED_BASE).code == 0
+    assert with_dataset("delete", *TILES).code == 0
+    shown = with_dataset(
+        "recall", "make", "b.json", "--number", "1", "--reason", "x", "--dataset", "ortho", **UNSIGNED_BASE
+    )
+    assert shown.code == 0
+    payload = json.loads(base64.b64decode(json.loads(Path("b.json").read_bytes())["payload"]))
+    assert payload["recalled"] == {"digests": digests, "captured_us": [], "areas": []}
+
+
+def test_a_dataset_that_nothing_is_of_makes_no_list(with_dataset: Call) -> None:
+    refused = with_dataset(
+        "recall", "make", "n.json", "--number", "1", "--reason", "x", "--dataset", "orthos"
+    )
+    assert (refused.code, "no tile of the dataset 'orthos'" in refused.error) == (BAD_CALL, True)
+    assert not Path("n.json").exists()  # a list without entries would lift every recall
 
 
 def test_a_recall_survives_restarts_and_is_heeded_by_every_command(store: Call) -> None:

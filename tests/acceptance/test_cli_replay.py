@@ -158,6 +158,36 @@ def test_a_base_answers_in_the_place_of_the_store(
     assert "with content unknown" in other.out
 
 
+def test_a_record_of_another_base_says_so_in_one_line(
+    call: Call, queries: list[object], fly: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AEROTILE_BASE_REQUIRE_SIGNATURE", "false")
+    monkeypatch.setenv("AEROTILE_BASE_LAYERED", "true")
+    assert call("base", "seal").code == 0
+    assert call("base", "switch").code == 0
+    fly(queries[:1])
+    replayed = call("replay", RECORD)
+    assert (replayed.code, "flown by" in replayed.out) == (0, False)
+    assert call("replay", RECORD, "--json").json["flown_by_other_bases"] == {}
+    assert call("base", "seal", "--bbox", "-179,-84,-11,84.5").code == 0
+    assert call("base", "switch").code == 0
+    manifests = {each["generation"]: each["manifest_sha256"] for each in opened_bases(call)}
+    other = call("replay", RECORD)
+    assert other.code == JOB_FAILED
+    (line,) = [line for line in other.out.splitlines() if "flown by" in line]
+    assert line.startswith(
+        f"the record was flown by the base generation 000001 of {manifests['000001']}, "
+        "this is generation 000002 of "
+    )
+    found = call("replay", RECORD, "--json").json["flown_by_other_bases"]
+    assert found == {manifests["000001"]: "000001"}
+
+
+def opened_bases(call: Call) -> list[dict[str, str]]:
+    lines = call("record", "--kind", "c6.base.opened", "--json").json_lines
+    return [line["payload"] for line in lines]
+
+
 def test_wrong_uses_are_refused_in_one_line(call: Call, queries: list[object], tmp_path: Path) -> None:
     assert call("replay", "nowhere").code == BAD_CALL
     (tmp_path / "empty").mkdir()

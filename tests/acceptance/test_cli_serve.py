@@ -9,9 +9,12 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from cli_calls import BAD_CALL, JOB_FAILED, Call
 from disk_faults import files_below
@@ -23,6 +26,7 @@ from aerotile.adapters.config.loader import load_config
 Spawn = Callable[..., subprocess.Popen[str]]
 GONE = "postgresql://nobody@127.0.0.1:1/none"
 UNSIGNED = {"AEROTILE_BASE_REQUIRE_SIGNATURE": "false"}
+LAYERED = {**UNSIGNED, "AEROTILE_BASE_LAYERED": "true"}
 
 
 @pytest.fixture
@@ -112,14 +116,12 @@ def test_a_base_is_shown_without_a_database(call: Call, spawn: Spawn, base: Path
 
 
 @contextmanager
-def layered_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
-    """The page of the configuration, in this process, with the base in front of the store."""
+def page_here() -> Iterator[httpx.Client]:
+    """The page of the configuration, in this process."""
     from aerotile.adapters.map_page.application import MapPage
     from aerotile.adapters.map_page.guard import KnownHosts
     from aerotile.adapters.web_server import WebServer
 
-    for name, value in {**UNSIGNED, "AEROTILE_BASE_LAYERED": "true"}.items():
-        monkeypatch.setenv(name, value)
     with (
         ServingRuntime(load_config(), base_alone=False) as runtime,
         closing(MapPage(runtime.map_supply)) as page,
@@ -138,8 +140,9 @@ def test_a_base_in_front_of_a_store_goes_on_without_its_database(
         call("datasets", "define", "ortho", *owed, "--source", base, "--captured-at", "2026-05-01").code == 0
     )
     assert call("ingest", base, "--dataset", "ortho", "--source", "satellite_provider").code == 0
-    monkeypatch.setenv("AEROTILE_DATABASE_CONNECT_TIMEOUT_S", "1")
-    with layered_page(monkeypatch) as client:
+    for name, value in {**LAYERED, "AEROTILE_DATABASE_CONNECT_TIMEOUT_S": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with page_here() as client:
         layers = client.get("/catalog").json()["layers"]
         assert [(layer["name"], layer["tiles"]) for layer in layers] == [("base", 3), ("store", 6)]
         assert client.get("/coverage").json()["zooms"] == [{"zoom": 7, "tiles": 3}]
@@ -156,6 +159,70 @@ def test_a_base_in_front_of_a_store_goes_on_without_its_database(
         away = client.get("/tiles/7/60/2").json()
         assert (len(away["tiles"]), away["datasets_known"]) == (2, False)
         assert client.get("/catalog").json()["attributions"] == ["Survey Office"]
+
+
+def without_clock(told: Any) -> Any:
+    """The answer without the moment at which it was given."""
+    clock = next(condition for condition in told["conditions"] if condition["name"] == "clock")
+    assert datetime.fromisoformat(clock.pop("detail"))
+    return told
+
+
+def judged_by_command(call: Call, **environment: str) -> Any:
+    """The answer of `aerotile ready`, without the names of faulty tiles, which the page draws."""
+    told = call(*READY, "--json", **environment).json
+    for leg in told["legs"]:
+        for zoom in leg["zooms"]:
+            for fault in zoom["faults"]:
+                assert fault.pop("places")
+    return without_clock(told)
+
+
+def judged_by_page(client: httpx.Client) -> Any:
+    """The answer of the page, without what it draws."""
+    answer = client.post("/ready", params=ASKED, content=Path("way.json").read_bytes())
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    drawn = [told.pop("kinds"), told.pop("cells"), *(leg.pop("lines") for leg in told["legs"])]
+    assert all(drawn)
+    return without_clock(told)
+
+
+READY = ("ready", "--route", "way.json", "--corridor", "1km", "--zoom", "6-7", "--speed", "9m/s")
+READY = (*READY, "--at", "2100-01-01")
+ASKED = {"name": "way.json", "corridor": "1km", "zooms": "6-7", "speed": "9m/s", "at": "2100-01-01"}
+
+
+@pytest.mark.parametrize("environment", [{}, LAYERED], ids=["store", "base in front of it"])
+def test_a_route_is_judged_on_the_page_as_by_aerotile_ready(
+    call: Call,
+    base: Path,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    (west, north), (east, south) = ((-11.0, 84.7), (-9.0, 84.0))
+    way = {"type": "LineString", "coordinates": [[west, north], [east, north], [east, south]]}
+    Path("way.json").write_text(json.dumps(way))
+    with page_here() as client:
+        first = judged_by_command(call)
+        files, rows = files_below(tmp_path / "aerotile-data"), call("dump").out
+        assert judged_by_page(client) == first
+        assert files_below(tmp_path / "aerotile-data") == files
+        assert call("dump").out == rows
+        assert {no["what"] for no in first["noes"]} == {"missing", "undescribed", "stale", "not checked"}
+        # What changes while the page is open counts: sectors, tiles, checks, the index.
+        assert call("verify").code == 0
+        assert call("base", "verify", **UNSIGNED).code == 0
+        assert call("delete", "imported/7/60/2").code == (1 if environment else 0)
+        np.savez("d.npz", tiles=["imported/7/60/1"], descriptors=np.ones((1, 16), np.float32))
+        assert call("index", "build", "d.npz", "--model", "net").code == 0
+        second = judged_by_command(call)
+        assert judged_by_page(client) == second
+        assert "not checked" not in {no["what"] for no in second["noes"]}
+        assert second["noes"] != first["noes"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_calls import Call
+from cli_calls import BAD_CALL, Call
 
 
 @pytest.fixture
@@ -366,10 +366,34 @@ def test_the_record_is_filtered(
 def test_the_record_is_exported_to_mcap(call: Call, filled: Path, tmp_path: Path) -> None:
     from mcap.reader import make_reader
 
-    assert call("record", "--mcap", "flight.mcap", "--json").json == {"file": "flight.mcap", "events": 4}
+    box = {"type": "Polygon", "coordinates": [[[10, 50], [12, 50], [12, 51], [10, 51], [10, 50]]]}
+    features = [
+        {"type": "Feature", "properties": {"classification": "stable_rear"}, "id": name, "geometry": geometry}
+        for name, geometry in (("rear", box), ("nowhere", None))
+    ]
+    Path("s.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    export = call("record", "--mcap", "flight.mcap", "--sectors", "s.geojson", "--layout", "l.json", "--json")
+    assert export.json == {"file": "flight.mcap", "events": 4, "without_geometry": ["nowhere"]}
     with (tmp_path / "flight.mcap").open("rb") as stream:
         topics = [channel.topic for _, channel, _ in make_reader(stream).iter_messages()]
-    assert topics == ["c6.write"] * 4
+    assert sorted(topics) == ["/log"] * 4 + ["/sectors"] + ["c6.write"] * 4
+    assert json.loads(Path("l.json").read_bytes())["configById"]
+    assert "nowhere has no geometry" in call("record", "--mcap", "f.mcap", "--sectors", "s.geojson").out
+
+
+@pytest.mark.parametrize("option", [["--sectors", "s.geojson"], ["--layout", "l.json"]])
+def test_what_is_drawn_beside_an_export_needs_one(call: Call, filled: Path, option: list[str]) -> None:
+    Path("s.geojson").write_text("{}")
+    refused = call("record", *option)
+    assert (refused.code, "are for --mcap" in refused.error) == (BAD_CALL, True)
+    assert not Path("l.json").exists()
+
+
+def test_sectors_that_can_not_be_read_leave_no_export(call: Call, filled: Path) -> None:
+    Path("s.geojson").write_text("{}")
+    refused = call("record", "--mcap", "flight.mcap", "--sectors", "s.geojson")
+    assert (refused.code, "s.geojson" in refused.error) == (BAD_CALL, True)
+    assert not Path("flight.mcap").exists()
 
 
 def test_a_record_that_was_cut_is_read_as_far_as_it_goes(call: Call, filled: Path, tmp_path: Path) -> None:

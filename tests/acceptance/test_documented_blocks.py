@@ -44,6 +44,9 @@ NOT_RUN = {
     "aerotile ready --route route.gpx --corridor 5km --zoom 15-17 --at 2026-06-01T08:00:00Z --speed 25m/s": (
         "needs an operator's route; test_cli_ready.py draws some"
     ),
+    "aerotile record --mcap flight.mcap --sectors sectors.geojson --layout layout.json": (
+        "needs a flight; test_cli_store.py exports one"
+    ),
     "aerotile record --lookup 17": "needs a flight; test_cli_replay.py flies one and runs both commands",
     'pip install "aerotile[serve]"': "installs, and serves until stopped; test_cli_serve.py runs it",
     'pip install "aerotile[provider]"': "installs, and serves until stopped; test_cli_provider.py runs it",

@@ -123,16 +123,6 @@ def test_write_stores_a_tile_and_says_why_it_does_not(mission: Mission) -> None:
     assert refused.stderr.startswith("not stored: ")
 
 
-def test_the_flight_loop_keeps_its_pace_and_stores_its_tiles(
-    mission: Mission, descriptors: np.ndarray
-) -> None:
-    frames = mission.saved("frames.npy", np.tile(descriptors, (5, 1)))
-    finished = mission.run(EXAMPLES / "flight_loop.py", frames, mission.tile)
-    assert finished.returncode == 0, finished.stderr
-    assert finished.stdout.startswith("20 frames, ")  # how many are late is a matter of the machine
-    assert finished.stdout.endswith("; 2 of 2 tiles stored\n")
-
-
 def test_upload_brings_what_the_aircraft_made(mission: Mission) -> None:
     from aerotile.adapters.config.secret import Secret
     from aerotile.adapters.provider.server import ReferenceProvider

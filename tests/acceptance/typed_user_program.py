@@ -83,6 +83,7 @@ def configure() -> aerotile.AerotileConfig:
         freshness=aerotile.FreshnessConfig(
             default_classification=aerotile.SectorClassification.ACTIVE_CONFLICT
         ),
+        health=aerotile.HealthConfig(file=Path("/run/aerotile/health.json"), period_s=0.5),
         index=aerotile.IndexConfig(
             metric=aerotile.DescriptorMetric.L2, storage=aerotile.VectorStorage.FLOAT32
         ),
@@ -360,6 +361,17 @@ def upload(config: aerotile.AerotileConfig) -> float | None:
     if problem is not None and problem.kind is aerotile.ProblemKind.BUSY:
         return problem.retry_after_s
     return None if report.outcome is aerotile.BatchOutcome.SUCCESS else report.next_retry_at_s
+
+
+def watch(config: aerotile.AerotileConfig) -> bool:
+    monitor = aerotile.build_health_monitor(config)
+    assert_type(monitor, aerotile.HealthMonitor)
+    monitor.beat()
+    health = monitor.health()
+    assert_type(health, aerotile.Health)
+    assert_type(health.degradations, tuple[aerotile.Degradation, ...])
+    assert_type(health.seconds_since_beat, "float | None")
+    return aerotile.DegradedState.DATABASE_GONE in health.states
 
 
 def replay(line: dict[str, Any]) -> aerotile.RecordEnvelope:

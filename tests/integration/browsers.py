@@ -14,13 +14,13 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """A running browser. Skips where the system has none."""
+def chromium(graphics: str = "--disable-gpu") -> Iterator[Browser]:
+    """A running browser, with an argument about its graphics. Skips where the system has none."""
     path = next(filter(None, map(shutil.which, _NAMES)), None)
     if path is None:
         pytest.skip(f"none of {', '.join(_NAMES)} is installed")
     # Chromium's sandbox refuses root.
-    arguments = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    arguments = [graphics, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
         try:

@@ -161,7 +161,7 @@ def test_nothing_is_written(port: int, method: str) -> None:
             405,
             "HEAD, GET",
         )
-        assert body.decode() == f"{method} is not answered here; the map page is read with GET and HEAD\n"
+        assert body.decode() == f"{method} is not answered here; {path} takes GET, HEAD\n"
 
 
 def test_every_answer_forbids_a_browser_to_load_from_elsewhere(port: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sealed_bases import seal, square
 
+from aerotile.adapters.recall_lists import lists
 from aerotile.adapters.recall_lists.list_format import PAYLOAD_TYPE, decode_list, encode_list
 from aerotile.adapters.recall_lists.lists import RecallLists, read_list_file, sign_list, write_list
 from aerotile.adapters.sealed_base.generations import BaseGenerations
@@ -313,3 +314,14 @@ def test_a_file_that_is_no_list_is_not_signed_and_stays_as_it_is(site: Site) -> 
     with pytest.raises(RecallListError, match="can't be signed with"):
         sign_list(site.folder / "y.json", path)
     assert (site.folder / "y.json").read_bytes() == before
+
+
+def test_a_list_that_no_reader_would_take_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "MOST_BYTES", (1 << 16) + 1_000)
+    digests = [f"{number:064x}" for number in range(20)]
+    with pytest.raises(RecallListError, match="a list of 20 entries takes"):
+        write_list(tmp_path / "list.json", RecallList(number=1, reason="x", digests=digests))
+    assert list(tmp_path.iterdir()) == []
+    write_list(tmp_path / "list.json", RecallList(number=1, reason="x", digests=digests[:1]))

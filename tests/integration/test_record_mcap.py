@@ -37,7 +37,8 @@ def test_every_event_is_a_message_on_the_channel_of_its_kind(record: Path, tmp_p
     target = tmp_path / "flight.mcap"
     assert export_mcap(RecordReader(record).lines(), target) == 3 * len(EVENT_KINDS)
     with target.open("rb") as file:
-        messages = list(make_reader(file, validate_crcs=True).iter_messages())
+        found = list(make_reader(file, validate_crcs=True).iter_messages())
+    messages = [each for each in found if not each[1].topic.startswith("/")]
     assert [channel.topic for _, channel, _ in messages] == [kind.value for kind in EVENT_KINDS] * 3
     assert [message.data for _, _, message in messages] == [
         line.json for line in RecordReader(record).lines()
@@ -58,6 +59,8 @@ def test_each_channel_has_one_json_schema_that_lists_the_catalogues_fields(
     fields = {}
     for schema in summary.schemas.values():
         assert schema.encoding == "jsonschema"
+        if schema.name.startswith("foxglove."):
+            continue
         payload = json.loads(schema.data)["properties"]["payload"]
         fields[schema.name] = tuple(payload["properties"])
     assert fields == {kind.value: specification.payload_fields for kind, specification in EVENT_KINDS.items()}
@@ -69,7 +72,7 @@ def test_a_kind_newer_than_this_program_is_exported_too(tmp_path: Path) -> None:
     newer = RecordEnvelope.from_json(envelope.to_json() | {"kind": "c99.new"})
     export_mcap([RecordLine(newer, b'{"extra":1}')], tmp_path / "flight.mcap")
     with (tmp_path / "flight.mcap").open("rb") as file:
-        ((schema, channel, message),) = make_reader(file).iter_messages()
+        ((schema, channel, message),) = make_reader(file).iter_messages(topics=["c99.new"])
     assert schema is not None
     assert (schema.name, channel.topic, message.data, message.log_time) == (
         "c99.new",

@@ -51,6 +51,7 @@ FACTORIES = {
     "build_descriptor_index",
     "build_descriptor_model",
     "build_flight_recorder",
+    "build_health_monitor",
     "build_sealed_base",
     "build_tile_metadata_store",
     "build_tile_store",

@@ -123,7 +123,8 @@ def test_a_subject_that_failed_keeps_no_figures() -> None:
 
 
 def test_every_target_of_the_specification_is_held() -> None:
-    assert {wanted.id.partition(" ")[0] for wanted in TARGETS} == {f"P-{n}" for n in (*range(1, 17), 18, 21)}
+    measured = (*range(1, 17), 18, 20, 21, 22)
+    assert {wanted.id.partition(" ")[0] for wanted in TARGETS} == {f"P-{number}" for number in measured}
     assert len({wanted.id for wanted in TARGETS}) == len(TARGETS)
 
 
@@ -148,6 +149,8 @@ def test_every_target_of_the_specification_is_held() -> None:
         ("P-13", 10.0, at_most(2)),
         ("P-14", None, at_least(0.9)),
         ("P-18", 20e-3, None),
+        ("P-20", None, at_least(0.8)),
+        ("P-22", 2.0, at_most(2)),
     ],
 )
 def test_limits_are_those_of_the_specification(row: str, p99_s: float | None, ratio: object) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +15,16 @@ import click
 
 from ....domain.errors import RuntimeNotAvailableError
 from ..command import AerotileCommand
-from ..errors import BadInputError
+from ..errors import INTERRUPTED, BadInputError
 from ..output import in_words, json_option, write_json, write_line, write_table
 from ..progress import progress_bar
 from ..session import Session
 
 if TYPE_CHECKING:
     from ....domain.values.upload_reports import UploadListEntry
-    from ...demo.base import Release
     from ...demo.demonstration import Demonstration
     from ...demo.figures import Samples
+    from ...demo.prior import PhaseLog
 
 
 @click.command(
@@ -50,8 +55,10 @@ Example:
 def demo(session: Session, folder: Path, frames: int, seed: int, as_json: bool) -> None:
     """Prepare, seal and sign a base from real imagery, fly by it, and upload the tiles of the flight.
 
-    Imagery: NASA Blue Marble. The database is a real PostgreSQL of the demo's own, which is killed during the
-    flight. The tiles are uploaded to the reference provider, over a link that breaks.
+    The base is prepared by the commands of an operator, which are shown, from a GeoTIFF to the go of
+    `aerotile ready`; their files lie in the folder. Imagery: NASA Blue Marble. The database is a real
+    PostgreSQL of the demo's own, which is killed during the flight. The tiles are uploaded to the reference
+    provider, over a link that breaks.
     """
     if session.root is not None or session.config_file is not None:
         raise BadInputError(
@@ -68,13 +75,31 @@ def demo(session: Session, folder: Path, frames: int, seed: int, as_json: bool) 
             remedy="pip install aerotile[demo]",
         ) from error
 
-    shown = demonstrate(
-        folder, frames=frames, seed=seed, bar=progress_bar, say=lambda line: click.echo(line, err=True)
-    )
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        shown = demonstrate(
+            folder, frames=frames, seed=seed, run=_run_shown, bar=progress_bar, say=write_line
+        )
     if as_json:
         write_json(_facts(shown))
     else:
         _print(shown)
+
+
+def _run_shown(arguments: Sequence[str], with_output: bool) -> int:
+    """Show a command and run it, with its output or without; that of one that fails is always shown."""
+    from ..program import main
+
+    write_line(f"$ aerotile {shlex.join(arguments)}")
+    hidden = io.StringIO()
+    with nullcontext() if with_output else redirect_stdout(hidden):
+        code = main(arguments)
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    if code:
+        click.echo(hidden.getvalue(), nl=False)
+    if with_output:
+        write_line("")
+    return code
 
 
 def _paths(shown: Demonstration) -> list[tuple[str, Samples]]:
@@ -82,7 +107,6 @@ def _paths(shown: Demonstration) -> list[tuple[str, Samples]]:
     return [
         ("describe a frame (the demo's own descriptor)", log.describe),
         ("search, k = 5", log.search),
-        ("search within a prior of 300 to 1,500 km", log.prior.search),
         ("read a tile's pixels", log.read),
         ("lookup: search and 5 reads with verdicts", log.lookup),
         ("decode a tile's JPEG", log.decode),
@@ -92,20 +116,21 @@ def _paths(shown: Demonstration) -> list[tuple[str, Samples]]:
 
 def _counts(shown: Demonstration) -> dict[str, Any]:
     base, log, landing = shown.base, shown.log, shown.landing
+    took = base.seconds
+    index = "no index" if base.index is None else f"{base.index.descriptors} descriptors"
     return {
         "tiles in the base": len(base.tile_ids),
-        "base size": in_words(base.total_bytes),
-        "base brought in": f"{base.ingest_s:.1f} s, cut and encoded on the way",
-        "tiles described and indexed": f"{base.indexed} in {base.describe_s + base.index_s:.1f} s",
-        "base sealed, signed and switched to": f"{shown.release.tiles} tiles, {_indexed(shown.release)} "
-        f"in {shown.release.seal_s:.1f} s",
+        "base size": in_words(base.store_bytes),
+        "raster warped, cut and brought in": f"{took['provision']:.1f} s",
+        "descriptor learned": f"{took['learn']:.1f} s",
+        "tiles described and indexed, twice": f"{took['describe'] + took['index']:.1f} s",
+        "bases sealed, signed, switched to and verified": f"2 in {took['seal']:.1f} s, "
+        f"the second of {base.sealed_tiles} tiles and {index}",
+        "tiles missing for the route, before and after": f"{base.holes}, 0",
         "frames flown": f"{len(log.frames)} in {shown.flight_s:.1f} s",
         "frames over land": log.land_frames,
         "top-1 hit rate over land": _percent(shown.top_1),
         "top-5 hit rate over land": _percent(shown.top_5),
-        "frames over land with a prior": log.prior.frames,
-        "top-1 hit rate of these, within the prior": _percent(shown.prior_top_1),
-        "top-1 hit rate of these, in the whole index": _percent(shown.whole_top_1),
         "onboard tiles written": len(log.onboard),
         "of these refused first, stored when the database was back": log.writes_after_outage,
         "stale tiles refused (active_conflict)": len(log.stale_refused),
@@ -122,10 +147,6 @@ def _counts(shown: Demonstration) -> dict[str, Any]:
     }
 
 
-def _indexed(release: Release) -> str:
-    return "no index" if release.index is None else f"{release.index.descriptors} descriptors"
-
-
 def _given_up(entry: UploadListEntry) -> str:
     reason = "" if entry.last_reason is None else f" ({entry.last_reason.detail})"
     return f"{entry.tile.tile_id} after {entry.tile.upload_attempts} attempts{reason}"
@@ -135,9 +156,48 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
+_PRIOR_HEADER = (
+    *("the aircraft's place is", "frames over land"),
+    *("top-1 within it", "top-5 within it", "p50 us", "top-1 without", "top-5 without", "p50 us"),
+)
+
+
+def _prior_rows(shown: Demonstration) -> list[tuple[Any, ...]]:
+    return [
+        (
+            phase.value,
+            log.land_frames,
+            *map(_percent, log.rates(log.within)),
+            _microseconds(log.search_within, 0.5),
+            *map(_percent, log.rates(log.whole)),
+            _microseconds(log.search_whole, 0.5),
+        )
+        for phase, log in shown.log.phases.items()
+    ]
+
+
+def _prior_facts(log: PhaseLog) -> dict[str, Any]:
+    (within_1, within_5), (whole_1, whole_5) = log.rates(log.within), log.rates(log.whole)
+    return {
+        "land_frames": log.land_frames,
+        "within_prior": {
+            "top_1": within_1,
+            "top_5": within_5,
+            "p50_microseconds": log.search_within.percentile(0.5),
+        },
+        "whole_index": {
+            "top_1": whole_1,
+            "top_5": whole_5,
+            "p50_microseconds": log.search_whole.percentile(0.5),
+        },
+    }
+
+
 def _print(shown: Demonstration) -> None:
     write_line("")
     write_table(("what happened", ""), list(_counts(shown).items()))
+    write_line("")
+    write_table(_PRIOR_HEADER, _prior_rows(shown))
     write_line("")
     rows = [
         (name, len(samples), _microseconds(samples, 0.5), _microseconds(samples, 0.99))
@@ -161,6 +221,8 @@ def _facts(shown: Demonstration) -> dict[str, Any]:
         **{name.replace(" ", "_"): value for name, value in _counts(shown).items()},
         "top_1": shown.top_1,
         "top_5": shown.top_5,
+        "holes": shown.base.holes,
+        "priors": {phase.name.lower(): _prior_facts(log) for phase, log in shown.log.phases.items()},
         "paths": {
             name: {
                 "count": len(samples),

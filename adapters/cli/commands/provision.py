@@ -63,6 +63,11 @@ Example:
 )
 @add_capture_time_options
 @click.option(
+    "--file-date",
+    is_flag=True,
+    help="Take the time of a GeoTIFF's TIFFTAG_DATETIME, which is often that of an export, as its date.",
+)
+@click.option(
     "--dataset", metavar="NAME", help="The dataset that the tiles are of; define it with aerotile datasets."
 )
 @click.option(
@@ -109,6 +114,7 @@ def provision(
     captured_at: datetime | None,
     dates: Path | None,
     stac: Path | None,
+    file_date: bool,
     dataset: str | None,
     keep: bool,
     replace: bool,
@@ -135,7 +141,7 @@ def provision(
     With --replace newer imagery takes the place of older.
     """
     from ....domain.intake.compare_stored import OnContest
-    from ....domain.intake.provision import ProvisionTerms, is_present, undated
+    from ....domain.intake.provision import ProvisionTerms, check_sources_dated, is_present
 
     check_map_file(map_file)
     area = read_area_options(areas, corridor_m)
@@ -150,6 +156,7 @@ def provision(
     terms = ProvisionTerms(
         source=TileSource(source),
         captured_at=chosen.times,
+        take_file_dates=file_date,
         dataset=dataset,
         source_digest=None if dataset is None or only_estimate else _digest(names),
         on_contest=OnContest.KEEP if keep else OnContest.REPLACE if replace else OnContest.REFUSE,
@@ -161,13 +168,11 @@ def provision(
     with ExitStack() as stack:
         enlarge_to = max(levels) if enlarge and levels else None
         mosaic = _mosaic(session, stack, names, scheme, enlarge_to, levels, area)
-        is_dated = only_estimate or chosen.times is not None or dataset is not None
-        without_date = [] if is_dated else undated(mosaic.sources)
-        if without_date:
-            raise BadInputError(
-                f"{without_date[0]} does not say when the ground looked like that",
-                remedy="give --captured-at, --dates, --stac or --dataset",
-            )
+        if not only_estimate and chosen.times is None and dataset is None:
+            try:
+                check_sources_dated(mosaic.sources, take_file_dates=file_date)
+            except ImagerySourceError as error:
+                raise BadInputError(str(error), remedy=error.remedy) from error
         if only_estimate and not _has_store(session):
             _show_estimate(mosaic, _estimate(mosaic, lambda place: False), as_json=as_json)
             return
@@ -183,13 +188,13 @@ def provision(
     map_error = draw_map(map_file, report.intake)
     if as_json:
         facts = {"sources": source_facts(mosaic), "estimate": estimate_facts(estimates)}
-        write_json(facts | provision_facts(report, seconds))
+        write_json(facts | provision_facts(report, seconds, dates_from=chosen.origin))
     else:
         if report.intake.refused > 1 or report.intake.stopped_by is not None or map_error is not None:
             list_refusals(report.intake.refusals)
         list_contests(report.intake)
         write_left_out(left_out)
-        write_provision(report, seconds)
+        write_provision(report, seconds, dates_from=chosen.origin)
     if map_error is not None:
         raise map_error
     if report.intake.stopped_by is not None:

@@ -6,7 +6,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import attrs
 import click
 
 from ..arguments import EXISTING_FILE, byte_size, corridor, moment, speed, zooms
@@ -14,12 +13,11 @@ from ..command import AerotileCommand
 from ..coverage import check_map_file, drawing_option
 from ..errors import BadInputError, JobFailedError
 from ..output import json_option, write_json
-from ..readiness_lines import FilesRead, no_go_line, print_readiness, readiness_facts
 from ..session import Session
 
 if TYPE_CHECKING:
     from ....domain.readiness.flight_plan import FlightPlan
-    from ....domain.values.routes import Route
+    from ...readiness_facts import FilesRead
 
 
 @click.command(
@@ -97,6 +95,9 @@ def ready(
     `aerotile base verify` note what they found. A tile must be fresh when the aircraft leaves its leg; a
     diversion counts as begun at the end of the route.
     """
+    from ...readiness_facts import readiness_facts
+    from ..readiness_lines import no_go_line, print_readiness
+
     check_map_file(map_file)
     with session.existing_runtime("base") as runtime:
         plan, files = _plan(
@@ -125,25 +126,19 @@ def _plan(
     now: datetime,
 ) -> tuple[FlightPlan, FilesRead]:
     """The flight, and what of its files is no part of it. Raises `InputFileError`, `BadInputError`."""
-    from ....domain.readiness.flight_plan import FlightPlan, wanted_spans
+    from ...composition.flight_plans import plan_flight
     from ...input_files.area_files import read_route
 
-    files = FilesRead()
-
-    def named(path: Path) -> Route:
-        found = read_route(path)
-        files.left_out.update({f"{path.name}: {kind}": count for kind, count in found.left_out.items()})
-        files.lines[path.name] = found.lines
-        return attrs.evolve(found.route, name=path.stem)
-
-    route = named(route_file)
-    if take_off is None:
-        take_off = route.times[0] if route.times and route.times[0] > now else now
-    diversions = tuple(map(named, diversion_files))
+    files = [(path.name, read_route(path)) for path in (route_file, *diversion_files)]
     try:
-        plan = FlightPlan(route, half_width_m, zoom_levels, take_off, diversions, speed_m_s)
-        wanted_spans(plan)
-        return plan, files
+        return plan_flight(
+            files,
+            half_width_m=half_width_m,
+            zooms=zoom_levels,
+            take_off=take_off,
+            speed_m_s=speed_m_s,
+            now=now,
+        )
     except ValueError as error:
         raise BadInputError(
             f"{route_file}: {error}", remedy="correct --at, --speed, --zoom or the route"

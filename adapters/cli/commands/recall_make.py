@@ -11,6 +11,7 @@ from ..arguments import EXISTING_FILE, box, capture_range, near, zoom
 from ..command import AerotileCommand
 from ..errors import BadInputError
 from ..output import json_option
+from ..session import Session
 from .recall import list_facts, print_list
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 Example:
   aerotile recall make withdrawn-7.json --number 7 --reason "wrong ground at the river" \\
       --bbox 11.4,48.0,11.8,48.3
+  aerotile recall make withdrawn-9.json --number 9 --reason "licence ended" --dataset ortho-2024
   aerotile recall make withdrawn-8.json --number 8 --reason "forged" --digests-from forged.txt
 """,
 )
@@ -40,6 +42,13 @@ Example:
     type=EXISTING_FILE,
     metavar="FILE",
     help="Tiles with the SHA-256 at the begin of each line, as sha256sum writes them.",
+)
+@click.option(
+    "--dataset",
+    "datasets",
+    multiple=True,
+    metavar="NAME",
+    help="The tiles of this dataset that are in the base in use or in the store, by their SHA-256.",
 )
 @click.option(
     "--captured",
@@ -70,12 +79,15 @@ Example:
     "--zoom", "zooms", type=zoom, multiple=True, help="Of boxes, circles and shapes only tiles of this zoom."
 )
 @json_option
+@click.pass_obj
 def make(
+    session: Session,
     file: Path,
     number: int,
     reason: str,
     digests: tuple[str, ...],
     digests_from: Path | None,
+    datasets: tuple[str, ...],
     captured: tuple[CaptureRange, ...],
     boxes: tuple[Bbox, ...],
     circles: tuple[Area, ...],
@@ -87,7 +99,10 @@ def make(
 
     Each option but --zoom may be given again. A tile is recalled when any of them names it. A list replaces
     the one before as a whole: name again what stays recalled. A list without any entry lifts every recall.
+    Of a dataset the list names the tiles that are here, each by its bytes: a tile of it that is brought in
+    later is not on the list.
     """
+    from ....domain.errors import RecallListError
     from ....domain.values.recall_list import RecallList
     from ...recall_lists.lists import look_into_list, read_list_file, write_list
     from ...signatures import Trust
@@ -101,7 +116,7 @@ def make(
         recalls = RecallList(
             number=number,
             reason=reason,
-            digests=(*digests, *_digests_of(digests_from)),
+            digests=(*digests, *_digests_of(digests_from), *_digests_in(session, datasets)),
             captured=captured,
             areas=tuple(_areas(areas, zooms)),
         )
@@ -109,6 +124,8 @@ def make(
         raise BadInputError(str(error), remedy="correct it; no file was written") from error
     try:
         write_list(file, recalls)
+    except RecallListError as error:
+        raise BadInputError(str(error), remedy=error.remedy) from error
     except FileExistsError as error:
         raise BadInputError(f"{file} is there already", remedy="name a new file") from error
     written, _ = look_into_list(read_list_file(file), Trust((), 1), str(file))
@@ -140,3 +157,19 @@ def _digests_of(path: Path | None) -> list[str]:
     except UnicodeDecodeError as error:
         raise BadInputError(f"{path} is no text", remedy="write one SHA-256 a line") from error
     return [line.split()[0] for line in lines if line.strip()]
+
+
+def _digests_in(session: Session, datasets: tuple[str, ...]) -> set[str]:
+    if not datasets:
+        return set()
+    found: set[str] = set()
+    with session.existing_runtime("base") as runtime:
+        for name in datasets:
+            digests = runtime.digests_of_dataset(name)
+            if not digests:
+                raise BadInputError(
+                    f"no tile of the dataset {name!r} is in the base in use or in the store",
+                    remedy="aerotile datasets list and aerotile base info name those that are",
+                )
+            found |= digests
+    return found

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..arguments import moment
+from ..arguments import EXISTING_FILE, moment
 from ..command import AerotileCommand
-from ..errors import BadInputError, one_line
+from ..errors import BadInputError, one_line, visible
 from ..lookup_explained import explain_lookups
-from ..output import flush_output, warn_of_damage, write_line
+from ..output import flush_output, warn_of_damage, write_json_line, write_line
 from ..session import Session
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _SEVERITIES = ("info", "warning", "error")
 Example:
   aerotile record --severity warning
   aerotile record --kind 'c6.freshness.*' --since 2024-05-01T06:00:00Z --json
-  aerotile record --mcap flight.mcap
+  aerotile record --mcap flight.mcap --sectors sectors.geojson --layout layout.json
   aerotile record --lookup 17
 """,
 )
@@ -49,7 +49,21 @@ Example:
     "target",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write the events to an MCAP file instead.",
+    help="Write the events to an MCAP file instead, with fixes, used tiles and a log for Foxglove.",
+)
+@click.option(
+    "--sectors",
+    "sector_files",
+    type=EXISTING_FILE,
+    multiple=True,
+    metavar="FILE",
+    help="With --mcap: sectors to draw, as sectors load reads them; may be given again.",
+)
+@click.option(
+    "--layout",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="With --mcap: write a layout for Foxglove too.",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the events as JSON lines, as they were recorded."
@@ -64,6 +78,8 @@ def record(
     asked: str | None,
     follow: bool,
     target: Path | None,
+    sector_files: tuple[Path, ...],
+    layout: Path | None,
     as_json: bool,
 ) -> None:
     """Read the flight record: filter it, follow it, explain a lookup, or export it to MCAP.
@@ -73,11 +89,15 @@ def record(
     """
     from ....domain.flight_events import Severity
     from ...clocks import SystemClock
+    from ...input_files.sector_files import read_sectors
+    from ...recorder.foxglove_layout import write_layout
     from ...recorder.mcap_export import export_mcap
     from ...recorder.reader import RecordFilter, RecordReader
 
     if follow and target is not None:
         raise click.UsageError("--follow and --mcap exclude each other")
+    if target is None and (sector_files or layout is not None):
+        raise click.UsageError("--sectors and --layout are for --mcap")
     if asked is not None and (follow or target is not None):
         raise click.UsageError("--lookup excludes --follow and --mcap")
     folder = session.existing_config("record").record_folder
@@ -88,10 +108,17 @@ def record(
     if asked is not None:
         explain_lookups(reader.lines(matching), asked, as_json=as_json)
     elif target is not None:
-        count = export_mcap(reader.lines(matching), target)
-        write_line(
-            json.dumps({"file": str(target), "events": count}) if as_json else f"{count} events in {target}"
-        )
+        drawn = read_sectors(*sector_files)
+        count = export_mcap(reader.lines(matching), target, drawn.sectors)
+        if layout is not None:
+            write_layout(layout)
+        facts = {"file": str(target), "events": count, "without_geometry": list(drawn.without_geometry)}
+        if as_json:
+            write_json_line(facts)
+        else:
+            for name in drawn.without_geometry:
+                write_line(f"{visible(name)} has no geometry and was left out")
+            write_line(f"{count} events in {target}")
     elif follow:
         for line in reader.follow(matching, clock=SystemClock(), stopped=lambda: False):
             _print(line, as_json=as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ def replay(session: Session, record: Path, base: Path | None, as_json: bool) -> 
     be repeated. Nothing is written.
     """
     from ....domain.errors import TileCacheError
+    from ....domain.flight_events import EventKind, RecordEnvelope
     from ....domain.lookups.replay import NotReplayed, replay_lookups
     from ...recorder.reader import RecordReader
 
@@ -52,14 +54,24 @@ def replay(session: Session, record: Path, base: Path | None, as_json: bool) -> 
     missed: Counter[NotReplayed] = Counter()
     indexes: Counter[str] = Counter()
     shown: list[dict[str, Any]] = []
+    flown: dict[str, str] = {}
+
+    def noted(events: Iterable[RecordEnvelope]) -> Iterator[RecordEnvelope]:
+        """The same events; each base that a process of the record opened is noted."""
+        for event in events:
+            if event.kind == EventKind.BASE_OPENED.value:
+                flown[str(event.payload.get("manifest_sha256"))] = str(event.payload.get("generation"))
+            yield event
+
     with session.existing_runtime("index", "base") as runtime:
         try:
             contents = runtime.known_contents(base)
             index = runtime.index_to_repeat(contents, base)
             answering = index.metadata()
+            answering_base = runtime.replayed_base(base)
         except TileCacheError as error:  # exit code 1 is for answers that differ
             raise BadInputError(str(error), remedy=error.remedy) from error
-        events = (line.envelope for line in reader.lines())
+        events = noted(line.envelope for line in reader.lines())
         for replayed, count in replay_lookups(events, index, contents):
             if replayed.not_replayed is not None:
                 missed[replayed.not_replayed] += count
@@ -72,6 +84,10 @@ def replay(session: Session, record: Path, base: Path | None, as_json: bool) -> 
             else:
                 what = "same" if replayed.is_same else f"different: {'; '.join(replayed.differences)}"
                 write_line(one_line(f"{replayed.name}: {what}"))
+    if answering_base is None:
+        flown.clear()  # the store answers, and holds what it holds
+    else:
+        flown.pop(answering_base[1], None)
     warn_of_damage(reader)
     total = counts["same"] + counts["different"]
     if as_json:
@@ -84,6 +100,7 @@ def replay(session: Session, record: Path, base: Path | None, as_json: bool) -> 
                 "index_generation": answering.generation,
                 "index_sha256": answering.sha256,
                 "answered_by_other_indexes": dict(indexes),
+                "flown_by_other_bases": flown,
                 "lookups": shown,
             }
         )
@@ -95,6 +112,11 @@ def replay(session: Session, record: Path, base: Path | None, as_json: bool) -> 
         )
         for sha256, count in indexes.items():
             write_line(one_line(f"{count} were answered by the index {sha256}, this is {answering.sha256}"))
+        for sha256, generation in flown.items():
+            this = "" if answering_base is None else f", this is generation {' of '.join(answering_base)}"
+            write_line(
+                one_line(f"the record was flown by the base generation {generation} of {sha256}{this}")
+            )
     if not total:
         raise BadInputError(
             f"no lookup of {record} can be repeated", remedy='record with record.lookups = "full"'

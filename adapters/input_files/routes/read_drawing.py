@@ -40,14 +40,18 @@ def read_content(path: Path) -> bytes:
 
 def read_drawing(path: Path) -> Drawing:
     """What a file shows on the map. Raises `InputFileError`, which names the file, or `OSError`."""
-    content = read_content(path)
+    return parse_drawing(read_content(path), str(path))
+
+
+def parse_drawing(content: bytes, name: str) -> Drawing:
+    """What the content of a file shows on the map. Raises `InputFileError`, which begins with the name."""
     try:
         return _parse(content)
     except (ValueError, InputFileError) as error:
         remedy = error.remedy if isinstance(error, InputFileError) else None
-        raise InputFileError(f"{path}: {error}", remedy=remedy or _REMEDY) from error
+        raise InputFileError(f"{name}: {error}", remedy=remedy or _REMEDY) from error
     except RecursionError as error:
-        raise InputFileError(f"{path}: it is nested too deeply", remedy=_REMEDY) from error
+        raise InputFileError(f"{name}: it is nested too deeply", remedy=_REMEDY) from error
 
 
 def is_markup(content: bytes) -> bool:

@@ -1,5 +1,6 @@
 // Coverage: how many tiles each zoom has, and where those of one zoom lie.
 
+import { byId, row } from "./elements.js";
 import { ask } from "./server.js";
 import { Cells, view } from "./grid.js";
 
@@ -12,17 +13,9 @@ export class Coverage {
   // Fills the table and returns the zooms that have tiles.
   async load() {
     const { zooms } = await ask("/coverage");
-    const rows = zooms.map(({ zoom, tiles }) => {
-      const row = document.createElement("tr");
-      const head = document.createElement("th");
-      head.scope = "row";
-      head.textContent = zoom;
-      const count = document.createElement("td");
-      count.textContent = tiles.toLocaleString("en");
-      row.append(head, count);
-      return row;
-    });
-    document.getElementById("coverage-rows").replaceChildren(...rows);
+    byId("coverage-rows").replaceChildren(
+      ...zooms.map(({ zoom, tiles }) => row(zoom, tiles.toLocaleString("en"))),
+    );
     return zooms.map(({ zoom }) => zoom);
   }
 
@@ -41,12 +34,12 @@ export class Coverage {
       },
     })));
     const tiles = found.tiles.toLocaleString("en");
-    document.getElementById("coverage-view").textContent =
+    byId("coverage-view").textContent =
       `In view: ${tiles} tiles of zoom ${zoom} in ${found.cells.length} cells`;
   }
 
   clear() {
     this.cells.clear();
-    document.getElementById("coverage-view").textContent = "";
+    byId("coverage-view").textContent = "";
   }
 }

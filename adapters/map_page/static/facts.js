@@ -1,5 +1,6 @@
 // The facts of the tiles at one place.
 
+import { byId, element } from "./elements.js";
 import { ask } from "./server.js";
 import { Cells } from "./grid.js";
 
@@ -8,13 +9,13 @@ const days = (seconds) => `${(seconds / 86400).toFixed(1)} days`;
 export class Facts {
   constructor(map) {
     this.cells = new Cells(map, "chosen");
-    this.box = document.getElementById("facts");
+    this.box = byId("facts");
   }
 
   async show(zoom, { x, y }, at) {
     const found = await ask(`/tiles/${zoom}/${x}/${y}`, { at }, "facts");
     if (found === null) return "";
-    this.cells.draw([{ zoom, x, y, style: { color: "#ffffff", weight: 3, fill: false } }]);
+    this.cells.draw([{ zoom, x, y, style: { color: "#ffffff", weight: 3 } }]);
     if (!found.tiles.length) {
       const line = `No tile at ${found.place}`;
       this.box.replaceChildren(element("p", line));
@@ -48,10 +49,4 @@ export class Facts {
     list.append(element("dt", "explained by"), command);
     return list;
   }
-}
-
-function element(name, content) {
-  const made = document.createElement(name);
-  made.textContent = content;
-  return made;
 }

@@ -1,5 +1,6 @@
 // A flight on a time line: the events of its record, and the tiles and positions that they name.
 
+import { byId, element, keyOf } from "./elements.js";
 import { ask } from "./server.js";
 import { Cells, boundsOf } from "./grid.js";
 
@@ -21,24 +22,19 @@ export class Flight {
     this.map = map;
     this.cells = new Cells(map, "flight");
     this.track = L.polyline([], { color: COLOURS.used, weight: 3, interactive: false }).addTo(map);
+    const asked = { color: COLOURS.candidate, weight: 2, dashArray: "1 7", interactive: false, className: "asked" };
+    this.asked = L.polyline([], asked).addTo(map);
     this.prior = L.layerGroup().addTo(map);
-    this.since = document.getElementById("since");
-    this.until = document.getElementById("until");
+    this.since = byId("since");
+    this.until = byId("until");
     this.events = [];
     this.timer = null;
-    this.slider = document.getElementById("event");
+    this.slider = byId("event");
     this.slider.addEventListener("input", () => this.go(Number(this.slider.value)));
-    document.getElementById("back").addEventListener("click", () => this.go(this.position - 1));
-    document.getElementById("forward").addEventListener("click", () => this.go(this.position + 1));
-    document.getElementById("play").addEventListener("click", () => this.play(this.timer === null));
-    const keys = Object.keys(COLOURS).map((role) => {
-      const item = document.createElement("li");
-      const swatch = document.createElement("span");
-      swatch.className = `swatch ${role}`;
-      item.append(swatch, ` ${role}`);
-      return item;
-    });
-    document.getElementById("roles").replaceChildren(...keys);
+    byId("back").addEventListener("click", () => this.go(this.position - 1));
+    byId("forward").addEventListener("click", () => this.go(this.position + 1));
+    byId("play").addEventListener("click", () => this.play(this.timer === null));
+    byId("roles").replaceChildren(...keyOf(Object.keys(COLOURS)));
   }
 
   get position() {
@@ -52,13 +48,13 @@ export class Flight {
     this.events = found.events;
     this.gone = found.database_gone;
     const count = this.events.length;
-    document.getElementById("flight").hidden = count === 0;
+    byId("flight").hidden = count === 0;
     const notes = [`${count} events`];
     if (!found.is_complete) {
       notes.push(`older ones are left out, ${found.most_events} are shown at a time: choose an earlier end`);
     }
     if (found.damaged_lines) notes.push(`${found.damaged_lines} damaged lines`);
-    document.getElementById("flight-note").textContent = notes.join("; ");
+    byId("flight-note").textContent = notes.join("; ");
     this.slider.max = Math.max(0, count - 1);
     if (count) this.go(0);
     else this.clear();
@@ -75,10 +71,24 @@ export class Flight {
     const payload = Object.entries(event.payload).map(([name, value]) =>
       `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`);
     const left = event.tiles_left_out ? `; ${event.tiles_left_out} tiles are not drawn` : "";
-    document.getElementById("event-text").textContent = `${line}: ${payload.join(" ")}${left}`;
-    document.getElementById("database").textContent = this.databaseAt(event.time);
+    byId("event-text").textContent = `${line}: ${payload.join(" ")}${left}`;
+    byId("database").textContent = this.databaseAt(event.time);
+    this.list(event);
     this.draw();
     if (this.position === last) this.play(false);
+  }
+
+  // The hits of a lookup, nearest first, and which of them a later fix used.
+  list({ hits, hits_left_out: left, payload }) {
+    const used = new Set(this.events.filter((event) => event.role === "used" && event.payload.lookup === payload.lookup)
+      .map((event) => event.payload.tile));
+    const items = hits.map(([tile, distance, content]) => {
+      const what = content === null ? ", not known to a store" : "";
+      return element("li", `${tile}: distance ${Number(Number(distance).toPrecision(6))}${what}${used.has(tile) ? ", used by a fix" : ""}`);
+    });
+    if (left) items.push(element("li", `and ${left} more`));
+    byId("hits").replaceChildren(...items);
+    byId("hits-of").hidden = !items.length;
   }
 
   databaseAt(time) {
@@ -91,6 +101,7 @@ export class Flight {
   draw() {
     const shown = new Map();
     const track = [];
+    const asked = [];
     this.events.slice(0, this.position + 1).forEach((event, position) => {
       for (const [zoom, x, y] of event.tiles) {
         const name = `${zoom}/${x}/${y}`;
@@ -98,6 +109,7 @@ export class Flight {
         shown.set(name, { zoom, x, y, role: event.role, isNow: position === this.position });
       }
       if (event.position) track.push(event.position);
+      for (const { circle } of event.prior ?? []) if (circle) asked.push(circle.slice(0, 2));
     });
     this.cells.draw([...shown.values()].slice(-MOST_DRAWN).map(({ zoom, x, y, role, isNow }) => ({
       zoom,
@@ -111,6 +123,7 @@ export class Flight {
       },
     })));
     this.track.setLatLngs(track);
+    this.asked.setLatLngs(asked);
     this.prior.clearLayers();
     for (const shape of this.events[this.position].prior ?? []) drawn(shape).addTo(this.prior);
     this.follow(this.events[this.position]);
@@ -126,24 +139,26 @@ export class Flight {
   clear() {
     this.cells.clear();
     this.track.setLatLngs([]);
+    this.asked.setLatLngs([]);
     this.prior.clearLayers();
   }
 
   play(wanted) {
     clearInterval(this.timer);
     this.timer = wanted ? setInterval(() => this.go(this.position + 1), STEP_MS) : null;
-    const button = document.getElementById("play");
+    const button = byId("play");
     button.textContent = wanted ? "Pause" : "Play";
     button.setAttribute("aria-pressed", String(wanted));
     // Four lines a second are no use to a listener.
-    document.getElementById("event-text").setAttribute("aria-live", wanted ? "off" : "polite");
+    for (const name of ["event-text", "database"]) byId(name).setAttribute("aria-live", wanted ? "off" : "polite");
   }
 }
 
 // One shape of the area that a lookup was asked within.
-function drawn({ circle, box, polygons }) {
-  const style = { color: COLOURS.candidate, weight: 2, dashArray: "2 5", fill: false, interactive: false };
+function drawn({ circle, box, corridor, polygons }) {
+  const style = { color: COLOURS.candidate, weight: 2, dashArray: "2 5", fill: false, interactive: false, className: "prior" };
   if (circle) return L.circle(circle.slice(0, 2), { ...style, radius: circle[2] });
   if (box) return L.rectangle([[box[1], box[0]], [box[3], box[2]]], style);
+  if (corridor) return L.polyline(corridor[0].map(([lon, lat]) => [lat, lon]), style);
   return L.polygon(polygons.map((rings) => rings.map((ring) => ring.map(([lon, lat]) => [lat, lon]))), style);
 }

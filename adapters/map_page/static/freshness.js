@@ -1,5 +1,6 @@
 // Freshness: the verdicts on the tiles in view, as of now or of a chosen time.
 
+import { byId } from "./elements.js";
 import { ask } from "./server.js";
 import { Cells, view } from "./grid.js";
 
@@ -10,15 +11,15 @@ export class Freshness {
   constructor(map, whenChanged) {
     this.map = map;
     this.cells = new Cells(map, "freshness");
-    this.days = document.getElementById("days");
-    this.field = document.getElementById("at");
+    this.days = byId("days");
+    this.field = byId("at");
     this.at = null;
     this.days.addEventListener("input", () => this.choose(new Date(Date.now() + this.days.value * DAY)));
     this.field.addEventListener("change", () => {
       if (this.field.value) this.choose(new Date(`${this.field.value}Z`));
       else this.choose(null);
     });
-    document.getElementById("now").addEventListener("click", () => this.choose(null));
+    byId("now").addEventListener("click", () => this.choose(null));
     this.whenChanged = whenChanged;
     this.show();
   }
@@ -41,7 +42,7 @@ export class Freshness {
   async draw(zoom) {
     const found = await ask(`/freshness/${zoom}`, { ...view(this.map), at: this.at }, "freshness");
     if (found === null) return;
-    const text = document.getElementById("freshness-view");
+    const text = byId("freshness-view");
     if (!found.judged) {
       this.cells.clear();
       const [tiles, most] = [found.tiles, found.most_judged].map((count) => count.toLocaleString("en"));
@@ -66,6 +67,6 @@ export class Freshness {
 
   clear() {
     this.cells.clear();
-    document.getElementById("freshness-view").textContent = "";
+    byId("freshness-view").textContent = "";
   }
 }

@@ -32,28 +32,67 @@ export function view(map) {
   return { bbox: edges.join(","), finest: Math.min(map.getZoom() + SCREEN_ZOOMS, 22) };
 }
 
-// Rectangles in one layer that are drawn anew as a whole.
+// Cells of the grid on one canvas. Paths of Leaflet would be projected one by one after each move.
+const CellCanvas = L.Renderer.extend({
+  cells: [],
+
+  _initContainer() {
+    this._container = document.createElement("canvas");
+    this._context = this._container.getContext("2d");
+  },
+
+  _destroyContainer() {
+    this._container.remove();
+    this._container = this._context = null;
+  },
+
+  _update() {
+    if (this._map._animatingZoom && this._bounds) return;
+    L.Renderer.prototype._update.call(this);
+    const { min } = this._bounds;
+    const { x: width, y: height } = this._bounds.getSize();
+    const dots = Math.ceil(devicePixelRatio);
+    L.DomUtil.setPosition(this._container, min);
+    Object.assign(this._container, { width: width * dots, height: height * dots });
+    Object.assign(this._container.style, { width: `${width}px`, height: `${height}px` });
+    this._context.setTransform(dots, 0, 0, dots, -min.x * dots, -min.y * dots);
+    for (const cell of this.cells) this._drawCell(cell);
+  },
+
+  _updatePaths() {},
+
+  _drawCell({ zoom, x, y, last = x, style }) {
+    const size = 256 * 2 ** (this._map.getZoom() - zoom);
+    const origin = this._map.getPixelOrigin();
+    const box = [x * size - origin.x, y * size - origin.y, (last + 1 - x) * size, size];
+    const { min, max } = this._bounds;
+    if (box[0] > max.x || box[1] > max.y || box[0] + box[2] < min.x || box[1] + box[3] < min.y) return;
+    const context = this._context;
+    context.fillStyle = context.strokeStyle = style.color;
+    if (style.fillOpacity) {
+      context.globalAlpha = style.fillOpacity;
+      context.fillRect(...box);
+      context.globalAlpha = 1;
+    }
+    context.lineWidth = style.weight;
+    context.setLineDash(style.dashArray ? style.dashArray.split(" ").map(Number) : []);
+    context.strokeRect(...box);
+  },
+});
+
+// Cells in one pane that are drawn anew as a whole.
 export class Cells {
   constructor(map, pane) {
-    this.map = map;
     map.createPane(pane).style.pointerEvents = "none";
-    this.renderer = L.canvas({ pane });
-    this.group = L.layerGroup().addTo(map);
+    this.canvas = new CellCanvas({ pane }).addTo(map);
   }
 
   draw(cells) {
-    this.group.clearLayers();
-    for (const { zoom, x, y, style } of cells) {
-      const shown = { renderer: this.renderer, interactive: false, ...style };
-      L.rectangle(boundsOf(zoom, x, y), shown).addTo(this.group);
-    }
+    this.canvas.cells = cells;
+    this.canvas._update();
   }
 
   clear() {
-    this.group.clearLayers();
-  }
-
-  get size() {
-    return this.group.getLayers().length;
+    this.draw([]);
   }
 }

@@ -1,14 +1,15 @@
 // The page: a map of Leaflet, and the controls beside it.
 
-import { ask } from "./server.js";
 import { Coverage } from "./coverage.js";
+import { byId, element } from "./elements.js";
 import { Facts } from "./facts.js";
 import { Flight } from "./flight.js";
 import { Freshness } from "./freshness.js";
 import { placeAt } from "./grid.js";
+import { Readiness } from "./readiness.js";
 import { Sectors } from "./sectors.js";
+import { ask } from "./server.js";
 
-const byId = (name) => document.getElementById(name);
 const ZOOMED_OUT = 2; // zooms below the smallest that has tiles, at which its tiles are still shown
 
 const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -28,6 +29,7 @@ const freshness = new Freshness(map, draw);
 const sectors = new Sectors(map);
 const facts = new Facts(map);
 const flight = new Flight(map);
+const readiness = new Readiness(map, attempt, say);
 let imagery = null;
 
 // A tile layer of the zooms that have tiles: between them those of the next smaller one are magnified.
@@ -67,7 +69,7 @@ function showTile(place) {
 }
 
 async function start() {
-  const catalog = await ask("/catalog");
+  const [catalog, zooms, ground] = await Promise.all([ask("/catalog"), coverage.load(), ask("/tiles.json")]);
   byId("layers").textContent = catalog.layers.map((layer) => {
     const generation = layer.generation === null ? "" : ` ${layer.generation}`;
     const unsigned = layer.is_trusted === false ? ", unsigned" : "";
@@ -75,11 +77,12 @@ async function start() {
     return `${layer.name}${generation}: ${layer.tiles.toLocaleString("en")} tiles${unsigned}${switched}`;
   }).join(" · ");
   byId("attribution").textContent = catalog.attributions.join(" · ") || "No attribution is known for this imagery.";
-  const zooms = await coverage.load();
+  byId("dataset-list").replaceChildren(...listed(catalog.datasets));
+  readiness.begin(catalog, zooms);
   byId("zoom").replaceChildren(...zooms.map((zoom) => new Option(zoom, zoom)));
   if (zooms.length) {
     byId("zoom").value = zooms.at(-1);
-    const { bounds: [west, south, east, north] } = await ask("/tiles.json");
+    const [west, south, east, north] = ground.bounds;
     imagery = new Imagery("/tiles/{z}/{x}/{y}.jpg", {
       zooms,
       noWrap: true,
@@ -98,6 +101,19 @@ async function start() {
   }
   await sectors.load();
   await health();
+}
+
+// Each dataset with what must be known of it; those of one name in base and store once.
+function listed(datasets) {
+  const byName = new Map(datasets.map((each) => [`${each.name} ${each.source}`, each]));
+  if (!byName.size) return [element("li", "none is defined")];
+  return [...byName.values()].map((each) => {
+    const captured = each.captured_at === null ? "dates by tile" : `captured ${each.captured_at.slice(0, 10)}`;
+    const offline = each.may_be_stored_offline ? "may be stored offline" : "may NOT be stored offline";
+    const item = element("li", `${each.attribution} (${each.licence}, ${offline}), ${captured}`);
+    item.prepend(element("strong", each.name), ": ");
+    return item;
+  });
 }
 
 async function health() {

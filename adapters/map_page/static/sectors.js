@@ -1,5 +1,6 @@
 // Sectors by their shapes, and a list that moves the map to each.
 
+import { byId, element, listedButton } from "./elements.js";
 import { ask } from "./server.js";
 
 const STYLES = {
@@ -25,29 +26,19 @@ export class Sectors {
       if (items.length < MOST_LISTED) items.push(this.listed(shape));
     });
     const left = found.features.length - items.length;
-    if (left > 0) items.push(text("li", `and ${left} more`));
-    if (!items.length) items.push(text("li", "none: the default classification holds everywhere"));
-    document.getElementById("sector-list").replaceChildren(...items);
+    if (left > 0) items.push(element("li", `and ${left} more`));
+    if (!items.length) items.push(element("li", "none: the default classification holds everywhere"));
+    byId("sector-list").replaceChildren(...items);
   }
 
   listed(shape) {
     const { sector, classification, max_age_seconds: seconds } = shape.feature.properties;
-    const button = text("button", `${sector}: ${classification}, ${Math.round(seconds / 86400)} days`);
-    button.type = "button";
-    button.addEventListener("click", () => this.map.fitBounds(shape.getBounds(), { maxZoom: 12 }));
-    const item = document.createElement("li");
-    item.append(button);
-    return item;
+    const content = `${sector}: ${classification}, ${Math.round(seconds / 86400)} days`;
+    return listedButton(content, () => this.map.fitBounds(shape.getBounds(), { maxZoom: 12 }));
   }
 
   show(wanted) {
     if (wanted) this.layer.addTo(this.map);
     else this.layer.remove();
   }
-}
-
-function text(name, content) {
-  const element = document.createElement(name);
-  element.textContent = content;
-  return element;
 }

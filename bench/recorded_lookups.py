@@ -1,0 +1,108 @@
+"""What the flight record costs the thread that looks up: recording in full beside none, pair by pair.
+
+    python bench/recorded_lookups.py
+    python bench/recorded_lookups.py --rounds 2000 --pause 0
+
+One process has the same store and index open twice, with `record.lookups` "off" and "full". Each round calls
+both, in turn first, after a pause in which the recorder's thread writes. The budget is for what the processor
+does on the caller's thread: beside other programs the wall tells of them too. P-1 reads a tile's pixels, P-7
+searches the graph, P-9 finds five tiles with their pixels, P-15 searches within a circle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import datetime, timezone
+from pathlib import Path
+
+import attrs
+import numpy as np
+from harness.dataset import tile_id
+from harness.linked_store import linked_config
+from harness.workshop import QUICK, Workshop
+from paths.descriptor_sets import clustered
+
+from aerotile import Area, RecordConfig, RecordLookups, TileId, find_tiles
+from aerotile.adapters.composition import Runtime
+
+CANDIDATES, DIMENSION, RADIUS_M = 5, 512, 3_000.0
+MOST_US = 20.0
+"""The budget: what a recorded lookup may cost the caller's thread."""
+
+Call = Callable[[int], object]
+
+
+def main() -> int:
+    """Measure once, print a row for each path, and fail where the budget is passed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--tiles", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=1_000)
+    parser.add_argument("--pause", type=float, default=0.005, help="seconds between two rounds")
+    arguments = parser.parse_args()
+    dearest = 0.0
+    with tempfile.TemporaryDirectory(prefix="aerotile-recorded-") as folder, ExitStack() as stack:
+        workshop = Workshop(Path(folder), QUICK)
+        stack.callback(workshop.close)
+        config = linked_config(workshop, arguments.tiles)
+        wanted = clustered(arguments.tiles, DIMENSION, arguments.rounds)
+        ids = [tile_id(number) for number in range(arguments.tiles)]
+        runtimes = []
+        for lookups in (RecordLookups.OFF, RecordLookups.FULL):
+            record = RecordConfig(lookups=lookups, lookup_bytes_per_hour=1 << 40)
+            runtimes.append(stack.enter_context(Runtime(attrs.evolve(config, record=record))))
+        runtimes[0].index_builder.rebuild(
+            ids, wanted.descriptors, descriptor_model="bench", built_at=datetime.now(timezone.utc)
+        )
+        paths = [dict(_paths(runtime, np.asarray(wanted.queries), ids)) for runtime in runtimes]
+        for name in paths[0]:
+            taken = _pairs(paths[0][name], paths[1][name], arguments.rounds, arguments.pause)
+            for what, (off, full) in zip(("wall", "processor"), taken, strict=True):
+                a, b = statistics.median(off), statistics.median(full)
+                cost = statistics.median(y - x for x, y in zip(off, full, strict=True))
+                medians = f"off {a:.1f} us, full {b:.1f} us, ratio {b / a:.3f}, pair {cost:+.1f} us"
+                sys.stdout.write(f"{name} {what}: {medians}\n")
+            dearest = max(dearest, cost)
+    return 0 if dearest <= MOST_US else 1
+
+
+def _paths(runtime: Runtime, queries: np.ndarray, ids: list[TileId]) -> Iterator[tuple[str, Call]]:
+    store, index = runtime.part("store_in_use"), runtime.part("index_in_use")
+    areas = [Area.around(*tile.centre, RADIUS_M) for tile in ids[:: max(1, len(ids) // 200)]]
+    count = len(queries)
+
+    def find(number: int) -> None:
+        with find_tiles(queries[number % count], CANDIDATES, index=index, store=store):
+            pass
+
+    yield "P-1", lambda number: store.read_tile_pixels(ids[number * 37 % len(ids)]).close()
+    yield "P-7", lambda number: index.search(queries[number % count], CANDIDATES)
+    yield "P-9", find
+    yield (
+        "P-15",
+        lambda number: index.search_within(queries[number % count], CANDIDATES, areas[number % len(areas)]),
+    )
+
+
+def _pairs(off: Call, full: Call, rounds: int, pause_s: float) -> list[tuple[list[float], list[float]]]:
+    """Microseconds of each call, by the wall and by the processor; which of a pair comes first alternates."""
+    wall: dict[Call, list[float]] = {off: [], full: []}
+    processor: dict[Call, list[float]] = {off: [], full: []}
+    for number in range(rounds):
+        time.sleep(pause_s)
+        for call in (off, full) if number % 2 else (full, off):
+            call(number)  # so that neither pays for what both read first
+            begin, ran = time.perf_counter_ns(), time.thread_time_ns()
+            call(number)
+            processor[call].append((time.thread_time_ns() - ran) / 1e3)
+            wall[call].append((time.perf_counter_ns() - begin) / 1e3)
+    return [(each[off], each[full]) for each in (wall, processor)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
