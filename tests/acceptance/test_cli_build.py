@@ -86,10 +86,13 @@ def test_a_base_is_built_without_a_store_and_flown(site: Call, monkeypatch: pyte
     aerotile.close_runtimes()
 
 
-def test_two_workers_make_the_bytes_of_one_process(site: Call, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "workers", [2, pytest.param(1, marks=pytest.mark.slow(reason="one worker does what two do"))]
+)
+def test_workers_make_the_bytes_of_one_process(site: Call, tmp_path: Path, workers: int) -> None:
     alone = site("build", "plan.toml", "--number", 1, "--json")
     write_plan(tmp_path, work="other")
-    shared = site("--root", "second", "build", "plan.toml", "--number", 1, "--workers", 2, "--json")
+    shared = site("--root", "second", "build", "plan.toml", "--number", 1, "--workers", workers, "--json")
     assert (alone.code, shared.code) == (0, 0), shared.err
     assert shared.err == ""
     assert shared.json["steps"]["cut"]["taken_over"] == 0
