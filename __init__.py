@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .adapters.config.settings import (
         AerotileConfig,
         BaseConfig,
+        BaseMemory,
         BaseVerify,
         BudgetConfig,
         DatabaseConfig,
@@ -118,6 +119,7 @@ if TYPE_CHECKING:
     from .domain.values.descriptors import (
         DescriptorMetric,
         HnswParams,
+        IndexKind,
         IndexMetadata,
         SearchHit,
         VectorStorage,
@@ -171,6 +173,7 @@ _NAMES_BY_MODULE = {
     ".adapters.config.settings": (
         "AerotileConfig",
         "BaseConfig",
+        "BaseMemory",
         "BaseVerify",
         "BudgetConfig",
         "DatabaseConfig",
@@ -298,6 +301,7 @@ _NAMES_BY_MODULE = {
     ".domain.values.descriptors": (
         "DescriptorMetric",
         "HnswParams",
+        "IndexKind",
         "IndexMetadata",
         "SearchHit",
         "VectorStorage",
@@ -363,6 +367,7 @@ __all__ = [
     "AmendedTile",
     "Area",
     "BaseConfig",
+    "BaseMemory",
     "BaseSealError",
     "BaseUnavailableError",
     "BaseVerify",
@@ -426,6 +431,7 @@ __all__ = [
     "ImagerySourceError",
     "IndexBuildError",
     "IndexConfig",
+    "IndexKind",
     "IndexMetadata",
     "IndexUnavailableError",
     "LayeredTileStore",

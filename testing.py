@@ -34,6 +34,7 @@ from .adapters.memory.upload_queue import MemoryUploadQueue
 from .adapters.memory.uploader import MemoryProvider, MemoryUploadLedger
 
 if TYPE_CHECKING:
+    from .adapters.contracts.area_search import AreaSearchContract, MakeAreaSearch
     from .adapters.contracts.clock import ClockContract
     from .adapters.contracts.dataset_store import DatasetStoreContract
     from .adapters.contracts.descriptor_index import DescriptorIndexContract, MakeDescriptorIndex
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from .adapters.contracts.uploader import PendingTiles, TileUploaderContract, TileUploaderSubject
 
 _SUITES = {
+    "area_search": ("AreaSearchContract", "MakeAreaSearch"),
     "clock": ("ClockContract",),
     "dataset_store": ("DatasetStoreContract",),
     "descriptor_index": ("DescriptorIndexContract", "MakeDescriptorIndex"),
@@ -78,6 +80,7 @@ _SUITES = {
 _SUITE_OF = {name: suite for suite, names in _SUITES.items() for name in names}
 
 __all__ = [
+    "AreaSearchContract",
     "ClockContract",
     "DatasetStoreContract",
     "DescriptorIndexContract",
@@ -87,6 +90,7 @@ __all__ = [
     "FlightRecorderSubject",
     "LocalReadsContract",
     "LocalReadsSubject",
+    "MakeAreaSearch",
     "MakeDescriptorIndex",
     "MakeSectorIndex",
     "MakeTileCatalogue",

@@ -201,6 +201,13 @@ TARGETS = (
         behind=("*",),
     ),
     Target(
+        id="P-17",
+        what="open a signed base, first answer within a prior and its pixels included",
+        p99_s=1.0,
+        behind=("*",),
+        facts={"beyond_mapping_ms": at_most(30), "anonymous_mb": at_most(16)},
+    ),
+    Target(
         id="P-21",
         what="cut a projected GeoTIFF into tiles on Dask with two workers",
         ratio=at_least(1.7),
@@ -212,6 +219,13 @@ TARGETS = (
         p99_s=20 * MILLISECOND,
         # Three takings; the slope is an estimate of a whole number.
         facts={"lock_takings": at_most(3.5), "turns_beside_5": at_most(3)},
+    ),
+    Target(
+        id="P-19",
+        what="seal the tiles of a store, durable",
+        ratio=at_least(0.8),
+        behind=("*",),
+        facts={"peak_mb": at_most(256)},
     ),
     Target(
         id="P-20",

@@ -139,7 +139,7 @@ class OtherImageryError(TileMetadataError):
         super().__init__(
             f"tile {tile_id} is already in the store with other content",
             tile_id=tile_id,
-            remedy="where this imagery is newer: aerotile ingest --replace puts it in the other's place",
+            remedy="where this imagery is newer: --replace puts it in the other's place",
         )
 
 

@@ -37,6 +37,7 @@ cdef extern from "<unistd.h>" nogil:
     int close(int descriptor)
     int fchown(int descriptor, uid_t owner, gid_t group)
     int fsync(int descriptor)
+    int getpid()
     off_t lseek(int descriptor, off_t offset, int whence)
     int linkat(int old_directory, const char *old_path, int new_directory, const char *new_path, int flags)
     Py_ssize_t pread(int descriptor, void *bytes, size_t count, off_t offset)
@@ -87,10 +88,20 @@ cdef extern from "<sys/mman.h>" nogil:
         PROT_WRITE
     void *MAP_FAILED
     int madvise(void *address, size_t length, int advice)
+    int mlock(const void *address, size_t length)
     int mincore(void *address, size_t length, unsigned char *resident)
     void *mmap(void *address, size_t length, int protection, int flags, int descriptor, off_t offset)
     void *mremap(void *address, size_t length, size_t new_length, int flags, ...)
     int munmap(void *address, size_t length)
+
+cdef extern from "<sys/uio.h>" nogil:
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+    Py_ssize_t process_vm_readv(
+        int process, const iovec *here, unsigned long here_count,
+        const iovec *there, unsigned long there_count, unsigned long flags
+    )
 
 cdef extern from "<sys/vfs.h>" nogil:
     struct file_system_facts "statfs":

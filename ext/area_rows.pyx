@@ -135,6 +135,7 @@ cdef class PlaceOrderedRows:
         cdef Py_ssize_t height = last_y - first_y + 1
         cdef Py_ssize_t *starts = <Py_ssize_t *>malloc((height + 1) * sizeof(Py_ssize_t))
         cdef Rectangle cells
+        cdef bint is_full
         if starts == NULL:
             raise MemoryError
         try:
@@ -147,7 +148,11 @@ cdef class PlaceOrderedRows:
             for number in range(height - 1, -1, -1):  # rows without a span
                 starts[number] = min(starts[number], starts[number + 1])
             cells = rectangle(min_x, first_y, max_x, last_y)
-            self.walk(zoom, &cells, spans, starts, first_y, selection, found)
+            is_full = spans.count == height
+            for number in range(spans.count):
+                is_full &= (spans.spans[number].min_x == min_x) & (spans.spans[number].max_x == max_x)
+                is_full &= spans.spans[number].y == first_y + number
+            self.walk(zoom, &cells, spans, starts, first_y, is_full, selection, found)
         finally:
             free(starts)
         return 0
@@ -159,9 +164,11 @@ cdef class PlaceOrderedRows:
         const Spans *spans,
         const Py_ssize_t *starts,
         int64_t first_y,
+        bint is_full,
         RowSelection selection,
         list found,
     ) except -1:
+        """Note the rows of `cells` that a span holds; with `is_full` the spans hold every one of `cells`."""
         cdef int64_t last_key = tile_key(zoom, cells.last, VARIANT_MASK)
         cdef Py_ssize_t row = self.first_not_below(0, self.keys.shape[0], tile_key(zoom, cells.first, 0))
         cdef Py_ssize_t stop = self.first_not_below(row, self.keys.shape[0], last_key + 1)
@@ -169,20 +176,32 @@ cdef class PlaceOrderedRows:
         cdef Py_ssize_t number
         cdef uint64_t curve
         cdef int64_t x, y
+        cdef bint is_held
+        # Values of this function's own: a store through a pointer to bytes may be to any other.
+        cdef Rectangle own = cells[0]
+        cdef const int64_t *keys = &self.keys[0]
+        cdef uint8_t *bits = selection.bits
+        cdef uint8_t bit
+        cdef Py_ssize_t count = 0
         while row < stop:
-            curve = curve_of(self.keys[row])
-            if not holds(cells, curve):
-                row = self.next_not_below(row, tile_key(zoom, next_held(cells, curve), 0))
+            curve = curve_of(keys[row])
+            if not holds(&own, curve):
+                row = self.next_not_below(row, tile_key(zoom, next_held(&own, curve), 0))
                 continue
-            x, y = gather(curve), gather(curve >> 1)
-            for number in range(starts[y - first_y], starts[y - first_y + 1]):
-                if spans.spans[number].min_x <= x <= spans.spans[number].max_x:
-                    if not selection.bits[row >> 3] & (1 << (row & 7)):
-                        selection.bits[row >> 3] |= 1 << (row & 7)
-                        selection.count += 1
-                    if row >= block_end:
-                        found.append(row // self.rows_per_block)
-                        block_end = (row // self.rows_per_block + 1) * self.rows_per_block
-                    break
+            is_held = is_full
+            if not is_full:
+                x, y = gather(curve), gather(curve >> 1)
+                for number in range(starts[y - first_y], starts[y - first_y + 1]):
+                    if spans.spans[number].min_x <= x <= spans.spans[number].max_x:
+                        is_held = True
+                        break
+            if is_held:
+                bit = 1 << (row & 7)
+                count += not bits[row >> 3] & bit
+                bits[row >> 3] |= bit
+                if row >= block_end:
+                    found.append(row // self.rows_per_block)
+                    block_end = (row // self.rows_per_block + 1) * self.rows_per_block
             row += 1
+        selection.count += count
         return 0

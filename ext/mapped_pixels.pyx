@@ -2,7 +2,7 @@
 
 cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE
-from libc.errno cimport EAGAIN, EFAULT, EINTR, EINVAL, EIO, ENODATA, errno
+from libc.errno cimport EAGAIN, EFAULT, EINTR, EINVAL, EIO, ENODATA, ENOSYS, EPERM, errno
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
@@ -15,10 +15,14 @@ from _posix cimport (
     _SC_PAGESIZE,
     aerotile_cached_pages,
     close_quietly,
+    getpid,
+    iovec,
     madvise,
+    mlock,
     mmap,
     munmap,
     open_beneath as open_beneath_root,
+    process_vm_readv,
     sysconf,
 )
 from _regular_file cimport open_regular
@@ -98,20 +102,43 @@ cdef inline int touch(char byte) noexcept nogil:
     return byte
 
 
+cdef int populate_by_copies(char *page, Py_ssize_t length) noexcept nogil:
+    """`populate` by a copy of a byte of each page, where a failing disk is an error of the copy.
+
+    Where a sandbox forbids such copies the pages are touched, and a failing disk is a SIGBUS.
+    """
+    cdef char bytes_of_pages[256]
+    cdef iovec here
+    cdef iovec there[256]
+    cdef Py_ssize_t position = 0, first, count
+    while position < length:
+        first, count = position, 0
+        while position < length and count < 256:
+            there[count].iov_base = page + position
+            there[count].iov_len = 1
+            count += 1
+            position += PAGE_BYTES
+        here.iov_base = bytes_of_pages
+        here.iov_len = <size_t>count
+        if process_vm_readv(getpid(), &here, 1, there, <unsigned long>count, 0) == count:
+            continue
+        if errno == ENOSYS or errno == EPERM:
+            while first < length:
+                touch((<volatile char *>page)[first])
+                first += PAGE_BYTES
+            return 0
+        return EIO  # EFAULT, or fewer bytes than were asked for
+    return 0
+
+
 cdef int populate(void *address, Py_ssize_t length) noexcept nogil:
     """Bring every page into memory; 0, or the errno of the disk that failed."""
-    cdef volatile char *page = <volatile char *>address
-    cdef Py_ssize_t position = 0
     cdef Py_ssize_t before = <Py_ssize_t>(<size_t>address % <size_t>PAGE_BYTES)  # a part begins within a page
     address = <char *>address - before
     length += before
-    page -= before
     while madvise(address, <size_t>length, AEROTILE_MADV_POPULATE_READ) != 0:
-        if errno == EINVAL:  # a kernel before 5.14: touched instead, where a failing disk is a SIGBUS
-            while position < length:
-                touch(page[position])
-                position += PAGE_BYTES
-            return 0
+        if errno == EINVAL:  # a kernel before 5.14
+            return populate_by_copies(<char *>address, length)
         if errno == EFAULT:  # how the kernel says what a touch would have said with SIGBUS
             return EIO
         if errno != EINTR and errno != EAGAIN:
@@ -277,6 +304,38 @@ cdef class MappedPixels:
         if part == NULL:
             raise MemoryError
         return new_handle(part)
+
+    @property
+    def is_resident(self):
+        """Whether every page is in memory, so that `prefault` waits for no disk. Raises `ValueError` after `close`.
+
+        True for a file that this user neither owns nor may write: of such a file the kernel does not say it.
+        """
+        cdef size_t before
+        if self.mapping == NULL:
+            raise ValueError("the pixels are closed")
+        before = <size_t>self.mapping.address % <size_t>PAGE_BYTES  # a part begins within a page
+        return is_in_core(
+            <char *>self.mapping.address - before, self.mapping.length + <Py_ssize_t>before, PAGE_BYTES
+        )
+
+    def lock(self):
+        """Bring every page into memory, without the GIL, and keep all of them there as long as they are mapped.
+
+        Raises `OSError`: ENOMEM or EPERM where the limit of locked memory is too low, EIO where the disk fails.
+        """
+        cdef Mapping *mapping = self.mapping
+        cdef int failure
+        if mapping == NULL:
+            raise ValueError("the pixels are closed")
+        mapping.references += 1  # a `close` in another thread must not take it away meanwhile
+        with nogil:
+            failure = populate(mapping.address, mapping.length)
+            if failure == 0 and mlock(mapping.address, <size_t>mapping.length) != 0:
+                failure = errno
+        release_mapping(mapping)
+        if failure != 0:
+            raise OSError(failure, os.strerror(failure))
 
     def prefault(self):
         """Wait, without the GIL, until all of it is in memory. Raises `OSError` when the disk fails."""

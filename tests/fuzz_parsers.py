@@ -9,6 +9,7 @@ import numpy as np
 from fuzz_targets import (
     Parser,
     arguments,
+    capabilities,
     checked_line,
     copy,
     environment,
@@ -24,7 +25,9 @@ from fuzz_targets import (
     sidecar,
     tile_keys,
 )
+from sealed_bases import NOBODY
 
+from aerotile.adapters.cli.base_verify_progress import BaseVerifyProgress
 from aerotile.adapters.cli.errors import BadInputError
 from aerotile.adapters.cli.verify_progress import VerifyProgress
 from aerotile.adapters.config.loader import DEFAULT_FILE, read_config
@@ -50,11 +53,17 @@ from aerotile.adapters.provider.behaviour import read_behaviour
 from aerotile.adapters.provider.frames import MalformedBatchError, TooManyTilesError
 from aerotile.adapters.recall_lists.list_format import decode_list
 from aerotile.adapters.recorder.line_format import decode_line
+from aerotile.adapters.sealed_base.generations import BaseGenerations
+from aerotile.adapters.sealed_base.key_list import decode_key_list
 from aerotile.adapters.sealed_base.manifest import PAYLOAD_TYPE, decode_manifest
+from aerotile.adapters.sealed_base.one_file import import_file
 from aerotile.adapters.sealed_base.sector_file import decode_sectors, encode_sectors
 from aerotile.adapters.signatures import SignatureError, Trust, new_envelope, signers_of
 from aerotile.domain.errors import (
+    BaseSealError,
+    BaseUnavailableError,
     ConfigurationError,
+    ImagerySourceError,
     IndexUnavailableError,
     StoreUnavailableError,
     TileMetadataError,
@@ -126,6 +135,13 @@ PARSERS = [
         _JSON_WORDS,
     ),
     Parser(
+        "key_list",
+        lambda content, _: decode_key_list(content),
+        (ValueError,),
+        (samples.key_list(),),
+        _JSON_WORDS,
+    ),
+    Parser(
         "base_envelope",
         lambda content, _: signers_of(content, PAYLOAD_TYPE, Trust(("ab" * 32,), 1)),
         (SignatureError,),
@@ -180,6 +196,13 @@ PARSERS = [
         (InputFileError,),
         (json.dumps(samples.SECTORS).encode(), samples.KML),
         (*_JSON_WORDS, b'"crs":', b"<!DOCTYPE x>", b"&#0;"),
+    ),
+    Parser(
+        "capabilities",
+        capabilities,
+        (ImagerySourceError,),
+        samples.CAPABILITIES,
+        (b"<TileMatrix>", b"http://[", b"{y}", b"#", b"&#0;", b"<!DOCTYPE x>", b"-1", b"1e999", b"9" * 5000),
     ),
     Parser(
         "drawing",
@@ -261,6 +284,26 @@ PARSERS = [
         (BadInputError,),
         (samples.progress(),),
         _JSON_WORDS,
+    ),
+    Parser(
+        "base_verify_progress",
+        in_file(
+            "base-verify-progress.json", lambda path: BaseVerifyProgress(path.parent, "ab" * 32).resume()
+        ),
+        (BadInputError,),
+        (
+            b'{"manifest_sha256":"'
+            + b"ab" * 32
+            + b'","parts":3,"findings":[["facts","x"]],"damaged":[[0,5]]}',
+        ),
+        _JSON_WORDS,
+    ),
+    Parser(
+        "base_one_file",
+        in_file("base.tar", lambda path: import_file(BaseGenerations(path.parent / "b"), path, NOBODY)),
+        (BaseSealError, BaseUnavailableError),
+        (samples.base_one_file(),),
+        (b"\0" * 512, b"../../x", b"7777777", b"000008/"),
     ),
     Parser(
         "identity",

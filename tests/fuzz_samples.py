@@ -13,6 +13,8 @@ from pathlib import Path
 from uuid import UUID
 
 import numpy as np
+import wmts
+from sealed_bases import NOBODY, seal, square
 
 from aerotile.adapters.faiss.metadata_file import encode_metadata
 from aerotile.adapters.files.file_digests import FileDigests
@@ -23,6 +25,7 @@ from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.adapters.pmtiles.archive_header import ArchiveHeader
 from aerotile.adapters.recall_lists.list_format import encode_list
 from aerotile.adapters.recorder.line_format import encode_line
+from aerotile.adapters.sealed_base.key_list import KeyList
 from aerotile.adapters.sealed_base.manifest import FILES, BaseManifest, SealedDataset, SealedFile, SealedIndex
 from aerotile.domain.flight_events import EventKind, FlightEvent, RecordEnvelope
 from aerotile.domain.values.areas import Area
@@ -42,6 +45,13 @@ JPEG = (
     b"\xff\xd8\xff\xe0\x00\x10JFIF\0\1\1\0\0\1\0\1\0\0"
     b"\xff\xc0\x00\x11\x08\x01\x00\x01\x00\x03\x01\x11\x00\x02\x11\x01\x03\x11\x01"
     b"\xff\xda\x00\x0c\x03\x01\0\x02\x11\x03\x11\0\x3f\0\x55\xff\0\x55\xff\xd0\x55\xff\xd9"
+)
+_TILES = "https://host/{style}/{TileMatrixSet}/{TileMatrix}/{TileRow}/{TileCol}.jpg"
+CAPABILITIES = (
+    wmts.capabilities(
+        wmts.layer("ortho", address=_TILES), grids=[("grid", "EPSG:3857", wmts.matrices([0, 9]))]
+    ),
+    wmts.capabilities(wmts.layer("ortho"), grids=[("grid", "EPSG:3857", wmts.matrices([7], size=512))]),
 )
 BASE_SECTORS = (SectorBoundary("north", SectorClassification.ACTIVE_CONFLICT, Bbox(1.0, 2.0, 3.0, 4.5)),)
 BASE_HEADER = ArchiveHeader(
@@ -261,6 +271,19 @@ def index_file() -> bytes:
         return (Path(folder) / "generations" / "000001" / "tiles.index").read_bytes()
 
 
+@cache
+def base_one_file() -> bytes:
+    """A base of four tiles, as `aerotile base export --file` writes it."""
+    from aerotile.adapters.sealed_base.generations import BaseGenerations
+    from aerotile.adapters.sealed_base.one_file import export_file
+
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "base"
+        seal(root, square(2))
+        export_file(BaseGenerations(root), "000001", Path(folder) / "base.tar", NOBODY)
+        return (Path(folder) / "base.tar").read_bytes()
+
+
 def base_manifest() -> bytes:
     return BaseManifest(
         generation=7,
@@ -287,6 +310,10 @@ def base_manifest() -> bytes:
             metadata_sha256="ab" * 32,
         ),
     ).encode()
+
+
+def key_list() -> bytes:
+    return KeyList(number=7, public_keys=("ab" * 32, "01" * 32), threshold=2).encode()
 
 
 def recall_list() -> bytes:

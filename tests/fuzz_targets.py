@@ -20,7 +20,7 @@ from aerotile.adapters.embedded_postgres.folder import DataFolder
 from aerotile.adapters.filesystem.folders import open_root
 from aerotile.adapters.filesystem.identity_file import read_identity
 from aerotile.adapters.filesystem.layout import flight_of, hidden_file, parse_sidecar
-from aerotile.adapters.http.protocol import read_answers, read_problem, retry_after_s
+from aerotile.adapters.http.protocol import read_answers, read_problem
 from aerotile.adapters.input_files.errors import InputFileError
 from aerotile.adapters.input_files.folder_notes import NOTE_FILES, read_folder_notes
 from aerotile.adapters.input_files.tile_folder import TileFile, count_outside
@@ -29,7 +29,10 @@ from aerotile.adapters.provider.admission import judge_tile
 from aerotile.adapters.provider.behaviour import parse_fault
 from aerotile.adapters.provider.frames import split_frames
 from aerotile.adapters.recorder.reader import RecordReader
+from aerotile.adapters.tile_services.address import TileAddress
+from aerotile.adapters.tile_services.capabilities import read_capabilities
 from aerotile.domain.policies.jpeg import describe_jpeg_fault, is_picture, walk_jpeg
+from aerotile.domain.policies.retry_after import retry_after_s
 from aerotile.domain.values.tile_key import VariantTable, decode_tile_key
 from aerotile.domain.values.tiles import TileSource, parse_tile_id
 from aerotile.ext import CatalogueCopy, TileKeyCodec
@@ -162,6 +165,13 @@ def provider_answers(content: bytes, _: Path) -> object:
     waited = retry_after_s(text, text[::-1], samples.NOON)
     assert waited is None or waited >= 0
     return read_answers(content, samples.BATCH)
+
+
+def capabilities(content: bytes, _: Path) -> object:
+    """WMTS capabilities, and the address of the tiles that they lead to."""
+    url = "https://host/wmts.xml"
+    layer = read_capabilities(content, name=url, url=url, layer=None, tile_size=256, hide=str)
+    return TileAddress(layer.template, None, layer.matrices)
 
 
 def frames(content: bytes, _: Path) -> object:

@@ -16,7 +16,7 @@ from aerotile.domain.errors import AerotileError
 from aerotile.domain.flight_events import EventKind
 from aerotile.domain.values.areas import Area
 from aerotile.domain.values.datasets import Dataset, DigestOf
-from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, VectorStorage
+from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, IndexKind, VectorStorage
 from aerotile.domain.values.lookups import PositionFix
 from aerotile.domain.values.sectors import SectorClassification
 from aerotile.domain.values.shapes import Polygon
@@ -60,6 +60,7 @@ RIGHT: dict[str, Any] = {
     "Callable[[], bool]": bool,
     "Dataset": DATASET,
     "DescriptorMetric": DescriptorMetric.L2,
+    "IndexKind": IndexKind.HNSW,
     "DigestOf": DigestOf.FILE,
     "EventKind": EventKind.WRITE,
     "FreshnessLabel": FreshnessLabel.FRESH,

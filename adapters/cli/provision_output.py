@@ -161,7 +161,7 @@ def write_provision(report: ProvisionReport, seconds: float, *, dates_from: str 
     if report.partial_taken:
         write_line(f"{report.partial_taken} of them show no ground in a part")
     if report.empty:
-        write_line(f"{report.empty} left out: they show no ground at all")
+        write_line(f"{report.empty} left out: no source shows ground there")
     print_replaced(intake)
     if intake.undated:
         write_line(f"{intake.undated} left out: no capture date is known for them")
@@ -203,3 +203,11 @@ def refusals_error(report: ProvisionReport, left_out: Mapping[str, int]) -> JobF
     if left_out:
         parts.append(f"{sum(left_out.values())} left out ({', '.join(left_out)})")
     return JobFailedError("; ".join(parts), remedy=f"{remedy} and run again; the others are in the store")
+
+
+def nothing_came_error(report: ProvisionReport) -> JobFailedError:
+    """The error of a provision whose sources had nothing at any place."""
+    return JobFailedError(
+        f"nothing came in: no source shows ground at any of {report.empty} places",
+        remedy="check the source, the area and the zooms",
+    )

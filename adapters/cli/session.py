@@ -25,6 +25,7 @@ class Session:
         self.verbosity = 0
         self.debug = False
         self._loaded: LoadedConfig | None = None
+        self._hidden: list[Secret] = []
 
     @property
     def loaded(self) -> LoadedConfig:
@@ -85,12 +86,19 @@ class Session:
         except ConfigurationError:
             return self.config.upload.token
 
+    def hide(self, secret: Secret) -> None:
+        """Take a secret that an argument led to out of every text from now on."""
+        self._hidden.append(secret)
+
     def redacted(self, text: str) -> str:
-        """The text, without the passwords and the token of the configuration."""
+        """The text, without the passwords and tokens of the configuration and of arguments."""
         if self._loaded is None:
             return text
         from ..config.secret import HIDDEN, SHORTEST_REPLACED, passwords_in, redact_dsn
 
+        for secret in self._hidden:
+            if len(secret.reveal()) >= SHORTEST_REPLACED:
+                text = text.replace(secret.reveal(), HIDDEN)
         token = self._token
         if token is not None and len(token.reveal()) >= SHORTEST_REPLACED:
             text = text.replace(token.reveal(), HIDDEN)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ...domain.errors import ConfigurationError, SealedTileError
+from ...domain.errors import BaseUnavailableError, ConfigurationError, SealedTileError
 from ...domain.flight_events import base_opened_event, base_tile_damaged_event
 from ...domain.policies.freshness import FreshnessGrounds, FreshnessVerdict
 from ...domain.ports.tile_store import AmendedTile
@@ -25,11 +25,12 @@ from ...domain.values.pixels import TilePixelHandle
 from ...domain.values.sectors import SectorClassification
 from ...domain.values.tile_key import VariantTable
 from ...domain.values.tiles import TileId
-from ..config.settings import BaseVerify, BudgetConfig
+from ..config.settings import BaseMemory, BaseVerify, BudgetConfig
 
 if TYPE_CHECKING:
-    from ..sealed_base.check import BaseFinding
+    from ..sealed_base.check import BaseCheck, BaseFinding
     from ..sealed_base.generations import BaseGenerations, SignedManifest
+    from ..sealed_base.key_lists import KeyLists, SignedKeyList
     from ..sealed_base.mapped_base import MappedBase
     from ..sealed_base.store import SealedTileStore
     from ..signatures import Trust
@@ -183,18 +184,25 @@ class BaseParts(StoreParts):
         judge: Callable[[TileId, int], FreshnessVerdict],
         otherwise: Callable[[TileId], TilePixelHandle] | None = None,
     ) -> SealedTileStore:
+        from ..reader_threads import ReaderThreads
         from ..sealed_base.store import SealedTileStore
 
-        return SealedTileStore(
-            self.mapped_base,
+        base, settings, reads = self.mapped_base, self.config.base, self.config.reads
+        if settings.memory is not BaseMemory.TOUCHED:
+            base.bring_into_memory(lock=settings.memory is BaseMemory.LOCKED)
+        store = SealedTileStore(
+            base,
             judge=judge,
-            verify_reads=self.config.base.verify is BaseVerify.READ,
+            verify_reads=settings.verify is BaseVerify.READ,
             when_damaged=lambda tile_id, expected, found: self.recorder.record(
                 base_tile_damaged_event(tile_id, expected, found)
             ),
             otherwise=otherwise,
             recalls=self.part("recalls"),
+            read_deadline_s=reads.deadline_s or None,
+            threads=ReaderThreads(reads.waiting_threads),
         )
+        return self._closing(store, store.close)
 
     @cached_property
     def base_generations(self) -> BaseGenerations:
@@ -205,10 +213,38 @@ class BaseParts(StoreParts):
 
     @cached_property
     def base_trust(self) -> Trust:
-        """The pinned public keys and their threshold."""
+        """The public keys that count and their threshold: of the list of keys in force, or the pinned ones.
+
+        Raises `BaseUnavailableError` for a list in force that can't be used.
+        """
+        return self.key_lists.trust()
+
+    @cached_property
+    def key_lists(self) -> KeyLists:
+        """The lists of keys that were applied here."""
+        from ..sealed_base.key_lists import KeyLists
         from ..signatures import Trust
 
-        return Trust(self.config.base.public_keys, self.config.base.threshold)
+        pinned = Trust(self.config.base.public_keys, self.config.base.threshold)
+        return KeyLists(self.config.base_folder / "keys", pinned, self.config.recall.public_keys)
+
+    def apply_key_list(self, envelope: bytes, where: str, *, force: bool) -> tuple[SignedKeyList, bool]:
+        """Put a list of keys in force; see `KeyLists.apply`.
+
+        Without `force` refused where the generation in use would be refused from then on.
+        """
+        from ..signatures import who_signed
+
+        name = self.base_generations.current()
+        if name is not None and self.config.base.require_signature and not force:
+            trust = self.key_lists.open(envelope, where).keys.trust
+            opened = self.base_generations.manifest(name, trust)
+            if not opened.is_trusted:
+                raise BaseUnavailableError(
+                    f"generation {name} of the base, which is in use, {who_signed(opened.signers, trust)}",
+                    remedy="first switch to a generation that keys of the list signed too, or add --force",
+                )
+        return self.key_lists.apply(envelope, where)
 
     def recall_number(self) -> int:
         """The number of the recall list in force; 0 without one. Raises `RecallListError`."""
@@ -235,12 +271,33 @@ class BaseParts(StoreParts):
 
         return export_generation(self.base_generations, name, target, self.base_trust, progress)
 
+    def export_base_file(
+        self,
+        name: str,
+        target: Path,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> tuple[SignedManifest, str]:
+        """Write a generation to one file; see `export_file`."""
+        from ..sealed_base.one_file import export_file
+
+        return export_file(self.base_generations, name, target, self.base_trust, progress)
+
+    def import_base_file(
+        self, source: Path, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> SignedManifest:
+        """Add the generation in a file that `export_base_file` wrote; see `import_file`."""
+        from ..sealed_base.one_file import import_file
+
+        return import_file(self.base_generations, source, self.base_trust, progress)
+
     def check_base(
         self,
         name: str,
         *,
+        check: BaseCheck | None = None,
         max_bytes_per_s: int | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
+        checkpoint: Callable[[], None] = lambda: None,
     ) -> list[BaseFinding]:
         """Hash every byte of a generation, whoever signed it; see `check_base`.
 
@@ -252,7 +309,7 @@ class BaseParts(StoreParts):
 
         base = open_base(self.base_generations, name, self.base_trust, require_signature=False)
         pace = (lambda _: None) if max_bytes_per_s is None else IoBudget(max_bytes_per_s, self.clock).spend
-        findings = check_base(base, pace=pace, progress=progress)
+        findings = check_base(base, check=check, pace=pace, progress=progress, checkpoint=checkpoint)
         try:
             write_checked_base(self.config.root, base.signed.identity, findings)
         except OSError as error:

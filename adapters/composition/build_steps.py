@@ -199,7 +199,7 @@ def _opened(identity: str, open_it: Callable[[ExitStack], T]) -> T:
 
 
 def _open_sources(job: CutJob, stack: ExitStack) -> Mosaic:
-    from .imagery_parts import open_imagery_source
+    from .imagery_parts import open_imagery_source, tile_picture_codec
 
     for source in job.sources:
         if SourceFile.of(source.name) != source:
@@ -219,7 +219,7 @@ def _open_sources(job: CutJob, stack: ExitStack) -> Mosaic:
         )
         for source in job.sources
     ]
-    return Mosaic(sources=sources, zooms=())
+    return Mosaic(sources=sources, zooms=(), codec=tile_picture_codec(job.tile_size))
 
 
 def _open_model(job: DescribeJob) -> Any:

@@ -95,7 +95,7 @@ class BuildingParts(DescribingParts):
         `BaseSealError`, `OSError`.
         """
         from ..input_files.sector_files import read_sectors
-        from .imagery_parts import open_imagery_source
+        from .imagery_parts import open_imagery_source, tile_picture_codec
 
         with ExitStack() as stack:
             sources = [
@@ -109,7 +109,8 @@ class BuildingParts(DescribingParts):
                 )
                 for name in plan.sources
             ]
-            mosaic = Mosaic.of(sources, zooms=plan.zooms, area=area)
+            codec = tile_picture_codec(self.config.tiles.tile_size_pixels)
+            mosaic = Mosaic.of(sources, codec, zooms=plan.zooms, area=area)
             self._check_dates(plan, mosaic)
             estimates = mosaic.estimate()
             model = self._model_of(plan)

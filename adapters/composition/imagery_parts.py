@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...domain.errors import ImagerySourceError, RuntimeNotAvailableError
-from ...domain.ports.imagery_source import ImagerySource
+from ...domain.policies.tile_fetching import FetchLimits
+from ...domain.ports.imagery_source import ImagerySource, ReadPlace, TilePlace
+from ...domain.ports.picture_codec import PictureCodec
 from ...domain.ports.tile_archive import TileArchiveWriter
 
 if TYPE_CHECKING:
+    from ..config.secret import Secret
     from ..imagery.archive_source import TileArchive
+    from ..tile_services.open_service import ServiceTerms
 
 _SQLITE, _PMTILES = b"SQLite format 3\0", b"PMTiles"
 _GEOPACKAGE_IDS = (b"GPKG", b"GP10", b"GP11")
 _APPLICATION_ID = slice(68, 72)
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_READABLE = "MBTiles, GeoPackage, PMTiles, GeoTIFF, or a folder zoom/x/y"
+_READABLE = "MBTiles, GeoPackage, PMTiles, GeoTIFF, a folder zoom/x/y, or an address of tiles"
 
 
 def open_imagery_source(
@@ -25,20 +29,70 @@ def open_imagery_source(
     tile_size: int,
     scheme: str | None = None,
     enlarge_to: int | None = None,
+    service: ServiceTerms | None = None,
     threads: int | None = None,
 ) -> ImagerySource:
     """The source of imagery that an operator names, by its content and not by its ending.
 
     `scheme` overrides in which order the rows of a folder or an MBTiles file are; up to the zoom `enlarge_to`
-    the pixels of a GeoTIFF are enlarged. `threads` decode or warp; None: one a core.
+    the pixels of a GeoTIFF are enlarged; `service` says how a server is asked, by default without a token.
+    `threads` decode or warp; None: one a core.
     Raises `ImagerySourceError`, `InputFileError` for notes in a folder that contradict each other, and
     `RuntimeNotAvailableError` for a GeoTIFF without rasterio.
     """
     from ..imagery.archive_source import ArchiveSource
+    from ..tile_services.address import is_address
 
+    if is_address(name):
+        return _open_service(name, tile_size, scheme, service or service_terms())
     if Path(name).is_file() and _head(name).startswith(_TIFF_HEADS):
         return _open_raster(Path(name), tile_size, enlarge_to, threads)
     return ArchiveSource(_open_archive(name, scheme), tile_size=tile_size, threads=threads)
+
+
+def tile_picture_codec(tile_size: int) -> PictureCodec:
+    """What a mosaic makes one tile with of several sources' tiles."""
+    from ..simplejpeg.pictures import TilePictureCodec
+
+    return TilePictureCodec(tile_size)
+
+
+def service_terms(token: Secret | None = None, limits: FetchLimits | None = None) -> ServiceTerms:
+    """How servers are asked: by this machine's clock, and under the program's own name."""
+    from importlib.metadata import version
+
+    from ..clocks import SystemClock
+    from ..tile_services.open_service import ServiceTerms
+
+    return ServiceTerms(
+        clock=SystemClock(),
+        user_agent=f"aerotile/{version('aerotile')}",
+        token=token,
+        limits=limits or FetchLimits(),
+    )
+
+
+def server_of(name: str) -> tuple[str, str, int] | None:
+    """Scheme, host and port where an operator's source is an address; None for a file or folder."""
+    from ..tile_services.address import is_address, origin_of
+
+    return origin_of(name) if is_address(name) else None
+
+
+def _open_service(name: str, tile_size: int, scheme: str | None, terms: ServiceTerms) -> ImagerySource:
+    from ..imagery.picture_places import tiles_at
+    from ..tile_services.open_service import open_tile_service
+
+    if scheme is not None:
+        raise ImagerySourceError(
+            f"--scheme {scheme} is for files, and {name} is an address",
+            remedy="write {-y} in it where rows count from the south",
+        )
+
+    def picture(place: TilePlace, content: bytes) -> ReadPlace:
+        return tiles_at(name, [place], content, tile_size, [None])[0]
+
+    return open_tile_service(name, terms, tile_size=tile_size, picture=picture)
 
 
 def _open_archive(name: str, scheme: str | None) -> TileArchive:

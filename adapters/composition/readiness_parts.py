@@ -168,14 +168,14 @@ class ReadinessParts(SealingParts):
                 )
 
     def _base_condition(self) -> Condition:
-        signed, pinned = self.mapped_base.signed, len(self.config.base.public_keys)
+        signed, trust = self.mapped_base.signed, self.base_trust
         name, newest = signed.manifest.name, max(self.base_generations.names(), key=int)
-        by = f"generation {name} is signed by {len(signed.signers)} of {pinned} pinned keys"
+        by = f"generation {name} is signed by {len(signed.signers)} of {len(trust.public_keys)} pinned keys"
         if not signed.is_trusted:
             return Condition(
                 "base",
                 False,
-                f"{by}, {self.config.base.threshold} are needed",
+                f"{by}, {trust.threshold} are needed",
                 f"aerotile base sign {name} --key FILE, and pin the public keys in base.public_keys",
             )
         if name != newest:

@@ -19,6 +19,17 @@ class BaseVerify(str, Enum):
     """By `aerotile base verify` alone."""
 
 
+class BaseMemory(str, Enum):
+    """What of the base's tiles and facts is in memory."""
+
+    TOUCHED = "touched"
+    """What was read, as long as the kernel has room for it."""
+    POPULATED = "populated"
+    """All of it when the base is opened; the kernel may drop pages when it needs their room."""
+    LOCKED = "locked"
+    """All of it, as long as the base is open."""
+
+
 @attrs.frozen(kw_only=True, field_transformer=plain_numbers)
 class BaseConfig:
     """`[base]`: whether a sealed base is read, and whose signatures count."""
@@ -47,6 +58,14 @@ class BaseConfig:
         default=BaseVerify.READ,
         validator=instance(BaseVerify),
         metadata=about("`read`: hash each tile at its first read. `scrub`: by `aerotile base verify` alone."),
+    )
+    memory: BaseMemory = attrs.field(
+        default=BaseMemory.TOUCHED,
+        validator=instance(BaseMemory),
+        metadata=about(
+            "`touched`: pages come at their first read. `populated`: all when the base is opened. `locked`: "
+            "all, and they stay, for which a limit of locked memory (`ulimit -l`) must leave room."
+        ),
     )
 
     def __attrs_post_init__(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 
 import attrs
 
-from .base_section import BaseConfig, BaseVerify
+from .base_section import BaseConfig, BaseMemory, BaseVerify
 from .descriptor_section import DescriptorConfig
 from .fields import about, instance
 from .health_section import HealthConfig
@@ -37,6 +37,7 @@ __all__ = [
     "ENVIRONMENT_PREFIX",
     "AerotileConfig",
     "BaseConfig",
+    "BaseMemory",
     "BaseVerify",
     "BudgetConfig",
     "DatabaseConfig",

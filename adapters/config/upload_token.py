@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from ...domain.errors import ConfigurationError
 from ..files.regular_file import read_regular
@@ -24,9 +25,13 @@ def read_upload_token(settings: UploadConfig) -> Secret:
             "no token for the provider is set",
             remedy="set upload.token_file to a file that holds it, or AEROTILE_UPLOAD_TOKEN",
         )
-    where = f"upload.token_file {settings.token_file}"
+    return read_token_file(settings.token_file, f"upload.token_file {settings.token_file}")
+
+
+def read_token_file(path: Path, where: str) -> Secret:
+    """The token that a file holds; `where` names the file in errors. Raises `ConfigurationError`."""
     try:
-        content = read_regular(settings.token_file, MAX_TOKEN_BYTES, follow=True)
+        content = read_regular(path, MAX_TOKEN_BYTES, follow=True)
     except OSError as error:
         raise ConfigurationError(
             f"can't read {where}: {error.strerror}", remedy="create the file or correct its name"

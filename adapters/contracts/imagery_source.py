@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import attrs
 import pytest
 
+from ...domain.errors import ImagerySourceError
 from ...domain.ports.imagery_source import ImagerySource, ImageryTile, TilePlace
 from ...domain.values.tile_grid import MAX_ZOOM, GridRange, shared_range
 
@@ -88,6 +90,14 @@ class ImagerySourceContract:
             assert isinstance(first, ImageryTile)
             assert first.place == asked[0]
             del answers
+
+    def test_a_stop_may_come_before_a_read_and_beside_it(self, subject: ImagerySourceSubject) -> None:
+        asked = sorted(subject.tiles)
+        reading = iter(subject.source.read(asked))
+        assert next(reading) is not None
+        subject.source.stop()
+        with suppress(ImagerySourceError):
+            assert all(isinstance(one, ImageryTile) for one in reading)
 
     def test_it_says_what_it_is(self, subject: ImagerySourceSubject) -> None:
         assert subject.source.name

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import mmap
+import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import faiss
 import numpy as np
@@ -26,6 +28,34 @@ from .place_order import BlockLayout, RowsFile
 
 _faiss: Any = faiss  # the type stubs that faiss ships lack some names and get others wrong
 _swig_ptr = _faiss.swig_ptr
+
+
+class _Question:
+    """What FAISS is told of a search beside the query. Making it anew costs more than scanning 100 rows."""
+
+    def __init__(self) -> None:
+        self.parameters = _faiss.SearchParametersIVF()
+        self.selector = _faiss.IDSelectorBitmap(0, None)
+        self.parameters.sel = self.selector
+
+    def ask(self, selection: RowSelection, bits: npt.NDArray[np.uint8]) -> None:
+        """Hold the next search to the rows of a selection, whose `bits` outlive it."""
+        self.parameters.nprobe = len(selection.blocks)
+        self.selector.n = selection.bit_bytes
+        self.selector.bitmap = _swig_ptr(bits)
+
+
+class PlaceOrderedDescriptors(Protocol):
+    """Descriptors as an index stores them, in the order of tile keys."""
+
+    @property
+    def keys(self) -> npt.NDArray[np.int64]:
+        """The tile key of each row, sorted."""
+        ...
+
+    def blocks(self) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
+        """All rows, block by block, and their vectors. Raises an `AerotileError` for damage."""
+        ...
 
 
 class AreaSearch:
@@ -54,10 +84,13 @@ class AreaSearch:
         self._owner = faiss.read_index(_faiss.ZeroCopyIOReader(_swig_ptr(buffer), buffer.size))
         self._index = _faiss.downcast_index(self._owner)
         self._select = PlaceOrderedRows(rows.keys, rows.rows_per_block).select
+        self._windows = self._layout.windows(mapping)
         self._decode = TileKeyCodec(metadata.variants).search_hits
         self._verified = np.zeros(self._layout.blocks, np.bool_)
         self._process = OwnProcess()
         self._verifying = threading.Lock()
+        self._questions: list[_Question] = []
+        """Those that no thread uses at the moment; taken and put back by one operation each."""
         self._ascending = metadata.metric is DescriptorMetric.L2
         self.rows_a_tile = int(np.diff(np.flatnonzero(np.diff(rows.keys, prepend=-1, append=-1))).max())
         self._no_distances = np.zeros(self._layout.blocks, np.float32)
@@ -99,21 +132,35 @@ class AreaSearch:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """The `count` nearest rows of a selection, with their distances."""
         bits = np.ctypeslib.as_array((ctypes.c_uint8 * selection.bit_bytes).from_address(selection.address))
-        blocks = selection.blocks
-        parameters = _faiss.SearchParametersIVF()
-        parameters.nprobe = len(blocks)
-        parameters.sel = chosen = _faiss.IDSelectorBitmap(selection.bit_bytes, _swig_ptr(bits))
+        try:
+            question = self._questions.pop()
+        except IndexError:
+            question = _Question()
+        question.ask(selection, bits)
         distances = np.empty(count, np.float32)
         rows = np.empty(count, np.int64)
         try:
             self._index.search_preassigned_c(
-                1, _swig_ptr(descriptor), count, _swig_ptr(blocks), _swig_ptr(self._no_distances),
-                _swig_ptr(distances), _swig_ptr(rows), False, parameters, None,
+                1, _swig_ptr(descriptor), count, _swig_ptr(selection.blocks), _swig_ptr(self._no_distances),
+                _swig_ptr(distances), _swig_ptr(rows), False, question.parameters, None,
             )  # fmt: skip
         except (RuntimeError, MemoryError) as error:
             raise IndexUnavailableError(f"faiss can't search {self._path}: {error}") from error
-        del chosen  # alive until here: the parameters hold its address alone
+        self._questions.append(question)
         return rows, distances
+
+    def distances(
+        self, descriptor: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """Of the stored vectors of `rows`, in the index's metric. Raises `IndexUnavailableError`."""
+        self._verify(np.unique(rows // self._layout.rows_per_block))
+        stored = self._windows[self._layout.first_components(rows)].astype(np.float32)
+        if self._ascending:
+            stored -= descriptor
+            found: npt.NDArray[np.float32] = np.einsum("ij,ij->i", stored, stored)
+        else:
+            found = stored @ descriptor
+        return found
 
     @property
     def keys(self) -> npt.NDArray[np.int64]:
@@ -153,3 +200,19 @@ class AreaSearch:
                         remedy=REMEDY,
                     )
                 self._verified[number] = True
+
+
+@contextmanager
+def copied_descriptors(
+    folder: Path, source: PlaceOrderedDescriptors, is_taken: npt.NDArray[np.bool_] | None = None
+) -> Iterator[npt.NDArray[Any]]:
+    """The vectors of the rows that `is_taken` names, by default all, mapped from a nameless file in `folder`.
+
+    Raises `IndexUnavailableError` for damage, and `OSError`.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for rows, vectors in source.blocks():
+            taken = vectors if is_taken is None else vectors[is_taken[rows]]
+            file.write(taken.tobytes())
+        file.flush()
+        yield np.memmap(file, vectors.dtype, "r").reshape(-1, vectors.shape[1])

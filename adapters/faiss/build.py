@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ...domain.errors import IndexBuildError
-from ...domain.values.descriptors import HnswParams, IndexMetadata, VectorStorage
+from ...domain.values.descriptors import HnswParams, IndexKind, IndexMetadata, VectorStorage
 from ..files.atomic_file import new_file
 from ..files.file_digests import DigestingWriter, FileDigests
 from ..index_files import INDEX_FILE, METADATA_FILE, ROWS_FILE
 from ..own_process import OwnProcess
-from .build_memory import COMPONENT_BYTES, DESCRIPTORS_AT_ONCE, links_per_tile
+from .build_memory import DESCRIPTORS_AT_ONCE, TRAINED_ON
 from .generations import SIDECAR_FILE
+from .kinds import GraphCodes, graph_codes, links_per_tile
 from .mapped_index import sidecar_content
 from .metadata_file import encode_metadata
 from .place_order import FAISS_METRICS, write_place_ordered
@@ -29,39 +32,49 @@ from .place_order import FAISS_METRICS, write_place_ordered
 _faiss: Any = faiss
 _DESCRIPTORS_PER_THREAD = 1000
 _FILE_MODE = 0o440
+SAMPLE = 4096
+"""Descriptors that are built to tell how long all would take."""
 _threads_of: OwnProcess | None = None
 """The process whose builds have started OpenMP's threads."""
 
 
 def build_index(
     keys: npt.NDArray[np.int64],
-    descriptors: npt.NDArray[np.float32],
+    descriptors: npt.NDArray[Any],
     params: HnswParams,
     storage: VectorStorage,
     *,
+    kind: IndexKind = IndexKind.HNSW,
     threads: int,
     progress: Callable[[int, int], None] | None,
 ) -> faiss.IndexIDMap2:
     """An index in memory of row i under key i. Raises `IndexBuildError`, and what `progress` raises.
 
-    Takes the memory of `build_memory_bytes`; `descriptors` is read chunk by chunk and may be a mapped file.
+    A kind that follows keys has its rows in their order, equal ones as given. Takes the memory of
+    `build_memory_bytes`; `descriptors` is read chunk by chunk and may be a mapped file.
     """
     count, dimension = descriptors.shape
     metric = FAISS_METRICS[params.metric]
+    codes = graph_codes(kind, storage)
+    order = np.argsort(keys, kind="stable") if kind.follows_keys else None
     try:
-        if storage is VectorStorage.FLOAT16:
-            graph = _faiss.IndexHNSWSQ(dimension, faiss.ScalarQuantizer.QT_fp16, params.m, metric)
-        else:
+        if codes.quantizer is None:
             graph = _faiss.IndexHNSWFlat(dimension, params.m, metric)
+        else:
+            graph = _faiss.IndexHNSWSQ(dimension, codes.quantizer, params.m, metric)
         graph.hnsw.efConstruction = params.ef_construction
         graph.hnsw.efSearch = params.ef_search
         index = faiss.IndexIDMap2(graph)
-        _reserve(index, count, params, storage)
+        _reserve(index, count, params, codes)
         with _threads(threads, count):
-            # Nothing is learned for float16; FAISS wants the call.
-            index.train(_aligned(descriptors[:DESCRIPTORS_AT_ONCE]))
+            # Nothing is learned for whole vectors; FAISS wants the call.
+            learned_from: Any = (
+                slice(DESCRIPTORS_AT_ONCE) if order is None else order[:: 1 + count // TRAINED_ON]
+            )
+            index.train(_aligned(descriptors[learned_from]))
             for start in range(0, count, DESCRIPTORS_AT_ONCE):
-                rows = slice(start, start + DESCRIPTORS_AT_ONCE)
+                rows: Any = slice(start, start + DESCRIPTORS_AT_ONCE)
+                rows = rows if order is None else order[rows]
                 index.add_with_ids(_aligned(descriptors[rows]), keys[rows])
                 if progress is not None:
                     progress(min(start + DESCRIPTORS_AT_ONCE, count), count)
@@ -70,12 +83,33 @@ def build_index(
     return index
 
 
-def _aligned(descriptors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def build_seconds(
+    count: int,
+    sample: npt.NDArray[Any],
+    params: HnswParams,
+    storage: VectorStorage,
+    *,
+    kind: IndexKind,
+    threads: int,
+) -> float:
+    """About how long the graph of `count` descriptors takes, by building that of a sample.
+
+    A descriptor is linked in a time that grows as the logarithm of those linked before (Malkov and Yashunin
+    2018), and beyond the processor's caches by more. Raises `IndexBuildError`.
+    """
+    keys = np.arange(len(sample), dtype=np.int64)
+    started = time.perf_counter()
+    build_index(keys, sample, params, storage, kind=kind, threads=threads, progress=None)
+    taken = time.perf_counter() - started
+    return taken * count / len(sample) * (math.log(count + 1) / math.log(len(sample) + 1))
+
+
+def _aligned(descriptors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """As C takes them; those of a mapped `.npz` begin anywhere."""
     return np.require(descriptors, np.float32, ("C_CONTIGUOUS", "ALIGNED"))
 
 
-def _reserve(index: faiss.IndexIDMap2, count: int, params: HnswParams, storage: VectorStorage) -> None:
+def _reserve(index: faiss.IndexIDMap2, count: int, params: HnswParams, codes: GraphCodes) -> None:
     """Take the memory of vectors, links and ids at once.
 
     Otherwise it grows by doubling, and in the worst case three times as much is in use for a moment. An
@@ -84,7 +118,7 @@ def _reserve(index: faiss.IndexIDMap2, count: int, params: HnswParams, storage: 
     graph = _faiss.downcast_index(index.index)
     links = round(count * links_per_tile(params.m))
     for vector, length in (
-        (_faiss.downcast_index(graph.storage).codes, count * graph.d * COMPONENT_BYTES[storage]),
+        (_faiss.downcast_index(graph.storage).codes, count * graph.d * codes.component_bytes),
         (graph.hnsw.neighbors, links),
         (graph.hnsw.levels, count),
         (graph.hnsw.offsets, count + 1),
@@ -99,7 +133,7 @@ def write_generation(
     folder: Path,
     index: faiss.IndexIDMap2,
     keys: npt.NDArray[np.int64],
-    descriptors: npt.NDArray[np.float32],
+    descriptors: npt.NDArray[Any],
     metadata: IndexMetadata,
 ) -> IndexMetadata:
     """Write and sync a generation's files: those of `write_index_files`, and the sidecar.
@@ -117,7 +151,7 @@ def write_index_files(
     folder: Path,
     index: faiss.IndexIDMap2,
     keys: npt.NDArray[np.int64],
-    descriptors: npt.NDArray[np.float32],
+    descriptors: npt.NDArray[Any],
     metadata: IndexMetadata,
 ) -> tuple[IndexMetadata, str]:
     """Write and sync the graph, the place-ordered descriptors and the metadata.

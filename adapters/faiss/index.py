@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import attrs
 import faiss
 import numpy as np
 import numpy.typing as npt
@@ -15,19 +18,22 @@ import numpy.typing as npt
 from ...domain.errors import IndexBuildError, IndexUnavailableError
 from ...domain.values.areas import Area
 from ...domain.values.catalogue_entries import Keys
-from ...domain.values.descriptors import HnswParams, IndexMetadata, SearchHit, VectorStorage
+from ...domain.values.descriptors import HnswParams, IndexKind, IndexMetadata, SearchHit, VectorStorage
 from ...domain.values.tile_key import VariantTable
 from ...domain.values.tiles import TileId
+from ...domain.values.validators import check_kind
 from ...ext import TileKeyCodec
 from ..available_memory import available_memory_bytes
 from ..descriptor_arrays import check_build, check_components, check_descriptors, checked_query, encode_tiles
 from ..own_process import OwnProcess
-from .area_search import AreaSearch
-from .build import build_index, write_generation
+from .area_search import AreaSearch, PlaceOrderedDescriptors, copied_descriptors
+from .build import SAMPLE, build_index, build_seconds, write_generation
 from .build_memory import build_memory_bytes
 from .generations import IndexGenerations
+from .kinds import BuildEstimate, graph_file_bytes, kind_for, place_file_bytes
 from .mapped_index import MappedIndex, open_mapped_index
-from .sealed_build import PlaceOrderedDescriptors, WrittenIndex, write_sealed_index
+from .place_order import ROWS_PER_BLOCK
+from .sealed_build import WrittenIndex, write_sealed_index
 
 _logger = logging.getLogger(__name__)
 _MODEL_REMEDY = (
@@ -111,12 +117,14 @@ class FaissDescriptorIndex:
         descriptor_model: str,
         built_at: datetime,
         progress: Callable[[int, int], None] | None = None,
+        kind: IndexKind | None = None,
     ) -> IndexMetadata:
         """Build a new generation from row i = tile i, make it durable, and answer from it.
 
-        A tile may come several times, with several descriptors. `descriptors` has shape (n, d), float32,
-        finite. `progress(done, total)` counts descriptors. Searches under way finish on the old generation.
-        The new one is read back and verified before the switch.
+        `kind` is what the graph holds; by default `kind_for` chooses it. A tile may come several times, with
+        several descriptors. `descriptors` has shape (n, d), float32, finite. `progress(done, total)` counts
+        descriptors. Searches under way finish on the old generation. The new one is read back and verified
+        before the switch.
         Raises `IndexBuildError`, also while another build is under way; then the old generation stays. Only
         when the last sync of all fails may the next process find either, whole.
         """
@@ -130,14 +138,59 @@ class FaissDescriptorIndex:
                 f"{self._descriptor_model!r}",
                 remedy=_MODEL_REMEDY,
             )
-        self._check_memory(*descriptors.shape)
+        count, dimension = descriptors.shape
+        kind = self._chosen(kind, count, dimension)
+        self._check_memory(count, dimension, self._storage, kind)
+
+        def build(folder: Path) -> MappedIndex:
+            check_components(tile_ids, descriptors, self._storage)
+            variants, keys = encode_tiles(tile_ids, lambda table: TileKeyCodec(table).encode)
+            metadata = self._new_metadata(descriptors, descriptor_model, built_at, kind, variants)
+            return self._build_into(folder, keys, descriptors, metadata, progress)
+
+        return self._built(build)
+
+    def rebuild_kept(
+        self,
+        *,
+        built_at: datetime,
+        progress: Callable[[int, int], None] | None = None,
+        kind: IndexKind | None = None,
+    ) -> IndexMetadata:
+        """Build a new generation from the descriptors of the one in use, as they are stored.
+
+        For a generation that lacks what this program searches by, and for one of another `kind` or other
+        parameters. `built_at`, `progress`, `kind` and errors as of `rebuild`; raises `IndexUnavailableError`
+        too, without a generation and for a damaged one.
+        """
+        mapped = self._in_use()
+        kept = mapped.metadata
+        check_build(kept.descriptor_model, built_at, progress)
+        kind = self._chosen(kind, kept.count, kept.dimension)
+        self._check_memory(kept.count, kept.dimension, kept.storage, kind)
+        metadata = attrs.evolve(
+            kept,
+            params=attrs.evolve(self._params, metric=kept.metric),
+            kind=kind,
+            built_at=built_at,
+            faiss_version=faiss.__version__,
+        )
+
+        def build(folder: Path) -> MappedIndex:
+            if mapped.areas is None:
+                return self._build_into(folder, mapped.keys(), mapped.vectors(), metadata, progress)
+            with copied_descriptors(folder, mapped.areas) as descriptors:
+                return self._build_into(folder, mapped.areas.keys, descriptors, metadata, progress)
+
+        return self._built(build)
+
+    def _built(self, build: Callable[[Path], MappedIndex]) -> IndexMetadata:
+        """Let `build` fill the folder of a new generation, switch to it and answer from it."""
         try:
             with self.generations.locked():
                 partial = self.generations.begin()
                 try:
-                    mapped = self._build_into(
-                        partial, tile_ids, descriptors, descriptor_model, built_at, progress
-                    )
+                    mapped = build(partial)
                     self.generations.switch(self.generations.complete(partial))
                 except BaseException:
                     self.generations.discard(partial)
@@ -186,7 +239,7 @@ class FaissDescriptorIndex:
         """Write the descriptors of the tiles `taken` into a base; see `write_sealed_index`."""
         mapped = self._in_use()
         metadata = mapped.metadata
-        self._check_memory(metadata.count, metadata.dimension)
+        self._check_memory(metadata.count, metadata.dimension, metadata.storage, metadata.kind)
         return write_sealed_index(folder, metadata, self._areas_of(mapped), taken, variants, progress)
 
     def seal_described_into(
@@ -202,12 +255,14 @@ class FaissDescriptorIndex:
         progress: Callable[[int, int], None],
     ) -> WrittenIndex:
         """Write other descriptors than those in use, of tiles without a flight; see `write_sealed_index`."""
-        self._check_memory(len(source.keys), dimension)
+        kind = self._chosen(None, len(source.keys), dimension)
+        self._check_memory(len(source.keys), dimension, self._storage, kind)
         metadata = IndexMetadata(
             dimension=dimension,
             count=len(source.keys),
             params=self._params,
             storage=self._storage,
+            kind=kind,
             descriptor_model=descriptor_model,
             faiss_version=faiss.__version__,
             sha256="",
@@ -216,9 +271,51 @@ class FaissDescriptorIndex:
         )
         return write_sealed_index(folder, metadata, source, taken, variants, progress)
 
-    def build_memory_bytes(self, count: int, dimension: int) -> int:
+    def build_memory_bytes(self, count: int, dimension: int, kind: IndexKind | None = None) -> int:
         """The most memory that a rebuild from `count` descriptors takes, beside what it is given."""
-        return build_memory_bytes(count, dimension, self._params, self._storage, self._threads)
+        kind = self._chosen(kind, count, dimension)
+        return build_memory_bytes(count, dimension, self._params, self._storage, self._threads, kind)
+
+    def estimates(
+        self, descriptors: npt.NDArray[np.float32] | None = None, *, kind: IndexKind | None = None
+    ) -> list[BuildEstimate]:
+        """What each kind would take of `descriptors`, by default of those kept; `kind` as for `rebuild`.
+
+        Builds a sample of each kind in memory, which takes some seconds, and nothing else. Raises
+        `IndexBuildError`, and `IndexUnavailableError` without descriptors kept.
+        """
+        if descriptors is not None:
+            return self._estimates(descriptors, len(descriptors), self._storage, kind)
+        mapped = self._in_use()
+        kept = mapped.metadata
+        if mapped.areas is None:
+            return self._estimates(mapped.vectors(), kept.count, kept.storage, kind)
+        blocks = itertools.islice(mapped.areas.blocks(), -(-SAMPLE // ROWS_PER_BLOCK))
+        sample = np.concatenate([vectors for _, vectors in blocks])
+        return self._estimates(sample, kept.count, kept.storage, kind)
+
+    def _estimates(
+        self, sample: npt.NDArray[Any], count: int, storage: VectorStorage, kind: IndexKind | None
+    ) -> list[BuildEstimate]:
+        dimension = sample.shape[1]
+        chosen = self._chosen(kind, count, dimension)
+        return [
+            BuildEstimate(
+                kind=each,
+                chosen=each is chosen,
+                count=count,
+                dimension=dimension,
+                build_memory_bytes=build_memory_bytes(
+                    count, dimension, self._params, storage, self._threads, each
+                ),
+                graph_bytes=graph_file_bytes(count, dimension, self._params, storage, each),
+                place_bytes=place_file_bytes(count, dimension, storage),
+                build_seconds=build_seconds(
+                    count, sample[:SAMPLE], self._params, storage, kind=each, threads=self._threads
+                ),
+            )
+            for each in IndexKind
+        ]
 
     def metadata(self) -> IndexMetadata:
         """What is known about the generation in use. Raises `IndexUnavailableError`."""
@@ -258,17 +355,25 @@ class FaissDescriptorIndex:
         if mapped.areas is None:
             raise IndexUnavailableError(
                 f"the index in {self.generations.root} was built before searches within an area",
-                remedy="build it again with `aerotile index build`",
+                remedy="run `aerotile index build` without a file: it takes the descriptors kept",
             )
         return mapped.areas
 
-    def _check_memory(self, count: int, dimension: int) -> None:
-        needed, available = self.build_memory_bytes(count, dimension), available_memory_bytes()
+    def _chosen(self, kind: IndexKind | None, count: int, dimension: int) -> IndexKind:
+        if kind is None:
+            return kind_for(count, dimension, self._params, self._storage)
+        check_kind(kind, IndexKind, "kind")
+        return kind
+
+    def _check_memory(self, count: int, dimension: int, storage: VectorStorage, kind: IndexKind) -> None:
+        needed = build_memory_bytes(count, dimension, self._params, storage, self._threads, kind)
+        available = available_memory_bytes()
         if available is not None and needed > available:
             raise IndexBuildError(
                 f"an index of {count} x {dimension} takes up to {needed >> 20} MiB of memory to build, "
                 f"{available >> 20} MiB are available",
-                remedy="keep the vectors as float16, lower index.m, or build on a larger machine",
+                remedy="build with --kind hnsw_sq8, keep the vectors as float16, lower index.m, "
+                "or build on a larger machine",
             )
 
     def _check_model(self, mapped: MappedIndex) -> None:
@@ -310,30 +415,43 @@ class FaissDescriptorIndex:
             return mapped
         return None
 
-    def _build_into(
+    def _new_metadata(
         self,
-        folder: Path,
-        tile_ids: Sequence[TileId],
         descriptors: npt.NDArray[np.float32],
         descriptor_model: str,
         built_at: datetime,
-        progress: Callable[[int, int], None] | None,
-    ) -> MappedIndex:
-        check_components(tile_ids, descriptors, self._storage)
-        variants, keys = encode_tiles(tile_ids, lambda table: TileKeyCodec(table).encode)
-        index = build_index(
-            keys, descriptors, self._params, self._storage, threads=self._threads, progress=progress
-        )
-        metadata = IndexMetadata(
+        kind: IndexKind,
+        variants: VariantTable,
+    ) -> IndexMetadata:
+        return IndexMetadata(
             dimension=descriptors.shape[1],
-            count=len(keys),
+            count=len(descriptors),
             params=self._params,
+            kind=kind,
             storage=self._storage,
             descriptor_model=descriptor_model,
             faiss_version=faiss.__version__,
             sha256="",
             built_at=built_at,
             variants=variants,
+        )
+
+    def _build_into(
+        self,
+        folder: Path,
+        keys: Keys,
+        descriptors: npt.NDArray[Any],
+        metadata: IndexMetadata,
+        progress: Callable[[int, int], None] | None,
+    ) -> MappedIndex:
+        index = build_index(
+            keys,
+            descriptors,
+            metadata.params,
+            metadata.storage,
+            kind=metadata.kind,
+            threads=self._threads,
+            progress=progress,
         )
         write_generation(folder, index, keys, descriptors, metadata)
         try:

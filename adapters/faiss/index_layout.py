@@ -2,12 +2,12 @@
 
 FAISS 1.15 trusts a file's vector lengths and its highest layer. A forged file with the right hash would make
 FAISS read beyond its memory, or allocate more than there is. So only files that `build` could have written
-are accepted: an IndexIDMap2 over an HNSW graph over float16 or float32, sections that add up to the file, and
-links that lead to nodes of their own layer.
+are accepted: an IndexIDMap2 over an HNSW graph over float16, float32 or eight bits, sections that add up to
+the file, and links that lead to nodes of their own layer.
 
     IxM2 header                                     ids
         IHNs|IHNf header  probabilities  layer_ends  levels  offsets  links  entry
-            IxSQ header  quantizer  trained  codes          (float16)
+            IxSQ header  quantizer  trained  codes          (float16, eight bits)
             IxF2|IxFI header                 codes          (float32)
 
 A header is d, ntotal, two reserved numbers, is_trained, metric; a vector is its length and its items.
@@ -24,12 +24,15 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from .kinds import ALL_CODES
+
 _HEADER = struct.Struct("<iqqq?i")
 _QUANTIZER = struct.Struct("<iifQQ")
 _ENTRY = struct.Struct("<iiiii")
 _LENGTH = struct.Struct("<Q")
 _FLAT = {faiss.METRIC_L2: b"IxF2", faiss.METRIC_INNER_PRODUCT: b"IxFI"}
 _METRICS = frozenset(_FLAT)
+_QUANTIZERS = {codes.quantizer: codes for codes in ALL_CODES if codes.quantizer is not None}
 _LINKS_AT_ONCE = 1 << 22
 
 
@@ -136,12 +139,17 @@ def _check_codes(walk: _Walk, facts: _Facts, *, with_quantizer: bool) -> None:
         walk.magic("vectors", b"IxSQ")
         _same(_header(walk, "vectors header"), facts, "vectors' header")
         kind, _, _, dimension, code_bytes = walk.numbers("quantizer", _QUANTIZER)
-        if kind != faiss.ScalarQuantizer.QT_fp16:
-            raise IndexLayoutError(f"the vectors are quantized as {kind}, not as float16")
+        known = _QUANTIZERS.get(kind)
+        if known is None:
+            raise IndexLayoutError(
+                f"the vectors are quantized as {kind}, neither as float16 nor by eight bits"
+            )
         trained = walk.vector("trained", "<f4")
-        if (dimension, code_bytes, len(trained)) != (facts.dimension, 2 * facts.dimension, 0):
-            raise IndexLayoutError("the quantizer is not one of float16 for the index's dimension")
-        codes, expected = walk.vector("codes", np.uint8), facts.count * facts.dimension * 2
+        code_length = facts.dimension * known.component_bytes
+        learned = facts.dimension * known.trained_per_component
+        if (dimension, code_bytes, len(trained)) != (facts.dimension, code_length, learned):
+            raise IndexLayoutError("the quantizer is none for the index's dimension")
+        codes, expected = walk.vector("codes", np.uint8), facts.count * code_length
     else:
         walk.magic("vectors", _FLAT[facts.metric])
         _same(_header(walk, "vectors header"), facts, "vectors' header")

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...domain.errors import IndexUnavailableError
-from ...domain.values.descriptors import IndexMetadata, SearchHit, VectorStorage
+from ...domain.values.descriptors import DescriptorMetric, IndexMetadata, SearchHit
 from ...ext import TileKeyCodec
 from ..files.file_digests import FileDigests
 from ..files.generations import open_generation_file
@@ -24,14 +24,17 @@ from ..index_files import DESCRIPTORS_FILE, INDEX_FILE, METADATA_FILE, ROWS_FILE
 from .area_search import AreaSearch
 from .generations import REMEDY, SIDECAR_FILE
 from .index_layout import IndexLayoutError, check_layout
+from .kinds import graph_codes
 from .metadata_file import decode_metadata
-from .place_order import FAISS_METRICS, PlaceOrderError, RowsFile
+from .place_order import FAISS_METRICS, PlaceOrderError, RowsFile, component_of
 
 # The type stubs that faiss ships lack some names and get others wrong.
 _faiss: Any = faiss
 _swig_ptr = _faiss.swig_ptr
 _SMALL_FILE_BYTES = 4 << 20
 """Room for the metadata of 16,382 flights; nothing larger is read into memory."""
+_CANDIDATES_PER_HIT = 4
+"""Rows that a graph over codes is asked for, for each one that is wanted; see docs/performance.md."""
 
 
 @attrs.frozen(eq=False)
@@ -45,7 +48,7 @@ class MappedIndex:
     _index: faiss.IndexIDMap2
     _mapping: mmap.mmap
     areas: AreaSearch | None
-    """None for an index built before searches within an area."""
+    """None for an index built before searches within an area; a kind that follows keys always has them."""
     _graph: Any = attrs.field(init=False)
     _keys: npt.NDArray[np.int64] = attrs.field(init=False)
     """Row i of the graph is the tile of `_keys[i]`; the array lies in the index's own memory."""
@@ -61,6 +64,14 @@ class MappedIndex:
         """The tile key of each row, copied out of the index's memory."""
         return np.array(self._keys, np.int64)
 
+    def vectors(self) -> npt.NDArray[Any]:
+        """The vectors that the graph holds, row i of the tile of `keys()[i]`, in the index's own memory."""
+        codes = _faiss.downcast_index(self._graph.storage).codes
+        stored = _faiss.rev_swig_ptr(codes.data(), codes.size())
+        component = component_of(self.metadata.storage)
+        found: npt.NDArray[Any] = stored.view(component).reshape(-1, self.metadata.dimension)
+        return found
+
     def nearest(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
         """The `k` nearest tiles, nearest first, each once by its best descriptor.
 
@@ -68,7 +79,10 @@ class MappedIndex:
         """
         rows_a_tile = 1 if self.areas is None else self.areas.rows_a_tile
         wanted = min(k * rows_a_tile, self.metadata.count)
-        rows, distances = self._nearest_rows(descriptor, wanted)
+        if self.areas is not None and self.metadata.kind.follows_keys:
+            rows, distances = self._refined_rows(self.areas, descriptor, wanted)
+        else:
+            rows, distances = self._nearest_rows(descriptor, wanted)
         keys = self._keys[rows]
         if rows_a_tile > 1:
             # The rows come in order of distance: the first one of a tile is its best.
@@ -78,6 +92,17 @@ class MappedIndex:
             return self._codec.search_hits(keys, distances.tolist())
         except (KeyError, ValueError) as error:
             raise IndexUnavailableError(f"the index holds an id that names no tile: {error}") from error
+
+    def _refined_rows(
+        self, areas: AreaSearch, descriptor: npt.NDArray[np.float32], k: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """The `k` nearest of the graph's candidates by the stored vectors, nearest first, with distances."""
+        breadth = max(_CANDIDATES_PER_HIT * k, self._graph.hnsw.efSearch)
+        rows, _ = self._nearest_rows(descriptor, min(breadth, self.metadata.count))
+        distances = areas.distances(descriptor, rows)
+        far = distances if self.metadata.metric is DescriptorMetric.L2 else -distances
+        order = np.lexsort((rows, far))[:k]
+        return rows[order], distances[order]
 
     def _nearest_rows(
         self, descriptor: npt.NDArray[np.float32], k: int
@@ -120,9 +145,22 @@ def open_mapped_index(folder: Path, ef_search: int) -> MappedIndex:
     hashes = {INDEX_FILE: metadata.sha256, **hashes}
     if sidecar != sidecar_content(hashes):
         raise _unavailable(folder, _difference_from_sidecar(sidecar, hashes))
-    return MappedIndex(
-        metadata, *open_graph(folder, metadata, digests, ef_search), open_areas(folder, metadata)
-    )
+    graph = open_graph(folder, metadata, digests, ef_search)
+    return checked_index(folder, metadata, *graph, open_areas(folder, metadata))
+
+
+def checked_index(
+    folder: Path,
+    metadata: IndexMetadata,
+    index: faiss.IndexIDMap2,
+    mapping: mmap.mmap,
+    areas: AreaSearch | None,
+) -> MappedIndex:
+    """Graph and place-ordered descriptors together. Raises `IndexUnavailableError` when they differ."""
+    opened = MappedIndex(metadata, index, mapping, areas)
+    if metadata.kind.follows_keys and (areas is None or not np.array_equal(areas.keys, opened.keys())):
+        raise _unavailable(folder, f"{INDEX_FILE} and {ROWS_FILE} are not of the same rows")
+    return opened
 
 
 def read_metadata(folder: Path, sha256: str) -> tuple[IndexMetadata, FileDigests]:
@@ -224,10 +262,15 @@ def _index_over(mapping: mmap.mmap, folder: Path) -> faiss.IndexIDMap2:
 def _differences(index: faiss.IndexIDMap2, metadata: IndexMetadata) -> Iterator[str]:
     """What the index is and its metadata say otherwise, one text each."""
     graph = _faiss.downcast_index(index.index)
-    expected = _faiss.IndexHNSWSQ if metadata.storage is VectorStorage.FLOAT16 else _faiss.IndexHNSWFlat
-    if type(graph) is not expected:
-        yield f"the graph is a {type(graph).__name__}, not a {expected.__name__}"
+    codes = graph_codes(metadata.kind, metadata.storage)
+    if type(graph) is not codes.graph_class:
+        yield f"the graph is a {type(graph).__name__}, not a {codes.graph_class.__name__}"
         return
+    if codes.quantizer is not None:
+        quantizer = _faiss.downcast_index(graph.storage).sq.qtype
+        if quantizer != codes.quantizer:
+            yield f"the vectors are quantized as {quantizer}, not as {codes.quantizer}"
+            return
     facts = (
         ("dimension", index.d, metadata.dimension),
         ("dimension of the graph", graph.d, metadata.dimension),

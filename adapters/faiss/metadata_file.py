@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from uuid import UUID
 
-from ...domain.values.descriptors import DescriptorMetric, HnswParams, IndexMetadata, VectorStorage
+from ...domain.values.descriptors import DescriptorMetric, HnswParams, IndexKind, IndexMetadata, VectorStorage
 from ...domain.values.tile_key import VariantTable
 from ..files.file_digests import FileDigests
 
@@ -25,6 +25,7 @@ def encode_metadata(metadata: IndexMetadata, digests: FileDigests) -> bytes:
         "count": metadata.count,
         "metric": params.metric.value,
         "params": {"m": params.m, "ef_construction": params.ef_construction, "ef_search": params.ef_search},
+        "kind": metadata.kind.value,
         "storage": metadata.storage.value,
         "descriptor_model": metadata.descriptor_model,
         "faiss_version": metadata.faiss_version,
@@ -53,6 +54,7 @@ def decode_metadata(content: bytes) -> tuple[IndexMetadata, FileDigests]:
             ef_search=params["ef_search"],
             metric=DescriptorMetric(facts["metric"]),
         ),
+        kind=IndexKind(facts.get("kind", "hnsw")),  # indexes of before have no other
         storage=VectorStorage(facts["storage"]),
         descriptor_model=str(facts["descriptor_model"]),
         faiss_version=str(facts["faiss_version"]),

@@ -49,6 +49,11 @@ _COMPONENTS: dict[VectorStorage, npt.DTypeLike] = {
 }
 
 
+def component_of(storage: VectorStorage) -> np.dtype[Any]:
+    """A component of a stored vector, in memory and in files."""
+    return np.dtype(_COMPONENTS[storage])
+
+
 class PlaceOrderError(ValueError):
     """The bytes are not what this program writes; the message says where."""
 
@@ -75,7 +80,7 @@ class BlockLayout:
     @property
     def row_bytes(self) -> int:
         """Of one vector."""
-        return self.dimension * np.dtype(_COMPONENTS[self.storage]).itemsize
+        return self.dimension * component_of(self.storage).itemsize
 
     @property
     def file_bytes(self) -> int:
@@ -101,6 +106,23 @@ class BlockLayout:
         rows = (end - begin) // (self.row_bytes + 8)
         flat = np.frombuffer(content, _COMPONENTS[self.storage], rows * self.dimension, begin)
         return flat.reshape(rows, self.dimension)
+
+    def windows(self, content: mmap.mmap) -> npt.NDArray[Any]:
+        """Vectors where they lie: one from each component of the file's blocks on, see `first_components`."""
+        flat = np.frombuffer(content, np.uint8)[len(self.header) :]
+        component = component_of(self.storage)
+        places = (len(flat) - self.row_bytes) // component.itemsize + 1
+        found: npt.NDArray[Any] = np.ndarray(
+            (places, self.dimension), component, flat, strides=(component.itemsize,) * 2
+        )
+        return found
+
+    def first_components(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Which of `windows` the vectors of `rows` are."""
+        blocks, within = np.divmod(rows, self.rows_per_block)
+        begins = blocks * (self.rows_per_block * (self.row_bytes + 8)) + within * self.row_bytes
+        places: npt.NDArray[np.int64] = begins // component_of(self.storage).itemsize
+        return places
 
     def _header(self) -> bytes:
         """What FAISS writes before the first list, of an empty index in which the numbers are put."""
@@ -159,7 +181,7 @@ class RowsFile:
 def write_place_ordered(
     folder: Path,
     keys: npt.NDArray[np.int64],
-    descriptors: npt.NDArray[np.float32],
+    descriptors: npt.NDArray[Any],
     *,
     storage: VectorStorage,
     metric: DescriptorMetric,

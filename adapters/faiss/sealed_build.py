@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 import faiss
 import numpy as np
-import numpy.typing as npt
 
 from ...domain.errors import IndexBuildError, IndexUnavailableError
 from ...domain.values.catalogue_entries import Keys
 from ...domain.values.descriptors import IndexMetadata
 from ...domain.values.place_keys import translated_keys
 from ...domain.values.tile_key import VariantTable
+from .area_search import PlaceOrderedDescriptors, copied_descriptors
 from .build import build_index, write_index_files
 from .sealed_index import SealedDescriptorIndex
 
@@ -36,19 +35,6 @@ class WrittenIndex:
     """Descriptors of tiles that the base did not take."""
     built_by: str
     """The version of FAISS and the instruction set that it used, which decide the graph's bytes."""
-
-
-class PlaceOrderedDescriptors(Protocol):
-    """Descriptors as an index stores them, in the order of tile keys."""
-
-    @property
-    def keys(self) -> Keys:
-        """The tile key of each row, sorted."""
-        ...
-
-    def blocks(self) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
-        """All rows, block by block, and their vectors. Raises an `AerotileError` for damage."""
-        ...
 
 
 def write_sealed_index(
@@ -73,14 +59,15 @@ def write_sealed_index(
             "the index holds no descriptor of a tile that the base takes",
             remedy="build the index of these tiles with `aerotile index build`, or seal with --no-index",
         )
-    with tempfile.TemporaryFile(dir=folder) as file:
-        for rows, vectors in source.blocks():
-            file.write(vectors[is_taken[rows]].tobytes())
-            component = vectors.dtype
-        file.flush()
-        descriptors: Any = np.memmap(file, component, "r", shape=(len(keys), metadata.dimension))
+    with copied_descriptors(folder, source, is_taken) as descriptors:
         index = build_index(
-            keys, descriptors, metadata.params, metadata.storage, threads=1, progress=progress
+            keys,
+            descriptors,
+            metadata.params,
+            metadata.storage,
+            kind=metadata.kind,
+            threads=1,
+            progress=progress,
         )
         written, metadata_sha256 = write_index_files(
             folder,

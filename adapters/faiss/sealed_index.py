@@ -21,7 +21,7 @@ from ..descriptor_arrays import checked_query
 from ..index_files import ROWS_FILE
 from ..own_process import OwnProcess
 from .area_search import AreaSearch
-from .mapped_index import MappedIndex, open_areas, open_graph, read_metadata
+from .mapped_index import MappedIndex, checked_index, open_areas, open_graph, read_metadata
 
 _REMEDY = "switch to another base with `aerotile base rollback`, or bring this one again"
 T = TypeVar("T")
@@ -135,7 +135,7 @@ class SealedDescriptorIndex:
             graph = self._graph
             if graph is None:
                 opened = open_graph(self._folder, self._metadata, self._digests, self._ef_search)
-                graph = MappedIndex(self._metadata, *opened, areas)
+                graph = checked_index(self._folder, self._metadata, *opened, areas)
                 if self._areas is not None:  # not closed meanwhile
                     self._graph = graph
         return graph

@@ -24,7 +24,7 @@ import attrs
 
 from ...domain.errors import AerotileError
 from ...ext import open_beneath
-from .atomic_file import atomic_file
+from .atomic_file import atomic_file, new_file
 from .durable_folder import make_folder_durably, publish_folder
 from .file_lock import FileLock
 from .ownership import give_to_folders_owner
@@ -206,6 +206,26 @@ class GenerationFolders:
         with atomic_file(self._pointer, _FILE_MODE) as file:
             file.write(f"{name}{f' {identity}' if identity else ''}\n".encode("ascii"))
 
+    def put_file(self, name: str, file_name: str, content: bytes, mode: int) -> None:
+        """Have a generation of one file hold this content, durably. Needs `locked`.
+
+        The folder may be there: of a crash, or with a damaged file.
+        """
+        if name in self._names():
+            if self.folder(name).is_symlink():
+                raise OSError(errno.ELOOP, "it is a symbolic link", str(self.folder(name)))
+            with atomic_file(self.folder(name) / file_name, mode) as file:
+                file.write(content)
+            return
+        partial = self.begin(int(name))
+        try:
+            with new_file(partial / file_name, mode) as file:
+                file.write(content)
+            self.complete(partial)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
     def discard(self, partial: Path) -> None:
         """Remove a failed build, as far as the disk allows, but never the generation in use. Needs `locked`.
 
@@ -227,10 +247,14 @@ class GenerationFolders:
         current = self.current()
         others = [name for name in self._names() if name != current]
         for name in others[: max(0, len(others) - keep_older)]:
-            # Under a name with `.partial`, an interrupted removal is finished by the next build.
-            doomed = self._folder / f"{name}{_PARTIAL_SUFFIX}"
-            self.folder(name).rename(doomed)
-            shutil.rmtree(doomed)
+            self.remove(name)
+
+    def remove(self, name: str) -> None:
+        """Remove a generation. Needs `locked`."""
+        # Under a name with `.partial`, an interrupted removal is finished by the next build.
+        doomed = self._folder / f"{name}{_PARTIAL_SUFFIX}"
+        self.folder(name).rename(doomed)
+        shutil.rmtree(doomed)
 
 
 def open_generation_file(folder: Path, name: str) -> int:

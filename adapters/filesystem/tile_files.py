@@ -40,6 +40,7 @@ from ...ext import (
     read_tile,
     tile_is_there,
 )
+from ..reader_threads import ReaderThreads
 from .disk import Disk
 from .errors import disk_errors, gate_error, no_mapping_left, no_tile_file, store_unavailable
 from .folders import OpenFolder, open_below, open_root
@@ -55,7 +56,6 @@ from .layout import (
 )
 from .placement import Placement
 from .quarantine import quarantine_tile, set_sidecar_aside
-from .reader_threads import ReaderThreads
 from .replacement import put_small_file, take_place, unlink
 from .staged_file import StagedFile
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 from collections.abc import AsyncIterable, Callable
 from datetime import datetime
@@ -15,40 +14,12 @@ import attrs
 import httpx
 
 from ...domain.errors import ConfigurationError
-from ..config.secret import HIDDEN, SHORTEST_REPLACED, Secret
+from ..config.secret import SHORTEST_REPLACED, Secret
+from ..http_logs import hide_in_http_logs
 from ..upload_protocol import PROTOCOL_HEADER, PROTOCOL_VERSION
 from .errors import ProviderProblemError, exchange_errors, garbled, problem_of_status
 
 T = TypeVar("T")
-
-# httpx logs every URL at INFO, httpcore every event at DEBUG; this package logs the important ones itself.
-for _name in ("httpx", "httpcore"):
-    if logging.getLogger(_name).level == logging.NOTSET:
-        logging.getLogger(_name).setLevel(logging.WARNING)
-
-
-class _TokensHidden(logging.Filter):
-    """Removes tokens from httpcore's log at DEBUG: a provider may repeat the upload token in a header."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tokens: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrite an entry that shows a token; every entry is logged."""
-        message = record.getMessage()
-        shown = message
-        for token in tuple(self.tokens):
-            shown = shown.replace(token, HIDDEN)
-        if shown != message:
-            record.msg, record.args = shown, ()
-        return True
-
-
-_tokens_hidden = _TokensHidden()
-# A filter applies only to entries of its own logger, not to those of child loggers.
-for _name in ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks"))):
-    logging.getLogger(_name).addFilter(_tokens_hidden)
 
 
 @attrs.frozen(kw_only=True)
@@ -95,8 +66,7 @@ class ProviderClient:
         self._now = now
         token = address.token.reveal()
         self._hidden = token if len(token) >= SHORTEST_REPLACED else ""
-        if self._hidden:
-            _tokens_hidden.tokens.add(self._hidden)
+        hide_in_http_logs(self._hidden)
         secure = httpx.URL(address.url).scheme == "https"
         self._client = httpx.AsyncClient(
             base_url=address.url,

@@ -12,8 +12,9 @@ from datetime import datetime
 
 import httpx
 
+from ...domain.policies.retry_after import retry_after_s
 from ...domain.values.upload_reports import ProblemKind, UploadProblem, UploadReason
-from .protocol import GarbledAnswerError, plain_text, read_problem, retry_after_s
+from .protocol import GarbledAnswerError, plain_text, read_problem
 
 _KIND_OF_STATUS = {
     400: ProblemKind.UNREADABLE_BATCH,

@@ -14,7 +14,8 @@ import attrs
 from ...domain.errors import ImageryPlaceError, ImagerySourceError
 from ...domain.ports.imagery_source import FoundPlace, ImageryFacts, ImageryTile, ReadPlace, TilePlace
 from ...domain.values.tile_grid import MAX_ZOOM, GridRange
-from .pictures import PictureError, Quarter, TilePicture, format_of, size_of, tiles_of
+from .picture_places import tiles_at
+from .pictures import PictureError, Quarter, format_of, size_of
 
 _VERBATIM_SECONDS, _ENCODING_SECONDS = 0.0001, 0.004
 _ENCODED_BITS_PER_PIXEL = 4
@@ -199,26 +200,10 @@ class ArchiveSource:
 
     def _made(self, task: _Task) -> list[ReadPlace]:
         """The tiles that are made of one picture; on any thread."""
-        try:
-            made = tiles_of(task.content, self._tile_size, task.quarters)
-        except PictureError as error:
-            return [self._refused(place, error) for place in task.places]
-        return [self._answer(place, one) for place, one in zip(task.places, made, strict=True)]
+        return tiles_at(self.name, task.places, task.content, self._tile_size, task.quarters)
 
-    def _answer(self, place: TilePlace, made: TilePicture) -> ReadPlace:
-        if made.valid_fraction == 0.0:
-            return None
-        return ImageryTile(
-            place=place,
-            pixels=made.pixels,
-            encoded_from=made.encoded_from,
-            valid_fraction=made.valid_fraction,
-        )
-
-    def _refused(self, place: TilePlace, error: PictureError) -> ImageryPlaceError:
-        return ImageryPlaceError(
-            f"{self.name}: {place} {error}", place=place, kind=error.kind, remedy=error.remedy
-        )
+    def stop(self) -> None:
+        """See `ImagerySource`: a block is read within seconds."""
 
     def __enter__(self) -> ArchiveSource:
         return self

@@ -12,6 +12,7 @@ import simplejpeg
 
 from ...domain.errors import RuntimeNotAvailableError
 from ...domain.policies.file_kinds import file_kind
+from ...domain.values.pictures import MaskedPicture
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -41,7 +42,8 @@ class TilePicture:
     pixels: bytes
     encoded_from: str | None
     """What it was made of; None for bytes that go in verbatim."""
-    valid_fraction: float = 1.0
+    part: MaskedPicture | None = None
+    """See `ImageryTile`."""
 
 
 @attrs.frozen
@@ -183,5 +185,5 @@ def _cut(decoded: _Decoded, quarter: Quarter) -> _Decoded:
 
 def _encode(decoded: _Decoded, made_of: str) -> TilePicture:
     encoded: Any = simplejpeg.encode_jpeg(decoded.rgb, quality=JPEG_QUALITY)
-    valid_fraction = 1.0 if decoded.valid is None else float(decoded.valid.mean())
-    return TilePicture(bytes(encoded), made_of, valid_fraction)
+    part = None if decoded.valid is None else MaskedPicture(decoded.rgb, decoded.valid)
+    return TilePicture(bytes(encoded), made_of, part)

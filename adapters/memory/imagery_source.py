@@ -28,6 +28,7 @@ class MemoryImagerySource:
         self.is_remote = is_remote
         self.was_read: list[TilePlace] = []
         """Every place that was read, in that order."""
+        self.stops = 0
         self._answers = dict(answers)
 
     def zooms(self) -> Sequence[int]:
@@ -58,6 +59,10 @@ class MemoryImagerySource:
             if isinstance(answer, ImagerySourceError):
                 raise answer
             yield answer
+
+    def stop(self) -> None:
+        """See `ImagerySource`: counts the calls."""
+        self.stops += 1
 
     def __enter__(self) -> MemoryImagerySource:
         return self

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +24,7 @@ LEAF_ENTRIES = 4_096
 MOST_LEAVES = 1_200
 """An entry of the root directory takes at most 13 bytes: so many always fit into it."""
 PART_BYTES = 4 << 20
+_HASHED_AT_ONCE = 1 << 20
 _SLOT_BITS = 48
 _OFFSET_MASK = (1 << _SLOT_BITS) - 1
 
@@ -38,6 +40,11 @@ class ArchiveWriter:
     ) -> None:
         self._file = file
         self._hasher = PartHasher(PART_BYTES)
+        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="aerotile-archive")
+        """Hashes what was written beside the next reads and writes, in order."""
+        self._unhashed: list[bytes] = []
+        self._unhashed_bytes = 0
+        self._under_way: Future[None] | None = None
         self._end = 0
         self._leaf_entries = max(leaf_entries, -(-most_tiles // MOST_LEAVES))
         self._leaf: list[tuple[int, int, int, int]] = []
@@ -116,6 +123,8 @@ class ArchiveWriter:
         self._file.seek(0)
         self._file.write(header.encode() + root)
         self._file.flush()
+        self._hash()
+        self._wait_for_hashes()
         parts = list(self._hasher.digests().parts)
         first = PartHasher(PART_BYTES)  # the part that was hashed before it held the header
         first.update(self._read(0, min(PART_BYTES, self._end)))
@@ -123,7 +132,8 @@ class ArchiveWriter:
         return header, PartDigests(tuple(parts), PART_BYTES)
 
     def close(self) -> None:
-        """Give up; after `finish` it does nothing."""
+        """Give up, or end the thread after `finish`."""
+        self._hashing.shutdown()
         self._leaves.close()
 
     def _note(self, tile_id: int, offset: int, length: int) -> None:
@@ -146,8 +156,26 @@ class ArchiveWriter:
 
     def _write(self, content: bytes) -> None:
         self._file.write(content)
-        self._hasher.update(content)
         self._end += len(content)
+        self._unhashed.append(content)
+        self._unhashed_bytes += len(content)
+        if self._unhashed_bytes >= _HASHED_AT_ONCE:
+            self._hash()
+
+    def _hash(self) -> None:
+        """Have what was written hashed, once what was handed over before is."""
+        self._wait_for_hashes()
+        self._under_way = self._hashing.submit(self._update, self._unhashed)
+        self._unhashed, self._unhashed_bytes = [], 0
+
+    def _update(self, contents: list[bytes]) -> None:
+        for content in contents:
+            self._hasher.update(content)
+
+    def _wait_for_hashes(self) -> None:
+        if self._under_way is not None:
+            self._under_way.result()
+            self._under_way = None
 
     def _read(self, offset: int, length: int) -> bytes:
         self._file.flush()

@@ -218,11 +218,13 @@ def _metres_per_pixel(path: Path, dataset: Any) -> float:
     across = [place.a * column + place.b * row + place.c for column, row in zip(columns, rows, strict=True)]
     along = [place.d * column + place.e * row + place.f for column, row in zip(columns, rows, strict=True)]
     x, y = projected(dataset.crs, WEB_MERCATOR, across, along)
+    if not all(map(math.isfinite, (*x, *y))):
+        raise _off_the_grid(path)
     half = EARTH_CIRCUMFERENCE_M / 2
     sides = [
         math.hypot((x[end] - x[0] + half) % EARTH_CIRCUMFERENCE_M - half, y[end] - y[0]) for end in (1, 2)
     ]
-    if not all(math.isfinite(side) and side > 0 for side in sides):
+    if not all(side > 0 for side in sides):
         raise _off_the_grid(path)
     return math.sqrt((sides[0] ** 2 + sides[1] ** 2) / 2)
 

@@ -17,6 +17,7 @@ import simplejpeg
 
 from ...domain.errors import ImageryPlaceError
 from ...domain.ports.imagery_source import FoundPlace, ImageryFacts, ImageryTile, ReadPlace, TilePlace
+from ...domain.values.pictures import MaskedPicture
 from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, GridRange
 from .errors import GDAL_ERRORS, reason_of
 from .footprint import Footprint
@@ -167,6 +168,9 @@ class RasterSource:
             answers |= {place: answer for block in done.values() for place, answer in block.answers.items()}
         return answers
 
+    def stop(self) -> None:
+        """See `ImagerySource`: a block is read within seconds."""
+
     def __enter__(self) -> RasterSource:
         return self
 
@@ -263,16 +267,20 @@ class RasterSource:
         return halved(joined((first, second, third, fourth)))
 
     def _tile(self, place: TilePlace, picture: Picture) -> ImageryTile | None:
-        valid_fraction = picture.valid_fraction
-        if valid_fraction == 0.0:
+        if picture.valid_fraction == 0.0:
             return None
         enlarged = (
             self._raster.metres_per_pixel * (self._tile_size << place.zoom_level) / EARTH_CIRCUMFERENCE_M
         )
         made_of = self._raster.described(enlarged if place.zoom_level > self._own_finest else None)
-        return ImageryTile(
-            place=place, pixels=_jpeg(picture), encoded_from=made_of, valid_fraction=valid_fraction
-        )
+        return ImageryTile(place=place, pixels=_jpeg(picture), encoded_from=made_of, part=_part(picture))
+
+
+def _part(picture: Picture) -> MaskedPicture | None:
+    if picture.valid is None or picture.valid.all():
+        return None
+    planes = picture.planes if len(picture.planes) == 3 else np.repeat(picture.planes, 3, axis=0)
+    return MaskedPicture(np.ascontiguousarray(np.moveaxis(planes, 0, 2)), picture.valid.copy())
 
 
 def _jpeg(picture: Picture) -> bytes:

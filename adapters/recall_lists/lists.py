@@ -9,7 +9,6 @@ or the new one. The pointer's SHA-256 tells a list from another one of the same 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Hashable
 from pathlib import Path
 
@@ -100,7 +99,7 @@ class RecallLists(GenerationFolders):
                     )
                 if number == last and self._is_whole(name, new):
                     return new, False
-                self._store(name, envelope)
+                self.put_file(name, LIST_FILE, envelope, _FILE_MODE)
                 self.switch(name, new.identity)
                 self.prune(0)
         except OSError as error:
@@ -124,23 +123,6 @@ class RecallLists(GenerationFolders):
             return self._read(name, new.identity) == new and self.current() == name
         except RecallListError:
             return False
-
-    def _store(self, name: str, envelope: bytes) -> None:
-        """Have the list lie in its folder, durably. The folder may be there: of a crash, or damaged."""
-        if name in self.names():
-            if self.folder(name).is_symlink():
-                raise OSError(f"{self.folder(name)} is a symbolic link")
-            with atomic_file(self.folder(name) / LIST_FILE, _FILE_MODE) as file:
-                file.write(envelope)
-            return
-        partial = self.begin(int(name))
-        try:
-            with new_file(partial / LIST_FILE, _FILE_MODE) as file:
-                file.write(envelope)
-            self.complete(partial)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
 
     def _read(self, name: str, identity: str | None) -> RecallInForce:
         folder = self.folder(name)

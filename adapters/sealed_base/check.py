@@ -17,7 +17,7 @@ from ..pmtiles.archive_directory import ArchiveError, Directory, decode_director
 from ..pmtiles.archive_header import DATA_OFFSET, HEADER_BYTES, ArchiveHeader, decode_header
 from ..pmtiles.archive_ids import archive_ids_of_keys
 from .facts import FACTS_ROW
-from .manifest import ARCHIVE_FILE, FACTS_FILE, SECTORS_FILE
+from .manifest import ARCHIVE_FILE, FACTS_FILE, SECTORS_FILE, SealedFile
 from .mapped_base import MappedBase
 
 _MOST_DIRECTORY_BYTES = 64 << 20
@@ -33,41 +33,61 @@ class BaseFinding:
     detail: str
 
 
+@attrs.define
+class BaseCheck:
+    """How far a check of a generation is; one that is given back to `check_base` goes on from there."""
+
+    parts: int = 0
+    """Parts of files that were hashed."""
+    findings: list[BaseFinding] = attrs.field(factory=list)
+    """In all files but the archive."""
+    damaged: list[tuple[int, int]] = attrs.field(factory=list)
+    """First byte of each damaged part of the archive, and the byte behind its last."""
+
+
 def check_base(
     base: MappedBase,
     *,
+    check: BaseCheck | None = None,
     pace: Callable[[int], None] = lambda read_bytes: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    checkpoint: Callable[[], None] = lambda: None,
 ) -> list[BaseFinding]:
     """Hash every byte of a generation; returns what is damaged, tile by tile where only tiles are.
 
-    `pace(read_bytes)` is called after each part and may sleep; `progress(done, total)` counts bytes. Raises
-    nothing for a damaged generation.
+    `pace(read_bytes)` is called after each part and may sleep; `progress(done, total)` counts bytes.
+    `checkpoint` is called when `check` stands behind a part. Raises nothing for a damaged generation.
     """
-    findings: list[BaseFinding] = []
+    check = BaseCheck() if check is None else check
     files = base.signed.manifest.files
-    names = [name for name in base.signed.manifest.file_names if name != SECTORS_FILE]
-    total, done = sum(files[name].size for name in names), 0
-    damaged: list[tuple[int, int]] = []
-    for name in names:
-        for number in range(files[name].parts):
-            begin = number * files[name].part_bytes
-            end = min(begin + files[name].part_bytes, files[name].size)
-            try:
-                base.check_part(name, number)
-            except BaseUnavailableError as error:
-                if name == ARCHIVE_FILE:
-                    damaged.append((begin, end))
-                else:
-                    findings.append(BaseFinding(name, str(error)))
-            done += end - begin
-            pace(end - begin)
-            progress(done, total)
+    parts = [
+        (name, number)
+        for name in base.signed.manifest.file_names
+        if name != SECTORS_FILE
+        for number in range(files[name].parts)
+    ]
+    total = sum(files[name].size for name in base.signed.manifest.file_names if name != SECTORS_FILE)
+    done = sum(_length(files[name], number) for name, number in parts[: check.parts])
+    for name, number in parts[check.parts :]:
+        begin, length = number * files[name].part_bytes, _length(files[name], number)
+        try:
+            base.check_part(name, number)
+        except BaseUnavailableError as error:
+            if name == ARCHIVE_FILE:
+                check.damaged.append((begin, begin + length))
+            else:
+                check.findings.append(BaseFinding(name, str(error)))
+        check.parts += 1
+        done += length
+        checkpoint()
+        pace(length)
+        progress(done, total)
+    findings = list(check.findings)
     if any(finding.what == FACTS_FILE for finding in findings):  # they say which tiles a damaged part holds
         return findings + [
-            BaseFinding(ARCHIVE_FILE, f"damaged between bytes {a} and {b}") for a, b in damaged
+            BaseFinding(ARCHIVE_FILE, f"damaged between bytes {a} and {b}") for a, b in check.damaged
         ]
-    for begin, end in damaged:
+    for begin, end in check.damaged:
         in_part = list(_damaged_tiles(base, begin, end))
         findings += in_part or [BaseFinding(ARCHIVE_FILE, f"damaged between bytes {begin} and {end}")]
     if all(finding.what in INDEX_FILES for finding in findings):
@@ -76,6 +96,11 @@ def check_base(
         except ArchiveError as error:
             findings.append(BaseFinding(ARCHIVE_FILE, str(error)))
     return findings
+
+
+def _length(file: SealedFile, number: int) -> int:
+    """Bytes of a part."""
+    return min(file.part_bytes, file.size - number * file.part_bytes)
 
 
 def _facts(base: MappedBase) -> npt.NDArray[np.void]:

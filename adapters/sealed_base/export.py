@@ -45,7 +45,7 @@ def export_generation(
             try:
                 _copy(source, partial, progress)
                 copies.complete(partial)
-                _check(copies, name, trust)
+                check_copy(copies, name, trust)
             except BaseException:
                 copies.discard(partial)
                 raise
@@ -74,7 +74,8 @@ def _chunks(folder: Path, name: str) -> Iterator[bytes]:
             yield chunk
 
 
-def _check(copies: BaseGenerations, name: str, trust: Trust) -> None:
+def check_copy(copies: BaseGenerations, name: str, trust: Trust) -> None:
+    """Hash a generation that was copied. Raises `BaseSealError` when it is not as its manifest says."""
     try:
         findings = check_base(open_base(copies, name, trust, require_signature=False))
     except BaseUnavailableError as error:

@@ -14,12 +14,11 @@ from ..files.atomic_file import atomic_file
 from ..files.generations import GenerationFolders, GenerationKind, open_generation_file
 from ..files.regular_file import read_at_most
 from ..signatures import SignatureError, Trust, open_envelope, signed, who_signed
-from .manifest import MANIFEST_FILE, PAYLOAD_TYPE, BaseManifest, decode_manifest
+from .manifest import MANIFEST_FILE, MOST_MANIFEST_BYTES, PAYLOAD_TYPE, BaseManifest, decode_manifest
 from .seal import FILE_MODE, SealSource, write_generation
 from .seal_plan import SealPlan
 
 REMEDY = "switch to another generation with `aerotile base rollback`, or bring a new one"
-_MOST_MANIFEST_BYTES = 16 << 20
 _BASE = GenerationKind(
     noun="base",
     unavailable=BaseUnavailableError,
@@ -214,7 +213,7 @@ class BaseGenerations(GenerationFolders):
         folder = self.folder(name)
         try:
             return read_at_most(
-                open_generation_file(folder, MANIFEST_FILE), _MOST_MANIFEST_BYTES, folder / MANIFEST_FILE
+                open_generation_file(folder, MANIFEST_FILE), MOST_MANIFEST_BYTES, folder / MANIFEST_FILE
             )
         except OSError as error:
             raise self.damaged(name, f"{MANIFEST_FILE} can't be read: {error.strerror or error}") from error

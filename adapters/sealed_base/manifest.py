@@ -27,6 +27,8 @@ FILES = (ARCHIVE_FILE, FACTS_FILE, SECTORS_FILE)
 """The files of each generation; `INDEX_FILES` lie behind them where it has an index."""
 DIGEST_BYTES, KEY_BYTES = 32, 8
 MAX_DATASETS = (1 << 16) - 1
+MOST_MANIFEST_BYTES = 16 << 20
+"""Of a manifest with its signatures."""
 _MOST_BYTES = (1 << 48) - 1
 
 

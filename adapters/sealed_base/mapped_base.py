@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,17 +52,23 @@ class MappedBase:
     sectors: tuple[SectorBoundary, ...]
     rules: tuple[FreshnessRule, ...]
 
-    def check_part(self, name: str, number: int) -> None:
-        """Have the disk give one part of a mapped file, and hash it.
+    residency_is_known: bool
+    """Whether the kernel says to this user which pages are in memory."""
 
-        Raises `BaseUnavailableError` when the disk does not give it or it is damaged.
+    def check_part(
+        self, name: str, number: int, bring: Callable[[MappedPixels], None] = MappedPixels.prefault
+    ) -> None:
+        """Have the disk give one part of a mapped file, by `bring`, and hash it.
+
+        Raises `BaseUnavailableError` when the disk does not give it or it is damaged, and what `bring` raises
+        beside `OSError`.
         """
         sealed = self.signed.manifest.files[name]
         begin = number * sealed.part_bytes
         length = min(sealed.part_bytes, sealed.size - begin)
         with self._mapping(name) as whole, whole.part(begin, length) as part:
             try:
-                part.prefault()
+                bring(part)
             except OSError as error:
                 raise self._unavailable(f"the disk does not give {name}: {error.strerror}") from error
             actual = hashlib.sha256(part).digest()
@@ -81,6 +88,25 @@ class MappedBase:
         for number in range(-(-self.facts.nbytes // facts.PART_BYTES)):
             self.check_part(FACTS_FILE, number)
         return np.frombuffer(memoryview(self.facts), facts.FACTS_ROW)
+
+    def bring_into_memory(self, *, lock: bool) -> None:
+        """Wait until all tiles and facts are in memory; with `lock` they stay there while they are mapped.
+
+        Raises `BaseUnavailableError` when the disk fails, or this process may not lock so much.
+        """
+        for name, mapped in ((FACTS_FILE, self.facts), (ARCHIVE_FILE, self.archive)):
+            try:
+                if lock:
+                    mapped.lock()
+                else:
+                    mapped.prefault()
+            except OSError as error:
+                if error.errno in (errno.ENOMEM, errno.EPERM):
+                    raise BaseUnavailableError(
+                        f"{mapped.nbytes} bytes of {self.folder / name} can't be locked: {error.strerror}",
+                        remedy="raise the limit of locked memory (ulimit -l), or set base.memory otherwise",
+                    ) from error
+                raise self._unavailable(f"the disk does not give {name}: {error.strerror}") from error
 
     def digest(self, name: str, number: int) -> bytes:
         """The digest that a part of a file must have."""
@@ -185,7 +211,15 @@ def open_base(
         raise generations.damaged(name, str(error)) from error
     if (header.tiles, header.contents) != (manifest.tiles, manifest.contents):
         raise generations.damaged(name, f"{ARCHIVE_FILE} holds {header.tiles} tiles, not {manifest.tiles}")
-    return MappedBase(folder, opened, archive, mapped, digests, first_keys, sectors, rules)
+    return MappedBase(
+        folder, opened, archive, mapped, digests, first_keys, sectors, rules, _residency_is_known(folder)
+    )
+
+
+def _residency_is_known(folder: Path) -> bool:
+    """Of a file that somebody neither owns nor may write, the kernel says that all of it is in memory."""
+    archive = folder / ARCHIVE_FILE
+    return os.geteuid() in (0, archive.stat().st_uid) or os.access(archive, os.W_OK)
 
 
 def _checked_sectors(folder: Path, opened: SignedManifest, digests: bytes) -> bytes:

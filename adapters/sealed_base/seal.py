@@ -18,7 +18,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from ...domain.errors import BaseSealError, ContentHashMismatchError
+from ...domain.errors import BaseSealError
 from ...domain.values.catalogue_entries import Keys
 from ...domain.values.datasets import Dataset
 from ...domain.values.place_keys import translated_keys
@@ -27,6 +27,7 @@ from ...domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassi
 from ...domain.values.tile_grid import tile_bbox
 from ...domain.values.tile_key import VariantTable, decode_tile_key
 from ...domain.values.tiles import TileId, TileMetadataPersistent
+from ...ext import TileKeyCodec
 from ..files.atomic_file import new_file
 from ..files.file_digests import PART_BYTES, PartDigests, PartHasher
 from ..index_files import INDEX_FILES
@@ -48,6 +49,7 @@ from .manifest import (
     SealedFile,
     SealedIndex,
 )
+from .read_ahead import ReadAhead, Wanted
 from .seal_plan import SealPlan
 from .sector_file import encode_sectors
 from .sorted_runs import Rows, SortedRuns
@@ -66,6 +68,7 @@ class SealSource:
 
     rows: Callable[[], Iterable[TileMetadataPersistent]]
     read: Callable[[TileId], bytes]
+    """Called by several threads at a time."""
     sectors: tuple[SectorBoundary, ...]
     rules: tuple[FreshnessRule, ...]
     datasets: tuple[Dataset, ...]
@@ -98,7 +101,7 @@ def write_generation(
     of_datasets = DatasetTally(source.datasets)
     placed = SortedRuns(_PLACED, "id", folder)
     by_key = SortedRuns(FACTS_ROW, "key", folder)
-    with closing(placed), closing(by_key):
+    with closing(placed), closing(by_key), ReadAhead(source.read) as ahead:
         provisional = _place(source, plan, placed, left_out, of_datasets)
         if not len(placed):
             raise BaseSealError(
@@ -112,20 +115,24 @@ def write_generation(
             with closing(ArchiveWriter(file, len(placed), folder)) as writer:
                 bounds = _Bounds()
                 done, latest_capture_us = 0, int(np.iinfo(np.int64).min)
-                for piece in _one_a_place(placed, provisional, plan, variants, left_out):
+                codec = TileKeyCodec(variants)
+                pieces = _one_a_place(placed, provisional, plan, variants, left_out)
+                for piece in _in_chunks(pieces):
                     rows = piece["row"]
                     offsets = []
-                    for tile_key, archive_id, length, sha256 in zip(
-                        rows["key"].tolist(),
-                        piece["id"].tolist(),
-                        rows["length"].tolist(),
-                        rows["sha256"].tolist(),
-                        strict=True,
-                    ):
-                        tile_id = decode_tile_key(tile_key, variants)
-                        pixels = _checked(source.read(tile_id), tile_id, length, sha256)
-                        offsets.append(writer.add(archive_id, pixels, sha256))
-                        bounds.add(tile_id)
+                    wanted = [
+                        Wanted(*each)
+                        for each in zip(
+                            codec.decode_many(np.ascontiguousarray(rows["key"])),
+                            rows["length"].tolist(),
+                            rows["sha256"].tolist(),
+                            strict=True,
+                        )
+                    ]
+                    tiles = ahead.tiles(wanted)
+                    for archive_id, tile, pixels in zip(piece["id"].tolist(), wanted, tiles, strict=True):
+                        offsets.append(writer.add(archive_id, pixels, tile.sha256))
+                        bounds.add(tile.tile_id)
                         done += 1
                         progress(done, len(placed))
                     rows["offset"] = offsets
@@ -248,14 +255,11 @@ def _one_a_place(
         yield piece[firsts]
 
 
-def _checked(pixels: bytes, tile_id: TileId, length: int, sha256: bytes) -> bytes:
-    """The pixels, which have the length and the SHA-256 that their row promises."""
-    actual = hashlib.sha256(pixels)
-    if len(pixels) != length or actual.digest() != sha256:
-        raise ContentHashMismatchError(
-            "SHA-256", expected=sha256.hex(), actual=actual.hexdigest(), tile_id=tile_id
-        )
-    return pixels
+def _in_chunks(pieces: Iterable[Rows]) -> Iterator[Rows]:
+    """The same rows in smaller pieces: what Python keeps of each tile of a piece is many times its row."""
+    for piece in pieces:
+        for first in range(0, len(piece), _CHUNK):
+            yield piece[first : first + _CHUNK]
 
 
 class _Bounds:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -21,11 +22,21 @@ from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_key import decode_tile_key
 from ...domain.values.tiles import TileId
 from ...domain.values.validators import check_timeout, taken_as
-from ...ext import SealedTiles
+from ...ext import MappedPixels, SealedTiles
 from ..pmtiles.archive_header import DATA_OFFSET
+from ..reader_threads import ReaderThreads
 from .facts import FACTS_ROW, PART_ROWS
-from .manifest import FACTS_FILE
+from .manifest import FACTS_FILE, KEY_BYTES
 from .mapped_base import MappedBase
+
+DEFAULT_THREADS = 4
+
+
+class _Patience(threading.local):
+    """How long this thread's calls wait for the disk."""
+
+    def __init__(self, timeout_s: float | None) -> None:
+        self.timeout_s = timeout_s
 
 
 def _not_here(tile_id: TileId) -> TilePixelHandle:
@@ -37,6 +48,9 @@ class SealedTileStore:
 
     A tile's bytes are hashed at its first read (`verify_reads`), its facts before their first use. A damaged
     tile, or part of the facts with its 512 tiles, is refused each time, and the others are read on.
+
+    A first use waits for the disk until the deadline, and then raises `ReadDeadlineError` with the tile that
+    is read, or with the first one of the part of the facts that a look-up needs, whichever call needs it.
     """
 
     def __init__(
@@ -48,18 +62,24 @@ class SealedTileStore:
         when_damaged: Callable[[TileId, str, str], None] = lambda tile_id, expected, found: None,
         otherwise: Callable[[TileId], TilePixelHandle] | None = None,
         recalls: RecallGuard | None = None,
+        read_deadline_s: float | None = None,
+        threads: ReaderThreads | None = None,
     ) -> None:
         """`judge` gives the verdict on a tile by its capture time in microseconds since 1970, as of now.
 
         `when_damaged` is called with a refused tile, the SHA-256 that was sealed and the one that was found.
         `recalls` refuses the tiles of a recall list; default none.
         `otherwise` reads a tile that the base does not hold; None: such a read raises `TileNotFoundError`.
+        `read_deadline_s` is how long a first use waits for the disk, on one of `threads`; None: as long as
+        the disk takes.
         """
         self.base = base
         self._judge = judge
         self._verify_reads = verify_reads
         self._when_damaged = when_damaged
         self._recalls = no_recalls() if recalls is None else recalls
+        self._patience = _Patience(read_deadline_s)
+        self._threads = ReaderThreads(DEFAULT_THREADS) if threads is None else threads
         self._tiles = SealedTiles(
             base.facts,
             base.archive,
@@ -81,9 +101,13 @@ class SealedTileStore:
         return self._tiles.read_pixels(tile_id)
 
     def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
-        """See `SupportsLocalReads`; a first read waits for the disk, whatever `timeout_s` says."""
+        """See `SupportsLocalReads`."""
         check_timeout(timeout_s)
-        return self._tiles.read_pixels(tile_id)
+        before, self._patience.timeout_s = self._patience.timeout_s, timeout_s
+        try:
+            return self._tiles.read_pixels(tile_id)
+        finally:
+            self._patience.timeout_s = before
 
     def read_tile_bytes(self, tile_id: TileId) -> bytes:
         """See `SupportsLocalReads`."""
@@ -140,8 +164,25 @@ class SealedTileStore:
         """How many tiles the base holds."""
         return len(self._tiles)
 
+    def close(self) -> None:
+        """End the threads that wait for the disk, each after its current read; reads go on."""
+        self._threads.close()
+
     def _check_part(self, number: int) -> None:
-        self.base.check_part(FACTS_FILE, number)
+        key = int.from_bytes(self.base.first_keys[number * KEY_BYTES :][:KEY_BYTES], "little", signed=True)
+        first = decode_tile_key(key, self.base.signed.manifest.variants)
+        self.base.check_part(FACTS_FILE, number, lambda part: self._bring(part, first))
+
+    def _bring(self, pixels: MappedPixels, tile_id: TileId) -> None:
+        """Wait for the disk until the bytes are in memory, or the deadline has passed.
+
+        Raises `OSError` when the disk fails, and `ReadDeadlineError`.
+        """
+        timeout_s = self._patience.timeout_s
+        if timeout_s is None or (self.base.residency_is_known and pixels.is_resident):
+            pixels.prefault()
+        else:
+            self._threads.run(pixels.prefault, tile_id, timeout_s)
 
     def _check_tile(self, row: int) -> None:
         """Refuse a recalled tile; have the disk give its bytes, and hash them where reads are verified."""
@@ -155,7 +196,7 @@ class SealedTileStore:
             raise BaseUnavailableError(f"the facts of tile {tile_id} are impossible: {error}") from error
         with pixels:
             try:
-                pixels.prefault()
+                self._bring(pixels, tile_id)
             except OSError as error:
                 raise StoreUnavailableError(
                     f"can't read tile {tile_id} of the sealed base: {error.strerror}",

@@ -1,11 +1,15 @@
-"""The pixels of a tile's JPEG, for a network that describes it."""
+"""Tiles' JPEGs as pixels and pixels as JPEGs, for networks that describe them and for mosaics."""
 
 from __future__ import annotations
 
+import attrs
+import numpy as np
 import simplejpeg
 
 from ...domain.errors import TileMetadataError
-from ...domain.values.pictures import Pictures
+from ...domain.values.pictures import Picture, Pictures
+
+JPEG_QUALITY = 90
 
 
 def decode_tile_picture(pixels: bytes, tile_size_pixels: int) -> Pictures:
@@ -23,3 +27,20 @@ def decode_tile_picture(pixels: bytes, tile_size_pixels: int) -> Pictures:
     except ValueError as error:
         raise TileMetadataError(f"the JPEG does not decode: {error}") from error
     return picture[None]
+
+
+@attrs.frozen
+class TilePictureCodec:
+    """See `PictureCodec`."""
+
+    tile_size_pixels: int
+
+    def decode(self, jpeg: bytes) -> Picture:
+        """See `PictureCodec`."""
+        picture: Picture = decode_tile_picture(jpeg, self.tile_size_pixels)[0]
+        return picture
+
+    def encode(self, picture: Picture) -> bytes:
+        """See `PictureCodec`."""
+        encoded: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(picture), JPEG_QUALITY, "RGB", "420")
+        return encoded

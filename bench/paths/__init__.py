@@ -6,6 +6,8 @@ from harness.subjects import GrowthCurve, MeasuredPath
 
 from . import (
     area_search,
+    base_opening,
+    base_sealing,
     budget,
     build,
     bulk,
@@ -46,6 +48,8 @@ PATHS: tuple[MeasuredPath, ...] = (
     area_search.SMALL_AREA,
     area_search.LARGE_AREA,
     sealed_base.READ,
+    base_opening.OPEN,
+    base_sealing.SEAL,
     build.CUT,
     busy_writes.BESIDE_PYTHON,
     rasters.CUT,
@@ -59,4 +63,5 @@ GROWTH: tuple[GrowthCurve, ...] = (
     index_search.GROWTH,
     opening.FACTORIES_GROWTH,
     area_search.GROWTH,
+    base_opening.GROWTH,
 )

@@ -22,10 +22,19 @@ from harness.workshop import Workshop
 
 from aerotile import Area, Bbox, TileId
 from aerotile.adapters.faiss import FaissDescriptorIndex
+from aerotile.adapters.faiss.area_search import AreaSearch
+from aerotile.adapters.faiss.mapped_index import open_areas
 from aerotile.adapters.faiss.place_order import BlockLayout, RowsFile
 from aerotile.domain.values.tile_key import VariantTable, encode_tile_key
 
-from .built_indexes import BuiltIndex, build_index, one_thread, searched_index
+from .built_indexes import (
+    BuiltIndex,
+    build_index,
+    hnswlib_index,
+    one_thread,
+    searched_index,
+    usearch_f16_index,
+)
 from .descriptor_sets import NEIGHBOURS, Vectors, clustered
 
 SMALL, LARGE = 1_024, 20_000
@@ -91,7 +100,8 @@ def _ours(index: FaissDescriptorIndex, built: BuiltIndex, wanted: int) -> Calls:
         hits = index.search_within(one.query, NEIGHBOURS, one.area)
         return {_row_of(hit.tile_id) for hit in hits}
 
-    recall = _recall(asked, built.wanted.descriptors, rows_of)  # and every block has been hashed then
+    stored = built.wanted.descriptors.astype(np.float16).astype(np.float32)
+    recall = _recall(asked, stored, rows_of)  # and every block has been hashed then
     return Calls(
         call=lambda one: index.search_within(one.query, NEIGHBOURS, one.area),
         arguments=Cycle(asked).arguments,
@@ -182,6 +192,64 @@ def _whole_then_kept(graph: Any, one: Asked) -> set[int]:
     return set(found[np.isin(found, one.rows)][:NEIGHBOURS].tolist())
 
 
+def _open_first_use(wanted: int) -> Callable[[Workshop], AbstractContextManager[Operation]]:
+    """Ours, of which no block has been used: each is populated and hashed by the search that needs it."""
+
+    @contextmanager
+    def opened(workshop: Workshop) -> Iterator[Operation]:
+        built = workshop.shared(searched_index)
+        index = built.opened()
+        metadata = index.metadata()
+        index.close()
+        asked = Cycle(_asked(built, wanted))
+
+        def fresh() -> tuple[AreaSearch, Asked]:
+            areas = open_areas(built.file.parent, metadata)
+            assert areas is not None
+            return areas, *asked.arguments()
+
+        yield Calls(call=lambda areas, one: areas.nearest(one.query, NEIGHBOURS, one.area), arguments=fresh)
+
+    return opened
+
+
+def _open_peer(
+    wanted: int,
+    make: Callable[[Workshop], AbstractContextManager[Any]],
+    search: Callable[[Any, Asked], npt.NDArray[np.int64]],
+) -> Callable[[Workshop], AbstractContextManager[Operation]]:
+    @contextmanager
+    def opened(workshop: Workshop) -> Iterator[Operation]:
+        built = workshop.shared(searched_index)
+        index = workshop.shared(make)
+        asked = _asked(built, wanted)
+
+        def rows_of(one: Asked) -> set[int]:
+            return set(search(index, one).tolist())
+
+        recall = _recall(asked[:64], built.wanted.descriptors, rows_of)
+        yield Calls(call=rows_of, arguments=Cycle(asked).arguments, facts=lambda: {"recall@10": recall})
+
+    return opened
+
+
+def _hnswlib_filtered(index: Any, one: Asked) -> npt.NDArray[np.int64]:
+    held = frozenset(one.rows.tolist())
+    index.set_ef(64)
+    found: npt.NDArray[np.int64]
+    try:
+        found = index.knn_query(one.query, NEIGHBOURS, num_threads=1, filter=held.__contains__)[0][0]
+    except RuntimeError:  # fewer than ten of the nodes that it looked at lie in the area
+        return np.empty(0, np.int64)
+    return found.astype(np.int64)
+
+
+def _usearch_kept(index: Any, one: Asked) -> npt.NDArray[np.int64]:
+    found = index.search(one.query, _OF_THE_WHOLE, threads=1).keys.astype(np.int64)
+    kept: npt.NDArray[np.int64] = found[np.isin(found, one.rows)][:NEIGHBOURS]
+    return kept
+
+
 def _path(name: str, wanted: int) -> MeasuredPath:
     return MeasuredPath(
         id=name,
@@ -205,6 +273,27 @@ def _path(name: str, wanted: int) -> MeasuredPath:
                 open=_open_graph(wanted, _whole_then_kept),
                 note=f"the {_OF_THE_WHOLE} nearest of the base, of which those in the area are kept",
             ),
+            Subject(
+                name="hnswlib filter",
+                role=Role.PEER,
+                open=_open_peer(wanted, hnswlib_index, _hnswlib_filtered),
+                needs=("hnswlib",),
+                note="ef 64; asks Python for each node, whose set is made in the call, as our selection is; "
+                "finds nothing where fewer than ten of the nodes looked at lie in the area",
+            ),
+            Subject(
+                name="usearch, then filter",
+                role=Role.PEER,
+                open=_open_peer(wanted, usearch_f16_index, _usearch_kept),
+                needs=("usearch",),
+                note=f"its Python has no filter: of the {_OF_THE_WHOLE} nearest those in the area are kept",
+            ),
+            Subject(
+                name="Aerotile, first use",
+                role=Role.REFERENCE,
+                open=_open_first_use(wanted),
+                note="of blocks whose pages are in the page cache: they are hashed by the search",
+            ),
         ),
         full=Effort(blocks=10, rounds=300),
         quick=Effort(blocks=3, rounds=100),
@@ -226,7 +315,7 @@ def _grown(workshop: Workshop, count: int) -> Iterator[Operation]:
 GROWTH = GrowthCurve(
     id="P-15",
     of="descriptors, 1,024 of them in the area",
-    sizes=(10_000, 100_000, 1_000_000),
+    sizes=(1_000, 10_000, 100_000, 1_000_000),
     open=_grown,
     rounds=2_000,
     quick_rounds=300,

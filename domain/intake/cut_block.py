@@ -14,7 +14,7 @@ from ..ports.picture_decoder import PictureDecoder
 from ..values.tiles import TileMetadata
 from .gates import IntakeTerms, check_decoded, read_offered_tile
 from .mosaic import Mosaic, MosaicBlock
-from .provision import ProvisionReport, ProvisionTerms, least_fraction, offered_tiles
+from .provision import ProvisionReport, ProvisionTerms, offered_tiles
 from .report import IntakeReport, Refusal
 
 
@@ -45,7 +45,7 @@ def cut_block(
     is read. `terms.captured_at` is one date, or None for that of the sources. Raises `ImagerySourceError`.
     """
     report = ProvisionReport(IntakeReport())
-    read = list(mosaic.read(block, least_fraction=least_fraction(mosaic, terms)))
+    read = list(mosaic.read(block))
     intake = IntakeTerms(source=terms.source, tile_size_pixels=tile_size_pixels, dataset=terms.dataset)
     tiles = []
     for tile in offered_tiles(read, mosaic, terms, report):

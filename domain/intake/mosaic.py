@@ -1,4 +1,4 @@
-"""`Mosaic`: the sources of one provision, seen as one: at each place the first source that has it whole."""
+"""`Mosaic`: the sources of one provision, seen as one: where the first shows no ground, the next does."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from operator import itemgetter
 
 import attrs
 
-from ..errors import ImageryPlaceError, ImagerySourceError
+from ..errors import ImageryPlaceError, ImagerySourceError, TileMetadataError
 from ..ports.imagery_source import ImagerySource, ImageryTile, TilePlace
+from ..ports.picture_codec import PictureCodec
 from ..values.areas import Area
 from ..values.disk_usage import footprint
 from ..values.tile_grid import shared_range, tile_bbox
+from .place_layers import PlaceLayers, PlaceRead
 from .wanted_places import SQUARE, WantedSquare, WantedZoom
 
+MOST_REMOTE_PLACES = 10_000_000
+"""Places that a server is asked for in one provision: six days at 20 requests a second."""
 _BLOCK_STEPS = 4
 """A block has 16 columns and rows at its finest zoom, and what lies above them at so many coarser zooms.
 
@@ -53,35 +57,28 @@ class ZoomEstimate:
     """About how long reading takes, those that are present included where they are compared."""
 
 
-@attrs.frozen(eq=False)
-class PlaceRead:
-    """How reading one place of the mosaic ended."""
-
-    place: TilePlace
-    source: int
-    """The number of the source that `tile` is of."""
-    tile: ImageryTile | None
-    """None: no source shows ground there."""
-    faults: Sequence[tuple[int, ImageryPlaceError]] = ()
-    """What was wrong there, by the number of the source."""
-
-
 @attrs.frozen(kw_only=True)
 class Mosaic:
     """The sources in order, the best first. Each is called by one thread at a time."""
 
     sources: Sequence[ImagerySource]
     zooms: Sequence[int]
+    codec: PictureCodec
     area: Area | None = None
     """None: all that the sources have."""
 
     @classmethod
     def of(
-        cls, sources: Sequence[ImagerySource], *, zooms: Sequence[int] = (), area: Area | None = None
+        cls,
+        sources: Sequence[ImagerySource],
+        codec: PictureCodec,
+        *,
+        zooms: Sequence[int] = (),
+        area: Area | None = None,
     ) -> Mosaic:
         """The mosaic at the given zooms, or at all that a source has.
 
-        Raises `ImagerySourceError` for a zoom that no source has.
+        Raises `ImagerySourceError` for a zoom that no source has, and for more places than a server is asked.
         """
         known = sorted({zoom for source in sources for zoom in source.zooms()})
         missing = sorted(set(zooms) - set(known))
@@ -92,7 +89,25 @@ class Mosaic:
                 f"no source has zoom {in_ranges(missing)} ({held})",
                 remedy=f"leave these zooms out{enlarged if missing[-1] > max(known, default=-1) else ''}",
             )
-        return cls(sources=sources, zooms=sorted(set(zooms)) or known, area=area)
+        mosaic = cls(sources=sources, zooms=sorted(set(zooms)) or known, codec=codec, area=area)
+        mosaic._check_remote()
+        return mosaic
+
+    def _check_remote(self) -> None:
+        """Raise `ImagerySourceError` for more places than a server is asked for."""
+        for source in self.sources:
+            if not source.is_remote:
+                continue
+            extents = [extent for extent in map(source.extent, self.zooms) if extent is not None]
+            most = sum((one.max_x - one.min_x + 1) * (one.max_y - one.min_y + 1) for one in extents)
+            if most > MOST_REMOTE_PLACES and self.area is not None:
+                most = min(most, sum(WantedZoom.of(self.area, zoom).count or 0 for zoom in self.zooms))
+            if most > MOST_REMOTE_PLACES:
+                raise ImagerySourceError(
+                    f"{source.name} is a server, and would be asked for {most} places at zoom "
+                    f"{in_ranges(self.zooms)}; {MOST_REMOTE_PLACES} are the most",
+                    remedy="name a smaller --area or coarser zooms",
+                )
 
     def estimate(self, is_present: Callable[[TilePlace], bool] = lambda place: False) -> list[ZoomEstimate]:
         """Count the places of each zoom, and estimate their bytes. No pixels are read.
@@ -170,30 +185,40 @@ class Mosaic:
         for _, (numbers, sizes) in sorted(blocks.items()):
             yield MosaicBlock(numbers, sizes)
 
-    def read(self, block: MosaicBlock, *, least_fraction: float = 1.0) -> Iterator[PlaceRead]:
+    def read(self, block: MosaicBlock) -> Iterator[PlaceRead]:
         """Read the places of a block, source by source.
 
-        A place of which a source shows less than `least_fraction` is asked of the next source too; the one
-        that shows most gives the tile. Raises `ImagerySourceError`.
+        A place of which the sources so far show a part is asked of the next source too, which fills in what
+        is missing. Raises `ImagerySourceError`.
         """
         pending = dict(block.places)
-        best: dict[TilePlace, tuple[int, ImageryTile]] = {}
+        layers: dict[TilePlace, PlaceLayers] = defaultdict(lambda: PlaceLayers(self.codec))
         faults: dict[TilePlace, list[tuple[int, ImageryPlaceError]]] = defaultdict(list)
         for number, source in enumerate(self.sources):
             asked = [place for place, numbers in pending.items() if number in numbers]
             if not asked:
                 continue
             for place, answer in zip(asked, source.read(asked), strict=True):
-                if isinstance(answer, ImageryPlaceError):
-                    faults[place].append((number, answer))
-                elif answer is not None:
-                    if place not in best or answer.valid_fraction > best[place][1].valid_fraction:
-                        best[place] = (number, answer)
-                    if answer.valid_fraction >= least_fraction:
+                if isinstance(answer, ImageryTile):
+                    try:
+                        layers[place].add(number, answer, answer.captured_at or source.facts.captured_at)
+                    except TileMetadataError as error:
+                        faults[place].append((number, _undecodable(source, place, error)))
+                    if layers[place].is_whole:
                         del pending[place]
+                elif answer is not None:
+                    faults[place].append((number, answer))
         for place in block.places:
-            number, tile = best.get(place, (0, None))
-            yield PlaceRead(place, number, tile, faults.get(place, ()))
+            yield layers[place].as_read(place, faults.get(place, ()))
+
+
+def _undecodable(source: ImagerySource, place: TilePlace, error: TileMetadataError) -> ImageryPlaceError:
+    return ImageryPlaceError(
+        f"{source.name}: {place} can't fill in what other sources lack: {error}",
+        place=place,
+        kind="a damaged JPEG",
+        remedy="leave this source out, or bring its tile in again",
+    )
 
 
 def _pyramids(zooms: Sequence[int]) -> list[list[int]]:

@@ -20,12 +20,15 @@ from ..values.datasets import SourceDigest
 from ..values.tiles import TileId, TileSource
 from .admit_dataset import admit_dataset
 from .compare_stored import OnContest
-from .mosaic import Mosaic, MosaicBlock, PlaceRead
+from .mosaic import Mosaic, MosaicBlock
+from .place_layers import PlaceRead
 from .report import IntakeReport
 from .take_in_tiles import CaptureTimes, TileIntake
 
 _PART_TILES, _PART_BYTES = 1024, 64 << 20
 """A part of the provision is read while the one before is written; so much of it is in memory."""
+_REMOTE_PART_TILES = 256
+"""A part of remote sources: what a kill loses must be asked for again."""
 
 T = TypeVar("T")
 
@@ -68,7 +71,7 @@ class ProvisionReport:
     partial_taken: int = 0
     """Tiles of which a part shows no ground, of those that were offered to the store."""
     empty: int = 0
-    """Places that a source lists and where none shows ground."""
+    """Places where no source shows ground, though one lists them; among them those that a server lacks."""
     dates_from: str = ""
     """Where the capture dates came from, in words."""
     faults: Counter[str] = attrs.field(factory=Counter)
@@ -106,9 +109,8 @@ class _Part:
     """Those that the store holds and that were not read."""
     read: list[PlaceRead] = attrs.field(factory=list)
 
-    @property
-    def is_full(self) -> bool:
-        return len(self.read) >= _PART_TILES or (
+    def is_full(self, most_tiles: int) -> bool:
+        return len(self.read) >= most_tiles or (
             sum(len(one.tile.pixels) for one in self.read if one.tile is not None) >= _PART_BYTES
         )
 
@@ -158,8 +160,9 @@ def provision_tiles(
     """Take the tiles of a mosaic into the store; `report` is filled in on the way.
 
     Each place ends as `TileIntake.take_in` ends a tile, so that an interrupted provision is simply repeated:
-    the store holds what was committed, at most two parts of 1,024 tiles are read again for nothing. The next
-    part is read while one is written. A place of a remote source that the store holds is not read again.
+    the store holds what was committed, at most two parts of 1,024 tiles (256 where a source is remote) are
+    read again for nothing. The next part is read while one is written. A place of a remote source that the
+    store holds is not read again.
     `progress(done)` counts places, `before_evictions` is called once before tiles make room for these.
     An error that every tile would meet ends the run: `report.intake.stopped_by` has it.
     Raises `ImagerySourceError`, also where a source says no capture time and nobody else does, and before
@@ -175,7 +178,7 @@ def provision_tiles(
             before_evictions(needed_bytes, free_bytes)
 
     done = 0
-    reading = _read_ahead(_parts(mosaic, intake, terms))
+    reading = _read_ahead(_parts(mosaic, intake, terms), lambda: _stop(mosaic.sources))
     with closing(reading) as parts, intake.tally_evictions() as report.intake.evicted:
         for part in parts:
             _note_known(part.known, terms, report)
@@ -226,8 +229,9 @@ def _date_of(tile: OfferedTile) -> datetime | None:
 
 def _parts(mosaic: Mosaic, intake: TileIntake, terms: ProvisionTerms) -> Iterator[_Part]:
     known_there = is_present(intake, terms.source)
-    least = least_fraction(mosaic, terms)
     replaces = terms.on_contest is OnContest.REPLACE
+    is_remote = any(source.is_remote for source in mosaic.sources)
+    most_tiles = _REMOTE_PART_TILES if is_remote else _PART_TILES
     part = _Part()
     for block in mosaic.blocks():
         known = {
@@ -243,26 +247,33 @@ def _parts(mosaic: Mosaic, intake: TileIntake, terms: ProvisionTerms) -> Iterato
             known = {place for place in known if holders.get(TileId(*place, terms.source)) == terms.dataset}
         part.known += known
         asked = {place: numbers for place, numbers in block.places.items() if place not in known}
-        part.read += mosaic.read(MosaicBlock(asked, block.sizes), least_fraction=least)
-        if part.is_full:
+        part.read += mosaic.read(MosaicBlock(asked, block.sizes))
+        if part.is_full(most_tiles):
             yield part
             part = _Part()
     yield part
 
 
-def least_fraction(mosaic: Mosaic, terms: ProvisionTerms) -> float:
-    """The share of a place that a source must show so that no other source is asked for it."""
-    return 0.0 if terms.take_partial and len(mosaic.sources) == 1 else 1.0
+def _read_ahead(items: Iterator[T], stop: Callable[[], None]) -> Generator[T, None, None]:
+    """The items; the next one is made by another thread while one is used. One more is alive than is used.
 
-
-def _read_ahead(items: Iterator[T]) -> Generator[T, None, None]:
-    """The items; the next one is made by another thread while one is used. One more is alive than is used."""
+    `stop` is called where the items are not used to their end, before the one under way is waited for.
+    """
     end = object()
     with ThreadPoolExecutor(1, thread_name_prefix="aerotile-imagery") as pool:
-        upcoming = pool.submit(next, items, end)
-        while (item := upcoming.result()) is not end:
+        try:
             upcoming = pool.submit(next, items, end)
-            yield item  # type: ignore[misc]  # `end` alone is no item
+            while (item := upcoming.result()) is not end:
+                upcoming = pool.submit(next, items, end)
+                yield item  # type: ignore[misc]  # `end` alone is no item
+        except BaseException:
+            stop()
+            raise
+
+
+def _stop(sources: Sequence[ImagerySource]) -> None:
+    for source in sources:
+        source.stop()
 
 
 def _note_known(known: Sequence[TilePlace], terms: ProvisionTerms, report: ProvisionReport) -> None:
@@ -288,7 +299,7 @@ def offered_tiles(
         if one.tile.valid_fraction < 1.0 and not terms.take_partial:
             report.partial += 1
             continue
-        source = mosaic.sources[one.source]
+        names = " and ".join(mosaic.sources[number].name for number in one.sources)
         pixels = one.tile.pixels
         report.partial_taken += one.tile.valid_fraction < 1.0
         if one.tile.encoded_from is None:
@@ -296,6 +307,5 @@ def offered_tiles(
         else:
             report.encoded[one.tile.encoded_from] += 1
             pixels = with_comment(pixels, f"encoded anew by Aerotile from a {one.tile.encoded_from}")
-        captured_at = one.tile.captured_at or source.facts.captured_at
-        tiles.append(ReadTile(f"{source.name}: {place}", *place, pixels, captured_at))
+        tiles.append(ReadTile(f"{names}: {place}", *place, pixels, one.captured_at))
     return tiles

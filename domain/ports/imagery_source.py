@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import attrs
 
 from ..errors import ImageryPlaceError
+from ..values.pictures import MaskedPicture
 from ..values.tile_grid import GridRange
 
 
@@ -61,10 +62,15 @@ class ImageryTile:
     """A JPEG. Only its source has looked at it: every gate of the intake is still ahead."""
     encoded_from: str | None = None
     """None: the source's bytes, verbatim. Otherwise what the JPEG was made of: `PNG`, `512 pixels`."""
-    valid_fraction: float = 1.0
-    """The share of pixels that show ground: below 1 where the imagery ends, has no data or is transparent."""
+    part: MaskedPicture | None = None
+    """The decoded picture, where the imagery ends in it, has no data or is transparent; else None."""
     captured_at: datetime | None = None
     """The place's own capture time, where the source knows it."""
+
+    @property
+    def valid_fraction(self) -> float:
+        """The share of pixels that show ground."""
+        return 1.0 if self.part is None else self.part.valid_fraction
 
 
 ReadPlace: TypeAlias = ImageryTile | ImageryPlaceError | None
@@ -74,8 +80,9 @@ ReadPlace: TypeAlias = ImageryTile | ImageryPlaceError | None
 class ImagerySource(Protocol):
     """A named source of imagery, seen as tiles of the Web-Mercator grid of `tiles.tile_size_pixels`.
 
-    A context manager that gives files and connections back. All calls come from one thread at a time; a
-    source that decodes, warps or fetches uses threads of its own, on all cores. No call writes to the source.
+    A context manager that gives files and connections back. All calls but `stop` come from one thread at a
+    time; a source that decodes, warps or fetches uses threads of its own, on all cores. No call writes to the
+    source.
     """
 
     @property
@@ -120,6 +127,13 @@ class ImagerySource(Protocol):
         What is wrong with one place is an `ImageryPlaceError` among the answers; the others go on.
         Raises `ImagerySourceError` where the source as a whole can't be read any more. Closing the iterator
         ends the reads under way.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Read no more. From any thread.
+
+        A read that may wait long raises `ImagerySourceError` soon; one that ends soon by itself goes on.
         """
         ...
 

@@ -48,6 +48,21 @@ class HnswParams:
     """How two descriptors are compared."""
 
 
+class IndexKind(str, Enum):
+    """What the graph of an index holds. Descriptors in the order of places lie beside each."""
+
+    HNSW = "hnsw"
+    """Each vector as it is stored."""
+    HNSW_SQ8 = "hnsw_sq8"
+    """A byte for each component: half the memory. The graph names candidates; their distances are those of
+    the stored vectors, which are read from the descriptors in the order of places."""
+
+    @property
+    def follows_keys(self) -> bool:
+        """Whether row i of the graph is row i in the order of places."""
+        return self is IndexKind.HNSW_SQ8
+
+
 class VectorStorage(str, Enum):
     """How the index keeps its vectors."""
 
@@ -79,6 +94,8 @@ class IndexMetadata:
     """When it was built."""
     variants: VariantTable = attrs.field(validator=is_a(VariantTable))
     """Decodes the tile keys that the index holds as ids."""
+    kind: IndexKind = attrs.field(default=IndexKind.HNSW, validator=is_a(IndexKind))
+    """What its graph holds."""
     rows_sha256: str | None = attrs.field(default=None, validator=is_a(str, or_none=True))
     """Of `tiles.rows`, which vouches for the place-ordered descriptors; None for an index without them."""
     generation: str | None = attrs.field(default=None, validator=is_a(str, or_none=True))

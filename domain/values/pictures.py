@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 
@@ -12,11 +13,34 @@ from .validators import is_whole
 
 Pictures = npt.NDArray[np.uint8]
 """Shape (n, height, width, 3): red, green, blue."""
+Picture = npt.NDArray[np.uint8]
+"""Shape (height, width, 3): red, green, blue."""
+Mask = npt.NDArray[np.bool_]
+"""Shape (height, width)."""
 Descriptors = npt.NDArray[np.float32]
 """Shape (n, d)."""
 
 HEADINGS = (0, 90, 180, 270)
 """Quarter turns: any other one would show ground beyond the tile in its corners."""
+
+
+@attrs.frozen(hash=False)
+class MaskedPicture:
+    """A picture and where it shows ground."""
+
+    pixels: Picture = attrs.field(eq=attrs.cmp_using(eq=np.array_equal))
+    valid: Mask = attrs.field(eq=attrs.cmp_using(eq=np.array_equal))
+
+    @property
+    def valid_fraction(self) -> float:
+        """The share of pixels that show ground."""
+        return int(np.count_nonzero(self.valid)) / self.valid.size
+
+    def over(self, below: MaskedPicture) -> MaskedPicture:
+        """Two pictures of one size as one: this one wherever it shows ground."""
+        return MaskedPicture(
+            np.where(self.valid[..., np.newaxis], self.pixels, below.pixels), self.valid | below.valid
+        )
 
 
 def check_headings(headings: Sequence[Any]) -> tuple[int, ...]:

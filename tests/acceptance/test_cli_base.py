@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +107,48 @@ def test_damage_is_named_and_the_exit_code_says_so(sealed: Call) -> None:
     assert result.code == 1
     assert "findings in generation 000001" in result.err
     assert "imported/" in result.out
+
+
+def test_an_interrupted_check_is_taken_up_again(sealed: Call) -> None:
+    refused = sealed("base", "verify", "000001", "--resume")
+    assert (refused.code, "there is no interrupted check" in refused.error) == (2, True)
+    identity = sealed("base", "info", "000001", "--json").json["manifest_sha256"]
+    left = Path("aerotile-data/base-verify-progress.json")
+    finding = ["tiles.index", "as an earlier run found it"]
+    facts = {"manifest_sha256": identity, "parts": 1, "findings": [finding], "damaged": []}
+    left.write_text(json.dumps(facts))
+    resumed = sealed("base", "verify", "000001", "--resume", "--json")
+    assert resumed.json["findings"] == [dict(zip(["what", "detail"], finding, strict=True))]
+    assert not left.exists()
+    for content, reason in (
+        (json.dumps(facts | {"manifest_sha256": "ab" * 32}), "is about another generation"),
+        (json.dumps(facts | {"parts": -1}), "is not what a check leaves"),
+        ("[]", "is not what a check leaves"),
+        ("{", "can't be read"),
+    ):
+        left.write_text(content)
+        refused = sealed("base", "verify", "000001", "--resume")
+        assert (refused.code, reason in refused.error) == (2, True), refused.err
+        assert "run aerotile base verify without --resume" in refused.error
+
+
+def test_a_base_travels_in_one_file(sealed: Call) -> None:
+    unsigned = {"AEROTILE_BASE_REQUIRE_SIGNATURE": "false"}
+    facts = sealed("base", "export", "000001", "--file", "base-1.tar", "--json").json
+    assert Path("base-1.tar.sha256").read_text() == f"{facts['file_sha256']}  base-1.tar\n"
+    there = ("--root", "aircraft")
+    imported = sealed(*there, "base", "import", "base-1.tar", "--json").json
+    assert (imported["manifest_sha256"], imported["in_use"]) == (facts["manifest_sha256"], False)
+    assert sealed(*there, "base", "switch", **unsigned).code == 0
+    assert sealed(*there, "base", "verify", **unsigned).code == 0
+    again = sealed(*there, "base", "import", "base-1.tar")
+    assert (again.code, "holds a generation 000001" in again.error) == (1, True)
+    Path("base-1.tar").write_bytes(Path("base-1.tar").read_bytes()[:-700])
+    cut = sealed("--root", "other", "base", "import", "base-1.tar")
+    assert (cut.code, "base-1.tar is no whole export of a base" in cut.error) == (1, True)
+    for wrong in ([], ["stick", "--file", "b.tar"]):
+        refused = sealed("base", "export", "000001", *wrong)
+        assert (refused.code, "is copied to FOLDER or to --file" in refused.error) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -285,3 +328,25 @@ def test_a_base_is_opened_and_judged_without_any_database(sealed: Call, keys: li
     close_runtimes()
     kinds = [event["kind"] for event in sealed("record", "--json").json_lines]
     assert kinds[-1] == "c6.base.opened"
+
+
+def locked_kib() -> int:
+    """What this process keeps in memory, KiB."""
+    return int(Path("/proc/self/status").read_text().split("VmLck:")[1].split()[0])
+
+
+@pytest.mark.parametrize("memory", aerotile.BaseMemory)
+def test_a_base_is_kept_in_memory_where_the_configuration_says_so(
+    sealed: Call, memory: aerotile.BaseMemory
+) -> None:
+    assert sealed("base", "switch", AEROTILE_BASE_REQUIRE_SIGNATURE="false").code == 0
+    config = aerotile.AerotileConfig(
+        root=Path("aerotile-data"),
+        database=aerotile.DatabaseConfig(embedded_binaries=Path("nowhere")),
+        base=aerotile.BaseConfig(require_signature=False, memory=memory),
+    )
+    before = locked_kib()
+    base = aerotile.build_sealed_base(config)
+    assert (locked_kib() > before) == (memory is aerotile.BaseMemory.LOCKED)
+    assert len(base) == 3
+    close_runtimes()

@@ -253,13 +253,53 @@ def test_the_configured_graph_is_what_is_built(call: Call, descriptors: npt.NDAr
     assert (built["m"], built["metric"], built["storage"]) == (8, "inner_product", "float32")
 
 
-def test_an_estimate_says_how_much_memory_a_build_takes_and_builds_nothing(
+def test_an_estimate_says_what_each_kind_takes_and_builds_nothing(
     call: Call, build: Callable[..., Any], descriptors: npt.NDArray[np.float32], tmp_path: Any
 ) -> None:
-    facts = build("--estimate").json
-    assert (facts["count"], facts["dimension"]) == (len(TILES), 16)
-    assert facts["memory_bytes"] > descriptors.nbytes
+    whole, codes = build("--estimate").json
+    assert (whole["kind"], whole["chosen"], codes["kind"], codes["chosen"]) == (
+        "hnsw",
+        True,
+        "hnsw_sq8",
+        False,
+    )
+    for facts in (whole, codes):
+        assert (facts["count"], facts["dimension"]) == (len(TILES), 16)
+        assert facts["build_memory_bytes"] > descriptors.nbytes
+        assert facts["build_seconds"] > 0
+    assert whole["graph_bytes"] - codes["graph_bytes"] == len(TILES) * 16
     assert not (tmp_path / "aerotile-data/index").exists()
     text = call("index", "build", "--no-store-check", "d.npz", "--model", "m", "--estimate").out
-    assert "memory_bytes  32" in text
+    assert text.splitlines()[0] == "40 descriptors of 16 components"
     assert "MiB" in text
+
+
+def test_an_index_over_codes_finds_what_was_described_with_the_distances_of_whole_vectors(
+    call: Call, build: Callable[..., Any], descriptors: npt.NDArray[np.float32]
+) -> None:
+    np.save("q.npy", descriptors[7] + np.float32(0.01))
+    assert build().json["kind"] == "hnsw"
+    whole = call("search", "q.npy", "-k", "5", "--json").json["hits"]
+    assert build("--kind", "hnsw_sq8").json["kind"] == "hnsw_sq8"
+    codes = call("search", "q.npy", "-k", "5", "--json").json["hits"]
+    assert [hit["tile"] for hit in codes] == [hit["tile"] for hit in whole]
+    assert [hit["distance"] for hit in codes] == pytest.approx([hit["distance"] for hit in whole], rel=1e-5)
+    assert [f["kind"] for f in build("--estimate", "--kind", "hnsw_sq8").json if f["chosen"]] == ["hnsw_sq8"]
+
+
+def test_a_build_without_a_file_takes_the_descriptors_kept(
+    call: Call, build: Callable[..., Any], descriptors: npt.NDArray[np.float32]
+) -> None:
+    none = call("index", "build")
+    assert (none.code, "there is no descriptor index" in none.error) == (1, True)
+    first = build().json
+    line = ("index", "build", "--no-store-check", "--json")
+    again = call(*line, "--kind", "hnsw_sq8", AEROTILE_INDEX_M="8").json
+    assert (again["generation"], again["kind"], again["m"]) == ("000002", "hnsw_sq8", 8)
+    same = ("count", "dimension", "descriptor_model", "metric", "storage")
+    assert {name: again[name] for name in same} == {name: first[name] for name in same}
+    np.save("q.npy", descriptors[7])
+    for near in ((), ("--near", "0,-177,10000km")):
+        assert call("search", "q.npy", *near, "--json").json["hits"][0]["tile"] == TILES[7]
+    assert call(*line, "--estimate").json[0]["count"] == len(TILES)
+    assert call(*line, "--model", "demo-16").code == 2

@@ -54,7 +54,7 @@ def test_a_stored_tile_with_other_content_is_refused_and_stays(
     result = call("ingest", "tiles", "--captured-at", days_ago(1))
     assert result.code == 1
     assert "tile imported/7/60/0 is already in the store with other content" in result.err
-    assert "aerotile ingest --replace puts it in the other's place" in result.err
+    assert "--replace puts it in the other's place" in result.err
     assert (tmp_path / "aerotile-data/tiles/imported/7/60/0.jpg").read_bytes() == before
 
 

@@ -178,7 +178,7 @@ def test_a_tile_that_shows_no_ground_in_a_part_is_left_out_and_counted(call: Cal
     assert (result.code, result.err) == (0, "")
     assert "1 stored" in result.out
     assert "1 left out: a part of them shows no ground" in result.out
-    assert "1 left out: they show no ground at all" in result.out
+    assert "1 left out: no source shows ground there" in result.out
 
 
 def test_what_is_no_picture_is_refused_by_name_and_the_others_go_in(call: Call, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from affine import Affine
 from archives import Place, picture, write_by_gdal, write_mbtiles, write_pmtiles
 from rasters import slopes, write_raster
 from small_networks import SmallNetwork
+from tile_server import Behaviour, TileServer
+from wmts import capabilities, layer
 
 from aerotile.domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, column_and_row
 
@@ -32,6 +34,9 @@ NOT_RUN = {
     "pip install '.[embedded]' pillow": "installs from a registry; test_wheel.py installs the wheel",
     "aerotile base keygen release.key": "needs a stick; test_cli_base.py runs each of its commands",
     "aerotile base seal --bbox 11.4,48.0,11.8,48.3": "the same commands, shorter",
+    'aerotile base keys make keys-2.json --number 2 --threshold 1 --key "$(cat new.key.pub)"': (
+        "needs an aircraft; test_cli_base_keys.py runs each of its commands"
+    ),
     "aerotile base keygen recall.key": "needs an aircraft; test_cli_recall.py runs each of its commands",
     'aerotile recall make withdrawn-7.json --number 7 --reason "wrong ground" --bbox 11.4,48.0,11.8,48.3': (
         "the same commands, shorter"
@@ -61,6 +66,7 @@ RUN = {
     DATASETS: "operations.md, datasets",
     "aerotile upload --dry-run": "operations.md, after the flight",
     "aerotile provision ortho.mbtiles --zoom 14-17 --estimate": "imagery.md",
+    "aerotile provision 'https://host/{z}/{x}/{y}.jpg' \\": "imagery.md, servers",
     "aerotile export for-a-colleague.mbtiles --zoom 14-17 --dates dates.csv": "imagery.md",
 }
 """The first command of each block that a test below runs."""
@@ -110,6 +116,7 @@ def lay_out_imagery(folder: Path) -> None:
         folder / "ortho.tif", slopes(1024, 1024), "EPSG:3857", Affine(pixel, 0.0, east, 0.0, -pixel, -south)
     )
     line = "<LineString><coordinates>11.60,48.10 11.62,48.10</coordinates></LineString>"
+    (folder / "key").write_text("a-token\n")
     (folder / "route.kml").write_text(
         f'<kml xmlns="http://www.opengis.net/kml/2.2"><Document><Placemark>{line}</Placemark></Document></kml>'
     )
@@ -164,8 +171,12 @@ def test_the_commands_of_operations_run(folder: Path, spawn_environment: dict[st
     lay_out_imagery(folder)
     blocks = {first_command(block): block for _, block in blocks_of("operations.md")}
     assert run_block(blocks["aerotile migrate"], folder, spawn_environment)
-    for _, block in blocks_of("imagery.md"):
-        assert run_block(block, folder, spawn_environment)
+    tiles = capabilities(layer("ortho", address="{TileMatrix}/{TileRow}/{TileCol}.jpg"))
+    pictures = Behaviour(body=lambda path: tiles if path.endswith(".xml") else picture(len(path)))
+    with TileServer(pictures) as server:
+        for _, block in blocks_of("imagery.md"):
+            assert run_block(block.replace("https://host", server.address), folder, spawn_environment)
+        assert server.served["/wmts/Capabilities.xml"] == 1
     listed = run_block(blocks[DATASETS], folder, spawn_environment).splitlines()
     assert [line.split()[:3] for line in listed if line.startswith("ortho-2024")] == [
         ["ortho-2024", "1", "yes"]

@@ -78,7 +78,9 @@ def configure() -> aerotile.AerotileConfig:
         root=Path("data"),
         database=aerotile.DatabaseConfig(dsn=aerotile.Secret("postgresql://somewhere/tiles")),
         descriptor=aerotile.DescriptorConfig(model=Path("network.onnx"), providers=("CPUExecutionProvider",)),
-        base=aerotile.BaseConfig(public_keys=("ab" * 32,), verify=aerotile.BaseVerify.SCRUB),
+        base=aerotile.BaseConfig(
+            public_keys=("ab" * 32,), verify=aerotile.BaseVerify.SCRUB, memory=aerotile.BaseMemory.LOCKED
+        ),
         budget=aerotile.BudgetConfig(max_bytes=1 << 30),
         freshness=aerotile.FreshnessConfig(
             default_classification=aerotile.SectorClassification.ACTIVE_CONFLICT
@@ -309,6 +311,7 @@ def build_index(
         return
     assert_type(about, aerotile.IndexMetadata)
     assert_type(about.params, aerotile.HnswParams)
+    assert_type(about.kind, aerotile.IndexKind)
     assert_type(index.search(rows[0], 5), list[aerotile.SearchHit])
 
 

@@ -10,14 +10,20 @@ import pytest
 from affine import Affine
 from archives import Place, picture, write_folder, write_mbtiles, write_pmtiles
 from rasters import slopes, write_raster
+from tile_server import Behaviour, TileServer
 
+from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.composition.imagery_parts import create_tile_archive, open_imagery_source
 from aerotile.adapters.contracts.imagery_source import ImagerySourceContract, ImagerySourceSubject
+from aerotile.adapters.imagery.picture_places import tiles_at
 from aerotile.adapters.memory.imagery_source import MemoryImagerySource
 from aerotile.adapters.rasters.raster_source import RasterSource
-from aerotile.domain.ports.imagery_source import ImageryTile, TilePlace
+from aerotile.adapters.tile_services.address import TileAddress
+from aerotile.adapters.tile_services.service_source import TileServiceSource
+from aerotile.domain.policies.tile_fetching import FetchLimits
+from aerotile.domain.ports.imagery_source import ImageryTile, ReadPlace, TilePlace
 from aerotile.domain.ports.tile_archive import ArchiveFacts
-from aerotile.domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, Bbox
+from aerotile.domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, Bbox, GridRange
 
 TILES: dict[Place, bytes] = {
     (zoom, x, y): picture(16 * x + y)
@@ -68,6 +74,34 @@ class TestRasterSource(ImagerySourceContract):
             assert source.zooms() == range(11, 14)
             made = {one.place: one.pixels for one in source.read(places) if isinstance(one, ImageryTile)}
             yield ImagerySourceSubject(source, made, is_verbatim=False)
+
+
+class TestTileServiceSource(ImagerySourceContract):
+    @pytest.fixture
+    def subject(self) -> Iterator[ImagerySourceSubject]:
+        """A server with bounds, whose pictures are PNG."""
+        extents = {6: GridRange(6, 1, 61, 3, 63), 12: GridRange(12, 4094, 7, 4095, 8)}
+        places = [TilePlace(zoom, *place) for zoom, extent in extents.items() for place in extent]
+
+        def body(path: str) -> bytes:
+            return picture(sum(map(ord, path)), "PNG")
+
+        def made(place: TilePlace, content: bytes) -> ReadPlace:
+            return tiles_at("server", [place], content, 256, [None])[0]
+
+        with TileServer(Behaviour(body=body)) as server:
+            tiles = {place: made(place, body(f"/{place}")) for place in places}
+            source = TileServiceSource(
+                TileAddress(server.address + "/{z}/{x}/{y}"),
+                clock=SystemClock(),
+                picture=made,
+                user_agent="aerotile/test",
+                limits=FetchLimits(requests_per_second=1000.0),
+                extents=extents,
+            )
+            with source:
+                pixels = {place: one.pixels for place, one in tiles.items() if isinstance(one, ImageryTile)}
+                yield ImagerySourceSubject(source, pixels, is_verbatim=False)
 
 
 class TestArchiveSource(ImagerySourceContract):

@@ -19,8 +19,8 @@ from uuid import UUID
 
 import attrs
 import numpy as np
-from recall_trust import TRUST, signed_list
-from sealed_bases import NOBODY, source_of, square
+from recall_trust import KEY, OTHER_KEY, TRUST, signed_key_list, signed_list
+from sealed_bases import CAPTURED_AT, NOBODY, source_of, square, writer_of
 
 import aerotile.adapters.faiss.index
 import aerotile.adapters.filesystem
@@ -37,11 +37,13 @@ from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.sections import BudgetConfig
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig, UploadConfig
+from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.postgres.migrate import apply_migrations
 from aerotile.adapters.recall_lists.lists import RecallLists
 from aerotile.adapters.sealed_base.check import check_base
 from aerotile.adapters.sealed_base.generations import BaseGenerations
+from aerotile.adapters.sealed_base.key_lists import KeyLists
 from aerotile.adapters.sealed_base.mapped_base import open_current_base
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
 from aerotile.domain.errors import BaseUnavailableError, IndexUnavailableError
@@ -231,7 +233,7 @@ def change_an_index(life: Life, *, back: bool) -> None:
     life.done()
 
 
-def change_a_base(life: Life, root: Path, *, switching: bool) -> None:
+def change_a_base(life: Life, root: Path, *, switching: bool, with_index: bool) -> None:
     """Seal a generation, or switch to it."""
     generations = BaseGenerations(root)
     try:
@@ -239,7 +241,15 @@ def change_a_base(life: Life, root: Path, *, switching: bool) -> None:
         life.opened(generation=opened.signed.manifest.name, findings=len(check_base(opened)))
     except BaseUnavailableError as error:
         life.opened(generation=None, error=str(error))
-    source = source_of(square(3 + life.number % 3))
+    tiles = square(3 + life.number % 3)
+    source = source_of(tiles)
+    if with_index:
+        index = FaissDescriptorIndex(root.with_name(f"index {life.number}"), threads=1, warm_up=False)
+        vectors = np.random.default_rng(life.number).normal(size=(len(tiles), DIMENSION)).astype(np.float32)
+        index.rebuild(
+            [row.tile_id for row, _ in tiles], vectors, descriptor_model="net", built_at=CAPTURED_AT
+        )
+        source = attrs.evolve(source, write_index=writer_of(index))
     if switching:
         name = generations.seal(source, SealPlan()).name
         life.ready(after=name)
@@ -257,6 +267,28 @@ def apply_a_recall_list(life: Life, root: Path) -> None:
     found = lists.read()
     life.opened(number=None if found is None else found.recalls.number)
     envelope = signed_list(life.number)
+    life.ready(after=life.number)
+    lists.apply(envelope, "the list")
+    life.done()
+
+
+def sign_a_base(life: Life, root: Path) -> None:
+    """Add a second signature to a generation."""
+    generations = BaseGenerations(root)
+    name = generations.seal(source_of(square(2)), SealPlan()).name
+    generations.sign(name, OTHER_KEY)
+    life.opened(generation=name)
+    life.ready(after=name)
+    generations.sign(name, KEY)
+    life.done()
+
+
+def apply_a_key_list(life: Life, root: Path) -> None:
+    """Put a newer list of keys in force."""
+    lists = KeyLists(root, TRUST)
+    found = lists.in_force()
+    life.opened(number=None if found is None else found.keys.number)
+    envelope = signed_key_list(life.number)
     life.ready(after=life.number)
     lists.apply(envelope, "the list")
     life.done()
@@ -283,8 +315,17 @@ def live(order: Facts, say: Say, hear: Hear) -> None:
     operation = order["operation"]
     if operation == "migration":
         migrate(life, order["dsn"])
-    elif operation in ("seal", "base switch"):
-        change_a_base(life, Path(order["root"]), switching=operation == "base switch")
+    elif operation in ("seal", "seal with index", "base switch"):
+        change_a_base(
+            life,
+            Path(order["root"]),
+            switching=operation == "base switch",
+            with_index=operation == "seal with index",
+        )
+    elif operation == "base sign":
+        sign_a_base(life, Path(order["root"]))
+    elif operation == "base keys apply":
+        apply_a_key_list(life, Path(order["root"]))
     elif operation == "recall apply":
         apply_a_recall_list(life, Path(order["root"]))
     elif operation in ("rebuild", "rollback"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,17 @@ import attrs
 
 from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.sealed_base.generations import BaseGenerations
-from aerotile.adapters.sealed_base.manifest import BaseManifest
+from aerotile.adapters.sealed_base.manifest import BaseManifest, SealedIndex
 from aerotile.adapters.sealed_base.mapped_base import MappedBase, open_base
 from aerotile.adapters.sealed_base.seal import SealSource
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
 from aerotile.adapters.signatures import Trust
+from aerotile.domain.values.catalogue_entries import Keys
 from aerotile.domain.values.datasets import Dataset, DigestOf
 from aerotile.domain.values.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
 from aerotile.domain.values.shapes import Polygon
 from aerotile.domain.values.tile_grid import Bbox
+from aerotile.domain.values.tile_key import VariantTable
 from aerotile.domain.values.tiles import (
     TileId,
     TileMetadata,
@@ -117,6 +119,23 @@ def source_of(
         default_classification=SectorClassification.STABLE_REAR,
         aerotile="0.0.0",
     )
+
+
+def writer_of(index: Any) -> Callable[[Path, Keys, VariantTable], SealedIndex]:
+    """What a source writes of a FAISS index into a base."""
+
+    def write(folder: Path, keys: Keys, variants: VariantTable) -> SealedIndex:
+        written = index.seal_into(folder, keys, variants, lambda done, total: None)
+        return SealedIndex(
+            descriptor_model=written.metadata.descriptor_model,
+            descriptors=written.metadata.count,
+            tiles=written.tiles,
+            dropped=written.dropped,
+            built_by=written.built_by,
+            metadata_sha256=written.metadata_sha256,
+        )
+
+    return write
 
 
 def seal(

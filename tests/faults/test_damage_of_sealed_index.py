@@ -25,7 +25,7 @@ from sealed_index import seal
 
 from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.faiss.index_layout import Section, check_layout
-from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, VectorStorage
+from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, IndexKind, VectorStorage
 from aerotile.domain.values.tiles import TileId, TileSource
 
 NUMBER = int(os.environ.get("TEST_SEALED_INDEXES", "1000"))
@@ -38,25 +38,26 @@ VECTORS = np.random.default_rng(11).normal(size=(COUNT, DIMENSION)).astype(np.fl
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300 + NUMBER)]
 
 KINDS = [
-    (VectorStorage.FLOAT16, DescriptorMetric.L2),
-    (VectorStorage.FLOAT32, DescriptorMetric.INNER_PRODUCT),
+    (IndexKind.HNSW, VectorStorage.FLOAT16, DescriptorMetric.L2),
+    (IndexKind.HNSW, VectorStorage.FLOAT32, DescriptorMetric.INNER_PRODUCT),
+    (IndexKind.HNSW_SQ8, VectorStorage.FLOAT16, DescriptorMetric.L2),
 ]
 
 
-def build(root: Path, storage: VectorStorage, metric: DescriptorMetric) -> Path:
+def build(root: Path, kind: IndexKind, storage: VectorStorage, metric: DescriptorMetric) -> Path:
     # Few links make many layers, and many numbers of each byte class that decide.
     params = HnswParams(m=4, ef_construction=40, ef_search=16, metric=metric)
     FaissDescriptorIndex(root, params=params, storage=storage).rebuild(
-        TILES, VECTORS, descriptor_model="a-network", built_at=BUILT_AT
+        TILES, VECTORS, descriptor_model="a-network", built_at=BUILT_AT, kind=kind
     )
     return root
 
 
-@pytest.mark.parametrize(("storage", "metric"), KINDS, ids=lambda value: str(value.value))
+@pytest.mark.parametrize(("kind", "storage", "metric"), KINDS, ids=lambda value: str(value.value))
 def test_no_process_dies_of_an_index_whose_hashes_agree(
-    tmp_path: Path, storage: VectorStorage, metric: DescriptorMetric, fault_tally: FaultTally
+    tmp_path: Path, kind: IndexKind, storage: VectorStorage, metric: DescriptorMetric, fault_tally: FaultTally
 ) -> None:
-    good = build(tmp_path / "good", storage, metric)
+    good = build(tmp_path / "good", kind, storage, metric)
     ends: Counter[str] = Counter()
     died: list[str] = []
     first = 0
@@ -161,11 +162,11 @@ for root in map(Path, sys.argv[1:]):
 """
 
 
-@pytest.mark.parametrize(("storage", "metric"), KINDS, ids=lambda value: str(value.value))
+@pytest.mark.parametrize(("kind", "storage", "metric"), KINDS, ids=lambda value: str(value.value))
 def test_each_forgery_is_refused_by_name(
-    tmp_path: Path, storage: VectorStorage, metric: DescriptorMetric, fault_tally: FaultTally
+    tmp_path: Path, kind: IndexKind, storage: VectorStorage, metric: DescriptorMetric, fault_tally: FaultTally
 ) -> None:
-    good = build(tmp_path / "good", storage, metric)
+    good = build(tmp_path / "good", kind, storage, metric)
     roots = []
     for name, (forge, _) in FORGERIES.items():
         roots.append(Path(shutil.copytree(good, tmp_path / name.replace(" ", "-"))))

@@ -95,7 +95,7 @@ def test_a_progress_lacks_no_key_and_holds_nothing_else(progress: Path) -> None:
 def test_a_check_goes_on_though_its_progress_can_not_be_kept(progress: Path, damage: Damage) -> None:
     damage.act(progress)
     running = VerifyProgress(progress.parent, STORE_ID)
-    running._saved_at = 0.0  # so that the next step is one that saves
+    running._file._saved_at = 0.0  # so that the next step is one that saves
     running.save_now_and_then()
     running.finish()
     assert not progress.exists() or progress.is_dir()

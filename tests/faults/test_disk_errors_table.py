@@ -60,7 +60,7 @@ TABLE = [
     Written("flight record: segments, folder, lock", "adapters/recorder/segments.py", RECORD, ("record",)),
     Written("flight record: lines, syncs", "adapters/recorder/journal.py", RECORD, ("record",)),
     Written("MCAP export", "adapters/recorder/mcap_export.py", SMALL, ("mcap",)),
-    Written("verify-progress.json", "adapters/cli/verify_progress.py", SMALL, ("verify progress", "resume")),
+    Written("verify-progress.json", "adapters/cli/progress_file.py", SMALL, ("verify progress", "resume")),
     Written("provider: token, port file", "adapters/cli/commands/provider.py", SMALL, ("provider token",)),
     Written(
         "provider: tiles, lock",
@@ -81,7 +81,9 @@ TABLE = [
 ELSEWHERE = {
     "adapters/sealed_base/seal.py": "killed before each call: test_kills_of_base.py",
     "adapters/sealed_base/generations.py": "killed before each call: test_kills_of_base.py",
+    "adapters/sealed_base/key_lists.py": "killed before each call: test_kills_of_base.py",
     "adapters/sealed_base/export.py": "through new_file, and checked when it is read again: test_cli_base.py",
+    "adapters/sealed_base/one_file.py": "through atomic_file, new_file, and read back: test_base_one_file.py",
     "adapters/recall_lists/lists.py": "killed before each call: test_kills_of_recall.py",
     "adapters/signatures.py": "two small files of keys, through new_file",
     "adapters/build_files/block_file.py": "through atomic_file, on a full disk too: test_kills_of_builds.py",

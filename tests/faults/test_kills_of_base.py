@@ -1,4 +1,4 @@
-"""kill -9 before every system call of a seal and of a switch: always one whole generation in use."""
+"""kill -9 before every system call of a seal, a signing and a switch: always one whole generation in use."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 from fault_tally import FaultTally
 from nursery import EVERY_CALL, Ending, Nursery, every_moment
+from recall_trust import KEY, OTHER_KEY, TRUST
 from sealed_bases import NOBODY
 
 from aerotile.adapters.sealed_base.check import check_base
 from aerotile.adapters.sealed_base.generations import BaseGenerations
+from aerotile.adapters.sealed_base.key_lists import KeyLists
 from aerotile.adapters.sealed_base.mapped_base import open_base
+from aerotile.adapters.signatures import Trust, public_key_text
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600 if EVERY_CALL else 300)]
 
@@ -29,7 +32,7 @@ def look(root: Path) -> tuple[str | None, list[str], list[str]]:
     return generations.current(), names, left
 
 
-@pytest.mark.parametrize("operation", ["seal", "base switch"])
+@pytest.mark.parametrize("operation", ["seal", "seal with index", "base switch"])
 def test_a_base_that_is_changed_and_killed_before_any_call_is_the_old_or_the_new_one(
     nursery: Nursery, fault_tally: FaultTally, tmp_path: Path, operation: str
 ) -> None:
@@ -63,6 +66,63 @@ def test_a_base_that_is_changed_and_killed_before_any_call_is_the_old_or_the_new
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         kills += ending.reached is not None
         fault_tally.add(f"kill at a system call: {operation}", ending.reached is not None)
+        return ending
+
+    calls = max((live(None).calls for _ in range(3)), key=len)
+    for moment in every_moment(calls):
+        live(moment)
+    live(None)
+    assert kills > 0
+
+
+def test_a_signing_that_is_killed_before_any_call_keeps_the_signatures_before(
+    nursery: Nursery, fault_tally: FaultTally, tmp_path: Path
+) -> None:
+    root = tmp_path / "base"
+    first, second = public_key_text(OTHER_KEY), public_key_text(KEY)
+    trust = Trust((first, second), 1)
+    kills = number = 0
+
+    def live(kill_at: int | None) -> Ending:
+        nonlocal kills, number
+        number += 1
+        nursery.begin("base sign", number, root=str(root))
+        name = nursery.prepare()["after"]
+        ending = nursery.kill_at(kill_at)
+        signers = BaseGenerations(root).manifest(name, trust).signers
+        assert signers in ([(first, second)] if ending.done else [(first,), (first, second)])
+        _, _, left = look(root)
+        assert left == []
+        kills += ending.reached is not None
+        fault_tally.add("kill at a system call: base sign", ending.reached is not None)
+        return ending
+
+    calls = max((live(None).calls for _ in range(3)), key=len)
+    for moment in every_moment(calls):
+        live(moment)
+    live(None)
+    assert kills > 0
+
+
+def test_a_list_of_keys_that_is_killed_at_its_application_leaves_the_old_one_or_the_new_one(
+    nursery: Nursery, fault_tally: FaultTally, tmp_path: Path
+) -> None:
+    root = tmp_path / "keys"
+    kills = number = 0
+    newest: int | None = None
+
+    def live(kill_at: int | None) -> Ending:
+        nonlocal kills, number, newest
+        number += 1
+        assert nursery.begin("base keys apply", number, root=str(root))["number"] == newest
+        after = nursery.prepare()["after"]
+        ending = nursery.kill_at(kill_at)
+        found = KeyLists(root, TRUST).in_force()
+        in_force = None if found is None else found.keys.number
+        assert in_force in ({after} if ending.done else {after, newest})
+        newest = in_force
+        kills += ending.reached is not None
+        fault_tally.add("kill at a system call: base keys apply", ending.reached is not None)
         return ending
 
     calls = max((live(None).calls for _ in range(3)), key=len)

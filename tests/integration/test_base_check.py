@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sealed_bases import NOBODY, seal, square
 
 from aerotile.adapters.pmtiles.archive_header import DATA_OFFSET
-from aerotile.adapters.sealed_base.check import BaseFinding, check_base
+from aerotile.adapters.sealed_base.check import BaseCheck, BaseFinding, check_base
 from aerotile.adapters.sealed_base.facts import FACTS_ROW
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.mapped_base import open_base
@@ -44,6 +44,31 @@ def test_an_intact_generation_has_no_findings(generations: BaseGenerations) -> N
     sizes = [base.signed.manifest.files[name].size for name in ("facts", "tiles.pmtiles")]
     assert sum(read) == sum(sizes)
     assert done[-1] == (sum(sizes), sum(sizes))
+
+
+def test_a_check_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
+    seal(tmp_path, TILES)
+    generations = BaseGenerations(tmp_path)
+    path = generations.folder("000001") / "facts"
+    changed = bytearray(path.read_bytes())
+    changed[-1] ^= 1  # in no part of the archive, so the facts' part is the finding
+    replaced(path, bytes(changed))
+    whole = findings_of(generations)
+    check, read = BaseCheck(), []
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    base = open_base(generations, "000001", NOBODY, require_signature=False)
+    parts = 0
+    while True:
+        try:
+            found = check_base(base, check=check, pace=read.append, checkpoint=interrupt)
+            break
+        except KeyboardInterrupt:
+            parts += 1
+    assert (found, parts) == (whole, check.parts)
+    assert parts == sum(base.signed.manifest.files[name].parts for name in ("facts", "tiles.pmtiles"))
 
 
 @given(st.sampled_from(["facts", "tiles.pmtiles", "digests", "sectors.json"]), st.integers(0, 10**9))

@@ -9,12 +9,12 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-from sealed_bases import CAPTURED_AT, FLIGHTS, imported, source_of, tile
+from sealed_bases import CAPTURED_AT, FLIGHTS, imported, source_of, tile, writer_of
 
 from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.faiss.sealed_index import SealedDescriptorIndex
 from aerotile.adapters.sealed_base.generations import BaseGenerations
-from aerotile.adapters.sealed_base.manifest import BaseManifest, SealedIndex
+from aerotile.adapters.sealed_base.manifest import BaseManifest
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
 from aerotile.domain.errors import IndexBuildError, IndexUnavailableError
 from aerotile.domain.values.areas import Area
@@ -40,18 +40,7 @@ def build(root: Path, *, threads: int = 1, **named: Any) -> FaissDescriptorIndex
 
 
 def seal(root: Path, index: FaissDescriptorIndex) -> BaseManifest:
-    def write(folder: Path, keys: Any, variants: Any) -> SealedIndex:
-        written = index.seal_into(folder, keys, variants, lambda done, total: None)
-        return SealedIndex(
-            descriptor_model=written.metadata.descriptor_model,
-            descriptors=written.metadata.count,
-            tiles=written.tiles,
-            dropped=written.dropped,
-            built_by=written.built_by,
-            metadata_sha256=written.metadata_sha256,
-        )
-
-    source = attrs.evolve(source_of(TAKEN), write_index=write)
+    source = attrs.evolve(source_of(TAKEN), write_index=writer_of(index))
     return BaseGenerations(root).seal(source, SealPlan(take_onboard=True))
 
 

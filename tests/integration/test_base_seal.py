@@ -54,6 +54,27 @@ def taken(root: Path, tiles: list[Tile], plan: SealPlan) -> set[TileId]:
     return {decode_tile_key(key, manifest.variants) for key in rows["key"].tolist()}
 
 
+def test_every_interpreter_gives_the_same_bytes(tmp_path: Path) -> None:
+    """The manifest has the digest of every file; another format of base has another digest here."""
+    seal(tmp_path, square(6))
+    identity = BaseGenerations(tmp_path).manifest("000001", NOBODY).identity
+    assert identity == "e1bce8026ab19cd15e1869496e03e6a6796ead0e929561e7c1356edcf0ea0218"
+
+
+def test_a_seal_behind_a_killed_one_gives_the_same_bytes(tmp_path: Path) -> None:
+    seal(tmp_path / "whole", square(6))
+    left = tmp_path / "killed" / "generations" / "000001.partial"
+    left.mkdir(parents=True)
+    (left / "tiles.pmtiles").write_bytes(b"half an archive")
+    seal(tmp_path / "killed", square(6))
+    whole, behind = (
+        {path.name: path.read_bytes() for path in (tmp_path / name / "generations/000001").iterdir()}
+        for name in ("whole", "killed")
+    )
+    assert behind == whole
+    assert [path.name for path in left.parent.iterdir()] == ["000001"]
+
+
 def test_the_same_tiles_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
     tiles = square(12) + [
         tile(TileId(13, x, 9, TileSource.ONBOARD, FLIGHTS[x % 2]), vote=VotingStatus.TRUSTED)

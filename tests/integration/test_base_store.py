@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 import pytest
+from older_kernel import REFUSE
 from sealed_bases import CAPTURED_AT, NOBODY, Tile, imported, opened, pixels_of, seal, square, tile
 from small_store import SmallStore
 
@@ -232,7 +234,10 @@ def test_pixels_share_the_mapping_and_outlive_the_base_and_its_files(tmp_path: P
         handle.close()
 
 
-def test_a_base_whose_pages_the_disk_does_not_give_is_an_error_and_no_signal(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kernel", ["", REFUSE], ids=["this kernel", "a kernel before 5.14"])
+def test_a_base_whose_pages_the_disk_does_not_give_is_an_error_and_no_signal(
+    tmp_path: Path, kernel: str
+) -> None:
     """A file that is cut short under its mapping gives no page, as a failing disk does not."""
     root = tmp_path / "base"
     seal(root, TILES[:900])
@@ -265,7 +270,11 @@ except BaseUnavailableError as error:
     print("facts:", error)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program, str(root)], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", kernel + program, str(root)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -420,3 +429,46 @@ def test_the_keys_of_a_base_are_those_of_its_tiles_and_never_those_of_damaged_fa
     copy = damaged_copy(root, tmp_path / "copy", "facts", PART_BYTES + 8)
     with pytest.raises(BaseUnavailableError, match="facts is damaged"):
         base_in(copy).tile_keys()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become a user whose locked memory is limited")
+def test_a_base_that_may_not_be_locked_is_refused_with_the_limit(tmp_path: Path) -> None:
+    root = tmp_path / "base"
+    seal(root, TILES[:900])
+    program = """
+import os, resource, sys
+from pathlib import Path
+from aerotile.adapters.sealed_base.generations import BaseGenerations
+from aerotile.adapters.sealed_base.mapped_base import open_base
+from aerotile.adapters.signatures import Trust
+from aerotile.domain.errors import BaseUnavailableError
+
+base = open_base(BaseGenerations(Path(sys.argv[1])), "000001", Trust((), 1), require_signature=False)
+base.bring_into_memory(lock=True)
+resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
+os.setuid(65534)
+base.bring_into_memory(lock=False)
+try:
+    base.bring_into_memory(lock=True)
+except BaseUnavailableError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(root)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "facts can't be locked: " in done.stdout
+
+
+def test_what_is_in_memory_is_known_to_be_there(tmp_path: Path) -> None:
+    root = tmp_path / "base"
+    seal(root, TILES[:900])
+    base = base_in(root)
+    assert base.residency_is_known
+    with base.archive.part(5_000, 20_000) as part:
+        part.prefault()
+        assert part.is_resident
+    with pytest.raises(ValueError, match="closed"):
+        _ = part.is_resident
+    with pytest.raises(ValueError, match="closed"):
+        part.lock()

@@ -42,6 +42,17 @@ def test_the_floor_of_a_sealed_base_finds_a_tile_of_its_archive(floors: Floors, 
         assert len(floor.sample(20)) == 20
 
 
+def test_the_floor_of_a_seal_copies_every_tile(
+    floors: Floors, tiles: tuple[Path, Path], tmp_path: Path
+) -> None:
+    root, _ = tiles
+    listed, target = tmp_path / "sealed paths", tmp_path / "copy"
+    listed.write_text(f"{root}/a.jpg\n{root}/b.jpg\n", "ascii")
+    with running(floors.program("seal_copy"), listed, target) as floor:
+        assert len(floor.sample(2)) == 2
+    assert target.read_bytes() == b"a" * 9000 + b"b" * 100
+
+
 def test_every_target_has_its_path() -> None:
     assert {path.id for path in PATHS} == {target.id for target in TARGETS}
 
@@ -61,7 +72,7 @@ def test_peers_that_must_be_behind_take_part() -> None:
 
 
 def test_growth_is_drawn_where_it_is_asked_for() -> None:
-    assert {curve.id for curve in GROWTH} == {"P-1", "P-5", "P-6", "P-7", "P-15", "P-11", "P-12"}
+    assert {curve.id for curve in GROWTH} == {"P-1", "P-5", "P-6", "P-7", "P-15", "P-11", "P-12", "P-17"}
 
 
 def test_microsecond_paths_have_2000_samples() -> None:

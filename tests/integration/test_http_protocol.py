@@ -23,11 +23,11 @@ from aerotile.adapters.http.protocol import (
     read_answers,
     read_problem,
     read_votes,
-    retry_after_s,
 )
 from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.adapters.provider.frames import split_frames
+from aerotile.domain.policies.retry_after import retry_after_s
 from aerotile.domain.values.tiles import (
     TileId,
     TileMetadata,

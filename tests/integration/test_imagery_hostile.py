@@ -10,6 +10,7 @@ import pytest
 from archives import Place, picture, write_mbtiles, write_pmtiles
 
 from aerotile.adapters.composition.imagery_parts import open_imagery_source
+from aerotile.adapters.simplejpeg.pictures import TilePictureCodec
 from aerotile.domain.errors import ImagerySourceError
 from aerotile.domain.intake.mosaic import Mosaic
 
@@ -61,7 +62,7 @@ def test_damaged_archives_are_refused_or_read(tmp_path: Path, write: Callable[[P
         path.write_bytes(mutated(content, rng))
         try:
             with open_imagery_source(str(path), tile_size=256) as source:
-                mosaic = Mosaic.of([source])
+                mosaic = Mosaic.of([source], TilePictureCodec(256))
                 mosaic.estimate()
                 for block in mosaic.blocks():
                     for one in mosaic.read(block):

@@ -168,6 +168,9 @@ def test_metadata_that_is_something_else_is_refused(built: Path, content: bytes)
         FaissDescriptorIndex(built)
 
 
+QUANTIZERS = {"eight_bits": faiss.ScalarQuantizer.QT_8bit, "six_bits": faiss.ScalarQuantizer.QT_6bit}
+
+
 def other_index(kind: str) -> Any:
     if kind == "flat":
         index: Any = faiss.IndexFlatL2(DIMENSION)
@@ -177,7 +180,7 @@ def other_index(kind: str) -> Any:
         index.add_with_ids(vectors(50), np.arange(50))
     else:
         index = faiss.IndexIDMap2(
-            faiss.IndexHNSWSQ(DIMENSION, faiss.ScalarQuantizer.QT_8bit, 32)  # type: ignore[arg-type] # wrong stub
+            faiss.IndexHNSWSQ(DIMENSION, QUANTIZERS[kind], 32)  # type: ignore[arg-type] # wrong stub
         )
         index.train(vectors(50))
         index.add_with_ids(vectors(50), np.arange(50))
@@ -189,7 +192,8 @@ def other_index(kind: str) -> Any:
     [
         ("flat", "the index begins as b'IxF2'"),
         ("flat_with_ids", "the graph begins as b'IxF2'"),
-        ("eight_bits", "not as float16"),
+        ("eight_bits", "tiles.meta.json differ: the vectors are quantized as 0, not as 4"),
+        ("six_bits", "neither as float16 nor by eight bits"),
     ],
 )
 def test_an_index_of_another_type_is_refused_though_its_hashes_agree(

@@ -16,8 +16,9 @@ import pytest
 from aerotile.adapters.available_memory import available_memory_bytes
 from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.faiss.build_memory import build_memory_bytes
+from aerotile.adapters.faiss.kinds import kind_for
 from aerotile.domain.errors import IndexBuildError
-from aerotile.domain.values.descriptors import HnswParams, VectorStorage
+from aerotile.domain.values.descriptors import HnswParams, IndexKind, VectorStorage
 from aerotile.domain.values.tiles import TileId
 
 BUILT_AT = datetime(2026, 5, 1, 12, 0, tzinfo=timezone.utc)
@@ -114,6 +115,28 @@ def test_the_bound_holds_vectors_links_and_tiles() -> None:
     assert wider - half == pytest.approx(1_000_000 * 64 * 4, rel=1e-3)
     twice = build_memory_bytes(2_000_000, 512, params, VectorStorage.FLOAT16, 4)
     assert twice - half > 1_000_000 * (512 * 2 + 64 * 4)
+
+
+def test_a_graph_over_bytes_takes_half_of_the_vectors_and_what_its_quantizer_learns_from() -> None:
+    params = HnswParams(m=32)
+    whole = build_memory_bytes(1_000_000, 512, params, VectorStorage.FLOAT16, 4, IndexKind.HNSW)
+    codes = build_memory_bytes(1_000_000, 512, params, VectorStorage.FLOAT16, 4, IndexKind.HNSW_SQ8)
+    assert whole - codes == 1_000_000 * (512 - 16) - 2 * 16_384 * 512 * 4
+
+
+@pytest.mark.parametrize(
+    ("count", "dimension", "kind"),
+    [
+        (6_500_000, 512, IndexKind.HNSW),  # 7.9 GiB
+        (6_700_000, 512, IndexKind.HNSW_SQ8),  # 8.1 GiB
+        (10_000_000, 128, IndexKind.HNSW),
+        (1, 1, IndexKind.HNSW),
+    ],
+)
+def test_the_kind_is_chosen_by_the_size_of_the_graph_alone(
+    count: int, dimension: int, kind: IndexKind
+) -> None:
+    assert kind_for(count, dimension, HnswParams(), VectorStorage.FLOAT16) is kind
 
 
 @pytest.fixture

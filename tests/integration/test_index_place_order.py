@@ -8,17 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
-from index_builds import DIMENSION, build, generation, nearest, tile, vectors
+from index_builds import BUILT_AT, DIMENSION, build, generation, nearest, tile, vectors
 
 from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.faiss import build as build_module
 from aerotile.adapters.faiss.mapped_index import sidecar_content
+from aerotile.adapters.faiss.metadata_file import decode_metadata, encode_metadata
 from aerotile.adapters.faiss.place_order import BlockLayout, PlaceOrderError, RowsFile
 from aerotile.domain.errors import IndexBuildError, IndexUnavailableError
 from aerotile.domain.values.areas import Area
-from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, VectorStorage
+from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, IndexKind, VectorStorage
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tile_key import VariantTable, encode_tile_key
 
@@ -133,25 +135,86 @@ def test_a_missing_file_is_named(root: Path, missing: str) -> None:
         FaissDescriptorIndex(root)
 
 
-def test_an_index_of_before_answers_by_its_graph_and_says_what_it_lacks(root: Path) -> None:
+@pytest.fixture
+def of_before(root: Path) -> Path:
+    """An index as it was built before there were place-ordered descriptors."""
     folder = generation(root)
     for name in ("tiles.rows", "tiles.descriptors"):
         (folder / name).unlink()
     path = folder / "tiles.meta.json"
     facts = json.loads(path.read_bytes())
-    del facts["rows_sha256"]
+    del facts["rows_sha256"], facts["kind"]
     path.chmod(0o640)
     path.write_text(json.dumps(facts))
     sidecar = folder / "tiles.index.sha256"
     sidecar.chmod(0o640)
     hashes = {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in ("tiles.index", path.name)}
     sidecar.write_bytes(sidecar_content(hashes))
-    index = FaissDescriptorIndex(root)
+    return root
+
+
+def test_an_index_of_before_answers_by_its_graph_and_says_what_it_lacks(of_before: Path) -> None:
+    index = FaissDescriptorIndex(of_before)
     assert nearest(index) == 0
-    with pytest.raises(IndexUnavailableError, match="was built before searches within an area"):
+    with pytest.raises(IndexUnavailableError, match="was built before searches within an area") as refused:
         index.search_within(QUERY, 1, EVERYWHERE)
-    build(index, count=COUNT)
+    assert "without a file" in str(refused.value.remedy)
+    assert index.metadata().rows_sha256 is None
+
+
+@pytest.mark.parametrize("kind", IndexKind)
+def test_what_an_index_of_before_lacks_is_made_from_its_descriptors(of_before: Path, kind: IndexKind) -> None:
+    index = FaissDescriptorIndex(of_before)
+    before = index.metadata()
+    assert [each.count for each in index.estimates()] == [COUNT, COUNT]
+    built = index.rebuild_kept(built_at=BUILT_AT, kind=kind)
+    assert (built.kind, built.count, built.storage) == (kind, before.count, before.storage)
     assert index.search_within(QUERY, 1, EVERYWHERE)[0].tile_id == tile(0)
+    anew = FaissDescriptorIndex(of_before.with_name("anew"))
+    build(anew, count=COUNT)
+    for query in vectors(COUNT)[::50]:  # the very numbers that a build from the file would store
+        assert index.search_within(query, 5, EVERYWHERE) == anew.search_within(query, 5, EVERYWHERE)
+        assert index.search(query, 1)[0].tile_id == anew.search(query, 1)[0].tile_id
+
+
+def test_kept_descriptors_that_are_damaged_end_a_build_from_them(root: Path) -> None:
+    index = FaissDescriptorIndex(root)
+    change(generation(root) / "tiles.descriptors", layout().block(1)[0])
+    with pytest.raises(IndexUnavailableError, match=r"tiles\.descriptors is damaged"):
+        index.rebuild_kept(built_at=BUILT_AT)
+    assert index.generations.names() == ["000001"]
+    assert nearest(index) == 0
+
+
+@pytest.mark.parametrize("kind", IndexKind)
+def test_a_rebuild_from_kept_descriptors_gives_the_files_that_a_sealed_order_gives(
+    root: Path, kind: IndexKind
+) -> None:
+    index = FaissDescriptorIndex(root, threads=1)
+    first = index.rebuild_kept(built_at=BUILT_AT, kind=kind)
+    second = index.rebuild_kept(built_at=BUILT_AT, kind=kind)
+    assert (first.sha256, first.rows_sha256) == (second.sha256, second.rows_sha256)
+
+
+def test_a_graph_over_codes_and_rows_of_other_tiles_are_refused(root: Path) -> None:
+    index = FaissDescriptorIndex(root)
+    index.rebuild_kept(built_at=BUILT_AT, kind=IndexKind.HNSW_SQ8)
+    other = FaissDescriptorIndex(root.with_name("other"))
+    build(other, first_tile=5_000, count=COUNT)
+    other.rebuild_kept(built_at=BUILT_AT, kind=IndexKind.HNSW_SQ8)
+    here, there = generation(root), generation(root.with_name("other"))
+    metadata, digests = decode_metadata((here / "tiles.meta.json").read_bytes())
+    foreign, _ = decode_metadata((there / "tiles.meta.json").read_bytes())
+    for name in ("tiles.rows", "tiles.descriptors"):
+        (here / name).unlink()
+        (here / name).write_bytes((there / name).read_bytes())
+    content = encode_metadata(attrs.evolve(metadata, rows_sha256=foreign.rows_sha256), digests)
+    hashes = {"tiles.index": metadata.sha256, "tiles.meta.json": hashlib.sha256(content).hexdigest()}
+    for name, written in (("tiles.meta.json", content), ("tiles.index.sha256", sidecar_content(hashes))):
+        (here / name).unlink()
+        (here / name).write_bytes(written)
+    with pytest.raises(IndexUnavailableError, match="not of the same rows"):
+        FaissDescriptorIndex(root)
 
 
 def test_searches_within_areas_go_on_while_a_rebuild_takes_their_generation_away(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from rasters import TILE, decoded, write_raster
 from aerotile.adapters.rasters.halved import Picture
 from aerotile.adapters.rasters.raster_source import RasterSource
 from aerotile.adapters.rasters.warped_block import BlockWarper
+from aerotile.adapters.simplejpeg.pictures import TilePictureCodec
 from aerotile.domain.intake.mosaic import Mosaic
 from aerotile.domain.ports.imagery_source import ImageryTile, TilePlace
 from aerotile.domain.values.tile_grid import EARTH_CIRCUMFERENCE_M
@@ -119,15 +120,41 @@ def test_a_raster_is_warped_once_for_all_zooms(tmp_path: Path, monkeypatch: pyte
         return warp(warper, zoom_level, x, y, tiles)
 
     with RasterSource(path, tile_size=SMALL, threads=2) as source:
-        mosaic = Mosaic.of([source])
+        mosaic = Mosaic.of([source], TilePictureCodec(SMALL))
         blocks = list(mosaic.blocks())
         monkeypatch.setattr(BlockWarper, "warp", counting)
-        read = [one.tile for block in blocks for one in mosaic.read(block, least_fraction=0.0)]
+        read = [one.tile for block in blocks for one in mosaic.read(block)]
         places = {place for zoom in source.zooms() for place in _places(source, zoom)}
     assert {tile.place.zoom_level for tile in read if tile is not None} == {14, 15, 16}
     assert {place for block in blocks for place in block.places} == places
     assert {zoom for zoom, _, _ in warped} == {16}
     assert len(warped) == len(set(warped))
+
+
+def test_sheets_that_touch_leave_no_gap_and_no_seam(tmp_path: Path) -> None:
+    crs, there = _PLACED["LAEA rotated"]
+    picture = _waves(600, 500)
+    whole = write_raster(tmp_path / "whole.tif", picture, crs, there)
+    west = write_raster(tmp_path / "west.tif", picture[:, :, :333], crs, there)
+    east = write_raster(tmp_path / "east.tif", picture[:, :, 333:], crs, there * Affine.translation(333, 0))
+    with (
+        RasterSource(whole, tile_size=SMALL, threads=2) as source,
+        RasterSource(west, tile_size=SMALL, threads=2) as first,
+        RasterSource(east, tile_size=SMALL, threads=2) as second,
+    ):
+        zooms = sorted(set(first.zooms()) & set(second.zooms()))
+        expected = _tiles(source, [place for zoom in zooms for place in _places(source, zoom)])
+        mosaic = Mosaic.of([first, second], TilePictureCodec(SMALL), zooms=zooms)
+        read = {one.place: one for block in mosaic.blocks() for one in mosaic.read(block)}
+    mixed = [place for place, one in read.items() if len(one.sources) == 2]
+    assert {place.zoom_level for place in mixed} == set(zooms)
+    for place, tile in expected.items():
+        joined = read[place].tile
+        assert joined is not None
+        assert abs(joined.valid_fraction - tile.valid_fraction) < 0.01, place
+        if tile.valid_fraction == 1.0:
+            apart = np.abs(decoded(joined)[..., 0].astype(int) - decoded(tile)[..., 0])
+            assert (joined.valid_fraction, apart.mean() < 2.0, apart.max() < 60) == (1.0, True, True), place
 
 
 def test_an_overview_is_read_in_place_of_the_raster(tmp_path: Path) -> None:

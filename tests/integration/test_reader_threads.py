@@ -14,7 +14,7 @@ import attrs
 import pytest
 from waiting import until
 
-from aerotile.adapters.filesystem.reader_threads import ReaderThreads
+from aerotile.adapters.reader_threads import ReaderThreads
 from aerotile.domain.errors import ReadDeadlineError
 from aerotile.domain.values.tiles import TileId, TileSource
 
@@ -184,7 +184,7 @@ def test_closing_ends_the_threads_and_waits_for_none_of_them(disk: Disk) -> None
 # Run by an interpreter of its own.
 PROLOGUE = """
 import os, sys, threading
-from aerotile.adapters.filesystem.reader_threads import ReaderThreads
+from aerotile.adapters.reader_threads import ReaderThreads
 from aerotile.domain.errors import ReadDeadlineError
 from aerotile.domain.values.tiles import TileId, TileSource
 tile = TileId(3, 1, 5, TileSource.IMPORTED)

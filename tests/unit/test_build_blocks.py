@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from aerotile.adapters.memory.imagery_source import MemoryImagerySource
+from aerotile.adapters.memory.picture_codec import MemoryPictureCodec
 from aerotile.domain import build_blocks
 from aerotile.domain.build_blocks import (
     BlockFile,
@@ -36,7 +37,8 @@ def key_of(place: TilePlace) -> int:
 
 
 def mosaic_of(places: Iterable[TilePlace]) -> Mosaic:
-    return Mosaic.of([MemoryImagerySource({place: ImageryTile(place=place, pixels=b"") for place in places})])
+    source = MemoryImagerySource({place: ImageryTile(place=place, pixels=b"") for place in places})
+    return Mosaic.of([source], MemoryPictureCodec())
 
 
 class Shuffled:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime, timezone
 
+import numpy as np
+
 from aerotile.adapters.memory.imagery_source import MemoryImagerySource
+from aerotile.adapters.memory.picture_codec import MemoryPictureCodec
 from aerotile.adapters.memory.picture_decoder import MemoryPictureDecoder
 from aerotile.domain.errors import ImageryPlaceError
 from aerotile.domain.intake.cut_block import CutTiles, cut_block
@@ -14,8 +17,13 @@ from aerotile.domain.intake.provision import ProvisionTerms
 from aerotile.domain.policies.jpeg import walk_jpeg
 from aerotile.domain.ports.imagery_source import ImageryFacts, ImageryTile, TilePlace
 from aerotile.domain.ports.picture_decoder import DecodedPicture
+from aerotile.domain.values.pictures import MaskedPicture
 
 SIDE = 256
+HALF = MaskedPicture(
+    np.zeros((SIDE, SIDE, 3), np.uint8), np.broadcast_to(np.arange(SIDE) < SIDE // 2, (SIDE, SIDE))
+)
+"""A picture that shows ground in its west."""
 WHEN, EARLIER = datetime(2026, 5, 1, tzinfo=timezone.utc), datetime(2024, 5, 1, tzinfo=timezone.utc)
 
 
@@ -33,7 +41,7 @@ def tile(x: int, **facts: object) -> ImageryTile:
 def cut(
     source: MemoryImagerySource, decoder: MemoryPictureDecoder | None = None, **terms: object
 ) -> CutTiles:
-    mosaic = Mosaic.of([source])
+    mosaic = Mosaic.of([source], MemoryPictureCodec())
     (block,) = mosaic.blocks()
     return cut_block(
         mosaic,
@@ -52,7 +60,7 @@ def test_every_place_is_a_tile_or_counted() -> None:
         TilePlace(8, 2, 0): tile(2, encoded_from="PNG"),
         TilePlace(8, 3, 0): fault,
         TilePlace(8, 4, 0): None,
-        TilePlace(8, 5, 0): tile(5, valid_fraction=0.5),
+        TilePlace(8, 5, 0): tile(5, part=HALF),
         TilePlace(8, 6, 0): ImageryTile(place=TilePlace(8, 6, 0), pixels=b"no picture"),
         TilePlace(8, 7, 0): tile(7),
     }
@@ -83,7 +91,7 @@ def test_dates_are_the_plans_or_else_the_places_or_else_the_sources() -> None:
 
 def test_tiles_that_show_ground_in_a_part_are_taken_when_that_is_asked_for() -> None:
     found = cut(
-        MemoryImagerySource({TilePlace(8, 1, 0): tile(1, valid_fraction=0.5)}),
+        MemoryImagerySource({TilePlace(8, 1, 0): tile(1, part=HALF)}),
         captured_at=WHEN,
         take_partial=True,
     )

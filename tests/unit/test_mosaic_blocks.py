@@ -7,6 +7,7 @@ import random
 import pytest
 
 from aerotile.adapters.memory.imagery_source import MemoryImagerySource
+from aerotile.adapters.memory.picture_codec import MemoryPictureCodec
 from aerotile.domain.intake.mosaic import Mosaic
 from aerotile.domain.ports.imagery_source import ImageryTile, TilePlace
 from aerotile.domain.values.areas import Area
@@ -39,7 +40,8 @@ def _source(places: list[TilePlace]) -> MemoryImagerySource:
 def test_every_place_is_in_one_block_with_what_lies_above_it(zooms: list[int], area: Area | None) -> None:
     rng = random.Random(5)
     held = [_some_places(rng, zooms), _some_places(rng, zooms[:-1] or zooms)]
-    blocks = list(Mosaic.of([_source(places) for places in held], zooms=zooms, area=area).blocks())
+    sources = [_source(places) for places in held]
+    blocks = list(Mosaic.of(sources, MemoryPictureCodec(), zooms=zooms, area=area).blocks())
     found = [place for block in blocks for place in block.places]
     wanted = {
         place

@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
+import numpy as np
 import pytest
 from budgeted_cache import NOW, Cache
 
 from aerotile.adapters.memory.dataset_store import MemoryDatasetStore
 from aerotile.adapters.memory.imagery_source import MemoryImagerySource
+from aerotile.adapters.memory.picture_codec import MemoryPictureCodec
 from aerotile.adapters.memory.picture_decoder import MemoryPictureDecoder
 from aerotile.domain.errors import (
     CaptureTimeInFutureError,
@@ -31,10 +33,12 @@ from aerotile.domain.policies.jpeg import is_picture, walk_jpeg, with_comment
 from aerotile.domain.ports.imagery_source import ImageryFacts, ImageryTile, TilePlace
 from aerotile.domain.values.areas import Area
 from aerotile.domain.values.datasets import Dataset, DigestOf, SourceDigest
-from aerotile.domain.values.tile_grid import tile_bbox
+from aerotile.domain.values.pictures import MaskedPicture
+from aerotile.domain.values.tile_grid import GridRange, tile_bbox
 from aerotile.domain.values.tiles import TileId, TileSource
 
 SIDE, ZOOM = 256, 8
+CODEC = MemoryPictureCodec(SIDE)
 DATED = ImageryFacts(kind="memory", captured_at=NOW - timedelta(days=3))
 
 
@@ -52,6 +56,14 @@ def place(x: int, y: int = 0, zoom: int = ZOOM) -> TilePlace:
 
 def tile(x: int, seed: int = 0, **facts: Any) -> ImageryTile:
     return ImageryTile(place=place(x), pixels=picture(1000 * seed + x), **facts)
+
+
+def ground(*columns: int, value: int = 1) -> MaskedPicture:
+    """A picture that shows ground of one colour in some of its four quarters, from west to east."""
+    valid = np.repeat(np.isin(np.arange(4), columns), SIDE // 4)
+    return MaskedPicture(
+        np.full((SIDE, SIDE, 3), value, np.uint8) * valid[:, np.newaxis], np.broadcast_to(valid, (SIDE, SIDE))
+    )
 
 
 def source_of(*tiles: ImageryTile, **facts: Any) -> MemoryImagerySource:
@@ -96,7 +108,7 @@ class Site:
     ) -> ProvisionReport:
         self.report = ProvisionReport(IntakeReport(blank=0))
         provision_tiles(
-            Mosaic.of(sources),
+            Mosaic.of(sources, CODEC),
             self.intake,
             ProvisionTerms(captured_at=at, **terms),
             report=self.report,
@@ -145,14 +157,54 @@ def test_a_comment_lies_behind_the_jfif_segment_and_leaves_a_picture() -> None:
         assert marked == b"\xff\xd8" + header + b"\xff\xfe\x00\x0bof a test" + picture(1)[2:]
 
 
-def test_the_first_source_that_has_a_place_whole_gives_the_tile() -> None:
-    first = source_of(tile(1), tile(2, valid_fraction=0.5), name="first")
-    second = source_of(tile(1, 7), tile(2, 7), tile(3, 7), name="second")
+def test_the_first_source_that_has_a_place_whole_gives_the_tile_verbatim() -> None:
+    first, second = source_of(tile(1), name="first"), source_of(tile(1, 7), tile(3, 7), name="second")
     site = Site()
     report = site.provision([first, second])
-    assert site.stored() == {1: picture(1), 2: picture(7002), 3: picture(7003)}
-    assert (counts(report), report.partial) == ((3, 0, 0), 0)
-    assert second.was_read == [place(2), place(3)]
+    assert site.stored() == {1: picture(1), 3: picture(7003)}
+    assert (counts(report), report.verbatim) == ((2, 0, 0), 2)
+    assert second.was_read == [place(3)]
+
+
+def test_what_the_first_source_lacks_of_a_tile_the_next_ones_fill_in() -> None:
+    whole = ImageryTile(place=place(1), pixels=CODEC.encode(np.full((SIDE, SIDE, 3), 9, np.uint8)))
+    sources = [
+        source_of(tile(1, part=ground(0, value=5), encoded_from="GeoTIFF"), name="west"),
+        source_of(tile(1, part=ground(0, 1, value=6), encoded_from="GeoTIFF"), name="middle"),
+        source_of(tile(1, part=ground(0, value=7), encoded_from="PNG"), name="nothing new"),
+        source_of(whole, name="below"),
+        source_of(tile(1, 8), name="not asked"),
+    ]
+    site = Site()
+    report = site.provision(sources)
+    assert (counts(report), report.encoded) == ((1, 0, 0), {"mosaic (GeoTIFF, JPEG)": 1})
+    stored = site.stored()[1]
+    assert b"encoded anew by Aerotile from a mosaic (GeoTIFF, JPEG)" in stored
+    assert CODEC.decode(stored)[7, ::64, 0].tolist() == [5, 6, 9, 9]
+    assert sources[4].was_read == []
+
+
+def test_a_tile_of_several_sources_is_as_old_as_the_oldest_of_them() -> None:
+    old, new = NOW - timedelta(days=90), NOW - timedelta(days=1)
+    west = source_of(tile(1, part=ground(0, 1)), facts=ImageryFacts(kind="memory", captured_at=new))
+    east = source_of(
+        tile(1, part=ground(2, 3), captured_at=old), facts=ImageryFacts(kind="memory", captured_at=new)
+    )
+    site = Site()
+    site.provision([west, east], at=None)
+    assert site.dates() == {1: old}
+
+
+def test_what_does_not_decode_fills_nothing_in_and_is_refused_by_name() -> None:
+    sources = [
+        source_of(tile(1, part=ground(0)), name="part"),
+        source_of(tile(1), name="damaged"),
+        source_of(tile(1, part=ground(1, 2, 3)), name="rest"),
+    ]
+    site = Site()
+    report = site.provision(sources)
+    assert (counts(report), report.partial, report.faults) == ((1, 0, 1), 0, {"a damaged JPEG": 1})
+    assert [refusal.file for refusal in report.intake.refusals] == ["damaged: 8/1/0"]
 
 
 @pytest.mark.parametrize(("take", "stored", "left_out"), [(False, set(), 1), (True, {1}, 0)])
@@ -160,12 +212,12 @@ def test_a_tile_that_shows_ground_in_a_part_is_left_out_unless_it_is_asked_for(
     take: bool, stored: set[int], left_out: int
 ) -> None:
     site = Site()
-    both = [source_of(tile(1, seed, valid_fraction=share)) for seed, share in ((1, 0.25), (2, 0.75))]
+    both = [source_of(tile(1, part=ground(column, value=column + 1))) for column in (0, 2)]
     report = site.provision(both, take_partial=take)
     assert set(site.stored()) == stored
     assert (report.partial, report.partial_taken) == (left_out, 1 - left_out)
     if take:
-        assert site.stored()[1] == picture(2001)
+        assert CODEC.decode(site.stored()[1])[7, ::64, 0].tolist() == [1, 0, 3, 0]
 
 
 def test_what_is_no_imagery_is_refused_by_name_and_another_source_fills_the_place() -> None:
@@ -235,9 +287,14 @@ def test_a_provision_that_was_interrupted_goes_on_where_it_was(monkeypatch: pyte
     report = ProvisionReport(IntakeReport(blank=0))
     with pytest.raises(KeyboardInterrupt):
         provision_tiles(
-            Mosaic.of([source]), site.intake, ProvisionTerms(captured_at=NOW), report=report, progress=stop
+            Mosaic.of([source], CODEC),
+            site.intake,
+            ProvisionTerms(captured_at=NOW),
+            report=report,
+            progress=stop,
         )
     assert report.intake.stored == 64
+    assert source.stops == 1
     # One part was written, one was read ahead, and nobody reads on.
     assert len(source.was_read) == 128
     assert counts(site.provision([source])) == (256 - 64, 64, 0)
@@ -265,6 +322,7 @@ def test_a_source_that_fails_half_way_leaves_what_was_stored(monkeypatch: pytest
     site = Site()
     with pytest.raises(ImagerySourceError, match="the disk is gone"):
         site.provision([source])
+    assert source.stops == 1
     assert set(site.stored()) == {1, 20}
     assert site.report.intake.stored == 2
 
@@ -293,7 +351,8 @@ def test_the_estimate_counts_places_exactly_and_reads_none() -> None:
     first, second = source_of(tile(1), tile(2)), source_of(tile(2, 7), tile(3, 7), tile(4, 7))
     box = tile_bbox(3, 0, ZOOM)
     inside = Area([attrs.evolve(box, min_lon=-180.0, max_lon=box.min_lon + 0.1, min_lat=box.min_lat + 0.1)])
-    (one,) = Mosaic.of([first, second], area=inside).estimate(is_present(site.intake, TileSource.IMPORTED))
+    mosaic = Mosaic.of([first, second], CODEC, area=inside)
+    (one,) = mosaic.estimate(is_present(site.intake, TileSource.IMPORTED))
     assert (one.wanted, one.found, one.present, one.disk_bytes) == (4, 3, 1, 600)
     assert first.was_read == second.was_read == []
 
@@ -302,12 +361,12 @@ def test_an_area_without_a_tile_and_a_zoom_without_imagery_are_refused_by_name()
     source = source_of(tile(1), name="ortho")
     elsewhere = Area([tile_bbox(100, 100, ZOOM)])
     with pytest.raises(ImagerySourceError, match="no source has a tile of the area at zoom 8") as refusal:
-        Mosaic.of([source], area=elsewhere).estimate()
+        Mosaic.of([source], CODEC, area=elsewhere).estimate()
     assert refusal.value.remedy == (
         "they cover -178.5938,84.9283,-177.1875,85.0511 (MIN_LON,MIN_LAT,MAX_LON,MAX_LAT)"
     )
     with pytest.raises(ImagerySourceError, match=r"no source has zoom 7, 9-10 \(ortho: 8\)"):
-        Mosaic.of([source], zooms=[7, 8, 9, 10])
+        Mosaic.of([source], CODEC, zooms=[7, 8, 9, 10])
     assert in_ranges([3, 5, 6, 7, 9]) == "3, 5-7, 9"
 
 
@@ -381,3 +440,29 @@ def test_newer_imagery_replaces_older_where_that_is_asked_for() -> None:
     assert (report.intake.replaced, report.not_compared, counts(report)) == (1, 0, (0, 0, 0))
     assert site.stored() == {1: picture(5001), 2: picture(2)}
     assert site.dates()[1] == NOW
+
+
+def test_a_server_is_asked_for_no_more_places_than_anybody_needs() -> None:
+    class World(MemoryImagerySource):
+        def zooms(self) -> Sequence[int]:
+            return range(15)
+
+        def extent(self, zoom_level: int) -> GridRange:
+            last = (1 << zoom_level) - 1
+            return GridRange(zoom_level, 0, 0, last, last)
+
+    box = Area([tile_bbox(1000, 1000, 12)])
+    with pytest.raises(ImagerySourceError, match="would be asked for 16777216 places at zoom 12") as refusal:
+        Mosaic.of([World({}, is_remote=True)], CODEC, zooms=[12])
+    assert refusal.value.remedy == "name a smaller --area or coarser zooms"
+    assert Mosaic.of([World({}, is_remote=True)], CODEC, zooms=[12], area=box).zooms == [12]
+    assert Mosaic.of([World({})], CODEC, zooms=[12]).zooms == [12]
+
+
+def test_what_a_kill_loses_of_a_server_is_a_smaller_part() -> None:
+    answers = {place(x, y): ImageryTile(place=place(x, y), pixels=picture(x * 64 + y)) for x in range(64)
+               for y in range(8)}  # fmt: skip
+    for is_remote, parts in ((True, [256, 512]), (False, [512])):
+        site = Site()
+        site.provision([MemoryImagerySource(answers, is_remote=is_remote)])
+        assert sorted(set(site.progress)) == parts

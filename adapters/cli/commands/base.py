@@ -24,7 +24,9 @@ COMMANDS = {
     "info": ("base_info", "Show a generation, and whose signatures it has."),
     "switch": ("base_switch", "Make a generation the one in use."),
     "export": ("base_export", "Copy a generation to a stick, or from one."),
+    "import": ("base_import", "Add a generation from one file."),
     "rollback": ("base_rollback", "Go back to an older generation."),
+    "keys": ("base_keys", "Replace the keys whose signatures count."),
 }
 
 
@@ -114,7 +116,7 @@ def print_opened(runtime: Runtime, opened: SignedManifest, *, as_json: bool) -> 
     name = opened.manifest.name
     facts = base_facts(
         opened,
-        threshold=runtime.config.base.threshold,
+        threshold=runtime.base_trust.threshold,
         in_use=runtime.base_generations.current() == name,
     )
     print_base(facts, as_json=as_json)

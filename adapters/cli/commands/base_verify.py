@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import islice
 
 import attrs
 import click
 
 from ..arguments import byte_rate
+from ..base_verify_progress import BaseVerifyProgress
 from ..command import AerotileCommand
 from ..errors import JobFailedError
 from ..output import json_option, write_json, write_line, write_table
@@ -23,10 +25,11 @@ _LISTED_FINDINGS = 20
     epilog="""\b
 Example:
   aerotile base verify
-  aerotile base verify 000007 --max-rate "20 MiB"
+  aerotile base verify 000007 --max-rate "20 MiB"     # leave the disk to others; Ctrl-C, then --resume
 """,
 )
 @click.argument("generation", required=False)
+@click.option("--resume", is_flag=True, help="Go on with a check that was interrupted.")
 @click.option(
     "--max-rate",
     metavar="SIZE",
@@ -35,7 +38,9 @@ Example:
 )
 @json_option
 @click.pass_obj
-def verify(session: Session, generation: str | None, max_rate: int | None, as_json: bool) -> None:
+def verify(
+    session: Session, generation: str | None, resume: bool, max_rate: int | None, as_json: bool
+) -> None:
     """Hash every byte of GENERATION, by default the one in use, and compare its archive with its facts.
 
     Says also whose signatures it has. The exit code is 1 when anything is damaged, or when the signatures
@@ -44,7 +49,22 @@ def verify(session: Session, generation: str | None, max_rate: int | None, as_js
     with session.existing_runtime("base") as runtime, progress_bar("bytes") as advance:
         name = chosen_generation(runtime, generation)
         opened = runtime.base_generations.manifest(name, runtime.base_trust)
-        findings = runtime.check_base(name, max_bytes_per_s=max_rate, progress=advance)
+        saved = BaseVerifyProgress(runtime.config.root, opened.identity)
+        if resume:
+            saved.resume()
+        try:
+            findings = runtime.check_base(
+                name,
+                check=saved.check,
+                max_bytes_per_s=max_rate,
+                progress=advance,
+                checkpoint=saved.save_now_and_then,
+            )
+        except BaseException:
+            with suppress(OSError):  # the operator has to see the error that ended the check
+                saved.save()
+            raise
+        saved.finish()
         runtime_trust, required = runtime.base_trust, runtime.config.base.require_signature
     if as_json:
         write_json(

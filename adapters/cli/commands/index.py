@@ -36,6 +36,7 @@ def index_facts(generation: str | None, metadata: IndexMetadata) -> dict[str, An
         "dimension": metadata.dimension,
         "descriptor_model": metadata.descriptor_model,
         "metric": metadata.metric.value,
+        "kind": metadata.kind.value,
         "storage": metadata.storage.value,
         "m": metadata.params.m,
         "ef_construction": metadata.params.ef_construction,
@@ -44,6 +45,7 @@ def index_facts(generation: str | None, metadata: IndexMetadata) -> dict[str, An
         "sha256": metadata.sha256,
         "faiss_version": metadata.faiss_version,
         "flights": len(metadata.variants.flights),
+        "searches_areas": metadata.rows_sha256 is not None,
     }
 
 

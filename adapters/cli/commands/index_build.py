@@ -4,35 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
+from ....domain.values.descriptors import IndexKind
 from ...input_files.descriptor_files import read_described_model, read_described_tiles
 from ..arguments import EXISTING_FILE
 from ..command import AerotileCommand
 from ..errors import BadInputError
-from ..output import in_words, json_option, write_facts, write_json
+from ..output import in_words, json_option, write_json, write_line, write_table
 from ..progress import progress_bar
 from ..session import Session
 from .index import agreement_facts, agreement_line, nothing_known, print_generation
 
 if TYPE_CHECKING:
-    from ....domain.policies.index_agreement import IndexAgreement
+    from ....domain.values.catalogue_entries import Keys
+    from ....domain.values.tile_key import VariantTable
     from ....domain.values.tiles import TileId
-    from ...composition import Runtime
+    from ...faiss.index import FaissDescriptorIndex
+    from ...faiss.kinds import BuildEstimate
 
 
 @click.command(
     cls=AerotileCommand,
     epilog="""\b
-Example:
+Examples:
   aerotile index build descriptors.npz
+  aerotile index build descriptors.npz --estimate
+  aerotile index build --kind hnsw_sq8
 The file is written by aerotile describe. With --model NAME it may come from elsewhere:
   numpy.savez("descriptors.npz", tiles=["imported/5/16/10", ...], descriptors=array)
 """,
 )
-@click.argument("file", type=EXISTING_FILE)
+@click.argument("file", type=EXISTING_FILE, required=False)
 @click.option(
     "--model",
     metavar="NAME",
@@ -40,7 +46,17 @@ The file is written by aerotile describe. With --model NAME it may come from els
     "[default: as FILE says, where aerotile describe wrote it]",
 )
 @click.option(
-    "--estimate", is_flag=True, help="Print how much memory the build takes at most, and build nothing."
+    "--kind",
+    type=click.Choice(["auto", *(kind.value for kind in IndexKind)]),
+    default="auto",
+    show_default=True,
+    help="What the graph holds: whole vectors (hnsw), or a byte for each component, in half the memory, with "
+    "the whole vectors beside it (hnsw_sq8). auto: hnsw, unless its file were above 8 GiB.",
+)
+@click.option(
+    "--estimate",
+    is_flag=True,
+    help="Print memory, disk and time of each kind, and build no more than a sample for the time.",
 )
 @click.option(
     "--no-store-check",
@@ -50,11 +66,19 @@ The file is written by aerotile describe. With --model NAME it may come from els
 @json_option
 @click.pass_obj
 def build(
-    session: Session, file: Path, model: str | None, estimate: bool, no_store_check: bool, as_json: bool
+    session: Session,
+    file: Path | None,
+    model: str | None,
+    kind: str,
+    estimate: bool,
+    no_store_check: bool,
+    as_json: bool,
 ) -> None:
     """Build a new generation of the descriptor index and switch to it.
 
     FILE is a .npz with the arrays `tiles` (tile ids as text) and `descriptors` (float32, one row for each).
+    Without FILE the descriptors of the generation in use are taken, as they are stored: to change the kind or
+    the graph's parameters, and to give an index of before the part that searches within an area need.
     The generation in use stays until the new one is whole and durable; it remains for a rollback.
 
     A tile may come several times, with descriptors of other headings, seasons or scales: a search names it
@@ -63,34 +87,60 @@ def build(
     Descriptors that numpy.savez wrote as float32 are read from the file during the build: don't change the
     file. A build that would take more memory than is available is refused before it starts.
     """
-    tile_ids, descriptors = read_described_tiles(file)
+    chosen = None if kind == "auto" else IndexKind(kind)
+    if file is None and model is not None:
+        raise click.UsageError("--model belongs to a FILE; the descriptors kept have a model")
+    given = None if file is None else read_described_tiles(file)
     with session.runtime() as runtime:
-        builder = runtime.index_builder
+        index = runtime.index_builder if given is not None else runtime.descriptor_index
         if estimate:
-            count, dimension = descriptors.shape
-            memory = builder.build_memory_bytes(count, dimension)
-            facts = {"count": count, "dimension": dimension, "memory_bytes": memory}
-            if as_json:
-                write_json(facts)
-            else:
-                write_facts(facts | {"memory_bytes": in_words(memory)})
+            _print_estimates(index.estimates(None if given is None else given[1], kind=chosen), as_json)
             return
-        model = _model(file, model)
-        agreement = None if no_store_check else _compare(runtime, tile_ids)
+        model = None if file is None else _model(file, model)
+        agreement = None if no_store_check else runtime.compare_index(*_keys(index, given))
         if agreement is not None and agreement.none_is_known:
             raise nothing_known(agreement)
         if agreement is not None and agreement.unknown_tiles:
             click.echo(f"warning: {agreement_line(agreement)}", err=True)
-        with progress_bar("descriptors", len(tile_ids)) as advance:
-            metadata = builder.rebuild(
-                tile_ids,
-                descriptors,
-                descriptor_model=model,
-                built_at=runtime.clock.now(),
-                progress=advance,
-            )
+        total = index.metadata().count if given is None else len(given[0])
+        with progress_bar("descriptors", total) as advance:
+            built_at = runtime.clock.now()
+            if given is None:
+                metadata = index.rebuild_kept(built_at=built_at, kind=chosen, progress=advance)
+            else:
+                metadata = index.rebuild(
+                    *given, descriptor_model=str(model), built_at=built_at, kind=chosen, progress=advance
+                )
         more = {} if agreement is None else agreement_facts(agreement)
-        print_generation(builder.generations.current(), metadata, as_json=as_json, more=more)
+        print_generation(index.generations.current(), metadata, as_json=as_json, more=more)
+
+
+def _print_estimates(estimates: Sequence[BuildEstimate], as_json: bool) -> None:
+    if as_json:
+        write_json([attrs.asdict(each) | {"kind": each.kind.value} for each in estimates])
+        return
+    write_line(f"{estimates[0].count} descriptors of {estimates[0].dimension} components")
+    write_table(
+        [
+            "kind",
+            "chosen",
+            "memory to build",
+            "graph, mapped",
+            "by place, mapped",
+            "time to build",
+        ],
+        [
+            [
+                each.kind.value,
+                "yes" if each.chosen else "",
+                in_words(each.build_memory_bytes),
+                in_words(each.graph_bytes),
+                in_words(each.place_bytes),
+                f"about {each.build_seconds:.0f} s" if each.build_seconds >= 1 else "below 1 s",
+            ]
+            for each in estimates
+        ],
+    )
 
 
 def _model(file: Path, given: str | None) -> str:
@@ -105,12 +155,17 @@ def _model(file: Path, given: str | None) -> str:
     return stated or str(given)
 
 
-def _compare(runtime: Runtime, tile_ids: Sequence[TileId]) -> IndexAgreement:
-    """Compare the tiles to be indexed with the store, before the hours that a build may take."""
+def _keys(
+    index: FaissDescriptorIndex, given: tuple[Sequence[TileId], Any] | None
+) -> tuple[Keys, VariantTable]:
+    """The tiles to be indexed, to compare them with the store before the hours that a build may take."""
+    if given is None:
+        return index.tile_keys()
     import numpy as np
 
     from ....domain.values.tile_key import VariantTable, encode_tile_key
 
+    tile_ids, _ = given
     variants = VariantTable.naming(tile_ids)
     keys = np.fromiter((encode_tile_key(t, variants) for t in tile_ids), np.int64, count=len(tile_ids))
-    return runtime.compare_index(keys, variants)
+    return keys, variants

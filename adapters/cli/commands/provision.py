@@ -25,6 +25,7 @@ from ..progress import progress_bar
 from ..provision_output import (
     estimate_facts,
     left_out_of,
+    nothing_came_error,
     provision_facts,
     refusals_error,
     source_facts,
@@ -33,6 +34,7 @@ from ..provision_output import (
     write_left_out,
     write_provision,
 )
+from ..server_options import chosen_service, server_options
 from ..session import Session
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from ....domain.values.areas import Area
     from ....domain.values.datasets import SourceDigest
     from ...composition import Runtime
+    from ...tile_services.open_service import ServiceTerms
 
 
 @click.command(
@@ -54,6 +57,8 @@ Example:
   aerotile provision ortho.mbtiles --area 11.4,48.0,11.8,48.3 --zoom 14-17 --captured-at 2024-05-01
   aerotile provision ortho.tif --zoom 14-17 --captured-at 2024-05-01
   aerotile provision new.pmtiles old.gpkg --area route.kml --corridor 5km --captured-at 2024-05-01
+  aerotile provision 'https://host/{z}/{x}/{y}.jpg' --token-file key --area route.kml --corridor 5km \\
+      --zoom 14-17 --captured-at 2024-05-01
 """,
 )
 @click.argument("names", nargs=-1, required=True, metavar="SOURCE...")
@@ -95,6 +100,7 @@ Example:
     is_flag=True,
     help="Make zooms of --zoom that are finer than a GeoTIFF by enlarging its pixels; each tile says so.",
 )
+@server_options
 @click.option("--partial", is_flag=True, help="Take tiles of which a part shows no ground, too.")
 @click.option(
     "--missing-only",
@@ -121,13 +127,19 @@ def provision(
     source: str,
     scheme: str | None,
     enlarge: bool,
+    token_file: Path | None,
+    rate: float | None,
+    connections: int | None,
     partial: bool,
     missing_only: bool,
     only_estimate: bool,
     map_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Bring imagery of an area into the store: MBTiles, PMTiles, GeoPackage, GeoTIFF or folders of tiles.
+    """Bring imagery of an area into the store: MBTiles, PMTiles, GeoPackage, GeoTIFF, folders, servers.
+
+    A server is named by the address of its tiles, with {z}, {x} and {y} (or {-y}, {q}), or by that of its
+    WMTS capabilities, with #LAYER behind it. What the store holds is not asked for again.
 
     Sources are one mosaic: at each place the first that has it whole gives the tile. A JPEG of the store's
     tile size goes in verbatim. PNG, WebP, GeoTIFF and tiles of twice the size are encoded anew, which is
@@ -165,9 +177,12 @@ def provision(
     )
     if enlarge and levels is None:
         raise BadInputError("--enlarge makes zooms of --zoom, and none is given", remedy="give --zoom")
+    service = chosen_service(
+        session, names, levels, token_file=token_file, rate=rate, connections=connections
+    )
     with ExitStack() as stack:
         enlarge_to = max(levels) if enlarge and levels else None
-        mosaic = _mosaic(session, stack, names, scheme, enlarge_to, levels, area)
+        mosaic = _mosaic(session, stack, names, scheme, enlarge_to, service, levels, area)
         if not only_estimate and chosen.times is None and dataset is None:
             try:
                 check_sources_dated(mosaic.sources, take_file_dates=file_date)
@@ -201,6 +216,8 @@ def provision(
         raise report.intake.stopped_by
     if report.intake.refusals or report.intake.contests or report.intake.undated or left_out:
         raise refusals_error(report, left_out)
+    if report.empty and not report.intake.done:
+        raise nothing_came_error(report)
     if report.intake.evicted.count:
         raise evictions_error(report.intake.evicted)
 
@@ -211,21 +228,24 @@ def _mosaic(
     names: tuple[str, ...],
     scheme: str | None,
     enlarge_to: int | None,
+    service: ServiceTerms | None,
     levels: tuple[int, ...] | None,
     area: Area | None,
 ) -> Mosaic:
     from ....domain.intake.mosaic import Mosaic
-    from ...composition.imagery_parts import open_imagery_source
+    from ...composition.imagery_parts import open_imagery_source, tile_picture_codec
 
     tile_size = session.config.tiles.tile_size_pixels
     try:
         sources = [
             stack.enter_context(
-                open_imagery_source(name, tile_size=tile_size, scheme=scheme, enlarge_to=enlarge_to)
+                open_imagery_source(
+                    name, tile_size=tile_size, scheme=scheme, enlarge_to=enlarge_to, service=service
+                )
             )
             for name in names
         ]
-        return Mosaic.of(sources, zooms=levels or (), area=area)
+        return Mosaic.of(sources, tile_picture_codec(tile_size), zooms=levels or (), area=area)
     except ImagerySourceError as error:
         raise BadInputError(str(error), remedy=error.remedy) from error
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from xml.etree.ElementTree import Element
 
 from ....domain.values.tile_grid import Point
+from ...safe_xml import child_text, local_name
 from .coordinates import point_of
 from .drawing import Drawing, DrawingBuilder
-from .safe_xml import child_text, local_name
 
 
 def read_gpx(root: Element) -> Drawing:

@@ -16,9 +16,9 @@ import attrs
 
 from ....domain.values.tile_grid import Point
 from ...geojson_shapes import read_polygons
+from ...safe_xml import child_text, local_name, parse_xml
 from .coordinates import point_of
 from .drawing import Drawing, DrawingBuilder, GroundShape
-from .safe_xml import child_text, local_name, parse_xml
 
 _CONTAINERS = frozenset({"kml", "Document", "Folder"})
 _NO_GROUND = {

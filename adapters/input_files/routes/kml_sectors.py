@@ -7,10 +7,10 @@ from xml.etree.ElementTree import Element
 from ....domain.values.sectors import SectorBoundary
 from ....domain.values.shapes import MultiPolygon, Polygon, corners_of, parts_of
 from ....domain.values.tile_grid import Bbox
+from ...safe_xml import local_name
 from ..geojson import GeoJsonError, SectorFile, check_sector_id, read_classification
 from .drawing import Drawing, DrawingBuilder, GroundShape
 from .kml import Placemark, read_placemarks
-from .safe_xml import local_name
 
 
 def read_kml_sectors(root: Element) -> SectorFile:

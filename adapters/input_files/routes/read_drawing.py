@@ -6,6 +6,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from ...files.regular_file import read_one_more
+from ...safe_xml import local_name, parse_xml
 from ...strict_json import parse_json
 from ..errors import InputFileError
 from .drawing import Drawing
@@ -13,7 +14,6 @@ from .geojson_lines import read_geojson
 from .gpx import read_gpx
 from .kml import read_kml, read_kmz
 from .qgc_plan import is_plan, read_plan
-from .safe_xml import local_name, parse_xml
 from .waypoint_file import HEADER, read_waypoint_file
 
 MAX_FILE_BYTES = 64 << 20

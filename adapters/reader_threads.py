@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from ...domain.errors import ReadDeadlineError
-from ...domain.values.tiles import TileId
+from ..domain.errors import ReadDeadlineError
+from ..domain.values.tiles import TileId
 
 _MAX_WAITING = 256
 """Reads that may wait for a thread; a further read fails immediately."""

@@ -1,0 +1,55 @@
+"""`aerotile base keys make`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..command import AerotileCommand
+from ..errors import BadInputError
+from ..output import json_option
+from .base_keys import list_facts, print_list
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog="""\b
+Example:
+  aerotile base keys make keys-2.json --number 2 --threshold 1 --key "$(cat new.key.pub)"
+""",
+)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--number", required=True, type=click.IntRange(1, 10**18 - 1), help="Above those of all lists before."
+)
+@click.option(
+    "--threshold", required=True, type=click.IntRange(1, 100), help="How many of the keys must sign a base."
+)
+@click.option(
+    "--key",
+    "public_keys",
+    required=True,
+    multiple=True,
+    metavar="PUBLIC_KEY",
+    help="A public key as keygen prints it; may be given again.",
+)
+@json_option
+def make(file: Path, number: int, threshold: int, public_keys: tuple[str, ...], as_json: bool) -> None:
+    """Write the list NUMBER to FILE, which is new, without a signature.
+
+    A list replaces the keys before as a whole: name again each one that stays.
+    """
+    from ...sealed_base.key_list import KeyList
+    from ...sealed_base.key_lists import look_into_key_list, read_key_list, write_key_list
+    from ...signatures import Trust
+
+    try:
+        keys = KeyList(number=number, public_keys=tuple(sorted(public_keys)), threshold=threshold)
+    except ValueError as error:
+        raise BadInputError(str(error), remedy="correct it; no file was written") from error
+    try:
+        write_key_list(file, keys)
+    except FileExistsError as error:
+        raise BadInputError(f"{file} is there already", remedy="name a new file") from error
+    print_list(list_facts(look_into_key_list(read_key_list(file), Trust((), 1), str(file))), as_json=as_json)

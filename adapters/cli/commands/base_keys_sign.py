@@ -1,0 +1,37 @@
+"""`aerotile base keys sign`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..arguments import EXISTING_FILE
+from ..command import AerotileCommand
+from ..output import json_option
+from ..session import Session
+from .base_keys import list_facts, print_list
+
+
+@click.command(
+    cls=AerotileCommand,
+    epilog="""\b
+Example:
+  aerotile base keys sign keys-2.json --key release.key
+""",
+)
+@click.argument("file", type=EXISTING_FILE)
+@click.option("--key", required=True, type=EXISTING_FILE, help="The private key, as keygen wrote it.")
+@json_option
+@click.pass_obj
+def sign(session: Session, file: Path, key: Path, as_json: bool) -> None:
+    """Add a signature to the list in FILE: of as many of the keys before as their threshold asks for.
+
+    `signed_by` names those of base.public_keys that signed it.
+    """
+    from ...sealed_base.key_lists import look_into_key_list, read_key_list, sign_key_list
+    from ...signatures import Trust
+
+    sign_key_list(file, key)
+    trust = Trust(session.config.base.public_keys, session.config.base.threshold)
+    print_list(list_facts(look_into_key_list(read_key_list(file), trust, str(file))), as_json=as_json)
