@@ -208,6 +208,12 @@ TARGETS = (
         facts={"beyond_mapping_ms": at_most(30), "anonymous_mb": at_most(16)},
     ),
     Target(
+        id="P-21",
+        what="cut a projected GeoTIFF into tiles on Dask with two workers",
+        ratio=at_least(1.7),
+        facts={"overhead_a_block": at_most(0.03), "same_bytes": at_least(1.0)},
+    ),
+    Target(
         id="P-18",
         what="durable write of one tile beside a thread of pure Python that never pauses",
         p99_s=20 * MILLISECOND,

@@ -29,6 +29,7 @@ COMMANDS = {
     "describe": ("describe", "Describe tiles with a network, for the descriptor index."),
     "index": ("index", "Build, inspect and switch the descriptor index."),
     "base": ("base", "Seal, sign, verify and switch the base that a flight takes along."),
+    "build": ("build", "Build a base from imagery without a store, on one machine or many."),
     "recall": ("recall", "Recall tiles by a signed list: none of them is found or read any more."),
     "ready": ("ready", "Say go or no-go for a flight: all that a route needs, there or not."),
     "search": ("search", "Find the tiles that look like a descriptor."),

@@ -28,7 +28,7 @@ from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.tile_store import FileBackedTileStore
 from ...domain.values.validators import check_kind, check_methods
 from ..config.settings import AerotileConfig
-from .describing_parts import DescribingParts
+from .building_parts import BuildingParts
 from .health_parts import HealthParts
 from .readiness_parts import ReadinessParts
 from .recall_parts import RecallParts
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ..postgres.migrate import MigrationReport
 
 
-class Runtime(UploadParts, RecallParts, ReadinessParts, DescribingParts, HealthParts):
+class Runtime(UploadParts, RecallParts, ReadinessParts, BuildingParts, HealthParts):
     """Everything that one configuration composes; a context manager that closes it."""
 
     def index_agreement(self) -> IndexAgreement | None:

@@ -30,11 +30,13 @@ def open_imagery_source(
     scheme: str | None = None,
     enlarge_to: int | None = None,
     service: ServiceTerms | None = None,
+    threads: int | None = None,
 ) -> ImagerySource:
     """The source of imagery that an operator names, by its content and not by its ending.
 
     `scheme` overrides in which order the rows of a folder or an MBTiles file are; up to the zoom `enlarge_to`
     the pixels of a GeoTIFF are enlarged; `service` says how a server is asked, by default without a token.
+    `threads` decode or warp; None: one a core.
     Raises `ImagerySourceError`, `InputFileError` for notes in a folder that contradict each other, and
     `RuntimeNotAvailableError` for a GeoTIFF without rasterio.
     """
@@ -44,8 +46,8 @@ def open_imagery_source(
     if is_address(name):
         return _open_service(name, tile_size, scheme, service or service_terms())
     if Path(name).is_file() and _head(name).startswith(_TIFF_HEADS):
-        return _open_raster(Path(name), tile_size, enlarge_to)
-    return ArchiveSource(_open_archive(name, scheme), tile_size=tile_size)
+        return _open_raster(Path(name), tile_size, enlarge_to, threads)
+    return ArchiveSource(_open_archive(name, scheme), tile_size=tile_size, threads=threads)
 
 
 def tile_picture_codec(tile_size: int) -> PictureCodec:
@@ -125,14 +127,14 @@ def _head(name: str) -> bytes:
         raise ImagerySourceError(f"{name} can't be read: {error.strerror}") from error
 
 
-def _open_raster(path: Path, tile_size: int, enlarge_to: int | None) -> ImagerySource:
+def _open_raster(path: Path, tile_size: int, enlarge_to: int | None, threads: int | None) -> ImagerySource:
     try:
         from ..rasters.raster_source import RasterSource
     except ImportError as error:
         raise RuntimeNotAvailableError(
             "GeoTIFF needs rasterio, which is not installed", remedy="pip install 'aerotile[imagery]'"
         ) from error
-    return RasterSource(path, tile_size=tile_size, enlarge_to=enlarge_to)
+    return RasterSource(path, tile_size=tile_size, enlarge_to=enlarge_to, threads=threads)
 
 
 def _with_table(name: str) -> tuple[Path, str, str]:

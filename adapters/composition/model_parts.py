@@ -43,8 +43,11 @@ class ModelParts(Parts):
         return self.config.index.descriptor_model
 
 
-def open_descriptor_model(settings: DescriptorConfig) -> DescriptorModel:
-    """The network that the settings name. Raises as `ModelParts.descriptor_model`."""
+def open_descriptor_model(settings: DescriptorConfig, *, threads: int | None = None) -> DescriptorModel:
+    """The network that the settings name, on so many threads; None: one a core.
+
+    Raises as `ModelParts.descriptor_model`.
+    """
     if settings.callable is not None:
         from ..descriptor_models.callable_model import CallableModel
 
@@ -58,7 +61,7 @@ def open_descriptor_model(settings: DescriptorConfig) -> DescriptorModel:
     if ending == ".onnx":
         from ..descriptor_models.onnx_model import OnnxModel
 
-        return OnnxModel(settings.model, providers=settings.providers)
+        return OnnxModel(settings.model, providers=settings.providers, threads=threads)
     if ending == ".npz":
         from ..descriptor_models.gradient_vlad import GradientVlad
 

@@ -14,6 +14,7 @@ from .base_parts import BaseParts
 from .index_parts import IndexParts, index_is_wanted, refuse_unwanted_index
 
 if TYPE_CHECKING:
+    from ..faiss.sealed_build import WrittenIndex
     from ..faiss.sealed_index import SealedDescriptorIndex
     from ..sealed_base.manifest import BaseManifest, SealedIndex
     from ..sealed_base.mapped_base import MappedBase
@@ -110,16 +111,20 @@ class SealingParts(BaseParts, IndexParts):
         index.metadata()  # before the tiles are copied: is there one?
 
         def write(folder: Path, keys: Keys, variants: VariantTable) -> SealedIndex:
-            from ..sealed_base.manifest import SealedIndex
-
-            written = index.seal_into(folder, keys, variants, progress)
-            return SealedIndex(
-                descriptor_model=written.metadata.descriptor_model,
-                descriptors=written.metadata.count,
-                tiles=written.tiles,
-                dropped=written.dropped,
-                built_by=written.built_by,
-                metadata_sha256=written.metadata_sha256,
-            )
+            return sealed_index_of(index.seal_into(folder, keys, variants, progress))
 
         return write
+
+
+def sealed_index_of(written: WrittenIndex) -> SealedIndex:
+    """What the manifest says of an index that was written."""
+    from ..sealed_base.manifest import SealedIndex
+
+    return SealedIndex(
+        descriptor_model=written.metadata.descriptor_model,
+        descriptors=written.metadata.count,
+        tiles=written.tiles,
+        dropped=written.dropped,
+        built_by=written.built_by,
+        metadata_sha256=written.metadata_sha256,
+    )

@@ -36,8 +36,10 @@ class OnnxModel:
     picture. A network for a fixed number of pictures is called as often as needed.
     """
 
-    def __init__(self, path: Path, *, providers: Sequence[str]) -> None:
+    def __init__(self, path: Path, *, providers: Sequence[str], threads: int | None = None) -> None:
         """Load the network; `providers` are onnxruntime's names of what it runs on, the first choice first.
+
+        `threads`: how many compute one picture; None: one a core.
 
         Raises `DescriptorModelError`; `RuntimeNotAvailableError` without onnxruntime.
         """
@@ -47,7 +49,7 @@ class OnnxModel:
                 f"{path} keeps weights in another file, which its digest would not cover",
                 remedy="save the network as one file",
             )
-        self._session = _open_session(path, content, providers)
+        self._session = _open_session(path, content, providers, threads)
         self._steps = _steps_of(path, self._session.get_modelmeta().custom_metadata_map)
         self._digest = hashlib.sha256(hashlib.sha256(content).digest() + self._steps.canonical).hexdigest()
         self._name = model_name(self._steps.name or path.stem, self._digest)
@@ -128,7 +130,7 @@ def _read(path: Path, most_bytes: int) -> bytes:
         raise DescriptorModelError(f"can't read {path}: {error.strerror}") from error
 
 
-def _open_session(path: Path, content: bytes, providers: Sequence[str]) -> Any:
+def _open_session(path: Path, content: bytes, providers: Sequence[str], threads: int | None) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
@@ -144,7 +146,7 @@ def _open_session(path: Path, content: bytes, providers: Sequence[str]) -> Any:
             remedy="correct descriptor.providers, or install the build for this machine",
         )
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
     options.log_severity_level = _ERRORS_ONLY
     try:
         session = onnxruntime.InferenceSession(content, options, providers=list(providers))

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import faiss
 import numpy as np
@@ -43,6 +43,19 @@ class _Question:
         self.parameters.nprobe = len(selection.blocks)
         self.selector.n = selection.bit_bytes
         self.selector.bitmap = _swig_ptr(bits)
+
+
+class PlaceOrderedDescriptors(Protocol):
+    """Descriptors as an index stores them, in the order of tile keys."""
+
+    @property
+    def keys(self) -> npt.NDArray[np.int64]:
+        """The tile key of each row, sorted."""
+        ...
+
+    def blocks(self) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
+        """All rows, block by block, and their vectors. Raises an `AerotileError` for damage."""
+        ...
 
 
 class AreaSearch:
@@ -191,14 +204,14 @@ class AreaSearch:
 
 @contextmanager
 def copied_descriptors(
-    folder: Path, areas: AreaSearch, is_taken: npt.NDArray[np.bool_] | None = None
+    folder: Path, source: PlaceOrderedDescriptors, is_taken: npt.NDArray[np.bool_] | None = None
 ) -> Iterator[npt.NDArray[Any]]:
     """The vectors of the rows that `is_taken` names, by default all, mapped from a nameless file in `folder`.
 
     Raises `IndexUnavailableError` for damage, and `OSError`.
     """
     with tempfile.TemporaryFile(dir=folder) as file:
-        for rows, vectors in areas.blocks():
+        for rows, vectors in source.blocks():
             taken = vectors if is_taken is None else vectors[is_taken[rows]]
             file.write(taken.tobytes())
         file.flush()

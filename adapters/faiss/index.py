@@ -26,7 +26,7 @@ from ...ext import TileKeyCodec
 from ..available_memory import available_memory_bytes
 from ..descriptor_arrays import check_build, check_components, check_descriptors, checked_query, encode_tiles
 from ..own_process import OwnProcess
-from .area_search import AreaSearch, copied_descriptors
+from .area_search import AreaSearch, PlaceOrderedDescriptors, copied_descriptors
 from .build import SAMPLE, build_index, build_seconds, write_generation
 from .build_memory import build_memory_bytes
 from .generations import IndexGenerations
@@ -241,6 +241,35 @@ class FaissDescriptorIndex:
         metadata = mapped.metadata
         self._check_memory(metadata.count, metadata.dimension, metadata.storage, metadata.kind)
         return write_sealed_index(folder, metadata, self._areas_of(mapped), taken, variants, progress)
+
+    def seal_described_into(
+        self,
+        folder: Path,
+        source: PlaceOrderedDescriptors,
+        *,
+        dimension: int,
+        descriptor_model: str,
+        built_at: datetime,
+        taken: Keys,
+        variants: VariantTable,
+        progress: Callable[[int, int], None],
+    ) -> WrittenIndex:
+        """Write other descriptors than those in use, of tiles without a flight; see `write_sealed_index`."""
+        kind = self._chosen(None, len(source.keys), dimension)
+        self._check_memory(len(source.keys), dimension, self._storage, kind)
+        metadata = IndexMetadata(
+            dimension=dimension,
+            count=len(source.keys),
+            params=self._params,
+            storage=self._storage,
+            kind=kind,
+            descriptor_model=descriptor_model,
+            faiss_version=faiss.__version__,
+            sha256="",
+            built_at=built_at,
+            variants=VariantTable(),
+        )
+        return write_sealed_index(folder, metadata, source, taken, variants, progress)
 
     def build_memory_bytes(self, count: int, dimension: int, kind: IndexKind | None = None) -> int:
         """The most memory that a rebuild from `count` descriptors takes, beside what it is given."""

@@ -15,7 +15,7 @@ from ...domain.values.catalogue_entries import Keys
 from ...domain.values.descriptors import IndexMetadata
 from ...domain.values.place_keys import translated_keys
 from ...domain.values.tile_key import VariantTable
-from .area_search import AreaSearch, copied_descriptors
+from .area_search import PlaceOrderedDescriptors, copied_descriptors
 from .build import build_index, write_index_files
 from .sealed_index import SealedDescriptorIndex
 
@@ -40,7 +40,7 @@ class WrittenIndex:
 def write_sealed_index(
     folder: Path,
     metadata: IndexMetadata,
-    areas: AreaSearch,
+    source: PlaceOrderedDescriptors,
     taken: Keys,
     variants: VariantTable,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -51,7 +51,7 @@ def write_sealed_index(
     differently each time. What was written is read back and verified. `progress(done, total)` counts
     descriptors. Raises `IndexBuildError`, `IndexUnavailableError` for a damaged source, and `OSError`.
     """
-    keys = translated_keys(areas.keys, metadata.variants, variants)
+    keys = translated_keys(source.keys, metadata.variants, variants)
     is_taken = np.isin(keys, taken)
     keys = keys[is_taken]
     if not len(keys):
@@ -59,7 +59,7 @@ def write_sealed_index(
             "the index holds no descriptor of a tile that the base takes",
             remedy="build the index of these tiles with `aerotile index build`, or seal with --no-index",
         )
-    with copied_descriptors(folder, areas, is_taken) as descriptors:
+    with copied_descriptors(folder, source, is_taken) as descriptors:
         index = build_index(
             keys,
             descriptors,

@@ -62,11 +62,8 @@ class BaseGenerations(GenerationFolders):
         """
         try:
             with self.locked():
-                if number is not None and f"{number:06d}" in self.names():
-                    raise BaseSealError(
-                        f"{self.root} holds a generation {number:06d}",
-                        remedy="seal under a number that was never used",
-                    )
+                if number is not None:
+                    self.refuse_taken(number)
                 partial = self.begin(number)
                 try:
                     generation = int(partial.name.partition(".")[0])
@@ -81,6 +78,14 @@ class BaseGenerations(GenerationFolders):
                 remedy="make room or mend the disk, then seal again",
             ) from error
         return manifest
+
+    def refuse_taken(self, number: int) -> None:
+        """Raise `BaseSealError` for the number of a generation that is there."""
+        if f"{number:06d}" in self.names():
+            raise BaseSealError(
+                f"{self.root} holds a generation {number:06d}",
+                remedy="seal under a number that was never used",
+            )
 
     def sign(self, name: str, private_key: bytes) -> None:
         """Add a signature to a generation's manifest, durably.

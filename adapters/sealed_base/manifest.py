@@ -126,6 +126,8 @@ class BaseManifest:
     """Of the first tile key of each part of the facts, behind the digests in `digests`."""
     files: dict[str, SealedFile]
     index: SealedIndex | None = None
+    made_with: dict[str, str] = attrs.field(factory=dict)
+    """What decided the bytes that `aerotile build` made: versions, and the instruction set."""
 
     def __attrs_post_init__(self) -> None:
         for name, low, high, value in (
@@ -143,6 +145,8 @@ class BaseManifest:
         ):
             if type(value) is not int or not low <= value <= high:
                 raise ValueError(f"{name} must be a whole number within {low}..{high}, got {value!r}")
+        if not all(isinstance(each, str) for pair in self.made_with.items() for each in pair):
+            raise ValueError(f"made_with must be texts, got {self.made_with!r}")
         names = [sealed.dataset.name for sealed in self.datasets]
         if names != sorted(set(names)):
             raise ValueError(f"the datasets must ascend by name, got {', '.join(names)}")
@@ -190,6 +194,8 @@ class BaseManifest:
         }
         if self.index is not None:
             facts["index"] = attrs.asdict(self.index)
+        if self.made_with:
+            facts["made_with"] = self.made_with
         return json.dumps(facts, indent=1, sort_keys=True).encode("ascii") + b"\n"
 
 
@@ -221,6 +227,7 @@ def _decode(facts: dict[str, Any]) -> BaseManifest:
         first_keys_sha256=facts["first_keys_sha256"],
         files={str(name): SealedFile(**file) for name, file in facts["files"].items()},
         index=SealedIndex(**facts["index"]) if "index" in facts else None,
+        made_with=dict(facts.get("made_with", {})),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -80,6 +80,8 @@ class SealSource:
     """Writes the index of the tiles with these sorted keys into a folder. None: the base has no index."""
     recalls: RecallList | None = None
     """The recall list in force: what it names is left out. None: there is none."""
+    made_with: Mapping[str, str] = attrs.field(factory=dict)
+    """See `BaseManifest`; empty for the tiles of a store."""
 
 
 def write_generation(
@@ -172,6 +174,7 @@ def write_generation(
         recall_number=0 if source.recalls is None else source.recalls.number,
         first_keys_sha256=hashlib.sha256(keys).hexdigest(),
         index=index,
+        made_with=dict(source.made_with),
         files={
             name: SealedFile(sizes[name], digests.part_bytes, digests.root) for name, digests in files.items()
         },

@@ -79,7 +79,7 @@ class ProvisionReport:
 
 
 @attrs.frozen(eq=False)
-class _ReadTile:
+class ReadTile:
     """An `OfferedTile` in memory."""
 
     name: str
@@ -183,7 +183,7 @@ def provision_tiles(
         for part in parts:
             _note_known(part.known, terms, report)
             intake.take_in(
-                _offered(part.read, mosaic, terms, report),
+                offered_tiles(part.read, mosaic, terms, report),
                 source=terms.source,
                 captured_at=_date_of if terms.captured_at is None else terms.captured_at,
                 dataset=terms.dataset,
@@ -223,7 +223,7 @@ def _with_dates(
 
 
 def _date_of(tile: OfferedTile) -> datetime | None:
-    assert isinstance(tile, _ReadTile)
+    assert isinstance(tile, ReadTile)
     return tile.captured_at
 
 
@@ -282,17 +282,17 @@ def _note_known(known: Sequence[TilePlace], terms: ProvisionTerms, report: Provi
         report.intake.add_present(TileId(*place, terms.source))
 
 
-def _offered(
+def offered_tiles(
     read: Sequence[PlaceRead], mosaic: Mosaic, terms: ProvisionTerms, report: ProvisionReport
-) -> list[_ReadTile]:
-    """The tiles that are offered to the store; the report has the other places."""
+) -> list[ReadTile]:
+    """The tiles that are offered to the gates; the report has the other places."""
     tiles = []
     for one in read:
         place = one.place
         for number, fault in one.faults:
             report.faults[fault.kind] += 1
             name = f"{mosaic.sources[number].name}: {place}"
-            report.intake.add_refused(_ReadTile(name, *place, b""), fault, terms.source)
+            report.intake.add_refused(ReadTile(name, *place, b""), fault, terms.source)
         if one.tile is None:
             report.empty += not one.faults
             continue
@@ -307,5 +307,5 @@ def _offered(
         else:
             report.encoded[one.tile.encoded_from] += 1
             pixels = with_comment(pixels, f"encoded anew by Aerotile from a {one.tile.encoded_from}")
-        tiles.append(_ReadTile(f"{names}: {place}", *place, pixels, one.captured_at))
+        tiles.append(ReadTile(f"{names}: {place}", *place, pixels, one.captured_at))
     return tiles

@@ -42,6 +42,10 @@ NOT_RUN = {
         "the same commands, shorter"
     ),
     "pip install 'aerotile[onnx]'": "installs from a registry; test_cli_describe.py runs the other commands",
+    "pip install 'aerotile[ground,imagery,onnx]'": (
+        "installs, and needs the imagery of a theatre; test_cli_build.py runs the other commands"
+    ),
+    "dask scheduler --host 10.0.0.1": "needs a cluster; test_kills_of_builds.py begins one",
     "aerotile ready --route route.gpx --corridor 5km --zoom 15-17 --at 2026-06-01T08:00:00Z --speed 25m/s": (
         "needs an operator's route; test_cli_ready.py draws some"
     ),

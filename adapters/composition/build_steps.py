@@ -1,0 +1,251 @@
+"""The steps of a build, as functions of one block that any process may run: paths and digests travel.
+
+A job is what all blocks of a step share. It is pickled with each task, so it is small, and the sources and
+the network that it names are opened once in each thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import numpy as np
+
+from ...domain.build_blocks import BlockFile, BlockOutcome, ShardTask
+from ...domain.choose_tiles import ChosenTiles
+from ...domain.describe_tiles import TileSupply, describe_block
+from ...domain.errors import BaseSealError
+from ...domain.intake.cut_block import cut_block
+from ...domain.intake.mosaic import Mosaic, MosaicBlock
+from ...domain.intake.provision import ProvisionTerms
+from ...domain.intake.report import Refusal
+from ...domain.policies.jpeg import JpegWalk
+from ...domain.values.catalogue_entries import SHA256_BYTES, CatalogueColumns
+from ...domain.values.descriptors import VectorStorage
+from ...domain.values.tile_key import VariantTable, decode_tile_key
+from ...domain.values.tiles import TileId
+from ..build_files.block_file import open_block, write_block
+from ..build_files.cut_tiles import encode_tiles, tile_bytes
+from ..build_files.shards import shard_arrays
+from ..build_files.work_folder import finished, identity_of, outcome_of, place_of
+from ..config.settings import DescriptorConfig
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class SourceFile:
+    """A source as the machine that began the build sees it."""
+
+    name: str
+    size: int
+    changed_ns: int
+    """Both 0 for a folder."""
+
+    @classmethod
+    def of(cls, name: str) -> SourceFile:
+        """Raises `OSError`."""
+        path = Path(name)
+        if path.is_dir():
+            return cls(name, 0, 0)
+        status = path.stat()
+        return cls(name, status.st_size, status.st_mtime_ns)
+
+
+@attrs.frozen(kw_only=True)
+class CutJob:
+    """What all blocks of a cut share."""
+
+    identity: str
+    """Of all that decides the tiles: sources, terms, environment."""
+    work: str
+    sources: tuple[SourceFile, ...]
+    tile_size: int
+    scheme: str | None
+    enlarge_to: int | None
+    captured_at: datetime | None
+    dataset: str | None
+    take_partial: bool
+    threads: int | None
+    """Of one process; None: one a core. Decides no byte."""
+
+
+@attrs.frozen(kw_only=True)
+class DescribeJob:
+    """What all blocks of a description share."""
+
+    identity: str
+    work: str
+    settings: DescriptorConfig
+    digest: str
+    """Of the network."""
+    headings: tuple[int, ...]
+    batch: int
+    tile_size: int
+    storage: VectorStorage
+
+
+@attrs.frozen(kw_only=True)
+class OrderJob:
+    """What all shards share."""
+
+    work: str
+    storage: VectorStorage
+
+
+def cut(job: CutJob, block: MosaicBlock) -> BlockOutcome:
+    """Cut the tiles of a block into a file. Raises `ImagerySourceError`, `BaseSealError`, `OSError`."""
+    from ...ext import walk_jpeg
+    from ..simplejpeg.picture_decoder import SimplejpegDecoder
+
+    places = [f"{place} {' '.join(map(str, numbers))}" for place, numbers in block.places.items()]
+    path = place_of(job.work, "tiles", identity_of([job.identity, places]))
+    if (before := finished(path)) is not None:
+        keys = before.array("rows")["key"]
+        return outcome_of(path, before.digest, before.facts, keys, taken_over=True)
+    cut_tiles = cut_block(
+        _opened(job.identity, lambda stack: _open_sources(job, stack)),
+        block,
+        ProvisionTerms(captured_at=job.captured_at, dataset=job.dataset, take_partial=job.take_partial),
+        tile_size_pixels=job.tile_size,
+        walk_jpeg=lambda pixels: JpegWalk.of(walk_jpeg(pixels)),
+        decoder=SimplejpegDecoder(),
+    )
+    facts, arrays = encode_tiles(cut_tiles)
+    digest = write_block(path, facts, arrays)
+    return outcome_of(path, digest, facts, arrays["rows"]["key"], taken_over=False)
+
+
+def describe(job: DescribeJob, tiles: BlockFile) -> BlockOutcome:
+    """Describe the tiles of a block into a file; each is hashed.
+
+    Raises `DescriptorModelError`, `BaseSealError`, `OSError`, and `IndexBuildError` for descriptors that an
+    index can't store.
+    """
+    from ..descriptor_arrays import check_components
+    from ..simplejpeg.pictures import decode_tile_picture
+    from .build_environment import multiply_by_one_thread
+
+    path = place_of(job.work, "descriptors", identity_of([job.identity, tiles.digest]))
+    if (before := finished(path)) is not None:
+        return outcome_of(path, before.digest, before.facts, before.array("keys"), taken_over=True)
+    block = open_block(Path(tiles.path), tiles.digest)
+    rows = block.array("rows")
+    by_id = {decode_tile_key(int(row["key"]), VariantTable()): row for row in rows}
+    supply = TileSupply(
+        read_bytes=lambda tile_id: tile_bytes(block, by_id[tile_id]),
+        decode=lambda pixels: decode_tile_picture(pixels, job.tile_size),
+    )
+    model = _opened(job.digest, lambda stack: _open_model(job))
+    multiply_by_one_thread()
+    described = describe_block(
+        _chosen(rows), range(len(rows)), supply, model, headings=job.headings, batch=job.batch
+    )
+    tile_ids = [tile_id for tile_id in described.tile_ids for _ in job.headings]
+    check_components(tile_ids, described.descriptors, job.storage)
+    keys = np.array([int(by_id[tile_id]["key"]) for tile_id in tile_ids], np.int64)
+    refusals = [attrs.asdict(_refusal(tile_id, kind)) for tile_id, kind in described.refused]
+    facts: dict[str, Any] = {
+        "counts": {"described": len(described.tile_ids), "refused": len(refusals)},
+        "refusals": refusals,
+    }
+    digest = write_block(path, facts, {"keys": keys, "vectors": described.descriptors})
+    return outcome_of(path, digest, facts, keys, taken_over=False)
+
+
+def order(job: OrderJob, task: ShardTask) -> BlockOutcome:
+    """Write the descriptors of a shard as an index stores them. Raises `BaseSealError`, `OSError`."""
+    runs = [[file.digest, run.start, run.stop] for file, run in task.runs]
+    path = place_of(job.work, "shards", identity_of([job.storage.value, runs]))
+    if (before := finished(path)) is not None:
+        return outcome_of(path, before.digest, before.facts, before.array("keys"), taken_over=True)
+    arrays = shard_arrays(task, job.storage)
+    facts: dict[str, Any] = {"counts": {}, "refusals": []}
+    digest = write_block(path, facts, arrays)
+    return outcome_of(path, digest, facts, arrays["keys"], taken_over=False)
+
+
+class _OpenedHere(threading.local):
+    """What this thread opened last: sources of a cut are used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self.identity: str | None = None
+        self.opened: Any = None
+        self.stack = ExitStack()
+
+
+_here = _OpenedHere()
+
+
+def close_opened() -> None:
+    """Close what this thread has open."""
+    _here.stack.close()
+    _here.identity = _here.opened = None
+
+
+def _opened(identity: str, open_it: Callable[[ExitStack], T]) -> T:
+    if _here.identity != identity:
+        close_opened()
+        _here.opened = open_it(_here.stack)
+        _here.identity = identity
+    opened: T = _here.opened
+    return opened
+
+
+def _open_sources(job: CutJob, stack: ExitStack) -> Mosaic:
+    from .imagery_parts import open_imagery_source, tile_picture_codec
+
+    for source in job.sources:
+        if SourceFile.of(source.name) != source:
+            raise BaseSealError(
+                f"{source.name} is not the file that the build began with: another size or date",
+                remedy="share one file by all machines, and don't change it during a build",
+            )
+    sources = [
+        stack.enter_context(
+            open_imagery_source(
+                source.name,
+                tile_size=job.tile_size,
+                scheme=job.scheme,
+                enlarge_to=job.enlarge_to,
+                threads=job.threads,
+            )
+        )
+        for source in job.sources
+    ]
+    return Mosaic(sources=sources, zooms=(), codec=tile_picture_codec(job.tile_size))
+
+
+def _open_model(job: DescribeJob) -> Any:
+    from .model_parts import open_descriptor_model
+
+    model = open_descriptor_model(job.settings, threads=1)
+    if model.digest != job.digest:
+        raise BaseSealError(
+            f"{model.name} is not the network that the build began with",
+            remedy="install the same network on all machines",
+        )
+    return model
+
+
+def _chosen(rows: Any) -> ChosenTiles:
+    captured_us = rows["captured_us"].astype(np.int64)
+    columns = CatalogueColumns(
+        keys=rows["key"].astype(np.int64),
+        captured_us=captured_us,
+        accessed_us=captured_us,
+        disk_bytes=rows["length"].astype(np.int64),
+        flags=np.zeros(len(rows), np.uint8),
+        content_sha256=np.frombuffer(rows["sha256"].tobytes(), np.uint8).reshape(-1, SHA256_BYTES),
+    )
+    return ChosenTiles(columns, VariantTable(), Counter())
+
+
+def _refusal(tile_id: TileId, kind: str) -> Refusal:
+    return Refusal(str(tile_id), str(tile_id), "DescribedTilesError", f"it is {kind}", None)

@@ -1,0 +1,249 @@
+"""`DaskRunner`: the `BlockRunner` of a Dask cluster."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+import attrs
+import dask
+from distributed import Client, Future, KilledWorker, LocalCluster, wait
+from distributed.comm import CommClosedError
+from distributed.utils import TimeoutError as DaskTimeoutError
+
+from ...domain.errors import BaseSealError
+from ...domain.ports.block_runner import Result, Task
+from .on_worker import Call, Failure
+
+PATIENCE_S = 60.0
+_LOCAL_PATIENCE_S = 600.0
+"""Workers of this machine that die are begun again; on a busy machine that takes time."""
+_AHEAD = 3
+"""Tasks under way for each thread of the cluster: one runs, the others wait beside it."""
+_LOOK_S = 2.0
+_LOGGER = "distributed"
+_GONE = (CancelledError, CommClosedError, DaskTimeoutError, OSError)
+_REMEDY = "start it and its workers, then build again: what is finished stays"
+
+
+@attrs.define(kw_only=True)
+class DaskRunner:
+    """See `BlockRunner`. At most three tasks for each thread of the cluster are under way.
+
+    A task of a worker that died runs on another one, until four have died of it. A scheduler that was started
+    again is given the unfinished tasks anew. Without a worker, or without a scheduler, for `patience_s`
+    seconds the run fails.
+    """
+
+    threads: int = attrs.field(default=1, init=False)
+    """Of a task: the workers have one for each task that they run."""
+    connect: Callable[[], Client]
+    """Raises `OSError` where nobody answers."""
+    environment: Callable[[], Mapping[str, str]]
+    """Says what a process has that decides bytes; every worker must answer as this process."""
+    patience_s: float = PATIENCE_S
+    _client: Client = attrs.field(init=False)
+    _scheduler: str = attrs.field(default="", init=False)
+    """The id of the scheduler that knows the tasks: a scheduler that is started again has another one."""
+    _threads: int = attrs.field(default=0, init=False)
+    _looked: float = attrs.field(default=0.0, init=False)
+    _had_threads: float = attrs.field(default=0.0, init=False)
+    _keys: Iterator[str] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # The dashboard groups tasks by the part of their keys that precedes the digits.
+        self._keys = map(partial("{}-{}".format, uuid4().hex), count())
+        self._connect()
+
+    def close(self) -> None:
+        """Leave the cluster, whose workers go on without this build."""
+        with suppress(*_GONE):
+            self._client.close()
+
+    def run(self, phase: str, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+        """See `BlockRunner`."""
+        call = Call(work, self.environment, dict(self.environment()))
+        upcoming, again = iter(tasks), deque[Task]()
+        under_way: dict[Future, Task] = {}
+        self._had_threads = time.monotonic()
+        try:
+            while True:
+                if not self._is_known():
+                    again += under_way.values()
+                    under_way.clear()
+                    self._connect()
+                for task in self._next(again, upcoming, len(under_way)):
+                    key = f"{phase}-{next(self._keys)}"
+                    under_way[self._client.submit(call, task, key=key, pure=False)] = task
+                if not under_way:
+                    return
+                for future in self._ended(under_way):
+                    task = under_way.pop(future)
+                    try:
+                        result = _result_of(phase, future)
+                    except _GONE:  # with its scheduler, or on the way here
+                        again.append(task)
+                        self._looked = 0.0
+                    else:
+                        yield result
+        finally:
+            with suppress(*_GONE):
+                self._client.cancel(list(under_way))
+
+    def _next(self, again: deque[Task], upcoming: Iterator[Task], under_way: int) -> Iterator[Task]:
+        """The tasks that there is room for."""
+        for _ in range(max(1, _AHEAD * self._threads) - under_way):
+            if again:
+                yield again.popleft()
+            else:
+                for task in upcoming:
+                    yield task
+                    break
+                else:
+                    return
+
+    def _is_known(self) -> bool:
+        """Whether the scheduler still knows the tasks; asked every few seconds.
+
+        Raises `BaseSealError` when it has had no worker for too long.
+        """
+        now = time.monotonic()
+        if now - self._looked < _LOOK_S and self._threads:
+            return True
+        self._looked = now
+        try:
+            found = self._client.sync(self._client.scheduler.identity)["id"]
+            self._threads = sum(self._client.nthreads().values())
+        except _GONE:
+            return False
+        if found != self._scheduler:
+            return False
+        if self._threads:
+            self._had_threads = now
+        elif now - self._had_threads > self.patience_s:
+            raise BaseSealError(
+                f"the scheduler {self._client.scheduler.address} has had no worker for "
+                f"{self.patience_s:.0f} s",
+                remedy="start workers (dask worker ADDRESS), then build again: what is finished stays",
+            )
+        return True
+
+    def _ended(self, under_way: Mapping[Future, Any]) -> list[Future]:
+        """The futures that ended; none when nothing happened for a moment."""
+        with suppress(*_GONE), self._client.as_current():
+            wait(list(under_way), timeout=_LOOK_S, return_when="FIRST_COMPLETED")
+        return [future for future in under_way if future.status != "pending"]
+
+    def _connect(self) -> None:
+        """Connect, or connect again, within the patience. Raises `BaseSealError`."""
+        if self._scheduler:
+            self.close()
+        began = time.monotonic()
+        while True:
+            try:
+                self._client = self.connect()
+                self._scheduler = self._client.sync(self._client.scheduler.identity)["id"]
+                break
+            except _GONE as error:
+                if time.monotonic() - began > self.patience_s:
+                    raise BaseSealError(f"the scheduler does not answer: {error}", remedy=_REMEDY) from error
+                time.sleep(_LOOK_S / 4)
+        self._looked = 0.0
+
+
+def _result_of(phase: str, future: Future) -> Any:
+    """The result of a task. Raises `BaseSealError` for one that failed, `_GONE` where its result is lost."""
+    try:
+        result = future.result()
+    except _GONE:
+        raise
+    except KilledWorker as error:
+        raise BaseSealError(
+            f"a block of the phase {phase} was on {error.allowed_failures + 1} workers that died, "
+            f"the last {error.last_worker.address}",
+            remedy="look at the memory and the log of that worker, then build again: what is finished stays",
+        ) from error
+    except Exception as error:
+        raise BaseSealError(
+            f"a worker can't run the phase {phase}: {type(error).__name__}: {error}",
+            remedy="install the same aerotile[ground] on scheduler and workers",
+        ) from error
+    if isinstance(result, Failure):
+        raise BaseSealError(result.message, remedy=result.remedy)
+    return result
+
+
+@contextmanager
+def runner_of_scheduler(
+    address: str, environment: Callable[[], Mapping[str, str]], *, patience_s: float = PATIENCE_S
+) -> Iterator[DaskRunner]:
+    """A runner on the workers of a scheduler. Raises `BaseSealError` when it does not answer."""
+
+    def connect() -> Client:
+        try:
+            return Client(address, timeout=_LOOK_S * 2, set_as_default=False)
+        except ValueError as error:  # of an address that is none
+            raise BaseSealError(
+                f"{address!r} is no address of a scheduler: {error}", remedy="write tcp://HOST:8786"
+            ) from error
+
+    with _quiet():
+        runner = DaskRunner(connect=connect, environment=environment, patience_s=patience_s)
+        try:
+            yield runner
+        finally:
+            runner.close()
+
+
+@contextmanager
+def runner_of_workers(
+    workers: int, scratch: str, environment: Callable[[], Mapping[str, str]]
+) -> Iterator[DaskRunner]:
+    """A runner on so many workers of this machine, which end with the block; each has one thread.
+
+    They listen on the loopback alone, at free ports. `scratch` is a folder for their small files.
+    """
+    with (
+        _quiet(),
+        dask.config.set({"distributed.comm.timeouts.connect": PATIENCE_S * 2}),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            local_directory=scratch,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+    ):
+        runner = DaskRunner(
+            connect=lambda: Client(cluster, set_as_default=False),
+            environment=environment,
+            patience_s=_LOCAL_PATIENCE_S,
+        )
+        try:
+            yield runner
+        finally:
+            runner.close()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Dask logs each lost connection, and workers that end with their cluster; errors name what matters."""
+    loggers = [logging.getLogger(name) for name in (_LOGGER, *logging.root.manager.loggerDict)]
+    before = [(logger, logger.level) for logger in loggers if logger.name.startswith(_LOGGER)]
+    for logger, _ in before:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in before:
+            logger.setLevel(level)

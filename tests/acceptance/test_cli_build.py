@@ -1,0 +1,217 @@
+"""`aerotile build`: a base from imagery without a store, the same bytes whoever made its blocks."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from archives import Place, write_mbtiles
+from cli_calls import BAD_CALL, JOB_FAILED, Call
+from PIL import Image
+from small_networks import STEPS, SmallNetwork
+
+import aerotile
+
+SIZE = 16
+NETWORK = SmallNetwork.drawn(5)
+ROOT = Path("aerotile-data")
+
+
+def noise(number: int) -> bytes:
+    rough = np.random.default_rng(number).integers(0, 256, (SIZE // 4, SIZE // 4, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(rough.repeat(4, axis=0).repeat(4, axis=1)).save(stream, "JPEG", quality=95)
+    return stream.getvalue()
+
+
+TILES: dict[Place, bytes] = {
+    (zoom, x, y): noise(1000 * zoom + 50 * x + y)
+    for zoom, side in ((11, 10), (12, 20))
+    for x in range(1085 * 2 ** (zoom - 11), 1085 * 2 ** (zoom - 11) + side)
+    for y in range(710 * 2 ** (zoom - 11), 710 * 2 ** (zoom - 11) + side)
+}
+
+
+@pytest.fixture
+def site(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """The command beside an archive, a network and a plan; no database is configured."""
+    monkeypatch.delenv("AEROTILE_DATABASE_DSN")
+    monkeypatch.setenv("AEROTILE_TILES_TILE_SIZE_PIXELS", str(SIZE))
+    write_mbtiles(tmp_path / "ortho.mbtiles", TILES)
+    NETWORK.save(tmp_path / "network.onnx", {**STEPS, "headings": [0, 90]})
+    write_plan(tmp_path)
+    return call
+
+
+def write_plan(folder: Path, text: str = '[describe]\nmodel = "network.onnx"\n', **more: Any) -> None:
+    facts = {"sources": ["ortho.mbtiles"], "captured_at": "2026-05-01", "work": "work"} | more
+    lines = [f"{name} = {json.dumps(value)}" for name, value in facts.items()]
+    (folder / "plan.toml").write_text("\n".join([*lines, text]), encoding="utf-8")
+
+
+def manifest_of(generation: str) -> bytes:
+    return (ROOT / "base/generations" / generation / "manifest.json").read_bytes()
+
+
+def test_a_base_is_built_without_a_store_and_flown(site: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = site("build", "plan.toml", "--json")
+    assert built.code == 0, built.err
+    assert (built.json["generation"], built.json["tiles"]) == ("000001", len(TILES))
+    assert built.json["index"]["descriptors"] == 2 * len(TILES)
+    assert built.json["steps"]["cut"]["counts"] == {"verbatim": len(TILES)}
+    assert {"aerotile", "numpy", "faiss-cpu", "onnxruntime", "instruction set"} <= set(
+        built.json["made_with"]
+    )
+    monkeypatch.setenv("AEROTILE_BASE_REQUIRE_SIGNATURE", "false")
+    assert site("base", "switch").code == 0
+    assert site("base", "verify").code == 0
+    config = aerotile.load_config()
+    base = aerotile.build_sealed_base(config)
+    for (zoom, x, y), content in TILES.items():
+        tile_id = aerotile.TileId(zoom, x, y, aerotile.TileSource.IMPORTED)
+        assert base.read_tile_bytes(tile_id) == content
+    index = aerotile.build_descriptor_index(config)
+    model_name = index.metadata().descriptor_model
+    assert model_name == built.json["index"]["descriptor_model"]
+    wanted = (12, 2180, 1425)
+    seen = np.asarray(Image.open(io.BytesIO(TILES[wanted])).convert("RGB"))
+    (hit,) = index.search(NETWORK.by_numpy(seen[None])[0].astype(np.float32), 1)
+    assert (hit.tile_id.zoom_level, hit.tile_id.x, hit.tile_id.y) == wanted
+    aerotile.close_runtimes()
+
+
+@pytest.mark.parametrize(
+    "workers", [2, pytest.param(1, marks=pytest.mark.slow(reason="one worker does what two do"))]
+)
+def test_workers_make_the_bytes_of_one_process(site: Call, tmp_path: Path, workers: int) -> None:
+    alone = site("build", "plan.toml", "--number", 1, "--json")
+    write_plan(tmp_path, work="other")
+    shared = site("--root", "second", "build", "plan.toml", "--number", 1, "--workers", workers, "--json")
+    assert (alone.code, shared.code) == (0, 0), shared.err
+    assert shared.err == ""
+    assert shared.json["steps"]["cut"]["taken_over"] == 0
+    assert shared.json["files"] == alone.json["files"]
+    second = Path("second/base/generations/000001/manifest.json")
+    assert second.read_bytes() == manifest_of("000001")
+
+
+def test_a_second_build_takes_over_what_is_finished_and_makes_damaged_files_anew(
+    site: Call, tmp_path: Path
+) -> None:
+    first = site("build", "plan.toml", "--json").json
+    blocks = sorted(tmp_path.glob("work/tiles/*/*"))
+    assert len(blocks) == first["steps"]["cut"]["blocks"] > 3
+    content = bytearray(blocks[1].read_bytes())
+    content[-1] ^= 1
+    blocks[1].write_bytes(content)
+    blocks[2].unlink()
+    again = site("build", "plan.toml", "--json").json
+    assert again["steps"]["cut"]["taken_over"] == len(blocks) - 2
+    assert again["steps"]["describe"]["taken_over"] == again["steps"]["describe"]["blocks"]
+    assert again["files"] == {**first["files"], "tiles.pmtiles": again["files"]["tiles.pmtiles"]}
+    (tmp_path / "network.onnx.json").write_text(
+        json.dumps(STEPS | {"mean": [0.5, 0.5, 0.5]}), encoding="utf-8"
+    )
+    write_plan(tmp_path, "")
+    bare = site("build", "plan.toml", "--json").json
+    assert (bare["index"], bare["steps"]["cut"]["taken_over"]) == (None, len(blocks))
+    write_plan(tmp_path)
+    other = site("build", "plan.toml", "--json").json
+    assert other["steps"]["cut"]["taken_over"] == len(blocks)
+    assert other["steps"]["describe"]["taken_over"] == 0
+
+
+def test_refused_places_keep_the_base_from_being_sealed_unless_they_are_left_out(
+    site: Call, tmp_path: Path
+) -> None:
+    broken = dict(TILES)
+    broken[12, 2175, 1422] = TILES[12, 2175, 1422][:-40]
+    (tmp_path / "ortho.mbtiles").unlink()
+    write_mbtiles(tmp_path / "ortho.mbtiles", broken)
+    refused = site("build", "plan.toml", "--json")
+    assert refused.code == JOB_FAILED
+    assert refused.json["generation"] is None
+    assert [each["tile"] for each in refused.json["refusals"]] == ["imported/12/2175/1422"]
+    assert "nothing was sealed" in refused.err
+    assert "--leave-out" in refused.err
+    taken = site("build", "plan.toml", "--leave-out", "--json")
+    assert taken.code == JOB_FAILED
+    assert taken.json["tiles"] == len(TILES) - 1
+
+
+def test_a_dataset_sectors_and_an_area_go_into_the_base(site: Call, tmp_path: Path) -> None:
+    sector = {
+        "type": "Feature",
+        "properties": {"sector_id": "north", "classification": "active_conflict"},
+        "geometry": {"type": "Polygon", "coordinates": [[[10, 45], [12, 45], [12, 46], [10, 45]]]},
+    }
+    drawing = {"type": "FeatureCollection", "features": [sector]}
+    (tmp_path / "sectors.geojson").write_text(json.dumps(drawing), encoding="utf-8")
+    table = (
+        '[dataset]\nname = "ortho"\nlicence = "CC-BY-4.0"\nattribution = "Survey"\n'
+        'may_be_stored_offline = true\ncaptured_from = "the order"\n'
+    )
+    write_plan(tmp_path, table, zooms=[12], area=["10.8,45.9,11.0,48.7"], sectors=["sectors.geojson"])
+    built = site("build", "plan.toml", "--json")
+    assert built.code == 0, built.err
+    assert 0 < built.json["tiles"] < 400
+    info = site("base", "info", "000001", "--json").json
+    assert [each["name"] for each in info["datasets"]] == ["ortho"]
+    assert info["datasets"][0]["tiles"] == built.json["tiles"]
+    assert info["made_with"] == built.json["made_with"]
+    assert b"north" in (ROOT / "base/generations/000001/sectors.json").read_bytes()
+    write_plan(tmp_path, table.replace("true", "false"))
+    assert "the dataset ortho may not be stored offline" in site("build", "plan.toml").error
+
+
+def test_a_number_that_is_taken_is_refused_before_the_first_block(site: Call, tmp_path: Path) -> None:
+    assert site("build", "plan.toml", "--number", 7).code == 0
+    write_plan(tmp_path, work="other")
+    assert "holds a generation 000007" in site("build", "plan.toml", "--number", 7).error
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "table", "said"),
+    [
+        ({"sources": []}, "", "names no sources"),
+        ({"source": "x"}, "", "there is no source in a plan"),
+        ({"zooms": [30]}, "", "zooms: zooms lie within 0..22, got 30"),
+        ({"zooms": [19]}, "", "no source has zoom 19"),
+        ({"sources": ["none.tif"]}, "", "no file or folder"),
+        ({"captured_at": "yesterday"}, "", "captured_at: 'yesterday' is no date"),
+        ({"captured_at": "2226-05-01"}, "", "2226-05-01"),
+        ({"enlarge": True}, "", "enlarge makes finer zooms"),
+        ({"area": ["170,1,171,2"]}, "", "no source has a tile of the area"),
+        ({}, "[describe]\nmodle = 'x'", "there is no describe.modle in a plan"),
+        ({}, "[describe]\nbatch = 0", "describe.batch: must be a whole number within 1..256"),
+        ({}, "[describe]\nmodel = 'none.onnx'", "none.onnx"),
+        ({}, "[dataset]\nname = 'x'", "lacks dataset.licence"),
+        ({}, "= 1", "is not TOML"),
+    ],
+)
+def test_a_wrong_plan_is_refused_in_one_line(
+    site: Call, tmp_path: Path, more: dict[str, Any], table: str, said: str
+) -> None:
+    write_plan(tmp_path, table, **more)
+    result = site("build", "plan.toml")
+    assert result.code in (BAD_CALL, JOB_FAILED)
+    assert said in result.error
+    assert not list(ROOT.glob("base/generations/*"))
+
+
+def test_without_dask_the_extra_is_named(site: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    for name in [name for name in sys.modules if name.startswith("aerotile.adapters.dask")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert "pip install 'aerotile[ground]'" in site("build", "plan.toml", "--workers", 2).error
+    assert (
+        "contradict" in site("build", "plan.toml", "--workers", 2, "--scheduler", "tcp://127.0.0.1:1").error
+    )
+    assert os.listdir(ROOT) == []  # noqa: PTH208 - nothing at all was made

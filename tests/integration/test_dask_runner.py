@@ -1,0 +1,116 @@
+"""`DaskRunner` over a real cluster in this process: bounds, refusals by name, and who is waited for."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("distributed")
+
+from distributed import Client, LocalCluster
+
+from aerotile.adapters.dask.runner import DaskRunner, runner_of_scheduler
+from aerotile.domain.errors import BaseSealError, ImagerySourceError
+
+
+def same() -> dict[str, str]:
+    return {"numpy": "2.0", "Python": "3.12"}
+
+
+@pytest.fixture
+def cluster() -> Iterator[LocalCluster]:
+    with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as opened:
+        yield opened
+
+
+@pytest.fixture
+def runner(cluster: LocalCluster) -> Iterator[DaskRunner]:
+    made = DaskRunner(connect=lambda: Client(cluster, set_as_default=False), environment=same)
+    yield made
+    made.close()
+
+
+def test_every_task_has_its_result_and_few_are_under_way(runner: DaskRunner) -> None:
+    drawn = most = 0
+    found: list[int] = []
+
+    def tasks() -> Iterator[int]:
+        nonlocal drawn
+        for number in range(60):
+            drawn += 1
+            yield number
+
+    for result in runner.run("square", lambda number: number * number, tasks()):
+        most = max(most, drawn - len(found))
+        found.append(result)
+    assert sorted(found) == [number * number for number in range(60)]
+    assert most <= 6  # three for each of two threads
+
+
+def test_a_task_that_is_none_is_a_task_too(runner: DaskRunner) -> None:
+    assert list(runner.run("name", repr, [None, 0])) in (["None", "0"], ["0", "None"])
+    assert list(runner.run("name", repr, [])) == []
+
+
+def test_an_error_names_the_worker_and_the_remedy(runner: DaskRunner) -> None:
+    def refuse(task: int) -> None:
+        raise ImagerySourceError("ortho.tif can't be read", remedy="copy it again")
+
+    with pytest.raises(BaseSealError, match=r"worker \S+: ortho.tif can't be read") as raised:
+        list(runner.run("cut", refuse, [1]))
+    assert raised.value.remedy == "copy it again"
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(errno.ENOSPC, "has no room left: /shared/x"), (errno.EIO, "failed: /shared/x")]
+)
+def test_a_worker_whose_disk_fails_is_named(runner: DaskRunner, number: int, said: str) -> None:
+    def write(task: int) -> None:
+        raise OSError(number, "the reason", "/shared/x")
+
+    with pytest.raises(BaseSealError, match=rf"worker \S+ {said}") as raised:
+        list(runner.run("cut", write, [1]))
+    assert "what is finished stays" in str(raised.value.remedy)
+
+
+def test_a_defect_in_a_step_is_no_silent_retry(runner: DaskRunner) -> None:
+    with pytest.raises(BaseSealError, match="a worker can't run the phase cut: ZeroDivisionError"):
+        list(runner.run("cut", lambda number: 1 // number, [0]))
+
+
+def test_a_worker_with_another_version_is_refused_by_name(cluster: LocalCluster) -> None:
+    def by_thread() -> dict[str, str]:
+        is_worker = threading.current_thread() is not threading.main_thread()
+        return {"numpy": "1.26" if is_worker else "2.0", "Python": "3.12"}
+
+    runner = DaskRunner(connect=lambda: Client(cluster, set_as_default=False), environment=by_thread)
+    try:
+        with pytest.raises(BaseSealError, match=r"worker \S+ differs .*: numpy 1.26, not 2.0"):
+            list(runner.run("cut", abs, [1]))
+    finally:
+        runner.close()
+
+
+def test_without_a_worker_the_run_ends_and_names_the_scheduler() -> None:
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+        address = cluster.scheduler_address
+        with (
+            runner_of_scheduler(address, same, patience_s=0.5) as runner,
+            pytest.raises(BaseSealError, match=f"{address} has had no worker for"),
+        ):
+            list(runner.run("cut", abs, [1]))
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("tcp://127.0.0.1:9", "the scheduler does not answer"), ("carrier:pigeon", "is no address of a sched")],
+)
+def test_a_scheduler_that_is_not_there_is_refused(address: str, said: str) -> None:
+    with (
+        pytest.raises(BaseSealError, match=said),
+        runner_of_scheduler(address, same, patience_s=0.5),
+    ):
+        pass
