@@ -133,5 +133,4 @@ def _across(left: Line, right: Line, box: Bbox, south: float, north: float) -> f
 
 def _steepness(line: Line) -> float:
     (lon_a, lat_a), (lon_b, lat_b) = line
-    along, up = lon_b - lon_a, lat_b - lat_a
-    return abs(up) / math.sqrt(along * along + up * up)
+    return abs(lat_b - lat_a) / math.hypot(lon_b - lon_a, lat_b - lat_a)  # whose squares may be nothing

@@ -141,6 +141,14 @@ def test_no_gap_is_overlooked_and_none_is_seen_between_shapes_that_share_their_b
         assert covered
 
 
+def test_a_line_that_rises_by_next_to_nothing_is_as_steep_as_any_other() -> None:
+    box = tile_bbox(4, 3, 3)
+    west, east, north = box.min_lon, box.max_lon, box.max_lat
+    lower = Polygon((((west, north), (west, 0.0), (east, 0.0)),))
+    upper = Polygon((((west, north), (east, 0.0), (east, 4e-204)),))  # its square is 0
+    assert not covers_tile([lower, upper], 3, 4, 3)
+
+
 @pytest.mark.parametrize("zoom_level", [4, 6, 12])
 def test_a_tile_that_many_lines_cross_is_judged_by_its_quarters(zoom_level: int) -> None:
     x, y = column_and_row(48.0, 35.0, zoom_level)
