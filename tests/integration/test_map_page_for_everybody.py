@@ -84,7 +84,8 @@ def test_a_chosen_route_is_judged_with_every_hole_and_what_mends_it(visited: Vis
     expect(page.get_by_role("status")).to_have_text(answer)
     expect(page.locator("#go")).to_have_text("NO-GO")
     noes = page.locator("#noes li")
-    expect(noes.nth(0)).to_contain_text("3 tiles missing aerotile ingest FOLDER --captured-at DATE")
+    mends = f"--area ROUTE --corridor 1km --zoom {ZOOM - 1}-{ZOOM} --missing-only --captured-at DATE"
+    expect(noes.nth(0)).to_contain_text(f"3 tiles missing aerotile provision SOURCE... {mends}")
     expect(noes.nth(2)).to_contain_text("18 tiles not checked aerotile base verify")
     expect(page.locator("#conditions tr").filter(has_text="clock")).to_contain_text("yes")
     expect(page.locator("#legs button")).to_have_count(2)

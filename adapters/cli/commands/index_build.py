@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.command(
     cls=AerotileCommand,
     epilog="""\b
-Examples:
+Example:
   aerotile index build descriptors.npz
   aerotile index build descriptors.npz --estimate
   aerotile index build --kind hnsw_sq8
