@@ -22,7 +22,9 @@ def same() -> dict[str, str]:
 
 @pytest.fixture
 def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as opened:
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
+    ) as opened:
         yield opened
 
 
@@ -95,7 +97,7 @@ def test_a_worker_with_another_version_is_refused_by_name(cluster: LocalCluster)
 
 
 def test_without_a_worker_the_run_ends_and_names_the_scheduler() -> None:
-    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster:
         address = cluster.scheduler_address
         with (
             runner_of_scheduler(address, same, patience_s=0.5) as runner,
