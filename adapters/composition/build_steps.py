@@ -35,6 +35,7 @@ from ..build_files.cut_tiles import encode_tiles, tile_bytes
 from ..build_files.shards import shard_arrays
 from ..build_files.work_folder import finished, identity_of, outcome_of, place_of
 from ..config.settings import DescriptorConfig
+from .imagery_parts import file_and_table, open_imagery_source, tile_picture_codec
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ class SourceFile:
     @classmethod
     def of(cls, name: str) -> SourceFile:
         """Raises `OSError`."""
-        path = Path(name)
+        path, _ = file_and_table(name)
         if path.is_dir():
             return cls(name, 0, 0)
         status = path.stat()
@@ -66,6 +67,8 @@ class CutJob:
     """Of all that decides the tiles: sources, terms, environment."""
     work: str
     sources: tuple[SourceFile, ...]
+    beside: tuple[SourceFile, ...]
+    """Files beside GeoTIFFs that are read with them."""
     tile_size: int
     scheme: str | None
     enlarge_to: int | None
@@ -199,9 +202,7 @@ def _opened(identity: str, open_it: Callable[[ExitStack], T]) -> T:
 
 
 def _open_sources(job: CutJob, stack: ExitStack) -> Mosaic:
-    from .imagery_parts import open_imagery_source, tile_picture_codec
-
-    for source in job.sources:
+    for source in (*job.sources, *job.beside):
         if SourceFile.of(source.name) != source:
             raise BaseSealError(
                 f"{source.name} is not the file that the build began with: another size or date",

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from archives import Place, write_mbtiles
+import rasterio
+from affine import Affine
+from archives import Place, write_by_gdal, write_mbtiles
 from cli_calls import BAD_CALL, JOB_FAILED, Call
 from PIL import Image
 from small_networks import STEPS, SmallNetwork
@@ -125,6 +127,48 @@ def test_a_second_build_takes_over_what_is_finished_and_makes_damaged_files_anew
     other = site("build", "plan.toml", "--json").json
     assert other["steps"]["cut"]["taken_over"] == len(blocks)
     assert other["steps"]["describe"]["taken_over"] == 0
+
+
+def test_a_png_of_a_folder_that_changes_is_cut_anew(site: Call, tmp_path: Path) -> None:
+    folder = tmp_path / "pngs/11/1085"
+    folder.mkdir(parents=True)
+    for shade, row in ((10, 710), (20, 711)):
+        Image.new("RGB", (SIZE, SIZE), (shade, 0, 0)).save(folder / f"{row}.png")
+    write_plan(tmp_path, "", sources=["pngs"])
+    first = site("build", "plan.toml", "--json").json
+    assert first["steps"]["cut"]["counts"] == {"encoded from a PNG": 2}
+    Image.new("RGB", (SIZE, SIZE), (0, 0, 200)).save(folder / "711.png")
+    again = site("build", "plan.toml", "--json").json
+    assert again["steps"]["cut"]["taken_over"] == 0
+    assert again["files"]["facts"] != first["files"]["facts"]
+
+
+def test_overviews_beside_a_raster_that_change_are_cut_anew(site: Call, tmp_path: Path) -> None:
+    facts = {"width": 400, "height": 400, "count": 3, "dtype": "uint8", "crs": "EPSG:32632"}
+    place = Affine(4.0, 0.0, 680_000.0, 0.0, -4.0, 5_330_000.0)
+    with rasterio.open(tmp_path / "ortho.tif", "w", driver="GTiff", transform=place, **facts) as file:
+        file.write(np.full((3, 400, 400), 90, np.uint8))
+    write_plan(tmp_path, "", sources=["ortho.tif"], zooms=[15])
+    first = site("build", "plan.toml", "--json").json
+    assert site("build", "plan.toml", "--json").json["steps"]["cut"]["taken_over"] > 0
+    with rasterio.Env(TIFF_USE_OVR=True), rasterio.open(tmp_path / "ortho.tif", "r+") as file:
+        file.build_overviews([2])
+    assert (tmp_path / "ortho.tif.ovr").exists()
+    again = site("build", "plan.toml", "--json").json
+    assert again["steps"]["cut"]["taken_over"] == 0
+    assert again["steps"]["cut"]["blocks"] == first["steps"]["cut"]["blocks"]
+
+
+def test_a_table_of_a_geopackage_is_built(
+    site: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AEROTILE_TILES_TILE_SIZE_PIXELS", "256")
+    options = {"TILE_FORMAT": "JPEG", "TILING_SCHEME": "GoogleMapsCompatible", "RASTER_TABLE": "ORTHO"}
+    write_by_gdal(tmp_path / "maps.gpkg", "GPKG", **options)
+    write_plan(tmp_path, "", sources=["maps.gpkg#ORTHO"], partial=True)
+    built = site("build", "plan.toml", "--json")
+    assert built.code == 0, built.err
+    assert built.json["tiles"] > 0
 
 
 def test_refused_places_keep_the_base_from_being_sealed_unless_they_are_left_out(
