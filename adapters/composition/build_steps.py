@@ -137,7 +137,11 @@ def describe(job: DescribeJob, tiles: BlockFile) -> BlockOutcome:
 
     path = place_of(job.work, "descriptors", identity_of([job.identity, tiles.digest]))
     if (before := finished(path)) is not None:
-        return outcome_of(path, before.digest, before.facts, before.array("keys"), taken_over=True)
+        keys = before.array("keys")
+        # The build that left the file may have been for another storage.
+        described_ids = [decode_tile_key(key, VariantTable()) for key in keys.tolist()]
+        check_components(described_ids, before.array("vectors"), job.storage)
+        return outcome_of(path, before.digest, before.facts, keys, taken_over=True)
     block = open_block(Path(tiles.path), tiles.digest)
     rows = block.array("rows")
     by_id = {decode_tile_key(int(row["key"]), VariantTable()): row for row in rows}
@@ -145,7 +149,7 @@ def describe(job: DescribeJob, tiles: BlockFile) -> BlockOutcome:
         read_bytes=lambda tile_id: tile_bytes(block, by_id[tile_id]),
         decode=lambda pixels: decode_tile_picture(pixels, job.tile_size),
     )
-    model = _opened(job.digest, lambda stack: _open_model(job))
+    model = _opened(job.identity, lambda stack: _open_model(job))
     multiply_by_one_thread()
     described = describe_block(
         _chosen(rows), range(len(rows)), supply, model, headings=job.headings, batch=job.batch

@@ -297,6 +297,7 @@ class BuildingParts(DescribingParts):
             identity=identity_of(
                 {
                     "model": model.digest,
+                    "providers": list(self._descriptor_settings(plan).providers),
                     "headings": list(headings),
                     "batch": plan.describe.batch,
                     "environment": dict(self.build_environment(planned)),

@@ -171,6 +171,22 @@ def test_a_table_of_a_geopackage_is_built(
     assert built.json["tiles"] > 0
 
 
+def test_descriptors_of_an_earlier_build_must_fit_the_storage_too(
+    site: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "large_network.py").write_text(
+        "def describe(pictures): return pictures[:, 0, :2].reshape(len(pictures), -1).astype('f4') + 1e5\n"
+        "describe.digest = '0' * 64\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    write_plan(tmp_path, '[describe]\ncallable = "large_network:describe"\n', zooms=[11])
+    monkeypatch.setenv("AEROTILE_INDEX_STORAGE", "float32")
+    assert site("build", "plan.toml").code == 0
+    monkeypatch.setenv("AEROTILE_INDEX_STORAGE", "float16")
+    assert "does not fit into float16" in site("build", "plan.toml").error
+
+
 def test_refused_places_keep_the_base_from_being_sealed_unless_they_are_left_out(
     site: Call, tmp_path: Path
 ) -> None:
