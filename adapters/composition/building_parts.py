@@ -225,6 +225,7 @@ class BuildingParts(DescribingParts):
             try:
                 with _timed(report, "cut"):
                     report.tiles = cut_blocks(planned.mosaic, steps, runner, progress, places=planned.places)
+                _refuse_nothing(report.tiles)
                 if steps.describe is not None:
                     with _timed(report, "describe"):
                         report.descriptors, report.shards = describe_blocks(
@@ -414,6 +415,18 @@ def _dataset_of(plan: BuildPlan, digests: tuple[SourceDigest, ...]) -> Dataset |
         )
     except ValueError as error:
         raise BaseSealError(f"{plan.file}: [dataset]: {error}", remedy="correct it") from error
+
+
+def _refuse_nothing(tiles: StepReport) -> None:
+    """Raise `BaseSealError` where a cut gave no tile, with what became of its places."""
+    if tiles.rows:
+        return
+    counts = ", ".join(f"{count} {what}" for what, count in sorted(tiles.counts.items()))
+    such = "".join(f"; such as {each.file}: {each.message}" for each in tiles.refusals[:1])
+    raise BaseSealError(
+        f"no place of the plan gives a tile ({counts or 'there is none'}{such})",
+        remedy="compare area, zooms and partial of the plan with the sources, or mend them",
+    )
 
 
 def _files_beside(rasters: list[Path]) -> tuple[Path, ...]:

@@ -67,6 +67,7 @@ def test_a_base_is_built_without_a_store_and_flown(site: Call, monkeypatch: pyte
     assert (built.json["generation"], built.json["tiles"]) == ("000001", len(TILES))
     assert built.json["index"]["descriptors"] == 2 * len(TILES)
     assert built.json["steps"]["cut"]["counts"] == {"verbatim": len(TILES)}
+    assert built.json["left_out_of_base"] == {}
     assert {"aerotile", "numpy", "faiss-cpu", "onnxruntime", "instruction set"} <= set(
         built.json["made_with"]
     )
@@ -205,6 +206,16 @@ def test_refused_places_keep_the_base_from_being_sealed_unless_they_are_left_out
     assert taken.json["tiles"] == len(TILES) - 1
 
 
+def test_a_build_whose_every_place_is_refused_says_why(site: Call, tmp_path: Path) -> None:
+    place = (12, 2175, 1422)
+    write_mbtiles(tmp_path / "broken.mbtiles", {place: TILES[place][:-40]})
+    write_plan(tmp_path, sources=["broken.mbtiles"])
+    result = site("build", "plan.toml", "--leave-out")
+    assert result.code == JOB_FAILED
+    assert "no place of the plan gives a tile (1 refused; such as " in result.error
+    assert not list(ROOT.glob("base/generations/*"))
+
+
 def test_a_dataset_sectors_and_an_area_go_into_the_base(site: Call, tmp_path: Path) -> None:
     sector = {
         "type": "Feature",
@@ -248,6 +259,9 @@ def test_a_number_that_is_taken_is_refused_before_the_first_block(site: Call, tm
         ({"captured_at": "yesterday"}, "", "captured_at: 'yesterday' is no date"),
         ({"captured_at": "2226-05-01"}, "", "2226-05-01"),
         ({"enlarge": True}, "", "enlarge makes finer zooms"),
+        ({"corridor": "5km"}, "", "no area is given"),
+        ({"area": ["1e1,95,2e1,96"]}, "", "plan.toml: area: "),
+        ({"sources": ["https://tiles.example/{z}/{x}/{y}.jpg?key=abc"]}, "", "one is an address"),
         ({"area": ["170,1,171,2"]}, "", "no source has a tile of the area"),
         ({}, "[describe]\nmodle = 'x'", "there is no describe.modle in a plan"),
         ({}, "[describe]\nbatch = 0", "describe.batch: must be a whole number within 1..256"),
