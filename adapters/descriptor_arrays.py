@@ -166,6 +166,6 @@ def encode_tiles(
 
 def _chunks(descriptors: npt.NDArray[np.float32]) -> Iterator[slice]:
     rows, dimension = descriptors.shape
-    step = max(1, _CHUNK_BYTES // (dimension * _FLOAT32.itemsize))
+    step = max(1, _CHUNK_BYTES // max(1, dimension * _FLOAT32.itemsize))
     for start in range(0, rows, step):
         yield slice(start, start + step)

@@ -139,7 +139,11 @@ def describe_blocks(
         runner, "describe", steps.describe, iter(tiles.files), lambda _: 1, progress, len(tiles.files)
     )
     if not described.rows:
-        raise BaseSealError("no tile could be described", remedy="look at what is left out, and build again")
+        such = "".join(f", such as {each.tile}: {each.message}" for each in described.refusals[:1])
+        raise BaseSealError(
+            f"no tile could be described{such}",
+            remedy="mend the sources or the working folder, and build again",
+        )
     shards = list(_shard_tasks(described.files))
     return described, _run(runner, "order", steps.order, iter(shards), lambda _: 1, progress, len(shards))
 

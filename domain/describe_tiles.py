@@ -12,6 +12,7 @@ import numpy as np
 from .choose_tiles import ChosenTiles
 from .errors import (
     ContentHashMismatchError,
+    DescribedTilesError,
     DescriptorModelError,
     NoTileFileError,
     TileMetadataError,
@@ -109,6 +110,13 @@ def describe_tiles(
                 writer.add(number, block)
                 refused += block.refused
             progress(positions.stop, len(chosen))
+        if refused and len(refused) == len(chosen):
+            kinds = Counter(kind for _, kind in refused).items()
+            counts = ", ".join(f"{count} {kind}" for kind, count in kinds)
+            raise DescribedTilesError(
+                f"no tile could be described: {counts}, such as {refused[0][0]}",
+                remedy="bring those tiles again (aerotile verify names damaged ones)",
+            )
         descriptors, dimension = writer.finish()
     return DescribeReport(
         tiles=len(chosen) - len(refused),

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ...domain.build_blocks import BlockFile, ShardTask
 from ...domain.values.descriptors import VectorStorage
-from .block_file import Array, open_block
+from .block_file import Array, OpenBlock, open_block
 
 _COMPONENTS: dict[VectorStorage, np.dtype[Any]] = {
     VectorStorage.FLOAT16: np.dtype("<f2"),
@@ -30,17 +30,20 @@ def shard_arrays(task: ShardTask, storage: VectorStorage) -> dict[str, Array]:
 
 
 class ShardedDescriptors:
-    """All descriptors of a build in the order of tile keys, shard after shard. Memory: the keys."""
+    """All descriptors of a build in the order of tile keys, shard after shard.
+
+    Memory: the keys. One shard is open at a time: each holds a file descriptor.
+    """
 
     def __init__(self, shards: Sequence[BlockFile]) -> None:
         """`shards` ascend by their keys. Raises `BaseSealError` for a damaged file, `OSError`."""
-        self._shards = [open_block(Path(shard.path), shard.digest) for shard in shards]
-        self._keys = np.concatenate([shard.array("keys") for shard in self._shards])
+        self._shards = shards
+        self._keys = np.concatenate([_opened(shard).array("keys") for shard in shards])
 
     @property
     def dimension(self) -> int:
         """Of a descriptor."""
-        return int(self._shards[0].unchecked("vectors").shape[1])
+        return int(_opened(self._shards[0]).unchecked("vectors").shape[1])
 
     @property
     def keys(self) -> npt.NDArray[np.int64]:
@@ -51,6 +54,10 @@ class ShardedDescriptors:
         """The rows of each shard and their vectors as stored. Raises `BaseSealError`, `OSError`."""
         begin = 0
         for shard in self._shards:
-            vectors = shard.array("vectors")
+            vectors = _opened(shard).array("vectors")
             yield slice(begin, begin + len(vectors)), vectors
             begin += len(vectors)
+
+
+def _opened(shard: BlockFile) -> OpenBlock:
+    return open_block(Path(shard.path), shard.digest)

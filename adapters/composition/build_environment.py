@@ -21,7 +21,7 @@ PYTHON = "Python"
 @lru_cache(maxsize=8)
 def environment_of(names: tuple[str, ...]) -> Mapping[str, str]:
     """The version of each package named here, or "none"; the instruction set; and Python's minor version."""
-    special = {"GDAL": _gdal, "BLAS": _blas}
+    special = {"GDAL": _gdal, "BLAS": _blas, "onnxruntime": _onnxruntime}
     found = {name: special.get(name, lambda name=name: _version(name))() for name in names}
     return found | {
         INSTRUCTIONS: _instruction_set(),
@@ -49,6 +49,15 @@ def _gdal() -> str:
     import rasterio
 
     return str(rasterio.__gdal_version__)
+
+
+def _onnxruntime() -> str:
+    """Asked of the module: it comes under several packages' names, on a Jetson from NVIDIA."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return "none"
+    return str(onnxruntime.__version__)
 
 
 def _blas() -> str:

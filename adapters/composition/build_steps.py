@@ -35,6 +35,7 @@ from ..build_files.cut_tiles import encode_tiles, tile_bytes
 from ..build_files.shards import shard_arrays
 from ..build_files.work_folder import finished, identity_of, outcome_of, place_of
 from ..config.settings import DescriptorConfig
+from .imagery_parts import file_and_table, open_imagery_source, tile_picture_codec
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ class SourceFile:
     @classmethod
     def of(cls, name: str) -> SourceFile:
         """Raises `OSError`."""
-        path = Path(name)
+        path, _ = file_and_table(name)
         if path.is_dir():
             return cls(name, 0, 0)
         status = path.stat()
@@ -66,6 +67,8 @@ class CutJob:
     """Of all that decides the tiles: sources, terms, environment."""
     work: str
     sources: tuple[SourceFile, ...]
+    beside: tuple[SourceFile, ...]
+    """Files beside GeoTIFFs that are read with them."""
     tile_size: int
     scheme: str | None
     enlarge_to: int | None
@@ -134,7 +137,11 @@ def describe(job: DescribeJob, tiles: BlockFile) -> BlockOutcome:
 
     path = place_of(job.work, "descriptors", identity_of([job.identity, tiles.digest]))
     if (before := finished(path)) is not None:
-        return outcome_of(path, before.digest, before.facts, before.array("keys"), taken_over=True)
+        keys = before.array("keys")
+        # The build that left the file may have been for another storage.
+        described_ids = [decode_tile_key(key, VariantTable()) for key in keys.tolist()]
+        check_components(described_ids, before.array("vectors"), job.storage)
+        return outcome_of(path, before.digest, before.facts, keys, taken_over=True)
     block = open_block(Path(tiles.path), tiles.digest)
     rows = block.array("rows")
     by_id = {decode_tile_key(int(row["key"]), VariantTable()): row for row in rows}
@@ -142,7 +149,7 @@ def describe(job: DescribeJob, tiles: BlockFile) -> BlockOutcome:
         read_bytes=lambda tile_id: tile_bytes(block, by_id[tile_id]),
         decode=lambda pixels: decode_tile_picture(pixels, job.tile_size),
     )
-    model = _opened(job.digest, lambda stack: _open_model(job))
+    model = _opened(job.identity, lambda stack: _open_model(job))
     multiply_by_one_thread()
     described = describe_block(
         _chosen(rows), range(len(rows)), supply, model, headings=job.headings, batch=job.batch
@@ -199,9 +206,7 @@ def _opened(identity: str, open_it: Callable[[ExitStack], T]) -> T:
 
 
 def _open_sources(job: CutJob, stack: ExitStack) -> Mosaic:
-    from .imagery_parts import open_imagery_source, tile_picture_codec
-
-    for source in job.sources:
+    for source in (*job.sources, *job.beside):
         if SourceFile.of(source.name) != source:
             raise BaseSealError(
                 f"{source.name} is not the file that the build began with: another size or date",

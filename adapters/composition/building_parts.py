@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from .build_steps import CutJob, DescribeJob
 
 
+_RASTER = "GeoTIFF"
+"""The kind of a source that GDAL reads."""
+
+
 @attrs.define(kw_only=True)
 class BuildReport:
     """What a build came to."""
@@ -79,6 +83,8 @@ class PlannedBuild:
     """What every machine of the build must have in the same version."""
     digests: tuple[SourceDigest, ...]
     """Of the sources."""
+    beside: tuple[Path, ...]
+    """Files beside GeoTIFFs that are read with them."""
     sectors: tuple[SectorBoundary, ...]
     dataset: Dataset | None
 
@@ -116,7 +122,8 @@ class BuildingParts(DescribingParts):
             model = self._model_of(plan)
             kinds = {source.facts.kind for source in sources}
             sectors = read_sectors(*plan.sectors).sectors
-            digests = tuple(_digest(Path(name)) for name in plan.sources)
+            digests = tuple(map(_digest, plan.sources))
+            rasters = [Path(source.name) for source in sources if source.facts.kind == _RASTER]
             yield PlannedBuild(
                 plan=plan,
                 mosaic=mosaic,
@@ -125,6 +132,7 @@ class BuildingParts(DescribingParts):
                 cutting=_cutting_with(kinds),
                 environment=_cutting_with(kinds) + (() if model is None else environment.WITH_AN_INDEX),
                 digests=digests,
+                beside=_files_beside(rasters),
                 sectors=sectors,
                 dataset=_dataset_of(plan, digests),
             )
@@ -217,6 +225,7 @@ class BuildingParts(DescribingParts):
             try:
                 with _timed(report, "cut"):
                     report.tiles = cut_blocks(planned.mosaic, steps, runner, progress, places=planned.places)
+                _refuse_nothing(report.tiles)
                 if steps.describe is not None:
                     with _timed(report, "describe"):
                         report.descriptors, report.shards = describe_blocks(
@@ -245,7 +254,9 @@ class BuildingParts(DescribingParts):
 
     def _cut_job(self, planned: PlannedBuild, threads: int | None) -> CutJob:
         from ..build_files.work_folder import identity_of
+        from ..input_files.source_digest import digest_of_file
         from .build_steps import CutJob, SourceFile
+        from .imagery_parts import file_and_table
 
         plan = planned.plan
         captured_at = plan.captured_at
@@ -254,6 +265,8 @@ class BuildingParts(DescribingParts):
             identity=identity_of(
                 {
                     "sources": [digest.sha256 for digest in planned.digests],
+                    "tables": [file_and_table(name)[1] for name in plan.sources],
+                    "beside": [[path.suffix, digest_of_file(path).sha256] for path in planned.beside],
                     "tile_size": self.config.tiles.tile_size_pixels,
                     "scheme": plan.scheme,
                     "enlarge_to": enlarge_to,
@@ -264,6 +277,7 @@ class BuildingParts(DescribingParts):
             ),
             work=str(plan.work),
             sources=tuple(map(SourceFile.of, plan.sources)),
+            beside=tuple(SourceFile.of(str(path)) for path in planned.beside),
             tile_size=self.config.tiles.tile_size_pixels,
             scheme=plan.scheme,
             enlarge_to=enlarge_to,
@@ -284,6 +298,7 @@ class BuildingParts(DescribingParts):
             identity=identity_of(
                 {
                     "model": model.digest,
+                    "providers": list(self._descriptor_settings(plan).providers),
                     "headings": list(headings),
                     "batch": plan.describe.batch,
                     "environment": dict(self.build_environment(planned)),
@@ -371,7 +386,7 @@ class BuildingParts(DescribingParts):
 
 def _cutting_with(kinds: set[str]) -> tuple[str, ...]:
     """What decides the bytes of tiles from sources of these kinds."""
-    return environment.CUTTING + (environment.RASTERS if "GeoTIFF" in kinds else ())
+    return environment.CUTTING + (environment.RASTERS if _RASTER in kinds else ())
 
 
 def _dataset_of(plan: BuildPlan, digests: tuple[SourceDigest, ...]) -> Dataset | None:
@@ -402,15 +417,38 @@ def _dataset_of(plan: BuildPlan, digests: tuple[SourceDigest, ...]) -> Dataset |
         raise BaseSealError(f"{plan.file}: [dataset]: {error}", remedy="correct it") from error
 
 
-def _digest(path: Path) -> SourceDigest:
-    """The digest of a source: of the file, or of the tiles of a folder."""
+def _refuse_nothing(tiles: StepReport) -> None:
+    """Raise `BaseSealError` where a cut gave no tile, with what became of its places."""
+    if tiles.rows:
+        return
+    counts = ", ".join(f"{count} {what}" for what, count in sorted(tiles.counts.items()))
+    such = "".join(f"; such as {each.file}: {each.message}" for each in tiles.refusals[:1])
+    raise BaseSealError(
+        f"no place of the plan gives a tile ({counts or 'there is none'}{such})",
+        remedy="compare area, zooms and partial of the plan with the sources, or mend them",
+    )
+
+
+def _files_beside(rasters: list[Path]) -> tuple[Path, ...]:
+    if not rasters:
+        return ()
+    from ..rasters.raster_file import files_beside
+
+    return tuple(path for raster in rasters for path in files_beside(raster))
+
+
+def _digest(name: str) -> SourceDigest:
+    """The digest of a source: of the file, or of the pictures of a folder."""
     from ..input_files.folder_notes import read_folder_notes
     from ..input_files.source_digest import digest_of_file, digest_of_tiles
-    from ..input_files.tile_folder import scan_tile_folder
+    from ..input_files.tile_folder import PICTURE_KINDS, scan_tile_folder
     from ..input_files.tile_scheme import settle_scheme
+    from .imagery_parts import file_and_table
 
+    path, _ = file_and_table(name)
     if path.is_dir():
-        return digest_of_tiles(scan_tile_folder(path, (), settle_scheme(None, read_folder_notes(path))).tiles)
+        scheme = settle_scheme(None, read_folder_notes(path))
+        return digest_of_tiles(scan_tile_folder(path, (), scheme, kinds=PICTURE_KINDS).tiles)
     return digest_of_file(path)
 
 

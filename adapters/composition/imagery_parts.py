@@ -101,7 +101,7 @@ def _open_archive(name: str, scheme: str | None) -> TileArchive:
     from ..imagery.pmtiles import PmtilesArchive
     from ..input_files.folder_archive import FolderArchive
 
-    path, _, table = (Path(name), "", "") if Path(name).exists() else _with_table(name)
+    path, table = file_and_table(name)
     if path.is_dir():
         return FolderArchive(path, scheme=scheme)
     if not path.is_file():
@@ -137,9 +137,10 @@ def _open_raster(path: Path, tile_size: int, enlarge_to: int | None, threads: in
     return RasterSource(path, tile_size=tile_size, enlarge_to=enlarge_to, threads=threads)
 
 
-def _with_table(name: str) -> tuple[Path, str, str]:
+def file_and_table(name: str) -> tuple[Path, str]:
+    """The file or folder of a source, and the table that `FILE.gpkg#TABLE` names in it; empty without one."""
     path, mark, table = name.rpartition("#")
-    return (Path(path), mark, table) if mark else (Path(name), "", "")
+    return (Path(path), table) if mark and not Path(name).exists() else (Path(name), "")
 
 
 def create_tile_archive(path: Path, *, most_tiles: int) -> TileArchiveWriter:

@@ -158,7 +158,8 @@ def prepare_folder(folder: Path) -> Path:
         )
     make_folder_durably(folder, 0o755)
     os.close(open_regular(marker, os.O_WRONLY | os.O_CREAT, mode=0o644))
-    for old in (folder / ROOT, folder / _PROVIDER):
+    begun = folder.glob("descriptors-*.npz.partial")
+    for old in (folder / ROOT, folder / _PROVIDER, *begun):
         if old.exists():
             shutil.rmtree(old)
     for name in (KEY, f"{KEY}.pub", *_MADE):

@@ -14,6 +14,7 @@ from ...domain.values.pictures import check_headings
 from ...domain.values.tile_grid import MAX_ZOOM
 from ...domain.values.timestamps import read_time
 from ..files.regular_file import read_regular
+from .area_files import parse_boxes
 from .errors import InputFileError
 from .quantities import parse_distance
 from .tile_scheme import TileScheme
@@ -83,6 +84,11 @@ def read_build_plan(path: Path) -> BuildPlan:
     sources = table.taken("sources", _texts)
     if not sources:
         raise InputFileError(f"{path} names no sources", remedy='write sources = ["ortho.tif"]')
+    if any("://" in name for name in sources):  # which may hold a token, so it is not shown
+        raise InputFileError(
+            f"{path}: sources: one is an address, and a build takes files and folders",
+            remedy="bring its tiles into a store with aerotile provision, and aerotile export them",
+        )
     area = table.taken("area", _texts) or ()
     dataset, describe = table.inner("dataset"), table.inner("describe")
     plan = BuildPlan(
@@ -101,6 +107,10 @@ def read_build_plan(path: Path) -> BuildPlan:
         describe=None if describe is None else _describe(describe),
     )
     table.refuse_others()
+    if plan.corridor_m is not None and not plan.area:
+        raise InputFileError(
+            f"{path}: corridor goes along a line, and no area is given", remedy="write area, or remove it"
+        )
     if plan.enlarge and not plan.zooms:
         raise InputFileError(f"{path}: enlarge makes finer zooms, and none is given", remedy="write zooms")
     return plan
@@ -220,4 +230,7 @@ def _moment(value: Any) -> datetime:
 
 
 def _is_box(text: str) -> bool:
-    return text.count(",") == 3 and not any(letter.isalpha() for letter in text)
+    try:
+        return parse_boxes(text) is not None
+    except ValueError:  # numbers that are no box: the area is refused by them
+        return True

@@ -96,6 +96,15 @@ def open_dataset(path: Path, overview: int | None = None) -> Any:
     return rasterio.open(path.absolute(), driver=_DRIVER, **options)
 
 
+def files_beside(path: Path) -> tuple[Path, ...]:
+    """Files that GDAL reads with a raster: overviews, a mask, metadata. Raises `ImagerySourceError`."""
+    try:
+        with open_dataset(path) as dataset:
+            return tuple(sorted(set(map(Path, dataset.files)) - {path.absolute()}))
+    except GDAL_ERRORS as error:
+        raise refused(path, f"can't be read as a GeoTIFF: {reason_of(error)}", "copy it again") from error
+
+
 def open_raster(path: Path) -> RasterFile:
     """Open a raster and check that it can be placed. Raises `ImagerySourceError`, one line each."""
     try:

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from archives import Place, write_mbtiles
+import rasterio
+from affine import Affine
+from archives import Place, write_by_gdal, write_mbtiles
 from cli_calls import BAD_CALL, JOB_FAILED, Call
 from PIL import Image
 from small_networks import STEPS, SmallNetwork
@@ -65,6 +67,7 @@ def test_a_base_is_built_without_a_store_and_flown(site: Call, monkeypatch: pyte
     assert (built.json["generation"], built.json["tiles"]) == ("000001", len(TILES))
     assert built.json["index"]["descriptors"] == 2 * len(TILES)
     assert built.json["steps"]["cut"]["counts"] == {"verbatim": len(TILES)}
+    assert built.json["left_out_of_base"] == {}
     assert {"aerotile", "numpy", "faiss-cpu", "onnxruntime", "instruction set"} <= set(
         built.json["made_with"]
     )
@@ -127,6 +130,64 @@ def test_a_second_build_takes_over_what_is_finished_and_makes_damaged_files_anew
     assert other["steps"]["describe"]["taken_over"] == 0
 
 
+def test_a_png_of_a_folder_that_changes_is_cut_anew(site: Call, tmp_path: Path) -> None:
+    folder = tmp_path / "pngs/11/1085"
+    folder.mkdir(parents=True)
+    for shade, row in ((10, 710), (20, 711)):
+        Image.new("RGB", (SIZE, SIZE), (shade, 0, 0)).save(folder / f"{row}.png")
+    write_plan(tmp_path, "", sources=["pngs"])
+    first = site("build", "plan.toml", "--json").json
+    assert first["steps"]["cut"]["counts"] == {"encoded from a PNG": 2}
+    Image.new("RGB", (SIZE, SIZE), (0, 0, 200)).save(folder / "711.png")
+    again = site("build", "plan.toml", "--json").json
+    assert again["steps"]["cut"]["taken_over"] == 0
+    assert again["files"]["facts"] != first["files"]["facts"]
+
+
+def test_overviews_beside_a_raster_that_change_are_cut_anew(site: Call, tmp_path: Path) -> None:
+    facts = {"width": 400, "height": 400, "count": 3, "dtype": "uint8", "crs": "EPSG:32632"}
+    place = Affine(4.0, 0.0, 680_000.0, 0.0, -4.0, 5_330_000.0)
+    with rasterio.open(tmp_path / "ortho.tif", "w", driver="GTiff", transform=place, **facts) as file:
+        file.write(np.full((3, 400, 400), 90, np.uint8))
+    write_plan(tmp_path, "", sources=["ortho.tif"], zooms=[15])
+    first = site("build", "plan.toml", "--json").json
+    assert site("build", "plan.toml", "--json").json["steps"]["cut"]["taken_over"] > 0
+    with rasterio.Env(TIFF_USE_OVR=True), rasterio.open(tmp_path / "ortho.tif", "r+") as file:
+        file.build_overviews([2])
+    assert (tmp_path / "ortho.tif.ovr").exists()
+    again = site("build", "plan.toml", "--json").json
+    assert again["steps"]["cut"]["taken_over"] == 0
+    assert again["steps"]["cut"]["blocks"] == first["steps"]["cut"]["blocks"]
+
+
+def test_a_table_of_a_geopackage_is_built(
+    site: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AEROTILE_TILES_TILE_SIZE_PIXELS", "256")
+    options = {"TILE_FORMAT": "JPEG", "TILING_SCHEME": "GoogleMapsCompatible", "RASTER_TABLE": "ORTHO"}
+    write_by_gdal(tmp_path / "maps.gpkg", "GPKG", **options)
+    write_plan(tmp_path, "", sources=["maps.gpkg#ORTHO"], partial=True)
+    built = site("build", "plan.toml", "--json")
+    assert built.code == 0, built.err
+    assert built.json["tiles"] > 0
+
+
+def test_descriptors_of_an_earlier_build_must_fit_the_storage_too(
+    site: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "large_network.py").write_text(
+        "def describe(pictures): return pictures[:, 0, :2].reshape(len(pictures), -1).astype('f4') + 1e5\n"
+        "describe.digest = '0' * 64\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    write_plan(tmp_path, '[describe]\ncallable = "large_network:describe"\n', zooms=[11])
+    monkeypatch.setenv("AEROTILE_INDEX_STORAGE", "float32")
+    assert site("build", "plan.toml").code == 0
+    monkeypatch.setenv("AEROTILE_INDEX_STORAGE", "float16")
+    assert "does not fit into float16" in site("build", "plan.toml").error
+
+
 def test_refused_places_keep_the_base_from_being_sealed_unless_they_are_left_out(
     site: Call, tmp_path: Path
 ) -> None:
@@ -143,6 +204,16 @@ def test_refused_places_keep_the_base_from_being_sealed_unless_they_are_left_out
     taken = site("build", "plan.toml", "--leave-out", "--json")
     assert taken.code == JOB_FAILED
     assert taken.json["tiles"] == len(TILES) - 1
+
+
+def test_a_build_whose_every_place_is_refused_says_why(site: Call, tmp_path: Path) -> None:
+    place = (12, 2175, 1422)
+    write_mbtiles(tmp_path / "broken.mbtiles", {place: TILES[place][:-40]})
+    write_plan(tmp_path, sources=["broken.mbtiles"])
+    result = site("build", "plan.toml", "--leave-out")
+    assert result.code == JOB_FAILED
+    assert "no place of the plan gives a tile (1 refused; such as " in result.error
+    assert not list(ROOT.glob("base/generations/*"))
 
 
 def test_a_dataset_sectors_and_an_area_go_into_the_base(site: Call, tmp_path: Path) -> None:
@@ -188,6 +259,9 @@ def test_a_number_that_is_taken_is_refused_before_the_first_block(site: Call, tm
         ({"captured_at": "yesterday"}, "", "captured_at: 'yesterday' is no date"),
         ({"captured_at": "2226-05-01"}, "", "2226-05-01"),
         ({"enlarge": True}, "", "enlarge makes finer zooms"),
+        ({"corridor": "5km"}, "", "no area is given"),
+        ({"area": ["1e1,95,2e1,96"]}, "", "plan.toml: area: "),
+        ({"sources": ["https://tiles.example/{z}/{x}/{y}.jpg?key=abc"]}, "", "one is an address"),
         ({"area": ["170,1,171,2"]}, "", "no source has a tile of the area"),
         ({}, "[describe]\nmodle = 'x'", "there is no describe.modle in a plan"),
         ({}, "[describe]\nbatch = 0", "describe.batch: must be a whole number within 1..256"),

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from aerotile.adapters.cli.readiness_map import COLOURS
+from aerotile.adapters.demo.demonstration import prepare_folder
 from aerotile.domain.readiness.judge_tiles import TileFault
 
 
@@ -70,6 +71,15 @@ def test_the_demo_prepares_mends_flies_and_uploads(tmp_path: Path) -> None:
         assert one["whole_index"]["p50_microseconds"] > 0
         # An exact search of less ground finds no less.
         assert name == "lost" or one["within_prior"]["top_5"] >= one["whole_index"]["top_5"]
+
+
+def test_what_an_interrupted_run_had_described_is_removed(tmp_path: Path) -> None:
+    prepare_folder(tmp_path)
+    begun = tmp_path / "descriptors-1.npz.partial"
+    begun.mkdir()
+    (begun / "job.json").write_text("{}", encoding="utf-8")
+    prepare_folder(tmp_path)
+    assert not begun.exists()
 
 
 def colours(path: Path) -> set[object]:

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from aerotile.adapters.build_files.block_file import open_block, write_block
+from aerotile.adapters.build_files.shards import ShardedDescriptors
 from aerotile.adapters.build_files.work_folder import finished, work_in
+from aerotile.domain.build_blocks import BlockFile
 from aerotile.domain.errors import BaseSealError
 
 ROW = np.dtype([("key", "<i8"), ("sha256", "V32"), ("place", "<u4", (3,))])
@@ -91,3 +93,19 @@ def test_one_build_works_in_a_folder_and_removes_what_killed_writers_left(tmp_pa
             pass
     with work_in(tmp_path / "work"):
         assert [path.name for path in (tmp_path / "work/tiles/ab").iterdir()] == ["whole"]
+
+
+def test_shards_hold_no_file_open_however_many_they_are(tmp_path: Path) -> None:
+    shards = []
+    for number in range(5):
+        path = tmp_path / str(number)
+        arrays = {"keys": np.arange(3) + 3 * number, "vectors": np.full((3, 2), number, np.float16)}
+        shards.append(BlockFile(str(path), write_block(path, FACTS, arrays), 3, ()))
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    descriptors = ShardedDescriptors(shards)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert descriptors.keys.tolist() == list(range(15))
+    assert descriptors.dimension == 2
+    assert [(rows.start, rows.stop, int(found[0, 0])) for rows, found in descriptors.blocks()] == [
+        (3 * number, 3 * number + 3, number) for number in range(5)
+    ]

@@ -14,7 +14,12 @@ import pytest
 from aerotile.adapters.memory.descriptor_model import MemoryDescriptorModel
 from aerotile.domain.choose_tiles import ChosenTiles
 from aerotile.domain.describe_tiles import BLOCK_TILES, TileSupply, describe_tiles, job_of
-from aerotile.domain.errors import DescriptorModelError, StoreUnavailableError, TileMetadataError
+from aerotile.domain.errors import (
+    DescribedTilesError,
+    DescriptorModelError,
+    StoreUnavailableError,
+    TileMetadataError,
+)
 from aerotile.domain.ports.described_tiles import DescribedBlock, DescribingJob
 from aerotile.domain.values.catalogue_entries import CatalogueColumns
 from aerotile.domain.values.pictures import Descriptors, Pictures, turned
@@ -196,3 +201,11 @@ def test_a_turned_picture_has_what_lies_ahead_on_top() -> None:
     assert heading_east[0, :, 0].tolist() == [[2] * 3] * 4
     assert (turned(north_up, 0) == north_up).all()
     assert turned(turned(north_up, 180), 180).tolist() == north_up.tolist()
+
+
+def test_a_run_without_one_described_tile_says_what_became_of_them() -> None:
+    supply = TileSupply(read_bytes=lambda tile_id: b"other", decode=picture)
+    writer = Blocks()
+    with pytest.raises(DescribedTilesError, match=r"described: 3 damaged, such as imported/10/0/7"):
+        describe_tiles(chosen(3), supply, MemoryDescriptorModel(), writer, headings=(0,), batch=2)
+    assert not writer.is_finished

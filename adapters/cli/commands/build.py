@@ -154,6 +154,7 @@ def _facts(report: BuildReport) -> dict[str, Any]:
         "places": report.places,
         "steps": {name: _step(step) for name, step in steps.items() if step is not None},
         "left_out": report.left_out,
+        "left_out_of_base": {} if manifest is None else manifest.left_out,
         "refusals": [attrs.asdict(refusal) for refusal in _refusals(report)],
         "seconds": {phase: round(seconds, 3) for phase, seconds in report.seconds.items()},
     }
@@ -184,6 +185,8 @@ def _print(report: BuildReport, facts: dict[str, Any]) -> None:
     write_line(", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in report.seconds.items()))
     manifest = report.manifest
     if manifest is not None:
+        for what, count in manifest.left_out.items():
+            write_line(f"left out of the base: {count} {what}")
         size = in_words(sum(file.size for file in manifest.files.values()))
         write_line(f"generation {manifest.name}: {manifest.tiles} tiles, {size}; not signed, not in use")
 
