@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import random
 import subprocess
@@ -38,10 +39,10 @@ from aerotile.domain.policies.freshness import FreshnessVerdict
 from aerotile.domain.store.layered_store import LayeredTileStore
 from aerotile.domain.store.recall_guard import RecallGuard
 from aerotile.domain.values.recall_list import RecallList
-from aerotile.domain.values.tile_key import decode_tile_key
+from aerotile.domain.values.tile_key import decode_tile_key, encode_tile_key
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 from aerotile.domain.values.timestamps import microseconds_of
-from aerotile.ext import FACTS_ROW_BYTES, SealedTiles
+from aerotile.ext import FACTS_ROW_BYTES, SealedTiles, map_file
 
 TILES = square(40)  # so many that the facts have several parts
 
@@ -198,8 +199,6 @@ def test_facts_that_lead_out_of_the_archive_are_refused(root: Path, tmp_path: Pa
         path = tmp_path / "facts"
         path.write_bytes(rows.tobytes())
         with path.open("rb") as file:
-            from aerotile.ext import map_file
-
             facts = map_file(file.fileno())
         tiles = SealedTiles(
             facts,
@@ -216,6 +215,38 @@ def test_facts_that_lead_out_of_the_archive_are_refused(root: Path, tmp_path: Pa
             tiles.read_pixels(TILES[0][0].tile_id)
         with pytest.raises(ValueError, match="not within the archive"):
             tiles.raw_pixels(0)
+
+
+@pytest.mark.timeout(60)
+def test_a_search_in_facts_that_do_not_ascend_ends(root: Path, tmp_path: Path) -> None:
+    """A base without a signature may hold any facts; a search that goes back in them would never end."""
+    base = base_in(root)
+    places = [(9, 8), (1, 1), (8, 8), (2, 3), (11, 8), (9, 9), (8, 9), (1, 7)]
+    chance = random.Random(5)
+    for number in range(40):
+        chance.shuffle(places)
+        rows = np.zeros(len(places), FACTS_ROW)
+        rows["key"] = [
+            encode_tile_key(TileId(14, x, y, TileSource.IMPORTED), base.signed.manifest.variants)
+            for x, y in places
+        ]
+        path = tmp_path / f"facts{number}"
+        path.write_bytes(rows.tobytes())
+        with path.open("rb") as file:
+            facts = map_file(file.fileno())
+        tiles = SealedTiles(
+            facts,
+            base.archive,
+            base.signed.manifest.variants,
+            rows["key"][:1].tobytes(),
+            part_rows=PART_ROWS,
+            data_offset=16_384,
+            check_part=lambda number: None,
+            check_tile=lambda row: None,
+            otherwise=lambda tile_id: pytest.fail(f"{tile_id} is there"),
+        )
+        for first, last in itertools.combinations_with_replacement(range(12), 2):
+            assert len(tiles.query(14, first, first, last, last)) <= len(places)
 
 
 def test_pixels_share_the_mapping_and_outlive_the_base_and_its_files(tmp_path: Path) -> None:
