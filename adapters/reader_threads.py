@@ -89,7 +89,7 @@ class ReaderThreads:
             self._reset()
 
     def _start_thread(self, read: _Read[Any]) -> None:
-        """Start one more thread. Raises `RuntimeError` where the system has none to spare; `read` is then gone."""
+        """Start one more thread. Raises `RuntimeError`, and `read` waits no more, where there is none."""
         self._threads += 1
         try:
             threading.Thread(target=self._work, name="aerotile-reader", daemon=True).start()

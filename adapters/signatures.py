@@ -117,7 +117,7 @@ def write_new_key(path: Path) -> str:
     )
     text = public_key_text(private_key)
     with (
-        new_file(path, _SECRET_MODE, ignore_umask=True) as file,  # removed again where the other can't be made
+        new_file(path, _SECRET_MODE, ignore_umask=True) as file,  # gone again without the other
         new_file(path.with_name(f"{path.name}.pub"), _PUBLIC_MODE) as public,
     ):
         file.write(private_key)
