@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import mmap
 import os
 import random
 import subprocess
@@ -21,6 +22,7 @@ from small_store import SmallStore
 
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.recall_source import MemoryRecallSource
+from aerotile.adapters.sealed_base import mapped_base
 from aerotile.adapters.sealed_base.facts import FACTS_ROW, PART_BYTES, PART_ROWS
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.mapped_base import MappedBase, open_base
@@ -489,6 +491,23 @@ except BaseUnavailableError as error:
     )
     assert done.returncode == 0, done.stderr
     assert "facts can't be locked: " in done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a user whose locked memory is not limited")
+def test_a_base_is_locked_whole_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked_kib() -> int:
+        return int(Path("/proc/self/status").read_text().split("VmLck:")[1].split()[0])
+
+    monkeypatch.setattr(mapped_base, "_BROUGHT_AT_ONCE", 16_384)
+    root = tmp_path / "base"
+    seal(root, TILES[:900])
+    base = base_in(root)
+    before = locked_kib()
+    base.bring_into_memory(lock=True)
+    pages = sum(-(-each.nbytes // mmap.PAGESIZE) for each in (base.archive, base.facts))
+    assert locked_kib() - before == pages * mmap.PAGESIZE // 1024
+    base.close()
+    assert locked_kib() == before
 
 
 def test_what_is_in_memory_is_known_to_be_there(tmp_path: Path) -> None:
