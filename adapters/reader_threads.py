@@ -48,8 +48,7 @@ class ReaderThreads:
 
         Raises `ReadDeadlineError` after `timeout_s` seconds, and immediately while every thread hangs.
         """
-        if self._pid != os.getpid():  # a forked child has none of its parent's threads
-            self._reset()
+        self._notice_fork()
         read = _Read(work)
         with self._changed:
             if self._abandoned == self._count or len(self._waiting) >= _MAX_WAITING:
@@ -59,8 +58,7 @@ class ReaderThreads:
             if self._idle >= len(self._waiting):
                 self._changed.notify()
             elif self._threads < self._count:
-                self._threads += 1
-                threading.Thread(target=self._work, name="aerotile-reader", daemon=True).start()
+                self._start_thread(read)
         if not read.finished.wait(timeout_s):
             with self._changed:
                 if not read.finished.is_set():
@@ -80,9 +78,25 @@ class ReaderThreads:
 
     def close(self) -> None:
         """End each thread after its current read; does not wait for the threads."""
+        self._notice_fork()
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def _notice_fork(self) -> None:
+        """Begin anew in a forked child: it has none of its parent's threads, and a lock may be held there."""
+        if self._pid != os.getpid():
+            self._reset()
+
+    def _start_thread(self, read: _Read[Any]) -> None:
+        """Start one more thread. Raises `RuntimeError`, and `read` waits no more, where there is none."""
+        self._threads += 1
+        try:
+            threading.Thread(target=self._work, name="aerotile-reader", daemon=True).start()
+        except BaseException:
+            self._threads -= 1
+            self._waiting.remove(read)
+            raise
 
     def _work(self) -> None:
         while True:

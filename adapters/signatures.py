@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 import attrs
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from securesystemslib.dsse import Envelope
@@ -115,10 +116,12 @@ def write_new_key(path: Path) -> str:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     text = public_key_text(private_key)
-    with new_file(path, _SECRET_MODE, ignore_umask=True) as file:
+    with (
+        new_file(path, _SECRET_MODE, ignore_umask=True) as file,  # gone again without the other
+        new_file(path.with_name(f"{path.name}.pub"), _PUBLIC_MODE) as public,
+    ):
         file.write(private_key)
-    with new_file(path.with_name(f"{path.name}.pub"), _PUBLIC_MODE) as file:
-        file.write(f"{text}\n".encode("ascii"))
+        public.write(f"{text}\n".encode("ascii"))
     sync_folder(path.parent)
     return text
 
@@ -147,7 +150,7 @@ def _decode(content: bytes, payload_type: str) -> Envelope:
 def _private(content: bytes) -> Ed25519PrivateKey:
     try:
         key = serialization.load_pem_private_key(content, None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise SignatureError("it is no private key in PEM without a passphrase") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise SignatureError("it is no Ed25519 key")

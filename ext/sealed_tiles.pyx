@@ -232,8 +232,8 @@ cdef class SealedTiles:
                 memcpy(copied.content_sha256, self.rows[row].sha256, SHA256_BYTES)
                 found += (<char *>&copied)[:sizeof(Row)]
                 row += 1
-            else:
-                row = self.lower_bound(tile_key(zoom_level, next_held(&cells, curve), 0))
+            else:  # the next row at least: facts of an unsigned base may not ascend, and the search must end
+                row = max(row + 1, self.lower_bound(tile_key(zoom_level, next_held(&cells, curve), 0)))
         return CompiledCatalogueMatches(bytes(found), self.flights)
 
     def touch_rows(self, Py_ssize_t begin, Py_ssize_t end):

@@ -235,8 +235,9 @@ class BaseParts(StoreParts):
         """
         from ..signatures import who_signed
 
-        name = self.base_generations.current()
-        if name is not None and self.config.base.require_signature and not force:
+        is_checked = self.config.base.require_signature and not force
+        name = self.base_generations.current() if is_checked else None
+        if name is not None:
             trust = self.key_lists.open(envelope, where).keys.trust
             opened = self.base_generations.manifest(name, trust)
             if not opened.is_trusted:

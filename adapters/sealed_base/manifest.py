@@ -203,7 +203,7 @@ def decode_manifest(content: bytes) -> BaseManifest:
     """The manifest in JSON. Raises `ValueError`."""
     try:
         return _decode(json.loads(content))
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"it is no manifest of ours ({error!r})") from error
 
 

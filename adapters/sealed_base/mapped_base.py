@@ -36,6 +36,8 @@ from .manifest import (
 from .sector_file import decode_sectors
 
 _MOST_SECTOR_BYTES = 256 << 20
+_BROUGHT_AT_ONCE = 64 << 20
+"""A whole number of pages. Between two such pieces a signal is heeded."""
 
 
 @attrs.frozen(eq=False)
@@ -94,14 +96,14 @@ class MappedBase:
 
         Raises `BaseUnavailableError` when the disk fails, or this process may not lock so much.
         """
+        bring = MappedPixels.lock if lock else MappedPixels.prefault
         for name, mapped in ((FACTS_FILE, self.facts), (ARCHIVE_FILE, self.archive)):
             try:
-                if lock:
-                    mapped.lock()
-                else:
-                    mapped.prefault()
+                for offset in range(0, mapped.nbytes, _BROUGHT_AT_ONCE):
+                    with mapped.part(offset, min(_BROUGHT_AT_ONCE, mapped.nbytes - offset)) as part:
+                        bring(part)
             except OSError as error:
-                if error.errno in (errno.ENOMEM, errno.EPERM):
+                if error.errno in (errno.ENOMEM, errno.EPERM, errno.EAGAIN):
                     raise BaseUnavailableError(
                         f"{mapped.nbytes} bytes of {self.folder / name} can't be locked: {error.strerror}",
                         remedy="raise the limit of locked memory (ulimit -l), or set base.memory otherwise",

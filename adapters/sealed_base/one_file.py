@@ -225,6 +225,8 @@ def _exactly(file: BinaryIO, size: int, source: Path) -> Iterator[bytes]:
 def _digest(path: Path) -> str:
     whole = hashlib.sha256()
     with path.open("rb") as file:
+        # What the stick holds, and not what memory still has of the writing; the file is synced.
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         while chunk := file.read(_CHUNK_BYTES):
             whole.update(chunk)
     return whole.hexdigest()

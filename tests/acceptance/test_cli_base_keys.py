@@ -69,6 +69,9 @@ def test_a_stolen_key_is_put_out_of_force_though_the_base_in_use_has_no_other(
     flying: Call, keys: list[str]
 ) -> None:
     make(flying, "new.json", 1, keys[1], 0)
+    Path("aerotile-data/base/current").write_text("damaged\n")
+    refused = flying("base", "keys", "apply", "new.json")
+    assert (refused.code, "names no generation" in refused.error) == (JOB_FAILED, True)
     assert flying("base", "keys", "apply", "new.json", "--force").code == 0
     checked = flying("base", "verify", "000001")
     assert (checked.code, "is signed by 0 of the 1" in checked.err) == (JOB_FAILED, True)

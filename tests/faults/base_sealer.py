@@ -1,6 +1,7 @@
 """Seals generations and switches to them, until its power is cut.
 
-Usage: base_sealer.py ROOT SEED. Says `sealed NAME` and `switched NAME` when each is durable by its word.
+Usage: base_sealer.py ROOT SEED INDEX (a folder for the index that is sealed along). Says `sealed NAME`
+and `switched NAME` when each is durable by its word.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import select
 import signal
 import subprocess
 import sys
@@ -25,7 +24,6 @@ from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.mapped_base import open_base, open_current_base
 
 CUTS = int(os.environ.get("TEST_POWER_CUTS", "4"))
-PIPE_BYTES = 1 << 20
 LONGEST_LIFE_S = 0.4
 
 pytestmark = [
@@ -35,8 +33,13 @@ pytestmark = [
 ]
 
 
-def live_until_a_cut(device: Device, folder: Path, seed: int, chance: random.Random) -> dict[str, str]:
-    """Let a process seal and switch, cut the power; the newest generations that it reported."""
+def live_until_a_cut(
+    device: Device, folder: Path, seed: int, chance: random.Random, *, after_a_switch: bool
+) -> dict[str, str]:
+    """Let a process seal and switch, cut the power; the newest generations that it reported.
+
+    `after_a_switch`: not before it reported one, however busy the machine is.
+    """
     program = Path(__file__).with_name("base_sealer.py")
     command = [sys.executable, str(program), str(device.mount / "base"), str(seed), str(folder / f"i{seed}")]
     paths = os.pathsep.join(path for path in sys.path if path)
@@ -52,10 +55,14 @@ def live_until_a_cut(device: Device, folder: Path, seed: int, chance: random.Ran
     with process.stdout as said, process.stderr as complaints:
         begun = said.readline()
         assert begun == b"ready\n", complaints.read()
+        heard = b""
+        while after_a_switch and b"switched" not in heard:
+            line = said.readline()
+            assert line, complaints.read()
+            heard += line
         time.sleep(chance.uniform(0.0, LONGEST_LIFE_S))
-        select.select([said], [], [], 0)
         os.set_blocking(said.fileno(), False)
-        lines = (said.read() or b"").decode().splitlines(keepends=True)
+        lines = (heard + (said.read() or b"")).decode().splitlines(keepends=True)
         device.cut_power()
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -74,7 +81,8 @@ def test_one_whole_generation_is_in_use_after_any_power_cut(
     generations = BaseGenerations(root)
     in_use = 0
     for cut in range(CUTS):
-        said = live_until_a_cut(device, tmp_path, cut, chance)
+        last_without_any = cut == CUTS - 1 and not in_use
+        said = live_until_a_cut(device, tmp_path, cut, chance, after_a_switch=last_without_any)
         names = generations.names()
         current = generations.current()
         if current is not None:

@@ -191,10 +191,23 @@ def test_a_private_key_is_its_owners_alone_and_is_never_overwritten(tmp_path: Pa
     assert (tmp_path / "a.key.pub").read_text() == f"{public}\n"
     with pytest.raises(FileExistsError):
         write_new_key(tmp_path / "a.key")
+    (tmp_path / "b.key.pub").touch()
+    with pytest.raises(FileExistsError, match=r"b\.key\.pub"):
+        write_new_key(tmp_path / "b.key")
+    assert not (tmp_path / "b.key").exists()
+
+
+# Of a curve that OpenSSL knows and no signature here uses (SM2).
+SM2_KEY = b"""-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqBHM9VAYItBG0wawIBAQQgyGXEvVlJyMmT7A+K
+ybWThNpvWhERHax4JHN7K0DEQzGhRANCAAQr/RzK4a3C63OTs1tk9pPuhIeuF44a
+CnMrFZqZutfgr37+r3VbyNrwyvTI8Ed6VDHUm7I0zoWvD/kIBndCv84R
+-----END PRIVATE KEY-----
+"""
 
 
 @pytest.mark.parametrize(
-    "pem", [b"", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", b"\xff" * 99]
+    "pem", [b"", SM2_KEY, b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", b"\xff" * 99]
 )
 def test_what_is_no_private_key_signs_nothing(generations: BaseGenerations, pem: bytes) -> None:
     before = envelope_of(generations, "000001").read_bytes()

@@ -244,6 +244,7 @@ def test_impossible_numbers_of_a_manifest_are_refused(tmp_path: Path) -> None:
         b"[]",
         b"{}",
         manifest.encode().replace(b'"format": 2', b'"format": 1'),
+        manifest.encode().replace(b'"left_out": {}', b'"left_out": {"x": 1e999}'),
         b"[" * 9000,
     ):
         with pytest.raises(ValueError, match=r"manifest|format|Expecting"):

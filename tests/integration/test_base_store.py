@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import mmap
 import os
 import random
 import subprocess
@@ -20,6 +22,7 @@ from small_store import SmallStore
 
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.recall_source import MemoryRecallSource
+from aerotile.adapters.sealed_base import mapped_base
 from aerotile.adapters.sealed_base.facts import FACTS_ROW, PART_BYTES, PART_ROWS
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.mapped_base import MappedBase, open_base
@@ -38,10 +41,10 @@ from aerotile.domain.policies.freshness import FreshnessVerdict
 from aerotile.domain.store.layered_store import LayeredTileStore
 from aerotile.domain.store.recall_guard import RecallGuard
 from aerotile.domain.values.recall_list import RecallList
-from aerotile.domain.values.tile_key import decode_tile_key
+from aerotile.domain.values.tile_key import decode_tile_key, encode_tile_key
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 from aerotile.domain.values.timestamps import microseconds_of
-from aerotile.ext import FACTS_ROW_BYTES, SealedTiles
+from aerotile.ext import FACTS_ROW_BYTES, SealedTiles, map_file
 
 TILES = square(40)  # so many that the facts have several parts
 
@@ -198,8 +201,6 @@ def test_facts_that_lead_out_of_the_archive_are_refused(root: Path, tmp_path: Pa
         path = tmp_path / "facts"
         path.write_bytes(rows.tobytes())
         with path.open("rb") as file:
-            from aerotile.ext import map_file
-
             facts = map_file(file.fileno())
         tiles = SealedTiles(
             facts,
@@ -216,6 +217,38 @@ def test_facts_that_lead_out_of_the_archive_are_refused(root: Path, tmp_path: Pa
             tiles.read_pixels(TILES[0][0].tile_id)
         with pytest.raises(ValueError, match="not within the archive"):
             tiles.raw_pixels(0)
+
+
+@pytest.mark.timeout(60)
+def test_a_search_in_facts_that_do_not_ascend_ends(root: Path, tmp_path: Path) -> None:
+    """A base without a signature may hold any facts; a search that goes back in them would never end."""
+    base = base_in(root)
+    places = [(9, 8), (1, 1), (8, 8), (2, 3), (11, 8), (9, 9), (8, 9), (1, 7)]
+    chance = random.Random(5)
+    for number in range(40):
+        chance.shuffle(places)
+        rows = np.zeros(len(places), FACTS_ROW)
+        rows["key"] = [
+            encode_tile_key(TileId(14, x, y, TileSource.IMPORTED), base.signed.manifest.variants)
+            for x, y in places
+        ]
+        path = tmp_path / f"facts{number}"
+        path.write_bytes(rows.tobytes())
+        with path.open("rb") as file:
+            facts = map_file(file.fileno())
+        tiles = SealedTiles(
+            facts,
+            base.archive,
+            base.signed.manifest.variants,
+            rows["key"][:1].tobytes(),
+            part_rows=PART_ROWS,
+            data_offset=16_384,
+            check_part=lambda number: None,
+            check_tile=lambda row: None,
+            otherwise=lambda tile_id: pytest.fail(f"{tile_id} is there"),
+        )
+        for first, last in itertools.combinations_with_replacement(range(12), 2):
+            assert len(tiles.query(14, first, first, last, last)) <= len(places)
 
 
 def test_pixels_share_the_mapping_and_outlive_the_base_and_its_files(tmp_path: Path) -> None:
@@ -458,6 +491,23 @@ except BaseUnavailableError as error:
     )
     assert done.returncode == 0, done.stderr
     assert "facts can't be locked: " in done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a user whose locked memory is not limited")
+def test_a_base_is_locked_whole_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked_kib() -> int:
+        return int(Path("/proc/self/status").read_text().split("VmLck:")[1].split()[0])
+
+    monkeypatch.setattr(mapped_base, "_BROUGHT_AT_ONCE", 16_384)
+    root = tmp_path / "base"
+    seal(root, TILES[:900])
+    base = base_in(root)
+    before = locked_kib()
+    base.bring_into_memory(lock=True)
+    pages = sum(-(-each.nbytes // mmap.PAGESIZE) for each in (base.archive, base.facts))
+    assert locked_kib() - before == pages * mmap.PAGESIZE // 1024
+    base.close()
+    assert locked_kib() == before
 
 
 def test_what_is_in_memory_is_known_to_be_there(tmp_path: Path) -> None:

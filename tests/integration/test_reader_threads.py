@@ -213,6 +213,37 @@ def test_hanging_threads_do_not_keep_the_process_from_exiting() -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
 
 
+def test_a_forked_child_closes_them_though_its_parent_was_amid_a_read() -> None:
+    ended = run_python(
+        """
+with threads._changed:  # as another thread of the parent may hold it
+    child = os.fork()
+    if child == 0:
+        import signal
+        signal.alarm(20)
+        threads.close()
+        os._exit(0)
+_, status = os.waitpid(child, 0)
+print(os.waitstatus_to_exitcode(status))
+"""
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "0\n", "")
+
+
+def test_a_thread_that_can_not_be_started_leaves_room_for_the_next(
+    threads: ReaderThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="new thread"):
+                threads.run(lambda: b"pixels", TILE, LONG_S)
+    assert threads.run(lambda: b"pixels", TILE, LONG_S) == b"pixels"
+
+
 def test_a_forked_child_has_threads_of_its_own() -> None:
     ended = run_python(
         """
