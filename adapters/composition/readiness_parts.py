@@ -208,20 +208,12 @@ class ReadinessParts(SealingParts):
         if makes_bytes is None:
             each = int(of_tiles.mean()) if len(of_tiles) else ASSUMED_TILE_BYTES
             makes_bytes = overflown_tiles(plan) * each
-        room, where, mends = min(
-            (
-                budget.onboard_bytes - usage.onboard_footprint_bytes,
-                "of the onboard share",
-                "aerotile upload, so that pending tiles may be evicted, or raise budget.onboard_share",
-            ),
-            (
-                budget.max_bytes - usage.footprint_bytes,
-                "of the budget",
-                "aerotile delete TILE..., or raise budget.max_bytes",
-            ),
-            (shutil.disk_usage(self.config.root).free, "on the disk", "make room on the disk"),
+        room, where, mends = room_for_onboard(
+            of_share=budget.onboard_bytes - usage.onboard_footprint_bytes,
+            of_budget=budget.max_bytes - usage.footprint_bytes,
+            on_disk=shutil.disk_usage(self.config.root).free,
+            evictable=evictable,
         )
-        room = max(room, 0) + evictable
         told = (
             f"{room >> 20} MiB {where} are free or may be freed, "
             f"the aircraft makes about {-(-makes_bytes >> 20)} MiB"
@@ -237,6 +229,24 @@ class ReadinessParts(SealingParts):
         if fault is None:
             return Condition("record", True, f"{folder} can be written")
         return Condition("record", False, fault, f"make room, and let this user write to {folder}")
+
+
+def room_for_onboard(*, of_share: int, of_budget: int, on_disk: int, evictable: int) -> tuple[int, str, str]:
+    """The bytes that onboard tiles may still take, what limits them, and what mends it.
+
+    `of_share` and `of_budget` are negative where the limit is passed: then the tiles that may be evicted make
+    up for the share first; for a budget that is passed nothing is evicted, and every write is refused.
+    """
+    share = (
+        of_share,
+        "of the onboard share",
+        "aerotile upload, so that pending tiles may be evicted, or raise budget.onboard_share",
+    )
+    budget = (of_budget, "of the budget", "aerotile delete TILE..., or raise budget.max_bytes")
+    if of_budget < 0:
+        return 0, *budget[1:]
+    room, where, mends = min(share, budget, (on_disk, "on the disk", "make room on the disk"))
+    return max(room + evictable, 0), where, mends
 
 
 def _remedies(plan: FlightPlan, *, with_base: bool, with_store: bool) -> dict[TileFault, str]:

@@ -34,6 +34,10 @@ _SECTOR_COLOURS = {
     SectorClassification.ACTIVE_CONFLICT: "#d62728",
     SectorClassification.STABLE_REAR: "#1f77b4",
 }
+_LARGEST_ERROR_M = 1e150
+"""Its square is still a number."""
+_LATEST_NS = (1 << 64) - 1
+"""The greatest time of MCAP, in the year 2554."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -88,8 +92,8 @@ class FoxgloveMessage:
 
 
 def nanoseconds(time: datetime) -> int:
-    """Since 1970. MCAP's times are unsigned; a clock that was never set may show a time before that."""
-    return max(0, (time - _EPOCH) // _MICROSECOND * 1000)
+    """Since 1970, within the times that MCAP has: a clock that was never set may show any other."""
+    return min(max(0, (time - _EPOCH) // _MICROSECOND * 1000), _LATEST_NS)
 
 
 def messages_of(event: RecordEnvelope) -> Iterator[FoxgloveMessage]:
@@ -97,7 +101,7 @@ def messages_of(event: RecordEnvelope) -> Iterator[FoxgloveMessage]:
     if event.kind == EventKind.FIX.value:
         try:
             fix = _fix_of(event.payload)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             yield _line_of(event)  # the log names what the map can't show
         else:
             yield _position_of(fix)
@@ -134,7 +138,7 @@ def _fix_of(payload: Mapping[str, Any]) -> PositionFix:
 
 
 def _position_of(fix: PositionFix) -> FoxgloveMessage:
-    variance = fix.error_m**2
+    variance = min(fix.error_m, _LARGEST_ERROR_M) ** 2
     return FoxgloveMessage(
         FIX_TOPIC,
         "foxglove.LocationFix",

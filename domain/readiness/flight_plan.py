@@ -13,13 +13,15 @@ from ..values.catalogue_entries import Keys
 from ..values.corridors import MAX_HALF_WIDTH_M, Discs, RowSpans, disc_spans, discs_along
 from ..values.place_keys import place_keys
 from ..values.routes import FASTEST_M_S, SLOWEST_M_S, Leg, Route
-from ..values.tile_grid import check_zoom
+from ..values.tile_grid import MAX_LATITUDE, check_zoom
 from ..values.validators import as_real, check_number
 
 ASSUMED_SPEED_M_S = 10.0
 """Over ground, where neither the route nor the operator says it: slow, so that tiles count as older."""
 MOST_TILES = 20_000_000
 """Of all legs together: 2 GB of memory."""
+MOST_ROWS = 20_000_000
+"""Of tiles, in the discs of all lines together: 4 GB of memory. Each point of a route has its own disc."""
 
 Integers = npt.NDArray[np.int64]
 
@@ -124,7 +126,7 @@ class WantedTiles:
 def wanted_spans(plan: FlightPlan) -> list[RowSpans]:
     """The tiles of each zoom that share a point with the corridor; their owners are the legs.
 
-    Raises `ValueError` for more than `MOST_TILES`.
+    Raises `ValueError` for more than `MOST_TILES`, and for so many points that they need `MOST_ROWS`.
     """
     discs = [discs_along(planned.leg.points, plan.half_width_m) for planned in plan.legs()]
     owner = np.repeat(np.arange(len(discs)), [len(each) for each in discs])
@@ -135,6 +137,7 @@ def wanted_spans(plan: FlightPlan) -> list[RowSpans]:
         tile_sides = 2 * np.pi * np.cos(joined.lat) / (1 << zoom)
         least = tiles + int((np.pi * joined.radius**2 / tile_sides**2).max() / 2)
         if least <= MOST_TILES:
+            _refuse_too_many_rows(joined, zoom)
             spans.append(disc_spans(joined, owner, zoom))
             tiles += spans[-1].tiles
         if max(tiles, least) > MOST_TILES:
@@ -143,6 +146,16 @@ def wanted_spans(plan: FlightPlan) -> list[RowSpans]:
                 f"{MOST_TILES} are the most; ask for fewer zooms or a narrower corridor"
             )
     return spans
+
+
+def _refuse_too_many_rows(discs: Discs, zoom: int) -> None:
+    tile_sides = 2 * np.pi * np.cos(np.minimum(np.abs(discs.lat), np.radians(MAX_LATITUDE))) / (1 << zoom)
+    rows = int((np.minimum(2 * discs.radius / tile_sides, 1 << zoom) + 1).sum())
+    if rows > MOST_ROWS:
+        raise ValueError(
+            f"at zoom {zoom} a corridor around so many points needs {rows} rows of tiles, {MOST_ROWS} are "
+            "the most; leave out points of the route that lie close to each other, or ask for a narrower one"
+        )
 
 
 def wanted_tiles(plan: FlightPlan) -> WantedTiles:

@@ -89,7 +89,7 @@ class Lookup:
         """Read a payload. Raises `ValueError` for one that `to_payload` did not make."""
         try:
             return cls._from(facts)
-        except (KeyError, TypeError, AttributeError, binascii.Error) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError, binascii.Error) as error:
             raise ValueError(f"it is no lookup: {error!r}") from error
 
     @classmethod

@@ -367,6 +367,26 @@ def test_room_and_record_and_clock_are_conditions(
     assert noes()["record"].startswith("make room, and let this user write to")
 
 
+@pytest.mark.parametrize(
+    ("of_share", "of_budget", "on_disk", "room", "where"),
+    [
+        (50, 70, 90, 80, "of the onboard share"),
+        (50, 40, 90, 70, "of the budget"),
+        (50, 40, 10, 40, "on the disk"),
+        (-20, 70, 90, 10, "of the onboard share"),
+        (-40, 70, 90, 0, "of the onboard share"),
+        (-40, -1, 90, 0, "of the budget"),
+    ],
+)
+def test_a_limit_that_is_passed_leaves_no_more_room_than_a_write_would_find(
+    of_share: int, of_budget: int, on_disk: int, room: int, where: str
+) -> None:
+    found = readiness_parts.room_for_onboard(
+        of_share=of_share, of_budget=of_budget, on_disk=on_disk, evictable=30
+    )
+    assert found[:2] == (room, where)
+
+
 BAD_CALLS: list[tuple[list[str], str]] = [
     (["--route", "nothing.gpx"], "nothing.gpx"),
     (["--route", "polygon.geojson"], "holds no line to fly along (1 x polygon)"),

@@ -302,6 +302,7 @@ BAD_CALLS = [
     (["make", "n.json", "--number", "9", "--reason", " "], 2, "one printable line"),
     (["make", "n.json", "--number", "9", "--reason", "x", "--digest", "ABC"], 2, "64 lower hexadecimal"),
     (["make", "n.json", "--number", "9", "--reason", "x", "--digests-from", "d.npz"], 2, "d.npz"),
+    (["make", "n.json", "--number", "9", "--reason", "x", "--digests-from", "empty.txt"], 2, "no digest"),
     (["make", "n.json", "--number", "9", "--reason", "x", "--zoom", "3"], 2, "names no tile by itself"),
     (["make", "n.json", "--number", "9", "--reason", "x", "--captured", "2024"], 2, "FIRST,LAST"),
     (
@@ -329,6 +330,7 @@ def test_a_bad_call_ends_in_one_line_and_changes_nothing(store: Call) -> None:
     for name in ("older", "other"):
         assert store("recall", "sign", f"{name}.json", "--key", "recall.key").code == 0
     Path("signed-by-other.json").write_bytes(Path(made(store, 8, key="other.key")).read_bytes())
+    Path("empty.txt").write_text("\n")
     before = {path: path.read_bytes() for path in Path().iterdir() if path.is_file()}
     for arguments, code, reason in BAD_CALLS:
         result = store("recall", *arguments)

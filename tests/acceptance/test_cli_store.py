@@ -381,6 +381,12 @@ def test_the_record_is_exported_to_mcap(call: Call, filled: Path, tmp_path: Path
     assert "nowhere has no geometry" in call("record", "--mcap", "f.mcap", "--sectors", "s.geojson").out
 
 
+def test_an_export_is_not_overwritten_by_its_layout(call: Call, filled: Path) -> None:
+    refused = call("record", "--mcap", "flight.mcap", "--layout", "./flight.mcap")
+    assert (refused.code, "name the same file" in refused.error) == (BAD_CALL, True)
+    assert not Path("flight.mcap").exists()
+
+
 @pytest.mark.parametrize("option", [["--sectors", "s.geojson"], ["--layout", "l.json"]])
 def test_what_is_drawn_beside_an_export_needs_one(call: Call, filled: Path, option: list[str]) -> None:
     Path("s.geojson").write_text("{}")

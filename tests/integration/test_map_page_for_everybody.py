@@ -138,6 +138,18 @@ def test_what_is_no_route_is_named_in_one_line_and_the_page_goes_on(visited: Vis
     visited.complaints.clear()
 
 
+def test_no_answer_stands_beside_a_route_that_it_is_not_about(visited: Visit) -> None:
+    page = visited.page
+    judge(page, INSIDE)
+    expect(page.locator("#go")).to_be_visible()
+    page.get_by_label("Corridor").fill("wide")
+    page.get_by_role("button", name="Judge the route").click()
+    expect(page.get_by_role("status")).to_contain_text("a distance has a unit")
+    expect(page.locator("#readiness")).to_be_hidden()
+    assert all("400" in line for line in visited.complaints)  # Chromium logs each answer of 400 by itself
+    visited.complaints.clear()
+
+
 def test_a_route_is_judged_by_keyboard_alone(visited: Visit) -> None:
     page = visited.page
     page.get_by_label("Route file").focus()

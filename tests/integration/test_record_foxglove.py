@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,28 @@ def test_each_schema_agrees_with_the_published_one(name: str, flight: list[Shown
             always_print_fields_with_no_presence=True,
         )
         assert {key: back[key] for key in content} == content
+
+
+def test_numbers_at_the_end_of_their_range_cost_no_export(tmp_path: Path) -> None:
+    clock = ManualClock(datetime(9000, 1, 1, tzinfo=timezone.utc))
+    recorder = JsonLinesRecorder(tmp_path / "record", clock=clock)
+    largest = sys.float_info.max
+    recorder.record_fix(PositionFix(tile_id=TILE, lat=1, lon=2, fixed_at=START, error_m=largest))
+    early = {**BAD_FIX, "tile": str(TILE), "fixed_at": "0001-01-01T00:00:00+14:00"}
+    recorder.record(FlightEvent(EventKind.FIX, "flight_stack", early))
+    recorder.close()
+    target = tmp_path / "flight.mcap"
+    assert export_mcap(RecordReader(tmp_path / "record").lines(), target) == 2
+    with target.open("rb") as file:
+        messages = [
+            (channel.topic, message.log_time, json.loads(message.data))
+            for _, channel, message in make_reader(file, validate_crcs=True).iter_messages()
+        ]
+    assert {log_time for _, log_time, _ in messages} == {2**64 - 1}
+    (position,) = [content for topic, _, content in messages if topic == "/fix"]
+    assert position["position_covariance"][0] == pytest.approx(1e300)
+    (line,) = [content for topic, _, content in messages if topic == "/log"]
+    assert "fixed_at=0001-01-01" in line["message"]
 
 
 def test_the_layout_shows_topics_that_an_export_has_and_the_tiles_of_serve(

@@ -296,6 +296,12 @@ def test_a_corridor_of_too_many_tiles_is_refused(change: dict[str, Any]) -> None
         wanted_spans(attrs.evolve(PLAN, **change))
 
 
+def test_a_wide_corridor_around_too_many_points_is_refused_before_its_rows_fill_the_memory() -> None:
+    crowded = Route([(10 + number * 1e-6, 48) for number in range(100_000)])
+    with pytest.raises(ValueError, match="points of the route that lie close"):
+        wanted_spans(attrs.evolve(PLAN, route=crowded, half_width_m=1_000_000.0, zooms=(12,)))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -156,7 +156,13 @@ def _digests_of(path: Path | None) -> list[str]:
         lines = path.read_text("utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise BadInputError(f"{path} is no text", remedy="write one SHA-256 a line") from error
-    return [line.split()[0] for line in lines if line.strip()]
+    digests = [line.split()[0] for line in lines if line.strip()]
+    if not digests:
+        raise BadInputError(
+            f"{path} names no digest",
+            remedy="a list without any entry, which lifts every recall, needs no file",
+        )
+    return digests
 
 
 def _digests_in(session: Session, datasets: tuple[str, ...]) -> set[str]:

@@ -98,6 +98,8 @@ def record(
         raise click.UsageError("--follow and --mcap exclude each other")
     if target is None and (sector_files or layout is not None):
         raise click.UsageError("--sectors and --layout are for --mcap")
+    if target is not None and layout is not None and target.resolve() == layout.resolve():
+        raise click.UsageError("--mcap and --layout name the same file")
     if asked is not None and (follow or target is not None):
         raise click.UsageError("--lookup excludes --follow and --mcap")
     folder = session.existing_config("record").record_folder

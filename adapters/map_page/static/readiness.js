@@ -74,13 +74,15 @@ export class Readiness {
   }
 
   judge() {
+    this.forget();
     return this.attempt(async () => {
       if (this.file === null) throw new Error("choose a route file first");
       if (this.file.size > this.most) throw new Error(`the file is larger than ${this.most / 2 ** 20} MiB`);
+      const { file } = this;
       this.say("The route is judged ...");
       const takeOff = byId("take-off").value;
       const found = await ask(this.address, {
-        name: this.file.name,
+        name: file.name,
         corridor: byId("corridor").value,
         zooms: byId("ready-zooms").value,
         at: takeOff ? `${takeOff}:00Z` : null,
@@ -88,9 +90,9 @@ export class Readiness {
       }, "ready", {
         method: "POST",
         headers: { "Content-Type": "application/octet-stream" },
-        body: this.file,
+        body: file,
       });
-      if (found !== null) this.show(found);
+      if (found !== null && file === this.file) this.show(found);
     });
   }
 
@@ -153,13 +155,19 @@ export class Readiness {
     }
   }
 
-  clear() {
-    this.file = this.found = null;
-    byId("route").value = "";
-    byId("route-name").textContent = "";
+  // Takes the answer away: it must not stand beside another route or other numbers.
+  forget() {
+    this.found = null;
     byId("readiness").hidden = true;
     this.cells.clear();
     this.lines.clearLayers();
+  }
+
+  clear() {
+    this.forget();
+    this.file = null;
+    byId("route").value = "";
+    byId("route-name").textContent = "";
     this.say("The route is taken away.");
     byId("route").focus();
   }
