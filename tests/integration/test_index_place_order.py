@@ -23,6 +23,7 @@ from aerotile.domain.values.areas import Area
 from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, IndexKind, VectorStorage
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tile_key import VariantTable, encode_tile_key
+from aerotile.domain.values.tiles import TileId
 
 COUNT = 600  # three blocks, the last one shorter
 EVERYWHERE = Area((Bbox(-90, -180, 90, 180),))
@@ -46,11 +47,15 @@ def layout() -> BlockLayout:
     return BlockLayout(COUNT, DIMENSION, VectorStorage.FLOAT16, DescriptorMetric.L2)
 
 
-def in_block(number: int) -> Area:
-    """The ground of the first tile of a block, and of no tile of another one."""
+def tile_in_block(number: int) -> TileId:
     variants = VariantTable()
     rows = sorted(range(COUNT), key=lambda row: encode_tile_key(tile(row), variants))
-    box = tile(rows[number * 256 + 10]).bbox
+    return tile(rows[number * 256 + 10])
+
+
+def in_block(number: int) -> Area:
+    """The ground of a tile of a block, and of no tile of another one."""
+    box = tile_in_block(number).bbox
     lat, lon = (box.min_lat + box.max_lat) / 2, (box.min_lon + box.max_lon) / 2
     return Area((Bbox(lat, lon, lat, lon),))
 
@@ -215,6 +220,23 @@ def test_a_graph_over_codes_and_rows_of_other_tiles_are_refused(root: Path) -> N
         (here / name).write_bytes(written)
     with pytest.raises(IndexUnavailableError, match="not of the same rows"):
         FaissDescriptorIndex(root)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("metric", DescriptorMetric)
+@pytest.mark.parametrize("kind", IndexKind)
+def test_a_query_whose_distances_are_no_float32_names_no_tile_outside_the_area(
+    tmp_path: Path, metric: DescriptorMetric, kind: IndexKind
+) -> None:
+    index = FaissDescriptorIndex(tmp_path, params=HnswParams(metric=metric))
+    build(index, count=COUNT)
+    index.rebuild_kept(built_at=BUILT_AT, kind=kind)
+    # By the inner product a tile lies infinitely far away from one of the two.
+    for query in (np.full(DIMENSION, 3e38, np.float32), np.full(DIMENSION, -3e38, np.float32)):
+        hits = index.search_within(query, 1, in_block(1))
+        assert {hit.tile_id for hit in hits} <= {tile_in_block(1)}
+        index.search(query, 5)
+    index.close()
 
 
 def test_searches_within_areas_go_on_while_a_rebuild_takes_their_generation_away(tmp_path: Path) -> None:
