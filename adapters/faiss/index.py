@@ -139,7 +139,7 @@ class FaissDescriptorIndex:
                 remedy=_MODEL_REMEDY,
             )
         count, dimension = descriptors.shape
-        kind = self._chosen(kind, count, dimension)
+        kind = self._chosen(kind, count, dimension, self._storage)
         self._check_memory(count, dimension, self._storage, kind)
 
         def build(folder: Path) -> MappedIndex:
@@ -166,7 +166,7 @@ class FaissDescriptorIndex:
         mapped = self._in_use()
         kept = mapped.metadata
         check_build(kept.descriptor_model, built_at, progress)
-        kind = self._chosen(kind, kept.count, kept.dimension)
+        kind = self._chosen(kind, kept.count, kept.dimension, kept.storage)
         self._check_memory(kept.count, kept.dimension, kept.storage, kind)
         metadata = attrs.evolve(
             kept,
@@ -255,7 +255,7 @@ class FaissDescriptorIndex:
         progress: Callable[[int, int], None],
     ) -> WrittenIndex:
         """Write other descriptors than those in use, of tiles without a flight; see `write_sealed_index`."""
-        kind = self._chosen(None, len(source.keys), dimension)
+        kind = self._chosen(None, len(source.keys), dimension, self._storage)
         self._check_memory(len(source.keys), dimension, self._storage, kind)
         metadata = IndexMetadata(
             dimension=dimension,
@@ -273,7 +273,7 @@ class FaissDescriptorIndex:
 
     def build_memory_bytes(self, count: int, dimension: int, kind: IndexKind | None = None) -> int:
         """The most memory that a rebuild from `count` descriptors takes, beside what it is given."""
-        kind = self._chosen(kind, count, dimension)
+        kind = self._chosen(kind, count, dimension, self._storage)
         return build_memory_bytes(count, dimension, self._params, self._storage, self._threads, kind)
 
     def estimates(
@@ -285,6 +285,7 @@ class FaissDescriptorIndex:
         `IndexBuildError`, and `IndexUnavailableError` without descriptors kept.
         """
         if descriptors is not None:
+            check_descriptors(range(len(descriptors)), descriptors)
             return self._estimates(descriptors, len(descriptors), self._storage, kind)
         mapped = self._in_use()
         kept = mapped.metadata
@@ -298,7 +299,7 @@ class FaissDescriptorIndex:
         self, sample: npt.NDArray[Any], count: int, storage: VectorStorage, kind: IndexKind | None
     ) -> list[BuildEstimate]:
         dimension = sample.shape[1]
-        chosen = self._chosen(kind, count, dimension)
+        chosen = self._chosen(kind, count, dimension, storage)
         return [
             BuildEstimate(
                 kind=each,
@@ -359,9 +360,11 @@ class FaissDescriptorIndex:
             )
         return mapped.areas
 
-    def _chosen(self, kind: IndexKind | None, count: int, dimension: int) -> IndexKind:
+    def _chosen(
+        self, kind: IndexKind | None, count: int, dimension: int, storage: VectorStorage
+    ) -> IndexKind:
         if kind is None:
-            return kind_for(count, dimension, self._params, self._storage)
+            return kind_for(count, dimension, self._params, storage)
         check_kind(kind, IndexKind, "kind")
         return kind
 

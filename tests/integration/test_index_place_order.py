@@ -15,6 +15,7 @@ from index_builds import BUILT_AT, DIMENSION, build, generation, nearest, tile, 
 
 from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.faiss import build as build_module
+from aerotile.adapters.faiss import kinds
 from aerotile.adapters.faiss.mapped_index import sidecar_content
 from aerotile.adapters.faiss.metadata_file import decode_metadata, encode_metadata
 from aerotile.adapters.faiss.place_order import BlockLayout, PlaceOrderError, RowsFile
@@ -182,6 +183,23 @@ def test_what_an_index_of_before_lacks_is_made_from_its_descriptors(of_before: P
         assert index.search(query, 1)[0].tile_id == anew.search(query, 1)[0].tile_id
 
 
+def test_the_kind_for_kept_descriptors_is_chosen_by_how_they_are_stored(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_float16 = kinds.graph_file_bytes(COUNT, DIMENSION, HnswParams(), VectorStorage.FLOAT16, IndexKind.HNSW)
+    monkeypatch.setattr(kinds, "LARGEST_WHOLE_GRAPH_BYTES", as_float16)
+    index = FaissDescriptorIndex(root, storage=VectorStorage.FLOAT32)  # what a build from a file would store
+    assert [each.kind for each in index.estimates() if each.chosen] == [IndexKind.HNSW]
+    built = index.rebuild_kept(built_at=BUILT_AT)
+    assert (built.kind, built.storage) == (IndexKind.HNSW, VectorStorage.FLOAT16)
+
+
+@pytest.mark.parametrize("shape", [(0, DIMENSION), (5, 0)])
+def test_an_estimate_of_nothing_is_refused(tmp_path: Path, shape: tuple[int, int]) -> None:
+    with pytest.raises(IndexBuildError, match="nothing to index"):
+        FaissDescriptorIndex(tmp_path).estimates(np.empty(shape, np.float32))
+
+
 def test_kept_descriptors_that_are_damaged_end_a_build_from_them(root: Path) -> None:
     index = FaissDescriptorIndex(root)
     change(generation(root) / "tiles.descriptors", layout().block(1)[0])
@@ -242,7 +260,11 @@ def test_a_query_whose_distances_are_no_float32_names_no_tile_outside_the_area(
 def test_searches_within_areas_go_on_while_a_rebuild_takes_their_generation_away(tmp_path: Path) -> None:
     index = FaissDescriptorIndex(tmp_path, params=HnswParams(), keep_generations=0)
     build(index, count=COUNT)
+    under_way = index._in_use().areas  # what a search holds that began before the rebuild
+    assert under_way is not None
     build(index, first_tile=1_000, count=COUNT)
+    assert index.generations.names() == ["000002"]
+    assert under_way.nearest(QUERY, 1, EVERYWHERE)[0].tile_id == tile(0)
     assert index.search_within(QUERY, 1, EVERYWHERE)[0].tile_id == tile(1_000)
 
 
