@@ -160,8 +160,9 @@ class FaissDescriptorIndex:
         """Build a new generation from the descriptors of the one in use, as they are stored.
 
         For a generation that lacks what this program searches by, and for one of another `kind` or other
-        parameters. `built_at`, `progress`, `kind` and errors as of `rebuild`; raises `IndexUnavailableError`
-        too, without a generation and for a damaged one.
+        parameters. `built_at`, `progress`, `kind` and errors as of `rebuild`, and for a generation that
+        another process has replaced meanwhile; raises `IndexUnavailableError` too, without a generation and
+        for a damaged one.
         """
         mapped = self._in_use()
         kept = mapped.metadata
@@ -177,6 +178,13 @@ class FaissDescriptorIndex:
         )
 
         def build(folder: Path) -> MappedIndex:
+            in_use = self.generations.current()
+            if in_use != kept.generation:
+                raise IndexBuildError(
+                    f"generation {in_use} was put in use in {self.generations.root} after {kept.generation}, "
+                    "whose descriptors this build would take, had been opened",
+                    remedy="build again: it takes those in use",
+                )
             if mapped.areas is None:
                 return self._build_into(folder, mapped.keys(), mapped.vectors(), metadata, progress)
             with copied_descriptors(folder, mapped.areas) as descriptors:

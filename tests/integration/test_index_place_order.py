@@ -209,6 +209,15 @@ def test_kept_descriptors_that_are_damaged_end_a_build_from_them(root: Path) -> 
     assert nearest(index) == 0
 
 
+def test_a_build_from_kept_descriptors_undoes_no_build_of_another_process(root: Path) -> None:
+    index, other = FaissDescriptorIndex(root), FaissDescriptorIndex(root)
+    build(other, first_tile=1_000, count=COUNT)
+    with pytest.raises(IndexBuildError, match="generation 000002 was put in use"):
+        index.rebuild_kept(built_at=BUILT_AT)
+    assert index.generations.names() == ["000001", "000002"]
+    assert nearest(FaissDescriptorIndex(root)) == 1_000
+
+
 @pytest.mark.parametrize("kind", IndexKind)
 def test_a_rebuild_from_kept_descriptors_gives_the_files_that_a_sealed_order_gives(
     root: Path, kind: IndexKind
