@@ -247,7 +247,9 @@ class FaissDescriptorIndex:
         """Write the descriptors of the tiles `taken` into a base; see `write_sealed_index`."""
         mapped = self._in_use()
         metadata = mapped.metadata
-        self._check_memory(metadata.count, metadata.dimension, metadata.storage, metadata.kind)
+        self._check_memory(
+            metadata.count, metadata.dimension, metadata.storage, metadata.kind, metadata.params
+        )
         return write_sealed_index(folder, metadata, self._areas_of(mapped), taken, variants, progress)
 
     def seal_described_into(
@@ -376,8 +378,16 @@ class FaissDescriptorIndex:
         check_kind(kind, IndexKind, "kind")
         return kind
 
-    def _check_memory(self, count: int, dimension: int, storage: VectorStorage, kind: IndexKind) -> None:
-        needed = build_memory_bytes(count, dimension, self._params, storage, self._threads, kind)
+    def _check_memory(
+        self,
+        count: int,
+        dimension: int,
+        storage: VectorStorage,
+        kind: IndexKind,
+        params: HnswParams | None = None,
+    ) -> None:
+        """Raise `IndexBuildError` where a build, by default with the configured parameters, has no room."""
+        needed = build_memory_bytes(count, dimension, params or self._params, storage, self._threads, kind)
         available = available_memory_bytes()
         if available is not None and needed > available:
             raise IndexBuildError(
