@@ -29,8 +29,9 @@ cdef enum:
     SIDE = 1 << MAP_LEVELS
     SETTLED = 14  # a code below it is the number of a candidate
     UNKNOWN = 15
-    # Leaves begin at multiples of so many words.
+    # Leaves begin at multiples of so many words; `leaf_word` has room for so many of them.
     UNIT = 4
+    MAX_UNITS = 1 << 30
 
 
 cdef struct Tile:
@@ -233,7 +234,6 @@ cdef inline void sub_cells_of_polygon(
     cdef double lats[SIDE + 1]
     cdef Line line
     cdef Box box
-    cdef double low, high, first, last
     cdef int i, row, column
     for i in range(SIDE + 1):
         lons[i] = position(EAST_OF_ANTIMERIDIAN, ((cell.x << MAP_LEVELS) + i) << finer)

@@ -10,6 +10,7 @@ from _cell_leaves cimport (
     MAP_LEVELS,
     MAP_WORDS,
     MAX_SHAPES,
+    MAX_UNITS,
     POLYGON,
     SETTLED_SHAPE,
     SHAPE_SHIFT,
@@ -78,6 +79,8 @@ def laid_out(
         else:
             words[i] = leaf_word(units)
             units += units_of(starts[i], starts[i + 1], line_starts)
+    if units > MAX_UNITS:
+        raise ValueError(f"the leaves of a sector grid take {units} units, at most {MAX_UNITS} have a word")
     # Not `zeros`, which NumPy 1 does not put into huge pages.
     leaves_made = np.empty(units * UNIT, np.int32)
     leaves_made.fill(0)

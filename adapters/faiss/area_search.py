@@ -130,7 +130,7 @@ class AreaSearch:
     def _scan(
         self, descriptor: npt.NDArray[np.float32], count: int, selection: RowSelection
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """The `count` nearest rows of a selection, with their distances."""
+        """The `count` nearest rows of a selection, with their distances; those of finite distance alone."""
         bits = np.ctypeslib.as_array((ctypes.c_uint8 * selection.bit_bytes).from_address(selection.address))
         try:
             question = self._questions.pop()
@@ -147,6 +147,9 @@ class AreaSearch:
         except (RuntimeError, MemoryError) as error:
             raise IndexUnavailableError(f"faiss can't search {self._path}: {error}") from error
         self._questions.append(question)
+        if rows[-1] < 0:  # FAISS leaves out what lies beyond float32 and puts -1 behind the others
+            named = rows >= 0
+            rows, distances = rows[named], distances[named]
         return rows, distances
 
     def distances(
@@ -155,11 +158,12 @@ class AreaSearch:
         """Of the stored vectors of `rows`, in the index's metric. Raises `IndexUnavailableError`."""
         self._verify(np.unique(rows // self._layout.rows_per_block))
         stored = self._windows[self._layout.first_components(rows)].astype(np.float32)
-        if self._ascending:
-            stored -= descriptor
-            found: npt.NDArray[np.float32] = np.einsum("ij,ij->i", stored, stored)
-        else:
-            found = stored @ descriptor
+        with np.errstate(over="ignore", invalid="ignore"):  # an infinite distance is one, as in FAISS
+            if self._ascending:
+                stored -= descriptor
+                found: npt.NDArray[np.float32] = np.einsum("ij,ij->i", stored, stored)
+            else:
+                found = stored @ descriptor
         return found
 
     @property

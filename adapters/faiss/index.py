@@ -139,7 +139,7 @@ class FaissDescriptorIndex:
                 remedy=_MODEL_REMEDY,
             )
         count, dimension = descriptors.shape
-        kind = self._chosen(kind, count, dimension)
+        kind = self._chosen(kind, count, dimension, self._storage)
         self._check_memory(count, dimension, self._storage, kind)
 
         def build(folder: Path) -> MappedIndex:
@@ -160,13 +160,14 @@ class FaissDescriptorIndex:
         """Build a new generation from the descriptors of the one in use, as they are stored.
 
         For a generation that lacks what this program searches by, and for one of another `kind` or other
-        parameters. `built_at`, `progress`, `kind` and errors as of `rebuild`; raises `IndexUnavailableError`
-        too, without a generation and for a damaged one.
+        parameters. `built_at`, `progress`, `kind` and errors as of `rebuild`, and for a generation that
+        another process has replaced meanwhile; raises `IndexUnavailableError` too, without a generation and
+        for a damaged one.
         """
         mapped = self._in_use()
         kept = mapped.metadata
         check_build(kept.descriptor_model, built_at, progress)
-        kind = self._chosen(kind, kept.count, kept.dimension)
+        kind = self._chosen(kind, kept.count, kept.dimension, kept.storage)
         self._check_memory(kept.count, kept.dimension, kept.storage, kind)
         metadata = attrs.evolve(
             kept,
@@ -177,6 +178,13 @@ class FaissDescriptorIndex:
         )
 
         def build(folder: Path) -> MappedIndex:
+            in_use = self.generations.current()
+            if in_use != kept.generation:
+                raise IndexBuildError(
+                    f"generation {in_use} was put in use in {self.generations.root} after {kept.generation}, "
+                    "whose descriptors this build would take, had been opened",
+                    remedy="build again: it takes those in use",
+                )
             if mapped.areas is None:
                 return self._build_into(folder, mapped.keys(), mapped.vectors(), metadata, progress)
             with copied_descriptors(folder, mapped.areas) as descriptors:
@@ -239,7 +247,9 @@ class FaissDescriptorIndex:
         """Write the descriptors of the tiles `taken` into a base; see `write_sealed_index`."""
         mapped = self._in_use()
         metadata = mapped.metadata
-        self._check_memory(metadata.count, metadata.dimension, metadata.storage, metadata.kind)
+        self._check_memory(
+            metadata.count, metadata.dimension, metadata.storage, metadata.kind, metadata.params
+        )
         return write_sealed_index(folder, metadata, self._areas_of(mapped), taken, variants, progress)
 
     def seal_described_into(
@@ -255,7 +265,7 @@ class FaissDescriptorIndex:
         progress: Callable[[int, int], None],
     ) -> WrittenIndex:
         """Write other descriptors than those in use, of tiles without a flight; see `write_sealed_index`."""
-        kind = self._chosen(None, len(source.keys), dimension)
+        kind = self._chosen(None, len(source.keys), dimension, self._storage)
         self._check_memory(len(source.keys), dimension, self._storage, kind)
         metadata = IndexMetadata(
             dimension=dimension,
@@ -273,7 +283,7 @@ class FaissDescriptorIndex:
 
     def build_memory_bytes(self, count: int, dimension: int, kind: IndexKind | None = None) -> int:
         """The most memory that a rebuild from `count` descriptors takes, beside what it is given."""
-        kind = self._chosen(kind, count, dimension)
+        kind = self._chosen(kind, count, dimension, self._storage)
         return build_memory_bytes(count, dimension, self._params, self._storage, self._threads, kind)
 
     def estimates(
@@ -285,6 +295,7 @@ class FaissDescriptorIndex:
         `IndexBuildError`, and `IndexUnavailableError` without descriptors kept.
         """
         if descriptors is not None:
+            check_descriptors(range(len(descriptors)), descriptors)
             return self._estimates(descriptors, len(descriptors), self._storage, kind)
         mapped = self._in_use()
         kept = mapped.metadata
@@ -298,7 +309,7 @@ class FaissDescriptorIndex:
         self, sample: npt.NDArray[Any], count: int, storage: VectorStorage, kind: IndexKind | None
     ) -> list[BuildEstimate]:
         dimension = sample.shape[1]
-        chosen = self._chosen(kind, count, dimension)
+        chosen = self._chosen(kind, count, dimension, storage)
         return [
             BuildEstimate(
                 kind=each,
@@ -359,14 +370,24 @@ class FaissDescriptorIndex:
             )
         return mapped.areas
 
-    def _chosen(self, kind: IndexKind | None, count: int, dimension: int) -> IndexKind:
+    def _chosen(
+        self, kind: IndexKind | None, count: int, dimension: int, storage: VectorStorage
+    ) -> IndexKind:
         if kind is None:
-            return kind_for(count, dimension, self._params, self._storage)
+            return kind_for(count, dimension, self._params, storage)
         check_kind(kind, IndexKind, "kind")
         return kind
 
-    def _check_memory(self, count: int, dimension: int, storage: VectorStorage, kind: IndexKind) -> None:
-        needed = build_memory_bytes(count, dimension, self._params, storage, self._threads, kind)
+    def _check_memory(
+        self,
+        count: int,
+        dimension: int,
+        storage: VectorStorage,
+        kind: IndexKind,
+        params: HnswParams | None = None,
+    ) -> None:
+        """Raise `IndexBuildError` where a build, by default with the configured parameters, has no room."""
+        needed = build_memory_bytes(count, dimension, params or self._params, storage, self._threads, kind)
         available = available_memory_bytes()
         if available is not None and needed > available:
             raise IndexBuildError(

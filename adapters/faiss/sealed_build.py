@@ -47,8 +47,8 @@ def write_sealed_index(
 ) -> WrittenIndex:
     """Write and sync the index of the tiles `taken`, which are keys by `variants`, into `folder`.
 
-    The descriptors are copied as they are stored. The graph is built by one thread: more would link it
-    differently each time. What was written is read back and verified. `progress(done, total)` counts
+    The descriptors are copied as they are stored. The graph is built by one thread: FAISS promises nowhere
+    that more of them link it alike. What was written is read back and verified. `progress(done, total)` counts
     descriptors. Raises `IndexBuildError`, `IndexUnavailableError` for a damaged source, and `OSError`.
     """
     keys = translated_keys(source.keys, metadata.variants, variants)

@@ -15,6 +15,7 @@ from index_builds import BUILT_AT, DIMENSION, build, generation, nearest, tile, 
 
 from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.faiss import build as build_module
+from aerotile.adapters.faiss import kinds
 from aerotile.adapters.faiss.mapped_index import sidecar_content
 from aerotile.adapters.faiss.metadata_file import decode_metadata, encode_metadata
 from aerotile.adapters.faiss.place_order import BlockLayout, PlaceOrderError, RowsFile
@@ -23,6 +24,7 @@ from aerotile.domain.values.areas import Area
 from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, IndexKind, VectorStorage
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tile_key import VariantTable, encode_tile_key
+from aerotile.domain.values.tiles import TileId
 
 COUNT = 600  # three blocks, the last one shorter
 EVERYWHERE = Area((Bbox(-90, -180, 90, 180),))
@@ -46,11 +48,15 @@ def layout() -> BlockLayout:
     return BlockLayout(COUNT, DIMENSION, VectorStorage.FLOAT16, DescriptorMetric.L2)
 
 
-def in_block(number: int) -> Area:
-    """The ground of the first tile of a block, and of no tile of another one."""
+def tile_in_block(number: int) -> TileId:
     variants = VariantTable()
     rows = sorted(range(COUNT), key=lambda row: encode_tile_key(tile(row), variants))
-    box = tile(rows[number * 256 + 10]).bbox
+    return tile(rows[number * 256 + 10])
+
+
+def in_block(number: int) -> Area:
+    """The ground of a tile of a block, and of no tile of another one."""
+    box = tile_in_block(number).bbox
     lat, lon = (box.min_lat + box.max_lat) / 2, (box.min_lon + box.max_lon) / 2
     return Area((Bbox(lat, lon, lat, lon),))
 
@@ -177,6 +183,23 @@ def test_what_an_index_of_before_lacks_is_made_from_its_descriptors(of_before: P
         assert index.search(query, 1)[0].tile_id == anew.search(query, 1)[0].tile_id
 
 
+def test_the_kind_for_kept_descriptors_is_chosen_by_how_they_are_stored(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_float16 = kinds.graph_file_bytes(COUNT, DIMENSION, HnswParams(), VectorStorage.FLOAT16, IndexKind.HNSW)
+    monkeypatch.setattr(kinds, "LARGEST_WHOLE_GRAPH_BYTES", as_float16)
+    index = FaissDescriptorIndex(root, storage=VectorStorage.FLOAT32)  # what a build from a file would store
+    assert [each.kind for each in index.estimates() if each.chosen] == [IndexKind.HNSW]
+    built = index.rebuild_kept(built_at=BUILT_AT)
+    assert (built.kind, built.storage) == (IndexKind.HNSW, VectorStorage.FLOAT16)
+
+
+@pytest.mark.parametrize("shape", [(0, DIMENSION), (5, 0)])
+def test_an_estimate_of_nothing_is_refused(tmp_path: Path, shape: tuple[int, int]) -> None:
+    with pytest.raises(IndexBuildError, match="nothing to index"):
+        FaissDescriptorIndex(tmp_path).estimates(np.empty(shape, np.float32))
+
+
 def test_kept_descriptors_that_are_damaged_end_a_build_from_them(root: Path) -> None:
     index = FaissDescriptorIndex(root)
     change(generation(root) / "tiles.descriptors", layout().block(1)[0])
@@ -184,6 +207,15 @@ def test_kept_descriptors_that_are_damaged_end_a_build_from_them(root: Path) -> 
         index.rebuild_kept(built_at=BUILT_AT)
     assert index.generations.names() == ["000001"]
     assert nearest(index) == 0
+
+
+def test_a_build_from_kept_descriptors_undoes_no_build_of_another_process(root: Path) -> None:
+    index, other = FaissDescriptorIndex(root), FaissDescriptorIndex(root)
+    build(other, first_tile=1_000, count=COUNT)
+    with pytest.raises(IndexBuildError, match="generation 000002 was put in use"):
+        index.rebuild_kept(built_at=BUILT_AT)
+    assert index.generations.names() == ["000001", "000002"]
+    assert nearest(FaissDescriptorIndex(root)) == 1_000
 
 
 @pytest.mark.parametrize("kind", IndexKind)
@@ -217,10 +249,31 @@ def test_a_graph_over_codes_and_rows_of_other_tiles_are_refused(root: Path) -> N
         FaissDescriptorIndex(root)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("metric", DescriptorMetric)
+@pytest.mark.parametrize("kind", IndexKind)
+def test_a_query_whose_distances_are_no_float32_names_no_tile_outside_the_area(
+    tmp_path: Path, metric: DescriptorMetric, kind: IndexKind
+) -> None:
+    index = FaissDescriptorIndex(tmp_path, params=HnswParams(metric=metric))
+    build(index, count=COUNT)
+    index.rebuild_kept(built_at=BUILT_AT, kind=kind)
+    # By the inner product a tile lies infinitely far away from one of the two.
+    for query in (np.full(DIMENSION, 3e38, np.float32), np.full(DIMENSION, -3e38, np.float32)):
+        hits = index.search_within(query, 1, in_block(1))
+        assert {hit.tile_id for hit in hits} <= {tile_in_block(1)}
+        index.search(query, 5)
+    index.close()
+
+
 def test_searches_within_areas_go_on_while_a_rebuild_takes_their_generation_away(tmp_path: Path) -> None:
     index = FaissDescriptorIndex(tmp_path, params=HnswParams(), keep_generations=0)
     build(index, count=COUNT)
+    under_way = index._in_use().areas  # what a search holds that began before the rebuild
+    assert under_way is not None
     build(index, first_tile=1_000, count=COUNT)
+    assert index.generations.names() == ["000002"]
+    assert under_way.nearest(QUERY, 1, EVERYWHERE)[0].tile_id == tile(0)
     assert index.search_within(QUERY, 1, EVERYWHERE)[0].tile_id == tile(1_000)
 
 
