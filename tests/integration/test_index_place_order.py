@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from index_builds import BUILT_AT, DIMENSION, build, generation, nearest, tile, vectors
 
-from aerotile.adapters.faiss import FaissDescriptorIndex
+from aerotile.adapters.faiss import FaissDescriptorIndex, kinds
 from aerotile.adapters.faiss import build as build_module
-from aerotile.adapters.faiss import kinds
 from aerotile.adapters.faiss.mapped_index import sidecar_content
 from aerotile.adapters.faiss.metadata_file import decode_metadata, encode_metadata
 from aerotile.adapters.faiss.place_order import BlockLayout, PlaceOrderError, RowsFile
