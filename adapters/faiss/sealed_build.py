@@ -48,8 +48,8 @@ def write_sealed_index(
     """Write and sync the index of the tiles `taken`, which are keys by `variants`, into `folder`.
 
     The descriptors are copied as they are stored. The graph is built by one thread: FAISS promises nowhere
-    that more of them link it alike. What was written is read back and verified. `progress(done, total)` counts
-    descriptors. Raises `IndexBuildError`, `IndexUnavailableError` for a damaged source, and `OSError`.
+    that more of them link it alike. What was written is read back and verified. `progress(done, total)`
+    counts descriptors. Raises `IndexBuildError`, `IndexUnavailableError` for a damaged source, and `OSError`.
     """
     keys = translated_keys(source.keys, metadata.variants, variants)
     is_taken = np.isin(keys, taken)
