@@ -15,8 +15,8 @@ _log = logging.getLogger("aerotile.background")
 class BackgroundTask:
     """Runs a task every few seconds, and soon after `wake`, on a thread of its own.
 
-    While the database is unavailable the task fails, is logged, and is tried again after the interval. In a
-    forked child, which has no such thread, `wake` and `close` do nothing.
+    A task that fails, above all while the database is unavailable, is logged and tried again after the
+    interval. In a forked child, which has no such thread, `wake` and `close` do nothing.
     """
 
     def __init__(self, name: str, task: Callable[[], object], *, interval_s: float) -> None:
@@ -55,4 +55,7 @@ class BackgroundTask:
             self._wake.wait(self._interval_s)
             self._wake.clear()
             if not self._closing:
-                self.do_now()
+                try:
+                    self.do_now()
+                except Exception:  # noqa: BLE001 - a thread that ended would leave its work undone in silence
+                    _log.exception("%s failed; it is tried again", self._name)

@@ -1,7 +1,7 @@
 """The map page over a large base in headless Chromium: first tiles, panning, the tile path of the server.
 
     python bench/map_page.py
-    python bench/map_page.py --tiles 65536 --folder /tmp/page --json
+    python bench/map_page.py --tiles 65536 --folder /tmp/page
 
 The base has square ground at the zooms 6 to 16, of pictures of NASA's Blue Marble that repeat, and is
 sealed once in `--folder`. The server is a process of its own. Exit code 3: a target was missed.
@@ -261,7 +261,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--tiles", type=int, default=1 << 20)
     parser.add_argument("--folder", type=Path, default=Path("bench-output/map-page"))
-    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     facts = measured(arguments.folder / str(arguments.tiles), arguments.tiles)
     sys.stdout.write(json.dumps(facts, indent=2) + "\n")

@@ -243,10 +243,9 @@ def room_for_onboard(*, of_share: int, of_budget: int, on_disk: int, evictable: 
         "aerotile upload, so that pending tiles may be evicted, or raise budget.onboard_share",
     )
     budget = (of_budget, "of the budget", "aerotile delete TILE..., or raise budget.max_bytes")
-    if of_budget < 0:
-        return 0, *budget[1:]
-    room, where, mends = min(share, budget, (on_disk, "on the disk", "make room on the disk"))
-    return max(room + evictable, 0), where, mends
+    disk = (on_disk, "on the disk", "make room on the disk")
+    room, where, mends = budget if of_budget < 0 else min(share, budget, disk)
+    return 0 if of_budget < 0 else max(room + evictable, 0), where, mends
 
 
 def _remedies(plan: FlightPlan, *, with_base: bool, with_store: bool) -> dict[TileFault, str]:

@@ -272,6 +272,7 @@ BAD_FILES: dict[str, tuple[str | bytes, str]] = {
     "plan of words": (plan("a"), "item 1: it is no item"),
     "plan of bad items": (plan({"type": "SimpleItem", "command": "x"}), "item 1: command 'x'"),
     "plan in metres": (plan(item(16, 48, 11, frame=1)), "metres from the take-off (MAV_FRAME 1)"),
+    "plan beyond every number": (plan(item(16, 10**400, 11)), "is no longitude and latitude"),
     "plan of a fence": (plan(), "no line to fly along"),
     "short columns": ("QGC WPL 110\n0 1 0\n", "line 2: an item has 12 columns, this one has 3"),
     "words": ("QGC WPL 110\n" + "\t".join("abcdefghijkl"), "line 2: it is no item"),

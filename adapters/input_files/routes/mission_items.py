@@ -35,8 +35,10 @@ class MissionItem:
     @property
     def is_nowhere(self) -> bool:
         """Whether it has no position: none at all, NaN, or (0, 0), which autopilots read as "here"."""
-        numbers = [float(value) for value in (self.lat, self.lon) if is_real(value)]
-        return len(numbers) < 2 or not all(map(math.isfinite, numbers)) or numbers == [0.0, 0.0]
+        numbers = [value for value in (self.lat, self.lon) if is_real(value)]
+        # JSON has whole numbers that no float holds; such a one is no latitude, which is an error.
+        unknown = any(isinstance(value, float) and not math.isfinite(value) for value in numbers)
+        return len(numbers) < 2 or unknown or numbers == [0.0, 0.0]
 
 
 def points_of_mission(items: Iterable[MissionItem], home: Point | None, found: DrawingBuilder) -> list[Point]:
