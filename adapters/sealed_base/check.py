@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...domain.errors import BaseUnavailableError
-from ...domain.values.tile_key import VARIANT_BITS, decode_tile_key
+from ...domain.values.tile_grid import MAX_ZOOM
+from ...domain.values.tile_key import MORTON_BITS, VARIANT_BITS, decode_tile_key
 from ...ext import MappedPixels
 from ..index_files import INDEX_FILES
 from ..pmtiles.archive_directory import ArchiveError, Directory, decode_directory
@@ -114,11 +115,13 @@ def _damaged_tiles(base: MappedBase, begin: int, end: int) -> Iterator[BaseFindi
         piece = rows[first : first + _ROWS_AT_ONCE]
         touched = (piece["offset"] < end) & (piece["offset"] + piece["length"] > begin)
         for row in piece[touched]:
-            tile_id = decode_tile_key(int(row["key"]), base.signed.manifest.variants)
             try:
+                tile_id = decode_tile_key(int(row["key"]), base.signed.manifest.variants)
                 with base.archive.part(int(row["offset"]), int(row["length"])) as pixels:
                     pixels.prefault()
                     intact = hashlib.sha256(pixels).digest() == row["sha256"].tobytes()
+            except (ValueError, KeyError) as error:  # of a base without a signature, or of a signer's
+                yield BaseFinding(FACTS_FILE, f"the facts of a tile are impossible: {error}")
             except OSError as error:
                 yield BaseFinding(str(tile_id), f"the disk does not give it: {error.strerror}")
             else:
@@ -133,6 +136,9 @@ def _compare_directories(base: MappedBase) -> None:
     """
     header = decode_header(_bytes(base.archive, 0, HEADER_BYTES), base.archive.nbytes)
     rows = _facts(base)
+    zooms = rows["key"] >> (VARIANT_BITS + MORTON_BITS)
+    if ((zooms < 0) | (zooms > MAX_ZOOM)).any():
+        raise ArchiveError("the facts name tiles that there are none of")
     if (rows["key"][1:] >> VARIANT_BITS <= rows["key"][:-1] >> VARIANT_BITS).any():
         raise ArchiveError("the facts do not ascend by place")
     ids = archive_ids_of_keys(rows["key"])

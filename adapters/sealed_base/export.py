@@ -44,8 +44,8 @@ def export_generation(
             partial = copies.begin(int(name))
             try:
                 _copy(source, partial, progress)
+                check_copy(copies, partial, name, trust)
                 copies.complete(partial)
-                check_copy(copies, name, trust)
             except BaseException:
                 copies.discard(partial)
                 raise
@@ -74,10 +74,25 @@ def _chunks(folder: Path, name: str) -> Iterator[bytes]:
             yield chunk
 
 
-def check_copy(copies: BaseGenerations, name: str, trust: Trust) -> None:
-    """Hash a generation that was copied. Raises `BaseSealError` when it is not as its manifest says."""
+class _CopyUnderWay(BaseGenerations):
+    """Generations whose one is a copy that has no name yet."""
+
+    def __init__(self, root: Path, partial: Path) -> None:
+        super().__init__(root)
+        self._partial = partial
+
+    def folder(self, name: str) -> Path:
+        return self._partial
+
+
+def check_copy(copies: BaseGenerations, partial: Path, name: str, trust: Trust) -> None:
+    """Hash a generation that was copied into `partial`, before it gets its name.
+
+    Raises `BaseSealError` when it is not as its manifest says.
+    """
+    under_way = _CopyUnderWay(copies.root, partial)
     try:
-        findings = check_base(open_base(copies, name, trust, require_signature=False))
+        findings = check_base(open_base(under_way, name, trust, require_signature=False))
     except BaseUnavailableError as error:
         raise BaseSealError(f"the copy does not read back: {error}") from error
     if findings:

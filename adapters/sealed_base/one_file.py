@@ -119,8 +119,8 @@ def import_file(
                     _skip_padding(file, size, source)
                 if file.read(len(_END)) != _END:
                     raise _no_export(source, "it does not end as it should")
+                check_copy(generations, partial, name, trust)
                 generations.complete(partial)
-                check_copy(generations, name, trust)
             except BaseException:
                 generations.discard(partial)
                 raise

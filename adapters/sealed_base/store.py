@@ -170,7 +170,13 @@ class SealedTileStore:
 
     def _check_part(self, number: int) -> None:
         key = int.from_bytes(self.base.first_keys[number * KEY_BYTES :][:KEY_BYTES], "little", signed=True)
-        first = decode_tile_key(key, self.base.signed.manifest.variants)
+        try:
+            first = decode_tile_key(key, self.base.signed.manifest.variants)
+        except (ValueError, KeyError) as error:
+            raise BaseUnavailableError(
+                f"the facts of {self.base.folder} name a tile that there is none of: {error}",
+                remedy="bring the base again",
+            ) from error
         self.base.check_part(FACTS_FILE, number, lambda part: self._bring(part, first))
 
     def _bring(self, pixels: MappedPixels, tile_id: TileId) -> None:

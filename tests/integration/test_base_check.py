@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from aerotile.adapters.sealed_base.facts import FACTS_ROW
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.mapped_base import open_base
 from aerotile.domain.errors import BaseUnavailableError
+from aerotile.ext import map_file
 
 TILES = square(12)
 
@@ -85,6 +87,27 @@ def test_a_changed_bit_anywhere_is_found(generations: BaseGenerations, name: str
     finally:
         replaced(path, content)
     assert found
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("length", 0), ("length", (1 << 32) - 1), ("key", -1), ("key", 31 << 58), ("key", (1 << 14) - 1)],
+)
+def test_impossible_facts_are_findings(
+    generations: BaseGenerations, tmp_path: Path, field: str, value: int
+) -> None:
+    """A base without a signature may hold any facts, with digests that agree."""
+    base = open_base(generations, "000001", NOBODY, require_signature=False)
+    rows = np.frombuffer(memoryview(base.facts), FACTS_ROW).copy()
+    rows[field][-1] = value
+    (tmp_path / "facts").write_bytes(rows.tobytes())
+    with (tmp_path / "facts").open("rb") as file:
+        hostile = attrs.evolve(base, facts=map_file(file.fileno()))
+    hashed = len(TILES) + 10**6
+    found = check_base(hostile, check=BaseCheck(hashed, damaged=[(0, base.archive.nbytes)]))
+    assert [each.what for each in found if "are impossible" in each.detail] == ["facts"]
+    (finding,) = check_base(hostile, check=BaseCheck(hashed))
+    assert finding.what == "tiles.pmtiles"
 
 
 def test_a_damaged_tile_costs_only_itself(generations: BaseGenerations) -> None:

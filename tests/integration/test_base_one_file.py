@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from sealed_bases import NOBODY, pixels_of, seal, square, tile
 
+from aerotile.adapters.sealed_base import export, one_file
+from aerotile.adapters.sealed_base.export import check_copy
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.one_file import export_file, import_file
 from aerotile.adapters.signatures import Trust, write_new_key
@@ -176,6 +178,26 @@ def test_a_generation_that_is_there_is_not_replaced(
         export_file(generations, "000007", tmp_path / "b.tar", NOBODY)
     assert contents(generations) == before
     assert (tmp_path / "b.tar").read_bytes() == exported
+
+
+def test_a_copy_has_no_name_before_it_was_hashed(
+    generations: BaseGenerations, exported: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[list[str]] = []
+
+    def look(copies: BaseGenerations, partial: Path, name: str, trust: Trust) -> None:
+        names.append(copies.names())
+        check_copy(copies, partial, name, trust)
+        names.append(copies.names())
+
+    for module in (export, one_file):
+        monkeypatch.setattr(module, "check_copy", look)
+    (tmp_path / "b.tar").write_bytes(exported)
+    import_file(BaseGenerations(tmp_path / "there"), tmp_path / "b.tar", NOBODY)
+    export.export_generation(generations, "000007", tmp_path / "stick", NOBODY)
+    assert names == [[]] * 4
+    for name in ("there", "stick"):
+        assert contents(BaseGenerations(tmp_path / name)) == contents(generations)
 
 
 @pytest.mark.parametrize("name", ["tiles.pmtiles", "facts", "sectors.json", "digests"])

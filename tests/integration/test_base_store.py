@@ -219,6 +219,15 @@ def test_facts_that_lead_out_of_the_archive_are_refused(root: Path, tmp_path: Pa
             tiles.raw_pixels(0)
 
 
+def test_a_part_that_begins_with_an_impossible_key_is_refused(root: Path) -> None:
+    base = base_in(root)
+    for key in (-5, (1 << 14) - 1):
+        keys = key.to_bytes(8, "little", signed=True) * (len(base.first_keys) // 8)
+        store = SealedTileStore(attrs.evolve(base, first_keys=keys), judge=no_judge)
+        with pytest.raises(BaseUnavailableError, match="name a tile that there is none of"):
+            store.tile_exists(TILES[0][0].tile_id)
+
+
 @pytest.mark.timeout(60)
 def test_a_search_in_facts_that_do_not_ascend_ends(root: Path, tmp_path: Path) -> None:
     """A base without a signature may hold any facts; a search that goes back in them would never end."""
