@@ -120,12 +120,19 @@ def fly(camera: Iterable[bytes], config: aerotile.AerotileConfig, clock: aerotil
             try:
                 frame = decoded(jpeg)
                 descriptor = model.describe(frame[np.newaxis])[0]
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, aerotile.DescriptorModelError) as error:
                 print(f"frame {number}: no picture: {error}", file=sys.stderr)
                 tally["no picture"] += 1
             else:
-                with aerotile.find_tiles(descriptor, k, index=index, store=frame_store, near=near) as tiles:
-                    found = match(frame, tiles)
+                try:
+                    with aerotile.find_tiles(
+                        descriptor, k, index=index, store=frame_store, near=near
+                    ) as tiles:
+                        found = match(frame, tiles)
+                except aerotile.AerotileError as error:  # such as an index that can't be read any more
+                    print(f"frame {number}: no lookup: {error}", file=sys.stderr)
+                    tally["no lookup"] += 1
+                    found = None
                 if found is None:
                     near = None  # lost: search the whole base
                     tally["no fix"] += 1
@@ -145,7 +152,10 @@ def fly(camera: Iterable[bytes], config: aerotile.AerotileConfig, clock: aerotil
                             writes[own.tile_id] = writer.submit(store.write_tile, jpeg, own)
             tally["late"] += clock.monotonic() > end
             monitor.beat()  # also without a fix: the loop goes on
-    tally["stored"] = sum(write.exception() is None for write in writes.values())
+    for tile_id, write in writes.items():
+        if (failed := write.exception()) is not None:
+            print(f"{tile_id} was not stored: {failed}", file=sys.stderr)
+        tally["stored"] += failed is None
     return tally
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,12 +36,16 @@ class Parts:
         self._closers: list[Callable[[], None]] = []
 
     def close(self) -> None:
-        """Close the parts, the last built first. Does nothing a second time, and in a child forked since."""
+        """Close the parts, the last built first, also behind one that fails; its error is raised at the end.
+
+        Does nothing a second time, and in a child forked since.
+        """
         if not self.process.is_current:
             return
-        with self._lock:
-            while self._closers:
-                self._closers.pop()()
+        with self._lock, ExitStack() as closing:
+            for close in self._closers:
+                closing.callback(close)
+            self._closers.clear()
 
     def part(self, name: str) -> Any:
         """A part by its attribute name, built by one thread only."""

@@ -67,6 +67,8 @@ def check_base(
         if name != SECTORS_FILE
         for number in range(files[name].parts)
     ]
+    if check.parts > len(parts):  # not of this generation, whatever its file says
+        check.parts = 0
     total = sum(files[name].size for name in base.signed.manifest.file_names if name != SECTORS_FILE)
     done = sum(_length(files[name], number) for name, number in parts[: check.parts])
     for name, number in parts[check.parts :]:

@@ -63,6 +63,13 @@ def visited(context: BrowserContext, url: str) -> Iterator[Visit]:
     assert visited.complaints == []
 
 
+def test_a_state_that_changes_while_the_page_is_open_is_shown(visited: Visit) -> None:
+    page = visited.page
+    expect(page.locator("#health")).to_contain_text("lacks the signatures")
+    page.route("**/health", lambda route: route.fulfill(json={"status": "ok", "degraded": []}))
+    expect(page.locator("#health")).to_have_text("All is well.")
+
+
 def test_imagery_and_its_attribution_are_shown(visited: Visit) -> None:
     page = visited.page
     expect(page.locator("#layers")).to_have_text(f"base 000001: {len(TILES)} tiles, unsigned")

@@ -10,6 +10,7 @@ import { Readiness } from "./readiness.js";
 import { Sectors } from "./sectors.js";
 import { ask } from "./server.js";
 
+const HEALTH_PERIOD_MS = 5000;
 const ZOOMED_OUT = 2; // zooms below the smallest that has tiles, at which its tiles are still shown
 
 const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -100,7 +101,7 @@ async function start() {
     say("There are no tiles yet.");
   }
   await sectors.load();
-  await health();
+  await watchHealth();
 }
 
 // Each dataset with what must be known of it; those of one name in base and store once.
@@ -116,10 +117,20 @@ function listed(datasets) {
   });
 }
 
-async function health() {
-  const { status, degraded } = await ask("/health");
-  byId("health").textContent = status === "ok" ? "All is well." : degraded.map((each) => each.what).join("; ");
+// Asked again and again: what is degraded changes while the page is open.
+async function watchHealth() {
+  let status = "unknown";
+  let what = "The server does not answer.";
+  try {
+    const answer = await ask("/health");
+    status = answer.status;
+    what = status === "ok" ? "All is well." : answer.degraded.map((each) => each.what).join("; ");
+  } catch {
+    // `what` says it.
+  }
+  if (byId("health").textContent !== what) byId("health").textContent = what;
   byId("health").classList.toggle("degraded", status !== "ok");
+  setTimeout(watchHealth, HEALTH_PERIOD_MS);
 }
 
 map.on("moveend", draw);

@@ -1,0 +1,23 @@
+"""The parts of a runtime are all closed, also behind one that fails."""
+
+from __future__ import annotations
+
+import pytest
+
+import aerotile
+from aerotile.adapters.composition.parts import Parts
+
+
+def test_a_part_that_fails_to_close_leaves_no_other_one_open() -> None:
+    parts, closed = Parts(aerotile.AerotileConfig()), []
+
+    def fail() -> None:
+        raise OSError("the disk is gone")
+
+    for close in (lambda: closed.append("first"), fail, lambda: closed.append("last")):
+        parts._closing(None, close)
+    with pytest.raises(OSError, match="the disk is gone"):
+        parts.close()
+    assert closed == ["last", "first"]
+    parts.close()
+    assert closed == ["last", "first"]
