@@ -34,7 +34,7 @@ help:
 	@echo 'make wheel   build the wheel into dist/'
 	@echo 'make bench   measure every path beside its floor and its peers'
 	@echo 'make bench-quick    the same with smaller data and wider limits, in three minutes'
-	@echo 'make bench-scale    what depends on the size of the store, up to a million tiles'
+	@echo 'make bench-scale    a store of up to a million tiles, and a large raster'
 	@echo 'make bench-jetson   the same as bench, with what a Jetson says of itself; untested on the board'
 	@echo 'make clean   remove everything that make made'
 

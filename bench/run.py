@@ -2,7 +2,7 @@
 
     python bench/run.py                    everything, with the sizes of the targets
     python bench/run.py --quick            smaller data, wider tolerance
-    python bench/run.py --scale            what depends on the size of the store, up to a million tiles
+    python bench/run.py --scale            a store of up to a million tiles, and a large raster
     python bench/run.py --only P-1 P-5     these rows and their growth curves
 
 Exit code 3 when a target was missed, 1 when a subject failed. See bench/README.md.

@@ -54,6 +54,10 @@ def test_a_component_that_float16_does_not_hold_is_refused_on_either_side_of_nou
     check_components(TILES, descriptors, VectorStorage.FLOAT32)
 
 
+def test_a_block_of_which_no_tile_was_described_has_nothing_to_refuse() -> None:
+    check_components([], np.empty((0, 0), np.float32), VectorStorage.FLOAT16)
+
+
 @pytest.mark.parametrize("factor", [1e-6, 1e-7, 1e-9, 1e-12])
 def test_a_descriptor_that_float16_would_store_as_another_one_is_refused_by_name(factor: float) -> None:
     descriptors = np.random.default_rng(5).normal(size=(4, 64)).astype(np.float32)
