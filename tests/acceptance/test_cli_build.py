@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from archives import Place, write_by_gdal, write_mbtiles
+from archives import Place, write_by_gdal, write_mbtiles, write_raster
 from cli_calls import BAD_CALL, JOB_FAILED, Call
 from PIL import Image
 from small_networks import STEPS, SmallNetwork
@@ -158,6 +158,17 @@ def test_overviews_beside_a_raster_that_change_are_cut_anew(site: Call, tmp_path
     again = site("build", "plan.toml", "--json").json
     assert again["steps"]["cut"]["taken_over"] == 0
     assert again["steps"]["cut"]["blocks"] == first["steps"]["cut"]["blocks"]
+
+
+def test_the_time_of_a_tiff_is_not_taken_for_the_date_of_its_imagery(site: Call, tmp_path: Path) -> None:
+    write_raster(tmp_path / "ortho.tif")
+    with rasterio.open(tmp_path / "ortho.tif", "r+") as file:
+        file.update_tags(TIFFTAG_DATETIME="2026:05:01 10:00:00")
+    (tmp_path / "plan.toml").write_text('sources = ["ortho.tif"]\n', encoding="utf-8")
+    refused = site("build", "plan.toml")
+    assert refused.code == BAD_CALL
+    assert "TIFFTAG_DATETIME, which is often when the file was made" in refused.error
+    assert "say the date with captured_at" in refused.error
 
 
 def test_a_table_of_a_geopackage_is_built(
