@@ -111,16 +111,6 @@ class StepReport:
         return self
 
 
-@attrs.frozen(kw_only=True)
-class BuiltBlocks:
-    """All that a base is sealed from, in files of the shared folder."""
-
-    tiles: StepReport
-    descriptors: StepReport | None
-    """None: the tiles were not described."""
-    shards: StepReport | None
-
-
 def cut_blocks(
     mosaic: Mosaic, steps: BuildSteps, runner: BlockRunner, progress: Progress, *, places: int
 ) -> StepReport:

@@ -21,7 +21,7 @@ from ...domain.errors import (
     RuntimeNotAvailableError,
 )
 from ...domain.intake.mosaic import Mosaic
-from ...domain.intake.provision import undated
+from ...domain.intake.provision import dates_of_files, undated
 from ...domain.policies.freshness import check_capture_time
 from ...domain.ports.block_runner import BlockRunner
 from ...domain.values.catalogue_entries import Keys
@@ -143,6 +143,11 @@ class BuildingParts(DescribingParts):
                 f"{names[0]} does not say when the ground looked like that, "
                 "and nothing is sealed without a date",
                 remedy=f"say it with captured_at in {plan.file}",
+            )
+        if plan.captured_at is None and (told := dates_of_files(mosaic.sources)):
+            raise ImagerySourceError(
+                f"{told[0]}, which is often when the file was made and not when the ground looked like that",
+                remedy=f"say the date with captured_at in {plan.file}",
             )
         said = [plan.captured_at] if plan.captured_at else [one.facts.captured_at for one in mosaic.sources]
         for captured_at in filter(None, said):

@@ -29,6 +29,8 @@ _LOCAL_PATIENCE_S = 600.0
 _AHEAD = 3
 """Tasks under way for each thread of the cluster: one runs, the others wait beside it."""
 _LOOK_S = 2.0
+_FETCH_S = 30.0
+"""A result that does not come from its worker by then is computed again."""
 _LOGGER = "distributed"
 _GONE = (CancelledError, CommClosedError, DaskTimeoutError, OSError)
 _REMEDY = "start it and its workers, then build again: what is finished stays"
@@ -140,7 +142,8 @@ class DaskRunner:
         """The futures that ended; none when nothing happened for a moment."""
         with suppress(*_GONE), self._client.as_current():
             wait(list(under_way), timeout=_LOOK_S, return_when="FIRST_COMPLETED")
-        return [future for future in under_way if future.status != "pending"]
+        # A result that was lost with its worker is computed again: asking for it would wait for a worker.
+        return [future for future in under_way if future.status not in ("pending", "lost")]
 
     def _connect(self) -> None:
         """Connect, or connect again, within the patience. Raises `BaseSealError`."""
@@ -162,7 +165,7 @@ class DaskRunner:
 def _result_of(phase: str, future: Future) -> Any:
     """The result of a task. Raises `BaseSealError` for one that failed, `_GONE` where its result is lost."""
     try:
-        result = future.result()
+        result = future.result(timeout=_FETCH_S)
     except _GONE:
         raise
     except KilledWorker as error:

@@ -171,7 +171,9 @@ class DescribedTilesFile:
 def _block_named(place: Path) -> Iterator[None]:
     try:
         yield
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except OSError:
+        raise
+    except Exception as error:  # numpy and zipfile raise many kinds for a damaged file
         raise DescribedTilesError(
             f"{place} is damaged: {error}", remedy="remove it; the next run describes its tiles anew"
         ) from error

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
+from waiting import until
 
 pytest.importorskip("distributed")
 
-from distributed import Client, LocalCluster
+from distributed import Client, Future, LocalCluster
 
 from aerotile.adapters.dask.runner import DaskRunner, runner_of_scheduler
 from aerotile.domain.errors import BaseSealError, ImagerySourceError
@@ -104,6 +106,25 @@ def test_without_a_worker_the_run_ends_and_names_the_scheduler() -> None:
             pytest.raises(BaseSealError, match=f"{address} has had no worker for"),
         ):
             list(runner.run("cut", abs, [1]))
+
+
+def test_a_result_that_is_lost_with_the_last_worker_ends_the_run(
+    cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = DaskRunner._ended
+
+    def lost_at_first(runner: DaskRunner, under_way: Mapping[Future, Any]) -> list[Future]:
+        until(lambda: all(future.status != "pending" for future in under_way))
+        cluster.scale(0)
+        until(lambda: all(future.status == "lost" for future in under_way))
+        return ended(runner, under_way)
+
+    monkeypatch.setattr(DaskRunner, "_ended", lost_at_first)
+    with (
+        runner_of_scheduler(cluster.scheduler_address, same, patience_s=0.5) as runner,
+        pytest.raises(BaseSealError, match="has had no worker for"),
+    ):
+        list(runner.run("cut", abs, [1]))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import attrs
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from aerotile.adapters.demo.camera import FramePlan, take_frame, tile_ground_spa
 from aerotile.adapters.demo.imagery import BlueMarble, Pixels, decode_tile, encode_tile
 from aerotile.adapters.demo.mission import CAPE_TO_BEIJING, along, plan_frames
 from aerotile.adapters.descriptor_models.gradient_vlad import DIMENSION, GradientVlad, Vectors
+from aerotile.domain.errors import DescriptorModelError
 from aerotile.domain.values.tile_grid import Bbox, GridRange, column_and_row
 
 ZOOM = 6
@@ -108,6 +111,13 @@ def test_the_same_seed_learns_the_same_model(
 def test_an_image_of_another_size_is_refused(model: GradientVlad) -> None:
     with pytest.raises(ValueError, match=r"\(128, 128, 3\)"):
         described(model, np.zeros((128, 128, 3), np.uint8))
+
+
+def test_a_file_of_one_array_is_no_learned_descriptor(tmp_path: Path) -> None:
+    with (tmp_path / "learned.npz").open("wb") as file:
+        np.save(file, np.zeros(3, np.float32))
+    with pytest.raises(DescriptorModelError, match=r"learned\.npz is no learned descriptor"):
+        GradientVlad.load(tmp_path / "learned.npz")
 
 
 def test_too_few_images_to_learn_from_are_refused() -> None:

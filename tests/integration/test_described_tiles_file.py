@@ -113,7 +113,10 @@ def test_a_damaged_block_is_named_and_nothing_is_written(path: Path) -> None:
         file.add(0, block(0, 3))
         file.add(1, block(3, 3))
         content = bytearray(place.read_bytes())
-        for damaged in (content[:50], b"", content[:300] + bytes([content[300] ^ 1]) + content[301:]):
+        flags = content.index(b"PK\1\2") + 8
+        encrypted = content[:flags] + b"\1" + content[flags + 1 :]
+        flipped = content[:300] + bytes([content[300] ^ 1]) + content[301:]
+        for damaged in (content[:50], b"", flipped, encrypted):
             place.write_bytes(damaged)
             with pytest.raises(DescribedTilesError, match=r"00000001\.npz is damaged: .*") as refused:
                 file.finish()
