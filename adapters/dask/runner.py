@@ -212,7 +212,8 @@ def runner_of_workers(
 ) -> Iterator[DaskRunner]:
     """A runner on so many workers of this machine, which end with the block; each has one thread.
 
-    They listen on the loopback alone, at free ports. `scratch` is a folder for their small files.
+    They listen on the loopback alone, at free ports, and take work from this process alone: whoever sends a
+    task runs code as this user, so each side shows a certificate that is made for the run. `scratch` is a folder for their small files.
     """
     with (
         _quiet(),
@@ -222,6 +223,7 @@ def runner_of_workers(
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
+            security=True,
             dashboard_address="127.0.0.1:0",
             local_directory=scratch,
             silence_logs=logging.CRITICAL,
