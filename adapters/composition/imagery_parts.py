@@ -81,11 +81,12 @@ def server_of(name: str) -> tuple[str, str, int] | None:
 
 def _open_service(name: str, tile_size: int, scheme: str | None, terms: ServiceTerms) -> ImagerySource:
     from ..imagery.picture_places import tiles_at
+    from ..tile_services.address import without_secrets
     from ..tile_services.open_service import open_tile_service
 
     if scheme is not None:
         raise ImagerySourceError(
-            f"--scheme {scheme} is for files, and {name} is an address",
+            f"--scheme {scheme} is for files, and {without_secrets(name)} is an address",
             remedy="write {-y} in it where rows count from the south",
         )
 
