@@ -222,6 +222,13 @@ def test_a_portal_in_front_of_everything_ends_the_run(server: TileServer, clock:
     assert server.requests.total() <= 20 + 4
 
 
+def test_a_server_of_tiles_of_another_size_ends_the_run(server: TileServer, clock: ManualClock) -> None:
+    server.behaviour = Behaviour(body=lambda path: picture(1, size=300))
+    with pytest.raises(ImagerySourceError, match="20 times in a row without a tile, at last with a JPEG of"):
+        _read(server, clock, _block(12), garbage_at_first=20, connections=1)
+    assert server.requests.total() == 20
+
+
 def test_a_portal_that_comes_half_way_ends_the_run(server: TileServer, clock: ManualClock) -> None:
     places = _block(8)
     good = {_path(place) for place in places[:20]}
