@@ -79,6 +79,11 @@ def server_of(name: str) -> tuple[str, str, int] | None:
     return origin_of(name) if is_address(name) else None
 
 
+def file_of(name: str) -> Path | None:
+    """The file that an operator's source is, or has its table in; None for a folder or an address."""
+    return next((path for path in (Path(name), _with_table(name)[0]) if path.is_file()), None)
+
+
 def _open_service(name: str, tile_size: int, scheme: str | None, terms: ServiceTerms) -> ImagerySource:
     from ..imagery.picture_places import tiles_at
     from ..tile_services.address import without_secrets
