@@ -206,8 +206,10 @@ def refusals_error(report: ProvisionReport, left_out: Mapping[str, int]) -> JobF
 
 
 def nothing_came_error(report: ProvisionReport) -> JobFailedError:
-    """The error of a provision whose sources had nothing at any place."""
+    """The error of a provision whose sources had nothing at any place, or a part at some."""
+    in_part = f", and {report.partial} places show it in a part alone" if report.partial else ""
+    at_any = "" if report.partial else "any of "
     return JobFailedError(
-        f"nothing came in: no source shows ground at any of {report.empty} places",
-        remedy="check the source, the area and the zooms",
+        f"nothing came in: no source shows ground at {at_any}{report.empty} places{in_part}",
+        remedy="take these with --partial" if report.partial else "check the source, the area and the zooms",
     )
