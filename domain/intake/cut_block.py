@@ -10,6 +10,7 @@ import attrs
 
 from ..errors import TileCacheError
 from ..policies.jpeg import JpegWalk
+from ..ports.imagery_source import TilePlace
 from ..ports.picture_decoder import PictureDecoder
 from ..values.tiles import TileMetadata
 from .gates import IntakeTerms, check_decoded, read_offered_tile
@@ -47,6 +48,8 @@ def cut_block(
     report = ProvisionReport(IntakeReport())
     read = list(mosaic.read(block))
     intake = IntakeTerms(source=terms.source, tile_size_pixels=tile_size_pixels, dataset=terms.dataset)
+    made_of = {one.place: one.tile.encoded_from for one in read if one.tile is not None}
+    counts: Counter[str] = Counter()
     tiles = []
     for tile in offered_tiles(read, mosaic, terms, report):
         captured_at = terms.captured_at if isinstance(terms.captured_at, datetime) else tile.captured_at
@@ -60,9 +63,9 @@ def cut_block(
             report.intake.add_refused(tile, error, terms.source)
         else:
             tiles.append((pixels, metadata))
-    counts = Counter({f"encoded from a {kind}": count for kind, count in report.encoded.items()})
+            kind = made_of[TilePlace(tile.zoom_level, tile.x, tile.y)]
+            counts["verbatim" if kind is None else f"encoded from a {kind}"] += 1
     counts |= {
-        "verbatim": report.verbatim,
         "left out: a part of them shows no ground": report.partial,
         "taken although a part of them shows no ground": report.partial_taken,
         "left out: they show no ground": report.empty,
