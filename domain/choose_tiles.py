@@ -27,7 +27,7 @@ class TilePlan:
     area: Area | None = None
     """None: everywhere."""
     zooms: Sequence[int] = ()
-    """None: all."""
+    """Empty: all."""
     variant: str | None = None
     """A source, or `onboard/FLIGHT`; None: all but what was made on board."""
 

@@ -206,8 +206,13 @@ def refusals_error(report: ProvisionReport, left_out: Mapping[str, int]) -> JobF
 
 
 def nothing_came_error(report: ProvisionReport) -> JobFailedError:
-    """The error of a provision whose sources had nothing at any place."""
+    """The error of a provision whose sources had nothing at any place, or a part at some."""
+    places = []
+    if report.empty:
+        places.append(f"no source shows ground at {'' if report.partial else 'any of '}{report.empty} places")
+    if report.partial:
+        places.append(f"{report.partial} places show ground in a part alone")
     return JobFailedError(
-        f"nothing came in: no source shows ground at any of {report.empty} places",
-        remedy="check the source, the area and the zooms",
+        f"nothing came in: {', and '.join(places)}",
+        remedy="take these with --partial" if report.partial else "check the source, the area and the zooms",
     )

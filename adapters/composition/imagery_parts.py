@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _SQLITE, _PMTILES = b"SQLite format 3\0", b"PMTiles"
 _GEOPACKAGE_IDS = (b"GPKG", b"GP10", b"GP11")
 _APPLICATION_ID = slice(68, 72)
-_TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _READABLE = "MBTiles, GeoPackage, PMTiles, GeoTIFF, a folder zoom/x/y, or an address of tiles"
 
 
@@ -41,11 +40,12 @@ def open_imagery_source(
     `RuntimeNotAvailableError` for a GeoTIFF without rasterio.
     """
     from ..imagery.archive_source import ArchiveSource
+    from ..rasters.beside import TIFF_HEADS
     from ..tile_services.address import is_address
 
     if is_address(name):
         return _open_service(name, tile_size, scheme, service or service_terms())
-    if Path(name).is_file() and _head(name).startswith(_TIFF_HEADS):
+    if Path(name).is_file() and _head(name).startswith(TIFF_HEADS):
         return _open_raster(Path(name), tile_size, enlarge_to, threads)
     return ArchiveSource(_open_archive(name, scheme), tile_size=tile_size, threads=threads)
 
@@ -79,13 +79,20 @@ def server_of(name: str) -> tuple[str, str, int] | None:
     return origin_of(name) if is_address(name) else None
 
 
+def file_of(name: str) -> Path | None:
+    """The file that an operator's source is, or has its table in; None for a folder or an address."""
+    path, _ = file_and_table(name)
+    return path if path.is_file() else None
+
+
 def _open_service(name: str, tile_size: int, scheme: str | None, terms: ServiceTerms) -> ImagerySource:
     from ..imagery.picture_places import tiles_at
+    from ..tile_services.address import without_secrets
     from ..tile_services.open_service import open_tile_service
 
     if scheme is not None:
         raise ImagerySourceError(
-            f"--scheme {scheme} is for files, and {name} is an address",
+            f"--scheme {scheme} is for files, and {without_secrets(name)} is an address",
             remedy="write {-y} in it where rows count from the south",
         )
 

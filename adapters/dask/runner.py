@@ -213,7 +213,8 @@ def runner_of_workers(
     """A runner on so many workers of this machine, which end with the block; each has one thread.
 
     They listen on the loopback alone, at free ports, and take work from this process alone: whoever sends a
-    task runs code as this user, so each side shows a certificate that is made for the run. `scratch` is a folder for their small files.
+    task runs code as this user, so each side shows a certificate that is made for the run. `scratch` is a
+    folder for their small files.
     """
     with (
         _quiet(),

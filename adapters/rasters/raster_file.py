@@ -19,6 +19,7 @@ from rasterio.windows import Window
 from ...domain.errors import ImagerySourceError
 from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, MAX_ZOOM
 from .band_plan import BandPlan, UnknownColoursError, plan_bands
+from .beside import OFFLINE, check_names_no_file, check_sidecars
 from .errors import GDAL_ERRORS, reason_of, refused
 from .projected import projected
 from .value_scale import ValueScale, scale_of_sample
@@ -107,8 +108,10 @@ def files_beside(path: Path) -> tuple[Path, ...]:
 
 def open_raster(path: Path) -> RasterFile:
     """Open a raster and check that it can be placed. Raises `ImagerySourceError`, one line each."""
+    check_sidecars(path)
     try:
-        with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), open_dataset(path) as dataset:
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_MB, **OFFLINE), open_dataset(path) as dataset:
+            check_names_no_file(path, dataset)
             return _checked(path, dataset)
     except GDAL_ERRORS as error:
         raise refused(
@@ -133,6 +136,12 @@ def _checked(path: Path, dataset: Any) -> RasterFile:
             f"has {dataset.count} bands, and nothing says which are red, green and blue",
             "choose them with gdal_translate -b R -b G -b B -colorinterp red,green,blue",
         ) from error
+    if plan.is_palette and dtype != np.uint8:
+        raise refused(
+            path,
+            f"has a palette of more than 256 colours ({dtype})",
+            "write its colours into bands first: gdal_translate -expand rgb",
+        )
     nodata = dataset.nodata
     if nodata is None and dtype.kind == "f":
         nodata = math.nan
@@ -267,7 +276,7 @@ def _scale(path: Path, dataset: Any, plan: BandPlan) -> ValueScale:
         high = max(float(tags["STATISTICS_MAXIMUM"]) for tags in stated)
     except (KeyError, ValueError):
         low = high = math.nan
-    if low < high:
+    if low < high and math.isfinite(high - low):
         return ValueScale(low, high, "the file's own statistics")
     try:
         return scale_of_sample(np.concatenate(list(_sample(dataset, plan))))

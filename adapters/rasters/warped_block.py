@@ -13,6 +13,7 @@ from rasterio.enums import ColorInterp, Resampling
 from rasterio.vrt import WarpedVRT
 
 from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M
+from .beside import OFFLINE
 from .halved import Picture
 from .raster_file import CACHE_MB, WEB_MERCATOR, RasterFile, open_dataset
 
@@ -50,7 +51,7 @@ class BlockWarper:
         if resolution <= read_resolution * _FINEST_SKIPPED:
             options |= {"XSCALE": 1, "YSCALE": 1}
         result: Picture | None = None
-        with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_MB, **OFFLINE):
             dataset = self._dataset(overview)
             for turn in raster.turns:
                 with WarpedVRT(

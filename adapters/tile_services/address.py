@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 import attrs
 
 from ...domain.errors import ImagerySourceError
 from ...domain.ports.imagery_source import TilePlace
-from ..config.secret import SHORTEST_REPLACED, Secret
+from ..config.secret import HIDDEN, SHORTEST_REPLACED, Secret
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _ZOOM, _COLUMN, _ROW = ("z", "TileMatrix"), ("x", "TileCol"), ("y", "-y", "TileRow")
@@ -22,6 +22,8 @@ _SECRET_NAMES = re.compile(
     r"token|secret|signature|password|(?:api|access|auth|subscription)key|(?:^|[_.-])(?:key|sig|auth|pw)(?:$|[_.-])",
     re.IGNORECASE,
 )
+_USER = re.compile(r"//[^/?#]*@")
+_PARAMETER = re.compile(r"([?&#])([^=&#]*)=([^&#]*)")
 _LONGEST = 2000
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
@@ -104,7 +106,7 @@ class ServerAddress:
         return _FIELD.sub(lambda match: {**values, _TOKEN: token}[match[1]], self.template)
 
     def _refused(self, what: str, remedy: str) -> ImagerySourceError:
-        return ImagerySourceError(f"{self.template[:_LONGEST]} {what}", remedy=remedy)
+        return ImagerySourceError(f"{without_secrets(self.template[:_LONGEST])} {what}", remedy=remedy)
 
 
 @attrs.frozen
@@ -155,6 +157,17 @@ class TileAddress(ServerAddress):
 def is_address(source: str) -> bool:
     """Whether a source that an operator named is an address and no path."""
     return re.match(r"[a-z][a-z0-9+.-]*://", source, re.IGNORECASE) is not None and not Path(source).exists()
+
+
+def without_secrets(address: str) -> str:
+    """An address for a message, also one that can't be asked: without its user, password and secrets."""
+
+    def shown(match: re.Match[str]) -> str:
+        mark, name, value = match.groups()
+        is_secret = _SECRET_NAMES.search(unquote(name)) and value not in ("{token}", _SHOWN)
+        return f"{mark}{name}={HIDDEN if is_secret else value}"
+
+    return _PARAMETER.sub(shown, _USER.sub(f"//{HIDDEN}@", address))
 
 
 def origin_of(address: str) -> tuple[str, str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 import attrs
 import httpx
@@ -45,6 +45,7 @@ class Exchange:
         self._clock = clock
         if address.token is not None:
             hide_in_http_logs(address.token.reveal())
+            hide_in_http_logs(quote(address.token.reveal(), safe=""))
         self._client = httpx.Client(
             verify=ssl.create_default_context() if address.server.startswith("https:") else False,
             trust_env=False,

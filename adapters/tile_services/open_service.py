@@ -87,8 +87,14 @@ def _fetched(address: ServerAddress, terms: ServiceTerms) -> bytes:
         answer = exchange.get(address.whole_url)
     finally:
         exchange.close()
-    if (problem := answer.problem or answer.garbage) is not None:
-        raise ImagerySourceError(f"{address.server} does not answer: {problem}", remedy="check the address")
+    if answer.problem is not None:
+        raise ImagerySourceError(
+            f"{address.server} does not answer: {answer.problem}", remedy="check the address"
+        )
+    if answer.garbage is not None:
+        raise ImagerySourceError(
+            f"{address.template} answers with {answer.garbage}", remedy="check the address"
+        )
     if judge_answer(answer.status, answer.body).kind is AnswerKind.REFUSED:
         raise ImagerySourceError(
             f"{address.server} refuses this client (status {answer.status})",

@@ -194,15 +194,26 @@ class TileServiceSource:
             raise self._stopped(f"refuses this client ({judged.what})", f"{told}, then {_AGAIN}")
         self._pace.note_success()
         if judged.kind is AnswerKind.GARBAGE:
-            return self._garbled(place, judged.what)
+            self._count_garbage(judged.what)
+            return ImageryPlaceError(
+                f"{self._address.shown(place)}: its answer is {judged.what}",
+                place=place,
+                kind=judged.what,
+                remedy="look at what the server answers there",
+            )
+        made = self._picture(place, answer.body) if judged.kind is AnswerKind.PICTURE else None
+        if isinstance(made, ImageryPlaceError):
+            self._count_garbage(made.kind)
+            return made
         with self._counts:
             self._garbage_in_a_row = 0
             if judged.kind is AnswerKind.PICTURE:
                 self._pictures += 1
                 self._bytes += len(answer.body)
-        return self._picture(place, answer.body) if judged.kind is AnswerKind.PICTURE else None
+        return made
 
-    def _garbled(self, place: TilePlace, what: str) -> ImageryPlaceError:
+    def _count_garbage(self, what: str) -> None:
+        """Raise `ImagerySourceError` where too many answers in a row were no tile."""
         with self._counts:
             self._garbage_in_a_row += 1
             count = self._garbage_in_a_row
@@ -212,12 +223,6 @@ class TileServiceSource:
                 f"answered {count} times in a row without a tile, at last with {what}",
                 "look at its answer in a browser, and check the address and the token",
             )
-        return ImageryPlaceError(
-            f"{self._address.shown(place)}: its answer is {what}",
-            place=place,
-            kind=what,
-            remedy="look at what the server answers there",
-        )
 
     def _stopped(self, what: str, remedy: str) -> ImagerySourceError:
         """The run is over for every request; nothing more is sent."""

@@ -29,6 +29,8 @@ _PART_TILES, _PART_BYTES = 1024, 64 << 20
 """A part of the provision is read while the one before is written; so much of it is in memory."""
 _REMOTE_PART_TILES = 256
 """A part of remote sources: what a kill loses must be asked for again."""
+_PART_KNOWN = 16_384
+"""Places that a part passes over; a run that has all of them already reads nothing."""
 
 T = TypeVar("T")
 
@@ -110,8 +112,10 @@ class _Part:
     read: list[PlaceRead] = attrs.field(factory=list)
 
     def is_full(self, most_tiles: int) -> bool:
-        return len(self.read) >= most_tiles or (
-            sum(len(one.tile.pixels) for one in self.read if one.tile is not None) >= _PART_BYTES
+        return (
+            len(self.read) >= most_tiles
+            or len(self.known) >= _PART_KNOWN
+            or sum(len(one.tile.pixels) for one in self.read if one.tile is not None) >= _PART_BYTES
         )
 
 

@@ -179,6 +179,7 @@ def test_calls_that_no_server_is_asked_for(call: Call, tmp_path: Path, server: T
         ((address, "--zoom", "12"), "would be asked for 16777216 places at zoom 12; 10000000 are the most"),
         ((address, *AREA[:2], "--zoom", "16-17", "--area", "0,0,9,9"), "are the most — name a smaller"),
         ((address, *AREA, "--scheme", "tms"), "is an address — write {-y} in it"),
+        ((address + "?key=hunter2", *AREA, "--scheme", "tms"), "is an address — write {-y} in it"),
         ((address, *AREA, "--token-file", "key"), "--token-file key holds no bearer token"),
         ((address, elsewhere, *AREA, "--token-file", "key"), "the sources lie on two servers"),
         (("o.mbtiles", "--token-file", "key"), "--token-file is for servers, and no source is an address"),

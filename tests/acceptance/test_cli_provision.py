@@ -292,6 +292,9 @@ def test_tiles_of_a_dataset_name_it_and_contest_those_of_another(call: Call, tmp
     assert call("provision", "other.mbtiles", "--dataset", "other", "--keep").code == 0
     changed = call("provision", "o.mbtiles", "--dataset", "other")
     assert (changed.code, "other" in changed.error) == (BAD_CALL, True)
+    write_by_gdal(tmp_path / "n.gpkg", "GPKG", TILE_FORMAT="JPEG", TILING_SCHEME="GoogleMapsCompatible")
+    changed = call("provision", "n.gpkg#n", "--dataset", "other")
+    assert (changed.code, "the source has changed" in changed.error) == (BAD_CALL, True), changed.err
     (tmp_path / "d.csv").write_text("z,x,y,captured_at\n12,2177,1420,2026-03-01\n")
     dated = call("provision", "o.mbtiles", "--dates", "d.csv", "--source", "satellite_provider")
     assert (dated.code, "3 have no capture date" in dated.err) == (JOB_FAILED, True)

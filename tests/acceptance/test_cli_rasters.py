@@ -59,7 +59,7 @@ def test_a_geotiff_goes_in_with_the_date_of_its_tags(call: Call, tmp_path: Path,
 def test_the_time_of_the_file_is_no_date_of_the_imagery_unless_the_operator_says_so(
     call: Call, tmp_path: Path, ortho: Path
 ) -> None:
-    refused = call("provision", "ortho.tif", "--zoom", "13")
+    refused = call("provision", "ortho.tif", "--zoom", "14")
     assert refused.code == BAD_CALL
     said = (
         "ortho.tif says 2026-05-01 10:30:00+00:00 in its tag TIFFTAG_DATETIME, which is often when the file"
@@ -67,7 +67,7 @@ def test_the_time_of_the_file_is_no_date_of_the_imagery_unless_the_operator_says
     assert said in refused.error
     assert "--captured-at DATE, or --file-date" in refused.error
     assert stored(tmp_path) == {}
-    told = call("provision", "ortho.tif", "--zoom", "13", "--file-date")
+    told = call("provision", "ortho.tif", "--zoom", "14", "--file-date")
     assert told.code == 0, told.err
     assert "capture dates: of the sources" in told.out.splitlines()
     # A dataset without a date of its own does not let it in either.
@@ -77,7 +77,7 @@ def test_the_time_of_the_file_is_no_date_of_the_imagery_unless_the_operator_says
     undated = call("provision", "ortho.tif", "--zoom", "12", "--dataset", "o")
     assert undated.code != 0
     assert said in undated.err
-    by_hand = call("provision", "ortho.tif", "--zoom", "12", "--dataset", "o", *DATE)
+    by_hand = call("provision", "ortho.tif", "--zoom", "12", "--dataset", "o", *DATE, "--partial")
     assert (by_hand.code, "capture dates: by hand" in by_hand.out) == (0, True), by_hand.err
     # The time of acquisition is the imagery's own.
     options = (
@@ -87,7 +87,7 @@ def test_the_time_of_the_file_is_no_date_of_the_imagery_unless_the_operator_says
         "ACQUISITIONDATETIME=2026-04-02 08:00:00",
     )
     by_gdal(tmp_path, "gdal_translate", "-q", *options, "raw.tif", "acquired.tif")
-    acquired = call("provision", "acquired.tif", "--zoom", "13", "--root", "other", "--json")
+    acquired = call("provision", "acquired.tif", "--zoom", "13", "--partial", "--root", "other", "--json")
     assert acquired.code == 0, acquired.err
     (source,) = acquired.json["sources"]
     assert source["captured_at_from"] == "its tag ACQUISITIONDATETIME"
@@ -141,3 +141,14 @@ def test_a_cog_and_an_archive_are_one_mosaic(call: Call, tmp_path: Path, ortho: 
     assert (result["verbatim"], result["refused"]) == (2, 0)
     assert (result["stored"], set(result["encoded"])) == (2 + result["encoded"]["GeoTIFF"], {"GeoTIFF"})
     assert stored(tmp_path)["14/8713/5690.jpg"] == tiles[14, 8713, 5690]
+
+
+def test_a_raster_smaller_than_a_tile_brings_nothing_and_that_is_no_success(
+    call: Call, tmp_path: Path
+) -> None:
+    write_raster(tmp_path / "small.tif", slopes(300, 300), _CRS, _PLACE)
+    result = call("provision", "small.tif", "--zoom", "14", *DATE)
+    assert result.code == 1
+    assert "error: nothing came in: 4 places show ground in a part alone" in result.err
+    assert result.err.endswith(" — take these with --partial\n")
+    assert stored(tmp_path) == {}

@@ -118,3 +118,35 @@ def test_a_file_that_would_open_another_one(tmp_path: Path) -> None:
         "</SimpleSource></VRTRasterBand></VRTDataset>"
     )
     assert "can't be read as a GeoTIFF" in _refusal(path)
+
+
+def test_metadata_that_name_a_file_for_overviews(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "a.tif", slopes(90, 70), "EPSG:32633", _PLACE)
+    with rasterio.open(path, "r+") as file:
+        file.update_tags(ns="OVERVIEWS", OVERVIEW_FILE="/vsicurl/http://127.0.0.1:1/overviews.tif")
+    assert "names another file for its overviews, /vsicurl/http://127.0.0.1:1/" in _refusal(path)
+
+
+@pytest.mark.parametrize("ending", [".ovr", ".msk", ".OVR"])
+def test_a_sidecar_that_would_open_another_file(ending: str, tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "a.tif", slopes(90, 70), "EPSG:32633", _PLACE)
+    path.with_name("a.tif" + ending).write_text('<VRTDataset rasterXSize="90" rasterYSize="70"/>')
+    assert f"a.tif{ending} lies beside a raster and is no TIFF" in _refusal(path)
+
+
+def test_a_palette_of_16_bits(tmp_path: Path) -> None:
+    planes = np.arange(90 * 70, dtype=np.uint16).reshape(1, 70, 90)
+    path = write_raster(tmp_path / "a.tif", planes, "EPSG:32633", _PLACE, photometric="palette")
+    with rasterio.open(path, "r+") as file:
+        file.write_colormap(1, {value: (value % 256, 0, 0, 255) for value in range(1 << 16)})
+    assert "has a palette of more than 256 colours (uint16)" in _refusal(path)
+
+
+def test_statistics_without_an_end_are_not_taken_for_the_scale(tmp_path: Path) -> None:
+    planes = np.arange(90 * 70, dtype=np.uint16).reshape(1, 70, 90)
+    path = write_raster(tmp_path / "a.tif", planes, "EPSG:32633", _PLACE)
+    with rasterio.open(path, "r+") as file:
+        file.update_tags(1, STATISTICS_MINIMUM="0", STATISTICS_MAXIMUM="inf")
+    scale = open_raster(path).scale
+    assert scale is not None
+    assert 5000 < scale.high < 6300

@@ -86,6 +86,24 @@ def test_a_secret_on_the_command_line_is_refused_and_not_repeated(template: str)
     assert "--token-file" in refused.value.explained
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "https://me:hunter2@host:99999/{z}/{x}/{y}.jpg",
+        "https://me:hunter2@host/{z}/{x}/{y}.jpg#a",
+        "ftp://me:hunter2@host/{z}/{x}/{y}.jpg",
+        "https://{s}.host/{z}/{x}/{y}.png?a=1&apikey=hunter2",
+        "https://host/{z}/{x}/{y}.png?api%5Fkey=hunter2#a",
+        "https://host/{z}/{x}/{y}.png?key=hunter2 ",
+    ],
+)
+def test_an_address_that_is_wrong_in_another_way_shows_no_secret_either(template: str) -> None:
+    with pytest.raises(ImagerySourceError) as refused:
+        TileAddress(template)
+    assert "hunter2" not in refused.value.explained
+    assert "host" in str(refused.value)
+
+
 def test_a_token_goes_to_another_machine_by_https_alone() -> None:
     with pytest.raises(ImagerySourceError, match="unencrypted"):
         TileAddress("http://host/{z}/{x}/{y}.jpg", _SECRET)

@@ -75,6 +75,8 @@ def test_every_place_is_a_tile_or_counted() -> None:
     assert (found.counts["verbatim"], found.counts["encoded from a PNG"]) == (1, 1)
     assert found.counts.total() == len(answers)
     assert found.counts["refused"] == len(found.refusals) == 3
+    assert (found.counts["verbatim"], found.counts["encoded from a PNG"]) == (1, 1)
+    assert sum(found.counts.values()) == len(answers)
     assert found.counts["left out: they show no ground"] == 1
     assert found.counts["left out: a part of them shows no ground"] == 1
     assert [refusal.tile for refusal in found.refusals] == [f"imported/8/{x}/0" for x in (3, 6, 7)]

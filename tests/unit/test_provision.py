@@ -315,6 +315,15 @@ def test_no_more_than_two_parts_are_in_memory(monkeypatch: pytest.MonkeyPatch) -
     assert max(ahead) <= 2 * 16
 
 
+def test_places_that_are_passed_over_fill_a_part_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    site, source = Site(), source_of(*(tile(x) for x in range(256)))
+    site.provision([source])
+    site.progress.clear()
+    monkeypatch.setattr(provision, "_PART_KNOWN", 64)
+    report = site.provision([source], only_missing=True)
+    assert (report.not_compared, site.progress) == (256, [64, 128, 192, 256, 256])
+
+
 def test_a_source_that_fails_half_way_leaves_what_was_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provision, "_PART_TILES", 1)
     broken = ImagerySourceError("the disk is gone")

@@ -216,7 +216,7 @@ def provision(
         raise report.intake.stopped_by
     if report.intake.refusals or report.intake.contests or report.intake.undated or left_out:
         raise refusals_error(report, left_out)
-    if report.empty and not report.intake.done:
+    if (report.empty or report.partial) and not report.intake.done:
         raise nothing_came_error(report)
     if report.intake.evicted.count:
         raise evictions_error(report.intake.evicted)
@@ -252,10 +252,11 @@ def _mosaic(
 
 def _digest(names: tuple[str, ...]) -> SourceDigest | None:
     """The digest of the source where it is a single file; a dataset's is not compared with any other."""
+    from ...composition.imagery_parts import file_of
     from ...input_files.source_digest import digest_of_file
 
-    path = Path(names[0])
-    return digest_of_file(path) if len(names) == 1 and path.is_file() else None
+    path = file_of(names[0]) if len(names) == 1 else None
+    return None if path is None else digest_of_file(path)
 
 
 def _has_store(session: Session) -> bool:
