@@ -26,6 +26,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from aerotile.adapters.rasters.raster_source import RasterSource
+from aerotile.adapters.simplejpeg.pictures import TilePictureCodec
 from aerotile.domain.intake.mosaic import Mosaic
 from aerotile.domain.values.tile_grid import EARTH_CIRCUMFERENCE_M
 
@@ -67,7 +68,8 @@ def _ours(workshop: Workshop) -> Iterator[Operation]:
         nonlocal made
         made = 0
         with RasterSource(path, tile_size=_TILE, threads=1) as source:
-            mosaic = Mosaic.of([source], zooms=range(_COARSEST, _FINEST + 1))
+            zooms = range(_COARSEST, _FINEST + 1)
+            mosaic = Mosaic.of([source], TilePictureCodec(_TILE), zooms=zooms)
             for block in mosaic.blocks():
                 made += sum(read.tile is not None for read in mosaic.read(block))
 
