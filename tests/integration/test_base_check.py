@@ -15,6 +15,7 @@ from aerotile.adapters.pmtiles.archive_header import DATA_OFFSET
 from aerotile.adapters.sealed_base.check import BaseCheck, BaseFinding, check_base
 from aerotile.adapters.sealed_base.facts import FACTS_ROW
 from aerotile.adapters.sealed_base.generations import BaseGenerations
+from aerotile.adapters.sealed_base.manifest import SECTORS_FILE
 from aerotile.adapters.sealed_base.mapped_base import open_base
 from aerotile.domain.errors import BaseUnavailableError
 from aerotile.ext import map_file
@@ -89,6 +90,15 @@ def test_a_changed_bit_anywhere_is_found(generations: BaseGenerations, name: str
     assert found
 
 
+def test_a_check_that_claims_more_parts_than_there_are_begins_anew(generations: BaseGenerations) -> None:
+    base = open_base(generations, "000001", NOBODY, require_signature=False)
+    done: list[tuple[int, int]] = []
+    claimed = BaseCheck(10**6)
+    assert check_base(base, check=claimed, progress=lambda read, total: done.append((read, total))) == []
+    assert len(done) == claimed.parts
+    assert done[-1][0] == done[-1][1] > 0
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("length", 0), ("length", (1 << 32) - 1), ("key", -1), ("key", 31 << 58), ("key", (1 << 14) - 1)],
@@ -103,7 +113,8 @@ def test_impossible_facts_are_findings(
     (tmp_path / "facts").write_bytes(rows.tobytes())
     with (tmp_path / "facts").open("rb") as file:
         hostile = attrs.evolve(base, facts=map_file(file.fileno()))
-    hashed = len(TILES) + 10**6
+    manifest = base.signed.manifest
+    hashed = sum(manifest.files[name].parts for name in manifest.file_names if name != SECTORS_FILE)
     found = check_base(hostile, check=BaseCheck(hashed, damaged=[(0, base.archive.nbytes)]))
     assert [each.what for each in found if "are impossible" in each.detail] == ["facts"]
     (finding,) = check_base(hostile, check=BaseCheck(hashed))
