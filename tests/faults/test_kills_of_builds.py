@@ -214,7 +214,7 @@ def test_a_block_that_kills_its_workers_ends_the_build_with_the_last_ones_addres
         # A worker that dies while it is begun again may not be begun a third time: the first death counts.
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         runner_of_workers(1, str(tmp_path), dict) as runner,
-        pytest.raises(BaseSealError, match=r"of the phase cut was on 1 workers that died, the last tcp://"),
+        pytest.raises(BaseSealError, match=r"of the phase cut was on 1 workers that died, the last tls://"),
     ):
         list(runner.run("cut", die, [1]))
 
@@ -229,7 +229,7 @@ def test_a_folder_without_room_ends_the_build_by_name_and_one_with_room_goes_on(
     assert build.returncode == 1
     assert err.count("\n") == 1
     assert "has no room left" in err
-    assert "worker tcp://127.0.0.1" in err
+    assert "worker tls://127.0.0.1" in err
     left = files(site, "full", "tiles")
     assert left > 0
     subprocess.run(["mount", "-o", "remount,size=64m", (site / "full").resolve()], check=True)
