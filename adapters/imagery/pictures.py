@@ -12,7 +12,7 @@ import simplejpeg
 
 from ...domain.errors import RuntimeNotAvailableError
 from ...domain.policies.file_kinds import file_kind
-from ...domain.values.pictures import MaskedPicture
+from ...domain.values.pictures import JPEG_QUALITY, MaskedPicture
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,7 +21,6 @@ Pixels = npt.NDArray[np.uint8]
 Quarter = tuple[int, int]
 """Column and row, each 0 or 1, within a picture that is cut in four."""
 
-JPEG_QUALITY = 90
 _OPAQUE_FROM = 128
 _PNG_HEAD, _WEBP_HEAD = b"\x89PNG\r\n\x1a\n", b"WEBP"
 

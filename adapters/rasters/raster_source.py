@@ -17,7 +17,7 @@ import simplejpeg
 
 from ...domain.errors import ImageryPlaceError
 from ...domain.ports.imagery_source import FoundPlace, ImageryFacts, ImageryTile, ReadPlace, TilePlace
-from ...domain.values.pictures import MaskedPicture
+from ...domain.values.pictures import JPEG_QUALITY, MaskedPicture
 from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, GridRange
 from .errors import GDAL_ERRORS, reason_of
 from .footprint import Footprint
@@ -25,7 +25,6 @@ from .halved import Picture, halved, joined
 from .raster_file import TIFF_TIME, open_raster
 from .warped_block import BlockWarper
 
-JPEG_QUALITY = 90
 _PYRAMID_ZOOMS = 5
 """Of so many zooms the finest is warped, and each other made of the next; or else an overview is read."""
 _BLOCK_STEPS = 2

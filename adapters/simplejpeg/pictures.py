@@ -7,9 +7,7 @@ import numpy as np
 import simplejpeg
 
 from ...domain.errors import TileMetadataError
-from ...domain.values.pictures import Picture, Pictures
-
-JPEG_QUALITY = 90
+from ...domain.values.pictures import JPEG_QUALITY, Picture, Pictures
 
 
 def decode_tile_picture(pixels: bytes, tile_size_pixels: int) -> Pictures:

@@ -20,6 +20,9 @@ Mask = npt.NDArray[np.bool_]
 Descriptors = npt.NDArray[np.float32]
 """Shape (n, d)."""
 
+JPEG_QUALITY = 90
+"""Of tiles that are encoded anew, whatever they are made of."""
+
 HEADINGS = (0, 90, 180, 270)
 """Quarter turns: any other one would show ground beyond the tile in its corners."""
 
