@@ -21,7 +21,15 @@ cdef extern from "<sys/socket.h>" nogil:
 cdef enum:
     PEEKED_BYTES = 4096
     LENGTH_OF_READY = 5
+    ERROR_RESPONSE = 69  # 'E'
     READY_FOR_QUERY = 90  # 'Z', the last message of an answer
+    IN_TRANSACTION = 84  # 'T', the state that READY_FOR_QUERY tells
+
+
+cdef enum Arrival:
+    PART_OF_ANSWER     # or an answer that can't be followed
+    WHOLE_ANSWER
+    WHOLE_AND_NO_ERROR  # of statements in a transaction that is open and has not failed
 
 
 cdef inline int poll_one(int descriptor, int timeout_ms) noexcept nogil:
@@ -33,8 +41,8 @@ cdef inline int poll_one(int descriptor, int timeout_ms) noexcept nogil:
     return poll(&one, 1, timeout_ms)
 
 
-cdef inline bint whole_answer_is_there(int descriptor) noexcept nogil:
-    """Whether a server's answer lies in the socket up to its last message; does not wait.
+cdef inline Arrival arrival_of_answer(int descriptor) noexcept nogil:
+    """How much of a server's answer lies in the socket, and whether an error is in it; does not wait.
 
     A message is a letter and the length of the rest, its own four bytes included. What is encrypted, or longer
     than what is looked at, is not taken for whole.
@@ -43,6 +51,7 @@ cdef inline bint whole_answer_is_there(int descriptor) noexcept nogil:
     cdef Py_ssize_t count = recv(descriptor, peeked, PEEKED_BYTES, MSG_PEEK | MSG_DONTWAIT)
     cdef Py_ssize_t position = 0
     cdef Py_ssize_t length
+    cdef bint failed = False
     while position + 1 + LENGTH_OF_READY <= count:
         length = (
             <Py_ssize_t>peeked[position + 1] << 24
@@ -51,8 +60,12 @@ cdef inline bint whole_answer_is_there(int descriptor) noexcept nogil:
             | <Py_ssize_t>peeked[position + 4]
         )
         if length < 4 or not (49 <= peeked[position] <= 122):  # '1' to 'z'
-            return False
+            return PART_OF_ANSWER
+        failed |= peeked[position] == ERROR_RESPONSE
         if peeked[position] == READY_FOR_QUERY:
-            return length == LENGTH_OF_READY and position + 1 + length == count
+            if length != LENGTH_OF_READY or position + 1 + length != count:
+                return PART_OF_ANSWER
+            failed |= peeked[position + LENGTH_OF_READY] != IN_TRANSACTION
+            return WHOLE_ANSWER if failed else WHOLE_AND_NO_ERROR
         position += 1 + length
-    return False
+    return PART_OF_ANSWER

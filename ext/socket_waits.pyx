@@ -3,7 +3,7 @@
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 from libc.errno cimport EINTR, errno
 
-from _readiness cimport POLLIN, poll, poll_one, pollfd, whole_answer_is_there
+from _readiness cimport PART_OF_ANSWER, POLLIN, arrival_of_answer, poll, poll_one, pollfd
 
 import time
 
@@ -41,7 +41,7 @@ def holds_whole_answer(int descriptor):
 
     Not told of an encrypted connection: False.
     """
-    return whole_answer_is_there(descriptor)
+    return arrival_of_answer(descriptor) != PART_OF_ANSWER
 
 
 def await_burst(int descriptor, int alarm, int burst_ms):

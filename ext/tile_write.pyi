@@ -44,6 +44,7 @@ class GatedWrite:
         root: int,
         target: Target,
         device: int,
+        name_syncing_device: int = 0,
         awaited: int = -1,
         wait_ms: int = 0,
     ) -> None: ...

@@ -24,7 +24,7 @@ from _atomic_pair cimport (
 from _constants cimport NO_FAULT, SHA256_BYTES
 from _jpeg cimport JpegWalk
 from _posix cimport close_quietly, dev_t, syncfs
-from _readiness cimport poll_one
+from _readiness cimport WHOLE_AND_NO_ERROR, arrival_of_answer, poll_one
 from aerotile.ext.pixel_hashes cimport HashedPixels
 
 import os
@@ -79,6 +79,8 @@ cdef class GatedWrite:
     cdef tuple target  # the bytes that `pair` points into
     cdef AtomicPair pair
     cdef bint busy
+    cdef bint placed_ahead  # by `prewrite`; `outcome` is why that failed, or 0
+    cdef Failure outcome
 
     def __cinit__(self, given not None, str content_sha256 not None, Py_ssize_t disk_bytes, tile_size_pixels not None):
         cdef HashedPixels hashed = given if isinstance(given, HashedPixels) else HashedPixels(<bytes?>given)
@@ -142,14 +144,21 @@ cdef class GatedWrite:
         return os_error(failure, os.fsdecode(self.target[0] + b"/" + self.target[1]))
 
     def prewrite(
-        self, int root, object target not None, dev_t device, int awaited=-1, int wait_ms=0
+        self,
+        int root,
+        object target not None,
+        dev_t device,
+        dev_t name_syncing_device=0,
+        int awaited=-1,
+        int wait_ms=0,
     ):
         """Write both files without a name ahead of `place`, and start sending them to the device (optional).
 
-        Takes what `place` takes, and does nothing unless the folder lies on `device`. Then waits, up to `wait_ms`, until something can be read from the socket
-        `awaited` (-1: none), so that the GIL is taken once for both. Never raises `OSError`: after a failure here
-        `place` writes the files, and reports the error. The unnamed files end with `withdraw`, with this object,
-        or with the process.
+        Takes what `place` takes, and does nothing unless the folder lies on `device`. Then waits, up to `wait_ms`,
+        for a database's answer on the socket `awaited` (-1: none). Where it is a whole answer without an error, of a
+        transaction that is open, the files are placed too, and `place` reports how that went: the GIL is taken once
+        for all of it. Never raises `OSError`: after a failure here `place` writes the files, or reports the error.
+        The unnamed files end with `withdraw`, with this object, or with the process.
         """
         cdef Failure ignored
         ignored.number = 0
@@ -158,10 +167,19 @@ cdef class GatedWrite:
             self.address(target)
             with nogil:
                 write_pair_ahead(root, &self.pair, device, &ignored)
-                if awaited >= 0:
-                    poll_one(awaited, wait_ms)
+                if awaited >= 0 and poll_one(awaited, wait_ms) > 0 and is_ahead(&self.pair):
+                    if arrival_of_answer(awaited) == WHOLE_AND_NO_ERROR:
+                        self.link(root, name_syncing_device)
         finally:
             self.busy = False
+
+    cdef int link(self, int root, dev_t name_syncing_device) noexcept nogil:
+        """Place what was written ahead. Where no name can be given like this, nothing is there any more."""
+        cdef bint named
+        self.outcome.number = 0
+        link_pair(root, &self.pair, name_syncing_device, &named, &self.outcome)
+        self.placed_ahead = named
+        return 0
 
     def place(self, int root, object target not None, dev_t name_syncing_device=0):
         """Write the tile and its sidecar, rename both, then sync the tile, and their folder where it is needed.
@@ -174,19 +192,18 @@ cdef class GatedWrite:
         failed.
         """
         cdef Failure failure
-        cdef bint named
         failure.number = 0
         self.begin()
         try:
             if is_ahead(&self.pair):
                 with nogil:
-                    link_pair(root, &self.pair, name_syncing_device, &named, &failure)
-                if failure.number == 0:
-                    return
-                if named:
-                    raise self.failed(&failure)
-                failure.number = 0  # names can't be given like this; the other way says why, if it can't
-            self.address(target)
+                    self.link(root, name_syncing_device)
+            if self.placed_ahead:
+                self.placed_ahead = False
+                if self.outcome.number != 0:
+                    raise self.failed(&self.outcome)
+                return
+            self.address(target)  # where no name could be given, this way says why, if it can't either
             with nogil:
                 place_pair(root, &self.pair, name_syncing_device, &failure)
             if failure.number != 0:
@@ -223,6 +240,7 @@ cdef class GatedWrite:
         failure.number = 0
         self.begin()
         try:
+            self.placed_ahead = False
             forget_unnamed(&self.pair)
             if self.pair.tile.stage == ABSENT and self.pair.sidecar.stage == ABSENT:
                 return

@@ -42,7 +42,9 @@ class Placement:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="aerotile-files")
 
     def prewrite(self, root: OpenFolder, file: StagedFile, awaited: int | None) -> None:
-        """Write the bytes to unlinked files, which `place` links; then wait for the socket `awaited`.
+        """Write the bytes to unlinked files; then wait for the answer on the socket `awaited`.
+
+        They are linked where that answer says that the row is inserted, and else by `place`.
 
         Does nothing in a folder that is not known to exist, which `place` makes, and on a disk where files
         without a name are not safe.
@@ -53,6 +55,7 @@ class Placement:
                 root.descriptor,
                 file.target_ahead,
                 self._disk.prewriting_device,
+                self._disk.name_syncing_device,
                 -1 if awaited is None else awaited,
                 _LONGEST_WAIT_MS,
             )

@@ -148,7 +148,7 @@ class FilesystemTileFiles:
         return self._placement.in_slices(lambda some: list(stage(some)), tiles)
 
     def prewrite(self, staged: StagedTile, awaited: int | None = None) -> None:
-        """See `TileFiles`: the interpreter's lock is taken once, after both."""
+        """See `TileFiles`: the interpreter's lock is taken once, after all of it."""
         if self._root is not None:
             (file,) = _own(staged)
             self._placement.prewrite(self._root, file, awaited)

@@ -55,8 +55,10 @@ class TileFiles(Protocol):
     def prewrite(self, staged: StagedTile, awaited: int | None = None) -> None:
         """Write the bytes to an unlinked file ahead of `place` (optional), without waiting for the disk.
 
-        May then wait until the socket `awaited` can be read, in the same stretch without the interpreter's
-        lock. Never raises; `place` reports the error. A crash leaves nothing behind.
+        May then wait for the answer on the socket `awaited` (`OpenRow.answers`), and place the file where
+        that answer says that the row is inserted: all of it in one stretch without the interpreter's lock.
+        Never raises; `place`, which comes behind `OpenRow.finish_insert`, reports the error. A crash leaves
+        nothing behind but what `place` leaves.
         """
         ...
 

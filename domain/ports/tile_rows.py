@@ -20,7 +20,7 @@ class OpenRow(Protocol):
 
     @property
     def answers(self) -> int | None:
-        """A socket that can be read once the answer to the INSERT arrives, for `TileFiles.prewrite`."""
+        """The socket on which the answer to the INSERT arrives, for `TileFiles.prewrite`; None: no socket."""
         ...
 
     def finish_insert(self) -> None:

@@ -14,8 +14,9 @@ before the first. When another process takes the reserved room before the commit
 The outcome is recorded once.
 
 Beside threads that compute, each taking of the interpreter's lock costs a switch interval for each of them.
-A write gives the lock up three times: until the INSERT is answered (the bytes are written meanwhile), in
-step 5, and until the COMMIT is answered.
+A write gives the lock up twice: until the INSERT is answered and the file is in place, and until the
+COMMIT is answered. The first stretch writes the bytes, waits for the answer, and does step 5 where the
+answer says that the row is inserted; `finish_insert` and `place` then report what happened.
 """
 
 from __future__ import annotations

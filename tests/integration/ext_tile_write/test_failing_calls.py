@@ -60,6 +60,16 @@ AHEAD, AHEAD_WITH_ONE_SYNC = (
     place.replace("try:", "write.prewrite(root, target, here)\ntry:")
     for place in (PLACE, PLACE_WITH_ONE_SYNC)
 )
+ANSWERED = PLACE.replace(
+    "try:",
+    """
+import socket
+ours, theirs = socket.socketpair()
+theirs.sendall(b"C\\0\\0\\0\\x0fINSERT 0 1\\0Z\\0\\0\\0\\x05T")
+write.prewrite(root, target, here, 0, ours.fileno(), 600_000)
+try:""",
+)
+"""The row's answer is there, so that `prewrite` places the tile."""
 ELSEWHERE = PLACE.replace("try:", "write.prewrite(root, target, here + 1)\ntry:")
 
 
@@ -75,7 +85,9 @@ ELSEWHERE = PLACE.replace("try:", "write.prewrite(root, target, here + 1)\ntry:"
         "linkat:error=EPERM:when=2",
     ],
 )
-@pytest.mark.parametrize("script", [AHEAD, AHEAD_WITH_ONE_SYNC], ids=["two syncs", "one sync"])
+@pytest.mark.parametrize(
+    "script", [AHEAD, AHEAD_WITH_ONE_SYNC, ANSWERED], ids=["two syncs", "one sync", "answered"]
+)
 def test_what_can_not_be_written_ahead_is_written_in_its_place(folder: Path, fault: str, script: str) -> None:
     printed = run_python(script, folder.parent, under=inject(fault))
     assert printed == ""
@@ -105,9 +117,10 @@ def calls_of(script: str, folder: Path) -> list[str]:
         (PLACE_WITH_ONE_SYNC, ["sync_file_range", "rename", "rename", "fsync"]),
         (AHEAD, ["sync_file_range", "sync_file_range", "link", "link", "fsync", "fsync folder"]),
         (AHEAD_WITH_ONE_SYNC, ["sync_file_range", "sync_file_range", "link", "link", "fsync"]),
+        (ANSWERED, ["sync_file_range", "sync_file_range", "link", "link", "fsync", "fsync folder"]),
         (ELSEWHERE, ["sync_file_range", "rename", "rename", "fsync", "fsync folder"]),
     ],
-    ids=["two syncs", "one sync", "ahead two syncs", "ahead one sync", "on another device"],
+    ids=["two syncs", "one sync", "ahead two syncs", "ahead one sync", "answered", "on another device"],
 )
 def test_the_tile_is_synced_under_its_name_and_the_folder_where_that_is_not_enough(
     folder: Path, script: str, made: list[str]
@@ -117,8 +130,11 @@ def test_the_tile_is_synced_under_its_name_and_the_folder_where_that_is_not_enou
 
 @needs_strace
 @pytest.mark.parametrize("time", [1, 2])
-def test_a_failing_sync_of_what_was_written_ahead_leaves_nothing_behind(folder: Path, time: int) -> None:
-    printed = run_python(AHEAD, folder.parent, under=inject(f"fsync:error=EIO:when={time}"))
+@pytest.mark.parametrize("script", [AHEAD, ANSWERED], ids=["placed", "answered"])
+def test_a_failing_sync_of_what_was_written_ahead_leaves_nothing_behind(
+    folder: Path, script: str, time: int
+) -> None:
+    printed = run_python(script, folder.parent, under=inject(f"fsync:error=EIO:when={time}"))
     assert "(fsync)" in printed
     assert names(folder) == set()
 

@@ -168,7 +168,7 @@ def test_an_answer_is_awaited_behind_what_is_written_ahead(root: int, write: Gat
     with ours, theirs:
         answer = threading.Timer(0.05, theirs.sendall, [b"x"])
         answer.start()
-        write.prewrite(root, TARGET, os.fstat(root).st_dev, ours.fileno(), 600_000)
+        write.prewrite(root, TARGET, os.fstat(root).st_dev, 0, ours.fileno(), 600_000)
         assert is_readable(ours.fileno())
         answer.join()
     write.place(root, TARGET)
@@ -179,7 +179,56 @@ def test_an_answer_that_does_not_come_is_not_awaited_for_ever(
 ) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        write.prewrite(root, TARGET, os.fstat(root).st_dev, ours.fileno(), 1)
+        write.prewrite(root, TARGET, os.fstat(root).st_dev, 0, ours.fileno(), 1)
+    write.place(root, TARGET)
+    assert names(folder) == {"5.jpg", "5.jpg.sha256"}
+
+
+INSERTED = b"C\0\0\0\x0fINSERT 0 1\0"
+REFUSED = b"E\0\0\0\x0dC23505\0\0\0\0"
+IN_TRANSACTION, FAILED, IDLE = b"Z\0\0\0\x05T", b"Z\0\0\0\x05E", b"Z\0\0\0\x05I"
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_placed"),
+    [
+        (INSERTED + IN_TRANSACTION, True),
+        (REFUSED + FAILED, False),
+        (REFUSED + IN_TRANSACTION, False),
+        (INSERTED + FAILED, False),
+        (INSERTED + IDLE, False),
+        (INSERTED, False),
+        (INSERTED + IN_TRANSACTION[:-1], False),
+        (INSERTED + IN_TRANSACTION + INSERTED, False),
+        (b"\x16\x03\x03\0\x40" + INSERTED + IN_TRANSACTION, False),
+    ],
+    ids=["inserted", "refused", "error", "failed", "ended", "unfinished", "cut", "more behind", "encrypted"],
+)
+def test_an_answer_that_the_row_is_inserted_places_the_tile_and_no_other_answer_does(
+    root: int, folder: Path, write: GatedWrite, answer: bytes, is_placed: bool
+) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(answer)
+        write.prewrite(root, TARGET, os.fstat(root).st_dev, 0, ours.fileno(), 600_000)
+        assert ours.recv(1 << 10) == answer, "the answer is left to the driver"
+    assert names(folder) == ({"5.jpg", "5.jpg.sha256"} if is_placed else set())
+    write.place(root, TARGET)
+    assert names(folder) == {"5.jpg", "5.jpg.sha256"}
+    write.withdraw(root)
+    write.place(root, TARGET)
+    assert (folder / "5.jpg").read_bytes() == PIXELS
+
+
+def test_a_tile_that_an_answer_placed_is_withdrawn_as_any_other(
+    root: int, folder: Path, write: GatedWrite
+) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(INSERTED + IN_TRANSACTION)
+        write.prewrite(root, TARGET, os.fstat(root).st_dev, 0, ours.fileno(), 600_000)
+    write.withdraw(root)
+    assert names(folder) == set()
     write.place(root, TARGET)
     assert names(folder) == {"5.jpg", "5.jpg.sha256"}
 
