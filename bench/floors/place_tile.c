@@ -35,7 +35,7 @@ int place_with_two_syncs(int folder, const char *temporary, const char *name, co
     return failure;
 }
 
-/* A file without a name, linked, then one fsync: on ext4 its journal commit carries the new name too. */
+/* A file without a name, linked, then one fsync: the commit of a journal (ext4, XFS) carries the new name too. */
 int place_with_one_sync(int folder, const char *temporary, const char *name, const char *bytes, size_t length)
 {
     char path[64];
