@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_calls import Call
 
 Run = Callable[..., Any]
 Spawn = Callable[..., "subprocess.Popen[str]"]
@@ -92,7 +93,7 @@ def test_an_output_that_takes_no_more_is_named(spawn_environment: dict[str, str]
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_standard_streams_change_nothing(
-    run_process: Run,
+    call: Call,
     spawn_environment: dict[str, str],
     xyz_folder: Callable[..., Path],
     days_ago: DaysAgo,
@@ -119,14 +120,16 @@ def test_closed_standard_streams_change_nothing(
         assert (process.returncode, process.stderr) == (code, "")
         # What belongs on a closed standard error must not turn up on standard output.
         assert "error" not in process.stdout
-    findings = run_process("verify", "--json", AEROTILE_DATABASE_DSN=migrated_database).json
+    findings = call("verify", "--json").json
     assert findings == {"tiles": 4, "findings": [], "fetch_again": [], "index": [], "index_agreement": None}
 
 
-def test_a_folder_without_a_store_is_refused_and_stays_empty(run_process: Run, tmp_path: Path) -> None:
+def test_a_folder_without_a_store_is_refused_and_stays_empty(
+    call: Call, run_process: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("AEROTILE_DATABASE_DSN")
     (tmp_path / "elsewhere").mkdir()
     for command in (
-        ["status"],
         ["verify"],
         ["dump"],
         ["explain", "0", "0", "2024-05-01", "--zoom", "12"],
@@ -136,10 +139,11 @@ def test_a_folder_without_a_store_is_refused_and_stays_empty(run_process: Run, t
         ["index", "info"],
         ["record"],
     ):
-        result = run_process("--root", "elsewhere", *command)
+        result = call("--root", "elsewhere", *command)
         assert result.code == 2
         assert result.error.startswith(f"no store in {tmp_path / 'elsewhere'} — ")
         assert result.error.endswith("aerotile migrate")
+    assert run_process("--root", "elsewhere", "status").code == 2
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
