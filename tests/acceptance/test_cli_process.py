@@ -63,11 +63,11 @@ def test_ctrl_c_ends_an_ingest_in_one_line_and_a_second_run_completes_it(
 
 
 def test_a_reader_that_goes_away_ends_the_program_quietly(
-    run_process: Run, spawn: Spawn, xyz_folder: Callable[..., Path], days_ago: DaysAgo
+    call: Call, spawn: Spawn, xyz_folder: Callable[..., Path], days_ago: DaysAgo, migrated_database: str
 ) -> None:
     xyz_folder(count=100)
-    run_process("ingest", "tiles", "--captured-at", days_ago(1))
-    process = spawn("dump")
+    assert call("ingest", "tiles", "--captured-at", days_ago(1)).code == 0
+    process = spawn("dump", AEROTILE_DATABASE_DSN=migrated_database)
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
@@ -148,15 +148,20 @@ def test_a_folder_without_a_store_is_refused_and_stays_empty(
 
 
 def test_follow_shows_what_is_recorded_from_then_on(
-    run_process: Run, spawn: Spawn, xyz_folder: Callable[..., Path], days_ago: DaysAgo
+    run_process: Run,
+    spawn: Spawn,
+    xyz_folder: Callable[..., Path],
+    days_ago: DaysAgo,
+    migrated_database: str,
 ) -> None:
+    database = {"AEROTILE_DATABASE_DSN": migrated_database}
     xyz_folder("first", x=1, count=1)
     xyz_folder("second", x=2, count=1)
-    run_process("ingest", "first", "--captured-at", days_ago(1))
-    follower = spawn("record", "--follow")
+    run_process("ingest", "first", "--captured-at", days_ago(1), **database)
+    follower = spawn("record", "--follow", **database)
     assert follower.stdout is not None
     assert "imported/7/1/0" in follower.stdout.readline()
-    run_process("ingest", "second", "--captured-at", days_ago(1))
+    run_process("ingest", "second", "--captured-at", days_ago(1), **database)
     assert "imported/7/2/0" in follower.stdout.readline()
     follower.send_signal(signal.SIGINT)
     _, err = follower.communicate(timeout=60)
@@ -164,14 +169,18 @@ def test_follow_shows_what_is_recorded_from_then_on(
 
 
 def test_a_terminal_is_shown_a_progress_bar(
-    spawn_environment: dict[str, str], xyz_folder: Callable[..., Path], days_ago: DaysAgo, tmp_path: Path
+    spawn_environment: dict[str, str],
+    xyz_folder: Callable[..., Path],
+    days_ago: DaysAgo,
+    tmp_path: Path,
+    migrated_database: str,
 ) -> None:
     xyz_folder()
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "aerotile.adapters.cli", "ingest", "tiles", "--captured-at", days_ago(1)],
         cwd=tmp_path,
-        env=spawn_environment | {"TERM": "xterm"},
+        env=spawn_environment | {"TERM": "xterm", "AEROTILE_DATABASE_DSN": migrated_database},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=follower,
