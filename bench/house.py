@@ -88,7 +88,7 @@ def tile(x: int, source: aerotile.TileSource) -> tuple[bytes, aerotile.TileMetad
 
 
 def print_calls(folder: Path) -> None:
-    """A row a call, each after one like it."""
+    """A row a call, each after others like it."""
     token = uuid.uuid4().hex
     with ReferenceProvider(folder / "provider", Secret(token)) as provider:
         settings = {"AEROTILE_UPLOAD_URL": provider.url, "AEROTILE_UPLOAD_TOKEN": token}
@@ -97,9 +97,11 @@ def print_calls(folder: Path) -> None:
         with Runtime(config) as runtime:
             store, uploader = runtime.tile_store, runtime.tile_uploader()
             imported, onboard = aerotile.TileSource.IMPORTED, aerotile.TileSource.ONBOARD
+            single = tile(20, imported)
             batches = [[tile(1000 * n + x, imported) for x in range(64)] for n in (1, 2)]
-            store.write_tile(*tile(0, imported))
-            print_call("write of one tile", lambda: store.write_tile(*tile(1, imported)))
+            for x in range(20):
+                store.write_tile(*tile(x, imported))
+            print_call("write of one tile", lambda: store.write_tile(*single))
             store.write_tiles(batches[0])
             print_call("batch of 64", lambda: store.write_tiles(batches[1]))
             request = aerotile.UploadRequest()
