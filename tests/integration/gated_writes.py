@@ -38,9 +38,9 @@ STRACE = shutil.which("strace")
 needs_strace = pytest.mark.skipif(STRACE is None, reason="needs strace to make system calls fail")
 
 
-def run_python(script: str, root: Path, *, under: tuple[str, ...] = ()) -> str:
+def run_python(script: str, root: Path, *, prologue: str = PROLOGUE, under: tuple[str, ...] = ()) -> str:
     ended = subprocess.run(
-        [*under, sys.executable, "-c", PROLOGUE + script, str(root)],
+        [*under, sys.executable, "-c", prologue + script, str(root)],
         capture_output=True,
         text=True,
         timeout=120,
