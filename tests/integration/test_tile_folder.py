@@ -180,6 +180,22 @@ def test_pictures_of_other_kinds_are_counted_by_kind_and_other_files_as_ignored(
     assert (found.ignored, found.problems) == (4, [])
 
 
+def test_tiles_in_folders_that_are_no_zoom_or_column_are_counted(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        "10/530/340.jpg",
+        "010/530/1.jpg",
+        "imported/10/530/2.jpg",
+        "10/0531/0003.jpeg",
+        "10/530/a/4.png",
+    )
+    put(tmp_path, "images/marker.png", "10/x530/logo.jpg", "10/530/b/readme.txt")
+    found = scan_tile_folder(tmp_path, (), XYZ)
+    assert places(found) == [(10, 530, 340)]
+    astray = "in folders that are no zoom or column"
+    assert found.left_out == Counter({f"JPEG {astray}": 3, f"PNG {astray}": 1})
+
+
 def test_what_stands_in_a_tiles_place_is_refused_by_name_without_sinking_the_rest(tmp_path: Path) -> None:
     put(tmp_path, "3/1/1.jpg", "3/1/2.jpg", "3/1/2.jpeg", "3/1/3.JPG", "3/2/5.jpg")
     (tmp_path / "3/1/4.jpg").symlink_to("nowhere.jpg")
