@@ -6,7 +6,7 @@ import os
 import stat
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
@@ -171,10 +171,10 @@ class ExistingFile(click.Path):
         value: str | os.PathLike[str],
         param: click.Parameter | None,
         ctx: click.Context | None,
-    ) -> Any:
+    ) -> Path:
         """See `click.Path`. What a shell hands over as /dev/fd/N has a writer already."""
-        path = super().convert(value, param, ctx)
-        if stat.S_ISFIFO(Path(path).stat().st_mode) and Path("/dev") not in Path(path).parents:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if stat.S_ISFIFO(path.stat().st_mode) and Path("/dev") not in path.parents:
             self.fail(f"File {str(path)!r} is a pipe.", param, ctx)
         return path
 
