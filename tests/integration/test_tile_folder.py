@@ -156,6 +156,7 @@ def test_tiles_outside_the_bounds_are_counted(tmp_path: Path) -> None:
         ("metadata.json", "[" * 100_000, "."),
         ("metadata.json", "[]", "no JSON object"),
         ("metadata.json", '{"scheme": "wms"}', "'wms'"),
+        ("metadata.json", '{"scheme": "xyz", "scheme": "tms"}', "'scheme' comes twice in one object"),
         ("metadata.json", '{"bounds": [1, 2, 3]}', "not west, south, east, north"),
         ("metadata.json", '{"bounds": [1, 2, 3, true]}', "no number"),
         ("metadata.json", '{"bounds": "1,2,3,NaN"}', "max_lat"),
