@@ -34,9 +34,12 @@ def check_rings(rings: Sequence[Sequence[Point]]) -> None:
     for number, hole in enumerate(outlines[1:], 1):
         if _is_outside(hole, outlines[0]):
             raise ValueError(f"its hole {number} lies outside of the outer ring, near {_place(hole[0])}")
+    lowest = np.array([ring.min(axis=0) for ring in outlines])
+    highest = np.array([ring.max(axis=0) for ring in outlines])
     for number, hole in enumerate(outlines[1:], 1):
-        for other, around in enumerate(outlines[1:], 1):
-            if other != number and _surrounds(around, hole) and not _is_outside(hole, around):
+        around = ((lowest <= lowest[number]) & (highest >= highest[number])).all(axis=1)
+        for other in np.flatnonzero(around).tolist():
+            if other not in (0, number) and not _is_outside(hole, outlines[other]):
                 raise ValueError(f"its hole {number} lies in its hole {other}, near {_place(hole[0])}")
 
 
@@ -128,13 +131,6 @@ def _holds(ring: _Floats, point: _Floats) -> bool:
     spans = (y > point[1]) != (next_y > point[1])
     at = x[spans] + (point[1] - y[spans]) * (next_x[spans] - x[spans]) / (next_y[spans] - y[spans])
     return bool(np.count_nonzero(at > point[0]) % 2)
-
-
-def _surrounds(outer: _Floats, inner: _Floats) -> bool:
-    """Whether the box around a ring lies in the box around another one."""
-    return bool(
-        (outer.min(axis=0) <= inner.min(axis=0)).all() and (inner.max(axis=0) <= outer.max(axis=0)).all()
-    )
 
 
 def _place(point: _Floats) -> str:
