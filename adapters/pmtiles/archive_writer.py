@@ -32,8 +32,8 @@ _OFFSET_MASK = (1 << _SLOT_BITS) - 1
 class ArchiveWriter:
     """Writes tiles into `file`, which is empty, by ascending id. Raises `OSError`.
 
-    Memory: 12 to 24 bytes for each of `most_tiles`, one leaf directory, and a few megabytes that were not written
-    yet. `folder` holds an unnamed file.
+    Memory: 12 to 24 bytes for each of `most_tiles`, one leaf directory, and a few megabytes of tiles. `folder`
+    holds an unnamed file.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class ArchiveWriter:
             self._hand_over()
 
     def _hand_over(self) -> None:
-        """Have the other thread write and hash what is at hand, once it is done with what it was given before."""
+        """Have the other thread write and hash what is at hand, once it is done with what it has."""
         self._wait()
         self._under_way = self._writing.submit(self._store, self._unwritten)
         self._unwritten, self._unwritten_bytes = [], 0
