@@ -197,14 +197,18 @@ class FilesystemTileFiles:
         return handle
 
     def read(self, tile_id: TileId, timeout_s: float | None = None) -> bytes:
-        """See `TileFiles`. Raises `StoreUnavailableError` as `open` does."""
+        """See `TileFiles`. Raises `StoreUnavailableError` as `open` does.
+
+        Without a deadline the interpreter's lock is given up for the whole read: whoever has time reads many
+        tiles, on several threads.
+        """
         root = self._root or self._open_root()
         try:
+            if timeout_s is None:
+                return read_tile(root.descriptor, tile_id)
             pixels = read_cached_tile(root.descriptor, tile_id) if self._opens_at_once else None
             if pixels is not None:
                 return pixels
-            if timeout_s is None:
-                return read_tile(root.descriptor, tile_id)
             return self.readers.run(lambda: read_tile(root.descriptor, tile_id), tile_id, timeout_s)
         except OSError as error:
             raise self._read_error(tile_id, error) from error

@@ -32,8 +32,8 @@ _OFFSET_MASK = (1 << _SLOT_BITS) - 1
 class ArchiveWriter:
     """Writes tiles into `file`, which is empty, by ascending id. Raises `OSError`.
 
-    Memory: 12 to 24 bytes for each of `most_tiles`, one leaf directory, and a few megabytes of tiles. `folder`
-    holds an unnamed file.
+    Memory: 12 to 24 bytes for each of `most_tiles`, one leaf directory, and a few megabytes of tiles.
+    `folder` holds an unnamed file.
     """
 
     def __init__(
