@@ -17,6 +17,9 @@ from ..domain.values.areas import Area
 from ..domain.values.shapes import Circle
 from ..domain.values.tile_grid import Bbox
 
+cdef enum:
+    SQUARE = 15  # the last of 4 x 4 cells that follow each other on the curve
+
 cdef extern from *:
     int count_bits "__builtin_popcountll" (uint64_t bits) noexcept nogil
 
@@ -211,6 +214,16 @@ cdef class PlaceOrderedRows:
             free(starts)
         return 0
 
+    cdef void add_run(self, RowSelection selection, Py_ssize_t row, Py_ssize_t end) noexcept nogil:
+        """Note the rows from `row` to before `end`."""
+        cdef Py_ssize_t block, stop
+        for block in range(row // self.rows_per_block, (end - 1) // self.rows_per_block + 1):
+            selection.note(block)
+        while row < end:
+            stop = min(end, (row | 63) + 1)
+            selection.add(row >> 6, (~<uint64_t>0 >> (64 - (stop - row))) << (row & 63))
+            row = stop
+
     cdef int walk(
         self,
         int zoom,
@@ -235,18 +248,29 @@ cdef class PlaceOrderedRows:
         cdef const int64_t *keys = &self.keys[0]
         cdef Py_ssize_t word = row >> 6
         cdef uint64_t bits = 0
+        cdef Py_ssize_t end
+        cdef int64_t square_end
         while row < stop:
             curve = curve_of(keys[row])
             if not holds(&own, curve):
                 row = self.next_not_below(row, tile_key(zoom, next_held(&own, curve), 0))
                 continue
-            is_held = is_full
-            if not is_full:
-                x, y = gather(curve), gather(curve >> 1)
-                for number in range(starts[y - first_y], starts[y - first_y + 1]):
-                    if spans.spans[number].min_x <= x <= spans.spans[number].max_x:
-                        is_held = True
-                        break
+            if is_full:
+                # With two corners of a square of cells, the rectangle holds all that lie between them on the curve.
+                end = row + 1
+                if holds(&own, curve & ~SQUARE) and holds(&own, curve | SQUARE):
+                    square_end = tile_key(zoom, curve | SQUARE, VARIANT_MASK)
+                    while end < stop and keys[end] <= square_end:
+                        end += 1
+                self.add_run(selection, row, end)
+                row = end
+                continue
+            is_held = False
+            x, y = gather(curve), gather(curve >> 1)
+            for number in range(starts[y - first_y], starts[y - first_y + 1]):
+                if spans.spans[number].min_x <= x <= spans.spans[number].max_x:
+                    is_held = True
+                    break
             if is_held:
                 if row >= block_end:
                     selection.note(row // self.rows_per_block)

@@ -34,7 +34,7 @@ _MOST_ROWS_KEPT = 4096
 class _Question:
     """One search as FAISS takes it, used again: making it anew costs more than scanning 100 rows."""
 
-    def __init__(self, rows: PlaceOrderedRows, blocks: int) -> None:
+    def __init__(self, rows: PlaceOrderedRows, layout: BlockLayout) -> None:
         self.selection = RowSelection(rows)
         self._selector = _faiss.IDSelectorBitmap(
             self.selection.bit_bytes, _faiss.cast_integer_to_uint8_ptr(self.selection.bits_address)
@@ -42,24 +42,25 @@ class _Question:
         self._parameters = _faiss.SearchParametersIVF()
         self._parameters.sel = self._selector
         self._blocks = _faiss.cast_integer_to_idx_t_ptr(self.selection.blocks_address)
-        self._unused = np.zeros(blocks, np.float32)
+        self._query = np.empty(layout.dimension, np.float32)
+        self._unused = np.zeros(layout.blocks, np.float32)
         """Distances of the query to the blocks, which FAISS asks for and does not use here."""
         self._make_room(64)
 
     def _make_room(self, count: int) -> None:
         self.rows = np.empty(count, np.int64)
         self.distances = np.empty(count, np.float32)
-        self._pointers = tuple(map(_swig_ptr, (self._unused, self.distances, self.rows)))
+        self._pointers = tuple(map(_swig_ptr, (self._query, self._unused, self.distances, self.rows)))
 
     def ask(self, index: Any, descriptor: npt.NDArray[np.float32], count: int) -> None:
         """Find the `count` nearest rows of the selection; row -1 stands for those beyond float32."""
         if count > len(self.rows):
             self._make_room(count)
         self._parameters.nprobe = self.selection.blocks
-        unused, distances, rows = self._pointers
+        self._query[:] = descriptor
+        query, unused, distances, rows = self._pointers
         index.search_preassigned_c(
-            1, _swig_ptr(descriptor), count, self._blocks, unused, distances, rows, False,
-            self._parameters, None,
+            1, query, count, self._blocks, unused, distances, rows, False, self._parameters, None
         )  # fmt: skip
 
 
@@ -121,7 +122,7 @@ class AreaSearch:
         try:
             question = self._questions.pop()
         except IndexError:
-            question = _Question(self._places, self._layout.blocks)
+            question = _Question(self._places, self._layout)
         hits = self._hits(question, descriptor, k, area)
         if len(question.rows) <= _MOST_ROWS_KEPT:
             self._questions.append(question)
