@@ -27,6 +27,10 @@ from .place_order import BlockLayout, RowsFile
 
 _faiss: Any = faiss  # the type stubs that faiss ships lack some names and get others wrong
 _swig_ptr = _faiss.swig_ptr
+_SPARE_ROWS = 16
+"""Asked for beyond the answer: with no more rows than these equally far away, one scan is enough."""
+_GROWTH = 8
+"""How many times as many rows the next scan is asked for, where the spare ones were too few."""
 _MOST_ROWS_KEPT = 4096
 """Of an answer whose memory is used again."""
 
@@ -139,8 +143,8 @@ class AreaSearch:
         if unknown := selection.missing_in(self._verified):
             self._hash(unknown)
         k = min(k, count)
-        # One more than can be needed tells whether rows as far away as the last one may have been left out.
-        wanted = min(k * self.rows_a_tile + 1, count)
+        # The spare ones tell whether rows as far away as the last one may have been left out.
+        wanted = min(k * self.rows_a_tile + _SPARE_ROWS, count)
         try:
             while True:
                 question.ask(self._index, descriptor, wanted)
@@ -150,7 +154,7 @@ class AreaSearch:
                 )  # fmt: skip
                 if hits is not None:
                     return hits
-                wanted = min(2 * wanted, count)
+                wanted = min(_GROWTH * wanted, count)
         except (RuntimeError, MemoryError) as error:
             raise IndexUnavailableError(f"faiss can't search {self._path}: {error}") from error
         except (KeyError, ValueError) as error:
