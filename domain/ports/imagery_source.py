@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from enum import Enum
 from types import TracebackType
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
@@ -58,14 +59,19 @@ class ImageryTile:
     """The imagery of one place."""
 
     place: TilePlace
-    pixels: bytes
-    """A JPEG. Only its source has looked at it: every gate of the intake is still ahead."""
+    pixels: bytes | None
+    """A JPEG. Only its source has looked at it: every gate of the intake is still ahead.
+
+    None where `part` is given: it is encoded when nothing fills it in and it is taken all the same.
+    """
     encoded_from: str | None = None
     """None: the source's bytes, verbatim. Otherwise what the JPEG was made of: `PNG`, `512 pixels`."""
     part: MaskedPicture | None = None
     """The decoded picture, where the imagery ends in it, has no data or is transparent; else None."""
     captured_at: datetime | None = None
     """The place's own capture time, where the source knows it."""
+    version: str | None = None
+    """What the source calls this state of the place, such as an ETag; for `SupportsRefresh`."""
 
     @property
     def valid_fraction(self) -> float:
@@ -75,6 +81,12 @@ class ImageryTile:
 
 ReadPlace: TypeAlias = ImageryTile | ImageryPlaceError | None
 """How reading a place ended; None: the source has nothing there after all, as a server that answers 404."""
+
+
+class Unchanged(Enum):
+    """The answer of a place that is as it was when the version that was named came from it."""
+
+    UNCHANGED = "unchanged"
 
 
 class ImagerySource(Protocol):
@@ -142,3 +154,14 @@ class ImagerySource(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+@runtime_checkable
+class SupportsRefresh(Protocol):
+    """A source that says of a place whether it has changed, and sends it only then."""
+
+    def read_changed(
+        self, places: Sequence[TilePlace], versions: Mapping[TilePlace, str]
+    ) -> Iterator[ReadPlace | Unchanged]:
+        """As `ImagerySource.read`; a place whose version is still the one named is `Unchanged`."""
+        ...

@@ -39,6 +39,8 @@ def write_raster(
 
 def decoded(tile: ImageryTile) -> npt.NDArray[np.uint8]:
     """Rows, columns, red green blue."""
+    if tile.part is not None:
+        return tile.part.pixels
     pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(tile.pixels, "RGB")
     return pixels
 
