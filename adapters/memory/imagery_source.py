@@ -58,26 +58,20 @@ class MemoryImagerySource:
             and within.min_y <= place.y <= within.max_y
         ]
 
-    def read(self, places: Sequence[TilePlace]) -> Iterator[ReadPlace]:
+    def read(
+        self, places: Sequence[TilePlace], versions: Mapping[TilePlace, str] | None = None
+    ) -> Iterator[ReadPlace]:
         """See `ImagerySource`."""
         for place in places:
-            self.was_read.append(place)
             answer = self._answers[place]
+            known = (versions or {}).get(place)
+            if known is not None and isinstance(answer, ImageryTile) and answer.version == known:
+                yield Unchanged.UNCHANGED
+                continue
+            self.was_read.append(place)
             if isinstance(answer, ImagerySourceError):
                 raise answer
             yield answer
-
-    def read_changed(
-        self, places: Sequence[TilePlace], versions: Mapping[TilePlace, str]
-    ) -> Iterator[ReadPlace | Unchanged]:
-        """See `SupportsRefresh`."""
-        for place in places:
-            answer = self._answers[place]
-            known = versions.get(place)
-            if known is not None and isinstance(answer, ImageryTile) and answer.version == known:
-                yield Unchanged.UNCHANGED
-            else:
-                yield from self.read([place])
 
     def stop(self) -> None:
         """See `ImagerySource`: counts the calls."""

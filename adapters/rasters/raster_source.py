@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -113,7 +113,9 @@ class RasterSource:
         size = self._sampled[0]
         return [FoundPlace(place, size) for place in self._footprint.places(within)]
 
-    def read(self, places: Sequence[TilePlace]) -> Iterator[ReadPlace]:
+    def read(
+        self, places: Sequence[TilePlace], versions: Mapping[TilePlace, str] | None = None
+    ) -> Iterator[ReadPlace]:
         """See `ImagerySource`. In memory are the places' JPEGs and the pixels of one pyramid."""
         pyramids: dict[tuple[int, TilePlace], set[TilePlace]] = defaultdict(set)
         for place in places:

@@ -22,7 +22,14 @@ from ...domain.policies.tile_fetching import (
     judge_answer,
 )
 from ...domain.ports.clock import Clock
-from ...domain.ports.imagery_source import FoundPlace, ImageryFacts, ReadPlace, TilePlace, Unchanged
+from ...domain.ports.imagery_source import (
+    FoundPlace,
+    ImageryFacts,
+    ImageryTile,
+    ReadPlace,
+    TilePlace,
+    Unchanged,
+)
 from ...domain.values.tile_grid import MAX_ZOOM, GridRange, shared_range
 from .address import TileAddress
 from .exchange import Answer, Exchange
@@ -118,17 +125,12 @@ class TileServiceSource:
             for y in range(there.min_y, there.max_y + 1)
         ]
 
-    def read(self, places: Sequence[TilePlace]) -> Iterator[ReadPlace]:
+    def read(
+        self, places: Sequence[TilePlace], versions: Mapping[TilePlace, str] | None = None
+    ) -> Iterator[ReadPlace]:
         """See `ImagerySource`. Raises `ImagerySourceError` where the server refuses or does not answer."""
-        for answer in self.read_changed(places, {}):
-            assert answer is not Unchanged.UNCHANGED
-            yield answer
-
-    def read_changed(
-        self, places: Sequence[TilePlace], versions: Mapping[TilePlace, str]
-    ) -> Iterator[ReadPlace | Unchanged]:
-        """See `SupportsRefresh`."""
-        jobs = [self._pool.submit(self._fetch, place, versions.get(place)) for place in places]
+        known = versions or {}
+        jobs = [self._pool.submit(self._fetch, place, known.get(place)) for place in places]
         try:
             for job in jobs:
                 yield job.result()
@@ -150,7 +152,7 @@ class TileServiceSource:
         self._pool.shutdown(cancel_futures=True)
         self._exchange.close()
 
-    def _fetch(self, place: TilePlace, version: str | None) -> ReadPlace | Unchanged:
+    def _fetch(self, place: TilePlace, version: str | None) -> ReadPlace:
         """Ask until there is an answer for good. In any thread."""
         attempts = strikes = 0
         asked_s: float | None = None
@@ -215,7 +217,7 @@ class TileServiceSource:
             self._pace.sleep(decision.wait_s)
         return False
 
-    def _settled(self, place: TilePlace, answer: Answer, judged: JudgedAnswer) -> ReadPlace | Unchanged:
+    def _settled(self, place: TilePlace, answer: Answer, judged: JudgedAnswer) -> ReadPlace:
         if judged.kind is AnswerKind.REFUSED:
             told = (
                 "renew the token" if self._address.token else "ask the server's owner, or name a --token-file"
@@ -242,7 +244,7 @@ class TileServiceSource:
                 self._bytes += len(answer.body)
         if judged.kind is AnswerKind.UNCHANGED:
             return Unchanged.UNCHANGED
-        return None if made is None else attrs.evolve(made, version=answer.version)
+        return attrs.evolve(made, version=answer.version) if isinstance(made, ImageryTile) else made
 
     def _count_garbage(self, what: str) -> None:
         """Raise `ImagerySourceError` where too many answers in a row were no tile."""

@@ -14,8 +14,6 @@ from ..errors import ImageryPlaceError, ImagerySourceError, TileMetadataError
 from ..ports.imagery_source import (
     ImagerySource,
     ImageryTile,
-    ReadPlace,
-    SupportsRefresh,
     TilePlace,
     Unchanged,
 )
@@ -214,14 +212,9 @@ class Mosaic:
                 continue
             known = (versions or {}).get(number, {})
             expected = {place: known[place] for place in asked if place in known and place not in layers}
-            answers: Iterator[ReadPlace | Unchanged] = (
-                source.read_changed(asked, expected)
-                if expected and isinstance(source, SupportsRefresh)
-                else source.read(asked)
-            )
             answered = 0
             try:
-                for place, answer in zip(asked, answers, strict=True):
+                for place, answer in zip(asked, source.read(asked, expected), strict=True):
                     answered += 1
                     if answer is Unchanged.UNCHANGED:
                         unchanged[place] = number

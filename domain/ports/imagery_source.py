@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from types import TracebackType
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias
 
 import attrs
 
@@ -71,7 +71,7 @@ class ImageryTile:
     captured_at: datetime | None = None
     """The place's own capture time, where the source knows it."""
     version: str | None = None
-    """What the source calls this state of the place, such as an ETag; for `SupportsRefresh`."""
+    """What the source calls this state of the place, such as an ETag; for `ImagerySource.read`."""
 
     @property
     def valid_fraction(self) -> float:
@@ -79,14 +79,14 @@ class ImageryTile:
         return 1.0 if self.part is None else self.part.valid_fraction
 
 
-ReadPlace: TypeAlias = ImageryTile | ImageryPlaceError | None
-"""How reading a place ended; None: the source has nothing there after all, as a server that answers 404."""
-
-
 class Unchanged(Enum):
     """The answer of a place that is as it was when the version that was named came from it."""
 
     UNCHANGED = "unchanged"
+
+
+ReadPlace: TypeAlias = ImageryTile | ImageryPlaceError | Unchanged | None
+"""How reading a place ended; None: the source has nothing there after all, as a server that answers 404."""
 
 
 class ImagerySource(Protocol):
@@ -133,8 +133,13 @@ class ImagerySource(Protocol):
         """
         ...
 
-    def read(self, places: Sequence[TilePlace]) -> Iterator[ReadPlace]:
+    def read(
+        self, places: Sequence[TilePlace], versions: Mapping[TilePlace, str] | None = None
+    ) -> Iterator[ReadPlace]:
         """Read places of one block, at most a few hundred at any zooms; one answer each, in their order.
+
+        `versions` are those of earlier answers. A source that is asked politely says `Unchanged` of a place
+        whose version is still the one named, and sends no imagery; others read it as any place.
 
         What is wrong with one place is an `ImageryPlaceError` among the answers; the others go on.
         Raises `ImagerySourceError` where the source as a whole can't be read any more. Closing the iterator
@@ -154,14 +159,3 @@ class ImagerySource(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-
-
-@runtime_checkable
-class SupportsRefresh(Protocol):
-    """A source that says of a place whether it has changed, and sends it only then."""
-
-    def read_changed(
-        self, places: Sequence[TilePlace], versions: Mapping[TilePlace, str]
-    ) -> Iterator[ReadPlace | Unchanged]:
-        """As `ImagerySource.read`; a place whose version is still the one named is `Unchanged`."""
-        ...

@@ -366,7 +366,7 @@ def test_a_tile_that_has_not_changed_is_not_sent_again(server: TileServer, clock
         known = {place: one.version for place, one in first.items()}
         assert known[places[3]] == 'ETag: "3"'
         versions[_path(places[1])] = '"new"'
-        again = list(source.read_changed(places, known))
+        again = list(source.read(places, known))
         assert [type(one) for one in again] == [Unchanged, ImageryTile, Unchanged, Unchanged]
         assert again[1].version == 'ETag: "new"'
     assert server.served[_path(places[0])] == 1
@@ -383,7 +383,7 @@ def test_the_time_of_a_tile_is_asked_for_where_the_server_has_no_etag(
         (tile,) = source.read(places)
         assert isinstance(tile, ImageryTile)
         assert tile.version == f"Last-Modified: {changed}"
-        assert list(source.read_changed(places, {places[0]: tile.version})) == [Unchanged.UNCHANGED]
+        assert list(source.read(places, {places[0]: tile.version})) == [Unchanged.UNCHANGED]
 
 
 def test_an_unasked_answer_that_nothing_changed_is_garbage(server: TileServer, clock: ManualClock) -> None:

@@ -309,7 +309,7 @@ def test_no_more_than_two_parts_are_in_memory(monkeypatch: pytest.MonkeyPatch) -
     site, ahead = Site(), []
 
     class Watched(MemoryImagerySource):
-        def read(self, places: Sequence[TilePlace]) -> Any:
+        def read(self, places: Sequence[TilePlace], versions: Any = None) -> Any:
             ahead.append(len(self.was_read) - (site.progress or [0])[-1])
             return super().read(places)
 
