@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import quote, urljoin
 
@@ -74,8 +76,15 @@ class Exchange:
             return self._loop.result(self._loop.submit(self._within_time(url, version)))
         except TimeoutError:
             return Answer(problem="no answer in time")
+        except CancelledError:
+            return Answer(problem="ended by this program")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             return Answer(problem=_reason(error))
+
+    def end_requests(self) -> None:
+        """End those under way; their answers have a problem. From any thread, before `close`."""
+        with suppress(CancelledError):  # another thread does the same
+            self._loop.cancel()
 
     def close(self) -> None:
         """End the requests under way, and close the connections."""

@@ -139,8 +139,9 @@ class TileServiceSource:
                 job.cancel()
 
     def stop(self) -> None:
-        """See `ImagerySource`. A request under way ends first."""
+        """See `ImagerySource`. Requests under way are ended."""
         self._pace.stopping.set()
+        self._exchange.end_requests()
 
     def __enter__(self) -> TileServiceSource:
         return self

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from archives import picture
 from tile_server import PORTAL, Behaviour, TileServer, tile_of
+from waiting import until
 
 from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.imagery.picture_places import tiles_at
@@ -296,6 +297,23 @@ def test_a_stop_from_another_thread_ends_a_read_that_waits(server: TileServer) -
     with source, pytest.raises(ImagerySourceError, match="was closed"):
         list(source.read(_block(4)))
     assert server.requests.total() <= 4
+
+
+def test_a_stop_ends_a_request_that_no_answer_comes_to(server: TileServer, clock: ManualClock) -> None:
+    released = threading.Event()
+    server.behaviour = Behaviour(held=released)
+    try:
+        with _source(server, clock) as source:
+            stopping = threading.Thread(
+                target=lambda: (until(lambda: server.requests.total() > 0), source.stop())
+            )
+            stopping.start()
+            with pytest.raises(ImagerySourceError, match="was closed"):
+                list(source.read(_block(1)))
+            stopping.join()
+        assert server.requests.total() == 1
+    finally:
+        released.set()
 
 
 def test_an_answer_that_breaks_off_is_asked_for_again(server: TileServer, clock: ManualClock) -> None:
