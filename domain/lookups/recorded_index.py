@@ -6,6 +6,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import TileCacheError
@@ -62,11 +63,11 @@ class RecordedIndex:
 
     def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
         """See `DescriptorIndex`."""
-        return self._recorded(descriptor, k, None, lambda: self._index.search(descriptor, k))
+        return self._recorded(descriptor, k, None)
 
     def search_within(self, descriptor: npt.NDArray[np.float32], k: int, area: Area) -> list[SearchHit]:
         """See `SupportsAreaSearch`."""
-        return self._recorded(descriptor, k, area, lambda: self._index.search_within(descriptor, k, area))
+        return self._recorded(descriptor, k, area)
 
     def rebuild(
         self,
@@ -99,37 +100,26 @@ class RecordedIndex:
         self._index.close()
 
     def _recorded(
-        self,
-        descriptor: npt.NDArray[np.float32],
-        k: int,
-        near: Area | None,
-        search: Callable[[], list[SearchHit]],
+        self, descriptor: npt.NDArray[np.float32], k: int, near: Area | None
     ) -> list[SearchHit]:
-        metadata = self._index.metadata()
-        hits = search()
-        while (after := self._index.metadata()).sha256 != metadata.sha256:  # another generation answered
-            metadata, hits = after, search()
+        index = self._index
+        metadata, hits = index.metadata(), _searched(index, descriptor, k, near)
+        while (after := index.metadata()) is not metadata and after.sha256 != metadata.sha256:
+            metadata, hits = after, _searched(index, descriptor, k, near)  # another generation answered
         sequence = next(self._sequence)
-        query = descriptor.astype("<f4", copy=False).tobytes()
-        listed, count = tuple(hits[:LISTED_HITS]), len(hits)
         store = self._store()
-        contents = None if store is None else tuple([_content(store, hit.tile_id) for hit in listed])
-
-        def payload() -> dict[str, Any]:
-            return Lookup(
-                run=self._run,
-                sequence=sequence,
-                query=query if self._keep_query else None,
-                query_sha256=hashlib.sha256(query).hexdigest(),
-                k=int(k),
-                near=near,
-                generation=metadata.generation,
-                index_sha256=metadata.sha256,
-                hits=listed,
-                hit_count=count,
-                contents=contents,
-            ).to_payload()
-
+        payload = partial(
+            _payload,
+            self._run,
+            sequence,
+            descriptor.astype("<f4", copy=False).tobytes(),
+            self._keep_query,
+            k,
+            near,
+            metadata,
+            hits,
+            None if store is None else _contents(store, hits),
+        )
         reason = "graph" if near is None else "area"
         self._recorder.record(FlightEvent(EventKind.LOOKUP, reason, _MadeLater(payload)))
         found = RecordedHits(hits)
@@ -137,11 +127,53 @@ class RecordedIndex:
         return found
 
 
+def _searched(
+    index: SearchableIndex, descriptor: npt.NDArray[np.float32], k: int, near: Area | None
+) -> list[SearchHit]:
+    return index.search(descriptor, k) if near is None else index.search_within(descriptor, k, near)
+
+
+def _contents(store: KnownContents, hits: list[SearchHit]) -> list[str | None]:
+    """The content of each listed hit, as the store knows it now."""
+    content_sha256 = store.content_sha256
+    try:
+        return [content_sha256(hit.tile_id) for hit in hits[:LISTED_HITS]]
+    except TileCacheError:  # damaged facts of a base; the read of the tile reports them
+        return [_content(store, hit.tile_id) for hit in hits[:LISTED_HITS]]
+
+
 def _content(store: KnownContents, tile_id: TileId) -> str | None:
     try:
         return store.content_sha256(tile_id)
-    except TileCacheError:  # damaged facts of a base; the read of the tile reports them
+    except TileCacheError:
         return None
+
+
+def _payload(
+    run: str,
+    sequence: int,
+    query: bytes,
+    keep_query: bool,
+    k: int,
+    near: Area | None,
+    metadata: IndexMetadata,
+    hits: list[SearchHit],
+    contents: list[str | None] | None,
+) -> dict[str, Any]:
+    """The lookup as it is recorded; called on the recorder's thread."""
+    return Lookup(
+        run=run,
+        sequence=sequence,
+        query=query if keep_query else None,
+        query_sha256=hashlib.sha256(query).hexdigest(),
+        k=int(k),
+        near=near,
+        generation=metadata.generation,
+        index_sha256=metadata.sha256,
+        hits=tuple(hits[:LISTED_HITS]),
+        hit_count=len(hits),
+        contents=None if contents is None else tuple(contents),
+    ).to_payload()
 
 
 class _MadeLater(Mapping[str, Any]):
