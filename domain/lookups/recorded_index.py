@@ -99,9 +99,7 @@ class RecordedIndex:
         """See `DescriptorIndex`."""
         self._index.close()
 
-    def _recorded(
-        self, descriptor: npt.NDArray[np.float32], k: int, near: Area | None
-    ) -> list[SearchHit]:
+    def _recorded(self, descriptor: npt.NDArray[np.float32], k: int, near: Area | None) -> list[SearchHit]:
         index = self._index
         metadata, hits = index.metadata(), _searched(index, descriptor, k, near)
         while (after := index.metadata()) is not metadata and after.sha256 != metadata.sha256:
