@@ -6,17 +6,28 @@ import os
 
 from ..domain.errors import ForkedProcessError
 
+_forks = 0
+"""How many forks lie between this process and the one that loaded this module."""
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
+
 
 class OwnProcess:
     """The process in which this object was made. No call takes a lock, so none can hang in a forked child."""
 
     def __init__(self) -> None:
-        self._pid = os.getpid()
+        self._pid, self._forks = os.getpid(), _forks
 
     @property
     def is_current(self) -> bool:
         """Whether the caller runs in this process, not in a child that was forked since."""
-        return os.getpid() == self._pid
+        return self._forks == _forks  # a system call less than `getpid`
 
     def check(self) -> None:
         """Raise `ForkedProcessError` in a child that was forked since."""

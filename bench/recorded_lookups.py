@@ -1,17 +1,18 @@
-"""What the flight record costs the thread that looks up: recording in full beside none, pair by pair.
+"""What the flight record costs the thread that looks up: in full and by digest beside none, round by round.
 
     python bench/recorded_lookups.py
     python bench/recorded_lookups.py --rounds 2000 --pause 0
 
-One process has the same store and index open twice, with `record.lookups` "off" and "full". Each round calls
-both, in turn first, after a pause in which the recorder's thread writes. The budget is for what the processor
-does on the caller's thread: beside other programs the wall tells of them too. P-1 reads a tile's pixels, P-7
-searches the graph, P-9 finds five tiles with their pixels, P-15 searches within a circle.
+One process has the same store and index open three times, with each `record.lookups`. Each round calls all three, in changing order, after a pause in which the recorder's thread writes; a cost is the
+median of the differences within the rounds. The budget is for what the processor does on the caller's thread:
+beside other programs the wall tells of them too. P-1 reads a tile's pixels, P-7 searches the graph, P-9 finds
+five tiles with their pixels, P-15 searches within a circle.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import sys
 import tempfile
@@ -25,6 +26,7 @@ import attrs
 import numpy as np
 from harness.dataset import tile_id
 from harness.linked_store import linked_config
+from harness.statistics import percentile
 from harness.workshop import QUICK, Workshop
 from paths.descriptor_sets import clustered
 
@@ -53,7 +55,7 @@ def main() -> int:
         wanted = clustered(arguments.tiles, DIMENSION, arguments.rounds)
         ids = [tile_id(number) for number in range(arguments.tiles)]
         runtimes = []
-        for lookups in (RecordLookups.OFF, RecordLookups.FULL):
+        for lookups in RecordLookups:
             record = RecordConfig(lookups=lookups, lookup_bytes_per_hour=1 << 40)
             runtimes.append(stack.enter_context(Runtime(attrs.evolve(config, record=record))))
         runtimes[0].index_builder.rebuild(
@@ -61,13 +63,18 @@ def main() -> int:
         )
         paths = [dict(_paths(runtime, np.asarray(wanted.queries), ids)) for runtime in runtimes]
         for name in paths[0]:
-            taken = _pairs(paths[0][name], paths[1][name], arguments.rounds, arguments.pause)
-            for what, (off, full) in zip(("wall", "processor"), taken, strict=True):
-                a, b = statistics.median(off), statistics.median(full)
-                cost = statistics.median(y - x for x, y in zip(off, full, strict=True))
-                medians = f"off {a:.1f} us, full {b:.1f} us, ratio {b / a:.3f}, pair {cost:+.1f} us"
-                sys.stdout.write(f"{name} {what}: {medians}\n")
-            dearest = max(dearest, cost)
+            calls = {lookups: path[name] for lookups, path in zip(RecordLookups, paths, strict=True)}
+            for what, times in _rounds(calls, arguments.rounds, arguments.pause).items():
+                row = [f"{name} {what}:"]
+                for lookups, taken in times.items():
+                    pairs = zip(times[RecordLookups.OFF], taken, strict=True)
+                    cost = statistics.median(with_it - without for without, with_it in pairs)
+                    ordered = sorted(taken)
+                    p50, p99 = percentile(ordered, 50), percentile(ordered, 99)
+                    row.append(f"{lookups.value} {p50:.1f}/{p99:.1f} us ({cost:+.1f})")
+                    if what == "processor":
+                        dearest = max(dearest, cost)
+                sys.stdout.write("  ".join(row) + "\n")
     return 0 if dearest <= MOST_US else 1
 
 
@@ -89,19 +96,25 @@ def _paths(runtime: Runtime, queries: np.ndarray, ids: list[TileId]) -> Iterator
     )
 
 
-def _pairs(off: Call, full: Call, rounds: int, pause_s: float) -> list[tuple[list[float], list[float]]]:
-    """Microseconds of each call, by the wall and by the processor; which of a pair comes first alternates."""
-    wall: dict[Call, list[float]] = {off: [], full: []}
-    processor: dict[Call, list[float]] = {off: [], full: []}
+def _rounds(
+    calls: dict[RecordLookups, Call], rounds: int, pause_s: float
+) -> dict[str, dict[RecordLookups, list[float]]]:
+    """Microseconds of each call, by the wall and by the processor; in each order of a round as often."""
+    wall: dict[RecordLookups, list[float]] = {lookups: [] for lookups in calls}
+    processor: dict[RecordLookups, list[float]] = {lookups: [] for lookups in calls}
+    orders = itertools.cycle(itertools.permutations(calls))
     for number in range(rounds):
         time.sleep(pause_s)
-        for call in (off, full) if number % 2 else (full, off):
-            call(number)  # so that neither pays for what both read first
+        for call in calls.values():
+            call(number)  # the first of a round is the slowest: it finds the caches cold
+        for lookups in next(orders):
+            call = calls[lookups]
+            call(number)  # so that none pays for what all read first
             begin, ran = time.perf_counter_ns(), time.thread_time_ns()
             call(number)
-            processor[call].append((time.thread_time_ns() - ran) / 1e3)
-            wall[call].append((time.perf_counter_ns() - begin) / 1e3)
-    return [(each[off], each[full]) for each in (wall, processor)]
+            processor[lookups].append((time.thread_time_ns() - ran) / 1e3)
+            wall[lookups].append((time.perf_counter_ns() - begin) / 1e3)
+    return {"wall": wall, "processor": processor}
 
 
 if __name__ == "__main__":

@@ -67,8 +67,11 @@ class LookupParts(SealingParts):
 
     def _opened_store(self) -> TileFacts | None:
         """The store that this runtime has opened; a lookup opens none. Or the facts that a tool looked up."""
-        opened: TileFacts | None = vars(self).get("store_in_use", vars(self).get("sealed_store"))
-        return self._looked_up if opened is None else opened
+        parts = self.__dict__
+        opened: TileFacts | None = parts.get("store_in_use")
+        if opened is None:
+            opened = parts.get("sealed_store", self._looked_up)
+        return opened
 
     def look_up_recalled(self) -> None:
         """For a tool that searches and opens no store: have what the recall list in force names tiles by.

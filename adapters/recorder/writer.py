@@ -7,6 +7,7 @@ import logging
 import threading
 import weakref
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -33,7 +34,8 @@ _PERIOD_S = 0.1
 """How often the thread looks at the queue. It never waits for an event: to wake a thread costs the caller of
 `record` tens of microseconds, and each time that the thread wakes, it takes the interpreter's lock."""
 
-_Entry = tuple[FlightEvent, datetime, float]
+_Entry = tuple[FlightEvent | None, Callable[[], FlightEvent] | None, datetime, float]
+"""The event or what makes it, and the two times."""
 
 
 @attrs.frozen
@@ -116,13 +118,20 @@ class JsonLinesRecorder:
 
     def record(self, event: FlightEvent) -> None:
         """Note an event; never blocks and never raises. A full queue drops it and counts the drop."""
+        self._note(event, None)
+
+    def record_later(self, make: Callable[[], FlightEvent]) -> None:
+        """As `record`, of the event that `make` gives; the recorder's thread calls it, once."""
+        self._note(None, make)
+
+    def _note(self, event: FlightEvent | None, make: Callable[[], FlightEvent] | None) -> None:
         writer = self._writer
         try:
             # Threads that pass this check together overshoot the bound by at most one event each.
             if not self._process.is_current or self._closed or len(writer.queue) >= self._queue_size:
                 writer.dropped.add()
             else:
-                writer.queue.append((event, self._clock.now(), self._clock.monotonic()))
+                writer.queue.append((event, make, self._clock.now(), self._clock.monotonic()))
         except Exception:  # noqa: BLE001 - the port promises that recording never fails its caller
             writer.dropped.add()
 
@@ -239,13 +248,29 @@ class _Writer:
     def _gather(self) -> None:
         """Move events from the queue to the journal, as far as there is room."""
         while self.queue and self.journal.has_room:
-            self._add(*self.queue.popleft())
+            self._add_queued(*self.queue.popleft())
         self._behind = not self.journal.has_room
         drops = self.dropped.value() - self._drops_recorded
         # While the disk fails, drops are summed up, so that reports of drops displace no events.
         if drops > 0 and self.journal.has_room and not self.journal.failing:
             self._drops_recorded += drops
             self._add(recorder_dropped_event(drops), self._clock.now(), self._clock.monotonic())
+
+    def _add_queued(
+        self,
+        event: FlightEvent | None,
+        make: Callable[[], FlightEvent] | None,
+        wall_time: datetime,
+        monotonic_s: float,
+    ) -> None:
+        if make is not None:
+            try:
+                event = make()
+            except Exception:  # noqa: BLE001 - as an event made wrongly
+                self.dropped.add()
+                return
+        assert event is not None
+        self._add(event, wall_time, monotonic_s)
 
     def _add(self, event: FlightEvent, wall_time: datetime, monotonic_s: float) -> None:
         try:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import TileCacheError
 from ..flight_events import EventKind, FlightEvent
-from ..ports.flight_recorder import FlightRecorder
+from ..ports.flight_recorder import RecordsLater
 from ..values.areas import Area
 from ..values.catalogue_entries import Keys
 from ..values.descriptors import IndexMetadata, SearchHit
@@ -47,7 +47,7 @@ class RecordedIndex:
     def __init__(
         self,
         index: SearchableIndex,
-        recorder: FlightRecorder,
+        recorder: RecordsLater,
         *,
         run: str,
         store: Callable[[], KnownContents | None],
@@ -106,20 +106,20 @@ class RecordedIndex:
             metadata, hits = after, _searched(index, descriptor, k, near)  # another generation answered
         sequence = next(self._sequence)
         store = self._store()
-        payload = partial(
-            _payload,
-            self._run,
-            sequence,
-            descriptor.astype("<f4", copy=False).tobytes(),
-            self._keep_query,
-            k,
-            near,
-            metadata,
-            hits,
-            None if store is None else _contents(store, hits),
+        self._recorder.record_later(
+            partial(
+                _event,
+                self._run,
+                sequence,
+                descriptor.astype("<f4", copy=False).tobytes(),
+                self._keep_query,
+                k,
+                near,
+                metadata,
+                hits,
+                None if store is None else _contents(store, hits),
+            )
         )
-        reason = "graph" if near is None else "area"
-        self._recorder.record(FlightEvent(EventKind.LOOKUP, reason, _MadeLater(payload)))
         found = RecordedHits(hits)
         found.lookup = f"{self._run}-{sequence}"
         return found
@@ -147,7 +147,7 @@ def _content(store: KnownContents, tile_id: TileId) -> str | None:
         return None
 
 
-def _payload(
+def _event(
     run: str,
     sequence: int,
     query: bytes,
@@ -157,9 +157,9 @@ def _payload(
     metadata: IndexMetadata,
     hits: list[SearchHit],
     contents: list[str | None] | None,
-) -> dict[str, Any]:
-    """The lookup as it is recorded; called on the recorder's thread."""
-    return Lookup(
+) -> FlightEvent:
+    """The lookup as it is recorded."""
+    lookup = Lookup(
         run=run,
         sequence=sequence,
         query=query if keep_query else None,
@@ -171,26 +171,5 @@ def _payload(
         hits=tuple(hits[:LISTED_HITS]),
         hit_count=len(hits),
         contents=None if contents is None else tuple(contents),
-    ).to_payload()
-
-
-class _MadeLater(Mapping[str, Any]):
-    """A payload that is made when it is first asked for: on the recorder's thread."""
-
-    def __init__(self, make: Callable[[], dict[str, Any]]) -> None:
-        self._make = make
-        self._made: dict[str, Any] | None = None
-
-    def _facts(self) -> dict[str, Any]:
-        if self._made is None:
-            self._made = self._make()
-        return self._made
-
-    def __getitem__(self, name: str) -> Any:
-        return self._facts()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._facts())
-
-    def __len__(self) -> int:
-        return len(self._facts())
+    )
+    return FlightEvent(EventKind.LOOKUP, "graph" if near is None else "area", lookup.to_payload())
