@@ -3,8 +3,9 @@
     python bench/recorded_lookups.py
     python bench/recorded_lookups.py --rounds 2000 --pause 0
 
-One process has the same store and index open three times, with each `record.lookups`. Each round calls all three, in changing order, after a pause in which the recorder's thread writes; a cost is the
-median of the differences within the rounds. The budget is for what the processor does on the caller's thread:
+One process has the same store and index open three times, with each `record.lookups`. Each round calls all
+three, in changing order, after a pause in which the recorder's thread writes; a cost is the median of the
+differences within the rounds. The budget is for what the processor does on the caller's thread:
 beside other programs the wall tells of them too. P-1 reads a tile's pixels, P-7 searches the graph, P-9 finds
 five tiles with their pixels, P-15 searches within a circle.
 """

@@ -32,7 +32,7 @@ def planned(asked: AskedFlight, now: datetime) -> PlannedFlight:
     """The flight that a browser asks for. Raises `ValueError` in one line that names what is wrong."""
     try:
         plan, files = plan_flight(
-            [(asked.name, parse_route(asked.content, asked.name))],
+            [(name, parse_route(content, name)) for name, content in asked.files],
             half_width_m=parse_corridor(asked.corridor),
             zooms=parse_zooms(asked.zooms),
             take_off=asked.take_off,

@@ -110,6 +110,19 @@ def test_a_route_is_judged_at_the_time_and_speed_that_are_given(visited: Visit) 
     expect(page.get_by_role("status")).not_to_contain_text("stale")
 
 
+def test_a_diversion_is_judged_with_the_route_and_named_among_the_legs(visited: Visit) -> None:
+    page = visited.page
+    page.get_by_label("Files of diversions").set_input_files(route_file(OUTSIDE, "field.json"))
+    judge(page, INSIDE)
+    expect(page.locator("#go")).to_have_text("NO-GO")
+    expect(page.locator("#legs li").filter(has_text="diversion field leg 1")).to_have_count(1)
+    expect(page.locator('#map path[stroke-dasharray="8 6"]').first).to_be_attached()
+    page.get_by_role("button", name="Take the route away").click()
+    judge(page, INSIDE)
+    expect(page.locator("#go")).to_have_text("NO-GO")
+    expect(page.locator("#legs li").filter(has_text="diversion")).to_have_count(0)
+
+
 def test_a_route_is_dropped_on_the_page(visited: Visit) -> None:
     page, file = visited.page, route_file(INSIDE, "dropped.json")
     assert page.evaluate(DROP, [file["name"], file["buffer"].decode()]) is True
