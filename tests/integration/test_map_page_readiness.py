@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 from disk_faults import files_below
-from map_sites import FIRST, LAST, ZOOM, MapSite, client_of, flight_events, make_site, write_record
+from map_sites import FIRST, LAST, ZOOM, MapSite, client_of
 from random_seed import random_of
 from waiting import until
 
@@ -35,26 +35,19 @@ def line(points: list[tuple[float, float]]) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> MapSite:
-    site = make_site(tmp_path_factory.mktemp("site") / "root")
-    write_record(site.config.record_folder, flight_events())
-    return site
-
-
-@pytest.fixture(scope="module")
-def client(site: MapSite) -> Iterator[httpx.Client]:
-    with client_of(site) as client:
+def client(flown_site: MapSite) -> Iterator[httpx.Client]:
+    with client_of(flown_site) as client:
         yield client
 
 
 def test_a_route_is_judged_with_its_line_and_cells_and_nothing_is_changed(
-    client: httpx.Client, site: MapSite
+    client: httpx.Client, flown_site: MapSite
 ) -> None:
-    before = files_below(site.root)
+    before = files_below(flown_site.root)
     answer = client.post("/ready", params=ASKED, content=line(POINTS))
     assert answer.status_code == 200
     facts = answer.json()
-    assert files_below(site.root) == before
+    assert files_below(flown_site.root) == before
     assert (facts["go"], facts["take_off"]) == (False, "2026-06-01T00:00:00+00:00")
     assert facts["kinds"] == ["ready", "not checked", "undescribed", "stale", "damaged", "missing"]
     plan = FlightPlan(Route(POINTS), 1_000.0, (ZOOM - 1, ZOOM), NOW)
