@@ -104,6 +104,7 @@ class MapPage:
         return Route(path, endpoint, methods=["GET"])
 
     async def _archive(self, request: Request) -> Response:
+        named(request)
         if self._supply.archive is None:
             raise RefusedError(404, "no base is served here, so there is no archive")
 

@@ -52,7 +52,6 @@ def readiness(supply: MapSupply, request: Request, content: bytes) -> Response:
     facts = readiness_facts(planned.plan, found, planned.files, with_places=False)
     for leg, report in zip(facts["legs"], found.legs, strict=True):
         leg["lines"] = list(lines_of(report.planned))
-        leg["diversion"] = report.planned.is_diversion
     facts["kinds"] = KINDS
     facts["cells"] = [cells_of_zoom(found, zoom, MOST_ROWS) for zoom in planned.plan.zooms]
     return json_response(facts)
