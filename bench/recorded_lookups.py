@@ -66,12 +66,11 @@ def main() -> int:
         for name in paths[0]:
             calls = {lookups: path[name] for lookups, path in zip(RecordLookups, paths, strict=True)}
             for what, times in _rounds(calls, arguments.rounds, arguments.pause).items():
+                off = times[RecordLookups.OFF]
                 row = [f"{name} {what}:"]
                 for lookups, taken in times.items():
-                    pairs = zip(times[RecordLookups.OFF], taken, strict=True)
-                    cost = statistics.median(with_it - without for without, with_it in pairs)
-                    ordered = sorted(taken)
-                    p50, p99 = percentile(ordered, 50), percentile(ordered, 99)
+                    cost = _cost(off, taken)
+                    p50, p99 = percentile(sorted(taken), 50), percentile(sorted(taken), 99)
                     row.append(f"{lookups.value} {p50:.1f}/{p99:.1f} us ({cost:+.1f})")
                     if what == "processor":
                         dearest = max(dearest, cost)
@@ -100,22 +99,38 @@ def _paths(runtime: Runtime, queries: np.ndarray, ids: list[TileId]) -> Iterator
 def _rounds(
     calls: dict[RecordLookups, Call], rounds: int, pause_s: float
 ) -> dict[str, dict[RecordLookups, list[float]]]:
-    """Microseconds of each call, by the wall and by the processor; in each order of a round as often."""
-    wall: dict[RecordLookups, list[float]] = {lookups: [] for lookups in calls}
-    processor: dict[RecordLookups, list[float]] = {lookups: [] for lookups in calls}
-    orders = itertools.cycle(itertools.permutations(calls))
+    """Microseconds of each call, by the wall and by the processor; in each order of a round as often.
+
+    `first`: the processor's, of the call that begins a round, which finds the caches cold.
+    """
+    wall, processor, first = ({lookups: [] for lookups in calls} for _ in range(3))
+    orders, begins = itertools.cycle(itertools.permutations(calls)), itertools.cycle(calls)
     for number in range(rounds):
         time.sleep(pause_s)
+        begin_with = next(begins)
+        first[begin_with].append(_taken(calls[begin_with], number)[1])
         for call in calls.values():
-            call(number)  # the first of a round is the slowest: it finds the caches cold
-        for lookups in next(orders):
-            call = calls[lookups]
-            call(number)  # so that none pays for what all read first
-            begin, ran = time.perf_counter_ns(), time.thread_time_ns()
             call(number)
-            processor[lookups].append((time.thread_time_ns() - ran) / 1e3)
-            wall[lookups].append((time.perf_counter_ns() - begin) / 1e3)
-    return {"wall": wall, "processor": processor}
+        for lookups in next(orders):
+            calls[lookups](number)  # so that none pays for what all read first
+            by_wall, by_processor = _taken(calls[lookups], number)
+            wall[lookups].append(by_wall)
+            processor[lookups].append(by_processor)
+    return {"wall": wall, "processor": processor, "first": first}
+
+
+def _taken(call: Call, number: int) -> tuple[float, float]:
+    begin, ran = time.perf_counter_ns(), time.thread_time_ns()
+    call(number)
+    processor = time.thread_time_ns() - ran
+    return (time.perf_counter_ns() - begin) / 1e3, processor / 1e3
+
+
+def _cost(off: list[float], taken: list[float]) -> float:
+    """The median of the differences within the rounds, or the difference of the medians."""
+    if len(off) == len(taken):
+        return statistics.median(with_it - without for without, with_it in zip(off, taken, strict=True))
+    return statistics.median(taken) - statistics.median(off)
 
 
 if __name__ == "__main__":
