@@ -263,14 +263,14 @@ class _Writer:
         wall_time: datetime,
         monotonic_s: float,
     ) -> None:
-        if make is not None:
-            try:
-                event = make()
-            except Exception:  # noqa: BLE001 - as an event made wrongly
-                self.dropped.add()
-                return
-        assert event is not None
-        self._add(event, wall_time, monotonic_s)
+        try:
+            event = event if make is None else make()
+        except Exception:  # noqa: BLE001 - as an event made wrongly
+            event = None
+        if event is None:
+            self.dropped.add()
+        else:
+            self._add(event, wall_time, monotonic_s)
 
     def _add(self, event: FlightEvent, wall_time: datetime, monotonic_s: float) -> None:
         try:
