@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ...domain.ports.flight_recorder import RecordsLater
+from ...domain.lookups.recorded_index import RecordsLater
 from ...domain.store.recall_guard import RecallGuard
 from ..background import BackgroundTask
 from ..clocks import SystemClock

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from ...domain.errors import StoreUnavailableError
 from ...domain.flight_events import FlightEvent
+from ...domain.lookups.recorded_index import RecordsLater
 from ...domain.policies.clock_trust import ClockFault
 from ...domain.policies.freshness import FreshnessGrounds, FreshnessVerdict
-from ...domain.ports.flight_recorder import RecordsLater
 from ...domain.ports.tile_store import ReadableTiles
 from ...domain.readiness.flight_plan import FlightPlan
 from ...domain.readiness.report import Readiness

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...domain.ports.flight_recorder import RecordsLater
+from ...domain.lookups.recorded_index import RecordsLater
 from ..config.settings import AerotileConfig
 from ..input_files.area_files import parse_route
 from ..input_files.errors import InputFileError

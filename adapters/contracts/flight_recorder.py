@@ -12,7 +12,8 @@ import attrs
 import pytest
 
 from ...domain.flight_events import EventKind, FlightEvent
-from ...domain.ports.flight_recorder import FlightRecorder, RecordsLater
+from ...domain.lookups.recorded_index import RecordsLater
+from ...domain.ports.flight_recorder import FlightRecorder
 from ...domain.values.lookups import PositionFix
 from ...domain.values.tiles import TileId, TileSource
 

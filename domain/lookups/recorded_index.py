@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..errors import TileCacheError
 from ..flight_events import EventKind, FlightEvent
-from ..ports.flight_recorder import RecordsLater
+from ..ports.flight_recorder import FlightRecorder
 from ..values.areas import Area
 from ..values.catalogue_entries import Keys
 from ..values.descriptors import IndexMetadata, SearchHit
@@ -29,6 +29,14 @@ class KnownContents(Protocol):
     """The call to a store that names the contents of a lookup's hits; see `ReadableTiles`."""
 
     def content_sha256(self, tile_id: TileId) -> str | None: ...
+
+
+class RecordsLater(FlightRecorder, Protocol):
+    """A recorder that also takes events which are yet to be made, at no cost to its caller."""
+
+    def record_later(self, make: Callable[[], FlightEvent]) -> None:
+        """As `record`, of the event that `make` gives. `make` is called once, maybe on another thread."""
+        ...
 
 
 class RecordedHits(list[SearchHit]):
