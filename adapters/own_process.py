@@ -16,7 +16,7 @@ class OwnProcess:
     @property
     def is_current(self) -> bool:
         """Whether the caller runs in this process, not in a child that was forked since."""
-        return os.getpid() == self._pid
+        return os.getpid() == self._pid  # a hook of `os.fork` would miss the forks of other libraries
 
     def check(self) -> None:
         """Raise `ForkedProcessError` in a child that was forked since."""

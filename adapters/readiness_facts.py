@@ -54,6 +54,7 @@ def _leg_facts(leg: LegReadiness, with_places: bool) -> dict[str, Any]:
     planned = leg.planned
     return {
         "route": planned.route,
+        "diversion": planned.is_diversion,
         "leg": planned.leg.number,
         "first_point": planned.leg.first_point,
         "last_point": planned.leg.last_point,

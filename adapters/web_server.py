@@ -125,7 +125,9 @@ def _listen(host: str, port: int) -> socket.socket:
         )[0]
         listening = socket.socket(family, kind, protocol)
     except (OSError, OverflowError, UnicodeError) as error:
-        raise ConfigurationError(f"cannot listen on {host}: {error}", remedy="correct --host") from error
+        raise ConfigurationError(
+            f"cannot listen on {host}: {getattr(error, 'strerror', None) or error}", remedy="correct --host"
+        ) from error
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)

@@ -1,17 +1,19 @@
-"""What the flight record costs the thread that looks up: recording in full beside none, pair by pair.
+"""What the flight record costs the thread that looks up: in full and by digest beside none, round by round.
 
     python bench/recorded_lookups.py
     python bench/recorded_lookups.py --rounds 2000 --pause 0
 
-One process has the same store and index open twice, with `record.lookups` "off" and "full". Each round calls
-both, in turn first, after a pause in which the recorder's thread writes. The budget is for what the processor
-does on the caller's thread: beside other programs the wall tells of them too. P-1 reads a tile's pixels, P-7
-searches the graph, P-9 finds five tiles with their pixels, P-15 searches within a circle.
+One process has the same store and index open three times, with each `record.lookups`. Each round calls all
+three, in changing order, after a pause in which the recorder's thread writes; a cost is the median of the
+differences within the rounds. The budget is for what the processor does on the caller's thread:
+beside other programs the wall tells of them too. P-1 reads a tile's pixels, P-7 searches the graph, P-9 finds
+five tiles with their pixels, P-15 searches within a circle.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import sys
 import tempfile
@@ -25,6 +27,7 @@ import attrs
 import numpy as np
 from harness.dataset import tile_id
 from harness.linked_store import linked_config
+from harness.statistics import percentile
 from harness.workshop import QUICK, Workshop
 from paths.descriptor_sets import clustered
 
@@ -53,7 +56,7 @@ def main() -> int:
         wanted = clustered(arguments.tiles, DIMENSION, arguments.rounds)
         ids = [tile_id(number) for number in range(arguments.tiles)]
         runtimes = []
-        for lookups in (RecordLookups.OFF, RecordLookups.FULL):
+        for lookups in RecordLookups:
             record = RecordConfig(lookups=lookups, lookup_bytes_per_hour=1 << 40)
             runtimes.append(stack.enter_context(Runtime(attrs.evolve(config, record=record))))
         runtimes[0].index_builder.rebuild(
@@ -61,13 +64,17 @@ def main() -> int:
         )
         paths = [dict(_paths(runtime, np.asarray(wanted.queries), ids)) for runtime in runtimes]
         for name in paths[0]:
-            taken = _pairs(paths[0][name], paths[1][name], arguments.rounds, arguments.pause)
-            for what, (off, full) in zip(("wall", "processor"), taken, strict=True):
-                a, b = statistics.median(off), statistics.median(full)
-                cost = statistics.median(y - x for x, y in zip(off, full, strict=True))
-                medians = f"off {a:.1f} us, full {b:.1f} us, ratio {b / a:.3f}, pair {cost:+.1f} us"
-                sys.stdout.write(f"{name} {what}: {medians}\n")
-            dearest = max(dearest, cost)
+            calls = {lookups: path[name] for lookups, path in zip(RecordLookups, paths, strict=True)}
+            for what, times in _rounds(calls, arguments.rounds, arguments.pause).items():
+                off = times[RecordLookups.OFF]
+                row = [f"{name} {what}:"]
+                for lookups, taken in times.items():
+                    cost = _cost(off, taken)
+                    p50, p99 = percentile(sorted(taken), 50), percentile(sorted(taken), 99)
+                    row.append(f"{lookups.value} {p50:.1f}/{p99:.1f} us ({cost:+.1f})")
+                    if what == "processor":
+                        dearest = max(dearest, cost)
+                sys.stdout.write("  ".join(row) + "\n")
     return 0 if dearest <= MOST_US else 1
 
 
@@ -89,19 +96,41 @@ def _paths(runtime: Runtime, queries: np.ndarray, ids: list[TileId]) -> Iterator
     )
 
 
-def _pairs(off: Call, full: Call, rounds: int, pause_s: float) -> list[tuple[list[float], list[float]]]:
-    """Microseconds of each call, by the wall and by the processor; which of a pair comes first alternates."""
-    wall: dict[Call, list[float]] = {off: [], full: []}
-    processor: dict[Call, list[float]] = {off: [], full: []}
+def _rounds(
+    calls: dict[RecordLookups, Call], rounds: int, pause_s: float
+) -> dict[str, dict[RecordLookups, list[float]]]:
+    """Microseconds of each call, by the wall and by the processor; in each order of a round as often.
+
+    `first`: the processor's, of the call that begins a round, which finds the caches cold.
+    """
+    wall, processor, first = ({lookups: [] for lookups in calls} for _ in range(3))
+    orders, begins = itertools.cycle(itertools.permutations(calls)), itertools.cycle(calls)
     for number in range(rounds):
         time.sleep(pause_s)
-        for call in (off, full) if number % 2 else (full, off):
-            call(number)  # so that neither pays for what both read first
-            begin, ran = time.perf_counter_ns(), time.thread_time_ns()
+        begin_with = next(begins)
+        first[begin_with].append(_taken(calls[begin_with], number)[1])
+        for call in calls.values():
             call(number)
-            processor[call].append((time.thread_time_ns() - ran) / 1e3)
-            wall[call].append((time.perf_counter_ns() - begin) / 1e3)
-    return [(each[off], each[full]) for each in (wall, processor)]
+        for lookups in next(orders):
+            calls[lookups](number)  # so that none pays for what all read first
+            by_wall, by_processor = _taken(calls[lookups], number)
+            wall[lookups].append(by_wall)
+            processor[lookups].append(by_processor)
+    return {"wall": wall, "processor": processor, "first": first}
+
+
+def _taken(call: Call, number: int) -> tuple[float, float]:
+    begin, ran = time.perf_counter_ns(), time.thread_time_ns()
+    call(number)
+    processor = time.thread_time_ns() - ran
+    return (time.perf_counter_ns() - begin) / 1e3, processor / 1e3
+
+
+def _cost(off: list[float], taken: list[float]) -> float:
+    """The median of the differences within the rounds, or the difference of the medians."""
+    if len(off) == len(taken):
+        return statistics.median(with_it - without for without, with_it in zip(off, taken, strict=True))
+    return statistics.median(taken) - statistics.median(off)
 
 
 if __name__ == "__main__":

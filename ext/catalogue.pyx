@@ -13,7 +13,7 @@ from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memset
 
-from _catalogue_entry cimport EntryLayout, entry_of, learn_entry, read_facts
+from _catalogue_entry cimport EntryLayout, entry_of, hexadecimal, learn_entry, read_facts
 from _constants cimport MAX_ZOOM, SHA256_BYTES
 from _morton cimport Rectangle
 from _row_blocks cimport (
@@ -348,6 +348,13 @@ cdef class CompiledTileCatalogue:
         cdef int64_t key = key_of(tile_id, &LAYOUT.tile_id, self.ordinals)
         cdef Block *block = NULL if key < 0 else block_with(&self.rows, key, &position)
         return None if block == NULL else block.captured_us[position]
+
+    def content_sha256(self, tile_id not None):
+        """See `TileCatalogue`."""
+        cdef Py_ssize_t position
+        cdef int64_t key = key_of(tile_id, &LAYOUT.tile_id, self.ordinals)
+        cdef Block *block = NULL if key < 0 else block_with(&self.rows, key, &position)
+        return None if block == NULL else hexadecimal(block.content_sha256[position])
 
     def __contains__(self, tile_id not None):
         cdef Py_ssize_t position

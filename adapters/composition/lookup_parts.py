@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +15,7 @@ from ...domain.lookups.recalled_index import RecalledIndex, TileFacts
 from ...domain.lookups.recorded_index import RecordedIndex
 from ...domain.lookups.searchable_index import SearchableIndex
 from ...domain.store.recall_guard import RecallGuard
-from ...domain.values.catalogue_entries import CatalogueEntry
 from ...domain.values.tiles import TileId
-from ...domain.values.timestamps import microseconds_of
 from ..config.settings import RecordLookups
 from .sealing_parts import SealingParts
 
@@ -47,21 +45,6 @@ class _LayeredContents:
         return None
 
 
-@attrs.frozen
-class _StoredContents:
-    """The contents of the committed tiles, as one snapshot of the rows."""
-
-    get: Callable[[TileId], CatalogueEntry | None]
-
-    def captured_us(self, tile_id: TileId) -> int | None:
-        entry = self.get(tile_id)
-        return None if entry is None else microseconds_of(entry.captured_at)
-
-    def content_sha256(self, tile_id: TileId) -> str | None:
-        entry = self.get(tile_id)
-        return None if entry is None else entry.content_sha256
-
-
 class LookupParts(SealingParts):
     """Lookups: the index and the store together."""
 
@@ -84,8 +67,11 @@ class LookupParts(SealingParts):
 
     def _opened_store(self) -> TileFacts | None:
         """The store that this runtime has opened; a lookup opens none. Or the facts that a tool looked up."""
-        opened: TileFacts | None = vars(self).get("store_in_use", vars(self).get("sealed_store"))
-        return self._looked_up if opened is None else opened
+        parts = self.__dict__
+        opened: TileFacts | None = parts.get("store_in_use")
+        if opened is None:
+            opened = parts.get("sealed_store", self._looked_up)
+        return opened
 
     def look_up_recalled(self) -> None:
         """For a tool that searches and opens no store: have what the recall list in force names tiles by.
@@ -122,7 +108,7 @@ class LookupParts(SealingParts):
 
         catalogue = CompiledTileCatalogue()
         catalogue.load(*self.rows.catalogue())
-        return _StoredContents(catalogue.get)
+        return catalogue
 
     def _sealed_contents(self, folder: Path | None) -> SealedContents:
         from ..sealed_base.contents import SealedContents

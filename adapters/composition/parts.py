@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ...domain.ports.flight_recorder import FlightRecorder
+from ...domain.lookups.recorded_index import RecordsLater
 from ...domain.store.recall_guard import RecallGuard
 from ..background import BackgroundTask
 from ..clocks import SystemClock
@@ -57,7 +57,7 @@ class Parts:
         return part
 
     @cached_property
-    def recorder(self) -> FlightRecorder:
+    def recorder(self) -> RecordsLater:
         """The flight record."""
         from ..recorder.writer import JsonLinesRecorder
 

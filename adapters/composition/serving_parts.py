@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from datetime import datetime
 from functools import cached_property
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from ...domain.errors import StoreUnavailableError
 from ...domain.flight_events import FlightEvent
+from ...domain.lookups.recorded_index import RecordsLater
 from ...domain.policies.clock_trust import ClockFault
 from ...domain.policies.freshness import FreshnessGrounds, FreshnessVerdict
-from ...domain.ports.flight_recorder import FlightRecorder
 from ...domain.ports.tile_store import ReadableTiles
 from ...domain.readiness.flight_plan import FlightPlan
 from ...domain.readiness.report import Readiness
@@ -38,10 +38,13 @@ if TYPE_CHECKING:
 
 
 class _NothingRecorded:
-    """A `FlightRecorder` for a reader: looking at a flight's tiles is no event of the flight."""
+    """A recorder for a reader: looking at a flight's tiles is no event of the flight."""
 
     def record(self, event: FlightEvent) -> None:
         """See `FlightRecorder`."""
+
+    def record_later(self, make: Callable[[], FlightEvent]) -> None:
+        """See `RecordsLater`."""
 
     def record_fix(self, fix: PositionFix) -> None:
         """See `FlightRecorder`."""
@@ -71,7 +74,7 @@ class ServingRuntime(BaseParts):
         self.close()
 
     @cached_property
-    def recorder(self) -> FlightRecorder:
+    def recorder(self) -> RecordsLater:
         """Records nothing."""
         return _NothingRecorded()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...domain.ports.flight_recorder import FlightRecorder
+from ...domain.lookups.recorded_index import RecordsLater
 from ..config.settings import AerotileConfig
 from ..input_files.area_files import parse_route
 from ..input_files.errors import InputFileError
@@ -32,7 +32,7 @@ def planned(asked: AskedFlight, now: datetime) -> PlannedFlight:
     """The flight that a browser asks for. Raises `ValueError` in one line that names what is wrong."""
     try:
         plan, files = plan_flight(
-            [(asked.name, parse_route(asked.content, asked.name))],
+            [(name, parse_route(content, name)) for name, content in asked.files],
             half_width_m=parse_corridor(asked.corridor),
             zooms=parse_zooms(asked.zooms),
             take_off=asked.take_off,
@@ -52,14 +52,14 @@ class ReadinessReader(ReadinessParts):
     """
 
     def __init__(
-        self, config: AerotileConfig, recorder: FlightRecorder, database: Callable[[], Database]
+        self, config: AerotileConfig, recorder: RecordsLater, database: Callable[[], Database]
     ) -> None:
         super().__init__(config)
         self._recorder = recorder
         self._shared_database = database
 
     @cached_property
-    def recorder(self) -> FlightRecorder:
+    def recorder(self) -> RecordsLater:
         """The page's."""
         return self._recorder
 

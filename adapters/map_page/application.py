@@ -34,6 +34,8 @@ from .supply import MapSupply
 _QUICK_THREADS = 8
 _HEAVY_THREADS = 2
 """Views that read many tiles or a record wait for each other, so that pictures don't wait for them."""
+MOST_ROUTES = 16
+"""Routes whose files arrive, wait and are judged at a time: their bodies are held in memory."""
 _View = Callable[[MapSupply, Request], Response]
 _HEAVY: dict[str, _View] = {
     "/coverage": views.coverage,
@@ -59,6 +61,7 @@ class MapPage:
         self._assets = read_assets()
         self._metrics = PageMetrics(supply)
         self._quick = ThreadPoolExecutor(_QUICK_THREADS, thread_name_prefix="map-page")
+        self._routes = 0
         self._one_route = asyncio.Lock()
         self._heavy = ThreadPoolExecutor(_HEAVY_THREADS, thread_name_prefix="map-page-heavy")
 
@@ -101,6 +104,7 @@ class MapPage:
         return Route(path, endpoint, methods=["GET"])
 
     async def _archive(self, request: Request) -> Response:
+        named(request)
         if self._supply.archive is None:
             raise RefusedError(404, "no base is served here, so there is no archive")
 
@@ -110,13 +114,19 @@ class MapPage:
         return await imagery.stream_archive(self._supply.archive, request, off_loop)
 
     async def _readiness(self, request: Request) -> Response:
-        """One route at a time, the body included: a judgement may take much memory."""
-        async with self._one_route:
+        """One route is judged at a time: it may take much memory. Bodies arrive beside each other."""
+        if self._routes == MOST_ROUTES:
+            raise RefusedError(503, f"{MOST_ROUTES} routes are waiting to be judged; try again later")
+        self._routes += 1
+        try:
             content = await read_body(request, readiness.MOST_ROUTE_BYTES)
-            answer: Response = await asyncio.get_running_loop().run_in_executor(
-                self._heavy, readiness.readiness, self._supply, request, content
-            )
+            async with self._one_route:
+                answer: Response = await asyncio.get_running_loop().run_in_executor(
+                    self._heavy, readiness.readiness, self._supply, request, content
+                )
             return answer
+        finally:
+            self._routes -= 1
 
     def _page(self, _: MapSupply, request: Request) -> Response:
         return self._assets["page.html"].answer(request)

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ...domain.errors import ConfigurationError
 from .answers import line_response
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}", re.ASCII)
 HEADERS = {
     "Content-Security-Policy": (
         # Leaflet gives the place of a picture that it removes an empty one of its own (`data:`).
@@ -39,7 +41,16 @@ class KnownHosts:
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
-        """`names` lead to the server beside `localhost`; of addresses those of loopback, until `bind`."""
+        """`names` lead to the server beside `localhost`; of addresses those of loopback, until `bind`.
+
+        Raises `ConfigurationError` for what no browser sends as the name of a host.
+        """
+        names = tuple(names)
+        for name in names:
+            if _NAME.fullmatch(name) is None:
+                raise ConfigurationError(
+                    f"--name {name!r} is no name of a host", remedy="name it without scheme, port and path"
+                )
         self._loopback_only = True
         self._names = {"localhost", *(name.lower().rstrip(".") for name in names)}
 

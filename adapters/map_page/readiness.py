@@ -15,6 +15,7 @@ from ...domain.readiness.judge_tiles import TileFault, fault_ranks
 from ...domain.readiness.report import Readiness
 from ...domain.values.corridors import discs_along
 from ..readiness_facts import fault_words, readiness_facts
+from ..strict_json import parse_json
 from .answers import RefusedError, json_response
 from .parameters import named, time_of
 from .supply import AskedFlight, MapSupply
@@ -31,14 +32,13 @@ KINDS = ("ready", *(fault_words(fault) for fault in sorted(TileFault)))
 
 
 def readiness(supply: MapSupply, request: Request, content: bytes) -> Response:
-    """Go or no-go for the route in the body, with the line of each leg and the cells of each zoom."""
-    given = named(request, "name", "corridor", "zooms", "at", "speed")
+    """Go or no-go for the files in the body, with the line of each leg and the cells of each zoom."""
+    given = named(request, "name", "diversions", "corridor", "zooms", "at", "speed")
     for name in ("corridor", "zooms"):
         if not given.get(name):
             raise RefusedError(400, f"{name} is missing; a route is judged with corridor=5km and zooms=15-17")
     asked = AskedFlight(
-        name=given.get("name", "route")[:_LONGEST_NAME] or "route",
-        content=content,
+        files=tuple(_files(given, content)),
         corridor=given["corridor"],
         zooms=given["zooms"],
         take_off=time_of(given, "at"),
@@ -55,6 +55,29 @@ def readiness(supply: MapSupply, request: Request, content: bytes) -> Response:
     facts["kinds"] = KINDS
     facts["cells"] = [cells_of_zoom(found, zoom, MOST_ROWS) for zoom in planned.plan.zooms]
     return json_response(facts)
+
+
+def _files(given: dict[str, str], content: bytes) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each file in the body: the route, then the diversions, whose bytes are told."""
+    told = _diversions(given.get("diversions", "[]"))
+    begin = len(content) - sum(size for _, size in told)
+    if begin < 0:
+        raise RefusedError(400, "the diversions take more bytes than the body has")
+    yield given.get("name", "route")[:_LONGEST_NAME] or "route", content[:begin]
+    for name, size in told:
+        yield name[:_LONGEST_NAME], content[begin : begin + size]
+        begin += size
+
+
+def _diversions(text: str) -> list[tuple[str, int]]:
+    """Name and bytes of each diversion in the body."""
+    try:
+        told = [(name, size) for name, size in parse_json(text)]
+        if all(type(name) is str and name and type(size) is int and size >= 0 for name, size in told):
+            return told
+    except (ValueError, TypeError, RecursionError):
+        pass
+    raise RefusedError(400, 'diversions must be a list of names and bytes such as [["field.kml",1234]]')
 
 
 def lines_of(planned: PlannedLeg) -> Iterator[list[list[float]]]:

@@ -85,11 +85,10 @@ class Layer:
 
 @attrs.frozen(kw_only=True)
 class AskedFlight:
-    """A flight as a browser asks about it: a route file, and texts as `aerotile ready` takes them."""
+    """A flight as a browser asks about it: its files, and texts as `aerotile ready` takes them."""
 
-    name: str
-    """Of the file."""
-    content: bytes
+    files: tuple[tuple[str, bytes], ...]
+    """Name and content of the route file, then of those of diversions."""
     corridor: str
     zooms: str
     take_off: datetime | None

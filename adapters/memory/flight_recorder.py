@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from ...domain.flight_events import FlightEvent, fix_event
@@ -30,6 +31,14 @@ class MemoryFlightRecorder:
                 self._events.append(event)
             else:
                 self._dropped += 1
+
+    def record_later(self, make: Callable[[], FlightEvent]) -> None:
+        """See `RecordsLater`; `make` is called here."""
+        try:
+            event: Any = make()
+        except Exception:  # noqa: BLE001 - recording never fails its caller
+            event = None
+        self.record(event)
 
     def record_fix(self, fix: PositionFix) -> None:
         """See `FlightRecorder`."""

@@ -228,6 +228,11 @@ class MemoryTileCatalogue:
         row = self._row(tile_id)
         return None if row is None else int(row.captured_us[0])
 
+    def content_sha256(self, tile_id: TileId) -> str | None:
+        """See `TileCatalogue`."""
+        row = self._row(tile_id)
+        return None if row is None else row.content_sha256[0].tobytes().hex()
+
     def __contains__(self, tile_id: TileId) -> bool:
         return self._row(tile_id) is not None
 

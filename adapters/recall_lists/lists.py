@@ -15,23 +15,14 @@ from pathlib import Path
 from ...domain.errors import RecallListError
 from ...domain.ports.recall_source import RecallInForce
 from ...domain.values.recall_list import RecallList
-from ..files.atomic_file import atomic_file, new_file
 from ..files.generations import GenerationFolders, GenerationKind, open_generation_file
-from ..files.regular_file import read_at_most, read_regular
-from ..signatures import (
-    SignatureError,
-    Trust,
-    new_envelope,
-    open_envelope,
-    read_private_key,
-    signed,
-    who_signed,
-)
+from ..files.regular_file import read_at_most
+from ..signatures import Trust, new_envelope, open_envelope, who_signed
+from ..signed_files import SignedFiles
 from .list_format import MOST_BYTES, PAYLOAD_TYPE, decode_list, encode_list
 
 LIST_FILE = "list.json"
 _FILE_MODE = 0o440
-_HANDED_ON_MODE = 0o644
 _ROOM_FOR_SIGNATURES = 1 << 16
 _ATTEMPTS = 100
 """How often the list is read anew because another process put a newer one in force meanwhile, each time."""
@@ -169,36 +160,25 @@ def look_into_list(envelope: bytes, trust: Trust, where: str) -> tuple[RecallInF
     return RecallInForce(recalls, opened.identity, opened.signers), opened.is_trusted
 
 
+RECALL_LIST_FILES = SignedFiles(
+    payload_type=PAYLOAD_TYPE,
+    most_bytes=MOST_BYTES,
+    unreadable=RecallListError,
+    unsignable=RecallListError,
+    check=lambda envelope, where: look_into_list(envelope, Trust((), 1), where),
+)
+
+
 def write_list(path: Path, recalls: RecallList) -> None:
     """Write a list without a signature to a new file. Raises `OSError`, `FileExistsError`.
 
     Raises `RecallListError`, and writes nothing, for a list that no reader takes with its signatures.
     """
-    envelope = new_envelope(encode_list(recalls), PAYLOAD_TYPE)
-    if len(envelope) > MOST_BYTES - _ROOM_FOR_SIGNATURES:
+    payload = encode_list(recalls)
+    size = len(new_envelope(payload, PAYLOAD_TYPE))
+    if size > MOST_BYTES - _ROOM_FOR_SIGNATURES:
         raise RecallListError(
-            f"a list of {recalls.entries} entries takes {len(envelope)} bytes, of {MOST_BYTES} at most",
+            f"a list of {recalls.entries} entries takes {size} bytes, of {MOST_BYTES} at most",
             remedy="name the ground or the capture times of these tiles in place of their digests",
         )
-    with new_file(path, _HANDED_ON_MODE) as file:
-        file.write(envelope)
-
-
-def read_list_file(path: Path) -> bytes:
-    """The content of a list's file that an operator names. Raises `RecallListError`."""
-    try:
-        return read_regular(path, MOST_BYTES, follow=True)
-    except OSError as error:
-        raise RecallListError(f"{path} can't be read: {error.strerror or error}") from error
-
-
-def sign_list(path: Path, key_file: Path) -> None:
-    """Add a signature to a list's file. Raises `RecallListError`, `OSError`; then the file is as before."""
-    envelope = read_list_file(path)
-    look_into_list(envelope, Trust((), 1), str(path))
-    try:
-        content = signed(envelope, PAYLOAD_TYPE, read_private_key(key_file))
-    except SignatureError as error:
-        raise RecallListError(f"{path} can't be signed with {key_file}: {error}") from error
-    with atomic_file(path, _HANDED_ON_MODE) as file:
-        file.write(content)
+    RECALL_LIST_FILES.write(path, payload)

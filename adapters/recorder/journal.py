@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import math
 from pathlib import Path
 
 from ...domain.ports.clock import Clock
@@ -75,10 +76,10 @@ class Journal:
                     self._begin_new_segment = self._segment_ever_synced
             self._fail(error)
 
-    def seconds_to_sync(self) -> float | None:
-        """How long the oldest unsynced line may still wait; None when there is none."""
+    def seconds_to_sync(self) -> float:
+        """How long the oldest unsynced line may still wait; infinite when there is none."""
         if not self._unsynced_bytes:
-            return None
+            return math.inf
         if self._unsynced_bytes >= _MAX_UNSYNCED_BYTES:
             return 0.0
         return max(0.0, self._unsynced_since + self._sync_interval_s - self._clock.monotonic())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import logging
-import queue
 import threading
 import weakref
+from collections import deque
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -29,11 +30,12 @@ from .line_format import encode_line
 
 _logger = logging.getLogger(__name__)
 _CLOSE_TIMEOUT_S = 5.0
-_BURST_S = 0.1
-"""How long the thread waits after a first event, so that a burst of events wakes it only once: each time that
-it wakes, it takes the interpreter's lock, which the writes of a flight need."""
+_PERIOD_S = 0.1
+"""How often the thread looks at the queue. It never waits for an event: to wake a thread costs the caller of
+`record` tens of microseconds, and each time that the thread wakes, it takes the interpreter's lock."""
 
-_Entry = tuple[FlightEvent, datetime, float]
+_Entry = tuple[FlightEvent | None, Callable[[], FlightEvent] | None, datetime, float]
+"""The event or what makes it, and the two times."""
 
 
 @attrs.frozen
@@ -116,13 +118,20 @@ class JsonLinesRecorder:
 
     def record(self, event: FlightEvent) -> None:
         """Note an event; never blocks and never raises. A full queue drops it and counts the drop."""
+        self._note(event, None)
+
+    def record_later(self, make: Callable[[], FlightEvent]) -> None:
+        """As `record`, of the event that `make` gives; the recorder's thread calls it, once."""
+        self._note(None, make)
+
+    def _note(self, event: FlightEvent | None, make: Callable[[], FlightEvent] | None) -> None:
         writer = self._writer
         try:
             # Threads that pass this check together overshoot the bound by at most one event each.
-            if not self._process.is_current or self._closed or writer.queue.qsize() >= self._queue_size:
+            if not self._process.is_current or self._closed or len(writer.queue) >= self._queue_size:
                 writer.dropped.add()
             else:
-                writer.queue.put((event, self._clock.now(), self._clock.monotonic()))
+                writer.queue.append((event, make, self._clock.now(), self._clock.monotonic()))
         except Exception:  # noqa: BLE001 - the port promises that recording never fails its caller
             writer.dropped.add()
 
@@ -182,14 +191,16 @@ class _Writer:
     def __init__(
         self, journal: Journal, clock: Clock, retry_interval_s: float, lookups: HourlyAllowance
     ) -> None:
-        # `SimpleQueue.put` is reentrant and never waits for the consumer, unlike that of `Queue`.
-        self.queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        # `append` of a deque is one atomic step: it takes no lock, and wakes no thread.
+        self.queue: deque[_Entry] = deque()
         self.dropped = _Tally()
         self.journal = journal
         self.thread = threading.Thread(target=self._run, name="aerotile-recorder", daemon=True)
         self._clock = clock
         self._retry_interval_s = retry_interval_s
         self._stopping = threading.Event()
+        self._behind = False
+        """Whether the journal had no room for all that was queued."""
         self._drops_recorded = 0
         self._lookups = lookups
         self.thinned = 0
@@ -203,7 +214,6 @@ class _Writer:
         if not owner.is_current or threading.current_thread() is self.thread:
             return
         self._stopping.set()
-        self.queue.put(None)
         self.thread.join(timeout_s)
         if self.thread.is_alive():
             _logger.warning("the flight record's disk is stuck; queued events may be lost")
@@ -213,50 +223,54 @@ class _Writer:
             # Read before the queue, which then has all events from before `stop`.
             stopping = self._stopping.is_set()
             try:
-                self._step(stopping)
+                self._step()
             except Exception:
                 _logger.exception("the flight recorder failed and continues")
                 self._stopping.wait(self._retry_interval_s)
-            if stopping and (self.journal.failing or self.queue.empty()):
+            if stopping and (self.journal.failing or not self.queue):
                 break
         self._record_thinned()
         self.journal.close()
-        for _ in range(self.journal.pending_lines + self.queue.qsize()):
+        for _ in range(self.journal.pending_lines + len(self.queue)):
             self.dropped.add()
 
-    def _step(self, stopping: bool) -> None:
+    def _step(self) -> None:
         journal = self.journal
         if journal.failing:
             self._stopping.wait(self._retry_interval_s)
-        # `stop` wakes the queue once; a step that begins after it must not wait for a second time.
-        waits = not (journal.failing or stopping)
-        found = self._gather(wait_s=journal.seconds_to_sync() if waits else 0.0)
+        elif not self._behind:
+            self._stopping.wait(min(_PERIOD_S, journal.seconds_to_sync()))
+        self._gather()
         journal.write()
-        if not found or journal.failing or journal.seconds_to_sync() == 0.0:
+        if journal.failing or journal.seconds_to_sync() == 0.0:
             journal.sync()
 
-    def _gather(self, wait_s: float | None) -> bool:
-        """Move events from the queue to the journal; whether there were any.
-
-        Waits for the first one `wait_s` seconds, or for ever when that is None.
-        """
-        found = False
-        while self.journal.has_room:
-            try:
-                entry = self.queue.get_nowait() if found or wait_s == 0.0 else self.queue.get(timeout=wait_s)
-            except queue.Empty:
-                break
-            if not found and entry is not None and wait_s != 0.0:
-                self._stopping.wait(_BURST_S)
-            found = True
-            if entry is not None:
-                self._add(*entry)
+    def _gather(self) -> None:
+        """Move events from the queue to the journal, as far as there is room."""
+        while self.queue and self.journal.has_room:
+            self._add_queued(*self.queue.popleft())
+        self._behind = not self.journal.has_room
         drops = self.dropped.value() - self._drops_recorded
         # While the disk fails, drops are summed up, so that reports of drops displace no events.
         if drops > 0 and self.journal.has_room and not self.journal.failing:
             self._drops_recorded += drops
             self._add(recorder_dropped_event(drops), self._clock.now(), self._clock.monotonic())
-        return found
+
+    def _add_queued(
+        self,
+        event: FlightEvent | None,
+        make: Callable[[], FlightEvent] | None,
+        wall_time: datetime,
+        monotonic_s: float,
+    ) -> None:
+        try:
+            event = event if make is None else make()
+        except Exception:  # noqa: BLE001 - as an event made wrongly
+            event = None
+        if event is None:
+            self.dropped.add()
+        else:
+            self._add(event, wall_time, monotonic_s)
 
     def _add(self, event: FlightEvent, wall_time: datetime, monotonic_s: float) -> None:
         try:

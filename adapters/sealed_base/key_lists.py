@@ -14,23 +14,14 @@ from pathlib import Path
 import attrs
 
 from ...domain.errors import BaseSealError, BaseUnavailableError
-from ..files.atomic_file import atomic_file, new_file
 from ..files.generations import GenerationFolders, GenerationKind, open_generation_file
-from ..files.regular_file import read_at_most, read_regular
-from ..signatures import (
-    SignatureError,
-    Trust,
-    new_envelope,
-    open_envelope,
-    read_private_key,
-    signed,
-    who_signed,
-)
+from ..files.regular_file import read_at_most
+from ..signatures import Trust, open_envelope, who_signed
+from ..signed_files import SignedFiles
 from .key_list import MOST_BYTES, PAYLOAD_TYPE, KeyList, decode_key_list
 
 LIST_FILE = "keys.json"
 _FILE_MODE = 0o440
-_HANDED_ON_MODE = 0o644
 _LISTS = GenerationKind(
     noun="list of keys",
     unavailable=BaseUnavailableError,
@@ -200,30 +191,13 @@ def look_into_key_list(
     return SignedKeyList(keys, opened.identity, opened.signers, opened.is_trusted)
 
 
-def write_key_list(path: Path, keys: KeyList) -> None:
-    """Write a list without a signature to a new file. Raises `OSError`, `FileExistsError`."""
-    with new_file(path, _HANDED_ON_MODE) as file:
-        file.write(new_envelope(keys.encode(), PAYLOAD_TYPE))
-
-
-def read_key_list(path: Path) -> bytes:
-    """The content of a list's file that an operator names. Raises `BaseUnavailableError`."""
-    try:
-        return read_regular(path, MOST_BYTES, follow=True)
-    except OSError as error:
-        raise BaseUnavailableError(f"{path} can't be read: {error.strerror or error}") from error
-
-
-def sign_key_list(path: Path, key_file: Path) -> None:
-    """Add a signature to a list's file. Raises `BaseUnavailableError`, `BaseSealError`, `OSError`."""
-    envelope = read_key_list(path)
-    look_into_key_list(envelope, Trust((), 1), str(path))
-    try:
-        content = signed(envelope, PAYLOAD_TYPE, read_private_key(key_file))
-    except SignatureError as error:
-        raise BaseSealError(f"{path} can't be signed with {key_file}: {error}") from error
-    with atomic_file(path, _HANDED_ON_MODE) as file:
-        file.write(content)
+KEY_LIST_FILES = SignedFiles(
+    payload_type=PAYLOAD_TYPE,
+    most_bytes=MOST_BYTES,
+    unreadable=BaseUnavailableError,
+    unsignable=BaseSealError,
+    check=lambda envelope, where: look_into_key_list(envelope, Trust((), 1), where),
+)
 
 
 def _refuse_untrusted(found: SignedKeyList, trust: Trust, where: str, remedy: str) -> SignedKeyList:

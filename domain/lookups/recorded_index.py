@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import TileCacheError
 from ..flight_events import EventKind, FlightEvent
@@ -30,6 +31,14 @@ class KnownContents(Protocol):
     def content_sha256(self, tile_id: TileId) -> str | None: ...
 
 
+class RecordsLater(FlightRecorder, Protocol):
+    """A recorder that also takes events which are yet to be made, at no cost to its caller."""
+
+    def record_later(self, make: Callable[[], FlightEvent]) -> None:
+        """As `record`, of the event that `make` gives. `make` is called once, maybe on another thread."""
+        ...
+
+
 class RecordedHits(list[SearchHit]):
     """The hits of a lookup that is on the flight record under the name `lookup`."""
 
@@ -46,7 +55,7 @@ class RecordedIndex:
     def __init__(
         self,
         index: SearchableIndex,
-        recorder: FlightRecorder,
+        recorder: RecordsLater,
         *,
         run: str,
         store: Callable[[], KnownContents | None],
@@ -62,11 +71,11 @@ class RecordedIndex:
 
     def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
         """See `DescriptorIndex`."""
-        return self._recorded(descriptor, k, None, lambda: self._index.search(descriptor, k))
+        return self._recorded(descriptor, k, None)
 
     def search_within(self, descriptor: npt.NDArray[np.float32], k: int, area: Area) -> list[SearchHit]:
         """See `SupportsAreaSearch`."""
-        return self._recorded(descriptor, k, area, lambda: self._index.search_within(descriptor, k, area))
+        return self._recorded(descriptor, k, area)
 
     def rebuild(
         self,
@@ -98,69 +107,77 @@ class RecordedIndex:
         """See `DescriptorIndex`."""
         self._index.close()
 
-    def _recorded(
-        self,
-        descriptor: npt.NDArray[np.float32],
-        k: int,
-        near: Area | None,
-        search: Callable[[], list[SearchHit]],
-    ) -> list[SearchHit]:
-        metadata = self._index.metadata()
-        hits = search()
-        while (after := self._index.metadata()).sha256 != metadata.sha256:  # another generation answered
-            metadata, hits = after, search()
+    def _recorded(self, descriptor: npt.NDArray[np.float32], k: int, near: Area | None) -> list[SearchHit]:
+        index = self._index
+        metadata, hits = index.metadata(), _searched(index, descriptor, k, near)
+        while (after := index.metadata()) is not metadata and after.sha256 != metadata.sha256:
+            metadata, hits = after, _searched(index, descriptor, k, near)  # another generation answered
         sequence = next(self._sequence)
-        query = descriptor.astype("<f4", copy=False).tobytes()
-        listed, count = tuple(hits[:LISTED_HITS]), len(hits)
         store = self._store()
-        contents = None if store is None else tuple([_content(store, hit.tile_id) for hit in listed])
-
-        def payload() -> dict[str, Any]:
-            return Lookup(
-                run=self._run,
-                sequence=sequence,
-                query=query if self._keep_query else None,
-                query_sha256=hashlib.sha256(query).hexdigest(),
-                k=int(k),
-                near=near,
-                generation=metadata.generation,
-                index_sha256=metadata.sha256,
-                hits=listed,
-                hit_count=count,
-                contents=contents,
-            ).to_payload()
-
-        reason = "graph" if near is None else "area"
-        self._recorder.record(FlightEvent(EventKind.LOOKUP, reason, _MadeLater(payload)))
+        self._recorder.record_later(
+            partial(
+                _event,
+                self._run,
+                sequence,
+                descriptor.astype("<f4", copy=False).tobytes(),
+                self._keep_query,
+                k,
+                near,
+                metadata,
+                hits,
+                None if store is None else _contents(store, hits),
+            )
+        )
         found = RecordedHits(hits)
         found.lookup = f"{self._run}-{sequence}"
         return found
 
 
+def _searched(
+    index: SearchableIndex, descriptor: npt.NDArray[np.float32], k: int, near: Area | None
+) -> list[SearchHit]:
+    return index.search(descriptor, k) if near is None else index.search_within(descriptor, k, near)
+
+
+def _contents(store: KnownContents, hits: list[SearchHit]) -> list[str | None]:
+    """The content of each listed hit, as the store knows it now."""
+    content_sha256 = store.content_sha256
+    try:
+        return [content_sha256(hit.tile_id) for hit in hits[:LISTED_HITS]]
+    except TileCacheError:  # damaged facts of a base; the read of the tile reports them
+        return [_content(store, hit.tile_id) for hit in hits[:LISTED_HITS]]
+
+
 def _content(store: KnownContents, tile_id: TileId) -> str | None:
     try:
         return store.content_sha256(tile_id)
-    except TileCacheError:  # damaged facts of a base; the read of the tile reports them
+    except TileCacheError:
         return None
 
 
-class _MadeLater(Mapping[str, Any]):
-    """A payload that is made when it is first asked for: on the recorder's thread."""
-
-    def __init__(self, make: Callable[[], dict[str, Any]]) -> None:
-        self._make = make
-        self._made: dict[str, Any] | None = None
-
-    def _facts(self) -> dict[str, Any]:
-        if self._made is None:
-            self._made = self._make()
-        return self._made
-
-    def __getitem__(self, name: str) -> Any:
-        return self._facts()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._facts())
-
-    def __len__(self) -> int:
-        return len(self._facts())
+def _event(
+    run: str,
+    sequence: int,
+    query: bytes,
+    keep_query: bool,
+    k: int,
+    near: Area | None,
+    metadata: IndexMetadata,
+    hits: list[SearchHit],
+    contents: list[str | None] | None,
+) -> FlightEvent:
+    """The lookup as it is recorded."""
+    lookup = Lookup(
+        run=run,
+        sequence=sequence,
+        query=query if keep_query else None,
+        query_sha256=hashlib.sha256(query).hexdigest(),
+        k=int(k),
+        near=near,
+        generation=metadata.generation,
+        index_sha256=metadata.sha256,
+        hits=tuple(hits[:LISTED_HITS]),
+        hit_count=len(hits),
+        contents=None if contents is None else tuple(contents),
+    )
+    return FlightEvent(EventKind.LOOKUP, "graph" if near is None else "area", lookup.to_payload())

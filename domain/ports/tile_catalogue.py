@@ -78,6 +78,10 @@ class TileCatalogue(Protocol):
         """When the ground looked like that, microseconds since 1970 UTC; None for an unknown tile."""
         ...
 
+    def content_sha256(self, tile_id: TileId) -> str | None:
+        """The SHA-256 of a tile's bytes; None for an unknown tile."""
+        ...
+
     def latest_capture_us(self) -> int:
         """The latest capture time of all tiles ever known, microseconds since 1970 UTC; at least 0."""
         ...

@@ -44,6 +44,8 @@ class PlannedLeg:
     """When the aircraft is at its first point; over a diversion: when it is there at the latest."""
     ends_at: datetime
     """When it is at its last point. Tiles are judged as of this time: they only grow older."""
+    is_diversion: bool
+    """Whether it is no leg of the route itself."""
 
 
 @attrs.frozen
@@ -87,20 +89,25 @@ class FlightPlan:
         When the aircraft diverts is not known. A diversion counts as begun at the end of the route, the
         latest time there is. Raises `ValueError` for times that no calendar has.
         """
-        main = self._legs_of(self.route, self.route.name or "route", self.take_off, ASSUMED_SPEED_M_S)
+        name = self.route.name or "route"
+        main = self._legs_of(self.route, name, self.take_off, ASSUMED_SPEED_M_S, is_diversion=False)
         pace = self.route.speed_m_s or ASSUMED_SPEED_M_S
         planned = list(main)
         for number, diversion in enumerate(self.diversions, 1):
             name = diversion.name or f"diversion {number}"
-            planned += self._legs_of(diversion, name, main[-1].ends_at, pace)
+            planned += self._legs_of(diversion, name, main[-1].ends_at, pace, is_diversion=True)
         return tuple(planned)
 
-    def _legs_of(self, route: Route, name: str, begins: datetime, pace: float) -> list[PlannedLeg]:
+    def _legs_of(
+        self, route: Route, name: str, begins: datetime, pace: float, *, is_diversion: bool
+    ) -> list[PlannedLeg]:
         if self.speed_m_s is not None:
             route = attrs.evolve(route, times=())
         legs = route.legs(self.speed_m_s or route.speed_m_s or pace)
         try:
-            return [PlannedLeg(name, leg, begins + leg.begins, begins + leg.ends) for leg in legs]
+            return [
+                PlannedLeg(name, leg, begins + leg.begins, begins + leg.ends, is_diversion) for leg in legs
+            ]
         except OverflowError as error:
             raise ValueError(f"the flight begins at {begins.isoformat()} and lasts too long") from error
 

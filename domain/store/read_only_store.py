@@ -90,8 +90,7 @@ class ReadOnlyTileStore:
 
     def content_sha256(self, tile_id: TileId) -> str | None:
         """See `ReadableTiles`."""
-        entry = self._catalogue.get(tile_id)
-        return None if entry is None else entry.content_sha256
+        return self._catalogue.content_sha256(tile_id)
 
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """See `SupportsLocalReads`."""

@@ -228,7 +228,9 @@ def test_a_route_is_judged_on_the_page_as_by_aerotile_ready(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--host", "256.0.0.1"), BAD_CALL, "cannot listen on 256.0.0.1"),
+        (("--host", "256.0.0.1"), BAD_CALL, "cannot listen on 256.0.0.1: Name or service not known"),
+        (("--name", "http://ground/"), BAD_CALL, "--name 'http://ground/' is no name of a host"),
+        (("--name", "ground:80"), BAD_CALL, "--name 'ground:80' is no name of a host"),
         (("--port", "70000"), BAD_CALL, "70000 is not in the range"),
         (("--port-file", "nowhere/port"), BAD_CALL, "no folder nowhere"),
         (("--base",), JOB_FAILED, "no base is in use"),

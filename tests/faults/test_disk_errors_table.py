@@ -86,6 +86,7 @@ ELSEWHERE = {
     "adapters/sealed_base/one_file.py": "through atomic_file, new_file, and read back: test_base_one_file.py",
     "adapters/recall_lists/lists.py": "killed before each call: test_kills_of_recall.py",
     "adapters/signatures.py": "two small files of keys, through new_file",
+    "adapters/signed_files.py": "lists that are made and signed, through new_file and atomic_file",
     "adapters/build_files/block_file.py": "through atomic_file, on a full disk too: test_kills_of_builds.py",
     "adapters/build_files/work_folder.py": "folders, and what killed writers left: test_block_file.py",
     "adapters/cli/commands/serve.py": "the port file, through atomic_file",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -73,8 +75,9 @@ class Visit:
         return [asked for asked in self.requests if not asked.startswith(ours)]
 
 
-def visit(context: BrowserContext, url: str) -> Visit:
-    """Open the page and wait until it is ready."""
+@contextmanager
+def visiting(context: BrowserContext, url: str) -> Iterator[Visit]:
+    """A visit, in which nothing is asked of another server and nothing is complained of."""
     context.set_default_timeout(LIMIT_MS)
     page = context.new_page()
     visited = Visit(page, url, [], [])
@@ -83,7 +86,10 @@ def visit(context: BrowserContext, url: str) -> Visit:
     page.on("pageerror", lambda error: visited.complaints.append(str(error)))
     page.goto(url)
     expect(page.locator("body")).to_have_attribute("data-ready", "yes")
-    return visited
+    yield visited
+    page.close()
+    assert visited.elsewhere == []
+    assert visited.complaints == []
 
 
 def hindrances(page: Page) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -106,6 +107,19 @@ def test_systemd_hears_ready_watchdog_and_stopping_in_the_order_of_a_flight(tmp_
             flight.stdin.close()
             assert systemd.recv(4096) == b"STOPPING=1"
             assert flight.wait(120) == 0
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd's own reader of units is needed")
+def test_the_unit_in_the_documentation_is_one_that_systemd_takes(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "health.md").read_text()
+    unit = page.partition("```ini\n")[2].partition("```")[0]
+    assert "/opt/flight/bin/python" in unit
+    file = tmp_path / "flight.service"
+    file.write_text(unit.replace("/opt/flight/bin/python", sys.executable))
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", file], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
 def test_no_call_of_the_loop_opens_a_part(tmp_path: Path) -> None:

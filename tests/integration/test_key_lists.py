@@ -14,13 +14,7 @@ from sealed_bases import seal, square
 from aerotile.adapters.recall_lists.list_format import PAYLOAD_TYPE as RECALL_TYPE
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.key_list import KeyList, decode_key_list
-from aerotile.adapters.sealed_base.key_lists import (
-    KeyLists,
-    SignedKeyList,
-    read_key_list,
-    sign_key_list,
-    write_key_list,
-)
+from aerotile.adapters.sealed_base.key_lists import KEY_LIST_FILES, KeyLists, SignedKeyList
 from aerotile.adapters.signatures import Trust, new_envelope, signed, write_new_key
 from aerotile.domain.errors import BaseSealError, BaseUnavailableError
 
@@ -46,10 +40,10 @@ class Site:
     def signed(self, keys: KeyList, *signers: int) -> bytes:
         path = self.folder / "list.json"
         path.unlink(missing_ok=True)
-        write_key_list(path, keys)
+        KEY_LIST_FILES.write(path, keys.encode())
         for number in signers:
-            sign_key_list(path, self.files[number])
-        return read_key_list(path)
+            KEY_LIST_FILES.sign(path, self.files[number])
+        return KEY_LIST_FILES.read(path)
 
     def apply(self, keys: KeyList, *signers: int) -> tuple[SignedKeyList, bool]:
         return self.lists().apply(self.signed(keys, *signers), "the list")
@@ -306,9 +300,9 @@ def test_the_same_list_gives_the_same_bytes() -> None:
 
 def test_a_list_is_not_signed_with_anything_but_a_private_key(site: Site) -> None:
     path = site.folder / "list.json"
-    write_key_list(path, site.list_of(1, 2))
+    KEY_LIST_FILES.write(path, site.list_of(1, 2).encode())
     before = path.read_bytes()
     (site.folder / "no.key").write_bytes(b"no key")
     with pytest.raises(BaseSealError, match="is no private key"):
-        sign_key_list(path, site.folder / "no.key")
+        KEY_LIST_FILES.sign(path, site.folder / "no.key")
     assert path.read_bytes() == before

@@ -48,15 +48,8 @@ def path_of(zoom: int, x: int, y: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> MapSite:
-    site = make_site(tmp_path_factory.mktemp("site") / "root")
-    write_record(site.config.record_folder, flight_events())
-    return site
-
-
-@pytest.fixture(scope="module")
-def client(site: MapSite) -> Iterator[httpx.Client]:
-    with client_of(site, attributions=["Landesamt"]) as client:
+def client(flown_site: MapSite) -> Iterator[httpx.Client]:
+    with client_of(flown_site, attributions=["Landesamt"]) as client:
         yield client
 
 
@@ -136,9 +129,9 @@ def test_a_reader_of_pmtiles_reads_the_archive_by_ranges(client: httpx.Client) -
     ],
 )
 def test_a_range_is_cut_to_the_archive(
-    client: httpx.Client, site: MapSite, asked: str | None, status: int, begin: int, end: int | None
+    client: httpx.Client, flown_site: MapSite, asked: str | None, status: int, begin: int, end: int | None
 ) -> None:
-    whole = (site.config.base_folder / "generations/000001/tiles.pmtiles").read_bytes()
+    whole = (flown_site.config.base_folder / "generations/000001/tiles.pmtiles").read_bytes()
     answer = client.get("/base.pmtiles", headers={} if asked is None else {"Range": asked})
     assert (answer.status_code, answer.content) == (status, whole[begin:end])
     assert answer.headers["Accept-Ranges"] == "bytes"
@@ -152,9 +145,9 @@ def test_a_range_is_cut_to_the_archive(
     ],
 )
 def test_a_range_without_a_byte_of_the_archive_is_refused(
-    client: httpx.Client, site: MapSite, asked: str
+    client: httpx.Client, flown_site: MapSite, asked: str
 ) -> None:
-    size = (site.config.base_folder / "generations/000001/tiles.pmtiles").stat().st_size
+    size = (flown_site.config.base_folder / "generations/000001/tiles.pmtiles").stat().st_size
     answer = client.get("/base.pmtiles", headers={"Range": asked.encode("utf-8")})
     assert answer.status_code == 416
     assert answer.headers["Content-Range"] == f"bytes */{size}"
@@ -250,7 +243,7 @@ def test_a_flight_is_read_from_its_record(client: httpx.Client) -> None:
     assert part["database_gone"] == [{"since": times[3], "until": None}]
 
 
-def test_a_torn_record_shows_what_is_whole_and_counts_the_rest(site: MapSite, tmp_path: Path) -> None:
+def test_a_torn_record_shows_what_is_whole_and_counts_the_rest(flown_site: MapSite, tmp_path: Path) -> None:
     root = tmp_path / "root"
     torn = make_site(root, TILES[:1])
     with client_of(torn) as client:
@@ -284,12 +277,12 @@ def test_health_and_metrics_name_what_is_degraded(client: httpx.Client) -> None:
     assert values[("aerotile_http_requests_total", *counted)] >= 1
 
 
-def test_answering_changes_no_file(client: httpx.Client, site: MapSite) -> None:
-    before = files_below(site.root)
+def test_answering_changes_no_file(client: httpx.Client, flown_site: MapSite) -> None:
+    before = files_below(flown_site.root)
     for path in ("/", "/catalog", "/coverage", f"/freshness/{ZOOM}", "/record", path_of(ZOOM, WEST, NORTH)):
         assert client.get(path).status_code == 200
     assert client.get("/base.pmtiles").status_code == 200
-    assert files_below(site.root) == before
+    assert files_below(flown_site.root) == before
 
 
 def test_damage_costs_the_damaged_tile_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

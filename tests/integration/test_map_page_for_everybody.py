@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
-from browsers import chromium
-from map_sites import FIRST, LAST, ZOOM, flight_events, make_site, served, write_record
-from page_visits import Visit, hindrances, luminance, visit
+from map_sites import FIRST, LAST, ZOOM
+from page_visits import Visit, hindrances, luminance, visiting
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -33,30 +33,12 @@ def route_file(points: list[tuple[float, float]], name: str = "way.geojson") -> 
     return {"name": name, "mimeType": "application/geo+json", "buffer": json.dumps(content).encode()}
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    site = make_site(tmp_path_factory.mktemp("site") / "root")
-    write_record(site.config.record_folder, flight_events())
-    with served(site) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
 def visited(browser: Browser, url: str, request: pytest.FixtureRequest) -> Iterator[Visit]:
-    """A visit, in which nothing is asked of another server and nothing is complained of."""
     options = getattr(request, "param", {"viewport": {"width": 1200, "height": 900}})
-    context = browser.new_context(reduced_motion="reduce", **options)
-    visited = visit(context, url)
-    yield visited
-    context.close()
-    assert visited.elsewhere == []
-    assert visited.complaints == []
+    with closing(browser.new_context(reduced_motion="reduce", **options)) as context:
+        with visiting(context, url) as visited:
+            yield visited
 
 
 def judge(page: Page, points: list[tuple[float, float]]) -> None:
@@ -108,6 +90,19 @@ def test_a_route_is_judged_at_the_time_and_speed_that_are_given(visited: Visit) 
     page.get_by_label("Take-off (UTC)").fill("")
     page.get_by_role("button", name="Judge the route").click()
     expect(page.get_by_role("status")).not_to_contain_text("stale")
+
+
+def test_a_diversion_is_judged_with_the_route_and_named_among_the_legs(visited: Visit) -> None:
+    page = visited.page
+    page.get_by_label("Files of diversions").set_input_files(route_file(OUTSIDE, "field.json"))
+    judge(page, INSIDE)
+    expect(page.locator("#go")).to_have_text("NO-GO")
+    expect(page.locator("#legs li").filter(has_text="diversion field leg 1")).to_have_count(1)
+    expect(page.locator('#map path[stroke-dasharray="8 6"]').first).to_be_attached()
+    page.get_by_role("button", name="Take the route away").click()
+    judge(page, INSIDE)
+    expect(page.locator("#go")).to_have_text("NO-GO")
+    expect(page.locator("#legs li").filter(has_text="diversion")).to_have_count(0)
 
 
 def test_a_route_is_dropped_on_the_page(visited: Visit) -> None:

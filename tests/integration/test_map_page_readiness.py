@@ -7,16 +7,19 @@ import json
 import socket
 import zipfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime, timezone
 
 import httpx
 import numpy as np
 import pytest
 from disk_faults import files_below
-from map_sites import FIRST, LAST, ZOOM, MapSite, client_of, flight_events, make_site, write_record
+from map_sites import FIRST, LAST, ZOOM, MapSite, client_of
 from random_seed import random_of
+from waiting import until
 
 from aerotile.adapters.map_page import bodies
+from aerotile.adapters.map_page.application import MOST_ROUTES
 from aerotile.adapters.map_page.readiness import MOST_ROUTE_BYTES, cells_of_zoom, lines_of
 from aerotile.domain.readiness.flight_plan import FlightPlan, wanted_tiles
 from aerotile.domain.readiness.report import Readiness
@@ -32,26 +35,19 @@ def line(points: list[tuple[float, float]]) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> MapSite:
-    site = make_site(tmp_path_factory.mktemp("site") / "root")
-    write_record(site.config.record_folder, flight_events())
-    return site
-
-
-@pytest.fixture(scope="module")
-def client(site: MapSite) -> Iterator[httpx.Client]:
-    with client_of(site) as client:
+def client(flown_site: MapSite) -> Iterator[httpx.Client]:
+    with client_of(flown_site) as client:
         yield client
 
 
 def test_a_route_is_judged_with_its_line_and_cells_and_nothing_is_changed(
-    client: httpx.Client, site: MapSite
+    client: httpx.Client, flown_site: MapSite
 ) -> None:
-    before = files_below(site.root)
+    before = files_below(flown_site.root)
     answer = client.post("/ready", params=ASKED, content=line(POINTS))
     assert answer.status_code == 200
     facts = answer.json()
-    assert files_below(site.root) == before
+    assert files_below(flown_site.root) == before
     assert (facts["go"], facts["take_off"]) == (False, "2026-06-01T00:00:00+00:00")
     assert facts["kinds"] == ["ready", "not checked", "undescribed", "stale", "damaged", "missing"]
     plan = FlightPlan(Route(POINTS), 1_000.0, (ZOOM - 1, ZOOM), NOW)
@@ -66,6 +62,43 @@ def test_a_route_is_judged_with_its_line_and_cells_and_nothing_is_changed(
     (drawn_line,) = leg["lines"]
     for place, (lon, lat) in ((drawn_line[0], POINTS[0]), (drawn_line[-1], POINTS[1])):
         assert place == pytest.approx([lat, lon], abs=1e-6)
+
+
+def test_diversions_behind_the_route_are_judged_and_told_from_it(client: httpx.Client) -> None:
+    route, field = line(POINTS), line([POINTS[1], (POINTS[1][0] + 0.05, POINTS[1][1])])
+    told = json.dumps([["field.json", len(field)], ["back.json", len(route)]])
+    answer = client.post("/ready", params={**ASKED, "diversions": told}, content=route + field + route)
+    legs = answer.json()["legs"]
+    assert [(leg["route"], leg["diversion"]) for leg in legs] == [
+        ("way", False), ("field", True), ("back", True)
+    ]  # fmt: skip
+    assert legs[1]["lines"][0][-1] == pytest.approx([POINTS[1][1], POINTS[1][0] + 0.05], abs=1e-6)
+    assert all(leg["begins_at"] >= legs[0]["ends_at"] for leg in legs[1:])
+
+
+def test_a_file_that_is_slow_to_arrive_keeps_no_other_from_being_judged(client: httpx.Client) -> None:
+    place = client.base_url
+    head = f"POST /ready?corridor=1km&zooms=9 HTTP/1.1\r\nHost: {place.host}\r\nContent-Length: 99\r\n\r\n{{"
+    with ExitStack() as stack:
+
+        def begin_one() -> None:
+            slow = stack.enter_context(socket.create_connection((place.host, place.port), timeout=60))
+            slow.sendall(head.encode())
+
+        def status() -> int:
+            return client.post("/ready", params=ASKED, content=line(POINTS)).status_code
+
+        def is_full() -> bool:
+            begin_one()
+            return status() == 503
+
+        for _ in range(MOST_ROUTES - 1):
+            begin_one()
+        assert status() == 200
+        until(is_full)
+        answer = client.post("/ready", params=ASKED, content=line(POINTS))
+        assert answer.text == "16 routes are waiting to be judged; try again later\n"
+    until(lambda: status() == 200)
 
 
 def test_a_line_across_the_antimeridian_is_drawn_in_two_parts() -> None:
@@ -155,6 +188,12 @@ def test_a_hostile_file_is_refused_in_one_line(client: httpx.Client, name: str) 
         ({"speed": "25"}, "a speed has a unit"),
         ({"speed": "9999km/h"}, "no aircraft flies a route at '9999km/h'"),
         ({"makes": "1"}, "no parameter 'makes' here"),
+        ({"diversions": "field.kml"}, "diversions must be a list of names and bytes"),
+        ({"diversions": '[["field.kml",-1]]'}, "diversions must be a list of names and bytes"),
+        ({"diversions": '[["field.kml",true]]'}, "diversions must be a list of names and bytes"),
+        ({"diversions": "[" * 400}, "diversions must be a list of names and bytes"),
+        ({"diversions": '[["field.kml",999]]'}, "the diversions take more bytes than the body has"),
+        ({"diversions": '[["field.kml",0]]'}, "field.kml: it is empty"),
         ({"name": "../../etc/\nforged"}, "a distance has a unit"),
     ],
 )

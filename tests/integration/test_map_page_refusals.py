@@ -141,6 +141,7 @@ def test_a_path_leads_to_nothing_but_views(port: int, path: str) -> None:
         ("/record?since=2026-05-02&until=2026-05-01", "since is later than until"),
         ("/record?limit=9", "no parameter 'limit' here; there are: since, until"),
         ("/catalog?x=1", "no parameter 'x' here; there are: none"),
+        ("/base.pmtiles?x=1", "no parameter 'x' here; there are: none"),
         ("/health?%0aforged=1", r"no parameter '\nforged' here; there are: none"),
     ],
 )

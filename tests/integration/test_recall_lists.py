@@ -14,7 +14,7 @@ from sealed_bases import seal, square
 
 from aerotile.adapters.recall_lists import lists
 from aerotile.adapters.recall_lists.list_format import PAYLOAD_TYPE, decode_list, encode_list
-from aerotile.adapters.recall_lists.lists import RecallLists, read_list_file, sign_list, write_list
+from aerotile.adapters.recall_lists.lists import RECALL_LIST_FILES, RecallLists, write_list
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.signatures import Trust, new_envelope, signed, write_new_key
 from aerotile.domain.errors import RecallListError
@@ -56,8 +56,8 @@ class Site:
         path.unlink(missing_ok=True)
         write_list(path, recalls)
         for number in signers or (0, 1):
-            sign_list(path, self.keys[number])
-        return read_list_file(path)
+            RECALL_LIST_FILES.sign(path, self.keys[number])
+        return RECALL_LIST_FILES.read(path)
 
     def apply(self, envelope: bytes) -> tuple[RecallInForce, bool]:
         return self.lists().apply(envelope, "the list")
@@ -308,11 +308,11 @@ def test_a_file_that_is_no_list_is_not_signed_and_stays_as_it_is(site: Site) -> 
     path = site.folder / "x.json"
     path.write_bytes(b"hello")
     with pytest.raises(RecallListError, match=r"x\.json is no recall list that can be used"):
-        sign_list(path, site.keys[0])
+        RECALL_LIST_FILES.sign(path, site.keys[0])
     write_list(site.folder / "y.json", LIST)
     before = (site.folder / "y.json").read_bytes()
     with pytest.raises(RecallListError, match="can't be signed with"):
-        sign_list(site.folder / "y.json", path)
+        RECALL_LIST_FILES.sign(site.folder / "y.json", path)
     assert (site.folder / "y.json").read_bytes() == before
 
 

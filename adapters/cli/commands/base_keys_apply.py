@@ -35,8 +35,8 @@ def apply(session: Session, file: Path, force: bool, as_json: bool) -> None:
     list in force, when it has that one's number and another content, and when the base in use would be
     refused from then on. Recall lists have keys of their own, which stay.
     """
-    from ...sealed_base.key_lists import read_key_list
+    from ...sealed_base.key_lists import KEY_LIST_FILES
 
     with session.existing_runtime("base") as runtime:
-        found, is_new = runtime.apply_key_list(read_key_list(file), str(file), force=force)
+        found, is_new = runtime.apply_key_list(KEY_LIST_FILES.read(file), str(file), force=force)
     print_list({"applied": is_new} | list_facts(found), as_json=as_json)

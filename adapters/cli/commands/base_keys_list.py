@@ -31,11 +31,13 @@ def list_(session: Session, file: Path | None, as_json: bool) -> None:
     Number 0: no list was applied, the keys of base.public_keys count. Exit code 1 for a FILE that would be
     refused.
     """
-    from ...sealed_base.key_lists import read_key_list
+    from ...sealed_base.key_lists import KEY_LIST_FILES
 
     with session.existing_runtime("base") as runtime:
         if file is not None:
-            print_list(list_facts(runtime.key_lists.open(read_key_list(file), str(file))), as_json=as_json)
+            print_list(
+                list_facts(runtime.key_lists.open(KEY_LIST_FILES.read(file), str(file))), as_json=as_json
+            )
             return
         found, trust = runtime.key_lists.in_force(), runtime.base_trust
     if found is None:

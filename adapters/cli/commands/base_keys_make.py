@@ -41,7 +41,7 @@ def make(file: Path, number: int, threshold: int, public_keys: tuple[str, ...], 
     A list replaces the keys before as a whole: name again each one that stays.
     """
     from ...sealed_base.key_list import KeyList
-    from ...sealed_base.key_lists import look_into_key_list, read_key_list, write_key_list
+    from ...sealed_base.key_lists import KEY_LIST_FILES, look_into_key_list
     from ...signatures import Trust
 
     try:
@@ -49,7 +49,9 @@ def make(file: Path, number: int, threshold: int, public_keys: tuple[str, ...], 
     except ValueError as error:
         raise BadInputError(str(error), remedy="correct it; no file was written") from error
     try:
-        write_key_list(file, keys)
+        KEY_LIST_FILES.write(file, keys.encode())
     except FileExistsError as error:
         raise BadInputError(f"{file} is there already", remedy="name a new file") from error
-    print_list(list_facts(look_into_key_list(read_key_list(file), Trust((), 1), str(file))), as_json=as_json)
+    print_list(
+        list_facts(look_into_key_list(KEY_LIST_FILES.read(file), Trust((), 1), str(file))), as_json=as_json
+    )

@@ -29,9 +29,9 @@ def sign(session: Session, file: Path, key: Path, as_json: bool) -> None:
 
     `signed_by` names those of base.public_keys that signed it.
     """
-    from ...sealed_base.key_lists import look_into_key_list, read_key_list, sign_key_list
+    from ...sealed_base.key_lists import KEY_LIST_FILES, look_into_key_list
     from ...signatures import Trust
 
-    sign_key_list(file, key)
+    KEY_LIST_FILES.sign(file, key)
     trust = Trust(session.config.base.public_keys, session.config.base.threshold)
-    print_list(list_facts(look_into_key_list(read_key_list(file), trust, str(file))), as_json=as_json)
+    print_list(list_facts(look_into_key_list(KEY_LIST_FILES.read(file), trust, str(file))), as_json=as_json)

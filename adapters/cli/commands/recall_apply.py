@@ -31,9 +31,9 @@ def apply(session: Session, file: Path, as_json: bool) -> None:
     search, and within a second where they search nothing. It stays in force through restarts and rollbacks of
     the base.
     """
-    from ...recall_lists.lists import read_list_file
+    from ...recall_lists.lists import RECALL_LIST_FILES
 
     with session.existing_runtime("base") as runtime:
-        found, is_new = runtime.recall_lists.apply(read_list_file(file), str(file))
+        found, is_new = runtime.recall_lists.apply(RECALL_LIST_FILES.read(file), str(file))
     facts = list_facts(found, threshold=session.config.recall.threshold, trusted=True)
     print_list({"applied": is_new} | facts, as_json=as_json)

@@ -32,13 +32,13 @@ def list_(session: Session, file: Path | None, as_json: bool) -> None:
     Of the list in force the tiles that it names are counted in the store and in the base in use. Exit code 1
     for a FILE that has not as many signatures as are needed.
     """
-    from ...recall_lists.lists import look_into_list, read_list_file
+    from ...recall_lists.lists import RECALL_LIST_FILES, look_into_list
     from ...signatures import Trust, who_signed
 
     settings = session.config.recall
     trust = Trust(settings.public_keys, settings.threshold)
     if file is not None:
-        found, trusted = look_into_list(read_list_file(file), trust, str(file))
+        found, trusted = look_into_list(RECALL_LIST_FILES.read(file), trust, str(file))
         print_list(list_facts(found, threshold=trust.threshold, trusted=trusted), as_json=as_json)
         if not trusted:
             raise JobFailedError(

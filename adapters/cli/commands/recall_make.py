@@ -104,7 +104,7 @@ def make(
     """
     from ....domain.errors import RecallListError
     from ....domain.values.recall_list import RecallList
-    from ...recall_lists.lists import look_into_list, read_list_file, write_list
+    from ...recall_lists.lists import RECALL_LIST_FILES, look_into_list, write_list
     from ...signatures import Trust
 
     areas = [*boxes, *(shape for circle in circles for shape in circle.shapes), *_shapes_of(shapes)]
@@ -128,7 +128,7 @@ def make(
         raise BadInputError(str(error), remedy=error.remedy) from error
     except FileExistsError as error:
         raise BadInputError(f"{file} is there already", remedy="name a new file") from error
-    written, _ = look_into_list(read_list_file(file), Trust((), 1), str(file))
+    written, _ = look_into_list(RECALL_LIST_FILES.read(file), Trust((), 1), str(file))
     print_list(list_facts(written, threshold=1, trusted=False), as_json=as_json)
 
 

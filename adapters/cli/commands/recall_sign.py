@@ -29,11 +29,11 @@ def sign(session: Session, file: Path, key: Path, as_json: bool) -> None:
 
     Not with a key that signs bases: an aircraft refuses a configuration that pins one key for both.
     """
-    from ...recall_lists.lists import look_into_list, read_list_file, sign_list
+    from ...recall_lists.lists import RECALL_LIST_FILES, look_into_list
     from ...signatures import Trust
 
-    sign_list(file, key)
+    RECALL_LIST_FILES.sign(file, key)
     settings = session.config.recall
     trust = Trust(settings.public_keys, settings.threshold)
-    found, trusted = look_into_list(read_list_file(file), trust, str(file))
+    found, trusted = look_into_list(RECALL_LIST_FILES.read(file), trust, str(file))
     print_list(list_facts(found, threshold=trust.threshold, trusted=trusted), as_json=as_json)

@@ -83,11 +83,11 @@ def serve(
         raise BadInputError(
             f"no folder {port_file.parent}", remedy="name a port file in a folder that exists"
         )
+    hosts = KnownHosts(names)
     with (
         ServingRuntime(config, base_alone=by_base or not has_store, attributions=attributions) as runtime,
         closing(MapPage(runtime.map_supply)) as page,
     ):
-        hosts = KnownHosts(names)
         server = WebServer(page.application(hosts), host=host, port=port)
         hosts.bind(server.address)
         if not is_loopback(server.address):

@@ -23,6 +23,7 @@ class Entries(OfTileCatalogue):
         assert imported(1) not in catalogue
         assert catalogue.get(imported(1)) is None
         assert catalogue.captured_us(onboard(1)) is None
+        assert catalogue.content_sha256(onboard(1)) is None
         assert catalogue.lru_candidates(5) == []
         assert not catalogue.remove(imported(1))
         assert len(catalogue.snapshot()[0]) == 0
@@ -61,6 +62,7 @@ class Entries(OfTileCatalogue):
         catalogue.add(known)
         assert catalogue.get(known.tile_id) == entry(known)
         assert catalogue.captured_us(known.tile_id) == microseconds_of(known.captured_at)
+        assert catalogue.content_sha256(known.tile_id) == known.content_sha256
 
     def test_a_tile_is_told_from_one_of_another_source_or_flight_at_its_place(
         self, catalogue: TileCatalogue

@@ -39,6 +39,15 @@ const Imagery = L.TileLayer.extend({
     const { zooms } = this.options;
     return zooms.findLast((each) => each <= zoom) ?? zooms[0];
   },
+
+  // A place in two dimensions: a browser draws each picture with one in three as a layer of its own, a hundred
+  // of them anew in each frame of a pan.
+  _addTile(coords, container) {
+    L.TileLayer.prototype._addTile.call(this, coords, container);
+    const { el } = this._tiles[this._tileCoordsToKey(coords)];
+    const { x, y } = L.DomUtil.getPosition(el);
+    el.style.transform = `translate(${x}px, ${y}px)`;
+  },
 });
 
 function say(line) {

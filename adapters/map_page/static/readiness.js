@@ -14,6 +14,7 @@ const STYLES = [
   { color: "#dc0000", weight: 3 },
 ];
 const MOST_LISTED = 20;
+const LONGEST_NAME = 30;
 
 const counted = (tiles) => (tiles === 1 ? "1 tile" : `${tiles.toLocaleString("en")} tiles`);
 
@@ -26,7 +27,12 @@ export class Readiness {
     this.cells = new Cells(map, "readiness");
     this.lines = L.featureGroup().addTo(map);
     this.file = null;
+    this.diversions = [];
     this.found = null;
+    byId("diversions").addEventListener("change", ({ target }) => {
+      this.diversions = [...target.files];
+      if (this.file !== null) this.judge();
+    });
     byId("route").addEventListener("change", ({ target }) => this.take([...target.files]));
     byId("judge").addEventListener("click", () => this.judge());
     byId("take-away").addEventListener("click", () => this.clear());
@@ -77,12 +83,18 @@ export class Readiness {
     this.forget();
     return this.attempt(async () => {
       if (this.file === null) throw new Error("choose a route file first");
-      if (this.file.size > this.most) throw new Error(`the file is larger than ${this.most / 2 ** 20} MiB`);
-      const { file } = this;
+      const { file, diversions } = this;
+      const size = [file, ...diversions].reduce((sum, each) => sum + each.size, 0);
+      if (size > this.most) {
+        const what = diversions.length ? "files are" : "file is";
+        throw new Error(`the ${what} larger than ${this.most / 2 ** 20} MiB`);
+      }
       this.say("The route is judged ...");
       const takeOff = byId("take-off").value;
       const found = await ask(this.address, {
         name: file.name,
+        diversions: diversions.length
+          ? JSON.stringify(diversions.map((each) => [each.name.slice(-LONGEST_NAME), each.size])) : null,
         corridor: byId("corridor").value,
         zooms: byId("ready-zooms").value,
         at: takeOff ? `${takeOff}:00Z` : null,
@@ -90,9 +102,9 @@ export class Readiness {
       }, "ready", {
         method: "POST",
         headers: { "Content-Type": "application/octet-stream" },
-        body: file,
+        body: new Blob([file, ...diversions]),
       });
-      if (found !== null && file === this.file) this.show(found);
+      if (found !== null && file === this.file && diversions === this.diversions) this.show(found);
     });
   }
 
@@ -136,7 +148,7 @@ export class Readiness {
     const items = shown.map((leg) => {
       const counts = leg.zooms.map(({ zoom, wanted, ready }) => `zoom ${zoom}: ${ready} of ${wanted} ready`);
       const until = leg.ends_at.slice(0, 16).replace("T", " ");
-      const content = `${leg.route} leg ${leg.leg}, until ${until} UTC; ${counts.join("; ")}`;
+      const content = `${leg.diversion ? "diversion " : ""}${leg.route} leg ${leg.leg}, until ${until} UTC; ${counts.join("; ")}`;
       return listedButton(content, () => this.map.fitBounds(L.latLngBounds(leg.lines.flat())));
     });
     if (legs.length > shown.length) items.push(element("li", `and ${legs.length - shown.length} more legs`));
@@ -151,7 +163,10 @@ export class Readiness {
     )));
     this.lines.clearLayers();
     for (const style of [{ color: "#ffffff", weight: 6 }, { color: "#000000", weight: 2 }]) {
-      for (const { lines } of this.found.legs) L.polyline(lines, { interactive: false, ...style }).addTo(this.lines);
+      for (const { lines, diversion } of this.found.legs) {
+        const dashArray = diversion ? "8 6" : null;
+        L.polyline(lines, { interactive: false, ...style, dashArray }).addTo(this.lines);
+      }
     }
   }
 
@@ -166,7 +181,8 @@ export class Readiness {
   clear() {
     this.forget();
     this.file = null;
-    byId("route").value = "";
+    this.diversions = [];
+    byId("route").value = byId("diversions").value = "";
     byId("route-name").textContent = "";
     this.say("The route is taken away.");
     byId("route").focus();
