@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import count
+from operator import itemgetter
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +22,7 @@ from distributed.utils import TimeoutError as DaskTimeoutError
 
 from ...domain.errors import BaseSealError
 from ...domain.ports.block_runner import Result, Task
+from ..available_memory import available_memory_bytes
 from .on_worker import Call, Failure
 
 PATIENCE_S = 60.0
@@ -31,6 +33,8 @@ _AHEAD = 3
 _LOOK_S = 2.0
 _FETCH_S = 30.0
 """A result that does not come from its worker by then is computed again."""
+_PAUSED_AT = 0.8
+"""Of its memory limit, where Dask stops a worker."""
 _LOGGER = "distributed"
 _GONE = (CancelledError, CommClosedError, DaskTimeoutError, OSError)
 _REMEDY = "start it and its workers, then build again: what is finished stays"
@@ -72,9 +76,52 @@ class DaskRunner:
 
     def run(self, phase: str, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """See `BlockRunner`."""
+        results = self._run(phase, work, tasks)
+        with closing(results):
+            next(results)
+            yield from results
+
+    @contextmanager
+    def beside(
+        self, phase: str, work: Callable[[Task], Result], task: Task
+    ) -> Iterator[Callable[[], Result]]:
+        """See `BlockRunner`."""
+        roomy = max(self._memory().items(), key=itemgetter(1), default=None)
+        results = self._run(phase, work, [task], prefer=None if roomy is None else [roomy[0]])
+        next(results)
+        with closing(results):
+            yield lambda: next(results)
+
+    def available_memory_bytes(self) -> int | None:
+        """See `BlockRunner`."""
+        return max(self._memory().values(), default=None)
+
+    def _memory(self) -> dict[str, int]:
+        """What each worker can take: of its machine, and below the limit that Dask holds it to (0: none)."""
+        try:
+            left = self._client.run(available_memory_bytes, on_error="ignore")
+            known = self._client.sync(self._client.scheduler.identity)["workers"]
+        except _GONE:
+            return {}
+        found = {}
+        for address, bytes_left in left.items():
+            if bytes_left is not None and address in known:
+                limit = int(known[address]["memory_limit"] * _PAUSED_AT)
+                found[address] = min(bytes_left, limit or bytes_left)
+        return found
+
+    def _run(
+        self,
+        phase: str,
+        work: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        prefer: list[str] | None = None,
+    ) -> Generator[Any, None, None]:
+        """One None when the first tasks are submitted, then the results. Raises as `run`."""
         call = Call(work, self.environment, dict(self.environment()))
         upcoming, again = iter(tasks), deque[Task]()
         under_way: dict[Future, Task] = {}
+        is_begun = False
         self._had_threads = time.monotonic()
         try:
             while True:
@@ -84,7 +131,18 @@ class DaskRunner:
                     self._connect()
                 for task in self._next(again, upcoming, len(under_way)):
                     key = f"{phase}-{next(self._keys)}"
-                    under_way[self._client.submit(call, task, key=key, pure=False)] = task
+                    future = self._client.submit(
+                        call,
+                        task,
+                        key=key,
+                        pure=False,
+                        workers=prefer,
+                        allow_other_workers=bool(prefer),
+                    )
+                    under_way[future] = task
+                if not is_begun:
+                    is_begun = True
+                    yield None
                 if not under_way:
                     return
                 for future in self._ended(under_way):
@@ -227,6 +285,7 @@ def runner_of_workers(
             security=True,
             dashboard_address="127.0.0.1:0",
             local_directory=scratch,
+            memory_limit=0,  # a build bounds what it takes, and the graph may take more than a worker's share
             silence_logs=logging.CRITICAL,
         ) as cluster,
     ):

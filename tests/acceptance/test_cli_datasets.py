@@ -88,7 +88,7 @@ def test_a_dataset_is_defined_shown_listed_and_corrected(
         ({"dates_from": "a CSV"}, "exactly one thing must say when"),
         ({"sha256": "AB" * 32}, "source_sha256 must be 64 lower-case"),
         ({"sha256": None}, "no file and no folder ortho.tif"),
-        ({"sha256": None, "source": "."}, "holds no JPEG tiles"),
+        ({"sha256": None, "source": "."}, "holds no tiles zoom/x/y.jpg, .png or .webp"),
         ({"sha256": None, "source": "https://a.example/?key=s3cret"}, "may hold a token"),
         ({"licence": " "}, "licence must be one line"),
         ({"captured_at": "9999-12-31"}, "9999-12-31T00:00:00"),
