@@ -59,6 +59,8 @@ class DaskRunner:
     _client: Client = attrs.field(init=False)
     _scheduler: str = attrs.field(default="", init=False)
     """The id of the scheduler that knows the tasks: a scheduler that is started again has another one."""
+    _workers: Mapping[str, int] = attrs.field(factory=dict, init=False)
+    """The threads of each worker, by its address."""
     _threads: int = attrs.field(default=0, init=False)
     _looked: float = attrs.field(default=0.0, init=False)
     _had_threads: float = attrs.field(default=0.0, init=False)
@@ -87,7 +89,7 @@ class DaskRunner:
     ) -> Iterator[Callable[[], Result]]:
         """See `BlockRunner`."""
         roomy = max(self._memory().items(), key=itemgetter(1), default=None)
-        results = self._run(phase, work, [task], prefer=None if roomy is None else [roomy[0]])
+        results = self._run(phase, work, [task], prefer=None if roomy is None else roomy[0])
         next(results)
         with closing(results):
             yield lambda: next(results)
@@ -115,7 +117,7 @@ class DaskRunner:
         phase: str,
         work: Callable[[Task], Result],
         tasks: Iterable[Task],
-        prefer: list[str] | None = None,
+        prefer: str | None = None,
     ) -> Generator[Any, None, None]:
         """One None when the first tasks are submitted, then the results. Raises as `run`."""
         call = Call(work, self.environment, dict(self.environment()))
@@ -129,6 +131,13 @@ class DaskRunner:
                     again += under_way.values()
                     under_way.clear()
                     self._connect()
+                elif prefer is not None and prefer not in self._workers:
+                    # Dask keeps a task for a worker that died, where there was no other at that moment.
+                    prefer = None
+                    with suppress(*_GONE):
+                        self._client.cancel(list(under_way))
+                    again += under_way.values()
+                    under_way.clear()
                 for task in self._next(again, upcoming, len(under_way)):
                     key = f"{phase}-{next(self._keys)}"
                     future = self._client.submit(
@@ -137,7 +146,7 @@ class DaskRunner:
                         key=key,
                         pure=False,
                         workers=prefer,
-                        allow_other_workers=bool(prefer),
+                        allow_other_workers=prefer is not None,
                     )
                     under_way[future] = task
                 if not is_begun:
@@ -181,7 +190,8 @@ class DaskRunner:
         self._looked = now
         try:
             found = self._client.sync(self._client.scheduler.identity)["id"]
-            self._threads = sum(self._client.nthreads().values())
+            self._workers = self._client.nthreads()
+            self._threads = sum(self._workers.values())
         except _GONE:
             return False
         if found != self._scheduler:

@@ -63,6 +63,23 @@ def test_a_large_task_runs_beside_what_its_caller_does(runner: DaskRunner, tmp_p
     assert list(runner.run("square", lambda number: number * number, [3])) == [9]
 
 
+def test_a_large_task_whose_worker_is_gone_is_done_by_the_next_one(
+    cluster: LocalCluster, runner: DaskRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = Client.submit
+
+    def after_the_worker(client: Client, *args: Any, **named: Any) -> Future:
+        if named["workers"] is not None:  # chosen, and gone before the task is there
+            cluster.scale(0)
+            until(lambda: not client.nthreads())
+        return submit(client, *args, **named)
+
+    monkeypatch.setattr(Client, "submit", after_the_worker)
+    with runner.beside("graph", lambda number: number + 1, 4) as wait:
+        cluster.scale(1)
+        assert wait() == 5
+
+
 def test_a_large_task_that_nobody_waits_for_is_given_up(runner: DaskRunner, tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), runner.beside("graph", gated(tmp_path), 4):
         raise ZeroDivisionError
