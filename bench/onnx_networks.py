@@ -74,7 +74,7 @@ def timed(model: OnnxModel, pictures: Array) -> tuple[Array, float]:
 
 
 def hits(described: Array, asked: Array, corners: Any, plans: Any) -> dict[str, dict[str, float]]:
-    """Shares of the frames over land whose tile is first, and among five: of all tiles, and within a prior."""
+    """Shares of the frames over land whose tile is first, and among five: of all, and within a prior."""
     tile_ids = [TileId(_ZOOM, int(x), int(y), TileSource.IMPORTED) for x, y in corners]
     outcomes: dict[str, Counter[str]] = {}
     for number, (plan, row) in enumerate(zip(plans, asked, strict=True)):
