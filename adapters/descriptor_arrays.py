@@ -48,6 +48,8 @@ def checked_query(descriptor: Any, dimension: int, k: Any) -> npt.NDArray[np.flo
         raise ValueError(f"k must be a whole number of 1 or more, got {k!r}")
     if not isinstance(descriptor, np.ndarray):
         raise ValueError(f"descriptor must be a numpy array, got {type(descriptor).__name__}")
+    if isinstance(descriptor, np.ma.MaskedArray):  # what lies under a mask is no component of a descriptor
+        raise ValueError("descriptor must not be a masked array")
     if descriptor.dtype != _FLOAT32:
         raise ValueError(f"descriptor must be float32, got {descriptor.dtype}")
     if descriptor.shape != (dimension,):
@@ -81,6 +83,8 @@ def check_descriptors(tile_ids: Any, descriptors: Any) -> None:
         raise TypeError(f"tile_ids must be a sequence of TileId, got {type(tile_ids).__name__}")
     if not isinstance(descriptors, np.ndarray):
         raise IndexBuildError(f"descriptors must be a numpy array, got {type(descriptors).__name__}")
+    if isinstance(descriptors, np.ma.MaskedArray):
+        raise IndexBuildError("descriptors must not be a masked array")
     if descriptors.dtype != _FLOAT32:
         raise IndexBuildError(
             f"descriptors must be float32, got {descriptors.dtype}", remedy="convert with .astype('float32')"

@@ -117,8 +117,9 @@ class DescriptorIndexContract:
             (np.full(DIMENSION, np.nan, np.float32), "finite"),
             (np.full(DIMENSION, np.inf, np.float32), "finite"),
             (np.array([0] * (DIMENSION - 1) + [-np.inf], np.float32), f"component {DIMENSION - 1}"),
+            (np.ma.masked_less(vectors(1)[0], 0), "masked"),
         ],
-        ids=["two_dimensions", "too_long", "float64", "list", "nan", "infinite", "last_infinite"],
+        ids=["two_dimensions", "too_long", "float64", "list", "nan", "infinite", "last_infinite", "masked"],
     )
     def test_a_query_that_is_no_descriptor_is_refused(
         self, index: DescriptorIndex, query: Any, said: str
@@ -214,6 +215,7 @@ class DescriptorIndexContract:
             ({"descriptors": np.full((200, DIMENSION), np.nan, np.float32)}, "not finite"),
             ({"descriptors": vectors(200) * np.float32(1e-30)}, "no number of float32"),
             ({"descriptors": vectors(200) * np.float32(1e30)}, "no number of float32"),
+            ({"descriptors": np.ma.masked_less(vectors(200), 0)}, "masked"),
         ],
         ids=[
             "empty",
@@ -225,6 +227,7 @@ class DescriptorIndexContract:
             "nan",
             "too_short",
             "too_long",
+            "masked",
         ],
     )
     def test_a_refused_rebuild_leaves_the_old_content_in_use(
