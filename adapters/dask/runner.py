@@ -28,6 +28,14 @@ from .on_worker import Call, Failure
 PATIENCE_S = 60.0
 _LOCAL_PATIENCE_S = 600.0
 """Workers of this machine that die are begun again; on a busy machine that takes time."""
+_LOCAL_SETTINGS = {
+    "distributed.comm.timeouts.connect": PATIENCE_S * 2,
+    # A worker looks at its stacks a hundred times a second, and at itself as often: a tenth of a core.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.admin.tick.interval": "500ms",
+}
 _AHEAD = 3
 """Tasks under way for each thread of the cluster: one runs, the others wait beside it."""
 _LOOK_S = 2.0
@@ -286,7 +294,7 @@ def runner_of_workers(
     """
     with (
         _quiet(),
-        dask.config.set({"distributed.comm.timeouts.connect": PATIENCE_S * 2}),
+        dask.config.set(_LOCAL_SETTINGS),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
