@@ -19,6 +19,7 @@ import rasterio
 from affine import Affine
 from waiting import until
 
+import aerotile.adapters.dask.runner as dask_runner
 from aerotile import AerotileConfig, TilesConfig
 from aerotile.adapters.composition import Runtime
 from aerotile.adapters.dask.runner import DaskRunner, runner_of_workers
@@ -161,7 +162,7 @@ def test_a_worker_that_dies_when_a_file_is_about_to_get_its_name_costs_no_byte_i
             return super()._run(phase, dying_once(work, str(site / f"{phase}.died")), *args, **named)
 
     config = AerotileConfig(root=site / "shared-root", tiles=TilesConfig(tile_size_pixels=SIDE))
-    monkeypatch.setattr("aerotile.adapters.dask.runner.DaskRunner", Dying)
+    monkeypatch.setattr(dask_runner, "DaskRunner", Dying)
     with (
         Runtime(config) as runtime,
         runtime.planned_build(read_build_plan(plan(site, "shared")), None) as planned,

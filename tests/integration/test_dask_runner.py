@@ -15,6 +15,7 @@ pytest.importorskip("distributed")
 
 from distributed import Client, Future, LocalCluster
 
+import aerotile.adapters.dask.runner as dask_runner
 from aerotile.adapters.dask.runner import DaskRunner, runner_of_scheduler
 from aerotile.domain.errors import BaseSealError, ImagerySourceError, IndexBuildError
 
@@ -113,7 +114,7 @@ def test_the_memory_of_the_cluster_is_that_of_its_largest_worker(
     runner: DaskRunner, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (runner.available_memory_bytes() or 0) > 1 << 20
-    monkeypatch.setattr("aerotile.adapters.dask.runner.available_memory_bytes", lambda: 5 << 50)
+    monkeypatch.setattr(dask_runner, "available_memory_bytes", lambda: 5 << 50)
     limit = cluster.scheduler_info["workers"][cluster.workers[0].address]["memory_limit"]
     assert runner.available_memory_bytes() == int(limit * 0.8)
 
