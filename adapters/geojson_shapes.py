@@ -12,6 +12,7 @@ from typing import Any
 
 from ..domain.values.shapes import MultiPolygon, Polygon, corners_of
 from ..domain.values.tile_grid import Bbox, Point
+from .ring_checks import check_rings
 
 FARTHEST_DEGREES = 360.0
 """No longitude or latitude is greater, however it is counted; what is, is a length."""
@@ -86,7 +87,10 @@ def _part(polygon: Any) -> Bbox | Polygon:
             "an edge is longer than 180 degrees; cut a polygon that crosses the antimeridian in two "
             "there (RFC 7946, 3.1.9), give a longer edge more points"
         )
-    return box if is_box else Polygon(rings)
+    if is_box:
+        return box
+    check_rings(rings)
+    return Polygon(rings)
 
 
 def _is_flat(ring: Sequence[Point]) -> bool:

@@ -99,6 +99,11 @@ TARGETS = (
         behind=("SQLite", "MapProxy", "diskcache"),
     ),
     Target(
+        id="P-4 decoded",
+        what="the same by ingest, each picture decoded once",
+        ratio=at_least(0.8),
+    ),
+    Target(
         id="P-5",
         what="bbox query, 49 tiles",
         p99_s=200 * MICROSECOND,

@@ -16,7 +16,8 @@ cdef enum:
     SETTLED_SHAPE = 0  # the first shape of those that every tile in the cell touches
     CANDIDATE_COUNT = 1
     MAP_WORDS = 2  # 0 or 8
-    HEADER_WORDS = 3
+    ZOOM = 3  # of the cell
+    HEADER_WORDS = 4
     # A candidate's word: its shape above two bits.
     POLYGON = 1
     INSIDE = 2  # the polygon holds the cell's south-western corner
@@ -29,6 +30,8 @@ cdef enum:
     SIDE = 1 << MAP_LEVELS
     SETTLED = 14  # a code below it is the number of a candidate
     UNKNOWN = 15
+    # A map tells within so many words; they may lie in two lines of the processor's caches.
+    ANSWER_WORDS = HEADER_WORDS + SIDE
     # Leaves begin at multiples of so many words; `leaf_word` has room for so many of them.
     UNIT = 4
     MAX_UNITS = 1 << 30
@@ -141,8 +144,9 @@ cdef inline int words_of(int candidate, const int *own) noexcept nogil:
     return 1 + own[0] if candidate & POLYGON else WINDOW_WORDS
 
 
-cdef inline int code_over(const int *leaf, const Tile *tile, int below) noexcept nogil:
-    """The code of the first shape over a tile `below` zooms below the cell; UNKNOWN where the map doesn't tell."""
+cdef inline int code_over(const int *leaf, const Tile *tile) noexcept nogil:
+    """The code of the first shape over a tile in the leaf's cell; UNKNOWN where the map doesn't tell."""
+    cdef int below = tile.zoom - leaf[ZOOM]
     cdef const uint32_t *rows = <const uint32_t *>(leaf + HEADER_WORDS)
     cdef int side, row, column, code
     cdef uint32_t mask, all_alike

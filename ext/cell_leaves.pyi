@@ -15,5 +15,5 @@ def laid_out(
     inside: npt.NDArray[np.uint8],
     line_starts: _Ints,
     lines: _Ints,
-) -> tuple[_Ints, _Ints]:
-    """The arrays of a `SectorGrid` as it asks them: a word per cell, and the words of all leaves."""
+) -> tuple[_Ints, _Ints, _Ints, int, int, int]:
+    """The arrays of a `SectorGrid` as it asks them: words of cells, words of leaves, and the short cut."""

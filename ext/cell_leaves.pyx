@@ -18,6 +18,7 @@ from _cell_leaves cimport (
     Tile,
     UNIT,
     WINDOW_WORDS,
+    ZOOM,
     draw_map,
     leaf_word,
     settled_word,
@@ -41,9 +42,11 @@ def laid_out(
     const int[::1] line_starts not None,
     const int[::1] lines not None,
 ):
-    """The arrays of a `SectorGrid` as it asks them: a word per cell, and the words of all leaves, both int32.
+    """The arrays of a `SectorGrid` as it asks them, int32: a word per cell, the words of all leaves, and the short cut.
 
     A cell's word is where its children begin, or what `settled_word` and `leaf_word` make of a cell without children.
+    The short cut, two-dimensional, holds the words that lie over the cells of one zoom: its own in each, or that of the
+    childless cell that it is a part of. It comes with that zoom, and with the column and the row where it begins.
     Raises `ValueError` for arrays that don't fit together: no answer can then lead outside of them, or into a cycle.
     """
     cdef Py_ssize_t shapes = windows.shape[0]
@@ -97,6 +100,7 @@ def laid_out(
             n = starts[i + 1] - starts[i]
             leaf[SETTLED_SHAPE] = firsts[i]
             leaf[CANDIDATE_COUNT] = n
+            leaf[ZOOM] = places[i, 0]
             leaf[MAP_WORDS] = SIDE if has_polygons(starts[i], starts[i + 1], line_starts) else 0
             own = leaf + HEADER_WORDS + leaf[MAP_WORDS] + n
             for k in range(starts[i], starts[i + 1]):
@@ -117,7 +121,40 @@ def laid_out(
             if leaf[MAP_WORDS] != 0:
                 cell = Tile(places[i, 0], places[i, 1], places[i, 2])
                 draw_map(<uint32_t *>(leaf + HEADER_WORDS), leaf, &points[0, 0], &cell)
-    return cells_made, leaves_made
+    return cells_made, leaves_made, *short_cut(cells_made, places_made)
+
+
+def short_cut(words, places):
+    """The words over the cells of the finest zoom at which they are no more than all cells; see `laid_out`."""
+    zooms = places[:, 0]
+    for zoom in range(int(zooms.max()), -1, -1):
+        there = places[zooms == zoom, 1:]
+        west, north = there.min(axis=0).tolist()
+        east, south = there.max(axis=0).tolist()
+        if (east - west + 1) * (south - north + 1) <= len(words):
+            break
+    cut_made = np.empty((south - north + 1, east - west + 1), np.int32)
+    cdef int[:, ::1] cut = cut_made
+    cdef const int[::1] word = words
+    cdef const int[:, ::1] place = places
+    cdef int first_row = north
+    cdef int first_column = west
+    cdef int at = zoom
+    cdef Py_ssize_t i, row, column
+    cdef int finer
+    for i in range(word.shape[0]):
+        if place[i, 0] > at or (word[i] > 0 and place[i, 0] < at):
+            continue
+        finer = at - place[i, 0]
+        for row in range(
+            max((place[i, 2] << finer) - first_row, 0), min((place[i, 2] + 1 << finer) - first_row, cut.shape[0])
+        ):
+            for column in range(
+                max((place[i, 1] << finer) - first_column, 0),
+                min((place[i, 1] + 1 << finer) - first_column, cut.shape[1]),
+            ):
+                cut[row, column] = word[i]
+    return cut_made, zoom, west, north
 
 
 cdef inline bint has_polygons(Py_ssize_t start, Py_ssize_t stop, const int[::1] line_starts) noexcept nogil:

@@ -10,10 +10,11 @@ from cpython.datetime cimport (
     timedelta_new,
     timedelta_seconds,
 )
-from cpython.object cimport PyTypeObject
+from cpython.object cimport PyObject, PyTypeObject
 from cpython.tuple cimport PyTuple_GET_ITEM
 
 from _cell_leaves cimport (
+    ANSWER_WORDS,
     APART,
     AROUND,
     CANDIDATE_COUNT,
@@ -23,6 +24,7 @@ from _cell_leaves cimport (
     Tile,
     UNKNOWN,
     Window,
+    ZOOM,
     candidates_of,
     code_over,
     is_settled,
@@ -82,8 +84,8 @@ cdef int read_tile(object tile_id, Tile *tile) except -1:
 
 
 cdef struct Cell:
-    int number
-    int below  # how many zooms the tile lies below the cell
+    int word
+    int number  # of a cell with children, which is the tile
 
 
 @cython.final
@@ -112,6 +114,10 @@ cdef class SectorGrid:
     cdef const int[::1] firsts
     cdef const int[::1] cells
     cdef const int[::1] leaves
+    cdef const int[:, ::1] short_cut
+    cdef int cut_zoom
+    cdef int cut_west
+    cdef int cut_north
 
     def __cinit__(
         self,
@@ -134,7 +140,7 @@ cdef class SectorGrid:
             raise ValueError("the arrays of a sector grid don't fit together")
         others = (np.asarray(given, np.int32) for given in (children, firsts, starts, candidates))
         of_lines = np.asarray(line_starts, np.int32), np.asarray(lines, np.int32)
-        self.cells, self.leaves = laid_out(
+        self.cells, self.leaves, self.short_cut, self.cut_zoom, self.cut_west, self.cut_north = laid_out(
             self.windows, self.points, *others, np.asarray(inside, np.uint8), *of_lines
         )
 
@@ -153,36 +159,44 @@ cdef class SectorGrid:
 
     cdef inline Cell cell_over(self, const Tile *tile) noexcept nogil:
         """The cell that the tile is or lies in. Its leaf is on its way from memory."""
-        cdef Cell cell = Cell(0, tile.zoom)
-        cdef int word = self.cells[0]
-        while word > 0 and cell.below != 0:
-            cell.below -= 1
-            cell.number = word + (tile.y >> cell.below & 1) * 2 + (tile.x >> cell.below & 1)
-            word = self.cells[cell.number]
-        if word < 0 and not is_settled(word):
-            prefetch(leaf_of(word, &self.leaves[0]))
+        cdef Cell cell = Cell(self.cells[0], 0)
+        cdef int below = tile.zoom - self.cut_zoom
+        cdef int column, row
+        cdef const int *leaf
+        if below > 0:
+            column, row = (tile.x >> below) - self.cut_west, (tile.y >> below) - self.cut_north
+            if 0 <= column < self.short_cut.shape[1] and 0 <= row < self.short_cut.shape[0]:
+                cell.word = self.short_cut[row, column]
+            else:
+                below = tile.zoom
+        else:
+            below = tile.zoom
+        while cell.word > 0 and below != 0:
+            below -= 1
+            cell.number = cell.word + (tile.y >> below & 1) * 2 + (tile.x >> below & 1)
+            cell.word = self.cells[cell.number]
+        if cell.word < 0 and not is_settled(cell.word):
+            leaf = leaf_of(cell.word, &self.leaves[0])
+            prefetch(leaf)
+            prefetch(leaf + ANSWER_WORDS)
         return cell
 
     cdef inline int position_over(self, const Tile *tile) noexcept nogil:
         """The position of the first shape over the tile; the number of shapes when there is none."""
-        cdef Cell cell = self.cell_over(tile)
-        return self.first_in(&cell, tile)
+        return self.first_in(self.cell_over(tile), tile)
 
-    cdef int first_in(self, const Cell *cell, const Tile *tile) noexcept nogil:
-        cdef int number = cell.number
-        cdef int below = cell.below
-        cdef int word = self.cells[number]
+    cdef int first_in(self, Cell cell, const Tile *tile) noexcept nogil:
         cdef int code
         cdef const int *leaf
-        if word > 0:
-            return self.firsts[number]
-        if is_settled(word):
-            return shape_of(word)
-        leaf = leaf_of(word, &self.leaves[0])
-        code = code_over(leaf, tile, below)
-        return self.first_of_candidates(leaf, tile, below) if code == UNKNOWN else shape_named(leaf, code)
+        if cell.word > 0:
+            return self.firsts[cell.number]
+        if is_settled(cell.word):
+            return shape_of(cell.word)
+        leaf = leaf_of(cell.word, &self.leaves[0])
+        code = code_over(leaf, tile)
+        return self.first_of_candidates(leaf, tile) if code == UNKNOWN else shape_named(leaf, code)
 
-    cdef int first_of_candidates(self, const int *leaf, const Tile *tile, int below) noexcept nogil:
+    cdef int first_of_candidates(self, const int *leaf, const Tile *tile) noexcept nogil:
         """The same, from the lines and windows of all candidates."""
         cdef const int *heads = candidates_of(leaf)
         cdef const int *own = heads + leaf[CANDIDATE_COUNT]
@@ -190,7 +204,7 @@ cdef class SectorGrid:
         cdef int i
         for i in range(leaf[CANDIDATE_COUNT]):
             if (
-                relation(heads[i], own, &self.points[0, 0], tile, below) != APART
+                relation(heads[i], own, &self.points[0, 0], tile, tile.zoom - leaf[ZOOM]) != APART
                 if heads[i] & POLYGON
                 else meet(window_at(own), window)
             ):
@@ -201,25 +215,23 @@ cdef class SectorGrid:
     cdef bint one_covers(self, const Tile *tile) noexcept nogil:
         """Whether one shape is known to hold all of the tile's box; not known of a cell that has children."""
         cdef Cell cell = self.cell_over(tile)
-        cdef int below = cell.below
-        cdef int word = self.cells[cell.number]
         cdef int code, i
         cdef const int *leaf
         cdef const int *heads
         cdef const int *own
-        if word > 0:
+        if cell.word > 0:
             return False
-        if is_settled(word):
-            return self.is_within(tile, shape_of(word))
-        leaf = leaf_of(word, &self.leaves[0])
-        code = code_over(leaf, tile, below)
+        if is_settled(cell.word):
+            return self.is_within(tile, shape_of(cell.word))
+        leaf = leaf_of(cell.word, &self.leaves[0])
+        code = code_over(leaf, tile)
         if code != UNKNOWN and self.is_within(tile, shape_named(leaf, code)):
             return True
         heads = candidates_of(leaf)
         own = heads + leaf[CANDIDATE_COUNT]
         for i in range(leaf[CANDIDATE_COUNT]):
             if (
-                relation(heads[i], own, &self.points[0, 0], tile, below) == AROUND
+                relation(heads[i], own, &self.points[0, 0], tile, tile.zoom - leaf[ZOOM]) == AROUND
                 if heads[i] & POLYGON
                 else self.is_within(tile, heads[i] >> SHAPE_SHIFT)
             ):
@@ -280,26 +292,28 @@ cdef class SectorGridJudge:
         """
         if not -FARTHEST_US <= captured_us <= FARTHEST_US:
             raise OverflowError(f"captured_us is no time: {captured_us}")
-        cdef long long age_us = max(microseconds_in(now - BEGINNING) - captured_us, 0)
         cdef Tile tile
         read_tile(tile_id, &tile)
         cdef _Ruling ruling, found = None
-        cdef object strictest = None
+        cdef PyObject *strictest = <PyObject *>None
         cdef Cell cells[CLASSIFICATION_COUNT]
         cdef int position, i
         cdef int first = 0
         for i, ruling in enumerate(self.rulings):
             cells[i] = ruling.grid.cell_over(&tile)
+        # The leaves come from memory while the age is computed, the sector while the verdict is made.
+        cdef long long age_us = max(microseconds_in(now - BEGINNING) - captured_us, 0)
         for i, ruling in enumerate(self.rulings):
             if found is not None and not is_stricter(ruling, found, age_us):
                 continue  # whatever lies over the tile there
-            position = ruling.grid.first_in(&cells[i], &tile)
+            position = ruling.grid.first_in(cells[i], &tile)
             if position < ruling.grid.windows.shape[0]:
                 found, first = ruling, position
         if found is not None:
-            strictest = <object>PyTuple_GET_ITEM(found.grid.sectors, first)
+            strictest = PyTuple_GET_ITEM(found.grid.sectors, first)
+            prefetch(strictest)
         if found is None or (is_stricter(self.default, found, age_us) and not self.is_covered(tile_id, &tile)):
-            found, strictest = self.default, None
+            found, strictest = self.default, <PyObject *>None
         return verdict(found, age_us, strictest)
 
     cdef bint is_covered(self, tile_id, const Tile *tile) except -1:
@@ -320,15 +334,15 @@ cdef inline bint is_stricter(_Ruling ruling, _Ruling other, long long age_us) no
     return here > there or (here == there and ruling.rank > other.rank)
 
 
-cdef object verdict(_Ruling ruling, long long age_us, object sector):
+cdef object verdict(_Ruling ruling, long long age_us, PyObject *sector):
     """A `FreshnessVerdict`; filled in without its `__init__`, which takes longer than everything else here."""
     cdef object made = PyType_GenericAlloc(<PyTypeObject *>VERDICT, 0)
     fill_slot(made, DECISION, ACCEPT if age_us <= ruling.max_age_us else ruling.too_old)
     fill_slot(made, AGE, duration_of(age_us))
     fill_slot(made, RULE, ruling.rule)
-    fill_slot(made, SECTOR, sector)
     fill_slot(made, CLOCK_FAULT, None)
     fill_slot(made, RECALLED, None)
+    fill_slot(made, SECTOR, <object>sector)
     return made
 
 

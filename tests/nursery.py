@@ -8,7 +8,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -148,3 +148,14 @@ def moments(calls: Sequence[str], chance: random.Random) -> list[int]:
 def every_moment(calls: Sequence[str]) -> list[int]:
     """All of them, for what is short enough."""
     return list(range(1, len(calls) + 1))
+
+
+def kill_at_every_moment(live: Callable[[int | None], Ending]) -> None:
+    """Live three times to the end, once to each call of the longest life, and a last time to the end.
+
+    Fails when no life was killed.
+    """
+    calls = max((live(None).calls for _ in range(3)), key=len)
+    endings = [live(moment) for moment in every_moment(calls)]
+    live(None)
+    assert any(ending.reached is not None for ending in endings)

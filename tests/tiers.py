@@ -1,7 +1,11 @@
-"""Markers that keep a test out of `make test`, and a count of what a run left out, printed at its end."""
+"""Markers that keep a test out of `make test`, and a count of what a run left out, printed at its end.
+
+And the garbage collector, for which what pytest collects is no garbage.
+"""
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 
 import pytest
@@ -24,6 +28,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if not marker.kwargs.get("reason"):
                 raise pytest.UsageError(f"{item.nodeid}: slow(reason=...) says why")
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+def pytest_sessionstart() -> None:
+    """Look for no garbage while modules and tests are collected."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Hide what was collected from the garbage collector, which tests call by the hundred."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -158,5 +160,24 @@ def variant(text: str) -> str:
         raise click.BadParameter(f"must be one of {sources}, or onboard/FLIGHT, got {text!r}") from None
 
 
-EXISTING_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+class ExistingFile(click.Path):
+    """A file that can be read; no named pipe, whose opening waits until somebody writes into it."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Path:
+        """See `click.Path`. What a shell hands over as /dev/fd/N has a writer already."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if stat.S_ISFIFO(path.stat().st_mode) and Path("/dev") not in path.parents:
+            self.fail(f"File {str(path)!r} is a pipe.", param, ctx)
+        return path
+
+
+EXISTING_FILE = ExistingFile()
 EXISTING_FOLDER = click.Path(exists=True, file_okay=False, readable=True, path_type=Path)

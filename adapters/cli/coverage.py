@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -64,6 +65,23 @@ def write_coverage(facts: Sequence[dict[str, Any]]) -> None:
     write_line("ground covered:" if facts else "ground covered: none")
     for one in facts:
         write_line(f"  zoom {one['zoom']}: {' and '.join(map(_box, one['boxes']))} ({one['tiles']} tiles)")
+
+
+def boxes_around(boxes: Iterable[Bbox]) -> list[Bbox]:
+    """The box around boxes; two where they lie on both sides of the antimeridian with a gap between."""
+    from ...domain.values.tile_grid import Bbox
+
+    some = sorted(boxes, key=lambda box: box.min_lon)
+    if not some:
+        return []
+    south, north = min(box.min_lat for box in some), max(box.max_lat for box in some)
+    easts = list(accumulate((box.max_lon for box in some), max))
+    spans = [(some[0].min_lon, easts[-1])]
+    if spans == [(-180.0, 180.0)]:
+        gaps = [(box.min_lon - east, east, box.min_lon) for east, box in zip(easts, some[1:], strict=False)]
+        width, west, east = max(gaps, default=(0.0, 0.0, 0.0))
+        spans = [(east, 180.0), (-180.0, west)] if width > 0 else spans
+    return [Bbox(south, west, north, east) for west, east in spans]
 
 
 def degrees_of_box(box: Bbox) -> str:

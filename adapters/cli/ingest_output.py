@@ -27,6 +27,13 @@ def in_kinds(found: TileFolder) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(found.left_out.items()))
 
 
+def _remedy_of(found: TileFolder) -> str:
+    """What to do about pictures that were left out."""
+    if all(kind.startswith("JPEG ") for kind in found.left_out):
+        return "lay them out as ZOOM/X/Y.jpg, numbers without leading zeros, and run again"
+    return "convert them to JPEG and run again"
+
+
 def refusals_error(report: IntakeReport, refusals: Sequence[Refusal], found: TileFolder) -> JobFailedError:
     """The error of an ingest that refused tiles or left some out."""
     count = len(found.tiles) + len(found.problems)
@@ -39,7 +46,7 @@ def refusals_error(report: IntakeReport, refusals: Sequence[Refusal], found: Til
         parts.append(f"{len(refusals)} of {count} tiles were refused")
     if found.left_out:
         parts.append(f"{in_kinds(found)} left out")
-        remedy = remedy if refusals else "convert them to JPEG and run again"
+        remedy = remedy if refusals else _remedy_of(found)
     if report.undated:
         parts.append(
             f"{report.undated} of {count} tiles have no capture date, such as {report.first_undated}"

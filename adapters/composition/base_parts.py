@@ -116,11 +116,11 @@ class BaseParts(StoreParts):
         base = self._sealed_store(overlay.judge, overlay.read_tile_pixels)
         return LayeredTileStore(base, overlay, recorder=self.recorder, read_pixels=base.read_tile_pixels)
 
-    def pin_tiles(self, tile_ids: Sequence[TileId], *, pinned: bool) -> None:
+    def pin_tiles(self, tile_ids: Sequence[TileId], *, pinned: bool) -> list[TileId]:
         """See `StoreParts.pin_tiles`. Raises `SealedTileError` when a tile to pin is of the base."""
         if pinned:
             self._refuse_sealed(tile_ids)
-        super().pin_tiles(tile_ids, pinned=pinned)
+        return super().pin_tiles(tile_ids, pinned=pinned)
 
     def amend_tiles(self, tile_ids: Sequence[TileId], captured_at: datetime) -> list[AmendedTile]:
         """See `StoreParts.amend_tiles`. Raises `SealedTileError` when a tile is of the base."""

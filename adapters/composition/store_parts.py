@@ -227,9 +227,9 @@ class StoreParts(DatabaseParts):
         columns, variants = self.rows.catalogue()
         return [(columns.keys, variants)]
 
-    def pin_tiles(self, tile_ids: Sequence[TileId], *, pinned: bool) -> None:
+    def pin_tiles(self, tile_ids: Sequence[TileId], *, pinned: bool) -> list[TileId]:
         """Pin the tiles or lift their pins, all or none; see `pin_tiles`. Opens no store."""
-        pin_tiles(tile_ids, pinned=pinned, rows=self.rows, pins=self.metadata_store)
+        return pin_tiles(tile_ids, pinned=pinned, rows=self.rows, pins=self.metadata_store)
 
     def amend_tiles(self, tile_ids: Sequence[TileId], captured_at: datetime) -> list[AmendedTile]:
         """Put the capture date of the tiles right; see `amend_tiles`."""

@@ -147,7 +147,9 @@ class AreaSearchContract:
     ) -> None:
         built = judged(metric)
 
-        @settings(FROM_A_FACTORY, max_examples=40)  # of each implementation
+        @settings(
+            FROM_A_FACTORY, max_examples=max(1, settings().max_examples * 2 // 5)
+        )  # of each implementation
         @given(area=_areas, query=_queries, k=st.integers(1, 40))
         def hold(area: Area, query: Vectors, k: int) -> None:
             built.agree(query, k, area)

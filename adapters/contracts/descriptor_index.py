@@ -196,10 +196,14 @@ class DescriptorIndexContract:
         assert index.metadata().count == 50
         assert len(index.search(vectors(1, 8)[0], 200)) == 50
 
-    def test_progress_counts_up_to_all_descriptors(self, index: DescriptorIndex) -> None:
+    def test_progress_counts_up_to_all_descriptors(self, make_index: MakeDescriptorIndex) -> None:
         seen: list[tuple[int, int]] = []
-        count = 9000
-        build(index, count, progress=lambda done, total: seen.append((done, total)))
+        count = 5000
+        build(
+            make_index(HnswParams(m=4, ef_construction=8)),
+            count,
+            progress=lambda done, total: seen.append((done, total)),
+        )
         assert seen[-1] == (count, count)
         assert [done for done, _ in seen] == sorted({done for done, _ in seen})
 

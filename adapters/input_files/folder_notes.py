@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree
 
 from ...domain.values.tile_grid import MAX_LATITUDE, Bbox, north_west_corner
+from ..strict_json import parse_json
 from .errors import InputFileError
 from .tile_scheme import FolderNote, TileScheme
 
@@ -85,7 +85,7 @@ def _readings(min_x: float, min_y: float, max_x: float, max_y: float) -> tuple[t
 
 def _read_metadata(file: str, content: bytes) -> FolderNote:
     """The metadata of MBTiles and TileJSON, as tools put it beside a folder of tiles."""
-    facts = json.loads(content)
+    facts = parse_json(content.decode("utf-8-sig"))
     if not isinstance(facts, dict):
         raise ValueError("it is no JSON object")
     scheme = facts.get("scheme")

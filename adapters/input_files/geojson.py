@@ -6,7 +6,7 @@ A FeatureCollection of Polygons and MultiPolygons with the property `classificat
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,8 +21,11 @@ from .errors import InputFileError
 
 MAX_ID_LENGTH = 200
 NOTHING_CHANGED = "correct the file; no sector was changed"
-_WGS84_NAMES = ("CRS84", "EPSG:4326", "EPSG::4326", "EPSG::4979")
-"""The last one is WGS 84 with heights, which GDAL names beside positions of three numbers."""
+_WGS84_NAMES = re.compile(
+    r"(urn:ogc:def:crs:)?(OGC:[\w.]*:CRS84h?|EPSG:[\w.]*:?(4326|4979))|CRS:?84|http://\S*/(CRS84h?|4326|4979)",
+    re.IGNORECASE,
+)
+"""WGS 84, with heights too: GDAL names EPSG:4979 beside positions of three numbers."""
 
 
 class GeoJsonError(InputFileError):
@@ -101,8 +104,24 @@ def check_geojson(document: Any) -> None:
     other = _other_format(document)
     if other is not None:
         raise GeoJsonError(f"not GeoJSON but {other}", remedy="export its areas as GeoJSON")
-    crs = document.get("crs")
-    if crs is not None and not any(name in json.dumps(crs) for name in _WGS84_NAMES):
+    _check_wgs84(document)
+    features = document.get("features")
+    for number, feature in enumerate(features if isinstance(features, list) else [document], 1):
+        try:
+            _check_wgs84(feature)
+            _check_wgs84(feature.get("geometry") if isinstance(feature, Mapping) else None)
+        except GeoJsonError as error:
+            raise GeoJsonError(
+                f"feature {number}: {error}", remedy=error.remedy or NOTHING_CHANGED
+            ) from error
+
+
+def _check_wgs84(value: Any) -> None:
+    """Raise `GeoJsonError` where an object names another crs than WGS 84, as the GeoJSON of 2008 allows."""
+    crs = value.get("crs") if isinstance(value, Mapping) else None
+    properties = crs.get("properties") if isinstance(crs, Mapping) else None
+    name = properties.get("name") if isinstance(properties, Mapping) else None
+    if crs is not None and not (isinstance(name, str) and _WGS84_NAMES.fullmatch(name)):
         raise GeoJsonError("its crs is not WGS 84 (EPSG:4326)", remedy="export it in WGS 84")
 
 

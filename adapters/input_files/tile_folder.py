@@ -38,6 +38,8 @@ _OTHER_KINDS = {
     "mvt": "vector tile",
 }
 _MISNAMED = "JPEG without a tile's number"
+_ASTRAY = "in folders that are no zoom or column"
+_DIGITS = re.compile(r"[0-9]+")
 _SIDECAR_SUFFIX = ".sha256"
 _SIDECAR_LINE = re.compile(rf"({SHA256_PATTERN}) [ *](.+)\n?")
 _SIDECAR_LIMIT = 1024
@@ -95,7 +97,10 @@ class TileFolder:
     """Sorted by zoom, column and row."""
     problems: list[FolderProblem] = attrs.field(factory=list)
     left_out: Counter[str] = attrs.field(factory=Counter)
-    """How many pictures of each other kind lie in the columns; they are tiles that don't go in."""
+    """How many pictures of each other kind lie in the columns, and how many under a number in other folders.
+
+    They are tiles that don't go in.
+    """
     ignored: int = 0
     """Files that are neither a picture in a tile's place nor a tile's sidecar."""
 
@@ -141,6 +146,8 @@ def _numbered_folders(
         if isinstance(mode, int) and stat.S_ISDIR(mode):
             if _NUMBER.fullmatch(entry.name):
                 folders.append((int(entry.name), entry.path))
+            else:
+                _count_astray(entry.path, found)
         elif isinstance(mode, int) or not _NUMBER.fullmatch(entry.name):
             found.ignored += 1
         else:
@@ -148,6 +155,16 @@ def _numbered_folders(
                 FolderProblem(entry.path, above + entry.name, mode, "mend or remove the link")
             )
     yield from sorted(folders)
+
+
+def _count_astray(folder: str, found: TileFolder) -> None:
+    """Count the pictures of a folder that are named as tiles are: they may be a part of the map."""
+    for _, _, names in os.walk(folder):
+        for name in names:
+            match = _FILE_NAME.fullmatch(name)
+            kind = match[2].lower() if match else ""
+            if match and _DIGITS.fullmatch(match[1]) and (kind in JPEG_KINDS or kind in _OTHER_KINDS):
+                found.left_out[f"{_OTHER_KINDS.get(kind, 'JPEG')} {_ASTRAY}"] += 1
 
 
 def _mode(entry: os.DirEntry[str]) -> int | str:
@@ -183,6 +200,8 @@ def _scan_column(
             found.left_out[_MISNAMED] += 1
         elif kind in _OTHER_KINDS:
             found.left_out[_OTHER_KINDS[kind]] += 1
+        elif entry.is_dir():
+            _count_astray(entry.path, found)
         else:
             others.append(entry.name)
     names = set(others)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
@@ -75,7 +76,7 @@ class PostgresSectorStore:
                 len(without_shape),
                 without_shape[0],
             )
-        found = (_read_sector(row) for row in rows if row[2] is not None)
+        found = _read_sectors([row for row in rows if row[2] is not None])
         return tuple(sorted(found, key=lambda sector: sector.sector_id))
 
     def rules(self) -> tuple[FreshnessRule, ...]:
@@ -90,9 +91,24 @@ class PostgresSectorStore:
             ) from error
 
 
-def _read_sector(row: TupleRow) -> SectorBoundary:
+def _read_sectors(rows: Sequence[TupleRow]) -> list[SectorBoundary]:
+    # All shapes before the first sector: then the sectors, of which each verdict refers to one, lie in few
+    # pages of memory, and the points of their polygons elsewhere.
+    shapes = []
+    for row in rows:
+        with _named(row):
+            shapes.append(shape_of_geometry(row[2]))
+    sectors = []
+    for row, shape in zip(rows, shapes, strict=True):
+        with _named(row):
+            sectors.append(SectorBoundary(row[0], SectorClassification(row[1]), shape))
+    return sectors
+
+
+@contextmanager
+def _named(row: TupleRow) -> Iterator[None]:
     try:
-        return SectorBoundary(row[0], SectorClassification(row[1]), shape_of_geometry(row[2]))
+        yield
     except ValueError as error:
         raise StoreUnavailableError(
             f"the database holds an impossible sector {row[0]!r}: {error}",

@@ -31,13 +31,11 @@ def decode_sectors(content: bytes) -> tuple[tuple[SectorBoundary, ...], tuple[Fr
     """The sectors and the rules. Raises `ValueError`."""
     try:
         facts = json.loads(content)
+        # All shapes before the first sector, so that the sectors lie in few pages of memory.
+        shapes = [shape_of_geometry(sector["shape"]) for sector in facts["sectors"]]
         sectors = [
-            SectorBoundary(
-                sector["sector_id"],
-                SectorClassification(sector["classification"]),
-                shape_of_geometry(sector["shape"]),
-            )
-            for sector in facts["sectors"]
+            SectorBoundary(sector["sector_id"], SectorClassification(sector["classification"]), shape)
+            for sector, shape in zip(facts["sectors"], shapes, strict=True)
         ]
         rules = [
             FreshnessRule(SectorClassification(name), timedelta(microseconds=max_age))

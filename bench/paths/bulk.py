@@ -21,7 +21,7 @@ from aerotile import TileMetadata
 
 BATCH = 2048
 """Tiles of one sample: 60 MB."""
-_COLUMNS = 32
+COLUMNS = 32
 _SMALL_BATCH = 256
 """What peers commit at once, as in the measurements that the targets come from."""
 Tile = tuple[bytes, TileMetadata]
@@ -45,7 +45,7 @@ def _ingesting(
 
         def next_batch() -> tuple[Sequence[Tile]]:
             first = next(batches) * BATCH
-            return ([(p, metadata_of(tile_id(first + n, _COLUMNS), p)) for n, p in enumerate(pixels)],)
+            return ([(p, metadata_of(tile_id(first + n, COLUMNS), p)) for n, p in enumerate(pixels)],)
 
         with opener(workshop) as ingest:
             yield Calls(call=ingest, arguments=next_batch)
@@ -71,14 +71,15 @@ def _ours(workshop: Workshop) -> Iterator[Ingest]:
 
 
 @contextmanager
-def _floor(workshop: Workshop) -> Iterator[Ingest]:
+def open_floor(workshop: Workshop, name: str = "bulk-floor") -> Iterator[Ingest]:
+    """Batches into files by C, into rows by COPY."""
     library = workshop.floors.load("place_many")
     if not library.can_hash():
         raise Unavailable("OpenSSL's libcrypto is not installed")
     threads = min(4, os.cpu_count() or 1)
-    root = workshop.path("bulk-floor")
-    for column in range(_COLUMNS):
-        (root / str(tile_id(column, _COLUMNS).x)).mkdir(parents=True)
+    root = workshop.path(name)
+    for column in range(COLUMNS):
+        (root / str(tile_id(column, COLUMNS).x)).mkdir(parents=True)
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     now = datetime.now(timezone.utc)
 
@@ -100,7 +101,7 @@ def _floor(workshop: Workshop) -> Iterator[Ingest]:
             raise OSError(failure, os.strerror(failure))
         copy_rows(connection, (row_values(metadata, now) for _, metadata in tiles))
 
-    with bare_connection(workshop.database("bulk floor")) as connection:
+    with bare_connection(workshop.database(name)) as connection:
         yield ingest
     os.close(descriptor)
 
@@ -180,7 +181,7 @@ BULK = MeasuredPath(
         Subject(
             name="C syncfs, 4 threads + COPY",
             role=Role.FLOOR,
-            open=_ingesting(_floor),
+            open=_ingesting(open_floor),
             note="sha256 included, folder by folder; no gate, sidecar or outcome per tile; then rows",
         ),
         Subject(

@@ -10,8 +10,10 @@ from ..ports.tile_rows import TileRows
 from ..values.tiles import TileId
 
 
-def pin_tiles(tile_ids: Sequence[TileId], *, pinned: bool, rows: TileRows, pins: SupportsPins) -> None:
-    """Pin the tiles, which are then never evicted, or lift their pins.
+def pin_tiles(
+    tile_ids: Sequence[TileId], *, pinned: bool, rows: TileRows, pins: SupportsPins
+) -> list[TileId]:
+    """Pin the tiles, which are then never evicted, or lift their pins; the tiles that this changed.
 
     When any tile has no row, no pin is changed. Each pin is durable on its own. Raises `TileNotFoundError`,
     `StoreUnavailableError`.
@@ -20,5 +22,8 @@ def pin_tiles(tile_ids: Sequence[TileId], *, pinned: bool, rows: TileRows, pins:
     absent = [tile_id for tile_id in tile_ids if tile_id not in known]
     if absent:
         raise TileNotFoundError(*absent, remedy="leave it out; no pin was changed")
-    for tile_id in tile_ids:
+    before = set(pins.pinned_tiles())
+    changed = [tile_id for tile_id in tile_ids if (tile_id in before) is not pinned]
+    for tile_id in changed:
         pins.set_pinned(tile_id, pinned)
+    return changed

@@ -47,8 +47,8 @@ def read_time(text: str) -> datetime:
             int((fraction or "0").ljust(6, "0")[:6]),
             tzinfo=timezone.utc,
         )
-        if int(minutes or 0) > 59:
-            raise ValueError("minutes of the offset must be in 0..59")
+        if int(hours or 0) > 23 or int(minutes or 0) > 59:
+            raise ValueError("an offset has hours in 0..23 and minutes in 0..59")
         behind = timezone(timedelta(hours=int(hours or 0), minutes=int(minutes or 0))).utcoffset(None)
         return time + behind if sign == "-" else time - behind
     except (ValueError, OverflowError) as error:

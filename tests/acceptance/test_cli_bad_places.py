@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,3 +69,10 @@ def test_a_box_that_is_none(call: Call, box: str) -> None:
     result = call("dump", "--bbox", box)
     assert result.code == BAD_CALL
     assert "--bbox" in result.error
+
+
+def test_a_named_pipe_is_refused_and_not_waited_for(call: Call, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "s.geojson")
+    result = call("sectors", "load", tmp_path / "s.geojson")
+    assert result.code == 2
+    assert f"File '{tmp_path / 's.geojson'}' is a pipe" in result.error

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_calls import Call
 
 Run = Callable[..., Any]
 Spawn = Callable[..., "subprocess.Popen[str]"]
@@ -62,11 +63,11 @@ def test_ctrl_c_ends_an_ingest_in_one_line_and_a_second_run_completes_it(
 
 
 def test_a_reader_that_goes_away_ends_the_program_quietly(
-    run_process: Run, spawn: Spawn, xyz_folder: Callable[..., Path], days_ago: DaysAgo
+    call: Call, spawn: Spawn, xyz_folder: Callable[..., Path], days_ago: DaysAgo, migrated_database: str
 ) -> None:
     xyz_folder(count=100)
-    run_process("ingest", "tiles", "--captured-at", days_ago(1))
-    process = spawn("dump")
+    assert call("ingest", "tiles", "--captured-at", days_ago(1)).code == 0
+    process = spawn("dump", AEROTILE_DATABASE_DSN=migrated_database)
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
@@ -92,7 +93,7 @@ def test_an_output_that_takes_no_more_is_named(spawn_environment: dict[str, str]
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_standard_streams_change_nothing(
-    run_process: Run,
+    call: Call,
     spawn_environment: dict[str, str],
     xyz_folder: Callable[..., Path],
     days_ago: DaysAgo,
@@ -119,14 +120,16 @@ def test_closed_standard_streams_change_nothing(
         assert (process.returncode, process.stderr) == (code, "")
         # What belongs on a closed standard error must not turn up on standard output.
         assert "error" not in process.stdout
-    findings = run_process("verify", "--json", AEROTILE_DATABASE_DSN=migrated_database).json
+    findings = call("verify", "--json").json
     assert findings == {"tiles": 4, "findings": [], "fetch_again": [], "index": [], "index_agreement": None}
 
 
-def test_a_folder_without_a_store_is_refused_and_stays_empty(run_process: Run, tmp_path: Path) -> None:
+def test_a_folder_without_a_store_is_refused_and_stays_empty(
+    call: Call, run_process: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("AEROTILE_DATABASE_DSN")
     (tmp_path / "elsewhere").mkdir()
     for command in (
-        ["status"],
         ["verify"],
         ["dump"],
         ["explain", "0", "0", "2024-05-01", "--zoom", "12"],
@@ -136,23 +139,29 @@ def test_a_folder_without_a_store_is_refused_and_stays_empty(run_process: Run, t
         ["index", "info"],
         ["record"],
     ):
-        result = run_process("--root", "elsewhere", *command)
+        result = call("--root", "elsewhere", *command)
         assert result.code == 2
         assert result.error.startswith(f"no store in {tmp_path / 'elsewhere'} — ")
         assert result.error.endswith("aerotile migrate")
+    assert run_process("--root", "elsewhere", "status").code == 2
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_follow_shows_what_is_recorded_from_then_on(
-    run_process: Run, spawn: Spawn, xyz_folder: Callable[..., Path], days_ago: DaysAgo
+    run_process: Run,
+    spawn: Spawn,
+    xyz_folder: Callable[..., Path],
+    days_ago: DaysAgo,
+    migrated_database: str,
 ) -> None:
+    database = {"AEROTILE_DATABASE_DSN": migrated_database}
     xyz_folder("first", x=1, count=1)
     xyz_folder("second", x=2, count=1)
-    run_process("ingest", "first", "--captured-at", days_ago(1))
-    follower = spawn("record", "--follow")
+    run_process("ingest", "first", "--captured-at", days_ago(1), **database)
+    follower = spawn("record", "--follow", **database)
     assert follower.stdout is not None
     assert "imported/7/1/0" in follower.stdout.readline()
-    run_process("ingest", "second", "--captured-at", days_ago(1))
+    run_process("ingest", "second", "--captured-at", days_ago(1), **database)
     assert "imported/7/2/0" in follower.stdout.readline()
     follower.send_signal(signal.SIGINT)
     _, err = follower.communicate(timeout=60)
@@ -160,14 +169,18 @@ def test_follow_shows_what_is_recorded_from_then_on(
 
 
 def test_a_terminal_is_shown_a_progress_bar(
-    spawn_environment: dict[str, str], xyz_folder: Callable[..., Path], days_ago: DaysAgo, tmp_path: Path
+    spawn_environment: dict[str, str],
+    xyz_folder: Callable[..., Path],
+    days_ago: DaysAgo,
+    tmp_path: Path,
+    migrated_database: str,
 ) -> None:
     xyz_folder()
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "aerotile.adapters.cli", "ingest", "tiles", "--captured-at", days_ago(1)],
         cwd=tmp_path,
-        env=spawn_environment | {"TERM": "xterm"},
+        env=spawn_environment | {"TERM": "xterm", "AEROTILE_DATABASE_DSN": migrated_database},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=follower,

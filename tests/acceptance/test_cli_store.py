@@ -223,7 +223,11 @@ def test_pins_are_set_listed_and_lifted(call: Call, filled: Path) -> None:
     listed = call("pin", "--list")
     assert listed.out == "imported/7/60/0\nimported/7/60/1\n2 tiles pinned\n"
     assert call("status", "--json").json["tiles"]["pinned"] == 2
-    assert call("pin", "--lift", "imported/7/60/0", "--json").json == {"lifted": ["imported/7/60/0"]}
+    assert call("pin", "imported/7/60/1").out == "imported/7/60/1 was pinned already\n0 tiles pinned\n"
+    lifted = {"lifted": ["imported/7/60/0"], "unchanged": []}
+    assert call("pin", "--lift", "imported/7/60/0", "--json").json == lifted
+    again = {"lifted": [], "unchanged": ["imported/7/60/0"]}
+    assert call("pin", "--lift", "imported/7/60/0", "--json").json == again
     assert call("pin", "--list", "--json").json == {"pinned": ["imported/7/60/1"]}
 
 

@@ -155,8 +155,7 @@ def test_ten_minutes_lead_to_a_flight(folder: Path, spawn_environment: dict[str,
 def test_the_commands_of_operations_run(folder: Path, spawn_environment: dict[str, str]) -> None:
     from PIL import Image
 
-    from aerotile.adapters.config.secret import Secret
-    from aerotile.adapters.provider.server import ReferenceProvider
+    from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 
     column = folder / "tiles" / "7" / "60"
     column.mkdir(parents=True)
@@ -169,23 +168,32 @@ def test_the_commands_of_operations_run(folder: Path, spawn_environment: dict[st
     }
     (folder / "sectors.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [rear]}))
     lay_out_imagery(folder)
+    # The commands find this server by its folder and leave it running: one start for all of them.
+    with EmbeddedPostgres(folder / "aerotile-data" / "postgres"):
+        run_operations(folder, column / "0.jpg", spawn_environment)
+
+
+def run_operations(folder: Path, tile: Path, environment: dict[str, str]) -> None:
+    from aerotile.adapters.config.secret import Secret
+    from aerotile.adapters.provider.server import ReferenceProvider
+
     blocks = {first_command(block): block for _, block in blocks_of("operations.md")}
-    assert run_block(blocks["aerotile migrate"], folder, spawn_environment)
+    assert run_block(blocks["aerotile migrate"], folder, environment)
     tiles = capabilities(layer("ortho", address="{TileMatrix}/{TileRow}/{TileCol}.jpg"))
     pictures = Behaviour(body=lambda path: tiles if path.endswith(".xml") else picture(len(path)))
     with TileServer(pictures) as server:
         for _, block in blocks_of("imagery.md"):
-            assert run_block(block.replace("https://host", server.address), folder, spawn_environment)
+            assert run_block(block.replace("https://host", server.address), folder, environment)
         assert server.served["/wmts/Capabilities.xml"] == 1
-    listed = run_block(blocks[DATASETS], folder, spawn_environment).splitlines()
+    listed = run_block(blocks[DATASETS], folder, environment).splitlines()
     assert [line.split()[:3] for line in listed if line.startswith("ortho-2024")] == [
         ["ortho-2024", "1", "yes"]
     ]
 
     written = subprocess.run(
-        [sys.executable, REPOSITORY / "examples" / "write.py", column / "0.jpg", "48.1", "11.6"],
+        [sys.executable, REPOSITORY / "examples" / "write.py", tile, "48.1", "11.6"],
         cwd=folder,
-        env=spawn_environment,
+        env=environment,
     )
     assert written.returncode == 0
     token = uuid.uuid4().hex
@@ -194,7 +202,7 @@ def test_the_commands_of_operations_run(folder: Path, spawn_environment: dict[st
         after = blocks["aerotile upload --dry-run"]
         assert PLACEHOLDER in after
         commands = "".join(line for line in after.splitlines(True) if not line.startswith(PLACEHOLDER))
-        assert run_block(commands, folder, {**spawn_environment, **settings})
+        assert run_block(commands, folder, {**environment, **settings})
 
 
 def test_the_programs_of_ten_minutes_are_examples() -> None:

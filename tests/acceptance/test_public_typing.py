@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -34,8 +35,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def complaints(installed: Path, *programs: Path) -> str:
     """What mypy says of programs under `strict`, without what it says of the package itself."""
+    # Beside the clone, whose root has an `__init__.py` and perhaps a name that is none of a package.
+    copies = [shutil.copy(program, installed) for program in programs]
     finished = subprocess.run(
-        [sys.executable, "-m", "mypy", "--no-error-summary", *map(str, programs)],
+        [sys.executable, "-m", "mypy", "--no-error-summary", *copies],
         cwd=installed,
         env={**os.environ, "MYPYPATH": str(installed)},
         capture_output=True,

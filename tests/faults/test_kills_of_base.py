@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fault_tally import FaultTally
-from nursery import EVERY_CALL, Ending, Nursery, every_moment
+from nursery import EVERY_CALL, Ending, Nursery, kill_at_every_moment
 from recall_trust import KEY, OTHER_KEY, TRUST
 from sealed_bases import NOBODY
 
@@ -37,12 +37,12 @@ def test_a_base_that_is_changed_and_killed_before_any_call_is_the_old_or_the_new
     nursery: Nursery, fault_tally: FaultTally, tmp_path: Path, operation: str
 ) -> None:
     root = tmp_path / "base"
-    number = kills = 0
+    number = 0
     in_use: set[str | None] = {None}
     kept: list[str] = []
 
     def live(kill_at: int | None) -> Ending:
-        nonlocal number, in_use, kills, kept
+        nonlocal number, in_use, kept
         number += 1
         opened = nursery.begin(operation, number, root=str(root))
         current, names, left = look(root)
@@ -64,15 +64,10 @@ def test_a_base_that_is_changed_and_killed_before_any_call_is_the_old_or_the_new
             assert current in in_use
         with (root / ".lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        kills += ending.reached is not None
         fault_tally.add(f"kill at a system call: {operation}", ending.reached is not None)
         return ending
 
-    calls = max((live(None).calls for _ in range(3)), key=len)
-    for moment in every_moment(calls):
-        live(moment)
-    live(None)
-    assert kills > 0
+    kill_at_every_moment(live)
 
 
 def test_a_signing_that_is_killed_before_any_call_keeps_the_signatures_before(
@@ -81,10 +76,10 @@ def test_a_signing_that_is_killed_before_any_call_keeps_the_signatures_before(
     root = tmp_path / "base"
     first, second = public_key_text(OTHER_KEY), public_key_text(KEY)
     trust = Trust((first, second), 1)
-    kills = number = 0
+    number = 0
 
     def live(kill_at: int | None) -> Ending:
-        nonlocal kills, number
+        nonlocal number
         number += 1
         nursery.begin("base sign", number, root=str(root))
         name = nursery.prepare()["after"]
@@ -93,26 +88,21 @@ def test_a_signing_that_is_killed_before_any_call_keeps_the_signatures_before(
         assert signers in ([(first, second)] if ending.done else [(first,), (first, second)])
         _, _, left = look(root)
         assert left == []
-        kills += ending.reached is not None
         fault_tally.add("kill at a system call: base sign", ending.reached is not None)
         return ending
 
-    calls = max((live(None).calls for _ in range(3)), key=len)
-    for moment in every_moment(calls):
-        live(moment)
-    live(None)
-    assert kills > 0
+    kill_at_every_moment(live)
 
 
 def test_a_list_of_keys_that_is_killed_at_its_application_leaves_the_old_one_or_the_new_one(
     nursery: Nursery, fault_tally: FaultTally, tmp_path: Path
 ) -> None:
     root = tmp_path / "keys"
-    kills = number = 0
+    number = 0
     newest: int | None = None
 
     def live(kill_at: int | None) -> Ending:
-        nonlocal kills, number, newest
+        nonlocal number, newest
         number += 1
         assert nursery.begin("base keys apply", number, root=str(root))["number"] == newest
         after = nursery.prepare()["after"]
@@ -121,12 +111,7 @@ def test_a_list_of_keys_that_is_killed_at_its_application_leaves_the_old_one_or_
         in_force = None if found is None else found.keys.number
         assert in_force in ({after} if ending.done else {after, newest})
         newest = in_force
-        kills += ending.reached is not None
         fault_tally.add("kill at a system call: base keys apply", ending.reached is not None)
         return ending
 
-    calls = max((live(None).calls for _ in range(3)), key=len)
-    for moment in every_moment(calls):
-        live(moment)
-    live(None)
-    assert kills > 0
+    kill_at_every_moment(live)

@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 from fault_tally import FaultTally
-from nursery import EVERY_CALL, Ending, Nursery, every_moment, moments
+from nursery import EVERY_CALL, Ending, Nursery, kill_at_every_moment, moments
 from reverted_migrations import revert_migrations
 from store_facts import assert_place_order_is_whole
 from store_sessions import advisory_locks, await_end_of_sessions, other_sessions
@@ -60,11 +60,11 @@ def test_an_index_that_is_changed_and_killed_before_any_call_is_the_old_or_the_n
     nursery: Nursery, fault_tally: FaultTally, tmp_path: Path, operation: str
 ) -> None:
     root = tmp_path / "index"
-    number = kills = 0
+    number = 0
     in_use: set[str | None] = {None}
 
     def live(kill_at: int | None) -> Ending:
-        nonlocal number, in_use, kills
+        nonlocal number, in_use
         number += 1
         opened = nursery.begin(operation, number, root=str(tmp_path))
         model, left = look_at_index(root)
@@ -84,15 +84,10 @@ def test_an_index_that_is_changed_and_killed_before_any_call_is_the_old_or_the_n
             assert look_at_index(root) == (ready["after"], [])
         with (root / ".lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        kills += ending.reached is not None
         fault_tally.add(f"kill at a system call: index {operation}", ending.reached is not None)
         return ending
 
-    calls = max((live(None).calls for _ in range(3)), key=len)
-    for moment in every_moment(calls):
-        live(moment)
-    live(None)
-    assert kills > 0
+    kill_at_every_moment(live)
 
 
 SELECT_OF_0001 = """

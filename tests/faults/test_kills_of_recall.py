@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fault_tally import FaultTally
-from nursery import EVERY_CALL, Ending, Nursery, every_moment
+from nursery import EVERY_CALL, Ending, Nursery, kill_at_every_moment
 from recall_trust import TRUST, recalling
 
 from aerotile.adapters.recall_lists.lists import RecallLists
@@ -26,11 +26,11 @@ def test_an_application_that_is_killed_before_any_call_leaves_the_old_list_or_th
     nursery: Nursery, fault_tally: FaultTally, tmp_path: Path
 ) -> None:
     root = tmp_path / "recall"
-    number = kills = 0
+    number = 0
     newest: int | None = None
 
     def live(kill_at: int | None) -> Ending:
-        nonlocal number, kills, newest
+        nonlocal number, newest
         number += 1
         opened = nursery.begin("recall apply", number, root=str(root))
         assert opened["number"] == newest == number_in_force(root)
@@ -47,12 +47,7 @@ def test_an_application_that_is_killed_before_any_call_leaves_the_old_list_or_th
         if (root / ".lock").exists():
             with (root / ".lock").open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        kills += ending.reached is not None
         fault_tally.add("kill at a system call: recall apply", ending.reached is not None)
         return ending
 
-    calls = max((live(None).calls for _ in range(3)), key=len)
-    for moment in every_moment(calls):
-        live(moment)
-    live(None)
-    assert kills > 0
+    kill_at_every_moment(live)

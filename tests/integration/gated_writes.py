@@ -38,9 +38,9 @@ STRACE = shutil.which("strace")
 needs_strace = pytest.mark.skipif(STRACE is None, reason="needs strace to make system calls fail")
 
 
-def run_python(script: str, root: Path, *, under: tuple[str, ...] = ()) -> str:
+def run_python(script: str, root: Path, *, prologue: str = PROLOGUE, under: tuple[str, ...] = ()) -> str:
     ended = subprocess.run(
-        [*under, sys.executable, "-c", PROLOGUE + script, str(root)],
+        [*under, sys.executable, "-c", prologue + script, str(root)],
         capture_output=True,
         text=True,
         timeout=120,
@@ -57,6 +57,10 @@ def inject(*faults: str) -> tuple[str, ...]:
         "-f",
         "-o",
         "/dev/null",
+        # Other calls do not even stop at the tracer, which took most of the time of such a test.
+        "--seccomp-bpf",
+        "-e",
+        "trace=" + ",".join(fault.partition(":")[0] for fault in faults),
         *(word for fault in faults for word in ("-e", f"inject={fault}")),
     )
 

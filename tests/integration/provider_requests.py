@@ -60,7 +60,16 @@ def headers_of(body: bytes, **changes: str | None) -> dict[str, str]:
 
 
 def send(provider: ReferenceProvider, body: bytes, **changes: str | None) -> httpx.Response:
-    return httpx.post(f"{provider.url}/v1/tiles:batch", content=body, headers=headers_of(body, **changes))
+    return send_to(provider.url, body, **changes)
+
+
+def send_to(url: str, body: bytes, timeout_s: float = 20.0, **changes: str | None) -> httpx.Response:
+    headers = headers_of(body, **changes)
+    return httpx.post(f"{url}/v1/tiles:batch", content=body, headers=headers, timeout=timeout_s)
+
+
+def held(provider: ReferenceProvider) -> int:
+    return len(provider.tiles.hashes())
 
 
 def results(answer: httpx.Response) -> list[str]:
@@ -79,8 +88,12 @@ def problem(answer: httpx.Response) -> tuple[int, str]:
 
 
 def votes_page(provider: ReferenceProvider, **parameters: Any) -> httpx.Response:
+    return ask_for_votes(provider.url, **parameters)
+
+
+def ask_for_votes(url: str, **parameters: Any) -> httpx.Response:
     headers = {"Authorization": f"Bearer {TOKEN}", "Aerotile-Protocol": "1"}
-    return httpx.get(f"{provider.url}/v1/votes", params=parameters, headers=headers)
+    return httpx.get(f"{url}/v1/votes", params=parameters, headers=headers)
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -15,6 +15,7 @@ from aerotile.adapters.descriptor_models.gradient_vlad import DIMENSION, Gradien
 from aerotile.domain.errors import DescriptorModelError
 from aerotile.domain.values.tile_grid import Bbox, GridRange, column_and_row
 
+pytestmark = pytest.mark.xdist_group("demo_descriptor")  # one learned model for all of them
 ZOOM = 6
 AREA = Bbox(10.0, 20.0, 45.0, 65.0)
 PLACE = FramePlan(number=0, lat=30.2, lon=44.1, heading_error=0.0, brightness=1.0, contrast=1.0, noise_seed=5)

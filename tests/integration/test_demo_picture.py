@@ -20,6 +20,7 @@ from aerotile.domain.values.tiles import TileId, TileSource
 
 HEADER_PIXELS = 96
 MAP_HEIGHT_PIXELS = 1600
+pytestmark = pytest.mark.xdist_group("demo_picture")  # the plain drawing is drawn once
 EMPTY = FlightPicture(
     title="A flight",
     facts="No frames",
@@ -39,15 +40,21 @@ def blue_marble() -> BlueMarble:
     return BlueMarble.load()
 
 
-@pytest.fixture
-def draw(tmp_path: Path, blue_marble: BlueMarble):
-    def drawn(**changes: object) -> Image.Image:
-        path = draw_flight(attrs.evolve(EMPTY, **changes), blue_marble, tmp_path / "flight.png")
-        with Image.open(path) as image:
-            assert image.format == "PNG"
-            return image.convert("RGB")
+@pytest.fixture(scope="module")
+def draw(tmp_path_factory: pytest.TempPathFactory, blue_marble: BlueMarble):
+    drawn: dict[str, Image.Image] = {}
 
-    return drawn
+    def draw(**changes: object) -> Image.Image:
+        """Draw what no test before has drawn; nobody changes a drawing."""
+        if (key := repr(changes)) not in drawn:
+            picture = attrs.evolve(EMPTY, **changes)
+            path = draw_flight(picture, blue_marble, tmp_path_factory.mktemp("drawn") / "flight.png")
+            with Image.open(path) as image:
+                assert image.format == "PNG"
+                drawn[key] = image.convert("RGB")
+        return drawn[key]
+
+    return draw
 
 
 def lat_to_rows(lat: float) -> float:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
+import gated_writes
 import pytest
+from gated_writes import STRACE, inject, needs_strace
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.disk import Disk
@@ -26,14 +27,10 @@ TILE = TileId(3, 1, 5, TileSource.IMPORTED)
 PIXELS = example_jpeg(b"ground")
 TILE_PATH = "imported/3/1/5.jpg"
 
-STRACE = shutil.which("strace")
-needs_strace = pytest.mark.skipif(
-    STRACE is None, reason="needs strace to watch system calls or make them fail"
-)
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
 
 # Run by a new interpreter, so that a tracer meets nothing but these writes.
-SCRIPT = """
+PROLOGUE = """
 import hashlib, sys
 from datetime import datetime, timezone
 from pathlib import Path
@@ -73,21 +70,7 @@ def files_below(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
 
 
-def run_python(script: str, root: Path, *, under: tuple[str, ...] = ()) -> str:
-    ended = subprocess.run(
-        [*under, sys.executable, "-c", SCRIPT + script, str(root)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
-    return ended.stdout
-
-
-def inject(fault: str) -> tuple[str, ...]:
-    assert STRACE is not None
-    return (STRACE, "-f", "-o", "/dev/null", "-e", f"inject={fault}")
+run_python = partial(gated_writes.run_python, prologue=PROLOGUE)
 
 
 @pytest.fixture
@@ -224,7 +207,9 @@ for y in (5, 6):
 """
     assert STRACE is not None
     calls = "mkdir,mkdirat,fsync,fdatasync,sync_file_range,renameat,renameat2"
-    run_python(script, root, under=(STRACE, "-f", "-y", "-o", str(log), "-e", f"trace={calls}"))
+    run_python(
+        script, root, under=(STRACE, "-f", "-y", "-o", str(log), "--seccomp-bpf", "-e", f"trace={calls}")
+    )
     where = re.compile(re.escape(f"<{tmp_path}") + "(.*?)>")
     told = []
     for line in log.read_text().splitlines():

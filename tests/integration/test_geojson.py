@@ -67,9 +67,9 @@ def test_a_box_with_more_points_along_its_edges_is_still_a_box() -> None:
     [
         [TRIANGLE],
         [BOX, [[10.5, 50.2], [11.0, 50.2], [11.0, 50.5], [10.5, 50.2]]],
-        [[[10, 50], [12, 51], [12, 50], [10, 51], [10, 50]]],
+        [[[10, 50], [12, 50], [11, 50.5], [12, 51], [10, 51], [11, 50.5], [10, 50]]],
     ],
-    ids=["triangle", "hole", "bow tie"],
+    ids=["triangle", "hole", "touches itself"],
 )
 def test_a_polygon_is_kept_as_it_is(rings: Any) -> None:
     shape = shape_of(polygon(*rings))
@@ -222,12 +222,82 @@ def test_an_id_that_comes_twice_is_refused_with_both_places() -> None:
     assert refusal(text) == "feature 2: sector_id 'north' is already that of feature 1"
 
 
-def test_another_coordinate_system_is_refused() -> None:
-    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::3857"}}
-    text = json.dumps(
-        {"type": "FeatureCollection", "crs": crs, "features": [feature(polygon(BOX))]},
-    )
-    assert "WGS 84" in refusal(text)
+def with_crs(where: str, **properties: str) -> str:
+    document = json.loads(collection(feature(polygon(BOX))))
+    places = {"collection": document, "feature": document["features"][0]}
+    places["geometry"] = places["feature"]["geometry"]
+    places[where]["crs"] = {"type": "name", "properties": properties}
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize("where", ["collection", "feature", "geometry"])
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"name": "urn:ogc:def:crs:EPSG::3857"},
+        {"name": "EPSG:43260"},
+        {"name": "EPSG:3857", "remark": "no longer EPSG:4326"},
+        {"href": "http://example.com/crs/4326"},
+    ],
+    ids=["another", "a longer number", "a remark", "a link"],
+)
+def test_another_coordinate_system_is_refused(where: str, properties: dict[str, str]) -> None:
+    assert "its crs is not WGS 84" in refusal(with_crs(where, **properties))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "EPSG:4326",
+        "epsg:4326",
+        "urn:ogc:def:crs:OGC:1.3:CRS84",
+        "urn:ogc:def:crs:OGC::CRS84h",
+        "urn:ogc:def:crs:EPSG::4326",
+        "urn:ogc:def:crs:EPSG:9.8.6:4979",
+        "http://www.opengis.net/def/crs/OGC/1.3/CRS84",
+    ],
+)
+def test_wgs_84_by_its_names_is_no_other_coordinate_system(name: str) -> None:
+    assert parse_sectors(with_crs("collection", name=name)).sectors[0].shape == Bbox(50.0, 10.0, 51.0, 12.0)
+
+
+def test_a_member_that_comes_twice_is_refused() -> None:
+    text = collection(feature(polygon(BOX)))
+    twice = text.replace('"classification": ', '"classification": "stable_rear", "classification": ')
+    assert refusal(twice) == "not JSON: 'classification' comes twice in one object"
+
+
+@pytest.mark.parametrize(
+    ("rings", "message"),
+    [
+        ([[[10, 50], [12, 51], [12, 50], [10, 51], [10, 50]]], "crosses itself near [11, 50.5]"),
+        ([[*TRIANGLE[:-1], *TRIANGLE]], "runs twice along one line"),
+        ([TRIANGLE, TRIANGLE], "runs twice along one line"),
+        ([TRIANGLE, [[10.9, 50.2], [12.5, 50.2], [12.5, 50.3], [10.9, 50.2]]], "crosses itself"),
+        (
+            [BOX, [[20, 50], [21, 50], [21, 51], [20, 50]]],
+            "hole 1 lies outside of the outer ring, near [20, 50]",
+        ),
+        (
+            [
+                BOX,
+                [[10.2, 50.2], [11.8, 50.2], [11, 50.8], [10.2, 50.2]],
+                [[10.9, 50.3], [11.1, 50.3], [11, 50.4], [10.9, 50.3]],
+            ],
+            "hole 2 lies in its hole 1",
+        ),
+    ],
+    ids=[
+        "bow tie",
+        "twice around",
+        "hole as the outer ring",
+        "hole across the border",
+        "hole elsewhere",
+        "hole in a hole",
+    ],
+)
+def test_rings_that_outline_no_ground_are_refused(rings: Any, message: str) -> None:
+    assert message in refusal(collection(feature(polygon(*rings))))
 
 
 def test_a_refusal_names_the_file(tmp_path: Path) -> None:

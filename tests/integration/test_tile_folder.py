@@ -156,6 +156,7 @@ def test_tiles_outside_the_bounds_are_counted(tmp_path: Path) -> None:
         ("metadata.json", "[" * 100_000, "."),
         ("metadata.json", "[]", "no JSON object"),
         ("metadata.json", '{"scheme": "wms"}', "'wms'"),
+        ("metadata.json", '{"scheme": "xyz", "scheme": "tms"}', "'scheme' comes twice in one object"),
         ("metadata.json", '{"bounds": [1, 2, 3]}', "not west, south, east, north"),
         ("metadata.json", '{"bounds": [1, 2, 3, true]}', "no number"),
         ("metadata.json", '{"bounds": "1,2,3,NaN"}', "max_lat"),
@@ -178,6 +179,22 @@ def test_pictures_of_other_kinds_are_counted_by_kind_and_other_files_as_ignored(
     assert places(found) == [(10, 530, 340)]
     assert found.left_out == Counter({"PNG": 2, "WebP": 1, "JPEG without a tile's number": 1})
     assert (found.ignored, found.problems) == (4, [])
+
+
+def test_tiles_in_folders_that_are_no_zoom_or_column_are_counted(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        "10/530/340.jpg",
+        "010/530/1.jpg",
+        "imported/10/530/2.jpg",
+        "10/0531/0003.jpeg",
+        "10/530/a/4.png",
+    )
+    put(tmp_path, "images/marker.png", "10/x530/logo.jpg", "10/530/b/readme.txt")
+    found = scan_tile_folder(tmp_path, (), XYZ)
+    assert places(found) == [(10, 530, 340)]
+    astray = "in folders that are no zoom or column"
+    assert found.left_out == Counter({f"JPEG {astray}": 3, f"PNG {astray}": 1})
 
 
 def test_what_stands_in_a_tiles_place_is_refused_by_name_without_sinking_the_rest(tmp_path: Path) -> None:

@@ -95,3 +95,9 @@ def test_what_python_writes_is_read_with_any_offset(since_1970: timedelta, minut
 def test_any_text_is_read_or_refused(text: str) -> None:
     with suppress(ValueError):
         assert read_time(text).tzinfo is timezone.utc
+
+
+@pytest.mark.parametrize("offset", ["+24:00", "-99", "+01:60"])
+def test_an_offset_that_is_none_is_refused_in_the_words_of_its_own(offset: str) -> None:
+    with pytest.raises(ValueError, match=r"an offset has hours in 0\.\.23 and minutes in 0\.\.59$"):
+        read_time(f"2024-05-01T12:00{offset}")

@@ -39,14 +39,18 @@ def pin(session: Session, tiles: tuple[str, ...], lift: bool, listing: bool, as_
         raise BadInputError(str(error), remedy="write it as aerotile dump prints it") from error
     with session.existing_runtime() as runtime:
         if listing:
-            tile_ids = runtime.metadata_store.pinned_tiles()
+            found = runtime.metadata_store.pinned_tiles()
         else:
-            runtime.pin_tiles(tile_ids, pinned=not lift)
+            found = runtime.pin_tiles(tile_ids, pinned=not lift)
     done = "lifted" if lift else "pinned"
+    changed = set(found)
+    unchanged = [tile_id for tile_id in tile_ids if tile_id not in changed]
     if as_json:
-        write_json({done: [str(tile_id) for tile_id in tile_ids]})
+        facts = {done: [str(tile_id) for tile_id in found]}
+        write_json(facts if listing else {**facts, "unchanged": [str(tile_id) for tile_id in unchanged]})
         return
-    if listing:
-        for tile_id in tile_ids:
-            write_line(str(tile_id))
-    write_line(f"{len(tile_ids)} pins lifted" if lift else f"{len(tile_ids)} tiles pinned")
+    for tile_id in found if listing else ():
+        write_line(str(tile_id))
+    for tile_id in unchanged:
+        write_line(f"{tile_id} was {'not pinned' if lift else 'pinned already'}")
+    write_line(f"{len(found)} pins lifted" if lift else f"{len(found)} tiles pinned")

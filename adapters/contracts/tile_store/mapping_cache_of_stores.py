@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 import pytest
+from hypothesis import settings
 
 from ....domain.errors import TileNotFoundError
 from ....domain.ports.mapping_cache import MappingCache
@@ -140,7 +141,7 @@ class MappingCacheOfStores(OfTileStore):
         done = threading.Event()
 
         def own(number: int) -> None:
-            for version in range(25):
+            for version in range(max(1, settings().max_examples // 4)):
                 pixels = jpeg(number * 1_000 + version, 5_000)
                 store.write_tile(pixels, described(pixels, tile_ids[number]))
                 for _ in range(3):

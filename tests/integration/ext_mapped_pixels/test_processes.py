@@ -92,7 +92,10 @@ for path in ("link-to-file", "link-to-folder/3/1/5.jpg", "imported/../imported/3
 print(len(os.listdir("/proc/self/fd")))
 """,
         root,
-        under=(STRACE, "-f", "-o", "/dev/null", "-e", f"inject=openat2:error={answer}"),
+        under=(
+            *(STRACE, "-f", "-o", "/dev/null", "--seccomp-bpf"),
+            *("-e", "trace=openat2", "-e", f"inject=openat2:error={answer}"),
+        ),
     )
     assert ended.stderr == ""
     *results, descriptors = [int(line) for line in ended.stdout.split()]

@@ -88,7 +88,8 @@ def calls_of(script: str, folder: Path) -> list[str]:
     log = folder.parent / "trace"
     calls = "sync_file_range,linkat,renameat,renameat2,fsync,fdatasync"
     assert STRACE is not None
-    run_python(script, folder.parent, under=(STRACE, "-f", "-y", "-o", str(log), "-e", f"trace={calls}"))
+    tracer = (STRACE, "-f", "-y", "-o", str(log), "--seccomp-bpf", "-e", f"trace={calls}")
+    run_python(script, folder.parent, under=tracer)
     made = []
     for line in log.read_text().splitlines():
         if "(" in line:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import gc
-import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -19,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from provider_requests import TOKEN, ask_for_votes, headers_of, held, send_to
 
 from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.provider.behaviour import (
@@ -30,69 +27,11 @@ from aerotile.adapters.provider.behaviour import (
     parse_fault,
     read_behaviour,
 )
-from aerotile.adapters.provider.link import BadLink, Breakage, Direction, LinkConditions
 from aerotile.adapters.provider.server import ReferenceProvider
 from aerotile.domain.errors import ConfigurationError
-from aerotile.domain.values.tiles import TileMetadata, VotingStatus
+from aerotile.domain.values.tiles import VotingStatus
 
-TOKEN = "a-token-of-the-tests"
-MakeTile = Callable[..., tuple[bytes, TileMetadata]]
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """What goes wrong on purpose is no reason to alarm anybody."""
-    yield
-    assert [record.getMessage() for record in caplog.get_records("call")] == []
-
-
-@pytest.fixture
-def provider(tmp_path: Path) -> Iterator[ReferenceProvider]:
-    with ReferenceProvider(tmp_path / "provider", Secret(TOKEN)) as running:
-        yield running
-
-
-@pytest.fixture
-def batch(onboard_tile: MakeTile) -> bytes:
-    """Three good tiles."""
-    return b"".join(map(_frame, map(onboard_tile, range(3))))
-
-
-def _frame(tile: tuple[bytes, TileMetadata]) -> bytes:
-    content, metadata = tile
-    tile_id = metadata.tile_id
-    header = {
-        "tile_uuid": str(tile_id.tile_uuid),
-        "idempotency_key": f"{tile_id.tile_uuid}:{metadata.content_sha256}",
-        "zoom_level": tile_id.zoom_level,
-        "x": tile_id.x,
-        "y": tile_id.y,
-        "source": tile_id.source.value,
-        "flight_id": str(tile_id.flight_id),
-        "captured_at": metadata.captured_at.isoformat(),
-        "content_sha256": metadata.content_sha256,
-        "disk_bytes": metadata.disk_bytes,
-        "tile_size_pixels": metadata.tile_size_pixels,
-        "ground_sample_distance": metadata.ground_sample_distance,
-        "quality": None,
-    }
-    text = json.dumps(header).encode()
-    return len(text).to_bytes(4, "big") + text + content
-
-
-HEADERS = {"Authorization": f"Bearer {TOKEN}", "Aerotile-Protocol": "1"}
-
-
-def _batch_headers(body: bytes) -> dict[str, str]:
-    digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
-    return HEADERS | {
-        "Content-Type": "application/vnd.aerotile.tile-batch",
-        "Content-Digest": f"sha-256=:{digest}:",
-    }
-
-
-def send(url: str, body: bytes, timeout_s: float = 20.0) -> httpx.Response:
-    return httpx.post(f"{url}/v1/tiles:batch", content=body, headers=_batch_headers(body), timeout=timeout_s)
+pytestmark = pytest.mark.usefixtures("nothing_is_logged")
 
 
 @contextmanager
@@ -100,34 +39,26 @@ def sent(provider: ReferenceProvider, body: bytes, length: int) -> Iterator[HTTP
     """A client that has sent so much of a request's body, and reads no answer yet."""
     with closing(HTTPConnection("127.0.0.1", provider.port, timeout=20)) as client:
         client.putrequest("POST", "/v1/tiles:batch")
-        for name, value in _batch_headers(body).items():
+        for name, value in headers_of(body).items():
             client.putheader(name, value)
         client.putheader("Content-Length", str(len(body)))
         client.endheaders(body[:length])
         yield client
 
 
-def ask_for_votes(url: str) -> httpx.Response:
-    return httpx.get(f"{url}/v1/votes", headers=HEADERS)
-
-
 def misbehave(provider: ReferenceProvider, kind: FaultKind, **settings: Any) -> None:
     provider.behaviour = Behaviour(faults=(Fault(kind=kind, **settings),))
 
 
-def held(provider: ReferenceProvider) -> int:
-    return len(provider.tiles.hashes())
-
-
 def test_a_fault_hits_every_nth_request_until_its_last(provider: ReferenceProvider, batch: bytes) -> None:
     misbehave(provider, FaultKind.STATUS, status=500, every=2, until=5)
-    assert [send(provider.url, batch).status_code for _ in range(7)] == [200, 500, 200, 500, 200, 200, 200]
+    assert [send_to(provider.url, batch).status_code for _ in range(7)] == [200, 500, 200, 500, 200, 200, 200]
     assert provider.requests() == 7
 
 
 def test_a_fault_of_votes_leaves_tiles_alone(provider: ReferenceProvider, batch: bytes) -> None:
     misbehave(provider, FaultKind.STATUS, on=FaultTarget.VOTES)
-    assert send(provider.url, batch).status_code == 200
+    assert send_to(provider.url, batch).status_code == 200
     assert ask_for_votes(provider.url).status_code == 503
 
 
@@ -136,15 +67,15 @@ def test_a_failing_request_stores_its_tiles_only_if_it_is_told_to(
     provider: ReferenceProvider, batch: bytes, after_storing: bool
 ) -> None:
     misbehave(provider, FaultKind.STATUS, after_storing=after_storing)
-    assert send(provider.url, batch).status_code == 503
+    assert send_to(provider.url, batch).status_code == 503
     assert held(provider) == (3 if after_storing else 0)
 
 
 def test_retry_after_comes_as_seconds_or_as_a_date(provider: ReferenceProvider, batch: bytes) -> None:
     misbehave(provider, FaultKind.STATUS, status=429, retry_after_s=90)
-    assert send(provider.url, batch).headers["Retry-After"] == "90"
+    assert send_to(provider.url, batch).headers["Retry-After"] == "90"
     misbehave(provider, FaultKind.STATUS, status=429, retry_after_s=90, retry_after_form=RetryAfterForm.DATE)
-    text = send(provider.url, batch).headers["Retry-After"]
+    text = send_to(provider.url, batch).headers["Retry-After"]
     assert re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", text)
     assert 0 < (parsedate_to_datetime(text) - datetime.now(timezone.utc)).total_seconds() <= 90
 
@@ -162,7 +93,7 @@ def test_a_reset_before_the_answer_comes_after_the_tiles_are_stored(
 ) -> None:
     misbehave(provider, FaultKind.RESET_BEFORE_ANSWER)
     with pytest.raises(httpx.ReadError):
-        send(provider.url, batch)
+        send_to(provider.url, batch)
     assert held(provider) == 3
 
 
@@ -179,13 +110,13 @@ def test_a_hanging_provider_stores_and_says_nothing(provider: ReferenceProvider,
 def test_a_truncated_answer_is_shorter_than_it_says(provider: ReferenceProvider, batch: bytes) -> None:
     misbehave(provider, FaultKind.TRUNCATE_ANSWER)
     with pytest.raises(httpx.RemoteProtocolError, match=r"incomplete|without sending complete"):
-        send(provider.url, batch)
+        send_to(provider.url, batch)
     assert held(provider) == 3
 
 
 def test_a_garbage_answer_is_200_and_no_json(provider: ReferenceProvider, batch: bytes) -> None:
     misbehave(provider, FaultKind.GARBAGE_ANSWER)
-    answer = send(provider.url, batch)
+    answer = send_to(provider.url, batch)
     assert answer.status_code == 200
     with pytest.raises(ValueError, match="Expecting value"):
         answer.json()
@@ -195,34 +126,34 @@ def test_a_wrong_hash_has_the_form_of_a_hash_and_is_none_of_ours(
     provider: ReferenceProvider, batch: bytes
 ) -> None:
     misbehave(provider, FaultKind.WRONG_HASH)
-    claimed = {result["stored_sha256"] for result in send(provider.url, batch).json()["results"]}
+    claimed = {result["stored_sha256"] for result in send_to(provider.url, batch).json()["results"]}
     assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256 in claimed)
     assert not claimed & set(provider.tiles.hashes().values())
 
 
 def test_an_answer_may_leave_tiles_out(provider: ReferenceProvider, batch: bytes) -> None:
     misbehave(provider, FaultKind.OMIT_TILES)
-    assert len(send(provider.url, batch).json()["results"]) == 1
+    assert len(send_to(provider.url, batch).json()["results"]) == 1
     assert held(provider) == 3
 
 
 def test_a_dripping_answer_is_right_in_the_end(provider: ReferenceProvider, batch: bytes) -> None:
     misbehave(provider, FaultKind.DRIP_ANSWER, seconds=0.0001)
-    assert len(send(provider.url, batch).json()["results"]) == 3
+    assert len(send_to(provider.url, batch).json()["results"]) == 3
 
 
 def test_a_gzip_bomb_is_small_on_the_way_and_large_when_unpacked(
     provider: ReferenceProvider, batch: bytes
 ) -> None:
     misbehave(provider, FaultKind.GZIP_BOMB, unpacked_bytes=20_000_000)
-    answer = send(provider.url, batch)
+    answer = send_to(provider.url, batch)
     assert len(answer.content) == 20_000_000
     assert answer.num_bytes_downloaded < 25_000
 
 
 def test_a_redirect_names_the_place_it_was_told(provider: ReferenceProvider, batch: bytes) -> None:
     misbehave(provider, FaultKind.REDIRECT, location="http://127.0.0.1:9/elsewhere")
-    answer = send(provider.url, batch)
+    answer = send_to(provider.url, batch)
     assert (answer.status_code, answer.headers["Location"]) == (307, "http://127.0.0.1:9/elsewhere")
 
 
@@ -232,7 +163,7 @@ def test_a_closing_provider_does_not_wait_for_what_hangs(tmp_path: Path, batch: 
         ReferenceProvider(tmp_path / "provider", Secret(TOKEN), behaviour=behaviour) as running,
         pytest.raises(httpx.ReadTimeout),
     ):
-        send(running.url, batch, timeout_s=0.3)
+        send_to(running.url, batch, timeout_s=0.3)
 
 
 def test_faults_read_from_an_option_are_those_it_names() -> None:
@@ -306,70 +237,7 @@ def test_a_behaviour_file_that_makes_no_sense_is_refused(tmp_path: Path, text: s
         read_behaviour(path)
 
 
-@pytest.fixture
-def link(provider: ReferenceProvider) -> Iterator[BadLink]:
-    with BadLink("127.0.0.1", provider.port) as link:
-        yield link
-
-
-def test_a_good_link_carries_everything(link: BadLink, batch: bytes) -> None:
-    assert send(f"http://127.0.0.1:{link.port}", batch).status_code == 200
-    assert link.connections == 1
-
-
-def test_a_link_breaks_every_nth_connection(link: BadLink, provider: ReferenceProvider) -> None:
-    link.conditions = LinkConditions(breakage=Breakage.RESET, break_every=2, break_after_bytes=100)
-    url = f"http://127.0.0.1:{link.port}"
-    assert ask_for_votes(url).status_code == 200
-    # A request without a body is one write: a client still sending may lose the reset, and read an end.
-    with pytest.raises(httpx.ReadError):
-        ask_for_votes(url)
-    assert ask_for_votes(url).status_code == 200
-    assert provider.requests(FaultTarget.VOTES) == 2
-
-
-def test_a_link_that_ends_the_answer_lets_the_request_through(
-    link: BadLink, provider: ReferenceProvider, batch: bytes
-) -> None:
-    link.conditions = LinkConditions(
-        breakage=Breakage.END, break_after_bytes=10, break_in=Direction.TO_CLIENT
-    )
-    with pytest.raises(httpx.RemoteProtocolError):
-        send(f"http://127.0.0.1:{link.port}", batch)
-    assert held(provider) == 3
-
-
-def test_a_silent_link_tells_nobody(link: BadLink, batch: bytes) -> None:
-    link.conditions = LinkConditions(breakage=Breakage.SILENCE)
-    with pytest.raises(httpx.ReadTimeout):
-        send(f"http://127.0.0.1:{link.port}", batch, timeout_s=0.3)
-
-
-def test_a_silent_connection_whose_client_gives_up_stays_until_the_link_is_closed(
-    link: BadLink, batch: bytes
-) -> None:
-    url = f"http://127.0.0.1:{link.port}"
-    link.conditions = LinkConditions(breakage=Breakage.SILENCE)
-    with pytest.raises(httpx.ReadTimeout):
-        send(url, batch, timeout_s=0.3)
-    link.conditions = LinkConditions()
-    assert send(url, batch).status_code == 200  # by now the link has seen the end of the first client
-    gc.collect()  # a relay that only its own loop refers to would be destroyed here, which asyncio logs
-
-
-def test_a_slow_link_takes_its_time_and_loses_nothing(link: BadLink, batch: bytes) -> None:
-    link.conditions = LinkConditions(bytes_per_s=len(batch) / 0.3)
-    answer = send(f"http://127.0.0.1:{link.port}", batch)
-    assert len(answer.json()["results"]) == 3
-    assert answer.elapsed.total_seconds() > 0.2
-
-
-def test_a_link_to_nowhere_resets(onboard_tile: MakeTile) -> None:
-    with BadLink("127.0.0.1", 9) as link, pytest.raises(httpx.TransportError):
-        send(f"http://127.0.0.1:{link.port}", b"any")
-
-
-DOCUMENTATION = Path(__file__).parents[2] / "docs" / "upload.md"
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "upload.md"
 
 
 def test_the_behaviour_file_in_the_documentation_is_one(tmp_path: Path) -> None:
@@ -382,25 +250,3 @@ def test_the_behaviour_file_in_the_documentation_is_one(tmp_path: Path) -> None:
 def test_the_documentation_has_a_line_for_each_kind_of_fault() -> None:
     text = DOCUMENTATION.read_text(encoding="utf-8").partition("## The reference provider")[2]
     assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == [kind.value for kind in FaultKind]
-
-
-def test_a_relay_that_is_cancelled_before_it_began_closes_its_clients_side(tmp_path: Path) -> None:
-    async def cancel_at_once() -> bool:
-        accepted: list[asyncio.StreamWriter] = []
-
-        server = await asyncio.start_unix_server(
-            lambda _, writer: accepted.append(writer), tmp_path / "socket"
-        )
-        client = await asyncio.open_unix_connection(tmp_path / "socket")
-        link = BadLink("127.0.0.1", 1)
-        link._accept(*client)
-        (relay,) = link._relays
-        relay.cancel()
-        await asyncio.gather(relay, return_exceptions=True)
-        for writer in accepted:
-            writer.transport.abort()
-        server.close()
-        link._listening.close()
-        return client[1].transport.is_closing()
-
-    assert asyncio.run(cancel_at_once())

@@ -1,0 +1,118 @@
+"""How large the house is, and how many functions a write, a batch and an upload pass. No times.
+
+    python bench/house.py
+
+Frames, files and layer changes are those of the calling thread in Aerotile's own Python files; a layer is a
+folder at the root, `domain` or `adapters`. PostgreSQL is the embedded one, the provider the reference one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from types import FrameType
+
+import aerotile
+from aerotile.adapters.composition import Runtime
+from aerotile.adapters.config.loader import load_config
+from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.provider.server import ReferenceProvider
+
+REPOSITORY = Path(__file__).parents[1]
+FOLDERS = ("domain", "adapters", "adapters/contracts", "ext", "bench", "tests")
+SOURCES = {".py", ".pyi", ".pyx", ".pxd", ".c", ".h", ".js", ".css", ".html", ".sql"}
+PACKAGE = Path(aerotile.__file__).parent
+FLIGHT = uuid.UUID(int=7)
+
+
+def sources_of(folder: str) -> Iterator[Path]:
+    """The files that people write: compiled C has a `.pyx` beside it."""
+    for path in (REPOSITORY / folder).rglob("*"):
+        nested = folder == "adapters" and path.is_relative_to(REPOSITORY / "adapters" / "contracts")
+        made = path.suffix == ".c" and path.with_suffix(".pyx").exists()
+        if path.suffix in SOURCES and not nested and not made:
+            yield path
+
+
+def print_sizes() -> None:
+    """A row a folder; empty files do not count."""
+    print("| folder | files | lines | median | largest |\n|---|---|---|---|---|")
+    for folder in FOLDERS:
+        lengths = [n for path in sources_of(folder) if (n := path.read_text("utf-8").count("\n"))]
+        row = (len(lengths), sum(lengths), int(median(lengths)), max(lengths))
+        print(f"| `{folder}/` |", " | ".join(f"{figure:,}" for figure in row), "|")
+
+
+def print_call(name: str, call: Callable[[], object]) -> None:
+    """What one call passes."""
+    files: list[str] = []
+    clock_reads = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal clock_reads
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and path.is_relative_to(PACKAGE) and ".venv" not in path.parts:
+            files.append(str(path.relative_to(PACKAGE)))
+            clock_reads += frame.f_code.co_qualname == "SystemClock.now"
+
+    sys.setprofile(count)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    layers = [path.partition("/")[0] for path in files]
+    changes = sum(one != other for one, other in pairwise(layers))
+    row = (len(files), len(set(files)), changes, clock_reads)
+    print(f"| {name} |", " | ".join(f"{figure:,}" for figure in row), "|")
+
+
+def tile(x: int, source: aerotile.TileSource) -> tuple[bytes, aerotile.TileMetadata]:
+    """A tile of 50,000 bytes and its facts."""
+    pixels = example_jpeg(f"{x:08}".encode() * 6250)
+    flight = FLIGHT if source is aerotile.TileSource.ONBOARD else None
+    return pixels, aerotile.TileMetadata(
+        tile_id=aerotile.TileId(18, x, 7, source, flight),
+        captured_at=datetime.now(timezone.utc),
+        content_sha256=hashlib.sha256(pixels).hexdigest(),
+        disk_bytes=len(pixels),
+        ground_sample_distance=0.6,
+    )
+
+
+def print_calls(folder: Path) -> None:
+    """A row a call, each after others like it."""
+    token = uuid.uuid4().hex
+    with ReferenceProvider(folder / "provider", Secret(token)) as provider:
+        settings = {"AEROTILE_UPLOAD_URL": provider.url, "AEROTILE_UPLOAD_TOKEN": token}
+        config = load_config(environment={"AEROTILE_ROOT": str(folder / "data"), **settings})
+        print("| call | frames | files | layer changes | clock reads |\n|---|---|---|---|---|")
+        with Runtime(config) as runtime:
+            store, uploader = runtime.tile_store, runtime.tile_uploader()
+            imported, onboard = aerotile.TileSource.IMPORTED, aerotile.TileSource.ONBOARD
+            single = tile(20, imported)
+            batches = [[tile(1000 * n + x, imported) for x in range(64)] for n in (1, 2)]
+            for x in range(20):
+                store.write_tile(*tile(x, imported))
+            print_call("write of one tile", lambda: store.write_tile(*single))
+            store.write_tiles(batches[0])
+            print_call("batch of 64", lambda: store.write_tiles(batches[1]))
+            request = aerotile.UploadRequest()
+            store.write_tile(*tile(0, onboard))
+            uploader.upload_pending_tiles(request)
+            store.write_tile(*tile(1, onboard))
+            print_call("upload of one tile", lambda: uploader.upload_pending_tiles(request))
+
+
+if __name__ == "__main__":
+    print_sizes()
+    print()
+    with tempfile.TemporaryDirectory() as name:
+        print_calls(Path(name))
