@@ -36,6 +36,10 @@ class LoopThread:
         self._process.check()
         return begun.result()
 
+    def cancel(self) -> None:
+        """Cancel every task; `result` raises `CancelledError` for it. Others may begin."""
+        self.submit(_cancel_others()).result()
+
     def close(self, last: Coroutine[Any, Any, None] | None = None) -> None:
         """Cancel every task, run `last`, and end the thread. A second call is an error."""
         if not self._process.is_current:

@@ -119,12 +119,12 @@ cdef inline double half_width(const Shape *shape, double south, double north) no
     return max(half_width_at(shape, south), half_width_at(shape, north))
 
 
-cdef inline int add_row(Spans *spans, const Shape *shape, int64_t y, int64_t size) noexcept nogil:
-    """The spans of one row, whose band the shape's latitudes share a point with; -1 when there is no memory."""
-    cdef double width, west, east
-    if not shape.is_circle:
-        return add_longitudes(spans, y, size, shape.west, shape.east)
-    width = half_width(shape, northern_edge(y + 1, size), northern_edge(y, size))
+cdef inline int add_circle_row(
+    Spans *spans, const Shape *shape, int64_t y, int64_t size, double south, double north
+) noexcept nogil:
+    """The spans of row `y`, in whose band a circle has a point; -1 when there is no memory."""
+    cdef double west, east
+    cdef double width = half_width(shape, south, north)
     if width < 0.0:
         return 0
     if width >= 180.0:
@@ -147,16 +147,35 @@ cdef inline int add_row(Spans *spans, const Shape *shape, int64_t y, int64_t siz
     return 0
 
 
+cdef inline int add_box(Spans *spans, const Shape *shape, int64_t size, int64_t first, int64_t last) noexcept nogil:
+    """The spans of a box, one for each row; its latitudes are looked at for the three first and last rows alone."""
+    cdef int64_t min_x = first_column(shape.west, size)
+    cdef int64_t max_x = last_column(shape.east, size)
+    cdef int64_t y
+    for y in range(first, last + 1):
+        if first + 2 < y < last - 2 or (
+            northern_edge(y, size) >= shape.south and northern_edge(y + 1, size) <= shape.north
+        ):
+            if add_span(spans, y, min_x, max_x) != 0:
+                return -1
+    return 0
+
+
 cdef inline int add_shape(Spans *spans, const Shape *shape, int64_t size) noexcept nogil:
     """The tiles of a grid of `size` rows that a shape touches; -1 when there is no memory."""
     cdef int64_t y, last
+    cdef double south, north
     if shape.north < -MAX_LATITUDE or shape.south > MAX_LATITUDE:
         return 0
     y = max(0, <int64_t>row_of(min(shape.north, MAX_LATITUDE), size) - 1)
     last = min(size - 1, <int64_t>row_of(max(shape.south, -MAX_LATITUDE), size) + 1)
+    if not shape.is_circle:
+        return add_box(spans, shape, size, y, last)
+    north = northern_edge(y, size)
     while y <= last:
-        if northern_edge(y, size) >= shape.south and northern_edge(y + 1, size) <= shape.north:
-            if add_row(spans, shape, y, size) != 0:
+        south = northern_edge(y + 1, size)
+        if north >= shape.south and south <= shape.north:
+            if add_circle_row(spans, shape, y, size, south, north) != 0:
                 return -1
-        y += 1
+        y, north = y + 1, south
     return 0

@@ -20,3 +20,14 @@ class TileKeyCodec:
     def decode(self, key: int) -> TileId: ...
     def decode_many(self, keys: npt.NDArray[np.int64]) -> list[TileId]: ...
     def search_hits(self, keys: npt.NDArray[np.int64], distances: list[float]) -> list[SearchHit]: ...
+    def nearest_hits(
+        self,
+        keys: npt.NDArray[np.int64],
+        rows: npt.NDArray[np.int64],
+        distances: npt.NDArray[np.float32],
+        count: int,
+        k: int,
+        *,
+        ascending: bool,
+        are_all: bool,
+    ) -> list[SearchHit] | None: ...

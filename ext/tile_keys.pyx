@@ -9,6 +9,7 @@ from cpython.buffer cimport (
 )
 from cpython.number cimport PyNumber_Index
 from libc.stdint cimport int64_t
+from libc.stdlib cimport free, malloc, qsort
 
 from cpython.object cimport PyTypeObject
 
@@ -18,6 +19,20 @@ from _tile_id cimport TileIdLayout, flight_ordinals, key_of, learn_layout, tile_
 from ..domain.values.descriptors import SearchHit
 from ..domain.values.tile_key import VariantTable
 from ..domain.values.tiles import TileId, TileSource
+
+cdef struct Candidate:
+    float far
+    int64_t key
+
+
+cdef int compare_candidates(const void *first, const void *second) noexcept nogil:
+    """Nearer ones first, then lower keys, as `qsort` wants it."""
+    cdef const Candidate *one = <const Candidate *>first
+    cdef const Candidate *other = <const Candidate *>second
+    if one.far != other.far:
+        return -1 if one.far < other.far else 1
+    return (one.key > other.key) - (one.key < other.key)
+
 
 cdef TileIdLayout LAYOUT
 learn_layout(&LAYOUT, TileId, TileSource)
@@ -98,4 +113,55 @@ cdef class TileKeyCodec:
             fill_slot(hit, HIT_TILE_ID, hits[position])
             fill_slot(hit, HIT_DISTANCE, distances[position])
             hits[position] = hit
+        return hits
+
+    def nearest_hits(
+        self,
+        const int64_t[::1] keys not None,
+        const int64_t[::1] rows not None,
+        const float[::1] distances not None,
+        Py_ssize_t count,
+        Py_ssize_t k,
+        *,
+        bint ascending,
+        bint are_all,
+    ):
+        """The `k` nearest tiles of `count` rows found, each by its nearest row; among equals the lower key first.
+
+        Row -1 is none. The rows found are the nearest ones: without `are_all`, None comes back where a tile
+        that belongs to the answer may not be among them. Raises as `decode`.
+        """
+        cdef Py_ssize_t place, found = 0, chosen = 0
+        cdef Candidate *candidates
+        cdef set seen = set()
+        cdef list hits = []
+        cdef object hit
+        if not 0 < count <= min(rows.shape[0], distances.shape[0]):
+            raise ValueError(f"{count} of {rows.shape[0]} rows and {distances.shape[0]} distances")
+        candidates = <Candidate *>malloc(count * sizeof(Candidate))
+        if candidates == NULL:
+            raise MemoryError
+        try:
+            for place in range(count):
+                if 0 <= rows[place] < keys.shape[0]:
+                    candidates[found].far = distances[place] if ascending else -distances[place]
+                    candidates[found].key = keys[rows[place]]
+                    found += 1
+            qsort(candidates, found, sizeof(Candidate), &compare_candidates)
+            for place in range(found):
+                if chosen == k:
+                    break
+                if candidates[place].key not in seen:
+                    seen.add(candidates[place].key)
+                    candidates[chosen] = candidates[place]
+                    chosen += 1
+            if not are_all and (chosen < k or candidates[k - 1].far == candidates[found - 1].far):
+                return None
+            for place in range(chosen):
+                hit = PyType_GenericAlloc(SEARCH_HIT, 0)
+                fill_slot(hit, HIT_TILE_ID, tile_id_of(candidates[place].key, &LAYOUT, self.flights))
+                fill_slot(hit, HIT_DISTANCE, <double>(candidates[place].far if ascending else -candidates[place].far))
+                hits.append(hit)
+        finally:
+            free(candidates)
         return hits

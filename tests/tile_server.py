@@ -52,6 +52,10 @@ class Behaviour:
     token_in_query: bool = False
     """It is sent as `?key=` in place of the header."""
     token_expires_after: int | None = None
+    etag: Callable[[str], str | None] = lambda path: None
+    """A request with this in `If-None-Match` is answered 304."""
+    last_modified: str | None = None
+    """The same for `If-Modified-Since`."""
     held: threading.Event | None = None
     """Answers wait until it is set."""
 
@@ -179,9 +183,15 @@ class TileServer:
             request.wfile.write(body[: len(body) // 2])
             request.close_connection = True
         else:
+            named = {"ETag": behaviour.etag(path), "Last-Modified": behaviour.last_modified}
+            headers = {name: value for name, value in named.items() if value is not None}
+            known = request.headers.get("If-None-Match"), request.headers.get("If-Modified-Since")
+            if any(value in known for value in headers.values()):
+                _send(request, 304, b"", headers)
+                return
             with self._lock:
                 self.served[path] += 1
-            _send(request, 200, behaviour.body(path), {"Content-Type": "image/jpeg"})
+            _send(request, 200, behaviour.body(path), {"Content-Type": "image/jpeg"} | headers)
 
     def _retry_after(self, behaviour: Behaviour) -> str:
         seconds = behaviour.retry_after_s or 0
@@ -197,8 +207,8 @@ def _send(
     request.send_response_only(status)
     for name, value in (headers or {}).items():
         request.send_header(name, value)
-    if status != 204:
+    if status not in (204, 304):
         request.send_header("Content-Length", str(len(body)))
     request.end_headers()
-    if status != 204:
+    if status not in (204, 304):
         request.wfile.write(body)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from .coverage import coverage_facts, write_coverage
-from .errors import JobFailedError
+from .errors import JobFailedError, one_line
 from .intake_output import eviction_facts, print_evictions, print_pictures, print_replaced, refusal_facts
 from .output import in_words, write_line, write_table
 
@@ -106,9 +106,16 @@ def write_left_out(left_out: Mapping[str, int]) -> None:
 
 
 def provision_facts(
-    report: ProvisionReport, seconds: float, *, dates_from: str | None = None
+    report: ProvisionReport,
+    seconds: float,
+    ended: BaseException | None = None,
+    *,
+    dates_from: str | None = None,
 ) -> dict[str, Any]:
-    """How the provision ended; `dates_from`: where the options took the capture dates from."""
+    """How the provision ended, and what `ended` it before its last place.
+
+    `dates_from`: where the options took the capture dates from.
+    """
     intake = report.intake
     return {
         "stored": intake.stored,
@@ -116,6 +123,7 @@ def provision_facts(
         "downgraded": intake.downgraded,
         "present": intake.present,
         "not_compared": report.not_compared,
+        "unchanged": report.unchanged,
         "refused": intake.refused,
         "undated": intake.undated,
         "dates_from": dates_from or report.dates_from,
@@ -134,7 +142,7 @@ def provision_facts(
         "seconds": round(seconds, 3),
         "stored_per_second": round((intake.stored + intake.replaced) / seconds, 1) if seconds else 0.0,
         "evicted": eviction_facts(intake.evicted),
-        "stopped_by": None if intake.stopped_by is None else str(intake.stopped_by),
+        "stopped_by": None if ended is None else one_line(str(ended) or "interrupted"),
         "refusals": refusal_facts(intake.refusals),
         "contests": [attrs.asdict(contest) for contest in intake.contests],
     }
@@ -146,6 +154,7 @@ def write_provision(report: ProvisionReport, seconds: float, *, dates_from: str 
     print_evictions(intake.evicted)
     rate = (intake.stored + intake.replaced) / seconds if seconds else 0.0
     not_read = f" ({report.not_compared} of them not read again)" if report.not_compared else ""
+    not_read += f" ({report.unchanged} of them unchanged on their server)" if report.unchanged else ""
     write_line(
         f"{intake.stored} stored{f', {intake.replaced} replaced' if intake.replaced else ''} "
         f"({intake.downgraded} of them downgraded), "

@@ -15,6 +15,7 @@ from ...domain.policies.index_agreement import IndexAgreement, compare_index
 from ...domain.policies.jpeg import JpegWalk
 from ...domain.ports.tile_catalogue import TileCatalogue
 from ...domain.ports.tile_store import AmendedTile
+from ...domain.ports.tile_versions import TileVersions
 from ...domain.store.access_times import AccessTimeBuffer
 from ...domain.store.amend_tile import amend_tiles
 from ...domain.store.catalogue_sync import CatalogueSync
@@ -214,6 +215,13 @@ class StoreParts(DatabaseParts):
             tally_evictions=self.budget_enforcer.tally_evictions,
             parallel=min(IN_FLIGHT, self.config.database.pool_max_size),
         )
+
+    @cached_property
+    def tile_versions(self) -> TileVersions:
+        """Which versions of servers' tiles the stored tiles came from."""
+        from ..fetched_versions import FetchedVersions
+
+        return FetchedVersions(self.config.root)
 
     def compare_index(self, keys: Keys, variants: VariantTable) -> IndexAgreement:
         """Compare an index's tile keys with the tiles that can be read; see `compare_index`.

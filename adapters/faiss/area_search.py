@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import mmap
 import tempfile
@@ -28,21 +27,45 @@ from .place_order import BlockLayout, RowsFile
 
 _faiss: Any = faiss  # the type stubs that faiss ships lack some names and get others wrong
 _swig_ptr = _faiss.swig_ptr
+_SPARE_ROWS = 16
+"""Asked for beyond the answer: with no more rows than these equally far away, one scan is enough."""
+_GROWTH = 8
+"""How many times as many rows the next scan is asked for, where the spare ones were too few."""
+_MOST_ROWS_KEPT = 4096
+"""Of an answer whose memory is used again."""
 
 
 class _Question:
-    """What FAISS is told of a search beside the query. Making it anew costs more than scanning 100 rows."""
+    """One search as FAISS takes it, used again: making it anew costs more than scanning 100 rows."""
 
-    def __init__(self) -> None:
-        self.parameters = _faiss.SearchParametersIVF()
-        self.selector = _faiss.IDSelectorBitmap(0, None)
-        self.parameters.sel = self.selector
+    def __init__(self, rows: PlaceOrderedRows, layout: BlockLayout) -> None:
+        self.selection = RowSelection(rows)
+        self._selector = _faiss.IDSelectorBitmap(
+            self.selection.bit_bytes, _faiss.cast_integer_to_uint8_ptr(self.selection.bits_address)
+        )
+        self._parameters = _faiss.SearchParametersIVF()
+        self._parameters.sel = self._selector
+        self._blocks = _faiss.cast_integer_to_idx_t_ptr(self.selection.blocks_address)
+        self._query = np.empty(layout.dimension, np.float32)
+        self._unused = np.zeros(layout.blocks, np.float32)
+        """Distances of the query to the blocks, which FAISS asks for and does not use here."""
+        self._make_room(64)
 
-    def ask(self, selection: RowSelection, bits: npt.NDArray[np.uint8]) -> None:
-        """Hold the next search to the rows of a selection, whose `bits` outlive it."""
-        self.parameters.nprobe = len(selection.blocks)
-        self.selector.n = selection.bit_bytes
-        self.selector.bitmap = _swig_ptr(bits)
+    def _make_room(self, count: int) -> None:
+        self.rows = np.empty(count, np.int64)
+        self.distances = np.empty(count, np.float32)
+        self._pointers = tuple(map(_swig_ptr, (self._query, self._unused, self.distances, self.rows)))
+
+    def ask(self, index: Any, descriptor: npt.NDArray[np.float32], count: int) -> None:
+        """Find the `count` nearest rows of the selection; row -1 stands for those beyond float32."""
+        if count > len(self.rows):
+            self._make_room(count)
+        self._parameters.nprobe = self.selection.blocks
+        self._query[:] = descriptor
+        query, unused, distances, rows = self._pointers
+        index.search_preassigned_c(
+            1, query, count, self._blocks, unused, distances, rows, False, self._parameters, None
+        )  # fmt: skip
 
 
 class PlaceOrderedDescriptors(Protocol):
@@ -83,18 +106,16 @@ class AreaSearch:
         buffer = np.frombuffer(mapping, np.uint8)
         self._owner = faiss.read_index(_faiss.ZeroCopyIOReader(_swig_ptr(buffer), buffer.size))
         self._index = _faiss.downcast_index(self._owner)
-        self._select = PlaceOrderedRows(rows.keys, rows.rows_per_block).select
+        self._places = PlaceOrderedRows(rows.keys, rows.rows_per_block)
         self._windows = self._layout.windows(mapping)
-        self._decode = TileKeyCodec(metadata.variants).search_hits
-        self._verified = np.zeros(self._layout.blocks, np.bool_)
+        self._nearest_hits = TileKeyCodec(metadata.variants).nearest_hits
+        self._verified = np.zeros(self._layout.blocks, np.uint8)
         self._process = OwnProcess()
         self._verifying = threading.Lock()
         self._questions: list[_Question] = []
         """Those that no thread uses at the moment; taken and put back by one operation each."""
         self._ascending = metadata.metric is DescriptorMetric.L2
         self.rows_a_tile = int(np.diff(np.flatnonzero(np.diff(rows.keys, prepend=-1, append=-1))).max())
-        self._no_distances = np.zeros(self._layout.blocks, np.float32)
-        """Of a query to the blocks; FAISS asks for them and does not use them here."""
 
     def nearest(self, descriptor: npt.NDArray[np.float32], k: int, area: Area) -> list[SearchHit]:
         """The `k` nearest tiles of an area, each by its best descriptor; among equals the lower key first.
@@ -102,55 +123,42 @@ class AreaSearch:
         Exact: as if every descriptor of the area was compared, in float32 on the stored numbers. `descriptor`
         is contiguous. Raises `IndexUnavailableError`.
         """
-        selection = self._select(area)
-        if not selection.count:
-            return []
-        self._verify(selection.blocks)
-        # One more than can be needed tells whether rows as far away as the last one may have been left out.
-        wanted = k * self.rows_a_tile + 1
-        while True:
-            wanted = min(wanted, selection.count)
-            rows, distances = self._scan(descriptor, wanted, selection)
-            far = distances if self._ascending else -distances
-            found = sorted(zip(far.tolist(), self._rows.keys[rows].tolist(), strict=True))
-            best: dict[int, float] = {}
-            for distance, key in found:
-                best.setdefault(key, distance)
-            nearest = list(best.items())[:k]
-            if wanted == selection.count or (len(nearest) == k and nearest[-1][1] != found[-1][0]):
-                break
-            wanted *= 2
-        sign = 1 if self._ascending else -1
-        try:
-            keys = np.fromiter((key for key, _ in nearest), np.int64, count=len(nearest))
-            return self._decode(keys, [sign * distance for _, distance in nearest])
-        except (KeyError, ValueError) as error:
-            raise IndexUnavailableError(f"the index holds a key that names no tile: {error}") from error
-
-    def _scan(
-        self, descriptor: npt.NDArray[np.float32], count: int, selection: RowSelection
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """The `count` nearest rows of a selection, with their distances; those of finite distance alone."""
-        bits = np.ctypeslib.as_array((ctypes.c_uint8 * selection.bit_bytes).from_address(selection.address))
         try:
             question = self._questions.pop()
         except IndexError:
-            question = _Question()
-        question.ask(selection, bits)
-        distances = np.empty(count, np.float32)
-        rows = np.empty(count, np.int64)
+            question = _Question(self._places, self._layout)
+        hits = self._hits(question, descriptor, k, area)
+        if len(question.rows) <= _MOST_ROWS_KEPT:
+            self._questions.append(question)
+        return hits
+
+    def _hits(
+        self, question: _Question, descriptor: npt.NDArray[np.float32], k: int, area: Area
+    ) -> list[SearchHit]:
+        selection = question.selection
+        self._places.select(area, selection)
+        count = selection.count
+        if not count:
+            return []
+        if unknown := selection.missing_in(self._verified):
+            self._hash(unknown)
+        k = min(k, count)
+        # The spare ones tell whether rows as far away as the last one may have been left out.
+        wanted = min(k * self.rows_a_tile + _SPARE_ROWS, count)
         try:
-            self._index.search_preassigned_c(
-                1, _swig_ptr(descriptor), count, _swig_ptr(selection.blocks), _swig_ptr(self._no_distances),
-                _swig_ptr(distances), _swig_ptr(rows), False, question.parameters, None,
-            )  # fmt: skip
+            while True:
+                question.ask(self._index, descriptor, wanted)
+                hits = self._nearest_hits(
+                    self._rows.keys, question.rows, question.distances, wanted, k,
+                    ascending=self._ascending, are_all=wanted == count,
+                )  # fmt: skip
+                if hits is not None:
+                    return hits
+                wanted = min(_GROWTH * wanted, count)
         except (RuntimeError, MemoryError) as error:
             raise IndexUnavailableError(f"faiss can't search {self._path}: {error}") from error
-        self._questions.append(question)
-        if rows[-1] < 0:  # FAISS leaves out what lies beyond float32 and puts -1 behind the others
-            named = rows >= 0
-            rows, distances = rows[named], distances[named]
-        return rows, distances
+        except (KeyError, ValueError) as error:
+            raise IndexUnavailableError(f"the index holds a key that names no tile: {error}") from error
 
     def distances(
         self, descriptor: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]
@@ -185,12 +193,16 @@ class AreaSearch:
 
     def _verify(self, blocks: npt.NDArray[np.int64]) -> None:
         """Hash the blocks that were not used before. Raises `IndexUnavailableError` for a damaged one."""
-        if self._verified[blocks].all():
-            return
+        if not self._verified[blocks].all():
+            self._hash(blocks[self._verified[blocks] == 0].tolist())
+
+    def _hash(self, blocks: list[int]) -> None:
         if not self._process.is_current:  # a thread of the parent may have held the lock at the fork
             self._process, self._verifying = OwnProcess(), threading.Lock()
         with self._verifying, memoryview(self._mapping) as content:
-            for number in blocks[~self._verified[blocks]].tolist():
+            for number in sorted(blocks):
+                if self._verified[number]:  # by another thread, meanwhile
+                    continue
                 begin, end = self._layout.block(number)
                 try:
                     populate(self._mapping, begin, end, self._path)

@@ -144,7 +144,9 @@ class ArchiveSource:
                             found.setdefault((x, y), guess)
         return [FoundPlace(TilePlace(zoom, x, y), size) for (x, y), size in sorted(found.items())]
 
-    def read(self, places: Sequence[TilePlace]) -> Iterator[ReadPlace]:
+    def read(
+        self, places: Sequence[TilePlace], versions: Mapping[TilePlace, str] | None = None
+    ) -> Iterator[ReadPlace]:
         """See `ImagerySource`."""
         answers: dict[TilePlace, ReadPlace] = {}
         tasks = self._tasks(places, answers)

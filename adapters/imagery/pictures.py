@@ -13,6 +13,7 @@ import simplejpeg
 from ...domain.errors import RuntimeNotAvailableError
 from ...domain.policies.file_kinds import file_kind
 from ...domain.values.pictures import JPEG_QUALITY, MaskedPicture
+from ..halved_pictures import Picture, halved
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,7 +39,8 @@ class PictureError(ValueError):
 class TilePicture:
     """A JPEG of the store's size."""
 
-    pixels: bytes
+    pixels: bytes | None
+    """None where `part` is given: see `ImageryTile`."""
     encoded_from: str | None
     """What it was made of; None for bytes that go in verbatim."""
     part: MaskedPicture | None = None
@@ -105,7 +107,7 @@ def tiles_of(content: bytes, tile_size: int, quarters: list[Quarter | None]) -> 
     made_of = f"{kind} of {2 * tile_size} pixels" if is_double else str(kind)
     return [
         _encode(
-            decoded if not is_double else _halved(decoded) if quarter is None else _cut(decoded, quarter),
+            decoded if not is_double else _half(decoded) if quarter is None else _cut(decoded, quarter),
             made_of if quarter is None else f"quarter of {made_of}",
         )
         for quarter in quarters
@@ -159,19 +161,10 @@ def _damaged(kind: str, error: Exception) -> PictureError:
     return PictureError(f"is a {kind} that does not decode: {error}", kind=f"a damaged {kind}")
 
 
-def _halved(decoded: _Decoded) -> _Decoded:
-    """Each pixel the mean of the valid ones among four; valid where at least two of them are."""
-    rgb = _fours(decoded.rgb.astype(np.uint16))
-    if decoded.valid is None:
-        return _Decoded(((rgb.sum(0) + 2) >> 2).astype(np.uint8), None)
-    counts = _fours(decoded.valid.astype(np.uint16)).sum(0)
-    mean = rgb.sum(0) // np.maximum(counts, 1)[..., None]
-    valid = counts >= 2
-    return _Decoded(np.where(valid[..., None], mean, 0).astype(np.uint8), None if valid.all() else valid)
-
-
-def _fours(pixels: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
-    return np.stack([pixels[row::2, column::2] for row in (0, 1) for column in (0, 1)])
+def _half(decoded: _Decoded) -> _Decoded:
+    half = halved(Picture(np.moveaxis(decoded.rgb, 2, 0), decoded.valid))
+    valid = None if half.valid is None or half.valid.all() else half.valid
+    return _Decoded(np.stack(list(half.planes), axis=2), valid)
 
 
 def _cut(decoded: _Decoded, quarter: Quarter) -> _Decoded:
@@ -183,6 +176,7 @@ def _cut(decoded: _Decoded, quarter: Quarter) -> _Decoded:
 
 
 def _encode(decoded: _Decoded, made_of: str) -> TilePicture:
+    if decoded.valid is not None:
+        return TilePicture(None, made_of, MaskedPicture(decoded.rgb, decoded.valid))
     encoded: Any = simplejpeg.encode_jpeg(decoded.rgb, quality=JPEG_QUALITY)
-    part = None if decoded.valid is None else MaskedPicture(decoded.rgb, decoded.valid)
-    return TilePicture(bytes(encoded), made_of, part)
+    return TilePicture(bytes(encoded), made_of)

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 
 from ...domain.errors import ImagerySourceError
-from ...domain.ports.imagery_source import FoundPlace, ImageryFacts, ImageryTile, ReadPlace, TilePlace
+from ...domain.ports.imagery_source import (
+    FoundPlace,
+    ImageryFacts,
+    ImageryTile,
+    ReadPlace,
+    TilePlace,
+    Unchanged,
+)
 from ...domain.values.tile_grid import GridRange
 
 
@@ -44,18 +51,24 @@ class MemoryImagerySource:
     def places(self, within: GridRange) -> Sequence[FoundPlace]:
         """See `ImagerySource`."""
         return [
-            FoundPlace(place, len(answer.pixels) if isinstance(answer, ImageryTile) else 0)
+            FoundPlace(place, len(answer.pixels or b"") if isinstance(answer, ImageryTile) else 0)
             for place, answer in sorted(self._answers.items(), key=lambda item: item[0])
             if place.zoom_level == within.zoom_level
             and within.min_x <= place.x <= within.max_x
             and within.min_y <= place.y <= within.max_y
         ]
 
-    def read(self, places: Sequence[TilePlace]) -> Iterator[ReadPlace]:
+    def read(
+        self, places: Sequence[TilePlace], versions: Mapping[TilePlace, str] | None = None
+    ) -> Iterator[ReadPlace]:
         """See `ImagerySource`."""
         for place in places:
-            self.was_read.append(place)
             answer = self._answers[place]
+            known = (versions or {}).get(place)
+            if known is not None and isinstance(answer, ImageryTile) and answer.version == known:
+                yield Unchanged.UNCHANGED
+                continue
+            self.was_read.append(place)
             if isinstance(answer, ImagerySourceError):
                 raise answer
             yield answer

@@ -24,7 +24,7 @@ LEAF_ENTRIES = 4_096
 MOST_LEAVES = 1_200
 """An entry of the root directory takes at most 13 bytes: so many always fit into it."""
 PART_BYTES = 4 << 20
-_HASHED_AT_ONCE = 1 << 20
+_WRITTEN_AT_ONCE = 1 << 20
 _SLOT_BITS = 48
 _OFFSET_MASK = (1 << _SLOT_BITS) - 1
 
@@ -32,7 +32,8 @@ _OFFSET_MASK = (1 << _SLOT_BITS) - 1
 class ArchiveWriter:
     """Writes tiles into `file`, which is empty, by ascending id. Raises `OSError`.
 
-    Memory: 12 to 24 bytes for each of `most_tiles`, and one leaf directory. `folder` holds an unnamed file.
+    Memory: 12 to 24 bytes for each of `most_tiles`, one leaf directory, and a few megabytes of tiles.
+    `folder` holds an unnamed file.
     """
 
     def __init__(
@@ -40,10 +41,10 @@ class ArchiveWriter:
     ) -> None:
         self._file = file
         self._hasher = PartHasher(PART_BYTES)
-        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="aerotile-archive")
-        """Hashes what was written beside the next reads and writes, in order."""
-        self._unhashed: list[bytes] = []
-        self._unhashed_bytes = 0
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="aerotile-archive")
+        """Writes and hashes beside the next reads, in order."""
+        self._unwritten: list[bytes] = []
+        self._unwritten_bytes = 0
         self._under_way: Future[None] | None = None
         self._end = 0
         self._leaf_entries = max(leaf_entries, -(-most_tiles // MOST_LEAVES))
@@ -120,20 +121,19 @@ class ArchiveWriter:
             bounds_e7=bounds_e7,
         )
         self._write(frame)
+        self._write_all()
         self._file.seek(0)
         self._file.write(header.encode() + root)
         self._file.flush()
-        self._hash()
-        self._wait_for_hashes()
         parts = list(self._hasher.digests().parts)
         first = PartHasher(PART_BYTES)  # the part that was hashed before it held the header
-        first.update(self._read(0, min(PART_BYTES, self._end)))
+        first.update(os.pread(self._file.fileno(), min(PART_BYTES, self._end), 0))
         parts[0] = first.digests().parts[0]
         return header, PartDigests(tuple(parts), PART_BYTES)
 
     def close(self) -> None:
         """Give up, or end the thread after `finish`."""
-        self._hashing.shutdown()
+        self._writing.shutdown()
         self._leaves.close()
 
     def _note(self, tile_id: int, offset: int, length: int) -> None:
@@ -155,30 +155,38 @@ class ArchiveWriter:
         self._leaf = []
 
     def _write(self, content: bytes) -> None:
-        self._file.write(content)
         self._end += len(content)
-        self._unhashed.append(content)
-        self._unhashed_bytes += len(content)
-        if self._unhashed_bytes >= _HASHED_AT_ONCE:
-            self._hash()
+        self._unwritten.append(content)
+        self._unwritten_bytes += len(content)
+        if self._unwritten_bytes >= _WRITTEN_AT_ONCE:
+            self._hand_over()
 
-    def _hash(self) -> None:
-        """Have what was written hashed, once what was handed over before is."""
-        self._wait_for_hashes()
-        self._under_way = self._hashing.submit(self._update, self._unhashed)
-        self._unhashed, self._unhashed_bytes = [], 0
+    def _hand_over(self) -> None:
+        """Have the other thread write and hash what is at hand, once it is done with what it has."""
+        self._wait()
+        self._under_way = self._writing.submit(self._store, self._unwritten)
+        self._unwritten, self._unwritten_bytes = [], 0
 
-    def _update(self, contents: list[bytes]) -> None:
-        for content in contents:
-            self._hasher.update(content)
+    def _store(self, contents: list[bytes]) -> None:
+        whole = b"".join(contents)
+        begin = self._file.tell()
+        self._file.write(whole)
+        self._file.flush()
+        # The disk begins now, not at the sync in the end.
+        os.posix_fadvise(self._file.fileno(), begin, len(whole), os.POSIX_FADV_DONTNEED)
+        self._hasher.update(whole)
 
-    def _wait_for_hashes(self) -> None:
+    def _wait(self) -> None:
         if self._under_way is not None:
             self._under_way.result()
             self._under_way = None
 
+    def _write_all(self) -> None:
+        self._hand_over()
+        self._wait()
+
     def _read(self, offset: int, length: int) -> bytes:
-        self._file.flush()
+        self._write_all()
         return os.pread(self._file.fileno(), length, offset)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio.crs import CRS
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from ...domain.errors import ImagerySourceError
@@ -110,9 +112,12 @@ def open_raster(path: Path) -> RasterFile:
     """Open a raster and check that it can be placed. Raises `ImagerySourceError`, one line each."""
     check_sidecars(path)
     try:
-        with rasterio.Env(GDAL_CACHEMAX=CACHE_MB, **OFFLINE), open_dataset(path) as dataset:
-            check_names_no_file(path, dataset)
-            return _checked(path, dataset)
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_MB, **OFFLINE), warnings.catch_warnings():
+            # A raster that lies nowhere is refused in one line, with no warning of the library before it.
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with open_dataset(path) as dataset:
+                check_names_no_file(path, dataset)
+                return _checked(path, dataset)
     except GDAL_ERRORS as error:
         raise refused(
             path,

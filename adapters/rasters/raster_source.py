@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +19,9 @@ from ...domain.errors import ImageryPlaceError
 from ...domain.ports.imagery_source import FoundPlace, ImageryFacts, ImageryTile, ReadPlace, TilePlace
 from ...domain.values.pictures import JPEG_QUALITY, MaskedPicture
 from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, GridRange
+from ..halved_pictures import Picture, halved, joined
 from .errors import GDAL_ERRORS, reason_of
 from .footprint import Footprint
-from .halved import Picture, halved, joined
 from .raster_file import TIFF_TIME, open_raster
 from .warped_block import BlockWarper
 
@@ -113,7 +113,9 @@ class RasterSource:
         size = self._sampled[0]
         return [FoundPlace(place, size) for place in self._footprint.places(within)]
 
-    def read(self, places: Sequence[TilePlace]) -> Iterator[ReadPlace]:
+    def read(
+        self, places: Sequence[TilePlace], versions: Mapping[TilePlace, str] | None = None
+    ) -> Iterator[ReadPlace]:
         """See `ImagerySource`. In memory are the places' JPEGs and the pixels of one pyramid."""
         pyramids: dict[tuple[int, TilePlace], set[TilePlace]] = defaultdict(set)
         for place in places:
@@ -151,8 +153,9 @@ class RasterSource:
         for place in wanted:
             for block in _descendants(place, block_zoom):
                 blocks[block].add(place)
+        covered = set(self._footprint.places(_around(blocks)))
         jobs = {
-            block: self._pool.submit(self._block, block, frozenset(within), warped)
+            block: self._pool.submit(self._block, block, frozenset(within), warped, block in covered)
             for block, within in sorted(blocks.items())
         }
         try:
@@ -210,10 +213,11 @@ class RasterSource:
                 remedy="copy the file again, or compare it with its origin",
             )
 
-    def _block(self, block: TilePlace, wanted: frozenset[TilePlace], finest: int) -> _Block:
+    def _block(self, block: TilePlace, wanted: frozenset[TilePlace], finest: int, is_covered: bool) -> _Block:
         """Warp a block at the finest zoom, and make everything in it up to its own zoom. In any thread."""
         steps = finest - block.zoom_level
-        warped = self._warped(TilePlace(finest, block.x << steps, block.y << steps), 1 << steps)
+        corner = TilePlace(finest, block.x << steps, block.y << steps)
+        warped = self._warped(corner, 1 << steps) if is_covered else None
         inside = [place for place in wanted if place.zoom_level >= block.zoom_level]
         if isinstance(warped, ImageryPlaceError):
             return _Block({place: _at(warped, place) for place in inside}, None, warped)
@@ -272,21 +276,29 @@ class RasterSource:
             self._raster.metres_per_pixel * (self._tile_size << place.zoom_level) / EARTH_CIRCUMFERENCE_M
         )
         made_of = self._raster.described(enlarged if place.zoom_level > self._own_finest else None)
-        return ImageryTile(place=place, pixels=_jpeg(picture), encoded_from=made_of, part=_part(picture))
+        part = _part(picture)
+        pixels = None if part is not None else _jpeg(picture)
+        return ImageryTile(place=place, pixels=pixels, encoded_from=made_of, part=part)
 
 
 def _part(picture: Picture) -> MaskedPicture | None:
     if picture.valid is None or picture.valid.all():
         return None
     planes = picture.planes if len(picture.planes) == 3 else np.repeat(picture.planes, 3, axis=0)
-    return MaskedPicture(np.ascontiguousarray(np.moveaxis(planes, 0, 2)), picture.valid.copy())
+    return MaskedPicture(np.stack(list(planes), axis=2), picture.valid.copy())
 
 
 def _jpeg(picture: Picture) -> bytes:
-    pixels = np.ascontiguousarray(np.moveaxis(picture.planes, 0, 2))
+    pixels = np.stack(list(picture.planes), axis=2)
     colours, sampling = ("GRAY", "Gray") if pixels.shape[2] == 1 else ("RGB", "420")
     encoded: bytes = simplejpeg.encode_jpeg(pixels, JPEG_QUALITY, colours, sampling)
     return encoded
+
+
+def _around(places: Iterable[TilePlace]) -> GridRange:
+    """A rectangle around places of one zoom."""
+    zooms, columns, rows = zip(*places, strict=True)
+    return GridRange(zooms[0], min(columns), min(rows), max(columns), max(rows))
 
 
 def _ancestor(place: TilePlace, zoom_level: int) -> TilePlace:

@@ -10,13 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ...domain.errors import BaseUnavailableError
+from ...domain.values.catalogue_entries import Keys
+from ...domain.values.place_keys import place_keys
 from ...domain.values.tile_grid import MAX_ZOOM
 from ...domain.values.tile_key import MORTON_BITS, VARIANT_BITS, decode_tile_key
 from ...ext import MappedPixels
 from ..index_files import INDEX_FILES
-from ..pmtiles.archive_directory import ArchiveError, Directory, decode_directory
+from ..pmtiles.archive_directory import ArchiveError, Directory, Numbers, decode_directory
 from ..pmtiles.archive_header import DATA_OFFSET, HEADER_BYTES, ArchiveHeader, decode_header
-from ..pmtiles.archive_ids import archive_ids_of_keys
+from ..pmtiles.archive_ids import FIRST_IDS, Ids, places_of_ids
 from .facts import FACTS_ROW
 from .manifest import ARCHIVE_FILE, FACTS_FILE, SECTORS_FILE, SealedFile
 from .mapped_base import MappedBase
@@ -135,34 +137,69 @@ def _compare_directories(base: MappedBase) -> None:
     """Compare each entry of the archive with the facts. Raises `ArchiveError` where they differ.
 
     Other programs read tiles by the directories, and this one by the facts: both must give the same bytes.
+    Memory does not grow with the tiles: no two entries name one tile, each finds its row, and there are as
+    many of both.
     """
     header = decode_header(_bytes(base.archive, 0, HEADER_BYTES), base.archive.nbytes)
     rows = _facts(base)
-    zooms = rows["key"] >> (VARIANT_BITS + MORTON_BITS)
-    if ((zooms < 0) | (zooms > MAX_ZOOM)).any():
-        raise ArchiveError("the facts name tiles that there are none of")
-    if (rows["key"][1:] >> VARIANT_BITS <= rows["key"][:-1] >> VARIANT_BITS).any():
-        raise ArchiveError("the facts do not ascend by place")
-    ids = archive_ids_of_keys(rows["key"])
-    order = np.argsort(ids)
-    seen = 0
-    for entries in _leaves(base.archive, header):
-        runs = entries.runs.astype(np.int64)
-        tiles = np.repeat(entries.ids, runs) + (
-            np.arange(int(runs.sum())) - np.repeat(np.cumsum(runs) - runs, runs)
-        ).astype(np.uint64)
-        expected = rows[order[seen : seen + len(tiles)]]
-        offsets = np.repeat(entries.offsets, runs) + np.uint64(DATA_OFFSET)
+    _check_order(rows["key"])
+    seen, last = 0, np.uint64(0)
+    for ids, offsets, lengths in _entries(base.archive, header):
+        if (seen and ids[0] <= last) or (ids[1:] <= ids[:-1]).any() or ids[-1] >= int(FIRST_IDS[-1]):
+            raise ArchiveError("its directories name a tile twice, or one that there is none of")
+        places = _places_of(ids)
+        row = rows[_row_numbers(rows["key"], places)]
         if (
-            len(expected) != len(tiles)
-            or (ids[order[seen : seen + len(tiles)]] != tiles).any()
-            or (expected["offset"] != offsets).any()
-            or (expected["length"] != np.repeat(entries.lengths, runs)).any()
+            (row["key"] >> VARIANT_BITS != places).any()
+            or (row["offset"] != offsets + np.uint64(DATA_OFFSET)).any()
+            or (row["length"] != lengths).any()
         ):
             raise ArchiveError("its directories and the facts name different tiles or bytes")
-        seen += len(tiles)
+        seen, last = seen + len(ids), ids[-1]
     if seen != len(rows):
         raise ArchiveError(f"its directories name {seen} tiles, the facts {len(rows)}")
+
+
+def _check_order(keys: Keys) -> None:
+    """Raise `ArchiveError` unless the keys ascend by place, and are tiles' keys."""
+    for first in range(0, len(keys), _ROWS_AT_ONCE):
+        places = keys[first : first + _ROWS_AT_ONCE + 1] >> VARIANT_BITS  # one of the next piece too
+        if ((places < 0) | (places >> MORTON_BITS > MAX_ZOOM)).any():
+            raise ArchiveError("the facts name tiles that there are none of")
+        if (places[1:] <= places[:-1]).any():
+            raise ArchiveError("the facts do not ascend by place")
+
+
+def _places_of(ids: Ids) -> Keys:
+    """The tile keys of archive ids, without their variants."""
+    zooms, x, y = places_of_ids(ids)
+    places: Keys = zooms << MORTON_BITS | place_keys(0, x, y) >> VARIANT_BITS
+    return places
+
+
+def _row_numbers(keys: Keys, places: Keys) -> npt.NDArray[np.intp]:
+    """For each place the last row at or before it, or the first one.
+
+    As `numpy.searchsorted`, which would copy the keys: in the facts they do not lie side by side.
+    """
+    low, high = np.zeros(len(places), np.intp), np.full(len(places), len(keys), np.intp)
+    for _ in range(len(keys).bit_length()):
+        middle = (low + high) // 2
+        is_behind = keys[np.minimum(middle, len(keys) - 1)] >> VARIANT_BITS > places
+        low, high = np.where(is_behind | (middle == high), low, middle + 1), np.where(is_behind, middle, high)
+    return np.maximum(low - 1, 0)
+
+
+def _entries(archive: MappedPixels, header: ArchiveHeader) -> Iterator[tuple[Ids, Numbers, Numbers]]:
+    """Id, offset among the tiles and length of each tile that the directories name, in pieces."""
+    for leaf in _leaves(archive, header):
+        ends = np.cumsum(leaf.runs)
+        total = int(ends[-1])
+        for first in range(0, total, _ROWS_AT_ONCE):
+            positions = np.arange(first, min(first + _ROWS_AT_ONCE, total), dtype=np.uint64)
+            entry = np.searchsorted(ends, positions, "right")
+            ids = leaf.ids[entry] + (positions - (ends - leaf.runs)[entry])
+            yield ids, leaf.offsets[entry], leaf.lengths[entry]
 
 
 def _leaves(archive: MappedPixels, header: ArchiveHeader) -> Iterator[Directory]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-import time
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import quote, urljoin
 
@@ -13,7 +15,9 @@ import httpx
 from ...domain.policies.retry_after import retry_after_s
 from ...domain.ports.clock import Clock
 from ..http_logs import hide_in_http_logs
+from ..loop_thread import LoopThread
 from .address import ServerAddress
+from .versions import condition_of, version_of
 
 MAX_ANSWER_BYTES = 8 << 20
 _CONNECT_TIMEOUT_S = 10.0
@@ -27,6 +31,8 @@ class Answer:
     status: int = 0
     body: bytes = b""
     retry_after_s: float | None = None
+    version: str | None = None
+    """The header that names this state of the tile, for `Exchange.get`."""
     problem: str | None = None
     """What broke the exchange; asking again may help."""
     garbage: str | None = None
@@ -39,61 +45,82 @@ class Exchange:
     def __init__(
         self, address: ServerAddress, *, connections: int, timeout_s: float, clock: Clock, user_agent: str
     ) -> None:
-        """`timeout_s` passes in real time, as the timeouts of sockets do, and not by `clock`."""
+        """`timeout_s` is for all of a request, from its connection to the last byte of its answer.
+
+        It passes in real time, and not by `clock`.
+        """
         self._address = address
         self._timeout_s = timeout_s
         self._clock = clock
         if address.token is not None:
             hide_in_http_logs(address.token.reveal())
             hide_in_http_logs(quote(address.token.reveal(), safe=""))
-        self._client = httpx.Client(
+        self._client = httpx.AsyncClient(
             verify=ssl.create_default_context() if address.server.startswith("https:") else False,
             trust_env=False,
             follow_redirects=False,
-            timeout=httpx.Timeout(timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s)),
+            timeout=httpx.Timeout(None, connect=min(_CONNECT_TIMEOUT_S, timeout_s)),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             headers={"Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity", "User-Agent": user_agent},
         )
+        # Only a task can be ended at a time of its own: sockets' timeouts begin anew with each byte.
+        self._loop = LoopThread("aerotile-exchange")
 
-    def get(self, url: str) -> Answer:
-        """Send a request. Redirects are followed on the server itself alone; nothing is sent elsewhere."""
-        until = time.monotonic() + self._timeout_s
+    def get(self, url: str, version: str | None = None) -> Answer:
+        """Send a request. Redirects are followed on the server itself alone; nothing is sent elsewhere.
+
+        `version` is that of an earlier `Answer`: the server sends the tile only where it has another one.
+        """
         try:
-            for _ in range(_MAX_REDIRECTS + 1):
-                answer, location = self._once(url, until)
-                if location is None:
-                    return answer
-                target = urljoin(url, location)
-                if not self._is_here(target):
-                    return Answer(garbage="a redirect to another server")
-                url = target
+            return self._loop.result(self._loop.submit(self._within_time(url, version)))
+        except TimeoutError:
+            return Answer(problem="no answer in time")
+        except CancelledError:
+            return Answer(problem="ended by this program")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             return Answer(problem=_reason(error))
-        return Answer(garbage=f"more than {_MAX_REDIRECTS} redirects")
+
+    def end_requests(self) -> None:
+        """End those under way; their answers have a problem. From any thread, before `close`."""
+        with suppress(CancelledError):  # another thread does the same
+            self._loop.cancel()
 
     def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
+        """End the requests under way, and close the connections."""
+        self._loop.close(self._client.aclose())
+
+    async def _within_time(self, url: str, version: str | None) -> Answer:
+        return await asyncio.wait_for(self._followed(url, version), self._timeout_s)
+
+    async def _followed(self, url: str, version: str | None) -> Answer:
+        for _ in range(_MAX_REDIRECTS + 1):
+            answer, location = await self._once(url, version)
+            if location is None:
+                return answer
+            target = urljoin(url, location)
+            if not self._is_here(target):
+                return Answer(garbage="a redirect to another server")
+            url = target
+        return Answer(garbage=f"more than {_MAX_REDIRECTS} redirects")
 
     def _is_here(self, url: str) -> bool:
         parts = httpx.URL(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         return (parts.scheme, parts.host, port) == self._address.origin
 
-    def _once(self, url: str, until: float) -> tuple[Answer, str | None]:
-        with self._client.stream("GET", url, headers=self._address.headers) as response:
+    async def _once(self, url: str, version: str | None) -> tuple[Answer, str | None]:
+        headers = self._address.headers | condition_of(version)
+        async with self._client.stream("GET", url, headers=headers) as response:
             body = bytearray()
-            for part in response.iter_raw():
+            async for part in response.aiter_raw():
                 body += part
                 if len(body) > MAX_ANSWER_BYTES:
                     return Answer(garbage=f"an answer of more than {MAX_ANSWER_BYTES} bytes"), None
-                if time.monotonic() > until:
-                    return Answer(problem=f"not over after {self._timeout_s:g} s"), None
-            status, headers = response.status_code, response.headers
-        location = headers.get("Location") if 300 <= status < 400 else None
-        wait_s = retry_after_s(headers.get("Retry-After"), headers.get("Date"), self._clock.now())
-        return Answer(status, bytes(body), wait_s), location
+            status, found = response.status_code, response.headers
+        location = found.get("Location") if 300 <= status < 400 else None
+        wait_s = retry_after_s(found.get("Retry-After"), found.get("Date"), self._clock.now())
+        return Answer(status, bytes(body), wait_s, version_of(found)), location
 
 
 def _reason(error: Exception) -> str:

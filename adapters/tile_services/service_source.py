@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
+import attrs
+
 from ...domain.errors import ImageryPlaceError, ImagerySourceError
 from ...domain.policies.tile_fetching import (
     AnswerKind,
@@ -20,7 +22,14 @@ from ...domain.policies.tile_fetching import (
     judge_answer,
 )
 from ...domain.ports.clock import Clock
-from ...domain.ports.imagery_source import FoundPlace, ImageryFacts, ReadPlace, TilePlace
+from ...domain.ports.imagery_source import (
+    FoundPlace,
+    ImageryFacts,
+    ImageryTile,
+    ReadPlace,
+    TilePlace,
+    Unchanged,
+)
 from ...domain.values.tile_grid import MAX_ZOOM, GridRange, shared_range
 from .address import TileAddress
 from .exchange import Answer, Exchange
@@ -86,6 +95,7 @@ class TileServiceSource:
         self._pool = ThreadPoolExecutor(self._limits.connections, thread_name_prefix="aerotile-fetch")
         self._counts = threading.Lock()
         self._pictures = self._bytes = self._garbage_in_a_row = 0
+        self._came: TilePlace | None = None
         self._stop_error: ImagerySourceError | None = None
 
     @property
@@ -115,9 +125,12 @@ class TileServiceSource:
             for y in range(there.min_y, there.max_y + 1)
         ]
 
-    def read(self, places: Sequence[TilePlace]) -> Iterator[ReadPlace]:
+    def read(
+        self, places: Sequence[TilePlace], versions: Mapping[TilePlace, str] | None = None
+    ) -> Iterator[ReadPlace]:
         """See `ImagerySource`. Raises `ImagerySourceError` where the server refuses or does not answer."""
-        jobs = [self._pool.submit(self._fetch, place) for place in places]
+        known = versions or {}
+        jobs = [self._pool.submit(self._fetch, place, known.get(place)) for place in places]
         try:
             for job in jobs:
                 yield job.result()
@@ -126,8 +139,9 @@ class TileServiceSource:
                 job.cancel()
 
     def stop(self) -> None:
-        """See `ImagerySource`. A request under way ends first."""
+        """See `ImagerySource`. Requests under way are ended."""
         self._pace.stopping.set()
+        self._exchange.end_requests()
 
     def __enter__(self) -> TileServiceSource:
         return self
@@ -139,28 +153,46 @@ class TileServiceSource:
         self._pool.shutdown(cancel_futures=True)
         self._exchange.close()
 
-    def _fetch(self, place: TilePlace) -> ReadPlace:
+    def _fetch(self, place: TilePlace, version: str | None) -> ReadPlace:
         """Ask until there is an answer for good. In any thread."""
         attempts = strikes = 0
         asked_s: float | None = None
+        is_last = False
         while True:
-            if not self._pace.wait_for_start():
-                raise self._stop_error or ImagerySourceError(f"{self.name} was closed", remedy=_AGAIN)
-            before_s, asked_s = asked_s, self._clock.monotonic()
-            answer = self._exchange.get(self._address.url(place))
+            before_s, asked_s = asked_s, self._started_s()
+            answer = self._exchange.get(self._address.url(place), version)
             attempts += 1
-            judged = _judged(answer)
+            judged = _judged(answer, version)
             if judged.kind is not AnswerKind.FAILED:
                 return self._settled(place, answer, judged)
             strikes += self._pace.has_answered_since(asked_s if before_s is None else before_s)
-            given_up = self._wait_after(answer, judged, attempts, strikes)
-            if given_up:
+            if is_last or self._wait_after(answer, judged, attempts, strikes):
                 return ImageryPlaceError(
                     f"{self._address.shown(place)} failed {attempts} times: {judged.what}",
                     place=place,
                     kind=judged.what,
                     remedy=_AGAIN,
                 )
+            is_last = attempts % self._limits.max_attempts == 0 and self._answers_another()
+
+    def _started_s(self) -> float:
+        """Wait until a request may start. Raises `ImagerySourceError` when none may any more."""
+        if not self._pace.wait_for_start():
+            raise self._stop_error or ImagerySourceError(f"{self.name} was closed", remedy=_AGAIN)
+        return self._clock.monotonic()
+
+    def _answers_another(self) -> bool:
+        """Ask for a tile that came before: the last one of a run that fails must not look like an outage."""
+        with self._counts:
+            place = self._came
+        if place is None:
+            return False
+        self._started_s()
+        answer = self._exchange.get(self._address.url(place))
+        if _judged(answer, None).kind is not AnswerKind.PICTURE:
+            return False
+        self._pace.note_success()
+        return True
 
     def _wait_after(self, answer: Answer, judged: JudgedAnswer, attempts: int, strikes: int) -> bool:
         """Wait before another request, or return True to give the tile up."""
@@ -208,9 +240,12 @@ class TileServiceSource:
         with self._counts:
             self._garbage_in_a_row = 0
             if judged.kind is AnswerKind.PICTURE:
+                self._came = place
                 self._pictures += 1
                 self._bytes += len(answer.body)
-        return made
+        if judged.kind is AnswerKind.UNCHANGED:
+            return Unchanged.UNCHANGED
+        return attrs.evolve(made, version=answer.version) if isinstance(made, ImageryTile) else made
 
     def _count_garbage(self, what: str) -> None:
         """Raise `ImagerySourceError` where too many answers in a row were no tile."""
@@ -233,9 +268,9 @@ class TileServiceSource:
         return self._stop_error
 
 
-def _judged(answer: Answer) -> JudgedAnswer:
+def _judged(answer: Answer, version: str | None) -> JudgedAnswer:
     if answer.problem is not None:
         return JudgedAnswer(AnswerKind.FAILED, answer.problem)
     if answer.garbage is not None:
         return JudgedAnswer(AnswerKind.GARBAGE, answer.garbage)
-    return judge_answer(answer.status, answer.body)
+    return judge_answer(answer.status, answer.body, is_conditional=version is not None)

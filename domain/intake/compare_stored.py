@@ -12,6 +12,8 @@ from ..errors import (
     ContestedPlaceError,
     OtherImageryError,
     SealedTileError,
+    StoreUnavailableError,
+    TileCacheError,
     TileNotFoundError,
 )
 from ..ports.tile_store import ReplacedTile, TileWriteOutcome
@@ -48,6 +50,13 @@ class OnContest(str, Enum):
     REPLACE = "replace"
     """The offered tile takes the place where its imagery is newer, also that of a tile of the same dataset
     or of none; imagery as old or older is refused."""
+    REFRESH = "refresh"
+    """As `REPLACE`; but a tile whose bytes are stored under another date is present, and keeps its date."""
+
+    @property
+    def replaces(self) -> bool:
+        """Whether newer imagery takes the place of older."""
+        return self in (OnContest.REPLACE, OnContest.REFRESH)
 
 
 Holders = Mapping[TileId, str | None]
@@ -65,6 +74,22 @@ def holders_of(store: IntakeStore, batch: Iterable[TileMetadata]) -> Holders:
         if metadata.dataset is not None and store.tile_exists(metadata.tile_id)
     ]
     return store.datasets_of(known) if known else {}
+
+
+def stored_sha256(store: IntakeStore, tile_id: TileId) -> str | None:
+    """The digest of the bytes that the store holds; None where it holds none that can be read.
+
+    Raises `StoreUnavailableError`.
+    """
+    try:
+        if not store.tile_exists(tile_id):
+            return None
+        with store.read_tile_pixels(tile_id) as stored:
+            return hashlib.sha256(memoryview(stored)).hexdigest()
+    except StoreUnavailableError:
+        raise
+    except TileCacheError:  # evicted, deleted, damaged: it is fetched whole
+        return None
 
 
 def is_present(store: IntakeStore, pixels: bytes, metadata: TileMetadata, holders: Holders) -> bool:

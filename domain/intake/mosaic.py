@@ -11,7 +11,12 @@ from operator import itemgetter
 import attrs
 
 from ..errors import ImageryPlaceError, ImagerySourceError, TileMetadataError
-from ..ports.imagery_source import ImagerySource, ImageryTile, TilePlace
+from ..ports.imagery_source import (
+    ImagerySource,
+    ImageryTile,
+    TilePlace,
+    Unchanged,
+)
 from ..ports.picture_codec import PictureCodec
 from ..values.areas import Area
 from ..values.disk_usage import footprint
@@ -185,31 +190,59 @@ class Mosaic:
         for _, (numbers, sizes) in sorted(blocks.items()):
             yield MosaicBlock(numbers, sizes)
 
-    def read(self, block: MosaicBlock) -> Iterator[PlaceRead]:
+    def read(
+        self, block: MosaicBlock, versions: Mapping[int, Mapping[TilePlace, str]] | None = None
+    ) -> Iterator[PlaceRead]:
         """Read the places of a block, source by source.
 
         A place of which the sources so far show a part is asked of the next source too, which fills in what
-        is missing. Raises `ImagerySourceError`.
+        is missing. `versions` are those that the stored tiles came from, by the number of their source: where
+        nothing lies above it, such a source is asked only whether it has another one.
+        Raises `ImagerySourceError`, behind the places that were read by then.
         """
         pending = dict(block.places)
         layers: dict[TilePlace, PlaceLayers] = defaultdict(lambda: PlaceLayers(self.codec))
         faults: dict[TilePlace, list[tuple[int, ImageryPlaceError]]] = defaultdict(list)
+        unchanged: dict[TilePlace, int] = {}
+        unread: set[TilePlace] = set()
+        stopped: ImagerySourceError | None = None
         for number, source in enumerate(self.sources):
             asked = [place for place, numbers in pending.items() if number in numbers]
             if not asked:
                 continue
-            for place, answer in zip(asked, source.read(asked), strict=True):
-                if isinstance(answer, ImageryTile):
-                    try:
-                        layers[place].add(number, answer, answer.captured_at or source.facts.captured_at)
-                    except TileMetadataError as error:
-                        faults[place].append((number, _undecodable(source, place, error)))
-                    if layers[place].is_whole:
+            known = (versions or {}).get(number, {})
+            expected = {place: known[place] for place in asked if place in known and place not in layers}
+            answered = 0
+            try:
+                for place, answer in zip(asked, source.read(asked, expected), strict=True):
+                    answered += 1
+                    if answer is Unchanged.UNCHANGED:
+                        unchanged[place] = number
                         del pending[place]
-                elif answer is not None:
-                    faults[place].append((number, answer))
+                    elif isinstance(answer, ImageryTile):
+                        try:
+                            layers[place].add(number, answer, answer.captured_at or source.facts.captured_at)
+                        except TileMetadataError as error:
+                            faults[place].append((number, _undecodable(source, place, error)))
+                        if layers[place].is_whole:
+                            del pending[place]
+                    elif answer is not None:
+                        faults[place].append((number, answer))
+            except ImagerySourceError as error:
+                stopped = error
+                later = {place for place, numbers in pending.items() if max(numbers) > number}
+                unread = later.union(asked[answered:])
+                break
         for place in block.places:
+            if place in unread:
+                continue
+            if place in unchanged:
+                found = faults.get(place, ())
+                yield PlaceRead(place, [unchanged[place]], None, faults=found, is_unchanged=True)
+                continue
             yield layers[place].as_read(place, faults.get(place, ()))
+        if stopped is not None:
+            raise stopped
 
 
 def _undecodable(source: ImagerySource, place: TilePlace, error: TileMetadataError) -> ImageryPlaceError:

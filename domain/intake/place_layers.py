@@ -27,6 +27,8 @@ class PlaceRead:
     """The oldest capture time of its sources; None where one of them says none."""
     faults: Sequence[tuple[int, ImageryPlaceError]] = ()
     """What was wrong there, by the number of the source."""
+    is_unchanged: bool = False
+    """Whether its source says that the stored tile is what it has there; there is no `tile` then."""
 
 
 @attrs.define(eq=False)
@@ -68,7 +70,7 @@ class PlaceLayers:
         if len(self._sources) > 1 and self._ground is not None:
             tile = ImageryTile(
                 place=place,
-                pixels=self.codec.encode(self._ground.pixels),
+                pixels=self.codec.encode(self._ground.pixels) if self.is_whole else None,
                 encoded_from=f"mosaic ({', '.join(dict.fromkeys(self._made_of))})",
                 part=None if self.is_whole else self._ground,
             )
@@ -79,5 +81,6 @@ class PlaceLayers:
     def _decoded(self, tile: ImageryTile) -> MaskedPicture:
         if tile.part is not None:
             return tile.part
+        assert tile.pixels is not None
         pixels = self.codec.decode(tile.pixels)
         return MaskedPicture(pixels, np.ones(pixels.shape[:2], np.bool_))

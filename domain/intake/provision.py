@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime
@@ -14,12 +15,13 @@ import attrs
 from ..errors import ImagerySourceError
 from ..policies.freshness import check_capture_time
 from ..policies.jpeg import with_comment
-from ..ports.imagery_source import ImagerySource, TilePlace
+from ..ports.imagery_source import ImagerySource, ImageryTile, TilePlace
 from ..ports.offered_tile import OfferedTile
+from ..ports.tile_versions import FetchedVersion, TileVersions
 from ..values.datasets import SourceDigest
 from ..values.tiles import TileId, TileSource
 from .admit_dataset import admit_dataset
-from .compare_stored import OnContest
+from .compare_stored import OnContest, stored_sha256
 from .mosaic import Mosaic, MosaicBlock
 from .place_layers import PlaceRead
 from .report import IntakeReport
@@ -61,9 +63,11 @@ class ProvisionReport:
     """How the places of a provision ended. Every place is one of `intake.done`, `partial` or `empty`."""
 
     intake: IntakeReport
-    """Its `present` counts the places that were not read again, too."""
+    """Its `present` counts the places that were not read again or are unchanged, too."""
     not_compared: int = 0
     """Places that the store holds and that were not read again."""
+    unchanged: int = 0
+    """Places whose source says that the stored tile is what it has there; its bytes were not sent."""
     verbatim: int = 0
     """Tiles whose bytes are the source's, of those that were offered to the store."""
     encoded: Counter[str] = attrs.field(factory=Counter)
@@ -91,6 +95,8 @@ class ReadTile:
     pixels: bytes
     captured_at: datetime | None = None
     """What the source says."""
+    version: tuple[str, str] | None = None
+    """The name of the source that all of it is of, and the version that it is there."""
 
     @property
     def size(self) -> int:
@@ -115,8 +121,13 @@ class _Part:
         return (
             len(self.read) >= most_tiles
             or len(self.known) >= _PART_KNOWN
-            or sum(len(one.tile.pixels) for one in self.read if one.tile is not None) >= _PART_BYTES
+            or sum(_bytes_of(one.tile) for one in self.read if one.tile is not None) >= _PART_BYTES
         )
+
+
+def _bytes_of(tile: ImageryTile) -> int:
+    """What a tile takes of the memory."""
+    return len(tile.pixels or b"") + (0 if tile.part is None else tile.part.pixels.nbytes)
 
 
 def undated(sources: Sequence[ImagerySource]) -> list[str]:
@@ -158,6 +169,7 @@ def provision_tiles(
     terms: ProvisionTerms,
     *,
     report: ProvisionReport,
+    versions: TileVersions | None = None,
     progress: Callable[[int], None] = lambda done: None,
     before_evictions: Callable[[int, int], None] = lambda needed_bytes, free_bytes: None,
 ) -> None:
@@ -166,7 +178,8 @@ def provision_tiles(
     Each place ends as `TileIntake.take_in` ends a tile, so that an interrupted provision is simply repeated:
     the store holds what was committed, at most two parts of 1,024 tiles (256 where a source is remote) are
     read again for nothing. The next part is read while one is written. A place of a remote source that the
-    store holds is not read again.
+    store holds is not read again, unless newer imagery may replace it; with `OnContest.REFRESH` the source
+    sends it only where it is no more the version that `versions` knows.
     `progress(done)` counts places, `before_evictions` is called once before tiles make room for these.
     An error that every tile would meet ends the run: `report.intake.stopped_by` has it.
     Raises `ImagerySourceError`, also where a source says no capture time and nobody else does, and before
@@ -182,12 +195,13 @@ def provision_tiles(
             before_evictions(needed_bytes, free_bytes)
 
     done = 0
-    reading = _read_ahead(_parts(mosaic, intake, terms), lambda: _stop(mosaic.sources))
+    reading = _read_ahead(_parts(mosaic, intake, terms, versions), lambda: _stop(mosaic.sources))
     with closing(reading) as parts, intake.tally_evictions() as report.intake.evicted:
         for part in parts:
             _note_known(part.known, terms, report)
+            offered = offered_tiles(part.read, mosaic, terms, report)
             intake.take_in(
-                offered_tiles(part.read, mosaic, terms, report),
+                offered,
                 source=terms.source,
                 captured_at=_date_of if terms.captured_at is None else terms.captured_at,
                 dataset=terms.dataset,
@@ -197,6 +211,7 @@ def provision_tiles(
                 before_evictions=warn_once,
                 report=report.intake,
             )
+            _note_versions(offered, versions)
             done += len(part.known) + len(part.read)
             progress(done)
             if report.intake.stopped_by is not None:
@@ -231,9 +246,10 @@ def _date_of(tile: OfferedTile) -> datetime | None:
     return tile.captured_at
 
 
-def _parts(mosaic: Mosaic, intake: TileIntake, terms: ProvisionTerms) -> Iterator[_Part]:
+def _parts(
+    mosaic: Mosaic, intake: TileIntake, terms: ProvisionTerms, versions: TileVersions | None
+) -> Iterator[_Part]:
     known_there = is_present(intake, terms.source)
-    replaces = terms.on_contest is OnContest.REPLACE
     is_remote = any(source.is_remote for source in mosaic.sources)
     most_tiles = _REMOTE_PART_TILES if is_remote else _PART_TILES
     part = _Part()
@@ -242,7 +258,7 @@ def _parts(mosaic: Mosaic, intake: TileIntake, terms: ProvisionTerms) -> Iterato
             place
             for place, numbers in block.places.items()
             if (terms.only_missing or mosaic.sources[numbers[0]].is_remote)
-            and not replaces
+            and not terms.on_contest.replaces
             and known_there(place)
         }
         if terms.dataset is not None and known:
@@ -251,11 +267,62 @@ def _parts(mosaic: Mosaic, intake: TileIntake, terms: ProvisionTerms) -> Iterato
             known = {place for place in known if holders.get(TileId(*place, terms.source)) == terms.dataset}
         part.known += known
         asked = {place: numbers for place, numbers in block.places.items() if place not in known}
-        part.read += mosaic.read(MosaicBlock(asked, block.sizes))
+        expected = {}
+        if versions is not None and terms.on_contest is OnContest.REFRESH:
+            expected = _stored_versions(mosaic, asked, intake, terms, versions)
+        try:
+            for one in mosaic.read(MosaicBlock(asked, block.sizes), expected):
+                part.read.append(one)
+        except ImagerySourceError:
+            yield part  # what a server sent is not asked for again
+            raise
         if part.is_full(most_tiles):
             yield part
             part = _Part()
     yield part
+
+
+def _stored_versions(
+    mosaic: Mosaic,
+    asked: Mapping[TilePlace, Sequence[int]],
+    intake: TileIntake,
+    terms: ProvisionTerms,
+    versions: TileVersions,
+) -> dict[int, dict[TilePlace, str]]:
+    """The versions that stored tiles came from, by the number of their source.
+
+    Those of another dataset than the one named are left out: they are contested.
+    """
+    stored: dict[TilePlace, str | None] = {}
+    expected: dict[int, dict[TilePlace, str]] = {}
+    for number, source in enumerate(mosaic.sources):
+        places = [place for place, numbers in asked.items() if number in numbers] if source.is_remote else []
+        for place, one in versions.find(source.name, places).items():
+            if place not in stored:
+                stored[place] = stored_sha256(intake.store, TileId(*place, terms.source))
+            if stored[place] == one.content_sha256:
+                expected.setdefault(number, {})[place] = one.version
+    if terms.dataset is not None and stored:
+        holders = intake.store.datasets_of([TileId(*place, terms.source) for place in stored])
+        others = {place for place in stored if holders.get(TileId(*place, terms.source)) != terms.dataset}
+        return {
+            number: {place: version for place, version in known.items() if place not in others}
+            for number, known in expected.items()
+        }
+    return expected
+
+
+def _note_versions(offered: Sequence[ReadTile], versions: TileVersions | None) -> None:
+    """Remember the versions of tiles that were offered, whatever became of them: their bytes are named."""
+    found: dict[str, dict[TilePlace, FetchedVersion]] = defaultdict(dict)
+    for tile in offered:
+        if tile.version is not None:
+            source, version = tile.version
+            digest = hashlib.sha256(tile.pixels).hexdigest()
+            found[source][TilePlace(tile.zoom_level, tile.x, tile.y)] = FetchedVersion(version, digest)
+    for source, fetched in found.items():
+        if versions is not None:
+            versions.note(source, fetched)
 
 
 def _read_ahead(items: Iterator[T], stop: Callable[[], None]) -> Generator[T, None, None]:
@@ -297,6 +364,10 @@ def offered_tiles(
             report.faults[fault.kind] += 1
             name = f"{mosaic.sources[number].name}: {place}"
             report.intake.add_refused(ReadTile(name, *place, b""), fault, terms.source)
+        if one.is_unchanged:
+            report.unchanged += 1
+            report.intake.add_present(TileId(*place, terms.source))
+            continue
         if one.tile is None:
             report.empty += not one.faults
             continue
@@ -305,11 +376,15 @@ def offered_tiles(
             continue
         names = " and ".join(mosaic.sources[number].name for number in one.sources)
         pixels = one.tile.pixels
+        if pixels is None:
+            assert one.tile.part is not None
+            pixels = mosaic.codec.encode(one.tile.part.pixels)
         report.partial_taken += one.tile.valid_fraction < 1.0
         if one.tile.encoded_from is None:
             report.verbatim += 1
         else:
             report.encoded[one.tile.encoded_from] += 1
             pixels = with_comment(pixels, f"encoded anew by Aerotile from a {one.tile.encoded_from}")
-        tiles.append(ReadTile(f"{names}: {place}", *place, pixels, one.captured_at))
+        version = None if one.tile.version is None else (names, one.tile.version)
+        tiles.append(ReadTile(f"{names}: {place}", *place, pixels, one.captured_at, version))
     return tiles

@@ -14,6 +14,7 @@ import attrs
 from ..errors import (
     AerotileError,
     CacheBudgetExhaustedError,
+    CaptureTimeConflictError,
     ContestedPlaceError,
     DatasetUndatedError,
     DuplicateTileError,
@@ -142,12 +143,11 @@ class TileIntake:
             check_capture_time(captured_at, self.clock.now())
         times = _constant(captured_at) if isinstance(captured_at, datetime) else captured_at
         terms = IntakeTerms(source=source, tile_size_pixels=self.tile_size_pixels, dataset=dataset)
-        replaces = on_contest is OnContest.REPLACE
         free_bytes = self.budget_bytes - self.footprint_bytes()
         has_room = sum(footprint(tile.size) for tile in tiles) <= free_bytes
         if not has_room:
             dated = (tile for tile in tiles if times(tile) is not None)
-            needed_bytes = sum(self._needed_bytes(tile, source, replaces) for tile in dated)
+            needed_bytes = sum(self._needed_bytes(tile, source, on_contest.replaces) for tile in dated)
             if needed_bytes > max(0, free_bytes):
                 before_evictions(needed_bytes, max(0, free_bytes))
         stopping = threading.Event()
@@ -156,7 +156,7 @@ class TileIntake:
             """In one of several threads."""
             if stopping.is_set():
                 return _Batch()
-            ended = self._take(batch, times, terms, decoding, replaces)
+            ended = self._take(batch, times, terms, decoding, on_contest)
             if ended.fatal is not None:
                 stopping.set()
             return ended
@@ -200,7 +200,7 @@ class TileIntake:
         times: CaptureTimes,
         terms: IntakeTerms,
         decode: _Decode,
-        replaces: bool,
+        on_contest: OnContest,
     ) -> _Batch:
         """Read and decode the tiles, and write those that the store lacks."""
         batch = _Batch()
@@ -229,11 +229,16 @@ class TileIntake:
                 else:
                     batch.written.append((tile, pixels, metadata))
             except (OtherImageryError, ContestedPlaceError) as error:
-                if replaces:
+                if on_contest.replaces:
                     if not self._replace(batch, tile, pixels, metadata, error):
                         return batch
                 elif isinstance(error, ContestedPlaceError):
                     batch.contested.append((tile, error))
+                else:
+                    batch.refused.append((tile, error))
+            except CaptureTimeConflictError as error:
+                if on_contest is OnContest.REFRESH:
+                    batch.present.append(metadata.tile_id)
                 else:
                     batch.refused.append((tile, error))
             except TileCacheError as error:

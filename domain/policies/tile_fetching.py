@@ -57,6 +57,8 @@ class AnswerKind(str, Enum):
 
     PICTURE = "picture"
     """A JPEG, PNG or WebP; whether it is whole shows when it is read."""
+    UNCHANGED = "unchanged"
+    """The tile is still the one that the request named."""
     NOTHING_THERE = "nothing there"
     """The server has no tile at this place."""
     GARBAGE = "garbage"
@@ -75,10 +77,15 @@ class JudgedAnswer:
     what: str
 
 
-def judge_answer(status: int, body: bytes) -> JudgedAnswer:
-    """The meaning of a whole answer, redirects within the server followed already."""
+def judge_answer(status: int, body: bytes, *, is_conditional: bool = False) -> JudgedAnswer:
+    """The meaning of a whole answer, redirects within the server followed already.
+
+    `is_conditional`: the request named a version of the tile.
+    """
     if status == 200:
         return _judge_body(body)
+    if status == 304 and is_conditional:
+        return JudgedAnswer(AnswerKind.UNCHANGED, "status 304")
     if status in (204, 404, 410):
         return JudgedAnswer(AnswerKind.NOTHING_THERE, f"status {status}")
     if status in (401, 403, 407):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from enum import Enum
 from types import TracebackType
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -58,14 +59,19 @@ class ImageryTile:
     """The imagery of one place."""
 
     place: TilePlace
-    pixels: bytes
-    """A JPEG. Only its source has looked at it: every gate of the intake is still ahead."""
+    pixels: bytes | None
+    """A JPEG. Only its source has looked at it: every gate of the intake is still ahead.
+
+    None where `part` is given: it is encoded when nothing fills it in and it is taken all the same.
+    """
     encoded_from: str | None = None
     """None: the source's bytes, verbatim. Otherwise what the JPEG was made of: `PNG`, `512 pixels`."""
     part: MaskedPicture | None = None
     """The decoded picture, where the imagery ends in it, has no data or is transparent; else None."""
     captured_at: datetime | None = None
     """The place's own capture time, where the source knows it."""
+    version: str | None = None
+    """What the source calls this state of the place, such as an ETag; for `ImagerySource.read`."""
 
     @property
     def valid_fraction(self) -> float:
@@ -73,7 +79,13 @@ class ImageryTile:
         return 1.0 if self.part is None else self.part.valid_fraction
 
 
-ReadPlace: TypeAlias = ImageryTile | ImageryPlaceError | None
+class Unchanged(Enum):
+    """The answer of a place that is as it was when the version that was named came from it."""
+
+    UNCHANGED = "unchanged"
+
+
+ReadPlace: TypeAlias = ImageryTile | ImageryPlaceError | Unchanged | None
 """How reading a place ended; None: the source has nothing there after all, as a server that answers 404."""
 
 
@@ -121,8 +133,13 @@ class ImagerySource(Protocol):
         """
         ...
 
-    def read(self, places: Sequence[TilePlace]) -> Iterator[ReadPlace]:
+    def read(
+        self, places: Sequence[TilePlace], versions: Mapping[TilePlace, str] | None = None
+    ) -> Iterator[ReadPlace]:
         """Read places of one block, at most a few hundred at any zooms; one answer each, in their order.
+
+        `versions` are those of earlier answers. A source that is asked politely says `Unchanged` of a place
+        whose version is still the one named, and sends no imagery; others read it as any place.
 
         What is wrong with one place is an `ImageryPlaceError` among the answers; the others go on.
         Raises `ImagerySourceError` where the source as a whole can't be read any more. Closing the iterator

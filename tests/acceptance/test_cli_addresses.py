@@ -154,6 +154,50 @@ def test_a_token_that_expires_half_way_is_one_line_and_the_next_run_goes_on(
     assert not any(TOKEN.encode() in path.read_bytes() for path in files_of(tmp_path / "aerotile-data"))
 
 
+def test_what_was_refused_and_stored_is_told_when_the_token_expires(
+    call: Call, tmp_path: Path, server: TileServer
+) -> None:
+    (tmp_path / "key").write_text(TOKEN + "\n")
+    server.behaviour = Behaviour(
+        body=lambda path: PORTAL if "/1420" in path else body_of(path), token=TOKEN, token_expires_after=7
+    )
+    token = ("--token-file", "key", "--connections", "1")
+    stopped = call("provision", server.address + "/{z}/{x}/{y}.jpg", *AREA, *DATE, *FAST, *token)
+    assert stopped.code == JOB_FAILED
+    refused = [line for line in stopped.err.splitlines() if line.startswith("refused: ")]
+    assert refused
+    assert all("its answer is an HTML page" in line for line in refused)
+    assert f"{7 - len(refused)} stored" in stopped.out
+    assert f"{len(refused)} refused" in stopped.out
+    assert len(stored(tmp_path)) == 7 - len(refused)
+    again = call("provision", server.address + "/{z}/{x}/{y}.jpg", *AREA, *DATE, *FAST, *token, "--json")
+    assert "status 401" in again.json["stopped_by"]
+    assert again.json["present"] == 7 - len(refused)
+
+
+def test_a_refresh_is_sent_what_has_changed_alone(call: Call, tmp_path: Path, server: TileServer) -> None:
+    changed: set[str] = set()
+    server.behaviour = Behaviour(
+        body=lambda path: body_of(path + "new" * (path in changed)), etag=lambda path: f'"{path in changed}"'
+    )
+    address = server.address + "/{z}/{x}/{y}.jpg"
+    wanted = call("provision", address, *AREA, *DATE, *FAST, "--json").json["stored"]
+    changed.add(next(iter(server.served)))
+    newer = ("--captured-at", "2026-05-02")
+    result = call("provision", address, *AREA, *newer, *FAST, "--refresh", "--json")
+    assert result.code == 0, result.err
+    assert (result.json["replaced"], result.json["unchanged"]) == (1, wanted - 1)
+    assert result.json["present"] == wanted - 1
+    assert server.served.total() == wanted + 1
+    assert server.requests.total() == 2 * wanted
+    (path,) = changed
+    assert stored(tmp_path)[path[1:]] == body_of(path + "new")
+    told = call("provision", address, *AREA, *newer, *FAST, "--refresh").out
+    assert f"{wanted} already present ({wanted} of them unchanged on their server)" in told
+    for other in ("--replace", "--missing-only"):
+        assert "contradict each other" in call("provision", address, *AREA, *newer, "--refresh", other).error
+
+
 def files_of(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import simplejpeg
 from affine import Affine
 from archives import picture, write_mbtiles
 from cli_calls import BAD_CALL, Call
+from PIL import Image
 from rasters import slopes, write_raster
 
 DATE = ("--captured-at", "2026-05-01")
@@ -115,11 +117,13 @@ def test_a_geotiff_that_can_not_be_placed_or_dated_is_refused_by_name(
 ) -> None:
     planes = slopes(300, 300)
     write_raster(tmp_path / "bare.tif", planes, None, _PLACE)
+    Image.fromarray(np.moveaxis(planes, 0, 2)).save(tmp_path / "nowhere.tif")
     write_raster(tmp_path / "datum.tif", planes, "+proj=utm +zone=32 +ellps=bessel +units=m", _PLACE)
     write_raster(tmp_path / "undated.tif", planes, _CRS, _PLACE)
     (tmp_path / "short.tif").write_bytes(ortho.read_bytes()[:40_000])
     for arguments, words in [
         (("bare.tif", *DATE), "bare.tif has no projection — "),
+        (("nowhere.tif", *DATE), "nowhere.tif has no projection — "),
         (("datum.tif", *DATE), "datum.tif has a projection without a datum"),
         (("short.tif", *DATE), "short.tif is cut short"),
         (("undated.tif",), "undated.tif does not say when the ground looked like that"),

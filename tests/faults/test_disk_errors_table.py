@@ -95,6 +95,7 @@ ELSEWHERE = {
     "adapters/descriptor_models/gradient_vlad.py": "one file, through atomic_file",
     "adapters/exports/partial_file.py": "whole or not there, on a full disk too: test_cli_export.py",
     "adapters/health/health_file.py": "no disk that fails costs more than a line of the log: test_health.py",
+    "adapters/fetched_versions.py": "a hint, by SQLite; a lost one costs time: test_tile_versions.py",
     "adapters/checked_tiles.py": "what a check found, through atomic_file",
     "adapters/sealed_base/checked_base.py": "what a check found, through atomic_file",
     "adapters/recorder/foxglove_layout.py": "one file, through atomic_file",

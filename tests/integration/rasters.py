@@ -39,6 +39,9 @@ def write_raster(
 
 def decoded(tile: ImageryTile) -> npt.NDArray[np.uint8]:
     """Rows, columns, red green blue."""
+    if tile.part is not None:
+        assert tile.pixels is None, "encoded, though the next source may fill it in"
+        return tile.part.pixels
     pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(tile.pixels, "RGB")
     return pixels
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sealed_bases import NOBODY, seal, square
 
 from aerotile.adapters.pmtiles.archive_header import DATA_OFFSET
+from aerotile.adapters.sealed_base import check as checks
 from aerotile.adapters.sealed_base.check import BaseCheck, BaseFinding, check_base
 from aerotile.adapters.sealed_base.facts import FACTS_ROW
 from aerotile.adapters.sealed_base.generations import BaseGenerations
@@ -119,6 +120,38 @@ def test_impossible_facts_are_findings(
     assert [each.what for each in found if "are impossible" in each.detail] == ["facts"]
     (finding,) = check_base(hostile, check=BaseCheck(hashed))
     assert finding.what == "tiles.pmtiles"
+
+
+@pytest.mark.parametrize("field", ["offset", "length"])
+def test_directories_are_compared_with_the_facts_in_pieces(
+    generations: BaseGenerations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    """Whatever the number of tiles, a few of them are looked at together."""
+    monkeypatch.setattr(checks, "_ROWS_AT_ONCE", 7)
+    assert findings_of(generations) == []
+    base = open_base(generations, "000001", NOBODY, require_signature=False)
+    manifest = base.signed.manifest
+    hashed = sum(manifest.files[name].parts for name in manifest.file_names if name != SECTORS_FILE)
+    for victim in (0, 6, 7, len(TILES) - 1):
+        rows = np.frombuffer(memoryview(base.facts), FACTS_ROW).copy()
+        rows[field][victim] += 1
+        path = tmp_path / f"facts-{victim}"
+        path.write_bytes(rows.tobytes())
+        with path.open("rb") as file:
+            other = attrs.evolve(base, facts=map_file(file.fileno()))
+        (finding,) = check_base(other, check=BaseCheck(hashed))
+        assert finding == BaseFinding(
+            "tiles.pmtiles", "its directories and the facts name different tiles or bytes"
+        )
+
+
+@given(st.lists(st.integers(0, 1 << 40), min_size=1, unique=True), st.lists(st.integers(0, 1 << 41)))
+def test_a_row_is_found_as_numpy_finds_it(places: list[int], wanted: list[int]) -> None:
+    rows = np.zeros(len(places), FACTS_ROW)
+    rows["key"] = np.sort(np.array(places, np.int64)) << 14 | 5
+    asked = np.array([*places, *wanted], np.int64)
+    expected = np.searchsorted(rows["key"] >> 14, asked, "right") - 1
+    assert checks._row_numbers(rows["key"], asked).tolist() == np.maximum(expected, 0).tolist()
 
 
 def test_a_damaged_tile_costs_only_itself(generations: BaseGenerations) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
+import signal
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -61,17 +65,34 @@ def test_every_interpreter_gives_the_same_bytes(tmp_path: Path) -> None:
     assert identity == "e1bce8026ab19cd15e1869496e03e6a6796ead0e929561e7c1356edcf0ea0218"
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import attrs
+from sealed_bases import source_of, square
+from aerotile.adapters.sealed_base.generations import BaseGenerations
+from aerotile.adapters.sealed_base.seal_plan import SealPlan
+source = source_of(square(6))
+left = iter(range(20))
+def read(tile_id):
+    if next(left, None) is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return source.read(tile_id)
+BaseGenerations(Path(sys.argv[1])).seal(attrs.evolve(source, read=read), SealPlan())
+"""
+
+
 def test_a_seal_behind_a_killed_one_gives_the_same_bytes(tmp_path: Path) -> None:
     seal(tmp_path / "whole", square(6))
-    left = tmp_path / "killed" / "generations" / "000001.partial"
-    left.mkdir(parents=True)
-    (left / "tiles.pmtiles").write_bytes(b"half an archive")
-    seal(tmp_path / "killed", square(6))
-    whole, behind = (
-        {path.name: path.read_bytes() for path in (tmp_path / name / "generations/000001").iterdir()}
-        for name in ("whole", "killed")
-    )
-    assert behind == whole
+    root = tmp_path / "killed"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(root)], env=environment, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    (left,) = (root / "generations").iterdir()
+    assert left.name == "000001.partial"
+    assert (left / "tiles.pmtiles").exists()
+    seal(root, square(6))
+    assert contents(root) == contents(tmp_path / "whole")
     assert [path.name for path in left.parent.iterdir()] == ["000001"]
 
 

@@ -74,6 +74,41 @@ def test_search_hits_are_those_that_the_constructor_makes(found: list[tuple[Tile
         CODEC.search_hits(keys, [0.0] * (len(found) + 1))
 
 
+@given(
+    st.lists(st.tuples(st.integers(-1, 5), st.sampled_from([-2.0, 0.0, 0.5, 3.0])), min_size=1, max_size=12),
+    st.integers(1, 6),
+    st.booleans(),
+    st.booleans(),
+)
+def test_the_nearest_hits_are_each_tile_by_its_best_row_and_none_that_a_row_unseen_could_displace(
+    found: list[tuple[int, float]], k: int, ascending: bool, are_all: bool
+) -> None:
+    tiles = sorted((TileId(3, x, 2, TileSource.IMPORTED) for x in range(4)), key=CODEC.encode)
+    of_row = [tiles[row] for row in (0, 1, 1, 2, 2, 3)]
+    keys = np.array([CODEC.encode(tile_id) for tile_id in of_row], np.int64)
+    rows = np.array([row for row, _ in found], np.int64)
+    distances = np.array([distance for _, distance in found], np.float32)
+    hits = CODEC.nearest_hits(keys, rows, distances, len(found), k, ascending=ascending, are_all=are_all)
+    sign = 1 if ascending else -1
+    best: dict[TileId, float] = {}
+    named = [(row, sign * distance) for row, distance in found if row >= 0]
+    for row, far in named:
+        best[of_row[row]] = min(far, best.get(of_row[row], far))
+    nearest = sorted(best, key=lambda tile_id: (best[tile_id], CODEC.encode(tile_id)))[:k]
+    farthest = max((far for _, far in named), default=0.0)
+    if not are_all and (len(nearest) < k or best[nearest[-1]] == farthest):
+        assert hits is None
+    else:
+        assert hits == [SearchHit(tile_id, sign * best[tile_id]) for tile_id in nearest]
+
+
+@pytest.mark.parametrize("count", [0, 3, -1])
+def test_more_rows_than_there_are_give_no_hits(count: int) -> None:
+    two = np.zeros(2, np.int64)
+    with pytest.raises(ValueError, match=f"{count} of 2 rows and 2 distances"):
+        CODEC.nearest_hits(two, two, np.zeros(2, np.float32), count, 1, ascending=True, are_all=True)
+
+
 def test_the_largest_table_names_its_last_flight() -> None:
     table = VariantTable(tuple(UUID(int=number) for number in range(1, MAX_VARIANTS - 1)))
     tile_id = TileId(MAX_ZOOM, 0, 5, TileSource.ONBOARD, table.flights[-1])

@@ -42,6 +42,16 @@ def test_closing_cancels_what_runs_and_then_runs_the_last_coroutine() -> None:
     assert order == ["cancelled", "last"]
 
 
+def test_what_was_cancelled_ends_and_the_next_coroutine_runs() -> None:
+    loop = LoopThread("loop")
+    running = loop.submit(endless())
+    loop.submit(asyncio.sleep(0)).result(timeout=10)
+    loop.cancel()
+    assert running.cancelled()
+    assert loop.submit(asyncio.sleep(0, "next")).result(timeout=10) == "next"
+    loop.close()
+
+
 def test_closing_leaves_no_task_that_was_started_by_one_that_it_cancels() -> None:
     started: list[asyncio.Task[None]] = []
 

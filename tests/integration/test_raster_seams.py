@@ -14,7 +14,7 @@ import rasterio
 from affine import Affine
 from rasters import TILE, decoded, write_raster
 
-from aerotile.adapters.rasters.halved import Picture
+from aerotile.adapters.halved_pictures import Picture
 from aerotile.adapters.rasters.raster_source import RasterSource
 from aerotile.adapters.rasters.warped_block import BlockWarper
 from aerotile.adapters.simplejpeg.pictures import TilePictureCodec

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import logging
+import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 from archives import picture
 from tile_server import PORTAL, Behaviour, TileServer, tile_of
+from waiting import until
 
 from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.imagery.picture_places import tiles_at
@@ -21,9 +24,10 @@ from aerotile.adapters.tile_services.address import TileAddress
 from aerotile.adapters.tile_services.exchange import MAX_ANSWER_BYTES
 from aerotile.adapters.tile_services.pace import Pace
 from aerotile.adapters.tile_services.service_source import TileServiceSource
+from aerotile.adapters.tile_services.versions import condition_of
 from aerotile.domain.errors import ImageryPlaceError, ImagerySourceError
 from aerotile.domain.policies.tile_fetching import FetchLimits
-from aerotile.domain.ports.imagery_source import ImageryTile, ReadPlace, TilePlace
+from aerotile.domain.ports.imagery_source import ImageryTile, ReadPlace, TilePlace, Unchanged
 
 _START = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 _PATH = "/tiles/{z}/{x}/{y}.jpg"
@@ -295,6 +299,23 @@ def test_a_stop_from_another_thread_ends_a_read_that_waits(server: TileServer) -
     assert server.requests.total() <= 4
 
 
+def test_a_stop_ends_a_request_that_no_answer_comes_to(server: TileServer, clock: ManualClock) -> None:
+    released = threading.Event()
+    server.behaviour = Behaviour(held=released)
+    try:
+        with _source(server, clock) as source:
+            stopping = threading.Thread(
+                target=lambda: (until(lambda: server.requests.total() > 0), source.stop())
+            )
+            stopping.start()
+            with pytest.raises(ImagerySourceError, match="was closed"):
+                list(source.read(_block(1)))
+            stopping.join()
+        assert server.requests.total() == 1
+    finally:
+        released.set()
+
+
 def test_an_answer_that_breaks_off_is_asked_for_again(server: TileServer, clock: ManualClock) -> None:
     server.behaviour = Behaviour(cut_short=lambda number: number % 4 == 0)
     places = _block(4)
@@ -312,6 +333,87 @@ def test_a_tile_that_always_fails_is_given_up_and_the_others_come(
     assert error.place == places[3]
     assert error.kind == "status 500"
     assert server.requests[bad] >= 3
+
+
+def test_the_last_tile_of_a_run_may_fail_always_without_ending_the_run(
+    server: TileServer, clock: ManualClock
+) -> None:
+    places = _block(3)
+    bad = _path(places[-1])
+    server.behaviour = Behaviour(is_missing=bad.__eq__, missing_status=500)
+    read = _read(server, clock, places, connections=1)
+    assert [type(one) for one in read] == [ImageryTile] * 8 + [ImageryPlaceError]
+    assert server.requests[bad] == 8 + 1
+    assert server.requests.total() == 8 + 8 + 1 + 1
+
+
+def test_a_head_that_comes_byte_by_byte_is_not_waited_for(clock: ManualClock) -> None:
+    """Each byte ends well within the timeout of a socket; the answer as a whole never ends."""
+    ended = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            while not ended.wait(0.05):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    threading.Thread(target=drip, args=(listening.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        address = TileAddress(f"http://127.0.0.1:{listening.getsockname()[1]}" + _PATH)
+        limits = FetchLimits(first_answer_s=5.0)
+        with (
+            _at(address, clock, limits=limits, request_timeout_s=0.3) as source,
+            pytest.raises(ImagerySourceError, match="does not answer: no answer in time"),
+        ):
+            list(source.read(_block(1)))
+        ended.set()
+
+
+def test_a_tile_that_has_not_changed_is_not_sent_again(server: TileServer, clock: ManualClock) -> None:
+    places = _block(2)
+    versions = {path: f'"{number}"' for number, path in enumerate(map(_path, places))}
+    server.behaviour = Behaviour(etag=versions.get)
+    with _source(server, clock) as source:
+        first = {one.place: one for one in source.read(places) if isinstance(one, ImageryTile)}
+        known = {place: one.version for place, one in first.items()}
+        assert known[places[3]] == 'ETag: "3"'
+        versions[_path(places[1])] = '"new"'
+        again = list(source.read(places, known))
+        assert [type(one) for one in again] == [Unchanged, ImageryTile, Unchanged, Unchanged]
+        assert again[1].version == 'ETag: "new"'
+    assert server.served[_path(places[0])] == 1
+    assert server.served[_path(places[1])] == 2
+
+
+def test_the_time_of_a_tile_is_asked_for_where_the_server_has_no_etag(
+    server: TileServer, clock: ManualClock
+) -> None:
+    changed = "Fri, 01 May 2026 10:00:00 GMT"
+    server.behaviour = Behaviour(last_modified=changed)
+    places = _block(1)
+    with _source(server, clock) as source:
+        (tile,) = source.read(places)
+        assert isinstance(tile, ImageryTile)
+        assert tile.version == f"Last-Modified: {changed}"
+        assert list(source.read(places, {places[0]: tile.version})) == [Unchanged.UNCHANGED]
+
+
+def test_an_unasked_answer_that_nothing_changed_is_garbage(server: TileServer, clock: ManualClock) -> None:
+    server.behaviour = Behaviour(fail_every=1, status=304)
+    (error,) = _read(server, clock, _block(1))
+    assert isinstance(error, ImageryPlaceError)
+    assert error.kind == "status 304"
+
+
+@pytest.mark.parametrize("version", [None, "", "ETag", "Server: x", "ETag: a\r\nB: b", "ETag: ä", "ETag: "])
+def test_a_text_that_is_no_version_asks_for_all_of_the_tile(version: str | None) -> None:
+    assert condition_of(version) == {}
 
 
 def test_a_redirect_to_another_server_is_not_followed(server: TileServer, clock: ManualClock) -> None:

@@ -15,6 +15,7 @@ from aerotile.adapters.memory.dataset_store import MemoryDatasetStore
 from aerotile.adapters.memory.imagery_source import MemoryImagerySource
 from aerotile.adapters.memory.picture_codec import MemoryPictureCodec
 from aerotile.adapters.memory.picture_decoder import MemoryPictureDecoder
+from aerotile.adapters.memory.tile_versions import MemoryTileVersions
 from aerotile.domain.errors import (
     CaptureTimeInFutureError,
     DatasetNotStorableError,
@@ -39,6 +40,7 @@ from aerotile.domain.values.tiles import TileId, TileSource
 
 SIDE, ZOOM = 256, 8
 CODEC = MemoryPictureCodec(SIDE)
+DAY = timedelta(days=1)
 DATED = ImageryFacts(kind="memory", captured_at=NOW - timedelta(days=3))
 
 
@@ -78,6 +80,7 @@ class Site:
     datasets: Sequence[Dataset] = ()
     progress: list[int] = attrs.field(factory=list)
     warnings: list[tuple[int, int]] = attrs.field(factory=list)
+    versions: MemoryTileVersions = attrs.field(factory=MemoryTileVersions)
     cache: Cache = attrs.field(init=False)
     report: ProvisionReport = attrs.field(init=False)
 
@@ -112,6 +115,7 @@ class Site:
             self.intake,
             ProvisionTerms(captured_at=at, **terms),
             report=self.report,
+            versions=self.versions,
             progress=self.progress.append,
             before_evictions=lambda needed, free: self.warnings.append((needed, free)),
         )
@@ -305,7 +309,7 @@ def test_no_more_than_two_parts_are_in_memory(monkeypatch: pytest.MonkeyPatch) -
     site, ahead = Site(), []
 
     class Watched(MemoryImagerySource):
-        def read(self, places: Sequence[TilePlace]) -> Any:
+        def read(self, places: Sequence[TilePlace], versions: Any = None) -> Any:
             ahead.append(len(self.was_read) - (site.progress or [0])[-1])
             return super().read(places)
 
@@ -449,6 +453,73 @@ def test_newer_imagery_replaces_older_where_that_is_asked_for() -> None:
     assert (report.intake.replaced, report.not_compared, counts(report)) == (1, 0, (0, 0, 0))
     assert site.stored() == {1: picture(5001), 2: picture(2)}
     assert site.dates()[1] == NOW
+
+
+def server_of(*tiles: ImageryTile) -> MemoryImagerySource:
+    return source_of(*tiles, is_remote=True)
+
+
+def test_a_refresh_reads_what_has_changed_alone() -> None:
+    site = Site()
+    site.provision([server_of(tile(1, version="a"), tile(2, version="a"), tile(3))], at=NOW - DAY)
+    server = server_of(tile(1, version="a"), tile(2, 5, version="b"), tile(3))
+    report = site.provision([server], on_contest=OnContest.REFRESH)
+    assert server.was_read == [place(2), place(3)]
+    assert (report.intake.replaced, report.intake.present, report.unchanged) == (1, 2, 1)
+    assert site.stored()[2] == tile(2, 5).pixels
+    assert site.dates() == {1: NOW - DAY, 2: NOW, 3: NOW - DAY}
+    assert site.provision([server], on_contest=OnContest.REFRESH).unchanged == 2
+
+
+def test_a_version_counts_only_for_the_bytes_that_came_with_it() -> None:
+    site = Site()
+    site.provision([server_of(tile(1, version="a"), tile(2, version="a"))], at=NOW - DAY)
+    site.provision([source_of(tile(1, 7))], at=NOW - DAY / 2, on_contest=OnContest.REPLACE)
+    server = server_of(tile(1, version="a"), tile(2, version="a"))
+    site.provision([server], on_contest=OnContest.REFRESH)
+    assert server.was_read == [place(1)]
+    assert site.stored()[1] == tile(1).pixels
+
+
+def test_a_place_that_another_source_gives_now_is_not_asked_for_a_version() -> None:
+    site = Site()
+    whole = ImageryTile(
+        place=place(1), pixels=CODEC.encode(np.full((SIDE, SIDE, 3), 9, np.uint8)), version="a"
+    )
+    server = server_of(whole)
+    site.provision([server], at=NOW - DAY)
+    above = attrs.evolve(tile(1, part=ground(0, 1)), pixels=None)
+    report = site.provision([source_of(above), server], on_contest=OnContest.REFRESH)
+    assert (report.unchanged, report.intake.replaced) == (0, 1)
+    assert server.was_read == [place(1)] * 2
+
+
+def test_a_tile_of_another_dataset_is_no_unchanged_one() -> None:
+    site = Site(datasets=[dataset("a"), dataset("b")])
+    site.provision([server_of(tile(1, version="a"))], at=NOW - DAY, dataset="a")
+    report = site.provision([server_of(tile(1, version="a"))], dataset="b", on_contest=OnContest.REFRESH)
+    assert (report.unchanged, len(report.intake.contests)) == (0, 1)
+
+
+def test_what_was_read_before_a_source_failed_goes_in() -> None:
+    site = Site()
+    fault = ImageryPlaceError("no picture", place=place(2), kind="garbage")
+    source = MemoryImagerySource(
+        {place(1): tile(1), place(2): fault, place(3): ImagerySourceError("gone"), place(4): tile(4)},
+        is_remote=True,
+    )
+    with pytest.raises(ImagerySourceError, match="gone"):
+        site.provision([source])
+    assert counts(site.report) == (1, 0, 1)
+    assert list(site.stored()) == [1]
+
+
+def test_a_part_that_is_not_filled_in_is_encoded_only_when_it_is_taken() -> None:
+    site = Site()
+    part = attrs.evolve(tile(1, part=ground(0, 1, 2, value=8)), pixels=None)
+    assert site.provision([source_of(part)]).partial == 1
+    site.provision([source_of(part)], take_partial=True)
+    assert site.stored()[1] == CODEC.encode(part.part.pixels)  # type: ignore[union-attr]  # it has one
 
 
 def test_a_server_is_asked_for_no_more_places_than_anybody_needs() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ....domain.errors import CaptureTimeInFutureError, DatasetError, ImagerySourceError
+from ....domain.errors import AerotileError, CaptureTimeInFutureError, DatasetError, ImagerySourceError
 from ....domain.values.tiles import TileSource
 from ...input_files.tile_scheme import TileScheme
 from ..areas import area_options, read_area_options
@@ -83,6 +83,11 @@ Example:
     help="Where the store holds a place: take this tile instead, if its imagery is newer.",
 )
 @click.option(
+    "--refresh",
+    is_flag=True,
+    help="Ask servers again for what the store holds; newer imagery of --captured-at replaces what changed.",
+)
+@click.option(
     "--source",
     type=click.Choice([TileSource.IMPORTED.value, TileSource.SATELLITE_PROVIDER.value]),
     default=TileSource.IMPORTED.value,
@@ -123,6 +128,7 @@ def provision(
     dataset: str | None,
     keep: bool,
     replace: bool,
+    refresh: bool,
     source: str,
     scheme: str | None,
     enlarge: bool,
@@ -149,7 +155,8 @@ def provision(
 
     The date of a tile is that of --captured-at, --dates or --stac, or else the dataset's, or else what the
     sources say. With --dataset a place that another dataset holds is contested: the stored tile stays.
-    With --replace newer imagery takes the place of older.
+    With --replace newer imagery takes the place of older. With --refresh a server sends a tile that the store
+    holds only where it has changed, by its ETag; a tile with the same bytes keeps its date.
     """
     from ....domain.intake.compare_stored import OnContest
     from ....domain.intake.provision import ProvisionTerms, check_sources_dated, is_present
@@ -162,9 +169,10 @@ def provision(
         raise BadInputError(
             "--keep is for places that another dataset holds: no dataset is named", remedy="give --dataset"
         )
-    for other, is_given in (("--keep", keep), ("--missing-only", missing_only)):
-        if replace and is_given:
-            raise BadInputError(f"{other} and --replace contradict each other", remedy="give one of them")
+    ways = {"--keep": keep, "--replace": replace, "--refresh": refresh}
+    given = [option for option, is_given in (ways | {"--missing-only": missing_only}).items() if is_given]
+    if len(given) > 1 and (replace or refresh):
+        raise BadInputError(f"{given[0]} and {given[1]} contradict each other", remedy="give one of them")
     terms = ProvisionTerms(
         source=TileSource(source),
         captured_at=chosen.times,
@@ -174,7 +182,7 @@ def provision(
         source_digest=None
         if dataset is None or only_estimate or len(names) != 1
         else digest_of_source(names[0], scheme),
-        on_contest=OnContest.KEEP if keep else OnContest.REPLACE if replace else OnContest.REFUSE,
+        on_contest=next((OnContest(way[2:]) for way, is_given in ways.items() if is_given), OnContest.REFUSE),
         take_partial=partial,
         only_missing=missing_only,
     )
@@ -201,22 +209,22 @@ def provision(
             return
         if chosen.times is None and not as_json:
             write_dates(mosaic)
-        report, seconds = _take_in(runtime, mosaic, terms, estimates)
+        report, seconds, ended = _take_in(runtime, mosaic, terms, estimates)
     left_out = left_out_of(mosaic)
     map_error = draw_map(map_file, report.intake)
     if as_json:
         facts = {"sources": source_facts(mosaic), "estimate": estimate_facts(estimates)}
-        write_json(facts | provision_facts(report, seconds, dates_from=chosen.origin))
+        write_json(facts | provision_facts(report, seconds, ended, dates_from=chosen.origin))
     else:
-        if report.intake.refused > 1 or report.intake.stopped_by is not None or map_error is not None:
+        if report.intake.refused > 1 or ended is not None or map_error is not None:
             list_refusals(report.intake.refusals)
         list_contests(report.intake)
         write_left_out(left_out)
         write_provision(report, seconds, dates_from=chosen.origin)
     if map_error is not None:
         raise map_error
-    if report.intake.stopped_by is not None:
-        raise report.intake.stopped_by
+    if ended is not None:
+        raise ended
     if report.intake.refusals or report.intake.contests or report.intake.undated or left_out:
         raise refusals_error(report, left_out)
     if (report.empty or report.partial) and not report.intake.done:
@@ -279,7 +287,8 @@ def _show_estimate(mosaic: Mosaic, estimates: list[ZoomEstimate], *, as_json: bo
 
 def _take_in(
     runtime: Runtime, mosaic: Mosaic, terms: ProvisionTerms, estimates: list[ZoomEstimate]
-) -> tuple[ProvisionReport, float]:
+) -> tuple[ProvisionReport, float, BaseException | None]:
+    """The report, the seconds that passed, and what ended the run before its last place."""
     from ....domain.intake.provision import ProvisionReport, provision_tiles
     from ....domain.intake.report import IntakeReport
 
@@ -293,18 +302,19 @@ def _take_in(
                 runtime.tile_intake,
                 terms,
                 report=report,
+                versions=runtime.tile_versions,
                 progress=lambda done: advance(done, total),
                 before_evictions=warn_of_evictions,
             )
     except (CaptureTimeInFutureError, DatasetError) as error:
         raise BadInputError(str(error), remedy=error.remedy) from error
-    except BaseException as error:
-        # A signal may come before the report has the first batch.
-        if report.intake.done or isinstance(error, KeyboardInterrupt):
-            click.echo(
-                f"{report.intake.stored} tiles were stored, {report.intake.present} were present; "
-                "the same command goes on from there",
-                err=True,
-            )
-        raise
-    return report, time.monotonic() - started
+    except (AerotileError, OSError, KeyboardInterrupt) as error:
+        ended: BaseException | None = error
+        click.echo(
+            f"{report.intake.stored} tiles were stored, {report.intake.present} were present; "
+            "the same command goes on from there",
+            err=True,
+        )
+    else:
+        ended = report.intake.stopped_by
+    return report, time.monotonic() - started, ended
