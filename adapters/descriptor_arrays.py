@@ -16,6 +16,10 @@ from ..domain.values.tile_key import VariantTable
 from ..domain.values.tiles import TileId, check_aware_utc
 from ..domain.values.validators import check_kind, check_methods
 
+_COMPONENTS: dict[VectorStorage, np.dtype[Any]] = {
+    VectorStorage.FLOAT16: np.dtype("<f2"),
+    VectorStorage.FLOAT32: np.dtype("<f4"),
+}
 _FLOAT32 = np.dtype(np.float32)
 _CHUNK_BYTES = 16 << 20
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
@@ -28,6 +32,11 @@ _LARGEST_LOSS = 1e-2
 """Part of a descriptor's length that may be lost; a descriptor of length 1 loses about 3e-4."""
 _SHORTEST, _LONGEST = 1e-15, 1e18
 _NORMALISE = "normalise the descriptors to length 1"
+
+
+def component_of(storage: VectorStorage) -> np.dtype[Any]:
+    """A component of a stored vector, in memory and in files."""
+    return _COMPONENTS[storage]
 
 
 def checked_query(descriptor: Any, dimension: int, k: Any) -> npt.NDArray[np.float32]:

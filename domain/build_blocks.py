@@ -73,6 +73,16 @@ class ShardTask:
 
 
 @attrs.frozen(kw_only=True)
+class GraphTask:
+    """All descriptors of a base: one task, because each is linked to those before it."""
+
+    shards: tuple[BlockFile, ...]
+    """By their first key."""
+    left_out: tuple[int, ...] = ()
+    """Keys of tiles that the base does not take, ascending."""
+
+
+@attrs.frozen(kw_only=True)
 class BuildSteps:
     """The functions of one block, which any machine may run."""
 
@@ -122,8 +132,8 @@ def cut_blocks(
 
 def describe_blocks(
     tiles: StepReport, steps: BuildSteps, runner: BlockRunner, progress: Progress
-) -> tuple[StepReport, StepReport]:
-    """Describe the tiles, and write their descriptors in the order of tile keys. Raises `BaseSealError`."""
+) -> StepReport:
+    """Describe the tiles. Raises `BaseSealError`."""
     assert steps.describe is not None
     described = _run(
         runner, "describe", steps.describe, iter(tiles.files), lambda _: 1, progress, len(tiles.files)
@@ -134,8 +144,15 @@ def describe_blocks(
             f"no tile could be described{such}",
             remedy="mend the sources or the working folder, and build again",
         )
+    return described
+
+
+def order_blocks(
+    described: StepReport, steps: BuildSteps, runner: BlockRunner, progress: Progress
+) -> StepReport:
+    """Write descriptors in the order of tile keys. Raises `BaseSealError`."""
     shards = list(_shard_tasks(described.files))
-    return described, _run(runner, "order", steps.order, iter(shards), lambda _: 1, progress, len(shards))
+    return _run(runner, "order", steps.order, iter(shards), lambda _: 1, progress, len(shards))
 
 
 def runs_of(keys: Keys) -> tuple[KeyRun, ...]:

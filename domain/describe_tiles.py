@@ -64,7 +64,13 @@ class TileSupply:
 
 
 def job_of(
-    chosen: ChosenTiles, model: DescriptorModel, headings: tuple[int, ...], *, recalls: str, batch: int
+    chosen: ChosenTiles,
+    model: DescriptorModel,
+    headings: tuple[int, ...],
+    *,
+    providers: tuple[str, ...],
+    recalls: str,
+    batch: int,
 ) -> DescribingJob:
     """What describing these tiles with this network comes down to."""
     digest = hashlib.sha256()
@@ -73,6 +79,7 @@ def job_of(
     return DescribingJob(
         model=model.name,
         model_sha256=model.digest,
+        providers=providers,
         headings=headings,
         tiles_sha256=digest.hexdigest(),
         recalls=recalls,

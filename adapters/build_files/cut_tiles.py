@@ -14,6 +14,7 @@ import numpy as np
 from ...domain.build_blocks import BlockFile, ordered_runs
 from ...domain.errors import TileNotFoundError
 from ...domain.intake.cut_block import CutTiles
+from ...domain.values.recall_list import RecallList
 from ...domain.values.tile_grid import ground_sample_distance
 from ...domain.values.tile_key import VariantTable, decode_tile_key, encode_tile_key
 from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent
@@ -56,8 +57,6 @@ class TilesOfBlocks:
         """Raises `BaseSealError` for files that share a place."""
         self._files = files
         self._tile_size_pixels, self._dataset = tile_size_pixels, dataset
-        self.latest_capture_us = 0
-        """Of the tiles that `rows` gave last."""
         runs = ordered_runs(files)
         self._firsts = [run.first for _, run in runs]
         self._of_run = [file for file, _ in runs]
@@ -68,7 +67,6 @@ class TilesOfBlocks:
         size, dataset = self._tile_size_pixels, self._dataset
         for file in self._files:
             found = open_block(Path(file.path), file.digest).array("rows")
-            self.latest_capture_us = max(self.latest_capture_us, int(found["captured_us"].max()))
             for row in found:
                 tile_id = decode_tile_key(int(row["key"]), _VARIANTS)
                 captured_at = timestamp_of(int(row["captured_us"]))
@@ -84,6 +82,23 @@ class TilesOfBlocks:
                     dataset=dataset,
                 )
                 yield TileMetadataPersistent.of(facts, created_at=captured_at)
+
+    def latest_capture_us(self) -> int:
+        """Of all tiles. Raises as `rows`."""
+        return max(
+            int(open_block(Path(file.path), file.digest).array("rows")["captured_us"].max())
+            for file in self._files
+        )
+
+    def recalled_keys(self, recalls: RecallList) -> tuple[int, ...]:
+        """The keys of the tiles that a list names, ascending. Raises as `rows`."""
+        return tuple(
+            sorted(
+                encode_tile_key(row.tile_id, _VARIANTS)
+                for row in self.rows()
+                if recalls.entry_for_tile(row) is not None
+            )
+        )
 
     def read(self, tile_id: TileId) -> bytes:
         """The JPEG of a tile; the caller compares its SHA-256. Raises `TileNotFoundError`, `OSError`."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from ...domain.ports.block_runner import Result, Task
+from ..available_memory import available_memory_bytes
 
 
 class OneProcess:
@@ -15,3 +17,14 @@ class OneProcess:
     def run(self, phase: str, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """See `BlockRunner`."""
         return map(work, tasks)
+
+    @contextmanager
+    def beside(
+        self, phase: str, work: Callable[[Task], Result], task: Task
+    ) -> Iterator[Callable[[], Result]]:
+        """See `BlockRunner`. It begins when its result is asked for."""
+        yield lambda: work(task)
+
+    def available_memory_bytes(self) -> int | None:
+        """See `BlockRunner`."""
+        return available_memory_bytes()

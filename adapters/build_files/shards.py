@@ -11,12 +11,8 @@ import numpy.typing as npt
 
 from ...domain.build_blocks import BlockFile, ShardTask
 from ...domain.values.descriptors import VectorStorage
+from ..descriptor_arrays import component_of
 from .block_file import Array, OpenBlock, open_block
-
-_COMPONENTS: dict[VectorStorage, np.dtype[Any]] = {
-    VectorStorage.FLOAT16: np.dtype("<f2"),
-    VectorStorage.FLOAT32: np.dtype("<f4"),
-}
 
 
 def shard_arrays(task: ShardTask, storage: VectorStorage) -> dict[str, Array]:
@@ -25,7 +21,7 @@ def shard_arrays(task: ShardTask, storage: VectorStorage) -> dict[str, Array]:
     for file, run in task.runs:
         block = open_block(Path(file.path), file.digest)
         keys.append(block.array("keys")[run.start : run.stop])
-        vectors.append(block.array("vectors")[run.start : run.stop].astype(_COMPONENTS[storage]))
+        vectors.append(block.array("vectors")[run.start : run.stop].astype(component_of(storage)))
     return {"keys": np.concatenate(keys), "vectors": np.concatenate(vectors)}
 
 

@@ -10,6 +10,7 @@ from ...domain.policies.tile_fetching import FetchLimits
 from ...domain.ports.imagery_source import ImagerySource, ReadPlace, TilePlace
 from ...domain.ports.picture_codec import PictureCodec
 from ...domain.ports.tile_archive import TileArchiveWriter
+from ...domain.values.datasets import SourceDigest
 
 if TYPE_CHECKING:
     from ..config.secret import Secret
@@ -79,10 +80,19 @@ def server_of(name: str) -> tuple[str, str, int] | None:
     return origin_of(name) if is_address(name) else None
 
 
-def file_of(name: str) -> Path | None:
-    """The file that an operator's source is, or has its table in; None for a folder or an address."""
+def digest_of_source(name: str, scheme: str | None = None) -> SourceDigest | None:
+    """The digest of a file, or of the pictures of a folder; None for an address.
+
+    `scheme` is the order of a folder's rows; None: what the notes in it say. Raises `InputFileError`,
+    `OSError`.
+    """
+    from ..input_files.source_digest import digest_of_file, digest_of_folder
+    from ..input_files.tile_scheme import TileScheme
+
     path, _ = file_and_table(name)
-    return path if path.is_file() else None
+    if path.is_dir():
+        return digest_of_folder(path, None if scheme is None else TileScheme(scheme))[0]
+    return digest_of_file(path) if path.is_file() else None
 
 
 def _open_service(name: str, tile_size: int, scheme: str | None, terms: ServiceTerms) -> ImagerySource:

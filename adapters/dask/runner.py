@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import count
+from operator import itemgetter
 from typing import Any
 from uuid import uuid4
 
@@ -21,16 +22,27 @@ from distributed.utils import TimeoutError as DaskTimeoutError
 
 from ...domain.errors import BaseSealError
 from ...domain.ports.block_runner import Result, Task
+from ..available_memory import available_memory_bytes
 from .on_worker import Call, Failure
 
 PATIENCE_S = 60.0
 _LOCAL_PATIENCE_S = 600.0
 """Workers of this machine that die are begun again; on a busy machine that takes time."""
+_LOCAL_SETTINGS = {
+    "distributed.comm.timeouts.connect": PATIENCE_S * 2,
+    # A worker looks at its stacks a hundred times a second, and at itself as often: a tenth of a core.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.admin.tick.interval": "500ms",
+}
 _AHEAD = 3
 """Tasks under way for each thread of the cluster: one runs, the others wait beside it."""
 _LOOK_S = 2.0
 _FETCH_S = 30.0
 """A result that does not come from its worker by then is computed again."""
+_PAUSED_AT = 0.8
+"""Of its memory limit, where Dask stops a worker."""
 _LOGGER = "distributed"
 _GONE = (CancelledError, CommClosedError, DaskTimeoutError, OSError)
 _REMEDY = "start it and its workers, then build again: what is finished stays"
@@ -55,6 +67,8 @@ class DaskRunner:
     _client: Client = attrs.field(init=False)
     _scheduler: str = attrs.field(default="", init=False)
     """The id of the scheduler that knows the tasks: a scheduler that is started again has another one."""
+    _workers: Mapping[str, int] = attrs.field(factory=dict, init=False)
+    """The threads of each worker, by its address."""
     _threads: int = attrs.field(default=0, init=False)
     _looked: float = attrs.field(default=0.0, init=False)
     _had_threads: float = attrs.field(default=0.0, init=False)
@@ -72,9 +86,52 @@ class DaskRunner:
 
     def run(self, phase: str, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """See `BlockRunner`."""
+        results = self._run(phase, work, tasks)
+        with closing(results):
+            next(results)
+            yield from results
+
+    @contextmanager
+    def beside(
+        self, phase: str, work: Callable[[Task], Result], task: Task
+    ) -> Iterator[Callable[[], Result]]:
+        """See `BlockRunner`."""
+        roomy = max(self._memory().items(), key=itemgetter(1), default=None)
+        results = self._run(phase, work, [task], prefer=None if roomy is None else roomy[0])
+        next(results)
+        with closing(results):
+            yield lambda: next(results)
+
+    def available_memory_bytes(self) -> int | None:
+        """See `BlockRunner`."""
+        return max(self._memory().values(), default=None)
+
+    def _memory(self) -> dict[str, int]:
+        """What each worker can take: of its machine, and below the limit that Dask holds it to (0: none)."""
+        try:
+            left = self._client.run(available_memory_bytes, on_error="ignore")
+            known = self._client.sync(self._client.scheduler.identity)["workers"]
+        except _GONE:
+            return {}
+        found = {}
+        for address, bytes_left in left.items():
+            if bytes_left is not None and address in known:
+                limit = int(known[address]["memory_limit"] * _PAUSED_AT)
+                found[address] = min(bytes_left, limit or bytes_left)
+        return found
+
+    def _run(
+        self,
+        phase: str,
+        work: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        prefer: str | None = None,
+    ) -> Generator[Any, None, None]:
+        """One None when the first tasks are submitted, then the results. Raises as `run`."""
         call = Call(work, self.environment, dict(self.environment()))
         upcoming, again = iter(tasks), deque[Task]()
         under_way: dict[Future, Task] = {}
+        is_begun = False
         self._had_threads = time.monotonic()
         try:
             while True:
@@ -82,9 +139,27 @@ class DaskRunner:
                     again += under_way.values()
                     under_way.clear()
                     self._connect()
+                elif prefer is not None and prefer not in self._workers:
+                    # Dask keeps a task for a worker that died, where there was no other at that moment.
+                    prefer = None
+                    with suppress(*_GONE):
+                        self._client.cancel(list(under_way))
+                    again += under_way.values()
+                    under_way.clear()
                 for task in self._next(again, upcoming, len(under_way)):
                     key = f"{phase}-{next(self._keys)}"
-                    under_way[self._client.submit(call, task, key=key, pure=False)] = task
+                    future = self._client.submit(
+                        call,
+                        task,
+                        key=key,
+                        pure=False,
+                        workers=prefer,
+                        allow_other_workers=prefer is not None,
+                    )
+                    under_way[future] = task
+                if not is_begun:
+                    is_begun = True
+                    yield None
                 if not under_way:
                     return
                 for future in self._ended(under_way):
@@ -123,7 +198,8 @@ class DaskRunner:
         self._looked = now
         try:
             found = self._client.sync(self._client.scheduler.identity)["id"]
-            self._threads = sum(self._client.nthreads().values())
+            self._workers = self._client.nthreads()
+            self._threads = sum(self._workers.values())
         except _GONE:
             return False
         if found != self._scheduler:
@@ -218,7 +294,7 @@ def runner_of_workers(
     """
     with (
         _quiet(),
-        dask.config.set({"distributed.comm.timeouts.connect": PATIENCE_S * 2}),
+        dask.config.set(_LOCAL_SETTINGS),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -227,6 +303,7 @@ def runner_of_workers(
             security=True,
             dashboard_address="127.0.0.1:0",
             local_directory=scratch,
+            memory_limit=0,  # a build bounds what it takes, and the graph may take more than a worker's share
             silence_logs=logging.CRITICAL,
         ) as cluster,
     ):

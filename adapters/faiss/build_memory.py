@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ...domain.errors import IndexBuildError
 from ...domain.values.descriptors import HnswParams, IndexKind, VectorStorage
-from .kinds import COMPONENT_BYTES, LINK_BYTES, graph_codes, links_per_tile
+from ..descriptor_arrays import component_of
+from .kinds import LINK_BYTES, graph_codes, kind_for, links_per_tile
 
 # Per tile: its level 4, its offset among the links 8, its key twice 16 (in this program and in FAISS) and 8
 # while keys are sorted, the way from key to row up to 56 (a hash table in FAISS, once built and once read
@@ -35,7 +37,32 @@ def build_memory_bytes(
     codes = graph_codes(kind, storage)
     vectors = count * dimension * codes.component_bytes
     links = count * links_per_tile(params.m) * LINK_BYTES
-    whole = dimension * COMPONENT_BYTES[VectorStorage.FLOAT32]
+    whole = dimension * component_of(VectorStorage.FLOAT32).itemsize
     learned_from = 2 * min(count, TRAINED_ON) * whole if codes.trained_per_component else 0
     tile = _TILE_BYTES + threads + (_SORTED_BYTES if kind.follows_keys else 0)
     return round(vectors + links + count * tile + DESCRIPTORS_AT_ONCE * whole + learned_from + _FIXED_BYTES)
+
+
+def refuse_without_memory(
+    count: int,
+    dimension: int,
+    params: HnswParams,
+    storage: VectorStorage,
+    *,
+    kind: IndexKind | None = None,
+    threads: int,
+    available: int | None,
+) -> None:
+    """Raise `IndexBuildError` where the `available` bytes are too few for a build; None: not known.
+
+    `kind`: None for the one that `auto` means.
+    """
+    chosen = kind or kind_for(count, dimension, params, storage)
+    needed = build_memory_bytes(count, dimension, params, storage, threads, chosen)
+    if available is not None and needed > available:
+        raise IndexBuildError(
+            f"an index of {count} x {dimension} takes up to {needed >> 20} MiB of memory to build, "
+            f"{available >> 20} MiB are available",
+            remedy="build with --kind hnsw_sq8, keep the vectors as float16, lower index.m, "
+            "or build on a larger machine",
+        )

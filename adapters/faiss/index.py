@@ -26,9 +26,9 @@ from ...ext import TileKeyCodec
 from ..available_memory import available_memory_bytes
 from ..descriptor_arrays import check_build, check_components, check_descriptors, checked_query, encode_tiles
 from ..own_process import OwnProcess
-from .area_search import AreaSearch, PlaceOrderedDescriptors, copied_descriptors
+from .area_search import AreaSearch, copied_descriptors
 from .build import SAMPLE, build_index, build_seconds, write_generation
-from .build_memory import build_memory_bytes
+from .build_memory import build_memory_bytes, refuse_without_memory
 from .generations import IndexGenerations
 from .kinds import BuildEstimate, graph_file_bytes, kind_for, place_file_bytes
 from .mapped_index import MappedIndex, open_mapped_index
@@ -250,36 +250,15 @@ class FaissDescriptorIndex:
         self._check_memory(
             metadata.count, metadata.dimension, metadata.storage, metadata.kind, metadata.params
         )
-        return write_sealed_index(folder, metadata, self._areas_of(mapped), taken, variants, progress)
-
-    def seal_described_into(
-        self,
-        folder: Path,
-        source: PlaceOrderedDescriptors,
-        *,
-        dimension: int,
-        descriptor_model: str,
-        built_at: datetime,
-        taken: Keys,
-        variants: VariantTable,
-        progress: Callable[[int, int], None],
-    ) -> WrittenIndex:
-        """Write other descriptors than those in use, of tiles without a flight; see `write_sealed_index`."""
-        kind = self._chosen(None, len(source.keys), dimension, self._storage)
-        self._check_memory(len(source.keys), dimension, self._storage, kind)
-        metadata = IndexMetadata(
-            dimension=dimension,
-            count=len(source.keys),
-            params=self._params,
-            storage=self._storage,
-            kind=kind,
-            descriptor_model=descriptor_model,
-            faiss_version=faiss.__version__,
-            sha256="",
-            built_at=built_at,
-            variants=VariantTable(),
+        return write_sealed_index(
+            folder,
+            metadata,
+            self._areas_of(mapped),
+            taken,
+            variants,
+            threads=self._threads,
+            progress=progress,
         )
-        return write_sealed_index(folder, metadata, source, taken, variants, progress)
 
     def build_memory_bytes(self, count: int, dimension: int, kind: IndexKind | None = None) -> int:
         """The most memory that a rebuild from `count` descriptors takes, beside what it is given."""
@@ -387,15 +366,15 @@ class FaissDescriptorIndex:
         params: HnswParams | None = None,
     ) -> None:
         """Raise `IndexBuildError` where a build, by default with the configured parameters, has no room."""
-        needed = build_memory_bytes(count, dimension, params or self._params, storage, self._threads, kind)
-        available = available_memory_bytes()
-        if available is not None and needed > available:
-            raise IndexBuildError(
-                f"an index of {count} x {dimension} takes up to {needed >> 20} MiB of memory to build, "
-                f"{available >> 20} MiB are available",
-                remedy="build with --kind hnsw_sq8, keep the vectors as float16, lower index.m, "
-                "or build on a larger machine",
-            )
+        refuse_without_memory(
+            count,
+            dimension,
+            params or self._params,
+            storage,
+            kind=kind,
+            threads=self._threads,
+            available=available_memory_bytes(),
+        )
 
     def _check_model(self, mapped: MappedIndex) -> None:
         """Raise `IndexUnavailableError` for descriptors that can't be compared with those of the flight."""

@@ -8,9 +8,9 @@ import attrs
 import faiss
 
 from ...domain.values.descriptors import HnswParams, IndexKind, VectorStorage
+from ..descriptor_arrays import component_of
 
 _faiss: Any = faiss  # the type stubs that faiss ships lack some names and get others wrong
-COMPONENT_BYTES = {VectorStorage.FLOAT16: 2, VectorStorage.FLOAT32: 4}
 LINK_BYTES = 4
 LARGEST_WHOLE_GRAPH_BYTES = 8 << 30
 """A quarter of the 32 GB that the smaller board has, and that its GPU shares: where `auto` turns to codes."""
@@ -93,7 +93,7 @@ def graph_file_bytes(
 
 def place_file_bytes(count: int, dimension: int, storage: VectorStorage) -> int:
     """About the length of `tiles.descriptors` and `tiles.rows`, which lookups use block by block."""
-    return round(count * (dimension * COMPONENT_BYTES[storage] + _BLOCK_BYTES_PER_ROW))
+    return round(count * (dimension * component_of(storage).itemsize + _BLOCK_BYTES_PER_ROW))
 
 
 def kind_for(count: int, dimension: int, params: HnswParams, storage: VectorStorage) -> IndexKind:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ...domain.errors import IndexUnavailableError
 from ...domain.values.descriptors import DescriptorMetric, IndexMetadata, SearchHit
 from ...ext import TileKeyCodec
+from ..descriptor_arrays import component_of
 from ..files.file_digests import FileDigests
 from ..files.generations import open_generation_file
 from ..files.mapped_file import map_generation_file, sha256_of_mapping
@@ -26,7 +27,7 @@ from .generations import REMEDY, SIDECAR_FILE
 from .index_layout import IndexLayoutError, check_layout
 from .kinds import graph_codes
 from .metadata_file import decode_metadata
-from .place_order import FAISS_METRICS, PlaceOrderError, RowsFile, component_of
+from .place_order import FAISS_METRICS, PlaceOrderError, RowsFile
 
 # The type stubs that faiss ships lack some names and get others wrong.
 _faiss: Any = faiss

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...domain.values.descriptors import DescriptorMetric, VectorStorage
+from ..descriptor_arrays import component_of
 from ..files.atomic_file import new_file
 from ..index_files import DESCRIPTORS_FILE
 
@@ -43,15 +44,6 @@ _VERSION = 1
 _NTOTAL_AT = 8
 _NO_LISTS = b"sprs" + bytes(8)
 """How FAISS ends an inverted file without entries."""
-_COMPONENTS: dict[VectorStorage, npt.DTypeLike] = {
-    VectorStorage.FLOAT16: "<f2",
-    VectorStorage.FLOAT32: "<f4",
-}
-
-
-def component_of(storage: VectorStorage) -> np.dtype[Any]:
-    """A component of a stored vector, in memory and in files."""
-    return np.dtype(_COMPONENTS[storage])
 
 
 class PlaceOrderError(ValueError):
@@ -98,13 +90,13 @@ class BlockLayout:
         """A block's bytes, from the vectors of its rows."""
         first = number * self.rows_per_block
         numbers = np.arange(first, first + len(vectors), dtype="<i8")
-        return np.ascontiguousarray(vectors, _COMPONENTS[self.storage]).tobytes() + numbers.tobytes()
+        return np.ascontiguousarray(vectors, component_of(self.storage)).tobytes() + numbers.tobytes()
 
     def vectors(self, number: int, content: bytes | mmap.mmap) -> npt.NDArray[Any]:
         """The vectors of a block, as they are stored, where they lie in the file's `content`."""
         begin, end = self.block(number)
         rows = (end - begin) // (self.row_bytes + 8)
-        flat = np.frombuffer(content, _COMPONENTS[self.storage], rows * self.dimension, begin)
+        flat = np.frombuffer(content, component_of(self.storage), rows * self.dimension, begin)
         return flat.reshape(rows, self.dimension)
 
     def windows(self, content: mmap.mmap) -> npt.NDArray[Any]:

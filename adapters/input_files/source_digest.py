@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,9 @@ from urllib.parse import urlsplit
 from ...domain.values.datasets import DigestOf, SourceDigest
 from ..files.regular_file import open_regular
 from .errors import InputFileError
-from .tile_folder import TileFile
+from .folder_notes import read_folder_notes
+from .tile_folder import PICTURE_KINDS, TileFile, scan_tile_folder
+from .tile_scheme import TileScheme, settle_scheme
 
 _CHUNK_BYTES = 1 << 20
 _TILES_AT_ONCE = 4_096
@@ -21,6 +24,29 @@ _TILES_AT_ONCE = 4_096
 def digest_of_file(path: Path) -> SourceDigest:
     """The SHA-256 of a file. Raises `OSError`."""
     return SourceDigest(DigestOf.FILE, _sha256_of(path))
+
+
+def digest_of_folder(folder: Path, scheme: TileScheme | None = None) -> tuple[SourceDigest, Counter[str]]:
+    """The digest of all pictures zoom/x/y of a folder, of each kind, and what else lies there, counted.
+
+    `scheme`: the order of rows; None: as the notes beside the tiles say. Raises `InputFileError` without a
+    picture, or where one can't be read or is there twice, and `OSError`.
+    """
+    found = scan_tile_folder(
+        folder, (), settle_scheme(scheme, read_folder_notes(folder)), kinds=PICTURE_KINDS
+    )
+    for problem in found.problems:
+        raise InputFileError(
+            f"{folder} has no digest: {problem.file}: {problem.message}", remedy=problem.remedy
+        )
+    left_out = found.left_out + Counter({"file that is no tile": found.ignored})
+    if not found.tiles:
+        seen = ", ".join(f"{count} x {kind}" for kind, count in sorted(left_out.items()))
+        raise InputFileError(
+            f"{folder} holds no tiles zoom/x/y.jpg, .png or .webp{f' ({seen})' if seen else ''}",
+            remedy="name the folder that holds the zoom folders",
+        )
+    return digest_of_tiles(found.tiles), left_out
 
 
 def digest_of_tiles(tiles: Sequence[TileFile]) -> SourceDigest:

@@ -26,7 +26,7 @@ from harness.workshop import Workshop
 from aerotile import AerotileConfig, TilesConfig
 from aerotile.adapters.build_files.one_process import OneProcess
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.composition.building_parts import PlannedBuild
+from aerotile.adapters.composition.build_planning import PlannedBuild
 from aerotile.domain.build_blocks import StepReport, cut_blocks
 from aerotile.domain.ports.block_runner import BlockRunner
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 Task = TypeVar("Task")
@@ -26,4 +27,18 @@ class BlockRunner(Protocol):
         `phase` is a word that progress shows. Closing the iterator ends what is under way. Raises
         `BaseSealError` when a task fails, or the machines that run it do; finished tasks stay finished.
         """
+        ...
+
+    def beside(
+        self, phase: str, work: Callable[[Task], Result], task: Task
+    ) -> AbstractContextManager[Callable[[], Result]]:
+        """Run one large task while the caller does something else; what is entered waits for its result.
+
+        It runs on the machine with the most memory. Leaving the context ends it. Raises as `run`, when it
+        waits.
+        """
+        ...
+
+    def available_memory_bytes(self) -> int | None:
+        """What the machine with the most memory has to give; None where that is not known."""
         ...

@@ -19,6 +19,8 @@ class DescribingJob:
     """The network's name."""
     model_sha256: str
     """The network's digest."""
+    providers: tuple[str, ...]
+    """What onnxruntime runs the network on; another one gives other last digits."""
     headings: tuple[int, ...]
     tiles_sha256: str
     """Over the tiles in their order, each with the digest of its bytes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -19,6 +20,7 @@ from PIL import Image
 from small_networks import STEPS, SmallNetwork
 
 import aerotile
+from aerotile.domain.values.tile_key import decode_tile_key
 
 SIZE = 16
 NETWORK = SmallNetwork.drawn(5)
@@ -118,6 +120,13 @@ def test_a_second_build_takes_over_what_is_finished_and_makes_damaged_files_anew
     assert again["steps"]["cut"]["taken_over"] == len(blocks) - 2
     assert again["steps"]["describe"]["taken_over"] == again["steps"]["describe"]["blocks"]
     assert again["files"] == {**first["files"], "tiles.pmtiles": again["files"]["tiles.pmtiles"]}
+    assert again["steps"]["graph"]["taken_over"] == 1
+    (graph,) = tmp_path.glob("work/graphs/*/*/tiles.index")
+    graph.chmod(0o600)
+    graph.write_bytes(graph.read_bytes()[:-1])
+    mended = site("build", "plan.toml", "--json").json
+    assert mended["steps"]["graph"]["taken_over"] == 0
+    assert mended["files"]["tiles.index"] == first["files"]["tiles.index"]
     (tmp_path / "network.onnx.json").write_text(
         json.dumps(STEPS | {"mean": [0.5, 0.5, 0.5]}), encoding="utf-8"
     )
@@ -128,6 +137,50 @@ def test_a_second_build_takes_over_what_is_finished_and_makes_damaged_files_anew
     other = site("build", "plan.toml", "--json").json
     assert other["steps"]["cut"]["taken_over"] == len(blocks)
     assert other["steps"]["describe"]["taken_over"] == 0
+
+
+def test_a_build_that_no_machine_has_the_memory_for_is_refused_before_the_first_block(
+    site: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aerotile.adapters.build_files.one_process.available_memory_bytes", lambda: 30 << 20)
+    refused = site("build", "plan.toml")
+    assert refused.code == JOB_FAILED
+    descriptors, dimension = 2 * len(TILES), NETWORK.by_numpy(np.zeros((1, SIZE, SIZE, 3), np.uint8)).shape[1]
+    assert f"an index of {descriptors} x {dimension} takes up to" in refused.error
+    assert "30 MiB are available" in refused.error
+    assert not (tmp_path / "work").exists()
+    write_plan(tmp_path, "")  # without an index
+    assert site("build", "plan.toml").code == 0
+
+
+def test_recalled_tiles_are_in_neither_the_tiles_nor_the_index_of_a_build(
+    site: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = site("build", "plan.toml", "--json").json
+    assert site("base", "keygen", "recall.key").code == 0
+    monkeypatch.setenv("AEROTILE_RECALL_PUBLIC_KEYS", Path("recall.key.pub").read_text().strip())
+    place = (12, 2180, 1425)
+    digest = hashlib.sha256(TILES[place]).hexdigest()
+    named = ("--number", "7", "--reason", "forged", "--digest", digest)
+    assert site("recall", "make", "list.json", *named).code == 0
+    assert site("recall", "sign", "list.json", "--key", "recall.key").code == 0
+    assert site("recall", "apply", "list.json").code == 0
+    built = site("build", "plan.toml", "--json").json
+    assert (built["tiles"], built["left_out_of_base"]) == (len(TILES) - 1, {"recalled": 1})
+    index = built["index"]
+    assert (index["tiles"], index["descriptors"], index["dropped"]) == (
+        len(TILES) - 1,
+        whole["index"]["descriptors"] - 2,
+        2,
+    )
+    monkeypatch.setenv("AEROTILE_BASE_REQUIRE_SIGNATURE", "false")
+    assert site("base", "switch").code == 0
+    assert site("base", "verify").code == 0
+    keys, variants = aerotile.build_descriptor_index(aerotile.load_config()).tile_keys()  # type: ignore[attr-defined] # of `SupportsKeyListing`
+    tiles = {decode_tile_key(key, variants) for key in keys.tolist()}
+    assert aerotile.TileId(*place, aerotile.TileSource.IMPORTED) not in tiles
+    assert len(tiles) == len(TILES) - 1
+    aerotile.close_runtimes()
 
 
 def test_a_png_of_a_folder_that_changes_is_cut_anew(site: Call, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_a_dataset_is_defined_shown_listed_and_corrected(
         ({"dates_from": "a CSV"}, "exactly one thing must say when"),
         ({"sha256": "AB" * 32}, "source_sha256 must be 64 lower-case"),
         ({"sha256": None}, "no file and no folder ortho.tif"),
-        ({"sha256": None, "source": "."}, "holds no JPEG tiles"),
+        ({"sha256": None, "source": "."}, "holds no tiles zoom/x/y.jpg, .png or .webp"),
         ({"sha256": None, "source": "https://a.example/?key=s3cret"}, "may hold a token"),
         ({"licence": " "}, "licence must be one line"),
         ({"captured_at": "9999-12-31"}, "9999-12-31T00:00:00"),
@@ -161,6 +161,33 @@ def test_a_folder_that_has_changed_since_its_dataset_was_defined_is_refused(
     (folder / "7/60/1.jpg").write_bytes(jpeg(1))
     again = call("ingest", folder, "--dataset", "city", "--json")
     assert (again.code, again.json["source_digest_not_compared"]) == (0, None)
+
+
+def test_a_folder_is_digested_with_its_pngs_and_what_is_left_out_is_counted(
+    call: Call, define: Call, xyz_folder: MakeFolder
+) -> None:
+    folder = xyz_folder(count=2)
+    plain = define("plain", source=str(folder), sha256=None)
+    assert plain.err == ""
+    png = folder / "7/60/9.png"
+    png.write_bytes(b"one picture")
+    (folder / "7/60/8.gif").write_bytes(b"no tile")
+    (folder / "7/60/notes.txt").write_bytes(b"no picture")
+    first = define("one", source=str(folder), sha256=None)
+    assert first.err.splitlines() == [
+        "left out of the digest: 1 x GIF",
+        "left out of the digest: 1 x file that is no tile",
+    ]
+    png.write_bytes(b"another picture")
+    second = define("two", source=str(folder), sha256=None)
+    digests = {each.json["source_sha256"] for each in (plain, first, second)}
+    assert len(digests) == 3
+    changed = call("provision", folder, "--dataset", "one", "--captured-at", day(2))
+    assert "the source has changed since the dataset one was defined" in changed.error
+    (folder / "7/60/7.jpg").symlink_to("nowhere")
+    refused = define("three", source=str(folder), sha256=None)
+    assert refused.code == BAD_CALL
+    assert "7.jpg: is a broken link to nowhere" in refused.error
 
 
 def test_tiles_get_their_dates_from_a_csv_and_those_without_a_line_are_counted_and_left_out(

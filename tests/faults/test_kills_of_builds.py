@@ -19,7 +19,11 @@ import rasterio
 from affine import Affine
 from waiting import until
 
-from aerotile.adapters.dask.runner import runner_of_workers
+import aerotile.adapters.dask.runner as dask_runner
+from aerotile import AerotileConfig, TilesConfig
+from aerotile.adapters.composition import Runtime
+from aerotile.adapters.dask.runner import DaskRunner, runner_of_workers
+from aerotile.adapters.input_files.build_plan import read_build_plan
 from aerotile.domain.errors import BaseSealError
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
@@ -119,6 +123,62 @@ def test_a_worker_killed_in_each_phase_costs_a_block_and_no_byte(site: Path) -> 
     assert shared["steps"]["cut"]["blocks"] > 4
     assert shared["files"] == alone["files"]
     assert sealed(site, "shared") == sealed(site, "alone")
+
+
+def test_a_worker_that_dies_when_a_file_is_about_to_get_its_name_costs_no_byte_in_any_phase(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone, _ = end(begin(site, "alone"))
+    monkeypatch.setenv("AEROTILE_TILES_TILE_SIZE_PIXELS", str(SIDE))
+    monkeypatch.syspath_prepend(site)
+    phases: list[str] = []
+
+    def dying_once(work: Callable[[Any], Any], mark: str) -> Callable[[Any], Any]:
+        def call(task: Any) -> Any:
+            import os
+            from pathlib import Path
+
+            rename = os.rename
+
+            def die(*args: Any, **named: Any) -> None:
+                try:
+                    Path(mark).touch(exist_ok=False)
+                except FileExistsError:
+                    rename(*args, **named)
+                else:
+                    os._exit(9)
+
+            os.rename = die  # type: ignore[assignment] # the worker is one of this test
+            try:
+                return work(task)
+            finally:
+                os.rename = rename
+
+        return call
+
+    class Dying(DaskRunner):
+        def _run(self, phase: str, work: Callable[[Any], Any], *args: Any, **named: Any) -> Any:
+            phases.append(phase)
+            return super()._run(phase, dying_once(work, str(site / f"{phase}.died")), *args, **named)
+
+    config = AerotileConfig(root=site / "shared-root", tiles=TilesConfig(tile_size_pixels=SIDE))
+    monkeypatch.setattr(dask_runner, "DaskRunner", Dying)
+    with (
+        Runtime(config) as runtime,
+        runtime.planned_build(read_build_plan(plan(site, "shared")), None) as planned,
+        runtime.block_runner(planned, workers=2) as runner,
+    ):
+        report = runtime.build_base(planned, runner, number=1)
+    assert phases == ["cut", "describe", "order", "graph"]
+    assert sorted(path.stem for path in site.glob("*.died")) == sorted(phases)
+    assert report.manifest is not None
+    assert {name: file.digest for name, file in report.manifest.files.items()} == {
+        name: file["digest"] for name, file in alone["files"].items()
+    }
+    assert sealed(site, "shared") == sealed(site, "alone")
+    assert list(site.glob("shared/*/*/.*.tmp"))  # what the killed writers left
+    end(begin(site, "shared", "--number", "2"))
+    assert not list(site.glob("shared/*/*/.*"))
 
 
 def test_a_build_that_is_killed_goes_on_where_it_was(site: Path) -> None:

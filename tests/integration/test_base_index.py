@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import faiss
 import numpy as np
 import pytest
 from sealed_bases import CAPTURED_AT, FLIGHTS, imported, source_of, tile, writer_of
 
 from aerotile.adapters.faiss import FaissDescriptorIndex
+from aerotile.adapters.faiss.build import build_index
 from aerotile.adapters.faiss.sealed_index import SealedDescriptorIndex
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.manifest import BaseManifest
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
 from aerotile.domain.errors import IndexBuildError, IndexUnavailableError
 from aerotile.domain.values.areas import Area
-from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, VectorStorage
+from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, IndexKind, VectorStorage
 from aerotile.domain.values.tile_key import decode_tile_key
 from aerotile.domain.values.tiles import TileId, TileSource, VotingStatus
 
@@ -86,6 +88,28 @@ def test_the_files_are_the_same_however_many_threads_built_the_index(tmp_path: P
     for name, threads in (("one", 1), ("four", 4)):
         seal(tmp_path / name, build(tmp_path / f"index-{name}", threads=threads))
     assert contents(tmp_path / "one") == contents(tmp_path / "four")
+
+
+@pytest.mark.parametrize("kind", IndexKind)
+def test_a_graph_is_the_same_however_many_threads_linked_it(kind: IndexKind) -> None:
+    count = 5_000  # FAISS is given a thread for each thousand
+    vectors = np.random.default_rng(3).normal(size=(count, 8)).astype(np.float32)
+    keys = np.random.default_rng(4).permutation(count).astype(np.int64)
+    graphs = {
+        faiss.serialize_index(
+            build_index(
+                keys,
+                vectors,
+                HnswParams(m=8, ef_construction=40),
+                VectorStorage.FLOAT16,
+                kind=kind,
+                threads=threads,
+                progress=None,
+            )
+        ).tobytes()
+        for threads in (1, 2, 3, 5)
+    }
+    assert len(graphs) == 1
 
 
 @pytest.mark.parametrize("metric", DescriptorMetric)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ pytest.importorskip("distributed")
 
 from distributed import Client, Future, LocalCluster
 
+import aerotile.adapters.dask.runner as dask_runner
 from aerotile.adapters.dask.runner import DaskRunner, runner_of_scheduler
-from aerotile.domain.errors import BaseSealError, ImagerySourceError
+from aerotile.domain.errors import BaseSealError, ImagerySourceError, IndexBuildError
 
 
 def same() -> dict[str, str]:
@@ -52,6 +54,69 @@ def test_every_task_has_its_result_and_few_are_under_way(runner: DaskRunner) -> 
         found.append(result)
     assert sorted(found) == [number * number for number in range(60)]
     assert most <= 6  # three for each of two threads
+
+
+def test_a_large_task_runs_beside_what_its_caller_does(runner: DaskRunner, tmp_path: Path) -> None:
+    with runner.beside("graph", gated(tmp_path), 4) as wait:
+        until(lambda: (tmp_path / "begun").exists())
+        (tmp_path / "go").touch()
+        assert wait() == 5
+    assert list(runner.run("square", lambda number: number * number, [3])) == [9]
+
+
+def test_a_large_task_whose_worker_is_gone_is_done_by_the_next_one(
+    cluster: LocalCluster, runner: DaskRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = Client.submit
+
+    def after_the_worker(client: Client, *args: Any, **named: Any) -> Future:
+        if named["workers"] is not None:  # chosen, and gone before the task is there
+            cluster.scale(0)
+            until(lambda: not client.nthreads())
+        return submit(client, *args, **named)
+
+    monkeypatch.setattr(Client, "submit", after_the_worker)
+    with runner.beside("graph", lambda number: number + 1, 4) as wait:
+        cluster.scale(1)
+        assert wait() == 5
+
+
+def test_a_large_task_that_nobody_waits_for_is_given_up(runner: DaskRunner, tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), runner.beside("graph", gated(tmp_path), 4):
+        raise ZeroDivisionError
+    until(lambda: not runner._client.futures)
+    (tmp_path / "go").touch()
+
+
+def gated(folder: Path) -> Callable[[int], int]:
+    """A task that says that it has begun, and ends when it is let go: by files, because it is pickled."""
+
+    def work(task: int) -> int:
+        (folder / "begun").touch()
+        until((folder / "go").exists)
+        return task + 1
+
+    return work
+
+
+def test_an_error_of_a_large_task_names_the_worker(runner: DaskRunner) -> None:
+    def refuse(task: int) -> None:
+        raise IndexBuildError("too little memory", remedy="build on a larger machine")
+
+    with (
+        pytest.raises(BaseSealError, match=r"worker \S+: too little memory"),
+        runner.beside("graph", refuse, 1) as wait,
+    ):
+        wait()
+
+
+def test_the_memory_of_the_cluster_is_that_of_its_largest_worker(
+    runner: DaskRunner, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (runner.available_memory_bytes() or 0) > 1 << 20
+    monkeypatch.setattr(dask_runner, "available_memory_bytes", lambda: 5 << 50)
+    limit = cluster.scheduler_info["workers"][cluster.workers[0].address]["memory_limit"]
+    assert runner.available_memory_bytes() == int(limit * 0.8)
 
 
 def test_a_task_that_is_none_is_a_task_too(runner: DaskRunner) -> None:

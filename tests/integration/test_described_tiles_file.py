@@ -17,6 +17,7 @@ from aerotile.domain.values.tiles import TileId, TileSource
 JOB = DescribingJob(
     model="net-0123456789abcdef",
     model_sha256="ab" * 32,
+    providers=("CPUExecutionProvider",),
     headings=(0, 90),
     tiles_sha256="cd" * 32,
     recalls="",

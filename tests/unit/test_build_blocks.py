@@ -21,6 +21,7 @@ from aerotile.domain.build_blocks import (
     StepReport,
     cut_blocks,
     describe_blocks,
+    order_blocks,
     ordered_runs,
     runs_of,
 )
@@ -124,7 +125,8 @@ def test_shards_hold_every_described_tile_once_in_the_order_of_tile_keys(
         run.first for file in cut.files for run in file.runs
     )
     assert (seen[0], seen[-1]) == (("cut", 0, len(places)), ("cut", len(places), len(places)))
-    described, shards = describe_blocks(cut, steps.steps, Shuffled(2), lambda phase, done, total: None)
+    described = describe_blocks(cut, steps.steps, Shuffled(2), lambda phase, done, total: None)
+    shards = order_blocks(described, steps.steps, Shuffled(2), lambda phase, done, total: None)
     wanted = [key for key in keys if key % 5 for _ in range(rows_a_tile)]
     assert [key for file in shards.files for key in steps.keys[file.path]] == wanted
     assert described.rows == shards.rows == len(wanted)
@@ -138,7 +140,9 @@ def test_reports_do_not_tell_in_which_order_blocks_ended() -> None:
     for seed in (1, 2):
         steps = Steps()
         cut = cut_blocks(mosaic_of(places), steps.steps, Shuffled(seed), lambda *_: None, places=len(places))
-        reports.append((cut, *describe_blocks(cut, steps.steps, Shuffled(seed), lambda *_: None)))
+        described = describe_blocks(cut, steps.steps, Shuffled(seed), lambda *_: None)
+        shards = order_blocks(described, steps.steps, Shuffled(seed), lambda *_: None)
+        reports.append((cut, described, shards))
     assert reports[0] == reports[1]
 
 

@@ -180,7 +180,7 @@ def test_an_answer_of_another_number_of_rows_is_refused() -> None:
 
 
 def test_a_job_differs_with_whatever_decides_its_rows() -> None:
-    usual = {"tiles": 3, "seed": 0, "headings": (0,), "recalls": "", "batch": 8}
+    usual = {"tiles": 3, "seed": 0, "headings": (0,), "providers": ("CPU",), "recalls": "", "batch": 8}
 
     def job(**changes: Any) -> DescribingJob:
         facts: dict[str, Any] = usual | changes
@@ -189,7 +189,7 @@ def test_a_job_differs_with_whatever_decides_its_rows() -> None:
 
     assert job() == job()
     others = [job(tiles=4), job(seed=1), job(headings=(90,)), job(recalls="a"), job(batch=9)]
-    assert len({job(), *others}) == 6
+    assert len({job(), *others, job(providers=("GPU", "CPU"))}) == 7
 
 
 def test_a_turned_picture_has_what_lies_ahead_on_top() -> None:

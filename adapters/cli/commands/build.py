@@ -142,7 +142,12 @@ def _bad_plan() -> Iterator[None]:
 
 def _facts(report: BuildReport) -> dict[str, Any]:
     manifest = report.manifest
-    steps = {"cut": report.tiles, "describe": report.descriptors, "order": report.shards}
+    steps = {
+        "cut": report.tiles,
+        "describe": report.descriptors,
+        "order": report.shards,
+        "graph": report.graph,
+    }
     return {
         "generation": None if manifest is None else manifest.name,
         "tiles": None if manifest is None else manifest.tiles,

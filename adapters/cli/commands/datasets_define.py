@@ -62,8 +62,9 @@ def define(
 ) -> None:
     """Define the dataset NAME. The digest of its source is computed here, unless --sha256 states it.
 
-    A file's digest is the SHA-256 of its bytes, that of a folder is over the place and SHA-256 of each tile,
-    that of an address over its text. The same definition may be repeated. A name never comes to stand for
+    A file's digest is the SHA-256 of its bytes, that of a folder is over the place and SHA-256 of each
+    picture zoom/x/y (JPEG, PNG and WebP; other files are counted and left out), that of an address over its
+    text. The same definition may be repeated. A name never comes to stand for
     another source.
     """
     if may_be_stored_offline is None:
@@ -102,10 +103,7 @@ def define(
 def _digest(source: str, sha256: str | None) -> tuple[str, SourceDigest]:
     """How a source is shown, and its digest. Raises `BadInputError`, `InputFileError`, `OSError`."""
     from ....domain.values.datasets import DigestOf, SourceDigest
-    from ...input_files.folder_notes import read_folder_notes
-    from ...input_files.source_digest import digest_of_address, digest_of_file, digest_of_tiles
-    from ...input_files.tile_folder import scan_tile_folder
-    from ...input_files.tile_scheme import settle_scheme
+    from ...input_files.source_digest import digest_of_address, digest_of_file, digest_of_folder
 
     if sha256 is not None:
         return source, SourceDigest(DigestOf.STATED, sha256)
@@ -118,9 +116,7 @@ def _digest(source: str, sha256: str | None) -> tuple[str, SourceDigest]:
         raise BadInputError(
             f"no file and no folder {source}", remedy="correct --source, or state its digest with --sha256"
         )
-    tiles = scan_tile_folder(path, (), settle_scheme(None, read_folder_notes(path))).tiles
-    if not tiles:
-        raise BadInputError(
-            f"{source} holds no JPEG tiles zoom/x/y.jpg", remedy="name the folder that holds the zoom folders"
-        )
-    return path.resolve().name, digest_of_tiles(tiles)
+    digest, left_out = digest_of_folder(path)
+    for kind, count in sorted(left_out.items()):
+        click.echo(f"left out of the digest: {count} x {kind}", err=True)
+    return path.resolve().name, digest

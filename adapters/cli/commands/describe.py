@@ -20,6 +20,7 @@ from ..session import Session
 if TYPE_CHECKING:
     from ....domain.describe_tiles import DescribeReport
     from ....domain.ports.descriptor_model import DescriptorModel
+    from ...config.settings import DescriptorConfig
 
 
 @click.command(
@@ -101,7 +102,8 @@ def describe(
     area = read_area_options(areas, corridor_m)
     if not file.absolute().parent.is_dir():
         raise BadInputError(f"no folder {file.absolute().parent}", remedy="make it, or name another")
-    network = _network(session, model, callable_name)
+    settings = _settings(session, model, callable_name)
+    network = _network(settings)
     chosen_headings = asked_headings or network.headings
     with session.existing_runtime("base") as runtime:
         columns, variants, supply = runtime.tiles_to_describe(of_base=of_base or not session.config.has_store)
@@ -116,7 +118,14 @@ def describe(
                 f"there is no tile to describe{f' ({seen})' if seen else ''}",
                 remedy="compare the area, zooms and source with aerotile status",
             )
-        job = job_of(chosen, network, chosen_headings, recalls=runtime.recall_identity(), batch=batch)
+        job = job_of(
+            chosen,
+            network,
+            chosen_headings,
+            providers=settings.providers,
+            recalls=runtime.recall_identity(),
+            batch=batch,
+        )
         writer = DescribedTilesFile(file, job)
         with progress_bar("tiles", len(chosen)) as advance:
             report = describe_tiles(
@@ -142,14 +151,18 @@ def describe(
         raise _refusals_error(report, file)
 
 
-def _network(session: Session, model: Path | None, callable_name: str | None) -> DescriptorModel:
-    from ...composition.model_parts import open_descriptor_model
-
+def _settings(session: Session, model: Path | None, callable_name: str | None) -> DescriptorConfig:
     if model is not None and callable_name is not None:
         raise BadInputError("--model and --with name two networks", remedy="give one of them")
     settings = session.config.descriptor
-    if model is not None or callable_name is not None:
-        settings = attrs.evolve(settings, model=model, callable=callable_name)
+    if model is None and callable_name is None:
+        return settings
+    return attrs.evolve(settings, model=model, callable=callable_name)
+
+
+def _network(settings: DescriptorConfig) -> DescriptorModel:
+    from ...composition.model_parts import open_descriptor_model
+
     try:
         return open_descriptor_model(settings)
     except DescriptorModelError as error:

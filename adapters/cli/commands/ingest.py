@@ -142,7 +142,7 @@ def ingest(
         try:
             digest, not_compared = None, None
             if dataset is not None:
-                digest, not_compared = _source_digest(runtime, dataset, folder, found, zooms, settled)
+                digest, not_compared = _source_digest(runtime, dataset, folder, settled)
         except DatasetError as error:
             raise BadInputError(str(error), remedy=error.remedy) from error
         intake = runtime.tile_intake
@@ -196,24 +196,18 @@ def ingest(
 
 
 def _source_digest(
-    runtime: Runtime,
-    name: str,
-    folder: Path,
-    found: TileFolder,
-    zooms: tuple[int, ...],
-    scheme: TileScheme,
+    runtime: Runtime, name: str, folder: Path, scheme: TileScheme
 ) -> tuple[SourceDigest | None, str | None]:
-    """The digest of the folder's tiles where the dataset has one of a folder, or why it is not compared.
+    """The digest of the folder's pictures where the dataset has one of a folder, or why it is not compared.
 
-    Raises `DatasetError` where no tile of the dataset may go in.
+    Raises `DatasetError` where no tile of the dataset may go in, `InputFileError` for a folder without one.
     """
-    from ...input_files.source_digest import digest_of_tiles
+    from ...input_files.source_digest import digest_of_folder
 
     dataset = admit_dataset(runtime.dataset_store, name)
     if dataset.digest_of is not DigestOf.FOLDER:
         return None, f"the digest of {name} is that of its {dataset.digest_of.value} {dataset.source}"
-    whole = scan_tile_folder(folder, (), scheme) if zooms else found
-    return digest_of_tiles(whole.tiles), None
+    return digest_of_folder(folder, scheme)[0], None
 
 
 def _nothing_found(folder: Path, zooms: tuple[int, ...], found: TileFolder) -> BadInputError:

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from ....domain.intake.provision import ProvisionReport, ProvisionTerms
     from ....domain.ports.imagery_source import TilePlace
     from ....domain.values.areas import Area
-    from ....domain.values.datasets import SourceDigest
     from ...composition import Runtime
     from ...tile_services.open_service import ServiceTerms
 
@@ -161,6 +160,7 @@ def provision(
     """
     from ....domain.intake.compare_stored import OnContest
     from ....domain.intake.provision import ProvisionTerms, check_sources_dated, is_present
+    from ...composition.imagery_parts import digest_of_source
 
     check_map_file(map_file)
     area = read_area_options(areas, corridor_m)
@@ -178,7 +178,10 @@ def provision(
         captured_at=chosen.times,
         take_file_dates=file_date,
         dataset=dataset,
-        source_digest=None if dataset is None or only_estimate else _digest(names),
+        # A dataset has one source, and its digest is not compared with that of several.
+        source_digest=None
+        if dataset is None or only_estimate or len(names) != 1
+        else digest_of_source(names[0], scheme),
         on_contest=next((OnContest(way[2:]) for way, is_given in ways.items() if is_given), OnContest.REFUSE),
         take_partial=partial,
         only_missing=missing_only,
@@ -256,15 +259,6 @@ def _mosaic(
         return Mosaic.of(sources, tile_picture_codec(tile_size), zooms=levels or (), area=area)
     except ImagerySourceError as error:
         raise BadInputError(str(error), remedy=error.remedy) from error
-
-
-def _digest(names: tuple[str, ...]) -> SourceDigest | None:
-    """The digest of the source where it is a single file; a dataset's is not compared with any other."""
-    from ...composition.imagery_parts import file_of
-    from ...input_files.source_digest import digest_of_file
-
-    path = file_of(names[0]) if len(names) == 1 else None
-    return None if path is None else digest_of_file(path)
 
 
 def _has_store(session: Session) -> bool:
