@@ -36,9 +36,9 @@ def route_file(points: list[tuple[float, float]], name: str = "way.geojson") -> 
 @pytest.fixture
 def visited(browser: Browser, url: str, request: pytest.FixtureRequest) -> Iterator[Visit]:
     options = getattr(request, "param", {"viewport": {"width": 1200, "height": 900}})
-    with closing(browser.new_context(reduced_motion="reduce", **options)) as context:
-        with visiting(context, url) as visited:
-            yield visited
+    context = browser.new_context(reduced_motion="reduce", **options)
+    with closing(context), visiting(context, url) as visited:
+        yield visited
 
 
 def judge(page: Page, points: list[tuple[float, float]]) -> None:
