@@ -7,7 +7,6 @@ from _cell_leaves cimport (
     CANDIDATE_COUNT,
     HEADER_WORDS,
     INSIDE,
-    MAP_LEVELS,
     MAP_WORDS,
     MAX_SHAPES,
     MAX_UNITS,
