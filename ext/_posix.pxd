@@ -38,11 +38,9 @@ cdef extern from "<unistd.h>" nogil:
     int fchown(int descriptor, uid_t owner, gid_t group)
     int fsync(int descriptor)
     int getpid()
-    off_t lseek(int descriptor, off_t offset, int whence)
     int linkat(int old_directory, const char *old_path, int new_directory, const char *new_path, int flags)
     Py_ssize_t pread(int descriptor, void *bytes, size_t count, off_t offset)
     enum:
-        SEEK_END
         _SC_PAGESIZE
     long sysconf(int name)
     int syncfs(int descriptor)
@@ -131,18 +129,18 @@ cdef extern from *:
 
     struct aerotile_open_how { uint64_t flags; uint64_t mode; uint64_t resolve; };
 
-    static int aerotile_openat2(int directory, const char *path, struct aerotile_open_how *how) {
+    static inline int aerotile_openat2(int directory, const char *path, struct aerotile_open_how *how) {
         return (int)syscall(SYS_openat2, directory, path, how, sizeof(*how));
     }
 
     /* The C library that wheels are built for does not have preadv2 yet. */
-    static ssize_t aerotile_pread_cached(int descriptor, void *bytes, size_t count, int64_t offset) {
+    static inline ssize_t aerotile_pread_cached(int descriptor, void *bytes, size_t count, int64_t offset) {
         struct iovec part = {bytes, count};
         return syscall(SYS_preadv2, descriptor, &part, 1L, (long)offset, 0L, AEROTILE_RWF_NOWAIT);
     }
 
     /* How many pages of a file's first bytes the page cache has; -1 with errno. */
-    static int64_t aerotile_cached_pages(int descriptor, uint64_t length) {
+    static inline int64_t aerotile_cached_pages(int descriptor, uint64_t length) {
         struct { uint64_t offset, length; } range = {0, length};
         struct { uint64_t cached, dirty, writeback, evicted, recently_evicted; } counts = {0};
         return syscall(SYS_cachestat, descriptor, &range, &counts, 0) == 0 ? (int64_t)counts.cached : -1;

@@ -7,7 +7,6 @@ from _cell_leaves cimport (
     CANDIDATE_COUNT,
     HEADER_WORDS,
     INSIDE,
-    MAP_LEVELS,
     MAP_WORDS,
     MAX_SHAPES,
     MAX_UNITS,
@@ -70,9 +69,13 @@ def laid_out(
     cdef int[:, ::1] places = places_made  # zoom, x and y
     cdef Tile cell
     for i in range(cells):
+        if i > 0 and places[i, 0] == 0:
+            raise ValueError(f"cell {i} of a sector grid is the child of none: its arrays don't fit together")
         if children[i] != 0:
             words[i] = children[i]
             for k in range(4):
+                if places[children[i] + k, 0] != 0:
+                    raise ValueError(f"cell {children[i] + k} is the child of two: the arrays don't fit together")
                 # Below the finest zoom there is no tile, and nobody asks.
                 places[children[i] + k, 0] = min(places[i, 0] + 1, MAX_ZOOM)
                 places[children[i] + k, 1] = (places[i, 1] << 1 | (k & 1)) & LAST_OF_ZOOM

@@ -27,8 +27,8 @@ _THIS_DATABASE = "(SELECT oid FROM pg_database WHERE datname = current_database(
 _SHAPE = " UNION ALL ".join(
     (
         f"SELECT to_jsonb(c) - '{{{_VOLATILE}}}'::text[] FROM pg_class c WHERE oid >= {_FIRST_USER_OID}",
-        f"SELECT jsonb_build_array(datallowconn, datconnlimit, datistemplate, datacl) FROM pg_database "
-        f"WHERE oid = {_THIS_DATABASE}",
+        f"SELECT jsonb_build_array(datallowconn, datconnlimit, datistemplate, datacl, datdba) "
+        f"FROM pg_database WHERE oid = {_THIS_DATABASE}",
         f"SELECT to_jsonb(s) FROM pg_db_role_setting s WHERE setdatabase = {_THIS_DATABASE}",
         *(
             f"SELECT to_jsonb(md5(string_agg(c::text, ' ' ORDER BY c::text))) FROM {catalogue} c "

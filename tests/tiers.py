@@ -35,8 +35,12 @@ def pytest_sessionstart() -> None:
     gc.disable()
 
 
-def pytest_collection_finish() -> None:
-    """Hide what was collected from the garbage collector, which tests call by the hundred."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Hide what was collected from the garbage collector, which tests call by the hundred.
+
+    Not at the end of the collection, which the process that hands tests out to others never comes to.
+    """
     gc.collect()
     gc.freeze()
     gc.enable()

@@ -228,7 +228,7 @@ def test_a_route_is_judged_on_the_page_as_by_aerotile_ready(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--host", "256.0.0.1"), BAD_CALL, "cannot listen on 256.0.0.1: Name or service not known"),
+        (("--host", "256.0.0.1"), BAD_CALL, "cannot listen on 256.0.0.1: "),  # why depends on the network
         (("--name", "http://ground/"), BAD_CALL, "--name 'http://ground/' is no name of a host"),
         (("--name", "ground:80"), BAD_CALL, "--name 'ground:80' is no name of a host"),
         (("--port", "70000"), BAD_CALL, "70000 is not in the range"),
@@ -240,7 +240,7 @@ def test_a_wrong_call_is_one_line_that_names_what_is_wrong(
     call: Call, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     result = call("serve", "--port", "0", *arguments)
-    assert (result.code, message in result.error) == (code, True), result.err
+    assert (result.code, message in result.error, "[Errno" in result.error) == (code, True, False), result.err
 
 
 def test_a_port_that_is_taken_is_named(call: Call) -> None:

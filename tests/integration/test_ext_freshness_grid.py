@@ -118,6 +118,15 @@ def test_arrays_that_lead_astray_are_refused(name: str, value: Any) -> None:
         SectorGrid(SECTORS, **{**arrays(), name: np.array(value)})
 
 
+@pytest.mark.parametrize("children", [[1, 0, 0, 0, 0, 0], [1, 5, 5, 0, 0, 0, 0, 0, 0]], ids=["none", "two"])
+def test_a_cell_that_is_the_child_of_none_or_of_two_is_refused(children: list[int]) -> None:
+    count = len(children)
+    cells = {"firsts": [0] * count, "starts": [0] * count + [2]}
+    given = {name: np.array(value, np.int32) for name, value in {**cells, "children": children}.items()}
+    with pytest.raises(ValueError, match="don't fit together"):
+        SectorGrid(SECTORS, **{**arrays(), **given})
+
+
 @pytest.mark.parametrize(
     "place",
     [(0, 1, 0), (0, 0, -1), (23, 0, 0), (-1, 0, 0), (5, 32, 0), (64, 0, 0)],

@@ -67,6 +67,7 @@ def test_rows_and_sequences_are_put_back(databases: ReusedDatabases, change: str
         "REVOKE ALL ON SCHEMA public FROM PUBLIC",
         "CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = 64', current_database()); END $$",
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO pg_monitor', current_database()); END $$",
         "ANALYZE tile_freshness_rules",
     ],
 )

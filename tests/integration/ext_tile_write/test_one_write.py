@@ -186,6 +186,9 @@ def test_an_answer_that_does_not_come_is_not_awaited_for_ever(
 
 INSERTED = b"C\0\0\0\x0fINSERT 0 1\0"
 REFUSED = b"E\0\0\0\x0dC23505\0\0\0\0"
+NOT_INSERTED = b"C\0\0\0\x0fINSERT 0 0\0"
+BEGUN = b"C\0\0\0\x0aBEGIN\0"
+NOTICE = b"N\0\0\0\x19SNOTICE\0C00000\0Mone\0\0"
 IN_TRANSACTION, FAILED, IDLE = b"Z\0\0\0\x05T", b"Z\0\0\0\x05E", b"Z\0\0\0\x05I"
 
 
@@ -193,6 +196,9 @@ IN_TRANSACTION, FAILED, IDLE = b"Z\0\0\0\x05T", b"Z\0\0\0\x05E", b"Z\0\0\0\x05I"
     ("answer", "is_placed"),
     [
         (INSERTED + IN_TRANSACTION, True),
+        (BEGUN + NOTICE + INSERTED + IN_TRANSACTION, True),
+        (NOT_INSERTED + IN_TRANSACTION, False),
+        (BEGUN + IN_TRANSACTION, False),
         (REFUSED + FAILED, False),
         (REFUSED + IN_TRANSACTION, False),
         (INSERTED + FAILED, False),
@@ -202,7 +208,20 @@ IN_TRANSACTION, FAILED, IDLE = b"Z\0\0\0\x05T", b"Z\0\0\0\x05E", b"Z\0\0\0\x05I"
         (INSERTED + IN_TRANSACTION + INSERTED, False),
         (b"\x16\x03\x03\0\x40" + INSERTED + IN_TRANSACTION, False),
     ],
-    ids=["inserted", "refused", "error", "failed", "ended", "unfinished", "cut", "more behind", "encrypted"],
+    ids=[
+        "inserted",
+        "a notice",
+        "no row",
+        "begun",
+        "refused",
+        "error",
+        "failed",
+        "ended",
+        "unfinished",
+        "cut",
+        "more behind",
+        "encrypted",
+    ],
 )
 def test_an_answer_that_the_row_is_inserted_places_the_tile_and_no_other_answer_does(
     root: int, folder: Path, write: GatedWrite, answer: bytes, is_placed: bool
