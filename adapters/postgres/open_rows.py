@@ -8,7 +8,7 @@ from uuid import UUID
 
 import psycopg
 
-from ...domain.errors import DuplicateTileError
+from ...domain.errors import DuplicateTileError, StoreUnavailableError
 from ...domain.values.disk_usage import DiskUsage
 from ...domain.values.tiles import (
     TileId,
@@ -67,6 +67,11 @@ class PostgresOpenRow:
             _, inserted, _ = self._transaction.receive(f"inserting {self._named}", sent)
         except psycopg.errors.UniqueViolation as error:
             raise DuplicateTileError(self._stored.tile_id) from error
+        if not inserted.result.ntuples:
+            raise StoreUnavailableError(
+                f"inserting {self._named} failed: the database left its row out",
+                remedy="remove the trigger or rule on the table tiles that does so",
+            )
         self._transaction.xid = inserted.text
 
     def commit(self) -> TileMetadataPersistent:

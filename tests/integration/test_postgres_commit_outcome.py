@@ -291,3 +291,19 @@ def test_a_connection_that_is_lost_while_a_file_is_unlinked_is_no_matter_once_th
             end_every_other_session(migrated_database)
         assert straight.get_by_id(described(0).tile_id) is None
         write_one(rows, lambda: None)
+
+
+def test_a_row_that_a_trigger_of_somebody_else_leaves_out_is_an_error_of_the_store(
+    migrated_database: str, straight: PostgresTileMetadataStore
+) -> None:
+    with psycopg.connect(migrated_database) as connection:
+        connection.execute(
+            "CREATE FUNCTION leave_out() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+        )
+        connection.execute(
+            "CREATE TRIGGER leave_out BEFORE INSERT ON tiles FOR EACH ROW EXECUTE FUNCTION leave_out()"
+        )
+    refused = pytest.raises(StoreUnavailableError, match="left its row out")
+    with Database(migrated_database) as database, refused:
+        write_one(PostgresTileRows(database), lambda: pytest.fail("a file was placed for no row"))
+    assert straight.get_by_id(described(0).tile_id) is None
