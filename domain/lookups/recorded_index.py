@@ -114,6 +114,7 @@ class RecordedIndex:
             metadata, hits = after, _searched(index, descriptor, k, near)  # another generation answered
         sequence = next(self._sequence)
         store = self._store()
+        listed = hits[:LISTED_HITS]  # no more than these may wait in the recorder's queue
         self._recorder.record_later(
             partial(
                 _event,
@@ -124,8 +125,9 @@ class RecordedIndex:
                 k,
                 near,
                 metadata,
-                hits,
-                None if store is None else _contents(store, hits),
+                listed,
+                len(hits),
+                None if store is None else _contents(store, listed),
             )
         )
         found = RecordedHits(hits)
@@ -139,13 +141,13 @@ def _searched(
     return index.search(descriptor, k) if near is None else index.search_within(descriptor, k, near)
 
 
-def _contents(store: KnownContents, hits: list[SearchHit]) -> list[str | None]:
+def _contents(store: KnownContents, listed: list[SearchHit]) -> list[str | None]:
     """The content of each listed hit, as the store knows it now."""
     content_sha256 = store.content_sha256
     try:
-        return [content_sha256(hit.tile_id) for hit in hits[:LISTED_HITS]]
+        return [content_sha256(hit.tile_id) for hit in listed]
     except TileCacheError:  # damaged facts of a base; the read of the tile reports them
-        return [_content(store, hit.tile_id) for hit in hits[:LISTED_HITS]]
+        return [_content(store, hit.tile_id) for hit in listed]
 
 
 def _content(store: KnownContents, tile_id: TileId) -> str | None:
@@ -163,7 +165,8 @@ def _event(
     k: int,
     near: Area | None,
     metadata: IndexMetadata,
-    hits: list[SearchHit],
+    listed: list[SearchHit],
+    hit_count: int,
     contents: list[str | None] | None,
 ) -> FlightEvent:
     """The lookup as it is recorded."""
@@ -176,8 +179,8 @@ def _event(
         near=near,
         generation=metadata.generation,
         index_sha256=metadata.sha256,
-        hits=tuple(hits[:LISTED_HITS]),
-        hit_count=len(hits),
+        hits=tuple(listed),
+        hit_count=hit_count,
         contents=None if contents is None else tuple(contents),
     )
     return FlightEvent(EventKind.LOOKUP, "graph" if near is None else "area", lookup.to_payload())
