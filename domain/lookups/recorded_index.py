@@ -71,11 +71,11 @@ class RecordedIndex:
 
     def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
         """See `DescriptorIndex`."""
-        return self._recorded(descriptor, k, None)
+        return self._recorded(self._index.search, descriptor, k)
 
     def search_within(self, descriptor: npt.NDArray[np.float32], k: int, area: Area) -> list[SearchHit]:
         """See `SupportsAreaSearch`."""
-        return self._recorded(descriptor, k, area)
+        return self._recorded(self._index.search_within, descriptor, k, area)
 
     def rebuild(
         self,
@@ -107,11 +107,18 @@ class RecordedIndex:
         """See `DescriptorIndex`."""
         self._index.close()
 
-    def _recorded(self, descriptor: npt.NDArray[np.float32], k: int, near: Area | None) -> list[SearchHit]:
+    def _recorded(
+        self,
+        search: Callable[..., list[SearchHit]],
+        descriptor: npt.NDArray[np.float32],
+        k: int,
+        *area: Area,
+    ) -> list[SearchHit]:
+        """`area` as it is given to `search`: one or none."""
         index = self._index
-        metadata, hits = index.metadata(), _searched(index, descriptor, k, near)
+        metadata, hits = index.metadata(), search(descriptor, k, *area)
         while (after := index.metadata()) is not metadata and after.sha256 != metadata.sha256:
-            metadata, hits = after, _searched(index, descriptor, k, near)  # another generation answered
+            metadata, hits = after, search(descriptor, k, *area)  # another generation answered
         sequence = next(self._sequence)
         store = self._store()
         listed = hits[:LISTED_HITS]  # no more than these may wait in the recorder's queue
@@ -123,7 +130,7 @@ class RecordedIndex:
                 descriptor.astype("<f4", copy=False).tobytes(),
                 self._keep_query,
                 k,
-                near,
+                area[0] if area else None,
                 metadata,
                 listed,
                 len(hits),
@@ -133,12 +140,6 @@ class RecordedIndex:
         found = RecordedHits(hits)
         found.lookup = f"{self._run}-{sequence}"
         return found
-
-
-def _searched(
-    index: SearchableIndex, descriptor: npt.NDArray[np.float32], k: int, near: Area | None
-) -> list[SearchHit]:
-    return index.search(descriptor, k) if near is None else index.search_within(descriptor, k, near)
 
 
 def _contents(store: KnownContents, listed: list[SearchHit]) -> list[str | None]:
