@@ -173,6 +173,14 @@ def test_a_lookup_that_raises_is_not_recorded() -> None:
     assert flown.recorder.events == ()
 
 
+def test_a_search_within_no_area_is_no_search_of_the_graph() -> None:
+    flown = flight()
+    nowhere: Any = None
+    with pytest.raises(TypeError, match="area must be of type Area"):
+        flown.index.search_within(QUERY, 1, nowhere)
+    assert flown.recorder.events == ()
+
+
 def test_of_many_hits_the_first_are_listed_and_all_are_counted() -> None:
     tiles = [TileId(12, x, 3, TileSource.IMPORTED) for x in range(LISTED_HITS + 3)]
     index, recorder = MemoryDescriptorIndex(), MemoryFlightRecorder()
