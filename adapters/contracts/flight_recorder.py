@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
-from functools import partial
 from typing import Any
 
 import attrs
 import pytest
 
 from ...domain.flight_events import EventKind, FlightEvent
-from ...domain.lookups.recorded_index import RecordsLater
 from ...domain.ports.flight_recorder import FlightRecorder
 from ...domain.values.lookups import PositionFix
 from ...domain.values.tiles import TileId, TileSource
@@ -22,7 +20,7 @@ from ...domain.values.tiles import TileId, TileSource
 class FlightRecorderSubject:
     """A recorder under test, and its events without the port."""
 
-    recorder: RecordsLater
+    recorder: FlightRecorder
     recorded: Callable[[], list[tuple[str, str, dict[str, Any]]]]
     """Kind, reason and payload of each event, once every event recorded so far is stored."""
 
@@ -75,30 +73,6 @@ class FlightRecorderContract:
         recorded = subject.recorded()
         assert len(recorded) == 2
         assert recorded[1][2] == {"after": True}
-
-    def test_an_event_that_is_made_later_has_its_place_in_the_order(
-        self, subject: FlightRecorderSubject
-    ) -> None:
-        calls: list[int] = []
-
-        def make(number: int) -> FlightEvent:
-            calls.append(number)
-            return FlightEvent(EventKind.WRITE, "committed", {"number": number})
-
-        for number in range(0, 20, 2):
-            subject.recorder.record_later(partial(make, number))
-            subject.recorder.record(FlightEvent(EventKind.WRITE, "committed", {"number": number + 1}))
-        assert [payload["number"] for _, _, payload in subject.recorded()] == list(range(20))
-        assert calls == list(range(0, 20, 2))
-
-    def test_an_event_that_can_not_be_made_costs_itself_alone(self, subject: FlightRecorderSubject) -> None:
-        def make() -> FlightEvent:
-            raise OSError("no such event")
-
-        subject.recorder.record_later(make)
-        subject.recorder.record(FlightEvent(EventKind.WRITE, "committed", {"after": True}))
-        written = [payload for kind, _, payload in subject.recorded() if kind == "c6.write"]
-        assert written == [{"after": True}]
 
     def test_a_fix_of_the_flight_stack_is_an_event_in_its_order(self, subject: FlightRecorderSubject) -> None:
         at = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=timezone.utc)

@@ -182,7 +182,8 @@ class ArchiveWriter:
             self._under_way = None
 
     def _write_all(self) -> None:
-        self._hand_over()
+        if self._unwritten:
+            self._hand_over()
         self._wait()
 
     def _read(self, offset: int, length: int) -> bytes:

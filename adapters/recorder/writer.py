@@ -63,11 +63,11 @@ class JsonLinesRecorder:
     events wait, further ones are dropped, counted, and the count recorded as `c0.recorder.dropped` when there
     is room again.
 
-    Durability: an event is on the disk about `sync_interval_s` seconds after it was recorded, or when `close`
-    returns; a power cut loses later events only. A disk that fails is tried again every `retry_interval_s`
-    seconds; meanwhile the queue fills and drops are counted. Lines written since the last good sync may be
-    missing after a failed sync and a power cut: later lines go into another segment, and the old segment is
-    never reported as durable.
+    Durability: an event is on the disk `sync_interval_s` seconds after it was recorded, 0.1 at least, and the
+    time that the disk takes; or when `close` returns. A power cut loses later events only. A disk that fails
+    is tried again every `retry_interval_s` seconds; meanwhile the queue fills and drops are counted. Lines
+    written since the last good sync may be missing after a failed sync and a power cut: later lines go into
+    another segment, and the old segment is never reported as durable.
 
     Disk: segments of `segment_bytes`, the oldest deleted beyond `max_total_bytes`. Lookups take at most
     `lookup_bytes_per_hour`; beyond it they are left out, evenly over the hour, counted, and the count is
@@ -107,7 +107,8 @@ class JsonLinesRecorder:
             clock=clock,
             segment_bytes=segment_bytes,
             max_total_bytes=max_total_bytes,
-            sync_interval_s=sync_interval_s,
+            # Of which an event may have waited a period for the thread to look.
+            sync_interval_s=max(0.0, sync_interval_s - _PERIOD_S),
         )
         self._writer = _Writer(
             journal, clock, retry_interval_s, HourlyAllowance.full(lookup_bytes_per_hour, clock.monotonic())
@@ -199,6 +200,8 @@ class _Writer:
         self._clock = clock
         self._retry_interval_s = retry_interval_s
         self._stopping = threading.Event()
+        self._forgotten = False
+        """Whether the recorder was collected on this thread, which may hold the lock of `_stopping` then."""
         self._behind = False
         """Whether the journal had no room for all that was queued."""
         self._drops_recorded = 0
@@ -211,7 +214,10 @@ class _Writer:
 
         A child made by fork has no such thread, and its copy of the queue may be locked for ever.
         """
-        if not owner.is_current or threading.current_thread() is self.thread:
+        if not owner.is_current:
+            return
+        if threading.current_thread() is self.thread:
+            self._forgotten = True
             return
         self._stopping.set()
         self.thread.join(timeout_s)
@@ -221,7 +227,7 @@ class _Writer:
     def _run(self) -> None:
         while True:
             # Read before the queue, which then has all events from before `stop`.
-            stopping = self._stopping.is_set()
+            stopping = self._forgotten or self._stopping.is_set()
             try:
                 self._step()
             except Exception:

@@ -121,6 +121,7 @@ class RecordedIndex:
             metadata, hits = after, search(descriptor, k, *area)  # another generation answered
         sequence = next(self._sequence)
         store = self._store()
+        listed = hits[:LISTED_HITS]  # no more than these may wait in the recorder's queue
         self._recorder.record_later(
             partial(
                 _event,
@@ -131,8 +132,9 @@ class RecordedIndex:
                 k,
                 area[0] if area else None,
                 metadata,
-                hits,
-                None if store is None else _contents(store, hits),
+                listed,
+                len(hits),
+                None if store is None else _contents(store, listed),
             )
         )
         found = RecordedHits(hits)
@@ -140,13 +142,13 @@ class RecordedIndex:
         return found
 
 
-def _contents(store: KnownContents, hits: list[SearchHit]) -> list[str | None]:
+def _contents(store: KnownContents, listed: list[SearchHit]) -> list[str | None]:
     """The content of each listed hit, as the store knows it now."""
     content_sha256 = store.content_sha256
     try:
-        return [content_sha256(hit.tile_id) for hit in hits[:LISTED_HITS]]
+        return [content_sha256(hit.tile_id) for hit in listed]
     except TileCacheError:  # damaged facts of a base; the read of the tile reports them
-        return [_content(store, hit.tile_id) for hit in hits[:LISTED_HITS]]
+        return [_content(store, hit.tile_id) for hit in listed]
 
 
 def _content(store: KnownContents, tile_id: TileId) -> str | None:
@@ -164,7 +166,8 @@ def _event(
     k: int,
     near: Area | None,
     metadata: IndexMetadata,
-    hits: list[SearchHit],
+    listed: list[SearchHit],
+    hit_count: int,
     contents: list[str | None] | None,
 ) -> FlightEvent:
     """The lookup as it is recorded."""
@@ -177,8 +180,8 @@ def _event(
         near=near,
         generation=metadata.generation,
         index_sha256=metadata.sha256,
-        hits=tuple(hits[:LISTED_HITS]),
-        hit_count=len(hits),
+        hits=tuple(listed),
+        hit_count=hit_count,
         contents=None if contents is None else tuple(contents),
     )
     return FlightEvent(EventKind.LOOKUP, "graph" if near is None else "area", lookup.to_payload())

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import struct
+import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pytest
@@ -108,6 +110,25 @@ def test_tiles_are_told_apart_by_their_bytes_and_not_by_a_hash(tmp_path: Path) -
     assert offsets[0] == offsets[2]
     assert len(set(offsets)) == header.contents == 3
     assert read_by_others(path) == {0: b"aa", 1: b"ab", 2: b"aa", 3: b"b"}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [lambda writer: writer.add(1, b"1" * (1 << 20), b"1" * 32), lambda writer: writer.finish(b"{}", BOUNDS)],
+    ids=["add", "finish"],
+)
+def test_a_full_disk_is_an_error_of_the_caller_and_ends_the_thread(
+    tmp_path: Path, call: Callable[[ArchiveWriter], object]
+) -> None:
+    others = set(threading.enumerate())
+    with (
+        Path("/dev/full").open("r+b", buffering=0) as file,
+        closing(ArchiveWriter(cast("BinaryIO", file), 4, tmp_path)) as writer,
+    ):
+        writer.add(0, bytes(1 << 20), bytes(32))
+        with pytest.raises(OSError, match="No space left"):
+            call(writer)
+    assert [each for each in set(threading.enumerate()) - others if "archive" in each.name] == []
 
 
 def test_the_digests_are_those_of_the_parts_of_the_finished_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -33,6 +34,26 @@ def test_an_event_reaches_the_disk_without_a_close(tmp_path: Path) -> None:
     recorder.record(event(1))
     until(lambda: recorder.status().written == 1)
     assert numbers_in(tmp_path) == [1]
+    recorder.close()
+
+
+def test_the_wait_for_the_thread_is_part_of_the_time_to_the_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    sync = os.fdatasync
+
+    def noted(descriptor: int) -> None:
+        sync(descriptor)
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+    monkeypatch.setattr(os, "fdatasync", noted)
+    clock = ManualClock(START)
+    recorder = recorder_in(tmp_path, clock=clock, sync_interval_s=5.0)
+    recorder.record(event(1))
+    until(lambda: recorder.status().written == 1)
+    clock.advance(timedelta(seconds=4.95))  # it may have waited 0.1 s before
+    until(lambda: tmp_path / "record-000001.jsonl" in synced)
     recorder.close()
 
 

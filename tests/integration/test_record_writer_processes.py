@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import signal
+import threading
+from functools import partial
 from pathlib import Path
 
 from recorded_events import event, numbers_in, recorder_in, run_python
+from waiting import until
+
+from aerotile.adapters.recorder import JsonLinesRecorder
+from aerotile.domain.flight_events import FlightEvent
 
 
 def test_a_process_that_is_killed_leaves_every_event_that_was_written(tmp_path: Path) -> None:
@@ -42,6 +48,21 @@ def test_a_recorder_that_is_forgotten_brings_its_events_to_the_disk(tmp_path: Pa
         recorder.record(event(number))
     del recorder
     assert numbers_in(tmp_path) == list(range(100))
+
+
+def test_a_recorder_that_is_forgotten_on_its_own_thread_ends_that_thread(tmp_path: Path) -> None:
+    def make(_: JsonLinesRecorder) -> FlightEvent:
+        return event(1)
+
+    others = set(threading.enumerate())
+    recorder = recorder_in(tmp_path)
+    (thread,) = (each for each in set(threading.enumerate()) - others if each.name == "aerotile-recorder")
+    recorder.record(event(0))
+    recorder.record_later(partial(make, recorder))
+    recorder.record(event(2))
+    del recorder  # the queue has the last reference
+    until(lambda: not thread.is_alive())
+    assert numbers_in(tmp_path) == [0, 1, 2]
 
 
 def test_a_forked_child_writes_nothing_twice_and_ends_cleanly(tmp_path: Path) -> None:

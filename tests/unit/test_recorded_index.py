@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
+import weakref
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from aerotile.adapters.memory.descriptor_index import MemoryDescriptorIndex
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.domain.errors import BaseUnavailableError
-from aerotile.domain.flight_events import EVENT_KINDS, EventKind
+from aerotile.domain.flight_events import EVENT_KINDS, EventKind, FlightEvent
 from aerotile.domain.lookups.recorded_index import KnownContents, RecordedHits, RecordedIndex
 from aerotile.domain.ports.descriptor_index import DescriptorIndex, SupportsAreaSearch, SupportsKeyListing
 from aerotile.domain.values.areas import Area
 from aerotile.domain.values.corridors import Corridor
+from aerotile.domain.values.descriptors import SearchHit
 from aerotile.domain.values.lookups import LISTED_HITS, Lookup, PositionFix, area_facts, area_of
 from aerotile.domain.values.shapes import Circle, MultiPolygon, Polygon
 from aerotile.domain.values.tile_grid import Bbox
@@ -114,10 +119,65 @@ def test_the_query_may_change_once_the_search_has_returned() -> None:
     assert Lookup.from_payload(flown.payloads()[0]).query == QUERY.tobytes()
 
 
+class LaterRecorder(MemoryFlightRecorder):
+    """Makes the events when they are asked for, as the recorder of a flight does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[Callable[[], FlightEvent]] = []
+
+    def record_later(self, make: Callable[[], FlightEvent]) -> None:
+        self.waiting.append(make)
+
+
+class OneList(MemoryDescriptorIndex):
+    """Gives the hits of each search in the same list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hits: list[SearchHit] = []
+
+    def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
+        self.hits[:] = super().search(descriptor, k)
+        return self.hits
+
+
+def test_an_event_that_is_made_later_has_the_hits_of_its_own_search() -> None:
+    index, recorder = OneList(), LaterRecorder()
+    index.rebuild(TILES, DESCRIPTORS, descriptor_model="net", built_at=NOON)
+    recorded = RecordedIndex(index, recorder, run="a1", store=lambda: None, keep_query=True)
+    found = [list(recorded.search(query, 2)) for query in (QUERY, -QUERY * 9, QUERY * 9)]
+    lookups = [Lookup.from_payload(make().payload) for make in recorder.waiting]
+    assert [list(lookup.hits) for lookup in lookups] == found
+    assert [lookup.hit_count for lookup in lookups] == [2, 2, 2]
+
+
+def test_no_more_hits_than_are_listed_wait_for_their_event() -> None:
+    tiles = [TileId(12, x, 3, TileSource.IMPORTED) for x in range(LISTED_HITS + 3)]
+    index, recorder = OneList(), LaterRecorder()
+    index.rebuild(tiles, np.eye(len(tiles), 2, dtype=np.float32), descriptor_model="net", built_at=NOON)
+    recorded = RecordedIndex(index, recorder, run="a1", store=lambda: None, keep_query=False)
+    recorded.search(QUERY, len(tiles))
+    last = weakref.ref(index.hits[-1])
+    index.hits.clear()
+    gc.collect()
+    (make,) = recorder.waiting
+    assert last() is None
+    assert make().payload["hit_count"] == len(tiles)
+
+
 def test_a_lookup_that_raises_is_not_recorded() -> None:
     flown = flight()
     with pytest.raises(ValueError, match="k"):
         flown.index.search(QUERY, 0)
+    assert flown.recorder.events == ()
+
+
+def test_a_search_within_no_area_is_no_search_of_the_graph() -> None:
+    flown = flight()
+    nowhere: Any = None
+    with pytest.raises(TypeError, match="area must be of type Area"):
+        flown.index.search_within(QUERY, 1, nowhere)
     assert flown.recorder.events == ()
 
 
