@@ -160,6 +160,8 @@ class DaskRunner:
                 if not is_begun:
                     is_begun = True
                     yield None
+                    # Nobody looked while the caller did something else, however long that took.
+                    self._had_threads = time.monotonic()
                 if not under_way:
                     return
                 for future in self._ended(under_way):

@@ -81,6 +81,29 @@ def test_a_large_task_whose_worker_is_gone_is_done_by_the_next_one(
         assert wait() == 5
 
 
+def test_the_patience_with_a_cluster_without_workers_begins_when_somebody_waits(
+    cluster: LocalCluster, runner: DaskRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, looks = DaskRunner._ended, 0
+
+    def with_a_worker_at_the_second_look(runner: DaskRunner, under_way: Mapping[Future, Any]) -> list[Future]:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            return []
+        cluster.scale(1)
+        until(lambda: bool(runner._client.nthreads()))
+        return ended(runner, under_way)
+
+    monkeypatch.setattr(DaskRunner, "_ended", with_a_worker_at_the_second_look)
+    with runner.beside("graph", lambda number: number + 1, 4) as wait:
+        cluster.scale(0)
+        until(lambda: not runner._client.nthreads())
+        runner._had_threads -= 3600  # the caller did something else, and the worker has just died
+        runner._looked = 0.0
+        assert wait() == 5
+
+
 def test_a_large_task_that_nobody_waits_for_is_given_up(runner: DaskRunner, tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), runner.beside("graph", gated(tmp_path), 4):
         raise ZeroDivisionError
