@@ -148,7 +148,7 @@ def test_a_build_that_no_machine_has_the_memory_for_is_refused_before_the_first_
     assert refused.code == JOB_FAILED
     descriptors, dimension = 2 * len(TILES), NETWORK.by_numpy(np.zeros((1, SIZE, SIZE, 3), np.uint8)).shape[1]
     assert f"an index of {descriptors} x {dimension} takes up to" in refused.error
-    assert "30 MiB are available" in refused.error
+    assert "30 MiB are available — keep the vectors as float16, lower index.m, or " in refused.error
     assert not (tmp_path / "work").exists()
     write_plan(tmp_path, "")  # without an index
     assert site("build", "plan.toml").code == 0
