@@ -158,7 +158,7 @@ def describe_block(
         else:
             described.append(tile_id)
         if len(waiting) == batch or (waiting and position == positions[-1]):
-            parts.append(_described_at(np.concatenate(waiting), model, headings))
+            parts.append(described_at(np.concatenate(waiting), model, headings))
             waiting.clear()
     rows = np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
     return DescribedBlock(tuple(described), rows, tuple(refused))
@@ -172,8 +172,8 @@ def _picture(tile_id: TileId, sha256: bytes, supply: TileSupply) -> Pictures:
     return supply.decode(pixels)
 
 
-def _described_at(pictures: Pictures, model: DescriptorModel, headings: tuple[int, ...]) -> Descriptors:
-    """The rows of these pictures, those of one picture together."""
+def described_at(pictures: Pictures, model: DescriptorModel, headings: tuple[int, ...]) -> Descriptors:
+    """The rows of these pictures, those of one picture together. Raises `DescriptorModelError`."""
     try:
         by_heading = [model.describe(turned(pictures, heading)) for heading in headings]
     except ValueError as error:

@@ -21,7 +21,7 @@ from .block_file import OpenBlock, open_block
 
 _FOLDER_MODE, _FILE_MODE = 0o755, 0o644
 _LOCK = ".lock"
-_PROGRESS = ".progress"
+_PROGRESS = ".progress.tmp"
 STEPS = ("tiles", "descriptors", "shards", "graphs")
 
 

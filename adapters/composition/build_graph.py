@@ -16,6 +16,7 @@ import attrs
 import numpy as np
 
 from ...domain.build_blocks import BlockFile, BlockOutcome, GraphTask, Progress, StepReport
+from ...domain.describe_tiles import described_at
 from ...domain.errors import IndexBuildError
 from ...domain.ports.block_runner import BlockRunner
 from ...domain.values.catalogue_entries import Keys
@@ -120,7 +121,7 @@ def refuse_without_memory(
     picture: Pictures = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), dtype=np.uint8)
     refuse_without_memory(
         tiles * len(headings_of(planned, planned.model)),
-        planned.model.describe(picture).shape[1],
+        described_at(picture, planned.model, (0,)).shape[1],
         config.index.hnsw_params,
         config.index.storage,
         threads=1,
@@ -197,7 +198,7 @@ def _showing(place: Path, total: int, progress: Progress) -> Iterator[None]:
     showing.start()
     try:
         yield
-        progress("graph", total, total)
     finally:
         has_ended.set()
         showing.join()
+    progress("graph", total, total)

@@ -139,7 +139,7 @@ class DaskRunner:
                     again += under_way.values()
                     under_way.clear()
                     self._connect()
-                elif prefer is not None and prefer not in self._workers:
+                elif prefer is not None and prefer not in self._workers and self._has_stranded(under_way):
                     # Dask keeps a task for a worker that died, where there was no other at that moment.
                     prefer = None
                     with suppress(*_GONE):
@@ -160,6 +160,8 @@ class DaskRunner:
                 if not is_begun:
                     is_begun = True
                     yield None
+                    # Nobody looked while the caller did something else, however long that took.
+                    self._had_threads = time.monotonic()
                 if not under_way:
                     return
                 for future in self._ended(under_way):
@@ -213,6 +215,16 @@ class DaskRunner:
                 remedy="start workers (dask worker ADDRESS), then build again: what is finished stays",
             )
         return True
+
+    def _has_stranded(self, under_way: Iterable[Future]) -> bool:
+        """Whether a task has no result and is on no worker."""
+        try:
+            on_workers = set().union(*self._client.processing().values())
+        except _GONE:
+            return False
+        return any(
+            future.status in ("pending", "lost") and future.key not in on_workers for future in under_way
+        )
 
     def _ended(self, under_way: Mapping[Future, Any]) -> list[Future]:
         """The futures that ended; none when nothing happened for a moment."""

@@ -55,7 +55,7 @@ def refuse_without_memory(
 ) -> None:
     """Raise `IndexBuildError` where the `available` bytes are too few for a build; None: not known.
 
-    `kind`: None for the one that `auto` means.
+    `kind`: None for the one that `auto` means, where the caller has no choice.
     """
     chosen = kind or kind_for(count, dimension, params, storage)
     needed = build_memory_bytes(count, dimension, params, storage, threads, chosen)
@@ -63,6 +63,6 @@ def refuse_without_memory(
         raise IndexBuildError(
             f"an index of {count} x {dimension} takes up to {needed >> 20} MiB of memory to build, "
             f"{available >> 20} MiB are available",
-            remedy="build with --kind hnsw_sq8, keep the vectors as float16, lower index.m, "
-            "or build on a larger machine",
+            remedy=("" if kind is None else "build with --kind hnsw_sq8, ")
+            + "keep the vectors as float16, lower index.m, or build on a larger machine",
         )

@@ -24,8 +24,9 @@ class BlockRunner(Protocol):
     def run(self, phase: str, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """The results of all tasks, in any order; tasks are drawn as results are taken.
 
-        `phase` is a word that progress shows. Closing the iterator ends what is under way. Raises
-        `BaseSealError` when a task fails, or the machines that run it do; finished tasks stay finished.
+        `phase` is a word that progress shows. Closing the iterator gives up what is under way: another
+        machine may still finish it. Raises `BaseSealError` when a task fails, or the machines that run it do;
+        finished tasks stay finished.
         """
         ...
 
@@ -34,8 +35,8 @@ class BlockRunner(Protocol):
     ) -> AbstractContextManager[Callable[[], Result]]:
         """Run one large task while the caller does something else; what is entered waits for its result.
 
-        It runs on the machine with the most memory. Leaving the context ends it. Raises as `run`, when it
-        waits.
+        It runs on the machine with the most memory. Leaving the context gives it up, as closing the iterator
+        of `run` does. Raises as `run`, when it waits.
         """
         ...
 

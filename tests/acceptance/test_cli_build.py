@@ -20,6 +20,7 @@ from PIL import Image
 from small_networks import STEPS, SmallNetwork
 
 import aerotile
+from aerotile.adapters.descriptor_models.gradient_vlad import GradientVlad
 from aerotile.domain.values.tile_key import decode_tile_key
 
 SIZE = 16
@@ -147,10 +148,22 @@ def test_a_build_that_no_machine_has_the_memory_for_is_refused_before_the_first_
     assert refused.code == JOB_FAILED
     descriptors, dimension = 2 * len(TILES), NETWORK.by_numpy(np.zeros((1, SIZE, SIZE, 3), np.uint8)).shape[1]
     assert f"an index of {descriptors} x {dimension} takes up to" in refused.error
-    assert "30 MiB are available" in refused.error
+    assert "30 MiB are available — keep the vectors as float16, lower index.m, or " in refused.error
     assert not (tmp_path / "work").exists()
     write_plan(tmp_path, "")  # without an index
     assert site("build", "plan.toml").code == 0
+
+
+def test_a_network_that_cant_describe_such_tiles_is_refused_before_the_first_block(
+    site: Call, tmp_path: Path
+) -> None:
+    words, mean, projection = np.ones((64, 32)), np.zeros(64 * 32), np.ones((64 * 32, 512))
+    GradientVlad(*(part.astype(np.float32) for part in (words, mean, projection))).save(tmp_path / "own.npz")
+    write_plan(tmp_path, '[describe]\nmodel = "own.npz"\n')
+    refused = site("build", "plan.toml")
+    assert refused.code == BAD_CALL
+    assert "can't describe such tiles: image must have shape (256, 256, 3)" in refused.error
+    assert not (tmp_path / "work").exists()
 
 
 def test_recalled_tiles_are_in_neither_the_tiles_nor_the_index_of_a_build(

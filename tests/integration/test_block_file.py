@@ -11,7 +11,7 @@ import pytest
 
 from aerotile.adapters.build_files.block_file import open_block, write_block
 from aerotile.adapters.build_files.shards import ShardedDescriptors
-from aerotile.adapters.build_files.work_folder import finished, work_in
+from aerotile.adapters.build_files.work_folder import finished, noted_progress, noting_progress, work_in
 from aerotile.domain.build_blocks import BlockFile
 from aerotile.domain.errors import BaseSealError
 
@@ -93,6 +93,22 @@ def test_one_build_works_in_a_folder_and_removes_what_killed_writers_left(tmp_pa
             pass
     with work_in(tmp_path / "work"):
         assert [path.name for path in (tmp_path / "work/tiles/ab").iterdir()] == ["whole"]
+
+
+def test_the_progress_of_a_killed_step_is_not_that_of_the_next_build(tmp_path: Path) -> None:
+    place = tmp_path / "work/graphs/ab/abcd"
+    with work_in(tmp_path / "work"):
+        place.parent.mkdir()
+        with noting_progress(place) as progress:
+            progress(3, 7)
+            assert noted_progress(place) == 3
+            (left,) = place.parent.iterdir()
+            content = left.read_bytes()
+        assert not list(place.parent.iterdir())
+        left.write_bytes(content)
+    with work_in(tmp_path / "work"):
+        assert noted_progress(place) == 0
+        assert not list(place.parent.iterdir())
 
 
 def test_shards_hold_no_file_open_however_many_they_are(tmp_path: Path) -> None:

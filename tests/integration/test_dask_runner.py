@@ -81,6 +81,72 @@ def test_a_large_task_whose_worker_is_gone_is_done_by_the_next_one(
         assert wait() == 5
 
 
+def test_a_large_task_that_another_worker_has_begun_is_not_begun_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit, ended = Client.submit, DaskRunner._ended
+    submitted = looks = 0
+
+    def counted(client: Client, *args: Any, **named: Any) -> Future:
+        nonlocal submitted
+        submitted += 1
+        return submit(client, *args, **named)
+
+    def let_go_at_the_third_look(runner: DaskRunner, under_way: Mapping[Future, Any]) -> list[Future]:
+        nonlocal looks
+        looks += 1
+        if looks < 3:
+            runner._looked = 0.0
+            return []
+        (tmp_path / "go").touch()
+        return ended(runner, under_way)
+
+    monkeypatch.setattr(Client, "submit", counted)
+    monkeypatch.setattr(DaskRunner, "_ended", let_go_at_the_third_look)
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        runner = DaskRunner(connect=lambda: Client(cluster, set_as_default=False), environment=same)
+        client = runner._client
+
+        def running_on() -> list[str]:
+            return [address for address, keys in client.processing().items() if keys]
+
+        with runner.beside("graph", gated(tmp_path), 4) as wait:
+            until(lambda: (tmp_path / "begun").exists())
+            (first,) = running_on()
+            (tmp_path / "begun").unlink()
+            client.sync(cluster.scheduler.remove_worker, first, stimulus_id="it died")
+            until(lambda: (tmp_path / "begun").exists())
+            assert running_on() != [first]
+            assert wait() == 5
+        assert submitted == 1
+        runner.close()
+
+
+def test_the_patience_with_a_cluster_without_workers_begins_when_somebody_waits(
+    cluster: LocalCluster, runner: DaskRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, looks = DaskRunner._ended, 0
+
+    def with_a_worker_at_the_second_look(runner: DaskRunner, under_way: Mapping[Future, Any]) -> list[Future]:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            return []
+        cluster.scale(1)
+        until(lambda: bool(runner._client.nthreads()))
+        return ended(runner, under_way)
+
+    monkeypatch.setattr(DaskRunner, "_ended", with_a_worker_at_the_second_look)
+    with runner.beside("graph", lambda number: number + 1, 4) as wait:
+        cluster.scale(0)
+        until(lambda: not runner._client.nthreads())
+        runner._had_threads -= 3600  # the caller did something else, and the worker has just died
+        runner._looked = 0.0
+        assert wait() == 5
+
+
 def test_a_large_task_that_nobody_waits_for_is_given_up(runner: DaskRunner, tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), runner.beside("graph", gated(tmp_path), 4):
         raise ZeroDivisionError
