@@ -74,8 +74,6 @@ class Exchange:
         """
         try:
             return self._loop.result(self._loop.submit(self._within_time(url, version)))
-        except TimeoutError:
-            return Answer(problem="no answer in time")
         except CancelledError:
             return Answer(problem="ended by this program")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
@@ -91,7 +89,10 @@ class Exchange:
         self._loop.close(self._client.aclose())
 
     async def _within_time(self, url: str, version: str | None) -> Answer:
-        return await asyncio.wait_for(self._followed(url, version), self._timeout_s)
+        try:
+            return await asyncio.wait_for(self._followed(url, version), self._timeout_s)
+        except asyncio.TimeoutError:  # no `TimeoutError` of Python's own on CPython 3.10
+            return Answer(problem="no answer in time")
 
     async def _followed(self, url: str, version: str | None) -> Answer:
         for _ in range(_MAX_REDIRECTS + 1):
