@@ -66,6 +66,7 @@ class Exchange:
         )
         # Only a task can be ended at a time of its own: sockets' timeouts begin anew with each byte.
         self._loop = LoopThread("aerotile-exchange")
+        self._is_over = False
 
     def get(self, url: str, version: str | None = None) -> Answer:
         """Send a request. Redirects are followed on the server itself alone; nothing is sent elsewhere.
@@ -80,7 +81,11 @@ class Exchange:
             return Answer(problem=_reason(error))
 
     def end_requests(self) -> None:
-        """End those under way; their answers have a problem. From any thread, before `close`."""
+        """End those under way, and begin no others; their answers have a problem.
+
+        From any thread, before `close`.
+        """
+        self._is_over = True
         with suppress(CancelledError):  # another thread does the same
             self._loop.cancel()
 
@@ -89,6 +94,8 @@ class Exchange:
         self._loop.close(self._client.aclose())
 
     async def _within_time(self, url: str, version: str | None) -> Answer:
+        if self._is_over:  # its thread was about to begin it when the others were cancelled
+            return Answer(problem="ended by this program")
         try:
             return await asyncio.wait_for(self._followed(url, version), self._timeout_s)
         except asyncio.TimeoutError:  # no `TimeoutError` of Python's own on CPython 3.10

@@ -21,7 +21,7 @@ from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.imagery.picture_places import tiles_at
 from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.tile_services.address import TileAddress
-from aerotile.adapters.tile_services.exchange import MAX_ANSWER_BYTES
+from aerotile.adapters.tile_services.exchange import MAX_ANSWER_BYTES, Exchange
 from aerotile.adapters.tile_services.pace import Pace
 from aerotile.adapters.tile_services.service_source import TileServiceSource
 from aerotile.adapters.tile_services.versions import condition_of
@@ -314,6 +314,17 @@ def test_a_stop_ends_a_request_that_no_answer_comes_to(server: TileServer, clock
         assert server.requests.total() == 1
     finally:
         released.set()
+
+
+def test_no_request_begins_behind_the_end_of_the_others(server: TileServer, clock: ManualClock) -> None:
+    address = TileAddress(server.address + _PATH)
+    exchange = Exchange(address, connections=1, timeout_s=30.0, clock=clock, user_agent="aerotile/test")
+    try:
+        exchange.end_requests()
+        assert exchange.get(address.url(_block(1)[0])).problem == "ended by this program"
+        assert not server.requests
+    finally:
+        exchange.close()
 
 
 def test_an_answer_that_breaks_off_is_asked_for_again(server: TileServer, clock: ManualClock) -> None:
