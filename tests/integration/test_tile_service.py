@@ -375,15 +375,20 @@ def test_a_head_that_comes_byte_by_byte_is_not_waited_for(clock: ManualClock) ->
                 while True:
                     threading.Thread(target=drip, args=(listening.accept()[0],), daemon=True).start()
 
-        threading.Thread(target=serve, daemon=True).start()
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
         address = TileAddress(f"http://127.0.0.1:{listening.getsockname()[1]}" + _PATH)
         limits = FetchLimits(first_answer_s=5.0)
-        with (
-            _at(address, clock, limits=limits, request_timeout_s=0.3) as source,
-            pytest.raises(ImagerySourceError, match="does not answer: no answer in time"),
-        ):
-            list(source.read(_block(1)))
-        ended.set()
+        try:
+            with (
+                _at(address, clock, limits=limits, request_timeout_s=0.3) as source,
+                pytest.raises(ImagerySourceError, match="does not answer: no answer in time"),
+            ):
+                list(source.read(_block(1)))
+        finally:
+            ended.set()
+            listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+            serving.join()
 
 
 def test_a_tile_that_has_not_changed_is_not_sent_again(server: TileServer, clock: ManualClock) -> None:
