@@ -22,7 +22,7 @@ from .errors import InputFileError
 MAX_ID_LENGTH = 200
 NOTHING_CHANGED = "correct the file; no sector was changed"
 _WGS84_NAMES = re.compile(
-    r"(urn:ogc:def:crs:)?(OGC:[\w.]*:CRS84h?|EPSG:[\w.]*:?(4326|4979))|CRS:?84|http://\S*/(CRS84h?|4326|4979)",
+    r"(urn:ogc:def:crs:)?(OGC:[\w.]*:CRS84h?|EPSG:([\w.]*:)?(4326|4979))|CRS:?84|http://\S*/(CRS84h?|4326|4979)",
     re.IGNORECASE,
 )
 """WGS 84, with heights too: GDAL names EPSG:4979 beside positions of three numbers."""

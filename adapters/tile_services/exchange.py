@@ -66,6 +66,7 @@ class Exchange:
         )
         # Only a task can be ended at a time of its own: sockets' timeouts begin anew with each byte.
         self._loop = LoopThread("aerotile-exchange")
+        self._is_over = False
 
     def get(self, url: str, version: str | None = None) -> Answer:
         """Send a request. Redirects are followed on the server itself alone; nothing is sent elsewhere.
@@ -74,15 +75,17 @@ class Exchange:
         """
         try:
             return self._loop.result(self._loop.submit(self._within_time(url, version)))
-        except TimeoutError:
-            return Answer(problem="no answer in time")
         except CancelledError:
             return Answer(problem="ended by this program")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             return Answer(problem=_reason(error))
 
     def end_requests(self) -> None:
-        """End those under way; their answers have a problem. From any thread, before `close`."""
+        """End those under way, and begin no others; their answers have a problem.
+
+        From any thread, before `close`.
+        """
+        self._is_over = True
         with suppress(CancelledError):  # another thread does the same
             self._loop.cancel()
 
@@ -91,7 +94,12 @@ class Exchange:
         self._loop.close(self._client.aclose())
 
     async def _within_time(self, url: str, version: str | None) -> Answer:
-        return await asyncio.wait_for(self._followed(url, version), self._timeout_s)
+        if self._is_over:  # its thread was about to begin it when the others were cancelled
+            return Answer(problem="ended by this program")
+        try:
+            return await asyncio.wait_for(self._followed(url, version), self._timeout_s)
+        except asyncio.TimeoutError:  # no `TimeoutError` of Python's own on CPython 3.10
+            return Answer(problem="no answer in time")
 
     async def _followed(self, url: str, version: str | None) -> Answer:
         for _ in range(_MAX_REDIRECTS + 1):

@@ -385,6 +385,9 @@ def offered_tiles(
         else:
             report.encoded[one.tile.encoded_from] += 1
             pixels = with_comment(pixels, f"encoded anew by Aerotile from a {one.tile.encoded_from}")
-        version = None if one.tile.version is None else (names, one.tile.version)
+        # A part is read again as a whole: another source may fill in now what it lacks.
+        version = None
+        if one.tile.version is not None and one.tile.part is None:
+            version = names, one.tile.version
         tiles.append(ReadTile(f"{names}: {place}", *place, pixels, one.captured_at, version))
     return tiles

@@ -129,7 +129,7 @@ def test_garbage_is_refused_by_name_holes_are_counted_and_placeholders_reported(
 def test_a_server_that_has_nothing_is_no_success(call: Call, server: TileServer) -> None:
     server.behaviour = Behaviour(is_missing=lambda path: True)
     result = call("provision", server.address + "/{z}/{x}/{y}.jpg", *AREA, *DATE, *FAST)
-    assert result.code == JOB_FAILED
+    assert result.code == JOB_FAILED, result
     assert "error: nothing came in: no source shows ground at any of" in result.err
 
 

@@ -236,10 +236,11 @@ def with_crs(where: str, **properties: str) -> str:
     [
         {"name": "urn:ogc:def:crs:EPSG::3857"},
         {"name": "EPSG:43260"},
+        {"name": "EPSG:14326"},
         {"name": "EPSG:3857", "remark": "no longer EPSG:4326"},
         {"href": "http://example.com/crs/4326"},
     ],
-    ids=["another", "a longer number", "a remark", "a link"],
+    ids=["another", "a longer number", "a number that ends so", "a remark", "a link"],
 )
 def test_another_coordinate_system_is_refused(where: str, properties: dict[str, str]) -> None:
     assert "its crs is not WGS 84" in refusal(with_crs(where, **properties))

@@ -21,7 +21,7 @@ from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.imagery.picture_places import tiles_at
 from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.tile_services.address import TileAddress
-from aerotile.adapters.tile_services.exchange import MAX_ANSWER_BYTES
+from aerotile.adapters.tile_services.exchange import MAX_ANSWER_BYTES, Exchange
 from aerotile.adapters.tile_services.pace import Pace
 from aerotile.adapters.tile_services.service_source import TileServiceSource
 from aerotile.adapters.tile_services.versions import condition_of
@@ -316,6 +316,17 @@ def test_a_stop_ends_a_request_that_no_answer_comes_to(server: TileServer, clock
         released.set()
 
 
+def test_no_request_begins_behind_the_end_of_the_others(server: TileServer, clock: ManualClock) -> None:
+    address = TileAddress(server.address + _PATH)
+    exchange = Exchange(address, connections=1, timeout_s=30.0, clock=clock, user_agent="aerotile/test")
+    try:
+        exchange.end_requests()
+        assert exchange.get(address.url(_block(1)[0])).problem == "ended by this program"
+        assert not server.requests
+    finally:
+        exchange.close()
+
+
 def test_an_answer_that_breaks_off_is_asked_for_again(server: TileServer, clock: ManualClock) -> None:
     server.behaviour = Behaviour(cut_short=lambda number: number % 4 == 0)
     places = _block(4)
@@ -364,15 +375,20 @@ def test_a_head_that_comes_byte_by_byte_is_not_waited_for(clock: ManualClock) ->
                 while True:
                     threading.Thread(target=drip, args=(listening.accept()[0],), daemon=True).start()
 
-        threading.Thread(target=serve, daemon=True).start()
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
         address = TileAddress(f"http://127.0.0.1:{listening.getsockname()[1]}" + _PATH)
         limits = FetchLimits(first_answer_s=5.0)
-        with (
-            _at(address, clock, limits=limits, request_timeout_s=0.3) as source,
-            pytest.raises(ImagerySourceError, match="does not answer: no answer in time"),
-        ):
-            list(source.read(_block(1)))
-        ended.set()
+        try:
+            with (
+                _at(address, clock, limits=limits, request_timeout_s=0.3) as source,
+                pytest.raises(ImagerySourceError, match="does not answer: no answer in time"),
+            ):
+                list(source.read(_block(1)))
+        finally:
+            ended.set()
+            listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+            serving.join()
 
 
 def test_a_tile_that_has_not_changed_is_not_sent_again(server: TileServer, clock: ManualClock) -> None:

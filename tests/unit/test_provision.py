@@ -494,6 +494,16 @@ def test_a_place_that_another_source_gives_now_is_not_asked_for_a_version() -> N
     assert server.was_read == [place(1)] * 2
 
 
+def test_a_part_that_another_source_fills_in_now_is_not_asked_for_a_version() -> None:
+    site = Site()
+    part = attrs.evolve(tile(1, part=ground(0, 1), version="a"), pixels=None)
+    site.provision([server_of(part)], at=NOW - DAY, take_partial=True)
+    whole = CODEC.encode(np.full((SIDE, SIDE, 3), 9, np.uint8))
+    below = source_of(ImageryTile(place=place(1), pixels=whole))
+    report = site.provision([server_of(part), below], on_contest=OnContest.REFRESH)
+    assert (report.unchanged, report.intake.replaced) == (0, 1)
+
+
 def test_a_tile_of_another_dataset_is_no_unchanged_one() -> None:
     site = Site(datasets=[dataset("a"), dataset("b")])
     site.provision([server_of(tile(1, version="a"))], at=NOW - DAY, dataset="a")
