@@ -60,7 +60,7 @@ class Asked:
         return set(self.rows[np.argsort(distances)[:NEIGHBOURS]].tolist())
 
 
-def _asked(built: BuiltIndex, wanted: int) -> list[Asked]:
+def asked_within(built: BuiltIndex, wanted: int) -> list[Asked]:
     """Rectangles of about `wanted` tiles, each with a query that belongs to one of its tiles."""
     count = len(built.wanted.descriptors)
     lines = max(1, count // _COLUMNS)
@@ -83,25 +83,25 @@ def _asked(built: BuiltIndex, wanted: int) -> list[Asked]:
     return asked
 
 
-def _recall(asked: list[Asked], descriptors: Vectors, search: Callable[[Asked], set[int]]) -> float:
+def recall_of(asked: list[Asked], descriptors: Vectors, search: Callable[[Asked], set[int]]) -> float:
     found = [len(search(one) & one.nearest(descriptors)) for one in asked]
     return sum(found) / (NEIGHBOURS * len(asked))
 
 
-def _row_of(tile: TileId) -> int:
+def row_of(tile: TileId) -> int:
     first = tile_id(0)
     return (tile.y - first.y) * _COLUMNS + tile.x - first.x
 
 
 def _ours(index: FaissDescriptorIndex, built: BuiltIndex, wanted: int) -> Calls:
-    asked = _asked(built, wanted)
+    asked = asked_within(built, wanted)
 
     def rows_of(one: Asked) -> set[int]:
         hits = index.search_within(one.query, NEIGHBOURS, one.area)
-        return {_row_of(hit.tile_id) for hit in hits}
+        return {row_of(hit.tile_id) for hit in hits}
 
     stored = built.wanted.descriptors.astype(np.float16).astype(np.float32)
-    recall = _recall(asked, stored, rows_of)  # and every block has been hashed then
+    recall = recall_of(asked, stored, rows_of)  # and every block has been hashed then
     return Calls(
         call=lambda one: index.search_within(one.query, NEIGHBOURS, one.area),
         arguments=Cycle(asked).arguments,
@@ -137,7 +137,7 @@ def _open_floor(wanted: int) -> Callable[[Workshop], AbstractContextManager[Oper
         begins += position % layout.rows_per_block * layout.row_bytes
         questions = workshop.path(f"area-questions-{wanted}")
         with questions.open("wb") as file:
-            for one in _asked(built, wanted):
+            for one in asked_within(built, wanted):
                 # In the order in which they lie: a scan that jumps about would be no floor.
                 ordered = np.sort(begins[one.rows])
                 file.write(np.int64(len(ordered)).tobytes() + one.query.tobytes() + ordered.tobytes())
@@ -149,27 +149,29 @@ def _open_floor(wanted: int) -> Callable[[Workshop], AbstractContextManager[Oper
     return opened
 
 
+def bare_graph(built: BuiltIndex) -> tuple[Any, npt.NDArray[np.int64]]:
+    """FAISS's own graph, and its node of each row."""
+    whole: Any = faiss.read_index(str(built.file))
+    keys = faiss.vector_to_array(whole.id_map)
+    variants = VariantTable()
+    wanted = [encode_tile_key(tile_id(row), variants) for row in range(len(keys))]
+    graph = faiss.downcast_index(whole.index)
+    graph.referenced_objects = [whole]  # which is freed otherwise, and the graph with it
+    return graph, np.argsort(keys)[np.searchsorted(np.sort(keys), wanted)]
+
+
 def _open_graph(
     wanted: int, search: Callable[[Any, Asked], set[int]]
 ) -> Callable[[Workshop], AbstractContextManager[Operation]]:
     @contextmanager
     def opened(workshop: Workshop) -> Iterator[Operation]:
         built = workshop.shared(searched_index)
-        whole: Any = faiss.read_index(str(built.file))
-        graph = faiss.downcast_index(whole.index)
-        keys = faiss.vector_to_array(whole.id_map)
-        variants = VariantTable()
-        node_of = np.argsort(keys)[
-            np.searchsorted(
-                np.sort(keys),
-                [encode_tile_key(tile_id(row), variants) for row in range(len(keys))],
-            )
-        ]
-        asked = [attrs.evolve(one, rows=node_of[one.rows]) for one in _asked(built, wanted)]
+        graph, node_of = bare_graph(built)
+        asked = [attrs.evolve(one, rows=node_of[one.rows]) for one in asked_within(built, wanted)]
         by_node = np.empty_like(built.wanted.descriptors)
         by_node[node_of] = built.wanted.descriptors
         with one_thread():
-            recall = _recall(asked[:64], by_node, lambda one: search(graph, one))
+            recall = recall_of(asked[:64], by_node, lambda one: search(graph, one))
             yield Calls(
                 call=lambda one: search(graph, one),
                 arguments=Cycle(asked).arguments,
@@ -179,14 +181,14 @@ def _open_graph(
     return opened
 
 
-def _filtered(graph: Any, one: Asked) -> set[int]:
+def filtered(graph: Any, one: Asked) -> set[int]:
     """The graph, walked as ever, of which nodes in the area alone are answers."""
     parameters = faiss.SearchParametersHNSW(efSearch=64, sel=faiss.IDSelectorBatch(one.rows))
     found = graph.search(one.query[np.newaxis], NEIGHBOURS, params=parameters)[1][0]
     return set(found[found >= 0].tolist())
 
 
-def _whole_then_kept(graph: Any, one: Asked) -> set[int]:
+def whole_then_kept(graph: Any, one: Asked) -> set[int]:
     parameters = faiss.SearchParametersHNSW(efSearch=_OF_THE_WHOLE)
     found = graph.search(one.query[np.newaxis], _OF_THE_WHOLE, params=parameters)[1][0]
     return set(found[np.isin(found, one.rows)][:NEIGHBOURS].tolist())
@@ -201,7 +203,7 @@ def _open_first_use(wanted: int) -> Callable[[Workshop], AbstractContextManager[
         index = built.opened()
         metadata = index.metadata()
         index.close()
-        asked = Cycle(_asked(built, wanted))
+        asked = Cycle(asked_within(built, wanted))
 
         def fresh() -> tuple[AreaSearch, Asked]:
             areas = open_areas(built.file.parent, metadata)
@@ -222,12 +224,12 @@ def _open_peer(
     def opened(workshop: Workshop) -> Iterator[Operation]:
         built = workshop.shared(searched_index)
         index = workshop.shared(make)
-        asked = _asked(built, wanted)
+        asked = asked_within(built, wanted)
 
         def rows_of(one: Asked) -> set[int]:
             return set(search(index, one).tolist())
 
-        recall = _recall(asked[:64], built.wanted.descriptors, rows_of)
+        recall = recall_of(asked[:64], built.wanted.descriptors, rows_of)
         yield Calls(call=rows_of, arguments=Cycle(asked).arguments, facts=lambda: {"recall@10": recall})
 
     return opened
@@ -264,13 +266,13 @@ def _path(name: str, wanted: int) -> MeasuredPath:
             Subject(
                 name="faiss id selector",
                 role=Role.PEER,
-                open=_open_graph(wanted, _filtered),
+                open=_open_graph(wanted, filtered),
                 note="the graph with a filter, efSearch 64; misses most of an area",
             ),
             Subject(
                 name="whole graph, then filter",
                 role=Role.PEER,
-                open=_open_graph(wanted, _whole_then_kept),
+                open=_open_graph(wanted, whole_then_kept),
                 note=f"the {_OF_THE_WHOLE} nearest of the base, of which those in the area are kept",
             ),
             Subject(

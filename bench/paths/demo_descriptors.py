@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache, partial
 from multiprocessing import get_context
+from operator import itemgetter
 from typing import TypeVar
 
 import numpy as np
@@ -38,7 +39,8 @@ def demo_tiles(queries: int) -> DescriptorSet:
 def demo_windows(count: int, queries: int) -> DescriptorSet:
     """The same imagery and frames, but with pictures at any place on land: as many as are asked for.
 
-    They overlap, up to being nearly the same, so neighbours are harder to tell apart than tiles.
+    They overlap, up to being nearly the same, so neighbours are harder to tell apart than tiles. They come
+    from north to south in strips of a thousand, each from west to east.
     """
     tiles = np.array(_tile_corners())
     low, high = tiles.min(axis=0), tiles.max(axis=0)
@@ -48,9 +50,11 @@ def demo_windows(count: int, queries: int) -> DescriptorSet:
         x, y = rng.uniform(low, high).tolist()
         if _imagery().is_land(*north_west_corner(x + 0.5, y + 0.5, _ZOOM)):
             corners.append((x, y))
+    corners.sort(key=itemgetter(1))
+    strips = (corners[first : first + 1_000] for first in range(0, count, 1_000))
     return DescriptorSet.of(
         f"the demo's imagery, {count} windows",
-        _described(_picture_at, corners),
+        _described(_picture_at, [corner for strip in strips for corner in sorted(strip)]),
         _described(_frame, _plans(queries)),
     )
 
