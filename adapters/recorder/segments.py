@@ -60,7 +60,8 @@ class Segment:
 
     @classmethod
     def create(cls, folder: Path) -> Segment:
-        """Create the next segment, with a durable name."""
+        """Create the next segment, with a durable name; the folder too, where it was removed."""
+        make_folder_durably(folder, 0o750)
         paths = segment_paths(folder)
         number = segment_number(paths[-1]) + 1 if paths else 1
         while True:

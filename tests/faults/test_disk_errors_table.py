@@ -89,6 +89,7 @@ ELSEWHERE = {
     "adapters/signed_files.py": "lists that are made and signed, through new_file and atomic_file",
     "adapters/build_files/block_file.py": "through atomic_file, on a full disk too: test_kills_of_builds.py",
     "adapters/build_files/work_folder.py": "folders, and what killed writers left: test_block_file.py",
+    "adapters/composition/build_graph.py": "a copy through new_file, hashed anew: test_kills_of_builds.py",
     "adapters/cli/commands/serve.py": "the port file, through atomic_file",
     "adapters/cli/commands/export.py": "the dates of the tiles, through atomic_file",
     "adapters/exports/folder_writer.py": "whole or not there, on a full disk too: test_cli_export.py",
