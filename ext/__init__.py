@@ -4,6 +4,7 @@ from .area_rows import PlaceOrderedRows, RowSelection
 from .catalogue import CompiledTileCatalogue
 from .catalogue_copy import CatalogueCopy, CopyStreamError
 from .catalogue_matches import CompiledCatalogueMatches
+from .fast_reads import FastReader
 from .folder_scan import walk_variant
 from .freshness_grid import SectorGrid, SectorGridJudge
 from .grid_lines import touched_lines
@@ -32,6 +33,7 @@ __all__ = [
     "CompiledMappingCache",
     "CompiledTileCatalogue",
     "CopyStreamError",
+    "FastReader",
     "GateRefusedError",
     "GatedWrite",
     "HashedPixels",

@@ -38,9 +38,11 @@ cdef extern from "<unistd.h>" nogil:
     int fchown(int descriptor, uid_t owner, gid_t group)
     int fsync(int descriptor)
     int getpid()
+    off_t lseek(int descriptor, off_t offset, int whence)
     int linkat(int old_directory, const char *old_path, int new_directory, const char *new_path, int flags)
     Py_ssize_t pread(int descriptor, void *bytes, size_t count, off_t offset)
     enum:
+        SEEK_END
         _SC_PAGESIZE
     long sysconf(int name)
     int syncfs(int descriptor)

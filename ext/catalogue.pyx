@@ -110,16 +110,6 @@ cdef int fill_from(object columns, RowBlocks *rows) except -1:
 cdef class CompiledTileCatalogue:
     """See `TileCatalogue`. `sys.getsizeof` tells the memory of its rows: at rest at most 64 bytes each."""
 
-    cdef RowBlocks rows
-    cdef object lock
-    cdef object variants
-    cdef tuple flights
-    cdef dict ordinals
-    cdef int64_t last_mark
-    cdef int64_t latest_capture
-    cdef int64_t latest_access
-    cdef set touched  # the tiles added or removed since the mark; None when no reload is under way
-
     def __cinit__(self):
         self.lock = threading.Lock()
         self.variants = VariantTable()
@@ -341,6 +331,13 @@ cdef class CompiledTileCatalogue:
             return None
         read_row(block, position, &row)
         return entry_of(&row, &LAYOUT, self.flights)
+
+    cdef int64_t disk_bytes_of(self, object tile_id) except -1:
+        """The length of a tile's file; 0 for an unknown tile."""
+        cdef Py_ssize_t position
+        cdef int64_t key = key_of(tile_id, &LAYOUT.tile_id, self.ordinals)
+        cdef Block *block = NULL if key < 0 else block_with(&self.rows, key, &position)
+        return 0 if block == NULL else disk_bytes_at(block, position)
 
     def captured_us(self, tile_id not None):
         """See `TileCatalogue`."""

@@ -12,10 +12,9 @@ from libc.stdlib cimport free, malloc, qsort
 
 from _constants cimport MAX_MAPPINGS
 from _mapping_keys cimport MappingKey, mapping_key_of
-from _mapping_table cimport Entry, MappingTable, add_entry, allocate_table, find_entry, free_table, take_out
+from _mapping_table cimport Entry, add_entry, allocate_table, find_entry, free_table, take_out
 from _mappings cimport (
     Mapping,
-    UnmapQueue,
     assign_unmap_queue,
     new_unmap_queue,
     release_mapping,
@@ -34,15 +33,9 @@ cdef TilePartsLayout layout
 learn_parts_layout(&layout, TileId, TileSource, UUID)
 
 cdef enum:
-    INVALIDATION_COUNTERS = 4096  # a ticket is also void when another tile of its counter was invalidated: rare
     MAX_STEPS = 64               # of the hand: beyond it the next tile is evicted, used or not, so that no reader waits
     MAX_PENDING_UNMAPS = 4096    # mappings that may wait for `release`
     PENDING_UNMAPS_TO_WAKE = 1024
-
-
-cdef struct NotedRead:
-    PyObject *tile_id
-    uint64_t read_at
 
 
 cdef int earlier_first(const void *one, const void *other) noexcept nogil:
@@ -67,19 +60,6 @@ cdef class CompiledMappingCache:
     both must return without waiting. A reader unmaps nothing, unless 4,096 mappings wait already. Raises `ValueError`
     for bounds below 0 or too large, `MemoryError`.
     """
-
-    cdef object when_full, when_waiting, __weakref__
-    cdef MappingTable table
-    cdef Py_ssize_t max_count, max_bytes
-    cdef Py_ssize_t hand         # the entry that the eviction looked at last
-    cdef UnmapQueue *unmap_queue
-    cdef bint closed, woken
-    cdef uint32_t invalidations[INVALIDATION_COUNTERS]
-    cdef uint64_t tick, drained_at
-    cdef Py_ssize_t undrained, flush_entries
-    cdef NotedRead *noted        # reads of tiles that are not cached: a ring, the oldest overwritten
-    cdef Py_ssize_t noted_first, noted_count, noted_capacity
-    cdef Py_ssize_t hits, misses, evicted, released
 
     def __cinit__(
         self, *, Py_ssize_t max_count, Py_ssize_t max_bytes, Py_ssize_t flush_entries=1000, when_full=None,
@@ -118,10 +98,12 @@ cdef class CompiledMappingCache:
     def get(self, tile_id):
         """See `MappingCache`. Raises `TypeError` for anything but a `TileId`."""
         cdef MappingKey key
-        cdef Entry *entry
-        cdef Py_ssize_t number
         key_of(tile_id, &key)
-        number = find_entry(&self.table, &key)
+        return self.get_by_key(&key)
+
+    cdef object get_by_key(self, const MappingKey *key):
+        cdef Entry *entry
+        cdef Py_ssize_t number = find_entry(&self.table, key)
         if number < 0:
             self.misses += 1
             return None
@@ -150,27 +132,32 @@ cdef class CompiledMappingCache:
         """See `MappingCache`. Raises `TypeError` for anything but `MappedPixels`, `ValueError` for closed ones."""
         cdef MappingKey key
         cdef Mapping *mapping = mapping_of(handle)
-        cdef Py_ssize_t number
         key_of(tile_id, &key)
+        return self.put_by_key(&key, tile_id, handle, mapping, ticket)
+
+    cdef object put_by_key(
+        self, const MappingKey *key, object tile_id, object handle, Mapping *mapping, uint32_t ticket
+    ):
+        cdef Py_ssize_t number
         if self.closed:
             return handle
         assign_unmap_queue(mapping, self.unmap_queue)
         if self.max_count == 0 or mapping.length > self.max_bytes:
             self.note_id(tile_id)
             return handle
-        while not self.closed and find_entry(&self.table, &key) < 0 and (
+        while not self.closed and find_entry(&self.table, key) < 0 and (
             self.table.free_count == 0 or self.table.mapped_bytes + mapping.length > self.max_bytes
         ):
             self.evict()
         # From here to the end nothing releases the GIL.
-        number = find_entry(&self.table, &key)
+        number = find_entry(&self.table, key)
         self.tick += 1
         if number >= 0:  # another reader was faster
             self.table.entries[number].read_at = self.tick
             return new_handle(self.table.entries[number].mapping)
-        if self.closed or self.ticket_by_key(&key) != ticket:
+        if self.closed or self.ticket_by_key(key) != ticket:
             return handle
-        add_entry(&self.table, &key, tile_id, mapping, self.tick)
+        add_entry(&self.table, key, tile_id, mapping, self.tick)
         self.count_undrained()
         return handle
 

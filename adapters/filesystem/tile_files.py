@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -17,11 +17,16 @@ from ...domain.errors import (
     TileCacheError,
     TileNotFoundError,
 )
+from ...domain.ports.mapping_cache import MappingCache
+from ...domain.ports.tile_catalogue import TileCatalogue
 from ...domain.ports.tile_files import MALFORMED_SIDECAR, StagedTile
 from ...domain.values.inventory import FoundFile, TileInventory
 from ...domain.values.pixels import TilePixelHandle
 from ...domain.values.tiles import TileId, TileMetadata
 from ...ext import (
+    CompiledMappingCache,
+    CompiledTileCatalogue,
+    FastReader,
     GatedWrite,
     GateRefusedError,
     HashedPixels,
@@ -84,6 +89,7 @@ class FilesystemTileFiles:
         self._root: OpenFolder | None = open_root(root)
         with disk_errors("open the tile folder", root):
             self._opens_at_once = opens_cached_files_at_once(self._root.fileno())
+        self._at_once: list[FastReader] = []
         self._placement = Placement(
             root,
             disk=Disk.of(self._root.fileno()),
@@ -94,6 +100,8 @@ class FilesystemTileFiles:
     def close(self) -> None:
         """Let go of the root; a second call does nothing. Operations under way finish, handles stay valid."""
         self._root = None
+        while self._at_once:
+            self._at_once.pop().close()
         self.readers.close()
 
     def __enter__(self) -> FilesystemTileFiles:
@@ -204,6 +212,31 @@ class FilesystemTileFiles:
             return self.readers.run(lambda: read_tile(root.descriptor, tile_id), tile_id, timeout_s)
         except OSError as error:
             raise self._read_error(tile_id, error) from error
+
+    def fast_reader(
+        self,
+        mapping_cache: MappingCache,
+        catalogue: TileCatalogue,
+        *,
+        slow_read_pixels: Callable[[TileId], TilePixelHandle],
+        slow_read_bytes: Callable[[TileId], bytes],
+    ) -> FastReader | None:
+        """See `SupportsFastReader`: compiled, from compiled parts."""
+        if not (
+            self._opens_at_once
+            and isinstance(mapping_cache, CompiledMappingCache)
+            and isinstance(catalogue, CompiledTileCatalogue)
+        ):
+            return None
+        reads = FastReader(
+            self._open_root(),
+            mapping_cache,
+            catalogue,
+            slow_read_pixels=slow_read_pixels,
+            slow_read_bytes=slow_read_bytes,
+        )
+        self._at_once.append(reads)
+        return reads
 
     def _map_slowly(
         self, root: OpenFolder, tile_id: TileId, opened: MappedPixels | None, timeout_s: float | None

@@ -9,12 +9,15 @@
 A removal works in the other order: the tile leaves the catalogue, then the cache. So a read that begins after
 a removal does not find the tile, and a read that began before it leaves no mapping behind. A recall list
 works like that too: it is in force, then every mapping leaves the cache.
+
+When all of a file is in memory, a read waits for nothing, and `FastReader` takes these steps in one.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import attrs
 
@@ -27,6 +30,41 @@ from ..values.tiles import TileId
 from ..values.timestamps import microseconds_of
 from ..values.validators import check_kind
 from .recall_guard import RecallGuard
+
+
+class FastReader(Protocol):
+    """A whole read in one call where it waits for nothing; otherwise the slow read is called."""
+
+    def read_pixels(self, tile_id: TileId) -> TilePixelHandle:
+        """See `TileStore.read_tile_pixels`."""
+        ...
+
+    def read_bytes(self, tile_id: TileId) -> bytes:
+        """See `SupportsLocalReads.read_tile_bytes`."""
+        ...
+
+    def check_by(self, check: Callable[[TileId], None] | None) -> None:
+        """Call `check`, which may raise, in each read of a tile that is not cached; None: call nothing."""
+        ...
+
+
+@runtime_checkable
+class SupportsFastReader(Protocol):
+    """Files that can be read without waiting where the file is in memory."""
+
+    def fast_reader(
+        self,
+        mapping_cache: MappingCache,
+        catalogue: TileCatalogue,
+        *,
+        slow_read_pixels: Callable[[TileId], TilePixelHandle],
+        slow_read_bytes: Callable[[TileId], bytes],
+    ) -> FastReader | None:
+        """Reads of the tiles in `catalogue`, without verifying hashes; the last two are the slow reads.
+
+        None when these files or these parts do not support it.
+        """
+        ...
 
 
 @attrs.frozen

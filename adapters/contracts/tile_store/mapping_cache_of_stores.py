@@ -30,6 +30,9 @@ class _OvertakenFiles:
         method: Callable[..., object] = getattr(self._inner, name)
         return method
 
+    def fast_reader(self, *parts: object, **ways: object) -> None:
+        """Python reads these files step by step, so that a test can act between two steps."""
+
     def open(self, tile_id: TileId, timeout_s: float | None = None) -> TilePixelHandle:
         handle = self._inner.open(tile_id, timeout_s)
         meanwhile, self.meanwhile = self.meanwhile, lambda: None
