@@ -22,6 +22,8 @@ from _atomic_file cimport (
 from _posix cimport (
     O_DIRECTORY,
     O_RDONLY,
+    SYNC_FILE_RANGE_WAIT_AFTER,
+    SYNC_FILE_RANGE_WAIT_BEFORE,
     SYNC_FILE_RANGE_WRITE,
     close_quietly,
     dev_t,
@@ -64,12 +66,26 @@ cdef inline int add_sidecar(int folder, AtomicPair *pair, Failure *failure) noex
     return close_pair(pair, failure)
 
 
-cdef inline int start_writing(AtomicFile *file, Failure *failure) noexcept nogil:
-    """Start the content's way to the device, without waiting for its end."""
-    while sync_file_range(file.descriptor, 0, 0, SYNC_FILE_RANGE_WRITE) != 0:
+cdef inline int write_back(AtomicFile *file, unsigned int flags, Failure *failure) noexcept nogil:
+    while sync_file_range(file.descriptor, 0, 0, flags) != 0:
         if errno != EINTR:
             return fail(failure, b"sync_file_range")
     return 0
+
+
+cdef inline int start_writing(AtomicFile *file, Failure *failure) noexcept nogil:
+    """Start the content's way to the device, without waiting for its end."""
+    return write_back(file, SYNC_FILE_RANGE_WRITE, failure)
+
+
+cdef inline int finish_writing(AtomicFile *file, Failure *failure) noexcept nogil:
+    """Wait for the end of the content's way to the device.
+
+    Before the file gets its name: anybody's sync may commit that name at once, and a power cut would leave it above
+    zeros. The sync that follows would wait for the content as well, so this costs a call.
+    """
+    cdef unsigned int flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER
+    return write_back(file, flags, failure)
 
 
 cdef inline int sync_file(int descriptor, Failure *failure) noexcept nogil:
@@ -117,6 +133,7 @@ cdef inline int place_pair(
         write_temporary(folder, &pair.sidecar, pair.line, pair.line_length, failure) == 0
         and start_writing(&pair.sidecar, failure) == 0
         and write_temporary(folder, &pair.tile, pair.pixels, pair.length, failure) == 0
+        and finish_writing(&pair.tile, failure) == 0
         and rename_pair(folder, pair, failure) == 0
     ):
         sync_named(folder, pair, name_syncing_device, failure)
@@ -138,6 +155,7 @@ cdef inline int place_tile(
         return -1
     if (
         write_temporary(folder, &pair.tile, pair.pixels, pair.length, failure) == 0
+        and finish_writing(&pair.tile, failure) == 0
         and rename_into_place(folder, &pair.tile, failure) == 0
     ):
         sync_named(folder, pair, name_syncing_device, failure)
@@ -199,6 +217,7 @@ cdef inline int link_pair(
     cdef int folder = open_folder(root, pair, failure)
     named[0] = (
         folder >= 0
+        and finish_writing(&pair.tile, failure) == 0
         and link_into_place(folder, &pair.sidecar, failure) == 0  # first, as in `rename_pair`
         and link_into_place(folder, &pair.tile, failure) == 0
     )

@@ -29,6 +29,8 @@ cdef extern from "<fcntl.h>" nogil:
         O_RDONLY
         O_TMPFILE
         O_WRONLY
+        SYNC_FILE_RANGE_WAIT_AFTER
+        SYNC_FILE_RANGE_WAIT_BEFORE
         SYNC_FILE_RANGE_WRITE
     int openat(int directory, const char *path, int flags, ...)
     int sync_file_range(int descriptor, int64_t offset, int64_t length, unsigned int flags)

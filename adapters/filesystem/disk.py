@@ -10,10 +10,12 @@ commits:
 On others the folder is synced too. An ext4 without a journal writes a new file's name with the file, but not
 always while another thread syncs a file of the same folder: the second sync comes after that.
 
-A single tile is written without a name (`O_TMPFILE`), and is on its way to the disk, while the database works
-on its row; its name is linked once the row is inserted. Not on an ext4 with fast commits: after power cuts,
-some of those in which such files had got their names could not be mounted any more. There a tile has a
-temporary name first, as on file systems without `O_TMPFILE`.
+A single tile is written without a name (`O_TMPFILE`), and is on its way to the disk, while the database
+works on its row. Its name is linked once the row is inserted and the content has arrived: ext4 commits the
+size of a file before its content is there, so that a name given earlier could stand above zeros after a
+cut. Not on an ext4 with fast commits: after power cuts, some of those in which such files had got their
+names could not be mounted any more. There a tile has a temporary name first, as on file systems without
+`O_TMPFILE`.
 
 tests/faults/test_power_cuts_of_files.py and test_crash_states.py cut the power of each kind.
 """

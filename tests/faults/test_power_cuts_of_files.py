@@ -7,6 +7,7 @@ reaches the device. `TEST_POWER_CUTS` says how many cuts each test makes.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import random
 import select
@@ -20,9 +21,13 @@ from pathlib import Path
 import pytest
 from block_devices import Device, DeviceMaker
 from random_seed import random_of
+from tile_writer import THREADS, tiles
 
 CUTS = int(os.environ.get("TEST_POWER_CUTS", "4"))
 PIPE_BYTES = 1 << 20
+WRITER = Path(__file__).with_name("tile_writer.py")
+TILES_BEFORE_A_HOLD = 5
+"""Of each thread, more than it can have placed before its first sync."""
 STRACE = shutil.which("strace")
 
 pytestmark = [
@@ -37,10 +42,9 @@ def write_until_a_cut(device: Device, way: str, chance: random.Random, *under: s
 
     What it says after that does not count: to a file system that was shut down, some syncs succeed.
     """
-    writer = Path(__file__).with_name("tile_writer.py")
     root = device.mount / f"tiles{chance.getrandbits(32)}"
     process = subprocess.Popen(
-        [*under, sys.executable, str(writer), str(root), way],
+        [*under, sys.executable, str(WRITER), str(root), way],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -119,6 +123,45 @@ def test_where_the_folder_is_synced_too_nothing_that_was_reported_is_lost(
     device = make_device("ext4", *arguments, options=options)
     assert not device.syncs_names()
     cut_often(device, way)
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+@pytest.mark.parametrize("way", ["one", "ahead", "beside"])
+def test_a_name_that_anybodys_sync_has_committed_stands_above_the_whole_tile(
+    make_device: DeviceMaker, kind: str, way: str
+) -> None:
+    """The writer is held at its own sync; the sync of a file that is not its takes the journal with it."""
+    if STRACE is None:
+        pytest.skip("needs strace to hold a call")
+    device = make_device(kind)
+    root = device.mount / "tiles"
+    for thread in range(THREADS):  # otherwise the writer is held when it makes them
+        (root / f"imported/20/{thread * 10_000}").mkdir(parents=True)
+    process = subprocess.Popen(
+        [STRACE, "-f", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:delay_enter=1500ms",
+         sys.executable, str(WRITER), str(root), way],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    while not list(root.glob("imported/*/*/*.jpg")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    with (device.mount / "another").open("wb") as another:
+        os.fsync(another.fileno())
+    device.cut_power()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    device.unplug()
+    device.plug_in()
+    written = {
+        pixels
+        for thread in range(THREADS)
+        for pixels, _ in itertools.islice(tiles(thread), TILES_BEFORE_A_HOLD)
+    }
+    placed = list(root.glob("imported/*/*/*.jpg"))
+    assert placed
+    assert [str(path) for path in placed if path.read_bytes() not in written] == []
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])

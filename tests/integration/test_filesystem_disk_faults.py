@@ -226,6 +226,7 @@ for y in (5, 6):
     def one_tile(y: int) -> list[tuple[str, str]]:
         return [
             ("sync_file_range", f"{tile}/.{y}.jpg.sha256"),
+            ("sync_file_range", f"{tile}/.{y}.jpg"),
             ("rename", ""),
             ("rename", ""),
             ("fsync", f"{tile}/{y}.jpg"),

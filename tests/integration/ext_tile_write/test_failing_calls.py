@@ -81,6 +81,7 @@ ELSEWHERE = PLACE.replace("try:", "write.prewrite(root, target, here + 1)\ntry:"
         "write:error=EIO:when=2",
         "sync_file_range:error=EIO:when=1",
         "sync_file_range:error=EIO:when=2",
+        "sync_file_range:error=EIO:when=3",
         "linkat:error=EPERM:when=1",
         "linkat:error=EPERM:when=2",
     ],
@@ -114,12 +115,12 @@ def calls_of(script: str, folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("script", "made"),
     [
-        (PLACE, ["sync_file_range", "rename", "rename", "fsync", "fsync folder"]),
-        (PLACE_WITH_ONE_SYNC, ["sync_file_range", "rename", "rename", "fsync"]),
-        (AHEAD, ["sync_file_range", "sync_file_range", "link", "link", "fsync", "fsync folder"]),
-        (AHEAD_WITH_ONE_SYNC, ["sync_file_range", "sync_file_range", "link", "link", "fsync"]),
-        (ANSWERED, ["sync_file_range", "sync_file_range", "link", "link", "fsync", "fsync folder"]),
-        (ELSEWHERE, ["sync_file_range", "rename", "rename", "fsync", "fsync folder"]),
+        (PLACE, [*2 * ["sync_file_range"], "rename", "rename", "fsync", "fsync folder"]),
+        (PLACE_WITH_ONE_SYNC, [*2 * ["sync_file_range"], "rename", "rename", "fsync"]),
+        (AHEAD, [*3 * ["sync_file_range"], "link", "link", "fsync", "fsync folder"]),
+        (AHEAD_WITH_ONE_SYNC, [*3 * ["sync_file_range"], "link", "link", "fsync"]),
+        (ANSWERED, [*3 * ["sync_file_range"], "link", "link", "fsync", "fsync folder"]),
+        (ELSEWHERE, [*2 * ["sync_file_range"], "rename", "rename", "fsync", "fsync folder"]),
     ],
     ids=["two syncs", "one sync", "ahead two syncs", "ahead one sync", "answered", "on another device"],
 )
