@@ -15,6 +15,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import attrs
 from harness.run import Plan, run
 from harness.workshop import FULL, QUICK, SCALE
 from paths import GROWTH, PATHS
@@ -30,6 +31,7 @@ def main() -> int:
     data: Path = arguments.output / DATA
     shutil.rmtree(data, ignore_errors=True)  # of a run that was killed
     rows = SCALE_ROWS if arguments.scale and arguments.only is None else arguments.only
+    sizes = QUICK if arguments.quick else SCALE if arguments.scale else FULL
     plan = Plan(
         paths=tuple(path for path in PATHS if wanted(path.id, rows)),
         curves=()
@@ -37,7 +39,8 @@ def main() -> int:
         else tuple(curve for curve in GROWTH if wanted(curve.id, arguments.only)),
         output=arguments.output,
         data=data,
-        sizes=QUICK if arguments.quick else SCALE if arguments.scale else FULL,
+        sizes=attrs.evolve(sizes, raster_pixels=arguments.raster or sizes.raster_pixels),
+        blocks=arguments.blocks,
         whole=rows is None,
         on_jetson=arguments.jetson,
         dsn=arguments.dsn,
@@ -62,6 +65,8 @@ def read_arguments() -> argparse.Namespace:
     sizes.add_argument("--scale", action="store_true", help="up to a million tiles, only where it matters")
     parser.add_argument("--jetson", action="store_true", help="record what a Jetson says of itself")
     parser.add_argument("--only", nargs="+", metavar="ROW", help="rows of the target table, e.g. P-1 P-5")
+    parser.add_argument("--blocks", type=int, metavar="N", help="so many blocks of each row")
+    parser.add_argument("--raster", type=int, metavar="PIXELS", help="width and height of P-20's raster")
     parser.add_argument("--output", type=Path, default=Path("bench-output"), help="folder of report and data")
     parser.add_argument("--dsn", help="a PostgreSQL to use in place of the embedded one")
     parser.add_argument("--keep", action="store_true", help="leave the data there")

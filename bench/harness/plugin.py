@@ -43,17 +43,23 @@ class BenchPlugin:
     """Runs `paths` and `curves`; `results` fills while they run."""
 
     def __init__(
-        self, workshop: Workshop, paths: tuple[MeasuredPath, ...], curves: tuple[GrowthCurve, ...]
+        self,
+        workshop: Workshop,
+        paths: tuple[MeasuredPath, ...],
+        curves: tuple[GrowthCurve, ...],
+        blocks: int | None = None,
     ) -> None:
         self.results = RunResults()
         self._workshop = workshop
         self._paths = paths
         self._curves = curves
+        self._blocks = blocks
         self._stage = _Stage(workshop, self.results)
 
     def effort(self, path: MeasuredPath) -> Effort:
         """How much of a path is measured in this run."""
-        return path.quick if self._workshop.sizes.quick else path.full
+        effort = path.quick if self._workshop.sizes.quick else path.full
+        return effort if self._blocks is None else attrs.evolve(effort, blocks=self._blocks)
 
     def blocks(self) -> Iterator[Block]:
         """All blocks in the order in which they run."""

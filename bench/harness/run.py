@@ -36,6 +36,8 @@ class Plan:
     output: Path
     data: Path
     sizes: Sizes
+    blocks: int | None
+    """So many of each row; None: as many as the row says."""
     whole: bool
     """Every row, and the mixed load and the memory too; otherwise only the rows of `paths`."""
     on_jetson: bool
@@ -61,7 +63,7 @@ class Measured:
 def measure(plan: Plan) -> Measured:
     """Run pytest over all blocks, and look at the memory while the large stores are still there."""
     workshop = Workshop(plan.data, plan.sizes, dsn=plan.dsn)
-    plugin = BenchPlugin(workshop, plan.paths, plan.curves)
+    plugin = BenchPlugin(workshop, plan.paths, plan.curves, plan.blocks)
     try:
         ended = pytest.main(
             [

@@ -1,13 +1,16 @@
 """P-20: a projected GeoTIFF cut into tiles of its finest zoom and three zooms of parents, on one core.
 
-The raster is made here: as an orthophoto comes, in UTM, with JPEG blocks and without overviews.
+The raster is made here: as an orthophoto comes, in UTM, with JPEG blocks and without overviews. `processor_s`
+is the processor's seconds of a subject, programs that it starts included: other load moves the time more.
 """
 
 from __future__ import annotations
 
+import resource
 import shutil
+import statistics
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Literal
@@ -73,7 +76,28 @@ def _ours(workshop: Workshop) -> Iterator[Operation]:
             for block in mosaic.blocks():
                 made += sum(read.tile is not None for read in mosaic.read(block))
 
-    yield Calls(call=call, facts=lambda: {"tiles": made})
+    yield _clocked(Calls(call=call, facts=lambda: {"tiles": made}))
+
+
+def _clocked(operation: Calls) -> Calls:
+    """The operation, with the processor's seconds of its calls beside its facts."""
+    taken: list[float] = []
+
+    def call() -> None:
+        before = _processor_s()
+        operation.call()
+        taken.append(_processor_s() - before)
+
+    def facts() -> dict[str, float]:
+        return {**operation.facts(), "processor_s": round(statistics.median(taken), 2)}
+
+    return attrs.evolve(operation, call=call, facts=facts)
+
+
+def _processor_s() -> float:
+    """Of this process and of the programs that it started and that ended."""
+    spent = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in spent)
 
 
 def _encoded(tile: Picture, alpha: Picture) -> int:
@@ -165,7 +189,11 @@ def _floor(workshop: Workshop) -> Iterator[Operation]:
                 if zoom > _COARSEST:
                     parents = _half(parents)
 
-    yield Calls(call=call, facts=lambda: {"tiles": made})
+    yield _clocked(Calls(call=call, facts=lambda: {"tiles": made}))
+
+
+def _program(command: Sequence[str]) -> Callable[[], object]:
+    return lambda: subprocess.run(command, check=True, capture_output=True)
 
 
 @contextmanager
@@ -176,10 +204,7 @@ def _gdal2tiles(workshop: Workshop) -> Iterator[Operation]:
     folder = workshop.path("gdal2tiles")
     options = ["-q", "--xyz", "-w", "none", "-r", "bilinear", "-z", f"{_COARSEST}-{_FINEST}"]
     command = [program, *options, "--processes", "1", str(workshop.shared(_raster)), str(folder)]
-    yield Calls(
-        call=lambda: subprocess.run(command, check=True, capture_output=True),
-        afterwards=lambda: shutil.rmtree(folder),
-    )
+    yield _clocked(Calls(call=_program(command), afterwards=lambda: shutil.rmtree(folder)))
 
 
 @contextmanager
@@ -191,9 +216,7 @@ def _rio_pmtiles(workshop: Workshop) -> Iterator[Operation]:
     options = ["--format", "JPEG", "--co", f"QUALITY={_QUALITY}", "--resampling", "bilinear", "-j", "1"]
     grid = ["--zoom-levels", f"{_COARSEST}..{_FINEST}", "--tile-size", str(_TILE), "--silent"]
     command = [program, "pmtiles", str(workshop.shared(_raster)), str(target), *options, *grid]
-    yield Calls(
-        call=lambda: subprocess.run(command, check=True, capture_output=True), afterwards=target.unlink
-    )
+    yield _clocked(Calls(call=_program(command), afterwards=target.unlink))
 
 
 def _rio_tiler(workshop: Workshop) -> AbstractContextManager[Operation]:
@@ -221,7 +244,7 @@ def _by_rio_tiler(workshop: Workshop, warp: Literal["bilinear", "nearest"]) -> I
                 )
                 image.render(img_format="JPEG", quality=_QUALITY, add_mask=False)
 
-    yield Calls(call=call, facts=lambda: {"tiles": len(places)})
+    yield _clocked(Calls(call=call, facts=lambda: {"tiles": len(places)}))
 
 
 CUT = MeasuredPath(
