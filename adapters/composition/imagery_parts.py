@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,8 +107,8 @@ def _open_service(name: str, tile_size: int, scheme: str | None, terms: ServiceT
             remedy="write {-y} in it where rows count from the south",
         )
 
-    def picture(place: TilePlace, content: bytes) -> ReadPlace:
-        return tiles_at(name, [place], content, tile_size, [None])[0]
+    def picture(place: TilePlace, content: bytes, decoded: Collection[TilePlace]) -> ReadPlace:
+        return tiles_at(name, [place], content, tile_size, [None], decoded)[0]
 
     return open_tile_service(name, terms, tile_size=tile_size, picture=picture)
 

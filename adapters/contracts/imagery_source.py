@@ -81,6 +81,19 @@ class ImagerySourceContract:
             subject.tiles[place] for place in places
         ]
 
+    def test_what_fills_in_a_tile_is_not_encoded_first(self, subject: ImagerySourceSubject) -> None:
+        places = sorted(subject.tiles)
+        asked = set(places[::2])
+        for answer in subject.source.read(places, None, asked):
+            assert isinstance(answer, ImageryTile)
+            if subject.is_verbatim or answer.place not in asked:
+                assert (answer.pixels, answer.part) == (subject.tiles[answer.place], None)
+            else:
+                assert answer.pixels is None
+                assert answer.part is not None
+                assert answer.part.valid.all()
+            assert (answer.encoded_from is None) == subject.is_verbatim
+
     def test_reading_may_end_early_and_begin_again(self, subject: ImagerySourceSubject) -> None:
         zoom = subject.source.zooms()[-1]
         asked = [place for place in sorted(subject.tiles) if place.zoom_level == zoom]

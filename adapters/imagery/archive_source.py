@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Protocol
@@ -145,7 +145,10 @@ class ArchiveSource:
         return [FoundPlace(TilePlace(zoom, x, y), size) for (x, y), size in sorted(found.items())]
 
     def read(
-        self, places: Sequence[TilePlace], versions: Mapping[TilePlace, str] | None = None
+        self,
+        places: Sequence[TilePlace],
+        versions: Mapping[TilePlace, str] | None = None,
+        decoded: Collection[TilePlace] = (),
     ) -> Iterator[ReadPlace]:
         """See `ImagerySource`."""
         answers: dict[TilePlace, ReadPlace] = {}
@@ -156,7 +159,8 @@ class ArchiveSource:
                 answers[task.places[0]] = ImageryTile(place=task.places[0], pixels=task.content)
         if encoding:
             with ThreadPoolExecutor(self._threads, thread_name_prefix="aerotile-encode") as pool:
-                for task, made in zip(encoding, pool.map(self._made, encoding), strict=True):
+                together = pool.map(lambda task: self._made(task, decoded), encoding)
+                for task, made in zip(encoding, together, strict=True):
                     for place, answer in zip(task.places, made, strict=True):
                         answers[place] = answer
         for place in places:
@@ -200,9 +204,9 @@ class ArchiveSource:
             return False
         return size_of(task.content) in (None, (self._tile_size, self._tile_size))
 
-    def _made(self, task: _Task) -> list[ReadPlace]:
+    def _made(self, task: _Task, decoded: Collection[TilePlace]) -> list[ReadPlace]:
         """The tiles that are made of one picture; on any thread."""
-        return tiles_at(self.name, task.places, task.content, self._tile_size, task.quarters)
+        return tiles_at(self.name, task.places, task.content, self._tile_size, task.quarters, decoded)
 
     def stop(self) -> None:
         """See `ImagerySource`: a block is read within seconds."""

@@ -83,8 +83,12 @@ def size_of(content: bytes) -> tuple[int, int] | None:
         return int(width), int(height)
 
 
-def tiles_of(content: bytes, tile_size: int, quarters: list[Quarter | None]) -> list[TilePicture]:
+def tiles_of(
+    content: bytes, tile_size: int, quarters: list[Quarter | None], decoded: list[bool]
+) -> list[TilePicture]:
     """The whole picture as a tile (None), or its quarters, decoded once for all of them.
+
+    What would be encoded is left `decoded` where that says so.
 
     A picture as large as a tile is one; of one twice as large the whole is halved, and quarters are cut. A
     JPEG whose header can't be read stays as it is: the intake's gate names its fault. Raises `PictureError`.
@@ -102,15 +106,16 @@ def tiles_of(content: bytes, tile_size: int, quarters: list[Quarter | None]) -> 
             kind=f"a {kind} of another size",
             remedy=f"cut tiles of {tile_size} pixels",
         )
-    decoded = _decode_jpeg(content) if kind == "JPEG" else _decode_other(content, str(kind))
+    whole = _decode_jpeg(content) if kind == "JPEG" else _decode_other(content, str(kind))
     is_double = size != (tile_size, tile_size)
     made_of = f"{kind} of {2 * tile_size} pixels" if is_double else str(kind)
     return [
-        _encode(
-            decoded if not is_double else _half(decoded) if quarter is None else _cut(decoded, quarter),
+        _tile(
+            whole if not is_double else _half(whole) if quarter is None else _cut(whole, quarter),
             made_of if quarter is None else f"quarter of {made_of}",
+            stays_decoded,
         )
-        for quarter in quarters
+        for quarter, stays_decoded in zip(quarters, decoded, strict=True)
     ]
 
 
@@ -175,8 +180,10 @@ def _cut(decoded: _Decoded, quarter: Quarter) -> _Decoded:
     return _Decoded(np.ascontiguousarray(decoded.rgb[there]), None if valid is None or valid.all() else valid)
 
 
-def _encode(decoded: _Decoded, made_of: str) -> TilePicture:
+def _tile(decoded: _Decoded, made_of: str, stays_decoded: bool) -> TilePicture:
     if decoded.valid is not None:
         return TilePicture(None, made_of, MaskedPicture(decoded.rgb, decoded.valid))
+    if stays_decoded:
+        return TilePicture(None, made_of, MaskedPicture.whole(decoded.rgb))
     encoded: Any = simplejpeg.encode_jpeg(decoded.rgb, quality=JPEG_QUALITY)
     return TilePicture(bytes(encoded), made_of)

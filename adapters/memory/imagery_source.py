@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import TracebackType
 
 from ...domain.errors import ImagerySourceError
@@ -35,6 +35,8 @@ class MemoryImagerySource:
         self.is_remote = is_remote
         self.was_read: list[TilePlace] = []
         """Every place that was read, in that order."""
+        self.decoded: list[TilePlace] = []
+        """Every place whose picture was asked for as it is before it is encoded."""
         self.stops = 0
         self._answers = dict(answers)
 
@@ -59,9 +61,13 @@ class MemoryImagerySource:
         ]
 
     def read(
-        self, places: Sequence[TilePlace], versions: Mapping[TilePlace, str] | None = None
+        self,
+        places: Sequence[TilePlace],
+        versions: Mapping[TilePlace, str] | None = None,
+        decoded: Collection[TilePlace] = (),
     ) -> Iterator[ReadPlace]:
         """See `ImagerySource`."""
+        self.decoded += decoded
         for place in places:
             answer = self._answers[place]
             known = (versions or {}).get(place)

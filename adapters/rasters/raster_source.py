@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -114,7 +114,10 @@ class RasterSource:
         return [FoundPlace(place, size) for place in self._footprint.places(within)]
 
     def read(
-        self, places: Sequence[TilePlace], versions: Mapping[TilePlace, str] | None = None
+        self,
+        places: Sequence[TilePlace],
+        versions: Mapping[TilePlace, str] | None = None,
+        decoded: Collection[TilePlace] = (),
     ) -> Iterator[ReadPlace]:
         """See `ImagerySource`. In memory are the places' JPEGs and the pixels of one pyramid."""
         pyramids: dict[tuple[int, TilePlace], set[TilePlace]] = defaultdict(set)
@@ -124,7 +127,7 @@ class RasterSource:
         for place in places:
             if place not in answers:
                 warped, root = self._pyramid_of(place)
-                answers |= self._read_pyramid(warped, pyramids[warped, root])
+                answers |= self._read_pyramid(warped, pyramids[warped, root], decoded)
             yield answers[place]
 
     def _pyramid_of(self, place: TilePlace) -> tuple[int, TilePlace]:
@@ -144,7 +147,9 @@ class RasterSource:
     def _overview(self, zoom_level: int) -> int | None:
         return self._raster.overview_for(EARTH_CIRCUMFERENCE_M / (self._tile_size << zoom_level))
 
-    def _read_pyramid(self, warped: int, wanted: set[TilePlace]) -> dict[TilePlace, ReadPlace]:
+    def _read_pyramid(
+        self, warped: int, wanted: set[TilePlace], decoded: Collection[TilePlace]
+    ) -> dict[TilePlace, ReadPlace]:
         """Warp what the places need, at most 16 by 16 of the warped zoom, and make the others of it."""
         coarsest = min(place.zoom_level for place in wanted)
         # GDAL rounds by the extent of what it warps, which is therefore the same for any choice of places.
@@ -155,7 +160,7 @@ class RasterSource:
                 blocks[block].add(place)
         covered = set(self._footprint.places(_around(blocks)))
         jobs = {
-            block: self._pool.submit(self._block, block, frozenset(within), warped, block in covered)
+            block: self._pool.submit(self._block, block, frozenset(within), warped, block in covered, decoded)
             for block, within in sorted(blocks.items())
         }
         try:
@@ -166,7 +171,7 @@ class RasterSource:
         answers = {place: answer for block in done.values() for place, answer in block.answers.items()}
         ancestors = {place for place in wanted if place.zoom_level < block_zoom}
         for level in range(block_zoom - 1, coarsest - 1, -1):
-            done = self._parents(level, done, ancestors)
+            done = self._parents(level, done, ancestors, decoded)
             answers |= {place: answer for block in done.values() for place, answer in block.answers.items()}
         return answers
 
@@ -213,7 +218,14 @@ class RasterSource:
                 remedy="copy the file again, or compare it with its origin",
             )
 
-    def _block(self, block: TilePlace, wanted: frozenset[TilePlace], finest: int, is_covered: bool) -> _Block:
+    def _block(
+        self,
+        block: TilePlace,
+        wanted: frozenset[TilePlace],
+        finest: int,
+        is_covered: bool,
+        decoded: Collection[TilePlace],
+    ) -> _Block:
         """Warp a block at the finest zoom, and make everything in it up to its own zoom. In any thread."""
         steps = finest - block.zoom_level
         corner = TilePlace(finest, block.x << steps, block.y << steps)
@@ -233,13 +245,18 @@ class RasterSource:
                 if place.zoom_level == level:
                     row, column = place.y - corner_y, place.x - corner_x
                     size = self._tile_size
-                    answers[place] = self._tile(place, picture.part(row * size, column * size, size))
+                    part = picture.part(row * size, column * size, size)
+                    answers[place] = self._tile(place, part, place in decoded)
             if all(place.zoom_level >= level for place in wanted):
                 break
         return _Block(answers, picture)
 
     def _parents(
-        self, zoom_level: int, children: dict[TilePlace, _Block], wanted: set[TilePlace]
+        self,
+        zoom_level: int,
+        children: dict[TilePlace, _Block],
+        wanted: set[TilePlace],
+        decoded: Collection[TilePlace],
     ) -> dict[TilePlace, _Block]:
         """The parents, one zoom up, of which anything is wanted; all four children of each are there."""
         needed = {
@@ -256,7 +273,7 @@ class RasterSource:
             if error is not None:
                 answer = _at(error, place)
             elif picture is not None:
-                answer = self._tile(place, picture)
+                answer = self._tile(place, picture, place in decoded)
             parents[place] = _Block({place: answer} if place in wanted else {}, picture, error)
         return parents
 
@@ -269,23 +286,27 @@ class RasterSource:
         first, second, third, fourth = (child or empty for child in children)
         return halved(joined((first, second, third, fourth)))
 
-    def _tile(self, place: TilePlace, picture: Picture) -> ImageryTile | None:
+    def _tile(self, place: TilePlace, picture: Picture, stays_decoded: bool) -> ImageryTile | None:
         if picture.valid_fraction == 0.0:
             return None
         enlarged = (
             self._raster.metres_per_pixel * (self._tile_size << place.zoom_level) / EARTH_CIRCUMFERENCE_M
         )
         made_of = self._raster.described(enlarged if place.zoom_level > self._own_finest else None)
-        part = _part(picture)
+        part = _part(picture, stays_decoded)
         pixels = None if part is not None else _jpeg(picture)
         return ImageryTile(place=place, pixels=pixels, encoded_from=made_of, part=part)
 
 
-def _part(picture: Picture) -> MaskedPicture | None:
-    if picture.valid is None or picture.valid.all():
+def _part(picture: Picture, also_whole: bool) -> MaskedPicture | None:
+    is_whole = picture.valid is None or bool(picture.valid.all())
+    if is_whole and not also_whole:
         return None
     planes = picture.planes if len(picture.planes) == 3 else np.repeat(picture.planes, 3, axis=0)
-    return MaskedPicture(np.stack(list(planes), axis=2), picture.valid.copy())
+    pixels = np.stack(list(planes), axis=2)
+    if is_whole or picture.valid is None:
+        return MaskedPicture.whole(pixels)
+    return MaskedPicture(pixels, picture.valid.copy())
 
 
 def _jpeg(picture: Picture) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import attrs
 
@@ -33,7 +33,7 @@ def open_tile_service(
     terms: ServiceTerms,
     *,
     tile_size: int,
-    picture: Callable[[TilePlace, bytes], ReadPlace],
+    picture: Callable[[TilePlace, bytes, Collection[TilePlace]], ReadPlace],
 ) -> TileServiceSource:
     """The server at an address of tiles, or at one of WMTS capabilities with `#LAYER` behind it.
 

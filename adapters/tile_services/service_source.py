@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
@@ -63,7 +63,7 @@ class TileServiceSource:
         address: TileAddress,
         *,
         clock: Clock,
-        picture: Callable[[TilePlace, bytes], ReadPlace],
+        picture: Callable[[TilePlace, bytes, Collection[TilePlace]], ReadPlace],
         user_agent: str,
         limits: FetchLimits | None = None,
         extents: Mapping[int, GridRange] | None = None,
@@ -126,11 +126,14 @@ class TileServiceSource:
         ]
 
     def read(
-        self, places: Sequence[TilePlace], versions: Mapping[TilePlace, str] | None = None
+        self,
+        places: Sequence[TilePlace],
+        versions: Mapping[TilePlace, str] | None = None,
+        decoded: Collection[TilePlace] = (),
     ) -> Iterator[ReadPlace]:
         """See `ImagerySource`. Raises `ImagerySourceError` where the server refuses or does not answer."""
         known = versions or {}
-        jobs = [self._pool.submit(self._fetch, place, known.get(place)) for place in places]
+        jobs = [self._pool.submit(self._fetch, place, known.get(place), decoded) for place in places]
         try:
             for job in jobs:
                 yield job.result()
@@ -153,7 +156,7 @@ class TileServiceSource:
         self._pool.shutdown(cancel_futures=True)
         self._exchange.close()
 
-    def _fetch(self, place: TilePlace, version: str | None) -> ReadPlace:
+    def _fetch(self, place: TilePlace, version: str | None, decoded: Collection[TilePlace]) -> ReadPlace:
         """Ask until there is an answer for good. In any thread."""
         attempts = strikes = 0
         asked_s: float | None = None
@@ -164,7 +167,7 @@ class TileServiceSource:
             attempts += 1
             judged = _judged(answer, version)
             if judged.kind is not AnswerKind.FAILED:
-                return self._settled(place, answer, judged)
+                return self._settled(place, answer, judged, decoded)
             strikes += self._pace.has_answered_since(asked_s if before_s is None else before_s)
             if is_last or self._wait_after(answer, judged, attempts, strikes):
                 return ImageryPlaceError(
@@ -218,7 +221,9 @@ class TileServiceSource:
             self._pace.sleep(decision.wait_s)
         return False
 
-    def _settled(self, place: TilePlace, answer: Answer, judged: JudgedAnswer) -> ReadPlace:
+    def _settled(
+        self, place: TilePlace, answer: Answer, judged: JudgedAnswer, decoded: Collection[TilePlace]
+    ) -> ReadPlace:
         if judged.kind is AnswerKind.REFUSED:
             told = (
                 "renew the token" if self._address.token else "ask the server's owner, or name a --token-file"
@@ -233,7 +238,7 @@ class TileServiceSource:
                 kind=judged.what,
                 remedy="look at what the server answers there",
             )
-        made = self._picture(place, answer.body) if judged.kind is AnswerKind.PICTURE else None
+        made = self._picture(place, answer.body, decoded) if judged.kind is AnswerKind.PICTURE else None
         if isinstance(made, ImageryPlaceError):
             self._count_garbage(made.kind)
             return made

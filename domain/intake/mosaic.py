@@ -212,9 +212,10 @@ class Mosaic:
                 continue
             known = (versions or {}).get(number, {})
             expected = {place: known[place] for place in asked if place in known and place not in layers}
+            filled_in = {place for place in asked if place in layers}
             answered = 0
             try:
-                for place, answer in zip(asked, source.read(asked, expected), strict=True):
+                for place, answer in zip(asked, source.read(asked, expected, filled_in), strict=True):
                     answered += 1
                     if answer is Unchanged.UNCHANGED:
                         unchanged[place] = number

@@ -82,5 +82,4 @@ class PlaceLayers:
         if tile.part is not None:
             return tile.part
         assert tile.pixels is not None
-        pixels = self.codec.decode(tile.pixels)
-        return MaskedPicture(pixels, np.ones(pixels.shape[:2], np.bool_))
+        return MaskedPicture.whole(self.codec.decode(tile.pixels))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from types import TracebackType
@@ -62,12 +62,12 @@ class ImageryTile:
     pixels: bytes | None
     """A JPEG. Only its source has looked at it: every gate of the intake is still ahead.
 
-    None where `part` is given: it is encoded when nothing fills it in and it is taken all the same.
+    None where `part` is given: it is encoded when the sources below have filled it in, or it is taken so.
     """
     encoded_from: str | None = None
     """None: the source's bytes, verbatim. Otherwise what the JPEG was made of: `PNG`, `512 pixels`."""
     part: MaskedPicture | None = None
-    """The decoded picture, where the imagery ends in it, has no data or is transparent; else None."""
+    """The picture before any encoding, where a part shows no ground or `read` asked for it; else None."""
     captured_at: datetime | None = None
     """The place's own capture time, where the source knows it."""
     version: str | None = None
@@ -134,12 +134,18 @@ class ImagerySource(Protocol):
         ...
 
     def read(
-        self, places: Sequence[TilePlace], versions: Mapping[TilePlace, str] | None = None
+        self,
+        places: Sequence[TilePlace],
+        versions: Mapping[TilePlace, str] | None = None,
+        decoded: Collection[TilePlace] = (),
     ) -> Iterator[ReadPlace]:
         """Read places of one block, at most a few hundred at any zooms; one answer each, in their order.
 
         `versions` are those of earlier answers. A source that is asked politely says `Unchanged` of a place
         whose version is still the one named, and sends no imagery; others read it as any place.
+
+        `decoded` are places of which better sources show a part: what this one would encode for them is
+        answered as `part`, so that the mosaic's tile is encoded once. A JPEG that goes in verbatim is not.
 
         What is wrong with one place is an `ImageryPlaceError` among the answers; the others go on.
         Raises `ImagerySourceError` where the source as a whole can't be read any more. Closing the iterator

@@ -34,6 +34,11 @@ class MaskedPicture:
     pixels: Picture = attrs.field(eq=attrs.cmp_using(eq=np.array_equal))
     valid: Mask = attrs.field(eq=attrs.cmp_using(eq=np.array_equal))
 
+    @classmethod
+    def whole(cls, pixels: Picture) -> MaskedPicture:
+        """A picture that shows ground all over."""
+        return cls(pixels, np.ones(pixels.shape[:2], np.bool_))
+
     @property
     def valid_fraction(self) -> float:
         """The share of pixels that show ground."""

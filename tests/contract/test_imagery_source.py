@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +86,11 @@ class TestTileServiceSource(ImagerySourceContract):
         def body(path: str) -> bytes:
             return picture(sum(map(ord, path)), "PNG")
 
-        def made(place: TilePlace, content: bytes) -> ReadPlace:
-            return tiles_at("server", [place], content, 256, [None])[0]
+        def made(place: TilePlace, content: bytes, decoded: Collection[TilePlace]) -> ReadPlace:
+            return tiles_at("server", [place], content, 256, [None], decoded)[0]
 
         with TileServer(Behaviour(body=body)) as server:
-            tiles = {place: made(place, body(f"/{place}")) for place in places}
+            tiles = {place: made(place, body(f"/{place}"), ()) for place in places}
             source = TileServiceSource(
                 TileAddress(server.address + "/{z}/{x}/{y}"),
                 clock=SystemClock(),

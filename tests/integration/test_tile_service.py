@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
@@ -61,8 +61,8 @@ def _source(
 
 
 def _at(address: TileAddress, clock: ManualClock, **terms: Any) -> TileServiceSource:
-    def made(place: TilePlace, content: bytes) -> ReadPlace:
-        return tiles_at(address.template, [place], content, 256, [None])[0]
+    def made(place: TilePlace, content: bytes, decoded: Collection[TilePlace]) -> ReadPlace:
+        return tiles_at(address.template, [place], content, 256, [None], decoded)[0]
 
     return TileServiceSource(address, clock=clock, picture=made, user_agent="aerotile/test", **terms)
 

@@ -186,6 +186,7 @@ def test_what_the_first_source_lacks_of_a_tile_the_next_ones_fill_in() -> None:
     assert b"encoded anew by Aerotile from a mosaic (GeoTIFF, JPEG)" in stored
     assert CODEC.decode(stored)[7, ::64, 0].tolist() == [5, 6, 9, 9]
     assert sources[4].was_read == []
+    assert [source.decoded for source in sources] == [[], [place(1)], [place(1)], [place(1)], []]
 
 
 def test_a_tile_of_several_sources_is_as_old_as_the_oldest_of_them() -> None:
@@ -309,7 +310,7 @@ def test_no_more_than_two_parts_are_in_memory(monkeypatch: pytest.MonkeyPatch) -
     site, ahead = Site(), []
 
     class Watched(MemoryImagerySource):
-        def read(self, places: Sequence[TilePlace], versions: Any = None) -> Any:
+        def read(self, places: Sequence[TilePlace], versions: Any = None, decoded: Any = ()) -> Any:
             ahead.append(len(self.was_read) - (site.progress or [0])[-1])
             return super().read(places)
 
