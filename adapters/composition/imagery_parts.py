@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...domain.errors import ImagerySourceError, RuntimeNotAvailableError
+from ...domain.policies.file_kinds import file_kind
 from ...domain.policies.tile_fetching import FetchLimits
 from ...domain.ports.imagery_source import ImagerySource, ReadPlace, TilePlace
 from ...domain.ports.picture_codec import PictureCodec
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 _SQLITE, _PMTILES = b"SQLite format 3\0", b"PMTiles"
 _GEOPACKAGE_IDS = (b"GPKG", b"GP10", b"GP11")
 _APPLICATION_ID = slice(68, 72)
+_PLACE_IT = "make a GeoTIFF of it: gdal_translate -a_srs EPSG:CODE -a_ullr WEST NORTH EAST SOUTH"
+_OTHER_KINDS = (
+    (b"\x89PNG", "is a PNG, which says nothing of its place", _PLACE_IT),
+    (b"\xff\xd8\xff", "is a JPEG, which says nothing of its place", _PLACE_IT),
+    (b"PK\3\4", "is a zip archive", "unpack it, and name what lies in it"),
+    (b"\x1f\x8b", "is compressed by gzip", "decompress it"),
+)
 _READABLE = "MBTiles, GeoPackage, PMTiles, GeoTIFF, a folder zoom/x/y, or an address of tiles"
 
 
@@ -130,11 +138,27 @@ def _open_archive(name: str, scheme: str | None) -> TileArchive:
         return GeopackageArchive(path, table=table or None)
     if head.startswith(_SQLITE):
         if scheme == "zyx":
-            raise ImagerySourceError(f"{name} is MBTiles, whose rows are in tms or xyz order")
+            raise ImagerySourceError(
+                f"{name} is MBTiles, whose rows are in tms or xyz order",
+                remedy="give --scheme tms or xyz, or leave it out",
+            )
         return MbtilesArchive(path, scheme=scheme)
     if head.startswith(_PMTILES):
         return PmtilesArchive(path)
-    raise ImagerySourceError(f"{name} is no source of imagery that can be read", remedy=f"name {_READABLE}")
+    what, remedy = _other_kind(head)
+    raise ImagerySourceError(f"{name} {what}", remedy=remedy)
+
+
+def _other_kind(head: bytes) -> tuple[str, str]:
+    """What a file is that no reader takes, and what to do about it."""
+    if not head:
+        return "is empty", "copy it again, or compare it with its origin"
+    for signature, what, remedy in _OTHER_KINDS:
+        if head.startswith(signature):
+            return what, remedy
+    if head.lstrip().startswith(b"<"):
+        return file_kind(head)[0], "download it again, and look at what the server answered"
+    return "is no source of imagery that can be read", f"name {_READABLE}"
 
 
 def _head(name: str) -> bytes:

@@ -41,7 +41,10 @@ class GeopackageArchive:
         try:
             needed = {"gpkg_contents", "gpkg_tile_matrix_set", "gpkg_tile_matrix", "gpkg_spatial_ref_sys"}
             if not needed <= self._database.names():
-                raise ImagerySourceError(f"{path} is a GeoPackage without tables of tiles")
+                raise ImagerySourceError(
+                    f"{path} is a GeoPackage without tables of tiles",
+                    remedy="write its imagery as tiles: gdal_translate -of GPKG",
+                )
             chosen = self._chosen(table)
             levels = self._levels(*chosen[:1], *chosen[2:4])
             self._tiles = SqliteTiles(self._database, quoted(chosen[0]), self.name, levels.get)

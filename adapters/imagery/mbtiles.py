@@ -27,7 +27,10 @@ class MbtilesArchive:
         try:
             names = self._database.names()
             if "tiles" not in names and not {"map", "images"} <= names:
-                raise ImagerySourceError(f"{path} is no MBTiles: it has no table or view `tiles`")
+                raise ImagerySourceError(
+                    f"{path} is no MBTiles: it has no table or view `tiles`",
+                    remedy="name the archive of tiles, or write it again",
+                )
             metadata = self._metadata() if "metadata" in names else {}
             self._refuse_vectors(metadata)
             is_from_south = self._is_from_south(metadata, scheme)

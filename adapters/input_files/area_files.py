@@ -48,8 +48,8 @@ def read_area(
     Polygons and boxes count as they are. Around a line lies a corridor of `corridor_m` metres to each side,
     along great circles; around a single place in a file without lines and polygons, a circle. Markers beside
     lines or polygons are left out and counted. A box whose west lies east of its east crosses the
-    antimeridian. Raises `InputFileError`, also for a line or a place without `corridor_m`, `ValueError` for
-    impossible numbers and without sources, `OSError` for a file that can't be read.
+    antimeridian. Raises `InputFileError`, also for a line or a place without `corridor_m` and for a corridor
+    without either, `ValueError` for impossible numbers and without sources, `OSError` for an unreadable file.
     """
     shapes: list[Shape] = []
     left_out: Counter[str] = Counter()
@@ -62,6 +62,12 @@ def read_area(
         found, missing = _shapes_of(path, corridor_m)
         shapes += found
         left_out.update({f"{path.name}: {kind}": number for kind, number in missing.items()})
+    if corridor_m is not None and shapes and not any(isinstance(shape, Corridor) for shape in shapes):
+        raise InputFileError(
+            f"{', '.join(map(str, sources))}: no line there that a corridor goes along; boxes and polygons "
+            "count as they are",
+            remedy="leave --corridor out, or draw the polygon wider",
+        )
     return NamedArea(Area(shapes, zooms), dict(left_out))
 
 

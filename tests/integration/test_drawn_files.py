@@ -193,6 +193,13 @@ def test_a_line_needs_the_width_of_its_corridor(drawn: Any) -> None:
     assert "--corridor 5km" in str(caught.value.remedy)
 
 
+def test_a_corridor_needs_a_line(drawn: Any) -> None:
+    for sources in ([drawn(kml(POLYGON_KML))], ["10,50,11,51"]):
+        with pytest.raises(InputFileError, match="no line there that a corridor goes along") as caught:
+            read_area(sources, corridor_m=5_000)
+        assert "leave --corridor out" in str(caught.value.remedy)
+
+
 def test_a_box_over_the_antimeridian_is_two() -> None:
     assert parse_boxes("170,-10,-170,10") == (Bbox(-10, 170, 10, 180), Bbox(-10, -180, 10, -170))
     assert parse_boxes("route.kml") is None
