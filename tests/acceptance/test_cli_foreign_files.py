@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import shutil
 import sqlite3
 import subprocess
@@ -13,11 +14,14 @@ from pathlib import Path
 import mercantile
 import numpy as np
 import pytest
+import rasterio
 import simplejpeg
 from archives import Place, picture, write_by_gdal, write_pmtiles, write_raster
 from cli_calls import Call
 from PIL import Image
 from pmtiles.reader import MmapSource, all_tiles
+
+from aerotile.domain.values.tile_grid import EARTH_CIRCUMFERENCE_M
 
 DATE = ("--captured-at", "2026-05-01")
 JPEGS: dict[Place, bytes] = {(12, 2177 + x, 1420 + y): picture(10 * x + y) for x in (0, 1) for y in (0, 1)}
@@ -71,7 +75,31 @@ def tms_folder_of_gdal2tiles(folder: Path) -> tuple[str, dict[Place, bytes]]:
     return made
 
 
+def cog_of_gdal(folder: Path) -> tuple[str, dict[Place, bytes]]:
+    """On the grid of the tiles, so that GDAL's own pixels are those to expect."""
+    raster = write_raster(folder / "raster.tif")
+    grid = ("TILING_SCHEME=GoogleMapsCompatible", "BLOCKSIZE=256", "ADD_ALPHA=YES", "RESAMPLING=BILINEAR")
+    options = [word for one in (*grid, "OVERVIEWS=NONE") for word in ("-co", one)]
+    command = ["gdal_translate", "-q", "-of", "COG", *options, str(raster), str(folder / "cog.tif")]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    found = {}
+    with rasterio.open(folder / "cog.tif") as file:
+        pixel, half = file.transform.a, EARTH_CIRCUMFERENCE_M / 2
+        zoom = round(math.log2(EARTH_CIRCUMFERENCE_M / (256 * pixel)))
+        west, north = round((file.bounds.left + half) / pixel), round((half - file.bounds.top) / pixel)
+        assert (west % 256, north % 256) == (0, 0)
+        for row in range(0, file.height, 256):
+            for column in range(0, file.width, 256):
+                pixels = file.read(window=((row, row + 256), (column, column + 256)))
+                if pixels[3].any():
+                    stream = io.BytesIO()
+                    Image.fromarray(np.moveaxis(pixels, 0, 2)).save(stream, "PNG")
+                    found[zoom, (west + column) // 256, (north + row) // 256] = stream.getvalue()
+    return "cog.tif", found
+
+
 WRITERS = [
+    cog_of_gdal,
     mbtiles_of_gdal,
     geopackage_of_gdal,
     pmtiles_of_its_package,
@@ -86,7 +114,8 @@ def test_a_file_of_another_program_goes_in_whole(
     call: Call, tmp_path: Path, write: Callable[[Path], tuple[str, Mapping[Place, bytes]]]
 ) -> None:
     name, expected = write(tmp_path)
-    result = call("provision", name, "--partial", *DATE, "--map", "covered.png", "--json")
+    zooms = f"{min(expected)[0]}-{max(expected)[0]}"
+    result = call("provision", name, "--partial", "--zoom", zooms, *DATE, "--map", "covered.png", "--json")
     assert result.json["refused"] == 0, result.err
     rows = {tuple(map(int, row["tile"].split("/")[1:])): row for row in call("dump").json_lines}
     assert rows.keys() == expected.keys()
