@@ -101,6 +101,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def lay_out_tiles(folder: Path) -> Path:
+    """The folder of tiles that the pages name, and its one tile."""
+    from PIL import Image
+
+    column = folder / "tiles" / "7" / "60"
+    column.mkdir(parents=True)
+    Image.new("RGB", (256, 256), (9, 77, 99)).save(column / "0.jpg")
+    return column / "0.jpg"
+
+
 def lay_out_imagery(folder: Path) -> None:
     """The sources and the route that the pages name."""
     tiles: dict[Place, bytes] = {}
@@ -132,7 +142,6 @@ def test_every_block_of_commands_is_run_or_has_its_reason() -> None:
     assert found == set(NOT_RUN) | set(RUN)
 
 
-@pytest.mark.xdist_group("examples")
 def test_ten_minutes_lead_to_a_flight(folder: Path, spawn_environment: dict[str, str]) -> None:
     page = (REPOSITORY / "docs" / "ten-minutes.md").read_text("utf-8")
     programs = re.findall(r"^as `(\w+\.py)`|^Save this as `(\w+\.py)`", page, re.MULTILINE)
@@ -151,15 +160,11 @@ def test_ten_minutes_lead_to_a_flight(folder: Path, spawn_environment: dict[str,
     assert ran == [command for command, page in RUN.items() if page == "ten-minutes.md"]
 
 
-@pytest.mark.xdist_group("examples")
-def test_the_commands_of_operations_run(folder: Path, spawn_environment: dict[str, str]) -> None:
-    from PIL import Image
-
+def test_the_commands_before_a_flight_run(folder: Path, spawn_environment: dict[str, str]) -> None:
     from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 
-    column = folder / "tiles" / "7" / "60"
-    column.mkdir(parents=True)
-    Image.new("RGB", (256, 256), (9, 77, 99)).save(column / "0.jpg")
+    lay_out_tiles(folder)
+    lay_out_imagery(folder)
     SmallNetwork.drawn(1).save(folder / "network.onnx")
     rear = {
         "type": "Feature",
@@ -167,24 +172,34 @@ def test_the_commands_of_operations_run(folder: Path, spawn_environment: dict[st
         "geometry": {"type": "Polygon", "coordinates": [[[10, 50], [12, 50], [12, 51], [10, 51], [10, 50]]]},
     }
     (folder / "sectors.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [rear]}))
-    lay_out_imagery(folder)
     # The commands find this server by its folder and leave it running: one start for all of them.
     with EmbeddedPostgres(folder / "aerotile-data" / "postgres"):
-        run_operations(folder, column / "0.jpg", spawn_environment)
+        assert run_block(operations()["aerotile migrate"], folder, spawn_environment)
 
 
-def run_operations(folder: Path, tile: Path, environment: dict[str, str]) -> None:
-    from aerotile.adapters.config.secret import Secret
-    from aerotile.adapters.provider.server import ReferenceProvider
-
-    blocks = {first_command(block): block for _, block in blocks_of("operations.md")}
-    assert run_block(blocks["aerotile migrate"], folder, environment)
+def test_the_commands_of_imagery_run(
+    folder: Path, spawn_environment: dict[str, str], migrated_database: str
+) -> None:
+    lay_out_tiles(folder)
+    lay_out_imagery(folder)
+    environment = over(migrated_database, folder, spawn_environment)
     tiles = capabilities(layer("ortho", address="{TileMatrix}/{TileRow}/{TileCol}.jpg"))
     pictures = Behaviour(body=lambda path: tiles if path.endswith(".xml") else picture(len(path)))
     with TileServer(pictures) as server:
         for _, block in blocks_of("imagery.md"):
             assert run_block(block.replace("https://host", server.address), folder, environment)
         assert server.served["/wmts/Capabilities.xml"] == 1
+
+
+def test_the_commands_of_datasets_and_after_a_flight_run(
+    folder: Path, spawn_environment: dict[str, str], migrated_database: str
+) -> None:
+    from aerotile.adapters.config.secret import Secret
+    from aerotile.adapters.provider.server import ReferenceProvider
+
+    tile = lay_out_tiles(folder)
+    environment = over(migrated_database, folder, spawn_environment)
+    blocks = operations()
     listed = run_block(blocks[DATASETS], folder, environment).splitlines()
     assert [line.split()[:3] for line in listed if line.startswith("ortho-2024")] == [
         ["ortho-2024", "1", "yes"]
@@ -203,6 +218,16 @@ def run_operations(folder: Path, tile: Path, environment: dict[str, str]) -> Non
         assert PLACEHOLDER in after
         commands = "".join(line for line in after.splitlines(True) if not line.startswith(PLACEHOLDER))
         assert run_block(commands, folder, {**environment, **settings})
+
+
+def operations() -> dict[str, str]:
+    return {first_command(block): block for _, block in blocks_of("operations.md")}
+
+
+def over(database: str, folder: Path, environment: dict[str, str]) -> dict[str, str]:
+    """The variables of commands over a store of this test's own on a server that runs already."""
+    (folder / "aerotile-data").mkdir()
+    return environment | {"AEROTILE_DATABASE_DSN": database}
 
 
 def test_the_programs_of_ten_minutes_are_examples() -> None:
