@@ -38,7 +38,7 @@ def complaints(installed: Path, *programs: Path) -> str:
     # Beside the clone, whose root has an `__init__.py` and perhaps a name that is none of a package.
     copies = [shutil.copy(program, installed) for program in programs]
     finished = subprocess.run(
-        [sys.executable, "-m", "mypy", "--no-incremental", "--no-error-summary", *copies],
+        [sys.executable, "-m", "mypy", "--no-error-summary", *copies],
         cwd=installed,
         env={**os.environ, "MYPYPATH": str(installed)},
         capture_output=True,
