@@ -228,7 +228,7 @@ class TileTransaction:
                 try:
                     status = self._final_status(connection, xid, deadline)
                     # A server that crashed may give the number of a transaction that left nothing on its
-                    # disk to another one, so "committed" alone could be said of somebody else.
+                    # disk to another transaction, and "committed" may be the fate of that one.
                     if status == "committed":
                         row = connection.execute(*trace()).fetchone()
                         return row is not None and bool(row[0])
