@@ -45,7 +45,7 @@ def test_a_flight_whose_tiles_are_all_there_is_a_go(call: Call, filled: list[Pla
     facts = call(*READY, "--json").json
     assert (facts["go"], facts["noes"], facts["tiles"]) == (True, [], len(filled))
     assert {one["name"]: one["holds"] for one in facts["conditions"]} == dict.fromkeys(
-        ["index", "index and tiles agree", "clock", "room", "record"], True
+        ["index", "index and tiles agree", "clock", "take-off", "room", "record"], True
     )
     assert [(leg["leg"], leg["first_point"], leg["last_point"]) for leg in facts["legs"]] == [
         (1, 1, 2),
@@ -176,6 +176,10 @@ def test_room_and_record_and_clock_are_conditions(
 
     assert re.search(r"budget\.|disk", noes("--makes", "900 TiB")["room"])
     assert noes("--makes", "1 MiB") == {}
+    assert noes("--at", (NOW - timedelta(hours=23)).isoformat()) == {}
+    past = (NOW - timedelta(days=365)).isoformat()
+    assert noes("--at", past) == {"take-off": "give the time of this flight: --at TIME"}
+    assert "no: take-off: " in call(*READY, "--at", past).out
     with monkeypatch.context() as patch:
         patch.setattr(SystemClock, "now", lambda _: datetime(2001, 1, 1, tzinfo=timezone.utc))
         assert noes("--at", NOW.isoformat())["clock"].startswith("set the clock")
