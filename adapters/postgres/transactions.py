@@ -95,7 +95,8 @@ class TileTransaction:
 
     def begin_numbered(self, doing: str, *statements: Statement) -> list[Answer]:
         """As `begin`, and learn `xid` in the same round trip."""
-        *answers, number = self.begin(doing, *statements, (SELECT_XID, ()))
+        self._open = True
+        _, *answers, number = self.execute(doing, BEGIN, *statements, (SELECT_XID, ()))
         self.xid = number.text
         return answers
 
