@@ -35,6 +35,8 @@ _LOCAL_SETTINGS = {
     "distributed.admin.system-monitor.interval": "10s",
     "distributed.admin.system-monitor.gil.enabled": False,
     "distributed.admin.tick.interval": "500ms",
+    # Threads that build the graph wait for each other asleep: the seal needs the other core meanwhile.
+    "distributed.nanny.pre-spawn-environ.OMP_WAIT_POLICY": "passive",
 }
 _AHEAD = 3
 """Tasks under way for each thread of the cluster: one runs, the others wait beside it."""
