@@ -4,7 +4,8 @@
 
 A base is made by repeating 100,000 clustered descriptors under tiles of their own. Only its place-ordered
 part is written, by the program's own functions: a search within an area asks no graph. 10 million rows of
-512 components take 10 GB in FOLDER, and go before the next size is written. On standard output for each size:
+512 components take 10 GB in FOLDER, and as much of the page cache, for the C scan has the kernel read the
+whole file; they go before the next size is written. On standard output for each size:
 what the build took, what opening adds, and for each number of rows in an area the medians of blocks that
 alternate between the C scan and ours: of areas anywhere in the base, and of one area again and again. The
 first use of an area's blocks hashes them.
@@ -167,7 +168,7 @@ def share_found(areas: AreaSearch, one: Asked, descriptors: Any) -> float:
     last = np.sort(far)[NEIGHBOURS - 1] * np.float32(1.000001)
     place = {row: number for number, row in enumerate(one.rows.tolist())}
     hits = areas.nearest(one.query, NEIGHBOURS, one.area)
-    return sum(bool(far[place[row_of(hit.tile_id)]] <= last) for hit in hits) / NEIGHBOURS
+    return sum(1 for hit in hits if far[place[row_of(hit.tile_id)]] <= last) / NEIGHBOURS
 
 
 def sample(areas: AreaSearch, ask: Callable[[], Asked], rounds: int) -> npt.NDArray[np.float64]:
