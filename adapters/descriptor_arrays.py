@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..domain.errors import IndexBuildError
-from ..domain.values.descriptors import VectorStorage
+from ..domain.values.descriptors import VectorStorage, check_descriptor_model
 from ..domain.values.tile_key import VariantTable
 from ..domain.values.tiles import TileId, check_aware_utc
 from ..domain.values.validators import check_kind, check_methods
@@ -67,7 +67,7 @@ def check_build(
     descriptor_model: str, built_at: datetime, progress: Callable[[int, int], None] | None
 ) -> None:
     """Raise `TypeError` or `ValueError` for a wrong argument before a build that takes minutes."""
-    check_kind(descriptor_model, str, "descriptor_model")
+    check_descriptor_model(descriptor_model)
     check_aware_utc(built_at, "built_at")
     if progress is not None:
         check_methods(progress, ("__call__",), "progress")

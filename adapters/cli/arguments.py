@@ -37,6 +37,11 @@ def zoom(text: str) -> int:
         raise click.BadParameter(str(error)) from None
 
 
+def generation_name(text: str) -> str:
+    """Read the name of a generation: its number, with or without the zeros in front."""
+    return text.zfill(6) if text.isascii() and text.isdigit() else text
+
+
 def box(text: str) -> Bbox:
     """Read `MIN_LON,MIN_LAT,MAX_LON,MAX_LAT` in degrees, the order of GeoJSON and OGC."""
     from ...domain.values.tile_grid import Bbox

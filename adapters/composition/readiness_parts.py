@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,8 @@ from .sealing_parts import SealingParts
 
 ASSUMED_TILE_BYTES = 40_960
 """Of disk, for a tile that the aircraft makes, while no tile is stored whose size could be taken."""
+PAST_TAKE_OFF = timedelta(days=1)
+"""How far a take-off may lie in the past: a date without a time stands for its begin."""
 _DESCRIBE = "aerotile describe FILE.npz --model NETWORK, then aerotile index build FILE.npz"
 _DAMAGED_BASE = "aerotile base rollback, or bring the generation again, then aerotile base verify"
 _SEAL = "aerotile base seal, aerotile base sign and aerotile base switch"
@@ -62,6 +65,7 @@ class ReadinessParts(SealingParts):
         if with_base:
             conditions.append(self._base_condition())
         conditions.append(self._clock_condition(layers, with_store=columns is not None))
+        conditions.append(self._take_off_condition(plan.take_off))
         if columns is not None:
             conditions.append(self._room_condition(plan, columns, makes_bytes))
         conditions.append(self._record_condition())
@@ -196,6 +200,18 @@ class ReadinessParts(SealingParts):
         if fault is None:
             return Condition("clock", True, now.isoformat(timespec="seconds"))
         return Condition("clock", False, str(fault), "set the clock of this machine: date --set TIME")
+
+    def _take_off_condition(self, take_off: datetime) -> Condition:
+        late = self.clock.now() - take_off
+        told = take_off.isoformat(timespec="seconds")
+        if late <= PAST_TAKE_OFF:
+            return Condition("take-off", True, told)
+        return Condition(
+            "take-off",
+            False,
+            f"{told} lies {late.days} days in the past, and tiles that are stale by now are fresh by then",
+            "give the time of this flight: --at TIME",
+        )
 
     def _room_condition(
         self, plan: FlightPlan, columns: CatalogueColumns, makes_bytes: int | None

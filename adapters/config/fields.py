@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from ...domain.values.validators import is_real, is_whole
+from ...domain.values.validators import check_one_line, is_real, is_whole
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -78,6 +78,15 @@ def check_threshold(keys: Sequence[str], threshold: int) -> None:
         raise ValueError(
             f"threshold must not exceed the number of public_keys ({len(keys)}), got {threshold}"
         )
+
+
+def one_line(most: int) -> Validator:
+    """Accept texts of one line, with at most that many characters."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        check_one_line(value, attribute.name, most)
+
+    return check
 
 
 def instance(kind: type) -> Validator:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import attrs
 
-from ...domain.values.descriptors import DescriptorMetric, HnswParams, VectorStorage
+from ...domain.values.descriptors import MAX_MODEL_NAME, DescriptorMetric, HnswParams, VectorStorage
 from ...domain.values.sectors import SectorClassification
 from ...domain.values.validators import plain_numbers
-from .fields import GIB, MAX_BYTES, MIB, about, instance, seconds, share, whole
+from .fields import GIB, MAX_BYTES, MIB, about, instance, one_line, seconds, share, whole
 from .secret import Secret, is_dsn
 
 
@@ -126,7 +126,7 @@ class IndexConfig:
 
     descriptor_model: str | None = attrs.field(
         default=None,
-        validator=attrs.validators.optional(instance(str)),
+        validator=attrs.validators.optional(one_line(MAX_MODEL_NAME)),
         metadata=about(
             "Name of the network that describes frames in flight; an index of another network is refused. "
             "Not set: an index of any network is opened."

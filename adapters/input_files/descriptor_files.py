@@ -43,6 +43,7 @@ _DAMAGE = (
 )
 """What numpy and zipfile raise for a damaged or foreign file."""
 _NAMES_AT_ONCE = 4096
+_ROWS_AT_ONCE = 64
 _MAX_QUERY_BYTES = 16 << 20
 _LAYOUT = (
     f"save it with numpy.savez(file, {TILES}=[tile ids as text], {DESCRIPTORS}=float32 array of shape (n, d))"
@@ -71,7 +72,13 @@ def read_described_tiles(path: Path) -> tuple[list[TileId], npt.NDArray[np.float
             f"{path}: {DESCRIPTORS} must have shape ({len(names)}, d), it has {descriptors.shape}",
             remedy=_LAYOUT,
         )
-    return list(_parsed(path, names)), _as_float32(path, descriptors)
+    tiles, rows = list(_parsed(path, names)), _as_float32(path, descriptors)
+    if len(set(tiles)) > 1 and _are_alike(rows):
+        raise InputFileError(
+            f"{path}: all {len(rows)} descriptors are the same, so that no search could tell the tiles apart",
+            remedy="correct the network or its input, and describe the tiles again",
+        )
+    return tiles, rows
 
 
 def read_described_model(path: Path) -> str | None:
@@ -83,6 +90,11 @@ def read_described_model(path: Path) -> str | None:
     if name.dtype.kind != "U" or name.shape != ():
         raise InputFileError(f"{path}: {MODEL} must be one text, it is {name.dtype} of shape {name.shape}")
     return str(name[()])
+
+
+def _are_alike(rows: npt.NDArray[np.float32]) -> bool:
+    starts = range(0, len(rows), _ROWS_AT_ONCE)
+    return all(np.array_equiv(rows[start : start + _ROWS_AT_ONCE], rows[0]) for start in starts)
 
 
 def _parsed(path: Path, names: npt.NDArray[np.str_]) -> Iterator[TileId]:

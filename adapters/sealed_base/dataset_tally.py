@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +57,15 @@ class DatasetTally:
             options = " ".join(f"--without-dataset {name}" for name in sorted(self._forbidden))
             raise BaseSealError(
                 f"datasets that may not be stored offline: {named}", remedy=f"leave them out: {options}"
+            )
+
+    def refuse_unknown(self, names: Iterable[str]) -> None:
+        """Raise `BaseSealError` when one of the datasets, of which no tile was met, is not defined either."""
+        unknown = sorted({name for name in names if name not in self._positions})
+        if unknown:
+            raise BaseSealError(
+                f"no dataset {', '.join(unknown)}: none is defined so, and no tile is of it",
+                remedy="correct --without-dataset; aerotile datasets list has the names",
             )
 
     def count(self, positions: Positions) -> None:

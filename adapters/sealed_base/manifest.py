@@ -9,11 +9,12 @@ from uuid import UUID
 import attrs
 
 from ...domain.values.datasets import Dataset, DigestOf
+from ...domain.values.descriptors import MAX_MODEL_NAME
 from ...domain.values.recall_list import MOST_NUMBER
 from ...domain.values.tile_grid import MAX_ZOOM, Bbox
 from ...domain.values.tile_key import VariantTable
 from ...domain.values.timestamps import read_time
-from ...domain.values.validators import is_sha256
+from ...domain.values.validators import check_one_line, is_sha256
 from ..index_files import INDEX_FILES
 
 FORMAT = 2
@@ -91,8 +92,7 @@ class SealedIndex:
         if not is_sha256(self.metadata_sha256):
             raise ValueError(f"the digest of the index is {self.metadata_sha256!r}")
         for name, text in (("descriptor_model", self.descriptor_model), ("built_by", self.built_by)):
-            if not isinstance(text, str):
-                raise ValueError(f"{name} of the index must be a text, got {text!r}")
+            check_one_line(text, f"{name} of the index", MAX_MODEL_NAME)
 
 
 @attrs.frozen(kw_only=True)

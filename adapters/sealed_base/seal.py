@@ -50,7 +50,7 @@ from .manifest import (
     SealedIndex,
 )
 from .read_ahead import ReadAhead, Wanted
-from .seal_plan import SealPlan
+from .seal_plan import SealPlan, of_dataset
 from .sector_file import encode_sectors
 from .sorted_runs import Rows, SortedRuns
 
@@ -192,7 +192,8 @@ def _place(
 ) -> VariantTable:
     """Append the rows that the plan takes; returns the table that names their flights.
 
-    Raises `BaseSealError` when tiles of a dataset are among them that may not be stored offline.
+    Raises `BaseSealError` when tiles of a dataset are among them that may not be stored offline, and when
+    the plan leaves out a dataset that there is not.
     """
     variants = VariantTable()
     rows, recalls = iter(source.rows()), source.recalls
@@ -217,6 +218,7 @@ def _place(
         block["id"] = archive_ids_of_keys(block["row"]["key"])
         placed.append(block)
     of_datasets.refuse_forbidden()
+    of_datasets.refuse_unknown([name for name in plan.without if not left_out[of_dataset(name)]])
     return variants
 
 

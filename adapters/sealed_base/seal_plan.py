@@ -41,7 +41,7 @@ class SealPlan:
         ):
             return "outside the area"
         if row.dataset is not None and row.dataset in self.without:
-            return f"of the dataset {row.dataset}"
+            return of_dataset(row.dataset)
         if tile_id.source is TileSource.ONBOARD and not self.take_onboard:
             return "made on board, not asked for"
         if tile_id.source is TileSource.ONBOARD and row.voting_status is not VotingStatus.TRUSTED:
@@ -64,6 +64,11 @@ class SealPlan:
             if name in self.prefer:
                 return self.prefer.index(name)
         return len(self.prefer)
+
+
+def of_dataset(name: str) -> str:
+    """The reason to leave a dataset's tile out."""
+    return f"of the dataset {name}"
 
 
 def named(tile_id: TileId) -> str:

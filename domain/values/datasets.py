@@ -8,7 +8,7 @@ from enum import Enum
 
 import attrs
 
-from .validators import check_kind, is_a, is_sha256
+from .validators import check_kind, check_one_line, is_a, is_sha256
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAX_TEXT = 1_000
@@ -51,15 +51,7 @@ def _name(_: object, __: attrs.Attribute[str], value: str) -> None:
 
 
 def _text(_: object, attribute: attrs.Attribute[str], value: str) -> None:
-    if (
-        not isinstance(value, str)
-        or not value.isprintable()
-        or not 0 < len(value.strip()) <= MAX_TEXT
-        or value != value.strip()
-    ):
-        raise ValueError(
-            f"{attribute.name} must be one line of 1 to {MAX_TEXT} printable characters, got {value!r}"
-        )
+    check_one_line(value, attribute.name, MAX_TEXT)
 
 
 @attrs.frozen(kw_only=True)

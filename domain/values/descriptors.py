@@ -10,7 +10,10 @@ import attrs
 
 from .tile_key import VariantTable
 from .tiles import TileId, check_aware_utc
-from .validators import is_a, is_whole, plain_numbers
+from .validators import check_kind, check_one_line, is_a, is_whole, plain_numbers
+
+MAX_MODEL_NAME = 500
+"""Characters in the name of a network."""
 
 
 class DescriptorMetric(str, Enum):
@@ -72,6 +75,16 @@ class VectorStorage(str, Enum):
     """Four bytes a component."""
 
 
+def check_descriptor_model(value: object) -> None:
+    """Raise `TypeError` or `ValueError` unless `value` can be the name of a network."""
+    check_kind(value, str, "descriptor_model")
+    check_one_line(value, "descriptor_model", MAX_MODEL_NAME)
+
+
+def _model_name(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    check_one_line(value, attribute.name, MAX_MODEL_NAME)
+
+
 @attrs.frozen(kw_only=True, field_transformer=plain_numbers)
 class IndexMetadata:
     """What `tiles.meta.json` says about the index beside it; checked against the index when it is opened."""
@@ -84,7 +97,7 @@ class IndexMetadata:
     """Of the graph."""
     storage: VectorStorage = attrs.field(validator=is_a(VectorStorage))
     """How the index stores its vectors."""
-    descriptor_model: str = attrs.field(validator=is_a(str))
+    descriptor_model: str = attrs.field(validator=_model_name)
     """Name of the network whose descriptors these are; descriptors of another one can't be compared."""
     faiss_version: str = attrs.field(validator=is_a(str))
     """That built it."""

@@ -22,6 +22,19 @@ def is_sha256(value: object) -> bool:
     return isinstance(value, str) and _SHA256.fullmatch(value) is not None
 
 
+def check_one_line(value: object, name: str, most: int) -> None:
+    """Raise `ValueError` unless `value` is a text for people: one line without spaces around it."""
+    if (
+        not isinstance(value, str)
+        or not value.isprintable()
+        or not 0 < len(value) <= most
+        or value != value.strip()
+    ):
+        raise ValueError(
+            f"{name} must be one line of 1 to {most} printable characters and no outer space, got {value!r}"
+        )
+
+
 def is_a(
     kind: type[object], *, or_none: bool = False
 ) -> Callable[[object, attrs.Attribute[Any], object], None]:

@@ -41,6 +41,30 @@ def test_descriptors_that_are_none(call: Call, tmp_path: Path) -> None:
     assert not (tmp_path / "aerotile-data/index").exists()
 
 
+def test_descriptors_that_are_all_the_same_are_those_of_a_broken_network(call: Call, tmp_path: Path) -> None:
+    rows = np.full((100, 4), 0.5, np.float32)
+    np.savez("d.npz", tiles=[f"imported/7/{x}/0" for x in range(100)], descriptors=rows)
+    result = call("index", "build", "--no-store-check", "d.npz", "--model", "demo")
+    assert result.code == BAD_CALL
+    assert "d.npz: all 100 descriptors are the same" in result.error
+    rows[99, 3] = 0.25
+    np.savez("d.npz", tiles=[f"imported/7/{x}/0" for x in range(100)], descriptors=rows)
+    assert call("index", "build", "--no-store-check", "d.npz", "--model", "demo").code == 0
+
+
+@pytest.mark.parametrize("name", ["", " ", "two\nlines", "net ", "\x1b[31mnet", "n" * 501])
+def test_a_network_is_named_by_one_line(call: Call, name: str) -> None:
+    np.savez("d.npz", tiles=["imported/1/0/0"], descriptors=np.ones((1, 4), np.float32))
+    result = call("index", "build", "--no-store-check", "d.npz", "--model", name)
+    assert result.code == BAD_CALL
+    assert "--model: descriptor_model must be one line of 1 to 500 printable characters" in result.error
+    assert repr(name) in result.error
+    np.savez("d.npz", tiles=["imported/1/0/0"], descriptors=np.ones((1, 4), np.float32), model=name)
+    result = call("index", "build", "--no-store-check", "d.npz")
+    assert result.code == BAD_CALL
+    assert "d.npz: descriptor_model must be one line" in result.error
+
+
 def test_compressed_descriptors_that_no_memory_holds_are_refused_before_they_are_unpacked(
     call: Call, tmp_path: Path
 ) -> None:

@@ -52,6 +52,9 @@ def test_generations_are_listed_switched_and_rolled_back(sealed: Call) -> None:
     assert sealed("base", "switch", **unsigned).code == 0
     in_use = {f["generation"]: f["in_use"] for f in sealed("base", "list", "--json").json}
     assert in_use == {"000001": False, "000009": True}
+    assert sealed("base", "info", "9", "--json").json["generation"] == "000009"
+    assert sealed("base", "switch", "1", "--json", **unsigned).json["generation"] == "000001"
+    assert sealed("base", "switch", "000009", **unsigned).code == 0
     assert sealed("base", "rollback", "--json", **unsigned).json["generation"] == "000001"
     listed = sealed("base", "list").out.splitlines()
     assert listed[0].split() == ["generation", "in", "use", "tiles", "trusted"]
@@ -155,7 +158,7 @@ def test_a_base_travels_in_one_file(sealed: Call) -> None:
     ("arguments", "code", "reason"),
     [
         (["info"], 2, "no generation of the base is in use"),
-        (["info", "7"], 2, "no generation '7'"),
+        (["info", "7"], 2, "no generation '000007'"),
         (["sign", "000001", "--key", "nothing.key"], 2, "nothing.key"),
         (["sign", "000001", "--key", "jpeg.key"], 1, "no private key"),
         (["seal", "--zoom", "3"], 1, "no tile that the base should take"),

@@ -134,7 +134,7 @@ def test_a_flight_whose_tiles_are_all_there_is_a_go(call: Call, filled: list[Pla
     facts = call(*READY, "--json").json
     assert (facts["go"], facts["noes"], facts["tiles"]) == (True, [], len(filled))
     assert {one["name"]: one["holds"] for one in facts["conditions"]} == dict.fromkeys(
-        ["index", "index and tiles agree", "clock", "room", "record"], True
+        ["index", "index and tiles agree", "clock", "take-off", "room", "record"], True
     )
     assert [(leg["leg"], leg["first_point"], leg["last_point"]) for leg in facts["legs"]] == [
         (1, 1, 2),
@@ -270,7 +270,7 @@ def test_a_sealed_base_is_judged_without_a_database(
     assert (refused.code, "signed by 0 of the 1 pinned keys" in refused.error) == (JOB_FAILED, True)
     told = call(*READY, "--json", **pinned, **UNSIGNED)
     conditions = {one["name"]: one for one in told.json["conditions"]}
-    assert set(conditions) == {"index", "index and tiles agree", "base", "clock", "record"}
+    assert set(conditions) == {"index", "index and tiles agree", "base", "clock", "take-off", "record"}
     assert conditions["base"]["holds"] is False
     assert conditions["base"]["remedy"].startswith("aerotile base sign 000001 --key FILE")
     assert {each["what"]: each["remedy"] for each in told.json["noes"]} == {
@@ -359,6 +359,10 @@ def test_room_and_record_and_clock_are_conditions(
 
     assert re.search(r"budget\.|disk", noes("--makes", "900 TiB")["room"])
     assert noes("--makes", "1 MiB") == {}
+    assert noes("--at", (NOW - timedelta(hours=23)).isoformat()) == {}
+    past = (NOW - timedelta(days=365)).isoformat()
+    assert noes("--at", past) == {"take-off": "give the time of this flight: --at TIME"}
+    assert "no: take-off: " in call(*READY, "--at", past).out
     with monkeypatch.context() as patch:
         patch.setattr(SystemClock, "now", lambda _: datetime(2001, 1, 1, tzinfo=timezone.utc))
         assert noes("--at", NOW.isoformat())["clock"].startswith("set the clock")

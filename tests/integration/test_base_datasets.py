@@ -98,6 +98,21 @@ def test_tiles_that_may_not_be_stored_offline_refuse_the_seal_by_name_and_can_be
     assert [sealed.dataset.name for sealed in manifest.datasets] == ["a"]
 
 
+@pytest.mark.parametrize("names", [("d",), ("c", "C"), ("",)])
+def test_a_dataset_that_there_is_not_can_not_be_left_out(tmp_path: Path, names: tuple[str, ...]) -> None:
+    with pytest.raises(BaseSealError, match=f"no dataset {names[-1]}: none is defined so") as refused:
+        seal(tmp_path, mixed(), SealPlan(without=names), datasets=DEFINED)
+    assert "aerotile datasets list" in (refused.value.remedy or "")
+    assert list((tmp_path / "generations").iterdir()) == []
+
+
+def test_a_dataset_that_is_left_out_need_not_be_defined_where_tiles_are_of_it_nor_have_tiles_where_it_is(
+    tmp_path: Path,
+) -> None:
+    manifest = seal(tmp_path, mixed(), SealPlan(without=("a", "b", "c")), datasets=(B, C))
+    assert manifest.datasets == ()
+
+
 def test_such_tiles_outside_the_area_refuse_nothing(tmp_path: Path) -> None:
     manifest = seal(
         tmp_path,

@@ -133,6 +133,7 @@ def test_variables_of_others_are_none_of_our_business(tmp_path: Path) -> None:
         ("[budget]\nmax_bytes = true", "budget.max_bytes must be a whole number, got True"),
         ("[budget]\nmax_bytes = 'much'", "budget.max_bytes must be a number of bytes or a size"),
         ("[index]\nm = '32'", "index.m must be a whole number, got '32'"),
+        ("[index]\ndescriptor_model = ''", "index.descriptor_model must be one line of 1 to 500 printable"),
         ("[index]\nm = 1", "index.m must be within 2..512, got 1"),
         ("[index]\nwarm_up = 1", "index.warm_up must be true or false, got 1"),
         ("[index]\nmetric = 'cosine'", "index.metric must be one of l2, inner_product, got 'cosine'"),

@@ -67,6 +67,8 @@ def test_a_metric_that_is_only_a_text_is_refused_by_value() -> None:
         ("params", None),
         ("storage", "x"),
         ("descriptor_model", 7),
+        ("descriptor_model", ""),
+        ("descriptor_model", "two\nlines"),
         ("faiss_version", None),
         ("sha256", None),
         ("variants", None),

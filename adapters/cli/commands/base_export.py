@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ..arguments import generation_name
 from ..command import AerotileCommand
 from ..errors import BadInputError
 from ..output import json_option
@@ -23,7 +24,7 @@ Example:
   aerotile base export 000007 --file /media/stick/base-7.tar
 """,
 )
-@click.argument("generation")
+@click.argument("generation", type=generation_name)
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), required=False)
 @click.option(
     "--file",

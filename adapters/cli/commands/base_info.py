@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..arguments import generation_name
 from ..command import AerotileCommand
 from ..output import json_option
 from ..session import Session
@@ -18,7 +19,7 @@ Example:
   aerotile base info 000007 --json
 """,
 )
-@click.argument("generation", required=False)
+@click.argument("generation", type=generation_name, required=False)
 @json_option
 @click.pass_obj
 def info(session: Session, generation: str | None, as_json: bool) -> None:

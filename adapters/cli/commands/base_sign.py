@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..arguments import EXISTING_FILE
+from ..arguments import EXISTING_FILE, generation_name
 from ..command import AerotileCommand
 from ..output import json_option
 from ..session import Session
@@ -20,7 +20,7 @@ Example:
   aerotile base sign 000007 --key release.key
 """,
 )
-@click.argument("generation")
+@click.argument("generation", type=generation_name)
 @click.option("--key", required=True, type=EXISTING_FILE, help="The private key, as keygen wrote it.")
 @json_option
 @click.pass_obj

@@ -8,7 +8,7 @@ from itertools import islice
 import attrs
 import click
 
-from ..arguments import byte_rate
+from ..arguments import byte_rate, generation_name
 from ..base_verify_progress import BaseVerifyProgress
 from ..command import AerotileCommand
 from ..errors import JobFailedError
@@ -28,7 +28,7 @@ Example:
   aerotile base verify 000007 --max-rate "20 MiB"     # leave the disk to others; Ctrl-C, then --resume
 """,
 )
-@click.argument("generation", required=False)
+@click.argument("generation", type=generation_name, required=False)
 @click.option("--resume", is_flag=True, help="Go on with a check that was interrupted.")
 @click.option(
     "--max-rate",

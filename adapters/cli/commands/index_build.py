@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from ....domain.values.descriptors import IndexKind
+from ....domain.values.descriptors import IndexKind, check_descriptor_model
 from ...input_files.descriptor_files import read_described_model, read_described_tiles
 from ..arguments import EXISTING_FILE
 from ..command import AerotileCommand
@@ -152,7 +152,12 @@ def _model(file: Path, given: str | None) -> str:
         )
     if stated is None and given is None:
         raise BadInputError(f"{file} does not say which network made it", remedy="say it with --model NAME")
-    return stated or str(given)
+    name = given if stated is None else stated
+    try:
+        check_descriptor_model(name)
+    except ValueError as error:
+        raise BadInputError(f"{file if given is None else '--model'}: {error}") from error
+    return str(name)
 
 
 def _keys(

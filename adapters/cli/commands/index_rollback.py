@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..arguments import generation_name
 from ..command import AerotileCommand
 from ..output import json_option
 from ..session import Session
@@ -18,7 +19,13 @@ Example:
   aerotile index rollback --to 000003
 """,
 )
-@click.option("--to", "generation", metavar="GENERATION", help="Which one; default the one before.")
+@click.option(
+    "--to",
+    "generation",
+    type=generation_name,
+    metavar="GENERATION",
+    help="Which one; default the one before.",
+)
 @json_option
 @click.pass_obj
 def rollback(session: Session, generation: str | None, as_json: bool) -> None:

@@ -126,6 +126,8 @@ def search(
         return
     for kind, number in left_out.items():
         write_line(f"left out: {number} x {kind}")
+    if not facts and prior is not None:
+        click.echo("warning: no described tile lies in that area at those zooms", err=True)
     write_table(
         ["rank", "tile", "distance", "lat", "lon"],
         [
