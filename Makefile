@@ -9,10 +9,12 @@ SYSTEM_PACKAGES = sudo apt install git make gcc libc6-dev python3 python3-venv p
 PIP = $(VENV)/bin/pip --disable-pip-version-check --quiet
 EXTENSION = $(wildcard ext/*.pyx ext/*.pxd)
 PYTEST = $(VENV)/bin/pytest
-WORKERS = 2
+# On two cores: the third worker uses what the others leave while they wait for servers, programs and the disk.
+WORKERS = 3
+WORKERS_OF_ALL = 2
 # Each worker has a PostgreSQL, ports and folders of its own. Hypothesis draws more examples with `thorough`.
-PARALLEL = --numprocesses $(WORKERS) --dist loadgroup
-HERE = $(PARALLEL) -m 'not faults and not slow'
+HERE = --numprocesses $(WORKERS) --dist loadgroup -m 'not faults and not slow'
+PARALLEL = --numprocesses $(WORKERS_OF_ALL) --dist loadgroup
 REST = --hypothesis-profile thorough -m 'faults or slow'
 PACKAGE = __init__.py testing.py py.typed $(EXTENSION) \
 	$(shell find domain adapters ext migrations -name '*.py' -o -name '*.pyi' -o -name '*.sql' -o -name '*.mako' \

@@ -1,11 +1,13 @@
 """P-21 by phase: a build on two workers of Dask beside one process that is held to one core.
 
-    python bench/build_phases.py --side 6000 --rounds 4
+    python bench/build_phases.py --side 20000 --tile 256 --rounds 2
+    python bench/build_phases.py --side 5000 --tile 64 --rounds 4
 
-The same GeoTIFF is cut into tiles of 64 pixels, described as 64 numbers, put in order, sealed and indexed, in
-turn. Opening the raster and beginning the workers are not timed. One JSON document on standard output:
-medians of the seconds of each phase, the rate of two workers as a multiple of one core's, the seconds of
-processor time that both take, and what a block costs beside its own work.
+The GeoTIFF of P-20 is cut into tiles, described as 64 numbers, put in order, sealed and indexed, in turn.
+Opening the raster and beginning the workers are not timed. One JSON document on standard output: medians of
+the seconds of each phase, the rate of two workers as a multiple of one core's, the seconds of processor time
+(of two workers apart from the process that hands out blocks), and what a block costs beside its own work.
+Each round is printed on standard error when it has ended.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from typing import Any
 import attrs
 import numpy as np
 import numpy.typing as npt
+from paths.rasters import write_raster
 
 from aerotile import AerotileConfig, TilesConfig
 from aerotile.adapters.build_files.one_process import OneProcess
@@ -40,7 +42,8 @@ from aerotile.adapters.composition.build_planning import PlannedBuild
 from aerotile.adapters.input_files.build_plan import read_build_plan
 from aerotile.domain.ports.block_runner import BlockRunner
 
-_TILE, _CELLS, _IDLE_BLOCKS = 64, 8, 300
+_CELLS, _IDLE_BLOCKS = 8, 300
+_WARM_SIDE = 1_024
 PHASES = ("cut", "describe", "order", "seal")
 
 
@@ -60,44 +63,40 @@ describe.digest = hashlib.sha256(b"brightness of 8 x 8 cells").hexdigest()  # ty
 def main() -> int:
     """Build in turn, and print what each took."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--side", type=int, default=6000, help="pixels of the raster")
+    parser.add_argument("--side", type=int, default=5_000, help="pixels of the raster")
+    parser.add_argument("--tile", type=int, default=64, help="pixels of a tile")
     parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--raster", type=Path, help="where the raster is, or is made for further runs")
     arguments = parser.parse_args()
     from aerotile.adapters.dask.runner import runner_of_workers
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aerotile-phases-")))
-        plan_file = _plan(folder, arguments.side)
+        warm_plan = _plan(folder / "warm", folder / "warm.tif", _WARM_SIDE)
+        plan_file = _plan(folder / "whole", arguments.raster or folder / "whole.tif", arguments.side)
         pool = stack.enter_context(ProcessPoolExecutor(1, mp_context=get_context("spawn")))
-        runtime, planned = stack.enter_context(_planned(plan_file, folder / "root"))
+        warm = stack.enter_context(_planned(warm_plan, arguments.tile))
+        runtime, planned = stack.enter_context(_planned(plan_file, arguments.tile))
         runner = stack.enter_context(
             runner_of_workers(2, str(folder), partial(environment_of, planned.environment))
         )
-        numbers = count(1)
+        _build(*warm, runner)  # the first imports
+        pool.submit(_alone, str(warm_plan), arguments.tile).result()
         alone, shared = [], []
-        for number in range(arguments.rounds + 1):
-            one = pool.submit(_alone, str(plan_file), str(folder / "alone"), next(numbers)).result()
-            two = _build(runtime, planned, runner, folder / "work", next(numbers))
-            assert one["digests"] == two["digests"], "other bytes"
-            if number:  # the first opens the raster and imports
-                alone.append(one)
-                shared.append(two)
+        for number in range(arguments.rounds):
+            one = pool.submit(_alone, str(plan_file), arguments.tile).result()
+            two = _build(runtime, planned, runner)
+            assert one.pop("digests") == two.pop("digests"), "other bytes"
+            alone.append(one)
+            shared.append(two)
+            sys.stderr.write(f"{json.dumps({'round': number, 'one core': one, 'two workers': two})}\n")
         began = time.perf_counter()
         list(runner.run("idle", abs, range(_IDLE_BLOCKS)))
         idle = (time.perf_counter() - began) / _IDLE_BLOCKS
     report: dict[str, Any] = {"tiles": one["tiles"], "blocks": one["blocks"], "load": os.getloadavg()[0]}
     for phase in (*PHASES, "all"):
-        pairs = [(_seconds(a, phase), _seconds(b, phase)) for a, b in zip(alone, shared, strict=True)]
-        report[phase] = {
-            "one_core_s": round(statistics.median(a for a, _ in pairs), 3),
-            "two_workers_s": round(statistics.median(b for _, b in pairs), 3),
-            "rate": round(statistics.median(a / b for a, b in pairs), 2),
-        }
-    report["processor_s"] = {
-        "one_core": round(statistics.median(a["processor"] for a in alone), 2),
-        "two_workers": round(statistics.median(b["processor"] for b in shared), 2),
-    }
-    a_block = statistics.median(b["cut"] for b in shared) / one["blocks"]
+        report[phase] = _compared(phase, alone, shared)
+    a_block = statistics.median(b["seconds"]["cut"] for b in shared) / one["blocks"]
     report["idle_block_ms"] = round(idle * 1e3, 2)
     report["overhead_a_block"] = round(idle / (a_block - idle), 4)
     json.dump(report, sys.stdout, indent=2)
@@ -105,21 +104,34 @@ def main() -> int:
     return 0
 
 
-def _seconds(found: dict[str, Any], phase: str) -> float:
-    return sum(found[each] for each in PHASES) if phase == "all" else float(found[phase])
+def _compared(phase: str, alone: list[dict[str, Any]], shared: list[dict[str, Any]]) -> dict[str, float]:
+    """Medians of one phase, or of all."""
+
+    def of(found: dict[str, Any], what: str) -> float:
+        seconds = found[what]
+        return sum(seconds.values()) if phase == "all" else float(seconds[phase])
+
+    def median(rounds: list[dict[str, Any]], what: str) -> float:
+        return round(statistics.median(of(one, what) for one in rounds), 3)
+
+    rates = [of(a, "seconds") / of(b, "seconds") for a, b in zip(alone, shared, strict=True)]
+    return {
+        "one_core_s": median(alone, "seconds"),
+        "two_workers_s": median(shared, "seconds"),
+        "rate": round(statistics.median(rates), 2),
+        "one_core_processor_s": median(alone, "own"),
+        "workers_processor_s": median(shared, "others"),
+        "first_processor_s": median(shared, "own"),
+    }
 
 
-def _plan(folder: Path, side: int) -> Path:
-    import rasterio
-    from affine import Affine
-
-    facts = {"driver": "GTiff", "width": side, "height": side, "count": 3, "dtype": "uint8", "tiled": True}
-    place = Affine(1.0, 0.0, 600_000.0, 0.0, -1.0, 5_400_000.0)
-    with rasterio.open(folder / "ortho.tif", "w", crs="EPSG:32632", transform=place, **facts) as file:
-        file.write(np.random.default_rng(1).integers(0, 256, (3, side, side), dtype=np.uint8))
+def _plan(folder: Path, raster: Path, side: int) -> Path:
+    folder.mkdir()
+    if not raster.exists():
+        write_raster(raster, side)
     plan_file = folder / "plan.toml"
     plan_file.write_text(
-        'sources = ["ortho.tif"]\ncaptured_at = "2026-05-01"\n'
+        f'sources = ["{raster.resolve()}"]\ncaptured_at = "2026-05-01"\n'
         '[describe]\ncallable = "build_phases:describe"\n',
         encoding="utf-8",
     )
@@ -127,57 +139,77 @@ def _plan(folder: Path, side: int) -> Path:
 
 
 @contextmanager
-def _planned(plan_file: Path, root: Path) -> Iterator[tuple[Runtime, PlannedBuild]]:
-    config = AerotileConfig(root=root, tiles=TilesConfig(tile_size_pixels=_TILE))
+def _planned(plan_file: Path, tile: int, name: str = "shared") -> Iterator[tuple[Runtime, PlannedBuild]]:
+    folder = plan_file.parent / name
+    config = AerotileConfig(root=folder / "root", tiles=TilesConfig(tile_size_pixels=tile))
     with Runtime(config) as runtime, runtime.planned_build(read_build_plan(plan_file), None) as planned:
-        yield runtime, planned
+        yield runtime, attrs.evolve(planned, plan=attrs.evolve(planned.plan, work=folder / "work"))
 
 
-def _build(
-    runtime: Runtime, planned: PlannedBuild, runner: BlockRunner, work: Path, number: int
-) -> dict[str, Any]:
-    """Build into a new folder: the seconds of each phase, and the digests."""
-    into = attrs.evolve(planned, plan=attrs.evolve(planned.plan, work=work))
-    before = _processor_seconds()
-    report = runtime.build_base(into, runner, number=number)
-    taken = _processor_seconds() - before
-    shutil.rmtree(work)
+@attrs.define
+class _ProcessorTime:
+    """Seconds of processor time by phase: of this process, and of those that it began and that live."""
+
+    own: dict[str, float] = attrs.field(factory=dict)
+    others: dict[str, float] = attrs.field(factory=dict)
+    _phase: str | None = None
+    _before: tuple[float, float] = (0.0, 0.0)
+
+    def enter(self, phase: str | None) -> None:
+        """What comes now is of this phase."""
+        now = _processor_seconds()
+        if self._phase is not None:
+            self.own[self._phase] = now[0] - self._before[0]
+            self.others[self._phase] = now[1] - self._before[1]
+        self._phase, self._before = phase, now
+
+    def progress(self, phase: str, done: int, total: int | None) -> None:
+        """As a build calls it; the graph counts to the seal, which runs beside it."""
+        if phase != self._phase and phase in PHASES:
+            self.enter(phase)
+
+
+def _build(runtime: Runtime, planned: PlannedBuild, runner: BlockRunner) -> dict[str, Any]:
+    """Build into new folders: the seconds of each phase, and the digests."""
+    processor = _ProcessorTime()
+    report = runtime.build_base(planned, runner, number=1, progress=processor.progress)
+    processor.enter(None)
+    shutil.rmtree(planned.plan.work)
+    shutil.rmtree(runtime.config.root)
     assert report.manifest is not None
-    files = report.manifest.files
-    return {phase: report.seconds[phase] for phase in PHASES} | {
+    return {
+        "seconds": {phase: report.seconds[phase] for phase in PHASES},
+        "own": processor.own,
+        "others": processor.others,
         "tiles": report.tiles.rows,
         "blocks": report.tiles.blocks,
-        "processor": taken,
-        # The archive names its generation.
-        "digests": {name: file.digest for name, file in files.items() if name != "tiles.pmtiles"},
+        "digests": {name: file.digest for name, file in report.manifest.files.items()},
     }
 
 
-def _processor_seconds() -> float:
-    """Of this process and of those that it began and that live."""
-    mine = str(os.getpid())
-    total = 0
+def _processor_seconds() -> tuple[float, float]:
+    mine = os.getpid()
+    others = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            name, fields = stat.parent.name, stat.read_text().rpartition(")")[2].split()
+            fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if mine in (name, fields[1]):
-            total += int(fields[11]) + int(fields[12])
-    return total / os.sysconf("SC_CLK_TCK")
+        if fields[1] == str(mine):
+            others += int(fields[11]) + int(fields[12])
+    return time.process_time(), others / os.sysconf("SC_CLK_TCK")
 
 
 _held = ExitStack()
-_opened: list[tuple[Runtime, PlannedBuild]] = []
+_opened: dict[str, tuple[Runtime, PlannedBuild]] = {}
 
 
-def _alone(plan_file: str, folder: str, number: int) -> dict[str, Any]:
+def _alone(plan_file: str, tile: int) -> dict[str, Any]:
     """In a process of its own: on one core."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
-    if not _opened:
-        _opened.append(_held.enter_context(_planned(Path(plan_file), Path(folder))))
-    runtime, planned = _opened[0]
-    return _build(runtime, planned, OneProcess(), Path(folder, "work"), number)
+    if plan_file not in _opened:
+        _opened[plan_file] = _held.enter_context(_planned(Path(plan_file), tile, "alone"))
+    return _build(*_opened[plan_file], OneProcess())
 
 
 if __name__ == "__main__":

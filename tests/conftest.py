@@ -47,9 +47,15 @@ settings.register_profile(
 settings.register_profile("thorough", settings.get_profile("quick"), max_examples=300)
 settings.load_profile("quick")  # another with --hypothesis-profile
 
-# A crash of the session's server loses nothing that anybody wants to keep. The tests in
+# A crash of the session's server loses nothing that anybody wants to keep, and no database lives long enough
+# to be vacuumed; an ANALYZE between two tests would have the database made anew. The tests in
 # tests/integration/embedded_server do not use these: they hold the supervisor to the settings of a flight.
-_SETTINGS_OF_A_THROWAWAY_SERVER = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_SETTINGS_OF_A_THROWAWAY_SERVER = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+}
 
 
 @attrs.frozen

@@ -30,8 +30,9 @@ _SHAPE = " UNION ALL ".join(
         f"SELECT jsonb_build_array(datallowconn, datconnlimit, datistemplate, datacl, datdba) "
         f"FROM pg_database WHERE oid = {_THIS_DATABASE}",
         f"SELECT to_jsonb(s) FROM pg_db_role_setting s WHERE setdatabase = {_THIS_DATABASE}",
+        # A row that was changed is another row: by its place, and by the transaction that made it.
         *(
-            f"SELECT to_jsonb(md5(string_agg(c::text, ' ' ORDER BY c::text))) FROM {catalogue} c "
+            f"SELECT jsonb_build_array(count(*), sum(hashtext(xmin::text || ctid::text))) FROM {catalogue} "
             f"WHERE {column} >= {_FIRST_USER_OID}"
             for catalogue, column in (each.split(".") for each in _OBJECTS)
         ),
@@ -89,6 +90,7 @@ class ReusedDatabases:
     template: str
     _clean: list[str] = attrs.field(factory=list, init=False)
     _contents: dict[str, _Content] = attrs.field(factory=dict, init=False)
+    _administrator: Connection[Any] | None = attrs.field(default=None, init=False)
 
     def take(self) -> str:
         """The name of a database that no other test has."""
@@ -106,9 +108,10 @@ class ReusedDatabases:
         content = self._contents.pop(name)
         new_name = f"aerotile_test_{uuid.uuid4().hex}"
         try:
-            with psycopg.connect(self.server.dsn, autocommit=True) as connection:
-                connection.execute(_END_SESSIONS, (name,))
-                connection.execute(f"ALTER DATABASE {name} RENAME TO {new_name}")
+            if self._administrator is None or self._administrator.closed:
+                self._administrator = psycopg.connect(self.server.dsn, autocommit=True)
+            self._administrator.execute(_END_SESSIONS, (name,))
+            self._administrator.execute(f"ALTER DATABASE {name} RENAME TO {new_name}")
             with self._connect(new_name) as connection:
                 is_clean = _restore(connection, content)
         except psycopg.Error:
@@ -122,6 +125,8 @@ class ReusedDatabases:
 
     def close(self) -> None:
         """Drop every database, also those that a test still has."""
+        if self._administrator is not None:
+            self._administrator.close()
         for name in self._contents:
             self.server.drop_database(name)
         self._contents.clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections import Counter
@@ -14,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 import attrs
+from reserved_ports import reserved_port
 
 from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.ports.clock import Clock
@@ -86,11 +86,7 @@ class TileServer:
         self._lock = threading.Lock()
         self._starting = threading.Lock()
         self._server: _Server | None = None
-        # Bound and never listening: the port stays this server's while it is stopped.
-        self._reserved = socket.socket()
-        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._reserved.bind(("127.0.0.1", 0))
-        self._port = self._reserved.getsockname()[1]
+        self._reserved, self._port = reserved_port()
         self.start()
 
     @property

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from ...domain.intake.report import Refusal
 from ..input_files.tile_folder import TileFolder
 from ..input_files.tile_scheme import TileScheme
-from .coverage import coverage_facts, write_coverage
 from .errors import JobFailedError
-from .intake_output import eviction_facts, print_evictions, print_pictures, print_replaced, refusal_facts
-from .output import in_words, write_line
+from .intake_output import (
+    ending_facts,
+    pace_in_words,
+    print_coverage,
+    print_evictions,
+    print_pictures,
+    print_replaced,
+    print_undated_and_contested,
+    stored_in_words,
+)
+from .output import write_line
 
 if TYPE_CHECKING:
     from ...domain.intake.report import IntakeReport
@@ -69,6 +75,7 @@ def ingest_facts(
     seconds: float,
 ) -> dict[str, Any]:
     """How the ingest ended, as JSON shows it."""
+    stopped_by = None if report.stopped_by is None else str(report.stopped_by)
     return {
         "found": len(found.tiles) + len(found.problems),
         "stored": report.stored,
@@ -89,13 +96,7 @@ def ingest_facts(
         "blank": report.blank,
         "repeated": report.repeats.total,
         "not_known": list(_NOT_KNOWN) if report.blank is None else [],
-        "coverage": coverage_facts(report.coverage()),
-        "seconds": round(seconds, 3),
-        "stored_per_second": round((report.stored + report.replaced) / seconds, 1) if seconds else 0.0,
-        "evicted": eviction_facts(report.evicted),
-        "stopped_by": None if report.stopped_by is None else str(report.stopped_by),
-        "refusals": refusal_facts(refusals),
-        "contests": [attrs.asdict(contest) for contest in report.contests],
+        **ending_facts(report, seconds, stopped_by, refusals),
     }
 
 
@@ -110,26 +111,16 @@ def print_ingest(
     """How the ingest ended, for a person."""
     print_evictions(report.evicted)
     left = len(found.tiles) - report.done
-    rate = (report.stored + report.replaced) / seconds if seconds else 0.0
     write_line(
-        f"{len(found.tiles) + len(found.problems)} tiles found: "
-        f"{report.stored} stored{f', {report.replaced} replaced' if report.replaced else ''} "
-        f"({report.downgraded} of them downgraded), {report.present} already present, "
-        f"{len(refusals)} refused{f', {left} left' if left else ''}; "
-        f"{in_words(report.stored_bytes)} in {seconds:.1f} s, {rate:.0f} tiles/s; "
+        f"{len(found.tiles) + len(found.problems)} tiles found: {stored_in_words(report)}, "
+        f"{report.present} already present, {len(refusals)} refused{f', {left} left' if left else ''}; "
+        f"{pace_in_words(report, seconds)}; "
         f"read in {scheme.value} order"
     )
     print_replaced(report)
     if found.left_out:
         write_line(f"{in_kinds(found)} left out")
-    if report.undated:
-        write_line(f"{report.undated} left out: no capture date is known for them")
-    if report.contests:
-        write_line(f"{len(report.contests)} contested: another dataset, or none, has a tile in their places")
-    if report.kept:
-        write_line(f"{report.kept} stored tiles of other datasets kept")
-    if report.present_without_dataset:
-        write_line(f"{report.present_without_dataset} of those present are stored without a dataset")
+    print_undated_and_contested(report)
     if found.ignored:
         write_line(f"{found.ignored} files ignored: neither a picture in a tile's place nor a sidecar")
     for file, count in outside.items():
@@ -138,4 +129,4 @@ def print_ingest(
     if report.blank is None:
         write_line(f"not decoded, so not known: {'; '.join(_NOT_KNOWN)}")
     print_pictures(report)
-    write_coverage(coverage_facts(report.coverage()))
+    print_coverage(report)

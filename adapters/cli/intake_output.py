@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from .coverage import coverage_facts, write_coverage
 from .errors import JobFailedError, one_line
 from .output import in_words, write_line
 
@@ -49,6 +50,54 @@ def list_contests(report: IntakeReport) -> None:
 def refusal_facts(refusals: Sequence[Refusal]) -> list[dict[str, Any]]:
     """The refused tiles, all of them."""
     return [attrs.asdict(refusal) | {"message": one_line(refusal.message)} for refusal in refusals]
+
+
+def ending_facts(
+    report: IntakeReport, seconds: float, stopped_by: str | None, refusals: Sequence[Refusal]
+) -> dict[str, Any]:
+    """What the JSON of an ingest and of a provision ends with."""
+    return {
+        "coverage": coverage_facts(report.coverage()),
+        "seconds": round(seconds, 3),
+        "stored_per_second": round(_per_second(report, seconds), 1),
+        "evicted": eviction_facts(report.evicted),
+        "stopped_by": stopped_by,
+        "refusals": refusal_facts(refusals),
+        "contests": [attrs.asdict(contest) for contest in report.contests],
+    }
+
+
+def stored_in_words(report: IntakeReport) -> str:
+    """How many tiles were stored, replaced and downgraded."""
+    replaced = f", {report.replaced} replaced" if report.replaced else ""
+    return f"{report.stored} stored{replaced} ({report.downgraded} of them downgraded)"
+
+
+def pace_in_words(report: IntakeReport, seconds: float) -> str:
+    """How many bytes were stored in how much time."""
+    pace = f"{_per_second(report, seconds):.0f} tiles/s"
+    return f"{in_words(report.stored_bytes)} in {seconds:.1f} s, {pace}"
+
+
+def _per_second(report: IntakeReport, seconds: float) -> float:
+    return (report.stored + report.replaced) / seconds if seconds else 0.0
+
+
+def print_undated_and_contested(report: IntakeReport) -> None:
+    """How many tiles have no date, how many lie where another dataset has tiles, and what became of these."""
+    if report.undated:
+        write_line(f"{report.undated} left out: no capture date is known for them")
+    if report.contests:
+        write_line(f"{len(report.contests)} contested: another dataset, or none, has a tile in their places")
+    if report.kept:
+        write_line(f"{report.kept} stored tiles of other datasets kept")
+    if report.present_without_dataset:
+        write_line(f"{report.present_without_dataset} of those present are stored without a dataset")
+
+
+def print_coverage(report: IntakeReport) -> None:
+    """The ground that the stored tiles cover."""
+    write_coverage(coverage_facts(report.coverage()))
 
 
 def print_evictions(evicted: EvictionTally) -> None:

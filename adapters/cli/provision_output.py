@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
-from .coverage import coverage_facts, write_coverage
 from .errors import JobFailedError, one_line
-from .intake_output import eviction_facts, print_evictions, print_pictures, print_replaced, refusal_facts
+from .intake_output import (
+    ending_facts,
+    pace_in_words,
+    print_coverage,
+    print_evictions,
+    print_pictures,
+    print_replaced,
+    print_undated_and_contested,
+    stored_in_words,
+)
 from .output import in_words, write_line, write_table
 
 if TYPE_CHECKING:
@@ -138,13 +144,12 @@ def provision_facts(
         "stored_bytes": intake.stored_bytes,
         "blank": intake.blank,
         "repeated": intake.repeats.total,
-        "coverage": coverage_facts(intake.coverage()),
-        "seconds": round(seconds, 3),
-        "stored_per_second": round((intake.stored + intake.replaced) / seconds, 1) if seconds else 0.0,
-        "evicted": eviction_facts(intake.evicted),
-        "stopped_by": None if ended is None else one_line(str(ended) or "interrupted"),
-        "refusals": refusal_facts(intake.refusals),
-        "contests": [attrs.asdict(contest) for contest in intake.contests],
+        **ending_facts(
+            intake,
+            seconds,
+            None if ended is None else one_line(str(ended) or "interrupted"),
+            intake.refusals,
+        ),
     }
 
 
@@ -152,14 +157,11 @@ def write_provision(report: ProvisionReport, seconds: float, *, dates_from: str 
     """How the provision ended, for a person; see `provision_facts`."""
     intake = report.intake
     print_evictions(intake.evicted)
-    rate = (intake.stored + intake.replaced) / seconds if seconds else 0.0
     not_read = f" ({report.not_compared} of them not read again)" if report.not_compared else ""
     not_read += f" ({report.unchanged} of them unchanged on their server)" if report.unchanged else ""
     write_line(
-        f"{intake.stored} stored{f', {intake.replaced} replaced' if intake.replaced else ''} "
-        f"({intake.downgraded} of them downgraded), "
-        f"{intake.present} already present{not_read}, {intake.refused} refused; "
-        f"{in_words(intake.stored_bytes)} in {seconds:.1f} s, {rate:.0f} tiles/s"
+        f"{stored_in_words(intake)}, {intake.present} already present{not_read}, {intake.refused} refused; "
+        f"{pace_in_words(intake, seconds)}"
     )
     write_line(
         f"read: {report.verbatim} verbatim, {report.encoded.total()} encoded anew{_kinds(report.encoded)}"
@@ -172,16 +174,9 @@ def write_provision(report: ProvisionReport, seconds: float, *, dates_from: str 
     if report.empty:
         write_line(f"{report.empty} left out: no source shows ground there")
     print_replaced(intake)
-    if intake.undated:
-        write_line(f"{intake.undated} left out: no capture date is known for them")
-    if intake.contests:
-        write_line(f"{len(intake.contests)} contested: another dataset, or none, has a tile in their places")
-    if intake.kept:
-        write_line(f"{intake.kept} stored tiles of other datasets kept")
-    if intake.present_without_dataset:
-        write_line(f"{intake.present_without_dataset} of those present are stored without a dataset")
+    print_undated_and_contested(intake)
     print_pictures(intake)
-    write_coverage(coverage_facts(intake.coverage()))
+    print_coverage(intake)
 
 
 def _kinds(counts: Mapping[str, int]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from ...domain.errors import BaseUnavailableError, ConfigurationError, SealedTileError
-from ...domain.flight_events import base_opened_event, base_tile_damaged_event
+from ...domain.make_events import base_opened_event, base_tile_damaged_event
 from ...domain.policies.freshness import FreshnessGrounds, FreshnessVerdict
 from ...domain.ports.tile_store import AmendedTile
 from ...domain.store.clock_guard import ClockGuard

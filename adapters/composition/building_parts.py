@@ -65,7 +65,7 @@ class BuildingParts(PlanningParts):
     def block_runner(
         self, planned: PlannedBuild, *, workers: int | None = None, scheduler: str | None = None
     ) -> Iterator[BlockRunner]:
-        """Who runs the blocks: the workers of a scheduler, so many workers here, or this process.
+        """What runs the blocks: the workers of a scheduler, so many workers here, or this process.
 
         Raises `RuntimeNotAvailableError` without Dask, `BaseSealError` when the scheduler does not answer.
         """
@@ -102,9 +102,9 @@ class BuildingParts(PlanningParts):
     ) -> BuildReport:
         """Cut, describe and seal; see `build_blocks`. The same inputs and number give the same bytes.
 
-        A place that was refused keeps the base from being sealed, unless
-        `despite_refusals`. Raises `BaseSealError`, `IndexBuildError` where there is too little memory for the
-        graph, and in one process what the steps raise.
+        A refused place keeps the base from being sealed, unless `despite_refusals`. Raises `BaseSealError`,
+        `IndexBuildError` where there is too little memory for the graph, and in one process what the steps
+        raise.
         """
         from ..build_files.work_folder import work_in
         from . import build_steps

@@ -76,7 +76,7 @@ class LookupParts(SealingParts):
     def look_up_recalled(self) -> None:
         """For a tool that searches and opens no store: have what the recall list in force names tiles by.
 
-        Asks the database for the catalogue where the list names digests or capture times, else nobody. Raises
+        Asks the database for the catalogue only where the list names digests or capture times. Raises
         as `known_contents` does.
         """
         in_force = self.recall_lists.read()

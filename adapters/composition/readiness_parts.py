@@ -130,7 +130,7 @@ class ReadinessParts(SealingParts):
         wholeness = np.full(len(keys), NOT_CHECKED if findings is None else WHOLE, np.uint8)
         try:
             damaged = [encode_tile_key(parse_tile_id(each.what), variants) for each in findings or ()]
-        except (ValueError, KeyError):  # a file: nobody knows which of its tiles
+        except (ValueError, KeyError):  # a file: which of its tiles is not known
             wholeness[:] = DAMAGED
         else:
             wholeness[np.isin(keys, np.array(damaged, np.int64))] = DAMAGED

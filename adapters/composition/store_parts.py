@@ -129,7 +129,7 @@ class StoreParts(DatabaseParts):
     @cached_property
     def lru_flusher(self) -> BackgroundTask:
         """Carries access times to the database."""
-        # Both are built here: the flusher's thread would build them beside whoever else asks for them first.
+        # Both are built here: the flusher's thread would build them beside the first caller of them.
         store, buffer = self.metadata_store, self._lru_buffer
         flusher = BackgroundTask(
             "access times",

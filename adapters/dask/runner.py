@@ -35,6 +35,8 @@ _LOCAL_SETTINGS = {
     "distributed.admin.system-monitor.interval": "10s",
     "distributed.admin.system-monitor.gil.enabled": False,
     "distributed.admin.tick.interval": "500ms",
+    # Threads that build the graph wait for each other asleep: the seal needs the other core meanwhile.
+    "distributed.nanny.pre-spawn-environ.OMP_WAIT_POLICY": "passive",
 }
 _AHEAD = 3
 """Tasks under way for each thread of the cluster: one runs, the others wait beside it."""
@@ -60,7 +62,7 @@ class DaskRunner:
     threads: int = attrs.field(default=1, init=False)
     """Of a task: the workers have one for each task that they run."""
     connect: Callable[[], Client]
-    """Raises `OSError` where nobody answers."""
+    """Raises `OSError` where no scheduler answers."""
     environment: Callable[[], Mapping[str, str]]
     """Says what a process has that decides bytes; every worker must answer as this process."""
     patience_s: float = PATIENCE_S
@@ -300,7 +302,7 @@ def runner_of_workers(
 ) -> Iterator[DaskRunner]:
     """A runner on so many workers of this machine, which end with the block; each has one thread.
 
-    They listen on the loopback alone, at free ports, and take work from this process alone: whoever sends a
+    They listen on the loopback alone, at free ports, and take work from this process alone: the sender of a
     task runs code as this user, so each side shows a certificate that is made for the run. `scratch` is a
     folder for their small files.
     """

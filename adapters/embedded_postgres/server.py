@@ -209,7 +209,7 @@ class EmbeddedPostgres:
                 if launched or self._sockets.socket.exists():
                     socket_seen_at = time.monotonic()
                 elif time.monotonic() - socket_seen_at > _SOCKET_WAIT_S:
-                    # Somebody removed it. Nobody can come in any more; only a server that starts makes one.
+                    # The socket was removed. No client can connect, and only a server that starts makes one.
                     self._ask_server_to_stop()
             if time.monotonic() > deadline:
                 self._recovering = True

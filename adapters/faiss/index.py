@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import attrs
 import faiss
@@ -21,16 +20,14 @@ from ...domain.values.catalogue_entries import Keys
 from ...domain.values.descriptors import HnswParams, IndexKind, IndexMetadata, SearchHit, VectorStorage
 from ...domain.values.tile_key import VariantTable
 from ...domain.values.tiles import TileId
-from ...domain.values.validators import check_kind
 from ...ext import TileKeyCodec
-from ..available_memory import available_memory_bytes
 from ..descriptor_arrays import check_build, check_components, check_descriptors, checked_query, encode_tiles
 from ..own_process import OwnProcess
 from .area_search import AreaSearch, copied_descriptors
-from .build import SAMPLE, build_index, build_seconds, write_generation
-from .build_memory import build_memory_bytes, refuse_without_memory
+from .build import SAMPLE
+from .builder import IndexBuilder
 from .generations import IndexGenerations
-from .kinds import BuildEstimate, graph_file_bytes, kind_for, place_file_bytes
+from .kinds import BuildEstimate
 from .mapped_index import MappedIndex, open_mapped_index
 from .place_order import ROWS_PER_BLOCK
 from .sealed_build import WrittenIndex, write_sealed_index
@@ -75,12 +72,14 @@ class FaissDescriptorIndex:
             raise ValueError(f"threads must be 1 or more, got {threads!r}")
         self._process = OwnProcess()
         self.generations = IndexGenerations(root)
-        self._params = HnswParams() if params is None else params
-        self._storage = storage
         self._keep_generations = keep_generations
         self._warm_up = warm_up
         self._descriptor_model = descriptor_model
-        self._threads = threads or faiss.omp_get_max_threads()
+        self._builder = IndexBuilder(
+            params=HnswParams() if params is None else params,
+            storage=storage,
+            threads=threads or faiss.omp_get_max_threads(),
+        )
         self._closed = False
         self._swap = threading.Lock()
         self._mapped = self._open_current() if open_existing else None
@@ -139,14 +138,26 @@ class FaissDescriptorIndex:
                 remedy=_MODEL_REMEDY,
             )
         count, dimension = descriptors.shape
-        kind = self._chosen(kind, count, dimension, self._storage)
-        self._check_memory(count, dimension, self._storage, kind)
+        builder = self._builder
+        kind = builder.kind(kind, count, dimension)
+        builder.check_memory(count, dimension, kind)
 
         def build(folder: Path) -> MappedIndex:
-            check_components(tile_ids, descriptors, self._storage)
+            check_components(tile_ids, descriptors, builder.storage)
             variants, keys = encode_tiles(tile_ids, lambda table: TileKeyCodec(table).encode)
-            metadata = self._new_metadata(descriptors, descriptor_model, built_at, kind, variants)
-            return self._build_into(folder, keys, descriptors, metadata, progress)
+            metadata = IndexMetadata(
+                dimension=dimension,
+                count=count,
+                params=builder.params,
+                kind=kind,
+                storage=builder.storage,
+                descriptor_model=descriptor_model,
+                faiss_version=faiss.__version__,
+                sha256="",
+                built_at=built_at,
+                variants=variants,
+            )
+            return builder.fill(folder, keys, descriptors, metadata, progress)
 
         return self._built(build)
 
@@ -167,11 +178,12 @@ class FaissDescriptorIndex:
         mapped = self._in_use()
         kept = mapped.metadata
         check_build(kept.descriptor_model, built_at, progress)
-        kind = self._chosen(kind, kept.count, kept.dimension, kept.storage)
-        self._check_memory(kept.count, kept.dimension, kept.storage, kind)
+        builder = self._builder.storing(kept.storage)
+        kind = builder.kind(kind, kept.count, kept.dimension)
+        builder.check_memory(kept.count, kept.dimension, kind)
         metadata = attrs.evolve(
             kept,
-            params=attrs.evolve(self._params, metric=kept.metric),
+            params=attrs.evolve(builder.params, metric=kept.metric),
             kind=kind,
             built_at=built_at,
             faiss_version=faiss.__version__,
@@ -186,9 +198,9 @@ class FaissDescriptorIndex:
                     remedy="build again: it takes those in use",
                 )
             if mapped.areas is None:
-                return self._build_into(folder, mapped.keys(), mapped.vectors(), metadata, progress)
+                return builder.fill(folder, mapped.keys(), mapped.vectors(), metadata, progress)
             with copied_descriptors(folder, mapped.areas) as descriptors:
-                return self._build_into(folder, mapped.areas.keys, descriptors, metadata, progress)
+                return builder.fill(folder, mapped.areas.keys, descriptors, metadata, progress)
 
         return self._built(build)
 
@@ -229,7 +241,7 @@ class FaissDescriptorIndex:
                         f"{self.generations.root} holds no generation {name!r}",
                         remedy=f"it holds {', '.join(self.generations.names()) or 'none'}",
                     )
-                mapped = open_mapped_index(self.generations.folder(name), self._params.ef_search)
+                mapped = open_mapped_index(self.generations.folder(name), self._builder.params.ef_search)
                 self._check_model(mapped)
                 self.generations.switch(name)
                 self._adopt(mapped)
@@ -247,23 +259,21 @@ class FaissDescriptorIndex:
         """Write the descriptors of the tiles `taken` into a base; see `write_sealed_index`."""
         mapped = self._in_use()
         metadata = mapped.metadata
-        self._check_memory(
-            metadata.count, metadata.dimension, metadata.storage, metadata.kind, metadata.params
-        )
+        builder = attrs.evolve(self._builder, params=metadata.params, storage=metadata.storage)
+        builder.check_memory(metadata.count, metadata.dimension, metadata.kind)
         return write_sealed_index(
             folder,
             metadata,
             self._areas_of(mapped),
             taken,
             variants,
-            threads=self._threads,
+            threads=builder.threads,
             progress=progress,
         )
 
     def build_memory_bytes(self, count: int, dimension: int, kind: IndexKind | None = None) -> int:
         """The most memory that a rebuild from `count` descriptors takes, beside what it is given."""
-        kind = self._chosen(kind, count, dimension, self._storage)
-        return build_memory_bytes(count, dimension, self._params, self._storage, self._threads, kind)
+        return self._builder.memory_bytes(count, dimension, self._builder.kind(kind, count, dimension))
 
     def estimates(
         self, descriptors: npt.NDArray[np.float32] | None = None, *, kind: IndexKind | None = None
@@ -275,37 +285,15 @@ class FaissDescriptorIndex:
         """
         if descriptors is not None:
             check_descriptors(range(len(descriptors)), descriptors)
-            return self._estimates(descriptors, len(descriptors), self._storage, kind)
+            return self._builder.estimates(descriptors, len(descriptors), kind)
         mapped = self._in_use()
-        kept = mapped.metadata
         if mapped.areas is None:
-            return self._estimates(mapped.vectors(), kept.count, kept.storage, kind)
-        blocks = itertools.islice(mapped.areas.blocks(), -(-SAMPLE // ROWS_PER_BLOCK))
-        sample = np.concatenate([vectors for _, vectors in blocks])
-        return self._estimates(sample, kept.count, kept.storage, kind)
-
-    def _estimates(
-        self, sample: npt.NDArray[Any], count: int, storage: VectorStorage, kind: IndexKind | None
-    ) -> list[BuildEstimate]:
-        dimension = sample.shape[1]
-        chosen = self._chosen(kind, count, dimension, storage)
-        return [
-            BuildEstimate(
-                kind=each,
-                chosen=each is chosen,
-                count=count,
-                dimension=dimension,
-                build_memory_bytes=build_memory_bytes(
-                    count, dimension, self._params, storage, self._threads, each
-                ),
-                graph_bytes=graph_file_bytes(count, dimension, self._params, storage, each),
-                place_bytes=place_file_bytes(count, dimension, storage),
-                build_seconds=build_seconds(
-                    count, sample[:SAMPLE], self._params, storage, kind=each, threads=self._threads
-                ),
-            )
-            for each in IndexKind
-        ]
+            sample = mapped.vectors()
+        else:
+            blocks = itertools.islice(mapped.areas.blocks(), -(-SAMPLE // ROWS_PER_BLOCK))
+            sample = np.concatenate([vectors for _, vectors in blocks])
+        kept = mapped.metadata
+        return self._builder.storing(kept.storage).estimates(sample, kept.count, kind)
 
     def metadata(self) -> IndexMetadata:
         """What is known about the generation in use. Raises `IndexUnavailableError`."""
@@ -349,33 +337,6 @@ class FaissDescriptorIndex:
             )
         return mapped.areas
 
-    def _chosen(
-        self, kind: IndexKind | None, count: int, dimension: int, storage: VectorStorage
-    ) -> IndexKind:
-        if kind is None:
-            return kind_for(count, dimension, self._params, storage)
-        check_kind(kind, IndexKind, "kind")
-        return kind
-
-    def _check_memory(
-        self,
-        count: int,
-        dimension: int,
-        storage: VectorStorage,
-        kind: IndexKind,
-        params: HnswParams | None = None,
-    ) -> None:
-        """Raise `IndexBuildError` where a build, by default with the configured parameters, has no room."""
-        refuse_without_memory(
-            count,
-            dimension,
-            params or self._params,
-            storage,
-            kind=kind,
-            threads=self._threads,
-            available=available_memory_bytes(),
-        )
-
     def _check_model(self, mapped: MappedIndex) -> None:
         """Raise `IndexUnavailableError` for descriptors that can't be compared with those of the flight."""
         built_with = mapped.metadata.descriptor_model
@@ -403,7 +364,7 @@ class FaissDescriptorIndex:
             if name is None:
                 return None
             try:
-                mapped = open_mapped_index(self.generations.folder(name), self._params.ef_search)
+                mapped = open_mapped_index(self.generations.folder(name), self._builder.params.ef_search)
             except IndexUnavailableError:
                 before, name = name, self.generations.current()
                 if name == before or attempt == _ATTEMPTS - 1:
@@ -414,53 +375,6 @@ class FaissDescriptorIndex:
                 mapped.nearest(np.zeros(mapped.metadata.dimension, np.float32), 1)
             return mapped
         return None
-
-    def _new_metadata(
-        self,
-        descriptors: npt.NDArray[np.float32],
-        descriptor_model: str,
-        built_at: datetime,
-        kind: IndexKind,
-        variants: VariantTable,
-    ) -> IndexMetadata:
-        return IndexMetadata(
-            dimension=descriptors.shape[1],
-            count=len(descriptors),
-            params=self._params,
-            kind=kind,
-            storage=self._storage,
-            descriptor_model=descriptor_model,
-            faiss_version=faiss.__version__,
-            sha256="",
-            built_at=built_at,
-            variants=variants,
-        )
-
-    def _build_into(
-        self,
-        folder: Path,
-        keys: Keys,
-        descriptors: npt.NDArray[Any],
-        metadata: IndexMetadata,
-        progress: Callable[[int, int], None] | None,
-    ) -> MappedIndex:
-        index = build_index(
-            keys,
-            descriptors,
-            metadata.params,
-            metadata.storage,
-            kind=metadata.kind,
-            threads=self._threads,
-            progress=progress,
-        )
-        write_generation(folder, index, keys, descriptors, metadata)
-        try:
-            mapped = open_mapped_index(folder, self._params.ef_search)
-            if mapped.areas is not None:
-                mapped.areas.verify()
-            return mapped
-        except IndexUnavailableError as error:
-            raise IndexBuildError(f"what was written does not read back: {error}") from error
 
     def _prune(self) -> None:
         try:

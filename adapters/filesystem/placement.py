@@ -22,7 +22,7 @@ U = TypeVar("U")
 _SMALLEST_SLICE = 8
 """A slice of fewer files is written faster than another thread is woken."""
 _LONGEST_WAIT_MS = 1_000
-"""How long a prewrite waits for another's answer; whoever asked waits on, with a limit of its own."""
+"""How long a prewrite waits for another's answer; the caller waits on, with a limit of its own."""
 _SLICES_PER_THREAD = 4
 """More than one: a thread that the disk delays leaves its remaining slices to the others."""
 

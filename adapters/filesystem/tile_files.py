@@ -199,7 +199,7 @@ class FilesystemTileFiles:
     def read(self, tile_id: TileId, timeout_s: float | None = None) -> bytes:
         """See `TileFiles`. Raises `StoreUnavailableError` as `open` does.
 
-        Without a deadline the interpreter's lock is given up for the whole read: whoever has time reads many
+        Without a deadline the interpreter's lock is given up for the whole read: such a caller reads many
         tiles, on several threads.
         """
         root = self._root or self._open_root()

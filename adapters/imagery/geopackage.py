@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ...domain.errors import ImagerySourceError
-from ...domain.ports.imagery_source import ImageryFacts, TilePlace
-from ...domain.values.tile_grid import MAX_ZOOM, GridRange
+from ...domain.ports.imagery_source import ImageryFacts
+from ...domain.values.tile_grid import MAX_ZOOM
 from .checked_database import CheckedDatabase, quoted
-from .sqlite_tiles import Level, SqliteTiles
+from .sqlite_tiles import Level, SqliteArchive, SqliteTiles
 
 _HALF_WORLD_M = 20_037_508.342789244
 _MERCATOR = frozenset({3857, 3785, 900913})
@@ -31,7 +31,7 @@ _OFF_GRID_PIXELS = 0.01
 """By how much of a pixel a table's tiles may lie beside those of the grid."""
 
 
-class GeopackageArchive:
+class GeopackageArchive(SqliteArchive):
     """See `TileArchive`. A file of several tables is named `FILE.gpkg#TABLE`."""
 
     def __init__(self, path: Path, *, table: str | None = None) -> None:
@@ -98,22 +98,6 @@ class GeopackageArchive:
         if len({level.zoom_level for level in levels.values()}) != len(levels):
             raise ImagerySourceError(f"{self.name} has two tables of the same zoom in gpkg_tile_matrix")
         return levels
-
-    def some_place(self) -> TilePlace:
-        """See `TileArchive`."""
-        return self._tiles.some_place()
-
-    def entries(self, within: GridRange) -> list[tuple[int, int, int]]:
-        """See `TileArchive`."""
-        return self._tiles.entries(within)
-
-    def read(self, place: TilePlace) -> bytes:
-        """See `TileArchive`."""
-        return self._tiles.read(place)
-
-    def close(self) -> None:
-        """See `TileArchive`."""
-        self._database.close()
 
 
 def _is_length(value: Any) -> bool:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ...domain.errors import ImagerySourceError
-from ...domain.ports.imagery_source import ImageryFacts, TilePlace
+from ...domain.ports.imagery_source import ImageryFacts
 from ...domain.values.tile_grid import MAX_LATITUDE, Bbox, GridRange
 from .checked_database import CheckedDatabase
-from .sqlite_tiles import Level, SqliteTiles
+from .sqlite_tiles import Level, SqliteArchive, SqliteTiles
 
 _DEDUPLICATED = """
 (SELECT zoom_level, tile_column, tile_row, tile_data FROM map JOIN images ON images.tile_id = map.tile_id)
@@ -17,7 +17,7 @@ _DEDUPLICATED = """
 _METADATA_ROWS = 1_000
 
 
-class MbtilesArchive:
+class MbtilesArchive(SqliteArchive):
     """See `TileArchive`. Rows count from the south, as the specification has it, unless `scheme` is `xyz`."""
 
     def __init__(self, path: Path, *, scheme: str | None = None) -> None:
@@ -93,22 +93,6 @@ class MbtilesArchive:
                 f"no tile of {self.name} lies within the bounds that its metadata name, in TMS order",
                 remedy="--scheme xyz fits; --scheme tms takes the tiles as they are",
             )
-
-    def some_place(self) -> TilePlace:
-        """See `TileArchive`."""
-        return self._tiles.some_place()
-
-    def entries(self, within: GridRange) -> list[tuple[int, int, int]]:
-        """See `TileArchive`."""
-        return self._tiles.entries(within)
-
-    def read(self, place: TilePlace) -> bytes:
-        """See `TileArchive`."""
-        return self._tiles.read(place)
-
-    def close(self) -> None:
-        """See `TileArchive`."""
-        self._database.close()
 
 
 def _overlap(first_y: int, last_y: int, bounds: GridRange) -> bool:

@@ -136,3 +136,26 @@ class SqliteTiles:
             return picture
         kind = "a text, not a picture" if rows else f"empty or larger than {MOST_PICTURE_BYTES >> 20} MiB"
         raise ImageryPlaceError(f"{self._label}: {place} is {kind}", place=place, kind=kind)
+
+
+class SqliteArchive:
+    """The calls of a `TileArchive` in SQLite. A subclass opens the database and finds its tiles."""
+
+    _database: CheckedDatabase
+    _tiles: SqliteTiles
+
+    def some_place(self) -> TilePlace:
+        """See `TileArchive`."""
+        return self._tiles.some_place()
+
+    def entries(self, within: GridRange) -> list[tuple[int, int, int]]:
+        """See `TileArchive`."""
+        return self._tiles.entries(within)
+
+    def read(self, place: TilePlace) -> bytes:
+        """See `TileArchive`."""
+        return self._tiles.read(place)
+
+    def close(self) -> None:
+        """See `TileArchive`."""
+        self._database.close()

@@ -185,7 +185,7 @@ class _Table:
         return self.path.absolute().parent / name
 
     def refuse_others(self) -> None:
-        """Raise `InputFileError` for a key that nobody took."""
+        """Raise `InputFileError` for a key that no setting took."""
         for key in self.rest:
             raise InputFileError(
                 f"{self.path}: there is no {self.prefix}{key} in a plan", remedy="correct or remove it"

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ...domain.flight_events import FlightEvent, fix_event
+from ...domain.flight_events import FlightEvent
+from ...domain.make_events import fix_event
 from ...domain.values.lookups import PositionFix
 
 

@@ -101,7 +101,7 @@ def _expect(status: ExecStatus, pgconn: PGconn, wait: Callable[[], None]) -> Non
 
 
 def _abandon(connection: Connection) -> None:
-    """Cancel the COPY and close the connection: nobody will read the rest of the stream."""
+    """Cancel the COPY and close the connection: the rest of the stream is not read."""
     with suppress(psycopg.Error):
         connection.cancel_safe(timeout=_CANCEL_TIMEOUT_S)
     connection.close()

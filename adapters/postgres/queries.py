@@ -158,7 +158,7 @@ COMPLETED_TRACE = f"SELECT EXISTS (SELECT FROM tiles WHERE tile_uuid = %s AND {H
 
 
 def read_total(connection: Connection) -> int:
-    """The sum of all committed tiles' bytes. Raises `StoreUnavailableError` when nobody knows it."""
+    """The sum of all committed tiles' bytes. Raises `StoreUnavailableError` where no row has it."""
     return int(_read_store(connection, SELECT_TOTAL)[0])
 
 
@@ -168,7 +168,7 @@ def read_usage(connection: Connection) -> DiskUsage:
 
 
 def read_store_id(connection: Connection) -> UUID:
-    """The identity of the store. Raises `StoreUnavailableError` when nobody knows it."""
+    """The identity of the store. Raises `StoreUnavailableError` where no row has it."""
     return UUID(str(_read_store(connection, SELECT_STORE_ID)[0]))
 
 

@@ -14,7 +14,7 @@ from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent,
 from ...domain.values.validators import check_bool, check_kind, check_limit
 from .connection import Database
 from .predicates import HAS_CONTENT, IS_PENDING_UPLOAD, MAY_BE_EVICTED
-from .queries import SELECT_XID, read_total
+from .queries import read_total
 from .row_values import (
     ID_COLUMNS,
     SELECT_TILE,
@@ -125,10 +125,7 @@ class PostgresTileMetadataStore:
         doing = f"updating the vote on tile {tile_id}"
         vote = (status.value, tile_id.tile_uuid)
         with TileTransaction(self._database) as transaction:
-            found, number = transaction.begin(
-                doing, (SELECT_TILE_FOR_UPDATE, (tile_id.tile_uuid,)), (SELECT_XID, ())
-            )
-            transaction.xid = number.text
+            (found,) = transaction.begin_numbered(doing, (SELECT_TILE_FOR_UPDATE, (tile_id.tile_uuid,)))
             rows = found.rows()
             if not rows:
                 raise TileNotFoundError(tile_id)
@@ -195,10 +192,7 @@ class PostgresTileMetadataStore:
         check_kind(tile_id, TileId, "tile_id")
         doing = f"counting an upload attempt of tile {tile_id}"
         with TileTransaction(self._database) as transaction:
-            counted, number = transaction.begin(
-                doing, (UPDATE_UPLOAD_ATTEMPTS, (tile_id.tile_uuid,)), (SELECT_XID, ())
-            )
-            transaction.xid = number.text
+            (counted,) = transaction.begin_numbered(doing, (UPDATE_UPLOAD_ATTEMPTS, (tile_id.tile_uuid,)))
             rows = counted.rows()
             if not rows:
                 raise TileNotFoundError(tile_id)
@@ -210,12 +204,9 @@ class PostgresTileMetadataStore:
         """See `UploadAttempts` of the retrying uploader."""
         doing = f"counting a rejection of tile {tile_id}"
         with TileTransaction(self._database) as transaction:
-            counted, number = transaction.begin(
-                doing,
-                (COUNT_REJECTION, (gives_up, tile_id.tile_uuid, attempts_before)),
-                (SELECT_XID, ()),
+            (counted,) = transaction.begin_numbered(
+                doing, (COUNT_REJECTION, (gives_up, tile_id.tile_uuid, attempts_before))
             )
-            transaction.xid = number.text
             if not counted.rows():
                 return False
             trace = (ATTEMPTED_TRACE, (tile_id.tile_uuid, attempts_before + 1))

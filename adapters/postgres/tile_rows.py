@@ -45,7 +45,6 @@ from .queries import (
     DELETE_TILE,
     DELETED_TRACE,
     EVICT_TILE,
-    SELECT_XID,
     SETTLE_GONE_TILE,
     SETTLE_TILE,
     UPDATE_FILES_MISSING,
@@ -103,10 +102,7 @@ class PostgresTileRows(PostgresStoredRows):
         check_aware_utc(captured_at, "captured_at")
         doing = f"amending the capture date of tile {tile_id}"
         with TileTransaction(self._database) as transaction:
-            found, number = transaction.begin(
-                doing, (SELECT_TILE_FOR_UPDATE, (tile_id.tile_uuid,)), (SELECT_XID, ())
-            )
-            transaction.xid = number.text
+            (found,) = transaction.begin_numbered(doing, (SELECT_TILE_FOR_UPDATE, (tile_id.tile_uuid,)))
             if not found.rows():
                 raise TileNotFoundError(tile_id)
             _, amended = transaction.execute(
@@ -124,13 +120,11 @@ class PostgresTileRows(PostgresStoredRows):
         check_aware_utc(created_at, "created_at")
         tile_id = metadata.tile_id
         with TileTransaction(self._database, self._ceilings) as transaction:
-            _, found, number = transaction.begin(
+            _, found = transaction.begin_numbered(
                 f"replacing tile {tile_id}",
                 (LOCK_SHARED, STORE_LOCK),
                 (SELECT_TILE_FOR_UPDATE, (tile_id.tile_uuid,)),
-                (SELECT_XID, ()),
             )
-            transaction.xid = number.text
             if not found.rows():
                 raise TileNotFoundError(tile_id)
             yield PostgresOpenReplacement(transaction, metadata, created_at, read_tile(found.rows()[0]))

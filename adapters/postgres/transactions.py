@@ -27,6 +27,7 @@ from .pipeline import Answer, Pipeline, Statement, run_pipelined
 from .queries import (
     ADD_DISK_BYTES,
     CEILING_CONSTRAINTS,
+    SELECT_XID,
     TERMINATE_XACT,
     XACT_STATUS,
     read_usage,
@@ -45,8 +46,8 @@ SAVEPOINT: Statement = ("SAVEPOINT counted", ())
 class TileTransaction:
     """One transaction, rolled back when its context is left without `commit`. For one thread.
 
-    `xid`, set by the caller once a statement returned it, identifies the transaction when the answer to its
-    COMMIT is lost.
+    `xid` identifies the transaction when the answer to its COMMIT is lost: `begin_numbered` learns it, or the
+    caller sets it once a statement returned it.
     """
 
     connection: Connection
@@ -91,6 +92,13 @@ class TileTransaction:
         """
         self._open = True
         return self.execute(doing, BEGIN, *statements)[1:]
+
+    def begin_numbered(self, doing: str, *statements: Statement) -> list[Answer]:
+        """As `begin`, and learn `xid` in the same round trip."""
+        self._open = True
+        _, *answers, number = self.execute(doing, BEGIN, *statements, (SELECT_XID, ()))
+        self.xid = number.text
+        return answers
 
     def send_all(self, doing: str, statement: Statement) -> Pipeline:
         """Send BEGIN, the one statement before `commit`, and the savepoint of `commit`; for `receive`."""
@@ -221,7 +229,7 @@ class TileTransaction:
                 try:
                     status = self._final_status(connection, xid, deadline)
                     # A server that crashed may give the number of a transaction that left nothing on its
-                    # disk to another one, so "committed" alone could be said of somebody else.
+                    # disk to another transaction, and "committed" may be the fate of that one.
                     if status == "committed":
                         row = connection.execute(*trace()).fetchone()
                         return row is not None and bool(row[0])

@@ -15,7 +15,6 @@ from ...domain.values.upload_reports import TileUploadResult, UploadListEntry, U
 from .connection import Database
 from .errors import translate_errors
 from .predicates import HAS_CONTENT, IS_PENDING_UPLOAD
-from .queries import SELECT_XID
 from .row_values import ID_COLUMNS, SELECT_TILE_FOR_UPDATE, TILE_COLUMNS, read_tile, read_tile_id
 from .transactions import TileTransaction
 
@@ -137,8 +136,7 @@ class PostgresUploadLedger:
     def _note(self, doing: str, query: str, values: Mapping[str, Any], trace: Sequence[Any]) -> None:
         """Add lines. `trace` names one of them, which tells the outcome of a COMMIT whose answer was lost."""
         with TileTransaction(self._database) as transaction:
-            (number,) = transaction.begin(doing, (SELECT_XID, ()))
-            transaction.xid = number.text
+            transaction.begin_numbered(doing)
             with translate_errors(doing):
                 transaction.connection.execute(query, values)
             transaction.commit(doing, DiskUsage(), lambda: (NOTED_TRACE, trace))
@@ -167,10 +165,7 @@ class PostgresUploadLedger:
         check_aware_utc(at, "at")
         doing = f"requeueing tile {tile_id}"
         with TileTransaction(self._database) as transaction:
-            found, number = transaction.begin(
-                doing, (SELECT_TILE_FOR_UPDATE, (tile_id.tile_uuid,)), (SELECT_XID, ())
-            )
-            transaction.xid = number.text
+            (found,) = transaction.begin_numbered(doing, (SELECT_TILE_FOR_UPDATE, (tile_id.tile_uuid,)))
             rows = found.rows()
             if not rows:
                 raise TileNotFoundError(tile_id)

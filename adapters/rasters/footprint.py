@@ -49,20 +49,21 @@ class Footprint:
         """The places within a rectangle, by column and row."""
         zoom_level = within.zoom_level
         detail = self.detail
-        found: set[TilePlace] = set()
-        for one in self.ranges(max(zoom_level, detail)):
-            if zoom_level >= detail:
-                found.update(self._touched(shared_range(one, within)))
-            else:
-                steps = detail - zoom_level
-                found.update(
-                    TilePlace(zoom_level, place.x >> steps, place.y >> steps) for place in self._touched(one)
-                )
-        return sorted(
-            place
-            for place in found
-            if within.min_x <= place.x <= within.max_x and within.min_y <= place.y <= within.max_y
+        steps = max(0, detail - zoom_level)
+        looked_at = GridRange(
+            zoom_level + steps,
+            within.min_x << steps,
+            within.min_y << steps,
+            ((within.max_x + 1) << steps) - 1,
+            ((within.max_y + 1) << steps) - 1,
         )
+        found: set[TilePlace] = set()
+        for one in self.ranges(looked_at.zoom_level):
+            touched = self._touched(shared_range(one, looked_at))
+            if steps:
+                touched = [TilePlace(zoom_level, place.x >> steps, place.y >> steps) for place in touched]
+            found.update(touched)
+        return sorted(found)
 
     def _touched(self, within: GridRange | None) -> list[TilePlace]:
         if within is None:

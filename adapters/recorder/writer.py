@@ -13,14 +13,8 @@ from pathlib import Path
 
 import attrs
 
-from ...domain.flight_events import (
-    EventKind,
-    FlightEvent,
-    RecordEnvelope,
-    fix_event,
-    lookups_thinned_event,
-    recorder_dropped_event,
-)
+from ...domain.flight_events import EventKind, FlightEvent, RecordEnvelope
+from ...domain.make_events import fix_event, lookups_thinned_event, recorder_dropped_event
 from ...domain.policies.record_allowance import HourlyAllowance
 from ...domain.ports.clock import Clock
 from ...domain.values.lookups import PositionFix

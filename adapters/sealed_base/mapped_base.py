@@ -219,7 +219,7 @@ def open_base(
 
 
 def _residency_is_known(folder: Path) -> bool:
-    """Of a file that somebody neither owns nor may write, the kernel says that all of it is in memory."""
+    """The kernel calls a file resident as a whole that this user neither owns nor may write."""
     archive = folder / ARCHIVE_FILE
     return os.geteuid() in (0, archive.stat().st_uid) or os.access(archive, os.W_OK)
 

@@ -31,6 +31,7 @@ from ...ext import TileKeyCodec
 from ..files.atomic_file import new_file
 from ..files.file_digests import PART_BYTES, PartDigests, PartHasher
 from ..index_files import INDEX_FILES
+from ..pmtiles.archive_header import ArchiveHeader
 from ..pmtiles.archive_ids import archive_ids_of_keys
 from ..pmtiles.archive_writer import ArchiveWriter
 from ..signatures import new_envelope
@@ -111,38 +112,19 @@ def write_generation(
         variants = VariantTable(tuple(sorted(provisional.flights)))
         files: dict[str, PartDigests] = {}
         sizes: dict[str, int] = {}
-        with new_file(folder / ARCHIVE_FILE, FILE_MODE, readable=True) as file:
-            with closing(ArchiveWriter(file, len(placed), folder)) as writer:
-                bounds = _Bounds()
-                done, latest_capture_us = 0, int(np.iinfo(np.int64).min)
-                codec = TileKeyCodec(variants)
-                pieces = _one_a_place(placed, provisional, plan, variants, left_out)
-                for piece in _in_chunks(pieces):
-                    rows = piece["row"]
-                    offsets = []
-                    wanted = [
-                        Wanted(*each)
-                        for each in zip(
-                            codec.decode_many(np.ascontiguousarray(rows["key"])),
-                            rows["length"].tolist(),
-                            rows["sha256"].tolist(),
-                            strict=True,
-                        )
-                    ]
-                    tiles = ahead.tiles(wanted)
-                    for archive_id, tile, pixels in zip(piece["id"].tolist(), wanted, tiles, strict=True):
-                        offsets.append(writer.add(archive_id, pixels, tile.sha256))
-                        bounds.add(tile.tile_id)
-                        done += 1
-                        progress(done, len(placed))
-                    rows["offset"] = offsets
-                    of_datasets.count(rows["dataset"])
-                    latest_capture_us = max(latest_capture_us, int(rows["captured_us"].max()))
-                    by_key.append(rows)
-                header, files[ARCHIVE_FILE] = writer.finish(
-                    _archive_metadata(generation, of_datasets.sealed()), bounds.e7()
-                )
-            sizes[ARCHIVE_FILE] = header.archive_length
+        pieces = _one_a_place(placed, provisional, plan, variants, left_out)
+        header, files[ARCHIVE_FILE], latest_capture_us = _write_archive(
+            folder,
+            generation,
+            _in_chunks(pieces),
+            len(placed),
+            variants,
+            ahead,
+            by_key,
+            of_datasets,
+            progress,
+        )
+        sizes[ARCHIVE_FILE] = header.archive_length
         progress(len(placed), len(placed))
         first_keys: list[bytes] = []
         files[FACTS_FILE], sizes[FACTS_FILE] = _write(
@@ -220,6 +202,48 @@ def _place(
     of_datasets.refuse_forbidden()
     of_datasets.refuse_unknown([name for name in plan.without if not left_out[of_dataset(name)]])
     return variants
+
+
+def _write_archive(
+    folder: Path,
+    generation: int,
+    chunks: Iterable[Rows],
+    total: int,
+    variants: VariantTable,
+    ahead: ReadAhead,
+    by_key: SortedRuns,
+    of_datasets: DatasetTally,
+    progress: Callable[[int, int], None],
+) -> tuple[ArchiveHeader, PartDigests, int]:
+    """Write and sync the tiles in the order of `chunks`; append their rows, which tell where, to `by_key`.
+
+    Returns the header, the digests and the latest capture time, in microseconds since 1970.
+    """
+    codec, bounds = TileKeyCodec(variants), _Bounds()
+    done, latest_capture_us = 0, int(np.iinfo(np.int64).min)
+    with (
+        new_file(folder / ARCHIVE_FILE, FILE_MODE, readable=True) as file,
+        closing(ArchiveWriter(file, total, folder)) as writer,
+    ):
+        for chunk in chunks:
+            rows = chunk["row"]
+            columns = (rows["length"].tolist(), rows["sha256"].tolist())
+            tile_ids = codec.decode_many(np.ascontiguousarray(rows["key"]))
+            wanted = [Wanted(*each) for each in zip(tile_ids, *columns, strict=True)]
+            offsets = []
+            for archive_id, tile, pixels in zip(
+                chunk["id"].tolist(), wanted, ahead.tiles(wanted), strict=True
+            ):
+                offsets.append(writer.add(archive_id, pixels, tile.sha256))
+                bounds.add(tile.tile_id)
+                done += 1
+                progress(done, total)
+            rows["offset"] = offsets
+            of_datasets.count(rows["dataset"])
+            latest_capture_us = max(latest_capture_us, int(rows["captured_us"].max()))
+            by_key.append(rows)
+        header, digests = writer.finish(_archive_metadata(generation, of_datasets.sealed()), bounds.e7())
+    return header, digests, latest_capture_us
 
 
 def _facts_of(by_key: SortedRuns, first_keys: list[bytes], of_datasets: DatasetTally) -> Iterator[bytes]:

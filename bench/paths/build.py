@@ -1,5 +1,8 @@
 """P-21: cutting a GeoTIFF on Dask with two workers, beside one process that is held to one core.
 
+At `--scale` the raster is that of P-20, 20,000 x 20,000 pixels, and tiles have 256. Other runs cut tiles of
+64 pixels from a smaller one, so that it has blocks enough for two workers: with a sixteenth of the work each.
+
 One sample cuts the whole raster into a new folder. Opening and hashing the raster, and beginning the workers,
 are not timed: a theatre has thousands of blocks. `overhead_a_block` is what a block costs beside its own
 work, as a share of that work: the time of blocks without work, on the same two workers.
@@ -30,37 +33,34 @@ from aerotile.adapters.composition.build_planning import PlannedBuild
 from aerotile.domain.build_blocks import StepReport, cut_blocks
 from aerotile.domain.ports.block_runner import BlockRunner
 
-_TILE, _WORKERS = 64, 2
+_SMALL_TILE, _TILE, _WORKERS = 64, 256, 2
+_LARGE = 20_000
+"""Pixels of a raster that has blocks of whole tiles enough for two workers."""
 _IDLE_BLOCKS = 200
 
 
 @contextmanager
-def _raster(workshop: Workshop) -> Iterator[Path]:
-    """A GeoTIFF in UTM with 1 m pixels: about 36 blocks of small tiles in a quick run, 100 in a full one."""
+def _plan(workshop: Workshop) -> Iterator[tuple[Path, int]]:
+    """A plan of P-20's raster, and the pixels of a tile."""
     try:
-        import numpy as np
-        import rasterio
-        from affine import Affine
+        from .rasters import write_raster
     except ImportError as error:
         raise Unavailable(f"{error.name} is not installed") from error
-    side = 5_120 if workshop.sizes.quick else 8_192
-    pixels = np.random.default_rng(1).integers(0, 256, (3, side, side), dtype=np.uint8)
-    path = workshop.path("ortho.tif")
-    facts = {"driver": "GTiff", "width": side, "height": side, "count": 3, "dtype": "uint8", "tiled": True}
-    place = Affine(1.0, 0.0, 600_000.0, 0.0, -1.0, 5_400_000.0)
-    with rasterio.open(path, "w", crs="EPSG:32632", transform=place, **facts) as file:
-        file.write(pixels)
-    path.with_suffix(".toml").write_text(
-        f'sources = ["{path.name}"]\ncaptured_at = "2026-05-01"\n', encoding="utf-8"
-    )
-    yield path.with_suffix(".toml")
+    sizes = workshop.sizes
+    is_large = sizes.raster_pixels >= _LARGE
+    side = sizes.raster_pixels if is_large else 4_096 if sizes.quick else 8_192
+    path = workshop.path("build-ortho.tif")
+    write_raster(path, side)
+    plan_file = path.with_suffix(".toml")
+    plan_file.write_text(f'sources = ["{path.name}"]\ncaptured_at = "2026-05-01"\n', encoding="utf-8")
+    yield plan_file, _TILE if is_large else _SMALL_TILE
 
 
 @contextmanager
-def _planned(plan_file: Path) -> Iterator[tuple[Runtime, PlannedBuild]]:
+def _planned(plan_file: Path, tile: int) -> Iterator[tuple[Runtime, PlannedBuild]]:
     from aerotile.adapters.input_files.build_plan import read_build_plan
 
-    config = AerotileConfig(root=plan_file.parent / "root", tiles=TilesConfig(tile_size_pixels=_TILE))
+    config = AerotileConfig(root=plan_file.parent / "root", tiles=TilesConfig(tile_size_pixels=tile))
     with Runtime(config) as runtime, runtime.planned_build(read_build_plan(plan_file), None) as planned:
         yield runtime, planned
 
@@ -81,11 +81,11 @@ def _two_workers(workshop: Workshop) -> Iterator[Samples]:
     from aerotile.adapters.composition.build_environment import environment_of
     from aerotile.adapters.dask.runner import runner_of_workers
 
-    plan_file = workshop.shared(_raster)
+    plan_file, tile = workshop.shared(_plan)
     seconds: list[float] = []
     reports: list[StepReport] = []
     with ExitStack() as stack:
-        runtime, planned = stack.enter_context(_planned(plan_file))
+        runtime, planned = stack.enter_context(_planned(plan_file, tile))
         scratch = str(workshop.path("build-workers"))
         runner = stack.enter_context(
             runner_of_workers(_WORKERS, scratch, partial(environment_of, planned.environment))
@@ -119,24 +119,24 @@ def _two_workers(workshop: Workshop) -> Iterator[Samples]:
         yield Samples(sample=sample, facts=facts)
 
 
-def _cut_alone(plan_file: str, work: str) -> float:
+def _cut_alone(plan_file: str, tile: int, work: str) -> float:
     """In a process of its own: on one core."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
-    with _planned(Path(plan_file)) as (runtime, planned):
+    with _planned(Path(plan_file), tile) as (runtime, planned):
         seconds, _ = _cut(runtime, planned, OneProcess(), Path(work))
     return seconds
 
 
 @contextmanager
 def _one_core(workshop: Workshop) -> Iterator[Samples]:
-    plan_file = workshop.shared(_raster)
+    plan_file, tile = workshop.shared(_plan)
     numbers = count()
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
 
         def sample(rounds: int) -> list[float]:
             calls: list[Callable[[], float]] = [
                 pool.submit(
-                    _cut_alone, str(plan_file), str(workshop.path(f"build-alone-{next(numbers)}"))
+                    _cut_alone, str(plan_file), tile, str(workshop.path(f"build-alone-{next(numbers)}"))
                 ).result
                 for _ in range(rounds)
             ]

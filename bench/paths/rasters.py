@@ -41,11 +41,8 @@ _QUALITY = 90
 Picture = npt.NDArray[np.uint8]
 
 
-@contextmanager
-def _raster(workshop: Workshop) -> Iterator[Path]:
+def write_raster(path: Path, side: int) -> None:
     """The raster; a smooth texture, so that a JPEG of it is as large as that of a field."""
-    side = workshop.sizes.raster_pixels
-    path = workshop.path(f"ortho-{side}.tif")
     chance = np.random.default_rng(20)
     facts = {"driver": "GTiff", "width": side, "height": side, "count": 3, "dtype": "uint8"}
     layout = {"tiled": True, "compress": "jpeg", "photometric": "ycbcr", "BIGTIFF": "IF_SAFER"}
@@ -56,6 +53,13 @@ def _raster(workshop: Workshop) -> Iterator[Path]:
             colours = cells.repeat(_CELL, axis=1).repeat(_CELL, axis=2)[:, :rows, :side]
             colours = colours + chance.integers(-8, 8, (1, rows, side))
             file.write(colours.astype(np.uint8), window=Window(0, first, side, rows))
+
+
+@contextmanager
+def _raster(workshop: Workshop) -> Iterator[Path]:
+    side = workshop.sizes.raster_pixels
+    path = workshop.path(f"ortho-{side}.tif")
+    write_raster(path, side)
     yield path
 
 

@@ -182,7 +182,7 @@ def provision_tiles(
     sends it only where it is no more the version that `versions` knows.
     `progress(done)` counts places, `before_evictions` is called once before tiles make room for these.
     An error that every tile would meet ends the run: `report.intake.stopped_by` has it.
-    Raises `ImagerySourceError`, also where a source says no capture time and nobody else does, and before
+    Raises `ImagerySourceError`, also where neither a source nor an option has a capture time, and before
     the first tile is read `CaptureTimeInFutureError`, `StoreUnavailableError`, and what `admit_dataset` does.
     """
     terms = _with_dates(mosaic.sources, intake, terms, report)

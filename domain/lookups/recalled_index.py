@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import TileCacheError
 from ..values.areas import Area
-from ..values.catalogue_entries import Keys
-from ..values.descriptors import IndexMetadata, SearchHit
+from ..values.descriptors import SearchHit
 from ..values.recall_list import RecallList
-from ..values.tile_key import VariantTable
 from ..values.tiles import TileId
-from .searchable_index import SearchableIndex
+from .searchable_index import IndexInFront, SearchableIndex
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +46,7 @@ class TileFacts(Protocol):
     def content_sha256(self, tile_id: TileId) -> str | None: ...
 
 
-class RecalledIndex:
+class RecalledIndex(IndexInFront):
     """A `DescriptorIndex` without the tiles of the recall list in force. Has the optional abilities too.
 
     A search looks for a newer list first. With recalled tiles among its hits the index is asked for more,
@@ -62,7 +59,7 @@ class RecalledIndex:
     def __init__(
         self, index: SearchableIndex, recalls: HoldsBack, *, store: Callable[[], TileFacts | None]
     ) -> None:
-        self._index = index
+        super().__init__(index)
         self._recalls = recalls
         self._store = store
 
@@ -73,36 +70,6 @@ class RecalledIndex:
     def search_within(self, descriptor: npt.NDArray[np.float32], k: int, area: Area) -> list[SearchHit]:
         """See `SupportsAreaSearch`."""
         return self._found(k, None, lambda wanted: self._index.search_within(descriptor, wanted, area))
-
-    def rebuild(
-        self,
-        tile_ids: Sequence[TileId],
-        descriptors: npt.NDArray[np.float32],
-        *,
-        descriptor_model: str,
-        built_at: datetime,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> IndexMetadata:
-        """See `DescriptorIndex`."""
-        return self._index.rebuild(
-            tile_ids, descriptors, descriptor_model=descriptor_model, built_at=built_at, progress=progress
-        )
-
-    def metadata(self) -> IndexMetadata:
-        """See `DescriptorIndex`."""
-        return self._index.metadata()
-
-    def tile_keys(self) -> tuple[Keys, VariantTable]:
-        """See `SupportsKeyListing`; recalled tiles are listed."""
-        return self._index.tile_keys()
-
-    def dimension(self) -> int:
-        """See `DescriptorIndex`."""
-        return self._index.dimension()
-
-    def close(self) -> None:
-        """See `DescriptorIndex`."""
-        self._index.close()
 
     def _found(self, k: int, most: int | None, search: Callable[[int], list[SearchHit]]) -> list[SearchHit]:
         self._recalls.look()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,12 +12,10 @@ from ..errors import TileCacheError
 from ..flight_events import EventKind, FlightEvent
 from ..ports.flight_recorder import FlightRecorder
 from ..values.areas import Area
-from ..values.catalogue_entries import Keys
 from ..values.descriptors import IndexMetadata, SearchHit
 from ..values.lookups import LISTED_HITS, Lookup
-from ..values.tile_key import VariantTable
 from ..values.tiles import TileId
-from .searchable_index import SearchableIndex
+from .searchable_index import IndexInFront, SearchableIndex
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +42,7 @@ class RecordedHits(list[SearchHit]):
     lookup: str
 
 
-class RecordedIndex:
+class RecordedIndex(IndexInFront):
     """A `DescriptorIndex` that hands each lookup to a flight recorder. Implements the optional abilities too.
 
     The caller's thread copies the query and asks the store for the digests of the hits; everything else is
@@ -62,7 +59,7 @@ class RecordedIndex:
         keep_query: bool,
     ) -> None:
         """`run` names this process on the record. `keep_query`: the query itself, not its digest alone."""
-        self._index = index
+        super().__init__(index)
         self._recorder = recorder
         self._run = run
         self._store = store
@@ -76,36 +73,6 @@ class RecordedIndex:
     def search_within(self, descriptor: npt.NDArray[np.float32], k: int, area: Area) -> list[SearchHit]:
         """See `SupportsAreaSearch`."""
         return self._recorded(self._index.search_within, descriptor, k, area)
-
-    def rebuild(
-        self,
-        tile_ids: Sequence[TileId],
-        descriptors: npt.NDArray[np.float32],
-        *,
-        descriptor_model: str,
-        built_at: datetime,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> IndexMetadata:
-        """See `DescriptorIndex`."""
-        return self._index.rebuild(
-            tile_ids, descriptors, descriptor_model=descriptor_model, built_at=built_at, progress=progress
-        )
-
-    def metadata(self) -> IndexMetadata:
-        """See `DescriptorIndex`."""
-        return self._index.metadata()
-
-    def tile_keys(self) -> tuple[Keys, VariantTable]:
-        """See `SupportsKeyListing`."""
-        return self._index.tile_keys()
-
-    def dimension(self) -> int:
-        """See `DescriptorIndex`."""
-        return self._index.dimension()
-
-    def close(self) -> None:
-        """See `DescriptorIndex`."""
-        self._index.close()
 
     def _recorded(
         self,

@@ -66,7 +66,7 @@ class AnswerKind(str, Enum):
     FAILED = "failed"
     """No tile now; asking again may help."""
     REFUSED = "refused"
-    """The server serves this operator no more; nobody asks again."""
+    """The server serves this operator no more; it is not asked again."""
 
 
 @attrs.frozen

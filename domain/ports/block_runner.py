@@ -1,4 +1,4 @@
-"""`BlockRunner`: who runs a function over the blocks of a build: this process, or a cluster."""
+"""`BlockRunner`: what runs a function over the blocks of a build: this process, or a cluster."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class ImagerySource(Protocol):
 
     @property
     def is_remote(self) -> bool:
-        """Whether a read costs somebody else: a place that the store holds already is then not read again."""
+        """Whether a read costs a server: a place that the store holds already is then not read again."""
         ...
 
     def zooms(self) -> Sequence[int]:

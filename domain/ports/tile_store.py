@@ -92,7 +92,7 @@ class TileStore(Protocol):
 
 @runtime_checkable
 class SupportsLocalReads(Protocol):
-    """A store that knows its tiles without asking anybody: what it can read beyond `TileStore`.
+    """A store that knows its tiles without a query: what it can read beyond `TileStore`.
 
     A read-only store implements this and not `SupportsLocalWrites`.
     """
@@ -165,8 +165,8 @@ class ReadableTiles(SupportsLocalReads, Protocol):
     def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
         """The dataset of each of the tiles that is here, by name; None for a tile without one.
 
-        A store asks its database, once for all of them; a base asks nobody. Raises `StoreUnavailableError`,
-        and `BaseUnavailableError` for damaged facts of a base.
+        A store asks its database, once for all of them; a base does not. Raises `StoreUnavailableError`, and
+        `BaseUnavailableError` for damaged facts of a base.
         """
         ...
 

@@ -22,7 +22,7 @@ class TileFault(IntFlag):
     """What is wrong with a tile that a flight needs; a greater value is worse."""
 
     NOT_CHECKED = 1
-    """Nobody has compared its digest since its last change."""
+    """Its digest was not compared since its last change."""
     UNDESCRIBED = 2
     """The index in use does not hold it, so no lookup finds it."""
     STALE = 4

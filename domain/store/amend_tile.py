@@ -13,7 +13,7 @@ from datetime import datetime
 import attrs
 
 from ..errors import TileNotFoundError
-from ..flight_events import amended_event
+from ..make_events import amended_event
 from ..policies.freshness import FreshnessDecision, FreshnessVerdict, check_capture_time
 from ..ports.clock import Clock
 from ..ports.flight_recorder import FlightRecorder

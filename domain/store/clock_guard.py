@@ -7,7 +7,7 @@ import threading
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from ..flight_events import clock_trusted_event, clock_untrusted_event
+from ..make_events import clock_trusted_event, clock_untrusted_event
 from ..policies.clock_trust import EARLIEST, LATEST, TOLERANCE, ClockFault, find_clock_fault
 from ..ports.clock import Clock
 from ..ports.flight_recorder import FlightRecorder

@@ -18,7 +18,7 @@ from ..errors import (
     OnboardRoomExhaustedError,
     TileNotFoundError,
 )
-from ..flight_events import eviction_batch_event
+from ..make_events import eviction_batch_event
 from ..policies.eviction import EvictionList, KnownTiles
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.tile_store import RecordsLookups, SupportsLocalReads, TileStore

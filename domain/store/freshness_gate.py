@@ -8,7 +8,7 @@ from datetime import datetime
 import attrs
 
 from ..errors import FreshnessRejectionError
-from ..flight_events import freshness_downgraded_event, freshness_rejected_event
+from ..make_events import freshness_downgraded_event, freshness_rejected_event
 from ..policies.clock_trust import find_clock_fault
 from ..policies.freshness import (
     FreshnessDecision,

@@ -10,7 +10,8 @@ from operator import itemgetter
 import numpy as np
 
 from ..errors import CaptureTimeConflictError, DuplicateTileError, SealedTileError, TileCacheError
-from ..flight_events import WriteStep, write_failed_event
+from ..flight_events import WriteStep
+from ..make_events import write_failed_event
 from ..policies.clock_trust import ClockFault
 from ..policies.freshness import FreshnessVerdict
 from ..ports.flight_recorder import FlightRecorder

@@ -14,7 +14,8 @@ from collections.abc import Callable, Hashable, Sequence
 import attrs
 
 from ..errors import RecallListError, TileRecalledError
-from ..flight_events import FlightEvent, recall_in_force_event, recall_refused_event, recalled_event
+from ..flight_events import FlightEvent
+from ..make_events import recall_in_force_event, recall_refused_event, recalled_event
 from ..policies.freshness import FreshnessDecision, FreshnessVerdict
 from ..ports.recall_source import RecallInForce, RecallSource
 from ..values.catalogue_entries import CatalogueEntry, CatalogueMatches

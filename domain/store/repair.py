@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from ..errors import NoTileFileError, TileNotFoundError
-from ..flight_events import quarantined_event
+from ..make_events import quarantined_event
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.tile_files import TileFiles
 from ..ports.tile_rows import TileRows

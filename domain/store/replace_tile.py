@@ -29,7 +29,8 @@ from ..errors import (
     TileMetadataError,
     TileNotFoundError,
 )
-from ..flight_events import WriteStep, replaced_event, write_failed_event
+from ..flight_events import WriteStep
+from ..make_events import replaced_event, write_failed_event
 from ..ports.tile_files import StagedTile
 from ..ports.tile_store import ReplacedTile
 from ..values.disk_usage import footprint

@@ -1,6 +1,6 @@
 """The last step of a replacement: the file that the row names gets the tile's own name.
 
-Whoever finds a replacement that was committed and not settled may do it: the writer itself, another process
+Every process that finds a committed replacement without it may take it: the writer itself, another process
 that reads the tile, an open or a check after a crash. The second one finds nothing left to do.
 """
 
@@ -25,7 +25,7 @@ def settle_replacement(rows: TileRows, files: TileFiles, tile_id: TileId) -> Til
 
 @contextmanager
 def settled(rows: TileRows, files: TileFiles, tile_id: TileId) -> Iterator[TileMetadataPersistent | None]:
-    """The same as a context, in which nobody removes the tile's file or puts another one in its place."""
+    """The same as a context, in which no process removes or replaces the tile's file."""
     with rows.settling(tile_id) as row:
         if row is not None:
             files.take_place(tile_id, row.content_sha256)

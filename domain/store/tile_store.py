@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from ..errors import ForkedProcessError
-from ..flight_events import lookup_unknown_event
+from ..make_events import lookup_unknown_event
 from ..policies.clock_trust import ClockFault
 from ..policies.freshness import FreshnessVerdict
 from ..ports.clock import Clock

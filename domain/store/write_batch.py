@@ -14,7 +14,8 @@ from ..errors import (
     TileCacheError,
     TileRecalledError,
 )
-from ..flight_events import WriteStep, write_event, write_failed_event
+from ..flight_events import WriteStep
+from ..make_events import write_event, write_failed_event
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.tile_files import StagedTile
 from ..ports.tile_rows import OpenRows

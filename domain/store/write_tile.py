@@ -34,7 +34,8 @@ from ..errors import (
     HeadroomTakenError,
     TileCacheError,
 )
-from ..flight_events import WriteStep, write_event, write_failed_event
+from ..flight_events import WriteStep
+from ..make_events import write_event, write_failed_event
 from ..ports.clock import Clock
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.headroom import Headroom

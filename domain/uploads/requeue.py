@@ -8,7 +8,7 @@ from typing import Protocol
 
 import attrs
 
-from ..flight_events import upload_requeued_event
+from ..make_events import upload_requeued_event
 from ..ports.clock import Clock
 from ..ports.flight_recorder import FlightRecorder
 from ..values.tiles import TileId

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import attrs
 
-from ..flight_events import upload_giveup_event
+from ..make_events import upload_giveup_event
 from ..policies.upload_retry import Finish, RetryBudget, decide_after_call, is_given_up
 from ..ports.clock import Clock
 from ..ports.flight_recorder import FlightRecorder

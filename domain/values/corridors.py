@@ -24,7 +24,7 @@ from .validators import as_real, check_number, check_real
 
 MAX_HALF_WIDTH_M = 1_000_000.0
 LONGEST_LINE_M = 10_000_000.0
-"""Between more distant points the way of an aircraft is anybody's guess."""
+"""Between more distant points the way of an aircraft is not known."""
 GEODESIC_DEVIATION = 1e-10
 """Metres for each square metre of a line's length: great circles leave the geodesic by 0.7e-10 at most."""
 

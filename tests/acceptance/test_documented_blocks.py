@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import sysconfig
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from affine import Affine
 from archives import Place, picture, write_by_gdal, write_mbtiles, write_pmtiles
+from cli_calls import Call
 from rasters import slopes, write_raster
 from small_networks import SmallNetwork
 from tile_server import Behaviour, TileServer
@@ -25,6 +27,7 @@ from aerotile.domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, column_and_r
 REPOSITORY = Path(__file__).parents[2]
 PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+Run = Callable[..., str]
 SCRIPTS = sysconfig.get_path("scripts")
 
 NOT_RUN = {
@@ -101,6 +104,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def lay_out_tiles(folder: Path) -> Path:
+    """The folder of tiles that the pages name, and its one tile."""
+    from PIL import Image
+
+    column = folder / "tiles" / "7" / "60"
+    column.mkdir(parents=True)
+    Image.new("RGB", (256, 256), (9, 77, 99)).save(column / "0.jpg")
+    return column / "0.jpg"
+
+
 def lay_out_imagery(folder: Path) -> None:
     """The sources and the route that the pages name."""
     tiles: dict[Place, bytes] = {}
@@ -132,7 +145,6 @@ def test_every_block_of_commands_is_run_or_has_its_reason() -> None:
     assert found == set(NOT_RUN) | set(RUN)
 
 
-@pytest.mark.xdist_group("examples")
 def test_ten_minutes_lead_to_a_flight(folder: Path, spawn_environment: dict[str, str]) -> None:
     page = (REPOSITORY / "docs" / "ten-minutes.md").read_text("utf-8")
     programs = re.findall(r"^as `(\w+\.py)`|^Save this as `(\w+\.py)`", page, re.MULTILINE)
@@ -151,15 +163,44 @@ def test_ten_minutes_lead_to_a_flight(folder: Path, spawn_environment: dict[str,
     assert ran == [command for command, page in RUN.items() if page == "ten-minutes.md"]
 
 
-@pytest.mark.xdist_group("examples")
-def test_the_commands_of_operations_run(folder: Path, spawn_environment: dict[str, str]) -> None:
-    from PIL import Image
+@pytest.fixture(
+    params=[
+        "in one process",
+        pytest.param(
+            "in a shell",
+            marks=pytest.mark.slow(reason="starts two dozen programs, whose commands run in one process too"),
+        ),
+    ]
+)
+def run(
+    request: pytest.FixtureRequest,
+    call: Call,
+    folder: Path,
+    spawn_environment: dict[str, str],
+    migrated_database: str,
+) -> Run:
+    """Run the commands of a block, each of which has to succeed, and return what they print."""
 
-    from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
+    def in_shell(block: str, **environment: str) -> str:
+        database = {"AEROTILE_DATABASE_DSN": migrated_database}
+        return run_block(block, folder, spawn_environment | database | environment)
 
-    column = folder / "tiles" / "7" / "60"
-    column.mkdir(parents=True)
-    Image.new("RGB", (256, 256), (9, 77, 99)).save(column / "0.jpg")
+    def in_process(block: str, **environment: str) -> str:
+        printed = ""
+        for line in block.replace("\\\n", "").splitlines():
+            program, *arguments = shlex.split(line, comments=True)
+            assert program == "aerotile"
+            result = call(*arguments, **environment)
+            assert result.code == 0, f"{line}\n{result.out}{result.err}"
+            printed += result.out
+        return printed
+
+    return in_shell if request.param == "in a shell" else in_process
+
+
+def test_the_commands_before_a_flight_run(folder: Path, run: Run) -> None:
+    lay_out_tiles(folder)
+    lay_out_imagery(folder)
     SmallNetwork.drawn(1).save(folder / "network.onnx")
     rear = {
         "type": "Feature",
@@ -167,25 +208,29 @@ def test_the_commands_of_operations_run(folder: Path, spawn_environment: dict[st
         "geometry": {"type": "Polygon", "coordinates": [[[10, 50], [12, 50], [12, 51], [10, 51], [10, 50]]]},
     }
     (folder / "sectors.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [rear]}))
+    assert run(operations()["aerotile migrate"])
+
+
+def test_the_commands_of_imagery_run(folder: Path, run: Run) -> None:
+    lay_out_tiles(folder)
     lay_out_imagery(folder)
-    # The commands find this server by its folder and leave it running: one start for all of them.
-    with EmbeddedPostgres(folder / "aerotile-data" / "postgres"):
-        run_operations(folder, column / "0.jpg", spawn_environment)
-
-
-def run_operations(folder: Path, tile: Path, environment: dict[str, str]) -> None:
-    from aerotile.adapters.config.secret import Secret
-    from aerotile.adapters.provider.server import ReferenceProvider
-
-    blocks = {first_command(block): block for _, block in blocks_of("operations.md")}
-    assert run_block(blocks["aerotile migrate"], folder, environment)
     tiles = capabilities(layer("ortho", address="{TileMatrix}/{TileRow}/{TileCol}.jpg"))
     pictures = Behaviour(body=lambda path: tiles if path.endswith(".xml") else picture(len(path)))
     with TileServer(pictures) as server:
         for _, block in blocks_of("imagery.md"):
-            assert run_block(block.replace("https://host", server.address), folder, environment)
+            assert run(block.replace("https://host", server.address))
         assert server.served["/wmts/Capabilities.xml"] == 1
-    listed = run_block(blocks[DATASETS], folder, environment).splitlines()
+
+
+def test_the_commands_of_datasets_and_after_a_flight_run(
+    folder: Path, run: Run, spawn_environment: dict[str, str], migrated_database: str
+) -> None:
+    from aerotile.adapters.config.secret import Secret
+    from aerotile.adapters.provider.server import ReferenceProvider
+
+    tile = lay_out_tiles(folder)
+    blocks = operations()
+    listed = run(blocks[DATASETS]).splitlines()
     assert [line.split()[:3] for line in listed if line.startswith("ortho-2024")] == [
         ["ortho-2024", "1", "yes"]
     ]
@@ -193,16 +238,19 @@ def run_operations(folder: Path, tile: Path, environment: dict[str, str]) -> Non
     written = subprocess.run(
         [sys.executable, REPOSITORY / "examples" / "write.py", tile, "48.1", "11.6"],
         cwd=folder,
-        env=environment,
+        env=spawn_environment | {"AEROTILE_DATABASE_DSN": migrated_database},
     )
     assert written.returncode == 0
     token = uuid.uuid4().hex
     with ReferenceProvider(folder / "provider", Secret(token)) as provider:
-        settings = {"AEROTILE_UPLOAD_URL": provider.url, "AEROTILE_UPLOAD_TOKEN": token}
         after = blocks["aerotile upload --dry-run"]
         assert PLACEHOLDER in after
         commands = "".join(line for line in after.splitlines(True) if not line.startswith(PLACEHOLDER))
-        assert run_block(commands, folder, {**environment, **settings})
+        assert run(commands, AEROTILE_UPLOAD_URL=provider.url, AEROTILE_UPLOAD_TOKEN=token)
+
+
+def operations() -> dict[str, str]:
+    return {first_command(block): block for _, block in blocks_of("operations.md")}
 
 
 def test_the_programs_of_ten_minutes_are_examples() -> None:

@@ -97,7 +97,7 @@ def config(tmp_path: Path, migrated_database: str, terrain: Terrain) -> Iterator
     """A store that holds the ground, its index, and the network that described it."""
     config = aerotile.AerotileConfig(
         root=tmp_path / "data",
-        database=aerotile.DatabaseConfig(dsn=aerotile.Secret(migrated_database), connect_timeout_s=1.0),
+        database=aerotile.DatabaseConfig(dsn=aerotile.Secret(migrated_database), connect_timeout_s=3.0),
         descriptor=aerotile.DescriptorConfig(model=terrain.network),
         health=aerotile.HealthConfig(period_s=0.05),
     )

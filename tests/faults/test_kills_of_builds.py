@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from reserved_ports import reserved_port
 from waiting import until
 
 import aerotile.adapters.dask.runner as dask_runner
@@ -223,19 +223,19 @@ def cluster(site: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         process.wait(timeout=60)
 
 
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port: int = held.getsockname()[1]
-        return port
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Of a scheduler that ends and is begun again."""
+    reserved, port = reserved_port()
+    with reserved:
+        yield port
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "ended"])
 def test_a_scheduler_that_is_started_again_goes_on(
-    site: Path, cluster: Callable[..., subprocess.Popen[bytes]], how: signal.Signals
+    site: Path, cluster: Callable[..., subprocess.Popen[bytes]], port: int, how: signal.Signals
 ) -> None:
     end(begin(site, "alone"))
-    port = free_port()
 
     def scheduler() -> subprocess.Popen[bytes]:
         options = ("--host", "127.0.0.1", "--port", str(port), "--no-dashboard")

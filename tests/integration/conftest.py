@@ -1,8 +1,9 @@
-"""Fixtures that the tests of the map page share."""
+"""Fixtures that the tests of the map page share, and a server that others copy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,16 @@ import pytest
 if TYPE_CHECKING:
     from map_sites import MapSite
     from playwright.sync_api import Browser
+
+
+@pytest.fixture(scope="session")
+def stopped_server(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a server with the settings of a flight and all migrations; to be copied, never used."""
+    from feed_site import Server
+
+    folder = tmp_path_factory.mktemp("stopped_server") / "postgres"
+    Server(folder).stop()
+    return folder
 
 
 @pytest.fixture(scope="module")

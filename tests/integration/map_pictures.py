@@ -37,13 +37,8 @@ from aerotile.adapters.faiss import FaissDescriptorIndex
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.signatures import write_new_key
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.flight_events import (
-    FlightEvent,
-    WriteStep,
-    eviction_batch_event,
-    write_event,
-    write_failed_event,
-)
+from aerotile.domain.flight_events import FlightEvent, WriteStep
+from aerotile.domain.make_events import eviction_batch_event, write_event, write_failed_event
 from aerotile.domain.values.areas import Area
 from aerotile.domain.values.sectors import SectorBoundary, SectorClassification
 from aerotile.domain.values.shapes import Circle, Polygon

@@ -25,16 +25,8 @@ from aerotile.adapters.sealed_base.seal_plan import SealPlan
 from aerotile.adapters.signatures import Trust
 from aerotile.adapters.web_server import WebServer
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.flight_events import (
-    EventKind,
-    FlightEvent,
-    RecordEnvelope,
-    WriteStep,
-    eviction_batch_event,
-    fix_event,
-    write_event,
-    write_failed_event,
-)
+from aerotile.domain.flight_events import EventKind, FlightEvent, RecordEnvelope, WriteStep
+from aerotile.domain.make_events import eviction_batch_event, fix_event, write_event, write_failed_event
 from aerotile.domain.values.areas import Area
 from aerotile.domain.values.descriptors import SearchHit
 from aerotile.domain.values.lookups import Lookup, PositionFix

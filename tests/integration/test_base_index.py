@@ -152,6 +152,6 @@ def test_a_seal_that_no_machine_has_memory_for_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index = build(tmp_path / "index")
-    monkeypatch.setattr("aerotile.adapters.faiss.index.available_memory_bytes", lambda: 1 << 20)
+    monkeypatch.setattr("aerotile.adapters.faiss.builder.available_memory_bytes", lambda: 1 << 20)
     with pytest.raises(IndexBuildError, match="of memory to build"):
         seal(tmp_path / "base", index)

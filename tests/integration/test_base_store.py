@@ -1,49 +1,36 @@
-"""Reads of a sealed base: damage costs one tile, and a base in front of a store is never written."""
+"""Reads of a sealed base: damage costs one tile."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import mmap
-import os
 import random
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
 
 import attrs
 import numpy as np
 import pytest
 from older_kernel import REFUSE
-from sealed_bases import CAPTURED_AT, NOBODY, Tile, imported, opened, pixels_of, seal, square, tile
-from small_store import SmallStore
+from sealed_bases import NOBODY, opened, seal, square
 
-from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.recall_source import MemoryRecallSource
-from aerotile.adapters.sealed_base import mapped_base
 from aerotile.adapters.sealed_base.facts import FACTS_ROW, PART_BYTES, PART_ROWS
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.mapped_base import MappedBase, open_base
 from aerotile.adapters.sealed_base.store import SealedTileStore
 from aerotile.domain.errors import (
     BaseUnavailableError,
-    CaptureTimeConflictError,
     ContentHashMismatchError,
-    DuplicateTileError,
-    SealedTileError,
-    TileNotFoundError,
     TileRecalledError,
 )
-from aerotile.domain.flight_events import EventKind
 from aerotile.domain.policies.freshness import FreshnessVerdict
-from aerotile.domain.store.layered_store import LayeredTileStore
 from aerotile.domain.store.recall_guard import RecallGuard
 from aerotile.domain.values.recall_list import RecallList
 from aerotile.domain.values.tile_key import decode_tile_key, encode_tile_key
-from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
-from aerotile.domain.values.timestamps import microseconds_of
+from aerotile.domain.values.tiles import TileId, TileSource
 from aerotile.ext import FACTS_ROW_BYTES, SealedTiles, map_file
 
 TILES = square(40)  # so many that the facts have several parts
@@ -338,128 +325,6 @@ def test_many_threads_read_a_base_that_nobody_read_before(root: Path) -> None:
         assert list(threads.map(read, range(6))) == [len(expected)] * 6
 
 
-def layered(tmp_path: Path, sealed: list[Tile]) -> tuple[LayeredTileStore, SmallStore, MemoryFlightRecorder]:
-    small, recorder = SmallStore(tmp_path / "tiles"), MemoryFlightRecorder()
-    base = SealedTileStore(
-        opened(tmp_path / "base", sealed), judge=small.store.judge, otherwise=small.store.read_tile_pixels
-    )
-    store = LayeredTileStore(base, small.store, recorder=recorder, read_pixels=base.read_tile_pixels)
-    return store, small, recorder
-
-
-def metadata_of(row: TileMetadataPersistent) -> TileMetadata:
-    return TileMetadata(**{field.name: getattr(row, field.name) for field in attrs.fields(TileMetadata)})
-
-
-def newer(tile_id: TileId) -> tuple[bytes, TileMetadata]:
-    """Newer imagery of a tile."""
-    row, pixels = tile(tile_id, pixels_of(98))
-    return pixels, attrs.evolve(metadata_of(row), captured_at=CAPTURED_AT + timedelta(days=1))
-
-
-def test_writing_a_tile_of_the_base_is_a_duplicate_that_is_on_the_record(tmp_path: Path) -> None:
-    store, small, recorder = layered(tmp_path, TILES[:5])
-    row, pixels = tile(TILES[2][0].tile_id, pixels_of(99))
-    with pytest.raises(DuplicateTileError):
-        store.write_tile(pixels, row)
-    new = imported(3, 1, 1)
-    outcomes = store.write_tiles([(pixels, row), (new[1], new[0]), (pixels, row)])
-    assert [outcome.stored is not None for outcome in outcomes] == [False, True, False]
-    assert {type(outcome.error) for outcome in outcomes} == {DuplicateTileError, type(None)}
-    assert [event.kind for event in recorder.events] == [EventKind.WRITE_FAILED] * 3
-    assert small.committed() == {new[0].tile_id}
-    assert store.read_tile_bytes(row.tile_id) == TILES[2][1]
-    assert store.read_tile_bytes(new[0].tile_id) == new[1]
-
-
-def test_the_same_bytes_as_the_base_s_under_another_date_are_refused_with_a_way_that_helps(
-    tmp_path: Path,
-) -> None:
-    store, small, recorder = layered(tmp_path, TILES[:5])
-    sealed, pixels = TILES[2]
-    facts = attrs.evolve(metadata_of(sealed), captured_at=CAPTURED_AT - timedelta(days=9))
-    refusals = [outcome.error for outcome in store.write_tiles([(pixels, facts)])]
-    with pytest.raises(CaptureTimeConflictError) as caught:
-        store.write_tile(pixels, facts)
-    for error in (caught.value, *refusals):
-        assert isinstance(error, CaptureTimeConflictError)
-        assert "is already in the sealed base with the same bytes" in str(error)
-        assert (
-            error.remedy == "correct the date, or seal a new generation from a store that has the right one"
-        )
-    assert [event.kind for event in recorder.events] == [EventKind.WRITE_FAILED] * 2
-    with pytest.raises(DuplicateTileError) as same:
-        store.write_tile(pixels, metadata_of(sealed))
-    assert not isinstance(same.value, CaptureTimeConflictError)
-    assert small.committed() == set()
-    assert [store.is_sealed(tile_id) for tile_id in (sealed.tile_id, imported(3, 1, 1)[0].tile_id)] == [
-        True,
-        False,
-    ]
-
-
-def test_a_batch_over_a_base_may_be_a_generator(tmp_path: Path) -> None:
-    store, small, _ = layered(tmp_path, TILES[:5])
-    new = imported(3, 1, 1)
-    outcomes = store.write_tiles((pixels, row) for row, pixels in [TILES[2], new])
-    assert [outcome.tile_id for outcome in outcomes] == [TILES[2][0].tile_id, new[0].tile_id]
-    assert [outcome.stored is not None for outcome in outcomes] == [False, True]
-    assert small.committed() == {new[0].tile_id}
-
-
-def test_a_tile_of_the_base_is_neither_deleted_nor_evicted_nor_amended_nor_replaced(tmp_path: Path) -> None:
-    store, small, _ = layered(tmp_path, TILES[:5])
-    sealed, twin = TILES[2], TILES[3]
-    small.store.write_tile(twin[1], twin[0])
-    amended_at = CAPTURED_AT - timedelta(days=9)
-    for change in (
-        store.delete_tile,
-        store.evict_tile,
-        lambda tile_id: store.amend_capture_time(tile_id, amended_at),
-        lambda tile_id: store.replace_tile(*newer(tile_id)),
-    ):
-        for row, pixels in (sealed, twin):
-            with pytest.raises(SealedTileError, match=str(row.tile_id)):
-                change(row.tile_id)
-            assert store.read_tile_bytes(row.tile_id) == pixels
-            assert store.captured_us(row.tile_id) == microseconds_of(row.captured_at)
-    assert small.committed() == {twin[0].tile_id}
-    assert small.store.captured_us(twin[0].tile_id) == microseconds_of(CAPTURED_AT)
-    new = imported(3, 1, 1)
-    store.write_tile(new[1], new[0])
-    assert store.amend_capture_time(new[0].tile_id, amended_at).captured_at_before == CAPTURED_AT
-    assert store.captured_us(new[0].tile_id) == microseconds_of(amended_at)
-    replaced = store.replace_tile(*newer(new[0].tile_id))
-    assert store.read_tile_bytes(new[0].tile_id) == newer(new[0].tile_id)[0]
-    assert store.delete_tile(new[0].tile_id) == replaced.stored.disk_bytes
-    with pytest.raises(TileNotFoundError):
-        store.read_tile_pixels(new[0].tile_id)
-
-
-def test_the_base_wins_over_a_twin_that_the_store_holds(tmp_path: Path) -> None:
-    store, small, _ = layered(tmp_path, TILES[:5])
-    twin, pixels = tile(TILES[2][0].tile_id, pixels_of(99))
-    small.store.write_tile(pixels, twin)
-    assert store.read_tile_bytes(twin.tile_id) == TILES[2][1]
-    with store.read_tile_pixels(twin.tile_id) as handle:
-        assert bytes(memoryview(handle)) == TILES[2][1]
-    (entry,) = [e for e in store.query_by_bbox(twin.tile_id.bbox, 12) if e.tile_id == twin.tile_id]
-    assert entry.content_sha256 == TILES[2][0].content_sha256
-    with pytest.raises(SealedTileError):
-        store.delete_tile(twin.tile_id)
-
-
-def test_other_variants_of_a_place_lie_beside_the_one_of_the_base(tmp_path: Path) -> None:
-    store, _, _ = layered(tmp_path, TILES[:5])
-    place = TILES[2][0].tile_id
-    other = TileId(place.zoom_level, place.x, place.y, TileSource.SATELLITE_PROVIDER)
-    row, pixels = tile(other, pixels_of(98))
-    store.write_tile(pixels, row)
-    assert store.read_tile_bytes(other) == pixels
-    assert store.read_tile_bytes(place) == TILES[2][1]
-    assert {other, place} <= set(store.query_by_bbox(place.bbox, 12).tile_ids())
-
-
 def test_the_keys_of_a_base_are_those_of_its_tiles_and_never_those_of_damaged_facts(
     root: Path, tmp_path: Path
 ) -> None:
@@ -471,63 +336,3 @@ def test_the_keys_of_a_base_are_those_of_its_tiles_and_never_those_of_damaged_fa
     copy = damaged_copy(root, tmp_path / "copy", "facts", PART_BYTES + 8)
     with pytest.raises(BaseUnavailableError, match="facts is damaged"):
         base_in(copy).tile_keys()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become a user whose locked memory is limited")
-def test_a_base_that_may_not_be_locked_is_refused_with_the_limit(tmp_path: Path) -> None:
-    root = tmp_path / "base"
-    seal(root, TILES[:900])
-    program = """
-import os, resource, sys
-from pathlib import Path
-from aerotile.adapters.sealed_base.generations import BaseGenerations
-from aerotile.adapters.sealed_base.mapped_base import open_base
-from aerotile.adapters.signatures import Trust
-from aerotile.domain.errors import BaseUnavailableError
-
-base = open_base(BaseGenerations(Path(sys.argv[1])), "000001", Trust((), 1), require_signature=False)
-base.bring_into_memory(lock=True)
-resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
-os.setuid(65534)
-base.bring_into_memory(lock=False)
-try:
-    base.bring_into_memory(lock=True)
-except BaseUnavailableError as error:
-    print(error)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(root)], capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    assert "facts can't be locked: " in done.stdout
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs a user whose locked memory is not limited")
-def test_a_base_is_locked_whole_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def locked_kib() -> int:
-        return int(Path("/proc/self/status").read_text().split("VmLck:")[1].split()[0])
-
-    monkeypatch.setattr(mapped_base, "_BROUGHT_AT_ONCE", 16_384)
-    root = tmp_path / "base"
-    seal(root, TILES[:900])
-    base = base_in(root)
-    before = locked_kib()
-    base.bring_into_memory(lock=True)
-    pages = sum(-(-each.nbytes // mmap.PAGESIZE) for each in (base.archive, base.facts))
-    assert locked_kib() - before == pages * mmap.PAGESIZE // 1024
-    base.close()
-    assert locked_kib() == before
-
-
-def test_what_is_in_memory_is_known_to_be_there(tmp_path: Path) -> None:
-    root = tmp_path / "base"
-    seal(root, TILES[:900])
-    base = base_in(root)
-    assert base.residency_is_known
-    with base.archive.part(5_000, 20_000) as part:
-        part.prefault()
-        assert part.is_resident
-    with pytest.raises(ValueError, match="closed"):
-        _ = part.is_resident
-    with pytest.raises(ValueError, match="closed"):
-        part.lock()

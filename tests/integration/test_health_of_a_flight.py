@@ -39,7 +39,7 @@ aerotile.close_runtimes()
 def config_of(tmp_path: Path, dsn: str) -> AerotileConfig:
     return AerotileConfig(
         root=tmp_path / "data",
-        database=DatabaseConfig(dsn=Secret(dsn), connect_timeout_s=1.0),
+        database=DatabaseConfig(dsn=Secret(dsn), connect_timeout_s=5.0),
         health=HealthConfig(file=tmp_path / "health.json", period_s=0.05),
     )
 

@@ -124,7 +124,7 @@ def proxy(migrated_database: str) -> Iterator[Proxy]:
 
 @pytest.fixture
 def rows(proxy: Proxy) -> Iterator[PostgresTileRows]:
-    with Database(proxy.dsn, connect_timeout_s=1.0) as database:
+    with Database(proxy.dsn) as database:
         yield PostgresTileRows(database, disk_budget_bytes=100_000)
 
 

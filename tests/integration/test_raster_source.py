@@ -98,6 +98,26 @@ def test_no_ground_lies_beyond_the_listed_places(tmp_path: Path) -> None:
     assert len(listed) <= len(found) + 4  # a corner of the box around a rotated tile
 
 
+@pytest.mark.parametrize("placed", ["UTM rotated", "degrees", "across the antimeridian"])
+def test_the_places_of_rectangles_are_those_of_the_whole(placed: str, tmp_path: Path) -> None:
+    across = ("EPSG:4326", Affine(0.0005, 0.0, 179.6, 0.0, -0.0005, 0.4))
+    path = write_raster(tmp_path / "a.tif", slopes(1600, 1300), *_PLACED.get(placed, across))
+    with _open(path) as source:
+        for zoom in source.zooms():
+            whole = set(_all_places(source, zoom))
+            columns = sorted({place.x for place in whole})
+            rows = sorted({place.y for place in whole})
+            middle = columns[len(columns) // 2]
+            found = [
+                one.place
+                for row in rows
+                for first, last in ((columns[0], middle), (middle + 1, columns[-1]))
+                if first <= last
+                for one in source.places(GridRange(zoom, first, row, last, row))
+            ]
+            assert sorted(found) == sorted(whole)
+
+
 def test_neighbours_meet_without_a_seam(tmp_path: Path) -> None:
     planes = slopes(1600, 1600)
     path = write_raster(tmp_path / "a.tif", planes, *_UTM)

@@ -11,7 +11,8 @@ from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.recorder.line_format import encode_line
 from aerotile.adapters.recorder.newest import newest_events
 from aerotile.adapters.recorder.reader import RecordFilter
-from aerotile.domain.flight_events import RecordEnvelope, recorder_dropped_event
+from aerotile.domain.flight_events import RecordEnvelope
+from aerotile.domain.make_events import recorder_dropped_event
 
 BEGIN = datetime(2026, 5, 1, tzinfo=timezone.utc)
 FILES, IN_A_FILE = 3, 4

@@ -221,8 +221,22 @@ def modes(held: House) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("umask", [0o000, 0o077], ids=oct)
-@pytest.mark.parametrize("owner", [0, OWNER], ids=["root", "ordinary user"])
+@pytest.mark.parametrize(
+    ("owner", "umask"),
+    [
+        pytest.param(0, 0o000, id="root-0o0"),
+        pytest.param(OWNER, 0o077, id="ordinary user-0o77"),
+        *(
+            pytest.param(
+                owner,
+                umask,
+                id=name,
+                marks=pytest.mark.slow(reason="each owner and each umask are tried once in another pair"),
+            )
+            for owner, umask, name in ((0, 0o077, "root-0o77"), (OWNER, 0o000, "ordinary user-0o0"))
+        ),
+    ],
+)
 def test_nobody_else_can_read_replace_or_connect_to_anything(umask: int, owner: int) -> None:
     with house(umask, becoming_the_owner() if owner else [], owner) as held:
         assert held.said == "ready"

@@ -3,40 +3,30 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime, timezone
-from typing import Any
 
 import pytest
 from archives import picture
+from service_reads import PATH, START, are_the_tiles, block, path_of, read_all, source_at, source_of
 from tile_server import PORTAL, Behaviour, TileServer, tile_of
 from waiting import until
 
-from aerotile.adapters.config.secret import Secret
-from aerotile.adapters.imagery.picture_places import tiles_at
 from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.tile_services.address import TileAddress
 from aerotile.adapters.tile_services.exchange import MAX_ANSWER_BYTES, Exchange
 from aerotile.adapters.tile_services.pace import Pace
-from aerotile.adapters.tile_services.service_source import TileServiceSource
-from aerotile.adapters.tile_services.versions import condition_of
 from aerotile.domain.errors import ImageryPlaceError, ImagerySourceError
 from aerotile.domain.policies.tile_fetching import FetchLimits
-from aerotile.domain.ports.imagery_source import ImageryTile, ReadPlace, TilePlace, Unchanged
-
-_START = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
-_PATH = "/tiles/{z}/{x}/{y}.jpg"
-_TOKEN = "t0ps3cr3t-value"
+from aerotile.domain.ports.imagery_source import ImageryTile, ReadPlace
 
 
 @pytest.fixture
 def clock() -> ManualClock:
-    return ManualClock(_START)
+    return ManualClock(START)
 
 
 @pytest.fixture
@@ -45,46 +35,11 @@ def server(clock: ManualClock) -> Iterator[TileServer]:
         yield running
 
 
-def _block(side: int, zoom_level: int = 12) -> list[TilePlace]:
-    return [TilePlace(zoom_level, 2000 + x, 1300 + y) for x in range(side) for y in range(side)]
-
-
-def _path(place: TilePlace) -> str:
-    return f"/tiles/{place}.jpg"
-
-
-def _source(
-    server: TileServer, clock: ManualClock, token: str | None = None, **limits: float
-) -> TileServiceSource:
-    address = TileAddress(server.address + _PATH, None if token is None else Secret(token))
-    return _at(address, clock, limits=FetchLimits(**limits))  # type: ignore[arg-type] # by name
-
-
-def _at(address: TileAddress, clock: ManualClock, **terms: Any) -> TileServiceSource:
-    def made(place: TilePlace, content: bytes) -> ReadPlace:
-        return tiles_at(address.template, [place], content, 256, [None])[0]
-
-    return TileServiceSource(address, clock=clock, picture=made, user_agent="aerotile/test", **terms)
-
-
-def _read(
-    server: TileServer, clock: ManualClock, places: list[TilePlace], **limits: float
-) -> list[ReadPlace]:
-    with _source(server, clock, **limits) as source:
-        return list(source.read(places))
-
-
-def _are_the_tiles(read: list[ReadPlace], places: list[TilePlace]) -> bool:
-    return [(one.place, one.pixels) for one in read if isinstance(one, ImageryTile)] == [
-        (place, tile_of(_path(place))) for place in places
-    ]
-
-
 def test_every_tile_comes_verbatim_in_order_and_is_asked_for_once(
     server: TileServer, clock: ManualClock
 ) -> None:
-    places = _block(8)
-    assert _are_the_tiles(_read(server, clock, places), places)
+    places = block(8)
+    assert are_the_tiles(read_all(server, clock, places), places)
     assert set(server.requests.values()) == {1}
     assert {headers["User-Agent"] for headers in server.headers} == {"aerotile/test"}
 
@@ -92,7 +47,7 @@ def test_every_tile_comes_verbatim_in_order_and_is_asked_for_once(
 def test_two_thousand_tiles_of_a_server_that_fails_throttles_and_dies_twice(
     server: TileServer, clock: ManualClock
 ) -> None:
-    places = _block(45)
+    places = block(45)
     behaviour = server.behaviour
     behaviour.fail_every, behaviour.status, behaviour.retry_after_s = 10, 429, 2
     behaviour.drop = range(300, 340)
@@ -100,13 +55,13 @@ def test_two_thousand_tiles_of_a_server_that_fails_throttles_and_dies_twice(
     read: list[ReadPlace] = []
     # Each thread's sleeps pass for all eight: the outage looks longer than it is.
     limits = {"connections": 8, "requests_per_second": 500.0, "max_outage_s": 3600.0, "max_attempts": 20}
-    with _source(server, clock, **limits) as source:
+    with source_at(server, clock, **limits) as source:
         for first in range(0, len(places), 256):
             read += source.read(places[first : first + 256])
             if first == 768:
                 behaviour.status, behaviour.retry_after_s = 500, None
                 behaviour.drop = range(1400, 1440)
-    assert _are_the_tiles(read, places)
+    assert are_the_tiles(read, places)
     assert set(server.served.values()) == {1}  # none was fetched twice
     assert server.most_at_once <= 8
     assert clock.monotonic() - started >= (server.requests.total() - 1) / 500.0
@@ -119,19 +74,19 @@ def test_a_server_that_is_started_anew_costs_no_tile(server: TileServer) -> None
             if self.monotonic() > 100 and server._server is None:
                 server.start()
 
-    clock = RestartingClock(_START)
-    places = _block(3)
-    with _source(server, clock, max_attempts=2) as source:
+    clock = RestartingClock(START)
+    places = block(3)
+    with source_at(server, clock, max_attempts=2) as source:
         first = list(source.read(places[:2]))
         server.stop()
         read = first + list(source.read(places[2:]))
-    assert _are_the_tiles(read, places)
+    assert are_the_tiles(read, places)
     assert clock.monotonic() > 100
 
 
 def test_a_server_that_stays_away_ends_the_run_with_one_line(server: TileServer, clock: ManualClock) -> None:
-    places = _block(3)
-    with _source(server, clock, max_outage_s=120.0, connections=1) as source:
+    places = block(3)
+    with source_at(server, clock, max_outage_s=120.0, connections=1) as source:
         list(source.read(places[:1]))
         server.stop()
         with pytest.raises(ImagerySourceError, match="does not answer: no connection") as stopped:
@@ -145,18 +100,18 @@ def test_a_server_that_never_answered_is_not_waited_for_as_long(
 ) -> None:
     server.stop()
     with pytest.raises(ImagerySourceError, match="does not answer: no connection"):
-        _read(server, clock, _block(3), connections=1)
+        read_all(server, clock, block(3), connections=1)
     assert 20 < clock.monotonic() < 60
 
 
 def test_a_long_pause_between_blocks_is_no_outage(server: TileServer, clock: ManualClock) -> None:
-    places = _block(4)
-    with _source(server, clock) as source:
+    places = block(4)
+    with source_at(server, clock) as source:
         first = list(source.read(places[:8]))
         clock.sleep(10_000.0)
         server.behaviour.fail_every = 2
         second = list(source.read(places[8:]))
-    assert _are_the_tiles(first + second, places)
+    assert are_the_tiles(first + second, places)
 
 
 @pytest.mark.parametrize("as_date", [False, True])
@@ -164,8 +119,8 @@ def test_what_the_server_asks_to_wait_is_waited_by_every_request(
     as_date: bool, server: TileServer, clock: ManualClock
 ) -> None:
     server.behaviour = Behaviour(fail_every=5, status=503, retry_after_s=100, retry_as_date=as_date)
-    places = _block(3)
-    assert _are_the_tiles(_read(server, clock, places, connections=1), places)
+    places = block(3)
+    assert are_the_tiles(read_all(server, clock, places, connections=1), places)
     failures = server.requests.total() - len(places)
     assert failures >= 2
     # A date has whole seconds.
@@ -175,35 +130,35 @@ def test_what_the_server_asks_to_wait_is_waited_by_every_request(
 def test_a_wait_of_an_hour_ends_the_run(server: TileServer, clock: ManualClock) -> None:
     server.behaviour = Behaviour(fail_every=3, status=429, retry_after_s=3600)
     with pytest.raises(ImagerySourceError, match="asks to wait 3600 s"):
-        _read(server, clock, _block(3), connections=1)
+        read_all(server, clock, block(3), connections=1)
     assert clock.monotonic() < 60
 
 
 @pytest.mark.parametrize("status", [404, 204])
 def test_a_place_without_a_tile_is_nothing(status: int, server: TileServer, clock: ManualClock) -> None:
-    places = _block(4)
-    gone = {_path(place) for place in places[::3]}
+    places = block(4)
+    gone = {path_of(place) for place in places[::3]}
     server.behaviour = Behaviour(is_missing=gone.__contains__, missing_status=status)
-    read = _read(server, clock, places)
-    assert [one is None for one in read] == [_path(place) in gone for place in places]
+    read = read_all(server, clock, places)
+    assert [one is None for one in read] == [path_of(place) in gone for place in places]
     assert set(server.requests.values()) == {1}
 
 
 def test_garbage_is_never_a_tile_and_counted_by_kind(server: TileServer, clock: ManualClock) -> None:
-    places = _block(6)
+    places = block(6)
     garbage = {
-        _path(places[5]): PORTAL,
-        _path(places[6]): PORTAL,
-        _path(places[7]): b'{"error": "no such layer"}',
-        _path(places[8]): b"\x89PNG\r\n\x1a\n" + bytes(40),
-        _path(places[9]): b"GIF89a" + bytes(40),
-        _path(places[10]): bytes(40),
-        _path(places[11]): b"",
-        _path(places[12]): bytes(MAX_ANSWER_BYTES + 1),
-        _path(places[13]): picture(1, size=300),
+        path_of(places[5]): PORTAL,
+        path_of(places[6]): PORTAL,
+        path_of(places[7]): b'{"error": "no such layer"}',
+        path_of(places[8]): b"\x89PNG\r\n\x1a\n" + bytes(40),
+        path_of(places[9]): b"GIF89a" + bytes(40),
+        path_of(places[10]): bytes(40),
+        path_of(places[11]): b"",
+        path_of(places[12]): bytes(MAX_ANSWER_BYTES + 1),
+        path_of(places[13]): picture(1, size=300),
     }
     server.behaviour = Behaviour(body=lambda path: garbage.get(path, tile_of(path)))
-    read = _read(server, clock, places, connections=1)
+    read = read_all(server, clock, places, connections=1)
     kinds = Counter(one.kind for one in read if isinstance(one, ImageryPlaceError))
     assert kinds == {
         "an HTML page (a portal's or a server's error?)": 2,
@@ -222,34 +177,34 @@ def test_garbage_is_never_a_tile_and_counted_by_kind(server: TileServer, clock: 
 def test_a_portal_in_front_of_everything_ends_the_run(server: TileServer, clock: ManualClock) -> None:
     server.behaviour = Behaviour(body=lambda path: PORTAL)
     with pytest.raises(ImagerySourceError, match="in a row without a tile, at last with an HTML page"):
-        _read(server, clock, _block(12), garbage_at_first=20, connections=4)
+        read_all(server, clock, block(12), garbage_at_first=20, connections=4)
     assert server.requests.total() <= 20 + 4
 
 
 def test_a_server_of_tiles_of_another_size_ends_the_run(server: TileServer, clock: ManualClock) -> None:
     server.behaviour = Behaviour(body=lambda path: picture(1, size=300))
     with pytest.raises(ImagerySourceError, match="20 times in a row without a tile, at last with a JPEG of"):
-        _read(server, clock, _block(12), garbage_at_first=20, connections=1)
+        read_all(server, clock, block(12), garbage_at_first=20, connections=1)
     assert server.requests.total() == 20
 
 
 def test_a_portal_that_comes_half_way_ends_the_run(server: TileServer, clock: ManualClock) -> None:
-    places = _block(8)
-    good = {_path(place) for place in places[:20]}
+    places = block(8)
+    good = {path_of(place) for place in places[:20]}
     server.behaviour = Behaviour(body=lambda path: tile_of(path) if path in good else PORTAL)
     with pytest.raises(ImagerySourceError, match="answered 30 times in a row without a tile"):
-        _read(server, clock, places, garbage_in_a_row=30, connections=1)
+        read_all(server, clock, places, garbage_in_a_row=30, connections=1)
     assert server.requests.total() == 50
 
 
 def test_other_pictures_and_those_of_twice_the_size_become_tiles(
     server: TileServer, clock: ManualClock
 ) -> None:
-    places = _block(2)
+    places = block(2)
     pictures = [picture(1, "PNG"), picture(2, "WEBP"), picture(3, size=512), picture(4, "PNG", opaque=0.0)]
-    bodies = {_path(place): content for place, content in zip(places, pictures, strict=True)}
+    bodies = {path_of(place): content for place, content in zip(places, pictures, strict=True)}
     server.behaviour = Behaviour(body=bodies.__getitem__)
-    read = _read(server, clock, places)
+    read = read_all(server, clock, places)
     assert [one.encoded_from for one in read if isinstance(one, ImageryTile)] == [
         "PNG",
         "WebP",
@@ -262,8 +217,8 @@ def test_a_server_that_throttles_without_a_time_stops_every_request(
     server: TileServer, clock: ManualClock
 ) -> None:
     server.behaviour = Behaviour(fail_every=4, status=429)
-    places = _block(4)
-    assert _are_the_tiles(_read(server, clock, places, connections=1), places)
+    places = block(4)
+    assert are_the_tiles(read_all(server, clock, places, connections=1), places)
     assert clock.monotonic() > 0.5 * (server.requests.total() - len(places))
 
 
@@ -274,7 +229,7 @@ def test_a_pause_that_comes_while_a_request_waits_holds_it_and_keeps_the_rate_be
             if self.monotonic() < 1.0:
                 pace.pause_everybody(100.0)
 
-    clock = PausingClock(_START)
+    clock = PausingClock(START)
     pace = Pace(FetchLimits(requests_per_second=1.0), clock)
     starts = []
     for _ in range(4):
@@ -293,9 +248,9 @@ def test_a_stop_from_another_thread_ends_a_read_that_waits(server: TileServer) -
             super().sleep(seconds)
             source.stop()
 
-    source = _source(server, StoppingClock(_START))
+    source = source_at(server, StoppingClock(START))
     with source, pytest.raises(ImagerySourceError, match="was closed"):
-        list(source.read(_block(4)))
+        list(source.read(block(4)))
     assert server.requests.total() <= 4
 
 
@@ -303,13 +258,13 @@ def test_a_stop_ends_a_request_that_no_answer_comes_to(server: TileServer, clock
     released = threading.Event()
     server.behaviour = Behaviour(held=released)
     try:
-        with _source(server, clock) as source:
+        with source_at(server, clock) as source:
             stopping = threading.Thread(
                 target=lambda: (until(lambda: server.requests.total() > 0), source.stop())
             )
             stopping.start()
             with pytest.raises(ImagerySourceError, match="was closed"):
-                list(source.read(_block(1)))
+                list(source.read(block(1)))
             stopping.join()
         assert server.requests.total() == 1
     finally:
@@ -317,11 +272,11 @@ def test_a_stop_ends_a_request_that_no_answer_comes_to(server: TileServer, clock
 
 
 def test_no_request_begins_behind_the_end_of_the_others(server: TileServer, clock: ManualClock) -> None:
-    address = TileAddress(server.address + _PATH)
+    address = TileAddress(server.address + PATH)
     exchange = Exchange(address, connections=1, timeout_s=30.0, clock=clock, user_agent="aerotile/test")
     try:
         exchange.end_requests()
-        assert exchange.get(address.url(_block(1)[0])).problem == "ended by this program"
+        assert exchange.get(address.url(block(1)[0])).problem == "ended by this program"
         assert not server.requests
     finally:
         exchange.close()
@@ -329,17 +284,17 @@ def test_no_request_begins_behind_the_end_of_the_others(server: TileServer, cloc
 
 def test_an_answer_that_breaks_off_is_asked_for_again(server: TileServer, clock: ManualClock) -> None:
     server.behaviour = Behaviour(cut_short=lambda number: number % 4 == 0)
-    places = _block(4)
-    assert _are_the_tiles(_read(server, clock, places), places)
+    places = block(4)
+    assert are_the_tiles(read_all(server, clock, places), places)
 
 
 def test_a_tile_that_always_fails_is_given_up_and_the_others_come(
     server: TileServer, clock: ManualClock
 ) -> None:
-    places = _block(4)
-    bad = _path(places[3])
+    places = block(4)
+    bad = path_of(places[3])
     server.behaviour = Behaviour(is_missing=bad.__eq__, missing_status=500)
-    read = _read(server, clock, places, max_attempts=3, connections=2)
+    read = read_all(server, clock, places, max_attempts=3, connections=2)
     (error,) = [one for one in read if isinstance(one, ImageryPlaceError)]
     assert error.place == places[3]
     assert error.kind == "status 500"
@@ -349,10 +304,10 @@ def test_a_tile_that_always_fails_is_given_up_and_the_others_come(
 def test_the_last_tile_of_a_run_may_fail_always_without_ending_the_run(
     server: TileServer, clock: ManualClock
 ) -> None:
-    places = _block(3)
-    bad = _path(places[-1])
+    places = block(3)
+    bad = path_of(places[-1])
     server.behaviour = Behaviour(is_missing=bad.__eq__, missing_status=500)
-    read = _read(server, clock, places, connections=1)
+    read = read_all(server, clock, places, connections=1)
     assert [type(one) for one in read] == [ImageryTile] * 8 + [ImageryPlaceError]
     assert server.requests[bad] == 8 + 1
     assert server.requests.total() == 8 + 8 + 1 + 1
@@ -377,143 +332,44 @@ def test_a_head_that_comes_byte_by_byte_is_not_waited_for(clock: ManualClock) ->
 
         serving = threading.Thread(target=serve, daemon=True)
         serving.start()
-        address = TileAddress(f"http://127.0.0.1:{listening.getsockname()[1]}" + _PATH)
+        address = TileAddress(f"http://127.0.0.1:{listening.getsockname()[1]}" + PATH)
         limits = FetchLimits(first_answer_s=5.0)
         try:
             with (
-                _at(address, clock, limits=limits, request_timeout_s=0.3) as source,
+                source_of(address, clock, limits=limits, request_timeout_s=0.3) as source,
                 pytest.raises(ImagerySourceError, match="does not answer: no answer in time"),
             ):
-                list(source.read(_block(1)))
+                list(source.read(block(1)))
         finally:
             ended.set()
             listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
             serving.join()
 
 
-def test_a_tile_that_has_not_changed_is_not_sent_again(server: TileServer, clock: ManualClock) -> None:
-    places = _block(2)
-    versions = {path: f'"{number}"' for number, path in enumerate(map(_path, places))}
-    server.behaviour = Behaviour(etag=versions.get)
-    with _source(server, clock) as source:
-        first = {one.place: one for one in source.read(places) if isinstance(one, ImageryTile)}
-        known = {place: one.version for place, one in first.items()}
-        assert known[places[3]] == 'ETag: "3"'
-        versions[_path(places[1])] = '"new"'
-        again = list(source.read(places, known))
-        assert [type(one) for one in again] == [Unchanged, ImageryTile, Unchanged, Unchanged]
-        assert again[1].version == 'ETag: "new"'
-    assert server.served[_path(places[0])] == 1
-    assert server.served[_path(places[1])] == 2
-
-
-def test_the_time_of_a_tile_is_asked_for_where_the_server_has_no_etag(
-    server: TileServer, clock: ManualClock
-) -> None:
-    changed = "Fri, 01 May 2026 10:00:00 GMT"
-    server.behaviour = Behaviour(last_modified=changed)
-    places = _block(1)
-    with _source(server, clock) as source:
-        (tile,) = source.read(places)
-        assert isinstance(tile, ImageryTile)
-        assert tile.version == f"Last-Modified: {changed}"
-        assert list(source.read(places, {places[0]: tile.version})) == [Unchanged.UNCHANGED]
-
-
-def test_an_unasked_answer_that_nothing_changed_is_garbage(server: TileServer, clock: ManualClock) -> None:
-    server.behaviour = Behaviour(fail_every=1, status=304)
-    (error,) = _read(server, clock, _block(1))
-    assert isinstance(error, ImageryPlaceError)
-    assert error.kind == "status 304"
-
-
-@pytest.mark.parametrize("version", [None, "", "ETag", "Server: x", "ETag: a\r\nB: b", "ETag: ä", "ETag: "])
-def test_a_text_that_is_no_version_asks_for_all_of_the_tile(version: str | None) -> None:
-    assert condition_of(version) == {}
-
-
-def test_a_redirect_to_another_server_is_not_followed(server: TileServer, clock: ManualClock) -> None:
-    places = _block(3)
-    with TileServer() as other:
-        server.behaviour = Behaviour(
-            token=_TOKEN, redirect_to=lambda path: other.address + path if path == _path(places[4]) else None
-        )
-        with _source(server, clock, _TOKEN) as source:
-            read = list(source.read(places))
-        assert not other.requests
-    (error,) = [one for one in read if isinstance(one, ImageryPlaceError)]
-    assert error.kind == "a redirect to another server"
-
-
-def test_a_redirect_on_the_server_itself_is_followed(server: TileServer, clock: ManualClock) -> None:
-    places = _block(2)
-    server.behaviour = Behaviour(
-        redirect_to=lambda path: path + "?moved" if not path.endswith("?moved") else None,
-        body=lambda path: tile_of(path.removesuffix("?moved")),
-    )
-    assert _are_the_tiles(_read(server, clock, places), places)
-
-
-def test_a_token_that_expires_ends_the_run_and_the_next_one_goes_on(
-    server: TileServer, clock: ManualClock
-) -> None:
-    server.behaviour = Behaviour(token=_TOKEN, token_expires_after=20)
-    places = _block(8)
-    read: list[ReadPlace] = []
-    with _source(server, clock, _TOKEN, connections=4) as source:
-        reading = source.read(places)
-        with pytest.raises(ImagerySourceError) as stopped:
-            read.extend(reading)
-    assert _TOKEN not in stopped.value.explained
-    assert "refuses this client (status 401) — renew the token" in stopped.value.explained
-    assert len(read) <= 20
-    assert server.requests.total() <= 20 + 4
-    server.behaviour.token_expires_after = None
-    with _source(server, clock, _TOKEN) as source:
-        read += source.read(places[len(read) :])
-    assert _are_the_tiles(read, places)
-
-
-def test_no_log_and_no_error_shows_the_token(
-    server: TileServer, clock: ManualClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    for name in ("httpx", "httpcore"):
-        caplog.set_level(logging.DEBUG, name)
-    address = TileAddress(server.address + _PATH + "?key={token}", Secret("t0p/s3cr3t+value"))
-    server.behaviour = Behaviour(body=lambda path: PORTAL if "2001" in path else tile_of(path))
-    with _at(address, clock) as source:
-        read = list(source.read(_block(2)))
-    errors = [str(one) for one in read if isinstance(one, ImageryPlaceError)]
-    assert errors
-    assert all("key={token}" in error for error in errors)
-    assert any("t0p%2Fs3cr3t%2Bvalue" in path for path in server.requests)
-    assert "s3cr3t" not in caplog.text + repr(address) + source.name + "".join(errors)
-
-
 def test_a_server_that_never_finishes_is_not_waited_for(server: TileServer, clock: ManualClock) -> None:
     released = threading.Event()
     server.behaviour = Behaviour(held=released)
-    address = TileAddress(server.address + _PATH)
+    address = TileAddress(server.address + PATH)
     limits = FetchLimits(first_answer_s=5.0)
     with (
-        _at(address, clock, limits=limits, request_timeout_s=0.2) as source,
+        source_of(address, clock, limits=limits, request_timeout_s=0.2) as source,
         pytest.raises(ImagerySourceError, match="no answer in time"),
     ):
-        list(source.read(_block(1)))
+        list(source.read(block(1)))
     released.set()
 
 
 def test_what_is_asked_for_is_bounded_whatever_is_read(server: TileServer, clock: ManualClock) -> None:
     released = threading.Event()
-    places = _block(16)
+    places = block(16)
 
     def body(path: str) -> bytes:
-        if path != _path(places[0]):
+        if path != path_of(places[0]):
             released.wait()
         return tile_of(path)
 
     server.behaviour = Behaviour(body=body)
-    with _source(server, clock, connections=2) as source:
+    with source_at(server, clock, connections=2) as source:
         reading = source.read(places)
         next(reading)
         reading.close()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 
 import httpx
 import pytest
+from reserved_ports import reserved_port
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -22,6 +24,14 @@ def server_on(port: int = 0, host: str = "127.0.0.1") -> WebServer:
     return WebServer(APPLICATION, host=host, port=port)
 
 
+@pytest.fixture
+def port() -> Iterator[int]:
+    """That one server after another listens on."""
+    reserved, port = reserved_port()
+    with reserved:
+        yield port
+
+
 def is_running() -> bool:
     return "web-server" in [thread.name for thread in threading.enumerate()]
 
@@ -32,8 +42,8 @@ def wait_interrupted(server: WebServer) -> None:
     server.wait()
 
 
-def test_an_interrupted_wait_leaves_a_server_that_ends_before_its_port_is_given_up() -> None:
-    server = server_on()
+def test_an_interrupted_wait_leaves_a_server_that_ends_before_its_port_is_given_up(port: int) -> None:
+    server = server_on(port)
     server.start()
     with closing(server):
         assert httpx.get(server.url, trust_env=False).text == "yes"
@@ -41,7 +51,7 @@ def test_an_interrupted_wait_leaves_a_server_that_ends_before_its_port_is_given_
             wait_interrupted(server)
         assert is_running()
     assert not is_running()
-    with closing(server_on(server.port)) as again:
+    with closing(server_on(port)) as again:
         again.start()
         assert httpx.get(again.url, trust_env=False).text == "yes"
 
@@ -53,10 +63,10 @@ def test_another_thread_ends_the_wait() -> None:
     server.wait()
 
 
-def test_a_server_that_never_started_gives_up_its_port() -> None:
-    server = server_on()
+def test_a_server_that_never_started_gives_up_its_port(port: int) -> None:
+    server = server_on(port)
     server.close()
-    with closing(server_on(server.port)):
+    with closing(server_on(port)):
         pass
 
 

@@ -20,6 +20,8 @@ from aerotile.domain.flight_events import (
     FlightEvent,
     RecordEnvelope,
     WriteStep,
+)
+from aerotile.domain.make_events import (
     base_opened_event,
     base_tile_damaged_event,
     clock_trusted_event,

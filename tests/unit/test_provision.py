@@ -3,135 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import attrs
 import numpy as np
 import pytest
-from budgeted_cache import NOW, Cache
+from budgeted_cache import NOW
+from provision_site import CODEC, DATED, SIDE, ZOOM, Site, counts, ground, picture, place, source_of, tile
 
-from aerotile.adapters.memory.dataset_store import MemoryDatasetStore
 from aerotile.adapters.memory.imagery_source import MemoryImagerySource
-from aerotile.adapters.memory.picture_codec import MemoryPictureCodec
-from aerotile.adapters.memory.picture_decoder import MemoryPictureDecoder
-from aerotile.adapters.memory.tile_versions import MemoryTileVersions
 from aerotile.domain.errors import (
     CaptureTimeInFutureError,
-    DatasetNotStorableError,
-    DatasetSourceChangedError,
     ImageryPlaceError,
     ImagerySourceError,
-    UnknownDatasetError,
 )
 from aerotile.domain.intake import provision
-from aerotile.domain.intake.compare_stored import OnContest
 from aerotile.domain.intake.mosaic import Mosaic, in_ranges
 from aerotile.domain.intake.provision import ProvisionReport, ProvisionTerms, is_present, provision_tiles
 from aerotile.domain.intake.report import IntakeReport
-from aerotile.domain.intake.take_in_tiles import CaptureTimes, TileIntake
 from aerotile.domain.policies.jpeg import is_picture, walk_jpeg, with_comment
 from aerotile.domain.ports.imagery_source import ImageryFacts, ImageryTile, TilePlace
 from aerotile.domain.values.areas import Area
-from aerotile.domain.values.datasets import Dataset, DigestOf, SourceDigest
-from aerotile.domain.values.pictures import MaskedPicture
-from aerotile.domain.values.tile_grid import GridRange, tile_bbox
+from aerotile.domain.values.tile_grid import tile_bbox
 from aerotile.domain.values.tiles import TileId, TileSource
-
-SIDE, ZOOM = 256, 8
-CODEC = MemoryPictureCodec(SIDE)
-DAY = timedelta(days=1)
-DATED = ImageryFacts(kind="memory", captured_at=NOW - timedelta(days=3))
-
-
-def picture(seed: int, size: int = 300) -> bytes:
-    """The structure of a JPEG whose frame is `SIDE` x `SIDE` pixels."""
-    frame = b"\xff\xc0\x00\x0b\x08" + SIDE.to_bytes(2, "big") * 2 + b"\x01\x01\x11\x00"
-    scan = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" + seed.to_bytes(4, "big").replace(b"\xff", b"\xfe")
-    start = b"\xff\xd8" + frame + scan
-    return start + bytes(size - len(start) - 2) + b"\xff\xd9"
-
-
-def place(x: int, y: int = 0, zoom: int = ZOOM) -> TilePlace:
-    return TilePlace(zoom, x, y)
-
-
-def tile(x: int, seed: int = 0, **facts: Any) -> ImageryTile:
-    return ImageryTile(place=place(x), pixels=picture(1000 * seed + x), **facts)
-
-
-def ground(*columns: int, value: int = 1) -> MaskedPicture:
-    """A picture that shows ground of one colour in some of its four quarters, from west to east."""
-    valid = np.repeat(np.isin(np.arange(4), columns), SIDE // 4)
-    return MaskedPicture(
-        np.full((SIDE, SIDE, 3), value, np.uint8) * valid[:, np.newaxis], np.broadcast_to(valid, (SIDE, SIDE))
-    )
-
-
-def source_of(*tiles: ImageryTile, **facts: Any) -> MemoryImagerySource:
-    return MemoryImagerySource({one.place: one for one in tiles}, **facts)
-
-
-@attrs.define
-class Site:
-    """A store in memory, and what provisions did."""
-
-    budget_bytes: int = 1 << 22
-    datasets: Sequence[Dataset] = ()
-    progress: list[int] = attrs.field(factory=list)
-    warnings: list[tuple[int, int]] = attrs.field(factory=list)
-    versions: MemoryTileVersions = attrs.field(factory=MemoryTileVersions)
-    cache: Cache = attrs.field(init=False)
-    report: ProvisionReport = attrs.field(init=False)
-
-    @cache.default
-    def _cache(self) -> Cache:
-        return Cache.of(self.budget_bytes)
-
-    @property
-    def intake(self) -> TileIntake:
-        return TileIntake(
-            store=self.cache.store,
-            footprint_bytes=lambda: self.cache.rows.disk_usage().footprint_bytes,
-            budget_bytes=self.budget_bytes,
-            tile_size_pixels=SIDE,
-            clock=self.cache.clock,
-            datasets=MemoryDatasetStore(self.datasets),
-            walk_jpeg=walk_jpeg,
-            decoder=MemoryPictureDecoder({}),
-            tally_evictions=self.cache.enforcer.tally_evictions,
-        )
-
-    def provision(
-        self,
-        sources: Sequence[MemoryImagerySource],
-        *,
-        at: datetime | CaptureTimes | None = NOW,
-        **terms: Any,
-    ) -> ProvisionReport:
-        self.report = ProvisionReport(IntakeReport(blank=0))
-        provision_tiles(
-            Mosaic.of(sources, CODEC),
-            self.intake,
-            ProvisionTerms(captured_at=at, **terms),
-            report=self.report,
-            versions=self.versions,
-            progress=self.progress.append,
-            before_evictions=lambda needed, free: self.warnings.append((needed, free)),
-        )
-        return self.report
-
-    def stored(self) -> dict[int, bytes]:
-        """The bytes by column."""
-        rows = self.cache.rows.committed()
-        return {row.tile_id.x: self.cache.store.read_tile_bytes(row.tile_id) for row in rows}
-
-    def dates(self) -> dict[int, datetime]:
-        return {row.tile_id.x: row.captured_at for row in self.cache.rows.committed()}
-
-
-def counts(report: ProvisionReport) -> tuple[int, int, int]:
-    return report.intake.stored, report.intake.present, report.intake.refused
 
 
 def test_tiles_go_in_with_their_bytes_and_a_second_run_stores_nothing() -> None:
@@ -389,170 +284,3 @@ def test_the_store_s_places_are_those_of_the_source_that_is_named() -> None:
     assert is_present(site.intake, TileSource.SATELLITE_PROVIDER)(place(1))
     assert not is_present(site.intake, TileSource.IMPORTED)(place(1))
     assert site.cache.store.tile_exists(TileId(ZOOM, 1, 0, TileSource.SATELLITE_PROVIDER))
-
-
-def dataset(name: str, **facts: Any) -> Dataset:
-    given: dict[str, Any] = {
-        "licence": "CC0-1.0",
-        "attribution": "nobody",
-        "may_be_stored_offline": True,
-        "source": name,
-        "source_sha256": "ab" * 32,
-        "digest_of": DigestOf.FILE,
-        "captured_from": "by hand",
-    }
-    return Dataset(name=name, **(given | facts))
-
-
-def test_tiles_of_a_dataset_have_its_name_and_its_date() -> None:
-    site = Site(datasets=[dataset("a", captured_at=NOW - timedelta(days=4))])
-    assert counts(site.provision([source_of(tile(1))], at=None, dataset="a")) == (1, 0, 0)
-    (row,) = site.cache.rows.committed()
-    assert (row.dataset, row.captured_at) == ("a", NOW - timedelta(days=4))
-
-
-def test_dates_by_tile_leave_out_what_has_none() -> None:
-    site = Site()
-    own = {1: NOW - timedelta(days=2)}
-    report = site.provision([source_of(tile(1), tile(2))], at=lambda one: own.get(one.x))
-    assert site.dates() == own
-    assert (report.intake.undated, report.intake.first_undated) == (1, "memory: 8/2/0")
-
-
-@pytest.mark.parametrize("only_missing", [False, True])
-def test_a_place_of_another_dataset_is_contested(only_missing: bool) -> None:
-    site = Site(datasets=[dataset("a"), dataset("b")])
-    site.provision([source_of(tile(1))], dataset="a")
-    both = [source_of(tile(1, 5), tile(2))]
-    report = site.provision(both, dataset="b", only_missing=only_missing)
-    assert (counts(report), [one.held_by for one in report.intake.contests]) == ((1, 0, 0), ["a"])
-    assert site.stored() == {1: picture(1), 2: picture(2)}
-    kept = site.provision(both, dataset="b", only_missing=only_missing, on_contest=OnContest.KEEP)
-    assert (counts(kept), kept.intake.kept, kept.not_compared) == ((0, 1, 0), 1, int(only_missing))
-
-
-def test_a_dataset_that_may_not_go_in_is_refused_before_a_tile_is_read() -> None:
-    site, source = (
-        Site(datasets=[dataset("a", may_be_stored_offline=False), dataset("b")]),
-        source_of(tile(1)),
-    )
-    with pytest.raises(DatasetNotStorableError):
-        site.provision([source], dataset="a")
-    with pytest.raises(UnknownDatasetError):
-        site.provision([source], dataset="c")
-    with pytest.raises(DatasetSourceChangedError):
-        site.provision([source], dataset="b", source_digest=SourceDigest(DigestOf.FILE, "cd" * 32))
-    assert source.was_read == []
-
-
-def test_newer_imagery_replaces_older_where_that_is_asked_for() -> None:
-    site = Site()
-    site.provision([source_of(tile(1), tile(2))], at=NOW - timedelta(days=9))
-    newer = source_of(tile(1, 5), is_remote=True)
-    report = site.provision([newer], at=NOW, on_contest=OnContest.REPLACE)
-    assert (report.intake.replaced, report.not_compared, counts(report)) == (1, 0, (0, 0, 0))
-    assert site.stored() == {1: picture(5001), 2: picture(2)}
-    assert site.dates()[1] == NOW
-
-
-def server_of(*tiles: ImageryTile) -> MemoryImagerySource:
-    return source_of(*tiles, is_remote=True)
-
-
-def test_a_refresh_reads_what_has_changed_alone() -> None:
-    site = Site()
-    site.provision([server_of(tile(1, version="a"), tile(2, version="a"), tile(3))], at=NOW - DAY)
-    server = server_of(tile(1, version="a"), tile(2, 5, version="b"), tile(3))
-    report = site.provision([server], on_contest=OnContest.REFRESH)
-    assert server.was_read == [place(2), place(3)]
-    assert (report.intake.replaced, report.intake.present, report.unchanged) == (1, 2, 1)
-    assert site.stored()[2] == tile(2, 5).pixels
-    assert site.dates() == {1: NOW - DAY, 2: NOW, 3: NOW - DAY}
-    assert site.provision([server], on_contest=OnContest.REFRESH).unchanged == 2
-
-
-def test_a_version_counts_only_for_the_bytes_that_came_with_it() -> None:
-    site = Site()
-    site.provision([server_of(tile(1, version="a"), tile(2, version="a"))], at=NOW - DAY)
-    site.provision([source_of(tile(1, 7))], at=NOW - DAY / 2, on_contest=OnContest.REPLACE)
-    server = server_of(tile(1, version="a"), tile(2, version="a"))
-    site.provision([server], on_contest=OnContest.REFRESH)
-    assert server.was_read == [place(1)]
-    assert site.stored()[1] == tile(1).pixels
-
-
-def test_a_place_that_another_source_gives_now_is_not_asked_for_a_version() -> None:
-    site = Site()
-    whole = ImageryTile(
-        place=place(1), pixels=CODEC.encode(np.full((SIDE, SIDE, 3), 9, np.uint8)), version="a"
-    )
-    server = server_of(whole)
-    site.provision([server], at=NOW - DAY)
-    above = attrs.evolve(tile(1, part=ground(0, 1)), pixels=None)
-    report = site.provision([source_of(above), server], on_contest=OnContest.REFRESH)
-    assert (report.unchanged, report.intake.replaced) == (0, 1)
-    assert server.was_read == [place(1)] * 2
-
-
-def test_a_part_that_another_source_fills_in_now_is_not_asked_for_a_version() -> None:
-    site = Site()
-    part = attrs.evolve(tile(1, part=ground(0, 1), version="a"), pixels=None)
-    site.provision([server_of(part)], at=NOW - DAY, take_partial=True)
-    whole = CODEC.encode(np.full((SIDE, SIDE, 3), 9, np.uint8))
-    below = source_of(ImageryTile(place=place(1), pixels=whole))
-    report = site.provision([server_of(part), below], on_contest=OnContest.REFRESH)
-    assert (report.unchanged, report.intake.replaced) == (0, 1)
-
-
-def test_a_tile_of_another_dataset_is_no_unchanged_one() -> None:
-    site = Site(datasets=[dataset("a"), dataset("b")])
-    site.provision([server_of(tile(1, version="a"))], at=NOW - DAY, dataset="a")
-    report = site.provision([server_of(tile(1, version="a"))], dataset="b", on_contest=OnContest.REFRESH)
-    assert (report.unchanged, len(report.intake.contests)) == (0, 1)
-
-
-def test_what_was_read_before_a_source_failed_goes_in() -> None:
-    site = Site()
-    fault = ImageryPlaceError("no picture", place=place(2), kind="garbage")
-    source = MemoryImagerySource(
-        {place(1): tile(1), place(2): fault, place(3): ImagerySourceError("gone"), place(4): tile(4)},
-        is_remote=True,
-    )
-    with pytest.raises(ImagerySourceError, match="gone"):
-        site.provision([source])
-    assert counts(site.report) == (1, 0, 1)
-    assert list(site.stored()) == [1]
-
-
-def test_a_part_that_is_not_filled_in_is_encoded_only_when_it_is_taken() -> None:
-    site = Site()
-    part = attrs.evolve(tile(1, part=ground(0, 1, 2, value=8)), pixels=None)
-    assert site.provision([source_of(part)]).partial == 1
-    site.provision([source_of(part)], take_partial=True)
-    assert site.stored()[1] == CODEC.encode(part.part.pixels)  # type: ignore[union-attr]  # it has one
-
-
-def test_a_server_is_asked_for_no_more_places_than_anybody_needs() -> None:
-    class World(MemoryImagerySource):
-        def zooms(self) -> Sequence[int]:
-            return range(15)
-
-        def extent(self, zoom_level: int) -> GridRange:
-            last = (1 << zoom_level) - 1
-            return GridRange(zoom_level, 0, 0, last, last)
-
-    box = Area([tile_bbox(1000, 1000, 12)])
-    with pytest.raises(ImagerySourceError, match="would be asked for 16777216 places at zoom 12") as refusal:
-        Mosaic.of([World({}, is_remote=True)], CODEC, zooms=[12])
-    assert refusal.value.remedy == "name a smaller --area or coarser zooms"
-    assert Mosaic.of([World({}, is_remote=True)], CODEC, zooms=[12], area=box).zooms == [12]
-    assert Mosaic.of([World({})], CODEC, zooms=[12]).zooms == [12]
-
-
-def test_what_a_kill_loses_of_a_server_is_a_smaller_part() -> None:
-    answers = {place(x, y): ImageryTile(place=place(x, y), pixels=picture(x * 64 + y)) for x in range(64)
-               for y in range(8)}  # fmt: skip
-    for is_remote, parts in ((True, [256, 512]), (False, [512])):
-        site = Site()
-        site.provision([MemoryImagerySource(answers, is_remote=is_remote)])
-        assert sorted(set(site.progress)) == parts

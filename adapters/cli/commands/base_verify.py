@@ -8,13 +8,14 @@ from itertools import islice
 import attrs
 import click
 
-from ..arguments import byte_rate, generation_name
+from ..arguments import generation_name
 from ..base_verify_progress import BaseVerifyProgress
 from ..command import AerotileCommand
 from ..errors import JobFailedError
 from ..output import json_option, write_json, write_line, write_table
 from ..progress import progress_bar
 from ..session import Session
+from ..shared_options import max_rate_option, resume_option
 from .base import chosen_generation
 
 _LISTED_FINDINGS = 20
@@ -29,13 +30,8 @@ Example:
 """,
 )
 @click.argument("generation", type=generation_name, required=False)
-@click.option("--resume", is_flag=True, help="Go on with a check that was interrupted.")
-@click.option(
-    "--max-rate",
-    metavar="SIZE",
-    callback=byte_rate,
-    help='Read at most this many bytes a second, as "20 MiB".',
-)
+@resume_option
+@max_rate_option
 @json_option
 @click.pass_obj
 def verify(

@@ -10,12 +10,13 @@ import click
 
 from ....domain.errors import DescriptorModelError, ImagerySourceError
 from ..areas import area_options, read_area_options
-from ..arguments import EXISTING_FILE, headings, variant, zooms
+from ..arguments import EXISTING_FILE, headings
 from ..command import AerotileCommand
 from ..errors import BadInputError, JobFailedError
 from ..output import json_option, write_json, write_line
 from ..progress import progress_bar
 from ..session import Session
+from ..shared_options import variant_option, zooms_option
 
 if TYPE_CHECKING:
     from ....domain.describe_tiles import DescribeReport
@@ -53,13 +54,8 @@ Example:
     help="Describe each tile at these headings, such as 0,90,180,270.  [default: those of the network]",
 )
 @area_options
-@click.option("--zoom", "levels", type=zooms, metavar="A-B", help="Only these zooms.")
-@click.option(
-    "--source",
-    type=variant,
-    metavar="SOURCE",
-    help="Only tiles of this source, or of onboard/FLIGHT.  [default: all but those made on board]",
-)
+@zooms_option
+@variant_option
 @click.option(
     "--base",
     "of_base",

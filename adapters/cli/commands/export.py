@@ -9,13 +9,13 @@ import click
 
 from ....domain.errors import ImagerySourceError
 from ..areas import area_options, read_area_options
-from ..arguments import variant, zooms
 from ..command import AerotileCommand
 from ..coverage import coverage_facts, write_coverage
 from ..errors import BadInputError
 from ..output import in_words, json_option, write_json, write_line
 from ..progress import progress_bar
 from ..session import Session
+from ..shared_options import variant_option, zooms_option
 
 if TYPE_CHECKING:
     from ....domain.choose_tiles import ChosenTiles
@@ -31,13 +31,8 @@ Example:
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @area_options
-@click.option("--zoom", "levels", type=zooms, metavar="A-B", help="Only these zooms.")
-@click.option(
-    "--source",
-    type=variant,
-    metavar="SOURCE",
-    help="Only tiles of this source, or of onboard/FLIGHT.  [default: all but those made on board]",
-)
+@zooms_option
+@variant_option
 @click.option(
     "--dates",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -28,6 +28,7 @@ from ..intake_output import draw_map, evictions_error, list_contests, list_refus
 from ..output import json_option, write_json, write_line
 from ..progress import progress_bar
 from ..session import Session
+from ..shared_options import dataset_option, keep_option, maker_option
 
 if TYPE_CHECKING:
     from ...composition import Runtime
@@ -46,19 +47,9 @@ Example:
 )
 @click.argument("folder", type=EXISTING_FOLDER)
 @add_capture_time_options
-@click.option(
-    "--dataset", metavar="NAME", help="The dataset that the tiles are of; define it with aerotile datasets."
-)
-@click.option(
-    "--keep", is_flag=True, help="Where another dataset holds a place: leave the stored tile, as a success."
-)
-@click.option(
-    "--source",
-    type=click.Choice([TileSource.IMPORTED.value, TileSource.SATELLITE_PROVIDER.value]),
-    default=TileSource.IMPORTED.value,
-    show_default=True,
-    help="Who made the tiles.",
-)
+@dataset_option
+@keep_option
+@maker_option
 @click.option("--zoom", "zooms", type=zoom, multiple=True, help="Only this zoom; may be given again.")
 @click.option(
     "--scheme",

@@ -36,6 +36,7 @@ from ..provision_output import (
 )
 from ..server_options import chosen_service, server_options
 from ..session import Session
+from ..shared_options import dataset_option, keep_option, maker_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,12 +72,8 @@ Example:
     is_flag=True,
     help="Take the time of a GeoTIFF's TIFFTAG_DATETIME, which is often that of an export, as its date.",
 )
-@click.option(
-    "--dataset", metavar="NAME", help="The dataset that the tiles are of; define it with aerotile datasets."
-)
-@click.option(
-    "--keep", is_flag=True, help="Where another dataset holds a place: leave the stored tile, as a success."
-)
+@dataset_option
+@keep_option
 @click.option(
     "--replace",
     is_flag=True,
@@ -87,13 +84,7 @@ Example:
     is_flag=True,
     help="Ask servers again for what the store holds; newer imagery of --captured-at replaces what changed.",
 )
-@click.option(
-    "--source",
-    type=click.Choice([TileSource.IMPORTED.value, TileSource.SATELLITE_PROVIDER.value]),
-    default=TileSource.IMPORTED.value,
-    show_default=True,
-    help="Who made the tiles.",
-)
+@maker_option
 @click.option(
     "--scheme",
     type=click.Choice([scheme.value for scheme in TileScheme]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,8 @@ from ..output import json_option, warn_of_damage, write_json, write_line
 from ..session import Session
 
 if TYPE_CHECKING:
-    from ....domain.lookups.replay import ReplayedLookup
+    from ....domain.lookups.replay import NotReplayed, ReplayedLookup
+    from ....domain.values.descriptors import IndexMetadata
 
 
 @click.command(
@@ -89,7 +90,7 @@ def replay(session: Session, record: Path, base: Path | None, as_json: bool) -> 
     else:
         flown.pop(answering_base[1], None)
     warn_of_damage(reader)
-    total = counts["same"] + counts["different"]
+    total = counts.total()
     if as_json:
         write_json(
             {
@@ -105,18 +106,7 @@ def replay(session: Session, record: Path, base: Path | None, as_json: bool) -> 
             }
         )
     else:
-        left = ", ".join(f"{count} {reason.value}" for reason, count in sorted(missed.items()))
-        write_line(
-            f"{total} lookups repeated: {counts['same']} same, {counts['different']} different"
-            + (f"; not repeated: {left}" if left else "")
-        )
-        for sha256, count in indexes.items():
-            write_line(one_line(f"{count} were answered by the index {sha256}, this is {answering.sha256}"))
-        for sha256, generation in flown.items():
-            this = "" if answering_base is None else f", this is generation {' of '.join(answering_base)}"
-            write_line(
-                one_line(f"the record was flown by the base generation {generation} of {sha256}{this}")
-            )
+        _write_summary(counts, missed, indexes, flown, answering, answering_base)
     if not total:
         raise BadInputError(
             f"no lookup of {record} can be repeated", remedy='record with record.lookups = "full"'
@@ -126,6 +116,27 @@ def replay(session: Session, record: Path, base: Path | None, as_json: bool) -> 
             f"{counts['different']} of {total} lookups have another answer",
             remedy="compare with the base and the index of that flight: --base, aerotile index rollback",
         )
+
+
+def _write_summary(
+    counts: Counter[str],
+    missed: Counter[NotReplayed],
+    indexes: Counter[str],
+    flown: Mapping[str, str],
+    answering: IndexMetadata,
+    answering_base: tuple[str, str] | None,
+) -> None:
+    """How many lookups were repeated, and what else than the record's index and base answered."""
+    left = ", ".join(f"{count} {reason.value}" for reason, count in sorted(missed.items()))
+    write_line(
+        f"{counts.total()} lookups repeated: {counts['same']} same, {counts['different']} different"
+        + (f"; not repeated: {left}" if left else "")
+    )
+    for sha256, count in indexes.items():
+        write_line(one_line(f"{count} were answered by the index {sha256}, this is {answering.sha256}"))
+    for sha256, generation in flown.items():
+        this = "" if answering_base is None else f", this is generation {' of '.join(answering_base)}"
+        write_line(one_line(f"the record was flown by the base generation {generation} of {sha256}{this}"))
 
 
 def _facts(replayed: ReplayedLookup) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from ..arguments import byte_rate
 from ..command import AerotileCommand
 from ..errors import JobFailedError
 from ..output import json_option, write_json, write_line, write_table
 from ..progress import progress_bar
 from ..session import Session
+from ..shared_options import max_rate_option, resume_option
 from ..verify_progress import VerifyProgress, finding_facts
 from .index import agreement_facts, agreement_line, nothing_known
 
@@ -53,13 +53,8 @@ Exit codes: 0 all is well, or was put right; 1 something is left to do; 2 wrong 
     is_flag=True,
     help="As --reconcile; and take lost tiles out of the store, their damaged files into quarantine.",
 )
-@click.option("--resume", is_flag=True, help="Go on with a check that was interrupted.")
-@click.option(
-    "--max-rate",
-    metavar="SIZE",
-    callback=byte_rate,
-    help='Read at most this many bytes a second, as "20 MiB".',
-)
+@resume_option
+@max_rate_option
 @json_option
 @click.pass_obj
 def verify(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from feed_site import Server, Site
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "postgres")
+def server(stopped_server: Path, tmp_path: Path) -> Iterator[Server]:
+    server = Server(shutil.copytree(stopped_server, tmp_path / "postgres"))
     yield server
     server.stop()
 

@@ -6,126 +6,37 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from cli_calls import BAD_CALL, JOB_FAILED, Call
 from PIL import Image
 from random_seed import random_of
+from ready_calls import (
+    NOW,
+    POINTS,
+    READY,
+    Place,
+    damage,
+    expanded,
+    gpx,
+    named,
+    places_of,
+    stored_file,
+    tile,
+    turning_stale,
+)
 
 from aerotile.adapters.cli.program import COMMANDS
 from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.composition import readiness_parts
-from aerotile.domain.readiness.flight_plan import FlightPlan, wanted_tiles
+from aerotile.domain.readiness.flight_plan import FlightPlan
 from aerotile.domain.values.areas import Area
 from aerotile.domain.values.corridors import Corridor
 from aerotile.domain.values.routes import Route
-
-Place = tuple[int, int, int]
-POINTS = [(11.0, 48.0), (11.3, 48.1), (11.4, 48.3)]
-NOW = datetime.now(timezone.utc).replace(microsecond=0)
-READY = ["ready", "--route", "route.gpx", "--corridor", "2km", "--zoom", "10-11"]
-
-
-def gpx(points: list[tuple[float, float]], times: list[datetime] | None = None) -> str:
-    stamps = [""] * len(points) if times is None else [f"<time>{time.isoformat()}</time>" for time in times]
-    marks = [f'<rtept lat="{y}" lon="{x}">{s}</rtept>' for (x, y), s in zip(points, stamps, strict=True)]
-    return f'<gpx version="1.1" xmlns="http://www.topografix.com/GPX/1/1"><rte>{"".join(marks)}</rte></gpx>'
-
-
-def places_of(points: list[tuple[float, float]], half_width_m: float, zooms: tuple[int, ...]) -> list[Place]:
-    wanted = wanted_tiles(FlightPlan(Route(points), half_width_m, zooms, NOW))
-    columns = (wanted.zoom, wanted.x, wanted.y)
-    return sorted(set(zip(*(column.tolist() for column in columns), strict=True)))
-
-
-def tile(place: Place) -> str:
-    return "imported/" + "/".join(map(str, place))
-
-
-def named(facts: Any) -> dict[str, set[Place]]:
-    """Every faulty tile of an answer, by what is wrong with it."""
-    found: dict[str, set[Place]] = {}
-    for leg in facts["legs"]:
-        for zoom in leg["zooms"]:
-            for fault in zoom["faults"]:
-                tiles = [each for text in fault["places"] for each in expanded(text)]
-                assert len(tiles) == fault["tiles"]
-                found.setdefault(fault["what"], set()).update(tiles)
-    return found
-
-
-def expanded(text: str) -> Iterator[Place]:
-    zoom, columns, y = text.split("/")
-    first, _, last = columns.partition("-")
-    for x in range(int(first), int(last or first) + 1):
-        yield int(zoom), x, int(y)
-
-
-@pytest.fixture
-def bring(call: Call, jpeg: Callable[..., bytes]) -> Callable[..., None]:
-    """Ingest tiles of places, each with bytes of its own."""
-    shades: dict[Place, int] = {}
-
-    def ingest(places: list[Place], captured_at: str, **environment: str) -> None:
-        folder = Path(f"tiles-{len(list(Path().glob('tiles-*')))}")
-        for place in places:
-            zoom, x, y = map(str, place)
-            (folder / zoom / x).mkdir(parents=True, exist_ok=True)
-            (folder / zoom / x / f"{y}.jpg").write_bytes(jpeg(shades.setdefault(place, len(shades))))
-        assert call("ingest", folder, "--captured-at", captured_at, "--no-decode", **environment).code == 0
-
-    return ingest
-
-
-@pytest.fixture
-def describe(call: Call) -> Callable[..., None]:
-    def build(places: list[Place], **environment: str) -> None:
-        descriptors = np.random.default_rng(5).normal(size=(len(places), 16)).astype(np.float32)
-        np.savez("d.npz", tiles=[tile(place) for place in places], descriptors=descriptors)
-        assert call("index", "build", "d.npz", "--model", "net", **environment).code == 0
-
-    return build
-
-
-@pytest.fixture
-def places(call: Call) -> list[Place]:
-    """What the route of `READY` needs; its file is written."""
-    Path("route.gpx").write_text(gpx(POINTS))
-    return places_of(POINTS, 2_000.0, (10, 11))
-
-
-@pytest.fixture
-def filled(
-    places: list[Place], bring: Call, describe: Call, call: Call, days_ago: Callable[[int], str]
-) -> list[Place]:
-    """A store that is ready for the flight."""
-    bring(places, days_ago(100))
-    describe(places)
-    assert call("verify").code == 0
-    return places
-
-
-def turning_stale(call: Call, place: Place) -> datetime:
-    """When a stored tile is too old for ground in no sector."""
-    rows = {row["tile"]: row["captured_at"] for row in call("dump", "--json").json_lines}
-    return datetime.fromisoformat(rows[tile(place)]) + timedelta(days=365)
-
-
-def stored_file(place: Place) -> Path:
-    return Path("aerotile-data/tiles", f"{tile(place)}.jpg")
-
-
-def damage(path: Path, position: int = 300) -> None:
-    content = bytearray(path.read_bytes())
-    content[position] ^= 1
-    path.unlink()
-    path.write_bytes(content)
 
 
 def test_a_flight_whose_tiles_are_all_there_is_a_go(call: Call, filled: list[Place]) -> None:
@@ -140,7 +51,7 @@ def test_a_flight_whose_tiles_are_all_there_is_a_go(call: Call, filled: list[Pla
         (1, 1, 2),
         (2, 2, 3),
     ]
-    page = (Path(__file__).parents[2] / "docs" / "ready.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "ready.md").read_text(encoding="utf-8")
     answer = page.partition("## The answer")[2].partition("\n## ")[0]
     first_cells = re.findall(r"^\| (`.*?`) \|", answer, re.MULTILINE)
     assert [key for cell in first_cells for key in re.findall(r"`(\w+)`", cell)] == list(facts)
@@ -254,100 +165,6 @@ def test_the_picture_shows_every_fault_and_the_legs(call: Call, filled: list[Pla
     describe([place for place in filled if place != filled[2]])
     assert colours() >= {missing, damaged, undescribed, (0, 0, 0)}
     assert stale in colours("--at", (NOW + timedelta(days=300)).isoformat())
-
-
-UNSIGNED = {"AEROTILE_BASE_REQUIRE_SIGNATURE": "false"}
-
-
-def test_a_sealed_base_is_judged_without_a_database(
-    call: Call, filled: list[Place], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pinned = {"AEROTILE_BASE_PUBLIC_KEYS": call("base", "keygen", "a.key").out.strip()}
-    assert call("base", "seal").code == 0
-    assert call("base", "switch", **UNSIGNED).code == 0
-    monkeypatch.delenv("AEROTILE_DATABASE_DSN")
-    refused = call(*READY, **pinned)
-    assert (refused.code, "signed by 0 of the 1 pinned keys" in refused.error) == (JOB_FAILED, True)
-    told = call(*READY, "--json", **pinned, **UNSIGNED)
-    conditions = {one["name"]: one for one in told.json["conditions"]}
-    assert set(conditions) == {"index", "index and tiles agree", "base", "clock", "take-off", "record"}
-    assert conditions["base"]["holds"] is False
-    assert conditions["base"]["remedy"].startswith("aerotile base sign 000001 --key FILE")
-    assert {each["what"]: each["remedy"] for each in told.json["noes"]} == {
-        "not checked": "aerotile base verify"
-    }
-    assert call("base", "sign", "000001", "--key", "a.key", **pinned).code == 0
-    assert call("base", "verify", **pinned).code == 0
-    assert call(*READY, **pinned).code == 0
-    damage(Path("aerotile-data/base/generations/000001/tiles.pmtiles"), 16_384 + 300)
-    assert call("base", "verify", **pinned).code == JOB_FAILED
-    damaged = call(*READY, "--json", **pinned)
-    assert damaged.code == JOB_FAILED
-    assert {each["what"]: each["tiles"] for each in damaged.json["noes"]} == {"damaged": 1}
-    assert damaged.json["noes"][0]["remedy"].startswith("aerotile base rollback")
-
-
-def test_the_index_of_a_base_is_looked_at_and_its_damage_is_none_of_a_tile(
-    call: Call, filled: list[Place], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert call("base", "seal").code == 0
-    assert call("base", "switch", **UNSIGNED).code == 0
-    shutil.rmtree("aerotile-data/index")
-    monkeypatch.delenv("AEROTILE_DATABASE_DSN")
-    assert call("base", "verify", **UNSIGNED).code == 0
-
-    def looked_at() -> tuple[dict[str, Any], list[str], str]:
-        told = call(*READY, "--base", "--json", **UNSIGNED).json
-        index = next(one for one in told["conditions"] if one["name"] == "index")
-        return index, [each["what"] for each in told["noes"] if "what" in each], str(index["remedy"])
-
-    index, noes, _ = looked_at()
-    assert (index["holds"], index["detail"]) == (True, f"{len(filled)} descriptors of net, in the base")
-    assert noes == []
-    damage(Path("aerotile-data/base/generations/000001/tiles.descriptors"), -20)
-    assert call("base", "verify", **UNSIGNED).code == JOB_FAILED
-    index, noes, remedy = looked_at()
-    assert (index["holds"], remedy.startswith("aerotile base rollback")) == (False, True)
-    assert noes == ["undescribed"]  # and not "damaged"
-    assert "tiles.descriptors is damaged" in index["detail"]
-
-
-def test_a_base_that_is_not_the_newest_is_a_no_go(call: Call, filled: list[Place]) -> None:
-    pinned = {"AEROTILE_BASE_PUBLIC_KEYS": call("base", "keygen", "a.key").out.strip()}
-    for name in ("000001", "000002"):
-        assert call("base", "seal").code == 0
-        assert call("base", "sign", name, "--key", "a.key", **pinned).code == 0
-        assert call("base", "switch", name, **pinned).code == 0
-    assert call("base", "verify", "000001", **pinned).code == 0
-    assert call("base", "rollback", **pinned).code == 0
-    told = call(*READY, "--base", "--json", **pinned)
-    (no,) = (one for one in told.json["conditions"] if not one["holds"])
-    assert (told.code, no["name"], no["remedy"].startswith("aerotile base switch 000002")) == (
-        1,
-        "base",
-        True,
-    )
-
-
-def test_the_store_fills_a_hole_of_the_base_in_front_of_it(
-    call: Call, places: list[Place], bring: Call, describe: Call, days_ago: Callable[[int], str]
-) -> None:
-    key = call("base", "keygen", "a.key").out.strip()
-    layered = {"AEROTILE_BASE_PUBLIC_KEYS": key, "AEROTILE_BASE_LAYERED": "true"}
-    bring(places[1:], days_ago(100))
-    assert call("base", "seal").code == 0
-    assert call("base", "sign", "000001", "--key", "a.key").code == 0
-    assert call("base", "switch", **layered).code == 0
-    assert call("base", "verify", **layered).code == 0
-    assert call("delete", *map(tile, places[1:])).code == 0
-    describe(places[1:], **layered)
-    told = call(*READY, "--json", **layered)
-    assert (told.code, named(told.json)) == (JOB_FAILED, {"missing": {places[0]}})
-    assert told.json["noes"][0]["remedy"].startswith("aerotile provision")
-    bring(places[:1], days_ago(100), **layered)
-    describe(places, **layered)
-    assert call("verify", **layered).code == 0
-    assert call(*READY, **layered).code == 0
 
 
 def test_room_and_record_and_clock_are_conditions(
