@@ -31,6 +31,8 @@ _SPARE_ROWS = 16
 """Asked for beyond the answer: with no more rows than these equally far away, one scan is enough."""
 _GROWTH = 8
 """How many times as many rows the next scan is asked for, where the spare ones were too few."""
+_set_nprobe = _faiss.SearchParametersIVF.nprobe.fset
+"""FAISS's classes take a microsecond for any attribute that is set, to look whether it is one of theirs."""
 _MOST_ROWS_KEPT = 4096
 """Of an answer whose memory is used again."""
 
@@ -60,7 +62,7 @@ class _Question:
         """Find the `count` nearest rows of the selection; row -1 stands for those beyond float32."""
         if count > len(self.rows):
             self._make_room(count)
-        self._parameters.nprobe = self.selection.blocks
+        _set_nprobe(self._parameters, self.selection.blocks)
         self._query[:] = descriptor
         query, unused, distances, rows = self._pointers
         index.search_preassigned_c(

@@ -46,7 +46,7 @@ class FaissDescriptorIndex:
     The generation in use decides dimension, metric, graph and storage of a search; of `params` a search takes
     `ef_search`, a rebuild all. `keep_generations` older generations stay for a rollback. `threads` is for
     building; a search runs on its caller's thread. Memory: the mapping is shared with the page cache, what is
-    private is about 50 bytes per tile.
+    private is about 15 bytes per tile.
 
     Construction raises `IndexUnavailableError` when the generation in use is damaged, or holds descriptors of
     another network than `descriptor_model` (None: of any). Without any generation it succeeds and searches

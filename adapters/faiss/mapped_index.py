@@ -42,31 +42,27 @@ _CANDIDATES_PER_HIT = 4
 class MappedIndex:
     """A verified index over its mapping; any number of threads may search it, none may add to it.
 
-    The index points into the mapping, so a search holds a reference to this object, not to the index alone.
+    The graph points into the mapping, so a search holds a reference to this object, not to the graph alone.
     """
 
     metadata: IndexMetadata
-    _index: faiss.IndexIDMap2
+    _graph: Any
+    _keys: npt.NDArray[np.int64]
+    """Row i of the graph is the tile of `_keys[i]`; the array lies in the mapping, at any address."""
     _mapping: mmap.mmap
     areas: AreaSearch | None
     """None for an index built before searches within an area; a kind that follows keys always has them."""
-    _graph: Any = attrs.field(init=False)
-    _keys: npt.NDArray[np.int64] = attrs.field(init=False)
-    """Row i of the graph is the tile of `_keys[i]`; the array lies in the index's own memory."""
     _codec: TileKeyCodec = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        ids = self._index.id_map
-        object.__setattr__(self, "_graph", _faiss.downcast_index(self._index.index))
-        object.__setattr__(self, "_keys", _faiss.rev_swig_ptr(ids.data(), ids.size()))
         object.__setattr__(self, "_codec", TileKeyCodec(self.metadata.variants))
 
     def keys(self) -> npt.NDArray[np.int64]:
-        """The tile key of each row, copied out of the index's memory."""
+        """The tile key of each row, copied out of the mapping."""
         return np.array(self._keys, np.int64)
 
     def vectors(self) -> npt.NDArray[Any]:
-        """The vectors that the graph holds, row i of the tile of `keys()[i]`, in the index's own memory."""
+        """The vectors that the graph holds, row i of the tile of `keys()[i]`, where they lie."""
         codes = _faiss.downcast_index(self._graph.storage).codes
         stored = _faiss.rev_swig_ptr(codes.data(), codes.size())
         component = component_of(self.metadata.storage)
@@ -153,15 +149,15 @@ def open_mapped_index(folder: Path, ef_search: int) -> MappedIndex:
 def checked_index(
     folder: Path,
     metadata: IndexMetadata,
-    index: faiss.IndexIDMap2,
+    graph: Any,
+    keys: npt.NDArray[np.int64],
     mapping: mmap.mmap,
     areas: AreaSearch | None,
 ) -> MappedIndex:
     """Graph and place-ordered descriptors together. Raises `IndexUnavailableError` when they differ."""
-    opened = MappedIndex(metadata, index, mapping, areas)
-    if metadata.kind.follows_keys and (areas is None or not np.array_equal(areas.keys, opened.keys())):
+    if metadata.kind.follows_keys and (areas is None or not np.array_equal(areas.keys, keys)):
         raise _unavailable(folder, f"{INDEX_FILE} and {ROWS_FILE} are not of the same rows")
-    return opened
+    return MappedIndex(metadata, graph, keys, mapping, areas)
 
 
 def read_metadata(folder: Path, sha256: str) -> tuple[IndexMetadata, FileDigests]:
@@ -193,9 +189,10 @@ def _decoded(folder: Path, content: bytes) -> tuple[IndexMetadata, FileDigests]:
 
 def open_graph(
     folder: Path, metadata: IndexMetadata, digests: FileDigests, ef_search: int
-) -> tuple[faiss.IndexIDMap2, mmap.mmap]:
+) -> tuple[Any, npt.NDArray[np.int64], mmap.mmap]:
     """Map the graph in `folder`, hash it whole, and compare it with its metadata, which was verified.
 
+    Returns the graph, the tile key of each of its rows, and the mapping, which must outlive both.
     Raises `IndexUnavailableError` naming what differs.
     """
     try:
@@ -207,12 +204,12 @@ def open_graph(
         raise _unavailable(
             folder, f"{INDEX_FILE} is not the file that {METADATA_FILE} describes, from byte {difference} on"
         )
-    index = _index_over(mapping, folder)
-    differences = list(_differences(index, metadata))
+    graph, keys = _graph_over(mapping, folder)
+    differences = list(_differences(graph, metadata))
     if differences:
         raise _unavailable(folder, f"{INDEX_FILE} and {METADATA_FILE} differ: {'; '.join(differences)}")
-    _faiss.downcast_index(index.index).hnsw.efSearch = ef_search
-    return index, mapping
+    graph.hnsw.efSearch = ef_search
+    return graph, keys, mapping
 
 
 def open_areas(folder: Path, metadata: IndexMetadata) -> AreaSearch | None:
@@ -245,24 +242,29 @@ def _read_small_file(folder: Path, name: str) -> bytes:
     return read_at_most(open_generation_file(folder, name), _SMALL_FILE_BYTES, folder / name)
 
 
-def _index_over(mapping: mmap.mmap, folder: Path) -> faiss.IndexIDMap2:
+def _graph_over(mapping: mmap.mmap, folder: Path) -> tuple[Any, npt.NDArray[np.int64]]:
+    """The graph and the tile key of each row.
+
+    FAISS is given the bytes of the graph alone: of a whole `IndexIDMap2` it would copy the ids and make a
+    table from each of them to its row, about 50 bytes a tile, which no search asks.
+    """
     try:
-        check_layout(mapping)
+        sections = check_layout(mapping)
     except IndexLayoutError as error:
         raise _unavailable(folder, f"{INDEX_FILE} is no index of ours: {error}") from error
-    buffer = np.frombuffer(mapping, dtype=np.uint8)
+    content = np.frombuffer(mapping, np.uint8)
+    ids = sections["ids"]
+    keys = content[ids.begin : ids.end].view("<i8")
+    graph = content[sections["graph magic"].begin : ids.begin]
     try:
-        index = faiss.read_index(_faiss.ZeroCopyIOReader(_faiss.swig_ptr(buffer), buffer.size))
+        read = faiss.read_index(_faiss.ZeroCopyIOReader(_swig_ptr(graph), graph.size))
     except (RuntimeError, MemoryError) as error:
         raise _unavailable(folder, f"faiss can't read {INDEX_FILE} ({_first_line(error)})") from error
-    if not isinstance(index, faiss.IndexIDMap2):
-        raise _unavailable(folder, f"{INDEX_FILE} holds a {type(index).__name__}, not an IndexIDMap2")
-    return index
+    return read, keys
 
 
-def _differences(index: faiss.IndexIDMap2, metadata: IndexMetadata) -> Iterator[str]:
-    """What the index is and its metadata say otherwise, one text each."""
-    graph = _faiss.downcast_index(index.index)
+def _differences(graph: Any, metadata: IndexMetadata) -> Iterator[str]:
+    """What the graph is and its metadata say otherwise, one text each."""
     codes = graph_codes(metadata.kind, metadata.storage)
     if type(graph) is not codes.graph_class:
         yield f"the graph is a {type(graph).__name__}, not a {codes.graph_class.__name__}"
@@ -272,14 +274,10 @@ def _differences(index: faiss.IndexIDMap2, metadata: IndexMetadata) -> Iterator[
         if quantizer != codes.quantizer:
             yield f"the vectors are quantized as {quantizer}, not as {codes.quantizer}"
             return
-    facts = (
-        ("dimension", index.d, metadata.dimension),
-        ("dimension of the graph", graph.d, metadata.dimension),
-        ("count", index.ntotal, metadata.count),
-        ("count of the ids", index.id_map.size(), metadata.count),
-        ("count of the graph", graph.ntotal, metadata.count),
+    facts = (  # of the graph; `check_layout` holds the index around it to the same
+        ("dimension", graph.d, metadata.dimension),
+        ("count", graph.ntotal, metadata.count),
         ("metric", graph.metric_type, FAISS_METRICS[metadata.metric]),
-        ("metric of the ids", index.metric_type, FAISS_METRICS[metadata.metric]),
         # FAISS links a node to m others, on the lowest layer to 2 m.
         ("m", graph.hnsw.nb_neighbors(1), metadata.params.m),
         ("ef_construction", graph.hnsw.efConstruction, metadata.params.ef_construction),

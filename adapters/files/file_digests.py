@@ -6,6 +6,7 @@ import hashlib
 import mmap
 import os
 import sys
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -37,22 +38,35 @@ class PartDigests:
     def first_difference(self, mapping: mmap.mmap, path: Path) -> int | None:
         """Hash every page of the mapped file; where the first part begins that is not the one known, or None.
 
-        The parts are shared among the cores that this process may use. The first search finds the pages in
-        memory. Raises `OSError` when the disk does not give a page.
+        The parts are shared among the cores that this process may use, the caller's first. The first search
+        finds the pages in memory. Raises `OSError` when the disk does not give a page.
         """
         starts = range(0, len(mapping), self.part_bytes)
         if len(starts) != len(self.parts):
             return min(len(starts), len(self.parts)) * self.part_bytes
 
-        def digest(start: int) -> str:
-            return sha256_of_mapping(mapping, path, start, start + self.part_bytes)
+        waiting = deque(zip(starts, self.parts, strict=True))
+        differing: list[int] = []
 
-        with ThreadPoolExecutor(min(len(starts), len(os.sched_getaffinity(0)))) as threads:
-            for start, found, known in zip(starts, threads.map(digest, starts), self.parts, strict=True):
-                if found != known:
-                    threads.shutdown(cancel_futures=True)
-                    return start
-        return None
+        def compare() -> None:
+            while not differing:
+                try:
+                    start, known = waiting.popleft()
+                except IndexError:  # all are taken
+                    return
+                if sha256_of_mapping(mapping, path, start, start + self.part_bytes) != known:
+                    differing.append(start)
+
+        helpers = min(len(starts), len(os.sched_getaffinity(0))) - 1
+        if helpers < 1:
+            compare()
+        else:
+            with ThreadPoolExecutor(helpers) as threads:
+                helping = [threads.submit(compare) for _ in range(helpers)]
+                compare()
+                for each in helping:
+                    each.result()
+        return min(differing, default=None)
 
 
 @attrs.frozen

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -60,9 +62,9 @@ class Asked:
         return set(self.rows[np.argsort(distances)[:NEIGHBOURS]].tolist())
 
 
-def asked_within(built: BuiltIndex, wanted: int) -> list[Asked]:
+def asked_within(descriptors: Vectors, wanted: int) -> list[Asked]:
     """Rectangles of about `wanted` tiles, each with a query that belongs to one of its tiles."""
-    count = len(built.wanted.descriptors)
+    count = len(descriptors)
     lines = max(1, count // _COLUMNS)
     height = min(lines, round(wanted**0.5))
     width = min(_COLUMNS, -(-wanted // height))
@@ -77,7 +79,7 @@ def asked_within(built: BuiltIndex, wanted: int) -> list[Asked]:
         rows = (
             np.arange(top, top + height)[:, np.newaxis] * _COLUMNS + np.arange(left, left + width)
         ).ravel()
-        seen = built.wanted.descriptors[chance.choice(rows)]
+        seen = descriptors[chance.choice(rows)]
         query = seen + chance.standard_normal(len(seen)).astype(np.float32) * np.float32(0.02)
         asked.append(Asked(query, Area((box,)), rows))
     return asked
@@ -94,7 +96,7 @@ def row_of(tile: TileId) -> int:
 
 
 def _ours(index: FaissDescriptorIndex, built: BuiltIndex, wanted: int) -> Calls:
-    asked = asked_within(built, wanted)
+    asked = asked_within(built.wanted.descriptors, wanted)
 
     def rows_of(one: Asked) -> set[int]:
         hits = index.search_within(one.query, NEIGHBOURS, one.area)
@@ -128,25 +130,27 @@ def _open_floor(wanted: int) -> Callable[[Workshop], AbstractContextManager[Oper
         metadata = built.opened().metadata()
         rows = RowsFile.decode((folder / "tiles.rows").read_bytes())
         layout = BlockLayout(metadata.count, metadata.dimension, metadata.storage, metadata.metric)
-        variants = VariantTable()
-        keys = np.array([encode_tile_key(tile_id(row), variants) for row in range(metadata.count)])
-        begins = np.empty(metadata.count, "<i8")
-        position = np.searchsorted(rows.keys, keys)
-        block = position // layout.rows_per_block
-        begins[:] = np.array([layout.block(number)[0] for number in range(layout.blocks)])[block]
-        begins += position % layout.rows_per_block * layout.row_bytes
         questions = workshop.path(f"area-questions-{wanted}")
-        with questions.open("wb") as file:
-            for one in asked_within(built, wanted):
-                # In the order in which they lie: a scan that jumps about would be no floor.
-                ordered = np.sort(begins[one.rows])
-                file.write(np.int64(len(ordered)).tobytes() + one.query.tobytes() + ordered.tobytes())
+        write_questions(questions, asked_within(built.wanted.descriptors, wanted), rows.keys, layout)
         program = workshop.floors.program("scan_halves")
         arguments = (folder / "tiles.descriptors", questions, metadata.dimension, NEIGHBOURS)
         with running(program, *arguments) as floor:
             yield floor
 
     return opened
+
+
+def write_questions(path: Path, asked: list[Asked], keys: npt.NDArray[np.int64], layout: BlockLayout) -> None:
+    """Write what `floors/scan_halves.c` is asked; `keys` are those of the rows as they lie."""
+    variants = VariantTable()
+    firsts = np.array([layout.block(number)[0] for number in range(layout.blocks)])
+    with path.open("wb") as file:
+        for one in asked:
+            wanted = np.array([encode_tile_key(tile_id(row), variants) for row in one.rows.tolist()])
+            # In the order in which they lie: a scan that jumps about would be no floor.
+            block, place = np.divmod(np.searchsorted(keys, np.sort(wanted)), layout.rows_per_block)
+            begins = (firsts[block] + place * layout.row_bytes).astype("<i8")
+            file.write(np.int64(len(begins)).tobytes() + one.query.tobytes() + begins.tobytes())
 
 
 def bare_graph(built: BuiltIndex) -> tuple[Any, npt.NDArray[np.int64]]:
@@ -167,7 +171,10 @@ def _open_graph(
     def opened(workshop: Workshop) -> Iterator[Operation]:
         built = workshop.shared(searched_index)
         graph, node_of = bare_graph(built)
-        asked = [attrs.evolve(one, rows=node_of[one.rows]) for one in asked_within(built, wanted)]
+        asked = [
+            attrs.evolve(one, rows=node_of[one.rows])
+            for one in asked_within(built.wanted.descriptors, wanted)
+        ]
         by_node = np.empty_like(built.wanted.descriptors)
         by_node[node_of] = built.wanted.descriptors
         with one_thread():
@@ -203,7 +210,7 @@ def _open_first_use(wanted: int) -> Callable[[Workshop], AbstractContextManager[
         index = built.opened()
         metadata = index.metadata()
         index.close()
-        asked = Cycle(asked_within(built, wanted))
+        asked = Cycle(asked_within(built.wanted.descriptors, wanted))
 
         def fresh() -> tuple[AreaSearch, Asked]:
             areas = open_areas(built.file.parent, metadata)
@@ -218,38 +225,32 @@ def _open_first_use(wanted: int) -> Callable[[Workshop], AbstractContextManager[
 def _open_peer(
     wanted: int,
     make: Callable[[Workshop], AbstractContextManager[Any]],
-    search: Callable[[Any, Asked], npt.NDArray[np.int64]],
+    search: Callable[[Any, Asked], set[int]],
 ) -> Callable[[Workshop], AbstractContextManager[Operation]]:
     @contextmanager
     def opened(workshop: Workshop) -> Iterator[Operation]:
         built = workshop.shared(searched_index)
-        index = workshop.shared(make)
-        asked = asked_within(built, wanted)
-
-        def rows_of(one: Asked) -> set[int]:
-            return set(search(index, one).tolist())
-
-        recall = recall_of(asked[:64], built.wanted.descriptors, rows_of)
-        yield Calls(call=rows_of, arguments=Cycle(asked).arguments, facts=lambda: {"recall@10": recall})
+        ask = partial(search, workshop.shared(make))
+        asked = asked_within(built.wanted.descriptors, wanted)
+        recall = recall_of(asked[:64], built.wanted.descriptors, ask)
+        yield Calls(call=ask, arguments=Cycle(asked).arguments, facts=lambda: {"recall@10": recall})
 
     return opened
 
 
-def _hnswlib_filtered(index: Any, one: Asked) -> npt.NDArray[np.int64]:
+def hnswlib_filtered(index: Any, one: Asked) -> set[int]:
     held = frozenset(one.rows.tolist())
     index.set_ef(64)
-    found: npt.NDArray[np.int64]
     try:
         found = index.knn_query(one.query, NEIGHBOURS, num_threads=1, filter=held.__contains__)[0][0]
     except RuntimeError:  # fewer than ten of the nodes that it looked at lie in the area
-        return np.empty(0, np.int64)
-    return found.astype(np.int64)
+        return set()
+    return set(found.tolist())
 
 
-def _usearch_kept(index: Any, one: Asked) -> npt.NDArray[np.int64]:
+def usearch_kept(index: Any, one: Asked) -> set[int]:
     found = index.search(one.query, _OF_THE_WHOLE, threads=1).keys.astype(np.int64)
-    kept: npt.NDArray[np.int64] = found[np.isin(found, one.rows)][:NEIGHBOURS]
-    return kept
+    return set(found[np.isin(found, one.rows)][:NEIGHBOURS].tolist())
 
 
 def _path(name: str, wanted: int) -> MeasuredPath:
@@ -278,7 +279,7 @@ def _path(name: str, wanted: int) -> MeasuredPath:
             Subject(
                 name="hnswlib filter",
                 role=Role.PEER,
-                open=_open_peer(wanted, hnswlib_index, _hnswlib_filtered),
+                open=_open_peer(wanted, hnswlib_index, hnswlib_filtered),
                 needs=("hnswlib",),
                 note="ef 64; asks Python for each node, whose set is made in the call, as our selection is; "
                 "finds nothing where fewer than ten of the nodes looked at lie in the area",
@@ -286,7 +287,7 @@ def _path(name: str, wanted: int) -> MeasuredPath:
             Subject(
                 name="usearch, then filter",
                 role=Role.PEER,
-                open=_open_peer(wanted, usearch_f16_index, _usearch_kept),
+                open=_open_peer(wanted, usearch_f16_index, usearch_kept),
                 needs=("usearch",),
                 note=f"its Python has no filter: of the {_OF_THE_WHOLE} nearest those in the area are kept",
             ),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
+import faiss
 import numpy as np
 import pytest
 from sealed_index import seal
@@ -99,3 +102,38 @@ def test_digests_that_are_none_are_refused_though_the_sidecar_agrees(
     seal(built, content, json.loads((built / "tiles.meta.json").read_bytes()) | facts)
     with pytest.raises(IndexUnavailableError, match=r"tiles\.meta\.json"):
         open_index(built)
+
+
+def test_the_first_part_that_differs_is_named_whichever_thread_finds_it(built: Path) -> None:
+    path = built / "tiles.index"
+    content = bytearray(path.read_bytes())
+    for number in (3, 4, 9):
+        content[number * PART_BYTES] ^= 1
+    replace(path, bytes(content))
+    with pytest.raises(IndexUnavailableError, match=f"from byte {3 * PART_BYTES} on"):
+        open_index(built)
+
+
+def test_a_file_of_one_part_is_hashed_without_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    monkeypatch.delattr(file_digests, "ThreadPoolExecutor")
+    digests = file_digests.FileDigests.of_one_part(hashlib.sha256(b"content").hexdigest())
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapping:
+        assert digests.first_difference(mapping, path) is None
+
+
+def test_the_index_is_opened_without_a_table_of_its_ids(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[object] = []
+    read_index = faiss.read_index
+
+    def noted(*arguments: Any) -> object:
+        read.append(read_index(*arguments))
+        return read[-1]
+
+    monkeypatch.setattr(faiss, "read_index", noted)
+    assert open_index(built).metadata().count == 60
+    assert read
+    assert not any(isinstance(each, faiss.IndexIDMap2) for each in read)
