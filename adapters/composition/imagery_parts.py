@@ -29,6 +29,7 @@ _OTHER_KINDS = (
     (b"PK\3\4", "is a zip archive", "unpack it, and name what lies in it"),
     (b"\x1f\x8b", "is compressed by gzip", "decompress it"),
 )
+_PAGES = (b"<!doctype html", b"<html", b"<?xml")
 _READABLE = "MBTiles, GeoPackage, PMTiles, GeoTIFF, a folder zoom/x/y, or an address of tiles"
 
 
@@ -156,7 +157,7 @@ def _other_kind(head: bytes) -> tuple[str, str]:
     for signature, what, remedy in _OTHER_KINDS:
         if head.startswith(signature):
             return what, remedy
-    if head.lstrip().startswith(b"<"):
+    if head.lstrip().lower().startswith(_PAGES):
         return file_kind(head)[0], "download it again, and look at what the server answered"
     return "is no source of imagery that can be read", f"name {_READABLE}"
 

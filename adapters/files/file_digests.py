@@ -49,13 +49,16 @@ class PartDigests:
         differing: list[int] = []
 
         def compare() -> None:
-            while not differing:
-                try:
-                    start, known = waiting.popleft()
-                except IndexError:  # all are taken
-                    return
-                if sha256_of_mapping(mapping, path, start, start + self.part_bytes) != known:
-                    differing.append(start)
+            try:
+                while not differing:
+                    try:
+                        start, known = waiting.popleft()
+                    except IndexError:  # all are taken
+                        return
+                    if sha256_of_mapping(mapping, path, start, start + self.part_bytes) != known:
+                        differing.append(start)
+            finally:
+                waiting.clear()  # after an error or Ctrl-C no thread begins another part
 
         helpers = min(len(starts), len(os.sched_getaffinity(0))) - 1
         if helpers < 1:

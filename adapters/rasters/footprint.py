@@ -39,7 +39,9 @@ class Footprint:
         """The footprint of a raster whose pixels are as fine as those of a zoom."""
         boxes = _boxes(raster)
         coarsest = max(0, math.ceil(-math.log2(_world_share(boxes)) - _ROUNDING))
-        return cls(raster, boxes, min(coarsest, finest), min(coarsest + _DETAIL_STEPS, finest))
+        # Of the one tile of zoom 0 both edges are the antimeridian: no width would be seen.
+        detail = max(1, min(coarsest + _DETAIL_STEPS, finest))
+        return cls(raster, boxes, min(coarsest, finest), detail)
 
     def ranges(self, zoom_level: int) -> list[GridRange]:
         """Rectangles around its places at a zoom; they don't overlap, edges apart."""

@@ -119,7 +119,7 @@ class RasterSource:
         versions: Mapping[TilePlace, str] | None = None,
         decoded: Collection[TilePlace] = (),
     ) -> Iterator[ReadPlace]:
-        """See `ImagerySource`. In memory are the places' JPEGs and the pixels of one pyramid."""
+        """See `ImagerySource`. In memory are the places' JPEGs or pixels, and the pixels of one pyramid."""
         pyramids: dict[tuple[int, TilePlace], set[TilePlace]] = defaultdict(set)
         for place in places:
             pyramids[self._pyramid_of(place)].add(place)

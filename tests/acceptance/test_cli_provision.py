@@ -223,6 +223,7 @@ HOSTILE: list[tuple[Callable[[Path], Any], str]] = [
         (lambda at: at.write_bytes(picture(1)), "is a JPEG, which says nothing of its place"),
         (lambda at: at.write_bytes(b"PK\3\4" + bytes(200)), "is a zip archive — unpack it"),
         (lambda at: at.write_bytes(b"\n<!DOCTYPE html><html>"), "is an HTML page"),
+        (lambda at: at.write_bytes(b"<VRTDataset/>"), "is no source of imagery that can be read"),
         (lambda at: at.write_bytes(b"SQLite format 3\0" + bytes(200)), "file is not a database"),
         (lambda at: _database(at, "CREATE TABLE notes (a)"), "no table or view `tiles`"),
         (lambda at: write_mbtiles(at, {}), "holds no tiles"),

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
+import os
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -123,6 +126,48 @@ def test_a_file_of_one_part_is_hashed_without_a_thread(
     digests = file_digests.FileDigests.of_one_part(hashlib.sha256(b"content").hexdigest())
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapping:
         assert digests.first_difference(mapping, path) is None
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+@pytest.mark.parametrize("who", ["caller", "helper"])
+def test_after_an_error_no_thread_hashes_another_part(
+    who: str, error: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller, failed = threading.get_ident(), threading.Event()
+    hashed: list[int] = []
+
+    class Pool(ThreadPoolExecutor):
+        """Says when its thread has ended a task, or the caller leaves it."""
+
+        def submit(self, *task: Any, **named: Any) -> Future[Any]:
+            future: Future[Any] = super().submit(*task, **named)
+            future.add_done_callback(lambda _: failed.set())
+            return future
+
+        def shutdown(self, *how: Any, **named: Any) -> None:
+            failed.set()
+            super().shutdown(*how, **named)
+
+    def digest(mapping: mmap.mmap, path: Path, start: int, end: int) -> str:
+        hashed.append(start)
+        if (threading.get_ident() == caller) == (who == "caller"):
+            raise error
+        assert failed.wait(60)
+        return "00"
+
+    monkeypatch.setattr(file_digests, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(file_digests, "sha256_of_mapping", digest)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    path = tmp_path / "file"
+    path.write_bytes(bytes(100))
+    digests = file_digests.PartDigests(("00",) * 100, 1)
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapping,
+        pytest.raises(error),
+    ):
+        digests.first_difference(mapping, path)
+    assert len(hashed) <= 2
 
 
 def test_the_index_is_opened_without_a_table_of_its_ids(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:

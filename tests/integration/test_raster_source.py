@@ -118,6 +118,15 @@ def test_the_places_of_rectangles_are_those_of_the_whole(placed: str, tmp_path: 
             assert sorted(found) == sorted(whole)
 
 
+def test_a_world_of_one_tile_is_there(tmp_path: Path) -> None:
+    degrees = Affine(1.8, 0.0, -180.0, 0.0, -1.8, 90.0)
+    path = write_raster(tmp_path / "a.tif", slopes(200, 100), "EPSG:4326", degrees)
+    with _open(path) as source:
+        assert (list(source.zooms()), _all_places(source, 0)) == ([0], [TilePlace(0, 0, 0)])
+        (tile,) = _tiles(source, [TilePlace(0, 0, 0)]).values()
+    assert tile.valid_fraction == 1.0
+
+
 def test_neighbours_meet_without_a_seam(tmp_path: Path) -> None:
     planes = slopes(1600, 1600)
     path = write_raster(tmp_path / "a.tif", planes, *_UTM)
