@@ -73,7 +73,7 @@ def read_described_tiles(path: Path) -> tuple[list[TileId], npt.NDArray[np.float
             remedy=_LAYOUT,
         )
     tiles, rows = list(_parsed(path, names)), _as_float32(path, descriptors)
-    if len(set(tiles)) > 1 and _are_alike(rows):
+    if _are_alike(rows) and len(set(tiles)) > 1:
         raise InputFileError(
             f"{path}: all {len(rows)} descriptors are the same, so that no search could tell the tiles apart",
             remedy="correct the network or its input, and describe the tiles again",

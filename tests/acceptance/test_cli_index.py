@@ -93,7 +93,8 @@ def test_a_search_in_an_area_names_the_tiles_of_files_and_boxes_alone(
     assert found["left_out"] == {"r.gpx: single place": 1}
     assert call(*line).out.splitlines()[0] == "left out: 1 x r.gpx: single place"
     assert call(*line, "--zoom", "7", "--json").json["hits"] == []
-    assert call(*line, "--zoom", "7").err == "warning: no described tile lies in that area at those zooms\n"
+    warned = "warning: no described tile lies in that area at those zooms, but for recalled ones\n"
+    assert call(*line, "--zoom", "7").err == warned
     assert call(*line).err == ""
     box = "-177.1,0.1,-176.9,0.2"
     boxed = call("search", "q.npy", "-k", "50", "--area", box, "--json").json

@@ -75,11 +75,16 @@ def place_in_batches(files: FilesystemTileFiles, thread: int) -> None:
                 report(metadata)
 
 
+def newer_pixels(older: bytes) -> bytes:
+    """What takes a tile's place."""
+    return example_jpeg(older)
+
+
 def replace_one_by_one(files: FilesystemTileFiles, thread: int) -> None:
     """Every second replacement stays beside its tile, where a commit needs it to be durable."""
     for number, (older, metadata) in enumerate(tiles(thread)):
         files.place(files.stage(older, metadata))
-        pixels = example_jpeg(older)
+        pixels = newer_pixels(older)
         sha256 = hashlib.sha256(pixels).hexdigest()
         newer = attrs.evolve(metadata, content_sha256=sha256, disk_bytes=len(pixels))
         files.place_beside(files.stage(pixels, newer))

@@ -127,7 +127,9 @@ def search(
     for kind, number in left_out.items():
         write_line(f"left out: {number} x {kind}")
     if not facts and prior is not None:
-        click.echo("warning: no described tile lies in that area at those zooms", err=True)
+        click.echo(
+            "warning: no described tile lies in that area at those zooms, but for recalled ones", err=True
+        )
     write_table(
         ["rank", "tile", "distance", "lat", "lon"],
         [

@@ -176,7 +176,7 @@ def test_room_and_record_and_clock_are_conditions(
 
     assert re.search(r"budget\.|disk", noes("--makes", "900 TiB")["room"])
     assert noes("--makes", "1 MiB") == {}
-    assert noes("--at", (NOW - timedelta(hours=23)).isoformat()) == {}
+    assert noes("--at", (datetime.now(timezone.utc) - timedelta(hours=23)).isoformat()) == {}
     past = (NOW - timedelta(days=365)).isoformat()
     assert noes("--at", past) == {"take-off": "give the time of this flight: --at TIME"}
     assert "no: take-off: " in call(*READY, "--at", past).out

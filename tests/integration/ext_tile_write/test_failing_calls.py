@@ -15,6 +15,8 @@ from gated_writes import PIXELS, PLACE, PLACE_WITH_ONE_SYNC, STRACE, inject, nam
         (["write:error=ENOSPC:when=1"], "write"),
         (["write:error=EIO:when=2"], "write"),
         (["write:retval=0:when=1"], "write"),
+        (["sync_file_range:error=EIO:when=1"], "sync_file_range"),
+        (["sync_file_range:error=EIO:when=2"], "sync_file_range"),
         (["renameat,renameat2:error=EIO:when=1"], "rename"),
         (["renameat,renameat2:error=EIO:when=2"], "rename"),
         (["fsync:error=EIO:when=1"], "fsync"),
