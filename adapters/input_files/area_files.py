@@ -66,7 +66,7 @@ def read_area(
         raise InputFileError(
             f"{', '.join(map(str, sources))}: no line there that a corridor goes along; boxes and polygons "
             "count as they are",
-            remedy="leave --corridor out, or draw the polygon wider",
+            remedy="leave the corridor out, or draw the polygon wider",
         )
     return NamedArea(Area(shapes, zooms), dict(left_out))
 

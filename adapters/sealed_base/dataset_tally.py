@@ -64,7 +64,8 @@ class DatasetTally:
         unknown = sorted({name for name in names if name not in self._positions})
         if unknown:
             raise BaseSealError(
-                f"no dataset {', '.join(unknown)}: none is defined so, and no tile is of it",
+                f"no dataset {', '.join(unknown)}: none is defined so, "
+                "and no tile of the area and zooms is of it",
                 remedy="correct --without-dataset; aerotile datasets list has the names",
             )
 

@@ -31,7 +31,8 @@ def check_one_line(value: object, name: str, most: int) -> None:
         or value != value.strip()
     ):
         raise ValueError(
-            f"{name} must be one line of 1 to {most} printable characters and no outer space, got {value!r}"
+            f"{name} must be one line of 1 to {most} printable characters and no outer space, "
+            f"got {value!r:.80}"
         )
 
 

@@ -58,7 +58,7 @@ def test_a_network_is_named_by_one_line(call: Call, name: str) -> None:
     result = call("index", "build", "--no-store-check", "d.npz", "--model", name)
     assert result.code == BAD_CALL
     assert "--model: descriptor_model must be one line of 1 to 500 printable characters" in result.error
-    assert repr(name) in result.error
+    assert repr(name)[:80] in result.error
     np.savez("d.npz", tiles=["imported/1/0/0"], descriptors=np.ones((1, 4), np.float32), model=name)
     result = call("index", "build", "--no-store-check", "d.npz")
     assert result.code == BAD_CALL

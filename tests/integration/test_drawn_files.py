@@ -197,7 +197,7 @@ def test_a_corridor_needs_a_line(drawn: Any) -> None:
     for sources in ([drawn(kml(POLYGON_KML))], ["10,50,11,51"]):
         with pytest.raises(InputFileError, match="no line there that a corridor goes along") as caught:
             read_area(sources, corridor_m=5_000)
-        assert "leave --corridor out" in str(caught.value.remedy)
+        assert "leave the corridor out" in str(caught.value.remedy)
 
 
 def test_a_box_over_the_antimeridian_is_two() -> None:
