@@ -134,15 +134,17 @@ class _BatchWrite:
                         )
                 step = WriteStep.INSERT
                 created_at = parts.clock_guard.stamp(reading=self._now)
-                with parts.rows.insert_many([tile.metadata for tile in admitted], created_at) as rows:
+                with (
+                    parts.rows.insert_many([tile.metadata for tile in admitted], created_at) as rows,
+                    WithdrawOnFailure(parts.files, [tile.staged for tile in admitted]),
+                ):
                     with parts.files.prewriting(list(self._unknown(admitted))):
                         duplicates = rows.finish_insert()
                         step = WriteStep.FILES
                         new = [tile for tile in admitted if tile.metadata.tile_id not in duplicates]
                         placed = self._place(new, rows)
                     step = WriteStep.COMMIT
-                    with WithdrawOnFailure(parts.files, [tile.staged for tile in placed]):
-                        stored = rows.commit()
+                    stored = rows.commit()
                 for row in stored.values():
                     parts.sync.add(row)
         except CacheBudgetExhaustedError:

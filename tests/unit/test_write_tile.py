@@ -16,8 +16,8 @@ from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
-from aerotile.adapters.memory.tile_rows import MemoryTileRows
-from aerotile.domain.errors import DuplicateTileError
+from aerotile.adapters.memory.tile_rows import MemoryOpenRows, MemoryTileRows
+from aerotile.domain.errors import DuplicateTileError, StoreUnavailableError
 from aerotile.domain.ports.tile_files import StagedTile
 from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.store.freshness_gate import FreshnessGate
@@ -102,3 +102,23 @@ def test_only_tiles_that_the_catalogue_does_not_know_are_written_ahead(site: Sit
         site.store.write_tile(*batch[0])
     site.store.write_tiles(batch)
     assert site.files.prewritten == [1, 3]
+
+
+def test_a_batch_whose_rows_can_not_be_taken_back_leaves_no_file(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_the_first(staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
+        placed = MemoryTileFiles.place_many(site.files, staged[1:])
+        return [StoreUnavailableError("no space left on device"), *placed]
+
+    def lose_the_database(rows: MemoryOpenRows, tile_ids: Sequence[object]) -> None:
+        if tile_ids:
+            raise StoreUnavailableError("the database is gone")
+
+    monkeypatch.setattr(site.files, "place_many", fail_the_first)
+    monkeypatch.setattr(MemoryOpenRows, "discard", lose_the_database)
+    pixels = pixels_of(100)
+    with pytest.raises(StoreUnavailableError, match="the database is gone"):
+        site.store.write_tiles([(pixels, metadata_of(imported(x), pixels)) for x in range(3)])
+    assert list(site.files.inventory()) == []
+    assert len(site.store) == 0
