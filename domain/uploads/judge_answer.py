@@ -76,4 +76,5 @@ def not_read(tile: TileMetadataPersistent, error: TileCacheError) -> TileUploadR
     if isinstance(error, ContentHashMismatchError):  # of a store that verifies its reads
         return file_damaged(tile, str(error.actual))
     code = "recalled" if isinstance(error, TileRecalledError) else "file_unreadable"
-    return without_answer(tile, TileUploadOutcome.UNANSWERED, UploadReason(code, str(error)))
+    detail = str(error).encode("utf-8", "backslashreplace").decode()  # a path may hold what is no text
+    return without_answer(tile, TileUploadOutcome.UNANSWERED, UploadReason(code, detail))

@@ -168,7 +168,7 @@ def test_a_tile_that_the_disk_does_not_give_stays_pending_uncounted_and_the_othe
     class Failing(Pixels):
         def read_tile_pixels(self, tile_id: TileId) -> MemoryTilePixelHandle:
             if tile_id == onboard(1):
-                raise error("cannot read tile file 1.jpg: Input/output error")
+                raise error("cannot read tile file /map\udcff/1.jpg: Input/output error")
             return super().read_tile_pixels(tile_id)
 
     scenario = Scenario(3)
@@ -178,7 +178,7 @@ def test_a_tile_that_the_disk_does_not_give_stays_pending_uncounted_and_the_othe
     (unread,) = report.unanswered
     assert unread.reason is not None
     assert (unread.tile_id, unread.reason.code) == (onboard(1), "file_unreadable")
-    assert "Input/output error" in unread.reason.detail
+    assert unread.reason.detail == r"cannot read tile file /map\udcff/1.jpg: Input/output error"
     assert (report.outcome, report.rejected) == (PARTIAL, ())
     assert [row.upload_attempts for row in scenario.rows.pending_uploads(9)] == [0]
 
