@@ -12,6 +12,7 @@ from ..errors import (
     DuplicateTileError,
     HeadroomTakenError,
     TileCacheError,
+    TileMetadataError,
     TileRecalledError,
 )
 from ..flight_events import WriteStep
@@ -24,7 +25,7 @@ from ..values.disk_usage import DiskUsage
 from ..values.pixels import TileBytes, as_bytes
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
 from ..values.validators import check_kind, taken
-from .write_tile import MAX_LOST_RACES, WithdrawOnFailure, WriteParts, duplicate_of
+from .write_tile import MAX_LOST_RACES, WithdrawOnFailure, WriteParts, duplicate_of, refuse_unnamable
 
 
 def write_batch(parts: WriteParts, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
@@ -93,8 +94,12 @@ class _BatchWrite:
             except TileCacheError as error:
                 self._refuse(position, WriteStep.FRESHNESS_GATE, error)
                 continue
-            if metadata.tile_id in admitted:
-                self._refuse(position, WriteStep.INSERT, DuplicateTileError(metadata.tile_id))
+            try:
+                if metadata.tile_id in admitted:
+                    raise DuplicateTileError(metadata.tile_id)
+                refuse_unnamable(self._parts.sync.catalogue, metadata.tile_id)
+            except TileMetadataError as error:
+                self._refuse(position, WriteStep.INSERT, error)
             else:
                 admitted[metadata.tile_id] = _Admitted(position, staged, metadata)
         return list(admitted.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import attrs
 import pytest
@@ -17,12 +18,17 @@ from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.adapters.memory.tile_rows import MemoryOpenRows, MemoryTileRows
-from aerotile.domain.errors import DuplicateTileError, StoreUnavailableError
+from aerotile.domain.errors import DuplicateTileError, StoreUnavailableError, TileMetadataError
 from aerotile.domain.ports.tile_files import StagedTile
 from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.store.tile_store import FileBackedTileStore
+from aerotile.domain.values.catalogue_entries import CatalogueColumns
 from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.values.tile_key import MAX_FLIGHTS, VariantTable
+from aerotile.domain.values.tiles import TileId, TileSource
+
+FLIGHT = UUID(int=1 << 100)
 
 
 class CountingClock(ManualClock):
@@ -102,6 +108,19 @@ def test_only_tiles_that_the_catalogue_does_not_know_are_written_ahead(site: Sit
         site.store.write_tile(*batch[0])
     site.store.write_tiles(batch)
     assert site.files.prewritten == [1, 3]
+
+
+def test_a_tile_of_one_flight_too_many_is_refused_before_its_row_is_there(site: Site) -> None:
+    table = VariantTable(tuple(UUID(int=number) for number in range(1, MAX_FLIGHTS + 1)))
+    site.store.catalogue.load(CatalogueColumns.of([], table), table)
+    pixels = pixels_of(100)
+    known, one_more = (TileId(8, 1, 1, TileSource.ONBOARD, flight) for flight in (table.flights[-1], FLIGHT))
+    tiles = [(pixels, metadata_of(tile_id, pixels)) for tile_id in (one_more, known, imported(1))]
+    with pytest.raises(TileMetadataError, match="tells apart"):
+        site.store.write_tile(*tiles[0])
+    outcomes = site.store.write_tiles(tiles)
+    assert [type(outcome.error) for outcome in outcomes] == [TileMetadataError, type(None), type(None)]
+    assert {found.tile_id for found in site.files.inventory()} == {known, imported(1)}
 
 
 def test_a_batch_whose_rows_can_not_be_taken_back_leaves_no_file(
