@@ -129,8 +129,9 @@ def run_process(spawn: Callable[..., subprocess.Popen[str]]) -> Callable[..., Co
 
 @pytest.fixture
 def days_ago() -> Callable[[int], str]:
-    """A capture time as the command line takes it."""
-    return lambda days: (datetime.now(timezone.utc) - timedelta(days=days)).date().isoformat()
+    """A capture time as the command line takes it. Midnight during a test changes nothing."""
+    today = datetime.now(timezone.utc).date()
+    return lambda days: (today - timedelta(days=days)).isoformat()
 
 
 @pytest.fixture
@@ -159,3 +160,16 @@ def xyz_folder(tmp_path: Path, jpeg: Callable[..., bytes]) -> Callable[..., Path
         return tmp_path / name
 
     return make
+
+
+@pytest.fixture
+def filled(
+    call: Callable[..., CommandResult],
+    xyz_folder: Callable[..., Path],
+    days_ago: Callable[[int], str],
+    tmp_path: Path,
+) -> Path:
+    """The folder of the stored tiles imported/7/60/0 to 3."""
+    xyz_folder()
+    assert call("ingest", "tiles", "--captured-at", days_ago(1)).code == 0
+    return tmp_path / "aerotile-data/tiles/imported/7/60"
