@@ -70,6 +70,8 @@ def call(
 
     def run(*arguments: object, **environment: str) -> CommandResult:
         with monkeypatch.context() as patch:
+            if "AEROTILE_DATABASE_DSN" not in environment:  # its own one is there, and late on a busy machine
+                patch.setenv("AEROTILE_DATABASE_CONNECT_TIMEOUT_S", "60")
             for name, text in environment.items():
                 patch.setenv(name, text)
             capfd.readouterr()
@@ -173,3 +175,13 @@ def filled(
     xyz_folder()
     assert call("ingest", "tiles", "--captured-at", days_ago(1)).code == 0
     return tmp_path / "aerotile-data/tiles/imported/7/60"
+
+
+@pytest.fixture
+def sealed(
+    call: Callable[..., CommandResult], xyz_folder: Callable[..., Path]
+) -> Callable[..., CommandResult]:
+    """The command, in the folder of a store with one sealed generation."""
+    assert call("ingest", xyz_folder(count=3), "--captured-at", "2026-05-01").code == 0
+    assert call("base", "seal").code == 0
+    return call

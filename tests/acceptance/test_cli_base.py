@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,6 @@ from aerotile.adapters.composition import close_runtimes
 def keys(call: Call) -> list[str]:
     """The public keys of `0.key` and `1.key`."""
     return [call("base", "keygen", f"{number}.key").out.strip() for number in range(2)]
-
-
-@pytest.fixture
-def sealed(call: Call, xyz_folder: Callable[..., Path]) -> Call:
-    """The command, in the folder of a store with one sealed generation."""
-    assert call("ingest", xyz_folder(count=3), "--captured-at", "2026-05-01").code == 0
-    assert call("base", "seal").code == 0
-    return call
 
 
 def test_a_generation_is_used_when_enough_pinned_keys_signed_it(sealed: Call, keys: list[str]) -> None:

@@ -124,7 +124,7 @@ def test_a_server_that_is_not_there_is_told_at_once_and_on_every_call_without_th
     refused_port: int,
 ) -> None:
     port = refused_port
-    with Database(f"postgresql://pilot:{PASSWORD}@127.0.0.1:{port}/tiles", connect_timeout_s=1.0) as database:
+    with Database(f"postgresql://pilot:{PASSWORD}@127.0.0.1:{port}/tiles", connect_timeout_s=2.0) as database:
         store = PostgresTileMetadataStore(database)
         calls: list[Callable[[], object]] = [
             database.connect_once,
@@ -145,7 +145,7 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up(
     listener: Callable[[Callable[[socket.socket], None]], str],
 ) -> None:
     dsn = listener(lambda connection: None)
-    with Database(dsn, connect_timeout_s=1.0) as database:
+    with Database(dsn, connect_timeout_s=2.0) as database:
         for refused in errors_of(
             [database.connect_once, PostgresTileMetadataStore(database).total_disk_bytes]
         ):
@@ -168,7 +168,7 @@ def test_a_server_older_than_14_is_refused_by_version(
             + message(b"Z", b"I")
         )
 
-    with Database(listener(greet_as_13), connect_timeout_s=1.0) as database:
+    with Database(listener(greet_as_13), connect_timeout_s=2.0) as database:
         for ask in (database.connect_once, PostgresTileMetadataStore(database).total_disk_bytes):
             with pytest.raises(StoreUnavailableError, match="is PostgreSQL 13; Aerotile needs 14 or newer"):
                 ask()
@@ -234,7 +234,7 @@ def test_people_are_not_shown_the_drivers_own_warnings(
         end_every_other_session(migrated_database)
         store.total_disk_bytes()
     with (
-        Database(f"host=127.0.0.1 port={refused_port}", connect_timeout_s=1.0) as gone,
+        Database(f"host=127.0.0.1 port={refused_port}", connect_timeout_s=2.0) as gone,
         pytest.raises(StoreUnavailableError),
     ):
         gone.fetch_all("asking", "SELECT 1")
