@@ -185,3 +185,9 @@ def sealed(
     assert call("ingest", xyz_folder(count=3), "--captured-at", "2026-05-01").code == 0
     assert call("base", "seal").code == 0
     return call
+
+
+@pytest.fixture
+def keys(call: Callable[..., CommandResult]) -> list[str]:
+    """The public keys of `0.key` and `1.key`."""
+    return [call("base", "keygen", f"{number}.key").out.strip() for number in range(2)]

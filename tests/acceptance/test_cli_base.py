@@ -12,12 +12,6 @@ import aerotile
 from aerotile.adapters.composition import close_runtimes
 
 
-@pytest.fixture
-def keys(call: Call) -> list[str]:
-    """The public keys of `0.key` and `1.key`."""
-    return [call("base", "keygen", f"{number}.key").out.strip() for number in range(2)]
-
-
 def test_a_generation_is_used_when_enough_pinned_keys_signed_it(sealed: Call, keys: list[str]) -> None:
     pinned = {"AEROTILE_BASE_PUBLIC_KEYS": ", ".join(keys), "AEROTILE_BASE_THRESHOLD": "2"}
     refused = sealed("base", "switch", **pinned)
