@@ -154,7 +154,8 @@ def stored_rows(
     path = arguments.work / f"rows-{rows}.npy"
     if not path.exists():
         first = np.load(base, mmap_mode="r")
-        more = np.lib.format.open_memmap(path, "w+", np.float16, (rows, arguments.dimension))
+        partial = path.with_suffix(".partial")
+        more = np.lib.format.open_memmap(partial, "w+", np.float16, (rows, arguments.dimension))
         rng = np.random.default_rng(18)
         for begin in range(0, rows, _STEP):
             block = first[np.arange(begin, min(begin + _STEP, rows)) % BASE].astype(np.float32)
@@ -163,6 +164,7 @@ def stored_rows(
                 block /= np.linalg.norm(block, axis=1, keepdims=True)
             more[begin : begin + len(block)] = block
         more.flush()
+        partial.rename(path)
     return np.load(path, mmap_mode="r"), np.load(asked)
 
 
