@@ -5,7 +5,7 @@
 
 The rows are a million clustered descriptors, made once in FOLDER as float16; more than a million are those
 again and again, each component with noise of 0.02. What is right is found by comparing with every stored row.
-`graph` links the first 100,000, 300,000 and 1,000,000 rows in one graph and searches it at each size; it ends
+`graph` links the first 100,000 to 1,000,000 rows in one graph and searches it at four sizes; it ends
 after `--seconds`, and the same command goes on. `codes` names candidates by one-bit codes in inverted lists
 (RaBitQ) and orders them by the stored vectors, mapped: in the page cache, and just after they were dropped
 from it. One thread, single calls. One JSON line for each figure on standard output.
@@ -37,7 +37,7 @@ from aerotile.domain.values.descriptors import IndexKind, VectorStorage
 _faiss: Any = faiss  # the type stubs that faiss ships lack some names
 BASE = 1_000_000
 NOISE = 0.02
-GRAPH_SIZES = (100_000, 300_000, 1_000_000)
+GRAPH_SIZES = (100_000, 300_000, 600_000, 1_000_000)
 _STEP = 50_000
 _TRAINED = 64
 """Rows for each inverted list from which the lists' centres are learnt."""
@@ -84,7 +84,7 @@ def graph(arguments: argparse.Namespace) -> None:
         index.add(rows)
         spent += time.process_time() - began
         if index.ntotal in GRAPH_SIZES:
-            wanted = wanted_of(stored[: index.ntotal], queries)
+            wanted = wanted_of(stored[: index.ntotal], queries, arguments.work)
             candidates = max(4 * NEIGHBOURS, params.ef_search) if kind.follows_keys else NEIGHBOURS
             say(
                 index=kind.value,
@@ -117,7 +117,7 @@ def codes(arguments: argparse.Namespace) -> None:
         faiss.write_index(index, str(path))
         say(index="codes", rows=arguments.rows, processor_s=round(spent), of_which_training_s=round(trained))
     index = faiss.read_index(str(path))
-    wanted = wanted_of(stored, queries)
+    wanted = wanted_of(stored, queries, arguments.work)
     with dropped(stored, arguments.work / f"rows-{arguments.rows}.npy") as from_disk:
         search = refined(index, from_disk, 160, parameters(32))
         say(index="codes", lists=32, candidates=160, vectors="on the disk", **timed(wanted, search))
@@ -165,16 +165,20 @@ def stored_rows(
             more[begin : begin + len(block)] = block
         more.flush()
         partial.rename(path)
-    return np.load(path, mmap_mode="r"), np.load(asked)
+    return np.load(path, mmap_mode="r"), np.load(asked)[: arguments.queries]
 
 
-def wanted_of(stored: npt.NDArray[np.float16], queries: npt.NDArray[np.float32]) -> DescriptorSet:
-    """The queries and their nearest rows, by comparing with every one, block by block."""
+def wanted_of(stored: npt.NDArray[np.float16], queries: npt.NDArray[np.float32], work: Path) -> DescriptorSet:
+    """The queries and their nearest rows, by comparing with every one, block by block, once in a folder."""
+    noted = work / f"nearest-{len(stored)}-{len(queries)}.npy"
+    if noted.exists():
+        return DescriptorSet(name="clustered", descriptors=stored, queries=queries, nearest=np.load(noted))
     heap = faiss.ResultHeap(len(queries), NEIGHBOURS)
     for first in range(0, len(stored), _STEP):
         distances, rows = faiss.knn(queries, stored[first : first + _STEP].astype(np.float32), NEIGHBOURS)
         heap.add_result(distances, rows + first)
     heap.finalize()
+    np.save(noted, heap.I)
     return DescriptorSet(name="clustered", descriptors=stored, queries=queries, nearest=heap.I)
 
 
