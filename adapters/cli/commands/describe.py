@@ -13,6 +13,7 @@ from ..areas import area_options, read_area_options
 from ..arguments import EXISTING_FILE, headings
 from ..command import AerotileCommand
 from ..errors import BadInputError, JobFailedError
+from ..new_files import check_new_file
 from ..output import json_option, write_json, write_line
 from ..progress import progress_bar
 from ..session import Session
@@ -96,8 +97,7 @@ def describe(
     from ...exports.described_tiles import DescribedTilesFile
 
     area = read_area_options(areas, corridor_m)
-    if not file.absolute().parent.is_dir():
-        raise BadInputError(f"no folder {file.absolute().parent}", remedy="make it, or name another")
+    check_new_file(file)
     settings = _settings(session, model, callable_name)
     network = _network(settings)
     chosen_headings = asked_headings or network.headings
