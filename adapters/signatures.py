@@ -23,6 +23,7 @@ from .files.durable_folder import sync_folder
 from .files.regular_file import read_regular
 
 _MOST_KEY_BYTES = 4_096
+KEY_REMEDY = "name the private key that aerotile base keygen wrote; the public one ends in .pub"
 _SECRET_MODE, _PUBLIC_MODE = 0o400, 0o444
 
 

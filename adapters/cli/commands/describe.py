@@ -96,7 +96,7 @@ def describe(
     from ....domain.describe_tiles import describe_tiles, job_of
     from ...exports.described_tiles import DescribedTilesFile
 
-    area = read_area_options(areas, corridor_m)
+    area, outside_area = read_area_options(areas, corridor_m)
     check_new_file(file)
     settings = _settings(session, model, callable_name)
     network = _network(settings)
@@ -137,6 +137,7 @@ def describe(
         "dimension": report.dimension,
         "taken_over": report.taken_over,
         "left_out": dict(sorted(chosen.left_out.items())),
+        "left_out_of_area": dict(outside_area),
         "refused": dict(sorted(report.refused.items())),
     }
     if as_json:

@@ -65,7 +65,7 @@ def export(
     from ....domain.export_tiles import export_tiles
     from ...composition.imagery_parts import create_tile_archive
 
-    area = read_area_options(areas, corridor_m)
+    area, outside_area = read_area_options(areas, corridor_m)
     for path in (file, *([] if dates is None else [dates])):
         check_new_file(path)
     if dates is not None and file.resolve() == dates.resolve():
@@ -104,6 +104,7 @@ def export(
                 "tiles": len(chosen),
                 "bytes": chosen.disk_bytes,
                 "left_out": dict(sorted(chosen.left_out.items())),
+                "left_out_of_area": dict(outside_area),
                 "dates": None if dates is None else str(dates),
                 "coverage": coverage,
             }
