@@ -128,8 +128,11 @@ def write_new_key(path: Path) -> str:
 
 
 def read_private_key(path: Path) -> bytes:
-    """The private key in a file that an operator names. Raises `OSError`."""
-    return read_regular(path, _MOST_KEY_BYTES, follow=True)
+    """The private key in a file that an operator names. Raises `SignatureError`."""
+    try:
+        return read_regular(path, _MOST_KEY_BYTES, follow=True)
+    except OSError as error:
+        raise SignatureError(f"it can't be read: {error.strerror}") from error
 
 
 def _encode(envelope: Envelope) -> bytes:

@@ -31,8 +31,8 @@ def sign(session: Session, generation: str, key: Path, as_json: bool) -> None:
 
     with session.existing_runtime("base") as runtime:
         name = chosen_generation(runtime, generation)
-        private_key = read_private_key(key)
         try:
+            private_key = read_private_key(key)
             public_key_text(private_key)
         except SignatureError as error:
             raise BadInputError(f"{key} can't sign: {error}", remedy=KEY_REMEDY) from error
