@@ -293,11 +293,13 @@ def test_tiles_of_a_dataset_name_it_and_contest_those_of_another(call: Call, tmp
         assert call("datasets", "define", name, *words, *source).code == 0
     first = call("provision", "o.mbtiles", "--dataset", "o", "--json")
     assert (first.code, first.json["stored"]) == (0, 4)
+    assert first.json["source_digest_not_compared"] is None
     assert {row["dataset"] for row in call("dump").json_lines} == {"o"}
     assert {row["captured_at"][:10] for row in call("dump").json_lines} == {"2026-04-01"}
     contested = call("provision", "other.mbtiles", "--dataset", "other")
     assert (contested.code, contested.err.count("contested: other.mbtiles: 12/")) == (JOB_FAILED, 4)
-    assert call("provision", "other.mbtiles", "--dataset", "other", "--keep").code == 0
+    kept = call("provision", "other.mbtiles", "o.mbtiles", "--dataset", "other", "--keep")
+    assert (kept.code, "not compared with the dataset: these are 2 sources" in kept.out) == (0, True)
     changed = call("provision", "o.mbtiles", "--dataset", "other")
     assert (changed.code, "other" in changed.error) == (BAD_CALL, True)
     write_by_gdal(tmp_path / "n.gpkg", "GPKG", TILE_FORMAT="JPEG", TILING_SCHEME="GoogleMapsCompatible")

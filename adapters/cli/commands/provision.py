@@ -21,7 +21,7 @@ from ..command import AerotileCommand
 from ..coverage import check_map_file, map_option
 from ..errors import BadInputError
 from ..intake_output import draw_map, evictions_error, list_contests, list_refusals, warn_of_evictions
-from ..output import json_option, write_json
+from ..output import json_option, write_json, write_line
 from ..progress import progress_bar
 from ..provision_output import (
     estimate_facts,
@@ -216,11 +216,13 @@ def provision(
             return
         if chosen.times is None and not as_json:
             write_dates(mosaic)
+        not_compared = _not_compared(runtime, terms, len(names))
         report, seconds, ended = _take_in(runtime, mosaic, terms, estimates)
     left_out = left_out_of(mosaic)
     map_error = draw_map(map_file, report.intake)
     if as_json:
         facts = _plan_facts(mosaic, estimates, outside_area)
+        facts["source_digest_not_compared"] = not_compared
         write_json(facts | provision_facts(report, seconds, ended, dates_from=chosen.origin))
     else:
         if report.intake.refused > 1 or ended is not None or map_error is not None:
@@ -228,6 +230,8 @@ def provision(
         list_contests(report.intake)
         write_left_out(left_out)
         write_provision(report, seconds, dates_from=chosen.origin)
+        if not_compared is not None:
+            write_line(f"the source was not compared with the dataset: {not_compared}")
     if map_error is not None:
         raise map_error
     if ended is not None:
@@ -302,6 +306,24 @@ def _show_estimate(
     write_dates(mosaic)
     write_left_out(left_out_of(mosaic))
     write_estimate(estimates)
+
+
+def _not_compared(runtime: Runtime, terms: ProvisionTerms, sources: int) -> str | None:
+    """Why the source is not compared with the digest of its dataset; None where it is, or has none.
+
+    Raises `BadInputError` for a dataset that is not defined.
+    """
+    if terms.dataset is None:
+        return None
+    try:
+        found, dataset = terms.source_digest, runtime.dataset_store.find(terms.dataset)
+    except DatasetError as error:
+        raise BadInputError(str(error), remedy=error.remedy) from error
+    if found is None:
+        return f"these are {sources} sources" if sources > 1 else "what a server sends has no digest"
+    if found.of is dataset.digest_of:
+        return None
+    return f"the digest of {dataset.name} is that of its {dataset.digest_of.value} {dataset.source}"
 
 
 def _take_in(
