@@ -23,6 +23,7 @@ from .files.durable_folder import sync_folder
 from .files.regular_file import read_regular
 
 _MOST_KEY_BYTES = 4_096
+KEY_REMEDY = "name the private key that aerotile base keygen wrote; the public one ends in .pub"
 _SECRET_MODE, _PUBLIC_MODE = 0o400, 0o444
 
 
@@ -58,7 +59,7 @@ def new_envelope(payload: bytes, payload_type: str) -> bytes:
 
 
 def open_envelope(envelope: bytes, payload_type: str, trust: Trust) -> SignedPayload:
-    """The payload, whoever signed it. Raises `SignatureError` for no envelope, or one of another type."""
+    """The payload and its signers, trusted or not. Raises `SignatureError` for no envelope of this type."""
     payload, signers = payload_of(envelope, payload_type), signers_of(envelope, payload_type, trust)
     is_trusted = bool(trust.public_keys) and len(signers) >= trust.threshold
     return SignedPayload(payload, hashlib.sha256(payload).hexdigest(), signers, is_trusted)
@@ -72,7 +73,7 @@ def who_signed(signers: tuple[str, ...], trust: Trust) -> str:
 
 
 def payload_of(envelope: bytes, payload_type: str) -> bytes:
-    """What an envelope holds, whoever signed it. Raises `SignatureError`."""
+    """What an envelope holds; its signatures are not checked. Raises `SignatureError`."""
     return _decode(envelope, payload_type).payload
 
 
@@ -127,8 +128,11 @@ def write_new_key(path: Path) -> str:
 
 
 def read_private_key(path: Path) -> bytes:
-    """The private key in a file that an operator names. Raises `OSError`."""
-    return read_regular(path, _MOST_KEY_BYTES, follow=True)
+    """The private key in a file that an operator names. Raises `SignatureError`."""
+    try:
+        return read_regular(path, _MOST_KEY_BYTES, follow=True)
+    except OSError as error:
+        raise SignatureError(f"it can't be read: {error.strerror}") from error
 
 
 def _encode(envelope: Envelope) -> bytes:
