@@ -16,12 +16,10 @@ import attrs
 import numpy as np
 
 from ...domain.build_blocks import BlockFile, BlockOutcome, GraphTask, Progress, StepReport
-from ...domain.describe_tiles import described_at
 from ...domain.errors import IndexBuildError
 from ...domain.ports.block_runner import BlockRunner
 from ...domain.values.catalogue_entries import Keys
 from ...domain.values.descriptors import HnswParams, VectorStorage
-from ...domain.values.pictures import Pictures
 from ...domain.values.recall_list import RecallList
 from ...domain.values.timestamps import timestamp_of
 from ..build_files.cut_tiles import TilesOfBlocks
@@ -108,20 +106,14 @@ def place_of_graph(job: GraphJob, task: GraphTask) -> Path:
 def refuse_without_memory(
     config: AerotileConfig, planned: PlannedBuild, runner: BlockRunner, tiles: int
 ) -> None:
-    """Raise `IndexBuildError` where no machine has the memory for the graph of so many tiles.
-
-    The network is asked for one descriptor, because nothing else says how long one is. Raises
-    `DescriptorModelError`.
-    """
+    """Raise `IndexBuildError` where no machine has the memory for the graph of so many tiles."""
     from ..faiss.build_memory import refuse_without_memory
 
     if planned.model is None:
         return
-    side = config.tiles.tile_size_pixels
-    picture: Pictures = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), dtype=np.uint8)
     refuse_without_memory(
         tiles * len(headings_of(planned, planned.model)),
-        described_at(picture, planned.model, (0,)).shape[1],
+        planned.dimension,
         config.index.hnsw_params,
         config.index.storage,
         threads=1,

@@ -70,6 +70,7 @@ def describe_job(config: AerotileConfig, planned: PlannedBuild, model: Descripto
         digest=model.digest,
         headings=headings,
         batch=plan.describe.batch,
+        dimension=planned.dimension,
         tile_size=config.tiles.tile_size_pixels,
         storage=config.index.storage,
     )

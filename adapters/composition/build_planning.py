@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from ...domain.describe_tiles import tried_dimension
 from ...domain.errors import BaseSealError, DatasetNotStorableError, ImagerySourceError
 from ...domain.intake.mosaic import Mosaic
 from ...domain.intake.provision import dates_of_files, undated
@@ -36,6 +37,8 @@ class PlannedBuild:
     mosaic: Mosaic
     places: int
     model: DescriptorModel | None
+    dimension: int
+    """Of a descriptor, as the network was tried; 0 without one."""
     descriptor_settings: DescriptorConfig
     """Those that name the network."""
     cutting: tuple[str, ...]
@@ -92,6 +95,7 @@ class PlanningParts(DescribingParts):
                 mosaic=mosaic,
                 places=sum(one.found for one in estimates),
                 model=model,
+                dimension=0 if model is None else tried_dimension(model, self.config.tiles.tile_size_pixels),
                 descriptor_settings=settings,
                 cutting=_cutting_with(kinds),
                 environment=_cutting_with(kinds) + (() if model is None else environment.WITH_AN_INDEX),

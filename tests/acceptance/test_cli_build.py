@@ -166,6 +166,39 @@ def test_a_network_that_cant_describe_such_tiles_is_refused_before_the_first_blo
     assert not (tmp_path / "work").exists()
 
 
+BROKEN = """
+import hashlib
+import numpy as np
+
+def dead(pictures):
+    return np.ones((len(pictures), 4), np.float32)
+
+def dead_on_tiles(pictures):
+    rough = pictures[:, :4, :4].std(axis=(1, 2)).mean(axis=1)  # tiles here have cells of 4 x 4 pixels
+    return np.where(rough > 50, rough, 1)[:, None].repeat(4, axis=1).astype(np.float32)
+
+dead.digest = dead_on_tiles.digest = hashlib.sha256(b"broken").hexdigest()
+"""
+
+
+def test_a_network_that_describes_all_tiles_alike_gives_no_base(
+    site: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_networks.py").write_text(BROKEN, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    write_plan(tmp_path, '[describe]\ncallable = "broken_networks:dead"\n')
+    refused = site("build", "plan.toml")
+    assert refused.code == BAD_CALL
+    assert "describes two different pictures alike" in refused.error
+    assert not (tmp_path / "work").exists()
+    write_plan(tmp_path, '[describe]\ncallable = "broken_networks:dead_on_tiles"\n')
+    for _ in range(2):  # made, and taken over
+        refused = site("build", "plan.toml")
+        assert refused.code == JOB_FAILED
+        assert f"all {len(TILES)} descriptors are the same" in refused.error
+    assert not list(ROOT.glob("base/generations/*"))
+
+
 def test_recalled_tiles_are_in_neither_the_tiles_nor_the_index_of_a_build(
     site: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,6 +372,7 @@ def test_a_number_that_is_taken_is_refused_before_the_first_block(site: Call, tm
         ({"corridor": "5km"}, "", "no area is given"),
         ({"area": ["1e1,95,2e1,96"]}, "", "plan.toml: area: "),
         ({"sources": ["https://tiles.example/{z}/{x}/{y}.jpg?key=abc"]}, "", "one is an address"),
+        ({"area": []}, "", "plan.toml: area: must name an area"),
         ({"area": ["170,1,171,2"]}, "", "no source has a tile of the area"),
         ({}, "[describe]\nmodle = 'x'", "there is no describe.modle in a plan"),
         ({}, "[describe]\nbatch = 0", "describe.batch: must be a whole number within 1..256"),

@@ -31,6 +31,7 @@ def test_descriptors_of_an_earlier_run_that_the_storage_of_this_one_can_not_hold
         digest="b",
         headings=(0,),
         batch=1,
+        dimension=4,
         tile_size=64,
         storage=VectorStorage.FLOAT32,
     )
