@@ -103,6 +103,19 @@ def place_of_graph(job: GraphJob, task: GraphTask) -> Path:
     return place_of(job.work, "graphs", identity_of(facts))
 
 
+def graph_memory_bytes(config: AerotileConfig, planned: PlannedBuild, tiles: int) -> int:
+    """What the graph of so many tiles takes in memory; 0 without a network."""
+    from ..faiss.build_memory import build_memory_bytes
+    from ..faiss.kinds import kind_for
+
+    if planned.model is None:
+        return 0
+    descriptors = tiles * len(headings_of(planned, planned.model))
+    params, storage = config.index.hnsw_params, config.index.storage
+    kind = kind_for(descriptors, planned.dimension, params, storage)
+    return build_memory_bytes(descriptors, planned.dimension, params, storage, 1, kind)
+
+
 def refuse_without_memory(
     config: AerotileConfig, planned: PlannedBuild, runner: BlockRunner, tiles: int
 ) -> None:
