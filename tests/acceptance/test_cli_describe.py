@@ -321,3 +321,25 @@ def test_an_answer_that_is_not_finite_ends_the_run(filled: Call, tmp_path: Path)
     ended = filled("describe", "d.npz", "--model", "network.onnx")
     assert (ended.code, "not finite" in ended.error) == (JOB_FAILED, True)
     assert not Path("d.npz").exists()
+
+
+LEARNING = """
+import hashlib
+import numpy as np
+
+def describe(pictures):
+    rows = pictures.mean(axis=(1, 2), dtype=np.float32)
+    return rows - rows.mean(axis=0)  # over the pictures of a call
+
+describe.digest = hashlib.sha256(b"learning").hexdigest()
+"""
+
+
+def test_a_network_that_was_saved_while_it_learned_is_refused_before_the_first_tile(
+    filled: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "learning_network.py").write_text(LEARNING, encoding="utf-8")
+    ended = filled("describe", "d.npz", "--with", "learning_network:describe")
+    assert ended.code == JOB_FAILED
+    assert "describes a picture otherwise when another one is beside it" in ended.error
+    assert not list(tmp_path.glob("d.npz*"))
