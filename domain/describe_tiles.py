@@ -31,8 +31,8 @@ LISTED = 5
 
 _COMPANY = 0.1
 """How far a row may be from that of its picture alone, as a part of what lies between two pictures' rows."""
-_ALIKE = 1e-6
-"""Of a row's length: rows that are no further apart are those of one picture."""
+_ALIKE, _LAST_DIGITS = 1e-6, 1e-2
+"""Of a row's length: rows no further apart are those of one picture; what half precision may cost."""
 
 _KIND_OF: dict[type[Exception], str] = {
     TileRecalledError: "recalled",
@@ -196,13 +196,13 @@ def tried_dimension(model: DescriptorModel, side: int) -> int:
     pictures[1] = pictures[1, :, :1]  # stripes: as unlike noise as a picture with edges can be
     together, alone = _described_at(pictures, model, (0,)), _described_at(pictures[:1], model, (0,))
     _check_length(model, alone, together.shape[1])
-    apart = float(np.linalg.norm(together[0] - together[1]))
-    if apart <= _ALIKE * float(np.linalg.norm(together[0])):
+    length, apart = float(np.linalg.norm(together[0])), float(np.linalg.norm(together[0] - together[1]))
+    if apart <= _ALIKE * length:
         raise DescriptorModelError(
             f"{model.name} describes two different pictures alike, so that no search could tell tiles apart",
             remedy="correct the network or its preprocessing",
         )
-    if float(np.linalg.norm(alone[0] - together[0])) > _COMPANY * apart:
+    if float(np.linalg.norm(alone[0] - together[0])) > max(_COMPANY * apart, _LAST_DIGITS * length):
         raise DescriptorModelError(
             f"{model.name} describes a picture otherwise when another one is beside it, "
             "so that no camera frame would find its tile",

@@ -218,7 +218,7 @@ def test_a_network_by_which_no_search_would_find_a_tile_is_refused_when_it_is_tr
 
 
 def test_a_trial_allows_for_the_last_digits_which_company_may_change() -> None:
-    model = Counted(lambda rows: rows * np.float32(1 + 0.01 * len(rows)))
+    model = Counted(lambda rows: rows * np.float32(1 + 0.005 * len(rows)))
     assert tried_dimension(model, 16) == 48
     assert sorted(model.calls) == [1, 2]
 
