@@ -20,7 +20,7 @@ from ...domain.store.access_times import AccessTimeBuffer
 from ...domain.store.amend_tile import amend_tiles
 from ...domain.store.catalogue_sync import CatalogueSync
 from ...domain.store.check import StoreCheck, check_store
-from ...domain.store.clock_guard import ClockGuard, latest_known
+from ...domain.store.clock_guard import ClockGuard, KnownTimes, latest_known
 from ...domain.store.delete_tile import TileDeleter
 from ...domain.store.delete_tiles import delete_tiles
 from ...domain.store.disk_budget import CacheBudgetEnforcer
@@ -96,7 +96,12 @@ class StoreParts(DatabaseParts):
     @cached_property
     def clock_guard(self) -> ClockGuard:
         """The clock for ages and orders; says when the machine's can't be right."""
-        return ClockGuard(self.clock, self._catalogue, self.recorder)
+        return ClockGuard(self.clock, self._known_times, self.recorder)
+
+    @cached_property
+    def _known_times(self) -> KnownTimes:
+        """What proves that the clock is behind."""
+        return self._catalogue
 
     @cached_property
     def mapping_cache(self) -> CompiledMappingCache:
@@ -193,8 +198,12 @@ class StoreParts(DatabaseParts):
         )
 
     def clock_fault(self, now: datetime) -> ClockFault | None:
-        """Why `now` can't be right, by what the database holds; None when nothing speaks against it."""
-        return find_clock_fault(now, known=latest_known(*self.rows.latest_capture_and_access_us()))
+        """Why `now` can't be right, by what is stored; None when nothing speaks against it."""
+        return find_clock_fault(now, known=self._latest_known())
+
+    def _latest_known(self) -> datetime:
+        """The latest time that the database proves."""
+        return latest_known(*self.rows.latest_capture_and_access_us())
 
     @cached_property
     def tile_intake(self) -> TileIntake:
