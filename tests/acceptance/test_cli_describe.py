@@ -189,9 +189,7 @@ def test_a_turned_frame_finds_its_tile_among_several_headings(filled: Call) -> N
 
 def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(filled: Call) -> None:
     halves, options = os.environ["HALVES"], ("--batch", "64")
-    assert (
-        filled("describe", "whole.npz", "--with", halves, *options).code == 0
-    )  # 2 calls of the trial, 4 and 1
+    assert filled("describe", "whole.npz", "--with", halves, *options).code == 0  # 2 to try it, 4 and 1
     broken = filled("describe", "d.npz", "--with", halves, *options, MOST_CALLS="13")
     assert (broken.code, "the power went" in broken.error) == (JOB_FAILED, True)
     assert not Path("d.npz").exists()
