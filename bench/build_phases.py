@@ -72,8 +72,8 @@ def main() -> int:
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aerotile-phases-")))
-        warm_plan = _plan(folder / "warm", folder / "warm.tif", _WARM_SIDE)
-        plan_file = _plan(folder / "whole", arguments.raster or folder / "whole.tif", arguments.side)
+        warm_plan = write_plan(folder / "warm", folder / "warm.tif", _WARM_SIDE)
+        plan_file = write_plan(folder / "whole", arguments.raster or folder / "whole.tif", arguments.side)
         pool = stack.enter_context(ProcessPoolExecutor(1, mp_context=get_context("spawn")))
         warm = stack.enter_context(_planned(warm_plan, arguments.tile))
         runtime, planned = stack.enter_context(_planned(plan_file, arguments.tile))
@@ -125,7 +125,7 @@ def _compared(phase: str, alone: list[dict[str, Any]], shared: list[dict[str, An
     }
 
 
-def _plan(folder: Path, raster: Path, side: int) -> Path:
+def write_plan(folder: Path, raster: Path, side: int) -> Path:
     folder.mkdir()
     if not raster.exists():
         write_raster(raster, side)
@@ -147,7 +147,7 @@ def _planned(plan_file: Path, tile: int, name: str = "shared") -> Iterator[tuple
 
 
 @attrs.define
-class _ProcessorTime:
+class ProcessorTime:
     """Seconds of processor time by phase: of this process, and of those that it began and that live."""
 
     own: dict[str, float] = attrs.field(factory=dict)
@@ -171,7 +171,7 @@ class _ProcessorTime:
 
 def _build(runtime: Runtime, planned: PlannedBuild, runner: BlockRunner) -> dict[str, Any]:
     """Build into new folders: the seconds of each phase, and the digests."""
-    processor = _ProcessorTime()
+    processor = ProcessorTime()
     report = runtime.build_base(planned, runner, number=1, progress=processor.progress)
     processor.enter(None)
     shutil.rmtree(planned.plan.work)

@@ -24,6 +24,9 @@ from .values.tile_key import MORTON_BITS, VARIANT_BITS
 SHARD_ROWS = 1 << 15
 """Descriptors of a shard, give or take a block: 32 MiB at 512 components of two bytes."""
 
+ALIKE = "shards whose descriptors are all the same"
+"""A count of a shard's outcome."""
+
 Progress = Callable[[str, int, "int | None"], None]
 """`progress(phase, done, total)`."""
 
@@ -150,9 +153,18 @@ def describe_blocks(
 def order_blocks(
     described: StepReport, steps: BuildSteps, runner: BlockRunner, progress: Progress
 ) -> StepReport:
-    """Write descriptors in the order of tile keys. Raises `BaseSealError`."""
+    """Write descriptors in the order of tile keys.
+
+    Raises `BaseSealError`, also where no shard has two different descriptors: those of a broken network.
+    """
     shards = list(_shard_tasks(described.files))
-    return _run(runner, "order", steps.order, iter(shards), lambda _: 1, progress, len(shards))
+    ordered = _run(runner, "order", steps.order, iter(shards), lambda _: 1, progress, len(shards))
+    if ordered.counts[ALIKE] == len(shards):
+        raise BaseSealError(
+            f"all {ordered.rows} descriptors are the same, so that no search could tell the tiles apart",
+            remedy="correct the network or its preprocessing, and build again",
+        )
+    return ordered
 
 
 def runs_of(keys: Keys) -> tuple[KeyRun, ...]:

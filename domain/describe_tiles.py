@@ -29,6 +29,11 @@ BLOCK_TILES = 256
 LISTED = 5
 """How many refused tiles a report names; its counts are whole."""
 
+_COMPANY = 0.1
+"""How far a row may be from that of its picture alone, as a part of what lies between two pictures' rows."""
+_ALIKE, _LAST_DIGITS = 1e-6, 1e-2
+"""Of a row's length: rows no further apart are those of one picture; what half precision may cost."""
+
 _KIND_OF: dict[type[Exception], str] = {
     TileRecalledError: "recalled",
     ContentHashMismatchError: "damaged",
@@ -95,10 +100,12 @@ def describe_tiles(
     *,
     headings: tuple[int, ...],
     batch: int,
+    dimension: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> DescribeReport:
     """Describe the tiles in the order of their keys; the writer's file is durable when this returns.
 
+    `dimension` is that of `tried_dimension`.
     A tile that is recalled, damaged, missing or no picture is left out and counted. Whatever else goes wrong
     ends the run, and a later one of the same job goes on behind the last block. A block with a tile that was
     left out is described anew then. Raises `DescriptorModelError`, `DescribedTilesError`,
@@ -113,7 +120,9 @@ def describe_tiles(
             if number in finished:
                 taken_over += len(positions)
             else:
-                block = describe_block(chosen, positions, supply, model, headings=headings, batch=batch)
+                block = describe_block(
+                    chosen, positions, supply, model, headings=headings, batch=batch, dimension=dimension
+                )
                 writer.add(number, block)
                 refused += block.refused
             progress(positions.stop, len(chosen))
@@ -143,8 +152,12 @@ def describe_block(
     *,
     headings: tuple[int, ...],
     batch: int,
+    dimension: int,
 ) -> DescribedBlock:
-    """Describe the tiles at some positions; the same positions, in calls of the same size, each time."""
+    """Describe the tiles at some positions; the same positions, in calls of the same size, each time.
+
+    Raises `DescriptorModelError`, also for a descriptor of another length than `dimension`.
+    """
     described: list[TileId] = []
     waiting: list[Pictures] = []
     parts: list[Descriptors] = []
@@ -158,9 +171,10 @@ def describe_block(
         else:
             described.append(tile_id)
         if len(waiting) == batch or (waiting and position == positions[-1]):
-            parts.append(described_at(np.concatenate(waiting), model, headings))
+            parts.append(_described_at(np.concatenate(waiting), model, headings))
+            _check_length(model, parts[-1], dimension)
             waiting.clear()
-    rows = np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+    rows = np.concatenate(parts) if parts else np.empty((0, dimension), np.float32)
     return DescribedBlock(tuple(described), rows, tuple(refused))
 
 
@@ -172,7 +186,40 @@ def _picture(tile_id: TileId, sha256: bytes, supply: TileSupply) -> Pictures:
     return supply.decode(pixels)
 
 
-def described_at(pictures: Pictures, model: DescriptorModel, headings: tuple[int, ...]) -> Descriptors:
+def tried_dimension(model: DescriptorModel, side: int) -> int:
+    """How many numbers a descriptor has, by describing two pictures of this width together and one alone.
+
+    Raises `DescriptorModelError`, also where both pictures get the same descriptor, and where a descriptor
+    depends on the pictures beside its own: a camera frame is described alone.
+    """
+    pictures: Pictures = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
+    pictures[1] = pictures[1, :, :1]  # stripes: as unlike noise as a picture with edges can be
+    together, alone = _described_at(pictures, model, (0,)), _described_at(pictures[:1], model, (0,))
+    _check_length(model, alone, together.shape[1])
+    length, apart = float(np.linalg.norm(together[0])), float(np.linalg.norm(together[0] - together[1]))
+    if apart <= _ALIKE * length:
+        raise DescriptorModelError(
+            f"{model.name} describes two different pictures alike, so that no search could tell tiles apart",
+            remedy="correct the network or its preprocessing",
+        )
+    if float(np.linalg.norm(alone[0] - together[0])) > max(_COMPANY * apart, _LAST_DIGITS * length):
+        raise DescriptorModelError(
+            f"{model.name} describes a picture otherwise when another one is beside it, "
+            "so that no camera frame would find its tile",
+            remedy="save the network for inference: one that normalises over the pictures of a call won't do",
+        )
+    return int(together.shape[1])
+
+
+def _check_length(model: DescriptorModel, rows: Descriptors, dimension: int) -> None:
+    if rows.shape[1] != dimension:
+        raise DescriptorModelError(
+            f"{model.name} answers with {rows.shape[1]} numbers a picture, and with {dimension} before",
+            remedy="correct the network: one row a picture, of one length",
+        )
+
+
+def _described_at(pictures: Pictures, model: DescriptorModel, headings: tuple[int, ...]) -> Descriptors:
     """The rows of these pictures, those of one picture together. Raises `DescriptorModelError`."""
     try:
         by_heading = [model.describe(turned(pictures, heading)) for heading in headings]

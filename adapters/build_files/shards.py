@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,12 @@ def shard_arrays(task: ShardTask, storage: VectorStorage) -> dict[str, Array]:
         keys.append(block.array("keys")[run.start : run.stop])
         vectors.append(block.array("vectors")[run.start : run.stop].astype(component_of(storage)))
     return {"keys": np.concatenate(keys), "vectors": np.concatenate(vectors)}
+
+
+def tells_tiles_apart(shard: Mapping[str, Array]) -> bool:
+    """Whether different tiles have different descriptors, or there is but one tile."""
+    keys, vectors = shard["keys"], shard["vectors"]
+    return bool((vectors != vectors[0]).any()) or bool((keys == keys[0]).all())
 
 
 class ShardedDescriptors:

@@ -16,12 +16,10 @@ import attrs
 import numpy as np
 
 from ...domain.build_blocks import BlockFile, BlockOutcome, GraphTask, Progress, StepReport
-from ...domain.describe_tiles import described_at
 from ...domain.errors import IndexBuildError
 from ...domain.ports.block_runner import BlockRunner
 from ...domain.values.catalogue_entries import Keys
 from ...domain.values.descriptors import HnswParams, VectorStorage
-from ...domain.values.pictures import Pictures
 from ...domain.values.recall_list import RecallList
 from ...domain.values.timestamps import timestamp_of
 from ..build_files.cut_tiles import TilesOfBlocks
@@ -105,23 +103,30 @@ def place_of_graph(job: GraphJob, task: GraphTask) -> Path:
     return place_of(job.work, "graphs", identity_of(facts))
 
 
+def graph_memory_bytes(config: AerotileConfig, planned: PlannedBuild, tiles: int) -> int:
+    """What the graph of so many tiles takes in memory; 0 without a network."""
+    from ..faiss.build_memory import build_memory_bytes
+    from ..faiss.kinds import kind_for
+
+    if planned.model is None:
+        return 0
+    descriptors = tiles * len(headings_of(planned, planned.model))
+    params, storage = config.index.hnsw_params, config.index.storage
+    kind = kind_for(descriptors, planned.dimension, params, storage)
+    return build_memory_bytes(descriptors, planned.dimension, params, storage, 1, kind)
+
+
 def refuse_without_memory(
     config: AerotileConfig, planned: PlannedBuild, runner: BlockRunner, tiles: int
 ) -> None:
-    """Raise `IndexBuildError` where no machine has the memory for the graph of so many tiles.
-
-    The network is asked for one descriptor, because nothing else says how long one is. Raises
-    `DescriptorModelError`.
-    """
+    """Raise `IndexBuildError` where no machine has the memory for the graph of so many tiles."""
     from ..faiss.build_memory import refuse_without_memory
 
     if planned.model is None:
         return
-    side = config.tiles.tile_size_pixels
-    picture: Pictures = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), dtype=np.uint8)
     refuse_without_memory(
         tiles * len(headings_of(planned, planned.model)),
-        described_at(picture, planned.model, (0,)).shape[1],
+        planned.dimension,
         config.index.hnsw_params,
         config.index.storage,
         threads=1,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..build_files.work_folder import identity_of
 from ..config.settings import AerotileConfig
 from . import build_environment as environment
 from .build_planning import PlannedBuild
-from .build_steps import CutJob, DescribeJob, OrderJob, SourceFile
+from .build_steps import CutJob, DescribeJob, OrderJob
 
 if TYPE_CHECKING:
     from ...domain.ports.descriptor_model import DescriptorModel
@@ -28,7 +29,10 @@ def cut_job(config: AerotileConfig, planned: PlannedBuild, threads: int | None) 
             {
                 "sources": [digest.sha256 for digest in planned.digests],
                 "tables": [file_and_table(name)[1] for name in plan.sources],
-                "beside": [[path.suffix, digest_of_file(path).sha256] for path in planned.beside],
+                "beside": [
+                    [Path(file.name).suffix, digest_of_file(Path(file.name)).sha256]
+                    for file in planned.beside
+                ],
                 "tile_size": config.tiles.tile_size_pixels,
                 "scheme": plan.scheme,
                 "enlarge_to": enlarge_to,
@@ -38,8 +42,8 @@ def cut_job(config: AerotileConfig, planned: PlannedBuild, threads: int | None) 
             }
         ),
         work=str(plan.work),
-        sources=tuple(map(SourceFile.of, plan.sources)),
-        beside=tuple(SourceFile.of(str(path)) for path in planned.beside),
+        sources=planned.files,
+        beside=planned.beside,
         tile_size=config.tiles.tile_size_pixels,
         scheme=plan.scheme,
         enlarge_to=enlarge_to,
@@ -70,6 +74,7 @@ def describe_job(config: AerotileConfig, planned: PlannedBuild, model: Descripto
         digest=model.digest,
         headings=headings,
         batch=plan.describe.batch,
+        dimension=planned.dimension,
         tile_size=config.tiles.tile_size_pixels,
         storage=config.index.storage,
     )

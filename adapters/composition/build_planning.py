@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from ...domain.describe_tiles import tried_dimension
 from ...domain.errors import BaseSealError, DatasetNotStorableError, ImagerySourceError
 from ...domain.intake.mosaic import Mosaic
 from ...domain.intake.provision import dates_of_files, undated
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ...domain.ports.descriptor_model import DescriptorModel
     from ...domain.values.areas import Area
     from ..input_files.build_plan import BuildPlan
+    from .build_steps import SourceFile
 
 _RASTER = "GeoTIFF"
 """The kind of a source that GDAL reads."""
@@ -35,7 +37,11 @@ class PlannedBuild:
     plan: BuildPlan
     mosaic: Mosaic
     places: int
+    jpeg_bytes: int
+    """Of their tiles, about."""
     model: DescriptorModel | None
+    dimension: int
+    """Of a descriptor, as the network was tried; 0 without one."""
     descriptor_settings: DescriptorConfig
     """Those that name the network."""
     cutting: tuple[str, ...]
@@ -44,8 +50,10 @@ class PlannedBuild:
     """What every machine of the build must have in the same version."""
     digests: tuple[SourceDigest, ...]
     """Of the sources."""
-    beside: tuple[Path, ...]
-    """Files beside GeoTIFFs that are read with them."""
+    files: tuple[SourceFile, ...]
+    """The sources, as they were before they were hashed."""
+    beside: tuple[SourceFile, ...]
+    """Files beside GeoTIFFs that are read with them, likewise."""
     sectors: tuple[SectorBoundary, ...]
     dataset: Dataset | None
 
@@ -62,6 +70,7 @@ class PlanningParts(DescribingParts):
         `BaseSealError`, `OSError`.
         """
         from ..input_files.sector_files import read_sectors
+        from .build_steps import SourceFile
         from .imagery_parts import digest_of_source, open_imagery_source, tile_picture_codec
         from .model_parts import open_descriptor_model
 
@@ -77,6 +86,7 @@ class PlanningParts(DescribingParts):
                 )
                 for name in plan.sources
             ]
+            files = tuple(map(SourceFile.of, plan.sources))
             codec = tile_picture_codec(self.config.tiles.tile_size_pixels)
             mosaic = Mosaic.of(sources, codec, zooms=plan.zooms, area=area)
             self._check_dates(plan, mosaic)
@@ -85,18 +95,22 @@ class PlanningParts(DescribingParts):
             model = None if plan.describe is None else open_descriptor_model(settings, threads=1)
             kinds = {source.facts.kind for source in sources}
             sectors = read_sectors(*plan.sectors).sectors
-            digests = tuple(filter(None, (digest_of_source(name, plan.scheme) for name in plan.sources)))
             rasters = [Path(source.name) for source in sources if source.facts.kind == _RASTER]
+            beside = tuple(SourceFile.of(str(path)) for path in _files_beside(rasters))
+            digests = tuple(filter(None, (digest_of_source(name, plan.scheme) for name in plan.sources)))
             yield PlannedBuild(
                 plan=plan,
                 mosaic=mosaic,
                 places=sum(one.found for one in estimates),
+                jpeg_bytes=sum(one.disk_bytes for one in estimates),
                 model=model,
+                dimension=0 if model is None else tried_dimension(model, self.config.tiles.tile_size_pixels),
                 descriptor_settings=settings,
                 cutting=_cutting_with(kinds),
                 environment=_cutting_with(kinds) + (() if model is None else environment.WITH_AN_INDEX),
                 digests=digests,
-                beside=_files_beside(rasters),
+                files=files,
+                beside=beside,
                 sectors=sectors,
                 dataset=_dataset_of(plan, digests),
             )

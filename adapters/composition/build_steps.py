@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import attrs
 import numpy as np
 
-from ...domain.build_blocks import BlockFile, BlockOutcome, ShardTask
+from ...domain.build_blocks import ALIKE, BlockFile, BlockOutcome, ShardTask
 from ...domain.choose_tiles import ChosenTiles
 from ...domain.describe_tiles import TileSupply, describe_block
 from ...domain.errors import BaseSealError
@@ -32,7 +32,7 @@ from ...domain.values.tile_key import VariantTable, decode_tile_key
 from ...domain.values.tiles import TileId
 from ..build_files.block_file import open_block, write_block
 from ..build_files.cut_tiles import encode_tiles, tile_bytes
-from ..build_files.shards import shard_arrays
+from ..build_files.shards import shard_arrays, tells_tiles_apart
 from ..build_files.work_folder import finished, identity_of, outcome_of, place_of
 from ..config.settings import DescriptorConfig
 from .imagery_parts import file_and_table, open_imagery_source, tile_picture_codec
@@ -90,6 +90,8 @@ class DescribeJob:
     """Of the network."""
     headings: tuple[int, ...]
     batch: int
+    dimension: int
+    """Of a descriptor."""
     tile_size: int
     storage: VectorStorage
 
@@ -152,7 +154,13 @@ def describe(job: DescribeJob, tiles: BlockFile) -> BlockOutcome:
     model = _opened(job.identity, lambda stack: _open_model(job))
     multiply_by_one_thread()
     described = describe_block(
-        _chosen(rows), range(len(rows)), supply, model, headings=job.headings, batch=job.batch
+        _chosen(rows),
+        range(len(rows)),
+        supply,
+        model,
+        headings=job.headings,
+        batch=job.batch,
+        dimension=job.dimension,
     )
     tile_ids = [tile_id for tile_id in described.tile_ids for _ in job.headings]
     check_components(tile_ids, described.descriptors, job.storage)
@@ -173,7 +181,8 @@ def order(job: OrderJob, task: ShardTask) -> BlockOutcome:
     if (before := finished(path)) is not None:
         return outcome_of(path, before.digest, before.facts, before.array("keys"), taken_over=True)
     arrays = shard_arrays(task, job.storage)
-    facts: dict[str, Any] = {"counts": {}, "refusals": []}
+    counts = {} if tells_tiles_apart(arrays) else {ALIKE: 1}
+    facts: dict[str, Any] = {"counts": counts, "refusals": []}
     digest = write_block(path, facts, arrays)
     return outcome_of(path, digest, facts, arrays["keys"], taken_over=False)
 

@@ -21,6 +21,7 @@ from ...domain.build_blocks import (
     describe_blocks,
     order_blocks,
 )
+from ...domain.build_sizes import BuildSize, build_size
 from ...domain.errors import BaseSealError, RuntimeNotAvailableError
 from ...domain.ports.block_runner import BlockRunner
 from ...domain.values.catalogue_entries import Keys
@@ -90,6 +91,27 @@ class BuildingParts(PlanningParts):
                 scratch = stack.enter_context(TemporaryDirectory(prefix="aerotile-workers-"))
                 runner = runner_of_workers(workers, scratch, found)
             yield stack.enter_context(runner)
+
+    def build_size(self, planned: PlannedBuild) -> BuildSize:
+        """What the build takes if every place gives a tile. Raises `ImagerySourceError`."""
+        from ..descriptor_arrays import component_of
+        from .build_jobs import headings_of
+
+        model = planned.model
+        return build_size(
+            tiles=planned.places,
+            blocks=sum(1 for _ in planned.mosaic.blocks()),
+            jpeg_bytes=planned.jpeg_bytes,
+            rows_a_tile=0 if model is None else len(headings_of(planned, model)),
+            dimension=planned.dimension,
+            component_bytes=component_of(self.config.index.storage).itemsize,
+        )
+
+    def graph_memory_bytes(self, planned: PlannedBuild) -> int:
+        """What the graph of all places takes in memory, on one machine; 0 without a network."""
+        from .build_graph import graph_memory_bytes
+
+        return graph_memory_bytes(self.config, planned, planned.places)
 
     def build_base(
         self,

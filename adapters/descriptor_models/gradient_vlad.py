@@ -100,8 +100,13 @@ class GradientVlad:
         try:
             with np.load(io.BytesIO(read_regular(path, _MAX_FILE_BYTES, follow=True))) as arrays:
                 parts = [arrays[name] for name in _SHAPES]
-        except Exception as error:  # numpy and zipfile raise many kinds for a damaged or foreign file
-            raise DescriptorModelError(f"{path} is no learned descriptor: {error}") from error
+        except OSError as error:
+            raise DescriptorModelError(f"can't read {path}: {error.strerror}") from error
+        except Exception as error:  # numpy and zipfile raise many kinds, and numpy advises to unpickle
+            raise DescriptorModelError(
+                f"{path} is no learned descriptor, or it is damaged",
+                remedy="name the .npz that the demo learned from its tiles, or a network in a .onnx",
+            ) from error
         for (name, shape), part in zip(_SHAPES.items(), parts, strict=True):
             if part.shape != shape or part.dtype != np.float32 or not np.isfinite(part).all():
                 raise DescriptorModelError(

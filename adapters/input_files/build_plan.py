@@ -93,7 +93,7 @@ def read_build_plan(path: Path) -> BuildPlan:
             f"{path}: sources: one is an address, and a build takes files and folders",
             remedy="bring its tiles into a store with aerotile provision, and aerotile export them",
         )
-    area = table.taken("area", _texts) or ()
+    area = table.taken("area", _areas) or ()
     dataset, describe = table.inner("dataset"), table.inner("describe")
     plan = BuildPlan(
         file=path,
@@ -206,6 +206,13 @@ def _texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise ValueError(f"must be a list of texts, got {value!r}")
     return tuple(map(_text, value))
+
+
+def _areas(value: Any) -> tuple[str, ...]:
+    found = _texts(value)
+    if not found:  # which would mean everywhere
+        raise ValueError("must name an area; without the key the build goes everywhere")
+    return found
 
 
 def _flag(value: Any) -> bool:

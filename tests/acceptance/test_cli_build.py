@@ -20,7 +20,9 @@ from PIL import Image
 from small_networks import STEPS, SmallNetwork
 
 import aerotile
+from aerotile.adapters.composition.imagery_parts import digest_of_source
 from aerotile.adapters.descriptor_models.gradient_vlad import GradientVlad
+from aerotile.domain.values.datasets import SourceDigest
 from aerotile.domain.values.tile_key import decode_tile_key
 
 SIZE = 16
@@ -166,6 +168,59 @@ def test_a_network_that_cant_describe_such_tiles_is_refused_before_the_first_blo
     assert not (tmp_path / "work").exists()
 
 
+def test_an_estimate_says_what_the_build_then_takes_and_builds_nothing(site: Call, tmp_path: Path) -> None:
+    estimate = site("build", "plan.toml", "--estimate", "--json")
+    assert estimate.code == 0, estimate.err
+    assert not (tmp_path / "work").exists()
+    assert not ROOT.exists() or not os.listdir(ROOT)  # noqa: PTH208 - nothing at all was made
+    built = site("build", "plan.toml", "--json").json
+    steps, said = built["steps"], estimate.json
+    assert (said["tiles"], said["descriptors"]) == (steps["cut"]["rows"], steps["describe"]["rows"])
+    assert (said["blocks"], said["shards"]) == (steps["cut"]["blocks"], steps["order"]["blocks"])
+    assert said["tasks"] == sum(step["blocks"] for step in steps.values())
+    for step, key in (("tiles", "tile"), ("descriptors", "descriptor"), ("shards", "shard")):
+        taken = sum(file.stat().st_size for file in tmp_path.glob(f"work/{step}/*/*"))
+        assert said[f"{key}_bytes"] == pytest.approx(taken, rel=0.01)
+    words = site("build", "plan.toml", "--estimate").out
+    assert f"{len(TILES)} tiles in {said['blocks']} blocks, {2 * len(TILES)} descriptors in 1 shards" in words
+    write_plan(tmp_path, "")
+    bare = site("build", "plan.toml", "--estimate", "--json").json
+    assert (bare["descriptors"], bare["tasks"], bare["graph_memory_bytes"]) == (0, said["blocks"], 0)
+
+
+BROKEN = """
+import hashlib
+import numpy as np
+
+def dead(pictures):
+    return np.ones((len(pictures), 4), np.float32)
+
+def dead_on_tiles(pictures):
+    rough = pictures[:, :4, :4].std(axis=(1, 2)).mean(axis=1)  # tiles here have cells of 4 x 4 pixels
+    return np.where(rough > 50, rough, 1)[:, None].repeat(4, axis=1).astype(np.float32)
+
+dead.digest = dead_on_tiles.digest = hashlib.sha256(b"broken").hexdigest()
+"""
+
+
+def test_a_network_that_describes_all_tiles_alike_gives_no_base(
+    site: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_networks.py").write_text(BROKEN, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    write_plan(tmp_path, '[describe]\ncallable = "broken_networks:dead"\n')
+    refused = site("build", "plan.toml")
+    assert refused.code == BAD_CALL
+    assert "describes two different pictures alike" in refused.error
+    assert not (tmp_path / "work").exists()
+    write_plan(tmp_path, '[describe]\ncallable = "broken_networks:dead_on_tiles"\n')
+    for _ in range(2):  # made, and taken over
+        refused = site("build", "plan.toml")
+        assert refused.code == JOB_FAILED
+        assert f"all {len(TILES)} descriptors are the same" in refused.error
+    assert not list(ROOT.glob("base/generations/*"))
+
+
 def test_recalled_tiles_are_in_neither_the_tiles_nor_the_index_of_a_build(
     site: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +279,21 @@ def test_overviews_beside_a_raster_that_change_are_cut_anew(site: Call, tmp_path
     again = site("build", "plan.toml", "--json").json
     assert again["steps"]["cut"]["taken_over"] == 0
     assert again["steps"]["cut"]["blocks"] == first["steps"]["cut"]["blocks"]
+
+
+def test_a_source_that_changes_while_it_is_hashed_is_refused_by_name(
+    site: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hashed(name: str, scheme: str | None) -> SourceDigest | None:
+        digest = digest_of_source(name, scheme)
+        os.utime(name, ns=(0, 1_700_000_000_000_000_000))
+        return digest
+
+    monkeypatch.setattr("aerotile.adapters.composition.imagery_parts.digest_of_source", hashed)
+    refused = site("build", "plan.toml")
+    assert refused.code == JOB_FAILED
+    assert "ortho.mbtiles is not the file that the build began with" in refused.error
+    assert not list(tmp_path.glob("work/tiles/*/*"))
 
 
 def test_the_time_of_a_tiff_is_not_taken_for_the_date_of_its_imagery(site: Call, tmp_path: Path) -> None:
@@ -339,6 +409,7 @@ def test_a_number_that_is_taken_is_refused_before_the_first_block(site: Call, tm
         ({"corridor": "5km"}, "", "no area is given"),
         ({"area": ["1e1,95,2e1,96"]}, "", "plan.toml: area: "),
         ({"sources": ["https://tiles.example/{z}/{x}/{y}.jpg?key=abc"]}, "", "one is an address"),
+        ({"area": []}, "", "plan.toml: area: must name an area"),
         ({"area": ["170,1,171,2"]}, "", "no source has a tile of the area"),
         ({}, "[describe]\nmodle = 'x'", "there is no describe.modle in a plan"),
         ({}, "[describe]\nbatch = 0", "describe.batch: must be a whole number within 1..256"),

@@ -189,8 +189,8 @@ def test_a_turned_frame_finds_its_tile_among_several_headings(filled: Call) -> N
 
 def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(filled: Call) -> None:
     halves, options = os.environ["HALVES"], ("--batch", "64")
-    assert filled("describe", "whole.npz", "--with", halves, *options).code == 0  # 4 calls and 1
-    broken = filled("describe", "d.npz", "--with", halves, *options, MOST_CALLS="9")
+    assert filled("describe", "whole.npz", "--with", halves, *options).code == 0  # 2 to try it, 4 and 1
+    broken = filled("describe", "d.npz", "--with", halves, *options, MOST_CALLS="13")
     assert (broken.code, "the power went" in broken.error) == (JOB_FAILED, True)
     assert not Path("d.npz").exists()
     resumed = filled("describe", "d.npz", "--with", halves, *options, "--json")
@@ -201,7 +201,7 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(filled: Call) -> No
 
 def test_a_run_of_another_job_is_refused_and_says_in_what_it_differs(filled: Call, tmp_path: Path) -> None:
     halves = os.environ["HALVES"]
-    assert filled("describe", "d.npz", "--with", halves, MOST_CALLS="0").code == JOB_FAILED
+    assert filled("describe", "d.npz", "--with", halves, MOST_CALLS="2").code == JOB_FAILED
     for options, differs in (
         (("--with", halves, "--headings", "90"), "headings"),
         (("--with", halves, "--batch", "64"), "batch"),
@@ -245,10 +245,10 @@ def test_tiles_without_a_descriptor_are_counted_by_reason_and_fail_the_run(
 
 def test_a_tile_that_came_back_is_described_when_a_run_goes_on(filled: Call, tmp_path: Path) -> None:
     halves = os.environ["HALVES"]
-    assert filled("describe", "whole.npz", "--with", halves).code == 0  # 10 calls
+    assert filled("describe", "whole.npz", "--with", halves).code == 0  # 2 calls of the trial, and 10
     first = tmp_path / f"aerotile-data/tiles/{described('whole.npz')['tiles'][0]}.jpg"
     away = first.rename(tmp_path / "away.jpg")
-    assert filled("describe", "d.npz", "--with", halves, MOST_CALLS="18").code == JOB_FAILED
+    assert filled("describe", "d.npz", "--with", halves, MOST_CALLS="22").code == JOB_FAILED
     assert [path.suffix for path in Path("d.npz.partial").glob("0*")] == [".again"]
     away.rename(first)
     assert filled("describe", "d.npz", "--with", halves).code == 0
@@ -321,3 +321,25 @@ def test_an_answer_that_is_not_finite_ends_the_run(filled: Call, tmp_path: Path)
     ended = filled("describe", "d.npz", "--model", "network.onnx")
     assert (ended.code, "not finite" in ended.error) == (JOB_FAILED, True)
     assert not Path("d.npz").exists()
+
+
+LEARNING = """
+import hashlib
+import numpy as np
+
+def describe(pictures):
+    rows = pictures.mean(axis=(1, 2), dtype=np.float32)
+    return rows - rows.mean(axis=0)  # over the pictures of a call
+
+describe.digest = hashlib.sha256(b"learning").hexdigest()
+"""
+
+
+def test_a_network_that_was_saved_while_it_learned_is_refused_before_the_first_tile(
+    filled: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "learning_network.py").write_text(LEARNING, encoding="utf-8")
+    ended = filled("describe", "d.npz", "--with", "learning_network:describe")
+    assert ended.code == JOB_FAILED
+    assert "describes a picture otherwise when another one is beside it" in ended.error
+    assert not list(tmp_path.glob("d.npz*"))

@@ -13,7 +13,7 @@ import pytest
 
 from aerotile.adapters.memory.descriptor_model import MemoryDescriptorModel
 from aerotile.domain.choose_tiles import ChosenTiles
-from aerotile.domain.describe_tiles import BLOCK_TILES, TileSupply, describe_tiles, job_of
+from aerotile.domain.describe_tiles import BLOCK_TILES, TileSupply, describe_tiles, job_of, tried_dimension
 from aerotile.domain.errors import (
     DescribedTilesError,
     DescriptorModelError,
@@ -106,6 +106,7 @@ def test_tiles_go_by_blocks_in_calls_of_a_batch_and_progress_is_told_by_block() 
         writer,
         headings=(0,),
         batch=100,
+        dimension=48,
         progress=lambda done, total: told.append((done, total)),
     )
     assert model.calls == [100, 100, 56, 3]
@@ -116,7 +117,7 @@ def test_tiles_go_by_blocks_in_calls_of_a_batch_and_progress_is_told_by_block() 
 
 def test_the_rows_of_a_tile_lie_together_in_the_order_of_the_headings() -> None:
     model, writer = MemoryDescriptorModel(), Blocks()
-    describe_tiles(chosen(5), SUPPLY, model, writer, headings=(90, 0), batch=2)
+    describe_tiles(chosen(5), SUPPLY, model, writer, headings=(90, 0), batch=2, dimension=48)
     rows = writer.blocks[0].descriptors
     assert rows.shape == (10, 48)
     for number in range(5):
@@ -134,7 +135,9 @@ def test_finished_blocks_are_taken_over_and_not_read() -> None:
 
     supply, writer = TileSupply(read_bytes=read_bytes, decode=picture), Blocks(frozenset({0}))
     model = MemoryDescriptorModel()
-    report = describe_tiles(chosen(BLOCK_TILES + 2), supply, model, writer, headings=(0,), batch=8)
+    report = describe_tiles(
+        chosen(BLOCK_TILES + 2), supply, model, writer, headings=(0,), batch=8, dimension=48
+    )
     assert read == [BLOCK_TILES, BLOCK_TILES + 1]
     assert (report.taken_over, report.tiles) == (BLOCK_TILES, BLOCK_TILES + 2)
 
@@ -149,7 +152,7 @@ def test_a_tile_of_other_bytes_or_without_a_picture_is_left_out_and_the_others_k
         read_bytes=lambda tile_id: b"other" if tile_id.x == 0 else content_of(tile_id.x), decode=decode
     )
     model, writer = MemoryDescriptorModel(), Blocks()
-    report = describe_tiles(chosen(5), supply, model, writer, headings=(0,), batch=2)
+    report = describe_tiles(chosen(5), supply, model, writer, headings=(0,), batch=2, dimension=48)
     assert report.refused == {"damaged": 1, "no picture": 1}
     assert [(tile_id.x, kind) for tile_id, kind in report.listed] == [(0, "damaged"), (4, "no picture")]
     assert (report.tiles, [tile_id.x for tile_id in writer.blocks[0].tile_ids]) == (3, [1, 2, 3])
@@ -164,19 +167,60 @@ def test_a_store_that_fails_ends_the_run_and_no_file_is_finished() -> None:
     writer = Blocks()
     supply = TileSupply(read_bytes=gone, decode=picture)
     with pytest.raises(StoreUnavailableError):
-        describe_tiles(chosen(3), supply, MemoryDescriptorModel(), writer, headings=(0,), batch=2)
+        describe_tiles(
+            chosen(3), supply, MemoryDescriptorModel(), writer, headings=(0,), batch=2, dimension=48
+        )
     assert (writer.blocks, writer.is_finished) == ({}, False)
 
 
 def test_a_network_that_does_not_take_such_pictures_is_named() -> None:
     odd = TileSupply(read_bytes=SUPPLY.read_bytes, decode=lambda content: picture(content)[:, :7])
     with pytest.raises(DescriptorModelError, match="can't describe such tiles: pictures must have"):
-        describe_tiles(chosen(1), odd, MemoryDescriptorModel(), Blocks(), headings=(0,), batch=2)
+        describe_tiles(
+            chosen(1), odd, MemoryDescriptorModel(), Blocks(), headings=(0,), batch=2, dimension=48
+        )
 
 
 def test_an_answer_of_another_number_of_rows_is_refused() -> None:
     with pytest.raises(DescriptorModelError, match=r"answers 2 pictures with arrays of shape \(1, 48\)"):
-        describe_tiles(chosen(2), SUPPLY, Counted(lambda rows: rows[:1]), Blocks(), headings=(0,), batch=2)
+        describe_tiles(
+            chosen(2), SUPPLY, Counted(lambda rows: rows[:1]), Blocks(), headings=(0,), batch=2, dimension=48
+        )
+
+
+def test_descriptors_of_another_length_than_the_first_are_refused() -> None:
+    model = Counted(lambda rows: rows if len(rows) == 2 else rows[:, :8])
+    with pytest.raises(DescriptorModelError, match="answers with 8 numbers a picture, and with 48 before"):
+        describe_tiles(chosen(3), SUPPLY, model, Blocks(), headings=(0,), batch=2, dimension=48)
+    with pytest.raises(DescriptorModelError, match="answers with 8 numbers a picture, and with 48 before"):
+        tried_dimension(model, 8)
+
+
+def less_their_mean(rows: Descriptors) -> Descriptors:
+    """As a network that was saved while it learned: it normalises over the pictures of a call."""
+    centred: Descriptors = rows - rows.mean(axis=0)
+    return centred
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (np.zeros_like, "describes two different pictures alike"),
+        (np.ones_like, "describes two different pictures alike"),
+        (less_their_mean, "describes a picture otherwise when another one is beside it"),
+    ],
+)
+def test_a_network_by_which_no_search_would_find_a_tile_is_refused_when_it_is_tried(
+    answer: Callable[[Descriptors], Descriptors], said: str
+) -> None:
+    with pytest.raises(DescriptorModelError, match=said):
+        tried_dimension(Counted(answer), 16)
+
+
+def test_a_trial_allows_for_the_last_digits_which_company_may_change() -> None:
+    model = Counted(lambda rows: rows * np.float32(1 + 0.005 * len(rows)))
+    assert tried_dimension(model, 16) == 48
+    assert sorted(model.calls) == [1, 2]
 
 
 def test_a_job_differs_with_whatever_decides_its_rows() -> None:
@@ -207,5 +251,7 @@ def test_a_run_without_one_described_tile_says_what_became_of_them() -> None:
     supply = TileSupply(read_bytes=lambda tile_id: b"other", decode=picture)
     writer = Blocks()
     with pytest.raises(DescribedTilesError, match=r"described: 3 damaged, such as imported/10/0/7"):
-        describe_tiles(chosen(3), supply, MemoryDescriptorModel(), writer, headings=(0,), batch=2)
+        describe_tiles(
+            chosen(3), supply, MemoryDescriptorModel(), writer, headings=(0,), batch=2, dimension=48
+        )
     assert not writer.is_finished

@@ -25,6 +25,7 @@ from ..session import Session
 
 if TYPE_CHECKING:
     from ....domain.build_blocks import StepReport
+    from ....domain.build_sizes import BuildSize
     from ....domain.values.areas import Area
     from ...composition.building_parts import BuildReport
     from ...input_files.build_plan import BuildPlan
@@ -36,6 +37,7 @@ _LISTED = 5
     cls=AerotileCommand,
     epilog="""\b
 Example:
+  aerotile build theatre.toml --estimate
   aerotile build theatre.toml
 The plan, whose paths begin in its folder:
   sources = ["ortho.tif"]
@@ -68,6 +70,12 @@ The plan, whose paths begin in its folder:
 @click.option(
     "--leave-out", is_flag=True, help="Seal without the places and tiles that were refused; they are counted."
 )
+@click.option(
+    "--estimate",
+    "only_estimate",
+    is_flag=True,
+    help="Count tiles, blocks and tasks, say what they take, and build nothing.",
+)
 @json_option
 @click.pass_obj
 def build(
@@ -77,6 +85,7 @@ def build(
     workers: int | None,
     scheduler: str | None,
     leave_out: bool,
+    only_estimate: bool,
     as_json: bool,
 ) -> None:
     """Build a base from imagery, without a store: cut, describe, index, seal.
@@ -98,6 +107,10 @@ def build(
         raise BadInputError("--workers and --scheduler contradict each other", remedy="give one of them")
     area, outside_area = _area(plan)
     with session.runtime() as runtime, _bad_plan():
+        if only_estimate:
+            with runtime.planned_build(plan, area) as planned:
+                _print_size(runtime.build_size(planned), runtime.graph_memory_bytes(planned), as_json=as_json)
+            return
         with (
             runtime.planned_build(plan, area) as planned,
             runtime.block_runner(planned, workers=workers, scheduler=scheduler) as runner,
@@ -113,6 +126,24 @@ def build(
             _print(report, facts)
         if report.refused or report.left_out:
             raise _refusals_error(report)
+
+
+def _print_size(size: BuildSize, graph_memory: int, *, as_json: bool) -> None:
+    facts = attrs.asdict(size) | {"work_bytes": size.work_bytes, "graph_memory_bytes": graph_memory}
+    if as_json:
+        write_json(facts)
+        return
+    write_line(
+        f"{size.tiles} tiles in {size.blocks} blocks, "
+        f"{size.descriptors} descriptors in {size.shards} shards: {size.tasks} tasks"
+    )
+    write_line(
+        f"working folder about {in_words(size.work_bytes)} (tiles {in_words(size.tile_bytes)}, descriptors "
+        f"{in_words(size.descriptor_bytes)}, shards {in_words(size.shard_bytes)}), and the graph; "
+        f"sorting {in_words(size.sorting_bytes)}"
+    )
+    if graph_memory:
+        write_line(f"memory for the graph up to {in_words(graph_memory)}, on one machine")
 
 
 def _area(plan: BuildPlan) -> tuple[Area | None, Mapping[str, int]]:

@@ -93,7 +93,7 @@ def describe(
     picture is left out and counted, and the exit code is 1 then.
     """
     from ....domain.choose_tiles import TilePlan, choose_tiles
-    from ....domain.describe_tiles import describe_tiles, job_of
+    from ....domain.describe_tiles import describe_tiles, job_of, tried_dimension
     from ...exports.described_tiles import DescribedTilesFile
 
     area, outside_area = read_area_options(areas, corridor_m)
@@ -122,10 +122,18 @@ def describe(
             recalls=runtime.recall_identity(),
             batch=batch,
         )
+        dimension = tried_dimension(network, session.config.tiles.tile_size_pixels)
         writer = DescribedTilesFile(file, job)
         with progress_bar("tiles", len(chosen)) as advance:
             report = describe_tiles(
-                chosen, supply, network, writer, headings=chosen_headings, batch=batch, progress=advance
+                chosen,
+                supply,
+                network,
+                writer,
+                headings=chosen_headings,
+                batch=batch,
+                dimension=dimension,
+                progress=advance,
             )
     facts = {
         "file": str(file),
