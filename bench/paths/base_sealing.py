@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from peers import mbtiles, pmtiles_archive
 from aerotile import TileId
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
 
-from .read_store import every_tile, reading_store, relative_path
+from .read_store import every_file, reading_store
 
 _PROBE = Path(__file__).resolve().parent.parent / "probes" / "seal_base.py"
 _SOME = 280_000
@@ -62,7 +63,8 @@ def _memory(workshop: Workshop) -> Facts:
     if workshop.sizes.quick:
         return {"peak_mb": peak(_SOME // 8)[0] / 1e6}
     few, many = _SOME, 2 * _SOME
-    (less, _), (more, before) = peak(few), peak(many)
+    with ThreadPoolExecutor(2) as both:  # memory is looked at, not time
+        (less, _), (more, before) = both.map(peak, (few, many))
     each = max(0.0, (more - less) / (many - few))
     return {
         "peak_mb": (more + each * (_MANY - many)) / 1e6,
@@ -71,15 +73,10 @@ def _memory(workshop: Workshop) -> Facts:
     }
 
 
-def _paths(workshop: Workshop) -> list[tuple[TileId, Path]]:
-    folder = workshop.shared(reading_store).config.tiles_folder
-    return [(tile, folder / relative_path(tile)) for tile, _ in every_tile(workshop)]
-
-
 @contextmanager
 def _floor(workshop: Workshop) -> Iterator[Samples]:
     listed = workshop.path("seal-paths")
-    listed.write_text("".join(f"{path}\n" for _, path in _paths(workshop)), "ascii")
+    listed.write_text("".join(f"{path}\n" for _, path in every_file(workshop)), "ascii")
     program = workshop.floors.program("seal_copy")
     with running(program, listed, workshop.path("seal-copy")) as floor:
         yield floor
@@ -93,7 +90,7 @@ def _copying(name: str, copy: Copy) -> Callable[[Workshop], AbstractContextManag
 
     @contextmanager
     def opened(workshop: Workshop) -> Iterator[Operation]:
-        paths, target = _paths(workshop), workshop.path(name)
+        paths, target = list(every_file(workshop)), workshop.path(name)
 
         def copied() -> None:
             copy(target, paths)

@@ -58,9 +58,9 @@ def test_a_noisy_minute_moves_no_paired_ratio() -> None:
         assert paired_ratio(made.ours.summary, made.floor.summary) == 2  # type: ignore[arg-type] # it has samples
 
 
-def test_blocks_that_have_no_partner_are_compared_by_their_medians() -> None:
-    one, two = Summary.of([np.array([4.0])]), Summary.of([np.array([1.0]), np.array([3.0])])
-    assert paired_ratio(one, two) == 4
+def test_a_subject_with_fewer_blocks_is_compared_by_the_turns_that_it_took_part_in() -> None:
+    one, two = Summary.of([np.array([4.0])]), Summary.of([np.array([2.0]), np.array([1.0]), np.array([1.0])])
+    assert (paired_ratio(one, two), paired_ratio(two, one)) == (2, 0.5)
 
 
 def test_a_target_is_met_when_every_part_of_it_is() -> None:
@@ -204,6 +204,21 @@ def test_a_path_has_one_subject_of_ours_and_no_name_twice() -> None:
         MeasuredPath(id="row", subjects=(floor,), full=effort, quick=effort)
     with pytest.raises(ValueError, match="one name"):
         MeasuredPath(id="row", subjects=(ours, ours), full=effort, quick=effort)
+
+
+def test_ours_and_the_floor_change_places_from_turn_to_turn() -> None:
+    effort = Effort(blocks=1, rounds=1)
+    subjects = (subject("ours", Role.OURS), subject("floor", Role.FLOOR), subject("peer", Role.PEER))
+    path = MeasuredPath(id="row", subjects=subjects, full=effort, quick=effort)
+    turns = [[one.name for one in path.turn(place)] for place in range(3)]
+    assert turns == [["ours", "floor", "peer"], ["floor", "ours", "peer"], ["ours", "floor", "peer"]]
+    alone = MeasuredPath(id="row", subjects=subjects[:1], full=effort, quick=effort)
+    assert alone.turn(1) == alone.subjects
+
+
+def test_a_slow_subject_takes_part_in_no_more_than_its_share() -> None:
+    assert Effort(blocks=10, rounds=300).within(Effort(blocks=3, rounds=500)) == Effort(blocks=3, rounds=300)
+    assert Effort(blocks=10, rounds=300).within(None) == Effort(blocks=10, rounds=300)
 
 
 def test_the_takings_of_the_lock_are_the_slope_of_the_time_over_the_switch_interval() -> None:
