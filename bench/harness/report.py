@@ -133,6 +133,12 @@ def growth_text(results: RunResults) -> str:
     return "".join(f"{texts[0]} {'; '.join(texts[1:])}\n" for texts in lines.values())
 
 
+def cores_text(table: Iterable[Row], cores: int) -> str:
+    """Which of the rows have a ratio that another number of cores changes, and why."""
+    named = [f"{row.target.id} ({row.target.by_cores})" for row in table if row.target.by_cores]
+    return f"ratios that depend on the number of cores, {cores} here: {'; '.join(named)}\n" if named else ""
+
+
 def spent_text(results: RunResults) -> str:
     """What took the run's time: the seconds of each path, and how many of them its preparation took."""
     paths = sorted(results.paths.values(), key=lambda path: -path.prepared_s - path.measured_s)

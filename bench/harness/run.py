@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -123,6 +124,7 @@ def run(plan: Plan) -> int:
     report.write_json(plan.output / "bench.json", {**content, "quick": plan.sizes.quick, **others})
     (plan.output / "bench.md").write_text(report.markdown(table), encoding="utf-8")
     sys.stdout.write(report.plain(table, plan.tolerance))
+    sys.stdout.write(report.cores_text(table, len(os.sched_getaffinity(0))))
     sys.stdout.write(report.growth_text(results))
     sys.stdout.write(report.spent_text(results))
     for describe, found in (

@@ -163,6 +163,6 @@ CUT = MeasuredPath(
             note="the same functions without Dask",
         ),
     ),
-    full=Effort(blocks=4, rounds=1),
+    full=Effort(blocks=3, rounds=1),
     quick=Effort(blocks=3, rounds=1),
 )

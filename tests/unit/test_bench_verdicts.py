@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from harness.report import any_missed, markdown, plain, rows
+from harness.report import any_missed, cores_text, markdown, plain, rows
 from harness.results import PathResult, RunResults, SubjectResult
 from harness.statistics import Summary, paired_ratio, percentile
 from harness.subjects import Effort, MeasuredPath, Role, Subject
@@ -107,6 +107,12 @@ def test_tolerance_widens_times_and_ratios_but_no_facts() -> None:
     assert judge(made, wide, tolerance=2).outcome is Outcome.MET
     fact = Target(id="row", what="", facts={"recall": at_least(0.95)})
     assert judge(made, fact, tolerance=2).outcome is Outcome.MISSED
+
+
+def test_ratios_that_depend_on_the_number_of_cores_are_named() -> None:
+    table = rows(RunResults(), tolerance=1)
+    assert "cores, 2 here: P-4 (both have up to four threads" in cores_text(table, 2)
+    assert cores_text([row for row in table if row.target.id == "P-1"], 2) == ""
 
 
 def test_what_has_no_figures_is_neither_met_nor_missed() -> None:
