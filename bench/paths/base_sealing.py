@@ -141,4 +141,5 @@ SEAL = MeasuredPath(
     ),
     full=Effort(blocks=3, rounds=1),
     quick=Effort(blocks=2, rounds=1),
+    warm_up=False,
 )

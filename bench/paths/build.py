@@ -165,4 +165,5 @@ CUT = MeasuredPath(
     ),
     full=Effort(blocks=3, rounds=1),
     quick=Effort(blocks=3, rounds=1),
+    warm_up=False,
 )
