@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ from ...domain.store.pin_tiles import pin_tiles
 from ...domain.store.tile_store import FileBackedTileStore
 from ...domain.store.write_batches import IN_FLIGHT
 from ...domain.values.catalogue_entries import Keys
+from ...domain.values.inventory import TileInventory
 from ...domain.values.tile_key import VariantTable
 from ...domain.values.tiles import TileId, TileMetadataPersistent
 from ..background import BackgroundTask
@@ -38,6 +40,7 @@ from ..background import BackgroundTask
 if TYPE_CHECKING:
     from ...ext import CompiledMappingCache
     from ..filesystem import FilesystemTileFiles
+    from ..postgres.tile_rows import PostgresTileRows
 
 
 from .database_parts import DatabaseParts
@@ -141,10 +144,25 @@ class StoreParts(DatabaseParts):
     @cached_property
     def tile_store(self) -> FileBackedTileStore:
         """The tile store within its disk budget, as opened: reconciled, with its catalogue."""
+        rows = self.rows  # whose database is refused, if it is, before any file is looked at
+        # The files are listed while other connections are made: each waits for something else.
+        with ThreadPoolExecutor(1, "inventory") as beside:
+            listing = beside.submit(self.files.inventory)
+            try:
+                store = self._opened(rows, listing.result)
+            finally:
+                del (
+                    listing
+                )  # otherwise its error and this frame would keep each other alive, and folders open
+        _trim_heap()  # loading the catalogue took several times the memory that stays in use
+        self.tile_feed.follow(store)
+        return store
+
+    def _opened(self, rows: PostgresTileRows, listed: Callable[[], TileInventory]) -> FileBackedTileStore:
         self.part("mapping_releaser")
         self.part("lru_flusher")
-        store = FileBackedTileStore(
-            self.rows,
+        return FileBackedTileStore(
+            rows,
             self.files,
             sync=self._catalogue_sync,
             gate=self.freshness_gate,
@@ -155,11 +173,9 @@ class StoreParts(DatabaseParts):
             read_deadline_s=self.config.reads.deadline_s or None,
             clock_guard=self.clock_guard,
             recalls=self.part("recalls"),
+            listed=listed,
             check_process=self.process.check,
         )
-        _trim_heap()  # loading the catalogue took several times the memory that stays in use
-        self.tile_feed.follow(store)
-        return store
 
     @cached_property
     def _catalogue_sync(self) -> CatalogueSync:
