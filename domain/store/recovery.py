@@ -70,7 +70,7 @@ def reconcile(
     """
     _check_identity(rows, files)
     completed, missing = _fill_hashes(rows, files)
-    differences, marked = _compare(rows, files, catalogue, listed)
+    differences, marked = _compare(rows, files, catalogue, listed or files.inventory)
     # After the load: a replacement that the catalogue has is settled, or among these.
     settled = _settle(rows, files, catalogue, rows.unsettled())
     repaired, lost = _repair(rows, files, catalogue, differences, lock_timeout_s)
@@ -151,28 +151,21 @@ def _fill_hashes(rows: TileRows, files: TileFiles) -> tuple[int, list[TileId]]:
 
 
 def _compare(
-    rows: TileRows,
-    files: TileFiles,
-    catalogue: TileCatalogue,
-    listed: Callable[[], TileInventory] | None,
+    rows: TileRows, files: TileFiles, catalogue: TileCatalogue, listed: Callable[[], TileInventory]
 ) -> tuple[_Differences, list[TileId]]:
-    """Load the catalogue while the files are listed; the tiles that were marked as without a file, too.
-
-    Changes during the listing show up as differences.
-    """
+    """Load the catalogue while the files are listed. Changes during the listing show up as differences."""
     with ThreadPoolExecutor(2, "inventory") as beside:
-        listing = beside.submit(files.inventory if listed is None else listed)
+        listing = beside.submit(listed)
         mark = catalogue.mark()
-        columns, variants = rows.catalogue()
-        # The database looks for them, in every row, while the columns are sorted and compared.
+        loaded = rows.catalogue()
+        # The database looks at every row for tiles without a file, while the columns are sorted and compared.
         marked = beside.submit(lambda: list(rows.marked_missing()))
-        catalogue.load(columns, variants, since=mark)
-        del columns
+        catalogue.load(*loaded, since=mark)
+        del loaded
         try:
             return _Differences(listing.result(), *catalogue.snapshot()), marked.result()
         finally:
-            # Otherwise their errors and this frame would keep each other alive, and folders open.
-            del listing, marked
+            del listing, marked  # whose errors and this frame would keep each other alive, and folders open
 
 
 class _Differences:
