@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -21,7 +20,7 @@ from ...domain.store.access_times import AccessTimeBuffer
 from ...domain.store.amend_tile import amend_tiles
 from ...domain.store.catalogue_sync import CatalogueSync
 from ...domain.store.check import StoreCheck, check_store
-from ...domain.store.clock_guard import ClockGuard, latest_known
+from ...domain.store.clock_guard import ClockGuard, KnownTimes, latest_known
 from ...domain.store.delete_tile import TileDeleter
 from ...domain.store.delete_tiles import delete_tiles
 from ...domain.store.disk_budget import CacheBudgetEnforcer
@@ -32,7 +31,6 @@ from ...domain.store.pin_tiles import pin_tiles
 from ...domain.store.tile_store import FileBackedTileStore
 from ...domain.store.write_batches import IN_FLIGHT
 from ...domain.values.catalogue_entries import Keys
-from ...domain.values.inventory import TileInventory
 from ...domain.values.tile_key import VariantTable
 from ...domain.values.tiles import TileId, TileMetadataPersistent
 from ..background import BackgroundTask
@@ -40,7 +38,6 @@ from ..background import BackgroundTask
 if TYPE_CHECKING:
     from ...ext import CompiledMappingCache
     from ..filesystem import FilesystemTileFiles
-    from ..postgres.tile_rows import PostgresTileRows
 
 
 from .database_parts import DatabaseParts
@@ -99,7 +96,12 @@ class StoreParts(DatabaseParts):
     @cached_property
     def clock_guard(self) -> ClockGuard:
         """The clock for ages and orders; says when the machine's can't be right."""
-        return ClockGuard(self.clock, self._catalogue, self.recorder)
+        return ClockGuard(self.clock, self._known_times, self.recorder)
+
+    @cached_property
+    def _known_times(self) -> KnownTimes:
+        """What proves that the clock is behind."""
+        return self._catalogue
 
     @cached_property
     def mapping_cache(self) -> CompiledMappingCache:
@@ -144,25 +146,10 @@ class StoreParts(DatabaseParts):
     @cached_property
     def tile_store(self) -> FileBackedTileStore:
         """The tile store within its disk budget, as opened: reconciled, with its catalogue."""
-        rows = self.rows  # whose database is refused, if it is, before any file is looked at
-        # The files are listed while other connections are made: each waits for something else.
-        with ThreadPoolExecutor(1, "inventory") as beside:
-            listing = beside.submit(self.files.inventory)
-            try:
-                store = self._opened(rows, listing.result)
-            finally:
-                del (
-                    listing
-                )  # otherwise its error and this frame would keep each other alive, and folders open
-        _trim_heap()  # loading the catalogue took several times the memory that stays in use
-        self.tile_feed.follow(store)
-        return store
-
-    def _opened(self, rows: PostgresTileRows, listed: Callable[[], TileInventory]) -> FileBackedTileStore:
         self.part("mapping_releaser")
         self.part("lru_flusher")
-        return FileBackedTileStore(
-            rows,
+        store = FileBackedTileStore(
+            self.rows,
             self.files,
             sync=self._catalogue_sync,
             gate=self.freshness_gate,
@@ -173,9 +160,11 @@ class StoreParts(DatabaseParts):
             read_deadline_s=self.config.reads.deadline_s or None,
             clock_guard=self.clock_guard,
             recalls=self.part("recalls"),
-            listed=listed,
             check_process=self.process.check,
         )
+        _trim_heap()  # loading the catalogue took several times the memory that stays in use
+        self.tile_feed.follow(store)
+        return store
 
     @cached_property
     def _catalogue_sync(self) -> CatalogueSync:
@@ -209,8 +198,12 @@ class StoreParts(DatabaseParts):
         )
 
     def clock_fault(self, now: datetime) -> ClockFault | None:
-        """Why `now` can't be right, by what the database holds; None when nothing speaks against it."""
-        return find_clock_fault(now, known=latest_known(*self.rows.latest_capture_and_access_us()))
+        """Why `now` can't be right, by what is stored; None when nothing speaks against it."""
+        return find_clock_fault(now, known=self._latest_known())
+
+    def _latest_known(self) -> datetime:
+        """The latest time that the database proves."""
+        return latest_known(*self.rows.latest_capture_and_access_us())
 
     @cached_property
     def tile_intake(self) -> TileIntake:

@@ -10,7 +10,7 @@ replacement was committed, and its file gets its place.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from uuid import UUID
@@ -55,22 +55,15 @@ class ReconcileReport:
 
 
 def reconcile(
-    rows: TileRows,
-    files: TileFiles,
-    catalogue: TileCatalogue,
-    *,
-    now: datetime,
-    lock_timeout_s: float,
-    listed: Callable[[], TileInventory] | None = None,
+    rows: TileRows, files: TileFiles, catalogue: TileCatalogue, *, now: datetime, lock_timeout_s: float
 ) -> ReconcileReport:
     """Load the catalogue, list the files, and repair their differences.
 
-    `listed` waits for an inventory that was begun before; None: it is taken beside the load.
     Raises `StoreUnavailableError`, also when the files belong to another database; then nothing is changed.
     """
     _check_identity(rows, files)
     completed, missing = _fill_hashes(rows, files)
-    differences, marked = _compare(rows, files, catalogue, listed or files.inventory)
+    differences = _compare(rows, files, catalogue)
     # After the load: a replacement that the catalogue has is settled, or among these.
     settled = _settle(rows, files, catalogue, rows.unsettled())
     repaired, lost = _repair(rows, files, catalogue, differences, lock_timeout_s)
@@ -79,7 +72,7 @@ def reconcile(
         tiles=len(catalogue),
         rows_completed=completed,
         files_missing=len(missing),
-        files_back=_mark(rows, files, missing, marked, now),
+        files_back=_mark(rows, files, missing, now),
         replacements_settled=settled,
         **repaired,
     )
@@ -150,22 +143,16 @@ def _fill_hashes(rows: TileRows, files: TileFiles) -> tuple[int, list[TileId]]:
     return completed, [tile_id for tile_id in without_file if tile_id in left]
 
 
-def _compare(
-    rows: TileRows, files: TileFiles, catalogue: TileCatalogue, listed: Callable[[], TileInventory]
-) -> tuple[_Differences, list[TileId]]:
+def _compare(rows: TileRows, files: TileFiles, catalogue: TileCatalogue) -> _Differences:
     """Load the catalogue while the files are listed. Changes during the listing show up as differences."""
-    with ThreadPoolExecutor(2, "inventory") as beside:
-        listing = beside.submit(listed)
+    with ThreadPoolExecutor(1, "inventory") as beside:
+        listing = beside.submit(files.inventory)
         mark = catalogue.mark()
-        loaded = rows.catalogue()
-        # The database looks at every row for tiles without a file, while the columns are sorted and compared.
-        marked = beside.submit(lambda: list(rows.marked_missing()))
-        catalogue.load(*loaded, since=mark)
-        del loaded
+        catalogue.load(*rows.catalogue(), since=mark)
         try:
-            return _Differences(listing.result(), *catalogue.snapshot()), marked.result()
+            return _Differences(listing.result(), *catalogue.snapshot())
         finally:
-            del listing, marked  # whose errors and this frame would keep each other alive, and folders open
+            del listing  # otherwise its error and this frame would keep each other alive, and folders open
 
 
 class _Differences:
@@ -286,15 +273,13 @@ def _settle(rows: TileRows, files: TileFiles, catalogue: TileCatalogue, tile_ids
     return settled
 
 
-def _mark(
-    rows: TileRows, files: TileFiles, missing: Sequence[TileId], marked: Iterable[TileId], now: datetime
-) -> int:
-    """Mark rows whose file is gone; returns how many of the rows `marked` before have their file again."""
+def _mark(rows: TileRows, files: TileFiles, missing: Sequence[TileId], now: datetime) -> int:
+    """Mark rows whose file is gone; returns how many marked rows have their file again."""
     if missing:
         named = ", ".join(str(tile_id) for tile_id in missing[:_NAMED_IN_LOG])
         more = f" and {len(missing) - _NAMED_IN_LOG} more" if len(missing) > _NAMED_IN_LOG else ""
         _log.error("the files of %d tiles are gone, fetch them again: %s%s", len(missing), named, more)
         rows.mark_files_missing(missing, now)
-    back = [tile_id for tile_id in marked if files.exists(tile_id)]
+    back = [tile_id for tile_id in rows.marked_missing() if files.exists(tile_id)]
     rows.mark_files_present(back)
     return len(back)

@@ -17,7 +17,6 @@ from ..ports.tile_files import TileFiles
 from ..ports.tile_rows import TileRows
 from ..ports.tile_store import AmendedTile, ReplacedTile, TileWriteOutcome
 from ..values.catalogue_entries import CatalogueMatches
-from ..values.inventory import TileInventory
 from ..values.pixels import TileBytes, TilePixelHandle, as_bytes
 from ..values.tile_changes import TileChange
 from ..values.tile_grid import Bbox
@@ -62,7 +61,6 @@ class FileBackedTileStore:
         clock_guard: ClockGuard | None = None,
         recalls: RecallGuard | None = None,
         lock_timeout_s: float = 5.0,
-        listed: Callable[[], TileInventory] | None = None,
         check_process: Callable[[], None] = lambda: None,
     ) -> None:
         """Reconcile files and rows, and load the catalogue of `sync`. Raises `StoreUnavailableError`.
@@ -71,8 +69,6 @@ class FileBackedTileStore:
         they are opened. A read waits for the disk at most `read_deadline_s` seconds; None: without a limit.
         `clock_guard` guards `clock` by the catalogue of `sync`; default one of this store's own.
         `recalls` refuses the tiles of a recall list; default none.
-        `listed` waits for an inventory of `files` that was begun before, which may lie before any of the
-        rows are read; None: the files are listed beside the load.
         `check_process` raises `ForkedProcessError` in a child that was forked since; it must take no lock.
         """
         self._check_process = check_process
@@ -111,12 +107,7 @@ class FileBackedTileStore:
         if isinstance(files, SupportsFastReader) and not verify_hash:
             self._read_fast(files)
         self.opened: ReconcileReport = reconcile(
-            rows,
-            files,
-            sync.catalogue,
-            now=clock.now(),
-            lock_timeout_s=lock_timeout_s,
-            listed=listed,
+            rows, files, sync.catalogue, now=clock.now(), lock_timeout_s=lock_timeout_s
         )
         self._recalls.when_changed(self._follow_recalls)
         self._clock.look()  # now the catalogue holds the latest proven time
@@ -166,7 +157,7 @@ class FileBackedTileStore:
 
     def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
         """See `SupportsLocalReads`."""
-        check_timeout(timeout_s)
+        timeout_s = check_timeout(timeout_s)
         handle = self._get_cached(tile_id)
         return self._reader.read_first(tile_id, timeout_s) if handle is None else handle
 

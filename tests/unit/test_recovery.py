@@ -79,8 +79,8 @@ class Store:
         self.files.claim(self.rows.store_id())
         self.catalogue = MemoryTileCatalogue()
 
-    def open(self, listed: Callable[[], TileInventory] | None = None) -> ReconcileReport:
-        return reconcile(self.rows, self.files, self.catalogue, now=NOW, lock_timeout_s=5.0, listed=listed)
+    def open(self) -> ReconcileReport:
+        return reconcile(self.rows, self.files, self.catalogue, now=NOW, lock_timeout_s=5.0)
 
     def write(self, tile_id: TileId) -> None:
         metadata = described(tile_id)
@@ -168,17 +168,6 @@ def test_a_tile_deleted_in_between_is_neither_missing_nor_known(
     report = store.open()
     assert (report.orphans_removed, report.files_missing) == (0, 0)
     assert known(store) == {0, 1, 3, 4}
-
-
-def test_a_listing_begun_before_the_open_is_taken_for_what_it_is(store: Store) -> None:
-    earlier = store.files.inventory()
-    store.files.before_listing = lambda: pytest.fail("the files are listed once")
-    store.write(imported(9))
-    store.delete(imported(2))
-    report = store.open(lambda: earlier)
-    assert (report.tiles, report.orphans_removed, report.files_missing) == (5, 0, 0)
-    assert known(store) == {0, 1, 3, 4, 9}
-    assert store.files.exists(imported(9))
 
 
 @pytest.mark.parametrize("moment", ["before_looking", "after_looking"])
