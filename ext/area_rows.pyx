@@ -36,6 +36,7 @@ cdef class RowSelection:
     cdef uint8_t *is_noted  # of each block, whether `numbers` holds it
     cdef readonly Py_ssize_t bit_bytes
     cdef readonly Py_ssize_t rows_per_block
+    cdef Py_ssize_t of_rows
     cdef readonly Py_ssize_t count
     cdef readonly Py_ssize_t blocks
 
@@ -44,6 +45,7 @@ cdef class RowSelection:
         cdef Py_ssize_t most = rows.keys.shape[0] // rows.rows_per_block + 1
         self.bit_bytes = 8 * words
         self.rows_per_block = rows.rows_per_block
+        self.of_rows = rows.keys.shape[0]
         self.bits = <uint64_t *>calloc(words, 8)
         self.numbers = <int64_t *>calloc(most, sizeof(int64_t))
         self.is_noted = <uint8_t *>calloc(most, 1)
@@ -66,9 +68,11 @@ cdef class RowSelection:
         return <size_t>self.numbers
 
     def missing_in(self, const uint8_t[::1] flags not None):
-        """The numbers of its blocks whose flag is 0."""
+        """The numbers of its blocks whose flag is 0. Raises `ValueError` where blocks have no flag."""
         cdef Py_ssize_t place
         cdef list missing = []
+        if flags.shape[0] < (self.of_rows + self.rows_per_block - 1) // self.rows_per_block:
+            raise ValueError(f"{flags.shape[0]} flags are too few for the blocks of {self.of_rows} rows")
         for place in range(self.blocks):
             if not flags[self.numbers[place]]:
                 missing.append(self.numbers[place])
@@ -145,10 +149,15 @@ cdef class PlaceOrderedRows:
     def select(self, area not None, RowSelection selection not None):
         """Have `selection`, which was made for these rows, hold those whose tiles share a point with the area.
 
-        Raises `TypeError` for what is no `Area`.
+        Raises `TypeError` for what is no `Area`, `ValueError` for a selection that was made for other rows.
         """
         if type(area) is not Area:
             raise TypeError(f"area must be of type Area, got {type(area).__name__}")
+        if selection.of_rows != self.keys.shape[0] or selection.rows_per_block != self.rows_per_block:
+            raise ValueError(
+                f"the selection was made for {selection.of_rows} rows in blocks of {selection.rows_per_block}, "
+                f"not for {self.keys.shape[0]} in blocks of {self.rows_per_block}"
+            )
         cdef Spans spans = Spans(NULL, 0, 0)
         cdef Shape shape
         cdef int zoom

@@ -48,7 +48,7 @@ from ..domain.values.catalogue_entries import (
 )
 from ..domain.values.timestamps import EPOCH
 from ..domain.values.tile_grid import Bbox, check_zoom
-from ..domain.values.tile_key import VariantTable
+from ..domain.values.tile_key import MAX_FLIGHTS, VariantTable
 from ..domain.values.tiles import FreshnessLabel, TileId, TileMetadataPersistent, TileSource
 from .catalogue_matches import CompiledCatalogueMatches
 
@@ -223,6 +223,10 @@ cdef class CompiledTileCatalogue:
         self.latest_capture = max(self.latest_capture, row.captured_us)
         self.latest_access = max(self.latest_access, row.accessed_us)
         return self.put(&self.rows, row)
+
+    def can_name(self, tile_id not None):
+        """See `TileCatalogue`."""
+        return key_of(tile_id, &LAYOUT.tile_id, self.ordinals) >= 0 or len(self.flights) < MAX_FLIGHTS
 
     def remove(self, tile_id not None):
         """See `TileCatalogue`."""

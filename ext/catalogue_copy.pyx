@@ -34,7 +34,7 @@ import numpy as np
 from ..domain.values.catalogue_entries import CatalogueColumns, VOTING_CODES
 from ..domain.values.timestamps import microseconds_of
 from ..domain.errors import TileMetadataError
-from ..domain.values.tile_key import MAX_VARIANTS, VariantTable
+from ..domain.values.tile_key import MAX_FLIGHTS, VariantTable
 from ..domain.values.tile_rules import UPLOAD_ENDED
 
 cdef enum:  # the columns
@@ -72,7 +72,7 @@ cdef int64_t EPOCH_US = microseconds_of(datetime(2000, 1, 1, tzinfo=timezone.utc
 cdef int64_t FIRST_US = microseconds_of(datetime.min.replace(tzinfo=timezone.utc)) - EPOCH_US
 cdef int64_t LAST_US = microseconds_of(datetime.max.replace(tzinfo=timezone.utc)) - EPOCH_US
 
-cdef int64_t MOST_FLIGHTS = MAX_VARIANTS - FIRST_FLIGHT_ORDINAL
+cdef int64_t MOST_FLIGHTS = MAX_FLIGHTS
 cdef int ENDED = sum(1 << VOTING_CODES.index(vote) for vote in UPLOAD_ENDED)  # a bit for each voting code
 cdef list VOTING_TEXTS = [b"" if status is None else status.value.encode() for status in VOTING_CODES]
 cdef int VOTINGS = len(VOTING_TEXTS)

@@ -129,15 +129,16 @@ cdef class TileKeyCodec:
         """The `k` nearest tiles of `count` rows found, each by its nearest row; among equals the lower key first.
 
         Row -1 is none. The rows found are the nearest ones: without `are_all`, None comes back where a tile
-        that belongs to the answer may not be among them. Raises as `decode`.
+        that belongs to the answer may not be among them. Raises as `decode`, and `ValueError` for counts that
+        don't fit the arrays and a `k` below 1.
         """
         cdef Py_ssize_t place, found = 0, chosen = 0
         cdef Candidate *candidates
         cdef set seen = set()
         cdef list hits = []
         cdef object hit
-        if not 0 < count <= min(rows.shape[0], distances.shape[0]):
-            raise ValueError(f"{count} of {rows.shape[0]} rows and {distances.shape[0]} distances")
+        if k < 1 or not 0 < count <= min(rows.shape[0], distances.shape[0]):
+            raise ValueError(f"{k} of {count} of {rows.shape[0]} rows and {distances.shape[0]} distances")
         candidates = <Candidate *>malloc(count * sizeof(Candidate))
         if candidates == NULL:
             raise MemoryError

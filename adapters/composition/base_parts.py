@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from ...domain.errors import BaseUnavailableError, ConfigurationError, SealedTil
 from ...domain.make_events import base_opened_event, base_tile_damaged_event
 from ...domain.policies.freshness import FreshnessGrounds, FreshnessVerdict
 from ...domain.ports.tile_store import AmendedTile
-from ...domain.store.clock_guard import ClockGuard
+from ...domain.store.clock_guard import ClockGuard, KnownTimes, latest_known
 from ...domain.store.freshness_gate import FreshnessGate, judge_stored
 from ...domain.store.io_budget import IoBudget
 from ...domain.store.layered_store import LayeredTileStore
@@ -52,6 +53,20 @@ class _TimesOfBase:
 
     def latest_access_us(self) -> int:
         return 0
+
+
+@attrs.frozen
+class _TimesOfLayers:
+    """The `KnownTimes` that a base and the store behind it prove together."""
+
+    base: KnownTimes
+    store: KnownTimes
+
+    def latest_capture_us(self) -> int:
+        return max(self.base.latest_capture_us(), self.store.latest_capture_us())
+
+    def latest_access_us(self) -> int:
+        return self.store.latest_access_us()
 
 
 class BaseParts(StoreParts):
@@ -106,6 +121,28 @@ class BaseParts(StoreParts):
                 remedy="raise budget.max_bytes, or remove old generations",
             )
         return attrs.evolve(budget, max_bytes=budget.max_bytes - taken)
+
+    @cached_property
+    def _known_times(self) -> KnownTimes:
+        """Those of the store, and of a base that lies in front of it."""
+        stored = super()._known_times
+        return _TimesOfLayers(self._times_of_base, stored) if self.config.base.layered else stored
+
+    @cached_property
+    def _times_of_base(self) -> _TimesOfBase:
+        return _TimesOfBase(self.mapped_base.signed.manifest.latest_capture_us)
+
+    def _latest_known(self) -> datetime:
+        """The latest time that the database proves, or a base in front of it; the base is not opened."""
+        stored = super()._latest_known()
+        if not self.config.base.layered:
+            return stored
+        with suppress(BaseUnavailableError):
+            name = self.base_generations.current()
+            if name is not None:
+                manifest = self.base_generations.manifest(name, self.base_trust).manifest
+                return max(stored, latest_known(manifest.latest_capture_us, 0))
+        return stored
 
     @cached_property
     def store_in_use(self) -> FileBackedTileStore | LayeredTileStore:
@@ -174,8 +211,7 @@ class BaseParts(StoreParts):
     @cached_property
     def base_clock_guard(self) -> ClockGuard:
         """The clock, guarded by what the base proves."""
-        times = _TimesOfBase(self.mapped_base.signed.manifest.latest_capture_us)
-        clock = ClockGuard(self.clock, times, self.recorder)
+        clock = ClockGuard(self.clock, self._times_of_base, self.recorder)
         clock.look()
         return clock
 

@@ -60,7 +60,7 @@ class LocalReadsContract:
                     assert view.readonly
                     assert bytes(view) == pixels
             assert store.read_tile_bytes(tile_id) == pixels
-            for timeout_s in (None, 60.0, 0):
+            for timeout_s in (None, 60.0, 0, math.inf, np.float32(60)):
                 with store.read_tile_pixels_within(tile_id, timeout_s) as handle:
                     assert bytes(memoryview(handle)) == pixels
 

@@ -22,6 +22,7 @@ from ...domain.values.disk_usage import footprint
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_key import (
     FIRST_FLIGHT_ORDINAL,
+    MAX_FLIGHTS,
     MAX_VARIANTS,
     MORTON_BITS,
     VARIANT_BITS,
@@ -139,6 +140,12 @@ class MemoryTileCatalogue:
         self._change(row.tile_id, key, known, new)
         self._note_latest(new)
         return known is None or not np.array_equal(known.content_sha256, new.content_sha256)
+
+    def can_name(self, tile_id: TileId) -> bool:
+        """See `TileCatalogue`."""
+        check_kind(tile_id, TileId, "tile_id")
+        variants = self._state.variants
+        return _key(tile_id, variants) is not None or len(variants.flights) < MAX_FLIGHTS
 
     def remove(self, tile_id: TileId) -> bool:
         """See `TileCatalogue`."""

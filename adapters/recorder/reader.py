@@ -69,7 +69,8 @@ class RecordReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._offsets: dict[Path, int] = {}
+        self._read: dict[Path, tuple[int, int]] = {}
+        """Of each file its inode, and where the next line begins."""
         self._refused: set[Path] = set()
         self.damaged_lines = 0
         self.first_damaged: DamagedLine | None = None
@@ -119,16 +120,22 @@ class RecordReader:
                 yield line
 
     def _raw_lines(self, path: Path, *, writer_may_go_on: bool) -> Iterator[tuple[int, bytes]]:
-        """Each line with its offset. A second call continues where the first ended."""
+        """Each line with its offset. A second call continues where the first ended.
+
+        A record whose files were removed begins anew, with the name of its first file.
+        """
         try:
             with os.fdopen(open_regular(path, follow=path == self._path), "rb") as file:
-                start = self._offsets.get(path, 0)
+                status = os.fstat(file.fileno())
+                inode, start = self._read.get(path, (0, 0))
+                if inode != status.st_ino or start > status.st_size:
+                    start = 0
                 file.seek(start)
                 while line := file.readline(MAX_LINE_BYTES):
                     if writer_may_go_on and len(line) < MAX_LINE_BYTES and not line.endswith(b"\n"):
                         return
                     end = start + len(line) + _skip_rest_of_line(file, line)
-                    self._offsets[path] = end
+                    self._read[path] = status.st_ino, end
                     yield start, line
                     start = end
         except FileNotFoundError:

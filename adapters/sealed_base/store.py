@@ -102,8 +102,7 @@ class SealedTileStore:
 
     def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
         """See `SupportsLocalReads`."""
-        check_timeout(timeout_s)
-        before, self._patience.timeout_s = self._patience.timeout_s, timeout_s
+        before, self._patience.timeout_s = self._patience.timeout_s, check_timeout(timeout_s)
         try:
             return self._tiles.read_pixels(tile_id)
         finally:

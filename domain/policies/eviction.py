@@ -34,7 +34,8 @@ class EvictionList:
     """The least recently used tiles, listed a batch at a time; for one thread at a time.
 
     A listing scans every tile of the catalogue. So the rest of a listing serves the next sweep, without the
-    tiles that were read after the listing. A tile that becomes evictable later waits for the next listing.
+    tiles that were read or pinned after the listing. A tile that becomes evictable later waits for the next
+    listing.
     """
 
     def __init__(self, catalogue: KnownTiles, batch_size: int, *, onboard_only: bool) -> None:
@@ -62,4 +63,6 @@ class EvictionList:
 
     def _stands(self, tile_id: TileId) -> bool:
         entry = self._catalogue.get(tile_id)
-        return entry is not None and self._newest is not None and entry.accessed_at <= self._newest
+        if entry is None or self._newest is None:
+            return False
+        return entry.evictable and entry.accessed_at <= self._newest

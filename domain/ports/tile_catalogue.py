@@ -45,6 +45,10 @@ class TileCatalogue(Protocol):
         """
         ...
 
+    def can_name(self, tile_id: TileId) -> bool:
+        """Whether `add` has a tile key for the tile: no more than `MAX_FLIGHTS` flights have keys."""
+        ...
+
     def remove(self, tile_id: TileId) -> bool:
         """Forget a tile; whether it was known."""
         ...

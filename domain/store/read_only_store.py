@@ -12,6 +12,7 @@ from ..values.pixels import TilePixelHandle
 from ..values.tile_changes import TileChange
 from ..values.tile_grid import Bbox
 from ..values.tiles import TileId
+from ..values.validators import check_timeout
 from .catalogue_sync import CatalogueSync
 from .read_tile import TileReader
 from .recall_guard import RecallGuard, no_recalls
@@ -67,9 +68,7 @@ class ReadOnlyTileStore:
 
     def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
         """See `SupportsLocalReads`."""
-        if timeout_s is not None and not timeout_s >= 0:
-            raise ValueError(f"timeout_s must be 0 or more seconds, got {timeout_s!r}")
-        return self._reader.read_first(tile_id, timeout_s)
+        return self._reader.read_first(tile_id, check_timeout(timeout_s))
 
     def read_tile_bytes(self, tile_id: TileId) -> bytes:
         """See `SupportsLocalReads`."""

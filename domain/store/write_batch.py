@@ -12,6 +12,7 @@ from ..errors import (
     DuplicateTileError,
     HeadroomTakenError,
     TileCacheError,
+    TileMetadataError,
     TileRecalledError,
 )
 from ..flight_events import WriteStep
@@ -24,7 +25,7 @@ from ..values.disk_usage import DiskUsage
 from ..values.pixels import TileBytes, as_bytes
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
 from ..values.validators import check_kind, taken
-from .write_tile import MAX_LOST_RACES, WithdrawOnFailure, WriteParts, duplicate_of
+from .write_tile import MAX_LOST_RACES, WithdrawOnFailure, WriteParts, duplicate_of, refuse_unnamable
 
 
 def write_batch(parts: WriteParts, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
@@ -93,8 +94,12 @@ class _BatchWrite:
             except TileCacheError as error:
                 self._refuse(position, WriteStep.FRESHNESS_GATE, error)
                 continue
-            if metadata.tile_id in admitted:
-                self._refuse(position, WriteStep.INSERT, DuplicateTileError(metadata.tile_id))
+            try:
+                if metadata.tile_id in admitted:
+                    raise DuplicateTileError(metadata.tile_id)
+                refuse_unnamable(self._parts.sync.catalogue, metadata.tile_id)
+            except TileMetadataError as error:
+                self._refuse(position, WriteStep.INSERT, error)
             else:
                 admitted[metadata.tile_id] = _Admitted(position, staged, metadata)
         return list(admitted.values())
@@ -134,15 +139,17 @@ class _BatchWrite:
                         )
                 step = WriteStep.INSERT
                 created_at = parts.clock_guard.stamp(reading=self._now)
-                with parts.rows.insert_many([tile.metadata for tile in admitted], created_at) as rows:
+                with (
+                    parts.rows.insert_many([tile.metadata for tile in admitted], created_at) as rows,
+                    WithdrawOnFailure(parts.files, [tile.staged for tile in admitted]),
+                ):
                     with parts.files.prewriting(list(self._unknown(admitted))):
                         duplicates = rows.finish_insert()
                         step = WriteStep.FILES
                         new = [tile for tile in admitted if tile.metadata.tile_id not in duplicates]
                         placed = self._place(new, rows)
                     step = WriteStep.COMMIT
-                    with WithdrawOnFailure(parts.files, [tile.staged for tile in placed]):
-                        stored = rows.commit()
+                    stored = rows.commit()
                 for row in stored.values():
                     parts.sync.add(row)
         except CacheBudgetExhaustedError:

@@ -33,16 +33,19 @@ from ..errors import (
     DuplicateTileError,
     HeadroomTakenError,
     TileCacheError,
+    TileMetadataError,
 )
 from ..flight_events import WriteStep
 from ..make_events import write_event, write_failed_event
 from ..ports.clock import Clock
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.headroom import Headroom
+from ..ports.tile_catalogue import TileCatalogue
 from ..ports.tile_files import StagedTile, TileFiles
 from ..ports.tile_rows import TileRows
 from ..values.disk_usage import footprint
-from ..values.tiles import TileMetadata, TileMetadataPersistent, TileSource
+from ..values.tile_key import MAX_FLIGHTS
+from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 from .catalogue_sync import CatalogueSync
 from .clock_guard import ClockGuard
 from .freshness_gate import FreshnessGate
@@ -83,10 +86,11 @@ def write_tile(parts: WriteParts, pixels: bytes, metadata: TileMetadata) -> Tile
         admitted = parts.gate.admit(metadata, now)
         needed_bytes = footprint(admitted.disk_bytes)
         is_onboard = admitted.tile_id.source is TileSource.ONBOARD
-        if admitted.tile_id in parts.sync.catalogue:
-            step = WriteStep.INSERT
-            if (known := parts.rows.get(admitted.tile_id)) is not None:
-                raise duplicate_of(admitted, known)
+        step = WriteStep.INSERT
+        refuse_unnamable(parts.sync.catalogue, admitted.tile_id)
+        is_known = admitted.tile_id in parts.sync.catalogue
+        if is_known and (known := parts.rows.get(admitted.tile_id)) is not None:
+            raise duplicate_of(admitted, known)
         while True:
             step = WriteStep.DISK_BUDGET
             try:
@@ -128,6 +132,16 @@ def duplicate_of(metadata: TileMetadata, known: TileMetadataPersistent | None) -
     if known is not None and same_bytes and known.captured_at != metadata.captured_at:
         return CaptureTimeConflictError(metadata.tile_id, known.captured_at, metadata.captured_at)
     return DuplicateTileError(metadata.tile_id)
+
+
+def refuse_unnamable(catalogue: TileCatalogue, tile_id: TileId) -> None:
+    """Raise `TileMetadataError` for a tile that the catalogue could not enter once it is committed."""
+    if not catalogue.can_name(tile_id):
+        raise TileMetadataError(
+            f"tile {tile_id} is of one flight more than the {MAX_FLIGHTS} that a store tells apart",
+            tile_id=tile_id,
+            remedy="delete the tiles of flights that are long over, and open the store again",
+        )
 
 
 class WithdrawOnFailure:

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from ..errors import TileRecalledError
+from ..errors import (
+    BaseUnavailableError,
+    ContentHashMismatchError,
+    StoreUnavailableError,
+    TileCacheError,
+    TileNotFoundError,
+    TileRecalledError,
+)
 from ..values.tiles import TileMetadataPersistent
 from ..values.upload_reports import TileAnswer, TileUploadOutcome, TileUploadResult, UploadReason
 
 HASH_DIFFERS = "stored_hash_differs"
+UNREADABLE = (
+    BaseUnavailableError,
+    ContentHashMismatchError,
+    StoreUnavailableError,
+    TileNotFoundError,
+    TileRecalledError,
+)
+"""What a read raises that costs its own tile, and never the others of a pass."""
 _LEFT_OUT = UploadReason("left_out_of_answer", "the provider's answer does not name the tile")
 _FILE_MISSING = UploadReason("file_missing", "the store has no file for the tile")
 _CLAIMS_TO_HOLD = (TileUploadOutcome.ACCEPTED, TileUploadOutcome.DUPLICATE)
@@ -44,17 +59,22 @@ def without_answer(
     )
 
 
-def file_missing(tile: TileMetadataPersistent) -> TileUploadResult:
-    """The result of a tile whose file is gone; it is not sent."""
-    return without_answer(tile, TileUploadOutcome.REJECTED, _FILE_MISSING)
-
-
 def file_damaged(tile: TileMetadataPersistent, actual_sha256: str) -> TileUploadResult:
     """The result of a tile whose bytes are not those of its row; it is not sent."""
     detail = f"the file's SHA-256 is {actual_sha256}, the row's {tile.content_sha256}"
     return without_answer(tile, TileUploadOutcome.REJECTED, UploadReason("file_damaged", detail))
 
 
-def recalled(tile: TileMetadataPersistent, error: TileRecalledError) -> TileUploadResult:
-    """The result of a tile that a recall list names; it is not sent, and stays pending with its attempts."""
-    return without_answer(tile, TileUploadOutcome.UNANSWERED, UploadReason("recalled", str(error)))
+def not_read(tile: TileMetadataPersistent, error: TileCacheError) -> TileUploadResult:
+    """The result of a tile whose read raised one of `UNREADABLE`; it is not sent.
+
+    A file that is missing or damaged is rejected. A tile that a recall list names, or that the disk does not
+    give, stays pending with its attempts.
+    """
+    if isinstance(error, TileNotFoundError):
+        return without_answer(tile, TileUploadOutcome.REJECTED, _FILE_MISSING)
+    if isinstance(error, ContentHashMismatchError):  # of a store that verifies its reads
+        return file_damaged(tile, str(error.actual))
+    code = "recalled" if isinstance(error, TileRecalledError) else "file_unreadable"
+    detail = str(error).encode("utf-8", "backslashreplace").decode()  # a path may hold what is no text
+    return without_answer(tile, TileUploadOutcome.UNANSWERED, UploadReason(code, detail))

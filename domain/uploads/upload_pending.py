@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 
 import attrs
 
-from ..errors import ContentHashMismatchError, TileNotFoundError, TileRecalledError
+from ..errors import ContentHashMismatchError, TileNotFoundError
 from ..policies.upload_batching import BatchLimits, Suspicions, choose_batch, cleared, decide_after_problem
 from ..ports.clock import Clock
 from ..ports.provider_link import ProviderLink
@@ -39,7 +39,7 @@ from ..values.upload_reports import (
     UploadRequest,
 )
 from ..values.validators import check_kind
-from .judge_answer import HASH_DIFFERS, file_damaged, file_missing, judge, recalled, without_answer
+from .judge_answer import HASH_DIFFERS, UNREADABLE, file_damaged, judge, not_read, without_answer
 from .pass_tally import PassTally
 
 _log = logging.getLogger("aerotile.upload")
@@ -144,18 +144,18 @@ class _Pass:
         """Read and check the tiles, note in the ledger that they are sent, begin to send them."""
         now = self._parts.clock.now()
         readable: list[TileToSend] = []
-        unreadable: list[TileUploadResult] = []
+        held_back: list[TileUploadResult] = []
         with ExitStack() as handles:
             for tile in chosen:
                 opened = self._open(tile, handles)
                 if isinstance(opened, TileToSend):
                     readable.append(opened)
                 else:
-                    unreadable.append(opened)
-            if unreadable:
-                self._parts.ledger.note_results(None, unreadable, now)
-                self._passed_over.update([result.tile_id for result in unreadable])
-                self._tell(BatchProgress(results=tuple(unreadable)))
+                    held_back.append(opened)
+            if held_back:
+                self._parts.ledger.note_results(None, held_back, now)
+                self._passed_over.update([result.tile_id for result in held_back])
+                self._tell(BatchProgress(results=tuple(held_back)))
             if readable:
                 batch = UploadBatch(self._parts.new_request_id(), tuple(readable))
                 tiles = tuple([tile.metadata for tile in readable])
@@ -164,13 +164,11 @@ class _Pass:
                 self._under_way.append(_UnderWay(batch.request_id, tiles, answer, handles.pop_all()))
 
     def _open(self, tile: TileMetadataPersistent, handles: ExitStack) -> TileToSend | TileUploadResult:
-        """The tile with its pixels, or its result when the file is missing or damaged, or it is recalled."""
+        """The tile with its pixels, or its result when they can't be sent: it stops no other tile."""
         try:
             pixels = handles.enter_context(self._parts.store.read_tile_pixels(tile.tile_id))
-        except TileNotFoundError:
-            return file_missing(tile)
-        except TileRecalledError as error:
-            return recalled(tile, error)
+        except UNREADABLE as error:
+            return not_read(tile, error)
         actual = hashlib.sha256(pixels).hexdigest()
         return TileToSend(tile, pixels) if actual == tile.content_sha256 else file_damaged(tile, actual)
 

@@ -28,6 +28,8 @@ Variant = tuple[TileSource, UUID | None]
 _FIXED_VARIANTS: tuple[Variant, ...] = ((TileSource.SATELLITE_PROVIDER, None), (TileSource.IMPORTED, None))
 FIRST_FLIGHT_ORDINAL = len(_FIXED_VARIANTS)
 """A tile is onboard where its variant ordinal is this or more."""
+MAX_FLIGHTS = MAX_VARIANTS - FIRST_FLIGHT_ORDINAL
+"""The most flights that the keys of one table tell apart."""
 
 
 def _spread(value: int) -> int:
@@ -71,7 +73,7 @@ class VariantTable:
     _ordinals: dict[UUID, int] = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
-        if len(self.flights) > MAX_VARIANTS - len(_FIXED_VARIANTS):
+        if len(self.flights) > MAX_FLIGHTS:
             raise ValueError(
                 f"a table names at most {MAX_VARIANTS} variants, got {len(self.flights)} flights"
             )

@@ -190,13 +190,28 @@ def _positive_whole(instance: object, attribute: attrs.Attribute[int], value: in
         raise ValueError(f"{attribute.name} must be greater than 0, got {value!r}")
 
 
+MOST_COUNTED = (1 << 31) - 1
+"""The greatest count and size in pixels: what a whole number in the database holds."""
+
+
+def _counted(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
+    _whole(instance, attribute, value)
+    if value > MOST_COUNTED:
+        raise ValueError(f"{attribute.name} must be {MOST_COUNTED} or less, got {value!r}")
+
+
+def _positive_counted(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
+    _positive_whole(instance, attribute, value)
+    _counted(instance, attribute, value)
+
+
 @attrs.frozen(field_transformer=plain_numbers)
 class TileQualityMetadata:
     """How well an onboard tile was placed on the ground by the estimator that made it."""
 
     horizontal_error_m: float = attrs.field(validator=_not_negative)
     """One standard deviation, metres."""
-    inlier_count: int = attrs.field(validator=_whole)
+    inlier_count: int = attrs.field(validator=_counted)
     """Matches that agree with the estimated position."""
     mean_reprojection_error_px: float = attrs.field(validator=_not_negative)
     """Pixels."""
@@ -216,7 +231,7 @@ class TileMetadata:
     """Of the JPEG bytes, 64 lower-case hexadecimal digits."""
     disk_bytes: int = attrs.field(validator=_positive_whole)
     """Length of the JPEG."""
-    tile_size_pixels: int = attrs.field(default=256, validator=_positive_whole)
+    tile_size_pixels: int = attrs.field(default=256, validator=_positive_counted)
     """Width and height."""
     ground_sample_distance: float = attrs.field(validator=_positive)
     """Metres of ground per pixel."""

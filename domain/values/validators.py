@@ -15,6 +15,8 @@ T = TypeVar("T")
 SHA256_PATTERN = "[0-9a-f]{64}"
 """A SHA-256 as text: 64 lower-case hexadecimal digits."""
 _SHA256 = re.compile(SHA256_PATTERN)
+LONGEST_WAIT_S = 1e9
+"""Thirty years; threads can't be told to wait for more than a few hundred."""
 
 
 def is_sha256(value: object) -> bool:
@@ -154,10 +156,17 @@ def check_whole(value: int, name: str) -> int:
     return plain
 
 
-def check_timeout(timeout_s: float | None) -> None:
-    """Raise `ValueError` unless a time to wait is None or 0 or more."""
-    if timeout_s is not None and not (is_real(as_real(timeout_s)) and timeout_s >= 0):
+def check_timeout(timeout_s: float | None) -> float | None:
+    """A time to wait as a plain number; None, as long as it takes, for one that no clock counts to.
+
+    Raises `ValueError` unless it is None or 0 or more.
+    """
+    if timeout_s is None:
+        return None
+    plain: float = as_real(timeout_s)
+    if not is_real(plain) or not plain >= 0:
         raise ValueError(f"timeout_s must be 0 or more seconds, got {timeout_s!r}")
+    return plain if plain <= LONGEST_WAIT_S else None
 
 
 def check_limit(limit: int) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,3 +72,19 @@ def test_one_selection_holds_the_rows_of_each_area_that_it_is_given(
         assert selection.missing_in(known) == []
         noted = (ctypes.c_int64 * selection.blocks).from_address(selection.blocks_address)
         assert sorted(noted) == blocks
+
+
+@pytest.mark.parametrize(
+    ("keys", "rows_per_block"), [(KEYS[:5], 16), (KEYS, 15)], ids=["fewer", "other_blocks"]
+)
+def test_a_selection_of_other_rows_is_refused(keys: Any, rows_per_block: int) -> None:
+    selection = RowSelection(PlaceOrderedRows(keys, rows_per_block))
+    with pytest.raises(ValueError, match="made for"):
+        PlaceOrderedRows(KEYS, 16).select(Area((Bbox(-90, -180, 90, 180),)), selection)
+    assert selection.count == 0
+
+
+def test_flags_that_not_every_block_has_are_refused() -> None:
+    selection = RowSelection(PlaceOrderedRows(KEYS, 16))
+    with pytest.raises(ValueError, match="too few"):
+        selection.missing_in(np.zeros((len(KEYS) - 1) // 16, np.uint8))

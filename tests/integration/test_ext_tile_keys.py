@@ -102,11 +102,11 @@ def test_the_nearest_hits_are_each_tile_by_its_best_row_and_none_that_a_row_unse
         assert hits == [SearchHit(tile_id, sign * best[tile_id]) for tile_id in nearest]
 
 
-@pytest.mark.parametrize("count", [0, 3, -1])
-def test_more_rows_than_there_are_give_no_hits(count: int) -> None:
+@pytest.mark.parametrize(("k", "count"), [(1, 0), (1, 3), (1, -1), (0, 2), (-1, 2)])
+def test_more_rows_than_there_are_or_no_tile_at_all_give_no_hits(k: int, count: int) -> None:
     two = np.zeros(2, np.int64)
-    with pytest.raises(ValueError, match=f"{count} of 2 rows and 2 distances"):
-        CODEC.nearest_hits(two, two, np.zeros(2, np.float32), count, 1, ascending=True, are_all=True)
+    with pytest.raises(ValueError, match=f"{k} of {count} of 2 rows and 2 distances"):
+        CODEC.nearest_hits(two, two, np.zeros(2, np.float32), count, k, ascending=True, are_all=False)
 
 
 def test_the_largest_table_names_its_last_flight() -> None:

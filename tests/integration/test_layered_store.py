@@ -7,10 +7,14 @@ from pathlib import Path
 
 import attrs
 import pytest
-from sealed_bases import CAPTURED_AT, Tile, imported, opened, pixels_of, square, tile
+from sealed_bases import CAPTURED_AT, NOBODY, Tile, imported, opened, pixels_of, seal, square, tile
 from small_store import SmallStore
 
+from aerotile import AerotileConfig, BaseConfig, DatabaseConfig, Secret
+from aerotile.adapters.composition import Runtime
+from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
+from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.store import SealedTileStore
 from aerotile.domain.errors import (
     CaptureTimeConflictError,
@@ -19,6 +23,7 @@ from aerotile.domain.errors import (
     TileNotFoundError,
 )
 from aerotile.domain.flight_events import EventKind
+from aerotile.domain.policies.clock_trust import ClockFaultReason
 from aerotile.domain.store.layered_store import LayeredTileStore
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 from aerotile.domain.values.timestamps import microseconds_of
@@ -146,3 +151,26 @@ def test_other_variants_of_a_place_lie_beside_the_one_of_the_base(tmp_path: Path
     assert store.read_tile_bytes(other) == pixels
     assert store.read_tile_bytes(place) == TILES[2][1]
     assert {other, place} <= set(store.query_by_bbox(place.bbox, 12).tile_ids())
+
+
+def test_a_clock_that_the_base_disproves_is_not_trusted_by_the_store_behind_it(
+    migrated_database: str, tmp_path: Path
+) -> None:
+    """An empty store proves no time; its clock would make every tile of the base fresh."""
+    sealed = seal(tmp_path / "base", TILES[:2])
+    BaseGenerations(tmp_path / "base").switch_to(sealed.name, NOBODY, require_signature=False)
+    runtime = Runtime(
+        AerotileConfig(
+            root=tmp_path,
+            database=DatabaseConfig(dsn=Secret(migrated_database)),
+            base=BaseConfig(layered=True, require_signature=False),
+        )
+    )
+    with runtime:
+        runtime.clock = clock = ManualClock(CAPTURED_AT - timedelta(days=100))  # type: ignore[assignment]
+        verdict = runtime.store_in_use.verdict(TILES[0][0].tile_id)
+        assert verdict is not None
+        by_the_store, by_status = runtime.store_in_use.clock_fault, runtime.clock_fault(clock.now())
+        for fault in (verdict.clock_fault, by_the_store, by_status):
+            assert fault is not None
+            assert fault.reason is ClockFaultReason.BEHIND

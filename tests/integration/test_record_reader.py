@@ -191,3 +191,17 @@ def test_following_goes_on_when_the_oldest_segment_is_deleted(tmp_path: Path) ->
     assert next(found) == 1
     (tmp_path / SEGMENT).unlink()
     assert list(found) == [2]
+
+
+@pytest.mark.parametrize("before", [1, 3])
+def test_following_reads_the_file_of_a_record_begun_anew_from_its_first_line(
+    tmp_path: Path, before: int
+) -> None:
+    write(tmp_path, b"".join(line(number) for number in range(before)))
+    (tmp_path / "kept").hardlink_to(tmp_path / SEGMENT)  # as a writer that still has it open
+    reader = RecordReader(tmp_path)
+    found = follow(reader, tmp_path, [(SEGMENT, line(7) + line(8))])
+    assert [next(found) for _ in range(before)] == list(range(before))
+    (tmp_path / SEGMENT).unlink()
+    assert list(found) == [7, 8]
+    assert reader.damaged_lines == 0

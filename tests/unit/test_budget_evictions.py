@@ -303,6 +303,25 @@ def test_what_was_listed_before_is_evicted_next_unless_it_was_read_or_pinned_sin
     ]
 
 
+def test_a_pin_since_the_listing_holds_in_a_store_that_deletes_whatever_it_is_told() -> None:
+    cache = Cache.of(300)
+    enforcer = CacheBudgetEnforcer(
+        cache.store.delete_tile,
+        cache.store.catalogue,
+        committed_bytes=cache.store.catalogue.footprint_bytes,
+        budget_bytes=300,
+        eviction_batch_size=3,
+        recorder=cache.recorder,
+    )
+    for x in range(3):
+        cache.write(imported(x))
+    with enforcer.reserve_headroom(100):
+        cache.rows.set_pinned(imported(1), True)
+        cache.store.apply_changes([TileChange(ChangeKind.CHANGED, imported(1))])
+        enforcer.reserve_headroom(100).release()
+    assert [cache.store.tile_exists(imported(x)) for x in range(3)] == [False, True, False]
+
+
 def test_any_tile_store_can_be_kept_within_a_budget() -> None:
     unbudgeted = Cache.of(1 << 30)
     enforcer = CacheBudgetEnforcer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import datetime, timezone
 from fractions import Fraction
@@ -17,6 +18,7 @@ from aerotile.domain.values.areas import Area, Circle, Polygon
 from aerotile.domain.values.descriptors import HnswParams
 from aerotile.domain.values.tile_grid import Bbox, GridRange, ground_sample_distance
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileQualityMetadata, TileSource
+from aerotile.domain.values.validators import check_timeout
 
 IMPORTED = TileSource.IMPORTED
 METADATA = TileMetadata(
@@ -119,3 +121,29 @@ def test_what_is_no_number_is_refused_by_the_parameters_name(
 ) -> None:
     with pytest.raises(ValueError, match=rf"^{name} must be .*, got "):
         make(wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        (None, None),
+        (0, 0.0),
+        (np.float32(0.5), 0.5),
+        (np.int16(2), 2.0),
+        (Fraction(1, 2), 0.5),
+        (math.inf, None),
+        (1e300, None),
+        (10**400, None),
+    ],
+    ids=lambda number: repr(number)[:20],
+)
+def test_a_time_to_wait_is_one_that_threads_can_wait_for(given: Any, plain: float | None) -> None:
+    waited = check_timeout(given)
+    assert waited == plain
+    assert waited is None or type(waited) is float
+
+
+@pytest.mark.parametrize("wrong", [-1, math.nan, True, "1", 3j, np.array([1.5])], ids=repr)
+def test_what_is_no_time_to_wait_is_refused(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=r"^timeout_s must be .*, got "):
+        check_timeout(wrong)

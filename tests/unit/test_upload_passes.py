@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
 from upload_scenario import PARTIAL, SUCCESS, UGLY, Pixels, Scenario, onboard, pixels_of
 
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.adapters.memory.uploader import MemoryProvider
-from aerotile.domain.errors import TileRecalledError
+from aerotile.domain.errors import (
+    BaseUnavailableError,
+    ContentHashMismatchError,
+    StoreUnavailableError,
+    TileCacheError,
+    TileRecalledError,
+)
 from aerotile.domain.policies.upload_batching import BatchLimits
 from aerotile.domain.values.tiles import TileId
 from aerotile.domain.values.upload_reports import BatchAnswer, UploadBatch, UploadBatchReport
@@ -133,6 +140,45 @@ def test_a_recalled_tile_is_not_sent_stays_pending_uncounted_and_the_others_go_u
     assert held_back.reason is not None
     assert held_back.reason.code == "recalled"
     assert "list 7" in held_back.reason.detail
+    assert (report.outcome, report.rejected) == (PARTIAL, ())
+    assert [row.upload_attempts for row in scenario.rows.pending_uploads(9)] == [0]
+
+
+def test_a_damaged_tile_of_a_store_that_verifies_its_reads_is_rejected_and_the_others_go_up() -> None:
+    class Verifying(Pixels):
+        def read_tile_pixels(self, tile_id: TileId) -> MemoryTilePixelHandle:
+            if tile_id == onboard(1):
+                raise ContentHashMismatchError("SHA-256", expected="1" * 64, actual="2" * 64, tile_id=tile_id)
+            return super().read_tile_pixels(tile_id)
+
+    scenario = Scenario(3)
+    scenario.bare.store = Verifying(scenario.pixels.held)
+    report = scenario.run(scenario.bare)
+    assert scenario.sent == [[0, 2]]
+    (damaged,) = report.rejected
+    assert damaged.reason is not None
+    assert (damaged.tile_id, damaged.reason.code) == (onboard(1), "file_damaged")
+    assert "2" * 64 in damaged.reason.detail
+
+
+@pytest.mark.parametrize("error", [StoreUnavailableError, BaseUnavailableError])
+def test_a_tile_that_the_disk_does_not_give_stays_pending_uncounted_and_the_others_go_up(
+    error: type[TileCacheError],
+) -> None:
+    class Failing(Pixels):
+        def read_tile_pixels(self, tile_id: TileId) -> MemoryTilePixelHandle:
+            if tile_id == onboard(1):
+                raise error("cannot read tile file /map\udcff/1.jpg: Input/output error")
+            return super().read_tile_pixels(tile_id)
+
+    scenario = Scenario(3)
+    scenario.bare.store = Failing(scenario.pixels.held)
+    report = scenario.run(scenario.bare)
+    assert scenario.sent == [[0, 2]]
+    (unread,) = report.unanswered
+    assert unread.reason is not None
+    assert (unread.tile_id, unread.reason.code) == (onboard(1), "file_unreadable")
+    assert unread.reason.detail == r"cannot read tile file /map\udcff/1.jpg: Input/output error"
     assert (report.outcome, report.rejected) == (PARTIAL, ())
     assert [row.upload_attempts for row in scenario.rows.pending_uploads(9)] == [0]
 

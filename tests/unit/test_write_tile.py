@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import attrs
 import pytest
@@ -16,13 +17,18 @@ from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
-from aerotile.adapters.memory.tile_rows import MemoryTileRows
-from aerotile.domain.errors import DuplicateTileError
+from aerotile.adapters.memory.tile_rows import MemoryOpenRows, MemoryTileRows
+from aerotile.domain.errors import DuplicateTileError, StoreUnavailableError, TileMetadataError
 from aerotile.domain.ports.tile_files import StagedTile
 from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.store.tile_store import FileBackedTileStore
+from aerotile.domain.values.catalogue_entries import CatalogueColumns
 from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.values.tile_key import MAX_FLIGHTS, VariantTable
+from aerotile.domain.values.tiles import TileId, TileSource
+
+FLIGHT = UUID(int=1 << 100)
 
 
 class CountingClock(ManualClock):
@@ -102,3 +108,36 @@ def test_only_tiles_that_the_catalogue_does_not_know_are_written_ahead(site: Sit
         site.store.write_tile(*batch[0])
     site.store.write_tiles(batch)
     assert site.files.prewritten == [1, 3]
+
+
+def test_a_tile_of_one_flight_too_many_is_refused_before_its_row_is_there(site: Site) -> None:
+    table = VariantTable(tuple(UUID(int=number) for number in range(1, MAX_FLIGHTS + 1)))
+    site.store.catalogue.load(CatalogueColumns.of([], table), table)
+    pixels = pixels_of(100)
+    known, one_more = (TileId(8, 1, 1, TileSource.ONBOARD, flight) for flight in (table.flights[-1], FLIGHT))
+    tiles = [(pixels, metadata_of(tile_id, pixels)) for tile_id in (one_more, known, imported(1))]
+    with pytest.raises(TileMetadataError, match="tells apart"):
+        site.store.write_tile(*tiles[0])
+    outcomes = site.store.write_tiles(tiles)
+    assert [type(outcome.error) for outcome in outcomes] == [TileMetadataError, type(None), type(None)]
+    assert {found.tile_id for found in site.files.inventory()} == {known, imported(1)}
+
+
+def test_a_batch_whose_rows_can_not_be_taken_back_leaves_no_file(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_the_first(staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
+        placed = MemoryTileFiles.place_many(site.files, staged[1:])
+        return [StoreUnavailableError("no space left on device"), *placed]
+
+    def lose_the_database(rows: MemoryOpenRows, tile_ids: Sequence[object]) -> None:
+        if tile_ids:
+            raise StoreUnavailableError("the database is gone")
+
+    monkeypatch.setattr(site.files, "place_many", fail_the_first)
+    monkeypatch.setattr(MemoryOpenRows, "discard", lose_the_database)
+    pixels = pixels_of(100)
+    with pytest.raises(StoreUnavailableError, match="the database is gone"):
+        site.store.write_tiles([(pixels, metadata_of(imported(x), pixels)) for x in range(3)])
+    assert list(site.files.inventory()) == []
+    assert len(site.store) == 0

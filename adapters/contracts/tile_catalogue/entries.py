@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from uuid import UUID
 
 import pytest
 
 from ....domain.ports.tile_catalogue import TileCatalogue
+from ....domain.values.catalogue_entries import CatalogueColumns
 from ....domain.values.tile_grid import Bbox
+from ....domain.values.tile_key import MAX_FLIGHTS, VariantTable
 from ....domain.values.tiles import FreshnessLabel, TileId, TileSource, VotingStatus
 from ....domain.values.timestamps import microseconds_of
 from .rows import NOW, add_all, entry, imported, load, onboard, row
@@ -63,6 +66,18 @@ class Entries(OfTileCatalogue):
         assert catalogue.get(known.tile_id) == entry(known)
         assert catalogue.captured_us(known.tile_id) == microseconds_of(known.captured_at)
         assert catalogue.content_sha256(known.tile_id) == known.content_sha256
+
+    def test_a_tile_of_a_flight_past_the_most_that_keys_tell_apart_can_not_be_named(
+        self, catalogue: TileCatalogue
+    ) -> None:
+        assert catalogue.can_name(onboard(1))
+        flights = tuple(UUID(int=number) for number in range(1 << 64, (1 << 64) + MAX_FLIGHTS))
+        for known, can_name in ((flights[:-1], True), (flights, False)):
+            table = VariantTable(known)
+            catalogue.load(CatalogueColumns.of([], table), table)
+            assert catalogue.can_name(imported(1))
+            assert catalogue.can_name(TileId(8, 1, 1, TileSource.ONBOARD, known[-1]))
+            assert catalogue.can_name(onboard(1)) is can_name
 
     def test_a_tile_is_told_from_one_of_another_source_or_flight_at_its_place(
         self, catalogue: TileCatalogue

@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from ....domain.values.tiles import (
+    MOST_COUNTED,
     TileId,
     TileMetadata,
     TileMetadataPersistent,
@@ -89,7 +90,8 @@ class Batches(OfTileRows):
         other = attrs.evolve(
             onboard,
             tile_id=TileId(12, 3, 0, TileSource.ONBOARD, UUID(int=8)),
-            quality=TileQualityMetadata(0.25, 3, 1, 2),
+            quality=TileQualityMetadata(0.25, MOST_COUNTED, 1, 2),
+            tile_size_pixels=MOST_COUNTED,
         )
         of_dataset = attrs.evolve(described(imported(4), 30), dataset="ortho-2025.v_1")
         subject.store(plain, onboard, other, of_dataset)
