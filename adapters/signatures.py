@@ -58,7 +58,7 @@ def new_envelope(payload: bytes, payload_type: str) -> bytes:
 
 
 def open_envelope(envelope: bytes, payload_type: str, trust: Trust) -> SignedPayload:
-    """The payload, whoever signed it. Raises `SignatureError` for no envelope, or one of another type."""
+    """The payload and its signers, trusted or not. Raises `SignatureError` for no envelope of this type."""
     payload, signers = payload_of(envelope, payload_type), signers_of(envelope, payload_type, trust)
     is_trusted = bool(trust.public_keys) and len(signers) >= trust.threshold
     return SignedPayload(payload, hashlib.sha256(payload).hexdigest(), signers, is_trusted)
@@ -72,7 +72,7 @@ def who_signed(signers: tuple[str, ...], trust: Trust) -> str:
 
 
 def payload_of(envelope: bytes, payload_type: str) -> bytes:
-    """What an envelope holds, whoever signed it. Raises `SignatureError`."""
+    """What an envelope holds; its signatures are not checked. Raises `SignatureError`."""
     return _decode(envelope, payload_type).payload
 
 

@@ -1,4 +1,4 @@
-"""How large the house is, and how many functions a write, a batch and an upload pass. No times.
+"""How large the house is, what takes its lines, and what a write, a batch and an upload pass. No times.
 
     python bench/house.py
 
@@ -9,6 +9,7 @@ folder at the root, `domain` or `adapters`. PostgreSQL is the embedded one, the 
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 import tempfile
 import uuid
@@ -29,6 +30,29 @@ from aerotile.adapters.provider.server import ReferenceProvider
 REPOSITORY = Path(__file__).parents[1]
 FOLDERS = ("domain", "adapters", "adapters/contracts", "ext", "bench", "tests")
 SOURCES = {".py", ".pyi", ".pyx", ".pxd", ".c", ".h", ".js", ".css", ".html", ".sql"}
+ABILITIES = {
+    "archives, rasters, servers of tiles, export": (
+        "imagery|raster|tile_services/|export|pmtiles|halved|provision|mosaic|wanted_places|place_layers|"
+        "tile_fetching|retry_after|fetched_versions|tile_versions|picture|simplejpeg|safe_xml|server_options"
+    ),
+    "the sealed, signed base": (
+        "sealed_|(?<!data)base_|/base|layered_store|sealing_parts|signatures|signed_files|seal_copy|read_only_store|"
+        "index_files|digests|checked_tiles|large_base"
+    ),
+    "the map page": "map_page|web_server|serving|commands/serve|coverage",
+    "go or no-go, routes, corridors": "readiness|ready|corridor|route|areas|sector_shapes|grid_lines",
+    "builds of a base on many machines": (
+        "build_(blocks|files|plan|steps|graph|environment|jobs|phases)|/dask|cut_block|block_runner|"
+        "(commands|paths)/build"
+    ),
+    "searches within an area, kinds of index": "area_|place_order|faiss/kinds|one_bit|index_agreement",
+    "recall of tiles": "recall_|recalled|commands/recall",
+    "networks that describe tiles": "descriptor_model|describe|onnx|prior",
+    "lookups on the record, replay, Foxglove": "lookup|replay|foxglove|mcap",
+    "datasets and capture dates": "dataset_|datasets|admit_dataset|capture_|amend",
+    "health in flight": "health|degraded|io_budget",
+}
+"""What came since the redesign, by the paths of its files; a file counts for the first that matches."""
 PACKAGE = Path(aerotile.__file__).parent
 FLIGHT = uuid.UUID(int=7)
 
@@ -49,6 +73,20 @@ def print_sizes() -> None:
         lengths = [n for path in sources_of(folder) if (n := path.read_text("utf-8").count("\n"))]
         row = (len(lengths), sum(lengths), int(median(lengths)), max(lengths))
         print(f"| `{folder}/` |", " | ".join(f"{figure:,}" for figure in row), "|")
+
+
+def print_abilities() -> None:
+    """A row an ability, its lines by folder; the contract suites do not count."""
+    folders = [folder for folder in FOLDERS if folder not in ("adapters/contracts", "tests")]
+    lines = {name: dict.fromkeys(folders, 0) for name in (*ABILITIES, "all else")}
+    for folder in folders:
+        for path in sources_of(folder):
+            place = path.relative_to(REPOSITORY).as_posix()
+            name = next((name for name, of in ABILITIES.items() if re.search(of, place)), "all else")
+            lines[name][folder] += path.read_text("utf-8").count("\n")
+    print(f"| what | {' | '.join(f'`{folder}/`' for folder in folders)} |\n|{'---|' * (1 + len(folders))}")
+    for name, row in lines.items():
+        print(f"| {name} |", " | ".join(f"{count:,}" for count in row.values()), "|")
 
 
 def print_call(name: str, call: Callable[[], object]) -> None:
@@ -113,6 +151,8 @@ def print_calls(folder: Path) -> None:
 
 if __name__ == "__main__":
     print_sizes()
+    print()
+    print_abilities()
     print()
     with tempfile.TemporaryDirectory() as name:
         print_calls(Path(name))

@@ -68,8 +68,12 @@ _runtimes_lock = threading.Lock()
 def runtime_of(config: AerotileConfig) -> Runtime:
     """This process's runtime for a configuration; a forked child gets one of its own."""
     check_kind(config, AerotileConfig, "config")
+    key = (os.getpid(), config)
     with _runtimes_lock:
-        return _runtimes.setdefault((os.getpid(), config), Runtime(config))
+        runtime = _runtimes.get(key)
+        if runtime is None:
+            runtime = _runtimes[key] = Runtime(config)
+        return runtime
 
 
 def _lock_anew() -> None:

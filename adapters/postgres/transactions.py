@@ -2,6 +2,10 @@
 
 The accounting is one row that every such transaction updates. The update is sent together with the COMMIT, as
 the last statement before it, so that the row is locked only for the flush of the log.
+
+Where the answer to COMMIT is lost, the server is asked on another connection whether the transaction was
+committed (`TileTransaction._settle`). The call then returns, or raises `StoreUnavailableError`, or, where the
+server does not say, `CommitOutcomeUnknownError`.
 """
 
 from __future__ import annotations

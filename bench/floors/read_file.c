@@ -2,7 +2,10 @@
 #include "floor.h"
 #include "opened_paths.h"
 
-/* The bytes are the caller's to keep, as those of every subject are, so they get memory of their own. */
+static char *last;
+
+/* The bytes are the caller's to keep, as those of every subject are: they get memory of their own, and those of the
+ * read before are still there. */
 static void operate(int thread)
 {
     (void)thread;
@@ -12,5 +15,6 @@ static void operate(int thread)
     if (bytes == NULL || pread(file, bytes, (size_t)facts.st_size, 0) != facts.st_size)
         fail(chosen);
     close(file);
-    free(bytes);
+    free(last);
+    last = bytes;
 }

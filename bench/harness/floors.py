@@ -1,7 +1,8 @@
 """Floors: small C programs of ours in `bench/floors`, compiled when they are needed.
 
-A floor is a program that takes its own times (`CompiledFloor`), or a library or an extension module where a
-floor is one step of a longer one, or where Python subjects share a compiled step.
+A floor is a program that takes its own times (`running`, or `in_process` where the process counts), or a
+library or an extension module where a floor is one step of a longer one, or where Python subjects share a
+compiled step.
 """
 
 from __future__ import annotations
@@ -93,3 +94,16 @@ def running(program: Path, *arguments: object) -> Iterator[Samples]:
         stdin.close()
         process.wait()
         stdout.close()
+
+
+def in_process(library: ctypes.CDLL, *arguments: object) -> Samples:
+    """The floor program `library`, run in this process: it has our mappings, threads and open files."""
+    words = [b"floor", *(str(argument).encode() for argument in arguments)]
+    library.floor_prepare(len(words), (ctypes.c_char_p * (len(words) + 1))(*words, None))
+
+    def sample(rounds: int) -> Seconds:
+        taken = np.empty(rounds, np.int64)
+        library.floor_sample(ctypes.c_long(rounds), taken.ctypes.data_as(ctypes.c_void_p))
+        return taken.astype(np.float64) / 1e9
+
+    return Samples(sample=sample)

@@ -2,18 +2,25 @@
 
 All subjects read the same tiles, each in an order of its own. P-1 ends with a touch of every page by one
 compiled function, for everybody; P-2 ends when the mapping or the bytes are there.
+
+A first read is system calls, and what those take depends on the process: on its mappings, its threads, its
+open files, and on what else it does between two of them. So P-2's floor is a loop within our process, and
+everybody else is timed in one loop too, without the work that pytest-benchmark does between two calls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from time import perf_counter_ns
 from typing import Any
 
+import numpy as np
 from harness.dataset import Cycle, Supply, shuffled, tile_id
-from harness.floors import running
+from harness.floors import in_process, running
 from harness.linked_store import linked_store
-from harness.operations import Calls, Operation, Samples, Unavailable
+from harness.operations import Calls, Operation, Samples, Seconds, Unavailable
 from harness.subjects import Effort, GrowthCurve, MeasuredPath, Role, Subject
 from harness.workshop import Workshop
 
@@ -40,6 +47,26 @@ def touching(peer: ReadingPeer) -> Callable[[Workshop], AbstractContextManager[O
     return opened
 
 
+def _timed(read: Reader, arguments: Callable[[], tuple[Any]], keep: Callable[[Any], object]) -> Samples:
+    """Reads of P-2, one by one. A result lives until the next one is there; `keep` is given it, untimed."""
+
+    def sample(rounds: int) -> Seconds:
+        taken = []
+        for _ in range(rounds):
+            (key,) = arguments()
+            before = perf_counter_ns()
+            result = read(key)
+            taken.append(perf_counter_ns() - before)
+            keep(result)
+        return np.array(taken, np.float64) / 1e9
+
+    return Samples(sample=sample)
+
+
+def _forget(result: Any) -> None:
+    """Keep nothing."""
+
+
 def _first_time_keys(workshop: Workshop, peer: ReadingPeer) -> Cycle:
     return Cycle([peer.key(tile_id(number)) for number in first_time_numbers(workshop, peer.name)])
 
@@ -52,9 +79,8 @@ def keeping(peer: ReadingPeer) -> Callable[[Workshop], AbstractContextManager[Op
         workshop.shared(reading_store)
         keys = _first_time_keys(workshop, peer)
         kept: list[Any] = []
-        keep = kept.append
         with peer.open(workshop) as read:
-            yield Calls(call=lambda key: keep(read(key)), arguments=keys.arguments)
+            yield _timed(read, keys.arguments, kept.append)
             kept.clear()
 
     return opened
@@ -68,7 +94,7 @@ def reading(peer: ReadingPeer) -> Callable[[Workshop], AbstractContextManager[Op
         workshop.shared(reading_store)
         keys = _first_time_keys(workshop, peer)
         with peer.open(workshop) as read:
-            yield Calls(call=read, arguments=keys.arguments)
+            yield _timed(read, keys.arguments, _forget)
 
     return opened
 
@@ -100,8 +126,7 @@ def _ours_first_time(workshop: Workshop) -> Iterator[Operation]:
     read = workshop.shared(reading_store).store.read_tile_pixels
     tiles = Supply([tile_id(number) for number in first_time_numbers(workshop, "ours")], "tiles")
     handles: list[Any] = []
-    keep = handles.append
-    yield Calls(call=lambda tile: keep(read(tile)), arguments=tiles.arguments)
+    yield _timed(read, tiles.arguments, handles.append)
     handles.clear()
 
 
@@ -112,20 +137,31 @@ def _ours_bytes(workshop: Workshop) -> Iterator[Operation]:
         raise Unavailable("this version has no read_tile_bytes")
     # The last first: those of the blocks before are kept as mappings by now.
     tiles = Cycle([tile_id(number) for number in reversed(first_time_numbers(workshop, "ours"))])
-    yield Calls(call=store.read_tile_bytes, arguments=tiles.arguments)
+    yield _timed(store.read_tile_bytes, tiles.arguments, _forget)
 
 
-def _floor(program: str, numbers: Numbers) -> Callable[[Workshop], AbstractContextManager[Samples]]:
+def _listed(workshop: Workshop, program: str, numbers: Numbers) -> tuple[Path, Path]:
+    """The arguments of a floor that reads: the folder of the tiles, and a file with the paths in it."""
+    folder = workshop.shared(reading_store).config.tiles_folder
+    listed = workshop.path(f"{program}.paths")
+    listed.write_text(
+        "".join(f"{relative_path(tile_id(number))}\n" for number in numbers(workshop, program)),
+        encoding="ascii",
+    )
+    return folder, listed
+
+
+@contextmanager
+def _mapped_floor(workshop: Workshop) -> Iterator[Samples]:
+    program = "mapped_touch"
+    with running(workshop.floors.program(program), *_listed(workshop, program, kept_numbers)) as floor:
+        yield floor
+
+
+def _first_time_floor(program: str) -> Callable[[Workshop], AbstractContextManager[Samples]]:
     @contextmanager
     def opened(workshop: Workshop) -> Iterator[Samples]:
-        folder = workshop.shared(reading_store).config.tiles_folder
-        listed = workshop.path(f"{program}.paths")
-        listed.write_text(
-            "".join(f"{relative_path(tile_id(number))}\n" for number in numbers(workshop, program)),
-            encoding="ascii",
-        )
-        with running(workshop.floors.program(program), folder, listed) as floor:
-            yield floor
+        yield in_process(workshop.floors.load(program), *_listed(workshop, program, first_time_numbers))
 
     return opened
 
@@ -157,7 +193,7 @@ KEPT = MeasuredPath(
         Subject(
             name="C touch of mapped memory",
             role=Role.FLOOR,
-            open=_floor("mapped_touch", kept_numbers),
+            open=_mapped_floor,
             note="no look-up: the mappings stand in an array",
             before_block=filling_page_cache(),
         ),
@@ -188,7 +224,7 @@ FIRST_TIME = MeasuredPath(
         Subject(
             name="C open+fstat+mmap",
             role=Role.FLOOR,
-            open=_floor("map_file", first_time_numbers),
+            open=_first_time_floor("map_file"),
             note="open, fstat, mmap, close; no look-up, links are followed",
             before_block=filling_page_cache(),
         ),
@@ -206,7 +242,7 @@ BYTES = MeasuredPath(
         Subject(
             name="C open+fstat+pread+close",
             role=Role.FLOOR,
-            open=_floor("read_file", first_time_numbers),
+            open=_first_time_floor("read_file"),
             note="no look-up, links are followed",
             before_block=filling_page_cache(),
         ),

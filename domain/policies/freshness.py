@@ -1,4 +1,4 @@
-"""How old a tile may be in its sector.
+"""How old a tile may be in its sector: which tile is fresh, and which is stale.
 
 The age is `now - captured_at`. Several sectors may lie over one tile, and ground that no sector covers has
 the default classification; the strictest verdict wins. A tile ages while it is stored, so each later read

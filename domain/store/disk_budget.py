@@ -168,7 +168,9 @@ class CacheBudgetEnforcer:
             if needed_bytes > limit.max_bytes:
                 raise self._exhausted(needed_bytes, limit, onboard)
         with self._lock:
-            has_room = all(limit.has_room(needed_bytes) for limit in limits)
+            has_room = self._budget.has_room(needed_bytes) and (
+                not onboard or self._share.has_room(needed_bytes)
+            )
             if has_room and not self._lost_a_race and not self._sweeping and not spare_bytes:
                 return self._reserve(needed_bytes, limits, onboard)
         with self._sweep_lock:

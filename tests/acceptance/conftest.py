@@ -70,6 +70,8 @@ def call(
 
     def run(*arguments: object, **environment: str) -> CommandResult:
         with monkeypatch.context() as patch:
+            if "AEROTILE_DATABASE_DSN" not in environment:  # its own one is there, and late on a busy machine
+                patch.setenv("AEROTILE_DATABASE_CONNECT_TIMEOUT_S", "60")
             for name, text in environment.items():
                 patch.setenv(name, text)
             capfd.readouterr()
@@ -129,8 +131,9 @@ def run_process(spawn: Callable[..., subprocess.Popen[str]]) -> Callable[..., Co
 
 @pytest.fixture
 def days_ago() -> Callable[[int], str]:
-    """A capture time as the command line takes it."""
-    return lambda days: (datetime.now(timezone.utc) - timedelta(days=days)).date().isoformat()
+    """A capture time as the command line takes it. Midnight during a test changes nothing."""
+    today = datetime.now(timezone.utc).date()
+    return lambda days: (today - timedelta(days=days)).isoformat()
 
 
 @pytest.fixture
@@ -159,3 +162,32 @@ def xyz_folder(tmp_path: Path, jpeg: Callable[..., bytes]) -> Callable[..., Path
         return tmp_path / name
 
     return make
+
+
+@pytest.fixture
+def filled(
+    call: Callable[..., CommandResult],
+    xyz_folder: Callable[..., Path],
+    days_ago: Callable[[int], str],
+    tmp_path: Path,
+) -> Path:
+    """The folder of the stored tiles imported/7/60/0 to 3."""
+    xyz_folder()
+    assert call("ingest", "tiles", "--captured-at", days_ago(1)).code == 0
+    return tmp_path / "aerotile-data/tiles/imported/7/60"
+
+
+@pytest.fixture
+def sealed(
+    call: Callable[..., CommandResult], xyz_folder: Callable[..., Path]
+) -> Callable[..., CommandResult]:
+    """The command, in the folder of a store with one sealed generation."""
+    assert call("ingest", xyz_folder(count=3), "--captured-at", "2026-05-01").code == 0
+    assert call("base", "seal").code == 0
+    return call
+
+
+@pytest.fixture
+def keys(call: Callable[..., CommandResult]) -> list[str]:
+    """The public keys of `0.key` and `1.key`."""
+    return [call("base", "keygen", f"{number}.key").out.strip() for number in range(2)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -269,7 +268,7 @@ def test_ctrl_c_ends_a_wait_for_the_server(
     server.behaviour = Behaviour(fail_every=1, status=503, retry_after_s=250)
     process = spawn("provision", server.address + "/{z}/{x}/{y}.jpg", *AREA, *DATE)
     until(lambda: process.poll() is not None or server.requests.total() > 0)
-    os.kill(process.pid, signal.SIGINT)
+    process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err.splitlines()[-1]) == (130, "interrupted")
 

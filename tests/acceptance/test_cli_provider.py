@@ -6,23 +6,20 @@ import json
 import signal
 import stat
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 from cli_calls import Call
+from waiting import until
 
 Spawn = Callable[..., subprocess.Popen[str]]
 
 
 def port_in(path: Path) -> int:
     """The port that a provider writes once it answers."""
-    deadline = time.monotonic() + 60
-    while not path.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(path.exists)
     return int(path.read_text())
 
 

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cli_calls import Call
+
+from aerotile.adapters.clocks import SystemClock
 
 DaysAgo = Callable[[int], str]
 LoadSectors = Callable[..., Any]
@@ -134,12 +137,15 @@ def test_explain_says_what_the_gate_decides_and_why(
     call: Call,
     load_sectors: LoadSectors,
     days_ago: DaysAgo,
+    monkeypatch: pytest.MonkeyPatch,
     age: int,
     lat: str,
     decision: str,
     sector: str | None,
 ) -> None:
     load_sectors(NORTH, SOUTH)
+    late = datetime.fromisoformat(days_ago(0)).replace(hour=23, minute=59, tzinfo=timezone.utc)
+    monkeypatch.setattr(SystemClock, "now", lambda _: late)  # no midnight in between
     facts = call("explain", lat, "11.0", days_ago(age), "--zoom", "12", "--json").json
     assert (facts["decision"], facts["sector"]) == (decision, sector)
     assert facts["age_seconds"] // 86_400 == age

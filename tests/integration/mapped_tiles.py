@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import struct
 import subprocess
@@ -74,11 +73,6 @@ def run_python(script: str, root: Path, *, under: tuple[str, ...] = ()) -> subpr
         timeout=120,
         check=False,
     )
-
-
-def descriptors_of_this_process() -> int:
-    gc.collect()  # what an earlier test left behind must not close in between
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def maps_of(path: Path) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness.floors import SOURCES, Floors, running
+from harness.floors import SOURCES, Floors, in_process, running
 from harness.subjects import Role
 from paths import GROWTH, PATHS
 from targets import TARGETS
@@ -95,6 +95,18 @@ def test_reading_floors_give_as_many_times_as_asked(
         taken = np.concatenate([floor.sample(5), floor.sample(2)])
     assert len(taken) == 7
     assert (taken > 0).all()
+
+
+@pytest.mark.parametrize("program", ["map_file", "read_file"])
+def test_floors_of_first_reads_run_in_this_process(
+    floors: Floors, tiles: tuple[Path, Path], program: str
+) -> None:
+    floor = in_process(floors.load(program), *tiles)
+    taken = np.concatenate([floor.sample(5), floor.sample(2)])
+    assert len(taken) == 7
+    assert (taken > 0).all()
+    maps = Path("/proc/self/maps").read_text()
+    assert maps.count(f"{tiles[0]}/a.jpg") == (4 if program == "map_file" else 0)
 
 
 def test_a_floor_that_dies_is_noticed(floors: Floors, tiles: tuple[Path, Path], tmp_path: Path) -> None:

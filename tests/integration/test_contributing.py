@@ -18,6 +18,14 @@ def test_the_layout_lists_every_top_level_folder_of_code() -> None:
     assert [folder for folder in listed if not (REPOSITORY / folder).is_dir()] == []
 
 
+def test_the_layout_lists_every_folder_and_use_case_of_the_domain() -> None:
+    page = (REPOSITORY / "CONTRIBUTING.md").read_text("utf-8")
+    domain = page.partition("\ndomain/ ")[2].partition("\nadapters/ ")[0]
+    listed = set(re.findall(r"^  ([\w.]+)/? ", domain, re.MULTILINE))
+    there = {path.name for path in (REPOSITORY / "domain").iterdir() if not path.name.startswith("_")}
+    assert listed == there
+
+
 def test_hooks_are_those_of_this_repository_alone() -> None:
     assert [repository["repo"] for repository in HOOKS["repos"]] == ["local"]
     (local,) = HOOKS["repos"]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from open_descriptors import leaving_none_open
 
 from aerotile.adapters.files.regular_file import open_regular, read_regular
 
@@ -16,10 +17,6 @@ from aerotile.adapters.files.regular_file import open_regular, read_regular
 def make_socket(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
-
-
-def open_descriptors() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 @pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_WRONLY, os.O_RDWR | os.O_CREAT])
@@ -39,11 +36,9 @@ def test_nothing_but_a_regular_file_is_opened(
     tmp_path: Path, make: Callable[[Path], object], reason: str, flags: int
 ) -> None:
     make(tmp_path / "thing")
-    before = open_descriptors()
-    with pytest.raises(OSError, match=reason) as refused:
+    with leaving_none_open(), pytest.raises(OSError, match=reason) as refused:
         open_regular(tmp_path / "thing", flags)
     assert str(tmp_path / "thing") in str(refused.value)
-    assert open_descriptors() == before
 
 
 def test_a_link_is_followed_only_when_the_caller_allows_it(tmp_path: Path) -> None:

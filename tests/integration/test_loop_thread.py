@@ -17,7 +17,7 @@ def test_a_coroutine_runs_on_the_thread_and_its_result_comes_back() -> None:
         return threading.current_thread().name
 
     loop = LoopThread("somewhere")
-    assert loop.submit(where()).result(timeout=10) == "somewhere"
+    assert loop.submit(where()).result(timeout=60) == "somewhere"
     loop.close()
     assert "somewhere" not in {thread.name for thread in threading.enumerate()}
 
@@ -36,7 +36,7 @@ def test_closing_cancels_what_runs_and_then_runs_the_last_coroutine() -> None:
 
     loop = LoopThread("loop")
     running = loop.submit(work())
-    loop.submit(asyncio.sleep(0)).result(timeout=10)
+    loop.submit(asyncio.sleep(0)).result(timeout=60)
     loop.close(last())
     assert running.cancelled()
     assert order == ["cancelled", "last"]
@@ -45,10 +45,10 @@ def test_closing_cancels_what_runs_and_then_runs_the_last_coroutine() -> None:
 def test_what_was_cancelled_ends_and_the_next_coroutine_runs() -> None:
     loop = LoopThread("loop")
     running = loop.submit(endless())
-    loop.submit(asyncio.sleep(0)).result(timeout=10)
+    loop.submit(asyncio.sleep(0)).result(timeout=60)
     loop.cancel()
     assert running.cancelled()
-    assert loop.submit(asyncio.sleep(0, "next")).result(timeout=10) == "next"
+    assert loop.submit(asyncio.sleep(0, "next")).result(timeout=60) == "next"
     loop.close()
 
 
@@ -65,6 +65,6 @@ def test_closing_leaves_no_task_that_was_started_by_one_that_it_cancels() -> Non
 
     thread = LoopThread("loop")
     thread.submit(work())
-    thread.submit(asyncio.sleep(0)).result(timeout=10)
+    thread.submit(asyncio.sleep(0)).result(timeout=60)
     thread.close()
     assert [task.cancelled() for task in started] == [True]

@@ -340,7 +340,7 @@ def test_batches_overlap_only_while_the_budget_has_room_for_all(budget_bytes: in
                 running[1] = max(running)
                 if running[0] == 2:
                     meeting.set()
-            meeting.wait(10 if most_at_once == 2 else 0.1)
+            meeting.wait(60 if most_at_once == 2 else 0.1)
             try:
                 return site.cache.store.write_tiles(tiles)
             finally:

@@ -92,7 +92,7 @@ def serve(
         hosts.bind(server.address)
         if not is_loopback(server.address):
             click.echo(
-                f"warning: {server.url} is reached from other machines; whoever reaches it may look at "
+                f"warning: {server.url} is reached from other machines; anybody who reaches it may look at "
                 "everything, and nothing is encrypted",
                 err=True,
             )

@@ -9,7 +9,8 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from mapped_tiles import FLIGHT, MISSING, PATH, READS, TILE, Read, descriptors_of_this_process
+from mapped_tiles import FLIGHT, MISSING, PATH, READS, TILE, Read
+from open_descriptors import leaving_none_open
 
 from aerotile.adapters.filesystem.layout import tile_path
 from aerotile.domain.values.tiles import TileId, TileSource
@@ -91,15 +92,14 @@ def test_no_symbolic_link_is_followed_wherever_it_stands(
 ) -> None:
     (root / link).rename(root / "moved")
     (root / link).symlink_to(root / "moved")
-    before = descriptors_of_this_process()
-    with pytest.raises(OSError) as caught:  # noqa: PT011  # the errno is what is checked
-        read(folder, TILE)
-    assert caught.value.errno in (errno.ELOOP, errno.ENOTDIR)
-    with pytest.raises(OSError) as caught:  # noqa: PT011  # the errno is what is checked
-        open_beneath(folder, PATH, os.O_RDONLY)
-    assert caught.value.errno in (errno.ELOOP, errno.ENOTDIR)
-    assert not tile_is_there(folder, TILE)
-    assert descriptors_of_this_process() == before
+    with leaving_none_open():
+        with pytest.raises(OSError) as caught:  # noqa: PT011  # the errno is what is checked
+            read(folder, TILE)
+        assert caught.value.errno in (errno.ELOOP, errno.ENOTDIR)
+        with pytest.raises(OSError) as caught:  # noqa: PT011  # the errno is what is checked
+            open_beneath(folder, PATH, os.O_RDONLY)
+        assert caught.value.errno in (errno.ELOOP, errno.ENOTDIR)
+        assert not tile_is_there(folder, TILE)
 
 
 @pytest.mark.parametrize("read", [*READS, tile_is_there])
