@@ -23,6 +23,7 @@ from .files.durable_folder import sync_folder
 from .files.regular_file import read_regular
 
 _MOST_KEY_BYTES = 4_096
+KEY_REMEDY = "name the private key that aerotile base keygen wrote; the public one ends in .pub"
 _SECRET_MODE, _PUBLIC_MODE = 0o400, 0o444
 
 
@@ -127,8 +128,11 @@ def write_new_key(path: Path) -> str:
 
 
 def read_private_key(path: Path) -> bytes:
-    """The private key in a file that an operator names. Raises `OSError`."""
-    return read_regular(path, _MOST_KEY_BYTES, follow=True)
+    """The private key in a file that an operator names. Raises `SignatureError`."""
+    try:
+        return read_regular(path, _MOST_KEY_BYTES, follow=True)
+    except OSError as error:
+        raise SignatureError(f"it can't be read: {error.strerror}") from error
 
 
 def _encode(envelope: Envelope) -> bytes:

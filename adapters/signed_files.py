@@ -10,7 +10,7 @@ import attrs
 from ..domain.errors import AerotileError
 from .files.atomic_file import atomic_file, new_file
 from .files.regular_file import read_regular
-from .signatures import SignatureError, new_envelope, read_private_key, signed
+from .signatures import KEY_REMEDY, SignatureError, new_envelope, read_private_key, signed
 
 _MODE = 0o644
 
@@ -51,6 +51,8 @@ class SignedFiles:
         try:
             content = signed(envelope, self.payload_type, read_private_key(key_file))
         except SignatureError as error:
-            raise self.unsignable(f"{path} can't be signed with {key_file}: {error}") from error
+            raise self.unsignable(
+                f"{path} can't be signed with {key_file}: {error}", remedy=KEY_REMEDY
+            ) from error
         with atomic_file(path, _MODE) as file:
             file.write(content)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +36,17 @@ def area_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return _area_option(_corridor_option(function))
 
 
-def read_area_options(areas: tuple[str, ...], corridor_m: float | None) -> Area | None:
-    """The ground that the options name; None without one. Raises `BadInputError`, `InputFileError`."""
+def read_area_options(
+    areas: tuple[str, ...], corridor_m: float | None
+) -> tuple[Area | None, Mapping[str, int]]:
+    """The ground that the options name, None without one; and what of its files is no ground, counted.
+
+    Raises `BadInputError`, `InputFileError`.
+    """
     if not areas:
         if corridor_m is not None:
             raise BadInputError("--corridor goes along a line, and no --area is given", remedy="give --area")
-        return None
+        return None, {}
     from ..input_files.area_files import parse_boxes, read_area
 
     for text in areas:
@@ -60,4 +65,4 @@ def read_area_options(areas: tuple[str, ...], corridor_m: float | None) -> Area 
         ) from error
     for kind, count in named.left_out.items():
         click.echo(f"left out of the area: {count} x {kind}", err=True)
-    return named.area
+    return named.area, named.left_out

@@ -92,7 +92,7 @@ def write_picture(map_file: Path, picture: Picture) -> None:
     except OSError as error:
         raise JobFailedError(
             f"{map_file} can't be written: {error.strerror or error}",
-            remedy="name a file in another folder, and run aerotile status with --map",
+            remedy="name a file in another folder; aerotile status --map draws what the store holds",
         ) from error
 
 

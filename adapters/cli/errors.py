@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from collections.abc import Callable
@@ -16,6 +17,15 @@ JOB_FAILED = 1
 BAD_CALL = 2
 INTERRUPTED = 130
 PIPE_CLOSED = 141
+_MAKE_ROOM = "make room on that disk, then run it again"
+_REMEDIES = {
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: _MAKE_ROOM,
+    errno.EROFS: "name a place that may be written to, or mount the disk for writing",
+    errno.EACCES: "name another place, or run it as a user who has the right",
+    errno.EPERM: "name another place, or run it as a user who has the right",
+}
+"""What to do about an error of the system, by its number."""
 
 
 class BadInputError(AerotileError):
@@ -77,7 +87,7 @@ def describe(error: Exception) -> tuple[str, str | None, int]:
         return str(error), error.remedy, JOB_FAILED
     if isinstance(error, OSError) and error.strerror:
         where = f": {error.filename}" if error.filename is not None else ""
-        return f"{error.strerror}{where}", None, JOB_FAILED
+        return f"{error.strerror}{where}", _REMEDIES.get(error.errno or 0), JOB_FAILED
     name = type(error).__name__
     return f"unexpected {name}: {error}", "this is a defect; --debug shows where", JOB_FAILED
 

@@ -86,7 +86,17 @@ def write_facts(facts: Mapping[str, Any]) -> None:
     """One `name  value` line each, values aligned."""
     width = max((len(name) for name in facts), default=0)
     for name, value in facts.items():
-        write_line(f"{name:<{width}}  {'-' if value is None else visible(str(value))}")
+        write_line(f"{name:<{width}}  {visible(_in_text(value))}")
+
+
+def _in_text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_in_text, value)) or "-"
+    return str(value)
 
 
 def write_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -54,6 +54,16 @@ COMMANDS = {
 class Program(LazyGroup):
     """The top of the command line."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse an empty text, which as a path would be the current folder."""
+        for position, text in enumerate(args):
+            if not text or (text.startswith("--") and text.find("=") == len(text) - 1):
+                before = args[position - 1] if position else ""
+                option = text if text else before if before.startswith("-") and "=" not in before else ""
+                named = f"the value of {option.rstrip('=')}" if option else f"argument {position + 1}"
+                raise click.UsageError(f"{named} is empty; is a variable of the shell not set?", ctx)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an interrupt is reported in one line, without click's bare newline."""
         try:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ...domain.errors import StoreUnavailableError
+from ...domain.store.recovery import refuse_files_of_another_store
 from ..background import BackgroundTask
 from ..config.settings import AerotileConfig, BudgetConfig
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from ..embedded_postgres.server import EmbeddedPostgres
     from ..postgres.connection import Database
     from ..postgres.dataset_store import PostgresDatasetStore
@@ -40,6 +44,11 @@ class DatabaseParts(Parts):
         configured = self.config.database.dsn
         if configured is not None:
             return configured.reveal()
+        if not self.config.has_store and self._owner_of_tiles() is not None:
+            raise StoreUnavailableError(
+                f"the tiles in {self.config.tiles_folder} belong to a database, and none is configured",
+                remedy="set database.dsn, or AEROTILE_DATABASE_DSN, or use another root",
+            )
         dsn = self.embedded_server.start()
         if not self._keep_database_running:
             return dsn
@@ -81,7 +90,32 @@ class DatabaseParts(Parts):
             connect_timeout_s=settings.connect_timeout_s,
             statement_timeout_s=settings.statement_timeout_s,
         )
+        try:
+            self._refuse_database_of_other_tiles(database)
+        except BaseException:
+            database.close()
+            raise
         return self._closing(database, database.close)
+
+    def _owner_of_tiles(self) -> UUID | None:
+        """The store that the tiles of the root belong to; None where there are none."""
+        from ..filesystem.identity_file import identity_of_folder
+
+        return identity_of_folder(self.config.tiles_folder)
+
+    def _refuse_database_of_other_tiles(self, database: Database) -> None:
+        """Raise `StoreUnavailableError` where another database knows the tiles of the root.
+
+        A wrong DSN would otherwise show an empty store, in which nothing is pending for upload.
+        """
+        owner = self._owner_of_tiles()
+        if owner is None:
+            return
+        from ..postgres.queries import read_store_id
+
+        with database.connection() as connection:
+            ours = read_store_id(connection)
+        refuse_files_of_another_store(self.config.tiles_folder, ours=ours, owner=owner)
 
     @cached_property
     def tiles_budget(self) -> BudgetConfig:

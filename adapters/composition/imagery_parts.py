@@ -129,13 +129,16 @@ def _open_archive(name: str, scheme: str | None) -> TileArchive:
     from ..input_files.folder_archive import FolderArchive
 
     path, table = file_and_table(name)
+    if table and (path.is_dir() or path.is_file()) and not _is_geopackage(path):
+        raise ImagerySourceError(
+            f"{path} has no tables, and #{table} names one", remedy=f"leave #{table} out"
+        )
     if path.is_dir():
         return FolderArchive(path, scheme=scheme)
     if not path.is_file():
         raise ImagerySourceError(f"no file or folder {name}", remedy=f"name {_READABLE}")
     head = _head(str(path))
-    is_geopackage = head[_APPLICATION_ID] in _GEOPACKAGE_IDS or path.suffix.lower() == ".gpkg"
-    if head.startswith(_SQLITE) and is_geopackage:
+    if _is_geopackage(path):
         return GeopackageArchive(path, table=table or None)
     if head.startswith(_SQLITE):
         if scheme == "zyx":
@@ -148,6 +151,14 @@ def _open_archive(name: str, scheme: str | None) -> TileArchive:
         return PmtilesArchive(path)
     what, remedy = _other_kind(head)
     raise ImagerySourceError(f"{name} {what}", remedy=remedy)
+
+
+def _is_geopackage(path: Path) -> bool:
+    if path.is_dir():
+        return False
+    head = _head(str(path))
+    is_named_so = head[_APPLICATION_ID] in _GEOPACKAGE_IDS or path.suffix.lower() == ".gpkg"
+    return head.startswith(_SQLITE) and is_named_so
 
 
 def _other_kind(head: bytes) -> tuple[str, str]:

@@ -92,7 +92,7 @@ class SealingParts(BaseParts, IndexParts):
             with_index = index_is_wanted() and self.index_builder.generations.current() is not None
         in_force = self.recall_lists.read()
         source = SealSource(
-            rows=self.rows.committed,
+            rows=self.rows.committed_metadata,
             read=self.files.read,
             sectors=self.sector_store.sectors(),
             rules=self.sector_store.rules(),

@@ -113,7 +113,7 @@ def _is_there(path: Path, look: Callable[[Path], bool]) -> bool:
 
 def _read_file(path: Path) -> dict[str, Given]:
     try:
-        document = tomllib.loads(read_regular(path, MAX_FILE_BYTES, follow=True).decode())
+        document = tomllib.loads(read_regular(path, MAX_FILE_BYTES, follow=True).decode("utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(f"can't read configuration file {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is no TOMLDecodeError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +11,8 @@ from typing import BinaryIO
 
 from .durable_folder import sync_folder
 from .regular_file import open_regular
+
+_REFUSED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @contextmanager
@@ -46,7 +49,10 @@ def atomic_file(
     if temporary is None:
         with suppress(FileNotFoundError):
             os.unlink(hidden, dir_fd=dir_fd)
-    with new_file(hidden, mode, synced=synced, ignore_umask=ignore_umask, dir_fd=dir_fd) as file:
+    with (
+        refused_writes_named(path),
+        _new_file(hidden, mode, synced=synced, ignore_umask=ignore_umask, dir_fd=dir_fd) as file,
+    ):
         yield file
     with _removed_on_error(hidden, dir_fd):
         os.rename(hidden, path, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
@@ -71,6 +77,36 @@ def new_file(
     `readable` the body may read back what it wrote. An error leaves no file. Raises `FileExistsError` when
     the name is taken, `OSError`, and what the body raises.
     """
+    with (
+        refused_writes_named(path),
+        _new_file(
+            path, mode, synced=synced, ignore_umask=ignore_umask, dir_fd=dir_fd, readable=readable
+        ) as file,
+    ):
+        yield file
+
+
+@contextmanager
+def refused_writes_named(path: Path | str) -> Iterator[None]:
+    """Name the file in an `OSError` of the body that says that a disk took no more; a write names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in _REFUSED_WRITES:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
+def _new_file(
+    path: Path | str,
+    mode: int,
+    *,
+    synced: bool,
+    ignore_umask: bool,
+    dir_fd: int | None,
+    readable: bool = False,
+) -> Iterator[BinaryIO]:
     flags = (os.O_RDWR if readable else os.O_WRONLY) | os.O_CREAT | os.O_EXCL
     descriptor = open_regular(path, flags, mode=mode, dir_fd=dir_fd)
     with _removed_on_error(path, dir_fd), os.fdopen(descriptor, "w+b" if readable else "wb") as file:

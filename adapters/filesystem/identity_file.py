@@ -29,6 +29,21 @@ def read_identity(root: OpenFolder, root_path: Path) -> UUID | None:
             line = read_regular(IDENTITY_NAME, _MAX_BYTES, dir_fd=root.fileno())
         except FileNotFoundError:
             return None
+    return _identity_of(line, path)
+
+
+def identity_of_folder(root_path: Path) -> UUID | None:
+    """As `read_identity`, of a folder that need not be there and is not opened as a store's."""
+    path = root_path / IDENTITY_NAME
+    with disk_errors("read", path):
+        try:
+            line = read_regular(path, _MAX_BYTES)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+    return _identity_of(line, path)
+
+
+def _identity_of(line: bytes, path: Path) -> UUID:
     try:
         identity = UUID(line.decode("ascii").rstrip("\n"))
     except ValueError:

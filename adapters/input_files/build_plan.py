@@ -75,9 +75,13 @@ class BuildPlan:
 
 
 def read_build_plan(path: Path) -> BuildPlan:
-    """Read a plan. Raises `InputFileError` with the key that is wrong, `OSError`."""
+    """Read a plan. Raises `InputFileError`, also with the key that is wrong."""
     try:
-        document = tomllib.loads(read_regular(path, _MAX_BYTES, follow=True).decode())
+        document = tomllib.loads(read_regular(path, _MAX_BYTES, follow=True).decode("utf-8-sig"))
+    except OSError as error:
+        raise InputFileError(
+            f"{path} can't be read: {error.strerror}", remedy="name the plan's file, or mend its disk"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise InputFileError(f"{path} is not TOML: {error}", remedy="correct the file's syntax") from error
     table = _Table(path, "", document)

@@ -24,6 +24,7 @@ COLUMNS = ("z", "x", "y", "captured_at")
 _MAX_LINE_BYTES = 1_000
 _MAX_ITEM_BYTES = 16 << 20
 _NOTHING_STORED = "correct the file; nothing was stored"
+_SHOWN_CHARACTERS = 100
 _LAYOUT = (
     f"its first line must name the columns {','.join(COLUMNS)}, with y from the north; nothing was stored"
 )
@@ -69,9 +70,10 @@ def read_dates_by_place(path: Path) -> DatesByPlace:
         try:
             header = [name.strip() for name in next(reader, [])]
             if sorted(header) != sorted(COLUMNS):
-                raise CaptureDateError(
-                    f"{path} has the columns {', '.join(header) or 'of an empty file'}", remedy=_LAYOUT
-                )
+                columns = ", ".join(header) or "of an empty file"
+                if len(columns) > _SHOWN_CHARACTERS:
+                    columns = f"{columns[:_SHOWN_CHARACTERS]}..."
+                raise CaptureDateError(f"{path} has the columns {columns}", remedy=_LAYOUT)
             for row in reader:
                 if not row:
                     continue

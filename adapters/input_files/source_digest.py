@@ -62,14 +62,19 @@ def digest_of_tiles(tiles: Sequence[TileFile]) -> SourceDigest:
     return SourceDigest(DigestOf.FOLDER, whole.hexdigest())
 
 
+def refuse_secrets(source: str) -> None:
+    """Raise `InputFileError` where an address among the words that name a source may hold a secret."""
+    for parts in (urlsplit(word.strip("<>()[],;'\"")) for word in source.split() if "://" in word):
+        if parts.query or parts.fragment or "@" in parts.netloc:
+            raise InputFileError(
+                "the address of a source is shown to everybody, and this one may hold a token or a password",
+                remedy="write it without what follows '?' and without user and password",
+            )
+
+
 def digest_of_address(address: str) -> SourceDigest:
     """The SHA-256 of an address of tiles. Raises `InputFileError` for one that may hold a secret."""
-    parts = urlsplit(address)
-    if parts.query or parts.fragment or "@" in parts.netloc:
-        raise InputFileError(
-            "the address of a source is shown to everybody, and this one may hold a token or a password",
-            remedy="write it without what follows '?' and without user and password",
-        )
+    refuse_secrets(address)
     return SourceDigest(DigestOf.ADDRESS, hashlib.sha256(address.encode()).hexdigest())
 
 

@@ -299,6 +299,11 @@ class MemoryTileRows(MemoryTileMetadataStore):
         with self._answering():
             return {t: self._committed[t] for t in tile_ids if t in self._committed}
 
+    def committed_metadata(self) -> Iterator[TileMetadata]:
+        """See `TileRows`."""
+        fields = [field.name for field in attrs.fields(TileMetadata) if field.name != "location_hash"]
+        return (TileMetadata(**{name: getattr(row, name) for name in fields}) for row in self.committed())
+
     def catalogue(self) -> tuple[CatalogueColumns, VariantTable]:
         """See `TileRows`."""
         rows = list(self.committed())

@@ -32,13 +32,20 @@ _OFFSET_MASK = (1 << _SLOT_BITS) - 1
 class ArchiveWriter:
     """Writes tiles into `file`, which is empty, by ascending id. Raises `OSError`.
 
-    Memory: 12 to 24 bytes for each of `most_tiles`, one leaf directory, and a few megabytes of tiles.
-    `folder` holds an unnamed file.
+    Memory: 12 to 24 bytes for each of `most_repeated` contents, one leaf directory, and a few megabytes of
+    tiles. `folder` holds an unnamed file.
     """
 
     def __init__(
-        self, file: BinaryIO, most_tiles: int, folder: Path, *, leaf_entries: int = LEAF_ENTRIES
+        self,
+        file: BinaryIO,
+        most_tiles: int,
+        folder: Path,
+        *,
+        most_repeated: int | None = None,
+        leaf_entries: int = LEAF_ENTRIES,
     ) -> None:
+        """`most_repeated`: the contents that are added with a digest; None: as many as `most_tiles`."""
         self._file = file
         self._hasher = PartHasher(PART_BYTES)
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="aerotile-archive")
@@ -53,38 +60,47 @@ class ArchiveWriter:
         self._leaves_length = 0
         self._roots: list[tuple[int, int, int, int]] = []
         # Open addressing by the tile's SHA-256: 16 bits of it and the offset, 0 for an empty slot.
-        self._slots = np.zeros(1 << max(4, (most_tiles * 3 // 2).bit_length()), np.uint64)
+        most_repeated = most_tiles if most_repeated is None else most_repeated
+        self._slots = np.zeros(1 << max(4, (most_repeated * 3 // 2).bit_length()), np.uint64)
         self._tiles = self._entries = self._contents = 0
         self._first_id = self._last_id = 0
         self._write(bytes(DATA_OFFSET))
         self._leaves = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `finish` or `close`
 
-    def add(self, tile_id: int, content: bytes, sha256: bytes) -> int:
+    def add(self, tile_id: int, content: bytes, sha256: bytes | None) -> int:
         """Write a tile of that id, which is above every earlier one; returns its offset in the archive.
 
-        A tile with the same bytes as an earlier one is not written again. `sha256` only finds candidates.
+        A tile with the same bytes as an earlier one is not written again. `sha256` only finds candidates;
+        None: no other tile has these bytes.
         """
         assert content
         assert tile_id > self._last_id or not self._tiles
-        slot = int.from_bytes(sha256[:8], "little") & (len(self._slots) - 1)
-        tag = int.from_bytes(sha256[8:10], "little")
-        while word := int(self._slots[slot]):
-            offset = word & _OFFSET_MASK
-            if word >> _SLOT_BITS == tag and self._read(offset, len(content)) == content:
-                break
-            slot = (slot + 1) & (len(self._slots) - 1)
-        else:
-            offset = self._end
-            if offset + len(content) > _OFFSET_MASK:
-                raise OSError(0, f"an archive holds at most {_OFFSET_MASK} bytes")
-            self._slots[slot] = tag << _SLOT_BITS | offset
-            self._write(content)
-            self._contents += 1
+        offset = self._append(content) if sha256 is None else self._once(content, sha256)
         if not self._tiles:
             self._first_id = tile_id
         self._tiles += 1
         self._last_id = tile_id
         self._note(tile_id, offset - DATA_OFFSET, len(content))
+        return offset
+
+    def _append(self, content: bytes) -> int:
+        offset = self._end
+        if offset + len(content) > _OFFSET_MASK:
+            raise OSError(0, f"an archive holds at most {_OFFSET_MASK} bytes")
+        self._write(content)
+        self._contents += 1
+        return offset
+
+    def _once(self, content: bytes, sha256: bytes) -> int:
+        slot = int.from_bytes(sha256[:8], "little") & (len(self._slots) - 1)
+        tag = int.from_bytes(sha256[8:10], "little")
+        while word := int(self._slots[slot]):
+            offset = word & _OFFSET_MASK
+            if word >> _SLOT_BITS == tag and self._read(offset, len(content)) == content:
+                return offset
+            slot = (slot + 1) & (len(self._slots) - 1)
+        offset = self._append(content)
+        self._slots[slot] = tag << _SLOT_BITS | offset
         return offset
 
     def finish(

@@ -13,10 +13,11 @@ from ...domain.values.disk_usage import BLOCK_BYTES, PAIR_BYTES, DiskUsage
 from .address import Connection
 from .advisory_locks import STORE_LOCK
 from .predicates import HAS_CONTENT, MAY_BE_EVICTED
-from .row_values import ID_COLUMNS, INSERTED, REPLACED, TILE_COLUMNS
+from .row_values import ID_COLUMNS, INSERTED, METADATA_COLUMNS, REPLACED, TILE_COLUMNS
 
 SELECT_TILES = f"SELECT {TILE_COLUMNS} FROM tiles WHERE tile_uuid = ANY(%s) AND {HAS_CONTENT}"
 SELECT_ALL = f"SELECT {TILE_COLUMNS} FROM tiles WHERE {HAS_CONTENT}"
+SELECT_METADATA = f"SELECT {METADATA_COLUMNS} FROM tiles WHERE {HAS_CONTENT}"
 COUNT_TILES = f"SELECT source, zoom_level, count(*) FROM tiles WHERE {HAS_CONTENT} GROUP BY 1, 2"
 COUNT_BY_DATASET = f"SELECT dataset, count(*) FROM tiles WHERE {HAS_CONTENT} GROUP BY 1"
 # Rows of one column without a gap have the same difference of row and rank.

@@ -9,6 +9,7 @@ from ...domain.errors import TileMetadataError
 from ...domain.values.tiles import (
     FreshnessLabel,
     TileId,
+    TileMetadata,
     TileMetadataPersistent,
     TileQualityMetadata,
     TileSource,
@@ -18,12 +19,15 @@ from .predicates import HAS_CONTENT
 
 ID_COLUMNS = "zoom_level, x, y, source, flight_id"
 """The columns that `read_tile_id` reads."""
-TILE_COLUMNS = f"""
+METADATA_COLUMNS = f"""
     {ID_COLUMNS}, captured_at, content_sha256, disk_bytes, tile_size_pixels,
-    ground_sample_distance, freshness_status, voting_status, horizontal_error_m, inlier_count,
-    mean_reprojection_error_px, sharpness, location_hash, tile_uuid, created_at,
-    COALESCE(accessed_at, created_at), uploaded_at, upload_attempts, pinned,
-    dataset
+    ground_sample_distance, freshness_status, voting_status, dataset, horizontal_error_m, inlier_count,
+    mean_reprojection_error_px, sharpness
+"""
+"""The columns that `read_metadata` reads."""
+TILE_COLUMNS = f"""
+    {METADATA_COLUMNS}, location_hash, tile_uuid, created_at,
+    COALESCE(accessed_at, created_at), uploaded_at, upload_attempts, pinned
 """
 """The columns that `read_tile` reads; they make a tile where `predicates.HAS_CONTENT`."""
 
@@ -78,27 +82,45 @@ def read_tile(row: Sequence[Any]) -> TileMetadataPersistent:
     """The tile in a row of any `SELECT_...` above. Raises `TileMetadataError` for an impossible row."""
     try:
         return TileMetadataPersistent(
-            tile_id=read_tile_id(row),
-            captured_at=row[5],
-            content_sha256=row[6],
-            disk_bytes=row[7],
-            tile_size_pixels=row[8],
-            ground_sample_distance=row[9],
-            freshness_label=_FRESHNESS_LABELS[row[10]],
-            voting_status=None if row[11] is None else VotingStatus(row[11]),
-            quality=None if row[12] is None else TileQualityMetadata(*row[12:16]),
-            location_hash=row[16],
-            tile_uuid=row[17],
-            created_at=row[18],
-            accessed_at=row[19],
-            uploaded_at=row[20],
-            upload_attempts=row[21],
-            pinned=row[22],
-            dataset=row[23],
+            **_metadata_of(row),
+            location_hash=row[17],
+            tile_uuid=row[18],
+            created_at=row[19],
+            accessed_at=row[20],
+            uploaded_at=row[21],
+            upload_attempts=row[22],
+            pinned=row[23],
         )
     except ValueError as error:
-        place = "/".join(str(part) for part in (row[3], *row[:3]))
-        raise TileMetadataError(f"the database holds an impossible row for tile {place}: {error}") from error
+        raise _impossible(row, error) from error
+
+
+def read_metadata(row: Sequence[Any]) -> TileMetadata:
+    """What travels with a tile's bytes, without `location_hash`. Raises `TileMetadataError`."""
+    try:
+        return TileMetadata(**_metadata_of(row))
+    except ValueError as error:
+        raise _impossible(row, error) from error
+
+
+def _metadata_of(row: Sequence[Any]) -> dict[str, Any]:
+    return {
+        "tile_id": read_tile_id(row),
+        "captured_at": row[5],
+        "content_sha256": row[6],
+        "disk_bytes": row[7],
+        "tile_size_pixels": row[8],
+        "ground_sample_distance": row[9],
+        "freshness_label": _FRESHNESS_LABELS[row[10]],
+        "voting_status": None if row[11] is None else VotingStatus(row[11]),
+        "dataset": row[12],
+        "quality": None if row[13] is None else TileQualityMetadata(*row[13:17]),
+    }
+
+
+def _impossible(row: Sequence[Any], error: ValueError) -> TileMetadataError:
+    place = "/".join(str(part) for part in (row[3], *row[:3]))
+    return TileMetadataError(f"the database holds an impossible row for tile {place}: {error}")
 
 
 def insert_values(tile: TileMetadataPersistent) -> tuple[Any, ...]:

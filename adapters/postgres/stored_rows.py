@@ -18,6 +18,7 @@ from ...domain.values.tile_key import VariantTable
 from ...domain.values.tiles import (
     FreshnessLabel,
     TileId,
+    TileMetadata,
     TileMetadataPersistent,
     TileSource,
 )
@@ -34,6 +35,7 @@ from .queries import (
     SELECT_LABELS,
     SELECT_LATEST,
     SELECT_MARKED_MISSING,
+    SELECT_METADATA,
     SELECT_RUNS,
     SELECT_TILES,
     SELECT_UNSETTLED,
@@ -43,6 +45,7 @@ from .queries import (
 )
 from .row_values import (
     SELECT_TILE,
+    read_metadata,
     read_tile,
     read_tile_id,
 )
@@ -86,6 +89,10 @@ class PostgresStoredRows:
     def committed(self) -> Iterator[TileMetadataPersistent]:
         """See `TileRows`; streamed, a bounded number of rows in memory at a time."""
         return map(read_tile, self._stream("reading all tiles", SELECT_ALL))
+
+    def committed_metadata(self) -> Iterator[TileMetadata]:
+        """See `TileRows`; streamed as `committed` is, at half its cost: no UUID is derived."""
+        return map(read_metadata, self._stream("reading all tiles", SELECT_METADATA))
 
     def catalogue(self) -> tuple[CatalogueColumns, VariantTable]:
         """See `TileRows`. Raises `TileMetadataError` for an impossible row."""

@@ -10,13 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ...domain.values.catalogue_entries import (
-    DOWNGRADED,
-    VOTING_SHIFT,
-    flags_of,
-)
+from ...domain.values.catalogue_entries import labels_of
 from ...domain.values.tile_key import VariantTable, encode_tile_key
-from ...domain.values.tiles import TileMetadataPersistent
+from ...domain.values.tiles import TileMetadata
 from ...domain.values.timestamps import microseconds_of
 
 FACTS_ROW = np.dtype(
@@ -38,10 +34,9 @@ FACTS_ROW = np.dtype(
 )
 PART_ROWS = 512
 PART_BYTES = PART_ROWS * FACTS_ROW.itemsize
-_KEPT_FLAGS = DOWNGRADED | 7 << VOTING_SHIFT
 
 
-def facts_row(row: TileMetadataPersistent, variants: VariantTable, dataset: int) -> tuple[Any, ...]:
+def facts_row(row: TileMetadata, variants: VariantTable, dataset: int) -> tuple[Any, ...]:
     """A row of `FACTS_ROW`, whose offset is not known yet."""
     quality = row.quality
     errors = (
@@ -64,5 +59,5 @@ def facts_row(row: TileMetadataPersistent, variants: VariantTable, dataset: int)
         row.ground_sample_distance,
         *errors,
         dataset,
-        flags_of(row) & _KEPT_FLAGS,
+        labels_of(row),
     )

@@ -1,8 +1,8 @@
 """Writing the files of a generation from the tiles of a store.
 
 The tiles pass twice through a sort on the disk: by archive id, in whose order the archive is written, and by
-tile key, in whose order the facts are. So memory does not grow with them, but for 12 to 24 bytes a tile with
-which identical ones are found.
+tile key, in whose order the facts are; and their digests through a third, which finds those that occur more
+than once. So memory does not grow with them, but for some 20 to 32 bytes a content that several tiles share.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ...domain.values.recall_list import RecallList
 from ...domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
 from ...domain.values.tile_grid import tile_bbox
 from ...domain.values.tile_key import VariantTable, decode_tile_key
-from ...domain.values.tiles import TileId, TileMetadataPersistent
+from ...domain.values.tiles import TileId, TileMetadata
 from ...ext import TileKeyCodec
 from ..files.atomic_file import new_file
 from ..files.file_digests import PART_BYTES, PartDigests, PartHasher
@@ -51,6 +51,7 @@ from .manifest import (
     SealedIndex,
 )
 from .read_ahead import ReadAhead, Wanted
+from .repeated_digests import Prefixes, RepeatedDigests, are_among
 from .seal_plan import SealPlan, of_dataset
 from .sector_file import encode_sectors
 from .sorted_runs import Rows, SortedRuns
@@ -67,7 +68,7 @@ ANOTHER_VARIANT = "another variant preferred"
 class SealSource:
     """What a base is made of."""
 
-    rows: Callable[[], Iterable[TileMetadataPersistent]]
+    rows: Callable[[], Iterable[TileMetadata]]
     read: Callable[[TileId], bytes]
     """Called by several threads at a time."""
     sectors: tuple[SectorBoundary, ...]
@@ -102,8 +103,13 @@ def write_generation(
     of_datasets = DatasetTally(source.datasets)
     placed = SortedRuns(_PLACED, "id", folder)
     by_key = SortedRuns(FACTS_ROW, "key", folder)
-    with closing(placed), closing(by_key), ReadAhead(source.read) as ahead:
-        provisional = _place(source, plan, placed, left_out, of_datasets)
+    with (
+        closing(placed),
+        closing(by_key),
+        closing(RepeatedDigests(folder)) as digests,
+        ReadAhead(source.read) as ahead,
+    ):
+        provisional = _place(source, plan, placed, digests, left_out, of_datasets)
         if not len(placed):
             raise BaseSealError(
                 "the store holds no tile that the base should take",
@@ -118,6 +124,7 @@ def write_generation(
             generation,
             _in_chunks(pieces),
             len(placed),
+            digests.repeated(),
             variants,
             ahead,
             by_key,
@@ -169,10 +176,11 @@ def _place(
     source: SealSource,
     plan: SealPlan,
     placed: SortedRuns,
+    digests: RepeatedDigests,
     left_out: Counter[str],
     of_datasets: DatasetTally,
 ) -> VariantTable:
-    """Append the rows that the plan takes; returns the table that names their flights.
+    """Append the rows that the plan takes, and their digests; returns the table that names their flights.
 
     Raises `BaseSealError` when tiles of a dataset are among them that may not be stored offline, and when
     the plan leaves out a dataset that there is not.
@@ -199,6 +207,7 @@ def _place(
         )
         block["id"] = archive_ids_of_keys(block["row"]["key"])
         placed.append(block)
+        digests.append(block["row"]["sha256"])
     of_datasets.refuse_forbidden()
     of_datasets.refuse_unknown([name for name in plan.without if not left_out[of_dataset(name)]])
     return variants
@@ -209,6 +218,7 @@ def _write_archive(
     generation: int,
     chunks: Iterable[Rows],
     total: int,
+    repeated: Prefixes,
     variants: VariantTable,
     ahead: ReadAhead,
     by_key: SortedRuns,
@@ -223,18 +233,19 @@ def _write_archive(
     done, latest_capture_us = 0, int(np.iinfo(np.int64).min)
     with (
         new_file(folder / ARCHIVE_FILE, FILE_MODE, readable=True) as file,
-        closing(ArchiveWriter(file, total, folder)) as writer,
+        closing(ArchiveWriter(file, total, folder, most_repeated=len(repeated))) as writer,
     ):
         for chunk in chunks:
             rows = chunk["row"]
             columns = (rows["length"].tolist(), rows["sha256"].tolist())
             tile_ids = codec.decode_many(np.ascontiguousarray(rows["key"]))
             wanted = [Wanted(*each) for each in zip(tile_ids, *columns, strict=True)]
+            has_twin = are_among(repeated, rows["sha256"]).tolist()
             offsets = []
-            for archive_id, tile, pixels in zip(
-                chunk["id"].tolist(), wanted, ahead.tiles(wanted), strict=True
+            for archive_id, tile, may_repeat, pixels in zip(
+                chunk["id"].tolist(), wanted, has_twin, ahead.tiles(wanted), strict=True
             ):
-                offsets.append(writer.add(archive_id, pixels, tile.sha256))
+                offsets.append(writer.add(archive_id, pixels, tile.sha256 if may_repeat else None))
                 bounds.add(tile.tile_id)
                 done += 1
                 progress(done, total)

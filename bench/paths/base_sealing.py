@@ -24,8 +24,9 @@ from aerotile.adapters.sealed_base.seal_plan import SealPlan
 from .read_store import every_file, reading_store
 
 _PROBE = Path(__file__).resolve().parent.parent / "probes" / "seal_base.py"
-_SOME = 280_000
-"""Tiles of the smaller base by which the memory of one of ten million is judged: more than the sort keeps."""
+_FEW, _MORE = 250_000, 2_000_000
+"""Tiles of the two bases by which the memory of one of ten million is judged: more than the sort keeps, and
+so far apart that what the allocator happens to keep, some megabytes, comes to little at ten million."""
 
 _MANY = 10_000_000
 
@@ -61,13 +62,13 @@ def _memory(workshop: Workshop) -> Facts:
         return facts["peak_bytes"], facts["before_bytes"]
 
     if workshop.sizes.quick:
-        return {"peak_mb": peak(_SOME // 8)[0] / 1e6}
-    few, many = _SOME, 2 * _SOME
+        return {"peak_mb": peak(_FEW // 8)[0] / 1e6}
     with ThreadPoolExecutor(2) as both:  # memory is looked at, not time
-        (less, _), (more, before) = both.map(peak, (few, many))
-    each = max(0.0, (more - less) / (many - few))
+        (less, _), (more, before) = both.map(peak, (_FEW, _MORE))
+    each = max(0.0, (more - less) / (_MORE - _FEW))
     return {
-        "peak_mb": (more + each * (_MANY - many)) / 1e6,
+        "peak_mb": (more + each * (_MANY - _MORE)) / 1e6,
+        "measured_peak_mb": more / 1e6,
         "bytes_per_tile": each,
         "interpreter_mb": before / 1e6,
     }

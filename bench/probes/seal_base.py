@@ -1,21 +1,25 @@
 """Seal a base of so many small tiles from memory and print the process's peak of memory, as JSON.
 
-    python bench/probes/seal_base.py FOLDER TILES
+    python bench/probes/seal_base.py FOLDER TILES [SHARED]
 
-The tiles differ from each other. Neither database nor files of tiles are part of it.
+The tiles differ from each other, but for SHARED contents (0 to half the tiles; by default none) that two
+tiles have each. Neither database nor files of tiles are part of it, and no catalogue of a store: a seal opens
+none. The memory is what no file backs, looked at from beginning to end every 5 ms.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
 
-from aerotile import TileId, TileMetadata, TileMetadataPersistent, TileSource
+from aerotile import TileId, TileMetadata, TileSource
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.seal import SealSource
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
@@ -27,23 +31,24 @@ _COLUMNS = 4096
 def main() -> None:
     """Seal, measure, print."""
     folder, count = Path(sys.argv[1]), int(sys.argv[2])
+    shared = int(sys.argv[3]) if len(sys.argv) > 3 else 0
     now = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
     def pixels(tile_id: TileId) -> bytes:
-        return sha256(b"%d" % (tile_id.y * _COLUMNS + tile_id.x)).digest() * 2
+        number = tile_id.y * _COLUMNS + tile_id.x
+        return sha256(b"%d" % (number if number < count - shared else count - 1 - number)).digest() * 2
 
-    def rows() -> Iterator[TileMetadataPersistent]:
+    def rows() -> Iterator[TileMetadata]:
         for number in range(count):
             tile_id = TileId(18, number % _COLUMNS, number // _COLUMNS, TileSource.IMPORTED)
             content = pixels(tile_id)
-            metadata = TileMetadata(
+            yield TileMetadata(
                 tile_id=tile_id,
                 captured_at=now,
                 content_sha256=sha256(content).hexdigest(),
                 disk_bytes=len(content),
                 ground_sample_distance=0.5,
             )
-            yield TileMetadataPersistent.of(metadata, created_at=now)
 
     source = SealSource(
         rows=rows,
@@ -56,12 +61,14 @@ def main() -> None:
     )
     before = _anonymous_bytes()
     started = time.perf_counter()
-    manifest = BaseGenerations(folder).seal(source, SealPlan(), progress=_watch)
+    with _watched() as seen:
+        manifest = BaseGenerations(folder).seal(source, SealPlan())
     facts = {
         "tiles": manifest.tiles,
+        "contents": manifest.contents,
         "seconds": time.perf_counter() - started,
         "before_bytes": before,
-        "peak_bytes": _watch.peak,
+        "peak_bytes": max(seen),
     }
     sys.stdout.write(json.dumps(facts) + "\n")
 
@@ -71,18 +78,23 @@ def _anonymous_bytes() -> int:
     return int(status.split("RssAnon:")[1].split()[0]) * 1024
 
 
-class _Watch:
-    """Looks at the memory that no file backs, now and then."""
+@contextmanager
+def _watched() -> Iterator[list[int]]:
+    """Looks at the memory on another thread until the body ends."""
+    seen, ended = [_anonymous_bytes()], threading.Event()
 
-    def __init__(self) -> None:
-        self.peak = 0
+    def watch() -> None:
+        while not ended.wait(0.005):
+            seen[0] = max(seen[0], _anonymous_bytes())
 
-    def __call__(self, done: int, total: int) -> None:
-        if done % 5_000 == 0 or done == total:
-            self.peak = max(self.peak, _anonymous_bytes())
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        watching.join()
 
-
-_watch = _Watch()
 
 if __name__ == "__main__":
     main()

@@ -157,6 +157,10 @@ class TileRows(Protocol):
         """Every committed row, as one consistent snapshot."""
         ...
 
+    def committed_metadata(self) -> Iterator[TileMetadata]:
+        """What travels with the bytes of every committed tile, as one snapshot; `location_hash` is None."""
+        ...
+
     def catalogue(self) -> tuple[CatalogueColumns, VariantTable]:
         """The catalogue columns of every committed row, as one consistent snapshot, in no particular order.
 

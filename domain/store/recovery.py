@@ -91,8 +91,8 @@ def _check_identity(rows: TileRows, files: TileFiles) -> None:
     refuse_files_of_another_store(files, ours=ours, owner=owner)
 
 
-def refuse_files_of_another_store(files: TileFiles, *, ours: UUID, owner: UUID | None) -> None:
-    """Raise `StoreUnavailableError` unless the files belong to the database at hand."""
+def refuse_files_of_another_store(files: object, *, ours: UUID, owner: UUID | None) -> None:
+    """Raise `StoreUnavailableError` unless the files, shown by their name, belong to the database at hand."""
     if owner == ours:
         return
     what = "to none that is known" if owner is None else f"to store {owner}"

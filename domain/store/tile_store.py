@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
-from ..errors import ForkedProcessError
+from ..errors import DuplicateTileError, ForkedProcessError, StoreUnavailableError
 from ..make_events import lookup_unknown_event
 from ..policies.clock_trust import ClockFault
 from ..policies.freshness import FreshnessVerdict
@@ -18,7 +19,7 @@ from ..ports.tile_rows import TileRows
 from ..ports.tile_store import AmendedTile, ReplacedTile, TileWriteOutcome
 from ..values.catalogue_entries import CatalogueMatches
 from ..values.pixels import TileBytes, TilePixelHandle, as_bytes
-from ..values.tile_changes import TileChange
+from ..values.tile_changes import ChangeKind, TileChange
 from ..values.tile_grid import Bbox
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
 from ..values.validators import check_kind, check_timeout, taken_as
@@ -234,7 +235,22 @@ class FileBackedTileStore:
         self._check_process()
         batch = checked_batch(tiles)
         with self._sync.changing([metadata.tile_id for _, metadata in batch]):
-            return write_batch(self._write_parts, batch)
+            outcomes = write_batch(self._write_parts, batch)
+        self._look_for_duplicates(batch, outcomes)
+        return outcomes
+
+    def _look_for_duplicates(
+        self, batch: Sequence[tuple[object, TileMetadata]], outcomes: Sequence[TileWriteOutcome]
+    ) -> None:
+        """Enter the duplicates that another process has just committed, whose notice is on its way."""
+        unknown = [
+            metadata.tile_id
+            for (_, metadata), outcome in zip(batch, outcomes, strict=True)
+            if isinstance(outcome.error, DuplicateTileError) and metadata.tile_id not in self._catalogue
+        ]
+        if unknown:
+            with suppress(StoreUnavailableError):  # the notice comes when the database is back
+                self._sync.apply(TileChange(ChangeKind.CHANGED, tile_id) for tile_id in unknown)
 
     def delete_tile(self, tile_id: TileId) -> int:
         """See `TileStore`."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from .tile_grid import MAX_ZOOM
 from .tile_key import MAX_VARIANTS, MORTON_BITS, VARIANT_BITS, VariantTable, encode_tile_key
 from .tile_rules import may_be_evicted
-from .tiles import FreshnessLabel, TileId, TileMetadataPersistent, VotingStatus
+from .tiles import FreshnessLabel, TileId, TileMetadata, TileMetadataPersistent, VotingStatus
 from .timestamps import microseconds_of, timestamp_of
 
 DOWNGRADED, PINNED, UPLOADED, EVICTABLE = 1, 2, 4, 8
@@ -43,12 +43,17 @@ Keys = npt.NDArray[np.int64]
 def flags_of(row: TileMetadataPersistent) -> int:
     """A tile's labels in one byte."""
     return (
-        DOWNGRADED * (row.freshness_label is FreshnessLabel.DOWNGRADED)
+        labels_of(row)
         | PINNED * row.pinned
         | UPLOADED * (row.uploaded_at is not None)
         | EVICTABLE * may_be_evicted(row)
-        | VOTING_CODES.index(row.voting_status) << VOTING_SHIFT
     )
+
+
+def labels_of(tile: TileMetadata) -> int:
+    """The flags that travel with a tile's bytes: downgraded, and the voting status."""
+    is_downgraded = tile.freshness_label is FreshnessLabel.DOWNGRADED
+    return DOWNGRADED * is_downgraded | VOTING_CODES.index(tile.voting_status) << VOTING_SHIFT
 
 
 @attrs.frozen

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
 
 import pytest
 from cli_calls import BAD_CALL, JOB_FAILED, Call
@@ -65,6 +68,27 @@ def test_a_database_that_is_newer_than_the_code(call: Call, migrated_database: s
     result = call(command)
     assert result.code == JOB_FAILED
     assert "is at revision 9999, which is newer than this program" in result.error
+
+
+def test_a_database_that_other_tiles_belong_to_is_not_taken_for_an_empty_store(
+    call: Call,
+    xyz_folder: Callable[..., Path],
+    days_ago: Callable[[int], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    xyz_folder()
+    assert call("ingest", "tiles", "--captured-at", days_ago(1)).code == 0
+    owner = Path("aerotile-data/tiles/.aerotile-store")
+    owner.chmod(0o600)
+    owner.write_text(f"{UUID(int=7)}\n")
+    for command in ("dump", "uploads", "datasets list", "sectors list"):
+        refused = call(*command.split())
+        assert (refused.code, "belong to another database" in refused.error) == (JOB_FAILED, True)
+    monkeypatch.delenv("AEROTILE_DATABASE_DSN")
+    for command in ("migrate", f"ingest tiles --captured-at {days_ago(1)}"):
+        refused = call(*command.split())
+        assert (refused.code, "belong to a database, and none is" in refused.error) == (JOB_FAILED, True)
+    assert not Path("aerotile-data/postgres").exists()
 
 
 def test_a_database_that_was_not_migrated(call: Call, empty_database: str) -> None:

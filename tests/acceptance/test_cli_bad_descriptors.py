@@ -52,7 +52,7 @@ def test_descriptors_that_are_all_the_same_are_those_of_a_broken_network(call: C
     assert call("index", "build", "--no-store-check", "d.npz", "--model", "demo").code == 0
 
 
-@pytest.mark.parametrize("name", ["", " ", "two\nlines", "net ", "\x1b[31mnet", "n" * 501])
+@pytest.mark.parametrize("name", [" ", "two\nlines", "net ", "\x1b[31mnet", "n" * 501])
 def test_a_network_is_named_by_one_line(call: Call, name: str) -> None:
     np.savez("d.npz", tiles=["imported/1/0/0"], descriptors=np.ones((1, 4), np.float32))
     result = call("index", "build", "--no-store-check", "d.npz", "--model", name)

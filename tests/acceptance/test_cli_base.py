@@ -144,7 +144,9 @@ def test_a_base_travels_in_one_file(sealed: Call) -> None:
         (["info"], 2, "no generation of the base is in use"),
         (["info", "7"], 2, "no generation '000007'"),
         (["sign", "000001", "--key", "nothing.key"], 2, "nothing.key"),
-        (["sign", "000001", "--key", "jpeg.key"], 1, "no private key"),
+        (["sign", "000001", "--key", "jpeg.key"], 2, "jpeg.key can't sign: it is no private key"),
+        (["sign", "000001", "--key", "large.key"], 2, "large.key can't sign: it can't be read: it is larger"),
+        (["switch", "9"], 2, "no generation '000009' — name one of 000001"),
         (["seal", "--zoom", "3"], 1, "no tile that the base should take"),
         (["seal", "--number", "1"], 1, "holds a generation 000001"),
         (["seal", "--prefer", "nobody"], 2, "satellite_provider"),
@@ -156,6 +158,7 @@ def test_a_base_travels_in_one_file(sealed: Call) -> None:
 )
 def test_a_bad_call_ends_in_one_line(sealed: Call, arguments: list[str], code: int, reason: str) -> None:
     Path("jpeg.key").write_bytes(b"no key")
+    Path("large.key").write_bytes(bytes(5_000))
     result = sealed("base", *arguments)
     assert (result.code, reason in result.error) == (code, True), result.err
 

@@ -345,6 +345,7 @@ def test_a_number_that_is_taken_is_refused_before_the_first_block(site: Call, tm
         ({}, "[describe]\nmodel = 'none.onnx'", "none.onnx"),
         ({}, "[dataset]\nname = 'x'", "lacks dataset.licence"),
         ({}, "= 1", "is not TOML"),
+        ({}, "#" * (1 << 20), "plan.toml can't be read: it is larger than"),
     ],
 )
 def test_a_wrong_plan_is_refused_in_one_line(

@@ -90,6 +90,7 @@ def test_a_dataset_is_defined_shown_listed_and_corrected(
         ({"sha256": None}, "no file and no folder ortho.tif"),
         ({"sha256": None, "source": "."}, "holds no tiles zoom/x/y.jpg, .png or .webp"),
         ({"sha256": None, "source": "https://a.example/?key=s3cret"}, "may hold a token"),
+        ({"source": "see https://nav:s3cret@a.example/x"}, "may hold a token"),
         ({"licence": " "}, "licence must be one line"),
         ({"captured_at": "9999-12-31"}, "9999-12-31T00:00:00"),
     ],
@@ -178,6 +179,7 @@ def test_a_folder_is_digested_with_its_pngs_and_what_is_left_out_is_counted(
         "left out of the digest: 1 x GIF",
         "left out of the digest: 1 x file that is no tile",
     ]
+    assert first.json["left_out_of_digest"] == {"GIF": 1, "file that is no tile": 1}
     png.write_bytes(b"another picture")
     second = define("two", source=str(folder), sha256=None)
     digests = {each.json["source_sha256"] for each in (plain, first, second)}

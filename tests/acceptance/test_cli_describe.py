@@ -290,7 +290,7 @@ def test_a_call_that_can_not_be_right_is_refused_in_one_line(filled: Call, tmp_p
     (tmp_path / "words.txt").write_text("words")
     network = ("--model", "network.onnx")
     for arguments, code, said in (
-        (("there.npz", *network), JOB_FAILED, "there.npz is there, and nothing is replaced"),
+        (("there.npz", *network), BAD_CALL, "there.npz is there, and nothing is replaced"),
         (("nowhere/d.npz", *network), BAD_CALL, "no folder"),
         (("d.npz",), BAD_CALL, "no network is configured"),
         (("d.npz", *network, "--with", "a:b"), BAD_CALL, "--model and --with name two networks"),

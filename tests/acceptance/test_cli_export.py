@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import resource
 import signal
 import sqlite3
@@ -124,6 +126,13 @@ def test_area_zoom_and_source_choose_and_what_is_left_out_is_counted(filled: Cal
     assert (none.code, "holds no tile to export (17 another zoom)" in none.error) == (BAD_CALL, True)
 
 
+def test_a_name_that_is_no_text_is_exported_to(filled: Call, tmp_path: Path) -> None:
+    for ending in (".mbtiles", ".pmtiles", ".gpkg", ""):
+        name = os.fsdecode(b"out\xff") + ending
+        assert filled("export", name).code == 0
+        assert (tmp_path / name).exists()
+
+
 def test_nothing_is_replaced(filled: Call, tmp_path: Path) -> None:
     for name in ARCHIVES:
         (tmp_path / name).write_bytes(b"of somebody")
@@ -131,6 +140,29 @@ def test_nothing_is_replaced(filled: Call, tmp_path: Path) -> None:
         assert (result.code, f"{name} is there, and nothing is replaced" in result.error) == (BAD_CALL, True)
         assert (tmp_path / name).read_bytes() == b"of somebody"
         assert "no folder" in filled("export", f"nowhere/{name}").error
+
+
+def test_an_export_whose_dates_can_not_be_written_leaves_nothing(
+    filled: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import aerotile.adapters.files.atomic_file as atomic_file
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "there").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic_file.os, "fsync", full)
+        refused = filled("export", "out.mbtiles", "--dates", "there/d.csv")
+        full_archive = filled("export", "out.pmtiles")
+    assert refused.code == JOB_FAILED
+    assert refused.error == "No space left on device: there/d.csv — make room on that disk, then run it again"
+    assert (
+        full_archive.error
+        == "No space left on device: out.pmtiles — make room on that disk, then run it again"
+    )
+    assert not [path for path in tmp_path.glob("**/*") if path.name.startswith(("out", ".out", "d.", ".d."))]
+    assert "FILE and --dates both name" in filled("export", "out", "--dates", "./out").error
 
 
 def test_a_tile_that_is_not_what_was_committed_ends_the_export_and_leaves_nothing(

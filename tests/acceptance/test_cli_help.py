@@ -99,6 +99,20 @@ def test_a_call_without_a_command_shows_the_help_and_is_wrong(call: Call, argume
     assert result.err.startswith("Usage: aerotile")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("provision", ""), "argument 2"),
+        (("provision", "x", "--area", ""), "the value of --area"),
+        (("datasets", "define", "d", "--source="), "the value of --source"),
+        (("--root", "", "status"), "the value of --root"),
+    ],
+)
+def test_an_empty_text_is_refused(call: Call, arguments: tuple[str, ...], named: str) -> None:
+    result = call(*arguments)
+    assert (result.code, f"{named} is empty" in result.error) == (2, True)
+
+
 def test_a_misspelt_command_is_answered_with_the_nearest_one(call: Call) -> None:
     result = call("statsu")
     assert result.code == 2

@@ -272,6 +272,8 @@ def test_an_estimate_says_what_each_kind_takes_and_builds_nothing(
         assert facts["build_seconds"] > 0
     assert whole["graph_bytes"] - codes["graph_bytes"] == len(TILES) * 16
     assert not (tmp_path / "aerotile-data/index").exists()
+    assert "True" not in build().out
+    assert "searches_areas    yes" in call("index", "info").out
     text = call("index", "build", "--no-store-check", "d.npz", "--model", "m", "--estimate").out
     assert text.splitlines()[0] == "40 descriptors of 16 components"
     assert "MiB" in text

@@ -146,7 +146,8 @@ def test_an_area_is_a_box_or_a_drawing_with_its_corridor(call: Call, tmp_path: P
     tiles = {(14, 8700 + x, 5680): picture(x) for x in range(30)}
     write_mbtiles(tmp_path / "o.mbtiles", tiles)
     (tmp_path / "line.geojson").write_text(
-        '{"type": "LineString", "coordinates": [[11.1, 48.217], [11.25, 48.217]]}'
+        '{"type": "GeometryCollection", "geometries": [{"type": "Point", "coordinates": [11.2, 48.217]},'
+        ' {"type": "LineString", "coordinates": [[11.1, 48.217], [11.25, 48.217]]}]}'
     )
     refused = call("provision", "o.mbtiles", *DATE, "--area", "line.geojson")
     assert (refused.code, "which have no width" in refused.error) == (BAD_CALL, True)
@@ -163,6 +164,7 @@ def test_an_area_is_a_box_or_a_drawing_with_its_corridor(call: Call, tmp_path: P
         "--json",
     ).json
     assert 3 <= result["stored"] <= 5
+    assert result["left_out_of_area"] == {"line.geojson: single place": 1}
     assert result["estimate"][0]["wanted"] > result["estimate"][0]["found"] == result["stored"]
 
 
@@ -290,11 +292,13 @@ def test_tiles_of_a_dataset_name_it_and_contest_those_of_another(call: Call, tmp
         assert call("datasets", "define", name, *words, *source).code == 0
     first = call("provision", "o.mbtiles", "--dataset", "o", "--json")
     assert (first.code, first.json["stored"]) == (0, 4)
+    assert first.json["source_digest_not_compared"] is None
     assert {row["dataset"] for row in call("dump").json_lines} == {"o"}
     assert {row["captured_at"][:10] for row in call("dump").json_lines} == {"2026-04-01"}
     contested = call("provision", "other.mbtiles", "--dataset", "other")
     assert (contested.code, contested.err.count("contested: other.mbtiles: 12/")) == (JOB_FAILED, 4)
-    assert call("provision", "other.mbtiles", "--dataset", "other", "--keep").code == 0
+    kept = call("provision", "other.mbtiles", "o.mbtiles", "--dataset", "other", "--keep")
+    assert (kept.code, "not compared with the dataset: these are 2 sources" in kept.out) == (0, True)
     changed = call("provision", "o.mbtiles", "--dataset", "other")
     assert (changed.code, "other" in changed.error) == (BAD_CALL, True)
     write_by_gdal(tmp_path / "n.gpkg", "GPKG", TILE_FORMAT="JPEG", TILING_SCHEME="GoogleMapsCompatible")
@@ -316,6 +320,9 @@ IMPOSSIBLE: list[tuple[tuple[str, ...], str]] = [
     ((*DATE, "--corridor", "5km"), "no --area is given"),
     ((*DATE, "--keep"), "no dataset is named"),
     ((*DATE, "--missing-only", "--replace"), "contradict each other"),
+    ((*DATE, "--refresh"), "no source is an address"),
+    ((*DATE, "--file-date"), "--captured-at and --file-date both say"),
+    ((*DATE, "--estimate", "--map", "m.png"), "--estimate stores nothing"),
     (("--dataset", "nobody's"), "nobody's"),
     ((*DATE, "--stac", "o.mbtiles"), "both say when the tiles were captured"),
     ((*DATE, "--scheme", "zyx"), "whose rows are in tms or xyz order"),
@@ -328,6 +335,8 @@ def test_impossible_calls_are_refused(call: Call, tmp_path: Path) -> None:
     for arguments, words in IMPOSSIBLE:
         result = call("provision", "o.mbtiles", *arguments)
         assert (result.code, words in result.error) == (BAD_CALL, True), (words, result.err)
+    for other in ("o.mbtiles#tiles", ".#tiles"):
+        assert "has no tables, and #tiles names one" in call("provision", other, *DATE).error
     assert "no file or folder gone" in call("provision", "gone", *DATE).error
 
 

@@ -59,6 +59,21 @@ def test_an_export_is_not_overwritten_by_its_layout(call: Call, filled: Path) ->
     assert not Path("flight.mcap").exists()
 
 
+def test_an_export_replaces_no_file_least_of_all_the_record(call: Call, filled: Path) -> None:
+    (segment,) = Path("aerotile-data/record").glob("*.jsonl")
+    recorded = segment.read_bytes()
+    for options in (["--mcap", segment], ["--mcap", "flight.mcap", "--layout", segment]):
+        refused = call("record", *options)
+        assert (refused.code, f"{segment} is there, and nothing is" in refused.error) == (BAD_CALL, True)
+    assert segment.read_bytes() == recorded
+    assert not Path("flight.mcap").exists()
+
+
+def test_a_time_that_ends_before_it_begins_is_refused(call: Call, filled: Path) -> None:
+    refused = call("record", "--since", "2026-06-01", "--until", "2026-05-01")
+    assert (refused.code, "--since 2026-06-01T00:00:00+00:00 is after" in refused.error) == (BAD_CALL, True)
+
+
 @pytest.mark.parametrize("option", [["--sectors", "s.geojson"], ["--layout", "l.json"]])
 def test_what_is_drawn_beside_an_export_needs_one(call: Call, filled: Path, option: list[str]) -> None:
     Path("s.geojson").write_text("{}")

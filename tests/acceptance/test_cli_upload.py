@@ -187,6 +187,8 @@ def test_votes_that_can_not_be_read_fail_the_command(upload: Call, call: Call, t
         (("uploads", "requeue", TILE.format(7)), f"no tile {TILE.format(7)} in the store"),
         (("uploads", "requeue", TILE.format(1)), "only a given-up tile can be requeued"),
         (("uploads", "--state", "lost"), "invalid value for '--state'"),
+        (("uploads", "--state", "given_up", "requeue", "--all"), "--state before requeue is for the list"),
+        (("uploads", "--json", "votes"), "--json before votes is for the list"),
         (("uploads", "lsit"), "no command 'lsit'"),
     ],
 )

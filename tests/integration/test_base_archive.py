@@ -112,6 +112,20 @@ def test_tiles_are_told_apart_by_their_bytes_and_not_by_a_hash(tmp_path: Path) -
     assert read_by_others(path) == {0: b"aa", 1: b"ab", 2: b"aa", 3: b"b"}
 
 
+def test_contents_without_a_twin_take_no_room_in_the_table(tmp_path: Path) -> None:
+    path, shared = tmp_path / "a.pmtiles", hashlib.sha256(b"shared").digest()
+    tiles = {number: b"%d" % number for number in range(1000)} | {1000: b"shared", 1001: b"shared"}
+    with (
+        path.open("w+b") as file,
+        closing(ArchiveWriter(file, len(tiles), tmp_path, most_repeated=1)) as writer,
+    ):
+        for number, content in tiles.items():
+            writer.add(number, content, shared if content == b"shared" else None)
+        header, _ = writer.finish(b"{}", BOUNDS)
+    assert header.contents == 1001
+    assert read_by_others(path) == tiles
+
+
 @pytest.mark.parametrize(
     "call",
     [lambda writer: writer.add(1, b"1" * (1 << 20), b"1" * 32), lambda writer: writer.finish(b"{}", BOUNDS)],

@@ -9,6 +9,9 @@ import random
 import signal
 import subprocess
 import sys
+from collections import Counter
+from contextlib import closing
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
@@ -34,6 +37,7 @@ from sealed_bases import (
 from aerotile.adapters.sealed_base.facts import FACTS_ROW
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.manifest import decode_manifest
+from aerotile.adapters.sealed_base.repeated_digests import RepeatedDigests, are_among
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
 from aerotile.adapters.sealed_base.sorted_runs import SortedRuns
 from aerotile.domain.errors import BaseSealError, ContentHashMismatchError
@@ -297,3 +301,16 @@ def test_rows_beyond_memory_come_back_sorted_and_equal_ones_together(
     positions = [position for piece in pieces for position in piece["position"].tolist()]
     assert sorted(positions) == list(range(len(numbers)))
     assert all(one["key"][-1] < other["key"][0] for one, other in pairwise(pieces))
+
+
+@given(st.lists(st.integers(0, 200), max_size=600), st.integers(1, 100))
+def test_contents_that_several_tiles_share_are_found_and_no_others(
+    tmp_path_factory: pytest.TempPathFactory, contents: list[int], block: int
+) -> None:
+    digests = np.array([sha256(b"%d" % content).digest() for content in contents], "V32")
+    with closing(RepeatedDigests(tmp_path_factory.getbasetemp())) as shared:
+        for start in range(0, len(digests), block):
+            shared.append(digests[start : start + block])
+        repeated = shared.repeated()
+    assert len(repeated) == sum(count > 1 for count in Counter(contents).values())
+    assert are_among(repeated, digests).tolist() == [contents.count(content) > 1 for content in contents]

@@ -67,6 +67,7 @@ def test_a_csv_without_a_line_dates_no_tile(tmp_path: Path) -> None:
         ("z,x,y\n3,1,2\n", "has the columns z, x, y"),
         ("z,x,y,captured_at,note\n3,1,2,2024-05-01,a\n", "has the columns z, x, y, captured_at, note"),
         ("z,x,x,captured_at\n3,1,2,2024-05-01\n", "has the columns z, x, x, captured_at"),
+        ("z" * 1000, f"has the columns {'z' * 100}\\.{{3}}"),
         ("3,1,2,2024-05-01\n", "has the columns 3, 1, 2, 2024-05-01"),
         ("z,x,y,captured_at\n3,1,2,2024-05-01\n5,1,2\n", "line 3: 3 values for 4 columns"),
         ("z,x,y,captured_at\n3,8,2,2024-05-01\n", "line 2: 3/8/2 is no place of the grid"),

@@ -194,6 +194,11 @@ def test_a_file_that_is_no_toml_is_refused_by_place_and_without_its_content(tmp_
     assert PASSWORD not in str(error)
 
 
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    (tmp_path / "aerotile.toml").write_text('root = "elsewhere"', encoding="utf-8-sig")
+    assert load_config(environment={}, folder=tmp_path).root == tmp_path / "elsewhere"
+
+
 def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
     (tmp_path / "aerotile.toml").write_bytes(b"root = '\xff'")
     assert "is not TOML" in str(refusal(tmp_path))

@@ -303,6 +303,14 @@ def test_a_store_that_does_not_answer_ends_the_run() -> None:
     assert (str(report.stopped_by), report.done, store.calls) == ("no database", 0, 1)
 
 
+def test_a_tile_that_another_process_committed_a_moment_ago_is_present() -> None:
+    site = Site.of()
+    site.take_in(offered(1, 2))
+    site.cache.store.catalogue.remove(tile_id(1))  # as before the notice of its commit
+    assert ended(site.take_in(offered(1, 2))) == (0, 2, 0)
+    assert site.cache.store.tile_exists(tile_id(1))
+
+
 def test_a_row_without_its_file_is_named_with_the_way_out() -> None:
     site = Site.of()
     site.take_in(offered(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -41,12 +42,14 @@ def chosen_generation(runtime: Runtime, name: str | None) -> str:
     if name is None:
         name = runtime.base_generations.current()
         if name is None:
-            raise BadInputError(
-                "no generation of the base is in use", remedy=f"name one of {', '.join(names) or 'none'}"
-            )
+            raise BadInputError("no generation of the base is in use", remedy=_one_of(names))
     if name not in names:
-        raise BadInputError(f"no generation {name!r}", remedy=f"name one of {', '.join(names) or 'none'}")
+        raise BadInputError(f"no generation {name!r}", remedy=_one_of(names))
     return name
+
+
+def _one_of(names: Sequence[str]) -> str:
+    return f"name one of {', '.join(names)}" if names else "seal one with aerotile base seal"
 
 
 def base_facts(opened: SignedManifest, *, threshold: int, in_use: bool) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import click
 
 from ..arguments import EXISTING_FILE, generation_name
 from ..command import AerotileCommand
+from ..errors import BadInputError
 from ..output import json_option
 from ..session import Session
 from .base import chosen_generation, print_opened
@@ -26,10 +27,15 @@ Example:
 @click.pass_obj
 def sign(session: Session, generation: str, key: Path, as_json: bool) -> None:
     """Add a signature to GENERATION; one signature for each key, and as many as the threshold asks for."""
-    from ...signatures import read_private_key
+    from ...signatures import KEY_REMEDY, SignatureError, public_key_text, read_private_key
 
     with session.existing_runtime("base") as runtime:
         name = chosen_generation(runtime, generation)
-        runtime.base_generations.sign(name, read_private_key(key))
+        try:
+            private_key = read_private_key(key)
+            public_key_text(private_key)
+        except SignatureError as error:
+            raise BadInputError(f"{key} can't sign: {error}", remedy=KEY_REMEDY) from error
+        runtime.base_generations.sign(name, private_key)
         opened = runtime.base_generations.manifest(name, runtime.base_trust)
         print_opened(runtime, opened, as_json=as_json)

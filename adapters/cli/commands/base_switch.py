@@ -8,7 +8,7 @@ from ..arguments import generation_name
 from ..command import AerotileCommand
 from ..output import json_option
 from ..session import Session
-from .base import print_opened
+from .base import chosen_generation, print_opened
 
 
 @click.command(
@@ -30,4 +30,5 @@ def switch(session: Session, generation: str | None, as_json: bool) -> None:
     go on with it until they open the base again.
     """
     with session.existing_runtime("base") as runtime:
-        print_opened(runtime, runtime.switch_base(generation), as_json=as_json)
+        name = None if generation is None else chosen_generation(runtime, generation)
+        print_opened(runtime, runtime.switch_base(name), as_json=as_json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,7 +96,7 @@ def build(
     plan = read_build_plan(plan_file)
     if workers is not None and scheduler is not None:
         raise BadInputError("--workers and --scheduler contradict each other", remedy="give one of them")
-    area = _area(plan)
+    area, outside_area = _area(plan)
     with session.runtime() as runtime, _bad_plan():
         with (
             runtime.planned_build(plan, area) as planned,
@@ -106,7 +106,7 @@ def build(
             report = runtime.build_base(
                 planned, runner, number=number, despite_refusals=leave_out, progress=progress
             )
-        facts = _facts(report)
+        facts = _facts(report) | {"left_out_of_area": dict(outside_area)}
         if as_json:
             write_json(facts)
         else:
@@ -115,11 +115,11 @@ def build(
             raise _refusals_error(report)
 
 
-def _area(plan: BuildPlan) -> Area | None:
+def _area(plan: BuildPlan) -> tuple[Area | None, Mapping[str, int]]:
     from ...input_files.area_files import read_area
 
     if not plan.area:
-        return None
+        return None, {}
     try:
         named = read_area(plan.area, corridor_m=plan.corridor_m)
     except ValueError as error:
@@ -128,7 +128,7 @@ def _area(plan: BuildPlan) -> Area | None:
         ) from error
     for kind, count in named.left_out.items():
         click.echo(f"left out of the area: {count} x {kind}", err=True)
-    return named.area
+    return named.area, named.left_out
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +48,14 @@ def dataset_facts(dataset: Dataset, tiles: int) -> dict[str, Any]:
     }
 
 
-def print_dataset(dataset: Dataset, tiles: int, *, as_json: bool) -> None:
+def print_dataset(
+    dataset: Dataset, tiles: int, *, as_json: bool, left_out_of_digest: Mapping[str, int] | None = None
+) -> None:
     """Print a dataset, as JSON or one fact a line."""
     facts = dataset_facts(dataset, tiles)
     if as_json:
-        write_json(facts)
+        counted = dict(sorted((left_out_of_digest or {}).items()))
+        write_json(facts | {"left_out_of_digest": counted} if counted else facts)
     else:
         write_facts(facts | {"may_be_stored_offline": "yes" if dataset.may_be_stored_offline else "NO"})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,7 +79,8 @@ def define(
             "exactly one thing must say when the ground looked like that",
             remedy="give one of --captured-at, --stac and --dates-from",
         )
-    shown, digest = _digest(source, sha256)
+    left_out: Counter[str] = Counter()
+    shown, digest = _digest(source, sha256, left_out)
     facts = {
         "name": name,
         "licence": licence,
@@ -97,15 +99,23 @@ def define(
         except DatasetConflictError as error:
             raise BadInputError(str(error), remedy=error.remedy) from error
         tiles = runtime.rows.counts_by_dataset().get(name, 0)
-    print_dataset(dataset, tiles, as_json=as_json)
+    print_dataset(dataset, tiles, as_json=as_json, left_out_of_digest=left_out)
 
 
-def _digest(source: str, sha256: str | None) -> tuple[str, SourceDigest]:
-    """How a source is shown, and its digest. Raises `BadInputError`, `InputFileError`, `OSError`."""
+def _digest(source: str, sha256: str | None, left_out: Counter[str]) -> tuple[str, SourceDigest]:
+    """How a source is shown, and its digest; counts what else lies in a folder.
+
+    Raises `BadInputError`, `InputFileError`, `OSError`."""
     from ....domain.values.datasets import DigestOf, SourceDigest
-    from ...input_files.source_digest import digest_of_address, digest_of_file, digest_of_folder
+    from ...input_files.source_digest import (
+        digest_of_address,
+        digest_of_file,
+        digest_of_folder,
+        refuse_secrets,
+    )
 
     if sha256 is not None:
+        refuse_secrets(source)
         return source, SourceDigest(DigestOf.STATED, sha256)
     if "://" in source:
         return source, digest_of_address(source)
@@ -116,7 +126,8 @@ def _digest(source: str, sha256: str | None) -> tuple[str, SourceDigest]:
         raise BadInputError(
             f"no file and no folder {source}", remedy="correct --source, or state its digest with --sha256"
         )
-    digest, left_out = digest_of_folder(path)
-    for kind, count in sorted(left_out.items()):
+    digest, others = digest_of_folder(path)
+    left_out.update(others)
+    for kind, count in sorted(others.items()):
         click.echo(f"left out of the digest: {count} x {kind}", err=True)
     return path.resolve().name, digest

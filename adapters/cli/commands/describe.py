@@ -13,6 +13,7 @@ from ..areas import area_options, read_area_options
 from ..arguments import EXISTING_FILE, headings
 from ..command import AerotileCommand
 from ..errors import BadInputError, JobFailedError
+from ..new_files import check_new_file
 from ..output import json_option, write_json, write_line
 from ..progress import progress_bar
 from ..session import Session
@@ -95,9 +96,8 @@ def describe(
     from ....domain.describe_tiles import describe_tiles, job_of
     from ...exports.described_tiles import DescribedTilesFile
 
-    area = read_area_options(areas, corridor_m)
-    if not file.absolute().parent.is_dir():
-        raise BadInputError(f"no folder {file.absolute().parent}", remedy="make it, or name another")
+    area, outside_area = read_area_options(areas, corridor_m)
+    check_new_file(file)
     settings = _settings(session, model, callable_name)
     network = _network(settings)
     chosen_headings = asked_headings or network.headings
@@ -137,6 +137,7 @@ def describe(
         "dimension": report.dimension,
         "taken_over": report.taken_over,
         "left_out": dict(sorted(chosen.left_out.items())),
+        "left_out_of_area": dict(outside_area),
         "refused": dict(sorted(report.refused.items())),
     }
     if as_json:

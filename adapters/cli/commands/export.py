@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ....domain.errors import ImagerySourceError
+from ...files.atomic_file import atomic_file, refused_writes_named
 from ..areas import area_options, read_area_options
 from ..command import AerotileCommand
 from ..coverage import coverage_facts, write_coverage
-from ..errors import BadInputError
+from ..errors import BadInputError, visible
+from ..new_files import check_new_file
 from ..output import in_words, json_option, write_json, write_line
 from ..progress import progress_bar
 from ..session import Session
@@ -60,14 +65,11 @@ def export(
     from ....domain.export_tiles import export_tiles
     from ...composition.imagery_parts import create_tile_archive
 
-    area = read_area_options(areas, corridor_m)
+    area, outside_area = read_area_options(areas, corridor_m)
     for path in (file, *([] if dates is None else [dates])):
-        if path.exists() or path.is_symlink():
-            raise BadInputError(
-                f"{path} is there, and nothing is replaced", remedy="name another, or remove it"
-            )
-        if not path.absolute().parent.is_dir():
-            raise BadInputError(f"no folder {path.absolute().parent}", remedy="make it, or name another")
+        check_new_file(path)
+    if dates is not None and file.resolve() == dates.resolve():
+        raise BadInputError(f"FILE and --dates both name {file}", remedy="name another file for the dates")
     with session.existing_runtime() as runtime:
         plan = TilePlan(area=area, zooms=levels or (), variant=source)
         try:
@@ -80,17 +82,20 @@ def export(
                 f"the store holds no tile to export{f' ({seen})' if seen else ''}",
                 remedy="compare the area, zooms and source with aerotile status",
             )
-        with progress_bar("tiles", len(chosen)) as advance:
+        # Both files get their names, or none: the dates are on the disk before the first tile.
+        with (
+            _dates_file(dates, chosen),
+            refused_writes_named(file),
+            progress_bar("tiles", len(chosen)) as advance,
+        ):
             export_tiles(
                 chosen,
                 runtime.tile_store.read_tile_bytes,
                 create_tile_archive(file, most_tiles=len(chosen)),
-                name=file.stem,
+                name=visible(file.stem),  # a name that is no text has no place in an archive
                 tile_size_pixels=session.config.tiles.tile_size_pixels,
                 progress=advance,
             )
-    if dates is not None:
-        _write_dates(dates, chosen)
     coverage = coverage_facts(chosen.coverage())
     if as_json:
         write_json(
@@ -99,6 +104,7 @@ def export(
                 "tiles": len(chosen),
                 "bytes": chosen.disk_bytes,
                 "left_out": dict(sorted(chosen.left_out.items())),
+                "left_out_of_area": dict(outside_area),
                 "dates": None if dates is None else str(dates),
                 "coverage": coverage,
             }
@@ -110,11 +116,17 @@ def export(
     write_coverage(coverage)
 
 
-def _write_dates(path: Path, chosen: ChosenTiles) -> None:
-    from ...files.atomic_file import atomic_file
-
+@contextmanager
+def _dates_file(path: Path | None, chosen: ChosenTiles) -> Iterator[None]:
+    """Write the dates, whose file gets its name when the body ends without an error."""
+    if path is None:
+        yield
+        return
     with atomic_file(path, 0o644, is_new=True) as file:
         file.write(b"z,x,y,captured_at\n")
         for position, tile_id in enumerate(chosen):
             moment = chosen.captured_at(position).isoformat()
             file.write(f"{tile_id.zoom_level},{tile_id.x},{tile_id.y},{moment}\n".encode("ascii"))
+        file.flush()
+        os.fsync(file.fileno())
+        yield

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,7 +21,7 @@ from ..command import AerotileCommand
 from ..coverage import check_map_file, map_option
 from ..errors import BadInputError
 from ..intake_output import draw_map, evictions_error, list_contests, list_refusals, warn_of_evictions
-from ..output import json_option, write_json
+from ..output import json_option, write_json, write_line
 from ..progress import progress_bar
 from ..provision_output import (
     estimate_facts,
@@ -154,7 +155,7 @@ def provision(
     from ...composition.imagery_parts import digest_of_source
 
     check_map_file(map_file)
-    area = read_area_options(areas, corridor_m)
+    area, outside_area = read_area_options(areas, corridor_m)
     chosen = chosen_times(captured_at, dates, stac)
     if keep and dataset is None:
         raise BadInputError(
@@ -177,11 +178,26 @@ def provision(
         take_partial=partial,
         only_missing=missing_only,
     )
+    if file_date and chosen.origin is not None:
+        dated_by = next(
+            option
+            for option, value in (("--captured-at", captured_at), ("--dates", dates), ("--stac", stac))
+            if value is not None
+        )
+        raise BadInputError(
+            f"{dated_by} and --file-date both say when the tiles were captured", remedy="give one"
+        )
+    if only_estimate and map_file is not None:
+        raise BadInputError(
+            "--map draws what was stored, and --estimate stores nothing", remedy="leave one of them out"
+        )
     if enlarge and levels is None:
         raise BadInputError("--enlarge makes zooms of --zoom, and none is given", remedy="give --zoom")
     service = chosen_service(
         session, names, levels, token_file=token_file, rate=rate, connections=connections
     )
+    if refresh and service is None:
+        raise BadInputError("--refresh asks servers, and no source is an address", remedy="give --replace")
     with ExitStack() as stack:
         enlarge_to = max(levels) if enlarge and levels else None
         mosaic = _mosaic(session, stack, names, scheme, enlarge_to, service, levels, area)
@@ -191,20 +207,22 @@ def provision(
             except ImagerySourceError as error:
                 raise BadInputError(str(error), remedy=error.remedy) from error
         if only_estimate and not _has_store(session):
-            _show_estimate(mosaic, _estimate(mosaic, lambda place: False), as_json=as_json)
+            _show_estimate(mosaic, _estimate(mosaic, lambda place: False), outside_area, as_json=as_json)
             return
         runtime = stack.enter_context(session.existing_runtime() if only_estimate else session.runtime())
         estimates = _estimate(mosaic, is_present(runtime.tile_intake, terms.source))
         if only_estimate:
-            _show_estimate(mosaic, estimates, as_json=as_json)
+            _show_estimate(mosaic, estimates, outside_area, as_json=as_json)
             return
         if chosen.times is None and not as_json:
             write_dates(mosaic)
+        not_compared = _not_compared(runtime, terms, len(names))
         report, seconds, ended = _take_in(runtime, mosaic, terms, estimates)
     left_out = left_out_of(mosaic)
     map_error = draw_map(map_file, report.intake)
     if as_json:
-        facts = {"sources": source_facts(mosaic), "estimate": estimate_facts(estimates)}
+        facts = _plan_facts(mosaic, estimates, outside_area)
+        facts["source_digest_not_compared"] = not_compared
         write_json(facts | provision_facts(report, seconds, ended, dates_from=chosen.origin))
     else:
         if report.intake.refused > 1 or ended is not None or map_error is not None:
@@ -212,6 +230,8 @@ def provision(
         list_contests(report.intake)
         write_left_out(left_out)
         write_provision(report, seconds, dates_from=chosen.origin)
+        if not_compared is not None:
+            write_line(f"the source was not compared with the dataset: {not_compared}")
     if map_error is not None:
         raise map_error
     if ended is not None:
@@ -267,13 +287,43 @@ def _estimate(mosaic: Mosaic, is_present: Callable[[TilePlace], bool]) -> list[Z
         raise BadInputError(str(error), remedy=error.remedy) from error
 
 
-def _show_estimate(mosaic: Mosaic, estimates: list[ZoomEstimate], *, as_json: bool) -> None:
+def _plan_facts(
+    mosaic: Mosaic, estimates: list[ZoomEstimate], outside_area: Mapping[str, int]
+) -> dict[str, Any]:
+    return {
+        "sources": source_facts(mosaic),
+        "left_out_of_area": dict(outside_area),
+        "estimate": estimate_facts(estimates),
+    }
+
+
+def _show_estimate(
+    mosaic: Mosaic, estimates: list[ZoomEstimate], outside_area: Mapping[str, int], *, as_json: bool
+) -> None:
     if as_json:
-        write_json({"sources": source_facts(mosaic), "estimate": estimate_facts(estimates)})
+        write_json(_plan_facts(mosaic, estimates, outside_area))
         return
     write_dates(mosaic)
     write_left_out(left_out_of(mosaic))
     write_estimate(estimates)
+
+
+def _not_compared(runtime: Runtime, terms: ProvisionTerms, sources: int) -> str | None:
+    """Why the source is not compared with the digest of its dataset; None where it is, or has none.
+
+    Raises `BadInputError` for a dataset that is not defined.
+    """
+    if terms.dataset is None:
+        return None
+    try:
+        found, dataset = terms.source_digest, runtime.dataset_store.find(terms.dataset)
+    except DatasetError as error:
+        raise BadInputError(str(error), remedy=error.remedy) from error
+    if found is None:
+        return f"these are {sources} sources" if sources > 1 else "what a server sends has no digest"
+    if found.of is dataset.digest_of:
+        return None
+    return f"the digest of {dataset.name} is that of its {dataset.digest_of.value} {dataset.source}"
 
 
 def _take_in(

@@ -104,14 +104,14 @@ def ready(
             route_file, diversion_files, half_width_m, zoom_levels, take_off, speed_m_s, runtime.clock.now()
         )
         readiness = runtime.check_readiness(plan, base_alone=base_alone, makes_bytes=makes_bytes)
-    if map_file is not None:
-        from ..readiness_map import write_readiness_map
-
-        write_readiness_map(map_file, readiness)
     if as_json:
         write_json(readiness_facts(plan, readiness, files))
     else:
         print_readiness(plan, readiness, files)
+    if map_file is not None:
+        from ..readiness_map import write_readiness_map
+
+        write_readiness_map(map_file, readiness)
     if not readiness.is_go:
         raise JobFailedError(no_go_line(readiness), remedy="each reason names the command that mends it")
 

@@ -13,6 +13,7 @@ from ..arguments import EXISTING_FILE, moment
 from ..command import AerotileCommand
 from ..errors import BadInputError, one_line, visible
 from ..lookup_explained import explain_lookups
+from ..new_files import check_new_file
 from ..output import flush_output, warn_of_damage, write_json_line, write_line
 from ..session import Session
 
@@ -49,7 +50,7 @@ Example:
     "target",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write the events to an MCAP file instead, with fixes, used tiles and a log for Foxglove.",
+    help="Write the events to a new MCAP file instead, with fixes, used tiles and a log for Foxglove.",
 )
 @click.option(
     "--sectors",
@@ -63,7 +64,7 @@ Example:
     "--layout",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="With --mcap: write a layout for Foxglove too.",
+    help="With --mcap: write a layout for Foxglove too, to a new file.",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the events as JSON lines, as they were recorded."
@@ -100,6 +101,13 @@ def record(
         raise click.UsageError("--sectors and --layout are for --mcap")
     if target is not None and layout is not None and target.resolve() == layout.resolve():
         raise click.UsageError("--mcap and --layout name the same file")
+    for new in (target, layout):
+        if new is not None:
+            check_new_file(new)
+    if since is not None and until is not None and since > until:
+        raise BadInputError(
+            f"--since {since.isoformat()} is after --until {until.isoformat()}", remedy="exchange them"
+        )
     if asked is not None and (follow or target is not None):
         raise click.UsageError("--lookup excludes --follow and --mcap")
     folder = session.existing_config("record").record_folder

@@ -52,6 +52,9 @@ def uploads(ctx: click.Context, state: str | None, as_json: bool) -> None:
     the ledger ("sent" when no answer came).
     """
     if ctx.invoked_subcommand is not None:
+        if state is not None or as_json:
+            option = "--json" if state is None else "--state"
+            raise click.UsageError(f"{option} before {ctx.invoked_subcommand} is for the list of tiles", ctx)
         return
     session = ctx.ensure_object(Session)
     session.configure_logging()

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ....domain.values.catalogue_entries import CatalogueColumns
 from ....domain.values.tile_key import VariantTable
-from ....domain.values.tiles import FreshnessLabel, TileId, TileSource, VotingStatus
+from ....domain.values.tiles import FreshnessLabel, TileId, TileQualityMetadata, TileSource, VotingStatus
 from .subject import FLIGHT, NOW, OfTileRows, TileRowsSubject, described, imported
 
 
@@ -34,6 +34,27 @@ class Readings(OfTileRows):
             pass
         subject.store(described(imported(20)))
         assert {first.tile_id, *(tile.tile_id for tile in reading)} == {imported(x) for x in range(10)}
+
+    def test_the_metadata_are_what_was_stored_of_one_snapshot(self, subject: TileRowsSubject) -> None:
+        onboard = attrs.evolve(
+            described(TileId(22, 4194303, 1, TileSource.ONBOARD, FLIGHT), 2**40),
+            freshness_label=FreshnessLabel.DOWNGRADED,
+            voting_status=VotingStatus.UPLOAD_GIVEUP,
+            quality=TileQualityMetadata(1.5, 7, 0.25, 0.5),
+        )
+        stored = [onboard, *(described(imported(x), x + 1) for x in range(10))]
+        subject.store(*stored)
+        subject.add_legacy_row()
+        reading = subject.rows.committed_metadata()
+        first = next(reading)
+        with subject.rows.removing(imported(9)):
+            pass
+        subject.store(described(imported(20)))
+        found = [first, *reading]
+        assert len(found) == len(stored)
+        assert {tile.tile_id: tile for tile in found} == {
+            tile.tile_id: attrs.evolve(tile, location_hash=None) for tile in stored
+        }
 
     def test_the_catalogue_holds_what_it_keeps_of_every_committed_row_and_of_no_other(
         self, subject: TileRowsSubject

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shutil
 from collections import Counter
@@ -147,6 +149,21 @@ def test_a_diversion_is_judged_as_the_route_is(call: Call, filled: list[Place]) 
     assert named(facts) == {
         "missing": set(places_of([(11.4, 48.3), (11.9, 48.35)], 2_000.0, (10, 11))) - set(filled)
     }
+
+
+def test_an_answer_whose_picture_can_not_be_written_is_told_all_the_same(
+    call: Call, filled: list[Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import aerotile.adapters.cli.coverage_map as coverage_map
+
+    def full(picture: object) -> bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(coverage_map, "encode_png", full)
+    result = call(*READY, "--map", "go.png")
+    assert (result.code, result.out.splitlines()[-1] in ("GO", "NO-GO")) == (JOB_FAILED, True)
+    assert result.err.startswith("error: go.png can't be written: No space left on device")
+    assert call(*READY, "--map", "go.png", "--json").json["go"] in (True, False)
 
 
 def test_the_picture_shows_every_fault_and_the_legs(call: Call, filled: list[Place], describe: Call) -> None:
