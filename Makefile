@@ -34,9 +34,9 @@ help:
 	@echo 'make test-all     run every test, the long ones and the fault tests too'
 	@echo 'make test-faults  run the fault tests alone: kills, power cuts, failing disks and databases; best as root'
 	@echo 'make wheel   build the wheel into dist/'
-	@echo 'make bench   measure every path beside its floor and its peers'
+	@echo 'make bench   measure every path beside its floor and its peers, in a quarter of an hour'
 	@echo 'make bench-quick    the same with smaller data and wider limits, in three minutes'
-	@echo 'make bench-scale    a store of up to a million tiles, and a large raster'
+	@echo 'make bench-scale    growth up to a million tiles, and a large raster'
 	@echo 'make bench-jetson   the same as bench, with what a Jetson says of itself; untested on the board'
 	@echo 'make clean   remove everything that make made'
 

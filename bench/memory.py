@@ -38,7 +38,7 @@ def main() -> int:
     try:
         facts = {
             "store": store_memory(workshop, arguments.tiles),
-            "index": index_memory(folder / "index-root", arguments.descriptors),
+            "index": built_index_memory(folder / "index-root", arguments.descriptors),
         }
     finally:
         workshop.close()
@@ -70,10 +70,15 @@ def _store_arguments(workshop: Workshop, tiles: int) -> tuple[str, str]:
     return str(config.root), dsn.reveal()
 
 
-def index_memory(root: Path, descriptors: int) -> dict[str, Any]:
-    """What an open index of so many descriptors has. Built in a process of its own, too."""
+def built_index_memory(root: Path, descriptors: int) -> dict[str, Any]:
+    """What an index of so many descriptors has, built in a process of its own, too."""
     probe("build_index.py", str(root), str(descriptors), str(DIMENSION))
-    return {"descriptors": descriptors, "dimension": DIMENSION, **probe("open_index.py", str(root))}
+    return index_memory(root, descriptors, DIMENSION)
+
+
+def index_memory(root: Path, descriptors: int, dimension: int) -> dict[str, Any]:
+    """What the index below `root` has when it is open."""
+    return {"descriptors": descriptors, "dimension": dimension, **probe("open_index.py", str(root))}
 
 
 def probe(name: str, *arguments: str) -> dict[str, Any]:

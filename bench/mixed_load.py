@@ -59,7 +59,7 @@ def mixed_load(workshop: Workshop, seconds: float) -> dict[str, Any]:
     touch = workshop.floors.module("pagetouch").touch
     alone = _Crowd()
     alone.start(_Reader(store, touch, 0))
-    alone.wait(min(10.0, seconds))
+    alone.wait(min(10.0, seconds / 4))
     crowd = _Crowd()
     readers = [_Reader(store, touch, number) for number in range(READERS)]
     for reader in readers:

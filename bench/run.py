@@ -1,9 +1,9 @@
 """Measure every path of the target table beside its floor and its peers, and say which targets were met.
 
-    python bench/run.py                    everything, with the sizes of the targets
-    python bench/run.py --quick            smaller data, wider tolerance
-    python bench/run.py --scale            a store of up to a million tiles, and a large raster
-    python bench/run.py --only P-1 P-5     these rows and their growth curves
+    python bench/run.py                    every row, with the sizes of the targets
+    python bench/run.py --quick            smaller data, wider tolerance, short growth curves
+    python bench/run.py --scale            a store of up to a million tiles, a large raster, and growth curves
+    python bench/run.py --only P-1 P-5     these rows
 
 Exit code 3 when a target was missed, 1 when a subject failed. See bench/README.md.
 """
@@ -34,9 +34,7 @@ def main() -> int:
     sizes = QUICK if arguments.quick else SCALE if arguments.scale else FULL
     plan = Plan(
         paths=tuple(path for path in PATHS if wanted(path.id, rows)),
-        curves=()
-        if arguments.no_growth
-        else tuple(curve for curve in GROWTH if wanted(curve.id, arguments.only)),
+        curves=tuple(curve for curve in GROWTH if wanted(curve.id, arguments.only)),
         output=arguments.output,
         data=data,
         sizes=attrs.evolve(sizes, raster_pixels=arguments.raster or sizes.raster_pixels),
@@ -70,7 +68,6 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=Path("bench-output"), help="folder of report and data")
     parser.add_argument("--dsn", help="a PostgreSQL to use in place of the embedded one")
     parser.add_argument("--keep", action="store_true", help="leave the data there")
-    parser.add_argument("--no-growth", action="store_true", help="leave the growth curves out")
     return parser.parse_args()
 
 

@@ -11,24 +11,26 @@ Run = dict[str, Any]
 BEGIN, END = "<!-- figures: python bench/publish.py -->", "<!-- end of figures -->"
 
 
-def with_figures(page: str, runs: Sequence[Run]) -> str:
-    """The page with what stands between its two marks replaced. Raises `ValueError` without marks."""
+def with_figures(page: str, runs: Sequence[Run], growth: Run | None) -> str:
+    """The page with what stands between its two marks replaced. Raises `ValueError` without marks.
+
+    `growth` is the run whose growth curves are shown, as one of `--scale`.
+    """
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"the page has no marks {BEGIN!r} and {END!r}")
-    return f"{before}{BEGIN}\n\n{figures(runs)}\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{figures(runs, growth)}\n{END}{after}"
 
 
-def figures(runs: Sequence[Run]) -> str:
+def figures(runs: Sequence[Run], growth: Run | None) -> str:
     """Machine, table, peers, growth, mixed load and memory; where runs differ, one figure after the other."""
     parts = [
         _machine(runs),
         _table(runs),
         "### Peers\n\nTheir median, and how many times ours it is. In brackets: judged by nobody.\n",
         _peers(runs),
-        "### Growth\n\nMedian / 99th percentile of the first run.\n",
-        _growth(runs[0]),
+        "" if growth is None else _growth(growth),
         _mixed_load(runs),
         _memory(runs),
     ]
@@ -156,9 +158,9 @@ def _growth(run: Run) -> str:
         curves.setdefault(point["id"], {})[point["size"]] = text
         of[point["id"]] = point["of"]
     sizes = sorted({size for curve in curves.values() for size in curve})
-    if not sizes:
-        return ""
+    taken = run["machine"]["taken_at"]
     lines = [
+        f"### Growth\n\nMedian / 99th percentile, taken {taken}.\n",
         f"| path | over | {' | '.join(f'{size:,}' for size in sizes)} |",
         f"|---|---|{'---|' * len(sizes)}",
     ]

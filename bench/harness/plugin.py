@@ -1,8 +1,8 @@
 """The pytest plugin that runs blocks of subjects in turn and gathers their samples.
 
-Each test is one block of one subject; the order of the tests is the interleaving: ours, floor, peers, ours,
-floor, peers, ... so that a noisy moment of the machine hits all of them. A path's subjects are opened before
-its first block and closed after its last.
+Each test is one block of one subject; the order of the tests is the interleaving: ours, floor, peers, floor,
+ours, peers, ... so that a noisy moment of the machine hits all of them, and ours comes before the floor as
+often as behind it. A path's subjects are opened before its first block and closed after its last.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
+from time import perf_counter
 from typing import Any
 
 import attrs
@@ -56,17 +57,20 @@ class BenchPlugin:
         self._blocks = blocks
         self._stage = _Stage(workshop, self.results)
 
-    def effort(self, path: MeasuredPath) -> Effort:
-        """How much of a path is measured in this run."""
+    def effort(self, path: MeasuredPath, subject: Subject | None = None) -> Effort:
+        """How much of a path, or of one of its subjects, is measured in this run."""
         effort = path.quick if self._workshop.sizes.quick else path.full
-        return effort if self._blocks is None else attrs.evolve(effort, blocks=self._blocks)
+        if self._blocks is not None:
+            effort = attrs.evolve(effort, blocks=self._blocks)
+        return effort.within(subject.at_most if subject is not None else None)
 
     def blocks(self) -> Iterator[Block]:
         """All blocks in the order in which they run."""
         for path in self._paths:
             for place in range(WARM_UP if path.warm_up else 0, self.effort(path).blocks):
-                for subject in path.subjects:
-                    yield Block(path=path, subject=subject, place=place)
+                for subject in path.turn(place):
+                    if place < self.effort(path, subject).blocks:
+                        yield Block(path=path, subject=subject, place=place)
 
     def growth_points(self) -> Iterator[tuple[GrowthCurve, int]]:
         """All curves at all sizes."""
@@ -95,20 +99,25 @@ class BenchPlugin:
         """Run one block and keep its samples."""
 
         def run(block: Block) -> None:
-            effort = self.effort(block.path)
+            effort = self.effort(block.path, block.subject)
+            started = perf_counter()
             operation = self._stage.operation(block)
-            result = self.results.paths[block.path.id].subjects[block.subject.name]
+            path = self.results.paths[block.path.id]
+            result = path.subjects[block.subject.name]
             if operation is None or result.unavailable is not None:
                 pytest.skip(result.unavailable or "unavailable")
             rounds = max(1, effort.rounds // 4) if block.place == WARM_UP else effort.rounds
             try:
                 if block.subject.before_block is not None:
                     block.subject.before_block(self._workshop)
+                path.prepared_s += perf_counter() - started
+                started = perf_counter()
                 samples = take(benchmark, operation, rounds)
                 if block.place != WARM_UP:
                     result.blocks.append(samples)
                 if block.place == effort.blocks - 1:
                     result.facts = dict(operation.facts())
+                path.measured_s += perf_counter() - started
             except BaseException as failure:
                 result.fail(failure)
                 raise

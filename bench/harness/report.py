@@ -133,6 +133,19 @@ def growth_text(results: RunResults) -> str:
     return "".join(f"{texts[0]} {'; '.join(texts[1:])}\n" for texts in lines.values())
 
 
+def cores_text(table: Iterable[Row], cores: int) -> str:
+    """Which of the rows have a ratio that another number of cores changes, and why."""
+    named = [f"{row.target.id} ({row.target.by_cores})" for row in table if row.target.by_cores]
+    return f"ratios that depend on the number of cores, {cores} here: {'; '.join(named)}\n" if named else ""
+
+
+def spent_text(results: RunResults) -> str:
+    """What took the run's time: the seconds of each path, and how many of them its preparation took."""
+    paths = sorted(results.paths.values(), key=lambda path: -path.prepared_s - path.measured_s)
+    took = (f"{path.id} {path.prepared_s + path.measured_s:.0f} ({path.prepared_s:.0f})" for path in paths)
+    return f"seconds of the run (of preparation): {', '.join(took)}\n"
+
+
 def as_json(table: Sequence[Row], results: RunResults, facts: dict[str, object]) -> dict[str, Any]:
     """Everything that a program may want to know of a run."""
     return {
@@ -142,6 +155,8 @@ def as_json(table: Sequence[Row], results: RunResults, facts: dict[str, object])
                 "id": row.target.id,
                 "what": row.target.what,
                 "items": row.result.items,
+                "prepared_s": round(row.result.prepared_s, 1),
+                "measured_s": round(row.result.measured_s, 1),
                 "verdict": row.verdict.outcome.value,
                 "reasons": list(row.verdict.reasons),
                 "ratio_to_floor": row.verdict.ratio,

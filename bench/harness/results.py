@@ -42,6 +42,10 @@ class PathResult:
     id: str
     items: int = 1
     subjects: dict[str, SubjectResult] = attrs.Factory(dict)
+    prepared_s: float = 0.0
+    """What the opening of its subjects and the page cache took of the run."""
+    measured_s: float = 0.0
+    """What its blocks took of the run, with the arguments of their calls, and its facts."""
 
     def of_role(self, role: Role) -> Iterable[SubjectResult]:
         """The subjects that are that to the verdict, in the order of their declaration."""

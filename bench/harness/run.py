@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import attrs
 import memory
 import mixed_load
 import pytest
+from paths.built_indexes import searched_index
 from targets import QUICK_TOLERANCE
 
 from . import jetson, report
@@ -84,11 +86,20 @@ def memory_facts(workshop: Workshop) -> dict[str, Any] | None:
     try:
         return {
             "store": memory.store_memory(workshop, workshop.sizes.catalogue_tiles),
-            "index": memory.index_memory(workshop.path("memory-index"), workshop.sizes.descriptors),
+            "index": _index_memory(workshop),
         }
     except RuntimeError as failure:
         sys.stdout.write(f"the memory could not be looked at: {failure}\n")
         return None
+
+
+def _index_memory(workshop: Workshop) -> dict[str, Any]:
+    """Of the index that P-7 searches."""
+    built = workshop.shared(searched_index)
+    root = workshop.path("memory-index")
+    root.mkdir()
+    (root / "index").symlink_to(built.root, target_is_directory=True)
+    return memory.index_memory(root, *built.wanted.descriptors.shape)
 
 
 def run(plan: Plan) -> int:
@@ -113,7 +124,9 @@ def run(plan: Plan) -> int:
     report.write_json(plan.output / "bench.json", {**content, "quick": plan.sizes.quick, **others})
     (plan.output / "bench.md").write_text(report.markdown(table), encoding="utf-8")
     sys.stdout.write(report.plain(table, plan.tolerance))
+    sys.stdout.write(report.cores_text(table, len(os.sched_getaffinity(0))))
     sys.stdout.write(report.growth_text(results))
+    sys.stdout.write(report.spent_text(results))
     for describe, found in (
         (memory.describe, measured.memory),
         (mixed_load.describe, others.get("mixed_load")),
@@ -128,7 +141,7 @@ def run(plan: Plan) -> int:
 
 def _mixed_load(plan: Plan) -> dict[str, Any] | None:
     """The figures of `mixed_load.py` in a process of its own; None when it failed."""
-    command = [sys.executable, str(BENCH / "mixed_load.py"), "--seconds", "3" if plan.sizes.quick else "60"]
+    command = [sys.executable, str(BENCH / "mixed_load.py"), "--seconds", "3" if plan.sizes.quick else "20"]
     done = subprocess.run(
         [*command, "--json", "--folder", str(plan.output)], stdout=subprocess.PIPE, text=True, check=False
     )

@@ -60,10 +60,9 @@ def paired_ratio(one: Summary, other: Summary) -> float:
     """How many times as long `one` takes as `other`: the median over blocks of the ratio of their medians.
 
     Blocks that ran one after the other met the same machine, so a noisy minute moves both, not their ratio.
-    Falls back to the ratio of medians when the two did not run in the same number of blocks.
+    A subject that took part in fewer blocks took part in the first ones.
     """
-    if len(one.block_medians) != len(other.block_medians):
-        return one.p50 / other.p50
-    ratios = sorted(a / b for a, b in zip(one.block_medians, other.block_medians, strict=True))
+    pairs = zip(one.block_medians, other.block_medians, strict=False)
+    ratios = sorted(a / b for a, b in pairs)
     middle = len(ratios) // 2
     return ratios[middle] if len(ratios) % 2 else (ratios[middle - 1] + ratios[middle]) / 2

@@ -45,6 +45,8 @@ class Subject:
     """What it does not do that ours does, and the settings it runs with."""
     before_block: Callable[[Workshop], object] | None = None
     """Called before each block, outside the timing."""
+    at_most: Effort | None = None
+    """The bounds of its part of the path's effort, where it is slow and far behind; None: all of it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -53,6 +55,12 @@ class Effort:
 
     blocks: int
     rounds: int
+
+    def within(self, bounds: Effort | None) -> Effort:
+        """The lesser of each."""
+        if bounds is None:
+            return self
+        return Effort(blocks=min(self.blocks, bounds.blocks), rounds=min(self.rounds, bounds.rounds))
 
 
 @attrs.frozen(kw_only=True)
@@ -75,6 +83,13 @@ class MeasuredPath:
             raise ValueError(f"two subjects of {self.id} have one name: {names!r}")
         if [subject.role for subject in self.subjects].count(Role.OURS) != 1:
             raise ValueError(f"{self.id} needs exactly one subject of ours")
+
+    def turn(self, place: int) -> tuple[Subject, ...]:
+        """The subjects in the order of that turn: the first two change places from turn to turn."""
+        first, *others = self.subjects
+        if place % 2 == 0 or not others:
+            return self.subjects
+        return (others[0], first, *others[1:])
 
 
 @attrs.frozen(kw_only=True)

@@ -41,7 +41,7 @@ class Sizes:
     catalogue_tiles: int
     """In the catalogue that bbox queries are measured on, and the store that is opened."""
     largest: int
-    """Where growth curves end."""
+    """Where growth curves end; 0: there are none."""
     sectors: int
     descriptors: int
     dimension: int
@@ -53,7 +53,7 @@ FULL = Sizes(
     quick=False,
     tiles=20_000,
     catalogue_tiles=100_000,
-    largest=100_000,
+    largest=0,
     sectors=10_000,
     descriptors=100_000,
     dimension=512,

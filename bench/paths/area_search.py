@@ -31,19 +31,19 @@ from aerotile.domain.values.tile_key import VariantTable, encode_tile_key
 
 from .built_indexes import (
     BuiltIndex,
-    build_index,
+    grown_index,
     hnswlib_index,
     one_thread,
     searched_index,
     usearch_f16_index,
 )
-from .descriptor_sets import NEIGHBOURS, Vectors, clustered
+from .descriptor_sets import NEIGHBOURS, Vectors
 
 SMALL, LARGE = 1_024, 20_000
 _COLUMNS = 1_000
 """Of the block of tiles that the descriptors stand for; see `dataset.tile_id`."""
 _AREAS = 256
-_GROWTH_DIMENSION = 128
+_FAR_BEHIND = Effort(blocks=10, rounds=60)
 _OF_THE_WHOLE = 1_000
 """Neighbours in the whole index of which those in the area are kept."""
 
@@ -57,9 +57,11 @@ class Asked:
     rows: npt.NDArray[np.int64]
 
     def nearest(self, descriptors: Vectors) -> set[int]:
-        """The rows of the exact neighbours."""
-        distances = np.square(descriptors[self.rows] - self.query).sum(axis=1)
-        return set(self.rows[np.argsort(distances)[:NEIGHBOURS]].tolist())
+        """The rows of the exact neighbours; of unit length, so they have the greatest products."""
+        products = descriptors[self.rows] @ self.query
+        rows = self.rows[np.argsort(-products)[: 8 * NEIGHBOURS]]
+        distances = np.square(descriptors[rows] - self.query).sum(axis=1)
+        return set(rows[np.argsort(distances)[:NEIGHBOURS]].tolist())
 
 
 def asked_within(descriptors: Vectors, wanted: int) -> list[Asked]:
@@ -143,10 +145,12 @@ def _open_floor(wanted: int) -> Callable[[Workshop], AbstractContextManager[Oper
 def write_questions(path: Path, asked: list[Asked], keys: npt.NDArray[np.int64], layout: BlockLayout) -> None:
     """Write what `floors/scan_halves.c` is asked; `keys` are those of the rows as they lie."""
     variants = VariantTable()
+    every_row = np.unique(np.concatenate([one.rows for one in asked]))
+    key_of = np.array([encode_tile_key(tile_id(row), variants) for row in every_row.tolist()])
     firsts = np.array([layout.block(number)[0] for number in range(layout.blocks)])
     with path.open("wb") as file:
         for one in asked:
-            wanted = np.array([encode_tile_key(tile_id(row), variants) for row in one.rows.tolist()])
+            wanted = key_of[np.searchsorted(every_row, one.rows)]
             # In the order in which they lie: a scan that jumps about would be no floor.
             block, place = np.divmod(np.searchsorted(keys, np.sort(wanted)), layout.rows_per_block)
             begins = (firsts[block] + place * layout.row_bytes).astype("<i8")
@@ -275,6 +279,7 @@ def _path(name: str, wanted: int) -> MeasuredPath:
                 role=Role.PEER,
                 open=_open_graph(wanted, whole_then_kept),
                 note=f"the {_OF_THE_WHOLE} nearest of the base, of which those in the area are kept",
+                at_most=_FAR_BEHIND,
             ),
             Subject(
                 name="hnswlib filter",
@@ -283,6 +288,7 @@ def _path(name: str, wanted: int) -> MeasuredPath:
                 needs=("hnswlib",),
                 note="ef 64; asks Python for each node, whose set is made in the call, as our selection is; "
                 "finds nothing where fewer than ten of the nodes looked at lie in the area",
+                at_most=_FAR_BEHIND,
             ),
             Subject(
                 name="usearch, then filter",
@@ -290,12 +296,14 @@ def _path(name: str, wanted: int) -> MeasuredPath:
                 open=_open_peer(wanted, usearch_f16_index, usearch_kept),
                 needs=("usearch",),
                 note=f"its Python has no filter: of the {_OF_THE_WHOLE} nearest those in the area are kept",
+                at_most=_FAR_BEHIND,
             ),
             Subject(
                 name="Aerotile, first use",
                 role=Role.REFERENCE,
                 open=_open_first_use(wanted),
                 note="of blocks whose pages are in the page cache: they are hashed by the search",
+                at_most=Effort(blocks=10, rounds=10),
             ),
         ),
         full=Effort(blocks=10, rounds=300),
@@ -309,7 +317,7 @@ LARGE_AREA = _path("P-15 20k", LARGE)
 
 @contextmanager
 def _grown(workshop: Workshop, count: int) -> Iterator[Operation]:
-    built = build_index(workshop.path(f"index-area-{count}"), clustered(count, _GROWTH_DIMENSION, 1))
+    built = workshop.shared(grown_index(count))
     index = built.opened()
     yield _ours(index, built, min(SMALL, count // 2))
     index.close()

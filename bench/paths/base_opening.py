@@ -139,7 +139,7 @@ OPEN = MeasuredPath(
             note="ten tiles; nothing verified, judged or searched",
         ),
     ),
-    full=Effort(blocks=5, rounds=2),
+    full=Effort(blocks=5, rounds=1),
     quick=Effort(blocks=3, rounds=1),
 )
 

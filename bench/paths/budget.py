@@ -20,6 +20,8 @@ from harness.subjects import Effort, MeasuredPath, Role, Subject
 from harness.threads import waits_per_call
 from harness.workshop import Workshop
 
+from aerotile import TileMetadata
+
 from .read_store import kept_numbers, reading_store
 
 _NEEDED_BYTES = 30_000
@@ -96,9 +98,14 @@ _AT_ONCE = 1_000
 
 
 @contextmanager
+def _kept_tiles(workshop: Workshop) -> Iterator[list[TileMetadata]]:
+    yield [make_tile(number)[1] for number in kept_numbers(workshop)]
+
+
+@contextmanager
 def _updatable(workshop: Workshop, name: str) -> Iterator[tuple[psycopg.Connection[Any], list[UUID]]]:
     """The rows that P-1 reads in a table of their own, which our own flushes leave alone."""
-    tiles = [make_tile(number)[1] for number in kept_numbers(workshop)]
+    tiles = workshop.shared(_kept_tiles)
     now = datetime.now(timezone.utc)
     with bare_connection(workshop.database(name)) as connection:
         copy_rows(connection, (row_values(tile, now) for tile in tiles))
@@ -156,6 +163,7 @@ LRU = MeasuredPath(
             role=Role.REFERENCE,
             open=_update_many,
             note="bare psycopg, in one statement; the time is of all 1,000",
+            at_most=Effort(blocks=10, rounds=10),
         ),
     ),
     full=Effort(blocks=10, rounds=250),

@@ -163,6 +163,7 @@ CUT = MeasuredPath(
             note="the same functions without Dask",
         ),
     ),
-    full=Effort(blocks=5, rounds=1),
+    full=Effort(blocks=3, rounds=1),
     quick=Effort(blocks=3, rounds=1),
+    warm_up=False,
 )

@@ -6,9 +6,10 @@ comes with.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from .descriptor_sets import NEIGHBOURS, DescriptorSet, clustered
 
 PARAMS = HnswParams()
 QUERIES = 2000
+_GROWTH_DIMENSION = 128
+"""Small enough that the graph of a million is built in minutes."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -79,6 +82,17 @@ def stored_index(workshop: Workshop) -> Iterator[BuiltIndex]:
     """The index of P-9, whose tiles are those of the store that reads are measured on."""
     wanted = clustered(workshop.sizes.tiles, workshop.sizes.dimension, QUERIES)
     yield build_index(workshop.path("index-stored"), wanted)
+
+
+@cache
+def grown_index(size: int) -> Callable[[Workshop], AbstractContextManager[BuiltIndex]]:
+    """What makes the index of a size on the growth curves; one for each size."""
+
+    @contextmanager
+    def made(workshop: Workshop) -> Iterator[BuiltIndex]:
+        yield build_index(workshop.path(f"index-grown-{size}"), clustered(size, _GROWTH_DIMENSION, QUERIES))
+
+    return made
 
 
 @contextmanager

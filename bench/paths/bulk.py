@@ -10,8 +10,9 @@ from datetime import datetime, timezone
 from itertools import count
 from typing import Any
 
+import attrs
 from harness.bare_rows import bare_connection, copy_rows, row_values
-from harness.dataset import metadata_of, tile_id, tile_pixels
+from harness.dataset import make_tile, tile_id
 from harness.operations import Calls, Operation, Unavailable
 from harness.subjects import Effort, MeasuredPath, Role, Subject
 from harness.workshop import FilledStore, Workshop
@@ -29,8 +30,16 @@ Ingest = Callable[[Sequence[Tile]], object]
 
 
 @contextmanager
-def _pixels(workshop: Workshop) -> Iterator[list[bytes]]:
-    yield [tile_pixels(number) for number in range(BATCH)]
+def _tiles(workshop: Workshop) -> Iterator[list[Tile]]:
+    yield [make_tile(number) for number in range(BATCH)]
+
+
+def placed(tiles: Sequence[Tile], first: int) -> list[Tile]:
+    """The same tiles at places of their own."""
+    return [
+        (pixels, attrs.evolve(metadata, tile_id=tile_id(first + n, COLUMNS)))
+        for n, (pixels, metadata) in enumerate(tiles)
+    ]
 
 
 def _ingesting(
@@ -40,12 +49,11 @@ def _ingesting(
 
     @contextmanager
     def opened(workshop: Workshop) -> Iterator[Operation]:
-        pixels = workshop.shared(_pixels)
+        tiles = workshop.shared(_tiles)
         batches = count()
 
         def next_batch() -> tuple[Sequence[Tile]]:
-            first = next(batches) * BATCH
-            return ([(p, metadata_of(tile_id(first + n, COLUMNS), p)) for n, p in enumerate(pixels)],)
+            return (placed(tiles, next(batches) * BATCH),)
 
         with opener(workshop) as ingest:
             yield Calls(call=ingest, arguments=next_batch)
@@ -219,6 +227,6 @@ BULK = MeasuredPath(
             note=f"{_LACKS}, no file; 256 per transaction, synced: the moonshot",
         ),
     ),
-    full=Effort(blocks=5, rounds=2),
+    full=Effort(blocks=6, rounds=1),
     quick=Effort(blocks=2, rounds=1),
 )

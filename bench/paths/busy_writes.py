@@ -95,6 +95,7 @@ def _waits(workshop: Workshop) -> Iterator[Write]:
 
 _FULL = Effort(blocks=5, rounds=100)
 _QUICK = Effort(blocks=3, rounds=30)
+_SLOW = Effort(blocks=5, rounds=25)
 
 BESIDE_PYTHON = MeasuredPath(
     id="P-18",
@@ -115,6 +116,7 @@ BESIDE_PYTHON = MeasuredPath(
             role=Role.REFERENCE,
             open=_beside_one(partial(writes_of_the_floor, name=_STORE)),
             note="bare psycopg and one compiled call; no gate but the hash, no sidecar, no accounting",
+            at_most=_SLOW,
         ),
         Subject(
             name="MapProxy file made durable + row",
@@ -122,6 +124,7 @@ BESIDE_PYTHON = MeasuredPath(
             open=_beside_one(partial(writes_of_mapproxy, name=_STORE)),
             needs=("mapproxy",),
             note="no hash, no gate, no sidecar; file and folder synced by us",
+            at_most=_SLOW,
         ),
     ),
     full=_FULL,

@@ -152,6 +152,7 @@ def _loaded(
             role=Role.REFERENCE,
             open=_opening(save, load, verified=False),
             needs=needs,
+            at_most=Effort(blocks=10, rounds=1),
         ),
     )
 
@@ -165,6 +166,6 @@ OPEN = MeasuredPath(
         *_loaded("hnswlib", _save_hnswlib, _load_hnswlib, ("hnswlib",)),
         *_loaded("usearch view", _save_usearch, _load_usearch, ("usearch",)),
     ),
-    full=Effort(blocks=10, rounds=10),
+    full=Effort(blocks=10, rounds=3),
     quick=Effort(blocks=5, rounds=4),
 )

@@ -20,18 +20,15 @@ from peers import descriptor_graphs as graphs
 
 from .built_indexes import (
     PARAMS,
-    QUERIES,
-    build_index,
+    grown_index,
     hnswlib_index,
     one_thread,
     searched_index,
     usearch_f16_index,
 )
-from .descriptor_sets import NEIGHBOURS, clustered
+from .descriptor_sets import NEIGHBOURS
 
 RECALL = 0.995
-GROWTH_DIMENSION = 128
-"""Small enough that the graph of a million is built in minutes."""
 
 
 @contextmanager
@@ -174,8 +171,7 @@ SEARCH = MeasuredPath(
 
 @contextmanager
 def _grown(workshop: Workshop, size: int) -> Iterator[Operation]:
-    wanted = clustered(size, GROWTH_DIMENSION, QUERIES)
-    built = build_index(workshop.path(f"index-grown-{size}"), wanted)
+    built = workshop.shared(grown_index(size))
     index = built.opened()
     recall = built.recall_of(index)
     yield Calls(

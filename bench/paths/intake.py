@@ -23,7 +23,7 @@ from harness.workshop import FilledStore, Workshop
 from aerotile import TileSource
 from aerotile.adapters.simplejpeg.picture_decoder import SimplejpegDecoder
 
-from .bulk import BATCH, COLUMNS, open_floor
+from .bulk import BATCH, COLUMNS, open_floor, placed
 
 _QUALITY = 80
 
@@ -100,12 +100,11 @@ def _taking_in(decode: bool) -> Any:
 
 @contextmanager
 def _floor(workshop: Workshop) -> Iterator[Operation]:
-    pictures = workshop.shared(_pictures)
+    tiles = [(pixels, metadata_of(tile_id(0), pixels)) for pixels in workshop.shared(_pictures)]
     batches = count()
 
     def next_batch() -> tuple[list[Any]]:
-        first = next(batches) * BATCH
-        return ([(p, metadata_of(tile_id(first + n, COLUMNS), p)) for n, p in enumerate(pictures)],)
+        return (placed(tiles, next(batches) * BATCH),)
 
     with open_floor(workshop, "intake-floor") as ingest:
         yield Calls(call=ingest, arguments=next_batch)
@@ -143,6 +142,6 @@ INTAKE = MeasuredPath(
             note="the pictures of one batch, on the threads of the intake; nothing is written",
         ),
     ),
-    full=Effort(blocks=5, rounds=2),
+    full=Effort(blocks=6, rounds=1),
     quick=Effort(blocks=3, rounds=1),
 )

@@ -40,6 +40,8 @@ _PLACE = Affine(_METRES_A_PIXEL, 0.0, 680_000.0, 0.0, -_METRES_A_PIXEL, 5_330_00
 _CRS = "EPSG:32632"
 _TILE, _BLOCK, _ROWS, _CELL = 256, 1024, 1024, 16
 _QUALITY = 90
+_ONCE = Effort(blocks=1, rounds=1)
+"""Of peers that take ten times as long; their processor seconds stand beside."""
 
 Picture = npt.NDArray[np.uint8]
 
@@ -266,6 +268,7 @@ CUT = MeasuredPath(
             role=Role.PEER,
             open=_gdal2tiles,
             note="one process, whose start counts; writes PNG into a folder",
+            at_most=_ONCE,
         ),
         Subject(
             name="rio-tiler",
@@ -273,6 +276,7 @@ CUT = MeasuredPath(
             open=_rio_tiler,
             needs=("rio_tiler",),
             note="tile by tile, bilinear, JPEG, parents from the raster",
+            at_most=_ONCE,
         ),
         Subject(
             name="rio-tiler, nearest pixel",
@@ -280,6 +284,7 @@ CUT = MeasuredPath(
             open=_nearest_rio_tiler,
             needs=("rio_tiler",),
             note="the same by the nearest pixel, its default, which shifts edges by up to half a pixel",
+            at_most=_ONCE,
         ),
         Subject(
             name="rio-pmtiles",
@@ -287,6 +292,7 @@ CUT = MeasuredPath(
             open=_rio_pmtiles,
             needs=("rio_pmtiles",),
             note="one job, whose start counts; writes an archive of JPEG",
+            at_most=_ONCE,
         ),
     ),
     full=Effort(blocks=3, rounds=1),

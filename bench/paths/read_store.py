@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from zlib import crc32
 
-from harness.dataset import make_tile, shuffled
+from harness.dataset import shuffled, tile_id
 from harness.page_cache import fill_page_cache
 from harness.workshop import FilledStore, Workshop
 
@@ -43,9 +44,16 @@ def filling_page_cache(stored_in: str = TILES_OF_THE_STORE) -> Callable[[Worksho
 
 def every_tile(workshop: Workshop) -> Iterator[tuple[TileId, bytes]]:
     """All its tiles, for peers to hold."""
+    for tile, path in every_file(workshop):
+        yield tile, path.read_bytes()
+
+
+def every_file(workshop: Workshop) -> Iterator[tuple[TileId, Path]]:
+    """All its tiles, and the file of each."""
+    folder = workshop.shared(reading_store).config.tiles_folder
     for number in range(workshop.sizes.tiles):
-        pixels, metadata = make_tile(number)
-        yield metadata.tile_id, pixels
+        tile = tile_id(number)
+        yield tile, folder / relative_path(tile)
 
 
 def relative_path(tile: TileId) -> str:

@@ -116,6 +116,6 @@ READY = MeasuredPath(
             note="of the same tiles, whose places are known: numpy's searchsorted, and our own verdict",
         ),
     ),
-    full=Effort(blocks=10, rounds=3),
+    full=Effort(blocks=8, rounds=1),
     quick=Effort(blocks=4, rounds=1),
 )

@@ -213,7 +213,7 @@ KEPT = MeasuredPath(
             before_block=filling_page_cache(),
         ),
     ),
-    full=Effort(blocks=10, rounds=500),
+    full=Effort(blocks=8, rounds=300),
     quick=Effort(blocks=5, rounds=200),
 )
 

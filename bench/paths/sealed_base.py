@@ -83,6 +83,6 @@ READ = MeasuredPath(
         ),
         *(_peer(peer) for peer in (LMDB_ZERO_COPY, LMDB_BYTES, *OTHERS)),
     ),
-    full=Effort(blocks=10, rounds=500),
+    full=Effort(blocks=8, rounds=300),
     quick=Effort(blocks=5, rounds=200),
 )

@@ -6,11 +6,12 @@ polygons. The other asks for tiles that an edge crosses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import attrs
 from harness.operations import Operation, Unavailable
 from harness.sectors import NOW, Question, load_sectors, polygons, questions
 from harness.subjects import Effort, MeasuredPath, Role, Subject
@@ -26,39 +27,74 @@ ZOOMS = (12, 13, 14, 15, 16, 17, 18)
 _QUESTIONS = 8192
 
 
-def _asked(workshop: Workshop, crossed: bool) -> list[Question]:
-    """Tiles of all zooms that an edge crosses, or that none does."""
+@attrs.frozen(eq=False)
+class _Shapes:
+    """What all subjects of both rows are asked, and what they answer by: the polygons are made once."""
+
+    asked: dict[bool, list[Question]]
+    """Tiles of all zooms that an edge crosses, and that none does."""
+    gate: Any
+    gate_of_boxes: Any
+    tree: Any
+    """shapely's, of prepared polygons."""
+    limits: list[timedelta]
+
+
+@contextmanager
+def _shapes(workshop: Workshop) -> Iterator[_Shapes]:
     try:
         import shapely
     except ImportError as error:
         raise Unavailable("tiles are chosen by shapely, which is not installed") from error
-    edges = shapely.STRtree([shapely.LinearRing(s.shape.rings[0]) for s in polygons(workshop.sizes.sectors)])
-    found = questions(8 * _QUESTIONS, ZOOMS)
-    boxes = [question.tile_id.bbox for question in found]
-    near = edges.query(
-        shapely.box(*zip(*((b.min_lon, b.min_lat, b.max_lon, b.max_lat) for b in boxes), strict=True)),
-        predicate="intersects",
+    sectors = polygons(workshop.sizes.sectors)
+    shapes = [shapely.Polygon(sector.shape.rings[0]) for sector in sectors]
+    shapely.prepare(shapes)
+    boxes = [SectorBoundary(s.sector_id, s.classification, s.bbox) for s in sectors]
+    yield _Shapes(
+        asked=_asked(shapely.STRtree([shape.exterior for shape in shapes])),
+        gate=_gate(workshop, "polygons", sectors),
+        gate_of_boxes=_gate(workshop, "boxes", boxes),
+        tree=shapely.STRtree(shapes),
+        limits=[GREATEST_AGES[sector.classification] for sector in sectors],
     )
+
+
+def _asked(edges: Any) -> dict[bool, list[Question]]:
+    found = questions(8 * _QUESTIONS, ZOOMS)
+    near = edges.query([_box(question) for question in found], predicate="intersects")
     touched = set(near[0].tolist())
-    return [question for number, question in enumerate(found) if (number in touched) is crossed][:_QUESTIONS]
+    return {
+        crossed: [q for number, q in enumerate(found) if (number in touched) is crossed][:_QUESTIONS]
+        for crossed in (True, False)
+    }
 
 
-def _ours(crossed: bool, sectors: Callable[[int], list[SectorBoundary]], name: str) -> Any:
+def _box(question: Question) -> Any:
+    import shapely
+
+    return shapely.box(*_bounds(question))
+
+
+def _bounds(question: Question) -> tuple[float, float, float, float]:
+    box = question.tile_id.bbox
+    return box.min_lon, box.min_lat, box.max_lon, box.max_lat
+
+
+def _gate(workshop: Workshop, name: str, sectors: list[SectorBoundary]) -> Any:
+    config = workshop.config(name)
+    assert config.database.dsn is not None
+    load_sectors(config.database.dsn.reveal(), sectors)
+    return runtime_of(config).part("freshness_gate")
+
+
+def _ours(crossed: bool, of: str) -> Any:
     @contextmanager
     def opened(workshop: Workshop) -> Iterator[Operation]:
-        config = workshop.config(f"{name} {crossed}")
-        dsn = config.database.dsn
-        assert dsn is not None
-        load_sectors(dsn.reveal(), sectors(workshop.sizes.sectors))
-        gate: Any = runtime_of(config).part("freshness_gate")
-        asked = [(q.tile_id, microseconds_of(q.captured_at), NOW) for q in _asked(workshop, crossed)]
-        yield from_threads(gate.verdict_on, asked, THREADS)
+        shapes = workshop.shared(_shapes)
+        asked = [(q.tile_id, microseconds_of(q.captured_at), NOW) for q in shapes.asked[crossed]]
+        yield from_threads(getattr(shapes, of).verdict_on, asked, THREADS)
 
     return opened
-
-
-def _boxes(count: int) -> list[SectorBoundary]:
-    return [SectorBoundary(s.sector_id, s.classification, s.bbox) for s in polygons(count)]
 
 
 def _strtree(crossed: bool) -> Any:
@@ -66,22 +102,13 @@ def _strtree(crossed: bool) -> Any:
     def opened(workshop: Workshop) -> Iterator[Operation]:
         import shapely
 
-        boundaries = polygons(workshop.sizes.sectors)
-        shapes = [shapely.Polygon(sector.shape.rings[0]) for sector in boundaries]
-        shapely.prepare(shapes)
-        tree = shapely.STRtree(shapes)
-        limits = [GREATEST_AGES[sector.classification] for sector in boundaries]
+        shapes = workshop.shared(_shapes)
+        query, limits = shapes.tree.query, shapes.limits
 
         def verdict(bounds: tuple[float, float, float, float], age: timedelta) -> bool:
-            return any(
-                age > limits[number] for number in tree.query(shapely.box(*bounds), predicate="intersects")
-            )
+            return any(age > limits[number] for number in query(shapely.box(*bounds), predicate="intersects"))
 
-        asked = []
-        for question in _asked(workshop, crossed):
-            box = question.tile_id.bbox
-            bounds = (box.min_lon, box.min_lat, box.max_lon, box.max_lat)
-            asked.append((bounds, NOW - question.captured_at))
+        asked = [(_bounds(question), NOW - question.captured_at) for question in shapes.asked[crossed]]
         yield from_threads(verdict, asked, THREADS)
 
     return opened
@@ -91,11 +118,11 @@ def _path(row: str, crossed: bool) -> MeasuredPath:
     return MeasuredPath(
         id=row,
         subjects=(
-            Subject(name="Aerotile", role=Role.OURS, open=_ours(crossed, polygons, "polygons")),
+            Subject(name="Aerotile", role=Role.OURS, open=_ours(crossed, "gate")),
             Subject(
                 name="Aerotile over boxes",
                 role=Role.REFERENCE if crossed else Role.FLOOR,
-                open=_ours(crossed, _boxes, "boxes"),
+                open=_ours(crossed, "gate_of_boxes"),
                 note="the boxes around the polygons, on the same tiles",
             ),
             Subject(
@@ -104,6 +131,7 @@ def _path(row: str, crossed: bool) -> MeasuredPath:
                 open=_strtree(crossed),
                 needs=("shapely",),
                 note="whether a rule is broken, no reasons; the box is made per query",
+                at_most=Effort(blocks=10, rounds=400),
             ),
         ),
         full=Effort(blocks=10, rounds=2000),

@@ -20,8 +20,8 @@ from harness.workshop import Workshop
 _PROGRAM = Path(__file__).resolve().parent.parent / "upload_link.py"
 _TILE_BYTES = 30_000
 _BITS_PER_S = 20e6
-_FULL_TILES, _QUICK_TILES = 10_000, 250
-_FULL_SINGLE_TILES, _QUICK_SINGLE_TILES = 200, 20
+_FULL_TILES, _QUICK_TILES = 5_000, 250
+_FULL_SINGLE_TILES, _QUICK_SINGLE_TILES = 60, 20
 
 
 def _uploading(

@@ -57,6 +57,11 @@ def test_every_target_has_its_path() -> None:
     assert {path.id for path in PATHS} == {target.id for target in TARGETS}
 
 
+def test_ours_and_the_floor_take_part_in_every_block() -> None:
+    shortened = {subject.role for path in PATHS for subject in path.subjects if subject.at_most is not None}
+    assert shortened <= {Role.PEER, Role.REFERENCE}
+
+
 def test_every_ratio_has_its_floor() -> None:
     with_ratio = {target.id for target in TARGETS if target.ratio is not None}
     with_floor = {path.id for path in PATHS if any(s.role is Role.FLOOR for s in path.subjects)}

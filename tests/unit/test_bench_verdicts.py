@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from harness.report import any_missed, markdown, plain, rows
+from harness.report import any_missed, cores_text, markdown, plain, rows
 from harness.results import PathResult, RunResults, SubjectResult
 from harness.statistics import Summary, paired_ratio, percentile
 from harness.subjects import Effort, MeasuredPath, Role, Subject
@@ -58,9 +58,9 @@ def test_a_noisy_minute_moves_no_paired_ratio() -> None:
         assert paired_ratio(made.ours.summary, made.floor.summary) == 2  # type: ignore[arg-type] # it has samples
 
 
-def test_blocks_that_have_no_partner_are_compared_by_their_medians() -> None:
-    one, two = Summary.of([np.array([4.0])]), Summary.of([np.array([1.0]), np.array([3.0])])
-    assert paired_ratio(one, two) == 4
+def test_a_subject_with_fewer_blocks_is_compared_by_the_turns_that_it_took_part_in() -> None:
+    one, two = Summary.of([np.array([4.0])]), Summary.of([np.array([2.0]), np.array([1.0]), np.array([1.0])])
+    assert (paired_ratio(one, two), paired_ratio(two, one)) == (2, 0.5)
 
 
 def test_a_target_is_met_when_every_part_of_it_is() -> None:
@@ -107,6 +107,12 @@ def test_tolerance_widens_times_and_ratios_but_no_facts() -> None:
     assert judge(made, wide, tolerance=2).outcome is Outcome.MET
     fact = Target(id="row", what="", facts={"recall": at_least(0.95)})
     assert judge(made, fact, tolerance=2).outcome is Outcome.MISSED
+
+
+def test_ratios_that_depend_on_the_number_of_cores_are_named() -> None:
+    table = rows(RunResults(), tolerance=1)
+    assert "cores, 2 here: P-4 (both have up to four threads" in cores_text(table, 2)
+    assert cores_text([row for row in table if row.target.id == "P-1"], 2) == ""
 
 
 def test_what_has_no_figures_is_neither_met_nor_missed() -> None:
@@ -204,6 +210,21 @@ def test_a_path_has_one_subject_of_ours_and_no_name_twice() -> None:
         MeasuredPath(id="row", subjects=(floor,), full=effort, quick=effort)
     with pytest.raises(ValueError, match="one name"):
         MeasuredPath(id="row", subjects=(ours, ours), full=effort, quick=effort)
+
+
+def test_ours_and_the_floor_change_places_from_turn_to_turn() -> None:
+    effort = Effort(blocks=1, rounds=1)
+    subjects = (subject("ours", Role.OURS), subject("floor", Role.FLOOR), subject("peer", Role.PEER))
+    path = MeasuredPath(id="row", subjects=subjects, full=effort, quick=effort)
+    turns = [[one.name for one in path.turn(place)] for place in range(3)]
+    assert turns == [["ours", "floor", "peer"], ["floor", "ours", "peer"], ["ours", "floor", "peer"]]
+    alone = MeasuredPath(id="row", subjects=subjects[:1], full=effort, quick=effort)
+    assert alone.turn(1) == alone.subjects
+
+
+def test_a_slow_subject_takes_part_in_no_more_than_its_share() -> None:
+    assert Effort(blocks=10, rounds=300).within(Effort(blocks=3, rounds=500)) == Effort(blocks=3, rounds=300)
+    assert Effort(blocks=10, rounds=300).within(None) == Effort(blocks=10, rounds=300)
 
 
 def test_the_takings_of_the_lock_are_the_slope_of_the_time_over_the_switch_interval() -> None:
