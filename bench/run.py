@@ -21,8 +21,9 @@ from harness.workshop import FULL, QUICK, SCALE
 from paths import GROWTH, PATHS
 
 DATA = "aerotile-bench-data"
-SCALE_ROWS = ["P-5", "P-13", "P-20"]
-"""The rows over the whole catalogue and the whole raster; every growth curve is of a run of `--scale` too."""
+SCALE_ROWS = ["P-5", "P-13", "P-19", "P-20"]
+"""The rows over the whole catalogue and the whole raster, and the seal for its memory. Every growth curve is
+of a run of `--scale`, too."""
 
 
 def main() -> int:

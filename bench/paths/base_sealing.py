@@ -24,7 +24,7 @@ from aerotile.adapters.sealed_base.seal_plan import SealPlan
 from .read_store import every_file, reading_store
 
 _PROBE = Path(__file__).resolve().parent.parent / "probes" / "seal_base.py"
-_FEW, _MORE = 250_000, 2_000_000
+_FEW, _MORE, _MORE_AT_SCALE = 250_000, 750_000, 2_000_000
 """Tiles of the two bases by which the memory of one of ten million is judged: more than the sort keeps, and
 so far apart that what the allocator happens to keep, some megabytes, comes to little at ten million."""
 
@@ -63,11 +63,12 @@ def _memory(workshop: Workshop) -> Facts:
 
     if workshop.sizes.quick:
         return {"peak_mb": peak(_FEW // 8)[0] / 1e6}
+    larger = _MORE_AT_SCALE if workshop.sizes.largest else _MORE
     with ThreadPoolExecutor(2) as both:  # memory is looked at, not time
-        (less, _), (more, before) = both.map(peak, (_FEW, _MORE))
-    each = max(0.0, (more - less) / (_MORE - _FEW))
+        (less, _), (more, before) = both.map(peak, (_FEW, larger))
+    each = max(0.0, (more - less) / (larger - _FEW))
     return {
-        "peak_mb": (more + each * (_MANY - _MORE)) / 1e6,
+        "peak_mb": (more + each * (_MANY - larger)) / 1e6,
         "measured_peak_mb": more / 1e6,
         "bytes_per_tile": each,
         "interpreter_mb": before / 1e6,
