@@ -104,6 +104,7 @@ def test_a_frame_finds_its_tile_by_the_network_that_described_it(filled: Call) -
         "dimension": 12,
         "taken_over": 0,
         "left_out": {},
+        "left_out_of_area": {},
         "refused": {},
     }
     assert sorted(arrays["tiles"].tolist()) == sorted(map(name_of, TILES))

@@ -102,8 +102,8 @@ def test_the_longest_header_is_within_what_a_batch_allows_for_it() -> None:
         4_194_303,
         captured_at=datetime(2026, 12, 31, 23, 59, 59, 999_999, tzinfo=timezone.utc),
         ground_sample_distance=1.2345678901234567e-300,
-        tile_size_pixels=10**18,
-        quality=TileQualityMetadata(*[1.2345678901234567e-300, 10**18] * 2),
+        tile_size_pixels=2**31 - 1,
+        quality=TileQualityMetadata(*[1.2345678901234567e-300, 2**31 - 1] * 2),
     )
     assert len(frame(longest)) - longest.metadata.disk_bytes <= FRAME_ALLOWANCE_BYTES
 

@@ -62,8 +62,8 @@ def run(seconds: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_every_figure_of_two_runs_is_shown() -> None:
-    text = figures([run(2e-3), run(3e-3)])
+def test_every_figure_of_two_runs_and_of_one_with_growth_is_shown() -> None:
+    text = figures([run(2e-3), run(3e-3)], run(4e-3))
     assert "2.00 ms · 3.00 ms" in text
     assert "2.00 · 3.00" in text  # the ratio to the floor
     assert "recall@10 0.997" in text
@@ -76,22 +76,22 @@ def test_every_figure_of_two_runs_is_shown() -> None:
 
 def test_a_run_without_mixed_load_and_growth_is_shown_without() -> None:
     bare = {"machine": run(1)["machine"], "paths": [], "growth": []}
-    assert "Memory" not in figures([bare])
+    assert "Memory" not in figures([bare], None)
 
 
 def test_figures_replace_what_stood_between_the_marks_and_nothing_else() -> None:
-    page = with_figures(f"before\n{BEGIN}\nold\n{END}\nafter\n", [run(1e-3)])
+    page = with_figures(f"before\n{BEGIN}\nold\n{END}\nafter\n", [run(1e-3)], None)
     assert page.startswith(f"before\n{BEGIN}\n")
     assert page.endswith(f"{END}\nafter\n")
     assert "old" not in page
-    assert with_figures(page, [run(1e-3)]) == page
+    assert with_figures(page, [run(1e-3)], None) == page
 
 
 def test_a_page_without_marks_is_refused() -> None:
     with pytest.raises(ValueError, match="no marks"):
-        with_figures("a page", [run(1e-3)])
+        with_figures("a page", [run(1e-3)], None)
 
 
 def test_the_page_of_the_documentation_has_its_marks() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert with_figures(text, [run(1e-3)]).count("| P-7 | ") == 5  # table, floor, peers, growth
+    assert with_figures(text, [run(1e-3)], run(1e-3)).count("| P-7 | ") == 5  # table, floor, peers, growth
