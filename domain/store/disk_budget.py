@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -32,7 +33,7 @@ _log = logging.getLogger("aerotile.budget")
 
 
 class Reservation:
-    """Room reserved for one write; released when the context is left, or with the last reference."""
+    """Room reserved for one write; released when the context is left, or by the next write once collected."""
 
     __slots__ = ("_enforcer", "_needed_bytes", "_onboard")
 
@@ -56,8 +57,9 @@ class Reservation:
         self.release(was_taken=isinstance(error, HeadroomTakenError))
 
     def __del__(self) -> None:
+        # A garbage collection may run this on a thread that holds the enforcer's lock.
         if self._enforcer is not None:
-            self.release()
+            self._enforcer.abandoned.append((self._needed_bytes, self._onboard))
 
 
 @attrs.define
@@ -139,6 +141,8 @@ class CacheBudgetEnforcer:
         self._before_sweep = before_sweep
         self._sweep_lock = threading.Lock()
         self._lock = threading.Lock()
+        self.abandoned: deque[tuple[int, bool]] = deque()
+        """Reservations that were collected before their release; the next count of the room ends them."""
         self._lost_a_race = False
         self._sweeping = False
         self._tallies: list[EvictionTally] = []
@@ -168,6 +172,7 @@ class CacheBudgetEnforcer:
             if needed_bytes > limit.max_bytes:
                 raise self._exhausted(needed_bytes, limit, onboard)
         with self._lock:
+            self._end_abandoned()
             has_room = self._budget.has_room(needed_bytes) and (
                 not onboard or self._share.has_room(needed_bytes)
             )
@@ -190,8 +195,7 @@ class CacheBudgetEnforcer:
     def release(self, needed_bytes: int, *, onboard: bool, was_taken: bool) -> None:
         """End a `Reservation`."""
         with self._lock:
-            for limit in (self._budget, self._share) if onboard else (self._budget,):
-                limit.reserved_bytes -= needed_bytes
+            self._end(needed_bytes, onboard)
             self._lost_a_race |= was_taken
 
     @contextmanager
@@ -205,6 +209,14 @@ class CacheBudgetEnforcer:
         finally:
             with self._lock:
                 self._tallies = [other for other in self._tallies if other is not tally]
+
+    def _end(self, needed_bytes: int, onboard: bool) -> None:
+        for limit in (self._budget, self._share) if onboard else (self._budget,):
+            limit.reserved_bytes -= needed_bytes
+
+    def _end_abandoned(self) -> None:
+        while self.abandoned:
+            self._end(*self.abandoned.popleft())
 
     def _reserve(self, needed_bytes: int, limits: Iterable[_Limit], onboard: bool) -> Reservation:
         for limit in limits:
@@ -251,6 +263,7 @@ class CacheBudgetEnforcer:
         """How many bytes must go, and for which limit."""
         # Reservations first: a write that commits in between is then counted twice, never missed.
         with self._lock:
+            self._end_abandoned()
             reserved = [limit.reserved_bytes for limit in limits]
             self._lost_a_race = False
         missing = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -12,6 +13,7 @@ from budgeted_cache import NOW, Cache, OneByOneStore, imported, metadata_of, onb
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.domain.errors import (
     CacheBudgetExhaustedError,
     ContentHashMismatchError,
@@ -23,7 +25,7 @@ from aerotile.domain.errors import (
 )
 from aerotile.domain.flight_events import EventKind
 from aerotile.domain.ports.tile_store import SupportsLocalReads
-from aerotile.domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer
+from aerotile.domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer, Reservation
 from aerotile.domain.values import disk_usage
 from aerotile.domain.values.catalogue_entries import microseconds_of
 from aerotile.domain.values.eviction_tally import LISTED_EVICTIONS
@@ -254,6 +256,31 @@ def test_a_reservation_that_nobody_holds_is_released() -> None:
     with cache.enforcer.reserve_headroom(100), pytest.raises(CacheBudgetExhaustedError):
         cache.enforcer.reserve_headroom(1)
     cache.enforcer.reserve_headroom(100)
+
+
+def test_a_reservation_may_be_collected_while_the_room_is_counted() -> None:
+    cache = Cache.of(100)
+    held: list[Reservation] = []
+
+    class Collecting(MemoryTileCatalogue):
+        def footprint_bytes(self, *, onboard_only: bool = False) -> int:
+            held.clear()
+            return 0
+
+    enforcer = CacheBudgetEnforcer(
+        cache.store.delete_tile,
+        Collecting(),
+        committed_bytes=lambda: 0,
+        budget_bytes=100,
+        eviction_batch_size=1,
+        recorder=cache.recorder,
+    )
+    held.append(enforcer.reserve_headroom(40))
+    counting = threading.Thread(target=lambda: enforcer.reserve_headroom(50).release(), daemon=True)
+    counting.start()
+    counting.join(20)
+    assert not counting.is_alive()
+    enforcer.reserve_headroom(100).release()
 
 
 def test_a_batch_stores_as_many_tiles_as_fit() -> None:
