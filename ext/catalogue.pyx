@@ -224,9 +224,11 @@ cdef class CompiledTileCatalogue:
         self.latest_access = max(self.latest_access, row.accessed_us)
         return self.put(&self.rows, row)
 
-    def can_name(self, tile_id not None):
+    def can_name(self, tile_id not None, beside=()):
         """See `TileCatalogue`."""
-        return key_of(tile_id, &LAYOUT.tile_id, self.ordinals) >= 0 or len(self.flights) < MAX_FLIGHTS
+        if key_of(tile_id, &LAYOUT.tile_id, self.ordinals) >= 0 or tile_id.flight_id in beside:
+            return True
+        return len({*self.flights, *beside} if beside else self.flights) < MAX_FLIGHTS
 
     def remove(self, tile_id not None):
         """See `TileCatalogue`."""

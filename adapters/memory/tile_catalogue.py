@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from uuid import UUID
 
 import attrs
 import numpy as np
@@ -141,11 +142,13 @@ class MemoryTileCatalogue:
         self._note_latest(new)
         return known is None or not np.array_equal(known.content_sha256, new.content_sha256)
 
-    def can_name(self, tile_id: TileId) -> bool:
+    def can_name(self, tile_id: TileId, beside: Collection[UUID] = ()) -> bool:
         """See `TileCatalogue`."""
         check_kind(tile_id, TileId, "tile_id")
         variants = self._state.variants
-        return _key(tile_id, variants) is not None or len(variants.flights) < MAX_FLIGHTS
+        if _key(tile_id, variants) is not None or tile_id.flight_id in beside:
+            return True
+        return len({*variants.flights, *beside}) < MAX_FLIGHTS
 
     def remove(self, tile_id: TileId) -> bool:
         """See `TileCatalogue`."""

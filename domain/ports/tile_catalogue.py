@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
+from uuid import UUID
 
 from ..values.catalogue_entries import (
     CatalogueColumns,
@@ -45,8 +46,11 @@ class TileCatalogue(Protocol):
         """
         ...
 
-    def can_name(self, tile_id: TileId) -> bool:
-        """Whether `add` has a tile key for the tile: no more than `MAX_FLIGHTS` flights have keys."""
+    def can_name(self, tile_id: TileId, beside: Collection[UUID] = ()) -> bool:
+        """Whether `add` has a tile key for the tile: no more than `MAX_FLIGHTS` flights have keys.
+
+        The flights of `beside` are entered before the tile.
+        """
         ...
 
     def remove(self, tile_id: TileId) -> bool:

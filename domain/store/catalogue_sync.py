@@ -22,6 +22,7 @@ from ..values.catalogue_entries import columns_of
 from ..values.tile_changes import ChangeKind, TileChange
 from ..values.tiles import TileId, TileMetadataPersistent
 from ..values.timestamps import microseconds_of
+from .flight_limit import refuse_unnamable
 from .settle_replacement import settle_replacement
 
 QUERY_TILES = 1_000
@@ -136,10 +137,20 @@ class CatalogueSync:
         """Enter a committed tile, and have it opened anew when its content or its capture time is new.
 
         A mapping of other content is of a tile that was replaced or deleted. By its new capture time a tile
-        may be recalled, which is checked when it is opened.
+        may be recalled, which is checked when it is opened. A tile of one flight too many is left out: the
+        row is committed, by another process or beside a write of another new flight.
         """
         captured_us = self.catalogue.captured_us(row.tile_id)
-        if self.catalogue.add(row) or captured_us != microseconds_of(row.captured_at):
+        try:
+            is_new = self.catalogue.add(row)
+        except ValueError:
+            try:
+                refuse_unnamable(self.catalogue, row.tile_id)
+            except TileMetadataError as error:
+                _log.error("left out of the catalogue: %s", error.explained)
+                return
+            raise
+        if is_new or captured_us != microseconds_of(row.captured_at):
             self.mapping_cache.invalidate(row.tile_id)
 
     def add_changed(self, row: TileMetadataPersistent) -> None:

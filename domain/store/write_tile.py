@@ -33,21 +33,19 @@ from ..errors import (
     DuplicateTileError,
     HeadroomTakenError,
     TileCacheError,
-    TileMetadataError,
 )
 from ..flight_events import WriteStep
 from ..make_events import write_event, write_failed_event
 from ..ports.clock import Clock
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.headroom import Headroom
-from ..ports.tile_catalogue import TileCatalogue
 from ..ports.tile_files import StagedTile, TileFiles
 from ..ports.tile_rows import TileRows
 from ..values.disk_usage import footprint
-from ..values.tile_key import MAX_FLIGHTS
-from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
+from ..values.tiles import TileMetadata, TileMetadataPersistent, TileSource
 from .catalogue_sync import CatalogueSync
 from .clock_guard import ClockGuard
+from .flight_limit import refuse_unnamable
 from .freshness_gate import FreshnessGate
 from .recall_guard import RecallGuard
 
@@ -132,16 +130,6 @@ def duplicate_of(metadata: TileMetadata, known: TileMetadataPersistent | None) -
     if known is not None and same_bytes and known.captured_at != metadata.captured_at:
         return CaptureTimeConflictError(metadata.tile_id, known.captured_at, metadata.captured_at)
     return DuplicateTileError(metadata.tile_id)
-
-
-def refuse_unnamable(catalogue: TileCatalogue, tile_id: TileId) -> None:
-    """Raise `TileMetadataError` for a tile that the catalogue could not enter once it is committed."""
-    if not catalogue.can_name(tile_id):
-        raise TileMetadataError(
-            f"tile {tile_id} is of one flight more than the {MAX_FLIGHTS} that a store tells apart",
-            tile_id=tile_id,
-            remedy="delete the tiles of flights that are long over, and open the store again",
-        )
 
 
 class WithdrawOnFailure:

@@ -25,6 +25,7 @@ from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.store.tile_store import FileBackedTileStore
 from aerotile.domain.values.catalogue_entries import CatalogueColumns
 from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.values.tile_changes import ChangeKind, TileChange
 from aerotile.domain.values.tile_key import MAX_FLIGHTS, VariantTable
 from aerotile.domain.values.tiles import TileId, TileSource
 
@@ -121,6 +122,38 @@ def test_a_tile_of_one_flight_too_many_is_refused_before_its_row_is_there(site: 
     outcomes = site.store.write_tiles(tiles)
     assert [type(outcome.error) for outcome in outcomes] == [TileMetadataError, type(None), type(None)]
     assert {found.tile_id for found in site.files.inventory()} == {known, imported(1)}
+
+
+def test_of_two_new_flights_in_a_batch_the_one_past_the_most_is_refused(site: Site) -> None:
+    table = VariantTable(tuple(UUID(int=number) for number in range(1 << 64, (1 << 64) + MAX_FLIGHTS - 1)))
+    site.store.catalogue.load(CatalogueColumns.of([], table), table)
+    pixels = pixels_of(100)
+    tile_ids = [
+        TileId(8, x, 1, TileSource.ONBOARD, UUID(int=flight)) for x, flight in enumerate((1, 1, 2, 1))
+    ]
+    outcomes = site.store.write_tiles([(pixels, metadata_of(tile_id, pixels)) for tile_id in tile_ids])
+    refused = [str(outcome.error) for outcome in outcomes if outcome.error]
+    assert refused == [
+        f"tile {tile_ids[2]} is of one flight more than the {MAX_FLIGHTS} that a store tells apart"
+    ]
+    stored = {tile_ids[position] for position in (0, 1, 3)}
+    assert {found.tile_id for found in site.files.inventory()} == stored
+    assert all(tile_id in site.store.catalogue for tile_id in stored)
+
+
+def test_another_process_s_tile_of_one_flight_too_many_is_left_out_and_logged(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    pixels = pixels_of(100)
+    of_flight = TileId(8, 1, 1, TileSource.ONBOARD, FLIGHT)
+    for tile_id in (of_flight, imported(1)):
+        site.store.write_tile(pixels, metadata_of(tile_id, pixels))
+    table = VariantTable(tuple(UUID(int=number) for number in range(1 << 64, (1 << 64) + MAX_FLIGHTS)))
+    site.store.catalogue.load(CatalogueColumns.of([], table), table)
+    site.store.apply_changes(TileChange(ChangeKind.ADDED, tile_id) for tile_id in (of_flight, imported(1)))
+    assert of_flight not in site.store.catalogue
+    assert imported(1) in site.store.catalogue
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["left out of the catalogue"]
 
 
 def test_a_batch_whose_rows_can_not_be_taken_back_leaves_no_file(

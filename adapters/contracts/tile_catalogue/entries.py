@@ -78,6 +78,10 @@ class Entries(OfTileCatalogue):
             assert catalogue.can_name(imported(1))
             assert catalogue.can_name(TileId(8, 1, 1, TileSource.ONBOARD, known[-1]))
             assert catalogue.can_name(onboard(1)) is can_name
+            further = TileId(8, 1, 1, TileSource.ONBOARD, UUID(int=1))
+            assert catalogue.can_name(onboard(1), {known[-1]}) is can_name
+            assert not catalogue.can_name(onboard(1), {UUID(int=1)})
+            assert catalogue.can_name(further, {UUID(int=1)})
 
     def test_a_tile_is_told_from_one_of_another_source_or_flight_at_its_place(
         self, catalogue: TileCatalogue
