@@ -40,9 +40,36 @@ def refuse_to_sync(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_each_missing_parent_is_synced_into_its_own(tmp_path: Path, synced: list[Path]) -> None:
     make_folder_durably(tmp_path / "a" / "b" / "c", 0o750)
-    assert synced == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
+    assert synced == [tmp_path.parent, tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
     make_folder_durably(tmp_path / "a" / "b" / "c", 0o750)
-    assert len(synced) == 3
+    assert len(synced) == 4
+
+
+def test_a_folder_that_another_process_has_just_made_is_synced_once(
+    tmp_path: Path, synced: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "theirs").mkdir()
+    with monkeypatch.context() as patched:
+        refuse_to_sync(patched)
+        with pytest.raises(OSError, match="Input/output error"):
+            make_folder_durably(tmp_path / "theirs", 0o750)
+    for _ in range(2):
+        make_folder_durably(tmp_path / "theirs", 0o750)
+    assert synced == [tmp_path]
+    (tmp_path / "theirs").rename(tmp_path / "former")
+    (tmp_path / "theirs").mkdir()
+    make_folder_durably(tmp_path / "theirs", 0o750)
+    assert synced == [tmp_path, tmp_path]
+
+
+def test_a_folder_in_one_that_can_not_be_synced_is_used_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "fsync", refused)
+    make_folder_durably(tmp_path, 0o750)
 
 
 def test_parents_may_have_another_mode(tmp_path: Path) -> None:
@@ -56,12 +83,13 @@ def test_a_link_to_a_folder_is_the_folder(tmp_path: Path, synced: list[Path]) ->
     (tmp_path / "link").symlink_to(tmp_path / "there")
     make_folder_durably(tmp_path / "link" / "a", 0o750)
     assert (tmp_path / "there" / "a").is_dir()
-    assert synced == [tmp_path / "there"]
+    assert synced == [tmp_path, tmp_path / "there"]
 
 
 def test_a_folder_whose_parent_can_not_be_synced_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    make_folder_durably(tmp_path, 0o750)
     refuse_to_sync(monkeypatch)
     with pytest.raises(OSError, match="Input/output error"):
         make_folder_durably(tmp_path / "a", 0o750)

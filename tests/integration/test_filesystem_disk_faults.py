@@ -193,7 +193,8 @@ try:
 except StoreUnavailableError as error:
     print(error)
 """
-    assert "cannot write sidecar" in run_python(script, root, under=inject("fsync:error=EIO:when=1"))
+    # The first sync is that of the root's own name.
+    assert "cannot write sidecar" in run_python(script, root, under=inject("fsync:error=EIO:when=2"))
     assert files_below(root) == {TILE_PATH, TILE_PATH + ".sha256"}
     assert (root / (TILE_PATH + ".sha256")).read_text().startswith(hashlib.sha256(PIXELS).hexdigest())
 
