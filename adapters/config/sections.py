@@ -261,8 +261,8 @@ class RecordConfig:
     )
     sync_interval_s: float = attrs.field(
         default=0.5,
-        validator=seconds(0.0, 60),
-        metadata=about("Longest time that an event waits to be made durable.", "s"),
+        validator=seconds(0.1, 60),
+        metadata=about("Longest time that an event waits to be made durable; 0.1 or more.", "s"),
     )
     lookups: RecordLookups = attrs.field(
         default=RecordLookups.DIGEST,

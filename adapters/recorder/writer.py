@@ -226,11 +226,16 @@ class _Writer:
                 self._step()
             except Exception:
                 _logger.exception("the flight recorder failed and continues")
+                if stopping:  # one more try, as a disk that fails gets; the wait would end immediately
+                    break
                 self._stopping.wait(self._retry_interval_s)
             if stopping and (self.journal.failing or not self.queue):
                 break
-        self._record_thinned()
-        self.journal.close()
+        try:
+            self._record_thinned()
+            self.journal.close()
+        except Exception:
+            _logger.exception("the flight recorder failed at its end")
         for _ in range(self.journal.pending_lines + len(self.queue)):
             self.dropped.add()
 

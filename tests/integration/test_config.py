@@ -141,6 +141,7 @@ def test_variables_of_others_are_none_of_our_business(tmp_path: Path) -> None:
         ("[lru]\nflush_interval_s = nan", "lru.flush_interval_s must be a number of seconds, got nan"),
         ("[lru]\nflush_interval_s = 0", "lru.flush_interval_s must be within 0.01..3600 seconds"),
         ("[record]\nsync_interval_s = '1'", "record.sync_interval_s must be a number of seconds"),
+        ("[record]\nsync_interval_s = 0.09", "record.sync_interval_s must be within 0.1..60 seconds"),
         ("[database]\npool_max_size = 0", "database.pool_max_size must be within 1..1000, got 0"),
         ("[database]\nembedded_binaries = 3", "database.embedded_binaries must be a text, got a number"),
         ("[base]\npublic_keys = 'ab'", "base.public_keys must be a list of texts, got 'ab'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from recorded_events import event, numbers_in, recorder_in, run_python
 from waiting import until
 
 from aerotile.adapters.recorder import RecordReader
+from aerotile.adapters.recorder.journal import Journal
 
 
 def points_to(descriptor: Path, file: Path) -> bool:
@@ -42,6 +44,22 @@ def test_what_a_disk_never_took_is_counted_at_close(tmp_path: Path) -> None:
     recorder.close()
     assert recorder.status().dropped == 7
     assert recorder.status().written == 0
+
+
+def test_an_error_that_repeats_ends_the_recorder_at_its_close(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Journal) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Journal, "write", fail)
+    before = set(threading.enumerate())
+    recorder = recorder_in(tmp_path)
+    for number in range(7):
+        recorder.record(event(number))
+    recorder.close(timeout_s=60)
+    assert recorder.status().dropped == 7
+    assert "aerotile-recorder" not in {thread.name for thread in set(threading.enumerate()) - before}
 
 
 def test_a_write_that_a_full_disk_cuts_short_loses_and_doubles_nothing(tmp_path: Path) -> None:
