@@ -140,9 +140,10 @@ def wanted_spans(plan: FlightPlan) -> list[RowSpans]:
     joined = Discs.joined(discs)
     spans, tiles = [], 0
     for zoom in plan.zooms:
-        # Half the area of the disc of most tiles: spans of a far too wide corridor would fill the memory.
-        tile_sides = 2 * np.pi * np.cos(joined.lat) / (1 << zoom)
-        least = tiles + int((np.pi * joined.radius**2 / tile_sides**2).max() / 2)
+        # Half the area of the disc of most tiles: spans of a far too wide corridor would fill the memory. No
+        # tile lies beyond the map: of a disc across its edge, the largest disc within counts.
+        on_the_map = np.clip(np.radians(MAX_LATITUDE) - np.abs(joined.lat), 0.0, joined.radius)
+        least = tiles + int((np.pi * on_the_map**2 / _tile_sides(joined, zoom) ** 2).max() / 2)
         if least <= MOST_TILES:
             _refuse_too_many_rows(joined, zoom)
             spans.append(disc_spans(joined, owner, zoom))
@@ -155,9 +156,20 @@ def wanted_spans(plan: FlightPlan) -> list[RowSpans]:
     return spans
 
 
+def _tile_sides(discs: Discs, zoom: int) -> npt.NDArray[np.float64]:
+    """The sides of the tiles at the discs' centres, in radians; at the edge of the map for those beyond."""
+    sides: npt.NDArray[np.float64] = (
+        2 * np.pi * np.cos(np.minimum(np.abs(discs.lat), np.radians(MAX_LATITUDE))) / (1 << zoom)
+    )
+    return sides
+
+
 def _refuse_too_many_rows(discs: Discs, zoom: int) -> None:
-    tile_sides = 2 * np.pi * np.cos(np.minimum(np.abs(discs.lat), np.radians(MAX_LATITUDE))) / (1 << zoom)
-    rows = int((np.minimum(2 * discs.radius / tile_sides, 1 << zoom) + 1).sum())
+    limit = np.radians(MAX_LATITUDE)
+    heights = np.minimum(discs.lat + discs.radius, limit) - np.maximum(discs.lat - discs.radius, -limit)
+    on_the_map = heights >= 0.0
+    each = np.minimum(heights / _tile_sides(discs, zoom), 1 << zoom) + 1
+    rows = int(each[on_the_map].sum())
     if rows > MOST_ROWS:
         raise ValueError(
             f"at zoom {zoom} a corridor around so many points needs {rows} rows of tiles, {MOST_ROWS} are "

@@ -296,6 +296,20 @@ def test_a_corridor_of_too_many_tiles_is_refused(change: dict[str, Any]) -> None
         wanted_spans(attrs.evolve(PLAN, **change))
 
 
+@pytest.mark.parametrize("south", [1, -1])
+def test_a_corridor_beyond_the_map_has_no_tiles(south: int) -> None:
+    beyond = Route([(10.0, 88.0 * south), (10.0, 89.5 * south), (-170.0, 89.0 * south)])
+    (spans,) = wanted_spans(attrs.evolve(PLAN, route=beyond, half_width_m=20_000.0, zooms=(22,)))
+    assert spans.tiles == 0
+
+
+def test_a_corridor_across_the_edge_of_the_map_has_the_tiles_on_its_side() -> None:
+    across = Route([(10.0, 85.0), (10.0, 89.9)])
+    spans = wanted_spans(attrs.evolve(PLAN, route=across, half_width_m=300.0, zooms=(16, 18)))
+    assert [int(each.y.min()) for each in spans] == [0, 0]
+    assert all(0 < each.tiles < 100_000 for each in spans)
+
+
 def test_a_wide_corridor_around_too_many_points_is_refused_before_its_rows_fill_the_memory() -> None:
     crowded = Route([(10 + number * 1e-6, 48) for number in range(100_000)])
     with pytest.raises(ValueError, match="points of the route that lie close"):
