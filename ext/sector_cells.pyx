@@ -10,6 +10,24 @@ from _polygon_lines cimport Box, Line, line_at, may_touch, separates, touches
 import numpy as np
 
 
+cdef bint all_within(const int64_t[::1] numbers, int64_t limit) noexcept nogil:
+    """Whether all lie in 0..limit - 1."""
+    cdef Py_ssize_t k
+    for k in range(numbers.shape[0]):
+        if not 0 <= numbers[k] < limit:
+            return False
+    return True
+
+
+cdef bint all_begin_lines(const int[::1] lines, Py_ssize_t points) noexcept nogil:
+    """Whether each is the number of a point that another one follows."""
+    cdef Py_ssize_t k
+    for k in range(lines.shape[0]):
+        if not 0 <= lines[k] < points - 1:
+            return False
+    return True
+
+
 def narrowed(
     const int[:, ::1] windows not None,
     const double[:, ::1] points not None,
@@ -31,11 +49,31 @@ def narrowed(
     it touches sector `settled[c]`. Candidate k says that in cell `cell[k]`, ascending, candidate `source[k]` of the
     cell around it may matter: sector `sector[s]`, ascending within a cell, with `lines[starts[s]:starts[s + 1]]`,
     none for a box, and whether its polygon holds the south-western corner of that cell. `from_outside`: the cell
-    around is all of the plane. `firsts` are the first sectors that touch each cell.
+    around is all of the plane. `firsts` are the first sectors that touch each cell. Raises `ValueError` for arrays
+    that don't fit together.
     """
     cdef Py_ssize_t count = cell.shape[0]
     cdef Py_ssize_t room = 0
     cdef Py_ssize_t k, i, s
+    if not (
+        0 <= level <= MAX_ZOOM
+        and windows.shape[1] == 4
+        and points.shape[1] == 2
+        and columns.shape[0] == rows.shape[0] == settled.shape[0]
+        and source.shape[0] == count
+        and inside.shape[0] == sector.shape[0] == starts.shape[0] - 1
+        and all_within(columns, 1 << level)
+        and all_within(rows, 1 << level)
+        and all_within(cell, columns.shape[0])
+        and all_within(source, sector.shape[0])
+        and all_within(sector, windows.shape[0])
+        and all_within(starts, lines.shape[0] + 1)
+        and all_begin_lines(lines, points.shape[0])
+    ):
+        raise ValueError("the arrays of sector cells don't fit together")
+    for s in range(sector.shape[0]):
+        if starts[s] > starts[s + 1]:
+            raise ValueError("the lines of sector cells must lie in the order of their sectors")
     for k in range(count):
         room += starts[source[k] + 1] - starts[source[k]]
     new_settled, new_firsts = np.array(settled), np.array(settled)

@@ -13,7 +13,7 @@ from aerotile.domain.values.sectors import SEEDED_RULES, SectorBoundary, SectorC
 from aerotile.domain.values.shapes import Polygon
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tiles import TileId, TileSource
-from aerotile.ext import SectorGrid, SectorGridJudge, touched_lines
+from aerotile.ext import SectorGrid, SectorGridJudge, narrowed, touched_lines
 
 CONFLICT = SectorClassification.ACTIVE_CONFLICT
 REAR = SectorClassification.STABLE_REAR
@@ -175,3 +175,58 @@ def test_a_verdict_is_as_frozen_as_one_made_by_the_domain() -> None:
     with pytest.raises(AttributeError):
         verdict.age = NOW - NOW
     assert repr(verdict).startswith("FreshnessVerdict(decision=<FreshnessDecision.REJECT: 2>, age=")
+
+
+def cell_arrays() -> dict[str, Any]:
+    """A triangle that may matter in two of the four cells of level 1."""
+    return {
+        "windows": touched_lines(np.array([[10.0, 10.0, 20.0, 20.0]])),
+        "points": np.array([[10.0, 10.0], [20.0, 10.0], [10.0, 20.0], [10.0, 10.0]]),
+        "level": 1,
+        "columns": np.array([0, 1, 0, 1]),
+        "rows": np.array([0, 0, 1, 1]),
+        "settled": np.ones(4, np.int64),
+        "cell": np.array([0, 1]),
+        "source": np.array([0, 0]),
+        "sector": np.array([0]),
+        "inside": np.zeros(1, np.uint8),
+        "starts": np.array([0, 3]),
+        "lines": np.arange(3, dtype=np.int32),
+        "from_outside": True,
+    }
+
+
+def test_a_triangle_matters_in_the_cell_that_it_lies_in() -> None:
+    settled, firsts, cell, *_ = narrowed(**cell_arrays())
+    assert (settled.tolist(), firsts.tolist(), cell.tolist()) == ([1, 1, 1, 1], [1, 0, 1, 1], [1])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("windows", np.zeros((1, 3), np.int32)),
+        ("windows", np.zeros((0, 4), np.int32)),
+        ("points", np.zeros((4, 3))),
+        ("points", np.zeros((3, 2))),
+        ("level", 23),
+        ("level", -1),
+        ("columns", np.array([0, 2, 0, 1])),
+        ("columns", np.array([0, 1, 0])),
+        ("rows", np.array([0, 0, -1, 1])),
+        ("settled", np.ones(3, np.int64)),
+        ("cell", np.array([0, 4])),
+        ("cell", np.array([-1, 1])),
+        ("source", np.array([0, 1])),
+        ("source", np.array([0])),
+        ("sector", np.array([1])),
+        ("inside", np.zeros(0, np.uint8)),
+        ("starts", np.array([0, 4])),
+        ("starts", np.array([3, 0])),
+        ("starts", np.zeros(0, np.int64)),
+        ("lines", np.array([0, 1, 3], np.int32)),
+        ("lines", np.array([-1, 1, 2], np.int32)),
+    ],
+)
+def test_arrays_of_cells_that_do_not_fit_together_are_refused(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match="sector cells"):
+        narrowed(**{**cell_arrays(), name: value})
