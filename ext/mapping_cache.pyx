@@ -129,9 +129,12 @@ cdef class CompiledMappingCache:
         return self.invalidations[key.hash % INVALIDATION_COUNTERS]
 
     def put(self, tile_id, handle, uint32_t ticket):
-        """See `MappingCache`. Raises `TypeError` for anything but `MappedPixels`, `ValueError` for closed ones."""
+        """See `MappingCache`. Raises `TypeError` for anything but `MappedPixels`, `ValueError` for closed ones and
+        for parts."""
         cdef MappingKey key
         cdef Mapping *mapping = mapping_of(handle)
+        if mapping.whole != NULL:
+            raise ValueError("a part of the pixels can't be cached as a tile")
         key_of(tile_id, &key)
         return self.put_by_key(&key, tile_id, handle, mapping, ticket)
 

@@ -165,6 +165,8 @@ def test_misuse_is_an_error_and_leaves_everything_as_it_was(folder: int) -> None
     for empty in (closed, MappedPixels.__new__(MappedPixels)):
         with pytest.raises(ValueError, match="closed"):
             kept.put(TILES[1], empty, 0)
+    with map_tile(folder, TILES[1]) as whole, pytest.raises(ValueError, match="a part of the pixels"):
+        kept.put(TILES[1], whole.part(0, 1), kept.ticket(TILES[1]))
     with pytest.raises(OverflowError):
         kept.put(TILES[1], map_tile(folder, TILES[1]), -1)
     assert (kept.counts().kept, kept.counts().hits) == (1, 0)
