@@ -74,6 +74,31 @@ def prepare(files: FilesystemTileFiles) -> None:
     files.place_beside(stage(files, NEW))
 
 
+def test_what_a_recovery_discards_on_its_way_is_made_again(
+    files: FilesystemTileFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(files)
+    listed: set[str] = set()
+    rename = os.rename
+
+    def discarded_before(source: str, target: str, **folders: Any) -> None:
+        if str(target) not in listed:
+            listed.add(str(target))
+            os.unlink(source, dir_fd=folders["src_dir_fd"])
+        rename(source, target, **folders)
+
+    monkeypatch.setattr(os, "rename", discarded_before)
+    assert files.take_place(TILE, DIGEST)
+    assert listed == WHOLE
+    listed.clear()
+    files.restore_sidecar(TILE, DIGEST)
+    assert listed == {"5.jpg.sha256"}
+    folder = tmp_path / "imported" / "3" / "1"
+    assert {file.name for file in folder.iterdir()} == WHOLE
+    assert (folder / "5.jpg").read_bytes() == NEW
+    assert (folder / "5.jpg.sha256").read_text().startswith(DIGEST)
+
+
 def test_each_call_that_fails_leaves_both_or_the_new_one_and_a_second_attempt_completes_it(
     files: FilesystemTileFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
