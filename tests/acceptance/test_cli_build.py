@@ -181,6 +181,10 @@ def test_an_estimate_says_what_the_build_then_takes_and_builds_nothing(site: Cal
     for step, key in (("tiles", "tile"), ("descriptors", "descriptor"), ("shards", "shard")):
         taken = sum(file.stat().st_size for file in tmp_path.glob(f"work/{step}/*/*"))
         assert said[f"{key}_bytes"] == pytest.approx(taken, rel=0.01)
+    for option in (["--number", 1], ["--workers", 2], ["--scheduler", "tcp://127.0.0.1:1"], ["--leave-out"]):
+        refused = site("build", "plan.toml", "--estimate", *option)
+        assert refused.code == BAD_CALL
+        assert refused.error.startswith(f"{option[0]} is for a build, and --estimate builds nothing")
     words = site("build", "plan.toml", "--estimate").out
     assert f"{len(TILES)} tiles in {said['blocks']} blocks, {2 * len(TILES)} descriptors in 1 shards" in words
     write_plan(tmp_path, "")
