@@ -414,6 +414,8 @@ def test_a_number_that_is_taken_is_refused_before_the_first_block(site: Call, tm
         ({"area": ["1e1,95,2e1,96"]}, "", "plan.toml: area: "),
         ({"sources": ["https://tiles.example/{z}/{x}/{y}.jpg?key=abc"]}, "", "one is an address"),
         ({"area": []}, "", "plan.toml: area: must name an area"),
+        ({"sectors": ["none.geojson"]}, "", "plan.toml: sectors: there is no file "),
+        ({"area": ["none.kml"]}, "", "plan.toml: area: there is no file "),
         ({"area": ["170,1,171,2"]}, "", "no source has a tile of the area"),
         ({}, "[describe]\nmodle = 'x'", "there is no describe.modle in a plan"),
         ({}, "[describe]\nbatch = 0", "describe.batch: must be a whole number within 1..256"),
