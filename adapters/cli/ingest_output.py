@@ -11,6 +11,7 @@ from ..input_files.tile_scheme import TileScheme
 from .errors import JobFailedError
 from .intake_output import (
     ending_facts,
+    others_in_words,
     pace_in_words,
     print_coverage,
     print_evictions,
@@ -64,7 +65,7 @@ def refusals_error(report: IntakeReport, refusals: Sequence[Refusal], found: Til
             remedy = (
                 "run again with --keep to leave the stored tiles, or with --replace to put newer ones there"
             )
-    return JobFailedError("; ".join(parts), remedy=f"{remedy}; the others are in the store")
+    return JobFailedError("; ".join(parts), remedy=f"{remedy}; {others_in_words(report)}")
 
 
 def ingest_facts(
