@@ -74,9 +74,10 @@ def ingest_facts(
     refusals: Sequence[Refusal],
     outside: Mapping[str, int],
     seconds: float,
+    ended: BaseException | None,
 ) -> dict[str, Any]:
-    """How the ingest ended, as JSON shows it."""
-    stopped_by = None if report.stopped_by is None else str(report.stopped_by)
+    """How the ingest ended, and what `ended` it before its last tile, as JSON shows it."""
+    stopped_by = None if ended is None else str(ended) or "interrupted"
     return {
         "found": len(found.tiles) + len(found.problems),
         "stored": report.stored,
