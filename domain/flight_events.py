@@ -245,10 +245,18 @@ class RecordEnvelope:
             kind=str(facts["kind"]),
             severity=str(facts["severity"]),
             reason=str(facts["reason"]),
-            wall_time=datetime.fromisoformat(facts["wall_time"]).astimezone(timezone.utc),
+            wall_time=_wall_time(facts["wall_time"]),
             monotonic_ns=int(facts["monotonic_ns"]),
             payload=dict(facts["payload"]),
         )
+
+
+def _wall_time(text: str) -> datetime:
+    """A time in UTC. Without an offset it would be read as a time of this machine's zone."""
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"wall_time must have an offset, got {text!r}")
+    return time.astimezone(timezone.utc)
 
 
 class WriteStep(str, Enum):

@@ -11,6 +11,7 @@ from ..input_files.tile_scheme import TileScheme
 from .errors import JobFailedError
 from .intake_output import (
     ending_facts,
+    others_in_words,
     pace_in_words,
     print_coverage,
     print_evictions,
@@ -64,7 +65,7 @@ def refusals_error(report: IntakeReport, refusals: Sequence[Refusal], found: Til
             remedy = (
                 "run again with --keep to leave the stored tiles, or with --replace to put newer ones there"
             )
-    return JobFailedError("; ".join(parts), remedy=f"{remedy}; the others are in the store")
+    return JobFailedError("; ".join(parts), remedy=f"{remedy}; {others_in_words(report)}")
 
 
 def ingest_facts(
@@ -73,9 +74,10 @@ def ingest_facts(
     refusals: Sequence[Refusal],
     outside: Mapping[str, int],
     seconds: float,
+    ended: BaseException | None,
 ) -> dict[str, Any]:
-    """How the ingest ended, as JSON shows it."""
-    stopped_by = None if report.stopped_by is None else str(report.stopped_by)
+    """How the ingest ended, and what `ended` it before its last tile, as JSON shows it."""
+    stopped_by = None if ended is None else str(ended) or "interrupted"
     return {
         "found": len(found.tiles) + len(found.problems),
         "stored": report.stored,

@@ -73,6 +73,14 @@ def stored_in_words(report: IntakeReport) -> str:
     return f"{report.stored} stored{replaced} ({report.downgraded} of them downgraded)"
 
 
+def others_in_words(report: IntakeReport) -> str:
+    """How many tiles of the run went into the store or lay there, beside those that an error names."""
+    count = report.stored + report.replaced + report.present
+    if count > 1:
+        return f"{count} others were stored or are present"
+    return "1 other was stored or is present" if count else "no other was stored"
+
+
 def pace_in_words(report: IntakeReport, seconds: float) -> str:
     """How many bytes were stored in how much time."""
     pace = f"{_per_second(report, seconds):.0f} tiles/s"

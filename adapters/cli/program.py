@@ -114,6 +114,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+class _EndedBySignal(SystemExit):
+    """The end by a signal: `CallableModel` lets subclasses of `SystemExit` through."""
+
+
 def _leave(signal_number: int, _: FrameType | None) -> NoReturn:
     """Unwind, so that every open part is closed."""
-    raise SystemExit(128 + signal_number)
+    raise _EndedBySignal(128 + signal_number)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import JobFailedError, one_line
 from .intake_output import (
     ending_facts,
+    others_in_words,
     pace_in_words,
     print_coverage,
     print_evictions,
@@ -206,7 +207,8 @@ def refusals_error(report: ProvisionReport, left_out: Mapping[str, int]) -> JobF
             remedy = "leave the stored tiles with --keep, or take newer imagery with --replace,"
     if left_out:
         parts.append(f"{sum(left_out.values())} left out ({', '.join(left_out)})")
-    return JobFailedError("; ".join(parts), remedy=f"{remedy} and run again; the others are in the store")
+    others = others_in_words(report.intake)
+    return JobFailedError("; ".join(parts), remedy=f"{remedy} and run again; {others}")
 
 
 def nothing_came_error(report: ProvisionReport) -> JobFailedError:

@@ -111,10 +111,9 @@ class DatabaseParts(Parts):
         owner = self._owner_of_tiles()
         if owner is None:
             return
-        from ..postgres.queries import read_store_id
+        from ..postgres.stored_rows import PostgresStoredRows
 
-        with database.connection() as connection:
-            ours = read_store_id(connection)
+        ours = PostgresStoredRows(database).store_id()
         refuse_files_of_another_store(self.config.tiles_folder, ours=ours, owner=owner)
 
     @cached_property

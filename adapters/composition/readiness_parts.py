@@ -69,8 +69,9 @@ class ReadinessParts(SealingParts):
         if columns is not None:
             conditions.append(self._room_condition(plan, columns, makes_bytes))
         conditions.append(self._record_condition())
-        in_force = self.recall_lists.read()
+        in_force, recalling = self.recall_lists.read(), None
         if in_force is not None:
+            recalling = in_force.recalls.number if in_force.recalls.entries else None
             recalled = sum(int((~is_left).sum()) for _, is_left in held)
             told = f"list {in_force.recalls.number} is in force and names {recalled} tiles, which are missing"
             conditions.append(Condition("recall", True, told, None))
@@ -85,7 +86,9 @@ class ReadinessParts(SealingParts):
             index=index,
             judge=gate.verdict_on,
             conditions=conditions,
-            remedies=_remedies(plan, with_base=with_base, with_store=columns is not None),
+            remedies=_remedies(
+                plan, with_base=with_base, with_store=columns is not None, recalling=recalling
+            ),
         )
 
     def _opened_catalogue(self) -> tuple[CatalogueColumns, VariantTable]:
@@ -264,8 +267,13 @@ def room_for_onboard(*, of_share: int, of_budget: int, on_disk: int, evictable: 
     return 0 if of_budget < 0 else max(room + evictable, 0), where, mends
 
 
-def _remedies(plan: FlightPlan, *, with_base: bool, with_store: bool) -> dict[TileFault, str]:
-    """What mends each fault: the commands, with the corridor and the zooms of the flight."""
+def _remedies(
+    plan: FlightPlan, *, with_base: bool, with_store: bool, recalling: int | None
+) -> dict[TileFault, str]:
+    """What mends each fault: the commands, with the corridor and the zooms of the flight.
+
+    `recalling` is the number of the recall list in force; None where it names nothing.
+    """
     missing = f"{_provision(plan)} --missing-only --captured-at DATE"
     newer = f"newer imagery: {_provision(plan)} --replace --captured-at DATE"
     sealed = f"into the store that the base is sealed from, then {_SEAL}"
@@ -289,8 +297,21 @@ def _remedies(plan: FlightPlan, *, with_base: bool, with_store: bool) -> dict[Ti
         remedies[TileFault.MISSING] = of_store[TileFault.MISSING]
     else:
         remedies = of_base if with_base else of_store
+    if recalling is not None:
+        remedies[TileFault.MISSING] += _of_recalled(recalling, with_base=with_base, with_store=with_store)
     again = f"; where the base holds the index, then {_SEAL}" if with_base else ""
     return remedies | {TileFault.UNDESCRIBED: f"{_DESCRIBE}{again}"}
+
+
+def _of_recalled(number: int, *, with_base: bool, with_store: bool) -> str:
+    """What mends a place whose tile is missing because a list recalls it, which would refuse it again."""
+    steps = ["aerotile delete TILE"] if with_store else []
+    steps.append("imagery that the list does not name, by its bytes and date")
+    steps += [f"then {_SEAL}"] if with_base else []
+    return (
+        f"; what recall list {number} names (aerotile recall explain TILE): {', '.join(steps)}; "
+        "ground that it names: aerotile recall make, a newer list without that ground"
+    )
 
 
 def _provision(plan: FlightPlan) -> str:

@@ -48,7 +48,8 @@ class CallableModel:
             found: Any = import_module(module)
             for part in name.split("."):
                 found = getattr(found, part)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            _let_ends_through(error)
             raise DescriptorModelError(
                 f"can't import {where}: {type(error).__name__}: {error}",
                 remedy="install the module, or name its folder in PYTHONPATH",
@@ -75,8 +76,18 @@ class CallableModel:
         check_pictures(pictures)
         try:
             answer = self._describe(pictures)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            _let_ends_through(error)
             raise DescriptorModelError(
                 f"{self._name} fails: {type(error).__name__}: {error}", remedy="correct the callable"
             ) from error
         return checked_answer(answer, len(pictures), self._name)
+
+
+def _let_ends_through(error: BaseException) -> None:
+    """Raise a subclass of `SystemExit`, with which a program's handler of a signal ends the program.
+
+    A bare `SystemExit` is that of a `sys.exit` in the callable, whose code would pass for that of the build.
+    """
+    if isinstance(error, SystemExit) and type(error) is not SystemExit:
+        raise error

@@ -22,7 +22,8 @@ _FOLDER_MODE = 0o711
 _PARENT_MODE = 0o755
 _LONGEST_STATE = 1 << 16  # bytes of any file below that is read whole
 _PASSWORD = re.compile(r"[ -~]+")
-_PID = re.compile(rb"[1-9][0-9]{0,9}")
+_PID = re.compile(rb"-?([1-9][0-9]{0,9})")
+"""Negative: PostgreSQL in single-user mode, as for a repair; it may live without holding the server lock."""
 
 
 class DataFolder:
@@ -108,8 +109,8 @@ class DataFolder:
             first_line = read_regular(pid_file, _LONGEST_STATE).partition(b"\n")[0]
         except FileNotFoundError:
             return None
-        if _PID.fullmatch(first_line):
-            return int(first_line)
+        if named := _PID.fullmatch(first_line):
+            return int(named[1])
         pid_file.unlink()
         return None
 

@@ -29,7 +29,11 @@ _MOST_METADATA_BYTES = 1 << 20
 _MOST_PICTURE_BYTES = 16 << 20
 _DEPTH = 3
 _KEPT_LEAVES = 16
+_KEPT_ENTRIES = 1 << 18
+"""Of all kept leaves together; an entry takes 32 bytes. One larger leaf is kept alone."""
 _EXPANDED_RUN = 64
+_EXPANDED_ENTRIES = 1 << 12
+"""Entries whose runs are expanded together: a small file may name very many tiles."""
 _GRID_END = int(FIRST_IDS[MAX_ZOOM + 1])
 
 
@@ -144,8 +148,10 @@ class PmtilesArchive:
             kept = self._directory(content)
             if int(kept.ids[0]) != int(directory.ids[position]):
                 raise ArchiveError("a leaf directory does not begin where the entry for it does")
-            while len(self._leaves) >= _KEPT_LEAVES:
-                self._leaves.popitem(last=False)
+            entries = len(kept) + sum(map(len, self._leaves.values()))
+            while self._leaves and (len(self._leaves) >= _KEPT_LEAVES or entries > _KEPT_ENTRIES):
+                _, dropped = self._leaves.popitem(last=False)
+                entries -= len(dropped)
             self._leaves[offset] = kept
         else:
             self._leaves.move_to_end(offset)
@@ -156,12 +162,12 @@ class PmtilesArchive:
         if int(directory.ids[0]) < first or int(directory.ids[-1] + directory.runs[-1]) > end:
             raise ArchiveError("a leaf directory holds ids of another one")
         yield directory
-        ends = [*directory.ids[1:].tolist(), end]
         for position in np.flatnonzero(directory.runs == 0).tolist():
             if depth == 1:
                 raise ArchiveError(f"its directories are more than {_DEPTH} deep")
             leaf = self._leaf(directory, position)
-            yield from self._directories(leaf, int(directory.ids[position]), ends[position], depth - 1)
+            leaf_end = end if position + 1 == len(directory) else int(directory.ids[position + 1])
+            yield from self._directories(leaf, int(directory.ids[position]), leaf_end, depth - 1)
 
     def _survey(self, directory: Directory) -> None:
         """Widen the extents by the tiles of a directory."""
@@ -169,10 +175,12 @@ class PmtilesArchive:
         beyond = np.maximum(starts + runs - _GRID_END, 0)
         self._off_zooms += int(np.minimum(beyond, runs).sum())
         runs = np.maximum(np.minimum(runs, _GRID_END - starts), 0)
-        short = (runs > 0) & (runs <= _EXPANDED_RUN)
-        repeats = runs[short]
-        within = np.arange(int(repeats.sum())) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-        self._widen((np.repeat(starts[short], repeats) + within).astype(np.uint64), 0)
+        short = np.flatnonzero((runs > 0) & (runs <= _EXPANDED_RUN))
+        for begin in range(0, len(short), _EXPANDED_ENTRIES):
+            some = short[begin : begin + _EXPANDED_ENTRIES]
+            repeats = runs[some]
+            within = np.arange(int(repeats.sum())) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+            self._widen((np.repeat(starts[some], repeats) + within).astype(np.uint64), 0)
         for position in np.flatnonzero(runs > _EXPANDED_RUN).tolist():
             for start, levels in _squares(int(starts[position]), int(starts[position] + runs[position])):
                 self._widen(np.array([start], np.uint64), levels)

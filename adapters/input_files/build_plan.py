@@ -111,6 +111,10 @@ def read_build_plan(path: Path) -> BuildPlan:
         describe=None if describe is None else _describe(describe),
     )
     table.refuse_others()
+    for key, names in (("area", plan.area), ("sectors", plan.sectors)):
+        for name in names:
+            if isinstance(name, Path) and not name.is_file():
+                raise InputFileError(f"{path}: {key}: there is no file {name}", remedy="correct the plan")
     if plan.corridor_m is not None and not plan.area:
         raise InputFileError(
             f"{path}: corridor goes along a line, and no area is given", remedy="write area, or remove it"

@@ -73,7 +73,7 @@ class PostgresStoredRows:
 
     def store_id(self) -> UUID:
         """See `TileRows`."""
-        with self._database.connection() as connection, translate_errors("reading the store's identity"):
+        with self._database.session("reading the store's identity") as connection:
             return read_store_id(connection)
 
     def get(self, tile_id: TileId) -> TileMetadataPersistent | None:

@@ -168,8 +168,11 @@ class ProviderApplication:
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise RequestProblemError(Problem.UNSUPPORTED_MEDIA_TYPE, "a batch is sent without an encoding")
         length = request.headers.get("Content-Length")
-        if length is None:
-            raise RequestProblemError(Problem.LENGTH_REQUIRED, "send the body with a Content-Length")
+        # Beside Transfer-Encoding a Content-Length says nothing: the body is as long as its chunks.
+        if length is None or "Transfer-Encoding" in request.headers:
+            raise RequestProblemError(
+                Problem.LENGTH_REQUIRED, "send the body with a Content-Length and without Transfer-Encoding"
+            )
         if int(length) > behaviour.max_body_bytes:
             raise _too_large(f"the body has {length} bytes", behaviour)
 

@@ -16,6 +16,7 @@ from ...domain.flight_events import EventKind, RecordEnvelope, Severity
 from ...domain.values.lookups import PositionFix
 from ...domain.values.sectors import SectorBoundary, SectorClassification
 from ...domain.values.tiles import TileId, parse_tile_id
+from ...domain.values.timestamps import read_time
 from ..geojson_shapes import geometry_of
 
 FIX_TOPIC, USED_TILE_TOPIC, SECTORS_TOPIC, LOG_TOPIC = "/fix", "/used_tile", "/sectors", "/log"
@@ -131,7 +132,7 @@ def _fix_of(payload: Mapping[str, Any]) -> PositionFix:
         tile_id=parse_tile_id(payload["tile"]),
         lat=payload["lat"],
         lon=payload["lon"],
-        fixed_at=datetime.fromisoformat(payload["fixed_at"]).astimezone(timezone.utc),
+        fixed_at=read_time(payload["fixed_at"]),
         error_m=payload["error_m"],
         lookup=payload["lookup"],
     )

@@ -77,7 +77,9 @@ def _write_messages(
         shown = list(messages_of(event))
         if sectors and count == 0:
             shown.insert(0, sectors_message(sectors))
-        channels.add(event.kind, event.kind, _schema(event.kind), line.json, log_time)
+        # MCAP's texts are UTF-8, which has no half of a surrogate pair; the message says the kind as it is.
+        topic = event.kind.encode("utf-8", "replace").decode()
+        channels.add(topic, topic, _schema(topic), line.json, log_time)
         for each in shown:
             channels.add(each.topic, each.schema, SCHEMAS[each.schema], each.to_json(), log_time)
         count += 1

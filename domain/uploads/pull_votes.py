@@ -87,6 +87,7 @@ def pull_votes(
     """
     read = moved = unknown = 0
     after = cursor.vote_cursor(provider_url)
+    followed = {after}
     while True:
         page = source.read_page(after)
         for vote in page.votes:
@@ -96,11 +97,12 @@ def pull_votes(
                 unknown += 1
             elif _apply(votes, tile_id, vote):
                 moved += 1
-        # A cursor that does not move, or an empty page, would be followed for ever.
-        goes_on = page.next_cursor is not None and page.next_cursor != after and bool(page.votes)
+        # A cursor that was followed before, or an empty page, would be followed for ever.
+        goes_on = page.next_cursor not in followed and bool(page.votes)
         if page.problem is not None or page.next_cursor is None or not goes_on:
             return PulledVotes(read=read, moved=moved, unknown=unknown, problem=page.problem)
         after = page.next_cursor
+        followed.add(after)
         cursor.keep_vote_cursor(provider_url, after, clock.now())
 
 

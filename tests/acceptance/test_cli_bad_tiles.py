@@ -43,6 +43,7 @@ def test_a_tile_that_is_no_jpeg(
         "error: 1 of 4 tiles was refused: tiles/7/60/1.jpg: tile imported/7/60/1 is an HTML page"
     )
     assert result.err.count("\n") == 1
+    assert result.err.endswith("; 3 others were stored or are present\n")
     assert "3 stored" in result.out
 
 
@@ -55,6 +56,7 @@ def test_a_tile_with_a_wrong_hash(
     assert result.code == JOB_FAILED
     actual = hashlib.sha256((folder / "7/60/0.jpg").read_bytes()).hexdigest()
     assert f"tiles/7/60/0.jpg: SHA-256 of tile imported/7/60/0 is {actual}, expected 000" in result.err
+    assert result.err.endswith("; no other was stored\n")
     assert call("dump").out == ""
 
 

@@ -181,6 +181,10 @@ def test_an_estimate_says_what_the_build_then_takes_and_builds_nothing(site: Cal
     for step, key in (("tiles", "tile"), ("descriptors", "descriptor"), ("shards", "shard")):
         taken = sum(file.stat().st_size for file in tmp_path.glob(f"work/{step}/*/*"))
         assert said[f"{key}_bytes"] == pytest.approx(taken, rel=0.01)
+    for option in (["--number", 1], ["--workers", 2], ["--scheduler", "tcp://127.0.0.1:1"], ["--leave-out"]):
+        refused = site("build", "plan.toml", "--estimate", *option)
+        assert refused.code == BAD_CALL
+        assert refused.error.startswith(f"{option[0]} is for a build, and --estimate builds nothing")
     words = site("build", "plan.toml", "--estimate").out
     assert f"{len(TILES)} tiles in {said['blocks']} blocks, {2 * len(TILES)} descriptors in 1 shards" in words
     write_plan(tmp_path, "")
@@ -410,6 +414,8 @@ def test_a_number_that_is_taken_is_refused_before_the_first_block(site: Call, tm
         ({"area": ["1e1,95,2e1,96"]}, "", "plan.toml: area: "),
         ({"sources": ["https://tiles.example/{z}/{x}/{y}.jpg?key=abc"]}, "", "one is an address"),
         ({"area": []}, "", "plan.toml: area: must name an area"),
+        ({"sectors": ["none.geojson"]}, "", "plan.toml: sectors: there is no file "),
+        ({"area": ["none.kml"]}, "", "plan.toml: area: there is no file "),
         ({"area": ["170,1,171,2"]}, "", "no source has a tile of the area"),
         ({}, "[describe]\nmodle = 'x'", "there is no describe.modle in a plan"),
         ({}, "[describe]\nbatch = 0", "describe.batch: must be a whole number within 1..256"),

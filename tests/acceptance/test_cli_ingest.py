@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from cli_calls import Call
 
-from aerotile.adapters.cli.errors import JobFailedError
+from aerotile.adapters.cli.errors import INTERRUPTED, JobFailedError
 
 DaysAgo = Callable[[int], str]
 MakeFolder = Callable[..., Path]
@@ -101,7 +102,10 @@ def test_a_tile_whose_row_is_there_and_whose_file_is_gone_is_refused_with_the_wa
     assert result.code == 1
     assert "1 already present, 1 refused" in result.out
     assert "tiles/7/60/0.jpg: its row is there, its file is missing" in result.err
-    assert " — aerotile delete imported/7/60/0, then ingest again; the others are in the store" in result.err
+    assert (
+        " — aerotile delete imported/7/60/0, then ingest again; 1 other was stored or is present"
+        in result.err
+    )
 
 
 def test_twins_of_a_tile_are_refused_by_name_and_the_others_go_in(
@@ -117,6 +121,37 @@ def test_twins_of_a_tile_are_refused_by_name_and_the_others_go_in(
     facts = call("ingest", "tiles", "--captured-at", days_ago(1), "--json").json
     assert (facts["found"], facts["present"], facts["refused"], facts["left"]) == (4, 2, 2, 0)
     assert {refusal["tile"] for refusal in facts["refusals"]} == {"imported/7/60/1"}
+
+
+def test_ctrl_c_ends_an_ingest_with_its_counts(
+    call: Call, xyz_folder: MakeFolder, days_ago: DaysAgo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = xyz_folder(count=9)
+    (folder / "7/60/0.jpg").write_text("no picture")
+
+    @contextmanager
+    def interrupting(what: str, total: int) -> Iterator[Callable[[int, int], None]]:
+        def advance(done: int, total: int) -> None:
+            if done == 2:
+                raise KeyboardInterrupt
+
+        yield advance
+
+    with monkeypatch.context() as patch:
+        patch.setattr("aerotile.adapters.cli.commands.ingest.progress_bar", interrupting)
+        ended = call("ingest", "tiles", "--captured-at", days_ago(1), "--batch-size", 1, "--json")
+    assert ended.code == INTERRUPTED
+    assert [ended.json[what] for what in ("stored", "refused", "left", "stopped_by")] == [
+        1,
+        1,
+        7,
+        "interrupted",
+    ]
+    assert ended.err.startswith("1 stored (0 of them downgraded), 0 already present, 1 refused, beside the ")
+    assert ended.err.endswith("goes on from there\ninterrupted\n")
+    again = call("ingest", "tiles", "--captured-at", days_ago(1), "--json").json
+    assert (again["refused"], again["stored"] + again["present"]) == (1, 8)
+    assert len(call("dump").json_lines) == 8
 
 
 def test_links_that_lead_nowhere_are_refused_by_name_and_the_others_go_in(

@@ -140,6 +140,10 @@ def test_an_estimate_counts_what_would_be_stored_and_makes_no_store(call: Call, 
     assert call("provision", "o.mbtiles", *DATE, "--area", "11.35,48.12,11.36,48.2").code == 0
     shown = call("provision", "o.mbtiles", "--estimate").out
     assert shown.splitlines()[1].split()[:4] == ["12", "-", "4", "2"]
+    assert "are replaced" not in shown
+    replacing = ("provision", "o.mbtiles", "--estimate", "--replace")
+    assert "of those in the store up to 2 are replaced, by newer imagery; " in call(*replacing).out
+    assert call(*replacing, "--json").json["replaced_at_most"] == 2
 
 
 def test_an_area_is_a_box_or_a_drawing_with_its_corridor(call: Call, tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def test_status_with_a_part_that_fails_shows_the_others(call: Call, filled: Path
 
 
 def test_dump_as_csv_has_the_same_facts(call: Call, filled: Path) -> None:
+    assert "--json and --csv exclude each other" in call("dump", "--csv", "--json").error
     rows = list(csv.DictReader(io.StringIO(call("dump", "--csv").out)))
     lines = call("dump", "--json").json_lines
     assert [row["tile"] for row in rows] == [line["tile"] for line in lines]

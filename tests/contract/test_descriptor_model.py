@@ -13,6 +13,7 @@ from small_networks import STEPS, SmallNetwork
 from aerotile.adapters.descriptor_models.callable_model import CallableModel
 from aerotile.adapters.descriptor_models.gradient_vlad import GradientVlad
 from aerotile.adapters.descriptor_models.onnx_model import OnnxModel
+from aerotile.domain.errors import DescriptorModelError
 from aerotile.testing import DescriptorModelContract, DescriptorModelSubject, MemoryDescriptorModel
 
 CPU = ("CPUExecutionProvider",)
@@ -45,6 +46,36 @@ class TestCallableModel(DescriptorModelContract):
     def subject(self) -> DescriptorModelSubject:
         one, again, other = (CallableModel(MeanColours(weight), "colours:describe") for weight in (1, 1, 2))
         return DescriptorModelSubject(one, again, other, size=16)
+
+
+class EndedBySignalError(SystemExit):
+    """As a handler of a signal may raise it to end the program."""
+
+
+class Leaving(MeanColours):
+    """A callable in which the program is ended."""
+
+    def __init__(self, end: BaseException) -> None:
+        super().__init__(1)
+        self.end = end
+
+    def __call__(self, pictures: np.ndarray[Any, np.dtype[np.uint8]]) -> Any:
+        raise self.end
+
+
+def test_a_callable_that_exits_is_named_and_the_end_of_the_program_goes_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = np.zeros((1, 16, 16, 3), np.uint8)
+    with pytest.raises(DescriptorModelError, match=r"mean-colours.* fails: SystemExit: 3"):
+        CallableModel(Leaving(SystemExit(3)), "colours:leaving").describe(pictures)
+    for end in (EndedBySignalError(143), KeyboardInterrupt()):
+        with pytest.raises(type(end)):
+            CallableModel(Leaving(end), "colours:leaving").describe(pictures)
+    (tmp_path / "leaving_module.py").write_text("import sys\nsys.exit(5)\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DescriptorModelError, match="can't import leaving_module:describe: SystemExit: 5"):
+        CallableModel.named("leaving_module:describe")
 
 
 @pytest.mark.parametrize(

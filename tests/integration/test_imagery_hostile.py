@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+import struct
+import tracemalloc
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from archives import Place, picture, write_mbtiles, write_pmtiles
 
 from aerotile.adapters.composition.imagery_parts import open_imagery_source
+from aerotile.adapters.imagery.pmtiles import PmtilesArchive
+from aerotile.adapters.pmtiles.archive_directory import Directory, encode_directory, gzip_stored
 from aerotile.adapters.simplejpeg.pictures import TilePictureCodec
 from aerotile.domain.errors import ImagerySourceError
 from aerotile.domain.intake.mosaic import Mosaic
@@ -85,3 +91,48 @@ def test_a_name_in_a_schema_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImagerySourceError, match=r"o\.mbtiles can't be read") as refusal:
         open_imagery_source(str(path), tile_size=256)
     assert "\n" not in str(refusal.value)
+
+
+def archive_of(root: Directory, leaves: Sequence[Directory] = ()) -> bytes:
+    """A PMTiles file with these directories; every tile is the same byte."""
+    parts = [encode_directory(root), gzip_stored(b"{}"), b"".join(map(encode_directory, leaves)), b"\0"]
+    offsets = [127 + sum(map(len, parts[:number])) for number in range(4)]
+    sections = [number for pair in zip(offsets, map(len, parts), strict=True) for number in pair]
+    header = struct.pack("<7sB11Q4B", b"PMTiles", 3, *sections, 0, 0, 0, 1, 2, 1, 2)
+    return header.ljust(127, b"\0") + b"".join(parts)
+
+
+def entries(first: int, count: int, run: int) -> Directory:
+    """So many runs behind each other, each of the first byte."""
+    ids = np.arange(count, dtype=np.uint64) * np.uint64(run) + np.uint64(first)
+    ones, zeros = np.ones(count, np.uint64), np.zeros(count, np.uint64)
+    return Directory(ids, ones * np.uint64(run), ones, zeros)
+
+
+def many_runs() -> bytes:
+    return archive_of(entries(0, 30_000, 64))
+
+
+def many_leaves() -> bytes:
+    leaves = [entries(number << 16, 1 << 16, 1) for number in range(16)]
+    lengths = np.array([len(encode_directory(leaf)) for leaf in leaves], np.uint64)
+    ids, zeros = np.arange(16, dtype=np.uint64) << np.uint64(16), np.zeros(16, np.uint64)
+    return archive_of(Directory(ids, zeros, lengths, np.cumsum(lengths) - lengths), leaves)
+
+
+@pytest.mark.parametrize("make", [many_runs, many_leaves])
+def test_the_memory_for_an_archive_does_not_grow_with_the_tiles_that_it_names(
+    tmp_path: Path, make: Callable[[], bytes]
+) -> None:
+    path = tmp_path / "large.pmtiles"
+    path.write_bytes(make())
+    tracemalloc.start()
+    try:
+        archive = PmtilesArchive(path)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    with closing(archive):
+        assert sum((one.max_x - one.min_x + 1) ** 2 for one in archive.extents.values()) > 1_000_000
+        assert kept < 16 << 20
+        assert peak < 64 << 20

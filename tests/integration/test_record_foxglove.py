@@ -164,9 +164,11 @@ def test_numbers_at_the_end_of_their_range_cost_no_export(tmp_path: Path) -> Non
     recorder.record_fix(PositionFix(tile_id=TILE, lat=1, lon=2, fixed_at=START, error_m=largest))
     early = {**BAD_FIX, "tile": str(TILE), "fixed_at": "0001-01-01T00:00:00+14:00"}
     recorder.record(FlightEvent(EventKind.FIX, "flight_stack", early))
+    of_no_zone = {**BAD_FIX, "tile": str(TILE), "fixed_at": "2026-05-01T12:00:00"}
+    recorder.record(FlightEvent(EventKind.FIX, "flight_stack", of_no_zone))
     recorder.close()
     target = tmp_path / "flight.mcap"
-    assert export_mcap(RecordReader(tmp_path / "record").lines(), target) == 2
+    assert export_mcap(RecordReader(tmp_path / "record").lines(), target) == 3
     with target.open("rb") as file:
         messages = [
             (channel.topic, message.log_time, json.loads(message.data))
@@ -175,8 +177,9 @@ def test_numbers_at_the_end_of_their_range_cost_no_export(tmp_path: Path) -> Non
     assert {log_time for _, log_time, _ in messages} == {2**64 - 1}
     (position,) = [content for topic, _, content in messages if topic == "/fix"]
     assert position["position_covariance"][0] == pytest.approx(1e300)
-    (line,) = [content for topic, _, content in messages if topic == "/log"]
-    assert "fixed_at=0001-01-01" in line["message"]
+    first, second = [content["message"] for topic, _, content in messages if topic == "/log"]
+    assert "fixed_at=0001-01-01" in first
+    assert "fixed_at=2026-05-01T12:00:00 " in second
 
 
 def test_the_layout_shows_topics_that_an_export_has_and_the_tiles_of_serve(

@@ -82,6 +82,16 @@ def test_a_kind_newer_than_this_program_is_exported_too(tmp_path: Path) -> None:
     )
 
 
+def test_a_kind_that_is_no_utf_8_is_exported_too(tmp_path: Path) -> None:
+    event = FlightEvent(EventKind.WRITE, "reason", {})
+    envelope = RecordEnvelope.of(event, wall_time=START, monotonic_ns=0)
+    halved = RecordEnvelope.from_json(envelope.to_json() | {"kind": "c99.\ud800"})
+    export_mcap([RecordLine(halved, b'{"kind":"c99.\\ud800"}')], tmp_path / "flight.mcap")
+    with (tmp_path / "flight.mcap").open("rb") as file:
+        ((_, _, message),) = make_reader(file).iter_messages(topics=["c99.?"])
+    assert message.data == b'{"kind":"c99.\\ud800"}'
+
+
 def test_an_empty_record_is_a_readable_file(tmp_path: Path) -> None:
     assert export_mcap([], tmp_path / "flight.mcap") == 0
     with (tmp_path / "flight.mcap").open("rb") as file:

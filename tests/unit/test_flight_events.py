@@ -114,6 +114,13 @@ def test_a_line_that_is_no_envelope_is_refused(missing: str) -> None:
         RecordEnvelope.from_json(facts)
 
 
+@pytest.mark.parametrize("text", ["2026-05-01T12:00:00", "2026-05-01"])
+def test_a_line_whose_time_has_no_offset_is_refused(text: str) -> None:
+    facts = RecordEnvelope.of(write_event(STORED), wall_time=NOON, monotonic_ns=1).to_json()
+    with pytest.raises(ValueError, match=f"wall_time must have an offset, got '{text}'"):
+        RecordEnvelope.from_json(facts | {"wall_time": text})
+
+
 def test_a_naive_wall_time_is_refused_by_value() -> None:
     with pytest.raises(ValueError, match="wall_time"):
         RecordEnvelope.of(write_event(STORED), wall_time=datetime(2026, 5, 1), monotonic_ns=1)  # noqa: DTZ001 - naive on purpose

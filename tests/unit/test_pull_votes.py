@@ -139,6 +139,17 @@ def test_a_cursor_that_leads_nowhere_is_not_followed_for_ever(page: VotesPage) -
     assert scenario.pull(Circling([])).problem is None
 
 
+def test_cursors_that_lead_back_to_one_another_are_not_followed_for_ever() -> None:
+    class Circling(Pages):
+        def read_page(self, after: str | None) -> VotesPage:
+            super().read_page(after)
+            return VotesPage((vote(0, "trusted"),), "2" if after == "1" else "1")
+
+    source = Circling([])
+    assert Scenario().pull(source) == PulledVotes(read=3, moved=1, unknown=0)
+    assert source.asked == [None, "1", "2"]
+
+
 @given(
     st.lists(st.builds(vote, st.integers(0, 2), st.sampled_from(["trusted", "rejected", "odd"]))),
     st.integers(1, 4),

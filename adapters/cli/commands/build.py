@@ -105,6 +105,8 @@ def build(
     plan = read_build_plan(plan_file)
     if workers is not None and scheduler is not None:
         raise BadInputError("--workers and --scheduler contradict each other", remedy="give one of them")
+    if only_estimate:
+        _refuse_beside_estimate(number=number, workers=workers, scheduler=scheduler, leave_out=leave_out)
     area, outside_area = _area(plan)
     with session.runtime() as runtime, _bad_plan():
         if only_estimate:
@@ -126,6 +128,15 @@ def build(
             _print(report, facts)
         if report.refused or report.left_out:
             raise _refusals_error(report)
+
+
+def _refuse_beside_estimate(**options: object) -> None:
+    for name, value in options.items():
+        if value is not None and value is not False:
+            raise BadInputError(
+                f"--{name.replace('_', '-')} is for a build, and --estimate builds nothing",
+                remedy="leave one of them out",
+            )
 
 
 def _print_size(size: BuildSize, graph_memory: int, *, as_json: bool) -> None:

@@ -66,17 +66,19 @@ Example:
     help="Only tiles that touch MIN_LON,MIN_LAT,MAX_LON,MAX_LAT, in degrees.",
 )
 @click.option("--zoom", "zooms", type=zoom, multiple=True, help="Only this zoom; may be given again.")
-@click.option("--json", "layout", flag_value="json", default="json", help="JSON lines; the default.")
-@click.option("--csv", "layout", flag_value="csv", help="CSV with a header.")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines; the default.")
+@click.option("--csv", "as_csv", is_flag=True, help="CSV with a header.")
 @click.pass_obj
-def dump(session: Session, bbox: Bbox | None, zooms: tuple[int, ...], layout: str) -> None:
+def dump(session: Session, bbox: Bbox | None, zooms: tuple[int, ...], as_json: bool, as_csv: bool) -> None:
     """Print the stored tiles' metadata, one tile per line."""
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv exclude each other")
     with session.existing_runtime() as runtime:
-        if layout == "csv":
+        if as_csv:
             write_line(_csv_line(_COLUMNS))
         for row in _rows(runtime, bbox, zooms):
             facts = _tile_facts(row)
-            if layout == "csv":
+            if as_csv:
                 write_line(_csv_line(facts.values()))
             else:
                 write_json_line(facts)

@@ -12,7 +12,7 @@ import click
 from ....domain.errors import CaptureTimeInFutureError, DatasetError
 from ....domain.intake.admit_dataset import admit_dataset
 from ....domain.intake.compare_stored import OnContest
-from ....domain.intake.report import Refusal
+from ....domain.intake.report import IntakeReport, Refusal
 from ....domain.values.datasets import DigestOf, SourceDigest
 from ....domain.values.tiles import TileSource
 from ...input_files.folder_notes import read_folder_notes
@@ -24,7 +24,14 @@ from ..command import AerotileCommand
 from ..coverage import check_map_file, map_option
 from ..errors import BadInputError
 from ..ingest_output import in_kinds, ingest_facts, print_ingest, refusals_error
-from ..intake_output import draw_map, evictions_error, list_contests, list_refusals, warn_of_evictions
+from ..intake_output import (
+    draw_map,
+    evictions_error,
+    list_contests,
+    list_refusals,
+    stored_in_words,
+    warn_of_evictions,
+)
 from ..output import json_option, write_json, write_line
 from ..progress import progress_bar
 from ..session import Session
@@ -137,10 +144,14 @@ def ingest(
         except DatasetError as error:
             raise BadInputError(str(error), remedy=error.remedy) from error
         intake = runtime.tile_intake
+        report = IntakeReport(blank=None if no_decode else 0)
         started = time.monotonic()
         try:
-            with progress_bar("tiles", len(found.tiles)) as advance:
-                report = intake.take_in(
+            with (
+                progress_bar("tiles", len(found.tiles)) as advance,
+                intake.tally_evictions() as report.evicted,
+            ):
+                intake.take_in(
                     found.tiles,
                     source=TileSource(source),
                     captured_at=chosen.times,
@@ -151,9 +162,19 @@ def ingest(
                     decode=not no_decode,
                     progress=advance,
                     before_evictions=warn_of_evictions,
+                    report=report,
                 )
         except (CaptureTimeInFutureError, DatasetError) as error:
             raise BadInputError(str(error), remedy=error.remedy) from error
+        except KeyboardInterrupt as error:
+            ended: BaseException | None = error
+            click.echo(
+                f"{stored_in_words(report)}, {report.present} already present, {report.refused} refused, "
+                "beside the batches under way; the same command goes on from there",
+                err=True,
+            )
+        else:
+            ended = report.stopped_by
         seconds = time.monotonic() - started
     refusals = [_refusal_of(problem, source) for problem in found.problems] + report.refusals
     map_error = draw_map(map_file, report)
@@ -167,10 +188,10 @@ def ingest(
             "dataset": dataset,
             "source_digest_not_compared": not_compared,
         }
-        write_json(call | ingest_facts(report, found, refusals, outside, seconds))
+        write_json(call | ingest_facts(report, found, refusals, outside, seconds, ended))
     else:
         # An error at the end that is no other names a single refusal.
-        if len(refusals) > 1 or report.stopped_by is not None or map_error is not None:
+        if len(refusals) > 1 or ended is not None or map_error is not None:
             list_refusals(refusals)
         list_contests(report)
         print_ingest(report, found, refusals, outside, settled, seconds)
@@ -178,8 +199,8 @@ def ingest(
             write_line(f"the folder was not compared with the dataset: {not_compared}")
     if map_error is not None:
         raise map_error
-    if report.stopped_by is not None:
-        raise report.stopped_by
+    if ended is not None:
+        raise ended
     if refusals or found.left_out or report.undated or report.contests:
         raise refusals_error(report, refusals, found)
     if report.evicted.count:

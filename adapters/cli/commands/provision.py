@@ -212,7 +212,8 @@ def provision(
         runtime = stack.enter_context(session.existing_runtime() if only_estimate else session.runtime())
         estimates = _estimate(mosaic, is_present(runtime.tile_intake, terms.source))
         if only_estimate:
-            _show_estimate(mosaic, estimates, outside_area, as_json=as_json)
+            replaces = terms.on_contest.replaces
+            _show_estimate(mosaic, estimates, outside_area, replaces=replaces, as_json=as_json)
             return
         if chosen.times is None and not as_json:
             write_dates(mosaic)
@@ -298,14 +299,25 @@ def _plan_facts(
 
 
 def _show_estimate(
-    mosaic: Mosaic, estimates: list[ZoomEstimate], outside_area: Mapping[str, int], *, as_json: bool
+    mosaic: Mosaic,
+    estimates: list[ZoomEstimate],
+    outside_area: Mapping[str, int],
+    *,
+    replaces: bool = False,
+    as_json: bool,
 ) -> None:
+    replaced_at_most = sum(one.present for one in estimates) if replaces else 0
     if as_json:
-        write_json(_plan_facts(mosaic, estimates, outside_area))
+        write_json(_plan_facts(mosaic, estimates, outside_area) | {"replaced_at_most": replaced_at_most})
         return
     write_dates(mosaic)
     write_left_out(left_out_of(mosaic))
     write_estimate(estimates)
+    if replaced_at_most:
+        write_line(
+            f"of those in the store up to {replaced_at_most} are replaced, by newer imagery; "
+            "what that takes is not in these figures"
+        )
 
 
 def _not_compared(runtime: Runtime, terms: ProvisionTerms, sources: int) -> str | None:

@@ -56,10 +56,13 @@ def replay(session: Session, record: Path, base: Path | None, as_json: bool) -> 
     indexes: Counter[str] = Counter()
     shown: list[dict[str, Any]] = []
     flown: dict[str, str] = {}
+    found = 0
 
     def noted(events: Iterable[RecordEnvelope]) -> Iterator[RecordEnvelope]:
-        """The same events; each base that a process of the record opened is noted."""
+        """The same events, counted; each base that a process of the record opened is noted."""
+        nonlocal found
         for event in events:
+            found += 1
             if event.kind == EventKind.BASE_OPENED.value:
                 flown[str(event.payload.get("manifest_sha256"))] = str(event.payload.get("generation"))
             yield event
@@ -90,6 +93,11 @@ def replay(session: Session, record: Path, base: Path | None, as_json: bool) -> 
     else:
         flown.pop(answering_base[1], None)
     warn_of_damage(reader)
+    if not found:
+        raise BadInputError(
+            f"{record} holds no flight record: no whole event is there",
+            remedy="give the folder of a flight record, or one of its record-*.jsonl files",
+        )
     total = counts.total()
     if as_json:
         write_json(

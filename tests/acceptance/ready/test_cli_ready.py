@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -263,6 +264,54 @@ def test_a_bad_call_ends_in_one_line(call: Call) -> None:
         assert (told.code, reason in told.error) == (BAD_CALL, True), told.err
 
 
+def test_recalled_tiles_are_mended_by_what_their_list_lets_in(
+    call: Call,
+    filled: list[Place],
+    jpeg: Callable[..., bytes],
+    days_ago: Callable[[int], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert call("base", "keygen", "recall.key").code == 0
+    monkeypatch.setenv("AEROTILE_RECALL_PUBLIC_KEYS", Path("recall.key.pub").read_text().strip())
+
+    def recall(number: int, *options: str) -> None:
+        made = call("recall", "make", f"{number}.json", "--number", number, "--reason", "forged", *options)
+        assert made.code == 0, made.err
+        assert call("recall", "sign", f"{number}.json", "--key", "recall.key").code == 0
+        assert call("recall", "apply", f"{number}.json").code == 0
+
+    def missing() -> tuple[int, str]:
+        (no,) = call(*READY, "--json").json["noes"]
+        assert no["what"] == "missing"
+        return no["tiles"], no["remedy"]
+
+    contents = {place: stored_file(place).read_bytes() for place in filled}
+    first = next(place for place in filled if list(contents.values()).count(contents[place]) == 1)
+    recall(7, "--digest", hashlib.sha256(contents[first]).hexdigest())
+    tiles, remedy = missing()
+    assert tiles == 1
+    assert remedy.endswith(
+        "; what recall list 7 names (aerotile recall explain TILE): aerotile delete TILE, imagery that the "
+        "list does not name, by its bytes and date; ground that it names: aerotile recall make, a newer list "
+        "without that ground"
+    )
+    assert call("delete", tile(first)).code == 0
+    other = Path("other", *map(str, first)).with_suffix(".jpg")
+    other.parent.mkdir(parents=True)
+    other.write_bytes(jpeg(200))
+    assert other.read_bytes() != contents[first]
+    assert call("ingest", "other", "--captured-at", days_ago(1)).code == 0
+    assert call("verify").code == 0
+    assert call(*READY).code == 0
+    recall(8, "--bbox", "10,47,12,49")
+    assert missing()[0] == len(filled)
+    assert call("delete", tile(first)).code == 0
+    assert call("ingest", "other", "--captured-at", days_ago(1)).code == JOB_FAILED
+    recall(9)
+    assert missing()[0] == 1
+    assert "recall" not in missing()[1]
+
+
 def test_every_command_and_option_of_a_remedy_exists(call: Call) -> None:
     source = Path(readiness_parts.__file__).read_text(encoding="utf-8")
     texts = set(re.findall(r"aerotile ((?:base |index )?[a-z]+)((?: --[a-z-]+)?)", source))
@@ -275,7 +324,9 @@ def test_every_command_and_option_of_a_remedy_exists(call: Call) -> None:
     remedies = [
         remedy
         for with_base, with_store in ((True, True), (True, False), (False, True))
-        for remedy in readiness_parts._remedies(plan, with_base=with_base, with_store=with_store).values()
+        for remedy in readiness_parts._remedies(
+            plan, with_base=with_base, with_store=with_store, recalling=7
+        ).values()
     ]
     for remedy in remedies:
         calls = re.findall(r"aerotile ((?:base |index )?[a-z]+)([^,;]*)", remedy)

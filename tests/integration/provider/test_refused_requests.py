@@ -80,6 +80,17 @@ def test_a_body_without_a_length_is_refused(provider: ReferenceProvider) -> None
     assert problem(answer) == (411, "length_required")
 
 
+def test_a_length_beside_chunks_is_refused(provider: ReferenceProvider, folder: Path) -> None:
+    body = frame(1)
+    headers = "".join(f"{name}: {value}\r\n" for name, value in headers_of(body).items())
+    lengths = f"Content-Length: {len(body)}\r\nTransfer-Encoding: chunked\r\n"
+    head = f"POST /v1/tiles:batch HTTP/1.1\r\nHost: x\r\n{headers}{lengths}\r\n".encode()
+    with socket.create_connection(("127.0.0.1", provider.port)) as connection:
+        connection.sendall(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+        assert connection.recv(100).startswith(b"HTTP/1.1 411 ")
+    assert files(folder) == {}
+
+
 def test_too_many_bytes_are_refused_before_they_are_sent(provider: ReferenceProvider) -> None:
     headers = "".join(f"{name}: {value}\r\n" for name, value in headers_of(b"").items())
     with socket.create_connection(("127.0.0.1", provider.port)) as connection:
