@@ -31,7 +31,7 @@ def test_a_mission_is_prepared_without_any_configuration(
     assert run_process("status", "--json").json["tiles"]["count"] == 4
 
 
-def test_ctrl_c_ends_an_ingest_in_one_line_and_a_second_run_completes_it(
+def test_ctrl_c_ends_an_ingest_with_its_counts_and_a_second_run_completes_it(
     run_process: Run,
     spawn: Spawn,
     xyz_folder: Callable[..., Path],
@@ -56,7 +56,14 @@ def test_ctrl_c_ends_an_ingest_in_one_line_and_a_second_run_completes_it(
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (130, "", "interrupted\n")
+    counted, ended = err.splitlines()
+    assert (process.returncode, ended) == (130, "interrupted")
+    assert counted.startswith(
+        "0 stored (0 of them downgraded), 0 already present, 0 refused, beside the batches"
+    )
+    assert out.startswith(
+        "6 tiles found: 0 stored (0 of them downgraded), 0 already present, 0 refused, 6 left;"
+    )
     again = run_process(*arguments, "--json", AEROTILE_DATABASE_DSN=migrated_database)
     assert again.json["stored"] == 6
     assert run_process("verify", "--root", "data", AEROTILE_DATABASE_DSN=migrated_database).code == 0
