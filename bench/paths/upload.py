@@ -20,7 +20,7 @@ from harness.workshop import Workshop
 _PROGRAM = Path(__file__).resolve().parent.parent / "upload_link.py"
 _TILE_BYTES = 30_000
 _BITS_PER_S = 20e6
-_FULL_TILES, _QUICK_TILES = 5_000, 250
+_FULL_TILES, _QUICK_TILES = 7_000, 250
 _FULL_SINGLE_TILES, _QUICK_SINGLE_TILES = 60, 20
 
 
