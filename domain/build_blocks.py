@@ -159,7 +159,7 @@ def order_blocks(
     """
     shards = list(_shard_tasks(described.files))
     ordered = _run(runner, "order", steps.order, iter(shards), lambda _: 1, progress, len(shards))
-    if ordered.counts[ALIKE] == len(shards):
+    if shards and ordered.counts[ALIKE] == len(shards):
         raise BaseSealError(
             f"all {ordered.rows} descriptors are the same, so that no search could tell the tiles apart",
             remedy="correct the network or its preprocessing, and build again",

@@ -146,6 +146,11 @@ def test_reports_do_not_tell_in_which_order_blocks_ended() -> None:
     assert reports[0] == reports[1]
 
 
+def test_a_build_of_which_no_tile_could_be_described_names_the_tiles_and_not_the_network() -> None:
+    shards = order_blocks(StepReport(), Steps().steps, Shuffled(1), lambda *_: None)
+    assert (shards.rows, shards.files) == (0, [])
+
+
 def test_a_run_covers_the_rows_of_one_zoom() -> None:
     keys = [key_of(TilePlace(3, 1, 1)), key_of(TilePlace(4, 2, 2)), key_of(TilePlace(4, 3, 2))]
     assert runs_of(np.array(keys, np.int64)) == (
