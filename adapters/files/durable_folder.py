@@ -13,9 +13,6 @@ _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NOTHING_TO_SYNC = frozenset({errno.EACCES, errno.EROFS, errno.EINVAL})
 """What a parent answers in which this process can make no folder, or whose file system syncs no folders."""
 
-_known: set[tuple[Path, int, int]] = set()
-"""Folders, with their devices and inodes, whose names this process has made durable."""
-
 
 def sync_folder(folder: Path | int) -> None:
     """Make the names in a folder, given by path or descriptor, durable. Raises `OSError`."""
@@ -32,12 +29,12 @@ def sync_folder(folder: Path | int) -> None:
 def make_folder_durably(folder: Path, mode: int, *, parent_mode: int | None = None) -> None:
     """Make a folder and the parents that it lacks, each synced into its own parent. Raises `OSError`.
 
-    A folder that exists is synced into its parent once in each process: who made it may not have synced it
-    yet. A file in its place is found out by the caller who opens the folder. Parents get `parent_mode`, by
-    default `mode`. A umask takes rights away from both modes.
+    A folder that exists is synced into its parent too: who made it may not have synced it yet. A file in
+    its place is found out by the caller who opens the folder. Parents get `parent_mode`, by default `mode`.
+    A umask takes rights away from both modes.
     """
     if folder.is_dir():
-        _sync_name_once(folder)
+        _sync_name(folder)
         return
     make_folder_durably(folder.parent, mode if parent_mode is None else parent_mode)
     parent = os.open(folder.parent, _FLAGS)
@@ -45,24 +42,14 @@ def make_folder_durably(folder: Path, mode: int, *, parent_mode: int | None = No
         make_folder_in(parent, folder.name, mode)
     finally:
         os.close(parent)
-    _known.add(_identity(folder))
 
 
-def _sync_name_once(folder: Path) -> None:
-    identity = _identity(folder)
-    if identity in _known:
-        return
+def _sync_name(folder: Path) -> None:
     try:
         sync_folder(folder.parent)
     except OSError as error:
         if error.errno not in _NOTHING_TO_SYNC:
             raise
-    _known.add(identity)
-
-
-def _identity(folder: Path) -> tuple[Path, int, int]:
-    found = folder.stat()
-    return folder.absolute(), found.st_dev, found.st_ino
 
 
 def make_folder_in(parent: int, name: str, mode: int, *, durable: bool = True) -> None:
