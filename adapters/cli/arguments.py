@@ -4,37 +4,53 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 import click
+
+from .errors import BadInputError
 
 if TYPE_CHECKING:
     from ...domain.values.areas import Area
     from ...domain.values.recall_list import CaptureRange
     from ...domain.values.tile_grid import Bbox
+    from ...domain.values.tiles import TileId
+
+T = TypeVar("T")
 
 
+def _argument(read: Callable[[str], T]) -> Callable[[str], T]:
+    """A type of arguments: the `ValueError` of `read` is a wrong call of the program."""
+
+    @wraps(read)
+    def convert(text: str) -> T:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+
+    return convert
+
+
+@_argument
 def moment(text: str) -> datetime:
     """Read a date, or a date and time with an offset; see `read_time`."""
     from ...domain.values.timestamps import read_time
 
-    try:
-        return read_time(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
+    return read_time(text)
 
 
+@_argument
 def zoom(text: str) -> int:
     """Read a zoom level within 0..22."""
     from ..input_files.quantities import parse_zoom
 
-    try:
-        return parse_zoom(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+    return parse_zoom(text)
 
 
 def generation_name(text: str) -> str:
@@ -42,6 +58,7 @@ def generation_name(text: str) -> str:
     return text.zfill(6) if text.isascii() and text.isdigit() else text
 
 
+@_argument
 def box(text: str) -> Bbox:
     """Read `MIN_LON,MIN_LAT,MAX_LON,MAX_LAT` in degrees, the order of GeoJSON and OGC."""
     from ...domain.values.tile_grid import Bbox
@@ -49,15 +66,11 @@ def box(text: str) -> Bbox:
     try:
         min_lon, min_lat, max_lon, max_lat = (float(part) for part in text.split(","))
     except ValueError:
-        raise click.BadParameter(
-            f"a box is MIN_LON,MIN_LAT,MAX_LON,MAX_LAT in degrees, got {text!r}"
-        ) from None
-    try:
-        return Bbox(min_lat, min_lon, max_lat, max_lon)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
+        raise ValueError(f"a box is MIN_LON,MIN_LAT,MAX_LON,MAX_LAT in degrees, got {text!r}") from None
+    return Bbox(min_lat, min_lon, max_lat, max_lon)
 
 
+@_argument
 def near(text: str) -> Area:
     """Read `LAT,LON,RADIUS`: a place in degrees and a distance such as `5km` or `800m`."""
     from ...domain.values.areas import Area
@@ -67,13 +80,11 @@ def near(text: str) -> Area:
         lat, lon, radius = text.split(",")
         place = float(lat), float(lon), parse_distance(radius)
     except ValueError:
-        raise click.BadParameter(f"a prior is LAT,LON,RADIUS such as 48.1,11.6,5km, got {text!r}") from None
-    try:
-        return Area.around(*place)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
+        raise ValueError(f"a prior is LAT,LON,RADIUS such as 48.1,11.6,5km, got {text!r}") from None
+    return Area.around(*place)
 
 
+@_argument
 def capture_range(text: str) -> CaptureRange:
     """Read `FIRST,LAST`, each a date or a time with an offset; of a date the whole day counts."""
     from ...domain.values.recall_list import CaptureRange
@@ -82,43 +93,32 @@ def capture_range(text: str) -> CaptureRange:
     try:
         first, last = text.split(",")
     except ValueError:
-        raise click.BadParameter(
-            f"a range is FIRST,LAST such as 2024-05-01,2024-06-30, got {text!r}"
-        ) from None
-    try:
-        return CaptureRange(read_time(first), end_of(last))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
+        raise ValueError(f"a range is FIRST,LAST such as 2024-05-01,2024-06-30, got {text!r}") from None
+    return CaptureRange(read_time(first), end_of(last))
 
 
+@_argument
 def corridor(text: str) -> float:
     """Read how far a corridor reaches to each side, such as `5km`; gives metres."""
     from ..input_files.quantities import parse_corridor
 
-    try:
-        return parse_corridor(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+    return parse_corridor(text)
 
 
+@_argument
 def speed(text: str) -> float:
     """Read a speed over ground, such as `25m/s`; gives metres a second."""
     from ..input_files.quantities import parse_flight_speed
 
-    try:
-        return parse_flight_speed(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+    return parse_flight_speed(text)
 
 
+@_argument
 def zooms(text: str) -> tuple[int, ...]:
     """Read zoom levels: `16`, `15-17`, or several of them with commas between."""
     from ..input_files.quantities import parse_zooms
 
-    try:
-        return parse_zooms(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+    return parse_zooms(text)
 
 
 def headings(text: str) -> tuple[int, ...]:
@@ -163,6 +163,16 @@ def variant(text: str) -> str:
     except ValueError:
         sources = ", ".join(each.value for each in TileSource)
         raise click.BadParameter(f"must be one of {sources}, or onboard/FLIGHT, got {text!r}") from None
+
+
+def tile_ids(texts: Iterable[str]) -> list[TileId]:
+    """The tiles that an operator names, each once. Raises `BadInputError`."""
+    from ...domain.values.tiles import parse_tile_id
+
+    try:
+        return list(dict.fromkeys(map(parse_tile_id, texts)))
+    except ValueError as error:
+        raise BadInputError(str(error), remedy="write it as aerotile dump prints it") from error
 
 
 class ExistingFile(click.Path):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import click
 
@@ -30,6 +30,15 @@ _REMEDIES = {
 
 class BadInputError(AerotileError):
     """An argument names something that does not exist or that the command can't use. Nothing was done."""
+
+
+@contextmanager
+def as_bad_input(*kinds: type[AerotileError]) -> Iterator[None]:
+    """Raise errors of these kinds as `BadInputError`, with their message and remedy."""
+    try:
+        yield
+    except kinds as error:
+        raise BadInputError(str(error), remedy=error.remedy) from error
 
 
 class JobFailedError(AerotileError):

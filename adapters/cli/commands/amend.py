@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ....domain.errors import CaptureTimeInFutureError
-from ....domain.values.tiles import parse_tile_id
-from ..arguments import moment
+from ..arguments import moment, tile_ids
 from ..command import AerotileCommand
-from ..errors import BadInputError, JobFailedError
+from ..errors import JobFailedError, as_bad_input
 from ..output import json_option, write_json, write_table
 from ..session import Session
 
@@ -43,15 +42,9 @@ def amend(session: Session, tiles: tuple[str, ...], captured_at: datetime, as_js
     stored also when a tile is too old for its sector by it: such a tile stays, with that verdict, and the
     exit code is 1. When any of the tiles has no row, no tile is changed.
     """
-    try:
-        tile_ids = list(dict.fromkeys(parse_tile_id(text) for text in tiles))
-    except ValueError as error:
-        raise BadInputError(str(error), remedy="write it as aerotile dump prints it") from error
-    with session.existing_runtime() as runtime:
-        try:
-            amended = runtime.amend_tiles(tile_ids, captured_at)
-        except CaptureTimeInFutureError as error:
-            raise BadInputError(str(error), remedy=error.remedy) from error
+    named = tile_ids(tiles)
+    with session.existing_runtime() as runtime, as_bad_input(CaptureTimeInFutureError):
+        amended = runtime.amend_tiles(named, captured_at)
     facts = [_facts(tile) for tile in amended]
     if as_json:
         write_json(facts)

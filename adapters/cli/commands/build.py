@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from ....domain.errors import (
 )
 from ..arguments import EXISTING_FILE
 from ..command import AerotileCommand
-from ..errors import BadInputError, JobFailedError
+from ..errors import BadInputError, JobFailedError, as_bad_input
 from ..output import in_words, json_option, write_json, write_line
 from ..progress import phase_bars
 from ..session import Session
@@ -108,7 +107,10 @@ def build(
     if only_estimate:
         _refuse_beside_estimate(number=number, workers=workers, scheduler=scheduler, leave_out=leave_out)
     area, outside_area = _area(plan)
-    with session.runtime() as runtime, _bad_plan():
+    with (
+        session.runtime() as runtime,
+        as_bad_input(CaptureTimeInFutureError, DatasetError, DescriptorModelError, ImagerySourceError),
+    ):
         if only_estimate:
             with runtime.planned_build(plan, area) as planned:
                 _print_size(runtime.build_size(planned), runtime.graph_memory_bytes(planned), as_json=as_json)
@@ -171,15 +173,6 @@ def _area(plan: BuildPlan) -> tuple[Area | None, Mapping[str, int]]:
     for kind, count in named.left_out.items():
         click.echo(f"left out of the area: {count} x {kind}", err=True)
     return named.area, named.left_out
-
-
-@contextmanager
-def _bad_plan() -> Iterator[None]:
-    """What the plan names and can't be used: the call was wrong."""
-    try:
-        yield
-    except (CaptureTimeInFutureError, DatasetError, DescriptorModelError, ImagerySourceError) as error:
-        raise BadInputError(str(error), remedy=error.remedy) from error
 
 
 def _facts(report: BuildReport) -> dict[str, Any]:

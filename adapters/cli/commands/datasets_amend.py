@@ -12,7 +12,7 @@ import click
 from ....domain.errors import DatasetError
 from ..capture_times import captured_at_option, chosen_times, stac_option
 from ..command import AerotileCommand
-from ..errors import BadInputError
+from ..errors import BadInputError, as_bad_input
 from ..output import json_option
 from ..session import Session
 from .datasets import checked, dates_from_option, offline_option, print_dataset
@@ -68,11 +68,9 @@ def amend(
     if not changes:
         raise BadInputError(f"nothing of the dataset {name} is to be corrected", remedy="give an option")
     with session.existing_runtime() as runtime:
-        try:
+        with as_bad_input(DatasetError):
             facts = attrs.asdict(runtime.dataset_store.find(name)) | changes
             dataset = checked(facts, runtime.clock.now())
             runtime.dataset_store.amend(dataset)
-        except DatasetError as error:
-            raise BadInputError(str(error), remedy=error.remedy) from error
         tiles = runtime.rows.counts_by_dataset().get(name, 0)
     print_dataset(dataset, tiles, as_json=as_json)

@@ -12,7 +12,7 @@ import click
 from ....domain.errors import DatasetConflictError
 from ..capture_times import captured_at_option, chosen_times, stac_option
 from ..command import AerotileCommand
-from ..errors import BadInputError
+from ..errors import BadInputError, as_bad_input
 from ..output import json_option
 from ..session import Session
 from .datasets import checked, dates_from_option, offline_option, print_dataset
@@ -94,10 +94,8 @@ def define(
     }
     with session.runtime() as runtime:
         dataset = checked(facts, runtime.clock.now())
-        try:
+        with as_bad_input(DatasetConflictError):
             runtime.dataset_store.define(dataset)
-        except DatasetConflictError as error:
-            raise BadInputError(str(error), remedy=error.remedy) from error
         tiles = runtime.rows.counts_by_dataset().get(name, 0)
     print_dataset(dataset, tiles, as_json=as_json, left_out_of_digest=left_out)
 

@@ -6,7 +6,7 @@ import click
 
 from ....domain.errors import UnknownDatasetError
 from ..command import AerotileCommand
-from ..errors import BadInputError
+from ..errors import as_bad_input
 from ..output import json_option
 from ..session import Session
 from .datasets import print_dataset
@@ -25,9 +25,7 @@ Example:
 def show(session: Session, name: str, as_json: bool) -> None:
     """Show the facts of the dataset NAME, and how many tiles are of it."""
     with session.existing_runtime() as runtime:
-        try:
+        with as_bad_input(UnknownDatasetError):
             dataset = runtime.dataset_store.find(name)
-        except UnknownDatasetError as error:
-            raise BadInputError(str(error), remedy=error.remedy) from error
         tiles = runtime.rows.counts_by_dataset().get(name, 0)
     print_dataset(dataset, tiles, as_json=as_json)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ....domain.values.tiles import parse_tile_id
+from ..arguments import tile_ids
 from ..command import AerotileCommand
-from ..errors import BadInputError
 from ..output import in_words, json_option, write_json, write_line
 from ..session import Session
 
@@ -27,13 +26,10 @@ def delete(session: Session, tiles: tuple[str, ...], as_json: bool) -> None:
     A TILE is written as in the other commands: source/zoom/x/y, or onboard/flight/zoom/x/y. When any of the
     tiles has no row, no tile is removed. A tile whose file is gone already is removed by its row.
     """
-    try:
-        tile_ids = list(dict.fromkeys(parse_tile_id(text) for text in tiles))
-    except ValueError as error:
-        raise BadInputError(str(error), remedy="write it as aerotile dump prints it") from error
+    named = tile_ids(tiles)
     with session.existing_runtime() as runtime:
-        freed = runtime.delete_tiles(tile_ids)
+        freed = runtime.delete_tiles(named)
     if as_json:
-        write_json({"deleted": [str(tile_id) for tile_id in tile_ids], "freed_bytes": freed})
+        write_json({"deleted": [str(tile_id) for tile_id in named], "freed_bytes": freed})
     else:
-        write_line(f"deleted {len(tile_ids)} tiles, {in_words(freed)} freed")
+        write_line(f"deleted {len(named)} tiles, {in_words(freed)} freed")

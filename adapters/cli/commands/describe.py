@@ -12,7 +12,7 @@ from ....domain.errors import DescriptorModelError, ImagerySourceError
 from ..areas import area_options, read_area_options
 from ..arguments import EXISTING_FILE, headings
 from ..command import AerotileCommand
-from ..errors import BadInputError, JobFailedError
+from ..errors import BadInputError, JobFailedError, as_bad_input
 from ..new_files import check_new_file
 from ..output import json_option, write_json, write_line
 from ..progress import progress_bar
@@ -103,11 +103,9 @@ def describe(
     chosen_headings = asked_headings or network.headings
     with session.existing_runtime("base") as runtime:
         columns, variants, supply = runtime.tiles_to_describe(of_base=of_base or not session.config.has_store)
-        try:
+        with as_bad_input(ImagerySourceError):
             plan = TilePlan(area=area, zooms=levels or (), variant=source)
             chosen = choose_tiles(columns, variants, plan)
-        except ImagerySourceError as error:
-            raise BadInputError(str(error), remedy=error.remedy) from error
         if not len(chosen):
             seen = ", ".join(f"{count} {reason}" for reason, count in sorted(chosen.left_out.items()))
             raise BadInputError(
@@ -168,10 +166,8 @@ def _settings(session: Session, model: Path | None, callable_name: str | None) -
 def _network(settings: DescriptorConfig) -> DescriptorModel:
     from ...composition.model_parts import open_descriptor_model
 
-    try:
+    with as_bad_input(DescriptorModelError):
         return open_descriptor_model(settings)
-    except DescriptorModelError as error:
-        raise BadInputError(str(error), remedy=error.remedy) from error
 
 
 def _print(facts: dict[str, object], report: DescribeReport) -> None:

@@ -15,7 +15,7 @@ from ....domain.values.timestamps import microseconds_of
 from ...verdict_facts import verdict_facts
 from ..arguments import moment, zoom
 from ..command import AerotileCommand
-from ..errors import BadInputError
+from ..errors import as_bad_input
 from ..output import json_option, write_facts, write_json
 from ..session import Session
 
@@ -61,10 +61,8 @@ def explain(
     tile_id = TileId.covering(lat, lon, zoom_level, TileSource.SATELLITE_PROVIDER)
     with session.existing_runtime(*(["base"] if by_base else [])) as runtime:
         gate = runtime.base_gate if by_base else runtime.freshness_gate
-        try:
+        with as_bad_input(CaptureTimeInFutureError):
             verdict = gate.explain(tile_id, captured_at)
-        except CaptureTimeInFutureError as error:
-            raise BadInputError(str(error), remedy=error.remedy) from error
         recalls = RecallGuard(runtime.recall_lists, lambda event: None)
         verdict = recalls.judged(verdict, tile_id, microseconds_of(captured_at), None)
     facts = {

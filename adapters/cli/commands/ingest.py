@@ -22,7 +22,7 @@ from ..arguments import EXISTING_FOLDER, zoom
 from ..capture_times import add_capture_time_options, chosen_times
 from ..command import AerotileCommand
 from ..coverage import check_map_file, map_option
-from ..errors import BadInputError
+from ..errors import BadInputError, as_bad_input
 from ..ingest_output import in_kinds, ingest_facts, print_ingest, refusals_error
 from ..intake_output import (
     draw_map,
@@ -137,17 +137,16 @@ def ingest(
         raise _nothing_found(folder, zooms, found)
     outside = {note.file: count_outside(note, found.tiles, settled) for note in notes}
     with session.runtime() as runtime:
-        try:
-            digest, not_compared = None, None
-            if dataset is not None:
+        digest, not_compared = None, None
+        if dataset is not None:
+            with as_bad_input(DatasetError):
                 digest, not_compared = _source_digest(runtime, dataset, folder, settled)
-        except DatasetError as error:
-            raise BadInputError(str(error), remedy=error.remedy) from error
         intake = runtime.tile_intake
         report = IntakeReport(blank=None if no_decode else 0)
         started = time.monotonic()
         try:
             with (
+                as_bad_input(CaptureTimeInFutureError, DatasetError),
                 progress_bar("tiles", len(found.tiles)) as advance,
                 intake.tally_evictions() as report.evicted,
             ):
@@ -164,8 +163,6 @@ def ingest(
                     before_evictions=warn_of_evictions,
                     report=report,
                 )
-        except (CaptureTimeInFutureError, DatasetError) as error:
-            raise BadInputError(str(error), remedy=error.remedy) from error
         except KeyboardInterrupt as error:
             ended: BaseException | None = error
             click.echo(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ....domain.values.tiles import parse_tile_id
+from ..arguments import tile_ids
 from ..command import AerotileCommand
-from ..errors import BadInputError
 from ..output import json_option, write_json, write_line
 from ..session import Session
 
@@ -33,18 +32,15 @@ def pin(session: Session, tiles: tuple[str, ...], lift: bool, listing: bool, as_
     """
     if bool(tiles) == listing or (lift and listing):
         raise click.UsageError("name the tiles, or give --list alone")
-    try:
-        tile_ids = list(dict.fromkeys(parse_tile_id(text) for text in tiles))
-    except ValueError as error:
-        raise BadInputError(str(error), remedy="write it as aerotile dump prints it") from error
+    named = tile_ids(tiles)
     with session.existing_runtime() as runtime:
         if listing:
             found = runtime.metadata_store.pinned_tiles()
         else:
-            found = runtime.pin_tiles(tile_ids, pinned=not lift)
+            found = runtime.pin_tiles(named, pinned=not lift)
     done = "lifted" if lift else "pinned"
     changed = set(found)
-    unchanged = [tile_id for tile_id in tile_ids if tile_id not in changed]
+    unchanged = [tile_id for tile_id in named if tile_id not in changed]
     if as_json:
         facts = {done: [str(tile_id) for tile_id in found]}
         write_json(facts if listing else {**facts, "unchanged": [str(tile_id) for tile_id in unchanged]})

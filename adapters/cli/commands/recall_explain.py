@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ....domain.values.tiles import parse_tile_id
+from ..arguments import tile_ids
 from ..command import AerotileCommand
-from ..errors import BadInputError
 from ..output import json_option, write_json, write_line
 from ..session import Session
 
@@ -27,15 +26,12 @@ def explain(session: Session, tiles: tuple[str, ...], as_json: bool) -> None:
     A TILE is judged as the base in use and the store hold it, each for itself. Of a tile that neither holds,
     its place alone is known: areas are all that can name it. Nothing is changed.
     """
-    try:
-        tile_ids = list(dict.fromkeys(parse_tile_id(text) for text in tiles))
-    except ValueError as error:
-        raise BadInputError(str(error), remedy="write it as aerotile dump prints it") from error
+    named = tile_ids(tiles)
     with session.existing_runtime("base") as runtime:
         in_force = runtime.recall_lists.read()
         holders = [] if in_force is None else list(runtime.tile_facts())
     facts = []
-    for tile_id in tile_ids:
+    for tile_id in named:
         held: list[tuple[str, int | None, str | None]] = [
             (name, captured_us, content)
             for name, each in holders

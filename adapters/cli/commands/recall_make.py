@@ -9,7 +9,7 @@ import click
 
 from ..arguments import EXISTING_FILE, box, capture_range, near, zoom
 from ..command import AerotileCommand
-from ..errors import BadInputError
+from ..errors import BadInputError, as_bad_input
 from ..output import json_option
 from ..session import Session
 from .recall import list_facts, print_list
@@ -123,9 +123,8 @@ def make(
     except ValueError as error:
         raise BadInputError(str(error), remedy="correct it; no file was written") from error
     try:
-        write_list(file, recalls)
-    except RecallListError as error:
-        raise BadInputError(str(error), remedy=error.remedy) from error
+        with as_bad_input(RecallListError):
+            write_list(file, recalls)
     except FileExistsError as error:
         raise BadInputError(f"{file} is there already", remedy="name a new file") from error
     written, _ = look_into_list(RECALL_LIST_FILES.read(file), Trust((), 1), str(file))

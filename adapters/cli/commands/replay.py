@@ -11,7 +11,7 @@ import click
 
 from ..arguments import EXISTING_FOLDER
 from ..command import AerotileCommand
-from ..errors import BadInputError, JobFailedError, one_line
+from ..errors import BadInputError, JobFailedError, as_bad_input, one_line
 from ..output import json_option, warn_of_damage, write_json, write_line
 from ..session import Session
 
@@ -68,13 +68,11 @@ def replay(session: Session, record: Path, base: Path | None, as_json: bool) -> 
             yield event
 
     with session.existing_runtime("index", "base") as runtime:
-        try:
+        with as_bad_input(TileCacheError):  # exit code 1 is for answers that differ
             contents = runtime.known_contents(base)
             index = runtime.index_to_repeat(contents, base)
             answering = index.metadata()
             answering_base = runtime.replayed_base(base)
-        except TileCacheError as error:  # exit code 1 is for answers that differ
-            raise BadInputError(str(error), remedy=error.remedy) from error
         events = noted(line.envelope for line in reader.lines())
         for replayed, count in replay_lookups(events, index, contents):
             if replayed.not_replayed is not None:
