@@ -20,6 +20,7 @@ from ...domain.values.catalogue_entries import (
     Keys,
 )
 from ...domain.values.disk_usage import footprint
+from ...domain.values.listed_matches import ListedMatches, read_only
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_key import (
     FIRST_FLIGHT_ORDINAL,
@@ -34,7 +35,6 @@ from ...domain.values.tile_key import (
 )
 from ...domain.values.tiles import TileId, TileMetadataPersistent, TileSource
 from ...domain.values.validators import check_kind
-from .catalogue_matches import MemoryCatalogueMatches, read_only
 
 _MERGE_AT = 4_096
 """How many changes are buffered before they are merged into the arrays."""
@@ -216,7 +216,9 @@ class MemoryTileCatalogue:
         columns, rows = curve & _COLUMN_BITS, curve & ~_COLUMN_BITS
         inside = (columns >= morton(span.min_x, 0)) & (columns <= morton(span.max_x, 0))
         inside &= (rows >= morton(0, span.min_y)) & (rows <= morton(0, span.max_y))
-        return MemoryCatalogueMatches(state.columns.at(low + np.flatnonzero(inside)), state.variants)
+        found = state.columns.at(low + np.flatnonzero(inside))
+        tile_ids = [decode_tile_key(key, state.variants) for key in found.keys.tolist()]
+        return ListedMatches(found.keys, [found.entry(row, each) for row, each in enumerate(tile_ids)])
 
     def _merged(self) -> _State:
         with self._lock:

@@ -110,17 +110,6 @@ class MemoryOpenReplacement:
         return self.table.replace(self.metadata, self.created_at)
 
 
-@attrs.frozen
-class MemoryLockedRows:
-    """See `LockedRows`."""
-
-    table: MemoryTileRows
-
-    def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
-        """See `LockedRows`."""
-        return self.table.committed_among(tile_ids)
-
-
 class MemoryTileRows(MemoryTileMetadataStore):
     """`TileRows` in memory, with the `TileMetadataStore` of the same table; nothing is durable.
 
@@ -172,16 +161,25 @@ class MemoryTileRows(MemoryTileMetadataStore):
         stored = {m.tile_id: TileMetadataPersistent.of(m, created_at=created_at) for m in metadata}
         if len(stored) != len(metadata):
             raise ValueError("a batch must not name a tile twice")
+        rows = MemoryOpenRows(self, stored)
+        with self._writing():
+            try:
+                yield rows
+            finally:
+                rows.end()
+                with self._changed:
+                    self._taken -= rows.taken
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Keep out `locked`."""
         with self._answering():
             self._wait_until(lambda: not self._locks_wanted, "the store's lock")
             self._writers += 1
-        rows = MemoryOpenRows(self, stored)
         try:
-            yield rows
+            yield
         finally:
-            rows.end()
             with self._changed:
-                self._taken -= rows.taken
                 self._writers -= 1
                 self._changed.notify_all()
 
@@ -206,20 +204,10 @@ class MemoryTileRows(MemoryTileMetadataStore):
     @contextmanager
     def replacing(self, metadata: TileMetadata, created_at: datetime) -> Iterator[MemoryOpenReplacement]:
         """See `TileRows`."""
-        tile_id = metadata.tile_id
-        with self._answering():
-            self._wait_until(lambda: not self._locks_wanted, "the store's lock")
-            self._wait_until(lambda: tile_id not in self._taken, f"another writer of tile {tile_id}")
-            before = self._known(tile_id)
-            self._taken.add(tile_id)
-            self._writers += 1
-        try:
+        with self._writing(), self._alone_with(metadata.tile_id):
+            with self._answering():
+                before = self._known(metadata.tile_id)
             yield MemoryOpenReplacement(self, metadata, created_at, before)
-        finally:
-            with self._changed:
-                self._taken.discard(tile_id)
-                self._writers -= 1
-                self._changed.notify_all()
 
     def replace(self, metadata: TileMetadata, created_at: datetime) -> TileMetadataPersistent:
         """Commit a row in the place of the one that is there, for `MemoryOpenReplacement`."""
@@ -252,29 +240,28 @@ class MemoryTileRows(MemoryTileMetadataStore):
     @contextmanager
     def settling(self, tile_id: TileId) -> Iterator[TileMetadataPersistent | None]:
         """See `TileRows`."""
-        with self._answering():
-            self._wait_until(lambda: tile_id not in self._taken, f"another writer of tile {tile_id}")
-            self._taken.add(tile_id)
-            row = self._committed.get(tile_id)
-        try:
-            yield row
+        with self._alone_with(tile_id):
+            yield self._committed.get(tile_id)
             with self._answering():
                 if self._unsettled.pop(tile_id, None) is not None:
                     self._publish(ChangeKind.CHANGED, [tile_id])
-        finally:
-            with self._changed:
-                self._taken.discard(tile_id)
-                self._changed.notify_all()
 
     @contextmanager
     def removing(self, tile_id: TileId, *, evicting: bool = False) -> Iterator[int | None]:
         """See `TileRows`."""
+        with self._alone_with(tile_id):
+            with self._answering():
+                freed_bytes = self._remove(tile_id, evicting)
+            yield freed_bytes
+
+    @contextmanager
+    def _alone_with(self, tile_id: TileId) -> Iterator[None]:
+        """Keep other writers from a tile."""
         with self._answering():
             self._wait_until(lambda: tile_id not in self._taken, f"another writer of tile {tile_id}")
-            freed_bytes = self._remove(tile_id, evicting)
             self._taken.add(tile_id)
         try:
-            yield freed_bytes
+            yield
         finally:
             with self._changed:
                 self._taken.discard(tile_id)
@@ -332,7 +319,7 @@ class MemoryTileRows(MemoryTileMetadataStore):
         return runs_of((tile_id.zoom_level, tile_id.x, tile_id.y) for tile_id in ids)
 
     @contextmanager
-    def locked(self, timeout_s: float) -> Iterator[MemoryLockedRows]:
+    def locked(self, timeout_s: float) -> Iterator[MemoryTileRows]:
         """See `TileRows`."""
         with self._answering():
             self._locks_wanted += 1
@@ -343,7 +330,7 @@ class MemoryTileRows(MemoryTileMetadataStore):
                 )
                 self._locked = True
             try:
-                yield MemoryLockedRows(self)
+                yield self
             finally:
                 self._locked = False
         finally:

@@ -189,5 +189,4 @@ def _both(first: CatalogueMatches, second: CatalogueMatches) -> CatalogueMatches
     variants = VariantTable.naming([*first.tile_ids(), *second.tile_ids()])
     by_key = sorted(((encode_tile_key(tile_id, variants), tile_id) for tile_id in by_id), key=itemgetter(0))
     keys = np.array([key for key, _ in by_key], np.int64)
-    keys.flags.writeable = False
     return ListedMatches(keys, [by_id[tile_id] for _, tile_id in by_key])

@@ -153,7 +153,6 @@ class RecallGuard:
         if len(left) == len(found):
             return found
         keys = found.keys[[position for position, _ in left]]
-        keys.flags.writeable = False
         return ListedMatches(keys, [entry for _, entry in left])
 
     def _record_in_force(self, found: RecallInForce) -> None:

@@ -11,11 +11,18 @@ from .catalogue_entries import CatalogueEntry, Keys
 from .tiles import TileId
 
 
+def read_only(keys: Keys) -> Keys:
+    """A view of `keys` that refuses writes."""
+    view: Keys = keys.view()
+    view.flags.writeable = False
+    return view
+
+
 @attrs.frozen(eq=False)
 class ListedMatches(Sequence[CatalogueEntry]):
-    """See `CatalogueMatches`: entries that were made already, and their keys, read-only."""
+    """See `CatalogueMatches`: entries that were made already, and their keys."""
 
-    _keys: Keys
+    _keys: Keys = attrs.field(converter=read_only)
     _entries: list[CatalogueEntry]
 
     @property

@@ -78,13 +78,14 @@ def serve(
         ) from error
 
     config = session.existing_config("base")
+    base_alone = by_base or not config.has_store
     if port_file is not None and not port_file.parent.is_dir():
         raise BadInputError(
             f"no folder {port_file.parent}", remedy="name a port file in a folder that exists"
         )
     hosts = KnownHosts(names)
     with (
-        ServingRuntime(config, base_alone=by_base or not config.has_store, attributions=attributions) as runtime,
+        ServingRuntime(config, base_alone=base_alone, attributions=attributions) as runtime,
         closing(MapPage(runtime.map_supply)) as page,
     ):
         server = WebServer(page.application(hosts), host=host, port=port)
