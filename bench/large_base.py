@@ -149,12 +149,10 @@ def probe(way: str, root: Path, public_key: str, keys: Path) -> dict[str, float]
 def make_base(root: Path, tiles: int, contents: int, size: int) -> str:
     """A signed base in use below `root`, its tiles along the Z-curve; returns the public key."""
     generations = BaseGenerations(root / "base")
-    with generations.locked():
-        partial = generations.begin(1)
+    with generations.locked(), generations.building(1) as partial:
         manifest = write_files(partial, tiles, contents, size)
         envelope = new_envelope(manifest.encode(), PAYLOAD_TYPE)
         (partial / MANIFEST_FILE).write_bytes(envelope)
-        generations.complete(partial)
     key = root / "release.key"
     public_key = write_new_key(key)
     generations.sign("000001", key.read_bytes())

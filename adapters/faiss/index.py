@@ -22,6 +22,7 @@ from ...domain.values.tile_key import VariantTable
 from ...domain.values.tiles import TileId
 from ...ext import TileKeyCodec
 from ..descriptor_arrays import check_build, check_components, check_descriptors, checked_query, encode_tiles
+from ..files.refused_writes import refused_by_disk
 from ..own_process import OwnProcess
 from .area_search import AreaSearch, copied_descriptors
 from .build import SAMPLE
@@ -206,22 +207,12 @@ class FaissDescriptorIndex:
 
     def _built(self, build: Callable[[Path], MappedIndex]) -> IndexMetadata:
         """Let `build` fill the folder of a new generation, switch to it and answer from it."""
-        try:
-            with self.generations.locked():
-                partial = self.generations.begin()
-                try:
-                    mapped = build(partial)
-                    self.generations.switch(self.generations.complete(partial))
-                except BaseException:
-                    self.generations.discard(partial)
-                    raise
-                self._adopt(mapped)
-                self._prune()
-        except OSError as error:
-            raise IndexBuildError(
-                f"a new generation in {self.generations.root} can't be written: {error.strerror or error}",
-                remedy="make room or mend the disk, then build again",
-            ) from error
+        what = f"a new generation in {self.generations.root} can't be written"
+        with refused_by_disk(IndexBuildError, what, then="build again"), self.generations.locked():
+            with self.generations.building(switch=True) as partial:
+                mapped = build(partial)
+            self._adopt(mapped)
+            self._prune()
         return mapped.metadata
 
     def rollback(self, generation: str | None = None) -> IndexMetadata:
@@ -233,24 +224,18 @@ class FaissDescriptorIndex:
         """
         if not self.generations.names():
             raise self._none_built()
-        try:
-            with self.generations.locked():
-                name = self.generations.previous() if generation is None else generation
-                if name not in self.generations.names():
-                    raise IndexUnavailableError(
-                        f"{self.generations.root} holds no generation {name!r}",
-                        remedy=f"it holds {', '.join(self.generations.names()) or 'none'}",
-                    )
-                mapped = open_mapped_index(self.generations.folder(name), self._builder.params.ef_search)
-                self._check_model(mapped)
-                self.generations.switch(name)
-                self._adopt(mapped)
-        except OSError as error:
-            raise IndexUnavailableError(
-                f"the generation in use in {self.generations.root} can't be switched: "
-                f"{error.strerror or error}",
-                remedy="make room or mend the disk, then try again",
-            ) from error
+        what = f"the generation in use in {self.generations.root} can't be switched"
+        with refused_by_disk(IndexUnavailableError, what, then="try again"), self.generations.locked():
+            name = self.generations.previous() if generation is None else generation
+            if name not in self.generations.names():
+                raise IndexUnavailableError(
+                    f"{self.generations.root} holds no generation {name!r}",
+                    remedy=f"it holds {', '.join(self.generations.names()) or 'none'}",
+                )
+            mapped = open_mapped_index(self.generations.folder(name), self._builder.params.ef_search)
+            self._check_model(mapped)
+            self.generations.switch(name)
+            self._adopt(mapped)
         return mapped.metadata
 
     def seal_into(

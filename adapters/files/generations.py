@@ -174,11 +174,28 @@ class GenerationFolders:
         if self._folder.is_symlink():
             raise OSError(errno.ELOOP, "it is a symbolic link", str(self._folder))
 
-    def begin(self, number: int | None = None) -> Path:
-        """Remove the remains of killed builds and make the folder of a new build. Needs `locked`.
+    @contextmanager
+    def building(self, number: int | None = None, *, switch: bool = False) -> Iterator[Path]:
+        """A folder for the files of a new generation, which gets its name durably at the end of the block.
 
-        The build gets `number`, which no generation has, or by default the number behind the newest.
+        The files must be synced by then. With `switch` the generation is the one in use from then on. When
+        the block or a step behind it fails, the generation is removed, as far as the disk allows: the next
+        build removes remains under a name with `.partial`, of killed builds too. Needs `locked`.
+
+        The generation gets `number`, which no other one has, or by default the number behind the newest.
         """
+        partial = self._begin(number)
+        try:
+            yield partial
+            name = partial.name.removesuffix(_PARTIAL_SUFFIX)
+            publish_folder(partial, self.folder(name))
+            if switch:
+                self.switch(name)
+        except BaseException:
+            self._discard(partial)
+            raise
+
+    def _begin(self, number: int | None) -> Path:
         for entry in self._folder.iterdir():
             if entry.name.endswith(_PARTIAL_SUFFIX):
                 shutil.rmtree(entry)
@@ -189,12 +206,6 @@ class GenerationFolders:
         partial.mkdir(_FOLDER_MODE)
         give_to_folders_owner(partial, self._folder)
         return partial
-
-    def complete(self, partial: Path) -> str:
-        """Rename a build's folder, whose files are synced, to its final name, durably. Needs `locked`."""
-        name = partial.name.removesuffix(_PARTIAL_SUFFIX)
-        publish_folder(partial, self.folder(name))
-        return name
 
     def switch(self, name: str, identity: str | None = None) -> None:
         """Make a generation the one in use, durably, by one rename. Needs `locked`.
@@ -217,20 +228,11 @@ class GenerationFolders:
             with atomic_file(self.folder(name) / file_name, mode) as file:
                 file.write(content)
             return
-        partial = self.begin(int(name))
-        try:
-            with new_file(partial / file_name, mode) as file:
-                file.write(content)
-            self.complete(partial)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+        with self.building(int(name)) as partial, new_file(partial / file_name, mode) as file:
+            file.write(content)
 
-    def discard(self, partial: Path) -> None:
-        """Remove a failed build, as far as the disk allows, but never the generation in use. Needs `locked`.
-
-        Never raises: the next build removes remains under a name with `.partial`.
-        """
+    def _discard(self, partial: Path) -> None:
+        """Remove a failed build, but never the generation in use. Never raises."""
         folders = [partial]
         with contextlib.suppress(OSError, self._kind.unavailable):
             name = partial.name.removesuffix(_PARTIAL_SUFFIX)

@@ -16,6 +16,7 @@ from ...domain.errors import RecallListError
 from ...domain.ports.recall_source import RecallInForce
 from ...domain.values.recall_list import RecallList
 from ..files.generations import GenerationFolders, GenerationKind, open_generation_file
+from ..files.refused_writes import refused_by_disk
 from ..files.regular_file import read_at_most
 from ..signatures import Trust, new_envelope, open_envelope, who_signed
 from ..signed_files import SignedFiles
@@ -75,29 +76,24 @@ class RecallLists(GenerationFolders):
         """
         new = open_list(envelope, self._trust, where)
         number, name = new.recalls.number, f"{new.recalls.number:06d}"
-        try:
-            with self.locked():
-                last, identity = self._last()
-                if number < last:
-                    raise RecallListError(
-                        f"{where} is recall list {number}, which is older than list {last} in force",
-                        remedy=f"make a list with a number above {last}",
-                    )
-                if number == last and identity not in (None, new.identity):
-                    raise RecallListError(
-                        f"{where} is not the recall list {number} that is in force",
-                        remedy=f"make a list with a number above {last}",
-                    )
-                if number == last and self._is_whole(name, new):
-                    return new, False
-                self.put_file(name, LIST_FILE, envelope, _FILE_MODE)
-                self.switch(name, new.identity)
-                self.prune(0)
-        except OSError as error:
-            raise RecallListError(
-                f"recall list {number} can't be put in force in {self.root}: {error.strerror or error}",
-                remedy="make room or mend the disk, then apply it again",
-            ) from error
+        what = f"recall list {number} can't be put in force in {self.root}"
+        with refused_by_disk(RecallListError, what, then="apply it again"), self.locked():
+            last, identity = self._last()
+            if number < last:
+                raise RecallListError(
+                    f"{where} is recall list {number}, which is older than list {last} in force",
+                    remedy=f"make a list with a number above {last}",
+                )
+            if number == last and identity not in (None, new.identity):
+                raise RecallListError(
+                    f"{where} is not the recall list {number} that is in force",
+                    remedy=f"make a list with a number above {last}",
+                )
+            if number == last and self._is_whole(name, new):
+                return new, False
+            self.put_file(name, LIST_FILE, envelope, _FILE_MODE)
+            self.switch(name, new.identity)
+            self.prune(0)
         return new, True
 
     def _last(self) -> tuple[int, str | None]:

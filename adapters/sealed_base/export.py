@@ -9,6 +9,7 @@ from pathlib import Path
 from ...domain.errors import BaseSealError, BaseUnavailableError
 from ..files.atomic_file import new_file
 from ..files.generations import open_generation_file
+from ..files.refused_writes import refused_by_disk
 from ..signatures import Trust
 from .check import check_base
 from .generations import BaseGenerations, SignedManifest
@@ -34,26 +35,16 @@ def export_generation(
     """
     source = open_base(generations, name, trust, require_signature=False)
     copies = BaseGenerations(target)
-    try:
-        with copies.locked():
-            if name in copies.names():
-                raise BaseSealError(
-                    f"{target} holds a generation {name}",
-                    remedy="export to another folder, or remove that one",
-                )
-            partial = copies.begin(int(name))
-            try:
-                _copy(source, partial, progress)
-                check_copy(copies, partial, name, trust)
-                copies.complete(partial)
-            except BaseException:
-                copies.discard(partial)
-                raise
-    except OSError as error:
-        raise BaseSealError(
-            f"{name} can't be copied to {target}: {error.strerror or error}",
-            remedy="make room or mend the disk, then export again",
-        ) from error
+    what = f"{name} can't be copied to {target}"
+    with refused_by_disk(BaseSealError, what, then="export again"), copies.locked():
+        if name in copies.names():
+            raise BaseSealError(
+                f"{target} holds a generation {name}",
+                remedy="export to another folder, or remove that one",
+            )
+        with copies.building(int(name)) as partial:
+            _copy(source, partial, progress)
+            check_copy(copies, partial, name, trust)
     return source.signed
 
 

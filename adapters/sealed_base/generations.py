@@ -12,6 +12,7 @@ from ...domain.errors import BaseSealError, BaseUnavailableError
 from ...domain.values.disk_usage import blocks_of
 from ..files.atomic_file import atomic_file
 from ..files.generations import GenerationFolders, GenerationKind, open_generation_file
+from ..files.refused_writes import refused_by_disk
 from ..files.regular_file import read_at_most
 from ..signatures import SignatureError, Trust, open_envelope, signed, who_signed
 from .manifest import MANIFEST_FILE, MOST_MANIFEST_BYTES, PAYLOAD_TYPE, BaseManifest, decode_manifest
@@ -60,23 +61,13 @@ class BaseGenerations(GenerationFolders):
         `number` is by default the one behind the newest. A crash leaves a folder that the next seal removes.
         Raises `BaseSealError`, and what `write_generation` raises.
         """
-        try:
-            with self.locked():
-                if number is not None:
-                    self.refuse_taken(number)
-                partial = self.begin(number)
-                try:
-                    generation = int(partial.name.partition(".")[0])
-                    manifest = write_generation(partial, generation, source, plan, progress)
-                    self.complete(partial)
-                except BaseException:
-                    self.discard(partial)
-                    raise
-        except OSError as error:
-            raise BaseSealError(
-                f"a new generation in {self.root} can't be written: {error.strerror or error}",
-                remedy="make room or mend the disk, then seal again",
-            ) from error
+        what = f"a new generation in {self.root} can't be written"
+        with refused_by_disk(BaseSealError, what, then="seal again"), self.locked():
+            if number is not None:
+                self.refuse_taken(number)
+            with self.building(number) as partial:
+                generation = int(partial.name.partition(".")[0])
+                manifest = write_generation(partial, generation, source, plan, progress)
         return manifest
 
     def refuse_taken(self, number: int) -> None:
@@ -98,14 +89,12 @@ class BaseGenerations(GenerationFolders):
                 content = signed(envelope, PAYLOAD_TYPE, private_key)
             except SignatureError as error:
                 raise BaseSealError(f"generation {name} can't be signed: {error}") from error
-            try:
-                with atomic_file(self.folder(name) / MANIFEST_FILE, FILE_MODE) as file:
-                    file.write(content)
-            except OSError as error:
-                raise BaseSealError(
-                    f"the signature of {name} can't be written: {error.strerror or error}",
-                    remedy="make room or mend the disk, then sign again",
-                ) from error
+            path, what = self.folder(name) / MANIFEST_FILE, f"the signature of {name} can't be written"
+            with (
+                refused_by_disk(BaseSealError, what, then="sign again"),
+                atomic_file(path, FILE_MODE) as file,
+            ):
+                file.write(content)
 
     def manifest(self, name: str, trust: Trust) -> SignedManifest:
         """The manifest of a generation. Raises `BaseUnavailableError`, but not for missing signatures."""
@@ -151,13 +140,9 @@ class BaseGenerations(GenerationFolders):
                 )
             self.refuse_untrusted(opened, trust, require_signature=require_signature)
             self.refuse_recalled(opened.manifest, recall_number)
-            try:
+            what = f"the generation in use in {self.root} can't be switched"
+            with refused_by_disk(BaseUnavailableError, what, then="try again"):
                 self.switch(chosen, opened.identity)
-            except OSError as error:
-                raise BaseUnavailableError(
-                    f"the generation in use in {self.root} can't be switched: {error.strerror or error}",
-                    remedy="make room or mend the disk, then try again",
-                ) from error
         return opened
 
     def total_bytes(self) -> int:

@@ -15,6 +15,7 @@ import attrs
 
 from ...domain.errors import BaseSealError, BaseUnavailableError
 from ..files.generations import GenerationFolders, GenerationKind, open_generation_file
+from ..files.refused_writes import refused_by_disk
 from ..files.regular_file import read_at_most
 from ..signatures import Trust, open_envelope, who_signed
 from ..signed_files import SignedFiles
@@ -127,23 +128,18 @@ class KeyLists(GenerationFolders):
         Raises `BaseUnavailableError` for a list that the keys in force have not signed as it must be, that is
         older than the list in force, or has its number and another content; and beside another application.
         """
-        try:
-            with self.locked():
-                new = self.open(envelope, where)
-                last, _ = self._last()
-                if new.keys.number == last:
-                    return new, False
-                for name in self.names():  # of a crash; never in force, so not a part of the chain
-                    if int(name) > last:
-                        self.remove(name)
-                name = f"{new.keys.number:06d}"
-                self.put_file(name, LIST_FILE, envelope, _FILE_MODE)
-                self.switch(name, new.identity)
-        except OSError as error:
-            raise BaseUnavailableError(
-                f"{where} can't be put in force in {self.root}: {error.strerror or error}",
-                remedy="make room or mend the disk, then apply it again",
-            ) from error
+        what = f"{where} can't be put in force in {self.root}"
+        with refused_by_disk(BaseUnavailableError, what, then="apply it again"), self.locked():
+            new = self.open(envelope, where)
+            last, _ = self._last()
+            if new.keys.number == last:
+                return new, False
+            for name in self.names():  # of a crash; never in force, so not a part of the chain
+                if int(name) > last:
+                    self.remove(name)
+            name = f"{new.keys.number:06d}"
+            self.put_file(name, LIST_FILE, envelope, _FILE_MODE)
+            self.switch(name, new.identity)
         return new, True
 
     def _last(self) -> tuple[int, str | None]:

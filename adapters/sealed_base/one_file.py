@@ -20,6 +20,7 @@ from ...domain.errors import BaseSealError
 from ..files.atomic_file import atomic_file, new_file
 from ..files.file_digests import PartHasher
 from ..files.generations import open_generation_file
+from ..files.refused_writes import refused_by_disk
 from ..files.regular_file import open_regular
 from ..signatures import Trust, payload_of
 from .export import check_copy
@@ -63,7 +64,7 @@ def export_file(
     with closing(open_base(generations, name, trust, require_signature=False)) as base:
         if target.exists():
             raise BaseSealError(f"{target} is there already", remedy="name a new file")
-        try:
+        with refused_by_disk(BaseSealError, f"{name} can't be copied to {target}", then="export again"):
             with atomic_file(target, _HANDED_ON_MODE, is_new=True) as file:
                 written = _write(base, file, progress)
             if _digest(target) != written:
@@ -74,11 +75,6 @@ def export_file(
                 )
             with atomic_file(target.with_name(f"{target.name}.sha256"), _HANDED_ON_MODE) as beside:
                 beside.write(f"{written}  {target.name}\n".encode())
-        except OSError as error:
-            raise BaseSealError(
-                f"{name} can't be copied to {target}: {error.strerror or error}",
-                remedy="make room or mend the disk, then export again",
-            ) from error
         return base.signed, written
 
 
@@ -94,41 +90,35 @@ def import_file(
     bytes. Raises `BaseSealError` for a file that is no such export or damaged, and for a generation that is
     there already; `BaseUnavailableError` for a folder of generations that can't be read.
     """
-    try:
-        with os.fdopen(open_regular(source, os.O_RDONLY, follow=True), "rb") as file, generations.locked():
-            name, envelope, manifest = _read_manifest(file, source)
-            if name in generations.names():
-                raise BaseSealError(
-                    f"{generations.root} holds a generation {name}",
-                    remedy="it is there already, or remove that one",
-                )
-            sizes = _sizes(manifest)
-            total = _length(len(envelope), sizes)
-            if os.fstat(file.fileno()).st_size != total:
-                raise _no_export(source, f"it has {os.fstat(file.fileno()).st_size} bytes, not {total}")
-            partial = generations.begin(int(name))
-            try:
-                with new_file(partial / MANIFEST_FILE, FILE_MODE) as copy:
-                    copy.write(envelope)
-                for each, size in sizes.items():
-                    _expect_header(file, f"{name}/{each}", size, source)
-                    with new_file(partial / each, FILE_MODE) as copy:
-                        for chunk in _exactly(file, size, source):
-                            copy.write(chunk)
-                            progress(file.tell(), total)
-                    _skip_padding(file, size, source)
-                if file.read(len(_END)) != _END:
-                    raise _no_export(source, "it does not end as it should")
-                check_copy(generations, partial, name, trust)
-                generations.complete(partial)
-            except BaseException:
-                generations.discard(partial)
-                raise
-    except OSError as error:
-        raise BaseSealError(
-            f"{source} can't be copied to {generations.root}: {error.strerror or error}",
-            remedy="make room or mend the disk, then import again",
-        ) from error
+    what = f"{source} can't be copied to {generations.root}"
+    with (
+        refused_by_disk(BaseSealError, what, then="import again"),
+        os.fdopen(open_regular(source, os.O_RDONLY, follow=True), "rb") as file,
+        generations.locked(),
+    ):
+        name, envelope, manifest = _read_manifest(file, source)
+        if name in generations.names():
+            raise BaseSealError(
+                f"{generations.root} holds a generation {name}",
+                remedy="it is there already, or remove that one",
+            )
+        sizes = _sizes(manifest)
+        total = _length(len(envelope), sizes)
+        if os.fstat(file.fileno()).st_size != total:
+            raise _no_export(source, f"it has {os.fstat(file.fileno()).st_size} bytes, not {total}")
+        with generations.building(int(name)) as partial:
+            with new_file(partial / MANIFEST_FILE, FILE_MODE) as copy:
+                copy.write(envelope)
+            for each, size in sizes.items():
+                _expect_header(file, f"{name}/{each}", size, source)
+                with new_file(partial / each, FILE_MODE) as copy:
+                    for chunk in _exactly(file, size, source):
+                        copy.write(chunk)
+                        progress(file.tell(), total)
+                _skip_padding(file, size, source)
+            if file.read(len(_END)) != _END:
+                raise _no_export(source, "it does not end as it should")
+            check_copy(generations, partial, name, trust)
     return generations.manifest(name, trust)
 
 
