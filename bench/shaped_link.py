@@ -15,7 +15,6 @@ import subprocess
 import threading
 import time
 from collections import deque
-from types import TracebackType
 
 import attrs
 
@@ -111,9 +110,7 @@ class ShapedLink:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def _make_end(self, namespace: str, address: str, peer: str) -> int:

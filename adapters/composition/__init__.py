@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ...domain.errors import DescriptorModelError, IndexUnavailableError, RuntimeNotAvailableError
@@ -55,9 +54,7 @@ class Runtime(UploadParts, RecallParts, ReadinessParts, BuildingParts, HealthPar
     def __enter__(self) -> Runtime:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
 

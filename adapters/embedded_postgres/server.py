@@ -13,7 +13,6 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 
 from ...domain.errors import StoreUnavailableError
 from ..files.file_lock import FileLock
@@ -147,9 +146,7 @@ class EmbeddedPostgres:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.stop()
 
     @contextlib.contextmanager

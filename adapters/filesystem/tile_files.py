@@ -9,7 +9,6 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from uuid import UUID
 
 from ...domain.errors import (
@@ -107,9 +106,7 @@ class FilesystemTileFiles:
     def __enter__(self) -> FilesystemTileFiles:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def __str__(self) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
 from ...domain.policies.upload_batching import BatchLimits
 from ...domain.ports.clock import Clock
 from ...domain.ports.upload_ledger import UploadLedger
@@ -45,7 +43,5 @@ class HttpTileUploader(PendingTileUploader):
     def __enter__(self) -> HttpTileUploader:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()

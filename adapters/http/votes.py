@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
 from ...domain.ports.clock import Clock
 from ...domain.uploads.pull_votes import ProviderVote, VotesPage
 from ..loop_thread import LoopThread
@@ -37,7 +35,5 @@ class HttpVoteSource:
     def __enter__(self) -> HttpVoteSource:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._loop.close(self._client.close())

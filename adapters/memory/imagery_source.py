@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from types import TracebackType
 
 from ...domain.errors import ImagerySourceError
 from ...domain.ports.imagery_source import (
@@ -86,7 +85,5 @@ class MemoryImagerySource:
     def __enter__(self) -> MemoryImagerySource:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         return None

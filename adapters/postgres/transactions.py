@@ -14,7 +14,6 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from types import TracebackType
 
 import attrs
 import psycopg
@@ -80,9 +79,7 @@ class TileTransaction:
         self._backend_pid = self.connection.pgconn.backend_pid
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         try:
             self._end()
         finally:

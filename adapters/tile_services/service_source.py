@@ -7,7 +7,6 @@ import random
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 
 import attrs
 
@@ -149,9 +148,7 @@ class TileServiceSource:
     def __enter__(self) -> TileServiceSource:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.stop()
         self._pool.shutdown(cancel_futures=True)
         self._exchange.close()
