@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -198,10 +198,7 @@ class BaseParts(StoreParts):
     @cached_property
     def sealed_store(self) -> SealedTileStore:
         """The sealed base alone, without a database. Raises `BaseUnavailableError`."""
-        gate, clock = self.base_gate, self.base_clock_guard
-        return self._sealed_store(
-            lambda tile_id, captured_us: judge_stored(gate, clock, tile_id, captured_us)
-        )
+        return self._sealed_store(partial(judge_stored, self.base_gate, self.base_clock_guard))
 
     @cached_property
     def base_gate(self) -> FreshnessGate:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 
 from ..errors import DuplicateTileError, ForkedProcessError, StoreUnavailableError
 from ..make_events import lookup_unknown_event
 from ..policies.clock_trust import ClockFault
-from ..policies.freshness import FreshnessVerdict
 from ..ports.clock import Clock
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.headroom import Headroom, NoBudget
@@ -17,10 +17,8 @@ from ..ports.tile_catalogue import TileCatalogue
 from ..ports.tile_files import TileFiles
 from ..ports.tile_rows import TileRows
 from ..ports.tile_store import AmendedTile, ReplacedTile, TileWriteOutcome
-from ..values.catalogue_entries import CatalogueMatches
 from ..values.pixels import TileBytes, TilePixelHandle, as_bytes
 from ..values.tile_changes import ChangeKind, TileChange
-from ..values.tile_grid import Bbox
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
 from ..values.validators import check_kind, check_timeout, taken_as
 from .amend_tile import TileAmender
@@ -32,11 +30,12 @@ from .read_tile import FastReader, SupportsFastReader, TileReader
 from .recall_guard import RecallGuard, no_recalls
 from .recovery import ReconcileReport, reconcile
 from .replace_tile import replace_tile
+from .stored_tiles import StoredTiles
 from .write_batch import checked_batch, write_batch
 from .write_tile import WriteParts, write_tile
 
 
-class FileBackedTileStore:
+class FileBackedTileStore(StoredTiles):
     """A `TileStore` over `TileRows` and `TileFiles`, for one process; other processes may use the same store.
 
     A committed tile has its file with the right hash; a file without a committed row is never read. Also
@@ -72,12 +71,24 @@ class FileBackedTileStore:
         `recalls` refuses the tiles of a recall list; default none.
         `check_process` raises `ForkedProcessError` in a child that was forked since; it must take no lock.
         """
-        self._check_process = check_process
-        self._gate = gate
-        self._clock = ClockGuard(clock, sync.catalogue, recorder) if clock_guard is None else clock_guard
-        self._recalls = no_recalls() if recalls is None else recalls
-        self._sync = sync
-        self._catalogue = sync.catalogue
+        guard = ClockGuard(clock, sync.catalogue, recorder) if clock_guard is None else clock_guard
+        super().__init__(
+            rows,
+            sync=sync,
+            reader=TileReader(
+                files=files,
+                catalogue=sync.catalogue,
+                mapping_cache=sync.mapping_cache,
+                when_missing=self._forget_missing,
+                verify_hash=verify_hash,
+                recalls=no_recalls() if recalls is None else recalls,
+                accepts=self._accepts,
+            ),
+            judge=partial(judge_stored, gate, guard),
+            read_deadline_s=read_deadline_s,
+            check_process=check_process,
+        )
+        self._clock = guard
         self._get_cached = sync.mapping_cache.get  # bound once: the look-up is a good part of a read's time
         self._deleter = TileDeleter(rows, files, sync)
         self._write_parts = WriteParts(
@@ -87,24 +98,14 @@ class FileBackedTileStore:
             headroom=NoBudget() if headroom is None else headroom,
             sync=sync,
             clock=clock,
-            clock_guard=self._clock,
+            clock_guard=guard,
             recorder=recorder,
             recalls=self._recalls,
         )
         self._amender = TileAmender(rows=rows, gate=gate, sync=sync, clock=clock, recorder=recorder)
-        self._reader = TileReader(
-            files=files,
-            catalogue=sync.catalogue,
-            mapping_cache=sync.mapping_cache,
-            when_missing=self._forget_missing,
-            verify_hash=verify_hash,
-            recalls=self._recalls,
-            accepts=self._accepts,
-        )
         self.unknown_lookups = 0
         """Lookups whose candidates were all unknown to this store."""
         self._fast_reads: FastReader | None = None
-        self._read_deadline_s = read_deadline_s
         if isinstance(files, SupportsFastReader) and not verify_hash:
             self._read_fast(files)
         self.opened: ReconcileReport = reconcile(
@@ -162,45 +163,10 @@ class FileBackedTileStore:
         handle = self._get_cached(tile_id)
         return self._reader.read_first(tile_id, timeout_s) if handle is None else handle
 
-    def read_tile_bytes(self, tile_id: TileId) -> bytes:
-        """See `SupportsLocalReads`."""
-        return self._reader.read_bytes(tile_id, self._read_deadline_s)
-
-    def tile_exists(self, tile_id: TileId) -> bool:
-        """See `TileStore`."""
-        return tile_id in self._catalogue
-
     def is_sealed(self, tile_id: TileId) -> bool:
         """Whether a sealed base holds the tile, which can't be changed then; a store alone has none."""
         check_kind(tile_id, TileId, "tile_id")
         return False
-
-    def captured_us(self, tile_id: TileId) -> int | None:
-        """See `ReadableTiles`."""
-        return self._catalogue.captured_us(tile_id)
-
-    def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
-        """See `ReadableTiles`; the database is asked."""
-        committed = self._write_parts.rows.committed_among(taken_as(tile_ids, TileId, "tile_ids"))
-        return {tile_id: row.dataset for tile_id, row in committed.items()}
-
-    def content_sha256(self, tile_id: TileId) -> str | None:
-        """See `ReadableTiles`."""
-        return self._catalogue.content_sha256(tile_id)
-
-    def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
-        """See `SupportsLocalReads`."""
-        captured_us = self.captured_us(tile_id)
-        if captured_us is None:
-            return None
-        verdict = self.judge(tile_id, captured_us)
-        if self._recalls.in_force is None:
-            return verdict
-        return self._recalls.judged(verdict, tile_id, captured_us, self.content_sha256(tile_id))
-
-    def judge(self, tile_id: TileId, captured_us: int) -> FreshnessVerdict:
-        """The verdict as of now on a tile by its capture time, in microseconds since 1970."""
-        return judge_stored(self._gate, self._clock, tile_id, captured_us)
 
     @property
     def clock_fault(self) -> ClockFault | None:
@@ -217,10 +183,6 @@ class FileBackedTileStore:
         """See `RecordsLookups`."""
         self.unknown_lookups += 1
         self._write_parts.recorder.record(lookup_unknown_event(taken_as(tile_ids, TileId, "tile_ids")))
-
-    def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
-        """See `SupportsLocalReads`."""
-        return self._recalls.without_recalled(self._catalogue.query_by_bbox(bbox, zoom_level))
 
     def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
         """See `TileStore`."""
@@ -277,17 +239,3 @@ class FileBackedTileStore:
         self._check_process()
         check_kind(tile_id, TileId, "tile_id")
         return self._deleter.evict_tile(tile_id)
-
-    def apply_changes(self, changes: Iterable[TileChange]) -> None:
-        """See `TileChangeListener`."""
-        self._check_process()
-        self._sync.apply(changes)
-
-    def reload(self) -> None:
-        """See `TileChangeListener`; reads and writes go on during the reload."""
-        self._check_process()
-        self._sync.reload()
-
-    def __len__(self) -> int:
-        """How many committed tiles this process knows."""
-        return len(self._catalogue)
