@@ -32,11 +32,11 @@ class CallableModel:
                 remedy="give it an attribute `digest`: the SHA-256 of its weights, as 64 lower hex digits",
             )
         try:
-            self._headings = check_headings(getattr(describe, "headings", (0,)))
+            self.headings = check_headings(getattr(describe, "headings", (0,)))
         except (TypeError, ValueError) as error:
             raise DescriptorModelError(f"{where}: {error}", remedy="correct its `headings`") from error
-        self._describe, self._digest = describe, digest
-        self._name = model_name(str(getattr(describe, "label", where.rpartition(":")[2])), digest)
+        self._describe, self.digest = describe, digest
+        self.name = model_name(str(getattr(describe, "label", where.rpartition(":")[2])), digest)
 
     @classmethod
     def named(cls, where: str) -> CallableModel:
@@ -56,21 +56,6 @@ class CallableModel:
             ) from error
         return cls(found, where)
 
-    @property
-    def name(self) -> str:
-        """See `DescriptorModel`."""
-        return self._name
-
-    @property
-    def digest(self) -> str:
-        """See `DescriptorModel`."""
-        return self._digest
-
-    @property
-    def headings(self) -> tuple[int, ...]:
-        """See `DescriptorModel`."""
-        return self._headings
-
     def describe(self, pictures: Pictures) -> Descriptors:
         """See `DescriptorModel`."""
         check_pictures(pictures)
@@ -79,9 +64,9 @@ class CallableModel:
         except (Exception, SystemExit) as error:
             _let_ends_through(error)
             raise DescriptorModelError(
-                f"{self._name} fails: {type(error).__name__}: {error}", remedy="correct the callable"
+                f"{self.name} fails: {type(error).__name__}: {error}", remedy="correct the callable"
             ) from error
-        return checked_answer(answer, len(pictures), self._name)
+        return checked_answer(answer, len(pictures), self.name)
 
 
 def _let_ends_through(error: BaseException) -> None:

@@ -33,7 +33,8 @@ class OnnxModel:
     """The network of one ONNX file with its preprocessing; see `DescriptorModel`.
 
     The bytes that were hashed are the bytes that run. One input of three colours, one output of one row a
-    picture. A network for a fixed number of pictures is called as often as needed.
+    picture. A network for a fixed number of pictures is called as often as needed. The digest is over the
+    bytes of the file and the preprocessing.
     """
 
     def __init__(self, path: Path, *, providers: Sequence[str], threads: int | None = None) -> None:
@@ -51,24 +52,10 @@ class OnnxModel:
             )
         self._session = _open_session(path, content, providers, threads)
         self._steps = _steps_of(path, self._session.get_modelmeta().custom_metadata_map)
-        self._digest = hashlib.sha256(hashlib.sha256(content).digest() + self._steps.canonical).hexdigest()
-        self._name = model_name(self._steps.name or path.stem, self._digest)
+        self.digest = hashlib.sha256(hashlib.sha256(content).digest() + self._steps.canonical).hexdigest()
+        self.name = model_name(self._steps.name or path.stem, self.digest)
+        self.headings = self._steps.headings
         self._input, self._fixed_batch, self._channels_last = self._checked_input(path)
-
-    @property
-    def name(self) -> str:
-        """See `DescriptorModel`."""
-        return self._name
-
-    @property
-    def digest(self) -> str:
-        """See `DescriptorModel`: over the file's bytes and the preprocessing."""
-        return self._digest
-
-    @property
-    def headings(self) -> tuple[int, ...]:
-        """See `DescriptorModel`."""
-        return self._steps.headings
 
     def describe(self, pictures: Pictures) -> Descriptors:
         """See `DescriptorModel`; pictures must be square."""
@@ -90,9 +77,9 @@ class OnnxModel:
             )
         except Exception as error:
             raise DescriptorModelError(
-                f"{self._name} fails: {error}", remedy="correct the network, or describe fewer at a time"
+                f"{self.name} fails: {error}", remedy="correct the network, or describe fewer at a time"
             ) from error
-        return checked_answer(answer, step, self._name)[:count]
+        return checked_answer(answer, step, self.name)[:count]
 
     def _checked_input(self, path: Path) -> tuple[Any, int | None, bool]:
         """The input, the number of pictures that it is fixed to (None: any), whether colours come last."""
