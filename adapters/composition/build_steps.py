@@ -26,7 +26,7 @@ from ...domain.intake.mosaic import Mosaic, MosaicBlock
 from ...domain.intake.provision import ProvisionTerms
 from ...domain.intake.report import Refusal
 from ...domain.policies.jpeg import JpegWalk
-from ...domain.values.catalogue_entries import SHA256_BYTES, CatalogueColumns
+from ...domain.values.catalogue_entries import CatalogueColumns
 from ...domain.values.descriptors import VectorStorage
 from ...domain.values.tile_key import VariantTable, decode_tile_key
 from ...domain.values.tiles import TileId
@@ -154,7 +154,7 @@ def describe(job: DescribeJob, tiles: BlockFile) -> BlockOutcome:
     model = _opened(job.identity, lambda stack: _open_model(job))
     multiply_by_one_thread()
     described = describe_block(
-        _chosen(rows),
+        ChosenTiles(CatalogueColumns.of_table(rows), VariantTable(), Counter()),
         range(len(rows)),
         supply,
         model,
@@ -246,19 +246,6 @@ def _open_model(job: DescribeJob) -> Any:
             remedy="install the same network on all machines",
         )
     return model
-
-
-def _chosen(rows: Any) -> ChosenTiles:
-    captured_us = rows["captured_us"].astype(np.int64)
-    columns = CatalogueColumns(
-        keys=rows["key"].astype(np.int64),
-        captured_us=captured_us,
-        accessed_us=captured_us,
-        disk_bytes=rows["length"].astype(np.int64),
-        flags=np.zeros(len(rows), np.uint8),
-        content_sha256=np.frombuffer(rows["sha256"].tobytes(), np.uint8).reshape(-1, SHA256_BYTES),
-    )
-    return ChosenTiles(columns, VariantTable(), Counter())
 
 
 def _refusal(tile_id: TileId, kind: str) -> Refusal:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ...domain.describe_tiles import TileSupply
-from ...domain.values.catalogue_entries import SHA256_BYTES, CatalogueColumns
+from ...domain.values.catalogue_entries import CatalogueColumns
 from ...domain.values.tile_key import VariantTable
 from .sealing_parts import SealingParts
 
@@ -34,16 +32,7 @@ class DescribingParts(SealingParts):
         )
 
     def _columns_of_base(self) -> tuple[CatalogueColumns, VariantTable]:
-        facts = self.mapped_base.checked_facts()
-        captured_us = facts["captured_us"].astype(np.int64)
-        columns = CatalogueColumns(
-            keys=facts["key"].astype(np.int64),
-            captured_us=captured_us,
-            accessed_us=captured_us,
-            disk_bytes=facts["length"].astype(np.int64),
-            flags=facts["flags"].astype(np.uint8),
-            content_sha256=np.frombuffer(facts["sha256"].tobytes(), np.uint8).reshape(-1, SHA256_BYTES),
-        )
+        columns = CatalogueColumns.of_table(self.mapped_base.checked_facts())
         return columns, self.mapped_base.signed.manifest.variants
 
     def recall_identity(self) -> str:

@@ -161,6 +161,23 @@ class CatalogueColumns:
         )
 
     @classmethod
+    def of_table(cls, table: npt.NDArray[np.void]) -> CatalogueColumns:
+        """The columns of rows with `key`, `captured_us`, `length`, `sha256` (32 bytes), and perhaps `flags`.
+
+        Each tile counts as last read when it was captured.
+        """
+        names = table.dtype.names or ()
+        captured_us = table["captured_us"].astype(np.int64)
+        return cls(
+            table["key"].astype(np.int64),
+            captured_us,
+            captured_us,
+            table["length"].astype(np.int64),
+            table["flags"].astype(np.uint8) if "flags" in names else np.zeros(len(table), np.uint8),
+            np.frombuffer(table["sha256"].tobytes(), np.uint8).reshape(-1, SHA256_BYTES),
+        )
+
+    @classmethod
     def joined(cls, parts: Sequence[CatalogueColumns]) -> CatalogueColumns:
         """The rows of all `parts`, one after the other."""
         return cls(*(np.concatenate([getattr(part, field) for part in parts]) for field in _KINDS))
