@@ -13,8 +13,8 @@ import numpy.typing as npt
 from ..domain.errors import IndexBuildError
 from ..domain.values.descriptors import VectorStorage, check_descriptor_model
 from ..domain.values.tile_key import VariantTable
-from ..domain.values.tiles import TileId, check_aware_utc
-from ..domain.values.validators import check_kind, check_methods
+from ..domain.values.tiles import TileId
+from ..domain.values.validators import check_aware_utc, check_kind, check_methods
 
 _COMPONENTS: dict[VectorStorage, np.dtype[Any]] = {
     VectorStorage.FLOAT16: np.dtype("<f2"),

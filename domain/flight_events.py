@@ -13,8 +13,7 @@ from typing import Any
 
 import attrs
 
-from .values.tiles import check_aware_utc
-from .values.validators import is_a
+from .values.validators import aware_utc, is_a
 
 SCHEMA_VERSION = "1.10.0"
 
@@ -201,16 +200,12 @@ class RecordEnvelope:
     """See `Severity`."""
     reason: str
     """Short stable code."""
-    wall_time: datetime = attrs.field()
+    wall_time: datetime = attrs.field(validator=aware_utc)
     """What the clock said; it may be wrong."""
     monotonic_ns: int
     """Nanoseconds that never go back within one process."""
     payload: Mapping[str, Any]
     """JSON values."""
-
-    @wall_time.validator
-    def _aware(self, _: attrs.Attribute[datetime], value: datetime) -> None:
-        check_aware_utc(value, "wall_time")
 
     @classmethod
     def of(cls, event: FlightEvent, *, wall_time: datetime, monotonic_ns: int) -> RecordEnvelope:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 
-from ...domain.values.validators import check_one_line, is_real, is_whole
+from ...domain.values.validators import check_number, check_one_line, is_real, is_sha256, is_whole
 
 MIB = 1 << 20
 GIB = 1 << 30
 MAX_BYTES = (1 << 63) - 1
 """The largest number of bytes that the database holds."""
-
-_PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
 
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
@@ -26,15 +23,14 @@ def about(text: str, unit: str | None = None) -> dict[str, Any]:
     return {"about": text, "unit": unit}
 
 
-def whole(low: int, high: int | None = None) -> Validator:
+def whole(low: int, high: int) -> Validator:
     """Accept whole numbers from `low` to `high`."""
 
     def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         if not is_whole(value):
             raise ValueError(f"{attribute.name} must be a whole number, got {value!r}")
-        if value < low or (high is not None and value > high):
-            bounds = f"{low} or more" if high is None else f"within {low}..{high}"
-            raise ValueError(f"{attribute.name} must be {bounds}, got {value!r}")
+        if not low <= value <= high:
+            raise ValueError(f"{attribute.name} must be within {low}..{high}, got {value!r}")
 
     return check
 
@@ -51,14 +47,9 @@ def seconds(low: float, high: float) -> Validator:
     return check
 
 
-def share() -> Validator:
+def share(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     """Accept numbers from 0 to 1."""
-
-    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-            raise ValueError(f"{attribute.name} must be a number within 0..1, got {value!r}")
-
-    return check
+    check_number(attribute.name, value, 0, 1)
 
 
 def public_keys(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -66,7 +57,7 @@ def public_keys(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not isinstance(value, tuple):
         raise ValueError(f"{attribute.name} must be a tuple, got {value!r}")
     for key in value:
-        if not isinstance(key, str) or not _PUBLIC_KEY.fullmatch(key):
+        if not is_sha256(key):  # a public key has as many digits as a SHA-256
             raise ValueError(f"{attribute.name} must be of 64 lower hexadecimal digits each, got {key!r}")
     if len(set(value)) != len(value):
         raise ValueError(f"{attribute.name} must not list a key twice")

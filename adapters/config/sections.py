@@ -90,7 +90,7 @@ class BudgetConfig:
     )
     onboard_share: float = attrs.field(
         default=0.25,
-        validator=share(),
+        validator=share,
         metadata=about(
             "Part of `max_bytes` that onboard tiles may use; beyond it their writes are refused. They "
             "evict onboard tiles only, never the map."

@@ -28,7 +28,6 @@ from ...domain.values.validators import is_sha256
 from ..config.secret import HIDDEN
 from ..upload_protocol import BATCH_TYPE, CURSOR, HEADER_LENGTH_BYTES, PROBLEM_TYPE
 
-MAX_CODE_LENGTH = 64
 MAX_DETAIL_LENGTH = 500
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import datetime, timedelta
 
-from ...domain.values.tiles import check_aware_utc
+from ...domain.values.validators import check_aware_utc
 
 
 class ManualClock:

@@ -23,14 +23,8 @@ from ...domain.values.tile_changes import ChangeKind, TileChange
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_names import ZERO_UUID
 from ...domain.values.tile_rules import is_pending_upload, may_be_evicted
-from ...domain.values.tiles import (
-    TileId,
-    TileMetadata,
-    TileMetadataPersistent,
-    VotingStatus,
-    check_aware_utc,
-)
-from ...domain.values.validators import check_bool, check_kind, check_limit
+from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, VotingStatus
+from ...domain.values.validators import check_aware_utc, check_bool, check_kind, check_limit
 
 _PUBLISHED = {"captured_at", "content_sha256", "freshness_label", "voting_status", "uploaded_at", "pinned"}
 """Facts whose change is told to listeners; access times are not."""

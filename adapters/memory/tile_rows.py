@@ -23,14 +23,8 @@ from ...domain.values.disk_usage import DiskUsage
 from ...domain.values.tile_changes import ChangeKind
 from ...domain.values.tile_key import VariantTable
 from ...domain.values.tile_rules import may_be_evicted
-from ...domain.values.tiles import (
-    FreshnessLabel,
-    TileId,
-    TileMetadata,
-    TileMetadataPersistent,
-    TileSource,
-    check_aware_utc,
-)
+from ...domain.values.tiles import FreshnessLabel, TileId, TileMetadata, TileMetadataPersistent, TileSource
+from ...domain.values.validators import check_aware_utc
 from .tile_metadata import MemoryTileMetadataStore
 
 STATEMENT_TIMEOUT_S = 30.0

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ...domain.policies.voting import check_requeue
-from ...domain.values.tiles import TileId, TileSource, VotingStatus, check_aware_utc
+from ...domain.values.tiles import TileId, TileSource, VotingStatus
 from ...domain.values.upload_reports import UploadListEntry
+from ...domain.values.validators import check_aware_utc
 from .tile_rows import MemoryTileRows
 
 

@@ -10,8 +10,8 @@ from ...domain.policies.voting import check_voting_step
 from ...domain.values.disk_usage import DiskUsage
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_names import ZERO_UUID
-from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, VotingStatus, check_aware_utc
-from ...domain.values.validators import check_bool, check_kind, check_limit
+from ...domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, VotingStatus
+from ...domain.values.validators import check_aware_utc, check_bool, check_kind, check_limit
 from .connection import Database
 from .predicates import HAS_CONTENT, IS_PENDING_UPLOAD, MAY_BE_EVICTED
 from .queries import read_total

@@ -18,13 +18,8 @@ import psycopg
 
 from ...domain.errors import CommitOutcomeUnknownError, TileNotFoundError
 from ...domain.values.disk_usage import DiskUsage
-from ...domain.values.tiles import (
-    FreshnessLabel,
-    TileId,
-    TileMetadata,
-    TileMetadataPersistent,
-    check_aware_utc,
-)
+from ...domain.values.tiles import FreshnessLabel, TileId, TileMetadata, TileMetadataPersistent
+from ...domain.values.validators import check_aware_utc
 from .address import Connection
 from .advisory_locks import (
     LOCK_EXCLUSIVE,

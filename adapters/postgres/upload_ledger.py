@@ -10,8 +10,9 @@ from uuid import UUID
 from ...domain.errors import TileNotFoundError
 from ...domain.policies.voting import check_requeue
 from ...domain.values.disk_usage import DiskUsage
-from ...domain.values.tiles import TileId, TileMetadataPersistent, check_aware_utc
+from ...domain.values.tiles import TileId, TileMetadataPersistent
 from ...domain.values.upload_reports import TileUploadResult, UploadListEntry, UploadReason
+from ...domain.values.validators import check_aware_utc
 from .connection import Database
 from .errors import translate_errors
 from .predicates import HAS_CONTENT, IS_PENDING_UPLOAD

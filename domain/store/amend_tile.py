@@ -19,8 +19,9 @@ from ..ports.clock import Clock
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.tile_rows import TileRows
 from ..ports.tile_store import AmendedTile, SupportsLocalWrites
-from ..values.tiles import FreshnessLabel, TileId, check_aware_utc
+from ..values.tiles import FreshnessLabel, TileId
 from ..values.timestamps import microseconds_of
+from ..values.validators import check_aware_utc
 from .catalogue_sync import CatalogueSync
 from .freshness_gate import FreshnessGate
 

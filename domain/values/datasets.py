@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
 
 import attrs
 
-from .validators import check_kind, check_one_line, is_a, is_sha256
+from .validators import aware_utc, check_kind, check_one_line, is_a, sha256_digits
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAX_TEXT = 1_000
@@ -68,24 +68,14 @@ class Dataset:
     """Whether the licence allows to store the tiles and fly with them; nothing is assumed."""
     source: str = attrs.field(validator=_text)
     """Where it came from, such as the name of a file, or an address without its token."""
-    source_sha256: str = attrs.field()
+    source_sha256: str = attrs.field(validator=sha256_digits)
     """The digest of the source, 64 lower-case hexadecimal digits."""
     digest_of: DigestOf = attrs.field(validator=is_a(DigestOf))
     """What the digest is taken over."""
-    captured_at: datetime | None = attrs.field(default=None)
+    captured_at: datetime | None = attrs.field(default=None, validator=attrs.validators.optional(aware_utc))
     """When the ground looked like that, for the whole dataset; None where tiles have dates of their own."""
     captured_from: str = attrs.field(validator=_text)
     """Where the capture dates came from."""
-
-    @source_sha256.validator
-    def _lower_hex(self, _: attrs.Attribute[str], value: str) -> None:
-        if not is_sha256(value):
-            raise ValueError(f"source_sha256 must be 64 lower-case hexadecimal digits, got {value!r}")
-
-    @captured_at.validator
-    def _aware_utc(self, _: attrs.Attribute[datetime | None], value: datetime | None) -> None:
-        if value is not None and (not isinstance(value, datetime) or value.utcoffset() != timedelta(0)):
-            raise ValueError(f"captured_at must be an aware datetime in UTC, got {value!r}")
 
     def is_of_source(self, other: Dataset) -> bool:
         """Whether both are of the same source with the same digest."""

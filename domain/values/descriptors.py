@@ -9,8 +9,8 @@ from enum import Enum
 import attrs
 
 from .tile_key import VariantTable
-from .tiles import TileId, check_aware_utc
-from .validators import check_kind, check_one_line, is_a, is_whole, plain_numbers
+from .tiles import TileId
+from .validators import aware_utc, check_kind, check_one_line, is_a, is_whole, plain_numbers
 
 MAX_MODEL_NAME = 500
 """Characters in the name of a network."""
@@ -103,7 +103,7 @@ class IndexMetadata:
     """That built it."""
     sha256: str = attrs.field(validator=is_a(str))
     """Of the file `tiles.index`."""
-    built_at: datetime = attrs.field()
+    built_at: datetime = attrs.field(validator=aware_utc)
     """When it was built."""
     variants: VariantTable = attrs.field(validator=is_a(VariantTable))
     """Decodes the tile keys that the index holds as ids."""
@@ -113,10 +113,6 @@ class IndexMetadata:
     """Of `tiles.rows`, which vouches for the place-ordered descriptors; None for an index without them."""
     generation: str | None = attrs.field(default=None, validator=is_a(str, or_none=True))
     """The name of its folder; None for an index that has no generations. Not in the file."""
-
-    @built_at.validator
-    def _aware(self, _: attrs.Attribute[datetime], value: datetime) -> None:
-        check_aware_utc(value, "built_at")
 
     @property
     def metric(self) -> DescriptorMetric:

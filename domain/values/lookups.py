@@ -17,8 +17,8 @@ from .corridors import Corridor
 from .descriptors import SearchHit
 from .shapes import Circle, MultiPolygon, Polygon, Shape
 from .tile_grid import Bbox
-from .tiles import TileId, check_aware_utc, parse_tile_id
-from .validators import is_a, is_real, plain_numbers
+from .tiles import TileId, parse_tile_id
+from .validators import aware_utc, is_a, is_real, plain_numbers
 
 LISTED_HITS = 1_000
 """How many hits of a lookup are recorded; their count is always whole."""
@@ -177,16 +177,12 @@ class PositionFix:
     """In degrees within -90..90."""
     lon: float
     """In degrees within -180..180."""
-    fixed_at: datetime = attrs.field()
+    fixed_at: datetime = attrs.field(validator=aware_utc)
     """When the frame was taken; aware."""
     error_m: float
     """Horizontal, 1-sigma, as the flight stack estimates it; metres, 0 or more."""
     lookup: str | None = attrs.field(default=None, validator=is_a(str, or_none=True))
     """The lookup that named the tile (`FoundTiles.lookup`)."""
-
-    @fixed_at.validator
-    def _aware(self, _: attrs.Attribute[datetime], value: datetime) -> None:
-        check_aware_utc(value, "fixed_at")
 
     def __attrs_post_init__(self) -> None:
         for name, low, high, value in (

@@ -9,9 +9,9 @@ from functools import cached_property
 import attrs
 
 from .areas import Area
-from .tiles import TileId, TileMetadata, check_aware_utc
+from .tiles import TileId, TileMetadata
 from .timestamps import microseconds_of
-from .validators import is_sha256, is_whole
+from .validators import check_aware_utc, is_sha256, is_whole
 
 MOST_NUMBER = 10**18 - 1
 """The greatest number of a list, and of a generation of the base."""

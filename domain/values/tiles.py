@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
 from uuid import UUID
 
@@ -12,7 +12,17 @@ import attrs
 from .datasets import check_dataset_name
 from .tile_grid import Bbox, check_zoom, column_and_row, north_west_corner, tile_bbox
 from .tile_names import location_hash_of, tile_uuid_of
-from .validators import as_whole, check_kind, is_a, is_real, is_sha256, is_whole, plain_numbers
+from .validators import (
+    as_whole,
+    aware_utc,
+    check_aware_utc,
+    check_kind,
+    is_a,
+    is_real,
+    is_whole,
+    plain_numbers,
+    sha256_digits,
+)
 
 
 class TileSource(str, Enum):
@@ -151,23 +161,6 @@ def parse_tile_id(text: str) -> TileId:
         raise ValueError(f"{text!r} is no tile id such as imported/5/16/10: {error}") from error
 
 
-def check_aware_utc(value: datetime, name: str) -> None:
-    """Raise `ValueError` unless `value` is an aware datetime in UTC."""
-    if not isinstance(value, datetime) or value.utcoffset() != timedelta(0):
-        raise ValueError(f"{name} must be an aware datetime in UTC, got {value!r}")
-
-
-def _aware_utc(_: object, attribute: attrs.Attribute[datetime], value: datetime) -> None:
-    check_aware_utc(value, attribute.name)
-
-
-def _aware_utc_or_none(
-    _: object, attribute: attrs.Attribute[datetime | None], value: datetime | None
-) -> None:
-    if value is not None:
-        check_aware_utc(value, attribute.name)
-
-
 def _not_negative(_: object, attribute: attrs.Attribute[float], value: float) -> None:
     if not is_real(value) or not 0 <= value < math.inf:
         raise ValueError(f"{attribute.name} must be a finite number of 0 or more, got {value!r}")
@@ -225,9 +218,9 @@ class TileMetadata:
 
     tile_id: TileId = attrs.field(validator=is_a(TileId))
     """Which tile it is."""
-    captured_at: datetime = attrs.field(validator=_aware_utc)
+    captured_at: datetime = attrs.field(validator=aware_utc)
     """When the ground looked like that, not when the file was fetched."""
-    content_sha256: str = attrs.field()
+    content_sha256: str = attrs.field(validator=sha256_digits)
     """Of the JPEG bytes, 64 lower-case hexadecimal digits."""
     disk_bytes: int = attrs.field(validator=_positive_whole)
     """Length of the JPEG."""
@@ -251,11 +244,6 @@ class TileMetadata:
     dataset: str | None = None
     """The name of the dataset that it came from; None for a tile of none, such as every onboard tile."""
 
-    @content_sha256.validator
-    def _lower_hex(self, _: attrs.Attribute[str], value: str) -> None:
-        if not is_sha256(value):
-            raise ValueError(f"content_sha256 must be 64 lower-case hexadecimal digits, got {value!r}")
-
     def __attrs_post_init__(self) -> None:
         if self.quality is not None and self.tile_id.source is not TileSource.ONBOARD:
             raise ValueError(
@@ -275,11 +263,11 @@ class TileMetadataPersistent(TileMetadata):
 
     tile_uuid: UUID = attrs.field()
     """UUID of position, source and flight; the provider derives the same."""
-    created_at: datetime = attrs.field(validator=_aware_utc)
+    created_at: datetime = attrs.field(validator=aware_utc)
     """When the row was inserted."""
-    accessed_at: datetime = attrs.field(validator=_aware_utc)
+    accessed_at: datetime = attrs.field(validator=aware_utc)
     """When the tile was last read; at first `created_at`."""
-    uploaded_at: datetime | None = attrs.field(default=None, validator=_aware_utc_or_none)
+    uploaded_at: datetime | None = attrs.field(default=None, validator=attrs.validators.optional(aware_utc))
     """When the provider said that it holds this content; None until then."""
     upload_attempts: int = attrs.field(default=0, validator=_whole)
     """Rejections of its upload so far."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
@@ -22,6 +23,23 @@ LONGEST_WAIT_S = 1e9
 def is_sha256(value: object) -> bool:
     """Whether `value` is a SHA-256 as text."""
     return isinstance(value, str) and _SHA256.fullmatch(value) is not None
+
+
+def sha256_digits(_: object, attribute: attrs.Attribute[str], value: object) -> None:
+    """A validator that raises `ValueError` unless the value is a SHA-256 as text."""
+    if not is_sha256(value):
+        raise ValueError(f"{attribute.name} must be 64 lower-case hexadecimal digits, got {value!r}")
+
+
+def check_aware_utc(value: object, name: str) -> None:
+    """Raise `ValueError` unless `value` is an aware datetime in UTC."""
+    if not isinstance(value, datetime) or value.utcoffset() != timedelta(0):
+        raise ValueError(f"{name} must be an aware datetime in UTC, got {value!r}")
+
+
+def aware_utc(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """A validator that raises `ValueError` unless the value is an aware datetime in UTC."""
+    check_aware_utc(value, attribute.name)
 
 
 def check_one_line(value: object, name: str, most: int) -> None:
