@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -18,7 +17,6 @@ from ...domain.policies.freshness import FreshnessGrounds, FreshnessVerdict
 from ...domain.ports.tile_store import AmendedTile
 from ...domain.store.clock_guard import ClockGuard, KnownTimes, latest_known
 from ...domain.store.freshness_gate import FreshnessGate, judge_stored
-from ...domain.store.io_budget import IoBudget
 from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.tile_store import FileBackedTileStore
 from ...domain.values.catalogue_entries import Keys
@@ -29,9 +27,8 @@ from ...domain.values.tiles import TileId
 from ..config.settings import BaseMemory, BaseVerify, BudgetConfig
 
 if TYPE_CHECKING:
-    from ..sealed_base.check import BaseCheck, BaseFinding
-    from ..sealed_base.generations import BaseGenerations, SignedManifest
-    from ..sealed_base.key_lists import KeyLists, SignedKeyList
+    from ..sealed_base.generations import BaseGenerations
+    from ..sealed_base.key_lists import KeyLists
     from ..sealed_base.mapped_base import MappedBase
     from ..sealed_base.store import SealedTileStore
     from ..signatures import Trust
@@ -70,7 +67,7 @@ class _TimesOfLayers:
 
 
 class BaseParts(StoreParts):
-    """Sealing, signing, switching and checking of bases, and the base that is read."""
+    """The generations of the base and whose signatures count, and the base that is read."""
 
     @cached_property
     def mapped_base(self) -> MappedBase:
@@ -184,17 +181,6 @@ class BaseParts(StoreParts):
         base = self.mapped_base
         return [*stored, (base.tile_keys(), base.signed.manifest.variants)]
 
-    def count_base_twins(self) -> int:
-        """How many tiles of the store the base holds too, so that they are read from the base.
-
-        Raises `BaseUnavailableError`, `StoreUnavailableError`.
-        """
-        from ...ext import TileKeyCodec
-
-        columns, variants = self.rows.catalogue()
-        base = self.sealed_store
-        return sum(base.tile_exists(tile_id) for tile_id in TileKeyCodec(variants).decode_many(columns.keys))
-
     @cached_property
     def sealed_store(self) -> SealedTileStore:
         """The sealed base alone, without a database. Raises `BaseUnavailableError`."""
@@ -261,91 +247,7 @@ class BaseParts(StoreParts):
         pinned = Trust(self.config.base.public_keys, self.config.base.threshold)
         return KeyLists(self.config.base_folder / "keys", pinned, self.config.recall.public_keys)
 
-    def apply_key_list(self, envelope: bytes, where: str, *, force: bool) -> tuple[SignedKeyList, bool]:
-        """Put a list of keys in force; see `KeyLists.apply`.
-
-        Without `force` refused where the generation in use would be refused from then on.
-        """
-        from ..signatures import who_signed
-
-        is_checked = self.config.base.require_signature and not force
-        name = self.base_generations.current() if is_checked else None
-        if name is not None:
-            trust = self.key_lists.open(envelope, where).keys.trust
-            opened = self.base_generations.manifest(name, trust)
-            if not opened.is_trusted:
-                raise BaseUnavailableError(
-                    f"generation {name} of the base, which is in use, {who_signed(opened.signers, trust)}",
-                    remedy="first switch to a generation that keys of the list signed too, or add --force",
-                )
-        return self.key_lists.apply(envelope, where)
-
     def recall_number(self) -> int:
         """The number of the recall list in force; 0 without one. Raises `RecallListError`."""
         in_force = self.recall_lists.read()
         return 0 if in_force is None else in_force.recalls.number
-
-    def switch_base(self, name: str | None) -> SignedManifest:
-        """Make a generation the one in use, by default the newest; see `BaseGenerations.switch_to`."""
-        return self.base_generations.switch_to(
-            name,
-            self.base_trust,
-            require_signature=self.config.base.require_signature,
-            recall_number=self.recall_number(),
-        )
-
-    def export_base(
-        self,
-        name: str,
-        target: Path,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> SignedManifest:
-        """Copy a generation to another folder of bases; see `export_generation`."""
-        from ..sealed_base.export import export_generation
-
-        return export_generation(self.base_generations, name, target, self.base_trust, progress)
-
-    def export_base_file(
-        self,
-        name: str,
-        target: Path,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> tuple[SignedManifest, str]:
-        """Write a generation to one file; see `export_file`."""
-        from ..sealed_base.one_file import export_file
-
-        return export_file(self.base_generations, name, target, self.base_trust, progress)
-
-    def import_base_file(
-        self, source: Path, progress: Callable[[int, int], None] = lambda done, total: None
-    ) -> SignedManifest:
-        """Add the generation in a file that `export_base_file` wrote; see `import_file`."""
-        from ..sealed_base.one_file import import_file
-
-        return import_file(self.base_generations, source, self.base_trust, progress)
-
-    def check_base(
-        self,
-        name: str,
-        *,
-        check: BaseCheck | None = None,
-        max_bytes_per_s: int | None = None,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-        checkpoint: Callable[[], None] = lambda: None,
-    ) -> list[BaseFinding]:
-        """Hash every byte of a generation, whoever signed it; see `check_base`.
-
-        The outcome is noted in the root folder, where `aerotile ready` finds it.
-        """
-        from ..sealed_base.check import check_base
-        from ..sealed_base.checked_base import write_checked_base
-        from ..sealed_base.mapped_base import open_base
-
-        base = open_base(self.base_generations, name, self.base_trust, require_signature=False)
-        pace = (lambda _: None) if max_bytes_per_s is None else IoBudget(max_bytes_per_s, self.clock).spend
-        findings = check_base(base, check=check, pace=pace, progress=progress, checkpoint=checkpoint)
-        try:
-            write_checked_base(self.config.root, base.signed.identity, findings)
-        except OSError as error:
-            _log.warning("the check of the base can't be noted in %s: %s", self.config.root, error.strerror)
-        return findings

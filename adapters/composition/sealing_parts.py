@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ...domain.lookups.searchable_index import SearchableIndex
 from ...domain.values.catalogue_entries import Keys
 from ...domain.values.tile_key import VariantTable
-from .base_parts import BaseParts
+from .base_tools import BaseTools
 from .index_parts import IndexParts, index_is_wanted, refuse_unwanted_index
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..sealed_base.seal_plan import SealPlan
 
 
-class SealingParts(BaseParts, IndexParts):
+class SealingParts(BaseTools, IndexParts):
     """What needs both base and index."""
 
     @property

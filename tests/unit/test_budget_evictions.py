@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import attrs
 import pytest
-from budgeted_cache import NOW, Cache, OneByOneStore, imported, metadata_of, onboard, pixels_of
+from budgeted_cache import NOW, Cache, imported, metadata_of, onboard, pixels_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,11 +21,9 @@ from aerotile.domain.errors import (
     FreshnessRejectionError,
     OnboardRoomExhaustedError,
     StoreUnavailableError,
-    TileNotFoundError,
 )
 from aerotile.domain.flight_events import EventKind
-from aerotile.domain.ports.tile_store import SupportsLocalReads
-from aerotile.domain.store.disk_budget import BudgetEnforcedTileStore, CacheBudgetEnforcer, Reservation
+from aerotile.domain.store.disk_budget import CacheBudgetEnforcer, Reservation
 from aerotile.domain.values import disk_usage
 from aerotile.domain.values.catalogue_entries import microseconds_of
 from aerotile.domain.values.eviction_tally import LISTED_EVICTIONS
@@ -347,26 +345,6 @@ def test_a_pin_since_the_listing_holds_in_a_store_that_deletes_whatever_it_is_to
         cache.store.apply_changes([TileChange(ChangeKind.CHANGED, imported(1))])
         enforcer.reserve_headroom(100).release()
     assert [cache.store.tile_exists(imported(x)) for x in range(3)] == [False, True, False]
-
-
-def test_any_tile_store_can_be_kept_within_a_budget() -> None:
-    unbudgeted = Cache.of(1 << 30)
-    enforcer = CacheBudgetEnforcer(
-        unbudgeted.store.delete_tile,
-        unbudgeted.store.catalogue,
-        committed_bytes=unbudgeted.rows.total_disk_bytes,
-        budget_bytes=200,
-        eviction_batch_size=3,
-        recorder=unbudgeted.recorder,
-    )
-    store = BudgetEnforcedTileStore(OneByOneStore(unbudgeted.store), enforcer)
-    pixels = pixels_of(100)
-    for x in range(3):
-        store.write_tile(pixels, metadata_of(imported(x), pixels))
-    assert unbudgeted.rows.total_disk_bytes() == 200
-    assert not isinstance(store, SupportsLocalReads)
-    with pytest.raises(TileNotFoundError):
-        store.read_tile_pixels(imported(0))
 
 
 @given(
