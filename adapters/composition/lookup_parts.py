@@ -31,18 +31,12 @@ class _LayeredContents:
     layers: tuple[TileFacts, ...]
 
     def captured_us(self, tile_id: TileId) -> int | None:
-        for layer in self.layers:
-            captured_us = layer.captured_us(tile_id)
-            if captured_us is not None:
-                return captured_us
-        return None
+        found = (layer.captured_us(tile_id) for layer in self.layers)
+        return next((captured_us for captured_us in found if captured_us is not None), None)
 
     def content_sha256(self, tile_id: TileId) -> str | None:
-        for layer in self.layers:
-            content = layer.content_sha256(tile_id)
-            if content is not None:
-                return content
-        return None
+        found = (layer.content_sha256(tile_id) for layer in self.layers)
+        return next((sha256 for sha256 in found if sha256 is not None), None)
 
 
 class LookupParts(SealingParts):
