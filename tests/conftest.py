@@ -164,10 +164,9 @@ def migrated_database(postgres_server: PostgresServer, _databases: ReusedDatabas
 @pytest.fixture
 def onboard_tile() -> Callable[..., tuple[bytes, TileMetadata]]:
     """Make a tile of the aircraft: its pixels (no picture, but with a JPEG's structure) and its facts."""
-    from aerotile.adapters.memory.example_jpeg import example_jpeg
+    from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
     from aerotile.domain.values.tiles import (
         TileId,
-        TileMetadata,
         TileQualityMetadata,
         TileSource,
         VotingStatus,
@@ -175,13 +174,10 @@ def onboard_tile() -> Callable[..., tuple[bytes, TileMetadata]]:
 
     def make(x: int, size: int = 300) -> tuple[bytes, TileMetadata]:
         pixels = example_jpeg(hashlib.shake_128(str(x).encode()).digest(size), size)
-        return pixels, TileMetadata(
-            tile_id=TileId(
-                18, x, 90123, TileSource.ONBOARD, uuid.UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
-            ),
+        return pixels, example_metadata(
+            TileId(18, x, 90123, TileSource.ONBOARD, uuid.UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")),
+            pixels,
             captured_at=datetime.now(timezone.utc),
-            content_sha256=hashlib.sha256(pixels).hexdigest(),
-            disk_bytes=len(pixels),
             ground_sample_distance=0.59,
             voting_status=VotingStatus.PENDING,
             quality=TileQualityMetadata(2.5, 41, 0.75, 123.5) if x % 2 else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import struct
@@ -20,7 +19,7 @@ from aerotile.adapters.faiss.metadata_file import encode_metadata
 from aerotile.adapters.files.file_digests import FileDigests
 from aerotile.adapters.http.protocol import frames
 from aerotile.adapters.index_files import INDEX_FILES
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.adapters.pmtiles.archive_header import ArchiveHeader
 from aerotile.adapters.recall_lists.list_format import encode_list
@@ -36,7 +35,7 @@ from aerotile.domain.values.sectors import SectorBoundary, SectorClassification
 from aerotile.domain.values.shapes import Polygon
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tile_key import VariantTable
-from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
+from aerotile.domain.values.tiles import TileId, TileMetadataPersistent, TileSource
 from aerotile.domain.values.upload_reports import TileToSend, UploadBatch
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
@@ -150,12 +149,8 @@ max_batch_bytes = 1_000_000
 def sent(x: int) -> TileToSend:
     """A tile on its way to the provider."""
     pixels = example_jpeg(bytes([x]) * 20)
-    metadata = TileMetadata(
-        tile_id=TileId(22, x, 7, TileSource.ONBOARD, FLIGHT),
-        captured_at=NOON,
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
-        ground_sample_distance=0.037,
+    metadata = example_metadata(
+        TileId(22, x, 7, TileSource.ONBOARD, FLIGHT), pixels, captured_at=NOON, ground_sample_distance=0.037
     )
     return TileToSend(TileMetadataPersistent.of(metadata, created_at=NOON), MemoryTilePixelHandle.of(pixels))
 

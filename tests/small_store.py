@@ -10,7 +10,7 @@ from disk_faults import files_below
 
 from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.memory.tile_rows import MemoryTileRows
@@ -29,11 +29,10 @@ TILE_BYTES = 5_000
 
 def tile(x: int, y: int) -> tuple[bytes, TileMetadata]:
     pixels = example_jpeg(hashlib.shake_128(f"{x}/{y}".encode()).digest(TILE_BYTES), TILE_BYTES)
-    return pixels, TileMetadata(
-        tile_id=TileId(18, x, y, TileSource.IMPORTED),
+    return pixels, example_metadata(
+        TileId(18, x, y, TileSource.IMPORTED),
+        pixels,
         captured_at=datetime.now(timezone.utc),
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
         ground_sample_distance=0.59,
     )
 

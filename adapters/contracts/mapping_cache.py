@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import threading
 from collections.abc import Callable
@@ -16,8 +15,8 @@ import pytest
 from ...domain.ports.mapping_cache import MappingCache
 from ...domain.ports.tile_files import TileFiles
 from ...domain.values.pixels import TilePixelHandle
-from ...domain.values.tiles import TileId, TileMetadata, TileSource
-from ..memory.example_jpeg import example_jpeg
+from ...domain.values.tiles import TileId, TileSource
+from ..memory.example_jpeg import example_jpeg, example_metadata
 
 SIZE = 1_000
 
@@ -52,12 +51,8 @@ class MappingCacheSubject:
 
     def write(self, tile_id: TileId) -> None:
         pixels = pixels_of(tile_id)
-        metadata = TileMetadata(
-            tile_id=tile_id,
-            captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc),
-            content_sha256=hashlib.sha256(pixels).hexdigest(),
-            disk_bytes=len(pixels),
-            ground_sample_distance=0.6,
+        metadata = example_metadata(
+            tile_id, pixels, captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc), ground_sample_distance=0.6
         )
         self.files.place(self.files.stage(pixels, metadata))
 

@@ -32,7 +32,7 @@ from ...domain.values.inventory import FoundKind
 from ...domain.values.sectors import SEEDED_RULES, SectorClassification
 from ...domain.values.tiles import TileId, TileMetadata, TileSource
 from ..memory.clock import ManualClock
-from ..memory.example_jpeg import example_jpeg
+from ..memory.example_jpeg import example_jpeg, example_metadata
 from ..memory.flight_recorder import MemoryFlightRecorder
 from ..memory.mapping_cache import MemoryMappingCache
 from ..memory.sector_index import MemorySectorIndex
@@ -111,13 +111,7 @@ def jpeg(seed: int) -> bytes:
 
 
 def described(tile_id: TileId, pixels: bytes) -> TileMetadata:
-    return TileMetadata(
-        tile_id=tile_id,
-        captured_at=NOW - timedelta(days=2),
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
-        ground_sample_distance=1.0,
-    )
+    return example_metadata(tile_id, pixels, captured_at=NOW - timedelta(days=2))
 
 
 class StoreMachine(RuleBasedStateMachine):

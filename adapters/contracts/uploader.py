@@ -15,7 +15,7 @@ from ...domain.values.pixels import TilePixelHandle
 from ...domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
 from ...domain.values.upload_reports import BatchOutcome, BatchProgress, UploadRequest
 from ..memory.clock import ManualClock
-from ..memory.example_jpeg import example_jpeg
+from ..memory.example_jpeg import example_jpeg, example_metadata
 from ..memory.tile_files import MemoryTileFiles
 from ..memory.tile_rows import MemoryTileRows
 from ..memory.uploader import MemoryUploadLedger
@@ -62,11 +62,10 @@ def pixels_of(x: int) -> bytes:
 
 def metadata_of(x: int) -> TileMetadata:
     pixels = pixels_of(x)
-    return TileMetadata(
-        tile_id=TileId(18, x, 90123, TileSource.ONBOARD, FLIGHT),
+    return example_metadata(
+        TileId(18, x, 90123, TileSource.ONBOARD, FLIGHT),
+        pixels,
         captured_at=NOON - timedelta(hours=1),
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
         ground_sample_distance=0.59,
         voting_status=VotingStatus.PENDING,
     )

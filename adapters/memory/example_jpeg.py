@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from datetime import datetime
+from typing import Any
+
+from ...domain.values.tiles import TileId, TileMetadata
 
 _FOLLOWED = re.compile(rb"\xff.", re.DOTALL)
 _END = b"\xff\xd9"
@@ -24,3 +29,22 @@ def example_jpeg(content: bytes = b"", size: int | None = None, *, tile_size_pix
         content = content[:room].ljust(room, b"\0")
     data = _FOLLOWED.sub(b"\xff\0", content or b"\0")
     return start + (data[:-1] + b"\xfe" if data.endswith(b"\xff") else data) + _END
+
+
+def example_metadata(
+    tile_id: TileId,
+    pixels: bytes,
+    *,
+    captured_at: datetime,
+    ground_sample_distance: float = 1.0,
+    **facts: Any,
+) -> TileMetadata:
+    """The metadata of a tile with these bytes, and the other `facts` of its fields."""
+    return TileMetadata(
+        tile_id=tile_id,
+        captured_at=captured_at,
+        content_sha256=hashlib.sha256(pixels).hexdigest(),
+        disk_bytes=len(pixels),
+        ground_sample_distance=ground_sample_distance,
+        **facts,
+    )

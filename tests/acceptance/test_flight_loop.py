@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import io
 import os
@@ -24,6 +23,7 @@ from waiting import until
 import aerotile
 from aerotile.adapters.composition import runtime_of
 from aerotile.adapters.descriptor_models.gradient_vlad import GradientVlad
+from aerotile.adapters.memory.example_jpeg import example_metadata
 from aerotile.adapters.recorder import read_record
 from aerotile.testing import ManualClock
 
@@ -105,11 +105,10 @@ def config(tmp_path: Path, migrated_database: str, terrain: Terrain) -> Iterator
     batch = [
         (
             pixels,
-            aerotile.TileMetadata(
-                tile_id=tile_id,
+            example_metadata(
+                tile_id,
+                pixels,
                 captured_at=today,
-                content_sha256=hashlib.sha256(pixels).hexdigest(),
-                disk_bytes=len(pixels),
                 ground_sample_distance=aerotile.ground_sample_distance(tile_id.centre[0], ZOOM),
             ),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -11,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
+from aerotile.adapters.memory.example_jpeg import example_metadata
 from aerotile.domain.ports.mapping_cache import MappingCache
 from aerotile.domain.ports.tile_files import TileFiles
 from aerotile.domain.values.pixels import TilePixelHandle
-from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.values.tiles import TileId, TileSource
 from aerotile.ext import CompiledMappingCache
 from aerotile.testing import (
     MemoryMappingCache,
@@ -32,11 +32,10 @@ class TestTilePixelHandle(TilePixelHandleContract):
     def open_handle(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenPixelHandle]:
         in_memory = request.param in ("memory", "kept in memory")
         files: TileFiles = MemoryTileFiles() if in_memory else FilesystemTileFiles(tmp_path)
-        metadata = TileMetadata(
-            tile_id=TILE,
+        metadata = example_metadata(
+            TILE,
+            self.pixels,
             captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc),
-            content_sha256=hashlib.sha256(self.pixels).hexdigest(),
-            disk_bytes=len(self.pixels),
             ground_sample_distance=0.6,
         )
         files.place(files.stage(self.pixels, metadata))

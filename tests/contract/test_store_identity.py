@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import stat
@@ -17,7 +16,7 @@ import attrs
 import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.adapters.memory.tile_rows import MemoryTileRows
@@ -37,13 +36,7 @@ def imported(x: int) -> TileId:
 
 def tile(x: int, content: bytes = b"ground") -> tuple[bytes, TileMetadata]:
     pixels = example_jpeg(content)
-    return pixels, TileMetadata(
-        tile_id=imported(x),
-        captured_at=NOW,
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
-        ground_sample_distance=1.0,
-    )
+    return pixels, example_metadata(imported(x), pixels, captured_at=NOW)
 
 
 @attrs.frozen

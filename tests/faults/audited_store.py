@@ -14,7 +14,7 @@ from uuid import UUID
 import psycopg
 from store_facts import Audit
 
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.domain.ports.tile_store import TileStore
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
 
@@ -52,11 +52,10 @@ def pixels_of(tile_id: TileId) -> bytes:
 def tile(tile_id: TileId) -> tuple[bytes, TileMetadata]:
     """A tile's pixels (no picture, but with a JPEG's structure) and its facts; the same for the same id."""
     pixels = pixels_of(tile_id)
-    return pixels, TileMetadata(
-        tile_id=tile_id,
+    return pixels, example_metadata(
+        tile_id,
+        pixels,
         captured_at=datetime.now(timezone.utc),
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
         ground_sample_distance=0.59,
         voting_status=VotingStatus.PENDING if tile_id.source is TileSource.ONBOARD else None,
     )

@@ -7,7 +7,6 @@ that follows it prints what it knows: `knows TILE SHA256 BYTES` for each tile, a
 
 from __future__ import annotations
 
-import hashlib
 import random
 import select
 import sys
@@ -19,7 +18,7 @@ from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.sections import BudgetConfig
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.domain.errors import DuplicateTileError, OnboardRoomExhaustedError, TileNotFoundError
 from aerotile.domain.ports.tile_store import SupportsLocalWrites
 from aerotile.domain.values.tile_grid import Bbox
@@ -32,11 +31,10 @@ ZOOM = 10
 
 def tile_of(tile_id: TileId, chance: random.Random) -> tuple[bytes, TileMetadata]:
     pixels = example_jpeg(chance.randbytes(chance.randrange(500, 3000)))
-    return pixels, TileMetadata(
-        tile_id=tile_id,
+    return pixels, example_metadata(
+        tile_id,
+        pixels,
         captured_at=datetime.now(timezone.utc),
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
         ground_sample_distance=0.15,
         voting_status=VotingStatus.PENDING if tile_id.source is TileSource.ONBOARD else None,
     )

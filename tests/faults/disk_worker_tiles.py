@@ -16,7 +16,7 @@ from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.layout import tile_path
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.domain.store.recovery import reconcile
 from aerotile.domain.store.repair import repair
@@ -45,11 +45,10 @@ class TileOperation(Operation):
 
     def _tile(self, x: int, y: int) -> Tile:
         pixels = example_jpeg(hashlib.shake_128(f"{x}/{y}".encode()).digest(20_000))
-        return pixels, TileMetadata(
-            tile_id=TileId(18, x, y, TileSource.IMPORTED),
+        return pixels, example_metadata(
+            TileId(18, x, y, TileSource.IMPORTED),
+            pixels,
             captured_at=datetime.now(timezone.utc),
-            content_sha256=hashlib.sha256(pixels).hexdigest(),
-            disk_bytes=len(pixels),
             ground_sample_distance=0.59,
         )
 

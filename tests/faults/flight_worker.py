@@ -6,7 +6,6 @@ Usage: flight_worker.py ROOT NUMBER. Says, a JSON object a line: {"opened": COUN
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -19,7 +18,7 @@ from typing import Any
 
 from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config.settings import AerotileConfig
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 
@@ -30,11 +29,10 @@ def say(facts: dict[str, Any]) -> None:
 
 def tile_of(x: int, y: int, chance: random.Random) -> tuple[bytes, TileMetadata]:
     pixels = example_jpeg(chance.randbytes(3000))
-    return pixels, TileMetadata(
-        tile_id=TileId(20, x, y, TileSource.IMPORTED),
+    return pixels, example_metadata(
+        TileId(20, x, y, TileSource.IMPORTED),
+        pixels,
         captured_at=datetime.now(timezone.utc),
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
         ground_sample_distance=0.15,
     )
 

@@ -8,7 +8,6 @@ is said when the operation has been confirmed.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import random
 from collections.abc import Callable
@@ -38,7 +37,7 @@ from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.sections import BudgetConfig
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig, UploadConfig
 from aerotile.adapters.faiss import FaissDescriptorIndex
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.adapters.postgres.migrate import apply_migrations
 from aerotile.adapters.recall_lists.lists import RecallLists
 from aerotile.adapters.sealed_base.check import check_base
@@ -104,13 +103,10 @@ class Life:
         """A tile that no other life makes; those of two lives lie in a new folder."""
         pixels = example_jpeg(self.chance.randbytes(2000))
         source = TileSource.ONBOARD if onboard else TileSource.IMPORTED
-        return pixels, TileMetadata(
-            tile_id=TileId(
-                20, self.number // 2, self.number % 2 * 1000 + place, source, FLIGHT if onboard else None
-            ),
+        return pixels, example_metadata(
+            TileId(20, self.number // 2, self.number % 2 * 1000 + place, source, FLIGHT if onboard else None),
+            pixels,
             captured_at=datetime.now(timezone.utc),
-            content_sha256=hashlib.sha256(pixels).hexdigest(),
-            disk_bytes=len(pixels),
             ground_sample_distance=0.15,
             voting_status=VotingStatus.PENDING if onboard else None,
         )

@@ -31,7 +31,7 @@ from aerotile.adapters.config.settings import (
     ReadsConfig,
 )
 from aerotile.adapters.embedded_postgres.server import EmbeddedPostgres
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.domain.errors import (
     IndexUnavailableError,
     OnboardRoomExhaustedError,
@@ -54,11 +54,10 @@ def say(line: str) -> None:
 
 def tile_of(tile_id: TileId, chance: random.Random) -> tuple[bytes, TileMetadata]:
     pixels = example_jpeg(chance.randbytes(chance.choice(SIZES)))
-    return pixels, TileMetadata(
-        tile_id=tile_id,
+    return pixels, example_metadata(
+        tile_id,
+        pixels,
         captured_at=datetime.now(timezone.utc),
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
         ground_sample_distance=0.15,
         voting_status=VotingStatus.PENDING if tile_id.source is TileSource.ONBOARD else None,
     )

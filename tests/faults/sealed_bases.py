@@ -11,7 +11,7 @@ from uuid import UUID
 
 import attrs
 
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.manifest import BaseManifest, SealedIndex
 from aerotile.adapters.sealed_base.mapped_base import MappedBase, open_base
@@ -26,7 +26,6 @@ from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tile_key import VariantTable
 from aerotile.domain.values.tiles import (
     TileId,
-    TileMetadata,
     TileMetadataPersistent,
     TileQualityMetadata,
     TileSource,
@@ -57,11 +56,10 @@ def tile(
     """A tile of the store: its row and its bytes."""
     pixels = pixels_of(tile_id.x << 22 | tile_id.y) if pixels is None else pixels
     onboard = tile_id.source is TileSource.ONBOARD
-    metadata = TileMetadata(
-        tile_id=tile_id,
+    metadata = example_metadata(
+        tile_id,
+        pixels,
         captured_at=CAPTURED_AT - timedelta(days=days),
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
         ground_sample_distance=0.5,
         voting_status=vote,
         quality=TileQualityMetadata(2.5, 41, 0.75, 123.5) if onboard else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime, timezone
 
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
 
 _BEFORE_CONTENT = example_jpeg(b" ").index(b" ")
@@ -14,11 +14,10 @@ _BEFORE_CONTENT = example_jpeg(b" ").index(b" ")
 def tile_of(tile_id: TileId, nonce: int, *, size: int) -> tuple[bytes, TileMetadata]:
     """A tile of about `size` bytes; another `nonce`, other content."""
     pixels = _pixels(f"{tile_id} {nonce} {size} ".encode(), size)
-    return pixels, TileMetadata(
-        tile_id=tile_id,
+    return pixels, example_metadata(
+        tile_id,
+        pixels,
         captured_at=datetime.now(timezone.utc),
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
         ground_sample_distance=0.15,
         voting_status=VotingStatus.PENDING if tile_id.source is TileSource.ONBOARD else None,
     )

@@ -6,7 +6,6 @@ Usage: store_worker.py ROOT DSN NUMBER SECONDS. Prints a line for each change af
 
 from __future__ import annotations
 
-import hashlib
 import random
 import sys
 import time
@@ -16,17 +15,16 @@ from pathlib import Path
 from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 
 def tile_of(number: int, count: int, chance: random.Random) -> tuple[bytes, TileMetadata]:
     pixels = example_jpeg(chance.randbytes(2000))
-    metadata = TileMetadata(
-        tile_id=TileId(20, number * 100_000 + count % 50_000, count // 50_000, TileSource.IMPORTED),
+    metadata = example_metadata(
+        TileId(20, number * 100_000 + count % 50_000, count // 50_000, TileSource.IMPORTED),
+        pixels,
         captured_at=datetime.now(timezone.utc),
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
         ground_sample_distance=0.15,
     )
     return pixels, metadata

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 import random
@@ -21,7 +20,7 @@ from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.sections import BudgetConfig
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.adapters.recorder.reader import RecordReader
 from aerotile.domain.errors import CaptureTimeInFutureError
 from aerotile.domain.flight_events import RecordEnvelope
@@ -61,12 +60,8 @@ def open_store(migrated_database: str, tmp_path: Path) -> Callable[[Clock], Runt
 
 def tile(x: int, captured_at: datetime) -> tuple[bytes, TileMetadata]:
     pixels = example_jpeg(random.Random(x).randbytes(TILE_BYTES), TILE_BYTES)
-    return pixels, TileMetadata(
-        tile_id=TileId(15, x, 9000, TileSource.IMPORTED),
-        captured_at=captured_at,
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
-        ground_sample_distance=2.0,
+    return pixels, example_metadata(
+        TileId(15, x, 9000, TileSource.IMPORTED), pixels, captured_at=captured_at, ground_sample_distance=2.0
     )
 
 

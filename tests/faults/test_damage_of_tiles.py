@@ -38,7 +38,7 @@ from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig, ReadsConfig
 from aerotile.adapters.filesystem.layout import tile_path
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.domain.errors import StoreUnavailableError, TileCacheError, TileNotFoundError
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
@@ -60,11 +60,10 @@ def pixels_of(number: int) -> bytes:
 
 def tile_of(number: int) -> tuple[bytes, TileMetadata]:
     pixels = pixels_of(number)
-    return pixels, TileMetadata(
-        tile_id=TileId(18, 1000 + number, 7, TileSource.IMPORTED),
+    return pixels, example_metadata(
+        TileId(18, 1000 + number, 7, TileSource.IMPORTED),
+        pixels,
         captured_at=datetime.now(timezone.utc),
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
         ground_sample_distance=0.6,
     )
 

@@ -16,9 +16,9 @@ from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.http.client import ProviderAddress
 from aerotile.adapters.http.link import HttpProviderLink
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
-from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
+from aerotile.domain.values.tiles import TileId, TileMetadataPersistent, TileSource
 from aerotile.domain.values.upload_reports import (
     BatchAnswer,
     ProblemKind,
@@ -70,13 +70,7 @@ def failures() -> Iterator[tuple[int, dict[str, Any], bool]]:
 
 
 def tile(x: int) -> TileToSend:
-    metadata = TileMetadata(
-        tile_id=TileId(9, x, 1, TileSource.ONBOARD, UUID(int=7)),
-        captured_at=NOW,
-        content_sha256=hashlib.sha256(PIXELS).hexdigest(),
-        disk_bytes=len(PIXELS),
-        ground_sample_distance=1.0,
-    )
+    metadata = example_metadata(TileId(9, x, 1, TileSource.ONBOARD, UUID(int=7)), PIXELS, captured_at=NOW)
     return TileToSend(TileMetadataPersistent.of(metadata, created_at=NOW), MemoryTilePixelHandle.of(PIXELS))
 
 

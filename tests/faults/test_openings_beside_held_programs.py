@@ -5,7 +5,6 @@ TEST_KILLS sets how often (default 10); `all`: once before every call.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
@@ -21,7 +20,7 @@ from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.tile_rows import PostgresTileRows
@@ -59,11 +58,10 @@ def tile_anew(name: str) -> tuple[bytes, TileMetadata]:
     _, *place = name.split("/")
     zoom_level, x, y = map(int, place)
     pixels = example_jpeg(name.encode())
-    return pixels, TileMetadata(
-        tile_id=TileId(zoom_level, x, y, TileSource.IMPORTED),
+    return pixels, example_metadata(
+        TileId(zoom_level, x, y, TileSource.IMPORTED),
+        pixels,
         captured_at=datetime.now(timezone.utc),
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
         ground_sample_distance=0.15,
     )
 

@@ -19,7 +19,7 @@ from stalling_disks import NEEDS_STALLING_DISK, Disk, stalling_disk
 from waiting import until
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.domain.errors import ReadDeadlineError, TileNotFoundError
 from aerotile.domain.ports.mapping_cache import MappingCache
@@ -46,12 +46,8 @@ def pixels_of(tile_id: TileId) -> bytes:
 
 def metadata_of(tile_id: TileId) -> TileMetadata:
     pixels = pixels_of(tile_id)
-    return TileMetadata(
-        tile_id=tile_id,
-        captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc),
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
-        ground_sample_distance=0.6,
+    return example_metadata(
+        tile_id, pixels, captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc), ground_sample_distance=0.6
     )
 
 

@@ -20,7 +20,7 @@ import attrs
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.layout import second_name, tile_path
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 THREADS = 3
@@ -34,11 +34,10 @@ def tiles(thread: int) -> Iterator[tuple[bytes, TileMetadata]]:
         pixels = example_jpeg(chance.randbytes(chance.choice((100, 5_000, 30_000))))
         yield (
             pixels,
-            TileMetadata(
-                tile_id=TileId(20, thread * 10_000 + folder, y, TileSource.IMPORTED),
+            example_metadata(
+                TileId(20, thread * 10_000 + folder, y, TileSource.IMPORTED),
+                pixels,
                 captured_at=datetime(2026, 5, 1, tzinfo=timezone.utc),
-                content_sha256=hashlib.sha256(pixels).hexdigest(),
-                disk_bytes=len(pixels),
                 ground_sample_distance=0.15,
             ),
         )

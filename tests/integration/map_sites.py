@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -19,6 +18,7 @@ from aerotile.adapters.config.base_section import BaseConfig
 from aerotile.adapters.config.settings import AerotileConfig
 from aerotile.adapters.map_page.application import MapPage
 from aerotile.adapters.map_page.guard import KnownHosts
+from aerotile.adapters.memory.example_jpeg import example_metadata
 from aerotile.adapters.recorder.line_format import encode_line
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
@@ -33,7 +33,7 @@ from aerotile.domain.values.lookups import Lookup, PositionFix
 from aerotile.domain.values.sectors import SectorBoundary, SectorClassification
 from aerotile.domain.values.shapes import Circle, Polygon
 from aerotile.domain.values.tile_grid import ground_sample_distance, tile_bbox
-from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
+from aerotile.domain.values.tiles import TileId, TileMetadataPersistent, TileSource
 
 ZOOM, WIDTH = 10, 6
 WEST, NORTH = 545, 355
@@ -70,11 +70,10 @@ def picture(zoom: int, x: int, y: int) -> bytes:
 def tile(zoom: int, x: int, y: int, pixels: bytes, captured_at: datetime = CAPTURED_AT) -> Tile:
     """A tile that an operator brought in."""
     tile_id = TileId(zoom, x, y, TileSource.IMPORTED)
-    metadata = TileMetadata(
-        tile_id=tile_id,
+    metadata = example_metadata(
+        tile_id,
+        pixels,
         captured_at=captured_at,
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
         ground_sample_distance=ground_sample_distance(tile_id.centre[0], zoom),
     )
     return TileMetadataPersistent.of(metadata, created_at=captured_at), pixels

@@ -17,11 +17,11 @@ from gated_writes import STRACE, inject, needs_strace
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.disk import Disk
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.domain.errors import StoreUnavailableError
 from aerotile.domain.ports.tile_files import StagedTile
 from aerotile.domain.values.inventory import FoundKind
-from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.values.tiles import TileId, TileSource
 
 TILE = TileId(3, 1, 5, TileSource.IMPORTED)
 PIXELS = example_jpeg(b"ground")
@@ -36,7 +36,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.disk import Disk
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.domain.errors import StoreUnavailableError
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
@@ -56,12 +56,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def stage(files: FilesystemTileFiles, tile_id: TileId = TILE, pixels: bytes = PIXELS) -> StagedTile:
-    metadata = TileMetadata(
-        tile_id=tile_id,
-        captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc),
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
-        ground_sample_distance=0.6,
+    metadata = example_metadata(
+        tile_id, pixels, captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc), ground_sample_distance=0.6
     )
     return files.stage(pixels, metadata)
 

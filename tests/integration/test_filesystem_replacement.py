@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.domain.errors import StoreUnavailableError
 from aerotile.domain.ports.tile_files import StagedTile
 from aerotile.domain.values.inventory import FoundKind
-from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.values.tiles import TileId, TileSource
 
 TILE = TileId(3, 1, 5, TileSource.IMPORTED)
 OLD, NEW = example_jpeg(b"older"), example_jpeg(b"newer")
@@ -57,12 +57,8 @@ def files(tmp_path: Path) -> Iterator[FilesystemTileFiles]:
 
 
 def stage(files: FilesystemTileFiles, pixels: bytes) -> StagedTile:
-    metadata = TileMetadata(
-        tile_id=TILE,
-        captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc),
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
-        ground_sample_distance=0.6,
+    metadata = example_metadata(
+        TILE, pixels, captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc), ground_sample_distance=0.6
     )
     return files.stage(pixels, metadata)
 

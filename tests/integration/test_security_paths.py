@@ -22,7 +22,7 @@ import pytest
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.identity_file import IDENTITY_NAME
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.domain.errors import TileCacheError
 from aerotile.domain.values.inventory import FoundFile, FoundKind
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
@@ -40,12 +40,8 @@ Operation = Callable[[FilesystemTileFiles], object]
 
 
 def metadata(tile_id: TileId, pixels: bytes) -> TileMetadata:
-    return TileMetadata(
-        tile_id=tile_id,
-        captured_at=datetime(2026, 5, 1, tzinfo=timezone.utc),
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
-        ground_sample_distance=0.6,
+    return example_metadata(
+        tile_id, pixels, captured_at=datetime(2026, 5, 1, tzinfo=timezone.utc), ground_sample_distance=0.6
     )
 
 

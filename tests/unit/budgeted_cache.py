@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime, timedelta, timezone
 from uuid import UUID
 
 import attrs
 
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
@@ -42,12 +41,10 @@ def pixels_of(size: int, seed: int = 0) -> bytes:
 
 
 def metadata_of(tile_id: TileId, pixels: bytes, captured_at: datetime = NOW) -> TileMetadata:
-    return TileMetadata(
-        tile_id=tile_id,
+    return example_metadata(
+        tile_id,
+        pixels,
         captured_at=captured_at,
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
-        ground_sample_distance=1.0,
         voting_status=VotingStatus.PENDING if tile_id.source is TileSource.ONBOARD else None,
     )
 

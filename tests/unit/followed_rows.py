@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
@@ -14,7 +13,7 @@ from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.errors import TileMetadataError
 from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.values.tile_changes import TileChange
-from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
+from aerotile.domain.values.tiles import TileId, TileMetadataPersistent, TileSource
 
 NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
 
@@ -67,13 +66,7 @@ class Site:
     def commit(self, tile_id: TileId, content: bytes = b"") -> TileMetadataPersistent:
         """A commit without its entry in the catalogue, as another process makes it."""
         pixels = example_jpeg(content)
-        metadata = TileMetadata(
-            tile_id=tile_id,
-            captured_at=NOW,
-            content_sha256=hashlib.sha256(pixels).hexdigest(),
-            disk_bytes=len(pixels),
-            ground_sample_distance=1.0,
-        )
+        metadata = example_metadata(tile_id, pixels, captured_at=NOW)
         with self.rows.insert(metadata, NOW) as row:
             self.files.place(self.files.stage(pixels, metadata))
             return row.commit()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -10,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.adapters.memory.tile_rows import MemoryTileRows
@@ -117,13 +116,7 @@ class Store:
 
 def described(tile_id: TileId) -> TileMetadata:
 
-    return TileMetadata(
-        tile_id=tile_id,
-        captured_at=NOW,
-        content_sha256=hashlib.sha256(PIXELS).hexdigest(),
-        disk_bytes=len(PIXELS),
-        ground_sample_distance=1.0,
-    )
+    return example_metadata(tile_id, PIXELS, captured_at=NOW)
 
 
 def imported(x: int) -> TileId:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from uuid import UUID
@@ -10,7 +9,7 @@ from uuid import UUID
 import attrs
 
 from aerotile.adapters.memory.clock import ManualClock
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.tile_files import MemoryTilePixelHandle
 from aerotile.adapters.memory.tile_rows import MemoryTileRows
@@ -23,7 +22,6 @@ from aerotile.domain.uploads.retrying_uploader import RetryingTileUploader
 from aerotile.domain.uploads.upload_pending import PendingTileUploader
 from aerotile.domain.values.tiles import (
     TileId,
-    TileMetadata,
     TileMetadataPersistent,
     TileSource,
     VotingStatus,
@@ -127,14 +125,7 @@ class Scenario:
 
     def add(self, tile_id: TileId, voting_status: VotingStatus | None = None) -> None:
         pixels = pixels_of(tile_id.x)
-        metadata = TileMetadata(
-            tile_id=tile_id,
-            captured_at=NOON,
-            content_sha256=hashlib.sha256(pixels).hexdigest(),
-            disk_bytes=len(pixels),
-            ground_sample_distance=1.0,
-            voting_status=voting_status,
-        )
+        metadata = example_metadata(tile_id, pixels, captured_at=NOON, voting_status=voting_status)
         with self.rows.insert(metadata, NOON + timedelta(seconds=tile_id.x)) as row:
             row.commit()
         self.pixels.held[tile_id] = pixels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -27,7 +26,7 @@ from ....domain.values.sectors import SEEDED_RULES, SectorBoundary, SectorClassi
 from ....domain.values.tile_grid import Bbox
 from ....domain.values.tiles import TileId, TileMetadata, TileSource
 from ...memory.clock import ManualClock
-from ...memory.example_jpeg import example_jpeg
+from ...memory.example_jpeg import example_jpeg, example_metadata
 from ...memory.flight_recorder import MemoryFlightRecorder
 from ...memory.mapping_cache import MemoryMappingCache
 from ...memory.recall_source import MemoryRecallSource
@@ -48,12 +47,8 @@ def jpeg(seed: int = 0, size: int = 64) -> bytes:
 def described(
     pixels: bytes, tile_id: TileId = IN_REAR, age: timedelta = timedelta(0), **changes: Any
 ) -> TileMetadata:
-    metadata = TileMetadata(
-        tile_id=tile_id,
-        captured_at=NOW - age,
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
-        ground_sample_distance=tile_id.zoom_level + 1.0,
+    metadata = example_metadata(
+        tile_id, pixels, captured_at=NOW - age, ground_sample_distance=tile_id.zoom_level + 1.0
     )
     return attrs.evolve(metadata, **changes)
 

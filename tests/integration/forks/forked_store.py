@@ -27,7 +27,7 @@ import psycopg
 import aerotile
 from aerotile.adapters.composition import runtime_of
 from aerotile.adapters.config.secret import Secret
-from aerotile.adapters.memory.example_jpeg import example_jpeg
+from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 
 sys.path.append(str(Path(__file__).parents[2]))
 from store_sessions import BESIDE, other_sessions  # a script finds the tests' helpers there
@@ -38,11 +38,10 @@ FLIGHT = uuid.UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
 
 def tile(x: int) -> tuple[bytes, aerotile.TileMetadata]:
     pixels = example_jpeg(hashlib.shake_128(str(x).encode()).digest(300))
-    return pixels, aerotile.TileMetadata(
-        tile_id=aerotile.TileId(18, x, 90123, aerotile.TileSource.ONBOARD, FLIGHT),
+    return pixels, example_metadata(
+        aerotile.TileId(18, x, 90123, aerotile.TileSource.ONBOARD, FLIGHT),
+        pixels,
         captured_at=datetime.now(timezone.utc),
-        content_sha256=hashlib.sha256(pixels).hexdigest(),
-        disk_bytes=len(pixels),
         ground_sample_distance=0.59,
         voting_status=aerotile.VotingStatus.PENDING,
     )
