@@ -17,7 +17,7 @@ from .intake_output import (
     print_undated_and_contested,
     stored_in_words,
 )
-from .output import in_words, write_line, write_table
+from .output import in_words, write_json, write_line, write_table
 
 if TYPE_CHECKING:
     from ...domain.intake.mosaic import Mosaic, ZoomEstimate
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ...domain.ports.imagery_source import ImageryFacts
 
 
-def source_facts(mosaic: Mosaic) -> list[dict[str, Any]]:
+def _source_facts(mosaic: Mosaic) -> list[dict[str, Any]]:
     """Name, format, zooms and what is left out of each source, in their order."""
     return [
         {
@@ -66,7 +66,7 @@ def left_out_of(mosaic: Mosaic) -> dict[str, int]:
     }
 
 
-def estimate_facts(estimates: Sequence[ZoomEstimate]) -> list[dict[str, Any]]:
+def _estimate_facts(estimates: Sequence[ZoomEstimate]) -> list[dict[str, Any]]:
     """The estimate of each zoom."""
     return [
         {
@@ -83,7 +83,7 @@ def estimate_facts(estimates: Sequence[ZoomEstimate]) -> list[dict[str, Any]]:
     ]
 
 
-def write_estimate(estimates: Sequence[ZoomEstimate]) -> None:
+def _write_estimate(estimates: Sequence[ZoomEstimate]) -> None:
     """A table with a row for each zoom, and their sum."""
     rows: list[tuple[Any, ...]] = [
         (str(one.zoom_level), one.wanted, one.found, one.present, in_words(one.disk_bytes))
@@ -112,12 +112,46 @@ def write_left_out(left_out: Mapping[str, int]) -> None:
         write_line(f"left out: {count} x {kind}")
 
 
+def plan_facts(
+    mosaic: Mosaic, estimates: list[ZoomEstimate], outside_area: Mapping[str, int]
+) -> dict[str, Any]:
+    """What a provision would take, as JSON shows it."""
+    return {
+        "sources": _source_facts(mosaic),
+        "left_out_of_area": dict(outside_area),
+        "estimate": _estimate_facts(estimates),
+    }
+
+
+def show_estimate(
+    mosaic: Mosaic,
+    estimates: list[ZoomEstimate],
+    outside_area: Mapping[str, int],
+    *,
+    replaces: bool = False,
+    as_json: bool,
+) -> None:
+    """Print what a provision would take; `replaces`: also of stored tiles that have newer imagery here."""
+    replaced_at_most = sum(one.present for one in estimates) if replaces else 0
+    if as_json:
+        write_json(plan_facts(mosaic, estimates, outside_area) | {"replaced_at_most": replaced_at_most})
+        return
+    write_dates(mosaic)
+    write_left_out(left_out_of(mosaic))
+    _write_estimate(estimates)
+    if replaced_at_most:
+        write_line(
+            f"of those in the store up to {replaced_at_most} are replaced, by newer imagery; "
+            "what that takes is not in these figures"
+        )
+
+
 def provision_facts(
     report: ProvisionReport,
     seconds: float,
-    ended: BaseException | None = None,
+    ended: BaseException | None,
     *,
-    dates_from: str | None = None,
+    dates_from: str | None,
 ) -> dict[str, Any]:
     """How the provision ended, and what `ended` it before its last place.
 
@@ -154,7 +188,7 @@ def provision_facts(
     }
 
 
-def write_provision(report: ProvisionReport, seconds: float, *, dates_from: str | None = None) -> None:
+def write_provision(report: ProvisionReport, seconds: float, *, dates_from: str | None) -> None:
     """How the provision ended, for a person; see `provision_facts`."""
     intake = report.intake
     print_evictions(intake.evicted)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,19 +18,18 @@ from ..arguments import zooms
 from ..capture_times import add_capture_time_options, chosen_times
 from ..command import AerotileCommand
 from ..coverage import check_map_file, map_option
-from ..errors import BadInputError
+from ..errors import BadInputError, as_bad_input
 from ..intake_output import draw_map, evictions_error, list_contests, list_refusals, warn_of_evictions
 from ..output import json_option, write_json, write_line
 from ..progress import progress_bar
 from ..provision_output import (
-    estimate_facts,
     left_out_of,
     nothing_came_error,
+    plan_facts,
     provision_facts,
     refusals_error,
-    source_facts,
+    show_estimate,
     write_dates,
-    write_estimate,
     write_left_out,
     write_provision,
 )
@@ -40,11 +38,8 @@ from ..session import Session
 from ..shared_options import dataset_option, keep_option, maker_option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ....domain.intake.mosaic import Mosaic, ZoomEstimate
     from ....domain.intake.provision import ProvisionReport, ProvisionTerms
-    from ....domain.ports.imagery_source import TilePlace
     from ....domain.values.areas import Area
     from ...composition import Runtime
     from ...tile_services.open_service import ServiceTerms
@@ -198,22 +193,22 @@ def provision(
     )
     if refresh and service is None:
         raise BadInputError("--refresh asks servers, and no source is an address", remedy="give --replace")
-    with ExitStack() as stack:
+    with (
+        as_bad_input(CaptureTimeInFutureError, DatasetError, ImagerySourceError),
+        ExitStack() as stack,
+    ):
         enlarge_to = max(levels) if enlarge and levels else None
         mosaic = _mosaic(session, stack, names, scheme, enlarge_to, service, levels, area)
         if not only_estimate and chosen.times is None and dataset is None:
-            try:
-                check_sources_dated(mosaic.sources, take_file_dates=file_date)
-            except ImagerySourceError as error:
-                raise BadInputError(str(error), remedy=error.remedy) from error
+            check_sources_dated(mosaic.sources, take_file_dates=file_date)
         if only_estimate and not _has_store(session):
-            _show_estimate(mosaic, _estimate(mosaic, lambda place: False), outside_area, as_json=as_json)
+            show_estimate(mosaic, mosaic.estimate(), outside_area, as_json=as_json)
             return
         runtime = stack.enter_context(session.existing_runtime() if only_estimate else session.runtime())
-        estimates = _estimate(mosaic, is_present(runtime.tile_intake, terms.source))
+        estimates = mosaic.estimate(is_present(runtime.tile_intake, terms.source))
         if only_estimate:
             replaces = terms.on_contest.replaces
-            _show_estimate(mosaic, estimates, outside_area, replaces=replaces, as_json=as_json)
+            show_estimate(mosaic, estimates, outside_area, replaces=replaces, as_json=as_json)
             return
         if chosen.times is None and not as_json:
             write_dates(mosaic)
@@ -222,7 +217,7 @@ def provision(
     left_out = left_out_of(mosaic)
     map_error = draw_map(map_file, report.intake)
     if as_json:
-        facts = _plan_facts(mosaic, estimates, outside_area)
+        facts = plan_facts(mosaic, estimates, outside_area)
         facts["source_digest_not_compared"] = not_compared
         write_json(facts | provision_facts(report, seconds, ended, dates_from=chosen.origin))
     else:
@@ -259,18 +254,15 @@ def _mosaic(
     from ...composition.imagery_parts import open_imagery_source, tile_picture_codec
 
     tile_size = session.config.tiles.tile_size_pixels
-    try:
-        sources = [
-            stack.enter_context(
-                open_imagery_source(
-                    name, tile_size=tile_size, scheme=scheme, enlarge_to=enlarge_to, service=service
-                )
+    sources = [
+        stack.enter_context(
+            open_imagery_source(
+                name, tile_size=tile_size, scheme=scheme, enlarge_to=enlarge_to, service=service
             )
-            for name in names
-        ]
-        return Mosaic.of(sources, tile_picture_codec(tile_size), zooms=levels or (), area=area)
-    except ImagerySourceError as error:
-        raise BadInputError(str(error), remedy=error.remedy) from error
+        )
+        for name in names
+    ]
+    return Mosaic.of(sources, tile_picture_codec(tile_size), zooms=levels or (), area=area)
 
 
 def _has_store(session: Session) -> bool:
@@ -281,56 +273,14 @@ def _has_store(session: Session) -> bool:
     return True
 
 
-def _estimate(mosaic: Mosaic, is_present: Callable[[TilePlace], bool]) -> list[ZoomEstimate]:
-    try:
-        return mosaic.estimate(is_present)
-    except ImagerySourceError as error:
-        raise BadInputError(str(error), remedy=error.remedy) from error
-
-
-def _plan_facts(
-    mosaic: Mosaic, estimates: list[ZoomEstimate], outside_area: Mapping[str, int]
-) -> dict[str, Any]:
-    return {
-        "sources": source_facts(mosaic),
-        "left_out_of_area": dict(outside_area),
-        "estimate": estimate_facts(estimates),
-    }
-
-
-def _show_estimate(
-    mosaic: Mosaic,
-    estimates: list[ZoomEstimate],
-    outside_area: Mapping[str, int],
-    *,
-    replaces: bool = False,
-    as_json: bool,
-) -> None:
-    replaced_at_most = sum(one.present for one in estimates) if replaces else 0
-    if as_json:
-        write_json(_plan_facts(mosaic, estimates, outside_area) | {"replaced_at_most": replaced_at_most})
-        return
-    write_dates(mosaic)
-    write_left_out(left_out_of(mosaic))
-    write_estimate(estimates)
-    if replaced_at_most:
-        write_line(
-            f"of those in the store up to {replaced_at_most} are replaced, by newer imagery; "
-            "what that takes is not in these figures"
-        )
-
-
 def _not_compared(runtime: Runtime, terms: ProvisionTerms, sources: int) -> str | None:
     """Why the source is not compared with the digest of its dataset; None where it is, or has none.
 
-    Raises `BadInputError` for a dataset that is not defined.
+    Raises `UnknownDatasetError`.
     """
     if terms.dataset is None:
         return None
-    try:
-        found, dataset = terms.source_digest, runtime.dataset_store.find(terms.dataset)
-    except DatasetError as error:
-        raise BadInputError(str(error), remedy=error.remedy) from error
+    found, dataset = terms.source_digest, runtime.dataset_store.find(terms.dataset)
     if found is None:
         return f"these are {sources} sources" if sources > 1 else "what a server sends has no digest"
     if found.of is dataset.digest_of:
@@ -359,8 +309,8 @@ def _take_in(
                 progress=lambda done: advance(done, total),
                 before_evictions=warn_of_evictions,
             )
-    except (CaptureTimeInFutureError, DatasetError) as error:
-        raise BadInputError(str(error), remedy=error.remedy) from error
+    except (CaptureTimeInFutureError, DatasetError):
+        raise
     except (AerotileError, OSError, KeyboardInterrupt) as error:
         ended: BaseException | None = error
         click.echo(
