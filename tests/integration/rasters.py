@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import simplejpeg
 from affine import Affine
 from rasterio.warp import transform
 
+from aerotile.adapters.rasters.raster_source import RasterSource
 from aerotile.domain.ports.imagery_source import ImageryTile, TilePlace
 from aerotile.domain.values.tile_grid import EARTH_CIRCUMFERENCE_M
 
@@ -65,3 +68,27 @@ def true_colours(
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     columns, rows = np.where(inside, columns, 0).astype(int), np.where(inside, rows, 0).astype(int)
     return np.moveaxis(planes[:, rows, columns], 0, 2), inside
+
+
+UTM = ("EPSG:32633", Affine(4.0, 0.0, 500_000.0, 0.0, -4.0, 5_400_000.0))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[RasterSource]:
+    """The raster as a source of tiles of 256 pixels."""
+    with RasterSource(path, tile_size=256, threads=2) as source:
+        yield source
+
+
+def all_places(source: RasterSource, zoom_level: int) -> list[TilePlace]:
+    """Every place of a zoom that a source has."""
+    within = source.extent(zoom_level)
+    assert within is not None
+    return [found.place for found in source.places(within)]
+
+
+def tiles_of(source: RasterSource, places: Sequence[TilePlace]) -> dict[TilePlace, ImageryTile]:
+    """The places that have ground; fails for one that has none where its raster should have some."""
+    read = dict(zip(places, source.read(places), strict=True))
+    assert not [one for one in read.values() if isinstance(one, Exception)]
+    return {place: one for place, one in read.items() if isinstance(one, ImageryTile)}

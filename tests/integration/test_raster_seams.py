@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 import rasterio
 from affine import Affine
-from rasters import TILE, decoded, write_raster
+from rasters import TILE, all_places, decoded, tiles_of, write_raster
 
 from aerotile.adapters.halved_pictures import Picture
 from aerotile.adapters.rasters.raster_source import RasterSource
@@ -45,17 +45,7 @@ def _gdal(*command: str) -> None:
 
 def _read(path: Path, zoom: int) -> dict[TilePlace, ImageryTile]:
     with RasterSource(path, tile_size=TILE, threads=2) as source:
-        return _tiles(source, _places(source, zoom))
-
-
-def _places(source: RasterSource, zoom: int) -> list[TilePlace]:
-    within = source.extent(zoom)
-    assert within is not None
-    return [found.place for found in source.places(within)]
-
-
-def _tiles(source: RasterSource, places: Sequence[TilePlace]) -> dict[TilePlace, ImageryTile]:
-    return {one.place: one for one in source.read(places) if isinstance(one, ImageryTile)}
+        return tiles_of(source, all_places(source, zoom))
 
 
 def _bare_warp(path: Path, zoom: int, columns: range, rows: range) -> npt.NDArray[np.int16]:
@@ -103,8 +93,8 @@ def test_a_tile_has_the_same_bytes_whatever_else_is_read(overviews: Sequence[str
         _gdal("gdaladdo", "-q", "-r", "average", str(path), *overviews)
     with RasterSource(path, tile_size=SMALL, threads=2) as source:
         zooms = list(source.zooms())
-        by_zoom = {zoom: _tiles(source, _places(source, zoom)) for zoom in zooms}
-        together = _tiles(source, [place for zoom in zooms for place in _places(source, zoom)])
+        by_zoom = {zoom: tiles_of(source, all_places(source, zoom)) for zoom in zooms}
+        together = tiles_of(source, [place for zoom in zooms for place in all_places(source, zoom)])
         alone = [next(iter(source.read([place]))) for place in list(together)[:3]]
     assert len(zooms) == 3
     assert together == {place: tile for tiles in by_zoom.values() for place, tile in tiles.items()}
@@ -124,7 +114,7 @@ def test_a_raster_is_warped_once_for_all_zooms(tmp_path: Path, monkeypatch: pyte
         blocks = list(mosaic.blocks())
         monkeypatch.setattr(BlockWarper, "warp", counting)
         read = [one.tile for block in blocks for one in mosaic.read(block)]
-        places = {place for zoom in source.zooms() for place in _places(source, zoom)}
+        places = {place for zoom in source.zooms() for place in all_places(source, zoom)}
     assert {tile.place.zoom_level for tile in read if tile is not None} == {14, 15, 16}
     assert {place for block in blocks for place in block.places} == places
     assert {zoom for zoom, _, _ in warped} == {16}
@@ -143,7 +133,7 @@ def test_sheets_that_touch_leave_no_gap_and_no_seam(tmp_path: Path) -> None:
         RasterSource(east, tile_size=SMALL, threads=2) as second,
     ):
         zooms = sorted(set(first.zooms()) & set(second.zooms()))
-        expected = _tiles(source, [place for zoom in zooms for place in _places(source, zoom)])
+        expected = tiles_of(source, [place for zoom in zooms for place in all_places(source, zoom)])
         mosaic = Mosaic.of([first, second], TilePictureCodec(SMALL), zooms=zooms)
         read = {one.place: one for block in mosaic.blocks() for one in mosaic.read(block)}
     mixed = [place for place, one in read.items() if len(one.sources) == 2]
@@ -166,7 +156,7 @@ def test_an_overview_is_read_in_place_of_the_raster(tmp_path: Path) -> None:
             overview.write(np.full((3, overview.height, overview.width), 200, np.uint8))
     with RasterSource(path, tile_size=SMALL, threads=2) as source:
         zooms = list(source.zooms())
-        shown = {zoom: decoded(_fullest(_tiles(source, _places(source, zoom)))) for zoom in zooms}
+        shown = {zoom: decoded(_fullest(tiles_of(source, all_places(source, zoom)))) for zoom in zooms}
     assert np.ptp(shown[zooms[-1]]) > 100
     assert [shown[zoom][SMALL // 2, SMALL // 2].tolist() for zoom in zooms[:-1]] == [[200, 200, 200]] * (
         len(zooms) - 1
