@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from archives import Place, write_mbtiles
+from build_site import noise
 from cli_calls import BAD_CALL, JOB_FAILED, Call
 from PIL import Image
 from small_networks import STEPS, SmallNetwork
@@ -42,13 +43,6 @@ def describe(pictures):
 
 describe.digest = hashlib.sha256(b"halves").hexdigest()
 """
-
-
-def noise(number: int) -> bytes:
-    rough = np.random.default_rng(number).integers(0, 256, (SIZE // 4, SIZE // 4, 3), dtype=np.uint8)
-    stream = io.BytesIO()
-    Image.fromarray(rough.repeat(4, axis=0).repeat(4, axis=1)).save(stream, "JPEG", quality=95)
-    return stream.getvalue()
 
 
 TILES: dict[Place, bytes] = {(12, 2170 + n % 20, 1420 + n // 20): noise(n) for n in range(COUNT)}
