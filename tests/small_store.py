@@ -15,6 +15,7 @@ from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.errors import AerotileError, StoreUnavailableError
+from aerotile.domain.policies.freshness import FreshnessGrounds
 from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.store.recall_guard import RecallGuard
@@ -48,10 +49,8 @@ class SmallStore:
         self.files = FilesystemTileFiles(root)
         clock, recorder = SystemClock(), MemoryFlightRecorder()
         gate = FreshnessGate(
-            [],
-            SEEDED_RULES,
-            sector_index=MemorySectorIndex([]),
-            default_classification=SectorClassification.STABLE_REAR,
+            [FreshnessGrounds((), SEEDED_RULES, SectorClassification.STABLE_REAR)],
+            MemorySectorIndex,
             clock=clock,
             recorder=recorder,
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...domain.intake.take_in_tiles import TileIntake
 from ...domain.policies.clock_trust import ClockFault, find_clock_fault
-from ...domain.policies.freshness import FreshnessGrounds, with_shortest_ages
+from ...domain.policies.freshness import FreshnessGrounds
 from ...domain.policies.index_agreement import IndexAgreement, compare_index
 from ...domain.policies.jpeg import JpegWalk
 from ...domain.ports.tile_catalogue import TileCatalogue
@@ -24,7 +24,7 @@ from ...domain.store.clock_guard import ClockGuard, KnownTimes, latest_known
 from ...domain.store.delete_tile import TileDeleter
 from ...domain.store.delete_tiles import delete_tiles
 from ...domain.store.disk_budget import CacheBudgetEnforcer
-from ...domain.store.freshness_gate import FreshnessGate, judge_by
+from ...domain.store.freshness_gate import FreshnessGate
 from ...domain.store.io_budget import IoBudget
 from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.pin_tiles import pin_tiles
@@ -76,16 +76,7 @@ class StoreParts(DatabaseParts):
         """The gate whose verdict is the strictest one by several grounds."""
         from ..rtree.sector_index import RtreeSectorIndex
 
-        first, *others = with_shortest_ages(grounds)
-        return FreshnessGate(
-            first.sectors,
-            first.rules,
-            sector_index=RtreeSectorIndex(first.sectors),
-            default_classification=first.default_classification,
-            clock=self.clock,
-            recorder=self.recorder,
-            beside=[judge_by(each, RtreeSectorIndex(each.sectors)) for each in others],
-        )
+        return FreshnessGate(grounds, RtreeSectorIndex, clock=self.clock, recorder=self.recorder)
 
     @cached_property
     def _catalogue(self) -> TileCatalogue:

@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 from ...domain.errors import DuplicateTileError, TileNotFoundError
-from ...domain.policies.freshness import FreshnessDecision
+from ...domain.policies.freshness import FreshnessDecision, FreshnessGrounds
 from ...domain.ports.mapping_cache import MappingCache
 from ...domain.ports.tile_catalogue import TileCatalogue, TileChangeListener
 from ...domain.ports.tile_files import TileFiles
@@ -67,10 +67,8 @@ class TileFeedSubject:
     def open(self, rows: TileRows | None = None) -> FileBackedTileStore:
         clock, recorder = ManualClock(NOW), MemoryFlightRecorder()
         gate = FreshnessGate(
-            [],
-            SEEDED_RULES,
-            sector_index=MemorySectorIndex([]),
-            default_classification=SectorClassification.STABLE_REAR,
+            [FreshnessGrounds((), SEEDED_RULES, SectorClassification.STABLE_REAR)],
+            MemorySectorIndex,
             clock=clock,
             recorder=recorder,
         )

@@ -22,6 +22,7 @@ from ...domain.errors import (
     TileMetadataError,
     TileNotFoundError,
 )
+from ...domain.policies.freshness import FreshnessGrounds
 from ...domain.ports.tile_files import StagedTile, TileFiles
 from ...domain.ports.tile_metadata import TileMetadataStore
 from ...domain.ports.tile_rows import TileRows
@@ -84,10 +85,8 @@ class TileStoreHalves:
     def open(self, files: TileFiles | None = None) -> FileBackedTileStore:
         clock, recorder = ManualClock(NOW), MemoryFlightRecorder()
         gate = FreshnessGate(
-            [],
-            SEEDED_RULES,
-            sector_index=MemorySectorIndex([]),
-            default_classification=SectorClassification.STABLE_REAR,
+            [FreshnessGrounds((), SEEDED_RULES, SectorClassification.STABLE_REAR)],
+            MemorySectorIndex,
             clock=clock,
             recorder=recorder,
         )

@@ -19,11 +19,12 @@ from ..policies.freshness import (
     judge_freshness,
     rules_by_classification,
     strictness,
+    with_shortest_ages,
 )
 from ..ports.clock import Clock
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.sector_index import SectorIndex, SupportsJudging, TileJudge
-from ..values.sectors import FreshnessRule, SectorBoundary, SectorClassification
+from ..values.sectors import SectorBoundary, SectorClassification
 from ..values.tiles import FreshnessLabel, TileId, TileMetadata
 from ..values.timestamps import microseconds_of, timestamp_of
 from .clock_guard import ClockGuard
@@ -85,23 +86,18 @@ class FreshnessGate:
 
     def __init__(
         self,
-        sectors: Iterable[SectorBoundary],
-        rules: Iterable[FreshnessRule],
+        grounds: Iterable[FreshnessGrounds],
+        index_of: Callable[[Sequence[SectorBoundary]], SectorIndex],
         *,
-        sector_index: SectorIndex,
-        default_classification: SectorClassification,
         clock: Clock,
         recorder: FlightRecorder,
-        beside: Sequence[TileJudge] = (),
     ) -> None:
-        """`sector_index` must have been built from the same `sectors`.
+        """The strictest verdict by any of the `grounds` counts; `index_of` makes an index of sectors.
 
-        The verdicts of the judges `beside` count where they are stricter. Raises `ConfigurationError`.
+        Raises `ConfigurationError`.
         """
-        grounds = FreshnessGrounds(tuple(sectors), tuple(rules), default_classification)
-        judge = judge_by(grounds, sector_index)
-        if beside:
-            judge = StrictestJudge((judge, *beside))
+        judges = tuple(judge_by(each, index_of(each.sectors)) for each in with_shortest_ages(grounds))
+        judge = judges[0] if len(judges) == 1 else StrictestJudge(judges)
         self.verdict_on = judge.verdict_on
         self._clock = clock
         self._recorder = recorder

@@ -25,6 +25,7 @@ from aerotile.adapters.postgres.tile_feed import TileFeed
 from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
 from aerotile.adapters.postgres.tile_rows import PostgresTileRows
 from aerotile.domain.errors import StoreUnavailableError
+from aerotile.domain.policies.freshness import FreshnessGrounds
 from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.store.tile_store import FileBackedTileStore
@@ -139,10 +140,8 @@ class Site:
         files.exists = lambda tile_id: True  # type: ignore[method-assign] # what is there is the rows' business
         clock, recorder = ManualClock(NOW), MemoryFlightRecorder()
         gate = FreshnessGate(
-            [],
-            SEEDED_RULES,
-            sector_index=MemorySectorIndex([]),
-            default_classification=SectorClassification.STABLE_REAR,
+            [FreshnessGrounds((), SEEDED_RULES, SectorClassification.STABLE_REAR)],
+            MemorySectorIndex,
             clock=clock,
             recorder=recorder,
         )

@@ -29,6 +29,7 @@ from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.uploader import MemoryUploadLedger
 from aerotile.domain.errors import CommitOutcomeUnknownError, TileCacheError, TileNotFoundError
+from aerotile.domain.policies.freshness import FreshnessGrounds
 from aerotile.domain.policies.upload_batching import BatchLimits
 from aerotile.domain.policies.upload_retry import RetryBudget
 from aerotile.domain.store.catalogue_sync import CatalogueSync
@@ -136,10 +137,8 @@ class Flights:
     def _open(self) -> None:
         recorder = MemoryFlightRecorder()
         gate = FreshnessGate(
-            SECTORS,
-            SEEDED_RULES,
-            sector_index=MemorySectorIndex(SECTORS),
-            default_classification=SectorClassification.STABLE_REAR,
+            [FreshnessGrounds(tuple(SECTORS), SEEDED_RULES, SectorClassification.STABLE_REAR)],
+            MemorySectorIndex,
             clock=self.clock,
             recorder=recorder,
         )

@@ -16,6 +16,7 @@ from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.flight_events import EventKind
+from aerotile.domain.policies.freshness import FreshnessGrounds
 from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.store.delete_tile import TileDeleter
 from aerotile.domain.store.disk_budget import CacheBudgetEnforcer
@@ -82,10 +83,8 @@ class Cache:
             MemoryTileRows() if rows is None else rows,
         )
         gate = FreshnessGate(
-            [],
-            SEEDED_RULES,
-            sector_index=MemorySectorIndex([]),
-            default_classification=classification,
+            [FreshnessGrounds((), SEEDED_RULES, classification)],
+            MemorySectorIndex,
             clock=clock,
             recorder=recorder,
         )

@@ -20,7 +20,7 @@ from aerotile.domain.errors import (
 )
 from aerotile.domain.flight_events import EventKind
 from aerotile.domain.policies.clock_trust import TOLERANCE
-from aerotile.domain.policies.freshness import FreshnessDecision, judge_freshness
+from aerotile.domain.policies.freshness import FreshnessDecision, FreshnessGrounds, judge_freshness
 from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.values.sectors import SEEDED_RULES, FreshnessRule, SectorBoundary, SectorClassification
 from aerotile.domain.values.shapes import Polygon, corners_of
@@ -50,12 +50,7 @@ def gate(
 ) -> tuple[FreshnessGate, MemoryFlightRecorder, ManualClock]:
     recorder, clock = MemoryFlightRecorder(), ManualClock(NOW)
     built = FreshnessGate(
-        sectors,
-        SEEDED_RULES,
-        sector_index=MemorySectorIndex(sectors),
-        default_classification=default,
-        clock=clock,
-        recorder=recorder,
+        [FreshnessGrounds(sectors, SEEDED_RULES, default)], MemorySectorIndex, clock=clock, recorder=recorder
     )
     return built, recorder, clock
 
@@ -214,10 +209,8 @@ def test_the_verdict_grows_older_with_the_clock() -> None:
 def test_a_sector_without_a_rule_stops_the_start() -> None:
     with pytest.raises(ConfigurationError, match=r"sector s is active_conflict"):
         FreshnessGate(
-            [sector(CONFLICT)],
-            [RULES[REAR]],
-            sector_index=MemorySectorIndex([sector(CONFLICT)]),
-            default_classification=REAR,
+            [FreshnessGrounds((sector(CONFLICT),), (RULES[REAR],), REAR)],
+            MemorySectorIndex,
             clock=ManualClock(NOW),
             recorder=MemoryFlightRecorder(),
         )
@@ -226,10 +219,8 @@ def test_a_sector_without_a_rule_stops_the_start() -> None:
 def test_a_default_without_a_rule_stops_the_start() -> None:
     with pytest.raises(ConfigurationError, match="default classification stable_rear"):
         FreshnessGate(
-            [],
-            [RULES[CONFLICT]],
-            sector_index=MemorySectorIndex([]),
-            default_classification=REAR,
+            [FreshnessGrounds((), (RULES[CONFLICT],), REAR)],
+            MemorySectorIndex,
             clock=ManualClock(NOW),
             recorder=MemoryFlightRecorder(),
         )

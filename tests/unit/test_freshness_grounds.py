@@ -17,9 +17,8 @@ from aerotile.domain.policies.freshness import (
     judge_freshness,
     rules_by_classification,
     strictness,
-    with_shortest_ages,
 )
-from aerotile.domain.store.freshness_gate import FreshnessGate, judge_by
+from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.values.sectors import SEEDED_RULES, FreshnessRule, SectorBoundary, SectorClassification
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tiles import TileId, TileSource
@@ -50,16 +49,7 @@ some_grounds = st.builds(
 
 
 def gate_over(grounds: list[FreshnessGrounds]) -> FreshnessGate:
-    first, *others = with_shortest_ages(grounds)
-    return FreshnessGate(
-        first.sectors,
-        first.rules,
-        sector_index=MemorySectorIndex(first.sectors),
-        default_classification=first.default_classification,
-        clock=ManualClock(NOW),
-        recorder=MemoryFlightRecorder(),
-        beside=[judge_by(each, MemorySectorIndex(each.sectors)) for each in others],
-    )
+    return FreshnessGate(grounds, MemorySectorIndex, clock=ManualClock(NOW), recorder=MemoryFlightRecorder())
 
 
 @given(st.lists(some_grounds, min_size=1, max_size=3), st.integers(0, 1000))

@@ -19,6 +19,7 @@ from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.adapters.memory.tile_rows import MemoryOpenRows, MemoryTileRows
 from aerotile.domain.errors import DuplicateTileError, StoreUnavailableError, TileMetadataError
+from aerotile.domain.policies.freshness import FreshnessGrounds
 from aerotile.domain.ports.tile_files import StagedTile
 from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.store.freshness_gate import FreshnessGate
@@ -74,10 +75,8 @@ def site() -> Site:
         WatchedFiles(),
     )
     gate = FreshnessGate(
-        [],
-        SEEDED_RULES,
-        sector_index=MemorySectorIndex([]),
-        default_classification=SectorClassification.STABLE_REAR,
+        [FreshnessGrounds((), SEEDED_RULES, SectorClassification.STABLE_REAR)],
+        MemorySectorIndex,
         clock=clock,
         recorder=recorder,
     )

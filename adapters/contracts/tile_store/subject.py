@@ -11,6 +11,7 @@ import attrs
 import pytest
 
 from ....domain.flight_events import EventKind
+from ....domain.policies.freshness import FreshnessGrounds
 from ....domain.ports.mapping_cache import MappingCache
 from ....domain.ports.tile_catalogue import TileCatalogue
 from ....domain.ports.tile_files import TileFiles
@@ -82,10 +83,8 @@ class TileStoreSubject:
         self.mapping_cache = self.new_kept(**self.new_kept_bounds)
         self.recalls = RecallGuard(self.recall_source, self.recorder.record)
         gate = FreshnessGate(
-            [CONFLICT],
-            SEEDED_RULES,
-            sector_index=MemorySectorIndex([CONFLICT]),
-            default_classification=SectorClassification.STABLE_REAR,
+            [FreshnessGrounds((CONFLICT,), SEEDED_RULES, SectorClassification.STABLE_REAR)],
+            MemorySectorIndex,
             clock=self.clock,
             recorder=self.recorder,
         )
