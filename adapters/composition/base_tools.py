@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ..sealed_base.generations import SignedManifest
     from ..sealed_base.key_lists import SignedKeyList
 
+Progress = Callable[[int, int], None]
+"""Called with what is done, and how much there is of it."""
+
 _log = logging.getLogger("aerotile.base")
 
 
@@ -50,31 +53,19 @@ class BaseTools(BaseParts):
             recall_number=self.recall_number(),
         )
 
-    def export_base(
-        self,
-        name: str,
-        target: Path,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> SignedManifest:
+    def export_base(self, name: str, target: Path, progress: Progress) -> SignedManifest:
         """Copy a generation to another folder of bases; see `export_generation`."""
         from ..sealed_base.export import export_generation
 
         return export_generation(self.base_generations, name, target, self.base_trust, progress)
 
-    def export_base_file(
-        self,
-        name: str,
-        target: Path,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> tuple[SignedManifest, str]:
+    def export_base_file(self, name: str, target: Path, progress: Progress) -> tuple[SignedManifest, str]:
         """Write a generation to one file; see `export_file`."""
         from ..sealed_base.one_file import export_file
 
         return export_file(self.base_generations, name, target, self.base_trust, progress)
 
-    def import_base_file(
-        self, source: Path, progress: Callable[[int, int], None] = lambda done, total: None
-    ) -> SignedManifest:
+    def import_base_file(self, source: Path, progress: Progress) -> SignedManifest:
         """Add the generation in a file that `export_base_file` wrote; see `import_file`."""
         from ..sealed_base.one_file import import_file
 
@@ -86,7 +77,7 @@ class BaseTools(BaseParts):
         *,
         check: BaseCheck | None = None,
         max_bytes_per_s: int | None = None,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        progress: Progress = lambda done, total: None,
         checkpoint: Callable[[], None] = lambda: None,
     ) -> list[BaseFinding]:
         """Hash every byte of a generation, whoever signed it; see `check_base`.

@@ -163,7 +163,7 @@ def encode_tile(pixels: Pixels) -> bytes:
     return stream.getvalue()
 
 
-def decode_tile(jpeg: bytes | memoryview, tile_size_pixels: int = TILE_SIZE_PIXELS) -> Pixels:
+def decode_tile(jpeg: bytes | memoryview) -> Pixels:
     """The pixels of a tile, shape (size, size, 3). Raises `TileMetadataError` for anything else.
 
     The size is read from the header and compared first: a JPEG of 2 kB may claim 65500 x 65500 pixels.
@@ -172,10 +172,10 @@ def decode_tile(jpeg: bytes | memoryview, tile_size_pixels: int = TILE_SIZE_PIXE
         # The decoder reads the header itself, so that no second frame header can differ from it. Image.open
         # would judge the claimed size by itself, with a warning or an error of its own.
         with JpegImageFile(io.BytesIO(jpeg)) as image:
-            if image.size != (tile_size_pixels, tile_size_pixels):
+            if image.size != (TILE_SIZE_PIXELS, TILE_SIZE_PIXELS):
                 raise TileMetadataError(
                     f"the JPEG claims {image.size[0]} x {image.size[1]} pixels, "
-                    f"expected {tile_size_pixels} x {tile_size_pixels}"
+                    f"expected {TILE_SIZE_PIXELS} x {TILE_SIZE_PIXELS}"
                 )
             return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import mmap
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +177,6 @@ def write_place_ordered(
     storage: VectorStorage,
     metric: DescriptorMetric,
     mode: int,
-    progress: Callable[[int], None] = lambda rows: None,
 ) -> RowsFile:
     """Write and sync `tiles.descriptors` from row i under key i, and return what `tiles.rows` shall say.
 
@@ -196,5 +194,4 @@ def write_place_ordered(
             content = layout.block_content(number, descriptors[rows])
             digests[number] = np.frombuffer(hashlib.sha256(content).digest(), np.uint8)
             file.write(content)
-            progress(len(rows))
     return RowsFile(keys[order], digests, layout.rows_per_block)

@@ -65,7 +65,7 @@ def exchange_errors(place: str, timeout_s: float, hidden: str) -> Iterator[None]
 
 
 def problem_of_status(
-    status: int, headers: httpx.Headers, body: bytes, now: datetime, hidden: str = ""
+    status: int, headers: httpx.Headers, body: bytes, now: datetime, hidden: str
 ) -> UploadProblem:
     """The meaning of a status other than 200; `hidden` shows in no text."""
     code, text = read_problem(body, hidden)
@@ -106,7 +106,7 @@ def too_slow(seconds: float) -> UploadProblem:
     )
 
 
-def problem_of_error(error: Exception, place: str, hidden: str = "") -> UploadProblem:
+def problem_of_error(error: Exception, place: str, hidden: str) -> UploadProblem:
     """The meaning of an error of httpx; `place` is the provider's address as it may be shown."""
     chain = list(_chain(error))
     reason = _reason(chain, hidden)

@@ -219,7 +219,7 @@ def _too_large(detail: str, behaviour: Behaviour) -> RequestProblemError:
 
 def _answer_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestProblemError)
-    return problem_response(error.problem, error.detail, headers=error.headers, members=error.members)
+    return problem_response(error.problem, error.detail, members=error.members)
 
 
 def _answer_http_exception(_: Request, error: Exception) -> Response:

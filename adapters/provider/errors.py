@@ -69,13 +69,11 @@ class RequestProblemError(Exception):
         problem: Problem,
         detail: str,
         *,
-        headers: Mapping[str, str] | None = None,
         members: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.problem = problem
         self.detail = detail
-        self.headers = headers or {}
         self.members = members or {}
 
 
