@@ -53,9 +53,7 @@ class ImagerySourceContract:
                 expected = [
                     place
                     for place in sorted(subject.tiles)
-                    if place.zoom_level == within.zoom_level
-                    and within.min_x <= place.x <= within.max_x
-                    and within.min_y <= place.y <= within.max_y
+                    if place.zoom_level == within.zoom_level and (place.x, place.y) in within
                 ]
                 assert [one.place for one in found] == expected
                 if subject.is_verbatim:

@@ -265,6 +265,6 @@ def _count_inside(
             if zoom_level not in ranges:
                 ranges[zoom_level] = [GridRange.covering(box, zoom_level) for box in boxes]
             x, y = scheme.place(zoom_level, *read_as.place(zoom_level, tile.x, tile.y))
-            count += any(r.min_x <= x <= r.max_x and r.min_y <= y <= r.max_y for r in ranges[zoom_level])
+            count += any((x, y) in each for each in ranges[zoom_level])
         most = max(most, count)
     return most

@@ -54,9 +54,7 @@ class MemoryImagerySource:
         return [
             FoundPlace(place, len(answer.pixels or b"") if isinstance(answer, ImageryTile) else 0)
             for place, answer in sorted(self._answers.items(), key=lambda item: item[0])
-            if place.zoom_level == within.zoom_level
-            and within.min_x <= place.x <= within.max_x
-            and within.min_y <= place.y <= within.max_y
+            if place.zoom_level == within.zoom_level and (place.x, place.y) in within
         ]
 
     def read(

@@ -81,9 +81,7 @@ class MemoryTileMetadataStore:
         found = [
             tile
             for tile in self.committed()
-            if tile.tile_id.zoom_level == span.zoom_level
-            and span.min_x <= tile.tile_id.x <= span.max_x
-            and span.min_y <= tile.tile_id.y <= span.max_y
+            if tile.tile_id.zoom_level == span.zoom_level and (tile.tile_id.x, tile.tile_id.y) in span
         ]
         return sorted(found, key=lambda tile: _grid_order(tile.tile_id))
 

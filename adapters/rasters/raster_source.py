@@ -17,7 +17,7 @@ import simplejpeg
 from ...domain.errors import ImageryPlaceError
 from ...domain.ports.imagery_source import FoundPlace, ImageryFacts, ImageryTile, ReadPlace, TilePlace
 from ...domain.values.pictures import JPEG_QUALITY, MaskedPicture
-from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, GridRange
+from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, GridRange, range_around
 from ..halved_pictures import Picture, halved, joined
 from .errors import GDAL_ERRORS, reason_of
 from .footprint import Footprint
@@ -93,14 +93,7 @@ class RasterSource:
         """See `ImagerySource`."""
         if zoom_level not in self.zooms():
             return None
-        ranges = self._footprint.ranges(zoom_level)
-        return GridRange(
-            zoom_level,
-            min(one.min_x for one in ranges),
-            min(one.min_y for one in ranges),
-            max(one.max_x for one in ranges),
-            max(one.max_y for one in ranges),
-        )
+        return range_around(self._footprint.ranges(zoom_level))
 
     def places(self, within: GridRange) -> Sequence[FoundPlace]:
         """See `ImagerySource`. A place without a valid pixel is found out when it is read.

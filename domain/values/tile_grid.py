@@ -7,7 +7,7 @@ south from the northern edge.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import attrs
 
@@ -210,10 +210,26 @@ class GridRange:
     def __len__(self) -> int:
         return (self.max_x - self.min_x + 1) * (self.max_y - self.min_y + 1)
 
+    def __contains__(self, place: tuple[int, int]) -> bool:
+        x, y = place
+        return self.min_x <= x <= self.max_x and self.min_y <= y <= self.max_y
+
     def __iter__(self) -> Iterator[tuple[int, int]]:
         for x in range(self.min_x, self.max_x + 1):
             for y in range(self.min_y, self.max_y + 1):
                 yield x, y
+
+
+def range_around(ranges: Collection[GridRange]) -> GridRange:
+    """The smallest rectangle around one rectangle or more, all of one zoom."""
+    (zoom_level,) = {one.zoom_level for one in ranges}
+    return GridRange(
+        zoom_level,
+        min(one.min_x for one in ranges),
+        min(one.min_y for one in ranges),
+        max(one.max_x for one in ranges),
+        max(one.max_y for one in ranges),
+    )
 
 
 def shared_range(one: GridRange, other: GridRange) -> GridRange | None:
