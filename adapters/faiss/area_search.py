@@ -76,11 +76,9 @@ class PlaceOrderedDescriptors(Protocol):
     @property
     def keys(self) -> npt.NDArray[np.int64]:
         """The tile key of each row, sorted."""
-        ...
 
     def blocks(self) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
         """All rows, block by block, and their vectors. Raises an `AerotileError` for damage."""
-        ...
 
 
 class AreaSearch:

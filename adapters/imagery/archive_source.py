@@ -32,19 +32,15 @@ class TileArchive(Protocol):
     @property
     def extents(self) -> Mapping[int, GridRange]:
         """By zoom, a rectangle around its pictures."""
-        ...
 
     def some_place(self) -> TilePlace:
         """A place that has a picture; shows their format and size."""
-        ...
 
     def entries(self, within: GridRange) -> list[tuple[int, int, int]]:
         """Column, row and length of each picture within a rectangle, by column and row, each place once."""
-        ...
 
     def read(self, place: TilePlace) -> bytes:
         """The bytes of a picture. Raises `ImageryPlaceError` for that one, `ImagerySourceError`."""
-        ...
 
     def close(self) -> None: ...
 

@@ -63,7 +63,6 @@ class ArchiveOfABase(Protocol):
 
     def read(self, begin: int, end: int) -> bytes:
         """The bytes from `begin` to `end`, which is excluded. Raises `BaseUnavailableError`."""
-        ...
 
 
 @attrs.frozen(kw_only=True)

@@ -33,7 +33,6 @@ class RecordsLater(FlightRecorder, Protocol):
 
     def record_later(self, make: Callable[[], FlightEvent]) -> None:
         """As `record`, of the event that `make` gives. `make` is called once, maybe on another thread."""
-        ...
 
 
 class RecordedHits(list[SearchHit]):

@@ -19,7 +19,6 @@ class BlockRunner(Protocol):
     @property
     def threads(self) -> int | None:
         """Threads that a task may use; None: one a core of the machine."""
-        ...
 
     def run(self, phase: str, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """The results of all tasks, in any order; tasks are drawn as results are taken.
@@ -28,7 +27,6 @@ class BlockRunner(Protocol):
         machine may still finish it. Raises `BaseSealError` when a task fails, or the machines that run it do;
         finished tasks stay finished.
         """
-        ...
 
     def beside(
         self, phase: str, work: Callable[[Task], Result], task: Task
@@ -38,8 +36,6 @@ class BlockRunner(Protocol):
         It runs on the machine with the most memory. Leaving the context gives it up, as closing the iterator
         of `run` does. Raises as `run`, when it waits.
         """
-        ...
 
     def available_memory_bytes(self) -> int | None:
         """What the machine with the most memory has to give; None where that is not known."""
-        ...

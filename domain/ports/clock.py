@@ -12,12 +12,9 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Wall time, aware, UTC."""
-        ...
 
     def monotonic(self) -> float:
         """Seconds that never go back, from an arbitrary start."""
-        ...
 
     def sleep(self, seconds: float) -> None:
         """Return when `seconds` have passed on `monotonic`."""
-        ...

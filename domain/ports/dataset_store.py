@@ -19,7 +19,6 @@ class DatasetStore(Protocol):
 
         Raises `DatasetConflictError` when the name stands for other facts; the first ones stay.
         """
-        ...
 
     def amend(self, dataset: Dataset) -> None:
         """Put licence, attribution, permission or capture date of a defined dataset right.
@@ -27,12 +26,9 @@ class DatasetStore(Protocol):
         Raises `UnknownDatasetError`, and `DatasetConflictError` for another source or digest: that is another
         dataset.
         """
-        ...
 
     def find(self, name: str) -> Dataset:
         """The dataset of that name. Raises `UnknownDatasetError`."""
-        ...
 
     def datasets(self) -> tuple[Dataset, ...]:
         """All datasets, ordered by name."""
-        ...

@@ -51,18 +51,15 @@ class DescribedTilesWriter(Protocol):
 
     def finished_blocks(self) -> frozenset[int]:
         """The numbers of the blocks that an earlier run described without a refusal."""
-        ...
 
     def add(self, number: int, block: DescribedBlock) -> None:
         """Make a block durable."""
-        ...
 
     def finish(self) -> tuple[int, int]:
         """Make the file of all blocks durable under its name; returns the shape of its descriptors.
 
         Raises `DescribedTilesError` when no tile was described, and the blocks stay.
         """
-        ...
 
     def __enter__(self) -> DescribedTilesWriter: ...
 

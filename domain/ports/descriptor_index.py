@@ -28,7 +28,6 @@ class DescriptorIndex(Protocol):
         that are not in memory. Raises `ValueError` for any other query and for k < 1,
         `IndexUnavailableError` for an empty or closed index.
         """
-        ...
 
     def rebuild(
         self,
@@ -46,19 +45,15 @@ class DescriptorIndex(Protocol):
         Takes seconds to minutes; waits for no other build. Raises `IndexBuildError`; then the old generation
         stays.
         """
-        ...
 
     def metadata(self) -> IndexMetadata:
         """Facts about the generation in use. Raises `IndexUnavailableError`."""
-        ...
 
     def dimension(self) -> int:
         """Length of a descriptor. Raises `IndexUnavailableError`."""
-        ...
 
     def close(self) -> None:
         """Release the memory of the index; a second call does nothing."""
-        ...
 
 
 @runtime_checkable
@@ -70,7 +65,6 @@ class SupportsKeyListing(Protocol):
 
         A tile with several descriptors is named several times. Raises `IndexUnavailableError`.
         """
-        ...
 
 
 @runtime_checkable
@@ -85,4 +79,3 @@ class SupportsAreaSearch(Protocol):
         holds none. The cost follows the area's descriptors, whatever the size of the index. Raises
         `ValueError` and `IndexUnavailableError` as `DescriptorIndex.search` does.
         """
-        ...

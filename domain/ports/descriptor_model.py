@@ -13,17 +13,14 @@ class DescriptorModel(Protocol):
     @property
     def name(self) -> str:
         """What an index calls the network: a word, and the first digits of `digest`."""
-        ...
 
     @property
     def digest(self) -> str:
         """The SHA-256 of all that decides the numbers (weights, preprocessing), 64 lower hex digits."""
-        ...
 
     @property
     def headings(self) -> tuple[int, ...]:
         """The headings at which a tile is described, in degrees: each of 0, 90, 180 and 270 at most once."""
-        ...
 
     def describe(self, pictures: Pictures) -> Descriptors:
         """The descriptors of n pictures, float32 of shape (n, d), finite; d is the same for every call.
@@ -33,4 +30,3 @@ class DescriptorModel(Protocol):
         thread at a time. Raises `ValueError` for other pictures, `DescriptorModelError` when the network
         fails.
         """
-        ...

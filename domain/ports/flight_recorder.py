@@ -14,8 +14,6 @@ class FlightRecorder(Protocol):
 
     def record(self, event: FlightEvent) -> None:
         """Record an event. Never blocks, never raises; a full queue drops the event and counts the drop."""
-        ...
 
     def record_fix(self, fix: PositionFix) -> None:
         """Record a position that the flight stack derived from a tile. Never blocks, never raises."""
-        ...

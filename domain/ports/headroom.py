@@ -25,7 +25,6 @@ class Headroom(Protocol):
         lost race frees more room than the last. `spared` is not evicted for it. Raises
         `CacheBudgetExhaustedError`.
         """
-        ...
 
 
 class NoBudget:

@@ -13,11 +13,9 @@ class HealthMonitor(Protocol):
 
     def health(self) -> Health:
         """Which states are degraded now; see `DegradedState`. Never waits: opens, asks and reads nothing."""
-        ...
 
     def beat(self) -> None:
         """Say that the flight loop goes on: once for each frame, also for one without a fix. Never waits.
 
         The first beat makes the service ready under systemd, and each later one feeds its watchdog.
         """
-        ...

@@ -100,30 +100,24 @@ class ImagerySource(Protocol):
     @property
     def name(self) -> str:
         """What the operator called it: a path, an address without its token; names it in reports."""
-        ...
 
     @property
     def facts(self) -> ImageryFacts:
         """What the source says about its imagery."""
-        ...
 
     @property
     def seconds_each(self) -> float:
         """About how long one place takes to read, by the source's limits or by rule of thumb."""
-        ...
 
     @property
     def is_remote(self) -> bool:
         """Whether a read costs a server: a place that the store holds already is then not read again."""
-        ...
 
     def zooms(self) -> Sequence[int]:
         """The zooms at which it has places, ascending. No place is enlarged from coarser imagery unasked."""
-        ...
 
     def extent(self, zoom_level: int) -> GridRange | None:
         """A rectangle around every place that it has at a zoom; None for none. Costs no read of pixels."""
-        ...
 
     def places(self, within: GridRange) -> Sequence[FoundPlace]:
         """Exactly the places that it has within a rectangle of one zoom, by column and row, each once.
@@ -131,7 +125,6 @@ class ImagerySource(Protocol):
         At most a few pictures are read, for an estimate. A server that doesn't list its tiles names every
         place within its bounds. Raises `ImagerySourceError`.
         """
-        ...
 
     def read(
         self,
@@ -151,14 +144,12 @@ class ImagerySource(Protocol):
         Raises `ImagerySourceError` where the source as a whole can't be read any more. Closing the iterator
         ends the reads under way.
         """
-        ...
 
     def stop(self) -> None:
         """Read no more. From any thread.
 
         A read that may wait long raises `ImagerySourceError` soon; one that ends soon by itself goes on.
         """
-        ...
 
     def __enter__(self) -> ImagerySource: ...
 

@@ -47,11 +47,9 @@ class MappingCache(Protocol):
 
     def get(self, tile_id: TileId) -> TilePixelHandle | None:
         """A new handle on the tile's pixels; counts the read. None when the tile is not cached."""
-        ...
 
     def ticket(self, tile_id: TileId) -> int:
         """A ticket for `put`; to be taken before the catalogue is asked for the tile."""
-        ...
 
     def put(self, tile_id: TileId, handle: TilePixelHandle, ticket: int) -> TilePixelHandle:
         """Cache the pixels of a tile that was just mapped, count the read, return the handle to hand out.
@@ -59,42 +57,33 @@ class MappingCache(Protocol):
         Nothing is cached when the tile was invalidated since the ticket was taken, when the tile is larger
         than the whole bound, and after `close`.
         """
-        ...
 
     def note(self, tile_id: TileId) -> None:
         """Count a read that did not go through the cache."""
-        ...
 
     def invalidate(self, tile_id: TileId) -> None:
         """Drop the tile's mapping; to be called after the catalogue has dropped the tile.
 
         No later `get` finds the old mapping. Handles stay valid.
         """
-        ...
 
     def invalidate_all(self) -> None:
         """Drop all mappings, because the catalogue was loaded again. Counted reads stay."""
-        ...
 
     def drain_reads(self) -> list[TileId]:
         """The tiles that were read since the last call, least recently read first.
 
         A tile that was evicted and cached again meanwhile may be listed twice; its last position counts.
         """
-        ...
 
     def release(self) -> int:
         """Unmap evicted and invalidated tiles that no handle uses; returns how many."""
-        ...
 
     def make_room(self) -> None:
         """Evict and unmap some tiles immediately, because the system refused another mapping."""
-        ...
 
     def counts(self) -> MappingCacheCounts:
         """How often the cache helped, and how much it holds."""
-        ...
 
     def close(self) -> None:
         """Drop all mappings and cache nothing more. Handles stay valid."""
-        ...

@@ -11,7 +11,6 @@ class OfferedTile(Protocol):
     @property
     def name(self) -> str:
         """Where the tile comes from, such as a path; names the tile in the report."""
-        ...
 
     @property
     def zoom_level(self) -> int: ...
@@ -25,15 +24,12 @@ class OfferedTile(Protocol):
     @property
     def size(self) -> int:
         """Bytes, as of the listing; the tile may have changed since."""
-        ...
 
     def read_pixels(self, most_bytes: int) -> bytes:
         """The first `most_bytes` bytes of the tile. Raises `OSError`."""
-        ...
 
     def claimed_sha256(self) -> str | None:
         """The SHA-256 that the supply claims for the tile, or None when it claims none.
 
         Raises `OSError`, or `ValueError` for a claim that can't be read.
         """
-        ...

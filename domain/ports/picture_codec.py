@@ -12,8 +12,6 @@ class PictureCodec(Protocol):
 
     def decode(self, jpeg: bytes) -> Picture:
         """The pixels of a tile's JPEG. Raises `TileMetadataError` for another size, or damage."""
-        ...
 
     def encode(self, picture: Picture) -> bytes:
         """The picture as a JPEG; the same bytes for the same pixels."""
-        ...

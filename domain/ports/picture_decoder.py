@@ -22,4 +22,3 @@ class PictureDecoder(Protocol):
 
     def decode(self, pixels: bytes) -> DecodedPicture:
         """Decode a whole JPEG. The caller has checked its size in pixels, which bounds the memory for it."""
-        ...

@@ -17,4 +17,3 @@ class ProviderLink(Protocol):
         The pixels of the batch are read until that call returns. A request that fails is a problem in the
         answer, not an error. Raises `ConfigurationError`.
         """
-        ...

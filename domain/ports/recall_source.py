@@ -26,8 +26,6 @@ class RecallSource(Protocol):
 
     def mark(self) -> Hashable:
         """Something that differs once another list is in force; takes microseconds and never raises."""
-        ...
 
     def read(self) -> RecallInForce | None:
         """The list in force; None when none ever was. Raises `RecallListError`, `OSError`."""
-        ...

@@ -17,11 +17,9 @@ class SectorIndex(Protocol):
 
     def sectors_at(self, lat: float, lon: float) -> tuple[SectorBoundary, ...]:
         """The sectors whose shape holds the point (edges included), ordered by id."""
-        ...
 
     def sectors_intersecting(self, bbox: Bbox) -> tuple[SectorBoundary, ...]:
         """The sectors whose shape shares at least one point with the box, ordered by id."""
-        ...
 
 
 @runtime_checkable
@@ -34,7 +32,6 @@ class TileJudge(Protocol):
         `captured_us` is the capture time in microseconds since 1970. The sector that is named is the first by
         id of those that say so.
         """
-        ...
 
 
 @runtime_checkable
@@ -43,4 +40,3 @@ class SupportsJudging(Protocol):
 
     def judge(self, rules: Rules, default_classification: SectorClassification) -> TileJudge:
         """A judge by this index's sectors and by `rules`, which holds each of their classifications."""
-        ...

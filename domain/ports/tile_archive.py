@@ -34,18 +34,15 @@ class TileArchiveWriter(Protocol):
 
     def order(self, keys: Keys) -> npt.NDArray[np.intp]:
         """The positions of tile keys in the order in which their tiles have to be added."""
-        ...
 
     def add(self, place: TilePlace, pixels: bytes, sha256: bytes) -> None:
         """Write the JPEG of a place, each place once, and its digest where the format has one.
 
         Raises `OSError`.
         """
-        ...
 
     def finish(self, facts: ArchiveFacts) -> None:
         """Make the archive durable under its name. Needs at least one tile. Raises `OSError`."""
-        ...
 
     def __enter__(self) -> TileArchiveWriter: ...
 

@@ -35,22 +35,18 @@ class TileFiles(Protocol):
 
     def store_id(self) -> UUID | None:
         """The identity of the store that claimed these files; None when no store has."""
-        ...
 
     def claim(self, store_id: UUID) -> UUID:
         """Durably note `store_id` as the owner, unless the files have one; return the owner."""
-        ...
 
     def stage(self, pixels: bytes, metadata: TileMetadata) -> StagedTile:
         """The hash gate: length, SHA-256, and a whole JPEG of the declared size in pixels, before any I/O.
 
         Raises `ContentHashMismatchError` (length, hash) or `TileMetadataError` (no JPEG).
         """
-        ...
 
     def stage_many(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
         """`stage` for a batch; entry i is tile i staged, or the error that refuses tile i."""
-        ...
 
     def prewrite(self, staged: StagedTile, awaited: int | None = None) -> None:
         """Write the bytes to an unlinked file ahead of `place` (optional), without waiting for the disk.
@@ -60,21 +56,18 @@ class TileFiles(Protocol):
         Never raises; `place`, which comes behind `OpenRow.finish_insert`, reports the error. A crash leaves
         nothing behind but what `place` leaves.
         """
-        ...
 
     def place(self, staged: StagedTile) -> None:
         """Put the file durably in place, and its sidecar, which a power cut may lose or empty.
 
         Raises `StoreUnavailableError`; then neither is there.
         """
-        ...
 
     def place_beside(self, staged: StagedTile) -> None:
         """Put the file durably beside the tile's, under its second name, which carries its digest.
 
         For a replacement: the tile's own file stays. Raises `StoreUnavailableError`; then it is not there.
         """
-        ...
 
     def take_place(self, tile_id: TileId, content_sha256: str) -> bool:
         """Give the file of the second name with this digest the tile's own name, durably, and its sidecar.
@@ -83,14 +76,12 @@ class TileFiles(Protocol):
         until the tile's name is durable; a second call completes the first. Returns whether the second name
         was there. Handles on the old file stay valid. The caller keeps removals of the tile out.
         """
-        ...
 
     def withdraw(self, staged: StagedTile) -> None:
         """Remove what `prewrite`, `place` or `place_beside` made, unless another writer replaced it since.
 
         Does nothing when nothing was written. `place` may be called again afterwards.
         """
-        ...
 
     def prewriting(self, staged: Sequence[StagedTile]) -> AbstractContextManager[None]:
         """Write a batch under temporary names, in the background, ahead of a `place_many` in the context.
@@ -99,11 +90,9 @@ class TileFiles(Protocol):
         entering; `place_many` reports the error. When the context is left, every background write has
         ended, and the temporary files that were not placed are gone.
         """
-        ...
 
     def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
         """Place a batch durably; entry i is why tile i could not be placed, or None."""
-        ...
 
     def open(self, tile_id: TileId, timeout_s: float | None = None) -> TilePixelHandle:
         """The tile's bytes, read-only and in memory: reading them does not wait for the disk.
@@ -111,46 +100,36 @@ class TileFiles(Protocol):
         Waits for the disk at most `timeout_s` seconds; None: without a limit. Raises `TileNotFoundError`,
         `ReadDeadlineError`, `NoMappingLeftError`.
         """
-        ...
 
     def read(self, tile_id: TileId, timeout_s: float | None = None) -> bytes:
         """A copy of the tile's bytes, without mapping them; waits and raises as `open` does."""
-        ...
 
     def exists(self, tile_id: TileId) -> bool:
         """Whether the tile's file is there."""
-        ...
 
     def remove(self, tile_id: TileId) -> bool:
         """Unlink file and sidecar, not what `place_beside` made. Returns whether the file was there."""
-        ...
 
     def quarantine(self, tile_id: TileId) -> str | None:
         """Durably move file and sidecar, or whatever has their names, out of the way.
 
         Returns the new location of the file; None when there is none. Earlier quarantined files stay.
         """
-        ...
 
     def discard(self, found: FoundFile) -> bool:
         """Unlink one file of an inventory. Returns whether the file was still there."""
-        ...
 
     def inventory(self) -> TileInventory:
         """Every tile, sidecar, temporary file and replacement under the root, found by name alone.
 
         A file that is placed or removed during the walk may be listed or not; every other file is listed.
         """
-        ...
 
     def restore_sidecar(self, tile_id: TileId, content_sha256: str) -> None:
         """Write the sidecar again, from the database's hash."""
-        ...
 
     def content_sha256(self, tile_id: TileId) -> str:
         """The hash of the file as it is on the disk now. Raises `TileNotFoundError`, `NoTileFileError`."""
-        ...
 
     def sidecar_sha256(self, tile_id: TileId) -> str | None:
         """The hash in the sidecar: None without a sidecar, `MALFORMED_SIDECAR` when it is malformed."""
-        ...

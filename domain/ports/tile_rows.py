@@ -21,7 +21,6 @@ class OpenRow(Protocol):
     @property
     def answers(self) -> int | None:
         """The socket on which the answer to the INSERT arrives, for `TileFiles.prewrite`; None: no socket."""
-        ...
 
     def finish_insert(self) -> None:
         """Wait for the answer to the INSERT.
@@ -29,7 +28,6 @@ class OpenRow(Protocol):
         Raises `DuplicateTileError` when the tile has a committed row, or when another writer commits the
         same tile first.
         """
-        ...
 
     def commit(self) -> TileMetadataPersistent:
         """Commit, after `finish_insert` where that was not called yet.
@@ -37,7 +35,6 @@ class OpenRow(Protocol):
         Raises `HeadroomTakenError` (the transaction stays open), `StoreUnavailableError` when the row is
         certainly not committed, `CommitOutcomeUnknownError` when that can't be known.
         """
-        ...
 
 
 class OpenRows(Protocol):
@@ -45,15 +42,12 @@ class OpenRows(Protocol):
 
     def finish_insert(self) -> frozenset[TileId]:
         """Insert the tiles that have no committed row. Returns the other tiles: the duplicates."""
-        ...
 
     def discard(self, tile_ids: Sequence[TileId]) -> None:
         """Take rows back out of the open transaction, because their files could not be placed."""
-        ...
 
     def commit(self) -> dict[TileId, TileMetadataPersistent]:
         """Commit the rows that are left; raises as `OpenRow.commit` does."""
-        ...
 
 
 class OpenReplacement(Protocol):
@@ -62,14 +56,12 @@ class OpenReplacement(Protocol):
     @property
     def before(self) -> TileMetadataPersistent:
         """The committed row; no other writer can change it."""
-        ...
 
     def commit(self) -> TileMetadataPersistent:
         """Replace the row's facts and commit; the tile counts as unsettled until it is settled.
 
         A pin stays, and the row is as one that was just written otherwise. Raises as `OpenRow.commit` does.
         """
-        ...
 
 
 class LockedRows(Protocol):
@@ -77,7 +69,6 @@ class LockedRows(Protocol):
 
     def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
         """The committed rows of those tiles that have one."""
-        ...
 
 
 class TileRows(Protocol):
@@ -85,7 +76,6 @@ class TileRows(Protocol):
 
     def store_id(self) -> UUID:
         """The identity of the store, created with the database and never changed."""
-        ...
 
     def insert(self, metadata: TileMetadata, created_at: datetime) -> AbstractContextManager[OpenRow]:
         """Send an INSERT in a transaction that keeps `locked` out; leaving without `commit` rolls back.
@@ -93,7 +83,6 @@ class TileRows(Protocol):
         The answer is awaited by `OpenRow.finish_insert`, so that the caller can write bytes while the
         database works: to an unlinked file, and only for a tile that the catalogue does not know.
         """
-        ...
 
     def insert_many(
         self, metadata: Sequence[TileMetadata], created_at: datetime
@@ -103,7 +92,6 @@ class TileRows(Protocol):
         The rows are inserted by `OpenRows.finish_insert`, so that other threads can write bytes in the same
         time: under temporary names, and only for tiles that the catalogue does not know.
         """
-        ...
 
     def amend(
         self, tile_id: TileId, captured_at: datetime, freshness_label: FreshnessLabel
@@ -112,7 +100,6 @@ class TileRows(Protocol):
 
         Nothing else changes. Raises `TileNotFoundError`.
         """
-        ...
 
     def replacing(
         self, metadata: TileMetadata, created_at: datetime
@@ -121,21 +108,18 @@ class TileRows(Protocol):
 
         Leaving without `commit` changes nothing. Raises `TileNotFoundError` when there is no row.
         """
-        ...
 
     def unsettled(self, tile_ids: Iterable[TileId] | None = None) -> set[TileId]:
         """The tiles (of all, or of those given) whose replacement is committed and not settled yet.
 
         The file of such a tile may still have its second name only.
         """
-        ...
 
     def settling(self, tile_id: TileId) -> AbstractContextManager[TileMetadataPersistent | None]:
         """Keep removals and other settlings of the tile out, and yield its committed row; None without one.
 
         The tile counts as settled once the context is left without an error, and every listener is told.
         """
-        ...
 
     def removing(self, tile_id: TileId, *, evicting: bool = False) -> AbstractContextManager[int | None]:
         """Delete the row, commit, and yield its `disk_bytes`; None when there is no row.
@@ -143,23 +127,18 @@ class TileRows(Protocol):
         With `evicting`, a row that `tile_rules.may_be_evicted` refuses at this moment counts as no row.
         Until the context is left, no writer can insert the same tile, so its file can be unlinked safely.
         """
-        ...
 
     def get(self, tile_id: TileId) -> TileMetadataPersistent | None:
         """The tile's committed row, or None."""
-        ...
 
     def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
         """The committed rows of those tiles that have one."""
-        ...
 
     def committed(self) -> Iterator[TileMetadataPersistent]:
         """Every committed row, as one consistent snapshot."""
-        ...
 
     def committed_metadata(self) -> Iterator[TileMetadata]:
         """What travels with the bytes of every committed tile, as one snapshot; `location_hash` is None."""
-        ...
 
     def catalogue(self) -> tuple[CatalogueColumns, VariantTable]:
         """The catalogue columns of every committed row, as one consistent snapshot, in no particular order.
@@ -167,47 +146,36 @@ class TileRows(Protocol):
         The table names the flights of those rows and no others. Raises `TileMetadataError` when there are
         more flights than tile keys can tell apart.
         """
-        ...
 
     def counts(self) -> dict[tuple[TileSource, int], int]:
         """The number of committed rows of each source and zoom level that has rows."""
-        ...
 
     def counts_by_dataset(self) -> dict[str | None, int]:
         """The number of committed rows of each dataset that has rows, and of those without one as None."""
-        ...
 
     def disk_usage(self) -> DiskUsage:
         """What the committed rows' tiles take, read as it is kept and not summed up."""
-        ...
 
     def tile_runs(self) -> list[TileRun]:
         """The places of the grid that hold a committed row, sorted by zoom, column and row."""
-        ...
 
     def locked(self, timeout_s: float) -> AbstractContextManager[LockedRows]:
         """Wait until no writer is between INSERT and COMMIT, and keep new ones waiting.
 
         Raises `StoreUnavailableError` when that takes longer than `timeout_s` seconds.
         """
-        ...
 
     def rows_without_hash(self) -> Iterator[TileId]:
         """Rows from before migration 0002, which have neither hash nor size yet."""
-        ...
 
     def fill_hash(self, tile_id: TileId, content_sha256: str, disk_bytes: int) -> None:
         """Fill hash and size of its file into such a row. Raises `TileNotFoundError` for any other."""
-        ...
 
     def mark_files_missing(self, tile_ids: Iterable[TileId], at: datetime) -> None:
         """Mark rows whose file was missing at `at`; an earlier mark stays."""
-        ...
 
     def marked_missing(self) -> Iterator[TileId]:
         """The rows with such a mark."""
-        ...
 
     def mark_files_present(self, tile_ids: Iterable[TileId]) -> None:
         """Remove such marks."""
-        ...

@@ -65,7 +65,6 @@ class TileStore(Protocol):
         when a recall list names the tile, `StoreUnavailableError` when the disk fails, `ReadDeadlineError`
         when it does not answer in time, and `ContentHashMismatchError` where hashes are verified.
         """
-        ...
 
     def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
         """Store one tile; durable (file, sidecar and row) when this returns, nothing done when it raises.
@@ -76,18 +75,15 @@ class TileStore(Protocol):
         `ContentHashMismatchError`, `TileMetadataError` (no JPEG, duplicate, capture time in the future),
         `TileRecalledError`, `FreshnessRejectionError`, `CacheBudgetExhaustedError`, `StoreUnavailableError`.
         """
-        ...
 
     def tile_exists(self, tile_id: TileId) -> bool:
         """Whether the tile is committed, according to this process's catalogue; no database access."""
-        ...
 
     def delete_tile(self, tile_id: TileId) -> int:
         """Remove a tile and return the bytes freed. Handles opened before stay valid.
 
         Waits as `write_tile` does. Raises `TileNotFoundError`, `StoreUnavailableError`.
         """
-        ...
 
 
 @runtime_checkable
@@ -104,7 +100,6 @@ class SupportsLocalReads(Protocol):
         `StoreUnavailableError`, `ReadDeadlineError`, `ContentHashMismatchError` as
         `TileStore.read_tile_pixels` does.
         """
-        ...
 
     def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
         """`read_tile_pixels`, waiting for the disk at most `timeout_s` seconds; None: without a limit.
@@ -113,14 +108,12 @@ class SupportsLocalReads(Protocol):
         `TileNotFoundError`, `TileRecalledError`, `StoreUnavailableError`, `ReadDeadlineError`,
         `ContentHashMismatchError` as `TileStore.read_tile_pixels` does.
         """
-        ...
 
     def verdict(self, tile_id: TileId) -> FreshnessVerdict | None:
         """The freshness verdict on a stored tile as of now, without a database access.
 
         None when the store does not hold the tile.
         """
-        ...
 
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
         """Tiles of one zoom that cover a point of `bbox`, along the Z-curve, without a database access.
@@ -128,7 +121,6 @@ class SupportsLocalReads(Protocol):
         The tiles are those for which `tile_exists` answers yes and that no recall list names. Raises
         `ValueError` for a zoom outside 0..22.
         """
-        ...
 
 
 @runtime_checkable
@@ -137,7 +129,6 @@ class RecordsLookups(Protocol):
 
     def record_unknown_candidates(self, tile_ids: Sequence[TileId]) -> None:
         """Record that the store holds none of a lookup's candidates."""
-        ...
 
 
 @runtime_checkable
@@ -146,21 +137,18 @@ class ReadableTiles(SupportsLocalReads, Protocol):
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """See `TileStore.read_tile_pixels`, which raises the same errors, and `BaseUnavailableError`."""
-        ...
 
     def tile_exists(self, tile_id: TileId) -> bool:
         """Whether the tile is here; a recalled one is, and can't be read.
 
         Raises `BaseUnavailableError` for damaged facts of a base.
         """
-        ...
 
     def captured_us(self, tile_id: TileId) -> int | None:
         """When the ground looked like that, microseconds since 1970 UTC; None for a tile that is not here.
 
         Raises `BaseUnavailableError` for damaged facts of a base.
         """
-        ...
 
     def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]:
         """The dataset of each of the tiles that is here, by name; None for a tile without one.
@@ -168,14 +156,12 @@ class ReadableTiles(SupportsLocalReads, Protocol):
         A store asks its database, once for all of them; a base does not. Raises `StoreUnavailableError`, and
         `BaseUnavailableError` for damaged facts of a base.
         """
-        ...
 
     def content_sha256(self, tile_id: TileId) -> str | None:
         """The SHA-256 of the tile's bytes as it was stored; None for a tile that is not here. Reads no bytes.
 
         Raises `BaseUnavailableError` for damaged facts of a base.
         """
-        ...
 
     def __len__(self) -> int: ...
 
@@ -191,7 +177,6 @@ class SupportsLocalWrites(Protocol):
         does, once for the batch. Raises `TypeError` for pixels that are no `TileBytes`, and
         `StoreUnavailableError` when the batch as a whole could not be committed; then none of it was stored.
         """
-        ...
 
     def amend_capture_time(self, tile_id: TileId, captured_at: datetime) -> AmendedTile:
         """Put a stored tile's capture date right; committed and on the flight record when this returns.
@@ -200,7 +185,6 @@ class SupportsLocalWrites(Protocol):
         refused: each read judges it. Raises `ValueError` for a time that is not aware and in UTC,
         `TileNotFoundError`, `TileMetadataError` (a capture time in the future), `StoreUnavailableError`.
         """
-        ...
 
     def replace_tile(self, pixels: TileBytes, metadata: TileMetadata) -> ReplacedTile:
         """Put newer imagery in the place of a stored tile's; durable when this returns.
@@ -214,7 +198,6 @@ class SupportsLocalWrites(Protocol):
         in the future), `ContentHashMismatchError`, `FreshnessRejectionError`, `CacheBudgetExhaustedError`,
         `StoreUnavailableError`.
         """
-        ...
 
     def evict_tile(self, tile_id: TileId) -> int:
         """Remove a tile that may be evicted according to the database, and return the bytes freed.
@@ -223,4 +206,3 @@ class SupportsLocalWrites(Protocol):
         when the tile is not stored or may not be evicted (it is pinned, or was made on board and is neither
         uploaded, rejected nor given up), `StoreUnavailableError`.
         """
-        ...

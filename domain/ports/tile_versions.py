@@ -27,8 +27,6 @@ class TileVersions(Protocol):
 
     def find(self, source: str, places: Sequence[TilePlace]) -> Mapping[TilePlace, FetchedVersion]:
         """The last version of each of these places that is known."""
-        ...
 
     def note(self, source: str, versions: Mapping[TilePlace, FetchedVersion]) -> None:
         """Remember these; each replaces the one before."""
-        ...

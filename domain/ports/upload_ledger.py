@@ -16,7 +16,6 @@ class UploadLedger(Protocol):
 
     def note_sent(self, request_id: UUID, tiles: Sequence[TileMetadataPersistent], at: datetime) -> None:
         """Note that these tiles are about to be sent in this request. Raises `StoreUnavailableError`."""
-        ...
 
     def note_results(
         self, request_id: UUID | None, results: Sequence[TileUploadResult], at: datetime
@@ -25,4 +24,3 @@ class UploadLedger(Protocol):
 
         Raises `StoreUnavailableError`.
         """
-        ...

@@ -20,4 +20,3 @@ class TileUploader(Protocol):
         `StoreUnavailableError` when our own database or disk does not answer; tiles that were marked before
         stay marked.
         """
-        ...

@@ -37,15 +37,12 @@ class FastReader(Protocol):
 
     def read_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """See `TileStore.read_tile_pixels`."""
-        ...
 
     def read_bytes(self, tile_id: TileId) -> bytes:
         """See `SupportsLocalReads.read_tile_bytes`."""
-        ...
 
     def check_by(self, check: Callable[[TileId], None] | None) -> None:
         """Call `check`, which may raise, in each read of a tile that is not cached; None: call nothing."""
-        ...
 
 
 @runtime_checkable
@@ -64,7 +61,6 @@ class SupportsFastReader(Protocol):
 
         None when these files or these parts do not support it.
         """
-        ...
 
 
 @attrs.frozen

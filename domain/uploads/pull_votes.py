@@ -43,7 +43,6 @@ class VoteSource(Protocol):
 
     def read_page(self, after: str | None) -> VotesPage:
         """The page after a cursor, or the first one. A failed request is the page's problem, not an error."""
-        ...
 
 
 class VoteCursor(Protocol):

@@ -20,14 +20,12 @@ class UploadQueue(Protocol):
 
     def entries(self) -> Iterable[UploadListEntry]:
         """Every onboard tile with its last line in the ledger, the oldest row first."""
-        ...
 
     def requeue(self, tile_id: TileId, at: datetime) -> int:
         """Make a given-up tile pending again, durably; returns the number of its new life.
 
         Raises `TileNotFoundError`, or `TileMetadataError` for a tile that is not given up.
         """
-        ...
 
 
 @attrs.frozen

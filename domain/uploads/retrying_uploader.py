@@ -39,7 +39,6 @@ class UploadAttempts(Protocol):
         False when the row has counted another number than `attempts_before`, is pending no more, or is gone:
         of two uploaders that had the same tile rejected, one counts it. Raises `StoreUnavailableError`.
         """
-        ...
 
 
 class RetryingTileUploader:

@@ -99,11 +99,9 @@ class CatalogueMatches(Protocol):
     @property
     def keys(self) -> Keys:
         """The tile keys, read-only."""
-        ...
 
     def tile_ids(self) -> list[TileId]:
         """The tiles without their facts."""
-        ...
 
     def __len__(self) -> int: ...
 
