@@ -23,6 +23,7 @@ from typing import Any
 
 import attrs
 from build_phases import PHASES, ProcessorTime, write_plan
+from harness.build_squares import blocks_of_a_square
 
 from aerotile import AerotileConfig, IndexConfig, TilesConfig
 from aerotile.adapters.build_files.one_process import OneProcess
@@ -31,7 +32,7 @@ from aerotile.adapters.composition.building_parts import BuildReport
 from aerotile.adapters.faiss.build_memory import build_memory_bytes
 from aerotile.adapters.faiss.kinds import kind_for
 from aerotile.adapters.input_files.build_plan import read_build_plan
-from aerotile.domain.build_sizes import BuildSize, blocks_of_a_square, build_size
+from aerotile.domain.build_sizes import BuildSize, build_size
 from aerotile.domain.values.descriptors import HnswParams, VectorStorage
 
 _TILE, _NUMBERS, _WARM_SIDE = 16, 64, 256

@@ -10,8 +10,6 @@ from .build_blocks import SHARD_ROWS
 
 _FOLDERS = 256
 """The files of a step lie in so many folders."""
-_PYRAMID_ZOOMS = 5
-_BLOCK_SIDE = 16
 _TILE_FACTS_BYTES, _KEY_BYTES = 60, 8
 _CUT_HEAD_BYTES, _DESCRIBED_HEAD_BYTES, _SHARD_HEAD_BYTES = 560, 390, 360
 """What a step's file has beside its arrays."""
@@ -65,16 +63,3 @@ def build_size(
         shard_bytes=descriptors * (dimension * component_bytes + _KEY_BYTES) + shards * _SHARD_HEAD_BYTES,
         sorting_bytes=tiles * _SORTED_BYTES,
     )
-
-
-def blocks_of_a_square(tiles: int) -> int:
-    """About how many blocks a square of so many tiles has, whose zooms go down to a single tile.
-
-    A square begins anywhere in a block, so that it has a row and a column of blocks more than its side says.
-    """
-    side = math.sqrt(tiles * 3 / 4)
-    blocks = 0.0
-    while side >= 1:
-        blocks += (side / _BLOCK_SIDE + 1) ** 2
-        side /= 1 << _PYRAMID_ZOOMS
-    return max(1, round(blocks))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Protocol
 
@@ -16,28 +16,16 @@ from ..errors import (
     TileCacheError,
     TileNotFoundError,
 )
-from ..ports.tile_store import ReplacedTile, TileWriteOutcome
-from ..values.pixels import TilePixelHandle
+from ..ports.tile_store import ReadableTiles, SupportsLocalWrites
 from ..values.tiles import TileId, TileMetadata
 from ..values.timestamps import microseconds_of, timestamp_of
 
 
-class IntakeStore(Protocol):
-    """The calls to the tile store that an intake makes; from several threads."""
+class IntakeStore(ReadableTiles, SupportsLocalWrites, Protocol):
+    """A tile store as an intake calls it, from several threads."""
 
-    def tile_exists(self, tile_id: TileId) -> bool: ...
-
-    def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle: ...
-
-    def write_tiles(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]: ...
-
-    def captured_us(self, tile_id: TileId) -> int | None: ...
-
-    def is_sealed(self, tile_id: TileId) -> bool: ...
-
-    def replace_tile(self, pixels: bytes, metadata: TileMetadata) -> ReplacedTile: ...
-
-    def datasets_of(self, tile_ids: Iterable[TileId]) -> dict[TileId, str | None]: ...
+    def is_sealed(self, tile_id: TileId) -> bool:
+        """Whether a sealed base holds the tile, which can't be changed then."""
 
 
 class OnContest(str, Enum):

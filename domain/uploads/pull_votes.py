@@ -11,7 +11,8 @@ import attrs
 
 from ..errors import TileMetadataError, TileNotFoundError
 from ..ports.clock import Clock
-from ..values.tiles import TileId, TileMetadataPersistent, VotingStatus
+from ..ports.tile_metadata import TileMetadataStore
+from ..values.tiles import TileId, VotingStatus
 from ..values.upload_reports import UploadProblem
 
 _log = logging.getLogger("aerotile.votes")
@@ -55,14 +56,6 @@ class VoteCursor(Protocol):
     def tile_named(self, tile_uuid: UUID) -> TileId | None: ...
 
 
-class Votes(Protocol):
-    """The calls to the metadata store that a verdict takes."""
-
-    def get_by_id(self, tile_id: TileId) -> TileMetadataPersistent | None: ...
-
-    def update_voting_status(self, tile_id: TileId, status: VotingStatus) -> TileMetadataPersistent: ...
-
-
 @attrs.frozen(kw_only=True)
 class PulledVotes:
     """The result of a pull."""
@@ -77,7 +70,7 @@ class PulledVotes:
 
 
 def pull_votes(
-    provider_url: str, *, source: VoteSource, cursor: VoteCursor, votes: Votes, clock: Clock
+    provider_url: str, *, source: VoteSource, cursor: VoteCursor, votes: TileMetadataStore, clock: Clock
 ) -> PulledVotes:
     """Read every new verdict and apply it; a page is applied whole before its cursor is stored.
 
@@ -105,7 +98,7 @@ def pull_votes(
         cursor.keep_vote_cursor(provider_url, after, clock.now())
 
 
-def _apply(votes: Votes, tile_id: TileId, vote: ProviderVote) -> bool:
+def _apply(votes: TileMetadataStore, tile_id: TileId, vote: ProviderVote) -> bool:
     status = _VERDICTS[vote.verdict]
     before = votes.get_by_id(tile_id)
     if before is None or before.voting_status is status:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from harness.build_squares import blocks_of_a_square
 
-from aerotile.domain.build_sizes import blocks_of_a_square, build_size
+from aerotile.domain.build_sizes import build_size
 
 MEASURED = {8_492: (41, 1), 139_364: (458, 5), 408_274: (1_290, 13), 1_017_610: (3_109, 31)}
 """By tiles: blocks and shards."""
