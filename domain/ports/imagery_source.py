@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
-from types import TracebackType
 from typing import NamedTuple, Protocol, TypeAlias
 
 import attrs
@@ -153,6 +152,4 @@ class ImagerySource(Protocol):
 
     def __enter__(self) -> ImagerySource: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *raised: object) -> None: ...
