@@ -46,13 +46,13 @@ class SignedFiles:
 
         Raises `unreadable`, `unsignable`, what `check` raises, and `OSError`.
         """
-        envelope = self.read(path)
-        self.check(envelope, str(path))
-        try:
-            content = signed(envelope, self.payload_type, read_private_key(key_file))
-        except SignatureError as error:
-            raise self.unsignable(
-                f"{path} can't be signed with {key_file}: {error}", remedy=KEY_REMEDY
-            ) from error
+        self.check(self.read(path), str(path))
         with atomic_file(path, _MODE) as file:
+            # Read again: what another program has signed meanwhile must not be lost.
+            try:
+                content = signed(self.read(path), self.payload_type, read_private_key(key_file))
+            except SignatureError as error:
+                raise self.unsignable(
+                    f"{path} can't be signed with {key_file}: {error}", remedy=KEY_REMEDY
+                ) from error
             file.write(content)

@@ -145,8 +145,8 @@ class DescribedTilesFile:
             )
             _write_array(archive, "model", (), model.dtype, [model])
             _write_array(archive, "model_sha256", (), digest.dtype, [digest])
-        self._lock.release()
         shutil.rmtree(self._folder)
+        self._lock.release()
         return count, dimension
 
     def _read_blocks(self) -> Iterator[tuple[npt.NDArray[np.str_], npt.NDArray[np.float32]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -15,6 +15,7 @@ from ...domain.ports.imagery_source import TilePlace
 from ...domain.ports.tile_archive import ArchiveFacts
 from ...domain.values.catalogue_entries import Keys
 from ..files.durable_folder import publish_folder, sync_folder
+from ..files.temporary_file import refuse_taken, temporary_folder
 
 _FOLDER_MODE = 0o755
 
@@ -24,12 +25,12 @@ class FolderWriter:
 
     def __init__(self, folder: Path) -> None:
         """Raises `OSError`."""
-        if folder.exists():
-            raise FileExistsError(17, "there is something of that name, and it is not replaced", str(folder))
         self._folder = folder
         self._partial = folder.with_name(f".{folder.name}.partial")
-        self._discard()
-        self._partial.mkdir(_FOLDER_MODE)
+        with ExitStack() as ending:
+            ending.enter_context(temporary_folder(self._partial, _FOLDER_MODE, target=folder))
+            refuse_taken(folder)
+            self._ending = ending.pop_all()
 
     def order(self, keys: Keys) -> npt.NDArray[np.intp]:
         """See `TileArchiveWriter`."""
@@ -63,14 +64,10 @@ class FolderWriter:
             sync_folder(Path(path))
         publish_folder(self._partial, self._folder)
 
-    def _discard(self) -> None:
-        if self._partial.is_dir():
-            shutil.rmtree(self._partial)
-
     def __enter__(self) -> FolderWriter:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._discard()
+        self._ending.close()

@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 from ..files.durable_folder import sync_folder
+from ..files.temporary_file import refuse_taken, temporary_file
+
+_MODE = 0o644
 
 
 class PartialFile:
-    """`path` beside its final name; what a crash left there is removed first. Raises `OSError`."""
+    """The new, empty file `path` beside its final name, which one writer has at a time."""
 
     def __init__(self, final: Path) -> None:
-        if final.exists():
-            raise FileExistsError(17, "there is something of that name, and it is not replaced", str(final))
+        """What a crash left at `path` is removed. Raises `OSError`."""
         self.final = final
         self.path = final.with_name(f".{final.name}.partial")
-        self.discard()
+        with ExitStack() as ending:
+            self._descriptor = ending.enter_context(temporary_file(self.path, _MODE, target=final))
+            refuse_taken(final)
+            self._ending = ending.pop_all()
 
     def publish(self) -> None:
         """Sync the file and give it its name, durably."""
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        os.fsync(self._descriptor)
         self.path.rename(self.final)
         sync_folder(self.final.parent)
 
-    def discard(self) -> None:
-        """Remove the file, and the journal that a database may have beside it."""
-        for name in (self.path, self.path.with_name(self.path.name + "-journal")):
-            with suppress(FileNotFoundError):
-                name.unlink()
+    def close(self) -> None:
+        """Remove the file, unless it has its name."""
+        self._ending.close()

@@ -25,8 +25,8 @@ class PmtilesWriter:
         """Raises `OSError`."""
         self._file = PartialFile(path)
         with ExitStack() as ending:  # what fails on a full disk ends the rest all the same
-            ending.callback(self._file.discard)
-            self._stream = ending.enter_context(self._file.path.open("x+b"))
+            ending.callback(self._file.close)
+            self._stream = ending.enter_context(self._file.path.open("r+b"))
             self._archive = ArchiveWriter(self._stream, most_tiles, path.parent)
             ending.callback(self._archive.close)
             self._ending = ending.pop_all()

@@ -6,7 +6,7 @@ import errno
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -24,14 +24,19 @@ class SqliteWriter(ABC):
 
     def __init__(self, path: Path) -> None:
         """Raises `OSError`."""
-        self._file = PartialFile(path)
-        with self._errors():
-            self._database = sqlite3.connect(self._file.path, isolation_level=None)
-            # The file gets its name when it is whole and synced; until then nothing of it has to last.
-            self._database.execute("PRAGMA journal_mode = OFF")
-            self._database.execute("PRAGMA synchronous = OFF")
-            self._database.execute("BEGIN")
-            self._begin()
+        with ExitStack() as ending:
+            self._file = PartialFile(path)
+            ending.callback(self._file.close)
+            with self._errors():
+                self._database = ending.enter_context(
+                    closing(sqlite3.connect(self._file.path, isolation_level=None))
+                )
+                # The file gets its name when it is whole and synced; until then nothing of it has to last.
+                self._database.execute("PRAGMA journal_mode = OFF")
+                self._database.execute("PRAGMA synchronous = OFF")
+                self._database.execute("BEGIN")
+                self._begin()
+            self._ending = ending.pop_all()
 
     @abstractmethod
     def _begin(self) -> None:
@@ -77,8 +82,7 @@ class SqliteWriter(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._database.close()
-        self._file.discard()
+        self._ending.close()
 
 
 class MbtilesWriter(SqliteWriter):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from .durable_folder import sync_folder
 from .regular_file import open_regular
+from .temporary_file import refuse_taken, temporary_file
 
+_NEW = os.O_CREAT | os.O_EXCL
 _REFUSED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -35,30 +37,35 @@ def atomic_file(
     - `durable`: sync the folder too, so that the new file survives a power cut. When only that last sync
       fails, the new file stays in place and may not outlast a power cut.
     - `synced`: sync the content. Without it, a power cut may leave an empty file, or part of the content.
-    - `is_new`: there is no file at `path` yet. A file whose name could not be synced is removed again, so
-      that the next caller does not take its name for durable.
+    - `is_new`: refuse a file that is at `path` by then. A file whose name could not be synced is removed
+      again, so that the next caller does not take its name for durable.
     - `ignore_umask`: set the mode as given; by default a umask takes rights away from it.
-    - `temporary`: a name that no other writer uses. By default it is `.{name}.tmp`, for callers that keep
-      other writers out: what a crash left under that name is removed.
+    - `temporary`: a name that no other writer uses. By default it is `.{name}.tmp`, which one writer has at a
+      time: what a crash left there is removed, and a second writer is refused.
     - `dir_fd`: the open folder that holds the file; `path` is then a name in it.
 
-    Raises `OSError`, and what the body raises.
+    Raises `OSError`, with EBUSY while another writer has the name, and what the body raises.
     """
     path = Path(path)
     hidden = path.with_name(temporary or f".{path.name.removeprefix('.')}.tmp")
-    if temporary is None:
-        with suppress(FileNotFoundError):
-            os.unlink(hidden, dir_fd=dir_fd)
-    with (
-        refused_writes_named(path),
-        _new_file(hidden, mode, synced=synced, ignore_umask=ignore_umask, dir_fd=dir_fd) as file,
-    ):
-        yield file
-    with _removed_on_error(hidden, dir_fd):
+    with ExitStack() as ending:
+        if temporary is None:
+            held = ending.enter_context(temporary_file(hidden, mode, target=path, dir_fd=dir_fd))
+            descriptor = os.dup(held)
+        else:
+            descriptor = open_regular(hidden, _NEW | os.O_WRONLY, mode=mode, dir_fd=dir_fd)
+            ending.enter_context(_removed_on_error(hidden, dir_fd))
+        with (
+            refused_writes_named(path),
+            _filled(descriptor, mode, synced=synced, ignore_umask=ignore_umask) as file,
+        ):
+            if is_new:
+                refuse_taken(path, dir_fd)
+            yield file
         os.rename(hidden, path, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
-    if durable:
-        with _removed_on_error(path if is_new else None, dir_fd):
-            sync_folder(path.parent if dir_fd is None else dir_fd)
+        if durable:
+            with _removed_on_error(path if is_new else None, dir_fd):
+                sync_folder(path.parent if dir_fd is None else dir_fd)
 
 
 @contextmanager
@@ -77,11 +84,12 @@ def new_file(
     `readable` the body may read back what it wrote. An error leaves no file. Raises `FileExistsError` when
     the name is taken, `OSError`, and what the body raises.
     """
+    flags = _NEW | (os.O_RDWR if readable else os.O_WRONLY)
+    descriptor = open_regular(path, flags, mode=mode, dir_fd=dir_fd)
     with (
         refused_writes_named(path),
-        _new_file(
-            path, mode, synced=synced, ignore_umask=ignore_umask, dir_fd=dir_fd, readable=readable
-        ) as file,
+        _removed_on_error(path, dir_fd),
+        _filled(descriptor, mode, synced=synced, ignore_umask=ignore_umask, readable=readable) as file,
     ):
         yield file
 
@@ -98,18 +106,10 @@ def refused_writes_named(path: Path | str) -> Iterator[None]:
 
 
 @contextmanager
-def _new_file(
-    path: Path | str,
-    mode: int,
-    *,
-    synced: bool,
-    ignore_umask: bool,
-    dir_fd: int | None,
-    readable: bool = False,
+def _filled(
+    descriptor: int, mode: int, *, synced: bool, ignore_umask: bool, readable: bool = False
 ) -> Iterator[BinaryIO]:
-    flags = (os.O_RDWR if readable else os.O_WRONLY) | os.O_CREAT | os.O_EXCL
-    descriptor = open_regular(path, flags, mode=mode, dir_fd=dir_fd)
-    with _removed_on_error(path, dir_fd), os.fdopen(descriptor, "w+b" if readable else "wb") as file:
+    with os.fdopen(descriptor, "w+b" if readable else "wb") as file:
         if ignore_umask:
             os.fchmod(descriptor, mode)
         yield file

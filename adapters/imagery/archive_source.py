@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 import attrs
 
 from ...domain.errors import ImageryPlaceError, ImagerySourceError
-from ...domain.ports.imagery_source import FoundPlace, ImageryFacts, ImageryTile, ReadPlace, TilePlace
+from ...domain.ports.imagery_source import FoundPlace, ImageryFacts, ReadPlace, TilePlace
 from ...domain.values.tile_grid import MAX_ZOOM, GridRange
 from .picture_places import tiles_at
-from .pictures import PictureError, Quarter, format_of, size_of
+from .pictures import PictureError, Quarter, format_of, most_bytes_of, size_of
 
 _VERBATIM_SECONDS, _ENCODING_SECONDS = 0.0001, 0.004
 _ENCODED_BITS_PER_PIXEL = 4
+_PENDING_PER_THREAD = 4
+"""Pictures that are read and wait for being decoded, for each thread."""
 
 
 class TileArchive(Protocol):
@@ -49,7 +51,7 @@ class TileArchive(Protocol):
 class _Task:
     """One picture of the archive, and the places that are made of it."""
 
-    content: bytes
+    picture: TilePlace
     quarters: list[Quarter | None] = attrs.field(factory=list)
     places: list[TilePlace] = attrs.field(factory=list)
 
@@ -147,43 +149,43 @@ class ArchiveSource:
     ) -> Iterator[ReadPlace]:
         """See `ImagerySource`."""
         answers: dict[TilePlace, ReadPlace] = {}
-        tasks = self._tasks(places, answers)
-        encoding = [task for task in tasks if not self._takes_verbatim(task)]
-        for task in tasks:
-            if self._takes_verbatim(task):
-                answers[task.places[0]] = ImageryTile(place=task.places[0], pixels=task.content)
-        if encoding:
-            with ThreadPoolExecutor(self._threads, thread_name_prefix="aerotile-encode") as pool:
-                together = pool.map(lambda task: self._made(task, decoded), encoding)
-                for task, made in zip(encoding, together, strict=True):
-                    for place, answer in zip(task.places, made, strict=True):
-                        answers[place] = answer
+        pending: deque[tuple[_Task, Future[list[ReadPlace]]]] = deque()
+
+        def settle() -> None:
+            task, made = pending.popleft()
+            answers.update(zip(task.places, made.result(), strict=True))
+
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="aerotile-encode") as pool:
+            for task in self._tasks(places):
+                try:
+                    content = self._archive.read(task.picture)
+                except ImageryPlaceError as error:
+                    answers.update(dict.fromkeys(task.places, error))
+                    continue
+                if self._takes_verbatim(task, content) or len(content) > most_bytes_of(2 * self._tile_size):
+                    answers.update(zip(task.places, self._made(task, content, decoded), strict=True))
+                    continue
+                pending.append((task, pool.submit(self._made, task, content, decoded)))
+                if len(pending) > _PENDING_PER_THREAD * self._threads:
+                    settle()
+            while pending:
+                settle()
         for place in places:
             yield answers[place]
 
-    def _tasks(self, places: Sequence[TilePlace], answers: dict[TilePlace, ReadPlace]) -> list[_Task]:
-        """What is to be made of which picture; `answers` takes the places that have none to read."""
+    def _tasks(self, places: Sequence[TilePlace]) -> list[_Task]:
+        """What is to be made of which picture."""
         own: set[TilePlace] = set()
         if self._is_double and places:
             own = self._own_of(places)
-        of_picture: dict[TilePlace, list[TilePlace]] = defaultdict(list)
+        tasks: dict[TilePlace, _Task] = {}
         for place in places:
-            if not self._is_double or place in own:
-                of_picture[place].append(place)
-            else:
-                of_picture[TilePlace(place.zoom_level - 1, place.x >> 1, place.y >> 1)].append(place)
-        tasks = []
-        for picture, targets in of_picture.items():
-            try:
-                task = _Task(self._archive.read(picture))
-            except ImageryPlaceError as error:
-                answers.update(dict.fromkeys(targets, error))
-                continue
-            for target in targets:
-                task.quarters.append(None if target == picture else (target.x & 1, target.y & 1))
-                task.places.append(target)
-            tasks.append(task)
-        return tasks
+            is_own = not self._is_double or place in own
+            picture = place if is_own else TilePlace(place.zoom_level - 1, place.x >> 1, place.y >> 1)
+            task = tasks.setdefault(picture, _Task(picture))
+            task.quarters.append(None if is_own else (place.x & 1, place.y & 1))
+            task.places.append(place)
+        return list(tasks.values())
 
     def _own_of(self, places: Sequence[TilePlace]) -> set[TilePlace]:
         """Those of the places that have a picture of their own."""
@@ -194,14 +196,14 @@ class ArchiveSource:
             own |= {TilePlace(zoom, x, y) for x, y, _ in self._archive.entries(around)}
         return own
 
-    def _takes_verbatim(self, task: _Task) -> bool:
-        if task.quarters != [None] or format_of(task.content) != "JPEG":
+    def _takes_verbatim(self, task: _Task, content: bytes) -> bool:
+        if task.quarters != [None] or format_of(content) != "JPEG":
             return False
-        return size_of(task.content) in (None, (self._tile_size, self._tile_size))
+        return size_of(content) in (None, (self._tile_size, self._tile_size))
 
-    def _made(self, task: _Task, decoded: Collection[TilePlace]) -> list[ReadPlace]:
+    def _made(self, task: _Task, content: bytes, decoded: Collection[TilePlace]) -> list[ReadPlace]:
         """The tiles that are made of one picture; on any thread."""
-        return tiles_at(self.name, task.places, task.content, self._tile_size, task.quarters, decoded)
+        return tiles_at(self.name, task.places, content, self._tile_size, task.quarters, decoded)
 
     def stop(self) -> None:
         """See `ImagerySource`: a block is read within seconds."""

@@ -23,6 +23,10 @@ Quarter = tuple[int, int]
 """Column and row, each 0 or 1, within a picture that is cut in four."""
 
 _OPAQUE_FROM = 128
+_MOST_BYTES_PER_PIXEL = 8
+"""Noise at the best quality takes 4.8 bytes as a JPEG, and 4 as a PNG with alpha."""
+_MOST_OTHER_BYTES = 64 << 10
+"""Of a picture's profile, comments and the like."""
 _PNG_HEAD, _WEBP_HEAD = b"\x89PNG\r\n\x1a\n", b"WEBP"
 
 
@@ -83,6 +87,11 @@ def size_of(content: bytes) -> tuple[int, int] | None:
         return int(width), int(height)
 
 
+def most_bytes_of(side: int) -> int:
+    """The most bytes that a picture of `side` x `side` pixels may have."""
+    return side * side * _MOST_BYTES_PER_PIXEL + _MOST_OTHER_BYTES
+
+
 def tiles_of(
     content: bytes, tile_size: int, quarters: list[Quarter | None], decoded: list[bool]
 ) -> list[TilePicture]:
@@ -91,14 +100,15 @@ def tiles_of(
     What would be encoded is left `decoded` where that says so.
 
     A picture as large as a tile is one; of one twice as large the whole is halved, and quarters are cut. A
-    JPEG whose header can't be read stays as it is: the intake's gate names its fault. Raises `PictureError`.
+    JPEG whose header can't be read stays as it is: the intake's gate names its fault. Raises `PictureError`,
+    also for more bytes than `most_bytes_of`: a small archive may name one picture at every place.
     """
     kind = format_of(content)
     size = size_of(content)
-    if kind == "JPEG" and size in (None, (tile_size, tile_size)) and quarters == [None]:
-        return [TilePicture(content, None)]
-    if size not in ((tile_size, tile_size), (2 * tile_size, 2 * tile_size)) or (
-        size == (tile_size, tile_size) and quarters != [None]
+    goes_in_verbatim = kind == "JPEG" and size in (None, (tile_size, tile_size)) and quarters == [None]
+    if not goes_in_verbatim and (
+        size not in ((tile_size, tile_size), (2 * tile_size, 2 * tile_size))
+        or (size == (tile_size, tile_size) and quarters != [None])
     ):
         shown = "unreadable" if size is None else f"{size[0]} x {size[1]} pixels"
         raise PictureError(
@@ -106,6 +116,15 @@ def tiles_of(
             kind=f"a {kind} of another size",
             remedy=f"cut tiles of {tile_size} pixels",
         )
+    side = tile_size if size is None else size[0]
+    if len(content) > most_bytes_of(side):
+        raise PictureError(
+            f"is a {kind} of {len(content)} bytes, and {most_bytes_of(side)} are the most for its pixels",
+            kind=f"a {kind} of too many bytes",
+            remedy="strip what is no picture from it, such as a preview",
+        )
+    if goes_in_verbatim:
+        return [TilePicture(content, None)]
     whole = _decode_jpeg(content) if kind == "JPEG" else _decode_other(content, str(kind))
     is_double = size != (tile_size, tile_size)
     made_of = f"{kind} of {2 * tile_size} pixels" if is_double else str(kind)

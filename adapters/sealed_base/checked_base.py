@@ -19,9 +19,9 @@ _MOST_BYTES = 256 << 20
 
 def write_checked_base(root: Path, identity: str, findings: Sequence[BaseFinding]) -> None:
     """Note a whole check of the generation with this SHA-256 of its manifest, by rename. Raises `OSError`."""
-    known = _read(root)
-    known[identity] = [[finding.what, finding.detail] for finding in findings]
     with atomic_file(root / CHECKED_BASES, _MODE) as file:
+        known = _read(root)  # as no other check changes it meanwhile
+        known[identity] = [[finding.what, finding.detail] for finding in findings]
         file.write(json.dumps(known).encode("ascii"))
 
 

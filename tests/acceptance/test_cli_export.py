@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -145,14 +146,16 @@ def test_nothing_is_replaced(filled: Call, tmp_path: Path) -> None:
 def test_an_export_whose_dates_can_not_be_written_leaves_nothing(
     filled: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import aerotile.adapters.files.atomic_file as atomic_file
+    real = os.fsync
 
     def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
 
     (tmp_path / "there").mkdir()
     with monkeypatch.context() as patch:
-        patch.setattr(atomic_file.os, "fsync", full)
+        patch.setattr(os, "fsync", full)
         refused = filled("export", "out.mbtiles", "--dates", "there/d.csv")
         full_archive = filled("export", "out.pmtiles")
     assert refused.code == JOB_FAILED

@@ -259,7 +259,8 @@ def test_the_configured_graph_is_what_is_built(call: Call, descriptors: npt.NDAr
 def test_an_estimate_says_what_each_kind_takes_and_builds_nothing(
     call: Call, build: Callable[..., Any], descriptors: npt.NDArray[np.float32], tmp_path: Any
 ) -> None:
-    whole, codes = build("--estimate").json
+    np.savez("d.npz", tiles=TILES, descriptors=descriptors)
+    whole, codes = call("index", "build", "d.npz", "--estimate", "--json").json
     assert (whole["kind"], whole["chosen"], codes["kind"], codes["chosen"]) == (
         "hnsw",
         True,
@@ -274,9 +275,20 @@ def test_an_estimate_says_what_each_kind_takes_and_builds_nothing(
     assert not (tmp_path / "aerotile-data/index").exists()
     assert "True" not in build().out
     assert "searches_areas    yes" in call("index", "info").out
-    text = call("index", "build", "--no-store-check", "d.npz", "--model", "m", "--estimate").out
+    text = call("index", "build", "d.npz", "--estimate").out
     assert text.splitlines()[0] == "40 descriptors of 16 components"
     assert "MiB" in text
+
+
+@pytest.mark.parametrize("option", [("--model", "demo-16"), ("--no-store-check",)])
+def test_options_of_a_build_are_refused_beside_an_estimate(
+    call: Call, descriptors: npt.NDArray[np.float32], option: tuple[str, ...]
+) -> None:
+    np.savez("d.npz", tiles=TILES, descriptors=descriptors)
+    for file in ((), ("d.npz",)):
+        refused = call("index", "build", *file, *option, "--estimate")
+        assert refused.code == 2
+        assert refused.error.startswith(f"{option[0]} is for a build, and --estimate builds nothing")
 
 
 def test_an_index_over_codes_finds_what_was_described_with_the_distances_of_whole_vectors(
@@ -289,7 +301,8 @@ def test_an_index_over_codes_finds_what_was_described_with_the_distances_of_whol
     codes = call("search", "q.npy", "-k", "5", "--json").json["hits"]
     assert [hit["tile"] for hit in codes] == [hit["tile"] for hit in whole]
     assert [hit["distance"] for hit in codes] == pytest.approx([hit["distance"] for hit in whole], rel=1e-5)
-    assert [f["kind"] for f in build("--estimate", "--kind", "hnsw_sq8").json if f["chosen"]] == ["hnsw_sq8"]
+    estimates = call("index", "build", "d.npz", "--estimate", "--kind", "hnsw_sq8", "--json").json
+    assert [facts["kind"] for facts in estimates if facts["chosen"]] == ["hnsw_sq8"]
 
 
 def test_a_build_without_a_file_takes_the_descriptors_kept(
@@ -306,5 +319,5 @@ def test_a_build_without_a_file_takes_the_descriptors_kept(
     np.save("q.npy", descriptors[7])
     for near in ((), ("--near", "0,-177,10000km")):
         assert call("search", "q.npy", *near, "--json").json["hits"][0]["tile"] == TILES[7]
-    assert call(*line, "--estimate").json[0]["count"] == len(TILES)
+    assert call("index", "build", "--estimate", "--json").json[0]["count"] == len(TILES)
     assert call(*line, "--model", "demo-16").code == 2

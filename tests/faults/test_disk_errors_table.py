@@ -57,6 +57,9 @@ TABLE = [
         SMALL,
         ("mcap", "verify progress", "provider token", "database"),
     ),
+    Written(
+        "small files: locked names", "adapters/files/temporary_file.py", SMALL, ("mcap", "provider token")
+    ),
     Written("flight record: segments, folder, lock", "adapters/recorder/segments.py", RECORD, ("record",)),
     Written("flight record: lines, syncs", "adapters/recorder/journal.py", RECORD, ("record",)),
     Written("MCAP export", "adapters/recorder/mcap_export.py", SMALL, ("mcap",)),
@@ -132,7 +135,10 @@ WRITING = {
 }
 
 
-HELPERS = {"atomic_file", "new_file", "make_folder_durably", "make_folder_in", "publish_folder"}
+HELPERS = {
+    *("atomic_file", "new_file", "temporary_file", "temporary_folder"),
+    *("make_folder_durably", "make_folder_in", "publish_folder"),
+}
 """Of adapters/files; a module that calls one of them writes."""
 
 

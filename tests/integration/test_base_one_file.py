@@ -56,6 +56,23 @@ def test_an_import_gives_the_same_files(generations: BaseGenerations, tmp_path: 
     assert there.switch_to(None, NOBODY, require_signature=False) == signed
 
 
+def test_a_second_export_at_the_same_time_is_refused(
+    generations: BaseGenerations, exported: bytes, tmp_path: Path
+) -> None:
+    target, refusals = tmp_path / "b.tar", list[str]()
+
+    def again(done: int, total: int) -> None:
+        try:
+            export_file(generations, "000007", target, NOBODY)
+        except BaseSealError as refusal:
+            refusals.append(str(refusal))
+
+    export_file(generations, "000007", target, NOBODY, again)
+    assert set(refusals) == {f"000007 can't be copied to {target}: another program is writing it"}
+    assert target.read_bytes() == exported
+    assert {path.name for path in tmp_path.iterdir()} == {"b.tar", "b.tar.sha256"}
+
+
 def test_the_same_generation_gives_the_same_file(
     generations: BaseGenerations, exported: bytes, tmp_path: Path
 ) -> None:

@@ -232,3 +232,33 @@ def test_a_new_file_that_can_not_be_synced_is_removed(path: Path, monkeypatch: p
     with pytest.raises(OSError, match="Input/output error"), new_file(path.with_name("other"), MODE) as file:
         file.write(b"new")
     assert names(path.parent) == {"file"}
+
+
+def test_a_second_writer_is_refused_and_the_first_publishes_its_own(path: Path) -> None:
+    with atomic_file(path, MODE) as file:
+        file.write(b"fir")
+        with pytest.raises(OSError, match="another program is writing it") as refusal:
+            write(path, b"second")
+        file.write(b"st")
+    assert (refusal.value.errno, refusal.value.filename) == (errno.EBUSY, str(path))
+    assert path.read_bytes() == b"first"
+    write(path, b"third")
+    assert path.read_bytes() == b"third"
+    assert names(path.parent) == {"file"}
+
+
+def test_what_another_writer_made_meanwhile_is_not_replaced(path: Path) -> None:
+    with pytest.raises(FileExistsError):
+        write(path, is_new=True)
+    assert path.read_bytes() == b"old"
+    assert names(path.parent) == {"file"}
+
+
+def test_a_link_or_pipe_under_the_temporary_name_is_removed(path: Path) -> None:
+    hidden = path.with_name(".file.tmp")
+    hidden.symlink_to(path)
+    write(path, b"one")
+    assert path.read_bytes() == b"one"
+    os.mkfifo(hidden)
+    write(path, b"two")
+    assert (path.read_bytes(), names(path.parent)) == (b"two", {"file"})

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import simplejpeg
 from archives import Place, picture, write_mbtiles, write_pmtiles
 
 from aerotile.adapters.composition.imagery_parts import open_imagery_source
@@ -93,9 +94,9 @@ def test_a_name_in_a_schema_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
     assert "\n" not in str(refusal.value)
 
 
-def archive_of(root: Directory, leaves: Sequence[Directory] = ()) -> bytes:
-    """A PMTiles file with these directories; every tile is the same byte."""
-    parts = [encode_directory(root), gzip_stored(b"{}"), b"".join(map(encode_directory, leaves)), b"\0"]
+def archive_of(root: Directory, leaves: Sequence[Directory] = (), data: bytes = b"\0") -> bytes:
+    """A PMTiles file with these directories and this section of tiles."""
+    parts = [encode_directory(root), gzip_stored(b"{}"), b"".join(map(encode_directory, leaves)), data]
     offsets = [127 + sum(map(len, parts[:number])) for number in range(4)]
     sections = [number for pair in zip(offsets, map(len, parts), strict=True) for number in pair]
     header = struct.pack("<7sB11Q4B", b"PMTiles", 3, *sections, 0, 0, 0, 1, 2, 1, 2)
@@ -136,3 +137,38 @@ def test_the_memory_for_an_archive_does_not_grow_with_the_tiles_that_it_names(
         assert sum((one.max_x - one.min_x + 1) ** 2 for one in archive.extents.values()) > 1_000_000
         assert kept < 16 << 20
         assert peak < 64 << 20
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_small_archive_of_one_picture_at_every_place_is_read_in_bounded_memory(
+    tmp_path: Path, kind: str
+) -> None:
+    data = picture(7, kind) + bytes(2 << 20)
+    root = Directory(*(np.array([number], np.uint64) for number in (0, 341, len(data), 0)))
+    path = tmp_path / "small.pmtiles"
+    path.write_bytes(archive_of(root, data=data))
+    with open_imagery_source(str(path), tile_size=256) as source:
+        mosaic = Mosaic.of([source], TilePictureCodec(256))
+        (block,) = mosaic.blocks()
+        tracemalloc.start()
+        try:
+            read = list(mosaic.read(block))
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 64 << 20
+    faults = [fault for one in read for _, fault in one.faults]
+    assert (len(faults), {fault.kind for fault in faults}) == (341, {f"a {kind} of too many bytes"})
+    assert f"0/0/0 is a {kind} of {len(data)} bytes, and 589824 are the most for its pixels" in str(faults[0])
+
+
+def test_noise_at_the_best_quality_is_no_picture_of_too_many_bytes(tmp_path: Path) -> None:
+    noise = np.random.default_rng(3).integers(0, 2, (256, 256, 3)).astype(np.uint8) * 255
+    jpeg = simplejpeg.encode_jpeg(noise, 100, "RGB", "444")
+    path = write_pmtiles(tmp_path / "noise.pmtiles", {(0, 0, 0): jpeg})
+    with open_imagery_source(str(path), tile_size=256) as source:
+        mosaic = Mosaic.of([source], TilePictureCodec(256))
+        (block,) = mosaic.blocks()
+        (read,) = mosaic.read(block)
+    assert read.tile is not None
+    assert read.tile.pixels == jpeg

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sealed_bases import seal, square
 
+from aerotile.adapters import signed_files
 from aerotile.adapters.recall_lists.list_format import PAYLOAD_TYPE as RECALL_TYPE
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.key_list import KeyList, decode_key_list
@@ -306,3 +307,26 @@ def test_a_list_is_not_signed_with_anything_but_a_private_key(site: Site) -> Non
     with pytest.raises(BaseSealError, match="is no private key"):
         KEY_LIST_FILES.sign(path, site.folder / "no.key")
     assert path.read_bytes() == before
+
+
+def test_two_signatures_at_a_time_are_both_kept_or_one_is_refused(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, real = site.folder / "list.json", signed_files.read_private_key
+    KEY_LIST_FILES.write(path, site.list_of(1, 2).encode())
+    refusals: list[OSError] = []
+
+    def with_another_beside_it(key_file: Path) -> bytes:
+        monkeypatch.setattr(signed_files, "read_private_key", real)
+        try:
+            KEY_LIST_FILES.sign(path, site.files[1])
+        except OSError as refusal:
+            refusals.append(refusal)
+        return real(key_file)
+
+    monkeypatch.setattr(signed_files, "read_private_key", with_another_beside_it)
+    KEY_LIST_FILES.sign(path, site.files[0])
+    assert len(json.loads(path.read_bytes())["signatures"]) + len(refusals) == 2
+    assert [(one.strerror, one.filename) for one in refusals] == [
+        ("another program is writing it", str(path))
+    ]

@@ -18,6 +18,7 @@ from ....domain.errors import (
 from ..arguments import EXISTING_FILE
 from ..command import AerotileCommand
 from ..errors import BadInputError, JobFailedError, as_bad_input
+from ..estimates import refuse_beside_estimate
 from ..output import in_words, json_option, write_json, write_line
 from ..progress import phase_bars
 from ..session import Session
@@ -105,7 +106,7 @@ def build(
     if workers is not None and scheduler is not None:
         raise BadInputError("--workers and --scheduler contradict each other", remedy="give one of them")
     if only_estimate:
-        _refuse_beside_estimate(number=number, workers=workers, scheduler=scheduler, leave_out=leave_out)
+        refuse_beside_estimate(number=number, workers=workers, scheduler=scheduler, leave_out=leave_out)
     area, outside_area = _area(plan)
     with (
         session.runtime() as runtime,
@@ -130,15 +131,6 @@ def build(
             _print(report, facts)
         if report.refused or report.left_out:
             raise _refusals_error(report)
-
-
-def _refuse_beside_estimate(**options: object) -> None:
-    for name, value in options.items():
-        if value is not None and value is not False:
-            raise BadInputError(
-                f"--{name.replace('_', '-')} is for a build, and --estimate builds nothing",
-                remedy="leave one of them out",
-            )
 
 
 def _print_size(size: BuildSize, graph_memory: int, *, as_json: bool) -> None:

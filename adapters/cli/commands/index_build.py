@@ -14,6 +14,7 @@ from ...input_files.descriptor_files import read_described_model, read_described
 from ..arguments import EXISTING_FILE
 from ..command import AerotileCommand
 from ..errors import BadInputError
+from ..estimates import refuse_beside_estimate
 from ..output import in_words, json_option, write_json, write_line, write_table
 from ..progress import progress_bar
 from ..session import Session
@@ -87,6 +88,8 @@ def build(
     Descriptors that numpy.savez wrote as float32 are read from the file during the build: don't change the
     file. A build that would take more memory than is available is refused before it starts.
     """
+    if estimate:
+        refuse_beside_estimate(model=model, no_store_check=no_store_check)
     chosen = None if kind == "auto" else IndexKind(kind)
     if file is None and model is not None:
         raise click.UsageError("--model belongs to a FILE; the descriptors kept have a model")

@@ -1,0 +1,15 @@
+"""Options beside `--estimate`."""
+
+from __future__ import annotations
+
+from .errors import BadInputError
+
+
+def refuse_beside_estimate(**options: object) -> None:
+    """Raise `BadInputError` for the first option that is given; each is for a build alone."""
+    for name, value in options.items():
+        if value is not None and value is not False:
+            raise BadInputError(
+                f"--{name.replace('_', '-')} is for a build, and --estimate builds nothing",
+                remedy="leave one of them out",
+            )
