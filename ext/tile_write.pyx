@@ -230,6 +230,11 @@ cdef class GatedWrite:
         """Whether the file or the sidecar is there under its temporary name."""
         return self.pair.tile.stage == TEMPORARY or self.pair.sidecar.stage == TEMPORARY
 
+    @property
+    def device(self):
+        """The device (`st_dev`) that the tile was last written to; 0 before."""
+        return self.pair.tile.device
+
     def withdraw(self, int root):
         """Remove the file and the sidecar, under whichever name, unless others have taken their names since.
 

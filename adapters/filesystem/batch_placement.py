@@ -22,6 +22,8 @@ class PlacedBatch:
         self._root_path = root_path
         self.files = files
         self.failures: list[StoreUnavailableError | None] = [None] * len(files)
+        self.apart: list[int] = []
+        """The positions of files on other file systems than the root's, which are placed alone at the end."""
         self._in_order = folder_by_folder(files)
 
     def take_over(self, errors: Mapping[StagedFile, OSError | None]) -> list[int]:
@@ -33,8 +35,9 @@ class PlacedBatch:
         return [position for position in self._in_order if self.files[position] not in errors]
 
     def left(self) -> list[int]:
-        """The positions of the files that have not failed, folder by folder."""
-        return [position for position in self._in_order if self.failures[position] is None]
+        """The positions of the files that have not failed and are not set apart, folder by folder."""
+        apart = set(self.apart)
+        return [p for p in self._in_order if self.failures[p] is None and p not in apart]
 
     def fail(self, positions: Iterable[int], error: OSError) -> None:
         """Note that the files at `positions` failed because of `error`."""

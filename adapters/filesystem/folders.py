@@ -45,6 +45,11 @@ def open_again(folder: OpenFolder) -> OpenFolder:
     return OpenFolder(os.open(".", _FLAGS, dir_fd=folder.fileno()))
 
 
+def device_of(folder: OpenFolder) -> int:
+    """The device (`st_dev`) that a folder lies on. Raises `OSError`."""
+    return os.fstat(folder.fileno()).st_dev
+
+
 def open_root(root: Path) -> OpenFolder:
     """Open the root, making it and its parents (durably) where they are missing.
 

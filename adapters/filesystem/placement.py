@@ -13,7 +13,7 @@ from ...ext import GatedWrite, add_sidecars, rename_all, sync_file_system, write
 from .batch_placement import PlacedBatch, folder_by_folder
 from .disk import Disk
 from .errors import disk_errors, store_unavailable
-from .folders import FolderMaker, OpenFolder, open_again
+from .folders import FolderMaker, OpenFolder, device_of, open_again, open_below
 from .staged_file import PrewrittenBatch, StagedFile
 
 T = TypeVar("T")
@@ -130,6 +130,7 @@ class Placement:
     def place_many(self, root: OpenFolder, files: Sequence[StagedFile]) -> list[StoreUnavailableError | None]:
         """Place a batch durably: all temporaries, a sync, all renames, a sync, then the sidecars.
 
+        The syncs are of the root's file system: a tile on another one, mounted below it, is placed alone.
         Entry i is why file i is not there, or None.
         """
         if not files:
@@ -156,6 +157,7 @@ class Placement:
             self._distrust(root, batch, failed)
             return
         self._step(batch, unwritten, lambda files: self._write_temporaries(root, files))
+        self._set_apart_elsewhere(root, batch)
         if unwritten:
             self._sync(root, descriptor, batch)
         self._step_or_withdraw(root, batch, rename_all)
@@ -163,6 +165,37 @@ class Placement:
         self._step_or_withdraw(root, batch, add_sidecars)
         for folder in {batch.files[position].path.folder for position in batch.left()}:
             self._folders.learn(folder)
+        self._place_apart(root, batch)
+
+    def _set_apart_elsewhere(self, root: OpenFolder, batch: PlacedBatch) -> None:
+        """Withdraw the temporaries on other file systems than the root's, for `_place_apart`."""
+        device = device_of(root)
+        for position in batch.left():
+            file = batch.files[position]
+            if file.write.device == device:
+                continue
+            try:
+                # A file of an overlay may show the device of a layer; its folder shows that of the overlay.
+                if device_of(open_below(root, file.path.folder)) != device:
+                    file.write.withdraw(root.descriptor)
+                    batch.apart.append(position)
+            except OSError as error:
+                batch.fail([position], error)
+
+    def _place_apart(self, root: OpenFolder, batch: PlacedBatch) -> None:
+        def place(some: Sequence[int]) -> Iterator[StoreUnavailableError | None]:
+            for position in some:
+                try:
+                    self.place(root, batch.files[position])
+                    yield None
+                except StoreUnavailableError as error:
+                    if error.__cause__ is not None:
+                        error.__cause__ = error.__cause__.with_traceback(None)
+                    yield error.with_traceback(None)
+
+        failures = self.in_slices(lambda some: list(place(some)), batch.apart)
+        for position, failure in zip(batch.apart, failures, strict=True):
+            batch.failures[position] = failure
 
     def _step_or_withdraw(
         self,

@@ -21,6 +21,7 @@ from ...ext import is_readable
 from ..own_process import OwnProcess
 from .address import Connection, DatabaseAddress
 from .errors import describe, is_connection_lost, translate_errors, translated
+from .queries import SELECT_STORE_ID
 
 RETRY_S = 1.0
 """How long the pool repeats a failed attempt to connect. Short: the next caller starts a new attempt at once,
@@ -90,7 +91,8 @@ class Database:
     long a call waits for a connection, `statement_timeout_s` how long the server works on one statement. A
     server that sends nothing for longer than the sum of both counts as gone. Raises `ConfigurationError` for
     an unreadable DSN. In a child that was forked since, every call raises `ForkedProcessError`, and `close`
-    does nothing.
+    does nothing. Where the DSN leads to another store's database after a reconnection, every call raises
+    `StoreUnavailableError`: what is committed there belongs to other files.
     """
 
     def __init__(
@@ -109,6 +111,8 @@ class Database:
         self._statement_timeout = f"{max(1, round(statement_timeout_s * 1000))}ms"
         self._max_size = max_size
         self._failure: BaseException | None = None
+        self._store: str | None = None
+        """Whose database this is, as a message says it, once a session found it."""
         self._backends: set[int] = set()
         """The server's processes of the sessions that were made here, ended ones included."""
         self._pool: ConnectionPool[Connection] = _OwnPool(
@@ -243,7 +247,31 @@ class Database:
     def _configure(self, connection: Connection) -> None:
         connection.patience_s = self.statement_timeout_s + self.connect_timeout_s
         connection.execute(_SESSION, (self._statement_timeout,))
+        self._refuse_another_store(connection)
         self._backends.add(connection.pgconn.backend_pid)
+
+    def _refuse_another_store(self, connection: Connection) -> None:
+        """Close a connection that leads to another store's database, and raise `StoreUnavailableError`."""
+        try:
+            row = connection.execute(SELECT_STORE_ID).fetchone()
+        except psycopg.errors.ProgrammingError:  # an empty database, or one before its migration
+            if self._store is None:
+                return
+            found = "of no store"
+        else:
+            if row is None:  # its use says what is wrong, and what to do
+                return
+            found = f"of store {row[0]}"
+        if self._store is None:
+            self._store = found
+        if found == self._store:
+            return
+        connection.close()
+        self._failure = StoreUnavailableError(
+            f"{self.address} is another database now: {found}; this program opened that {self._store}",
+            remedy="bring the database of this store back to that address; the other one was left alone",
+        )
+        raise self._failure
 
     def _connection_class(self) -> type[Connection]:
         """A connection class that stores why connecting failed: the pool itself only reports a timeout."""

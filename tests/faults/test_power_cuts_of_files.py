@@ -16,12 +16,17 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
+import attrs
 import pytest
-from block_devices import Device, DeviceMaker
+from block_devices import Device, DeviceMaker, until_done
 from random_seed import random_of
 from tile_writer import THREADS, newer_pixels, tiles
+
+from aerotile.adapters.filesystem import FilesystemTileFiles
+from aerotile.adapters.filesystem.layout import tile_path
 
 CUTS = int(os.environ.get("TEST_POWER_CUTS", "4"))
 PIPE_BYTES = 1 << 20
@@ -174,6 +179,32 @@ def test_a_sync_that_does_nothing_is_found_out(make_device: DeviceMaker, kind: s
     chance = random_of(f"lies about fsync to {way} on {kind}")
     lie = (STRACE, "-f", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:retval=0")
     assert any(lost_of(write_until_a_cut(device, way, chance, *lie)) for _ in range(10))
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_batch_on_a_disk_below_the_root_is_durable_there(
+    make_device: DeviceMaker, tmp_path: Path, ahead: bool
+) -> None:
+    """Another disk may hold the tiles of one source; the sync of the root's does not reach it."""
+    device = make_device("ext4")
+    below = attrs.evolve(device, mount=tmp_path / "tiles" / "imported")
+    below.mount.parent.mkdir()
+    batch = list(itertools.islice(tiles(0), 40))
+    with below.inserted():
+        with FilesystemTileFiles(below.mount.parent) as files:
+            staged = [files.stage(*tile) for tile in batch]
+            with files.prewriting(staged) if ahead else nullcontext():
+                assert files.place_many(staged) == [None] * len(batch)
+            below.cut_power()
+        del staged
+        until_done("umount", str(below.mount))
+        device.unplug()
+        device.plug_in()
+        placed = {
+            str(device.mount / tile_path(metadata.tile_id).tile.removeprefix("imported/")): metadata
+            for _, metadata in batch
+        }
+        assert lost_of({path: metadata.content_sha256 for path, metadata in placed.items()}) == []
 
 
 def test_an_ext4_without_a_journal_is_not_taken_for_one_with(make_device: DeviceMaker) -> None:
