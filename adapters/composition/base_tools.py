@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,13 +46,19 @@ class BaseTools(BaseParts):
         return self.key_lists.apply(envelope, where)
 
     def switch_base(self, name: str | None) -> SignedManifest:
-        """Make a generation the one in use, by default the newest; see `BaseGenerations.switch_to`."""
-        return self.base_generations.switch_to(
-            name,
-            self.base_trust,
-            require_signature=self.config.base.require_signature,
-            recall_number=self.recall_number(),
-        )
+        """Make a generation the one in use, by default the newest; see `BaseGenerations.switch_to`.
+
+        It is opened before, so that one that no flight could open is refused.
+        """
+        from ..sealed_base.mapped_base import open_base
+
+        kept, trust, required = self.base_generations, self.base_trust, self.config.base.require_signature
+        names = kept.names()
+        chosen = name or (names[-1] if names else None)
+        if chosen in names:
+            with closing(open_base(kept, chosen, trust, require_signature=required)) as base:
+                base.check_sizes()
+        return kept.switch_to(name, trust, require_signature=required, recall_number=self.recall_number())
 
     def export_base(self, name: str, target: Path, progress: Progress) -> SignedManifest:
         """Copy a generation to another folder of bases; see `export_generation`."""

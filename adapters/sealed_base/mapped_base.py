@@ -77,6 +77,19 @@ class MappedBase:
         if actual != self.digest(name, number):
             raise self._unavailable(f"{name} is damaged between bytes {begin} and {begin + length}")
 
+    def check_sizes(self) -> None:
+        """Compare the sizes of all files with the manifest, those of the index too.
+
+        Raises `BaseUnavailableError` for one that is missing or of another size.
+        """
+        for name, sealed in self.signed.manifest.files.items():
+            try:
+                size = (self.folder / name).stat().st_size
+            except OSError as error:
+                raise self._unavailable(f"{name} can't be read: {error.strerror}") from error
+            if size != sealed.size:
+                raise self._unavailable(f"{name} has {size} bytes, not {sealed.size}")
+
     def tile_keys(self) -> Keys:
         """The keys of all tiles, by the table of the manifest. Raises as `checked_facts`."""
         keys: Keys = self.checked_facts()["key"].copy()

@@ -45,6 +45,21 @@ def test_generations_are_listed_switched_and_rolled_back(sealed: Call) -> None:
     assert listed[1].split() == ["000001", "yes", "3", "NO"]
 
 
+def test_a_generation_that_no_flight_could_open_is_not_switched_to(sealed: Call) -> None:
+    unsigned = {"AEROTILE_BASE_REQUIRE_SIGNATURE": "false"}
+    assert sealed("base", "switch", "1", **unsigned).code == 0
+    assert sealed("base", "seal", "--number", "9").code == 0
+    archive = Path("aerotile-data/base/generations/000009/tiles.pmtiles")
+    whole = archive.read_bytes()
+    archive.unlink()
+    archive.write_bytes(whole[:-1])
+    for call in (["switch"], ["switch", "9"]):
+        refused = sealed("base", *call, **unsigned)
+        assert refused.code == 1
+        assert f"tiles.pmtiles has {len(whole) - 1} bytes, not {len(whole)}" in refused.error
+    assert sealed("base", "info", "--json", **unsigned).json["generation"] == "000001"
+
+
 def test_a_base_is_switched_and_checked_without_a_database(sealed: Call) -> None:
     gone = {
         "AEROTILE_DATABASE_DSN": "postgresql://nobody@127.0.0.1:1/none",

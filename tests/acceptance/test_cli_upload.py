@@ -103,8 +103,9 @@ def test_a_refused_tile_is_given_up_and_an_operator_gives_it_another_life(
 ) -> None:
     provider.behaviour = Behaviour(refused={flown[1].tile_uuid: "over the border"})
     result = upload(max_per_tile_attempts=2)
-    assert result.code == 0
+    assert result.code == 1
     assert f"given up: {flown[1]}: refused: over the border" in result.err
+    assert f"error: 1 tile was given up, such as {flown[1]}: refused: over the border — mend" in result.err
     assert result.out.startswith("2 tiles uploaded, 1 given up, 0 left pending")
     listed = call("uploads")
     assert listed.out.splitlines()[-1] == "0 pending, 2 uploaded, 1 given up, 0 voted out"
@@ -123,7 +124,7 @@ def test_every_given_up_tile_can_be_requeued_at_once(
     upload: Call, call: Call, provider: ReferenceProvider, flown: list[Any]
 ) -> None:
     provider.behaviour = Behaviour(refused={tile_id.tile_uuid: "no" for tile_id in flown})
-    assert upload(max_per_tile_attempts=1).code == 0
+    assert upload(max_per_tile_attempts=1).code == 1
     result = call("uploads", "requeue", "--all")
     assert result.out.splitlines()[-1] == "3 tiles requeued"
     assert len(call("uploads", "--state", "pending", "--json").json_lines) == 3

@@ -124,7 +124,7 @@ def test_a_tile_that_is_always_rejected_is_given_up_listed_recorded_and_left_alo
     assert first.code == 1
     assert f"rejected: {victim['tile']}: refused: never" in first.err
     last = flown.call("upload", upload_max_in_call_retries=3, **settings)
-    assert last.code == 0
+    assert last.code == 1
     assert f"given up: {victim['tile']}: refused: never" in last.err
     assert f"ERROR aerotile.upload: c11.upload.giveup tile={victim['tile']} attempts=3" in last.err
     assert "\x1b" not in last.err

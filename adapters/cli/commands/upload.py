@@ -46,7 +46,7 @@ def upload(session: Session, dry_run: bool, as_json: bool) -> None:
     A tile counts as uploaded when the provider answers that it holds the same content. A tile that it keeps
     rejecting is given up after upload.max_per_tile_attempts, over all runs; aerotile uploads lists them all.
     Ctrl-C stops between two batches, a second Ctrl-C immediately; another run goes on from there. The exit
-    code is 0 only when no tile is left pending.
+    code is 0 only when no tile is left pending and the run gave none up.
     """
     with session.existing_runtime() as runtime:
         place = runtime.provider_address.place
@@ -77,6 +77,8 @@ def upload(session: Session, dry_run: bool, as_json: bool) -> None:
         raise click.exceptions.Exit(INTERRUPTED)
     if left:
         raise _left_error(report, left)
+    if report.given_up:
+        raise _given_up_error(report)
 
 
 @contextmanager
@@ -133,6 +135,15 @@ def _left_error(report: UploadBatchReport, left: int) -> JobFailedError:
     if report.problem is not None and report.problem.remedy is not None:
         remedy = f"{report.problem.remedy}, then {again}"
     return JobFailedError(": ".join([tiles, *reasons[:1]]), remedy=remedy)
+
+
+def _given_up_error(report: UploadBatchReport) -> JobFailedError:
+    first, count = report.given_up[0], len(report.given_up)
+    tiles = "1 tile was" if count == 1 else f"{count} tiles were"
+    return JobFailedError(
+        f"{tiles} given up, such as {first.tile_id}: {first.reason}",
+        remedy="mend the reason, then give them another life: aerotile uploads requeue",
+    )
 
 
 def _print_plan(place: str, tiles: int, size: int, *, as_json: bool) -> None:
