@@ -78,14 +78,15 @@ def serve(
         ) from error
 
     config = session.existing_config("base")
-    has_store = config.database.dsn is not None or (config.postgres_folder / "cluster").is_dir()
     if port_file is not None and not port_file.parent.is_dir():
         raise BadInputError(
             f"no folder {port_file.parent}", remedy="name a port file in a folder that exists"
         )
     hosts = KnownHosts(names)
     with (
-        ServingRuntime(config, base_alone=by_base or not has_store, attributions=attributions) as runtime,
+        ServingRuntime(
+            config, base_alone=by_base or not config.has_store, attributions=attributions
+        ) as runtime,
         closing(MapPage(runtime.map_supply)) as page,
     ):
         server = WebServer(page.application(hosts), host=host, port=port)
