@@ -66,7 +66,7 @@ def status(session: Session, map_file: Path | None, as_json: bool) -> None:
             "recall": _recall,
             "record": _record,
         }
-        facts = {
+        facts: dict[str, Any] = {
             name: _answer(part, runtime, session) if has_store or name not in _OF_A_STORE else None
             for name, part in parts.items()
         }
