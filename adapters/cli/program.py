@@ -24,7 +24,7 @@ COMMANDS = {
     "migrate": ("migrate", "Create the database's tables, or bring them up to date."),
     "sectors": ("sectors", "Load and list the sectors that tiles are judged by."),
     "ingest": ("ingest", "Bring a folder of XYZ tiles into the store."),
-    "provision": ("provision", "Bring in imagery of an area: MBTiles, PMTiles, GeoPackage, folders."),
+    "provision": ("provision", "Bring in imagery of an area: archives, rasters, folders, servers."),
     "datasets": ("datasets", "Define and list the datasets that tiles come from."),
     "describe": ("describe", "Describe tiles with a network, for the descriptor index."),
     "index": ("index", "Build, inspect and switch the descriptor index."),

@@ -68,6 +68,11 @@ class Session:
         except OSError as error:
             raise BadInputError(f"can't look into {config.root}: {error.strerror}", remedy=remedy) from error
         if not suffices:
+            if config.base_folder.is_dir():
+                raise BadInputError(
+                    f"no store in {config.root}, only a sealed base",
+                    remedy="correct --root: this command needs the store",
+                )
             raise BadInputError(f"no store in {config.root}", remedy=remedy)
         return config
 

@@ -69,6 +69,13 @@ class _TimesOfLayers:
 class BaseParts(StoreParts):
     """The generations of the base and whose signatures count, and the base that is read."""
 
+    @property
+    def flies_by_base(self) -> bool:
+        """Whether a flight reads a base: it lies in front of the store, or there is no store."""
+        if self.config.base.layered:
+            return True
+        return not self.config.has_store and self.base_generations.current() is not None
+
     @cached_property
     def mapped_base(self) -> MappedBase:
         """The generation in use, checked as far as its opening does. Raises `BaseUnavailableError`."""
@@ -130,9 +137,9 @@ class BaseParts(StoreParts):
         return _TimesOfBase(self.mapped_base.signed.manifest.latest_capture_us)
 
     def _latest_known(self) -> datetime:
-        """The latest time that the database proves, or a base in front of it; the base is not opened."""
-        stored = super()._latest_known()
-        if not self.config.base.layered:
+        """The latest time that database and base prove, those that a flight reads; the base is not opened."""
+        stored = super()._latest_known() if self.config.has_store else latest_known(0, 0)
+        if not self.flies_by_base:
             return stored
         with suppress(BaseUnavailableError):
             name = self.base_generations.current()
@@ -175,8 +182,8 @@ class BaseParts(StoreParts):
                 raise SealedTileError(tile_id)
 
     def _stored_keys(self) -> list[tuple[Keys, VariantTable]]:
-        stored = super()._stored_keys()
-        if not self.config.base.layered:
+        stored = super()._stored_keys() if self.config.has_store else []
+        if not self.flies_by_base:
             return stored
         base = self.mapped_base
         return [*stored, (base.tile_keys(), base.signed.manifest.variants)]

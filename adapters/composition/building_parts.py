@@ -24,6 +24,7 @@ from ...domain.build_blocks import (
 from ...domain.build_sizes import BuildSize, build_size
 from ...domain.errors import BaseSealError, RuntimeNotAvailableError
 from ...domain.ports.block_runner import BlockRunner
+from ...domain.values.areas import boxes_around
 from ...domain.values.catalogue_entries import Keys
 from ...domain.values.sectors import SEEDED_RULES
 from ...domain.values.tile_key import VariantTable
@@ -191,7 +192,7 @@ class BuildingParts(PlanningParts):
         from .build_graph import copy_index, graph_beside
         from .build_jobs import environment_of_build
 
-        plan, dataset = planned.plan, planned.dataset
+        plan, dataset, area = planned.plan, planned.dataset, planned.mosaic.area
         made_with = {
             name: text for name, text in environment_of_build(planned).items() if name != environment.PYTHON
         }
@@ -216,7 +217,7 @@ class BuildingParts(PlanningParts):
         def seal(source: SealSource) -> BaseManifest:
             return self.base_generations.seal(
                 source,
-                SealPlan(zooms=plan.zooms),
+                SealPlan(zooms=plan.zooms, chosen_within=() if area is None else boxes_around(area)),
                 number=number,
                 progress=lambda done, total: progress("seal", done, total),
             )

@@ -25,13 +25,6 @@ class SealingParts(BaseTools, IndexParts):
     """What needs both base and index."""
 
     @property
-    def flies_by_base(self) -> bool:
-        """Whether a flight reads a base: it lies in front of the store, or there is no store."""
-        if self.config.base.layered:
-            return True
-        return not self.config.has_store and self.base_generations.current() is not None
-
-    @property
     def sealed_index(self) -> SealedDescriptorIndex | None:
         """The index of the base that a flight reads; None where there is no such base, or it has no index.
 

@@ -52,7 +52,7 @@ class BaseConfig:
     require_signature: bool = attrs.field(
         default=True,
         validator=instance(bool),
-        metadata=about("Refuse a base that is not signed so. False: say it in `status` and in the log."),
+        metadata=about("Refuse a base that is not signed so. `false`: say it in `status` and in the log."),
     )
     verify: BaseVerify = attrs.field(
         default=BaseVerify.READ,

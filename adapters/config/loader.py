@@ -18,7 +18,7 @@ import attrs
 
 from ...domain.errors import ConfigurationError
 from ..files.regular_file import read_regular
-from .settings import ENVIRONMENT_PREFIX, AerotileConfig, Setting, sections, settings, shown
+from .settings import ENVIRONMENT_PREFIX, AerotileConfig, Setting, in_toml, sections, settings, shown
 from .values import BadValueError, Given, from_text, to_value, type_name
 
 if sys.version_info >= (3, 11):
@@ -212,7 +212,7 @@ def _origin(given: Mapping[str, Given], section: str, named: Mapping[str, Any], 
 
 
 def _refusal(setting: Setting, rest: str, origin: str) -> ConfigurationError:
-    default = shown(setting.default)
+    default = None if setting.default is None else in_toml(shown(setting.default))
     remedy = f"correct it or leave it out (then it is {default})" if default is not None else "correct it"
     return ConfigurationError(f"{setting.name} {rest}, {origin}", remedy=remedy)
 

@@ -7,6 +7,7 @@ docs/operations.md with that list. Constructors raise `ValueError` with the refu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
@@ -149,6 +150,11 @@ def shown(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
     return value
+
+
+def in_toml(value: Any) -> str:
+    """A value that `shown` made, for persons: a boolean and a list as a configuration file has them."""
+    return json.dumps(value) if isinstance(value, (bool, list)) else str(value)
 
 
 @attrs.frozen(kw_only=True)

@@ -63,6 +63,8 @@ def parse_boolean(text: str) -> bool:
 def from_text(setting: Setting, text: str) -> Any:
     """The value that TOML would hold, from a variable's text. Raises `BadValueError`."""
     if _is_list(setting.type):
+        if text.lstrip().startswith("["):
+            raise BadValueError(f"must have commas between values, no brackets or quotes, got {text!r}")
         return [part.strip() for part in text.split(",") if part.strip()]
     kind = _plain_type(setting.type)
     if kind is bool:

@@ -149,7 +149,7 @@ def write_generation(
     _write(folder / DIGESTS_FILE, (*(digests.raw() for digests in files.values()), keys), _SMALL_PART_BYTES)
     manifest = BaseManifest(
         generation=generation,
-        boxes=plan.boxes,
+        boxes=plan.boxes or plan.chosen_within,
         zooms=plan.zooms,
         prefer=plan.prefer,
         tiles=header.tiles,

@@ -18,6 +18,8 @@ class SealPlan:
 
     boxes: tuple[Bbox, ...] = ()
     """None: everywhere. A tile is in when its box shares a point with one of them."""
+    chosen_within: tuple[Bbox, ...] = ()
+    """In place of `boxes`, around the area of tiles that were chosen before: the manifest states them."""
     zooms: tuple[int, ...] = ()
     """None: all."""
     prefer: tuple[str, ...] = ()

@@ -80,6 +80,34 @@ class Area:
         return any(shares_point(shape, tile_bbox(x, y, zoom_level)) for shape in self.shapes)
 
 
+def boxes_around(area: Area) -> tuple[Bbox, ...]:
+    """The boxes around each shape: of a box itself; two or more where a shape crosses the antimeridian.
+
+    Edges of other shapes are rounded outwards to 1e-7 degrees, so that the last bits of sines decide nothing.
+    """
+    return tuple(box for shape in area.shapes for box in _boxes_around(shape))
+
+
+def _boxes_around(shape: Shape) -> Iterator[Bbox]:
+    if isinstance(shape, Bbox):
+        yield shape
+        return
+    south, north = (max(-90.0, min(90.0, lat)) for lat in latitudes_of(shape))
+    reached: list[tuple[float, float]] = []
+    for west, east in sorted(longitudes_of(shape, south, north)):
+        if reached and west <= reached[-1][1]:
+            reached[-1] = (reached[-1][0], max(reached[-1][1], east))
+        else:
+            reached.append((west, east))
+    for west, east in reached:
+        yield Bbox(
+            max(-90.0, math.floor(south * 1e7) / 1e7),
+            max(-180.0, math.floor(west * 1e7) / 1e7),
+            min(90.0, math.ceil(north * 1e7) / 1e7),
+            min(180.0, math.ceil(east * 1e7) / 1e7),
+        )
+
+
 def merged_spans(area: Area, zoom_level: int) -> RowSpans:
     """The tiles of one zoom as `Area.spans` names them, ordered by row and column, each once."""
     rows = [(span.y, span.min_x, span.max_x) for span in area.spans(zoom_level)]

@@ -95,7 +95,10 @@ def test_a_damaged_generation_is_not_exported(sealed: Call) -> None:
 
 def key(call: Call) -> str:
     """The file of a new private key."""
-    assert call("base", "keygen", "a.key").code == 0
+    made = call("base", "keygen", "a.key", "--json")
+    assert made.code == 0
+    public_key = Path("a.key.pub").read_text().strip()
+    assert made.json == {"private_key_file": "a.key", "public_key": public_key}
     return "a.key"
 
 

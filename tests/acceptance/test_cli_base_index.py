@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import pytest
 from cli_calls import Call
 
 import aerotile
-from aerotile.adapters.composition import close_runtimes
+from aerotile.adapters.composition import Runtime, close_runtimes
 
 HERE = Path(__file__).parent
 UNSIGNED = {"AEROTILE_BASE_REQUIRE_SIGNATURE": "false"}
@@ -158,6 +160,43 @@ def test_search_asks_the_index_of_a_base_without_a_store(
     shutil.rmtree(aircraft.parents[2] / "base")
     gone = sealed("--root", "aircraft", "search", "query.npy", **alone)
     assert (gone.code, "no store in" in gone.error) == (2, True)
+
+
+@pytest.mark.usefixtures("aircraft")
+def test_status_and_explain_answer_on_an_aircraft_that_has_a_base_alone(
+    sealed: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AEROTILE_DATABASE_DSN")
+    alone = UNSIGNED | {"AEROTILE_DATABASE_EMBEDDED_BINARIES": "nowhere"}
+    for layered in ("false", "true"):
+        shown = sealed("--root", "aircraft", "status", "--json", **alone, AEROTILE_BASE_LAYERED=layered)
+        assert shown.code == 0, shown.err
+        facts = shown.json
+        assert (facts["tiles"], facts["sectors"]) == (None, None)
+        assert (facts["base"]["tiles"], facts["base"]["twins_in_store"]) == (4, None)
+        assert (facts["index"]["in_base"], facts["index"]["unknown_tiles"]) == (True, 0)
+        assert facts["clock"]["trusted"]
+    text = sealed("--root", "aircraft", "status", **alone)
+    assert (text.code, text.out.count("no store here")) == (0, 2)
+    told = sealed(
+        "--root", "aircraft", "explain", "84.6", "-9.8", "2026-05-01", "--zoom", "7", "--json", **alone
+    )
+    assert (told.code, told.json["classification"]) == (0, "stable_rear"), told.err
+    for needs_store in (["dump"], ["status", "--map", "ground.png"]):
+        refused = sealed("--root", "aircraft", *needs_store, **alone)
+        assert (refused.code, "no store in" in refused.error) == (2, True)
+    assert not Path("aircraft/postgres").exists()
+
+
+def test_a_base_alone_proves_that_a_clock_is_behind(aircraft: Path) -> None:
+    envelope = json.loads((aircraft / "manifest.json").read_text())
+    latest_us = json.loads(base64.b64decode(envelope["payload"]))["latest_capture_us"]
+    latest = datetime.fromtimestamp(latest_us / 1e6, timezone.utc)
+    with Runtime(flight()) as runtime:
+        assert runtime.clock_fault(latest) is None
+        fault = runtime.clock_fault(latest - timedelta(days=1))
+    assert fault is not None
+    assert fault.reason is aerotile.ClockFaultReason.BEHIND
 
 
 def test_the_network_of_the_flight_must_be_that_of_the_base(aircraft: Path) -> None:

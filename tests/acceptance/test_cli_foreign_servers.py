@@ -6,11 +6,13 @@ import hashlib
 import importlib.util
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any
+from urllib.request import urlopen
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import mercantile
@@ -84,6 +86,16 @@ def _running(server: Any, path: str) -> Iterator[str]:
 
 def test_xyz_tiles_of_a_server_of_files_go_in_whole(call: Call, files: str) -> None:
     _check(call, files, "XYZ server")
+
+
+def test_a_server_of_files_shows_the_tiles_of_a_store_as_xyz(call: Call, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "brought", FOUR)
+    assert call("ingest", str(folder), *DATE).code == 0
+    served = partial(_Files, directory="aerotile-data/tiles/imported")
+    with contextmanager(_running)(ThreadingHTTPServer(("127.0.0.1", 0), served), "") as address:
+        for place, content in FOUR.items():
+            with urlopen(f"{address}/{'/'.join(map(str, place))}.jpg") as answer:
+                assert (answer.headers["Content-Type"], answer.read()) == ("image/jpeg", content)
 
 
 @pytest.mark.slow(reason="MapProxy is imported and started")

@@ -4,36 +4,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from cli_calls import Call
 
-COMMANDS = [
-    ("migrate",),
-    ("sectors", "load"),
-    ("sectors", "list"),
-    ("ingest",),
-    ("index", "build"),
-    ("index", "info"),
-    ("index", "generations"),
-    ("index", "rollback"),
-    ("ready",),
-    ("search",),
-    ("upload",),
-    ("uploads",),
-    ("uploads", "requeue"),
-    ("uploads", "votes"),
-    ("provider",),
-    ("serve",),
-    ("delete",),
-    ("amend",),
-    ("pin",),
-    ("status",),
-    ("dump",),
-    ("explain",),
-    ("record",),
-    ("verify",),
-    ("demo",),
-]
+from aerotile.adapters.cli.program import aerotile
+
+
+def commands_below(group: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Every command that does something, by its words."""
+    if not isinstance(group, click.Group):
+        return [path]
+    context = click.Context(group)
+    found = []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        found += commands_below(command, (*path, name))
+    return found
+
+
+COMMANDS = commands_below(aerotile)
 
 
 def in_new_process(code: str) -> str:
@@ -48,7 +39,7 @@ def test_the_help_of_each_command_shows_an_example(call: Call, command: tuple[st
     assert f"Usage: aerotile {' '.join(command)}" in result.out
     assert "Example:\n" in result.out
     assert f"  aerotile {' '.join(command)}" in result.out.partition("Example:")[2]
-    for option in ("--root", "--config", "--verbose", "--debug"):
+    for option in ("--json", "--root", "--config", "--verbose", "--debug"):
         assert option in result.out
 
 

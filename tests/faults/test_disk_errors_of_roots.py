@@ -15,10 +15,15 @@ import pytest
 from disk_faults import files_below
 from fault_tally import FaultTally
 from mounting import run
+from sealed_bases import NOBODY, source_of, square
 from small_store import TILE_BYTES, SmallStore, tile
 
+import aerotile
+from aerotile.adapters.composition import Runtime
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.memory.tile_rows import MemoryTileRows
+from aerotile.adapters.sealed_base.generations import BaseGenerations
+from aerotile.adapters.sealed_base.seal_plan import SealPlan
 from aerotile.domain.errors import StoreUnavailableError
 
 pytestmark = [
@@ -53,6 +58,30 @@ def test_a_store_on_a_disk_that_was_remounted_read_only_is_read_on_and_opened(
         cache.files.restore_sidecar(tile(1, 2)[1].tile_id, tile(1, 2)[1].content_sha256)
     cache.assert_whole()
     fault_tally.add("read-only remount", 5)
+
+
+def test_a_base_on_a_disk_that_is_mounted_read_only_is_read_and_judged(
+    mount: Callable[..., Path], fault_tally: FaultTally
+) -> None:
+    place = mount("size=8m")
+    tiles = square(6)
+    generations = BaseGenerations(place / "base")
+    generations.seal(source_of(tiles), SealPlan())
+    generations.switch_to("000001", NOBODY, require_signature=False, recall_number=0)
+    run("mount", "-o", "remount,ro", place)
+    config = aerotile.AerotileConfig(
+        root=place,
+        database=aerotile.DatabaseConfig(embedded_binaries=Path("nowhere")),
+        base=aerotile.BaseConfig(require_signature=False),
+    )
+    with Runtime(config) as runtime:
+        for row, pixels in tiles:
+            with runtime.sealed_store.read_tile_pixels(row.tile_id) as handle:
+                assert bytes(memoryview(handle)) == pixels
+            assert runtime.sealed_store.verdict(row.tile_id) is not None
+    assert {path.name for path in place.iterdir()} == {"base"}
+    run("mount", "-o", "remount,rw", place)
+    fault_tally.add("read-only base", 1)
 
 
 def test_a_root_that_was_unmounted_is_used_on_as_it_was_opened_and_not_what_lies_beneath(

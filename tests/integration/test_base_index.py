@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from aerotile.domain.values.descriptors import DescriptorMetric, HnswParams, Ind
 from aerotile.domain.values.tile_key import decode_tile_key
 from aerotile.domain.values.tiles import TileId, TileSource, VotingStatus
 
+PAGE = (Path(__file__).parents[2] / "docs" / "base.md").read_text(encoding="utf-8")
 DIMENSION = 8
 TAKEN = [
     *(imported(14, 2000 + x, 1500) for x in range(600)),
@@ -50,6 +54,24 @@ def contents(root: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (root / "generations/000001").iterdir()}
 
 
+def section(name: str) -> str:
+    """What the page says under the heading that begins with `name`."""
+    return PAGE.partition(f"\n### {name}")[2].partition("\n### ")[0]
+
+
+def test_the_page_names_every_member_of_the_manifest_and_of_the_index_s_metadata(tmp_path: Path) -> None:
+    seal(tmp_path / "base", build(tmp_path / "index"))
+    files = contents(tmp_path / "base")
+    manifest = json.loads(base64.b64decode(json.loads(files["manifest.json"])["payload"]))
+    metadata = json.loads(files["tiles.meta.json"])
+    for members, of in (
+        ({*manifest, *manifest["index"], *manifest["files"]["facts"]}, "`manifest.json`"),
+        (set(metadata), "`tiles.rows`"),
+    ):
+        named = set(re.findall(r"`(\w+)`", section(of)))
+        assert members <= named, members - named
+
+
 @pytest.mark.parametrize("storage", VectorStorage)
 def test_every_descriptor_is_found_under_its_tile_by_what_the_page_says(
     tmp_path: Path, storage: VectorStorage
@@ -58,6 +80,10 @@ def test_every_descriptor_is_found_under_its_tile_by_what_the_page_says(
     files = contents(tmp_path / "base")
     magic, version, rows_per_block, rows = struct.unpack_from("<8sIIQ", files["tiles.rows"])
     assert (magic, version, rows) == (b"AEROROWS", 1, len(TAKEN) + 2)
+    inverted_file = files["tiles.descriptors"][:4].decode()
+    assert inverted_file == {VectorStorage.FLOAT16: "IwSq", VectorStorage.FLOAT32: "IwFl"}[storage]
+    assert f"`{inverted_file}`" in section("`tiles.rows`")
+    assert files["tiles.index"][:4] == b"IxM2"
     keys = struct.unpack_from(f"<{rows}q", files["tiles.rows"], 24)
     assert list(keys) == sorted(keys)
     component = "<f2" if storage is VectorStorage.FLOAT16 else "<f4"

@@ -166,6 +166,11 @@ def test_a_value_of_the_wrong_type_or_range_is_refused_by_name(
         ("AEROTILE_INDEX_M", "many", "index.m must be a whole number, got 'many'"),
         ("AEROTILE_INDEX_M", "1", "index.m must be within 2..512, got 1"),
         ("AEROTILE_INDEX_WARM_UP", "maybe", "index.warm_up must be true or false, got 'maybe'"),
+        (
+            "AEROTILE_BASE_PUBLIC_KEYS",
+            '["aa"]',
+            """base.public_keys must have commas between values, no brackets or quotes, got '["aa"]'""",
+        ),
         ("AEROTILE_LRU_FLUSH_INTERVAL_S", "soon", "lru.flush_interval_s must be a number, got 'soon'"),
         ("AEROTILE_BUDGET_MAX_BYTES", "-5", "budget.max_bytes must be a number of bytes or a size"),
     ],

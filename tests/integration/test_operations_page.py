@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from aerotile.adapters.cli.program import COMMANDS
-from aerotile.adapters.config.settings import settings, shown
+from aerotile.adapters.config.settings import in_toml, settings, shown
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,8 +21,8 @@ PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 def test_the_settings_table_is_what_the_code_says() -> None:
     expected = [
-        f"| `{s.name}` | `{s.variable}` | {'not set' if s.default is None else f'`{shown(s.default)}`'} "
-        f"| {s.about} |"
+        f"| `{s.name}` | `{s.variable}` "
+        f"| {'not set' if s.default is None else f'`{in_toml(shown(s.default))}`'} | {s.about} |"
         for s in settings()
     ]
     written = [line for line in PAGE.splitlines() if re.match(r"\| `[\w.]+` \| `AEROTILE_", line)]

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from aerotile.domain.values.areas import Area
+from aerotile.domain.values.areas import Area, boxes_around
+from aerotile.domain.values.corridors import Corridor
 from aerotile.domain.values.shapes import EARTH_RADIUS_M, Circle, Polygon, Shape
 from aerotile.domain.values.tile_grid import Bbox, tile_bbox
 
@@ -42,6 +43,10 @@ def polygons(draw: st.DrawFn) -> Polygon:
 
 
 circles = st.builds(Circle, lats, lons | borders, st.floats(0, 9_000_000))
+corridors = st.builds(
+    lambda lat, lon, turn, width: Corridor([(lon, lat), (max(-180.0, min(180.0, lon + turn)), lat)], width),
+    st.floats(-80, 80), lons | borders, st.floats(-20, 20), st.floats(0, 900_000),
+)  # fmt: skip
 
 
 def distance_m(lat_a: float, lon_a: float, lat_b: float, lon_b: float) -> float:
@@ -58,6 +63,25 @@ def test_spans_name_exactly_the_tiles_that_are_touched(shape: Shape, zoom_level:
     named = {(x, span.y) for span in area.spans(zoom_level) for x in range(span.min_x, span.max_x + 1)}
     touched = {(x, y) for x in range(size) for y in range(size) if area.touches(zoom_level, x, y)}
     assert named == touched
+
+
+@given(boxes() | circles | polygons() | corridors, zooms)
+@example(Circle(0.0, 179.9, 100_000.0), 5)
+@example(Circle(89.0, 0.0, 2_000_000.0), 2)
+def test_the_boxes_around_an_area_touch_every_tile_that_it_touches(shape: Shape, zoom_level: int) -> None:
+    area = Area((shape,))
+    around = boxes_around(area)
+    size = 1 << zoom_level
+    for x, y in ((x, y) for x in range(size) for y in range(size) if area.touches(zoom_level, x, y)):
+        assert any(box.intersects(tile_bbox(x, y, zoom_level)) for box in around)
+
+
+def test_the_boxes_around_a_circle_at_the_antimeridian_are_two_and_a_box_stays_itself() -> None:
+    box = Bbox(1.123456789, 2.0, 3.0, 4.0)
+    assert boxes_around(Area((box,))) == (box,)
+    west, east = boxes_around(Area((Circle(0.0, 179.9, 100_000.0),)))
+    assert (west.min_lon, east.max_lon) == (-180.0, 180.0)
+    assert west.max_lon < -179 < 179 < east.min_lon
 
 
 @given(boxes(), zooms)

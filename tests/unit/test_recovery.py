@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime, timezone
 from uuid import UUID
 
+import attrs
 import pytest
 
 from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
@@ -211,6 +213,17 @@ def test_orphans_of_known_and_of_unknown_flights_are_removed_with_their_sidecars
     report = store.open()
     assert report.orphans_removed == 2
     assert {found.tile_id for found in store.files.inventory()} == {imported(x) for x in range(5)}
+
+
+def test_an_open_logs_one_line_with_every_count(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    store.files.place(store.files.stage(PIXELS, described(imported(9))))
+    with caplog.at_level(logging.INFO, logger="aerotile.store"):
+        report = store.open()
+    (line,) = [entry.getMessage() for entry in caplog.records if "c6.store.construct" in entry.getMessage()]
+    assert line.split()[0] == "c6.store.construct"
+    counts = {name: int(count) for name, count in (part.split("=") for part in line.split()[1:])}
+    assert counts == attrs.asdict(report)
+    assert (counts["tiles"], counts["orphans_removed"]) == (5, 1)
 
 
 def test_a_row_without_a_file_is_marked_and_reported_and_a_lost_sidecar_restored(store: Store) -> None:

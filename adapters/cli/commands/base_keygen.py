@@ -8,7 +8,7 @@ import click
 
 from ..command import AerotileCommand
 from ..errors import BadInputError
-from ..output import write_line
+from ..output import json_option, write_json, write_line
 
 
 @click.command(
@@ -19,7 +19,8 @@ Example:
 """,
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-def keygen(file: Path) -> None:
+@json_option
+def keygen(file: Path, as_json: bool) -> None:
     """Make an Ed25519 key pair: the private key in FILE, the public one in FILE.pub and on standard output.
 
     Pin the public key in base.public_keys of each aircraft, or in recall.public_keys: never in both. The
@@ -28,6 +29,10 @@ def keygen(file: Path) -> None:
     from ...signatures import write_new_key
 
     try:
-        write_line(write_new_key(file))
+        public_key = write_new_key(file)
     except FileExistsError as error:
         raise BadInputError(f"{error.filename} is there already", remedy="name a new file") from error
+    if as_json:
+        write_json({"private_key_file": str(file), "public_key": public_key})
+    else:
+        write_line(public_key)

@@ -26,7 +26,10 @@ Example:
 @json_option
 @click.pass_obj
 def sign(session: Session, generation: str, key: Path, as_json: bool) -> None:
-    """Add a signature to GENERATION; one signature for each key, and as many as the threshold asks for."""
+    """Add a signature to GENERATION; one signature for each key, and as many as the threshold asks for.
+
+    `signed_by` names those of the pinned keys that signed it.
+    """
     from ...signatures import KEY_REMEDY, SignatureError, public_key_text, read_private_key
 
     with session.existing_runtime("base") as runtime:

@@ -51,7 +51,8 @@ def explain(
 
     LAT and LON are in degrees; CAPTURED_AT is a date, or a date and time with an offset. The whole box of the
     tile is judged: a sector counts that lies over any part of it, and the default classification where no
-    sector does. A recall list that names the place or the time rejects the tile at any age.
+    sector does. Where there is no store, the sealed base in use judges. A recall list that names the place or
+    the time rejects the tile at any age.
     """
     for name, value, limit in (("LAT", lat, MAX_LATITUDE), ("LON", lon, 180)):
         if not math.isfinite(value) or abs(value) > limit:
@@ -59,7 +60,8 @@ def explain(
                 f"must be within -{limit}..{limit} degrees, got {value}", param_hint=name
             )
     tile_id = TileId.covering(lat, lon, zoom_level, TileSource.SATELLITE_PROVIDER)
-    with session.existing_runtime(*(["base"] if by_base else [])) as runtime:
+    with session.existing_runtime("base") as runtime:
+        by_base = by_base or not session.config.has_store
         gate = runtime.base_gate if by_base else runtime.freshness_gate
         with as_bad_input(CaptureTimeInFutureError):
             verdict = gate.explain(tile_id, captured_at)

@@ -7,7 +7,7 @@ import click
 from ..command import LazyGroup
 
 COMMANDS = {
-    "load": ("sectors_load", "Put the sectors of GeoJSON files in place of all others."),
+    "load": ("sectors_load", "Put the sectors of GeoJSON and KML files in place of all others."),
     "list": ("sectors_list", "List the sectors and the freshness rules."),
 }
 

@@ -17,7 +17,7 @@ from ....domain.store.changed_verdicts import count_changed_verdicts
 from ....domain.values.coverage import coverage_of
 from ..command import AerotileCommand
 from ..coverage import check_map_file, coverage_facts, map_option, write_coverage
-from ..errors import JobFailedError, describe, one_line
+from ..errors import BadInputError, JobFailedError, describe, one_line
 from ..output import in_words, json_option, write_facts, write_json, write_line
 from ..session import Session
 from .index import agreement_facts, index_facts, nothing_known
@@ -25,6 +25,8 @@ from .index import agreement_facts, index_facts, nothing_known
 if TYPE_CHECKING:
     from ....domain.lookups.searchable_index import SearchableIndex
     from ...composition import Runtime
+
+_OF_A_STORE = ("tiles", "sectors")
 
 
 @click.command(
@@ -41,14 +43,20 @@ Example:
 def status(session: Session, map_file: Path | None, as_json: bool) -> None:
     """Show clock, tiles and their ground, sectors, index, base, recall list, record and configuration.
 
-    Of the recall list in force the tiles that it names are counted.
+    Of the recall list in force the tiles that it names are counted. Where a base lies alone, tiles and
+    sectors of a store are left out, and no database is opened.
 
     Changed verdicts are stored tiles that the sectors and rules of now judge otherwise than the gate did when
     they were written, each as of that time. When a part does not answer, its reason and the other parts are
     shown, and the exit code is 1. Passwords are never shown.
     """
     check_map_file(map_file)
-    with session.existing_runtime() as runtime:
+    with session.existing_runtime("base") as runtime:
+        has_store = session.config.has_store
+        if map_file is not None and not has_store:
+            raise BadInputError(
+                f"no store in {session.config.root} whose tiles --map could draw", remedy="leave --map out"
+            )
         parts: dict[str, Callable[[Runtime], dict[str, Any]]] = {
             "clock": _clock,
             "tiles": _tiles,
@@ -58,7 +66,10 @@ def status(session: Session, map_file: Path | None, as_json: bool) -> None:
             "recall": _recall,
             "record": _record,
         }
-        facts = {name: _answer(part, runtime, session) for name, part in parts.items()}
+        facts: dict[str, Any] = {
+            name: _answer(part, runtime, session) if has_store or name not in _OF_A_STORE else None
+            for name, part in parts.items()
+        }
         draws = map_file is not None and "error" not in facts["tiles"]
         drawn = coverage_of(runtime.rows.tile_runs()) if draws else []
     loaded = session.loaded
@@ -71,7 +82,7 @@ def status(session: Session, map_file: Path | None, as_json: bool) -> None:
         from ..coverage_map import write_map
 
         write_map(map_file, drawn)
-    failed = [name for name, part in facts.items() if "error" in part]
+    failed = [name for name, part in facts.items() if part is not None and "error" in part]
     if failed:
         first = failed[0]
         raise JobFailedError(f"{first}: {facts[first]['error']}", remedy=facts[first]["remedy"])
@@ -171,12 +182,13 @@ def _base(runtime: Runtime) -> dict[str, Any]:
     name = runtime.base_generations.current()
     if name is None:
         return {"generation": None, "layered": runtime.config.base.layered}
+    has_twins = runtime.config.base.layered and runtime.config.has_store
     opened = runtime.base_generations.manifest(name, runtime.base_trust)
     return {
         "generation": name,
         "layered": runtime.config.base.layered,
         "tiles": opened.manifest.tiles,
-        "twins_in_store": runtime.count_base_twins() if runtime.config.base.layered else None,
+        "twins_in_store": runtime.count_base_twins() if has_twins else None,
         "trusted": opened.is_trusted,
         "recall_number": opened.manifest.recall_number,
         "disk_bytes": runtime.base_generations.total_bytes(),
@@ -209,9 +221,14 @@ def _size(path: Path) -> int:
 
 
 def _print(facts: dict[str, Any], origins: Any) -> None:
+    from ...config.settings import in_toml
+
     for name in ("clock", "tiles", "sectors", "index", "base", "recall", "record"):
         write_line(f"{name}:")
         part = facts[name]
+        if part is None:
+            write_line("  no store here")
+            continue
         if "error" in part:
             write_line(f"  does not answer: {one_line(part['error'])}")
             continue
@@ -221,7 +238,7 @@ def _print(facts: dict[str, Any], origins: Any) -> None:
     write_line("configuration (what is not a default):")
     write_facts(
         {
-            f"  {name}": f"{value}  ({origins[name]})"
+            f"  {name}": f"{in_toml(value)}  ({origins[name]})"
             for name, value in facts["configuration"].items()
             if origins[name] != "default" or name == "root"
         }

@@ -214,6 +214,7 @@ def test_a_dataset_sectors_and_an_area_go_into_the_base(site: Call, tmp_path: Pa
     assert [each["name"] for each in info["datasets"]] == ["ortho"]
     assert info["datasets"][0]["tiles"] == built.json["tiles"]
     assert info["made_with"] == built.json["made_with"]
+    assert (info["area"], info["zooms"]) == ([[10.8, 45.9, 11.0, 48.7]], [12])
     assert b"north" in (ROOT / "base/generations/000001/sectors.json").read_bytes()
     write_plan(tmp_path, table.replace("true", "false"))
     assert "the dataset ortho may not be stored offline" in site("build", "plan.toml").error
