@@ -32,6 +32,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from aerotile.adapters.demo.imagery import BlueMarble, encode_tile
 from aerotile.adapters.sealed_base.generations import BaseGenerations
+from aerotile.adapters.sealed_base.read_ahead import one_by_one
 from aerotile.adapters.sealed_base.seal import SealSource
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
 from aerotile.adapters.signatures import Trust
@@ -99,7 +100,7 @@ def sealed_below(root: Path, tiles: int) -> None:
 
     source = SealSource(
         rows=rows,
-        read=lambda tile_id: pictures[picture_of(tile_id)],
+        read=one_by_one(lambda tile_id: pictures[picture_of(tile_id)]),
         sectors=(),
         rules=SEEDED_RULES,
         datasets=(),

@@ -16,7 +16,7 @@ from .sealed_tiles import FACTS_ROW_BYTES, SealedTiles
 from .sector_cells import narrowed
 from .socket_waits import await_burst, await_readable, holds_whole_answer, is_readable
 from .tile_keys import TileKeyCodec
-from .tile_reads import opens_cached_files_at_once, read_cached_tile, read_tile, tile_is_there
+from .tile_reads import opens_cached_files_at_once, read_cached_tile, read_hashed, read_tile, tile_is_there
 from .tile_write import (
     GatedWrite,
     GateRefusedError,
@@ -57,6 +57,7 @@ __all__ = [
     "open_beneath",
     "opens_cached_files_at_once",
     "read_cached_tile",
+    "read_hashed",
     "read_tile",
     "rename_all",
     "sync_file_system",

@@ -21,9 +21,6 @@ cdef enum:
     HASHED_WITH_THE_GIL = 1 << 18  # bytes; a fifth of a millisecond, of a switch interval of five
 
 
-ctypedef unsigned char *(*HashFunction)(const unsigned char *bytes, size_t length, unsigned char *digest) noexcept nogil
-
-
 cdef struct Hashing:
     const unsigned char *bytes
     size_t length

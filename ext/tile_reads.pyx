@@ -1,8 +1,10 @@
-"""Reading a tile file's bytes once, and asking whether the file exists."""
+"""Reading tile files' bytes once, and asking whether a file exists."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.errno cimport EAGAIN, EBADMSG, EINTR, ELOOP, ENODATA, ENOENT, ENOTDIR, errno
 
+from _constants cimport SHA256_BYTES
 from _posix cimport (
     O_PATH,
     S_ISREG,
@@ -17,7 +19,9 @@ from _posix cimport (
 )
 from _regular_file cimport open_regular
 from _tile_parts cimport TILE_PATH_BYTES, TilePartsLayout, TileParts, learn_parts_layout, parts_of, put_path
+from aerotile.ext.pixel_hashes cimport openssl_sha256
 
+import hashlib
 import os
 from uuid import UUID
 
@@ -74,6 +78,83 @@ def read_tile(int directory, tile_id):
     if failure != 0:
         raise disk_error(failure, path)
     return content
+
+
+cdef struct HashedRead:
+    char path[TILE_PATH_BYTES]
+    int descriptor
+    int failure
+    Py_ssize_t length
+    unsigned char *start
+    bint is_hashed
+    unsigned char digest[SHA256_BYTES]
+
+
+def read_hashed(int directory, tile_ids not None):
+    """The content of many tiles' files and its SHA-256, in two stretches without the GIL.
+
+    Entry i is the pair of tile i, or the `OSError` that `read_tile` raises. So many files are open at once.
+    """
+    cdef list wanted = list(tile_ids)
+    cdef Py_ssize_t count = len(wanted)
+    cdef Py_ssize_t place
+    cdef TileParts parts
+    cdef bytes content
+    cdef list contents = []
+    cdef HashedRead *reads = <HashedRead *>PyMem_Malloc((count + 1) * sizeof(HashedRead))
+    if reads == NULL:
+        raise MemoryError
+    for place in range(count):
+        reads[place].descriptor = -1
+    try:
+        for place in range(count):
+            parts_of(&layout, wanted[place], &parts)
+            put_path(&layout, &parts, reads[place].path)
+        with nogil:
+            for place in range(count):
+                open_to_hash(directory, &reads[place])
+        for place in range(count):
+            content = PyBytes_FromStringAndSize(NULL, reads[place].length)
+            reads[place].start = <unsigned char *>PyBytes_AS_STRING(content)
+            contents.append(content)
+        with nogil:
+            for place in range(count):
+                read_and_hash(&reads[place])
+        return [
+            disk_error(reads[place].failure, reads[place].path)
+            if reads[place].failure != 0
+            else (
+                contents[place],
+                reads[place].digest[:SHA256_BYTES]
+                if reads[place].is_hashed
+                else hashlib.sha256(contents[place]).digest(),
+            )
+            for place in range(count)
+        ]
+    finally:
+        for place in range(count):
+            if reads[place].descriptor >= 0:
+                close_quietly(reads[place].descriptor)
+        PyMem_Free(reads)
+
+
+cdef inline void open_to_hash(int directory, HashedRead *each) noexcept nogil:
+    cdef int descriptor
+    each.is_hashed = False
+    each.length = 0
+    each.failure = open_regular(directory, each.path, False, &descriptor, &each.length)
+    if each.failure == 0:
+        each.descriptor = descriptor
+
+
+cdef inline void read_and_hash(HashedRead *each) noexcept nogil:
+    if each.failure != 0:
+        return
+    each.failure = read_whole(each.descriptor, <char *>each.start, each.length)
+    close_quietly(each.descriptor)
+    each.descriptor = -1
+    if each.failure == 0 and openssl_sha256 != NULL:
+        each.is_hashed = openssl_sha256(each.start, each.length, each.digest) != NULL
 
 
 def read_cached_tile(int directory, tile_id):

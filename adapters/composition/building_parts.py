@@ -187,6 +187,7 @@ class BuildingParts(PlanningParts):
         progress: Progress,
     ) -> BaseManifest:
         from ..build_files.cut_tiles import TilesOfBlocks
+        from ..sealed_base.read_ahead import one_by_one
         from ..sealed_base.seal import SealSource
         from ..sealed_base.seal_plan import SealPlan
         from .build_graph import copy_index, graph_beside
@@ -204,7 +205,7 @@ class BuildingParts(PlanningParts):
         )
         source = SealSource(
             rows=tiles.rows,
-            read=tiles.read,
+            read=one_by_one(tiles.read),
             sectors=planned.sectors,
             rules=SEEDED_RULES,
             datasets=() if dataset is None else (dataset,),

@@ -86,7 +86,7 @@ class SealingParts(BaseTools, IndexParts):
         in_force = self.recall_lists.read()
         source = SealSource(
             rows=self.rows.committed_metadata,
-            read=self.files.read,
+            read=self.files.read_hashed,
             sectors=self.sector_store.sectors(),
             rules=self.sector_store.rules(),
             datasets=self.dataset_store.datasets(),

@@ -36,6 +36,7 @@ from ...ext import (
     open_beneath,
     opens_cached_files_at_once,
     read_cached_tile,
+    read_hashed,
     read_tile,
     tile_is_there,
 )
@@ -209,6 +210,16 @@ class FilesystemTileFiles:
             return self.readers.run(lambda: read_tile(root.descriptor, tile_id), tile_id, timeout_s)
         except OSError as error:
             raise self._read_error(tile_id, error) from error
+
+    def read_hashed(self, tile_ids: Sequence[TileId]) -> list[tuple[bytes, bytes]]:
+        """The bytes and the SHA-256 of each of many tiles; waits and raises as `read` does."""
+        root = self._open_root()
+        found = []
+        for tile_id, each in zip(tile_ids, read_hashed(root.descriptor, tile_ids), strict=True):
+            if isinstance(each, OSError):
+                raise self._read_error(tile_id, each) from each
+            found.append(each)
+        return found
 
     def fast_reader(
         self,

@@ -7,11 +7,16 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeAlias
 
 import attrs
 
 from ...domain.errors import ContentHashMismatchError
 from ...domain.values.tiles import TileId
+
+HashedTiles: TypeAlias = Sequence[tuple[bytes, bytes]]
+"""The bytes and the SHA-256 of each of several tiles."""
+ReadTiles: TypeAlias = Callable[[Sequence[TileId]], HashedTiles]
 
 _BATCH = 16
 """Tiles that a thread takes at once."""
@@ -27,10 +32,19 @@ class Wanted:
     sha256: bytes
 
 
+def one_by_one(read: Callable[[TileId], bytes]) -> ReadTiles:
+    """Reads several tiles by a function that reads one."""
+
+    def read_each(tile_ids: Sequence[TileId]) -> HashedTiles:
+        return [(pixels, hashlib.sha256(pixels).digest()) for pixels in map(read, tile_ids)]
+
+    return read_each
+
+
 class ReadAhead:
     """Threads that read; a context manager, whose end waits for the reads under way."""
 
-    def __init__(self, read: Callable[[TileId], bytes]) -> None:
+    def __init__(self, read: ReadTiles) -> None:
         """`read` is called by several threads at a time."""
         self._read = read
         count = min(_MOST_THREADS, len(os.sched_getaffinity(0)))
@@ -58,12 +72,10 @@ class ReadAhead:
 
     def _checked(self, batch: Sequence[Wanted]) -> list[bytes]:
         checked = []
-        for each in batch:
-            pixels = self._read(each.tile_id)
-            actual = hashlib.sha256(pixels)
-            if len(pixels) != each.length or actual.digest() != each.sha256:
+        for each, (pixels, sha256) in zip(batch, self._read([each.tile_id for each in batch]), strict=True):
+            if len(pixels) != each.length or sha256 != each.sha256:
                 raise ContentHashMismatchError(
-                    "SHA-256", expected=each.sha256.hex(), actual=actual.hexdigest(), tile_id=each.tile_id
+                    "SHA-256", expected=each.sha256.hex(), actual=sha256.hex(), tile_id=each.tile_id
                 )
             checked.append(pixels)
         return checked

@@ -50,7 +50,7 @@ from .manifest import (
     SealedFile,
     SealedIndex,
 )
-from .read_ahead import ReadAhead, Wanted
+from .read_ahead import ReadAhead, ReadTiles, Wanted
 from .repeated_digests import Prefixes, RepeatedDigests, are_among
 from .seal_plan import SealPlan, of_dataset
 from .sector_file import encode_sectors
@@ -69,7 +69,7 @@ class SealSource:
     """What a base is made of."""
 
     rows: Callable[[], Iterable[TileMetadata]]
-    read: Callable[[TileId], bytes]
+    read: ReadTiles
     """Called by several threads at a time."""
     sectors: tuple[SectorBoundary, ...]
     rules: tuple[FreshnessRule, ...]

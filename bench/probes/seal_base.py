@@ -21,6 +21,7 @@ from pathlib import Path
 
 from aerotile import TileId, TileMetadata, TileSource
 from aerotile.adapters.sealed_base.generations import BaseGenerations
+from aerotile.adapters.sealed_base.read_ahead import one_by_one
 from aerotile.adapters.sealed_base.seal import SealSource
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
 from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
@@ -52,7 +53,7 @@ def main() -> None:
 
     source = SealSource(
         rows=rows,
-        read=pixels,
+        read=one_by_one(pixels),
         sectors=(),
         rules=SEEDED_RULES,
         datasets=(),

@@ -15,6 +15,7 @@ from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.manifest import BaseManifest, SealedIndex
 from aerotile.adapters.sealed_base.mapped_base import MappedBase, open_base
+from aerotile.adapters.sealed_base.read_ahead import one_by_one
 from aerotile.adapters.sealed_base.seal import SealSource
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
 from aerotile.adapters.signatures import Trust
@@ -110,7 +111,7 @@ def source_of(
     rows = [tiles[position][0] for position in (range(len(tiles)) if order is None else order)]
     return SealSource(
         rows=lambda: rows,
-        read=pixels.__getitem__,
+        read=one_by_one(pixels.__getitem__),
         sectors=SECTORS,
         rules=SEEDED_RULES,
         datasets=datasets,

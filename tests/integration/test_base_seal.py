@@ -78,10 +78,10 @@ from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.seal_plan import SealPlan
 source = source_of(square(6))
 left = iter(range(20))
-def read(tile_id):
-    if next(left, None) is None:
+def read(tile_ids):
+    if any(next(left, None) is None for _ in tile_ids):
         os.kill(os.getpid(), signal.SIGKILL)
-    return source.read(tile_id)
+    return source.read(tile_ids)
 BaseGenerations(Path(sys.argv[1])).seal(attrs.evolve(source, read=read), SealPlan())
 """
 
