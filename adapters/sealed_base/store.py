@@ -69,7 +69,8 @@ class SealedTileStore:
 
         `when_damaged` is called with a refused tile, the SHA-256 that was sealed and the one that was found.
         `recalls` refuses the tiles of a recall list; default none.
-        `otherwise` reads a tile that the base does not hold; None: such a read raises `TileNotFoundError`.
+        `otherwise` reads a tile that the base does not hold, for the reads without a time of their own; None:
+        such a read raises `TileNotFoundError`, as `read_tile_pixels_within` does.
         `read_deadline_s` is how long a first use waits for the disk, on one of `threads`; None: as long as
         the disk takes.
         """
@@ -104,6 +105,8 @@ class SealedTileStore:
         """See `SupportsLocalReads`."""
         before, self._patience.timeout_s = self._patience.timeout_s, check_timeout(timeout_s)
         try:
+            if tile_id not in self._tiles:
+                return _not_here(tile_id)
             return self._tiles.read_pixels(tile_id)
         finally:
             self._patience.timeout_s = before
