@@ -21,6 +21,7 @@ from ...domain.values.pixels import TilePixelHandle
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_key import decode_tile_key
 from ...domain.values.tiles import TileId
+from ...domain.values.timestamps import EARLIEST_US, LATEST_US
 from ...domain.values.validators import check_timeout, taken_as
 from ...ext import MappedPixels, SealedTiles
 from ..pmtiles.archive_header import DATA_OFFSET
@@ -180,6 +181,12 @@ class SealedTileStore:
                 remedy="bring the base again",
             ) from error
         self.base.check_part(FACTS_FILE, number, lambda part: self._bring(part, first))
+        rows = np.frombuffer(memoryview(self.base.facts), FACTS_ROW)[number * PART_ROWS :][:PART_ROWS]
+        if (rows["captured_us"] < EARLIEST_US).any() or (rows["captured_us"] > LATEST_US).any():
+            raise BaseUnavailableError(
+                f"the facts of {self.base.folder} hold a capture time that no calendar has",
+                remedy="bring the base again",
+            )
 
     def _bring(self, pixels: MappedPixels, tile_id: TileId) -> None:
         """Wait for the disk until the bytes are in memory, or the deadline has passed.
