@@ -93,20 +93,23 @@ class GenerationFolders:
         return sorted(found, key=int)
 
     def current(self) -> str | None:
-        """The name of the generation in use; None when there is no pointer.
+        """The name of the generation in use; None when there is no pointer. Raises as `in_use`."""
+        in_use = self.in_use()
+        return None if in_use is None else in_use[0]
 
-        Raises `unavailable` when the pointer can't be read or names no generation.
+    def in_use(self) -> tuple[str, str | None] | None:
+        """The name of the generation in use and the identity that its switch noted, read at once.
+
+        None when there is no pointer. Raises `unavailable` when the pointer can't be read or names no
+        generation.
         """
         pointer = self.pointer()
-        if pointer is None:
-            return None
-        name, _ = pointer
-        if not self.folder(name).is_dir():
+        if pointer is not None and not self.folder(pointer[0]).is_dir():
             raise self._kind.unavailable(
-                f"the {self._kind.noun} pointer {self._pointer} names no generation: {name!r}",
+                f"the {self._kind.noun} pointer {self._pointer} names no generation: {pointer[0]!r}",
                 remedy=self._kind.remedy,
             )
-        return name
+        return pointer
 
     def pointer(self) -> tuple[str, str | None] | None:
         """The name and the identity that the last switch noted; None when there is no pointer.

@@ -164,13 +164,13 @@ def open_current_base(
     list is refused. None: it is not looked at, for tools that fly by no tile.
     """
     generations = BaseGenerations(root)
-    pointer = generations.pointer()
-    name = generations.current()
-    if pointer is None or name is None:
+    in_use = generations.in_use()
+    if in_use is None:
         raise BaseUnavailableError(
             f"no base is in use in {root}", remedy="switch to one with `aerotile base switch`"
         )
-    base = open_base(generations, name, trust, require_signature=require_signature, identity=pointer[1])
+    name, identity = in_use
+    base = open_base(generations, name, trust, require_signature=require_signature, identity=identity)
     if recall_number is not None:
         generations.refuse_recalled(base.signed.manifest, recall_number)
     return base

@@ -21,6 +21,7 @@ from ...domain.values.pixels import TilePixelHandle
 from ...domain.values.tile_grid import Bbox, GridRange
 from ...domain.values.tile_key import decode_tile_key
 from ...domain.values.tiles import TileId
+from ...domain.values.timestamps import EARLIEST_US, LATEST_US
 from ...domain.values.validators import check_timeout, taken_as
 from ...ext import MappedPixels, SealedTiles
 from ..pmtiles.archive_header import DATA_OFFSET
@@ -69,7 +70,8 @@ class SealedTileStore:
 
         `when_damaged` is called with a refused tile, the SHA-256 that was sealed and the one that was found.
         `recalls` refuses the tiles of a recall list; default none.
-        `otherwise` reads a tile that the base does not hold; None: such a read raises `TileNotFoundError`.
+        `otherwise` reads a tile that the base does not hold, for the reads without a time of their own; None:
+        such a read raises `TileNotFoundError`, as `read_tile_pixels_within` does.
         `read_deadline_s` is how long a first use waits for the disk, on one of `threads`; None: as long as
         the disk takes.
         """
@@ -104,6 +106,8 @@ class SealedTileStore:
         """See `SupportsLocalReads`."""
         before, self._patience.timeout_s = self._patience.timeout_s, check_timeout(timeout_s)
         try:
+            if tile_id not in self._tiles:
+                return _not_here(tile_id)
             return self._tiles.read_pixels(tile_id)
         finally:
             self._patience.timeout_s = before
@@ -177,6 +181,12 @@ class SealedTileStore:
                 remedy="bring the base again",
             ) from error
         self.base.check_part(FACTS_FILE, number, lambda part: self._bring(part, first))
+        rows = np.frombuffer(memoryview(self.base.facts), FACTS_ROW)[number * PART_ROWS :][:PART_ROWS]
+        if (rows["captured_us"] < EARLIEST_US).any() or (rows["captured_us"] > LATEST_US).any():
+            raise BaseUnavailableError(
+                f"the facts of {self.base.folder} hold a capture time that no calendar has",
+                remedy="bring the base again",
+            )
 
     def _bring(self, pixels: MappedPixels, tile_id: TileId) -> None:
         """Wait for the disk until the bytes are in memory, or the deadline has passed.

@@ -9,7 +9,13 @@ from operator import itemgetter
 
 import numpy as np
 
-from ..errors import CaptureTimeConflictError, DuplicateTileError, SealedTileError, TileCacheError
+from ..errors import (
+    CaptureTimeConflictError,
+    DuplicateTileError,
+    SealedTileError,
+    TileCacheError,
+    TileNotFoundError,
+)
 from ..flight_events import WriteStep
 from ..make_events import write_failed_event
 from ..policies.clock_trust import ClockFault
@@ -41,7 +47,11 @@ class LayeredTiles:
 
     def read_tile_pixels_within(self, tile_id: TileId, timeout_s: float | None) -> TilePixelHandle:
         """See `SupportsLocalReads`."""
-        return self._layer(tile_id).read_tile_pixels_within(tile_id, timeout_s)
+        # Asking the base first whether it holds the tile may wait for the disk, without this time to wait.
+        try:
+            return self.base.read_tile_pixels_within(tile_id, timeout_s)
+        except TileNotFoundError:
+            return self._beyond.read_tile_pixels_within(tile_id, timeout_s)
 
     def read_tile_bytes(self, tile_id: TileId) -> bytes:
         """See `SupportsLocalReads`."""

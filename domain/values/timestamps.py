@@ -18,6 +18,11 @@ def microseconds_of(time: datetime) -> int:
     return (time - EPOCH) // MICROSECOND
 
 
+EARLIEST_US = microseconds_of(datetime.min.replace(tzinfo=timezone.utc))
+LATEST_US = microseconds_of(datetime.max.replace(tzinfo=timezone.utc))
+"""The times that `timestamp_of` can give."""
+
+
 def timestamp_of(microseconds: int) -> datetime:
     """The time in UTC; exact. Raises `OverflowError` outside of the years 1 to 9999."""
     return EPOCH + microseconds * MICROSECOND

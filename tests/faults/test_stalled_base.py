@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from sealed_bases import NOBODY, imported, pixels_of, seal
+from small_store import SmallStore
 from stalling_disks import NEEDS_STALLING_DISK, Disk, stalling_disk
 from waiting import until
 
@@ -22,6 +23,7 @@ from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.mapped_base import MappedBase, open_base
 from aerotile.adapters.sealed_base.store import SealedTileStore
 from aerotile.domain.errors import BaseUnavailableError, ReadDeadlineError, StoreUnavailableError
+from aerotile.domain.store.layered_store import LayeredTiles
 
 pytestmark = [pytest.mark.faults, *NEEDS_STALLING_DISK]
 
@@ -33,6 +35,7 @@ FAR = 599
 THREADS = 2
 SOON_S = 0.1
 LONG_S = 120.0
+MEANWHILE_S = 5.0
 
 
 @pytest.fixture
@@ -170,6 +173,24 @@ def test_a_look_up_whose_facts_are_not_in_memory_keeps_the_deadline(
             ask(IDS[FAR])
     disk.tell("go")
     until(lambda: is_read(store, FAR))
+
+
+def test_a_store_behind_the_base_waits_for_a_cold_look_up_as_long_as_each_call_says(
+    disk: Disk, base: MappedBase, store_of: StoreMaker, tmp_path: Path
+) -> None:
+    behind = SmallStore(tmp_path / "tiles").store
+    row, pixels = imported(14, 6000 + 8 * FAR + 1, 1500)
+    behind.write_tile(pixels, row)
+    layered = LayeredTiles(store_of(base, MEANWHILE_S), behind)
+    disk.tell("stall")
+    for tile_id in (IDS[FAR], row.tile_id):  # the facts of the base say which layer holds it
+        for timeout_s in (0, SOON_S):
+            with pytest.raises(ReadDeadlineError) as caught:
+                layered.read_tile_pixels_within(tile_id, timeout_s)
+            assert caught.value.deadline_s == timeout_s
+    disk.tell("go")
+    with layered.read_tile_pixels_within(row.tile_id, None) as handle:
+        assert bytes(memoryview(handle)) == pixels
 
 
 @pytest.mark.parametrize("lock", [False, True])

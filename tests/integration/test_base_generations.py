@@ -149,6 +149,23 @@ def test_a_rollback_goes_to_the_one_before(generations: BaseGenerations) -> None
         generations.previous()
 
 
+def test_a_base_that_is_opened_during_a_switch_is_the_old_one_or_the_new_one(
+    generations: BaseGenerations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switched(generations, "000001")
+    pointer, waiting = BaseGenerations.pointer, ["000002"]
+
+    def read_before_a_switch(self: BaseGenerations) -> tuple[str, str | None] | None:
+        found = pointer(self)
+        if waiting:
+            switched(generations, waiting.pop())
+        return found
+
+    monkeypatch.setattr(BaseGenerations, "pointer", read_before_a_switch)
+    opened = open_current_base(generations.root, NOBODY, require_signature=False)
+    assert opened.signed.manifest.name == "000001"
+
+
 def test_links_in_a_generation_are_not_followed(generations: BaseGenerations, tmp_path: Path) -> None:
     for name in ("facts", "tiles.pmtiles", "digests", "sectors.json", "manifest.json"):
         path = generations.folder("000003") / name

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -17,6 +18,7 @@ from older_kernel import REFUSE
 from sealed_bases import NOBODY, opened, seal, square
 
 from aerotile.adapters.memory.recall_source import MemoryRecallSource
+from aerotile.adapters.sealed_base import seal as seal_module
 from aerotile.adapters.sealed_base.facts import FACTS_ROW, PART_BYTES, PART_ROWS
 from aerotile.adapters.sealed_base.generations import BaseGenerations
 from aerotile.adapters.sealed_base.mapped_base import MappedBase, open_base
@@ -111,6 +113,29 @@ def test_a_tile_that_is_recalled_while_its_first_read_is_under_way_is_refused(ro
     for _ in range(2):
         with pytest.raises(TileRecalledError):
             store.read_tile_pixels(victim)
+
+
+def test_a_capture_time_that_no_calendar_has_is_an_error_of_the_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a hostile base has it whose digests are right, where no signature is required."""
+    made = seal_module.facts_row
+
+    def impossible(*given: Any) -> tuple[Any, ...]:
+        key, offset, _, *others = made(*given)
+        return key, offset, -(1 << 62) if given[0].tile_id == TILES[3][0].tile_id else 0, *others
+
+    monkeypatch.setattr(seal_module, "facts_row", impossible)
+    store = SealedTileStore(opened(tmp_path / "base", TILES[:9]), judge=no_judge)
+    tile_id = TILES[3][0].tile_id
+    for ask in (
+        store.verdict,
+        store.captured_us,
+        store.read_tile_pixels,
+        lambda tile_id: list(store.query_by_bbox(tile_id.bbox, tile_id.zoom_level)),
+    ):
+        with pytest.raises(BaseUnavailableError, match="a capture time that no calendar has"):
+            ask(tile_id)
 
 
 def test_where_reads_are_not_verified_the_scrub_alone_finds_damage(root: Path, tmp_path: Path) -> None:
