@@ -1,7 +1,8 @@
 """Signed documents: a DSSE envelope with Ed25519 signatures, a threshold of pinned keys.
 
 The type of the payload is signed with it, so a document of one type never passes for another. The envelope,
-the keys and the check are securesystemslib's; nothing here computes a signature.
+the keys and the check are securesystemslib's; nothing here computes a signature. These libraries take 60 ms
+to import, so each function imports what it uses: a process without signed documents does without them.
 """
 
 from __future__ import annotations
@@ -9,18 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from securesystemslib.dsse import Envelope
-from securesystemslib.exceptions import VerificationError
-from securesystemslib.signer import CryptoSigner, SSlibKey  # type: ignore[attr-defined] # not in __all__
 
 from .files.atomic_file import new_file
 from .files.durable_folder import sync_folder
 from .files.regular_file import read_regular
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from securesystemslib.dsse import Envelope
+    from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined] # not in __all__
 
 _MOST_KEY_BYTES = 4_096
 KEY_REMEDY = "name the private key that aerotile base keygen wrote; the public one ends in .pub"
@@ -53,8 +54,16 @@ class SignedPayload:
     """Whether as many of them signed it as are needed."""
 
 
+def import_libraries() -> None:
+    """Import now what a check would import."""
+    from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: F401 # for its import alone
+    from securesystemslib import dsse, signer  # noqa: F401
+
+
 def new_envelope(payload: bytes, payload_type: str) -> bytes:
     """An envelope without a signature."""
+    from securesystemslib.dsse import Envelope
+
     return _encode(Envelope(payload, payload_type, {}))
 
 
@@ -79,6 +88,8 @@ def payload_of(envelope: bytes, payload_type: str) -> bytes:
 
 def signed(envelope: bytes, payload_type: str, private_key: bytes) -> bytes:
     """The envelope with one more signature, by a private key in PEM. Raises `SignatureError`."""
+    from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined] # not in __all__
+
     opened = _decode(envelope, payload_type)
     opened.sign(CryptoSigner(_private(private_key)))
     return _encode(opened)
@@ -86,6 +97,8 @@ def signed(envelope: bytes, payload_type: str, private_key: bytes) -> bytes:
 
 def signers_of(envelope: bytes, payload_type: str, trust: Trust) -> tuple[str, ...]:
     """The public keys of `trust` that signed the envelope. Raises `SignatureError`."""
+    from securesystemslib.exceptions import VerificationError
+
     opened = _decode(envelope, payload_type)
     found = []
     for text in trust.public_keys:
@@ -99,6 +112,8 @@ def signers_of(envelope: bytes, payload_type: str, trust: Trust) -> tuple[str, .
 
 def public_key_text(private_key: bytes) -> str:
     """The public half of a private key in PEM, as the configuration pins it. Raises `SignatureError`."""
+    from cryptography.hazmat.primitives import serialization
+
     raw = (
         _private(private_key)
         .public_key()
@@ -113,6 +128,9 @@ def write_new_key(path: Path) -> str:
     Only the owner may read the private key. It is not encrypted: keep it off the aircraft. Durable when this
     returns. Raises `FileExistsError` for a name that is taken, and `OSError`.
     """
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     private_key = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -142,6 +160,8 @@ def _encode(envelope: Envelope) -> bytes:
 
 
 def _decode(content: bytes, payload_type: str) -> Envelope:
+    from securesystemslib.dsse import Envelope
+
     try:
         envelope = Envelope.from_dict(json.loads(content))
     except Exception as error:
@@ -152,6 +172,10 @@ def _decode(content: bytes, payload_type: str) -> Envelope:
 
 
 def _private(content: bytes) -> Ed25519PrivateKey:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     try:
         key = serialization.load_pem_private_key(content, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -162,6 +186,9 @@ def _private(content: bytes) -> Ed25519PrivateKey:
 
 
 def _public(text: str) -> SSlibKey:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined] # not in __all__
+
     try:
         return SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(bytes.fromhex(text)))
     except ValueError as error:

@@ -18,7 +18,7 @@ from ...domain.values.recall_list import RecallList
 from ..files.generations import GenerationFolders, GenerationKind, open_generation_file
 from ..files.refused_writes import refused_by_disk
 from ..files.regular_file import read_at_most
-from ..signatures import Trust, new_envelope, open_envelope, who_signed
+from ..signatures import Trust, import_libraries, new_envelope, open_envelope, who_signed
 from ..signed_files import SignedFiles
 from .list_format import MOST_BYTES, PAYLOAD_TYPE, decode_list, encode_list
 
@@ -42,6 +42,8 @@ class RecallLists(GenerationFolders):
     def __init__(self, root: Path, trust: Trust) -> None:
         super().__init__(root, _LISTS)
         self._trust = trust
+        if trust.public_keys:  # a list may be applied in flight: no search waits for an import then
+            import_libraries()
 
     def mark(self) -> Hashable:
         """See `RecallSource`: what the pointer's file is, without reading it."""

@@ -50,22 +50,30 @@ def test_the_revisions_known_without_alembic_are_alembic_s() -> None:
     assert known_revisions() == tuple(script.revision for script in scripts)[::-1]
 
 
-def test_an_open_of_a_migrated_store_loads_no_migration_library(
-    migrated_database: str, tmp_path: Path
+@pytest.mark.parametrize("pinned", [(), ("aa" * 32,)], ids=["no keys pinned", "keys of recalls pinned"])
+def test_an_open_of_a_migrated_store_loads_no_library_that_it_does_not_need(
+    migrated_database: str, tmp_path: Path, pinned: tuple[str, ...]
 ) -> None:
     program = """
 import sys
 from pathlib import Path
-from aerotile import AerotileConfig, build_tile_store, close_runtimes
+from aerotile import AerotileConfig, RecallConfig, build_tile_metadata_store, build_tile_store, close_runtimes
 from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.settings import DatabaseConfig
-build_tile_store(AerotileConfig(root=Path(sys.argv[1]), database=DatabaseConfig(dsn=Secret(sys.argv[2]))))
+root, dsn, *pinned = sys.argv[1:]
+config = AerotileConfig(
+    root=Path(root), database=DatabaseConfig(dsn=Secret(dsn)), recall=RecallConfig(public_keys=tuple(pinned))
+)
+build_tile_store(config)
+build_tile_metadata_store(config)
 close_runtimes()
-print(sorted({"alembic", "sqlalchemy"} & set(sys.modules)))
+heavy = {"PIL", "alembic", "click", "dask", "faiss", "httpx", "onnxruntime", "rasterio", "rich", "simplejpeg"}
+print(sorted({*heavy, "cryptography", "securesystemslib", "sqlalchemy", "starlette"} & set(sys.modules)))
 """
-    command = [sys.executable, "-c", program, str(tmp_path / "root"), migrated_database]
+    command = [sys.executable, "-c", program, str(tmp_path / "root"), migrated_database, *pinned]
     opened = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert opened.stdout.strip() == "[]", opened.stderr
+    expected = ["cryptography", "securesystemslib"] if pinned else []
+    assert opened.stdout.strip() == str(expected), opened.stderr
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
