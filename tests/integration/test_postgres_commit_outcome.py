@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from aerotile.adapters.memory.example_jpeg import example_metadata
 from aerotile.adapters.postgres import transactions
 from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
@@ -25,13 +26,7 @@ NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
 
 
 def described(x: int) -> TileMetadata:
-    return TileMetadata(
-        tile_id=TileId(8, x, 0, TileSource.IMPORTED),
-        captured_at=NOW,
-        content_sha256="a" * 64,
-        disk_bytes=10,
-        ground_sample_distance=1.0,
-    )
+    return example_metadata(TileId(8, x, 0, TileSource.IMPORTED), b"a" * 10, captured_at=NOW)
 
 
 class Cut(Enum):
