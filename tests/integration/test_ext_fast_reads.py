@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
+import attrs
 import pytest
 from older_kernel import REFUSE
 from open_descriptors import leaving_none_open
@@ -37,8 +38,8 @@ needs_a_disk = pytest.mark.skipif(
 
 def committed(tile_id: TileId, disk_bytes: int) -> TileMetadataPersistent:
     now = datetime(2024, 5, 2, tzinfo=timezone.utc)
-    metadata = example_metadata(tile_id, bytes(disk_bytes), captured_at=now, ground_sample_distance=0.5)
-    return TileMetadataPersistent.of(metadata, created_at=now)
+    metadata = example_metadata(tile_id, b"a", captured_at=now)
+    return TileMetadataPersistent.of(attrs.evolve(metadata, disk_bytes=disk_bytes), created_at=now)
 
 
 class Store:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
 from enum import Enum
-from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
+from server_socket import connect_to_server
 
 from aerotile.adapters.memory.example_jpeg import example_metadata
 from aerotile.adapters.postgres import transactions
@@ -41,7 +41,7 @@ class Proxy:
     """A line between client and server that can be cut at a COMMIT, or for good."""
 
     def __init__(self, dsn: str) -> None:
-        self._server = conninfo_to_dict(dsn)
+        self._server_dsn = dsn
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
         self._losing: dict[socket.socket, threading.Event] = {}
@@ -64,21 +64,13 @@ class Proxy:
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
 
-    def _connect(self) -> socket.socket:
-        host, port = str(self._server["host"]), int(self._server.get("port") or 5432)
-        if not host.startswith("/"):
-            return socket.create_connection((host, port))
-        server = socket.socket(socket.AF_UNIX)
-        server.connect(str(Path(host) / f".s.PGSQL.{port}"))
-        return server
-
     def _accept(self) -> None:
         while True:
             try:
                 client, _ = self._listening.accept()
             except OSError:
                 return
-            server = self._connect()
+            server = connect_to_server(self._server_dsn)
             self._sockets += [client, server]
             for source, target, watch in ((client, server, True), (server, client, False)):
                 threading.Thread(target=self._forward, args=(source, target, watch), daemon=True).start()
