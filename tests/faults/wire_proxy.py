@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
+from pathlib import Path
 
 import attrs
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from random_seed import random_of
-from server_socket import connect_to_server
 
 CUTS = os.environ.get("TEST_DATABASE_CUTS", "8")
 CANCEL_REQUEST = 80877102
@@ -110,7 +110,7 @@ class WireProxy:
     """Passes connections on to a server. One thread of its own does everything but the counting of tests."""
 
     def __init__(self, dsn: str) -> None:
-        self._server_dsn = dsn
+        self._server = conninfo_to_dict(dsn)
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listening, selectors.EVENT_READ)
@@ -195,7 +195,7 @@ class WireProxy:
             return
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            server = connect_to_server(self._server_dsn)
+            server = self._connect()
         except OSError:
             _reset(accepted)
             return
@@ -204,6 +204,14 @@ class WireProxy:
         for end in (session.client, session.server):
             end.session = session
             self._selector.register(end.socket, selectors.EVENT_READ, end)
+
+    def _connect(self) -> socket.socket:
+        host, port = str(self._server["host"]), int(self._server.get("port") or 5432)
+        if not host.startswith("/"):
+            return socket.create_connection((host, port))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(str(Path(host) / f".s.PGSQL.{port}"))
+        return server
 
     def _pass_on(self, end: _End) -> None:
         session = end.session

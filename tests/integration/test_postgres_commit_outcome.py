@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
 from enum import Enum
+from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
-from server_socket import connect_to_server
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from aerotile.adapters.memory.example_jpeg import example_metadata
 from aerotile.adapters.postgres import transactions
 from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
@@ -26,7 +25,13 @@ NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
 
 
 def described(x: int) -> TileMetadata:
-    return example_metadata(TileId(8, x, 0, TileSource.IMPORTED), b"a" * 10, captured_at=NOW)
+    return TileMetadata(
+        tile_id=TileId(8, x, 0, TileSource.IMPORTED),
+        captured_at=NOW,
+        content_sha256="a" * 64,
+        disk_bytes=10,
+        ground_sample_distance=1.0,
+    )
 
 
 class Cut(Enum):
@@ -41,7 +46,7 @@ class Proxy:
     """A line between client and server that can be cut at a COMMIT, or for good."""
 
     def __init__(self, dsn: str) -> None:
-        self._server_dsn = dsn
+        self._server = conninfo_to_dict(dsn)
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
         self._losing: dict[socket.socket, threading.Event] = {}
@@ -64,13 +69,21 @@ class Proxy:
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
 
+    def _connect(self) -> socket.socket:
+        host, port = str(self._server["host"]), int(self._server.get("port") or 5432)
+        if not host.startswith("/"):
+            return socket.create_connection((host, port))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(str(Path(host) / f".s.PGSQL.{port}"))
+        return server
+
     def _accept(self) -> None:
         while True:
             try:
                 client, _ = self._listening.accept()
             except OSError:
                 return
-            server = connect_to_server(self._server_dsn)
+            server = self._connect()
             self._sockets += [client, server]
             for source, target, watch in ((client, server, True), (server, client, False)):
                 threading.Thread(target=self._forward, args=(source, target, watch), daemon=True).start()
