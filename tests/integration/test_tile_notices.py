@@ -106,7 +106,7 @@ def test_a_change_of_what_may_be_done_with_a_tile_is_spoken_of(site: Site) -> No
     assert site.heard() == changed
     site.store.update_voting_status(ONBOARD, VotingStatus.TRUSTED)
     assert site.heard() == changed
-    site.store.mark_uploaded(ONBOARD, NOW, "a" * 64)
+    site.store.mark_uploaded(ONBOARD, NOW, described(ONBOARD).content_sha256)
     assert site.heard() == changed
     with site.database.connection() as connection:
         connection.execute("UPDATE tiles SET content_sha256 = NULL")
