@@ -46,9 +46,6 @@ def _points(points: Iterable[Point]) -> tuple[Point, ...]:
     checked = taken_points(points, "points")
     if not checked:
         raise ValueError("points must hold at least one point, got none")
-    for lon, lat in checked:
-        check_number("lon", lon, -180.0, 180.0)
-        check_number("lat", lat, -90.0, 90.0)
     return checked
 
 
@@ -126,6 +123,16 @@ def line_lengths_m(points: Sequence[Point]) -> Floats:
     """The length of each line of a chain in metres: never too short, at most 1.1 % too long."""
     ends = _vectors(points)
     return _angles(ends[:-1], ends[1:]) * _LARGEST_RADIUS_M
+
+
+def check_lines(lengths_m: Floats) -> None:
+    """Raise `ValueError` where a line of a chain, told by its length, is too long for its way to be known."""
+    at = int(np.argmax(lengths_m))
+    if lengths_m[at] > LONGEST_LINE_M:
+        raise ValueError(
+            f"from point {at + 1} to point {at + 2} it is {lengths_m[at] / 1000:.0f} km, "
+            f"more than {LONGEST_LINE_M / 1000:.0f} km; put a point between them"
+        )
 
 
 def half_widths(discs: Discs, south: float | Floats, north: float | Floats) -> Floats:
@@ -253,12 +260,7 @@ def discs_along(points: Sequence[Point], half_width_m: float) -> Discs:
         ends = np.concatenate([ends, ends])
     angles = _angles(ends[:-1], ends[1:])
     lengths = angles * _LARGEST_RADIUS_M
-    if lengths.max() > LONGEST_LINE_M:
-        at = int(np.argmax(lengths))
-        raise ValueError(
-            f"from point {at + 1} to point {at + 2} it is {lengths[at] / 1000:.0f} km, "
-            f"more than {LONGEST_LINE_M / 1000:.0f} km; put a point between them"
-        )
+    check_lines(lengths)
     step_m = max(half_width_m / _DISCS_TO_EACH_SIDE, _SMALLEST_STEP_M)
     counts = np.maximum(1, np.ceil(lengths / step_m)).astype(np.int64)
     line = np.repeat(np.arange(len(counts)), counts)

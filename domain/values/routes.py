@@ -9,8 +9,8 @@ from itertools import pairwise
 import attrs
 import numpy as np
 
-from .corridors import LONGEST_LINE_M, line_lengths_m
-from .tile_grid import Point
+from .corridors import check_lines, line_lengths_m
+from .tile_grid import Point, taken_points
 from .validators import as_real, check_number
 
 MOST_LEGS = 200
@@ -21,12 +21,9 @@ SLOWEST_M_S, FASTEST_M_S = 0.1, 1000.0
 
 
 def _points(points: Iterable[Point]) -> tuple[Point, ...]:
-    checked = tuple((as_real(lon), as_real(lat)) for lon, lat in points)
+    checked = taken_points(points, "points")
     if len(checked) < 2:
         raise ValueError(f"a route has two points or more, got {len(checked)}")
-    for lon, lat in checked:
-        check_number("lon", lon, -180.0, 180.0)
-        check_number("lat", lat, -90.0, 90.0)
     return checked
 
 
@@ -77,12 +74,7 @@ class Route:
         if self.speed_m_s is not None:
             check_number("speed_m_s", self.speed_m_s, SLOWEST_M_S, FASTEST_M_S)
         lengths = line_lengths_m(self.points)
-        if lengths.max() > LONGEST_LINE_M:
-            at = int(np.argmax(lengths)) + 1
-            raise ValueError(
-                f"from point {at} to point {at + 1} it is {lengths.max() / 1000:.0f} km, "
-                f"more than {LONGEST_LINE_M / 1000:.0f} km; put a point between them"
-            )
+        check_lines(lengths)
         if lengths.sum() > LONGEST_ROUTE_M:
             raise ValueError(
                 f"a route of {lengths.sum() / 1000:.0f} km is longer than {LONGEST_ROUTE_M / 1000:.0f} km"

@@ -107,9 +107,6 @@ def _rings(rings: Iterable[Iterable[Point]]) -> tuple[tuple[Point, ...], ...]:
 
 def _ring(points: Iterable[Point]) -> tuple[Point, ...]:
     ring = taken_points(points, "rings")
-    for lon, lat in ring:
-        check_number("lon", lon, -180.0, 180.0)
-        check_number("lat", lat, -90.0, 90.0)
     if len(ring) > 1 and ring[0] == ring[-1]:
         ring = ring[:-1]
     if len(set(ring)) < 3:

@@ -15,6 +15,7 @@ from .validators import (
     as_real,
     as_whole,
     check_kind,
+    check_number,
     check_real,
     check_whole,
     is_real,
@@ -104,7 +105,7 @@ def check_zoom(zoom_level: int) -> int:
 
 
 def taken_points(points: Iterable[Point], name: str) -> tuple[Point, ...]:
-    """Points with plain numbers of any size. Raises `TypeError` or `ValueError` unless each is a pair."""
+    """Points with plain numbers. Raises `TypeError` or `ValueError` unless each is a place on Earth."""
     return tuple(_point(point, name) for point in taken(points, name, "(longitude, latitude)"))
 
 
@@ -113,7 +114,10 @@ def _point(point: Point, name: str) -> Point:
         lon, lat = point
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be made of (longitude, latitude), got {point!r}") from None
-    return as_real(lon), as_real(lat)
+    lon, lat = as_real(lon), as_real(lat)
+    check_number("lon", lon, -180.0, 180.0)
+    check_number("lat", lat, -90.0, 90.0)
+    return lon, lat
 
 
 def check_place(zoom_level: int, **columns_and_rows: int) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 
 import pytest
 
+from aerotile.adapters.memory.example_jpeg import example_metadata
 from aerotile.domain.errors import CacheBudgetExhaustedError
 from aerotile.domain.ports.tile_rows import TileRows
 from aerotile.domain.values.disk_usage import footprint
@@ -73,10 +74,6 @@ def test_an_insertion_over_the_budget_is_refused(migrated_database: str) -> None
 
 
 def described(x: int) -> TileMetadata:
-    return TileMetadata(
-        tile_id=TileId(12, x, 0, TileSource.IMPORTED),
-        captured_at=NOW,
-        content_sha256="c" * 64,
-        disk_bytes=100,
-        ground_sample_distance=1.25,
+    return example_metadata(
+        TileId(12, x, 0, TileSource.IMPORTED), b"a" * 100, captured_at=NOW, ground_sample_distance=1.25
     )

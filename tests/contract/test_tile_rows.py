@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 
 import pytest
 
-from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
+from aerotile.adapters.memory.example_jpeg import example_metadata
+from aerotile.domain.values.tiles import TileId, TileMetadataPersistent, TileSource
 from aerotile.testing import MemoryTileRows, TileRowsContract, TileRowsSubject
 
 
@@ -20,13 +21,7 @@ def in_memory() -> TileRowsSubject:
 
     def insert_legacy(tile_id: TileId) -> None:
         now = datetime.now(timezone.utc)
-        metadata = TileMetadata(
-            tile_id=tile_id,
-            captured_at=now,
-            content_sha256="0" * 64,
-            disk_bytes=1,
-            ground_sample_distance=1.5,
-        )
+        metadata = example_metadata(tile_id, b"a", captured_at=now, ground_sample_distance=1.5)
         rows.add_row_without_hash(TileMetadataPersistent.of(metadata, created_at=now))
 
     return TileRowsSubject(

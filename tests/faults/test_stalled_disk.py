@@ -18,8 +18,9 @@ import pytest
 from stalling_disks import NEEDS_STALLING_DISK, Disk, stalling_disk
 from waiting import until
 
+from aerotile.adapters.contracts.tile_files.subject import metadata
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.domain.errors import ReadDeadlineError, TileNotFoundError
 from aerotile.domain.ports.mapping_cache import MappingCache
@@ -45,10 +46,7 @@ def pixels_of(tile_id: TileId) -> bytes:
 
 
 def metadata_of(tile_id: TileId) -> TileMetadata:
-    pixels = pixels_of(tile_id)
-    return example_metadata(
-        tile_id, pixels, captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc), ground_sample_distance=0.6
-    )
+    return metadata(pixels_of(tile_id), tile_id)
 
 
 @pytest.fixture

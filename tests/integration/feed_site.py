@@ -15,6 +15,7 @@ import attrs
 import psycopg
 
 from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.example_jpeg import example_metadata
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
@@ -41,13 +42,7 @@ def tile(x: int) -> TileId:
 
 
 def described(x: int) -> TileMetadata:
-    return TileMetadata(
-        tile_id=tile(x),
-        captured_at=NOW,
-        content_sha256="a" * 64,
-        disk_bytes=10,
-        ground_sample_distance=1.0,
-    )
+    return example_metadata(tile(x), b"a" * 10, captured_at=NOW)
 
 
 class Server:

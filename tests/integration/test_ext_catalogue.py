@@ -12,11 +12,12 @@ import attrs
 import numpy as np
 import pytest
 
+from aerotile.adapters.memory.example_jpeg import example_metadata
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.domain.values.catalogue_entries import CatalogueColumns
 from aerotile.domain.values.tile_grid import Bbox, tile_bbox
 from aerotile.domain.values.tile_key import VariantTable, encode_tile_key
-from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
+from aerotile.domain.values.tiles import TileId, TileMetadataPersistent, TileSource
 from aerotile.ext import CompiledCatalogueMatches, CompiledTileCatalogue
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
@@ -26,13 +27,7 @@ FREE = 50_000
 
 
 def row(x: int, y: int, source: TileSource = TileSource.IMPORTED) -> TileMetadataPersistent:
-    metadata = TileMetadata(
-        tile_id=TileId(ZOOM + 4, x, y, source),
-        captured_at=NOW,
-        content_sha256="0" * 64,
-        disk_bytes=1,
-        ground_sample_distance=1.0,
-    )
+    metadata = example_metadata(TileId(ZOOM + 4, x, y, source), b"a", captured_at=NOW)
     return TileMetadataPersistent.of(metadata, created_at=NOW)
 
 
@@ -192,13 +187,7 @@ def test_a_table_that_is_full_of_flights_refuses_one_more_and_keeps_the_rest() -
     catalogue.load(all_of_a_zoom().at(slice(0)), table)
     one_more = TileId(ZOOM, 1, 1, TileSource.ONBOARD, UUID(int=2**100))
     known = TileId(ZOOM, 1, 1, TileSource.ONBOARD, table.flights[-1])
-    metadata = TileMetadata(
-        tile_id=known,
-        captured_at=NOW,
-        content_sha256="0" * 64,
-        disk_bytes=1,
-        ground_sample_distance=1.0,
-    )
+    metadata = example_metadata(known, b"a", captured_at=NOW)
     catalogue.add(TileMetadataPersistent.of(metadata, created_at=NOW))
     with pytest.raises(ValueError, match="at most"):
         catalogue.add(TileMetadataPersistent.of(attrs.evolve(metadata, tile_id=one_more), created_at=NOW))

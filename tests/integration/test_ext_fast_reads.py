@@ -11,15 +11,17 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
+import attrs
 import pytest
 from older_kernel import REFUSE
 from open_descriptors import leaving_none_open
 
 from aerotile.adapters.filesystem.folders import OpenFolder
+from aerotile.adapters.memory.example_jpeg import example_metadata
 from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.domain.values.pixels import TilePixelHandle
-from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
+from aerotile.domain.values.tiles import TileId, TileMetadataPersistent, TileSource
 from aerotile.ext import CompiledMappingCache, CompiledTileCatalogue, FastReader, map_tile
 
 CONTENT = bytes(range(256)) * 33  # not a whole number of pages
@@ -36,14 +38,8 @@ needs_a_disk = pytest.mark.skipif(
 
 def committed(tile_id: TileId, disk_bytes: int) -> TileMetadataPersistent:
     now = datetime(2024, 5, 2, tzinfo=timezone.utc)
-    metadata = TileMetadata(
-        tile_id=tile_id,
-        captured_at=now,
-        content_sha256="0" * 64,
-        disk_bytes=disk_bytes,
-        ground_sample_distance=0.5,
-    )
-    return TileMetadataPersistent.of(metadata, created_at=now)
+    metadata = example_metadata(tile_id, b"a", captured_at=now)
+    return TileMetadataPersistent.of(attrs.evolve(metadata, disk_bytes=disk_bytes), created_at=now)
 
 
 class Store:

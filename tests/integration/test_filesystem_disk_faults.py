@@ -7,63 +7,45 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 
 import gated_writes
 import pytest
 from gated_writes import STRACE, inject, needs_strace
+from staged_tiles import PIXELS, TILE, TILE_PATH, files_below, stage
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.disk import Disk
-from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.ports.tile_files import StagedTile
 from aerotile.domain.values.inventory import FoundKind
 from aerotile.domain.values.tiles import TileId, TileSource
-
-TILE = TileId(3, 1, 5, TileSource.IMPORTED)
-PIXELS = example_jpeg(b"ground")
-TILE_PATH = "imported/3/1/5.jpg"
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
 
 # Run by a new interpreter, so that a tracer meets nothing but these writes.
 PROLOGUE = """
-import hashlib, sys
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.disk import Disk
 from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.values.tiles import TileId, TileSource
 
 files = FilesystemTileFiles(Path(sys.argv[1]))
 
 def stage(tile_id, pixels=example_jpeg(b"ground")):
-    return files.stage(pixels, TileMetadata(
-        tile_id=tile_id, captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc),
-        content_sha256=hashlib.sha256(pixels).hexdigest(), disk_bytes=len(pixels),
-        ground_sample_distance=0.6))
+    return files.stage(pixels, example_metadata(
+        tile_id, pixels, captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc), ground_sample_distance=0.6))
 """
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "data" / "tiles"
-
-
-def stage(files: FilesystemTileFiles, tile_id: TileId = TILE, pixels: bytes = PIXELS) -> StagedTile:
-    metadata = example_metadata(
-        tile_id, pixels, captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc), ground_sample_distance=0.6
-    )
-    return files.stage(pixels, metadata)
-
-
-def files_below(root: Path) -> set[str]:
-    return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
 
 
 run_python = partial(gated_writes.run_python, prologue=PROLOGUE)

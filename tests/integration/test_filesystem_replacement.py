@@ -6,21 +6,18 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+from staged_tiles import TILE, stage
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.ports.tile_files import StagedTile
 from aerotile.domain.values.inventory import FoundKind
-from aerotile.domain.values.tiles import TileId, TileSource
 
-TILE = TileId(3, 1, 5, TileSource.IMPORTED)
 OLD, NEW = example_jpeg(b"older"), example_jpeg(b"newer")
 DIGEST = hashlib.sha256(NEW).hexdigest()
 WHOLE = {"5.jpg", "5.jpg.sha256"}
@@ -56,18 +53,11 @@ def files(tmp_path: Path) -> Iterator[FilesystemTileFiles]:
         yield opened
 
 
-def stage(files: FilesystemTileFiles, pixels: bytes) -> StagedTile:
-    metadata = example_metadata(
-        TILE, pixels, captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc), ground_sample_distance=0.6
-    )
-    return files.stage(pixels, metadata)
-
-
 def prepare(files: FilesystemTileFiles) -> None:
     for found in list(files.inventory()):
         files.discard(found)
-    files.place(stage(files, OLD))
-    files.place_beside(stage(files, NEW))
+    files.place(stage(files, pixels=OLD))
+    files.place_beside(stage(files, pixels=NEW))
 
 
 def test_what_a_recovery_discards_on_its_way_is_made_again(

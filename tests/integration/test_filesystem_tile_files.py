@@ -11,22 +11,17 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 from open_descriptors import leaving_none_open
+from staged_tiles import PIXELS, TILE, TILE_PATH, files_below, stage
 
 from aerotile.adapters.filesystem import FilesystemTileFiles
-from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.ports.tile_files import MALFORMED_SIDECAR, StagedTile
+from aerotile.domain.ports.tile_files import MALFORMED_SIDECAR
 from aerotile.domain.values.inventory import FoundFile, FoundKind
 from aerotile.domain.values.tiles import TileId, TileSource
-
-TILE = TileId(3, 1, 5, TileSource.IMPORTED)
-PIXELS = example_jpeg(b"ground")
-TILE_PATH = "imported/3/1/5.jpg"
 
 
 @pytest.fixture
@@ -38,17 +33,6 @@ def root(tmp_path: Path) -> Path:
 def files(root: Path) -> Iterator[FilesystemTileFiles]:
     with FilesystemTileFiles(root) as files:
         yield files
-
-
-def stage(files: FilesystemTileFiles, tile_id: TileId = TILE, pixels: bytes = PIXELS) -> StagedTile:
-    metadata = example_metadata(
-        tile_id, pixels, captured_at=datetime(2024, 5, 1, tzinfo=timezone.utc), ground_sample_distance=0.6
-    )
-    return files.stage(pixels, metadata)
-
-
-def files_below(root: Path) -> set[str]:
-    return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
 
 
 def test_the_root_and_its_parents_are_made_for_the_owner_and_group_alone(root: Path) -> None:

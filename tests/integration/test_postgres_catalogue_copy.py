@@ -11,11 +11,12 @@ import psycopg
 import pytest
 from waiting import until
 
+from aerotile.adapters.memory.example_jpeg import example_metadata
 from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.tile_rows import PostgresTileRows
 from aerotile.domain.errors import StoreUnavailableError, TileMetadataError
 from aerotile.domain.values.catalogue_entries import CatalogueColumns
-from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.values.tiles import TileId, TileSource
 
 NOW = datetime(2026, 5, 1, 12, 30, 15, 123456, tzinfo=timezone.utc)
 ROWS = 400
@@ -40,13 +41,7 @@ def administrator(migrated_database: str) -> Iterator[psycopg.Connection]:
     """Somebody else at the database, which holds some tiles."""
     with Database(migrated_database) as database:
         metadata = [
-            TileMetadata(
-                tile_id=TileId(12, x, 0, TileSource.IMPORTED),
-                captured_at=NOW,
-                content_sha256="0" * 64,
-                disk_bytes=10,
-                ground_sample_distance=1.0,
-            )
+            example_metadata(TileId(12, x, 0, TileSource.IMPORTED), b"a" * 10, captured_at=NOW)
             for x in range(ROWS)
         ]
         with PostgresTileRows(database).insert_many(metadata, NOW) as rows:

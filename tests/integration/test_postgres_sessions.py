@@ -10,20 +10,15 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from aerotile.adapters.memory.example_jpeg import example_metadata
 from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
 from aerotile.adapters.postgres.tile_rows import PostgresTileRows
 from aerotile.domain.errors import StoreUnavailableError, TileMetadataError
-from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.values.tiles import TileId, TileSource
 
 NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
-METADATA = TileMetadata(
-    tile_id=TileId(3, 1, 2, TileSource.IMPORTED),
-    captured_at=NOW,
-    content_sha256="a" * 64,
-    disk_bytes=10,
-    ground_sample_distance=1.0,
-)
+METADATA = example_metadata(TileId(3, 1, 2, TileSource.IMPORTED), b"a" * 10, captured_at=NOW)
 
 
 def test_a_write_that_waits_too_long_for_another_gives_up_and_leaves_no_trace(migrated_database: str) -> None:

@@ -14,18 +14,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from aerotile.adapters.contracts.tile_files.subject import metadata
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.filesystem.identity_file import IDENTITY_NAME
-from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
+from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.errors import TileCacheError
 from aerotile.domain.values.inventory import FoundFile, FoundKind
-from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.values.tiles import TileId, TileSource
 
 FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
 TILE = TileId(3, 1, 5, TileSource.ONBOARD, FLIGHT)
@@ -39,25 +39,19 @@ ROUNDS = int(os.environ.get("TEST_LINK_RACES", "150"))
 Operation = Callable[[FilesystemTileFiles], object]
 
 
-def metadata(tile_id: TileId, pixels: bytes) -> TileMetadata:
-    return example_metadata(
-        tile_id, pixels, captured_at=datetime(2026, 5, 1, tzinfo=timezone.utc), ground_sample_distance=0.6
-    )
-
-
 def place(files: FilesystemTileFiles, tile_id: TileId = TILE, pixels: bytes = OURS) -> None:
-    files.place(files.stage(pixels, metadata(tile_id, pixels)))
+    files.place(files.stage(pixels, metadata(pixels, tile_id)))
 
 
 def place_many(files: FilesystemTileFiles) -> None:
-    staged = [files.stage(OURS, metadata(tile_id, OURS)) for tile_id in (TILE, NEIGHBOUR)]
+    staged = [files.stage(OURS, metadata(OURS, tile_id)) for tile_id in (TILE, NEIGHBOUR)]
     for failure in files.place_many(staged):
         if failure is not None:
             raise failure
 
 
 def place_and_withdraw(files: FilesystemTileFiles) -> None:
-    staged = files.stage(OURS, metadata(TILE, OURS))
+    staged = files.stage(OURS, metadata(OURS, TILE))
     files.place(staged)
     files.withdraw(staged)
 

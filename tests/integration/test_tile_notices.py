@@ -10,6 +10,7 @@ import attrs
 import psycopg
 import pytest
 
+from aerotile.adapters.memory.example_jpeg import example_metadata
 from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
 from aerotile.adapters.postgres.tile_rows import PostgresTileRows
@@ -22,12 +23,10 @@ ONBOARD = TileId(22, 4194303, 4194302, TileSource.ONBOARD, FLIGHT)
 
 
 def described(tile_id: TileId) -> TileMetadata:
-    return TileMetadata(
-        tile_id=tile_id,
+    return example_metadata(
+        tile_id,
+        b"a" * 10,
         captured_at=NOW,
-        content_sha256="a" * 64,
-        disk_bytes=10,
-        ground_sample_distance=1.0,
         voting_status=VotingStatus.PENDING if tile_id.source is TileSource.ONBOARD else None,
     )
 
@@ -107,7 +106,7 @@ def test_a_change_of_what_may_be_done_with_a_tile_is_spoken_of(site: Site) -> No
     assert site.heard() == changed
     site.store.update_voting_status(ONBOARD, VotingStatus.TRUSTED)
     assert site.heard() == changed
-    site.store.mark_uploaded(ONBOARD, NOW, "a" * 64)
+    site.store.mark_uploaded(ONBOARD, NOW, described(ONBOARD).content_sha256)
     assert site.heard() == changed
     with site.database.connection() as connection:
         connection.execute("UPDATE tiles SET content_sha256 = NULL")

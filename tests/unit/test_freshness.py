@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.example_jpeg import example_metadata
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.domain.errors import (
@@ -56,13 +57,7 @@ def gate(
 
 
 def aged(age: timedelta, tile_id: TileId = TILE) -> TileMetadata:
-    return TileMetadata(
-        tile_id=tile_id,
-        captured_at=NOW - age,
-        content_sha256="0" * 64,
-        disk_bytes=1,
-        ground_sample_distance=1.0,
-    )
+    return example_metadata(tile_id, b"a", captured_at=NOW - age)
 
 
 @given(age=ages, classification=classifications)

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.example_jpeg import example_metadata
 from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.uploads.pull_votes import ProviderVote, PulledVotes, VotesPage, pull_votes
-from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
+from aerotile.domain.values.tiles import TileId, TileSource, VotingStatus
 from aerotile.domain.values.upload_reports import ProblemKind, UploadProblem, UploadReason
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
@@ -74,14 +75,7 @@ class Scenario:
     def __attrs_post_init__(self) -> None:
         for tile_id in TILES:
             self.rows.insert_metadata(
-                TileMetadata(
-                    tile_id=tile_id,
-                    captured_at=NOON,
-                    content_sha256="a" * 64,
-                    disk_bytes=1,
-                    ground_sample_distance=1.0,
-                    voting_status=VotingStatus.PENDING,
-                )
+                example_metadata(tile_id, b"a", captured_at=NOON, voting_status=VotingStatus.PENDING)
             )
 
     def pull(self, source: Pages) -> PulledVotes:

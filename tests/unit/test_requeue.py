@@ -8,12 +8,13 @@ import pytest
 from upload_scenario import NOON, onboard, pixels_of
 
 from aerotile.adapters.memory.clock import ManualClock
+from aerotile.adapters.memory.example_jpeg import example_metadata
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.upload_queue import MemoryUploadQueue
 from aerotile.domain.errors import TileMetadataError, TileNotFoundError
 from aerotile.domain.flight_events import EventKind
 from aerotile.domain.uploads.requeue import RequeuedTile, given_up_tiles, requeue
-from aerotile.domain.values.tiles import TileId, TileMetadata, VotingStatus
+from aerotile.domain.values.tiles import TileId, VotingStatus
 
 
 @pytest.fixture
@@ -21,13 +22,8 @@ def queue() -> MemoryUploadQueue:
     """Tiles 0 to 3, of which 1 and 3 are given up after three attempts."""
     rows = MemoryUploadQueue()
     for x in range(4):
-        metadata = TileMetadata(
-            tile_id=onboard(x),
-            captured_at=NOON,
-            content_sha256="a" * 64,
-            disk_bytes=len(pixels_of(x)),
-            ground_sample_distance=1.0,
-            voting_status=VotingStatus.PENDING,
+        metadata = example_metadata(
+            onboard(x), pixels_of(x), captured_at=NOON, voting_status=VotingStatus.PENDING
         )
         with rows.insert(metadata, NOON + timedelta(seconds=x)) as row:
             row.commit()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID
 
+import attrs
 import pytest
 
 from ....domain.ports.tile_files import TileFiles
 from ....domain.values.tiles import TileId, TileMetadata, TileSource
-from ...memory.example_jpeg import example_jpeg
+from ...memory.example_jpeg import example_jpeg, example_metadata
 
 FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
 TILE = TileId(18, 152345, 90123, TileSource.IMPORTED)
@@ -24,14 +24,9 @@ def jpeg(content: bytes = b"ground") -> bytes:
 
 
 def metadata(pixels: bytes, tile_id: TileId = TILE, **changes: Any) -> TileMetadata:
-    facts: dict[str, object] = {
-        "tile_id": tile_id,
-        "captured_at": datetime(2024, 5, 1, tzinfo=timezone.utc),
-        "content_sha256": hashlib.sha256(pixels).hexdigest(),
-        "disk_bytes": len(pixels),
-        "ground_sample_distance": 0.6,
-    }
-    return TileMetadata(**(facts | changes))  # type: ignore[arg-type]  # facts by name
+    captured_at = datetime(2024, 5, 1, tzinfo=timezone.utc)
+    facts = example_metadata(tile_id, pixels, captured_at=captured_at, ground_sample_distance=0.6)
+    return attrs.evolve(facts, **changes)
 
 
 def place(files: TileFiles, pixels: bytes, tile_id: TileId = TILE) -> None:
