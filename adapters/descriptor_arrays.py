@@ -31,6 +31,7 @@ In float16 a component below 6.1e-5 is off by 3e-8 at most, any other by one par
 _LARGEST_LOSS = 1e-2
 """Part of a descriptor's length that may be lost; a descriptor of length 1 loses about 3e-4."""
 _SHORTEST, _LONGEST = 1e-15, 1e18
+"""Lengths of descriptors and queries whose squared distances are numbers of float32."""
 _NORMALISE = "normalise the descriptors to length 1"
 
 
@@ -42,7 +43,8 @@ def component_of(storage: VectorStorage) -> np.dtype[Any]:
 def checked_query(descriptor: Any, dimension: int, k: Any) -> npt.NDArray[np.float32]:
     """The query as one contiguous, aligned array.
 
-    Raises `ValueError` unless `descriptor` has shape (dimension,), is float32 and finite, and k >= 1.
+    Raises `ValueError` unless `descriptor` has shape (dimension,), is float32, finite and of length 1e18 or
+    less, and k >= 1. So every distance to a stored descriptor is a number of float32.
     """
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise ValueError(f"k must be a whole number of 1 or more, got {k!r}")
@@ -57,10 +59,20 @@ def checked_query(descriptor: Any, dimension: int, k: Any) -> npt.NDArray[np.flo
     query = np.ascontiguousarray(descriptor)
     if not query.flags.aligned:
         query = query.copy()
-    finite = np.isfinite(query)
-    if np.count_nonzero(finite) < dimension:  # a microsecond less than `all`
-        raise ValueError(f"descriptor must be finite, component {int(np.argmin(finite))} is not")
+    if not _squared_length(query) <= _LONGEST**2:  # NaN is no more than anything
+        finite = np.isfinite(query)
+        if not finite.all():
+            raise ValueError(f"descriptor must be finite, component {int(np.argmin(finite))} is not")
+        length = float(np.linalg.norm(query.astype(np.float64)))
+        raise ValueError(f"descriptor must have length {_LONGEST:g} or less, got {length:.3g}; {_NORMALISE}")
     return query
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _squared_length(query: npt.NDArray[np.float32]) -> np.float32:
+    """Infinite where it is no number of float32."""
+    squared: np.float32 = query.dot(query)
+    return squared
 
 
 def check_build(

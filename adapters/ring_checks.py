@@ -44,9 +44,10 @@ def check_rings(rings: Sequence[Sequence[Point]]) -> None:
 
 
 def _check_lines(lines: _Floats, of_ring: _Ints) -> None:
-    order = np.argsort(lines[:, ::2].min(axis=1), kind="stable")
+    axis = min((0, 1), key=lambda axis: _overlaps(lines, axis))
+    order = np.argsort(lines[:, axis::2].min(axis=1), kind="stable")
     lines, of_ring = lines[order], of_ring[order]
-    for one, other in _near(lines):
+    for one, other in _near(lines, axis):
         first, second = lines[one], lines[other]
         sides = np.stack([*_distances(first, second), *_distances(second, first)])
         apart = np.abs(sides) > CLOSEST
@@ -66,12 +67,18 @@ def _check_lines(lines: _Floats, of_ring: _Ints) -> None:
             )
 
 
-def _near(lines: _Floats) -> Iterator[tuple[_Ints, _Ints]]:
-    """Pairs of lines, ordered by their western ends, whose boxes share a point."""
-    west, east = lines[:, ::2].min(axis=1), lines[:, ::2].max(axis=1)
-    south, north = lines[:, 1::2].min(axis=1), lines[:, 1::2].max(axis=1)
+def _overlaps(lines: _Floats, axis: int) -> int:
+    """How many pairs overlap along an axis, 0 for longitude, but for a number that both axes share."""
+    low, high = lines[:, axis::2].min(axis=1), lines[:, axis::2].max(axis=1)
+    return int(np.sort(low).searchsorted(np.sort(high), side="right").sum())
+
+
+def _near(lines: _Floats, axis: int) -> Iterator[tuple[_Ints, _Ints]]:
+    """Pairs of lines, ordered by their lower ends along an axis, whose boxes share a point."""
+    low, high = lines[:, axis::2].min(axis=1), lines[:, axis::2].max(axis=1)
+    left, right = lines[:, 1 - axis :: 2].min(axis=1), lines[:, 1 - axis :: 2].max(axis=1)
     numbers = np.arange(len(lines))
-    counts = west.searchsorted(east, side="right") - numbers - 1
+    counts = low.searchsorted(high, side="right") - numbers - 1
     behind = np.cumsum(counts)
     start = 0
     while start < len(lines):
@@ -80,7 +87,7 @@ def _near(lines: _Floats) -> Iterator[tuple[_Ints, _Ints]]:
         one = numbers[start:stop].repeat(counts[start:stop])
         begins = behind[start:stop] - counts[start:stop] - before
         other = one + 1 + np.arange(len(one)) - begins.repeat(counts[start:stop])
-        near = (south[one] <= north[other]) & (south[other] <= north[one])
+        near = (left[one] <= right[other]) & (left[other] <= right[one])
         yield one[near], other[near]
         start = stop
 

@@ -206,7 +206,7 @@ def build_health_monitor(config: AerotileConfig) -> HealthMonitor:
 def apply_migrations(config: AerotileConfig) -> MigrationReport:
     """Bring the database to the newest revision; starts the embedded one when none is configured.
 
-    Waits at most 60 s for an embedded database, and for the migrations of another process. Raises
-    `StoreUnavailableError`, also for a database that is newer than this code.
+    Waits at most 60 s for an embedded database, and 600 s for another process that migrates, which the error
+    then names. Raises `StoreUnavailableError`, also for a database that is newer than this code.
     """
     return runtime_of(config).apply_migrations()

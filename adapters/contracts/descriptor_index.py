@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
@@ -128,9 +129,19 @@ class DescriptorIndexContract:
         with pytest.raises(ValueError, match=said):
             index.search(query, 1)
 
-    def test_a_query_whose_square_is_not_finite_is_taken(self, index: DescriptorIndex) -> None:
+    @pytest.mark.parametrize("component", [3e38, -3e38, 1e18])
+    def test_a_query_whose_distances_are_no_float32_is_refused(
+        self, index: DescriptorIndex, component: float
+    ) -> None:
         build(index)
-        index.search(np.full(DIMENSION, 3e38, np.float32), 1)
+        with pytest.raises(ValueError, match=r"length 1e\+18 or less"):
+            index.search(np.full(DIMENSION, component, np.float32), 1)
+
+    def test_a_query_of_any_length_that_is_taken_finds_tiles(self, index: DescriptorIndex) -> None:
+        build(index)
+        hits = index.search(np.full(DIMENSION, 0.99e18 / DIMENSION**0.5, np.float32), 3)
+        assert len(hits) == 3
+        assert all(math.isfinite(hit.distance) for hit in hits)
 
     @pytest.mark.parametrize("k", [0, -1, 1.5, True, None])
     def test_a_k_that_is_no_count_is_refused(self, index: DescriptorIndex, k: Any) -> None:

@@ -90,8 +90,8 @@ class FaissDescriptorIndex:
 
         Fewer come back when the index holds fewer.
 
-        `descriptor` has shape (dimension,), dtype float32, finite. Raises `ValueError` for any other query
-        and for k < 1, `IndexUnavailableError` when no generation is open.
+        `descriptor` has shape (dimension,), dtype float32, finite, of length 1e18 or less. Raises
+        `ValueError` for any other query and for k < 1, `IndexUnavailableError` when no generation is open.
         """
         # The local reference keeps the mapping alive while a rebuild swaps and drops it.
         mapped = self._in_use()

@@ -43,14 +43,13 @@ class MemoryDescriptorIndex:
     def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
         """The `k` nearest tiles, nearest first, each once by its best descriptor; fewer when it holds fewer.
 
-        Raises `ValueError` for a query that is not (dimension,) float32 and finite, or k < 1;
+        Raises `ValueError` for a query that `checked_query` refuses, or k < 1;
         `IndexUnavailableError` before the first rebuild and after `close`.
         """
         built = self._in_use()
         query = checked_query(descriptor, built.metadata.dimension, k)
         if self._params.metric is DescriptorMetric.L2:
-            with np.errstate(over="ignore"):  # too far for a float32 is infinitely far, as FAISS has it
-                distances = np.square(built.descriptors - query).sum(axis=1)
+            distances = np.square(built.descriptors - query).sum(axis=1)
             order = np.argsort(distances, kind="stable")
         else:
             distances = built.descriptors @ query

@@ -32,7 +32,15 @@ if _alembic_logger.level == logging.NOTSET:
 SCRIPTS = "aerotile:migrations"
 TABLE_LOCK_TIMEOUT = "60s"
 """How long a migration waits for programs that use the tables, before it gives up and changes nothing."""
+RUNNER_TIMEOUT_S = 600
+"""How long a runner waits for another one to finish, before it gives up and changes nothing."""
 SERIALIZATION_FAILURE = "40001"
+_RUNNER = """
+    SELECT holder.pid, holder.usename, holder.application_name, host(holder.client_addr)
+    FROM pg_locks JOIN pg_stat_activity AS holder USING (pid)
+    WHERE locktype = 'advisory' AND granted AND classid = %s AND objid = %s AND objsubid = 2
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 SET_TIMEOUTS = "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)"
 
 _one_at_a_time = threading.Lock()
@@ -54,9 +62,10 @@ class MigrationReport:
 def apply_migrations(dsn: str) -> MigrationReport:
     """Upgrade to the newest revision, all steps in one transaction; when this raises, nothing has changed.
 
-    Waits for other runners, and retries once after a serialization failure. Raises `StoreUnavailableError`
-    (no answer; a database that is newer, or another program's), `TileMetadataError` (rows that no migration
-    can convert) and `ConfigurationError` for an unreadable DSN. After `CommitOutcomeUnknownError` either all
+    Waits for other runners, at most `RUNNER_TIMEOUT_S`, and retries once after a serialization failure.
+    Raises `StoreUnavailableError` (no answer; another runner that does not end; a database that is newer, or
+    another program's), `TileMetadataError` (rows that no migration can convert) and `ConfigurationError` for
+    an unreadable DSN. After `CommitOutcomeUnknownError` either all
     steps were applied or none; a second call applies the rest.
     """
     with _migrating(dsn) as run:
@@ -127,7 +136,7 @@ def _migrating(dsn: str) -> Iterator[_Run]:
         (free,) = connection.exec_driver_sql("SELECT pg_try_advisory_lock(%s, %s)", MIGRATION_LOCK).one()
         if not free:
             _log.info("waiting for another program to finish migrating %s", address)
-            connection.exec_driver_sql("SELECT pg_advisory_lock(%s, %s)", MIGRATION_LOCK)
+            _await_runner(connection, address)
         connection.exec_driver_sql(SET_TIMEOUTS, ("0", TABLE_LOCK_TIMEOUT))
         connection.commit()
         run = _Run(address, connection)
@@ -142,6 +151,29 @@ def _migrating(dsn: str) -> Iterator[_Run]:
                 "done, or nothing",
                 remedy="run `aerotile migrate` again: it goes on from what it finds",
             ) from error
+
+
+def _await_runner(connection: Connection, address: DatabaseAddress) -> None:
+    """Wait for the migration lock. Raises `StoreUnavailableError` that names its holder."""
+    connection.exec_driver_sql(SET_TIMEOUTS, ("0", f"{RUNNER_TIMEOUT_S}s"))
+    try:
+        connection.exec_driver_sql("SELECT pg_advisory_lock(%s, %s)", MIGRATION_LOCK)
+    except DBAPIError as error:
+        if not isinstance(error.orig, psycopg.errors.LockNotAvailable):
+            raise
+        connection.rollback()
+        runner = connection.exec_driver_sql(_RUNNER, MIGRATION_LOCK).first()
+        if runner is None:  # it ended in this moment
+            shown, mending = "", "run it again"
+        else:
+            pid, user, application, client = runner
+            origin = "" if client is None else f", from {client}"
+            shown = f" (backend {pid}, user {user}, program {application or 'unnamed'}{origin})"
+            mending = f"wait for it, or end it with SELECT pg_terminate_backend({pid})"
+        raise StoreUnavailableError(
+            f"another program is migrating {address}{shown}, and did not end within {RUNNER_TIMEOUT_S} s",
+            remedy=mending,
+        ) from error
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from ..values.catalogue_entries import columns_of
 from ..values.tile_changes import ChangeKind, TileChange
 from ..values.tiles import TileId, TileMetadataPersistent
 from ..values.timestamps import microseconds_of
-from .flight_limit import refuse_unnamable
+from .flight_limit import FlightLimit, refuse_unnamable
 from .settle_replacement import settle_replacement
 
 QUERY_TILES = 1_000
@@ -57,6 +57,7 @@ class CatalogueSync:
         self._files = files
         self.catalogue = catalogue
         self.mapping_cache = mapping_cache
+        self.flight_limit = FlightLimit(catalogue)
         self._when_unsettled = when_unsettled
         self._querying = threading.Lock()
         """Held from a query until its answer is in the catalogue; taken before `_lock`."""
@@ -98,6 +99,7 @@ class CatalogueSync:
                 self._changing[tile_id] -= 1
                 if not self._changing[tile_id]:
                     del self._changing[tile_id]
+                    self.flight_limit.release(tile_id)
                     notices = self._notices.pop(tile_id, None)
                     if notices and any(self._is_news(kind, tile_id) for kind in notices):
                         self._unsettled.add(tile_id)
@@ -138,7 +140,7 @@ class CatalogueSync:
 
         A mapping of other content is of a tile that was replaced or deleted. By its new capture time a tile
         may be recalled, which is checked when it is opened. A tile of one flight too many is left out: the
-        row is committed, by another process or beside a write of another new flight.
+        row is committed by another process.
         """
         captured_us = self.catalogue.captured_us(row.tile_id)
         try:

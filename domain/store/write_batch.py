@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from uuid import UUID
 
 import attrs
 
@@ -26,7 +25,6 @@ from ..values.disk_usage import DiskUsage
 from ..values.pixels import TileBytes, as_bytes
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
 from ..values.validators import check_kind, taken
-from .flight_limit import refuse_unnamable
 from .write_tile import MAX_LOST_RACES, WithdrawOnFailure, WriteParts, duplicate_of
 
 
@@ -82,7 +80,6 @@ class _BatchWrite:
     def _pass_gates(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[_Admitted]:
         """Steps 1 and 2. A tile that the batch names twice is admitted once."""
         admitted: dict[TileId, _Admitted] = {}
-        flights: set[UUID] = set()
         for position, staged in enumerate(self._parts.files.stage_many(tiles)):
             if isinstance(staged, TileCacheError):
                 self._refuse(position, WriteStep.HASH_GATE, staged)
@@ -100,13 +97,11 @@ class _BatchWrite:
             try:
                 if metadata.tile_id in admitted:
                     raise DuplicateTileError(metadata.tile_id)
-                refuse_unnamable(self._parts.sync.catalogue, metadata.tile_id, flights)
+                self._parts.sync.flight_limit.claim(metadata.tile_id)
             except TileMetadataError as error:
                 self._refuse(position, WriteStep.INSERT, error)
             else:
                 admitted[metadata.tile_id] = _Admitted(position, staged, metadata)
-                if metadata.tile_id.flight_id is not None:
-                    flights.add(metadata.tile_id.flight_id)
         return list(admitted.values())
 
     def _store(self, admitted: list[_Admitted], lost_races: int = 0) -> None:

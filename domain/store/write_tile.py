@@ -45,7 +45,6 @@ from ..values.disk_usage import footprint
 from ..values.tiles import TileMetadata, TileMetadataPersistent, TileSource
 from .catalogue_sync import CatalogueSync
 from .clock_guard import ClockGuard
-from .flight_limit import refuse_unnamable
 from .freshness_gate import FreshnessGate
 from .recall_guard import RecallGuard
 
@@ -85,7 +84,7 @@ def write_tile(parts: WriteParts, pixels: bytes, metadata: TileMetadata) -> Tile
         needed_bytes = footprint(admitted.disk_bytes)
         is_onboard = admitted.tile_id.source is TileSource.ONBOARD
         step = WriteStep.INSERT
-        refuse_unnamable(parts.sync.catalogue, admitted.tile_id)
+        parts.sync.flight_limit.claim(admitted.tile_id)
         is_known = admitted.tile_id in parts.sync.catalogue
         if is_known and (known := parts.rows.get(admitted.tile_id)) is not None:
             raise duplicate_of(admitted, known)

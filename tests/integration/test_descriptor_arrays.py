@@ -30,11 +30,16 @@ def test_a_query_that_begins_at_an_odd_address_is_moved() -> None:
     assert np.array_equal(checked, QUERY)
 
 
-def test_components_are_finite_though_their_squares_overflow() -> None:
-    large = np.full(8, 3e38, np.float32)
-    assert checked_query(large, 8, 1) is large
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("component", [3e38, -3e38, 4e17])
+def test_a_query_whose_distances_are_no_float32_is_refused(component: float) -> None:
+    with pytest.raises(ValueError, match=r"length 1e\+18 or less, got .*; normalise the descriptors"):
+        checked_query(np.full(8, component, np.float32), 8, 1)
+    longest = np.full(8, 3.5e17, np.float32)
+    assert checked_query(longest, 8, 1) is longest
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_the_component_that_is_not_finite_is_named(value: float) -> None:
     query = QUERY.copy()

@@ -251,17 +251,19 @@ def test_a_graph_over_codes_and_rows_of_other_tiles_are_refused(root: Path) -> N
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("metric", DescriptorMetric)
 @pytest.mark.parametrize("kind", IndexKind)
-def test_a_query_whose_distances_are_no_float32_names_no_tile_outside_the_area(
+def test_a_query_as_long_as_any_finds_the_tile_of_the_area(
     tmp_path: Path, metric: DescriptorMetric, kind: IndexKind
 ) -> None:
     index = FaissDescriptorIndex(tmp_path, params=HnswParams(metric=metric))
     build(index, count=COUNT)
     index.rebuild_kept(built_at=BUILT_AT, kind=kind)
-    # By the inner product a tile lies infinitely far away from one of the two.
-    for query in (np.full(DIMENSION, 3e38, np.float32), np.full(DIMENSION, -3e38, np.float32)):
-        hits = index.search_within(query, 1, in_block(1))
-        assert {hit.tile_id for hit in hits} <= {tile_in_block(1)}
-        index.search(query, 5)
+    for sign in (1, -1):
+        query = np.full(DIMENSION, sign * 0.99e18 / DIMENSION**0.5, np.float32)
+        assert [hit.tile_id for hit in index.search_within(query, 1, in_block(1))] == [tile_in_block(1)]
+        assert len(index.search(query, 5)) == 5
+    for component in (3e38, -3e38):
+        with pytest.raises(ValueError, match="or less, got"):
+            index.search_within(np.full(DIMENSION, component, np.float32), 1, in_block(1))
     index.close()
 
 

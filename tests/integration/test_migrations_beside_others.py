@@ -22,6 +22,7 @@ from old_databases import (
     upgrade_without_the_runner,
 )
 
+from aerotile.adapters.postgres import migrate
 from aerotile.adapters.postgres.advisory_locks import MIGRATION_LOCK
 from aerotile.adapters.postgres.migrate import apply_migrations
 from aerotile.adapters.postgres.revision import check_revision
@@ -66,6 +67,22 @@ def test_of_runners_at_once_one_migrates_and_the_others_find_it_done(empty_datab
     outputs = sorted(runner.communicate()[0].strip() for runner in runners)
     assert outputs == ["", "", "", ",".join(REVISIONS)]
     assert [runner.returncode for runner in runners] == [0] * 4
+
+
+def test_a_runner_that_does_not_end_is_named_and_waited_for_no_longer(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "RUNNER_TIMEOUT_S", 1)
+    with migration_lock_held(empty_database) as holder:
+        holder.execute("SET application_name = 'of a test'")
+        with pytest.raises(StoreUnavailableError, match="and did not end within 1 s") as refusal:
+            apply_migrations(empty_database)
+        pid, user = holder.info.backend_pid, holder.info.user
+    assert f"(backend {pid}, user {user}, program of a test" in str(refusal.value)
+    assert refusal.value.remedy == f"wait for it, or end it with SELECT pg_terminate_backend({pid})"
+    assert "\n" not in str(refusal.value)
+    assert tables(empty_database) == {}
+    assert apply_migrations(empty_database).applied == tuple(REVISIONS)
 
 
 FAILING_TRIGGER = (

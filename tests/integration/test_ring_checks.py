@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import shapely
 
+from aerotile.adapters import ring_checks
 from aerotile.adapters.ring_checks import check_rings
 from aerotile.domain.values.tile_grid import Point
 
@@ -54,3 +58,22 @@ def test_a_ring_of_any_length_is_judged_in_blocks_of_pairs(
 
 def test_a_line_and_back_again_encloses_nothing_and_is_no_crossing() -> None:
     assert not is_refused([(30, 50), (31, 50), (31, 51), (40, 51), (31, 51), (30, 51), (30, 50)])
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_a_comb_of_long_lines_costs_no_more_than_its_lines(
+    monkeypatch: pytest.MonkeyPatch, is_turned: bool
+) -> None:
+    teeth = [(lon, row * 1e-3 + rise) for row in range(10_000) for lon, rise in ((1.0, 0.0), (9.0, 5e-4))]
+    ring = [*teeth, (0.0, 11.0), (0.0, -1.0), (1.0, -1.0), teeth[0]]
+    compared: list[int] = []
+    distances = ring_checks._distances
+
+    def counted(lines: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> Any:
+        compared.append(len(lines))
+        return distances(lines, others)
+
+    monkeypatch.setattr(ring_checks, "_distances", counted)
+    check_rings([[(lat, lon) if is_turned else (lon, lat) for lon, lat in ring]])
+    assert len(compared) <= 4
+    assert sum(compared) < 20 * len(ring)

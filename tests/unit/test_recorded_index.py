@@ -192,9 +192,15 @@ def test_of_many_hits_the_first_are_listed_and_all_are_counted() -> None:
 
 
 def test_a_distance_beyond_every_float_is_recorded() -> None:
-    flown = flight()
-    flown.index.search(np.array([3e38, 3e38], np.float32), 1)
-    (hit,) = Lookup.from_payload(flown.payloads()[0]).hits
+    class FarIndex(MemoryDescriptorIndex):
+        def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
+            return [SearchHit(TILES[0], float("inf"))]
+
+    index, recorder = FarIndex(), MemoryFlightRecorder()
+    index.rebuild(TILES, DESCRIPTORS, descriptor_model="net", built_at=NOON)
+    RecordedIndex(index, recorder, run="a1", store=lambda: None, keep_query=False).search(QUERY, 1)
+    payload = json.loads(json.dumps(dict(recorder.events[0].payload)))
+    (hit,) = Lookup.from_payload(payload).hits
     assert hit.distance == float("inf")
 
 

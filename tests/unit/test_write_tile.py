@@ -18,7 +18,12 @@ from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.adapters.memory.tile_rows import MemoryOpenRows, MemoryTileRows
-from aerotile.domain.errors import DuplicateTileError, StoreUnavailableError, TileMetadataError
+from aerotile.domain.errors import (
+    DuplicateTileError,
+    StoreUnavailableError,
+    TileCacheError,
+    TileMetadataError,
+)
 from aerotile.domain.policies.freshness import FreshnessGrounds
 from aerotile.domain.ports.tile_files import StagedTile
 from aerotile.domain.store.catalogue_sync import CatalogueSync
@@ -138,6 +143,52 @@ def test_of_two_new_flights_in_a_batch_the_one_past_the_most_is_refused(site: Si
     stored = {tile_ids[position] for position in (0, 1, 3)}
     assert {found.tile_id for found in site.files.inventory()} == stored
     assert all(tile_id in site.store.catalogue for tile_id in stored)
+
+
+def test_of_two_new_flights_at_one_instant_the_second_is_refused(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = VariantTable(tuple(UUID(int=number) for number in range(1 << 64, (1 << 64) + MAX_FLIGHTS - 1)))
+    site.store.catalogue.load(CatalogueColumns.of([], table), table)
+    pixels = pixels_of(100)
+    first, second, third = (TileId(8, x, 1, TileSource.ONBOARD, UUID(int=1 + x)) for x in range(3))
+    refusals: list[TileCacheError | None] = []
+    place = MemoryTileFiles.place
+
+    def place_beside_another_write(staged: StagedTile) -> None:
+        monkeypatch.undo()
+        with pytest.raises(TileMetadataError, match="tells apart") as refusal:
+            site.store.write_tile(pixels, metadata_of(second, pixels))
+        (outcome,) = site.store.write_tiles([(pixels, metadata_of(second, pixels))])
+        refusals.extend((refusal.value, outcome.error))
+        place(site.files, staged)
+
+    monkeypatch.setattr(site.files, "place", place_beside_another_write)
+    site.store.write_tile(pixels, metadata_of(first, pixels))
+    assert [str(refusal) for refusal in refusals] == [
+        f"tile {second} is of one flight more than the {MAX_FLIGHTS} that a store tells apart"
+    ] * 2
+    assert first in site.store.catalogue
+    assert {found.tile_id for found in site.files.inventory()} == {first}
+    with pytest.raises(TileMetadataError, match="tells apart"):
+        site.store.write_tile(pixels, metadata_of(third, pixels))
+
+
+def test_a_write_that_failed_takes_no_place_of_a_flight(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = VariantTable(tuple(UUID(int=number) for number in range(1 << 64, (1 << 64) + MAX_FLIGHTS - 1)))
+    site.store.catalogue.load(CatalogueColumns.of([], table), table)
+    pixels = pixels_of(100)
+    first, second = (TileId(8, x, 1, TileSource.ONBOARD, UUID(int=1 + x)) for x in range(2))
+
+    def fail(staged: StagedTile) -> None:
+        raise StoreUnavailableError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.files, "place", fail)
+        with pytest.raises(StoreUnavailableError):
+            site.store.write_tile(pixels, metadata_of(first, pixels))
+    site.store.write_tile(pixels, metadata_of(second, pixels))
+    assert second in site.store.catalogue
 
 
 def test_another_process_s_tile_of_one_flight_too_many_is_left_out_and_logged(
