@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...domain.ports.descriptor_model import DescriptorModel
     from ...domain.values.areas import Area
     from ..input_files.build_plan import BuildPlan
-    from .build_steps import SourceFile
+    from .source_files import SourceFile
 
 _RASTER = "GeoTIFF"
 """The kind of a source that GDAL reads."""
@@ -70,9 +70,9 @@ class PlanningParts(DescribingParts):
         `BaseSealError`, `OSError`.
         """
         from ..input_files.sector_files import read_sectors
-        from .build_steps import SourceFile
         from .imagery_parts import digest_of_source, open_imagery_source, tile_picture_codec
         from .model_parts import open_descriptor_model
+        from .source_files import SourceFile
 
         with ExitStack() as stack:
             sources = [
