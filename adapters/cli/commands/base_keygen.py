@@ -8,6 +8,7 @@ import click
 
 from ..command import AerotileCommand
 from ..errors import BadInputError
+from ..new_files import check_new_file
 from ..output import write_line
 
 
@@ -27,6 +28,7 @@ def keygen(file: Path) -> None:
     """
     from ...signatures import write_new_key
 
+    check_new_file(file)
     try:
         write_line(write_new_key(file))
     except FileExistsError as error:
