@@ -79,6 +79,7 @@ class PlanningParts(DescribingParts):
                 stack.enter_context(
                     open_imagery_source(
                         name,
+        self._refuse_shared_folder(plan)
                         tile_size=self.config.tiles.tile_size_pixels,
                         scheme=plan.scheme,
                         enlarge_to=max(plan.zooms) if plan.enlarge else None,
@@ -121,6 +122,24 @@ class PlanningParts(DescribingParts):
                 f"{names[0]} does not say when the ground looked like that, "
                 "and nothing is sealed without a date",
                 remedy=f"say it with captured_at in {plan.file}",
+    def _refuse_shared_folder(self, plan: BuildPlan) -> None:
+        """Raise `InputFileError` for a working folder whose files would lie among those of others."""
+        from ..build_files.work_folder import STEPS
+        from ..input_files.errors import InputFileError
+
+        config = self.config
+        held = [Path(name) for name in plan.sources if Path(name).is_dir()]
+        held += [config.tiles_folder, config.index_folder, config.base_folder, config.record_folder]
+        for folder in held:
+            place = folder.resolve()
+            for step in STEPS:
+                inner = (plan.work / step).resolve()
+                if inner == place or place in inner.parents:
+                    raise InputFileError(
+                        f"{plan.file}: work: {plan.work} would put files of the build into {folder}",
+                        remedy="name a folder that a build has for itself",
+                    )
+
             )
         if plan.captured_at is None and (told := dates_of_files(mosaic.sources)):
             raise ImagerySourceError(

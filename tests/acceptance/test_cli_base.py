@@ -166,6 +166,7 @@ def test_a_base_travels_in_one_file(sealed: Call) -> None:
         (["seal", "--number", "1"], 1, "holds a generation 000001"),
         (["seal", "--prefer", "nobody"], 2, "satellite_provider"),
         (["seal", "--prefer", "onboard/x"], 2, "onboard/FLIGHT"),
+        (["seal", "--prefer", "onboard"], 2, "--prefer onboard has no effect"),
         (["verify", "--max-rate", "0"], 2, "at least 1 byte"),
         (["rollback"], 1, "is signed by"),
         (["keygen", "jpeg.key"], 2, "jpeg.key is there, and nothing is replaced"),

@@ -351,6 +351,20 @@ def test_a_folder_that_changes_during_a_build_is_refused_by_name(
     assert "nothing was sealed" in refused.err
 
 
+@pytest.mark.parametrize("work", ["folder", "folder/11", "aerotile-data", "aerotile-data/base/x", "."])
+def test_a_working_folder_in_a_source_or_in_the_store_is_refused(
+    site: Call, tmp_path: Path, work: str
+) -> None:
+    source = "tiles" if work == "." else "folder"
+    write_folder(tmp_path / source, TILES)
+    write_plan(tmp_path, "", sources=[source], work=work)
+    before = sorted(tmp_path.rglob("*"))
+    refused = site("build", "plan.toml")
+    assert refused.code == BAD_CALL
+    assert "would put files of the build into" in refused.error
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_the_time_of_a_tiff_is_not_taken_for_the_date_of_its_imagery(site: Call, tmp_path: Path) -> None:
     write_raster(tmp_path / "ortho.tif")
     with rasterio.open(tmp_path / "ortho.tif", "r+") as file:
