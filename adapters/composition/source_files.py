@@ -29,8 +29,11 @@ class SourceFile:
         return cls(name, f"{found.st_size} {found.st_mtime_ns}", is_folder=False)
 
     def is_unchanged(self) -> bool:
-        """Whether the source is still the same, or at least looks so. Raises `OSError`."""
-        return SourceFile.of(self.name) == self
+        """Whether the source is there and has the same sizes and dates. Raises `OSError`."""
+        try:
+            return SourceFile.of(self.name) == self
+        except FileNotFoundError:
+            return False
 
 
 def _state_of_folder(folder: Path) -> str:
