@@ -70,16 +70,21 @@ class PlanningParts(DescribingParts):
         `BaseSealError`, `OSError`.
         """
         from ..input_files.sector_files import read_sectors
-        from .imagery_parts import digest_of_source, open_imagery_source, tile_picture_codec
+        from .imagery_parts import (
+            digest_of_source,
+            open_imagery_source,
+            refuse_scheme_without_rows,
+            tile_picture_codec,
+        )
         from .model_parts import open_descriptor_model
         from .source_files import SourceFile
 
+        self._refuse_shared_folder(plan)
         with ExitStack() as stack:
             sources = [
                 stack.enter_context(
                     open_imagery_source(
                         name,
-        self._refuse_shared_folder(plan)
                         tile_size=self.config.tiles.tile_size_pixels,
                         scheme=plan.scheme,
                         enlarge_to=max(plan.zooms) if plan.enlarge else None,
@@ -87,6 +92,7 @@ class PlanningParts(DescribingParts):
                 )
                 for name in plan.sources
             ]
+            refuse_scheme_without_rows(sources, plan.scheme)
             files = tuple(map(SourceFile.of, plan.sources))
             codec = tile_picture_codec(self.config.tiles.tile_size_pixels)
             mosaic = Mosaic.of(sources, codec, zooms=plan.zooms, area=area)
@@ -116,12 +122,6 @@ class PlanningParts(DescribingParts):
                 dataset=_dataset_of(plan, digests),
             )
 
-    def _check_dates(self, plan: BuildPlan, mosaic: Mosaic) -> None:
-        if plan.captured_at is None and (names := undated(mosaic.sources)):
-            raise ImagerySourceError(
-                f"{names[0]} does not say when the ground looked like that, "
-                "and nothing is sealed without a date",
-                remedy=f"say it with captured_at in {plan.file}",
     def _refuse_shared_folder(self, plan: BuildPlan) -> None:
         """Raise `InputFileError` for a working folder whose files would lie among those of others."""
         from ..build_files.work_folder import STEPS
@@ -140,6 +140,12 @@ class PlanningParts(DescribingParts):
                         remedy="name a folder that a build has for itself",
                     )
 
+    def _check_dates(self, plan: BuildPlan, mosaic: Mosaic) -> None:
+        if plan.captured_at is None and (names := undated(mosaic.sources)):
+            raise ImagerySourceError(
+                f"{names[0]} does not say when the ground looked like that, "
+                "and nothing is sealed without a date",
+                remedy=f"say it with captured_at in {plan.file}",
             )
         if plan.captured_at is None and (told := dates_of_files(mosaic.sources)):
             raise ImagerySourceError(

@@ -404,3 +404,12 @@ def test_a_file_that_is_changed_while_it_is_read_is_named(
     assert result.code == JOB_FAILED
     assert "o.mbtiles was changed while it was read" in result.err
     assert result.out.startswith("4 stored")
+
+
+def test_a_scheme_that_has_no_effect_is_refused(call: Call, tmp_path: Path) -> None:
+    write_pmtiles(tmp_path / "o.pmtiles", FOUR)
+    refused = call("provision", "o.pmtiles", *DATE, "--scheme", "tms")
+    assert refused.code == BAD_CALL
+    assert "scheme tms is for folders and MBTiles, and has no effect on o.pmtiles, a PMTiles" in refused.error
+    write_mbtiles(tmp_path / "o.mbtiles", FOUR)
+    assert call("provision", "o.pmtiles", "o.mbtiles", *DATE, "--scheme", "tms").code == 0

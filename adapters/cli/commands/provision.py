@@ -269,7 +269,11 @@ def _mosaic(
     area: Area | None,
 ) -> Mosaic:
     from ....domain.intake.mosaic import Mosaic
-    from ...composition.imagery_parts import open_imagery_source, tile_picture_codec
+    from ...composition.imagery_parts import (
+        open_imagery_source,
+        refuse_scheme_without_rows,
+        tile_picture_codec,
+    )
 
     tile_size = session.config.tiles.tile_size_pixels
     try:
@@ -281,6 +285,7 @@ def _mosaic(
             )
             for name in names
         ]
+        refuse_scheme_without_rows(sources, scheme)
         return Mosaic.of(sources, tile_picture_codec(tile_size), zooms=levels or (), area=area)
     except ImagerySourceError as error:
         raise BadInputError(str(error), remedy=error.remedy) from error
